@@ -1,0 +1,50 @@
+/** Every bound of the service, with its unit. `GET /v1/limits` shows them. Reaching one is an error with a name. */
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const GiB = 1024 * MiB
+
+export const LIMITS = {
+  /** Row numbers travel as int32 with -1 for "no row". */
+  tableRowsMax: 2 ** 31 - 2,
+  dimMax: 65_536,
+  tableCountMax: 1_000,
+  tableNameLengthMax: 128,
+  aliasCountMax: 1_000,
+  keepVersionsMax: 16,
+  /** One shared 64-bit WebAssembly memory. */
+  segmentBytesMax: 16 * GiB,
+  lookupBodyBytesMax: 4 * MiB,
+  lookupIndexCountMax: 65_536,
+  lookupResponseBytesMax: 64 * MiB,
+  lookupTableCountMax: 64,
+  indexRankMax: 8,
+  updateBodyBytesMax: 16 * MiB,
+  updateRowCountMax: 16_384,
+  /** A JSON specification, `values` included. Larger tables come as npy, safetensors or raw numbers. */
+  specificationBodyBytesMax: 16 * MiB,
+  /** Larger JSON bodies are parsed by the gatherers. */
+  jsonInlineBytesMax: 256 * KiB,
+  jsonDepthMax: 32,
+  npyHeaderBytesMax: 10_000,
+  safetensorsHeaderBytesMax: 1 * MiB,
+  safetensorsTensorCountMax: 1_024,
+  rowsPageMax: 1_000,
+  tablesPageMax: 1_000,
+  /** Updates that run during an export keep the old rows for it, up to this many bytes. */
+  exportPreimageBytesMax: 256 * MiB,
+  lookupBytesInFlightMax: 256 * MiB,
+  updateBytesInFlightMax: 64 * MiB,
+  gatherQueueDepthMax: 64,
+  /** A reader that meets a busy row spins, then backs off, at most this long. */
+  readerWaitMsMax: 20,
+  urlBytesMax: 2 * KiB,
+  headerBytesMax: 16 * KiB,
+  headerCountMax: 100,
+  connectionCountMax: 4_096,
+  headersTimeoutMs: 10_000,
+  keepAliveTimeoutMs: 30_000,
+  /** An upload that sends nothing for this long is given up. */
+  uploadIdleMsMax: 30_000,
+  errorPlacesMax: 10,
+} as const

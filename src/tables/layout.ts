@@ -1,0 +1,83 @@
+import { assert } from '../core/assert.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { Dtype } from '../core/types.ts'
+
+/**
+ * Where everything lies inside the memories of a table version. All arithmetic on table bytes is in this file.
+ *
+ * A version is one or more segments, each a shared 64-bit WebAssembly.Memory:
+ *
+ *     0        control words (segment 0 only is used): lock at 64, sequence at 128, optimizer step at 192, time at 256
+ *     4096     1,024 stripe words: row r of the segment is guarded by word r mod 1,024
+ *     8192     rows, packed, rowBytes each, no padding
+ *     + 16     spare bytes, so that a 16-byte load of the last row never leaves the memory
+ *     aligned  optimizer state, stateBytes per row, in row order
+ *
+ * Lock and stripe words count up: odd while the keeper writes, even at rest.
+ */
+export const LOCK_AT = 64
+/** Committed updates of the version, low and high 32 bits. */
+export const SEQUENCE_AT = 128
+/** Gradient steps taken, float64; adam's t. */
+export const STEP_AT = 192
+/** Milliseconds since 1970 of the last change, float64. */
+export const UPDATED_AT = 256
+export const STRIPES_AT = 4096
+export const STRIPE_COUNT = 1024
+export const ROWS_AT = 8192
+export const SPARE_BYTES = 16
+const STATE_ALIGN = 64
+export const PAGE_BYTES = 65_536
+
+assert(STRIPES_AT + STRIPE_COUNT * 4 === ROWS_AT, 'stripes end where rows begin')
+assert(ROWS_AT % STATE_ALIGN === 0, 'rows begin on a cache line')
+
+/** Bytes of one stored row. int8 rows carry float32 scale and float32 bias behind their bytes. */
+export const rowBytes = (dim: number, dtype: Dtype): number =>
+  dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + 8 : dim * 2
+
+/** Bytes of all rows: what TableInfo calls `bytes`. Exact: below 2^53 for every table that the limits allow. */
+export const tableBytes = (rows: number, dim: number, dtype: Dtype): number => {
+  assert(Number.isSafeInteger(rows) && rows >= 0 && rows <= LIMITS.tableRowsMax, `rows ${rows}`)
+  assert(Number.isSafeInteger(dim) && dim >= 0 && dim <= LIMITS.dimMax, `dim ${dim}`)
+  return rows * rowBytes(dim, dtype)
+}
+
+/** One memory of a table version: which rows it holds and how large it is. */
+export interface SegmentLayout {
+  firstRow: number
+  rowCount: number
+  /** Where the optimizer state begins; equals `bytes` rounded up when there is none. */
+  stateAt: number
+  /** A whole number of pages. */
+  memoryBytes: number
+}
+
+const alignUp = (bytes: number, to: number): number => Math.ceil(bytes / to) * to
+
+/**
+ * Splits a table into segments of at most `segmentBytesMax`, by row.
+ * `stateBytes` is the optimizer state per row. A table without rows has one segment of control words.
+ */
+export const planSegments = (
+  rows: number,
+  rowBytes: number,
+  stateBytes: number,
+  segmentBytesMax: number = LIMITS.segmentBytesMax,
+): SegmentLayout[] => {
+  const overhead = ROWS_AT + SPARE_BYTES + STATE_ALIGN
+  assert(segmentBytesMax % PAGE_BYTES === 0, 'segments are whole pages')
+  const perSegment = Math.floor((segmentBytesMax - overhead) / Math.max(1, rowBytes + stateBytes))
+  assert(perSegment >= 1, 'a segment holds at least one row')
+  const segments: SegmentLayout[] = []
+  for (let firstRow = 0; firstRow < rows || firstRow === 0; firstRow += perSegment) {
+    const rowCount = Math.min(perSegment, rows - firstRow)
+    const stateAt = alignUp(ROWS_AT + rowCount * rowBytes + SPARE_BYTES, STATE_ALIGN)
+    segments.push({ firstRow, rowCount, stateAt, memoryBytes: alignUp(stateAt + rowCount * stateBytes, PAGE_BYTES) })
+  }
+  return segments
+}
+
+/** What the quota counts for a version: the pages of all its segments. */
+export const memoryBytes = (segments: readonly SegmentLayout[]): number =>
+  segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)
