@@ -19,6 +19,8 @@ export const LIMITS = {
   lookupResponseBytesMax: 64 * MiB,
   lookupTableCountMax: 64,
   indexRankMax: 8,
+  /** Memory of answers that is kept for the next ones, per front. */
+  responseBytesIdleMax: 32 * MiB,
   updateBodyBytesMax: 16 * MiB,
   updateRowCountMax: 16_384,
   /** A JSON specification, `values` included. Larger tables come as npy, safetensors or raw numbers. */

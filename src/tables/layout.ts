@@ -11,8 +11,8 @@ import type { Dtype } from '../core/types.ts'
  *     4096     1,024 stripe words: row r of the segment is guarded by word r mod 1,024
  *     8192     rows, packed, rowBytes each, no padding
  *     + 16     spare bytes, so that a 16-byte load of the last row never leaves the memory
- *     aligned  optimizer state, stateBytes per row, in row order
  *
+ * Optimizer state lies in memories of its own, laid out alike with the state's bytes per row, since it comes and goes with the optimizer.
  * Lock and stripe words count up: odd while the keeper writes, even at rest.
  */
 export const LOCK_AT = 64
@@ -26,11 +26,10 @@ export const STRIPES_AT = 4096
 export const STRIPE_COUNT = 1024
 export const ROWS_AT = 8192
 export const SPARE_BYTES = 16
-const STATE_ALIGN = 64
 export const PAGE_BYTES = 65_536
 
 assert(STRIPES_AT + STRIPE_COUNT * 4 === ROWS_AT, 'stripes end where rows begin')
-assert(ROWS_AT % STATE_ALIGN === 0, 'rows begin on a cache line')
+assert(ROWS_AT % 64 === 0, 'rows begin on a cache line')
 
 /** Bytes of one stored row. int8 rows carry float32 scale and float32 bias behind their bytes. */
 export const rowBytes = (dim: number, dtype: Dtype): number =>
@@ -47,33 +46,20 @@ export const tableBytes = (rows: number, dim: number, dtype: Dtype): number => {
 export interface SegmentLayout {
   firstRow: number
   rowCount: number
-  /** Where the optimizer state begins; equals `bytes` rounded up when there is none. */
-  stateAt: number
   /** A whole number of pages. */
   memoryBytes: number
 }
 
-const alignUp = (bytes: number, to: number): number => Math.ceil(bytes / to) * to
-
-/**
- * Splits a table into segments of at most `segmentBytesMax`, by row.
- * `stateBytes` is the optimizer state per row. A table without rows has one segment of control words.
- */
-export const planSegments = (
-  rows: number,
-  rowBytes: number,
-  stateBytes: number,
-  segmentBytesMax: number = LIMITS.segmentBytesMax,
-): SegmentLayout[] => {
-  const overhead = ROWS_AT + SPARE_BYTES + STATE_ALIGN
+/** Splits rows of `rowBytes` into segments of at most `segmentBytesMax`. A table without rows has one segment of control words. */
+export const planSegments = (rows: number, rowBytes: number, segmentBytesMax: number = LIMITS.segmentBytesMax): SegmentLayout[] => {
   assert(segmentBytesMax % PAGE_BYTES === 0, 'segments are whole pages')
-  const perSegment = Math.floor((segmentBytesMax - overhead) / Math.max(1, rowBytes + stateBytes))
-  assert(perSegment >= 1, 'a segment holds at least one row')
+  const rowsPerSegment = Math.floor((segmentBytesMax - ROWS_AT - SPARE_BYTES) / Math.max(1, rowBytes))
+  assert(rowsPerSegment >= 1, 'a segment holds at least one row')
   const segments: SegmentLayout[] = []
-  for (let firstRow = 0; firstRow < rows || firstRow === 0; firstRow += perSegment) {
-    const rowCount = Math.min(perSegment, rows - firstRow)
-    const stateAt = alignUp(ROWS_AT + rowCount * rowBytes + SPARE_BYTES, STATE_ALIGN)
-    segments.push({ firstRow, rowCount, stateAt, memoryBytes: alignUp(stateAt + rowCount * stateBytes, PAGE_BYTES) })
+  for (let firstRow = 0; firstRow < rows || firstRow === 0; firstRow += rowsPerSegment) {
+    const rowCount = Math.min(rowsPerSegment, rows - firstRow)
+    const bytes = ROWS_AT + rowCount * rowBytes + SPARE_BYTES
+    segments.push({ firstRow, rowCount, memoryBytes: Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES })
   }
   return segments
 }

@@ -1,0 +1,86 @@
+import { availableParallelism, totalmem } from 'node:os'
+import { envSchema } from 'env-schema'
+import { Type } from 'typebox'
+
+/** What the environment decides. Frozen; read once at start. */
+export interface Config {
+  host: string
+  /** 0: any free port. */
+  port: number
+  dataDir: string
+  /** HTTP threads on the port. */
+  frontCount: number
+  /** Threads for large lookups, of all fronts together. 0: every lookup runs in its front. */
+  gathererCount: number
+  memoryQuotaBytes: number
+  logLevel: string
+  /** How long requests are still taken after SIGTERM, so that a load balancer can notice. */
+  drainMs: number
+}
+
+const MiB = 1024 * 1024
+
+/** The memory this process may use: the cgroup's limit where there is one. */
+const usableBytes = (): number => {
+  const constrained = process.constrainedMemory()
+  return constrained > 0 && constrained < totalmem() ? constrained : totalmem()
+}
+
+/** Every variable: its type, default and meaning. `docs/configuration.md` is generated from this. */
+export const CONFIG_SCHEMA = Type.Object({
+  GATHERD_HOST: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address to listen on' }),
+  GATHERD_PORT: Type.Integer({ default: 8080, minimum: 0, maximum: 65_535, description: 'Port; 0 takes any free one' }),
+  GATHERD_DATA_DIR: Type.String({ default: './data', minLength: 1, description: 'Directory of catalog, journal and snapshots' }),
+  GATHERD_FRONTS: Type.Integer({ minimum: 1, maximum: 256, description: 'HTTP threads; default: the cores this process may use' }),
+  GATHERD_GATHERERS: Type.Integer({ minimum: 0, maximum: 256, description: 'Threads for large lookups, all fronts together; default: one a front' }),
+  GATHERD_MEMORY_QUOTA_BYTES: Type.Integer({ minimum: MiB, description: 'Most bytes of table memory; default: three quarters of the memory this process may use' }),
+  GATHERD_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info', description: 'Least level that is logged' }),
+  GATHERD_DRAIN_MS: Type.Integer({ default: 5_000, minimum: 0, maximum: 20_000, description: 'Milliseconds of service after SIGTERM, with readiness off' }),
+})
+
+/** The mistakes of an environment, all at once. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/** Reads `environment`. Throws {@link ConfigError} that names every wrong value and every unknown GATHERD_ name. */
+export const readConfig = (environment: NodeJS.ProcessEnv): Config => {
+  const mistakes = Object.keys(environment)
+    .filter((name) => name.startsWith('GATHERD_') && !(name in CONFIG_SCHEMA.properties))
+    .map((name) => `${name}: there is no such setting`)
+  const parallelism = availableParallelism()
+  const fronts = environment.GATHERD_FRONTS ?? String(parallelism)
+  const defaults = {
+    GATHERD_FRONTS: fronts,
+    GATHERD_GATHERERS: fronts,
+    GATHERD_MEMORY_QUOTA_BYTES: String(Math.floor(usableBytes() * 0.75)),
+  }
+  const given = Object.fromEntries(Object.entries(environment).filter(([name]) => name.startsWith('GATHERD_')))
+  let values: Record<string, string | number> = {}
+  try {
+    values = envSchema({ schema: CONFIG_SCHEMA, data: { ...defaults, ...given }, env: false })
+  } catch (error) {
+    mistakes.push(...explain(error))
+  }
+  if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'))
+  return Object.freeze({
+    host: String(values.GATHERD_HOST),
+    port: Number(values.GATHERD_PORT),
+    dataDir: String(values.GATHERD_DATA_DIR),
+    frontCount: Number(values.GATHERD_FRONTS),
+    gathererCount: Number(values.GATHERD_GATHERERS),
+    memoryQuotaBytes: Number(values.GATHERD_MEMORY_QUOTA_BYTES),
+    logLevel: String(values.GATHERD_LOG_LEVEL),
+    drainMs: Number(values.GATHERD_DRAIN_MS),
+  })
+}
+
+/** One line a mistake, from Ajv's list. */
+const explain = (error: unknown): string[] => {
+  const { errors } = error as { errors?: { instancePath: string; message?: string; params?: { allowedValues?: string[] } }[] }
+  if (errors === undefined) throw error
+  return errors.map(({ instancePath, message, params }) => {
+    const values = params?.allowedValues === undefined ? '' : `: ${params.allowedValues.join(', ')}`
+    return `${instancePath.slice(1)}: ${message}${values}`
+  })
+}

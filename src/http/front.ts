@@ -1,0 +1,59 @@
+import { parentPort, type MessagePort, workerData } from 'node:worker_threads'
+import { assert } from '../core/assert.ts'
+import { LIMITS } from '../core/limits.ts'
+import { KeeperClient } from '../keeper/client.ts'
+import { GathererPool } from '../workers/pool.ts'
+import { createLookupServices } from '../lookup/services.ts'
+import { buildApp } from './app.ts'
+import type { FrontContext } from './context.ts'
+
+/** What a front is started with. */
+export interface FrontData {
+  keeperPort: MessagePort
+  host: string
+  port: number
+  gathererCount: number
+  logLevel: string
+}
+
+/** Main thread to front. */
+export type FrontCommand = { kind: 'drain' } | { kind: 'close' }
+
+/** Front to main thread. */
+export type FrontEvent = { kind: 'listening'; port: number } | { kind: 'closed' }
+
+/** Entry of a front thread: a whole HTTP server on the common port. */
+const runFront = async (data: FrontData): Promise<void> => {
+  const pool = data.gathererCount === 0 ? null : new GathererPool(data.gathererCount, LIMITS.gatherQueueDepthMax * data.gathererCount)
+  const keeper = new KeeperClient(data.keeperPort, (key) => pool?.retire(key))
+  const lookups = createLookupServices(pool)
+  const context: FrontContext = {
+    keeper,
+    registry: keeper.registry,
+    lookups,
+    health: { state: 'loading', reason: 'tables are being loaded' },
+    logLevel: data.logLevel,
+  }
+  const app = await buildApp(context)
+  assert(parentPort !== null, 'a front is a worker thread')
+  const parent = parentPort
+  const send = (event: FrontEvent) => parent.postMessage(event)
+  parent.on('message', async (command: FrontCommand) => {
+    if (command.kind === 'drain') Object.assign(context.health, { state: 'draining', reason: 'the service is shutting down' })
+    else {
+      await app.close()
+      await pool?.close()
+      keeper.close()
+      send({ kind: 'closed' })
+      parent.close()
+    }
+  })
+  await keeper.call('sync', null)
+  Object.assign(context.health, { state: 'ready', reason: 'ready' })
+  await app.listen({ host: data.host, port: data.port, reusePort: true, backlog: 1024 })
+  const address = app.server.address()
+  assert(address !== null && typeof address === 'object', 'a listening server has an address')
+  send({ kind: 'listening', port: address.port })
+}
+
+await runFront(workerData as FrontData)

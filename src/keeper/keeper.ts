@@ -1,0 +1,217 @@
+import type { MessagePort } from 'node:worker_threads'
+import { assert } from '../core/assert.ts'
+import { refuse, toMessage } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { Arena } from '../tables/arena.ts'
+import { TableMemory } from '../tables/memory.ts'
+import { checkPrecondition } from '../tables/precondition.ts'
+import { applyUpdate } from './apply.ts'
+import { PreimageLog } from './preimages.ts'
+import type { FrontMessage, KeeperCalls, KeeperMessage, KeeperProcedure, UpdateArguments } from './protocol.ts'
+import {
+  type Build,
+  beginBuild,
+  commitBuild,
+  currentState,
+  type KeeperTable,
+  type KeeperVersion,
+  mergeSettings,
+  toRecord,
+  trimVersions,
+} from './tables.ts'
+
+export interface KeeperOptions {
+  quotaBytes: number
+  segmentBytesMax?: number
+  /** For errors that no front can be told about. */
+  onError?: (error: unknown) => void
+}
+
+interface Front {
+  port: MessagePort
+  builds: Map<number, Build>
+  exports: Map<number, PreimageLog>
+  /** Publications this front has not acknowledged yet. */
+  unacknowledged: Map<number, () => void>
+}
+
+/** A procedure's implementation for one front. */
+type Procedures = {
+  [Name in KeeperProcedure]: (
+    front: Front,
+    argument: KeeperCalls[Name]['argument'],
+  ) => KeeperCalls[Name]['answer'] | Promise<KeeperCalls[Name]['answer']>
+}
+
+/** The only writer: owns the tables, their memory and the order of updates. Fronts connect by message ports. */
+export class Keeper {
+  readonly memory: TableMemory
+  readonly #tables = new Map<string, KeeperTable>()
+  readonly #fronts = new Set<Front>()
+  /** Versions that nobody may start to read, and the fronts that still do. */
+  readonly #retiring = new Map<string, { reservedBytes: number; readers: Set<Front> }>()
+  readonly #arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
+  readonly #onError: (error: unknown) => void
+  #nextNumber = 1
+
+  constructor(options: KeeperOptions) {
+    this.memory = new TableMemory(options.quotaBytes, options.segmentBytesMax)
+    this.#onError = options.onError ?? (() => {})
+  }
+
+  /** Serves the front at the other end of `port`, beginning with every table there is. */
+  connect(port: MessagePort): void {
+    const front: Front = { port, builds: new Map(), exports: new Map(), unacknowledged: new Map() }
+    this.#fronts.add(front)
+    port.on('message', (message: FrontMessage) => this.#receive(front, message))
+    port.on('close', () => this.#disconnect(front))
+    for (const table of this.#tables.values()) void this.#tell(front, table.name, table)
+  }
+
+  /** Ends the line to every front. */
+  close(): void {
+    for (const front of this.#fronts) front.port.close()
+  }
+
+  #receive(front: Front, message: FrontMessage): void {
+    switch (message.kind) {
+      case 'call':
+        void this.#answer(front, message.callId, message.procedure, message.argument)
+        return
+      case 'published':
+        front.unacknowledged.get(message.publicationId)?.()
+        front.unacknowledged.delete(message.publicationId)
+        return
+      case 'released':
+        this.#released(front, message.key)
+    }
+  }
+
+  async #answer(front: Front, callId: number, procedure: KeeperProcedure, argument: unknown): Promise<void> {
+    let message: KeeperMessage
+    try {
+      const call = this.#procedures[procedure] as (front: Front, argument: unknown) => unknown
+      message = { kind: 'answer', callId, answer: await call(front, argument) }
+    } catch (error) {
+      message = { kind: 'error', callId, error: toMessage(error) }
+      if (message.error.code === 'INTERNAL') this.#onError(error)
+    }
+    front.port.postMessage(message)
+  }
+
+  readonly #procedures: Procedures = {
+    sync: () => null,
+    begin: (front, argument) => {
+      const buildId = this.#nextNumber++
+      const build = beginBuild(this.#tables, this.memory, `v${buildId}`, argument, Date.now())
+      front.builds.set(buildId, build)
+      return { buildId, segments: build.handle.segments }
+    },
+    commit: async (front, { buildId }) => {
+      const build = front.builds.get(buildId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
+      const { table, created, retired } = commitBuild(this.#tables, build, Date.now())
+      front.builds.delete(buildId)
+      await this.#publish(table.name, retired)
+      return { created, version: table.current.handle.version }
+    },
+    abort: (front, { buildId }) => {
+      const build = front.builds.get(buildId)
+      front.builds.delete(buildId)
+      if (build !== undefined) this.memory.release(build.reservedBytes)
+      return null
+    },
+    patch: async (_front, { name, settings, precondition }) => {
+      const table = this.#find(name)
+      checkPrecondition(precondition, currentState(table))
+      this.#changeSettings(table, settings)
+      await this.#publish(name, trimVersions(table))
+      return null
+    },
+    remove: async (_front, { name, precondition }) => {
+      const table = this.#find(name)
+      checkPrecondition(precondition, currentState(table))
+      this.#tables.delete(name)
+      await this.#publish(name, [...table.versions.values()])
+      return null
+    },
+    update: (_front, argument) => this.#update(argument),
+    beginExport: (front, { name, version }) => {
+      const found = this.#find(name).versions.get(version) ?? refuse('VERSION_NOT_FOUND', `there is no version ${version}`)
+      const exportId = this.#nextNumber++
+      front.exports.set(exportId, new PreimageLog(found.handle.key, found.table.rowBytes, LIMITS.exportPreimageBytesMax))
+      return { exportId, sequence: found.table.readSequence() }
+    },
+    readPreimages: (front, { exportId, firstRow, rowCount }) => {
+      const log = front.exports.get(exportId)
+      assert(log !== undefined, 'an export is read between its begin and its end')
+      return log.read(firstRow, rowCount)
+    },
+    endExport: (front, { exportId }) => {
+      front.exports.delete(exportId)
+      return null
+    },
+  }
+
+  #find(name: string): KeeperTable {
+    return this.#tables.get(name) ?? refuse('TABLE_NOT_FOUND', `there is no table ${JSON.stringify(name)}`)
+  }
+
+  #changeSettings(table: KeeperTable, changes: Parameters<typeof mergeSettings>[1]): void {
+    table.settings = mergeSettings(table.settings, changes, table.current.handle.rows)
+    table.changedAt = Date.now()
+    // State of another kind of optimizer means nothing to the new one.
+    for (const version of table.versions.values()) {
+      if (version.state !== null && version.state.kind !== table.settings.optimizer.kind) {
+        this.memory.release(version.state.reservedBytes)
+        version.state = null
+      }
+    }
+  }
+
+  #update(argument: UpdateArguments): KeeperCalls['update']['answer'] {
+    const table = this.#find(argument.name)
+    checkPrecondition(argument.precondition, currentState(table))
+    const { key } = table.current.handle
+    const logs = [...this.#fronts].flatMap((front) => [...front.exports.values()].filter((log) => log.key === key))
+    return applyUpdate({ table, memory: this.memory, arena: this.#arena, logs, nowMs: Date.now() }, argument)
+  }
+
+  /** Tells every front what the table is now, and retires versions; resolves when all have applied it. */
+  async #publish(name: string, retired: readonly KeeperVersion[]): Promise<void> {
+    for (const version of retired) {
+      const reservedBytes = version.reservedBytes + (version.state?.reservedBytes ?? 0)
+      this.#retiring.set(version.handle.key, { reservedBytes, readers: new Set(this.#fronts) })
+      this.#freeWhenUnread(version.handle.key)
+    }
+    await Promise.all([...this.#fronts].map((front) => this.#tell(front, name, this.#tables.get(name))))
+  }
+
+  #tell(front: Front, name: string, table: KeeperTable | undefined): Promise<void> {
+    const publicationId = this.#nextNumber++
+    const message: KeeperMessage = { kind: 'publish', publicationId, name, record: table === undefined ? null : toRecord(table) }
+    return new Promise((resolve) => {
+      front.unacknowledged.set(publicationId, resolve)
+      front.port.postMessage(message)
+    })
+  }
+
+  #released(front: Front, key: string): void {
+    this.#retiring.get(key)?.readers.delete(front)
+    this.#freeWhenUnread(key)
+  }
+
+  #freeWhenUnread(key: string): void {
+    const retiring = this.#retiring.get(key)
+    if (retiring === undefined || retiring.readers.size > 0) return
+    this.#retiring.delete(key)
+    this.memory.release(retiring.reservedBytes)
+  }
+
+  /** A front is gone: its builds are given up, nobody waits for it any more. */
+  #disconnect(front: Front): void {
+    if (!this.#fronts.delete(front)) return
+    for (const build of front.builds.values()) this.memory.release(build.reservedBytes)
+    for (const acknowledge of front.unacknowledged.values()) acknowledge()
+    for (const key of [...this.#retiring.keys()]) this.#released(front, key)
+  }
+}

@@ -1,0 +1,80 @@
+import type { ErrorMessage } from '../core/errors.ts'
+import type { Dtype, Durability, Precondition, Settings } from '../core/types.ts'
+import type { SegmentHandle, TableRecord } from '../tables/handles.ts'
+
+/**
+ * What fronts and keeper say to each other. Plain data: everything here survives a structured clone, memories are shared by it.
+ * A front calls (`KeeperCalls`), the keeper answers; the keeper publishes records (`Publication`), each front acknowledges.
+ */
+
+export interface BeginArguments {
+  name: string
+  rows: number
+  dim: number
+  dtype: Dtype
+  /** Settings to change together with the data; the table's stay otherwise. */
+  settings: Partial<Settings>
+  precondition: Precondition
+}
+
+export interface UpdateArguments {
+  name: string
+  /** `gradients` goes through the optimizer; `set` and `add` write values. */
+  operation: 'gradients' | 'set' | 'add'
+  /** Row numbers, all within 0..rows-1. */
+  indices: Int32Array
+  /** indices.length x dim, finite. */
+  values: Float32Array
+  learningRate?: number
+  precondition: Precondition
+}
+
+export interface UpdateResult {
+  version: number
+  sequence: number
+  rowsUpdated: number
+  durability: Durability
+  replayed: boolean
+}
+
+/** Old rows of an export's range: those that updates changed since it began. */
+export interface Preimages {
+  rows: Int32Array
+  /** rows.length x rowBytes. */
+  bytes: Uint8Array
+}
+
+/** The keeper's procedures: argument and answer. */
+export interface KeeperCalls {
+  /** Answered after everything published before it was applied: a front is ready then. */
+  sync: { argument: null; answer: null }
+  /** Checks the precondition, reserves quota and memory for a new version that only the caller sees. */
+  begin: { argument: BeginArguments; answer: { buildId: number; segments: SegmentHandle[] } }
+  /** Makes a build the current version on every front. */
+  commit: { argument: { buildId: number }; answer: { created: boolean; version: number } }
+  /** Gives a build up and its memory back. Unknown builds are no error. */
+  abort: { argument: { buildId: number }; answer: null }
+  patch: { argument: { name: string; settings: Partial<Settings>; precondition: Precondition }; answer: null }
+  remove: { argument: { name: string; precondition: Precondition }; answer: null }
+  update: { argument: UpdateArguments; answer: UpdateResult }
+  /** From here on the keeper remembers what updates overwrite. */
+  beginExport: { argument: { name: string; version: number }; answer: { exportId: number; sequence: number } }
+  readPreimages: { argument: { exportId: number; firstRow: number; rowCount: number }; answer: Preimages }
+  endExport: { argument: { exportId: number }; answer: null }
+}
+
+export type KeeperProcedure = keyof KeeperCalls
+
+/** Front to keeper. */
+export type FrontMessage =
+  | { kind: 'call'; callId: number; procedure: KeeperProcedure; argument: unknown }
+  | { kind: 'published'; publicationId: number }
+  /** No lookup of this front reads the version any more. */
+  | { kind: 'released'; key: string }
+
+/** Keeper to front. */
+export type KeeperMessage =
+  | { kind: 'answer'; callId: number; answer: unknown }
+  | { kind: 'error'; callId: number; error: ErrorMessage }
+  /** `record: null`: the table is gone. */
+  | { kind: 'publish'; publicationId: number; name: string; record: TableRecord | null }

@@ -1,0 +1,44 @@
+import { assert } from '../core/assert.ts'
+import type { Optimizer } from '../core/types.ts'
+import type { VersionHandle } from '../tables/handles.ts'
+import type { TableMemory } from '../tables/memory.ts'
+import { TableVersion } from '../tables/table.ts'
+import { stateInitial, stateLength } from './optimizer.ts'
+
+/**
+ * The optimizer state of a table version: memories of its own, laid out like the table's with one float32 state row per
+ * table row. Only the keeper maps them. Made when the first gradient needs it, dropped when the optimizer changes kind.
+ */
+export interface OptimizerState {
+  kind: Optimizer['kind']
+  rows: TableVersion
+  /** Float32 numbers per row. */
+  length: number
+  reservedBytes: number
+  /** Per row: 1 once its state was written. Until then the state is `initial`, whatever the zeroed memory says. */
+  touched: Uint8Array
+  initial: number
+}
+
+/** Reserves the state of `handle` for `optimizer`; null for an optimizer without state. Refuses MEMORY_QUOTA_EXCEEDED. */
+export const createState = (memory: TableMemory, handle: VersionHandle, optimizer: Optimizer): OptimizerState | null => {
+  const length = stateLength(optimizer, handle.dim)
+  if (length === 0) return null
+  const { segments, reservedBytes } = memory.allocate(handle.rows, length * 4)
+  const rows = new TableVersion({ ...handle, key: `${handle.key}/state`, dim: length, dtype: 'float32', segments })
+  return { kind: optimizer.kind, rows, length, reservedBytes, touched: new Uint8Array(handle.rows), initial: stateInitial(optimizer) }
+}
+
+/** Puts the initial value in place of the state rows that were never written. */
+export const fillUntouched = (state: OptimizerState, rows: Int32Array, target: Float32Array): void => {
+  assert(target.length >= rows.length * state.length, 'a state row per row')
+  for (let i = 0; i < rows.length; i++) {
+    if (state.touched[rows[i]] === 1) continue
+    target.fill(state.initial, i * state.length, (i + 1) * state.length)
+  }
+}
+
+/** After a committed step: these rows carry their own state from now on. */
+export const markTouched = (state: OptimizerState, rows: Int32Array): void => {
+  for (let i = 0; i < rows.length; i++) state.touched[rows[i]] = 1
+}

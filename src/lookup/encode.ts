@@ -1,0 +1,94 @@
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { ElementType } from '../core/types.ts'
+import { writeNpyHeader } from '../formats/npy.ts'
+import { formatShape } from '../formats/raw.ts'
+import { writeSafetensorsHeader } from '../formats/safetensors.ts'
+import type { Arena } from '../tables/arena.ts'
+import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
+import type { JsonKernels } from '../kernels/json.ts'
+import { printEmbeddings } from './print.ts'
+
+export type Encoding = 'json' | 'raw' | 'npy' | 'safetensors'
+
+export const MEDIA_TYPES: Record<Encoding, string> = {
+  json: 'application/json; charset=utf-8',
+  raw: 'application/octet-stream',
+  npy: 'application/x-npy',
+  safetensors: 'application/x-safetensors',
+}
+
+/** Rows that lie in an arena, ready to be written out. */
+export interface Gathered {
+  table: string
+  version: number
+  sequence: number
+  shape: readonly number[]
+  elementType: ElementType
+  /** Where the rows begin in the arena, and their bytes. */
+  rowsAt: number
+  byteCount: number
+  /** One byte per index: 1 where the id itself named a row. */
+  mask: Uint8Array | null
+}
+
+/** An encoded answer: bytes of its own, nothing of the arena. */
+export interface Answer {
+  body: ResponseBuffer
+  mediaType: string
+  version: number
+  sequence: number
+  shape: readonly number[]
+  elementType: ElementType
+}
+
+/** Refuses, before any work, what an encoding cannot carry. */
+export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask: boolean): void => {
+  if (encoding === 'npy' && elementType === 'bfloat16') {
+    refuse('NOT_ACCEPTABLE', 'npy cannot carry bfloat16; ask for application/x-safetensors')
+  }
+  if (mask && (encoding === 'npy' || encoding === 'raw')) {
+    refuse('INVALID_REQUEST', 'a mask is answered in JSON and safetensors only', {
+      errors: [{ pointer: '/mask', detail: `not available as ${MEDIA_TYPES[encoding]}` }],
+    })
+  }
+}
+
+/** Copies gathered rows out of the arena in the encoding that the client asked for. */
+export const encodeAnswer = (gathered: Gathered, encoding: Encoding, arena: Arena, buffers: ResponseBuffers, printer: JsonKernels): Answer => {
+  const { version, sequence, shape, elementType } = gathered
+  const body =
+    encoding === 'json'
+      ? printEmbeddings(gathered, arena, buffers, printer)
+      : copyOut(gathered, headerOf(gathered, encoding), arena, buffers)
+  return { body, mediaType: MEDIA_TYPES[encoding], version, sequence, shape, elementType }
+}
+
+const headerOf = ({ shape, elementType, mask }: Gathered, encoding: Exclude<Encoding, 'json'>): Uint8Array | null => {
+  if (encoding === 'raw') return null
+  if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
+  const tensors = [{ name: 'embeddings', elementType, shape: [...shape] }]
+  if (mask !== null) tensors.push({ name: 'mask', elementType: 'uint8', shape: shape.slice(0, -1) })
+  return writeSafetensorsHeader(tensors).header
+}
+
+const copyOut = ({ rowsAt, byteCount, mask }: Gathered, header: Uint8Array | null, arena: Arena, buffers: ResponseBuffers): ResponseBuffer => {
+  const headerBytes = header?.length ?? 0
+  const body = buffers.acquire(headerBytes + byteCount + (mask?.length ?? 0))
+  if (header !== null) body.bytes.set(header)
+  body.bytes.set(arena.bytes.subarray(rowsAt, rowsAt + byteCount), headerBytes)
+  if (mask !== null) body.bytes.set(mask, headerBytes + byteCount)
+  return body
+}
+
+/** The headers that describe a binary array to a client that sees only numbers. */
+export const arrayHeaders = (answer: Answer): Record<string, string> => ({
+  'x-shape': formatShape([...answer.shape]),
+  'x-dtype': answer.elementType,
+})
+
+export const refuseLongText = (byteCount: number): void => {
+  if (byteCount > LIMITS.lookupResponseBytesMax) {
+    refuse('BATCH_TOO_LARGE', `as JSON the answer may take ${byteCount} bytes, the limit is ${LIMITS.lookupResponseBytesMax}; ask for a binary type`)
+  }
+}

@@ -1,0 +1,25 @@
+import { refuse } from '../core/errors.ts'
+import type { Arena } from '../tables/arena.ts'
+import type { TableVersion } from '../tables/table.ts'
+import type { LookupPlan } from './plan.ts'
+
+/** Writes one row of the fill value into the arena as the gather writes rows. Refuses NON_FINITE for a value that float32 cannot hold. */
+export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, version: TableVersion): void => {
+  const { dim, dtype } = version.handle
+  const value = Math.fround(plan.fillValue)
+  if (Number.isFinite(plan.fillValue) && !Number.isFinite(value)) {
+    refuse('NON_FINITE', `fill_value ${plan.fillValue} is too large for float32`, {
+      errors: [{ pointer: '/fill_value', detail: 'too large for float32' }],
+    })
+  }
+  if (plan.rowFormat === 'float32' || dtype === 'float32' || dtype === 'int8') {
+    arena.float32.fill(value, fillAt / 4, fillAt / 4 + dim)
+    return
+  }
+  // 16-bit storage answered as stored: round one number, repeat its bits.
+  const scratch = arena.reserve(8)
+  arena.float32[scratch.at / 4] = value
+  version.kernels(arena.memory)[0].convert('float32', dtype, scratch.at, 1, scratch.at + 4)
+  arena.uint16.fill(arena.uint16[(scratch.at + 4) / 2], fillAt / 2, fillAt / 2 + dim)
+  arena.release(scratch)
+}

@@ -1,0 +1,100 @@
+import type { JsonKernels } from '../kernels/json.ts'
+import type { Arena, Region } from '../tables/arena.ts'
+import type { TableEntry } from '../tables/registry.ts'
+import type { TableVersion } from '../tables/table.ts'
+import { dispatchGather } from '../workers/dispatch.ts'
+import type { GathererPool } from '../workers/pool.ts'
+import type { ResponseBuffers } from './buffers.ts'
+import { type Answer, checkEncoding, type Encoding, encodeAnswer } from './encode.ts'
+import { writeFillRow } from './fill.ts'
+import { computeMask } from './mask.ts'
+import { type LookupPlan, planLookup } from './plan.ts'
+import type { LookupRequest } from './request.ts'
+import { resolveRows } from './resolve.ts'
+
+/** What a thread needs to answer lookups. One a front. */
+export interface LookupServices {
+  arena: Arena
+  buffers: ResponseBuffers
+  printer: JsonKernels
+  pool: GathererPool | null
+}
+
+/** A lookup under way: what was asked, what was planned, where in the arena it happens. */
+interface Gathering {
+  entry: TableEntry
+  version: TableVersion
+  request: LookupRequest
+  encoding: Encoding
+  plan: LookupPlan
+  region: Region
+  /** Read before the rows are: each of them is at this sequence or a later one. */
+  sequence: number
+}
+
+/**
+ * The lookup: plan, resolve the ids into the arena, gather, round, encode. Answers at once when the gather is small enough to
+ * run here, else with a promise. Refusals come before any row is read.
+ */
+export const lookup = (
+  services: LookupServices,
+  entry: TableEntry,
+  version: TableVersion,
+  request: LookupRequest,
+  encoding: Encoding,
+): Answer | Promise<Answer> => {
+  const plan = planLookup(version.handle, entry.record.settings, request, encoding === 'json')
+  checkEncoding(encoding, plan.elementType, plan.mask)
+  const region = services.arena.reserve(plan.regionBytes)
+  const gathering: Gathering = { entry, version, request, encoding, plan, region, sequence: version.readSequence() }
+  const abandon = (error: unknown): never => {
+    services.arena.release(region)
+    throw error
+  }
+  let pending: void | Promise<void>
+  try {
+    pending = gather(services, gathering)
+  } catch (error) {
+    return abandon(error)
+  }
+  return pending === undefined ? finish(services, gathering) : pending.then(() => finish(services, gathering), abandon)
+}
+
+/** Ids in, rows out, all inside the region. */
+const gather = ({ arena, pool }: LookupServices, { version, request, plan, region }: Gathering): void | Promise<void> => {
+  const idsAt = region.at + plan.idsAt
+  const ids = arena.int32.subarray(idsAt / 4, idsAt / 4 + plan.count)
+  resolveRows(request.indices, request.shape, ids, version.handle.rows, plan.mode)
+  const fillAt = region.at + plan.fillAt
+  if (plan.mode === 'fill') writeFillRow(arena, fillAt, plan, version)
+  return dispatchGather(version, arena, { format: plan.rowFormat, idsAt, count: plan.count, outAt: region.at + plan.rowsAt, fillAt }, pool)
+}
+
+/** Rounds and encodes what the gather left in the arena, and gives the region back. */
+const finish = (services: LookupServices, gathering: Gathering): Answer => {
+  const { arena, buffers, printer } = services
+  const { entry, version, request, plan, region, sequence } = gathering
+  const { version: number, rows } = version.handle
+  try {
+    const rowsAt = roundRows(arena, version, plan, region)
+    const mask = plan.mask ? computeMask(request.indices, rows, plan.paddingRow) : null
+    const { shape, elementType, answerBytes: byteCount } = plan
+    const gathered = { table: entry.record.name, version: number, sequence, shape, elementType, rowsAt, byteCount, mask }
+    return encodeAnswer(gathered, gathering.encoding, arena, buffers, printer)
+  } finally {
+    arena.release(region)
+  }
+}
+
+/** Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they will be printed. */
+const roundRows = (arena: Arena, version: TableVersion, plan: LookupPlan, region: Region): number => {
+  const rowsAt = region.at + plan.rowsAt
+  if (!plan.narrow) return rowsAt
+  const [kernels] = version.kernels(arena.memory)
+  const narrowAt = region.at + plan.narrowAt
+  const numberCount = plan.gatheredBytes / 4
+  kernels.convert('float32', plan.elementType, rowsAt, numberCount, narrowAt)
+  if (!plan.widen) return narrowAt
+  kernels.convert(plan.elementType, 'float32', narrowAt, numberCount, rowsAt)
+  return rowsAt
+}

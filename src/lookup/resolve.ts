@@ -1,0 +1,99 @@
+import { type ErrorPlace, refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { Mode } from '../core/types.ts'
+import type { IndexArray } from './request.ts'
+
+/** Stands in the resolved rows where a row of the fill value goes. */
+export const FILL_ROW = -1
+
+/**
+ * Turns ids into row numbers of a table of `rows` rows, by the rule of `mode` (API.md's table: torch, `jnp.take` with fill,
+ * clip and wrap, `A[x]`). `target[i]` becomes 0..rows-1, or FILL_ROW. `shape` is only for naming places.
+ * Refuses INDEX_OUT_OF_RANGE with up to ten positions; a table without rows has no row to clip, wrap or clamp to.
+ */
+export const resolveRows = (indices: IndexArray, shape: readonly number[], target: Int32Array, rows: number, mode: Mode): void => {
+  const outside =
+    indices instanceof BigInt64Array || indices instanceof BigUint64Array
+      ? resolveWide(indices, target, rows, mode)
+      : resolveNarrow(indices, target, rows, mode)
+  if (outside > 0) refuseOutside(indices, shape, rows, mode, outside)
+}
+
+/** Returns how many ids no row answers. */
+const resolveNarrow = (indices: Exclude<IndexArray, BigInt64Array | BigUint64Array>, target: Int32Array, rows: number, mode: Mode): number => {
+  let outside = 0
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i]
+    if (index >= 0 && index < rows) target[i] = index
+    else {
+      const row = placeOutside(index, rows, mode)
+      if (row === undefined) outside++
+      else target[i] = row
+    }
+  }
+  return outside
+}
+
+/** 64-bit ids by their halves: a BigInt is made only for what lies outside the table, so ids beyond 2^53 stay exact. */
+const resolveWide = (indices: BigInt64Array | BigUint64Array, target: Int32Array, rows: number, mode: Mode): number => {
+  const halves = new Uint32Array(indices.buffer, indices.byteOffset, indices.length * 2)
+  const size = BigInt(rows)
+  let outside = 0
+  for (let i = 0; i < indices.length; i++) {
+    const low = halves[2 * i]
+    if (halves[2 * i + 1] === 0 && low < rows) target[i] = low
+    else {
+      // Far outside, the place only depends on the side and on the remainder: both fit a number.
+      const index = indices[i]
+      const near = index >= -size * 2n && index <= size * 2n
+      const row = near ? placeOutside(Number(index), rows, mode) : placeFar(index, rows, mode)
+      if (row === undefined) outside++
+      else target[i] = row
+    }
+  }
+  return outside
+}
+
+/** The row for an id outside 0..rows-1, FILL_ROW, or undefined where the mode has none. */
+const placeOutside = (index: number, rows: number, mode: Mode): number | undefined => {
+  const fromEnd = index < 0 && index >= -rows
+  switch (mode) {
+    case 'error': return undefined
+    case 'fill': return fromEnd ? index + rows : FILL_ROW
+    case 'clip': return rows === 0 ? undefined : index < 0 ? 0 : rows - 1
+    case 'wrap': return rows === 0 ? undefined : ((index % rows) + rows) % rows
+    case 'clamp': return rows === 0 ? undefined : fromEnd ? index + rows : index < 0 ? 0 : rows - 1
+  }
+}
+
+const placeFar = (index: bigint, rows: number, mode: Mode): number | undefined => {
+  if (mode !== 'wrap' || rows === 0) return placeOutside(index < 0n ? -Infinity : Infinity, rows, mode)
+  const size = BigInt(rows)
+  return Number(((index % size) + size) % size)
+}
+
+const refuseOutside = (indices: IndexArray, shape: readonly number[], rows: number, mode: Mode, outside: number): never => {
+  const places: ErrorPlace[] = []
+  for (let i = 0; i < indices.length && places.length < LIMITS.errorPlacesMax; i++) {
+    const index = indices[i]
+    const inside = index >= 0 && index < rows
+    if (inside) continue
+    places.push({ pointer: `/indices${pointerTo(i, shape)}`, detail: `${index} is outside 0..${rows - 1}` })
+  }
+  const which = places.map((place) => place.detail.split(' ')[0]).join(', ')
+  const why = mode === 'error' ? '' : ` (mode ${mode} has no row to give in a table without rows)`
+  return refuse('INDEX_OUT_OF_RANGE', `${outside} of ${indices.length} indices are outside the table's ${rows} rows: ${which}${why}`, {
+    errors: places,
+  })
+}
+
+/** The RFC 6901 path of flat position `position` in an array of `shape`. */
+export const pointerTo = (position: number, shape: readonly number[]): string => {
+  let path = ''
+  let rest = position
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    path = `/${rest % shape[axis]}${path}`
+    rest = Math.floor(rest / shape[axis])
+  }
+  return path
+}

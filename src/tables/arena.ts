@@ -1,0 +1,65 @@
+import { assert } from '../core/assert.ts'
+import { refuse } from '../core/errors.ts'
+import { createArenaMemory } from '../kernels/memories.ts'
+
+/** A part of an arena: ids in, rows out. Valid until released. */
+export interface Region {
+  readonly at: number
+  readonly bytes: number
+}
+
+const ALIGN = 64
+
+/**
+ * A thread's own 32-bit shared memory, in which its kernels read ids and write rows. Regions are handed out first fit, so
+ * that a thread with one lookup at a time touches the same few pages again and again. Shared, since gatherers write into it.
+ */
+export class Arena {
+  readonly memory: WebAssembly.Memory
+  readonly bytesMax: number
+  readonly bytes: Uint8Array
+  readonly int32: Int32Array
+  readonly float32: Float32Array
+  readonly uint16: Uint16Array
+  /** In ascending order of address. */
+  readonly #regions: Region[] = []
+
+  constructor(bytesMax: number) {
+    this.memory = createArenaMemory(bytesMax)
+    const buffer = this.memory.buffer
+    this.bytesMax = buffer.byteLength
+    this.bytes = new Uint8Array(buffer)
+    this.int32 = new Int32Array(buffer)
+    this.float32 = new Float32Array(buffer)
+    this.uint16 = new Uint16Array(buffer)
+  }
+
+  /** A region of at least `bytes`, aligned to a cache line. Refuses OVERLOADED when what is in flight leaves no room. */
+  reserve(bytes: number): Region {
+    assert(Number.isSafeInteger(bytes) && bytes >= 0, 'a region is a count of bytes')
+    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN)
+    let at = ALIGN
+    let place = 0
+    for (; place < this.#regions.length; place++) {
+      const region = this.#regions[place]
+      if (region.at - at >= size) break
+      at = region.at + region.bytes
+    }
+    if (at + size > this.bytesMax) {
+      refuse('OVERLOADED', 'too many large requests are in flight', { headers: { 'Retry-After': '1' } })
+    }
+    const region = { at, bytes: size }
+    this.#regions.splice(place, 0, region)
+    return region
+  }
+
+  release(region: Region): void {
+    const place = this.#regions.indexOf(region)
+    assert(place >= 0, 'a region is released once')
+    this.#regions.splice(place, 1)
+  }
+
+  get reservedBytes(): number {
+    return this.#regions.reduce((sum, region) => sum + region.bytes, 0)
+  }
+}

@@ -1,0 +1,49 @@
+import { LIMITS } from '../core/limits.ts'
+import { refuse } from '../core/errors.ts'
+import { assert } from '../core/assert.ts'
+import { createTableMemory } from '../kernels/memories.ts'
+import type { SegmentHandle } from './handles.ts'
+import { memoryBytes, planSegments } from './layout.ts'
+
+/** The only allocator of table memory: every byte of every version, builds included, is counted here first. */
+export class TableMemory {
+  readonly quotaBytes: number
+  readonly #segmentBytesMax: number
+  #reservedBytes = 0
+
+  constructor(quotaBytes: number, segmentBytesMax: number = LIMITS.segmentBytesMax) {
+    assert(Number.isSafeInteger(quotaBytes) && quotaBytes >= 0, 'quota is a count of bytes')
+    this.quotaBytes = quotaBytes
+    this.#segmentBytesMax = segmentBytesMax
+  }
+
+  get reservedBytes(): number {
+    return this.#reservedBytes
+  }
+
+  /**
+   * Memories for `rows` rows of `rowBytes`, zeroed by the system when first touched.
+   * Refuses MEMORY_QUOTA_EXCEEDED: shared memory never fails in time by itself, so the reservation must.
+   */
+  allocate(rows: number, rowBytes: number): { segments: SegmentHandle[]; reservedBytes: number } {
+    const layout = planSegments(rows, rowBytes, this.#segmentBytesMax)
+    const bytes = memoryBytes(layout)
+    if (this.#reservedBytes + bytes > this.quotaBytes) {
+      const never = bytes > this.quotaBytes ? 'it can never fit' : 'it does not fit now; delete a table or wait for an old version to be freed'
+      refuse('MEMORY_QUOTA_EXCEEDED', `the table needs ${bytes} bytes, ${this.#reservedBytes} of ${this.quotaBytes} are in use: ${never}`)
+    }
+    this.#reservedBytes += bytes
+    const segments = layout.map(({ firstRow, rowCount, memoryBytes }) => ({
+      memory: createTableMemory(memoryBytes),
+      firstRow,
+      rowCount,
+    }))
+    return { segments, reservedBytes: bytes }
+  }
+
+  /** Gives `bytes` of an earlier reservation back to the quota. */
+  release(bytes: number): void {
+    assert(bytes <= this.#reservedBytes, 'released more than was reserved')
+    this.#reservedBytes -= bytes
+  }
+}

@@ -1,0 +1,83 @@
+import { refuse } from '../core/errors.ts'
+import type { TableInfo } from '../core/types.ts'
+import type { TableRecord } from './handles.ts'
+import { tableBytes } from './layout.ts'
+import { TableVersion } from './table.ts'
+
+/** A table as one thread sees it. Replaced whole by each publication, so whoever holds one sees one state. */
+export interface TableEntry {
+  readonly record: TableRecord
+  readonly current: TableVersion
+  readonly versions: ReadonlyMap<number, TableVersion>
+}
+
+/** The tables of one thread. The keeper publishes into it; lookups resolve names here, without waiting for anybody. */
+export class Registry {
+  readonly #tables = new Map<string, TableEntry>()
+  readonly #onReleased: (key: string) => void
+
+  /** `onReleased(key)`: no reader of this thread holds the version any more. */
+  constructor(onReleased: (key: string) => void) {
+    this.#onReleased = onReleased
+  }
+
+  /** Makes `record` what this thread serves under the name; null: nothing any more. Versions that left are retired. */
+  publish(name: string, record: TableRecord | null): void {
+    const before = this.#tables.get(name)
+    const known = new Map([...(before?.versions.values() ?? [])].map((version) => [version.handle.key, version]))
+    if (record === null) this.#tables.delete(name)
+    else {
+      const versions = new Map<number, TableVersion>()
+      for (const handle of record.versions) {
+        versions.set(handle.version, known.get(handle.key) ?? new TableVersion(handle))
+        known.delete(handle.key)
+      }
+      const current = versions.get(record.current)
+      if (current === undefined) throw new Error('the current version is among the readable ones')
+      this.#tables.set(name, { record, current, versions })
+    }
+    for (const [key, version] of known) version.retire(() => this.#onReleased(key))
+  }
+
+  /** The table, or undefined. */
+  get(name: string): TableEntry | undefined {
+    return this.#tables.get(name)
+  }
+
+  /** The table. Refuses TABLE_NOT_FOUND. */
+  find(name: string): TableEntry {
+    return this.#tables.get(name) ?? refuse('TABLE_NOT_FOUND', `there is no table ${JSON.stringify(name)}`)
+  }
+
+  /** The version of a table that a request reads: the current one, or the one it names. Refuses VERSION_NOT_FOUND. */
+  resolve(entry: TableEntry, version: number | undefined): TableVersion {
+    if (version === undefined) return entry.current
+    const found = entry.versions.get(version)
+    if (found !== undefined) return found
+    const readable = [...entry.versions.keys()].join(', ')
+    return refuse('VERSION_NOT_FOUND', `table ${JSON.stringify(entry.record.name)} has no version ${version}; readable: ${readable}`)
+  }
+
+  /** Names in ascending order of UTF-16 code units. */
+  names(): string[] {
+    return [...this.#tables.keys()].sort()
+  }
+}
+
+/** The description that clients see. `sequence` and `updated_at` are read from the control words now. */
+export const describeTable = (entry: TableEntry): TableInfo => {
+  const { record, current } = entry
+  const { version, rows, dim, dtype } = current.handle
+  return {
+    name: record.name,
+    version,
+    sequence: current.readSequence(),
+    rows,
+    dim,
+    dtype,
+    bytes: tableBytes(rows, dim, dtype),
+    ...record.settings,
+    created_at: new Date(record.createdAt).toISOString(),
+    updated_at: new Date(Math.max(record.changedAt, current.readUpdatedAt())).toISOString(),
+  }
+}

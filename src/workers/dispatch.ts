@@ -1,0 +1,52 @@
+import type { Arena } from '../tables/arena.ts'
+import { type GatherJob, gatherRows } from '../tables/gather.ts'
+import type { TableVersion } from '../tables/table.ts'
+import type { GathererPool } from './pool.ts'
+
+/**
+ * A gather of fewer bytes than this runs in the front itself: a pool task costs about 60 microseconds of two threads, a
+ * gather of this size about as much as ten of them (measured, docs/decisions.md).
+ */
+export const INLINE_BYTES_MAX = 1024 * 1024
+
+/** A row costs at least a cache line. */
+const ROW_BYTES_MIN = 64
+
+/** Where a gather runs, and in how many parts. Plain data. */
+export interface DispatchPlan {
+  inline: boolean
+  /** Ids per task of the pool. */
+  chunkCount: number
+}
+
+/** Decides from the size alone; `threadCount` 0 means that everything runs inline. */
+export const planDispatch = (count: number, rowBytes: number, threadCount: number): DispatchPlan => {
+  const costBytes = count * Math.max(rowBytes, ROW_BYTES_MIN)
+  if (threadCount === 0 || costBytes < INLINE_BYTES_MAX) return { inline: true, chunkCount: count }
+  const taskCount = Math.min(threadCount * 2, Math.ceil(costBytes / INLINE_BYTES_MAX))
+  return { inline: false, chunkCount: Math.ceil(count / taskCount) }
+}
+
+/**
+ * Gathers `job` here or on the pool. Returns nothing when it is done already, else a promise; the version is pinned and the
+ * job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
+ */
+export const dispatchGather = (version: TableVersion, arena: Arena, job: GatherJob, pool: GathererPool | null): void | Promise<void> => {
+  const plan = planDispatch(job.count, version.rowBytes, pool?.threadCount ?? 0)
+  if (plan.inline || pool === null) return gatherRows(version, arena.memory, job)
+  const outRowBytes = job.format === 'stored' ? version.rowBytes : version.handle.dim * 4
+  pool.admit(Math.ceil(job.count / plan.chunkCount))
+  const tasks: Promise<void>[] = []
+  version.pin()
+  for (let first = 0; first < job.count; first += plan.chunkCount) {
+    const count = Math.min(plan.chunkCount, job.count - first)
+    const part = { ...job, idsAt: job.idsAt + first * 4, outAt: job.outAt + first * outRowBytes, count }
+    tasks.push(pool.run({ arena: arena.memory, handle: version.handle, job: part }))
+  }
+  // All settle before anything is released: a task that still runs writes into the region.
+  return Promise.allSettled(tasks).then((results) => {
+    version.unpin()
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  })
+}

@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto'
+import { BroadcastChannel } from 'node:worker_threads'
+import { Piscina } from 'piscina'
+import { refuse } from '../core/errors.ts'
+import type { GatherTask } from './gatherer.ts'
+
+/** The gatherer threads of one front. The queue is bounded; no task is ever cancelled, since a cancelled task ends its thread. */
+export class GathererPool {
+  readonly threadCount: number
+  readonly #queueDepthMax: number
+  readonly #pool: Piscina
+  readonly #retired: BroadcastChannel
+
+  constructor(threadCount: number, queueDepthMax: number) {
+    this.threadCount = threadCount
+    this.#queueDepthMax = queueDepthMax
+    const retiredChannel = `gatherd-retired-${randomUUID()}`
+    this.#retired = new BroadcastChannel(retiredChannel)
+    this.#retired.unref()
+    this.#pool = new Piscina({
+      filename: new URL('./gatherer.ts', import.meta.url).href,
+      minThreads: threadCount,
+      maxThreads: threadCount,
+      maxQueue: queueDepthMax,
+      // A thread asleep in Atomics.wait would not hear what is retired.
+      atomics: 'async',
+      workerData: { retiredChannel },
+    })
+  }
+
+  get queueDepth(): number {
+    return this.#pool.queueSize
+  }
+
+  /** Refuses OVERLOADED unless `taskCount` more tasks fit the queue. */
+  admit(taskCount: number): void {
+    if (this.#pool.queueSize + taskCount > this.#queueDepthMax) {
+      refuse('OVERLOADED', `${this.#pool.queueSize} gather tasks are waiting already`, { headers: { 'Retry-After': '1' } })
+    }
+  }
+
+  /** Runs a task on some thread. */
+  run(task: GatherTask): Promise<void> {
+    return this.#pool.run(task)
+  }
+
+  /** Lets every thread forget a version, so that its memory can be freed. */
+  retire(key: string): void {
+    this.#retired.postMessage(key)
+  }
+
+  async close(): Promise<void> {
+    this.#retired.close()
+    await this.#pool.destroy()
+  }
+}
