@@ -19,6 +19,8 @@ export const LIMITS = {
   lookupResponseBytesMax: 64 * MiB,
   lookupTableCountMax: 64,
   indexRankMax: 8,
+  /** Gradients have one axis more than their indices. */
+  arrayRankMax: 9,
   /** Memory of answers that is kept for the next ones, per front. */
   responseBytesIdleMax: 32 * MiB,
   updateBodyBytesMax: 16 * MiB,

@@ -169,6 +169,9 @@ export class Keeper {
   }
 
   #update(argument: UpdateArguments): KeeperCalls['update']['answer'] {
+    if (argument.deadlineAt !== undefined && Date.now() >= argument.deadlineAt) {
+      refuse('DEADLINE_EXCEEDED', 'X-Request-Timeout-Ms had passed before the update could begin')
+    }
     const table = this.#find(argument.name)
     checkPrecondition(argument.precondition, currentState(table))
     const { key } = table.current.handle

@@ -27,6 +27,8 @@ export interface UpdateArguments {
   values: Float32Array
   learningRate?: number
   precondition: Precondition
+  /** Milliseconds since 1970 after which the client no longer waits: the update is refused unstarted. */
+  deadlineAt?: number
 }
 
 export interface UpdateResult {

@@ -1,6 +1,7 @@
 import type { JsonKernels } from '../kernels/json.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import type { TableEntry } from '../tables/registry.ts'
+import { resolveRows } from '../tables/resolve.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { dispatchGather } from '../workers/dispatch.ts'
 import type { GathererPool } from '../workers/pool.ts'
@@ -10,7 +11,6 @@ import { writeFillRow } from './fill.ts'
 import { computeMask } from './mask.ts'
 import { type LookupPlan, planLookup } from './plan.ts'
 import type { LookupRequest } from './request.ts'
-import { resolveRows } from './resolve.ts'
 
 /** What a thread needs to answer lookups. One a front. */
 export interface LookupServices {

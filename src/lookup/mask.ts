@@ -1,4 +1,4 @@
-import type { IndexArray } from './request.ts'
+import type { IndexArray } from '../tables/resolve.ts'
 
 /** One byte per index: 1 where the id itself is in 0..rows-1 and not the padding row, as Keras' compute_mask for `mask_zero`. */
 export const computeMask = (indices: IndexArray, rows: number, paddingRow: number): Uint8Array => {

@@ -54,6 +54,9 @@ export const planLookup = (handle: VersionHandle, settings: Settings, request: L
   if (count > LIMITS.lookupIndexCountMax) {
     refuse('BATCH_TOO_LARGE', `${count} indices in one lookup, the limit is ${LIMITS.lookupIndexCountMax}`)
   }
+  if (request.shape.length > LIMITS.indexRankMax) {
+    refuse('SHAPE_MISMATCH', `indices have ${request.shape.length} axes, the limit is ${LIMITS.indexRankMax}`)
+  }
   const { elementType, rowFormat, narrow } = planAnswer(dtype, options, text)
   const widen = narrow && text
   const gatheredRowBytes = rowFormat === 'stored' ? rowBytes(dim, dtype) : dim * 4

@@ -1,8 +1,5 @@
 import type { AnswerDtype, Mode, Pooling } from '../core/types.ts'
-import type { IndexArray as IntegerArray } from '../formats/index-array.ts'
-
-/** Ids as they came: any integer width, or the safe integers of a JSON body. */
-export type IndexArray = IntegerArray | Float64Array
+import type { IndexArray } from '../tables/resolve.ts'
 
 /** What a lookup asks, whatever format it came in. Absent members are the table's to decide. */
 export interface LookupRequest {

@@ -1,7 +1,18 @@
 import { type ErrorPlace, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Mode } from '../core/types.ts'
-import type { IndexArray } from './request.ts'
+
+/** Ids as they came: any integer width, or the safe integers of a JSON body. */
+export type IndexArray =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float64Array
 
 /** Stands in the resolved rows where a row of the fill value goes. */
 export const FILL_ROW = -1

@@ -1,0 +1,62 @@
+import { refuse } from '../core/errors.ts'
+import { quoteText } from './scanner.ts'
+
+/*
+ * Content-Digest (RFC 9530) is a dictionary of structured fields (RFC 9651): `sha-256=:<base64>:, sha-512=:<base64>:;parameter=1`.
+ * Each pattern is tried at one place only (sticky) and has one way to match, so reading is linear.
+ */
+const KEY = /[a-z*][a-z0-9_.*-]*/y
+const BARE_ITEM = new RegExp(
+  [
+    ':[A-Za-z0-9+/]*={0,2}:', // byte sequence
+    '@?-?[0-9]{1,15}(?:\\.[0-9]{1,3})?', // number, date
+    '%?"(?:[\\x20-\\x21\\x23-\\x5b\\x5d-\\x7e]|\\\\["\\\\])*"', // string
+    "[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*", // token
+    '\\?[01]', // boolean
+  ].join('|'),
+  'y',
+)
+const SPACES = / */y
+const EQUALS = /=/y
+const PARAMETER_START = /; */y
+const COMMA = /[ \t]*,[ \t]*/y
+const SHA256_BYTES = 32
+
+/**
+ * The sha-256 that a Content-Digest header announces, 32 bytes; undefined when it has other algorithms only, which are ignored.
+ * INVALID_REQUEST when the header is malformed. Of equal algorithms the last counts (RFC 9651, 3.2).
+ */
+export const parseContentDigest = (header: string): Uint8Array | undefined => {
+  let at = 0
+  const take = (pattern: RegExp): string | undefined => {
+    pattern.lastIndex = at
+    const found = pattern.exec(header)?.[0]
+    at += found?.length ?? 0
+    return found
+  }
+  const takeKey = (): string => take(KEY) ?? refuseHeader(header)
+  const takeValue = (): string | undefined => (take(EQUALS) === undefined ? undefined : (take(BARE_ITEM) ?? refuseHeader(header)))
+  let digest: Uint8Array | undefined
+  take(SPACES)
+  if (at === header.length) return undefined
+  do {
+    const algorithm = takeKey()
+    const value = takeValue()
+    if (algorithm === 'sha-256') digest = decodeDigest(value, header)
+    while (take(PARAMETER_START) !== undefined) {
+      takeKey()
+      takeValue()
+    }
+  } while (take(COMMA) !== undefined)
+  take(SPACES)
+  return at === header.length ? digest : refuseHeader(header)
+}
+
+const decodeDigest = (item: string | undefined, header: string): Uint8Array => {
+  if (item === undefined || !item.startsWith(':')) return refuseHeader(header)
+  const digest = new Uint8Array(Buffer.from(item.slice(1, -1), 'base64'))
+  return digest.length === SHA256_BYTES ? digest : refuseHeader(header)
+}
+
+const refuseHeader = (header: string): never =>
+  refuse('INVALID_REQUEST', `Content-Digest must be like sha-256=:<base64 of ${SHA256_BYTES} bytes>:, it is ${quoteText(header)}`)

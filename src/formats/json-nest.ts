@@ -1,0 +1,156 @@
+import { refuse } from '../core/errors.ts'
+import { refuseByte, skipSpace } from './json-cursor.ts'
+import type { JsonCursor } from './json-cursor.ts'
+import { readNumber } from './json-number.ts'
+import { checkDepth, kindAt } from './json-scan.ts'
+import type { JsonTensor } from './json-tensor.ts'
+
+const SPACE = 0x20
+const COMMA = 0x2c
+const MINUS = 0x2d
+const ZERO = 0x30
+const OPEN = 0x5b
+const CLOSE = 0x5d
+
+/** What is known of a tensor while it is read. `depth` counts the lists that are open; the outermost is at depth 1. */
+interface Nest {
+  readonly cursor: JsonCursor
+  readonly pointer: string
+  readonly valueCountMax: number
+  values: Float64Array
+  count: number
+  depth: number
+  /** Of the deepest list so far. */
+  depthMost: number
+  /** Where numbers are; -1 before the first. */
+  leafDepth: number
+  /** By depth: elements of the open list so far, and of every closed one (-1: none is). */
+  readonly counts: number[]
+  readonly lengths: number[]
+  /** Lengths of the lists at depth 2, from the first that differs on. */
+  rowLengths: number[] | undefined
+}
+
+/** Values kept from one call to the next, so that a small request takes no memory but its result. */
+const SCRATCH_COUNT_MAX = 128 * 1024
+let scratch = new Float64Array(1024)
+
+const growValues = (nest: Nest): void => {
+  const { valueCountMax, values } = nest
+  if (nest.count >= valueCountMax) refuse('BATCH_TOO_LARGE', `${nest.pointer} has more than ${valueCountMax} numbers`)
+  const larger = new Float64Array(Math.min(values.length * 2, Math.max(valueCountMax, 1)))
+  larger.set(values)
+  if (larger.length <= SCRATCH_COUNT_MAX) scratch = larger
+  nest.values = larger
+}
+
+/** The pointer to the element that is being read. */
+const pointerOf = (nest: Nest, depth: number): string => {
+  let path = nest.pointer
+  for (let level = 1; level <= depth; level += 1) path += `/${nest.counts[level]}`
+  return path
+}
+
+const refuseShape = (pointer: string, detail: string): never =>
+  refuse('SHAPE_MISMATCH', `${detail} at ${pointer}`, { errors: [{ pointer, detail }] })
+
+const refuseElement = (nest: Nest, at: number): never => {
+  const kind = kindAt(nest.cursor, at)
+  const pointer = pointerOf(nest, nest.depth)
+  const detail = `expected a number${nest.depth === 0 ? ' or a list of numbers' : ''}, got ${kind}`
+  return refuse('INVALID_REQUEST', `${detail} at ${pointer}`, { errors: [{ pointer, detail }] })
+}
+
+const openList = (nest: Nest, at: number, baseDepth: number): void => {
+  if (nest.leafDepth >= 0 && nest.depth >= nest.leafDepth) refuseShape(pointerOf(nest, nest.depth), 'a list beside a number')
+  nest.depth += 1
+  checkDepth(nest.cursor, at, baseDepth + nest.depth)
+  nest.depthMost = Math.max(nest.depthMost, nest.depth)
+  nest.counts[nest.depth] = 0
+  nest.lengths[nest.depth] ??= -1
+}
+
+const closeList = (nest: Nest): void => {
+  const { depth, lengths } = nest
+  const length = nest.counts[depth]
+  if (lengths[depth] < 0) lengths[depth] = length
+  if (depth === 2 && (nest.rowLengths !== undefined || length !== lengths[2])) {
+    if (nest.depthMost > 2) refuseShape(pointerOf(nest, 1), 'lists of different length, which only lists of numbers may have,')
+    nest.rowLengths ??= Array.from({ length: nest.counts[1] }, () => lengths[2])
+    nest.rowLengths.push(length)
+  } else if (length !== lengths[depth]) {
+    refuseShape(pointerOf(nest, depth - 1), `expected a list of ${lengths[depth]} like the ones before, got ${length}`)
+  }
+  nest.depth -= 1
+}
+
+/** Reads numbers from `start` on; returns the place of what follows the last one, or of an element that is no number. */
+const readRun = (nest: Nest, start: number): number => {
+  const { cursor, depth } = nest
+  const { bytes } = cursor
+  if (nest.leafDepth < 0) nest.leafDepth = depth
+  if (depth !== nest.leafDepth || depth !== nest.depthMost) refuseShape(pointerOf(nest, depth), 'a number beside a list')
+  let { values, count } = nest
+  const countBefore = count - nest.counts[depth]
+  let at = start
+  for (;;) {
+    if (count >= values.length) {
+      nest.count = count
+      growValues(nest)
+      values = nest.values
+    }
+    at = readNumber(cursor, at, values, count)
+    count += 1
+    if (bytes[at] <= SPACE) at = skipSpace(bytes, at)
+    if (bytes[at] !== COMMA || depth === 0) break
+    const next = bytes[at + 1] <= SPACE ? skipSpace(bytes, at + 1) : at + 1
+    const byte = bytes[next]
+    if (byte !== MINUS && (byte - ZERO) >>> 0 > 9) break
+    at = next
+  }
+  nest.count = count
+  nest.counts[depth] = count - countBefore - 1
+  return at
+}
+
+const takeTensor = (nest: Nest): JsonTensor => {
+  const values = nest.values.slice(0, nest.count)
+  const shape = nest.lengths.slice(1)
+  if (nest.rowLengths === undefined) return { values, shape }
+  return { values, shape: [shape[0], -1], lengths: Int32Array.from(nest.rowLengths) }
+}
+
+/**
+ * Reads the value at the cursor as nested number arrays; a bare number has rank 0. `pointer` is where it is in the body and `baseDepth` how many
+ * objects and lists are around it. INVALID_REQUEST at an element that is no number, SHAPE_MISMATCH for numbers beside lists and for lists of
+ * different length (but the rows of rank 2 may differ), BATCH_TOO_LARGE above `valueCountMax` numbers.
+ */
+export const readTensor = (cursor: JsonCursor, pointer: string, baseDepth: number, valueCountMax: number): JsonTensor => {
+  const { bytes } = cursor
+  const nest: Nest = {
+    cursor, pointer, valueCountMax, values: scratch, count: 0, depth: 0, depthMost: 0, leafDepth: -1,
+    counts: [0], lengths: [0], rowLengths: undefined,
+  }
+  let at = cursor.at
+  do {
+    const byte = bytes[at]
+    if (byte === OPEN) {
+      openList(nest, at, baseDepth)
+      at = skipSpace(bytes, at + 1)
+      if (bytes[at] !== CLOSE) continue
+      nest.counts[nest.depth] = -1
+    } else if (byte === MINUS || (byte - ZERO) >>> 0 <= 9) at = readRun(nest, at)
+    else refuseElement(nest, at)
+    while (nest.depth > 0 && bytes[at] === CLOSE) {
+      nest.counts[nest.depth] += 1
+      closeList(nest)
+      at = nest.depth > 0 ? skipSpace(bytes, at + 1) : at + 1
+    }
+    if (nest.depth === 0) break
+    if (bytes[at] !== COMMA) refuseByte(cursor, at, "',' or ']'")
+    nest.counts[nest.depth] += 1
+    at = skipSpace(bytes, at + 1)
+  } while (true)
+  cursor.at = at
+  return takeTensor(nest)
+}

@@ -1,0 +1,77 @@
+import { refuse } from '../core/errors.ts'
+import type { ErrorCode, ErrorPlace } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+
+/** Nested number arrays of a JSON body, as one run of numbers. */
+export interface JsonTensor {
+  /** Row-major. The caller's own. */
+  values: Float64Array
+  /** A bare number has none: []. */
+  shape: number[]
+  /** For rank 2 with rows of different length: the length of each. The shape is [rows, -1] then. */
+  lengths?: Int32Array
+}
+
+/** A member name as part of an RFC 6901 pointer. */
+export const escapePointer = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
+
+/** The pointer to the value at a flat position of a tensor, which itself is at `pointer`: `/indices/3/1`. */
+export const pointerAt = (tensor: JsonTensor, pointer: string, position: number): string => {
+  if (tensor.lengths !== undefined) {
+    let row = 0
+    let column = position
+    for (; column >= tensor.lengths[row]; row += 1) column -= tensor.lengths[row]
+    return `${pointer}/${row}/${column}`
+  }
+  let path = ''
+  let rest = position
+  for (let axis = tensor.shape.length - 1; axis >= 0; axis -= 1) {
+    path = `/${rest % tensor.shape[axis]}${path}`
+    rest = Math.floor(rest / tensor.shape[axis])
+  }
+  return pointer + path
+}
+
+/** Refuses the values for which `explain` has something to say, with pointers to the first of them. */
+const refuseValues = (
+  code: ErrorCode, detail: string, tensor: JsonTensor, pointer: string, explain: (value: number) => string | undefined,
+): never => {
+  const errors: ErrorPlace[] = []
+  const { values } = tensor
+  for (let position = 0; position < values.length && errors.length < LIMITS.errorPlacesMax; position += 1) {
+    const explanation = explain(values[position])
+    if (explanation !== undefined) errors.push({ pointer: pointerAt(tensor, pointer, position), detail: explanation })
+  }
+  return refuse(code, `${detail}: ${errors[0].detail} at ${errors[0].pointer}`, { errors })
+}
+
+const explainIndex = (value: number): string | undefined => {
+  if (Number.isSafeInteger(value)) return undefined
+  return Number.isInteger(value) || !Number.isFinite(value)
+    ? 'an integer beyond 2^53 - 1 is not exactly representable, send a binary format'
+    : `expected an integer, got ${value}`
+}
+
+/**
+ * The values as indices: each an integer (3.0 is one) between -(2^53 - 1) and 2^53 - 1. The array is the tensor's own. INVALID_REQUEST
+ * with the places of those that are not: JSON numbers beyond are rounded before they can be looked at.
+ */
+export const toIndexArray = (tensor: JsonTensor, pointer: string): Float64Array => {
+  const { values } = tensor
+  for (let position = 0; position < values.length; position += 1) {
+    if (!Number.isSafeInteger(values[position])) refuseValues('INVALID_REQUEST', 'not an index', tensor, pointer, explainIndex)
+  }
+  return values
+}
+
+const explainFloat32 = (value: number): string | undefined =>
+  Number.isFinite(Math.fround(value)) ? undefined : `${value > 0 ? '' : '-'}${Number.isFinite(value) ? Math.abs(value) : 'a number'} is too large for float32`
+
+/** The values rounded to float32, half to even. NON_FINITE with the places of those that are too large; JSON has no NaN. */
+export const toFloat32 = (tensor: JsonTensor, pointer: string): Float32Array => {
+  const rounded = new Float32Array(tensor.values)
+  for (let position = 0; position < rounded.length; position += 1) {
+    if (!Number.isFinite(rounded[position])) refuseValues('NON_FINITE', 'not finite', tensor, pointer, explainFloat32)
+  }
+  return rounded
+}

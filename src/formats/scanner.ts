@@ -1,0 +1,52 @@
+import { refuse } from '../core/errors.ts'
+
+/** A place in the text of a header. Nothing here goes back: each character is looked at a bounded number of times. */
+export interface Cursor {
+  readonly text: string
+  at: number
+  /** What the text is, for messages: `the npy header`. */
+  readonly what: string
+}
+
+/** Refuses (MALFORMED_BODY) with what was expected, what was found, and where. */
+export const failAt = (cursor: Cursor, expected: string): never => {
+  const found = cursor.at < cursor.text.length ? quoteText(cursor.text[cursor.at]) : 'its end'
+  return refuse('MALFORMED_BODY', `${cursor.what}: expected ${expected} at character ${cursor.at}, found ${found}`)
+}
+
+/** A client's text inside a message: as a JSON string, cut at 64 characters. */
+export const quoteText = (text: string): string => JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text)
+
+/** The next character that is not white space, without passing it; the empty string at the end. */
+export const peek = (cursor: Cursor): string => {
+  while (cursor.at < cursor.text.length && ' \t\n\r'.includes(cursor.text[cursor.at])) cursor.at += 1
+  return cursor.text.charAt(cursor.at)
+}
+
+/** Passes `token` if it comes next, white space aside. */
+export const accept = (cursor: Cursor, token: string): boolean => {
+  peek(cursor)
+  if (!cursor.text.startsWith(token, cursor.at)) return false
+  cursor.at += token.length
+  return true
+}
+
+/** Passes `token`, or refuses (MALFORMED_BODY) when something else comes next. */
+export const expectToken = (cursor: Cursor, token: string): void => {
+  if (!accept(cursor, token)) failAt(cursor, quoteText(token))
+}
+
+/** Reads a whole number, 0 or larger, without sign, leading zeros, fraction or exponent. Above 2^53 it is not exact: the caller checks. */
+export const readWhole = (cursor: Cursor): number => {
+  peek(cursor)
+  const start = cursor.at
+  while (isDigit(cursor.text[cursor.at])) cursor.at += 1
+  const digits = cursor.text.slice(start, cursor.at)
+  if (digits === '' || (digits.length > 1 && digits.startsWith('0'))) {
+    cursor.at = start
+    failAt(cursor, 'a whole number, 0 or larger')
+  }
+  return Number(digits)
+}
+
+const isDigit = (character: string | undefined): boolean => character !== undefined && character >= '0' && character <= '9'

@@ -1,0 +1,48 @@
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { ELEMENT_BYTES } from '../core/types.ts'
+import type { ElementType } from '../core/types.ts'
+
+/** An array as it lies in a body: row-major, little-endian. `data` is a view of the body, possibly unaligned for its type. */
+export interface TypedBytes {
+  elementType: ElementType
+  shape: number[]
+  data: Uint8Array
+}
+
+/**
+ * Whether every dimension is a whole number and their product an exact one. Zero dimensions do not excuse the others:
+ * [2**40, 2**40, 0] is not countable (NumPy and safetensors refuse it too), so that no part of a shape overflows later.
+ */
+export const isCountable = (shape: readonly number[]): boolean => {
+  let product = 1
+  return shape.every((dimension) => {
+    product *= dimension === 0 ? 1 : dimension
+    return Number.isSafeInteger(dimension) && dimension >= 0 && Number.isSafeInteger(product)
+  })
+}
+
+/** Elements of an array of this shape, exactly; 1 for a scalar. SHAPE_MISMATCH when the shape is not countable. */
+export const elementCount = (shape: readonly number[]): number =>
+  isCountable(shape) ? shape.reduce((product, dimension) => product * dimension, 1) : refuseSize(shape)
+
+/** Bytes of an array of this shape, exactly. SHAPE_MISMATCH as {@link elementCount}. */
+export const arrayBytes = (elementType: ElementType, shape: readonly number[]): number => {
+  const bytes = elementCount(shape) * ELEMENT_BYTES[elementType]
+  return Number.isSafeInteger(bytes) ? bytes : refuseSize(shape)
+}
+
+/** Refuses (SHAPE_MISMATCH) more than `arrayRankMax` dimensions. Readers ask before each push, so that a long list is never built. */
+export const checkRank = (rank: number): void => {
+  if (rank > LIMITS.arrayRankMax) refuse('SHAPE_MISMATCH', `an array has at most ${LIMITS.arrayRankMax} dimensions`)
+}
+
+/** A shape as headers and messages show it: `2,3,64`; a scalar is the empty string. */
+export const formatShape = (shape: readonly number[]): string => shape.join(',')
+
+/** The bytes `begin`..`end` without a copy; a plain Uint8Array also when `bytes` is a Buffer, whose `slice` would not copy. */
+export const viewBytes = (bytes: Uint8Array, begin: number, end: number): Uint8Array =>
+  new Uint8Array(bytes.buffer, bytes.byteOffset + begin, end - begin)
+
+const refuseSize = (shape: readonly number[]): never =>
+  refuse('SHAPE_MISMATCH', `the shape [${formatShape(shape)}] has more elements or bytes than can be counted (2^53 - 1)`)

@@ -1,0 +1,18 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { Arena } from '../../src/tables/arena.ts'
+import { scatterStored } from '../../src/tables/access.ts'
+import type { VersionHandle } from '../../src/tables/handles.ts'
+import { TableVersion } from '../../src/tables/table.ts'
+
+/** Writes whole rows of one number each, as the keeper does, until it is terminated. */
+const { handle, hotRows } = workerData as { handle: VersionHandle; hotRows: number }
+const version = new TableVersion(handle)
+const arena = new Arena(1024 * 1024)
+const ids = arena.reserve(hotRows * 4)
+const rows = arena.reserve(hotRows * version.rowBytes)
+for (let i = 0; i < hotRows; i++) arena.int32[ids.at / 4 + i] = i
+parentPort?.postMessage('writing')
+for (let step = 1; ; step++) {
+  arena.float32.fill(step, rows.at / 4, (rows.at + hotRows * version.rowBytes) / 4)
+  version.write({ sequence: step, step: 0, nowMs: 0 }, () => scatterStored(version, arena, { idsAt: ids.at, count: hotRows, sourceAt: rows.at }))
+}

@@ -1,0 +1,44 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { Arena, type Region } from '../../src/tables/arena.ts'
+
+test('Regions never overlap, lie inside, are aligned, and all room comes back', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 20_000 })), { maxLength: 60 }), (steps) => {
+      const arena = new Arena(128 * 1024)
+      const held: Region[] = []
+      for (const [give, size] of steps) {
+        if (give && held.length > 0) arena.release(held.splice(size % held.length, 1)[0])
+        else {
+          try {
+            held.push(arena.reserve(size))
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'OVERLOADED' })
+          }
+        }
+        const sorted = held.toSorted((a, b) => a.at - b.at)
+        sorted.forEach((region, i) => {
+          expect(region.at % 64).toBe(0)
+          expect(region.at + region.bytes).toBeLessThanOrEqual(i + 1 < sorted.length ? sorted[i + 1].at : arena.bytesMax)
+        })
+      }
+      for (const region of held) arena.release(region)
+      expect(arena.reservedBytes).toBe(0)
+    }),
+    { numRuns: 200 },
+  )
+})
+
+test('A region that is released twice is a mistake of ours', () => {
+  const arena = new Arena(65_536)
+  const region = arena.reserve(10)
+  arena.release(region)
+  expect(() => arena.release(region)).toThrowError(/once/)
+})
+
+test('A thread with one request at a time works in the same place again', () => {
+  const arena = new Arena(65_536)
+  const first = arena.reserve(1000)
+  arena.release(first)
+  expect(arena.reserve(5000).at).toBe(first.at)
+})

@@ -1,0 +1,68 @@
+import { Worker } from 'node:worker_threads'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Arena } from '../../src/tables/arena.ts'
+import { type GatherJob, gatherRows, gatherUnchecked } from '../../src/tables/gather.ts'
+import { STRIPES_AT } from '../../src/tables/layout.ts'
+import type { TableVersion } from '../../src/tables/table.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+
+const HOT_ROWS = 16
+const DIM = 512
+
+let service: TestKeeper
+beforeEach(() => {
+  service = startKeeper()
+})
+afterEach(() => service.close())
+
+/** A writer thread sets all of a row to one number, again and again: a row with two numbers in it is torn. */
+const startWriter = async (version: TableVersion): Promise<Worker> => {
+  const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), { workerData: { handle: version.handle, hotRows: HOT_ROWS } })
+  await new Promise((resolve) => writer.once('message', resolve))
+  return writer
+}
+
+const countTorn = (read: (version: TableVersion, arena: WebAssembly.Memory, job: GatherJob) => void, version: TableVersion, batches: number, until: number) => {
+  const arena = new Arena(1024 * 1024)
+  const region = arena.reserve(HOT_ROWS * (4 + DIM * 4) + 64)
+  const outAt = region.at + 64
+  for (let i = 0; i < HOT_ROWS; i++) arena.int32[region.at / 4 + i] = i
+  let torn = 0
+  for (let batch = 0; batch < batches && torn < until; batch++) {
+    read(version, arena.memory, { format: 'stored', idsAt: region.at, count: HOT_ROWS, outAt, fillAt: outAt })
+    for (let row = 0; row < HOT_ROWS; row++) {
+      const values = arena.float32.subarray(outAt / 4 + row * DIM, outAt / 4 + (row + 1) * DIM)
+      if (values.some((value) => value !== values[0])) torn++
+    }
+  }
+  return torn
+}
+
+describe('While a writer changes hot rows', () => {
+  test('no row is read half written, and without the check some are', async () => {
+    await putTable(service.client, { name: 'hot', rows: HOT_ROWS, dim: DIM })
+    const version = service.client.registry.find('hot').current
+    const writer = await startWriter(version)
+    try {
+      expect(countTorn(gatherRows, version, 5_000, 1)).toBe(0)
+      expect(countTorn(gatherUnchecked, version, 1_000_000, 1)).toBe(1)
+    } finally {
+      await writer.terminate()
+    }
+  })
+
+  test('a reader gives up with OVERLOADED on a row that stays busy', async () => {
+    await putTable(service.client, { name: 'hot', rows: 2, dim: 1 })
+    const version = service.client.registry.find('hot').current
+    const words = new Int32Array(version.handle.segments[0].memory.buffer)
+    const arena = new Arena(65_536)
+    const region = arena.reserve(64)
+    const job: GatherJob = { format: 'stored', idsAt: region.at, count: 1, outAt: region.at + 16, fillAt: region.at + 32 }
+    // As a keeper that died in the middle of a row leaves it.
+    words[64 / 4] = 1
+    words[STRIPES_AT / 4] = 1
+    expect(() => gatherRows(version, arena.memory, job)).toThrowError(expect.objectContaining({ code: 'OVERLOADED' }))
+    arena.int32[region.at / 4] = 1
+    expect(() => gatherRows(version, arena.memory, job)).not.toThrow()
+  })
+})

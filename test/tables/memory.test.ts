@@ -1,0 +1,62 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { memoryBytes, PAGE_BYTES, planSegments, ROWS_AT, rowBytes, SPARE_BYTES, tableBytes } from '../../src/tables/layout.ts'
+import { TableMemory } from '../../src/tables/memory.ts'
+
+describe('The layout of a table', () => {
+  test('covers every row once, in order, each segment within its bound and with its spare bytes', () => {
+    const segmentPages = fc.integer({ min: 1, max: 40 })
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 200_000 }), fc.integer({ min: 1, max: 4096 }), segmentPages, (rows, bytes, pages) => {
+        const segments = planSegments(rows, bytes, pages * PAGE_BYTES)
+        let next = 0
+        for (const { firstRow, rowCount, memoryBytes } of segments) {
+          expect(firstRow).toBe(next)
+          expect(memoryBytes).toBeLessThanOrEqual(pages * PAGE_BYTES)
+          expect(memoryBytes % PAGE_BYTES).toBe(0)
+          expect(ROWS_AT + rowCount * bytes + SPARE_BYTES).toBeLessThanOrEqual(memoryBytes)
+          next += rowCount
+        }
+        expect(next).toBe(rows)
+        expect(segments.length).toBeGreaterThan(0)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test('counts bytes exactly beyond 2^32', () => {
+    expect(tableBytes(2 ** 31 - 2, 65_536, 'float32')).toBe((2 ** 31 - 2) * 65_536 * 4)
+    expect(rowBytes(7, 'int8')).toBe(15)
+    expect(rowBytes(7, 'bfloat16')).toBe(14)
+  })
+
+  test('takes sizes that are none for a mistake of ours', () => {
+    for (const rows of [-1, 1.5, NaN, 2 ** 31]) expect(() => tableBytes(rows, 1, 'float32')).toThrowError(/rows/)
+    expect(() => planSegments(1, PAGE_BYTES, PAGE_BYTES)).toThrowError(/at least one row/)
+  })
+})
+
+describe('The quota', () => {
+  const mebibyte = 1024 * 1024
+  test('is reserved before memory is made, to the byte', () => {
+    const bytes = memoryBytes(planSegments(1000, 256))
+    const memory = new TableMemory(2 * bytes)
+    memory.allocate(1000, 256)
+    memory.allocate(1000, 256)
+    expect(memory.reservedBytes).toBe(2 * bytes)
+    expect(() => memory.allocate(0, 4)).toThrowError(expect.objectContaining({ code: 'MEMORY_QUOTA_EXCEEDED' }))
+    memory.release(bytes)
+    expect(memory.allocate(1000, 256).reservedBytes).toBe(bytes)
+  })
+
+  test('says whether a table can never fit or does not fit now', () => {
+    const memory = new TableMemory(mebibyte)
+    expect(() => memory.allocate(mebibyte, 1)).toThrowError(/never/)
+    memory.allocate(1000, 900)
+    expect(() => memory.allocate(1000, 500)).toThrowError(/now/)
+  })
+
+  test('never goes below zero', () => {
+    expect(() => new TableMemory(mebibyte).release(1)).toThrowError(/more than was reserved/)
+  })
+})

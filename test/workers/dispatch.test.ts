@@ -1,0 +1,86 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Arena } from '../../src/tables/arena.ts'
+import { dispatchGather, INLINE_BYTES_MAX, planDispatch } from '../../src/workers/dispatch.ts'
+import { GathererPool } from '../../src/workers/pool.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+
+describe('The plan of a gather', () => {
+  test('keeps small ones in the front, and everything when there are no gatherers', () => {
+    expect(planDispatch(1024, 64, 2).inline).toBe(true)
+    expect(planDispatch(60_000, 4096, 0)).toEqual({ inline: true, chunkCount: 60_000 })
+  })
+
+  test('counts a short row as the cache line that it costs', () => {
+    expect(planDispatch(INLINE_BYTES_MAX / 64, 4, 2).inline).toBe(false)
+    expect(planDispatch(INLINE_BYTES_MAX / 64 - 1, 4, 2).inline).toBe(true)
+  })
+
+  test('splits large ones into whole chunks for the threads there are', () => {
+    const { inline, chunkCount } = planDispatch(60_001, 1024, 2)
+    expect(inline).toBe(false)
+    expect(Math.ceil(60_001 / chunkCount)).toBeLessThanOrEqual(4)
+  })
+})
+
+describe('A large gather', () => {
+  let service: TestKeeper
+  let pool: GathererPool
+  beforeEach(() => {
+    service = startKeeper({ segmentBytesMax: 16 * 65_536 })
+    pool = new GathererPool(2, 8)
+  })
+  afterEach(async () => {
+    service.close()
+    await pool.close()
+  })
+
+  const ROWS = 5_000
+  const DIM = 100
+  const COUNT = 40_000
+
+  const prepare = async () => {
+    await putTable(service.client, { name: 'user', rows: ROWS, dim: DIM, values: Float32Array.from({ length: ROWS * DIM }, (_, i) => i) })
+    const version = service.client.registry.find('user').current
+    expect(version.handle.segments.length).toBe(2)
+    const arena = new Arena(64 * 1024 * 1024)
+    const ids = arena.reserve(COUNT * 4)
+    const fill = arena.reserve(DIM * 4)
+    const out = arena.reserve(COUNT * DIM * 4)
+    for (let i = 0; i < COUNT; i++) arena.int32[ids.at / 4 + i] = (i * 7919) % ROWS
+    return { version, arena, out, job: { format: 'stored' as const, idsAt: ids.at, count: COUNT, outAt: out.at, fillAt: fill.at } }
+  }
+
+  test('is done by the pool in chunks, over all segments, in request order', async () => {
+    const { version, arena, out, job } = await prepare()
+    const pending = dispatchGather(version, arena, job, pool)
+    expect(pending).toBeInstanceOf(Promise)
+    await pending
+    for (let i = 0; i < COUNT; i += 997) {
+      const row = (i * 7919) % ROWS
+      expect(arena.float32[out.at / 4 + i * DIM]).toBe(row * DIM)
+      expect(arena.float32[out.at / 4 + i * DIM + DIM - 1]).toBe(row * DIM + DIM - 1)
+    }
+  })
+
+  test('pins its version until the last chunk is done', async () => {
+    const { version, arena, job } = await prepare()
+    const before = service.keeper.memory.reservedBytes
+    const pending = dispatchGather(version, arena, job, pool)
+    await service.client.call('remove', { name: 'user', precondition: {} })
+    expect(service.keeper.memory.reservedBytes).toBeLessThanOrEqual(before)
+    await pending
+    await expect.poll(() => service.keeper.memory.reservedBytes).toBe(0)
+  })
+
+  test('is refused when the queue is full, whole or not at all', async () => {
+    const { version, arena, job } = await prepare()
+    const pending: (void | Promise<void>)[] = []
+    const fill = () => {
+      for (let i = 0; i < 20; i++) pending.push(dispatchGather(version, arena, job, pool))
+    }
+    expect(fill).toThrowError(expect.objectContaining({ code: 'OVERLOADED', headers: { 'Retry-After': '1' } }))
+    expect(pool.queueDepth).toBeLessThanOrEqual(8)
+    await Promise.all(pending)
+    await dispatchGather(version, arena, job, pool)
+  })
+})
