@@ -1,7 +1,7 @@
 import { refuse } from '../core/errors.ts'
 import { refuseByte, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
-import { readNumber } from './json-number.ts'
+import { readAnyNumber, readUsualNumber } from './json-number.ts'
 import { checkDepth, kindAt } from './json-scan.ts'
 import type { JsonTensor } from './json-tensor.ts'
 
@@ -38,7 +38,7 @@ let scratch = new Float64Array(1024)
 const growValues = (nest: Nest): void => {
   const { valueCountMax, values } = nest
   if (nest.count >= valueCountMax) refuse('BATCH_TOO_LARGE', `${nest.pointer} has more than ${valueCountMax} numbers`)
-  const larger = new Float64Array(Math.min(values.length * 2, Math.max(valueCountMax, 1)))
+  const larger = new Float64Array(Math.min(values.length * 2, valueCountMax))
   larger.set(values)
   if (larger.length <= SCRATCH_COUNT_MAX) scratch = larger
   nest.values = larger
@@ -62,7 +62,7 @@ const refuseElement = (nest: Nest, at: number): never => {
 }
 
 const openList = (nest: Nest, at: number, baseDepth: number): void => {
-  if (nest.leafDepth >= 0 && nest.depth >= nest.leafDepth) refuseShape(pointerOf(nest, nest.depth), 'a list beside a number')
+  if (nest.leafDepth >= 0 && nest.depth >= nest.leafDepth) refuseShape(pointerOf(nest, nest.depth), 'expected a number like the others at this depth, got a list')
   nest.depth += 1
   checkDepth(nest.cursor, at, baseDepth + nest.depth)
   nest.depthMost = Math.max(nest.depthMost, nest.depth)
@@ -75,42 +75,60 @@ const closeList = (nest: Nest): void => {
   const length = nest.counts[depth]
   if (lengths[depth] < 0) lengths[depth] = length
   if (depth === 2 && (nest.rowLengths !== undefined || length !== lengths[2])) {
-    if (nest.depthMost > 2) refuseShape(pointerOf(nest, 1), 'lists of different length, which only lists of numbers may have,')
+    if (nest.depthMost > 2) refuseShape(pointerOf(nest, 1), `expected ${lengths[2]} lists like before, got ${length}: only rows of numbers may differ in length`)
     nest.rowLengths ??= Array.from({ length: nest.counts[1] }, () => lengths[2])
     nest.rowLengths.push(length)
   } else if (length !== lengths[depth]) {
-    refuseShape(pointerOf(nest, depth - 1), `expected a list of ${lengths[depth]} like the ones before, got ${length}`)
+    refuseShape(pointerOf(nest, depth - 1), `expected ${lengths[depth]} elements like before, got ${length}`)
   }
   nest.depth -= 1
 }
+
+const startsNumber = (byte: number): boolean => byte === MINUS || (byte - ZERO) >>> 0 <= 9
 
 /** Reads numbers from `start` on; returns the place of what follows the last one, or of an element that is no number. */
 const readRun = (nest: Nest, start: number): number => {
   const { cursor, depth } = nest
   const { bytes } = cursor
   if (nest.leafDepth < 0) nest.leafDepth = depth
-  if (depth !== nest.leafDepth || depth !== nest.depthMost) refuseShape(pointerOf(nest, depth), 'a number beside a list')
+  if (depth !== nest.leafDepth || depth !== nest.depthMost) refuseShape(pointerOf(nest, depth), 'expected a list like the others at this depth, got a number')
   let { values, count } = nest
   const countBefore = count - nest.counts[depth]
   let at = start
+  let end = start
   for (;;) {
     if (count >= values.length) {
       nest.count = count
       growValues(nest)
       values = nest.values
     }
-    at = readNumber(cursor, at, values, count)
+    let value = bytes[at] - ZERO
+    let digit = 0
+    let stop = at + 1
+    if ((value - 1) >>> 0 < 9) {
+      digit = bytes[stop] - ZERO
+      while (digit >>> 0 <= 9 && stop < at + 9) {
+        value = (((value << 2) + value) << 1) + digit
+        digit = bytes[++stop] - ZERO
+      }
+    }
+    if (digit === COMMA - ZERO || digit === CLOSE - ZERO) values[count] = value
+    else {
+      stop = readUsualNumber(bytes, at, values, count)
+      if (stop < 0) {
+        if (!startsNumber(bytes[at])) break
+        stop = readAnyNumber(cursor, at, values, count)
+      }
+    }
     count += 1
+    end = bytes[stop] === COMMA ? stop : skipSpace(bytes, stop)
+    if (bytes[end] !== COMMA || depth === 0) break
+    at = end + 1
     if (bytes[at] <= SPACE) at = skipSpace(bytes, at)
-    if (bytes[at] !== COMMA || depth === 0) break
-    const next = bytes[at + 1] <= SPACE ? skipSpace(bytes, at + 1) : at + 1
-    const byte = bytes[next]
-    if (byte !== MINUS && (byte - ZERO) >>> 0 > 9) break
-    at = next
   }
   nest.count = count
   nest.counts[depth] = count - countBefore - 1
-  return at
+  return end
 }
 
 const takeTensor = (nest: Nest): JsonTensor => {
@@ -128,18 +146,18 @@ const takeTensor = (nest: Nest): JsonTensor => {
 export const readTensor = (cursor: JsonCursor, pointer: string, baseDepth: number, valueCountMax: number): JsonTensor => {
   const { bytes } = cursor
   const nest: Nest = {
-    cursor, pointer, valueCountMax, values: scratch, count: 0, depth: 0, depthMost: 0, leafDepth: -1,
+    cursor, pointer, valueCountMax, values: valueCountMax < scratch.length ? scratch.subarray(0, valueCountMax) : scratch, count: 0, depth: 0, depthMost: 0, leafDepth: -1,
     counts: [0], lengths: [0], rowLengths: undefined,
   }
   let at = cursor.at
-  do {
+  for (;;) {
     const byte = bytes[at]
     if (byte === OPEN) {
       openList(nest, at, baseDepth)
       at = skipSpace(bytes, at + 1)
       if (bytes[at] !== CLOSE) continue
       nest.counts[nest.depth] = -1
-    } else if (byte === MINUS || (byte - ZERO) >>> 0 <= 9) at = readRun(nest, at)
+    } else if (startsNumber(byte)) at = readRun(nest, at)
     else refuseElement(nest, at)
     while (nest.depth > 0 && bytes[at] === CLOSE) {
       nest.counts[nest.depth] += 1
@@ -150,7 +168,7 @@ export const readTensor = (cursor: JsonCursor, pointer: string, baseDepth: numbe
     if (bytes[at] !== COMMA) refuseByte(cursor, at, "',' or ']'")
     nest.counts[nest.depth] += 1
     at = skipSpace(bytes, at + 1)
-  } while (true)
+  }
   cursor.at = at
   return takeTensor(nest)
 }

@@ -61,14 +61,13 @@ const scaleExactly = (high: number, low: number, exponent: number): number => {
  * Reads the number at `start` into `target[index]`, to the bit what JSON.parse makes of it, and returns the place behind it. MALFORMED_BODY
  * when there is none. Up to 18 significant digits and powers of ten from 10^-64 to 10^63 are computed here, the rest by `readAnyNumber`.
  */
-export const readNumber = (cursor: JsonCursor, start: number, target: Float64Array, index: number): number => {
-  const bytes = cursor.bytes
+export const readUsualNumber = (bytes: Uint8Array, start: number, target: Float64Array, index: number): number => {
   const negative = ((bytes[start] ^ MINUS) - 1) >>> 31
   const first = start + negative
   let at = first
   // `high` holds the first nine significant digits and `low` the next nine; both stay within 31 bits.
   let high = bytes[at] - ZERO
-  if (high >>> 0 > 9) return readAnyNumber(cursor, start, target, index)
+  if (high >>> 0 > 9) return -1
   let digit = bytes[++at] - ZERO
   if (high !== 0) {
     while (digit >>> 0 <= 9 && at < first + 9) {
@@ -84,7 +83,7 @@ export const readNumber = (cursor: JsonCursor, start: number, target: Float64Arr
   if (digit === POINT) {
     exponent = at + 1
     digit = bytes[++at] - ZERO
-    if (digit >>> 0 > 9) return readAnyNumber(cursor, start, target, index)
+    if (digit >>> 0 > 9) return -1
     if (high === 0) while (bytes[at] === ZERO) at += 1
     const stop = high === 0 ? at + 9 : first + 10
     digit = bytes[at] - ZERO
@@ -101,7 +100,7 @@ export const readNumber = (cursor: JsonCursor, start: number, target: Float64Arr
   }
   const lowDigits = at - lowBegin
   if (exponent !== 0) exponent -= at
-  if (high === 0 && lowDigits > 0) return readAnyNumber(cursor, start, target, index)
+  if (high === 0 && lowDigits > 0) return -1
   if ((digit | 0x20) === SMALL_E) {
     digit = bytes[++at] - ZERO
     const sign = digit === MINUS - ZERO ? -1 : 1
@@ -112,17 +111,17 @@ export const readNumber = (cursor: JsonCursor, start: number, target: Float64Arr
       written = written * 10 + digit
       digit = bytes[++at] - ZERO
     }
-    if (at === begin) return readAnyNumber(cursor, start, target, index)
+    if (at === begin) return -1
     exponent += sign * written
   }
-  if (digit >>> 0 <= 9 || digit === POINT || exponent < POWER_MIN || exponent > POWER_MAX) return readAnyNumber(cursor, start, target, index)
+  if (digit >>> 0 <= 9 || digit === POINT || exponent < POWER_MIN || exponent > POWER_MAX) return -1
   // Exact: nine digits and a power of ten up to 10^9 have 30 bits and 21 bits above the trailing zeros.
   const shifted = high * power[lowDigits - POWER_MIN]
   const sum = shifted + low
   let value = 0
   if (sum <= EXACT_INTEGER_MAX && exponent <= 0 && exponent >= -EXACT_POWER_MAX) value = sum / power[-exponent - POWER_MIN]
   else value = scaleExactly(sum, low - (sum - shifted), exponent)
-  if (Number.isNaN(value)) return readAnyNumber(cursor, start, target, index)
+  if (Number.isNaN(value)) return -1
   target[index] = value * (1 - 2 * negative)
   return at
 }
@@ -150,7 +149,7 @@ export const skipNumber = (cursor: JsonCursor, start: number): number => {
 }
 
 /** As {@link readNumber}, for every number: by its text. */
-const readAnyNumber = (cursor: JsonCursor, start: number, target: Float64Array, index: number): number => {
+export const readAnyNumber = (cursor: JsonCursor, start: number, target: Float64Array, index: number): number => {
   const at = skipNumber(cursor, start)
   target[index] = Number(cursor.buffer.toString('latin1', start, at))
   return at

@@ -65,12 +65,28 @@ const skipLiteral = (cursor: JsonCursor, at: number): number => {
   return at + literal.length
 }
 
+/**
+ * A fresh string costs ten times as much as a known one when it becomes the name of a property (the engine looks for its like among all strings).
+ * Bodies have the same few names: they are kept.
+ */
+const knownNames = new Map<string, string>()
+const KNOWN_NAMES_MAX = 256
+const KNOWN_NAME_LENGTH_MAX = 64
+
+const takeKnown = (name: string): string => {
+  const known = knownNames.get(name)
+  if (known !== undefined) return known
+  if (knownNames.size >= KNOWN_NAMES_MAX) knownNames.clear()
+  if (name.length <= KNOWN_NAME_LENGTH_MAX) knownNames.set(name, name)
+  return name
+}
+
 const readName = (cursor: JsonCursor): string => {
   const start = cursor.at
   if (cursor.bytes[start] !== QUOTE) refuseByte(cursor, start, 'the name of a member')
   cursor.at = skipString(cursor, start)
   const text = cursor.buffer.toString('utf8', start + 1, cursor.at - 1)
-  return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text
+  return takeKnown(text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text)
 }
 
 /**

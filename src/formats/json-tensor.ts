@@ -64,8 +64,10 @@ export const toIndexArray = (tensor: JsonTensor, pointer: string): Float64Array 
   return values
 }
 
-const explainFloat32 = (value: number): string | undefined =>
-  Number.isFinite(Math.fround(value)) ? undefined : `${value > 0 ? '' : '-'}${Number.isFinite(value) ? Math.abs(value) : 'a number'} is too large for float32`
+const explainFloat32 = (value: number): string | undefined => {
+  if (Number.isFinite(Math.fround(value))) return undefined
+  return `${Number.isFinite(value) ? value : 'the number'} is too large for float32`
+}
 
 /** The values rounded to float32, half to even. NON_FINITE with the places of those that are too large; JSON has no NaN. */
 export const toFloat32 = (tensor: JsonTensor, pointer: string): Float32Array => {

@@ -1,4 +1,5 @@
 import { parentPort, type MessagePort, workerData } from 'node:worker_threads'
+import type { FastifyListenOptions } from 'fastify'
 import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
 import { KeeperClient } from '../keeper/client.ts'
@@ -50,7 +51,9 @@ const runFront = async (data: FrontData): Promise<void> => {
   })
   await keeper.call('sync', null)
   Object.assign(context.health, { state: 'ready', reason: 'ready' })
-  await app.listen({ host: data.host, port: data.port, reusePort: true, backlog: 1024 })
+  // Fastify hands these to Node as they are; its types do not know reusePort.
+  const where: FastifyListenOptions & { reusePort: boolean } = { host: data.host, port: data.port, reusePort: true, backlog: 1024 }
+  await app.listen(where)
   const address = app.server.address()
   assert(address !== null && typeof address === 'object', 'a listening server has an address')
   send({ kind: 'listening', port: address.port })

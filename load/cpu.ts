@@ -1,0 +1,83 @@
+/**
+ * What a process has used so far, read from /proc (Linux). Processor time is the figure to compare servers by: client
+ * and server share the machine, so requests per second measure the client as well.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** The kernel reports to user space in hundredths of a second, whatever its own tick is. */
+const TICK_NS = 10_000_000
+
+export interface CpuReading {
+  /** utime + stime of the whole process, ended threads included; steps of 10 ms. */
+  ticksNs: number
+  /** Nanoseconds on a processor, by thread that is alive now. */
+  threadNs: Map<string, number>
+}
+
+/** All processor time of process `pid` until now; undefined where there is no /proc, or no such process. */
+export function readCpu(pid: number): CpuReading | undefined {
+  const stat = readProcessFile(pid, 'stat')
+  if (stat === undefined) return undefined
+  // The name, in brackets, may hold spaces and brackets; the fields after it are fixed: utime and stime are the 12th and 13th.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return { ticksNs: (Number(fields[11]) + Number(fields[12])) * TICK_NS, threadNs: readThreads(pid) }
+}
+
+/**
+ * Nanoseconds of processor time between two readings. Exact (the scheduler's clock) unless a thread ended in between,
+ * which takes its figure with it: then the process's own count, in steps of 10 ms.
+ */
+export function cpuBetween(before: CpuReading, after: CpuReading): number {
+  let spentNs = 0
+  for (const [thread, ns] of after.threadNs) spentNs += ns - (before.threadNs.get(thread) ?? 0)
+  const threadEnded = [...before.threadNs.keys()].some((thread) => !after.threadNs.has(thread))
+  return threadEnded || after.threadNs.size === 0 ? after.ticksNs - before.ticksNs : spentNs
+}
+
+/**
+ * Nanoseconds that all processors of the machine have been busy since it started, in steps of 10 ms; undefined where
+ * there is no /proc. What is left of it after server and client is disturbance by others.
+ */
+export function readMachineCpu(): number | undefined {
+  const text = readText('/proc/stat')
+  if (text === undefined) return undefined
+  // cpu  user nice system idle iowait irq softirq steal ...
+  const [user, nice, system, , , irq, softirq, steal] = text.slice(0, text.indexOf('\n')).split(/\s+/).slice(1).map(Number)
+  return (user + nice + system + irq + softirq + steal) * TICK_NS
+}
+
+/** Resident memory of process `pid` now and at its highest, in bytes; undefined where there is no /proc, or no such process. */
+export function readMemory(pid: number): { rssBytes: number; rssPeakBytes: number } | undefined {
+  const status = readProcessFile(pid, 'status')
+  if (status === undefined) return undefined
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1_024
+  return { rssBytes: field('VmRSS'), rssPeakBytes: field('VmHWM') }
+}
+
+function readThreads(pid: number): Map<string, number> {
+  const threads = new Map<string, number>()
+  for (const thread of listThreads(pid)) {
+    const schedule = readProcessFile(pid, `task/${thread}/schedstat`)
+    if (schedule !== undefined) threads.set(thread, Number(schedule.split(' ')[0]))
+  }
+  return threads
+}
+
+function listThreads(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+  } catch {
+    return []
+  }
+}
+
+const readProcessFile = (pid: number, name: string): string | undefined => readText(`/proc/${pid}/${name}`)
+
+/** A process or thread may end at any moment: no file is an answer, not a failure. */
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,39 @@
+/** Where and what was measured: a figure without its machine, versions and commit says nothing. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
+import { join } from 'node:path'
+import type { Machine, Results } from './results.ts'
+
+const ROOT_PATH = join(import.meta.dirname, '..')
+
+/** The machine this runs on. */
+export const describeMachine = (): Machine => ({
+  cpu: cpus()[0]?.model.trim() ?? 'unknown',
+  coreCount: availableParallelism(),
+  memoryBytes: totalmem(),
+  kernel: `${type()} ${release()}`,
+})
+
+/** Versions of what takes part. */
+export const describeVersions = (): Results['versions'] => ({
+  gatherd: readVersion(join(ROOT_PATH, 'package.json')),
+  node: process.version,
+  autocannon: readVersion(join(ROOT_PATH, 'node_modules/autocannon/package.json')),
+})
+
+/** The commit of the checkout, marked with `+` when tracked files differ from it; empty outside a repository. */
+export function describeCommit(): string {
+  const commit = askGit(['rev-parse', '--short=10', 'HEAD'])
+  return commit === '' || askGit(['status', '--porcelain', '--untracked-files=no']) === '' ? commit : `${commit}+`
+}
+
+function askGit(args: string[]): string {
+  try {
+    return execFileSync('git', args, { cwd: ROOT_PATH, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  } catch {
+    return ''
+  }
+}
+
+const readVersion = (path: string): string => (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version

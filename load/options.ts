@@ -1,0 +1,68 @@
+/** The command line of `npm run load`. */
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+
+export interface LoadOptions {
+  url: string | undefined
+  pid: number | undefined
+  quick: boolean
+  windowSeconds: number
+  warmupSeconds: number
+  repeatCount: number
+  outPath: string
+  scenarioPattern: RegExp
+  peerPattern: RegExp
+  python: string
+}
+
+export const USAGE = `npm run load -- [options]
+
+  --quick              tables of 100,000 rows, fewer scenarios, shorter windows: about two minutes
+  --scenarios REGEX    only these, e.g. 'binary-d64-n(8|64)-'
+  --seconds S          length of one measurement (default 1, quick 0.4)
+  --repeats N          interleaved repeats of which the median counts (default 3)
+  --out DIR            where results.json, report.html and the servers' logs go (default load/out)
+  --url URL            measures a gatherd that runs already; its tables load16, load64, update64 and durable64 are replaced
+  --pid PID            process of that server, for CPU and memory
+  --peers REGEX        only these comparisons: fastapi, null-http (default: all that are installed; '-' for none)
+  --python PATH        the Python that has fastapi, uvicorn, numpy and orjson (default python3)
+  --help`
+
+/** Reads the arguments after the program's name; undefined when help was asked for. Throws on anything unknown or out of range. */
+export function readOptions(args: string[]): LoadOptions | undefined {
+  const { values } = parseArgs({
+    args,
+    options: {
+      quick: { type: 'boolean', default: false },
+      scenarios: { type: 'string', default: '' },
+      seconds: { type: 'string' },
+      repeats: { type: 'string' },
+      out: { type: 'string', default: 'load/out' },
+      url: { type: 'string' },
+      pid: { type: 'string' },
+      peers: { type: 'string', default: '' },
+      python: { type: 'string', default: 'python3' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return undefined
+  const windowSeconds = readNumber('seconds', values.seconds ?? (values.quick ? '0.4' : '1'), 0.05)
+  return {
+    url: values.url,
+    pid: values.pid === undefined ? undefined : readNumber('pid', values.pid, 1),
+    quick: values.quick,
+    windowSeconds,
+    warmupSeconds: windowSeconds / 4,
+    repeatCount: Math.floor(readNumber('repeats', values.repeats ?? '3', 1)),
+    outPath: resolve(values.out),
+    scenarioPattern: new RegExp(values.scenarios),
+    peerPattern: values.peers === '-' ? /^$/ : new RegExp(values.peers),
+    python: values.python,
+  }
+}
+
+function readNumber(name: string, text: string, minimum: number): number {
+  const value = Number(text)
+  if (!(value >= minimum && Number.isFinite(value))) throw new Error(`--${name} must be a number of at least ${minimum}, not ${text}`)
+  return value
+}

@@ -1,0 +1,62 @@
+/** The results as they are written to `results.json` and read by the report. */
+import type { OpenLoopMeasure } from './open-loop.ts'
+import type { RunMeasure } from './meter.ts'
+import type { Scenario } from './scenarios.ts'
+import type { Target } from './target.ts'
+import type { UploadMeasure } from './upload.ts'
+import type { Skipped } from './peers.ts'
+
+export const RESULTS_FORMAT = 1
+
+/** Medians over the repeats, and the repeats themselves. */
+export interface Measured<T extends RunMeasure = RunMeasure> {
+  median: T
+  runs: T[]
+}
+
+export interface ScenarioResult extends Scenario {
+  /** By name of the target. */
+  measured: Record<string, Measured>
+}
+
+export interface OpenLoopResult {
+  scenarioId: string
+  ratePerSecond: number
+  measured: Record<string, Measured<OpenLoopMeasure>>
+}
+
+export interface TargetResult extends Pick<Target, 'name' | 'note' | 'role'> {
+  uploads: UploadMeasure[]
+  rssPeakBytes?: number
+}
+
+export interface Machine {
+  cpu: string
+  coreCount: number
+  memoryBytes: number
+  kernel: string
+}
+
+export interface Results {
+  format: typeof RESULTS_FORMAT
+  madeAt: string
+  /** How long the whole run took. */
+  seconds: number
+  machine: Machine
+  versions: { gatherd: string; node: string; autocannon: string }
+  /** Commit of the checkout, with `+` when files differ from it; empty outside a repository. */
+  commit: string
+  method: {
+    quick: boolean
+    rowCount: number
+    repeatCount: number
+    warmupSeconds: number
+    windowSeconds: number
+    zipfExponent: number
+    seeds: Record<string, number>
+  }
+  targets: TargetResult[]
+  skipped: Skipped[]
+  scenarios: ScenarioResult[]
+  openLoop: OpenLoopResult[]
+}

@@ -1,0 +1,117 @@
+import { GatherdError, refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { openCursor, skipSpace } from './json-cursor.ts'
+import type { JsonCursor } from './json-cursor.ts'
+import { readTensor } from './json-nest.ts'
+import { checkEnd, kindAt, readElements, readMembers, readPlain, skipValue } from './json-scan.ts'
+import { escapePointer } from './json-tensor.ts'
+import type { JsonTensor } from './json-tensor.ts'
+
+export { toFloat32, toIndexArray } from './json-tensor.ts'
+export type { JsonTensor } from './json-tensor.ts'
+
+export interface JsonObject {
+  /** The ordinary members, as JSON.parse reads them. Without a prototype: `__proto__` and `constructor` are names like others. */
+  members: Record<string, unknown>
+  tensors: Map<string, JsonTensor>
+}
+
+export interface JsonLimits {
+  /** Objects and lists within each other; default `jsonDepthMax`. */
+  depthMax?: number
+  /** Numbers in one tensor; default no limit but the body's. */
+  valueCountMax?: number
+}
+
+/** A body of several objects: `{"lookups": [{...}, {...}], ...}`. */
+export interface JsonObjects {
+  /** The other members. */
+  members: Record<string, unknown>
+  objects: JsonObject[]
+}
+
+export interface JsonObjectsLimits extends JsonLimits {
+  /** Objects in the list; default no limit but the body's. */
+  objectCountMax?: number
+}
+
+const refusePlace = (pointer: string, detail: string): never =>
+  refuse('INVALID_REQUEST', pointer === '' ? detail : `${detail} at ${pointer}`, { errors: [{ pointer, detail }] })
+
+const checkObject = (cursor: JsonCursor, pointer: string): void => {
+  const kind = kindAt(cursor, cursor.at)
+  if (kind !== 'an object') refusePlace(pointer, `expected ${pointer === '' ? 'a JSON object' : 'an object'}, got ${kind}`)
+}
+
+const readObject = (
+  cursor: JsonCursor, pointer: string, depth: number, tensorNames: readonly string[], valueCountMax: number,
+): JsonObject => {
+  checkObject(cursor, pointer)
+  const members = Object.create(null) as Record<string, unknown>
+  const tensors = new Map<string, JsonTensor>()
+  readMembers(cursor, depth, (name) => {
+    if (tensorNames.includes(name)) tensors.set(name, readTensor(cursor, `${pointer}/${escapePointer(name)}`, depth, valueCountMax))
+    else members[name] = readPlain(cursor, depth + 1)
+  })
+  return { members, tensors }
+}
+
+/** Runs `read` on the body. What is not JSON at all is refused as that, whatever `read` found wrong before it came there. */
+const readBody = <Result>(body: Uint8Array, limits: JsonLimits, read: (cursor: JsonCursor) => Result): Result => {
+  const cursor = openCursor(body, limits.depthMax ?? LIMITS.jsonDepthMax)
+  const start = skipSpace(cursor.bytes, 0)
+  cursor.at = start
+  try {
+    const result = read(cursor)
+    checkEnd(cursor)
+    return result
+  } catch (error) {
+    if (error instanceof GatherdError && error.code !== 'MALFORMED_BODY') {
+      cursor.at = start
+      skipValue(cursor, 1)
+      checkEnd(cursor)
+    }
+    throw error
+  }
+}
+
+/**
+ * Reads a JSON object (UTF-8, strictly RFC 8259). Members named in `tensorNames` are nested number arrays and go straight from the bytes into
+ * one Float64Array each, to the bit as JSON.parse reads them; a name that is absent is absent from `tensors`.
+ *
+ * MALFORMED_BODY, with the byte: not JSON, a name twice, nested too deep. INVALID_REQUEST, with a pointer: the body is no object, a tensor has
+ * an element that is no number. SHAPE_MISMATCH, with a pointer: lists of different length, except the rows of rank 2; numbers beside lists.
+ * BATCH_TOO_LARGE: more numbers than `valueCountMax`.
+ */
+export const readJsonObject = (body: Uint8Array, tensorNames: readonly string[], limits: JsonLimits = {}): JsonObject =>
+  readBody(body, limits, (cursor) => readObject(cursor, '', 1, tensorNames, limits.valueCountMax ?? Infinity))
+
+/**
+ * Reads a JSON object whose member `arrayName` is a list of objects with tensors, each as {@link readJsonObject} reads one; pointers begin with
+ * its place, `/lookups/1/indices/3`. INVALID_REQUEST too when that member is missing or anything else; BATCH_TOO_LARGE above `objectCountMax`.
+ */
+export const readJsonObjects = (
+  body: Uint8Array, arrayName: string, tensorNames: readonly string[], limits: JsonObjectsLimits = {},
+): JsonObjects =>
+  readBody(body, limits, (cursor) => {
+    const { valueCountMax = Infinity, objectCountMax = Infinity } = limits
+    const pointer = `/${escapePointer(arrayName)}`
+    const members = Object.create(null) as Record<string, unknown>
+    let objects: JsonObject[] | undefined
+    checkObject(cursor, '')
+    readMembers(cursor, 1, (name) => {
+      if (name !== arrayName) {
+        members[name] = readPlain(cursor, 2)
+        return
+      }
+      const kind = kindAt(cursor, cursor.at)
+      if (kind !== 'a list') refusePlace(pointer, `expected a list of objects, got ${kind}`)
+      const list: JsonObject[] = []
+      readElements(cursor, 2, (index) => {
+        if (index >= objectCountMax) refuse('BATCH_TOO_LARGE', `${pointer} has more than ${objectCountMax} elements`)
+        list.push(readObject(cursor, `${pointer}/${index}`, 3, tensorNames, valueCountMax))
+      })
+      objects = list
+    })
+    return { members, objects: objects ?? refusePlace(pointer, 'expected a list of objects, got nothing') }
+  })

@@ -1,0 +1,31 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
+import type { KeeperClient } from '../keeper/client.ts'
+import type { LookupServices } from '../lookup/lookup.ts'
+import type { Registry } from '../tables/registry.ts'
+
+/** The Fastify instance that routes are added to: schemas of TypeBox give the types of requests. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+/** What the service is able to do. Changed in place by whoever runs the front, read at each request. */
+export interface Health {
+  state: 'loading' | 'ready' | 'draining' | 'failed'
+  /** For people: what is waited for, or what went wrong. */
+  reason: string
+}
+
+/** Everything that routes need from outside. One per front. */
+export interface FrontContext {
+  keeper: KeeperClient
+  /** The tables that this front serves: `keeper.registry`. */
+  registry: Registry
+  lookups: LookupServices
+  health: Health
+  logLevel: string
+}

@@ -1,0 +1,157 @@
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import type { FastifySchema } from 'fastify'
+import { ERRORS, type ErrorCode } from '../core/errors.ts'
+import { version } from '../version.ts'
+import { PROBLEM_MEDIA_TYPE } from './problem.ts'
+
+/** What any request may be answered. */
+const ANYWHERE: readonly ErrorCode[] = ['INVALID_REQUEST', 'INTERNAL', 'NOT_READY', 'SHUTTING_DOWN', 'OVERLOADED', 'DEADLINE_EXCEEDED']
+const BODY: readonly ErrorCode[] = ['MALFORMED_BODY', 'UNSUPPORTED_MEDIA_TYPE', 'BODY_TOO_LARGE']
+const READ: readonly ErrorCode[] = ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE', 'PRECONDITION_FAILED']
+const LOOKUP: readonly ErrorCode[] = [
+  ...BODY,
+  'TABLE_NOT_FOUND',
+  'VERSION_NOT_FOUND',
+  'NOT_ACCEPTABLE',
+  'BATCH_TOO_LARGE',
+  'INDEX_OUT_OF_RANGE',
+  'SHAPE_MISMATCH',
+  'DTYPE_MISMATCH',
+  'NON_FINITE',
+]
+const UPDATE: readonly ErrorCode[] = [
+  ...BODY,
+  ...READ,
+  'BATCH_TOO_LARGE',
+  'INDEX_OUT_OF_RANGE',
+  'SHAPE_MISMATCH',
+  'DTYPE_MISMATCH',
+  'NON_FINITE',
+  'MEMORY_QUOTA_EXCEEDED',
+]
+
+/** The errors of each route beside those that all have. */
+const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
+  'GET /v1/tables': ['NOT_ACCEPTABLE'],
+  'GET /v1/tables/:table': READ,
+  'PUT /v1/tables/:table': [
+    ...BODY,
+    'NOT_ACCEPTABLE',
+    'PRECONDITION_FAILED',
+    'SHAPE_MISMATCH',
+    'DTYPE_MISMATCH',
+    'NON_FINITE',
+    'DIGEST_MISMATCH',
+    'MEMORY_QUOTA_EXCEEDED',
+  ],
+  'PATCH /v1/tables/:table': [...BODY, ...READ, 'NON_FINITE'],
+  'DELETE /v1/tables/:table': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED'],
+  'GET /v1/tables/:table/data': READ,
+  'GET /v1/tables/:table/rows': ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE', 'BATCH_TOO_LARGE'],
+  'POST /v1/tables/:table/lookup': LOOKUP,
+  'POST /v1/lookup': LOOKUP,
+  'POST /v1/tables/:table/gradients': UPDATE,
+  'POST /v1/tables/:table/rows': UPDATE,
+  'GET /v1/limits': ['NOT_ACCEPTABLE'],
+}
+
+const DESCRIPTION = `Embedding tables over HTTP: upload a matrix, look rows up in batches, push gradients back.
+
+Numbers in binary bodies are little-endian, row-major, without padding. The type of the answer is chosen by \`Accept\`; JSON without one.
+Every error is \`${PROBLEM_MEDIA_TYPE}\` with a \`code\` from [one table](/docs/errors). \`X-Request-Timeout-Ms\` is a deadline: what cannot be begun
+before it is answered 504. \`X-Request-Id\`, when it is plain text of up to 128 characters, is the id in answers and log lines.
+
+The examples below can be tried from top to bottom: the first PUT makes the table \`words\` that the others use.`
+
+/** Options of @fastify/swagger: the document is what the routes say, with the parts that all of them share. */
+export const documentOptions: FastifyDynamicSwaggerOptions = {
+  openapi: {
+    // QUERY has been an operation since 3.2.
+    openapi: '3.2.0',
+    info: {
+      title: 'gatherd',
+      version,
+      description: DESCRIPTION,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
+    },
+    servers: [{ url: '/' }],
+    tags: [
+      { name: 'tables', description: 'Make, describe, change and download tables' },
+      { name: 'lookup', description: 'Rows for ids' },
+      { name: 'updates', description: 'Gradients and values into rows' },
+      { name: 'service', description: 'Health and limits' },
+    ],
+  },
+  refResolver: { buildLocalReference: (json, _baseUri, _fragment, index) => String(json.$id ?? `schema-${index}`) },
+  transform: ({ schema, url, route }) => ({ schema: describeFully(schema ?? {}, methodsOf(route.method), url), url }),
+}
+
+type Described = FastifySchema & {
+  tags?: readonly string[]
+  consumes?: readonly string[]
+  produces?: readonly string[]
+  hide?: boolean
+}
+
+const methodsOf = (method: string | readonly string[]): readonly string[] => (typeof method === 'string' ? [method] : method)
+
+/** Adds what is the same for all routes of a kind: media types other than JSON, headers, errors. */
+const describeFully = (schema: Described, methods: readonly string[], url: string): FastifySchema => {
+  if (schema.tags === undefined || methods.includes('HEAD')) return { ...schema, hide: true } as FastifySchema
+  const { body, consumes = ['application/json'], produces = ['application/json'], response, ...rest } = schema
+  const full: Record<string, unknown> = { ...rest, headers: requestHeaders(methods, url) }
+  if (body !== undefined) full.body = { content: contentOf(consumes, body) }
+  const answers = Object.entries((response ?? {}) as Record<string, { type?: string }>).map(([status, answer]) => [
+    status,
+    answer.type === 'null'
+      ? answer
+      : { description: 'Done', headers: responseHeaders(url, produces), content: contentOf(produces, answer) },
+  ])
+  full.response = { ...Object.fromEntries(answers), ...errorResponses(ROUTE_ERRORS[`${methods[0]} ${url}`] ?? []) }
+  return full
+}
+
+/** The same schema is shown for JSON; other types are bytes. */
+const contentOf = (types: readonly string[], json: unknown): Record<string, { schema: unknown }> =>
+  Object.fromEntries(types.map((type) => [type, { schema: type === 'application/json' ? json : { type: 'string', format: 'binary' } }]))
+
+const errorResponses = (codes: readonly ErrorCode[]): Record<string, object> => {
+  const byStatus = Map.groupBy(new Set([...codes, ...ANYWHERE]), (code) => ERRORS[code].status)
+  return Object.fromEntries(
+    [...byStatus].map(([status, listed]) => [
+      status,
+      {
+        description: listed.map((code) => `\`${code}\`: ${ERRORS[code].title}`).join('. '),
+        content: { [PROBLEM_MEDIA_TYPE]: { schema: { $ref: 'Problem#' } } },
+      },
+    ]),
+  )
+}
+
+const text = (description: string, examples?: string[]) => ({ type: 'string', description, ...(examples && { examples }) })
+
+const requestHeaders = (methods: readonly string[], url: string): object => {
+  const properties: Record<string, object> = {}
+  const changes = methods.some((method) => ['PUT', 'PATCH', 'DELETE'].includes(method)) || /\/(gradients|rows)$/.test(url)
+  if (changes || url.endsWith('/data') || url.endsWith(':table')) {
+    properties['If-Match'] = text('ETag that the table must have, or a version in quotes, or *')
+    properties['If-None-Match'] = text('ETag that the table must not have; * when it must not exist')
+  }
+  if (methods.includes('PUT')) properties['Content-Digest'] = text('sha-256=:<base64>: of the body, verified (RFC 9530)')
+  if (url.startsWith('/v1/')) properties['X-Request-Timeout-Ms'] = text('Milliseconds that the client will wait')
+  return { type: 'object', properties }
+}
+
+const responseHeaders = (url: string, produces: readonly string[]): Record<string, object> | undefined => {
+  if (!url.startsWith('/v1/tables/')) return undefined
+  const headers: Record<string, object> = {
+    ETag: text('"<version>-<sequence>", strong'),
+    'X-Table-Version': text('Version of the data'),
+    'X-Table-Sequence': text('Committed updates of that version'),
+  }
+  if (produces.length > 1) {
+    headers['X-Shape'] = text('Shape of a binary answer', ['2,3,64'])
+    headers['X-Dtype'] = text('Type of its numbers', ['float32'])
+  }
+  return headers
+}

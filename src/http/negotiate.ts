@@ -1,0 +1,126 @@
+import { refuse } from '../core/errors.ts'
+import type { Precondition } from '../core/types.ts'
+import { quoteText } from '../formats/scanner.ts'
+
+/** The formats that bodies come and go in. */
+export type Format = 'json' | 'raw' | 'npy' | 'safetensors'
+
+export const FORMAT_MEDIA_TYPES: Record<Format, string> = {
+  json: 'application/json',
+  raw: 'application/octet-stream',
+  npy: 'application/x-npy',
+  safetensors: 'application/x-safetensors',
+}
+
+const FORMATS_BY_TYPE = new Map(Object.entries(FORMAT_MEDIA_TYPES).map(([format, type]) => [type, format as Format]))
+
+/** token "/" token, each RFC 9110's; anything after a semicolon is parameters, which decide nothing here. */
+const MEDIA_TYPE = /^[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;.*)?$/
+
+/** The type and subtype of a Content-Type, in lower case; undefined when it is none. */
+export const parseMediaType = (header: string): string | undefined => MEDIA_TYPE.exec(header)?.[1].toLowerCase()
+
+/** The format that a Content-Type names, or undefined. */
+export const parseFormat = (header: string | undefined): Format | undefined => {
+  if (header === undefined) return undefined
+  return FORMATS_BY_TYPE.get(header) ?? FORMATS_BY_TYPE.get(parseMediaType(header) ?? '')
+}
+
+interface AcceptRange {
+  type: string
+  quality: number
+  order: number
+}
+
+/**
+ * The format to answer in (RFC 9110, 12.5.1). `offered` is in the server's order of preference: its first is the answer to
+ * no `Accept` and to `*` `/*`. Among equal qualities the more specific range wins, then the client's order. Refuses NOT_ACCEPTABLE.
+ */
+export const negotiateFormat = (accept: string | undefined, offered: readonly Format[]): Format => {
+  if (accept === undefined || accept === '*/*' || accept === '') return offered[0]
+  return chooseByAccept(accept, offered, (format) => FORMAT_MEDIA_TYPES[format]) ?? refuseAccept(accept, offered)
+}
+
+/** The one of `offered` that a client asks for; undefined: none of them. `typeOf` gives the media type of each. */
+export const chooseByAccept = <Offer>(accept: string, offered: readonly Offer[], typeOf: (offer: Offer) => string): Offer | undefined => {
+  const ranges = accept.split(',').flatMap(parseRange)
+  const rank = (offer: Offer, preference: number) => {
+    const fitting = ranges.filter((range) => specificity(range.type, typeOf(offer)) >= 0)
+    // The most specific range decides on a type, so that "*/*, text/html;q=0" excludes it.
+    fitting.sort((a, b) => specificity(b.type, typeOf(offer)) - specificity(a.type, typeOf(offer)) || a.order - b.order)
+    return { offer, preference, range: fitting[0] as AcceptRange | undefined }
+  }
+  const ranked = offered
+    .map(rank)
+    .flatMap(({ offer, preference, range }) =>
+      range === undefined || range.quality === 0 ? [] : [{ offer, preference, range, level: specificity(range.type, typeOf(offer)) }],
+    )
+  ranked.sort(
+    (a, b) => b.range.quality - a.range.quality || b.level - a.level || a.range.order - b.range.order || a.preference - b.preference,
+  )
+  return ranked[0]?.offer
+}
+
+/** One element of an Accept header; what cannot be read matches nothing. */
+const parseRange = (text: string, order: number): AcceptRange[] => {
+  const type = parseMediaType(text)
+  if (type === undefined) return []
+  const weight = /;[ \t]*q[ \t]*=[ \t]*([^;,\s]*)/i.exec(text)?.[1]
+  if (weight === undefined) return [{ type, quality: 1, order }]
+  return /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(weight) ? [{ type, quality: Number(weight), order }] : []
+}
+
+/** How closely a range names a type: 2 exactly, 1 by its first half, 0 as any type, -1 not at all. */
+const specificity = (range: string, type: string): number => {
+  if (range === type) return 2
+  if (range === '*/*') return 0
+  return range.endsWith('/*') && type.startsWith(range.slice(0, -1)) ? 1 : -1
+}
+
+const refuseAccept = (accept: string, offered: readonly Format[]): never =>
+  refuse('NOT_ACCEPTABLE', `Accept is ${quoteText(accept)}; available: ${offered.map((format) => FORMAT_MEDIA_TYPES[format]).join(', ')}`)
+
+const ENTITY_TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y
+
+/**
+ * The strong entity tags of an If-Match or If-None-Match, without quotes; `['*']` for `*`. Weak tags are left out: they match
+ * nothing here. Refuses INVALID_REQUEST for anything that is no list of entity tags.
+ */
+export const parseEntityTags = (name: string, header: string): string[] => {
+  if (header.trim() === '*') return ['*']
+  const tags: string[] = []
+  ENTITY_TAG.lastIndex = 0
+  while (ENTITY_TAG.lastIndex < header.length || header.length === 0) {
+    const found = ENTITY_TAG.exec(header)
+    if (found === null)
+      return refuse('INVALID_REQUEST', `${name} must be * or tags in quotes with commas between, it is ${quoteText(header)}`)
+    // A tag of one star in quotes is no wildcard, and no table has it.
+    if (found[1] === undefined && found[2] !== '*') tags.push(found[2])
+  }
+  return tags
+}
+
+/** The header fields that conditions are in. Node joins repeated ones by a comma. */
+export interface ConditionHeaders {
+  'if-match'?: string
+  'if-none-match'?: string
+}
+
+/** What a request asks of the state of the table. Refuses INVALID_REQUEST as {@link parseEntityTags}. */
+export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
+  const precondition: Precondition = {}
+  if (headers['if-match'] !== undefined) precondition.ifMatch = parseEntityTags('If-Match', headers['if-match'])
+  if (headers['if-none-match'] !== undefined) precondition.ifNoneMatch = parseEntityTags('If-None-Match', headers['if-none-match'])
+  return precondition
+}
+
+/** The client's deadline in milliseconds from the arrival of the request, or undefined. Refuses INVALID_REQUEST for no whole number. */
+export const parseRequestTimeout = (header: string | string[] | undefined): number | undefined => {
+  if (header === undefined) return undefined
+  if (typeof header === 'string' && /^\d{1,9}$/.test(header)) return Number(header)
+  return refuse('INVALID_REQUEST', `X-Request-Timeout-Ms must be a whole number of milliseconds, it is ${quoteText(String(header))}`)
+}
+
+/** Own ids come from elsewhere; a client's is kept when it is short and plain, so that it can be logged and echoed. */
+export const isRequestId = (header: string | string[] | undefined): header is string =>
+  typeof header === 'string' && /^[A-Za-z0-9._:/+=-]{1,128}$/.test(header)

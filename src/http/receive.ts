@@ -1,0 +1,101 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyRequest } from 'fastify'
+import { GatherdError, refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { quoteText } from '../formats/scanner.ts'
+import { BODY_BYTES_PER_MS_MIN, readChunks, refuseCut, refuseSlow } from './body-stream.ts'
+import type { App } from './context.ts'
+import { FORMAT_MEDIA_TYPES, type Format } from './negotiate.ts'
+
+/**
+ * Makes the routes of `scope` take bodies of these formats: `whole` as a Buffer of at most `bytesMax` bytes, `streamed` as chunks while
+ * they are being sent, at any length. Any other type, and none, is refused (UNSUPPORTED_MEDIA_TYPE); so is no body at all.
+ */
+export const acceptBodies = (scope: App, whole: readonly Format[], bytesMax: number, streamed: readonly Format[] = []): void => {
+  for (const format of whole) {
+    scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
+      checkBodyHeaders(request)
+      collectBody(payload, Number(request.headers['content-length'] ?? NaN), bytesMax, done)
+    })
+  }
+  for (const format of streamed) {
+    scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
+      checkBodyHeaders(request)
+      done(null, readChunks(payload))
+    })
+  }
+  refuseOtherTypes(scope, [...whole, ...streamed])
+  scope.addHook('preValidation', (request, _reply, done) => done(request.body === undefined ? refuseEmpty() : undefined))
+}
+
+/** For routes without a body. Clients that send a type with nothing under it mean no harm. */
+export const acceptNoBody = (scope: App): void => {
+  scope.addContentTypeParser('*', (request: FastifyRequest, _payload: unknown, done: (error: Error | null) => void) => {
+    const { 'content-length': length, 'transfer-encoding': coding } = request.headers
+    const isEmpty = coding === undefined && (length === undefined || Number(length) === 0)
+    done(isEmpty ? null : new GatherdError('INVALID_REQUEST', `${request.method} takes no body here`))
+  })
+}
+
+const refuseOtherTypes = (scope: App, formats: readonly Format[]): void => {
+  scope.addContentTypeParser('*', (request: FastifyRequest) => {
+    const given = request.headers['content-type']
+    const types = formats.map((format) => FORMAT_MEDIA_TYPES[format]).join(', ')
+    return refuse(
+      'UNSUPPORTED_MEDIA_TYPE',
+      given === undefined ? `the body has no Content-Type; read are ${types}` : `Content-Type is ${quoteText(given)}; read are ${types}`,
+    )
+  })
+}
+
+/** Refuses what Node and Fastify let through: encoded bodies, which would be stored as they are, and two types for one body. */
+const checkBodyHeaders = (request: FastifyRequest): void => {
+  const encoding = request.headers['content-encoding']
+  if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
+    refuse('UNSUPPORTED_MEDIA_TYPE', `Content-Encoding is ${quoteText(encoding)}; bodies are read as they are (identity)`)
+  }
+  const { rawHeaders } = request.raw
+  let types = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i].length === 12 && rawHeaders[i].toLowerCase() === 'content-type') types++
+  }
+  if (types > 1) refuse('UNSUPPORTED_MEDIA_TYPE', 'there is more than one Content-Type')
+}
+
+/**
+ * Collects a body. `announcedBytes` is NaN when it comes in chunks. What is refused is not read further here: the answer goes out,
+ * and whoever sends it lets the rest run dry.
+ */
+const collectBody = (
+  payload: IncomingMessage,
+  announcedBytes: number,
+  bytesMax: number,
+  done: (error: Error | null, body?: Buffer) => void,
+): void => {
+  if (announcedBytes > bytesMax) {
+    done(refuseLarge(bytesMax))
+    return
+  }
+  const chunks: Buffer[] = []
+  let receivedBytes = 0
+  const finish = (error: Error | null): void => {
+    clearTimeout(timer)
+    payload.off('data', onData).off('end', onEnd).off('error', onError)
+    if (error !== null) done(error)
+    // Each chunk is a copy made for us, so a body of one chunk needs no other.
+    else done(null, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, receivedBytes))
+  }
+  const onData = (chunk: Buffer): void => {
+    receivedBytes += chunk.length
+    if (receivedBytes > bytesMax) finish(refuseLarge(bytesMax))
+    else chunks.push(chunk)
+  }
+  const onEnd = (): void => finish(null)
+  const onError = (cause: Error): void => finish(refuseCut(cause))
+  const deadlineMs = LIMITS.headersTimeoutMs + (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / BODY_BYTES_PER_MS_MIN
+  const timer = setTimeout(() => finish(refuseSlow(receivedBytes)), deadlineMs)
+  payload.on('data', onData).on('end', onEnd).on('error', onError)
+}
+
+const refuseEmpty = (): Error => new GatherdError('MALFORMED_BODY', 'the request has no body')
+const refuseLarge = (bytesMax: number): Error => new GatherdError('BODY_TOO_LARGE', `the body of this route has at most ${bytesMax} bytes`)

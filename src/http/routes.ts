@@ -1,0 +1,24 @@
+import type { App, FrontContext } from './context.ts'
+import { addDocsRoutes, addDocument } from './routes/docs.ts'
+import { addHealthRoutes } from './routes/health.ts'
+import { addLimitsRoute } from './routes/limits.ts'
+import { addLookupManyRoute } from './routes/lookup-many.ts'
+import { addLookupRoute } from './routes/lookup.ts'
+import { addTableDataRoutes } from './routes/table-data.ts'
+import { addTableUploadRoute } from './routes/table-upload.ts'
+import { addTableRoutes } from './routes/tables.ts'
+import { addUpdateRoutes } from './routes/updates.ts'
+
+/** Every route, in the order of the document. */
+export const registerRoutes = async (app: App, context: FrontContext): Promise<void> => {
+  await addDocument(app)
+  addTableUploadRoute(app, context)
+  addTableRoutes(app, context)
+  addTableDataRoutes(app, context)
+  addLookupRoute(app, context)
+  addLookupManyRoute(app, context)
+  addUpdateRoutes(app, context)
+  addLimitsRoute(app)
+  addHealthRoutes(app, context)
+  await addDocsRoutes(app, context)
+}

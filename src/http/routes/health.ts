@@ -1,0 +1,29 @@
+import { refuse } from '../../core/errors.ts'
+import type { App, FrontContext } from '../context.ts'
+import { HealthAnswer } from '../schemas/service.ts'
+
+/** `/livez`: the process answers. `/readyz`: it should be given requests. What orchestrators ask, so any Accept will do. */
+export const addHealthRoutes = (app: App, { health }: FrontContext): void => {
+  app.get('/livez', { schema: describeLive }, (_request, reply) => {
+    reply.header('cache-control', 'no-store').send({ status: 'alive' })
+  })
+
+  app.get('/readyz', { schema: describeReady }, (_request, reply) => {
+    if (health.state === 'draining') refuse('SHUTTING_DOWN', health.reason)
+    if (health.state !== 'ready') refuse('NOT_READY', health.reason)
+    reply.header('cache-control', 'no-store').send({ status: 'ready' })
+  })
+}
+
+const describeLive = {
+  tags: ['service'],
+  summary: 'Is the process alive?',
+  response: { 200: HealthAnswer },
+}
+
+const describeReady = {
+  tags: ['service'],
+  summary: 'Should it be given requests?',
+  description: '503 with the reason until every table is loaded, and from the signal to stop until the end.',
+  response: { 200: HealthAnswer },
+}

@@ -1,0 +1,98 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { refuse } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
+import { readJsonObject } from '../../formats/json-reader.ts'
+import { decodeIndices, fromTensors } from '../../lookup/decode.ts'
+import { type Answer, arrayHeaders, type Encoding } from '../../lookup/encode.ts'
+import { lookup } from '../../lookup/lookup.ts'
+import type { LookupRequest } from '../../lookup/request.ts'
+import type { App, FrontContext } from '../context.ts'
+import { checkDeadline } from '../deadline.ts'
+import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
+import { acceptBodies } from '../receive.ts'
+import { LOOKUP_TENSORS, LookupAnswer, LookupBody, LookupMembers, LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
+import { TableParams } from '../schemas/table.ts'
+import { stateHeaders } from '../state-headers.ts'
+import { compileChecker } from '../validate.ts'
+
+const ENCODINGS: readonly Encoding[] = ['json', 'raw', 'npy', 'safetensors']
+
+const checkMembers = compileChecker(LookupMembers)
+
+const describeLookup = {
+  tags: ['lookup'],
+  summary: 'Look rows up',
+  description: `One row per id, in the order of the ids, shaped like them. JSON, or without any parsing:
+
+\`\`\`sh
+printf '\\x03\\0\\0\\0\\x01\\0\\0\\0' | curl -s http://127.0.0.1:8080/v1/tables/words/lookup \\
+  -H 'content-type: application/octet-stream' -H 'accept: application/octet-stream' --data-binary @- | od -f
+\`\`\`
+
+\`\`\`python
+import io, numpy as np, requests
+body = io.BytesIO(); np.save(body, np.array([[3, 1], [2, 0]]))
+answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?mode=clip", data=body.getvalue(),
+                       headers={"content-type": "application/x-npy", "accept": "application/x-npy"})
+rows = np.load(io.BytesIO(answer.content))          # shape (2, 2, dim), float32
+\`\`\`
+
+Binary bodies are ids only: octet-stream (int32 unless \`index_dtype\` says otherwise), npy, or safetensors with a tensor \`indices\`; the options go in the query.`,
+  params: TableParams,
+  querystring: LookupQuery,
+  consumes: Object.values(FORMAT_MEDIA_TYPES),
+  body: LookupBody,
+  response: { 200: LookupAnswer },
+}
+
+type LookupHttpRequest = FastifyRequest<{ Params: { table: string }; Querystring: LookupQueryInput; Body: Buffer }>
+
+/** `POST` and `QUERY /v1/tables/{table}/lookup`. */
+export const addLookupRoute = (app: App, context: FrontContext): void => {
+  const { registry, lookups } = context
+  app.register(async (scope) => {
+    acceptBodies(scope, ENCODINGS, LIMITS.lookupBodyBytesMax)
+    scope.route({
+      method: ['POST', 'QUERY'],
+      url: '/v1/tables/:table/lookup',
+      schema: describeLookup,
+      bodyLimit: LIMITS.lookupBodyBytesMax,
+      handler: (request: LookupHttpRequest, reply) => {
+        checkDeadline(request)
+        const encoding = negotiateFormat(request.headers.accept, ENCODINGS)
+        const entry = registry.find(request.params.table)
+        const { version: number, ...decoded } = decodeRequest(request)
+        const version = registry.resolve(entry, number)
+        const answer = lookup(lookups, entry, version, decoded, encoding)
+        if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
+        return sendAnswer(reply, answer, encoding)
+      },
+    })
+  })
+}
+
+/** What the body and the query ask, with the version that they pin. */
+const decodeRequest = (request: LookupHttpRequest): LookupRequest & { version?: number } => {
+  const { shape, index_dtype, version, ...options } = request.query
+  const format = parseFormat(request.headers['content-type']) ?? 'json'
+  if (format !== 'json') return { ...decodeIndices(format, request.body, { shape, index_dtype }), options, version }
+  const stray = Object.keys(request.query).find((name) => name !== 'version')
+  if (stray !== undefined) {
+    refuse('INVALID_REQUEST', `?${stray} is for binary bodies; a JSON body has it inside`, { errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }] })
+  }
+  const { members, tensors } = readJsonObject(request.body, LOOKUP_TENSORS, { valueCountMax: LIMITS.lookupIndexCountMax })
+  const { version: inside, ...asked } = checkMembers(members)
+  return { ...fromTensors(tensors), options: asked, version: version ?? inside }
+}
+
+/** Sends an answer; its memory is given back when the socket has taken it. */
+const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: Encoding): FastifyReply => {
+  const { body, mediaType, version, sequence } = answer
+  reply.headers(stateHeaders(version, sequence))
+  reply.header('content-type', mediaType)
+  reply.header('cache-control', 'no-store')
+  if (encoding !== 'json') reply.headers(arrayHeaders(answer))
+  // Without `finish` the socket may still hold the bytes: then the collector has them.
+  reply.raw.once('finish', body.release)
+  return reply.send(body.bytes)
+}

@@ -1,0 +1,104 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Static } from 'typebox'
+import { refuse } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
+import { parseContentDigest } from '../../formats/digest.ts'
+import type { BuiltTable } from '../../upload/build.ts'
+import { createTable } from '../../upload/create.ts'
+import { uploadTable } from '../../upload/upload.ts'
+import type { App, FrontContext } from '../context.ts'
+import { checkDeadline } from '../deadline.ts'
+import { type Format, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
+import { acceptBodies } from '../receive.ts'
+import { readSettingsQuery } from '../schemas/settings.ts'
+import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
+import { checkDigest, readSpecification } from '../specification.ts'
+import { sendTable } from './tables.ts'
+
+type UploadRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystring: Static<typeof UploadQuery> }>
+
+/** `PUT /v1/tables/{table}`: from a specification, or from data that is written into the table while it is being sent. */
+export const addTableUploadRoute = (app: App, context: FrontContext): void => {
+  app.register(async (scope: App) => {
+    acceptBodies(scope, ['json'], LIMITS.specificationBodyBytesMax, ['npy', 'safetensors', 'raw'])
+    scope.put('/v1/tables/:table', { schema: describePut }, async (request, reply) => {
+      checkDeadline(request)
+      negotiateFormat(request.headers.accept, ['json'])
+      const format = parseFormat(request.headers['content-type'])
+      const built = format === 'json' || format === undefined ? await create(context, request) : await upload(context, request, format)
+      return answer(context, reply, request.params.table, built)
+    })
+  })
+}
+
+const create = ({ keeper, lookups }: FrontContext, request: UploadRequest): Promise<BuiltTable> => {
+  const extra = Object.keys(request.query)
+  if (extra.length > 0) {
+    refuse('INVALID_REQUEST', 'a specification has everything in its body and nothing in the query', {
+      errors: extra.map((name) => ({ pointer: `/${name}`, detail: 'belongs into the body' })),
+    })
+  }
+  const body = request.body as Buffer
+  checkDigest(body, readDigest(request))
+  const { table } = request.params
+  return createTable(keeper, lookups.arena, { ...readSpecification(body), name: table, precondition: parsePrecondition(request.headers) })
+}
+
+const upload = ({ keeper, lookups }: FrontContext, request: UploadRequest, format: Exclude<Format, 'json'>): Promise<BuiltTable> => {
+  const { dtype, rows, dim, input_dtype: inputType, tensor, allow_non_finite: allowNonFinite = false, ...settings } = request.query
+  const length = request.headers['content-length']
+  return uploadTable(keeper, lookups.arena, {
+    name: request.params.table,
+    format,
+    dtype,
+    rows,
+    dim,
+    inputType,
+    tensor,
+    allowNonFinite,
+    body: request.body as AsyncIterable<Uint8Array>,
+    contentLength: length === undefined ? undefined : Number(length),
+    digest: readDigest(request),
+    settings: readSettingsQuery(settings),
+    precondition: parsePrecondition(request.headers),
+  })
+}
+
+const readDigest = ({ headers }: UploadRequest): Uint8Array | undefined => {
+  const header = headers['content-digest']
+  return header === undefined ? undefined : parseContentDigest(String(header))
+}
+
+const answer = ({ registry }: FrontContext, reply: FastifyReply, table: string, { created }: BuiltTable): FastifyReply => {
+  // Only somebody who deletes it at the same time can have taken it away again.
+  const entry = registry.find(table)
+  if (created) reply.status(201).header('location', `/v1/tables/${table}`)
+  return sendTable(reply, entry)
+}
+
+const describePut = {
+  tags: ['tables'],
+  summary: 'Create or replace a table',
+  description: `From a specification in JSON, or from data as npy, safetensors or raw little-endian numbers, written into memory while it is being sent.
+Nobody sees the table before it is complete; then it is the new version, and the settings of the old one stay.
+
+\`\`\`sh
+curl -X PUT http://127.0.0.1:8080/v1/tables/words -H 'content-type: application/x-npy' --data-binary @words.npy
+curl -X PUT 'http://127.0.0.1:8080/v1/tables/words?rows=1000&dim=64&dtype=float16' \\
+  -H 'content-type: application/octet-stream' --data-binary @words.f32
+\`\`\`
+
+\`\`\`python
+import io, numpy as np, requests
+body = io.BytesIO(); np.save(body, np.random.rand(1000, 64).astype("float32"))
+requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(), headers={"content-type": "application/x-npy"}).raise_for_status()
+\`\`\`
+
+\`If-None-Match: *\` creates only, \`If-Match\` replaces only that version. \`Content-Digest: sha-256=:...:\` is verified. The query is for data; a
+specification has everything in its body. Without an initializer the rows are zeros.`,
+  params: TableParams,
+  querystring: UploadQuery,
+  consumes: ['application/json', 'application/x-npy', 'application/x-safetensors', 'application/octet-stream'],
+  body: SpecificationBody,
+  response: { 200: TableInfoRef, 201: TableInfoRef },
+}

@@ -1,0 +1,127 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { refuse } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
+import type { UpdateArguments } from '../../keeper/protocol.ts'
+import { planUpdate, type UpdateArrays } from '../../keeper/request.ts'
+import type { App, FrontContext } from '../context.ts'
+import { checkDeadline } from '../deadline.ts'
+import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
+import { acceptBodies } from '../receive.ts'
+import { TableParams } from '../schemas/table.ts'
+import { GradientsBody, GradientsMembers, GradientsQuery, RowsMembers, RowsUpdateBody, RowsUpdateQuery, UpdateAnswer } from '../schemas/updates.ts'
+import { stateHeaders } from '../state-headers.ts'
+import { readBinaryUpdate, readJsonUpdate } from '../update-body.ts'
+import { compileChecker } from '../validate.ts'
+
+type UpdateRequest = FastifyRequest<{ Params: { table: string }; Querystring: { learning_rate?: number; op?: 'set' | 'add' }; Body: Buffer }>
+
+/** What is done with the arrays of a request. */
+interface Asked {
+  arrays: UpdateArrays
+  operation: UpdateArguments['operation']
+  learningRate?: number
+}
+
+const checkGradientsMembers = compileChecker(GradientsMembers)
+const checkRowsMembers = compileChecker(RowsMembers)
+
+const describeUpdate = (what: { summary: string; description: string }) => ({
+  tags: ['updates'],
+  ...what,
+  params: TableParams,
+  consumes: [FORMAT_MEDIA_TYPES.json, FORMAT_MEDIA_TYPES.safetensors],
+  response: { 200: UpdateAnswer },
+})
+
+const describeGradients = {
+  ...describeUpdate({
+    summary: 'Push gradients back',
+    description: `One step of the table's optimizer on each row that is named; gradients of equal indices are summed first. All or nothing.
+
+\`\`\`python
+import numpy as np, requests
+from safetensors.numpy import save
+body = save({"indices": np.array([3, 1, 3]), "gradients": np.ones((3, 100), np.float32)})
+requests.post("http://127.0.0.1:8080/v1/tables/words/gradients?learning_rate=0.1", data=body,
+              headers={"content-type": "application/x-safetensors"}).json()
+\`\`\``,
+  }),
+  querystring: GradientsQuery,
+  body: GradientsBody,
+}
+
+const describeRowsUpdate = {
+  ...describeUpdate({
+    summary: 'Set rows, or add to them',
+    description: `\`set\`: the last of equal indices wins; \`add\`: they all add, in order. All or nothing.
+
+\`\`\`sh
+curl -s http://127.0.0.1:8080/v1/tables/user/rows -H 'content-type: application/json' \\
+  -d '{"op":"set","indices":[0],"values":[[1,2]]}'
+\`\`\``,
+  }),
+  querystring: RowsUpdateQuery,
+  body: RowsUpdateBody,
+}
+
+/** `POST /v1/tables/{table}/gradients` and `POST /v1/tables/{table}/rows`. */
+export const addUpdateRoutes = (app: App, context: FrontContext): void => {
+  const bodyLimit = LIMITS.updateBodyBytesMax
+  app.register(async (scope) => {
+    acceptBodies(scope, ['json', 'safetensors'], bodyLimit)
+    scope.post('/v1/tables/:table/gradients', { schema: describeGradients, bodyLimit }, (request, reply) =>
+      update(context, request as UpdateRequest, reply, decodeGradients),
+    )
+    scope.post('/v1/tables/:table/rows', { schema: describeRowsUpdate, bodyLimit }, (request, reply) =>
+      update(context, request as UpdateRequest, reply, decodeRows),
+    )
+  })
+}
+
+const isJson = (request: UpdateRequest): boolean => parseFormat(request.headers['content-type']) === 'json'
+
+const refuseQuery = (request: UpdateRequest): void => {
+  const stray = Object.keys(request.query)[0]
+  if (stray !== undefined) refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`)
+}
+
+const decodeGradients = (request: UpdateRequest): Asked => {
+  if (!isJson(request)) {
+    return { arrays: readBinaryUpdate(request.body, 'gradients'), operation: 'gradients', learningRate: request.query.learning_rate }
+  }
+  refuseQuery(request)
+  const { arrays, members } = readJsonUpdate(request.body, 'gradients')
+  return { arrays, operation: 'gradients', learningRate: checkGradientsMembers(members).learning_rate }
+}
+
+const decodeRows = (request: UpdateRequest): Asked => {
+  if (isJson(request)) {
+    refuseQuery(request)
+    const { arrays, members } = readJsonUpdate(request.body, 'values')
+    return { arrays, operation: checkRowsMembers(members).op }
+  }
+  const { op } = request.query
+  if (op === undefined) return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', { errors: [{ pointer: '/op', detail: 'is required' }] })
+  return { arrays: readBinaryUpdate(request.body, 'values'), operation: op }
+}
+
+/** One update: decode, check, hand to the keeper, answer. */
+const update = async (
+  { registry, keeper }: FrontContext,
+  request: UpdateRequest,
+  reply: FastifyReply,
+  decode: (request: UpdateRequest) => Asked,
+): Promise<FastifyReply> => {
+  checkDeadline(request)
+  negotiateFormat(request.headers.accept, ['json'])
+  const entry = registry.find(request.params.table)
+  const { arrays, operation, learningRate } = decode(request)
+  const precondition = parsePrecondition(request.headers)
+  const call = planUpdate(entry, arrays, { operation, learningRate, precondition, deadlineAt: request.deadlineAt })
+  const result = await keeper.call('update', call, [call.indices.buffer as ArrayBuffer, call.values.buffer as ArrayBuffer])
+  const { version, sequence, rowsUpdated, durability, replayed } = result
+  return reply
+    .headers(stateHeaders(version, sequence))
+    .header('cache-control', 'no-store')
+    .send({ table: entry.record.name, version, sequence, rows_updated: rowsUpdated, durability, replayed })
+}

@@ -1,0 +1,97 @@
+import { type Static, Type } from 'typebox'
+import { LIMITS } from '../../core/limits.ts'
+import { AnswerDtype, CLOSED, FillValue, IndexDtype, Mode, NestedNumbers, PaddingIndex, Pooling, TableName, Version } from './scalars.ts'
+
+const options = {
+  mode: Type.Optional(Mode),
+  fill_value: Type.Optional(FillValue),
+  pooling: Type.Optional(Pooling),
+  include_last_offset: Type.Optional(Type.Boolean({ description: 'Whether the last offset is the count of indices' })),
+  padding_index: Type.Optional(PaddingIndex),
+  mask: Type.Optional(Type.Boolean({ description: 'Also answer which ids named a row' })),
+  dtype: Type.Optional(AnswerDtype),
+  version: Type.Optional(Version),
+}
+
+/** Members of a lookup that are numbers, which the JSON reader takes out. */
+export const LOOKUP_TENSORS = ['indices', 'offsets', 'weights'] as const
+
+/** A lookup's JSON members beside its tensors. */
+export const LookupMembers = Type.Object(options, CLOSED)
+export type LookupMembersInput = Static<typeof LookupMembers>
+
+/** One of several lookups: the table is a member. */
+export const NamedLookupMembers = Type.Object({ table: TableName, ...options }, CLOSED)
+
+/** The query of a binary lookup: the options by the same names, and what the body does not say about itself. */
+export const LookupQuery = Type.Object(
+  {
+    ...options,
+    shape: Type.Optional(Type.String({ description: 'Shape of the ids in an octet-stream body; flat without it', examples: ['2,3'] })),
+    index_dtype: Type.Optional(IndexDtype),
+  },
+  CLOSED,
+)
+export type LookupQueryInput = Static<typeof LookupQuery>
+
+/** The query of several binary lookups: options that are the same for all of them. */
+export type LookupManyQueryInput = Static<typeof LookupManyQuery>
+export const LookupManyQuery = LookupMembers
+
+const tensors = {
+  indices: NestedNumbers('The ids: one, or lists nested to any depth', { examples: [[3, 1]], integers: true }),
+  offsets: Type.Optional(NestedNumbers('Where each bag begins in flat indices', { integers: true })),
+  weights: Type.Optional(NestedNumbers('A weight for each id')),
+}
+
+/** A lookup as the document shows it. */
+export const LookupBody = Type.Object(
+  { ...tensors, ...options },
+  {
+    ...CLOSED,
+    examples: [
+      { indices: [3, 1] },
+      {
+        indices: [
+          [3, 1],
+          [2, -1],
+        ],
+        mode: 'wrap',
+      },
+      { indices: 999999, mode: 'fill', fill_value: 0, mask: true },
+    ],
+  },
+)
+
+export const LookupAnswer = Type.Object({
+  table: TableName,
+  version: Type.Integer(),
+  sequence: Type.Integer(),
+  shape: Type.Array(Type.Integer(), { description: 'Shape of the indices, then dim' }),
+  dtype: Type.String(),
+  embeddings: NestedNumbers('The rows, nested by shape; NaN and infinity print as null'),
+  mask: Type.Optional(NestedNumbers('Where the id named a row: booleans nested as the indices')),
+})
+
+/** Several lookups in one request, as the document shows them. */
+export const LookupManyBody = Type.Object(
+  {
+    lookups: Type.Array(Type.Object({ table: TableName, ...tensors, ...options }, CLOSED), {
+      minItems: 1,
+      maxItems: LIMITS.lookupTableCountMax,
+    }),
+  },
+  {
+    ...CLOSED,
+    examples: [
+      {
+        lookups: [
+          { table: 'words', indices: [3, 1] },
+          { table: 'words', indices: 0 },
+        ],
+      },
+    ],
+  },
+)
+
+export const LookupManyAnswer = Type.Object({ results: Type.Array(LookupAnswer) })

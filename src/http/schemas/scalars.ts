@@ -1,0 +1,77 @@
+import { Type } from 'typebox'
+import { LIMITS } from '../../core/limits.ts'
+
+/** API.md, "Names used everywhere". */
+export const TABLE_NAME_PATTERN = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,${LIMITS.tableNameLengthMax - 1}}$`
+
+export const TableName = Type.String({ pattern: TABLE_NAME_PATTERN, description: 'Name of a table', examples: ['words'] })
+
+/** A choice among words. TypeBox leaves the type out of an enum; readers of the document want it. */
+export const Choice = <const Words extends string[]>(words: [...Words], options: { description?: string; default?: Words[number] } = {}) =>
+  Type.Enum(words, { type: 'string', ...options })
+
+export const Dtype = Choice(['float32', 'float16', 'bfloat16', 'int8'], { description: 'How values are stored', default: 'float32' })
+
+export const ElementType = Choice(
+  ['float64', 'float32', 'float16', 'bfloat16', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64'],
+  { description: 'Type of the numbers in an octet-stream body', default: 'float32' },
+)
+
+export const IndexDtype = Choice(['int32', 'int64', 'uint32', 'uint64'], {
+  description: 'Type of the ids in an octet-stream body',
+  default: 'int32',
+})
+
+export const Mode = Choice(['error', 'fill', 'clip', 'wrap', 'clamp'], {
+  description:
+    'What an id outside 0..rows-1 gives. error: 422. fill: -rows..-1 count from the end, anything else a row of fill_value (jnp.take). ' +
+    'clip: the nearest row, negatives row 0. wrap: id mod rows. clamp: -rows..-1 count from the end, then the nearest row (A[x] in JAX)',
+})
+
+export const Pooling = Choice(['none', 'sum', 'mean', 'max', 'sqrtn'], {
+  description: 'How the rows of a bag become one. Only "none" is served by this version',
+  default: 'none',
+})
+
+export const AnswerDtype = Choice(['float32', 'float16', 'bfloat16', 'native'], {
+  description: 'Numbers of the answer; native: as stored',
+  default: 'float32',
+})
+
+export const Durability = Choice(['disk', 'os', 'none'], {
+  description: 'What an acknowledged update survives: disk a power cut, os a crash of the process, none neither',
+  default: 'disk',
+})
+
+export const FillValue = Type.Union([Type.Number(), Type.Null()], {
+  description: 'The number in rows that mode fill makes up; null is NaN',
+})
+
+export const PaddingIndex = Type.Union([Type.Integer({ minimum: -LIMITS.tableRowsMax, maximum: LIMITS.tableRowsMax - 1 }), Type.Null()], {
+  description: 'A row that is left out of bags and that gradients never change; negative counts from the end',
+})
+
+export const Rows = Type.Integer({ minimum: 0, maximum: LIMITS.tableRowsMax, description: 'Number of rows' })
+export const Dim = Type.Integer({ minimum: 1, maximum: LIMITS.dimMax, description: 'Numbers in a row' })
+
+/** Pins a lookup to a version. */
+export const Version = Type.Integer({ minimum: 1, description: 'Reads this version instead of the current one' })
+
+/** Optional members of an object that lets no other members in. */
+export const CLOSED = { additionalProperties: false } as const
+
+/** Numbers nested as deep as the array has dimensions. Read by the JSON reader, not by the schema. */
+export const NestedNumbers = (description: string, options: { examples?: unknown[]; integers?: boolean } = {}) => {
+  const number = { type: options.integers ? 'integer' : 'number' }
+  return Type.Unsafe<unknown>({
+    description,
+    anyOf: [number, { type: 'array', items: {} }],
+    ...(options.examples && { examples: options.examples }),
+  })
+}
+
+/** Bytes, for the document. */
+export const BinaryAnswer = Type.Unsafe<unknown>({ type: 'string', format: 'binary', description: 'Numbers in the format asked for' })
+
+/** An answer without a body, for the document. */
+export const emptyAnswer = (description: string) => Type.Unsafe<unknown>({ type: 'null', description })

@@ -1,0 +1,17 @@
+import { Type } from 'typebox'
+import { LIMITS } from '../../core/limits.ts'
+import { Choice } from './scalars.ts'
+
+export const HealthAnswer = Type.Object({ status: Choice(['alive', 'ready']) })
+
+export const LimitsAnswer = Type.Object(
+  Object.fromEntries(Object.entries(LIMITS).map(([name, value]) => [name, Type.Integer({ examples: [value] })])),
+)
+
+export const ServiceAnswer = Type.Object({
+  name: Type.String(),
+  version: Type.String(),
+  ready: Type.Boolean(),
+  links: Type.Record(Type.String(), Type.String()),
+  tables: Type.Array(Type.String(), { description: 'Names, at most 100' }),
+})

@@ -1,0 +1,72 @@
+import { type Static, Type } from 'typebox'
+import { refuse } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
+import type { Settings } from '../../core/types.ts'
+import { completeOptimizer, OptimizerInput } from './optimizer.ts'
+import { compileChecker } from '../validate.ts'
+import { CLOSED, Durability, FillValue, Mode, PaddingIndex } from './scalars.ts'
+
+const KeepVersions = Type.Integer({
+  minimum: 1,
+  maximum: LIMITS.keepVersionsMax,
+  default: 2,
+  description: 'How many versions of the data stay readable, the current one included',
+})
+
+/** The settings of a table as members of a JSON body. What is absent stays as it is. */
+export const settingsMembers = {
+  out_of_range: Type.Optional(Mode),
+  fill_value: Type.Optional(FillValue),
+  padding_index: Type.Optional(PaddingIndex),
+  optimizer: Type.Optional(OptimizerInput),
+  durability: Type.Optional(Durability),
+  keep_versions: Type.Optional(KeepVersions),
+}
+
+/** The body of PATCH. */
+export const SettingsBody = Type.Object(settingsMembers, {
+  ...CLOSED,
+  examples: [{ out_of_range: 'fill', fill_value: 0, optimizer: { kind: 'adagrad', learning_rate: 0.05 } }],
+})
+
+/** The settings as query parameters of an upload: the optimizer as JSON text, or as its kind alone. */
+export const settingsQuery = {
+  ...settingsMembers,
+  optimizer: Type.Optional(
+    Type.String({ description: 'The optimizer as JSON, or its kind alone', examples: ['{"kind":"adagrad","learning_rate":0.05}'] }),
+  ),
+}
+
+/** Settings with every default of their optimizer written out, and nothing but settings. */
+export const completeSettings = (members: Static<typeof SettingsBody>): Partial<Settings> => {
+  const { out_of_range, fill_value, padding_index, optimizer, durability, keep_versions } = members
+  return {
+    ...(out_of_range !== undefined && { out_of_range }),
+    ...(fill_value !== undefined && { fill_value }),
+    ...(padding_index !== undefined && { padding_index }),
+    ...(optimizer !== undefined && { optimizer: completeOptimizer(optimizer) }),
+    ...(durability !== undefined && { durability }),
+    ...(keep_versions !== undefined && { keep_versions }),
+  }
+}
+
+const SettingsQuery = Type.Object(settingsQuery)
+const checkOptimizer = compileChecker(OptimizerInput)
+
+/** The settings among the query parameters of an upload. Refuses INVALID_REQUEST for an optimizer that cannot be read. */
+export const readSettingsQuery = ({ optimizer, ...others }: Static<typeof SettingsQuery>): Partial<Settings> => {
+  if (optimizer === undefined) return completeSettings(others)
+  return completeSettings({ ...others, optimizer: checkOptimizer(readOptimizerText(optimizer), '/optimizer') })
+}
+
+const readOptimizerText = (text: string): unknown => {
+  if (!text.startsWith('{')) return { kind: text }
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    return refuse('INVALID_REQUEST', 'the query parameter optimizer is no JSON', {
+      errors: [{ pointer: '/optimizer', detail: 'is no JSON' }],
+      cause,
+    })
+  }
+}

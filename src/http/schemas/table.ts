@@ -1,0 +1,171 @@
+import { Type } from 'typebox'
+import { LIMITS } from '../../core/limits.ts'
+import type { TableInfo } from '../../core/types.ts'
+import { OptimizerInput } from './optimizer.ts'
+import {
+  Choice,
+  CLOSED,
+  Dim,
+  Dtype,
+  Durability,
+  ElementType,
+  FillValue,
+  Mode,
+  NestedNumbers,
+  PaddingIndex,
+  Rows,
+  TableName,
+} from './scalars.ts'
+import { settingsMembers, settingsQuery } from './settings.ts'
+
+/** Tables of this or another service are described by this. */
+export const TableInfoSchema = Type.Object(
+  {
+    name: TableName,
+    version: Type.Integer({ description: 'From 1, one more for each replacement of the data' }),
+    sequence: Type.Integer({ description: 'Committed updates of this version' }),
+    rows: Rows,
+    dim: Dim,
+    dtype: Dtype,
+    bytes: Type.Integer({ description: 'Bytes of all rows' }),
+    out_of_range: Mode,
+    fill_value: FillValue,
+    padding_index: PaddingIndex,
+    optimizer: OptimizerInput,
+    durability: Durability,
+    keep_versions: Type.Integer(),
+    created_at: Type.String({ format: 'date-time' }),
+    updated_at: Type.String({ format: 'date-time' }),
+  },
+  { $id: 'TableInfo', description: 'A table: its current data and its settings' },
+)
+
+/** A reference to the schema above, typed. */
+export const TableInfoRef = Type.Unsafe<TableInfo>({ $ref: 'TableInfo#' })
+
+export const TableParams = Type.Object({ table: TableName }, CLOSED)
+
+export const NoQuery = Type.Object({}, CLOSED)
+
+export const TablesQuery = Type.Object(
+  {
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.tablesPageMax, default: 100 })),
+    cursor: Type.Optional(Type.String({ description: '`next` of the page before', maxLength: 256 })),
+  },
+  CLOSED,
+)
+
+export const TablesAnswer = Type.Object({
+  tables: Type.Array(TableInfoRef),
+  next: Type.Union([Type.String(), Type.Null()], { description: 'Cursor of the next page; null: this is the last' }),
+})
+
+const Seed = Type.Optional(
+  Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'The same seed gives the same table everywhere; without one it is chosen at random',
+  }),
+)
+const moments = { mean: Type.Optional(Type.Number({ default: 0 })), stddev: Type.Optional(Type.Number({ minimum: 0 })), seed: Seed }
+
+export const InitializerSchema = Type.Union(
+  [
+    Type.Object({ kind: Type.Literal('zeros') }, CLOSED),
+    Type.Object({ kind: Type.Literal('constant'), value: Type.Number() }, CLOSED),
+    Type.Object(
+      {
+        kind: Type.Literal('uniform'),
+        min: Type.Optional(Type.Number({ default: -0.05 })),
+        max: Type.Optional(Type.Number({ default: 0.05 })),
+        seed: Seed,
+      },
+      CLOSED,
+    ),
+    Type.Object({ kind: Type.Literal('normal'), ...moments }, CLOSED),
+    Type.Object({ kind: Type.Literal('truncated_normal'), ...moments }, CLOSED),
+    Type.Object(
+      {
+        kind: Type.Literal('variance_scaling'),
+        scale: Type.Optional(Type.Number({ exclusiveMinimum: 0, default: 1 })),
+        mode: Type.Optional(Choice(['fan_in', 'fan_out', 'fan_avg'], { description: 'fan_in is dim, fan_out is rows (as in flax)' })),
+        distribution: Type.Optional(Choice(['normal', 'truncated_normal', 'uniform'])),
+        seed: Seed,
+      },
+      CLOSED,
+    ),
+  ],
+  { description: 'What the rows begin as; zeros without one', default: { kind: 'zeros' } },
+)
+
+/** Members of a specification beside `values`, which the JSON reader takes out. */
+export const SpecificationMembers = Type.Object(
+  {
+    rows: Type.Optional(Rows),
+    dim: Type.Optional(Dim),
+    dtype: Type.Optional(Dtype),
+    initializer: Type.Optional(InitializerSchema),
+    ...settingsMembers,
+  },
+  CLOSED,
+)
+
+/** A specification as the document shows it. */
+export const SpecificationBody = Type.Object(
+  {
+    ...SpecificationMembers.properties,
+    values: Type.Optional(
+      NestedNumbers('The data itself, in place of rows, dim and initializer', {
+        examples: [
+          [
+            [1, 2],
+            [3, 4],
+          ],
+        ],
+      }),
+    ),
+  },
+  {
+    ...CLOSED,
+    examples: [
+      {
+        values: [
+          [0.1, 0.2, 0.3],
+          [0.4, 0.5, 0.6],
+          [0.7, 0.8, 0.9],
+          [1, 1.1, 1.2],
+        ],
+        optimizer: { kind: 'adagrad', learning_rate: 0.05 },
+      },
+      { rows: 1000, dim: 3, dtype: 'float16', initializer: { kind: 'normal', seed: 1 }, out_of_range: 'clip' },
+    ],
+  },
+)
+
+/** The query of an upload. A JSON specification takes none of it. */
+export const UploadQuery = Type.Object(
+  {
+    dtype: Type.Optional(Dtype),
+    rows: Type.Optional(Rows),
+    dim: Type.Optional(Dim),
+    input_dtype: Type.Optional(ElementType),
+    tensor: Type.Optional(
+      Type.String({ description: 'Which array of a safetensors body, when it holds more than one table', maxLength: 512 }),
+    ),
+    allow_non_finite: Type.Optional(Type.Boolean({ description: 'Stores NaN and infinity as they are instead of refusing them' })),
+    ...settingsQuery,
+  },
+  CLOSED,
+)
+
+export const RowsQuery = Type.Object(
+  {
+    offset: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.tableRowsMax, default: 0 })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.rowsPageMax, default: 10 })),
+  },
+  CLOSED,
+)
+
+export const RowsAnswer = Type.Object({
+  rows: Type.Array(Type.Object({ index: Type.Integer(), embedding: Type.Array(Type.Union([Type.Number(), Type.Null()])) })),
+})

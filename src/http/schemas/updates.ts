@@ -1,0 +1,51 @@
+import { Type } from 'typebox'
+import { Choice, CLOSED, Durability, NestedNumbers, TableName } from './scalars.ts'
+
+const learningRate = { learning_rate: Type.Optional(Type.Number({ minimum: 0, description: "In place of the optimizer's own" })) }
+const Operation = Choice(['set', 'add'], { description: 'set: the last of equal indices wins; add: they all add, in order' })
+const operation = { op: Operation }
+
+/** Members that are numbers, which the JSON reader takes out. */
+export const GRADIENTS_TENSORS = ['indices', 'gradients'] as const
+export const ROWS_TENSORS = ['indices', 'values'] as const
+
+/** JSON members beside the tensors. */
+export const GradientsMembers = Type.Object(learningRate, CLOSED)
+export const RowsMembers = Type.Object(operation, CLOSED)
+
+/** The same as query parameters of a safetensors body; `op` is needed there. */
+export const GradientsQuery = Type.Object(learningRate, CLOSED)
+export const RowsUpdateQuery = Type.Object({ op: Type.Optional(Operation) }, CLOSED)
+
+const indices = NestedNumbers('The rows, of any shape S', { integers: true })
+
+export const GradientsBody = Type.Object(
+  { indices, gradients: NestedNumbers('Numbers of shape S + [dim]'), ...learningRate },
+  {
+    ...CLOSED,
+    examples: [
+      {
+        indices: [0, 1],
+        gradients: [
+          [0.1, 0.2, 0.3],
+          [0.3, 0.2, 0.1],
+        ],
+        learning_rate: 0.1,
+      },
+    ],
+  },
+)
+
+export const RowsUpdateBody = Type.Object(
+  { ...operation, indices, values: NestedNumbers('Numbers of shape S + [dim]') },
+  { ...CLOSED, examples: [{ op: 'set', indices: [0], values: [[1, 2, 3]] }] },
+)
+
+export const UpdateAnswer = Type.Object({
+  table: TableName,
+  version: Type.Integer(),
+  sequence: Type.Integer({ description: 'After this update; unchanged when there were no indices' }),
+  rows_updated: Type.Integer({ description: 'Distinct rows' }),
+  durability: Durability,
+  replayed: Type.Boolean({ description: 'Whether this is the remembered answer to an earlier request with the same key' }),
+})

@@ -1,0 +1,49 @@
+import { refuse } from '../core/errors.ts'
+import { asFloat32, asIndexArray } from '../formats/index-array.ts'
+import { readJsonObject, toFloat32, toIndexArray } from '../formats/json-reader.ts'
+import { readSafetensors } from '../formats/safetensors.ts'
+import type { UpdateArrays } from '../keeper/request.ts'
+
+type ValuesName = UpdateArrays['valuesName']
+
+/** The arrays of a JSON update, and its other members still to be checked. */
+export const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: UpdateArrays; members: Record<string, unknown> } => {
+  const { members, tensors } = readJsonObject(body, ['indices', valuesName])
+  const indices = tensors.get('indices') ?? refuseMissing('indices')
+  const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
+  for (const [name, tensor] of [['indices', indices], [valuesName, values]] as const) {
+    if (tensor.lengths === undefined) continue
+    refuse('SHAPE_MISMATCH', `${name} are ragged`, { errors: [{ pointer: `/${name}`, detail: 'rows must have equal lengths' }] })
+  }
+  const arrays = {
+    indices: toIndexArray(indices, '/indices'),
+    shape: indices.shape,
+    values: toFloat32(values, `/${valuesName}`),
+    valuesShape: values.shape,
+    valuesName,
+  }
+  return { arrays, members }
+}
+
+/** The arrays of a safetensors update, in memory of their own: the values are handed over to the keeper. */
+export const readBinaryUpdate = (body: Buffer, valuesName: ValuesName): UpdateArrays => {
+  const tensors = readSafetensors(body)
+  for (const name of tensors.keys()) {
+    if (name === 'indices' || name === valuesName) continue
+    refuse('INVALID_REQUEST', `there is a tensor ${JSON.stringify(name)}; expected indices and ${valuesName}`)
+  }
+  const indices = tensors.get('indices') ?? refuseMissing('indices')
+  const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
+  return {
+    indices: asIndexArray(indices.data, indices.elementType),
+    shape: indices.shape,
+    values: ownCopy(asFloat32(values.data, values.elementType), body),
+    valuesShape: values.shape,
+    valuesName,
+  }
+}
+
+const ownCopy = (values: Float32Array, body: Buffer): Float32Array => (values.buffer === body.buffer ? values.slice() : values)
+
+const refuseMissing = (name: string): never =>
+  refuse('INVALID_REQUEST', `${name} are missing`, { errors: [{ pointer: `/${name}`, detail: 'is required' }] })

@@ -1,0 +1,81 @@
+import type { Static, TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { assert } from '../core/assert.ts'
+import { type ErrorPlace, refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { explainMismatch, pointerTo } from './explain.ts'
+
+/** Checks a value that came from outside against a schema, compiled once. */
+export type Checker<Schema extends TSchema> = (value: unknown, at?: string) => Static<Schema>
+
+/**
+ * Compiles `schema` to a check without coercion and without defaults. The check returns the value itself; it refuses
+ * INVALID_REQUEST with pointers to the culprits, and NON_FINITE for a number that is infinite as float32. `at` is the pointer
+ * of the value inside the body.
+ */
+export const compileChecker = <Schema extends TSchema>(schema: Schema): Checker<Schema> => {
+  const compiled = Compile(schema)
+  return (value, at = '') => {
+    const fits = compiled.Check(value)
+    const places = fits ? [] : explainMismatch(schema, value, at)
+    if (places.length > 0) refusePlaces('INVALID_REQUEST', places)
+    const tooLarge = findTooLarge(value, at)
+    if (tooLarge.length > 0) refusePlaces('NON_FINITE', tooLarge)
+    assert(fits, 'a mismatch has an explanation')
+    return value
+  }
+}
+
+/** Numbers that are infinite as float32, which is what the tables compute in. Integers have bounds in their schemas. */
+const findTooLarge = (value: unknown, at: string): ErrorPlace[] => {
+  if (typeof value === 'number') return Number.isFinite(Math.fround(value)) ? [] : [{ pointer: at, detail: 'is too large for float32' }]
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([name, member]) => findTooLarge(member, pointerTo(at, name)))
+}
+
+/** The query string as Fastify parses it. */
+export type Query = Readonly<Record<string, string | string[] | undefined>>
+
+/**
+ * Compiles the schema of a query string: an object of scalars. Text becomes a number, boolean or null only where the schema has
+ * one and the text is exactly that in JSON; `1e1` is a number but no integer. Refuses as {@link compileChecker}.
+ */
+export const compileQueryChecker = <Schema extends TSchema>(schema: Schema): ((query: Query) => Static<Schema>) => {
+  const check = compileChecker(schema)
+  const properties = (schema as { properties?: Record<string, ScalarSchema> }).properties
+  assert(properties !== undefined, 'the schema of a query string is one of an object')
+  return (query) => {
+    const converted: Record<string, unknown> = {}
+    for (const [name, text] of Object.entries(query)) {
+      if (Array.isArray(text)) refusePlaces('INVALID_REQUEST', [{ pointer: pointerTo('', name), detail: 'is given more than once' }])
+      converted[name] = Object.hasOwn(properties, name) ? convertText(properties[name], text as string) : text
+    }
+    return check(converted)
+  }
+}
+
+interface ScalarSchema {
+  type?: string
+  anyOf?: ScalarSchema[]
+}
+
+const INTEGER = /^-?(0|[1-9]\d*)$/
+const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
+
+/** What the text stands for; the text itself when the schema has nothing that it could be. */
+const convertText = (schema: ScalarSchema, text: string): unknown => {
+  for (const { type } of schema.anyOf ?? [schema]) {
+    if (type === 'integer' && INTEGER.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
+    if (type === 'number' && NUMBER.test(text)) return Number(text)
+    if (type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
+    if (type === 'null' && text === 'null') return null
+  }
+  return text
+}
+
+/** The detail tells the first place, `errors` all of them up to the limit. */
+const refusePlaces = (code: 'INVALID_REQUEST' | 'NON_FINITE', places: readonly ErrorPlace[]): never => {
+  const { pointer, detail } = places[0]
+  const more = places.length > 1 ? ` (and ${places.length - 1} more)` : ''
+  return refuse(code, `${pointer === '' ? 'the body' : pointer} ${detail}${more}`, { errors: places.slice(0, LIMITS.errorPlacesMax) })
+}

@@ -1,0 +1,105 @@
+import { closeSync, constants, fsyncSync, lstatSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { refuseData } from './refusals.ts'
+
+/** Opens a file with SQLite; tests put faults in between. */
+export type OpenSqlite = (path: string) => DatabaseSync
+
+/** A lock is had at once or not at all: who holds it is a server, which will not let go. */
+export const openSqlite: OpenSqlite = (path) => new DatabaseSync(path, { timeout: 0 })
+
+export interface DatabaseFormat {
+  /** What the file is for: its name in messages, and SQLite's `application_id`. */
+  applicationId: number
+  formatVersion: number
+  schema: string
+}
+
+/** Somebody else holds the lock. */
+export const SQLITE_BUSY = 5
+/** A group of updates stays in memory until its commit, so that a rolled back one leaves nothing in the log. */
+const PRAGMAS = `
+  PRAGMA locking_mode = EXCLUSIVE;
+  PRAGMA journal_mode = WAL;
+  PRAGMA wal_autocheckpoint = 0;
+  PRAGMA journal_size_limit = ${64 * 1024 * 1024};
+  PRAGMA cache_size = -16384;
+  PRAGMA cache_spill = OFF;
+`
+
+/**
+ * Writes an empty database of this format to `path`, 0600, on disk when it returns, and closed. Whatever SQLite must not
+ * mistake for one (an empty file) never stands under the final name: the caller renames.
+ */
+export const createDatabase = (path: string, format: DatabaseFormat, open: OpenSqlite, fill: (database: DatabaseSync) => void): void => {
+  closeSync(openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600))
+  const database = open(path)
+  try {
+    database.exec(PRAGMAS)
+    database.exec(`PRAGMA application_id = ${format.applicationId}; PRAGMA user_version = ${format.formatVersion}; ${format.schema}`)
+    fill(database)
+  } finally {
+    database.close()
+  }
+}
+
+/** Makes renames, new names and removals in a directory durable. */
+export const syncDirectory = (path: string): void => {
+  // Windows has no such thing: a directory cannot be opened there.
+  if (process.platform === 'win32') return
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** Whether a plain file stands at `path`. Refuses UnsafeFile for anything else but nothing. */
+export const plainFileExists = (path: string): boolean => {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found !== undefined && !found.isFile()) refuseData('UnsafeFile', path, 'it is not a plain file')
+  return found !== undefined
+}
+
+/**
+ * Opens an existing database for this process alone; its log was scanned before. Refuses InUse, UnknownFormat, and
+ * DamagedCatalog for what SQLite itself finds wrong. FULL syncs the log with each commit, NORMAL only before a checkpoint.
+ */
+export const openDatabase = (path: string, format: DatabaseFormat, synchronous: 'FULL' | 'NORMAL', open: OpenSqlite): DatabaseSync => {
+  let database: DatabaseSync | null = null
+  try {
+    database = open(path)
+    database.exec(`${PRAGMAS} PRAGMA synchronous = ${synchronous};`)
+    checkFormat(database, path, format)
+    checkIntegrity(database, path)
+    return database
+  } catch (error) {
+    database?.close()
+    return refuseOpening(path, error)
+  }
+}
+
+const checkFormat = (database: DatabaseSync, path: string, format: DatabaseFormat): void => {
+  const { application_id: applicationId } = database.prepare('PRAGMA application_id').get() as { application_id: number }
+  const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
+  if (applicationId !== format.applicationId) refuseData('DamagedCatalog', path, 'it is not the database that belongs there')
+  if (version !== format.formatVersion) {
+    refuseData('UnknownFormat', path, `it has format ${version}, this release reads format ${format.formatVersion}`)
+  }
+}
+
+const checkIntegrity = (database: DatabaseSync, path: string): void => {
+  const [first] = database.prepare('PRAGMA quick_check(1)').all() as { quick_check: string }[]
+  if (first?.quick_check !== 'ok') refuseData('DamagedCatalog', path, `SQLite finds it damaged (${firstLine(first?.quick_check ?? '')})`)
+}
+
+const refuseOpening = (path: string, error: unknown): never => {
+  const { errcode, message } = error as { errcode?: number; message: string }
+  if (errcode === undefined) throw error
+  if ((errcode & 0xff) === SQLITE_BUSY) return refuseData('InUse', dirname(path), 'it is in use by another gatherd', error)
+  return refuseData('DamagedCatalog', path, `SQLite cannot open it (${firstLine(message)})`, error)
+}
+
+const firstLine = (text: string): string => text.split('\n')[0]

@@ -1,0 +1,221 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { refuseData } from './refusals.ts'
+
+/**
+ * What SQLite would make of a write-ahead log, found out before it gets to see it: SQLite ends the log at the first frame that
+ * does not check out, silently, also when acknowledged commits follow.
+ *
+ * The log (https://sqlite.org/fileformat2.html#walformat), big-endian:
+ *
+ *      0  magic 0x377f0682, or ..83: checksums are sums of little-endian, or big-endian, words
+ *      4  format 3007000
+ *      8  page size
+ *     12  counter of checkpoints
+ *     16  salts: two words, new ones each time the log begins anew
+ *     24  checksum of the 24 bytes above
+ *     32  frames: page number, pages of the database after a commit (0: no commit), the salts, checksum, then a page.
+ *         A frame's checksum goes on from that of the frame before it, over 8 bytes of its head and the page.
+ *
+ * Behind the last frame there may be frames of an earlier log, with other salts, and of transactions that were rolled back.
+ */
+const HEADER_BYTES = 32
+const FRAME_HEADER_BYTES = 24
+const MAGIC = 0x377f0682
+const FORMAT = 3007000
+const READ_BYTES = 1024 * 1024
+
+export interface LogScan {
+  /** Frames that SQLite will take: those of whole commits before anything bad. */
+  frameCount: number
+  commitCount: number
+  /** Frames of this log behind them, which SQLite drops: those of an unfinished commit. */
+  droppedFrameCount: number
+  /** Whole commits among the dropped, at least: 0 unless `rules` allow more. */
+  lostCommitCount: number
+  salts: readonly [number, number]
+}
+
+/** How far a log is known to be on disk: from an earlier sync of the same log. */
+export interface SyncedFrames {
+  salts: readonly [number, number]
+  frameCount: number
+}
+
+export interface LogRules {
+  /** Every commit was synced before the next began (synchronous=FULL): only one, the last, may be unfinished. */
+  everyCommitSynced: boolean
+  /** Without that: what is known to have been synced. Damage before it is refused all the same. */
+  synced?: SyncedFrames | null
+  /** Go back to before the damage. */
+  allowLostCommits?: boolean
+}
+
+const EMPTY: LogScan = { frameCount: 0, commitCount: 0, droppedFrameCount: 0, lostCommitCount: 0, salts: [0, 0] }
+
+/**
+ * Scans the log at `path`; a file that is missing is an empty log. Refuses DamagedLog for a bad header with anything behind it,
+ * and for a bad frame that cannot be the end of an unfinished commit. Known limits: damage in the last commit, a log cut
+ * short or missing look the same as a commit that was never finished.
+ */
+export const scanLog = (path: string, rules: LogRules): LogScan => {
+  let descriptor: number
+  try {
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return EMPTY
+    return refuseData('UnsafeFile', path, `it cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
+  }
+  try {
+    return scanFrames(path, descriptor, rules)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+interface LogHeader {
+  pageBytes: number
+  salts: readonly [number, number]
+  bigEndian: boolean
+  checksum: readonly [number, number]
+}
+
+const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan => {
+  const fileBytes = fstatSync(descriptor).size
+  const header = readHeader(descriptor, fileBytes)
+  if (header === null) {
+    // The header is synced before the first frame is written, so without frames nothing depended on it.
+    if (fileBytes <= HEADER_BYTES) return EMPTY
+    if (rules.allowLostCommits) return { ...EMPTY, lostCommitCount: 1 }
+    return refuseData('DamagedLog', path, 'the header of the write-ahead log is damaged')
+  }
+  const { salts } = header
+  const frames = new FrameReader(descriptor, header, Math.floor((fileBytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + header.pageBytes)))
+  let commitCount = 0
+  let frameCount = 0
+  let frame = frames.next()
+  for (; frame?.isWhole; frame = frames.next()) {
+    if (!frame.isCommit) continue
+    commitCount++
+    frameCount = frame.index + 1
+  }
+  if (frame === null) return { frameCount, commitCount, droppedFrameCount: frames.count - frameCount, lostCommitCount: 0, salts }
+  const badFrame = frame
+  const rest = inspectRest(frames, badFrame)
+  const scan = { frameCount, commitCount, droppedFrameCount: badFrame.index - frameCount + rest.frameCount, lostCommitCount: 0, salts }
+  if (!isDamage(rules, rest, badFrame, salts)) return rules.everyCommitSynced ? scan : { ...scan, lostCommitCount: rest.commitCount }
+  if (rules.allowLostCommits) return { ...scan, lostCommitCount: Math.max(1, rest.commitCount) }
+  return refuseData(
+    'DamagedLog',
+    path,
+    `frame ${badFrame.index + 1} of the write-ahead log is damaged, and ${rest.commitCount} whole commits stand behind it`,
+  )
+}
+
+interface Rest {
+  /** Frames with the salts of the log, the bad one included. */
+  frameCount: number
+  /** Whole commits behind the bad frame. */
+  commitCount: number
+  /** Whole frames behind the first whole commit, or behind the bad frame if that ended a commit itself. */
+  nextTransactionFrameCount: number
+}
+
+/** What stands behind the bad frame. Each frame is checked from its predecessor's checksum as stored, so one bad frame spoils only itself and the next. */
+const inspectRest = (frames: FrameReader, badFrame: Frame): Rest => {
+  const rest = { frameCount: badFrame.hasSalts ? 1 : 0, commitCount: 0, nextTransactionFrameCount: 0 }
+  let transactionEnded = badFrame.hasSalts && badFrame.isCommit
+  for (let frame = frames.next(); frame !== null; frame = frames.next()) {
+    if (frame.hasSalts) rest.frameCount++
+    if (!frame.isWhole) continue
+    if (transactionEnded) rest.nextTransactionFrameCount++
+    if (!frame.isCommit) continue
+    rest.commitCount++
+    transactionEnded = true
+  }
+  return rest
+}
+
+const isDamage = (rules: LogRules, rest: Rest, badFrame: Frame, salts: readonly [number, number]): boolean => {
+  // With every commit synced, a transaction begins only when the one before it is on disk, every frame of it.
+  if (rules.everyCommitSynced) return rest.commitCount >= 2 || (rest.commitCount >= 1 && rest.nextTransactionFrameCount > 0)
+  const { synced } = rules
+  if (synced === null || synced === undefined || synced.salts[0] !== salts[0] || synced.salts[1] !== salts[1]) return false
+  return badFrame.index < synced.frameCount
+}
+
+const readHeader = (descriptor: number, fileBytes: number): LogHeader | null => {
+  const bytes = Buffer.alloc(HEADER_BYTES)
+  if (fileBytes < HEADER_BYTES || readSync(descriptor, bytes, 0, HEADER_BYTES, 0) < HEADER_BYTES) return null
+  const magic = bytes.readUInt32BE(0)
+  const pageBytes = bytes.readUInt32BE(8)
+  const isPowerOfTwo = pageBytes >= 512 && pageBytes <= 65_536 && (pageBytes & (pageBytes - 1)) === 0
+  if ((magic & ~1) !== MAGIC || bytes.readUInt32BE(4) !== FORMAT || !isPowerOfTwo) return null
+  const bigEndian = (magic & 1) === 1
+  const checksum = addChecksum([0, 0], bytes, 0, 24, bigEndian)
+  if (checksum[0] !== bytes.readUInt32BE(24) || checksum[1] !== bytes.readUInt32BE(28)) return null
+  return { pageBytes, salts: [bytes.readUInt32BE(16), bytes.readUInt32BE(20)], bigEndian, checksum }
+}
+
+/** SQLite's running checksum: two words, over pairs of words. */
+const addChecksum = (from: readonly [number, number], bytes: Buffer, at: number, length: number, bigEndian: boolean): [number, number] => {
+  let [first, second] = from
+  for (let i = at; i < at + length; i += 8) {
+    first = (first + (bigEndian ? bytes.readInt32BE(i) : bytes.readInt32LE(i)) + second) | 0
+    second = (second + (bigEndian ? bytes.readInt32BE(i + 4) : bytes.readInt32LE(i + 4)) + first) | 0
+  }
+  return [first >>> 0, second >>> 0]
+}
+
+interface Frame {
+  index: number
+  /** Carries the salts of the log. */
+  hasSalts: boolean
+  /** Salts and checksum are right, given the checksum of the frame before as it is stored. */
+  isWhole: boolean
+  isCommit: boolean
+}
+
+/** The frames of a log in order, a MiB at a time. A log ends with its last frame of full length. */
+class FrameReader {
+  readonly count: number
+  readonly #descriptor: number
+  readonly #header: LogHeader
+  readonly #frameBytes: number
+  readonly #buffer: Buffer
+  #buffered = { firstFrame: 0, frameCount: 0 }
+  #nextFrame = 0
+  #checksum: readonly [number, number]
+
+  constructor(descriptor: number, header: LogHeader, count: number) {
+    this.count = count
+    this.#descriptor = descriptor
+    this.#header = header
+    this.#frameBytes = FRAME_HEADER_BYTES + header.pageBytes
+    this.#buffer = Buffer.alloc(Math.max(1, Math.floor(READ_BYTES / this.#frameBytes)) * this.#frameBytes)
+    this.#checksum = header.checksum
+  }
+
+  next(): Frame | null {
+    const index = this.#nextFrame++
+    if (index >= this.count) return null
+    if (index >= this.#buffered.firstFrame + this.#buffered.frameCount) this.#fill(index)
+    const at = (index - this.#buffered.firstFrame) * this.#frameBytes
+    const bytes = this.#buffer
+    const { salts, bigEndian, pageBytes } = this.#header
+    const hasSalts = bytes.readUInt32BE(at + 8) === salts[0] && bytes.readUInt32BE(at + 12) === salts[1]
+    const stored: [number, number] = [bytes.readUInt32BE(at + 16), bytes.readUInt32BE(at + 20)]
+    let isWhole = false
+    if (hasSalts && bytes.readUInt32BE(at) !== 0) {
+      const head = addChecksum(this.#checksum, bytes, at, 8, bigEndian)
+      const sum = addChecksum(head, bytes, at + FRAME_HEADER_BYTES, pageBytes, bigEndian)
+      isWhole = sum[0] === stored[0] && sum[1] === stored[1]
+    }
+    this.#checksum = stored
+    return { index, hasSalts, isWhole, isCommit: bytes.readUInt32BE(at + 4) !== 0 }
+  }
+
+  #fill(firstFrame: number): void {
+    const bytes = readSync(this.#descriptor, this.#buffer, 0, this.#buffer.length, HEADER_BYTES + firstFrame * this.#frameBytes)
+    this.#buffered = { firstFrame, frameCount: Math.max(1, Math.floor(bytes / this.#frameBytes)) }
+  }
+}

@@ -1,0 +1,45 @@
+// Accesses to the table memory, by 64-bit address. The functions are in access.wat; after the build no call is left.
+// The arena is AssemblyScript's own memory: plain load and store.
+
+@external('env', 'table.load8')
+export declare function tableLoad8(at: u64): u32
+@external('env', 'table.load16')
+export declare function tableLoad16(at: u64): u32
+@external('env', 'table.load32')
+export declare function tableLoad32(at: u64): u32
+@external('env', 'table.load64')
+export declare function tableLoad64(at: u64): u64
+@external('env', 'table.load128')
+export declare function tableLoad128(at: u64): v128
+
+@external('env', 'table.store8')
+export declare function tableStore8(at: u64, value: u32): void
+@external('env', 'table.store16')
+export declare function tableStore16(at: u64, value: u32): void
+@external('env', 'table.store32')
+export declare function tableStore32(at: u64, value: u32): void
+@external('env', 'table.store64')
+export declare function tableStore64(at: u64, value: u64): void
+@external('env', 'table.store128')
+export declare function tableStore128(at: u64, value: v128): void
+
+@external('env', 'table.atomicLoad')
+export declare function tableAtomicLoad(at: u64): u32
+@external('env', 'table.atomicIncrement')
+export declare function tableAtomicIncrement(at: u64): void
+
+/** No access moves across it, on any processor. (AssemblyScript's own emits what its validator refuses.) */
+@external('env', 'table.fence')
+export declare function fence(): void
+
+/** Address of row `local` of the segment. */
+@inline
+export function rowAddress(local: i32, rowBytes: i32): u64 {
+  return <u64>ROWS_AT + <u64>(<u32>local) * <u64>(<u32>rowBytes)
+}
+
+/** Address of the word that guards row `local`. */
+@inline
+export function stripeAddress(local: i32): u64 {
+  return <u64>(STRIPES_AT + ((local & (STRIPE_COUNT - 1)) << 2))
+}

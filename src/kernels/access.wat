@@ -1,0 +1,23 @@
+;; What AssemblyScript cannot say: accesses to a second memory. Merged into the kernels and inlined by build.ts.
+;; The arena becomes the memory of the AssemblyScript sources; the table is reached by 64-bit addresses only through here.
+;; The maxima are the largest that may be imported: 16 GiB and 4 GiB.
+(module
+  (import "env" "table" (memory $table i64 1 262144 shared))
+  (import "env" "arena" (memory $arena 1 65536 shared))
+  (export "memory" (memory $arena))
+
+  (func (export "table.load8") (param i64) (result i32) (i32.load8_u $table (local.get 0)))
+  (func (export "table.load16") (param i64) (result i32) (i32.load16_u $table align=1 (local.get 0)))
+  (func (export "table.load32") (param i64) (result i32) (i32.load $table align=1 (local.get 0)))
+  (func (export "table.load64") (param i64) (result i64) (i64.load $table align=1 (local.get 0)))
+  (func (export "table.load128") (param i64) (result v128) (v128.load $table align=1 (local.get 0)))
+
+  (func (export "table.store8") (param i64 i32) (i32.store8 $table (local.get 0) (local.get 1)))
+  (func (export "table.store16") (param i64 i32) (i32.store16 $table align=1 (local.get 0) (local.get 1)))
+  (func (export "table.store32") (param i64 i32) (i32.store $table align=1 (local.get 0) (local.get 1)))
+  (func (export "table.store64") (param i64 i64) (i64.store $table align=1 (local.get 0) (local.get 1)))
+  (func (export "table.store128") (param i64 v128) (v128.store $table align=1 (local.get 0) (local.get 1)))
+
+  (func (export "table.atomicLoad") (param i64) (result i32) (i32.atomic.load $table (local.get 0)))
+  (func (export "table.atomicIncrement") (param i64) (drop (i32.atomic.rmw.add $table (local.get 0) (i32.const 1))))
+  (func (export "table.fence") (atomic.fence)))

@@ -1,0 +1,12 @@
+// Numbers of the arena, in the arena.
+import { Element, convertAny, firstNonFinite } from './elements.as'
+
+/** Converts `count` elements. Target and source do not overlap, unless they begin together and the target's elements are not wider. */
+export function convert(source: Element, target: Element, sourceAt: usize, count: i32, targetAt: usize): i32 {
+  return convertAny(false, source, target, sourceAt, count, <u64>targetAt)
+}
+
+/** Index of the first float32 that is infinite or NaN, or -1. */
+export function finite(at: usize, count: i32): i32 {
+  return firstNonFinite(at, count)
+}

@@ -1,0 +1,69 @@
+import type { Dtype } from '../../core/types.ts'
+import { rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../tables/layout.ts'
+import type { RowFormat, TableKernels } from '../index.ts'
+import { toBits, widenBfloat16, widenFloat16 } from './floats.ts'
+import type { Views } from './views.ts'
+
+const copyRow = ({ table, arena }: Views, from: number, to: number, bytes: number): void => {
+  for (let k = 0; k < bytes; k++) arena.setUint8(to + k, table.getUint8(from + k))
+}
+
+const widenRow = ({ table, arena }: Views, dtype: Dtype, from: number, to: number, dim: number): void => {
+  const widen = dtype === 'float16' ? widenFloat16 : widenBfloat16
+  for (let k = 0; k < dim; k++) arena.setUint32(to + k * 4, widen(table.getUint16(from + k * 2, true)), true)
+}
+
+const dequantiseRow = ({ table, arena }: Views, from: number, to: number, dim: number): void => {
+  const scale = table.getFloat32(from + dim, true)
+  const bias = table.getFloat32(from + dim + 4, true)
+  for (let k = 0; k < dim; k++) arena.setUint32(to + k * 4, toBits(Math.fround(table.getUint8(from + k) * scale + bias)), true)
+}
+
+const answerRow = (views: Views, format: RowFormat, dtype: Dtype, from: number, to: number, dim: number): void => {
+  if (format === 'stored' || dtype === 'float32') copyRow(views, from, to, rowBytes(dim, dtype))
+  else if (dtype === 'int8') dequantiseRow(views, from, to, dim)
+  else widenRow(views, dtype, from, to, dim)
+}
+
+/** Positions from `start` on, up to the first whose row is busy, if that matters. */
+const gatherFrom = (
+  views: Views,
+  format: RowFormat,
+  dtype: Dtype,
+  idsAt: number,
+  start: number,
+  count: number,
+  outAt: number,
+  fillAt: number,
+  firstRow: number,
+  rowCount: number,
+  dim: number,
+  isBusy: (local: number) => boolean,
+): number => {
+  const bytes = rowBytes(dim, dtype)
+  const answerBytes = format === 'stored' ? bytes : dim * 4
+  for (let i = start; i < count; i++) {
+    const id = views.arena.getInt32(idsAt + i * 4, true)
+    const local = id - firstRow
+    const to = outAt + i * answerBytes
+    if (id < 0) {
+      if (fillAt !== 0) views.arenaBytes.copyWithin(to, fillAt, fillAt + answerBytes)
+    } else if (local >= 0 && local < rowCount) {
+      if (isBusy(local)) return i
+      answerRow(views, format, dtype, ROWS_AT + local * bytes, to, dim)
+    }
+  }
+  return count
+}
+
+/** Reference of both gathers, in a world where nobody writes meanwhile, so that a busy row stays busy. */
+export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gatherChecked'> => {
+  const isBusy = (local: number): boolean => views.table.getUint8(STRIPES_AT + (local % STRIPE_COUNT) * 4) % 2 === 1
+  return {
+    gather(format, dtype, idsAt, count, outAt, fillAt, firstRow, rowCount, dim) {
+      gatherFrom(views, format, dtype, idsAt, 0, count, outAt, fillAt, firstRow, rowCount, dim, () => false)
+    },
+    gatherChecked: (format, dtype, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim) =>
+      gatherFrom(views, format, dtype, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, isBusy),
+  }
+}

@@ -1,0 +1,20 @@
+// Rows by id: arena -> table. Only the keeper calls this; it is the one writer, so the words need no compare-and-swap.
+import { fence, tableAtomicIncrement, rowAddress, stripeAddress } from './access.as'
+import { copyIn } from './copy.as'
+
+/**
+ * Writes row `i` of the packed rows at `rowsAt` where id `i` says. The row's word is odd from before the first byte until after the
+ * last. Ids outside the segment are skipped, with their row.
+ */
+export function scatter(idsAt: usize, count: i32, rowsAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32): void {
+  for (let i = 0; i < count; i++) {
+    const local = load<i32>(idsAt + (i << 2)) - firstRow
+    if (<u32>local >= <u32>rowCount) continue
+    const word = stripeAddress(local)
+    tableAtomicIncrement(word)
+    // an atomic write keeps earlier stores before it, not later ones after it
+    fence()
+    copyIn(rowAddress(local, rowBytes), rowsAt + <usize>i * rowBytes, rowBytes)
+    tableAtomicIncrement(word)
+  }
+}

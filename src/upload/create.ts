@@ -1,0 +1,79 @@
+import { setImmediate } from 'node:timers/promises'
+import { assert } from '../core/assert.ts'
+import type { Dtype, Precondition, Settings } from '../core/types.ts'
+import type { Arena } from '../tables/arena.ts'
+import { buildTable, checkTableShape } from './build.ts'
+import type { BuiltTable, KeeperLine } from './build.ts'
+import { completeInitializer, initializeRows } from './initializers.ts'
+import type { CompleteInitializer, Initializer } from './initializers.ts'
+import { refuseNonFinite } from './non-finite.ts'
+import { TableWriter } from './writer.ts'
+
+/** A table by its specification. */
+export interface Specification {
+  name: string
+  rows: number
+  dim: number
+  dtype: Dtype
+  /** The rows themselves, rows x dim; or what they are made by. */
+  source: { values: Float32Array } | { initializer: Initializer }
+  /** NaN and infinity among the values are stored as they are. */
+  allowNonFinite?: boolean
+  settings: Partial<Settings>
+  precondition: Precondition
+}
+
+/** As {@link BuiltTable}, with the initializer that was used: its defaults filled in and its seed, if none was given, chosen. */
+export interface CreatedTable extends BuiltTable {
+  initializer: CompleteInitializer | null
+}
+
+/** What is filled in one turn of the event loop: a few milliseconds for the costliest initializer. */
+const TURN_BYTES = 256 * 1024
+
+/**
+ * Creates or replaces a table from a specification. Others run between chunks, so that a large table does not hold up the thread.
+ * Refuses SHAPE_MISMATCH for what is no table, INVALID_REQUEST for an initializer without meaning, NON_FINITE for values (with a
+ * pointer into `/values`) or an initializer beyond the dtype's range, and what the keeper refuses.
+ */
+export const createTable = async (keeper: KeeperLine, arena: Arena, specification: Specification): Promise<CreatedTable> => {
+  const { name, rows, dim, dtype, source, settings, precondition } = specification
+  checkTableShape(rows, dim)
+  const initializer = 'initializer' in source ? completeInitializer(source.initializer, dim) : null
+  const built = await buildTable(keeper, { name, rows, dim, dtype, settings, precondition }, async (segments) => {
+    // Fresh memory is zero, and zero bits are zero in every dtype. Untouched, it takes no memory of the machine either.
+    if (initializer?.kind === 'zeros') return
+    const writer = new TableWriter(arena, segments, { dim, sourceType: 'float32', dtype })
+    try {
+      if ('values' in source) await writeValues(writer, source.values, rows * dim)
+      else if (initializer !== null) await writeInitial(writer, initializer, rows, dim)
+    } finally {
+      writer.close()
+    }
+    const pointer = 'values' in source ? (row: number, column: number) => `/values/${row}/${column}` : () => '/initializer'
+    if (specification.allowNonFinite !== true) refuseNonFinite(writer.firstNonFinite, { dim, dtype }, pointer)
+  })
+  return { ...built, initializer }
+}
+
+const writeValues = async (writer: TableWriter, values: Float32Array, count: number): Promise<void> => {
+  assert(values.length === count, 'values are rows x dim')
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+  for (let at = 0; at < bytes.length; at += TURN_BYTES) {
+    if (at > 0) await setImmediate()
+    writer.write(bytes.subarray(at, at + TURN_BYTES))
+  }
+}
+
+const writeInitial = async (writer: TableWriter, initializer: CompleteInitializer, rows: number, dim: number): Promise<void> => {
+  const fill = initializeRows(initializer, rows, dim)
+  const turnRows = Math.max(1, Math.floor(TURN_BYTES / (dim * 4)))
+  const target = new Float32Array(Math.min(turnRows, rows) * dim)
+  const bytes = new Uint8Array(target.buffer)
+  for (let row = 0; row < rows; row += turnRows) {
+    if (row > 0) await setImmediate()
+    const rowCount = Math.min(turnRows, rows - row)
+    fill(row, rowCount, target)
+    writer.write(bytes.subarray(0, rowCount * dim * 4))
+  }
+}

@@ -1,0 +1,59 @@
+import { MessageChannel } from 'node:worker_threads'
+import { buildApp } from '../../src/http/app.ts'
+import type { App, FrontContext } from '../../src/http/context.ts'
+import { KeeperClient } from '../../src/keeper/client.ts'
+import { Keeper } from '../../src/keeper/keeper.ts'
+import { createLookupServices } from '../../src/lookup/services.ts'
+
+export interface ServiceOptions {
+  quotaBytes?: number
+  segmentBytesMax?: number
+  logLevel?: string
+}
+
+/** A whole service in one thread: a real keeper behind a real line, one front, no pool. */
+export interface Service {
+  app: App
+  keeper: Keeper
+  context: FrontContext
+  /** Lines of the log so far, parsed. */
+  log: Record<string, unknown>[]
+  /** Errors that the keeper could tell nobody about. */
+  keeperErrors: unknown[]
+  /** Listens on a free port and returns `http://127.0.0.1:port`. */
+  listen: () => Promise<string>
+  close: () => Promise<void>
+}
+
+/** Starts a service that is ready. Close it, or the test never ends. */
+export const startService = async (options: ServiceOptions = {}): Promise<Service> => {
+  const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug' } = options
+  const keeperErrors: unknown[] = []
+  const keeper = new Keeper({ quotaBytes, segmentBytesMax, onError: (error) => keeperErrors.push(error) })
+  const { port1, port2 } = new MessageChannel()
+  keeper.connect(port1)
+  const client = new KeeperClient(port2)
+  await client.call('sync', null)
+  const context: FrontContext = {
+    keeper: client,
+    registry: client.registry,
+    lookups: createLookupServices(null),
+    health: { state: 'ready', reason: 'ready' },
+    logLevel,
+  }
+  const log: Record<string, unknown>[] = []
+  const app = await buildApp(context, { logStream: { write: (line) => log.push(JSON.parse(line)) } })
+  return {
+    app,
+    keeper,
+    context,
+    log,
+    keeperErrors,
+    listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
+    close: async () => {
+      await app.close()
+      client.close()
+      keeper.close()
+    },
+  }
+}

@@ -1,0 +1,138 @@
+import { Type } from 'typebox'
+import { describe, expect, test } from 'vitest'
+import { GatherdError } from '../../src/core/errors.ts'
+import { LookupMembers, LookupQuery } from '../../src/http/schemas/lookup.ts'
+import { CLOSED } from '../../src/http/schemas/scalars.ts'
+import { SettingsBody } from '../../src/http/schemas/settings.ts'
+import { SpecificationMembers, TableParams } from '../../src/http/schemas/table.ts'
+import { compileChecker, compileQueryChecker } from '../../src/http/validate.ts'
+
+/** Code and places of a refusal; null: there was none. */
+const refusal = (act: () => unknown): { code: string; places: Record<string, string> } | null => {
+  try {
+    act()
+  } catch (error) {
+    if (!(error instanceof GatherdError)) throw error
+    return { code: error.code, places: Object.fromEntries((error.errors ?? []).map(({ pointer, detail }) => [pointer, detail])) }
+  }
+  return null
+}
+const invalid = (places: Record<string, string>) => ({ code: 'INVALID_REQUEST', places })
+
+describe('members of a body', () => {
+  const check = compileChecker(SpecificationMembers)
+  const find = (value: unknown) => refusal(() => check(value))
+
+  test('pass as they are', () => {
+    const value = { rows: 3, dim: 4.0, dtype: 'float16', fill_value: null, padding_index: -1, initializer: { kind: 'uniform', seed: 7 } }
+    expect(check(value)).toBe(value)
+    expect(check({})).toEqual({})
+  })
+
+  test.each([
+    ['a number as a string', { rows: '3' }, { '/rows': 'must be an integer' }],
+    ['a boolean for a number', { rows: true }, { '/rows': 'must be an integer' }],
+    ['null for a number', { rows: null }, { '/rows': 'must be an integer' }],
+    ['a fraction for an integer', { rows: 3.5 }, { '/rows': 'must be an integer' }],
+    ['a list for a number', { rows: [3] }, { '/rows': 'must be an integer' }],
+    ['below the least', { dim: 0 }, { '/dim': 'must be at least 1' }],
+    ['beyond the most', { dim: 65_537 }, { '/dim': 'must be at most 65536' }],
+    ['2^53', { rows: 2 ** 53 }, { '/rows': 'must be at most 2147483646' }],
+    ['an unknown word', { out_of_range: 'CLIP' }, { '/out_of_range': 'must be one of "error", "fill", "clip", "wrap", "clamp"' }],
+    ['null where only some have it', { out_of_range: null }, { '/out_of_range': 'must be one of "error", "fill", "clip", "wrap", "clamp"' }],
+    ['a string for number or null', { fill_value: '0' }, { '/fill_value': 'must be a number or null' }],
+    ['beyond the range, where null is possible', { padding_index: 2 ** 31 }, { '/padding_index': 'must be at most 2147483645' }],
+    ['an unknown member', { row: 3 }, { '/row': 'is not known here' }],
+    ['a prototype', JSON.parse('{"__proto__": {"rows": 3}}'), { '/__proto__': 'is not known here' }],
+    ['names that must be escaped', { 'a/b~c': 1 }, { '/a~1b~0c': 'is not known here' }],
+    ['no kind', { initializer: {} }, { '/initializer/kind': 'must be one of "zeros", "constant", "uniform", "normal", "truncated_normal", "variance_scaling"' }],
+    ['a missing member of the kind', { initializer: { kind: 'constant' } }, { '/initializer/value': 'is missing' }],
+    ['a member of another kind', { initializer: { kind: 'zeros', seed: 1 } }, { '/initializer/seed': 'is not known here' }],
+    ['no object', { initializer: 'zeros' }, { '/initializer': 'must be an object' }],
+    ['nested unions', { optimizer: { kind: 'sgd', constraint: { kind: 'max_norm', value: 0 } } }, { '/optimizer/constraint/value': 'must be above 0' }],
+  ])('%s', (_name, value, places) => {
+    expect(find(value)).toEqual(invalid(places))
+  })
+
+  test('several places are all told, ten at most', () => {
+    expect(find({ rows: '3', dim: 0, x: 1 })).toEqual(
+      invalid({ '/rows': 'must be an integer', '/dim': 'must be at least 1', '/x': 'is not known here' }),
+    )
+    expect(Object.keys(find(Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`m${i}`, 1])))?.places ?? {})).toHaveLength(10)
+  })
+
+  test('what is no object is said to be none', () => {
+    for (const value of [[], 3, 'x', null, true]) expect(find(value)).toEqual(invalid({ '': 'must be an object' }))
+  })
+
+  test('a pointer leads from the root of the body', () => {
+    expect(refusal(() => compileChecker(LookupMembers)({ mode: 'raise' }, '/lookups/3'))?.places).toHaveProperty('/lookups/3/mode')
+  })
+
+  test('an endless name is cut', () => {
+    expect(Object.keys(find({ ['x'.repeat(5000)]: 1 })?.places ?? {})[0].length).toBeLessThan(100)
+  })
+
+  test('numbers that are infinite as float32 are no numbers to compute with', () => {
+    const checkSettings = compileChecker(SettingsBody)
+    for (const fill_value of [1e39, -1e39, 1e999, 3.4028236e38]) {
+      expect(refusal(() => checkSettings({ fill_value })), String(fill_value)).toEqual({ code: 'NON_FINITE', places: { '/fill_value': 'is too large for float32' } })
+    }
+    expect(refusal(() => checkSettings({ optimizer: { kind: 'sgd', learning_rate: 1e39 } }))?.places).toHaveProperty('/optimizer/learning_rate')
+    expect(refusal(() => checkSettings({ fill_value: 3.4028234663852886e38 }))).toBeNull()
+  })
+})
+
+describe('a query string', () => {
+  const check = compileQueryChecker(LookupQuery)
+  const find = (query: Record<string, string | string[]>) => refusal(() => check(query))
+
+  test('becomes what the schema says', () => {
+    expect(check({ version: '3', mask: 'true', mode: 'clip', fill_value: '1.5e-3', padding_index: '-1', shape: '' })).toEqual({
+      version: 3, mask: true, mode: 'clip', fill_value: 0.0015, padding_index: -1, shape: '',
+    })
+    expect(check({ fill_value: 'null', padding_index: 'null', mask: 'false' })).toEqual({ fill_value: null, padding_index: null, mask: false })
+    expect(check({})).toEqual({})
+  })
+
+  test.each(['1e1', ' 10', '10 ', '0x10', '+1', '01', '1.0', '1_000', '', '9007199254740993', 'NaN', '-'])('%j is no integer', (version) => {
+    expect(find({ version })).toEqual(invalid({ '/version': 'must be an integer' }))
+  })
+
+  test.each(['.5', '5.', '0x1', 'NaN', 'Infinity', '1,5', '', ' 1', '--1'])('%j is no number', (fill_value) => {
+    expect(find({ fill_value })).toEqual(invalid({ '/fill_value': 'must be a number or null' }))
+  })
+
+  test.each(['True', '1', '', 'yes'])('%j is no boolean', (mask) => {
+    expect(find({ mask })).toEqual(invalid({ '/mask': 'must be a boolean' }))
+  })
+
+  test('a parameter that is unknown, or given twice, is refused', () => {
+    expect(find({ modes: 'clip' })).toEqual(invalid({ '/modes': 'is not known here' }))
+    expect(find({ constructor: 'x' })).toEqual(invalid({ '/constructor': 'is not known here' }))
+    expect(find({ mode: ['clip', 'wrap'] })).toEqual(invalid({ '/mode': 'is given more than once' }))
+  })
+
+  test('an infinite number is NON_FINITE', () => {
+    expect(find({ fill_value: '1e39' })?.code).toBe('NON_FINITE')
+    expect(find({ fill_value: '1e999' })?.code).toBe('NON_FINITE')
+  })
+})
+
+test('table names are those of the contract', () => {
+  const check = compileChecker(TableParams)
+  for (const table of ['a', 'A.b-c_9', '9', 'constructor', 'a'.repeat(128)]) expect(check({ table }), table).toEqual({ table })
+  for (const table of ['', '.a', '-a', '_a', 'a b', 'a/b', 'a%2e', 'ä', 'a\n', 'a'.repeat(129)]) {
+    expect(refusal(() => check({ table }))?.code, table).toBe('INVALID_REQUEST')
+  }
+})
+
+test('the explanation covers lists and lengths', () => {
+  const check = compileChecker(Type.Object({ list: Type.Array(Type.Integer(), { minItems: 1, maxItems: 2 }), text: Type.Optional(Type.String({ minLength: 2, maxLength: 3 })) }, CLOSED))
+  expect(refusal(() => check({ list: [] }))).toEqual(invalid({ '/list': 'must have at least 1 items' }))
+  expect(refusal(() => check({ list: [1, 2, 3] }))).toEqual(invalid({ '/list': 'must have at most 2 items' }))
+  expect(refusal(() => check({ list: [1, 'x'] }))).toEqual(invalid({ '/list/1': 'must be an integer' }))
+  expect(refusal(() => check({ list: [1], text: 'x' }))).toEqual(invalid({ '/text': 'must have at least 2 characters' }))
+  expect(refusal(() => check({ list: [1], text: 'long' }))).toEqual(invalid({ '/text': 'must have at most 3 characters' }))
+  expect(refusal(() => check({}))).toEqual(invalid({ '/list': 'is missing' }))
+})

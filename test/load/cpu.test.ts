@@ -1,0 +1,74 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { cpuBetween, type CpuReading, readCpu, readMachineCpu, readMemory } from '../../load/cpu.ts'
+
+const BURN = 'const end = process.threadCpuUsage().user + 150e3; while (process.threadCpuUsage().user < end);'
+
+/** Told to go, uses the processor for 150 ms in each of two threads, says what it has used since it started, and waits. */
+const PROGRAM = `
+const { Worker } = require('node:worker_threads')
+process.stdin.once('data', () => {
+  const worker = new Worker(${JSON.stringify(`${BURN} require('node:worker_threads').parentPort.postMessage('burnt'); setInterval(() => {}, 1e6)`)}, { eval: true })
+  ${BURN}
+  worker.once('message', () => console.log(JSON.stringify(process.cpuUsage())))
+})
+console.log('ready')
+`
+
+async function startChild(): Promise<ChildProcess & { pid: number }> {
+  const child = spawn(process.execPath, ['-e', PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  return child as unknown as ChildProcess & { pid: number }
+}
+
+const reading = (ticksNs: number, threads: Record<string, number>): CpuReading => ({ ticksNs, threadNs: new Map(Object.entries(threads)) })
+
+describe('the difference of two readings', () => {
+  test('is the sum over all threads, new ones included', () => {
+    expect(cpuBetween(reading(0, { 1: 1_000, 2: 50 }), reading(0, { 1: 4_000, 2: 70, 3: 600 }))).toBe(3_620)
+  })
+
+  test('is the count of the process once a thread has taken its own figure with it', () => {
+    expect(cpuBetween(reading(10_000_000, { 1: 1_000, 2: 50 }), reading(40_000_000, { 1: 4_000 }))).toBe(30_000_000)
+  })
+
+  test('is the count of the process where the kernel tells nothing about threads', () => {
+    expect(cpuBetween(reading(10_000_000, {}), reading(20_000_000, {}))).toBe(10_000_000)
+  })
+})
+
+describe.runIf(existsSync('/proc/self/stat'))('a child process', () => {
+  test('has used what it says it has used, in all its threads', async () => {
+    const child = await startChild()
+    const before = readCpu(child.pid) as CpuReading
+    child.stdin?.write('go\n')
+    const [said] = await once(child.stdout as NodeJS.ReadableStream, 'data')
+    const spentMs = cpuBetween(before, readCpu(child.pid) as CpuReading) / 1e6
+    const { user, system } = JSON.parse(String(said)) as { user: number; system: number }
+    // The child's own count holds its start too, before the first reading.
+    expect(spentMs).toBeGreaterThan(290)
+    expect(spentMs).toBeLessThan((user + system) / 1e3 + 20)
+  })
+
+  test('has its resident memory read in bytes', async () => {
+    const { pid } = await startChild()
+    const memory = readMemory(pid)
+    expect(memory?.rssBytes).toBeGreaterThan(10e6)
+    expect(memory?.rssPeakBytes).toBeGreaterThanOrEqual(memory?.rssBytes as number)
+  })
+
+  test('that has ended cannot be read, which is no failure', async () => {
+    const child = await startChild()
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    expect(readCpu(child.pid)).toBeUndefined()
+    expect(readMemory(child.pid)).toBeUndefined()
+  })
+
+  test('is part of what the whole machine has used', () => {
+    expect(readMachineCpu()).toBeGreaterThan(0)
+  })
+})

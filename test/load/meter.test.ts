@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest'
+import { makeMeter, median, medianOf, type PreparedRequest } from '../../load/meter.ts'
+import { readOptions } from '../../load/options.ts'
+import { listScenarios } from '../../load/scenarios.ts'
+import { makeMeasure } from './fixed-results.ts'
+
+const REQUEST: PreparedRequest = { bytes: Buffer.alloc(0), answerBytesMin: 10, answerBytesMax: 12 }
+
+test('answers before the window are checked and not counted', () => {
+  const meter = makeMeter(undefined, 4)
+  meter.answer(REQUEST, 200, 10, 900)
+  expect(() => meter.answer(REQUEST, 200, 9, 900)).toThrow('expected 200 with 10 to 12')
+  meter.begin()
+  meter.answer(REQUEST, 200, 12, 1)
+  meter.answer(REQUEST, 200, 11, 3)
+  const run = meter.end()
+  expect(run).toMatchObject({ requestCount: 2, p50Us: 1_000, serverRssBytes: undefined })
+  expect(run.maxUs).toBeLessThan(4_000)
+  expect(run).not.toHaveProperty('serverCpuPerRequestUs')
+})
+
+test('the median of an even number of values is the mean of the two in the middle', () => {
+  expect(median([5, 1, 3])).toBe(3)
+  expect(median([10, 1, 3, 5])).toBe(4)
+})
+
+test('medians are taken figure by figure, and a figure that a repeat lacks is left out', () => {
+  const [scenario] = listScenarios(true)
+  const runs = [1, 5, 2].map((factor) => makeMeasure(scenario, factor))
+  expect(medianOf(runs)).toEqual(runs[2])
+  delete runs[1].otherCores
+  expect(medianOf(runs)).not.toHaveProperty('otherCores')
+})
+
+test('options have defaults, and shorter windows in a quick run', () => {
+  expect(readOptions([])).toMatchObject({
+    quick: false,
+    windowSeconds: 1,
+    warmupSeconds: 0.25,
+    repeatCount: 3,
+    python: 'python3',
+    url: undefined,
+  })
+  expect(readOptions(['--quick', '--repeats', '2'])).toMatchObject({ quick: true, windowSeconds: 0.4, repeatCount: 2 })
+  expect(readOptions(['--peers', '-'])?.peerPattern.test('fastapi')).toBe(false)
+  expect(readOptions(['--help'])).toBeUndefined()
+})
+
+test.each([[['--seconds', '0']], [['--seconds', 'long']], [['--repeats', '-1']], [['--nonsense']], [['extra']]])(
+  'options %j are refused',
+  (args) => {
+    expect(() => readOptions(args)).toThrow()
+  },
+)

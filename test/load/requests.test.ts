@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest'
+import { encodeRequest, headersOf, pathOf, planRequests, shortestFloat32 } from '../../load/requests.ts'
+import { gatherRows, makeGradients, makeTable } from '../../load/rows.ts'
+import { listScenarios, rowCountFor, type Scenario, TABLES } from '../../load/scenarios.ts'
+
+const ROW_COUNT = 1_000
+const find = (id: string): Scenario => listScenarios(false).find((scenario) => scenario.id === id) as Scenario
+
+describe('scenarios', () => {
+  test('have ids of their own and name tables that exist, with their dimensions', () => {
+    const scenarios = listScenarios(false)
+    expect(new Set(scenarios.map(({ id }) => id)).size).toBe(scenarios.length)
+    for (const { table, dim, durability } of scenarios) expect(TABLES).toContainEqual({ name: table, dim, durability })
+  })
+
+  test('cover both encodings at all sizes and dimensions, and gradients', () => {
+    const ids = listScenarios(false).map(({ id }) => id)
+    for (const encoding of ['binary', 'json']) {
+      for (const dim of [16, 64])
+        for (const n of [1, 8, 64, 1_024, 8_192]) expect(ids.join('\n')).toContain(`lookup-${encoding}-d${dim}-n${n}-zipf-`)
+    }
+    for (const encoding of ['safetensors', 'json'])
+      for (const n of [64, 1_024]) expect(ids).toContain(`gradients-${encoding}-d64-n${n}-zipf-c16`)
+  })
+
+  test('of a quick run are some of a full one, on smaller tables', () => {
+    const full = listScenarios(false)
+    const quick = listScenarios(true)
+    expect(quick.length).toBeLessThan(full.length)
+    expect(full).toEqual(expect.arrayContaining(quick))
+    expect([rowCountFor(true), rowCountFor(false)]).toEqual([100_000, 1_000_000])
+  })
+
+  test('never look up a table that another one changes', () => {
+    const changed = new Set(
+      listScenarios(false)
+        .filter(({ kind }) => kind === 'gradients')
+        .map(({ table }) => table),
+    )
+    for (const { kind, table } of listScenarios(false)) expect(kind === 'lookup' && changed.has(table)).toBe(false)
+  })
+})
+
+describe('requests', () => {
+  test('are the same every time', () => {
+    const scenario = find('gradients-safetensors-d64-n64-zipf-c16')
+    expect(planRequests(scenario, ROW_COUNT)).toEqual(planRequests(scenario, ROW_COUNT))
+  })
+
+  test('in binary hold their ids as little-endian int32', () => {
+    const [{ ids, body }] = planRequests(find('lookup-binary-d16-n8-zipf-c16'), ROW_COUNT)
+    expect(body.length).toBe(32)
+    expect([...ids]).toEqual(Array.from({ length: 8 }, (_, index) => body.readInt32LE(index * 4)))
+  })
+
+  test('in JSON hold their ids as numbers', () => {
+    const plans = planRequests(find('lookup-json-d16-n8-zipf-c16'), ROW_COUNT)
+    for (const { ids, body } of plans) expect(JSON.parse(body.toString())).toEqual({ indices: [...ids] })
+  })
+
+  test('with gradients say the same in JSON as in safetensors', () => {
+    const [json] = planRequests(find('gradients-json-d64-n64-zipf-c16'), ROW_COUNT)
+    const [binary] = planRequests(find('gradients-safetensors-d64-n64-zipf-c16'), ROW_COUNT)
+    const { indices, gradients } = JSON.parse(json.body.toString()) as { indices: number[]; gradients: number[][] }
+    const start = 8 + Number(binary.body.readBigUInt64LE(0))
+    const header = JSON.parse(binary.body.toString('utf8', 8, start))
+    expect(header).toEqual({
+      indices: { dtype: 'I64', shape: [64], data_offsets: [0, 512] },
+      gradients: { dtype: 'F32', shape: [64, 64], data_offsets: [512, 512 + 64 * 64 * 4] },
+    })
+    expect(binary.body.length).toBe(start + 512 + 64 * 64 * 4)
+    expect(indices).toEqual(Array.from({ length: 64 }, (_, index) => Number(binary.body.readBigInt64LE(start + index * 8))))
+    gradients.flat().forEach((value, index) => expect(Math.fround(value)).toBe(binary.body.readFloatLE(start + 512 + index * 4)))
+  })
+
+  test('are whole HTTP requests with their length', () => {
+    const scenario = find('lookup-binary-d16-n1-zipf-c16')
+    const bytes = encodeRequest('127.0.0.1', pathOf(scenario), headersOf(scenario), Buffer.from('abcd'))
+    expect(bytes.toString()).toBe(
+      'POST /v1/tables/load16/lookup HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/octet-stream\r\naccept: application/octet-stream\r\ncontent-length: 4\r\n\r\nabcd',
+    )
+  })
+
+  test('ask for JSON after an update, whatever they send', () => {
+    expect(headersOf(find('gradients-safetensors-d64-n64-zipf-c16'))).toEqual({
+      'content-type': 'application/x-safetensors',
+      accept: 'application/json',
+    })
+  })
+})
+
+describe('values', () => {
+  test('of a table are seeded and within its bounds', () => {
+    const table = makeTable(100, 16, 1)
+    expect(makeTable(100, 16, 1)).toEqual(table)
+    expect(makeTable(100, 16, 2)).not.toEqual(table)
+    expect(table.values.every((value) => Math.abs(value) <= Math.fround(0.05))).toBe(true)
+  })
+
+  test('of rows come in the order asked for', () => {
+    const table = { rowCount: 3, dim: 2, values: Float32Array.of(0, 1, 10, 11, 20, 21) }
+    expect([...gatherRows(table, Int32Array.of(2, 0, 2))]).toEqual([20, 21, 0, 1, 20, 21])
+  })
+
+  test('are printed with the fewest digits that read back as the same float32', () => {
+    expect([0.1, 0.5, -3, 1e-7, 16_777_216].map((value) => shortestFloat32(Math.fround(value)))).toEqual([
+      '0.1',
+      '0.5',
+      '-3',
+      '1e-7',
+      '16777216',
+    ])
+    for (const value of makeGradients(50, 16, 3)) {
+      const text = shortestFloat32(value)
+      expect(Math.fround(Number(text))).toBe(value)
+      const digits = text.replace(/e.*|[-.]/g, '').replace(/^0+/, '').length
+      if (digits > 1) expect(Math.fround(Number(value.toPrecision(digits - 1)))).not.toBe(value)
+    }
+  })
+})

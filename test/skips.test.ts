@@ -1,0 +1,30 @@
+import { spawnSync } from 'node:child_process'
+import { describe, expect, test, vi } from 'vitest'
+import { commandOf, has, needs } from './skips.ts'
+
+describe('a test that needs more than Node', () => {
+  const missing = () => false
+
+  test('runs where the machine has it', () => {
+    expect(needs('redis', {}, () => true)).toBe(true)
+    expect(needs('redis', { CI: 'true' }, () => true)).toBe(true)
+  })
+
+  test('is skipped with a word of what is missing where the machine has not', () => {
+    const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    expect(needs('chromium', {}, missing)).toBe(false)
+    expect(write).toHaveBeenCalledExactlyOnceWith('skipped: the machine lacks Chromium (Debian: apt-get install chromium)\n')
+    write.mockRestore()
+  })
+
+  test('fails instead where CI=true', () => {
+    expect(() => needs('python', { CI: 'true' }, missing)).toThrow('may not skip')
+  })
+
+  test('gets a Python that has NumPy and requests', ({ skip }) => {
+    skip(!needs('python'))
+    const { stdout } = spawnSync(commandOf('python'), ['-c', 'import numpy, requests; print(numpy.arange(3).sum())'], { encoding: 'utf8' })
+    expect(stdout.trim()).toBe('3')
+    expect(has('python')).toBe(true)
+  })
+})

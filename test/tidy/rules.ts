@@ -1,0 +1,96 @@
+import { lineAt, type SourceFile, type SyntaxNode, walkTree } from './source.ts'
+
+/** Every rule returns what breaks it, one line each, `path: what`; none when all is well. */
+export type Violations = string[]
+
+const FILE_LINES_MAX = 400
+const FILE_LINES_AIM = 250
+const FUNCTION_LINES_MAX = 70
+
+/**
+ * Files over 400 lines, and files over 250 that `ratchet` (path -> lines when it was listed) does not list.
+ * A listed file may not grow, and leaves the list once it is short enough.
+ */
+export const findLongFiles = (files: readonly SourceFile[], ratchet: Readonly<Record<string, number>>): Violations => {
+  const violations: Violations = []
+  for (const { path, lineCount } of files) {
+    const listed = ratchet[path]
+    if (lineCount > FILE_LINES_MAX) violations.push(`${path}: ${lineCount} lines, the limit is ${FILE_LINES_MAX}`)
+    else if (listed === undefined && lineCount > FILE_LINES_AIM)
+      violations.push(`${path}: ${lineCount} lines, aimed at are ${FILE_LINES_AIM}: split it`)
+    else if (listed !== undefined && lineCount > listed) violations.push(`${path}: grew from ${listed} to ${lineCount} lines`)
+    else if (listed !== undefined && lineCount <= FILE_LINES_AIM) violations.push(`${path}: ${lineCount} lines, take it off the list`)
+  }
+  const paths = new Set(files.map((file) => file.path))
+  for (const path of Object.keys(ratchet)) if (!paths.has(path)) violations.push(`${path}: gone, take it off the list`)
+  return violations
+}
+
+/** Functions over 70 lines in AssemblyScript, which the linter cannot parse: from a head at the margin to the next `}` at the margin. */
+export const findLongKernelFunctions = (files: readonly SourceFile[]): Violations => {
+  const violations: Violations = []
+  for (const { path, text } of files.filter((file) => file.tree === null)) {
+    for (const match of text.matchAll(/^(?:export )?function (\w+)[^]*?^\}/gm)) {
+      const lineCount = match[0].split('\n').length
+      if (lineCount > FUNCTION_LINES_MAX) violations.push(`${path}: ${match[1]} has ${lineCount} lines, the limit is ${FUNCTION_LINES_MAX}`)
+    }
+  }
+  return violations
+}
+
+const findNodes = (files: readonly SourceFile[], matches: (node: SyntaxNode) => boolean, what: string): Violations =>
+  files.flatMap((file) =>
+    file.tree === null ? [] : [...walkTree(file.tree)].filter(matches).map((node) => `${file.path}:${lineAt(file, node.start)}: ${what}`),
+  )
+
+/** Uses of the type `any`. */
+export const findAnyTypes = (files: readonly SourceFile[]): Violations =>
+  findNodes(files, (node) => node.type === 'TSAnyKeyword', 'the type any')
+
+const VAGUE_NAMES = new Set(['utils', 'util', 'helpers', 'helper', 'misc', 'common'])
+
+/** File names that are not kebab-case, or that say nothing. */
+export const findBadNames = (paths: readonly string[]): Violations =>
+  paths.flatMap((path) => {
+    const name = path.slice(path.lastIndexOf('/') + 1)
+    const stem = name.slice(0, name.indexOf('.'))
+    if (VAGUE_NAMES.has(stem)) return [`${path}: the name says nothing`]
+    return /^[a-z0-9]+(-[a-z0-9]+)*(\.as|\.test|\.d)?\.ts$/.test(name) ? [] : [`${path}: not kebab-case`]
+  })
+
+/** Lines with a mark of unfinished work. */
+export const findUnfinished = (files: readonly SourceFile[]): Violations =>
+  files.flatMap(({ path, text }) =>
+    text.split('\n').flatMap((line, index) => (/\b(TODO|FIXME|XXX|HACK)\b/.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])),
+  )
+
+/** Comments that switch a checker off. AssemblyScript files must: they are not TypeScript. */
+export const findSuppressions = (files: readonly SourceFile[]): Violations =>
+  files.flatMap(({ path, text, tree }) =>
+    tree !== null && /@ts-(ignore|nocheck|expect-error)|(oxlint|eslint)-disable|biome-ignore/.test(text)
+      ? [`${path}: switches a checker off`]
+      : [],
+  )
+
+const isFunctionOrClass = (declaration: SyntaxNode): boolean => {
+  if (declaration.type === 'FunctionDeclaration' || declaration.type === 'ClassDeclaration') return true
+  if (declaration.type !== 'VariableDeclaration') return false
+  return (declaration.declarations as SyntaxNode[]).some((declarator) => {
+    const initial = declarator.init as SyntaxNode | null
+    return initial?.type === 'ArrowFunctionExpression' || initial?.type === 'FunctionExpression'
+  })
+}
+
+/** Exported functions and classes without a doc comment right above. Of overloads, the first counts. */
+export const findUndocumented = (files: readonly SourceFile[]): Violations =>
+  files.flatMap((file) =>
+    ((file.tree?.body ?? []) as SyntaxNode[]).flatMap((statement, index, body) => {
+      const declaration = statement.declaration as SyntaxNode | null | undefined
+      if (!statement.type.startsWith('Export') || !declaration || !isFunctionOrClass(declaration)) return []
+      const before = file.text.slice(body[index - 1]?.end ?? 0, statement.start).trimEnd()
+      const overloaded = (body[index - 1]?.declaration as SyntaxNode | undefined)?.type === 'TSDeclareFunction'
+      const comment = before.match(/\/\*[^]*?\*\/|\/\/[^\n]*/g)?.at(-1) ?? ''
+      const documented = comment.startsWith('/**') && before.endsWith(comment)
+      return documented || overloaded ? [] : [`${file.path}:${lineAt(file, statement.start)}: no doc comment`]
+    }),
+  )

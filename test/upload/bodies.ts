@@ -1,0 +1,70 @@
+import type { Arena } from '../../src/tables/arena.ts'
+import type { ElementType } from '../../src/core/types.ts'
+import { readRows } from '../../src/export/rows.ts'
+import { writeNpyHeader } from '../../src/formats/npy.ts'
+import { writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
+import type { KeeperClient } from '../../src/keeper/client.ts'
+import type { Upload } from '../../src/upload/upload.ts'
+
+/** The bytes of a typed array, little-endian as every machine that Node runs on. */
+export const bytesOf = (typed: ArrayBufferView): Uint8Array => new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength)
+
+export const npyBody = (elementType: ElementType, shape: number[], data: ArrayBufferView): Uint8Array =>
+  Buffer.concat([writeNpyHeader(elementType, shape), bytesOf(data)])
+
+interface Tensor {
+  name: string
+  elementType: ElementType
+  shape: number[]
+  data: ArrayBufferView
+}
+
+export const safetensorsBody = (...tensors: Tensor[]): Uint8Array =>
+  Buffer.concat([writeSafetensorsHeader(tensors).header, ...tensors.map(({ data }) => bytesOf(data))])
+
+/** A body that arrives in these pieces. `isClosed`: it was read to its end, or stopped before. */
+export const bodyOf = (...pieces: Uint8Array[]): AsyncIterable<Uint8Array> & { isClosed: boolean } => {
+  const left = [...pieces]
+  const body = {
+    isClosed: false,
+    [Symbol.asyncIterator]: (): AsyncIterator<Uint8Array, undefined> => ({
+      async next() {
+        const value = left.shift()
+        if (value !== undefined) return { done: false, value }
+        body.isClosed = true
+        return { done: true, value: undefined }
+      },
+      async return() {
+        body.isClosed = true
+        return { done: true, value: undefined }
+      },
+    }),
+  }
+  return body
+}
+
+/** `bytes` in pieces that end at the places of `cuts` (ascending). Each piece lies at an odd address, as a socket's may. */
+export const cutAt = (bytes: Uint8Array, cuts: readonly number[]): Buffer[] =>
+  [...cuts, bytes.length].map((end, i) => {
+    const piece = bytes.subarray(cuts[i - 1] ?? 0, end)
+    const shifted = Buffer.from(new ArrayBuffer(piece.length + 1), 1, piece.length)
+    shifted.set(piece)
+    return shifted
+  })
+
+/** An upload of one body, in one piece, without any wishes. */
+export const uploadOf = (format: Upload['format'], body: AsyncIterable<Uint8Array> | Uint8Array, wishes: Partial<Upload> = {}): Upload => ({
+  name: 'user',
+  format,
+  body: body instanceof Uint8Array ? bodyOf(body) : body,
+  allowNonFinite: false,
+  settings: {},
+  precondition: {},
+  ...wishes,
+})
+
+/** The whole current table, as float32. */
+export const readAll = (client: KeeperClient, arena: Arena, name = 'user'): number[] => {
+  const { current } = client.registry.find(name)
+  return Array.from(readRows(current, arena, 0, current.handle.rows).values)
+}
