@@ -17,7 +17,7 @@ export interface LoadOptions {
 
 export const USAGE = `npm run load -- [options]
 
-  --quick              tables of 100,000 rows, fewer scenarios, shorter windows: about two minutes
+  --quick              tables of 100,000 rows, fewer scenarios, shorter windows: two to three minutes
   --scenarios REGEX    only these, e.g. 'binary-d64-n(8|64)-'
   --seconds S          length of one measurement (default 1, quick 0.4)
   --repeats N          interleaved repeats of which the median counts (default 3)

@@ -29,8 +29,8 @@ interface Work {
 }
 
 /** V8 needs seconds, not requests, to settle; without this its cost per request falls by half while being measured. */
-const SETTLE_SECONDS = 2
-const SETTLE_SECONDS_QUICK = 0.5
+const SETTLE_SECONDS = 3
+const SETTLE_SECONDS_QUICK = 1
 /** After a measurement, for whatever the server still tidies up. */
 const PAUSE_MS = 30
 const OPEN_LOOP_CONNECTION_COUNT = 32

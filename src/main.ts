@@ -47,11 +47,13 @@ const startFront = (config: Config, keeper: Keeper, port: number): Promise<{ fro
   })
 }
 
-/** One port for all fronts: the first one finds it when any free port will do. */
-const startFronts = async (config: Config, keeper: Keeper): Promise<{ fronts: RunningFront[]; port: number }> => {
+/** One port for all fronts: the first one finds it when any free port will do. Each joins `fronts` when it listens. */
+const startFronts = async (config: Config, keeper: Keeper, fronts: RunningFront[]): Promise<number> => {
   const first = await startFront(config, keeper, config.port)
+  fronts.push(first.front)
   const others = Array.from({ length: config.frontCount - 1 }, () => startFront(config, keeper, first.port))
-  return { fronts: [first.front, ...(await Promise.all(others)).map(({ front }) => front)], port: first.port }
+  for (const { front } of await Promise.all(others)) fronts.push(front)
+  return first.port
 }
 
 const tell = (fronts: readonly RunningFront[], command: FrontCommand): void => {
@@ -66,6 +68,9 @@ const drain = async (fronts: readonly RunningFront[], keeper: Keeper, drainMs: n
   await Promise.all(fronts.map(({ closed }) => closed))
   keeper.close()
 }
+
+/** Nobody can connect to "any address"; the machine's own can stand for it. */
+const hostForPeople = (host: string): string => (host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host)
 
 const announce = (address: string): void => {
   process.stdout.write(
@@ -84,12 +89,14 @@ const main = async (): Promise<void> => {
     quotaBytes: config.memoryQuotaBytes,
     onError: (error) => process.stderr.write(`${JSON.stringify({ level: 50, time: Date.now(), name: 'keeper', msg: String(error) })}\n`),
   })
-  const { fronts, port } = await startFronts(config, keeper)
+  const fronts: RunningFront[] = []
+  // Before the first front listens: from then on a signal must not cut a request off.
   closeWithGrace({ delay: CLOSE_MS_MAX, logger: false }, async ({ err }) => {
     if (err !== undefined) process.stderr.write(`${JSON.stringify({ level: 60, time: Date.now(), name: 'main', msg: err.stack })}\n`)
-    await drain(fronts, keeper, err === undefined ? config.drainMs : 0)
+    await drain(fronts, keeper, err === undefined && fronts.length > 0 ? config.drainMs : 0)
   })
-  announce(`http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`)
+  const port = await startFronts(config, keeper, fronts)
+  announce(`http://${hostForPeople(config.host)}:${port}`)
 }
 
 try {

@@ -37,7 +37,7 @@ export const openCursor = (body: Uint8Array, depthMax: number): JsonCursor => {
   const { bytes, buffer } = takeScratch(body.length + 1)
   bytes.set(body)
   bytes[body.length] = 0
-  if (!isUtf8(bytes.subarray(0, body.length))) refuseUtf8(bytes, body.length)
+  if (!isUtf8(body)) refuseUtf8(bytes, body.length)
   return { bytes, buffer, end: body.length, depthMax, at: 0 }
 }
 

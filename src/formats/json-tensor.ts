@@ -13,7 +13,8 @@ export interface JsonTensor {
 }
 
 /** A member name as part of an RFC 6901 pointer. */
-export const escapePointer = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
+export const escapePointer = (name: string): string =>
+  name.includes('~') || name.includes('/') ? name.replaceAll('~', '~0').replaceAll('/', '~1') : name
 
 /** The pointer to the value at a flat position of a tensor, which itself is at `pointer`: `/indices/3/1`. */
 export const pointerAt = (tensor: JsonTensor, pointer: string, position: number): string => {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { writeSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -13,8 +14,11 @@ import { HttpRefusal } from './problem.ts'
 import { registerRoutes } from './routes.ts'
 import { compileChecker, compileQueryChecker, type Query } from './validate.ts'
 
+/** Log lines are few, so writing them at once costs less than a thread for them; standard output is for people. */
+const STANDARD_ERROR = { write: (line: string) => void writeSync(2, line) }
+
 export interface AppOptions {
-  /** Where log lines go instead of to standard output. */
+  /** Where log lines go instead of to standard error. */
   logStream?: { write(line: string): void }
 }
 
@@ -25,7 +29,7 @@ export interface AppOptions {
 export const buildApp = async (context: FrontContext, options: AppOptions = {}): Promise<App> => {
   const nextRequestId = createRequestIds()
   const app: App = fastify({
-    logger: { level: context.logLevel, redact: ['headers.authorization', 'req.headers.authorization'], stream: options.logStream },
+    logger: { level: context.logLevel, redact: ['headers.authorization', 'req.headers.authorization'], stream: options.logStream ?? STANDARD_ERROR },
     // A line per request costs more than a small lookup.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (raw) => nextRequestId(raw),

@@ -50,7 +50,7 @@ const explainUnion = (schemas: readonly PlainSchema[], value: unknown, at: strin
   if (attempts.some(({ places }) => places.length === 0)) return []
   // An alternative of the right type is the one meant: its bounds are what to tell.
   const near = attempts.find(({ schema }) => explainType(schema, value) === undefined)
-  return near?.places ?? [{ pointer: at, detail: `must be ${schemas.map(describeSchema).join(' or ')}` }]
+  return near?.places ?? [{ pointer: at, detail: `must be ${[...new Set(schemas.map(describeSchema))].join(' or ')}` }]
 }
 
 const TYPE_TESTS: Readonly<Record<string, (value: unknown) => boolean>> = {

@@ -53,7 +53,10 @@ const runFront = async (data: FrontData): Promise<void> => {
   Object.assign(context.health, { state: 'ready', reason: 'ready' })
   // Fastify hands these to Node as they are; its types do not know reusePort.
   const where: FastifyListenOptions & { reusePort: boolean } = { host: data.host, port: data.port, reusePort: true, backlog: 1024 }
+  // Fastify's line about it would come before the service is whole; the main thread says when it is.
+  app.log.level = 'silent'
   await app.listen(where)
+  app.log.level = data.logLevel
   const address = app.server.address()
   assert(address !== null && typeof address === 'object', 'a listening server has an address')
   send({ kind: 'listening', port: address.port })

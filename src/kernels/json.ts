@@ -4,11 +4,10 @@ import { assert } from '../core/assert.ts'
 const POWER_MIN = -31
 const POWER_MAX = 45
 const POWERS_BYTES = (POWER_MAX - POWER_MIN + 1) * 8
-const SCALES_BYTES = 10 * 4
 const OUTER_AXES_MAX = 16
-const LENGTHS_AT = POWERS_BYTES + SCALES_BYTES
+const LENGTHS_AT = POWERS_BYTES
 /** Bytes of the arena that the printer keeps at `tablesAt`: powers of ten, and room for the shape of the tensor at hand. */
-export const JSON_TABLES_BYTES = 768
+export const JSON_TABLES_BYTES = 704
 assert(LENGTHS_AT + OUTER_AXES_MAX * 4 <= JSON_TABLES_BYTES, 'the tables fit')
 
 /** `-100000000000000000000` and a comma. */
@@ -71,8 +70,6 @@ const powerOfTen = (exponent: number): bigint => {
 const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
   const powers = new BigUint64Array(arena.buffer, tablesAt, POWER_MAX - POWER_MIN + 1)
   for (let index = 0; index < powers.length; index += 1) powers[index] = powerOfTen(POWER_MIN + index)
-  const scales = new Uint32Array(arena.buffer, tablesAt + POWERS_BYTES, 10)
-  for (let digitCount = 1; digitCount <= 9; digitCount += 1) scales[digitCount] = 10 ** (9 - digitCount)
 }
 
 let compiled: WebAssembly.Module | undefined

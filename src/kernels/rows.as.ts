@@ -1,7 +1,7 @@
 // One stored row -> one answered row. Which kind is known when the kernel is compiled: no test of it is left in a loop.
 import { tableLoad32, tableLoad64, tableLoad128 } from './access.as'
 import { copyOut } from './copy.as'
-import { widenFloat16, widenBfloat16 } from './floats.as'
+import { areCommon, widenBfloat16, widenCommon, widenFloat16 } from './floats.as'
 
 export const enum Row { Bytes4, Bytes8, Bytes16, Bytes32, Bytes64, Raw, Float16, Bfloat16, Int8 }
 
@@ -33,8 +33,15 @@ export function storeLanes(to: usize, lanes: v128, count: i32): void {
 }
 
 @inline
-function widenHalf(kind: Row, lanes: v128): v128 {
-  return kind == Row.Float16 ? widenFloat16(lanes) : widenBfloat16(lanes)
+function widenLow(kind: Row, halves: v128, common: bool): v128 {
+  if (kind == Row.Bfloat16) return widenBfloat16(i32x4.extend_low_i16x8_u(halves))
+  return common ? widenCommon(i32x4.extend_low_i16x8_s(halves)) : widenFloat16(i32x4.extend_low_i16x8_u(halves))
+}
+
+@inline
+function widenHigh(kind: Row, halves: v128, common: bool): v128 {
+  if (kind == Row.Bfloat16) return widenBfloat16(i32x4.extend_high_i16x8_u(halves))
+  return common ? widenCommon(i32x4.extend_high_i16x8_s(halves)) : widenFloat16(i32x4.extend_high_i16x8_u(halves))
 }
 
 /** The tail's loads pass the row's end by up to 14 bytes: the spare bytes of the segment are for this. */
@@ -43,15 +50,20 @@ function widenRow(kind: Row, to: usize, from: u64, dim: i32): void {
   let k = 0
   for (; k <= dim - 8; k += 8) {
     const halves = tableLoad128(from + (<u64>k << 1))
-    v128.store(to + (k << 2), widenHalf(kind, i32x4.extend_low_i16x8_u(halves)))
-    v128.store(to + (k << 2), widenHalf(kind, i32x4.extend_high_i16x8_u(halves)), 16)
+    if (kind == Row.Float16 && areCommon(halves)) {
+      v128.store(to + (k << 2), widenLow(kind, halves, true))
+      v128.store(to + (k << 2), widenHigh(kind, halves, true), 16)
+    } else {
+      v128.store(to + (k << 2), widenLow(kind, halves, false))
+      v128.store(to + (k << 2), widenHigh(kind, halves, false), 16)
+    }
   }
   if (k == dim) return
   const halves = tableLoad128(from + (<u64>k << 1))
-  let lanes = widenHalf(kind, i32x4.extend_low_i16x8_u(halves))
+  let lanes = widenLow(kind, halves, false)
   if (dim & 4) {
     v128.store(to + (k << 2), lanes)
-    lanes = widenHalf(kind, i32x4.extend_high_i16x8_u(halves))
+    lanes = widenHigh(kind, halves, false)
     k += 4
   }
   storeLanes(to + (k << 2), lanes, dim & 3)

@@ -4,10 +4,12 @@ import type { TableVersion } from '../tables/table.ts'
 import type { GathererPool } from './pool.ts'
 
 /**
- * A gather of fewer bytes than this runs in the front itself: a pool task costs about 60 microseconds of two threads, a
- * gather of this size about as much as ten of them (measured, docs/decisions.md).
+ * A gather of fewer bytes than this runs in the front itself. A pool task costs about 100 microseconds of CPU, a gather of
+ * this size takes about a millisecond, which is as long as a front should keep others waiting (docs/decisions.md, measured).
  */
-export const INLINE_BYTES_MAX = 1024 * 1024
+export const INLINE_BYTES_MAX = 8 * 1024 * 1024
+/** Bytes of a task, so that its cost is small beside its work. */
+const TASK_BYTES_MIN = 4 * 1024 * 1024
 
 /** A row costs at least a cache line. */
 const ROW_BYTES_MIN = 64
@@ -23,7 +25,7 @@ export interface DispatchPlan {
 export const planDispatch = (count: number, rowBytes: number, threadCount: number): DispatchPlan => {
   const costBytes = count * Math.max(rowBytes, ROW_BYTES_MIN)
   if (threadCount === 0 || costBytes < INLINE_BYTES_MAX) return { inline: true, chunkCount: count }
-  const taskCount = Math.min(threadCount * 2, Math.ceil(costBytes / INLINE_BYTES_MAX))
+  const taskCount = Math.min(threadCount * 2, Math.floor(costBytes / TASK_BYTES_MIN))
   return { inline: false, chunkCount: Math.ceil(count / taskCount) }
 }
 
@@ -41,7 +43,7 @@ export const dispatchGather = (version: TableVersion, arena: Arena, job: GatherJ
   for (let first = 0; first < job.count; first += plan.chunkCount) {
     const count = Math.min(plan.chunkCount, job.count - first)
     const part = { ...job, idsAt: job.idsAt + first * 4, outAt: job.outAt + first * outRowBytes, count }
-    tasks.push(pool.run({ arena: arena.memory, handle: version.handle, job: part }))
+    tasks.push(pool.run(version, arena.memory, part))
   }
   // All settle before anything is released: a task that still runs writes into the region.
   return Promise.allSettled(tasks).then((results) => {

@@ -5,9 +5,11 @@ import { TableVersion } from '../tables/table.ts'
 
 /** A part of a large lookup. Ids and rows lie in the front's arena; only these few words travel. */
 export interface GatherTask {
-  arena: WebAssembly.Memory
-  handle: VersionHandle
+  /** Of the version. */
+  key: string
   job: GatherJob
+  /** What the thread has to map before it knows the version: sent only after it said so, since cloning memories takes a millisecond. */
+  mapping?: { handle: VersionHandle; arena: WebAssembly.Memory }
 }
 
 const versions = new Map<string, TableVersion>()
@@ -18,13 +20,14 @@ const retired = new BroadcastChannel((workerData as { retiredChannel: string }).
 retired.onmessage = (event: unknown) => versions.delete((event as { data: string }).data)
 retired.unref()
 
-/** Runs one task of the pool. A gatherer serves one front, so it meets one arena all its life. */
-export default function gather(task: GatherTask): void {
-  arena ??= task.arena
-  let version = versions.get(task.handle.key)
-  if (version === undefined) {
-    version = new TableVersion(task.handle)
-    versions.set(task.handle.key, version)
+/** Runs one task of the pool. False: this thread does not know the version, and nothing was done. One arena serves it all its life. */
+export default function gather({ key, job, mapping }: GatherTask): boolean {
+  if (mapping !== undefined) {
+    arena ??= mapping.arena
+    if (!versions.has(key)) versions.set(key, new TableVersion(mapping.handle))
   }
-  gatherRows(version, arena, task.job)
+  const version = versions.get(key)
+  if (version === undefined || arena === undefined) return false
+  gatherRows(version, arena, job)
+  return true
 }

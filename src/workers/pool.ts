@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { BroadcastChannel } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { refuse } from '../core/errors.ts'
+import type { GatherJob } from '../tables/gather.ts'
+import type { TableVersion } from '../tables/table.ts'
 import type { GatherTask } from './gatherer.ts'
 
 /** The gatherer threads of one front. The queue is bounded; no task is ever cancelled, since a cancelled task ends its thread. */
@@ -39,9 +41,12 @@ export class GathererPool {
     }
   }
 
-  /** Runs a task on some thread. */
-  run(task: GatherTask): Promise<void> {
-    return this.#pool.run(task)
+  /** Runs a job on some thread. Whoever calls pins the version until then. */
+  async run(version: TableVersion, arena: WebAssembly.Memory, job: GatherJob): Promise<void> {
+    const { handle } = version
+    const task: GatherTask = { key: handle.key, job }
+    const known = (await this.#pool.run(task)) as boolean
+    if (!known) await this.#pool.run({ ...task, mapping: { handle, arena } } satisfies GatherTask)
   }
 
   /** Lets every thread forget a version, so that its memory can be freed. */

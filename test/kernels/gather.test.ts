@@ -9,7 +9,7 @@ const DTYPES: Dtype[] = ['float32', 'float16', 'bfloat16', 'int8']
 const FORMATS: RowFormat[] = ['stored', 'float32']
 const KINDS = DTYPES.flatMap((dtype) => FORMATS.map((format) => ({ dtype, format })))
 const PAGE = 65_536
-const pair = makePair(16 * PAGE, 8 * PAGE)
+const pair = makePair(16 * PAGE, 16 * PAGE)
 
 interface Segment {
   dtype: Dtype
@@ -52,7 +52,7 @@ const cases = segments.chain((segment) =>
         { weight: 1, arbitrary: fc.integer({ min: segment.firstRow - 3, max: segment.firstRow + segment.rowCount + 3 }) },
         { weight: 1, arbitrary: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }) },
       ),
-      { maxLength: 80 },
+      { maxLength: 150 },
     ),
     fill: fc.boolean(),
     shift: fc.integer({ min: 0, max: 17 }),
@@ -98,6 +98,22 @@ describe('gather', () => {
       pair.copy()
       for (const side of [pair.kernels, pair.reference]) side.gather(format, dtype, 1, ids.length, 1001, 0, 0, segment.rowCount, dim)
       expect(pair.difference(), `dim ${dim}`).toBeNull()
+    }
+  })
+
+  test('widens each of the 65,536 float16 values exactly', () => {
+    // runs of equal kind and runs that mix zero, normal, subnormal, infinity and NaN
+    for (const stride of [1, 1023, 4099]) {
+      const dim = 64
+      for (let i = 0; i < 65_536; i++) pair.tableView.setUint16(ROWS_AT + i * 2, (i * stride) & 0xffff, true)
+      writeIds(
+        64,
+        Array.from({ length: 1024 }, (_, i) => i),
+      )
+      pair.kernels.gather('float32', 'float16', 64, 1024, PAGE, 0, 0, 1024, dim)
+      const widened = new Float32Array(pair.arena.buffer, PAGE, 65_536)
+      const exact = new Float16Array(pair.table.slice(ROWS_AT, ROWS_AT + 2 * 65_536).buffer)
+      expect(widened.findIndex((value, i) => !Object.is(value, exact[i]))).toBe(-1)
     }
   })
 

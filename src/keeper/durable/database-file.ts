@@ -72,6 +72,7 @@ export const openDatabase = (path: string, format: DatabaseFormat, synchronous: 
   try {
     database = open(path)
     database.exec(`${PRAGMAS} PRAGMA synchronous = ${synchronous};`)
+    checkMode(database, path)
     checkFormat(database, path, format)
     checkIntegrity(database, path)
     return database
@@ -79,6 +80,13 @@ export const openDatabase = (path: string, format: DatabaseFormat, synchronous: 
     database?.close()
     return refuseOpening(path, error)
   }
+}
+
+/** SQLite says which mode it arrived at; one that the file system does not allow is no error to it. */
+const checkMode = (database: DatabaseSync, path: string): void => {
+  const { journal_mode: mode } = database.prepare('PRAGMA journal_mode').get() as { journal_mode: string }
+  const { locking_mode: locking } = database.prepare('PRAGMA locking_mode').get() as { locking_mode: string }
+  if (mode !== 'wal' || locking !== 'exclusive') refuseData('UnsafeFile', path, `SQLite keeps no write-ahead log there (${mode}, ${locking})`)
 }
 
 const checkFormat = (database: DatabaseSync, path: string, format: DatabaseFormat): void => {

@@ -127,6 +127,14 @@ export const decodeRecord = (bytes: Uint8Array, place: RecordPlace): JournalReco
   return found
 }
 
+/** Where a record says that it belongs, checked or not; zeros when it is too short to say anything. */
+export const readPlace = (bytes: Uint8Array): Omit<RecordPlace, 'file'> => {
+  if (bytes.length < HEADER_BYTES) return { tableId: 0, version: 0, sequence: 0 }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const readNumber = (at: number): number => Number(view.getBigUint64(at, true))
+  return { tableId: readNumber(16), version: readNumber(24), sequence: readNumber(32) }
+}
+
 const describePlace = ({ tableId, version, sequence }: Omit<RecordPlace, 'file'>): string =>
   `table ${tableId}, version ${version}, sequence ${sequence}`
 

@@ -1,0 +1,13 @@
+import { assert } from '../../core/assert.ts'
+import { Catalog } from './catalog.ts'
+import type { CatalogChange, CatalogImage } from './catalog-rows.ts'
+import { CATALOG_FORMAT, createCatalog, createOs, dataPaths, findDatabases, makeDirectory, OS_FORMAT } from './data-directory.ts'
+import { Database } from './database.ts'
+import { openDatabase, openSqlite, type OpenSqlite } from './database-file.ts'
+import { lockDirectory } from './directory-lock.ts'
+import { ErrorLatch } from './error-latch.ts'
+import { failpoint } from './failpoints.ts'
+import { Journal } from './journal.ts'
+import type { JournalRecord } from './journal-record.ts'
+import { KeyMemory, type RememberedKey } from './key-memory.ts'
+export {}

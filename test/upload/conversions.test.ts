@@ -1,0 +1,129 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Dtype, ELEMENT_BYTES, type ElementType } from '../../src/core/types.ts'
+import { readRows } from '../../src/export/rows.ts'
+import { asFloat32 } from '../../src/formats/index-array.ts'
+import { Arena } from '../../src/tables/arena.ts'
+import { createTable } from '../../src/upload/create.ts'
+import { uploadTable } from '../../src/upload/upload.ts'
+import { type Expected, flatten, type GoldenCase, readSuite } from '../golden/golden.ts'
+import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { bodyOf, bytesOf, cutAt, npyBody, readAll, uploadOf } from './bodies.ts'
+
+let service: TestKeeper
+const arena = new Arena(4 * 1024 * 1024)
+beforeAll(() => {
+  service = startKeeper()
+})
+afterAll(() => service.close())
+
+/** The lookups that only show how rows are stored: no mode, pooling or answer dtype beside. */
+const isPlain = (golden: GoldenCase) =>
+  golden.route === 'lookup' && Object.keys(golden.request ?? {}).join() === 'indices' && golden.table !== null && golden.expect?.embeddings !== undefined
+
+describe('Golden rows, uploaded as float32 and created from values,', () => {
+  test.each(readSuite('dtypes').filter(isPlain))('$name', async (golden) => {
+    const { rows, dim, dtype, values } = golden.table as NonNullable<GoldenCase['table']>
+    const numbers = Float32Array.from(flatten(values))
+    const wishes = { dtype: dtype as Dtype, allowNonFinite: true }
+    await uploadTable(service.client, arena, uploadOf('npy', npyBody('float32', [rows, dim], numbers), wishes))
+    const { embeddings } = golden.expect as Expected
+    const wanted = flatten(embeddings ?? [])
+    const found = flatten((golden.request?.indices ?? []) as number[]).flatMap((row) => readAll(service.client, arena).slice(row * dim, (row + 1) * dim))
+    expect(found).toHaveLength(wanted.length)
+    const atol = golden.tolerance?.atol ?? 0
+    wanted.forEach((number, i) => {
+      if (atol === 0) expect(golden.compare === 'bits' ? found[i] : found[i] + 0, `at ${i}`).toBe(golden.compare === 'bits' ? number : number + 0)
+      else expect(Math.abs(found[i] - number), `at ${i}`).toBeLessThanOrEqual(atol)
+    })
+    const uploaded = readAll(service.client, arena)
+    await createTable(service.client, arena, { name: 'user', rows, dim, source: { values: numbers }, settings: {}, precondition: {}, ...wishes })
+    expect(readAll(service.client, arena)).toEqual(uploaded)
+  })
+})
+
+const FLOATS = ['float64', 'float32', 'float16', 'bfloat16'] as const
+const INTEGERS = ['int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'bool'] as const
+
+/** What integers are as float32, by BigInt: an independent way, slow and plain. */
+const integerAsFloat32 = (bytes: Uint8Array, type: (typeof INTEGERS)[number], i: number): number => {
+  const size = ELEMENT_BYTES[type]
+  let value = 0n
+  for (let k = size - 1; k >= 0; k--) value = (value << 8n) | BigInt(bytes[i * size + k])
+  if (type === 'bool') return value === 0n ? 0 : 1
+  if (type.startsWith('int')) value = BigInt.asIntN(size * 8, value)
+  return roundOnce(value)
+}
+
+/** The nearest float32, ties to even, in whole numbers only. */
+const roundOnce = (value: bigint): number => {
+  const magnitude = value < 0n ? -value : value
+  const excess = BigInt(Math.max(0, magnitude.toString(2).length - 24))
+  const half = excess === 0n ? 0n : 1n << (excess - 1n)
+  let kept = magnitude >> excess
+  const rest = magnitude - (kept << excess)
+  if (rest > half || (excess > 0n && rest === half && (kept & 1n) === 1n)) kept += 1n
+  return Number(value < 0n ? -(kept << excess) : kept << excess)
+}
+
+const DIM = 3
+
+const uploadRandom = async (bytes: Uint8Array, inputType: ElementType, dtype: Dtype): Promise<number[]> => {
+  const rows = bytes.length / ELEMENT_BYTES[inputType] / DIM
+  const pieces = cutAt(bytes, [Math.floor(bytes.length / 3), Math.floor((bytes.length * 2) / 3)])
+  await uploadTable(service.client, arena, uploadOf('raw', bodyOf(...pieces), { rows, dim: DIM, inputType, dtype, allowNonFinite: true }))
+  return Array.from(readRows(service.client.registry.find('user').current, arena, 0, rows).values)
+}
+
+/** Bit patterns of whole rows; those with a bit pattern in the middle of float32's range are as likely as any other. */
+const bytesFor = (type: ElementType) => fc.uint8Array({ minLength: 4 * DIM * ELEMENT_BYTES[type], maxLength: 4 * DIM * ELEMENT_BYTES[type] })
+
+describe('Uploaded numbers', () => {
+  test.each(INTEGERS)('of type %s become float32 in one rounding', async (type) => {
+    await fc.assert(
+      fc.asyncProperty(bytesFor(type), async (bytes) => {
+        const wanted = Array.from({ length: 4 * DIM }, (_, i) => integerAsFloat32(bytes, type, i))
+        expect(await uploadRandom(bytes, type, 'float32')).toEqual(wanted)
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  test('of 64-bit integers next to a tie are not rounded twice', async () => {
+    const ties = BigInt64Array.of(2n ** 53n + 2n ** 29n + 1n, -(2n ** 53n) - 2n ** 29n - 1n, 2n ** 62n + 2n ** 38n + 1n)
+    expect(await uploadRandom(bytesOf(ties), 'int64', 'float32')).toEqual(Array.from(ties, roundOnce))
+    expect(Math.fround(Number(ties[0])), 'the naive way differs').not.toBe(roundOnce(ties[0]))
+  })
+
+  test.each(FLOATS)('of type %s are stored as float32, and as 16 bits by way of it', async (type) => {
+    await fc.assert(
+      fc.asyncProperty(bytesFor(type), async (bytes) => {
+        const single = Array.from(asFloat32(bytes, type))
+        expect(await uploadRandom(bytes, type, 'float32')).toEqual(single)
+        expect(await uploadRandom(bytes, type, 'float16')).toEqual(Array.from(Float16Array.from(single)))
+        const throughSingle = await uploadRandom(bytesOf(Float32Array.from(single)), 'float32', 'bfloat16')
+        expect(await uploadRandom(bytes, type, 'bfloat16')).toEqual(throughSingle)
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  test.each([...FLOATS, ...INTEGERS])('of type %s become int8 rows as their float32 would', async (type) => {
+    await fc.assert(
+      fc.asyncProperty(bytesFor(type), async (bytes) => {
+        const single = Float32Array.from(await uploadRandom(bytes, type, 'float32'))
+        const wanted = await uploadRandom(bytesOf(single), 'float32', 'int8')
+        expect(await uploadRandom(bytes, type, 'int8')).toEqual(wanted)
+      }),
+      { numRuns: 15 },
+    )
+  })
+
+  test('of wide int8 rows may be cut within a row', async () => {
+    const dim = 65_536
+    const values = Float64Array.from({ length: 2 * dim }, (_, i) => i % 256)
+    const pieces = cutAt(bytesOf(values), [1, 300_001, 524_289, 524_290, 1_000_000])
+    await uploadTable(service.client, arena, uploadOf('raw', bodyOf(...pieces), { rows: 2, dim, inputType: 'float64', dtype: 'int8' }))
+    expect(readAll(service.client, arena)).toEqual(Array.from(values))
+  })
+})

@@ -1,0 +1,76 @@
+import { pbkdf2 } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import { Arena } from '../../src/tables/arena.ts'
+import { ROWS_AT } from '../../src/tables/layout.ts'
+import { TableMemory } from '../../src/tables/memory.ts'
+import { PageWarmer } from '../../src/upload/page-warmer.ts'
+import { uploadTable } from '../../src/upload/upload.ts'
+import { startKeeper } from '../helpers/keeper.ts'
+import { bodyOf, bytesOf, cutAt, readAll, uploadOf } from './bodies.ts'
+
+const MiB = 1024 * 1024
+
+/** Keeps all threads of libuv's pool busy for a while, so that what is asked of them next comes late. */
+const holdPool = () => Promise.all(Array.from({ length: 4 }, () => promisify(pbkdf2)('a', 'b', 150_000, 64, 'sha512')))
+
+/** Long enough for a pool that is free to do what it was asked for, in turn. */
+const letPoolWork = async () => {
+  for (let i = 0; i < 20; i++) await stat('.')
+}
+
+/** One mebibyte per row. */
+const makeSegment = (rows: number) => new TableMemory(256 * MiB).allocate(rows, MiB).segments[0].memory
+
+test('A warmer has the writer wait for the block under way, and for no other', async () => {
+  const memory = makeSegment(8)
+  const pool = holdPool()
+  const warmer = new PageWarmer(memory, 8 * MiB)
+  expect(warmer.prepare(65_536), 'the block begins behind the next one').toBeNull()
+  expect(warmer.prepare(MiB)).toBeNull()
+  const done = warmer.prepare(MiB + 65_536 + 1)
+  expect(done).toBeInstanceOf(Promise)
+  await done
+  await pool
+  warmer.close()
+})
+
+test('A warmer leaves alone what is behind the writer and what is behind the rows', async () => {
+  const memory = makeSegment(8)
+  const bytes = new Uint8Array(memory.buffer).fill(7)
+  const warmer = new PageWarmer(memory, 4 * MiB)
+  warmer.prepare(65_536)
+  await expect.poll(() => bytes[ROWS_AT + 4 * MiB - 1]).toBe(0)
+  const isWarm = (at: number) => bytes[ROWS_AT + at] === 0
+  expect([0, 65_536, 65_535 + MiB, 65_536 + MiB, 4 * MiB - 1, 4 * MiB].map(isWarm)).toEqual([false, false, false, true, true, false])
+  warmer.close()
+})
+
+test('A warmer stays near its writer, and stops when it is closed', async () => {
+  const memory = makeSegment(64)
+  const bytes = new Uint8Array(memory.buffer).fill(7)
+  const warmer = new PageWarmer(memory, 64 * MiB)
+  warmer.prepare(0)
+  await expect.poll(() => bytes[ROWS_AT + 32 * MiB]).toBe(0)
+  await letPoolWork()
+  expect(bytes[ROWS_AT + 33 * MiB]).toBe(7)
+  warmer.close()
+  expect(warmer.prepare(20 * MiB)).toBeNull()
+  await letPoolWork()
+  expect(bytes[ROWS_AT + 33 * MiB]).toBe(7)
+})
+
+test('An upload that overtakes the warmer loses nothing', async () => {
+  const service = startKeeper()
+  const arena = new Arena(MiB)
+  const values = Float32Array.from({ length: MiB }, (_, i) => i + 1)
+  const pool = holdPool()
+  const pieces = cutAt(bytesOf(values), Array.from({ length: 63 }, (_, i) => (i + 1) * 65_536))
+  await uploadTable(service.client, arena, uploadOf('raw', bodyOf(...pieces), { rows: 1024, dim: 1024 }))
+  await pool
+  await letPoolWork()
+  const found = Float32Array.from(readAll(service.client, new Arena(16 * MiB)))
+  expect(Buffer.compare(bytesOf(found), bytesOf(values))).toBe(0)
+  service.close()
+})
