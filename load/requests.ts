@@ -1,9 +1,9 @@
 /** The bytes of every request, made before anything is timed. */
 import { makeGradients, toBytes } from './rows.ts'
 import { LEARNING_RATE, type Scenario, SEEDS, ZIPF_EXPONENT } from './scenarios.ts'
-import { makeIds } from './zipf.ts'
+import { type Distribution, makeIds } from './zipf.ts'
 
-/** Ids that one scenario asks for before it starts over: rows of 256 bytes then no longer fit a cache. */
+/** Ids that there are before they start over: rows of 256 bytes then no longer fit a cache. */
 const POOL_ID_COUNT = 2 ** 19
 const POOL_REQUEST_COUNT_MAX = 8_192
 /** Answers in JSON are read once to learn their length, and gradients are large: fewer of them. Their cost is not in the rows. */
@@ -18,16 +18,18 @@ export interface RequestPlan {
 
 const MEDIA_TYPES = { binary: 'application/octet-stream', json: 'application/json', safetensors: 'application/x-safetensors' } as const
 
+/** The ids from which all scenarios of one distribution take theirs. */
+export const makeIdPool = (distribution: Distribution, rowCount: number): Int32Array =>
+  makeIds({ distribution, rowCount, count: POOL_ID_COUNT, seed: SEEDS.ids, exponent: ZIPF_EXPONENT })
+
 /** The distinct requests of `scenario`, in the order in which they are sent, over and over. */
-export function planRequests(scenario: Scenario, rowCount: number): RequestPlan[] {
-  const { idCount, distribution } = scenario
+export function planRequests(scenario: Scenario, idPool: Int32Array): RequestPlan[] {
+  const { idCount } = scenario
   const binary = scenario.encoding === 'binary'
   const requestCountMax = binary ? POOL_REQUEST_COUNT_MAX : POOL_REQUEST_COUNT_TEXT_MAX
   const requestCount = Math.min(requestCountMax, Math.max(4, (binary ? POOL_ID_COUNT : POOL_ID_COUNT_TEXT) / idCount))
-  const stream = { distribution, rowCount, count: requestCount * idCount, seed: SEEDS.ids + idCount, exponent: ZIPF_EXPONENT }
-  const ids = makeIds(stream)
   return Array.from({ length: requestCount }, (_, index) => {
-    const own = ids.subarray(index * idCount, (index + 1) * idCount)
+    const own = idPool.subarray(index * idCount, (index + 1) * idCount)
     return { ids: own, body: encodeBody(scenario, own, SEEDS.gradients + index) }
   })
 }

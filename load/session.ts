@@ -5,7 +5,7 @@ import { readMemory } from './cpu.ts'
 import { median, medianOf, type PreparedRequest, type RunMeasure, WrongAnswer } from './meter.ts'
 import { driveOpenLoop, type OpenLoopMeasure } from './open-loop.ts'
 import type { LoadOptions } from './options.ts'
-import { encodeRequest, headersOf, pathOf, planRequests } from './requests.ts'
+import { encodeRequest, headersOf, makeIdPool, pathOf, planRequests } from './requests.ts'
 import type { OpenLoopResult, Results, ScenarioResult, TargetResult } from './results.ts'
 import { makeTable, type SourceTable } from './rows.ts'
 import { type Scenario, SEEDS, TABLES } from './scenarios.ts'
@@ -81,8 +81,9 @@ async function uploadAll({ targets, scenarios, say }: Session, sources: Map<numb
 
 async function prepareAll({ targets, scenarios, rowCount, say }: Session, sources: Map<number, SourceTable>): Promise<Work[]> {
   const works: Work[] = []
+  const idPools = { zipf: makeIdPool('zipf', rowCount), uniform: makeIdPool('uniform', rowCount) }
   for (const scenario of scenarios) {
-    const plans = planRequests(scenario, rowCount)
+    const plans = planRequests(scenario, idPools[scenario.distribution])
     // The same bytes for everyone, so the port cannot stand in the Host field.
     const requests = plans.map((plan) => encodeRequest('127.0.0.1', pathOf(scenario), headersOf(scenario), plan.body))
     const prepared = new Map<Target, PreparedRequest[]>()

@@ -1,61 +1,78 @@
-/** Puts tables on a server the way a client with a matrix does: raw numbers in one streamed body. */
-import { once } from 'node:events'
-import { type IncomingMessage, request } from 'node:http'
-import { LEARNING_RATE, type TablePlan } from './scenarios.ts'
-import { type SourceTable, toBytes } from './rows.ts'
-import type { Target } from './target.ts'
+/**
+ * Uploads 1,000,000 x 64 float32 as npy, and sends the same body to a node:http server that throws it away: seconds of each,
+ * medians of interleaved repeats. `node load/upload.ts [repeats]`.
+ */
+import { fork } from 'node:child_process'
+import { createServer, request } from 'node:http'
+import { findOrStartService } from '../examples/service.ts'
+import { writeNpyHeader } from '../src/formats/npy.ts'
 
-const PIECE_BYTES = 1_024 * 1_024
+const ROWS = 1_000_000
+const DIM = 64
+const CHUNK_BYTES = 1024 * 1024
 
-/** How long one table took. */
-export interface UploadMeasure {
-  table: string
-  rowCount: number
-  dim: number
-  durability: string
-  seconds: number
-  bytesPerSecond: number
-}
+const header = writeNpyHeader('float32', [ROWS, DIM])
+const bodyBytes = ROWS * DIM * 4
+const chunk = Buffer.from(Float32Array.from({ length: CHUNK_BYTES / 4 }, (_, i) => Math.sin(i)).buffer)
 
-/** Creates or replaces the table `plan.name`; throws when the answer is not 200 or 201. */
-export async function uploadTable(target: Target, plan: TablePlan, source: SourceTable): Promise<UploadMeasure> {
-  const bytes = toBytes(source.values)
-  const path = `/v1/tables/${plan.name}?rows=${source.rowCount}&dim=${source.dim}&input_dtype=float32&durability=${plan.durability}`
-  const beganMs = performance.now()
-  await sendBody(`${target.url}${path}`, bytes)
-  const seconds = (performance.now() - beganMs) / 1_000
-  if (target.role === 'gatherd') await setOptimizer(target, plan.name)
-  const { name: table, durability } = plan
-  return { table, rowCount: source.rowCount, dim: source.dim, durability, seconds, bytesPerSecond: bytes.length / seconds }
-}
-
-/** A table that was there before keeps its settings when its data are replaced: what the updates rely on is said again. */
-async function setOptimizer(target: Target, table: string): Promise<void> {
-  const answer = await fetch(`${target.url}/v1/tables/${table}`, {
-    method: 'PATCH',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ optimizer: { kind: 'sgd', learning_rate: LEARNING_RATE } }),
+/** Sends the body as fast as the other side takes it; returns seconds until the answer is complete. */
+const sendBody = async (method: string, url: string): Promise<number> => {
+  const from = performance.now()
+  const answered = new Promise<number>((resolve, reject) => {
+    const headers = { 'content-type': 'application/x-npy', 'content-length': header.length + bodyBytes }
+    const outgoing = request(url, { method, headers, agent: false }, (answer) => {
+      answer.resume().once('end', () => resolve(answer.statusCode ?? 0))
+    })
+    outgoing.once('error', reject)
+    outgoing.write(header)
+    let left = bodyBytes
+    const pump = (): void => {
+      while (left > 0) {
+        const piece = chunk.subarray(0, Math.min(left, CHUNK_BYTES))
+        left -= piece.length
+        if (!outgoing.write(piece)) {
+          outgoing.once('drain', pump)
+          return
+        }
+      }
+      outgoing.end()
+    }
+    pump()
   })
-  if (answer.status !== 200) throw new Error(`PATCH of ${table}: status ${answer.status}: ${await answer.text()}`)
-  await answer.arrayBuffer()
+  const status = await answered
+  if (status >= 300) throw new Error(`${method} ${url} answered ${status}`)
+  return (performance.now() - from) / 1000
 }
 
-async function sendBody(url: string, bytes: Buffer): Promise<void> {
-  const headers = { 'content-type': 'application/octet-stream', 'content-length': bytes.length }
-  const upload = request(url, { method: 'PUT', headers })
-  const answered = once(upload, 'response').then(([answer]) => readAnswer(answer))
-  answered.catch(() => {})
-  for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES) {
-    // A refusal may come before the body is through, and ends the wait.
-    if (!upload.write(bytes.subarray(offset, offset + PIECE_BYTES))) await Promise.race([once(upload, 'drain'), answered])
+const runSink = (): void => {
+  const server = createServer((incoming, answer) => {
+    incoming.resume().once('end', () => answer.end('{}'))
+  })
+  server.requestTimeout = 0
+  server.listen(0, '127.0.0.1', () => process.send?.((server.address() as { port: number }).port))
+  process.once('disconnect', () => process.exit(0))
+}
+
+const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]
+
+const main = async (): Promise<void> => {
+  const repeats = Number(process.argv[2] ?? 5)
+  const sink = fork(import.meta.filename, ['sink'])
+  const port = await new Promise<number>((resolve) => sink.once('message', (message) => resolve(Number(message))))
+  const service = await findOrStartService('http://127.0.0.1:0')
+  const seconds: { gatherd: number[]; sink: number[] } = { gatherd: [], sink: [] }
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    seconds.sink.push(await sendBody('PUT', `http://127.0.0.1:${port}/`))
+    seconds.gatherd.push(await sendBody('PUT', `${service.url}/v1/tables/upload?keep_versions=1`))
   }
-  upload.end()
-  await answered
+  await service.stop()
+  sink.disconnect()
+  const line = (name: string, values: number[]) =>
+    `${name.padEnd(8)} ${median(values).toFixed(3)} s   ${(bodyBytes / 1e6 / median(values)).toFixed(0)} MB/s   (${values.map((value) => value.toFixed(2)).join(' ')})`
+  process.stdout.write(
+    `${line('gatherd', seconds.gatherd)}\n${line('sink', seconds.sink)}\nratio    ${(median(seconds.gatherd) / median(seconds.sink)).toFixed(2)}\n`,
+  )
 }
 
-async function readAnswer(answer: IncomingMessage): Promise<void> {
-  let text = ''
-  for await (const piece of answer.setEncoding('utf8')) text += piece
-  const status = answer.statusCode as number
-  if (status !== 200 && status !== 201) throw new Error(`upload: status ${status}: ${text.slice(0, 500)}`)
-}
+if (process.argv[2] === 'sink') runSink()
+else await main()

@@ -64,6 +64,10 @@ const planSafetensorsExport = ({ rows, dim, dtype }: TableShape): ExportPlan => 
     { name: 'bias', elementType: 'float32', shape: [rows] },
     { name: 'embeddings', elementType: 'uint8', shape },
   ])
-  const parts = [{ from: dim, byteCount: 4 }, { from: dim + 4, byteCount: 4 }, { from: 0, byteCount: dim }]
+  const parts = [
+    { from: dim, byteCount: 4 },
+    { from: dim + 4, byteCount: 4 },
+    { from: 0, byteCount: dim },
+  ]
   return { header, parts, contentLength: bodyBytes, elementType: 'uint8', shape }
 }

@@ -102,41 +102,39 @@ interface ParserError extends Error {
   code?: string
 }
 
-/** Answers what never became a request, then closes the connection. */
+/** Answers bytes that break HTTP, then closes the connection. What came before them is answered first. */
 export const answerClientError = (error: ParserError, socket: Socket, requestId: string): void => {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }
-  const { status, headers, body } = renderProblem(toClientRefusal(error), requestId)
-  const lines = Object.entries({ ...headers, connection: 'close', 'content-length': String(Buffer.byteLength(body)) })
-  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
-  const finish = () => {
-    if (socket.writable) socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`)
-    socket.destroySoon()
+  // The answer that the connection waits for, by Node's own note: there is no public one.
+  const pending = (socket as { _httpMessage?: ServerResponse | null })._httpMessage
+  if (pending?.req.complete && !pending.writableFinished) {
+    pending.once('finish', () => answerClientError(error, socket, requestId))
+    return
   }
-  // With pipelining an earlier request may still be waiting for its answer, which must not be this one.
-  const current = (socket as { _httpMessage?: ServerResponse })._httpMessage
-  if (current === undefined || current.writableFinished) finish()
-  else if (!isAboutBody(error)) current.once('finish', finish)
-  else if (current.headersSent) socket.destroy()
-  else finish()
+  const isInBody = pending !== undefined && pending !== null && !pending.req.complete
+  if (!(isInBody && pending.headersSent)) socket.write(renderRaw(toClientRefusal(error, isInBody), requestId))
+  socket.destroySoon()
 }
 
-const isAboutBody = (error: ParserError): boolean =>
-  /^HPE_(INVALID_CHUNK_SIZE|CHUNK_EXTENSIONS_OVERFLOW|STRICT|CR_EXPECTED|LF_EXPECTED)$/.test(error.code ?? '')
+const renderRaw = (refusal: GatherdError, requestId: string): string => {
+  const { status, headers, body } = renderProblem(refusal, requestId)
+  const lines = Object.entries({ ...headers, connection: 'close', 'content-length': String(Buffer.byteLength(body)) })
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`
+}
 
-const toClientRefusal = (error: ParserError): GatherdError => {
-  switch (error.code) {
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return new HttpRefusal(408, 'INVALID_REQUEST', `the head of a request must be complete after ${LIMITS.headersTimeoutMs} ms`)
-    case 'HPE_HEADER_OVERFLOW':
-      return new HttpRefusal(431, 'INVALID_REQUEST', `the head of a request has at most ${LIMITS.headerBytesMax} bytes`)
-    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return new GatherdError('MALFORMED_BODY', 'the extensions of the chunks of the body are too long')
-    default:
-      return isAboutBody(error)
-        ? new GatherdError('MALFORMED_BODY', 'the chunks of the body are malformed')
-        : new GatherdError('INVALID_REQUEST', 'this is no HTTP/1.1 request')
+const toClientRefusal = (error: ParserError, isInBody: boolean): GatherdError => {
+  if (isInBody) {
+    const cut = error.code === 'HPE_INVALID_EOF_STATE'
+    return new GatherdError('MALFORMED_BODY', cut ? 'the body ended before its announced end' : 'the chunks of the body are malformed')
   }
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new HttpRefusal(408, 'INVALID_REQUEST', `the head of a request must be complete after ${LIMITS.headersTimeoutMs} ms`)
+  }
+  if (error.code === 'HPE_HEADER_OVERFLOW') {
+    return new HttpRefusal(431, 'INVALID_REQUEST', `the head of a request has at most ${LIMITS.headerBytesMax} bytes`)
+  }
+  return new GatherdError('INVALID_REQUEST', 'this is no HTTP/1.1 request')
 }

@@ -22,6 +22,7 @@ interface KernelModule {
 const MODULES: readonly KernelModule[] = [
   { name: 'table', sources: ['gather.as.ts', 'scatter.as.ts', 'ingest.as.ts', 'convert.as.ts'] },
   { name: 'json', sources: ['json.as.ts'] },
+  { name: 'numbers', sources: ['numbers.as.ts'] },
 ]
 
 const FEATURES = [

@@ -38,8 +38,10 @@ const SEEDS_MAX = 2 ** 48 - 1
  */
 export const completeInitializer = (initializer: Initializer, dim: number): CompleteInitializer => {
   switch (initializer.kind) {
-    case 'zeros': return { kind: 'zeros' }
-    case 'constant': return { kind: 'constant', value: finite(initializer.value, 'value') }
+    case 'zeros':
+      return { kind: 'zeros' }
+    case 'constant':
+      return { kind: 'constant', value: finite(initializer.value, 'value') }
     case 'uniform': {
       const min = finite(initializer.min ?? -0.05, 'min')
       const max = finite(initializer.max ?? 0.05, 'max')
@@ -69,18 +71,26 @@ export const completeInitializer = (initializer: Initializer, dim: number): Comp
  */
 export const initializeRows = (initializer: CompleteInitializer, rows: number, dim: number): RowFiller => {
   switch (initializer.kind) {
-    case 'zeros': return fillConstant(0, dim)
-    case 'constant': return fillConstant(initializer.value, dim)
-    case 'uniform': return fillUniform(initializer, dim)
-    case 'normal': return fillNormal(initializer, dim)
-    case 'truncated_normal': return fillTruncated(initializer, dim)
-    case 'variance_scaling': return fillScaled(initializer, rows, dim)
+    case 'zeros':
+      return fillConstant(0, dim)
+    case 'constant':
+      return fillConstant(initializer.value, dim)
+    case 'uniform':
+      return fillUniform(initializer, dim)
+    case 'normal':
+      return fillNormal(initializer, dim)
+    case 'truncated_normal':
+      return fillTruncated(initializer, dim)
+    case 'variance_scaling':
+      return fillScaled(initializer, rows, dim)
   }
 }
 
-const fillConstant = (value: number, dim: number): RowFiller => (_firstRow, rowCount, target) => {
-  target.fill(value, 0, rowCount * dim)
-}
+const fillConstant =
+  (value: number, dim: number): RowFiller =>
+  (_firstRow, rowCount, target) => {
+    target.fill(value, 0, rowCount * dim)
+  }
 
 const fillUniform = ({ min, max, seed }: { min: number; max: number; seed: number }, dim: number): RowFiller => {
   const width = max - min
@@ -98,7 +108,10 @@ const fillTruncated = (parameters: { mean: number; stddev: number; seed: number 
   fillQuantiles({ ...parameters, from: BELOW_MINUS_2 }, dim)
 
 /** Numbers whose probabilities are spread evenly over from..1-from. */
-const fillQuantiles = ({ mean, stddev, seed, from }: { mean: number; stddev: number; seed: number; from: number }, dim: number): RowFiller => {
+const fillQuantiles = (
+  { mean, stddev, seed, from }: { mean: number; stddev: number; seed: number; from: number },
+  dim: number,
+): RowFiller => {
   const width = 1 - 2 * from
   return (firstRow, rowCount, target) => {
     const words = randomWords(seed, firstRow, rowCount, dim)
@@ -112,8 +125,10 @@ const fillScaled = (initializer: CompleteInitializer & { kind: 'variance_scaling
   const fan = mode === 'fan_in' ? dim : mode === 'fan_out' ? rows : (dim + rows) / 2
   const variance = scale / Math.max(1, fan)
   switch (distribution) {
-    case 'normal': return fillNormal({ mean: 0, stddev: Math.sqrt(variance), seed }, dim)
-    case 'truncated_normal': return fillTruncated({ mean: 0, stddev: Math.sqrt(variance) / TRUNCATED_STDDEV, seed }, dim)
+    case 'normal':
+      return fillNormal({ mean: 0, stddev: Math.sqrt(variance), seed }, dim)
+    case 'truncated_normal':
+      return fillTruncated({ mean: 0, stddev: Math.sqrt(variance) / TRUNCATED_STDDEV, seed }, dim)
     case 'uniform': {
       const limit = Math.sqrt(3 * variance)
       return fillUniform({ min: -limit, max: limit, seed }, dim)

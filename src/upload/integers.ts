@@ -13,14 +13,30 @@ export const isIntegerType = (type: ElementType): type is IntegerType =>
 export const widenIntegers = (type: IntegerType, buffer: ArrayBufferLike, at: number, target: Float32Array): void => {
   const count = target.length
   switch (type) {
-    case 'int8': target.set(new Int8Array(buffer, at, count)); break
-    case 'uint8': target.set(new Uint8Array(buffer, at, count)); break
-    case 'int16': target.set(new Int16Array(buffer, at, count)); break
-    case 'uint16': target.set(new Uint16Array(buffer, at, count)); break
-    case 'int32': target.set(new Int32Array(buffer, at, count)); break
-    case 'uint32': target.set(new Uint32Array(buffer, at, count)); break
-    case 'int64': widenWide(new Int32Array(buffer, at, count * 2), new Uint32Array(buffer, at, count * 2), target); break
-    case 'uint64': widenWide(new Uint32Array(buffer, at, count * 2), new Uint32Array(buffer, at, count * 2), target); break
+    case 'int8':
+      target.set(new Int8Array(buffer, at, count))
+      break
+    case 'uint8':
+      target.set(new Uint8Array(buffer, at, count))
+      break
+    case 'int16':
+      target.set(new Int16Array(buffer, at, count))
+      break
+    case 'uint16':
+      target.set(new Uint16Array(buffer, at, count))
+      break
+    case 'int32':
+      target.set(new Int32Array(buffer, at, count))
+      break
+    case 'uint32':
+      target.set(new Uint32Array(buffer, at, count))
+      break
+    case 'int64':
+      widenWide(new Int32Array(buffer, at, count * 2), new Uint32Array(buffer, at, count * 2), target)
+      break
+    case 'uint64':
+      widenWide(new Uint32Array(buffer, at, count * 2), new Uint32Array(buffer, at, count * 2), target)
+      break
     case 'bool': {
       const bytes = new Uint8Array(buffer, at, count)
       for (let i = 0; i < count; i++) target[i] = bytes[i] === 0 ? 0 : 1

@@ -61,8 +61,8 @@ export const planNpy = (header: NpyHeader, options: UploadOptions): UploadPlan =
 export const planSafetensors = (header: SafetensorsHeader, options: UploadOptions): UploadPlan => {
   const { tensors, dataAt } = header
   const name = options.tensor ?? chooseTensor(tensors)
-  const place = tensors.get(name) ??
-    refuse('INVALID_REQUEST', `the body has no array ${quoteText(name)}; it has ${listNames([...tensors.keys()])}`)
+  const place =
+    tensors.get(name) ?? refuse('INVALID_REQUEST', `the body has no array ${quoteText(name)}; it has ${listNames([...tensors.keys()])}`)
   let dataBytes = 0
   for (const { end } of tensors.values()) dataBytes = Math.max(dataBytes, end)
   return finishPlan(options, place.elementType, place.shape, {
@@ -75,13 +75,18 @@ export const planSafetensors = (header: SafetensorsHeader, options: UploadOption
 const chooseTensor = (tensors: SafetensorsHeader['tensors']): string => {
   const names = [...tensors].filter(([, { shape }]) => shape.length === 2).map(([name]) => name)
   if (names.length === 1) return names[0]
-  if (names.length > 1) return refuse('INVALID_REQUEST', `the body has several arrays of two dimensions: give ?tensor= one of ${listNames(names)}`)
+  if (names.length > 1)
+    return refuse('INVALID_REQUEST', `the body has several arrays of two dimensions: give ?tensor= one of ${listNames(names)}`)
   return refuse('SHAPE_MISMATCH', `a table has two dimensions; of the arrays in the body none has: ${listNames([...tensors.keys()])}`)
 }
 
 const listNames = (names: readonly string[]): string => {
   const shown = names.slice(0, LIMITS.errorPlacesMax).map(quoteText).join(', ')
-  return names.length === 0 ? 'none' : names.length > LIMITS.errorPlacesMax ? `${shown} and ${names.length - LIMITS.errorPlacesMax} more` : shown
+  return names.length === 0
+    ? 'none'
+    : names.length > LIMITS.errorPlacesMax
+      ? `${shown} and ${names.length - LIMITS.errorPlacesMax} more`
+      : shown
 }
 
 const finishPlan = (
@@ -122,8 +127,11 @@ const storageDtype = (sourceType: ElementType): Dtype => {
   switch (sourceType) {
     case 'float32':
     case 'float16':
-    case 'bfloat16': return sourceType
-    case 'float64': return 'float32'
-    default: return refuse('DTYPE_MISMATCH', `${sourceType} is not how tables are stored: give ?dtype=float32 (or float16, bfloat16, int8)`)
+    case 'bfloat16':
+      return sourceType
+    case 'float64':
+      return 'float32'
+    default:
+      return refuse('DTYPE_MISMATCH', `${sourceType} is not how tables are stored: give ?dtype=float32 (or float16, bfloat16, int8)`)
   }
 }

@@ -12,8 +12,12 @@ const rotate = (word: number, bits: number): number => (word << bits) | (word >>
 
 /** One block: the two words of `counter`, enciphered with the two words of the key, go to target[at] and target[at + 1]. */
 export const encipherBlock = (
-  key0: number, key1: number, counterLow: number, counterHigh: number,
-  target: Uint32Array, at: number,
+  key0: number,
+  key1: number,
+  counterLow: number,
+  counterHigh: number,
+  target: Uint32Array,
+  at: number,
 ): void => {
   const key2 = key0 ^ key1 ^ PARITY
   let x0 = (counterLow + key0) | 0

@@ -58,8 +58,10 @@ export const uploadTable = async (keeper: KeeperLine, arena: Arena, upload: Uplo
 /** Reads the header, if there is one, and no more. */
 const planBody = async (upload: Upload, body: UploadBody): Promise<UploadPlan> => {
   switch (upload.format) {
-    case 'raw': return planRaw(upload)
-    case 'npy': return planNpy(readNpyHeader(await takeHeader(body, PREFIX_BYTES.npy, npyHeaderBytes)), upload)
+    case 'raw':
+      return planRaw(upload)
+    case 'npy':
+      return planNpy(readNpyHeader(await takeHeader(body, PREFIX_BYTES.npy, npyHeaderBytes)), upload)
     case 'safetensors': {
       const header = await takeHeader(body, PREFIX_BYTES.safetensors, safetensorsHeaderBytes)
       return planSafetensors(readSafetensorsHeader(header, upload.contentLength ?? null), upload)
@@ -68,11 +70,7 @@ const planBody = async (upload: Upload, body: UploadBody): Promise<UploadPlan> =
 }
 
 /** The bytes of a header, by what `measure` says of the first few; fewer when the body ends inside. */
-const takeHeader = async (
-  body: UploadBody,
-  prefixBytes: number,
-  measure: (prefix: Uint8Array) => number | null,
-): Promise<Uint8Array> => {
+const takeHeader = async (body: UploadBody, prefixBytes: number, measure: (prefix: Uint8Array) => number | null): Promise<Uint8Array> => {
   const prefix = await body.take(prefixBytes)
   const headerBytes = measure(prefix)
   if (headerBytes === null || headerBytes <= prefix.length) return prefix

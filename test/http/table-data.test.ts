@@ -19,7 +19,9 @@ const SAFE = Buffer.concat([writeSafetensorsHeader([tensor('words')]).header, DA
 const put = (type: string, payload: Buffer, query = '', headers = {}) =>
   service.app.inject({ method: 'PUT', url: `/v1/tables/t${query}`, payload, headers: { 'content-type': type, ...headers } })
 const download = (accept?: string, headers = {}) => service.app.inject({ url: '/v1/tables/t/data', headers: { ...(accept && { accept }), ...headers } })
-const rows = async (): Promise<number[]> => (await service.app.inject({ url: '/v1/tables/t/rows' })).json().rows.flatMap((row: { embedding: number[] }) => row.embedding)
+const rows = async (): Promise<(number | null)[]> => (await service.app.inject({ url: '/v1/tables/t/rows' })).json().rows.flatMap((row: { embedding: (number | null)[] }) =>
+    row.embedding.map((value) => (value === null ? null : Math.fround(value))),
+  )
 
 describe('data is taken as', () => {
   test.each([

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { encodeRequest, headersOf, pathOf, planRequests, shortestFloat32 } from '../../load/requests.ts'
+import { encodeRequest, headersOf, makeIdPool, pathOf, planRequests, shortestFloat32 } from '../../load/requests.ts'
 import { gatherRows, makeGradients, makeTable } from '../../load/rows.ts'
 import { listScenarios, rowCountFor, type Scenario, TABLES } from '../../load/scenarios.ts'
 
-const ROW_COUNT = 1_000
+const IDS = makeIdPool('zipf', 1_000)
 const find = (id: string): Scenario => listScenarios(false).find((scenario) => scenario.id === id) as Scenario
 
 describe('scenarios', () => {
@@ -44,23 +44,23 @@ describe('scenarios', () => {
 describe('requests', () => {
   test('are the same every time', () => {
     const scenario = find('gradients-safetensors-d64-n64-zipf-c16')
-    expect(planRequests(scenario, ROW_COUNT)).toEqual(planRequests(scenario, ROW_COUNT))
+    expect(planRequests(scenario, makeIdPool('zipf', 1_000))).toEqual(planRequests(scenario, IDS))
   })
 
   test('in binary hold their ids as little-endian int32', () => {
-    const [{ ids, body }] = planRequests(find('lookup-binary-d16-n8-zipf-c16'), ROW_COUNT)
+    const [{ ids, body }] = planRequests(find('lookup-binary-d16-n8-zipf-c16'), IDS)
     expect(body.length).toBe(32)
     expect([...ids]).toEqual(Array.from({ length: 8 }, (_, index) => body.readInt32LE(index * 4)))
   })
 
   test('in JSON hold their ids as numbers', () => {
-    const plans = planRequests(find('lookup-json-d16-n8-zipf-c16'), ROW_COUNT)
+    const plans = planRequests(find('lookup-json-d16-n8-zipf-c16'), IDS)
     for (const { ids, body } of plans) expect(JSON.parse(body.toString())).toEqual({ indices: [...ids] })
   })
 
   test('with gradients say the same in JSON as in safetensors', () => {
-    const [json] = planRequests(find('gradients-json-d64-n64-zipf-c16'), ROW_COUNT)
-    const [binary] = planRequests(find('gradients-safetensors-d64-n64-zipf-c16'), ROW_COUNT)
+    const [json] = planRequests(find('gradients-json-d64-n64-zipf-c16'), IDS)
+    const [binary] = planRequests(find('gradients-safetensors-d64-n64-zipf-c16'), IDS)
     const { indices, gradients } = JSON.parse(json.body.toString()) as { indices: number[]; gradients: number[][] }
     const start = 8 + Number(binary.body.readBigUInt64LE(0))
     const header = JSON.parse(binary.body.toString('utf8', 8, start))

@@ -19,7 +19,10 @@ afterAll(() => service.close())
 
 /** The lookups that only show how rows are stored: no mode, pooling or answer dtype beside. */
 const isPlain = (golden: GoldenCase) =>
-  golden.route === 'lookup' && Object.keys(golden.request ?? {}).join() === 'indices' && golden.table !== null && golden.expect?.embeddings !== undefined
+  golden.route === 'lookup' &&
+  Object.keys(golden.request ?? {}).join() === 'indices' &&
+  golden.table !== null &&
+  golden.expect?.embeddings !== undefined
 
 describe('Golden rows, uploaded as float32 and created from values,', () => {
   test.each(readSuite('dtypes').filter(isPlain))('$name', async (golden) => {
@@ -29,15 +32,26 @@ describe('Golden rows, uploaded as float32 and created from values,', () => {
     await uploadTable(service.client, arena, uploadOf('npy', npyBody('float32', [rows, dim], numbers), wishes))
     const { embeddings } = golden.expect as Expected
     const wanted = flatten(embeddings ?? [])
-    const found = flatten((golden.request?.indices ?? []) as number[]).flatMap((row) => readAll(service.client, arena).slice(row * dim, (row + 1) * dim))
+    const found = flatten((golden.request?.indices ?? []) as number[]).flatMap((row) =>
+      readAll(service.client, arena).slice(row * dim, (row + 1) * dim),
+    )
     expect(found).toHaveLength(wanted.length)
     const atol = golden.tolerance?.atol ?? 0
     wanted.forEach((number, i) => {
-      if (atol === 0) expect(golden.compare === 'bits' ? found[i] : found[i] + 0, `at ${i}`).toBe(golden.compare === 'bits' ? number : number + 0)
+      if (atol === 0)
+        expect(golden.compare === 'bits' ? found[i] : found[i] + 0, `at ${i}`).toBe(golden.compare === 'bits' ? number : number + 0)
       else expect(Math.abs(found[i] - number), `at ${i}`).toBeLessThanOrEqual(atol)
     })
     const uploaded = readAll(service.client, arena)
-    await createTable(service.client, arena, { name: 'user', rows, dim, source: { values: numbers }, settings: {}, precondition: {}, ...wishes })
+    await createTable(service.client, arena, {
+      name: 'user',
+      rows,
+      dim,
+      source: { values: numbers },
+      settings: {},
+      precondition: {},
+      ...wishes,
+    })
     expect(readAll(service.client, arena)).toEqual(uploaded)
   })
 })
@@ -76,7 +90,8 @@ const uploadRandom = async (bytes: Uint8Array, inputType: ElementType, dtype: Dt
 }
 
 /** Bit patterns of whole rows; those with a bit pattern in the middle of float32's range are as likely as any other. */
-const bytesFor = (type: ElementType) => fc.uint8Array({ minLength: 4 * DIM * ELEMENT_BYTES[type], maxLength: 4 * DIM * ELEMENT_BYTES[type] })
+const bytesFor = (type: ElementType) =>
+  fc.uint8Array({ minLength: 4 * DIM * ELEMENT_BYTES[type], maxLength: 4 * DIM * ELEMENT_BYTES[type] })
 
 describe('Uploaded numbers', () => {
   test.each(INTEGERS)('of type %s become float32 in one rounding', async (type) => {

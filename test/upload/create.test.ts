@@ -19,7 +19,14 @@ afterEach(() => {
 
 const create = (wishes: Partial<Specification>) =>
   createTable(service.client, arena, {
-    name: 'user', rows: 2, dim: 2, dtype: 'float32', source: { initializer: { kind: 'zeros' } }, settings: {}, precondition: {}, ...wishes,
+    name: 'user',
+    rows: 2,
+    dim: 2,
+    dtype: 'float32',
+    source: { initializer: { kind: 'zeros' } },
+    settings: {},
+    precondition: {},
+    ...wishes,
   })
 const wholeTable = (initializer: Parameters<typeof initializeRows>[0], rows: number, dim: number) => {
   const values = new Float32Array(rows * dim)

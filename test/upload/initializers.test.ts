@@ -33,16 +33,36 @@ const normalBelow = (() => {
 describe('A seeded initializer', () => {
   // An independent Threefry, and statistics.NormalDist().inv_cdf, in Python 3.11.
   test.each<[string, Initializer, number, number[]]>([
-    ['uniform', { kind: 'uniform', seed: 42 }, 8,
-      [0.03690484166145325, -0.018974648788571358, -0.03493675962090492, 0.049275338649749756, 0.002032066462561488, -0.03935275599360466]],
-    ['normal', { kind: 'normal', seed: 42 }, 8,
-      [0.5609520673751831, -0.24756595492362976, -0.5168624520301819, 1.2224005460739136, 0.02547919750213623, -0.6227542757987976]],
-    ['truncated_normal', { kind: 'truncated_normal', seed: 42 }, 8,
-      [0.5230804085731506, -0.23540666699409485, -0.48398691415786743, 0.9428550601005554, 0.02431895211338997, -0.5766879916191101]],
-    ['variance_scaling, uniform', { kind: 'variance_scaling', scale: 2, mode: 'fan_out', distribution: 'uniform', seed: 42 }, 100,
-      [0.1807960569858551, -0.09295641630887985, -0.1711544692516327, 0.2413988709449768, 0.009955051355063915, -0.19278834760189056]],
-    ['variance_scaling, truncated_normal', { kind: 'variance_scaling', mode: 'fan_avg', distribution: 'truncated_normal', seed: 42 }, 8,
-      [0.48553991317749023, -0.21851196885108948, -0.44925206899642944, 0.8751881122589111, 0.022573625668883324, -0.5353001952171326]],
+    [
+      'uniform',
+      { kind: 'uniform', seed: 42 },
+      8,
+      [0.03690484166145325, -0.018974648788571358, -0.03493675962090492, 0.049275338649749756, 0.002032066462561488, -0.03935275599360466],
+    ],
+    [
+      'normal',
+      { kind: 'normal', seed: 42 },
+      8,
+      [0.5609520673751831, -0.24756595492362976, -0.5168624520301819, 1.2224005460739136, 0.02547919750213623, -0.6227542757987976],
+    ],
+    [
+      'truncated_normal',
+      { kind: 'truncated_normal', seed: 42 },
+      8,
+      [0.5230804085731506, -0.23540666699409485, -0.48398691415786743, 0.9428550601005554, 0.02431895211338997, -0.5766879916191101],
+    ],
+    [
+      'variance_scaling, uniform',
+      { kind: 'variance_scaling', scale: 2, mode: 'fan_out', distribution: 'uniform', seed: 42 },
+      100,
+      [0.1807960569858551, -0.09295641630887985, -0.1711544692516327, 0.2413988709449768, 0.009955051355063915, -0.19278834760189056],
+    ],
+    [
+      'variance_scaling, truncated_normal',
+      { kind: 'variance_scaling', mode: 'fan_avg', distribution: 'truncated_normal', seed: 42 },
+      8,
+      [0.48553991317749023, -0.21851196885108948, -0.44925206899642944, 0.8751881122589111, 0.022573625668883324, -0.5353001952171326],
+    ],
   ])('%s has pinned values (dim 4)', (_, initializer, rows, wanted) => {
     expect(Array.from(fill(initializer, rows, 4).subarray(0, 6))).toEqual(wanted)
   })
@@ -73,24 +93,49 @@ const SAMPLE = { rows: 4000, dim: 64 }
 describe('Of 256,000 values', () => {
   const normalInside = (x: number) => (normalBelow(x) - normalBelow(-2)) / (normalBelow(2) - normalBelow(-2))
   const between = (min: number, max: number) => (x: number) => (x - min) / (max - min)
-  const scaled = (mode: 'fan_in' | 'fan_out' | 'fan_avg', distribution: 'normal' | 'truncated_normal' | 'uniform'): Initializer =>
-    ({ kind: 'variance_scaling', scale: 3, mode, distribution, seed: 9 })
+  const scaled = (mode: 'fan_in' | 'fan_out' | 'fan_avg', distribution: 'normal' | 'truncated_normal' | 'uniform'): Initializer => ({
+    kind: 'variance_scaling',
+    scale: 3,
+    mode,
+    distribution,
+    seed: 9,
+  })
   const truncatedVariance = 0.87962566103423978 ** 2
 
   test.each<[string, Initializer, { mean: number; variance: number; limit: number; below: (x: number) => number }]>([
     ['uniform', { kind: 'uniform', min: -1, max: 3, seed: 1 }, { mean: 1, variance: 16 / 12, limit: 2, below: between(-1, 3) }],
     ['default uniform', { kind: 'uniform', seed: 2 }, { mean: 0, variance: 0.01 / 12, limit: 0.05, below: between(-0.05, 0.05) }],
-    ['normal', { kind: 'normal', mean: 5, stddev: 2, seed: 3 }, { mean: 5, variance: 4, limit: 12, below: (x) => normalBelow((x - 5) / 2) }],
+    [
+      'normal',
+      { kind: 'normal', mean: 5, stddev: 2, seed: 3 },
+      { mean: 5, variance: 4, limit: 12, below: (x) => normalBelow((x - 5) / 2) },
+    ],
     ['default normal', { kind: 'normal', seed: 4 }, { mean: 0, variance: 1 / 64, limit: 0.75, below: (x) => normalBelow(x * 8) }],
-    ['truncated_normal', { kind: 'truncated_normal', mean: -1, stddev: 3, seed: 5 },
-      { mean: -1, variance: 9 * truncatedVariance, limit: 6, below: (x) => normalInside((x + 1) / 3) }],
-    ['fan_in normal', scaled('fan_in', 'normal'), { mean: 0, variance: 3 / 64, limit: 2, below: (x) => normalBelow(x / Math.sqrt(3 / 64)) }],
-    ['fan_out uniform', scaled('fan_out', 'uniform'),
-      { mean: 0, variance: 3 / 4000, limit: Math.sqrt(9 / 4000), below: between(-Math.sqrt(9 / 4000), Math.sqrt(9 / 4000)) }],
-    ['fan_avg truncated', scaled('fan_avg', 'truncated_normal'), {
-      mean: 0, variance: 3 / 2032, limit: 2 * Math.sqrt(3 / 2032) / Math.sqrt(truncatedVariance),
-      below: (x) => normalInside((x / Math.sqrt(3 / 2032)) * Math.sqrt(truncatedVariance)),
-    }],
+    [
+      'truncated_normal',
+      { kind: 'truncated_normal', mean: -1, stddev: 3, seed: 5 },
+      { mean: -1, variance: 9 * truncatedVariance, limit: 6, below: (x) => normalInside((x + 1) / 3) },
+    ],
+    [
+      'fan_in normal',
+      scaled('fan_in', 'normal'),
+      { mean: 0, variance: 3 / 64, limit: 2, below: (x) => normalBelow(x / Math.sqrt(3 / 64)) },
+    ],
+    [
+      'fan_out uniform',
+      scaled('fan_out', 'uniform'),
+      { mean: 0, variance: 3 / 4000, limit: Math.sqrt(9 / 4000), below: between(-Math.sqrt(9 / 4000), Math.sqrt(9 / 4000)) },
+    ],
+    [
+      'fan_avg truncated',
+      scaled('fan_avg', 'truncated_normal'),
+      {
+        mean: 0,
+        variance: 3 / 2032,
+        limit: (2 * Math.sqrt(3 / 2032)) / Math.sqrt(truncatedVariance),
+        below: (x) => normalInside((x / Math.sqrt(3 / 2032)) * Math.sqrt(truncatedVariance)),
+      },
+    ],
   ])('%s has the mean, variance, bounds and shape it should', (_, initializer, wanted) => {
     const values = fill(initializer, SAMPLE.rows, SAMPLE.dim)
     const stddev = Math.sqrt(wanted.variance)
@@ -123,7 +168,11 @@ test('What is left out is as in flax: normal of variance 1/dim', () => {
   expect(completeInitializer({ kind: 'normal', seed: 0 }, 16)).toEqual({ kind: 'normal', mean: 0, stddev: 0.25, seed: 0 })
   expect(completeInitializer({ kind: 'uniform', seed: 0 }, 16)).toEqual({ kind: 'uniform', min: -0.05, max: 0.05, seed: 0 })
   expect(completeInitializer({ kind: 'variance_scaling', seed: 0 }, 16)).toEqual({
-    kind: 'variance_scaling', scale: 1, mode: 'fan_in', distribution: 'normal', seed: 0,
+    kind: 'variance_scaling',
+    scale: 1,
+    mode: 'fan_in',
+    distribution: 'normal',
+    seed: 0,
   })
   expect(fill({ kind: 'variance_scaling', seed: 8 }, 3, 16)).toEqual(fill({ kind: 'normal', seed: 8 }, 3, 16))
 })

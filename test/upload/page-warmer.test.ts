@@ -66,7 +66,10 @@ test('An upload that overtakes the warmer loses nothing', async () => {
   const arena = new Arena(MiB)
   const values = Float32Array.from({ length: MiB }, (_, i) => i + 1)
   const pool = holdPool()
-  const pieces = cutAt(bytesOf(values), Array.from({ length: 63 }, (_, i) => (i + 1) * 65_536))
+  const pieces = cutAt(
+    bytesOf(values),
+    Array.from({ length: 63 }, (_, i) => (i + 1) * 65_536),
+  )
   await uploadTable(service.client, arena, uploadOf('raw', bodyOf(...pieces), { rows: 1024, dim: 1024 }))
   await pool
   await letPoolWork()

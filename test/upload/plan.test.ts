@@ -22,10 +22,22 @@ const safetensors = (parsed: ReturnType<typeof header>, options: Partial<UploadO
 describe('The plan of an upload', () => {
   test('says where the rows are and how they are stored', () => {
     expect(npy('float16', [3, 5])).toEqual({
-      rows: 3, dim: 5, sourceType: 'float16', dtype: 'float16', dataBegin: 128, dataEnd: 158, bodyBytes: 158,
+      rows: 3,
+      dim: 5,
+      sourceType: 'float16',
+      dtype: 'float16',
+      dataBegin: 128,
+      dataEnd: 158,
+      bodyBytes: 158,
     })
     expect(planRaw({ format: 'raw', rows: 2, dim: 3, inputType: 'float64' })).toEqual({
-      rows: 2, dim: 3, sourceType: 'float64', dtype: 'float32', dataBegin: 0, dataEnd: 48, bodyBytes: 48,
+      rows: 2,
+      dim: 3,
+      sourceType: 'float64',
+      dtype: 'float32',
+      dataBegin: 0,
+      dataEnd: 48,
+      bodyBytes: 48,
     })
     expect(planRaw({ format: 'raw', rows: 2, dim: 3 })).toMatchObject({ sourceType: 'float32', bodyBytes: 24 })
   })
@@ -42,11 +54,24 @@ describe('The plan of an upload', () => {
 
   test('is refused for what is no table', () => {
     for (const shape of [[], [4], [1, 2, 3], [3, 0], [0, 0], [2 ** 31, 1], [1, 65_537]]) {
-      expect(codeOf(() => npy('float32', shape)), `${shape}`).toBe('SHAPE_MISMATCH')
+      expect(
+        codeOf(() => npy('float32', shape)),
+        `${shape}`,
+      ).toBe('SHAPE_MISMATCH')
     }
     expect(npy('float32', [0, 65_536])).toMatchObject({ rows: 0, dataBegin: 128, dataEnd: 128 })
-    for (const [rows, dim] of [[-1, 2], [1.5, 2], [NaN, 2], [2, -1], [2 ** 53, 2], [2, 2 ** 53]]) {
-      expect(codeOf(() => planRaw({ format: 'raw', rows, dim })), `${rows} x ${dim}`).toBe('SHAPE_MISMATCH')
+    for (const [rows, dim] of [
+      [-1, 2],
+      [1.5, 2],
+      [NaN, 2],
+      [2, -1],
+      [2 ** 53, 2],
+      [2, 2 ** 53],
+    ]) {
+      expect(
+        codeOf(() => planRaw({ format: 'raw', rows, dim })),
+        `${rows} x ${dim}`,
+      ).toBe('SHAPE_MISMATCH')
     }
   })
 

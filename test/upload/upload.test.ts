@@ -19,7 +19,8 @@ afterEach(() => {
   expect(arena.reservedBytes, 'the stage is given back').toBe(0)
 })
 
-const upload = (...[format, body, wishes]: Parameters<typeof uploadOf>) => uploadTable(service.client, arena, uploadOf(format, body, wishes))
+const upload = (...[format, body, wishes]: Parameters<typeof uploadOf>) =>
+  uploadTable(service.client, arena, uploadOf(format, body, wishes))
 const sha256 = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest())
 
 const six = Float32Array.of(1, -2.5, 3e-40, 4, 5, 6)
@@ -40,7 +41,11 @@ describe('An upload', () => {
   })
 
   test('of each format is the same wherever its body is cut in two', async () => {
-    const bodies = [['npy', sixNpy, {}], ['safetensors', sixSafetensors, {}], ['raw', bytesOf(six), { rows: 3, dim: 2 }]] as const
+    const bodies = [
+      ['npy', sixNpy, {}],
+      ['safetensors', sixSafetensors, {}],
+      ['raw', bytesOf(six), { rows: 3, dim: 2 }],
+    ] as const
     for (const [format, body, wishes] of bodies) {
       for (let cut = 0; cut <= body.length; cut++) {
         await upload(format, bodyOf(...cutAt(body, [cut])), wishes)
@@ -50,7 +55,10 @@ describe('An upload', () => {
   })
 
   test('may come byte by byte, with empty pieces between', async () => {
-    for (const [format, body] of [['npy', sixNpy], ['safetensors', sixSafetensors]] as const) {
+    for (const [format, body] of [
+      ['npy', sixNpy],
+      ['safetensors', sixSafetensors],
+    ] as const) {
       const single = cutAt(body, Array.from(body.keys()).slice(1)).flatMap((piece) => [new Uint8Array(0), piece])
       await upload(format, bodyOf(...single), { digest: sha256(body), contentLength: body.length })
       expect(readAll(service.client, arena)).toEqual(Array.from(six))
@@ -83,7 +91,10 @@ describe('An upload', () => {
     const [rows, dim] = [24 * 1024, 256]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => i + 1)
     await upload('raw', bytesOf(values), { rows, dim })
-    const pieces = cutAt(bytesOf(values), Array.from({ length: 380 }, (_, i) => (i + 1) * 65_000))
+    const pieces = cutAt(
+      bytesOf(values),
+      Array.from({ length: 380 }, (_, i) => (i + 1) * 65_000),
+    )
     await upload('raw', bodyOf(...pieces), { rows, dim, name: 'pieces' })
     for (const name of ['user', 'pieces']) {
       const found = Float32Array.from(readAll(service.client, arena, name))
@@ -211,7 +222,10 @@ describe('An upload is refused, and nothing changes,', () => {
   test('when it does not fit the quota', async () => {
     service.close()
     service = startKeeper({ quotaBytes: 4 * PAGE_BYTES })
-    await expectRefusal({ code: 'MEMORY_QUOTA_EXCEEDED', message: /quota|bytes/ }, 'raw', bytesOf(new Float32Array(1)), { rows: 100_000, dim: 1 })
+    await expectRefusal({ code: 'MEMORY_QUOTA_EXCEEDED', message: /quota|bytes/ }, 'raw', bytesOf(new Float32Array(1)), {
+      rows: 100_000,
+      dim: 1,
+    })
   })
 
   test('when the arena has no room for its stage', async () => {

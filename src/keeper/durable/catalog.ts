@@ -30,7 +30,7 @@ export class Catalog {
         TABLE_NAMES.map((name) => [name, database.prepare(sql(name, Object.entries(CATALOG_COLUMNS[name])))]),
       ) as Record<CatalogTableName, StatementSync>
     this.#select = prepareEach((name, columns) => {
-      return `SELECT ${columns.map(([member, column]) => `${column} AS ${member}`).join(', ')}, crc FROM ${name} ORDER BY 1, 2`
+      return `SELECT ${columns.map(([member, column]) => `${column} AS "${member}"`).join(', ')}, crc FROM ${name} ORDER BY 1, 2`
     })
     this.#replace = prepareEach((name, columns) => {
       return `REPLACE INTO ${name} (${columns.map(([, column]) => column).join(', ')}, crc) VALUES (${'?, '.repeat(columns.length)}?)`

@@ -82,6 +82,8 @@ export const createCatalog = (paths: DataPaths, open: OpenSqlite): void => {
 /** Makes os.db beside a catalog that never held a table. */
 export const createOs = (paths: DataPaths, catalog: SealedFacts, open: OpenSqlite): void => {
   if (catalog.nextId !== 1) refuseData('MissingFile', paths.os, 'it is missing, but there were tables')
+  // SQLite would take a leftover log for that of the new database.
+  if (existsSync(`${paths.os}-wal`)) refuseData('MissingFile', paths.os, 'it is missing, but its write-ahead log is there')
   createBeside(paths.os, OS_FORMAT, open, { directory: catalog.directory, nextId: 1, contents: '' })
 }
 

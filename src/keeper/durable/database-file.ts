@@ -78,7 +78,7 @@ export const openDatabase = (path: string, format: DatabaseFormat, synchronous: 
     return database
   } catch (error) {
     database?.close()
-    return refuseOpening(path, error)
+    return refuseDatabase(path, error)
   }
 }
 
@@ -103,11 +103,13 @@ const checkIntegrity = (database: DatabaseSync, path: string): void => {
   if (first?.quick_check !== 'ok') refuseData('DamagedCatalog', path, `SQLite finds it damaged (${firstLine(first?.quick_check ?? '')})`)
 }
 
-const refuseOpening = (path: string, error: unknown): never => {
-  const { errcode, message } = error as { errcode?: number; message: string }
-  if (errcode === undefined) throw error
-  if ((errcode & 0xff) === SQLITE_BUSY) return refuseData('InUse', dirname(path), 'it is in use by another gatherd', error)
-  return refuseData('DamagedCatalog', path, `SQLite cannot open it (${firstLine(message)})`, error)
+/** Throws what an error of SQLite while opening or reading `path` means. Other errors are thrown on. */
+export const refuseDatabase = (path: string, error: unknown): never => {
+  const { code, errcode, message } = error as { code?: string; errcode?: number; message: string }
+  if (errcode === SQLITE_BUSY) return refuseData('InUse', dirname(path), 'it is in use by another gatherd', error)
+  // A number beyond 2^53 was not written by us.
+  if (errcode === undefined && code !== 'ERR_OUT_OF_RANGE') throw error
+  return refuseData('DamagedCatalog', path, `SQLite cannot read it (${firstLine(message)})`, error)
 }
 
 const firstLine = (text: string): string => text.split('\n')[0]

@@ -1,7 +1,12 @@
-import { closeSync, constants, fstatSync, fsyncSync, openSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, openSync, readSync } from 'node:fs'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { assert } from '../../core/assert.ts'
 import type { ErrorLatch } from './error-latch.ts'
+
+/** A page and the head of its frame. */
+const FRAME_BYTES = 4096 + 24
+/** In the head of a log; see wal-scan.ts. */
+const SALTS_AT = 16
 
 /**
  * One SQLite database in WAL mode that only this process opens. All writes go through {@link Database.transact}, whose
@@ -35,16 +40,15 @@ export class Database {
   }
 
   /**
-   * Runs `write` as one transaction; `beforeCommit` last. Throws DISK_FULL (everything is as before), or StoreFailed, from
+   * Runs `write` as one transaction. Throws DISK_FULL (everything is as before), or StoreFailed, from
    * the first failure on for ever.
    */
-  transact(what: string, write: () => void, beforeCommit: () => void = () => {}): void {
+  transact(what: string, write: () => void): void {
     this.#latch.check()
     assert(!this.#database.isTransaction, 'transactions do not nest')
     try {
       this.#begin.run()
       write()
-      beforeCommit()
       this.#commit.run()
     } catch (error) {
       this.#rollBack(what)
@@ -66,9 +70,16 @@ export class Database {
     return Number((this.#countLog.get() as { log: number }).log)
   }
 
-  /** Bytes of the log on disk. They shrink only when it begins anew. */
-  logBytes(): number {
-    return fstatSync(this.#logDescriptor).size
+  /** Bytes of the log that a checkpoint has to move. */
+  logFrameBytes(): number {
+    return this.logFrameCount() * FRAME_BYTES
+  }
+
+  /** The salts that tell this log from those before and after it. */
+  logSalts(): [number, number] {
+    const bytes = Buffer.alloc(8)
+    readSync(this.#logDescriptor, bytes, 0, 8, SALTS_AT)
+    return [bytes.readUInt32BE(0), bytes.readUInt32BE(4)]
   }
 
   /** The open log, for a sync in the thread pool. */

@@ -6,6 +6,7 @@ import { assert } from '../../core/assert.ts'
  */
 export const FAILPOINTS = [
   'store:created',
+  'store:opened',
   'commit:begun',
   'commit:written',
   'commit:durable',

@@ -1,0 +1,40 @@
+// Four numbers of a row at a time, widened in registers. Where rows lie is known when the kernel is compiled.
+import { tableLoad32, tableLoad64, tableLoad128 } from './access.as'
+import { widenFloat16, widenBfloat16 } from './floats.as'
+import { dequantiseLanes } from './rows.as'
+
+/** Rows of the table in its dtype, or float32 rows packed in the arena. */
+export const enum Source { Float32, Float16, Bfloat16, Int8, Packed }
+
+@inline
+export function sourceRowBytes(source: Source, dim: i32): i32 {
+  if (source == Source.Int8) return dim + 8
+  return source == Source.Float16 || source == Source.Bfloat16 ? dim << 1 : dim << 2
+}
+
+/** What an int8 row is multiplied by, in float64 lanes. */
+@inline
+export function scaleOf(source: Source, at: u64, dim: i32): v128 {
+  if (source != Source.Int8) return i32x4.splat(0)
+  return f64x2.splat(<f64>reinterpret<f32>(tableLoad32(at + <u64>dim)))
+}
+
+/** What is added to an int8 row, in float64 lanes. */
+@inline
+export function biasOf(source: Source, at: u64, dim: i32): v128 {
+  if (source != Source.Int8) return i32x4.splat(0)
+  return f64x2.splat(<f64>reinterpret<f32>(tableLoad32(at + <u64>dim + 4)))
+}
+
+/** Numbers `column`..`column`+3 of the row at `at`. At a row's end it reads up to 12 bytes further. */
+@inline
+export function loadLanes(source: Source, at: u64, column: i32, scale: v128, bias: v128): v128 {
+  if (source == Source.Packed) return v128.load(<usize>at + (column << 2))
+  if (source == Source.Float32) return tableLoad128(at + (<u64>column << 2))
+  if (source == Source.Int8) {
+    const words = i16x8.extend_low_i8x16_u(i32x4.splat(tableLoad32(at + <u64>column)))
+    return dequantiseLanes(i32x4.extend_low_i16x8_u(words), scale, bias)
+  }
+  const halves = i32x4.extend_low_i16x8_u(i64x2.splat(<i64>tableLoad64(at + (<u64>column << 1))))
+  return source == Source.Float16 ? widenFloat16(halves) : widenBfloat16(halves)
+}

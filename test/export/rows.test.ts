@@ -1,0 +1,95 @@
+import { Worker } from 'node:worker_threads'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Dtype } from '../../src/core/types.ts'
+import { readRows } from '../../src/export/rows.ts'
+import { Arena } from '../../src/tables/arena.ts'
+import { PAGE_BYTES } from '../../src/tables/layout.ts'
+import { TableVersion } from '../../src/tables/table.ts'
+import { createTable } from '../../src/upload/create.ts'
+import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+
+let service: TestKeeper
+const arena = new Arena(8 * 1024 * 1024)
+beforeEach(() => {
+  service = startKeeper({ segmentBytesMax: 8 * PAGE_BYTES })
+})
+afterEach(() => service.close())
+
+const makeTable = async (rows: number, dim: number, dtype: Dtype = 'float32') => {
+  const values = Float32Array.from({ length: rows * dim }, (_, i) => Math.floor(i / dim))
+  await createTable(service.client, arena, { name: 'user', rows, dim, dtype, source: { values }, settings: {}, precondition: {} })
+  return service.client.registry.find('user').current
+}
+
+/** A page of rows that are written without a pause; null when none was at rest long enough, which is refused and no mistake. */
+const readBusy = (version: TableVersion) => {
+  try {
+    return readRows(version, arena, 0, 16)
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'OVERLOADED' })
+    return null
+  }
+}
+
+describe('A page of rows', () => {
+  test('has the rows that there are', async () => {
+    const version = await makeTable(5, 2)
+    expect(readRows(version, arena, 1, 3)).toEqual({ sequence: 0, firstRow: 1, rowCount: 3, values: Float32Array.of(1, 1, 2, 2, 3, 3) })
+    expect(readRows(version, arena, 4, 10)).toMatchObject({ rowCount: 1, values: Float32Array.of(4, 4) })
+    for (const [offset, limit] of [
+      [5, 10],
+      [1000, 10],
+      [0, 0],
+    ])
+      expect(readRows(version, arena, offset, limit)).toMatchObject({ rowCount: 0 })
+  })
+
+  test('is float32 of every dtype', async () => {
+    for (const dtype of ['float32', 'float16', 'bfloat16', 'int8'] as const) {
+      expect(Array.from(readRows(await makeTable(3, 3, dtype), arena, 2, 1).values), dtype).toEqual([2, 2, 2])
+    }
+  })
+
+  test('of wide rows takes little of the arena, over many segments', async () => {
+    const small = new Arena(1536 * 1024)
+    const version = await makeTable(100, 30_001)
+    expect(version.handle.segments.length).toBeGreaterThan(5)
+    const { values } = readRows(version, small, 10, 90)
+    expect(values.every((value, i) => value === 10 + Math.floor(i / 30_001))).toBe(true)
+    expect(small.reservedBytes).toBe(0)
+  })
+
+  test('says the sequence that its rows have at least', async () => {
+    const version = await makeTable(2, 1)
+    await service.client.call('update', {
+      name: 'user',
+      operation: 'set',
+      indices: Int32Array.of(1),
+      values: Float32Array.of(9),
+      precondition: {},
+    })
+    expect(readRows(version, arena, 0, 2)).toMatchObject({ sequence: 1, values: Float32Array.of(0, 9) })
+  })
+
+  test('never holds a half-written row', async () => {
+    const { handle } = await makeTable(16, 1000)
+    const worker = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), { workerData: { handle, hotRows: 16 } })
+    try {
+      await new Promise((resolve) => worker.once('message', resolve))
+      const version = new TableVersion(handle)
+      let readCount = 0
+      for (let round = 0; round < 500 && readCount < 300; round++) {
+        const page = readBusy(version)
+        if (page === null) continue
+        readCount += 1
+        for (let row = 0; row < 16; row++) {
+          const first = page.values[row * 1000]
+          expect(page.values.subarray(row * 1000, (row + 1) * 1000).every((value) => value === first)).toBe(true)
+        }
+      }
+      expect(readCount).toBeGreaterThan(0)
+    } finally {
+      await worker.terminate()
+    }
+  })
+})
