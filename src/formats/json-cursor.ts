@@ -1,58 +1,64 @@
 import { Buffer, isUtf8 } from 'node:buffer'
+import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { createNumberScanner } from '../kernels/numbers.ts'
+import type { NumberScanner } from '../kernels/numbers.ts'
 
 /**
- * A place in a JSON body. `bytes` is a private copy of the body and ends with a zero byte, which no JSON holds: a scanner that looks at each byte
+ * A place in a JSON body. `bytes` holds a copy of the body and, behind it, a zero byte, which no JSON holds: a loop that looks at each byte
  * before it goes on stops there and needs no other check of the end.
  */
 export interface JsonCursor {
   readonly bytes: Uint8Array
   /** The same bytes, for cutting out text. */
   readonly buffer: Buffer
+  /** Reads numbers of `bytes`. */
+  readonly scanner: NumberScanner
   /** Length of the body, where the zero byte is. */
   readonly end: number
-  /** Objects and arrays within each other. */
+  /** Objects and lists within each other. */
   readonly depthMax: number
   at: number
 }
 
-/** Copies up to this size go to one buffer that is used again. */
-const SCRATCH_BYTES_MAX = 2 * 1024 * 1024
+const BODY_BYTES_MAX = Math.max(LIMITS.lookupBodyBytesMax, LIMITS.updateBodyBytesMax, LIMITS.specificationBodyBytesMax)
 
-const createScratch = (byteLength: number): { bytes: Uint8Array; buffer: Buffer } => {
-  const memory = new ArrayBuffer(byteLength)
-  return { bytes: new Uint8Array(memory), buffer: Buffer.from(memory) }
-}
-let scratch = createScratch(64 * 1024)
+/** One per thread: reading is synchronous, and what is read keeps no view of it. */
+let workspace: { scanner: NumberScanner; buffer: Buffer } | undefined
 
-const takeScratch = (byteLength: number): { bytes: Uint8Array; buffer: Buffer } => {
-  if (byteLength <= scratch.bytes.length) return scratch
-  const larger = createScratch(Math.max(byteLength, Math.min(scratch.bytes.length * 2, SCRATCH_BYTES_MAX)))
-  if (byteLength <= SCRATCH_BYTES_MAX) scratch = larger
-  return larger
+const takeWorkspace = (): { scanner: NumberScanner; buffer: Buffer } => {
+  if (workspace === undefined) {
+    const scanner = createNumberScanner(BODY_BYTES_MAX)
+    const { buffer, byteOffset, byteLength } = scanner.text
+    workspace = { scanner, buffer: Buffer.from(buffer, byteOffset, byteLength) }
+  }
+  return workspace
 }
 
-/** A cursor at the first byte. It is good until the next one is opened: nothing may keep views of its bytes. */
+/** A cursor at the first byte, good until the next one is opened. MALFORMED_BODY when the body is not UTF-8. */
 export const openCursor = (body: Uint8Array, depthMax: number): JsonCursor => {
-  const { bytes, buffer } = takeScratch(body.length + 1)
+  assert(body.length <= BODY_BYTES_MAX, 'JSON bodies are bounded before they are read')
+  const { scanner, buffer } = takeWorkspace()
+  const bytes = scanner.text
   bytes.set(body)
   bytes[body.length] = 0
-  if (!isUtf8(body)) refuseUtf8(bytes, body.length)
-  return { bytes, buffer, end: body.length, depthMax, at: 0 }
+  if (!isUtf8(body)) refuse('MALFORMED_BODY', `the body: not UTF-8 at byte ${findUtf8End(body)}`)
+  return { bytes, buffer, scanner, end: body.length, depthMax, at: 0 }
 }
 
-/** The first byte that is not part of UTF-8 is where the longest prefix in UTF-8 ends: a search by halves, in characters. */
-const refuseUtf8 = (bytes: Uint8Array, end: number): never => {
+/** How long the longest beginning is that is UTF-8: a search by halves. */
+const findUtf8End = (body: Uint8Array): number => {
   let valid = 0
-  let step = end
-  while (step >= 1) {
-    const next = Math.min(valid + step, end)
-    // A prefix may end within a character: then one of the next three bytes completes it.
-    const whole = [next, next - 1, next - 2, next - 3].find((stop) => stop > valid && isUtf8(bytes.subarray(valid, stop)))
-    if (whole === undefined) step = Math.floor(step / 2)
-    else valid = whole
+  for (let step = body.length; step >= 1; step = Math.floor(step / 2)) {
+    for (let next: number | undefined = valid; next !== undefined; ) {
+      valid = next
+      // A step may end within a character, up to three bytes behind its first.
+      const stops = [valid + step, valid + step - 1, valid + step - 2, valid + step - 3]
+      next = stops.find((stop) => stop > valid && stop <= body.length && isUtf8(body.subarray(valid, stop)))
+    }
   }
-  return refuse('MALFORMED_BODY', `the body: byte ${valid} is not UTF-8`)
+  return valid
 }
 
 const describeByte = (cursor: JsonCursor, at: number): string => {

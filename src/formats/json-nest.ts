@@ -1,14 +1,10 @@
 import { refuse } from '../core/errors.ts'
 import { refuseByte, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
-import { readAnyNumber, readUsualNumber } from './json-number.ts'
-import { checkDepth, kindAt } from './json-scan.ts'
+import { checkDepth, kindAt, readNumber, startsNumber } from './json-scan.ts'
 import type { JsonTensor } from './json-tensor.ts'
 
-const SPACE = 0x20
 const COMMA = 0x2c
-const MINUS = 0x2d
-const ZERO = 0x30
 const OPEN = 0x5b
 const CLOSE = 0x5d
 
@@ -17,8 +13,10 @@ interface Nest {
   readonly cursor: JsonCursor
   readonly pointer: string
   readonly valueCountMax: number
-  values: Float64Array
+  /** Numbers so far; the last `filled` of them are in the scanner's values, the others in `chunks`. */
   count: number
+  filled: number
+  readonly chunks: Float64Array[]
   depth: number
   /** Of the deepest list so far. */
   depthMost: number
@@ -29,19 +27,6 @@ interface Nest {
   readonly lengths: number[]
   /** Lengths of the lists at depth 2, from the first that differs on. */
   rowLengths: number[] | undefined
-}
-
-/** Values kept from one call to the next, so that a small request takes no memory but its result. */
-const SCRATCH_COUNT_MAX = 128 * 1024
-let scratch = new Float64Array(1024)
-
-const growValues = (nest: Nest): void => {
-  const { valueCountMax, values } = nest
-  if (nest.count >= valueCountMax) refuse('BATCH_TOO_LARGE', `${nest.pointer} has more than ${valueCountMax} numbers`)
-  const larger = new Float64Array(Math.min(values.length * 2, valueCountMax))
-  larger.set(values)
-  if (larger.length <= SCRATCH_COUNT_MAX) scratch = larger
-  nest.values = larger
 }
 
 /** The pointer to the element that is being read. */
@@ -84,55 +69,55 @@ const closeList = (nest: Nest): void => {
   nest.depth -= 1
 }
 
-const startsNumber = (byte: number): boolean => byte === MINUS || (byte - ZERO) >>> 0 <= 9
+const flushValues = (nest: Nest): void => {
+  nest.chunks.push(nest.cursor.scanner.values.slice(0, nest.filled))
+  nest.filled = 0
+}
 
-/** Reads numbers from `start` on; returns the place of what follows the last one, or of an element that is no number. */
+/** Reads numbers from `start` on; returns the place of what follows the last one: a comma, when that is an element which is no number. */
 const readRun = (nest: Nest, start: number): number => {
-  const { cursor, depth } = nest
-  const { bytes } = cursor
+  const { cursor, depth, valueCountMax } = nest
+  const { bytes, scanner } = cursor
   if (nest.leafDepth < 0) nest.leafDepth = depth
-  if (depth !== nest.leafDepth || depth !== nest.depthMost) refuseShape(pointerOf(nest, depth), 'expected a list like the others at this depth, got a number')
-  let { values, count } = nest
-  const countBefore = count - nest.counts[depth]
-  let at = start
-  let end = start
-  for (;;) {
-    if (count >= values.length) {
-      nest.count = count
-      growValues(nest)
-      values = nest.values
-    }
-    let value = bytes[at] - ZERO
-    let digit = 0
-    let stop = at + 1
-    if ((value - 1) >>> 0 < 9) {
-      digit = bytes[stop] - ZERO
-      while (digit >>> 0 <= 9 && stop < at + 9) {
-        value = (((value << 2) + value) << 1) + digit
-        digit = bytes[++stop] - ZERO
-      }
-    }
-    if (digit === COMMA - ZERO || digit === CLOSE - ZERO) values[count] = value
-    else {
-      stop = readUsualNumber(bytes, at, values, count)
-      if (stop < 0) {
-        if (!startsNumber(bytes[at])) break
-        stop = readAnyNumber(cursor, at, values, count)
-      }
-    }
-    count += 1
-    end = bytes[stop] === COMMA ? stop : skipSpace(bytes, stop)
-    if (bytes[end] !== COMMA || depth === 0) break
-    at = end + 1
-    if (bytes[at] <= SPACE) at = skipSpace(bytes, at)
+  if (depth !== nest.leafDepth || depth !== nest.depthMost) {
+    refuseShape(pointerOf(nest, depth), 'expected a list like the others at this depth, got a number')
   }
-  nest.count = count
-  nest.counts[depth] = count - countBefore - 1
-  return end
+  let at = start
+  for (;;) {
+    if (nest.count >= valueCountMax) refuse('BATCH_TOO_LARGE', `${nest.pointer} has more than ${valueCountMax} numbers`)
+    if (nest.filled === scanner.values.length) flushValues(nest)
+    const room = depth === 0 ? 1 : Math.min(scanner.values.length - nest.filled, valueCountMax - nest.count)
+    let end = scanner.scan(at, nest.filled, nest.filled + room)
+    let { count } = scanner
+    if (count === 0) {
+      end = skipSpace(bytes, readNumber(cursor, at, scanner.values, nest.filled))
+      count = 1
+    }
+    nest.filled += count
+    nest.count += count
+    nest.counts[depth] += count
+    at = bytes[end] === COMMA && depth > 0 ? skipSpace(bytes, end + 1) : end
+    if (at === end || !startsNumber(bytes[at])) {
+      nest.counts[depth] -= 1
+      return end
+    }
+  }
+}
+
+const takeValues = (nest: Nest): Float64Array => {
+  if (nest.chunks.length === 0) return nest.cursor.scanner.values.slice(0, nest.filled)
+  flushValues(nest)
+  const values = new Float64Array(nest.count)
+  let index = 0
+  for (const chunk of nest.chunks) {
+    values.set(chunk, index)
+    index += chunk.length
+  }
+  return values
 }
 
 const takeTensor = (nest: Nest): JsonTensor => {
-  const values = nest.values.slice(0, nest.count)
+  const values = takeValues(nest)
   const shape = nest.lengths.slice(1)
   if (nest.rowLengths === undefined) return { values, shape }
   return { values, shape: [shape[0], -1], lengths: Int32Array.from(nest.rowLengths) }
@@ -146,7 +131,7 @@ const takeTensor = (nest: Nest): JsonTensor => {
 export const readTensor = (cursor: JsonCursor, pointer: string, baseDepth: number, valueCountMax: number): JsonTensor => {
   const { bytes } = cursor
   const nest: Nest = {
-    cursor, pointer, valueCountMax, values: valueCountMax < scratch.length ? scratch.subarray(0, valueCountMax) : scratch, count: 0, depth: 0, depthMost: 0, leafDepth: -1,
+    cursor, pointer, valueCountMax, count: 0, filled: 0, chunks: [], depth: 0, depthMost: 0, leafDepth: -1,
     counts: [0], lengths: [0], rowLengths: undefined,
   }
   let at = cursor.at

@@ -1,17 +1,21 @@
 import { refuse } from '../core/errors.ts'
 import { refuseByte, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
-import { skipNumber } from './json-number.ts'
 import { quoteText } from './scanner.ts'
 
 const QUOTE = 0x22
+const PLUS = 0x2b
 const COMMA = 0x2c
+const MINUS = 0x2d
+const POINT = 0x2e
+const ZERO = 0x30
 const COLON = 0x3a
 const OPEN_LIST = 0x5b
 const BACKSLASH = 0x5c
 const CLOSE_LIST = 0x5d
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
+const SMALL_E = 0x65
 const SMALL_U = 0x75
 const ESCAPES = new Set([...'"\\/bfnrt'].map((character) => character.charCodeAt(0)))
 const LITERALS: Readonly<Record<number, string>> = { 0x74: 'true', 0x66: 'false', 0x6e: 'null' }
@@ -27,7 +31,7 @@ export const kindAt = (cursor: JsonCursor, at: number): JsonKind => {
   if (byte === QUOTE) return 'a string'
   if (byte === 0x74 || byte === 0x66) return 'a boolean'
   if (byte === 0x6e) return 'null'
-  if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) return 'a number'
+  if (startsNumber(byte)) return 'a number'
   return refuseByte(cursor, at, 'a value')
 }
 
@@ -55,6 +59,39 @@ const skipString = (cursor: JsonCursor, start: number): number => {
     if (byte < 0x20) refuseByte(cursor, at, 'a character of a string, or its end')
     at = byte === BACKSLASH ? skipEscape(cursor, at) : at + 1
   }
+}
+
+const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39
+
+/** Whether a number begins with this byte. */
+export const startsNumber = (byte: number): boolean => isDigit(byte) || byte === MINUS
+
+const skipDigits = (cursor: JsonCursor, start: number): number => {
+  let at = start
+  if (!isDigit(cursor.bytes[at])) refuseByte(cursor, at, 'a digit')
+  while (isDigit(cursor.bytes[at])) at += 1
+  return at
+}
+
+const skipNumber = (cursor: JsonCursor, start: number): number => {
+  const { bytes } = cursor
+  const first = bytes[start] === MINUS ? start + 1 : start
+  let at = skipDigits(cursor, first)
+  if (bytes[first] === ZERO && at > first + 1) refuseByte(cursor, first + 1, 'no digit after a leading zero')
+  if (bytes[at] === POINT) at = skipDigits(cursor, at + 1)
+  if ((bytes[at] | 0x20) === SMALL_E) {
+    at += 1
+    if (bytes[at] === MINUS || bytes[at] === PLUS) at += 1
+    at = skipDigits(cursor, at)
+  }
+  return at
+}
+
+/** Reads the number at `start`, any that the grammar allows, to `target[index]`; returns the place behind it. */
+export const readNumber = (cursor: JsonCursor, start: number, target: Float64Array, index: number): number => {
+  const at = skipNumber(cursor, start)
+  target[index] = Number(cursor.buffer.toString('latin1', start, at))
+  return at
 }
 
 const skipLiteral = (cursor: JsonCursor, at: number): number => {

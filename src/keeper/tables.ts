@@ -45,6 +45,7 @@ export interface Build {
   reservedBytes: number
 }
 
+/** What conditions are about; undefined: there is no such table. */
 export const currentState = (table: KeeperTable | undefined): CurrentState =>
   table && { version: table.current.handle.version, sequence: table.current.table.readSequence() }
 

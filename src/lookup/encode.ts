@@ -1,11 +1,11 @@
 import { refuse } from '../core/errors.ts'
-import { LIMITS } from '../core/limits.ts'
 import type { ElementType } from '../core/types.ts'
 import { writeNpyHeader } from '../formats/npy.ts'
 import { formatShape } from '../formats/raw.ts'
 import { writeSafetensorsHeader } from '../formats/safetensors.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
+import type { Gathered } from './gathered.ts'
 import type { JsonKernels } from '../kernels/json.ts'
 import { printEmbeddings } from './print.ts'
 
@@ -16,20 +16,6 @@ export const MEDIA_TYPES: Record<Encoding, string> = {
   raw: 'application/octet-stream',
   npy: 'application/x-npy',
   safetensors: 'application/x-safetensors',
-}
-
-/** Rows that lie in an arena, ready to be written out. */
-export interface Gathered {
-  table: string
-  version: number
-  sequence: number
-  shape: readonly number[]
-  elementType: ElementType
-  /** Where the rows begin in the arena, and their bytes. */
-  rowsAt: number
-  byteCount: number
-  /** One byte per index: 1 where the id itself named a row. */
-  mask: Uint8Array | null
 }
 
 /** An encoded answer: bytes of its own, nothing of the arena. */
@@ -86,9 +72,3 @@ export const arrayHeaders = (answer: Answer): Record<string, string> => ({
   'x-shape': formatShape([...answer.shape]),
   'x-dtype': answer.elementType,
 })
-
-export const refuseLongText = (byteCount: number): void => {
-  if (byteCount > LIMITS.lookupResponseBytesMax) {
-    refuse('BATCH_TOO_LARGE', `as JSON the answer may take ${byteCount} bytes, the limit is ${LIMITS.lookupResponseBytesMax}; ask for a binary type`)
-  }
-}

@@ -1,7 +1,7 @@
 import { countPrintedRows, type JsonKernels, printedBytesMax } from '../kernels/json.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
-import { type Gathered, refuseLongText } from './encode.ts'
+import { type Gathered, refuseLongText } from './gathered.ts'
 
 /** Text is printed in slices of about this size, so that the scratch of a long answer stays in cache. */
 const SLICE_BYTES = 512 * 1024

@@ -1,7 +1,7 @@
 import { refuse } from '../core/errors.ts'
 import type { Dtype } from '../core/types.ts'
 
-/** Refuses (NON_FINITE), by row and column, the element that a {@link TableWriter} found; -1: it found none. `pointer`: where it is in JSON. */
+/** Refuses (NON_FINITE), by row and column, the first element that is not finite; -1: all are. `pointer`: where it is in a JSON body. */
 export const refuseNonFinite = (
   element: number,
   { dim, dtype }: { dim: number; dtype: Dtype },

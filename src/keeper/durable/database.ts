@@ -65,9 +65,10 @@ export class Database {
     }
   }
 
-  /** Frames of the log that are committed. */
+  /** Committed frames of the log; 0 once all are in the database, though they stand there until the next commit. */
   logFrameCount(): number {
-    return Number((this.#countLog.get() as { log: number }).log)
+    const { log, checkpointed } = this.#countLog.get() as { log: number; checkpointed: number }
+    return log === checkpointed ? 0 : log
   }
 
   /** Bytes of the log that a checkpoint has to move. */

@@ -1,6 +1,6 @@
 /**
  * Uploads 1,000,000 x 64 float32 as npy, and sends the same body to a node:http server that throws it away: seconds of each,
- * medians of interleaved repeats. `node load/upload.ts [repeats]`.
+ * medians of interleaved repeats. `node load/upload-sink.ts [repeats]`.
  */
 import { fork } from 'node:child_process'
 import { createServer, request } from 'node:http'
