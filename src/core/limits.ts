@@ -10,7 +10,6 @@ export const LIMITS = {
   dimMax: 65_536,
   tableCountMax: 1_000,
   tableNameLengthMax: 128,
-  aliasCountMax: 1_000,
   keepVersionsMax: 16,
   /** One shared 64-bit WebAssembly memory. */
   segmentBytesMax: 16 * GiB,
@@ -27,8 +26,6 @@ export const LIMITS = {
   updateRowCountMax: 16_384,
   /** A JSON specification, `values` included. Larger tables come as npy, safetensors or raw numbers. */
   specificationBodyBytesMax: 16 * MiB,
-  /** Larger JSON bodies are parsed by the gatherers. */
-  jsonInlineBytesMax: 256 * KiB,
   jsonDepthMax: 32,
   npyHeaderBytesMax: 10_000,
   safetensorsHeaderBytesMax: 1 * MiB,

@@ -47,7 +47,8 @@ const refuseElement = (nest: Nest, at: number): never => {
 }
 
 const openList = (nest: Nest, at: number, baseDepth: number): void => {
-  if (nest.leafDepth >= 0 && nest.depth >= nest.leafDepth) refuseShape(pointerOf(nest, nest.depth), 'expected a number like the others at this depth, got a list')
+  if (nest.leafDepth >= 0 && nest.depth >= nest.leafDepth)
+    refuseShape(pointerOf(nest, nest.depth), 'expected a number like the others at this depth, got a list')
   nest.depth += 1
   checkDepth(nest.cursor, at, baseDepth + nest.depth)
   nest.depthMost = Math.max(nest.depthMost, nest.depth)
@@ -60,7 +61,8 @@ const closeList = (nest: Nest): void => {
   const length = nest.counts[depth]
   if (lengths[depth] < 0) lengths[depth] = length
   if (depth === 2 && (nest.rowLengths !== undefined || length !== lengths[2])) {
-    if (nest.depthMost > 2) refuseShape(pointerOf(nest, 1), `expected ${lengths[2]} lists like before, got ${length}: only rows of numbers may differ in length`)
+    if (nest.depthMost > 2)
+      refuseShape(pointerOf(nest, 1), `expected ${lengths[2]} lists like before, got ${length}: only rows of numbers may differ in length`)
     nest.rowLengths ??= Array.from({ length: nest.counts[1] }, () => lengths[2])
     nest.rowLengths.push(length)
   } else if (length !== lengths[depth]) {
@@ -131,8 +133,18 @@ const takeTensor = (nest: Nest): JsonTensor => {
 export const readTensor = (cursor: JsonCursor, pointer: string, baseDepth: number, valueCountMax: number): JsonTensor => {
   const { bytes } = cursor
   const nest: Nest = {
-    cursor, pointer, valueCountMax, count: 0, filled: 0, chunks: [], depth: 0, depthMost: 0, leafDepth: -1,
-    counts: [0], lengths: [0], rowLengths: undefined,
+    cursor,
+    pointer,
+    valueCountMax,
+    count: 0,
+    filled: 0,
+    chunks: [],
+    depth: 0,
+    depthMost: 0,
+    leafDepth: -1,
+    counts: [0],
+    lengths: [0],
+    rowLengths: undefined,
   }
   let at = cursor.at
   for (;;) {

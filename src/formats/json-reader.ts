@@ -44,7 +44,11 @@ const checkObject = (cursor: JsonCursor, pointer: string): void => {
 }
 
 const readObject = (
-  cursor: JsonCursor, pointer: string, depth: number, tensorNames: readonly string[], valueCountMax: number,
+  cursor: JsonCursor,
+  pointer: string,
+  depth: number,
+  tensorNames: readonly string[],
+  valueCountMax: number,
 ): JsonObject => {
   checkObject(cursor, pointer)
   const members = Object.create(null) as Record<string, unknown>
@@ -91,7 +95,10 @@ export const readJsonObject = (body: Uint8Array, tensorNames: readonly string[],
  * its place, `/lookups/1/indices/3`. INVALID_REQUEST too when that member is missing or anything else; BATCH_TOO_LARGE above `objectCountMax`.
  */
 export const readJsonObjects = (
-  body: Uint8Array, arrayName: string, tensorNames: readonly string[], limits: JsonObjectsLimits = {},
+  body: Uint8Array,
+  arrayName: string,
+  tensorNames: readonly string[],
+  limits: JsonObjectsLimits = {},
 ): JsonObjects =>
   readBody(body, limits, (cursor) => {
     const { valueCountMax = Infinity, objectCountMax = Infinity } = limits

@@ -35,7 +35,11 @@ export const pointerAt = (tensor: JsonTensor, pointer: string, position: number)
 
 /** Refuses the values for which `explain` has something to say, with pointers to the first of them. */
 const refuseValues = (
-  code: ErrorCode, detail: string, tensor: JsonTensor, pointer: string, explain: (value: number) => string | undefined,
+  code: ErrorCode,
+  detail: string,
+  tensor: JsonTensor,
+  pointer: string,
+  explain: (value: number) => string | undefined,
 ): never => {
   const errors: ErrorPlace[] = []
   const { values } = tensor

@@ -17,7 +17,14 @@ const SCRIBBLE_BYTES = 16
 
 interface Exports {
   print(
-    lengthsAt: number, axisCount: number, dim: number, brackets: number, valuesAt: number, firstRow: number, lastRow: number, outAt: number,
+    lengthsAt: number,
+    axisCount: number,
+    dim: number,
+    brackets: number,
+    valuesAt: number,
+    firstRow: number,
+    lastRow: number,
+    outAt: number,
   ): number
 }
 
@@ -26,7 +33,11 @@ const splitShape = (shape: readonly number[]): { outer: readonly number[]; dim: 
   const zero = shape.indexOf(0)
   const printed = zero < 0 ? shape : shape.slice(0, zero + 1)
   const outer = printed.slice(0, -1)
-  return { outer, dim: printed.length === 0 ? 1 : printed[printed.length - 1], rowCount: outer.reduce((product, length) => product * length, 1) }
+  return {
+    outer,
+    dim: printed.length === 0 ? 1 : printed[printed.length - 1],
+    rowCount: outer.reduce((product, length) => product * length, 1),
+  }
 }
 
 /** How many rows (runs along the last axis that has an effect on the text) the text of a tensor has; see `printRows`. */
@@ -51,9 +62,7 @@ export interface JsonKernels {
    * The part of that text which belongs to `rowCount` rows from `firstRow`, brackets and commas included: the parts of a tensor, one after
    * the other, are its text. `valuesAt` is where the values of `firstRow` lie. `outBytesMax` is at least `printedBytesMax(shape, rowCount)`.
    */
-  printRows(
-    shape: readonly number[], firstRow: number, rowCount: number, valuesAt: number, outAt: number, outBytesMax: number,
-  ): number
+  printRows(shape: readonly number[], firstRow: number, rowCount: number, valuesAt: number, outAt: number, outBytesMax: number): number
 }
 
 /** 10^exponent as 64 bits from the first one bit, rounded up. */

@@ -47,7 +47,7 @@ const writeTables = (memory: WebAssembly.Memory): void => {
   const powers = new Float64Array(memory.buffer, TABLES_AT + 64, (POWER_MAX - POWER_MIN + 1) * 4)
   for (let exponent = POWER_MIN; exponent <= POWER_MAX; exponent += 1) {
     // Fixed point, 600 bits behind the point: the last bit of 10^-64 as a double is 2^-265.
-    const exact = exponent >= 0 ? 10n ** BigInt(exponent) << 600n : (1n << 600n) / 10n ** BigInt(-exponent)
+    const exact = exponent >= 0 ? (10n ** BigInt(exponent)) << 600n : (1n << 600n) / 10n ** BigInt(-exponent)
     const power = Number(`1e${exponent}`)
     const split = power * SPLITTER
     const high = split - (split - power)

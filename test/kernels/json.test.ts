@@ -243,7 +243,14 @@ describe('the printer asserts', () => {
 
   test('rows of the tensor, and axes that it has room for', () => {
     expect(() => kernels.printRows([4, 1], 3, 2, VALUES_AT, TEXT_AT, 1000)).toThrow(AssertionFailure)
-    expect(() => kernels.printTensor(Array.from({ length: 18 }, () => 1), VALUES_AT, TEXT_AT, 1000)).toThrow(AssertionFailure)
+    expect(() =>
+      kernels.printTensor(
+        Array.from({ length: 18 }, () => 1),
+        VALUES_AT,
+        TEXT_AT,
+        1000,
+      ),
+    ).toThrow(AssertionFailure)
   })
 
   test('a place for its tables', () => {

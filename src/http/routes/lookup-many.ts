@@ -23,6 +23,11 @@ const describeLookupMany = {
   description: `All or nothing: one failure fails the request, with a pointer to the lookup that did. A safetensors body has a tensor
 \`{table}/indices\` per table and is answered by \`{table}/embeddings\`; its options go in the query and hold for all.
 
+\`\`\`sh
+curl -s http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\
+  -d '{"lookups":[{"table":"words","indices":[3,1]},{"table":"words","indices":0}]}'
+\`\`\`
+
 \`\`\`python
 import numpy as np, requests
 from safetensors.numpy import load, save
@@ -33,6 +38,7 @@ rows = load(answer.content)["user/embeddings"]      # shape (2, 1, dim)
 \`\`\``,
   querystring: LookupManyQuery,
   consumes: [FORMAT_MEDIA_TYPES.json, FORMAT_MEDIA_TYPES.safetensors],
+  produces: [FORMAT_MEDIA_TYPES.json, FORMAT_MEDIA_TYPES.safetensors],
   body: LookupManyBody,
   response: { 200: LookupManyAnswer },
 }

@@ -41,6 +41,7 @@ Binary bodies are ids only: octet-stream (int32 unless \`index_dtype\` says othe
   params: TableParams,
   querystring: LookupQuery,
   consumes: Object.values(FORMAT_MEDIA_TYPES),
+  produces: Object.values(FORMAT_MEDIA_TYPES),
   body: LookupBody,
   response: { 200: LookupAnswer },
 }

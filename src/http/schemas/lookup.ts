@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
-import { AnswerDtype, CLOSED, FillValue, IndexDtype, Mode, NestedNumbers, PaddingIndex, Pooling, TableName, Version } from './scalars.ts'
+import { AnswerDtype, CLOSED, FillValue, IndexDtype, Mode, nested, PaddingIndex, Pooling, TableName, Version } from './scalars.ts'
 
 const options = {
   mode: Type.Optional(Mode),
@@ -39,9 +39,9 @@ export type LookupManyQueryInput = Static<typeof LookupManyQuery>
 export const LookupManyQuery = LookupMembers
 
 const tensors = {
-  indices: NestedNumbers('The ids: one, or lists nested to any depth', { examples: [[3, 1]], integers: true }),
-  offsets: Type.Optional(NestedNumbers('Where each bag begins in flat indices', { integers: true })),
-  weights: Type.Optional(NestedNumbers('A weight for each id')),
+  indices: nested('integer', 'The ids: one, or lists nested to any depth', [[3, 1]]),
+  offsets: Type.Optional(nested('integer', 'Where each bag begins in flat indices')),
+  weights: Type.Optional(nested('number', 'A weight for each id')),
 }
 
 /** A lookup as the document shows it. */
@@ -69,8 +69,8 @@ export const LookupAnswer = Type.Object({
   sequence: Type.Integer(),
   shape: Type.Array(Type.Integer(), { description: 'Shape of the indices, then dim' }),
   dtype: Type.String(),
-  embeddings: NestedNumbers('The rows, nested by shape; NaN and infinity print as null'),
-  mask: Type.Optional(NestedNumbers('Where the id named a row: booleans nested as the indices')),
+  embeddings: nested('number', 'The rows, nested by shape; NaN and infinity print as null'),
+  mask: Type.Optional(nested('boolean', 'Where the id named a row, nested as the indices')),
 })
 
 /** Several lookups in one request, as the document shows them. */

@@ -60,15 +60,9 @@ export const Version = Type.Integer({ minimum: 1, description: 'Reads this versi
 /** Optional members of an object that lets no other members in. */
 export const CLOSED = { additionalProperties: false } as const
 
-/** Numbers nested as deep as the array has dimensions. Read by the JSON reader, not by the schema. */
-export const NestedNumbers = (description: string, options: { examples?: unknown[]; integers?: boolean } = {}) => {
-  const number = { type: options.integers ? 'integer' : 'number' }
-  return Type.Unsafe<unknown>({
-    description,
-    anyOf: [number, { type: 'array', items: {} }],
-    ...(options.examples && { examples: options.examples }),
-  })
-}
+/** Numbers (or booleans) nested as deep as the array has dimensions. Read by the JSON reader, not by the schema. */
+export const nested = (type: 'number' | 'integer' | 'boolean', description: string, examples?: unknown[]) =>
+  Type.Unsafe<unknown>({ description, anyOf: [{ type }, { type: 'array', items: {} }], ...(examples && { examples }) })
 
 /** Bytes, for the document. */
 export const BinaryAnswer = Type.Unsafe<unknown>({ type: 'string', format: 'binary', description: 'Numbers in the format asked for' })

@@ -2,20 +2,7 @@ import { Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import type { TableInfo } from '../../core/types.ts'
 import { OptimizerInput } from './optimizer.ts'
-import {
-  Choice,
-  CLOSED,
-  Dim,
-  Dtype,
-  Durability,
-  ElementType,
-  FillValue,
-  Mode,
-  NestedNumbers,
-  PaddingIndex,
-  Rows,
-  TableName,
-} from './scalars.ts'
+import { Choice, CLOSED, Dim, Dtype, Durability, ElementType, FillValue, Mode, nested, PaddingIndex, Rows, TableName } from './scalars.ts'
 import { settingsMembers, settingsQuery } from './settings.ts'
 
 /** Tables of this or another service are described by this. */
@@ -115,14 +102,12 @@ export const SpecificationBody = Type.Object(
   {
     ...SpecificationMembers.properties,
     values: Type.Optional(
-      NestedNumbers('The data itself, in place of rows, dim and initializer', {
-        examples: [
-          [
-            [1, 2],
-            [3, 4],
-          ],
+      nested('number', 'The data itself, in place of rows, dim and initializer', [
+        [
+          [1, 2],
+          [3, 4],
         ],
-      }),
+      ]),
     ),
   },
   {

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { Choice, CLOSED, Durability, NestedNumbers, TableName } from './scalars.ts'
+import { Choice, CLOSED, Durability, nested, TableName } from './scalars.ts'
 
 const learningRate = { learning_rate: Type.Optional(Type.Number({ minimum: 0, description: "In place of the optimizer's own" })) }
 const Operation = Choice(['set', 'add'], { description: 'set: the last of equal indices wins; add: they all add, in order' })
@@ -17,10 +17,10 @@ export const RowsMembers = Type.Object(operation, CLOSED)
 export const GradientsQuery = Type.Object(learningRate, CLOSED)
 export const RowsUpdateQuery = Type.Object({ op: Type.Optional(Operation) }, CLOSED)
 
-const indices = NestedNumbers('The rows, of any shape S', { integers: true })
+const indices = nested('integer', 'The rows, of any shape S')
 
 export const GradientsBody = Type.Object(
-  { indices, gradients: NestedNumbers('Numbers of shape S + [dim]'), ...learningRate },
+  { indices, gradients: nested('number', 'Numbers of shape S + [dim]'), ...learningRate },
   {
     ...CLOSED,
     examples: [
@@ -37,7 +37,7 @@ export const GradientsBody = Type.Object(
 )
 
 export const RowsUpdateBody = Type.Object(
-  { ...operation, indices, values: NestedNumbers('Numbers of shape S + [dim]') },
+  { ...operation, indices, values: nested('number', 'Numbers of shape S + [dim]') },
   { ...CLOSED, examples: [{ op: 'set', indices: [0], values: [[1, 2, 3]] }] },
 )
 

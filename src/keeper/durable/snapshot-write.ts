@@ -1,0 +1,119 @@
+import { randomUUID, createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { failpoint } from './failpoints.ts'
+import { syncDirectory } from './database-file.ts'
+import { BLOCK_BYTES, encodeChecksums, planSnapshot, type SnapshotFacts, type SnapshotPlan } from './snapshot-format.ts'
+import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
+
+/**
+ * Written bytes that may wait for the disk. A commit's sync waits for them too (the file system orders its own journal), so
+ * this bounds what a snapshot adds to the time of an update.
+ */
+const UNSYNCED_BYTES_MAX = 4 * BLOCK_BYTES
+
+export interface WrittenSnapshot {
+  /** Name within the folder. */
+  file: string
+  bytes: number
+  /** Of the whole file, hexadecimal. */
+  sha256: string
+}
+
+/**
+ * Writes a snapshot of `memory` into the folder `directory`; durable, and under its final name, when it resolves. Memory is
+ * copied a MiB at a time on this thread, which is the one that updates it, and the copy is summed and written: between two
+ * pieces updates run, so the file is whole only together with the journal after `facts.startSequence`, through the sequence
+ * that the version has when this resolves. Rejects with the system's error, or `signal.reason`; then nothing is left behind.
+ */
+export const writeSnapshot = async (
+  directory: string,
+  facts: SnapshotFacts,
+  memory: SnapshotMemory,
+  signal?: AbortSignal,
+): Promise<WrittenSnapshot> => {
+  const plan = planSnapshot(facts)
+  const name = randomUUID()
+  const aside = join(directory, `${name}.tmp`)
+  const file = `${name}.safetensors`
+  try {
+    const handle = await open(aside, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600)
+    let sha256: string
+    try {
+      failpoint('snapshot:created')
+      sha256 = await writeFile(handle, plan, memory, signal)
+      failpoint('snapshot:written')
+      await handle.sync()
+      failpoint('snapshot:synced')
+    } finally {
+      await handle.close()
+    }
+    await rename(aside, join(directory, file))
+    failpoint('snapshot:renamed')
+    syncDirectory(directory)
+    failpoint('snapshot:directory-synced')
+    return { file, bytes: plan.fileBytes, sha256 }
+  } catch (error) {
+    await rm(aside, { force: true })
+    await rm(join(directory, file), { force: true })
+    throw error
+  }
+}
+
+/** Writes header, blocks and checksums. Two buffers: one is filled while the other is written. */
+const writeFile = async (handle: FileHandle, plan: SnapshotPlan, memory: SnapshotMemory, signal?: AbortSignal): Promise<string> => {
+  const { header, dataBytes, blockCount } = plan
+  const spans = layOutMemory(plan.facts, memory)
+  const hash = createHash('sha256')
+  const write = async (bytes: Uint8Array, at: number): Promise<void> => {
+    await writeAll(handle, bytes, at)
+  }
+  hash.update(header)
+  await write(header, 0)
+  const buffers = [Buffer.allocUnsafeSlow(BLOCK_BYTES), Buffer.allocUnsafeSlow(BLOCK_BYTES)]
+  const checksums: number[] = []
+  let writing: Promise<void> = Promise.resolve()
+  try {
+    for (let block = 0; block < blockCount; block++) {
+      signal?.throwIfAborted()
+      const at = block * BLOCK_BYTES
+      const copy = buffers[block % 2].subarray(0, Math.min(BLOCK_BYTES, dataBytes - at))
+      copyMemory(viewMemory(spans, at, copy.length), copy)
+      checksums.push(crc32(copy))
+      hash.update(copy)
+      await writing
+      writing = write(copy, header.length + at)
+      if ((at + copy.length) % UNSYNCED_BYTES_MAX === 0) {
+        await writing
+        await handle.datasync()
+      }
+      if (block === blockCount >> 1) failpoint('snapshot:half-written')
+    }
+  } finally {
+    // Nobody may close the file, or use the buffers, while a write is under way.
+    await writing
+  }
+  const tail = encodeChecksums(header, checksums)
+  hash.update(tail)
+  await write(tail, header.length + dataBytes)
+  return hash.digest('hex')
+}
+
+const copyMemory = (sources: readonly Uint8Array[], target: Buffer): void => {
+  let at = 0
+  for (const source of sources) {
+    target.set(source, at)
+    at += source.length
+  }
+}
+
+/** Writes every byte. A write that stops short is no error to Node; the next one says why. */
+const writeAll = async (handle: Pick<FileHandle, 'write'>, bytes: Uint8Array, at: number): Promise<void> => {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done)
+    if (bytesWritten === 0) throw Object.assign(new Error('the disk takes no more bytes'), { code: 'ENOSPC' })
+    done += bytesWritten
+  }
+}

@@ -1,0 +1,24 @@
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { ElementType } from '../core/types.ts'
+
+/** Rows that lie in an arena, ready to be written out. */
+export interface Gathered {
+  table: string
+  version: number
+  sequence: number
+  shape: readonly number[]
+  elementType: ElementType
+  /** Where the rows begin in the arena, and their bytes. */
+  rowsAt: number
+  byteCount: number
+  /** One byte per index: 1 where the id itself named a row. */
+  mask: Uint8Array | null
+}
+
+/** Refuses BATCH_TOO_LARGE for JSON text that outgrows an answer. */
+export const refuseLongText = (byteCount: number): void => {
+  if (byteCount > LIMITS.lookupResponseBytesMax) {
+    refuse('BATCH_TOO_LARGE', `as JSON the answer may take ${byteCount} bytes, the limit is ${LIMITS.lookupResponseBytesMax}; ask for a binary type`)
+  }
+}

@@ -1,0 +1,42 @@
+import { availableParallelism } from 'node:os'
+import { describe, expect, test } from 'vitest'
+import { ConfigError, readConfig } from '../src/config.ts'
+
+const mistakesOf = (environment: Record<string, string>): string[] => {
+  try {
+    readConfig(environment)
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    return (error as Error).message.split('\n')
+  }
+  return expect.unreachable('the environment is wrong')
+}
+
+describe('The configuration', () => {
+  test('has a default for everything, and is frozen', () => {
+    const config = readConfig({ PATH: '/bin' })
+    expect(config).toMatchObject({ host: '127.0.0.1', port: 8080, dataDir: './data', frontCount: availableParallelism(), logLevel: 'info' })
+    expect(config.memoryQuotaBytes).toBeGreaterThan(0)
+    expect(Object.isFrozen(config)).toBe(true)
+  })
+
+  test('reads numbers as numbers', () => {
+    expect(readConfig({ GATHERD_PORT: '0', GATHERD_FRONTS: '3', GATHERD_MEMORY_QUOTA_BYTES: '1048576' })).toMatchObject({
+      port: 0, frontCount: 3, gathererCount: 3, memoryQuotaBytes: 1_048_576,
+    })
+    expect(readConfig({ GATHERD_GATHERERS: '0' }).gathererCount).toBe(0)
+  })
+
+  test('names all mistakes at once, unknown names too', () => {
+    expect(mistakesOf({ GATHERD_PORT: '70000', GATHERD_LOG_LEVEL: 'loud', GATHERD_PROT: '1' })).toEqual([
+      'GATHERD_PROT: there is no such setting',
+      'GATHERD_PORT: must be <= 65535',
+      expect.stringContaining('GATHERD_LOG_LEVEL: must be equal to one of the allowed values: trace, debug'),
+    ])
+  })
+
+  test.each([
+    ['GATHERD_PORT', ''], ['GATHERD_PORT', 'abc'], ['GATHERD_PORT', '-1'], ['GATHERD_PORT', '80.5'], ['GATHERD_FRONTS', '0'],
+    ['GATHERD_HOST', ''], ['GATHERD_DATA_DIR', ''], ['GATHERD_MEMORY_QUOTA_BYTES', '1e3'], ['GATHERD_DRAIN_MS', '60000'],
+  ])('refuses %s=%j', (name, value) => expect(mistakesOf({ [name]: value })).toHaveLength(1))
+})

@@ -1,0 +1,127 @@
+import { MessageChannel, Worker } from 'node:worker_threads'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { ExportLine } from '../../src/export/export.ts'
+import { KeeperClient } from '../../src/keeper/client.ts'
+import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { asFloats, exportUser, putUser, readBody } from './user-table.ts'
+
+let service: TestKeeper
+beforeEach(() => {
+  service = startKeeper()
+})
+afterEach(() => service.close())
+
+const update = (operation: 'set' | 'add', indices: number[], values: number[]) =>
+  service.client.call('update', {
+    name: 'user',
+    operation,
+    indices: Int32Array.from(indices),
+    values: Float32Array.from(values),
+    precondition: {},
+  })
+
+/** The line, but without what the keeper remembers of overwritten rows: what an export would be without asking. */
+const forgetful = (client: KeeperClient): ExportLine => ({
+  call: async (procedure, argument) => {
+    const answer = await client.call(procedure, argument)
+    return procedure === 'readPreimages' ? ({ rows: new Int32Array(0), bytes: new Uint8Array(0) } as typeof answer) : answer
+  },
+})
+
+describe('While updates run, an export', () => {
+  const [rows, dim] = [16, 65_536]
+  const original = Float32Array.from({ length: rows * dim }, (_, i) => Math.floor(i / dim))
+  /** Four rows to a chunk. */
+  const firstOf = (bytes: Buffer) => Array.from({ length: rows }, (_, row) => bytes.readFloatLE(row * dim * 4))
+
+  test('is the table at its sequence, wherever and whenever rows are changed', async () => {
+    const changes = fc.array(fc.record({ chunk: fc.nat(4), indices: fc.array(fc.nat(rows - 1), { minLength: 1, maxLength: 3 }) }), {
+      maxLength: 6,
+    })
+    await fc.assert(
+      fc.asyncProperty(changes, async (updates) => {
+        await putUser(service.client, rows, dim, 'float32', original)
+        const apply = async (chunk: number) => {
+          for (const { indices } of updates.filter((one) => one.chunk === chunk)) {
+            await update(
+              'add',
+              indices,
+              Array.from({ length: indices.length * dim }, () => 100),
+            )
+          }
+        }
+        const exported = await exportUser(service.client, 'raw')
+        const chunks: Buffer[] = []
+        await apply(0)
+        for await (const chunk of exported.body) {
+          chunks.push(chunk)
+          await apply(chunks.length)
+        }
+        expect(exported.sequence).toBe(0)
+        expect(firstOf(Buffer.concat(chunks))).toEqual(firstOf(Buffer.from(original.buffer)))
+      }),
+      { numRuns: 15 },
+    )
+  })
+
+  test('begins where earlier updates ended', async () => {
+    await putUser(service.client, rows, dim, 'float32', original)
+    await update(
+      'set',
+      [3],
+      Array.from({ length: dim }, () => -1),
+    )
+    const exported = await exportUser(service.client, 'raw')
+    await update(
+      'set',
+      [3, 15],
+      Array.from({ length: 2 * dim }, () => -2),
+    )
+    expect(exported.sequence).toBe(1)
+    expect(firstOf(await readBody(exported.body))).toEqual([0, 1, 2, -1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])
+    expect((await exportUser(service.client, 'raw')).sequence).toBe(2)
+  })
+
+  test('would mix sequences without the rows that the keeper remembers', async () => {
+    await putUser(service.client, rows, dim, 'float32', original)
+    const exported = await exportUser(service.client, 'raw', forgetful(service.client))
+    await update(
+      'set',
+      [15],
+      Array.from({ length: dim }, () => -2),
+    )
+    expect(firstOf(await readBody(exported.body))[15]).toBe(-2)
+  })
+
+  test.each([
+    ['asks the keeper', false],
+    ['(control) does not ask', true],
+  ])('from another thread is one sequence only when it %s', async (_, isForgetful) => {
+    const { port1, port2 } = new MessageChannel()
+    const worker = new Worker(new URL('./keeper-thread.ts', import.meta.url), { workerData: { port: port1 }, transferList: [port1] })
+    const client = new KeeperClient(port2)
+    try {
+      const [count, width] = [2048, 1024]
+      await putUser(client, count, width, 'float32', new Float32Array(count * width))
+      const all = Int32Array.from({ length: count }, (__, row) => row)
+      const ones = new Float32Array(count * width).fill(1)
+      let mixedCount = 0
+      for (let round = 0; round < 6; round++) {
+        const pending = Array.from({ length: 4 }, () =>
+          client.call('update', { name: 'user', operation: 'add', indices: all, values: ones, precondition: {} }),
+        )
+        const exported = await exportUser(client, 'raw', isForgetful ? forgetful(client) : client)
+        const late = client.call('update', { name: 'user', operation: 'add', indices: all, values: ones, precondition: {} })
+        const values = asFloats(await readBody(exported.body))
+        if (values.some((value) => value !== exported.sequence)) mixedCount += 1
+        await Promise.all([...pending, late])
+      }
+      if (isForgetful) expect(mixedCount).toBeGreaterThan(0)
+      else expect(mixedCount).toBe(0)
+    } finally {
+      client.close()
+      await worker.terminate()
+    }
+  })
+})
