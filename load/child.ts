@@ -28,7 +28,7 @@ export async function startServer(server: ServerCommand): Promise<RunningServer>
   const log = createWriteStream(server.logPath)
   child.stdout.pipe(log, { end: false })
   child.stderr.pipe(log, { end: false })
-  child.once('close', () => log.end())
+  child.once('close', (code, signal) => log.end(`\nended with ${signal ?? `code ${code}`}\n`))
   try {
     const url = await readAddress(child, server)
     await waitUntilReady(url)

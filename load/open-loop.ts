@@ -25,6 +25,9 @@ export interface OpenLoopMeasure extends RunMeasure {
   unsentCount: number
 }
 
+/** A gap long enough to sleep in: a client that never does takes a core from the server. */
+const SLEEP_MS_MIN = 2
+
 /** Measures one window after a warm-up, with exponentially distributed seeded gaps between requests. */
 export async function driveOpenLoop(loop: OpenLoop): Promise<OpenLoopMeasure> {
   const meter = makeMeter(loop.pid, loop.rowCount)
@@ -83,7 +86,7 @@ function makeSender(requests: PreparedRequest[], meter: Meter): Sender {
   return sender
 }
 
-/** Submits requests until the window is over. It polls the clock instead of sleeping: timers are a millisecond coarse. */
+/** Submits requests until the window is over. It polls the clock when the next one is near: timers are a millisecond coarse. */
 function makeSchedule({ ratePerSecond, warmupSeconds, seconds }: OpenLoop, sender: Sender, meter: Meter): Promise<void> {
   const random = makeRandom(SEEDS.arrivals)
   const gapMs = 1_000 / ratePerSecond
@@ -102,7 +105,8 @@ function makeSchedule({ ratePerSecond, warmupSeconds, seconds }: OpenLoop, sende
         sender.submit(dueMs)
         dueMs -= Math.log(1 - random()) * gapMs
       }
-      setImmediate(turn)
+      if (dueMs - now > SLEEP_MS_MIN) setTimeout(turn, 1)
+      else setImmediate(turn)
     }
     turn()
   })

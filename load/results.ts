@@ -3,7 +3,7 @@ import type { OpenLoopMeasure } from './open-loop.ts'
 import type { RunMeasure } from './meter.ts'
 import type { Scenario } from './scenarios.ts'
 import type { Target } from './target.ts'
-import type { UploadMeasure } from './table-upload.ts'
+import type { UploadMeasure } from './upload.ts'
 import type { Skipped } from './peers.ts'
 
 export const RESULTS_FORMAT = 1

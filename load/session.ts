@@ -10,7 +10,7 @@ import type { OpenLoopResult, Results, ScenarioResult, TargetResult } from './re
 import { makeTable, type SourceTable } from './rows.ts'
 import { type Scenario, SEEDS, TABLES } from './scenarios.ts'
 import type { Target } from './target.ts'
-import { type UploadMeasure, sendTable } from './table-upload.ts'
+import { type UploadMeasure, uploadTable } from './upload.ts'
 import { imitateAnswers, learnAnswers, verifyUpdate } from './verify.ts'
 
 export interface Session {
@@ -70,7 +70,7 @@ async function uploadAll({ targets, scenarios, say }: Session, sources: Map<numb
     for (const target of targets) {
       if (!users.some((scenario) => target.supports(scenario))) continue
       const source = sources.get(plan.dim) as SourceTable
-      const upload = await sendTable(target, plan, source)
+      const upload = await uploadTable(target, plan, source)
       uploads.set(target, [...(uploads.get(target) ?? []), upload])
       say(`${target.name}: ${plan.name} uploaded, ${Math.round(upload.bytesPerSecond / 1e6)} MB/s`)
       if (users[0].kind === 'gradients' && target.role !== 'floor') await verifyUpdate(target, users[0], source)

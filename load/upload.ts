@@ -44,6 +44,7 @@ async function sendBody(url: string, bytes: Buffer): Promise<void> {
   const headers = { 'content-type': 'application/octet-stream', 'content-length': bytes.length }
   const upload = request(url, { method: 'PUT', headers })
   const answered = once(upload, 'response').then(([answer]) => readAnswer(answer))
+  // Awaited below; until then a failure is told by the writing itself.
   answered.catch(() => {})
   for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES) {
     // A refusal may come before the body is through, and ends the wait.

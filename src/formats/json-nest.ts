@@ -126,9 +126,9 @@ const takeTensor = (nest: Nest): JsonTensor => {
 }
 
 /**
- * Reads the value at the cursor as nested number arrays; a bare number has rank 0. `pointer` is where it is in the body and `baseDepth` how many
- * objects and lists are around it. INVALID_REQUEST at an element that is no number, SHAPE_MISMATCH for numbers beside lists and for lists of
- * different length (but the rows of rank 2 may differ), BATCH_TOO_LARGE above `valueCountMax` numbers.
+ * Reads the value at the cursor as nested number arrays; a bare number has rank 0. `pointer` is where it is in the body and `baseDepth`
+ * how many objects and lists are around it. INVALID_REQUEST at an element that is no number, SHAPE_MISMATCH for numbers beside lists and
+ * for lists of different length (but the rows of rank 2 may differ), BATCH_TOO_LARGE above `valueCountMax` numbers.
  */
 export const readTensor = (cursor: JsonCursor, pointer: string, baseDepth: number, valueCountMax: number): JsonTensor => {
   const { bytes } = cursor

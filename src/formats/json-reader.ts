@@ -80,19 +80,20 @@ const readBody = <Result>(body: Uint8Array, limits: JsonLimits, read: (cursor: J
 }
 
 /**
- * Reads a JSON object (UTF-8, strictly RFC 8259). Members named in `tensorNames` are nested number arrays and go straight from the bytes into
- * one Float64Array each, to the bit as JSON.parse reads them; a name that is absent is absent from `tensors`.
+ * Reads a JSON object (UTF-8, strictly RFC 8259). Members named in `tensorNames` are nested number arrays and go straight from the bytes
+ * into one Float64Array each, to the bit as JSON.parse reads them; a name that is absent is absent from `tensors`.
  *
- * MALFORMED_BODY, with the byte: not JSON, a name twice, nested too deep. INVALID_REQUEST, with a pointer: the body is no object, a tensor has
- * an element that is no number. SHAPE_MISMATCH, with a pointer: lists of different length, except the rows of rank 2; numbers beside lists.
- * BATCH_TOO_LARGE: more numbers than `valueCountMax`.
+ * MALFORMED_BODY, with the byte: not JSON, a name twice, nested too deep. INVALID_REQUEST, with a pointer: the body is no object, a
+ * tensor has an element that is no number. SHAPE_MISMATCH, with a pointer: lists of different length, except the rows of rank 2; numbers
+ * beside lists. BATCH_TOO_LARGE: more numbers than `valueCountMax`.
  */
 export const readJsonObject = (body: Uint8Array, tensorNames: readonly string[], limits: JsonLimits = {}): JsonObject =>
   readBody(body, limits, (cursor) => readObject(cursor, '', 1, tensorNames, limits.valueCountMax ?? Infinity))
 
 /**
- * Reads a JSON object whose member `arrayName` is a list of objects with tensors, each as {@link readJsonObject} reads one; pointers begin with
- * its place, `/lookups/1/indices/3`. INVALID_REQUEST too when that member is missing or anything else; BATCH_TOO_LARGE above `objectCountMax`.
+ * Reads a JSON object whose member `arrayName` is a list of objects with tensors, each as {@link readJsonObject} reads one; pointers
+ * begin with its place, `/lookups/1/indices/3`. INVALID_REQUEST too when that member is missing or anything else; BATCH_TOO_LARGE above
+ * `objectCountMax`.
  */
 export const readJsonObjects = (
   body: Uint8Array,

@@ -103,8 +103,8 @@ const skipLiteral = (cursor: JsonCursor, at: number): number => {
 }
 
 /**
- * A fresh string costs ten times as much as a known one when it becomes the name of a property (the engine looks for its like among all strings).
- * Bodies have the same few names: they are kept.
+ * A fresh string costs ten times as much as a known one when it becomes the name of a property (the engine looks for its like among all
+ * strings). Bodies have the same few names: they are kept.
  */
 const knownNames = new Map<string, string>()
 const KNOWN_NAMES_MAX = 256
@@ -127,8 +127,8 @@ const readName = (cursor: JsonCursor): string => {
 }
 
 /**
- * Reads the object that begins at the cursor, calling `readValue` with the cursor at the value of each member; it leaves the cursor behind that value.
- * A name that comes twice is MALFORMED_BODY: which of the two is meant cannot be known.
+ * Reads the object that begins at the cursor, calling `readValue` with the cursor at the value of each member; it leaves the cursor
+ * behind that value. A name that comes twice is MALFORMED_BODY: which of the two is meant cannot be known.
  */
 export const readMembers = (cursor: JsonCursor, depth: number, readValue: (name: string) => void): void => {
   const { bytes } = cursor

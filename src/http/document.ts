@@ -61,7 +61,7 @@ Numbers in binary bodies are little-endian, row-major, without padding. The type
 Every error is \`${PROBLEM_MEDIA_TYPE}\` with a \`code\` from [one table](/docs/errors). \`X-Request-Timeout-Ms\` is a deadline: what cannot be begun
 before it is answered 504. \`X-Request-Id\`, when it is plain text of up to 128 characters, is the id in answers and log lines.
 
-The examples below can be tried from top to bottom: the first PUT makes the table \`words\` that the others use.`
+The examples can be run here: PUT makes the table \`words\` that the others use.`
 
 /** Options of @fastify/swagger: the document is what the routes say, with the parts that all of them share. */
 export const documentOptions: FastifyDynamicSwaggerOptions = {
@@ -98,8 +98,9 @@ const methodsOf = (method: string | readonly string[]): readonly string[] => (ty
 /** Adds what is the same for all routes of a kind: media types other than JSON, headers, errors. */
 const describeFully = (schema: Described, methods: readonly string[], url: string): FastifySchema => {
   if (schema.tags === undefined || methods.includes('HEAD')) return { ...schema, hide: true } as FastifySchema
-  const { body, consumes = ['application/json'], produces = ['application/json'], response, ...rest } = schema
+  const { body, consumes = ['application/json'], produces = ['application/json'], response, querystring, ...rest } = schema
   const full: Record<string, unknown> = { ...rest, headers: requestHeaders(methods, url) }
+  if (querystring !== undefined) full.querystring = withoutPresets(querystring as QuerySchema)
   if (body !== undefined) full.body = { content: contentOf(consumes, body) }
   const answers = Object.entries((response ?? {}) as Record<string, { type?: string }>).map(([status, answer]) => [
     status,
@@ -110,6 +111,25 @@ const describeFully = (schema: Described, methods: readonly string[], url: strin
   full.response = { ...Object.fromEntries(answers), ...errorResponses(ROUTE_ERRORS[`${methods[0]} ${url}`] ?? []) }
   return full
 }
+
+interface QuerySchema {
+  properties: Record<string, { default?: unknown; examples?: unknown[]; description?: string }>
+}
+
+/** Swagger UI sends defaults and examples of query parameters unasked, where a body of another type has no place for them: tell them in words. */
+const withoutPresets = (schema: QuerySchema): QuerySchema => ({
+  ...schema,
+  properties: Object.fromEntries(
+    Object.entries(schema.properties).map(([name, { default: preset, examples, description, ...rest }]) => {
+      const sentences = [
+        description,
+        preset === undefined ? undefined : `Default: ${preset}`,
+        examples && `For example: ${examples.join(' or ')}`,
+      ]
+      return [name, { ...rest, description: sentences.filter((sentence) => sentence !== undefined).join('. ') }]
+    }),
+  ),
+})
 
 /** The same schema is shown for JSON; other types are bytes. */
 const contentOf = (types: readonly string[], json: unknown): Record<string, { schema: unknown }> =>

@@ -66,7 +66,11 @@ const TYPE_TESTS: Readonly<Record<string, (value: unknown) => boolean>> = {
 const explainType = (schema: PlainSchema, value: unknown): string | undefined => {
   const { type, const: constant, enum: values } = schema
   const fits =
-    constant !== undefined ? value === constant : values !== undefined ? values.includes(value) : type === undefined || TYPE_TESTS[type](value)
+    constant !== undefined
+      ? value === constant
+      : values !== undefined
+        ? values.includes(value)
+        : type === undefined || TYPE_TESTS[type](value)
   return fits ? undefined : `must be ${describeSchema(schema)}`
 }
 

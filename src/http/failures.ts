@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { App } from './context.ts'
+import { FORMAT_MEDIA_TYPES, type Format } from './negotiate.ts'
 import { HttpRefusal, renderProblem } from './problem.ts'
 
 /** After an error, a client that is still sending its body is listened to for this long, so that it gets to read the answer. */
@@ -81,13 +82,13 @@ const letBodyRunDry = (raw: IncomingMessage, reply: FastifyReply): void => {
 export const answerUnknownRoute = (app: App, request: FastifyRequest, reply: FastifyReply): void => {
   const path = request.url.split('?', 1)[0]
   const methods = app.supportedMethods.filter((method) => app.findRoute({ method, url: path }) !== null)
-  if (methods.length === 0) {
+  // A route that has the method and still does not know the path is one of files.
+  if (methods.length === 0 || methods.includes(request.method)) {
     answerError(new GatherdError('ROUTE_NOT_FOUND', `there is nothing at ${cutUrl(path)}`), request, reply)
     return
   }
   const allow = methods.join(', ')
-  if (methods.includes('QUERY'))
-    reply.header('accept-query', '"application/json", "application/octet-stream", "application/x-npy", "application/x-safetensors"')
+  if (methods.includes('QUERY')) reply.header('accept-query', queryTypes(path))
   if (request.method === 'OPTIONS') {
     letBodyRunDry(request.raw, reply)
     void reply.status(204).header('allow', allow).send()
@@ -95,6 +96,12 @@ export const answerUnknownRoute = (app: App, request: FastifyRequest, reply: Fas
   }
   const detail = `${request.method} is not among the methods of ${cutUrl(path)}: ${allow}`
   answerError(new GatherdError('METHOD_NOT_ALLOWED', detail, { headers: { allow } }), request, reply)
+}
+
+/** Accept-Query (RFC 10008): npy and raw numbers have no place for the names of several tables. */
+const queryTypes = (path: string): string => {
+  const formats: Format[] = path === '/v1/lookup' ? ['json', 'safetensors'] : ['json', 'raw', 'npy', 'safetensors']
+  return formats.map((format) => `"${FORMAT_MEDIA_TYPES[format]}"`).join(', ')
 }
 
 /** What Node's parser says about bytes that are no HTTP. */

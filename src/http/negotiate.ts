@@ -38,6 +38,9 @@ interface AcceptRange {
  */
 export const negotiateFormat = (accept: string | undefined, offered: readonly Format[]): Format => {
   if (accept === undefined || accept === '*/*' || accept === '') return offered[0]
+  // One bare type is what programs send, thousands of times a second.
+  const exact = FORMATS_BY_TYPE.get(accept)
+  if (exact !== undefined && offered.includes(exact)) return exact
   return chooseByAccept(accept, offered, (format) => FORMAT_MEDIA_TYPES[format]) ?? refuseAccept(accept, offered)
 }
 

@@ -61,9 +61,14 @@ ${LINKS}
 <h2>Tables</h2>
 ${list}
 <h2>First steps</h2>
-<pre>curl -X PUT ${at}/v1/tables/words -H 'content-type: application/json' -d '{"values": [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]}'
-curl -X POST ${at}/v1/tables/words/lookup -H 'content-type: application/json' -d '{"indices": [2, 0]}'
-curl -X POST ${at}/v1/tables/words/gradients -H 'content-type: application/json' -d '{"indices": [2], "gradients": [[1, 1]]}'</pre>`,
+<pre>curl -X PUT ${at}/v1/tables/words -H 'content-type: application/json' \\
+  -d '{"values": [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]}'
+
+curl -X POST ${at}/v1/tables/words/lookup -H 'content-type: application/json' \\
+  -d '{"indices": [2, 0]}'
+
+curl -X POST ${at}/v1/tables/words/gradients -H 'content-type: application/json' \\
+  -d '{"indices": [2], "gradients": [[1, 1]]}'</pre>`,
   )
 }
 

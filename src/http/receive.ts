@@ -5,6 +5,7 @@ import { LIMITS } from '../core/limits.ts'
 import { quoteText } from '../formats/scanner.ts'
 import { BODY_BYTES_PER_MS_MIN, readChunks, refuseCut, refuseSlow } from './body-stream.ts'
 import type { App } from './context.ts'
+import { watchDeadline } from './deadlines.ts'
 import { FORMAT_MEDIA_TYPES, type Format } from './negotiate.ts'
 
 /**
@@ -79,7 +80,7 @@ const collectBody = (
   const chunks: Buffer[] = []
   let receivedBytes = 0
   const finish = (error: Error | null): void => {
-    clearTimeout(timer)
+    unwatch()
     payload.off('data', onData).off('end', onEnd).off('error', onError)
     if (error !== null) done(error)
     // Each chunk is a copy made for us, so a body of one chunk needs no other.
@@ -92,8 +93,8 @@ const collectBody = (
   }
   const onEnd = (): void => finish(null)
   const onError = (cause: Error): void => finish(refuseCut(cause))
-  const deadlineMs = LIMITS.headersTimeoutMs + (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / BODY_BYTES_PER_MS_MIN
-  const timer = setTimeout(() => finish(refuseSlow(receivedBytes)), deadlineMs)
+  const waitMs = LIMITS.headersTimeoutMs + (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / BODY_BYTES_PER_MS_MIN
+  const unwatch = watchDeadline(performance.now() + waitMs, () => finish(refuseSlow(receivedBytes)))
   payload.on('data', onData).on('end', onEnd).on('error', onError)
 }
 

@@ -12,6 +12,22 @@ export declare function tableLoad64(at: u64): u64
 @external('env', 'table.load128')
 export declare function tableLoad128(at: u64): v128
 
+/** The same, so many bytes further on: an offset in the instruction costs nothing, an addition before it does. */
+@external('env', 'table.load128.16')
+export declare function tableLoad128At16(at: u64): v128
+@external('env', 'table.load128.32')
+export declare function tableLoad128At32(at: u64): v128
+@external('env', 'table.load128.48')
+export declare function tableLoad128At48(at: u64): v128
+@external('env', 'table.load128.64')
+export declare function tableLoad128At64(at: u64): v128
+@external('env', 'table.load128.80')
+export declare function tableLoad128At80(at: u64): v128
+@external('env', 'table.load128.96')
+export declare function tableLoad128At96(at: u64): v128
+@external('env', 'table.load128.112')
+export declare function tableLoad128At112(at: u64): v128
+
 @external('env', 'table.store8')
 export declare function tableStore8(at: u64, value: u32): void
 @external('env', 'table.store16')

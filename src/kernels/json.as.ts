@@ -9,7 +9,10 @@
 declare const tablesAt: usize
 
 const POWER_MIN: i32 = -31
-/** Its shortest decimal, 7.038531e-26, is so close to the end of the interval that a reader who rounds to double first, as most do, misses it. */
+/**
+ * Its shortest decimal, 7.038531e-26, is so close to the end of the interval that a reader who rounds to double first, as most do, misses
+ * it.
+ */
 const LONGER_BITS: u32 = 0x15ae43fd
 
 /** floor(log10(2^exponent)), or of 3/4 of it. */

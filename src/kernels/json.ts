@@ -53,14 +53,15 @@ export const printedBytesMax = (shape: readonly number[], rowCount = countPrinte
 /** The printer of one arena. Addresses and sizes are bytes of that arena. */
 export interface JsonKernels {
   /**
-   * Prints float32 values (row-major, at `valuesAt`) as nested JSON arrays at `outAt`; a shape without axes is the bare number. Each number is
-   * the shortest decimal that reads back to the same float32, the closest of those, written as JavaScript writes numbers; minus
+   * Prints float32 values (row-major, at `valuesAt`) as nested JSON arrays at `outAt`; a shape without axes is the bare number. Each
+   * number is the shortest decimal that reads back to the same float32, the closest of those, written as JavaScript writes numbers; minus
    * zero is `-0`, NaN and infinities are `null`. `outBytesMax` must be at least `printedBytesMax(shape)`. Returns the length of the text.
    */
   printTensor(shape: readonly number[], valuesAt: number, outAt: number, outBytesMax: number): number
   /**
-   * The part of that text which belongs to `rowCount` rows from `firstRow`, brackets and commas included: the parts of a tensor, one after
-   * the other, are its text. `valuesAt` is where the values of `firstRow` lie. `outBytesMax` is at least `printedBytesMax(shape, rowCount)`.
+   * The part of that text which belongs to `rowCount` rows from `firstRow`, brackets and commas included: the parts of a tensor, one
+   * after the other, are its text. `valuesAt` is where the values of `firstRow` lie. `outBytesMax` is at least `printedBytesMax(shape,
+   * rowCount)`.
    */
   printRows(shape: readonly number[], firstRow: number, rowCount: number, valuesAt: number, outAt: number, outBytesMax: number): number
 }

@@ -1,6 +1,6 @@
 // Four numbers of a row at a time, widened in registers. Where rows lie is known when the kernel is compiled.
 import { tableLoad32, tableLoad64, tableLoad128 } from './access.as'
-import { widenFloat16, widenBfloat16 } from './floats.as'
+import { widenBfloat16, widenCommon } from './floats.as'
 import { dequantiseLanes } from './rows.as'
 
 /** Rows of the table in its dtype, or float32 rows packed in the arena. */
@@ -26,6 +26,15 @@ export function biasOf(source: Source, at: u64, dim: i32): v128 {
   return f64x2.splat(<f64>reinterpret<f32>(tableLoad32(at + <u64>dim + 4)))
 }
 
+/** float16 bits, sign-extended to 32-bit lanes -> float32. Half the instructions of widenFloat16; a subnormal is a denormal operand here. */
+@inline
+export function widenAny(half: v128): v128 {
+  const value = widenCommon(half)
+  // infinity and NaN have become 65,536 and above
+  const special = f32x4.ge(f32x4.abs(value), f32x4.splat(65536))
+  return v128.or(value, v128.and(special, i32x4.splat(0x7f800000)))
+}
+
 /** Numbers `column`..`column`+3 of the row at `at`. At a row's end it reads up to 12 bytes further. */
 @inline
 export function loadLanes(source: Source, at: u64, column: i32, scale: v128, bias: v128): v128 {
@@ -35,6 +44,6 @@ export function loadLanes(source: Source, at: u64, column: i32, scale: v128, bia
     const words = i16x8.extend_low_i8x16_u(i32x4.splat(tableLoad32(at + <u64>column)))
     return dequantiseLanes(i32x4.extend_low_i16x8_u(words), scale, bias)
   }
-  const halves = i32x4.extend_low_i16x8_u(i64x2.splat(<i64>tableLoad64(at + (<u64>column << 1))))
-  return source == Source.Float16 ? widenFloat16(halves) : widenBfloat16(halves)
+  const halves = i64x2.splat(<i64>tableLoad64(at + (<u64>column << 1)))
+  return source == Source.Float16 ? widenAny(i32x4.extend_low_i16x8_s(halves)) : widenBfloat16(i32x4.extend_low_i16x8_u(halves))
 }

@@ -23,8 +23,8 @@ interface Exports {
 }
 
 /**
- * A private memory for one JSON text at a time, and the kernel that reads runs of numbers (`1,-2.5,3e-7`) out of it. The caller puts the text
- * into `text` and a zero byte behind it.
+ * A private memory for one JSON text at a time, and the kernel that reads runs of numbers (`1,-2.5,3e-7`) out of it. The caller puts the
+ * text into `text` and a zero byte behind it.
  */
 export interface NumberScanner {
   /** As long as the longest text and the zero byte. Only what is used takes memory. */
@@ -33,10 +33,10 @@ export interface NumberScanner {
   /** Numbers that the last `scan` read. */
   count: number
   /**
-   * Reads numbers from `at` on, with commas and white space between them, to `values` from `valueIndex` on but not to `valueIndexEnd`; to the bit
-   * as JSON.parse does. Stops before an element that is no number, that is malformed or that it leaves to others: more than 19 significant
-   * digits, powers of ten beyond 10^-64..10^63, what is too close to the middle of two doubles. Returns the place behind the last
-   * number and the white space that follows it; `at` when there was none.
+   * Reads numbers from `at` on, with commas and white space between them, to `values` from `valueIndex` on but not to `valueIndexEnd`; to
+   * the bit as JSON.parse does. Stops before an element that is no number, that is malformed or that it leaves to others: more than 19
+   * significant digits, powers of ten beyond 10^-64..10^63, what is too close to the middle of two doubles. Returns the place behind the
+   * last number and the white space that follows it; `at` when there was none.
    */
   scan(at: number, valueIndex: number, valueIndexEnd: number): number
 }

@@ -102,7 +102,7 @@ function selectQuery(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex
 }
 
 /** Offers scores[q * stride + i] to the heap of query q as row firstIndex + i, in ascending order over the calls. `skippedIndex` is left out. */
-export function select(
+export function offerScores(
   scoresAt: usize, stride: i32, rowCount: i32, queryCount: i32, firstIndex: i32, skippedIndex: i32,
   heapsAt: usize, capacity: i32, smallestFirst: bool,
 ): void {
@@ -126,7 +126,7 @@ function sortKeys(keys: usize, count: i32): void {
  * Joins `setCount` sets of heaps, `setBytes` apart, into the first; writes indices (int64) and scores of each query, `capacity` apart, best first.
  * Returns the least count of a query.
  */
-export function settle(
+export function settleTop(
   heapsAt: usize, setCount: i32, setBytes: i32, queryCount: i32, capacity: i32, indicesAt: usize, scoresAt: usize, smallestFirst: bool,
 ): i32 {
   let least = capacity

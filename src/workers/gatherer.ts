@@ -1,13 +1,17 @@
 import { BroadcastChannel, workerData } from 'node:worker_threads'
+import { type AttendJob, runAttendJob } from '../tables/attend.ts'
 import { type GatherJob, gatherRows } from '../tables/gather.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import { TableVersion } from '../tables/table.ts'
+
+/** What a gatherer does for a front. */
+export type PoolJob = GatherJob | AttendJob
 
 /** A part of a large lookup. Ids and rows lie in the front's arena; only these few words travel. */
 export interface GatherTask {
   /** Of the version. */
   key: string
-  job: GatherJob
+  job: PoolJob
   /** What the thread has to map before it knows the version: sent only after it said so, since cloning memories takes a millisecond. */
   mapping?: { handle: VersionHandle; arena: WebAssembly.Memory }
 }
@@ -28,6 +32,7 @@ export default function gather({ key, job, mapping }: GatherTask): boolean {
   }
   const version = versions.get(key)
   if (version === undefined || arena === undefined) return false
-  gatherRows(version, arena, job)
+  if ('kind' in job) runAttendJob(version, arena, job)
+  else gatherRows(version, arena, job)
   return true
 }

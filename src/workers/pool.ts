@@ -2,9 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { BroadcastChannel } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { refuse } from '../core/errors.ts'
-import type { GatherJob } from '../tables/gather.ts'
 import type { TableVersion } from '../tables/table.ts'
-import type { GatherTask } from './gatherer.ts'
+import type { GatherTask, PoolJob } from './gatherer.ts'
 
 /** The gatherer threads of one front. The queue is bounded; no task is ever cancelled, since a cancelled task ends its thread. */
 export class GathererPool {
@@ -42,7 +41,7 @@ export class GathererPool {
   }
 
   /** Runs a job on some thread. Whoever calls pins the version until then. */
-  async run(version: TableVersion, arena: WebAssembly.Memory, job: GatherJob): Promise<void> {
+  async run(version: TableVersion, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
     const { handle } = version
     const task: GatherTask = { key: handle.key, job }
     const known = (await this.#pool.run(task)) as boolean

@@ -26,7 +26,8 @@ describe('GET /', () => {
   })
 
   test('links to places that are there', async () => {
-    for (const url of Object.values((await get('/')).json().links as Record<string, string>)) expect((await get(url)).statusCode, url).toBe(200)
+    for (const url of Object.values((await get('/')).json().links as Record<string, string>))
+      expect((await get(url)).statusCode, url).toBe(200)
   })
 
   test('is a page for people, that lists the tables', async () => {
@@ -59,6 +60,12 @@ describe('the page of errors', () => {
     const { type, code } = (await get('/v1/tables/none')).json()
     expect(type).toBe(`/docs/errors#${code}`)
   })
+})
+
+test('a file that is not there is a 404 like any other', async () => {
+  const response = await get('/docs/static/none.js')
+  expect([response.statusCode, response.json().code]).toEqual([404, 'ROUTE_NOT_FOUND'])
+  expect((await get('/docs/static/..%2f..%2findex.js')).statusCode).toBeGreaterThanOrEqual(400)
 })
 
 describe('security headers', () => {
@@ -97,7 +104,9 @@ describe.skipIf(!needs('chromium'))('Swagger UI in a browser', () => {
   afterAll(() => browser?.close())
 
   const operation = (method: string, path: string) =>
-    page.locator('.opblock', { has: page.locator(`.opblock-summary-method:text-is("${method}")`) }).filter({ has: page.locator(`[data-path="${path}"]`) })
+    page
+      .locator('.opblock', { has: page.locator(`.opblock-summary-method:text-is("${method}")`) })
+      .filter({ has: page.locator(`[data-path="${path}"]`) })
 
   /** Opens an operation, executes it with its example, and returns the status of the answer. */
   const tryOut = async (method: string, path: string): Promise<string> => {
@@ -110,7 +119,7 @@ describe.skipIf(!needs('chromium'))('Swagger UI in a browser', () => {
   }
 
   test('shows every operation, QUERY too, without a complaint', async () => {
-    expect(await page.locator('h2.title').first().textContent()).toContain('gatherd')
+    expect(await page.locator('.info .title').first().textContent()).toContain('gatherd')
     expect(await operation('PUT', '/v1/tables/{table}').count()).toBe(1)
     expect(await operation('POST', '/v1/tables/{table}/lookup').count()).toBe(1)
     expect(await operation('QUERY', '/v1/tables/{table}/lookup').count()).toBe(1)

@@ -38,12 +38,19 @@ describe('a media type', () => {
     expect(parseMediaType(header)).toBe(type)
   })
 
-  test.each(['', 'json', 'application/', '/json', 'application/json x', 'application/js on', 'a/b/c', 'application/json\ta', 'text/html, a/b'])(
-    '%j is none',
-    (header) => {
-      expect(parseMediaType(header)).toBeUndefined()
-    },
-  )
+  test.each([
+    '',
+    'json',
+    'application/',
+    '/json',
+    'application/json x',
+    'application/js on',
+    'a/b/c',
+    'application/json\ta',
+    'text/html, a/b',
+  ])('%j is none', (header) => {
+    expect(parseMediaType(header)).toBeUndefined()
+  })
 
   test('names one of the formats, or none', () => {
     expect(parseFormat('application/x-safetensors; x=y')).toBe('safetensors')
@@ -77,9 +84,12 @@ describe('Accept', () => {
     expect(negotiateFormat(accept, ALL)).toBe(format)
   })
 
-  test.each(['text/html', 'text/*', 'application/json;q=0', 'garbage', '*/*;q=0', 'application/problem+json'])('%j is not acceptable', (accept) => {
-    expect(codeOf(() => negotiateFormat(accept, ALL))).toBe('NOT_ACCEPTABLE')
-  })
+  test.each(['text/html', 'text/*', 'application/json;q=0', 'garbage', '*/*;q=0', 'application/problem+json'])(
+    '%j is not acceptable',
+    (accept) => {
+      expect(codeOf(() => negotiateFormat(accept, ALL))).toBe('NOT_ACCEPTABLE')
+    },
+  )
 
   test('the first offer is the answer to no preference', () => {
     expect(negotiateFormat('application/*', ['npy', 'raw'])).toBe('npy')
@@ -87,7 +97,10 @@ describe('Accept', () => {
   })
 
   test('never chooses what is not offered, whatever is sent', () => {
-    const range = fc.tuple(fc.constantFrom('*/*', 'application/*', 'application/json', 'application/x-npy', 'a/b', 'x'), fc.constantFrom('', ';q=0', ';q=0.3', ';q=x'))
+    const range = fc.tuple(
+      fc.constantFrom('*/*', 'application/*', 'application/json', 'application/x-npy', 'a/b', 'x'),
+      fc.constantFrom('', ';q=0', ';q=0.3', ';q=x'),
+    )
     fc.assert(
       fc.property(fc.array(range), (ranges) => {
         const accept = ranges.map(([type, quality]) => type + quality).join(',')
@@ -129,11 +142,15 @@ test('X-Request-Timeout-Ms is a whole number of milliseconds', () => {
   expect(parseRequestTimeout('250')).toBe(250)
   expect(parseRequestTimeout('0')).toBe(0)
   for (const header of ['', '-1', '1.5', '1e3', ' 1', '0x10', '9999999999', 'soon']) {
-    expect(codeOf(() => parseRequestTimeout(header)), header).toBe('INVALID_REQUEST')
+    expect(
+      codeOf(() => parseRequestTimeout(header)),
+      header,
+    ).toBe('INVALID_REQUEST')
   }
 })
 
 test('a request id is short and plain', () => {
-  for (const id of ['a', 'req-1', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'a'.repeat(128)]) expect(isRequestId(id), id).toBe(true)
+  for (const id of ['a', 'req-1', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'a'.repeat(128)])
+    expect(isRequestId(id), id).toBe(true)
   for (const id of ['', 'a b', 'a\nb', 'a"b', '<b>', 'a'.repeat(129), undefined, ['a']]) expect(isRequestId(id)).toBe(false)
 })

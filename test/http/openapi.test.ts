@@ -30,7 +30,9 @@ beforeAll(async () => {
 afterAll(() => service.close())
 
 const operations = () =>
-  Object.entries(document.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => ({ path, method, operation })))
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  )
 
 test('the committed document is the one that the routes make (npm run openapi)', () => {
   expect(readFileSync(DOCUMENT_PATH, 'utf8') === text).toBe(true)
@@ -51,7 +53,10 @@ describe('every operation', () => {
   test('lists its errors as problems', () => {
     for (const { path, method, operation } of operations()) {
       const errors = Object.entries(operation.responses).filter(([status]) => status >= '400')
-      expect(errors.map(([status]) => status), `${method} ${path}`).toEqual(expect.arrayContaining(['400', '500', '503']))
+      expect(
+        errors.map(([status]) => status),
+        `${method} ${path}`,
+      ).toEqual(expect.arrayContaining(['400', '500', '503']))
       for (const [, { content, description }] of errors) {
         expect(content).toEqual({ 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } })
         expect(description).toMatch(/`[A-Z_]+`: /)
@@ -62,7 +67,9 @@ describe('every operation', () => {
   })
 
   test('that takes binary bodies shows how, with curl and Python', () => {
-    const binary = operations().filter(({ operation }) => Object.keys(operation.requestBody?.content ?? {}).some((type) => type !== 'application/json'))
+    const binary = operations().filter(({ operation }) =>
+      Object.keys(operation.requestBody?.content ?? {}).some((type) => type !== 'application/json'),
+    )
     expect(binary.map(({ method, path }) => `${method} ${path}`)).toContain('put /v1/tables/{table}')
     for (const { path, method, operation } of binary) {
       expect(operation.description, `${method} ${path}`).toContain('curl')
@@ -79,7 +86,18 @@ describe('every operation', () => {
 
 test('each route of the service is in the document, and lookups have QUERY beside POST', () => {
   const paths = Object.keys(document.paths).map((path) => path.replaceAll(/\{(\w+)\}/g, 'words'))
-  expect(paths).toEqual(expect.arrayContaining(['/v1/tables', '/v1/tables/words', '/v1/tables/words/lookup', '/v1/lookup', '/v1/limits', '/livez', '/readyz', '/']))
+  expect(paths).toEqual(
+    expect.arrayContaining([
+      '/v1/tables',
+      '/v1/tables/words',
+      '/v1/tables/words/lookup',
+      '/v1/lookup',
+      '/v1/limits',
+      '/livez',
+      '/readyz',
+      '/',
+    ]),
+  )
   expect(Object.keys(document.paths['/v1/tables/{table}/lookup']).sort()).toEqual(['post', 'query'])
   expect(document.openapi).toBe('3.2.0')
 })
@@ -104,25 +122,36 @@ describe('the examples can be tried from top to bottom:', () => {
     ['post', '/v1/tables/{table}/rows'],
   ]
 
-  test.each(steps)('%s %s', async (method, path) => {
-    const { requestBody, responses } = document.paths[path][method]
-    const media = requestBody?.content['application/json']
-    const examples = media?.example === undefined ? Object.values(media?.examples ?? {}).map(({ value }) => value) : [media.example]
-    expect(examples.length).toBeGreaterThan(0)
-    for (const payload of examples) {
-      const response = await service.app.inject({ method: method.toUpperCase() as 'POST', url: path.replace('{table}', 'words'), payload })
-      expect(response.statusCode, response.body).toBeLessThan(300)
-      const schema = responses[String(response.statusCode)].content?.['application/json'].schema
-      const [fits, errors] = Schema.Errors(resolve(schema) as Json, response.json())
-      expect(fits, JSON.stringify(errors)).toBe(true)
-    }
-  }, 60_000)
+  test.each(steps)(
+    '%s %s',
+    async (method, path) => {
+      const { requestBody, responses } = document.paths[path][method]
+      const media = requestBody?.content['application/json']
+      const examples = media?.example === undefined ? Object.values(media?.examples ?? {}).map(({ value }) => value) : [media.example]
+      expect(examples.length).toBeGreaterThan(0)
+      for (const payload of examples) {
+        const response = await service.app.inject({
+          method: method.toUpperCase() as 'POST',
+          url: path.replace('{table}', 'words'),
+          payload,
+        })
+        expect(response.statusCode, response.body).toBeLessThan(300)
+        const schema = responses[String(response.statusCode)].content?.['application/json'].schema
+        const [fits, errors] = Schema.Errors(resolve(schema) as Json, response.json())
+        expect(fits, JSON.stringify(errors)).toBe(true)
+      }
+    },
+    60_000,
+  )
 
   test('and the tables are then described as the document says', async () => {
     for (const path of ['/v1/tables', '/v1/tables/{table}', '/v1/tables/{table}/rows', '/v1/limits', '/livez', '/readyz', '/']) {
       const response = await service.app.inject({ url: path.replace('{table}', 'words') })
       expect(response.statusCode).toBe(200)
-      const [fits, errors] = Schema.Errors(resolve(document.paths[path].get.responses['200'].content?.['application/json'].schema) as Json, response.json())
+      const [fits, errors] = Schema.Errors(
+        resolve(document.paths[path].get.responses['200'].content?.['application/json'].schema) as Json,
+        response.json(),
+      )
       expect(fits, `${path} ${JSON.stringify(errors)}`).toBe(true)
     }
   })

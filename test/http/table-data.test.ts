@@ -18,10 +18,12 @@ const SAFE = Buffer.concat([writeSafetensorsHeader([tensor('words')]).header, DA
 
 const put = (type: string, payload: Buffer, query = '', headers = {}) =>
   service.app.inject({ method: 'PUT', url: `/v1/tables/t${query}`, payload, headers: { 'content-type': type, ...headers } })
-const download = (accept?: string, headers = {}) => service.app.inject({ url: '/v1/tables/t/data', headers: { ...(accept && { accept }), ...headers } })
-const rows = async (): Promise<(number | null)[]> => (await service.app.inject({ url: '/v1/tables/t/rows' })).json().rows.flatMap((row: { embedding: (number | null)[] }) =>
-    row.embedding.map((value) => (value === null ? null : Math.fround(value))),
-  )
+const download = (accept?: string, headers = {}) =>
+  service.app.inject({ url: '/v1/tables/t/data', headers: { ...(accept && { accept }), ...headers } })
+const rows = async (): Promise<(number | null)[]> =>
+  (await service.app.inject({ url: '/v1/tables/t/rows' }))
+    .json()
+    .rows.flatMap((row: { embedding: (number | null)[] }) => row.embedding.map((value) => (value === null ? null : Math.fround(value))))
 
 describe('data is taken as', () => {
   test.each([
@@ -44,7 +46,11 @@ describe('data is taken as', () => {
   })
 
   test('other numbers than the table stores', async () => {
-    const response = await put('application/octet-stream', Buffer.from(new Float64Array([0.5, 0.25]).buffer), '?rows=1&dim=2&input_dtype=float64&dtype=bfloat16')
+    const response = await put(
+      'application/octet-stream',
+      Buffer.from(new Float64Array([0.5, 0.25]).buffer),
+      '?rows=1&dim=2&input_dtype=float64&dtype=bfloat16',
+    )
     expect(response.json()).toMatchObject({ dtype: 'bfloat16', bytes: 4 })
     expect(await rows()).toEqual([0.5, 0.25])
   })
@@ -67,7 +73,10 @@ describe('data is taken as', () => {
       keep_versions: 1,
       optimizer: { kind: 'adam', learning_rate: 0.5, beta1: 0.9 },
     })
-    expect((await put('application/x-npy', NPY, '?optimizer=adagrad&fill_value=null')).json()).toMatchObject({ optimizer: { kind: 'adagrad' }, fill_value: null })
+    expect((await put('application/x-npy', NPY, '?optimizer=adagrad&fill_value=null')).json()).toMatchObject({
+      optimizer: { kind: 'adagrad' },
+      fill_value: null,
+    })
   })
 
   test('with a digest, which is verified', async () => {

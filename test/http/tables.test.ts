@@ -8,10 +8,16 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-const put = (table: string, payload: object, headers = {}) => service.app.inject({ method: 'PUT', url: `/v1/tables/${table}`, payload, headers })
+const put = (table: string, payload: object, headers = {}) =>
+  service.app.inject({ method: 'PUT', url: `/v1/tables/${table}`, payload, headers })
 const get = (url: string, headers = {}) => service.app.inject({ url, headers })
 const patch = (payload: object, headers = {}) => service.app.inject({ method: 'PATCH', url: '/v1/tables/t', payload, headers })
-const small = { values: [[1, 2], [3, 4]] }
+const small = {
+  values: [
+    [1, 2],
+    [3, 4],
+  ],
+}
 
 describe('a table from a specification', () => {
   test('is created with 201 and a Location, replaced with 200', async () => {
@@ -71,18 +77,37 @@ describe('settings', () => {
     expect(changed.json()).toMatchObject({ out_of_range: 'fill', fill_value: 9, durability: 'disk', version: 1, sequence: 0 })
     const lookup = await service.app.inject({ method: 'POST', url: '/v1/tables/t/lookup', payload: { indices: [5] } })
     expect(lookup.json().embeddings).toEqual([[9, 9]])
-    expect((await patch({ fill_value: null, keep_versions: 3, durability: 'os' })).json()).toMatchObject({ fill_value: null, keep_versions: 3, durability: 'os' })
+    expect((await patch({ fill_value: null, keep_versions: 3, durability: 'os' })).json()).toMatchObject({
+      fill_value: null,
+      keep_versions: 3,
+      durability: 'os',
+    })
     expect((await patch({})).json()).toMatchObject({ out_of_range: 'fill', keep_versions: 3 })
   })
 
   test.each<[object, Settings['optimizer']]>([
     [{ kind: 'sgd' }, { kind: 'sgd', learning_rate: 0.01 }],
-    [{ kind: 'momentum', momentum: 0.9 }, { kind: 'momentum', learning_rate: 0.01, momentum: 0.9, nesterov: false }],
+    [
+      { kind: 'momentum', momentum: 0.9 },
+      { kind: 'momentum', learning_rate: 0.01, momentum: 0.9, nesterov: false },
+    ],
     [{ kind: 'adagrad' }, { kind: 'adagrad', learning_rate: 0.01, initial_accumulator: 0, epsilon: 1e-10, epsilon_inside_sqrt: false }],
-    [{ kind: 'rowwise_adagrad', learning_rate: 1 }, { kind: 'rowwise_adagrad', learning_rate: 1, initial_accumulator: 0, epsilon: 1e-8, epsilon_inside_sqrt: false }],
-    [{ kind: 'adam', learning_rate: 0.01, lazy: true }, { kind: 'adam', learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }],
-    [{ kind: 'sgd', weight_decay: 0.1, constraint: { kind: 'unit_norm' } }, { kind: 'sgd', learning_rate: 0.01, weight_decay: 0.1, constraint: { kind: 'unit_norm' } }],
-    [{ kind: 'sgd', max_norm: 2 }, { kind: 'sgd', learning_rate: 0.01, constraint: { kind: 'max_norm', value: 2 } }],
+    [
+      { kind: 'rowwise_adagrad', learning_rate: 1 },
+      { kind: 'rowwise_adagrad', learning_rate: 1, initial_accumulator: 0, epsilon: 1e-8, epsilon_inside_sqrt: false },
+    ],
+    [
+      { kind: 'adam', learning_rate: 0.01, lazy: true },
+      { kind: 'adam', learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+    ],
+    [
+      { kind: 'sgd', weight_decay: 0.1, constraint: { kind: 'unit_norm' } },
+      { kind: 'sgd', learning_rate: 0.01, weight_decay: 0.1, constraint: { kind: 'unit_norm' } },
+    ],
+    [
+      { kind: 'sgd', max_norm: 2 },
+      { kind: 'sgd', learning_rate: 0.01, constraint: { kind: 'max_norm', value: 2 } },
+    ],
   ])('%j becomes %j', async (optimizer, complete) => {
     await put('t', small)
     expect((await patch({ optimizer })).json().optimizer).toEqual(complete)

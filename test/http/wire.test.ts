@@ -50,7 +50,9 @@ class Wire {
       const headEnd = this.#text.indexOf('\r\n\r\n')
       if (headEnd >= 0) {
         const [first, ...lines] = this.#text.slice(0, headEnd).split('\r\n')
-        const headers = Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]))
+        const headers = Object.fromEntries(
+          lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]),
+        )
         const end = headEnd + 4 + Number(headers['content-length'] ?? 0)
         if (this.#text.length >= end) {
           const body = this.#text.slice(headEnd + 4, end)
@@ -91,11 +93,31 @@ describe('bytes that are no request', () => {
     ['a method that does not exist', `FOO / HTTP/1.1\r\n${HOST}\r\n`, 400, 'INVALID_REQUEST'],
     ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'INVALID_REQUEST'],
     ['a head that is too large', `GET / HTTP/1.1\r\n${HOST}X-A: ${'a'.repeat(20_000)}\r\n\r\n`, 431, 'INVALID_REQUEST'],
-    ['two lengths', `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`, 400, 'INVALID_REQUEST'],
-    ['a length and chunks', `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400, 'INVALID_REQUEST'],
+    [
+      'two lengths',
+      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`,
+      400,
+      'INVALID_REQUEST',
+    ],
+    [
+      'a length and chunks',
+      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+      400,
+      'INVALID_REQUEST',
+    ],
     ['a negative length', `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: -1\r\n\r\n`, 400, 'INVALID_REQUEST'],
-    ['chunks that are none', `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Transfer-Encoding: chunked\r\n\r\nzz\r\n`, 400, 'MALFORMED_BODY'],
-    ['chunks that are none, in an upload', `PUT /v1/tables/x HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`, 400, 'MALFORMED_BODY'],
+    [
+      'chunks that are none',
+      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Transfer-Encoding: chunked\r\n\r\nzz\r\n`,
+      400,
+      'MALFORMED_BODY',
+    ],
+    [
+      'chunks that are none, in an upload',
+      `PUT /v1/tables/x HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+      400,
+      'MALFORMED_BODY',
+    ],
   ])('%s get a problem, and the connection is closed', async (_name, bytes, status, code) => {
     const wire = new Wire().send(bytes)
     const answer = await wire.answer()
@@ -135,7 +157,9 @@ describe('bytes that are no request', () => {
 
 describe('two content types', () => {
   test('are refused, whatever they are', async () => {
-    const wire = new Wire().send(`POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}content-type: application/json\r\nContent-Length: 2\r\n\r\n{}`)
+    const wire = new Wire().send(
+      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}content-type: application/json\r\nContent-Length: 2\r\n\r\n{}`,
+    )
     expect(problemOf(await wire.answer()).code).toBe('UNSUPPORTED_MEDIA_TYPE')
     wire.socket.destroy()
   })
@@ -160,7 +184,11 @@ describe('one connection', () => {
   })
 
   test('lets a client whose upload is refused early read why, and goes on', async () => {
-    const wire = new Wire().send(`PUT /v1/tables/x HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\nContent-Length: 20000000\r\n\r\n`, Buffer.alloc(20_000_000), ALIVE)
+    const wire = new Wire().send(
+      `PUT /v1/tables/x HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\nContent-Length: 20000000\r\n\r\n`,
+      Buffer.alloc(20_000_000),
+      ALIVE,
+    )
     expect(problemOf(await wire.answer())).toMatchObject({ code: 'MALFORMED_BODY' })
     expect((await wire.answer()).status).toBe(200)
     wire.socket.destroy()
@@ -175,9 +203,19 @@ describe('one connection', () => {
 
 describe('QUERY', () => {
   test('is a lookup like POST', async () => {
-    await service.app.inject({ method: 'PUT', url: '/v1/tables/q', payload: { values: [[1, 2], [3, 4]] } })
+    await service.app.inject({
+      method: 'PUT',
+      url: '/v1/tables/q',
+      payload: {
+        values: [
+          [1, 2],
+          [3, 4],
+        ],
+      },
+    })
     const body = '{"indices":[1]}'
-    const request = (method: string) => `${method} /v1/tables/q/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: ${body.length}\r\n\r\n${body}`
+    const request = (method: string) =>
+      `${method} /v1/tables/q/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: ${body.length}\r\n\r\n${body}`
     const wire = new Wire().send(request('QUERY'), request('POST'))
     const [query, post] = [await wire.answer(), await wire.answer()]
     expect(query.status).toBe(200)
@@ -189,7 +227,10 @@ describe('QUERY', () => {
   test('needs a type, and one that is read', async () => {
     const wire = new Wire().send(`QUERY /v1/lookup HTTP/1.1\r\n${HOST}Content-Length: 2\r\n\r\n{}`)
     expect(problemOf(await wire.answer()).status).toBe(400)
-    expect(problemOf(await wire.send(`QUERY /v1/lookup HTTP/1.1\r\n${HOST}Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}`).answer()).status).toBe(415)
+    expect(
+      problemOf(await wire.send(`QUERY /v1/lookup HTTP/1.1\r\n${HOST}Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}`).answer())
+        .status,
+    ).toBe(415)
     wire.socket.destroy()
   })
 
@@ -197,7 +238,9 @@ describe('QUERY', () => {
     const wire = new Wire().send(`OPTIONS /v1/lookup HTTP/1.1\r\n${HOST}\r\n`)
     const answer = await wire.answer()
     expect([answer.status, answer.headers.allow]).toEqual([204, 'POST, QUERY'])
-    expect(answer.headers['accept-query']).toContain('"application/json"')
+    expect(answer.headers['accept-query']).toBe('"application/json", "application/x-safetensors"')
+    const one = await wire.send(`OPTIONS /v1/tables/q/lookup HTTP/1.1\r\n${HOST}\r\n`).answer()
+    expect(one.headers['accept-query']).toContain('"application/x-npy"')
     wire.socket.destroy()
   })
 })
@@ -226,7 +269,9 @@ describe('a client that is gone in mid-upload', () => {
 
   test('before its first byte leaves nothing', async () => {
     const before = service.keeper.memory.reservedBytes
-    const wire = new Wire().send(`PUT /v1/tables/none HTTP/1.1\r\n${HOST}Content-Type: application/octet-stream\r\nContent-Length: 8\r\n\r\n`)
+    const wire = new Wire().send(
+      `PUT /v1/tables/none HTTP/1.1\r\n${HOST}Content-Type: application/octet-stream\r\nContent-Length: 8\r\n\r\n`,
+    )
     await new Promise((resolve) => wire.socket.once('connect', resolve))
     wire.socket.destroy()
     await untilReserved(before)

@@ -51,7 +51,7 @@ const checkAll = (numbers: readonly string[]): number => {
 describe('the scanner reads', () => {
   test.each([
     ['1,2,3]', [1, 2, 3], 5],
-    ['1 ,\t2\r\n, 3 ]', [1, 2, 3], 12],
+    ['1 ,\t2\r\n, 3 ]', [1, 2, 3], 11],
     ['-1.5e2', [-150], 6],
     ['12345678]', [12345678], 8],
     ['1,', [1], 1],
@@ -93,16 +93,34 @@ describe('the scanner reads', () => {
 })
 
 describe('the scanner leaves to others', () => {
-  test.each(['', '-', '-x', 'x', '+1', '.5', '01', '-01', '00', '1.', '1.e5', '1e', '1e+', '1.5E-', 'NaN', 'Infinity', '"1"', 'null', ' 1', ','])(
-    'what is no number: %j',
-    (text) => {
-      expect(scan(text)).toEqual({ values: [], end: 0 })
-    },
-  )
+  test.each([
+    '',
+    '-',
+    '-x',
+    'x',
+    '+1',
+    '.5',
+    '01',
+    '-01',
+    '00',
+    '1.',
+    '1.e5',
+    '1e',
+    '1e+',
+    '1.5E-',
+    'NaN',
+    'Infinity',
+    '"1"',
+    'null',
+    ' 1',
+    ',',
+  ])('what is no number: %j', (text) => {
+    expect(scan(text)).toEqual({ values: [], end: 0 })
+  })
 
   test('more than 19 digits that count, but not leading zeros', () => {
     expect(scan('1.2345678901234567890').values).toEqual([])
-    expect(scan('0.00001234567890123456789').values).toEqual([0.00001234567890123456789])
+    expect(scan('0.00001234567890123456789').values).toEqual([Number('0.00001234567890123456789')])
     expect(scan('0.12345678901234567890').values).toEqual([])
   })
 

@@ -55,7 +55,13 @@ const POLICY = {
   'frame-ancestors': ["'none'"],
 }
 
-const UI = { tryItOutEnabled: true, displayRequestDuration: true, docExpansion: 'list', defaultModelsExpandDepth: 0 } as const
+const UI = {
+  tryItOutEnabled: true,
+  displayRequestDuration: true,
+  docExpansion: 'list',
+  defaultModelsExpandDepth: 0,
+  layout: 'BaseLayout',
+} as const
 
 const sendHtml = (reply: FastifyReply, html: string): FastifyReply =>
   reply.type('text/html; charset=utf-8').header('cache-control', 'no-cache').send(html)

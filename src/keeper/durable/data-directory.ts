@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { Catalog } from './catalog.ts'
 import { CATALOG_SCHEMA } from './catalog-rows.ts'
 import { createDatabase, type DatabaseFormat, type OpenSqlite, plainFileExists, syncDirectory } from './database-file.ts'
+import { failpoint } from './failpoints.ts'
 import { JOURNAL_SCHEMA } from './journal.ts'
 import { KEY_SCHEMA } from './key-memory.ts'
 import { refuseData } from './refusals.ts'
@@ -53,19 +54,13 @@ export const dataPaths = (dataDir: string): DataPaths => {
   }
 }
 
-/** Makes the directory (0700) where there is none, durably. Refuses UnsafeFile when that cannot be. */
+/** Makes the directory (0700) where there is none, durably. Refuses UnsafeFile when something else stands there. */
 export const makeDirectory = (path: string): void => {
-  try {
-    if (!existsSync(path)) {
-      mkdirSync(path, { recursive: true, mode: 0o700 })
-      syncDirectory(dirname(path))
-    }
-    if (!statSync(path).isDirectory()) refuseData('UnsafeFile', path, 'it is not a directory')
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (typeof code !== 'string' || !/^E[A-Z]+$/.test(code)) throw error
-    refuseData('UnsafeFile', path, `the data directory cannot be made there (${code})`, error)
+  if (!existsSync(path)) {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    syncDirectory(dirname(path))
   }
+  if (!statSync(path).isDirectory()) refuseData('UnsafeFile', path, 'it is not a directory')
 }
 
 /**
@@ -96,6 +91,7 @@ const createBeside = (path: string, format: DatabaseFormat, open: OpenSqlite, fa
   })
   renameSync(aside, path)
   syncDirectory(dirname(path))
+  failpoint('store:created')
 }
 
 /** Whether both databases are there. */

@@ -25,12 +25,6 @@ export const FAILPOINTS = [
   'snapshot:renamed',
   'snapshot:directory-synced',
   'sweep:removed',
-  'recover:loaded',
-  'recover:replayed',
-  'publish:committed',
-  'rollback:committed',
-  'delete:committed',
-  'drain:begun',
 ] as const
 
 export type Failpoint = (typeof FAILPOINTS)[number]

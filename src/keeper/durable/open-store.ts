@@ -78,8 +78,15 @@ export const openStore = (dataDir: string, options: OpenStoreOptions = {}): { st
     return { store, report: { created: !found.catalog, catalogLog: disk.scan, osLog: os.scan, damagedRecords } }
   } catch (error) {
     opened.dispose()
-    throw error
+    return refuseSystemError(paths.directory, error)
   }
+}
+
+/** What the system does not let us do in the directory, in its words; other errors as they are. */
+const refuseSystemError = (directory: string, error: unknown): never => {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  if (code === undefined || syscall === undefined) throw error
+  return refuseData('UnsafeFile', directory, `the data directory cannot be used (${code}, ${syscall})`, error)
 }
 
 const checkCatalog = (paths: DataPaths, check: () => Store): Store => {

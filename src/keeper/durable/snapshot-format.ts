@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { assert } from '../../core/assert.ts'
 import { GatherdError } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
 import type { Dtype, ElementType, Optimizer } from '../../core/types.ts'
 import { readSafetensorsHeader, type SafetensorsHeader, writeSafetensorsHeader } from '../../formats/safetensors.ts'
 import { rowBytes } from '../../tables/layout.ts'
@@ -82,14 +83,19 @@ export const planSnapshot = (facts: SnapshotFacts): SnapshotPlan => {
   return { facts, header, dataBytes, blockCount, checksumBytes, fileBytes: bodyBytes }
 }
 
-const toMetadata = ({ state, ...facts }: SnapshotFacts): Map<string, string> =>
-  new Map([
-    ['gatherd_snapshot', FORMAT_VERSION],
-    ...Object.entries(facts).map(([name, value]) => [snakeCase(name), String(value)] as const),
-    ...Object.entries(state ?? {}).map(([name, value]) => [`state_${name}`, String(value)] as const),
-  ])
+/** Members and their names in the file, in its order: the same facts give the same bytes. */
+const FACT_NAMES = [
+  ['table_id', 'tableId'], ['table', 'table'], ['version', 'version'], ['rows', 'rows'], ['dim', 'dim'], ['dtype', 'dtype'],
+  ['start_sequence', 'startSequence'], ['step', 'step'], ['updated_at_ms', 'updatedAtMs'],
+] as const satisfies [string, keyof SnapshotFacts][]
 
-const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+const toMetadata = (facts: SnapshotFacts): Map<string, string> => {
+  const metadata = new Map([['gatherd_snapshot', FORMAT_VERSION]])
+  for (const [name, member] of FACT_NAMES) metadata.set(name, String(facts[member]))
+  if (facts.state === null) return metadata
+  for (const member of ['kind', 'length', 'epoch', 'initial'] as const) metadata.set(`state_${member}`, String(facts.state[member]))
+  return metadata
+}
 
 /** The last array of a file: the checksums of its header and blocks, sealed by one of themselves. */
 export const encodeChecksums = (header: Uint8Array, blocks: readonly number[]): Uint8Array => {
@@ -152,6 +158,7 @@ const toFacts = (metadata: ReadonlyMap<string, string>): SnapshotFacts | null =>
     updatedAtMs: Number(metadata.get('updated_at_ms')),
   }
   if (dtype === undefined || table === undefined || Object.values(numbers).some((value) => Number.isNaN(value))) return null
+  if (numbers.rows > LIMITS.tableRowsMax || numbers.dim > LIMITS.dimMax) return null
   const facts = { ...numbers, dtype, table }
   if (kind === undefined) return metadata.has('state_kind') ? null : { ...facts, state: null }
   const state = { kind, length: whole('state_length'), epoch: whole('state_epoch'), initial: Number(metadata.get('state_initial')) }

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { safetensorsHeaderBytes } from '../../formats/safetensors.ts'
-import { refuseData } from './refusals.ts'
+import type { CatalogSnapshot } from './catalog-rows.ts'
+import type { EvidenceState } from './recovery-plan.ts'
+import { refuseData, StoredDataRefusal } from './refusals.ts'
 import { BLOCK_BYTES, decodeChecksums, readSnapshotHeader, refuseSnapshot, type SnapshotFacts, type SnapshotPlan } from './snapshot-format.ts'
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
@@ -70,6 +73,34 @@ export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
   } finally {
     await handle.close()
   }
+}
+
+/**
+ * Whether the file of a listed snapshot is there, as far as its ends and length tell: evidence for a plan. Blocks are checked
+ * when it is loaded; a refusal then makes it `damaged`.
+ */
+export const judgeSnapshot = async (directory: string, listed: CatalogSnapshot): Promise<EvidenceState> => {
+  const path = join(directory, listed.file)
+  try {
+    const { size } = await stat(path)
+    if (size < listed.bytes) return 'cut'
+    checkListed(path, await inspectSnapshot(path), listed)
+    return size === listed.bytes ? 'valid' : 'damaged'
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'missing'
+    if (!(error instanceof StoredDataRefusal) || error.code === 'UnknownFormat') throw error
+    return error.code === 'MissingFile' ? 'missing' : 'damaged'
+  }
+}
+
+/** Checks that a file is the snapshot that the catalog lists under its name. Refuses DamagedSnapshot. */
+export const checkListed = (path: string, facts: SnapshotFacts, listed: CatalogSnapshot): void => {
+  const isListed =
+    facts.tableId === listed.tableId &&
+    facts.version === listed.version &&
+    facts.startSequence === listed.startSequence &&
+    (facts.state?.kind ?? null) === listed.stateKind
+  if (!isListed) refuseSnapshot(path, `it is that of table ${facts.tableId}, version ${facts.version}, sequence ${facts.startSequence}`)
 }
 
 /** Checks the whole file: every block, and the SHA-256 that was noted when it was written. Refuses as {@link readSnapshot}. */

@@ -109,8 +109,8 @@ const copyMemory = (sources: readonly Uint8Array[], target: Buffer): void => {
   }
 }
 
-/** Writes every byte. A write that stops short is no error to Node; the next one says why. */
-const writeAll = async (handle: Pick<FileHandle, 'write'>, bytes: Uint8Array, at: number): Promise<void> => {
+/** Writes every byte, from `at` on. A write that stops short is no error to Node; the next one says why. */
+export const writeAll = async (handle: Pick<FileHandle, 'write'>, bytes: Uint8Array, at: number): Promise<void> => {
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done)
     if (bytesWritten === 0) throw Object.assign(new Error('the disk takes no more bytes'), { code: 'ENOSPC' })

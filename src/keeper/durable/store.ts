@@ -6,10 +6,10 @@ import type { CatalogChange, CatalogImage } from './catalog-rows.ts'
 import type { DataPaths } from './data-directory.ts'
 import type { ErrorLatch } from './error-latch.ts'
 import { failpoint } from './failpoints.ts'
-import type { StreamSummary } from './journal.ts'
+import type { Journal, StreamSummary } from './journal.ts'
+import { inspectJournals, type JournalEvidence, readJournals } from './journal-reader.ts'
 import type { JournalRecord } from './journal-record.ts'
 import type { RememberedKey } from './key-memory.ts'
-import { mergeSequences, type SequenceRange, toRanges } from './sequences.ts'
 import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
 import type { SyncMark } from './sync-mark.ts'
@@ -33,14 +33,6 @@ export interface StoreParts {
   closeAll: () => void
 }
 
-/** What the journal holds of one version. */
-export interface JournalEvidence {
-  /** Runs of sequences without a gap, ascending. */
-  ranges: SequenceRange[]
-  /** The highest sequence that was answered as durable; 0 if none was. */
-  promised: number
-}
-
 const fsyncInPool = promisify(fsync)
 
 /**
@@ -56,6 +48,7 @@ export class Store {
   readonly #mark: SyncMark
   readonly #latch: ErrorLatch
   readonly #closeAll: () => void
+  readonly #journals: readonly [Journal, Journal]
   readonly #directory: string
   #nextId: number
   /** Frames of os.db's log that are known to be synced. */
@@ -70,6 +63,7 @@ export class Store {
     this.#mark = parts.mark
     this.#latch = parts.latch
     this.#closeAll = parts.closeAll
+    this.#journals = [parts.disk.journal, parts.os.journal]
     const sealed = parts.disk.seal.read()
     this.#directory = sealed.directory
     this.#nextId = sealed.nextId
@@ -80,9 +74,12 @@ export class Store {
     return this.#latch.failure
   }
 
-  /** Ends all writing, since `what` failed elsewhere in the durable path: a snapshot's sync, a rename. */
-  fail(what: string, error: unknown): StoreFailed {
-    return this.#latch.latch(what, error)
+  /**
+   * What to throw when `what` failed elsewhere in the durable path (a snapshot's sync, a rename): DISK_FULL, or StoreFailed,
+   * which ends all writing.
+   */
+  judge(what: string, error: unknown): Error {
+    return this.#latch.judge(what, error)
   }
 
   /** The catalog, every row checked. Refuses DamagedCatalog. */
@@ -170,33 +167,12 @@ export class Store {
 
   /** What the journal holds of a version. */
   inspectJournal(tableId: number, version: number): JournalEvidence {
-    const parts = [this.#disk, this.#os].map((log) => log.journal.describe(tableId, version))
-    return {
-      ranges: toRanges(mergeSequences(parts[0]?.sequences ?? [], parts[1]?.sequences ?? []).map(({ sequence }) => sequence)),
-      promised: Math.max(parts[0]?.promised ?? 0, parts[1]?.promised ?? 0),
-    }
+    return inspectJournals(this.#journals, tableId, version)
   }
 
-  /**
-   * The records of a version after `afterSequence`, in order. Refuses JournalGap when one is missing between, or before
-   * `throughSequence` unless that is Infinity; DamagedRecord when one cannot be read.
-   */
-  *readJournal(tableId: number, version: number, afterSequence: number, throughSequence = Infinity): Generator<JournalRecord> {
-    const [disk, os] = [this.#disk, this.#os].map((log) => log.journal.describe(tableId, version)?.sequences ?? [])
-    let expected = afterSequence + 1
-    for (const { sequence, source } of mergeSequences(disk, os)) {
-      if (sequence < expected) continue
-      if (sequence > throughSequence) break
-      if (sequence > expected) this.#refuseGap(tableId, version, expected, sequence - 1)
-      yield (source === 0 ? this.#disk : this.#os).journal.read(tableId, version, sequence)
-      expected = sequence + 1
-    }
-    if (throughSequence !== Infinity && expected <= throughSequence) this.#refuseGap(tableId, version, expected, throughSequence)
-  }
-
-  #refuseGap(tableId: number, version: number, first: number, last: number): never {
-    const what = first === last ? `sequence ${first}` : `sequences ${first} to ${last}`
-    return refuseData('JournalGap', this.paths.catalog, `the journal of table ${tableId}, version ${version} lacks ${what}`)
+  /** The records of a version after `afterSequence`, through `throughSequence`, in order. Refuses JournalGap and DamagedRecord. */
+  readJournal(tableId: number, version: number, afterSequence: number, throughSequence?: number): Generator<JournalRecord> {
+    return readJournals(this.#journals, { tableId, version, afterSequence, throughSequence })
   }
 
   /**

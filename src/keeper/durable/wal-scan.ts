@@ -76,7 +76,7 @@ interface LogHeader {
   pageBytes: number
   salts: readonly [number, number]
   bigEndian: boolean
-  checksum: readonly [number, number]
+  checksum: Checksum
 }
 
 const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan => {
@@ -93,22 +93,19 @@ const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan 
   let commitCount = 0
   let frameCount = 0
   let frame = frames.next()
-  for (; frame?.isWhole; frame = frames.next()) {
+  for (; frame?.hasSalts && frame.isIntact; frame = frames.next()) {
     if (!frame.isCommit) continue
     commitCount++
     frameCount = frame.index + 1
   }
   if (frame === null) return { frameCount, commitCount, droppedFrameCount: frames.count - frameCount, lostCommitCount: 0, salts }
-  const badFrame = frame
-  const rest = inspectRest(frames, badFrame)
-  const scan = { frameCount, commitCount, droppedFrameCount: badFrame.index - frameCount + rest.frameCount, lostCommitCount: 0, salts }
-  if (!isDamage(rules, rest, badFrame, salts)) return rules.everyCommitSynced ? scan : { ...scan, lostCommitCount: rest.commitCount }
-  if (rules.allowLostCommits) return { ...scan, lostCommitCount: Math.max(1, rest.commitCount) }
-  return refuseData(
-    'DamagedLog',
-    path,
-    `frame ${badFrame.index + 1} of the write-ahead log is damaged, and ${rest.commitCount} whole commits stand behind it`,
-  )
+  const rest = inspectRest(frames, frame)
+  const lostCommitCount = rest.commitCount + (frame.hasSalts && frame.isCommit ? 1 : 0)
+  const scan = { frameCount, commitCount, droppedFrameCount: frame.index - frameCount + rest.frameCount, lostCommitCount, salts }
+  if (!isDamage(rules, rest, frame, salts)) return rules.everyCommitSynced ? { ...scan, lostCommitCount: 0 } : scan
+  if (rules.allowLostCommits) return { ...scan, lostCommitCount: Math.max(1, lostCommitCount) }
+  const behind = `frame ${frame.index + 1} of the write-ahead log is damaged, and ${rest.commitCount} whole commits stand behind it`
+  return refuseData('DamagedLog', path, behind)
 }
 
 interface Rest {
@@ -120,13 +117,14 @@ interface Rest {
   nextTransactionFrameCount: number
 }
 
-/** What stands behind the bad frame. Each frame is checked from its predecessor's checksum as stored, so one bad frame spoils only itself and the next. */
+/** What stands behind the bad frame. One bad frame spoils no other: each is checked from its predecessor alone. */
 const inspectRest = (frames: FrameReader, badFrame: Frame): Rest => {
   const rest = { frameCount: badFrame.hasSalts ? 1 : 0, commitCount: 0, nextTransactionFrameCount: 0 }
   let transactionEnded = badFrame.hasSalts && badFrame.isCommit
   for (let frame = frames.next(); frame !== null; frame = frames.next()) {
-    if (frame.hasSalts) rest.frameCount++
-    if (!frame.isWhole) continue
+    if (!frame.hasSalts) continue
+    rest.frameCount++
+    if (!frame.isIntact) continue
     if (transactionEnded) rest.nextTransactionFrameCount++
     if (!frame.isCommit) continue
     rest.commitCount++
@@ -136,6 +134,8 @@ const inspectRest = (frames: FrameReader, badFrame: Frame): Rest => {
 }
 
 const isDamage = (rules: LogRules, rest: Rest, badFrame: Frame, salts: readonly [number, number]): boolean => {
+  // No unfinished write leaves a frame that fits into the chain but for its salts.
+  if (badFrame.isIntact) return true
   // With every commit synced, a transaction begins only when the one before it is on disk, every frame of it.
   if (rules.everyCommitSynced) return rest.commitCount >= 2 || (rest.commitCount >= 1 && rest.nextTransactionFrameCount > 0)
   const { synced } = rules
@@ -156,8 +156,10 @@ const readHeader = (descriptor: number, fileBytes: number): LogHeader | null => 
   return { pageBytes, salts: [bytes.readUInt32BE(16), bytes.readUInt32BE(20)], bigEndian, checksum }
 }
 
+type Checksum = readonly [number, number]
+
 /** SQLite's running checksum: two words, over pairs of words. */
-const addChecksum = (from: readonly [number, number], bytes: Buffer, at: number, length: number, bigEndian: boolean): [number, number] => {
+const addChecksum = (from: Checksum, bytes: Buffer, at: number, length: number, bigEndian: boolean): Checksum => {
   let [first, second] = from
   for (let i = at; i < at + length; i += 8) {
     first = (first + (bigEndian ? bytes.readInt32BE(i) : bytes.readInt32LE(i)) + second) | 0
@@ -168,10 +170,10 @@ const addChecksum = (from: readonly [number, number], bytes: Buffer, at: number,
 
 interface Frame {
   index: number
-  /** Carries the salts of the log. */
+  /** Carries the salts of the log, which no checksum covers. */
   hasSalts: boolean
-  /** Salts and checksum are right, given the checksum of the frame before as it is stored. */
-  isWhole: boolean
+  /** Its checksum goes on from that of the frame before. */
+  isIntact: boolean
   isCommit: boolean
 }
 
@@ -184,15 +186,17 @@ class FrameReader {
   readonly #buffer: Buffer
   #buffered = { firstFrame: 0, frameCount: 0 }
   #nextFrame = 0
-  #checksum: readonly [number, number]
+  /** Of the frame before: as it is stored, and, if that does not fit it, as it should be: one of the two may be the damaged one. */
+  #checksums: readonly Checksum[]
 
   constructor(descriptor: number, header: LogHeader, count: number) {
     this.count = count
     this.#descriptor = descriptor
     this.#header = header
     this.#frameBytes = FRAME_HEADER_BYTES + header.pageBytes
-    this.#buffer = Buffer.alloc(Math.max(1, Math.floor(READ_BYTES / this.#frameBytes)) * this.#frameBytes)
-    this.#checksum = header.checksum
+    const bufferedMax = Math.min(Math.max(1, count), Math.floor(READ_BYTES / this.#frameBytes))
+    this.#buffer = Buffer.alloc(bufferedMax * this.#frameBytes)
+    this.#checksums = [header.checksum]
   }
 
   next(): Frame | null {
@@ -203,15 +207,14 @@ class FrameReader {
     const bytes = this.#buffer
     const { salts, bigEndian, pageBytes } = this.#header
     const hasSalts = bytes.readUInt32BE(at + 8) === salts[0] && bytes.readUInt32BE(at + 12) === salts[1]
-    const stored: [number, number] = [bytes.readUInt32BE(at + 16), bytes.readUInt32BE(at + 20)]
-    let isWhole = false
-    if (hasSalts && bytes.readUInt32BE(at) !== 0) {
-      const head = addChecksum(this.#checksum, bytes, at, 8, bigEndian)
-      const sum = addChecksum(head, bytes, at + FRAME_HEADER_BYTES, pageBytes, bigEndian)
-      isWhole = sum[0] === stored[0] && sum[1] === stored[1]
-    }
-    this.#checksum = stored
-    return { index, hasSalts, isWhole, isCommit: bytes.readUInt32BE(at + 4) !== 0 }
+    const stored: Checksum = [bytes.readUInt32BE(at + 16), bytes.readUInt32BE(at + 20)]
+    const sums = this.#checksums.map((from) => {
+      const head = addChecksum(from, bytes, at, 8, bigEndian)
+      return addChecksum(head, bytes, at + FRAME_HEADER_BYTES, pageBytes, bigEndian)
+    })
+    const isIntact = bytes.readUInt32BE(at) !== 0 && sums.some((sum) => sum[0] === stored[0] && sum[1] === stored[1])
+    this.#checksums = isIntact ? [stored] : [stored, sums[0]]
+    return { index, hasSalts, isIntact, isCommit: bytes.readUInt32BE(at + 4) !== 0 }
   }
 
   #fill(firstFrame: number): void {

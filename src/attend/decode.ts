@@ -1,0 +1,36 @@
+import { refuse } from '../core/errors.ts'
+import { asFloat32 } from '../formats/index-array.ts'
+import { type JsonTensor, toFloat32 } from '../formats/json-reader.ts'
+import { readSafetensors } from '../formats/safetensors.ts'
+import { quoteText } from '../formats/scanner.ts'
+import { pointerTo } from '../tables/resolve.ts'
+import type { AttendRequest } from './request.ts'
+
+type Queries = Pick<AttendRequest, 'queries' | 'shape'>
+
+const PLACE = { errors: [{ pointer: '/queries', detail: 'is required' }] }
+
+/** The queries of a JSON body. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
+export const fromJsonTensors = (tensors: ReadonlyMap<string, JsonTensor>): Queries => {
+  const tensor = tensors.get('queries') ?? refuse('INVALID_REQUEST', 'queries are missing', PLACE)
+  if (tensor.lengths !== undefined) {
+    refuse('SHAPE_MISMATCH', 'the queries are not all of one length', { errors: [{ pointer: '/queries', detail: 'must have equal lengths' }] })
+  }
+  return { queries: toFloat32(tensor, '/queries'), shape: tensor.shape }
+}
+
+/** The queries of a safetensors body, floating-point numbers of any width. Refuses MALFORMED_BODY, INVALID_REQUEST, DTYPE_MISMATCH, NON_FINITE. */
+export const fromSafetensors = (body: Buffer): Queries => {
+  const tensors = readSafetensors(body)
+  for (const name of tensors.keys()) {
+    if (name !== 'queries') refuse('INVALID_REQUEST', `there is a tensor ${quoteText(name)}; expected is queries`)
+  }
+  const { data, elementType, shape } = tensors.get('queries') ?? refuse('INVALID_REQUEST', 'the body has no tensor "queries"', PLACE)
+  const queries = asFloat32(data, elementType)
+  const bad = queries.findIndex((value) => !Number.isFinite(value))
+  if (bad >= 0) {
+    const pointer = `/queries${pointerTo(bad, shape)}`
+    refuse('NON_FINITE', `${pointer} is not finite as float32`, { errors: [{ pointer, detail: 'is not finite as float32' }] })
+  }
+  return { queries, shape }
+}

@@ -1,0 +1,121 @@
+import { assert } from '../core/assert.ts'
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { Settings } from '../core/types.ts'
+import { heapBytes, type Metric, queryBytes } from '../kernels/attend.ts'
+import { planBlocks } from '../tables/attend.ts'
+import type { VersionHandle } from '../tables/handles.ts'
+import { rowBytes } from '../tables/layout.ts'
+import { planScan, type ScanPlan } from '../workers/dispatch-attend.ts'
+import type { AttendRequest } from './request.ts'
+
+export const ATTEND_QUERIES_MAX = 4096
+/** Numbers of all rows times queries: a minute or two of one core. */
+export const ATTEND_TERMS_MAX = 2 ** 40
+/** Several runners share the work only as long as their heaps stay below this together. */
+const HEAPS_BYTES_MAX = 64 * 1024 * 1024
+
+/** Everything about an attend request that is decided before memory is touched. Plain data; places are bytes from the region's begin. */
+export interface AttendPlan {
+  metric: Metric
+  queryCount: number
+  dim: number
+  rows: number
+  /** The best `k` of each query, row `skippedRow` (or -1) left out; null: the scores of all rows. */
+  top: { k: number; skippedRow: number } | null
+  /** queries.shape without dim, then k or rows. */
+  shape: number[]
+  scan: ScanPlan
+  queriesAt: number
+  /** int64, `top` only. */
+  indicesAt: number
+  scoresAt: number
+  /** float32 numbers of the answer. */
+  scoreCount: number
+  /** Runner r has its heaps at runnersAt + r * runnerBytes, and its scratch behind them. */
+  runnersAt: number
+  runnerBytes: number
+  heapsBytes: number
+  regionBytes: number
+}
+
+const ALIGN = 64
+const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
+
+/** Checks a request against the table it reads and lays out its memory. `threadCount` 0: there is no pool. */
+export const planAttend = (handle: VersionHandle, settings: Settings, request: AttendRequest, threadCount: number): AttendPlan => {
+  const { dim, rows, dtype } = handle
+  const { options } = request
+  const queryCount = countQueries(request, dim)
+  const metric = options.metric ?? 'dot'
+  if (options.top_k === undefined && metric !== 'dot') {
+    refuse('INVALID_REQUEST', `metric ${metric} needs top_k; without it the answer is the dot products with all rows`, {
+      errors: [{ pointer: '/metric', detail: 'needs top_k' }],
+    })
+  }
+  const top = options.top_k === undefined ? null : planTop(options.top_k, rows, settings.padding_index)
+  const width = top?.k ?? rows
+  checkSizes(queryCount, dim, rows, width, top === null ? 4 : 12)
+  const scoreCount = queryCount * width
+  const heapsBytes = top === null ? 0 : alignUp(queryCount * heapBytes(top.k))
+  const scan = limitRunners(planScan(rows, rowBytes(dim, dtype), dim, queryCount, threadCount), heapsBytes)
+  const runnerBytes = heapsBytes + alignUp(planBlocks(dim).scratchBytes)
+  const indicesAt = alignUp(queryCount * queryBytes(dim))
+  const scoresAt = indicesAt + (top === null ? 0 : alignUp(scoreCount * 8))
+  const runnersAt = scoresAt + alignUp(scoreCount * 4)
+  return {
+    metric,
+    queryCount,
+    dim,
+    rows,
+    top,
+    shape: [...request.shape.slice(0, -1), width],
+    scan,
+    queriesAt: 0,
+    indicesAt,
+    scoresAt,
+    scoreCount,
+    runnersAt,
+    runnerBytes,
+    heapsBytes,
+    regionBytes: runnersAt + scan.runnerCount * runnerBytes,
+  }
+}
+
+const refuseQueries = (code: 'SHAPE_MISMATCH' | 'BATCH_TOO_LARGE', detail: string): never =>
+  refuse(code, detail, { errors: [{ pointer: '/queries', detail }] })
+
+const countQueries = ({ queries, shape }: AttendRequest, dim: number): number => {
+  if (shape.length === 0) refuseQueries('SHAPE_MISMATCH', 'a query is a list of numbers')
+  if (shape.length > LIMITS.arrayRankMax) refuseQueries('SHAPE_MISMATCH', `queries have ${shape.length} axes, the limit is ${LIMITS.arrayRankMax}`)
+  const last = shape[shape.length - 1]
+  if (last !== dim) refuseQueries('SHAPE_MISMATCH', `queries have ${last} numbers each, rows have ${dim}`)
+  const count = shape.slice(0, -1).reduce((product, length) => product * length, 1)
+  assert(queries.length === count * dim, 'a shape says how many numbers there are')
+  return count
+}
+
+/** The padding row is never an answer, so there may be one fewer than rows. */
+const planTop = (wanted: number, rows: number, paddingIndex: number | null): AttendPlan['top'] => {
+  const row = paddingIndex === null ? -1 : paddingIndex < 0 ? paddingIndex + rows : paddingIndex
+  const skippedRow = row >= 0 && row < rows ? row : -1
+  return { k: Math.min(wanted, skippedRow < 0 ? rows : rows - 1), skippedRow }
+}
+
+const checkSizes = (queryCount: number, dim: number, rows: number, width: number, scoreBytes: number): void => {
+  if (queryCount > ATTEND_QUERIES_MAX) refuseQueries('BATCH_TOO_LARGE', `${queryCount} queries in one request, the limit is ${ATTEND_QUERIES_MAX}`)
+  const answerBytes = queryCount * width * scoreBytes
+  if (answerBytes > LIMITS.lookupResponseBytesMax) {
+    const advice = scoreBytes === 4 ? '; ask for fewer queries or for top_k' : ''
+    refuse('BATCH_TOO_LARGE', `the answer would hold ${answerBytes} bytes, the limit is ${LIMITS.lookupResponseBytesMax}${advice}`)
+  }
+  const terms = queryCount * dim * rows
+  if (terms > ATTEND_TERMS_MAX) {
+    refuse('BATCH_TOO_LARGE', `${queryCount} queries against ${rows} rows of ${dim} are ${terms} products, the limit is ${ATTEND_TERMS_MAX}; ask for fewer queries`)
+  }
+}
+
+const limitRunners = (scan: ScanPlan, heapsBytes: number): ScanPlan => {
+  const fitting = heapsBytes === 0 ? scan.runnerCount : Math.max(1, Math.floor(HEAPS_BYTES_MAX / heapsBytes))
+  return { ...scan, runnerCount: Math.min(scan.runnerCount, fitting) }
+}

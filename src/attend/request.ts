@@ -1,0 +1,16 @@
+import type { Metric } from '../kernels/attend.ts'
+
+/** What an attend request asks, whatever format it came in. */
+export interface AttendRequest {
+  /** Row-major and finite; the last axis of `shape` is the dim. */
+  queries: Float32Array
+  shape: readonly number[]
+  options: AttendOptions
+}
+
+/** The members beside the queries, in the names of the contract. */
+export interface AttendOptions {
+  /** Absent: all scores of the table. */
+  top_k?: number
+  metric?: Metric
+}

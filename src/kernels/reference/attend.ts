@@ -1,0 +1,40 @@
+import type { Metric } from '../attend.ts'
+
+/** Float32 of each operation, so that the sums are those of the kernel. */
+const { fround } = Math
+
+/** Sum of `terms`: four lanes, the last terms.length mod 4 first, then (lane 0 + lane 2) + (lane 1 + lane 3). */
+const sumTerms = (terms: readonly number[]): number => {
+  const lanes = [0, 0, 0, 0]
+  const tail = terms.length - (terms.length % 4)
+  for (let k = tail; k < terms.length; k++) lanes[k - tail] = fround(lanes[k - tail] + terms[k])
+  for (let k = 0; k < tail; k++) lanes[k % 4] = fround(lanes[k % 4] + terms[k])
+  return fround(fround(lanes[0] + lanes[2]) + fround(lanes[1] + lanes[3]))
+}
+
+/** The score of one query and one row, both float32 and of equal length; `cosine` takes queries of length one. */
+export const scoreReference = (metric: Metric, query: Float32Array, row: Float32Array): number => {
+  const apart = (a: number, k: number): number => fround(a - query[k])
+  const products = Array.from(row, (a, k) => fround(a * query[k]))
+  if (metric === 'dot') return sumTerms(products)
+  if (metric === 'l2') return fround(Math.sqrt(sumTerms(Array.from(row, (a, k) => fround(apart(a, k) * apart(a, k))))))
+  const length = fround(Math.sqrt(sumTerms(Array.from(row, (a) => fround(a * a)))))
+  return length === 0 ? 0 : fround(sumTerms(products) / length) + 0
+}
+
+/** What one query finds among `scores`, score i being that of row i: the best `capacity`, best first. `skippedIndex` is left out. */
+export const topReference = (
+  metric: Metric,
+  scores: Float32Array,
+  capacity: number,
+  skippedIndex: number,
+): { indices: number[]; scores: number[] } => {
+  const compare = (a: number, b: number): number => {
+    if (Number.isNaN(scores[a]) || Number.isNaN(scores[b])) return Number(Number.isNaN(scores[a])) - Number(Number.isNaN(scores[b])) || a - b
+    if (scores[a] === scores[b]) return a - b
+    return scores[a] < scores[b] === (metric === 'l2') ? -1 : 1
+  }
+  const candidates = Array.from(scores.keys()).filter((index) => index !== skippedIndex)
+  const indices = candidates.sort(compare).slice(0, capacity)
+  return { indices, scores: indices.map((index) => scores[index]) }
+}

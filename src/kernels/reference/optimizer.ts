@@ -1,0 +1,82 @@
+import type { StepKernels } from '../apply.ts'
+
+/*
+ * One step of each optimizer in plain TypeScript: the operation order that is the contract. Every operation is rounded to float32 (a store
+ * into a Float32Array rounds; Math.fround where a value is used again), no fused multiply-add, so that the kernels equal it to the bit.
+ * Formulas: torch's, and FBGEMM's for rowwise_adagrad.
+ */
+const f = Math.fround
+
+/** Squares of a row, summed in four lanes as {@link StepKernels.limitNorms} says. */
+const sumSquares = (values: Float32Array): number => {
+  const lanes = [0, 0, 0, 0]
+  values.forEach((value, column) => {
+    lanes[column % 4] = f(lanes[column % 4] + f(value * value))
+  })
+  return f(f(lanes[0] + lanes[2]) + f(lanes[1] + lanes[3]))
+}
+
+const rootOf = (sum: number, epsilon: number, inside: boolean): number =>
+  inside ? f(Math.sqrt(f(sum + epsilon))) : f(f(Math.sqrt(sum)) + epsilon)
+
+/** References of the steps, over the bytes of an arena. */
+export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
+  const view = (at: number, count: number): Float32Array => new Float32Array(arena, at, count)
+  return {
+    addDecay(weightsAt, gradientsAt, count, decay) {
+      const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
+      for (let i = 0; i < count; i++) gradients[i] += f(f(decay) * weights[i])
+    },
+    stepSgd(weightsAt, gradientsAt, count, rate) {
+      const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
+      for (let i = 0; i < count; i++) weights[i] -= f(f(rate) * gradients[i])
+    },
+    stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, nesterov) {
+      const [weights, gradients, state] = [view(weightsAt, count), view(gradientsAt, count), view(stateAt, count)]
+      for (let i = 0; i < count; i++) {
+        state[i] = f(f(momentum) * state[i]) + gradients[i]
+        const direction = nesterov ? f(gradients[i] + f(f(momentum) * state[i])) : state[i]
+        weights[i] -= f(f(rate) * direction)
+      }
+    },
+    stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, inside) {
+      const [weights, gradients, state] = [view(weightsAt, count), view(gradientsAt, count), view(stateAt, count)]
+      for (let i = 0; i < count; i++) {
+        state[i] += f(gradients[i] * gradients[i])
+        weights[i] -= f(f(f(rate) * gradients[i]) / rootOf(state[i], f(epsilon), inside))
+      }
+    },
+    stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside) {
+      const state = view(stateAt, rowCount)
+      for (let row = 0; row < rowCount; row++) {
+        const [weights, gradients] = [view(weightsAt + row * dim * 4, dim), view(gradientsAt + row * dim * 4, dim)]
+        state[row] += f(sumSquares(gradients) / dim)
+        const root = rootOf(state[row], f(epsilon), inside)
+        for (let k = 0; k < dim; k++) weights[k] -= f(f(f(rate) * gradients[k]) / root)
+      }
+    },
+    stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon) {
+      for (let row = 0; row < rowCount; row++) {
+        const [weights, gradients] = [view(weightsAt + row * dim * 4, dim), view(gradientsAt + row * dim * 4, dim)]
+        const [m, v] = [view(stateAt + row * dim * 8, dim), view(stateAt + row * dim * 8 + dim * 4, dim)]
+        for (let k = 0; k < dim; k++) {
+          m[k] += f(f(keep1) * f(gradients[k] - m[k]))
+          v[k] += f(f(keep2) * f(f(gradients[k] * gradients[k]) - v[k]))
+          weights[k] -= f(f(f(size) * m[k]) / f(f(Math.sqrt(v[k])) + f(epsilon)))
+        }
+      }
+    },
+    clampNegative(weightsAt, count) {
+      const weights = view(weightsAt, count)
+      for (let i = 0; i < count; i++) if (weights[i] < 0) weights[i] = 0
+    },
+    limitNorms(norm, weightsAt, rowCount, dim, limit) {
+      for (let row = 0; row < rowCount; row++) {
+        const weights = view(weightsAt + row * dim * 4, dim)
+        const length = f(Math.sqrt(sumSquares(weights)))
+        if (length === 0 || (norm === 'max' && length <= f(limit))) continue
+        for (let k = 0; k < dim; k++) weights[k] = length === Infinity ? NaN : f(weights[k] * f(limit)) / length
+      }
+    },
+  }
+}

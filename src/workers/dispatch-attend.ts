@@ -1,0 +1,73 @@
+import { setImmediate } from 'node:timers/promises'
+import type { Arena } from '../tables/arena.ts'
+import { type AttendJob, runAttendJob } from '../tables/attend.ts'
+import type { TableVersion } from '../tables/table.ts'
+import { INLINE_BYTES_MAX } from './dispatch.ts'
+import type { GathererPool } from './pool.ts'
+
+/** A term is one number of one row against one query: about a tenth of a nanosecond. */
+export const INLINE_TERMS_MAX = 2 ** 23
+/** A chunk takes some milliseconds: long beside the cost of a task, short for whoever waits for the thread. */
+const CHUNK_BYTES_MAX = 32 * 1024 * 1024
+const CHUNK_TERMS_MAX = 2 ** 25
+/** Rows that the kernel keeps in registers together. */
+const TILE_ROWS = 4
+
+/** How a scan of a whole table is cut. Plain data. */
+export interface ScanPlan {
+  /** Done by the front, at once. */
+  inline: boolean
+  chunkRows: number
+  /** Chunks that are under way together, each with memory of its own. */
+  runnerCount: number
+}
+
+/** Decides from the sizes alone; `threadCount` 0: there is no pool. */
+export const planScan = (rows: number, rowBytes: number, dim: number, queryCount: number, threadCount: number): ScanPlan => {
+  const termsPerRow = dim * Math.max(1, queryCount)
+  if (rows * rowBytes <= INLINE_BYTES_MAX && rows * termsPerRow <= INLINE_TERMS_MAX) return { inline: true, chunkRows: rows, runnerCount: 1 }
+  const chunkRows = Math.max(TILE_ROWS, Math.floor(Math.min(CHUNK_BYTES_MAX / rowBytes, CHUNK_TERMS_MAX / termsPerRow)))
+  return { inline: false, chunkRows, runnerCount: Math.max(1, Math.min(threadCount, Math.ceil(rows / chunkRows))) }
+}
+
+/** Where jobs run. The version is pinned and what the jobs write to stays reserved until the promise is settled. */
+export interface AttendWork {
+  version: TableVersion
+  arena: Arena
+  pool: GathererPool | null
+  runnerCount: number
+  /** Throws when nobody waits for the answer any more; asked before each job. */
+  checkWanted: () => void
+}
+
+/**
+ * Runs jobs until `nextJob` has none: `runnerCount` at a time on the pool, so that no request fills its queue; without a pool
+ * one after the other here, with a turn for others in between. `nextJob(runner)` gives the runner its next one.
+ * Settles when nothing runs any more; refuses what the first failure refused, OVERLOADED when the queue is full.
+ */
+export const runAttendJobs = async (work: AttendWork, nextJob: (runner: number) => AttendJob | null): Promise<void> => {
+  let failed = false
+  const run = async (runner: number): Promise<void> => {
+    try {
+      for (let job = nextJob(runner); job !== null && !failed; job = nextJob(runner)) {
+        work.checkWanted()
+        await runJob(work, job)
+      }
+    } catch (error) {
+      failed = true
+      throw error
+    }
+  }
+  const results = await Promise.allSettled(Array.from({ length: work.runnerCount }, (_, runner) => run(runner)))
+  const failure = results.find((result) => result.status === 'rejected')
+  if (failure !== undefined) throw failure.reason
+}
+
+const runJob = ({ version, arena, pool }: AttendWork, job: AttendJob): Promise<void> => {
+  if (pool !== null) {
+    pool.admit(1)
+    return pool.run(version, arena.memory, job)
+  }
+  runAttendJob(version, arena.memory, job)
+  return setImmediate()
+}

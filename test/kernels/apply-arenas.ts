@@ -1,0 +1,57 @@
+import { type ApplyKernels, instantiateApplyKernels } from '../../src/kernels/apply.ts'
+import { createArenaMemory } from '../../src/kernels/memories.ts'
+import { makeReferenceCombiners } from '../../src/kernels/reference/combine.ts'
+import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
+
+/** The kernels over an arena, and their references over a copy of it. */
+export interface ApplyArenas {
+  kernels: ApplyKernels
+  reference: ApplyKernels
+  numbers: Float32Array
+  /** The arena as int32, for slots. */
+  slots: Int32Array
+  /** Fills the arena with numbers that follow from `seed`: of every magnitude, or (`isPlain`) within -4..4. No NaN and no infinity. */
+  fill(seed: number, isPlain: boolean): void
+  /** Makes the reference's arena equal to the kernels'. */
+  copy(): void
+  /** Where the arenas differ first, or null. All NaN are equal: which one comes out is the processor's choice. */
+  difference(): string | null
+}
+
+const EXPONENT = 0x7f80_0000
+const QUIET_NAN = 0x7fc0_0000
+
+export const makeApplyArenas = (arenaBytes: number): ApplyArenas => {
+  const memory = createArenaMemory(arenaBytes)
+  const buffers = { kernels: memory.buffer, reference: new SharedArrayBuffer(memory.buffer.byteLength) }
+  const words = { kernels: new Int32Array(buffers.kernels), reference: new Int32Array(buffers.reference) }
+  const bytes = { kernels: new Uint8Array(buffers.kernels), reference: new Uint8Array(buffers.reference) }
+  const numbers = new Float32Array(buffers.kernels)
+  const unifyNaN = (bits: Int32Array): void => {
+    for (let i = 0; i < bits.length; i++) if ((bits[i] & 0x7fff_ffff) > EXPONENT) bits[i] = QUIET_NAN
+  }
+  return {
+    kernels: instantiateApplyKernels(memory),
+    reference: { ...makeReferenceSteps(buffers.reference), ...makeReferenceCombiners(buffers.reference) },
+    numbers,
+    slots: words.kernels,
+    fill(seed, isPlain) {
+      let state = seed | 1
+      for (let i = 0; i < numbers.length; i++) {
+        state ^= state << 13
+        state ^= state >>> 17
+        state ^= state << 5
+        if (isPlain) numbers[i] = state / 2 ** 29
+        else words.kernels[i] = (state & EXPONENT) === EXPONENT ? state ^ 0x4000_0000 : state
+      }
+    },
+    copy: () => words.reference.set(words.kernels),
+    difference() {
+      if (Buffer.compare(bytes.kernels, bytes.reference) === 0) return null
+      unifyNaN(words.kernels)
+      unifyNaN(words.reference)
+      const at = words.kernels.findIndex((word, i) => word !== words.reference[i])
+      return at < 0 ? null : `number ${at}: kernel ${numbers[at]}, reference ${new Float32Array(buffers.reference)[at]}`
+    },
+  }
+}

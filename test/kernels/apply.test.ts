@@ -1,0 +1,176 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { AssertionFailure } from '../../src/core/assert.ts'
+import type { ApplyKernels } from '../../src/kernels/apply.ts'
+import { makeApplyArenas } from './apply-arenas.ts'
+import { DIMS } from './pair.ts'
+
+const arenas = makeApplyArenas(65_536)
+const [WEIGHTS_AT, GRADIENTS_AT, STATE_AT] = [1024, 16_384, 32_768]
+
+interface Case {
+  rowCount: number
+  dim: number
+  /** Words by which all addresses are moved. */
+  shift: number
+  seed: number
+  isPlain: boolean
+  /** Learning rate, size or limit; the numbers that an optimizer has besides; and a switch. */
+  rate: number
+  others: [number, number, number]
+  flag: boolean
+}
+
+const coefficient = fc.oneof(fc.constantFrom(0, 1, 1e-10, 1e-8, 0.01, 0.9, 0.999), fc.double({ min: 0, max: 2, noNaN: true }))
+const cases: fc.Arbitrary<Case> = fc.record({
+  rowCount: fc.integer({ min: 0, max: 4 }),
+  dim: fc.oneof(fc.constantFrom(...DIMS), fc.integer({ min: 1, max: 300 })),
+  shift: fc.nat({ max: 8 }),
+  seed: fc.integer(),
+  isPlain: fc.boolean(),
+  rate: fc.oneof(coefficient, fc.double({ min: 0, max: 1e30, noNaN: true })),
+  others: fc.tuple(coefficient, coefficient, coefficient),
+  flag: fc.boolean(),
+})
+
+type Run = (kernels: ApplyKernels, at: { weights: number; gradients: number; state: number }, one: Case) => void
+const STEPS: Record<string, Run> = {
+  addDecay: (kernels, { weights, gradients }, { rowCount, dim, rate }) => kernels.addDecay(weights, gradients, rowCount * dim, rate),
+  stepSgd: (kernels, { weights, gradients }, { rowCount, dim, rate }) => kernels.stepSgd(weights, gradients, rowCount * dim, rate),
+  stepMomentum: (kernels, { weights, gradients, state }, { rowCount, dim, rate, others, flag }) =>
+    kernels.stepMomentum(weights, gradients, state, rowCount * dim, rate, others[0], flag),
+  stepAdagrad: (kernels, { weights, gradients, state }, { rowCount, dim, rate, others, flag }) =>
+    kernels.stepAdagrad(weights, gradients, state, rowCount * dim, rate, others[0], flag),
+  stepRowwiseAdagrad: (kernels, { weights, gradients, state }, { rowCount, dim, rate, others, flag }) =>
+    kernels.stepRowwiseAdagrad(weights, gradients, state, rowCount, dim, rate, others[0], flag),
+  stepAdam: (kernels, { weights, gradients, state }, { rowCount, dim, rate, others }) =>
+    kernels.stepAdam(weights, gradients, state, rowCount, dim, rate, ...others),
+  clampNegative: (kernels, { weights }, { rowCount, dim }) => kernels.clampNegative(weights, rowCount * dim),
+  limitNorms: (kernels, { weights }, { rowCount, dim, rate, flag }) => kernels.limitNorms(flag ? 'max' : 'unit', weights, rowCount, dim, rate),
+}
+
+describe('A step', () => {
+  test.each(Object.entries(STEPS))('%s is what its reference is, to the bit, and writes nothing else', (_name, run) => {
+    const property = fc.property(cases, (one) => {
+      arenas.fill(one.seed, one.isPlain)
+      const place = (at: number): number => at + one.shift * 4
+      const at = { weights: place(WEIGHTS_AT), gradients: place(GRADIENTS_AT), state: place(STATE_AT) }
+      // A row of zeros now and then, which has no direction.
+      if (one.seed % 5 === 0) arenas.numbers.fill(0, at.weights / 4, at.weights / 4 + one.dim)
+      arenas.copy()
+      run(arenas.kernels, at, one)
+      run(arenas.reference, at, one)
+      expect(arenas.difference()).toBeNull()
+    })
+    fc.assert(property, { numRuns: 10_000 })
+  }, 120_000)
+
+  test('keeps minus zero, and cuts what is below it', () => {
+    arenas.numbers.set([-0, -1, 2, -3e-45, NaN], 256)
+    arenas.kernels.clampNegative(1024, 5)
+    expect([...arenas.numbers.subarray(256, 261)]).toEqual([-0, 0, 2, 0, NaN])
+  })
+
+  test('sums the squares of a row in four lanes', () => {
+    // One after the other the ones would vanish beside 2^24; lane 1 sums them before they meet it.
+    const row = Float32Array.from({ length: 64 }, (_, k) => (k === 0 ? 2 ** 12 : k % 4 === 1 ? 1 : 0))
+    arenas.numbers.set(row, 256)
+    arenas.numbers.fill(0, 4096, 4096 + 65)
+    arenas.kernels.stepRowwiseAdagrad(4096 * 4, 1024, 4160 * 4, 1, 64, 0, 1, false)
+    expect(arenas.numbers[4160]).toBe((2 ** 24 + 16) / 64)
+  })
+
+  test('makes NaN of a row whose length is beyond float32, so that nobody takes zeros for it', () => {
+    arenas.numbers.set([3e38, 3e38, 1], 256)
+    arenas.kernels.limitNorms('max', 1024, 1, 3, 1)
+    expect([...arenas.numbers.subarray(256, 259)]).toEqual([NaN, NaN, NaN])
+  })
+})
+
+describe('Rows that mean the same row', () => {
+  const combined = fc.record({
+    slots: fc.array(fc.nat({ max: 12 }), { maxLength: 24 }),
+    skip: fc.boolean(),
+    dim: fc.oneof(fc.constantFrom(...DIMS), fc.integer({ min: 1, max: 300 })),
+    shift: fc.nat({ max: 8 }),
+    seed: fc.integer(),
+    isPlain: fc.boolean(),
+  })
+  /** Slots as they are given to rows: counted up where a row first appears; -1 for one that is left out. */
+  const countUp = (rows: number[], skip: boolean): number[] => {
+    const seen: number[] = []
+    return rows.map((row) => {
+      if (skip && row === 0) return -1
+      if (!seen.includes(row)) seen.push(row)
+      return seen.indexOf(row)
+    })
+  }
+  const [SLOTS_AT, ROWS_AT, TARGET_AT] = [64, 1024, 32_768]
+
+  test.each(['sumRows', 'addRows', 'setRows'] as const)('%s as their reference, to the bit', (name) => {
+    const property = fc.property(combined, ({ slots: rows, skip, dim, shift, seed, isPlain }) => {
+      const slots = countUp(rows, skip)
+      arenas.fill(seed, isPlain)
+      const [slotsAt, rowsAt, targetAt] = [SLOTS_AT, ROWS_AT, TARGET_AT].map((at) => at + shift * 4)
+      arenas.slots.set(slots, slotsAt / 4)
+      arenas.copy()
+      const targetCount = 10
+      const answers = [arenas.kernels, arenas.reference].map((kernels) =>
+        name === 'sumRows'
+          ? kernels.sumRows(slotsAt, slots.length, rowsAt, dim)
+          : kernels[name](slotsAt, slots.length, rowsAt, targetAt, targetCount, dim),
+      )
+      expect(answers[0]).toBe(answers[1])
+      if (name === 'sumRows') expect(answers[0]).toBe(Math.max(-1, ...slots) + 1)
+      expect(arenas.difference()).toBeNull()
+    })
+    fc.assert(property, { numRuns: 10_000 })
+  }, 120_000)
+
+  const run = (name: 'sumRows' | 'addRows' | 'setRows', slots: number[], rows: number[], targets: number[]): number[] => {
+    arenas.slots.set(slots, 16)
+    arenas.numbers.set(rows, 256)
+    arenas.numbers.set(targets, 8192)
+    if (name === 'sumRows') return [...arenas.numbers.subarray(256, 256 + arenas.kernels.sumRows(64, slots.length, 1024, 1))]
+    arenas.kernels[name](64, slots.length, 1024, 32_768, targets.length, 1)
+    return [...arenas.numbers.subarray(8192, 8192 + targets.length)]
+  }
+
+  test('are summed in float32 in order, so that a large first number swallows small ones', () => {
+    expect(run('sumRows', [0, 0, 1, 0], [2 ** 24, 1, 7, 1], [])).toEqual([2 ** 24, 7])
+    expect(run('sumRows', [-1, 0, 0, 0], [5, 1, 1, 2 ** 24], [])).toEqual([2 ** 24 + 2])
+    expect(run('addRows', [0, 1, 0], [1, 1, 1], [2 ** 24, 10])).toEqual([2 ** 24, 11])
+  })
+
+  test('are the last of them when they are set', () => {
+    expect(run('setRows', [0, 1, 0], [1, 2, 3], [9, 9])).toEqual([3, 2])
+  })
+
+  test('with a slot that is nowhere are left out', () => {
+    for (const name of ['addRows', 'setRows'] as const) expect(run(name, [2, -1], [1, 1], [5, 6])).toEqual([5, 6])
+    expect(run('sumRows', [1, 7], [1, 1], [])).toEqual([])
+  })
+})
+
+test('Arguments that leave the arena, or are not aligned, are a mistake of ours', () => {
+  const { kernels } = arenas
+  const refused = (run: () => void) => expect(run).toThrow(AssertionFailure)
+  kernels.stepSgd(65_536 - 16, 0, 4, 1)
+  refused(() => kernels.stepSgd(65_536 - 12, 0, 4, 1))
+  refused(() => kernels.stepSgd(0, 65_536 - 12, 4, 1))
+  refused(() => kernels.stepSgd(2, 0, 4, 1))
+  refused(() => kernels.stepSgd(0, 0, -1, 1))
+  refused(() => kernels.addDecay(0, 65_536, 1, 1))
+  refused(() => kernels.stepMomentum(0, 0, 65_536 - 12, 4, 1, 1, false))
+  refused(() => kernels.stepAdagrad(0, 0, 65_536 - 12, 4, 1, 1, false))
+  refused(() => kernels.stepRowwiseAdagrad(0, 0, 65_536 - 4, 2, 1, 1, 1, false))
+  refused(() => kernels.stepRowwiseAdagrad(65_536 - 12, 0, 0, 2, 2, 1, 1, false))
+  kernels.stepAdam(0, 0, 65_536 - 32, 2, 2, 1, 1, 1, 1)
+  refused(() => kernels.stepAdam(0, 0, 65_536 - 28, 2, 2, 1, 1, 1, 1))
+  refused(() => kernels.clampNegative(65_536, 1))
+  refused(() => kernels.limitNorms('max', 65_536 - 12, 2, 2, 1))
+  refused(() => kernels.sumRows(65_536, 1, 0, 1))
+  refused(() => kernels.sumRows(0, 2, 65_536 - 12, 2))
+  refused(() => kernels.addRows(0, 1, 1024, 65_536 - 12, 2, 2))
+  refused(() => kernels.setRows(0, 1, 65_536, 0, 1, 1))
+})
