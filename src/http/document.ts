@@ -50,6 +50,7 @@ const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
   'GET /v1/tables/:table/rows': ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE', 'BATCH_TOO_LARGE'],
   'POST /v1/tables/:table/lookup': LOOKUP,
   'POST /v1/lookup': LOOKUP,
+  'POST /v1/tables/:table/attend': LOOKUP.filter((code) => code !== 'INDEX_OUT_OF_RANGE'),
   'POST /v1/tables/:table/gradients': UPDATE,
   'POST /v1/tables/:table/rows': UPDATE,
   'GET /v1/limits': ['NOT_ACCEPTABLE'],

@@ -1,4 +1,5 @@
 import type { App, FrontContext } from './context.ts'
+import { addAttendRoute } from './routes/attend.ts'
 import { addDocsRoutes, addDocument } from './routes/docs.ts'
 import { addHealthRoutes } from './routes/health.ts'
 import { addLimitsRoute } from './routes/limits.ts'
@@ -17,6 +18,7 @@ export const registerRoutes = async (app: App, context: FrontContext): Promise<v
   addTableDataRoutes(app, context)
   addLookupRoute(app, context)
   addLookupManyRoute(app, context)
+  addAttendRoute(app, context)
   addUpdateRoutes(app, context)
   addLimitsRoute(app)
   addHealthRoutes(app, context)

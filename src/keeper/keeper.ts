@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { assert } from '../core/assert.ts'
 import { refuse, toMessage } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { instantiateApplyKernels } from '../kernels/apply.ts'
 import { Arena } from '../tables/arena.ts'
 import { TableMemory } from '../tables/memory.ts'
 import { checkPrecondition } from '../tables/precondition.ts'
@@ -51,6 +52,7 @@ export class Keeper {
   /** Versions that nobody may start to read, and the fronts that still do. */
   readonly #retiring = new Map<string, { reservedBytes: number; readers: Set<Front> }>()
   readonly #arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
+  readonly #kernels = instantiateApplyKernels(this.#arena.memory)
   readonly #onError: (error: unknown) => void
   #nextNumber = 1
 
@@ -138,7 +140,7 @@ export class Keeper {
     beginExport: (front, { name, version }) => {
       const found = this.#find(name).versions.get(version) ?? refuse('VERSION_NOT_FOUND', `there is no version ${version}`)
       const exportId = this.#nextNumber++
-      front.exports.set(exportId, new PreimageLog(found.handle.key, found.table.rowBytes, LIMITS.exportPreimageBytesMax))
+      front.exports.set(exportId, new PreimageLog(found.table, LIMITS.exportPreimageBytesMax))
       return { exportId, sequence: found.table.readSequence() }
     },
     readPreimages: (front, { exportId, firstRow, rowCount }) => {
@@ -174,9 +176,8 @@ export class Keeper {
     }
     const table = this.#find(argument.name)
     checkPrecondition(argument.precondition, currentState(table))
-    const { key } = table.current.handle
-    const logs = [...this.#fronts].flatMap((front) => [...front.exports.values()].filter((log) => log.key === key))
-    return applyUpdate({ table, memory: this.memory, arena: this.#arena, logs, nowMs: Date.now() }, argument)
+    const logs = [...this.#fronts].flatMap((front) => [...front.exports.values()])
+    return applyUpdate({ table, memory: this.memory, arena: this.#arena, kernels: this.#kernels, logs, nowMs: Date.now() }, argument)
   }
 
   /** Tells every front what the table is now, and retires versions; resolves when all have applied it. */

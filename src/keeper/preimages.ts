@@ -6,15 +6,16 @@ import type { Preimages } from './protocol.ts'
  * row at the sequence of the export. Rows that are absent here have not changed since.
  */
 export class PreimageLog {
-  readonly key: string
+  /** Whose rows: a table version, or its state. */
+  readonly source: { readonly rowBytes: number }
   readonly #rowBytes: number
   readonly #bytesMax: number
   readonly #rows = new Map<number, Uint8Array>()
   #overflowed = false
 
-  constructor(key: string, rowBytes: number, bytesMax: number) {
-    this.key = key
-    this.#rowBytes = rowBytes
+  constructor(source: { readonly rowBytes: number }, bytesMax: number) {
+    this.source = source
+    this.#rowBytes = source.rowBytes
     this.#bytesMax = bytesMax
   }
 

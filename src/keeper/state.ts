@@ -26,12 +26,15 @@ export const createState = (memory: TableMemory, handle: VersionHandle, optimize
   if (length === 0) return null
   const { segments, reservedBytes } = memory.allocate(handle.rows, length * 4)
   const rows = new TableVersion({ ...handle, key: `${handle.key}/state`, dim: length, dtype: 'float32', segments })
-  return { kind: optimizer.kind, rows, length, reservedBytes, touched: new Uint8Array(handle.rows), initial: stateInitial(optimizer) }
+  const touched = new Uint8Array(new SharedArrayBuffer(handle.rows))
+  return { kind: optimizer.kind, rows, length, reservedBytes, touched, initial: stateInitial(optimizer) }
 }
 
 /** Puts the initial value in place of the state rows that were never written. */
 export const fillUntouched = (state: OptimizerState, rows: Int32Array, target: Float32Array): void => {
   assert(target.length >= rows.length * state.length, 'a state row per row')
+  // Fresh memory is zero already.
+  if (state.initial === 0) return
   for (let i = 0; i < rows.length; i++) {
     if (state.touched[rows[i]] === 1) continue
     target.fill(state.initial, i * state.length, (i + 1) * state.length)

@@ -1,5 +1,3 @@
-import { assert } from '../core/assert.ts'
-
 /**
  * Which distinct rows an update touches. `slots[i]` says which of `rows` the i-th index means; rows stand in the order in
  * which they first appear.
@@ -32,33 +30,4 @@ export const coalesceRows = (indices: Int32Array, skip = -1): TouchedRows => {
     slots[i] = slotOf[at]
   }
   return { rows: rows.subarray(0, count), slots }
-}
-
-/** Sums the rows of `values` that mean the same row, in float32, in request order, into `target` (touched.rows.length x dim). */
-export const sumValues = (touched: TouchedRows, values: Float32Array, dim: number, target: Float32Array): void => {
-  const { rows, slots } = touched
-  assert(values.length === slots.length * dim, 'one row of values per index')
-  const seen = new Uint8Array(rows.length)
-  for (let i = 0; i < slots.length; i++) {
-    const slot = slots[i]
-    if (slot < 0) continue
-    if (seen[slot] === 0) {
-      seen[slot] = 1
-      target.set(values.subarray(i * dim, (i + 1) * dim), slot * dim)
-    } else addRow(values, i * dim, target, slot * dim, dim)
-  }
-}
-
-/** `add`: every row of `values` is added to its row of `target`, in order. */
-export const addValues = (touched: TouchedRows, values: Float32Array, dim: number, target: Float32Array): void => {
-  for (let i = 0; i < touched.slots.length; i++) addRow(values, i * dim, target, touched.slots[i] * dim, dim)
-}
-
-/** `set`: the last of equal indices wins. */
-export const setValues = (touched: TouchedRows, values: Float32Array, dim: number, target: Float32Array): void => {
-  for (let i = 0; i < touched.slots.length; i++) target.set(values.subarray(i * dim, (i + 1) * dim), touched.slots[i] * dim)
-}
-
-const addRow = (source: Float32Array, sourceAt: number, target: Float32Array, targetAt: number, dim: number): void => {
-  for (let k = 0; k < dim; k++) target[targetAt + k] += source[sourceAt + k]
 }

@@ -92,8 +92,9 @@ function poolMembers(
     const begin = load<i32>(offsetsAt + (bag << 2))
     const end = load<i32>(offsetsAt + (bag << 2), 4)
     const stop = min(end, last)
-    let m = max(begin, first)
-    if (m == begin && (step != Step.Max || begin == end)) clearRow(row, dim)
+    const from = max(begin, first)
+    if (begin == end || (from == begin && step != Step.Max)) clearRow(row, dim)
+    let m = from
     while (m < stop) {
       const members = source == Source.Packed ? membersAt + <usize>(m - first) * rowBytes : membersAt + (m << 2)
       if (m >= found) {
@@ -108,7 +109,7 @@ function poolMembers(
       else addSteps(source, now, members, weightsAt + (m << 2), count, row, dim, firstRow)
       m += count
     }
-    if (begin < end && m == end) finishRow(row, dim, divisorOf(operation, weightsAt, begin, end))
+    if (from < end && m == end) finishRow(row, dim, divisorOf(operation, weightsAt, begin, end))
   }
 }
 

@@ -67,7 +67,7 @@ const POOLS = { float32: 'poolFloat32', float16: 'poolFloat16', bfloat16: 'poolB
 type Exports = Record<(typeof POOLS)[Dtype] | 'poolPacked', (...values: number[]) => void>
 
 const planTouch = (dtype: Dtype, bytes: number): number => {
-  if (dtype === 'float32' && bytes <= TOUCH_FREE_BYTES) return 0
+  if (bytes === 0 || (dtype === 'float32' && bytes <= TOUCH_FREE_BYTES)) return 0
   return Math.max(TOUCH_MEMBERS_MIN, Math.min(TOUCH_MEMBERS_MAX, Math.floor(TOUCH_BYTES / bytes)))
 }
 

@@ -1,11 +1,20 @@
 import type { AnswerDtype, Mode, Pooling } from '../core/types.ts'
 import type { IndexArray } from '../tables/resolve.ts'
 
-/** What a lookup asks, whatever format it came in. Absent members are the table's to decide. */
-export interface LookupRequest {
-  /** Row-major; `shape` says how they nest. `[]` is one id. */
-  indices: IndexArray
+/** How a flat run of values nests: row-major by `shape`. Rows of different length have the shape [rows, -1] and these lengths. */
+export interface Nesting {
   shape: readonly number[]
+  lengths?: Int32Array
+}
+
+/** What a lookup asks, whatever format it came in. Absent members are the table's to decide. */
+export interface LookupRequest extends Nesting {
+  /** The shape `[]` is one id. */
+  indices: IndexArray
+  /** Where bags begin in flat indices. */
+  offsets?: Nesting & { values: IndexArray }
+  /** One for each index. */
+  weights?: Nesting & { values: Float32Array }
   options: LookupOptions
 }
 

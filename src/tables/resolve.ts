@@ -19,15 +19,22 @@ export const FILL_ROW = -1
 
 /**
  * Turns ids into row numbers of a table of `rows` rows, by the rule of `mode` (API.md's table: torch, `jnp.take` with fill,
- * clip and wrap, `A[x]`). `target[i]` becomes 0..rows-1, or FILL_ROW. `shape` is only for naming places.
+ * clip and wrap, `A[x]`). `target[i]` becomes 0..rows-1, or FILL_ROW. `shape` and `lengths` are only for naming places.
  * Refuses INDEX_OUT_OF_RANGE with up to ten positions; a table without rows has no row to clip, wrap or clamp to.
  */
-export const resolveRows = (indices: IndexArray, shape: readonly number[], target: Int32Array, rows: number, mode: Mode): void => {
+export const resolveRows = (
+  indices: IndexArray,
+  shape: readonly number[],
+  target: Int32Array,
+  rows: number,
+  mode: Mode,
+  lengths?: Int32Array,
+): void => {
   const outside =
     indices instanceof BigInt64Array || indices instanceof BigUint64Array
       ? resolveWide(indices, target, rows, mode)
       : resolveNarrow(indices, target, rows, mode)
-  if (outside > 0) refuseOutside(indices, shape, rows, mode, outside)
+  if (outside > 0) refuseOutside(indices, (position) => pointerTo(position, shape, lengths), rows, mode, outside)
 }
 
 /** Returns how many ids no row answers. */
@@ -83,13 +90,13 @@ const placeFar = (index: bigint, rows: number, mode: Mode): number | undefined =
   return Number(((index % size) + size) % size)
 }
 
-const refuseOutside = (indices: IndexArray, shape: readonly number[], rows: number, mode: Mode, outside: number): never => {
+const refuseOutside = (indices: IndexArray, pointerOf: (position: number) => string, rows: number, mode: Mode, outside: number): never => {
   const places: ErrorPlace[] = []
   for (let i = 0; i < indices.length && places.length < LIMITS.errorPlacesMax; i++) {
     const index = indices[i]
     const inside = index >= 0 && index < rows
     if (inside) continue
-    places.push({ pointer: `/indices${pointerTo(i, shape)}`, detail: `${index} is outside 0..${rows - 1}` })
+    places.push({ pointer: `/indices${pointerOf(i)}`, detail: `${index} is outside 0..${rows - 1}` })
   }
   const which = places.map((place) => place.detail.split(' ')[0]).join(', ')
   const why = mode === 'error' ? '' : ` (mode ${mode} has no row to give in a table without rows)`
@@ -98,8 +105,14 @@ const refuseOutside = (indices: IndexArray, shape: readonly number[], rows: numb
   })
 }
 
-/** The RFC 6901 path of flat position `position` in an array of `shape`. */
-export const pointerTo = (position: number, shape: readonly number[]): string => {
+/** The RFC 6901 path of flat position `position` in an array of `shape`, or in ragged rows of these lengths. */
+export const pointerTo = (position: number, shape: readonly number[], lengths?: Int32Array): string => {
+  if (lengths !== undefined) {
+    let row = 0
+    let column = position
+    for (; column >= lengths[row]; row++) column -= lengths[row]
+    return `/${row}/${column}`
+  }
   let path = ''
   let rest = position
   for (let axis = shape.length - 1; axis >= 0; axis--) {

@@ -1,21 +1,32 @@
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
 
+/** What to do with a body beside handing it on. */
+export interface BodyOptions {
+  hashesBytes?: boolean
+  /** See `Upload.freesChunks`. */
+  freesChunks?: boolean
+}
+
 /**
- * A body as it comes in: counts its bytes, hashes them when asked to, and hands them on without keeping any.
- * Closing it early tells the source that nobody will read on.
+ * A body as it comes in: counts its bytes, hashes them when asked to, and hands them on without keeping any. Closing it early tells the
+ * source that nobody will read on.
  */
 export class UploadBody {
   readonly #chunks: AsyncIterator<Uint8Array>
   readonly #hash: Hash | null
-  /** What was received but not handed on yet. */
+  readonly #freesChunks: boolean
+  /** What was received last. */
+  #chunk: Uint8Array | null = null
+  /** What of it was not handed on yet. */
   #rest: Uint8Array | null = null
   #receivedBytes = 0
   #ended = false
 
-  constructor(body: AsyncIterable<Uint8Array>, hashed: boolean) {
+  constructor(body: AsyncIterable<Uint8Array>, { hashesBytes = false, freesChunks = false }: BodyOptions = {}) {
     this.#chunks = body[Symbol.asyncIterator]()
-    this.#hash = hashed ? createHash('sha256') : null
+    this.#hash = hashesBytes ? createHash('sha256') : null
+    this.#freesChunks = freesChunks
   }
 
   /** Bytes received so far, handed on or not. */
@@ -28,12 +39,14 @@ export class UploadBody {
     const rest = this.#rest
     this.#rest = null
     if (rest !== null) return rest
+    this.#freeChunk()
     while (!this.#ended) {
       const { done, value } = await this.#chunks.next()
       if (done === true) this.#ended = true
       else if (value.length > 0) {
         this.#receivedBytes += value.length
         this.#hash?.update(value)
+        this.#chunk = value
         return value
       }
     }
@@ -62,8 +75,16 @@ export class UploadBody {
 
   /** Stops the source, unless it has ended. What that throws is not news: the body is given up anyway. */
   async close(): Promise<void> {
+    this.#freeChunk()
     if (this.#ended) return
     this.#ended = true
     await this.#chunks.return?.().then(null, () => null)
+  }
+
+  /** Frees the last chunk when that is wanted, and its memory is no part of a larger one. */
+  #freeChunk(): void {
+    const buffer = this.#chunk?.buffer
+    if (this.#freesChunks && buffer instanceof ArrayBuffer && buffer.byteLength === this.#chunk?.byteLength) buffer.transfer(0)
+    this.#chunk = null
   }
 }

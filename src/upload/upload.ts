@@ -14,7 +14,13 @@ import { TableWriter } from './writer.ts'
 /** One PUT of a table with data. */
 export interface Upload extends UploadOptions {
   name: string
+  /** Chunks of any size. */
   body: AsyncIterable<Uint8Array>
+  /**
+   * Frees the memory of each chunk once it was used. Only for a source that makes every chunk for its reader, as node:http does. Otherwise
+   * they lie about until the garbage collector comes, up to 64 MiB of them.
+   */
+  freesChunks?: boolean
   /** NaN and infinity are stored as they are. In int8 storage a row that holds one reads as NaN throughout. */
   allowNonFinite: boolean
   /** The sha-256 that the body must have. */
@@ -35,7 +41,7 @@ const PREFIX_BYTES = { npy: 12, safetensors: 8 }
  * iterator's `return`, and not read on.
  */
 export const uploadTable = async (keeper: KeeperLine, arena: Arena, upload: Upload): Promise<BuiltTable> => {
-  const body = new UploadBody(upload.body, upload.digest !== undefined)
+  const body = new UploadBody(upload.body, { hashesBytes: upload.digest !== undefined, freesChunks: upload.freesChunks })
   try {
     const plan = await planBody(upload, body)
     const { name, settings, precondition } = upload

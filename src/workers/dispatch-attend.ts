@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Arena } from '../tables/arena.ts'
 import { type AttendJob, runAttendJob } from '../tables/attend.ts'
 import type { TableVersion } from '../tables/table.ts'
@@ -12,6 +12,9 @@ const CHUNK_BYTES_MAX = 32 * 1024 * 1024
 const CHUNK_TERMS_MAX = 2 ** 25
 /** Rows that the kernel keeps in registers together. */
 const TILE_ROWS = 4
+/** A request that has begun waits this long for room in the queue, looking this often: what it has done would be lost. */
+const ROOM_WAIT_MS_MAX = 1_000
+const ROOM_POLL_MS = 2
 
 /** How a scan of a whole table is cut. Plain data. */
 export interface ScanPlan {
@@ -46,12 +49,16 @@ export interface AttendWork {
  * Settles when nothing runs any more; refuses what the first failure refused, OVERLOADED when the queue is full.
  */
 export const runAttendJobs = async (work: AttendWork, nextJob: (runner: number) => AttendJob | null): Promise<void> => {
+  const { pool, checkWanted } = work
   let failed = false
   const run = async (runner: number): Promise<void> => {
     try {
+      let begun = false
       for (let job = nextJob(runner); job !== null && !failed; job = nextJob(runner)) {
-        work.checkWanted()
+        if (begun && pool !== null) await waitForRoom(pool)
+        checkWanted()
         await runJob(work, job)
+        begun = true
       }
     } catch (error) {
       failed = true
@@ -61,6 +68,11 @@ export const runAttendJobs = async (work: AttendWork, nextJob: (runner: number) 
   const results = await Promise.allSettled(Array.from({ length: work.runnerCount }, (_, runner) => run(runner)))
   const failure = results.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
+}
+
+const waitForRoom = async (pool: GathererPool): Promise<void> => {
+  const giveUpAt = performance.now() + ROOM_WAIT_MS_MAX
+  while (!pool.hasRoom(1) && performance.now() < giveUpAt) await setTimeout(ROOM_POLL_MS)
 }
 
 const runJob = ({ version, arena, pool }: AttendWork, job: AttendJob): Promise<void> => {

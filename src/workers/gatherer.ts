@@ -1,4 +1,5 @@
 import { BroadcastChannel, workerData } from 'node:worker_threads'
+import { type ErrorMessage, toMessage } from '../core/errors.ts'
 import { type AttendJob, runAttendJob } from '../tables/attend.ts'
 import { type GatherJob, gatherRows } from '../tables/gather.ts'
 import type { VersionHandle } from '../tables/handles.ts'
@@ -24,15 +25,22 @@ const retired = new BroadcastChannel((workerData as { retiredChannel: string }).
 retired.onmessage = (event: unknown) => versions.delete((event as { data: string }).data)
 retired.unref()
 
-/** Runs one task of the pool. False: this thread does not know the version, and nothing was done. One arena serves it all its life. */
-export default function gather({ key, job, mapping }: GatherTask): boolean {
+/**
+ * Runs one task of the pool. False: this thread does not know the version, and nothing was done. One arena serves it all its life.
+ * A refusal is returned: thrown ones lose their code on the way to the front.
+ */
+export default function gather({ key, job, mapping }: GatherTask): boolean | ErrorMessage {
   if (mapping !== undefined) {
     arena ??= mapping.arena
     if (!versions.has(key)) versions.set(key, new TableVersion(mapping.handle))
   }
   const version = versions.get(key)
   if (version === undefined || arena === undefined) return false
-  if ('kind' in job) runAttendJob(version, arena, job)
-  else gatherRows(version, arena, job)
-  return true
+  try {
+    if ('kind' in job) runAttendJob(version, arena, job)
+    else gatherRows(version, arena, job)
+    return true
+  } catch (error) {
+    return toMessage(error)
+  }
 }

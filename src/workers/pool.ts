@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { BroadcastChannel } from 'node:worker_threads'
 import { Piscina } from 'piscina'
-import { refuse } from '../core/errors.ts'
+import { type ErrorMessage, fromMessage, refuse } from '../core/errors.ts'
 import type { TableVersion } from '../tables/table.ts'
 import type { GatherTask, PoolJob } from './gatherer.ts'
 
@@ -33,9 +33,14 @@ export class GathererPool {
     return this.#pool.queueSize
   }
 
+  /** Whether `taskCount` more tasks fit the queue. */
+  hasRoom(taskCount: number): boolean {
+    return this.#pool.queueSize + taskCount <= this.#queueDepthMax
+  }
+
   /** Refuses OVERLOADED unless `taskCount` more tasks fit the queue. */
   admit(taskCount: number): void {
-    if (this.#pool.queueSize + taskCount > this.#queueDepthMax) {
+    if (!this.hasRoom(taskCount)) {
       refuse('OVERLOADED', `${this.#pool.queueSize} gather tasks are waiting already`, { headers: { 'Retry-After': '1' } })
     }
   }
@@ -44,8 +49,9 @@ export class GathererPool {
   async run(version: TableVersion, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
     const { handle } = version
     const task: GatherTask = { key: handle.key, job }
-    const known = (await this.#pool.run(task)) as boolean
-    if (!known) await this.#pool.run({ ...task, mapping: { handle, arena } } satisfies GatherTask)
+    let outcome = (await this.#pool.run(task)) as boolean | ErrorMessage
+    if (outcome === false) outcome = (await this.#pool.run({ ...task, mapping: { handle, arena } } satisfies GatherTask)) as boolean | ErrorMessage
+    if (typeof outcome === 'object') throw fromMessage(outcome)
   }
 
   /** Lets every thread forget a version, so that its memory can be freed. */

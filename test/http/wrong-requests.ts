@@ -28,6 +28,9 @@ const SAFE = 'application/x-safetensors'
 /** One request a line, and the code that it must get. */
 export const WRONG: Record<string, Wrong> = {
   'a body that is no JSON': { url: LOOKUP, payload: '{"indices":[1,', code: 'MALFORMED_BODY' },
+  'no body at all': { url: LOOKUP, code: 'MALFORMED_BODY' },
+  'no body at all, in an upload': { method: 'PUT', url: TABLE, code: 'MALFORMED_BODY' },
+  'no body at all, in a change of settings': { method: 'PATCH', url: TABLE, code: 'MALFORMED_BODY' },
   'an empty JSON body': { url: LOOKUP, payload: '', code: 'MALFORMED_BODY' },
   'a JSON body that is no object': { url: LOOKUP, payload: '[1,2]', code: 'INVALID_REQUEST' },
   'JSON nested too deep': { url: LOOKUP, payload: `{"indices":${'['.repeat(40)}1${']'.repeat(40)}}`, code: 'MALFORMED_BODY' },

@@ -1,17 +1,32 @@
 import { describe, expect, test } from 'vitest'
 import type { Optimizer } from '../../src/core/types.ts'
+import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
+import { createArenaMemory } from '../../src/kernels/memories.ts'
+import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
 import { applyStep, stateInitial, stateLength } from '../../src/keeper/optimizer.ts'
 
 /** SEMANTICS: w = [1,2,3,4], summed g = [.4,.3,.1,.9], learning rate .1, first step; published values of each library's formula. */
 const W = [1, 2, 3, 4]
 const G = [0.4, 0.3, 0.1, 0.9]
 
+const arena = createArenaMemory(4096)
+const numbers = new Float32Array(arena.buffer)
+const kernels = instantiateApplyKernels(arena)
+const reference = makeReferenceSteps(arena.buffer)
+
+/** One row after one step, by the kernels; by their references it is the same. */
 const step = (optimizer: Optimizer, at: { weights?: number[]; gradients?: number[]; step?: number } = {}): number[] => {
-  const weights = Float32Array.from(at.weights ?? W)
-  const gradients = Float32Array.from(at.gradients ?? G)
-  const state = new Float32Array(stateLength(optimizer, weights.length)).fill(stateInitial(optimizer))
-  applyStep(optimizer, undefined, { weights, gradients, state, count: 1, dim: weights.length, step: at.step ?? 1 })
-  return Array.from(weights)
+  const weights = at.weights ?? W
+  const dim = weights.length
+  const [byKernels, byReference] = [kernels, reference].map((steps) => {
+    numbers.set(weights, 0)
+    numbers.set(at.gradients ?? G, 64)
+    numbers.fill(stateInitial(optimizer), 128, 128 + stateLength(optimizer, dim))
+    applyStep(steps, optimizer, undefined, { weightsAt: 0, gradientsAt: 256, stateAt: 512, rowCount: 1, dim, step: at.step ?? 1 })
+    return Array.from(numbers.subarray(0, dim))
+  })
+  expect(byReference).toEqual(byKernels)
+  return byKernels
 }
 
 const expectClose = (got: number[], want: number[]) => got.forEach((value, i) => expect(value).toBeCloseTo(want[i], 6))
@@ -58,4 +73,11 @@ describe('A constraint on touched rows', () => {
 
 test('A summed gradient of zero still steps: decay and moments apply', () => {
   expect(step({ kind: 'sgd', learning_rate: 1, weight_decay: 0.5 }, { weights: [2], gradients: [0] })).toEqual([1])
+})
+
+test('A learning rate of the request stands in for that of the optimizer', () => {
+  numbers.set([1], 0)
+  numbers.set([2], 64)
+  applyStep(kernels, { kind: 'sgd', learning_rate: 1 }, 0.25, { weightsAt: 0, gradientsAt: 256, stateAt: 512, rowCount: 1, dim: 1, step: 1 })
+  expect(numbers[0]).toBe(0.5)
 })

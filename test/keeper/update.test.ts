@@ -1,8 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { addValues, coalesceRows, setValues, sumValues } from '../../src/keeper/update.ts'
-
-const floats = (...values: number[]) => Float32Array.from(values)
+import { coalesceRows } from '../../src/keeper/update.ts'
 
 describe('Equal rows of an update', () => {
   test('become one, in the order in which they first appear', () => {
@@ -26,23 +24,5 @@ describe('Equal rows of an update', () => {
         expect(Array.from(slots, (slot) => rows[slot])).toEqual(indices)
       }),
     )
-  })
-
-  test('are summed in float32 in request order, so a large first number swallows small ones', () => {
-    const touched = coalesceRows(Int32Array.of(0, 0, 0))
-    const target = new Float32Array(1)
-    sumValues(touched, floats(2 ** 24, 1, 1), 1, target)
-    expect(target[0]).toBe(2 ** 24)
-    sumValues(touched, floats(1, 1, 2 ** 24), 1, target)
-    expect(target[0]).toBe(2 ** 24 + 2)
-  })
-
-  test('all add, in order, to what the row was; with set the last one wins', () => {
-    const touched = coalesceRows(Int32Array.of(5, 6, 5))
-    const target = floats(2 ** 24, 10)
-    addValues(touched, floats(1, 1, 1), 1, target)
-    expect(Array.from(target)).toEqual([2 ** 24, 11])
-    setValues(touched, floats(1, 2, 3), 1, target)
-    expect(Array.from(target)).toEqual([3, 2])
   })
 })

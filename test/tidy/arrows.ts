@@ -2,7 +2,8 @@ import { type SourceFile, type SyntaxNode, walkTree } from './source.ts'
 import type { Violations } from './rules.ts'
 
 /**
- * Which parts of src may import which: main -> http -> lookup, upload, export -> keeper/client -> tables, workers -> kernels, formats -> core.
+ * Which parts of src may import which: main -> http -> attend, upload, export -> lookup,
+ * keeper/client -> tables, workers -> kernels, formats -> core.
  * A part is a folder, or a file right below src. An entry is a part, or a single file of one. The part itself is always allowed.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
@@ -14,6 +15,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   workers: ['core', 'kernels', 'formats', 'tables'],
   observe: ['core', 'tables'],
   lookup: ['core', 'kernels', 'formats', 'tables', 'workers'],
+  attend: ['core', 'kernels', 'formats', 'tables', 'workers', 'lookup'],
   keeper: ['core', 'kernels', 'formats', 'tables', 'workers', 'observe', 'config'],
   upload: ['core', 'kernels', 'formats', 'tables', 'keeper/client', 'keeper/protocol'],
   export: ['core', 'kernels', 'formats', 'tables', 'keeper/client', 'keeper/protocol'],
@@ -24,6 +26,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'tables',
     'workers',
     'lookup',
+    'attend',
     'upload',
     'export',
     'keeper/client',

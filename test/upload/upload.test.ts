@@ -65,6 +65,13 @@ describe('An upload', () => {
     }
   })
 
+  test('frees the chunks it has used when it may', async () => {
+    const pieces = cutAt(sixNpy, [50, 131, 140]).map((piece) => new Uint8Array(piece))
+    await upload('npy', bodyOf(...pieces), { freesChunks: true, digest: sha256(sixNpy) })
+    expect(readAll(service.client, arena)).toEqual(Array.from(six))
+    expect(pieces.map(({ length }) => length)).toEqual([0, 0, 0, 0])
+  })
+
   test('of a table in many segments is the same however it is cut, in every dtype', async () => {
     service.close()
     service = startKeeper({ segmentBytesMax: PAGE_BYTES })

@@ -79,13 +79,13 @@ export type CatalogChange =
  * CRC-32 of its values, and the seal one of how many rows there are and what their CRCs add up to.
  */
 export const CATALOG_SCHEMA = `
-  CREATE TABLE tables (id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL, changed_at INTEGER NOT NULL,
+  CREATE TABLE tables (id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL, changed_at REAL NOT NULL,
     settings TEXT NOT NULL, highest INTEGER NOT NULL, current INTEGER NOT NULL, state_epoch INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
   CREATE TABLE versions (table_id INTEGER NOT NULL, version INTEGER NOT NULL, rows INTEGER NOT NULL, dim INTEGER NOT NULL,
-    dtype TEXT NOT NULL, created_at INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (table_id, version)) STRICT, WITHOUT ROWID;
+    dtype TEXT NOT NULL, created_at REAL NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (table_id, version)) STRICT, WITHOUT ROWID;
   CREATE TABLE aliases (alias TEXT PRIMARY KEY, target TEXT NOT NULL, version INTEGER, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE snapshots (id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, version INTEGER NOT NULL, file TEXT NOT NULL,
-    start_sequence INTEGER NOT NULL, end_sequence INTEGER NOT NULL, step REAL NOT NULL, created_at INTEGER NOT NULL,
+    start_sequence INTEGER NOT NULL, end_sequence INTEGER NOT NULL, step REAL NOT NULL, created_at REAL NOT NULL,
     bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, state_kind TEXT, state_epoch INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
 `
 

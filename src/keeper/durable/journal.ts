@@ -23,6 +23,8 @@ interface Stream {
 
 /** A record that was found damaged while the journal was opened. */
 export interface DamagedEntry {
+  /** Of its row. */
+  id: number
   /** What its own bytes say it was, which may be wrong as well. */
   place: RecordPlace
   refusal: StoredDataRefusal
@@ -74,7 +76,7 @@ export class Journal {
         this.#enter(record, id, bytes.length)
       } catch (error) {
         if (!(error instanceof StoredDataRefusal)) throw error
-        this.damaged.push({ place, refusal: error })
+        this.damaged.push({ id, place, refusal: error })
       }
     }
   }
@@ -156,6 +158,11 @@ export class Journal {
       stream.promised = Math.min(stream.promised, afterSequence)
       this.#forget(nameOf(tableId, version), stream, from, count)
     }
+  }
+
+  /** Deletes the records that cannot be read, inside a transaction of the caller: who goes on without them meets them no more. */
+  deleteDamaged(): void {
+    for (const { id } of this.damaged) this.#delete.run(id)
   }
 
   #lastSequence({ tableId, version }: { tableId: number; version: number }): number {

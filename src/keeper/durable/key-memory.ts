@@ -16,7 +16,7 @@ export interface RememberedKey {
 
 export const KEY_SCHEMA = `
   CREATE TABLE keys (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, request BLOB NOT NULL, result TEXT NOT NULL,
-    created_at INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
+    created_at REAL NOT NULL, crc INTEGER NOT NULL) STRICT;
 `
 
 const KEY_COUNT_MAX = 100_000
@@ -25,7 +25,7 @@ const KEY_AGE_MS_MAX = 24 * 60 * 60 * 1000
 const NAME_LENGTH = 32
 
 /** The key under which a request is remembered. `scope` says whose key it is: the table and the operation. */
-export const hashKey = (scope: string, key: string): Uint8Array => createHash('sha256').update(JSON.stringify([scope, key])).digest()
+export const hashKey = (scope: string, key: string): Uint8Array => new Uint8Array(createHash('sha256').update(JSON.stringify([scope, key])).digest())
 
 interface KeyEntry {
   id: number

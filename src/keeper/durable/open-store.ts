@@ -26,7 +26,7 @@ export interface OpenReport {
   created: boolean
   catalogLog: LogScan
   osLog: LogScan
-  /** Only with `goBackBeforeDamage`: records that are as good as missing. */
+  /** Only with `goBackBeforeDamage`: records that could not be read, and are gone now. */
   damagedRecords: readonly DamagedEntry[]
 }
 
@@ -73,7 +73,10 @@ export const openStore = (dataDir: string, options: OpenStoreOptions = {}): { st
       store.load()
       return store
     })
-    for (const log of [disk, os]) emptyLog(log)
+    for (const log of [disk, os]) {
+      log.dropDamaged()
+      emptyLog(log)
+    }
     failpoint('store:opened')
     return { store, report: { created: !found.catalog, catalogLog: disk.scan, osLog: os.scan, damagedRecords } }
   } catch (error) {

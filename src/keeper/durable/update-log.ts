@@ -70,6 +70,11 @@ export class UpdateLog {
     return confirm()
   }
 
+  /** Removes the records that cannot be read. */
+  dropDamaged(): void {
+    if (this.journal.damaged.length > 0) this.database.transact('dropping damaged records', () => this.journal.deleteDamaged())
+  }
+
   /** Removes every record of a version after `afterSequence`. */
   discard(tableId: number, version: number, afterSequence: number): void {
     let confirm = () => {}

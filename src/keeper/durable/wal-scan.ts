@@ -98,7 +98,10 @@ const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan 
     commitCount++
     frameCount = frame.index + 1
   }
-  if (frame === null) return { frameCount, commitCount, droppedFrameCount: frames.count - frameCount, lostCommitCount: 0, salts }
+  if (frame === null) {
+    const started = Math.ceil((fileBytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + header.pageBytes))
+    return { frameCount, commitCount, droppedFrameCount: started - frameCount, lostCommitCount: 0, salts }
+  }
   const rest = inspectRest(frames, frame)
   const lostCommitCount = rest.commitCount + (frame.hasSalts && frame.isCommit ? 1 : 0)
   const scan = { frameCount, commitCount, droppedFrameCount: frame.index - frameCount + rest.frameCount, lostCommitCount, salts }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -92,6 +92,19 @@ export const refusalOf = (action: () => unknown): RefusalCode | null => {
   }
   return null
 }
+
+/** What `action` throws; undefined when it does not. */
+export const errorOf = (action: () => unknown): unknown => {
+  try {
+    action()
+  } catch (error) {
+    return error
+  }
+  return undefined
+}
+
+/** A file that is no database: opening and closing one here would drop SQLite's lock. */
+export const readBytes = (path: string): Buffer => readFileSync(path)
 
 export const refusalOfAsync = async (action: () => Promise<unknown>): Promise<RefusalCode | null> => {
   try {

@@ -1,0 +1,136 @@
+import { heapBytes } from '../kernels/attend.ts'
+import type { Answer } from '../lookup/encode.ts'
+import type { LookupServices } from '../lookup/lookup.ts'
+import type { Region } from '../tables/arena.ts'
+import { runAttendJob, type ScanJob, type SettleJob } from '../tables/attend.ts'
+import type { TableEntry } from '../tables/registry.ts'
+import type { TableVersion } from '../tables/table.ts'
+import { runAttendJobs } from '../workers/dispatch-attend.ts'
+import { type AttendEncoding, encodeFound } from './encode.ts'
+import { type AttendPlan, planAttend } from './plan.ts'
+import { checkText } from './print.ts'
+import { writeQueries } from './queries.ts'
+import type { AttendRequest } from './request.ts'
+
+/** Heap entries that are sorted in one go. */
+const SETTLE_ENTRIES_MAX = 2 ** 16
+
+/** An attend request under way. */
+interface Attending {
+  version: TableVersion
+  plan: AttendPlan
+  region: Region
+}
+
+/**
+ * Scores queries against every row of a version: plan, write the queries into the arena, scan the table in chunks, join what the chunks found,
+ * encode. Answers at once when the table is small, else with a promise. Which chunks there were leaves no trace in the answer.
+ * Each row is at the answer's sequence or a later one. `checkWanted` throws when nobody waits any more; it is asked before each chunk.
+ */
+export const attend = (
+  services: LookupServices,
+  entry: TableEntry,
+  version: TableVersion,
+  request: AttendRequest,
+  encoding: AttendEncoding,
+  checkWanted: () => void,
+): Answer | Promise<Answer> => {
+  const { arena, pool } = services
+  const plan = planAttend(version.handle, entry.record.settings, request, pool?.threadCount ?? 0)
+  if (encoding === 'json') checkText(plan.shape)
+  const region = arena.reserve(plan.regionBytes)
+  const attending: Attending = { version, plan, region }
+  // Before the rows are read, so that none is older.
+  const sequence = version.readSequence()
+  const finish = (): Answer => {
+    const top = plan.top === null ? null : { indicesAt: region.at + plan.indicesAt }
+    const { shape, scoreCount } = plan
+    const found = { table: entry.record.name, version: version.handle.version, sequence, shape, scoreCount, scoresAt: region.at + plan.scoresAt, top }
+    return encodeFound(services, found, encoding)
+  }
+  const release = (): void => arena.release(region)
+  try {
+    prepare(services, attending, request)
+    if (!plan.scan.inline && plan.scoreCount > 0) return scanInChunks(services, attending, checkWanted).then(finish).finally(release)
+    if (plan.scoreCount > 0) scanAtOnce(services, attending)
+    const answer = finish()
+    release()
+    return answer
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+/** Queries in place, heaps empty. */
+const prepare = ({ arena }: LookupServices, { plan, region }: Attending, { queries }: AttendRequest): void => {
+  writeQueries(arena, region.at + plan.queriesAt, queries, plan)
+  if (plan.top === null) return
+  const bytes = heapBytes(plan.top.k)
+  for (let runner = 0; runner < plan.scan.runnerCount; runner++) {
+    const at = region.at + plan.runnersAt + runner * plan.runnerBytes
+    for (let query = 0; query < plan.queryCount; query++) arena.int32[(at + query * bytes) / 4] = 0
+  }
+}
+
+const makeScanJob = ({ plan, region }: Attending, runner: number, firstRow: number, rowCount: number): ScanJob => {
+  const { metric, queryCount, top, rows } = plan
+  const heapsAt = region.at + plan.runnersAt + runner * plan.runnerBytes
+  return {
+    kind: 'scan',
+    metric,
+    firstRow,
+    rowCount,
+    queriesAt: region.at + plan.queriesAt,
+    queryCount,
+    out: top === null ? { scoresAt: region.at + plan.scoresAt, stride: rows } : null,
+    top: top === null ? null : { heapsAt, capacity: top.k, skippedRow: top.skippedRow },
+    scratchAt: heapsAt + plan.heapsBytes,
+  }
+}
+
+const makeSettleJob = ({ plan, region }: Attending, k: number, query: number, queryCount: number): SettleJob => ({
+  kind: 'settle',
+  metric: plan.metric,
+  heapsAt: region.at + plan.runnersAt + query * heapBytes(k),
+  setCount: plan.scan.runnerCount,
+  setBytes: plan.runnerBytes,
+  queryCount,
+  capacity: k,
+  indicesAt: region.at + plan.indicesAt + query * k * 8,
+  scoresAt: region.at + plan.scoresAt + query * k * 4,
+})
+
+const scanAtOnce = ({ arena }: LookupServices, attending: Attending): void => {
+  const { version, plan } = attending
+  runAttendJob(version, arena.memory, makeScanJob(attending, 0, 0, plan.rows))
+  if (plan.top !== null) runAttendJob(version, arena.memory, makeSettleJob(attending, plan.top.k, 0, plan.queryCount))
+}
+
+/** Every runner takes the next chunk when it has finished one, so each meets its chunks in ascending order, as its heaps want. */
+const scanInChunks = async ({ arena, pool }: LookupServices, attending: Attending, checkWanted: () => void): Promise<void> => {
+  const { version, plan } = attending
+  const { rows, top, queryCount, scan } = plan
+  const work = { version, arena, pool, runnerCount: scan.runnerCount, checkWanted }
+  version.pin()
+  try {
+    let row = 0
+    await runAttendJobs(work, (runner) => {
+      if (row >= rows) return null
+      const firstRow = row
+      row += scan.chunkRows
+      return makeScanJob(attending, runner, firstRow, Math.min(scan.chunkRows, rows - firstRow))
+    })
+    if (top === null) return
+    const queriesPerJob = Math.max(1, Math.floor(SETTLE_ENTRIES_MAX / (top.k * scan.runnerCount)))
+    let query = 0
+    await runAttendJobs(work, () => {
+      if (query >= queryCount) return null
+      const first = query
+      query += queriesPerJob
+      return makeSettleJob(attending, top.k, first, Math.min(queriesPerJob, queryCount - first))
+    })
+  } finally {
+    version.unpin()
+  }
+}
