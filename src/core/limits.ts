@@ -47,5 +47,11 @@ export const LIMITS = {
   keepAliveTimeoutMs: 30_000,
   /** An upload that sends nothing for this long is given up. */
   uploadIdleMsMax: 30_000,
+  /** A body may come this slowly, beside a fixed time to begin with: 512 bytes a millisecond. */
+  bodyBytesPerMsMin: 512,
+  /** Of a streamed body, this much is read ahead of whoever writes it. */
+  bodyAheadBytesMax: 1 * MiB,
+  /** After a refusal the rest of the body is read and dropped this long, so that the client gets to see the answer. */
+  lingerMs: 5_000,
   errorPlacesMax: 10,
 } as const

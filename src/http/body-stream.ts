@@ -3,18 +3,12 @@ import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { HttpRefusal } from './problem.ts'
 
-/** A body may come this slowly (512 KiB/s), beside a fixed time to begin with. */
-export const BODY_BYTES_PER_MS_MIN = 512
-
 /** The refusal of a body that comes too slowly. */
 export const refuseSlow = (receivedBytes: number): Error =>
   new HttpRefusal(408, 'INVALID_REQUEST', `the body came too slowly: ${receivedBytes} bytes so far`)
 
 /** The refusal of a body whose sender went away. Nobody is there to read it, but an upload must know. */
 export const refuseCut = (cause: Error): Error => new GatherdError('MALFORMED_BODY', 'the body ended before its announced end', { cause })
-
-/** Read ahead of the consumer at most this much. */
-const AHEAD_BYTES_MAX = 1024 * 1024
 
 /**
  * The chunks of a body, each valid on its own. Rejects when the client goes away (MALFORMED_BODY), sends nothing for
@@ -31,7 +25,7 @@ export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint
     queue.push(chunk)
     queuedBytes += chunk.length
     receivedBytes += chunk.length
-    if (queuedBytes > AHEAD_BYTES_MAX) payload.pause()
+    if (queuedBytes > LIMITS.bodyAheadBytesMax) payload.pause()
     wake()
   }
   const onEnd = (): void => wake()
@@ -53,7 +47,7 @@ export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint
       if (failure !== undefined) throw failure
       if (payload.readableEnded) return
       const fromMs = performance.now()
-      const budgetMs = LIMITS.uploadIdleMsMax + receivedBytes / BODY_BYTES_PER_MS_MIN - waitedMs
+      const budgetMs = LIMITS.uploadIdleMsMax + receivedBytes / LIMITS.bodyBytesPerMsMin - waitedMs
       payload.resume()
       await new Promise<void>((resolve) => {
         const timer = setTimeout(

@@ -7,9 +7,6 @@ import type { App } from './context.ts'
 import { FORMAT_MEDIA_TYPES, type Format } from './negotiate.ts'
 import { HttpRefusal, renderProblem } from './problem.ts'
 
-/** After an error, a client that is still sending its body is listened to for this long, so that it gets to read the answer. */
-const LINGER_MS = 5_000
-
 /** The errors of Fastify that a client can cause. What is not here is our mistake. */
 const FASTIFY_REFUSALS: Readonly<Record<string, () => GatherdError>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
@@ -72,7 +69,7 @@ const letBodyRunDry = (raw: IncomingMessage, reply: FastifyReply): void => {
   reply.raw.once('finish', () => {
     if (raw.complete || raw.destroyed) return
     raw.resume()
-    const timer = setTimeout(() => raw.destroy(), LINGER_MS)
+    const timer = setTimeout(() => raw.destroy(), LIMITS.lingerMs)
     timer.unref()
     raw.once('end', () => clearTimeout(timer)).once('close', () => clearTimeout(timer))
   })

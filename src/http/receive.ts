@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { quoteText } from '../formats/scanner.ts'
-import { BODY_BYTES_PER_MS_MIN, readChunks, refuseCut, refuseSlow } from './body-stream.ts'
+import { readChunks, refuseCut, refuseSlow } from './body-stream.ts'
 import type { App } from './context.ts'
 import { watchDeadline } from './deadlines.ts'
 import { FORMAT_MEDIA_TYPES, type Format } from './negotiate.ts'
@@ -93,7 +93,7 @@ const collectBody = (
   }
   const onEnd = (): void => finish(null)
   const onError = (cause: Error): void => finish(refuseCut(cause))
-  const waitMs = LIMITS.headersTimeoutMs + (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / BODY_BYTES_PER_MS_MIN
+  const waitMs = LIMITS.headersTimeoutMs + (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / LIMITS.bodyBytesPerMsMin
   const unwatch = watchDeadline(performance.now() + waitMs, () => finish(refuseSlow(receivedBytes)))
   payload.on('data', onData).on('end', onEnd).on('error', onError)
 }

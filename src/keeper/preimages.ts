@@ -39,7 +39,7 @@ export class PreimageLog {
       throw new GatherdError('OVERLOADED', 'updates changed too many rows while the table was being exported; export it again')
     }
     const inside: [number, Uint8Array][] = []
-    for (let row = firstRow; row < firstRow + rowCount; row++) {
+    for (let row = firstRow; row < firstRow + rowCount && this.#rows.size > 0; row++) {
       const old = this.#rows.get(row)
       if (old !== undefined) inside.push([row, old])
     }

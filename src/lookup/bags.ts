@@ -25,12 +25,16 @@ export const planBags = (request: LookupRequest): BagPlan | null => {
     return null
   }
   const offsets = request.offsets === undefined ? nestedOffsets(request) : flatOffsets(request, request.offsets)
-  const bagCount = offsets.length - 1
-  if (bagCount > LIMITS.lookupIndexCountMax) refuse('BATCH_TOO_LARGE', `${bagCount} bags in one lookup, the limit is ${LIMITS.lookupIndexCountMax}`)
-  return { operation: pooling, bagCount, offsets, weights: checkWeights(request, pooling) }
+  return { operation: pooling, bagCount: offsets.length - 1, offsets, weights: checkWeights(request, pooling) }
 }
 
 const refuseAt = (code: ErrorCode, pointer: string, detail: string): never => refuse(code, detail, { errors: [{ pointer, detail }] })
+
+/** Room for the offsets of `bagCount` bags. */
+const allocateOffsets = (bagCount: number): Int32Array => {
+  if (bagCount > LIMITS.lookupIndexCountMax) refuse('BATCH_TOO_LARGE', `${bagCount} bags in one lookup, the limit is ${LIMITS.lookupIndexCountMax}`)
+  return new Int32Array(bagCount + 1)
+}
 
 const checkUnpooled = ({ offsets, weights, lengths }: LookupRequest): void => {
   if (offsets !== undefined) refuseAt('INVALID_REQUEST', '/offsets', 'offsets are for pooling')
@@ -43,7 +47,7 @@ const nestedOffsets = ({ indices, shape, lengths }: LookupRequest): Int32Array =
   if (shape.length > 2) refuseAt('SHAPE_MISMATCH', '/indices', `pooling takes lists of ids, or one list and offsets; these have ${shape.length} axes`)
   if (shape.length < 2 && indices.length > 0) refuseAt('INVALID_REQUEST', '/offsets', 'pooling over flat indices needs offsets')
   const [bagCount, width] = shape.length === 2 ? shape : [0, 0]
-  const offsets = new Int32Array(bagCount + 1)
+  const offsets = allocateOffsets(bagCount)
   for (let bag = 0; bag < bagCount; bag++) offsets[bag + 1] = offsets[bag] + (lengths === undefined ? width : lengths[bag])
   return offsets
 }
@@ -55,7 +59,7 @@ const flatOffsets = (request: LookupRequest, { values, shape }: NonNullable<Look
   if (request.shape.length !== 1) refuseAt('INVALID_REQUEST', '/offsets', 'offsets are for flat indices; nested ones are bags already')
   if (shape.length !== 1) refuseAt('SHAPE_MISMATCH', '/offsets', `offsets are one list; these have ${shape.length} axes`)
   if (values.length === 0 && (includesLast || count > 0)) refuseAt('INVALID_REQUEST', '/offsets', 'offsets begin with 0')
-  const offsets = new Int32Array(includesLast ? values.length : values.length + 1)
+  const offsets = allocateOffsets(includesLast ? values.length - 1 : values.length)
   for (let i = 0; i < values.length; i++) {
     const offset = Number(values[i])
     const before = i === 0 ? 0 : offsets[i - 1]

@@ -1,12 +1,13 @@
 import { BroadcastChannel, workerData } from 'node:worker_threads'
 import { type ErrorMessage, toMessage } from '../core/errors.ts'
 import { type AttendJob, runAttendJob } from '../tables/attend.ts'
+import { type BagJob, poolRows } from '../tables/bags.ts'
 import { type GatherJob, gatherRows } from '../tables/gather.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import { TableVersion } from '../tables/table.ts'
 
 /** What a gatherer does for a front. */
-export type PoolJob = GatherJob | AttendJob
+export type PoolJob = GatherJob | BagJob | AttendJob
 
 /** A part of a large lookup. Ids and rows lie in the front's arena; only these few words travel. */
 export interface GatherTask {
@@ -37,8 +38,9 @@ export default function gather({ key, job, mapping }: GatherTask): boolean | Err
   const version = versions.get(key)
   if (version === undefined || arena === undefined) return false
   try {
-    if ('kind' in job) runAttendJob(version, arena, job)
-    else gatherRows(version, arena, job)
+    if (!('kind' in job)) gatherRows(version, arena, job)
+    else if (job.kind === 'bags') poolRows(version, arena, job)
+    else runAttendJob(version, arena, job)
     return true
   } catch (error) {
     return toMessage(error)

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import { refuse } from '../../core/errors.ts'
@@ -57,6 +58,8 @@ const upload = ({ keeper, lookups }: FrontContext, request: UploadRequest, forma
     tensor,
     allowNonFinite,
     body: request.body as AsyncIterable<Uint8Array>,
+    // What comes from a socket is a copy made for us, which can be given back before the collector finds it.
+    freesChunks: request.raw.socket instanceof Socket,
     contentLength: length === undefined ? undefined : Number(length),
     digest: readDigest(request),
     settings: readSettingsQuery(settings),

@@ -1,0 +1,86 @@
+import { assert } from '../core/assert.ts'
+import { LIMITS } from '../core/limits.ts'
+import { type BagKernels, type BagOperation, type Bags, instantiateBagKernels } from '../kernels/bag.ts'
+import { gatherRows } from './gather.ts'
+import type { TableVersion } from './table.ts'
+
+/** What is pooled and where it goes. Addresses are bytes of the arena; the members are resolved rows, as in a gather. */
+export interface BagJob {
+  kind: 'bags'
+  operation: BagOperation
+  bagCount: number
+  /** bagCount + 1 ascending int32; they count from `idsAt` and `weightsAt`. */
+  offsetsAt: number
+  /** int32; FILL_ROW takes the float32 row at `fillAt`. */
+  idsAt: number
+  /** float32, or 0: all weigh one. */
+  weightsAt: number
+  fillAt: number
+  /** bagCount rows of float32, packed. */
+  outAt: number
+  /** BAG_SCRATCH_BYTES of the job's own. */
+  scratchAt: number
+}
+
+/** At least one row, and few enough that they stay in cache until they are pooled. */
+export const BAG_SCRATCH_BYTES = 256 * 1024
+assert(BAG_SCRATCH_BYTES >= LIMITS.dimMax * 4, 'the scratch holds a row')
+
+/**
+ * Pools rows of a table that the keeper may be writing to, so that no half-written row is in any bag. The usual case is two loads of the lock word
+ * around one pass over the table. When it moved, and for tables of several segments, whose rows meet in one bag, the members' rows are gathered
+ * first, some at a time. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
+ */
+export const poolRows = (version: TableVersion, arena: WebAssembly.Memory, job: BagJob): void => {
+  const kernels = kernelsOf(version, arena)
+  if (!poolWhole(version, kernels, job)) poolGathered(version, arena, kernels, job)
+}
+
+const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableVersion, BagKernels>>()
+
+/** The kernels of the first segment, made once per arena: tables that are only looked up need none. */
+const kernelsOf = (version: TableVersion, arena: WebAssembly.Memory): BagKernels => {
+  const ofArena = instances.get(arena) ?? new WeakMap<TableVersion, BagKernels>()
+  instances.set(arena, ofArena)
+  const kernels = ofArena.get(version) ?? instantiateBagKernels(version.handle.segments[0].memory, arena)
+  ofArena.set(version, kernels)
+  return kernels
+}
+
+const bagsOf = (version: TableVersion, { operation, bagCount, offsetsAt, weightsAt, outAt }: BagJob): Bags => {
+  return { operation, dim: version.handle.dim, bagCount, offsetsAt, weightsAt, outAt }
+}
+
+/** False: there are other segments, or the keeper wrote meanwhile, twice. */
+const poolWhole = (version: TableVersion, kernels: BagKernels, job: BagJob): boolean => {
+  const { dtype, segments } = version.handle
+  if (segments.length > 1) return false
+  const { idsAt, fillAt } = job
+  const { firstRow, rowCount } = segments[0]
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const lock = version.readLock()
+    if (lock & 1) return false
+    kernels.pool(bagsOf(version, job), { dtype, idsAt, fillAt, firstRow, rowCount })
+    if (version.readLock() === lock) return true
+  }
+  return false
+}
+
+const poolGathered = (version: TableVersion, arena: WebAssembly.Memory, kernels: BagKernels, job: BagJob): void => {
+  const { bagCount, offsetsAt, weightsAt, outAt, idsAt, fillAt, scratchAt } = job
+  const rowBytes = version.handle.dim * 4
+  const blockMembers = Math.floor(BAG_SCRATCH_BYTES / rowBytes)
+  const offsets = new Int32Array(arena.buffer, offsetsAt, bagCount + 1)
+  const last = offsets[bagCount]
+  let bag = 0
+  for (let first = offsets[0]; bag < bagCount; first += blockMembers) {
+    const end = Math.min(first + blockMembers, last)
+    gatherRows(version, arena, { format: 'float32', idsAt: idsAt + first * 4, count: end - first, outAt: scratchAt, fillAt })
+    let bagEnd = bag
+    while (bagEnd < bagCount && (end === last || offsets[bagEnd] < end)) bagEnd++
+    const places = { offsetsAt: offsetsAt + bag * 4, weightsAt, outAt: outAt + bag * rowBytes }
+    kernels.poolPacked({ ...bagsOf(version, job), ...places, bagCount: bagEnd - bag }, scratchAt, first, end)
+    // A bag that goes on behind the block is met again.
+    bag = offsets[bagEnd] > end ? bagEnd - 1 : bagEnd
+  }
+}

@@ -1,0 +1,81 @@
+import type { Arena, Region } from '../tables/arena.ts'
+import { BAG_SCRATCH_BYTES, type BagJob, poolRows } from '../tables/bags.ts'
+import type { TableVersion } from '../tables/table.ts'
+import { planDispatch } from './dispatch.ts'
+import type { GathererPool } from './pool.ts'
+
+/** A run of whole bags. */
+export interface BagRun {
+  firstBag: number
+  bagCount: number
+}
+
+/** Cuts bags into runs of at least `chunkMembers` members each, but the last. An empty bag counts as one: its row is written. */
+export const cutBags = (offsets: Int32Array, chunkMembers: number): BagRun[] => {
+  const runs: BagRun[] = []
+  const bagCount = offsets.length - 1
+  let firstBag = 0
+  for (let bag = 0; bag < bagCount; bag++) {
+    const isLast = bag === bagCount - 1
+    if (!isLast && offsets[bag + 1] - offsets[firstBag] + bag + 1 - firstBag < chunkMembers) continue
+    runs.push({ firstBag, bagCount: bag + 1 - firstBag })
+    firstBag = bag + 1
+  }
+  return runs
+}
+
+/**
+ * Pools `job` here or, in runs of whole bags, on the pool. Returns nothing when it is done already, else a promise; the version is pinned and the
+ * job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
+ */
+export const dispatchBags = (
+  version: TableVersion,
+  arena: Arena,
+  job: Omit<BagJob, 'kind' | 'scratchAt'>,
+  pool: GathererPool | null,
+): void | Promise<void> => {
+  const offsets = arena.int32.subarray(job.offsetsAt / 4, job.offsetsAt / 4 + job.bagCount + 1)
+  const plan = planDispatch(offsets[job.bagCount] + job.bagCount, version.rowBytes, pool?.threadCount ?? 0)
+  if (plan.inline || pool === null) return withScratch(arena, 1, ([scratch]) => poolRows(version, arena.memory, { ...job, kind: 'bags', scratchAt: scratch.at }))
+  const runs = cutBags(offsets, plan.chunkCount)
+  pool.admit(runs.length)
+  return withScratch(arena, runs.length, (scratches) => runOnPool(version, arena, job, runs, scratches, pool))
+}
+
+/** Reserves a scratch for each task, for as long as `work` takes. */
+const withScratch = (arena: Arena, taskCount: number, work: (scratches: Region[]) => void | Promise<void>): void | Promise<void> => {
+  const scratches: Region[] = []
+  const release = () => {
+    for (const scratch of scratches) arena.release(scratch)
+  }
+  let pending: void | Promise<void>
+  try {
+    for (let i = 0; i < taskCount; i++) scratches.push(arena.reserve(BAG_SCRATCH_BYTES))
+    pending = work(scratches)
+  } catch (error) {
+    release()
+    throw error
+  }
+  if (pending === undefined) return release()
+  return pending.finally(release)
+}
+
+const runOnPool = async (
+  version: TableVersion,
+  arena: Arena,
+  job: Omit<BagJob, 'kind' | 'scratchAt'>,
+  runs: readonly BagRun[],
+  scratches: readonly Region[],
+  pool: GathererPool,
+): Promise<void> => {
+  version.pin()
+  const tasks = runs.map(({ firstBag, bagCount }, i) => {
+    const places = { offsetsAt: job.offsetsAt + firstBag * 4, outAt: job.outAt + firstBag * version.handle.dim * 4 }
+    return pool.run(version, arena.memory, { ...job, ...places, kind: 'bags', bagCount, scratchAt: scratches[i].at })
+  })
+  // All settle before anything is released: a task that still runs writes into the region.
+  const results = await Promise.allSettled(tasks)
+  version.unpin()
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+}
