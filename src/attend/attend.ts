@@ -45,7 +45,15 @@ export const attend = (
   const finish = (): Answer => {
     const top = plan.top === null ? null : { indicesAt: region.at + plan.indicesAt }
     const { shape, scoreCount } = plan
-    const found = { table: entry.record.name, version: version.handle.version, sequence, shape, scoreCount, scoresAt: region.at + plan.scoresAt, top }
+    const found = {
+      table: entry.record.name,
+      version: version.handle.version,
+      sequence,
+      shape,
+      scoreCount,
+      scoresAt: region.at + plan.scoresAt,
+      top,
+    }
     return encodeFound(services, found, encoding)
   }
   const release = (): void => arena.release(region)

@@ -14,7 +14,9 @@ const PLACE = { errors: [{ pointer: '/queries', detail: 'is required' }] }
 export const fromJsonTensors = (tensors: ReadonlyMap<string, JsonTensor>): Queries => {
   const tensor = tensors.get('queries') ?? refuse('INVALID_REQUEST', 'queries are missing', PLACE)
   if (tensor.lengths !== undefined) {
-    refuse('SHAPE_MISMATCH', 'the queries are not all of one length', { errors: [{ pointer: '/queries', detail: 'must have equal lengths' }] })
+    refuse('SHAPE_MISMATCH', 'the queries are not all of one length', {
+      errors: [{ pointer: '/queries', detail: 'must have equal lengths' }],
+    })
   }
   return { queries: toFloat32(tensor, '/queries'), shape: tensor.shape }
 }

@@ -2,22 +2,10 @@ import { writeSafetensorsHeader } from '../formats/safetensors.ts'
 import type { ResponseBuffer } from '../lookup/buffers.ts'
 import { type Answer, MEDIA_TYPES } from '../lookup/encode.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
+import type { Found } from './found.ts'
 import { printFound } from './print.ts'
 
 export type AttendEncoding = 'json' | 'safetensors'
-
-/** Scores that lie in an arena, ready to be written out. */
-export interface Found {
-  table: string
-  version: number
-  sequence: number
-  shape: readonly number[]
-  scoreCount: number
-  /** float32. */
-  scoresAt: number
-  /** Which rows the scores are of, int64; null: of all rows, in their order. */
-  top: { indicesAt: number } | null
-}
 
 /** Copies what was found out of the arena in the encoding that the client asked for: `logits`, or `indices` and `scores`. */
 export const encodeFound = (services: LookupServices, found: Found, encoding: AttendEncoding): Answer => {

@@ -87,7 +87,8 @@ const refuseQueries = (code: 'SHAPE_MISMATCH' | 'BATCH_TOO_LARGE', detail: strin
 
 const countQueries = ({ queries, shape }: AttendRequest, dim: number): number => {
   if (shape.length === 0) refuseQueries('SHAPE_MISMATCH', 'a query is a list of numbers')
-  if (shape.length > LIMITS.arrayRankMax) refuseQueries('SHAPE_MISMATCH', `queries have ${shape.length} axes, the limit is ${LIMITS.arrayRankMax}`)
+  if (shape.length > LIMITS.arrayRankMax)
+    refuseQueries('SHAPE_MISMATCH', `queries have ${shape.length} axes, the limit is ${LIMITS.arrayRankMax}`)
   const last = shape[shape.length - 1]
   if (last !== dim) refuseQueries('SHAPE_MISMATCH', `queries have ${last} numbers each, rows have ${dim}`)
   const count = shape.slice(0, -1).reduce((product, length) => product * length, 1)
@@ -103,7 +104,8 @@ const planTop = (wanted: number, rows: number, paddingIndex: number | null): Att
 }
 
 const checkSizes = (queryCount: number, dim: number, rows: number, width: number, scoreBytes: number): void => {
-  if (queryCount > ATTEND_QUERIES_MAX) refuseQueries('BATCH_TOO_LARGE', `${queryCount} queries in one request, the limit is ${ATTEND_QUERIES_MAX}`)
+  if (queryCount > ATTEND_QUERIES_MAX)
+    refuseQueries('BATCH_TOO_LARGE', `${queryCount} queries in one request, the limit is ${ATTEND_QUERIES_MAX}`)
   const answerBytes = queryCount * width * scoreBytes
   if (answerBytes > LIMITS.lookupResponseBytesMax) {
     const advice = scoreBytes === 4 ? '; ask for fewer queries or for top_k' : ''
@@ -111,7 +113,10 @@ const checkSizes = (queryCount: number, dim: number, rows: number, width: number
   }
   const terms = queryCount * dim * rows
   if (terms > ATTEND_TERMS_MAX) {
-    refuse('BATCH_TOO_LARGE', `${queryCount} queries against ${rows} rows of ${dim} are ${terms} products, the limit is ${ATTEND_TERMS_MAX}; ask for fewer queries`)
+    refuse(
+      'BATCH_TOO_LARGE',
+      `${queryCount} queries against ${rows} rows of ${dim} are ${terms} products, the limit is ${ATTEND_TERMS_MAX}; ask for fewer queries`,
+    )
   }
 }
 

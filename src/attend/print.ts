@@ -3,7 +3,7 @@ import { countPrintedRows, printedBytesMax } from '../kernels/json.ts'
 import type { ResponseBuffer } from '../lookup/buffers.ts'
 import { refuseLongText } from '../lookup/gathered.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
-import type { Found } from './encode.ts'
+import type { Found } from './found.ts'
 
 /** Text is printed in slices of about this size, so that the scratch of a long answer stays in cache. */
 const SLICE_BYTES = 512 * 1024
@@ -14,7 +14,10 @@ const ROW_BYTES_MAX = 128 * 1024 * 1024
 export const checkText = (shape: readonly number[]): void => {
   const rowBytes = printedBytesMax(shape, Math.min(1, countPrintedRows(shape)))
   if (rowBytes > ROW_BYTES_MAX) {
-    refuse('BATCH_TOO_LARGE', `${shape[shape.length - 1]} scores a query are too many for JSON; ask for application/x-safetensors or for top_k`)
+    refuse(
+      'BATCH_TOO_LARGE',
+      `${shape[shape.length - 1]} scores a query are too many for JSON; ask for application/x-safetensors or for top_k`,
+    )
   }
 }
 
@@ -68,5 +71,9 @@ const printIndices = ({ arena }: LookupServices, { shape }: Found, indicesAt: nu
         : Array.from({ length }, (_, i) => nest(axis + 1, first + i * inner, inner))
     return `[${parts.join()}]`
   }
-  return nest(0, 0, shape.reduce((product, length) => product * length, 1))
+  return nest(
+    0,
+    0,
+    shape.reduce((product, length) => product * length, 1),
+  )
 }

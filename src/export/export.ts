@@ -33,7 +33,7 @@ export const exportTable = async (keeper: ExportLine, name: string, version: Tab
   version.pin()
   try {
     const number = version.handle.version
-    const { exportId, sequence } = await keeper.call('beginExport', { name, version: number })
+    const { exportId, sequence } = await keeper.call('beginExport', { name, version: number, withState: false })
     const { contentLength, elementType, shape } = plan
     return { version: number, sequence, contentLength, elementType, shape, body: new ExportBody(keeper, version, plan, exportId) }
   } catch (error) {
@@ -117,7 +117,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
     const rowCount = Math.min(rows - firstRow, Math.max(1, Math.floor(CHUNK_BYTES / rowBytes)))
     this.#row += rowCount
     const stored = copyRows(this.#version.handle, firstRow, rowCount)
-    patchRows(stored, firstRow, rowBytes, await this.#keeper.call('readPreimages', { exportId: this.#exportId, firstRow, rowCount }))
+    patchRows(stored, firstRow, rowBytes, await this.#keeper.call('readPreimages', { exportId: this.#exportId, of: 'rows', firstRow, rowCount }))
     return part.byteCount === rowBytes ? stored : cutRows(stored, rowCount, rowBytes, part)
   }
 }

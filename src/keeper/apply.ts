@@ -1,3 +1,4 @@
+import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import type { ApplyKernels } from '../kernels/apply.ts'
 import { gatherFloat32, gatherStored, scatterStored, storeFloat32 } from '../tables/access.ts'
@@ -42,6 +43,7 @@ export const applyUpdate = (context: ApplyContext, update: UpdateArguments): Upd
   if (update.indices.length === 0) return { ...answer, sequence: version.readSequence(), rowsUpdated: 0 }
   if (isStep) current.state ??= createState(memory, handle, settings.optimizer)
   const state = isStep ? current.state : null
+  assert(state === null || state.kind === settings.optimizer.kind, 'state is that of the optimizer')
   const scratch = reserveScratch(arena, update, touched, version, state)
   try {
     const step = version.readStep() + (isStep ? 1 : 0)

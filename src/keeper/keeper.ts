@@ -7,7 +7,7 @@ import { Arena } from '../tables/arena.ts'
 import { TableMemory } from '../tables/memory.ts'
 import { checkPrecondition } from '../tables/precondition.ts'
 import { applyUpdate } from './apply.ts'
-import { PreimageLog } from './preimages.ts'
+import { beginExport, endExport, listLogs, readPreimages, type TableExport } from './exports.ts'
 import type { FrontMessage, KeeperCalls, KeeperMessage, KeeperProcedure, UpdateArguments } from './protocol.ts'
 import {
   type Build,
@@ -17,6 +17,8 @@ import {
   type KeeperTable,
   type KeeperVersion,
   mergeSettings,
+  releaseBuild,
+  resetStates,
   toRecord,
   trimVersions,
 } from './tables.ts'
@@ -31,7 +33,7 @@ export interface KeeperOptions {
 interface Front {
   port: MessagePort
   builds: Map<number, Build>
-  exports: Map<number, PreimageLog>
+  exports: Map<number, TableExport>
   /** Publications this front has not acknowledged yet. */
   unacknowledged: Map<number, () => void>
 }
@@ -107,11 +109,11 @@ export class Keeper {
       const buildId = this.#nextNumber++
       const build = beginBuild(this.#tables, this.memory, `v${buildId}`, argument, Date.now())
       front.builds.set(buildId, build)
-      return { buildId, segments: build.handle.segments }
+      return { buildId, segments: build.handle.segments, state: build.state?.rows.handle.segments ?? null }
     },
-    commit: async (front, { buildId }) => {
+    commit: async (front, { buildId, step = 0 }) => {
       const build = front.builds.get(buildId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
-      const { table, created, retired } = commitBuild(this.#tables, build, Date.now())
+      const { table, created, retired } = commitBuild(this.#tables, this.memory, build, { step, nowMs: Date.now() })
       front.builds.delete(buildId)
       await this.#publish(table.name, retired)
       return { created, version: table.current.handle.version }
@@ -119,7 +121,7 @@ export class Keeper {
     abort: (front, { buildId }) => {
       const build = front.builds.get(buildId)
       front.builds.delete(buildId)
-      if (build !== undefined) this.memory.release(build.reservedBytes)
+      if (build !== undefined) releaseBuild(build, this.memory)
       return null
     },
     patch: async (_front, { name, settings, precondition }) => {
@@ -137,19 +139,23 @@ export class Keeper {
       return null
     },
     update: (_front, argument) => this.#update(argument),
-    beginExport: (front, { name, version }) => {
-      const found = this.#find(name).versions.get(version) ?? refuse('VERSION_NOT_FOUND', `there is no version ${version}`)
+    beginExport: (front, { name, version, withState }) => {
+      const table = this.#find(name)
+      const found = table.versions.get(version) ?? refuse('VERSION_NOT_FOUND', `there is no version ${version}`)
       const exportId = this.#nextNumber++
-      front.exports.set(exportId, new PreimageLog(found.table, LIMITS.exportPreimageBytesMax))
-      return { exportId, sequence: found.table.readSequence() }
+      const { begun, ...answer } = beginExport(found, table.settings.optimizer, withState)
+      front.exports.set(exportId, begun)
+      return { exportId, ...answer }
     },
-    readPreimages: (front, { exportId, firstRow, rowCount }) => {
-      const log = front.exports.get(exportId)
-      assert(log !== undefined, 'an export is read between its begin and its end')
-      return log.read(firstRow, rowCount)
+    readPreimages: (front, { exportId, of, firstRow, rowCount }) => {
+      const begun = front.exports.get(exportId)
+      assert(begun !== undefined, 'an export is read between its begin and its end')
+      return readPreimages(begun, of, firstRow, rowCount)
     },
     endExport: (front, { exportId }) => {
+      const begun = front.exports.get(exportId)
       front.exports.delete(exportId)
+      if (begun !== undefined) endExport(begun, this.memory)
       return null
     },
   }
@@ -159,15 +165,10 @@ export class Keeper {
   }
 
   #changeSettings(table: KeeperTable, changes: Parameters<typeof mergeSettings>[1]): void {
+    const { kind } = table.settings.optimizer
     table.settings = mergeSettings(table.settings, changes, table.current.handle.rows)
     table.changedAt = Date.now()
-    // State of another kind of optimizer means nothing to the new one.
-    for (const version of table.versions.values()) {
-      if (version.state !== null && version.state.kind !== table.settings.optimizer.kind) {
-        this.memory.release(version.state.reservedBytes)
-        version.state = null
-      }
-    }
+    if (table.settings.optimizer.kind !== kind) resetStates(table, this.memory)
   }
 
   #update(argument: UpdateArguments): KeeperCalls['update']['answer'] {
@@ -176,7 +177,7 @@ export class Keeper {
     }
     const table = this.#find(argument.name)
     checkPrecondition(argument.precondition, currentState(table))
-    const logs = [...this.#fronts].flatMap((front) => [...front.exports.values()])
+    const logs = listLogs([...this.#fronts].flatMap((front) => [...front.exports.values()]))
     return applyUpdate({ table, memory: this.memory, arena: this.#arena, kernels: this.#kernels, logs, nowMs: Date.now() }, argument)
   }
 
@@ -214,7 +215,8 @@ export class Keeper {
   /** A front is gone: its builds are given up, nobody waits for it any more. */
   #disconnect(front: Front): void {
     if (!this.#fronts.delete(front)) return
-    for (const build of front.builds.values()) this.memory.release(build.reservedBytes)
+    for (const build of front.builds.values()) releaseBuild(build, this.memory)
+    for (const begun of front.exports.values()) endExport(begun, this.memory)
     for (const acknowledge of front.unacknowledged.values()) acknowledge()
     for (const key of [...this.#retiring.keys()]) this.#released(front, key)
   }

@@ -1,6 +1,6 @@
 import type { ErrorMessage } from '../core/errors.ts'
-import type { Dtype, Durability, Precondition, Settings } from '../core/types.ts'
-import type { SegmentHandle, TableRecord } from '../tables/handles.ts'
+import type { Dtype, Durability, Optimizer, Precondition, Settings } from '../core/types.ts'
+import type { SegmentHandle, TableRecord, VersionHandle } from '../tables/handles.ts'
 
 /**
  * What fronts and keeper say to each other. Plain data: everything here survives a structured clone, memories are shared by it.
@@ -15,6 +15,8 @@ export interface BeginArguments {
   /** Settings to change together with the data; the table's stay otherwise. */
   settings: Partial<Settings>
   precondition: Precondition
+  /** The caller brings optimizer state of this kind, which must be that of the table's optimizer. */
+  stateKind?: Exclude<Optimizer['kind'], 'sgd'>
 }
 
 export interface UpdateArguments {
@@ -39,6 +41,20 @@ export interface UpdateResult {
   replayed: boolean
 }
 
+/** Optimizer state on its way out. Like the rows, it is overwritten meanwhile: old state is in the preimages. */
+export interface ExportedState {
+  optimizer: Optimizer
+  /** Gradient steps taken. */
+  step: number
+  /** What state is in rows that no gradient has touched. */
+  initial: number
+  /**
+   * State rows, float32, as rows of a table; `touched`, in shared memory, has a byte for each row: 0 while its state is `initial`, whatever its
+   * memory says. null: no row has been touched.
+   */
+  memory: { rows: VersionHandle; touched: Uint8Array } | null
+}
+
 /** Old rows of an export's range: those that updates changed since it began. */
 export interface Preimages {
   rows: Int32Array
@@ -51,17 +67,20 @@ export interface KeeperCalls {
   /** Answered after everything published before it was applied: a front is ready then. */
   sync: { argument: null; answer: null }
   /** Checks the precondition, reserves quota and memory for a new version that only the caller sees. */
-  begin: { argument: BeginArguments; answer: { buildId: number; segments: SegmentHandle[] } }
-  /** Makes a build the current version on every front. */
-  commit: { argument: { buildId: number }; answer: { created: boolean; version: number } }
+  begin: { argument: BeginArguments; answer: { buildId: number; segments: SegmentHandle[]; state: SegmentHandle[] | null } }
+  /** Makes a build the current version on every front. `step`: gradient steps that its state comes from. */
+  commit: { argument: { buildId: number; step?: number }; answer: { created: boolean; version: number } }
   /** Gives a build up and its memory back. Unknown builds are no error. */
   abort: { argument: { buildId: number }; answer: null }
   patch: { argument: { name: string; settings: Partial<Settings>; precondition: Precondition }; answer: null }
   remove: { argument: { name: string; precondition: Precondition }; answer: null }
   update: { argument: UpdateArguments; answer: UpdateResult }
   /** From here on the keeper remembers what updates overwrite. */
-  beginExport: { argument: { name: string; version: number }; answer: { exportId: number; sequence: number } }
-  readPreimages: { argument: { exportId: number; firstRow: number; rowCount: number }; answer: Preimages }
+  beginExport: {
+    argument: { name: string; version: number; withState: boolean }
+    answer: { exportId: number; sequence: number; state: ExportedState | null }
+  }
+  readPreimages: { argument: { exportId: number; of: 'rows' | 'state'; firstRow: number; rowCount: number }; answer: Preimages }
   endExport: { argument: { exportId: number }; answer: null }
 }
 

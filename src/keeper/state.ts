@@ -7,7 +7,8 @@ import { stateInitial, stateLength } from './optimizer.ts'
 
 /**
  * The optimizer state of a table version: memories of its own, laid out like the table's with one float32 state row per
- * table row. Only the keeper maps them. Made when the first gradient needs it, dropped when the optimizer changes kind.
+ * table row. Only the keeper writes them, and only fronts that export it map them. Made when the first gradient needs it or by an upload,
+ * dropped when the optimizer changes kind.
  */
 export interface OptimizerState {
   kind: Optimizer['kind']
@@ -15,9 +16,12 @@ export interface OptimizerState {
   /** Float32 numbers per row. */
   length: number
   reservedBytes: number
-  /** Per row: 1 once its state was written. Until then the state is `initial`, whatever the zeroed memory says. */
+  /** Per row: 1 once its state was written. Until then the state is `initial`, whatever the zeroed memory says. Shared: exports read it. */
   touched: Uint8Array
   initial: number
+  /** Exports that read it. */
+  exportCount: number
+  isDropped: boolean
 }
 
 /** Reserves the state of `handle` for `optimizer`; null for an optimizer without state. Refuses MEMORY_QUOTA_EXCEEDED. */
@@ -27,7 +31,8 @@ export const createState = (memory: TableMemory, handle: VersionHandle, optimize
   const { segments, reservedBytes } = memory.allocate(handle.rows, length * 4)
   const rows = new TableVersion({ ...handle, key: `${handle.key}/state`, dim: length, dtype: 'float32', segments })
   const touched = new Uint8Array(new SharedArrayBuffer(handle.rows))
-  return { kind: optimizer.kind, rows, length, reservedBytes, touched, initial: stateInitial(optimizer) }
+  const initial = stateInitial(optimizer)
+  return { kind: optimizer.kind, rows, length, reservedBytes, touched, initial, exportCount: 0, isDropped: false }
 }
 
 /** Puts the initial value in place of the state rows that were never written. */
@@ -44,4 +49,25 @@ export const fillUntouched = (state: OptimizerState, rows: Int32Array, target: F
 /** After a committed step: these rows carry their own state from now on. */
 export const markTouched = (state: OptimizerState, rows: Int32Array): void => {
   for (let i = 0; i < rows.length; i++) state.touched[rows[i]] = 1
+}
+
+/** An export begins to read the state. */
+export const holdState = (state: OptimizerState): void => {
+  state.exportCount++
+}
+
+/** An export has ended. */
+export const leaveState = (state: OptimizerState, memory: TableMemory): void => {
+  state.exportCount--
+  releaseWhenUnread(state, memory)
+}
+
+/** The state is no longer that of its version. Its memory goes back when no export reads it. */
+export const dropState = (state: OptimizerState, memory: TableMemory): void => {
+  state.isDropped = true
+  releaseWhenUnread(state, memory)
+}
+
+const releaseWhenUnread = (state: OptimizerState, memory: TableMemory): void => {
+  if (state.isDropped && state.exportCount === 0) memory.release(state.reservedBytes)
 }

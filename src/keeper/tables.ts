@@ -1,14 +1,14 @@
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Settings } from '../core/types.ts'
+import type { Optimizer, Settings } from '../core/types.ts'
 import type { TableRecord, VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../tables/layout.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import { type CurrentState, checkPrecondition } from '../tables/precondition.ts'
 import { TableVersion } from '../tables/table.ts'
 import type { BeginArguments } from './protocol.ts'
-import type { OptimizerState } from './state.ts'
+import { createState, dropState, type OptimizerState } from './state.ts'
 
 /** What a table is until somebody says otherwise. */
 export const DEFAULT_SETTINGS: Settings = {
@@ -43,6 +43,8 @@ export interface Build {
   arguments: BeginArguments
   handle: VersionHandle
   reservedBytes: number
+  /** State that comes with the rows. */
+  state: OptimizerState | null
 }
 
 /** What conditions are about; undefined: there is no such table. */
@@ -83,30 +85,55 @@ export const beginBuild = (
   if (table === undefined && tables.size >= LIMITS.tableCountMax) {
     refuse('MEMORY_QUOTA_EXCEEDED', `there are ${LIMITS.tableCountMax} tables already, the most this service holds`)
   }
-  mergeSettings(table?.settings ?? DEFAULT_SETTINGS, begin.settings, begin.rows)
-  const { rows, dim, dtype } = begin
+  const { optimizer } = mergeSettings(table?.settings ?? DEFAULT_SETTINGS, begin.settings, begin.rows)
+  checkStateKind(begin, optimizer)
+  const { rows, dim, dtype, stateKind } = begin
   const { segments, reservedBytes } = memory.allocate(rows, rowBytes(dim, dtype))
-  return { arguments: begin, handle: { key, version: 0, rows, dim, dtype, createdAt: nowMs, segments }, reservedBytes }
+  const handle: VersionHandle = { key, version: 0, rows, dim, dtype, createdAt: nowMs, segments }
+  try {
+    const state = stateKind === undefined ? null : createState(memory, handle, optimizer)
+    return { arguments: begin, handle, reservedBytes, state }
+  } catch (error) {
+    memory.release(reservedBytes)
+    throw error
+  }
 }
 
+/** The front has checked it against the optimizer that it knew: somebody has changed it since. */
+const checkStateKind = ({ stateKind }: BeginArguments, { kind }: Optimizer): void => {
+  if (stateKind === undefined || stateKind === kind) return
+  refuse('PRECONDITION_FAILED', `the upload brings the state of ${stateKind}, but the table's optimizer has become ${kind}`)
+}
+
+/** Gives the memory of a build back that nobody will read. */
+export const releaseBuild = (build: Build, memory: TableMemory): void =>
+  memory.release(build.reservedBytes + (build.state?.reservedBytes ?? 0))
+
 /**
- * Makes a build the current version. Conditions are checked again, since others may have changed the table meanwhile.
+ * Makes a build the current version, `step` gradient steps old. Conditions are checked again, since others may have changed the table meanwhile.
  * Returns the table and the versions that nobody should read from now on.
  */
 export const commitBuild = (
   tables: Map<string, KeeperTable>,
+  memory: TableMemory,
   build: Build,
-  nowMs: number,
+  { step, nowMs }: { step: number; nowMs: number },
 ): { table: KeeperTable; created: boolean; retired: KeeperVersion[] } => {
   const { name, precondition, settings } = build.arguments
   const before = tables.get(name)
   checkPrecondition(precondition, currentState(before))
   const number = (before?.highest ?? 0) + 1
   const handle = { ...build.handle, version: number, createdAt: nowMs }
-  const version: KeeperVersion = { handle, table: new TableVersion(handle), reservedBytes: build.reservedBytes, state: null }
+  const merged = mergeSettings(before?.settings ?? DEFAULT_SETTINGS, settings, handle.rows)
+  checkStateKind(build.arguments, merged.optimizer)
+  if (before !== undefined && before.settings.optimizer.kind !== merged.optimizer.kind) resetStates(before, memory)
+  const { reservedBytes, state } = build
+  const version: KeeperVersion = { handle, table: new TableVersion(handle), reservedBytes, state }
+  state?.touched.fill(1)
+  version.table.writeStep(step)
   const table: KeeperTable = {
     name,
-    settings: mergeSettings(before?.settings ?? DEFAULT_SETTINGS, settings, handle.rows),
+    settings: merged,
     createdAt: before?.createdAt ?? nowMs,
     changedAt: nowMs,
     highest: number,
@@ -115,6 +142,15 @@ export const commitBuild = (
   }
   tables.set(name, table)
   return { table, created: before === undefined, retired: trimVersions(table) }
+}
+
+/** State of another kind of optimizer means nothing to the new one, nor do its steps: every version begins anew. */
+export const resetStates = (table: KeeperTable, memory: TableMemory): void => {
+  for (const version of table.versions.values()) {
+    if (version.state !== null) dropState(version.state, memory)
+    version.state = null
+    version.table.writeStep(0)
+  }
 }
 
 /** Takes out all but the newest `keep_versions` versions and the current one. */

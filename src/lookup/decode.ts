@@ -1,52 +1,87 @@
 import { refuse } from '../core/errors.ts'
 import type { ElementType } from '../core/types.ts'
-import { asIndexArray } from '../formats/index-array.ts'
-import { type JsonTensor, toIndexArray } from '../formats/json-reader.ts'
+import { asFloat32, asIndexArray } from '../formats/index-array.ts'
+import { type JsonTensor, toFloat32, toIndexArray } from '../formats/json-reader.ts'
 import { readNpy } from '../formats/npy.ts'
 import { parseShape, readRaw } from '../formats/raw.ts'
 import { readSafetensors } from '../formats/safetensors.ts'
 import type { TypedBytes } from '../formats/shape.ts'
+import { parseIntegers, parseNumbers } from './number-list.ts'
 import type { LookupRequest } from './request.ts'
 
-/** What an octet-stream body of ids does not say about itself. */
-export interface RawIndices {
-  /** `2,3`; absent: flat. */
+/** What a body of ids alone cannot say; a safetensors body says all of it. */
+export interface IndicesQuery {
+  /** `2,3`; absent: flat. Octet-stream only, like `index_dtype`. */
   shape?: string
   index_dtype?: ElementType
+  /** `0,2,5` */
+  offsets?: string
+  /** `0.5,1,2` */
+  weights?: string
 }
 
-type Indices = Pick<LookupRequest, 'indices' | 'shape'>
+/** The arrays of a lookup. */
+export type LookupArrays = Omit<LookupRequest, 'options'>
 
-/** The ids of a binary lookup. Refuses MALFORMED_BODY, SHAPE_MISMATCH, DTYPE_MISMATCH. */
-export const decodeIndices = (format: 'raw' | 'npy' | 'safetensors', body: Buffer, raw: RawIndices): Indices => {
-  if (format !== 'raw' && (raw.shape !== undefined || raw.index_dtype !== undefined)) {
+/** The arrays of a binary lookup. Refuses MALFORMED_BODY, INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH. */
+export const decodeIndices = (format: 'raw' | 'npy' | 'safetensors', body: Buffer, query: IndicesQuery): LookupArrays => {
+  const { shape, index_dtype: elementType = 'int32', offsets, weights } = query
+  if (format !== 'raw' && (shape !== undefined || query.index_dtype !== undefined)) {
     refuse('INVALID_REQUEST', 'shape and index_dtype are for octet-stream bodies; this body carries them itself')
   }
-  if (format === 'raw') {
-    return fromTyped(readRaw(body, raw.index_dtype ?? 'int32', raw.shape === undefined ? null : parseShape(raw.shape)))
+  if (format === 'safetensors') {
+    if (offsets !== undefined || weights !== undefined) refuse('INVALID_REQUEST', 'offsets and weights are tensors of a safetensors body')
+    return fromTypedTensors(readSafetensors(body))
   }
-  if (format === 'npy') return fromTyped(readNpy(body))
-  const tensors = readSafetensors(body)
-  const indices = tensors.get('indices') ?? refuse('INVALID_REQUEST', 'the body has no tensor "indices"', missing('/indices'))
+  const array = format === 'npy' ? readNpy(body) : readRaw(body, elementType, shape === undefined ? null : parseShape(shape))
+  return {
+    ...readIndices(array),
+    ...(offsets !== undefined && { offsets: toList(Float64Array.from(parseIntegers(offsets, 'offsets'))) }),
+    ...(weights !== undefined && { weights: toList(Float32Array.from(parseNumbers(weights, 'weights'))) }),
+  }
+}
+
+/** The arrays of a lookup out of tensors `indices`, `offsets` and `weights`. Refuses INVALID_REQUEST, DTYPE_MISMATCH. */
+export const fromTypedTensors = (tensors: ReadonlyMap<string, TypedBytes>): LookupArrays => {
   for (const name of tensors.keys()) {
-    if (name !== 'indices') refuse('INVALID_REQUEST', `tensor ${JSON.stringify(name)} is not served by this version`, unexpected(name))
+    if (!['indices', 'offsets', 'weights'].includes(name)) refuse('INVALID_REQUEST', `tensor ${JSON.stringify(name)} is not expected here`)
   }
-  return fromTyped(indices)
-}
-
-/** The ids of a JSON lookup. Refuses INVALID_REQUEST, SHAPE_MISMATCH. */
-export const fromTensors = (tensors: ReadonlyMap<string, JsonTensor>): Indices => {
-  const tensor = tensors.get('indices') ?? refuse('INVALID_REQUEST', 'indices are missing', missing('/indices'))
-  for (const name of tensors.keys()) {
-    if (name !== 'indices') refuse('INVALID_REQUEST', `${name} need pooling, which is not served by this version`, unexpected(name))
+  const indices = tensors.get('indices') ?? refuse('INVALID_REQUEST', 'the body has no tensor "indices"', missing)
+  const offsets = tensors.get('offsets')
+  const weights = tensors.get('weights')
+  return {
+    ...readIndices(indices),
+    ...(offsets && { offsets: { values: asIndexArray(offsets.data, checkType(offsets, 'offsets', INTEGER)), shape: offsets.shape } }),
+    ...(weights && { weights: { values: asFloat32(weights.data, checkType(weights, 'weights', FLOAT)), shape: weights.shape } }),
   }
-  if (tensor.lengths !== undefined) refuse('SHAPE_MISMATCH', 'ragged indices need pooling', missing('/indices'))
-  return { indices: toIndexArray(tensor, '/indices'), shape: tensor.shape }
 }
 
-const fromTyped = ({ data, elementType, shape }: TypedBytes): Indices => {
-  return { indices: asIndexArray(data, elementType), shape }
+/** The arrays of a JSON lookup. Refuses INVALID_REQUEST, NON_FINITE. */
+export const fromTensors = (tensors: ReadonlyMap<string, JsonTensor>): LookupArrays => {
+  const indices = tensors.get('indices') ?? refuse('INVALID_REQUEST', 'indices are missing', missing)
+  const offsets = tensors.get('offsets')
+  const weights = tensors.get('weights')
+  return {
+    indices: toIndexArray(indices, '/indices'),
+    ...nestingOf(indices),
+    ...(offsets && { offsets: { values: toIndexArray(offsets, '/offsets'), ...nestingOf(offsets) } }),
+    ...(weights && { weights: { values: toFloat32(weights, '/weights'), ...nestingOf(weights) } }),
+  }
 }
 
-const missing = (pointer: string) => ({ errors: [{ pointer, detail: 'is required' }] })
-const unexpected = (name: string) => ({ errors: [{ pointer: `/${name}`, detail: 'is not expected here' }] })
+const nestingOf = ({ shape, lengths }: JsonTensor) => ({ shape, lengths })
+
+const readIndices = ({ data, elementType, shape }: TypedBytes) => ({ indices: asIndexArray(data, elementType), shape })
+
+const toList = <Values extends { length: number }>(values: Values) => ({ values, shape: [values.length] })
+
+const INTEGER = /^u?int/
+const FLOAT = /float/
+
+const checkType = ({ elementType }: TypedBytes, name: string, wanted: RegExp): ElementType => {
+  if (wanted.test(elementType)) return elementType
+  const detail = `${name} must be ${wanted === INTEGER ? 'integers' : 'floating-point numbers'}, not ${elementType}`
+  return refuse('DTYPE_MISMATCH', detail, { errors: [{ pointer: `/${name}`, detail }] })
+}
+
+const missing = { errors: [{ pointer: '/indices', detail: 'is required' }] }

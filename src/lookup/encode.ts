@@ -54,16 +54,17 @@ const headerOf = ({ shape, elementType, mask }: Gathered, encoding: Exclude<Enco
   if (encoding === 'raw') return null
   if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
   const tensors = [{ name: 'embeddings', elementType, shape: [...shape] }]
-  if (mask !== null) tensors.push({ name: 'mask', elementType: 'uint8', shape: shape.slice(0, -1) })
+  // A tensor has no rows of different length: the mask of ragged ids is flat.
+  if (mask !== null) tensors.push({ name: 'mask', elementType: 'uint8', shape: mask.lengths === undefined ? [...mask.shape] : [mask.bytes.length] })
   return writeSafetensorsHeader(tensors).header
 }
 
 const copyOut = ({ rowsAt, byteCount, mask }: Gathered, header: Uint8Array | null, arena: Arena, buffers: ResponseBuffers): ResponseBuffer => {
   const headerBytes = header?.length ?? 0
-  const body = buffers.acquire(headerBytes + byteCount + (mask?.length ?? 0))
+  const body = buffers.acquire(headerBytes + byteCount + (mask?.bytes.length ?? 0))
   if (header !== null) body.bytes.set(header)
   body.bytes.set(arena.bytes.subarray(rowsAt, rowsAt + byteCount), headerBytes)
-  if (mask !== null) body.bytes.set(mask, headerBytes + byteCount)
+  if (mask !== null) body.bytes.set(mask.bytes, headerBytes + byteCount)
   return body
 }
 

@@ -1,6 +1,7 @@
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ElementType } from '../core/types.ts'
+import type { Mask } from './mask.ts'
 
 /** Rows that lie in an arena, ready to be written out. */
 export interface Gathered {
@@ -12,8 +13,7 @@ export interface Gathered {
   /** Where the rows begin in the arena, and their bytes. */
   rowsAt: number
   byteCount: number
-  /** One byte per index: 1 where the id itself named a row. */
-  mask: Uint8Array | null
+  mask: Mask | null
 }
 
 /** Refuses BATCH_TOO_LARGE for JSON text that outgrows an answer. */

@@ -10,6 +10,7 @@ import { type Answer, checkEncoding, type Encoding, encodeAnswer } from './encod
 import { writeFillRow } from './fill.ts'
 import { computeMask } from './mask.ts'
 import { type LookupPlan, planLookup } from './plan.ts'
+import { poolBags } from './pool.ts'
 import type { LookupRequest } from './request.ts'
 
 /** What a thread needs to answer lookups. One a front. */
@@ -33,8 +34,8 @@ interface Gathering {
 }
 
 /**
- * The lookup: plan, resolve the ids into the arena, gather, round, encode. Answers at once when the gather is small enough to
- * run here, else with a promise. Refusals come before any row is read.
+ * The lookup: plan, resolve the ids into the arena, gather or pool, round, encode. Answers at once when the work is small enough to
+ * be done here, else with a promise. Refusals come before any row is read.
  */
 export const lookup = (
   services: LookupServices,
@@ -62,11 +63,13 @@ export const lookup = (
 
 /** Ids in, rows out, all inside the region. */
 const gather = ({ arena, pool }: LookupServices, { version, request, plan, region }: Gathering): void | Promise<void> => {
+  const { bags } = plan
   const idsAt = region.at + plan.idsAt
   const ids = arena.int32.subarray(idsAt / 4, idsAt / 4 + plan.count)
-  resolveRows(request.indices, request.shape, ids, version.handle.rows, plan.mode)
+  resolveRows(request.indices, request.shape, ids, version.handle.rows, plan.mode, request.lengths)
   const fillAt = region.at + plan.fillAt
   if (plan.mode === 'fill') writeFillRow(arena, fillAt, plan, version)
+  if (bags !== null) return poolBags(arena, pool, version, { ...plan, bags }, region)
   return dispatchGather(version, arena, { format: plan.rowFormat, idsAt, count: plan.count, outAt: region.at + plan.rowsAt, fillAt }, pool)
 }
 
@@ -77,7 +80,7 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
   const { version: number, rows } = version.handle
   try {
     const rowsAt = roundRows(arena, version, plan, region)
-    const mask = plan.mask ? computeMask(request.indices, rows, plan.paddingRow) : null
+    const mask = plan.mask ? computeMask(request, rows, plan.paddingRow) : null
     const { shape, elementType, answerBytes: byteCount } = plan
     const gathered = { table: entry.record.name, version: number, sequence, shape, elementType, rowsAt, byteCount, mask }
     return encodeAnswer(gathered, gathering.encoding, arena, buffers, printer)

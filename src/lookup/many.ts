@@ -1,9 +1,10 @@
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ElementType } from '../core/types.ts'
-import { asIndexArray } from '../formats/index-array.ts'
 import { readSafetensors, writeSafetensorsHeader } from '../formats/safetensors.ts'
+import type { TypedBytes } from '../formats/shape.ts'
 import type { ResponseBuffer } from './buffers.ts'
+import { fromTypedTensors } from './decode.ts'
 import { type Answer, MEDIA_TYPES } from './encode.ts'
 import type { LookupServices } from './lookup.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
@@ -23,18 +24,23 @@ export interface ManyAnswer {
   mediaType: string
 }
 
-/** The lookups of a safetensors body: tensors `{table}/indices`. The options are the same for all. Refuses INVALID_REQUEST. */
+/**
+ * The lookups of a safetensors body: tensors `{table}/indices`, and `{table}/offsets`, `{table}/weights` to pool. The options are the same for all.
+ * Refuses INVALID_REQUEST, DTYPE_MISMATCH.
+ */
 export const decodeNamedTensors = (body: Buffer, options: LookupOptions): NamedLookup[] => {
-  const lookups: NamedLookup[] = []
+  const tables = new Map<string, Map<string, TypedBytes>>()
   for (const [name, tensor] of readSafetensors(body)) {
     const [table, member, ...rest] = name.split('/')
-    if (member !== 'indices' || rest.length > 0) {
+    if (member === undefined || rest.length > 0) {
       refuse('INVALID_REQUEST', `tensor ${JSON.stringify(name)} is not expected; tensors are named {table}/indices`)
     }
-    const indices = asIndexArray(tensor.data, tensor.elementType)
-    lookups.push({ table, request: { indices, shape: tensor.shape, options }, pointer: `/${table}` })
+    tables.set(table, (tables.get(table) ?? new Map<string, TypedBytes>()).set(member, tensor))
   }
-  return lookups
+  return Array.from(tables, ([table, tensors]) => {
+    const pointer = `/${table}`
+    return { table, request: { ...placeErrors(pointer, () => fromTypedTensors(tensors)), options }, pointer }
+  })
 }
 
 /** Runs each lookup by `run`, in order. The first failure is the whole request's, with the place of its lookup before its own. */

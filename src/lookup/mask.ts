@@ -1,11 +1,36 @@
 import type { IndexArray } from '../tables/resolve.ts'
+import type { Nesting } from './request.ts'
 
-/** One byte per index: 1 where the id itself is in 0..rows-1 and not the padding row, as Keras' compute_mask for `mask_zero`. */
-export const computeMask = (indices: IndexArray, rows: number, paddingRow: number): Uint8Array => {
-  const mask = new Uint8Array(indices.length)
+/** Which ids named a row. Nests as the ids do, pooled or not. */
+export interface Mask extends Nesting {
+  /** One byte per id, 1 or 0. */
+  bytes: Uint8Array
+}
+
+/** True where the id itself is in 0..rows-1 and not the padding row, as Keras' compute_mask for `mask_zero`. */
+export const computeMask = ({ indices, shape, lengths }: Nesting & { indices: IndexArray }, rows: number, paddingRow: number): Mask => {
+  const bytes = new Uint8Array(indices.length)
   for (let i = 0; i < indices.length; i++) {
     const index = indices[i]
-    mask[i] = index >= 0 && index < rows && Number(index) !== paddingRow ? 1 : 0
+    bytes[i] = index >= 0 && index < rows && Number(index) !== paddingRow ? 1 : 0
   }
-  return mask
+  return { bytes, shape, lengths }
+}
+
+/** As nested JSON lists of booleans. */
+export const printMask = ({ bytes, shape, lengths }: Mask): string => {
+  let words = Array.from(bytes, (one): string => (one === 1 ? 'true' : 'false'))
+  if (lengths !== undefined) return printLists(words, lengths)
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    const outer = shape.slice(0, axis).reduce((product, size) => product * size, 1)
+    const inner = words
+    words = Array.from({ length: outer }, (_, i) => `[${inner.slice(i * shape[axis], (i + 1) * shape[axis]).join()}]`)
+  }
+  return words[0]
+}
+
+const printLists = (words: readonly string[], lengths: Int32Array): string => {
+  let end = 0
+  const lists = Array.from(lengths, (length) => `[${words.slice(end, (end += length)).join()}]`)
+  return `[${lists.join()}]`
 }

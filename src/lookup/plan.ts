@@ -4,6 +4,7 @@ import type { Dtype, Mode, Settings } from '../core/types.ts'
 import type { RowFormat } from '../kernels/index.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../tables/layout.ts'
+import { type BagPlan, planBags } from './bags.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
 
 /** Element types of an answer. */
@@ -15,7 +16,9 @@ export interface LookupPlan {
   /** What goes where an id has no row, NaN included. */
   fillValue: number
   count: number
-  /** indices.shape + [dim]. */
+  /** What is pooled, or null: each index is a row of the answer. */
+  bags: BagPlan | null
+  /** indices.shape + [dim], or [bags, dim]. */
   shape: number[]
   /** Element type of the answer. */
   elementType: AnswerType
@@ -33,14 +36,13 @@ export interface LookupPlan {
   mask: boolean
   /** Offsets inside the lookup's region of the arena. */
   idsAt: number
+  offsetsAt: number
+  weightsAt: number
   fillAt: number
   rowsAt: number
   narrowAt: number
   regionBytes: number
 }
-
-const ALIGN = 64
-const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
 /**
  * Checks a request against the table it reads and lays out its memory. Ids are resolved later, straight into the arena.
@@ -49,7 +51,6 @@ const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 export const planLookup = (handle: VersionHandle, settings: Settings, request: LookupRequest, text: boolean): LookupPlan => {
   const { options, indices } = request
   const { dim, rows, dtype } = handle
-  refuseUnsupported(options)
   const count = indices.length
   if (count > LIMITS.lookupIndexCountMax) {
     refuse('BATCH_TOO_LARGE', `${count} indices in one lookup, the limit is ${LIMITS.lookupIndexCountMax}`)
@@ -57,55 +58,67 @@ export const planLookup = (handle: VersionHandle, settings: Settings, request: L
   if (request.shape.length > LIMITS.indexRankMax) {
     refuse('SHAPE_MISMATCH', `indices have ${request.shape.length} axes, the limit is ${LIMITS.indexRankMax}`)
   }
-  const { elementType, rowFormat, narrow } = planAnswer(dtype, options, text)
+  const bags = planBags(request)
+  const { elementType, rowFormat, narrow } = planAnswer(dtype, options, text, bags !== null)
   const widen = narrow && text
+  const rowCount = bags?.bagCount ?? count
   const gatheredRowBytes = rowFormat === 'stored' ? rowBytes(dim, dtype) : dim * 4
-  const gatheredBytes = count * gatheredRowBytes
-  const answerBytes = narrow && !widen ? count * dim * 2 : gatheredBytes
+  const gatheredBytes = rowCount * gatheredRowBytes
+  const narrowBytes = narrow ? rowCount * dim * 2 : 0
   if (gatheredBytes > LIMITS.lookupResponseBytesMax) {
     refuse('BATCH_TOO_LARGE', `the answer would hold ${gatheredBytes} bytes, the limit is ${LIMITS.lookupResponseBytesMax}`)
   }
-  const fillAt = alignUp(count * 4)
-  const rowsAt = fillAt + alignUp(gatheredRowBytes)
-  const narrowAt = rowsAt + alignUp(gatheredBytes)
   return {
     mode: options.mode ?? settings.out_of_range,
     fillValue: (options.fill_value === undefined ? settings.fill_value : options.fill_value) ?? NaN,
     count,
-    shape: [...request.shape, dim],
+    bags,
+    shape: bags === null ? [...request.shape, dim] : [rowCount, dim],
     elementType,
     rowFormat,
     gatheredRowBytes,
     narrow,
     widen,
     gatheredBytes,
-    answerBytes,
+    answerBytes: narrow && !widen ? narrowBytes : gatheredBytes,
     paddingRow: paddingRow(options.padding_index === undefined ? settings.padding_index : options.padding_index, rows),
     mask: options.mask ?? false,
-    idsAt: 0,
-    fillAt,
-    rowsAt,
-    narrowAt,
-    regionBytes: narrow ? narrowAt + alignUp(count * dim * 2) : narrowAt,
+    ...placeRegions(count, bags, gatheredRowBytes, gatheredBytes, narrowBytes),
   }
 }
 
-const refuseUnsupported = (options: LookupOptions): void => {
-  if (options.pooling !== undefined && options.pooling !== 'none') {
-    refuse('INVALID_REQUEST', `pooling ${options.pooling} is not served by this version`, {
-      errors: [{ pointer: '/pooling', detail: 'expected "none"' }],
-    })
+type Places = Pick<LookupPlan, 'idsAt' | 'offsetsAt' | 'weightsAt' | 'fillAt' | 'rowsAt' | 'narrowAt' | 'regionBytes'>
+
+const ALIGN = 64
+
+/** One after the other, each on a cache line. What a lookup does not have takes no room. */
+const placeRegions = (count: number, bags: BagPlan | null, fillBytes: number, rowsBytes: number, narrowBytes: number): Places => {
+  let regionBytes = 0
+  const place = (bytes: number): number => {
+    const at = regionBytes
+    regionBytes += Math.ceil(bytes / ALIGN) * ALIGN
+    return at
   }
+  const idsAt = place(count * 4)
+  const offsetsAt = place(bags === null ? 0 : bags.offsets.byteLength)
+  const weightsAt = place(bags?.weights?.byteLength ?? 0)
+  const fillAt = place(fillBytes)
+  const rowsAt = place(rowsBytes)
+  const narrowAt = place(narrowBytes)
+  return { idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes }
 }
 
+/** Pooled rows are float32, whatever the table holds. */
 const planAnswer = (
   stored: Dtype,
   options: LookupOptions,
   text: boolean,
+  pooled: boolean,
 ): { elementType: AnswerType; rowFormat: RowFormat; narrow: boolean } => {
   const wanted = options.dtype ?? 'float32'
   const elementType = wanted === 'native' ? stored : wanted
   if (elementType === 'int8') refuse('DTYPE_MISMATCH', 'rows of an int8 table are answered as float32, float16 or bfloat16')
+  if (pooled) return { elementType, rowFormat: 'float32', narrow: elementType !== 'float32' }
   const rowFormat = stored === 'float32' || (stored === elementType && !text) ? 'stored' : 'float32'
   return { elementType, rowFormat, narrow: elementType !== 'float32' && elementType !== stored }
 }

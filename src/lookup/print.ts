@@ -2,6 +2,7 @@ import { countPrintedRows, type JsonKernels, printedBytesMax } from '../kernels/
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
 import { type Gathered, refuseLongText } from './gathered.ts'
+import { printMask } from './mask.ts'
 
 /** Text is printed in slices of about this size, so that the scratch of a long answer stays in cache. */
 const SLICE_BYTES = 512 * 1024
@@ -11,7 +12,7 @@ export const printEmbeddings = (gathered: Gathered, arena: Arena, buffers: Respo
   const { table, version, sequence, shape, elementType, mask } = gathered
   const head = { table, version, sequence, shape, dtype: elementType }
   const prefix = `${JSON.stringify(head).slice(0, -1)},"embeddings":`
-  const suffix = mask === null ? '}' : `,"mask":${printMask(mask, shape.slice(0, -1))}}`
+  const suffix = mask === null ? '}' : `,"mask":${printMask(mask)}}`
   const slices = printSlices(gathered, arena, printer)
   const body = buffers.acquire(Buffer.byteLength(prefix) + slices.reduce((sum, slice) => sum + slice.length, 0) + suffix.length)
   let at = body.bytes.write(prefix)
@@ -44,15 +45,4 @@ const printSlices = ({ shape, rowsAt }: Gathered, arena: Arena, printer: JsonKer
   } finally {
     arena.release(text)
   }
-}
-
-const printMask = (mask: Uint8Array, shape: readonly number[]): string => {
-  const words = Array.from(mask, (one): string => (one === 1 ? 'true' : 'false'))
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const length = shape[axis]
-    const outer = shape.slice(0, axis).reduce((product, size) => product * size, 1)
-    const joined = Array.from({ length: outer }, (_, i) => `[${words.slice(i * length, (i + 1) * length).join()}]`)
-    words.splice(0, words.length, ...joined)
-  }
-  return words[0]
 }

@@ -69,6 +69,11 @@ export class TableVersion {
     return this.#times[STEP_AT / 8]
   }
 
+  /** Sets the count of gradient steps, when state comes with the rows or the optimizer changes. Only the keeper does. */
+  writeStep(step: number): void {
+    this.#times[STEP_AT / 8] = step
+  }
+
   /**
    * The keeper's write window: readers see an odd lock during `write` and repeat. An exception inside leaves rows half
    * written, which only a restart can mend, so it is not caught here.

@@ -28,7 +28,8 @@ export interface ScanPlan {
 /** Decides from the sizes alone; `threadCount` 0: there is no pool. */
 export const planScan = (rows: number, rowBytes: number, dim: number, queryCount: number, threadCount: number): ScanPlan => {
   const termsPerRow = dim * Math.max(1, queryCount)
-  if (rows * rowBytes <= INLINE_BYTES_MAX && rows * termsPerRow <= INLINE_TERMS_MAX) return { inline: true, chunkRows: rows, runnerCount: 1 }
+  if (rows * rowBytes <= INLINE_BYTES_MAX && rows * termsPerRow <= INLINE_TERMS_MAX)
+    return { inline: true, chunkRows: rows, runnerCount: 1 }
   const chunkRows = Math.max(TILE_ROWS, Math.floor(Math.min(CHUNK_BYTES_MAX / rowBytes, CHUNK_TERMS_MAX / termsPerRow)))
   return { inline: false, chunkRows, runnerCount: Math.max(1, Math.min(threadCount, Math.ceil(rows / chunkRows))) }
 }

@@ -50,7 +50,8 @@ export class GathererPool {
     const { handle } = version
     const task: GatherTask = { key: handle.key, job }
     let outcome = (await this.#pool.run(task)) as boolean | ErrorMessage
-    if (outcome === false) outcome = (await this.#pool.run({ ...task, mapping: { handle, arena } } satisfies GatherTask)) as boolean | ErrorMessage
+    if (outcome === false)
+      outcome = (await this.#pool.run({ ...task, mapping: { handle, arena } } satisfies GatherTask)) as boolean | ErrorMessage
     if (typeof outcome === 'object') throw fromMessage(outcome)
   }
 

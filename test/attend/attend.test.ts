@@ -45,7 +45,11 @@ const read = (bytes: Buffer) => {
   const tensors = readSafetensors(bytes)
   const { data: indices } = tensors.get('indices') ?? expect.unreachable()
   const { data: scores, shape } = tensors.get('scores') ?? expect.unreachable()
-  return { shape, indices: Array.from(new BigInt64Array(indices.slice().buffer), Number), scores: Array.from(new Float32Array(scores.slice().buffer)) }
+  return {
+    shape,
+    indices: Array.from(new BigInt64Array(indices.slice().buffer), Number),
+    scores: Array.from(new Float32Array(scores.slice().buffer)),
+  }
 }
 
 describe('Queries against a table of several segments', () => {
@@ -56,7 +60,9 @@ describe('Queries against a table of several segments', () => {
       const query = queries(3).slice(q * DIM, (q + 1) * DIM)
       const length = Math.hypot(...query)
       const prepared = metric === 'cosine' ? query.map((value) => value / length) : query
-      const all = Float32Array.from({ length: ROWS }, (_, row) => scoreReference(metric, prepared, values.subarray(row * DIM, (row + 1) * DIM)))
+      const all = Float32Array.from({ length: ROWS }, (_, row) =>
+        scoreReference(metric, prepared, values.subarray(row * DIM, (row + 1) * DIM)),
+      )
       const expected = topReference(metric, all, 20, 0)
       expect(indices.slice(q * 20, (q + 1) * 20)).toEqual(expected.indices)
       expect(scores.slice(q * 20, (q + 1) * 20)).toEqual(expected.scores)

@@ -18,7 +18,7 @@ const send: Send = async (method, url, body, accept) => {
   return { status: answer.statusCode, headers: answer.headers, bytes: answer.rawPayload }
 }
 
-describe.each(['take', 'attend', 'edge', 'dtypes', 'optimizers'])('Golden suite %s through HTTP', (suite) => {
+describe.each(['take', 'bags', 'attend', 'edge', 'dtypes', 'optimizers'])('Golden suite %s through HTTP', (suite) => {
   test.each(readSuite(suite))('$name', (golden) => runCase(send, golden))
 })
 

@@ -118,6 +118,7 @@ describe('the examples can be tried from top to bottom:', () => {
     ['post', '/v1/tables/{table}/lookup'],
     ['query', '/v1/tables/{table}/lookup'],
     ['post', '/v1/lookup'],
+    ['post', '/v1/tables/{table}/attend'],
     ['post', '/v1/tables/{table}/gradients'],
     ['post', '/v1/tables/{table}/rows'],
   ]

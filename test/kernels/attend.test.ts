@@ -2,7 +2,14 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AssertionFailure } from '../../src/core/assert.ts'
 import type { Dtype } from '../../src/core/types.ts'
-import { type AttendKernels, heapBytes, instantiateAttendKernels, type Metric, PACKED_SPARE_BYTES, queryBytes } from '../../src/kernels/attend.ts'
+import {
+  type AttendKernels,
+  heapBytes,
+  instantiateAttendKernels,
+  type Metric,
+  PACKED_SPARE_BYTES,
+  queryBytes,
+} from '../../src/kernels/attend.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { scoreReference, topReference } from '../../src/kernels/reference/attend.ts'
 import { makeReferenceKernels } from '../../src/kernels/reference/kernels.ts'
@@ -68,7 +75,10 @@ const writeQueries = (count: number, dim: number, next: () => number, at: number
 const widenRows = (dtype: Dtype, dim: number, local: number, rowCount: number): Float32Array[] => {
   new Int32Array(arenaMemory.buffer, IDS_AT, rowCount).forEach((_, i, ids) => (ids[i] = local + i))
   reference.gather('float32', dtype, IDS_AT, rowCount, PACKED_AT, 0, 0, local + rowCount, dim)
-  return Array.from({ length: rowCount }, (_, i) => new Float32Array(arena.slice(PACKED_AT + i * dim * 4, PACKED_AT + (i + 1) * dim * 4).buffer))
+  return Array.from(
+    { length: rowCount },
+    (_, i) => new Float32Array(arena.slice(PACKED_AT + i * dim * 4, PACKED_AT + (i + 1) * dim * 4).buffer),
+  )
 }
 
 const canonical = (scores: Iterable<number>): Uint32Array => {
@@ -126,9 +136,20 @@ describe('scores', () => {
   test.each([1, 2, 40])('are so for %i queries of each metric and dtype', (queryCount) => {
     for (const metric of METRICS) {
       for (const dtype of DTYPES) {
-        for (const dim of [1, 3, 4, 6, 64]) checkScores({ metric, dtype, dim, local: 1, rowCount: 5, queryCount, slack: 0, seed: dim, wild: true })
+        for (const dim of [1, 3, 4, 6, 64])
+          checkScores({ metric, dtype, dim, local: 1, rowCount: 5, queryCount, slack: 0, seed: dim, wild: true })
       }
     }
+  })
+
+  test('widen every float16 there is', () => {
+    const halves = new Uint16Array(tableMemory.buffer, ROWS_AT, 2 ** 16)
+    halves.forEach((_, half) => (halves[half] = half))
+    new Float32Array(arenaMemory.buffer, QUERIES_AT, 4).set([1, 0, 0, 0])
+    kernels.score('dot', 'float16', 0, halves.length, QUERIES_AT, 1, 1, OUT_AT, halves.length)
+    const words = new Uint32Array(arenaMemory.buffer, OUT_AT, halves.length)
+    const expected = canonical(Array.from(new Float16Array(halves.slice().buffer), (value) => value + 0))
+    expect(Buffer.compare(Buffer.from(words.slice().buffer), Buffer.from(expected.buffer))).toBe(0)
   })
 
   test('are exact for small integers, and for what has no direction', () => {
@@ -177,7 +198,9 @@ const scoreValues = fc.oneof(
 )
 const heapCases = fc.record({
   metric: fc.constantFrom(...METRICS),
-  queries: fc.integer({ min: 1, max: 40 }).chain((length) => fc.array(fc.array(scoreValues, { minLength: length, maxLength: length }), { minLength: 1, maxLength: 4 })),
+  queries: fc
+    .integer({ min: 1, max: 40 })
+    .chain((length) => fc.array(fc.array(scoreValues, { minLength: length, maxLength: length }), { minLength: 1, maxLength: 4 })),
   capacity: fc.integer({ min: 1, max: 45 }),
   skipped: fc.integer({ min: -1, max: 40 }),
   firstIndex: fc.constantFrom(0, 17, 2 ** 31 - 60),
@@ -190,10 +213,16 @@ const findTop = (side: AttendKernels, found: HeapCase): { counts: number; indice
   const { metric, queries, capacity, skipped, firstIndex, blockRows, setCount } = found
   const rowCount = queries[0].length
   const scores = new Float32Array(arenaMemory.buffer, OUT_AT, queries.length * rowCount)
-  queries.forEach((values, q) => scores.set(Float32Array.from(values, (value) => value + 0), q * rowCount))
+  queries.forEach((values, q) =>
+    scores.set(
+      Float32Array.from(values, (value) => value + 0),
+      q * rowCount,
+    ),
+  )
   const setBytes = queries.length * heapBytes(capacity)
   arena.fill(0x5a, PAGE, PAGE + setCount * setBytes)
-  for (let heap = 0; heap < setCount * queries.length; heap++) new Int32Array(arenaMemory.buffer, PAGE + heap * heapBytes(capacity), 1)[0] = 0
+  for (let heap = 0; heap < setCount * queries.length; heap++)
+    new Int32Array(arenaMemory.buffer, PAGE + heap * heapBytes(capacity), 1)[0] = 0
   for (let first = 0, block = 0; first < rowCount; first += blockRows, block++) {
     const count = Math.min(blockRows, rowCount - first)
     const heapsAt = PAGE + (block % setCount) * setBytes
@@ -236,7 +265,15 @@ describe('the best of each query', () => {
   })
 
   test('are the first rows when all are equal', () => {
-    const found = { metric: 'dot' as const, queries: [Array(100).fill(2)], capacity: 5, skipped: 1, firstIndex: 0, blockRows: 32, setCount: 2 }
+    const found = {
+      metric: 'dot' as const,
+      queries: [Array(100).fill(2)],
+      capacity: 5,
+      skipped: 1,
+      firstIndex: 0,
+      blockRows: 32,
+      setCount: 2,
+    }
     expect(Array.from(findTop(kernels, found).indices, Number)).toEqual([0, 2, 3, 4, 5])
   })
 })

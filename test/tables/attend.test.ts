@@ -21,7 +21,12 @@ const putRows = async (rows: number, dim: number, values: ArrayLike<number>): Pr
 }
 
 /** A scan that writes out the scores of all rows. */
-const makeScan = (arena: Arena, version: TableVersion, queries: readonly Float32Array[], metric: Metric): ScanJob & { scoresAt: number } => {
+const makeScan = (
+  arena: Arena,
+  version: TableVersion,
+  queries: readonly Float32Array[],
+  metric: Metric,
+): ScanJob & { scoresAt: number } => {
   const { rows, dim } = version.handle
   const queriesAt = arena.reserve(queries.length * queryBytes(dim)).at
   const scoresAt = arena.reserve(queries.length * rows * 4).at
@@ -95,11 +100,15 @@ describe('A scan', () => {
         const sets = { setCount: 1, setBytes: 0, heapsAt, queryCount: queries.length, capacity }
         runAttendJob(version, arena.memory, { kind: 'settle', metric, ...sets, indicesAt, scoresAt })
         queries.forEach((query, q) => {
-          const all = Float32Array.from({ length: rows }, (_, row) => scoreReference(metric, query, values.subarray(row * dim, (row + 1) * dim)))
+          const all = Float32Array.from({ length: rows }, (_, row) =>
+            scoreReference(metric, query, values.subarray(row * dim, (row + 1) * dim)),
+          )
           const expected = topReference(metric, all, capacity, skippedRow)
           const at = indicesAt / 4 + q * capacity * 2
           expect(Array.from({ length: capacity }, (_, i) => arena.int32[at + 2 * i])).toEqual(expected.indices)
-          expect(Array.from(arena.float32.subarray(scoresAt / 4 + q * capacity, scoresAt / 4 + (q + 1) * capacity))).toEqual(expected.scores)
+          expect(Array.from(arena.float32.subarray(scoresAt / 4 + q * capacity, scoresAt / 4 + (q + 1) * capacity))).toEqual(
+            expected.scores,
+          )
         })
       },
     )
@@ -112,7 +121,9 @@ const DIM = 512
 
 describe('While a writer changes hot rows', () => {
   const startWriter = async (version: TableVersion): Promise<Worker> => {
-    const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), { workerData: { handle: version.handle, hotRows: HOT_ROWS } })
+    const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
+      workerData: { handle: version.handle, hotRows: HOT_ROWS },
+    })
     await new Promise((resolve) => writer.once('message', resolve))
     return writer
   }

@@ -46,7 +46,12 @@ describe('The jobs of a scan', () => {
     service = startKeeper()
     pool = new GathererPool(2, 4)
     arena = new Arena(4 * 1024 * 1024)
-    await putTable(service.client, { name: 'words', rows: ROWS, dim: DIM, values: Float32Array.from({ length: ROWS * DIM }, (_, i) => i % 97) })
+    await putTable(service.client, {
+      name: 'words',
+      rows: ROWS,
+      dim: DIM,
+      values: Float32Array.from({ length: ROWS * DIM }, (_, i) => i % 97),
+    })
   })
   afterEach(async () => {
     service.close()

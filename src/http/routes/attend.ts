@@ -57,16 +57,20 @@ export const addAttendRoute = (app: App, context: FrontContext): void => {
   const { registry, lookups } = context
   app.register(async (scope) => {
     acceptBodies(scope, ENCODINGS, LIMITS.lookupBodyBytesMax)
-    scope.post('/v1/tables/:table/attend', { schema: describeAttend, bodyLimit: LIMITS.lookupBodyBytesMax }, (request: AttendHttpRequest, reply) => {
-      checkDeadline(request)
-      const encoding = negotiateFormat(request.headers.accept, ENCODINGS) as AttendEncoding
-      const entry = registry.find(request.params.table)
-      const { version: number, ...decoded } = decodeRequest(request)
-      const version = registry.resolve(entry, number)
-      const answer = attend(lookups, entry, version, decoded, encoding, () => checkWanted(request, reply))
-      if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
-      return sendAnswer(reply, answer, encoding)
-    })
+    scope.post(
+      '/v1/tables/:table/attend',
+      { schema: describeAttend, bodyLimit: LIMITS.lookupBodyBytesMax },
+      (request: AttendHttpRequest, reply) => {
+        checkDeadline(request)
+        const encoding = negotiateFormat(request.headers.accept, ENCODINGS) as AttendEncoding
+        const entry = registry.find(request.params.table)
+        const { version: number, ...decoded } = decodeRequest(request)
+        const version = registry.resolve(entry, number)
+        const answer = attend(lookups, entry, version, decoded, encoding, () => checkWanted(request, reply))
+        if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
+        return sendAnswer(reply, answer, encoding)
+      },
+    )
   })
 }
 
@@ -76,7 +80,9 @@ const decodeRequest = (request: AttendHttpRequest): AttendRequest & { version?: 
   if (parseFormat(request.headers['content-type']) === 'safetensors') return { ...fromSafetensors(request.body), options, version }
   const stray = Object.keys(options)[0]
   if (stray !== undefined) {
-    refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`, { errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }] })
+    refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`, {
+      errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
+    })
   }
   const { members, tensors } = readJsonObject(request.body, ATTEND_TENSORS)
   const { version: inside, ...asked } = checkMembers(members)

@@ -21,7 +21,8 @@ const describeLookupMany = {
   tags: ['lookup'],
   summary: 'Look rows up in several tables',
   description: `All or nothing: one failure fails the request, with a pointer to the lookup that did. A safetensors body has a tensor
-\`{table}/indices\` per table and is answered by \`{table}/embeddings\`; its options go in the query and hold for all.
+\`{table}/indices\` per table (to pool also \`{table}/offsets\` and \`{table}/weights\`) and is answered by \`{table}/embeddings\`; its options go in
+the query and hold for all.
 
 \`\`\`sh
 curl -s http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\

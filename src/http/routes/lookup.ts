@@ -17,6 +17,9 @@ import { compileChecker } from '../validate.ts'
 
 const ENCODINGS: readonly Encoding[] = ['json', 'raw', 'npy', 'safetensors']
 
+/** As many bags as ids, and a last offset. */
+const VALUE_COUNT_MAX = LIMITS.lookupIndexCountMax + 1
+
 const checkMembers = compileChecker(LookupMembers)
 
 const describeLookup = {
@@ -37,7 +40,22 @@ answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?mode=clip",
 rows = np.load(io.BytesIO(answer.content))          # shape (2, 2, dim), float32
 \`\`\`
 
-Binary bodies are ids only: octet-stream (int32 unless \`index_dtype\` says otherwise), npy, or safetensors with a tensor \`indices\`; the options go in the query.`,
+Binary bodies are arrays only: ids as octet-stream (int32 unless \`index_dtype\` says otherwise) or npy, or safetensors with a tensor \`indices\`. The options go in the query.
+
+With \`pooling\` the rows of each bag become one row, and the answer has the shape (bags, dim):
+
+\`\`\`sh
+curl -s http://127.0.0.1:8080/v1/tables/words/lookup -H 'content-type: application/json' \\
+  -d '{"indices":[[3,1],[2]],"pooling":"mean"}'
+\`\`\`
+
+\`\`\`python
+from safetensors.numpy import load, save
+body = save({"indices": np.array([3, 1, 2]), "offsets": np.array([0, 2]), "weights": np.array([0.5, 2, 1], np.float32)})
+answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?pooling=sum", data=body,
+                       headers={"content-type": "application/x-safetensors", "accept": "application/x-safetensors"})
+bags = load(answer.content)["embeddings"]           # shape (2, dim)
+\`\`\``,
   params: TableParams,
   querystring: LookupQuery,
   consumes: Object.values(FORMAT_MEDIA_TYPES),
@@ -74,14 +92,14 @@ export const addLookupRoute = (app: App, context: FrontContext): void => {
 
 /** What the body and the query ask, with the version that they pin. */
 const decodeRequest = (request: LookupHttpRequest): LookupRequest & { version?: number } => {
-  const { shape, index_dtype, version, ...options } = request.query
+  const { shape, index_dtype, offsets, weights, version, ...options } = request.query
   const format = parseFormat(request.headers['content-type']) ?? 'json'
-  if (format !== 'json') return { ...decodeIndices(format, request.body, { shape, index_dtype }), options, version }
+  if (format !== 'json') return { ...decodeIndices(format, request.body, { shape, index_dtype, offsets, weights }), options, version }
   const stray = Object.keys(request.query).find((name) => name !== 'version')
   if (stray !== undefined) {
     refuse('INVALID_REQUEST', `?${stray} is for binary bodies; a JSON body has it inside`, { errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }] })
   }
-  const { members, tensors } = readJsonObject(request.body, LOOKUP_TENSORS, { valueCountMax: LIMITS.lookupIndexCountMax })
+  const { members, tensors } = readJsonObject(request.body, LOOKUP_TENSORS, { valueCountMax: VALUE_COUNT_MAX })
   const { version: inside, ...asked } = checkMembers(members)
   return { ...fromTensors(tensors), options: asked, version: version ?? inside }
 }

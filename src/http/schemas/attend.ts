@@ -3,7 +3,10 @@ import { Choice, CLOSED, nested, TableName, Version } from './scalars.ts'
 
 const options = {
   top_k: Type.Optional(
-    Type.Integer({ minimum: 1, description: 'Only the best so many rows of each query; more than there are gives all. Without it: the dot products with all rows' }),
+    Type.Integer({
+      minimum: 1,
+      description: 'Only the best so many rows of each query; more than there are gives all. Without it: the dot products with all rows',
+    }),
   ),
   metric: Type.Optional(
     Choice(['dot', 'cosine', 'l2'], {
@@ -34,7 +37,9 @@ export const AttendAnswer = Type.Object({
   table: TableName,
   version: Type.Integer(),
   sequence: Type.Integer(),
-  shape: Type.Array(Type.Integer(), { description: 'Shape of the queries without dim, then the number of rows, or with top_k of rows found' }),
+  shape: Type.Array(Type.Integer(), {
+    description: 'Shape of the queries without dim, then the number of rows, or with top_k of rows found',
+  }),
   logits: Type.Optional(nested('number', 'Without top_k: the score of every row')),
   indices: Type.Optional(nested('integer', 'With top_k: the rows found, best first; of equal ones the lower index first')),
   scores: Type.Optional(nested('number', 'With top_k: their dot products, cosines or distances')),

@@ -6,9 +6,9 @@ const options = {
   mode: Type.Optional(Mode),
   fill_value: Type.Optional(FillValue),
   pooling: Type.Optional(Pooling),
-  include_last_offset: Type.Optional(Type.Boolean({ description: 'Whether the last offset is the count of indices' })),
+  include_last_offset: Type.Optional(Type.Boolean({ description: 'Whether the last offset only ends the last bag: the count of indices' })),
   padding_index: Type.Optional(PaddingIndex),
-  mask: Type.Optional(Type.Boolean({ description: 'Also answer which ids named a row' })),
+  mask: Type.Optional(Type.Boolean({ description: 'Also answer which ids named a row, padding not counted' })),
   dtype: Type.Optional(AnswerDtype),
   version: Type.Optional(Version),
 }
@@ -29,6 +29,8 @@ export const LookupQuery = Type.Object(
     ...options,
     shape: Type.Optional(Type.String({ description: 'Shape of the ids in an octet-stream body; flat without it', examples: ['2,3'] })),
     index_dtype: Type.Optional(IndexDtype),
+    offsets: Type.Optional(Type.String({ description: 'Where each bag begins in flat ids of an octet-stream or npy body', examples: ['0,2,5'] })),
+    weights: Type.Optional(Type.String({ description: 'A weight for each id of an octet-stream or npy body', examples: ['0.5,1,2'] })),
   },
   CLOSED,
 )
@@ -40,8 +42,8 @@ export const LookupManyQuery = LookupMembers
 
 const tensors = {
   indices: nested('integer', 'The ids: one, or lists nested to any depth', [[3, 1]]),
-  offsets: Type.Optional(nested('integer', 'Where each bag begins in flat indices')),
-  weights: Type.Optional(nested('number', 'A weight for each id')),
+  offsets: Type.Optional(nested('integer', 'Where each bag begins in flat indices: ascending from 0', [[0, 2, 5]])),
+  weights: Type.Optional(nested('number', 'A weight for each id of a bag, nested like the indices or flat')),
 }
 
 /** A lookup as the document shows it. */
@@ -59,6 +61,8 @@ export const LookupBody = Type.Object(
         mode: 'wrap',
       },
       { indices: 999999, mode: 'fill', fill_value: 0, mask: true },
+      { indices: [[3, 1], [2]], pooling: 'mean' },
+      { indices: [3, 1, 2], offsets: [0, 2], weights: [0.5, 2, 1], pooling: 'sum' },
     ],
   },
 )
@@ -67,7 +71,7 @@ export const LookupAnswer = Type.Object({
   table: TableName,
   version: Type.Integer(),
   sequence: Type.Integer(),
-  shape: Type.Array(Type.Integer(), { description: 'Shape of the indices, then dim' }),
+  shape: Type.Array(Type.Integer(), { description: 'Shape of the indices, then dim; pooled: bags, dim' }),
   dtype: Type.String(),
   embeddings: nested('number', 'The rows, nested by shape; NaN and infinity print as null'),
   mask: Type.Optional(nested('boolean', 'Where the id named a row, nested as the indices')),

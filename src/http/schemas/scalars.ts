@@ -29,7 +29,9 @@ export const Mode = Choice(['error', 'fill', 'clip', 'wrap', 'clamp'], {
 })
 
 export const Pooling = Choice(['none', 'sum', 'mean', 'max', 'sqrtn'], {
-  description: 'How the rows of a bag become one. Only "none" is served by this version',
+  description:
+    'How the rows of a bag become one: a bag is a list of indices, or a run of flat ones between two offsets. An empty bag is zeros. With weights w, ' +
+    'mean is sum(w e) / sum(w) and sqrtn is sum(w e) / sqrt(sum(w w)); max takes none',
   default: 'none',
 })
 

@@ -92,14 +92,30 @@ export const CATALOG_SCHEMA = `
 /** The members of each row and the columns that hold them, in the order in which they are sealed. */
 export const CATALOG_COLUMNS = {
   tables: {
-    id: 'id', name: 'name', createdAtMs: 'created_at', changedAtMs: 'changed_at',
-    settings: 'settings', highest: 'highest', current: 'current', stateEpoch: 'state_epoch',
+    id: 'id',
+    name: 'name',
+    createdAtMs: 'created_at',
+    changedAtMs: 'changed_at',
+    settings: 'settings',
+    highest: 'highest',
+    current: 'current',
+    stateEpoch: 'state_epoch',
   },
   versions: { tableId: 'table_id', version: 'version', rows: 'rows', dim: 'dim', dtype: 'dtype', createdAtMs: 'created_at' },
   aliases: { alias: 'alias', table: 'target', version: 'version' },
   snapshots: {
-    id: 'id', tableId: 'table_id', version: 'version', file: 'file', startSequence: 'start_sequence', endSequence: 'end_sequence',
-    step: 'step', createdAtMs: 'created_at', bytes: 'bytes', sha256: 'sha256', stateKind: 'state_kind', stateEpoch: 'state_epoch',
+    id: 'id',
+    tableId: 'table_id',
+    version: 'version',
+    file: 'file',
+    startSequence: 'start_sequence',
+    endSequence: 'end_sequence',
+    step: 'step',
+    createdAtMs: 'created_at',
+    bytes: 'bytes',
+    sha256: 'sha256',
+    stateKind: 'state_kind',
+    stateEpoch: 'state_epoch',
   },
 } as const satisfies {
   tables: Record<keyof CatalogTable, string>

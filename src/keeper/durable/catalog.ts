@@ -1,13 +1,26 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Settings } from '../../core/types.ts'
 import { CATALOG_COLUMNS, rowCrc } from './catalog-rows.ts'
-import type { CatalogAlias, CatalogChange, CatalogImage, CatalogSnapshot, CatalogTable, CatalogTableName, CatalogVersion, StoredValue } from './catalog-rows.ts'
+import type {
+  CatalogAlias,
+  CatalogChange,
+  CatalogImage,
+  CatalogSnapshot,
+  CatalogTable,
+  CatalogTableName,
+  CatalogVersion,
+  StoredValue,
+} from './catalog-rows.ts'
 import { refuseData } from './refusals.ts'
 
 const TABLE_NAMES = Object.keys(CATALOG_COLUMNS) as CatalogTableName[]
 
 const DELETES = {
-  'delete-table': ['DELETE FROM tables WHERE id = ?', 'DELETE FROM versions WHERE table_id = ?', 'DELETE FROM snapshots WHERE table_id = ?'],
+  'delete-table': [
+    'DELETE FROM tables WHERE id = ?',
+    'DELETE FROM versions WHERE table_id = ?',
+    'DELETE FROM snapshots WHERE table_id = ?',
+  ],
   'delete-version': ['DELETE FROM versions WHERE table_id = ? AND version = ?', 'DELETE FROM snapshots WHERE table_id = ? AND version = ?'],
   'delete-alias': ['DELETE FROM aliases WHERE alias = ?'],
   'delete-snapshot': ['DELETE FROM snapshots WHERE id = ?'],
@@ -26,9 +39,10 @@ export class Catalog {
   constructor(path: string, database: Pick<DatabaseSync, 'prepare'>) {
     this.#path = path
     const prepareEach = (sql: (name: CatalogTableName, columns: [string, string][]) => string) =>
-      Object.fromEntries(
-        TABLE_NAMES.map((name) => [name, database.prepare(sql(name, Object.entries(CATALOG_COLUMNS[name])))]),
-      ) as Record<CatalogTableName, StatementSync>
+      Object.fromEntries(TABLE_NAMES.map((name) => [name, database.prepare(sql(name, Object.entries(CATALOG_COLUMNS[name])))])) as Record<
+        CatalogTableName,
+        StatementSync
+      >
     this.#select = prepareEach((name, columns) => {
       return `SELECT ${columns.map(([member, column]) => `${column} AS "${member}"`).join(', ')}, crc FROM ${name} ORDER BY 1, 2`
     })
@@ -44,7 +58,9 @@ export class Catalog {
   /** All rows. Refuses DamagedCatalog, naming the row whose checksum is wrong. */
   load(): Omit<CatalogImage, 'nextId'> {
     return {
-      tables: this.#read('tables').map((row) => ({ ...row, settings: JSON.parse(String(row.settings)) as Settings }) as unknown as CatalogTable),
+      tables: this.#read('tables').map(
+        (row) => ({ ...row, settings: JSON.parse(String(row.settings)) as Settings }) as unknown as CatalogTable,
+      ),
       versions: this.#read('versions') as unknown as CatalogVersion[],
       aliases: this.#read('aliases') as unknown as CatalogAlias[],
       snapshots: this.#read('snapshots') as unknown as CatalogSnapshot[],
@@ -62,14 +78,22 @@ export class Catalog {
   /** Makes one change. */
   apply(change: CatalogChange): void {
     switch (change.kind) {
-      case 'put-table': return this.#put('tables', { ...change.table, settings: JSON.stringify(change.table.settings) })
-      case 'put-version': return this.#put('versions', { ...change.version })
-      case 'put-alias': return this.#put('aliases', { ...change.alias })
-      case 'put-snapshot': return this.#put('snapshots', { ...change.snapshot })
-      case 'delete-table': return this.#delete(change.kind, change.tableId)
-      case 'delete-version': return this.#delete(change.kind, change.tableId, change.version)
-      case 'delete-alias': return this.#delete(change.kind, change.alias)
-      case 'delete-snapshot': return this.#delete(change.kind, change.snapshotId)
+      case 'put-table':
+        return this.#put('tables', { ...change.table, settings: JSON.stringify(change.table.settings) })
+      case 'put-version':
+        return this.#put('versions', { ...change.version })
+      case 'put-alias':
+        return this.#put('aliases', { ...change.alias })
+      case 'put-snapshot':
+        return this.#put('snapshots', { ...change.snapshot })
+      case 'delete-table':
+        return this.#delete(change.kind, change.tableId)
+      case 'delete-version':
+        return this.#delete(change.kind, change.tableId, change.version)
+      case 'delete-alias':
+        return this.#delete(change.kind, change.alias)
+      case 'delete-snapshot':
+        return this.#delete(change.kind, change.snapshotId)
     }
   }
 

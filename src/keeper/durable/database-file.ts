@@ -86,7 +86,8 @@ export const openDatabase = (path: string, format: DatabaseFormat, synchronous: 
 const checkMode = (database: DatabaseSync, path: string): void => {
   const { journal_mode: mode } = database.prepare('PRAGMA journal_mode').get() as { journal_mode: string }
   const { locking_mode: locking } = database.prepare('PRAGMA locking_mode').get() as { locking_mode: string }
-  if (mode !== 'wal' || locking !== 'exclusive') refuseData('UnsafeFile', path, `SQLite keeps no write-ahead log there (${mode}, ${locking})`)
+  if (mode !== 'wal' || locking !== 'exclusive')
+    refuseData('UnsafeFile', path, `SQLite keeps no write-ahead log there (${mode}, ${locking})`)
 }
 
 const checkFormat = (database: DatabaseSync, path: string, format: DatabaseFormat): void => {

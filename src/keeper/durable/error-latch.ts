@@ -26,7 +26,9 @@ export class ErrorLatch {
   judge(what: string, error: unknown): Error {
     if (this.#failure !== null) return this.#failure
     if (isDiskFull(error)) {
-      return new GatherdError('DISK_FULL', 'the disk is full: nothing was changed, and updates go on when there is space again', { cause: error })
+      return new GatherdError('DISK_FULL', 'the disk is full: nothing was changed, and updates go on when there is space again', {
+        cause: error,
+      })
     }
     return this.latch(what, error)
   }

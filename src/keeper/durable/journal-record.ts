@@ -178,13 +178,16 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
     ids,
     rowBytes: storedRowBytes,
     rows: bytes.subarray(rowsAt),
-    state: kind === null ? null : {
-      kind,
-      epoch: view.getUint32(68, true),
-      initial: view.getFloat32(72, true),
-      length: stateNumbers,
-      rows: new Float32Array(bytes.buffer, bytes.byteOffset + stateAt, rowCount * stateNumbers),
-    },
+    state:
+      kind === null
+        ? null
+        : {
+            kind,
+            epoch: view.getUint32(68, true),
+            initial: view.getFloat32(72, true),
+            length: stateNumbers,
+            rows: new Float32Array(bytes.buffer, bytes.byteOffset + stateAt, rowCount * stateNumbers),
+          },
   }
 }
 

@@ -194,7 +194,11 @@ export class Journal {
 }
 
 const refuseOrder = ({ file, tableId, version, sequence }: RecordPlace): never =>
-  refuseData('DamagedRecord', file, `the journal has the record of table ${tableId}, version ${version}, sequence ${sequence} twice or late`)
+  refuseData(
+    'DamagedRecord',
+    file,
+    `the journal has the record of table ${tableId}, version ${version}, sequence ${sequence} twice or late`,
+  )
 
 const nameOf = (tableId: number, version: number): string => `${tableId}/${version}`
 

@@ -25,7 +25,12 @@ const KEY_AGE_MS_MAX = 24 * 60 * 60 * 1000
 const NAME_LENGTH = 32
 
 /** The key under which a request is remembered. `scope` says whose key it is: the table and the operation. */
-export const hashKey = (scope: string, key: string): Uint8Array => new Uint8Array(createHash('sha256').update(JSON.stringify([scope, key])).digest())
+export const hashKey = (scope: string, key: string): Uint8Array =>
+  new Uint8Array(
+    createHash('sha256')
+      .update(JSON.stringify([scope, key]))
+      .digest(),
+  )
 
 interface KeyEntry {
   id: number

@@ -1,6 +1,15 @@
 import { GatherdError } from '../../core/errors.ts'
 import { Catalog } from './catalog.ts'
-import { CATALOG_FORMAT, createCatalog, createOs, type DataPaths, dataPaths, findDatabases, makeDirectory, OS_FORMAT } from './data-directory.ts'
+import {
+  CATALOG_FORMAT,
+  createCatalog,
+  createOs,
+  type DataPaths,
+  dataPaths,
+  findDatabases,
+  makeDirectory,
+  OS_FORMAT,
+} from './data-directory.ts'
 import { openSqlite, type OpenSqlite, refuseDatabase } from './database-file.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { ErrorLatch } from './error-latch.ts'
@@ -62,7 +71,8 @@ export const openStore = (dataDir: string, options: OpenStoreOptions = {}): { st
       logRules: { everyCommitSynced: false, synced: readSyncMark(paths.mark), allowLostCommits },
     })
     opened.defer(() => os.close())
-    if (os.seal.read().directory !== disk.seal.read().directory) refuseData('DamagedCatalog', paths.os, 'it belongs to another data directory')
+    if (os.seal.read().directory !== disk.seal.read().directory)
+      refuseData('DamagedCatalog', paths.os, 'it belongs to another data directory')
     const damagedRecords = [...disk.journal.damaged, ...os.journal.damaged]
     if (damagedRecords.length > 0 && !allowLostCommits) throw damagedRecords[0].refusal
     const mark = new SyncMark(paths.mark)

@@ -129,7 +129,8 @@ const promisedSequence = ({ snapshots, journal }: VersionEvidence): number =>
 
 /** The last sequence that can be replayed over a snapshot without a gap. */
 const reach = (snapshot: CatalogSnapshot, journal: JournalEvidence): number =>
-  journal.ranges.find(({ first, last }) => first <= snapshot.startSequence + 1 && last > snapshot.startSequence)?.last ?? snapshot.startSequence
+  journal.ranges.find(({ first, last }) => first <= snapshot.startSequence + 1 && last > snapshot.startSequence)?.last ??
+  snapshot.startSequence
 
 /** What the journal is worth for a snapshot: whether it holds all of `startSequence + 1`..`target`. */
 export const judgeJournal = (snapshot: CatalogSnapshot, journal: JournalEvidence, target: number): EvidenceState => {
@@ -149,7 +150,12 @@ const loadFrom = (evidence: VersionEvidence, snapshot: CatalogSnapshot, target: 
 }
 
 /** The snapshot with the highest sequence within reach, among those that the journal makes whole. */
-const planBefore = (evidence: VersionEvidence, newestFirst: readonly SnapshotEvidence[], target: number, refusal: RefusePlan): VersionPlan => {
+const planBefore = (
+  evidence: VersionEvidence,
+  newestFirst: readonly SnapshotEvidence[],
+  target: number,
+  refusal: RefusePlan,
+): VersionPlan => {
   const whole = newestFirst
     .filter(({ listed, state }) => state === 'valid' && reach(listed, evidence.journal) >= listed.endSequence)
     .map(({ listed }) => ({ listed, reached: reach(listed, evidence.journal) }))
@@ -177,7 +183,12 @@ const refuseJournal = (evidence: VersionEvidence, snapshot: CatalogSnapshot, tar
 
 const refuseSnapshots = (evidence: VersionEvidence, newest: SnapshotEvidence | undefined): RefusePlan => {
   if (newest === undefined) {
-    return { kind: 'refuse', code: 'MissingFile', file: evidence.snapshotFolder, detail: `no snapshot of ${nameVersion(evidence)} is listed` }
+    return {
+      kind: 'refuse',
+      code: 'MissingFile',
+      file: evidence.snapshotFolder,
+      detail: `no snapshot of ${nameVersion(evidence)} is listed`,
+    }
   }
   return {
     kind: 'refuse',
@@ -205,5 +216,7 @@ export const findOrphans = (
   streams: readonly { tableId: number; version: number }[],
 ): { tableId: number; version: number }[] => {
   const listed = new Set(image.versions.map(({ tableId, version }) => `${tableId}/${version}`))
-  return streams.filter(({ tableId, version }) => !listed.has(`${tableId}/${version}`)).map(({ tableId, version }) => ({ tableId, version }))
+  return streams
+    .filter(({ tableId, version }) => !listed.has(`${tableId}/${version}`))
+    .map(({ tableId, version }) => ({ tableId, version }))
 }

@@ -85,8 +85,15 @@ export const planSnapshot = (facts: SnapshotFacts): SnapshotPlan => {
 
 /** Members and their names in the file, in its order: the same facts give the same bytes. */
 const FACT_NAMES = [
-  ['table_id', 'tableId'], ['table', 'table'], ['version', 'version'], ['rows', 'rows'], ['dim', 'dim'], ['dtype', 'dtype'],
-  ['start_sequence', 'startSequence'], ['step', 'step'], ['updated_at_ms', 'updatedAtMs'],
+  ['table_id', 'tableId'],
+  ['table', 'table'],
+  ['version', 'version'],
+  ['rows', 'rows'],
+  ['dim', 'dim'],
+  ['dtype', 'dtype'],
+  ['start_sequence', 'startSequence'],
+  ['step', 'step'],
+  ['updated_at_ms', 'updatedAtMs'],
 ] as const satisfies [string, keyof SnapshotFacts][]
 
 const toMetadata = (facts: SnapshotFacts): Map<string, string> => {
@@ -162,7 +169,8 @@ const toFacts = (metadata: ReadonlyMap<string, string>): SnapshotFacts | null =>
   const facts = { ...numbers, dtype, table }
   if (kind === undefined) return metadata.has('state_kind') ? null : { ...facts, state: null }
   const state = { kind, length: whole('state_length'), epoch: whole('state_epoch'), initial: Number(metadata.get('state_initial')) }
-  const isState = state.length === stateLength({ kind } as Optimizer, facts.dim) && !Number.isNaN(state.epoch) && !Number.isNaN(state.initial)
+  const isState =
+    state.length === stateLength({ kind } as Optimizer, facts.dim) && !Number.isNaN(state.epoch) && !Number.isNaN(state.initial)
   return isState ? { ...facts, state } : null
 }
 

@@ -7,7 +7,14 @@ import { safetensorsHeaderBytes } from '../../formats/safetensors.ts'
 import type { CatalogSnapshot } from './catalog-rows.ts'
 import type { EvidenceState } from './recovery-plan.ts'
 import { refuseData, StoredDataRefusal } from './refusals.ts'
-import { BLOCK_BYTES, decodeChecksums, readSnapshotHeader, refuseSnapshot, type SnapshotFacts, type SnapshotPlan } from './snapshot-format.ts'
+import {
+  BLOCK_BYTES,
+  decodeChecksums,
+  readSnapshotHeader,
+  refuseSnapshot,
+  type SnapshotFacts,
+  type SnapshotPlan,
+} from './snapshot-format.ts'
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
 /** Bytes of one read, and reads under way: one is checked on this thread while the others wait for the disk or copy. */

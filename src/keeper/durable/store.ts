@@ -85,7 +85,8 @@ export class Store {
   /** The catalog, every row checked. Refuses DamagedCatalog. */
   load(): CatalogImage {
     const sealed = this.#disk.seal.read()
-    if (sealed.contents !== this.#catalog.summarize()) refuseData('DamagedCatalog', this.paths.catalog, 'rows are missing, or there are more')
+    if (sealed.contents !== this.#catalog.summarize())
+      refuseData('DamagedCatalog', this.paths.catalog, 'rows are missing, or there are more')
     return { ...this.#catalog.load(), nextId: sealed.nextId }
   }
 

@@ -30,7 +30,8 @@ export const topReference = (
   skippedIndex: number,
 ): { indices: number[]; scores: number[] } => {
   const compare = (a: number, b: number): number => {
-    if (Number.isNaN(scores[a]) || Number.isNaN(scores[b])) return Number(Number.isNaN(scores[a])) - Number(Number.isNaN(scores[b])) || a - b
+    if (Number.isNaN(scores[a]) || Number.isNaN(scores[b]))
+      return Number(Number.isNaN(scores[a])) - Number(Number.isNaN(scores[b])) || a - b
     if (scores[a] === scores[b]) return a - b
     return scores[a] < scores[b] === (metric === 'l2') ? -1 : 1
   }

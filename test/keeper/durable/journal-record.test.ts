@@ -7,8 +7,15 @@ import { StoredDataRefusal } from '../../../src/keeper/durable/refusals.ts'
 import { refusalOf, sampleRecord } from './samples.ts'
 
 const withState: JournalRecord = {
-  tableId: 7, version: 3, sequence: 2 ** 33 + 5, step: 12, updatedAtMs: 1_700_000_000_000.5, durability: 'os',
-  ids: new Int32Array([4, 0, 2_147_483_646]), rowBytes: 6, rows: Uint8Array.from({ length: 18 }, (_, i) => i * 3),
+  tableId: 7,
+  version: 3,
+  sequence: 2 ** 33 + 5,
+  step: 12,
+  updatedAtMs: 1_700_000_000_000.5,
+  durability: 'os',
+  ids: new Int32Array([4, 0, 2_147_483_646]),
+  rowBytes: 6,
+  rows: Uint8Array.from({ length: 18 }, (_, i) => i * 3),
   state: { kind: 'rowwise_adagrad', epoch: 9, initial: 0.5, length: 1, rows: new Float32Array([0.25, -1, 3.5]) },
 }
 const placeOf = ({ tableId, version, sequence }: JournalRecord) => ({ file: 'catalog.db', tableId, version, sequence })
@@ -16,19 +23,37 @@ const decode = (bytes: Uint8Array, record = withState) => decodeRecord(bytes, pl
 
 const anyRecord = fc
   .record({
-    tableId: fc.maxSafeNat(), version: fc.maxSafeNat(), sequence: fc.maxSafeNat(), step: fc.maxSafeNat(),
-    updatedAtMs: fc.double({ noNaN: true }), durability: fc.constantFrom('none', 'os', 'disk'),
-    rowBytes: fc.integer({ min: 0, max: 9 }), rowCount: fc.integer({ min: 0, max: 5 }),
-    kind: fc.constantFrom(null, 'momentum', 'adagrad', 'rowwise_adagrad', 'adam'), length: fc.integer({ min: 1, max: 4 }),
-    bytes: fc.uint8Array({ minLength: 45, maxLength: 45 }), ids: fc.array(fc.nat(2 ** 31 - 2), { minLength: 5, maxLength: 5 }),
+    tableId: fc.maxSafeNat(),
+    version: fc.maxSafeNat(),
+    sequence: fc.maxSafeNat(),
+    step: fc.maxSafeNat(),
+    updatedAtMs: fc.double({ noNaN: true }),
+    durability: fc.constantFrom('none', 'os', 'disk'),
+    rowBytes: fc.integer({ min: 0, max: 9 }),
+    rowCount: fc.integer({ min: 0, max: 5 }),
+    kind: fc.constantFrom(null, 'momentum', 'adagrad', 'rowwise_adagrad', 'adam'),
+    length: fc.integer({ min: 1, max: 4 }),
+    bytes: fc.uint8Array({ minLength: 45, maxLength: 45 }),
+    ids: fc.array(fc.nat(2 ** 31 - 2), { minLength: 5, maxLength: 5 }),
   })
-  .map(({ rowCount, kind, length, bytes, ids, ...rest }): JournalRecord => ({
-    ...rest,
-    durability: rest.durability as JournalRecord['durability'],
-    ids: Int32Array.from(ids.slice(0, rowCount)),
-    rows: bytes.slice(0, rowCount * rest.rowBytes),
-    state: kind === null ? null : { kind: kind as 'adam', epoch: 1, initial: 0, length, rows: Float32Array.from({ length: rowCount * length }, (_, i) => bytes[i]) },
-  }))
+  .map(
+    ({ rowCount, kind, length, bytes, ids, ...rest }): JournalRecord => ({
+      ...rest,
+      durability: rest.durability as JournalRecord['durability'],
+      ids: Int32Array.from(ids.slice(0, rowCount)),
+      rows: bytes.slice(0, rowCount * rest.rowBytes),
+      state:
+        kind === null
+          ? null
+          : {
+              kind: kind as 'adam',
+              epoch: 1,
+              initial: 0,
+              length,
+              rows: Float32Array.from({ length: rowCount * length }, (_, i) => bytes[i]),
+            },
+    }),
+  )
 
 describe('a journal record', () => {
   test('comes back as it was written', () => {

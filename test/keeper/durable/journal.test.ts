@@ -82,7 +82,13 @@ describe('reading the journal', () => {
     const store = openSample(directory)
     store.commit({ records: [disk(1), disk(2)] })
     store.commitOs({ records: [none(3), none(5)] })
-    const expected = { ranges: [{ first: 1, last: 3 }, { first: 5, last: 5 }], promised: 2 }
+    const expected = {
+      ranges: [
+        { first: 1, last: 3 },
+        { first: 5, last: 5 },
+      ],
+      promised: 2,
+    }
     expect(store.inspectJournal(1, 1)).toEqual(expected)
     store.close()
     expect(openSample(directory).inspectJournal(1, 1)).toEqual(expected)

@@ -42,7 +42,10 @@ describe('idempotency keys', () => {
 
   test('are forgotten after 24 hours, a few with each commit', () => {
     const { add, found, keys, rowCount } = makeMemory()
-    add(Array.from({ length: 50 }, (_, i) => `old${i}`), 1000)
+    add(
+      Array.from({ length: 50 }, (_, i) => `old${i}`),
+      1000,
+    )
     add(['day'], 1000 + 24 * HOUR_MS)
     expect(keys.size).toBe(51)
     add(['later'], 1001 + 24 * HOUR_MS)
@@ -72,7 +75,11 @@ describe('idempotency keys', () => {
     store.close()
     store = openSample(directory, { keyCountMax: 4 })
     store.commit({ keys: [sampleKey('e')] })
-    expect(['a', 'b', 'e'].map((name) => store.findKey(sampleKey(name).hash)?.result)).toEqual([undefined, sampleKey('b').result, sampleKey('e').result])
+    expect(['a', 'b', 'e'].map((name) => store.findKey(sampleKey(name).hash)?.result)).toEqual([
+      undefined,
+      sampleKey('b').result,
+      sampleKey('e').result,
+    ])
   })
 
   test('are refused when any part of one has changed on disk', () => {

@@ -50,16 +50,41 @@ export const settings: Settings = {
 }
 
 export const sampleTable = (changes: Partial<CatalogTable> = {}): CatalogTable => ({
-  id: 1, name: 'user', createdAtMs: 1_700_000_000_000, changedAtMs: 1_700_000_000_001.5, settings, highest: 1, current: 1, stateEpoch: 0, ...changes,
+  id: 1,
+  name: 'user',
+  createdAtMs: 1_700_000_000_000,
+  changedAtMs: 1_700_000_000_001.5,
+  settings,
+  highest: 1,
+  current: 1,
+  stateEpoch: 0,
+  ...changes,
 })
 
 export const sampleVersion = (changes: Partial<CatalogVersion> = {}): CatalogVersion => ({
-  tableId: 1, version: 1, rows: 100, dim: 2, dtype: 'float32', createdAtMs: 1_700_000_000_000, ...changes,
+  tableId: 1,
+  version: 1,
+  rows: 100,
+  dim: 2,
+  dtype: 'float32',
+  createdAtMs: 1_700_000_000_000,
+  ...changes,
 })
 
 export const sampleSnapshot = (changes: Partial<CatalogSnapshot> = {}): CatalogSnapshot => ({
-  id: 2, tableId: 1, version: 1, file: 'a.safetensors', startSequence: 0, endSequence: 0, step: 0, createdAtMs: 1_700_000_000_000,
-  bytes: 1000, sha256: 'ab'.repeat(32), stateKind: null, stateEpoch: 0, ...changes,
+  id: 2,
+  tableId: 1,
+  version: 1,
+  file: 'a.safetensors',
+  startSequence: 0,
+  endSequence: 0,
+  step: 0,
+  createdAtMs: 1_700_000_000_000,
+  bytes: 1000,
+  sha256: 'ab'.repeat(32),
+  stateKind: null,
+  stateEpoch: 0,
+  ...changes,
 })
 
 /** A table with one version: what most tests begin with. */
@@ -70,12 +95,25 @@ export const sampleChanges = (): CatalogChange[] => [
 
 /** Update `sequence`: one row, whose every byte is the sequence. */
 export const sampleRecord = (sequence: number, changes: Partial<JournalRecord> = {}): JournalRecord => ({
-  tableId: 1, version: 1, sequence, step: sequence, updatedAtMs: 1_700_000_000_000 + sequence, durability: 'disk',
-  ids: new Int32Array([sequence % 100]), rowBytes: 8, rows: new Uint8Array(8).fill(sequence), state: null, ...changes,
+  tableId: 1,
+  version: 1,
+  sequence,
+  step: sequence,
+  updatedAtMs: 1_700_000_000_000 + sequence,
+  durability: 'disk',
+  ids: new Int32Array([sequence % 100]),
+  rowBytes: 8,
+  rows: new Uint8Array(8).fill(sequence),
+  state: null,
+  ...changes,
 })
 
 export const sampleKey = (name: string, changes: Partial<RememberedKey> = {}): RememberedKey => ({
-  hash: hashKey('user/rows', name), request: hashKey('body', name), result: `{"sequence":"${name}"}`, createdAtMs: 1_700_000_000_000, ...changes,
+  hash: hashKey('user/rows', name),
+  request: hashKey('body', name),
+  result: `{"sequence":"${name}"}`,
+  createdAtMs: 1_700_000_000_000,
+  ...changes,
 })
 
 /** Sequences of a version that can be read from the start on. */

@@ -19,7 +19,17 @@ import { makeFolder, refusalOfAsync, sampleSnapshot } from './samples.ts'
 const MiB = 1024 * 1024
 
 const sampleFacts = (changes: Partial<SnapshotFacts> = {}): SnapshotFacts => ({
-  tableId: 1, table: 'user', version: 1, rows: 50, dim: 3, dtype: 'float32', startSequence: 7, step: 2, updatedAtMs: 1_700_000_000_000.5, state: null, ...changes,
+  tableId: 1,
+  table: 'user',
+  version: 1,
+  rows: 50,
+  dim: 3,
+  dtype: 'float32',
+  startSequence: 7,
+  step: 2,
+  updatedAtMs: 1_700_000_000_000.5,
+  state: null,
+  ...changes,
 })
 const adam = { kind: 'adam' as const, length: 6, epoch: 1, initial: 0 }
 
@@ -28,7 +38,10 @@ const allocate = (facts: SnapshotFacts, segmentBytesMax = 2 * PAGE_BYTES): Snaps
   const memory = new TableMemory(1024 * MiB, segmentBytesMax)
   const { segments } = memory.allocate(facts.rows, rowBytes(facts.dim, facts.dtype))
   if (facts.state === null) return { segments, state: null }
-  return { segments, state: { segments: memory.allocate(facts.rows, facts.state.length * 4).segments, touched: new Uint8Array(facts.rows) } }
+  return {
+    segments,
+    state: { segments: memory.allocate(facts.rows, facts.state.length * 4).segments, touched: new Uint8Array(facts.rows) },
+  }
 }
 
 /** Every array of the memory as one run of bytes. */
@@ -62,8 +75,13 @@ const read = async (path: string) => {
 describe('a snapshot', () => {
   const kinds: Partial<SnapshotFacts>[] = [
     ...(['float32', 'float16', 'bfloat16', 'int8'] as Dtype[]).flatMap((dtype) => [{ dtype }, { dtype, state: adam }]),
-    { rows: 0 }, { rows: 0, state: adam }, { dim: 0 }, { rows: 40_000, dim: 8, state: { ...adam, length: 16 } }, { rows: 1, dim: 1 },
-    { rows: 100_003, dim: 13, dtype: 'int8' }, { startSequence: 2 ** 50, table: 'a"b\\é', step: 2 ** 40 },
+    { rows: 0 },
+    { rows: 0, state: adam },
+    { dim: 0 },
+    { rows: 40_000, dim: 8, state: { ...adam, length: 16 } },
+    { rows: 1, dim: 1 },
+    { rows: 100_003, dim: 13, dtype: 'int8' },
+    { startSequence: 2 ** 50, table: 'a"b\\é', step: 2 ** 40 },
     { state: { kind: 'rowwise_adagrad', length: 1, epoch: 4, initial: Math.fround(0.1) } },
   ]
   test.each(kinds)('of %j comes back to the byte, facts included', async (changes) => {
@@ -117,7 +135,11 @@ describe('a snapshot', () => {
   test('is not read when whoever asks finds that it is another', async () => {
     const { path } = await writeSample(sampleFacts())
     const refusal = new Error('not mine')
-    await expect(readSnapshot(path, () => { throw refusal })).rejects.toBe(refusal)
+    await expect(
+      readSnapshot(path, () => {
+        throw refusal
+      }),
+    ).rejects.toBe(refusal)
   })
 })
 
@@ -253,7 +275,8 @@ describe('a damaged snapshot', () => {
     const { folder, path } = await writeSample(facts)
     symlinkSync(path, join(folder, 'link'))
     mkdirSync(join(folder, 'directory'))
-    for (const name of ['link', 'directory']) expect(await refusalOfAsync(() => inspectSnapshot(join(folder, name)))).toBe('DamagedSnapshot')
+    for (const name of ['link', 'directory'])
+      expect(await refusalOfAsync(() => inspectSnapshot(join(folder, name)))).toBe('DamagedSnapshot')
     expect(await refusalOfAsync(() => inspectSnapshot(join(folder, 'none')))).toBe('MissingFile')
   })
 })
@@ -280,7 +303,9 @@ describe('writing a snapshot', () => {
     }
     await writeAll({ write: write(3) } as unknown as Parameters<typeof writeAll>[0], Buffer.from('abcdefgh'), 2)
     expect(file.toString('latin1')).toBe('\0\0abcdefgh')
-    await expect(writeAll({ write: write(0) } as unknown as Parameters<typeof writeAll>[0], Buffer.from('abc'), 0)).rejects.toMatchObject({ code: 'ENOSPC' })
+    await expect(writeAll({ write: write(0) } as unknown as Parameters<typeof writeAll>[0], Buffer.from('abc'), 0)).rejects.toMatchObject({
+      code: 'ENOSPC',
+    })
   })
 
   test('of which a crash left files is cleaned up: those that nobody lists', async () => {

@@ -19,7 +19,8 @@ const readEverything = (store: Store) => ({
 
 const fill = (store: Store): void => {
   store.commit({ changes: [...sampleChanges(), { kind: 'put-snapshot', snapshot: sampleSnapshot() }], keys: [sampleKey('a')] })
-  for (let sequence = 1; sequence <= LAST - 4; sequence++) store.commit({ records: [sampleRecord(sequence)], keys: sequence === 2 ? [sampleKey('b')] : [] })
+  for (let sequence = 1; sequence <= LAST - 4; sequence++)
+    store.commit({ records: [sampleRecord(sequence)], keys: sequence === 2 ? [sampleKey('b')] : [] })
   for (let sequence = LAST - 3; sequence <= LAST; sequence++) {
     store.commitOs({ records: [sampleRecord(sequence, { durability: 'os' })], keys: sequence === LAST - 3 ? [sampleKey('os')] : [] })
   }
@@ -216,7 +217,19 @@ describe('a catalog that SQLite finds nothing wrong with', () => {
     const columns = {
       tables: ['name', 'settings', 'highest', 'current', 'created_at', 'changed_at', 'state_epoch', 'id'],
       versions: ['rows', 'dim', 'dtype', 'created_at', 'version', 'table_id'],
-      snapshots: ['file', 'start_sequence', 'end_sequence', 'step', 'bytes', 'sha256', 'created_at', 'state_epoch', 'version', 'table_id', 'id'],
+      snapshots: [
+        'file',
+        'start_sequence',
+        'end_sequence',
+        'step',
+        'bytes',
+        'sha256',
+        'created_at',
+        'state_epoch',
+        'version',
+        'table_id',
+        'id',
+      ],
       seal: ['directory', 'next_id', 'contents'],
     }
     const change = makeChange()

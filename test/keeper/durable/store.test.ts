@@ -7,7 +7,18 @@ import { openStore } from '../../../src/keeper/durable/open-store.ts'
 import { StoredDataRefusal } from '../../../src/keeper/durable/refusals.ts'
 import * as samples from './samples.ts'
 
-const { makeFolder, openSample, readSequences, refusalOf, sampleChanges, sampleKey, sampleRecord, sampleSnapshot, sampleTable, sampleVersion } = samples
+const {
+  makeFolder,
+  openSample,
+  readSequences,
+  refusalOf,
+  sampleChanges,
+  sampleKey,
+  sampleRecord,
+  sampleSnapshot,
+  sampleTable,
+  sampleVersion,
+} = samples
 
 describe('a new data directory', () => {
   test('is made with its parents, for its owner alone', () => {
@@ -44,10 +55,15 @@ describe('the catalog', () => {
     const store = openSample(directory)
     const [table, version] = [sampleTable({ id: store.takeId() }), sampleVersion()]
     const snapshot = sampleSnapshot({ id: store.takeId(), stateKind: 'adam', step: 12, startSequence: 2 ** 40, endSequence: 2 ** 40 + 1 })
-    const aliases = [{ alias: 'a', table: 'user', version: null }, { alias: 'b', table: 'user', version: 1 }]
+    const aliases = [
+      { alias: 'a', table: 'user', version: null },
+      { alias: 'b', table: 'user', version: 1 },
+    ]
     store.commit({
       changes: [
-        { kind: 'put-table', table }, { kind: 'put-version', version }, { kind: 'put-snapshot', snapshot },
+        { kind: 'put-table', table },
+        { kind: 'put-version', version },
+        { kind: 'put-snapshot', snapshot },
         ...aliases.map((alias) => ({ kind: 'put-alias' as const, alias })),
       ],
     })
@@ -60,13 +76,28 @@ describe('the catalog', () => {
   test('changes and forgets: a table goes with its versions and the listing of its snapshots', () => {
     const store = openSample(makeFolder())
     store.commit({ changes: sampleChanges() })
-    store.commit({ changes: [{ kind: 'put-table', table: sampleTable({ highest: 2, current: 2 }) }, { kind: 'put-version', version: sampleVersion({ version: 2 }) }] })
+    store.commit({
+      changes: [
+        { kind: 'put-table', table: sampleTable({ highest: 2, current: 2 }) },
+        { kind: 'put-version', version: sampleVersion({ version: 2 }) },
+      ],
+    })
     store.commit({ changes: [1, 2].map((id) => ({ kind: 'put-snapshot', snapshot: sampleSnapshot({ id, version: id }) })) })
     store.commit({ changes: [{ kind: 'delete-version', tableId: 1, version: 1 }] })
     expect(store.load()).toMatchObject({ tables: [{ current: 2 }], versions: [{ version: 2 }], snapshots: [{ id: 2 }] })
-    store.commit({ changes: [{ kind: 'put-alias', alias: { alias: 'a', table: 'user', version: null } }, { kind: 'delete-snapshot', snapshotId: 2 }] })
+    store.commit({
+      changes: [
+        { kind: 'put-alias', alias: { alias: 'a', table: 'user', version: null } },
+        { kind: 'delete-snapshot', snapshotId: 2 },
+      ],
+    })
     expect(store.load().snapshots).toEqual([])
-    store.commit({ changes: [{ kind: 'delete-table', tableId: 1 }, { kind: 'delete-alias', alias: 'a' }] })
+    store.commit({
+      changes: [
+        { kind: 'delete-table', tableId: 1 },
+        { kind: 'delete-alias', alias: 'a' },
+      ],
+    })
     expect(store.load()).toMatchObject({ tables: [], versions: [], aliases: [], snapshots: [] })
   })
 
@@ -195,7 +226,10 @@ describe('a data directory in use', () => {
     const module = new URL('../../../src/keeper/durable/open-store.ts', import.meta.url)
     const child = spawnSync(
       process.execPath,
-      ['-e', `import(${JSON.stringify(module.href)}).then(({ openStore }) => openStore(${JSON.stringify(directory)})).catch((error) => { console.log(error.code, error.message); process.exit(error.exitCode) })`],
+      [
+        '-e',
+        `import(${JSON.stringify(module.href)}).then(({ openStore }) => openStore(${JSON.stringify(directory)})).catch((error) => { console.log(error.code, error.message); process.exit(error.exitCode) })`,
+      ],
       { encoding: 'utf8' },
     )
     expect(child.stdout).toContain(`InUse ${directory}: it is in use by another gatherd`)
@@ -271,6 +305,8 @@ describe('a data directory that is not as it should be', () => {
     const error = samples.errorOf(() => openStore(directory))
     expect(error).toBeInstanceOf(StoredDataRefusal)
     expect((error as StoredDataRefusal).exitCode).toBe(3)
-    expect((error as Error).message).toBe(`${directory}/os.db: it is missing, but there were tables; put the file back from a backup of the whole directory`)
+    expect((error as Error).message).toBe(
+      `${directory}/os.db: it is missing, but there were tables; put the file back from a backup of the whole directory`,
+    )
   })
 })

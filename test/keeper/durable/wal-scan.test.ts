@@ -145,7 +145,8 @@ describe('the scan of a write-ahead log', () => {
     expect(count).toBeGreaterThan(1)
     for (let written = 0; written < 2 ** count - 1; written++) {
       const log = Buffer.from(crashed.log)
-      for (let i = 0; i < count; i++) if ((written & (1 << i)) === 0) log.fill(0, 32 + (first + i) * FRAME_BYTES, 32 + (first + i + 1) * FRAME_BYTES)
+      for (let i = 0; i < count; i++)
+        if ((written & (1 << i)) === 0) log.fill(0, 32 + (first + i) * FRAME_BYTES, 32 + (first + i + 1) * FRAME_BYTES)
       expect(scan(crashed, log)).toMatchObject({ commitCount: 4, lostCommitCount: 0 })
     }
   })
@@ -182,7 +183,9 @@ describe('the scan of a write-ahead log', () => {
     expect(found.commitCount).toBe(4)
     expect(found.lostCommitCount).toBeGreaterThanOrEqual(5)
     expect(readBySqlite(crashed, log)).toBe(4)
-    expect(scan(crashed, Buffer.from(crashed.log).fill(0, 0, 32), { ...FULL, allowLostCommits: true })).toMatchObject({ lostCommitCount: 1 })
+    expect(scan(crashed, Buffer.from(crashed.log).fill(0, 0, 32), { ...FULL, allowLostCommits: true })).toMatchObject({
+      lostCommitCount: 1,
+    })
   })
 
   test('never throws anything but a refusal, whatever the bytes', () => {
