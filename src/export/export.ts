@@ -2,9 +2,10 @@ import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
 import type { KeeperClient } from '../keeper/client.ts'
 import type { TableVersion } from '../tables/table.ts'
-import { planExport } from './plan.ts'
+import { checkStateFormat, planExport } from './plan.ts'
 import type { ExportFormat, ExportPart, ExportPlan } from './plan.ts'
-import { copyRows, patchRows } from './stored-rows.ts'
+import { type ExportSource, readStateRows, readTableRows } from './source.ts'
+import { patchRows } from './stored-rows.ts'
 
 /** What exporting needs of the line to the keeper. */
 export type ExportLine = Pick<KeeperClient, 'call'>
@@ -24,22 +25,38 @@ export interface TableExport {
 const CHUNK_BYTES = 1024 * 1024
 
 /**
- * Begins to export a version, in its storage dtype. Pins it until the body has ended, failed or was closed.
+ * Begins to export a version, in its storage dtype, and (`withState`, safetensors only) the state of its optimizer at the same sequence.
+ * Pins it until the body has ended, failed or was closed.
  * Refuses NOT_ACCEPTABLE when the format cannot carry the dtype, TABLE_NOT_FOUND or VERSION_NOT_FOUND when the version has just been
  * given up. Reading the body fails with OVERLOADED when updates overwrite more than the keeper keeps for an export.
  */
-export const exportTable = async (keeper: ExportLine, name: string, version: TableVersion, format: ExportFormat): Promise<TableExport> => {
-  const plan = planExport(version.handle, format)
+export const exportTable = async (
+  keeper: ExportLine,
+  name: string,
+  version: TableVersion,
+  format: ExportFormat,
+  withState = false,
+): Promise<TableExport> => {
+  const { handle } = version
+  const plan = planExport(handle, format)
+  if (withState) checkStateFormat(format)
   version.pin()
   try {
-    const number = version.handle.version
-    const { exportId, sequence } = await keeper.call('beginExport', { name, version: number, withState: false })
-    const { contentLength, elementType, shape } = plan
-    return { version: number, sequence, contentLength, elementType, shape, body: new ExportBody(keeper, version, plan, exportId) }
+    const number = handle.version
+    const { exportId, sequence, state } = await keeper.call('beginExport', { name, version: number, withState })
+    const { contentLength, elementType, shape, header, parts } = state === null ? plan : planExport(handle, format, state)
+    const sources = { rows: readTableRows(handle), state: state && readStateRows(state, handle.dim) }
+    const body = new ExportBody(keeper, version, { header, parts, sources }, exportId)
+    return { version: number, sequence, contentLength, elementType, shape, body }
   } catch (error) {
     version.unpin()
     throw error
   }
+}
+
+/** What an export writes, in order: the header, then parts of the rows of its sources. */
+interface ExportContent extends Pick<ExportPlan, 'header' | 'parts'> {
+  sources: { rows: ExportSource; state: ExportSource | null }
 }
 
 /**
@@ -51,17 +68,19 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   readonly #version: TableVersion
   readonly #exportId: number
   readonly #parts: readonly ExportPart[]
+  readonly #sources: ExportContent['sources']
   #header: Uint8Array | null
   #part = 0
   #row = 0
   #isOpen = true
 
-  constructor(keeper: ExportLine, version: TableVersion, plan: ExportPlan, exportId: number) {
+  constructor(keeper: ExportLine, version: TableVersion, { header, parts, sources }: ExportContent, exportId: number) {
     this.#keeper = keeper
     this.#version = version
     this.#exportId = exportId
-    this.#parts = plan.parts
-    this.#header = plan.header.length > 0 ? plan.header : null
+    this.#parts = parts
+    this.#sources = sources
+    this.#header = header.length > 0 ? header : null
   }
 
   [Symbol.asyncIterator](): this {
@@ -105,19 +124,23 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
    */
   async #readChunk(): Promise<Buffer | null> {
     const { rows } = this.#version.handle
-    const { rowBytes } = this.#version
     if (this.#row === rows) {
       this.#part += 1
       this.#row = 0
     }
     if (rows === 0 || this.#part >= this.#parts.length) return null
     const part = this.#parts[this.#part]
-    assert(part.from + part.byteCount <= rowBytes, 'a part is within the row')
+    const source = this.#sources[part.of]
+    assert(source !== null && part.from + part.byteCount <= source.rowBytes, 'a part is within the row')
+    const { rowBytes } = source
     const firstRow = this.#row
     const rowCount = Math.min(rows - firstRow, Math.max(1, Math.floor(CHUNK_BYTES / rowBytes)))
     this.#row += rowCount
-    const stored = copyRows(this.#version.handle, firstRow, rowCount)
-    patchRows(stored, firstRow, rowBytes, await this.#keeper.call('readPreimages', { exportId: this.#exportId, of: 'rows', firstRow, rowCount }))
+    const stored = source.copy(firstRow, rowCount)
+    if (source.isWritten) {
+      const question = { exportId: this.#exportId, of: part.of, firstRow, rowCount }
+      patchRows(stored, firstRow, rowBytes, await this.#keeper.call('readPreimages', question))
+    }
     return part.byteCount === rowBytes ? stored : cutRows(stored, rowCount, rowBytes, part)
   }
 }

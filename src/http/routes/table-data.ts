@@ -12,10 +12,11 @@ import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat } from '../negotiate.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
-import { NoQuery, RowsAnswer, RowsQuery, TableParams } from '../schemas/table.ts'
+import { DataQuery, RowsAnswer, RowsQuery, TableParams } from '../schemas/table.ts'
 import { stateHeaders } from '../state-headers.ts'
 
 const ROWS_LIMIT = 10
+const FORMATS: readonly ExportFormat[] = ['npy', 'safetensors', 'raw']
 const FILE_ENDINGS: Record<ExportFormat, string> = { npy: 'npy', safetensors: 'safetensors', raw: 'bin' }
 
 /** `GET /v1/tables/{table}/data` and `/rows`. */
@@ -37,22 +38,25 @@ export const addTableDataRoutes = (app: App, context: FrontContext): void => {
   })
 }
 
-type DataRequest = FastifyRequest<{ Params: Static<typeof TableParams> }>
+type DataRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystring: Static<typeof DataQuery> }>
 
 const sendData = async ({ registry, keeper }: FrontContext, request: DataRequest, reply: FastifyReply): Promise<FastifyReply> => {
   checkDeadline(request)
   const { current, record } = registry.find(request.params.table)
   const { version, dtype } = current.handle
   // Of the formats a table can be sent in, those that cannot carry its dtype come last: asking for one says so.
-  const offered = [...new Set<ExportFormat>([...exportFormats(dtype), 'npy', 'safetensors', 'raw'])]
+  const withState = request.query.include === 'optimizer'
+  const offered: ExportFormat[] = withState ? ['safetensors'] : [...new Set([...exportFormats(dtype), ...FORMATS])]
   const format = negotiateFormat(request.headers.accept, offered) as ExportFormat
   const sequence = current.readSequence()
   if (isNotModified(request.headers, version, sequence)) return reply.status(304).headers(stateHeaders(version, sequence)).send()
   if (request.method === 'HEAD') {
-    describeBody(reply, format, { ...planExport(current.handle, format), version, sequence, name: record.name })
+    // Headers do not depend on how many steps were taken.
+    const state = withState ? { optimizer: record.settings.optimizer, step: 0 } : null
+    describeBody(reply, format, { ...planExport(current.handle, format, state), version, sequence, name: record.name })
     return reply.send()
   }
-  const exported = await exportTable(keeper, record.name, current, format)
+  const exported = await exportTable(keeper, record.name, current, format, withState)
   describeBody(reply, format, { ...exported, name: record.name })
   return reply.send(Readable.from(exported.body, { objectMode: false }))
 }
@@ -91,9 +95,18 @@ curl http://127.0.0.1:8080/v1/tables/words/data -o words.npy
 \`\`\`python
 import io, numpy as np, requests
 words = np.load(io.BytesIO(requests.get("http://127.0.0.1:8080/v1/tables/words/data").content))
+\`\`\`
+
+With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors: \`optimizer/momentum\` (momentum),
+\`optimizer/accumulator\` (adagrad; of rowwise_adagrad one number per row), \`optimizer/m\`, \`optimizer/v\` and \`optimizer/step\` (adam), beside
+\`embeddings\`; the optimizer itself is in the metadata. Uploaded again, training goes on where it was.
+
+\`\`\`sh
+curl 'http://127.0.0.1:8080/v1/tables/words/data?include=optimizer' -o words.safetensors
+curl -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x-safetensors' --data-binary @words.safetensors
 \`\`\``,
   params: TableParams,
-  querystring: NoQuery,
+  querystring: DataQuery,
   produces: ['application/x-npy', 'application/x-safetensors', 'application/octet-stream'],
   response: { 200: BinaryAnswer, 304: emptyAnswer('Nothing has changed') },
 }

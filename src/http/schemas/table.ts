@@ -34,6 +34,15 @@ export const TableParams = Type.Object({ table: TableName }, CLOSED)
 
 export const NoQuery = Type.Object({}, CLOSED)
 
+export const DataQuery = Type.Object(
+  {
+    include: Type.Optional(
+      Choice(['optimizer'], { description: 'optimizer: the state of the optimizer too, in which training goes on; safetensors only' }),
+    ),
+  },
+  CLOSED,
+)
+
 export const TablesQuery = Type.Object(
   {
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.tablesPageMax, default: 100 })),

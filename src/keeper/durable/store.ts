@@ -54,6 +54,7 @@ export class Store {
   /** Frames of os.db's log that are known to be synced. */
   #osSyncedFrames = 0
   #checkpointCount = 0
+  #isClosed = false
 
   constructor(parts: StoreParts) {
     this.paths = parts.paths
@@ -201,7 +202,7 @@ export class Store {
     return this.#disk.database.logFrameBytes() + this.#os.database.logFrameBytes()
   }
 
-  /** Moves the write-ahead logs into their databases. Takes the keeper about a millisecond per MiB: often and little. */
+  /** Moves the write-ahead logs into their databases. Takes the keeper about two milliseconds per MiB: often and little. */
   checkpoint(): void {
     failpoint('checkpoint:begun')
     this.#disk.database.checkpoint()
@@ -211,8 +212,13 @@ export class Store {
     failpoint('checkpoint:done')
   }
 
-  /** Checkpoints, and lets go of the directory. After a failure the logs stay as they are for the next start to judge. */
+  /**
+   * Checkpoints, and lets go of the directory; no sync may be under way. After a failure it only lets go: what SQLite itself moves
+   * on closing was durable before.
+   */
   close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
     try {
       if (this.#latch.failure === null) {
         this.#disk.database.checkpoint(true)

@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
 import { describe, expect, test } from 'vitest'
 import { GatherdError } from '../../../src/core/errors.ts'
 import { StoreFailed } from '../../../src/keeper/durable/refusals.ts'
@@ -94,12 +94,12 @@ describe('a full disk', () => {
 
   test('as SQLite itself reports it: rolled back, and no ROLLBACK after it', () => {
     const { sqlite, store } = prepare()
-    const database = sqlite.databases.get(join(store.paths.directory, 'catalog.db'))
-    const { page_count: pages } = database?.prepare('PRAGMA page_count').get() as { page_count: number }
-    database?.exec(`PRAGMA max_page_count = ${pages + 1}`)
+    const database = sqlite.databases.get(store.paths.catalog) as DatabaseSync
+    const { page_count: pages } = database.prepare('PRAGMA page_count').get() as { page_count: number }
+    database.exec(`PRAGMA max_page_count = ${pages + 1}`)
     const large = sampleRecord(2, { ids: new Int32Array(10_000), rowBytes: 8, rows: new Uint8Array(80_000) })
     expect((errorOf(() => store.commit({ records: [large] })) as GatherdError).code).toBe('DISK_FULL')
-    database?.exec('PRAGMA max_page_count = 100000')
+    database.exec('PRAGMA max_page_count = 100000')
     store.commit({ records: [large] })
     expect(readSequences(store)).toEqual([1, 2])
   })

@@ -14,7 +14,7 @@ import type { Store } from '../../../src/keeper/durable/store.ts'
 const directories: string[] = []
 const stores: Store[] = []
 afterEach(() => {
-  for (const store of stores.splice(0)) closeQuietly(store)
+  for (const store of stores.splice(0)) store.close()
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true })
 })
 
@@ -30,14 +30,6 @@ export const openSample = (directory: string, options?: OpenStoreOptions): Store
   const { store } = openStore(directory, options)
   stores.push(store)
   return store
-}
-
-const closeQuietly = (store: Store): void => {
-  try {
-    store.close()
-  } catch {
-    // Closed by the test.
-  }
 }
 
 export const settings: Settings = {

@@ -1,0 +1,27 @@
+import { copyFileSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { makeFolder, openSample, sampleKey, sampleRecord, sampleSnapshot, sampleTable, sampleVersion } from './samples.ts'
+
+/** The directory as format 1 was written first; never made anew. */
+const openFixture = () => {
+  const directory = makeFolder()
+  mkdirSync(join(directory, 'snapshots'))
+  for (const name of ['catalog.db', 'os.db']) {
+    copyFileSync(new URL(`fixtures/directory-1/${name}`, import.meta.url), join(directory, name))
+  }
+  return openSample(directory)
+}
+
+test('a data directory of format 1 is read as it was written, for ever', () => {
+  const store = openFixture()
+  expect(store.load()).toEqual({
+    tables: [sampleTable()],
+    versions: [sampleVersion()],
+    aliases: [{ alias: 'latest', table: 'user', version: null }],
+    snapshots: [sampleSnapshot({ stateKind: 'adagrad', stateEpoch: 3 })],
+    nextId: 3,
+  })
+  expect([...store.readJournal(1, 1, 0)]).toEqual([sampleRecord(1), sampleRecord(2, { durability: 'os' })])
+  expect(['a', 'b'].map((name) => store.findKey(sampleKey(name).hash))).toEqual([sampleKey('a'), sampleKey('b')])
+})

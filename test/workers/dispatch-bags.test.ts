@@ -1,0 +1,129 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { makeReferenceBagKernels } from '../../src/kernels/reference/bag.ts'
+import { Arena } from '../../src/tables/arena.ts'
+import { LOCK_AT, STRIPES_AT } from '../../src/tables/layout.ts'
+import { INLINE_BYTES_MAX } from '../../src/workers/dispatch.ts'
+import { cutBags, dispatchBags } from '../../src/workers/dispatch-bags.ts'
+import { GathererPool } from '../../src/workers/pool.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+
+describe('Bags are cut', () => {
+  const cut = (offsets: number[], chunkMembers: number) => cutBags(Int32Array.from(offsets), chunkMembers).map(({ firstBag, bagCount }) => [firstBag, bagCount])
+
+  test('into runs of whole bags, in order', () => {
+    expect(cut([0, 4, 8, 12, 16], 10)).toEqual([
+      [0, 2],
+      [2, 2],
+    ])
+    expect(cut([0, 4, 8, 12, 16], 11)).toEqual([
+      [0, 3],
+      [3, 1],
+    ])
+    expect(cut([0, 100, 101], 10)).toEqual([
+      [0, 1],
+      [1, 1],
+    ])
+  })
+
+  test('counting empty ones, which have a row too', () => {
+    expect(cut([0, 0, 0, 0, 0], 2)).toEqual([
+      [0, 2],
+      [2, 2],
+    ])
+    expect(cut([0], 2)).toEqual([])
+  })
+})
+
+describe('Bags', () => {
+  const ROWS = 500
+  const DIM = 64
+  /** So many members that they go to the pool. */
+  const COUNT = INLINE_BYTES_MAX / (DIM * 4)
+  let service: TestKeeper
+  let pool: GathererPool
+  let arena: Arena
+  beforeEach(async () => {
+    service = startKeeper()
+    pool = new GathererPool(2, 6)
+    arena = new Arena(64 * 1024 * 1024)
+    await putTable(service.client, { name: 'words', rows: ROWS, dim: DIM, values: Float32Array.from({ length: ROWS * DIM }, (_, i) => Math.sin(i)) })
+  })
+  afterEach(async () => {
+    service.close()
+    await pool.close()
+  })
+
+  const prepare = (count: number) => {
+    const version = service.client.registry.find('words').current
+    const bagCount = Math.ceil(count / 9)
+    const job = {
+      operation: 'mean' as const,
+      bagCount,
+      idsAt: arena.reserve(count * 4).at,
+      offsetsAt: arena.reserve((bagCount + 1) * 4).at,
+      weightsAt: arena.reserve(count * 4).at,
+      fillAt: arena.reserve(DIM * 4).at,
+      outAt: arena.reserve(bagCount * DIM * 4).at,
+    }
+    for (let m = 0; m < count; m++) {
+      arena.int32[job.idsAt / 4 + m] = (m * 7) % ROWS
+      arena.float32[job.weightsAt / 4 + m] = (m % 5) - 0.5
+    }
+    for (let bag = 0; bag <= bagCount; bag++) arena.int32[job.offsetsAt / 4 + bag] = Math.min(count, bag * 9)
+    const rows = () => arena.float32.slice(job.outAt / 4, job.outAt / 4 + bagCount * DIM)
+    const expected = () => {
+      const copy = arena.bytes.slice().buffer
+      const table = version.handle.segments[0].memory.buffer
+      makeReferenceBagKernels(table, copy).pool({ ...job, dim: DIM }, { ...job, dtype: 'float32', firstRow: 0, rowCount: ROWS })
+      return new Float32Array(copy, job.outAt, bagCount * DIM)
+    }
+    return { version, job, rows, expected }
+  }
+
+  test('are pooled here at once when they are few, or when there is no pool', () => {
+    const few = prepare(100)
+    const before = arena.reservedBytes
+    expect(dispatchBags(few.version, arena, few.job, pool)).toBeUndefined()
+    expect(few.rows()).toEqual(few.expected())
+    const many = prepare(COUNT)
+    expect(dispatchBags(many.version, arena, many.job, null)).toBeUndefined()
+    expect(arena.reservedBytes).toBeGreaterThan(before)
+  })
+
+  test('are pooled by the gatherers, each a run of them, when they are many', async () => {
+    const { version, job, rows, expected } = prepare(COUNT)
+    const before = arena.reservedBytes
+    const pending = dispatchBags(version, arena, job, pool)
+    expect(pending).toBeInstanceOf(Promise)
+    await pending
+    expect(rows()).toEqual(expected())
+    expect(arena.reservedBytes).toBe(before)
+  })
+
+  test('keep the version until they are done', async () => {
+    const { version, job } = prepare(COUNT)
+    const pending = dispatchBags(version, arena, job, pool)
+    let released = false
+    version.retire(() => {
+      released = true
+    })
+    expect(released).toBe(false)
+    await pending
+    expect(released).toBe(true)
+  })
+
+  test('give their scratch back when the queue is full, and when a task is refused', async () => {
+    const jobs = Array.from({ length: 6 }, () => prepare(COUNT))
+    const before = arena.reservedBytes
+    const results = await Promise.allSettled(jobs.map(async ({ version, job }) => dispatchBags(version, arena, job, pool)))
+    const codes = results.flatMap((result) => (result.status === 'rejected' ? [(result.reason as { code: string }).code] : []))
+    expect(codes.length).toBeGreaterThan(0)
+    expect(new Set(codes)).toEqual(new Set(['OVERLOADED']))
+    expect(arena.reservedBytes).toBe(before)
+    const words = new Int32Array(jobs[0].version.handle.segments[0].memory.buffer)
+    words[LOCK_AT / 4] = 1
+    words[STRIPES_AT / 4 + 3] = 1
+    await expect(dispatchBags(jobs[0].version, arena, jobs[0].job, pool)).rejects.toMatchObject({ code: 'OVERLOADED' })
+    expect(arena.reservedBytes).toBe(before)
+  })
+})
