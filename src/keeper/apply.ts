@@ -39,7 +39,8 @@ export const applyUpdate = (context: ApplyContext, update: UpdateArguments): Upd
   checkUpdate(context, update)
   const isStep = update.operation === 'gradients'
   const touched = coalesceRows(update.indices, isStep ? paddingRow(table) : -1)
-  const answer = { version: handle.version, durability: settings.durability, replayed: false }
+  // What the acknowledgement is worth, not what the table asks for: tables live in memory only as yet.
+  const answer = { version: handle.version, durability: 'none' as const, replayed: false }
   if (update.indices.length === 0) return { ...answer, sequence: version.readSequence(), rowsUpdated: 0 }
   if (isStep) current.state ??= createState(memory, handle, settings.optimizer)
   const state = isStep ? current.state : null
