@@ -9,9 +9,6 @@ import { rowBytes } from '../tables/layout.ts'
 import { planScan, type ScanPlan } from '../workers/dispatch-attend.ts'
 import type { AttendRequest } from './request.ts'
 
-export const ATTEND_QUERIES_MAX = 4096
-/** Numbers of all rows times queries: a minute or two of one core. */
-export const ATTEND_TERMS_MAX = 2 ** 40
 /** Several runners share the work only as long as their heaps stay below this together. */
 const HEAPS_BYTES_MAX = 64 * 1024 * 1024
 
@@ -104,18 +101,18 @@ const planTop = (wanted: number, rows: number, paddingIndex: number | null): Att
 }
 
 const checkSizes = (queryCount: number, dim: number, rows: number, width: number, scoreBytes: number): void => {
-  if (queryCount > ATTEND_QUERIES_MAX)
-    refuseQueries('BATCH_TOO_LARGE', `${queryCount} queries in one request, the limit is ${ATTEND_QUERIES_MAX}`)
+  if (queryCount > LIMITS.attendQueryCountMax)
+    refuseQueries('BATCH_TOO_LARGE', `${queryCount} queries in one request, the limit is ${LIMITS.attendQueryCountMax}`)
   const answerBytes = queryCount * width * scoreBytes
   if (answerBytes > LIMITS.lookupResponseBytesMax) {
     const advice = scoreBytes === 4 ? '; ask for fewer queries or for top_k' : ''
     refuse('BATCH_TOO_LARGE', `the answer would hold ${answerBytes} bytes, the limit is ${LIMITS.lookupResponseBytesMax}${advice}`)
   }
   const terms = queryCount * dim * rows
-  if (terms > ATTEND_TERMS_MAX) {
+  if (terms > LIMITS.attendProductCountMax) {
     refuse(
       'BATCH_TOO_LARGE',
-      `${queryCount} queries against ${rows} rows of ${dim} are ${terms} products, the limit is ${ATTEND_TERMS_MAX}; ask for fewer queries`,
+      `${queryCount} queries against ${rows} rows of ${dim} are ${terms} products, the limit is ${LIMITS.attendProductCountMax}; ask for fewer queries`,
     )
   }
 }

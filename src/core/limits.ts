@@ -17,6 +17,9 @@ export const LIMITS = {
   lookupIndexCountMax: 65_536,
   lookupResponseBytesMax: 64 * MiB,
   lookupTableCountMax: 64,
+  attendQueryCountMax: 4_096,
+  /** Numbers of all rows times queries: a minute or two of one core. */
+  attendProductCountMax: 2 ** 40,
   indexRankMax: 8,
   /** Gradients have one axis more than their indices. */
   arrayRankMax: 9,

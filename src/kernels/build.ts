@@ -23,6 +23,7 @@ const MODULES: readonly KernelModule[] = [
   { name: 'table', sources: ['gather.as.ts', 'scatter.as.ts', 'ingest.as.ts', 'convert.as.ts'] },
   { name: 'attend', sources: ['attend.as.ts', 'top.as.ts'] },
   { name: 'bag', sources: ['bag.as.ts'] },
+  { name: 'lora', sources: ['lora.as.ts'] },
   { name: 'json', sources: ['json.as.ts'] },
   { name: 'numbers', sources: ['numbers.as.ts'] },
   { name: 'apply', sources: ['apply.as.ts', 'combine.as.ts'] },

@@ -20,6 +20,27 @@ export interface VersionHandle {
   segments: SegmentHandle[]
 }
 
+/**
+ * A low-rank adapter of a version: lookups add (alpha / rank) * A[i] . B to its row i. Never written after it was published; another one has
+ * another key, which is unique as those of versions are.
+ */
+export interface AdapterHandle {
+  key: string
+  /** Of the version. */
+  version: number
+  /** Rows of A, which are the version's. */
+  rows: number
+  rank: number
+  alpha: number
+  /** Of A. */
+  dtype: Exclude<Dtype, 'int8'>
+  attachedAt: number
+  /** A: `rows` rows of `rank` numbers. */
+  a: SegmentHandle[]
+  /** B: `rank` rows of float32, as many numbers as the version has columns, as rows of a segment. */
+  b: WebAssembly.Memory
+}
+
 /** A table as every thread knows it: what is current, what else is readable. */
 export interface TableRecord {
   name: string
@@ -30,4 +51,6 @@ export interface TableRecord {
   current: number
   /** Ascending by version. */
   versions: VersionHandle[]
+  /** At most one of each version. */
+  adapters: AdapterHandle[]
 }

@@ -1,5 +1,6 @@
 import { refuse } from '../core/errors.ts'
 import type { TableInfo } from '../core/types.ts'
+import { openAdapter, type TableAdapter } from './adapter.ts'
 import type { TableRecord } from './handles.ts'
 import { tableBytes } from './layout.ts'
 import { TableVersion } from './table.ts'
@@ -9,6 +10,8 @@ export interface TableEntry {
   readonly record: TableRecord
   readonly current: TableVersion
   readonly versions: ReadonlyMap<number, TableVersion>
+  /** By version. */
+  readonly adapters: ReadonlyMap<number, TableAdapter>
 }
 
 /** The tables of one thread. The keeper publishes into it; lookups resolve names here, without waiting for anybody. */
@@ -25,6 +28,7 @@ export class Registry {
   publish(name: string, record: TableRecord | null): void {
     const before = this.#tables.get(name)
     const known = new Map([...(before?.versions.values() ?? [])].map((version) => [version.handle.key, version]))
+    const knownAdapters = new Map([...(before?.adapters.values() ?? [])].map((adapter) => [adapter.handle.key, adapter]))
     if (record === null) this.#tables.delete(name)
     else {
       const versions = new Map<number, TableVersion>()
@@ -32,11 +36,17 @@ export class Registry {
         versions.set(handle.version, known.get(handle.key) ?? new TableVersion(handle))
         known.delete(handle.key)
       }
+      const adapters = new Map<number, TableAdapter>()
+      for (const handle of record.adapters) {
+        adapters.set(handle.version, knownAdapters.get(handle.key) ?? openAdapter(handle))
+        knownAdapters.delete(handle.key)
+      }
       const current = versions.get(record.current)
       if (current === undefined) throw new Error('the current version is among the readable ones')
-      this.#tables.set(name, { record, current, versions })
+      this.#tables.set(name, { record, current, versions, adapters })
     }
     for (const [key, version] of known) version.retire(() => this.#onReleased(key))
+    for (const [key, { factors }] of knownAdapters) factors.retire(() => this.#onReleased(key))
   }
 
   /** The table, or undefined. */

@@ -17,16 +17,17 @@ export interface BuiltTable {
 /**
  * Makes a version of a table: memory is reserved, `fill` writes the rows, then the version becomes current everywhere. Nobody sees it
  * before that; when anything fails its memory goes back, the table stays as it was, and the failure goes on to the caller.
+ * `fill` writes optimizer state too when `begin` announces it, and returns the gradient steps that it comes from: 0 without.
  */
 export const buildTable = async (
   keeper: KeeperLine,
   begin: BeginArguments,
-  fill: (segments: readonly SegmentHandle[]) => Promise<void>,
+  fill: (segments: readonly SegmentHandle[], state: readonly SegmentHandle[] | null) => Promise<number>,
 ): Promise<BuiltTable> => {
-  const { buildId, segments } = await keeper.call('begin', begin)
+  const { buildId, segments, state } = await keeper.call('begin', begin)
   try {
-    await fill(segments)
-    return await keeper.call('commit', { buildId })
+    const step = await fill(segments, state)
+    return await keeper.call('commit', { buildId, step })
   } catch (error) {
     // Only a closed line refuses this, and then the keeper gives the build up by itself.
     await keeper.call('abort', { buildId }).catch(() => null)

@@ -42,7 +42,7 @@ export const createTable = async (keeper: KeeperLine, arena: Arena, specificatio
   const initializer = 'initializer' in source ? completeInitializer(source.initializer, dim) : null
   const built = await buildTable(keeper, { name, rows, dim, dtype, settings, precondition }, async (segments) => {
     // Fresh memory is zero, and zero bits are zero in every dtype. Untouched, it takes no memory of the machine either.
-    if (initializer?.kind === 'zeros') return
+    if (initializer?.kind === 'zeros') return 0
     const writer = new TableWriter(arena, segments, { dim, sourceType: 'float32', dtype })
     try {
       if ('values' in source) await writeValues(writer, source.values, rows * dim)
@@ -52,6 +52,7 @@ export const createTable = async (keeper: KeeperLine, arena: Arena, specificatio
     }
     const pointer = 'values' in source ? (row: number, column: number) => `/values/${row}/${column}` : () => '/initializer'
     if (specification.allowNonFinite !== true) refuseNonFinite(writer.firstNonFinite, { dim, dtype }, pointer)
+    return 0
   })
   return { ...built, initializer }
 }

@@ -5,6 +5,7 @@ import type { Dtype, ElementType } from '../core/types.ts'
 import type { NpyHeader } from '../formats/npy.ts'
 import type { SafetensorsHeader } from '../formats/safetensors.ts'
 import { quoteText } from '../formats/scanner.ts'
+import { STATE_PREFIX } from '../tables/state-layout.ts'
 import { checkTableShape } from './build.ts'
 
 export type UploadFormat = 'raw' | 'npy' | 'safetensors'
@@ -57,7 +58,10 @@ export const planNpy = (header: NpyHeader, options: UploadOptions): UploadPlan =
   return finishPlan(options, header.elementType, header.shape, { dataBegin: header.dataAt, dataEnd: bodyBytes, bodyBytes })
 }
 
-/** Plans one array of a safetensors body. As {@link planNpy}; INVALID_REQUEST, with the names there are, when it is open which. */
+/**
+ * Plans one array of a safetensors body. As {@link planNpy}; INVALID_REQUEST, with the names there are, when it is open which. Arrays of
+ * optimizer state are taken for tables only by name.
+ */
 export const planSafetensors = (header: SafetensorsHeader, options: UploadOptions): UploadPlan => {
   const { tensors, dataAt } = header
   const name = options.tensor ?? chooseTensor(tensors)
@@ -73,14 +77,15 @@ export const planSafetensors = (header: SafetensorsHeader, options: UploadOption
 }
 
 const chooseTensor = (tensors: SafetensorsHeader['tensors']): string => {
-  const names = [...tensors].filter(([, { shape }]) => shape.length === 2).map(([name]) => name)
+  const names = [...tensors].filter(([name, { shape }]) => shape.length === 2 && !name.startsWith(STATE_PREFIX)).map(([name]) => name)
   if (names.length === 1) return names[0]
   if (names.length > 1)
     return refuse('INVALID_REQUEST', `the body has several arrays of two dimensions: give ?tensor= one of ${listNames(names)}`)
   return refuse('SHAPE_MISMATCH', `a table has two dimensions; of the arrays in the body none has: ${listNames([...tensors.keys()])}`)
 }
 
-const listNames = (names: readonly string[]): string => {
+/** Names in quotes, for messages; not all of very many. */
+export const listNames = (names: readonly string[]): string => {
   const shown = names.slice(0, LIMITS.errorPlacesMax).map(quoteText).join(', ')
   return names.length === 0
     ? 'none'

@@ -1,15 +1,15 @@
 import { refuse } from '../core/errors.ts'
-import type { Precondition, Settings } from '../core/types.ts'
+import type { Optimizer, Precondition, Settings } from '../core/types.ts'
 import { npyHeaderBytes, readNpyHeader } from '../formats/npy.ts'
-import { readSafetensorsHeader, safetensorsHeaderBytes } from '../formats/safetensors.ts'
+import { readSafetensorsHeader, type SafetensorsHeader, safetensorsHeaderBytes } from '../formats/safetensors.ts'
 import type { Arena } from '../tables/arena.ts'
 import { UploadBody } from './body.ts'
 import { buildTable } from './build.ts'
 import type { BuiltTable, KeeperLine } from './build.ts'
 import { describeSize, planNpy, planRaw, planSafetensors } from './plan.ts'
 import type { UploadOptions, UploadPlan } from './plan.ts'
-import { refuseNonFinite } from './non-finite.ts'
-import { TableWriter } from './writer.ts'
+import { openRowSink, openStateSinks, openStepSink, type Sink } from './sinks.ts'
+import { listStateNames, planState, type StatePlan } from './state.ts'
 
 /** One PUT of a table with data. */
 export interface Upload extends UploadOptions {
@@ -27,6 +27,17 @@ export interface Upload extends UploadOptions {
   digest?: Uint8Array
   settings: Partial<Settings>
   precondition: Precondition
+  /** What optimizer state in the body must belong to: the optimizer that is set with it, or that the table has. */
+  optimizer?: Optimizer
+  /** Without one, the optimizer that the body names in its metadata is set. Refuses INVALID_REQUEST for text that is none. */
+  readOptimizer?: (text: string) => Optimizer
+}
+
+/** A body as planned, and the optimizer that it brings along. */
+interface BodyPlan {
+  plan: UploadPlan
+  state: StatePlan | null
+  settings: Partial<Settings>
 }
 
 /** As many bytes as the two formats need before they say how long their header is. */
@@ -43,18 +54,24 @@ const PREFIX_BYTES = { npy: 12, safetensors: 8 }
 export const uploadTable = async (keeper: KeeperLine, arena: Arena, upload: Upload): Promise<BuiltTable> => {
   const body = new UploadBody(upload.body, { hashesBytes: upload.digest !== undefined, freesChunks: upload.freesChunks })
   try {
-    const plan = await planBody(upload, body)
-    const { name, settings, precondition } = upload
+    const { plan, state, settings } = await planBody(upload, body)
+    const { name, precondition } = upload
     const { rows, dim, dtype } = plan
-    return await buildTable(keeper, { name, rows, dim, dtype, settings, precondition }, async (segments) => {
-      const writer = new TableWriter(arena, segments, plan)
+    const begin = { name, rows, dim, dtype, settings, precondition, stateKind: state?.kind }
+    return await buildTable(keeper, begin, async (segments, stateSegments) => {
+      const sinks: Sink[] = []
+      let readStep = () => 0
       try {
-        await writeBody(body, plan, writer)
+        openRowSink(sinks, arena, segments, plan)
+        if (state !== null && stateSegments !== null) openStateSinks(sinks, arena, stateSegments, state)
+        if (state !== null && state.step !== null) readStep = openStepSink(sinks, state.step)
+        await writeBody(body, plan, sinks)
       } finally {
-        writer.close()
+        for (const sink of sinks) sink.close()
       }
       checkDigest(body, upload.digest)
-      if (!upload.allowNonFinite) refuseNonFinite(writer.firstNonFinite, plan)
+      if (!upload.allowNonFinite) for (const sink of sinks) sink.checkFinite()
+      return readStep()
     })
   } finally {
     await body.close()
@@ -62,17 +79,31 @@ export const uploadTable = async (keeper: KeeperLine, arena: Arena, upload: Uplo
 }
 
 /** Reads the header, if there is one, and no more. */
-const planBody = async (upload: Upload, body: UploadBody): Promise<UploadPlan> => {
+const planBody = async (upload: Upload, body: UploadBody): Promise<BodyPlan> => {
+  const { settings } = upload
   switch (upload.format) {
     case 'raw':
-      return planRaw(upload)
-    case 'npy':
-      return planNpy(readNpyHeader(await takeHeader(body, PREFIX_BYTES.npy, npyHeaderBytes)), upload)
+      return { plan: planRaw(upload), state: null, settings }
+    case 'npy': {
+      const header = await takeHeader(body, PREFIX_BYTES.npy, npyHeaderBytes)
+      return { plan: planNpy(readNpyHeader(header), upload), state: null, settings }
+    }
     case 'safetensors': {
       const header = await takeHeader(body, PREFIX_BYTES.safetensors, safetensorsHeaderBytes)
-      return planSafetensors(readSafetensorsHeader(header, upload.contentLength ?? null), upload)
+      return planTensors(readSafetensorsHeader(header, upload.contentLength ?? null), upload)
     }
   }
+}
+
+const planTensors = (header: SafetensorsHeader, upload: Upload): BodyPlan => {
+  const { settings } = upload
+  const plan = planSafetensors(header, upload)
+  const names = listStateNames(header, upload)
+  if (names.length === 0) return { plan, state: null, settings }
+  const named = header.metadata.get('optimizer')
+  const brought = upload.optimizer === undefined && named !== undefined ? upload.readOptimizer?.(named) : undefined
+  const state = planState(header, names, upload.optimizer ?? brought ?? { kind: 'sgd' }, plan)
+  return { plan, state, settings: brought === undefined ? settings : { ...settings, optimizer: brought } }
 }
 
 /** The bytes of a header, by what `measure` says of the first few; fewer when the body ends inside. */
@@ -84,20 +115,22 @@ const takeHeader = async (body: UploadBody, prefixBytes: number, measure: (prefi
   return Buffer.concat([prefix, rest])
 }
 
-/** Hands the rows' bytes to `writer`, and sees that the body has exactly the bytes it must have. */
-const writeBody = async (body: UploadBody, plan: UploadPlan, writer: TableWriter): Promise<void> => {
-  const { dataBegin, dataEnd, bodyBytes } = plan
+/** Hands each of `sinks` its bytes, and sees that the body has exactly the bytes it must have. */
+const writeBody = async (body: UploadBody, plan: UploadPlan, sinks: readonly Sink[]): Promise<void> => {
+  const { bodyBytes } = plan
   const size = () => describeSize(plan.sourceType, [plan.rows, plan.dim], bodyBytes)
   for (let chunk = await body.next(); chunk !== null; chunk = await body.next()) {
     const chunkEnd = body.receivedBytes
     const chunkBegin = chunkEnd - chunk.length
     if (chunkEnd > bodyBytes) refuse('MALFORMED_BODY', `${size()}, it goes on: at least ${chunkEnd} came`)
-    const begin = Math.max(dataBegin, chunkBegin)
-    const end = Math.min(dataEnd, chunkEnd)
-    if (begin >= end) continue
-    const isReady = writer.prepare(end - begin)
-    if (isReady !== null) await isReady
-    writer.write(chunk.subarray(begin - chunkBegin, end - chunkBegin))
+    for (const sink of sinks) {
+      const begin = Math.max(sink.begin, chunkBegin)
+      const end = Math.min(sink.end, chunkEnd)
+      if (begin >= end) continue
+      const isReady = sink.prepare(end - begin)
+      if (isReady !== null) await isReady
+      sink.write(chunk.subarray(begin - chunkBegin, end - chunkBegin))
+    }
   }
   if (body.receivedBytes < bodyBytes) refuse('MALFORMED_BODY', `${size()}, it ended after ${body.receivedBytes}`)
 }

@@ -14,6 +14,8 @@ export interface WriterFormat {
   dim: number
   sourceType: ElementType
   dtype: Dtype
+  /** Rows are columns `from`..`from + dim` of longer float32 rows, of `length`; what stands beside them stays. */
+  within?: { from: number; length: number }
 }
 
 /** A chunk of a socket and what was left of the one before; small enough to stay in a core's cache between its two copies. */
@@ -30,6 +32,8 @@ export class TableWriter {
   /** What is written at once at least: an element, or for int8, whose scale is the row's, a row. */
   readonly #unitElements: number
   readonly #unitBytes: number
+  /** From one row to the next. */
+  readonly #rowBytes: number
   readonly #region: Region
   /** The region begins with the stage. */
   readonly #stageBytes: number
@@ -44,7 +48,9 @@ export class TableWriter {
 
   /** Refuses OVERLOADED when the arena has no room. */
   constructor(arena: Arena, segments: readonly SegmentHandle[], format: WriterFormat) {
-    const { dim, sourceType, dtype } = format
+    const { dim, sourceType, dtype, within } = format
+    assert(within === undefined || (dtype === 'float32' && within.from + dim <= within.length), 'columns lie within float32 rows')
+    this.#rowBytes = within === undefined ? rowBytes(dim, dtype) : within.length * ELEMENT_BYTES.float32
     this.#arena = arena
     this.#segments = segments
     this.#format = format
@@ -65,10 +71,10 @@ export class TableWriter {
 
   /** To be called, and when it returns a promise awaited, before each `write` of `byteCount` bytes. */
   prepare(byteCount: number): Promise<void> | null {
-    const { dim, dtype, sourceType } = this.#format
+    const { dim, sourceType } = this.#format
     const { rowCount, firstRow } = this.#segmentAt(Math.floor(this.#elementsWritten / dim))
     const elements = this.#elementsWritten - firstRow * dim + Math.ceil(byteCount / ELEMENT_BYTES[sourceType])
-    const offset = Math.min(Math.ceil(elements / dim), rowCount) * rowBytes(dim, dtype)
+    const offset = Math.min(Math.ceil(elements / dim), rowCount) * this.#rowBytes
     return this.#warmer?.prepare(offset) ?? null
   }
 
@@ -100,11 +106,12 @@ export class TableWriter {
 
   /** Stores what lies at the start of the stage, segment by segment. */
   #writeUnits(unitCount: number): void {
-    const { dim, sourceType } = this.#format
+    const { dim, sourceType, within } = this.#format
     let sourceAt = this.#region.at
     for (let left = unitCount * this.#unitElements; left > 0; ) {
       const segment = this.#segmentAt(Math.floor(this.#elementsWritten / dim))
-      const count = Math.min(left, (segment.firstRow + segment.rowCount) * dim - this.#elementsWritten)
+      const rowsEnd = within === undefined ? segment.firstRow + segment.rowCount : Math.floor(this.#elementsWritten / dim) + 1
+      const count = Math.min(left, rowsEnd * dim - this.#elementsWritten)
       const found = this.#store(segment, sourceAt, count)
       if (found >= 0 && this.#firstNonFinite < 0) this.#firstNonFinite = this.#elementsWritten + found
       this.#elementsWritten += count
@@ -115,7 +122,7 @@ export class TableWriter {
 
   /** Stores `count` elements of one segment. Returns the first that is not finite, counted from the first of these, or -1. */
   #store(segment: SegmentHandle, sourceAt: number, count: number): number {
-    const { dim, dtype, sourceType } = this.#format
+    const { dim, dtype, sourceType, within } = this.#format
     const elementAt = this.#elementsWritten - segment.firstRow * dim
     const kernels = this.#kernels
     assert(kernels !== undefined, 'kernels come with the segment')
@@ -125,6 +132,10 @@ export class TableWriter {
       at = this.#widenedAt
       widenIntegers(sourceType, this.#arena.bytes.buffer, sourceAt, this.#arena.float32.subarray(at / 4, at / 4 + count))
     } else type = sourceType
+    if (within !== undefined) {
+      const column = within.from + (elementAt % dim)
+      return kernels.ingest(type, 'float32', at, count, Math.floor(elementAt / dim) * this.#rowBytes + column * ELEMENT_BYTES.float32)
+    }
     if (dtype !== 'int8') return kernels.ingest(type, dtype, at, count, elementAt * ELEMENT_BYTES[dtype])
     if (type !== 'float32') {
       at = this.#widenedAt
@@ -141,7 +152,8 @@ export class TableWriter {
       assert(segment !== undefined, 'no more is written than the table holds')
       this.#kernels = instantiateKernels(segment.memory, this.#arena.memory)
       this.#warmer?.close()
-      this.#warmer = new PageWarmer(segment.memory, segment.rowCount * rowBytes(this.#format.dim, this.#format.dtype))
+      // Its zeros would fall on what stands beside the columns.
+      if (this.#format.within === undefined) this.#warmer = new PageWarmer(segment.memory, segment.rowCount * this.#rowBytes)
     }
     return segment
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ATTEND_QUERIES_MAX, planAttend } from '../../src/attend/plan.ts'
+import { planAttend } from '../../src/attend/plan.ts'
 import type { AttendOptions } from '../../src/attend/request.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import type { Settings } from '../../src/core/types.ts'
@@ -75,8 +75,8 @@ describe('The plan of an attend request', () => {
   })
 
   test('refuses more queries, a longer answer and more work than there may be', () => {
-    expect(codeOf({ shape: [ATTEND_QUERIES_MAX, 3], options: { top_k: 1 } })).toEqual([ATTEND_QUERIES_MAX, 1])
-    expect(codeOf({ shape: [ATTEND_QUERIES_MAX + 1, 3], options: { top_k: 1 } })).toBe('BATCH_TOO_LARGE')
+    expect(codeOf({ shape: [LIMITS.attendQueryCountMax, 3], options: { top_k: 1 } })).toEqual([LIMITS.attendQueryCountMax, 1])
+    expect(codeOf({ shape: [LIMITS.attendQueryCountMax + 1, 3], options: { top_k: 1 } })).toBe('BATCH_TOO_LARGE')
     const scores = LIMITS.lookupResponseBytesMax / 4
     expect(codeOf({ rows: scores, shape: [3] })).toEqual([scores])
     expect(codeOf({ rows: scores + 1, shape: [3] })).toBe('BATCH_TOO_LARGE')

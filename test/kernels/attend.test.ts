@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
 import { AssertionFailure } from '../../src/core/assert.ts'
 import type { Dtype } from '../../src/core/types.ts'
 import {
@@ -15,6 +16,8 @@ import { scoreReference, topReference } from '../../src/kernels/reference/attend
 import { makeReferenceKernels } from '../../src/kernels/reference/kernels.ts'
 import { rowBytes, ROWS_AT, SPARE_BYTES } from '../../src/tables/layout.ts'
 import { DIMS } from './pair.ts'
+
+vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })
 
 const PAGE = 65_536
 const METRICS: Metric[] = ['dot', 'cosine', 'l2']
@@ -130,7 +133,7 @@ const cases = fc.record({
 
 describe('scores', () => {
   test('are those of their reference, to the bit, and nothing else is written', () => {
-    fc.assert(fc.property(cases, checkScores), { numRuns: 400 })
+    fc.assert(fc.property(cases, checkScores), { numRuns: PROPERTY_RUNS })
   })
 
   test.each([1, 2, 40])('are so for %i queries of each metric and dtype', (queryCount) => {
@@ -260,7 +263,7 @@ describe('the best of each query', () => {
           expect(canonical(scores.slice(at, at + counts))).toEqual(canonical(top.scores.map((score) => score + 0)))
         })
       }),
-      { numRuns: 1000 },
+      { numRuns: PROPERTY_RUNS },
     )
   })
 

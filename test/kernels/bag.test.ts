@@ -160,7 +160,7 @@ describe('pooling', () => {
         for (const [i, first] of bounds.slice(0, -1).entries()) reference.poolPacked(bags, PACKED_AT + first * dim * 4, first, bounds[i + 1])
         expect(difference()).toBeNull()
       }),
-      { numRuns: 1_000 },
+      { numRuns: 10_000 },
     )
   })
 

@@ -1,9 +1,12 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
 import { ELEMENT_BYTES } from '../../src/core/types.ts'
 import type { SourceType, TargetType } from '../../src/kernels/index.ts'
 import { ROWS_AT } from '../../src/tables/layout.ts'
 import { DIMS, makePair } from './pair.ts'
+
+vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })
 
 const SOURCES: SourceType[] = ['float64', 'float32', 'float16', 'bfloat16']
 const TARGETS: TargetType[] = ['float32', 'float16', 'bfloat16']
@@ -85,7 +88,7 @@ describe('ingest', () => {
         expect(found).toBe(pair.reference.ingest(source, target, 64 + shift, count, rowsOffset))
         expect(pair.difference()).toBeNull()
       }),
-      { numRuns: 600 },
+      { numRuns: PROPERTY_RUNS },
     )
   })
 
@@ -135,7 +138,7 @@ describe('convert', () => {
         expect(found).toBe(pair.reference.convert(source, target, 64 + shift, count, targetAt))
         expect(pair.difference()).toBeNull()
       }),
-      { numRuns: 600 },
+      { numRuns: PROPERTY_RUNS },
     )
   })
 

@@ -1,9 +1,12 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
 import type { Dtype } from '../../src/core/types.ts'
 import { CHECK_ROWS, type RowFormat, TOUCH_ROWS } from '../../src/kernels/index.ts'
 import { rowBytes, ROWS_AT, SPARE_BYTES, STRIPE_COUNT, STRIPES_AT } from '../../src/tables/layout.ts'
 import { DIMS, makePair } from './pair.ts'
+
+vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })
 
 const DTYPES: Dtype[] = ['float32', 'float16', 'bfloat16', 'int8']
 const FORMATS: RowFormat[] = ['stored', 'float32']
@@ -82,11 +85,11 @@ describe('gather', () => {
     })
 
   test('answers what its reference answers, to the bit, and writes nothing else', () => {
-    fc.assert(check(false), { numRuns: 400 })
+    fc.assert(check(false), { numRuns: PROPERTY_RUNS })
   })
 
   test('does so with a check of each row when nobody writes', () => {
-    fc.assert(check(true), { numRuns: 400 })
+    fc.assert(check(true), { numRuns: PROPERTY_RUNS })
   })
 
   test.each(KINDS)('answers $dtype rows as $format for each dim around the lanes, from end to end of blocks', ({ dtype, format }) => {

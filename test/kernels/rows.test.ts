@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
 import { ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../src/tables/layout.ts'
 import { DIMS, makePair } from './pair.ts'
+
+vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })
 
 const PAGE = 65_536
 const pair = makePair(32 * PAGE, 16 * PAGE)
@@ -30,7 +33,7 @@ describe('scatter', () => {
         for (const side of [pair.kernels, pair.reference]) side.scatter(64 + shift, ids.length, 1024 + shift, firstRow, rowCount, rowBytes)
         expect(pair.difference()).toBeNull()
       }),
-      { numRuns: 400 },
+      { numRuns: PROPERTY_RUNS },
     )
   })
 
@@ -75,7 +78,7 @@ describe('quantise', () => {
         expect(found).toBe(pair.reference.quantise(64 + shift, rowCount, dim, localRow))
         expect(pair.difference()).toBeNull()
       }),
-      { numRuns: 400 },
+      { numRuns: PROPERTY_RUNS },
     )
   })
 

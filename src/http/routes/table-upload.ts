@@ -11,7 +11,7 @@ import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { type Format, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
 import { acceptBodies } from '../receive.ts'
-import { readSettingsQuery } from '../schemas/settings.ts'
+import { readOptimizer, readSettingsQuery } from '../schemas/settings.ts'
 import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
 import { checkDigest, readSpecification } from '../specification.ts'
 import { sendTable } from './tables.ts'
@@ -45,11 +45,17 @@ const create = ({ keeper, lookups }: FrontContext, request: UploadRequest): Prom
   return createTable(keeper, lookups.arena, { ...readSpecification(body), name: table, precondition: parsePrecondition(request.headers) })
 }
 
-const upload = ({ keeper, lookups }: FrontContext, request: UploadRequest, format: Exclude<Format, 'json'>): Promise<BuiltTable> => {
-  const { dtype, rows, dim, input_dtype: inputType, tensor, allow_non_finite: allowNonFinite = false, ...settings } = request.query
+const upload = (
+  { keeper, lookups, registry }: FrontContext,
+  request: UploadRequest,
+  format: Exclude<Format, 'json'>,
+): Promise<BuiltTable> => {
+  const { dtype, rows, dim, input_dtype: inputType, tensor, allow_non_finite: allowNonFinite = false, ...others } = request.query
+  const { table } = request.params
+  const settings = readSettingsQuery(others)
   const length = request.headers['content-length']
   return uploadTable(keeper, lookups.arena, {
-    name: request.params.table,
+    name: table,
     format,
     dtype,
     rows,
@@ -62,8 +68,10 @@ const upload = ({ keeper, lookups }: FrontContext, request: UploadRequest, forma
     freesChunks: request.raw.socket instanceof Socket,
     contentLength: length === undefined ? undefined : Number(length),
     digest: readDigest(request),
-    settings: readSettingsQuery(settings),
+    settings,
     precondition: parsePrecondition(request.headers),
+    optimizer: settings.optimizer ?? registry.get(table)?.record.settings.optimizer,
+    readOptimizer: (text) => readOptimizer(text, 'the metadata optimizer'),
   })
 }
 
@@ -96,6 +104,9 @@ import io, numpy as np, requests
 body = io.BytesIO(); np.save(body, np.random.rand(1000, 64).astype("float32"))
 requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(), headers={"content-type": "application/x-npy"}).raise_for_status()
 \`\`\`
+
+A safetensors body may bring the state of the table's optimizer, as \`GET /v1/tables/{table}/data?include=optimizer\` gives it: all of it, or none.
+A table that is created takes the optimizer of \`?optimizer=\`, else the one that the metadata names.
 
 \`If-None-Match: *\` creates only, \`If-Match\` replaces only that version. \`Content-Digest: sha-256=:...:\` is verified. The query is for data; a
 specification has everything in its body. Without an initializer the rows are zeros.`,

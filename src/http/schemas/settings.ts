@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import type { Settings } from '../../core/types.ts'
+import type { Optimizer, Settings } from '../../core/types.ts'
 import { completeOptimizer, OptimizerInput } from './optimizer.ts'
 import { compileChecker } from '../validate.ts'
 import { CLOSED, Durability, FillValue, Mode, PaddingIndex } from './scalars.ts'
@@ -56,15 +56,20 @@ const checkOptimizer = compileChecker(OptimizerInput)
 /** The settings among the query parameters of an upload. Refuses INVALID_REQUEST for an optimizer that cannot be read. */
 export const readSettingsQuery = ({ optimizer, ...others }: Static<typeof SettingsQuery>): Partial<Settings> => {
   if (optimizer === undefined) return completeSettings(others)
-  return completeSettings({ ...others, optimizer: checkOptimizer(readOptimizerText(optimizer), '/optimizer') })
+  return { ...completeSettings(others), optimizer: readOptimizer(optimizer, 'the query parameter optimizer') }
 }
 
-const readOptimizerText = (text: string): unknown => {
-  if (!text.startsWith('{')) return { kind: text }
+/** An optimizer as text: JSON, or its kind alone. Refuses INVALID_REQUEST; `what` says where the text is from. */
+export const readOptimizer = (text: string, what: string): Optimizer => {
+  const input = text.startsWith('{') ? parseJson(text, what) : { kind: text }
+  return completeOptimizer(checkOptimizer(input, '/optimizer'))
+}
+
+const parseJson = (text: string, what: string): unknown => {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    return refuse('INVALID_REQUEST', 'the query parameter optimizer is no JSON', {
+    return refuse('INVALID_REQUEST', `${what} is no JSON`, {
       errors: [{ pointer: '/optimizer', detail: 'is no JSON' }],
       cause,
     })

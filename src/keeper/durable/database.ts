@@ -22,6 +22,11 @@ export class Database {
   readonly #restartLog: StatementSync
   /** For syncs besides SQLite's own. The log, unlike the database, carries no lock in exclusive mode. */
   readonly #logDescriptor: number
+  /**
+   * A transaction that found the disk full may have left frames in the log. Behind the next ones they would look like damage, so
+   * the log begins anew first.
+   */
+  #hasRemains = false
 
   /** Takes over what {@link openDatabase} opened. */
   constructor(path: string, database: DatabaseSync, latch: ErrorLatch) {
@@ -46,11 +51,13 @@ export class Database {
   transact(what: string, write: () => void): void {
     this.#latch.check()
     assert(!this.#database.isTransaction, 'transactions do not nest')
+    if (this.#hasRemains) this.checkpoint()
     try {
       this.#begin.run()
       write()
       this.#commit.run()
     } catch (error) {
+      this.#hasRemains = true
       this.#rollBack(what)
       throw this.#latch.judge(what, error)
     }
@@ -113,6 +120,7 @@ export class Database {
       throw this.#latch.judge(what, error)
     }
     assert(result.busy === 0, 'nobody else reads the database')
+    this.#hasRemains = false
   }
 
   /** Also checkpoints, as SQLite does when the last connection goes. */

@@ -16,7 +16,8 @@ import { refuseData } from './refusals.ts'
  *     32  frames: page number, pages of the database after a commit (0: no commit), the salts, checksum, then a page.
  *         A frame's checksum goes on from that of the frame before it, over 8 bytes of its head and the page.
  *
- * Behind the last frame there may be frames of an earlier log, with other salts, and of transactions that were rolled back.
+ * Behind the last frame there may be frames of an earlier log, with other salts. What a rolled back transaction left, with the
+ * same, is gone before the next begins (database.ts) or the log is emptied (each start).
  */
 const HEADER_BYTES = 32
 const FRAME_HEADER_BYTES = 24
@@ -54,8 +55,8 @@ const EMPTY: LogScan = { frameCount: 0, commitCount: 0, droppedFrameCount: 0, lo
 
 /**
  * Scans the log at `path`; a file that is missing is an empty log. Refuses DamagedLog for a bad header with anything behind it,
- * and for a bad frame that cannot be the end of an unfinished commit. Known limits: damage in the last commit, a log cut
- * short or missing look the same as a commit that was never finished.
+ * and for a bad frame that cannot be part of an unfinished commit. Known limits: damage in the last commit, in the end of the last
+ * but one where that hides what page it wrote, and a log cut short or missing look the same as a commit that was never finished.
  */
 export const scanLog = (path: string, rules: LogRules): LogScan => {
   let descriptor: number
@@ -92,43 +93,47 @@ const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan 
   const frames = new FrameReader(descriptor, header, Math.floor((fileBytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + header.pageBytes)))
   let commitCount = 0
   let frameCount = 0
+  let openPages = new Set<number>()
   let frame = frames.next()
   for (; frame?.hasSalts && frame.isIntact; frame = frames.next()) {
+    openPages.add(frame.page)
     if (!frame.isCommit) continue
     commitCount++
     frameCount = frame.index + 1
+    openPages = new Set()
   }
   if (frame === null) {
     const started = Math.ceil((fileBytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + header.pageBytes))
     return { frameCount, commitCount, droppedFrameCount: started - frameCount, lostCommitCount: 0, salts }
   }
-  const rest = inspectRest(frames, frame)
+  const rest = inspectRest(frames, frame, openPages)
   const lostCommitCount = rest.commitCount + (frame.hasSalts && frame.isCommit ? 1 : 0)
   const scan = { frameCount, commitCount, droppedFrameCount: frame.index - frameCount + rest.frameCount, lostCommitCount, salts }
   if (!isDamage(rules, rest, frame, salts)) return rules.everyCommitSynced ? { ...scan, lostCommitCount: 0 } : scan
   if (rules.allowLostCommits) return { ...scan, lostCommitCount: Math.max(1, lostCommitCount) }
-  const behind = `frame ${frame.index + 1} of the write-ahead log is damaged, and ${rest.commitCount} whole commits stand behind it`
+  const behind = `frame ${frame.index + 1} of the write-ahead log is damaged, and ${rest.commitCount} commits stand behind it`
   return refuseData('DamagedLog', path, behind)
 }
 
 interface Rest {
   /** Frames with the salts of the log, the bad one included. */
   frameCount: number
-  /** Whole commits behind the bad frame. */
+  /** Ends of commits behind the bad frame. */
   commitCount: number
-  /** Whole frames behind the first whole commit, or behind the bad frame if that ended a commit itself. */
-  nextTransactionFrameCount: number
+  /** There is a frame that the transaction of the bad frame did not write. */
+  hasOtherFrame: boolean
 }
 
-/** What stands behind the bad frame. One bad frame spoils no other: each is checked from its predecessor alone. */
-const inspectRest = (frames: FrameReader, badFrame: Frame): Rest => {
-  const rest = { frameCount: badFrame.hasSalts ? 1 : 0, commitCount: 0, nextTransactionFrameCount: 0 }
+/** What stands behind the bad frame; `openPages` are those that its transaction wrote before it. */
+const inspectRest = (frames: FrameReader, badFrame: Frame, openPages: Set<number>): Rest => {
+  const rest = { frameCount: badFrame.hasSalts ? 1 : 0, commitCount: 0, hasOtherFrame: false }
   let transactionEnded = badFrame.hasSalts && badFrame.isCommit
   for (let frame = frames.next(); frame !== null; frame = frames.next()) {
     if (!frame.hasSalts) continue
     rest.frameCount++
-    if (!frame.isIntact) continue
-    if (transactionEnded) rest.nextTransactionFrameCount++
+    // A transaction writes each page once, and its end last.
+    if (transactionEnded || openPages.has(frame.page)) rest.hasOtherFrame = true
+    openPages.add(frame.page)
     if (!frame.isCommit) continue
     rest.commitCount++
     transactionEnded = true
@@ -140,7 +145,7 @@ const isDamage = (rules: LogRules, rest: Rest, badFrame: Frame, salts: readonly 
   // No unfinished write leaves a frame that fits into the chain but for its salts.
   if (badFrame.isIntact) return true
   // With every commit synced, a transaction begins only when the one before it is on disk, every frame of it.
-  if (rules.everyCommitSynced) return rest.commitCount >= 2 || (rest.commitCount >= 1 && rest.nextTransactionFrameCount > 0)
+  if (rules.everyCommitSynced) return rest.hasOtherFrame
   const { synced } = rules
   if (synced === null || synced === undefined || synced.salts[0] !== salts[0] || synced.salts[1] !== salts[1]) return false
   return badFrame.index < synced.frameCount
@@ -178,6 +183,7 @@ interface Frame {
   /** Its checksum goes on from that of the frame before. */
   isIntact: boolean
   isCommit: boolean
+  page: number
 }
 
 /** The frames of a log in order, a MiB at a time. A log ends with its last frame of full length. */
@@ -189,8 +195,8 @@ class FrameReader {
   readonly #buffer: Buffer
   #buffered = { firstFrame: 0, frameCount: 0 }
   #nextFrame = 0
-  /** Of the frame before: as it is stored, and, if that does not fit it, as it should be: one of the two may be the damaged one. */
-  #checksums: readonly Checksum[]
+  /** Of the frame before, as it is stored. */
+  #checksum: Checksum
 
   constructor(descriptor: number, header: LogHeader, count: number) {
     this.count = count
@@ -199,7 +205,7 @@ class FrameReader {
     this.#frameBytes = FRAME_HEADER_BYTES + header.pageBytes
     const bufferedMax = Math.min(Math.max(1, count), Math.floor(READ_BYTES / this.#frameBytes))
     this.#buffer = Buffer.alloc(bufferedMax * this.#frameBytes)
-    this.#checksums = [header.checksum]
+    this.#checksum = header.checksum
   }
 
   next(): Frame | null {
@@ -211,13 +217,12 @@ class FrameReader {
     const { salts, bigEndian, pageBytes } = this.#header
     const hasSalts = bytes.readUInt32BE(at + 8) === salts[0] && bytes.readUInt32BE(at + 12) === salts[1]
     const stored: Checksum = [bytes.readUInt32BE(at + 16), bytes.readUInt32BE(at + 20)]
-    const sums = this.#checksums.map((from) => {
-      const head = addChecksum(from, bytes, at, 8, bigEndian)
-      return addChecksum(head, bytes, at + FRAME_HEADER_BYTES, pageBytes, bigEndian)
-    })
-    const isIntact = bytes.readUInt32BE(at) !== 0 && sums.some((sum) => sum[0] === stored[0] && sum[1] === stored[1])
-    this.#checksums = isIntact ? [stored] : [stored, sums[0]]
-    return { index, hasSalts, isIntact, isCommit: bytes.readUInt32BE(at + 4) !== 0 }
+    const head = addChecksum(this.#checksum, bytes, at, 8, bigEndian)
+    const sum = addChecksum(head, bytes, at + FRAME_HEADER_BYTES, pageBytes, bigEndian)
+    const page = bytes.readUInt32BE(at)
+    const isIntact = page !== 0 && sum[0] === stored[0] && sum[1] === stored[1]
+    this.#checksum = stored
+    return { index, hasSalts, isIntact, isCommit: bytes.readUInt32BE(at + 4) !== 0, page }
   }
 
   #fill(firstFrame: number): void {

@@ -92,6 +92,20 @@ describe('a full disk', () => {
     expect(readSequences(openSample(directory))).toEqual([1, 2])
   })
 
+  test('leaves nothing in the log that looks like damage behind what comes next: the log begins anew', () => {
+    const { sqlite, store } = prepare()
+    for (let sequence = 2; sequence <= 6; sequence++) store.commit({ records: [sampleRecord(sequence)] })
+    const before = store.logBytes()
+    sqlite.fault = { sql: 'COMMIT', errcode: FULL }
+    errorOf(() => store.commit({ records: [sampleRecord(7)] }))
+    sqlite.fault = null
+    store.commit({ records: [sampleRecord(7)] })
+    expect(store.logBytes()).toBeLessThan(before / 3)
+    const afterOne = store.logBytes()
+    store.commit({ records: [sampleRecord(8)] })
+    expect(store.logBytes()).toBeGreaterThan(afterOne)
+  })
+
   test('as SQLite itself reports it: rolled back, and no ROLLBACK after it', () => {
     const { sqlite, store } = prepare()
     const database = sqlite.databases.get(store.paths.catalog) as DatabaseSync

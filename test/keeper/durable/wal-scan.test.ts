@@ -120,6 +120,18 @@ describe('the scan of a write-ahead log', () => {
     expect(refused + lastOnly).toBe(crashed.log.length)
   })
 
+  test('refuses a zeroed sector likewise, but for one place: where the head of the last frame of the last but one commit was', () => {
+    const crashed = makeCrashed(10)
+    const lastButOne = 32 + commitFrames(crashed.log)[8] * FRAME_BYTES
+    let refused = 0
+    for (let at = 0; at < crashed.log.length; at += 100) {
+      const found = scan(crashed, Buffer.from(crashed.log).fill(0, at, Math.min(at + 512, crashed.log.length)))
+      if (found === 'refused') refused++
+      else expect(found.commitCount).toBeGreaterThanOrEqual(at < lastButOne + 24 && at + 512 > lastButOne ? 8 : 9)
+    }
+    expect(refused).toBeGreaterThan((crashed.log.length / 100) * 0.7)
+  })
+
   test('is needed: SQLite alone shows half the commits after one flipped bit, and calls it whole', () => {
     const crashed = makeCrashed(10)
     const middle = commitFrames(crashed.log)[4]

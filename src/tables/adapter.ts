@@ -1,0 +1,58 @@
+import { instantiateLoraKernels, type LoraKernels } from '../kernels/lora.ts'
+import { gatherRows } from './gather.ts'
+import type { AdapterHandle } from './handles.ts'
+import { rowBytes } from './layout.ts'
+import { TableVersion } from './table.ts'
+
+/** More columns of A than this are no low rank any more. */
+export const ADAPTER_RANK_MAX = 256
+
+/** An adapter as one thread sees it. Whoever reads it across an `await` pins its factors. */
+export interface TableAdapter {
+  readonly handle: AdapterHandle
+  /** A, as a table of its own. */
+  readonly factors: TableVersion
+  /** alpha / rank. */
+  readonly scale: number
+}
+
+/** Maps an adapter. */
+export const openAdapter = (handle: AdapterHandle): TableAdapter => {
+  const { key, version, rows, rank, alpha, dtype, attachedAt, a } = handle
+  const factors = new TableVersion({ key, version, rows, dim: rank, dtype, createdAt: attachedAt, segments: a })
+  return { handle, factors, scale: alpha / rank }
+}
+
+/** Bytes of the numbers of an adapter: A as stored, B as float32. */
+export const adapterBytes = ({ rows, rank, dtype }: AdapterHandle, dim: number): number => rows * rowBytes(rank, dtype) + rank * dim * 4
+
+/** Float32 rows of a version that are to be adapted. Addresses are bytes of the arena. */
+export interface AdaptJob {
+  /** Resolved rows, int32; those of FILL_ROW stay as they are. */
+  idsAt: number
+  count: number
+  /** count x dim float32, packed. */
+  rowsAt: number
+  dim: number
+  /** Room for count x rank float32. */
+  factorsAt: number
+}
+
+/** Adds to each row (alpha / rank) * A[i] . B, in float32: products summed from zero in the order of the rank, scaled, added. */
+export const adaptRows = (adapter: TableAdapter, arena: WebAssembly.Memory, job: AdaptJob): void => {
+  const { factors, scale, handle } = adapter
+  const { idsAt, count, rowsAt, dim, factorsAt } = job
+  gatherRows(factors, arena, { format: 'float32', idsAt, count, outAt: factorsAt, fillAt: 0 })
+  kernelsOf(adapter, arena).addProducts({ idsAt, count, factorsAt, rank: handle.rank, scale, rowsAt, dim })
+}
+
+const instances = new WeakMap<TableAdapter, WeakMap<WebAssembly.Memory, LoraKernels>>()
+
+/** Made once per arena. */
+const kernelsOf = (adapter: TableAdapter, arena: WebAssembly.Memory): LoraKernels => {
+  const ofAdapter = instances.get(adapter) ?? new WeakMap<WebAssembly.Memory, LoraKernels>()
+  instances.set(adapter, ofAdapter)
+  const kernels = ofAdapter.get(arena) ?? instantiateLoraKernels(adapter.handle.b, arena)
+  ofAdapter.set(arena, kernels)
+  return kernels
+}

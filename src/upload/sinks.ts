@@ -1,0 +1,66 @@
+import { assert } from '../core/assert.ts'
+import { refuse } from '../core/errors.ts'
+import type { ByteRange } from '../formats/safetensors.ts'
+import type { Arena } from '../tables/arena.ts'
+import type { SegmentHandle } from '../tables/handles.ts'
+import { STEP_NAME } from '../tables/state-layout.ts'
+import { refuseNonFinite } from './non-finite.ts'
+import type { UploadPlan } from './plan.ts'
+import type { StatePlan } from './state.ts'
+import { TableWriter } from './writer.ts'
+
+/** Takes the bytes `begin`..`end` of a body, in order and in pieces cut anywhere. Closed at the end, read or not. */
+export interface Sink extends ByteRange {
+  /** To be called, and when it returns a promise awaited, before each `write` of `byteCount` bytes. */
+  prepare(byteCount: number): Promise<void> | null
+  write(bytes: Uint8Array): void
+  close(): void
+  /** Refuses NON_FINITE for the first number that is not finite. */
+  checkFinite(): void
+}
+
+/** Adds to `sinks` those of the rows of a table. Refuses OVERLOADED when the arena has no room. */
+export const openRowSink = (sinks: Sink[], arena: Arena, segments: readonly SegmentHandle[], plan: UploadPlan): void => {
+  const writer = new TableWriter(arena, segments, plan)
+  const range = { begin: plan.dataBegin, end: plan.dataEnd }
+  sinks.push(writerSink(writer, range, () => refuseNonFinite(writer.firstNonFinite, plan)))
+}
+
+/** Adds to `sinks` those of the arrays of optimizer state, but for the step. Refuses as {@link openRowSink}. */
+export const openStateSinks = (sinks: Sink[], arena: Arena, segments: readonly SegmentHandle[], { length, tensors }: StatePlan): void => {
+  for (const { name, from, width, begin, end } of tensors) {
+    const within = width === length ? undefined : { from, length }
+    const writer = new TableWriter(arena, segments, { dim: width, sourceType: 'float32', dtype: 'float32', within })
+    const checkFinite = (): void => {
+      const at = writer.firstNonFinite
+      if (at >= 0) refuse('NON_FINITE', `${name} is not finite at row ${Math.floor(at / width)}, column ${at % width}`)
+    }
+    sinks.push(writerSink(writer, { begin, end }, checkFinite))
+  }
+}
+
+const writerSink = (writer: TableWriter, { begin, end }: ByteRange, checkFinite: () => void): Sink => ({
+  begin,
+  end,
+  prepare: (byteCount) => writer.prepare(byteCount),
+  write: (bytes) => writer.write(bytes),
+  close: () => writer.close(),
+  checkFinite,
+})
+
+/** Adds to `sinks` that of the count of gradient steps. What it returns reads the count; it refuses INVALID_REQUEST for what is none. */
+export const openStepSink = (sinks: Sink[], { begin, end }: ByteRange): (() => number) => {
+  const bytes = new Uint8Array(end - begin)
+  let filled = 0
+  const write = (piece: Uint8Array): void => {
+    bytes.set(piece, filled)
+    filled += piece.length
+  }
+  sinks.push({ begin, end, prepare: () => null, write, close: () => {}, checkFinite: () => {} })
+  return () => {
+    assert(filled === bytes.length, 'the step is read when the body is')
+    const step = Number(new DataView(bytes.buffer).getBigInt64(0, true))
+    if (step < 0 || !Number.isSafeInteger(step)) refuse('INVALID_REQUEST', `${STEP_NAME} is a count of gradient steps, not ${step}`)
+    return step
+  }
+}

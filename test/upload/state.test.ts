@@ -1,0 +1,113 @@
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Optimizer } from '../../src/core/types.ts'
+import { exportTable } from '../../src/export/export.ts'
+import { readSafetensors, writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
+import { Arena } from '../../src/tables/arena.ts'
+import { PAGE_BYTES } from '../../src/tables/layout.ts'
+import { uploadTable } from '../../src/upload/upload.ts'
+import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { bodyOf, bytesOf, cutAt, safetensorsBody, uploadOf } from './bodies.ts'
+
+let service: TestKeeper
+const arena = new Arena(8 * 1024 * 1024)
+beforeEach(() => {
+  service = startKeeper({ segmentBytesMax: PAGE_BYTES })
+})
+afterEach(() => {
+  service.close()
+  expect(arena.reservedBytes, 'the stages are given back').toBe(0)
+})
+
+const adam: Optimizer = { kind: 'adam', learning_rate: 1, beta1: 0.9, beta2: 0.99, epsilon: 1 }
+const OPTIMIZERS: Optimizer[] = [
+  adam,
+  { kind: 'momentum', learning_rate: 1, momentum: 0.9, nesterov: false },
+  { kind: 'rowwise_adagrad', learning_rate: 1, initial_accumulator: 3, epsilon: 1, epsilon_inside_sqrt: false },
+]
+const [rows, dim] = [40, 1023]
+const wave = (count: number, phase: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i + phase))
+const tensor = (name: string, phase: number, shape = [rows, dim]) => ({
+  name,
+  elementType: 'float32' as const,
+  shape,
+  data: wave(
+    shape.reduce((product, size) => product * size, 1),
+    phase,
+  ),
+})
+const embeddings = tensor('embeddings', 0)
+const step = { name: 'optimizer/step', elementType: 'int64' as const, shape: [], data: BigInt64Array.of(1_000_000_007n) }
+const BODIES = {
+  adam: [tensor('optimizer/v', 2), embeddings, step, tensor('optimizer/m', 1)],
+  momentum: [embeddings, tensor('optimizer/momentum', 1)],
+  rowwise_adagrad: [tensor('optimizer/accumulator', 1, [rows]), embeddings],
+}
+
+/** What the table gives out again: the bytes of each array. */
+const download = async () => {
+  const exported = await exportTable(service.client, 'user', service.client.registry.find('user').current, 'safetensors', true)
+  return readSafetensors(Buffer.concat(await Array.fromAsync(exported.body)))
+}
+
+describe('Optimizer state in a body', () => {
+  test.each(OPTIMIZERS)('of $kind is the same however it is cut, in tables of many segments', async (optimizer) => {
+    const tensors = BODIES[optimizer.kind as keyof typeof BODIES]
+    const body = safetensorsBody(...tensors)
+    const cutsOf = fc.array(fc.nat(body.length), { maxLength: 20 }).map((cuts) => cuts.sort((a, b) => a - b))
+    await fc.assert(
+      fc.asyncProperty(cutsOf, async (cuts) => {
+        const source = bodyOf(...cutAt(body, cuts))
+        await uploadTable(service.client, arena, uploadOf('safetensors', source, { optimizer, settings: { optimizer } }))
+        const found = await download()
+        for (const { name, data } of tensors) {
+          expect(Buffer.compare(found.get(name)?.data ?? new Uint8Array(0), bytesOf(data)), name).toBe(0)
+        }
+      }),
+      { numRuns: 12 },
+    )
+  })
+
+  test('may come byte by byte', async () => {
+    const small = [tensor('optimizer/m', 1, [3, 2]), tensor('optimizer/v', 2, [3, 2]), step, tensor('embeddings', 0, [3, 2])]
+    const body = safetensorsBody(...small)
+    const source = bodyOf(...cutAt(body, Array.from(body.keys()).slice(1)))
+    await uploadTable(service.client, arena, uploadOf('safetensors', source, { optimizer: adam, settings: { optimizer: adam } }))
+    const found = await download()
+    for (const { name, data } of small) expect(Buffer.from(found.get(name)?.data ?? []), name).toEqual(Buffer.from(bytesOf(data)))
+  })
+
+  test('that breaks off, or is not finite, leaves neither table nor memory behind', async () => {
+    const body = safetensorsBody(...BODIES.adam)
+    const cut = uploadTable(service.client, arena, uploadOf('safetensors', body.subarray(0, -1), { optimizer: adam, settings: { optimizer: adam } }))
+    await expect(cut).rejects.toMatchObject({ code: 'MALFORMED_BODY' })
+    const spoilt = { ...tensor('optimizer/m', 1), data: wave(rows * dim, 1).fill(Infinity, 2 * dim + 5, 2 * dim + 6) }
+    const bad = safetensorsBody(embeddings, spoilt, tensor('optimizer/v', 1), step)
+    const refused = uploadTable(service.client, arena, uploadOf('safetensors', bad, { optimizer: adam, settings: { optimizer: adam } }))
+    await expect(refused).rejects.toMatchObject({ code: 'NON_FINITE', message: 'optimizer/m is not finite at row 2, column 5' })
+    expect(service.client.registry.names()).toEqual([])
+    expect(service.keeper.memory.reservedBytes).toBe(0)
+  })
+
+  test('gives everything back when the quota has room for the rows alone', async () => {
+    service.close()
+    service = startKeeper({ quotaBytes: 4 * PAGE_BYTES, segmentBytesMax: 4 * PAGE_BYTES })
+    const refused = uploadTable(service.client, arena, uploadOf('safetensors', safetensorsBody(...BODIES.adam), { optimizer: adam, settings: { optimizer: adam } }))
+    await expect(refused).rejects.toMatchObject({ code: 'MEMORY_QUOTA_EXCEEDED' })
+    expect(service.keeper.memory.reservedBytes).toBe(0)
+    await uploadTable(service.client, arena, uploadOf('safetensors', safetensorsBody(embeddings)))
+  })
+
+  test('is that of the optimizer in the metadata only when nobody else names one', async () => {
+    const { header } = writeSafetensorsHeader(BODIES.momentum, new Map([['optimizer', 'any text']]))
+    const body = Buffer.concat([header, ...BODIES.momentum.map(({ data }) => bytesOf(data))])
+    const readOptimizer = (text: string): Optimizer => {
+      expect(text).toBe('any text')
+      return OPTIMIZERS[1]
+    }
+    await uploadTable(service.client, arena, uploadOf('safetensors', body, { readOptimizer }))
+    expect(service.client.registry.find('user').record.settings.optimizer).toEqual(OPTIMIZERS[1])
+    const other = uploadTable(service.client, arena, uploadOf('safetensors', body, { readOptimizer, optimizer: adam }))
+    await expect(other).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
+  })
+})
