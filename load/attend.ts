@@ -44,9 +44,9 @@ const makeTable = (dtype: Dtype): TableEntry => {
   else if (dtype === 'int8') new Uint8Array(buffer, ROWS_AT, ROWS * (DIM + 8)).forEach((_, i, all) => (all[i] = (i * 37) & 63))
   else new Float16Array(buffer, ROWS_AT, count).forEach((_, i, all) => (all[i] = Math.random() * 2 - 1))
   const handle = { key: dtype, version: 1, rows: ROWS, dim: DIM, dtype, createdAt: 0, segments }
-  const record = { name: dtype, settings: SETTINGS, createdAt: 0, changedAt: 0, current: 1, versions: [handle] }
+  const record = { name: dtype, settings: SETTINGS, createdAt: 0, changedAt: 0, current: 1, versions: [handle], adapters: [] }
   const current = new TableVersion(handle)
-  return { record, current, versions: new Map([[1, current]]) }
+  return { record, current, versions: new Map([[1, current]]), adapters: new Map() }
 }
 
 const ask = async (services: LookupServices, entry: TableEntry, count: number, metric: Metric): Promise<number> => {

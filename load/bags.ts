@@ -77,7 +77,11 @@ const makeJob = (): BagJob => {
   const weightsAt = arena.reserve(COUNT * 4).at
   for (let bag = 0; bag <= BAG_COUNT; bag++) arena.int32[offsetsAt / 4 + bag] = bag * BAG
   for (let m = 0; m < COUNT; m++) arena.float32[weightsAt / 4 + m] = (m % 7) / 7
-  const rest = { fillAt: arena.reserve(DIM * 4).at, outAt: arena.reserve(BAG_COUNT * DIM * 4).at, scratchAt: arena.reserve(BAG_SCRATCH_BYTES).at }
+  const rest = {
+    fillAt: arena.reserve(DIM * 4).at,
+    outAt: arena.reserve(BAG_COUNT * DIM * 4).at,
+    scratchAt: arena.reserve(BAG_SCRATCH_BYTES).at,
+  }
   return { kind: 'bags', operation: 'sum', bagCount: BAG_COUNT, idsAt, offsetsAt, weightsAt, ...rest }
 }
 
@@ -128,7 +132,12 @@ const checkSums = (ours: Measured, theirs: Measured, scenario: Scenario): void =
   throw new Error(`${scenario.dtype}: the bags add up to ${ours.sum}, those of torch to ${theirs.sum}`)
 }
 
-const runScenario = async (scenario: Scenario, version: TableVersion, job: BagJob, torch: Torch | undefined): Promise<Record<string, number | string>> => {
+const runScenario = async (
+  scenario: Scenario,
+  version: TableVersion,
+  job: BagJob,
+  torch: Torch | undefined,
+): Promise<Record<string, number | string>> => {
   const { dtype, distribution, weighted } = scenario
   const ids = makeIds({ distribution, rowCount: ROWS, count: COUNT * PASS_COUNT, seed: 1, exponent: 1 })
   const ours: Measured[] = []

@@ -1,3 +1,4 @@
+import { refuse } from '../core/errors.ts'
 import { heapBytes } from '../kernels/attend.ts'
 import type { Answer } from '../lookup/encode.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
@@ -36,6 +37,9 @@ export const attend = (
   checkWanted: () => void,
 ): Answer | Promise<Answer> => {
   const { arena, pool } = services
+  if (entry.adapters.has(version.handle.version)) {
+    refuse('PRECONDITION_FAILED', 'the table has a LoRA adapter, which attend does not add: merge the adapter or delete it')
+  }
   const plan = planAttend(version.handle, entry.record.settings, request, pool?.threadCount ?? 0)
   if (encoding === 'json') checkText(plan.shape)
   const region = arena.reserve(plan.regionBytes)

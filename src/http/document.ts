@@ -53,6 +53,10 @@ const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
   'POST /v1/tables/:table/attend': LOOKUP.filter((code) => code !== 'INDEX_OUT_OF_RANGE'),
   'POST /v1/tables/:table/gradients': UPDATE,
   'POST /v1/tables/:table/rows': UPDATE,
+  'GET /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE'],
+  'PUT /v1/tables/:table/lora': [...BODY, ...READ, 'SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DIGEST_MISMATCH', 'MEMORY_QUOTA_EXCEEDED'],
+  'DELETE /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED'],
+  'POST /v1/tables/:table/lora/merge': [...READ, 'NON_FINITE', 'MEMORY_QUOTA_EXCEEDED'],
   'GET /v1/limits': ['NOT_ACCEPTABLE'],
 }
 
@@ -80,6 +84,7 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
       { name: 'tables', description: 'Make, describe, change and download tables' },
       { name: 'lookup', description: 'Rows for ids' },
       { name: 'updates', description: 'Gradients and values into rows' },
+      { name: 'lora', description: 'Low-rank adapters, added to rows as they are looked up' },
       { name: 'service', description: 'Health and limits' },
     ],
   },

@@ -5,6 +5,7 @@ import { addHealthRoutes } from './routes/health.ts'
 import { addLimitsRoute } from './routes/limits.ts'
 import { addLookupManyRoute } from './routes/lookup-many.ts'
 import { addLookupRoute } from './routes/lookup.ts'
+import { addLoraRoutes } from './routes/lora.ts'
 import { addTableDataRoutes } from './routes/table-data.ts'
 import { addTableUploadRoute } from './routes/table-upload.ts'
 import { addTableRoutes } from './routes/tables.ts'
@@ -20,6 +21,7 @@ export const registerRoutes = async (app: App, context: FrontContext): Promise<v
   addLookupManyRoute(app, context)
   addAttendRoute(app, context)
   addUpdateRoutes(app, context)
+  addLoraRoutes(app, context)
   addLimitsRoute(app)
   addHealthRoutes(app, context)
   await addDocsRoutes(app, context)

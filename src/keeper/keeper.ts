@@ -8,12 +8,14 @@ import { TableMemory } from '../tables/memory.ts'
 import { checkPrecondition } from '../tables/precondition.ts'
 import { applyUpdate } from './apply.ts'
 import { beginExport, endExport, listLogs, readPreimages, type TableExport } from './exports.ts'
+import { type AdapterBuild, attachAdapter, beginAdapter, countChange, detachAdapter, refuseAdapted } from './lora.ts'
 import type { FrontMessage, KeeperCalls, KeeperMessage, KeeperProcedure, UpdateArguments } from './protocol.ts'
 import {
   type Build,
   beginBuild,
   commitBuild,
   currentState,
+  type KeeperAdapter,
   type KeeperTable,
   type KeeperVersion,
   mergeSettings,
@@ -33,6 +35,7 @@ export interface KeeperOptions {
 interface Front {
   port: MessagePort
   builds: Map<number, Build>
+  adapterBuilds: Map<number, AdapterBuild>
   exports: Map<number, TableExport>
   /** Publications this front has not acknowledged yet. */
   unacknowledged: Map<number, () => void>
@@ -52,7 +55,7 @@ export class Keeper {
   readonly #tables = new Map<string, KeeperTable>()
   readonly #fronts = new Set<Front>()
   /** Versions that nobody may start to read, and the fronts that still do. */
-  readonly #retiring = new Map<string, { reservedBytes: number; readers: Set<Front> }>()
+  readonly #retiring = new Map<string, { reservedBytes: number; readers: Set<Front>; onFreed: () => void }>()
   readonly #arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
   readonly #kernels = instantiateApplyKernels(this.#arena.memory)
   readonly #onError: (error: unknown) => void
@@ -65,7 +68,7 @@ export class Keeper {
 
   /** Serves the front at the other end of `port`, beginning with every table there is. */
   connect(port: MessagePort): void {
-    const front: Front = { port, builds: new Map(), exports: new Map(), unacknowledged: new Map() }
+    const front: Front = { port, builds: new Map(), adapterBuilds: new Map(), exports: new Map(), unacknowledged: new Map() }
     this.#fronts.add(front)
     port.on('message', (message: FrontMessage) => this.#receive(front, message))
     port.on('close', () => this.#disconnect(front))
@@ -139,6 +142,32 @@ export class Keeper {
       return null
     },
     update: (_front, argument) => this.#update(argument),
+    beginAdapter: (front, argument) => {
+      const adapterId = this.#nextNumber++
+      const build = beginAdapter(this.#find(argument.name), this.memory, `a${adapterId}`, argument, Date.now())
+      front.adapterBuilds.set(adapterId, build)
+      return { adapterId, a: build.handle.a, b: build.handle.b }
+    },
+    commitAdapter: async (front, { adapterId, alpha }) => {
+      const build = front.adapterBuilds.get(adapterId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
+      const table = this.#find(build.name)
+      const before = attachAdapter(table, build, alpha, Date.now())
+      front.adapterBuilds.delete(adapterId)
+      await this.#publishAdapter(table, before)
+      return { created: before === null }
+    },
+    abortAdapter: (front, { adapterId }) => {
+      const build = front.adapterBuilds.get(adapterId)
+      front.adapterBuilds.delete(adapterId)
+      if (build !== undefined) this.memory.release(build.reservedBytes)
+      return null
+    },
+    dropAdapter: async (_front, { name, precondition }) => {
+      const table = this.#find(name)
+      const before = detachAdapter(table, precondition)
+      if (before !== null) await this.#publishAdapter(table, before)
+      return null
+    },
     beginExport: (front, { name, version, withState }) => {
       const table = this.#find(name)
       const found = table.versions.get(version) ?? refuse('VERSION_NOT_FOUND', `there is no version ${version}`)
@@ -177,6 +206,7 @@ export class Keeper {
     }
     const table = this.#find(argument.name)
     checkPrecondition(argument.precondition, currentState(table))
+    refuseAdapted(table)
     const logs = listLogs([...this.#fronts].flatMap((front) => [...front.exports.values()]))
     return applyUpdate({ table, memory: this.memory, arena: this.#arena, kernels: this.#kernels, logs, nowMs: Date.now() }, argument)
   }
@@ -184,11 +214,30 @@ export class Keeper {
   /** Tells every front what the table is now, and retires versions; resolves when all have applied it. */
   async #publish(name: string, retired: readonly KeeperVersion[]): Promise<void> {
     for (const version of retired) {
-      const reservedBytes = version.reservedBytes + (version.state?.reservedBytes ?? 0)
-      this.#retiring.set(version.handle.key, { reservedBytes, readers: new Set(this.#fronts) })
-      this.#freeWhenUnread(version.handle.key)
+      this.#retire(version.handle.key, version.reservedBytes + (version.state?.reservedBytes ?? 0))
+      if (version.adapter !== null) this.#retire(version.adapter.handle.key, version.adapter.reservedBytes)
     }
     await Promise.all([...this.#fronts].map((front) => this.#tell(front, name, this.#tables.get(name))))
+  }
+
+  /** Tells every front which adapter the current version has now; resolves when nobody reads the one before any more. */
+  async #publishAdapter({ name, current }: KeeperTable, before: KeeperAdapter | null): Promise<void> {
+    const key = before?.handle.key ?? ''
+    const freed = new Promise<void>((resolve) => {
+      if (before === null) return resolve()
+      current.leavingAdapters.add(key)
+      this.#retire(key, before.reservedBytes, resolve)
+    })
+    await this.#publish(name, [])
+    await freed
+    current.leavingAdapters.delete(key)
+    countChange(current, Date.now())
+  }
+
+  /** The memory goes back when no front reads it any more. */
+  #retire(key: string, reservedBytes: number, onFreed: () => void = () => {}): void {
+    this.#retiring.set(key, { reservedBytes, readers: new Set(this.#fronts), onFreed })
+    this.#freeWhenUnread(key)
   }
 
   #tell(front: Front, name: string, table: KeeperTable | undefined): Promise<void> {
@@ -210,12 +259,14 @@ export class Keeper {
     if (retiring === undefined || retiring.readers.size > 0) return
     this.#retiring.delete(key)
     this.memory.release(retiring.reservedBytes)
+    retiring.onFreed()
   }
 
   /** A front is gone: its builds are given up, nobody waits for it any more. */
   #disconnect(front: Front): void {
     if (!this.#fronts.delete(front)) return
     for (const build of front.builds.values()) releaseBuild(build, this.memory)
+    for (const { reservedBytes } of front.adapterBuilds.values()) this.memory.release(reservedBytes)
     for (const begun of front.exports.values()) endExport(begun, this.memory)
     for (const acknowledge of front.unacknowledged.values()) acknowledge()
     for (const key of [...this.#retiring.keys()]) this.#released(front, key)

@@ -1,6 +1,6 @@
 import type { ErrorMessage } from '../core/errors.ts'
 import type { Dtype, Durability, Optimizer, Precondition, Settings } from '../core/types.ts'
-import type { SegmentHandle, TableRecord, VersionHandle } from '../tables/handles.ts'
+import type { AdapterHandle, SegmentHandle, TableRecord, VersionHandle } from '../tables/handles.ts'
 
 /**
  * What fronts and keeper say to each other. Plain data: everything here survives a structured clone, memories are shared by it.
@@ -17,6 +17,15 @@ export interface BeginArguments {
   precondition: Precondition
   /** The caller brings optimizer state of this kind, which must be that of the table's optimizer. */
   stateKind?: Exclude<Optimizer['kind'], 'sgd'>
+}
+
+export interface BeginAdapterArguments {
+  name: string
+  /** The one that it is made for, which must be current. */
+  version: number
+  rank: number
+  dtype: AdapterHandle['dtype']
+  precondition: Precondition
 }
 
 export interface UpdateArguments {
@@ -75,6 +84,14 @@ export interface KeeperCalls {
   patch: { argument: { name: string; settings: Partial<Settings>; precondition: Precondition }; answer: null }
   remove: { argument: { name: string; precondition: Precondition }; answer: null }
   update: { argument: UpdateArguments; answer: UpdateResult }
+  /** Reserves quota and memory for an adapter of the current version that only the caller sees. */
+  beginAdapter: { argument: BeginAdapterArguments; answer: { adapterId: number } & Pick<AdapterHandle, 'a' | 'b'> }
+  /** Makes it the adapter of its version on every front, in the place of another. */
+  commitAdapter: { argument: { adapterId: number; alpha: number }; answer: { created: boolean } }
+  /** Gives it up, and its memory back. Unknown ones are no error. */
+  abortAdapter: { argument: { adapterId: number }; answer: null }
+  /** Takes the adapter off the current version, if there is one. */
+  dropAdapter: { argument: { name: string; precondition: Precondition }; answer: null }
   /** From here on the keeper remembers what updates overwrite. */
   beginExport: {
     argument: { name: string; version: number; withState: boolean }

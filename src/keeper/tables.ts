@@ -2,7 +2,7 @@ import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Optimizer, Settings } from '../core/types.ts'
-import type { TableRecord, VersionHandle } from '../tables/handles.ts'
+import type { AdapterHandle, TableRecord, VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../tables/layout.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import { type CurrentState, checkPrecondition } from '../tables/precondition.ts'
@@ -20,12 +20,21 @@ export const DEFAULT_SETTINGS: Settings = {
   keep_versions: 2,
 }
 
+/** A version's adapter as the keeper holds it. */
+export interface KeeperAdapter {
+  handle: AdapterHandle
+  reservedBytes: number
+}
+
 /** A version as the keeper holds it. */
 export interface KeeperVersion {
   handle: VersionHandle
   table: TableVersion
   reservedBytes: number
   state: OptimizerState | null
+  adapter: KeeperAdapter | null
+  /** Keys of adapters before it that lookups still add. */
+  leavingAdapters: Set<string>
 }
 
 export interface KeeperTable {
@@ -59,6 +68,7 @@ export const toRecord = (table: KeeperTable): TableRecord => ({
   changedAt: table.changedAt,
   current: table.current.handle.version,
   versions: [...table.versions.values()].map((version) => version.handle).sort((a, b) => a.version - b.version),
+  adapters: [...table.versions.values()].flatMap(({ adapter }) => (adapter === null ? [] : [adapter.handle])),
 })
 
 /** Settings after a change. Refuses a padding index that names no row of a table of `rows` rows. */
@@ -128,7 +138,7 @@ export const commitBuild = (
   checkStateKind(build.arguments, merged.optimizer)
   if (before !== undefined && before.settings.optimizer.kind !== merged.optimizer.kind) resetStates(before, memory)
   const { reservedBytes, state } = build
-  const version: KeeperVersion = { handle, table: new TableVersion(handle), reservedBytes, state }
+  const version: KeeperVersion = { handle, table: new TableVersion(handle), reservedBytes, state, adapter: null, leavingAdapters: new Set() }
   state?.touched.fill(1)
   version.table.writeStep(step)
   const table: KeeperTable = {

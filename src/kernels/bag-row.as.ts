@@ -4,7 +4,7 @@ import {
   tableLoad128At112, rowAddress,
 } from './access.as'
 import { widenBfloat16 } from './floats.as'
-import { biasOf, loadLanes, scaleOf, Source, sourceRowBytes, widenAny } from './lanes.as'
+import { biasOf, loadLanes, scaleOf, Source, sourceRowBytes } from './lanes.as'
 import { dequantiseLanes, storeLanes } from './rows.as'
 
 /** What a member does to its bag's row; Take makes it the row. */
@@ -83,6 +83,19 @@ function addFloats(
   v128.store(sums, s7, 112)
 }
 
+/** A constant that stays in a register. One that the compilers know is made anew before each use, which takes longer than the use. */
+@inline
+function keep(constant: i32, dim: i32): v128 {
+  return i32x4.splat(constant + (dim >>> 31))
+}
+
+/** float16 bits, sign-extended -> float32, as widenAny of lanes.as.ts with its constants kept. */
+@inline
+function widenHalf(half: v128, moved: v128, raise: v128, magnitude: v128, special: v128, exponent: v128): v128 {
+  const value = f32x4.mul(v128.and(i32x4.shl(half, 13), moved), raise)
+  return v128.or(value, v128.and(f32x4.ge(v128.and(value, magnitude), special), exponent))
+}
+
 /** Eight columns from `k` on of 16-bit or int8 rows: one load of the table widened to two registers. */
 @inline
 function addEight(
@@ -90,6 +103,11 @@ function addEight(
 ): void {
   const rowBytes = sourceRowBytes(source, dim)
   const sums = row + (k << 2)
+  const moved = keep(<i32>0x8fffe000, dim)
+  const raise = keep(reinterpret<i32>(<f32>5.192296858534828e33), dim)
+  const magnitude = keep(0x7fffffff, dim)
+  const special = keep(reinterpret<i32>(<f32>65536), dim)
+  const exponent = keep(0x7f800000, dim)
   let s0 = v128.load(sums)
   let s1 = v128.load(sums, 16)
   for (let i = 0; i < count; i++) {
@@ -108,8 +126,8 @@ function addEight(
       s0 = join(step, s0, widenBfloat16(i32x4.extend_low_i16x8_u(halves)), weight)
       s1 = join(step, s1, widenBfloat16(i32x4.extend_high_i16x8_u(halves)), weight)
     } else {
-      s0 = join(step, s0, widenAny(i32x4.extend_low_i16x8_s(halves)), weight)
-      s1 = join(step, s1, widenAny(i32x4.extend_high_i16x8_s(halves)), weight)
+      s0 = join(step, s0, widenHalf(i32x4.extend_low_i16x8_s(halves), moved, raise, magnitude, special, exponent), weight)
+      s1 = join(step, s1, widenHalf(i32x4.extend_high_i16x8_s(halves), moved, raise, magnitude, special, exponent), weight)
     }
   }
   v128.store(sums, s0)

@@ -28,7 +28,7 @@ export function biasOf(source: Source, at: u64, dim: i32): v128 {
 
 /** float16 bits, sign-extended to 32-bit lanes -> float32. Half the instructions of widenFloat16; a subnormal is a denormal operand here. */
 @inline
-export function widenAny(half: v128): v128 {
+function widenAny(half: v128): v128 {
   const value = widenCommon(half)
   // infinity and NaN have become 65,536 and above
   const special = f32x4.ge(f32x4.abs(value), f32x4.splat(65536))

@@ -32,7 +32,8 @@ const refuseAt = (code: ErrorCode, pointer: string, detail: string): never => re
 
 /** Room for the offsets of `bagCount` bags. */
 const allocateOffsets = (bagCount: number): Int32Array => {
-  if (bagCount > LIMITS.lookupIndexCountMax) refuse('BATCH_TOO_LARGE', `${bagCount} bags in one lookup, the limit is ${LIMITS.lookupIndexCountMax}`)
+  if (bagCount > LIMITS.lookupIndexCountMax)
+    refuse('BATCH_TOO_LARGE', `${bagCount} bags in one lookup, the limit is ${LIMITS.lookupIndexCountMax}`)
   return new Int32Array(bagCount + 1)
 }
 
@@ -44,7 +45,8 @@ const checkUnpooled = ({ offsets, weights, lengths }: LookupRequest): void => {
 
 /** Each row of nested indices is a bag. Flat ones without offsets are no bags, unless there are none. */
 const nestedOffsets = ({ indices, shape, lengths }: LookupRequest): Int32Array => {
-  if (shape.length > 2) refuseAt('SHAPE_MISMATCH', '/indices', `pooling takes lists of ids, or one list and offsets; these have ${shape.length} axes`)
+  if (shape.length > 2)
+    refuseAt('SHAPE_MISMATCH', '/indices', `pooling takes lists of ids, or one list and offsets; these have ${shape.length} axes`)
   if (shape.length < 2 && indices.length > 0) refuseAt('INVALID_REQUEST', '/offsets', 'pooling over flat indices needs offsets')
   const [bagCount, width] = shape.length === 2 ? shape : [0, 0]
   const offsets = allocateOffsets(bagCount)
@@ -83,7 +85,8 @@ const checkWeights = (request: LookupRequest, operation: BagOperation): Float32A
   if (values.length !== request.indices.length) {
     refuseAt('SHAPE_MISMATCH', '/weights', `${values.length} weights for ${request.indices.length} indices`)
   }
-  if (shape.length !== 1 && !nestAlike(weights, request)) refuseAt('SHAPE_MISMATCH', '/weights', 'weights nest as the indices do, or not at all')
+  if (shape.length !== 1 && !nestAlike(weights, request))
+    refuseAt('SHAPE_MISMATCH', '/weights', 'weights nest as the indices do, or not at all')
   const bad = values.findIndex((weight) => !Number.isFinite(weight))
   if (bad >= 0) refuseAt('NON_FINITE', `/weights${pointerTo(bad, shape, lengths)}`, `weight ${values[bad]} is not finite`)
   return values

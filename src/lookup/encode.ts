@@ -41,7 +41,13 @@ export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask
 }
 
 /** Copies gathered rows out of the arena in the encoding that the client asked for. */
-export const encodeAnswer = (gathered: Gathered, encoding: Encoding, arena: Arena, buffers: ResponseBuffers, printer: JsonKernels): Answer => {
+export const encodeAnswer = (
+  gathered: Gathered,
+  encoding: Encoding,
+  arena: Arena,
+  buffers: ResponseBuffers,
+  printer: JsonKernels,
+): Answer => {
   const { version, sequence, shape, elementType } = gathered
   const body =
     encoding === 'json'
@@ -55,11 +61,17 @@ const headerOf = ({ shape, elementType, mask }: Gathered, encoding: Exclude<Enco
   if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
   const tensors = [{ name: 'embeddings', elementType, shape: [...shape] }]
   // A tensor has no rows of different length: the mask of ragged ids is flat.
-  if (mask !== null) tensors.push({ name: 'mask', elementType: 'uint8', shape: mask.lengths === undefined ? [...mask.shape] : [mask.bytes.length] })
+  if (mask !== null)
+    tensors.push({ name: 'mask', elementType: 'uint8', shape: mask.lengths === undefined ? [...mask.shape] : [mask.bytes.length] })
   return writeSafetensorsHeader(tensors).header
 }
 
-const copyOut = ({ rowsAt, byteCount, mask }: Gathered, header: Uint8Array | null, arena: Arena, buffers: ResponseBuffers): ResponseBuffer => {
+const copyOut = (
+  { rowsAt, byteCount, mask }: Gathered,
+  header: Uint8Array | null,
+  arena: Arena,
+  buffers: ResponseBuffers,
+): ResponseBuffer => {
   const headerBytes = header?.length ?? 0
   const body = buffers.acquire(headerBytes + byteCount + (mask?.bytes.length ?? 0))
   if (header !== null) body.bytes.set(header)

@@ -19,6 +19,9 @@ export interface Gathered {
 /** Refuses BATCH_TOO_LARGE for JSON text that outgrows an answer. */
 export const refuseLongText = (byteCount: number): void => {
   if (byteCount > LIMITS.lookupResponseBytesMax) {
-    refuse('BATCH_TOO_LARGE', `as JSON the answer may take ${byteCount} bytes, the limit is ${LIMITS.lookupResponseBytesMax}; ask for a binary type`)
+    refuse(
+      'BATCH_TOO_LARGE',
+      `as JSON the answer may take ${byteCount} bytes, the limit is ${LIMITS.lookupResponseBytesMax}; ask for a binary type`,
+    )
   }
 }

@@ -1,9 +1,11 @@
 import type { JsonKernels } from '../kernels/json.ts'
+import type { TableAdapter } from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import { resolveRows } from '../tables/resolve.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { dispatchGather } from '../workers/dispatch.ts'
+import { dispatchAdapted } from '../workers/dispatch-adapted.ts'
 import type { GathererPool } from '../workers/pool.ts'
 import type { ResponseBuffers } from './buffers.ts'
 import { type Answer, checkEncoding, type Encoding, encodeAnswer } from './encode.ts'
@@ -25,6 +27,7 @@ export interface LookupServices {
 interface Gathering {
   entry: TableEntry
   version: TableVersion
+  adapter: TableAdapter | null
   request: LookupRequest
   encoding: Encoding
   plan: LookupPlan
@@ -44,10 +47,11 @@ export const lookup = (
   request: LookupRequest,
   encoding: Encoding,
 ): Answer | Promise<Answer> => {
-  const plan = planLookup(version.handle, entry.record.settings, request, encoding === 'json')
+  const adapter = entry.adapters.get(version.handle.version) ?? null
+  const plan = planLookup(version.handle, entry.record.settings, request, encoding === 'json', adapter?.handle)
   checkEncoding(encoding, plan.elementType, plan.mask)
   const region = services.arena.reserve(plan.regionBytes)
-  const gathering: Gathering = { entry, version, request, encoding, plan, region, sequence: version.readSequence() }
+  const gathering: Gathering = { entry, version, adapter, request, encoding, plan, region, sequence: version.readSequence() }
   const abandon = (error: unknown): never => {
     services.arena.release(region)
     throw error
@@ -62,15 +66,22 @@ export const lookup = (
 }
 
 /** Ids in, rows out, all inside the region. */
-const gather = ({ arena, pool }: LookupServices, { version, request, plan, region }: Gathering): void | Promise<void> => {
-  const { bags } = plan
+const gather = ({ arena, pool }: LookupServices, { version, adapter, request, plan, region }: Gathering): void | Promise<void> => {
+  const { bags, count } = plan
   const idsAt = region.at + plan.idsAt
-  const ids = arena.int32.subarray(idsAt / 4, idsAt / 4 + plan.count)
+  const ids = arena.int32.subarray(idsAt / 4, idsAt / 4 + count)
   resolveRows(request.indices, request.shape, ids, version.handle.rows, plan.mode, request.lengths)
   const fillAt = region.at + plan.fillAt
   if (plan.mode === 'fill') writeFillRow(arena, fillAt, plan, version)
-  if (bags !== null) return poolBags(arena, pool, version, { ...plan, bags }, region)
-  return dispatchGather(version, arena, { format: plan.rowFormat, idsAt, count: plan.count, outAt: region.at + plan.rowsAt, fillAt }, pool)
+  if (bags !== null) return poolBags(arena, pool, version, adapter, { ...plan, bags }, region)
+  const rowsAt = region.at + plan.rowsAt
+  const pending = dispatchGather(version, arena, { format: plan.rowFormat, idsAt, count, outAt: rowsAt, fillAt }, pool)
+  if (adapter === null) return pending
+  const add = () => dispatchAdapted(adapter, arena, { idsAt, count, rowsAt, dim: version.handle.dim })
+  if (pending === undefined) return add()
+  // As long as somebody reads the adapter, the rows that it was made for stay as they are.
+  adapter.factors.pin()
+  return pending.then(add).finally(() => adapter.factors.unpin())
 }
 
 /** Rounds and encodes what the gather left in the arena, and gives the region back. */

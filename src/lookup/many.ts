@@ -44,7 +44,10 @@ export const decodeNamedTensors = (body: Buffer, options: LookupOptions): NamedL
 }
 
 /** Runs each lookup by `run`, in order. The first failure is the whole request's, with the place of its lookup before its own. */
-export const runLookups = async (lookups: readonly NamedLookup[], run: (lookup: NamedLookup) => Answer | Promise<Answer>): Promise<Answer[]> => {
+export const runLookups = async (
+  lookups: readonly NamedLookup[],
+  run: (lookup: NamedLookup) => Answer | Promise<Answer>,
+): Promise<Answer[]> => {
   if (lookups.length > LIMITS.lookupTableCountMax) {
     refuse('BATCH_TOO_LARGE', `${lookups.length} lookups in one request, the limit is ${LIMITS.lookupTableCountMax}`)
   }

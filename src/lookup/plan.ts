@@ -2,8 +2,9 @@ import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Dtype, Mode, Settings } from '../core/types.ts'
 import type { RowFormat } from '../kernels/index.ts'
-import type { VersionHandle } from '../tables/handles.ts'
+import type { AdapterHandle, VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../tables/layout.ts'
+import { checkAdapted } from './adapted.ts'
 import { type BagPlan, planBags } from './bags.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
 
@@ -46,9 +47,15 @@ export interface LookupPlan {
 
 /**
  * Checks a request against the table it reads and lays out its memory. Ids are resolved later, straight into the arena.
- * `text`: the answer will be printed, so the rows must end up as float32.
+ * `text`: the answer will be printed, so the rows must end up as float32. `adapter`: what is added to the rows.
  */
-export const planLookup = (handle: VersionHandle, settings: Settings, request: LookupRequest, text: boolean): LookupPlan => {
+export const planLookup = (
+  handle: VersionHandle,
+  settings: Settings,
+  request: LookupRequest,
+  text: boolean,
+  adapter?: AdapterHandle,
+): LookupPlan => {
   const { options, indices } = request
   const { dim, rows, dtype } = handle
   const count = indices.length
@@ -59,7 +66,8 @@ export const planLookup = (handle: VersionHandle, settings: Settings, request: L
     refuse('SHAPE_MISMATCH', `indices have ${request.shape.length} axes, the limit is ${LIMITS.indexRankMax}`)
   }
   const bags = planBags(request)
-  const { elementType, rowFormat, narrow } = planAnswer(dtype, options, text, bags !== null)
+  if (adapter !== undefined) checkAdapted(adapter, request, dim)
+  const { elementType, rowFormat, narrow } = planAnswer(dtype, options, text, bags !== null || adapter !== undefined)
   const widen = narrow && text
   const rowCount = bags?.bagCount ?? count
   const gatheredRowBytes = rowFormat === 'stored' ? rowBytes(dim, dtype) : dim * 4
@@ -108,17 +116,17 @@ const placeRegions = (count: number, bags: BagPlan | null, fillBytes: number, ro
   return { idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes }
 }
 
-/** Pooled rows are float32, whatever the table holds. */
+/** Pooled and adapted rows are float32, whatever the table holds. */
 const planAnswer = (
   stored: Dtype,
   options: LookupOptions,
   text: boolean,
-  pooled: boolean,
+  computed: boolean,
 ): { elementType: AnswerType; rowFormat: RowFormat; narrow: boolean } => {
   const wanted = options.dtype ?? 'float32'
   const elementType = wanted === 'native' ? stored : wanted
   if (elementType === 'int8') refuse('DTYPE_MISMATCH', 'rows of an int8 table are answered as float32, float16 or bfloat16')
-  if (pooled) return { elementType, rowFormat: 'float32', narrow: elementType !== 'float32' }
+  if (computed) return { elementType, rowFormat: 'float32', narrow: elementType !== 'float32' }
   const rowFormat = stored === 'float32' || (stored === elementType && !text) ? 'stored' : 'float32'
   return { elementType, rowFormat, narrow: elementType !== 'float32' && elementType !== stored }
 }

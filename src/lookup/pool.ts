@@ -1,5 +1,7 @@
+import type { TableAdapter } from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import type { TableVersion } from '../tables/table.ts'
+import { dispatchAdaptedBags } from '../workers/dispatch-adapted.ts'
 import { dispatchBags } from '../workers/dispatch-bags.ts'
 import type { GathererPool } from '../workers/pool.ts'
 import type { BagPlan } from './bags.ts'
@@ -34,11 +36,12 @@ export const writeMembers = (bags: BagPlan, paddingRow: number, { ids, offsets, 
   offsets[bags.bagCount] = kept
 }
 
-/** Pools the resolved ids of `region` into its rows. Returns nothing when it is done already. */
+/** Pools the resolved ids of `region` into its rows, each adapted before if there is an adapter. Returns nothing when it is done already. */
 export const poolBags = (
   arena: Arena,
   pool: GathererPool | null,
   version: TableVersion,
+  adapter: TableAdapter | null,
   plan: LookupPlan & { bags: BagPlan },
   region: Region,
 ): void | Promise<void> => {
@@ -51,5 +54,6 @@ export const poolBags = (
     offsets: arena.int32.subarray(places.offsetsAt / 4, places.offsetsAt / 4 + bags.bagCount + 1),
     weights: weightsAt === 0 ? null : arena.float32.subarray(weightsAt / 4, weightsAt / 4 + count),
   })
-  return dispatchBags(version, arena, { operation: bags.operation, bagCount: bags.bagCount, weightsAt, ...places }, pool)
+  const job = { operation: bags.operation, bagCount: bags.bagCount, weightsAt, ...places }
+  return adapter === null ? dispatchBags(version, arena, job, pool) : dispatchAdaptedBags(version, adapter, arena, job)
 }

@@ -34,7 +34,7 @@ export interface AdaptJob {
   /** count x dim float32, packed. */
   rowsAt: number
   dim: number
-  /** Room for count x rank float32. */
+  /** Room for the factors of all rows, or of a block: rank float32 each. */
   factorsAt: number
 }
 
@@ -55,4 +55,23 @@ const kernelsOf = (adapter: TableAdapter, arena: WebAssembly.Memory): LoraKernel
   const kernels = ofAdapter.get(arena) ?? instantiateLoraKernels(adapter.handle.b, arena)
   ofAdapter.set(arena, kernels)
   return kernels
+}
+
+/** Rows are adapted so many at a time that their factors, and a few milliseconds, are enough. */
+export const FACTOR_SCRATCH_BYTES = 64 * 1024
+const BLOCK_TERMS_MAX = 2 ** 22
+
+/** How many rows are adapted at a time: their factors fit FACTOR_SCRATCH_BYTES. */
+export const adaptedBlockRows = ({ rank }: AdapterHandle, dim: number): number =>
+  Math.max(1, Math.min(Math.floor(FACTOR_SCRATCH_BYTES / (rank * 4)), Math.floor(BLOCK_TERMS_MAX / (rank * dim))))
+
+/** {@link adaptRows} in blocks, one for each value that it gives. */
+export function* adaptInBlocks(adapter: TableAdapter, arena: WebAssembly.Memory, job: AdaptJob): Generator<void> {
+  const { idsAt, count, rowsAt, dim } = job
+  const blockRows = adaptedBlockRows(adapter.handle, dim)
+  for (let first = 0; first < count; first += blockRows) {
+    const part = { idsAt: idsAt + first * 4, count: Math.min(blockRows, count - first), rowsAt: rowsAt + first * dim * 4 }
+    adaptRows(adapter, arena, { ...job, ...part })
+    yield
+  }
 }

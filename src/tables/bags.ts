@@ -33,7 +33,9 @@ assert(BAG_SCRATCH_BYTES >= LIMITS.dimMax * 4, 'the scratch holds a row')
  */
 export const poolRows = (version: TableVersion, arena: WebAssembly.Memory, job: BagJob): void => {
   const kernels = kernelsOf(version, arena)
-  if (!poolWhole(version, kernels, job)) poolGathered(version, arena, kernels, job)
+  if (poolWhole(version, kernels, job)) return
+  const blocks = poolInBlocks(version, arena, job)
+  while (blocks.next().done !== true) continue
 }
 
 const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableVersion, BagKernels>>()
@@ -66,21 +68,36 @@ const poolWhole = (version: TableVersion, kernels: BagKernels, job: BagJob): boo
   return false
 }
 
-const poolGathered = (version: TableVersion, arena: WebAssembly.Memory, kernels: BagKernels, job: BagJob): void => {
+/** What is done to the rows of a block before they are pooled. */
+export interface BlockChange {
+  rowsMax: number
+  change: (rows: Pick<BagJob, 'idsAt'> & { count: number; rowsAt: number }) => void
+}
+
+/** Pools rows that are gathered first, and changed if `change` is there, some at a time: one block for each value that it gives. */
+export function* poolInBlocks(
+  version: TableVersion,
+  arena: WebAssembly.Memory,
+  job: BagJob,
+  change: BlockChange | null = null,
+): Generator<void> {
   const { bagCount, offsetsAt, weightsAt, outAt, idsAt, fillAt, scratchAt } = job
+  const kernels = kernelsOf(version, arena)
   const rowBytes = version.handle.dim * 4
-  const blockMembers = Math.floor(BAG_SCRATCH_BYTES / rowBytes)
+  const blockMembers = Math.min(Math.floor(BAG_SCRATCH_BYTES / rowBytes), change?.rowsMax ?? Infinity)
   const offsets = new Int32Array(arena.buffer, offsetsAt, bagCount + 1)
   const last = offsets[bagCount]
   let bag = 0
   for (let first = offsets[0]; bag < bagCount; first += blockMembers) {
     const end = Math.min(first + blockMembers, last)
     gatherRows(version, arena, { format: 'float32', idsAt: idsAt + first * 4, count: end - first, outAt: scratchAt, fillAt })
+    change?.change({ idsAt: idsAt + first * 4, count: end - first, rowsAt: scratchAt })
     let bagEnd = bag
     while (bagEnd < bagCount && (end === last || offsets[bagEnd] < end)) bagEnd++
     const places = { offsetsAt: offsetsAt + bag * 4, weightsAt, outAt: outAt + bag * rowBytes }
     kernels.poolPacked({ ...bagsOf(version, job), ...places, bagCount: bagEnd - bag }, scratchAt, first, end)
     // A bag that goes on behind the block is met again.
     bag = offsets[bagEnd] > end ? bagEnd - 1 : bagEnd
+    yield
   }
 }

@@ -39,7 +39,8 @@ export const openStateSinks = (sinks: Sink[], arena: Arena, segments: readonly S
   }
 }
 
-const writerSink = (writer: TableWriter, { begin, end }: ByteRange, checkFinite: () => void): Sink => ({
+/** The sink of a range that a writer takes. */
+export const writerSink = (writer: TableWriter, { begin, end }: ByteRange, checkFinite: () => void): Sink => ({
   begin,
   end,
   prepare: (byteCount) => writer.prepare(byteCount),

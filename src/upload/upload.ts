@@ -1,4 +1,3 @@
-import { refuse } from '../core/errors.ts'
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
 import { npyHeaderBytes, readNpyHeader } from '../formats/npy.ts'
 import { readSafetensorsHeader, type SafetensorsHeader, safetensorsHeaderBytes } from '../formats/safetensors.ts'
@@ -10,6 +9,7 @@ import { describeSize, planNpy, planRaw, planSafetensors } from './plan.ts'
 import type { UploadOptions, UploadPlan } from './plan.ts'
 import { openRowSink, openStateSinks, openStepSink, type Sink } from './sinks.ts'
 import { listStateNames, planState, type StatePlan } from './state.ts'
+import { checkDigest, takeHeader, writeBody } from './transfer.ts'
 
 /** One PUT of a table with data. */
 export interface Upload extends UploadOptions {
@@ -65,7 +65,7 @@ export const uploadTable = async (keeper: KeeperLine, arena: Arena, upload: Uplo
         openRowSink(sinks, arena, segments, plan)
         if (state !== null && stateSegments !== null) openStateSinks(sinks, arena, stateSegments, state)
         if (state !== null && state.step !== null) readStep = openStepSink(sinks, state.step)
-        await writeBody(body, plan, sinks)
+        await writeBody(body, plan.bodyBytes, () => describeSize(plan.sourceType, [plan.rows, plan.dim], plan.bodyBytes), sinks)
       } finally {
         for (const sink of sinks) sink.close()
       }
@@ -104,40 +104,4 @@ const planTensors = (header: SafetensorsHeader, upload: Upload): BodyPlan => {
   const brought = upload.optimizer === undefined && named !== undefined ? upload.readOptimizer?.(named) : undefined
   const state = planState(header, names, upload.optimizer ?? brought ?? { kind: 'sgd' }, plan)
   return { plan, state, settings: brought === undefined ? settings : { ...settings, optimizer: brought } }
-}
-
-/** The bytes of a header, by what `measure` says of the first few; fewer when the body ends inside. */
-const takeHeader = async (body: UploadBody, prefixBytes: number, measure: (prefix: Uint8Array) => number | null): Promise<Uint8Array> => {
-  const prefix = await body.take(prefixBytes)
-  const headerBytes = measure(prefix)
-  if (headerBytes === null || headerBytes <= prefix.length) return prefix
-  const rest = await body.take(headerBytes - prefix.length)
-  return Buffer.concat([prefix, rest])
-}
-
-/** Hands each of `sinks` its bytes, and sees that the body has exactly the bytes it must have. */
-const writeBody = async (body: UploadBody, plan: UploadPlan, sinks: readonly Sink[]): Promise<void> => {
-  const { bodyBytes } = plan
-  const size = () => describeSize(plan.sourceType, [plan.rows, plan.dim], bodyBytes)
-  for (let chunk = await body.next(); chunk !== null; chunk = await body.next()) {
-    const chunkEnd = body.receivedBytes
-    const chunkBegin = chunkEnd - chunk.length
-    if (chunkEnd > bodyBytes) refuse('MALFORMED_BODY', `${size()}, it goes on: at least ${chunkEnd} came`)
-    for (const sink of sinks) {
-      const begin = Math.max(sink.begin, chunkBegin)
-      const end = Math.min(sink.end, chunkEnd)
-      if (begin >= end) continue
-      const isReady = sink.prepare(end - begin)
-      if (isReady !== null) await isReady
-      sink.write(chunk.subarray(begin - chunkBegin, end - chunkBegin))
-    }
-  }
-  if (body.receivedBytes < bodyBytes) refuse('MALFORMED_BODY', `${size()}, it ended after ${body.receivedBytes}`)
-}
-
-const checkDigest = (body: UploadBody, expected: Uint8Array | undefined): void => {
-  const found = body.digest()
-  if (expected === undefined || found === null || Buffer.compare(found, expected) === 0) return
-  const text = (digest: Uint8Array) => Buffer.from(digest).toString('base64')
-  refuse('DIGEST_MISMATCH', `the body has the sha-256 ${text(found)}, announced was ${text(expected)}`)
 }

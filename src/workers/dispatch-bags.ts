@@ -36,7 +36,8 @@ export const dispatchBags = (
 ): void | Promise<void> => {
   const offsets = arena.int32.subarray(job.offsetsAt / 4, job.offsetsAt / 4 + job.bagCount + 1)
   const plan = planDispatch(offsets[job.bagCount] + job.bagCount, version.rowBytes, pool?.threadCount ?? 0)
-  if (plan.inline || pool === null) return withScratch(arena, 1, ([scratch]) => poolRows(version, arena.memory, { ...job, kind: 'bags', scratchAt: scratch.at }))
+  if (plan.inline || pool === null)
+    return withScratch(arena, 1, ([scratch]) => poolRows(version, arena.memory, { ...job, kind: 'bags', scratchAt: scratch.at }))
   const runs = cutBags(offsets, plan.chunkCount)
   pool.admit(runs.length)
   return withScratch(arena, runs.length, (scratches) => runOnPool(version, arena, job, runs, scratches, pool))

@@ -77,7 +77,9 @@ const makeBody = (type: typeof SAFETENSORS | typeof NPY | typeof RAW, golden: Go
 describe.each([SAFETENSORS, NPY, RAW] as const)('Golden suite bags as %s', (type) => {
   test.each(cases)('$name', async (golden) => {
     if (golden.table !== null) await createGoldenTable(send, 'golden', golden.table)
-    const query = new URLSearchParams(Object.entries(flattenBags(golden).options).map(([name, value]): [string, string] => [name, String(value)]))
+    const query = new URLSearchParams(
+      Object.entries(flattenBags(golden).options).map(([name, value]): [string, string] => [name, String(value)]),
+    )
     const bytes = makeBody(type, golden, query)
     const answer = await send('POST', `/v1/tables/golden/lookup?${query}`, { type, bytes }, type)
     expect(answer.status, answer.bytes.toString()).toBe(200)
@@ -102,7 +104,11 @@ describe('Golden suite bags, directly', () => {
   const poolCase = (golden: GoldenCase, side: BagKernels): number[] => {
     const { rows = 0, dim = 1, values = [], settings = {} } = golden.table ?? {}
     const { ids, offsets, weights, options } = flattenBags(golden)
-    const request = { indices: Float64Array.from(ids), shape: [ids.length], options: { pooling: options.pooling, include_last_offset: options.include_last_offset } }
+    const request = {
+      indices: Float64Array.from(ids),
+      shape: [ids.length],
+      options: { pooling: options.pooling, include_last_offset: options.include_last_offset },
+    }
     const bags = planBags({
       ...request,
       offsets: { values: Int32Array.from(offsets), shape: [offsets.length] },

@@ -8,7 +8,11 @@ beforeAll(async () => {
   service = await startService()
   const values = [0, 1, 2, 3].map((row) => [row + 1, -row])
   await service.app.inject({ method: 'PUT', url: '/v1/tables/user', payload: { values } })
-  await service.app.inject({ method: 'PUT', url: '/v1/tables/word', payload: { values: values.map((row) => row.map((number) => number * 100)), padding_index: 0 } })
+  await service.app.inject({
+    method: 'PUT',
+    url: '/v1/tables/word',
+    payload: { values: values.map((row) => row.map((number) => number * 100)), padding_index: 0 },
+  })
 })
 afterAll(() => service.close())
 
@@ -30,7 +34,18 @@ const numbersOf = (data: Uint8Array | undefined) => Array.from(new Float32Array(
 describe('Pooling in JSON', () => {
   test('answers a row for each bag', async () => {
     const answer = await pool({ indices: [[3, 1], [], [2]], pooling: 'mean' })
-    expect(answer).toEqual({ table: 'user', version: 1, sequence: 0, shape: [3, 2], dtype: 'float32', embeddings: [[3, -2], [0, 0], [3, -2]] })
+    expect(answer).toEqual({
+      table: 'user',
+      version: 1,
+      sequence: 0,
+      shape: [3, 2],
+      dtype: 'float32',
+      embeddings: [
+        [3, -2],
+        [0, 0],
+        [3, -2],
+      ],
+    })
   })
 
   test('takes offsets, weights nested or flat, and a last offset', async () => {
@@ -38,10 +53,25 @@ describe('Pooling in JSON', () => {
       [5, -1.5],
       [3, -2],
     ]
-    expect(await pool({ indices: [3, 1, 2], offsets: [0, 2], weights: [0.5, 1.5, 1], pooling: 'sum' })).toMatchObject({ embeddings: [[5, -3], [3, -2]] })
+    expect(await pool({ indices: [3, 1, 2], offsets: [0, 2], weights: [0.5, 1.5, 1], pooling: 'sum' })).toMatchObject({
+      embeddings: [
+        [5, -3],
+        [3, -2],
+      ],
+    })
     const nested = { indices: [[3, 1], [2]], weights: [[0.5, 1.5], [1]], pooling: 'sum' }
-    expect(await pool(nested)).toMatchObject({ embeddings: [[5, -3], [3, -2]] })
-    expect(await pool({ ...nested, weights: [0.5, 1.5, 1] })).toMatchObject({ embeddings: [[5, -3], [3, -2]] })
+    expect(await pool(nested)).toMatchObject({
+      embeddings: [
+        [5, -3],
+        [3, -2],
+      ],
+    })
+    expect(await pool({ ...nested, weights: [0.5, 1.5, 1] })).toMatchObject({
+      embeddings: [
+        [5, -3],
+        [3, -2],
+      ],
+    })
     const last = { indices: [0, 0, 1, 2], offsets: [0, 3, 4], include_last_offset: true, weights: [1, 1, 1.5, 1], pooling: 'sum' }
     expect(await pool(last)).toMatchObject({ embeddings })
   })
@@ -49,7 +79,13 @@ describe('Pooling in JSON', () => {
   test('of no bags has the shape of none', async () => {
     expect(await pool({ indices: [], pooling: 'sum' })).toMatchObject({ shape: [0, 2], embeddings: [] })
     expect(await pool({ indices: [], offsets: [], pooling: 'max' })).toMatchObject({ shape: [0, 2], embeddings: [] })
-    expect(await pool({ indices: [[], []], pooling: 'max' })).toMatchObject({ shape: [2, 2], embeddings: [[0, 0], [0, 0]] })
+    expect(await pool({ indices: [[], []], pooling: 'max' })).toMatchObject({
+      shape: [2, 2],
+      embeddings: [
+        [0, 0],
+        [0, 0],
+      ],
+    })
   })
 
   test('masks the members', async () => {
@@ -96,7 +132,12 @@ describe('Pooling in binary', () => {
     const ids = Buffer.from(Int32Array.of(3, 1, 2, 0).buffer)
     const raw = await post('/v1/tables/user/lookup?shape=2,2&pooling=max', ids, 'application/octet-stream', 'application/octet-stream')
     expect(numbersOf(raw.rawPayload)).toEqual([4, -1, 3, 0])
-    const npy = await post('/v1/tables/user/lookup?pooling=max', Buffer.concat([writeNpyHeader('int32', [2, 2]), ids]), 'application/x-npy', 'application/x-npy')
+    const npy = await post(
+      '/v1/tables/user/lookup?pooling=max',
+      Buffer.concat([writeNpyHeader('int32', [2, 2]), ids]),
+      'application/x-npy',
+      'application/x-npy',
+    )
     expect(readNpy(npy.rawPayload).shape).toEqual([2, 2])
     expect(numbersOf(readNpy(npy.rawPayload).data)).toEqual([4, -1, 3, 0])
   })
@@ -105,7 +146,12 @@ describe('Pooling in binary', () => {
     const ids = Buffer.from(Int32Array.of(3, 1, 2, 0).buffer)
     const url = '/v1/tables/user/lookup?pooling=sum&offsets=0,1,4&include_last_offset=true&weights=1,2,0.5,-1'
     const raw = await post(url, ids, 'application/octet-stream')
-    expect(raw.json()).toMatchObject({ embeddings: [[4, -3], [4.5, -3]] })
+    expect(raw.json()).toMatchObject({
+      embeddings: [
+        [4, -3],
+        [4.5, -3],
+      ],
+    })
     const wrong = await post('/v1/tables/user/lookup?pooling=sum&offsets=0,x', ids, 'application/octet-stream')
     expect(wrong.json()).toMatchObject({ code: 'INVALID_REQUEST', errors: [{ pointer: '/offsets/1' }] })
   })
@@ -149,8 +195,14 @@ describe('Pooling in several tables', () => {
   })
 
   test('names the lookup and the place in it', async () => {
-    const lookups = [{ table: 'user', indices: [0] }, { table: 'word', indices: [0, 1], offsets: [0, 3], pooling: 'sum' }]
-    expect((await post('/v1/lookup', { lookups })).json()).toMatchObject({ code: 'SHAPE_MISMATCH', errors: [{ pointer: '/lookups/1/offsets/1' }] })
+    const lookups = [
+      { table: 'user', indices: [0] },
+      { table: 'word', indices: [0, 1], offsets: [0, 3], pooling: 'sum' },
+    ]
+    expect((await post('/v1/lookup', { lookups })).json()).toMatchObject({
+      code: 'SHAPE_MISMATCH',
+      errors: [{ pointer: '/lookups/1/offsets/1' }],
+    })
     const body = tensors({ 'user/indices': ints(0), 'word/indices': ints(1), 'word/offsets': ints(1) })
     expect((await post('/v1/lookup?pooling=sum', body, SAFETENSORS)).json()).toMatchObject({ errors: [{ pointer: '/user/offsets' }] })
   })

@@ -105,18 +105,31 @@ const dims = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom(1, 2, 3, 4, 7, 8, 12, 15, 16, 17, 31, 32, 33, 47, 48, 64) },
   { weight: 1, arbitrary: fc.integer({ min: 41, max: 300 }) },
 )
-const sizes = fc.array(fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 4 }) }, { weight: 1, arbitrary: fc.integer({ min: 5, max: 40 }) }), {
-  maxLength: 8,
-})
+const sizes = fc.array(
+  fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 4 }) }, { weight: 1, arbitrary: fc.integer({ min: 5, max: 40 }) }),
+  {
+    maxLength: 8,
+  },
+)
 const ids = fc.oneof(
   { weight: 12, arbitrary: fc.integer({ min: FIRST_ROW, max: FIRST_ROW + ROW_COUNT - 1 }) },
   { weight: 1, arbitrary: fc.constant(-1) },
   { weight: 1, arbitrary: fc.constantFrom(FIRST_ROW - 1, FIRST_ROW + ROW_COUNT, 2 ** 31 - 1, -(2 ** 31)) },
 )
-const weight = fc.oneof({ weight: 6, arbitrary: fc.float({ noNaN: true, min: -4, max: 4 }) }, { weight: 1, arbitrary: fc.constantFrom(0, -0, 1, -1, Math.fround(3e38)) })
+const weight = fc.oneof(
+  { weight: 6, arbitrary: fc.float({ noNaN: true, min: -4, max: 4 }) },
+  { weight: 1, arbitrary: fc.constantFrom(0, -0, 1, -1, Math.fround(3e38)) },
+)
 
 const cases: fc.Arbitrary<BagCase> = fc
-  .record({ operation: fc.constantFrom(...OPERATIONS), dtype: fc.constantFrom(...DTYPES), dim: dims, sizes, weighted: fc.boolean(), seed: fc.integer() })
+  .record({
+    operation: fc.constantFrom(...OPERATIONS),
+    dtype: fc.constantFrom(...DTYPES),
+    dim: dims,
+    sizes,
+    weighted: fc.boolean(),
+    seed: fc.integer(),
+  })
   .chain(({ weighted, ...rest }) => {
     const count = rest.sizes.reduce((sum, size) => sum + size, 0)
     const members = { minLength: count, maxLength: count }
@@ -157,7 +170,8 @@ describe('pooling', () => {
         for (const [i, first] of bounds.slice(0, -1).entries()) kernels.poolPacked(bags, PACKED_AT + first * dim * 4, first, bounds[i + 1])
         expect(difference()).toBeNull()
         referenceArena.set(arenaBytes)
-        for (const [i, first] of bounds.slice(0, -1).entries()) reference.poolPacked(bags, PACKED_AT + first * dim * 4, first, bounds[i + 1])
+        for (const [i, first] of bounds.slice(0, -1).entries())
+          reference.poolPacked(bags, PACKED_AT + first * dim * 4, first, bounds[i + 1])
         expect(difference()).toBeNull()
       }),
       { numRuns: 10_000 },
@@ -181,7 +195,8 @@ describe('pooling', () => {
     const dim = rows[0].length
     const ids = Array.from({ length: sizes.reduce((sum, size) => sum + size, 0) }, (_, m) => FIRST_ROW + m)
     const bags = prepare({ operation, dtype: 'float32', dim, sizes, ids, weights, seed: 1 })
-    for (const [row, values] of rows.entries()) for (const [k, value] of values.entries()) table.setFloat32(ROWS_AT + (row * dim + k) * 4, value, true)
+    for (const [row, values] of rows.entries())
+      for (const [k, value] of values.entries()) table.setFloat32(ROWS_AT + (row * dim + k) * 4, value, true)
     pool(kernels, bags, 'float32')
     return Array.from(new Float32Array(arenaMemory.buffer, OUT_AT, sizes.length * dim))
   }
@@ -208,7 +223,14 @@ describe('pooling', () => {
   })
 
   test('has one NaN', () => {
-    poolNumbers('sum', [[NaN, Infinity], [-1, -Infinity]], [2])
+    poolNumbers(
+      'sum',
+      [
+        [NaN, Infinity],
+        [-1, -Infinity],
+      ],
+      [2],
+    )
     expect([arena.getUint32(OUT_AT, true), arena.getUint32(OUT_AT + 4, true)]).toEqual([0x7fc00000, 0x7fc00000])
   })
 })
@@ -216,7 +238,15 @@ describe('pooling', () => {
 describe('the bag kernels', () => {
   const run = (change: Partial<Bags> & { idsAt?: number; fillAt?: number; rowCount?: number; offsets?: number[] }): void => {
     const { idsAt = IDS_AT, fillAt = FILL_AT, rowCount = ROW_COUNT, offsets = [0, 1, 2], ...rest } = change
-    const bags = { operation: 'sum' as const, dim: 4, bagCount: offsets.length - 1, offsetsAt: OFFSETS_AT, weightsAt: 0, outAt: OUT_AT, ...rest }
+    const bags = {
+      operation: 'sum' as const,
+      dim: 4,
+      bagCount: offsets.length - 1,
+      offsetsAt: OFFSETS_AT,
+      weightsAt: 0,
+      outAt: OUT_AT,
+      ...rest,
+    }
     prepare({ operation: 'sum', dtype: 'float32', dim: 4, sizes: [1, 1], ids: [1000, 1001], weights: null, seed: 1 })
     for (const [i, offset] of offsets.entries()) arena.setInt32(OFFSETS_AT + i * 4, offset, true)
     kernels.pool(bags, { dtype: 'float32', idsAt, fillAt, firstRow: FIRST_ROW, rowCount })

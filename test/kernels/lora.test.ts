@@ -7,6 +7,7 @@ import { type AdaptedRows, instantiateLoraKernels } from '../../src/kernels/lora
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceLoraKernels } from '../../src/kernels/reference/lora.ts'
 import { ROWS_AT, SPARE_BYTES } from '../../src/tables/layout.ts'
+import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
 
 const PAGE = 65_536
 const SECOND_BYTES = 2 * PAGE
@@ -90,7 +91,7 @@ describe('adding an adapter', () => {
         run(loraCase)
         expect(difference()).toBeNull()
       }),
-      { numRuns: 10_000 },
+      { numRuns: PROPERTY_RUNS },
     )
   })
 

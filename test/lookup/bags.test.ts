@@ -7,7 +7,9 @@ import type { LookupRequest } from '../../src/lookup/request.ts'
 /** A request with ids 0, 1, .. of a shape, or in rows of these lengths. */
 const ask = (shape: number[] | { lengths: number[] }, rest: Partial<LookupRequest> = {}): LookupRequest => {
   const nesting = Array.isArray(shape) ? { shape } : { shape: [shape.lengths.length, -1], lengths: Int32Array.from(shape.lengths) }
-  const count = Array.isArray(shape) ? shape.reduce((product, length) => product * length, 1) : shape.lengths.reduce((sum, length) => sum + length, 0)
+  const count = Array.isArray(shape)
+    ? shape.reduce((product, length) => product * length, 1)
+    : shape.lengths.reduce((sum, length) => sum + length, 0)
   return { indices: Int32Array.from({ length: count }, (_, i) => i), ...nesting, options: { pooling: 'sum' }, ...rest }
 }
 const list = (...values: number[]) => ({ values: Float64Array.from(values), shape: [values.length] })
@@ -72,7 +74,12 @@ describe('Bags', () => {
     ['a negative offset', ask([3], { offsets: list(-1) }), 'INVALID_REQUEST', '/offsets/0'],
     ['offsets that decrease', ask([3], { offsets: list(0, 2, 1) }), 'INVALID_REQUEST', '/offsets/2'],
     ['an offset behind the end', ask([3], { offsets: list(0, 4) }), 'SHAPE_MISMATCH', '/offsets/1'],
-    ['an offset beyond all numbers', ask([3], { offsets: { values: BigUint64Array.of(0n, 2n ** 64n - 1n), shape: [2] } }), 'SHAPE_MISMATCH', '/offsets/1'],
+    [
+      'an offset beyond all numbers',
+      ask([3], { offsets: { values: BigUint64Array.of(0n, 2n ** 64n - 1n), shape: [2] } }),
+      'SHAPE_MISMATCH',
+      '/offsets/1',
+    ],
     ['a last offset before the end', ask([3], { offsets: list(0, 2), options: last }), 'SHAPE_MISMATCH', '/offsets/1'],
     ['offsets without pooling', ask([3], { offsets: list(0), options: {} }), 'INVALID_REQUEST', '/offsets'],
     ['weights without pooling', ask([3], { weights: weigh(1, 1, 1), options: { pooling: 'none' } }), 'INVALID_REQUEST', '/weights'],
@@ -81,7 +88,12 @@ describe('Bags', () => {
     ['too few weights', ask([1, 3], { weights: weigh(1, 1) }), 'SHAPE_MISMATCH', '/weights'],
     ['too many weights', ask([1, 3], { weights: weigh(1, 1, 1, 1) }), 'SHAPE_MISMATCH', '/weights'],
     ['weights nested otherwise', ask([2, 3], { weights: { ...weigh(1, 1, 1, 1, 1, 1), shape: [3, 2] } }), 'SHAPE_MISMATCH', '/weights'],
-    ['nested weights for flat ids', ask([2], { offsets: list(0), weights: { ...weigh(1, 1), shape: [1, 2] } }), 'SHAPE_MISMATCH', '/weights'],
+    [
+      'nested weights for flat ids',
+      ask([2], { offsets: list(0), weights: { ...weigh(1, 1), shape: [1, 2] } }),
+      'SHAPE_MISMATCH',
+      '/weights',
+    ],
     [
       'weights of other lengths',
       ask({ lengths: [1, 3] }, { weights: { ...weigh(1, 1, 1, 1), shape: [2, -1], lengths: Int32Array.of(3, 1) } }),

@@ -52,7 +52,11 @@ describe('The arrays of a binary lookup', () => {
   test('have offsets and weights in the query', () => {
     const npy = Buffer.concat([writeNpyHeader('int32', [3]), bytesOf(Int32Array.of(3, 1, 2))])
     const query = { offsets: '0,2', weights: '0.5,1,-2' }
-    const expected = { shape: [3], offsets: { values: Float64Array.of(0, 2), shape: [2] }, weights: { values: Float32Array.of(0.5, 1, -2), shape: [3] } }
+    const expected = {
+      shape: [3],
+      offsets: { values: Float64Array.of(0, 2), shape: [2] },
+      weights: { values: Float32Array.of(0.5, 1, -2), shape: [3] },
+    }
     expect(decodeIndices('npy', npy, query)).toMatchObject(expected)
     expect(decodeIndices('raw', bytesOf(Int32Array.of(3, 1, 2)), query)).toMatchObject(expected)
   })

@@ -19,7 +19,8 @@ const gathered: Gathered = {
   byteCount: 16,
   mask: { bytes: Uint8Array.of(1, 0), shape: [2] },
 }
-const encode = (encoding: Encoding, change: Partial<Gathered> = {}) => encodeAnswer({ ...gathered, ...change }, encoding, arena, buffers, printer)
+const encode = (encoding: Encoding, change: Partial<Gathered> = {}) =>
+  encodeAnswer({ ...gathered, ...change }, encoding, arena, buffers, printer)
 const rows = Buffer.from(arena.bytes.slice(region.at, region.at + 16))
 
 describe('An answer', () => {

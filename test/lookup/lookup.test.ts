@@ -57,7 +57,7 @@ describe('A lookup', () => {
     expect(last).toEqual(rowOf(4))
   })
 
-  test('leaves the padding row out of bags: the table\'s, the one of the request, or none', async () => {
+  test("leaves the padding row out of bags: the table's, the one of the request, or none", async () => {
     await service.client.call('patch', { name: 'words', settings: { padding_index: -1 }, precondition: {} })
     const firstOf = async (options: LookupRequest['options']) =>
       numbers(await ask({ indices: Int32Array.of(999, 3), shape: [1, 2], options: { pooling: 'mean', ...options } }))[0]

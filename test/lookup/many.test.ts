@@ -27,7 +27,11 @@ describe('Named tensors', () => {
       ['user', '/user'],
       ['word', '/word'],
     ])
-    expect(lookups[0].request).toMatchObject({ indices: Int32Array.of(3, 1), offsets: { values: Int32Array.of(0, 1) }, options: { pooling: 'sum' } })
+    expect(lookups[0].request).toMatchObject({
+      indices: Int32Array.of(3, 1),
+      offsets: { values: Int32Array.of(0, 1) },
+      options: { pooling: 'sum' },
+    })
     expect(lookups[1].request.offsets).toBeUndefined()
   })
 
@@ -90,6 +94,8 @@ describe('Several lookups', () => {
       ['b/embeddings', [1], 2],
     ])
     expect(() => refuseRepeatedTables([named('a'), named('b')])).not.toThrow()
-    expect(() => refuseRepeatedTables([named('a'), named('b'), named('a')])).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST' }))
+    expect(() => refuseRepeatedTables([named('a'), named('b'), named('a')])).toThrowError(
+      expect.objectContaining({ code: 'INVALID_REQUEST' }),
+    )
   })
 })

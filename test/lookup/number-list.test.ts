@@ -9,9 +9,12 @@ describe('A list of numbers in a query', () => {
     expect(parseIntegers('3e2', 'offsets')).toEqual([300])
   })
 
-  test.each(['1,', ',', ' 1', '1, 2', '0x10', '01', '+1', '1.', '.5', 'NaN', 'Infinity', '1;2', '0.5'])('refuses the integers %j', (text) => {
-    expect(() => parseIntegers(text, 'offsets')).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST' }))
-  })
+  test.each(['1,', ',', ' 1', '1, 2', '0x10', '01', '+1', '1.', '.5', 'NaN', 'Infinity', '1;2', '0.5'])(
+    'refuses the integers %j',
+    (text) => {
+      expect(() => parseIntegers(text, 'offsets')).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST' }))
+    },
+  )
 
   test('refuses integers that are not exact', () => {
     expect(() => parseIntegers('9007199254740993', 'offsets')).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST' }))

@@ -67,7 +67,11 @@ describe('The plan of a lookup', () => {
   test.each<[string, string, () => unknown]>([
     ['more indices than a lookup may have', 'BATCH_TOO_LARGE', () => plan(ask([LIMITS.lookupIndexCountMax + 1]))],
     ['an answer that is too large', 'BATCH_TOO_LARGE', () => planLookup(handle('float32', 65_536), DEFAULT_SETTINGS, ask([257]), false)],
-    ['bags that are too large', 'BATCH_TOO_LARGE', () => planLookup(handle('int8', 65_536), DEFAULT_SETTINGS, ask([257, 0], { pooling: 'sum' }), false)],
+    [
+      'bags that are too large',
+      'BATCH_TOO_LARGE',
+      () => planLookup(handle('int8', 65_536), DEFAULT_SETTINGS, ask([257, 0], { pooling: 'sum' }), false),
+    ],
     ['too many axes', 'SHAPE_MISMATCH', () => plan(ask([1, 1, 1, 1, 1, 1, 1, 1, 1]))],
     ['int8 rows as stored', 'DTYPE_MISMATCH', () => plan(ask([1], { dtype: 'native' }), 'int8')],
     ['bags of int8 rows as stored', 'DTYPE_MISMATCH', () => plan(ask([1, 1], { dtype: 'native', pooling: 'sum' }), 'int8')],

@@ -2,7 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { writeMembers } from '../../src/lookup/pool.ts'
 
 const write = (offsets: number[], rows: number[], paddingRow: number, weights: number[] | null = null) => {
-  const bags = { operation: 'sum' as const, bagCount: offsets.length - 1, offsets: Int32Array.from(offsets), weights: weights && Float32Array.from(weights) }
+  const bags = {
+    operation: 'sum' as const,
+    bagCount: offsets.length - 1,
+    offsets: Int32Array.from(offsets),
+    weights: weights && Float32Array.from(weights),
+  }
   const members = {
     ids: Int32Array.from(rows),
     offsets: new Int32Array(offsets.length),
@@ -10,7 +15,11 @@ const write = (offsets: number[], rows: number[], paddingRow: number, weights: n
   }
   writeMembers(bags, paddingRow, members)
   const count = members.offsets[offsets.length - 1]
-  return { offsets: Array.from(members.offsets), rows: Array.from(members.ids.subarray(0, count)), weights: members.weights && Array.from(members.weights.subarray(0, count)) }
+  return {
+    offsets: Array.from(members.offsets),
+    rows: Array.from(members.ids.subarray(0, count)),
+    weights: members.weights && Array.from(members.weights.subarray(0, count)),
+  }
 }
 
 describe('The members of bags', () => {

@@ -48,7 +48,12 @@ const makeJob = (dim: number, operation: BagOperation, { sizes, ids, weights }: 
 const poolReference = async (rows: number, dim: number, operation: BagOperation, wanted: Wanted): Promise<Float32Array> => {
   const whole = startKeeper()
   try {
-    await putTable(whole.client, { name: 'whole', rows, dim, values: Float32Array.from({ length: rows * dim }, (_, i) => Math.sin(i) * 100) })
+    await putTable(whole.client, {
+      name: 'whole',
+      rows,
+      dim,
+      values: Float32Array.from({ length: rows * dim }, (_, i) => Math.sin(i) * 100),
+    })
     const { arena, job, answer } = makeJob(dim, operation, wanted)
     const table = whole.client.registry.find('whole').current.handle.segments[0].memory.buffer
     makeReferenceBagKernels(table, arena.memory.buffer).pool({ ...job, dim }, { ...job, dtype: 'float32', firstRow: 0, rowCount: rows })

@@ -8,7 +8,8 @@ import { GathererPool } from '../../src/workers/pool.ts'
 import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 
 describe('Bags are cut', () => {
-  const cut = (offsets: number[], chunkMembers: number) => cutBags(Int32Array.from(offsets), chunkMembers).map(({ firstBag, bagCount }) => [firstBag, bagCount])
+  const cut = (offsets: number[], chunkMembers: number) =>
+    cutBags(Int32Array.from(offsets), chunkMembers).map(({ firstBag, bagCount }) => [firstBag, bagCount])
 
   test('into runs of whole bags, in order', () => {
     expect(cut([0, 4, 8, 12, 16], 10)).toEqual([
@@ -46,7 +47,12 @@ describe('Bags', () => {
     service = startKeeper()
     pool = new GathererPool(2, 6)
     arena = new Arena(64 * 1024 * 1024)
-    await putTable(service.client, { name: 'words', rows: ROWS, dim: DIM, values: Float32Array.from({ length: ROWS * DIM }, (_, i) => Math.sin(i)) })
+    await putTable(service.client, {
+      name: 'words',
+      rows: ROWS,
+      dim: DIM,
+      values: Float32Array.from({ length: ROWS * DIM }, (_, i) => Math.sin(i)),
+    })
   })
   afterEach(async () => {
     service.close()

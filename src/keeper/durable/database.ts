@@ -27,6 +27,7 @@ export class Database {
    * the log begins anew first.
    */
   #hasRemains = false
+  #logNumber = 1
 
   /** Takes over what {@link openDatabase} opened. */
   constructor(path: string, database: DatabaseSync, latch: ErrorLatch) {
@@ -70,6 +71,11 @@ export class Database {
     } catch (error) {
       this.#latch.latch(`${what}, rolled back,`, error)
     }
+  }
+
+  /** Counts the logs: each checkpoint begins another. */
+  get logNumber(): number {
+    return this.#logNumber
   }
 
   /** Committed frames of the log; 0 once all are in the database, though they stand there until the next commit. */
@@ -121,6 +127,7 @@ export class Database {
     }
     assert(result.busy === 0, 'nobody else reads the database')
     this.#hasRemains = false
+    this.#logNumber++
   }
 
   /** Also checkpoints, as SQLite does when the last connection goes. */

@@ -14,6 +14,7 @@ import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
 import type { SyncMark } from './sync-mark.ts'
 import type { UpdateBatch, UpdateLog } from './update-log.ts'
+import type { SyncedFrames } from './wal-scan.ts'
 
 export interface StoreBatch extends UpdateBatch {
   changes?: readonly CatalogChange[]
@@ -31,6 +32,10 @@ export interface StoreParts {
   latch: ErrorLatch
   /** Closes databases and mark, and releases the lock, in the right order. */
   closeAll: () => void
+}
+
+interface UnsyncedLog extends SyncedFrames {
+  logNumber: number
 }
 
 const fsyncInPool = promisify(fsync)
@@ -51,9 +56,8 @@ export class Store {
   readonly #journals: readonly [Journal, Journal]
   readonly #directory: string
   #nextId: number
-  /** Frames of os.db's log that are known to be synced. */
-  #osSyncedFrames = 0
-  #checkpointCount = 0
+  /** How much of which log of os.db is known to be synced. */
+  #osSynced = { logNumber: 0, frameCount: 0 }
   #isClosed = false
 
   constructor(parts: StoreParts) {
@@ -125,33 +129,40 @@ export class Store {
 
   /** Makes every `os` commit so far durable. */
   syncOs(): void {
-    const frameCount = this.#os.database.logFrameCount()
-    if (frameCount <= this.#osSyncedFrames) return
-    const salts = this.#os.database.logSalts()
+    const unsynced = this.#findUnsynced()
+    if (unsynced === null) return
     this.#os.database.syncLog()
-    this.#noteSynced(salts, frameCount)
+    this.#noteSynced(unsynced)
   }
 
   /** {@link Store.syncOs} in the thread pool: once a second, so that a power cut loses no more than that. */
   async syncOsInBackground(): Promise<void> {
     this.#latch.check()
-    const frameCount = this.#os.database.logFrameCount()
-    if (frameCount <= this.#osSyncedFrames) return
-    const salts = this.#os.database.logSalts()
-    const checkpointCount = this.#checkpointCount
+    const unsynced = this.#findUnsynced()
+    if (unsynced === null) return
     try {
       await fsyncInPool(this.#os.database.logDescriptor)
     } catch (error) {
       throw this.#latch.latch(`the sync of ${this.paths.os}-wal`, error)
     }
-    // A checkpoint meanwhile has synced more, and begun another log.
-    if (checkpointCount === this.#checkpointCount) this.#noteSynced(salts, frameCount)
+    this.#noteSynced(unsynced)
   }
 
-  #noteSynced(salts: readonly [number, number], frameCount: number): void {
-    this.#osSyncedFrames = Math.max(this.#osSyncedFrames, frameCount)
+  /** What a sync now would cover, or null if that is nothing new. */
+  #findUnsynced(): UnsyncedLog | null {
+    const { database } = this.#os
+    const frameCount = database.logFrameCount()
+    const known = this.#osSynced.logNumber === database.logNumber ? this.#osSynced.frameCount : 0
+    return frameCount <= known ? null : { logNumber: database.logNumber, frameCount, salts: database.logSalts() }
+  }
+
+  #noteSynced(synced: UnsyncedLog): void {
+    const { logNumber, frameCount } = this.#osSynced
+    // A checkpoint meanwhile has synced it all, and begun another log; another sync may have covered more.
+    if (synced.logNumber !== this.#os.database.logNumber || (logNumber === synced.logNumber && frameCount >= synced.frameCount)) return
+    this.#osSynced = synced
     try {
-      this.#mark.write({ salts, frameCount: this.#osSyncedFrames })
+      this.#mark.write(synced)
     } catch (error) {
       throw this.#latch.judge(`writing ${this.paths.mark}`, error)
     }
@@ -207,8 +218,6 @@ export class Store {
     failpoint('checkpoint:begun')
     this.#disk.database.checkpoint()
     this.#os.database.checkpoint()
-    this.#osSyncedFrames = 0
-    this.#checkpointCount++
     failpoint('checkpoint:done')
   }
 

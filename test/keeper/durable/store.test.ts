@@ -195,11 +195,17 @@ describe('a checkpoint', () => {
     expect(readSequences(openSample(directory))).toEqual([1, 2, 3])
   })
 
-  test('begins another log, of which nothing is synced yet', () => {
-    const store = openSample(makeFolder())
+  test.each(['asked for', 'after a full disk'])('begins another log, of which nothing is synced yet: %s', (reason) => {
+    const sqlite = new samples.FaultySqlite()
+    const store = openSample(makeFolder(), { open: sqlite.open })
     for (let sequence = 1; sequence <= 20; sequence++) store.commitOs({ records: [sampleRecord(sequence, { durability: 'os' })] })
     store.syncOs()
-    store.checkpoint()
+    if (reason === 'asked for') store.checkpoint()
+    else {
+      sqlite.fault = { sql: 'COMMIT', errcode: 13 }
+      samples.errorOf(() => store.commitOs({ records: [sampleRecord(21, { durability: 'os' })] }))
+      sqlite.fault = null
+    }
     store.syncOs()
     const before = samples.readBytes(store.paths.mark)
     store.commitOs({ records: [sampleRecord(21, { durability: 'os' })] })

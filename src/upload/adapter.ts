@@ -1,0 +1,114 @@
+import { assert } from '../core/assert.ts'
+import { refuse } from '../core/errors.ts'
+import type { Precondition } from '../core/types.ts'
+import { readSafetensorsHeader, safetensorsHeaderBytes } from '../formats/safetensors.ts'
+import type { Arena } from '../tables/arena.ts'
+import type { SegmentHandle } from '../tables/handles.ts'
+import type { TableEntry } from '../tables/registry.ts'
+import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScalar } from './adapter-plan.ts'
+import { UploadBody } from './body.ts'
+import type { KeeperLine } from './build.ts'
+import { type Sink, writerSink } from './sinks.ts'
+import { checkDigest, takeHeader, writeBody } from './transfer.ts'
+import { TableWriter } from './writer.ts'
+
+/** One PUT of an adapter, as safetensors. */
+export interface AdapterUpload {
+  /** Chunks of any size. */
+  body: AsyncIterable<Uint8Array>
+  /** See `Upload.freesChunks`. */
+  freesChunks?: boolean
+  contentLength?: number
+  /** The sha-256 that the body must have. */
+  digest?: Uint8Array
+  /** Absent: the body has it. */
+  alpha?: number
+  precondition: Precondition
+}
+
+const PREFIX_BYTES = 8
+
+/**
+ * Attaches an adapter to the current version of a table, in the place of another, chunk by chunk as a table is uploaded. Refusals come in the same
+ * order: the header and what it says (adapter-plan.ts); quota and precondition; length, digest, numbers. Whatever fails, memory goes back
+ * and the table stays what it was. Returns whether there was no adapter before.
+ */
+export const uploadAdapter = async (keeper: KeeperLine, arena: Arena, entry: TableEntry, upload: AdapterUpload): Promise<boolean> => {
+  const body = new UploadBody(upload.body, { hashesBytes: upload.digest !== undefined, freesChunks: upload.freesChunks })
+  const { handle } = entry.current
+  try {
+    const header = await takeHeader(body, PREFIX_BYTES, safetensorsHeaderBytes)
+    const plan = planAdapter(readSafetensorsHeader(header, upload.contentLength ?? null), handle, upload.alpha)
+    const { rank, dtype } = plan
+    const begin = { name: entry.record.name, version: handle.version, rank, dtype, precondition: upload.precondition }
+    const { adapterId, a, b } = await keeper.call('beginAdapter', begin)
+    try {
+      const alpha = await fillAdapter(arena, body, plan, handle.dim, { a, b }, upload.digest)
+      return (await keeper.call('commitAdapter', { adapterId, alpha })).created
+    } catch (error) {
+      // Only a closed line refuses this, and then the keeper gives the adapter up by itself.
+      await keeper.call('abortAdapter', { adapterId }).catch(() => null)
+      throw error
+    }
+  } finally {
+    await body.close()
+  }
+}
+
+/** Writes both factors and returns alpha. */
+const fillAdapter = async (
+  arena: Arena,
+  body: UploadBody,
+  plan: AdapterPlan,
+  dim: number,
+  { a, b }: { a: SegmentHandle[]; b: WebAssembly.Memory },
+  digest: Uint8Array | undefined,
+): Promise<number> => {
+  const { rank, dtype, bodyBytes } = plan
+  const sinks: Sink[] = []
+  let readAlpha = (): number => (typeof plan.alpha === 'number' ? plan.alpha : NaN)
+  try {
+    openFactorSink(sinks, arena, 'a', a, plan.a, { dim: rank, dtype })
+    openFactorSink(sinks, arena, 'b', [{ memory: b, firstRow: 0, rowCount: rank }], plan.b, { dim, dtype: 'float32' })
+    if (typeof plan.alpha !== 'number') readAlpha = openScalarSink(sinks, plan.alpha)
+    await writeBody(body, bodyBytes, () => `with a of rank ${rank} the body must have ${bodyBytes} bytes`, sinks)
+  } finally {
+    for (const sink of sinks) sink.close()
+  }
+  checkDigest(body, digest)
+  for (const sink of sinks) sink.checkFinite()
+  return checkAlpha(readAlpha(), rank)
+}
+
+const openFactorSink = (
+  sinks: Sink[],
+  arena: Arena,
+  name: string,
+  segments: readonly SegmentHandle[],
+  array: AdapterArray,
+  { dim, dtype }: { dim: number; dtype: AdapterPlan['dtype'] },
+): void => {
+  const writer = new TableWriter(arena, segments, { dim, sourceType: array.elementType, dtype })
+  const checkFinite = (): void => {
+    const at = writer.firstNonFinite
+    if (at < 0) return
+    const pointer = `/${name}/${Math.floor(at / dim)}/${at % dim}`
+    refuse('NON_FINITE', `${pointer} is not finite as ${dtype}`, { errors: [{ pointer, detail: 'must be finite' }] })
+  }
+  sinks.push(writerSink(writer, array, checkFinite))
+}
+
+/** What it returns reads the number, when the body was read. */
+const openScalarSink = (sinks: Sink[], { elementType, begin, end }: AdapterArray): (() => number) => {
+  const bytes = new Uint8Array(end - begin)
+  let filled = 0
+  const write = (piece: Uint8Array): void => {
+    bytes.set(piece, filled)
+    filled += piece.length
+  }
+  sinks.push({ begin, end, prepare: () => null, write, close: () => {}, checkFinite: () => {} })
+  return () => {
+    assert(filled === bytes.length, 'the number is read when the body is')
+    return readScalar(elementType, bytes)
+  }
+}

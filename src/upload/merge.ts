@@ -1,0 +1,71 @@
+import { setImmediate } from 'node:timers/promises'
+import { refuse } from '../core/errors.ts'
+import type { Precondition } from '../core/types.ts'
+import { adaptedBlockRows, adaptRows, FACTOR_SCRATCH_BYTES, type TableAdapter } from '../tables/adapter.ts'
+import type { Arena } from '../tables/arena.ts'
+import { gatherRows } from '../tables/gather.ts'
+import { checkPrecondition, entityTag } from '../tables/precondition.ts'
+import type { TableEntry } from '../tables/registry.ts'
+import type { TableVersion } from '../tables/table.ts'
+import { type BuiltTable, buildTable, type KeeperLine } from './build.ts'
+import { refuseNonFinite } from './non-finite.ts'
+import { TableWriter } from './writer.ts'
+
+/** What is merged before others on the thread get a turn. */
+const TURN_BYTES = 256 * 1024
+
+/**
+ * Makes a version whose rows are what lookups answer now, adapter included, rounded to the storage dtype as an upload is; it has no adapter and no
+ * optimizer state, and the settings of the table. The version before keeps its rows and its adapter. Refuses PRECONDITION_FAILED without an
+ * adapter and when the table changes meanwhile, MEMORY_QUOTA_EXCEEDED, and NON_FINITE where a sum is too large for the dtype.
+ */
+export const mergeAdapter = async (keeper: KeeperLine, arena: Arena, entry: TableEntry, precondition: Precondition): Promise<BuiltTable> => {
+  const { current, record, adapters } = entry
+  const { version, rows, dim, dtype } = current.handle
+  const adapter = adapters.get(version) ?? refuse('PRECONDITION_FAILED', 'the table has no LoRA adapter that could be merged')
+  const sequence = current.readSequence()
+  checkPrecondition(precondition, { version, sequence })
+  // What was read is what must be current when it is replaced; the rows themselves do not change under an adapter.
+  const unchanged = { ifMatch: [entityTag(version, sequence)] }
+  const pinned = [current, adapter.factors]
+  for (const one of pinned) one.pin()
+  try {
+    return await buildTable(keeper, { name: record.name, rows, dim, dtype, settings: {}, precondition: unchanged }, async (segments) => {
+      const writer = new TableWriter(arena, segments, { dim, sourceType: 'float32', dtype })
+      try {
+        await writeMerged(arena, writer, current, adapter)
+      } finally {
+        writer.close()
+      }
+      refuseNonFinite(writer.firstNonFinite, { dim, dtype }, (row, column) => `/rows/${row}/${column}`)
+      return 0
+    })
+  } finally {
+    for (const one of pinned) one.unpin()
+  }
+}
+
+const writeMerged = async (arena: Arena, writer: TableWriter, current: TableVersion, adapter: TableAdapter): Promise<void> => {
+  const { rows, dim } = current.handle
+  const blockRows = Math.min(adaptedBlockRows(adapter.handle, dim), Math.max(1, Math.floor(TURN_BYTES / (dim * 4))))
+  const idBytes = Math.ceil((blockRows * 4) / 64) * 64
+  const region = arena.reserve(idBytes + FACTOR_SCRATCH_BYTES + blockRows * dim * 4)
+  const idsAt = region.at
+  const factorsAt = idsAt + idBytes
+  const rowsAt = factorsAt + FACTOR_SCRATCH_BYTES
+  try {
+    for (let first = 0; first < rows; first += blockRows) {
+      if (first > 0) await setImmediate()
+      const count = Math.min(blockRows, rows - first)
+      for (let i = 0; i < count; i++) arena.int32[idsAt / 4 + i] = first + i
+      gatherRows(current, arena.memory, { format: 'float32', idsAt, count, outAt: rowsAt, fillAt: 0 })
+      adaptRows(adapter, arena.memory, { idsAt, count, rowsAt, dim, factorsAt })
+      const byteCount = count * dim * 4
+      const isReady = writer.prepare(byteCount)
+      if (isReady !== null) await isReady
+      writer.write(arena.bytes.subarray(rowsAt, rowsAt + byteCount))
+    }
+  } finally {
+    arena.release(region)
+  }
+}
