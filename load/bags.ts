@@ -1,6 +1,6 @@
 /**
- * What a pooled id costs: bags of 50 ids, sum, over 1,000,000 x 64, one thread, without HTTP, against torch's embedding_bag (one thread, the same ids)
- * when Python has it.
+ * What a pooled id costs: bags of 50 ids, sum, over 1,000,000 x 64, one thread, without HTTP, against torch's embedding_bag (one thread,
+ * the same ids) when Python has it.
  *
  *     node load/bags.ts [python3]      ns per id, best and median of interleaved passes
  */

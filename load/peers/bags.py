@@ -2,8 +2,8 @@
 
 usage: bags.py ROWS DIM BAG
 
-A line names the table's dtype, whether ids are weighted (0, 1) and a file of int32 ids; the answer is nanoseconds per id, and the sum of the
-pooled rows, for comparison.
+A line names the dtype of the table, whether ids are weighted (0, 1) and a file of int32 ids; the answer is nanoseconds per id, and the
+sum of the pooled rows, for comparison.
 """
 
 import sys

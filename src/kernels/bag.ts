@@ -35,23 +35,24 @@ export interface TableMembers {
 
 /**
  * Pooling over one table memory and one arena, in the order of the members, every operation rounded to float32: p = weight * element
- * (none: the element), sum = sum + p from zero, and one division by the count or the sum of the weights (mean), or by the root of the count or of
- * the sum of their squares (sqrtn), summed alike; a divisor of zero gives zeros. max takes no weights: the first element stays unless a later one is
- * greater by strict `>`. An empty bag is zeros; any NaN is 7FC00000. int8 elements are as `gather` gives them.
+ * (none: the element), sum = sum + p from zero, and one division by the count or the sum of the weights (mean), or by the root of the
+ * count or of the sum of their squares (sqrtn), summed alike; a divisor of zero gives zeros. max takes no weights: the first element
+ * stays unless a later one is greater by strict `>`. An empty bag is zeros; any NaN is 7FC00000. int8 elements are as `gather` gives
+ * them.
  */
 export interface BagKernels {
   /** Whole bags. Every row is read once. Ends with a fence: a lock word that is read afterwards is read after the rows. */
   pool(bags: Bags, members: TableMembers): void
   /**
-   * The part of the bags that is members `first`..`last`-1, whose rows lie packed at `rowsAt` as float32. A bag begins with its first member and is
-   * finished after its last: the parts of a bag, one after the other, are the bag. Empty bags are finished at once.
+   * The part of the bags that is members `first`..`last`-1, whose rows lie packed at `rowsAt` as float32. A bag begins with its first
+   * member and is finished after its last: the parts of a bag, one after the other, are the bag. Empty bags are finished at once.
    */
   poolPacked(bags: Bags, rowsAt: number, first: number, last: number): void
 }
 
 /**
- * Block touch, as in index.ts: one byte of every cache line of the next rows, this many bytes of them, before they are added. Float32 rows of one
- * cache line overlap without it. ns per member, bags of 50 random rows of 256 MB, load/bags.ts on an AMD EPYC, plain -> touch:
+ * Block touch, as in index.ts: one byte of every cache line of the next rows, this many bytes of them, before they are added. Float32
+ * rows of one cache line overlap without it. ns per member, bags of 50 random rows of 256 MB, measured on an AMD EPYC, plain -> touch:
  *
  *     float32   64 B 19 -> 19   128 B 33 -> 23   256 B 60 -> 41   512 B 112 -> 64   1 KiB 191 -> 114   4 KiB 658 -> 322
  */

@@ -25,8 +25,8 @@ export interface ManyAnswer {
 }
 
 /**
- * The lookups of a safetensors body: tensors `{table}/indices`, and `{table}/offsets`, `{table}/weights` to pool. The options are the same for all.
- * Refuses INVALID_REQUEST, DTYPE_MISMATCH.
+ * The lookups of a safetensors body: tensors `{table}/indices`, and `{table}/offsets`, `{table}/weights` to pool. The options are the
+ * same for all. Refuses INVALID_REQUEST, DTYPE_MISMATCH.
  */
 export const decodeNamedTensors = (body: Buffer, options: LookupOptions): NamedLookup[] => {
   const tables = new Map<string, Map<string, TypedBytes>>()

@@ -62,6 +62,12 @@ export const planLookup = (
   if (count > LIMITS.lookupIndexCountMax) {
     refuse('BATCH_TOO_LARGE', `${count} indices in one lookup, the limit is ${LIMITS.lookupIndexCountMax}`)
   }
+  if (countEmptyLists(request.shape) > LIMITS.lookupIndexCountMax) {
+    refuse(
+      'BATCH_TOO_LARGE',
+      `indices of shape ${request.shape.join()} are too many empty lists, the limit is ${LIMITS.lookupIndexCountMax}`,
+    )
+  }
   if (request.shape.length > LIMITS.indexRankMax) {
     refuse('SHAPE_MISMATCH', `indices have ${request.shape.length} axes, the limit is ${LIMITS.indexRankMax}`)
   }
@@ -94,6 +100,10 @@ export const planLookup = (
     ...placeRegions(count, bags, gatheredRowBytes, gatheredBytes, narrowBytes),
   }
 }
+
+/** A shape costs a client nothing when there is a 0 in it, but its lists are printed. */
+const countEmptyLists = (shape: readonly number[]): number =>
+  shape.includes(0) ? shape.slice(0, shape.indexOf(0)).reduce((product, length) => product * length, 1) : 0
 
 type Places = Pick<LookupPlan, 'idsAt' | 'offsetsAt' | 'weightsAt' | 'fillAt' | 'rowsAt' | 'narrowAt' | 'regionBytes'>
 

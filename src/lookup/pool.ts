@@ -16,8 +16,8 @@ export interface Members {
 }
 
 /**
- * Writes the offsets and weights of `bags` and leaves the members out whose row is `paddingRow` (-1: none is), so that they count neither in a sum
- * nor in a divisor. `ids` hold the resolved rows already, and keep the others in their order.
+ * Writes the offsets and weights of `bags` and leaves the members out whose row is `paddingRow` (-1: none is), so that they count neither
+ * in a sum nor in a divisor. `ids` hold the resolved rows already, and keep the others in their order.
  */
 export const writeMembers = (bags: BagPlan, paddingRow: number, { ids, offsets, weights }: Members): void => {
   offsets.set(bags.offsets)

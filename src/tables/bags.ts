@@ -27,9 +27,9 @@ export const BAG_SCRATCH_BYTES = 256 * 1024
 assert(BAG_SCRATCH_BYTES >= LIMITS.dimMax * 4, 'the scratch holds a row')
 
 /**
- * Pools rows of a table that the keeper may be writing to, so that no half-written row is in any bag. The usual case is two loads of the lock word
- * around one pass over the table. When it moved, and for tables of several segments, whose rows meet in one bag, the members' rows are gathered
- * first, some at a time. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
+ * Pools rows of a table that the keeper may be writing to, so that no half-written row is in any bag. The usual case is two loads of the
+ * lock word around one pass over the table. When it moved, and for tables of several segments, whose rows meet in one bag, the members'
+ * rows are gathered first, some at a time. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
  */
 export const poolRows = (version: TableVersion, arena: WebAssembly.Memory, job: BagJob): void => {
   const kernels = kernelsOf(version, arena)

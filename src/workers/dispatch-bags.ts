@@ -25,8 +25,8 @@ export const cutBags = (offsets: Int32Array, chunkMembers: number): BagRun[] => 
 }
 
 /**
- * Pools `job` here or, in runs of whole bags, on the pool. Returns nothing when it is done already, else a promise; the version is pinned and the
- * job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
+ * Pools `job` here or, in runs of whole bags, on the pool. Returns nothing when it is done already, else a promise; the version is pinned
+ * and the job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
  */
 export const dispatchBags = (
   version: TableVersion,

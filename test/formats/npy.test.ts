@@ -252,7 +252,7 @@ describe('the literal', () => {
     '(4503599627370496, 2)',
     '(1099511627776, 1099511627776, 0)',
     '(2251799813685248,)',
-    '(1, 1, 1, 1, 1, 1, 1, 1, 1)',
+    '(1, 1, 1, 1, 1, 1, 1, 1, 1, 1)',
     `(${'9'.repeat(400)},)`,
   ])('the shape %s is SHAPE_MISMATCH', (shape) => {
     expect(codeOf(() => readNpy(makeBody(literal('<f4', shape), 4)))).toBe('SHAPE_MISMATCH')

@@ -54,9 +54,9 @@ test('arrayBytes counts the element size in, and refuses bytes that overflow tho
   expect(codeOf(() => arrayBytes('float16', [2 ** 53 - 1]))).toBe('SHAPE_MISMATCH')
 })
 
-test('checkRank takes 8 dimensions and refuses 9', () => {
-  expect(codeOf(() => checkRank(8))).toBe(null)
-  expect(codeOf(() => checkRank(9))).toBe('SHAPE_MISMATCH')
+test('checkRank takes 9 dimensions, what gradients of 8 have, and refuses 10', () => {
+  expect(codeOf(() => checkRank(9))).toBe(null)
+  expect(codeOf(() => checkRank(10))).toBe('SHAPE_MISMATCH')
 })
 
 test('formatShape joins with commas; a scalar is empty', () => {

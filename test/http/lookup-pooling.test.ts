@@ -164,10 +164,13 @@ describe('Pooling in binary', () => {
     expect(typed.json()).toMatchObject({ code: 'DTYPE_MISMATCH', errors: [{ pointer: '/offsets' }] })
   })
 
-  test('refuses more bags than a lookup may have, however few bytes say so', async () => {
-    const answer = await post('/v1/tables/user/lookup?pooling=sum&shape=4000000000,0', Buffer.alloc(0), 'application/octet-stream')
-    expect(answer.json()).toMatchObject({ code: 'BATCH_TOO_LARGE' })
-  })
+  test.each(['shape=4000000000,0&pooling=sum', 'shape=4000000000,0&mask=true', 'shape=60000,60000,0'])(
+    'refuses more lists than a lookup may have, however few bytes say so: %s',
+    async (query) => {
+      const answer = await post(`/v1/tables/user/lookup?${query}`, Buffer.alloc(0), 'application/octet-stream')
+      expect(answer.json()).toMatchObject({ code: 'BATCH_TOO_LARGE' })
+    },
+  )
 })
 
 describe('Pooling in several tables', () => {

@@ -1,13 +1,15 @@
 import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { AssertionFailure } from '../../src/core/assert.ts'
 import { type AdaptedRows, instantiateLoraKernels } from '../../src/kernels/lora.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceLoraKernels } from '../../src/kernels/reference/lora.ts'
 import { ROWS_AT, SPARE_BYTES } from '../../src/tables/layout.ts'
 import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
+
+vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })
 
 const PAGE = 65_536
 const SECOND_BYTES = 2 * PAGE

@@ -66,6 +66,7 @@ describe('The plan of a lookup', () => {
 
   test.each<[string, string, () => unknown]>([
     ['more indices than a lookup may have', 'BATCH_TOO_LARGE', () => plan(ask([LIMITS.lookupIndexCountMax + 1]))],
+    ['more empty lists than a lookup may have', 'BATCH_TOO_LARGE', () => plan(ask([4, LIMITS.lookupIndexCountMax / 2, 0]))],
     ['an answer that is too large', 'BATCH_TOO_LARGE', () => planLookup(handle('float32', 65_536), DEFAULT_SETTINGS, ask([257]), false)],
     [
       'bags that are too large',
@@ -81,6 +82,8 @@ describe('The plan of a lookup', () => {
 
   test('has room for as many indices as a lookup may have', () => {
     expect(plan(ask([LIMITS.lookupIndexCountMax])).count).toBe(LIMITS.lookupIndexCountMax)
+    expect(plan(ask([LIMITS.lookupIndexCountMax, 0])).count).toBe(0)
+    expect(plan(ask([0, 2 ** 40])).count).toBe(0)
     expect(planLookup(handle('float32', 65_536), DEFAULT_SETTINGS, ask([256]), false).gatheredBytes).toBe(LIMITS.lookupResponseBytesMax)
   })
 })

@@ -28,8 +28,16 @@ const countTorn = (read: (version: TableVersion, arena: WebAssembly.Memory, job:
   const outAt = region.at + 64
   for (let i = 0; i < HOT_ROWS; i++) arena.int32[region.at / 4 + i] = i
   let torn = 0
+  let busy = 0
   for (let batch = 0; batch < batches && torn < until; batch++) {
-    read(version, arena.memory, { format: 'stored', idsAt: region.at, count: HOT_ROWS, outAt, fillAt: outAt })
+    try {
+      read(version, arena.memory, { format: 'stored', idsAt: region.at, count: HOT_ROWS, outAt, fillAt: outAt })
+    } catch (error) {
+      // The machine took the writer's core away in the middle of a row: refusing is right, answering would not be.
+      expect(error).toMatchObject({ code: 'OVERLOADED' })
+      expect(++busy).toBeLessThan(batches / 2)
+      continue
+    }
     for (let row = 0; row < HOT_ROWS; row++) {
       const values = arena.float32.subarray(outAt / 4 + row * DIM, outAt / 4 + (row + 1) * DIM)
       if (values.some((value) => value !== values[0])) torn++
