@@ -17,6 +17,9 @@ export const LIMITS = {
   lookupIndexCountMax: 65_536,
   lookupResponseBytesMax: 64 * MiB,
   lookupTableCountMax: 64,
+  adapterRankMax: 256,
+  /** Products of one lookup with an adapter: rows x rank x dim. */
+  adaptedProductCountMax: 2 ** 33,
   attendQueryCountMax: 4_096,
   /** Numbers of all rows times queries: a minute or two of one core. */
   attendProductCountMax: 2 ** 40,

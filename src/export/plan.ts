@@ -68,7 +68,13 @@ export const planExport = (table: TableShape, format: ExportFormat, state: Inclu
   const elementType = dtype === 'int8' ? 'uint8' : dtype
   const shape = [rows, dtype === 'int8' ? storedBytes : dim]
   const header = format === 'npy' ? writeNpyHeader(elementType, shape) : new Uint8Array(0)
-  return { header, parts: [{ of: 'rows', from: 0, byteCount: storedBytes }], contentLength: header.length + rows * storedBytes, elementType, shape }
+  return {
+    header,
+    parts: [{ of: 'rows', from: 0, byteCount: storedBytes }],
+    contentLength: header.length + rows * storedBytes,
+    elementType,
+    shape,
+  }
 }
 
 interface Tensor {
@@ -101,12 +107,26 @@ const planSafetensorsExport = (table: TableShape, state: IncludedState | null): 
 const planRows = ({ rows, dim, dtype }: TableShape): [Tensor, ExportPart][] => {
   const shape = [rows, dim]
   if (dtype !== 'int8') {
-    return [[{ name: 'embeddings', elementType: dtype, shape }, { of: 'rows', from: 0, byteCount: rowBytes(dim, dtype) }]]
+    return [
+      [
+        { name: 'embeddings', elementType: dtype, shape },
+        { of: 'rows', from: 0, byteCount: rowBytes(dim, dtype) },
+      ],
+    ]
   }
   return [
-    [{ name: 'scale', elementType: 'float32', shape: [rows] }, { of: 'rows', from: dim, byteCount: 4 }],
-    [{ name: 'bias', elementType: 'float32', shape: [rows] }, { of: 'rows', from: dim + 4, byteCount: 4 }],
-    [{ name: 'embeddings', elementType: 'uint8', shape }, { of: 'rows', from: 0, byteCount: dim }],
+    [
+      { name: 'scale', elementType: 'float32', shape: [rows] },
+      { of: 'rows', from: dim, byteCount: 4 },
+    ],
+    [
+      { name: 'bias', elementType: 'float32', shape: [rows] },
+      { of: 'rows', from: dim + 4, byteCount: 4 },
+    ],
+    [
+      { name: 'embeddings', elementType: 'uint8', shape },
+      { of: 'rows', from: 0, byteCount: dim },
+    ],
   ]
 }
 

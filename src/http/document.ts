@@ -54,7 +54,15 @@ const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
   'POST /v1/tables/:table/gradients': UPDATE,
   'POST /v1/tables/:table/rows': UPDATE,
   'GET /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE'],
-  'PUT /v1/tables/:table/lora': [...BODY, ...READ, 'SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DIGEST_MISMATCH', 'MEMORY_QUOTA_EXCEEDED'],
+  'PUT /v1/tables/:table/lora': [
+    ...BODY,
+    ...READ,
+    'SHAPE_MISMATCH',
+    'DTYPE_MISMATCH',
+    'NON_FINITE',
+    'DIGEST_MISMATCH',
+    'MEMORY_QUOTA_EXCEEDED',
+  ],
   'DELETE /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED'],
   'POST /v1/tables/:table/lora/merge': [...READ, 'NON_FINITE', 'MEMORY_QUOTA_EXCEEDED'],
   'GET /v1/limits': ['NOT_ACCEPTABLE'],
@@ -158,7 +166,7 @@ const text = (description: string, examples?: string[]) => ({ type: 'string', de
 
 const requestHeaders = (methods: readonly string[], url: string): object => {
   const properties: Record<string, object> = {}
-  const changes = methods.some((method) => ['PUT', 'PATCH', 'DELETE'].includes(method)) || /\/(gradients|rows)$/.test(url)
+  const changes = methods.some((method) => ['PUT', 'PATCH', 'DELETE'].includes(method)) || /\/(gradients|rows|merge)$/.test(url)
   if (changes || url.endsWith('/data') || url.endsWith(':table')) {
     properties['If-Match'] = text('ETag that the table must have, or a version in quotes, or *')
     properties['If-None-Match'] = text('ETag that the table must not have; * when it must not exist')

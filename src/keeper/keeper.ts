@@ -8,14 +8,14 @@ import { TableMemory } from '../tables/memory.ts'
 import { checkPrecondition } from '../tables/precondition.ts'
 import { applyUpdate } from './apply.ts'
 import { beginExport, endExport, listLogs, readPreimages, type TableExport } from './exports.ts'
-import { type AdapterBuild, attachAdapter, beginAdapter, countChange, detachAdapter, refuseAdapted } from './lora.ts'
+import { refuseAdapted } from './lora.ts'
+import { type AdapterFront, makeAdapterProcedures } from './lora-procedures.ts'
 import type { FrontMessage, KeeperCalls, KeeperMessage, KeeperProcedure, UpdateArguments } from './protocol.ts'
 import {
   type Build,
   beginBuild,
   commitBuild,
   currentState,
-  type KeeperAdapter,
   type KeeperTable,
   type KeeperVersion,
   mergeSettings,
@@ -32,10 +32,9 @@ export interface KeeperOptions {
   onError?: (error: unknown) => void
 }
 
-interface Front {
+interface Front extends AdapterFront {
   port: MessagePort
   builds: Map<number, Build>
-  adapterBuilds: Map<number, AdapterBuild>
   exports: Map<number, TableExport>
   /** Publications this front has not acknowledged yet. */
   unacknowledged: Map<number, () => void>
@@ -142,32 +141,13 @@ export class Keeper {
       return null
     },
     update: (_front, argument) => this.#update(argument),
-    beginAdapter: (front, argument) => {
-      const adapterId = this.#nextNumber++
-      const build = beginAdapter(this.#find(argument.name), this.memory, `a${adapterId}`, argument, Date.now())
-      front.adapterBuilds.set(adapterId, build)
-      return { adapterId, a: build.handle.a, b: build.handle.b }
-    },
-    commitAdapter: async (front, { adapterId, alpha }) => {
-      const build = front.adapterBuilds.get(adapterId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
-      const table = this.#find(build.name)
-      const before = attachAdapter(table, build, alpha, Date.now())
-      front.adapterBuilds.delete(adapterId)
-      await this.#publishAdapter(table, before)
-      return { created: before === null }
-    },
-    abortAdapter: (front, { adapterId }) => {
-      const build = front.adapterBuilds.get(adapterId)
-      front.adapterBuilds.delete(adapterId)
-      if (build !== undefined) this.memory.release(build.reservedBytes)
-      return null
-    },
-    dropAdapter: async (_front, { name, precondition }) => {
-      const table = this.#find(name)
-      const before = detachAdapter(table, precondition)
-      if (before !== null) await this.#publishAdapter(table, before)
-      return null
-    },
+    ...makeAdapterProcedures({
+      memory: () => this.memory,
+      takeNumber: () => this.#nextNumber++,
+      find: (name) => this.#find(name),
+      publish: (name) => this.#publish(name, []),
+      retire: (key, reservedBytes) => new Promise((resolve) => this.#retire(key, reservedBytes, resolve)),
+    }),
     beginExport: (front, { name, version, withState }) => {
       const table = this.#find(name)
       const found = table.versions.get(version) ?? refuse('VERSION_NOT_FOUND', `there is no version ${version}`)
@@ -218,20 +198,6 @@ export class Keeper {
       if (version.adapter !== null) this.#retire(version.adapter.handle.key, version.adapter.reservedBytes)
     }
     await Promise.all([...this.#fronts].map((front) => this.#tell(front, name, this.#tables.get(name))))
-  }
-
-  /** Tells every front which adapter the current version has now; resolves when nobody reads the one before any more. */
-  async #publishAdapter({ name, current }: KeeperTable, before: KeeperAdapter | null): Promise<void> {
-    const key = before?.handle.key ?? ''
-    const freed = new Promise<void>((resolve) => {
-      if (before === null) return resolve()
-      current.leavingAdapters.add(key)
-      this.#retire(key, before.reservedBytes, resolve)
-    })
-    await this.#publish(name, [])
-    await freed
-    current.leavingAdapters.delete(key)
-    countChange(current, Date.now())
   }
 
   /** The memory goes back when no front reads it any more. */

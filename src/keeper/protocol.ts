@@ -17,6 +17,8 @@ export interface BeginArguments {
   precondition: Precondition
   /** The caller brings optimizer state of this kind, which must be that of the table's optimizer. */
   stateKind?: Exclude<Optimizer['kind'], 'sgd'>
+  /** The rows are those of the current version with this adapter, which it must still have. */
+  adapterKey?: string
 }
 
 export interface BeginAdapterArguments {

@@ -115,6 +115,12 @@ const checkStateKind = ({ stateKind }: BeginArguments, { kind }: Optimizer): voi
   refuse('PRECONDITION_FAILED', `the upload brings the state of ${stateKind}, but the table's optimizer has become ${kind}`)
 }
 
+/** Another adapter has no effect on the sequence before every front knows of it: the key tells earlier. */
+const checkAdapterKey = ({ adapterKey }: BeginArguments, table: KeeperTable | undefined): void => {
+  if (adapterKey === undefined || table?.current.adapter?.handle.key === adapterKey) return
+  refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
+}
+
 /** Gives the memory of a build back that nobody will read. */
 export const releaseBuild = (build: Build, memory: TableMemory): void =>
   memory.release(build.reservedBytes + (build.state?.reservedBytes ?? 0))
@@ -132,13 +138,21 @@ export const commitBuild = (
   const { name, precondition, settings } = build.arguments
   const before = tables.get(name)
   checkPrecondition(precondition, currentState(before))
+  checkAdapterKey(build.arguments, before)
   const number = (before?.highest ?? 0) + 1
   const handle = { ...build.handle, version: number, createdAt: nowMs }
   const merged = mergeSettings(before?.settings ?? DEFAULT_SETTINGS, settings, handle.rows)
   checkStateKind(build.arguments, merged.optimizer)
   if (before !== undefined && before.settings.optimizer.kind !== merged.optimizer.kind) resetStates(before, memory)
   const { reservedBytes, state } = build
-  const version: KeeperVersion = { handle, table: new TableVersion(handle), reservedBytes, state, adapter: null, leavingAdapters: new Set() }
+  const version: KeeperVersion = {
+    handle,
+    table: new TableVersion(handle),
+    reservedBytes,
+    state,
+    adapter: null,
+    leavingAdapters: new Set(),
+  }
   state?.touched.fill(1)
   version.table.writeStep(step)
   const table: KeeperTable = {

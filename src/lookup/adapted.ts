@@ -1,9 +1,7 @@
 import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import type { AdapterHandle } from '../tables/handles.ts'
 import type { LookupRequest } from './request.ts'
-
-/** Numbers of all rows times rank: some seconds of a front. */
-export const ADAPTED_TERMS_MAX = 2 ** 33
 
 /**
  * Refuses what rows with an adapter cannot be: DTYPE_MISMATCH for rows as they are stored, BATCH_TOO_LARGE for more arithmetic than one
@@ -16,10 +14,10 @@ export const checkAdapted = ({ rank }: AdapterHandle, { options, indices }: Look
     })
   }
   const terms = indices.length * dim * rank
-  if (terms > ADAPTED_TERMS_MAX) {
+  if (terms > LIMITS.adaptedProductCountMax) {
     refuse(
       'BATCH_TOO_LARGE',
-      `${indices.length} rows of ${dim} with an adapter of rank ${rank} are ${terms} products, the limit is ${ADAPTED_TERMS_MAX}`,
+      `${indices.length} rows of ${dim} with an adapter of rank ${rank} are ${terms} products, the limit is ${LIMITS.adaptedProductCountMax}`,
     )
   }
 }

@@ -8,6 +8,7 @@ import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
 import type { Gathered } from './gathered.ts'
 import type { JsonKernels } from '../kernels/json.ts'
 import { printEmbeddings } from './print.ts'
+import { describeStored, splitStored, storedShape } from './stored.ts'
 
 export type Encoding = 'json' | 'raw' | 'npy' | 'safetensors'
 
@@ -33,6 +34,14 @@ export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask
   if (encoding === 'npy' && elementType === 'bfloat16') {
     refuse('NOT_ACCEPTABLE', 'npy cannot carry bfloat16; ask for application/x-safetensors')
   }
+  if (encoding === 'npy' && elementType === 'uint8') {
+    refuse('NOT_ACCEPTABLE', 'npy cannot carry int8 rows, which have a scale and a bias each; ask for application/x-safetensors')
+  }
+  if (encoding === 'json' && elementType === 'uint8') {
+    refuse('DTYPE_MISMATCH', 'JSON has numbers, not int8 rows: ask for application/x-safetensors, or for another dtype', {
+      errors: [{ pointer: '/dtype', detail: 'native is not available as JSON of an int8 table' }],
+    })
+  }
   if (mask && (encoding === 'npy' || encoding === 'raw')) {
     refuse('INVALID_REQUEST', 'a mask is answered in JSON and safetensors only', {
       errors: [{ pointer: '/mask', detail: `not available as ${MEDIA_TYPES[encoding]}` }],
@@ -53,13 +62,14 @@ export const encodeAnswer = (
     encoding === 'json'
       ? printEmbeddings(gathered, arena, buffers, printer)
       : copyOut(gathered, headerOf(gathered, encoding), arena, buffers)
-  return { body, mediaType: MEDIA_TYPES[encoding], version, sequence, shape, elementType }
+  const answered = encoding === 'raw' && elementType === 'uint8' ? storedShape(shape) : shape
+  return { body, mediaType: MEDIA_TYPES[encoding], version, sequence, shape: answered, elementType }
 }
 
 const headerOf = ({ shape, elementType, mask }: Gathered, encoding: Exclude<Encoding, 'json'>): Uint8Array | null => {
   if (encoding === 'raw') return null
   if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
-  const tensors = [{ name: 'embeddings', elementType, shape: [...shape] }]
+  const tensors = elementType === 'uint8' ? describeStored(shape) : [{ name: 'embeddings', elementType, shape: [...shape] }]
   // A tensor has no rows of different length: the mask of ragged ids is flat.
   if (mask !== null)
     tensors.push({ name: 'mask', elementType: 'uint8', shape: mask.lengths === undefined ? [...mask.shape] : [mask.bytes.length] })
@@ -67,7 +77,7 @@ const headerOf = ({ shape, elementType, mask }: Gathered, encoding: Exclude<Enco
 }
 
 const copyOut = (
-  { rowsAt, byteCount, mask }: Gathered,
+  { rowsAt, byteCount, mask, elementType, shape }: Gathered,
   header: Uint8Array | null,
   arena: Arena,
   buffers: ResponseBuffers,
@@ -75,7 +85,10 @@ const copyOut = (
   const headerBytes = header?.length ?? 0
   const body = buffers.acquire(headerBytes + byteCount + (mask?.bytes.length ?? 0))
   if (header !== null) body.bytes.set(header)
-  body.bytes.set(arena.bytes.subarray(rowsAt, rowsAt + byteCount), headerBytes)
+  const rows = arena.bytes.subarray(rowsAt, rowsAt + byteCount)
+  if (header !== null && elementType === 'uint8') {
+    splitStored(rows, shape[shape.length - 1], body.bytes.subarray(headerBytes, headerBytes + byteCount))
+  } else body.bytes.set(rows, headerBytes)
   if (mask !== null) body.bytes.set(mask.bytes, headerBytes + byteCount)
   return body
 }

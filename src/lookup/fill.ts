@@ -12,8 +12,14 @@ export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, ver
       errors: [{ pointer: '/fill_value', detail: 'too large for float32' }],
     })
   }
-  if (plan.rowFormat === 'float32' || dtype === 'float32' || dtype === 'int8') {
+  if (plan.rowFormat === 'float32' || dtype === 'float32') {
     arena.float32.fill(value, fillAt / 4, fillAt / 4 + dim)
+    return
+  }
+  if (dtype === 'int8') {
+    // A row of one number: the bias, with nothing added.
+    arena.bytes.fill(0, fillAt, fillAt + dim + 4)
+    arena.bytes.set(new Uint8Array(Float32Array.of(value).buffer), fillAt + dim + 4)
     return
   }
   // 16-bit storage answered as stored: round one number, repeat its bits.

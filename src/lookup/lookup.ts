@@ -103,7 +103,7 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
 /** Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they will be printed. */
 const roundRows = (arena: Arena, version: TableVersion, plan: LookupPlan, region: Region): number => {
   const rowsAt = region.at + plan.rowsAt
-  if (!plan.narrow) return rowsAt
+  if (!plan.narrow || plan.elementType === 'uint8') return rowsAt
   const [kernels] = version.kernels(arena.memory)
   const narrowAt = region.at + plan.narrowAt
   const numberCount = plan.gatheredBytes / 4

@@ -1,6 +1,5 @@
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { ElementType } from '../core/types.ts'
 import { readSafetensors, writeSafetensorsHeader } from '../formats/safetensors.ts'
 import type { TypedBytes } from '../formats/shape.ts'
 import type { ResponseBuffer } from './buffers.ts'
@@ -8,6 +7,7 @@ import { fromTypedTensors } from './decode.ts'
 import { type Answer, MEDIA_TYPES } from './encode.ts'
 import type { LookupServices } from './lookup.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
+import { bytesShape, describeStored, splitStored } from './stored.ts'
 
 /** One of the lookups of a request: which table, which version, what. */
 export interface NamedLookup {
@@ -106,13 +106,21 @@ export const refuseRepeatedTables = (lookups: readonly NamedLookup[]): void => {
 
 /** Tensors `{table}/embeddings` out of raw answers. */
 export const joinTensors = ({ buffers }: LookupServices, lookups: readonly NamedLookup[], answers: readonly Answer[]): ManyAnswer => {
-  const tensors = answers.map(({ shape, elementType }, i) => ({
-    name: `${lookups[i].table}/embeddings`,
-    elementType: elementType as ElementType,
-    shape: [...shape],
-  }))
+  const tensors = answers.flatMap(({ shape, elementType }, i) =>
+    elementType === 'uint8'
+      ? describeStored(bytesShape(shape), `${lookups[i].table}/`)
+      : [{ name: `${lookups[i].table}/embeddings`, elementType, shape: [...shape] }],
+  )
   const { header } = writeSafetensorsHeader(tensors)
-  return { body: join(buffers, [header, ...answers.map(({ body }) => body.bytes)], answers), mediaType: MEDIA_TYPES.safetensors }
+  return { body: join(buffers, [header, ...answers.map(tensorBytes)], answers), mediaType: MEDIA_TYPES.safetensors }
+}
+
+/** The bytes of a raw answer as those of its arrays. */
+const tensorBytes = ({ body, shape, elementType }: Answer): Uint8Array => {
+  if (elementType !== 'uint8') return body.bytes
+  const split = Buffer.allocUnsafe(body.bytes.length)
+  splitStored(body.bytes, bytesShape(shape)[shape.length - 1], split)
+  return split
 }
 
 const join = (buffers: LookupServices['buffers'], parts: readonly (string | Uint8Array)[], answers: readonly Answer[]): ResponseBuffer => {

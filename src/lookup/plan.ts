@@ -8,8 +8,8 @@ import { checkAdapted } from './adapted.ts'
 import { type BagPlan, planBags } from './bags.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
 
-/** Element types of an answer. */
-export type AnswerType = Exclude<Dtype, 'int8'>
+/** Element types of an answer; uint8: int8 rows as they are stored (see stored.ts). */
+export type AnswerType = Exclude<Dtype, 'int8'> | 'uint8'
 
 /** Everything about a lookup that is decided before memory is touched. Plain data. */
 export interface LookupPlan {
@@ -135,7 +135,10 @@ const planAnswer = (
 ): { elementType: AnswerType; rowFormat: RowFormat; narrow: boolean } => {
   const wanted = options.dtype ?? 'float32'
   const elementType = wanted === 'native' ? stored : wanted
-  if (elementType === 'int8') refuse('DTYPE_MISMATCH', 'rows of an int8 table are answered as float32, float16 or bfloat16')
+  if (elementType === 'int8') {
+    if (computed) refuse('DTYPE_MISMATCH', 'pooled and adapted rows of an int8 table are answered as float32, float16 or bfloat16')
+    return { elementType: 'uint8', rowFormat: 'stored', narrow: false }
+  }
   if (computed) return { elementType, rowFormat: 'float32', narrow: elementType !== 'float32' }
   const rowFormat = stored === 'float32' || (stored === elementType && !text) ? 'stored' : 'float32'
   return { elementType, rowFormat, narrow: elementType !== 'float32' && elementType !== stored }

@@ -4,9 +4,6 @@ import type { AdapterHandle } from './handles.ts'
 import { rowBytes } from './layout.ts'
 import { TableVersion } from './table.ts'
 
-/** More columns of A than this are no low rank any more. */
-export const ADAPTER_RANK_MAX = 256
-
 /** An adapter as one thread sees it. Whoever reads it across an `await` pins its factors. */
 export interface TableAdapter {
   readonly handle: AdapterHandle
@@ -65,13 +62,13 @@ const BLOCK_TERMS_MAX = 2 ** 22
 export const adaptedBlockRows = ({ rank }: AdapterHandle, dim: number): number =>
   Math.max(1, Math.min(Math.floor(FACTOR_SCRATCH_BYTES / (rank * 4)), Math.floor(BLOCK_TERMS_MAX / (rank * dim))))
 
-/** {@link adaptRows} in blocks, one for each value that it gives. */
+/** {@link adaptRows} in blocks; it gives a value between two of them. */
 export function* adaptInBlocks(adapter: TableAdapter, arena: WebAssembly.Memory, job: AdaptJob): Generator<void> {
   const { idsAt, count, rowsAt, dim } = job
   const blockRows = adaptedBlockRows(adapter.handle, dim)
   for (let first = 0; first < count; first += blockRows) {
     const part = { idsAt: idsAt + first * 4, count: Math.min(blockRows, count - first), rowsAt: rowsAt + first * dim * 4 }
     adaptRows(adapter, arena, { ...job, ...part })
-    yield
+    if (first + blockRows < count) yield
   }
 }

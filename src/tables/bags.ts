@@ -74,7 +74,7 @@ export interface BlockChange {
   change: (rows: Pick<BagJob, 'idsAt'> & { count: number; rowsAt: number }) => void
 }
 
-/** Pools rows that are gathered first, and changed if `change` is there, some at a time: one block for each value that it gives. */
+/** Pools rows that are gathered first, and changed if `change` is there, in blocks; it gives a value between two of them. */
 export function* poolInBlocks(
   version: TableVersion,
   arena: WebAssembly.Memory,
@@ -98,6 +98,6 @@ export function* poolInBlocks(
     kernels.poolPacked({ ...bagsOf(version, job), ...places, bagCount: bagEnd - bag }, scratchAt, first, end)
     // A bag that goes on behind the block is met again.
     bag = offsets[bagEnd] > end ? bagEnd - 1 : bagEnd
-    yield
+    if (bag < bagCount) yield
   }
 }

@@ -99,6 +99,11 @@ export class TableVersion {
     this.#reportWhenFree()
   }
 
+  /** Whether somebody waits for the last pin to go. */
+  get isRetired(): boolean {
+    return this.#onReleased !== undefined
+  }
+
   /** Says that no new reader will come; `onReleased` runs when the last pin is gone, at once if there is none. */
   retire(onReleased: () => void): void {
     assert(this.#onReleased === undefined, 'retired once')

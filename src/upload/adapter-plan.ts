@@ -1,9 +1,9 @@
 import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import { ELEMENT_BYTES, type ElementType } from '../core/types.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import type { ByteRange, SafetensorsHeader, TensorPlace } from '../formats/safetensors.ts'
 import { quoteText } from '../formats/scanner.ts'
-import { ADAPTER_RANK_MAX } from '../tables/adapter.ts'
 import type { AdapterHandle, VersionHandle } from '../tables/handles.ts'
 
 /** One array of an adapter's body. Ranges are bytes of the whole body. */
@@ -33,7 +33,8 @@ export const planAdapter = (
   alpha: number | undefined,
 ): AdapterPlan => {
   for (const name of tensors.keys()) {
-    if (!['a', 'b', 'alpha'].includes(name)) refuseAt('INVALID_REQUEST', name, `array ${quoteText(name)} is not expected; an adapter has a, b and alpha`)
+    if (!['a', 'b', 'alpha'].includes(name))
+      refuseAt('INVALID_REQUEST', name, `array ${quoteText(name)} is not expected; an adapter has a, b and alpha`)
   }
   const a = tensors.get('a') ?? refuseAt('INVALID_REQUEST', 'a', 'the body has no array a')
   const b = tensors.get('b') ?? refuseAt('INVALID_REQUEST', 'b', 'the body has no array b')
@@ -43,7 +44,8 @@ export const planAdapter = (
   const planned = { rank, dtype: storageDtype(a), a: place(a), b: place(b) }
   const bodyBytes = dataAt + Math.max(...[...tensors.values()].map(({ end }) => end))
   const scalar = tensors.get('alpha')
-  if (scalar === undefined) return { ...planned, alpha: checkAlpha(alpha ?? refuseAt('INVALID_REQUEST', 'alpha', ALPHA_WANTED), rank), bodyBytes }
+  if (scalar === undefined)
+    return { ...planned, alpha: checkAlpha(alpha ?? refuseAt('INVALID_REQUEST', 'alpha', ALPHA_WANTED), rank), bodyBytes }
   if (alpha !== undefined) refuseAt('INVALID_REQUEST', 'alpha', 'alpha is in the query and in the body')
   const count = (scalar.end - scalar.begin) / ELEMENT_BYTES[scalar.elementType]
   if (count !== 1) refuseAt('SHAPE_MISMATCH', 'alpha', `alpha is one number; the array has ${count}`)
@@ -58,7 +60,9 @@ export const readScalar = (elementType: ElementType, bytes: Uint8Array): number 
 
 /** Refuses NON_FINITE unless alpha / rank is a finite float32. */
 export const checkAlpha = (alpha: number, rank: number): number =>
-  Number.isFinite(Math.fround(alpha / rank)) ? alpha : refuseAt('NON_FINITE', 'alpha', `alpha is ${alpha}, which by rank ${rank} is no finite float32`)
+  Number.isFinite(Math.fround(alpha / rank))
+    ? alpha
+    : refuseAt('NON_FINITE', 'alpha', `alpha is ${alpha}, which by rank ${rank} is no finite float32`)
 
 const ALPHA_WANTED = 'alpha is missing: give ?alpha=, or an array alpha of one number; rows get alpha / r times A . B'
 
@@ -69,11 +73,20 @@ const refuseAt = (code: 'INVALID_REQUEST' | 'SHAPE_MISMATCH' | 'DTYPE_MISMATCH' 
 const checkShapes = (a: TensorPlace, b: TensorPlace, rows: number, dim: number): number => {
   const [aRows, rank] = a.shape
   if (a.shape.length !== 2 || aRows !== rows) {
-    refuseAt('SHAPE_MISMATCH', 'a', `a must have shape [${rows},r], it has [${a.shape.join()}]; the lora_embedding_A of PEFT is its transpose`)
+    refuseAt(
+      'SHAPE_MISMATCH',
+      'a',
+      `a must have shape [${rows},r], it has [${a.shape.join()}]; the lora_embedding_A of PEFT is its transpose`,
+    )
   }
-  if (rank < 1 || rank > ADAPTER_RANK_MAX) refuseAt('SHAPE_MISMATCH', 'a', `the rank of an adapter is 1 to ${ADAPTER_RANK_MAX}, not ${rank}`)
+  if (rank < 1 || rank > LIMITS.adapterRankMax)
+    refuseAt('SHAPE_MISMATCH', 'a', `the rank of an adapter is 1 to ${LIMITS.adapterRankMax}, not ${rank}`)
   if (b.shape.join() !== `${rank},${dim}`) {
-    refuseAt('SHAPE_MISMATCH', 'b', `b must have shape [${rank},${dim}], it has [${b.shape.join()}]; the lora_embedding_B of PEFT is its transpose`)
+    refuseAt(
+      'SHAPE_MISMATCH',
+      'b',
+      `b must have shape [${rank},${dim}], it has [${b.shape.join()}]; the lora_embedding_B of PEFT is its transpose`,
+    )
   }
   return rank
 }

@@ -19,18 +19,24 @@ const TURN_BYTES = 256 * 1024
  * optimizer state, and the settings of the table. The version before keeps its rows and its adapter. Refuses PRECONDITION_FAILED without an
  * adapter and when the table changes meanwhile, MEMORY_QUOTA_EXCEEDED, and NON_FINITE where a sum is too large for the dtype.
  */
-export const mergeAdapter = async (keeper: KeeperLine, arena: Arena, entry: TableEntry, precondition: Precondition): Promise<BuiltTable> => {
+export const mergeAdapter = async (
+  keeper: KeeperLine,
+  arena: Arena,
+  entry: TableEntry,
+  precondition: Precondition,
+): Promise<BuiltTable> => {
   const { current, record, adapters } = entry
   const { version, rows, dim, dtype } = current.handle
   const adapter = adapters.get(version) ?? refuse('PRECONDITION_FAILED', 'the table has no LoRA adapter that could be merged')
   const sequence = current.readSequence()
   checkPrecondition(precondition, { version, sequence })
-  // What was read is what must be current when it is replaced; the rows themselves do not change under an adapter.
+  // What was read is what must be current when it is replaced; under an adapter the rows themselves do not change.
   const unchanged = { ifMatch: [entityTag(version, sequence)] }
   const pinned = [current, adapter.factors]
   for (const one of pinned) one.pin()
   try {
-    return await buildTable(keeper, { name: record.name, rows, dim, dtype, settings: {}, precondition: unchanged }, async (segments) => {
+    const begin = { name: record.name, rows, dim, dtype, settings: {}, precondition: unchanged, adapterKey: adapter.handle.key }
+    return await buildTable(keeper, begin, async (segments) => {
       const writer = new TableWriter(arena, segments, { dim, sourceType: 'float32', dtype })
       try {
         await writeMerged(arena, writer, current, adapter)
@@ -56,6 +62,8 @@ const writeMerged = async (arena: Arena, writer: TableWriter, current: TableVers
   try {
     for (let first = 0; first < rows; first += blockRows) {
       if (first > 0) await setImmediate()
+      // Whoever takes the adapter off waits for its readers.
+      if (adapter.factors.isRetired) refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
       const count = Math.min(blockRows, rows - first)
       for (let i = 0; i < count; i++) arena.int32[idsAt / 4 + i] = first + i
       gatherRows(current, arena.memory, { format: 'float32', idsAt, count, outAt: rowsAt, fillAt: 0 })

@@ -3,7 +3,11 @@ import type { UploadBody } from './body.ts'
 import type { Sink } from './sinks.ts'
 
 /** The bytes of a header, by what `measure` says of the first `prefixBytes`; fewer when the body ends inside. */
-export const takeHeader = async (body: UploadBody, prefixBytes: number, measure: (prefix: Uint8Array) => number | null): Promise<Uint8Array> => {
+export const takeHeader = async (
+  body: UploadBody,
+  prefixBytes: number,
+  measure: (prefix: Uint8Array) => number | null,
+): Promise<Uint8Array> => {
   const prefix = await body.take(prefixBytes)
   const headerBytes = measure(prefix)
   if (headerBytes === null || headerBytes <= prefix.length) return prefix

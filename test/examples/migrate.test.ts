@@ -18,7 +18,11 @@ interface Snippet {
 }
 
 const COMMON = ['numpy', 'requests', 'safetensors']
-const KERAS_LINES = ['OK rows and mask: keras Embedding', 'OK out of range: negative ids count from the end, others as on backend', 'OK step: keras Adagrad']
+const KERAS_LINES = [
+  'OK rows and mask: keras Embedding',
+  'OK out of range: negative ids count from the end, others as on backend',
+  'OK step: keras Adagrad',
+]
 
 const SNIPPETS: Snippet[] = [
   {
@@ -31,7 +35,12 @@ const SNIPPETS: Snippet[] = [
   {
     file: 'torch_to_gatherd.py',
     modules: ['torch', ...COMMON],
-    lines: ['OK rows: torch Embedding', 'OK out of range: refused by both', 'OK bags: torch EmbeddingBag', 'OK step: torch.optim.SparseAdam'],
+    lines: [
+      'OK rows: torch Embedding',
+      'OK out of range: refused by both',
+      'OK bags: torch EmbeddingBag',
+      'OK step: torch.optim.SparseAdam',
+    ],
   },
 ]
 
@@ -44,7 +53,9 @@ const PYTHONS = [process.env.PYTHON, 'python3', '/usr/bin/python3'].filter((comm
  */
 const findPython = (modules: readonly string[]): string | undefined => {
   const probe = `import importlib.util, sys; sys.exit(any(importlib.util.find_spec(name) is None for name in ${JSON.stringify(modules)}))`
-  return PYTHONS.find((command) => spawnSync(command, ['-c', probe], { stdio: 'ignore', timeout: 20_000 }).status === 0)
+  const found = PYTHONS.find((command) => spawnSync(command, ['-c', probe], { stdio: 'ignore', timeout: 20_000 }).status === 0)
+  if (found === undefined) process.stderr.write(`skipped: no Python here has all of ${modules.join(', ')}; PYTHON names one that has\n`)
+  return found
 }
 
 const runPython = (python: string, file: string, address: string, environment: Record<string, string> = {}) =>
@@ -81,11 +92,15 @@ describe('A migration from', () => {
 
   for (const { file, modules, environment, lines } of SNIPPETS) {
     const python = findPython(modules)
-    test.skipIf(python === undefined)(`${modules.slice(0, 2).join(' and ')} finds the numbers of the library`, { timeout: RUN_MS_MAX }, async () => {
-      const { code, output, errors } = await runPython(python ?? '', file, address, environment)
-      expect(code, errors).toBe(0)
-      const printed = output.trimEnd().split('\n')
-      expect(printed.map((line, i) => line.startsWith(lines[i] ?? '?'))).toEqual(lines.map(() => true))
-    })
+    test.skipIf(python === undefined)(
+      `${modules.slice(0, 2).join(' and ')} finds the numbers of the library`,
+      { timeout: RUN_MS_MAX },
+      async () => {
+        const { code, output, errors } = await runPython(python ?? '', file, address, environment)
+        expect(code, errors).toBe(0)
+        const printed = output.trimEnd().split('\n')
+        expect(printed.map((line, i) => line.startsWith(lines[i] ?? '?'))).toEqual(lines.map(() => true))
+      },
+    )
   }
 })

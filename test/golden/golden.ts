@@ -19,7 +19,7 @@ interface GoldenRequest {
   request_raw?: string
   request_binary?: { content_type: string; query: Record<string, string>; base64: string }
 }
-interface GoldenStep extends GoldenRequest {
+export interface GoldenStep extends GoldenRequest {
   route: string
   expect?: Record<string, unknown>
   expect_error?: ExpectedError

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ADAPTER_RANK_MAX } from '../../src/tables/adapter.ts'
+import { LIMITS } from '../../src/core/limits.ts'
 import { type Service, startService } from '../helpers/service.ts'
 import { encodeTensors, lookUp, putAdapter, type Sent } from './adapters.ts'
 
@@ -56,7 +56,7 @@ describe('An adapter is refused', () => {
   })
 
   test('above the highest rank', async () => {
-    const rank = ADAPTER_RANK_MAX + 1
+    const rank = LIMITS.adapterRankMax + 1
     const tensors = { a: { shape: [ROWS, rank], values: values(ROWS * rank) }, b: { shape: [rank, DIM], values: values(rank * DIM) } }
     expect((await putAdapter(service, tensors, '?alpha=1')).json()).toMatchObject({ code: 'SHAPE_MISMATCH' })
   })
@@ -65,8 +65,14 @@ describe('An adapter is refused', () => {
     const reservedBytes = service.keeper.memory.reservedBytes
     const body = encodeTensors({ a: A, b: B })
     const send = (payload: Buffer) =>
-      service.app.inject({ method: 'PUT', url: '/v1/tables/t/lora?alpha=1', payload, headers: { 'content-type': 'application/x-safetensors' } })
-    for (const cut of [0, 5, 20, body.length - 1]) expect((await send(body.subarray(0, cut))).json(), `${cut}`).toMatchObject({ code: 'MALFORMED_BODY' })
+      service.app.inject({
+        method: 'PUT',
+        url: '/v1/tables/t/lora?alpha=1',
+        payload,
+        headers: { 'content-type': 'application/x-safetensors' },
+      })
+    for (const cut of [0, 5, 20, body.length - 1])
+      expect((await send(body.subarray(0, cut))).json(), `${cut}`).toMatchObject({ code: 'MALFORMED_BODY' })
     expect((await send(Buffer.concat([body, Buffer.alloc(1)]))).json()).toMatchObject({ code: 'MALFORMED_BODY' })
     await expectUntouched(reservedBytes)
   })
@@ -78,10 +84,15 @@ describe('An adapter is refused', () => {
 
   test('when the table is in another state than the client thinks', async () => {
     const reservedBytes = service.keeper.memory.reservedBytes
-    expect((await putAdapter(service, { a: A, b: B }, '?alpha=1', { 'if-match': '"1-4"' })).json()).toMatchObject({ code: 'PRECONDITION_FAILED' })
+    expect((await putAdapter(service, { a: A, b: B }, '?alpha=1', { 'if-match': '"1-4"' })).json()).toMatchObject({
+      code: 'PRECONDITION_FAILED',
+    })
     await expectUntouched(reservedBytes)
     expect((await putAdapter(service, { a: A, b: B }, '?alpha=1', { 'if-match': '"1-0"' })).statusCode).toBe(201)
-    for (const [method, path] of [['DELETE', '/lora'], ['POST', '/lora/merge']] as const) {
+    for (const [method, path] of [
+      ['DELETE', '/lora'],
+      ['POST', '/lora/merge'],
+    ] as const) {
       expect((await inject(method, path, undefined, { 'if-match': '"1-0"' })).json()).toMatchObject({ code: 'PRECONDITION_FAILED' })
     }
     expect((await inject('DELETE', '/lora', undefined, { 'if-match': '"1-1"' })).statusCode).toBe(204)
@@ -116,8 +127,10 @@ describe('While an adapter is attached', () => {
 
   test.each(['json', 'safetensors'])('rows as they are stored are refused, asked for in %s', async (format) => {
     const answer =
-      format === 'json' ? await inject('POST', '/lookup', { indices: [0], dtype: 'native' }) : await lookUp(service, [0], '?dtype=native').catch(String)
-    expect(JSON.stringify(typeof answer === 'string' ? answer : answer.json())).toContain('DTYPE_MISMATCH')
+      format === 'json'
+        ? await inject('POST', '/lookup', { indices: [0], dtype: 'native' })
+        : await lookUp(service, [0], '?dtype=native').catch(String)
+    expect(typeof answer === 'object' && 'body' in answer ? answer.body : String(answer)).toContain('DTYPE_MISMATCH')
   })
 
   test.each([

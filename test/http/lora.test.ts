@@ -29,7 +29,12 @@ const putTable = (dtype: Dtype = 'float32', seed = 1, query = '') =>
     headers: { 'content-type': 'application/x-safetensors' },
   })
 
-const makeAdapter = (seed = 2, rank = RANK, alpha = 16): Adapter => ({ a: numbers(ROWS * rank, seed), b: numbers(rank * DIM, seed + 1), rank, alpha })
+const makeAdapter = (seed = 2, rank = RANK, alpha = 16): Adapter => ({
+  a: numbers(ROWS * rank, seed),
+  b: numbers(rank * DIM, seed + 1),
+  rank,
+  alpha,
+})
 
 const attach = ({ a, b, rank, alpha }: Adapter, headers = {}) =>
   putAdapter(service, { a: { shape: [ROWS, rank], values: a }, b: { shape: [rank, DIM], values: b } }, `?alpha=${alpha}`, headers)
@@ -100,7 +105,10 @@ describe('An adapter', () => {
     const nested = [[1, 2, 3], [], [4], [5, 48]]
     const pooled = (await inject('POST', '/lookup', { indices: nested, pooling, padding_index: 3 })).json().embeddings
     // The same rows, adapted by hand, as a table of their own.
-    const rows = await lookUp(service, Array.from({ length: ROWS }, (_, i) => i))
+    const rows = await lookUp(
+      service,
+      Array.from({ length: ROWS }, (_, i) => i),
+    )
     await service.app.inject({
       method: 'PUT',
       url: '/v1/tables/merged',
@@ -140,7 +148,9 @@ describe('An adapter', () => {
     await putTable('float32', 77)
     expect((await inject('GET', '/lora')).json()).toMatchObject({ version: 2, lora: null })
     expect(await lookUp(service, IDS, '?version=1')).toEqual(adapt(base, IDS, DIM, adapter))
-    expect((await inject('POST', '/rows', { op: 'set', indices: [0], values: [Array.from({ length: DIM }, () => 1)] })).statusCode).toBe(200)
+    expect((await inject('POST', '/rows', { op: 'set', indices: [0], values: [Array.from({ length: DIM }, () => 1)] })).statusCode).toBe(
+      200,
+    )
   })
 
   test('of a table without rows waits for none', async () => {

@@ -31,10 +31,7 @@ const readNumbers = (elementType: ElementType, data: Uint8Array): number | numbe
 /** Every array of a body: name -> element type, shape, numbers. */
 const describeBody = (body: Uint8Array) =>
   Object.fromEntries(
-    [...readSafetensors(body)].map(([name, { elementType, shape, data }]) => [
-      name,
-      [elementType, shape, readNumbers(elementType, data)],
-    ]),
+    [...readSafetensors(body)].map(([name, { elementType, shape, data }]) => [name, [elementType, shape, readNumbers(elementType, data)]]),
   )
 const f = Math.fround
 
@@ -49,7 +46,11 @@ describe('Optimizer state is given out', () => {
     const answer = await download('t')
     expect(answer.headers).toMatchObject({ 'content-type': SAFETENSORS, etag: '"1-1"', 'x-table-sequence': '1', 'x-shape': '3,3' })
     expect(answer.rawPayload).toHaveLength(Number(answer.headers['content-length']))
-    expect(describeBody(answer.rawPayload)['optimizer/accumulator']).toEqual(['float32', [3, 3], [0.5, 0.5, 0.5, 4.5, 4.5, 4.5, 0.5, 0.5, 0.5]])
+    expect(describeBody(answer.rawPayload)['optimizer/accumulator']).toEqual([
+      'float32',
+      [3, 3],
+      [0.5, 0.5, 0.5, 4.5, 4.5, 4.5, 0.5, 0.5, 0.5],
+    ])
   })
 
   test('of rowwise_adagrad as one number for each row', async () => {
@@ -96,7 +97,9 @@ describe('Optimizer state is given out', () => {
 
   test('in safetensors only, and only when asked for', async () => {
     await create('t', { kind: 'adagrad' })
-    expect([...readSafetensors((await send('GET', 't/data', undefined, { accept: SAFETENSORS })).rawPayload).keys()]).toEqual(['embeddings'])
+    expect([...readSafetensors((await send('GET', 't/data', undefined, { accept: SAFETENSORS })).rawPayload).keys()]).toEqual([
+      'embeddings',
+    ])
     for (const accept of ['application/x-npy', 'application/octet-stream', 'application/json']) {
       expect((await download('t', { accept })).json()).toMatchObject({ status: 406, code: 'NOT_ACCEPTABLE' })
     }
@@ -141,7 +144,11 @@ describe('Training goes on from optimizer state', () => {
     await create('t', { kind: 'adagrad', learning_rate: 1, initial_accumulator: 0.5 })
     await step('t', [0], 2)
     await upload('t', (await send('GET', 't/data', undefined, { accept: SAFETENSORS })).rawPayload)
-    expect(describeBody((await download('t')).rawPayload)['optimizer/accumulator']).toEqual(['float32', [3, 3], Array.from({ length: 9 }, () => 0.5)])
+    expect(describeBody((await download('t')).rawPayload)['optimizer/accumulator']).toEqual([
+      'float32',
+      [3, 3],
+      Array.from({ length: 9 }, () => 0.5),
+    ])
   })
 
   test('under the settings of the table, or of the query, rather than those the body names', async () => {
@@ -163,26 +170,60 @@ describe('Optimizer state is refused', () => {
     return { name, elementType: 'float32', shape, bytes: new Uint8Array(new Float32Array(count).fill(fill).buffer) }
   }
   const stepOf = (value: bigint, shape: number[] = [], elementType: ElementType = 'int64'): Tensor => ({
-    name: 'optimizer/step', elementType, shape, bytes: new Uint8Array(BigInt64Array.of(value).buffer),
+    name: 'optimizer/step',
+    elementType,
+    shape,
+    bytes: new Uint8Array(BigInt64Array.of(value).buffer),
   })
   const bodyOf = (tensors: Tensor[], metadata?: Record<string, string>): Uint8Array =>
-    Buffer.concat([writeSafetensorsHeader(tensors, metadata && new Map(Object.entries(metadata))).header, ...tensors.map(({ bytes }) => bytes)])
+    Buffer.concat([
+      writeSafetensorsHeader(tensors, metadata && new Map(Object.entries(metadata))).header,
+      ...tensors.map(({ bytes }) => bytes),
+    ])
   const rows = numbers('embeddings', [2, 3])
   const [m, v] = [numbers('optimizer/m', [2, 3]), numbers('optimizer/v', [2, 3])]
 
   test.each([
-    ['of another optimizer', 'momentum', [m, v, stepOf(1n), rows], 400, 'INVALID_REQUEST', /"optimizer\/momentum"; the body has "optimizer\/m"/],
+    [
+      'of another optimizer',
+      'momentum',
+      [m, v, stepOf(1n), rows],
+      400,
+      'INVALID_REQUEST',
+      /"optimizer\/momentum"; the body has "optimizer\/m"/,
+    ],
     ['of sgd', 'sgd', [m, rows], 400, 'INVALID_REQUEST', /sgd, which has none/],
     ['that lacks a part', 'adam', [stepOf(1n), m, rows], 400, 'INVALID_REQUEST', /"optimizer\/v"/],
     ['that has more parts', 'adam', [stepOf(1n), m, v, numbers('optimizer/x', [2, 3]), rows], 400, 'INVALID_REQUEST', /"optimizer\/x"/],
     ['of another shape', 'adam', [stepOf(1n), m, numbers('optimizer/v', [3, 2]), rows], 422, 'SHAPE_MISMATCH', /\[2,3\], it has \[3,2\]/],
-    ['of each number for each row', 'rowwise_adagrad', [numbers('optimizer/accumulator', [2, 3]), rows], 422, 'SHAPE_MISMATCH', /shape \[2\]/],
-    ['of another dtype', 'adam', [stepOf(1n), { ...m, elementType: 'int32' as const }, v, rows], 422, 'DTYPE_MISMATCH', /float32, it is int32/],
+    [
+      'of each number for each row',
+      'rowwise_adagrad',
+      [numbers('optimizer/accumulator', [2, 3]), rows],
+      422,
+      'SHAPE_MISMATCH',
+      /shape \[2\]/,
+    ],
+    [
+      'of another dtype',
+      'adam',
+      [stepOf(1n), { ...m, elementType: 'int32' as const }, v, rows],
+      422,
+      'DTYPE_MISMATCH',
+      /float32, it is int32/,
+    ],
     ['with a step that is no scalar', 'adam', [stepOf(1n, [1]), m, v, rows], 422, 'SHAPE_MISMATCH', /step/],
     ['with a step of another dtype', 'adam', [stepOf(1n, [], 'float64'), m, v, rows], 422, 'DTYPE_MISMATCH', /int64, it is float64/],
     ['with a step below zero', 'adam', [stepOf(-1n), m, v, rows], 400, 'INVALID_REQUEST', /count of gradient steps/],
     ['with a step beyond what is counted', 'adam', [stepOf(2n ** 53n), m, v, rows], 400, 'INVALID_REQUEST', /count of gradient steps/],
-    ['that is not finite', 'adam', [stepOf(1n), m, numbers('optimizer/v', [2, 3], Infinity), rows], 422, 'NON_FINITE', /v is not finite at row 0/],
+    [
+      'that is not finite',
+      'adam',
+      [stepOf(1n), m, numbers('optimizer/v', [2, 3], Infinity), rows],
+      422,
+      'NON_FINITE',
+      /v is not finite at row 0/,
+    ],
   ] as const)('%s', async (_what, kind, tensors, status, code, detail) => {
     const { reservedBytes } = service.keeper.memory
     const answer = await upload(`t?optimizer=${kind}`, bodyOf([...tensors]))
@@ -200,7 +241,10 @@ describe('Optimizer state is refused', () => {
 
   test('where nothing names the optimizer, or what names it cannot be read', async () => {
     const tensors = [stepOf(1n), m, v, rows]
-    expect((await upload('t', bodyOf(tensors))).json()).toMatchObject({ code: 'INVALID_REQUEST', detail: expect.stringContaining('?optimizer=') })
+    expect((await upload('t', bodyOf(tensors))).json()).toMatchObject({
+      code: 'INVALID_REQUEST',
+      detail: expect.stringContaining('?optimizer='),
+    })
     for (const optimizer of ['{', 'adamant', '{"kind":"adam","beta1":"0.9"}']) {
       expect((await upload('t', bodyOf(tensors, { optimizer }))).json()).toMatchObject({ code: 'INVALID_REQUEST' })
     }
@@ -208,7 +252,11 @@ describe('Optimizer state is refused', () => {
   })
 
   test('not where one of its arrays is to become a table', async () => {
-    expect((await upload('t?tensor=optimizer/m', bodyOf([m, v, rows]))).json()).toMatchObject({ rows: 2, dim: 3, optimizer: { kind: 'sgd' } })
+    expect((await upload('t?tensor=optimizer/m', bodyOf([m, v, rows]))).json()).toMatchObject({
+      rows: 2,
+      dim: 3,
+      optimizer: { kind: 'sgd' },
+    })
   })
 
   test('not finite, unless that is allowed', async () => {
@@ -227,7 +275,10 @@ describe('PATCH of the optimizer', () => {
     await send('PATCH', 't', { optimizer: { kind: 'adam', learning_rate: 0.5, beta1: 0.5, beta2: 0.75 } })
     expect(await stateOf('t')).toEqual(before)
     await step('t', [0], 2)
-    expect(await stateOf('t')).toMatchObject({ 'optimizer/step': ['int64', [], 2], 'optimizer/m': ['float32', [3, 3], [1.5, 1.5, -1.5, 0, 0, 0, 0, 0, 0]] })
+    expect(await stateOf('t')).toMatchObject({
+      'optimizer/step': ['int64', [], 2],
+      'optimizer/m': ['float32', [3, 3], [1.5, 1.5, -1.5, 0, 0, 0, 0, 0, 0]],
+    })
   })
 
   test('of another kind begins anew, steps and all', async () => {
@@ -242,7 +293,10 @@ describe('PATCH of the optimizer', () => {
     await send('PATCH', 't', { optimizer: { kind: 'adagrad', initial_accumulator: 7 } })
     expect((await stateOf('t'))['optimizer/accumulator']).toEqual(['float32', [3, 3], Array.from({ length: 9 }, () => 7)])
     await send('PATCH', 't', { optimizer: adam })
-    expect(await stateOf('t')).toMatchObject({ 'optimizer/step': ['int64', [], 0], 'optimizer/m': ['float32', [3, 3], Array.from({ length: 9 }, () => 0)] })
+    expect(await stateOf('t')).toMatchObject({
+      'optimizer/step': ['int64', [], 0],
+      'optimizer/m': ['float32', [3, 3], Array.from({ length: 9 }, () => 0)],
+    })
   })
 })
 
@@ -250,7 +304,13 @@ test('An update that would spoil the state of a row is refused, and changes noth
   await create('t', { kind: 'adagrad', learning_rate: 1 })
   await step('t', [0], 1)
   const before = (await download('t')).rawPayload
-  const answer = await send('POST', 't/gradients', { indices: [1, 2], gradients: [[1, 1, 1], [1e30, 1, 1]] })
+  const answer = await send('POST', 't/gradients', {
+    indices: [1, 2],
+    gradients: [
+      [1, 1, 1],
+      [1e30, 1, 1],
+    ],
+  })
   expect(answer.json()).toMatchObject({ status: 422, code: 'NON_FINITE', detail: expect.stringContaining('state of row 2') })
   expect((await download('t')).rawPayload).toEqual(before)
 })

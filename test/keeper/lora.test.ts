@@ -37,6 +37,12 @@ const read = async (client: KeeperClient, id: number): Promise<{ row: number[]; 
 const step = (client = service.client) =>
   client.call('update', { name: 't', operation: 'set', indices: Int32Array.of(0), values: Float32Array.of(7, 7), precondition: {} })
 
+/** The keeper has begun what `service.client` asked of it before, and the other front has heard of it. */
+const heard = async () => {
+  // Lines are not ordered among each other: some turns, so that all that can happen has happened.
+  for (let turn = 0; turn < 20; turn++) await Promise.all([service.client.call('sync', null), other.call('sync', null)])
+}
+
 describe('An adapter', () => {
   test('is on every front when its upload is answered, and off when its deletion is', async () => {
     expect(await attach()).toEqual({ created: true })
@@ -59,7 +65,7 @@ describe('An adapter', () => {
     adapter?.factors.pin()
     let isDone = false
     const dropped = service.client.call('dropAdapter', { name: 't', precondition: {} }).then(() => (isDone = true))
-    await other.call('sync', null)
+    await heard()
     await expect(step()).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
     expect([isDone, service.keeper.memory.reservedBytes]).toEqual([false, reservedBytes])
     // Nobody begins to read it any more.
@@ -75,7 +81,7 @@ describe('An adapter', () => {
     const adapter = other.registry.find('t').adapters.get(1)
     adapter?.factors.pin()
     const replaced = attach(20)
-    await other.call('sync', null)
+    await heard()
     adapter?.factors.unpin()
     expect(await replaced).toEqual({ created: false })
     expect(await read(other, 0)).toEqual({ row: [21, 22], sequence: 2 })

@@ -57,7 +57,15 @@ describe('State that comes with the rows', () => {
   test('is refused when the optimizer became another, before the upload or during it', async () => {
     await putTable(service.client, { name: 'user', rows: 2, dim: 1, settings: { optimizer: momentum } })
     const bring = () =>
-      service.client.call('begin', { name: 'user', rows: 2, dim: 1, dtype: 'float32', settings: {}, precondition: {}, stateKind: 'momentum' })
+      service.client.call('begin', {
+        name: 'user',
+        rows: 2,
+        dim: 1,
+        dtype: 'float32',
+        settings: {},
+        precondition: {},
+        stateKind: 'momentum',
+      })
     const { buildId } = await bring()
     await patch(sgd)
     await expect(service.client.call('commit', { buildId, step: 1 })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
@@ -85,8 +93,15 @@ test('An update that would make state infinite or NaN is refused, and changes no
   await putTable(service.client, { name: 'user', rows: 3000, dim: 2, settings: { optimizer: adagrad } })
   const indices = Array.from({ length: 3000 }, (_, row) => row)
   const values = indices.flatMap((row) => [1, row === 2900 ? 1e20 : 1])
-  await expect(step(indices, values)).rejects.toMatchObject({ code: 'NON_FINITE', message: 'the adagrad state of row 2900 would no longer be finite' })
-  expect(readTable(service.client, 'user').flat().every((value) => value === 0)).toBe(true)
+  await expect(step(indices, values)).rejects.toMatchObject({
+    code: 'NON_FINITE',
+    message: 'the adagrad state of row 2900 would no longer be finite',
+  })
+  expect(
+    readTable(service.client, 'user')
+      .flat()
+      .every((value) => value === 0),
+  ).toBe(true)
   expect(service.client.registry.find('user').current.readSequence()).toBe(0)
   await step([2900], [1, 1])
   expect(readTable(service.client, 'user')[2900]).toEqual([-0.5, -0.5])

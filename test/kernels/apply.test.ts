@@ -46,24 +46,29 @@ const STEPS: Record<string, Run> = {
   stepAdam: (kernels, { weights, gradients, state }, { rowCount, dim, rate, others }) =>
     kernels.stepAdam(weights, gradients, state, rowCount, dim, rate, ...others),
   clampNegative: (kernels, { weights }, { rowCount, dim }) => kernels.clampNegative(weights, rowCount * dim),
-  limitNorms: (kernels, { weights }, { rowCount, dim, rate, flag }) => kernels.limitNorms(flag ? 'max' : 'unit', weights, rowCount, dim, rate),
+  limitNorms: (kernels, { weights }, { rowCount, dim, rate, flag }) =>
+    kernels.limitNorms(flag ? 'max' : 'unit', weights, rowCount, dim, rate),
 }
 
 describe('A step', () => {
-  test.each(Object.entries(STEPS))('%s is what its reference is, to the bit, and writes nothing else', (_name, run) => {
-    const property = fc.property(cases, (one) => {
-      arenas.fill(one.seed, one.isPlain)
-      const place = (at: number): number => at + one.shift * 4
-      const at = { weights: place(WEIGHTS_AT), gradients: place(GRADIENTS_AT), state: place(STATE_AT) }
-      // A row of zeros now and then, which has no direction.
-      if (one.seed % 5 === 0) arenas.numbers.fill(0, at.weights / 4, at.weights / 4 + one.dim)
-      arenas.copy()
-      run(arenas.kernels, at, one)
-      run(arenas.reference, at, one)
-      expect(arenas.difference()).toBeNull()
-    })
-    fc.assert(property, { numRuns: 10_000 })
-  }, 120_000)
+  test.each(Object.entries(STEPS))(
+    '%s is what its reference is, to the bit, and writes nothing else',
+    (_name, run) => {
+      const property = fc.property(cases, (one) => {
+        arenas.fill(one.seed, one.isPlain)
+        const place = (at: number): number => at + one.shift * 4
+        const at = { weights: place(WEIGHTS_AT), gradients: place(GRADIENTS_AT), state: place(STATE_AT) }
+        // A row of zeros now and then, which has no direction.
+        if (one.seed % 5 === 0) arenas.numbers.fill(0, at.weights / 4, at.weights / 4 + one.dim)
+        arenas.copy()
+        run(arenas.kernels, at, one)
+        run(arenas.reference, at, one)
+        expect(arenas.difference()).toBeNull()
+      })
+      fc.assert(property, { numRuns: 10_000 })
+    },
+    120_000,
+  )
 
   test('keeps minus zero, and cuts what is below it', () => {
     arenas.numbers.set([-0, -1, 2, -3e-45, NaN], 256)
@@ -107,25 +112,29 @@ describe('Rows that mean the same row', () => {
   }
   const [SLOTS_AT, ROWS_AT, TARGET_AT] = [64, 1024, 32_768]
 
-  test.each(['sumRows', 'addRows', 'setRows'] as const)('%s as their reference, to the bit', (name) => {
-    const property = fc.property(combined, ({ slots: rows, skip, dim, shift, seed, isPlain }) => {
-      const slots = countUp(rows, skip)
-      arenas.fill(seed, isPlain)
-      const [slotsAt, rowsAt, targetAt] = [SLOTS_AT, ROWS_AT, TARGET_AT].map((at) => at + shift * 4)
-      arenas.slots.set(slots, slotsAt / 4)
-      arenas.copy()
-      const targetCount = 10
-      const answers = [arenas.kernels, arenas.reference].map((kernels) =>
-        name === 'sumRows'
-          ? kernels.sumRows(slotsAt, slots.length, rowsAt, dim)
-          : kernels[name](slotsAt, slots.length, rowsAt, targetAt, targetCount, dim),
-      )
-      expect(answers[0]).toBe(answers[1])
-      if (name === 'sumRows') expect(answers[0]).toBe(Math.max(-1, ...slots) + 1)
-      expect(arenas.difference()).toBeNull()
-    })
-    fc.assert(property, { numRuns: 10_000 })
-  }, 120_000)
+  test.each(['sumRows', 'addRows', 'setRows'] as const)(
+    '%s as their reference, to the bit',
+    (name) => {
+      const property = fc.property(combined, ({ slots: rows, skip, dim, shift, seed, isPlain }) => {
+        const slots = countUp(rows, skip)
+        arenas.fill(seed, isPlain)
+        const [slotsAt, rowsAt, targetAt] = [SLOTS_AT, ROWS_AT, TARGET_AT].map((at) => at + shift * 4)
+        arenas.slots.set(slots, slotsAt / 4)
+        arenas.copy()
+        const targetCount = 10
+        const answers = [arenas.kernels, arenas.reference].map((kernels) =>
+          name === 'sumRows'
+            ? kernels.sumRows(slotsAt, slots.length, rowsAt, dim)
+            : kernels[name](slotsAt, slots.length, rowsAt, targetAt, targetCount, dim),
+        )
+        expect(answers[0]).toBe(answers[1])
+        if (name === 'sumRows') expect(answers[0]).toBe(Math.max(-1, ...slots) + 1)
+        expect(arenas.difference()).toBeNull()
+      })
+      fc.assert(property, { numRuns: 10_000 })
+    },
+    120_000,
+  )
 
   const run = (name: 'sumRows' | 'addRows' | 'setRows', slots: number[], rows: number[], targets: number[]): number[] => {
     arenas.slots.set(slots, 16)

@@ -63,7 +63,9 @@ const difference = (): string | null => {
   const isNaNWord = (word: number): boolean => (word & 0x7fff_ffff) > 0x7f80_0000
   const unify = (word: number): number => (isNaNWord(word) ? QUIET_NAN : word)
   const at = arenaWords.findIndex((word, i) => word !== referenceWords[i] && unify(word) !== unify(referenceWords[i]))
-  return at < 0 ? null : `number ${at - ROWS_IN_ARENA_AT / 4}: kernel ${arenaFloats[at]}, reference ${new Float32Array(referenceWords.buffer)[at]}`
+  return at < 0
+    ? null
+    : `number ${at - ROWS_IN_ARENA_AT / 4}: kernel ${arenaFloats[at]}, reference ${new Float32Array(referenceWords.buffer)[at]}`
 }
 
 const id = fc.oneof({ weight: 6, arbitrary: fc.nat({ max: 2 ** 31 - 1 }) }, { weight: 1, arbitrary: fc.constantFrom(-1, -(2 ** 31)) })

@@ -77,9 +77,25 @@ describe('Optimizer state in a body', () => {
     for (const { name, data } of small) expect(Buffer.from(found.get(name)?.data ?? []), name).toEqual(Buffer.from(bytesOf(data)))
   })
 
+  test('of adam stays whole where its memory is prepared ahead of the writer', async () => {
+    service.close()
+    service = startKeeper()
+    const shape = [8192, 256]
+    const large = [tensor('optimizer/m', 1, shape), tensor('optimizer/v', 2, shape), step, tensor('embeddings', 0, shape)]
+    const body = safetensorsBody(...large)
+    const pieces = Array.from({ length: Math.ceil(body.length / 65_536) }, (_, i) => body.subarray(i * 65_536, (i + 1) * 65_536))
+    await uploadTable(service.client, arena, uploadOf('safetensors', bodyOf(...pieces), { optimizer: adam, settings: { optimizer: adam } }))
+    const found = await download()
+    for (const { name, data } of large) expect(Buffer.compare(found.get(name)?.data ?? new Uint8Array(0), bytesOf(data)), name).toBe(0)
+  })
+
   test('that breaks off, or is not finite, leaves neither table nor memory behind', async () => {
     const body = safetensorsBody(...BODIES.adam)
-    const cut = uploadTable(service.client, arena, uploadOf('safetensors', body.subarray(0, -1), { optimizer: adam, settings: { optimizer: adam } }))
+    const cut = uploadTable(
+      service.client,
+      arena,
+      uploadOf('safetensors', body.subarray(0, -1), { optimizer: adam, settings: { optimizer: adam } }),
+    )
     await expect(cut).rejects.toMatchObject({ code: 'MALFORMED_BODY' })
     const spoilt = { ...tensor('optimizer/m', 1), data: wave(rows * dim, 1).fill(Infinity, 2 * dim + 5, 2 * dim + 6) }
     const bad = safetensorsBody(embeddings, spoilt, tensor('optimizer/v', 1), step)
@@ -92,7 +108,11 @@ describe('Optimizer state in a body', () => {
   test('gives everything back when the quota has room for the rows alone', async () => {
     service.close()
     service = startKeeper({ quotaBytes: 4 * PAGE_BYTES, segmentBytesMax: 4 * PAGE_BYTES })
-    const refused = uploadTable(service.client, arena, uploadOf('safetensors', safetensorsBody(...BODIES.adam), { optimizer: adam, settings: { optimizer: adam } }))
+    const refused = uploadTable(
+      service.client,
+      arena,
+      uploadOf('safetensors', safetensorsBody(...BODIES.adam), { optimizer: adam, settings: { optimizer: adam } }),
+    )
     await expect(refused).rejects.toMatchObject({ code: 'MEMORY_QUOTA_EXCEEDED' })
     expect(service.keeper.memory.reservedBytes).toBe(0)
     await uploadTable(service.client, arena, uploadOf('safetensors', safetensorsBody(embeddings)))

@@ -25,7 +25,17 @@ let arena: Arena
 beforeEach(() => {
   version = new TableVersion({ key: 'v', version: 1, rows: ROWS, dim: DIM, dtype: 'float32', createdAt: 0, segments: allocate(ROWS, DIM) })
   const b = allocate(RANK, DIM)[0].memory
-  adapter = openAdapter({ key: 'a', version: 1, rows: ROWS, rank: RANK, alpha: 3, dtype: 'float32', attachedAt: 0, a: allocate(ROWS, RANK), b })
+  adapter = openAdapter({
+    key: 'a',
+    version: 1,
+    rows: ROWS,
+    rank: RANK,
+    alpha: 3,
+    dtype: 'float32',
+    attachedAt: 0,
+    a: allocate(ROWS, RANK),
+    b,
+  })
   arena = new Arena(64 * 1024 * 1024)
 })
 afterEach(() => expect(arena.reservedBytes).toBe(0))
@@ -90,7 +100,9 @@ describe('Adding an adapter', () => {
 
   test('without room in the arena is refused, and leaves nothing reserved or pinned', () => {
     const full = new Arena(65_536)
-    expect(() => dispatchAdapted(adapter, full, { idsAt: 64, count: 1, rowsAt: 128, dim: DIM })).toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
+    expect(() => dispatchAdapted(adapter, full, { idsAt: 64, count: 1, rowsAt: 128, dim: DIM })).toThrow(
+      expect.objectContaining({ code: 'OVERLOADED' }),
+    )
     expect(full.reservedBytes).toBe(0)
     let isReleased = false
     adapter.factors.retire(() => (isReleased = true))

@@ -89,6 +89,10 @@ const describePut = {
 \`/data\` and \`/rows\` are the rows without it. A replacement of the table has no adapter. Attaching one is an update: the sequence, and so the ETag,
 is one higher. Its memory counts against the quota.
 
+\`\`\`sh
+curl -X PUT 'http://127.0.0.1:8080/v1/tables/words/lora?alpha=16' -H 'content-type: application/x-safetensors' --data-binary @adapter.safetensors
+\`\`\`
+
 \`\`\`python
 import requests
 from safetensors.torch import save
@@ -115,7 +119,8 @@ const describeGet = {
 const describeDelete = {
   tags: ['lora'],
   summary: 'Take the LoRA adapter off',
-  description: 'Lookups answer the rows as they are again, and updates are taken. Done when no lookup adds it any more; without an adapter nothing happens.',
+  description:
+    'Lookups answer the rows as they are again, and updates are taken. Done when no lookup adds it any more; without an adapter nothing happens.',
   params: TableParams,
   querystring: NoQuery,
   response: { 204: emptyAnswer('There is none any more') },

@@ -36,7 +36,9 @@ export const Pooling = Choice(['none', 'sum', 'mean', 'max', 'sqrtn'], {
 })
 
 export const AnswerDtype = Choice(['float32', 'float16', 'bfloat16', 'native'], {
-  description: 'Numbers of the answer; native: as stored',
+  description:
+    'Numbers of the answer; native: as stored. Rows of int8 tables are then bytes, of which a number is byte * scale + bias: in safetensors ' +
+    'uint8 embeddings with scale and bias of the shape of the ids; in octet-stream the dim bytes, float32 scale and float32 bias of each row; JSON and npy have no such rows',
   default: 'float32',
 })
 
