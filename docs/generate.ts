@@ -22,7 +22,8 @@ const describeValues = ({ type, enum: words, minimum, maximum }: Setting): strin
 /** docs/configuration.md */
 export const renderConfiguration = (): string => {
   const rows = Object.entries(CONFIG_SCHEMA.properties as Record<string, Setting>).map(
-    ([name, setting]) => `| \`${name}\` | ${describeValues(setting)} | ${setting.default === undefined ? '' : `\`${setting.default}\``} | ${setting.description} |`,
+    ([name, setting]) =>
+      `| \`${name}\` | ${describeValues(setting)} | ${setting.default === undefined ? '' : `\`${setting.default}\``} | ${setting.description} |`,
   )
   const limits = Object.entries(LIMITS).map(([name, value]) => `| \`${name}\` | ${value} |`)
   return `# Configuration

@@ -5,7 +5,9 @@
 import { readFileSync } from 'node:fs'
 import { findOrStartService } from './service.ts'
 
-const words = readFileSync(new URL('./glove/glove-20k-words.txt', import.meta.url), 'utf8').trimEnd().split('\n')
+const words = readFileSync(new URL('./glove/glove-20k-words.txt', import.meta.url), 'utf8')
+  .trimEnd()
+  .split('\n')
 const vectors = readFileSync(new URL('./glove/glove-20k-100d.safetensors', import.meta.url))
 const rowOf = new Map(words.map((word, row) => [word, row]))
 
@@ -33,7 +35,11 @@ const cosine = (a: number[], b: number[]): number => dot(a, b) / Math.sqrt(dot(a
 
 const showNear = async (table: string, names: string[]): Promise<void> => {
   const queries = await lookUp(table, names)
-  const { indices, scores } = await post<{ indices: number[][]; scores: number[][] }>(`${table}/attend`, { queries, top_k: 6, metric: 'cosine' })
+  const { indices, scores } = await post<{ indices: number[][]; scores: number[][] }>(`${table}/attend`, {
+    queries,
+    top_k: 6,
+    metric: 'cosine',
+  })
   names.forEach((name, i) => {
     const near = indices[i].map((index, k) => `${words[index]} ${scores[i][k].toFixed(2)}`).slice(1)
     say(`  ${name.padEnd(8)} ${near.join('  ')}`)
@@ -46,7 +52,10 @@ const main = async (): Promise<void> => {
   const table = `${service.url}/v1/tables/demo-words`
   try {
     const info = await call<{ rows: number; dim: number; dtype: string; version: number; bytes: number }>(
-      `${table}?dtype=float32`, 'PUT', 'application/x-safetensors', new Uint8Array(vectors),
+      `${table}?dtype=float32`,
+      'PUT',
+      'application/x-safetensors',
+      new Uint8Array(vectors),
     )
     say(`\nUploaded GloVe: ${info.rows} rows x ${info.dim}, ${info.dtype}, ${info.bytes} bytes, version ${info.version}.`)
 

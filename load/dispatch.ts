@@ -41,7 +41,14 @@ const main = async (): Promise<void> => {
   const arena = new Arena(256 * 1024 * 1024)
   process.stdout.write('ids     dim   bytes     inline: wall     cpu   pool: wall     cpu (us)\n')
   for (const dim of [16, 64]) {
-    const { buildId, segments } = await client.call('begin', { name: 'bench', rows: ROWS, dim, dtype: 'float32', settings: { keep_versions: 1 }, precondition: {} })
+    const { buildId, segments } = await client.call('begin', {
+      name: 'bench',
+      rows: ROWS,
+      dim,
+      dtype: 'float32',
+      settings: { keep_versions: 1 },
+      precondition: {},
+    })
     // Untouched memory is one page of zeros, which no cache misses.
     for (const { memory, rowCount } of segments) new Float32Array(memory.buffer, ROWS_AT, rowCount * dim).fill(1)
     await client.call('commit', { buildId })
@@ -60,8 +67,13 @@ const main = async (): Promise<void> => {
         costs.inline.push(inline)
         costs.pool.push(pooled)
       }
-      const columns = [costs.inline, costs.pool].flatMap((list) => [median(list, (cost) => cost.wallUs), median(list, (cost) => cost.cpuUs)])
-      process.stdout.write(`${String(count).padEnd(7)} ${String(dim).padEnd(5)} ${String(count * dim * 4).padEnd(9)} ${columns.join('  ')}\n`)
+      const columns = [costs.inline, costs.pool].flatMap((list) => [
+        median(list, (cost) => cost.wallUs),
+        median(list, (cost) => cost.cpuUs),
+      ])
+      process.stdout.write(
+        `${String(count).padEnd(7)} ${String(dim).padEnd(5)} ${String(count * dim * 4).padEnd(9)} ${columns.join('  ')}\n`,
+      )
       arena.release(region)
     }
   }

@@ -32,10 +32,25 @@ export const CONFIG_SCHEMA = Type.Object({
   GATHERD_PORT: Type.Integer({ default: 8080, minimum: 0, maximum: 65_535, description: 'Port; 0 takes any free one' }),
   GATHERD_DATA_DIR: Type.String({ default: './data', minLength: 1, description: 'Directory of catalog, journal and snapshots' }),
   GATHERD_FRONTS: Type.Integer({ minimum: 1, maximum: 256, description: 'HTTP threads; default: the cores this process may use' }),
-  GATHERD_GATHERERS: Type.Integer({ minimum: 0, maximum: 256, description: 'Threads for large lookups, all fronts together; default: one a front' }),
-  GATHERD_MEMORY_QUOTA_BYTES: Type.Integer({ minimum: MiB, description: 'Most bytes of table memory; default: three quarters of the memory this process may use' }),
-  GATHERD_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info', description: 'Least level that is logged' }),
-  GATHERD_DRAIN_MS: Type.Integer({ default: 5_000, minimum: 0, maximum: 20_000, description: 'Milliseconds of service after SIGTERM, with readiness off' }),
+  GATHERD_GATHERERS: Type.Integer({
+    minimum: 0,
+    maximum: 256,
+    description: 'Threads for large lookups, all fronts together; default: one a front',
+  }),
+  GATHERD_MEMORY_QUOTA_BYTES: Type.Integer({
+    minimum: MiB,
+    description: 'Most bytes of table memory; default: three quarters of the memory this process may use',
+  }),
+  GATHERD_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    default: 'info',
+    description: 'Least level that is logged',
+  }),
+  GATHERD_DRAIN_MS: Type.Integer({
+    default: 5_000,
+    minimum: 0,
+    maximum: 20_000,
+    description: 'Milliseconds of service after SIGTERM, with readiness off',
+  }),
 })
 
 /** The mistakes of an environment, all at once. */

@@ -70,7 +70,8 @@ const drain = async (fronts: readonly RunningFront[], keeper: Keeper, drainMs: n
 }
 
 /** Nobody can connect to "any address"; the machine's own can stand for it. */
-const hostForPeople = (host: string): string => (host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host)
+const hostForPeople = (host: string): string =>
+  host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host
 
 const announce = (address: string): void => {
   process.stdout.write(

@@ -22,7 +22,10 @@ describe('The configuration', () => {
 
   test('reads numbers as numbers', () => {
     expect(readConfig({ GATHERD_PORT: '0', GATHERD_FRONTS: '3', GATHERD_MEMORY_QUOTA_BYTES: '1048576' })).toMatchObject({
-      port: 0, frontCount: 3, gathererCount: 3, memoryQuotaBytes: 1_048_576,
+      port: 0,
+      frontCount: 3,
+      gathererCount: 3,
+      memoryQuotaBytes: 1_048_576,
     })
     expect(readConfig({ GATHERD_GATHERERS: '0' }).gathererCount).toBe(0)
   })
@@ -36,7 +39,14 @@ describe('The configuration', () => {
   })
 
   test.each([
-    ['GATHERD_PORT', ''], ['GATHERD_PORT', 'abc'], ['GATHERD_PORT', '-1'], ['GATHERD_PORT', '80.5'], ['GATHERD_FRONTS', '0'],
-    ['GATHERD_HOST', ''], ['GATHERD_DATA_DIR', ''], ['GATHERD_MEMORY_QUOTA_BYTES', '1e3'], ['GATHERD_DRAIN_MS', '60000'],
+    ['GATHERD_PORT', ''],
+    ['GATHERD_PORT', 'abc'],
+    ['GATHERD_PORT', '-1'],
+    ['GATHERD_PORT', '80.5'],
+    ['GATHERD_FRONTS', '0'],
+    ['GATHERD_HOST', ''],
+    ['GATHERD_DATA_DIR', ''],
+    ['GATHERD_MEMORY_QUOTA_BYTES', '1e3'],
+    ['GATHERD_DRAIN_MS', '60000'],
   ])('refuses %s=%j', (name, value) => expect(mistakesOf({ [name]: value })).toHaveLength(1))
 })

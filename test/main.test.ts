@@ -36,11 +36,20 @@ describe('The process', () => {
   test('says where it is, with a first lookup to try that works', async () => {
     const { url, output } = await start()
     expect(output()).toMatch(/^gatherd \d+\.\d+\.\d+ is ready: http:\/\/127\.0\.0\.1:\d+\n/)
-    const [, put, lookup] = [...output().matchAll(/curl -X (\w+) (\S+) -H '[^']+' -d '([^']+)'/g)].reduce<(RegExpMatchArray | null)[]>((all, one) => [...all, one], [null])
+    const [, put, lookup] = [...output().matchAll(/curl -X (\w+) (\S+) -H '[^']+' -d '([^']+)'/g)].reduce<(RegExpMatchArray | null)[]>(
+      (all, one) => [...all, one],
+      [null],
+    )
     const created = await fetch(put?.[2] ?? '', { method: 'PUT', ...json(JSON.parse(put?.[3] ?? '')) })
     expect(created.status).toBe(201)
     const answer = await fetch(lookup?.[2] ?? '', { method: 'POST', ...json(JSON.parse(lookup?.[3] ?? '')) })
-    expect(await answer.json()).toMatchObject({ shape: [2, 2], embeddings: [[5, 6], [1, 2]] })
+    expect(await answer.json()).toMatchObject({
+      shape: [2, 2],
+      embeddings: [
+        [5, 6],
+        [1, 2],
+      ],
+    })
     expect(url).toBe(new URL(put?.[2] ?? '').origin)
   })
 
@@ -66,7 +75,9 @@ describe('The process', () => {
     const dim = 128
     const table = Float32Array.from({ length: rows * dim }, (_, i) => i)
     const put = await fetch(`${url}/v1/tables/user?rows=${rows}&dim=${dim}`, {
-      method: 'PUT', headers: { 'content-type': 'application/octet-stream' }, body: table,
+      method: 'PUT',
+      headers: { 'content-type': 'application/octet-stream' },
+      body: table,
     })
     expect(put.status).toBe(201)
     const ids = Int32Array.from({ length: 60_000 }, (_, i) => (i * 7919) % rows)
@@ -106,9 +117,17 @@ describe('SIGTERM', () => {
       const agent = new Agent({ keepAlive: true, maxSockets: 1 })
       for (;;) {
         const outcome = await new Promise<'answered' | 'closing' | 'refused' | 'failed'>((resolve) => {
-          const outgoing = request(`${url}/v1/tables/user/lookup`, { method: 'POST', agent, headers: { 'content-type': 'application/json' } }, (answer) => {
-            answer.resume().once('end', () => resolve(answer.statusCode !== 200 ? 'failed' : answer.headers.connection === 'close' ? 'closing' : 'answered'))
-          })
+          const outgoing = request(
+            `${url}/v1/tables/user/lookup`,
+            { method: 'POST', agent, headers: { 'content-type': 'application/json' } },
+            (answer) => {
+              answer
+                .resume()
+                .once('end', () =>
+                  resolve(answer.statusCode !== 200 ? 'failed' : answer.headers.connection === 'close' ? 'closing' : 'answered'),
+                )
+            },
+          )
           outgoing.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED' ? 'refused' : 'failed'))
           outgoing.end('{"indices":[0]}')
         })

@@ -8,14 +8,34 @@ export type AnswerDtype = 'float32' | 'float16' | 'bfloat16' | 'native'
 
 /** Element types of arrays that arrive in bodies, in the names of the contract. */
 export type ElementType =
-  | 'float64' | 'float32' | 'float16' | 'bfloat16'
-  | 'int8' | 'int16' | 'int32' | 'int64'
-  | 'uint8' | 'uint16' | 'uint32' | 'uint64' | 'bool'
+  | 'float64'
+  | 'float32'
+  | 'float16'
+  | 'bfloat16'
+  | 'int8'
+  | 'int16'
+  | 'int32'
+  | 'int64'
+  | 'uint8'
+  | 'uint16'
+  | 'uint32'
+  | 'uint64'
+  | 'bool'
 
 export const ELEMENT_BYTES: Record<ElementType, number> = {
-  float64: 8, float32: 4, float16: 2, bfloat16: 2,
-  int8: 1, int16: 2, int32: 4, int64: 8,
-  uint8: 1, uint16: 2, uint32: 4, uint64: 8, bool: 1,
+  float64: 8,
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  int8: 1,
+  int16: 2,
+  int32: 4,
+  int64: 8,
+  uint8: 1,
+  uint16: 2,
+  uint32: 4,
+  uint64: 8,
+  bool: 1,
 }
 
 /** What happens to an index outside 0..rows-1. */

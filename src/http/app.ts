@@ -29,7 +29,11 @@ export interface AppOptions {
 export const buildApp = async (context: FrontContext, options: AppOptions = {}): Promise<App> => {
   const nextRequestId = createRequestIds()
   const app: App = fastify({
-    logger: { level: context.logLevel, redact: ['headers.authorization', 'req.headers.authorization'], stream: options.logStream ?? STANDARD_ERROR },
+    logger: {
+      level: context.logLevel,
+      redact: ['headers.authorization', 'req.headers.authorization'],
+      stream: options.logStream ?? STANDARD_ERROR,
+    },
     // A line per request costs more than a small lookup.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (raw) => nextRequestId(raw),

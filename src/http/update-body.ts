@@ -11,7 +11,10 @@ export const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: 
   const { members, tensors } = readJsonObject(body, ['indices', valuesName])
   const indices = tensors.get('indices') ?? refuseMissing('indices')
   const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
-  for (const [name, tensor] of [['indices', indices], [valuesName, values]] as const) {
+  for (const [name, tensor] of [
+    ['indices', indices],
+    [valuesName, values],
+  ] as const) {
     if (tensor.lengths === undefined) continue
     refuse('SHAPE_MISMATCH', `${name} are ragged`, { errors: [{ pointer: `/${name}`, detail: 'rows must have equal lengths' }] })
   }

@@ -33,9 +33,13 @@ export const planUpdate = (
   // An empty list carries no dim of its own: [] goes with [].
   const empty = indices.length === 0 && values.length === 0
   if (!empty && (wanted.length !== valuesShape.length || wanted.some((size, axis) => size !== valuesShape[axis]))) {
-    refuse('SHAPE_MISMATCH', `${valuesName} must have the shape of the indices and ${dim} columns, [${wanted}]; they have [${valuesShape}]`, {
-      errors: [{ pointer: `/${valuesName}`, detail: `expected shape [${wanted}], got [${valuesShape}]` }],
-    })
+    refuse(
+      'SHAPE_MISMATCH',
+      `${valuesName} must have the shape of the indices and ${dim} columns, [${wanted}]; they have [${valuesShape}]`,
+      {
+        errors: [{ pointer: `/${valuesName}`, detail: `expected shape [${wanted}], got [${valuesShape}]` }],
+      },
+    )
   }
   const resolved = new Int32Array(indices.length)
   resolveRows(indices, shape, resolved, rows, 'error')

@@ -32,8 +32,7 @@ assert(STRIPES_AT + STRIPE_COUNT * 4 === ROWS_AT, 'stripes end where rows begin'
 assert(ROWS_AT % 64 === 0, 'rows begin on a cache line')
 
 /** Bytes of one stored row. int8 rows carry float32 scale and float32 bias behind their bytes. */
-export const rowBytes = (dim: number, dtype: Dtype): number =>
-  dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + 8 : dim * 2
+export const rowBytes = (dim: number, dtype: Dtype): number => (dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + 8 : dim * 2)
 
 /** Bytes of all rows: what TableInfo calls `bytes`. Exact: below 2^53 for every table that the limits allow. */
 export const tableBytes = (rows: number, dim: number, dtype: Dtype): number => {
@@ -65,5 +64,4 @@ export const planSegments = (rows: number, rowBytes: number, segmentBytesMax: nu
 }
 
 /** What the quota counts for a version: the pages of all its segments. */
-export const memoryBytes = (segments: readonly SegmentLayout[]): number =>
-  segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)
+export const memoryBytes = (segments: readonly SegmentLayout[]): number => segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)

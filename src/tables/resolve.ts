@@ -38,7 +38,12 @@ export const resolveRows = (
 }
 
 /** Returns how many ids no row answers. */
-const resolveNarrow = (indices: Exclude<IndexArray, BigInt64Array | BigUint64Array>, target: Int32Array, rows: number, mode: Mode): number => {
+const resolveNarrow = (
+  indices: Exclude<IndexArray, BigInt64Array | BigUint64Array>,
+  target: Int32Array,
+  rows: number,
+  mode: Mode,
+): number => {
   let outside = 0
   for (let i = 0; i < indices.length; i++) {
     const index = indices[i]
@@ -76,11 +81,16 @@ const resolveWide = (indices: BigInt64Array | BigUint64Array, target: Int32Array
 const placeOutside = (index: number, rows: number, mode: Mode): number | undefined => {
   const fromEnd = index < 0 && index >= -rows
   switch (mode) {
-    case 'error': return undefined
-    case 'fill': return fromEnd ? index + rows : FILL_ROW
-    case 'clip': return rows === 0 ? undefined : index < 0 ? 0 : rows - 1
-    case 'wrap': return rows === 0 ? undefined : ((index % rows) + rows) % rows
-    case 'clamp': return rows === 0 ? undefined : fromEnd ? index + rows : index < 0 ? 0 : rows - 1
+    case 'error':
+      return undefined
+    case 'fill':
+      return fromEnd ? index + rows : FILL_ROW
+    case 'clip':
+      return rows === 0 ? undefined : index < 0 ? 0 : rows - 1
+    case 'wrap':
+      return rows === 0 ? undefined : ((index % rows) + rows) % rows
+    case 'clamp':
+      return rows === 0 ? undefined : fromEnd ? index + rows : index < 0 ? 0 : rows - 1
   }
 }
 

@@ -1,6 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Service, startService } from '../helpers/service.ts'
-import { BINARY_FORMS, createGoldenTable, flatten, type GoldenCase, readBinary, readSuite, runCase, type Send, sendBinary } from './golden.ts'
+import {
+  BINARY_FORMS,
+  createGoldenTable,
+  flatten,
+  type GoldenCase,
+  readBinary,
+  readSuite,
+  runCase,
+  type Send,
+  sendBinary,
+} from './golden.ts'
 
 let service: Service
 beforeAll(async () => {
@@ -22,7 +32,8 @@ describe.each(['take', 'bags', 'attend', 'edge', 'dtypes', 'optimizers'])('Golde
   test.each(readSuite(suite))('$name', (golden) => runCase(send, golden))
 })
 
-const isPlainLookup = ({ request, expect: expected }: GoldenCase) => expected !== undefined && request !== undefined && !('dtype' in request)
+const isPlainLookup = ({ request, expect: expected }: GoldenCase) =>
+  expected !== undefined && request !== undefined && !('dtype' in request)
 
 describe.each(BINARY_FORMS)('Golden suite take as %s, to the bit', (type) => {
   test.each(readSuite('take').filter(isPlainLookup))('$name', async (golden) => {

@@ -60,7 +60,9 @@ export type Send = (
 const print = (value: unknown): string => {
   if (Array.isArray(value)) return `[${value.map(print).join()}]`
   if (typeof value === 'object' && value !== null) {
-    return `{${Object.entries(value).map(([name, member]) => `${JSON.stringify(name)}:${print(member)}`).join()}}`
+    return `{${Object.entries(value)
+      .map(([name, member]) => `${JSON.stringify(name)}:${print(member)}`)
+      .join()}}`
   }
   return Object.is(value, -0) ? '-0' : JSON.stringify(value)
 }
@@ -85,7 +87,8 @@ export const expectNumbers = (got: readonly (number | null)[], want: readonly nu
       if (found === null) expect(Number.isFinite(number), `${i}: null for ${number}`).toBe(false)
       else expect(found, `at ${i}`).toBe(number)
     } else if (golden.compare === 'bits' || (atol === 0 && rtol === 0 && number !== 0)) expect(Math.fround(found), `at ${i}`).toBe(number)
-    else expect(Math.abs(Math.fround(found) - number), `at ${i}: ${found} for ${number}`).toBeLessThanOrEqual(atol + rtol * Math.abs(number))
+    else
+      expect(Math.abs(Math.fround(found) - number), `at ${i}: ${found} for ${number}`).toBeLessThanOrEqual(atol + rtol * Math.abs(number))
   })
 }
 
@@ -170,17 +173,27 @@ export const sendBinary = async (send: Send, golden: GoldenCase, type: (typeof B
 }
 
 const headerOf = (type: string, shape: number[]): Uint8Array =>
-  type === 'application/x-npy' ? writeNpyHeader('int64', shape) : writeSafetensorsHeader([{ name: 'indices', elementType: 'int64', shape }]).header
+  type === 'application/x-npy'
+    ? writeNpyHeader('int64', shape)
+    : writeSafetensorsHeader([{ name: 'indices', elementType: 'int64', shape }]).header
 
 /** Shape and float32 numbers of a binary answer. */
-export const readBinary = (answer: Awaited<ReturnType<Send>>, type: (typeof BINARY_FORMS)[number]): { shape: number[]; values: Float32Array } => {
+export const readBinary = (
+  answer: Awaited<ReturnType<Send>>,
+  type: (typeof BINARY_FORMS)[number],
+): { shape: number[]; values: Float32Array } => {
   if (type === 'application/octet-stream') {
     const shape = String(answer.headers['x-shape']).split(',').map(Number)
-    return { shape, values: new Float32Array(answer.bytes.buffer.slice(answer.bytes.byteOffset, answer.bytes.byteOffset + answer.bytes.length)) }
+    return {
+      shape,
+      values: new Float32Array(answer.bytes.buffer.slice(answer.bytes.byteOffset, answer.bytes.byteOffset + answer.bytes.length)),
+    }
   }
-  const array = type === 'application/x-npy' ? readNpy(answer.bytes) : (readSafetensors(answer.bytes).get('embeddings') ?? expect.unreachable())
+  const array =
+    type === 'application/x-npy' ? readNpy(answer.bytes) : (readSafetensors(answer.bytes).get('embeddings') ?? expect.unreachable())
   expect(array.elementType).toBe('float32')
   return { shape: [...array.shape], values: new Float32Array(array.data.slice().buffer) }
 }
 
-const shapeOf = (nested: Nested): number[] => (Array.isArray(nested) ? [nested.length, ...(nested.length > 0 ? shapeOf(nested[0]) : [])] : [])
+const shapeOf = (nested: Nested): number[] =>
+  Array.isArray(nested) ? [nested.length, ...(nested.length > 0 ? shapeOf(nested[0]) : [])] : []

@@ -14,5 +14,7 @@ for (let i = 0; i < hotRows; i++) arena.int32[ids.at / 4 + i] = i
 parentPort?.postMessage('writing')
 for (let step = 1; ; step++) {
   arena.float32.fill(step, rows.at / 4, (rows.at + hotRows * version.rowBytes) / 4)
-  version.write({ sequence: step, step: 0, nowMs: 0 }, () => scatterStored(version, arena, { idsAt: ids.at, count: hotRows, sourceAt: rows.at }))
+  version.write({ sequence: step, step: 0, nowMs: 0 }, () =>
+    scatterStored(version, arena, { idsAt: ids.at, count: hotRows, sourceAt: rows.at }),
+  )
 }

@@ -41,7 +41,12 @@ export const WRONG: Record<string, Wrong> = {
   'an unknown member': { url: LOOKUP, payload: { indices: [0], modes: 'clip' }, code: 'INVALID_REQUEST', pointer: '/modes' },
   'an unknown mode': { url: LOOKUP, payload: { indices: [0], mode: 'raise' }, code: 'INVALID_REQUEST', pointer: '/mode' },
   'no indices': { url: LOOKUP, payload: {}, code: 'INVALID_REQUEST', pointer: '/indices' },
-  'pooling over flat ids without offsets': { url: LOOKUP, payload: { indices: [0], pooling: 'sum' }, code: 'INVALID_REQUEST', pointer: '/offsets' },
+  'pooling over flat ids without offsets': {
+    url: LOOKUP,
+    payload: { indices: [0], pooling: 'sum' },
+    code: 'INVALID_REQUEST',
+    pointer: '/offsets',
+  },
   'an unknown query parameter': { url: `${LOOKUP}?versions=1`, payload: { indices: [0] }, code: 'INVALID_REQUEST', pointer: '/versions' },
   'a query parameter of the wrong type': {
     url: `${LOOKUP}?version=1.0`,

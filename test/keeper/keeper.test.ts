@@ -19,7 +19,14 @@ const gradients = (name: string, indices: number[], values: number[], preconditi
 describe('A table that is built', () => {
   test('is seen by nobody before its commit and by every front afterwards', async () => {
     const other = service.connect()
-    const { buildId } = await service.client.call('begin', { name: 'user', rows: 2, dim: 1, dtype: 'float32', settings: {}, precondition: {} })
+    const { buildId } = await service.client.call('begin', {
+      name: 'user',
+      rows: 2,
+      dim: 1,
+      dtype: 'float32',
+      settings: {},
+      precondition: {},
+    })
     expect(service.client.registry.get('user')).toBeUndefined()
     expect(await service.client.call('commit', { buildId })).toEqual({ created: true, version: 1 })
     expect(service.client.registry.find('user').current.handle.version).toBe(1)
@@ -111,7 +118,8 @@ describe('Settings', () => {
     await gradients('user', [0], [1])
     expect(service.keeper.memory.reservedBytes).toBeGreaterThan(before)
     expect(readTable(service.client, 'user')).toEqual([[-0.5], [0]])
-    const patch = (optimizer: object) => service.client.call('patch', { name: 'user', settings: { optimizer: optimizer as never }, precondition: {} })
+    const patch = (optimizer: object) =>
+      service.client.call('patch', { name: 'user', settings: { optimizer: optimizer as never }, precondition: {} })
     await patch({ ...adagrad, learning_rate: 2, initial_accumulator: 100 })
     await gradients('user', [0], [0])
     expect(readTable(service.client, 'user')[0]).toEqual([-0.5])
@@ -122,10 +130,20 @@ describe('Settings', () => {
 
 describe('An update', () => {
   test('sums equal rows first, counts distinct rows and moves the sequence by one', async () => {
-    await putTable(service.client, { name: 'user', rows: 3, dim: 2, values: [1, 2, 3, 4, 5, 6], settings: { optimizer: { kind: 'sgd', learning_rate: 1 } } })
+    await putTable(service.client, {
+      name: 'user',
+      rows: 3,
+      dim: 2,
+      values: [1, 2, 3, 4, 5, 6],
+      settings: { optimizer: { kind: 'sgd', learning_rate: 1 } },
+    })
     const answer = await gradients('user', [2, 0, 2], [1, 1, 2, 2, 3, 3])
     expect(answer).toMatchObject({ version: 1, sequence: 1, rowsUpdated: 2, replayed: false })
-    expect(readTable(service.client, 'user')).toEqual([[-1, 0], [3, 4], [1, 2]])
+    expect(readTable(service.client, 'user')).toEqual([
+      [-1, 0],
+      [3, 4],
+      [1, 2],
+    ])
   })
 
   test('changes nothing when any part of it is refused', async () => {
@@ -145,7 +163,12 @@ describe('An update', () => {
   })
 
   test('never moves the padding row, but set and add may', async () => {
-    await putTable(service.client, { name: 'user', rows: 2, dim: 1, settings: { padding_index: -1, optimizer: { kind: 'sgd', learning_rate: 1 } } })
+    await putTable(service.client, {
+      name: 'user',
+      rows: 2,
+      dim: 1,
+      settings: { padding_index: -1, optimizer: { kind: 'sgd', learning_rate: 1 } },
+    })
     await gradients('user', [1, 0], [5, 5])
     expect(readTable(service.client, 'user')).toEqual([[-5], [0]])
     const set = { name: 'user', operation: 'set' as const, indices: Int32Array.of(1), values: Float32Array.of(9), precondition: {} }
@@ -155,7 +178,14 @@ describe('An update', () => {
 
   test('after the deadline of its client is not begun', async () => {
     await putTable(service.client, { name: 'user', rows: 1, dim: 1 })
-    const late = { name: 'user', operation: 'set' as const, indices: Int32Array.of(0), values: Float32Array.of(9), precondition: {}, deadlineAt: Date.now() - 1 }
+    const late = {
+      name: 'user',
+      operation: 'set' as const,
+      indices: Int32Array.of(0),
+      values: Float32Array.of(9),
+      precondition: {},
+      deadlineAt: Date.now() - 1,
+    }
     await expect(service.client.call('update', late)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
     expect(readTable(service.client, 'user')).toEqual([[0]])
   })
@@ -168,7 +198,11 @@ describe('An update', () => {
     expect(service.client.registry.find('user').current.handle.segments.length).toBeGreaterThan(2)
     const indices = [0, 14_331, 14_332, rows - 1]
     await service.client.call('update', {
-      name: 'user', operation: 'add', indices: Int32Array.from(indices), values: Float32Array.of(1, 2, 3, 4), precondition: {},
+      name: 'user',
+      operation: 'add',
+      indices: Int32Array.from(indices),
+      values: Float32Array.of(1, 2, 3, 4),
+      precondition: {},
     })
     const table = readTable(service.client, 'user').flat()
     expect(indices.map((row) => table[row])).toEqual([1, 2, 3, 4])

@@ -17,12 +17,19 @@ afterEach(() => service.close())
 
 /** A writer thread sets all of a row to one number, again and again: a row with two numbers in it is torn. */
 const startWriter = async (version: TableVersion): Promise<Worker> => {
-  const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), { workerData: { handle: version.handle, hotRows: HOT_ROWS } })
+  const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
+    workerData: { handle: version.handle, hotRows: HOT_ROWS },
+  })
   await new Promise((resolve) => writer.once('message', resolve))
   return writer
 }
 
-const countTorn = (read: (version: TableVersion, arena: WebAssembly.Memory, job: GatherJob) => void, version: TableVersion, batches: number, until: number) => {
+const countTorn = (
+  read: (version: TableVersion, arena: WebAssembly.Memory, job: GatherJob) => void,
+  version: TableVersion,
+  batches: number,
+  until: number,
+) => {
   const arena = new Arena(1024 * 1024)
   const region = arena.reserve(HOT_ROWS * (4 + DIM * 4) + 64)
   const outAt = region.at + 64

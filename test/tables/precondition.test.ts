@@ -35,7 +35,8 @@ describe('If-None-Match', () => {
     [['3-16'], now, true],
     [['3'], now, true],
   ] as const)('%j against %j: %s', (ifNoneMatch, current, expected) =>
-    expect(holds({ ifNoneMatch: [...ifNoneMatch] }, current)).toBe(expected))
+    expect(holds({ ifNoneMatch: [...ifNoneMatch] }, current)).toBe(expected),
+  )
 })
 
 test('No condition always holds', () => {

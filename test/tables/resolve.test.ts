@@ -39,7 +39,8 @@ describe('Ids outside the table', () => {
         const want = expectRow(index, BigInt(rows), mode)
         const arrays: IndexArray[] = [BigInt64Array.of(index)]
         if (index >= 0n) arrays.push(BigUint64Array.of(index))
-        if (index >= -128n && index < 128n) arrays.push(Int8Array.of(Number(index)), Int32Array.of(Number(index)), Float64Array.of(Number(index)))
+        if (index >= -128n && index < 128n)
+          arrays.push(Int8Array.of(Number(index)), Int32Array.of(Number(index)), Float64Array.of(Number(index)))
         for (const array of arrays) {
           if (want === null) expect(() => resolve(array, rows, mode)).toThrowError(expect.objectContaining({ code: 'INDEX_OUT_OF_RANGE' }))
           else expect(resolve(array, rows, mode)).toEqual([want])

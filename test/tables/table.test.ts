@@ -4,7 +4,13 @@ import { TableVersion } from '../../src/tables/table.ts'
 
 const createVersion = () =>
   new TableVersion({
-    key: 'v1', version: 1, rows: 1, dim: 1, dtype: 'float32', createdAt: 0, segments: [{ memory: createTableMemory(65_536), firstRow: 0, rowCount: 1 }],
+    key: 'v1',
+    version: 1,
+    rows: 1,
+    dim: 1,
+    dtype: 'float32',
+    createdAt: 0,
+    segments: [{ memory: createTableMemory(65_536), firstRow: 0, rowCount: 1 }],
   })
 
 test('The sequence counts beyond 32 bits, and is in place when the lock is even again', () => {
@@ -18,7 +24,9 @@ test('The sequence counts beyond 32 bits, and is in place when the lock is even 
 
 test('A write inside a write is a mistake of ours', () => {
   const version = createVersion()
-  expect(() => version.write({ sequence: 1, step: 0, nowMs: 0 }, () => version.write({ sequence: 2, step: 0, nowMs: 0 }, () => {}))).toThrowError(/one writer/)
+  expect(() =>
+    version.write({ sequence: 1, step: 0, nowMs: 0 }, () => version.write({ sequence: 2, step: 0, nowMs: 0 }, () => {})),
+  ).toThrowError(/one writer/)
 })
 
 test('A retired version reports once, when its last pin is gone', () => {

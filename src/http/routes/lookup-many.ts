@@ -4,13 +4,29 @@ import { LIMITS } from '../../core/limits.ts'
 import { readJsonObjects } from '../../formats/json-reader.ts'
 import { fromTensors } from '../../lookup/decode.ts'
 import { lookup } from '../../lookup/lookup.ts'
-import { decodeNamedTensors, joinJson, joinTensors, type ManyAnswer, type NamedLookup, placeErrors, refuseRepeatedTables, runLookups } from '../../lookup/many.ts'
+import {
+  decodeNamedTensors,
+  joinJson,
+  joinTensors,
+  type ManyAnswer,
+  type NamedLookup,
+  placeErrors,
+  refuseRepeatedTables,
+  runLookups,
+} from '../../lookup/many.ts'
 import { Type } from 'typebox'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
 import { acceptBodies } from '../receive.ts'
-import { LOOKUP_TENSORS, LookupManyAnswer, LookupManyBody, LookupManyQuery, type LookupManyQueryInput, NamedLookupMembers } from '../schemas/lookup.ts'
+import {
+  LOOKUP_TENSORS,
+  LookupManyAnswer,
+  LookupManyBody,
+  LookupManyQuery,
+  type LookupManyQueryInput,
+  NamedLookupMembers,
+} from '../schemas/lookup.ts'
 import { CLOSED } from '../schemas/scalars.ts'
 import { compileChecker } from '../validate.ts'
 
@@ -62,7 +78,13 @@ export const addLookupManyRoute = (app: App, context: FrontContext): void => {
         if (encoding === 'safetensors') refuseRepeatedTables(lookups)
         const answers = await runLookups(lookups, (one) => {
           const entry = context.registry.find(one.table)
-          return lookup(context.lookups, entry, context.registry.resolve(entry, one.version), one.request, encoding === 'json' ? 'json' : 'raw')
+          return lookup(
+            context.lookups,
+            entry,
+            context.registry.resolve(entry, one.version),
+            one.request,
+            encoding === 'json' ? 'json' : 'raw',
+          )
         })
         const joined = encoding === 'json' ? joinJson(context.lookups, answers) : joinTensors(context.lookups, lookups, answers)
         return send(reply, joined)

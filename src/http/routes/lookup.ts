@@ -97,7 +97,9 @@ const decodeRequest = (request: LookupHttpRequest): LookupRequest & { version?: 
   if (format !== 'json') return { ...decodeIndices(format, request.body, { shape, index_dtype, offsets, weights }), options, version }
   const stray = Object.keys(request.query).find((name) => name !== 'version')
   if (stray !== undefined) {
-    refuse('INVALID_REQUEST', `?${stray} is for binary bodies; a JSON body has it inside`, { errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }] })
+    refuse('INVALID_REQUEST', `?${stray} is for binary bodies; a JSON body has it inside`, {
+      errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
+    })
   }
   const { members, tensors } = readJsonObject(request.body, LOOKUP_TENSORS, { valueCountMax: VALUE_COUNT_MAX })
   const { version: inside, ...asked } = checkMembers(members)

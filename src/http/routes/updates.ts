@@ -8,12 +8,24 @@ import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
 import { acceptBodies } from '../receive.ts'
 import { TableParams } from '../schemas/table.ts'
-import { GradientsBody, GradientsMembers, GradientsQuery, RowsMembers, RowsUpdateBody, RowsUpdateQuery, UpdateAnswer } from '../schemas/updates.ts'
+import {
+  GradientsBody,
+  GradientsMembers,
+  GradientsQuery,
+  RowsMembers,
+  RowsUpdateBody,
+  RowsUpdateQuery,
+  UpdateAnswer,
+} from '../schemas/updates.ts'
 import { stateHeaders } from '../state-headers.ts'
 import { readBinaryUpdate, readJsonUpdate } from '../update-body.ts'
 import { compileChecker } from '../validate.ts'
 
-type UpdateRequest = FastifyRequest<{ Params: { table: string }; Querystring: { learning_rate?: number; op?: 'set' | 'add' }; Body: Buffer }>
+type UpdateRequest = FastifyRequest<{
+  Params: { table: string }
+  Querystring: { learning_rate?: number; op?: 'set' | 'add' }
+  Body: Buffer
+}>
 
 /** What is done with the arrays of a request. */
 interface Asked {
@@ -113,7 +125,8 @@ const decodeRows = (request: UpdateRequest): Asked => {
     return { arrays, operation: checkRowsMembers(members).op }
   }
   const { op } = request.query
-  if (op === undefined) return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', { errors: [{ pointer: '/op', detail: 'is required' }] })
+  if (op === undefined)
+    return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', { errors: [{ pointer: '/op', detail: 'is required' }] })
   return { arrays: readBinaryUpdate(request.body, 'values'), operation: op }
 }
 

@@ -29,7 +29,9 @@ export const LookupQuery = Type.Object(
     ...options,
     shape: Type.Optional(Type.String({ description: 'Shape of the ids in an octet-stream body; flat without it', examples: ['2,3'] })),
     index_dtype: Type.Optional(IndexDtype),
-    offsets: Type.Optional(Type.String({ description: 'Where each bag begins in flat ids of an octet-stream or npy body', examples: ['0,2,5'] })),
+    offsets: Type.Optional(
+      Type.String({ description: 'Where each bag begins in flat ids of an octet-stream or npy body', examples: ['0,2,5'] }),
+    ),
     weights: Type.Optional(Type.String({ description: 'A weight for each id of an octet-stream or npy body', examples: ['0.5,1,2'] })),
   },
   CLOSED,
