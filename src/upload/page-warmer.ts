@@ -1,10 +1,10 @@
 import { openSync, read } from 'node:fs'
 import { ROWS_AT } from '../tables/layout.ts'
 
-/** What is brought into being at once, and the least distance to the writer. */
-const BLOCK_BYTES = 1024 * 1024
+/** What is brought into being at once, and the least distance to the writer. With smaller blocks the pool waits for the event loop between them. */
+export const WARM_BLOCK_BYTES = 8 * 1024 * 1024
 /** How far ahead of the writer at most: a slow upload does not take the memory of the whole table early. */
-const AHEAD_BYTES_MAX = 32 * BLOCK_BYTES
+const AHEAD_BYTES_MAX = 4 * WARM_BLOCK_BYTES
 
 /** Never closed: one for the process. Undefined where the system has no such file: then the writer meets fresh pages itself. */
 let zeros: number | undefined
@@ -47,8 +47,8 @@ export class PageWarmer {
   }
 
   #start(): void {
-    const beginAt = Math.max(this.#nextAt, this.#writerAt + BLOCK_BYTES)
-    const byteCount = Math.min(BLOCK_BYTES, this.#endAt - beginAt)
+    const beginAt = Math.max(this.#nextAt, this.#writerAt + WARM_BLOCK_BYTES)
+    const byteCount = Math.min(WARM_BLOCK_BYTES, this.#endAt - beginAt)
     if (zeros === undefined || this.#isClosed || byteCount <= 0 || beginAt > this.#writerAt + AHEAD_BYTES_MAX) return
     this.#nextAt = beginAt + byteCount
     const fd = zeros

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { Arena } from '../../src/tables/arena.ts'
 import { ROWS_AT } from '../../src/tables/layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
-import { PageWarmer } from '../../src/upload/page-warmer.ts'
+import { PageWarmer, WARM_BLOCK_BYTES as BLOCK } from '../../src/upload/page-warmer.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
 import { startKeeper } from '../helpers/keeper.ts'
 import { bodyOf, bytesOf, cutAt, readAll, uploadOf } from './bodies.ts'
@@ -20,16 +20,15 @@ const letPoolWork = async () => {
   for (let i = 0; i < 20; i++) await stat('.')
 }
 
-/** One mebibyte per row. */
-const makeSegment = (rows: number) => new TableMemory(256 * MiB).allocate(rows, MiB).segments[0].memory
+const makeSegment = (blocks: number) => new TableMemory(256 * MiB).allocate(blocks, BLOCK).segments[0].memory
 
 test('A warmer has the writer wait for the block under way, and for no other', async () => {
   const memory = makeSegment(8)
   const pool = holdPool()
-  const warmer = new PageWarmer(memory, 8 * MiB)
+  const warmer = new PageWarmer(memory, 8 * BLOCK)
   expect(warmer.prepare(65_536), 'the block begins behind the next one').toBeNull()
-  expect(warmer.prepare(MiB)).toBeNull()
-  const done = warmer.prepare(MiB + 65_536 + 1)
+  expect(warmer.prepare(BLOCK)).toBeNull()
+  const done = warmer.prepare(BLOCK + 65_536 + 1)
   expect(done).toBeInstanceOf(Promise)
   await done
   await pool
@@ -39,41 +38,48 @@ test('A warmer has the writer wait for the block under way, and for no other', a
 test('A warmer leaves alone what is behind the writer and what is behind the rows', async () => {
   const memory = makeSegment(8)
   const bytes = new Uint8Array(memory.buffer).fill(7)
-  const warmer = new PageWarmer(memory, 4 * MiB)
+  const warmer = new PageWarmer(memory, 4 * BLOCK)
   warmer.prepare(65_536)
-  await expect.poll(() => bytes[ROWS_AT + 4 * MiB - 1]).toBe(0)
+  await expect.poll(() => bytes[ROWS_AT + 4 * BLOCK - 1]).toBe(0)
   const isWarm = (at: number) => bytes[ROWS_AT + at] === 0
-  expect([0, 65_536, 65_535 + MiB, 65_536 + MiB, 4 * MiB - 1, 4 * MiB].map(isWarm)).toEqual([false, false, false, true, true, false])
+  expect([0, 65_536, 65_535 + BLOCK, 65_536 + BLOCK, 4 * BLOCK - 1, 4 * BLOCK].map(isWarm)).toEqual([
+    false,
+    false,
+    false,
+    true,
+    true,
+    false,
+  ])
   warmer.close()
 })
 
 test('A warmer stays near its writer, and stops when it is closed', async () => {
-  const memory = makeSegment(64)
+  const memory = makeSegment(16)
   const bytes = new Uint8Array(memory.buffer).fill(7)
-  const warmer = new PageWarmer(memory, 64 * MiB)
+  const warmer = new PageWarmer(memory, 16 * BLOCK)
   warmer.prepare(0)
-  await expect.poll(() => bytes[ROWS_AT + 32 * MiB]).toBe(0)
+  await expect.poll(() => bytes[ROWS_AT + 5 * BLOCK - 1]).toBe(0)
   await letPoolWork()
-  expect(bytes[ROWS_AT + 33 * MiB]).toBe(7)
+  expect(bytes[ROWS_AT + 5 * BLOCK]).toBe(7)
   warmer.close()
-  expect(warmer.prepare(20 * MiB)).toBeNull()
+  expect(warmer.prepare(4 * BLOCK)).toBeNull()
   await letPoolWork()
-  expect(bytes[ROWS_AT + 33 * MiB]).toBe(7)
+  expect(bytes[ROWS_AT + 5 * BLOCK]).toBe(7)
 })
 
 test('An upload that overtakes the warmer loses nothing', async () => {
   const service = startKeeper()
   const arena = new Arena(MiB)
-  const values = Float32Array.from({ length: MiB }, (_, i) => i + 1)
+  const values = new Float32Array(6 * MiB).map((_, i) => i + 1)
   const pool = holdPool()
   const pieces = cutAt(
     bytesOf(values),
-    Array.from({ length: 63 }, (_, i) => (i + 1) * 65_536),
+    Array.from({ length: 383 }, (_, i) => (i + 1) * 65_536),
   )
-  await uploadTable(service.client, arena, uploadOf('raw', bodyOf(...pieces), { rows: 1024, dim: 1024 }))
+  await uploadTable(service.client, arena, uploadOf('raw', bodyOf(...pieces), { rows: 6144, dim: 1024 }))
   await pool
   await letPoolWork()
-  const found = Float32Array.from(readAll(service.client, new Arena(16 * MiB)))
+  const found = Float32Array.from(readAll(service.client, new Arena(64 * MiB)))
   expect(Buffer.compare(bytesOf(found), bytesOf(values))).toBe(0)
   service.close()
 })
