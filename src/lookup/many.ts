@@ -111,7 +111,17 @@ export const joinTensors = ({ buffers }: LookupServices, lookups: readonly Named
       ? describeStored(bytesShape(shape), `${lookups[i].table}/`)
       : [{ name: `${lookups[i].table}/embeddings`, elementType, shape: [...shape] }],
   )
-  const { header } = writeSafetensorsHeader(tensors)
+  // A safetensors answer has nowhere else to say which state of each table it is about.
+  const states = new Map(
+    answers.flatMap(
+      ({ version, sequence }, i) =>
+        [
+          [`${lookups[i].table}/version`, String(version)],
+          [`${lookups[i].table}/sequence`, String(sequence)],
+        ] as const,
+    ),
+  )
+  const { header } = writeSafetensorsHeader(tensors, states)
   return { body: join(buffers, [header, ...answers.map(tensorBytes)], answers), mediaType: MEDIA_TYPES.safetensors }
 }
 

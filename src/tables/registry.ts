@@ -75,19 +75,29 @@ export class Registry {
 }
 
 /** The description that clients see. `sequence` and `updated_at` are read from the control words now. */
-export const describeTable = (entry: TableEntry): TableInfo => {
-  const { record, current } = entry
-  const { version, rows, dim, dtype } = current.handle
+export const describeTable = (entry: TableEntry): TableInfo => describeVersion(entry, entry.current, entry.current.readSequence())
+
+/**
+ * The same of version `built` as it was committed, at sequence 0, whatever updates and replacements have come since: the answer to the
+ * upload that made it. Of a version that has been replaced and let go already, only the number is left.
+ */
+export const describeBuilt = (entry: TableEntry, built: number): TableInfo => ({
+  ...describeVersion(entry, entry.versions.get(built) ?? entry.current, 0),
+  version: built,
+})
+
+const describeVersion = ({ record }: TableEntry, table: TableVersion, sequence: number): TableInfo => {
+  const { version, rows, dim, dtype } = table.handle
   return {
     name: record.name,
     version,
-    sequence: current.readSequence(),
+    sequence,
     rows,
     dim,
     dtype,
     bytes: tableBytes(rows, dim, dtype),
     ...record.settings,
     created_at: new Date(record.createdAt).toISOString(),
-    updated_at: new Date(Math.max(record.changedAt, current.readUpdatedAt())).toISOString(),
+    updated_at: new Date(Math.max(record.changedAt, table.readUpdatedAt())).toISOString(),
   }
 }

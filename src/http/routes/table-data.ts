@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
+import { GatherdError } from '../../core/errors.ts'
 import { exportTable } from '../../export/export.ts'
 import { type ExportFormat, exportFormats, planExport } from '../../export/plan.ts'
 import { printRowsPage } from '../../export/print-rows.ts'
@@ -16,6 +17,8 @@ import { DataQuery, RowsAnswer, RowsQuery, TableParams } from '../schemas/table.
 import { stateHeaders } from '../state-headers.ts'
 
 const ROWS_LIMIT = 10
+/** Versions that may be replaced under an export before it begins. */
+const EXPORT_TRIES_MAX = 16
 const FORMATS: readonly ExportFormat[] = ['npy', 'safetensors', 'raw']
 const FILE_ENDINGS: Record<ExportFormat, string> = { npy: 'npy', safetensors: 'safetensors', raw: 'bin' }
 
@@ -40,9 +43,9 @@ export const addTableDataRoutes = (app: App, context: FrontContext): void => {
 
 type DataRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystring: Static<typeof DataQuery> }>
 
-const sendData = async ({ registry, keeper }: FrontContext, request: DataRequest, reply: FastifyReply): Promise<FastifyReply> => {
+const sendData = async (context: FrontContext, request: DataRequest, reply: FastifyReply): Promise<FastifyReply> => {
   checkDeadline(request)
-  const { current, record } = registry.find(request.params.table)
+  const { current, record } = context.registry.find(request.params.table)
   const { version, dtype } = current.handle
   // Of the formats a table can be sent in, those that cannot carry its dtype come last: asking for one says so.
   const withState = request.query.include === 'optimizer'
@@ -56,9 +59,23 @@ const sendData = async ({ registry, keeper }: FrontContext, request: DataRequest
     describeBody(reply, format, { ...planExport(current.handle, format, state), version, sequence, name: record.name })
     return reply.send()
   }
-  const exported = await exportTable(keeper, record.name, current, format, withState)
+  const exported = await exportCurrent(context, record.name, format, withState)
   describeBody(reply, format, { ...exported, name: record.name })
   return reply.send(Readable.from(exported.body, { objectMode: false }))
+}
+
+/**
+ * Exports what is current. A version that is replaced and let go while the keeper is being asked is no reason to refuse: there is a newer one.
+ */
+const exportCurrent = async ({ registry, keeper }: FrontContext, name: string, format: ExportFormat, withState: boolean) => {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await exportTable(keeper, name, registry.find(name).current, format, withState)
+    } catch (error) {
+      const wasReplaced = error instanceof GatherdError && error.code === 'VERSION_NOT_FOUND'
+      if (!wasReplaced || attempt === EXPORT_TRIES_MAX) throw error
+    }
+  }
 }
 
 interface DataHead {

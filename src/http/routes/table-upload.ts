@@ -80,11 +80,11 @@ const readDigest = ({ headers }: UploadRequest): Uint8Array | undefined => {
   return header === undefined ? undefined : parseContentDigest(String(header))
 }
 
-const answer = ({ registry }: FrontContext, reply: FastifyReply, table: string, { created }: BuiltTable): FastifyReply => {
+const answer = ({ registry }: FrontContext, reply: FastifyReply, table: string, { created, version }: BuiltTable): FastifyReply => {
   // Only somebody who deletes it at the same time can have taken it away again.
   const entry = registry.find(table)
   if (created) reply.status(201).header('location', `/v1/tables/${table}`)
-  return sendTable(reply, entry)
+  return sendTable(reply, entry, version)
 }
 
 const describePut = {

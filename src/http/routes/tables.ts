@@ -3,7 +3,7 @@ import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { quoteText } from '../../formats/scanner.ts'
-import { describeTable, type TableEntry } from '../../tables/registry.ts'
+import { describeBuilt, describeTable, type TableEntry } from '../../tables/registry.ts'
 import { isNotModified } from '../conditions.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
@@ -76,8 +76,8 @@ const readCursor = (cursor: string): string => {
 }
 
 /** Answers with the description of a table and the headers of its state. */
-export const sendTable = (reply: FastifyReply, entry: TableEntry): FastifyReply => {
-  const info = describeTable(entry)
+export const sendTable = (reply: FastifyReply, entry: TableEntry, built?: number): FastifyReply => {
+  const info = built === undefined ? describeTable(entry) : describeBuilt(entry, built)
   return reply.headers(stateHeaders(info.version, info.sequence)).header('cache-control', 'no-cache').send(info)
 }
 
