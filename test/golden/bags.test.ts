@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { writeNpyHeader } from '../../src/formats/npy.ts'
 import { writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
 import { type BagKernels, type BagOperation, instantiateBagKernels } from '../../src/kernels/bag.ts'
@@ -9,8 +9,8 @@ import { planBags } from '../../src/lookup/bags.ts'
 import { writeMembers } from '../../src/lookup/pool.ts'
 import { ROWS_AT } from '../../src/tables/layout.ts'
 import { resolveRows } from '../../src/tables/resolve.ts'
-import { type Service, startService } from '../helpers/service.ts'
-import { createGoldenTable, expectNumbers, flatten, type GoldenCase, type Nested, readBinary, readSuite, type Send } from './golden.ts'
+import { createGoldenTable, expectNumbers, flatten, type GoldenCase, type Nested, readBinary, readSuite } from './golden.ts'
+import { serveGoldens } from './service.ts'
 
 /** Cases with an answer; those that may be refused are run as JSON, see golden.test.ts. */
 const cases = readSuite('bags').filter(({ expect: expected, expect_error: refusal }) => expected !== undefined && refusal === undefined)
@@ -35,21 +35,7 @@ const flattenBags = (golden: GoldenCase) => {
   return { ids, offsets: starts, weights: weights && flatten(weights), options }
 }
 
-let service: Service
-beforeAll(async () => {
-  service = await startService()
-})
-afterEach(async () => {
-  await service.app.inject({ method: 'DELETE', url: '/v1/tables/golden' })
-})
-afterAll(() => service.close())
-
-const send: Send = async (method, url, body, accept) => {
-  const headers = { ...(body && { 'content-type': body.type }), ...(accept && { accept }) }
-  const payload = body && (typeof body.bytes === 'string' ? body.bytes : Buffer.from(body.bytes))
-  const answer = await service.app.inject({ method, url, headers, payload })
-  return { status: answer.statusCode, headers: answer.headers, bytes: answer.rawPayload }
-}
+const send = serveGoldens()
 
 const SAFETENSORS = 'application/x-safetensors'
 const NPY = 'application/x-npy'

@@ -1,32 +1,8 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type Service, startService } from '../helpers/service.ts'
-import {
-  BINARY_FORMS,
-  createGoldenTable,
-  flatten,
-  type GoldenCase,
-  readBinary,
-  readSuite,
-  runCase,
-  type Send,
-  sendBinary,
-} from './golden.ts'
+import { describe, expect, test } from 'vitest'
+import { BINARY_FORMS, createGoldenTable, flatten, type GoldenCase, readBinary, readSuite, runCase, sendBinary } from './golden.ts'
+import { serveGoldens } from './service.ts'
 
-let service: Service
-beforeAll(async () => {
-  service = await startService()
-})
-afterEach(async () => {
-  await service.app.inject({ method: 'DELETE', url: '/v1/tables/golden' })
-})
-afterAll(() => service.close())
-
-const send: Send = async (method, url, body, accept) => {
-  const headers = { ...(body && { 'content-type': body.type }), ...(accept && { accept }) }
-  const payload = body && (typeof body.bytes === 'string' ? body.bytes : Buffer.from(body.bytes))
-  const answer = await service.app.inject({ method, url, headers, payload })
-  return { status: answer.statusCode, headers: answer.headers, bytes: answer.rawPayload }
-}
+const send = serveGoldens()
 
 describe.each(['take', 'bags', 'attend', 'edge', 'dtypes', 'optimizers'])('Golden suite %s through HTTP', (suite) => {
   test.each(readSuite(suite))('$name', (golden) => runCase(send, golden))

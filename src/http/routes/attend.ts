@@ -6,14 +6,13 @@ import type { AttendRequest } from '../../attend/request.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
-import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
 import { acceptBodies } from '../receive.ts'
 import { ATTEND_TENSORS, AttendAnswer, AttendBody, AttendMembers, AttendQuery, type AttendQueryInput } from '../schemas/attend.ts'
 import { TableParams } from '../schemas/table.ts'
-import { stateHeaders } from '../state-headers.ts'
+import { sendAnswer } from '../send-answer.ts'
 import { compileChecker } from '../validate.ts'
 
 const ENCODINGS: readonly AttendEncoding[] = ['json', 'safetensors']
@@ -93,16 +92,4 @@ const decodeRequest = (request: AttendHttpRequest): AttendRequest & { version?: 
 const checkWanted = (request: FastifyRequest, reply: FastifyReply): void => {
   checkDeadline(request)
   if (reply.raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client is gone')
-}
-
-/** Sends an answer; its memory is given back when the socket has taken it. */
-const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: AttendEncoding): FastifyReply => {
-  const { body, mediaType, version, sequence } = answer
-  reply.headers(stateHeaders(version, sequence))
-  reply.header('content-type', mediaType)
-  reply.header('cache-control', 'no-store')
-  if (encoding !== 'json') reply.headers(arrayHeaders(answer))
-  // Without `finish` the socket may still hold the bytes: then the collector has them.
-  reply.raw.once('finish', body.release)
-  return reply.send(body.bytes)
 }

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObjects } from '../../formats/json-reader.ts'
@@ -8,7 +8,6 @@ import {
   decodeNamedTensors,
   joinJson,
   joinTensors,
-  type ManyAnswer,
   type NamedLookup,
   placeErrors,
   refuseRepeatedTables,
@@ -28,6 +27,7 @@ import {
   NamedLookupMembers,
 } from '../schemas/lookup.ts'
 import { CLOSED } from '../schemas/scalars.ts'
+import { sendBuffer } from '../send-answer.ts'
 import { compileChecker } from '../validate.ts'
 
 const checkNoMembers = compileChecker(Type.Object({}, CLOSED))
@@ -87,7 +87,7 @@ export const addLookupManyRoute = (app: App, context: FrontContext): void => {
           )
         })
         const joined = encoding === 'json' ? joinJson(context.lookups, answers) : joinTensors(context.lookups, lookups, answers)
-        return send(reply, joined)
+        return sendBuffer(reply, joined.body, joined.mediaType)
       },
     })
   })
@@ -105,9 +105,4 @@ const decodeLookups = ({ headers, query, body }: ManyRequest): NamedLookup[] => 
       return { table, version, request: { ...fromTensors(object.tensors), options }, pointer: `/lookups/${i}` }
     }),
   )
-}
-
-const send = (reply: FastifyReply, { body, mediaType }: ManyAnswer): FastifyReply => {
-  reply.raw.once('finish', body.release)
-  return reply.header('content-type', mediaType).header('cache-control', 'no-store').send(body.bytes)
 }

@@ -1,9 +1,9 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { decodeIndices, fromTensors } from '../../lookup/decode.ts'
-import { type Answer, arrayHeaders, type Encoding } from '../../lookup/encode.ts'
+import type { Encoding } from '../../lookup/encode.ts'
 import { lookup } from '../../lookup/lookup.ts'
 import type { LookupRequest } from '../../lookup/request.ts'
 import type { App, FrontContext } from '../context.ts'
@@ -12,7 +12,7 @@ import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.t
 import { acceptBodies } from '../receive.ts'
 import { LOOKUP_TENSORS, LookupAnswer, LookupBody, LookupMembers, LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { TableParams } from '../schemas/table.ts'
-import { stateHeaders } from '../state-headers.ts'
+import { sendAnswer } from '../send-answer.ts'
 import { compileChecker } from '../validate.ts'
 
 const ENCODINGS: readonly Encoding[] = ['json', 'raw', 'npy', 'safetensors']
@@ -104,16 +104,4 @@ const decodeRequest = (request: LookupHttpRequest): LookupRequest & { version?: 
   const { members, tensors } = readJsonObject(request.body, LOOKUP_TENSORS, { valueCountMax: VALUE_COUNT_MAX })
   const { version: inside, ...asked } = checkMembers(members)
   return { ...fromTensors(tensors), options: asked, version: version ?? inside }
-}
-
-/** Sends an answer; its memory is given back when the socket has taken it. */
-const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: Encoding): FastifyReply => {
-  const { body, mediaType, version, sequence } = answer
-  reply.headers(stateHeaders(version, sequence))
-  reply.header('content-type', mediaType)
-  reply.header('cache-control', 'no-store')
-  if (encoding !== 'json') reply.headers(arrayHeaders(answer))
-  // Without `finish` the socket may still hold the bytes: then the collector has them.
-  reply.raw.once('finish', body.release)
-  return reply.send(body.bytes)
 }
