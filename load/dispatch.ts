@@ -2,6 +2,9 @@
  * What a gather costs in the front, and what it costs as a task of the pool: where the threshold of workers/dispatch.ts comes from.
  * `node load/dispatch.ts`: microseconds of wall time and of CPU (all threads) per gather of random rows, medians of interleaved repeats.
  */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { KeeperClient } from '../src/keeper/client.ts'
 import { Keeper } from '../src/keeper/keeper.ts'
@@ -34,6 +37,8 @@ const median = (costs: Cost[], pick: (cost: Cost) => number): string => {
 
 const main = async (): Promise<void> => {
   const keeper = new Keeper({ quotaBytes: 2 ** 31 })
+  const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-dispatch-'))
+  await keeper.load({ dataDir })
   const { port1, port2 } = new MessageChannel()
   keeper.connect(port1)
   const client = new KeeperClient(port2)
@@ -78,7 +83,8 @@ const main = async (): Promise<void> => {
     }
   }
   client.close()
-  keeper.close()
+  await keeper.close()
+  rmSync(dataDir, { recursive: true, force: true })
   await pool.close()
 }
 

@@ -12,8 +12,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { LIMITS } from '../src/core/limits.ts'
 import type { Optimizer } from '../src/core/types.ts'
-import { applyUpdate } from '../src/keeper/apply.ts'
-import { beginBuild, commitBuild, type KeeperTable } from '../src/keeper/tables.ts'
+import { computeUpdate, makeVisible } from '../src/keeper/apply.ts'
+import { PendingRows } from '../src/keeper/pending.ts'
+import { beginBuild, type KeeperTable } from '../src/keeper/tables.ts'
+import { finishBuild, planReplacement } from '../src/keeper/versions.ts'
 import { instantiateApplyKernels } from '../src/kernels/apply.ts'
 import { Arena } from '../src/tables/arena.ts'
 import { ROWS_AT } from '../src/tables/layout.ts'
@@ -50,7 +52,7 @@ const makeTable = (optimizer: Optimizer): KeeperTable => {
   const build = beginBuild(new Map(), memory, optimizer.kind, begin, 0)
   const numbers = new Float32Array(build.handle.segments[0].memory.buffer, ROWS_AT, ROWS * DIM)
   for (let place = 0; place < numbers.length; place++) numbers[place] = ((place * 7919) % 10_007) / 10_007 - 0.5
-  return commitBuild(new Map(), memory, build, { step: 0, nowMs: 0 }).table
+  return planReplacement(build, finishBuild(build, undefined, { step: 0, nowMs: 0 }), undefined, 1).table
 }
 
 interface Measured {
@@ -60,12 +62,15 @@ interface Measured {
 }
 
 const train = (table: KeeperTable, ids: Int32Array): Measured => {
-  const context = { table, memory, arena, kernels, logs: [], nowMs: 0 }
+  const context = { memory, arena, kernels, nowMs: 0 }
   const start = performance.now()
   for (let first = 0; first < COUNT; first += BATCH) {
     const indices = ids.subarray(first, first + BATCH)
     const values = gradients.subarray(first * DIM, (first + BATCH) * DIM)
-    applyUpdate(context, { name: table.name, operation: 'gradients', indices, values, precondition: {} })
+    const update = { name: table.name, operation: 'gradients' as const, indices, values, precondition: {} }
+    const planned = computeUpdate(context, table, update, new PendingRows())
+    if (planned !== null) makeVisible(arena, planned, [])
+    table.current.planned = null
   }
   const ms = performance.now() - start
   const numbers = new Float32Array(table.current.handle.segments[0].memory.buffer, ROWS_AT, ROWS * DIM)

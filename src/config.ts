@@ -1,6 +1,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { envSchema } from 'env-schema'
 import { Type } from 'typebox'
+import { FAILPOINTS } from './keeper/durable/failpoints.ts'
 
 /** What the environment decides. Frozen; read once at start. */
 export interface Config {
@@ -16,6 +17,12 @@ export interface Config {
   logLevel: string
   /** How long requests are still taken after SIGTERM, so that a load balancer can notice. */
   drainMs: number
+  /** Goes back before damage of the data directory instead of refusing to start. */
+  recovers: boolean
+  snapshotJournalBytes: number
+  snapshotAgeMs: number
+  /** For tests: where the process kills itself; null: nowhere. */
+  failpoint: string | null
 }
 
 const MiB = 1024 * 1024
@@ -51,6 +58,24 @@ export const CONFIG_SCHEMA = Type.Object({
     maximum: 20_000,
     description: 'Milliseconds of service after SIGTERM, with readiness off',
   }),
+  GATHERD_RECOVER: Type.Enum(['never', 'before-damage'], {
+    default: 'never',
+    description:
+      'With `before-damage`, a start goes back to the last state before damage of the data directory and says what is lost, instead of refusing; also `--recover=before-damage`',
+  }),
+  GATHERD_SNAPSHOT_JOURNAL_BYTES: Type.Integer({
+    default: 64 * MiB,
+    minimum: 4096,
+    description: 'A version with this much journal since its snapshot gets another one',
+  }),
+  GATHERD_SNAPSHOT_AGE_MS: Type.Integer({
+    default: 15 * 60 * 1_000,
+    minimum: 1_000,
+    description: 'A version that has changed since its snapshot gets another one when that is so old',
+  }),
+  GATHERD_FAILPOINT: Type.Optional(
+    Type.Enum([...FAILPOINTS], { description: 'For tests of crashes: the process kills itself at this place' }),
+  ),
 })
 
 /** The mistakes of an environment, all at once. */
@@ -87,6 +112,10 @@ export const readConfig = (environment: NodeJS.ProcessEnv): Config => {
     memoryQuotaBytes: Number(values.GATHERD_MEMORY_QUOTA_BYTES),
     logLevel: String(values.GATHERD_LOG_LEVEL),
     drainMs: Number(values.GATHERD_DRAIN_MS),
+    recovers: values.GATHERD_RECOVER === 'before-damage',
+    snapshotJournalBytes: Number(values.GATHERD_SNAPSHOT_JOURNAL_BYTES),
+    snapshotAgeMs: Number(values.GATHERD_SNAPSHOT_AGE_MS),
+    failpoint: values.GATHERD_FAILPOINT === undefined ? null : String(values.GATHERD_FAILPOINT),
   })
 }
 

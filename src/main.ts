@@ -1,22 +1,26 @@
 import { createServer } from 'node:net'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import { type Config, ConfigError, readConfig } from './config.ts'
-import type { FrontCommand, FrontData, FrontEvent } from './http/front.ts'
+import { GatherdError } from './core/errors.ts'
+import { FrontGroup } from './front-group.ts'
+import { failpoint, setFailpoint } from './keeper/durable/failpoints.ts'
+import { StoredDataRefusal } from './keeper/durable/refusals.ts'
 import { Keeper } from './keeper/keeper.ts'
+import { StartProgress } from './start-progress.ts'
 import { version } from './version.ts'
 
 const CLOSE_MS_MAX = 25_000
 
-interface RunningFront {
-  worker: Worker
-  closed: Promise<void>
+/** Writes one line for people, and ends the process: what it was started with cannot work. */
+const giveUp = (line: string, exitCode = 1): never => {
+  process.stderr.write(`gatherd: ${line}\n`)
+  process.exit(exitCode)
 }
 
-/** Writes one line for people, and ends the process: what it was started with cannot work. */
-const giveUp = (line: string): never => {
-  process.stderr.write(`gatherd: ${line}\n`)
-  process.exit(1)
+const log = (level: number, name: string, error: unknown): void => {
+  const msg = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  process.stderr.write(`${JSON.stringify({ level, time: Date.now(), name, msg })}\n`)
 }
 
 /** With reusePort, two servers on one port would share its connections without a word: whoever comes second must not start. */
@@ -27,46 +31,33 @@ const checkPortIsFree = (config: Config): Promise<void> =>
     probe.listen({ host: config.host, port: config.port }, () => probe.close(() => resolve()))
   })
 
-const startFront = (config: Config, keeper: Keeper, port: number): Promise<{ front: RunningFront; port: number }> => {
-  const { port1, port2 } = new MessageChannel()
-  keeper.connect(port1)
-  const data: FrontData = {
-    keeperPort: port2,
-    host: config.host,
-    port,
-    gathererCount: Math.ceil(config.gathererCount / config.frontCount),
-    logLevel: config.logLevel,
-  }
-  const worker = new Worker(new URL('./http/front.ts', import.meta.url), { workerData: data, transferList: [port2] })
-  return new Promise((resolve, reject) => {
-    const closed = new Promise<void>((done) => worker.once('exit', () => done()))
-    worker.once('error', reject)
-    worker.on('message', (event: FrontEvent) => {
-      if (event.kind === 'listening') resolve({ front: { worker, closed }, port: event.port })
-    })
+/** Ends the process at once; what is on disk is whole. */
+const die = (name: string, error: unknown): never => {
+  log(60, name, error)
+  process.exit(1)
+}
+
+/** Opens and loads the data directory, and tells how far it is. */
+const load = async (keeper: Keeper, config: Config): Promise<void> => {
+  const progress = new StartProgress(process.stderr)
+  await keeper.load({
+    dataDir: config.dataDir,
+    goesBack: config.recovers,
+    snapshotJournalBytes: config.snapshotJournalBytes,
+    snapshotAgeMs: config.snapshotAgeMs,
+    onProgress: (state) => progress.tell(state),
+    onWarning: (line) => log(40, 'keeper', line),
   })
+  progress.end()
 }
 
-/** One port for all fronts: the first one finds it when any free port will do. Each joins `fronts` when it listens. */
-const startFronts = async (config: Config, keeper: Keeper, fronts: RunningFront[]): Promise<number> => {
-  const first = await startFront(config, keeper, config.port)
-  fronts.push(first.front)
-  const others = Array.from({ length: config.frontCount - 1 }, () => startFront(config, keeper, first.port))
-  for (const { front } of await Promise.all(others)) fronts.push(front)
-  return first.port
-}
-
-const tell = (fronts: readonly RunningFront[], command: FrontCommand): void => {
-  for (const { worker } of fronts) worker.postMessage(command)
-}
-
-/** Takes the fronts down so that no accepted request fails: readiness off, service goes on for `drainMs`, then the rest is finished. */
-const drain = async (fronts: readonly RunningFront[], keeper: Keeper, drainMs: number): Promise<void> => {
-  tell(fronts, { kind: 'drain' })
+/** Takes the service down so that no accepted request fails: readiness off, service goes on for `drainMs`, then the rest is finished. */
+const drain = async (fronts: FrontGroup, keeper: Keeper, drainMs: number): Promise<void> => {
+  fronts.drain()
+  failpoint('drain:begun')
   await new Promise((resolve) => setTimeout(resolve, drainMs))
-  tell(fronts, { kind: 'close' })
-  await Promise.all(fronts.map(({ closed }) => closed))
-  keeper.close()
+  await fronts.close()
+  await keeper.close()
 }
 
 /** Nobody can connect to "any address"; the machine's own can stand for it. */
@@ -83,20 +74,33 @@ const announce = (address: string): void => {
   )
 }
 
+/** The one thing that is said on the command line, since it is said once and not kept in a configuration. */
+const readArguments = (): NodeJS.ProcessEnv => {
+  const { recover } = parseArgs({ options: { recover: { type: 'string' } } }).values
+  return recover === undefined ? {} : { GATHERD_RECOVER: recover }
+}
+
 const main = async (): Promise<void> => {
-  const config = readConfig(process.env)
+  const config = readConfig({ ...process.env, ...readArguments() })
+  setFailpoint(config.failpoint)
   await checkPortIsFree(config)
   const keeper = new Keeper({
     quotaBytes: config.memoryQuotaBytes,
-    onError: (error) => process.stderr.write(`${JSON.stringify({ level: 50, time: Date.now(), name: 'keeper', msg: String(error) })}\n`),
+    onError: (error) => log(50, 'keeper', error),
+    onFatal: (error) => die('keeper', error),
   })
-  const fronts: RunningFront[] = []
+  const fronts = new FrontGroup(config, keeper, {
+    onDeath: (error) => log(50, 'front', error),
+    onHopeless: (error) => die('front', error),
+  })
   // Before the first front listens: from then on a signal must not cut a request off.
   closeWithGrace({ delay: CLOSE_MS_MAX, logger: false }, async ({ err }) => {
-    if (err !== undefined) process.stderr.write(`${JSON.stringify({ level: 60, time: Date.now(), name: 'main', msg: err.stack })}\n`)
-    await drain(fronts, keeper, err === undefined && fronts.length > 0 ? config.drainMs : 0)
+    if (err !== undefined) log(60, 'main', err)
+    await drain(fronts, keeper, err === undefined && fronts.size > 0 ? config.drainMs : 0)
   })
-  const port = await startFronts(config, keeper, fronts)
+  // What makes the directory unusable shows at once, before anything listens; tables are loaded while /livez answers.
+  const loading = load(keeper, config)
+  const [port] = await Promise.all([fronts.start(), loading])
   announce(`http://${hostForPeople(config.host)}:${port}`)
 }
 
@@ -104,7 +108,10 @@ try {
   await main()
 } catch (error) {
   if (error instanceof ConfigError) giveUp(error.message.replaceAll('\n', '\ngatherd: '))
-  const { code } = error as NodeJS.ErrnoException
+  if (error instanceof StoredDataRefusal) giveUp(error.message, error.exitCode)
+  if (error instanceof GatherdError) giveUp(error.message)
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code?.startsWith('ERR_PARSE_ARGS')) giveUp(message, 2)
   if (code === 'EADDRINUSE') giveUp('the port is in use; choose another with GATHERD_PORT')
   if (code === 'EACCES' || code === 'EADDRNOTAVAIL') giveUp(`cannot listen on that address (${code})`)
   throw error

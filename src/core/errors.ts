@@ -10,6 +10,7 @@ export const ERRORS = {
   TABLE_NOT_FOUND: { status: 404, title: 'No such table', retryable: false },
   VERSION_NOT_FOUND: { status: 404, title: 'The table has no such version', retryable: false },
   ALIAS_NOT_FOUND: { status: 404, title: 'No such alias', retryable: false },
+  UPLOAD_NOT_FOUND: { status: 404, title: 'No such upload', retryable: false },
   ROUTE_NOT_FOUND: { status: 404, title: 'No such route', retryable: false },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The route has no such method', retryable: false },
   NOT_ACCEPTABLE: { status: 406, title: 'No acceptable response type', retryable: false },

@@ -42,6 +42,18 @@ export const LIMITS = {
   exportPreimageBytesMax: 256 * MiB,
   lookupBytesInFlightMax: 256 * MiB,
   updateBytesInFlightMax: 64 * MiB,
+  /** Updates that are journaled by one transaction: indices and values, and the time to compute their rows. */
+  turnBytesMax: 16 * MiB,
+  turnMsMax: 5,
+  idempotencyKeyLengthMax: 128,
+  idempotencyKeyCountMax: 100_000,
+  aliasCountMax: 1_000,
+  /** While the journal is larger, updates are refused: snapshots cannot keep up. */
+  journalBytesMax: 1 * GiB,
+  /** Of both write-ahead logs; then they are moved into their databases, about two milliseconds a MiB. */
+  logBytesMax: 4 * MiB,
+  /** On shutdown, snapshots are written this long at most; what is missing is in the journal. */
+  shutdownSnapshotMsMax: 10_000,
   gatherQueueDepthMax: 64,
   /** A reader that meets a busy row spins, then backs off, at most this long. */
   readerWaitMsMax: 20,
@@ -60,4 +72,18 @@ export const LIMITS = {
   /** After a refusal the rest of the body is read and dropped this long, so that the client gets to see the answer. */
   lingerMs: 5_000,
   errorPlacesMax: 10,
+  /** Uploads in parts that are open at the same time. */
+  uploadCountMax: 64,
+  uploadPartCountMax: 10_000,
+  uploadPartBytesMax: 1 * GiB,
+  /** Parts of all uploads together, on disk. */
+  uploadStagedBytesMax: 256 * GiB,
+  /** Uploads leave this much of the disk alone: what keeps tables safe lives there too. */
+  uploadDiskFreeBytesMin: 512 * MiB,
+  /** An upload in parts without activity for this long is given up, and one that was committed is forgotten. */
+  uploadAgeMsMax: 24 * 60 * 60 * 1_000,
+  uploadRememberedCountMax: 1_000,
+  /** A commit whose thread died keeps another one waiting this long. */
+  uploadCommitLeaseMs: 15_000,
+  uploadSweepMs: 10 * 60 * 1_000,
 } as const

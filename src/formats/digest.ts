@@ -52,6 +52,9 @@ export const parseContentDigest = (header: string): Uint8Array | undefined => {
   return at === header.length ? digest : refuseHeader(header)
 }
 
+/** A sha-256 as a Content-Digest header has it. */
+export const formatContentDigest = (digest: Uint8Array): string => `sha-256=:${Buffer.from(digest).toString('base64')}:`
+
 const decodeDigest = (item: string | undefined, header: string): Uint8Array => {
   if (item === undefined || !item.startsWith(':')) return refuseHeader(header)
   const digest = new Uint8Array(Buffer.from(item.slice(1, -1), 'base64'))

@@ -19,7 +19,8 @@ export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint
   let queuedBytes = 0
   let receivedBytes = 0
   let waitedMs = 0
-  let failure: Error | undefined
+  // Whoever asks late may find the client gone already, and no event comes any more.
+  let failure = payload.destroyed && !payload.readableEnded ? refuseCut(new Error('closed')) : undefined
   let wake = (): void => {}
   const onData = (chunk: Buffer): void => {
     queue.push(chunk)

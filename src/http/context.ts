@@ -3,6 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, Raw
 import type { KeeperClient } from '../keeper/client.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
 import type { Registry } from '../tables/registry.ts'
+import type { Staging } from '../upload/staging/layout.ts'
 
 /** The Fastify instance that routes are added to: schemas of TypeBox give the types of requests. */
 export type App = FastifyInstance<
@@ -15,7 +16,7 @@ export type App = FastifyInstance<
 
 /** What the service is able to do. Changed in place by whoever runs the front, read at each request. */
 export interface Health {
-  state: 'loading' | 'ready' | 'draining' | 'failed'
+  state: 'loading' | 'ready' | 'degraded' | 'draining'
   /** For people: what is waited for, or what went wrong. */
   reason: string
 }
@@ -26,6 +27,8 @@ export interface FrontContext {
   /** The tables that this front serves: `keeper.registry`. */
   registry: Registry
   lookups: LookupServices
+  /** Uploads in parts. */
+  staging: Staging
   health: Health
   logLevel: string
 }

@@ -30,23 +30,31 @@ const UPDATE: readonly ErrorCode[] = [
   'MEMORY_QUOTA_EXCEEDED',
 ]
 
+/** Data that becomes a table, or an adapter. */
+const DATA: readonly ErrorCode[] = ['SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DIGEST_MISMATCH', 'MEMORY_QUOTA_EXCEEDED']
+
 /** The errors of each route beside those that all have. */
 const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
   'GET /v1/tables': ['NOT_ACCEPTABLE'],
   'GET /v1/tables/:table': READ,
-  'PUT /v1/tables/:table': [
-    ...BODY,
-    'NOT_ACCEPTABLE',
-    'PRECONDITION_FAILED',
-    'SHAPE_MISMATCH',
-    'DTYPE_MISMATCH',
-    'NON_FINITE',
-    'DIGEST_MISMATCH',
-    'MEMORY_QUOTA_EXCEEDED',
-  ],
+  'PUT /v1/tables/:table': [...BODY, 'NOT_ACCEPTABLE', 'PRECONDITION_FAILED', ...DATA],
   'PATCH /v1/tables/:table': [...BODY, ...READ, 'NON_FINITE'],
   'DELETE /v1/tables/:table': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED'],
   'GET /v1/tables/:table/data': READ,
+  'POST /v1/tables/:table/uploads': [...BODY, 'NOT_ACCEPTABLE', 'SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DISK_FULL'],
+  'GET /v1/tables/:table/uploads': ['NOT_ACCEPTABLE'],
+  'GET /v1/tables/:table/uploads/:upload': ['UPLOAD_NOT_FOUND', 'NOT_ACCEPTABLE'],
+  'DELETE /v1/tables/:table/uploads/:upload': ['UPLOAD_NOT_FOUND'],
+  'PUT /v1/tables/:table/uploads/:upload/parts/:part': [...BODY, 'UPLOAD_NOT_FOUND', 'NOT_ACCEPTABLE', 'DIGEST_MISMATCH', 'DISK_FULL'],
+  'POST /v1/tables/:table/uploads/:upload/commit': [
+    'MALFORMED_BODY',
+    'UPLOAD_NOT_FOUND',
+    'NOT_ACCEPTABLE',
+    'IDEMPOTENCY_IN_FLIGHT',
+    'PRECONDITION_FAILED',
+    ...DATA,
+    'DISK_FULL',
+  ],
   'GET /v1/tables/:table/rows': ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE', 'BATCH_TOO_LARGE'],
   'POST /v1/tables/:table/lookup': LOOKUP,
   'POST /v1/lookup': LOOKUP,
@@ -54,15 +62,7 @@ const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
   'POST /v1/tables/:table/gradients': UPDATE,
   'POST /v1/tables/:table/rows': UPDATE,
   'GET /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE'],
-  'PUT /v1/tables/:table/lora': [
-    ...BODY,
-    ...READ,
-    'SHAPE_MISMATCH',
-    'DTYPE_MISMATCH',
-    'NON_FINITE',
-    'DIGEST_MISMATCH',
-    'MEMORY_QUOTA_EXCEEDED',
-  ],
+  'PUT /v1/tables/:table/lora': [...BODY, ...READ, ...DATA],
   'DELETE /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED'],
   'POST /v1/tables/:table/lora/merge': [...READ, 'NON_FINITE', 'MEMORY_QUOTA_EXCEEDED'],
   'GET /v1/limits': ['NOT_ACCEPTABLE'],
@@ -90,6 +90,7 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
     servers: [{ url: '/' }],
     tags: [
       { name: 'tables', description: 'Make, describe, change and download tables' },
+      { name: 'uploads', description: 'Tables in parts, over networks that break' },
       { name: 'lookup', description: 'Rows for ids' },
       { name: 'updates', description: 'Gradients and values into rows' },
       { name: 'lora', description: 'Low-rank adapters, added to rows as they are looked up' },
@@ -164,9 +165,13 @@ const errorResponses = (codes: readonly ErrorCode[]): Record<string, object> => 
 
 const text = (description: string, examples?: string[]) => ({ type: 'string', description, ...(examples && { examples }) })
 
+/** Whether a route is about an upload in parts and not about the table. */
+const isStaging = (url: string): boolean => url.includes('/uploads') && !url.endsWith('/commit')
+
 const requestHeaders = (methods: readonly string[], url: string): object => {
   const properties: Record<string, object> = {}
-  const changes = methods.some((method) => ['PUT', 'PATCH', 'DELETE'].includes(method)) || /\/(gradients|rows|merge)$/.test(url)
+  const isChange = methods.some((method) => ['PUT', 'PATCH', 'DELETE'].includes(method)) || /\/(gradients|rows|merge|commit)$/.test(url)
+  const changes = isChange && !isStaging(url)
   if (changes || url.endsWith('/data') || url.endsWith(':table')) {
     properties['If-Match'] = text('ETag that the table must have, or a version in quotes, or *')
     properties['If-None-Match'] = text('ETag that the table must not have; * when it must not exist')
@@ -177,7 +182,7 @@ const requestHeaders = (methods: readonly string[], url: string): object => {
 }
 
 const responseHeaders = (url: string, produces: readonly string[]): Record<string, object> | undefined => {
-  if (!url.startsWith('/v1/tables/')) return undefined
+  if (!url.startsWith('/v1/tables/') || isStaging(url)) return undefined
   const headers: Record<string, object> = {
     ETag: text('"<version>-<sequence>", strong'),
     'X-Table-Version': text('Version of the data'),

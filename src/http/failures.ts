@@ -29,11 +29,14 @@ const toRefusal = (error: unknown): GatherdError | undefined => {
 export const answerError = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
   const refusal = toRefusal(error)
   if (refusal === undefined) {
-    request.log.error({ err: error, method: request.method, url: cutUrl(request.url) }, 'a request failed by a mistake of the server')
+    request.log.error(
+      { reqId: request.id, err: error, method: request.method, url: cutUrl(request.url) },
+      'a request failed by a mistake of the server',
+    )
     sendProblem(new GatherdError('INTERNAL', `a mistake of the server, logged under the request id ${request.id}`), request, reply)
     return
   }
-  request.log.debug({ err: refusal, method: request.method, url: cutUrl(request.url) }, 'refused')
+  request.log.debug({ reqId: request.id, err: refusal, method: request.method, url: cutUrl(request.url) }, 'refused')
   sendProblem(refusal, request, reply)
 }
 

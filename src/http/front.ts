@@ -5,8 +5,9 @@ import { LIMITS } from '../core/limits.ts'
 import { KeeperClient } from '../keeper/client.ts'
 import { GathererPool } from '../workers/pool.ts'
 import { createLookupServices } from '../lookup/services.ts'
+import { keepSweeping } from '../upload/staging/sweep.ts'
 import { buildApp } from './app.ts'
-import type { FrontContext } from './context.ts'
+import type { FrontContext, Health } from './context.ts'
 
 /** What a front is started with. */
 export interface FrontData {
@@ -14,6 +15,8 @@ export interface FrontData {
   host: string
   port: number
   gathererCount: number
+  /** Uploads in parts are staged here. */
+  uploadsDir: string
   logLevel: string
 }
 
@@ -26,13 +29,21 @@ export type FrontEvent = { kind: 'listening'; port: number } | { kind: 'closed' 
 /** Entry of a front thread: a whole HTTP server on the common port. */
 const runFront = async (data: FrontData): Promise<void> => {
   const pool = data.gathererCount === 0 ? null : new GathererPool(data.gathererCount, LIMITS.gatherQueueDepthMax * data.gathererCount)
-  const keeper = new KeeperClient(data.keeperPort, (key) => pool?.retire(key))
+  const health: Health = { state: 'loading', reason: 'tables are being loaded' }
+  const keeper = new KeeperClient(
+    data.keeperPort,
+    (key) => pool?.retire(key),
+    (now) => {
+      if (health.state !== 'draining') Object.assign(health, now)
+    },
+  )
   const lookups = createLookupServices(pool)
   const context: FrontContext = {
     keeper,
     registry: keeper.registry,
     lookups,
-    health: { state: 'loading', reason: 'tables are being loaded' },
+    staging: { directory: data.uploadsDir, limits: LIMITS },
+    health,
     logLevel: data.logLevel,
   }
   const app = await buildApp(context)
@@ -49,8 +60,7 @@ const runFront = async (data: FrontData): Promise<void> => {
       parent.close()
     }
   })
-  await keeper.call('sync', null)
-  Object.assign(context.health, { state: 'ready', reason: 'ready' })
+  keepSweeping(context.staging, (error) => app.log.warn({ err: error }, 'abandoned uploads could not be removed'))
   // Fastify hands these to Node as they are; its types do not know reusePort.
   const where: FastifyListenOptions & { reusePort: boolean } = { host: data.host, port: data.port, reusePort: true, backlog: 1024 }
   // Fastify's line about it would come before the service is whole; the main thread says when it is.

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { MessageChannel } from 'node:worker_threads'
+import { LIMITS } from '../core/limits.ts'
 import { KeeperClient } from '../keeper/client.ts'
 import { createLookupServices } from '../lookup/services.ts'
 import { buildApp } from './app.ts'
@@ -17,6 +18,7 @@ export const renderDocument = async (): Promise<string> => {
     keeper,
     registry: keeper.registry,
     lookups: createLookupServices(null),
+    staging: { directory: '', limits: LIMITS },
     health: { state: 'loading', reason: 'only the document is asked for' },
     logLevel: 'silent',
   })

@@ -87,6 +87,7 @@ export const REMEDIES: Record<ErrorCode, string> = {
   TABLE_NOT_FOUND: 'Check the name, or create the table with PUT.',
   VERSION_NOT_FOUND: 'Ask for a version that is still kept, or for none to get the current one.',
   ALIAS_NOT_FOUND: 'Check the name, or create the alias.',
+  UPLOAD_NOT_FOUND: 'Check id and table, or begin a new upload: without activity they are given up after a day.',
   ROUTE_NOT_FOUND: 'Check the path.',
   METHOD_NOT_ALLOWED: 'Use one of the methods in the <code>Allow</code> header.',
   NOT_ACCEPTABLE: 'Ask for one of the types that the detail lists.',

@@ -26,7 +26,20 @@ export const acceptBodies = (scope: App, whole: readonly Format[], bytesMax: num
     })
   }
   refuseOtherTypes(scope, [...whole, ...streamed])
+  refuseNoBody(scope)
+}
+
+const refuseNoBody = (scope: App): void => {
   scope.addHook('preValidation', (request, _reply, done) => done(request.body === undefined ? refuseEmpty() : undefined))
+}
+
+/** Makes the routes of `scope` take a body of any type, or of none, as chunks while it is being sent. No body at all is refused. */
+export const acceptAnyBody = (scope: App): void => {
+  scope.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage, done: (error: null, body: unknown) => void) => {
+    checkBodyHeaders(request)
+    done(null, readChunks(payload))
+  })
+  refuseNoBody(scope)
 }
 
 /** For routes without a body. Clients that send a type with nothing under it mean no harm. */
@@ -79,22 +92,24 @@ const collectBody = (
   }
   const chunks: Buffer[] = []
   let receivedBytes = 0
-  const finish = (error: Error | null): void => {
+  const stop = (error: Error): void => {
     unwatch()
     payload.off('data', onData).off('end', onEnd).off('error', onError)
-    if (error !== null) done(error)
-    // Each chunk is a copy made for us, so a body of one chunk needs no other.
-    else done(null, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, receivedBytes))
+    done(error)
   }
   const onData = (chunk: Buffer): void => {
     receivedBytes += chunk.length
-    if (receivedBytes > bytesMax) finish(refuseLarge(bytesMax))
+    if (receivedBytes > bytesMax) stop(refuseLarge(bytesMax))
     else chunks.push(chunk)
   }
-  const onEnd = (): void => finish(null)
-  const onError = (cause: Error): void => finish(refuseCut(cause))
+  const onEnd = (): void => {
+    unwatch()
+    // Each chunk is a copy made for us, so a body of one chunk needs no other.
+    done(null, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, receivedBytes))
+  }
+  const onError = (cause: Error): void => stop(refuseCut(cause))
   const waitMs = LIMITS.headersTimeoutMs + (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / LIMITS.bodyBytesPerMsMin
-  const unwatch = watchDeadline(performance.now() + waitMs, () => finish(refuseSlow(receivedBytes)))
+  const unwatch = watchDeadline(performance.now() + waitMs, () => stop(refuseSlow(receivedBytes)))
   payload.on('data', onData).on('end', onEnd).on('error', onError)
 }
 

@@ -10,6 +10,7 @@ import { addTableDataRoutes } from './routes/table-data.ts'
 import { addTableUploadRoute } from './routes/table-upload.ts'
 import { addTableRoutes } from './routes/tables.ts'
 import { addUpdateRoutes } from './routes/updates.ts'
+import { addUploadRoutes } from './routes/uploads.ts'
 
 /** Every route, in the order of the document. */
 export const registerRoutes = async (app: App, context: FrontContext): Promise<void> => {
@@ -17,6 +18,7 @@ export const registerRoutes = async (app: App, context: FrontContext): Promise<v
   addTableUploadRoute(app, context)
   addTableRoutes(app, context)
   addTableDataRoutes(app, context)
+  addUploadRoutes(app, context)
   addLookupRoute(app, context)
   addLookupManyRoute(app, context)
   addAttendRoute(app, context)

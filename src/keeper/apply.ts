@@ -5,60 +5,115 @@ import { gatherFloat32, gatherStored, scatterStored, storeFloat32 } from '../tab
 import type { Arena } from '../tables/arena.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import type { TableVersion } from '../tables/table.ts'
+import { failpoint } from './durable/failpoints.ts'
 import { applyStep } from './optimizer.ts'
+import type { PendingRows } from './pending.ts'
 import type { PreimageLog } from './preimages.ts'
-import type { UpdateArguments, UpdateResult } from './protocol.ts'
+import type { UpdateArguments } from './protocol.ts'
 import { reserveScratch, type Scratch } from './scratch.ts'
 import { createState, fillUntouched, markTouched, type OptimizerState } from './state.ts'
-import type { KeeperTable } from './tables.ts'
+import type { KeeperTable, KeeperVersion } from './tables.ts'
 import { coalesceRows, type TouchedRows } from './update.ts'
 
 export interface ApplyContext {
-  table: KeeperTable
   memory: TableMemory
-  /** The keeper's scratch: nothing in it outlives the call. */
+  /** The keeper's scratch. */
   arena: Arena
   /** Over the arena. */
   kernels: ApplyKernels
-  /** Of the exports that are under way, of any table. */
-  logs: readonly PreimageLog[]
   nowMs: number
+}
+
+/** An update whose new rows are computed, in the arena. Nobody sees them yet. To be made visible or given up, in the order of sequences. */
+export interface PlannedUpdate {
+  version: KeeperVersion
+  touched: TouchedRows
+  scratch: Scratch
+  state: OptimizerState | null
+  sequence: number
+  step: number
+  nowMs: number
+}
+
+interface Work extends ApplyContext {
+  table: KeeperTable
+  update: UpdateArguments
+  touched: TouchedRows
+  scratch: Scratch
+  state: OptimizerState | null
+  step: number
+  /** Rows of this version that are computed and not visible. */
+  pending: PendingRows
 }
 
 /** Rows that take a step before the next ones are read: they stay in a core's own cache from the first access to the last. */
 const BLOCK_BYTES = 64 * 1024
 
 /**
- * One update request as one atomic step on the current version: check, compute the new rows aside, write them inside one
- * lock window. Anything that can be refused is refused before a row changes.
+ * Computes one update of the current version aside: everything that can be refused is refused here, before a row changes. `pending` is where
+ * the rows are that earlier updates of this turn made. null: the update names no rows, and changes nothing.
  */
-export const applyUpdate = (context: ApplyContext, update: UpdateArguments): UpdateResult => {
-  const { table, arena, memory } = context
+export const computeUpdate = (
+  context: ApplyContext,
+  table: KeeperTable,
+  update: UpdateArguments,
+  pending: PendingRows,
+): PlannedUpdate | null => {
+  const { arena, memory, nowMs } = context
   const { current, settings } = table
   const { handle, table: version } = current
-  checkUpdate(context, update)
+  checkUpdate(table, update)
   const isStep = update.operation === 'gradients'
   const touched = coalesceRows(update.indices, isStep ? paddingRow(table) : -1)
-  // What the acknowledgement is worth, not what the table asks for: tables live in memory only as yet.
-  const answer = { version: handle.version, durability: 'none' as const, replayed: false }
-  if (update.indices.length === 0) return { ...answer, sequence: version.readSequence(), rowsUpdated: 0 }
+  if (update.indices.length === 0) return null
   if (isStep) current.state ??= createState(memory, handle, settings.optimizer)
   const state = isStep ? current.state : null
   assert(state === null || state.kind === settings.optimizer.kind, 'state is that of the optimizer')
   const scratch = reserveScratch(arena, update, touched, version, state)
+  const before = current.planned ?? { sequence: version.readSequence(), step: version.readStep() }
+  const planned = { sequence: before.sequence + 1, step: before.step + (isStep ? 1 : 0) }
   try {
-    const step = version.readStep() + (isStep ? 1 : 0)
-    if (isStep) computeSteps(context, update, touched, scratch, state, step)
-    else computeValues(context, update, touched, scratch)
-    const sequence = version.readSequence() + 1
-    commitRows(context, touched, scratch, state, { sequence, step, nowMs: context.nowMs })
-    return { ...answer, sequence, rowsUpdated: touched.rows.length }
-  } finally {
+    const work = { ...context, table, update, touched, scratch, state, step: planned.step, pending }
+    if (isStep) computeSteps(work)
+    else computeValues(work)
+  } catch (error) {
     arena.release(scratch.region)
+    throw error
   }
+  current.planned = planned
+  return { version: current, touched, scratch, state, ...planned, nowMs }
 }
 
-const checkUpdate = ({ table }: ApplyContext, { indices, values, operation }: UpdateArguments): void => {
+/** Tells the updates after it in this turn where its rows are. */
+export const enterPending = (pending: PendingRows, { touched, scratch, state, version }: PlannedUpdate): void =>
+  pending.enter(touched.rows, {
+    rowsAt: scratch.rowsAt,
+    rowBytes: version.table.rowBytes,
+    stateAt: state === null ? 0 : scratch.stateAt,
+    stateBytes: (state?.length ?? 0) * 4,
+  })
+
+/**
+ * Writes the rows of an update inside one lock window, and gives its scratch back. `logs`: of the exports that are under way, of any table.
+ * An exception here leaves rows half written, which only a restart can mend.
+ */
+export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly PreimageLog[]): void => {
+  const { version, touched, scratch, state } = update
+  const { idsAt, rowsAt, stateAt } = scratch
+  const count = touched.rows.length
+  rememberRows(arena, logs, touched, idsAt, version.table, null)
+  if (state !== null) rememberRows(arena, logs, touched, idsAt, state.rows, state)
+  version.table.write(update, () => {
+    scatterStored(version.table, arena, { idsAt, count, sourceAt: rowsAt })
+    failpoint('update:half-visible')
+    if (state === null) return
+    scatterStored(state.rows, arena, { idsAt, count, sourceAt: stateAt })
+    markTouched(state, touched.rows)
+  })
+  arena.release(scratch.region)
+}
+
+const checkUpdate = (table: KeeperTable, { indices, values, operation }: UpdateArguments): void => {
   const { rows, dim, dtype } = table.current.handle
   if (dtype === 'int8') refuse('DTYPE_MISMATCH', 'int8 tables take no updates; upload the table again, or keep it as float16 or bfloat16')
   if (values.length !== indices.length * dim) {
@@ -81,27 +136,23 @@ const paddingRow = (table: KeeperTable): number => {
 }
 
 /** `set` and `add`: the values of equal rows become one, then the new rows as stored. */
-const computeValues = (context: ApplyContext, update: UpdateArguments, touched: TouchedRows, scratch: Scratch): void => {
-  const { arena, kernels, table } = context
+const computeValues = (work: Work): void => {
+  const { arena, kernels, table, update, touched, scratch } = work
   const { idsAt, slotsAt, valuesAt, rowsAt } = scratch
   const version = table.current.table
   const count = touched.rows.length
   const combine = update.operation === 'set' ? kernels.setRows : kernels.addRows
-  if (update.operation === 'add') gatherFloat32(version, arena, { idsAt, count, outAt: rowsAt })
+  if (update.operation === 'add') {
+    gatherFloat32(version, arena, { idsAt, count, outAt: rowsAt })
+    overlayRows(work, 0, count)
+  }
   combine(slotsAt, touched.slots.length, valuesAt, rowsAt, count, version.handle.dim)
-  storeRows(context, touched, scratch, 0, count)
+  storeRows(work, 0, count)
 }
 
 /** `gradients`: those of equal rows are summed; then rows and state take the optimizer's step, a block at a time. */
-const computeSteps = (
-  context: ApplyContext,
-  { learningRate }: UpdateArguments,
-  touched: TouchedRows,
-  scratch: Scratch,
-  state: OptimizerState | null,
-  step: number,
-): void => {
-  const { arena, kernels, table } = context
+const computeSteps = (work: Work): void => {
+  const { arena, kernels, table, update, touched, scratch, state, step } = work
   const { dim } = table.current.handle
   const { idsAt, slotsAt, valuesAt, rowsAt, stateAt } = scratch
   const count = touched.rows.length
@@ -121,9 +172,27 @@ const computeSteps = (
       gatherStored(state.rows, arena, { ...ids, outAt: block.stateAt })
       fillUntouched(state, touched.rows.subarray(first, first + rowCount), arena.float32.subarray(block.stateAt / 4))
     }
-    applyStep(kernels, table.settings.optimizer, learningRate, { ...block, rowCount, dim, step })
-    storeRows(context, touched, scratch, first, rowCount)
-    if (state !== null) checkState(context, touched, state, block.stateAt, first, rowCount)
+    overlayRows(work, first, rowCount)
+    applyStep(kernels, table.settings.optimizer, update.learningRate, { ...block, rowCount, dim, step })
+    storeRows(work, first, rowCount)
+    if (state !== null) checkState(work, state, block.stateAt, first, rowCount)
+  }
+}
+
+/** Puts what earlier updates of this turn made of rows and state in place of what the table still says. */
+const overlayRows = ({ arena, table, touched, scratch, state, pending }: Work, first: number, count: number): void => {
+  if (pending.size === 0) return
+  const { handle, table: version } = table.current
+  const { dim, dtype } = handle
+  assert(dtype !== 'int8', 'int8 tables take no updates')
+  const [kernels] = version.kernels(arena.memory)
+  for (let i = first; i < first + count; i++) {
+    const place = pending.find(touched.rows[i])
+    if (place < 0) continue
+    kernels.convert(dtype, 'float32', pending.rowAt(place), dim, scratch.rowsAt + i * dim * 4)
+    const stateAt = pending.stateAt(place)
+    if (state === null || stateAt === 0) continue
+    arena.bytes.copyWithin(scratch.stateAt + i * state.length * 4, stateAt, stateAt + state.length * 4)
   }
 }
 
@@ -131,7 +200,7 @@ const computeSteps = (
  * Turns the new float32 rows from `first` on into rows as stored, in their place: stored rows are never larger, so that none is
  * overwritten before its turn.
  */
-const storeRows = ({ table, arena }: ApplyContext, touched: TouchedRows, { rowsAt }: Scratch, first: number, count: number): void => {
+const storeRows = ({ table, arena, touched, scratch: { rowsAt } }: Work, first: number, count: number): void => {
   const version = table.current.table
   const { dim, dtype } = version.handle
   const bad = storeFloat32(version, arena, {
@@ -145,43 +214,17 @@ const storeRows = ({ table, arena }: ApplyContext, touched: TouchedRows, { rowsA
 }
 
 /** State that is not finite would hold its row still, or spoil it, at every later step. */
-const checkState = (
-  { table, arena }: ApplyContext,
-  touched: TouchedRows,
-  state: OptimizerState,
-  at: number,
-  first: number,
-  rowCount: number,
-): void => {
+const checkState = ({ table, arena, touched }: Work, state: OptimizerState, at: number, first: number, rowCount: number): void => {
   const bad = state.rows.kernels(arena.memory)[0].finite(at, rowCount * state.length)
   if (bad < 0) return
   const row = touched.rows[first + Math.floor(bad / state.length)]
   refuse('NON_FINITE', `the ${table.settings.optimizer.kind} state of row ${row} would no longer be finite`)
 }
 
-const commitRows = (
-  context: ApplyContext,
-  touched: TouchedRows,
-  { idsAt, rowsAt, stateAt }: Scratch,
-  state: OptimizerState | null,
-  changes: { sequence: number; step: number; nowMs: number },
-): void => {
-  const { arena, table } = context
-  const version = table.current.table
-  const count = touched.rows.length
-  rememberRows(context, touched, idsAt, version, null)
-  if (state !== null) rememberRows(context, touched, idsAt, state.rows, state)
-  version.write(changes, () => {
-    scatterStored(version, arena, { idsAt, count, sourceAt: rowsAt })
-    if (state === null) return
-    scatterStored(state.rows, arena, { idsAt, count, sourceAt: stateAt })
-    markTouched(state, touched.rows)
-  })
-}
-
 /** Hands what the rows are now, of the table or of its state, to the exports that read them. */
 const rememberRows = (
-  { arena, logs }: ApplyContext,
+  arena: Arena,
+  logs: readonly PreimageLog[],
   touched: TouchedRows,
   idsAt: number,
   source: TableVersion,

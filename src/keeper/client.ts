@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import { fromMessage, GatherdError } from '../core/errors.ts'
 import { Registry } from '../tables/registry.ts'
-import type { FrontMessage, KeeperCalls, KeeperMessage, KeeperProcedure } from './protocol.ts'
+import type { FrontMessage, KeeperCalls, KeeperHealth, KeeperMessage, KeeperProcedure } from './protocol.ts'
 
 interface Pending {
   resolve: (answer: unknown) => void
@@ -15,13 +15,18 @@ interface Pending {
 export class KeeperClient {
   readonly registry: Registry
   readonly #port: MessagePort
+  readonly #onHealth: (health: KeeperHealth) => void
   readonly #pending = new Map<number, Pending>()
   #nextCallId = 1
   #closed = false
 
-  /** `onReleased(key)`: nothing in this thread reads the version any more; whoever else keeps it must let go. */
-  constructor(port: MessagePort, onReleased: (key: string) => void = () => {}) {
+  /**
+   * `onReleased(key)`: nothing in this thread reads the version any more; whoever else keeps it must let go. `onHealth`: what the keeper is able
+   * to do has changed.
+   */
+  constructor(port: MessagePort, onReleased: (key: string) => void = () => {}, onHealth: (health: KeeperHealth) => void = () => {}) {
     this.#port = port
+    this.#onHealth = onHealth
     this.registry = new Registry((key) => {
       onReleased(key)
       this.#send({ kind: 'released', key })
@@ -55,8 +60,10 @@ export class KeeperClient {
   }
 
   #receive(message: KeeperMessage): void {
-    if (message.kind === 'publish') {
-      this.registry.publish(message.name, message.record)
+    if (message.kind === 'health') return this.#onHealth(message.health)
+    if (message.kind === 'publish' || message.kind === 'aliases') {
+      if (message.kind === 'publish') this.registry.publish(message.name, message.record)
+      else this.registry.publishAliases(message.aliases)
       this.#send({ kind: 'published', publicationId: message.publicationId })
       return
     }

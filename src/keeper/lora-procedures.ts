@@ -1,8 +1,14 @@
 import { refuse } from '../core/errors.ts'
 import type { TableMemory } from '../tables/memory.ts'
-import { type AdapterBuild, attachAdapter, beginAdapter, countChange, detachAdapter } from './lora.ts'
+import { checkPrecondition } from '../tables/precondition.ts'
+import { writeAdapter } from './adapter-files.ts'
+import type { CatalogChange } from './durable/catalog-rows.ts'
+import type { Store } from './durable/store.ts'
+import type { Forgetting } from './forgetting.ts'
+import { type AdapterBuild, attachAdapter, beginAdapter, checkAdapter, countChange, detachAdapter } from './lora.ts'
 import type { KeeperCalls } from './protocol.ts'
-import type { KeeperAdapter, KeeperTable } from './tables.ts'
+import { toEmptyRecord } from './stored.ts'
+import { currentState, type KeeperAdapter, type KeeperTable } from './tables.ts'
 
 /** What a front's line holds of adapters. */
 export interface AdapterFront {
@@ -12,8 +18,12 @@ export interface AdapterFront {
 /** What the procedures of adapters need of the keeper. */
 export interface AdapterKeeper {
   memory: () => TableMemory
+  store: () => Store
+  forgetting: () => Forgetting
   takeNumber: () => number
   find: (name: string) => KeeperTable
+  /** Runs `work` when nobody else changes what the table is. */
+  lock: <Result>(name: string, work: () => Promise<Result>) => Promise<Result>
   /** Tells every front what the table is now. */
   publish: (name: string) => Promise<void>
   /** Resolves when no front reads the key any more; then its memory has gone back. */
@@ -36,13 +46,28 @@ export const makeAdapterProcedures = (keeper: AdapterKeeper): AdapterProcedures 
     front.adapterBuilds.set(adapterId, build)
     return { adapterId, a: build.handle.a, b: build.handle.b }
   },
-  commitAdapter: async (front, { adapterId, alpha }) => {
+  commitAdapter: (front, { adapterId, alpha }) => {
     const build = front.adapterBuilds.get(adapterId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
-    const table = keeper.find(build.name)
-    const before = attachAdapter(table, build, alpha, Date.now())
-    front.adapterBuilds.delete(adapterId)
-    await publishAdapter(keeper, table, before)
-    return { created: before === null }
+    return keeper.lock(build.name, async () => {
+      const nowMs = Date.now()
+      checkAdapter(keeper.find(build.name), build)
+      const listed = await writeAdapter(keeper.store().paths.snapshots, keeper.find(build.name), build, alpha, nowMs)
+      const files = [listed.fileA, listed.fileB]
+      try {
+        const table = keeper.find(build.name)
+        // The rows may have been updated while the files were written.
+        checkAdapter(table, build)
+        commitChange(keeper, table, { kind: 'put-adapter', adapter: listed }, nowMs)
+        front.adapterBuilds.delete(adapterId)
+        const handle = { ...build.handle, alpha, attachedAt: nowMs }
+        const before = attachAdapter(table, { handle, reservedBytes: build.reservedBytes, files })
+        await publishAdapter(keeper, table, before)
+        return { created: before === null }
+      } catch (error) {
+        if (front.adapterBuilds.has(adapterId)) keeper.forgetting().files(files)
+        throw error
+      }
+    })
   },
   abortAdapter: (front, { adapterId }) => {
     const build = front.adapterBuilds.get(adapterId)
@@ -50,13 +75,30 @@ export const makeAdapterProcedures = (keeper: AdapterKeeper): AdapterProcedures 
     if (build !== undefined) keeper.memory().release(build.reservedBytes)
     return null
   },
-  dropAdapter: async (_front, { name, precondition }) => {
-    const table = keeper.find(name)
-    const before = detachAdapter(table, precondition)
-    if (before !== null) await publishAdapter(keeper, table, before)
-    return null
-  },
+  dropAdapter: (_front, { name, precondition }) =>
+    keeper.lock(name, async () => {
+      const table = keeper.find(name)
+      checkPrecondition(precondition, currentState(table))
+      const { current } = table
+      if (current.adapter === null) return null
+      commitChange(keeper, table, { kind: 'delete-adapter', tableId: table.id, version: current.handle.version }, Date.now())
+      const before = detachAdapter(table)
+      if (before !== null) await publishAdapter(keeper, table, before)
+      return null
+    }),
 })
+
+/**
+ * Lists the change, and journals the sequence that it takes. From here on updates of the version are refused, until the fronts know: nothing else
+ * takes that sequence.
+ */
+const commitChange = (keeper: AdapterKeeper, table: KeeperTable, change: CatalogChange, nowMs: number): void => {
+  const { stored, table: version } = table.current
+  const isJournaled = table.settings.durability !== 'none' || stored.journalHolders > 0
+  const sequence = version.readSequence() + 1
+  keeper.store().commit({ changes: [change], records: isJournaled ? [toEmptyRecord(table, sequence, nowMs)] : [] })
+  if (isJournaled && stored.coveredThrough === sequence - 1) stored.coveredThrough = sequence
+}
 
 /** Tells every front which adapter the current version has now; resolves when nobody reads the one before any more. */
 const publishAdapter = async (keeper: AdapterKeeper, { name, current }: KeeperTable, before: KeeperAdapter | null): Promise<void> => {
@@ -68,6 +110,7 @@ const publishAdapter = async (keeper: AdapterKeeper, { name, current }: KeeperTa
     await keeper.publish(name)
     await freed
     current.leavingAdapters.delete(key)
+    keeper.forgetting().files(before.files)
   }
   countChange(current, Date.now())
 }

@@ -37,24 +37,23 @@ export const beginAdapter = (
   }
 }
 
-/**
- * Makes a build the adapter of its version. Returns the one before it, which nobody should read from now on. Refuses PRECONDITION_FAILED:
- * conditions are checked again, since others may have changed the table meanwhile.
- */
-export const attachAdapter = (table: KeeperTable, build: AdapterBuild, alpha: number, nowMs: number): KeeperAdapter | null => {
-  checkPrecondition(build.precondition, currentState(table))
-  checkVersion(table, build.handle.version)
-  const { current } = table
+/** Makes it the adapter of the current version. Returns the one before it, which nobody should read from now on. */
+export const attachAdapter = ({ current }: KeeperTable, adapter: KeeperAdapter): KeeperAdapter | null => {
   const before = current.adapter
-  current.adapter = { handle: { ...build.handle, alpha, attachedAt: nowMs }, reservedBytes: build.reservedBytes }
+  current.adapter = adapter
   return before
 }
 
-/** Takes the adapter off the current version and returns it; null: there was none. Refuses PRECONDITION_FAILED. */
-export const detachAdapter = (table: KeeperTable, precondition: Precondition): KeeperAdapter | null => {
-  checkPrecondition(precondition, currentState(table))
-  const before = table.current.adapter
-  table.current.adapter = null
+/** Refuses PRECONDITION_FAILED when the table is not, or no longer, what the adapter was made for. */
+export const checkAdapter = (table: KeeperTable, build: AdapterBuild): void => {
+  checkPrecondition(build.precondition, currentState(table))
+  checkVersion(table, build.handle.version)
+}
+
+/** Takes the adapter off the current version and returns it; null: there was none. */
+export const detachAdapter = ({ current }: KeeperTable): KeeperAdapter | null => {
+  const before = current.adapter
+  current.adapter = null
   return before
 }
 

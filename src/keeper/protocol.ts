@@ -1,6 +1,7 @@
 import type { ErrorMessage } from '../core/errors.ts'
 import type { Dtype, Durability, Optimizer, Precondition, Settings } from '../core/types.ts'
-import type { AdapterHandle, SegmentHandle, TableRecord, VersionHandle } from '../tables/handles.ts'
+import type { AdapterHandle, AliasRecord, SegmentHandle, TableRecord, VersionHandle } from '../tables/handles.ts'
+import type { UpdateKey } from './idempotency.ts'
 
 /**
  * What fronts and keeper say to each other. Plain data: everything here survives a structured clone, memories are shared by it.
@@ -40,6 +41,8 @@ export interface UpdateArguments {
   values: Float32Array
   learningRate?: number
   precondition: Precondition
+  /** The same key and request again is answered with the first result. */
+  key?: UpdateKey
   /** Milliseconds since 1970 after which the client no longer waits: the update is refused unstarted. */
   deadlineAt?: number
 }
@@ -73,9 +76,26 @@ export interface Preimages {
   bytes: Uint8Array
 }
 
+/** A snapshot that was written. */
+export interface SnapshotSummary {
+  table: string
+  version: number
+  /** It holds every update through this one. */
+  sequence: number
+  bytes: number
+}
+
+/** What the keeper is able to do, as readiness tells it. */
+export interface KeeperHealth {
+  /** `degraded`: lookups are answered, updates are not. */
+  state: 'loading' | 'ready' | 'degraded'
+  /** For people. */
+  reason: string
+}
+
 /** The keeper's procedures: argument and answer. */
 export interface KeeperCalls {
-  /** Answered after everything published before it was applied: a front is ready then. */
+  /** Answered when every table is loaded, after what was published before: a front is ready then. */
   sync: { argument: null; answer: null }
   /** Checks the precondition, reserves quota and memory for a new version that only the caller sees. */
   begin: { argument: BeginArguments; answer: { buildId: number; segments: SegmentHandle[]; state: SegmentHandle[] | null } }
@@ -83,6 +103,13 @@ export interface KeeperCalls {
   commit: { argument: { buildId: number; step?: number }; answer: { created: boolean; version: number } }
   /** Gives a build up and its memory back. Unknown builds are no error. */
   abort: { argument: { buildId: number }; answer: null }
+  /** Makes an earlier version current again. */
+  rollback: { argument: { name: string; version: number; precondition: Precondition }; answer: null }
+  /** Points an alias at a table, or at a version of it. */
+  putAlias: { argument: AliasRecord; answer: { created: boolean } }
+  removeAlias: { argument: { alias: string }; answer: null }
+  /** Writes a snapshot of every version that has changed since its last one. */
+  snapshot: { argument: null; answer: { snapshots: SnapshotSummary[] } }
   patch: { argument: { name: string; settings: Partial<Settings>; precondition: Precondition }; answer: null }
   remove: { argument: { name: string; precondition: Precondition }; answer: null }
   update: { argument: UpdateArguments; answer: UpdateResult }
@@ -118,3 +145,6 @@ export type KeeperMessage =
   | { kind: 'error'; callId: number; error: ErrorMessage }
   /** `record: null`: the table is gone. */
   | { kind: 'publish'; publicationId: number; name: string; record: TableRecord | null }
+  /** All of them, in the place of those before. */
+  | { kind: 'aliases'; publicationId: number; aliases: AliasRecord[] }
+  | { kind: 'health'; health: KeeperHealth }

@@ -1,4 +1,3 @@
-import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Optimizer, Settings } from '../core/types.ts'
@@ -6,9 +5,10 @@ import type { AdapterHandle, TableRecord, VersionHandle } from '../tables/handle
 import { rowBytes } from '../tables/layout.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import { type CurrentState, checkPrecondition } from '../tables/precondition.ts'
-import { TableVersion } from '../tables/table.ts'
+import type { TableVersion } from '../tables/table.ts'
+import type { CatalogSnapshot } from './durable/catalog-rows.ts'
 import type { BeginArguments } from './protocol.ts'
-import { createState, dropState, type OptimizerState } from './state.ts'
+import { createState, type OptimizerState } from './state.ts'
 
 /** What a table is until somebody says otherwise. */
 export const DEFAULT_SETTINGS: Settings = {
@@ -24,6 +24,20 @@ export const DEFAULT_SETTINGS: Settings = {
 export interface KeeperAdapter {
   handle: AdapterHandle
   reservedBytes: number
+  /** Of A and B, in the folder of snapshots. */
+  files: string[]
+}
+
+/** What the data directory holds of a version. */
+export interface StoredVersion {
+  /** Newest last; two at most. */
+  snapshots: CatalogSnapshot[]
+  /** What a start would bring back: less than the version's sequence when updates of mode `none` came since. */
+  coveredThrough: number
+  /** Of records since the newest snapshot began. */
+  journalBytes: number
+  /** Snapshots and changes of mode under way. While there are any, `none` updates are journaled too. */
+  journalHolders: number
 }
 
 /** A version as the keeper holds it. */
@@ -33,16 +47,23 @@ export interface KeeperVersion {
   reservedBytes: number
   state: OptimizerState | null
   adapter: KeeperAdapter | null
+  stored: StoredVersion
+  /** Sequence and step after the updates that are computed and not yet visible; null: there are none. */
+  planned: { sequence: number; step: number } | null
   /** Keys of adapters before it that lookups still add. */
   leavingAdapters: Set<string>
 }
 
 export interface KeeperTable {
+  /** Given to no other table, ever: another one may come to have the name. */
+  id: number
   name: string
   settings: Settings
   createdAt: number
   changedAt: number
   highest: number
+  /** Raised each time the optimizer state is dropped: what the disk holds of an earlier one is not taken up again. */
+  stateEpoch: number
   current: KeeperVersion
   versions: Map<number, KeeperVersion>
 }
@@ -58,7 +79,10 @@ export interface Build {
 
 /** What conditions are about; undefined: there is no such table. */
 export const currentState = (table: KeeperTable | undefined): CurrentState =>
-  table && { version: table.current.handle.version, sequence: table.current.table.readSequence() }
+  table && { version: table.current.handle.version, sequence: lastSequence(table.current) }
+
+/** The sequence that the next update follows. */
+export const lastSequence = ({ table, planned }: KeeperVersion): number => planned?.sequence ?? table.readSequence()
 
 /** What the fronts are told. */
 export const toRecord = (table: KeeperTable): TableRecord => ({
@@ -109,84 +133,12 @@ export const beginBuild = (
   }
 }
 
-/** The front has checked it against the optimizer that it knew: somebody has changed it since. */
-const checkStateKind = ({ stateKind }: BeginArguments, { kind }: Optimizer): void => {
+/** Refuses PRECONDITION_FAILED: the front has checked it against the optimizer that it knew, and somebody has changed it since. */
+export const checkStateKind = ({ stateKind }: BeginArguments, { kind }: Optimizer): void => {
   if (stateKind === undefined || stateKind === kind) return
   refuse('PRECONDITION_FAILED', `the upload brings the state of ${stateKind}, but the table's optimizer has become ${kind}`)
-}
-
-/** Another adapter has no effect on the sequence before every front knows of it: the key tells earlier. */
-const checkAdapterKey = ({ adapterKey }: BeginArguments, table: KeeperTable | undefined): void => {
-  if (adapterKey === undefined || table?.current.adapter?.handle.key === adapterKey) return
-  refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
 }
 
 /** Gives the memory of a build back that nobody will read. */
 export const releaseBuild = (build: Build, memory: TableMemory): void =>
   memory.release(build.reservedBytes + (build.state?.reservedBytes ?? 0))
-
-/**
- * Makes a build the current version, `step` gradient steps old. Conditions are checked again, since others may have changed the table meanwhile.
- * Returns the table and the versions that nobody should read from now on.
- */
-export const commitBuild = (
-  tables: Map<string, KeeperTable>,
-  memory: TableMemory,
-  build: Build,
-  { step, nowMs }: { step: number; nowMs: number },
-): { table: KeeperTable; created: boolean; retired: KeeperVersion[] } => {
-  const { name, precondition, settings } = build.arguments
-  const before = tables.get(name)
-  checkPrecondition(precondition, currentState(before))
-  checkAdapterKey(build.arguments, before)
-  const number = (before?.highest ?? 0) + 1
-  const handle = { ...build.handle, version: number, createdAt: nowMs }
-  const merged = mergeSettings(before?.settings ?? DEFAULT_SETTINGS, settings, handle.rows)
-  checkStateKind(build.arguments, merged.optimizer)
-  if (before !== undefined && before.settings.optimizer.kind !== merged.optimizer.kind) resetStates(before, memory)
-  const { reservedBytes, state } = build
-  const version: KeeperVersion = {
-    handle,
-    table: new TableVersion(handle),
-    reservedBytes,
-    state,
-    adapter: null,
-    leavingAdapters: new Set(),
-  }
-  state?.touched.fill(1)
-  version.table.writeStep(step)
-  const table: KeeperTable = {
-    name,
-    settings: merged,
-    createdAt: before?.createdAt ?? nowMs,
-    changedAt: nowMs,
-    highest: number,
-    current: version,
-    versions: new Map([...(before?.versions ?? []), [number, version]]),
-  }
-  tables.set(name, table)
-  return { table, created: before === undefined, retired: trimVersions(table) }
-}
-
-/** State of another kind of optimizer means nothing to the new one, nor do its steps: every version begins anew. */
-export const resetStates = (table: KeeperTable, memory: TableMemory): void => {
-  for (const version of table.versions.values()) {
-    if (version.state !== null) dropState(version.state, memory)
-    version.state = null
-    version.table.writeStep(0)
-  }
-}
-
-/** Takes out all but the newest `keep_versions` versions and the current one. */
-export const trimVersions = (table: KeeperTable): KeeperVersion[] => {
-  const newestFirst = [...table.versions.keys()].sort((a, b) => b - a)
-  const retired: KeeperVersion[] = []
-  for (const number of newestFirst.slice(table.settings.keep_versions)) {
-    const version = table.versions.get(number)
-    assert(version !== undefined, 'a listed version exists')
-    if (version === table.current) continue
-    table.versions.delete(number)
-    retired.push(version)
-  }
-  return retired
-}

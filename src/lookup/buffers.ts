@@ -7,6 +7,9 @@ export interface ResponseBuffer {
 
 const CLASS_BYTES_MIN = 16 * 1024
 
+/** The `release` of small buffers: there is nothing to wait for. */
+export const leaveToCollector = (): void => {}
+
 /**
  * Recycles the memory of large answers, since fresh pages cost more than the gather (docs/decisions.md). One free list per
  * power of two; what would make the lists hold more than `idleBytesMax` is left to the collector.
@@ -26,7 +29,7 @@ export class ResponseBuffers {
 
   /** A buffer of `byteCount` bytes with whatever was in it before: the caller writes all of them. */
   acquire(byteCount: number): ResponseBuffer {
-    if (byteCount < CLASS_BYTES_MIN) return { bytes: Buffer.allocUnsafe(byteCount), release: () => {} }
+    if (byteCount < CLASS_BYTES_MIN) return { bytes: Buffer.allocUnsafe(byteCount), release: leaveToCollector }
     const classBytes = 2 ** Math.ceil(Math.log2(byteCount))
     const whole = this.#idle.get(classBytes)?.pop()
     if (whole !== undefined) this.#idleBytes -= classBytes

@@ -34,6 +34,7 @@ export const decodeIndices = (format: 'raw' | 'npy' | 'safetensors', body: Buffe
     return fromTypedTensors(readSafetensors(body))
   }
   const array = format === 'npy' ? readNpy(body) : readRaw(body, elementType, shape === undefined ? null : parseShape(shape))
+  if (offsets === undefined && weights === undefined) return readIndices(array)
   return {
     ...readIndices(array),
     ...(offsets !== undefined && { offsets: toList(Float64Array.from(parseIntegers(offsets, 'offsets'))) }),

@@ -54,3 +54,11 @@ export interface TableRecord {
   /** At most one of each version. */
   adapters: AdapterHandle[]
 }
+
+/** Another name under which a table is read. */
+export interface AliasRecord {
+  alias: string
+  table: string
+  /** null: whichever is current. */
+  version: number | null
+}

@@ -1,7 +1,7 @@
 import { refuse } from '../core/errors.ts'
 import type { TableInfo } from '../core/types.ts'
 import { openAdapter, type TableAdapter } from './adapter.ts'
-import type { TableRecord } from './handles.ts'
+import type { AliasRecord, TableRecord } from './handles.ts'
 import { tableBytes } from './layout.ts'
 import { TableVersion } from './table.ts'
 
@@ -17,6 +17,9 @@ export interface TableEntry {
 /** The tables of one thread. The keeper publishes into it; lookups resolve names here, without waiting for anybody. */
 export class Registry {
   readonly #tables = new Map<string, TableEntry>()
+  #aliases = new Map<string, AliasRecord>()
+  /** Aliases whose table and version are there, as what a reader of them reads. */
+  readonly #aliased = new Map<string, TableEntry>()
   readonly #onReleased: (key: string) => void
 
   /** `onReleased(key)`: no reader of this thread holds the version any more. */
@@ -45,18 +48,59 @@ export class Registry {
       if (current === undefined) throw new Error('the current version is among the readable ones')
       this.#tables.set(name, { record, current, versions, adapters })
     }
+    this.#resolveAliases()
     for (const [key, version] of known) version.retire(() => this.#onReleased(key))
     for (const [key, { factors }] of knownAdapters) factors.retire(() => this.#onReleased(key))
   }
 
-  /** The table, or undefined. */
-  get(name: string): TableEntry | undefined {
-    return this.#tables.get(name)
+  /** Makes these the aliases of this thread, in the place of all before. */
+  publishAliases(aliases: readonly AliasRecord[]): void {
+    this.#aliases = new Map(aliases.map((alias) => [alias.alias, alias]))
+    this.#resolveAliases()
   }
 
-  /** The table. Refuses TABLE_NOT_FOUND. */
+  #resolveAliases(): void {
+    this.#aliased.clear()
+    for (const { alias, table, version } of this.#aliases.values()) {
+      const entry = this.#tables.get(table)
+      const current = version === null ? entry?.current : entry?.versions.get(version)
+      if (entry !== undefined && current !== undefined) this.#aliased.set(alias, { ...entry, current })
+    }
+  }
+
+  /** The table or alias, or undefined. */
+  get(name: string): TableEntry | undefined {
+    return this.#tables.get(name) ?? this.#aliased.get(name)
+  }
+
+  /** What is read under the name: a table, or an alias of one. Refuses TABLE_NOT_FOUND, and VERSION_NOT_FOUND for an alias of a version that is gone. */
   find(name: string): TableEntry {
-    return this.#tables.get(name) ?? refuse('TABLE_NOT_FOUND', `there is no table ${JSON.stringify(name)}`)
+    return this.get(name) ?? this.#refuseMissing(name)
+  }
+
+  /** The table itself, which is to be changed. Refuses TABLE_NOT_FOUND, also for an alias. */
+  findTable(name: string): TableEntry {
+    const entry = this.#tables.get(name)
+    if (entry !== undefined) return entry
+    const alias = this.#aliases.get(name)
+    if (alias === undefined) return this.#refuseMissing(name)
+    return refuse(
+      'TABLE_NOT_FOUND',
+      `${JSON.stringify(name)} is an alias, which is for reading; the table is ${JSON.stringify(alias.table)}`,
+    )
+  }
+
+  #refuseMissing(name: string): never {
+    const alias = this.#aliases.get(name)
+    if (alias === undefined) return refuse('TABLE_NOT_FOUND', `there is no table ${JSON.stringify(name)}`)
+    const what = `${JSON.stringify(name)} is an alias of table ${JSON.stringify(alias.table)}`
+    if (!this.#tables.has(alias.table)) return refuse('TABLE_NOT_FOUND', `${what}, which is not there`)
+    return refuse('VERSION_NOT_FOUND', `${what}, version ${alias.version}, which is not there any more`)
+  }
+
+  /** The aliases, in ascending order of UTF-16 code units. */
+  aliases(): AliasRecord[] {
+    return [...this.#aliases.values()].sort((a, b) => (a.alias < b.alias ? -1 : 1))
   }
 
   /** The version of a table that a request reads: the current one, or the one it names. Refuses VERSION_NOT_FOUND. */

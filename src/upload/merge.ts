@@ -34,6 +34,9 @@ export const mergeAdapter = async (
   const unchanged = { ifMatch: [entityTag(version, sequence)] }
   const pinned = [current, adapter.factors]
   for (const one of pinned) one.pin()
+  const unpin = () => {
+    for (const one of pinned.splice(0)) one.unpin()
+  }
   try {
     const begin = { name: record.name, rows, dim, dtype, settings: {}, precondition: unchanged, adapterKey: adapter.handle.key }
     return await buildTable(keeper, begin, async (segments) => {
@@ -42,12 +45,14 @@ export const mergeAdapter = async (
         await writeMerged(arena, writer, current, adapter)
       } finally {
         writer.close()
+        // Before the commit: it may wait for a change of the table that waits for the last reader of the adapter.
+        unpin()
       }
       refuseNonFinite(writer.firstNonFinite, { dim, dtype }, (row, column) => `/rows/${row}/${column}`)
       return 0
     })
   } finally {
-    for (const one of pinned) one.unpin()
+    unpin()
   }
 }
 

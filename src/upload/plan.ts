@@ -118,8 +118,8 @@ const finishPlan = (
 export const describeSize = (sourceType: ElementType, shape: readonly number[], bodyBytes: number): string =>
   `with ${sourceType} of shape [${shape.join(',')}] the body must have ${bodyBytes} bytes`
 
-/** What would be ignored is refused. */
-const checkOptions = ({ format, rows, dim, inputType, tensor }: UploadOptions): void => {
+/** Refuses INVALID_REQUEST for options of other formats: they would be ignored. */
+export const checkOptions = ({ format, rows, dim, inputType, tensor }: UploadOptions): void => {
   if (format !== 'raw' && (rows !== undefined || dim !== undefined || inputType !== undefined)) {
     refuse('INVALID_REQUEST', `${format} carries its shape and dtype: rows, dim and input_dtype belong to application/octet-stream`)
   }

@@ -19,14 +19,14 @@ let pool: GathererPool
 let threads: LookupServices
 let alone: LookupServices
 beforeEach(async () => {
-  service = startKeeper({ segmentBytesMax: 64 * 65_536 })
+  service = await startKeeper({ segmentBytesMax: 64 * 65_536 })
   pool = new GathererPool(2, 16)
   threads = createLookupServices(pool)
   alone = createLookupServices(null)
   await putTable(service.client, { name: 'words', rows: ROWS, dim: DIM, values, settings: { padding_index: 0 } })
 })
 afterEach(async () => {
-  service.close()
+  await service.close()
   await pool.close()
 })
 

@@ -6,8 +6,8 @@ import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 import { asFloats, exportUser, putUser, readBody } from './user-table.ts'
 
 let service: TestKeeper
-beforeEach(() => {
-  service = startKeeper()
+beforeEach(async () => {
+  service = await startKeeper()
 })
 afterEach(() => service.close())
 
@@ -59,8 +59,8 @@ describe('An export', () => {
   })
 
   test('has all rows of many segments and many chunks, int8 and odd dims too', async () => {
-    service.close()
-    service = startKeeper({ segmentBytesMax: 4 * PAGE_BYTES })
+    await service.close()
+    service = await startKeeper({ segmentBytesMax: 4 * PAGE_BYTES })
     const [rows, dim] = [20_011, 57]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => i % 2048)
     await putUser(service.client, rows, dim, 'float32', values)

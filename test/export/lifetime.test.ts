@@ -5,8 +5,8 @@ import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 import { exportUser, putUser, readBody } from './user-table.ts'
 
 let service: TestKeeper
-beforeEach(() => {
-  service = startKeeper()
+beforeEach(async () => {
+  service = await startKeeper()
 })
 afterEach(() => service.close())
 

@@ -10,8 +10,8 @@ import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 
 let service: TestKeeper
 const arena = new Arena(8 * 1024 * 1024)
-beforeEach(() => {
-  service = startKeeper({ segmentBytesMax: 8 * PAGE_BYTES })
+beforeEach(async () => {
+  service = await startKeeper({ segmentBytesMax: 8 * PAGE_BYTES })
 })
 afterEach(() => service.close())
 

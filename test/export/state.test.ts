@@ -8,8 +8,8 @@ import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 import { asFloats, readBody } from './user-table.ts'
 
 let service: TestKeeper
-beforeEach(() => {
-  service = startKeeper()
+beforeEach(async () => {
+  service = await startKeeper()
 })
 afterEach(() => service.close())
 
@@ -92,8 +92,8 @@ describe('While gradients are applied, an export of state', () => {
 })
 
 test('State in many segments and chunks comes in the order of the rows', async () => {
-  service.close()
-  service = startKeeper({ segmentBytesMax: 4 * PAGE_BYTES })
+  await service.close()
+  service = await startKeeper({ segmentBytesMax: 4 * PAGE_BYTES })
   const [rows, dim] = [5000, 40]
   await putTable(service.client, { name: 'user', rows, dim, settings: { optimizer: adam } })
   for (let row = 0; row < rows; row += 7) await step([row], row)

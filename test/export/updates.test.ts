@@ -3,12 +3,13 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { ExportLine } from '../../src/export/export.ts'
 import { KeeperClient } from '../../src/keeper/client.ts'
+import { makeDataDir } from '../helpers/data-dir.ts'
 import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 import { asFloats, exportUser, putUser, readBody } from './user-table.ts'
 
 let service: TestKeeper
-beforeEach(() => {
-  service = startKeeper()
+beforeEach(async () => {
+  service = await startKeeper()
 })
 afterEach(() => service.close())
 
@@ -99,7 +100,11 @@ describe('While updates run, an export', () => {
     ['(control) does not ask', true],
   ])('from another thread is one sequence only when it %s', async (_, isForgetful) => {
     const { port1, port2 } = new MessageChannel()
-    const worker = new Worker(new URL('./keeper-thread.ts', import.meta.url), { workerData: { port: port1 }, transferList: [port1] })
+    const own = makeDataDir()
+    const worker = new Worker(new URL('./keeper-thread.ts', import.meta.url), {
+      workerData: { port: port1, dataDir: own.dataDir },
+      transferList: [port1],
+    })
     const client = new KeeperClient(port2)
     try {
       const [count, width] = [2048, 1024]
@@ -122,6 +127,7 @@ describe('While updates run, an export', () => {
     } finally {
       client.close()
       await worker.terminate()
+      own.remove()
     }
   })
 })

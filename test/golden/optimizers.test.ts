@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { completeOptimizer } from '../../src/http/schemas/optimizer.ts'
-import { applyUpdate } from '../../src/keeper/apply.ts'
-import { beginBuild, commitBuild } from '../../src/keeper/tables.ts'
+import { beginBuild } from '../../src/keeper/tables.ts'
 import type { UpdateArguments } from '../../src/keeper/protocol.ts'
 import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
 import { makeReferenceCombiners } from '../../src/kernels/reference/combine.ts'
@@ -9,6 +8,7 @@ import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { ROWS_AT } from '../../src/tables/layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
+import { commitAside, updateAside } from '../helpers/aside.ts'
 import { expectNumbers, flatten, type GoldenCase, type GoldenStep, type Nested, readSuite } from './golden.ts'
 
 const arena = new Arena(1024 * 1024)
@@ -44,9 +44,9 @@ const run = (golden: GoldenCase, kernels: (typeof SIDES)['kernels']): { sequence
   )
   const stored = new Float32Array(build.handle.segments[0].memory.buffer, ROWS_AT, rows * dim)
   stored.set(flatten(values))
-  const { table } = commitBuild(new Map(), memory, build, { step: 0, nowMs: 0 })
+  const table = commitAside(build)
   for (const step of golden.steps ?? []) {
-    const { sequence, rowsUpdated } = applyUpdate({ table, memory, arena, kernels, logs: [], nowMs: 1 }, toUpdate(step))
+    const { sequence, rowsUpdated } = updateAside({ memory, arena, kernels, nowMs: 1 }, table, toUpdate(step))
     expect({ sequence, rows_updated: rowsUpdated }).toMatchObject(step.expect ?? {})
   }
   return { sequence: table.current.table.readSequence(), rows: Array.from(stored) }

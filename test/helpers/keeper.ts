@@ -3,6 +3,7 @@ import type { Dtype, Settings } from '../../src/core/types.ts'
 import { KeeperClient } from '../../src/keeper/client.ts'
 import { Keeper, type KeeperOptions } from '../../src/keeper/keeper.ts'
 import { ROWS_AT } from '../../src/tables/layout.ts'
+import { makeDataDir } from './data-dir.ts'
 
 /** A keeper with one front in this thread, over a real message channel. */
 export interface TestKeeper {
@@ -10,11 +11,14 @@ export interface TestKeeper {
   client: KeeperClient
   /** One more front. */
   connect(): KeeperClient
-  close(): void
+  close(): Promise<void>
 }
 
-export const startKeeper = (options: Partial<KeeperOptions> = {}): TestKeeper => {
+/** A keeper that is loaded, over an empty directory unless `dataDir` names one that stays. */
+export const startKeeper = async ({ dataDir, ...options }: Partial<KeeperOptions> & { dataDir?: string } = {}): Promise<TestKeeper> => {
   const keeper = new Keeper({ quotaBytes: 256 * 1024 * 1024, ...options })
+  const own = dataDir === undefined ? makeDataDir() : null
+  await keeper.load({ dataDir: dataDir ?? own?.dataDir ?? '' })
   const clients: KeeperClient[] = []
   const connect = () => {
     const { port1, port2 } = new MessageChannel()
@@ -23,9 +27,10 @@ export const startKeeper = (options: Partial<KeeperOptions> = {}): TestKeeper =>
     clients.push(client)
     return client
   }
-  const close = () => {
+  const close = async () => {
     for (const client of clients) client.close()
-    keeper.close()
+    await keeper.close()
+    own?.remove()
   }
   return { keeper, client: connect(), connect, close }
 }

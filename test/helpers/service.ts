@@ -1,14 +1,22 @@
+import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
+import { LIMITS } from '../../src/core/limits.ts'
 import { buildApp } from '../../src/http/app.ts'
-import type { App, FrontContext } from '../../src/http/context.ts'
+import type { App, FrontContext, Health } from '../../src/http/context.ts'
 import { KeeperClient } from '../../src/keeper/client.ts'
 import { Keeper } from '../../src/keeper/keeper.ts'
 import { createLookupServices } from '../../src/lookup/services.ts'
+import type { StagingLimits } from '../../src/upload/staging/layout.ts'
+import { makeDataDir } from './data-dir.ts'
 
 export interface ServiceOptions {
   quotaBytes?: number
   segmentBytesMax?: number
   logLevel?: string
+  /** One that stays, in place of an empty one that is removed in the end. */
+  dataDir?: string
+  /** In place of those of core/limits.ts. */
+  stagingLimits?: Partial<StagingLimits>
 }
 
 /** A whole service in one thread: a real keeper behind a real line, one front, no pool. */
@@ -29,16 +37,26 @@ export interface Service {
 export const startService = async (options: ServiceOptions = {}): Promise<Service> => {
   const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug' } = options
   const keeperErrors: unknown[] = []
+  const own = options.dataDir === undefined ? makeDataDir() : null
+  const dataDir = options.dataDir ?? own?.dataDir ?? ''
   const keeper = new Keeper({ quotaBytes, segmentBytesMax, onError: (error) => keeperErrors.push(error) })
+  await keeper.load({ dataDir })
   const { port1, port2 } = new MessageChannel()
   keeper.connect(port1)
-  const client = new KeeperClient(port2)
+  const health: Health = { state: 'loading', reason: 'loading' }
+  const client = new KeeperClient(
+    port2,
+    () => {},
+    (now) => Object.assign(health, now),
+  )
   await client.call('sync', null)
+  const staging = { directory: join(dataDir, 'uploads'), limits: { ...LIMITS, ...options.stagingLimits } }
   const context: FrontContext = {
     keeper: client,
     registry: client.registry,
     lookups: createLookupServices(null),
-    health: { state: 'ready', reason: 'ready' },
+    staging,
+    health,
     logLevel,
   }
   const log: Record<string, unknown>[] = []
@@ -53,7 +71,8 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     close: async () => {
       await app.close()
       client.close()
-      keeper.close()
+      await keeper.close()
+      own?.remove()
     },
   }
 }

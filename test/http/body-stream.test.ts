@@ -65,6 +65,13 @@ describe('the chunks of a body', () => {
     stream.emit('error', new Error('once more'))
   })
 
+  test('end with a refusal when the connection was closed before anybody asked for them', async () => {
+    const stream = source()
+    stream.destroy()
+    await new Promise((resolve) => stream.once('close', resolve))
+    await expect(chunksOf(stream).next()).rejects.toMatchObject({ code: 'MALFORMED_BODY' })
+  })
+
   test('end with a refusal when the connection closes without an error', async () => {
     const stream = source()
     const chunks = chunksOf(stream)

@@ -61,7 +61,9 @@ describe('every operation', () => {
         expect(content).toEqual({ 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } })
         expect(description).toMatch(/`[A-Z_]+`: /)
       }
-      if (path.includes('{table}') && method !== 'put') expect(operation.responses['404'].description).toContain('TABLE_NOT_FOUND')
+      if (path.includes('{upload}')) expect(operation.responses['404'].description).toContain('UPLOAD_NOT_FOUND')
+      else if (path.includes('{table}') && method !== 'put' && !path.endsWith('/uploads'))
+        expect(operation.responses['404'].description).toContain('TABLE_NOT_FOUND')
       if (operation.requestBody !== undefined) expect(operation.responses['415'].description).toContain('UNSUPPORTED_MEDIA_TYPE')
     }
   })
@@ -91,6 +93,7 @@ test('each route of the service is in the document, and lookups have QUERY besid
       '/v1/tables',
       '/v1/tables/words',
       '/v1/tables/words/lookup',
+      '/v1/tables/words/uploads',
       '/v1/lookup',
       '/v1/limits',
       '/livez',
@@ -115,6 +118,7 @@ describe('the examples can be tried from top to bottom:', () => {
   const steps: [string, string][] = [
     ['put', '/v1/tables/{table}'],
     ['patch', '/v1/tables/{table}'],
+    ['post', '/v1/tables/{table}/uploads'],
     ['post', '/v1/tables/{table}/lookup'],
     ['query', '/v1/tables/{table}/lookup'],
     ['post', '/v1/lookup'],
@@ -146,7 +150,16 @@ describe('the examples can be tried from top to bottom:', () => {
   )
 
   test('and the tables are then described as the document says', async () => {
-    for (const path of ['/v1/tables', '/v1/tables/{table}', '/v1/tables/{table}/rows', '/v1/limits', '/livez', '/readyz', '/']) {
+    for (const path of [
+      '/v1/tables',
+      '/v1/tables/{table}',
+      '/v1/tables/{table}/rows',
+      '/v1/tables/{table}/uploads',
+      '/v1/limits',
+      '/livez',
+      '/readyz',
+      '/',
+    ]) {
       const response = await service.app.inject({ url: path.replace('{table}', 'words') })
       expect(response.statusCode).toBe(200)
       const [fits, errors] = Schema.Errors(

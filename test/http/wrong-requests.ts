@@ -139,6 +139,7 @@ export const WRONG: Record<string, Wrong> = {
   'settings of no table': { method: 'PATCH', url: '/v1/tables/none', payload: {}, code: 'TABLE_NOT_FOUND' },
   'gradients for no table': { url: '/v1/tables/none/gradients', payload: { indices: [0], gradients: [[1, 1]] }, code: 'TABLE_NOT_FOUND' },
   'a name of Object': { method: 'GET', url: '/v1/tables/constructor', code: 'TABLE_NOT_FOUND' },
+  'an upload that is not there': { method: 'GET', url: `${TABLE}/uploads/${'f'.repeat(32)}`, code: 'UPLOAD_NOT_FOUND' },
   'a version that is not kept': { url: `${LOOKUP}?version=99`, payload: { indices: [0] }, code: 'VERSION_NOT_FOUND' },
   'an unknown path': { method: 'GET', url: '/v2/none', code: 'ROUTE_NOT_FOUND' },
   'an unknown path with a body': { url: '/v1/tables/t/none', payload: { a: 1 }, code: 'ROUTE_NOT_FOUND' },

@@ -1,14 +1,14 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Dtype, Optimizer } from '../../src/core/types.ts'
-import { applyUpdate } from '../../src/keeper/apply.ts'
 import { stateInitial } from '../../src/keeper/optimizer.ts'
 import { PreimageLog } from '../../src/keeper/preimages.ts'
 import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { ROWS_AT } from '../../src/tables/layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
-import { beginBuild, commitBuild } from '../../src/keeper/tables.ts'
+import { beginBuild } from '../../src/keeper/tables.ts'
+import { commitAside, updateAside } from '../helpers/aside.ts'
 
 const arena = new Arena(16 * 1024 * 1024)
 const kernels = instantiateApplyKernels(arena.memory)
@@ -20,11 +20,13 @@ const adagrad: Optimizer = { kind: 'adagrad', learning_rate: 0.5, initial_accumu
 const makeTable = (rows: number, dim: number, dtype: Dtype, optimizer: Optimizer) => {
   const memory = new TableMemory(1024 * 1024 * 1024, 65_536 * 16)
   const begin = { name: 'user', rows, dim, dtype, settings: { optimizer }, precondition: {} }
-  const { table } = commitBuild(new Map(), memory, beginBuild(new Map(), memory, 'v1', begin, 0), { step: 0, nowMs: 0 })
+  const table = commitAside(beginBuild(new Map(), memory, 'v1', begin, 0))
   const update = (operation: 'gradients' | 'set' | 'add', indices: number[], values: Float32Array, logs: PreimageLog[] = []) =>
-    applyUpdate(
-      { table, memory, arena, kernels, logs, nowMs: 1 },
+    updateAside(
+      { memory, arena, kernels, nowMs: 1 },
+      table,
       { name: 'user', operation, indices: Int32Array.from(indices), values, precondition: {} },
+      logs,
     )
   const read = (): number[] =>
     table.current.handle.segments.flatMap(({ memory: { buffer }, rowCount }) =>

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { putTable, readTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 
 let service: TestKeeper
-beforeEach(() => {
-  service = startKeeper()
+beforeEach(async () => {
+  service = await startKeeper()
 })
 afterEach(() => service.close())
 
@@ -55,8 +55,8 @@ describe('A table that is built', () => {
   })
 
   test('is refused over the quota before memory is touched', async () => {
-    service.close()
-    service = startKeeper({ quotaBytes: 1024 * 1024 })
+    await service.close()
+    service = await startKeeper({ quotaBytes: 1024 * 1024 })
     await expect(putTable(service.client, { name: 'user', rows: 1024, dim: 1024 })).rejects.toMatchObject({ code: 'MEMORY_QUOTA_EXCEEDED' })
     expect(service.keeper.memory.reservedBytes).toBe(0)
   })
@@ -191,8 +191,8 @@ describe('An update', () => {
   })
 
   test('reaches rows in every segment of a table', async () => {
-    service.close()
-    service = startKeeper({ segmentBytesMax: 65_536 })
+    await service.close()
+    service = await startKeeper({ segmentBytesMax: 65_536 })
     const rows = 40_000
     await putTable(service.client, { name: 'user', rows, dim: 1 })
     expect(service.client.registry.find('user').current.handle.segments.length).toBeGreaterThan(2)

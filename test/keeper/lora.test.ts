@@ -8,7 +8,7 @@ import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 let service: TestKeeper
 let other: KeeperClient
 beforeEach(async () => {
-  service = startKeeper()
+  service = await startKeeper()
   other = service.connect()
   await putTable(service.client, { name: 't', rows: 3, dim: 2, values: [1, 2, 3, 4, 5, 6] })
 })

@@ -4,8 +4,8 @@ import { ROWS_AT } from '../../src/tables/layout.ts'
 import { putTable, readTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 
 let service: TestKeeper
-beforeEach(() => {
-  service = startKeeper()
+beforeEach(async () => {
+  service = await startKeeper()
 })
 afterEach(() => service.close())
 

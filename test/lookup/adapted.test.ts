@@ -39,7 +39,7 @@ describe('A large lookup with an adapter, whose rows are gathered by the pool', 
   let entry: TableEntry
   let adapter: TableAdapter
   beforeEach(async () => {
-    service = startKeeper()
+    service = await startKeeper()
     pool = new GathererPool(1, 64)
     const { client } = service
     const values = Array.from({ length: ROWS * DIM }, (_, i) => (i % 97) - 48)
@@ -56,7 +56,7 @@ describe('A large lookup with an adapter, whose rows are gathered by the pool', 
   })
   afterEach(async () => {
     await pool.close()
-    service.close()
+    await service.close()
   })
 
   test('has the rows of a small one, and reads its adapter until it is done', async () => {

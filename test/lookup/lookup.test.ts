@@ -16,7 +16,7 @@ const value = (row: number, k: number): number => row + k / 64
 let service: TestKeeper
 let services: LookupServices
 beforeEach(async () => {
-  service = startKeeper({ segmentBytesMax: 65_536 })
+  service = await startKeeper({ segmentBytesMax: 65_536 })
   services = createLookupServices(null)
   await putTable(service.client, {
     name: 'words',

@@ -10,8 +10,8 @@ import type { TableVersion } from '../../src/tables/table.ts'
 import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 
 let service: TestKeeper
-beforeEach(() => {
-  service = startKeeper({ segmentBytesMax: 65_536 })
+beforeEach(async () => {
+  service = await startKeeper({ segmentBytesMax: 65_536 })
 })
 afterEach(() => service.close())
 

@@ -10,8 +10,8 @@ import type { TableVersion } from '../../src/tables/table.ts'
 import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
 
 let service: TestKeeper
-beforeEach(() => {
-  service = startKeeper({ segmentBytesMax: 65_536 })
+beforeEach(async () => {
+  service = await startKeeper({ segmentBytesMax: 65_536 })
 })
 afterEach(() => service.close())
 
@@ -46,7 +46,7 @@ const makeJob = (dim: number, operation: BagOperation, { sizes, ids, weights }: 
 
 /** The answer of the reference, over one memory that holds all rows. */
 const poolReference = async (rows: number, dim: number, operation: BagOperation, wanted: Wanted): Promise<Float32Array> => {
-  const whole = startKeeper()
+  const whole = await startKeeper()
   try {
     await putTable(whole.client, {
       name: 'whole',

@@ -10,8 +10,8 @@ const HOT_ROWS = 16
 const DIM = 512
 
 let service: TestKeeper
-beforeEach(() => {
-  service = startKeeper()
+beforeEach(async () => {
+  service = await startKeeper()
 })
 afterEach(() => service.close())
 

@@ -12,8 +12,8 @@ import { bodyOf, bytesOf, cutAt, npyBody, readAll, uploadOf } from './bodies.ts'
 
 let service: TestKeeper
 const arena = new Arena(4 * 1024 * 1024)
-beforeAll(() => {
-  service = startKeeper()
+beforeAll(async () => {
+  service = await startKeeper()
 })
 afterAll(() => service.close())
 

@@ -9,11 +9,11 @@ import { readAll } from './bodies.ts'
 
 let service: TestKeeper
 const arena = new Arena(4 * 1024 * 1024)
-beforeEach(() => {
-  service = startKeeper()
+beforeEach(async () => {
+  service = await startKeeper()
 })
-afterEach(() => {
-  service.close()
+afterEach(async () => {
+  await service.close()
   expect(arena.reservedBytes).toBe(0)
 })
 
@@ -49,8 +49,8 @@ describe('A table is created', () => {
   })
 
   test('in many chunks and segments as in one', async () => {
-    service.close()
-    service = startKeeper({ segmentBytesMax: 2 * PAGE_BYTES })
+    await service.close()
+    service = await startKeeper({ segmentBytesMax: 2 * PAGE_BYTES })
     const [rows, dim] = [3001, 50]
     await create({ rows, dim, source: { initializer: { kind: 'truncated_normal', seed: 11 } } })
     expect(service.client.registry.find('user').current.handle.segments.length).toBeGreaterThan(4)

@@ -68,7 +68,7 @@ test('A warmer stays near its writer, and stops when it is closed', async () => 
 })
 
 test('An upload that overtakes the warmer loses nothing', async () => {
-  const service = startKeeper()
+  const service = await startKeeper()
   const arena = new Arena(MiB)
   const values = new Float32Array(6 * MiB).map((_, i) => i + 1)
   const pool = holdPool()
@@ -81,5 +81,5 @@ test('An upload that overtakes the warmer loses nothing', async () => {
   await letPoolWork()
   const found = Float32Array.from(readAll(service.client, new Arena(64 * MiB)))
   expect(Buffer.compare(bytesOf(found), bytesOf(values))).toBe(0)
-  service.close()
+  await service.close()
 })

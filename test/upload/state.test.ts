@@ -11,11 +11,11 @@ import { bodyOf, bytesOf, cutAt, safetensorsBody, uploadOf } from './bodies.ts'
 
 let service: TestKeeper
 const arena = new Arena(8 * 1024 * 1024)
-beforeEach(() => {
-  service = startKeeper({ segmentBytesMax: PAGE_BYTES })
+beforeEach(async () => {
+  service = await startKeeper({ segmentBytesMax: PAGE_BYTES })
 })
-afterEach(() => {
-  service.close()
+afterEach(async () => {
+  await service.close()
   expect(arena.reservedBytes, 'the stages are given back').toBe(0)
 })
 
@@ -78,8 +78,8 @@ describe('Optimizer state in a body', () => {
   })
 
   test('of adam stays whole where its memory is prepared ahead of the writer', async () => {
-    service.close()
-    service = startKeeper()
+    await service.close()
+    service = await startKeeper()
     const shape = [8192, 256]
     const large = [tensor('optimizer/m', 1, shape), tensor('optimizer/v', 2, shape), step, tensor('embeddings', 0, shape)]
     const body = safetensorsBody(...large)
@@ -106,8 +106,8 @@ describe('Optimizer state in a body', () => {
   })
 
   test('gives everything back when the quota has room for the rows alone', async () => {
-    service.close()
-    service = startKeeper({ quotaBytes: 4 * PAGE_BYTES, segmentBytesMax: 4 * PAGE_BYTES })
+    await service.close()
+    service = await startKeeper({ quotaBytes: 4 * PAGE_BYTES, segmentBytesMax: 4 * PAGE_BYTES })
     const refused = uploadTable(
       service.client,
       arena,

@@ -11,11 +11,11 @@ import { bodyOf, bytesOf, cutAt, npyBody, readAll, safetensorsBody, uploadOf } f
 
 let service: TestKeeper
 const arena = new Arena(8 * 1024 * 1024)
-beforeEach(() => {
-  service = startKeeper()
+beforeEach(async () => {
+  service = await startKeeper()
 })
-afterEach(() => {
-  service.close()
+afterEach(async () => {
+  await service.close()
   expect(arena.reservedBytes, 'the stage is given back').toBe(0)
 })
 
@@ -73,8 +73,8 @@ describe('An upload', () => {
   })
 
   test('of a table in many segments is the same however it is cut, in every dtype', async () => {
-    service.close()
-    service = startKeeper({ segmentBytesMax: PAGE_BYTES })
+    await service.close()
+    service = await startKeeper({ segmentBytesMax: PAGE_BYTES })
     const [rows, dim] = [40, 2047]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => Math.fround(Math.sin(i) * 100))
     const body = npyBody('float32', [rows, dim], values)
@@ -168,8 +168,8 @@ describe('An upload is refused, and nothing changes,', () => {
 
   test('when the announced length is another, before memory is asked for', async () => {
     await expectRefusal({ code: 'MALFORMED_BODY', message: /152 bytes.*announced with 151/ }, 'npy', sixNpy, { contentLength: 151 })
-    service.close()
-    service = startKeeper({ quotaBytes: 0 })
+    await service.close()
+    service = await startKeeper({ quotaBytes: 0 })
     const raw = upload('raw', new Uint8Array(0), { rows: 2 ** 30, dim: 1024, contentLength: 3 })
     await expect(raw).rejects.toMatchObject({ code: 'MALFORMED_BODY' })
   })
@@ -227,8 +227,8 @@ describe('An upload is refused, and nothing changes,', () => {
   })
 
   test('when it does not fit the quota', async () => {
-    service.close()
-    service = startKeeper({ quotaBytes: 4 * PAGE_BYTES })
+    await service.close()
+    service = await startKeeper({ quotaBytes: 4 * PAGE_BYTES })
     await expectRefusal({ code: 'MEMORY_QUOTA_EXCEEDED', message: /quota|bytes/ }, 'raw', bytesOf(new Float32Array(1)), {
       rows: 100_000,
       dim: 1,

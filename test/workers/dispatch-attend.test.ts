@@ -43,7 +43,7 @@ describe('The jobs of a scan', () => {
   let pool: GathererPool
   let arena: Arena
   beforeEach(async () => {
-    service = startKeeper()
+    service = await startKeeper()
     pool = new GathererPool(2, 4)
     arena = new Arena(4 * 1024 * 1024)
     await putTable(service.client, {
@@ -54,7 +54,7 @@ describe('The jobs of a scan', () => {
     })
   })
   afterEach(async () => {
-    service.close()
+    await service.close()
     await pool.close()
   })
 

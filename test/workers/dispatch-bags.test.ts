@@ -44,7 +44,7 @@ describe('Bags', () => {
   let pool: GathererPool
   let arena: Arena
   beforeEach(async () => {
-    service = startKeeper()
+    service = await startKeeper()
     pool = new GathererPool(2, 6)
     arena = new Arena(64 * 1024 * 1024)
     await putTable(service.client, {
@@ -55,7 +55,7 @@ describe('Bags', () => {
     })
   })
   afterEach(async () => {
-    service.close()
+    await service.close()
     await pool.close()
   })
 

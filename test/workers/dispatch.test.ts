@@ -25,12 +25,12 @@ describe('The plan of a gather', () => {
 describe('A large gather', () => {
   let service: TestKeeper
   let pool: GathererPool
-  beforeEach(() => {
-    service = startKeeper({ segmentBytesMax: 16 * 65_536 })
+  beforeEach(async () => {
+    service = await startKeeper({ segmentBytesMax: 16 * 65_536 })
     pool = new GathererPool(2, 8)
   })
   afterEach(async () => {
-    service.close()
+    await service.close()
     await pool.close()
   })
 

@@ -12,6 +12,7 @@ import { ERRORS_PAGE } from '../problem.ts'
 import { ProblemSchema } from '../schemas/problem.ts'
 import { ServiceAnswer } from '../schemas/service.ts'
 import { TableInfoSchema } from '../schemas/table.ts'
+import { UploadInfoSchema } from '../schemas/uploads.ts'
 
 const SHOWN_TABLES_MAX = 100
 
@@ -19,6 +20,7 @@ const SHOWN_TABLES_MAX = 100
 export const addDocument = async (app: App): Promise<void> => {
   app.addSchema(ProblemSchema)
   app.addSchema(TableInfoSchema)
+  app.addSchema(UploadInfoSchema)
   await app.register(swagger, documentOptions)
 }
 

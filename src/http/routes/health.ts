@@ -10,8 +10,9 @@ export const addHealthRoutes = (app: App, { health }: FrontContext): void => {
 
   app.get('/readyz', { schema: describeReady }, (_request, reply) => {
     if (health.state === 'draining') refuse('SHUTTING_DOWN', health.reason)
-    if (health.state !== 'ready') refuse('NOT_READY', health.reason)
-    reply.header('cache-control', 'no-store').send({ status: 'ready' })
+    if (health.state === 'loading') refuse('NOT_READY', health.reason)
+    const { state, reason } = health
+    reply.header('cache-control', 'no-store').send(state === 'degraded' ? { status: state, reason } : { status: state })
   })
 }
 
@@ -24,6 +25,7 @@ const describeLive = {
 const describeReady = {
   tags: ['service'],
   summary: 'Should it be given requests?',
-  description: '503 with the reason until every table is loaded, and from the signal to stop until the end.',
+  description:
+    '503 with the reason until every table is loaded, and from the signal to stop until the end. `degraded`, with the reason: the disk takes no updates; lookups are answered.',
   response: { 200: HealthAnswer },
 }

@@ -25,7 +25,7 @@ export const addLoraRoutes = (app: App, context: FrontContext): void => {
   const { registry, keeper, lookups } = context
   app.get(PATH, { schema: describeGet }, (request, reply) => {
     negotiateFormat(request.headers.accept, ['json'])
-    sendAdapter(reply, registry.find(request.params.table))
+    sendAdapter(reply, registry.findTable(request.params.table))
   })
   app.register(async (scope: App) => {
     acceptBodies(scope, [], 0, ['safetensors'])
@@ -33,7 +33,7 @@ export const addLoraRoutes = (app: App, context: FrontContext): void => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
       const created = await upload(context, request)
-      return sendAdapter(created ? reply.status(201) : reply, registry.find(request.params.table))
+      return sendAdapter(created ? reply.status(201) : reply, registry.findTable(request.params.table))
     })
   })
   app.register(async (scope: App) => {
@@ -47,15 +47,15 @@ export const addLoraRoutes = (app: App, context: FrontContext): void => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
       const { table } = request.params
-      await mergeAdapter(keeper, lookups.arena, registry.find(table), parsePrecondition(request.headers))
-      return sendTable(reply, registry.find(table))
+      await mergeAdapter(keeper, lookups.arena, registry.findTable(table), parsePrecondition(request.headers))
+      return sendTable(reply, registry.findTable(table))
     })
   })
 }
 
 const upload = ({ registry, keeper, lookups }: FrontContext, request: LoraRequest): Promise<boolean> => {
   const { 'content-length': length, 'content-digest': digest } = request.headers
-  return uploadAdapter(keeper, lookups.arena, registry.find(request.params.table), {
+  return uploadAdapter(keeper, lookups.arena, registry.findTable(request.params.table), {
     body: request.body as AsyncIterable<Uint8Array>,
     freesChunks: request.raw.socket instanceof Socket,
     contentLength: length === undefined ? undefined : Number(length),

@@ -1,20 +1,18 @@
 import { Socket } from 'node:net'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { parseContentDigest } from '../../formats/digest.ts'
 import type { BuiltTable } from '../../upload/build.ts'
 import { createTable } from '../../upload/create.ts'
-import { uploadTable } from '../../upload/upload.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { type Format, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
 import { acceptBodies } from '../receive.ts'
-import { readOptimizer, readSettingsQuery } from '../schemas/settings.ts'
 import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
 import { checkDigest, readSpecification } from '../specification.ts'
-import { sendTable } from './tables.ts'
+import { describeStored, sendStored, storeTableBody } from '../table-body.ts'
 
 type UploadRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystring: Static<typeof UploadQuery> }>
 
@@ -27,7 +25,7 @@ export const addTableUploadRoute = (app: App, context: FrontContext): void => {
       negotiateFormat(request.headers.accept, ['json'])
       const format = parseFormat(request.headers['content-type'])
       const built = format === 'json' || format === undefined ? await create(context, request) : await upload(context, request, format)
-      return answer(context, reply, request.params.table, built)
+      return sendStored(reply, describeStored(context.registry, request.params.table, built))
     })
   })
 }
@@ -45,46 +43,24 @@ const create = ({ keeper, lookups }: FrontContext, request: UploadRequest): Prom
   return createTable(keeper, lookups.arena, { ...readSpecification(body), name: table, precondition: parsePrecondition(request.headers) })
 }
 
-const upload = (
-  { keeper, lookups, registry }: FrontContext,
-  request: UploadRequest,
-  format: Exclude<Format, 'json'>,
-): Promise<BuiltTable> => {
-  const { dtype, rows, dim, input_dtype: inputType, tensor, allow_non_finite: allowNonFinite = false, ...others } = request.query
-  const { table } = request.params
-  const settings = readSettingsQuery(others)
+const upload = (context: FrontContext, request: UploadRequest, format: Exclude<Format, 'json'>): Promise<BuiltTable> => {
   const length = request.headers['content-length']
-  return uploadTable(keeper, lookups.arena, {
-    name: table,
+  return storeTableBody(context, {
+    table: request.params.table,
     format,
-    dtype,
-    rows,
-    dim,
-    inputType,
-    tensor,
-    allowNonFinite,
+    query: request.query,
     body: request.body as AsyncIterable<Uint8Array>,
     // What comes from a socket is a copy made for us, which can be given back before the collector finds it.
     freesChunks: request.raw.socket instanceof Socket,
     contentLength: length === undefined ? undefined : Number(length),
     digest: readDigest(request),
-    settings,
     precondition: parsePrecondition(request.headers),
-    optimizer: settings.optimizer ?? registry.get(table)?.record.settings.optimizer,
-    readOptimizer: (text) => readOptimizer(text, 'the metadata optimizer'),
   })
 }
 
 const readDigest = ({ headers }: UploadRequest): Uint8Array | undefined => {
   const header = headers['content-digest']
   return header === undefined ? undefined : parseContentDigest(String(header))
-}
-
-const answer = ({ registry }: FrontContext, reply: FastifyReply, table: string, { created, version }: BuiltTable): FastifyReply => {
-  // Only somebody who deletes it at the same time can have taken it away again.
-  const entry = registry.find(table)
-  if (created) reply.status(201).header('location', `/v1/tables/${table}`)
-  return sendTable(reply, entry, version)
 }
 
 const describePut = {

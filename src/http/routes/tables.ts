@@ -1,9 +1,10 @@
 import type { FastifyReply } from 'fastify'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import type { TableInfo } from '../../core/types.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { quoteText } from '../../formats/scanner.ts'
-import { describeBuilt, describeTable, type TableEntry } from '../../tables/registry.ts'
+import { describeTable, type TableEntry } from '../../tables/registry.ts'
 import { isNotModified } from '../conditions.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
@@ -27,7 +28,7 @@ export const addTableRoutes = (app: App, context: FrontContext): void => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
       const { table } = request.params
-      context.registry.find(table)
+      context.registry.findTable(table)
       const { members } = readJsonObject(request.body as Buffer, [])
       const settings = completeSettings(checkSettings(members))
       await context.keeper.call('patch', { name: table, settings, precondition: parsePrecondition(request.headers) })
@@ -75,11 +76,12 @@ const readCursor = (cursor: string): string => {
   })
 }
 
-/** Answers with the description of a table and the headers of its state. */
-export const sendTable = (reply: FastifyReply, entry: TableEntry, built?: number): FastifyReply => {
-  const info = built === undefined ? describeTable(entry) : describeBuilt(entry, built)
-  return reply.headers(stateHeaders(info.version, info.sequence)).header('cache-control', 'no-cache').send(info)
-}
+/** Answers with the description of a table as it is now, and the headers of its state. */
+export const sendTable = (reply: FastifyReply, entry: TableEntry): FastifyReply => sendTableInfo(reply, describeTable(entry))
+
+/** Answers with a description, and the headers of the state that it is of. */
+export const sendTableInfo = (reply: FastifyReply, info: TableInfo): FastifyReply =>
+  reply.headers(stateHeaders(info.version, info.sequence)).header('cache-control', 'no-cache').send(info)
 
 const describeList = {
   tags: ['tables'],

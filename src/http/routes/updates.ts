@@ -139,7 +139,7 @@ const update = async (
 ): Promise<FastifyReply> => {
   checkDeadline(request)
   negotiateFormat(request.headers.accept, ['json'])
-  const entry = registry.find(request.params.table)
+  const entry = registry.findTable(request.params.table)
   const { arrays, operation, learningRate } = decode(request)
   const precondition = parsePrecondition(request.headers)
   const call = planUpdate(entry, arrays, { operation, learningRate, precondition, deadlineAt: request.deadlineAt })

@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { Choice } from './scalars.ts'
 
-export const HealthAnswer = Type.Object({ status: Choice(['alive', 'ready']) })
+export const HealthAnswer = Type.Object({ status: Choice(['alive', 'ready', 'degraded']), reason: Type.Optional(Type.String()) })
 
 export const LimitsAnswer = Type.Object(
   Object.fromEntries(Object.entries(LIMITS).map(([name, value]) => [name, Type.Integer({ examples: [value] })])),

@@ -52,27 +52,45 @@ export interface CatalogSnapshot {
   stateEpoch: number
 }
 
+/** The LoRA adapter of a version: A and B as files like snapshots, of which no journal follows. */
+export interface CatalogAdapter {
+  tableId: number
+  version: number
+  rank: number
+  alpha: number
+  attachedAtMs: number
+  /** Of A. */
+  dtype: Dtype
+  fileA: string
+  sha256A: string
+  fileB: string
+  sha256B: string
+}
+
 /** Everything needed to build the keeper's tables again, rows aside. */
 export interface CatalogImage {
   tables: CatalogTable[]
   versions: CatalogVersion[]
   aliases: CatalogAlias[]
   snapshots: CatalogSnapshot[]
+  adapters: CatalogAdapter[]
   /** The next number for a table or snapshot. */
   nextId: number
 }
 
 export type CatalogChange =
   | { kind: 'put-table'; table: CatalogTable }
-  /** With its versions and the listing of their snapshots. The journal and the files are removed afterwards. */
+  /** With its versions, and the listing of their snapshots and adapters. The journal and the files are removed afterwards. */
   | { kind: 'delete-table'; tableId: number }
   | { kind: 'put-version'; version: CatalogVersion }
-  /** With the listing of its snapshots. */
+  /** With the listing of its snapshots and adapter. */
   | { kind: 'delete-version'; tableId: number; version: number }
   | { kind: 'put-alias'; alias: CatalogAlias }
   | { kind: 'delete-alias'; alias: string }
   | { kind: 'put-snapshot'; snapshot: CatalogSnapshot }
   | { kind: 'delete-snapshot'; snapshotId: number }
+  | { kind: 'put-adapter'; adapter: CatalogAdapter }
+  | { kind: 'delete-adapter'; tableId: number; version: number }
 
 /**
  * SQLite's own checks see the pages, not what they say: a flipped bit in a number is fine with them. So each row carries a
@@ -87,6 +105,9 @@ export const CATALOG_SCHEMA = `
   CREATE TABLE snapshots (id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, version INTEGER NOT NULL, file TEXT NOT NULL,
     start_sequence INTEGER NOT NULL, end_sequence INTEGER NOT NULL, step REAL NOT NULL, created_at REAL NOT NULL,
     bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, state_kind TEXT, state_epoch INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
+  CREATE TABLE adapters (table_id INTEGER NOT NULL, version INTEGER NOT NULL, rank INTEGER NOT NULL, alpha REAL NOT NULL,
+    attached_at REAL NOT NULL, dtype TEXT NOT NULL, file_a TEXT NOT NULL, sha256_a TEXT NOT NULL, file_b TEXT NOT NULL,
+    sha256_b TEXT NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (table_id, version)) STRICT, WITHOUT ROWID;
 `
 
 /** The members of each row and the columns that hold them, in the order in which they are sealed. */
@@ -117,11 +138,24 @@ export const CATALOG_COLUMNS = {
     stateKind: 'state_kind',
     stateEpoch: 'state_epoch',
   },
+  adapters: {
+    tableId: 'table_id',
+    version: 'version',
+    rank: 'rank',
+    alpha: 'alpha',
+    attachedAtMs: 'attached_at',
+    dtype: 'dtype',
+    fileA: 'file_a',
+    sha256A: 'sha256_a',
+    fileB: 'file_b',
+    sha256B: 'sha256_b',
+  },
 } as const satisfies {
   tables: Record<keyof CatalogTable, string>
   versions: Record<keyof CatalogVersion, string>
   aliases: Record<keyof CatalogAlias, string>
   snapshots: Record<keyof CatalogSnapshot, string>
+  adapters: Record<keyof CatalogAdapter, string>
 }
 
 export type CatalogTableName = keyof typeof CATALOG_COLUMNS

@@ -2,6 +2,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Settings } from '../../core/types.ts'
 import { CATALOG_COLUMNS, rowCrc } from './catalog-rows.ts'
 import type {
+  CatalogAdapter,
   CatalogAlias,
   CatalogChange,
   CatalogImage,
@@ -20,10 +21,16 @@ const DELETES = {
     'DELETE FROM tables WHERE id = ?',
     'DELETE FROM versions WHERE table_id = ?',
     'DELETE FROM snapshots WHERE table_id = ?',
+    'DELETE FROM adapters WHERE table_id = ?',
   ],
-  'delete-version': ['DELETE FROM versions WHERE table_id = ? AND version = ?', 'DELETE FROM snapshots WHERE table_id = ? AND version = ?'],
+  'delete-version': [
+    'DELETE FROM versions WHERE table_id = ? AND version = ?',
+    'DELETE FROM snapshots WHERE table_id = ? AND version = ?',
+    'DELETE FROM adapters WHERE table_id = ? AND version = ?',
+  ],
   'delete-alias': ['DELETE FROM aliases WHERE alias = ?'],
   'delete-snapshot': ['DELETE FROM snapshots WHERE id = ?'],
+  'delete-adapter': ['DELETE FROM adapters WHERE table_id = ? AND version = ?'],
 } as const
 
 type Row = Record<string, StoredValue>
@@ -64,6 +71,7 @@ export class Catalog {
       versions: this.#read('versions') as unknown as CatalogVersion[],
       aliases: this.#read('aliases') as unknown as CatalogAlias[],
       snapshots: this.#read('snapshots') as unknown as CatalogSnapshot[],
+      adapters: this.#read('adapters') as unknown as CatalogAdapter[],
     }
   }
 
@@ -86,9 +94,12 @@ export class Catalog {
         return this.#put('aliases', { ...change.alias })
       case 'put-snapshot':
         return this.#put('snapshots', { ...change.snapshot })
+      case 'put-adapter':
+        return this.#put('adapters', { ...change.adapter })
       case 'delete-table':
         return this.#delete(change.kind, change.tableId)
       case 'delete-version':
+      case 'delete-adapter':
         return this.#delete(change.kind, change.tableId, change.version)
       case 'delete-alias':
         return this.#delete(change.kind, change.alias)

@@ -25,6 +25,16 @@ export const FAILPOINTS = [
   'snapshot:renamed',
   'snapshot:directory-synced',
   'sweep:removed',
+  'update:committed',
+  'update:half-visible',
+  'update:visible',
+  'snapshot:listed',
+  'version:written',
+  'catalog:changed',
+  'publish:done',
+  'forget:begun',
+  'forget:done',
+  'drain:begun',
 ] as const
 
 export type Failpoint = (typeof FAILPOINTS)[number]

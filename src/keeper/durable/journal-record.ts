@@ -25,7 +25,7 @@ import { refuseData } from './refusals.ts'
  *     56  rows, uint32
  *     60  bytes of a stored row, uint32
  *     64  state numbers of a row, uint32; 0 without state
- *     68  state epoch, uint32: state of an earlier epoch was dropped and is not taken up again
+ *     68  state epoch, uint32: state and steps of an earlier epoch were dropped and are not taken up again
  *     72  state of a row that no record touched, float32
  *     76  zero, uint32
  *     80  row numbers, int32, each within 0..2^31-2
@@ -44,8 +44,6 @@ export type StateKind = Exclude<Optimizer['kind'], 'sgd'>
 /** Optimizer state of the rows of a record. */
 export interface RecordState {
   kind: StateKind
-  /** Raised each time the table drops its state; see the format above. */
-  epoch: number
   /** What a number of state is in rows that were never touched. */
   initial: number
   /** Float32 numbers per row, at least 1. */
@@ -58,7 +56,10 @@ export interface JournalRecord {
   tableId: number
   version: number
   sequence: number
+  /** Of `stateEpoch`: steps of an earlier one count no more. */
   step: number
+  /** Raised each time the table drops its optimizer state; see the format above. */
+  stateEpoch: number
   updatedAtMs: number
   durability: Durability
   /** Distinct row numbers. */
@@ -103,7 +104,7 @@ export const encodeRecord = (record: JournalRecord): Uint8Array => {
   view.setUint32(56, ids.length, true)
   view.setUint32(60, record.rowBytes, true)
   view.setUint32(64, stateNumbers, true)
-  view.setUint32(68, state?.epoch ?? 0, true)
+  view.setUint32(68, record.stateEpoch, true)
   view.setFloat32(72, state?.initial ?? 0, true)
   new Int32Array(bytes.buffer, HEADER_BYTES, ids.length).set(ids)
   const stateAt = HEADER_BYTES + ids.length * 4
@@ -173,6 +174,7 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
     version: readWhole(view, 24, place),
     sequence: readWhole(view, 32, place),
     step: view.getFloat64(40, true),
+    stateEpoch: view.getUint32(68, true),
     updatedAtMs: view.getFloat64(48, true),
     durability,
     ids,
@@ -183,7 +185,6 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
         ? null
         : {
             kind,
-            epoch: view.getUint32(68, true),
             initial: view.getFloat32(72, true),
             length: stateNumbers,
             rows: new Float32Array(bytes.buffer, bytes.byteOffset + stateAt, rowCount * stateNumbers),

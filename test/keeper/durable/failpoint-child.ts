@@ -19,6 +19,7 @@ const record = (sequence: number, durability: 'disk' | 'os'): JournalRecord => (
   version: 1,
   sequence,
   step: 0,
+  stateEpoch: 0,
   updatedAtMs: 0,
   durability,
   ids: new Int32Array([sequence]),

@@ -16,7 +16,8 @@ const withState: JournalRecord = {
   ids: new Int32Array([4, 0, 2_147_483_646]),
   rowBytes: 6,
   rows: Uint8Array.from({ length: 18 }, (_, i) => i * 3),
-  state: { kind: 'rowwise_adagrad', epoch: 9, initial: 0.5, length: 1, rows: new Float32Array([0.25, -1, 3.5]) },
+  stateEpoch: 9,
+  state: { kind: 'rowwise_adagrad', initial: 0.5, length: 1, rows: new Float32Array([0.25, -1, 3.5]) },
 }
 const placeOf = ({ tableId, version, sequence }: JournalRecord) => ({ file: 'catalog.db', tableId, version, sequence })
 const decode = (bytes: Uint8Array, record = withState) => decodeRecord(bytes, placeOf(record))
@@ -27,6 +28,7 @@ const anyRecord = fc
     version: fc.maxSafeNat(),
     sequence: fc.maxSafeNat(),
     step: fc.maxSafeNat(),
+    stateEpoch: fc.nat(2 ** 32 - 1),
     updatedAtMs: fc.double({ noNaN: true }),
     durability: fc.constantFrom('none', 'os', 'disk'),
     rowBytes: fc.integer({ min: 0, max: 9 }),
@@ -47,7 +49,6 @@ const anyRecord = fc
           ? null
           : {
               kind: kind as 'adam',
-              epoch: 1,
               initial: 0,
               length,
               rows: Float32Array.from({ length: rowCount * length }, (_, i) => bytes[i]),
@@ -142,7 +143,7 @@ describe('a record for a version', () => {
   const fits = (changes: Partial<JournalRecord>) => refusalOf(() => checkRecordFits(sampleRecord(3, changes), version, 'catalog.db'))
 
   test('is refused when it does not fit: rows outside, another width, state of another length', () => {
-    const state = { kind: 'adam' as const, epoch: 0, initial: 0, length: 4, rows: new Float32Array(4) }
+    const state = { kind: 'adam' as const, initial: 0, length: 4, rows: new Float32Array(4) }
     expect(fits({})).toBe(null)
     expect(fits({ state })).toBe(null)
     expect(fits({ ids: new Int32Array([10]) })).toBe('DamagedRecord')

@@ -91,6 +91,7 @@ export const sampleRecord = (sequence: number, changes: Partial<JournalRecord> =
   version: 1,
   sequence,
   step: sequence,
+  stateEpoch: 0,
   updatedAtMs: 1_700_000_000_000 + sequence,
   durability: 'disk',
   ids: new Int32Array([sequence % 100]),

@@ -24,7 +24,7 @@ describe('a new data directory', () => {
   test('is made with its parents, for its owner alone', () => {
     const directory = join(makeFolder(), 'a', 'data')
     const store = openSample(directory)
-    expect(store.load()).toEqual({ tables: [], versions: [], aliases: [], snapshots: [], nextId: 1 })
+    expect(store.load()).toEqual({ tables: [], versions: [], aliases: [], snapshots: [], adapters: [], nextId: 1 })
     const modes = [directory, ...readdirSync(directory).map((name) => join(directory, name))].map((path) => statSync(path).mode & 0o077)
     expect(modes.length).toBeGreaterThan(5)
     expect(modes.every((mode) => mode === 0)).toBe(true)
@@ -67,7 +67,7 @@ describe('the catalog', () => {
         ...aliases.map((alias) => ({ kind: 'put-alias' as const, alias })),
       ],
     })
-    const expected = { tables: [table], versions: [version], aliases, snapshots: [snapshot], nextId: 3 }
+    const expected = { tables: [table], versions: [version], aliases, snapshots: [snapshot], adapters: [], nextId: 3 }
     expect(store.load()).toEqual(expected)
     store.close()
     expect(openSample(directory).load()).toEqual(expected)

@@ -1,0 +1,93 @@
+import { constants } from 'node:fs'
+import { type FileHandle, open, readFile, statfs } from 'node:fs/promises'
+import { GatherdError, refuse } from '../../core/errors.ts'
+import type { Staging } from './layout.ts'
+
+const FULL = new Set(['ENOSPC', 'EDQUOT'])
+/** What nobody can help who only sends requests. */
+const UNUSABLE = new Set(['EACCES', 'EIO', 'EMFILE', 'ENFILE', 'ENOTDIR', 'EPERM', 'EROFS'])
+
+/** The code of an error of the system, or undefined. */
+export const systemCode = (error: unknown): string | undefined => {
+  const code = (error as NodeJS.ErrnoException | null)?.code
+  return typeof code === 'string' ? code : undefined
+}
+
+/** Whether an error says that a file or directory is not there. */
+export const isMissing = (error: unknown): boolean => systemCode(error) === 'ENOENT'
+
+/** For `catch`: what is not there is undefined. */
+export const ignoreMissing = (error: unknown): undefined => {
+  if (!isMissing(error)) throw error
+}
+
+/** What an error of work on the files of an upload is to the client: DISK_FULL, NOT_READY, UPLOAD_NOT_FOUND; others stay what they are. */
+export const toUploadError = (error: unknown): unknown => {
+  if (error instanceof GatherdError) return error
+  const code = systemCode(error)
+  if (code === undefined) return error
+  if (FULL.has(code)) return new GatherdError('DISK_FULL', 'the disk that uploads are staged on is full', { cause: error })
+  if (UNUSABLE.has(code)) return new GatherdError('NOT_READY', `uploads cannot be staged: the disk says ${code}`, { cause: error })
+  // Somebody took the whole upload away meanwhile.
+  if (code === 'ENOENT') return new GatherdError('UPLOAD_NOT_FOUND', 'the upload is not there any more', { cause: error })
+  return error
+}
+
+/** Work on the files of an upload, with errors as {@link toUploadError} makes them. */
+export const workOnDisk = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+  try {
+    return await work()
+  } catch (error) {
+    throw toUploadError(error)
+  }
+}
+
+/** Refuses DISK_FULL when `bytes` more would leave less than `uploadDiskFreeBytesMin`: tables need the disk more than uploads do. */
+export const checkFreeSpace = async ({ directory, limits }: Staging, bytes: number): Promise<void> => {
+  const { bavail, bsize } = await statfs(directory)
+  const freeBytes = bavail * bsize
+  if (freeBytes - bytes >= limits.uploadDiskFreeBytesMin) return
+  refuse('DISK_FULL', `the disk has ${freeBytes} bytes left, of which uploads leave ${limits.uploadDiskFreeBytesMin} alone`)
+}
+
+/** A file that was not there before, for this user alone. */
+export const createFile = (path: string): Promise<FileHandle> =>
+  open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600)
+
+/** Writes all of `bytes`: a full disk takes a part first and refuses the rest. */
+export const writeWhole = async (file: FileHandle, bytes: Uint8Array): Promise<void> => {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at)).bytesWritten
+}
+
+/** A new file with `text` in it, on disk when this resolves. */
+export const writeDurably = async (path: string, text: string): Promise<void> => {
+  const file = await createFile(path)
+  try {
+    await writeWhole(file, Buffer.from(text))
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** What a file of ours says; undefined when there is none, or a crash left half of it. */
+export const readJson = async (path: string): Promise<unknown> => {
+  const text = await readFile(path, 'utf8').catch(ignoreMissing)
+  try {
+    return text === undefined ? undefined : JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Makes new names in a directory durable. */
+export const syncNames = async (directory: string): Promise<void> => {
+  // Windows has no such thing: a directory cannot be opened there.
+  if (process.platform === 'win32') return
+  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

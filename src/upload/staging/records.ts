@@ -1,0 +1,32 @@
+import { rename, rm, stat } from 'node:fs/promises'
+import { ignoreMissing, readJson, syncNames, writeDurably } from './disk.ts'
+import { hiddenPath, isUploadId, recordPath, type Staging, type UploadState } from './layout.ts'
+
+const FORMAT = 1
+
+type StoredRecord = Pick<UploadState, 'upload' | 'parts' | 'committed'> & { format: number }
+
+/** Remembers what a commit was answered, on disk when this resolves. From then on the upload is no longer open. */
+export const writeRecord = async (staging: Staging, { upload, parts, committed }: Omit<UploadState, 'expiresAt'>): Promise<void> => {
+  const aside = hiddenPath(staging)
+  const shown = parts.map(({ part, bytes, sha256 }) => ({ part, bytes, sha256 }))
+  const record: StoredRecord = { format: FORMAT, upload, parts: shown, committed }
+  await writeDurably(aside, JSON.stringify(record))
+  await rename(aside, recordPath(staging, upload.id))
+  await syncNames(staging.directory)
+}
+
+/** A committed upload as long as it is remembered; undefined: there is none of this table and id. */
+export const readRecord = async (staging: Staging, table: string, id: string): Promise<UploadState | undefined> => {
+  if (!isUploadId(id)) return undefined
+  const path = recordPath(staging, id)
+  const record = (await readJson(path)) as StoredRecord | undefined
+  const written = await stat(path).catch(ignoreMissing)
+  if (written === undefined || record?.format !== FORMAT || record.upload.table !== table) return undefined
+  const expiresAt = Math.floor(written.mtimeMs) + staging.limits.uploadAgeMsMax
+  const { upload, parts, committed } = record
+  return expiresAt > Date.now() ? { upload, parts, expiresAt, committed } : undefined
+}
+
+/** Forgets a committed upload. */
+export const removeRecord = (staging: Staging, id: string): Promise<void> => rm(recordPath(staging, id), { force: true })

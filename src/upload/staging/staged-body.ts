@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type ErrorPlace, refuse } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
+import { isMissing } from './disk.ts'
+import type { PartFile, Upload } from './layout.ts'
+import { countBytes } from './part-files.ts'
+
+/** Small enough that others get their turn between two reads. */
+const READ_BYTES = 512 * 1024
+
+/**
+ * Sees that parts, ascending, are a whole body: numbers from 0 or from 1 without a gap, and as many bytes as were announced. Refuses
+ * INVALID_REQUEST, naming those that are missing. Returns the bytes of all.
+ */
+export const checkComplete = ({ bytes }: Pick<Upload, 'bytes'>, parts: readonly PartFile[]): number => {
+  if (parts.length === 0) refuse('INVALID_REQUEST', 'the upload has no parts yet')
+  const first = parts[0].part === 0 ? 0 : 1
+  const last = parts[parts.length - 1].part
+  const there = new Set(parts.map(({ part }) => part))
+  const missing = Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((part) => !there.has(part))
+  if (missing.length > 0) refuseMissing(missing, last)
+  const receivedBytes = countBytes(parts)
+  if (bytes !== null && bytes !== receivedBytes) {
+    refuse('INVALID_REQUEST', `the parts have ${receivedBytes} bytes together, the upload was announced with ${bytes}`)
+  }
+  return receivedBytes
+}
+
+const refuseMissing = (missing: readonly number[], last: number): never => {
+  const shown = missing.slice(0, LIMITS.errorPlacesMax)
+  const more = missing.length > shown.length ? ` and ${missing.length - shown.length} more` : ''
+  const errors: ErrorPlace[] = shown.map((part) => ({ pointer: `/parts/${part}`, detail: 'is missing' }))
+  return refuse('INVALID_REQUEST', `of the parts up to ${last} these are missing: ${shown.join(', ')}${more}`, { errors })
+}
+
+/**
+ * The bytes of parts one after the other, in memory that is used again for the next chunk. What a power cut or a disk made of a part since
+ * it was received does not get by: then the part is dropped, and DIGEST_MISMATCH names it, so that it can be sent again.
+ */
+export async function* readParts(directory: string, parts: readonly PartFile[]): AsyncGenerator<Uint8Array, void, void> {
+  const buffer = new Uint8Array(READ_BYTES)
+  for (const part of parts) yield* readPart(join(directory, part.name), part, buffer)
+}
+
+async function* readPart(path: string, part: PartFile, buffer: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => refuseReplaced(error, part))
+  try {
+    const hash = createHash('sha256')
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, null)
+      if (bytesRead === 0) break
+      const chunk = buffer.subarray(0, bytesRead)
+      hash.update(chunk)
+      yield chunk
+    }
+    if (hash.digest('hex') === part.sha256) return
+  } finally {
+    await file.close()
+  }
+  await rm(path, { force: true })
+  refuse('DIGEST_MISMATCH', `part ${part.part} is no longer what was received, and was dropped: send it again, then commit again`)
+}
+
+const refuseReplaced = (error: unknown, { part }: PartFile): never => {
+  if (!isMissing(error)) throw error
+  return refuse('INVALID_REQUEST', `part ${part} was replaced or removed while the upload was being committed`)
+}

@@ -1,0 +1,62 @@
+import { readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ignoreMissing } from './disk.ts'
+import { isHidden, isIncoming, isUploadId, parseRecordName, type Staging } from './layout.ts'
+import { removeRecord } from './records.ts'
+import { removeDirectory } from './uploads.ts'
+
+/** A part that was not written to for this long is no longer being received: a body that stands still is given up much earlier. */
+const leftoverMs = ({ limits }: Staging): number => 10 * limits.uploadIdleMsMax
+
+interface Entry {
+  name: string
+  ageMs: number
+}
+
+/**
+ * Removes uploads without activity for `uploadAgeMsMax`, records as old, records beyond the `uploadRememberedCountMax` newest, and what
+ * crashes left behind. Several fronts may do it at the same time. Files that are none of ours are left alone.
+ */
+export const sweepUploads = async (staging: Staging): Promise<void> => {
+  const { directory, limits } = staging
+  const entries = await listAges(directory, () => true)
+  const records = entries.flatMap(({ name, ageMs }) => ({ id: parseRecordName(name), ageMs })).filter(({ id }) => id !== undefined)
+  const committed = new Set(records.map(({ id }) => id))
+  for (const { name, ageMs } of entries) {
+    if (isHidden(name) && ageMs > leftoverMs(staging)) await rm(join(directory, name), { recursive: true, force: true })
+    if (!isUploadId(name)) continue
+    // A crash between the two last steps of a commit leaves both.
+    if (ageMs >= limits.uploadAgeMsMax || committed.has(name)) await removeDirectory(staging, name)
+    else await removeCutParts(join(directory, name), leftoverMs(staging))
+  }
+  records.sort((a, b) => a.ageMs - b.ageMs)
+  for (const [place, { id, ageMs }] of records.entries()) {
+    const isForgotten = place >= limits.uploadRememberedCountMax || ageMs >= limits.uploadAgeMsMax
+    if (isForgotten && id !== undefined) await removeRecord(staging, id)
+  }
+}
+
+const removeCutParts = async (directory: string, ageMsMax: number): Promise<void> => {
+  for (const { name, ageMs } of await listAges(directory, isIncoming)) {
+    if (ageMs > ageMsMax) await rm(join(directory, name), { force: true })
+  }
+}
+
+const listAges = async (directory: string, isWanted: (name: string) => boolean): Promise<Entry[]> => {
+  const now = Date.now()
+  const entries: Entry[] = []
+  for (const name of (await readdir(directory).catch(ignoreMissing)) ?? []) {
+    const found = isWanted(name) ? await stat(join(directory, name)).catch(ignoreMissing) : undefined
+    if (found !== undefined) entries.push({ name, ageMs: now - found.mtimeMs })
+  }
+  return entries
+}
+
+/** Sweeps now and every `uploadSweepMs` until stopped by what this returns. What goes wrong is told to `onError`, and tried again. */
+export const keepSweeping = (staging: Staging, onError: (error: unknown) => void): (() => void) => {
+  const sweep = (): void => void sweepUploads(staging).catch(onError)
+  sweep()
+  const timer = setInterval(sweep, staging.limits.uploadSweepMs)
+  timer.unref()
+  return () => clearInterval(timer)
+}

@@ -1,0 +1,124 @@
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { refuse } from '../../core/errors.ts'
+import { quoteText } from '../../formats/scanner.ts'
+import { checkFreeSpace, ignoreMissing, isMissing, readJson, workOnDisk, writeDurably } from './disk.ts'
+import {
+  hiddenPath,
+  isUploadId,
+  newUploadId,
+  parseRecordName,
+  type Staging,
+  type Upload,
+  UPLOAD_FILE,
+  uploadPath,
+  type UploadSpecification,
+  type UploadState,
+} from './layout.ts'
+import { currentParts, listPartFiles } from './part-files.ts'
+import { readRecord, removeRecord } from './records.ts'
+
+const FORMAT = 1
+
+/**
+ * Begins an upload. Refuses OVERLOADED above `uploadCountMax` open ones, BODY_TOO_LARGE above `uploadStagedBytesMax`, and DISK_FULL when
+ * the disk has no room for what is announced.
+ */
+export const createUpload = async (staging: Staging, specification: UploadSpecification): Promise<UploadState> => {
+  const { directory, limits } = staging
+  const { table, bytes } = specification
+  if (bytes !== null && bytes > limits.uploadStagedBytesMax) {
+    refuse('BODY_TOO_LARGE', `all uploads together have at most ${limits.uploadStagedBytesMax} bytes, this one is announced with ${bytes}`)
+  }
+  const id = newUploadId()
+  return workOnDisk(async () => {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await checkFreeSpace(staging, bytes ?? 0)
+    const aside = hiddenPath(staging)
+    await mkdir(aside, { mode: 0o700 })
+    await writeDurably(join(aside, UPLOAD_FILE), JSON.stringify({ format: FORMAT, createdAt: Date.now(), ...specification }))
+    await rename(aside, uploadPath(staging, id))
+    // Counted with the new one in place: of several at once, none sees too few.
+    if ((await listOpenIds(staging)).length > limits.uploadCountMax) {
+      await removeDirectory(staging, id)
+      refuse('OVERLOADED', `there are ${limits.uploadCountMax} open uploads: commit or delete one`)
+    }
+    return findUpload(staging, table, id)
+  })
+}
+
+/** The upload, open or committed. Refuses UPLOAD_NOT_FOUND, also when it belongs to another table. */
+export const findUpload = (staging: Staging, table: string, id: string): Promise<UploadState> =>
+  workOnDisk(async () => {
+    const found = (await readRecord(staging, table, id)) ?? (await readOpen(staging, table, id))
+    // It may have been committed between the two looks.
+    return found ?? (await readRecord(staging, table, id)) ?? refuseUnknown(table, id)
+  })
+
+/** The upload, to work on. Refuses UPLOAD_NOT_FOUND, and INVALID_REQUEST when it has been committed. */
+export const findOpenUpload = async (staging: Staging, table: string, id: string): Promise<Upload> => {
+  const { upload, committed } = await findUpload(staging, table, id)
+  return committed === null ? upload : refuse('INVALID_REQUEST', 'the upload has been committed: nothing can be added to it')
+}
+
+/** The open uploads of a table, oldest first. */
+export const listUploads = async (staging: Staging, table: string): Promise<UploadState[]> => {
+  const states = await workOnDisk(async () => {
+    const ids = await listOpenIds(staging)
+    return Promise.all(ids.map((id) => readOpen(staging, table, id).catch(ignoreMissing)))
+  })
+  return states.filter((state) => state !== undefined).sort((a, b) => a.upload.createdAt - b.upload.createdAt)
+}
+
+/** Forgets an upload and removes its parts. Refuses UPLOAD_NOT_FOUND. */
+export const removeUpload = async (staging: Staging, table: string, id: string): Promise<void> => {
+  const { committed } = await findUpload(staging, table, id)
+  await workOnDisk(async () => {
+    // In this order, else there would be a moment in which a committed one is open again.
+    await removeDirectory(staging, id)
+    if (committed !== null) await removeRecord(staging, id)
+  })
+}
+
+/** The ids of all open uploads, expired ones that were not swept yet included. None when nothing was ever staged. */
+export const listOpenIds = async ({ directory }: Staging): Promise<string[]> => {
+  const names = (await readdir(directory).catch(ignoreMissing)) ?? []
+  const committed = new Set(names.map(parseRecordName))
+  return names.filter((name) => isUploadId(name) && !committed.has(name))
+}
+
+/** Removes the directory of an upload; for everybody else it is gone at once. Nothing happens when it is gone already. */
+export const removeDirectory = async (staging: Staging, id: string): Promise<void> => {
+  const aside = hiddenPath(staging)
+  try {
+    await rename(uploadPath(staging, id), aside)
+  } catch (error) {
+    if (isMissing(error)) return
+    throw error
+  }
+  await rm(aside, { recursive: true, force: true })
+}
+
+const readOpen = async (staging: Staging, table: string, id: string): Promise<UploadState | undefined> => {
+  if (!isUploadId(id)) return undefined
+  const directory = uploadPath(staging, id)
+  try {
+    const expiresAt = Math.floor((await stat(directory)).mtimeMs) + staging.limits.uploadAgeMsMax
+    const upload = await readUpload(directory, id)
+    if (upload?.table !== table || expiresAt <= Date.now()) return undefined
+    return { upload, parts: currentParts(await listPartFiles(directory)), expiresAt, committed: null }
+  } catch (error) {
+    return ignoreMissing(error)
+  }
+}
+
+/** undefined: a crash left half of the file, or a later gatherd wrote it. Such an upload is none, and goes when it is old. */
+const readUpload = async (directory: string, id: string): Promise<Upload | undefined> => {
+  const stored = (await readJson(join(directory, UPLOAD_FILE))) as (Omit<Upload, 'id'> & { format: number }) | undefined
+  if (stored?.format !== FORMAT) return undefined
+  const { format: _, ...upload } = stored
+  return { id, ...upload }
+}
+
+const refuseUnknown = (table: string, id: string): never =>
+  refuse('UPLOAD_NOT_FOUND', `table ${quoteText(table)} has no upload ${quoteText(id)}`)

@@ -1,0 +1,146 @@
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { GatherdError } from '../../../src/core/errors.ts'
+import { commitUpload, type StoreBody } from '../../../src/upload/staging/commit.ts'
+import { recordPath, type Staging, uploadPath } from '../../../src/upload/staging/layout.ts'
+import { receivePart } from '../../../src/upload/staging/receive-part.ts'
+import { createUpload, findOpenUpload, findUpload, listUploads, removeUpload } from '../../../src/upload/staging/uploads.ts'
+import { filesOf, makeOlder, openStaging, partOf, someTable, specification } from './staging.ts'
+
+const code = (code: string) => expect.objectContaining({ code })
+const done = { created: true, info: someTable }
+
+/** Stores bodies in a list. */
+const collector = () => {
+  const bodies: string[] = []
+  const store: StoreBody = async (_upload, body, bytes) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of body) chunks.push(Buffer.from(chunk))
+    const whole = Buffer.concat(chunks)
+    expect(whole).toHaveLength(bytes)
+    bodies.push(whole.toString())
+    return done
+  }
+  return { bodies, store }
+}
+
+/** An upload of two parts, sent in the wrong order. */
+const stage = async (staging: Staging): Promise<string> => {
+  const { upload } = await createUpload(staging, specification())
+  await receivePart(staging, upload, 1, partOf('world'))
+  await receivePart(staging, upload, 0, partOf('hello '))
+  return upload.id
+}
+
+describe('a commit', () => {
+  test('hands over the parts in the order of their numbers, and removes them', async () => {
+    using staging = openStaging()
+    const id = await stage(staging)
+    const { bodies, store } = collector()
+    expect(await commitUpload(staging, 'words', id, store)).toEqual(done)
+    expect(bodies).toEqual(['hello world'])
+    expect(readdirSync(staging.directory)).toEqual([`${id}.json`])
+    expect(statSync(recordPath(staging, id)).mode & 0o777).toBe(0o600)
+  })
+
+  test('whose answer was lost gives the same again, as long as it is remembered', async () => {
+    using staging = openStaging()
+    const id = await stage(staging)
+    const { bodies, store } = collector()
+    for (let i = 0; i < 3; i++) expect(await commitUpload(staging, 'words', id, store)).toEqual(done)
+    expect(bodies).toHaveLength(1)
+    await expect(commitUpload(staging, 'other', id, store)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
+    makeOlder(recordPath(staging, id), staging.limits.uploadAgeMsMax + 1_000)
+    await expect(commitUpload(staging, 'words', id, store)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
+  })
+
+  test('leaves an upload that can be looked at and removed, and takes no parts', async () => {
+    using staging = openStaging()
+    const id = await stage(staging)
+    const before = await findUpload(staging, 'words', id)
+    await commitUpload(staging, 'words', id, collector().store)
+    const { upload, parts, committed } = await findUpload(staging, 'words', id)
+    expect({ upload, committed }).toEqual({ upload: before.upload, committed: done })
+    expect(before.parts).toMatchObject(parts)
+    expect(await listUploads(staging, 'words')).toEqual([])
+    await expect(findOpenUpload(staging, 'words', id)).rejects.toEqual(code('INVALID_REQUEST'))
+    await removeUpload(staging, 'words', id)
+    expect(readdirSync(staging.directory)).toEqual([])
+  })
+
+  test('that is refused leaves everything in place, to be tried again', async () => {
+    using staging = openStaging()
+    const id = await stage(staging)
+    const before = filesOf(uploadPath(staging, id))
+    const refusal = new GatherdError('NON_FINITE', 'a value')
+    await expect(commitUpload(staging, 'words', id, () => Promise.reject(refusal))).rejects.toBe(refusal)
+    expect(filesOf(uploadPath(staging, id))).toEqual(before)
+    const { bodies, store } = collector()
+    await commitUpload(staging, 'words', id, store)
+    expect(bodies).toEqual(['hello world'])
+  })
+
+  test('of parts that are not whole is refused before anything is read', async () => {
+    using staging = openStaging()
+    const { upload } = await createUpload(staging, specification({ bytes: 9 }))
+    const { bodies, store } = collector()
+    await expect(commitUpload(staging, 'words', upload.id, store)).rejects.toEqual(code('INVALID_REQUEST'))
+    await receivePart(staging, upload, 2, partOf('world'))
+    await expect(commitUpload(staging, 'words', upload.id, store)).rejects.toEqual(code('INVALID_REQUEST'))
+    await receivePart(staging, upload, 1, partOf('hel'))
+    await expect(commitUpload(staging, 'words', upload.id, store)).rejects.toEqual(code('INVALID_REQUEST'))
+    expect(bodies).toEqual([])
+    await receivePart(staging, upload, 1, partOf('hell'))
+    await commitUpload(staging, 'words', upload.id, store)
+    expect(bodies).toEqual(['hellworld'])
+  })
+
+  test('happens once, however many ask at the same time; who comes too early is told to come again', async () => {
+    using staging = openStaging()
+    const id = await stage(staging)
+    const { bodies, store } = collector()
+    const tried = await Promise.allSettled(Array.from({ length: 10 }, () => commitUpload(staging, 'words', id, store)))
+    expect(bodies).toHaveLength(1)
+    for (const result of tried) {
+      if (result.status === 'rejected') expect(result.reason).toEqual(code('IDEMPOTENCY_IN_FLIGHT'))
+      else expect(result.value).toEqual(done)
+    }
+    expect(await commitUpload(staging, 'words', id, store)).toEqual(done)
+    expect(bodies).toHaveLength(1)
+  })
+
+  test('waits for one that died, but not for long', async () => {
+    using staging = openStaging()
+    const id = await stage(staging)
+    const { bodies, store } = collector()
+    const lease = join(uploadPath(staging, id), 'commit-1')
+    writeFileSync(lease, '')
+    await expect(commitUpload(staging, 'words', id, store)).rejects.toEqual(code('IDEMPOTENCY_IN_FLIGHT'))
+    makeOlder(lease, staging.limits.uploadCommitLeaseMs + 1_000)
+    await commitUpload(staging, 'words', id, store)
+    expect(bodies).toHaveLength(1)
+  })
+
+  test('that died between remembering and removing is done', async () => {
+    using staging = openStaging()
+    const id = await stage(staging)
+    const { bodies, store } = collector()
+    await commitUpload(staging, 'words', id, store)
+    mkdirSync(uploadPath(staging, id))
+    expect(await commitUpload(staging, 'words', id, store)).toEqual(done)
+    expect(await listUploads(staging, 'words')).toEqual([])
+    expect(bodies).toHaveLength(1)
+  })
+
+  test('of an upload that is deleted meanwhile fails at the next part', async () => {
+    using staging = openStaging()
+    const id = await stage(staging)
+    const failure = commitUpload(staging, 'words', id, async (_upload, body) => {
+      for await (const _ of body) await removeUpload(staging, 'words', id)
+      return done
+    })
+    await expect(failure).rejects.toMatchObject({ code: expect.stringMatching(/INVALID_REQUEST|UPLOAD_NOT_FOUND/) })
+    await expect(findUpload(staging, 'words', id)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
+  })
+})
