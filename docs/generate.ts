@@ -29,7 +29,8 @@ export const renderConfiguration = (): string => {
   return `# Configuration
 
 gatherd is configured by its environment. Everything is checked at start: all mistakes are named at once, a \`GATHERD_\` name that is not
-in this table is one of them, and the process ends with code 1. This page is generated (\`npm run docs\`).
+in this table is one of them, and the process ends with code 1. Only \`GATHERD_URL\`, which tells \`npx gatherd put\` and the other commands where the
+service is, may be set too. This page is generated (\`npm run docs\`).
 
 | variable | values | default | meaning |
 | --- | --- | --- | --- |

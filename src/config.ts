@@ -78,6 +78,9 @@ export const CONFIG_SCHEMA = Type.Object({
   ),
 })
 
+/** Tells the commands where the service is. Whoever has it set may start one all the same. */
+const COMMAND_LINE_SETTING = 'GATHERD_URL'
+
 /** The mistakes of an environment, all at once. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
@@ -86,7 +89,7 @@ export class ConfigError extends Error {
 /** Reads `environment`. Throws {@link ConfigError} that names every wrong value and every unknown GATHERD_ name. */
 export const readConfig = (environment: NodeJS.ProcessEnv): Config => {
   const mistakes = Object.keys(environment)
-    .filter((name) => name.startsWith('GATHERD_') && !(name in CONFIG_SCHEMA.properties))
+    .filter((name) => name.startsWith('GATHERD_') && name !== COMMAND_LINE_SETTING && !(name in CONFIG_SCHEMA.properties))
     .map((name) => `${name}: there is no such setting`)
   const parallelism = availableParallelism()
   const fronts = environment.GATHERD_FRONTS ?? String(parallelism)

@@ -30,6 +30,11 @@ describe('The configuration', () => {
     expect(readConfig({ GATHERD_GATHERERS: '0' }).gathererCount).toBe(0)
   })
 
+  test('lets the one name pass that is for the commands', () => {
+    expect(readConfig({ GATHERD_URL: 'http://127.0.0.1:8080' }).port).toBe(8080)
+    expect(mistakesOf({ GATHERD_URLS: 'http://127.0.0.1:8080' })).toEqual(['GATHERD_URLS: there is no such setting'])
+  })
+
   test('names all mistakes at once, unknown names too', () => {
     expect(mistakesOf({ GATHERD_PORT: '70000', GATHERD_LOG_LEVEL: 'loud', GATHERD_PROT: '1' })).toEqual([
       'GATHERD_PROT: there is no such setting',

@@ -1,13 +1,15 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { FastifySchema } from 'fastify'
 import { ERRORS, type ErrorCode } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import { version } from '../version.ts'
 import { PROBLEM_MEDIA_TYPE } from './problem.ts'
 
 /** What any request may be answered. */
 const ANYWHERE: readonly ErrorCode[] = ['INVALID_REQUEST', 'INTERNAL', 'NOT_READY', 'SHUTTING_DOWN', 'OVERLOADED', 'DEADLINE_EXCEEDED']
 const BODY: readonly ErrorCode[] = ['MALFORMED_BODY', 'UNSUPPORTED_MEDIA_TYPE', 'BODY_TOO_LARGE']
-const READ: readonly ErrorCode[] = ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE', 'PRECONDITION_FAILED']
+const READ: readonly ErrorCode[] = ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND', 'NOT_ACCEPTABLE', 'PRECONDITION_FAILED']
+const CHANGE: readonly ErrorCode[] = ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE', 'PRECONDITION_FAILED', 'DISK_FULL']
 const LOOKUP: readonly ErrorCode[] = [
   ...BODY,
   'TABLE_NOT_FOUND',
@@ -21,7 +23,9 @@ const LOOKUP: readonly ErrorCode[] = [
 ]
 const UPDATE: readonly ErrorCode[] = [
   ...BODY,
-  ...READ,
+  ...CHANGE,
+  'IDEMPOTENCY_IN_FLIGHT',
+  'IDEMPOTENCY_MISMATCH',
   'BATCH_TOO_LARGE',
   'INDEX_OUT_OF_RANGE',
   'SHAPE_MISMATCH',
@@ -31,15 +35,15 @@ const UPDATE: readonly ErrorCode[] = [
 ]
 
 /** Data that becomes a table, or an adapter. */
-const DATA: readonly ErrorCode[] = ['SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DIGEST_MISMATCH', 'MEMORY_QUOTA_EXCEEDED']
+const DATA: readonly ErrorCode[] = ['SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DIGEST_MISMATCH', 'MEMORY_QUOTA_EXCEEDED', 'DISK_FULL']
 
 /** The errors of each route beside those that all have. */
 const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
   'GET /v1/tables': ['NOT_ACCEPTABLE'],
   'GET /v1/tables/:table': READ,
   'PUT /v1/tables/:table': [...BODY, 'NOT_ACCEPTABLE', 'PRECONDITION_FAILED', ...DATA],
-  'PATCH /v1/tables/:table': [...BODY, ...READ, 'NON_FINITE'],
-  'DELETE /v1/tables/:table': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED'],
+  'PATCH /v1/tables/:table': [...BODY, ...CHANGE, 'NON_FINITE'],
+  'DELETE /v1/tables/:table': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED', 'DISK_FULL'],
   'GET /v1/tables/:table/data': READ,
   'POST /v1/tables/:table/uploads': [...BODY, 'NOT_ACCEPTABLE', 'SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DISK_FULL'],
   'GET /v1/tables/:table/uploads': ['NOT_ACCEPTABLE'],
@@ -53,18 +57,24 @@ const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
     'IDEMPOTENCY_IN_FLIGHT',
     'PRECONDITION_FAILED',
     ...DATA,
-    'DISK_FULL',
   ],
-  'GET /v1/tables/:table/rows': ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE', 'BATCH_TOO_LARGE'],
+  'GET /v1/tables/:table/versions': ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND', 'NOT_ACCEPTABLE'],
+  'POST /v1/tables/:table/rollback': [...BODY, ...CHANGE, 'VERSION_NOT_FOUND'],
+  'GET /v1/aliases': ['NOT_ACCEPTABLE'],
+  'GET /v1/aliases/:alias': ['ALIAS_NOT_FOUND', 'NOT_ACCEPTABLE'],
+  'PUT /v1/aliases/:alias': [...BODY, 'TABLE_NOT_FOUND', 'VERSION_NOT_FOUND', 'NOT_ACCEPTABLE', 'DISK_FULL'],
+  'DELETE /v1/aliases/:alias': ['ALIAS_NOT_FOUND', 'DISK_FULL'],
+  'POST /v1/snapshots': ['NOT_ACCEPTABLE', 'DISK_FULL'],
+  'GET /v1/tables/:table/rows': ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND', 'NOT_ACCEPTABLE', 'BATCH_TOO_LARGE'],
   'POST /v1/tables/:table/lookup': LOOKUP,
   'POST /v1/lookup': LOOKUP,
   'POST /v1/tables/:table/attend': LOOKUP.filter((code) => code !== 'INDEX_OUT_OF_RANGE'),
   'POST /v1/tables/:table/gradients': UPDATE,
   'POST /v1/tables/:table/rows': UPDATE,
-  'GET /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE'],
-  'PUT /v1/tables/:table/lora': [...BODY, ...READ, ...DATA],
-  'DELETE /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED'],
-  'POST /v1/tables/:table/lora/merge': [...READ, 'NON_FINITE', 'MEMORY_QUOTA_EXCEEDED'],
+  'GET /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND', 'NOT_ACCEPTABLE'],
+  'PUT /v1/tables/:table/lora': [...BODY, ...CHANGE, ...DATA],
+  'DELETE /v1/tables/:table/lora': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED', 'DISK_FULL'],
+  'POST /v1/tables/:table/lora/merge': [...CHANGE, 'NON_FINITE', 'MEMORY_QUOTA_EXCEEDED'],
   'GET /v1/limits': ['NOT_ACCEPTABLE'],
 }
 
@@ -92,9 +102,10 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
       { name: 'tables', description: 'Make, describe, change and download tables' },
       { name: 'uploads', description: 'Tables in parts, over networks that break' },
       { name: 'lookup', description: 'Rows for ids' },
+      { name: 'versions', description: 'Go back to earlier data, and name what is read' },
       { name: 'updates', description: 'Gradients and values into rows' },
       { name: 'lora', description: 'Low-rank adapters, added to rows as they are looked up' },
-      { name: 'service', description: 'Health and limits' },
+      { name: 'service', description: 'Health, limits, snapshots' },
     ],
   },
   refResolver: { buildLocalReference: (json, _baseUri, _fragment, index) => String(json.$id ?? `schema-${index}`) },
@@ -170,19 +181,26 @@ const isStaging = (url: string): boolean => url.includes('/uploads') && !url.end
 
 const requestHeaders = (methods: readonly string[], url: string): object => {
   const properties: Record<string, object> = {}
-  const isChange = methods.some((method) => ['PUT', 'PATCH', 'DELETE'].includes(method)) || /\/(gradients|rows|merge|commit)$/.test(url)
-  const changes = isChange && !isStaging(url)
-  if (changes || url.endsWith('/data') || url.endsWith(':table')) {
+  const isTable = url.startsWith('/v1/tables/')
+  const isPost = methods.includes('POST')
+  const isChange =
+    methods.some((method) => ['PUT', 'PATCH', 'DELETE'].includes(method)) || (isPost && /\/(gradients|rows|merge|commit|rollback)$/.test(url))
+  if ((isChange && isTable && !isStaging(url)) || url.endsWith('/data') || url.endsWith(':table')) {
     properties['If-Match'] = text('ETag that the table must have, or a version in quotes, or *')
     properties['If-None-Match'] = text('ETag that the table must not have; * when it must not exist')
   }
-  if (methods.includes('PUT')) properties['Content-Digest'] = text('sha-256=:<base64>: of the body, verified (RFC 9530)')
+  if (isPost && /\/(gradients|rows)$/.test(url)) {
+    properties['Idempotency-Key'] = text(
+      `1 to ${LIMITS.idempotencyKeyLengthMax} visible ASCII characters, bare or in double quotes: the same key and request again answers the first result`,
+    )
+  }
+  if (isTable && methods.includes('PUT')) properties['Content-Digest'] = text('sha-256=:<base64>: of the body, verified (RFC 9530)')
   if (url.startsWith('/v1/')) properties['X-Request-Timeout-Ms'] = text('Milliseconds that the client will wait')
   return { type: 'object', properties }
 }
 
 const responseHeaders = (url: string, produces: readonly string[]): Record<string, object> | undefined => {
-  if (!url.startsWith('/v1/tables/') || isStaging(url)) return undefined
+  if (!url.startsWith('/v1/tables/') || isStaging(url) || url.endsWith('/versions')) return undefined
   const headers: Record<string, object> = {
     ETag: text('"<version>-<sequence>", strong'),
     'X-Table-Version': text('Version of the data'),

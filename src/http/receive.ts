@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { quoteText } from '../formats/scanner.ts'
+import type { Arena, Region } from '../tables/arena.ts'
 import { readChunks, refuseCut, refuseSlow } from './body-stream.ts'
 import type { App } from './context.ts'
 import { watchDeadline } from './deadlines.ts'
@@ -16,7 +18,7 @@ export const acceptBodies = (scope: App, whole: readonly Format[], bytesMax: num
   for (const format of whole) {
     scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
       checkBodyHeaders(request)
-      collectBody(payload, Number(request.headers['content-length'] ?? NaN), bytesMax, done)
+      collectBody(payload, Number(request.headers['content-length'] ?? NaN), bytesMax, new BodyChunks(), done)
     })
   }
   for (const format of streamed) {
@@ -77,6 +79,81 @@ const checkBodyHeaders = (request: FastifyRequest): void => {
 }
 
 /**
+ * As {@link acceptBodies} of whole bodies, which are collected in `arena` when their length is announced: without garbage, and where kernels and
+ * other threads can read them. They are there until the answer is sent.
+ */
+export const acceptBodiesInto = (scope: App, arena: Arena, whole: readonly Format[], bytesMax: number): void => {
+  const regions = new WeakMap<FastifyRequest, Region>()
+  for (const format of whole) {
+    scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
+      checkBodyHeaders(request)
+      const announcedBytes = Number(request.headers['content-length'] ?? NaN)
+      if (Number.isNaN(announcedBytes) || announcedBytes > bytesMax) {
+        collectBody(payload, announcedBytes, bytesMax, new BodyChunks(), done)
+        return
+      }
+      const region = arena.reserve(announcedBytes)
+      // What is injected comes from the caller's own memory.
+      const chunks = new BodyInPlace(Buffer.from(arena.memory.buffer, region.at, announcedBytes), request.raw.socket instanceof Socket)
+      collectBody(payload, announcedBytes, bytesMax, chunks, (error, body) => {
+        if (error === null) regions.set(request, region)
+        else arena.release(region)
+        done(error, body)
+      })
+    })
+  }
+  scope.addHook('onResponse', (request, _reply, done) => {
+    const region = regions.get(request)
+    if (region !== undefined) arena.release(region)
+    done()
+  })
+  refuseOtherTypes(scope, whole)
+  refuseNoBody(scope)
+}
+
+/** Where the chunks of a body go. */
+interface Collector {
+  add(chunk: Buffer): void
+  finish(): Buffer
+}
+
+class BodyChunks implements Collector {
+  readonly #chunks: Buffer[] = []
+
+  add(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+  }
+
+  /** Each chunk is a copy made for us, so a body of one chunk needs no other. */
+  finish(): Buffer {
+    return this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks)
+  }
+}
+
+class BodyInPlace implements Collector {
+  readonly #body: Buffer
+  readonly #freesChunks: boolean
+  #bytes = 0
+
+  constructor(body: Buffer, freesChunks: boolean) {
+    this.#body = body
+    this.#freesChunks = freesChunks
+  }
+
+  /** Copies, and frees the chunk's memory at once: the garbage collector would come for it with every few bodies. */
+  add(chunk: Buffer): void {
+    chunk.copy(this.#body, this.#bytes)
+    this.#bytes += chunk.length
+    const { buffer } = chunk
+    if (this.#freesChunks && buffer instanceof ArrayBuffer && buffer.byteLength === chunk.length) buffer.transfer(0)
+  }
+
+  finish(): Buffer {
+    return this.#body.subarray(0, this.#bytes)
+  }
+}
+
+/**
  * Collects a body. `announcedBytes` is NaN when it comes in chunks. What is refused is not read further here: the answer goes out,
  * and whoever sends it lets the rest run dry.
  */
@@ -84,13 +161,13 @@ const collectBody = (
   payload: IncomingMessage,
   announcedBytes: number,
   bytesMax: number,
+  collector: Collector,
   done: (error: Error | null, body?: Buffer) => void,
 ): void => {
   if (announcedBytes > bytesMax) {
     done(refuseLarge(bytesMax))
     return
   }
-  const chunks: Buffer[] = []
   let receivedBytes = 0
   const stop = (error: Error): void => {
     unwatch()
@@ -100,12 +177,11 @@ const collectBody = (
   const onData = (chunk: Buffer): void => {
     receivedBytes += chunk.length
     if (receivedBytes > bytesMax) stop(refuseLarge(bytesMax))
-    else chunks.push(chunk)
+    else collector.add(chunk)
   }
   const onEnd = (): void => {
     unwatch()
-    // Each chunk is a copy made for us, so a body of one chunk needs no other.
-    done(null, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, receivedBytes))
+    done(null, collector.finish())
   }
   const onError = (cause: Error): void => stop(refuseCut(cause))
   const waitMs = LIMITS.headersTimeoutMs + (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / LIMITS.bodyBytesPerMsMin

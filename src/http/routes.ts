@@ -1,4 +1,5 @@
 import type { App, FrontContext } from './context.ts'
+import { addAliasRoutes } from './routes/aliases.ts'
 import { addAttendRoute } from './routes/attend.ts'
 import { addDocsRoutes, addDocument } from './routes/docs.ts'
 import { addHealthRoutes } from './routes/health.ts'
@@ -6,11 +7,13 @@ import { addLimitsRoute } from './routes/limits.ts'
 import { addLookupManyRoute } from './routes/lookup-many.ts'
 import { addLookupRoute } from './routes/lookup.ts'
 import { addLoraRoutes } from './routes/lora.ts'
+import { addSnapshotsRoute } from './routes/snapshots.ts'
 import { addTableDataRoutes } from './routes/table-data.ts'
 import { addTableUploadRoute } from './routes/table-upload.ts'
 import { addTableRoutes } from './routes/tables.ts'
 import { addUpdateRoutes } from './routes/updates.ts'
 import { addUploadRoutes } from './routes/uploads.ts'
+import { addVersionRoutes } from './routes/versions.ts'
 
 /** Every route, in the order of the document. */
 export const registerRoutes = async (app: App, context: FrontContext): Promise<void> => {
@@ -19,11 +22,14 @@ export const registerRoutes = async (app: App, context: FrontContext): Promise<v
   addTableRoutes(app, context)
   addTableDataRoutes(app, context)
   addUploadRoutes(app, context)
+  addVersionRoutes(app, context)
+  addAliasRoutes(app, context)
   addLookupRoute(app, context)
   addLookupManyRoute(app, context)
   addAttendRoute(app, context)
   addUpdateRoutes(app, context)
   addLoraRoutes(app, context)
+  addSnapshotsRoute(app, context)
   addLimitsRoute(app)
   addHealthRoutes(app, context)
   await addDocsRoutes(app, context)

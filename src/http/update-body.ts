@@ -28,7 +28,7 @@ export const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: 
   return { arrays, members }
 }
 
-/** The arrays of a safetensors update, in memory of their own: the values are handed over to the keeper. */
+/** The arrays of a safetensors update: views of the body where its numbers can be read in their places. */
 export const readBinaryUpdate = (body: Buffer, valuesName: ValuesName): UpdateArrays => {
   const tensors = readSafetensors(body)
   for (const name of tensors.keys()) {
@@ -40,13 +40,11 @@ export const readBinaryUpdate = (body: Buffer, valuesName: ValuesName): UpdateAr
   return {
     indices: asIndexArray(indices.data, indices.elementType),
     shape: indices.shape,
-    values: ownCopy(asFloat32(values.data, values.elementType), body),
+    values: asFloat32(values.data, values.elementType),
     valuesShape: values.shape,
     valuesName,
   }
 }
-
-const ownCopy = (values: Float32Array, body: Buffer): Float32Array => (values.buffer === body.buffer ? values.slice() : values)
 
 const refuseMissing = (name: string): never =>
   refuse('INVALID_REQUEST', `${name} are missing`, { errors: [{ pointer: `/${name}`, detail: 'is required' }] })

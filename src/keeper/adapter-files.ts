@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { CatalogAdapter } from './durable/catalog-rows.ts'
 import type { SnapshotFacts } from './durable/snapshot-format.ts'
 import { writeSnapshot } from './durable/snapshot-write.ts'
@@ -17,7 +19,12 @@ export const writeAdapter = async (
   const factsA: SnapshotFacts = { ...facts, rows, dim: rank, dtype }
   const factsB: SnapshotFacts = { ...facts, rows: rank, dim: table.current.handle.dim, dtype: 'float32' }
   const writtenA = await writeSnapshot(directory, factsA, { segments: a, state: null })
-  const writtenB = await writeSnapshot(directory, factsB, { segments: [{ memory: b, firstRow: 0, rowCount: rank }], state: null })
+  const writtenB = await writeSnapshot(directory, factsB, { segments: [{ memory: b, firstRow: 0, rowCount: rank }], state: null }).catch(
+    async (error: unknown) => {
+      await rm(join(directory, writtenA.file), { force: true })
+      throw error
+    },
+  )
   return {
     tableId: table.id,
     version,

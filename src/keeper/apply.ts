@@ -5,6 +5,7 @@ import { gatherFloat32, gatherStored, scatterStored, storeFloat32 } from '../tab
 import type { Arena } from '../tables/arena.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import type { TableVersion } from '../tables/table.ts'
+import { checkFinite, checkUpdate } from './check-update.ts'
 import { failpoint } from './durable/failpoints.ts'
 import { applyStep } from './optimizer.ts'
 import type { PendingRows } from './pending.ts'
@@ -73,6 +74,7 @@ export const computeUpdate = (
   const before = current.planned ?? { sequence: version.readSequence(), step: version.readStep() }
   const planned = { sequence: before.sequence + 1, step: before.step + (isStep ? 1 : 0) }
   try {
+    checkFinite(arena, table, update, scratch.valuesAt)
     const work = { ...context, table, update, touched, scratch, state, step: planned.step, pending }
     if (isStep) computeSteps(work)
     else computeValues(work)
@@ -111,21 +113,6 @@ export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly 
     markTouched(state, touched.rows)
   })
   arena.release(scratch.region)
-}
-
-const checkUpdate = (table: KeeperTable, { indices, values, operation }: UpdateArguments): void => {
-  const { rows, dim, dtype } = table.current.handle
-  if (dtype === 'int8') refuse('DTYPE_MISMATCH', 'int8 tables take no updates; upload the table again, or keep it as float16 or bfloat16')
-  if (values.length !== indices.length * dim) {
-    refuse('SHAPE_MISMATCH', `${indices.length} rows of dim ${dim} are ${indices.length * dim} values, got ${values.length} (${operation})`)
-  }
-  for (let i = 0; i < indices.length; i++) {
-    if (indices[i] < 0 || indices[i] >= rows) {
-      refuse('INDEX_OUT_OF_RANGE', `index ${indices[i]} at position ${i} is outside 0..${rows - 1}`, {
-        errors: [{ pointer: `/indices/${i}`, detail: `${indices[i]} is outside 0..${rows - 1}` }],
-      })
-    }
-  }
 }
 
 /** The row that gradients never change, or -1. */

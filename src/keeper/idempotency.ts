@@ -71,6 +71,16 @@ export class Idempotency {
     return { ...(JSON.parse(found.result) as UpdateResult), replayed: true }
   }
 
+  /** The result of an earlier request with the key, or null; nothing is done. Refuses as `claim` and `find`. */
+  recall(tableId: number, key: UpdateKey): UpdateResult | null {
+    const claim = this.claim(tableId, key)
+    try {
+      return this.find(claim)
+    } finally {
+      this.letGo(claim)
+    }
+  }
+
   /** What is to be stored with an update. */
   describe({ hash, request }: KeyClaim, result: UpdateResult): RememberedKey {
     return { hash, request, result: JSON.stringify(result), createdAtMs: this.#startMs + performance.now() }

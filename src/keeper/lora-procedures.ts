@@ -51,7 +51,10 @@ export const makeAdapterProcedures = (keeper: AdapterKeeper): AdapterProcedures 
     return keeper.lock(build.name, async () => {
       const nowMs = Date.now()
       checkAdapter(keeper.find(build.name), build)
-      const listed = await writeAdapter(keeper.store().paths.snapshots, keeper.find(build.name), build, alpha, nowMs)
+      const store = keeper.store()
+      const listed = await writeAdapter(store.paths.snapshots, keeper.find(build.name), build, alpha, nowMs).catch((error: unknown) => {
+        throw store.judge('the files of an adapter', error)
+      })
       const files = [listed.fileA, listed.fileB]
       try {
         const table = keeper.find(build.name)

@@ -24,6 +24,7 @@ export const makeProcedures = (keeper: KeeperParts): Procedures => ({
     return null
   },
   update: (_front, argument) => keeper.opened.turns.submit(argument),
+  recall: (_front, { name, key }) => keeper.opened.keys.recall(keeper.find(name).id, key),
   snapshot: async () => ({ snapshots: await keeper.opened.snapshots.takeStale() }),
   ...makeBuildProcedures(keeper),
   ...makeTableProcedures(keeper),

@@ -37,8 +37,10 @@ export interface UpdateArguments {
   operation: 'gradients' | 'set' | 'add'
   /** Row numbers, all within 0..rows-1. */
   indices: Int32Array
-  /** indices.length x dim, finite. */
+  /** indices.length x dim. */
   values: Float32Array
+  /** Of the indices as the request had them, for naming places; without it they were a list. */
+  shape?: number[]
   learningRate?: number
   precondition: Precondition
   /** The same key and request again is answered with the first result. */
@@ -113,6 +115,8 @@ export interface KeeperCalls {
   patch: { argument: { name: string; settings: Partial<Settings>; precondition: Precondition }; answer: null }
   remove: { argument: { name: string; precondition: Precondition }; answer: null }
   update: { argument: UpdateArguments; answer: UpdateResult }
+  /** The result of the first update with a key, or null. For one that would be refused now: the table may have changed since. */
+  recall: { argument: { name: string; key: UpdateKey }; answer: UpdateResult | null }
   /** Reserves quota and memory for an adapter of the current version that only the caller sees. */
   beginAdapter: { argument: BeginAdapterArguments; answer: { adapterId: number } & Pick<AdapterHandle, 'a' | 'b'> }
   /** Makes it the adapter of its version on every front, in the place of another. */

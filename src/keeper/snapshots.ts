@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import type { CatalogChange } from './durable/catalog-rows.ts'
@@ -124,8 +125,9 @@ export class Snapshots {
       const written = await writeSnapshot(store.paths.snapshots, facts, toSnapshotMemory(version), this.#abort.signal)
       return await this.#list(table, version, facts, written, bytesBefore)
     } catch (error) {
-      // Not what we broke off ourselves.
-      throw this.#abort.signal.aborted || (error as NodeJS.ErrnoException).code === undefined ? error : store.judge('a snapshot', error)
+      // Not what we broke off ourselves, nor what the store has judged already.
+      const isSystems = !(error instanceof GatherdError) && (error as NodeJS.ErrnoException).code !== undefined
+      throw isSystems && !this.#abort.signal.aborted ? store.judge('a snapshot', error) : error
     } finally {
       stored.journalHolders--
       if (state !== null) leaveState(state, memory)

@@ -1,5 +1,6 @@
 /**
- * Compiles the kernels: `src/kernels/*.as.ts` -> `src/kernels/build/*.wasm`. Run by `npm install` (prepare) and `npm run build`.
+ * Compiles the kernels: `src/kernels/*.as.ts` -> `src/kernels/build/*.wasm`. Run by `npm run build`, and with `--if-older` by `npm install`
+ * (prepare), which npx does too before its first run in a checkout: then only if a source or a compiler is newer than what is there.
  *
  *     AssemblyScript  the sources; accesses to the table memory are imported functions
  *     wasm-merge      joins them with access.wat, which defines those functions over a second, 64-bit memory
@@ -8,7 +9,7 @@
  * A new module is one more line of MODULES.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -124,8 +125,19 @@ const buildModule = async (module: KernelModule, programs: string, scratch: stri
   console.log(`${module.name}.wasm ${byteLength} bytes`)
 }
 
+const isUpToDate = (): boolean => {
+  const outputs = MODULES.map(builtFile)
+  if (!outputs.every((path) => existsSync(path))) return false
+  // The compilers are pinned in the lockfile.
+  const sources = ['*.as.ts', '*.wat', 'build.ts', '../tables/layout.ts', '../../package-lock.json']
+  const changedMs = globSync(sources, { cwd: folder }).map((path) => statSync(join(folder, path)).mtimeMs)
+  return Math.max(...changedMs) < Math.min(...outputs.map((path) => statSync(path).mtimeMs))
+}
+
 const programs = findCompilers()
-if (programs === null) {
+if (process.argv.includes('--if-older') && isUpToDate()) {
+  console.log('The kernels are up to date.')
+} else if (programs === null) {
   const missing = MODULES.filter((module) => !existsSync(builtFile(module)))
   if (missing.length > 0) fail(`The kernels are not built and the compilers are not installed: run npm install without --omit=dev.`)
   console.log('The compilers are not installed; the kernels that are already built stay.')

@@ -90,12 +90,23 @@ export class Registry {
     )
   }
 
+  /** Refuses INVALID_REQUEST for the name of an alias: a table of that name could not be told from it. */
+  refuseAlias(name: string): void {
+    if (this.#aliases.has(name))
+      refuse('INVALID_REQUEST', `${JSON.stringify(name)} is an alias; delete it first, or choose another name for the table`)
+  }
+
   #refuseMissing(name: string): never {
     const alias = this.#aliases.get(name)
     if (alias === undefined) return refuse('TABLE_NOT_FOUND', `there is no table ${JSON.stringify(name)}`)
     const what = `${JSON.stringify(name)} is an alias of table ${JSON.stringify(alias.table)}`
     if (!this.#tables.has(alias.table)) return refuse('TABLE_NOT_FOUND', `${what}, which is not there`)
     return refuse('VERSION_NOT_FOUND', `${what}, version ${alias.version}, which is not there any more`)
+  }
+
+  /** An alias, whether what it stands for is there or not. Refuses ALIAS_NOT_FOUND. */
+  findAlias(name: string): AliasRecord {
+    return this.#aliases.get(name) ?? refuse('ALIAS_NOT_FOUND', `there is no alias ${JSON.stringify(name)}`)
   }
 
   /** The aliases, in ascending order of UTF-16 code units. */

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -7,7 +7,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 const root = join(import.meta.dirname, '../..')
 const elsewhere = mkdtempSync(join(tmpdir(), 'gatherd-build-'))
 const build = join(elsewhere, 'src/kernels/build')
-const run = () => spawnSync(process.execPath, [join(elsewhere, 'src/kernels/build.ts')], { encoding: 'utf8' })
+const run = (...options: string[]) =>
+  spawnSync(process.execPath, [join(elsewhere, 'src/kernels/build.ts'), ...options], { encoding: 'utf8' })
 
 afterAll(() => rmSync(elsewhere, { recursive: true }))
 
@@ -30,6 +31,21 @@ describe('the build of the kernels', () => {
     expect(status).toBe(0)
     expect(stdout).toContain('not installed')
     for (const name of names) expect(readFileSync(join(build, `${name}.wasm`), 'utf8')).toBe('built')
+  })
+
+  test('looks for compilers on install only when a source is newer than a kernel, or one is missing', () => {
+    const outputs = globSync(join(build, '*.wasm'))
+    const source = join(elsewhere, 'src/kernels/lanes.as.ts')
+    const date = (path: string, seconds: number) => utimesSync(path, seconds, seconds)
+    const soon = Date.now() / 1000 + 100
+    for (const path of outputs) date(path, soon)
+    expect(run('--if-older').stdout).toContain('up to date')
+    date(source, soon + 100)
+    expect(run('--if-older').stdout).toContain('not installed')
+    date(source, soon - 200)
+    expect(run('--if-older').stdout).toContain('up to date')
+    rmSync(outputs[0])
+    expect(run('--if-older').status).toBe(1)
   })
 
   test('leaves no import but the two memories in the kernels of a table', () => {

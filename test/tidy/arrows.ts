@@ -3,7 +3,7 @@ import type { Violations } from './rules.ts'
 
 /**
  * Which parts of src may import which: main -> http -> attend, upload, export -> lookup,
- * keeper/client -> tables, workers -> kernels, formats -> core.
+ * keeper/client -> tables, workers -> kernels, formats -> core. cli -> main, and of the keeper what checks a data directory.
  * A part is a folder, or a file right below src. An entry is a part, or a single file of one. The part itself is always allowed.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
@@ -20,6 +20,20 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   upload: ['core', 'kernels', 'formats', 'tables', 'keeper/client', 'keeper/protocol'],
   export: ['core', 'kernels', 'formats', 'tables', 'keeper/client', 'keeper/protocol'],
   version: [],
+  cli: [
+    'core',
+    'formats',
+    'version',
+    'main',
+    'keeper/durable/catalog-rows',
+    'keeper/durable/data-directory',
+    'keeper/durable/open-store',
+    'keeper/durable/recovery-plan',
+    'keeper/durable/refusals',
+    'keeper/durable/snapshot-read',
+    'keeper/durable/store',
+    'keeper/recovery/plan-version',
+  ],
   http: [
     'core',
     'formats',
@@ -83,10 +97,10 @@ const isNamed = (node: unknown, name: string): boolean => (node as SyntaxNode | 
 /** `process`, or a member so called (`globalThis.process`). */
 const isProcess = (node: unknown): boolean => isNamed(node, 'process') || isNamed((node as SyntaxNode).property, 'process')
 
-/** Readers of the environment outside `allowed`. Handing it over whole, to the function `reader` of that file, is no reading. */
-export const findEnvironmentReaders = (files: readonly SourceFile[], allowed: string, reader: string): Violations =>
+/** Readers of the environment outside `allowed`. Handing it over whole, to the function `reader` of the first of them, is no reading. */
+export const findEnvironmentReaders = (files: readonly SourceFile[], allowed: readonly string[], reader: string): Violations =>
   files
-    .filter(({ path }) => path !== allowed)
+    .filter(({ path }) => !allowed.includes(path))
     .filter(({ tree, references }) => {
       if (references.some(({ specifier, names }) => /^(node:)?process$/.test(specifier) && names.includes('env'))) return true
       const nodes = tree === null ? [] : [...walkTree(tree)]
@@ -97,7 +111,7 @@ export const findEnvironmentReaders = (files: readonly SourceFile[], allowed: st
         (node) => node.type === 'MemberExpression' && isNamed(node.property, 'env') && isProcess(node.object) && !handed.includes(node),
       )
     })
-    .map(({ path }) => `${path}: reads the environment, which is for ${allowed}`)
+    .map(({ path }) => `${path}: reads the environment, which is for ${allowed.join(', ')}`)
 
 /** Import cycles, imports of types included; each as the path around it. Starting a thread is no import. */
 export const findCycles = (files: readonly SourceFile[]): Violations => {

@@ -78,7 +78,7 @@ const sendService = ({ registry, health }: FrontContext, request: FastifyRequest
     const address = `${request.protocol}://${request.host}`
     return sendHtml(reply, renderServicePage({ version, address, state: health.state, tables, tableCount: names.length }))
   }
-  const answer = { name: 'gatherd', version, ready: health.state === 'ready', links: LINKS, tables: shown }
+  const answer = { name: 'gatherd', version, ready: health.state === 'ready' || health.state === 'degraded', links: LINKS, tables: shown }
   return reply.header('cache-control', 'no-cache').send(answer)
 }
 

@@ -25,7 +25,7 @@ export const addLoraRoutes = (app: App, context: FrontContext): void => {
   const { registry, keeper, lookups } = context
   app.get(PATH, { schema: describeGet }, (request, reply) => {
     negotiateFormat(request.headers.accept, ['json'])
-    sendAdapter(reply, registry.findTable(request.params.table))
+    sendAdapter(reply, registry.find(request.params.table))
   })
   app.register(async (scope: App) => {
     acceptBodies(scope, [], 0, ['safetensors'])
@@ -40,7 +40,9 @@ export const addLoraRoutes = (app: App, context: FrontContext): void => {
     acceptNoBody(scope)
     scope.delete(PATH, { schema: describeDelete }, async (request, reply) => {
       checkDeadline(request)
-      await keeper.call('dropAdapter', { name: request.params.table, precondition: parsePrecondition(request.headers) })
+      const { table: name } = request.params
+      registry.findTable(name)
+      await keeper.call('dropAdapter', { name, precondition: parsePrecondition(request.headers) })
       return reply.status(204).send()
     })
     scope.post(`${PATH}/merge`, { schema: describeMerge }, async (request, reply) => {

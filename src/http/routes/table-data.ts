@@ -59,18 +59,19 @@ const sendData = async (context: FrontContext, request: DataRequest, reply: Fast
     describeBody(reply, format, { ...planExport(current.handle, format, state), version, sequence, name: record.name })
     return reply.send()
   }
-  const exported = await exportCurrent(context, record.name, format, withState)
+  const exported = await exportCurrent(context, request.params.table, format, withState)
   describeBody(reply, format, { ...exported, name: record.name })
   return reply.send(Readable.from(exported.body, { objectMode: false }))
 }
 
 /**
- * Exports what is current. A version that is replaced and let go while the keeper is being asked is no reason to refuse: there is a newer one.
+ * Exports what is read under `name`. A version that is replaced and let go while the keeper is being asked is no reason to refuse: there is a newer one.
  */
 const exportCurrent = async ({ registry, keeper }: FrontContext, name: string, format: ExportFormat, withState: boolean) => {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await exportTable(keeper, name, registry.find(name).current, format, withState)
+      const { current, record } = registry.find(name)
+      return await exportTable(keeper, record.name, current, format, withState)
     } catch (error) {
       const wasReplaced = error instanceof GatherdError && error.code === 'VERSION_NOT_FOUND'
       if (!wasReplaced || attempt === EXPORT_TRIES_MAX) throw error

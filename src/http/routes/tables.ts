@@ -32,14 +32,16 @@ export const addTableRoutes = (app: App, context: FrontContext): void => {
       const { members } = readJsonObject(request.body as Buffer, [])
       const settings = completeSettings(checkSettings(members))
       await context.keeper.call('patch', { name: table, settings, precondition: parsePrecondition(request.headers) })
-      return sendTable(reply, context.registry.find(table))
+      return sendTable(reply, context.registry.findTable(table))
     })
   })
   app.register(async (scope: App) => {
     acceptNoBody(scope)
     scope.delete('/v1/tables/:table', { schema: describeDelete }, async (request, reply) => {
       checkDeadline(request)
-      await context.keeper.call('remove', { name: request.params.table, precondition: parsePrecondition(request.headers) })
+      const { table: name } = request.params
+      context.registry.findTable(name)
+      await context.keeper.call('remove', { name, precondition: parsePrecondition(request.headers) })
       return reply.status(204).send()
     })
   })

@@ -1,12 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import type { UpdateArguments } from '../../keeper/protocol.ts'
-import { planUpdate, type UpdateArrays } from '../../keeper/request.ts'
+import type { UpdateKey } from '../../keeper/idempotency.ts'
+import type { UpdateArguments, UpdateResult } from '../../keeper/protocol.ts'
+import { planUpdate, type UpdateArrays, type UpdateMail } from '../../keeper/request.ts'
+import type { TableEntry } from '../../tables/registry.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
+import { bindKey, parseIdempotencyKey } from '../idempotency.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
-import { acceptBodies } from '../receive.ts'
+import { acceptBodiesInto } from '../receive.ts'
 import { TableParams } from '../schemas/table.ts'
 import {
   GradientsBody,
@@ -92,7 +95,7 @@ requests.post("http://127.0.0.1:8080/v1/tables/words/rows?op=set", data=body, he
 export const addUpdateRoutes = (app: App, context: FrontContext): void => {
   const bodyLimit = LIMITS.updateBodyBytesMax
   app.register(async (scope) => {
-    acceptBodies(scope, ['json', 'safetensors'], bodyLimit)
+    acceptBodiesInto(scope, context.lookups.arena, ['json', 'safetensors'], bodyLimit)
     scope.post('/v1/tables/:table/gradients', { schema: describeGradients, bodyLimit }, (request, reply) =>
       update(context, request as UpdateRequest, reply, decodeGradients),
     )
@@ -132,21 +135,51 @@ const decodeRows = (request: UpdateRequest): Asked => {
 
 /** One update: decode, check, hand to the keeper, answer. */
 const update = async (
-  { registry, keeper }: FrontContext,
+  context: FrontContext,
   request: UpdateRequest,
   reply: FastifyReply,
   decode: (request: UpdateRequest) => Asked,
 ): Promise<FastifyReply> => {
   checkDeadline(request)
   negotiateFormat(request.headers.accept, ['json'])
-  const entry = registry.findTable(request.params.table)
-  const { arrays, operation, learningRate } = decode(request)
-  const precondition = parsePrecondition(request.headers)
-  const call = planUpdate(entry, arrays, { operation, learningRate, precondition, deadlineAt: request.deadlineAt })
-  const result = await keeper.call('update', call, [call.indices.buffer as ArrayBuffer, call.values.buffer as ArrayBuffer])
-  const { version, sequence, rowsUpdated, durability, replayed } = result
+  const name = parseIdempotencyKey(request.headers['idempotency-key'])
+  const entry = context.registry.findTable(request.params.table)
+  const asked = decode(request)
+  const key = name === undefined ? undefined : bindKey(name, meaningOf(request, asked), request.body)
+  const { version, sequence, rowsUpdated, durability, replayed } = await submit(context, request, entry, asked, key)
   return reply
     .headers(stateHeaders(version, sequence))
     .header('cache-control', 'no-store')
     .send({ table: entry.record.name, version, sequence, rows_updated: rowsUpdated, durability, replayed })
+}
+
+/** What the request asks for beside the arrays, and how these are to be read. */
+const meaningOf = (request: UpdateRequest, { operation, learningRate }: Asked) => [
+  parseFormat(request.headers['content-type']),
+  operation,
+  learningRate,
+]
+
+/** Checks the update and hands it to the keeper. One that was done before is not refused for what the table has become since. */
+const submit = async (
+  { keeper, lookups }: FrontContext,
+  request: UpdateRequest,
+  entry: TableEntry,
+  { arrays, ...how }: Asked,
+  key: UpdateKey | undefined,
+): Promise<UpdateResult> => {
+  const precondition = parsePrecondition(request.headers)
+  let mail: UpdateMail
+  try {
+    mail = planUpdate(entry, arrays, { ...how, precondition, key, deadlineAt: request.deadlineAt }, lookups.arena)
+  } catch (error) {
+    const first = key === undefined ? null : await keeper.call('recall', { name: entry.record.name, key })
+    if (first === null) throw error
+    return first
+  }
+  try {
+    return await keeper.call('update', mail.call)
+  } finally {
+    lookups.arena.release(mail.region)
+  }
 }

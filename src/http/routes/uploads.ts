@@ -25,6 +25,7 @@ export const addUploadRoutes = (app: App, context: FrontContext): void => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
       const { table } = request.params
+      context.registry.refuseAlias(table)
       const state = await createUpload(staging, readUploadBegin(request.body as Buffer, table))
       reply.status(201).header('location', `/v1/tables/${table}/uploads/${state.upload.id}`)
       return reply.header('cache-control', 'no-store').send(describeUpload(state))

@@ -1,6 +1,6 @@
-import { assert } from '../../core/assert.ts'
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
 import { UploadBody } from '../body.ts'
 import { checkFreeSpace, createFile, ignoreMissing, workOnDisk, writeWhole } from './disk.ts'

@@ -50,22 +50,24 @@ export const createUpload = async (staging: Staging, specification: UploadSpecif
 /** The upload, open or committed. Refuses UPLOAD_NOT_FOUND, also when it belongs to another table. */
 export const findUpload = (staging: Staging, table: string, id: string): Promise<UploadState> =>
   workOnDisk(async () => {
-    const found = (await readRecord(staging, table, id)) ?? (await readOpen(staging, table, id))
+    const found = (await readRecord(staging, table, id)) ?? (await readOpenState(staging, table, id))
     // It may have been committed between the two looks.
     return found ?? (await readRecord(staging, table, id)) ?? refuseUnknown(table, id)
   })
 
-/** The upload, to work on. Refuses UPLOAD_NOT_FOUND, and INVALID_REQUEST when it has been committed. */
-export const findOpenUpload = async (staging: Staging, table: string, id: string): Promise<Upload> => {
-  const { upload, committed } = await findUpload(staging, table, id)
-  return committed === null ? upload : refuse('INVALID_REQUEST', 'the upload has been committed: nothing can be added to it')
-}
+/** The upload, to add a part to. Refuses UPLOAD_NOT_FOUND, and INVALID_REQUEST when it has been committed. */
+export const findOpenUpload = (staging: Staging, table: string, id: string): Promise<Upload> =>
+  workOnDisk(async () => {
+    const record = await readRecord(staging, table, id)
+    if (record !== undefined) refuse('INVALID_REQUEST', 'the upload has been committed: nothing can be added to it')
+    return (await readOpen(staging, table, id))?.upload ?? refuseUnknown(table, id)
+  })
 
 /** The open uploads of a table, oldest first. */
 export const listUploads = async (staging: Staging, table: string): Promise<UploadState[]> => {
   const states = await workOnDisk(async () => {
     const ids = await listOpenIds(staging)
-    return Promise.all(ids.map((id) => readOpen(staging, table, id).catch(ignoreMissing)))
+    return Promise.all(ids.map((id) => readOpenState(staging, table, id)))
   })
   return states.filter((state) => state !== undefined).sort((a, b) => a.upload.createdAt - b.upload.createdAt)
 }
@@ -99,17 +101,22 @@ export const removeDirectory = async (staging: Staging, id: string): Promise<voi
   await rm(aside, { recursive: true, force: true })
 }
 
-const readOpen = async (staging: Staging, table: string, id: string): Promise<UploadState | undefined> => {
+type OpenUpload = Pick<UploadState, 'upload' | 'expiresAt'>
+
+const readOpen = async (staging: Staging, table: string, id: string): Promise<OpenUpload | undefined> => {
   if (!isUploadId(id)) return undefined
   const directory = uploadPath(staging, id)
-  try {
-    const expiresAt = Math.floor((await stat(directory)).mtimeMs) + staging.limits.uploadAgeMsMax
-    const upload = await readUpload(directory, id)
-    if (upload?.table !== table || expiresAt <= Date.now()) return undefined
-    return { upload, parts: currentParts(await listPartFiles(directory)), expiresAt, committed: null }
-  } catch (error) {
-    return ignoreMissing(error)
-  }
+  const touched = await stat(directory).catch(ignoreMissing)
+  const upload = await readUpload(directory, id)
+  if (touched === undefined || upload?.table !== table) return undefined
+  const expiresAt = Math.floor(touched.mtimeMs) + staging.limits.uploadAgeMsMax
+  return expiresAt > Date.now() ? { upload, expiresAt } : undefined
+}
+
+const readOpenState = async (staging: Staging, table: string, id: string): Promise<UploadState | undefined> => {
+  const open = await readOpen(staging, table, id)
+  const files = open && (await listPartFiles(uploadPath(staging, id)).catch(ignoreMissing))
+  return files && { ...open, parts: currentParts(files), committed: null }
 }
 
 /** undefined: a crash left half of the file, or a later gatherd wrote it. Such an upload is none, and goes when it is old. */

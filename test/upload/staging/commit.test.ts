@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { GatherdError } from '../../../src/core/errors.ts'
@@ -126,10 +126,32 @@ describe('a commit', () => {
     using staging = openStaging()
     const id = await stage(staging)
     const { bodies, store } = collector()
+    cpSync(uploadPath(staging, id), `${staging.directory}-copy`, { recursive: true })
     await commitUpload(staging, 'words', id, store)
-    mkdirSync(uploadPath(staging, id))
+    cpSync(`${staging.directory}-copy`, uploadPath(staging, id), { recursive: true })
     expect(await commitUpload(staging, 'words', id, store)).toEqual(done)
     expect(await listUploads(staging, 'words')).toEqual([])
+    expect(bodies).toHaveLength(1)
+  })
+
+  test('that another one overtakes gives the answer of that one', async () => {
+    using staging = openStaging()
+    const id = await stage(staging)
+    cpSync(uploadPath(staging, id), `${staging.directory}-copy`, { recursive: true })
+    const { bodies, store } = collector()
+    await commitUpload(staging, 'words', id, store)
+    // Back to before, and after it again when the next one has looked and found an open upload.
+    renameSync(recordPath(staging, id), `${staging.directory}-record`)
+    cpSync(`${staging.directory}-copy`, uploadPath(staging, id), { recursive: true })
+    const limits = {
+      ...staging.limits,
+      get uploadCommitLeaseMs() {
+        renameSync(`${staging.directory}-record`, recordPath(staging, id))
+        rmSync(uploadPath(staging, id), { recursive: true })
+        return 1_000
+      },
+    }
+    expect(await commitUpload({ ...staging, limits }, 'words', id, store)).toEqual(done)
     expect(bodies).toHaveLength(1)
   })
 

@@ -35,8 +35,13 @@ describe('a sweep', () => {
 
   test('forgets what was committed long ago, and the oldest of too many', async () => {
     using staging = openStaging({ uploadRememberedCountMax: 2 })
-    const uploads = [await stage(staging), await stage(staging), await stage(staging), await stage(staging)]
-    const ages = [3_000, 1_000, 2_000, staging.limits.uploadAgeMsMax + 1_000]
+    const old = await stage(staging)
+    await commit(staging, old)
+    makeOlder(recordPath(staging, old.id), staging.limits.uploadAgeMsMax + 1_000)
+    await sweepUploads(staging)
+    expect(readdirSync(staging.directory)).toEqual([])
+    const uploads = [await stage(staging), await stage(staging), await stage(staging)]
+    const ages = [3_000, 1_000, 2_000]
     for (const [i, upload] of uploads.entries()) {
       await commit(staging, upload)
       makeOlder(recordPath(staging, upload.id), ages[i])

@@ -1,0 +1,98 @@
+import { createWriteStream } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import { Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { callService } from './client.ts'
+import { type Command, DONE, JSON_OPTION, readChoice, readCount, URL_OPTION } from './command.ts'
+import { type Progress, showProgress } from './progress.ts'
+import { formatBytes, formatDuration, formatRate } from './quantities.ts'
+
+const MEDIA_TYPES = {
+  npy: 'application/x-npy',
+  safetensors: 'application/x-safetensors',
+  raw: 'application/octet-stream',
+} as const
+type FileFormat = keyof typeof MEDIA_TYPES
+
+/** `gatherd get`. */
+export const getCommand: Command = {
+  usage: 'TABLE FILE',
+  arguments: [2, 2],
+  summary: 'Writes a table, as stored, to a file',
+  description:
+    'All of it at one sequence. The format is that of the name (.npy, .safetensors, .bin, .raw), else the one the service prefers.',
+  options: {
+    format: { value: 'FORMAT', help: 'npy, safetensors or raw' },
+    include: { value: 'optimizer', help: 'the state of the optimizer too, as safetensors' },
+    version: { value: 'N', help: 'this version instead of the current one' },
+    url: URL_OPTION,
+    json: JSON_OPTION,
+  },
+  run: async ({ positionals: [table, path], values, service, terminal }) => {
+    const include = readChoice(values, 'include', ['optimizer'])
+    const format = readChoice(values, 'format', ['npy', 'safetensors', 'raw']) ?? (include === undefined ? formatOf(path) : 'safetensors')
+    const version = readCount(values, 'version', 1)
+    const startedAt = performance.now()
+    const interruption = new AbortController()
+    const interrupt = () => interruption.abort()
+    process.once('SIGINT', interrupt)
+    try {
+      const answer = await callService(service, {
+        method: 'GET',
+        path: `v1/tables/${encodeURIComponent(table)}/data`,
+        query: { include, version },
+        headers: { accept: format === undefined ? '*/*' : MEDIA_TYPES[format] },
+        signal: interruption.signal,
+      })
+      const bytes = Number(answer.headers['content-length'])
+      const progress = showProgress(terminal, table, bytes)
+      try {
+        await writeAside(answer, path, progress, interruption.signal)
+      } finally {
+        progress.end()
+      }
+      const facts = describeAnswer(answer, bytes)
+      const ms = performance.now() - startedAt
+      const { version: number, sequence, shape, dtype } = facts
+      const line = `${path}: version ${number} at sequence ${sequence}, ${shape.join(' x ')} ${dtype}, ${formatBytes(bytes)}, ${formatDuration(ms)}, ${formatRate(bytes, ms)}`
+      terminal.print(values.json === true ? `${JSON.stringify({ table, file: path, ...facts })}\n` : `${line}\n`)
+      return DONE
+    } finally {
+      process.removeListener('SIGINT', interrupt)
+    }
+  },
+}
+
+const formatOf = (path: string): FileFormat | undefined => {
+  if (/\.npy$/i.test(path)) return 'npy'
+  if (/\.safetensors$/i.test(path)) return 'safetensors'
+  return /\.(bin|raw)$/i.test(path) ? 'raw' : undefined
+}
+
+/** The file appears under its name when it is whole; of a failure nothing stays. */
+const writeAside = async (answer: IncomingMessage, path: string, progress: Progress, signal: AbortSignal): Promise<void> => {
+  const aside = `${path}.${process.pid}.part`
+  const counter = new Transform({
+    transform: (chunk: Buffer, _encoding, done) => {
+      progress.add(chunk.length)
+      done(null, chunk)
+    },
+  })
+  try {
+    // An answer that ends before its announced length is an error to Node.
+    await pipeline(answer, counter, createWriteStream(aside, { flags: 'wx' }), { signal })
+    await rename(aside, path)
+  } catch (error) {
+    await rm(aside, { force: true })
+    throw error
+  }
+}
+
+const describeAnswer = ({ headers }: IncomingMessage, bytes: number) => ({
+  version: Number(headers['x-table-version']),
+  sequence: Number(headers['x-table-sequence']),
+  shape: String(headers['x-shape']).split(',').map(Number),
+  dtype: String(headers['x-dtype']),
+  bytes,
+})

@@ -1,0 +1,25 @@
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const
+
+/** Bytes for people, in powers of 1000: `1.5 GB`. */
+export const formatBytes = (bytes: number): string => {
+  let value = bytes
+  let unit = 0
+  // What would be printed as 1000 is 1 of the next unit.
+  while (unit < UNITS.length - 1 && value >= 999.5) {
+    value /= 1000
+    unit++
+  }
+  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`
+}
+
+/** Milliseconds for people: `0.4 s`, `48 s`, `3 min 20 s`, `2 h 5 min`. */
+export const formatDuration = (ms: number): string => {
+  if (ms < 9_950) return `${(ms / 1000).toFixed(1)} s`
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.floor(seconds / 60)
+  return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}
+
+/** What is moved in a second: `310 MB/s`. */
+export const formatRate = (bytes: number, ms: number): string => `${formatBytes(ms > 0 ? (bytes * 1000) / ms : 0)}/s`

@@ -1,0 +1,92 @@
+import { createInterface } from 'node:readline/promises'
+import { version } from '../version.ts'
+import { CallError, openService, type Service } from './client.ts'
+import { type Command, FAILED, MISUSED, DONE, parseWords, readText, type Terminal } from './command.ts'
+import { UsageError } from './usage-error.ts'
+import { readServiceUrl } from './environment.ts'
+import { getCommand } from './get.ts'
+import { describeCommand, describeCommands } from './help.ts'
+import { lookupCommand } from './lookup.ts'
+import { lsCommand } from './ls.ts'
+import { putCommand } from './put.ts'
+import { rmCommand } from './rm.ts'
+import { serveCommand } from './serve.ts'
+import { snapshotCommand } from './snapshot.ts'
+import { verifyCommand } from './verify.ts'
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  serve: serveCommand,
+  put: putCommand,
+  get: getCommand,
+  ls: lsCommand,
+  rm: rmCommand,
+  lookup: lookupCommand,
+  snapshot: snapshotCommand,
+  verify: verifyCommand,
+}
+
+/** Does what `words` say (`put user user.npy`). Resolves to the exit code; what failed is one line on standard error. */
+export const runCommandLine = async (words: readonly string[], terminal: Terminal = openTerminal()): Promise<number> => {
+  const [name, ...rest] = words
+  if (name === '--version') {
+    terminal.print(`${version}\n`)
+    return DONE
+  }
+  if (name === undefined || name === '--help' || name === 'help') {
+    const print = name === undefined ? terminal.report : terminal.print
+    print(describeCommands(COMMANDS))
+    return name === undefined ? MISUSED : DONE
+  }
+  if (!Object.hasOwn(COMMANDS, name)) {
+    terminal.report(`gatherd: there is no command ${JSON.stringify(name)}; gatherd --help lists them\n`)
+    return MISUSED
+  }
+  return runCommand(name, rest, terminal)
+}
+
+const runCommand = async (name: string, words: readonly string[], terminal: Terminal): Promise<number> => {
+  const command = COMMANDS[name]
+  let service: Service | null = null
+  try {
+    const { positionals, values } = parseWords(command, words)
+    if (values.help === true) {
+      terminal.print(describeCommand(name, command))
+      return DONE
+    }
+    service = openService(readText(values, 'url') ?? readServiceUrl())
+    return await command.run({ positionals, values, service, terminal })
+  } catch (error) {
+    if (error instanceof UsageError) {
+      terminal.report(`gatherd ${name}: ${error.message}; gatherd ${name} --help says more\n`)
+      return MISUSED
+    }
+    const isExpected = error instanceof CallError || (error as NodeJS.ErrnoException).code !== undefined
+    if (!isExpected) throw error
+    terminal.report(`gatherd ${name}: ${(error as Error).message}\n`)
+    return FAILED
+  } finally {
+    service?.agent.destroy()
+  }
+}
+
+const openTerminal = (): Terminal => {
+  // Whoever reads may have seen enough (`| head`).
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+  return {
+    print: (text) => void process.stdout.write(text),
+    report: (text) => void process.stderr.write(text),
+    isWatched: process.stderr.isTTY === true,
+    ask: process.stdin.isTTY ? askOnTerminal : null,
+  }
+}
+
+const askOnTerminal = async (question: string): Promise<boolean> => {
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(es)?$/i.test((await lines.question(question)).trim())
+  } finally {
+    lines.close()
+  }
+}

@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { UsageError } from './usage-error.ts'
+
+/** A file to be sent. */
+export interface SourceFile {
+  path: string
+  bytes: number
+  contentType: string
+}
+
+export interface Part {
+  /** From 0, in the order of the file. */
+  part: number
+  at: number
+  bytes: number
+  /** As Content-Digest has it: `sha-256=:...:`. */
+  digest: string
+}
+
+const RAW_NAME = /\.(bin|raw)$/i
+const NPY_MAGIC = Buffer.from('\x93NUMPY', 'latin1')
+/** safetensors: eight bytes of length, then JSON. */
+const BRACE_AT = 8
+
+/** What is at `path`. Throws UsageError for a file of no known type, or the system's error. */
+export const inspectFile = async (path: string): Promise<SourceFile> => {
+  const handle = await open(path)
+  try {
+    const stats = await handle.stat()
+    if (!stats.isFile()) throw new UsageError(`${path} is no plain file`)
+    const head = Buffer.alloc(16)
+    await handle.read(head, 0, head.length, 0)
+    return { path, bytes: stats.size, contentType: findContentType(path, head) }
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Raw numbers can begin like anything: their name decides. The others are known by how they begin. */
+const findContentType = (path: string, head: Buffer): string => {
+  if (RAW_NAME.test(path)) return 'application/octet-stream'
+  if (head.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC)) return 'application/x-npy'
+  if (head[BRACE_AT] === 0x7b) return 'application/x-safetensors'
+  throw new UsageError(`${path} is neither npy nor safetensors; raw numbers have a name that ends with .bin or .raw`)
+}
+
+/** `bytes` bytes of the file from `at` on. */
+export const readPiece = (path: string, at: number, bytes: number): AsyncIterable<Uint8Array> =>
+  createReadStream(path, { start: at, end: at + bytes - 1, highWaterMark: 256 * 1024 })
+
+const formatDigest = (sha256: Buffer): string => `sha-256=:${sha256.toString('base64')}:`
+
+/** Reads the file once: its digest, and its parts of `partBytes` with theirs. */
+export const digestFile = async (
+  file: SourceFile,
+  partBytes: number,
+  onRead: (bytes: number) => void,
+): Promise<{ digest: string; parts: Part[] }> => {
+  const whole = createHash('sha256')
+  const parts: Part[] = []
+  for (let at = 0; at < file.bytes; at += partBytes) {
+    const bytes = Math.min(partBytes, file.bytes - at)
+    const hash = createHash('sha256')
+    let read = 0
+    for await (const chunk of readPiece(file.path, at, bytes)) {
+      whole.update(chunk)
+      hash.update(chunk)
+      read += chunk.length
+      onRead(chunk.length)
+    }
+    if (read < bytes) throw new Error(`${file.path} became shorter while it was being read`)
+    parts.push({ part: parts.length, at, bytes, digest: formatDigest(hash.digest()) })
+  }
+  return { digest: formatDigest(whole.digest()), parts }
+}

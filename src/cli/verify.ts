@@ -1,0 +1,162 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { CatalogAdapter, CatalogImage } from '../keeper/durable/catalog-rows.ts'
+import { dataPaths } from '../keeper/durable/data-directory.ts'
+import { openStore } from '../keeper/durable/open-store.ts'
+import type { LoadPlan } from '../keeper/durable/recovery-plan.ts'
+import { StoredDataRefusal } from '../keeper/durable/refusals.ts'
+import { verifySnapshot } from '../keeper/durable/snapshot-read.ts'
+import type { Store } from '../keeper/durable/store.ts'
+import { findVersions, planFound, type VersionFound } from '../keeper/recovery/plan-version.ts'
+import { alignColumns } from './columns.ts'
+import { type Command, DONE, FAILED, JSON_OPTION, type Terminal } from './command.ts'
+import { type Progress, showProgress } from './progress.ts'
+import { formatBytes } from './quantities.ts'
+
+/** A start would refuse: it would exit with this code too. */
+const REFUSED = 3
+
+/** A version, or the adapter of one, and what a start would make of it. */
+interface Finding {
+  table: string
+  version: number
+  what: string
+  ok: boolean
+  /** What would be loaded, or what is wrong. */
+  found: string
+  /** Lines that a start would print. */
+  warnings: string[]
+  refusal: string | null
+}
+
+/** `gatherd verify`. */
+export const verifyCommand: Command = {
+  usage: 'DIR',
+  arguments: [1, 1],
+  summary: 'Checks every byte of a data directory that no service is using',
+  description: 'Says of each version what a start would load, or, with exit code 3, why it would refuse. No data is changed.',
+  options: { json: JSON_OPTION },
+  run: async ({ positionals: [directory], values, terminal }) => {
+    if (!holdsData(directory)) {
+      terminal.report(`gatherd verify: ${directory} is no data directory of gatherd: it has no catalog.db\n`)
+      return FAILED
+    }
+    try {
+      const { findings, checkedBytes } = await verifyDirectory(directory, terminal)
+      return report(terminal, findings, checkedBytes, values.json === true)
+    } catch (error) {
+      if (!(error instanceof StoredDataRefusal)) throw error
+      if (values.json === true) terminal.print(`${JSON.stringify({ verdict: 'refuse', refusals: [error.message], findings: [] })}\n`)
+      terminal.report(`gatherd: ${error.message}\n`)
+      return error.exitCode
+    }
+  },
+}
+
+/** Whether a catalog is there, or was: opening a store anywhere else would make one. */
+const holdsData = (directory: string): boolean => {
+  const { catalog, os, snapshots } = dataPaths(directory)
+  if ([catalog, `${catalog}-wal`, os, `${os}-wal`].some((path) => existsSync(path))) return true
+  return existsSync(snapshots) && readdirSync(snapshots).length > 0
+}
+
+/**
+ * Opens the directory as a start does, which checks catalog, logs, journal and keys, and reads every file that the catalog lists. What
+ * opening writes (it moves finished commits from the logs into their databases) is what any start would write first.
+ */
+const verifyDirectory = async (directory: string, terminal: Terminal): Promise<{ findings: Finding[]; checkedBytes: number }> => {
+  const { store } = openStore(directory)
+  try {
+    const image = store.load()
+    const checkedBytes = image.snapshots.reduce((sum, { bytes }) => sum + bytes, 0)
+    const progress = showProgress(terminal, 'checking', checkedBytes)
+    try {
+      const findings: Finding[] = []
+      for (const found of await findVersions(store, image)) findings.push(await verifyVersion(store, found, progress))
+      for (const listed of image.adapters) findings.push(await verifyAdapter(store, image, listed))
+      return { findings, checkedBytes }
+    } finally {
+      progress.end()
+    }
+  } finally {
+    store.close()
+  }
+}
+
+/** A start looks at the ends of a snapshot before it chooses one, and at the blocks of that one: here at all of each. */
+const verifyVersion = async (store: Store, found: VersionFound, progress: Progress): Promise<Finding> => {
+  for (const evidence of found.snapshots) {
+    const { listed, state } = evidence
+    const path = join(store.paths.snapshots, listed.file)
+    const refusal = state === 'valid' ? await verifyFile(path, listed.sha256) : null
+    if (refusal !== null) evidence.state = 'damaged'
+    if (evidence.state !== 'valid') progress.tell(`${path}: ${refusal?.detail ?? `the snapshot is ${state}`}`)
+    progress.add(listed.bytes)
+  }
+  const { table, version } = found
+  const isCurrent = version.version === table.current
+  const what = `${version.rows} x ${version.dim} ${version.dtype}${isCurrent ? ', current' : ''}`
+  const facts = { table: table.name, version: version.version, what }
+  try {
+    const plan = planFound(store, found, false)
+    return { ...facts, ok: true, found: describePlan(plan), warnings: plan.warnings, refusal: null }
+  } catch (error) {
+    if (!(error instanceof StoredDataRefusal)) throw error
+    return { ...facts, ok: false, found: error.detail, warnings: [], refusal: error.message }
+  }
+}
+
+const verifyAdapter = async (store: Store, image: CatalogImage, listed: CatalogAdapter): Promise<Finding> => {
+  const { tableId, version, fileA, sha256A, fileB, sha256B } = listed
+  const files = [
+    { file: fileA, sha256: sha256A },
+    { file: fileB, sha256: sha256B },
+  ]
+  const table = image.tables.find(({ id }) => id === tableId)?.name ?? `table ${tableId}`
+  const facts = { table, version, what: `adapter of rank ${listed.rank}`, warnings: [] }
+  for (const { file, sha256 } of files) {
+    const refusal = await verifyFile(join(store.paths.snapshots, file), sha256)
+    if (refusal !== null) return { ...facts, ok: false, found: refusal.detail, refusal: refusal.message }
+  }
+  return { ...facts, ok: true, found: `${fileA} and ${fileB}`, refusal: null }
+}
+
+/** Why the file cannot be trusted; null: it can. */
+const verifyFile = async (path: string, sha256: string): Promise<StoredDataRefusal | null> => {
+  try {
+    await verifySnapshot(path, sha256)
+    return null
+  } catch (error) {
+    if (error instanceof StoredDataRefusal && error.code !== 'UnknownFormat') return error
+    throw error
+  }
+}
+
+const describePlan = ({ snapshot, replay }: LoadPlan): string => {
+  const records = replay.first > replay.last ? 'no updates after it' : `and updates ${replay.first} to ${replay.last}`
+  return `${snapshot.file} at sequence ${snapshot.startSequence}, ${records}`
+}
+
+const report = (terminal: Terminal, findings: readonly Finding[], checkedBytes: number, asJson: boolean): number => {
+  const refusals = findings.map(({ refusal }) => refusal).filter((line) => line !== null)
+  const warnings = findings.flatMap((finding) => finding.warnings)
+  const verdict = refusals.length === 0 ? 'ok' : 'refuse'
+  if (asJson) {
+    const shown = findings.map(({ table, version, what, ok, found }) => ({ table, version, what, ok, found }))
+    terminal.print(`${JSON.stringify({ verdict, refusals, warnings, findings: shown, checked_bytes: checkedBytes })}\n`)
+  } else {
+    terminal.print(alignColumns(findings.map(describeFinding)))
+    if (verdict === 'ok') terminal.print(`ok: a start would load everything; ${formatBytes(checkedBytes)} of snapshots checked\n`)
+    else terminal.print(`not ok: a start would refuse; ${refusals.length} of ${findings.length} cannot be loaded whole\n`)
+  }
+  for (const line of [...warnings, ...refusals]) terminal.report(`gatherd: ${line}\n`)
+  return refusals.length === 0 ? DONE : REFUSED
+}
+
+const describeFinding = ({ table, version, what, ok, warnings, found }: Finding): string[] => [
+  table,
+  `version ${version}`,
+  what,
+  ok ? (warnings.length === 0 ? 'ok' : 'ok, from an older snapshot') : 'not ok',
+  found,
+]

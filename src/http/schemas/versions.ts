@@ -1,0 +1,35 @@
+import { Type } from 'typebox'
+import { CLOSED, TABLE_NAME_PATTERN, TableName } from './scalars.ts'
+
+const VersionNumber = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'A version that is still readable' })
+
+export const VersionsAnswer = Type.Object({
+  versions: Type.Array(
+    Type.Object({
+      version: Type.Integer(),
+      created_at: Type.String({ format: 'date-time' }),
+      bytes: Type.Integer({ description: 'Bytes of all rows' }),
+      current: Type.Boolean({ description: 'Whether this is the one that is read and updated' }),
+    }),
+    { description: 'The readable ones, ascending' },
+  ),
+})
+
+export const RollbackBody = Type.Object({ version: VersionNumber }, { ...CLOSED, examples: [{ version: 1 }] })
+
+const AliasName = Type.String({ pattern: TABLE_NAME_PATTERN, description: 'Name of an alias; no table has it', examples: ['production'] })
+
+export const AliasParams = Type.Object({ alias: AliasName }, CLOSED)
+
+export const AliasBody = Type.Object(
+  { table: TableName, version: Type.Optional(VersionNumber) },
+  { ...CLOSED, examples: [{ table: 'words', version: 1 }, { table: 'words' }] },
+)
+
+export const AliasAnswer = Type.Object({
+  alias: AliasName,
+  table: TableName,
+  version: Type.Union([Type.Integer(), Type.Null()], { description: 'null: whichever is current' }),
+})
+
+export const AliasesAnswer = Type.Object({ aliases: Type.Array(AliasAnswer, { description: 'In the order of their names' }) })

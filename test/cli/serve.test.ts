@@ -1,0 +1,62 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { readServiceUrl } from '../../src/cli/environment.ts'
+import { ROOT } from '../tidy/source.ts'
+
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gatherd-cli-'))
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+const CLI = join(ROOT, 'src/cli.ts')
+
+const start = (program: string, words: readonly string[], environment: Record<string, string> = {}) => {
+  const settings = { GATHERD_PORT: '0', GATHERD_DATA_DIR: join(folder, 'data'), GATHERD_FRONTS: '1', GATHERD_DRAIN_MS: '0' }
+  const child = spawn(program, words, { env: { PATH: process.env.PATH, ...settings, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
+  let text = ''
+  child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  const ready = new Promise<void>((resolve) => {
+    child.stdout.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      if (text.includes('is ready')) resolve()
+    })
+  })
+  const closed = once(child, 'close') as Promise<[number | null, string | null]>
+  return { child, ready, closed, output: () => text }
+}
+
+describe('serve', () => {
+  test('serves until SIGTERM, like the service itself', async () => {
+    const { child, ready, closed } = start(process.execPath, [CLI, 'serve'])
+    await ready
+    child.kill('SIGTERM')
+    expect(await closed).toEqual([0, null])
+  })
+
+  test('hands --recover and the environment on, and ends with the code of the service', async () => {
+    const wrong = start(process.execPath, [CLI, 'serve', '--recover', 'everything'])
+    expect(await wrong.closed).toEqual([1, null])
+    expect(wrong.output()).toMatch(/^gatherd: GATHERD_RECOVER: /)
+    const unknown = start(process.execPath, [CLI, 'serve', '--port', '80'])
+    expect(await unknown.closed).toEqual([2, null])
+    expect(unknown.output()).toBe("gatherd serve: Unknown option '--port'; gatherd serve --help says more\n")
+  })
+
+  test('ends when the shell that npm started it with is gone', async () => {
+    const { child, ready, closed } = start('sh', ['-c', `'${process.execPath}' '${CLI}' serve; true`], { npm_lifecycle_event: 'npx' })
+    await ready
+    child.kill('SIGTERM')
+    // Only when all who write to it are gone is the output at its end.
+    expect(await closed).toEqual([null, 'SIGTERM'])
+  })
+})
+
+test('The service is where GATHERD_URL says, or on this machine', () => {
+  expect(readServiceUrl({ GATHERD_URL: 'http://127.0.0.1:1' })).toBe('http://127.0.0.1:1')
+  for (const environment of [{}, { GATHERD_URL: '' }]) expect(readServiceUrl(environment)).toBe('http://127.0.0.1:8080')
+})

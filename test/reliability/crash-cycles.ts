@@ -1,0 +1,152 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FAILPOINTS } from '../../src/keeper/durable/failpoints.ts'
+import { makeFolder } from './folders.ts'
+import { createAsk } from './asking.ts'
+import { checkRecovered, surviveKill } from './checking.ts'
+import { launch, type Launched, launchReady, type LaunchOptions } from './launch.ts'
+import type { Oracle } from './oracle.ts'
+import { createRandom, type Random } from './random.ts'
+import { type Finding, measure } from './report.ts'
+import { createTables, startWorkload } from './workload.ts'
+
+const ALIVE_MS_MIN = 50
+const ALIVE_MS_MAX = 600
+/** After so many there is no use in going on. */
+const VIOLATIONS_MAX = 20
+/** Small: snapshots are also written by themselves. */
+const SNAPSHOT_JOURNAL_BYTES = String(64 * 1024)
+
+export interface CrashOptions {
+  cycles: number
+  seed: number
+  /** A copy of the source with a guard removed. */
+  root?: string
+  onCycle?: (cycle: number, oracle: Oracle) => void
+}
+
+interface Life {
+  launchOptions: LaunchOptions
+  random: Random
+  counts: Record<string, number>
+}
+
+/** Works until `end` has ended the process, one way or another. */
+const work = async ({ random, counts }: Life, oracle: Oracle, running: Launched, end: () => Promise<void>): Promise<void> => {
+  const ask = createAsk(running.url)
+  const workload = startWorkload({ ask, oracle, random })
+  await end()
+  await workload.stop()
+  ask.close()
+  counts.answered += workload.answeredCount()
+  counts.unanswered += oracle.unanswered.length
+}
+
+const check = async (oracle: Oracle, { url }: Launched): Promise<void> => {
+  const ask = createAsk(url)
+  await checkRecovered(oracle, ask, surviveKill)
+  ask.close()
+}
+
+/**
+ * D1: mixed updates, replacements, rollbacks, changes of mode and snapshots; kill -9 at a random moment; start again, compare, and send again
+ * what was not answered.
+ */
+export const runCrashCycles = ({ cycles, seed, root, onCycle }: CrashOptions): Promise<Finding> =>
+  measure({ id: 'D1', title: 'kill -9', seed }, async () => {
+    const folder = makeFolder()
+    const random = createRandom(seed)
+    const counts = { answered: 0, unanswered: 0 }
+    const launchOptions = { dataDir: folder.path, root, environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: SNAPSHOT_JOURNAL_BYTES } }
+    const life = { launchOptions, random, counts }
+    let running = await launchReady(launchOptions)
+    try {
+      const ask = createAsk(running.url)
+      const oracle = await createTables(ask)
+      ask.close()
+      let cycle = 0
+      for (; cycle < cycles && oracle.violations.length < VIOLATIONS_MAX; cycle++) {
+        await work(life, oracle, running, async () => {
+          await sleep(ALIVE_MS_MIN + random.below(ALIVE_MS_MAX - ALIVE_MS_MIN))
+          await running.kill()
+        })
+        running = await launchReady(launchOptions)
+        await check(oracle, running)
+        onCycle?.(cycle, oracle)
+      }
+      return { n: cycle, violations: oracle.violations, counts }
+    } finally {
+      await running.kill()
+      folder.remove()
+    }
+  })
+
+/** Passed only where there is damage to go back before: test/keeper/durable has those. */
+const UNREACHED = ['discard:begun', 'discard:done'] as const
+
+const LIFE_MS_MAX = 15_000
+
+/** D2: the process kills itself at a named place while the same work is done; `times` each. */
+export const runFailpoints = ({ times, seed, names }: { times: number; seed: number; names?: readonly string[] }): Promise<Finding> =>
+  measure({ id: 'D2', title: 'kill at a named place', seed }, async () => {
+    const random = createRandom(seed)
+    const counts: Record<string, number> = { answered: 0, unanswered: 0, passed: 0, 'not passed': 0 }
+    const violations: string[] = []
+    for (const name of names ?? FAILPOINTS.filter((one) => !(UNREACHED as readonly string[]).includes(one))) {
+      for (let time = 0; time < times; time++) {
+        const { died, oracle } = await dieAt(name, random, counts)
+        counts[died ? 'passed' : 'not passed']++
+        if (!died) violations.push(`${name} was never passed`)
+        violations.push(...oracle.violations.map((violation) => `${name}: ${violation}`))
+      }
+    }
+    return { n: counts.passed, violations, counts }
+  })
+
+const dieAt = async (name: string, random: Random, counts: Record<string, number>): Promise<{ died: boolean; oracle: Oracle }> => {
+  const folder = makeFolder()
+  const environment = { GATHERD_SNAPSHOT_JOURNAL_BYTES: SNAPSHOT_JOURNAL_BYTES }
+  const launchOptions = { dataDir: folder.path, environment }
+  let died = false
+  let running: Launched | null = null
+  try {
+    if (name === 'store:created') {
+      const first = launch({ dataDir: folder.path, environment: { ...environment, GATHERD_FAILPOINT: name } })
+      died = (await first.exited) === 'SIGKILL'
+    }
+    running = await launchReady(launchOptions)
+    const ask = createAsk(running.url)
+    const oracle = await createTables(ask)
+    ask.close()
+    const life = { launchOptions, random, counts }
+    const { kill } = running
+    await work(life, oracle, running, async () => {
+      await sleep(ALIVE_MS_MIN)
+      await kill()
+    })
+    if (!died) died = await workUntilDeath(life, oracle, name)
+    running = await launchReady(launchOptions)
+    await check(oracle, running)
+    return { died, oracle }
+  } finally {
+    await running?.kill()
+    folder.remove()
+  }
+}
+
+/** Starts with the failpoint armed, and works until it is passed. */
+const workUntilDeath = async (life: Life, oracle: Oracle, name: string): Promise<boolean> => {
+  const { dataDir, environment } = life.launchOptions
+  const armed = launch({ dataDir, environment: { ...environment, GATHERD_FAILPOINT: name } })
+  try {
+    const url = await armed.ready.catch(() => null)
+    if (url === null) return (await armed.exited) === 'SIGKILL'
+    await check(oracle, { ...armed, url }).catch(() => {})
+    await work(life, oracle, { ...armed, url }, async () => {
+      if (name === 'drain:begun') armed.child.kill('SIGTERM')
+      await Promise.race([armed.exited, sleep(LIFE_MS_MAX, undefined, { ref: false })])
+    })
+    return armed.child.signalCode === 'SIGKILL'
+  } finally {
+    await armed.kill()
+  }
+}

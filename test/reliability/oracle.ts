@@ -1,0 +1,140 @@
+/*
+ * What a service must hold, as known outside of it: everything that was sent, what was answered, and in which order the answers say it took
+ * effect. Plain data, so that it can be cloned at the moment of a cut. All numbers are integers that float32 holds exactly.
+ */
+
+export const ROW_COUNT = 48
+export const DIM = 4
+
+export type Mode = 'disk' | 'os' | 'none'
+
+/** One keyed update. All its rows get the same number, in every column: half of it cannot be overlooked. */
+export interface Operation {
+  key: string
+  table: string
+  path: 'rows' | 'gradients'
+  body: unknown
+  kind: 'add' | 'set'
+  rows: number[]
+  amount: number
+}
+
+/** An update that was answered, and where it stands. */
+export interface Placed extends Operation {
+  durability: Mode
+  /** On the clock of `performance.now()`. */
+  answeredAtMs: number
+}
+
+/** A version: rows that are all `base`, and the updates on top of them by their sequences. */
+export interface History {
+  base: number
+  bySequence: Map<number, Placed>
+  /** The sequence of the last snapshot that was answered: not even mode `none` may fall behind. */
+  snapshotSequence: number
+}
+
+/** A change of the table that was not answered yet. `wasSeen`: an answer to something else shows that it took effect. */
+export type Change = ({ kind: 'put'; base: number } | { kind: 'rollback'; version: number } | { kind: 'settings'; durability: Mode }) & {
+  wasSeen: boolean
+}
+
+export interface TableOracle {
+  name: string
+  durability: Mode
+  current: number
+  highest: number
+  versions: Map<number, History>
+  pending: Change | null
+}
+
+export interface Oracle {
+  tables: TableOracle[]
+  /** Sent, and never answered: to be sent again. */
+  unanswered: Operation[]
+  violations: string[]
+}
+
+export const KEEP_VERSIONS = 3
+
+export const createHistory = (base: number): History => ({ base, bySequence: new Map(), snapshotSequence: 0 })
+
+export const createOracle = (tables: readonly { name: string; durability: Mode }[]): Oracle => ({
+  tables: tables.map(({ name, durability }) => ({
+    name,
+    durability,
+    current: 1,
+    highest: 1,
+    versions: new Map([[1, createHistory(0)]]),
+    pending: null,
+  })),
+  unanswered: [],
+  violations: [],
+})
+
+export const findTable = (oracle: Oracle, name: string): TableOracle => {
+  const table = oracle.tables.find((one) => one.name === name)
+  if (table === undefined) throw new Error(`the oracle knows no table ${name}`)
+  return table
+}
+
+/** The history of a version; that of a replacement which is under way is begun. undefined: it cannot exist, or is gone. */
+const historyOf = (table: TableOracle, version: number): History | undefined => {
+  const { pending } = table
+  if (pending?.kind === 'put' && version === table.highest + 1) {
+    pending.wasSeen = true
+    const begun = table.versions.get(version) ?? createHistory(pending.base)
+    table.versions.set(version, begun)
+  }
+  if (pending?.kind === 'rollback' && version === pending.version && version !== table.current) pending.wasSeen = true
+  return table.versions.get(version)
+}
+
+/** Enters an answered update. Two of one place, or one of two places, are violations. */
+export const place = (oracle: Oracle, operation: Operation, at: { version: number; sequence: number; durability: Mode }): void => {
+  const table = findTable(oracle, operation.table)
+  const history = historyOf(table, at.version)
+  if (history === undefined) {
+    if (at.version > table.highest) oracle.violations.push(`phantom: ${operation.key} went into version ${at.version} of ${table.name}`)
+    return
+  }
+  const other = history.bySequence.get(at.sequence)
+  if (other !== undefined && other.key !== operation.key) {
+    oracle.violations.push(`duplicate: ${operation.key} and ${other.key} are both ${table.name} ${at.version}-${at.sequence}`)
+  }
+  history.bySequence.set(at.sequence, { ...operation, durability: at.durability, answeredAtMs: performance.now() })
+}
+
+/** A change took effect. */
+export const adoptChange = (table: TableOracle): void => {
+  const { pending } = table
+  table.pending = null
+  if (pending === null) return
+  if (pending.kind === 'settings') table.durability = pending.durability
+  if (pending.kind === 'rollback') table.current = pending.version
+  if (pending.kind === 'put') {
+    table.highest++
+    table.current = table.highest
+    if (!table.versions.has(table.highest)) table.versions.set(table.highest, createHistory(pending.base))
+  }
+  const newest = [...table.versions.keys()].sort((a, b) => b - a)
+  for (const version of newest.slice(KEEP_VERSIONS)) if (version !== table.current) table.versions.delete(version)
+}
+
+/** A change did not take effect. */
+export const dropChange = (table: TableOracle): void => {
+  const { pending } = table
+  table.pending = null
+  if (pending?.kind === 'put') table.versions.delete(table.highest + 1)
+}
+
+/** All rows after the updates 1 to `sequence`, as one number a row. null: an update is missing in between. */
+export const foldRows = (history: History, sequence: number): number[] | null => {
+  const rows = new Array<number>(ROW_COUNT).fill(history.base)
+  for (let at = 1; at <= sequence; at++) {
+    const operation = history.bySequence.get(at)
+    if (operation === undefined) return null
+    for (const row of operation.rows) rows[row] = operation.kind === 'set' ? operation.amount : rows[row] + operation.amount
+  }
+  return rows
+}

@@ -1,0 +1,173 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Answer, type Ask, askOrFail, readJson } from './asking.ts'
+import { sendOperation, type UpdateAnswer } from './checking.ts'
+import {
+  adoptChange,
+  type Change,
+  createOracle,
+  DIM,
+  findTable,
+  KEEP_VERSIONS,
+  type Mode,
+  type Operation,
+  type Oracle,
+  place,
+  ROW_COUNT,
+} from './oracle.ts'
+import type { Random } from './random.ts'
+
+/** `moving` is switched between `disk` and `os` again and again. */
+export const TABLES: readonly { name: string; durability: Mode }[] = [
+  { name: 'on-disk', durability: 'disk' },
+  { name: 'in-os', durability: 'os' },
+  { name: 'moving', durability: 'disk' },
+  { name: 'volatile', durability: 'none' },
+]
+
+const CLIENT_COUNT = 6
+const BATCH_ROWS_MAX = 12
+const ADD_MAX = 999
+const SET_MAX = 100_000
+const PAUSE_MS_MAX = 60
+
+/** Creates the tables: rows of zeros. Gradients with learning rate 1 are integers taken away. */
+export const createTables = async (ask: Ask, tables = TABLES): Promise<Oracle> => {
+  for (const { name, durability } of tables) {
+    await askOrFail(ask, 'PUT', `/v1/tables/${name}`, {
+      body: {
+        rows: ROW_COUNT,
+        dim: DIM,
+        initializer: { kind: 'zeros' },
+        durability,
+        keep_versions: KEEP_VERSIONS,
+        optimizer: { kind: 'sgd', learning_rate: 1 },
+      },
+    })
+  }
+  return createOracle(tables)
+}
+
+export interface WorkloadOptions {
+  ask: Ask
+  oracle: Oracle
+  random: Random
+  /** Names of tables; all without it. */
+  tables?: readonly string[]
+  /** Only updates: no replacements, rollbacks, snapshots and changes of settings. */
+  updatesOnly?: boolean
+  /** What an answer other than 200 is: true: it says that nothing was done. */
+  onRefusal?: (answer: Answer) => boolean
+}
+
+export interface Workload {
+  /** Requests that were answered 2xx. */
+  answeredCount: () => number
+  /** No new change of a table begins until {@link resume}: what is under way can still end. */
+  pause: () => void
+  resume: () => void
+  /** No new request is sent; resolves when the last one is answered, or will never be. */
+  stop: () => Promise<void>
+}
+
+let serial = 0
+
+const makeOperation = (random: Random, table: string): Operation => {
+  const key = `operation-${process.pid}-${serial++}`
+  const first = random.below(ROW_COUNT)
+  const count = 1 + random.below(BATCH_ROWS_MAX)
+  const rows = Array.from({ length: count }, (_, i) => (first + i * 5) % ROW_COUNT)
+  const fill = (value: number) => rows.map(() => new Array<number>(DIM).fill(value))
+  const kind = random.below(5)
+  if (kind === 0) {
+    const amount = random.below(SET_MAX)
+    return { key, table, path: 'rows', kind: 'set', rows, amount, body: { op: 'set', indices: rows, values: fill(amount) } }
+  }
+  const amount = 1 + random.below(ADD_MAX)
+  if (kind < 3) return { key, table, path: 'rows', kind: 'add', rows, amount, body: { op: 'add', indices: rows, values: fill(amount) } }
+  return { key, table, path: 'gradients', kind: 'add', rows, amount: -amount, body: { indices: rows, gradients: fill(amount) } }
+}
+
+const makeChange = (oracle: Oracle, random: Random, name: string): Change => {
+  const table = findTable(oracle, name)
+  const kind = random.below(name === 'moving' ? 3 : 2)
+  if (kind === 0) return { kind: 'put', base: random.below(SET_MAX), wasSeen: false }
+  if (kind === 1) return { kind: 'rollback', version: random.pick([...table.versions.keys()]), wasSeen: false }
+  return { kind: 'settings', durability: table.durability === 'disk' ? 'os' : 'disk', wasSeen: false }
+}
+
+const sendChange = (ask: Ask, name: string, change: Change) => {
+  const path = `/v1/tables/${name}`
+  if (change.kind === 'rollback') return ask('POST', `${path}/rollback`, { body: { version: change.version } })
+  if (change.kind === 'settings') return ask('PATCH', path, { body: { durability: change.durability } })
+  return ask('PUT', path, { body: { rows: ROW_COUNT, dim: DIM, initializer: { kind: 'constant', value: change.base } } })
+}
+
+/** Sends updates, changes and snapshots until it is stopped. Clients that get no answer once stop by themselves. */
+export const startWorkload = (options: WorkloadOptions): Workload => {
+  const { ask, oracle, random, updatesOnly = false, onRefusal } = options
+  const names = options.tables ?? oracle.tables.map(({ name }) => name)
+  let stopped = false
+  let paused = false
+  let answeredCount = 0
+
+  const isRefusal = (answer: Answer, what: string): boolean => {
+    if (onRefusal !== undefined) return onRefusal(answer)
+    oracle.violations.push(`refused: ${what} was answered ${answer.status} ${answer.body.toString()}`)
+    return answer.status < 500
+  }
+
+  const update = async (): Promise<boolean> => {
+    const operation = makeOperation(random, random.pick(names))
+    const answer = await sendOperation(ask, operation)
+    if (answer?.status === 200) {
+      place(oracle, operation, readJson<UpdateAnswer>(answer))
+      answeredCount++
+    } else if (answer === null || !isRefusal(answer, operation.key)) oracle.unanswered.push(operation)
+    return answer !== null
+  }
+
+  const change = async (): Promise<boolean> => {
+    const table = findTable(oracle, random.pick(names))
+    const next = makeChange(oracle, random, table.name)
+    table.pending = next
+    const answer = await sendChange(ask, table.name, next)
+    if (answer === null) return false
+    if (answer.status < 300) {
+      answeredCount++
+      adoptChange(table)
+    } else if (isRefusal(answer, `${next.kind} of ${table.name}`)) table.pending = null
+    else return false
+    return true
+  }
+
+  const snapshot = async (): Promise<boolean> => {
+    const answer = await ask('POST', '/v1/snapshots')
+    if (answer?.status !== 200) return answer !== null && isRefusal(answer, 'a snapshot')
+    answeredCount++
+    for (const { table, version, sequence } of readJson<{ snapshots: { table: string; version: number; sequence: number }[] }>(answer)
+      .snapshots) {
+      const history = findTable(oracle, table).versions.get(version)
+      if (history !== undefined) history.snapshotSequence = Math.max(history.snapshotSequence, sequence)
+    }
+    return true
+  }
+
+  const repeat = async (step: () => Promise<boolean>, pauseMsMax: number) => {
+    while (!stopped) {
+      if (pauseMsMax > 0) await sleep(random.below(pauseMsMax))
+      if (stopped || (paused && pauseMsMax > 0)) continue
+      if (!(await step())) return
+    }
+  }
+  const clients = Array.from({ length: CLIENT_COUNT }, () => repeat(update, 0))
+  if (!updatesOnly) clients.push(repeat(change, PAUSE_MS_MAX), repeat(snapshot, PAUSE_MS_MAX * 2))
+  return {
+    answeredCount: () => answeredCount,
+    pause: () => (paused = true),
+    resume: () => (paused = false),
+    stop: async () => {
+      stopped = true
+      await Promise.all(clients)
+    },
+  }
+}
