@@ -76,7 +76,7 @@ const main = async (): Promise<void> => {
     const [movedA, movedB] = await lookUp(table, pair)
     say(`  ${step.rows_updated} rows updated, sequence ${step.sequence}: the cosine is ${cosine(movedA, movedB).toFixed(4)} now.`)
     await showNear(table, ['python'])
-    if (!service.startedHere) say(`\nThe table stays: curl ${table}`)
+    if (!service.startedHere) say(`\nThe table stays, also when gatherd restarts: curl ${table}`)
   } finally {
     await service.stop()
   }

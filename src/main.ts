@@ -81,7 +81,7 @@ const readArguments = (): NodeJS.ProcessEnv => {
 }
 
 const main = async (): Promise<void> => {
-  const config = readConfig({ ...process.env, ...readArguments() })
+  const config = readConfig(process.env, readArguments())
   setFailpoint(config.failpoint)
   await checkPortIsFree(config)
   const keeper = new Keeper({

@@ -155,9 +155,7 @@ describe('imports', () => {
     const references = tests
       .flatMap((file) => file.references.map(({ target }) => target))
       .filter((path) => path.startsWith('src/kernels/reference/'))
-    // The durable store is whole and tested by itself; the keeper does not open it yet (CHANGELOG, Not yet). Then these two lines go.
-    const unopened = sources.map(({ path }) => path).filter((path) => path.startsWith('src/keeper/durable/'))
-    const entries = ['src/main.ts', 'src/cli.ts', ...unopened, ...scripts, ...references]
+    const entries = ['src/main.ts', 'src/cli.ts', ...scripts, ...references]
     expect(arrows.findUnreachable(sources, entries)).toEqual([])
 
     const main = readSource('src/main.ts', `new Worker(new URL('./http/front.ts', import.meta.url))`)

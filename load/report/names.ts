@@ -28,7 +28,7 @@ function titleOf({ kind, encoding, dim, distribution }: ScenarioResult): string 
 export function headingOf({ kind, encoding, idCount, durability }: ScenarioResult): string {
   const ids = `${formatCount(idCount)} ${idCount === 1 ? 'id' : 'ids'}`
   if (kind === 'lookup') return ids
-  return `${formatCount(idCount)} rows, ${durability === 'disk' ? 'asking for disk' : ENCODING_NAMES[encoding]}`
+  return `${formatCount(idCount)} rows, ${durability === 'disk' ? 'on disk' : ENCODING_NAMES[encoding]}`
 }
 
 /** Ids and dimensions of a scenario, for where its encoding stands above. */
@@ -37,4 +37,4 @@ export const sizeOf = ({ idCount, dim, distribution }: ScenarioResult): string =
 
 /** A scenario in few words, on its own. */
 export const labelOf = (scenario: ScenarioResult): string =>
-  `${scenario.durability === 'disk' ? 'asking for disk' : ENCODING_NAMES[scenario.encoding]}, ${sizeOf(scenario)}`
+  `${scenario.durability === 'disk' ? 'to disk' : ENCODING_NAMES[scenario.encoding]}, ${sizeOf(scenario)}`

@@ -52,7 +52,7 @@ export function drawUploads({ targets }: Results): string {
   const tables = new Map<string, Bar[]>()
   for (const { name, uploads } of targets) {
     for (const { rowCount, dim, durability, bytesPerSecond, seconds, table } of uploads) {
-      const heading = `${table}: ${formatShort(rowCount)} × ${dim}${durability === 'disk' ? ', asking for disk' : ''}`
+      const heading = `${table}: ${formatShort(rowCount)} × ${dim}${durability === 'disk' ? ', on disk' : ''}`
       const bar = {
         name,
         value: bytesPerSecond,

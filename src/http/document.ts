@@ -35,7 +35,14 @@ const UPDATE: readonly ErrorCode[] = [
 ]
 
 /** Data that becomes a table, or an adapter. */
-const DATA: readonly ErrorCode[] = ['SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DIGEST_MISMATCH', 'MEMORY_QUOTA_EXCEEDED', 'DISK_FULL']
+const DATA: readonly ErrorCode[] = [
+  'SHAPE_MISMATCH',
+  'DTYPE_MISMATCH',
+  'NON_FINITE',
+  'DIGEST_MISMATCH',
+  'MEMORY_QUOTA_EXCEEDED',
+  'DISK_FULL',
+]
 
 /** The errors of each route beside those that all have. */
 const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
@@ -184,7 +191,8 @@ const requestHeaders = (methods: readonly string[], url: string): object => {
   const isTable = url.startsWith('/v1/tables/')
   const isPost = methods.includes('POST')
   const isChange =
-    methods.some((method) => ['PUT', 'PATCH', 'DELETE'].includes(method)) || (isPost && /\/(gradients|rows|merge|commit|rollback)$/.test(url))
+    methods.some((method) => ['PUT', 'PATCH', 'DELETE'].includes(method)) ||
+    (isPost && /\/(gradients|rows|merge|commit|rollback)$/.test(url))
   if ((isChange && isTable && !isStaging(url)) || url.endsWith('/data') || url.endsWith(':table')) {
     properties['If-Match'] = text('ETag that the table must have, or a version in quotes, or *')
     properties['If-None-Match'] = text('ETag that the table must not have; * when it must not exist')

@@ -3,15 +3,8 @@ import { LIMITS } from '../core/limits.ts'
 import type { RememberedKey } from './durable/key-memory.ts'
 import { hashKey } from './durable/key-memory.ts'
 import type { Store } from './durable/store.ts'
-import type { UpdateResult } from './protocol.ts'
+import type { UpdateKey, UpdateResult } from './protocol.ts'
 import type { KeeperVersion } from './tables.ts'
-
-/** An `Idempotency-Key` as a front hands it on. */
-export interface UpdateKey {
-  key: string
-  /** SHA-256 of what the request asks for. */
-  request: Uint8Array
-}
 
 /** A key whose update is under way: nobody else may use it until it is let go. */
 export interface KeyClaim {

@@ -1,7 +1,6 @@
 import type { ErrorMessage } from '../core/errors.ts'
 import type { Dtype, Durability, Optimizer, Precondition, Settings } from '../core/types.ts'
 import type { AdapterHandle, AliasRecord, SegmentHandle, TableRecord, VersionHandle } from '../tables/handles.ts'
-import type { UpdateKey } from './idempotency.ts'
 
 /**
  * What fronts and keeper say to each other. Plain data: everything here survives a structured clone, memories are shared by it.
@@ -29,6 +28,13 @@ export interface BeginAdapterArguments {
   rank: number
   dtype: AdapterHandle['dtype']
   precondition: Precondition
+}
+
+/** An `Idempotency-Key` as a front hands it on. */
+export interface UpdateKey {
+  key: string
+  /** SHA-256 of what the request asks for. */
+  request: Uint8Array
 }
 
 export interface UpdateArguments {

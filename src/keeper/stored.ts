@@ -9,8 +9,7 @@ import type { WrittenSnapshot } from './durable/snapshot-write.ts'
 import type { KeeperTable, KeeperVersion } from './tables.ts'
 import type { TableChange } from './versions.ts'
 
-/** How what the keeper holds is called in the data directory. */
-
+/** What the catalog says of a table. */
 export const toCatalogTable = (table: KeeperTable): CatalogTable => ({
   id: table.id,
   name: table.name,
@@ -28,6 +27,7 @@ export const toCatalogChanges = ({ table, retired }: TableChange): CatalogChange
   ...retired.map(({ handle }): CatalogChange => ({ kind: 'delete-version', tableId: table.id, version: handle.version })),
 ]
 
+/** A new version of a table. */
 export const toCatalogVersion = (tableId: number, { handle }: KeeperVersion): CatalogChange => ({
   kind: 'put-version',
   version: {
@@ -58,6 +58,7 @@ export const toSnapshotFacts = (table: Pick<KeeperTable, 'id' | 'name' | 'stateE
   }
 }
 
+/** What a snapshot is a picture of. */
 export const toSnapshotMemory = ({ handle, state }: KeeperVersion): SnapshotMemory => ({
   segments: handle.segments,
   state: state && { segments: state.rows.handle.segments, touched: state.touched },

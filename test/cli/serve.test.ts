@@ -20,12 +20,15 @@ const start = (program: string, words: readonly string[], environment: Record<st
   const child = spawn(program, words, { env: { PATH: process.env.PATH, ...settings, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
-  const ready = new Promise<void>((resolve) => {
+  const ready = new Promise<void>((resolve, reject) => {
+    child.once('exit', () => reject(new Error(`ended before it was ready: ${text}`)))
     child.stdout.on('data', (chunk: Buffer) => {
       text += chunk.toString()
       if (text.includes('is ready')) resolve()
     })
   })
+  // Whoever only waits for the end has no interest in this one.
+  ready.catch(() => {})
   const closed = once(child, 'close') as Promise<[number | null, string | null]>
   return { child, ready, closed, output: () => text }
 }

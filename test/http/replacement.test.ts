@@ -40,13 +40,14 @@ const call = (method: string, path: string, body?: Buffer): Promise<Received> =>
   })
 
 /** Every number of version n is n. */
-const replace = (version: number) =>
-  call('PUT', `?rows=${ROWS}&dim=${DIM}`, Buffer.from(new Float32Array(ROWS * DIM).fill(version).buffer))
+const replace = (version: number) => call('PUT', `?rows=${ROWS}&dim=${DIM}`, Buffer.from(new Float32Array(ROWS * DIM).fill(version).buffer))
 
 const foreignNumbers = ({ body, version }: Received): number =>
   new Float32Array(body.buffer.slice(body.byteOffset, body.byteOffset + body.length)).filter((value) => value !== version).length
 
-test('Each answer during replacements is of the version that it names, and the memory of the old ones comes back', { timeout: 60_000 }, async () => {
+test('Each answer during replacements is of the version that it names, and the memory of the old ones comes back', {
+  timeout: 60_000,
+}, async () => {
   for (const version of [1, 2]) await replace(version)
   const reservedBytes = service.keeper.memory.reservedBytes
   expect(reservedBytes).toBeGreaterThan(2 * ROWS * DIM * 4)

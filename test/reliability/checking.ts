@@ -63,7 +63,7 @@ export const sendOperation = async (ask: Ask, { table, path, body, key }: Operat
 
 /**
  * To be called after a restart, with nothing else going on: compares every table with what it must be, sends again what was never answered, and
- * adds to the oracle's violations. Returns how much of what was answered is gone and may be, by the rule: the oldest such answer's time.
+ * adds to the oracle's violations. Returns when the oldest answer of mode `os` was given that is gone.
  */
 export const checkRecovered = async (oracle: Oracle, ask: Ask, mustSurvive: MustSurvive): Promise<{ oldestLostAtMs: number | null }> => {
   const seen = new Map<string, SeenTable>()
@@ -76,7 +76,7 @@ export const checkRecovered = async (oracle: Oracle, ask: Ask, mustSurvive: Must
       const history = table.versions.get(version)
       if (history === undefined) continue
       for (const lost of takeLost(oracle, table, version, history, sequence, mustSurvive)) {
-        oldestLostAtMs = Math.min(oldestLostAtMs ?? Number.POSITIVE_INFINITY, lost.answeredAtMs)
+        if (lost.durability === 'os') oldestLostAtMs = Math.min(oldestLostAtMs ?? Number.POSITIVE_INFINITY, lost.answeredAtMs)
       }
     }
   }

@@ -50,7 +50,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'config',
     'version',
   ],
-  main: ['core', 'config', 'version', 'http', 'keeper', 'lookup', 'tables', 'workers', 'observe'],
+  'front-group': ['core', 'config', 'http/front', 'keeper/keeper'],
+  'start-progress': ['core', 'keeper/recovery/recover'],
+  main: ['core', 'config', 'version', 'front-group', 'start-progress', 'http', 'keeper', 'lookup', 'tables', 'workers', 'observe'],
 }
 
 /** Packages that one place alone may import. */

@@ -19,8 +19,7 @@ interface Update {
   headers?: Record<string, string>
 }
 
-const putTable = (more: object = {}) =>
-  service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows: 2, dim: 2, ...more } })
+const putTable = (more: object = {}) => service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows: 2, dim: 2, ...more } })
 const ADD = { op: 'add', indices: [1], values: [[1, 1]] }
 const send = ({ key, path = 't/rows', payload = ADD, headers = {} }: Update) =>
   service.app.inject({

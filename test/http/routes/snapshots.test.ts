@@ -12,8 +12,7 @@ afterEach(() => service.close())
 
 const send = (method: 'PUT' | 'POST', url: string, payload?: object) => service.app.inject({ method, url, payload })
 const putTable = (name: string, more = {}) => send('PUT', `/v1/tables/${name}`, { values: [[1, 2]], ...more })
-const set = (name: string, value: number) =>
-  send('POST', `/v1/tables/${name}/rows`, { op: 'set', indices: [0], values: [[value, value]] })
+const set = (name: string, value: number) => send('POST', `/v1/tables/${name}/rows`, { op: 'set', indices: [0], values: [[value, value]] })
 const snapshot = () => send('POST', '/v1/snapshots')
 const rowOf = async (name: string) =>
   (await send('POST', `/v1/tables/${name}/lookup`, { indices: 0 })).json<{ embeddings: number[] }>().embeddings

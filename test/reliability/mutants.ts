@@ -1,0 +1,88 @@
+import { cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ROOT } from '../tidy/source.ts'
+import { makeFolder } from './folders.ts'
+
+/** A guard, and what stands there without it. */
+export interface Removal {
+  title: string
+  file: string
+  from: string
+  to: string
+}
+
+/** The guards that negative controls remove. Each text must stand in its file exactly once. */
+export const REMOVALS = {
+  sync: {
+    title: 'commits are not synced',
+    file: 'src/keeper/durable/database-file.ts',
+    from: '`${PRAGMAS} PRAGMA synchronous = ${synchronous};`',
+    to: '`${PRAGMAS} PRAGMA synchronous = OFF;`',
+  },
+  syncEachSecond: {
+    title: 'what is in os is not synced each second',
+    file: 'src/keeper/health.ts',
+    from: 'const TICK_MS = 1_000',
+    to: 'const TICK_MS = 1_000_000',
+  },
+  commitFirst: {
+    title: 'answered before the commit',
+    file: 'src/keeper/turns.ts',
+    from: "if (mode === 'disk') store.commit({ records, keys: remembered })",
+    to: "if (mode === 'disk') setTimeout(() => store.commit({ records, keys: remembered }), 300)",
+  },
+  keys: {
+    title: 'keys are not stored',
+    file: 'src/keeper/turns.ts',
+    from: "if (mode === 'disk') store.commit({ records, keys: remembered })",
+    to: "if (mode === 'disk') store.commit({ records, keys: [] })",
+  },
+  pruneAtStart: {
+    title: 'the journal is pruned through the end of a snapshot',
+    file: 'src/keeper/durable/recovery-plan.ts',
+    from: 'Math.min(...kept.map(({ startSequence }) => startSequence))',
+    to: 'Math.max(...kept.map(({ endSequence }) => endSequence))',
+  },
+  journalDuringSnapshot: {
+    title: 'updates of mode none are not journaled during a snapshot',
+    file: 'src/keeper/turns.ts',
+    from: "const isJournaled = settings.durability !== 'none' || current.stored.journalHolders > 0",
+    to: "const isJournaled = settings.durability !== 'none'",
+  },
+  latch: {
+    title: 'a failed write is forgotten',
+    file: 'src/keeper/durable/error-latch.ts',
+    from: 'this.#failure ??= new StoreFailed(',
+    to: 'return new StoreFailed(',
+  },
+  rowCheck: {
+    title: 'rows are read without a look at the lock',
+    file: 'src/tables/gather.ts',
+    from: 'for (let attempt = 0; attempt < 2; attempt++) {',
+    to: 'for (let attempt = 0; attempt < 2; attempt++) {\n    if (attempt === 0) return gatherUnchecked(version, arena, job)',
+  },
+} as const satisfies Record<string, Removal>
+
+/** A copy of the source with a guard removed, which runs like the real one. */
+export const makeMutant = ({ file, from, to }: Removal): { root: string; remove: () => void } => {
+  const folder = makeFolder()
+  for (const name of readdirSync(ROOT)) {
+    if (name === 'src') cpSync(join(ROOT, name), join(folder.path, name), { recursive: true })
+    else if (!name.startsWith('.')) symlinkSync(join(ROOT, name), join(folder.path, name))
+  }
+  const path = join(folder.path, file)
+  const parts = readFileSync(path, 'utf8').split(from)
+  if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} times: ${from}`)
+  writeFileSync(path, parts.join(to))
+  return { root: folder.path, remove: folder.remove }
+}
+
+/** Runs a test on a copy without the guard. */
+export const runWithout = async <Result>(removal: Removal, run: (root: string) => Promise<Result>): Promise<Result> => {
+  const mutant = makeMutant(removal)
+  try {
+    return await run(mutant.root)
+  } finally {
+    mutant.remove()
+  }
+}

@@ -1,0 +1,115 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createAsk } from './asking.ts'
+import { checkRecovered, type MustSurvive } from './checking.ts'
+import { type CuttableDisk, makeCuttableDisk } from './disk-images.ts'
+import { launchReady } from './launch.ts'
+import type { Operation, Oracle } from './oracle.ts'
+import { createRandom, type Random } from './random.ts'
+import { type Finding, measure } from './report.ts'
+import { createTables, startWorkload } from './workload.ts'
+
+const ALIVE_MS_MIN = 100
+const ALIVE_MS_MAX = 600
+const VIOLATIONS_MAX = 20
+/** `os` is synced once a second. A busy machine is late with it, and with its answers. */
+const UNSYNCED_MS_MAX = 1_000
+const LATE_MS_MAX = 1_500
+
+export interface PowerCutOptions {
+  cuts: number
+  seed: number
+  /** A copy of the source with a guard removed. */
+  root?: string
+  onCut?: (cut: number, violations: readonly string[]) => void
+}
+
+interface Cut {
+  image: string
+  /** What was known when it began, and of what came later that it may be there. */
+  oracle: Oracle
+  atMs: number
+}
+
+/** What survives a power cut at a moment. */
+const survivePowerCut =
+  (atMs: number): MustSurvive =>
+  ({ durability, answeredAtMs }) =>
+    durability === 'disk' || (durability === 'os' && answeredAtMs < atMs - UNSYNCED_MS_MAX - LATE_MS_MAX)
+
+const listKeys = (oracle: Oracle): Map<string, Operation> =>
+  new Map(
+    oracle.tables.flatMap(({ versions }) =>
+      [...versions.values()].flatMap(({ bySequence }) => [...bySequence.values()].map((operation): [string, Operation] => [operation.key, operation])),
+    ),
+  )
+
+/** Works for a while, and cuts in the middle of it. Work goes on while the disk is copied; only no new change of a table begins. */
+const workAndCut = async (url: string, oracle: Oracle, disk: CuttableDisk, random: Random): Promise<Cut> => {
+  const ask = createAsk(url)
+  const workload = startWorkload({ ask, oracle, random })
+  await sleep(ALIVE_MS_MIN + random.below(ALIVE_MS_MAX - ALIVE_MS_MIN))
+  workload.pause()
+  const known = structuredClone(oracle)
+  const atMs = performance.now()
+  const image = await disk.cut()
+  await workload.stop()
+  ask.close()
+  const before = listKeys(known)
+  known.unanswered.push(...[...listKeys(oracle)].filter(([key]) => !before.has(key)).map(([, operation]) => operation))
+  return { image, oracle: known, atMs }
+}
+
+/** Starts from the state that a cut left, and compares. */
+const checkCut = async (disk: CuttableDisk, { image, oracle, atMs }: Cut, root: string | undefined): Promise<{ lostMs: number }> => {
+  const mounted = disk.mountCut(image)
+  try {
+    const running = await launchReady({ dataDir: join(mounted.directory, 'data'), root })
+    try {
+      const ask = createAsk(running.url)
+      const { oldestLostAtMs } = await checkRecovered(oracle, ask, survivePowerCut(atMs))
+      ask.close()
+      return { lostMs: oldestLostAtMs === null ? 0 : Math.round(atMs - oldestLostAtMs) }
+    } finally {
+      await running.kill()
+    }
+  } catch (error) {
+    oracle.violations.push(`lost: ${error instanceof Error ? error.message : String(error)}`)
+    return { lostMs: 0 }
+  } finally {
+    mounted.unmount()
+  }
+}
+
+/** D9: the disk as it is at a moment, in the middle of the work; a start from it; the same comparison as after kill -9. */
+export const runPowerCuts = ({ cuts, seed, root, onCut }: PowerCutOptions): Promise<Finding> =>
+  measure({ id: 'D9', title: 'power cut', seed }, async () => {
+    const random = createRandom(seed)
+    const disk = makeCuttableDisk()
+    const counts = { 'answers known at the cut': 0, 'oldest lost answer of mode os, ms': 0 }
+    const violations: string[] = []
+    try {
+      const running = await launchReady({ dataDir: join(disk.directory, 'data'), root, environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: '65536' } })
+      try {
+        const ask = createAsk(running.url)
+        const oracle = await createTables(ask)
+        ask.close()
+        disk.sync()
+        let cut = 0
+        for (; cut < cuts && violations.length < VIOLATIONS_MAX; cut++) {
+          const made = await workAndCut(running.url, oracle, disk, random)
+          counts['answers known at the cut'] += listKeys(made.oracle).size
+          const { lostMs } = await checkCut(disk, made, root)
+          violations.push(...made.oracle.violations.map((violation) => `cut ${cut}: ${violation}`))
+          counts['oldest lost answer of mode os, ms'] = Math.max(counts['oldest lost answer of mode os, ms'], lostMs)
+          onCut?.(cut, violations)
+        }
+        violations.push(...oracle.violations)
+        return { n: cut, violations, counts }
+      } finally {
+        await running.kill()
+      }
+    } finally {
+      disk.remove()
+    }
+  })
