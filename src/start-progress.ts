@@ -18,6 +18,7 @@ export class StartProgress {
   readonly #startMs: number
   #toldAtMs: number
   #hasBar = false
+  #loadedBytes = 0
 
   constructor(output: ProgressOutput, nowMs: () => number = () => performance.now()) {
     this.#output = output
@@ -27,6 +28,7 @@ export class StartProgress {
   }
 
   tell(progress: LoadProgress): void {
+    this.#loadedBytes = progress.loadedBytes
     const nowMs = this.#nowMs()
     const isWatched = this.#output.isTTY === true
     if (nowMs - this.#toldAtMs < (isWatched ? REDRAW_EVERY_MS : LINE_EVERY_MS)) return
@@ -49,8 +51,11 @@ export class StartProgress {
     )
   }
 
-  /** Takes the bar away. */
+  /** Takes the bar away; a line of the log says how it went, if there was anything to load. */
   end(): void {
     if (this.#hasBar) this.#output.write('\r\u001b[2K')
+    if (this.#loadedBytes === 0) return
+    const facts = { loadedBytes: this.#loadedBytes, ms: Math.round(this.#nowMs() - this.#startMs) }
+    this.#output.write(`${JSON.stringify({ level: 30, time: Date.now(), name: 'keeper', msg: 'loaded', ...facts })}\n`)
   }
 }

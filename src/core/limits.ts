@@ -50,6 +50,8 @@ export const LIMITS = {
   aliasCountMax: 1_000,
   /** While the journal is larger, updates are refused: snapshots cannot keep up. */
   journalBytesMax: 1 * GiB,
+  /** Every snapshot file is read whole and checked so often. */
+  scrubEveryMs: 24 * 60 * 60 * 1_000,
   /** Of both write-ahead logs; then they are moved into their databases, about two milliseconds a MiB. */
   logBytesMax: 4 * MiB,
   /** On shutdown, snapshots are written this long at most; what is missing is in the journal. */

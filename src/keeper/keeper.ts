@@ -17,6 +17,7 @@ import type { KeeperParts, Opened } from './parts.ts'
 import { makeProcedures, type Procedures } from './procedures.ts'
 import type { FrontMessage, KeeperHealth, KeeperMessage } from './protocol.ts'
 import { type LoadProgress, recover } from './recovery/recover.ts'
+import { Scrubbing } from './scrubbing.ts'
 import { Snapshots } from './snapshots.ts'
 import { type KeeperTable, releaseBuild, toRecord } from './tables.ts'
 import { UpdateTurns } from './turns.ts'
@@ -129,8 +130,9 @@ export class Keeper implements KeeperParts {
   async close(): Promise<void> {
     this.fronts.close()
     if (this.#opened === null) return
-    const { turns, snapshots, forgetting, health, store } = this.#opened
+    const { turns, snapshots, scrubbing, forgetting, health, store } = this.#opened
     await turns.settle()
+    await scrubbing.close()
     await snapshots.close()
     await forgetting.settle()
     await health.close()
@@ -162,7 +164,9 @@ export class Keeper implements KeeperParts {
       journalBytes: snapshotJournalBytes ?? Number.POSITIVE_INFINITY,
       ageMs: snapshotAgeMs ?? Number.POSITIVE_INFINITY,
     })
-    return { store, keys, turns, snapshots, forgetting, health }
+    const { tables } = this
+    const scrubbing = new Scrubbing({ store, snapshots, tables, onError: this.#onError, everyMs: LIMITS.scrubEveryMs })
+    return { store, keys, turns, snapshots, scrubbing, forgetting, health }
   }
 
   get opened(): Opened {

@@ -5,6 +5,7 @@ import type { Forgetting } from './forgetting.ts'
 import type { Fronts } from './fronts.ts'
 import type { StoreHealth } from './health.ts'
 import type { Idempotency } from './idempotency.ts'
+import type { Scrubbing } from './scrubbing.ts'
 import type { Snapshots } from './snapshots.ts'
 import type { KeeperTable } from './tables.ts'
 import type { UpdateTurns } from './turns.ts'
@@ -15,6 +16,7 @@ export interface Opened {
   keys: Idempotency
   turns: UpdateTurns
   snapshots: Snapshots
+  scrubbing: Scrubbing
   forgetting: Forgetting
   health: StoreHealth
 }

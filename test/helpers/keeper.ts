@@ -32,7 +32,10 @@ export const startKeeper = async ({ dataDir, ...options }: Partial<KeeperOptions
     await keeper.close()
     own?.remove()
   }
-  return { keeper, client: connect(), connect, close }
+  const client = connect()
+  // After it every table that there is.
+  await client.call('sync', null)
+  return { keeper, client, connect, close }
 }
 
 interface NewTable {
