@@ -14,12 +14,16 @@ export interface Config {
   gathererCount: number
   memoryQuotaBytes: number
   logLevel: string
+  /** Whether lookups of raw ids are answered without a whole HTTP parser. */
+  lane: boolean
   /** How long requests are still taken after SIGTERM, so that a load balancer can notice. */
   drainMs: number
   /** Goes back before damage of the data directory instead of refusing to start. */
   recovers: boolean
   snapshotJournalBytes: number
   snapshotAgeMs: number
+  /** npm started this process: a signal may reach npm's shell alone. */
+  isStartedByNpm: boolean
   /** For tests: where the process kills itself; null: nowhere. */
   failpoint: string | null
 }
@@ -50,6 +54,10 @@ export const CONFIG_SCHEMA = Type.Object({
   GATHERD_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     default: 'info',
     description: 'Least level that is logged',
+  }),
+  GATHERD_LANE: Type.Enum(['on', 'off'], {
+    default: 'on',
+    description: 'Whether lookups from octet-stream to octet-stream take a shorter way to the same answer',
   }),
   GATHERD_DRAIN_MS: Type.Integer({
     default: 5_000,
@@ -120,10 +128,12 @@ export const readConfig = (variables: NodeJS.ProcessEnv, overrides: NodeJS.Proce
     gathererCount: Number(values.GATHERD_GATHERERS),
     memoryQuotaBytes: Number(values.GATHERD_MEMORY_QUOTA_BYTES),
     logLevel: String(values.GATHERD_LOG_LEVEL),
+    lane: values.GATHERD_LANE === 'on',
     drainMs: Number(values.GATHERD_DRAIN_MS),
     recovers: values.GATHERD_RECOVER === 'before-damage',
     snapshotJournalBytes: Number(values.GATHERD_SNAPSHOT_JOURNAL_BYTES),
     snapshotAgeMs: Number(values.GATHERD_SNAPSHOT_AGE_MS),
+    isStartedByNpm: environment.npm_lifecycle_event !== undefined,
     failpoint: values.GATHERD_FAILPOINT === undefined ? null : String(values.GATHERD_FAILPOINT),
   })
 }

@@ -66,7 +66,7 @@ export class FrontGroup {
   #start(port: number): Promise<number> {
     const { port1, port2 } = new MessageChannel()
     this.#keeper.connect(port1)
-    const { host, dataDir, frontCount, gathererCount, logLevel } = this.#config
+    const { host, dataDir, frontCount, gathererCount, logLevel, lane } = this.#config
     const data: FrontData = {
       keeperPort: port2,
       host,
@@ -74,6 +74,7 @@ export class FrontGroup {
       gathererCount: Math.ceil(gathererCount / frontCount),
       uploadsDir: join(dataDir, 'uploads'),
       logLevel,
+      lane,
     }
     const worker = new Worker(new URL('./http/front.ts', import.meta.url), { workerData: data, transferList: [port2] })
     const front: RunningFront = { worker, closed: new Promise((done) => worker.once('exit', () => done())) }

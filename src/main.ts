@@ -7,6 +7,7 @@ import { FrontGroup } from './front-group.ts'
 import { failpoint, setFailpoint } from './keeper/durable/failpoints.ts'
 import { StoredDataRefusal } from './keeper/durable/refusals.ts'
 import { Keeper } from './keeper/keeper.ts'
+import { watchParent } from './orphan.ts'
 import { StartProgress } from './start-progress.ts'
 import { version } from './version.ts'
 
@@ -98,6 +99,8 @@ const main = async (): Promise<void> => {
     if (err !== undefined) log(60, 'main', err)
     await drain(fronts, keeper, err === undefined && fronts.size > 0 ? config.drainMs : 0)
   })
+  // By now a signal is seen to.
+  if (config.isStartedByNpm) watchParent(() => process.kill(process.pid, 'SIGTERM'))
   // What makes the directory unusable shows at once, before anything listens; tables are loaded while /livez answers.
   const loading = load(keeper, config)
   const [port] = await Promise.all([fronts.start(), loading])

@@ -1,5 +1,2 @@
 /** Where commands find the service, unless `--url` says otherwise. */
 export const readServiceUrl = (environment: NodeJS.ProcessEnv = process.env): string => environment.GATHERD_URL || 'http://127.0.0.1:8080'
-
-/** Whether npm or npx started this process, by way of a shell. */
-export const isStartedByNpm = (environment: NodeJS.ProcessEnv = process.env): boolean => environment.npm_lifecycle_event !== undefined

@@ -1,6 +1,4 @@
 import { type Command, DONE, readText } from './command.ts'
-import { isStartedByNpm } from './environment.ts'
-import { watchParent } from './orphan.ts'
 
 /** `gatherd serve`. */
 export const serveCommand: Command = {
@@ -13,10 +11,7 @@ export const serveCommand: Command = {
     const recover = readText(values, 'recover')
     // The service reads its command line itself, and has no commands.
     process.argv.splice(2, Infinity, ...(recover === undefined ? [] : [`--recover=${recover}`]))
-    const { ppid } = process
     await import('../main.ts')
-    // By now the service sees to signals: to listen to them here changes nothing.
-    if (isStartedByNpm()) watchParent(() => process.kill(process.pid, 'SIGTERM'), ppid)
     return DONE
   },
 }

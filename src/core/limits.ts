@@ -26,6 +26,8 @@ export const LIMITS = {
   indexRankMax: 8,
   /** Gradients have one axis more than their indices. */
   arrayRankMax: 9,
+  /** A client that takes nothing of a long answer for this long is cut off. */
+  responseStallMsMax: 30_000,
   /** Memory of answers that is kept for the next ones, per front. */
   responseBytesIdleMax: 32 * MiB,
   updateBodyBytesMax: 16 * MiB,

@@ -9,6 +9,7 @@ import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { App, FrontContext } from './context.ts'
 import { answerClientError, answerError, answerUnknownRoute } from './failures.ts'
+import { openLane } from './lane/lane.ts'
 import { isRequestId, parseRequestTimeout } from './negotiate.ts'
 import { HttpRefusal } from './problem.ts'
 import { registerRoutes } from './routes.ts'
@@ -20,6 +21,8 @@ const STANDARD_ERROR = { write: (line: string) => void writeSync(2, line) }
 export interface AppOptions {
   /** Where log lines go instead of to standard error. */
   logStream?: { write(line: string): void }
+  /** Whether lookups of raw ids go by the lane. */
+  lane?: boolean
 }
 
 /**
@@ -76,6 +79,8 @@ export const buildApp = async (context: FrontContext, options: AppOptions = {}):
     done(refusal)
   })
   if (app.log.level === 'debug' || app.log.level === 'trace') app.addHook('onResponse', logResponse)
+  // A log of every answer is the route's to write.
+  else if (options.lane) openLane(app, context)
   await registerRoutes(app, context)
   await app.ready()
   return app

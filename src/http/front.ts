@@ -18,6 +18,8 @@ export interface FrontData {
   /** Uploads in parts are staged here. */
   uploadsDir: string
   logLevel: string
+  /** Whether lookups of raw ids go by the lane. */
+  lane: boolean
 }
 
 /** Main thread to front. */
@@ -46,7 +48,7 @@ const runFront = async (data: FrontData): Promise<void> => {
     health,
     logLevel: data.logLevel,
   }
-  const app = await buildApp(context)
+  const app = await buildApp(context, { lane: data.lane })
   assert(parentPort !== null, 'a front is a worker thread')
   const parent = parentPort
   const send = (event: FrontEvent) => parent.postMessage(event)

@@ -19,14 +19,6 @@ export declare function tableLoad128At16(at: u64): v128
 export declare function tableLoad128At32(at: u64): v128
 @external('env', 'table.load128.48')
 export declare function tableLoad128At48(at: u64): v128
-@external('env', 'table.load128.64')
-export declare function tableLoad128At64(at: u64): v128
-@external('env', 'table.load128.80')
-export declare function tableLoad128At80(at: u64): v128
-@external('env', 'table.load128.96')
-export declare function tableLoad128At96(at: u64): v128
-@external('env', 'table.load128.112')
-export declare function tableLoad128At112(at: u64): v128
 
 @external('env', 'table.store8')
 export declare function tableStore8(at: u64, value: u32): void

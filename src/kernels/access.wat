@@ -14,10 +14,6 @@
   (func (export "table.load128.16") (param i64) (result v128) (v128.load $table offset=16 align=1 (local.get 0)))
   (func (export "table.load128.32") (param i64) (result v128) (v128.load $table offset=32 align=1 (local.get 0)))
   (func (export "table.load128.48") (param i64) (result v128) (v128.load $table offset=48 align=1 (local.get 0)))
-  (func (export "table.load128.64") (param i64) (result v128) (v128.load $table offset=64 align=1 (local.get 0)))
-  (func (export "table.load128.80") (param i64) (result v128) (v128.load $table offset=80 align=1 (local.get 0)))
-  (func (export "table.load128.96") (param i64) (result v128) (v128.load $table offset=96 align=1 (local.get 0)))
-  (func (export "table.load128.112") (param i64) (result v128) (v128.load $table offset=112 align=1 (local.get 0)))
 
   (func (export "table.store8") (param i64 i32) (i32.store8 $table (local.get 0) (local.get 1)))
   (func (export "table.store16") (param i64 i32) (i32.store16 $table align=1 (local.get 0) (local.get 1)))

@@ -1,8 +1,5 @@
 // Members of one bag onto the bag's row in the arena: rows of the table, widened in registers, or float32 rows of the arena.
-import {
-  tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48, tableLoad128At64, tableLoad128At80, tableLoad128At96,
-  tableLoad128At112, rowAddress,
-} from './access.as'
+import { rowAddress, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
 import { widenBfloat16 } from './floats.as'
 import { biasOf, loadLanes, scaleOf, Source, sourceRowBytes } from './lanes.as'
 import { dequantiseLanes, storeLanes } from './rows.as'
@@ -10,24 +7,26 @@ import { dequantiseLanes, storeLanes } from './rows.as'
 /** What a member does to its bag's row; Take makes it the row. */
 export const enum Step { Add, AddWeighted, Max, Take }
 
-/** Address of member `i`: of the table, or (Packed) of the arena. Ids are those of rows of this segment. */
+/** Where row 0 would be, from which ids are counted: below zero in segments that do not begin with it. */
 @inline
-export function memberAt(source: Source, members: usize, i: i32, firstRow: i32, rowBytes: i32): u64 {
-  if (source == Source.Packed) return <u64>(members + <usize>i * rowBytes)
-  return rowAddress(load<i32>(members + (i << 2)) - firstRow, rowBytes)
+export function rowsBase(source: Source, firstRow: i32, rowBytes: i32): u64 {
+  return source == Source.Packed ? 0 : rowAddress(0, rowBytes) - <u64>(<u32>firstRow) * <u64>(<u32>rowBytes)
 }
 
-/** The constants of the offsets are known when this is compiled. */
+/** Address of member `i`: of the table, or (Packed) of the arena. Ids are those of rows of this segment. */
+@inline
+export function memberAt(source: Source, members: usize, i: i32, base: u64, rowBytes: i32): u64 {
+  if (source == Source.Packed) return <u64>(members + <usize>i * rowBytes) + base
+  return <u64>load<u32>(members + (i << 2)) * <u64>(<u32>rowBytes) + base
+}
+
+/** One line of a row. Each offset has a bound of its own that is kept in a register, so that more than four of them cost more than an addition. */
 @inline
 function loadFloats(source: Source, at: u64, column: i32): v128 {
   if (source == Source.Packed) return v128.load(<usize>at + (column << 2))
   if (column == 4) return tableLoad128At16(at)
   if (column == 8) return tableLoad128At32(at)
   if (column == 12) return tableLoad128At48(at)
-  if (column == 16) return tableLoad128At64(at)
-  if (column == 20) return tableLoad128At80(at)
-  if (column == 24) return tableLoad128At96(at)
-  if (column == 28) return tableLoad128At112(at)
   return tableLoad128(at)
 }
 
@@ -50,6 +49,7 @@ function addFloats(
   source: Source, step: Step, wide: bool, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32, firstRow: i32,
 ): void {
   const sums = row + (k << 2)
+  const base = rowsBase(source, firstRow, dim << 2) + <u64>(<u32>k << 2)
   const none = i32x4.splat(0)
   let s0 = v128.load(sums)
   let s1 = v128.load(sums, 16)
@@ -59,19 +59,21 @@ function addFloats(
   let s5 = wide ? v128.load(sums, 80) : none
   let s6 = wide ? v128.load(sums, 96) : none
   let s7 = wide ? v128.load(sums, 112) : none
-  for (let i = 0; i < count; i++) {
-    const at = memberAt(source, members, i, firstRow, dim << 2) + <u64>(<u32>k << 2)
+  let i = 0
+  do {
+    const at = memberAt(source, members, i, base, dim << 2)
     const weight = weightOf(step, weights, i)
     s0 = join(step, s0, loadFloats(source, at, 0), weight)
     s1 = join(step, s1, loadFloats(source, at, 4), weight)
     s2 = join(step, s2, loadFloats(source, at, 8), weight)
     s3 = join(step, s3, loadFloats(source, at, 12), weight)
-    if (!wide) continue
-    s4 = join(step, s4, loadFloats(source, at, 16), weight)
-    s5 = join(step, s5, loadFloats(source, at, 20), weight)
-    s6 = join(step, s6, loadFloats(source, at, 24), weight)
-    s7 = join(step, s7, loadFloats(source, at, 28), weight)
-  }
+    if (wide) {
+      s4 = join(step, s4, loadFloats(source, at + 64, 0), weight)
+      s5 = join(step, s5, loadFloats(source, at + 64, 4), weight)
+      s6 = join(step, s6, loadFloats(source, at + 64, 8), weight)
+      s7 = join(step, s7, loadFloats(source, at + 64, 12), weight)
+    }
+  } while (++i < count)
   v128.store(sums, s0)
   v128.store(sums, s1, 16)
   v128.store(sums, s2, 32)
@@ -102,6 +104,7 @@ function addEight(
   source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32, firstRow: i32,
 ): void {
   const rowBytes = sourceRowBytes(source, dim)
+  const base = rowsBase(source, firstRow, rowBytes)
   const sums = row + (k << 2)
   const moved = keep(<i32>0x8fffe000, dim)
   const raise = keep(reinterpret<i32>(<f32>5.192296858534828e33), dim)
@@ -111,7 +114,7 @@ function addEight(
   let s0 = v128.load(sums)
   let s1 = v128.load(sums, 16)
   for (let i = 0; i < count; i++) {
-    const at = memberAt(source, members, i, firstRow, rowBytes)
+    const at = memberAt(source, members, i, base, rowBytes)
     const weight = weightOf(step, weights, i)
     if (source == Source.Int8) {
       const scale = scaleOf(source, at, dim)
@@ -155,10 +158,11 @@ function addFew(
   source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32, firstRow: i32,
 ): void {
   const rowBytes = sourceRowBytes(source, dim)
+  const base = rowsBase(source, firstRow, rowBytes)
   const rest = min(4, dim - k)
   let sum = readLanes(row + (k << 2), rest)
   for (let i = 0; i < count; i++) {
-    const at = memberAt(source, members, i, firstRow, rowBytes)
+    const at = memberAt(source, members, i, base, rowBytes)
     const value =
       source == Source.Packed
         ? readLanes(<usize>at + (k << 2), rest)

@@ -1,7 +1,7 @@
 // Bags of rows -> one row each, in one pass: every row is read once, widened in registers, added to its bag's row in the arena.
 // The order is the members' order and every operation rounds to float32, so that a bag has one answer on every machine.
 import { fence, tableLoad8 } from './access.as'
-import { addPacked, addSteps, memberAt, readLanes, Step, writeLanes } from './bag-row.as'
+import { addPacked, addSteps, memberAt, readLanes, rowsBase, Step, writeLanes } from './bag-row.as'
 import { Source, sourceRowBytes } from './lanes.as'
 
 /** As in bag.ts. */
@@ -9,6 +9,9 @@ const enum Operation { Sum, Mean, Sqrtn, Max }
 
 /** Members that are looked at before the first of them is added, when rows are too small to be touched. */
 const BLOCK_MEMBERS: i32 = 128
+
+/** Members between the touch of a row's first lines and that of the fourth. */
+const FOURTH_BEHIND: i32 = 32
 
 /** How many of `count` members are rows of this segment before the first that is none. */
 function findMembers(members: usize, count: i32, firstRow: i32, rowCount: i32): i32 {
@@ -18,21 +21,45 @@ function findMembers(members: usize, count: i32, firstRow: i32, rowCount: i32): 
   return count
 }
 
+/** One byte of each of the up to four lines from `first` on to the row's last byte, of the members' rows. */
+function touchLines(members: usize, count: i32, base: u64, rowBytes: i32, first: u64, last: u64): void {
+  const second = min(first + 64, last)
+  const third = min(first + 128, last)
+  for (let i = 0; i < count; i++) {
+    const at = memberAt(Source.Float32, members, i, base, rowBytes)
+    tableLoad8(at + first)
+    tableLoad8(at + second)
+    tableLoad8(at + third)
+    tableLoad8(at + last)
+  }
+}
+
+/** One byte of each of four lines: after the first three the processor fetches the fourth by itself, which is asked for when it is there. */
+function touchFours(members: usize, count: i32, base: u64, rowBytes: i32): void {
+  const end = members + (count << 2)
+  const behind = min(FOURTH_BEHIND, count) << 2
+  for (let member = members; member < members + behind; member += 4) {
+    const at = memberAt(Source.Float32, member, 0, base, rowBytes)
+    tableLoad8(at)
+    tableLoad8(at + 64)
+    tableLoad8(at + 128)
+  }
+  for (let member = members + behind; member < end; member += 4) {
+    const at = memberAt(Source.Float32, member, 0, base, rowBytes)
+    tableLoad8(at)
+    tableLoad8(at + 64)
+    tableLoad8(at + 128)
+    tableLoad8(memberAt(Source.Float32, member, -FOURTH_BEHIND, base, rowBytes) + 192)
+  }
+  for (let member = end - behind; member < end; member += 4) tableLoad8(memberAt(Source.Float32, member, 0, base, rowBytes) + 192)
+}
+
 /** Asks for the cache lines of the members' rows, so that those of many rows are under way at once. */
 function touchMembers(members: usize, count: i32, firstRow: i32, rowBytes: i32): void {
-  const last = <u64>(rowBytes - 1)
-  for (let k: u64 = 0; k <= last; k += 256) {
-    const second = min(k + 64, last)
-    const third = min(k + 128, last)
-    const fourth = k + 256 > last ? last : k + 192
-    for (let i = 0; i < count; i++) {
-      const at = memberAt(Source.Float32, members, i, firstRow, rowBytes)
-      tableLoad8(at + k)
-      tableLoad8(at + second)
-      tableLoad8(at + third)
-      tableLoad8(at + fourth)
-    }
-  }
+  const base = rowsBase(Source.Float32, firstRow, rowBytes)
+  let k = 0
+  for (; k <= rowBytes - 256; k += 256) touchFours(members, count, base + <u64>k, rowBytes)
+  if (k < rowBytes) touchLines(members, count, base, rowBytes, <u64>k, <u64>(rowBytes - 1))
 }
 
 function clearRow(row: usize, dim: i32): void {
@@ -67,7 +94,17 @@ function finishRow(row: usize, dim: i32, divisor: f32): void {
     return
   }
   const divisors = f32x4.splat(divisor)
-  for (let k = 0; k < dim; k += 4) {
+  let k = 0
+  if (divisor == 1) {
+    for (; k <= dim - 16; k += 16) {
+      const at = row + (k << 2)
+      v128.store(at, settleNan(v128.load(at)))
+      v128.store(at, settleNan(v128.load(at, 16)), 16)
+      v128.store(at, settleNan(v128.load(at, 32)), 32)
+      v128.store(at, settleNan(v128.load(at, 48)), 48)
+    }
+  }
+  for (; k < dim; k += 4) {
     const at = row + (k << 2)
     writeLanes(at, settleNan(f32x4.div(readLanes(at, dim - k), divisors)), dim - k)
   }

@@ -61,13 +61,16 @@ export const encodeAnswer = (
   const body =
     encoding === 'json'
       ? printEmbeddings(gathered, arena, buffers, printer)
-      : copyOut(gathered, headerOf(gathered, encoding), arena, buffers)
-  const answered = encoding === 'raw' && elementType === 'uint8' ? storedShape(shape) : shape
-  return { body, mediaType: MEDIA_TYPES[encoding], version, sequence, shape: answered, elementType }
+      : copyOut(gathered, encoding, headerOf(gathered, encoding), arena, buffers)
+  return { body, mediaType: MEDIA_TYPES[encoding], version, sequence, shape: answerShape(encoding, elementType, shape), elementType }
 }
 
-const headerOf = ({ shape, elementType, mask }: Gathered, encoding: Exclude<Encoding, 'json'>): Uint8Array | null => {
-  if (encoding === 'raw') return null
+/** The shape that an answer names: rows as they are stored have more bytes than numbers. */
+export const answerShape = (encoding: Encoding, elementType: ElementType, shape: readonly number[]): readonly number[] =>
+  encoding === 'raw' && elementType === 'uint8' ? storedShape(shape) : shape
+
+const headerOf = ({ shape, elementType, mask, head }: Gathered, encoding: Exclude<Encoding, 'json'>): Uint8Array | null => {
+  if (encoding === 'raw') return head ?? null
   if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
   const tensors = elementType === 'uint8' ? describeStored(shape) : [{ name: 'embeddings', elementType, shape: [...shape] }]
   // A tensor has no rows of different length: the mask of ragged ids is flat.
@@ -78,6 +81,7 @@ const headerOf = ({ shape, elementType, mask }: Gathered, encoding: Exclude<Enco
 
 const copyOut = (
   { rowsAt, byteCount, mask, elementType, shape }: Gathered,
+  encoding: Encoding,
   header: Uint8Array | null,
   arena: Arena,
   buffers: ResponseBuffers,
@@ -85,16 +89,16 @@ const copyOut = (
   const headerBytes = header?.length ?? 0
   const body = buffers.acquire(headerBytes + byteCount + (mask?.bytes.length ?? 0))
   if (header !== null) body.bytes.set(header)
-  const rows = arena.bytes.subarray(rowsAt, rowsAt + byteCount)
-  if (header !== null && elementType === 'uint8') {
+  if (encoding === 'safetensors' && elementType === 'uint8') {
+    const rows = arena.bytes.subarray(rowsAt, rowsAt + byteCount)
     splitStored(rows, shape[shape.length - 1], body.bytes.subarray(headerBytes, headerBytes + byteCount))
-  } else body.bytes.set(rows, headerBytes)
+  } else arena.copyOut(rowsAt, byteCount, body.bytes, headerBytes)
   if (mask !== null) body.bytes.set(mask.bytes, headerBytes + byteCount)
   return body
 }
 
 /** The headers that describe a binary array to a client that sees only numbers. */
-export const arrayHeaders = (answer: Answer): Record<string, string> => ({
+export const arrayHeaders = (answer: Pick<Answer, 'shape' | 'elementType'>): Record<string, string> => ({
   'x-shape': formatShape([...answer.shape]),
   'x-dtype': answer.elementType,
 })

@@ -14,6 +14,8 @@ export interface Gathered {
   rowsAt: number
   byteCount: number
   mask: Mask | null
+  /** Bytes to put before the rows; octet-stream only. */
+  head?: Uint8Array
 }
 
 /** Refuses BATCH_TOO_LARGE for JSON text that outgrows an answer. */

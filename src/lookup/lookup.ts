@@ -23,14 +23,20 @@ export interface LookupServices {
   pool: GathererPool | null
 }
 
-/** A lookup under way: what was asked, what was planned, where in the arena it happens. */
-interface Gathering {
+/** A lookup that has been checked: what is left is to read ids and rows, any number of times. */
+export interface PlannedLookup {
   entry: TableEntry
   version: TableVersion
   adapter: TableAdapter | null
   request: LookupRequest
   encoding: Encoding
   plan: LookupPlan
+  /** Bytes to put before an octet-stream of rows at this sequence, in the same buffer. */
+  writeHead?: (sequence: number) => Uint8Array
+}
+
+/** A lookup under way: what was planned, and where in the arena it happens. */
+interface Gathering extends PlannedLookup {
   region: Region
   /** Read before the rows are: each of them is at this sequence or a later one. */
   sequence: number
@@ -46,12 +52,20 @@ export const lookup = (
   version: TableVersion,
   request: LookupRequest,
   encoding: Encoding,
-): Answer | Promise<Answer> => {
+): Answer | Promise<Answer> => runLookup(services, prepareLookup(entry, version, request, encoding))
+
+/** The first half of {@link lookup}: everything that does not depend on the values of the ids. */
+export const prepareLookup = (entry: TableEntry, version: TableVersion, request: LookupRequest, encoding: Encoding): PlannedLookup => {
   const adapter = entry.adapters.get(version.handle.version) ?? null
   const plan = planLookup(version.handle, entry.record.settings, request, encoding === 'json', adapter?.handle)
   checkEncoding(encoding, plan.elementType, plan.mask)
-  const region = services.arena.reserve(plan.regionBytes)
-  const gathering: Gathering = { entry, version, adapter, request, encoding, plan, region, sequence: version.readSequence() }
+  return { entry, version, adapter, request, encoding, plan }
+}
+
+/** The second half of {@link lookup}. The ids are those that the request has now. */
+export const runLookup = (services: LookupServices, planned: PlannedLookup): Answer | Promise<Answer> => {
+  const region = services.arena.reserve(planned.plan.regionBytes)
+  const gathering: Gathering = { ...planned, region, sequence: planned.version.readSequence() }
   const abandon = (error: unknown): never => {
     services.arena.release(region)
     throw error
@@ -93,7 +107,8 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
     const rowsAt = roundRows(arena, version, plan, region)
     const mask = plan.mask ? computeMask(request, rows, plan.paddingRow) : null
     const { shape, elementType, answerBytes: byteCount } = plan
-    const gathered = { table: entry.record.name, version: number, sequence, shape, elementType, rowsAt, byteCount, mask }
+    const head = gathering.writeHead?.(sequence)
+    const gathered = { table: entry.record.name, version: number, sequence, shape, elementType, rowsAt, byteCount, mask, head }
     return encodeAnswer(gathered, gathering.encoding, arena, buffers, printer)
   } finally {
     arena.release(region)

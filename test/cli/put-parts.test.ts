@@ -21,7 +21,7 @@ beforeEach(async () => {
   // Any bytes are finite as float16 but those with all exponent bits set.
   const values = randomBytes(ROWS * DIM * 2).map((byte) => byte & 0xbb)
   writeFileSync(path, Buffer.concat([writeNpyHeader('float16', [ROWS, DIM]), values]))
-  environment = { GATHERD_DATA_DIR: join(folder, 'data') }
+  environment = { GATHERD_DATA_DIR: join(folder, 'data'), GATHERD_FRONTS: '1', GATHERD_GATHERERS: '0' }
   service = await startProcess(environment)
 })
 afterEach(async () => {
@@ -79,7 +79,7 @@ test('An upload that was broken off is gone on with: what is there is not sent a
 })
 
 test('A service that is killed while parts arrive and started again gets the rest', async () => {
-  const putting = put('--part-bytes', '1000', '--parallel', '1')
+  const putting = put('--part-bytes', '3000', '--parallel', '1')
   await expect.poll(async () => (await listUploads())[0]?.received_bytes ?? 0, { timeout: 10_000, interval: 10 }).toBeGreaterThan(0)
   service.child.kill('SIGKILL')
   await service.exited

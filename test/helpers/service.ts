@@ -13,6 +13,8 @@ export interface ServiceOptions {
   quotaBytes?: number
   segmentBytesMax?: number
   logLevel?: string
+  /** Whether raw lookups go by the lane; it is off without it, and wherever every answer is logged. */
+  lane?: boolean
   /** One that stays, in place of an empty one that is removed in the end. */
   dataDir?: string
   /** In place of those of core/limits.ts. */
@@ -35,7 +37,7 @@ export interface Service {
 
 /** Starts a service that is ready. Close it, or the test never ends. */
 export const startService = async (options: ServiceOptions = {}): Promise<Service> => {
-  const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug' } = options
+  const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug', lane = false } = options
   const keeperErrors: unknown[] = []
   const own = options.dataDir === undefined ? makeDataDir() : null
   const dataDir = options.dataDir ?? own?.dataDir ?? ''
@@ -60,7 +62,7 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     logLevel,
   }
   const log: Record<string, unknown>[] = []
-  const app = await buildApp(context, { logStream: { write: (line) => log.push(JSON.parse(line)) } })
+  const app = await buildApp(context, { logStream: { write: (line) => log.push(JSON.parse(line)) }, lane })
   return {
     app,
     keeper,

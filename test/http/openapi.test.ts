@@ -68,6 +68,20 @@ describe('every operation', () => {
     }
   })
 
+  test('that takes an Idempotency-Key says so, without one that would be sent unasked', () => {
+    const takers = operations().filter(({ operation }) => operation.parameters?.some(({ name }) => name === 'Idempotency-Key'))
+    expect(takers.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'post /v1/tables/{table}/gradients',
+      'post /v1/tables/{table}/rows',
+    ])
+    for (const { operation } of takers) {
+      expect(operation.parameters?.find(({ name }) => name === 'Idempotency-Key')).not.toHaveProperty('example')
+      expect(operation.responses['409'].description).toContain('IDEMPOTENCY_IN_FLIGHT')
+      expect(operation.responses['422'].description).toContain('IDEMPOTENCY_MISMATCH')
+      expect(operation.responses['507'].description).toContain('DISK_FULL')
+    }
+  })
+
   test('that takes binary bodies shows how, with curl and Python', () => {
     const binary = operations().filter(({ operation }) =>
       Object.keys(operation.requestBody?.content ?? {}).some((type) => type !== 'application/json'),
@@ -94,6 +108,10 @@ test('each route of the service is in the document, and lookups have QUERY besid
       '/v1/tables/words',
       '/v1/tables/words/lookup',
       '/v1/tables/words/uploads',
+      '/v1/tables/words/versions',
+      '/v1/tables/words/rollback',
+      '/v1/aliases/words',
+      '/v1/snapshots',
       '/v1/lookup',
       '/v1/limits',
       '/livez',
@@ -125,6 +143,8 @@ describe('the examples can be tried from top to bottom:', () => {
     ['post', '/v1/tables/{table}/attend'],
     ['post', '/v1/tables/{table}/gradients'],
     ['post', '/v1/tables/{table}/rows'],
+    ['put', '/v1/aliases/{alias}'],
+    ['post', '/v1/tables/{table}/rollback'],
   ]
 
   test.each(steps)(
@@ -137,7 +157,7 @@ describe('the examples can be tried from top to bottom:', () => {
       for (const payload of examples) {
         const response = await service.app.inject({
           method: method.toUpperCase() as 'POST',
-          url: path.replace('{table}', 'words'),
+          url: path.replace('{table}', 'words').replace('{alias}', 'production'),
           payload,
         })
         expect(response.statusCode, response.body).toBeLessThan(300)
@@ -155,12 +175,15 @@ describe('the examples can be tried from top to bottom:', () => {
       '/v1/tables/{table}',
       '/v1/tables/{table}/rows',
       '/v1/tables/{table}/uploads',
+      '/v1/tables/{table}/versions',
+      '/v1/aliases',
+      '/v1/aliases/{alias}',
       '/v1/limits',
       '/livez',
       '/readyz',
       '/',
     ]) {
-      const response = await service.app.inject({ url: path.replace('{table}', 'words') })
+      const response = await service.app.inject({ url: path.replace('{table}', 'words').replace('{alias}', 'production') })
       expect(response.statusCode).toBe(200)
       const [fits, errors] = Schema.Errors(
         resolve(document.paths[path].get.responses['200'].content?.['application/json'].schema) as Json,

@@ -123,6 +123,8 @@ const dieAt = async (name: string, random: Random, counts: Record<string, number
       await sleep(ALIVE_MS_MIN)
       await kill()
     })
+    // Something must be left over for the next start to sweep.
+    if (name === 'sweep:removed') await workUntilDeath(life, oracle, 'snapshot:directory-synced')
     if (!died) died = await workUntilDeath(life, oracle, name)
     running = await launchReady(launchOptions)
     await check(oracle, running)

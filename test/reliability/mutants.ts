@@ -61,6 +61,18 @@ export const REMOVALS = {
     from: 'for (let attempt = 0; attempt < 2; attempt++) {',
     to: 'for (let attempt = 0; attempt < 2; attempt++) {\n    if (attempt === 0) return gatherUnchecked(version, arena, job)',
   },
+  buildAside: {
+    title: 'versions are built in place',
+    file: 'src/keeper/tables.ts',
+    from: 'const { segments, reservedBytes } = memory.allocate(rows, rowBytes(dim, dtype))',
+    to: 'const { segments, reservedBytes } = table === undefined ? memory.allocate(rows, rowBytes(dim, dtype)) : { segments: table.current.handle.segments, reservedBytes: 0 }',
+  },
+  fullDisk: {
+    title: 'a full disk is any other failure',
+    file: 'src/keeper/durable/error-latch.ts',
+    from: 'if (isDiskFull(error)) {',
+    to: 'if (isDiskFull(error) && what.length === 0) {',
+  },
 } as const satisfies Record<string, Removal>
 
 /** A copy of the source with a guard removed, which runs like the real one. */

@@ -71,7 +71,8 @@ export interface Workload {
 
 let serial = 0
 
-const makeOperation = (random: Random, table: string): Operation => {
+/** A keyed update of a table. */
+export const makeOperation = (random: Random, table: string): Operation => {
   const key = `operation-${process.pid}-${serial++}`
   const first = random.below(ROW_COUNT)
   const count = 1 + random.below(BATCH_ROWS_MAX)

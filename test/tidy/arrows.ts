@@ -50,9 +50,23 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'config',
     'version',
   ],
+  orphan: [],
   'front-group': ['core', 'config', 'http/front', 'keeper/keeper'],
   'start-progress': ['core', 'keeper/recovery/recover'],
-  main: ['core', 'config', 'version', 'front-group', 'start-progress', 'http', 'keeper', 'lookup', 'tables', 'workers', 'observe'],
+  main: [
+    'core',
+    'config',
+    'version',
+    'front-group',
+    'start-progress',
+    'orphan',
+    'http',
+    'keeper',
+    'lookup',
+    'tables',
+    'workers',
+    'observe',
+  ],
 }
 
 /** Packages that one place alone may import. */

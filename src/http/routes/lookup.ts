@@ -4,8 +4,9 @@ import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { decodeIndices, fromTensors } from '../../lookup/decode.ts'
 import type { Encoding } from '../../lookup/encode.ts'
-import { lookup } from '../../lookup/lookup.ts'
+import { prepareLookup, runLookup } from '../../lookup/lookup.ts'
 import type { LookupRequest } from '../../lookup/request.ts'
+import { isStreamed, streamLookup } from '../../lookup/stream.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
@@ -13,6 +14,7 @@ import { acceptBodies } from '../receive.ts'
 import { LOOKUP_TENSORS, LookupAnswer, LookupBody, LookupMembers, LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { TableParams } from '../schemas/table.ts'
 import { sendAnswer } from '../send-answer.ts'
+import { sendStreamed } from '../send-stream.ts'
 import { compileChecker } from '../validate.ts'
 
 const ENCODINGS: readonly Encoding[] = ['json', 'raw', 'npy', 'safetensors']
@@ -82,7 +84,9 @@ export const addLookupRoute = (app: App, context: FrontContext): void => {
         const entry = registry.find(request.params.table)
         const { version: number, ...decoded } = decodeRequest(request)
         const version = registry.resolve(entry, number)
-        const answer = lookup(lookups, entry, version, decoded, encoding)
+        const planned = prepareLookup(entry, version, decoded, encoding)
+        if (isStreamed(planned)) return sendStreamed(reply, streamLookup(lookups, planned))
+        const answer = runLookup(lookups, planned)
         if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
         return sendAnswer(reply, answer, encoding)
       },

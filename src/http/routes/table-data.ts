@@ -45,7 +45,9 @@ type DataRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystr
 
 const sendData = async (context: FrontContext, request: DataRequest, reply: FastifyReply): Promise<FastifyReply> => {
   checkDeadline(request)
-  const { current, record } = context.registry.find(request.params.table)
+  const entry = context.registry.find(request.params.table)
+  const current = context.registry.resolve(entry, request.query.version)
+  const { record } = entry
   const { version, dtype } = current.handle
   // Of the formats a table can be sent in, those that cannot carry its dtype come last: asking for one says so.
   const withState = request.query.include === 'optimizer'
@@ -59,7 +61,7 @@ const sendData = async (context: FrontContext, request: DataRequest, reply: Fast
     describeBody(reply, format, { ...planExport(current.handle, format, state), version, sequence, name: record.name })
     return reply.send()
   }
-  const exported = await exportCurrent(context, request.params.table, format, withState)
+  const exported = await exportCurrent(context, request.params.table, request.query.version, format, withState)
   describeBody(reply, format, { ...exported, name: record.name })
   return reply.send(Readable.from(exported.body, { objectMode: false }))
 }
@@ -67,14 +69,20 @@ const sendData = async (context: FrontContext, request: DataRequest, reply: Fast
 /**
  * Exports what is read under `name`. A version that is replaced and let go while the keeper is being asked is no reason to refuse: there is a newer one.
  */
-const exportCurrent = async ({ registry, keeper }: FrontContext, name: string, format: ExportFormat, withState: boolean) => {
+const exportCurrent = async (
+  { registry, keeper }: FrontContext,
+  name: string,
+  number: number | undefined,
+  format: ExportFormat,
+  withState: boolean,
+) => {
   for (let attempt = 1; ; attempt++) {
     try {
-      const { current, record } = registry.find(name)
-      return await exportTable(keeper, record.name, current, format, withState)
+      const entry = registry.find(name)
+      return await exportTable(keeper, entry.record.name, registry.resolve(entry, number), format, withState)
     } catch (error) {
       const wasReplaced = error instanceof GatherdError && error.code === 'VERSION_NOT_FOUND'
-      if (!wasReplaced || attempt === EXPORT_TRIES_MAX) throw error
+      if (!wasReplaced || number !== undefined || attempt === EXPORT_TRIES_MAX) throw error
     }
   }
 }

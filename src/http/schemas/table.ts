@@ -36,6 +36,7 @@ export const NoQuery = Type.Object({}, CLOSED)
 
 export const DataQuery = Type.Object(
   {
+    version: Type.Optional(Type.Integer({ minimum: 1, description: 'A version that is kept; default: the current one' })),
     include: Type.Optional(
       Choice(['optimizer'], { description: 'optimizer: the state of the optimizer too, in which training goes on; safetensors only' }),
     ),

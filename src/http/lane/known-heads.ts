@@ -1,0 +1,34 @@
+import { HEAD_BYTES_MAX, type LaneHead, readHead } from './read-head.ts'
+import type { Repeats } from './serve.ts'
+
+/** A head that has been read, and what was prepared under it: the same bytes mean the same again. */
+export interface KnownHead {
+  bytes: Buffer
+  head: LaneHead
+  repeats: Repeats
+}
+
+/** Heads of one client differ by the length of the body alone; a service has few clients. */
+const KNOWN_COUNT_MAX = 512
+
+const END = Buffer.from('\r\n\r\n')
+
+/** Reads heads as {@link readHead} does, those that it remembers without reading. undefined: the request is not for the lane. */
+export const createHeadReader = (): ((bytes: Buffer) => KnownHead | undefined) => {
+  const known = new Map<string, KnownHead>()
+  return (bytes) => {
+    const end = bytes.subarray(0, HEAD_BYTES_MAX).indexOf(END)
+    if (end < 0) return undefined
+    const text = bytes.toString('latin1', 0, end)
+    const remembered = known.get(text)
+    if (remembered !== undefined) return remembered
+    const head = readHead(bytes)
+    if (head === null) return undefined
+    // Rather all at once than a queue that every request would have to keep in order.
+    if (known.size === KNOWN_COUNT_MAX) known.clear()
+    // A copy: what the head came in may be much larger.
+    const found: KnownHead = { bytes: Buffer.from(bytes.subarray(0, head.headBytes)), head, repeats: new WeakMap() }
+    known.set(text, found)
+    return found
+  }
+}

@@ -1,0 +1,149 @@
+import { writeNpyHeader } from '../formats/npy.ts'
+import { writeSafetensorsHeader } from '../formats/safetensors.ts'
+import type { Region } from '../tables/arena.ts'
+import { resolveRows } from '../tables/resolve.ts'
+import { dispatchGather, INLINE_BYTES_MAX } from '../workers/dispatch.ts'
+import type { ResponseBuffer } from './buffers.ts'
+import { type Answer, type Encoding, MEDIA_TYPES } from './encode.ts'
+import { writeFillRow } from './fill.ts'
+import type { LookupServices, PlannedLookup } from './lookup.ts'
+
+/** Of rows: longer answers are sent piece by piece. */
+const PIECE_BYTES = 1024 * 1024
+
+/** An answer whose rows are gathered while those before them are on their way. */
+export interface StreamedAnswer extends Omit<Answer, 'body'> {
+  /** What comes before the rows: the head of an npy or safetensors body. */
+  head: Uint8Array
+  /** Of head and rows. */
+  byteCount: number
+  rows: RowStream
+}
+
+/** Whether an answer is rows and nothing else, and long: its memory would be held as long as its client takes to read it. */
+export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean =>
+  encoding !== 'json' &&
+  plan.bags === null &&
+  adapter === null &&
+  !plan.mask &&
+  plan.elementType !== 'uint8' &&
+  plan.answerBytes > PIECE_BYTES
+
+/**
+ * Begins a long lookup: ids are resolved and checked, so that refusals come before the first byte; rows are read piece by piece. Each row is at the
+ * sequence of the answer or at a later one. The stream must be read to its end, or closed.
+ */
+export const streamLookup = (services: LookupServices, planned: PlannedLookup): StreamedAnswer => {
+  const { arena } = services
+  const { version, request, plan, encoding } = planned
+  // Ids and fill row come before the rows.
+  const region = arena.reserve(plan.rowsAt)
+  try {
+    const idsAt = region.at + plan.idsAt
+    const ids = arena.int32.subarray(idsAt / 4, idsAt / 4 + plan.count)
+    const sequence = version.readSequence()
+    resolveRows(request.indices, request.shape, ids, version.handle.rows, plan.mode)
+    if (plan.mode === 'fill') writeFillRow(arena, region.at + plan.fillAt, plan, version)
+    const head = headOf(planned, encoding)
+    const { shape, elementType } = plan
+    return {
+      head,
+      byteCount: head.length + plan.answerBytes,
+      rows: new RowStream(services, planned, region),
+      mediaType: MEDIA_TYPES[encoding],
+      version: version.handle.version,
+      sequence,
+      shape,
+      elementType,
+    }
+  } catch (error) {
+    arena.release(region)
+    throw error
+  }
+}
+
+const headOf = ({ plan: { shape, elementType } }: PlannedLookup, encoding: Encoding): Uint8Array => {
+  if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
+  if (encoding === 'raw') return new Uint8Array(0)
+  return writeSafetensorsHeader([{ name: 'embeddings', elementType, shape: [...shape] }]).header
+}
+
+/** The rows of a long answer, a piece at a time. Holds its ids, and the version that it reads. */
+export class RowStream {
+  readonly #services: LookupServices
+  readonly #planned: PlannedLookup
+  readonly #region: Region
+  readonly #pieceRows: number
+  #nextPosition = 0
+  #runningCount = 0
+  #isClosed = false
+
+  constructor(services: LookupServices, planned: PlannedLookup, region: Region) {
+    this.#services = services
+    this.#planned = planned
+    this.#region = region
+    const { gatheredRowBytes, gatheredBytes } = planned.plan
+    // What is worth the pool's while is gathered in pieces that it divides among its threads.
+    const pieceBytes = services.pool !== null && gatheredBytes >= 2 * INLINE_BYTES_MAX ? INLINE_BYTES_MAX : PIECE_BYTES
+    this.#pieceRows = Math.max(1, Math.ceil(pieceBytes / Math.max(64, gatheredRowBytes)))
+    planned.version.pin()
+  }
+
+  /** The next piece, to be released by the caller; null at the end. One may be asked for while the last is on its way. Rejects with OVERLOADED. */
+  async next(): Promise<ResponseBuffer | null> {
+    const { plan } = this.#planned
+    const first = this.#nextPosition
+    const count = Math.min(this.#pieceRows, plan.count - first)
+    if (count === 0 || this.#isClosed) return null
+    this.#nextPosition += count
+    this.#runningCount++
+    try {
+      return await this.#gather(first, count)
+    } finally {
+      this.#runningCount--
+      this.#freeWhenClosed()
+    }
+  }
+
+  /** Gives everything back, when the piece that is being gathered is done. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#freeWhenClosed()
+  }
+
+  async #gather(first: number, count: number): Promise<ResponseBuffer> {
+    const { arena, buffers, pool } = this.#services
+    const { version, plan } = this.#planned
+    const { rowFormat, gatheredRowBytes, narrow, elementType } = plan
+    const gatheredBytes = count * gatheredRowBytes
+    const rows = arena.reserve(gatheredBytes)
+    try {
+      const job = {
+        format: rowFormat,
+        idsAt: this.#region.at + plan.idsAt + first * 4,
+        count,
+        outAt: rows.at,
+        fillAt: this.#region.at + plan.fillAt,
+      }
+      await dispatchGather(version, arena, job, pool)
+      let byteCount = gatheredBytes
+      if (narrow && elementType !== 'uint8') {
+        // In their place: narrow numbers never overtake the wide ones.
+        version.kernels(arena.memory)[0].convert('float32', elementType, rows.at, gatheredBytes / 4, rows.at)
+        byteCount = gatheredBytes / 2
+      }
+      const piece = buffers.acquire(byteCount)
+      arena.copyOut(rows.at, byteCount, piece.bytes, 0)
+      return piece
+    } finally {
+      arena.release(rows)
+    }
+  }
+
+  #freeWhenClosed(): void {
+    if (!this.#isClosed || this.#runningCount > 0) return
+    this.#services.arena.release(this.#region)
+    this.#planned.version.unpin()
+  }
+}

@@ -1,0 +1,78 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { LIMITS } from '../../../src/core/limits.ts'
+import { answersOf, type LaneService, request, rowsOf, settle, startLane } from './talk.ts'
+
+let service: LaneService
+
+describe('The clocks of the lane', () => {
+  beforeAll(async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] })
+    service = await startLane()
+  })
+  afterAll(async () => {
+    vi.useRealTimers()
+    await service.close()
+  })
+  let before: number
+  beforeEach(() => {
+    before = service.byFastify()
+  })
+
+  test('end a connection on which nothing comes as Fastify does', async () => {
+    const socket = service.open()
+    vi.advanceTimersByTime(LIMITS.headersTimeoutMs - 500)
+    await settle()
+    expect(socket.isClosed).toBe(false)
+    vi.advanceTimersByTime(1_000)
+    await settle()
+    expect(answersOf(socket.sent)).toMatchObject([{ status: 408 }])
+    expect(socket.isClosed).toBe(true)
+  })
+
+  test('end one that has been answered and asks nothing more', async () => {
+    const socket = service.open()
+    socket.push(request([1]))
+    await settle()
+    vi.advanceTimersByTime(LIMITS.keepAliveTimeoutMs)
+    await settle()
+    expect(socket.isClosed).toBe(false)
+    socket.push(request([2]))
+    await settle()
+    vi.advanceTimersByTime(LIMITS.keepAliveTimeoutMs)
+    await settle()
+    expect(socket.isClosed).toBe(false)
+    vi.advanceTimersByTime(1_500)
+    await settle()
+    expect(socket.destroyed).toBe(true)
+    expect(answersOf(socket.sent)).toHaveLength(2)
+  })
+
+  test('leave a body that does not come to the clock of Fastify', async () => {
+    const socket = service.open()
+    const bytes = request([1, 2])
+    socket.push(bytes.subarray(0, -4))
+    await settle()
+    expect(service.byFastify() - before).toBe(0)
+    vi.advanceTimersByTime(1_000)
+    await settle()
+    expect(service.byFastify() - before).toBe(1)
+    socket.push(bytes.subarray(-4))
+    await settle()
+    expect(answersOf(socket.sent)).toMatchObject([{ status: 200, rows: rowsOf([1, 2]) }])
+  })
+
+  test('leave a body that comes a byte at a time to Fastify', async () => {
+    const socket = service.open()
+    const bytes = request(Array.from({ length: 50 }, (_, i) => i))
+    const headBytes = bytes.length - 200
+    socket.push(bytes.subarray(0, headBytes))
+    for (let at = headBytes; at < bytes.length; at++) {
+      socket.push(bytes.subarray(at, at + 1))
+      await turn()
+    }
+    await settle()
+    expect(service.byFastify() - before).toBe(1)
+    expect(answersOf(socket.sent)).toMatchObject([{ status: 200 }])
+  })
+})

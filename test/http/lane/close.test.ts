@@ -1,0 +1,65 @@
+import { connect, type Socket } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { answersOf, request, ROWS, rowsOf, startLane } from './talk.ts'
+
+describe('The end of a server with a lane', () => {
+  /** A real connection. */
+  const dial = (port: number) => {
+    const client = connect(port, '127.0.0.1')
+    const received: Buffer[] = []
+    let wake = () => {}
+    client.on('data', (chunk: Buffer) => {
+      received.push(chunk)
+      wake()
+    })
+    const closed = new Promise<void>((resolve) => client.once('close', () => resolve()))
+    const until = async (count: number) => {
+      while (answersOf(Buffer.concat(received)).length < count) await new Promise<void>((resolve) => (wake = resolve))
+      return answersOf(Buffer.concat(received))
+    }
+    return { client, closed, until }
+  }
+
+  test('ends connections that wait for nothing, in the lane and with Fastify, and finishes the others', async () => {
+    const service = await startLane()
+    const port = Number(new URL(await service.listen()).port)
+    const accepted: Socket[] = []
+    service.app.server.on('connection', (socket) => accepted.push(socket))
+    const [idle, silent, other, busy] = [dial(port), dial(port), dial(port), dial(port)]
+    idle.client.write(request([1]))
+    expect(await idle.until(1)).toMatchObject([{ status: 200, rows: rowsOf([1]) }])
+    other.client.write(request([ROWS]))
+    expect(await other.until(1)).toMatchObject([{ status: 422 }])
+    expect(service.byFastify()).toBe(1)
+    const bytes = request([2, 3])
+    busy.client.write(bytes.subarray(0, -2))
+    while (!accepted.some(({ remotePort, bytesRead }) => remotePort === busy.client.localPort && bytesRead === bytes.length - 2))
+      await turn()
+    const closing = service.close()
+    await Promise.all([idle.closed, silent.closed, other.closed])
+    busy.client.write(bytes.subarray(-2))
+    const [answer] = await busy.until(1)
+    expect(answer).toMatchObject({ status: 200, rows: rowsOf([2, 3]), head: expect.stringMatching(/\r\nconnection: close\r\n/i) })
+    await busy.closed
+    await closing
+  })
+
+  test('has no more connections than the limit, whoever reads them', async () => {
+    const service = await startLane()
+    service.app.server.maxConnections = 2
+    const port = Number(new URL(await service.listen()).port)
+    const first = dial(port)
+    first.client.write(request([1]))
+    await first.until(1)
+    const second = dial(port)
+    second.client.write(request([ROWS]))
+    await second.until(1)
+    const third = dial(port)
+    third.client.on('error', () => {})
+    await third.closed
+    first.client.write(request([2]))
+    expect(await first.until(2)).toMatchObject([{ rows: rowsOf([1]) }, { rows: rowsOf([2]) }])
+    await service.close()
+  })
+})

@@ -1,0 +1,79 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import type { App } from '../../../src/http/context.ts'
+import { normalizeAnswers } from './answers.ts'
+import { createChooser, makeConversation } from './requests.ts'
+import { MemorySocket } from './socket.ts'
+
+/** A conversation in which two servers differ. */
+export interface Difference {
+  seed: number
+  /** What was sent, piece by piece. */
+  said: string[]
+  /** What came back before and after the client had ended its side. */
+  lane: string[]
+  plain: string[]
+}
+
+export interface Outcome {
+  cases: number
+  /** Requests that got a 200, and those of them that Fastify has seen. */
+  answered: number
+  byFastify: number
+  difference: Difference | null
+}
+
+const BATCH = 200
+
+/** Long enough for every answer that does not wait for a clock. */
+export const settle = async (): Promise<void> => {
+  for (let i = 0; i < 4; i++) await turn()
+}
+
+const describeState = (socket: MemorySocket): string => `${normalizeAnswers(socket.sent)}\n[${socket.isClosed ? 'closed' : 'open'}]`
+
+/**
+ * Says the same bytes to both servers, in `cases` conversations that `seed` decides, until they answer differently. Answers are compared
+ * when the client has said everything, and again when it has ended its side of the connection.
+ */
+export const compareServers = async (lane: App, plain: App, cases: number, seed: number): Promise<Outcome> => {
+  const outcome: Outcome = { cases: 0, answered: 0, byFastify: 0, difference: null }
+  const onRequest = () => outcome.byFastify++
+  lane.server.on('request', onRequest)
+  try {
+    while (outcome.cases < cases && outcome.difference === null) {
+      await compareBatch(lane, plain, Math.min(BATCH, cases - outcome.cases), seed + outcome.cases, outcome)
+    }
+  } finally {
+    lane.server.off('request', onRequest)
+  }
+  return outcome
+}
+
+const compareBatch = async (lane: App, plain: App, count: number, firstSeed: number, outcome: Outcome): Promise<void> => {
+  const talks = Array.from({ length: count }, (_, i) => {
+    const pieces = makeConversation(createChooser(firstSeed + i))
+    return { seed: firstSeed + i, pieces, sockets: [new MemorySocket(lane), new MemorySocket(plain)], states: [[], []] as string[][] }
+  })
+  const note = () => {
+    for (const { sockets, states } of talks) sockets.forEach((socket, side) => states[side].push(describeState(socket)))
+  }
+  for (let round = 0; talks.some(({ pieces }) => round < pieces.length); round++) {
+    for (const { pieces, sockets } of talks) {
+      if (round < pieces.length) for (const socket of sockets) if (!socket.destroyed) socket.push(Buffer.from(pieces[round]))
+    }
+    await turn()
+  }
+  await settle()
+  note()
+  for (const { sockets } of talks) for (const socket of sockets) if (!socket.destroyed) socket.push(null)
+  await settle()
+  note()
+  for (const { seed, pieces, sockets, states } of talks) {
+    outcome.cases++
+    outcome.answered += states[0][1].split('HTTP/1.1 200 OK').length - 1
+    for (const socket of sockets) socket.destroy()
+    if (outcome.difference === null && states[0].join() !== states[1].join()) {
+      outcome.difference = { seed, said: pieces.map((piece) => piece.toString('latin1')), lane: states[0], plain: states[1] }
+    }
+  }
+}

@@ -1,0 +1,143 @@
+import { LENGTHS, ODD_HEADERS, ODD_LINES, ODD_QUERIES, SPACES, TYPES } from './odd.ts'
+
+/** A source of choices that a seed repeats. */
+export interface Chooser {
+  /** 0..count-1 */
+  below(count: number): number
+  /** One of them. */
+  pick<Value>(values: readonly Value[]): Value
+  /** True once in `times`. */
+  once(times: number): boolean
+}
+
+/** mulberry32: small, fast, and the same everywhere. */
+export const createChooser = (seed: number): Chooser => {
+  let state = seed >>> 0
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let t = state
+    t = Math.imul(t ^ (t >>> 15), t | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+  const below = (count: number): number => Math.floor(next() * count)
+  return { below, pick: (values) => values[below(values.length)], once: (times) => below(times) === 0 }
+}
+
+/** A request in the parts that are changed one by one. */
+interface Draft {
+  requestLine: string
+  /** Lines without their ends. */
+  headers: string[]
+  lineEnd: string
+  body: Buffer
+}
+
+/** The tables that the requests are about; the last one does not exist. */
+export const TABLES = ['t', 'half', 'bytes', 'lookup', 'a.b-c_d', 'gone'] as const
+
+const QUERIES = [
+  '',
+  '',
+  '',
+  '?mode=clip',
+  '?mode=wrap',
+  '?mode=fill&fill_value=2',
+  '?index_dtype=int32',
+  '?dtype=float16',
+  '?dtype=native',
+] as const
+/** A lookup that is right in every way, as some client may send it. */
+const draftLookup = (choose: Chooser): Draft => {
+  const table = choose.once(12) ? 'gone' : choose.pick(TABLES.slice(0, -1))
+  const body = Buffer.from(Int32Array.from({ length: 1 + choose.below(4) }, () => choose.below(8)).buffer)
+  const extra = [
+    'User-Agent: python-requests/2.32',
+    'Accept-Encoding: gzip, deflate',
+    'Connection: keep-alive',
+    'Accept-Language: *',
+    'sec-fetch-mode: cors',
+  ]
+  return {
+    requestLine: `POST /v1/tables/${table}/lookup${choose.pick(QUERIES)} HTTP/1.1`,
+    headers: [
+      'Host: 127.0.0.1:8080',
+      'Content-Type: application/octet-stream',
+      'Accept: application/octet-stream',
+      `Content-Length: ${body.length}`,
+      ...extra.filter(() => choose.once(3)),
+    ],
+    lineEnd: '\r\n',
+    body,
+  }
+}
+
+type Change = (draft: Draft, choose: Chooser) => void
+
+const changeValue = (draft: Draft, choose: Chooser, name: string, values: readonly string[]): void => {
+  draft.headers = draft.headers.map((line) => (line.startsWith(`${name}:`) ? `${name}: ${choose.pick(values)}` : line))
+}
+const atHeader = (draft: Draft, choose: Chooser, change: (line: string) => string): void => {
+  const at = choose.below(draft.headers.length)
+  if (draft.headers.length > 0) draft.headers[at] = change(draft.headers[at])
+}
+
+/** Each makes a request another one: some leave it right, most do not. */
+const CHANGES: readonly Change[] = [
+  (draft, choose) => draft.headers.sort(() => choose.below(3) - 1),
+  (draft, choose) =>
+    atHeader(draft, choose, (line) => line.replace(/^[^:]*/, (name) => choose.pick([name.toLowerCase(), name.toUpperCase()]))),
+  (draft, choose) => atHeader(draft, choose, (line) => line.replace(': ', choose.pick(SPACES))),
+  (draft, choose) =>
+    atHeader(draft, choose, (line) => choose.pick([`${line} `, `${line}\t`, ` ${line}`, `${line}\r`, `${line}\n`, `${line}\r\n`])),
+  (draft, choose) => draft.headers.push(choose.pick(draft.headers)),
+  (draft, choose) => void draft.headers.splice(choose.below(draft.headers.length), 1),
+  (draft, choose) => void draft.headers.splice(choose.below(draft.headers.length + 1), 0, choose.pick(ODD_HEADERS)),
+  (draft, choose) => void draft.headers.splice(choose.below(draft.headers.length + 1), 0, choose.pick(ODD_HEADERS)),
+  (draft, choose) => changeValue(draft, choose, 'Content-Length', LENGTHS),
+  (draft, choose) => changeValue(draft, choose, 'Content-Type', TYPES),
+  (draft, choose) => changeValue(draft, choose, 'Accept', TYPES),
+  (draft, choose) => (draft.requestLine = choose.pick(ODD_LINES)),
+  (draft, choose) => (draft.requestLine = draft.requestLine.replace(/(\?[^ ]*)? HTTP/, `${choose.pick(ODD_QUERIES)} HTTP`)),
+  (draft, choose) => (draft.lineEnd = choose.pick(['\n', '\r', '\r\r\n', '\r\n'])),
+  (draft, choose) => (draft.body = Buffer.from(Int32Array.of(choose.pick([-1, 8, 2 ** 31 - 1, -(2 ** 31)]), 1).buffer)),
+  (draft, choose) => (draft.body = draft.body.subarray(choose.below(5))),
+  (draft, choose) => (draft.body = Buffer.concat([draft.body, Buffer.alloc(choose.below(5))])),
+  (draft, choose) => (draft.requestLine = choose.pick(['\r\n', '\n', '\r\n\r\n', '\0', ' ']) + draft.requestLine),
+]
+
+const render = ({ requestLine, headers, lineEnd, body }: Draft): Buffer =>
+  Buffer.concat([Buffer.from([requestLine, ...headers, '', ''].join(lineEnd), 'latin1'), body])
+
+/** One byte more, less or other, anywhere. */
+const damage = (bytes: Buffer, choose: Chooser): Buffer => {
+  const at = choose.below(bytes.length)
+  const byte = Buffer.of(choose.pick([choose.below(256), 9, 10, 13, 32, 58]))
+  const keep = choose.pick([0, 1, 1])
+  return Buffer.concat([bytes.subarray(0, at), choose.once(3) ? Buffer.alloc(0) : byte, bytes.subarray(at + keep)])
+}
+
+const makeRequest = (choose: Chooser): Buffer => {
+  const draft = draftLookup(choose)
+  for (let count = choose.pick([0, 0, 1, 1, 2, 3]); count > 0; count--) choose.pick(CHANGES)(draft, choose)
+  const bytes = render(draft)
+  return choose.once(12) ? damage(bytes, choose) : bytes
+}
+
+/** What one client says on one connection, in the pieces that it arrives in. */
+export const makeConversation = (choose: Chooser): Buffer[] => {
+  const first = makeRequest(choose)
+  const requests = [first]
+  while (choose.once(3) && requests.length < 5) requests.push(choose.once(2) ? first : makeRequest(choose))
+  let bytes = Buffer.concat(requests)
+  if (choose.once(15))
+    bytes = Buffer.concat([bytes, choose.pick([Buffer.from('garbage'), Buffer.of(0), Buffer.from('\r\n'), Buffer.from('POST /v1/tab')])])
+  if (choose.once(15)) bytes = bytes.subarray(0, choose.below(bytes.length + 1))
+  return cut(bytes, choose)
+}
+
+const cut = (bytes: Buffer, choose: Chooser): Buffer[] => {
+  if (choose.once(200)) return Array.from(bytes, (byte) => Buffer.of(byte))
+  const ends = Array.from({ length: choose.pick([0, 0, 0, 1, 2, 4]) }, () => choose.below(bytes.length + 1)).sort((a, b) => a - b)
+  return [...ends, bytes.length].map((end, i) => bytes.subarray(i === 0 ? 0 : ends[i - 1], end)).filter((piece) => piece.length > 0)
+}

@@ -1,0 +1,59 @@
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import type { App } from '../../../src/http/context.ts'
+
+/** The server's end of a connection that exists in memory alone: what a server uses of a socket, and what came out of it. */
+export class MemorySocket extends Duplex {
+  readonly #sent: Buffer[] = []
+  /** Whether the client reads what it is sent. */
+  #isReading = true
+  #untaken: (() => void) | undefined
+
+  constructor(app: App) {
+    super({ allowHalfOpen: true })
+    app.server.emit('connection', this as unknown as Socket)
+  }
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer | string, encoding: BufferEncoding, done: () => void): void {
+    const take = (): void => {
+      this.#sent.push(typeof chunk === 'string' ? Buffer.from(chunk, encoding) : Buffer.from(chunk))
+      done()
+    }
+    if (this.#isReading) take()
+    else this.#untaken = take
+  }
+
+  /** The client reads no further; the first write from now on waits. */
+  stall(): void {
+    this.#isReading = false
+  }
+
+  /** The client reads everything again. */
+  takeAll(): void {
+    this.#isReading = true
+    this.#untaken?.()
+    this.#untaken = undefined
+  }
+
+  destroySoon(): void {
+    if (this.writable) this.end()
+    if (this.writableFinished) this.destroy()
+    else this.once('finish', () => this.destroy())
+  }
+
+  setTimeout(): this {
+    return this
+  }
+
+  /** Everything that the server has written. */
+  get sent(): Buffer {
+    return Buffer.concat(this.#sent)
+  }
+
+  /** Whether the server will write no more. */
+  get isClosed(): boolean {
+    return this.destroyed || this.writableEnded
+  }
+}

@@ -1,0 +1,181 @@
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openStore } from '../../src/keeper/durable/open-store.ts'
+import { StoredDataRefusal } from '../../src/keeper/durable/refusals.ts'
+import { recover } from '../../src/keeper/recovery/recover.ts'
+import type { KeeperTable } from '../../src/keeper/tables.ts'
+import { Arena } from '../../src/tables/arena.ts'
+import { ROWS_AT } from '../../src/tables/layout.ts'
+import { TableMemory } from '../../src/tables/memory.ts'
+import { changeRecord, type DamageSet, makeDamageSets, RECORD_CHANGES } from './damage-set.ts'
+import { makeFolder } from './folders.ts'
+import { DIM, foldRows, ROW_COUNT } from './oracle.ts'
+import { createRandom, type Random } from './random.ts'
+import { type Finding, measure } from './report.ts'
+
+const SECTOR_BYTES = 512
+const QUOTA_BYTES = 64 * 1024 * 1024
+
+/** What was done to a copy. `at`: the first byte that is not as it was; of a file that is shorter, its length. */
+interface Damage {
+  what: string
+  file: string
+  at: number
+}
+
+/** What came of it: the name of a refusal, `same`, `limit` (P3's known limits), or what must not be. */
+interface Outcome {
+  kind: 'refused' | 'same' | 'limit' | 'violation'
+  detail: string
+}
+
+const flipBit = (bytes: Buffer, random: Random): number => {
+  const at = random.below(bytes.length)
+  bytes[at] ^= 1 << random.below(8)
+  return at
+}
+
+const zeroSector = (bytes: Buffer, random: Random): number => {
+  const at = random.below(Math.ceil(bytes.length / SECTOR_BYTES)) * SECTOR_BYTES
+  bytes.fill(0, at, Math.min(bytes.length, at + SECTOR_BYTES))
+  return at
+}
+
+/** Does something to a copy in `directory`. null: it could not be done there. */
+const damageCopy = ({ files }: DamageSet, directory: string, random: Random): Damage | null => {
+  const file = random.pick(files)
+  const path = join(directory, file)
+  const kind = random.below(100)
+  if (kind < 6) {
+    const change = random.pick(Object.keys(RECORD_CHANGES))
+    const database = random.pick(['catalog.db', 'os.db'])
+    return changeRecord(join(directory, database), RECORD_CHANGES[change], random.below) ? { what: change, file: database, at: 0 } : null
+  }
+  if (kind < 9) {
+    rmSync(path)
+    return { what: 'deleted', file, at: 0 }
+  }
+  const bytes = readFileSync(path)
+  if (kind < 14) {
+    const other = random.pick(files.filter((one) => one !== file))
+    writeFileSync(path, readFileSync(join(directory, other)))
+    writeFileSync(join(directory, other), bytes)
+    return { what: `swapped with ${other}`, file, at: 0 }
+  }
+  if (bytes.length === 0) return null
+  if (kind < 45) {
+    const at = random.below(bytes.length)
+    writeFileSync(path, bytes.subarray(0, at))
+    return { what: 'cut', file, at }
+  }
+  const at = kind < 80 ? flipBit(bytes, random) : zeroSector(bytes, random)
+  writeFileSync(path, bytes)
+  return { what: kind < 80 ? 'flipped' : 'zeroed', file, at }
+}
+
+/** Whether damage may look like a commit that was never finished, or like a log that was never written. */
+const isKnownLimit = ({ limits }: DamageSet, { what, file, at }: Damage): boolean => {
+  const swapped = what.startsWith('swapped with ') ? what.slice('swapped with '.length) : null
+  if (what === 'deleted' || what === 'cut') return file.endsWith('-wal')
+  if (swapped !== null) return (file === 'os.db-wal' || swapped === 'os.db-wal') && limits['os.db-wal'] === 0
+  return limits[file] !== undefined && at + SECTOR_BYTES > limits[file]
+}
+
+/** Compares what was loaded with what was answered. */
+const judge = (set: DamageSet, damage: Damage, tables: ReadonlyMap<string, KeeperTable>): Outcome => {
+  const lost: string[] = []
+  for (const expected of set.oracle.tables) {
+    const table = tables.get(expected.name)
+    if (table === undefined) {
+      lost.push(`${expected.name} is gone`)
+      continue
+    }
+    for (const [number, history] of expected.versions) {
+      const version = table.versions.get(number)
+      if (version === undefined) {
+        lost.push(`${expected.name} ${number} is gone`)
+        continue
+      }
+      const sequence = version.table.readSequence()
+      const rows = foldRows(history, sequence)
+      const [{ memory }] = version.handle.segments
+      const values = new Float32Array(memory.buffer, ROWS_AT, ROW_COUNT * DIM)
+      const where = `${expected.name} ${number}-${sequence}`
+      if (rows === null) return { kind: 'violation', detail: `phantom: ${where} never was` }
+      const wrong = values.findIndex((value, i) => value !== rows[Math.floor(i / DIM)])
+      if (wrong >= 0) return { kind: 'violation', detail: `wrong: row ${Math.floor(wrong / DIM)} of ${where}` }
+      if (sequence < history.bySequence.size) lost.push(`${where} of ${history.bySequence.size}`)
+    }
+  }
+  if (lost.length === 0) return { kind: 'same', detail: '' }
+  return { kind: isKnownLimit(set, damage) ? 'limit' : 'violation', detail: `lost: ${lost.join('; ')}` }
+}
+
+/** A start from a damaged copy, without the HTTP side. */
+const startFrom = async (set: DamageSet, damage: Damage, directory: string, arena: Arena): Promise<Outcome> => {
+  let opened: ReturnType<typeof openStore> | null = null
+  try {
+    opened = openStore(directory)
+    const { tables } = await recover({
+      store: opened.store,
+      memory: new TableMemory(QUOTA_BYTES),
+      arena,
+      goesBack: false,
+      takeNumber: () => 1,
+      onProgress: () => {},
+      onWarning: () => {},
+    })
+    return judge(set, damage, tables)
+  } catch (error) {
+    if (error instanceof StoredDataRefusal) return { kind: 'refused', detail: error.code }
+    return { kind: 'violation', detail: `refused without a name: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}` }
+  } finally {
+    opened?.store.close()
+  }
+}
+
+export interface DamageOptions {
+  trials: number
+  seed: number
+  onTrial?: (trial: number) => void
+}
+
+/** D4 and D5: files cut, flipped, zeroed, deleted, swapped; records missing, doubled, moved; a start from each. */
+export const runDamage = ({ trials, seed, onTrial }: DamageOptions): Promise<Finding> =>
+  measure({ id: 'D4 D5', title: 'damaged data directory', seed }, async () => {
+    const random = createRandom(seed)
+    const { sets, remove } = await makeDamageSets(seed)
+    const folder = makeFolder(existsSync('/dev/shm') ? '/dev/shm' : undefined)
+    const arena = new Arena(16 * 1024 * 1024)
+    const counts: Record<string, number> = {}
+    const count = (name: string) => (counts[name] = (counts[name] ?? 0) + 1)
+    const violations: string[] = []
+    let done = 0
+    try {
+      for (const set of sets) {
+        const untouched = join(folder.path, 'untouched')
+        cpSync(set.path, untouched, { recursive: true })
+        const { kind, detail } = await startFrom(set, { what: 'nothing', file: '', at: 0 }, untouched, arena)
+        if (kind !== 'same') violations.push(`${set.title}, not damaged: ${kind} ${detail}`)
+        rmSync(untouched, { recursive: true })
+      }
+      for (let trial = 0; trial < trials; trial++) {
+        const set = sets[trial % sets.length]
+        const copy = join(folder.path, String(trial))
+        cpSync(set.path, copy, { recursive: true })
+        const damage = damageCopy(set, copy, random)
+        if (damage !== null) {
+          const { kind, detail } = await startFrom(set, damage, copy, arena)
+          done++
+          count(kind === 'refused' ? detail : kind)
+          if (kind === 'violation') violations.push(`${set.title}, ${damage.file} ${damage.what} at ${damage.at}: ${detail}`)
+        }
+        rmSync(copy, { recursive: true })
+        onTrial?.(trial)
+      }
+    } finally {
+      folder.remove()
+      remove()
+    }
+    return { n: done, violations, counts }
+  })

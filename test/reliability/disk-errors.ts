@@ -1,0 +1,118 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Ask, createAsk, readJson } from './asking.ts'
+import { checkRecovered, sendOperation, surviveKill } from './checking.ts'
+import { checkDegraded } from './disk-full.ts'
+import { injectFault } from './fault-injection.ts'
+import { makeFolder } from './folders.ts'
+import { launchReady } from './launch.ts'
+import { type Oracle, place } from './oracle.ts'
+import { createRandom, type Random } from './random.ts'
+import { type Finding, measure } from './report.ts'
+import { createTables, makeOperation, startWorkload } from './workload.ts'
+
+/** SQLite syncs with fsync and writes with pwrite64; snapshots use these too, and are renamed. */
+export const ERROR_CALLS = ['fsync', 'pwrite64', 'rename'] as const
+
+const FAILURE_MS_MAX = 20_000
+const BEFORE_MS = 150
+const TRIES_AFTER = 12
+
+export interface DiskErrorOptions {
+  /** Of each call, once and from the n-th on, so many runs with another n. */
+  times: number
+  seed: number
+  root?: string
+  calls?: readonly string[]
+}
+
+/** Works until an answer says that the disk has failed. */
+const workUntilFailure = async (ask: Ask, oracle: Oracle, random: Random): Promise<boolean> => {
+  let hasFailed = false
+  const workload = startWorkload({
+    ask,
+    oracle,
+    random,
+    onRefusal: (answer) => {
+      const { code, detail } = readJson<{ code: string; detail: string }>(answer)
+      if (answer.status === 503 && code === 'NOT_READY' && /could not be written: .*(I\/O|EIO)/.test(detail)) hasFailed = true
+      else oracle.violations.push(`after a failed write: ${answer.status} ${answer.body.toString()}`)
+      // What the disk holds of it is unknown.
+      return false
+    },
+  })
+  const endsAtMs = performance.now() + FAILURE_MS_MAX
+  while (!hasFailed && performance.now() < endsAtMs) await sleep(2)
+  await workload.stop()
+  return hasFailed
+}
+
+/** Nothing may be answered any more, although the disk may work again. What is refused now was never begun. */
+const checkRefusals = async (ask: Ask, oracle: Oracle, random: Random): Promise<void> => {
+  for (let i = 0; i < TRIES_AFTER; i++) {
+    const operation = makeOperation(random, random.pick(oracle.tables).name)
+    const answer = await sendOperation(ask, operation)
+    if (answer?.status === 503) continue
+    oracle.violations.push(`answered after a failed write: ${answer?.status} ${answer?.body.toString()}`)
+    if (answer?.status === 200) place(oracle, operation, readJson(answer))
+  }
+  for (const path of ['/v1/snapshots', `/v1/tables/${oracle.tables[0].name}/rollback`]) {
+    const answer = await ask('POST', path, path === '/v1/snapshots' ? {} : { body: { version: 1 } })
+    if (answer?.status !== 503) oracle.violations.push(`${path} after a failed write: ${answer?.status} ${answer?.body.toString()}`)
+  }
+}
+
+const failOnce = async (rule: string, random: Random, root: string | undefined): Promise<{ hasFailed: boolean; oracle: Oracle }> => {
+  const folder = makeFolder()
+  const launchOptions = { dataDir: folder.path, root }
+  let running = await launchReady(launchOptions)
+  try {
+    let ask = createAsk(running.url)
+    const oracle = await createTables(ask)
+    const before = startWorkload({ ask, oracle, random, updatesOnly: true })
+    await sleep(BEFORE_MS)
+    await before.stop()
+    const fault = await injectFault(running.child.pid ?? 0, rule)
+    let hasFailed: boolean
+    try {
+      hasFailed = await workUntilFailure(ask, oracle, random)
+      if (hasFailed) {
+        await checkRefusals(ask, oracle, random)
+        await checkDegraded(ask, oracle, /could not be written/)
+      }
+    } finally {
+      await fault.end()
+    }
+    ask.close()
+    await running.kill()
+    running = await launchReady(launchOptions)
+    ask = createAsk(running.url)
+    await checkRecovered(oracle, ask, surviveKill)
+    ask.close()
+    return { hasFailed, oracle }
+  } finally {
+    await running.kill()
+    folder.remove()
+  }
+}
+
+/** D7: a write, sync or rename fails, once or from then on. No update is answered from then on until a restart, and nothing is lost by it. */
+export const runDiskErrors = ({ times, seed, root, calls = ERROR_CALLS }: DiskErrorOptions): Promise<Finding> =>
+  measure({ id: 'D7', title: 'errors of the disk', seed }, async () => {
+    const random = createRandom(seed)
+    const violations: string[] = []
+    const counts: Record<string, number> = {}
+    let n = 0
+    for (const call of calls) {
+      for (const andOn of ['', '+']) {
+        for (let time = 0; time < times; time++) {
+          const rule = `${call}:error=EIO:when=${time === 0 ? 1 : 1 + random.below(8)}${andOn}`
+          const { hasFailed, oracle } = await failOnce(rule, random, root)
+          n++
+          counts[call] = (counts[call] ?? 0) + Number(hasFailed)
+          if (!hasFailed) violations.push(`${rule}: nothing has failed`)
+          violations.push(...oracle.violations.map((violation) => `${rule}: ${violation}`))
+        }
+      }
+    }
+    return { n, violations, counts }
+  })

@@ -1,0 +1,120 @@
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Answer, type Ask, createAsk, readJson } from './asking.ts'
+import { checkRecovered, sendOperation, surviveKill } from './checking.ts'
+import { mountMemory } from './disk-images.ts'
+import { launchReady } from './launch.ts'
+import { place, type Oracle } from './oracle.ts'
+import { createRandom, type Random } from './random.ts'
+import { type Finding, measure } from './report.ts'
+import { createTables, makeOperation, startWorkload } from './workload.ts'
+
+const DISK_BYTES = 8 * 1024 * 1024
+const FULL_MS_MAX = 20_000
+const BACK_MS_MAX = 10_000
+
+export interface DiskFullOptions {
+  fills: number
+  seed: number
+  root?: string
+}
+
+/** Writes a file until there is no space left. */
+const fillDisk = (directory: string): string => {
+  const path = join(directory, 'filler')
+  const descriptor = openSync(path, 'w')
+  const block = Buffer.alloc(4096)
+  try {
+    while (writeSync(descriptor, block) > 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+  } finally {
+    closeSync(descriptor)
+  }
+  return path
+}
+
+const codeOf = (answer: Answer): string => readJson<{ code?: string }>(answer).code ?? ''
+
+/** What a reader gets while updates are refused: rows, and a word of why in the readiness. */
+export const checkDegraded = async (ask: Ask, oracle: Oracle, cause: RegExp): Promise<void> => {
+  const lookup = await ask('POST', `/v1/tables/${oracle.tables[0].name}/lookup`, { body: { indices: [0] } })
+  if (lookup?.status !== 200) oracle.violations.push(`lookups do not go on: ${lookup?.status}`)
+  const readiness = await ask('GET', '/readyz')
+  const { status, reason } = readiness === null ? {} : readJson<{ status?: string; reason?: string }>(readiness)
+  if (readiness?.status !== 200 || status !== 'degraded' || !cause.test(reason ?? '')) {
+    oracle.violations.push(`the readiness is ${readiness?.status} ${status} (${reason})`)
+  }
+}
+
+/** Updates go on until the disk takes no more. */
+const workUntilFull = async (ask: Ask, oracle: Oracle, random: Random): Promise<void> => {
+  let isFull = false
+  const workload = startWorkload({
+    ask,
+    oracle,
+    random,
+    updatesOnly: true,
+    onRefusal: (answer) => {
+      if (answer.status === 507 && codeOf(answer) === 'DISK_FULL') isFull = true
+      else oracle.violations.push(`on a full disk: ${answer.status} ${answer.body.toString()}`)
+      return true
+    },
+  })
+  const endsAtMs = performance.now() + FULL_MS_MAX
+  while (!isFull && performance.now() < endsAtMs) await sleep(20)
+  if (!isFull) oracle.violations.push('updates go on although the disk is full')
+  else await checkDegraded(ask, oracle, /full/)
+  await workload.stop()
+}
+
+/** Tries an update again and again. Returns how long it took until one was answered. */
+const waitUntilBack = async (ask: Ask, oracle: Oracle, random: Random): Promise<number> => {
+  const startMs = performance.now()
+  for (;;) {
+    const operation = makeOperation(random, random.pick(oracle.tables).name)
+    const answer = await sendOperation(ask, operation)
+    const readiness = await ask('GET', '/readyz')
+    const backMs = performance.now() - startMs
+    if (answer?.status === 200) {
+      place(oracle, operation, readJson(answer))
+      if (readiness !== null && readJson<{ status: string }>(readiness).status === 'ready') return backMs
+    }
+    if (backMs > BACK_MS_MAX) {
+      oracle.violations.push(`there is space again, and an update is answered ${answer?.status}, the readiness ${readiness?.body.toString()}`)
+      return backMs
+    }
+    await sleep(20)
+  }
+}
+
+/** D6: a small file system is filled while updates run, and freed again; then kill -9, a start, and the comparison. */
+export const runDiskFull = ({ fills, seed, root }: DiskFullOptions): Promise<Finding> =>
+  measure({ id: 'D6', title: 'disk full', seed }, async () => {
+    const random = createRandom(seed)
+    const mounted = mountMemory(DISK_BYTES)
+    const launchOptions = { dataDir: join(mounted.directory, 'data'), root, environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: '65536' } }
+    let backMsMax = 0
+    let running = await launchReady(launchOptions)
+    try {
+      let ask = createAsk(running.url)
+      const oracle = await createTables(ask)
+      for (let fill = 0; fill < fills; fill++) {
+        const filler = fillDisk(mounted.directory)
+        await workUntilFull(ask, oracle, random)
+        rmSync(filler)
+        backMsMax = Math.max(backMsMax, await waitUntilBack(ask, oracle, random))
+        await running.kill()
+        ask.close()
+        running = await launchReady(launchOptions)
+        ask = createAsk(running.url)
+        await checkRecovered(oracle, ask, surviveKill)
+      }
+      ask.close()
+      return { n: fills, violations: oracle.violations, counts: { 'back after at most, ms': Math.round(backMsMax) } }
+    } finally {
+      await running.kill()
+      mounted.unmount()
+    }
+  })
