@@ -80,17 +80,20 @@ export class FrontGroup {
     const front: RunningFront = { worker, closed: new Promise((done) => worker.once('exit', () => done())) }
     return new Promise((resolve, reject) => {
       let failure: unknown = new Error('a front has ended')
+      let servedPort = port
       worker.on('error', (error) => {
         failure = error
         reject(error)
       })
       worker.on('message', (event: FrontEvent) => {
         if (event.kind !== 'listening') return
+        servedPort = event.port
         this.#running.add(front)
         resolve(event.port)
       })
       worker.once('exit', () => {
-        if (this.#running.delete(front) && !this.#isClosing) this.#replace(port, failure)
+        reject(failure)
+        if (this.#running.delete(front) && !this.#isClosing) this.#replace(servedPort, failure)
       })
     })
   }

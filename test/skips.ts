@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import process from 'node:process'
 
 /** What some tests need beyond Node, and a user's machine may lack. */
-export type Need = 'chromium' | 'python' | 'redis'
+export type Need = 'chromium' | 'mounts' | 'python' | 'redis' | 'strace'
 
 interface Requirement {
   /** Tried in order. An own build of Python often stands before the system's, which has the packages. */
@@ -19,6 +19,11 @@ const REQUIREMENTS: Record<Need, Requirement> = {
     probe: ['--version'],
     remedy: 'Chromium (Debian: apt-get install chromium)',
   },
+  mounts: {
+    commands: ['sh'],
+    probe: ['-c', 'mkfs.ext4 -V && mkfs.xfs -V && losetup -f && unshare -m mount -t tmpfs tmpfs /mnt'],
+    remedy: 'a user who may mount, loop devices, ext4 and XFS (root; Debian: apt-get install e2fsprogs mount xfsprogs)',
+  },
   python: {
     commands: ['python3', '/usr/bin/python3'],
     probe: ['-c', 'import numpy, requests'],
@@ -28,6 +33,11 @@ const REQUIREMENTS: Record<Need, Requirement> = {
     commands: ['redis-server', 'valkey-server'],
     probe: ['--version'],
     remedy: 'Redis or Valkey (Debian: apt-get install redis-server)',
+  },
+  strace: {
+    commands: ['strace'],
+    probe: ['-f', '-e', 'inject=getppid:error=EPERM', 'true'],
+    remedy: 'strace, and the right to trace (Debian: apt-get install strace)',
   },
 }
 

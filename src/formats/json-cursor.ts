@@ -41,7 +41,8 @@ export const openCursor = (body: Uint8Array, depthMax: number): JsonCursor => {
   assert(body.length <= BODY_BYTES_MAX, 'JSON bodies are bounded before they are read')
   const { scanner, buffer } = takeWorkspace()
   const bytes = scanner.text
-  bytes.set(body)
+  // Not set(): into shared memory it goes byte by byte unless both sides are aligned alike.
+  Buffer.from(body.buffer, body.byteOffset, body.length).copy(buffer)
   bytes[body.length] = 0
   if (!isUtf8(body)) refuse('MALFORMED_BODY', `the body: not UTF-8 at byte ${findUtf8End(body)}`)
   return { bytes, buffer, scanner, end: body.length, depthMax, at: 0 }

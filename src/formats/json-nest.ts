@@ -3,20 +3,26 @@ import { refuseByte, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
 import { checkDepth, kindAt, readNumber, startsNumber } from './json-scan.ts'
 import type { JsonTensor } from './json-tensor.ts'
+import type { Precision } from '../kernels/numbers.ts'
 
 const COMMA = 0x2c
 const OPEN = 0x5b
 const CLOSE = 0x5d
+
+type Values = Float64Array | Float32Array
 
 /** What is known of a tensor while it is read. `depth` counts the lists that are open; the outermost is at depth 1. */
 interface Nest {
   readonly cursor: JsonCursor
   readonly pointer: string
   readonly valueCountMax: number
+  readonly precision: Precision
+  /** Whether a number has none as near as float32 can be. */
+  isTooLarge: boolean
   /** Numbers so far; the last `filled` of them are in the scanner's values, the others in `chunks`. */
   count: number
   filled: number
-  readonly chunks: Float64Array[]
+  readonly chunks: Values[]
   depth: number
   /** Of the deepest list so far. */
   depthMost: number
@@ -71,14 +77,23 @@ const closeList = (nest: Nest): void => {
   nest.depth -= 1
 }
 
+const valuesOf = ({ cursor, precision }: Nest): Values => cursor.scanner.values[precision]
+
 const flushValues = (nest: Nest): void => {
-  nest.chunks.push(nest.cursor.scanner.values.slice(0, nest.filled))
+  nest.chunks.push(valuesOf(nest).slice(0, nest.filled))
   nest.filled = 0
+}
+
+/** How many more numbers fit into the scanner's values, after these are put aside if they fill it, and are allowed. */
+const makeRoom = (nest: Nest): number => {
+  const { length } = valuesOf(nest)
+  if (nest.filled === length) flushValues(nest)
+  return Math.min(length - nest.filled, nest.valueCountMax - nest.count)
 }
 
 /** Reads numbers from `start` on; returns the place of what follows the last one: a comma, when that is an element which is no number. */
 const readRun = (nest: Nest, start: number): number => {
-  const { cursor, depth, valueCountMax } = nest
+  const { cursor, depth, valueCountMax, precision } = nest
   const { bytes, scanner } = cursor
   if (nest.leafDepth < 0) nest.leafDepth = depth
   if (depth !== nest.leafDepth || depth !== nest.depthMost) {
@@ -87,12 +102,13 @@ const readRun = (nest: Nest, start: number): number => {
   let at = start
   for (;;) {
     if (nest.count >= valueCountMax) refuse('BATCH_TOO_LARGE', `${nest.pointer} has more than ${valueCountMax} numbers`)
-    if (nest.filled === scanner.values.length) flushValues(nest)
-    const room = depth === 0 ? 1 : Math.min(scanner.values.length - nest.filled, valueCountMax - nest.count)
-    let end = scanner.scan(at, nest.filled, nest.filled + room)
+    const room = makeRoom(nest)
+    let end = scanner.scan(precision, at, nest.filled, nest.filled + (depth === 0 ? 1 : room))
     let { count } = scanner
     if (count === 0) {
-      end = skipSpace(bytes, readNumber(cursor, at, scanner.values, nest.filled))
+      const values = valuesOf(nest)
+      end = skipSpace(bytes, readNumber(cursor, at, values, nest.filled))
+      nest.isTooLarge ||= precision === 'single' && !Number.isFinite(values[nest.filled])
       count = 1
     }
     nest.filled += count
@@ -106,10 +122,29 @@ const readRun = (nest: Nest, start: number): number => {
   }
 }
 
-const takeValues = (nest: Nest): Float64Array => {
-  if (nest.chunks.length === 0) return nest.cursor.scanner.values.slice(0, nest.filled)
+/** Reads lists like the one that has been closed before `start`; returns the place behind the last. The others are for the caller. */
+const readRows = (nest: Nest, start: number): number => {
+  const { cursor, depth, lengths, precision } = nest
+  if (depth + 1 !== nest.leafDepth || nest.rowLengths !== undefined) return start
+  const length = lengths[depth + 1]
+  let at = start
+  for (;;) {
+    const room = makeRoom(nest)
+    if (room < length) return at
+    const end = cursor.scanner.scanRows(precision, at, length, nest.filled, nest.filled + room)
+    const { count } = cursor.scanner
+    if (count === 0) return at
+    nest.filled += count * length
+    nest.count += count * length
+    nest.counts[depth] += count
+    at = end
+  }
+}
+
+const takeValues = (nest: Nest): Values => {
+  if (nest.chunks.length === 0) return valuesOf(nest).slice(0, nest.filled)
   flushValues(nest)
-  const values = new Float64Array(nest.count)
+  const values = nest.precision === 'single' ? new Float32Array(nest.count) : new Float64Array(nest.count)
   let index = 0
   for (const chunk of nest.chunks) {
     values.set(chunk, index)
@@ -128,14 +163,23 @@ const takeTensor = (nest: Nest): JsonTensor => {
 /**
  * Reads the value at the cursor as nested number arrays; a bare number has rank 0. `pointer` is where it is in the body and `baseDepth`
  * how many objects and lists are around it. INVALID_REQUEST at an element that is no number, SHAPE_MISMATCH for numbers beside lists and
- * for lists of different length (but the rows of rank 2 may differ), BATCH_TOO_LARGE above `valueCountMax` numbers.
+ * for lists of different length (but the rows of rank 2 may differ), BATCH_TOO_LARGE above `valueCountMax` numbers. With the precision `single`
+ * the values are rounded to float32; they are float64 all the same when one of them is too large for that.
  */
-export const readTensor = (cursor: JsonCursor, pointer: string, baseDepth: number, valueCountMax: number): JsonTensor => {
+export const readTensor = (
+  cursor: JsonCursor,
+  pointer: string,
+  baseDepth: number,
+  valueCountMax: number,
+  precision: Precision = 'double',
+): JsonTensor => {
   const { bytes } = cursor
   const nest: Nest = {
     cursor,
     pointer,
     valueCountMax,
+    precision,
+    isTooLarge: false,
     count: 0,
     filled: 0,
     chunks: [],
@@ -159,13 +203,16 @@ export const readTensor = (cursor: JsonCursor, pointer: string, baseDepth: numbe
     while (nest.depth > 0 && bytes[at] === CLOSE) {
       nest.counts[nest.depth] += 1
       closeList(nest)
-      at = nest.depth > 0 ? skipSpace(bytes, at + 1) : at + 1
+      if (nest.depth > 0) at = skipSpace(bytes, readRows(nest, at + 1))
+      else at += 1
     }
     if (nest.depth === 0) break
     if (bytes[at] !== COMMA) refuseByte(cursor, at, "',' or ']'")
     nest.counts[nest.depth] += 1
     at = skipSpace(bytes, at + 1)
   }
+  // The refusal names the number, which float32 does not have.
+  if (nest.isTooLarge) return readTensor(cursor, pointer, baseDepth, valueCountMax)
   cursor.at = at
   return takeTensor(nest)
 }

@@ -21,6 +21,8 @@ export interface JsonLimits {
   depthMax?: number
   /** Numbers in one tensor; default no limit but the body's. */
   valueCountMax?: number
+  /** The tensors that `toFloat32` is for: rounded as they are read. Default none. */
+  singles?: readonly string[]
 }
 
 /** A body of several objects: `{"lookups": [{...}, {...}], ...}`. */
@@ -48,14 +50,16 @@ const readObject = (
   pointer: string,
   depth: number,
   tensorNames: readonly string[],
-  valueCountMax: number,
+  { valueCountMax = Infinity, singles = [] }: JsonLimits,
 ): JsonObject => {
   checkObject(cursor, pointer)
   const members = Object.create(null) as Record<string, unknown>
   const tensors = new Map<string, JsonTensor>()
   readMembers(cursor, depth, (name) => {
-    if (tensorNames.includes(name)) tensors.set(name, readTensor(cursor, `${pointer}/${escapePointer(name)}`, depth, valueCountMax))
-    else members[name] = readPlain(cursor, depth + 1)
+    if (tensorNames.includes(name)) {
+      const precision = singles.includes(name) ? 'single' : 'double'
+      tensors.set(name, readTensor(cursor, `${pointer}/${escapePointer(name)}`, depth, valueCountMax, precision))
+    } else members[name] = readPlain(cursor, depth + 1)
   })
   return { members, tensors }
 }
@@ -81,14 +85,14 @@ const readBody = <Result>(body: Uint8Array, limits: JsonLimits, read: (cursor: J
 
 /**
  * Reads a JSON object (UTF-8, strictly RFC 8259). Members named in `tensorNames` are nested number arrays and go straight from the bytes
- * into one Float64Array each, to the bit as JSON.parse reads them; a name that is absent is absent from `tensors`.
+ * into one array each, to the bit as JSON.parse reads them, or those rounded to float32; a name that is absent is absent from `tensors`.
  *
  * MALFORMED_BODY, with the byte: not JSON, a name twice, nested too deep. INVALID_REQUEST, with a pointer: the body is no object, a
  * tensor has an element that is no number. SHAPE_MISMATCH, with a pointer: lists of different length, except the rows of rank 2; numbers
  * beside lists. BATCH_TOO_LARGE: more numbers than `valueCountMax`.
  */
 export const readJsonObject = (body: Uint8Array, tensorNames: readonly string[], limits: JsonLimits = {}): JsonObject =>
-  readBody(body, limits, (cursor) => readObject(cursor, '', 1, tensorNames, limits.valueCountMax ?? Infinity))
+  readBody(body, limits, (cursor) => readObject(cursor, '', 1, tensorNames, limits))
 
 /**
  * Reads a JSON object whose member `arrayName` is a list of objects with tensors, each as {@link readJsonObject} reads one; pointers
@@ -102,7 +106,7 @@ export const readJsonObjects = (
   limits: JsonObjectsLimits = {},
 ): JsonObjects =>
   readBody(body, limits, (cursor) => {
-    const { valueCountMax = Infinity, objectCountMax = Infinity } = limits
+    const { objectCountMax = Infinity } = limits
     const pointer = `/${escapePointer(arrayName)}`
     const members = Object.create(null) as Record<string, unknown>
     let objects: JsonObject[] | undefined
@@ -117,7 +121,7 @@ export const readJsonObjects = (
       const list: JsonObject[] = []
       readElements(cursor, 2, (index) => {
         if (index >= objectCountMax) refuse('BATCH_TOO_LARGE', `${pointer} has more than ${objectCountMax} elements`)
-        list.push(readObject(cursor, `${pointer}/${index}`, 3, tensorNames, valueCountMax))
+        list.push(readObject(cursor, `${pointer}/${index}`, 3, tensorNames, limits))
       })
       objects = list
     })

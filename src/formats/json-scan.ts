@@ -88,7 +88,7 @@ const skipNumber = (cursor: JsonCursor, start: number): number => {
 }
 
 /** Reads the number at `start`, any that the grammar allows, to `target[index]`; returns the place behind it. */
-export const readNumber = (cursor: JsonCursor, start: number, target: Float64Array, index: number): number => {
+export const readNumber = (cursor: JsonCursor, start: number, target: Float64Array | Float32Array, index: number): number => {
   const at = skipNumber(cursor, start)
   target[index] = Number(cursor.buffer.toString('latin1', start, at))
   return at

@@ -1,11 +1,12 @@
+import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import type { ErrorCode, ErrorPlace } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 
 /** Nested number arrays of a JSON body, as one run of numbers. */
 export interface JsonTensor {
-  /** Row-major. The caller's own. */
-  values: Float64Array
+  /** Row-major. The caller's own. Float32 only where it was asked for and all of them are finite. */
+  values: Float64Array | Float32Array
   /** A bare number has none: []. */
   shape: number[]
   /** For rank 2 with rows of different length: the length of each. The shape is [rows, -1] then. */
@@ -63,6 +64,7 @@ const explainIndex = (value: number): string | undefined => {
  */
 export const toIndexArray = (tensor: JsonTensor, pointer: string): Float64Array => {
   const { values } = tensor
+  assert(values instanceof Float64Array, 'indices are read as float64')
   for (let position = 0; position < values.length; position += 1) {
     if (!Number.isSafeInteger(values[position])) refuseValues('INVALID_REQUEST', 'not an index', tensor, pointer, explainIndex)
   }
@@ -76,6 +78,7 @@ const explainFloat32 = (value: number): string | undefined => {
 
 /** The values rounded to float32, half to even. NON_FINITE with the places of those that are too large; JSON has no NaN. */
 export const toFloat32 = (tensor: JsonTensor, pointer: string): Float32Array => {
+  if (tensor.values instanceof Float32Array) return tensor.values
   const rounded = new Float32Array(tensor.values)
   for (let position = 0; position < rounded.length; position += 1) {
     if (!Number.isFinite(rounded[position])) refuseValues('NON_FINITE', 'not finite', tensor, pointer, explainFloat32)

@@ -11,7 +11,7 @@ const checkMembers = compileChecker(SpecificationMembers)
 
 /** A specification as its JSON body has it, with the defaults: float32, zeros. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
 export const readSpecification = (body: Buffer): Omit<Specification, 'name' | 'precondition'> => {
-  const { members, tensors } = readJsonObject(body, ['values'])
+  const { members, tensors } = readJsonObject(body, ['values'], { singles: ['values'] })
   const { rows, dim, dtype = 'float32', initializer, ...settingsMembers } = checkMembers(members)
   const settings = completeSettings(settingsMembers)
   const tensor = tensors.get('values')

@@ -8,7 +8,7 @@ type ValuesName = UpdateArrays['valuesName']
 
 /** The arrays of a JSON update, and its other members still to be checked. */
 export const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: UpdateArrays; members: Record<string, unknown> } => {
-  const { members, tensors } = readJsonObject(body, ['indices', valuesName])
+  const { members, tensors } = readJsonObject(body, ['indices', valuesName], { singles: [valuesName] })
   const indices = tensors.get('indices') ?? refuseMissing('indices')
   const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
   for (const [name, tensor] of [

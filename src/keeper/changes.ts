@@ -1,5 +1,6 @@
 import type { Precondition, Settings } from '../core/types.ts'
 import { checkPrecondition } from '../tables/precondition.ts'
+import { refuseAlias } from './aliases.ts'
 import type { CatalogChange } from './durable/catalog-rows.ts'
 import { failpoint } from './durable/failpoints.ts'
 import { writeSnapshot } from './durable/snapshot-write.ts'
@@ -31,7 +32,8 @@ export const commitBuild = async (keeper: KeeperParts, build: Build, step: numbe
     })
     file = written.file
     failpoint('version:written')
-    // Updates may have moved the sequence that a condition names.
+    // Updates may have moved the sequence that a condition names, and an alias taken the name.
+    refuseAlias(keeper, name)
     change = planReplacement(build, version, find(), id)
     const end = { endSequence: 0, stateEpoch: change.table.stateEpoch, nowMs }
     const snapshot = toCatalogSnapshot(store.takeId(), facts, written, end)
@@ -39,7 +41,7 @@ export const commitBuild = async (keeper: KeeperParts, build: Build, step: numbe
     store.commit({ changes: [...toCatalogChanges(change), toCatalogVersion(id, version), { kind: 'put-snapshot', snapshot }] })
   } catch (error) {
     releaseBuild(build, keeper.memory)
-    if (file !== null) forgetting.files([file])
+    if (file !== null) forgetting.unlisted(file)
     throw error
   }
   await adopt(keeper, change)

@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import { fromMessage, GatherdError } from '../core/errors.ts'
 import { Registry } from '../tables/registry.ts'
-import type { FrontMessage, KeeperCalls, KeeperHealth, KeeperMessage, KeeperProcedure } from './protocol.ts'
+import type { FrontMessage, KeeperCall, KeeperCalls, KeeperHealth, KeeperMessage, KeeperProcedure } from './protocol.ts'
 
 interface Pending {
   resolve: (answer: unknown) => void
@@ -16,6 +16,7 @@ export class KeeperClient {
   readonly registry: Registry
   readonly #port: MessagePort
   readonly #onHealth: (health: KeeperHealth) => void
+  readonly #gathered: KeeperCall[] = []
   readonly #pending = new Map<number, Pending>()
   #nextCallId = 1
   #closed = false
@@ -35,17 +36,13 @@ export class KeeperClient {
     port.on('close', () => this.#fail())
   }
 
-  /** Calls a procedure of the keeper. `transfer` hands buffers over instead of copying them. Rejects with the keeper's refusal. */
-  call<Name extends KeeperProcedure>(
-    procedure: Name,
-    argument: KeeperCalls[Name]['argument'],
-    transfer: readonly ArrayBuffer[] = [],
-  ): Promise<KeeperCalls[Name]['answer']> {
+  /** Calls a procedure of the keeper. Arrays in shared memory are not copied. Rejects with the keeper's refusal. */
+  call<Name extends KeeperProcedure>(procedure: Name, argument: KeeperCalls[Name]['argument']): Promise<KeeperCalls[Name]['answer']> {
     if (this.#closed) return Promise.reject(new GatherdError('SHUTTING_DOWN', 'the service is shutting down'))
     const callId = this.#nextCallId++
     return new Promise((resolve, reject) => {
       this.#pending.set(callId, { resolve: resolve as Pending['resolve'], reject })
-      this.#send({ kind: 'call', callId, procedure, argument }, transfer)
+      this.#gather({ callId, procedure, argument })
     })
   }
 
@@ -55,8 +52,22 @@ export class KeeperClient {
     this.#fail()
   }
 
-  #send(message: FrontMessage, transfer: readonly ArrayBuffer[] = []): void {
-    if (!this.#closed) this.#port.postMessage(message, [...transfer])
+  /** Sends what was gathered first. */
+  #send(message: FrontMessage): void {
+    this.#flush()
+    if (!this.#closed) this.#port.postMessage(message)
+  }
+
+  /** Calls of one turn of the event loop go as one message: to wake the other thread costs more than all they say. */
+  #gather(call: KeeperCall): void {
+    if (this.#gathered.length === 0) setImmediate(() => this.#flush())
+    this.#gathered.push(call)
+  }
+
+  #flush(): void {
+    if (this.#gathered.length === 0) return
+    const message: FrontMessage = { kind: 'calls', calls: this.#gathered.splice(0) }
+    if (!this.#closed) this.#port.postMessage(message)
   }
 
   #receive(message: KeeperMessage): void {
@@ -67,11 +78,13 @@ export class KeeperClient {
       this.#send({ kind: 'published', publicationId: message.publicationId })
       return
     }
-    const pending = this.#pending.get(message.callId)
-    if (pending === undefined) return
-    this.#pending.delete(message.callId)
-    if (message.kind === 'answer') pending.resolve(message.answer)
-    else pending.reject(fromMessage(message.error))
+    for (const one of message.answers) {
+      const pending = this.#pending.get(one.callId)
+      if (pending === undefined) continue
+      this.#pending.delete(one.callId)
+      if (one.error === undefined) pending.resolve(one.answer)
+      else pending.reject(fromMessage(one.error))
+    }
   }
 
   #fail(): void {

@@ -34,6 +34,14 @@ export class Forgetting {
     })
   }
 
+  /**
+   * A file whose listing was refused. After a failure of the store nobody knows whether the catalog has it: then it stays, for the next start
+   * to judge.
+   */
+  unlisted(...names: string[]): void {
+    if (this.#store.failure === null) this.files(names)
+  }
+
   /** Resolves when everything so far is gone. */
   settle(): Promise<void> {
     return this.#tail

@@ -3,7 +3,7 @@ import type { AliasRecord, TableRecord } from '../tables/handles.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import type { TableExport } from './exports.ts'
 import type { AdapterFront } from './lora-procedures.ts'
-import type { FrontMessage, KeeperHealth, KeeperMessage } from './protocol.ts'
+import type { FrontMessage, KeeperAnswer, KeeperCall, KeeperHealth, KeeperMessage } from './protocol.ts'
 import type { Build } from './tables.ts'
 
 /** A front's line, and what it has under way. */
@@ -13,6 +13,8 @@ export interface Front extends AdapterFront {
   exports: Map<number, TableExport>
   /** Publications this front has not acknowledged yet. */
   unacknowledged: Map<number, () => void>
+  /** Of this turn, still to be sent. */
+  answers: KeeperAnswer[]
 }
 
 /** What a front that comes has to be told. */
@@ -25,7 +27,7 @@ export interface Published {
 export interface FrontsParts {
   memory: TableMemory
   published: Published
-  onCall: (front: Front, call: Extract<FrontMessage, { kind: 'call' }>) => void
+  onCall: (front: Front, call: KeeperCall) => void
   /** A front is gone, and with it whoever would go on with its builds and exports. */
   onGone: (front: Front) => void
 }
@@ -50,7 +52,7 @@ export class Fronts {
 
   /** Serves the front at the other end of `port`, beginning with every table there is. */
   connect(port: MessagePort): void {
-    const front: Front = { port, builds: new Map(), adapterBuilds: new Map(), exports: new Map(), unacknowledged: new Map() }
+    const front: Front = { port, builds: new Map(), adapterBuilds: new Map(), exports: new Map(), unacknowledged: new Map(), answers: [] }
     this.#fronts.add(front)
     port.on('message', (message: FrontMessage) => this.#receive(front, message))
     port.on('close', () => this.#disconnect(front))
@@ -93,6 +95,12 @@ export class Fronts {
     this.#freeWhenUnread(key)
   }
 
+  /** Answers a call of a front. Those of one turn go as one message: to wake the other thread costs more than all they say. */
+  answer(front: Front, answer: KeeperAnswer): void {
+    if (front.answers.length === 0) queueMicrotask(() => this.#send(front, { kind: 'answers', answers: front.answers.splice(0) }))
+    front.answers.push(answer)
+  }
+
   #send(front: Front, message: KeeperMessage): void {
     front.port.postMessage(message)
   }
@@ -110,8 +118,8 @@ export class Fronts {
 
   #receive(front: Front, message: FrontMessage): void {
     switch (message.kind) {
-      case 'call':
-        this.#parts.onCall(front, message)
+      case 'calls':
+        for (const call of message.calls) this.#parts.onCall(front, call)
         return
       case 'published':
         front.unacknowledged.get(message.publicationId)?.()

@@ -14,7 +14,8 @@ export interface KeyClaim {
 }
 
 interface UnsavedKey {
-  version: KeeperVersion
+  /** Of its handle: the version itself, which may leave its table, is not kept in memory by its keys. */
+  versionKey: string
   remembered: RememberedKey
 }
 
@@ -81,14 +82,14 @@ export class Idempotency {
 
   /** Remembers the key of an update that no journal holds. The oldest is forgotten when there are too many. */
   keepUnsaved(version: KeeperVersion, claim: KeyClaim, result: UpdateResult): void {
-    this.#unsaved.set(claim.name, { version, remembered: this.describe(claim, result) })
+    this.#unsaved.set(claim.name, { versionKey: version.handle.key, remembered: this.describe(claim, result) })
     const [oldest] = this.#unsaved.keys()
     if (this.#unsaved.size > LIMITS.idempotencyKeyCountMax) this.#unsaved.delete(oldest)
   }
 
   /** Keys of a version's updates that only live here: to be committed with the listing of its snapshot. */
   listUnsaved(version: KeeperVersion): RememberedKey[] {
-    return [...this.#unsaved.values()].filter((one) => one.version === version).map(({ remembered }) => remembered)
+    return [...this.#unsaved.values()].filter(({ versionKey }) => versionKey === version.handle.key).map(({ remembered }) => remembered)
   }
 
   /** These are in the store now. */

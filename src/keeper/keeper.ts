@@ -15,7 +15,7 @@ import { describeFailure, StoreHealth } from './health.ts'
 import { Idempotency } from './idempotency.ts'
 import type { KeeperParts, Opened } from './parts.ts'
 import { makeProcedures, type Procedures } from './procedures.ts'
-import type { FrontMessage, KeeperHealth, KeeperMessage } from './protocol.ts'
+import type { KeeperCall, KeeperHealth } from './protocol.ts'
 import { type LoadProgress, recover } from './recovery/recover.ts'
 import { Scrubbing } from './scrubbing.ts'
 import { Snapshots } from './snapshots.ts'
@@ -204,18 +204,17 @@ export class Keeper implements KeeperParts {
     this.fronts.publishHealth()
   }
 
-  async #answer(front: Front, { callId, procedure, argument }: Extract<FrontMessage, { kind: 'call' }>): Promise<void> {
-    let message: KeeperMessage
+  async #answer(front: Front, { callId, procedure, argument }: KeeperCall): Promise<void> {
     try {
       const call = this.#procedures[procedure] as (front: Front, argument: unknown) => unknown
-      message = { kind: 'answer', callId, answer: await call(front, argument) }
+      this.fronts.answer(front, { callId, answer: await call(front, argument) })
     } catch (error) {
       const refusal = error instanceof StoreFailed ? new GatherdError('NOT_READY', describeFailure(error), { cause: error }) : error
       this.#opened?.health.note(error)
-      message = { kind: 'error', callId, error: toMessage(refusal) }
-      if (message.error.code === 'INTERNAL') this.#onError(error)
+      const message = toMessage(refusal)
+      if (message.code === 'INTERNAL') this.#onError(error)
+      this.fronts.answer(front, { callId, error: message })
     }
-    front.port.postMessage(message)
   }
 
   /** A front is gone: what it has begun is given up. */

@@ -48,29 +48,9 @@ export const makeAdapterProcedures = (keeper: AdapterKeeper): AdapterProcedures 
   },
   commitAdapter: (front, { adapterId, alpha }) => {
     const build = front.adapterBuilds.get(adapterId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
-    return keeper.lock(build.name, async () => {
-      const nowMs = Date.now()
-      checkAdapter(keeper.find(build.name), build)
-      const store = keeper.store()
-      const listed = await writeAdapter(store.paths.snapshots, keeper.find(build.name), build, alpha, nowMs).catch((error: unknown) => {
-        throw store.judge('the files of an adapter', error)
-      })
-      const files = [listed.fileA, listed.fileB]
-      try {
-        const table = keeper.find(build.name)
-        // The rows may have been updated while the files were written.
-        checkAdapter(table, build)
-        commitChange(keeper, table, { kind: 'put-adapter', adapter: listed }, nowMs)
-        front.adapterBuilds.delete(adapterId)
-        const handle = { ...build.handle, alpha, attachedAt: nowMs }
-        const before = attachAdapter(table, { handle, reservedBytes: build.reservedBytes, files })
-        await publishAdapter(keeper, table, before)
-        return { created: before === null }
-      } catch (error) {
-        if (front.adapterBuilds.has(adapterId)) keeper.forgetting().files(files)
-        throw error
-      }
-    })
+    // From here on the build is this procedure's, whatever becomes of the front.
+    front.adapterBuilds.delete(adapterId)
+    return keeper.lock(build.name, () => commitAdapter(keeper, build, alpha))
   },
   abortAdapter: (front, { adapterId }) => {
     const build = front.adapterBuilds.get(adapterId)
@@ -90,6 +70,33 @@ export const makeAdapterProcedures = (keeper: AdapterKeeper): AdapterProcedures 
       return null
     }),
 })
+
+/** Writes the adapter, lists it and tells every front. Refuses PRECONDITION_FAILED, DISK_FULL; then the build is gone. */
+const commitAdapter = async (keeper: AdapterKeeper, build: AdapterBuild, alpha: number): Promise<{ created: boolean }> => {
+  const nowMs = Date.now()
+  let files: string[] = []
+  let table: KeeperTable
+  try {
+    const store = keeper.store()
+    checkAdapter(keeper.find(build.name), build)
+    const listed = await writeAdapter(store.paths.snapshots, keeper.find(build.name), build, alpha, nowMs).catch((error: unknown) => {
+      throw store.judge('the files of an adapter', error)
+    })
+    files = [listed.fileA, listed.fileB]
+    // The rows may have been updated while the files were written.
+    table = keeper.find(build.name)
+    checkAdapter(table, build)
+    commitChange(keeper, table, { kind: 'put-adapter', adapter: listed }, nowMs)
+  } catch (error) {
+    keeper.memory().release(build.reservedBytes)
+    keeper.forgetting().unlisted(...files)
+    throw error
+  }
+  const handle = { ...build.handle, alpha, attachedAt: nowMs }
+  const before = attachAdapter(table, { handle, reservedBytes: build.reservedBytes, files })
+  await publishAdapter(keeper, table, before)
+  return { created: before === null }
+}
 
 /**
  * Lists the change, and journals the sequence that it takes. From here on updates of the version are refused, until the fronts know: nothing else

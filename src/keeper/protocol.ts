@@ -142,17 +142,29 @@ export interface KeeperCalls {
 
 export type KeeperProcedure = keyof KeeperCalls
 
+export interface KeeperCall {
+  callId: number
+  procedure: KeeperProcedure
+  argument: unknown
+}
+
+/** Of a call: its answer, or why it was refused. */
+export interface KeeperAnswer {
+  callId: number
+  answer?: unknown
+  error?: ErrorMessage
+}
+
 /** Front to keeper. */
 export type FrontMessage =
-  | { kind: 'call'; callId: number; procedure: KeeperProcedure; argument: unknown }
+  | { kind: 'calls'; calls: KeeperCall[] }
   | { kind: 'published'; publicationId: number }
   /** No lookup of this front reads the version any more. */
   | { kind: 'released'; key: string }
 
 /** Keeper to front. */
 export type KeeperMessage =
-  | { kind: 'answer'; callId: number; answer: unknown }
-  | { kind: 'error'; callId: number; error: ErrorMessage }
+  | { kind: 'answers'; answers: KeeperAnswer[] }
   /** `record: null`: the table is gone. */
   | { kind: 'publish'; publicationId: number; name: string; record: TableRecord | null }
   /** All of them, in the place of those before. */

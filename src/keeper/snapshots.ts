@@ -1,6 +1,3 @@
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import type { CatalogChange } from './durable/catalog-rows.ts'
@@ -122,12 +119,12 @@ export class Snapshots {
     if (state !== null) holdState(state)
     try {
       const facts = toSnapshotFacts(table, version)
-      const written = await writeSnapshot(store.paths.snapshots, facts, toSnapshotMemory(version), this.#abort.signal)
-      return await this.#list(table, version, facts, written, bytesBefore)
-    } catch (error) {
-      // Not what we broke off ourselves, nor what the store has judged already.
-      const isSystems = !(error instanceof GatherdError) && (error as NodeJS.ErrnoException).code !== undefined
-      throw isSystems && !this.#abort.signal.aborted ? store.judge('a snapshot', error) : error
+      const { signal } = this.#abort
+      const written = await writeSnapshot(store.paths.snapshots, facts, toSnapshotMemory(version), signal).catch((error: unknown) => {
+        // Not what we broke off ourselves.
+        throw signal.aborted || (error as NodeJS.ErrnoException).code === undefined ? error : store.judge('a snapshot', error)
+      })
+      return this.#list(table, version, facts, written, bytesBefore)
     } finally {
       stored.journalHolders--
       if (state !== null) leaveState(state, memory)
@@ -135,16 +132,16 @@ export class Snapshots {
   }
 
   /** Makes a file count that is whole by now, together with the journal. Of the snapshots before, one is kept. */
-  async #list(
+  #list(
     begun: KeeperTable,
     version: KeeperVersion,
     facts: SnapshotFacts,
     written: WrittenSnapshot,
     bytesBefore: number,
-  ): Promise<SnapshotSummary | null> {
+  ): SnapshotSummary | null {
     const { store, keys, forgetting } = this.#parts
     if (this.#find(begun.id, version) === null) {
-      await rm(join(store.paths.snapshots, written.file), { force: true })
+      forgetting.files([written.file])
       return null
     }
     const { stored } = version
@@ -154,11 +151,17 @@ export class Snapshots {
     const dropped = stored.snapshots.slice(0, -(KEPT_COUNT - 1))
     const saved = keys.listUnsaved(version)
     const changes: CatalogChange[] = dropped.map(({ id }) => ({ kind: 'delete-snapshot', snapshotId: id }))
-    store.commit({ changes: [{ kind: 'put-snapshot', snapshot }, ...changes], keys: saved })
+    try {
+      store.commit({ changes: [{ kind: 'put-snapshot', snapshot }, ...changes], keys: saved })
+    } catch (error) {
+      forgetting.unlisted(written.file)
+      throw error
+    }
     failpoint('snapshot:listed')
     keys.forgetUnsaved(saved)
     stored.snapshots = [...stored.snapshots.slice(-(KEPT_COUNT - 1)), snapshot]
-    stored.coveredThrough = endSequence
+    // An adapter's change may be journaled already, and not yet counted.
+    stored.coveredThrough = Math.max(stored.coveredThrough, endSequence)
     stored.journalBytes -= bytesBefore
     forgetting.records(begun.id, version.handle.version, prunableThrough(stored.snapshots))
     forgetting.files(dropped.map(({ file }) => file))

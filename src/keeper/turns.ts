@@ -160,7 +160,7 @@ export class UpdateTurns {
     }
     if (planned !== null && isJournaled) pending.set(current, { rows, last: planned })
     if (isJournaled) return { waiting, table, planned, result }
-    this.#finish({ waiting, table, planned, result })
+    this.#finish({ waiting, table, planned, result }, true)
     return null
   }
 
@@ -172,7 +172,7 @@ export class UpdateTurns {
     const remembered: RememberedKey[] = []
     for (const { waiting, table, planned, result } of journaled) {
       if (planned !== null) records.push(toJournalRecord(table, planned, arena))
-      if (waiting.claim !== null && table.settings.durability !== 'none') remembered.push(keys.describe(waiting.claim, result))
+      if (waiting.claim !== null && survives(table)) remembered.push(keys.describe(waiting.claim, result))
     }
     try {
       if (mode === 'disk') store.commit({ records, keys: remembered })
@@ -189,12 +189,13 @@ export class UpdateTurns {
       return
     }
     failpoint('update:committed')
-    for (const one of journaled) this.#finish(one)
+    const unsaved = journaled.filter(({ table }) => !survives(table))
+    for (const one of journaled) this.#finish(one, unsaved.includes(one))
     onCommit(null)
   }
 
-  /** Makes an update visible, and answers it. */
-  #finish({ waiting, table, planned, result }: Journaled): void {
+  /** Makes an update visible, and answers it. `keyIsUnsaved`: a key that it has was not stored with it. */
+  #finish({ waiting, table, planned, result }: Journaled, keyIsUnsaved: boolean): void {
     const { arena, listLogs, onFatal, keys } = this.#parts
     if (planned !== null) {
       const { version, sequence } = planned
@@ -207,7 +208,7 @@ export class UpdateTurns {
       if (version.planned?.sequence === sequence) version.planned = null
       noteJournaled(table, planned)
     }
-    if (waiting.claim !== null && table.settings.durability === 'none') keys.keepUnsaved(table.current, waiting.claim, result)
+    if (waiting.claim !== null && keyIsUnsaved) keys.keepUnsaved(table.current, waiting.claim, result)
     failpoint('update:visible')
     this.#settle(waiting, () => waiting.resolve(result))
   }
@@ -217,6 +218,13 @@ export class UpdateTurns {
     tell()
   }
 }
+
+/**
+ * Whether a start would bring journaled updates back that are not visible yet, and so their keys must be stored with them. Those of mode `none`
+ * follow a gap, as a rule, until the snapshot is listed that they are journaled for.
+ */
+const survives = ({ settings, current: { stored, table } }: KeeperTable): boolean =>
+  settings.durability !== 'none' || stored.coveredThrough === table.readSequence()
 
 const noteJournaled = ({ settings }: KeeperTable, { version, sequence, touched, state }: PlannedUpdate): void => {
   const { stored } = version

@@ -1,13 +1,39 @@
 import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 
+const BINADES_BYTES = 256 * 16
+const CONSTANTS_AT = 5584
+const SLACK = 4
+/** Lanes of the vectors of decimals.as.ts, in its order. */
+const CONSTANTS = [
+  0x8000_0000,
+  0x100,
+  SLACK,
+  429_496_730,
+  10,
+  100_000_000,
+  10_000_000,
+  9,
+  90,
+  879609303,
+  10_000,
+  6711,
+  10486,
+  (100 << 16) - 1,
+  103 * 0x10001,
+  ((10 << 8) - 1) * 0x10001,
+  48,
+]
+/** Where subnormal numbers, infinities and NaN have no decimal point. */
+const NO_POINT = 1000
+const POWERS_AT = BINADES_BYTES
 const POWER_MIN = -31
 const POWER_MAX = 45
-const POWERS_BYTES = (POWER_MAX - POWER_MIN + 1) * 8
 const OUTER_AXES_MAX = 16
-const LENGTHS_AT = POWERS_BYTES
-/** Bytes of the arena that the printer keeps at `tablesAt`: powers of ten, and room for the shape of the tensor at hand. */
-export const JSON_TABLES_BYTES = 704
+/** The kernel's own room: 77 powers, then a block of numbers. */
+const LENGTHS_AT = 5520
+/** Bytes of the arena that the printer keeps at `tablesAt`: factors and powers of ten, a block of numbers, the shape of the tensor at hand. */
+export const JSON_TABLES_BYTES = 5696
 assert(LENGTHS_AT + OUTER_AXES_MAX * 4 <= JSON_TABLES_BYTES, 'the tables fit')
 
 /** `-100000000000000000000` and a comma. */
@@ -77,9 +103,33 @@ const powerOfTen = (exponent: number): bigint => {
   return ((1n << shift) - 1n) / magnitude + 1n
 }
 
+/** 2^exponent / 10^power with 60 bits behind the point, rounded up; the power is such that it is from 1 to below 10. */
+const describeBinade = (exponent: number): { factor: bigint; power: number } => {
+  const shifted = exponent >= 0 ? 1n << BigInt(exponent) : 1n
+  const divide = (power: number): bigint => {
+    const [numerator, denominator] = power >= 0 ? [shifted, 10n ** BigInt(power)] : [shifted * 10n ** BigInt(-power), 1n]
+    const divisor = denominator << BigInt(Math.max(0, -exponent))
+    return ((numerator << 60n) + divisor - 1n) / divisor
+  }
+  let power = Math.ceil(exponent * Math.log10(2))
+  while (divide(power) < 1n << 60n) power -= 1
+  return { factor: divide(power), power }
+}
+
 const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
-  const powers = new BigUint64Array(arena.buffer, tablesAt, POWER_MAX - POWER_MIN + 1)
-  for (let index = 0; index < powers.length; index += 1) powers[index] = powerOfTen(POWER_MIN + index)
+  const view = new DataView(arena.buffer, tablesAt, JSON_TABLES_BYTES)
+  for (const biased of [0, 255]) view.setInt32(biased * 16 + 8, NO_POINT, true)
+  for (let biased = 1; biased < 255; biased += 1) {
+    const { factor, power } = describeBinade(biased - 150)
+    view.setBigUint64(biased * 16, factor, true)
+    view.setInt32(biased * 16 + 8, power + 9, true)
+  }
+  view.setBigUint64(CONSTANTS_AT, BigInt(2 ** 35 - SLACK), true)
+  view.setBigUint64(CONSTANTS_AT + 8, BigInt(2 * SLACK), true)
+  for (const [index, lane] of CONSTANTS.entries()) view.setUint32(CONSTANTS_AT + 16 + index * 4, lane, true)
+  for (let power = POWER_MIN; power <= POWER_MAX; power += 1) {
+    view.setBigUint64(POWERS_AT + (power - POWER_MIN) * 8, powerOfTen(power), true)
+  }
 }
 
 let compiled: WebAssembly.Module | undefined

@@ -1,15 +1,26 @@
-// Reads runs of JSON numbers, `1,-2.5,3e-7`, into float64. The text ends with a zero byte, so that no loop needs to look for its end;
-// eight digits at a time are read as one u64, up to 7 bytes of which may lie behind that zero.
+// Reads runs of JSON numbers, `1,-2.5,3e-7`, and rows of them, into float64 or float32. The text ends with a zero byte, so that no loop needs
+// to look for its end; sixteen digits at a time are read as one vector, up to 15 bytes of which may lie behind that zero.
 // What is rare is left to the caller, who is told where: more than 19 significant digits, powers of ten beyond 10^-64 and 10^63,
 // values so close to the middle of two doubles that the sum of two doubles does not decide.
 
-// u64 powers of ten, 10^0..10^7; then for k = -64..63 four f64: 10^k, its upper 26 bits, its lower 26 or 27, what it lacks.
+// The vectors that numbers.ts lists; u64 powers of ten, 10^0..10^16; then for k = -64..63 four f64: 10^k, its upper 26 bits, its lower
+// 26 or 27, what it lacks.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
-const POWERS_AT: usize = 64
+const ALIGN_AT: usize = 0
+const ZEROS_AT: usize = 32
+const NINES_AT: usize = 48
+const PAIRS_AT: usize = 64
+const HUNDREDS_AT: usize = 80
+const THOUSANDS_AT: usize = 96
+const INTEGERS_AT: usize = 112
+const POWERS_AT: usize = 256
 const POWER_MIN: i32 = -64
 const POWER_MAX: i32 = 63
+/** Integers up to here are doubles, as are powers of ten up to 10^22: their quotient is rounded once. */
+const EXACT_MAX: u64 = 9007199254740992
+const EXACT_POWER_MAX: i32 = 22
 /** Veltkamp's constant: splits a double into two halves whose products are exact. */
 const SPLITTER: f64 = 134217729
 /** The error of `scale` is far below 2^-40 of the part that decides the rounding. */
@@ -20,32 +31,41 @@ const ZERO: u8 = 0x30
 const MINUS: u8 = 0x2d
 const POINT: u8 = 0x2e
 const COMMA: u8 = 0x2c
+const OPEN: u8 = 0x5b
+const CLOSE: u8 = 0x5d
 
-/** Zero where a byte of `word` is a decimal digit, with bits set in all others. */
+/** Bytes minus '0'. */
 @inline
-function markOthers(word: u64): u64 {
-  return ((word & 0xf0f0f0f0f0f0f0f0) ^ 0x3030303030303030) | (((word & 0x0f0f0f0f0f0f0f0f) + 0x0606060606060606) & 0x1010101010101010)
+function loadDigits(at: usize): v128 {
+  return i8x16.sub(v128.load(at), v128.load(tablesAt, ZEROS_AT))
 }
 
-/** The number that eight digits are, the first in the lowest byte. Zero bytes count as zeros. */
+/** How many of sixteen bytes are digits before the first that is none. */
 @inline
-function joinDigits(word: u64): u64 {
-  const pairs = ((word & 0x0f0f0f0f0f0f0f0f) * 2561) >> 8
-  const fours = ((pairs & 0x00ff00ff00ff00ff) * 6553601) >> 16
-  return ((fours & 0x0000ffff0000ffff) * 42949672960001) >> 32
+function countDigits(digits: v128): u32 {
+  return ctz(~i8x16.bitmask(i8x16.le_u(digits, v128.load(tablesAt, NINES_AT))))
 }
 
-/** `value`, with the digits of `word` before its first other byte appended; `bits` is 8 times their count, 0..56. */
+/** The number that the first `count` digits are. */
 @inline
-function appendDigits(value: u64, word: u64, bits: u64): u64 {
-  return value * load<u64>(tablesAt + <usize>bits) + joinDigits(word << 1 << (63 - bits))
+function joinDigits(digits: v128, count: u32): u64 {
+  const aligned = i8x16.swizzle(digits, v128.load(tablesAt + count, ALIGN_AT))
+  const pairs = i16x8.shr_u(i16x8.mul(aligned, v128.load(tablesAt, PAIRS_AT)), 8)
+  const fours = i32x4.dot_i16x8_s(pairs, v128.load(tablesAt, HUNDREDS_AT))
+  const eights = i64x2.extract_lane(i32x4.dot_i16x8_s(i16x8.narrow_i32x4_u(fours, fours), v128.load(tablesAt, THOUSANDS_AT)), 0)
+  return <u64><u32>eights * 100000000 + (<u64>eights >> 32)
+}
+
+/** `value` with that number appended. */
+@inline
+function appendDigits(value: u64, digits: v128, count: u32): u64 {
+  return value * load<u64>(tablesAt + (<usize>count << 3), INTEGERS_AT) + joinDigits(digits, count)
 }
 
 /** value * 10^exponent, rounded once, from products of two doubles (Dekker); NaN where that does not decide. */
 @inline
 function scale(value: u64, exponent: i32): f64 {
   const high = <f64>value
-  if (exponent == 0 && value <= 9007199254740992) return high
   if (exponent < POWER_MIN || exponent > POWER_MAX) return NaN
   const low = <f64><i64>(value - <u64>high)
   const power = tablesAt + POWERS_AT + (<usize>(exponent - POWER_MIN) << 5)
@@ -91,41 +111,35 @@ function hasTooManyDigits(first: usize, end: usize): bool {
 
 /** Reads the number at `at` to `valueAt` and returns its end; 0 where there is none, or one that is left to the caller. */
 @inline
-function readNumber(at: usize, valueAt: usize): usize {
+function readNumber(at: usize, valueAt: usize, single: bool): usize {
   const negative = load<u8>(at) == MINUS
   const first = at + usize(negative)
-  at = first
-  let word = load<u64>(at)
-  let others = markOthers(word)
-  let value: u64 = 0
-  if (others == 0) {
-    value = joinDigits(word)
-    at += 8
-    word = load<u64>(at)
-    others = markOthers(word)
-    if (others == 0) return 0
+  let value = <u64>load<u8>(first) - ZERO
+  if (value > 9) return 0
+  at = first + 1
+  if (load<u8>(at) != POINT) {
+    const digits = loadDigits(first)
+    const count = countDigits(digits)
+    if (count == 16 || (value == 0 && count > 1)) return 0
+    value = joinDigits(digits, count)
+    at = first + count
   }
-  let bits = ctz(others) & 56
-  value = appendDigits(value, word, bits)
-  at += <usize>(bits >> 3)
-  if (at == first || (load<u8>(first) == ZERO && at > first + 1)) return 0
   let exponent: i32 = 0
   if (load<u8>(at) == POINT) {
-    at += 1
-    const begin = at
-    word = load<u64>(at)
-    others = markOthers(word)
-    for (let words = 0; others == 0; words += 1) {
-      if (words == 2) return 0
-      value = value * 100000000 + joinDigits(word)
-      at += 8
-      word = load<u64>(at)
-      others = markOthers(word)
+    const begin = at + 1
+    let digits = loadDigits(begin)
+    let count = countDigits(digits)
+    if (count == 0) return 0
+    value = appendDigits(value, digits, count)
+    at = begin + count
+    if (count == 16) {
+      digits = loadDigits(at)
+      count = countDigits(digits)
+      if (count == 16) return 0
+      value = appendDigits(value, digits, count)
+      at += count
     }
-    bits = ctz(others) & 56
-    value = appendDigits(value, word, bits)
-    at += <usize>(bits >> 3)
-    if (at == begin || (at > first + 20 && hasTooManyDigits(first, at))) return 0
+    if (at > first + 20 && hasTooManyDigits(first, at)) return 0
     exponent = <i32>(begin - at)
   }
   if ((load<u8>(at) | 0x20) == 0x65) {
@@ -134,9 +148,23 @@ function readNumber(at: usize, valueAt: usize): usize {
     exponent += readExponent(at + 1, end)
     at = end
   }
-  const result = scale(value, exponent)
-  if (result != result) return 0
-  store<f64>(valueAt, negative ? -result : result)
+  let result: f64
+  if (value <= EXACT_MAX && exponent == 0) {
+    result = <f64><i64>value
+  } else if (value <= EXACT_MAX && exponent < 0 && exponent >= -EXACT_POWER_MAX) {
+    result = <f64><i64>value / load<f64>(tablesAt + (<usize>(-exponent - POWER_MIN) << 5), POWERS_AT)
+  } else {
+    result = scale(value, exponent)
+    if (result != result) return 0
+  }
+  result = reinterpret<f64>(reinterpret<u64>(result) | (<u64>negative << 63))
+  if (single) {
+    const rounded = <f32>result
+    if (abs(rounded) == f32.MAX_VALUE + f32.MAX_VALUE) return 0
+    store<f32>(valueAt, rounded)
+  } else {
+    store<f64>(valueAt, result)
+  }
   return at
 }
 
@@ -151,20 +179,55 @@ function skipSpace(at: usize): usize {
 }
 
 /**
- * Reads numbers with commas between them from `at` on, until something else follows or `valuesAt` reaches `valuesEnd`. Stores how many at
- * `countAt`. Returns the place behind the last one and the white space that follows it; `at` when there was none.
+ * Reads numbers with commas between them from `at` on, as float32 (`single`) or float64, until something else follows or `valuesAt` reaches
+ * `valuesEnd`. Stores how many at `countAt`. Returns the place behind the last one and the white space that follows it; `at` when there
+ * was none. What is too large for float32 is left to the caller, too.
  */
-export function readRun(at: usize, valuesAt: usize, valuesEnd: usize, countAt: usize): usize {
+export function readRun(at: usize, valuesAt: usize, valuesEnd: usize, single: bool, countAt: usize): usize {
+  const valueBytes: usize = select<usize>(4, 8, single)
   const valuesBegin = valuesAt
   let end = at
   while (valuesAt < valuesEnd) {
-    const next = readNumber(at, valuesAt)
+    const next = readNumber(at, valuesAt, single)
     if (next == 0) break
-    valuesAt += 8
+    valuesAt += valueBytes
     end = skipSpace(next)
     if (load<u8>(end) != COMMA) break
     at = skipSpace(end + 1)
   }
-  store<u32>(countAt, <u32>((valuesAt - valuesBegin) >> 3))
+  store<u32>(countAt, <u32>((valuesAt - valuesBegin) / valueBytes))
   return end
+}
+
+/**
+ * Reads rows of exactly `length` numbers, `,[1,2],[3,4]`, from the comma before the first on, until something else follows or another
+ * would not fit before `valuesEnd`. Stores how many rows at `countAt`. Returns the place behind the last one; `at` when there was none.
+ */
+export function readRows(at: usize, length: u32, valuesAt: usize, valuesEnd: usize, single: bool, countAt: usize): usize {
+  const valueBytes: usize = select<usize>(4, 8, single)
+  const rowBytes = length * valueBytes
+  let rows: u32 = 0
+  for (let end = at; valuesAt + rowBytes <= valuesEnd; ) {
+    end = skipSpace(end)
+    if (load<u8>(end) != COMMA) break
+    end = skipSpace(end + 1)
+    if (load<u8>(end) != OPEN) break
+    const rowEnd = valuesAt + rowBytes
+    let isRow = false
+    for (let column = valuesAt; ; ) {
+      end = readNumber(skipSpace(end + 1), column, single)
+      if (end == 0) break
+      column += valueBytes
+      end = skipSpace(end)
+      isRow = column == rowEnd
+      if (isRow || load<u8>(end) != COMMA) break
+    }
+    if (!isRow || load<u8>(end) != CLOSE) break
+    end += 1
+    at = end
+    valuesAt = rowEnd
+    rows += 1
+  }
+  store<u32>(countAt, rows)
+  return at
 }

@@ -60,7 +60,7 @@ export const encodeAnswer = (
   const { version, sequence, shape, elementType } = gathered
   const body =
     encoding === 'json'
-      ? printEmbeddings(gathered, arena, buffers, printer)
+      ? printEmbeddings({ arena, buffers, printer }, gathered)
       : copyOut(gathered, encoding, headerOf(gathered, encoding), arena, buffers)
   return { body, mediaType: MEDIA_TYPES[encoding], version, sequence, shape: answerShape(encoding, elementType, shape), elementType }
 }

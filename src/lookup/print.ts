@@ -1,48 +1,75 @@
+import { assert } from '../core/assert.ts'
 import { countPrintedRows, type JsonKernels, printedBytesMax } from '../kernels/json.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
 import { type Gathered, refuseLongText } from './gathered.ts'
 import { printMask } from './mask.ts'
 
-/** Text is printed in slices of about this size, so that the scratch of a long answer stays in cache. */
+/** Text is printed in slices of at most this size, so that the scratch of a long answer stays in cache. */
 const SLICE_BYTES = 512 * 1024
 
-/** Prints gathered float32 rows as the JSON answer of a lookup. */
-export const printEmbeddings = (gathered: Gathered, arena: Arena, buffers: ResponseBuffers, printer: JsonKernels): ResponseBuffer => {
-  const { table, version, sequence, shape, elementType, mask } = gathered
-  const head = { table, version, sequence, shape, dtype: elementType }
-  const prefix = `${JSON.stringify(head).slice(0, -1)},"embeddings":`
-  const suffix = mask === null ? '}' : `,"mask":${printMask(mask)}}`
-  const slices = printSlices(gathered, arena, printer)
-  const body = buffers.acquire(Buffer.byteLength(prefix) + slices.reduce((sum, slice) => sum + slice.length, 0) + suffix.length)
-  let at = body.bytes.write(prefix)
-  for (const slice of slices) {
-    body.bytes.set(slice, at)
-    at += slice.length
-  }
-  body.bytes.write(suffix, at, 'latin1')
-  return body
+/** What printing needs of a thread. */
+export interface PrintServices {
+  arena: Arena
+  buffers: ResponseBuffers
+  printer: JsonKernels
 }
 
-/** The numbers as text, in pieces of their own. Refuses BATCH_TOO_LARGE when the text outgrows an answer. */
-const printSlices = ({ shape, rowsAt }: Gathered, arena: Arena, printer: JsonKernels): Uint8Array[] => {
+/** Prints gathered float32 rows as the JSON answer of a lookup. */
+export const printEmbeddings = (services: PrintServices, gathered: Gathered): ResponseBuffer => {
+  const { table, version, sequence, shape, elementType, mask, rowsAt } = gathered
+  const head = JSON.stringify({ table, version, sequence, shape, dtype: elementType })
+  const suffix = mask === null ? '}' : `,"mask":${printMask(mask)}}`
+  return printBetween(services, `${head.slice(0, -1)},"embeddings":`, { shape, valuesAt: rowsAt }, suffix)
+}
+
+/**
+ * A float32 tensor of the arena as nested JSON lists, between two texts. Its text is copied once, from the scratch that it was printed to.
+ * Refuses BATCH_TOO_LARGE when it outgrows an answer.
+ */
+export const printBetween = (
+  { arena, buffers, printer }: PrintServices,
+  prefix: string,
+  { shape, valuesAt }: { shape: readonly number[]; valuesAt: number },
+  suffix: string,
+): ResponseBuffer => {
   const rowCount = countPrintedRows(shape)
-  const dim = shape[shape.length - 1]
-  const bytesPerRow = printedBytesMax(shape, 1)
-  const rowsPerSlice = Math.max(1, Math.min(rowCount, Math.floor(SLICE_BYTES / bytesPerRow)))
+  const rowBytes = (shape[shape.length - 1] ?? 1) * 4
+  const rowsPerSlice = Math.max(1, Math.min(rowCount, Math.floor(SLICE_BYTES / printedBytesMax(shape, 1))))
   const room = printedBytesMax(shape, rowsPerSlice)
   const text = arena.reserve(room)
+  let body: ResponseBuffer | undefined
+  let end = 0
   try {
-    const slices: Uint8Array[] = []
-    let byteCount = 0
-    for (let row = 0; row < rowCount || row === 0; row += rowsPerSlice) {
+    for (let row = 0; row < rowCount; row += rowsPerSlice) {
       const count = Math.min(rowsPerSlice, rowCount - row)
-      const length = printer.printRows(shape, row, count, rowsAt + row * dim * 4, text.at, room)
-      refuseLongText((byteCount += length))
-      slices.push(arena.bytes.slice(text.at, text.at + length))
+      const length = printer.printRows(shape, row, count, valuesAt + row * rowBytes, text.at, room)
+      refuseLongText(end + length)
+      if (body === undefined) {
+        // Rows to come are likely to take as much as these; when there are none, this is exact.
+        const likelyBytes = count === rowCount ? length : Math.ceil((length / count) * rowCount * 1.02)
+        body = buffers.acquire(Buffer.byteLength(prefix) + likelyBytes + suffix.length)
+        end = body.bytes.write(prefix)
+      }
+      if (end + length + suffix.length > body.bytes.length) body = growBuffer(buffers, body, end + length + suffix.length)
+      arena.copyOut(text.at, length, body.bytes, end)
+      end += length
     }
-    return slices
+    assert(body !== undefined, 'any shape has a row to print')
+    end += body.bytes.write(suffix, end, 'latin1')
+    return { bytes: body.bytes.subarray(0, end), release: body.release }
+  } catch (error) {
+    body?.release()
+    throw error
   } finally {
     arena.release(text)
   }
+}
+
+/** The same bytes, with room for at least `bytesMin`, and some more. */
+const growBuffer = (buffers: ResponseBuffers, from: ResponseBuffer, bytesMin: number): ResponseBuffer => {
+  const grown = buffers.acquire(Math.ceil(bytesMin * 1.5))
+  grown.bytes.set(from.bytes)
+  from.release()
+  return grown
 }

@@ -95,9 +95,9 @@ describe('An adapter', () => {
   test('is refused for a version that is not current any more, and its memory comes back', async () => {
     const adapterId = await begin()
     await putTable(other, { name: 't', rows: 3, dim: 2 })
+    const reservedBytes = service.keeper.memory.reservedBytes
     await expect(service.client.call('commitAdapter', { adapterId, alpha: 1 })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
     await expect(begin(10, 1)).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
-    const reservedBytes = service.keeper.memory.reservedBytes
     await service.client.call('abortAdapter', { adapterId })
     await service.client.call('abortAdapter', { adapterId })
     expect(service.keeper.memory.reservedBytes).toBe(reservedBytes - 2 * 65_536)

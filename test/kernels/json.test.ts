@@ -13,7 +13,7 @@ const RANDOM_COUNT = LONG ? 10_000_000 : 250_000
 const BATCH_COUNT = 50_000
 
 const TABLES_AT = 64
-const VALUES_AT = 4096
+const VALUES_AT = 16_384
 const TEXT_AT = 1 << 20
 const GUARD = 0xa5
 
@@ -106,9 +106,19 @@ describe('the text of a number', () => {
   })
 
   test('reads back also where rounding to double first would go wrong', () => {
-    const patterns = new Uint32Array([0x15ae43fd])
-    expect(printBits(patterns)).toEqual(['7.0385307e-26'])
-    expect(findDifference(patterns)).toBeUndefined()
+    // 7.038531e-26 is the first to who reads it as float32, the second to who reads it as a double and rounds that.
+    const patterns = new Uint32Array([0x15ae43fd, 0x15ae43fe])
+    expect(printBits(patterns)).toEqual(['7.0385307e-26', '7.0385313e-26'])
+    expect(findDifference(patterns.subarray(0, 1))).toBeUndefined()
+  })
+
+  // Of all float32, the ones whose middle or end of the interval is nearest to an integer of their decimal place, without being it.
+  test('is the reference where a coarser search goes wrong', () => {
+    const patterns = [
+      0x0fc0247d, 0x19af56d4, 0x1b5b2c89, 0x1efafd3d, 0x1f3e0c4b, 0x1fdc84c4, 0x201f93d2, 0x2280c0ec, 0x2420f127, 0x24eb1256, 0x2e5d7806,
+      0x70fa9200, 0x729c9b40, 0x7443c210, 0x75f4b294,
+    ]
+    expect(findDifference(Uint32Array.from(patterns))).toBeUndefined()
   })
 
   test('is the reference at and around every power of two, in both signs', () => {
@@ -206,6 +216,16 @@ describe('the text of a tensor', () => {
         expect(text).toBe(printTensorReference(shape, values))
       }),
     )
+  })
+
+  test('is the same wherever a block of numbers ends, also where the memory does', () => {
+    for (let count = 1; count <= 140; count += 1) {
+      const at = arenaBytes.length - count * 4
+      for (let index = 0; index < count; index += 1) arenaValues[at / 4 + index] = (index - 7) / 11
+      const length = kernels.printTensor([count], at, TEXT_AT, printedBytesMax([count]))
+      const printed = Buffer.from(arenaBytes.slice(TEXT_AT, TEXT_AT + length)).toString('latin1')
+      expect(printed).toBe(printTensorReference([count], arenaValues.slice(at / 4, at / 4 + count)))
+    }
   })
 
   test('stays within the bound for the longest numbers', () => {

@@ -147,7 +147,9 @@ const resend = async (oracle: Oracle, ask: Ask, seen: ReadonlyMap<string, SeenTa
     if (before !== undefined && result.replayed !== result.sequence <= before.sequence) {
       const { version, sequence, replayed } = result
       const what = replayed ? 'its key is known, its rows are not' : 'its rows are there, its key is not'
-      oracle.violations.push(`half: ${operation.key} is ${operation.table} ${version}-${sequence} after ${version}-${before.sequence}: ${what}`)
+      oracle.violations.push(
+        `half: ${operation.key} is ${operation.table} ${version}-${sequence} after ${version}-${before.sequence}: ${what}`,
+      )
     }
     place(oracle, operation, result)
   }

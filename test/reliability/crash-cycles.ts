@@ -47,6 +47,18 @@ const check = async (oracle: Oracle, { url }: Launched): Promise<void> => {
   ask.close()
 }
 
+/** Starts again and compares. Not to start is to have lost everything. */
+const restart = async ({ launchOptions }: Life, oracle: Oracle): Promise<Launched | null> => {
+  try {
+    const running = await launchReady(launchOptions)
+    await check(oracle, running)
+    return running
+  } catch (error) {
+    oracle.violations.push(`lost: ${error instanceof Error ? error.message : String(error)}`)
+    return null
+  }
+}
+
 /**
  * D1: mixed updates, replacements, rollbacks, changes of mode and snapshots; kill -9 at a random moment; start again, compare, and send again
  * what was not answered.
@@ -58,40 +70,48 @@ export const runCrashCycles = ({ cycles, seed, root, onCycle }: CrashOptions): P
     const counts = { answered: 0, unanswered: 0 }
     const launchOptions = { dataDir: folder.path, root, environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: SNAPSHOT_JOURNAL_BYTES } }
     const life = { launchOptions, random, counts }
-    let running = await launchReady(launchOptions)
+    let running: Launched | null = await launchReady(launchOptions)
     try {
       const ask = createAsk(running.url)
       const oracle = await createTables(ask)
       ask.close()
       let cycle = 0
-      for (; cycle < cycles && oracle.violations.length < VIOLATIONS_MAX; cycle++) {
+      for (; cycle < cycles && running !== null && oracle.violations.length < VIOLATIONS_MAX; cycle++) {
+        const { kill } = running
         await work(life, oracle, running, async () => {
           await sleep(ALIVE_MS_MIN + random.below(ALIVE_MS_MAX - ALIVE_MS_MIN))
-          await running.kill()
+          await kill()
         })
-        running = await launchReady(launchOptions)
-        await check(oracle, running)
+        running = await restart(life, oracle)
         onCycle?.(cycle, oracle)
       }
       return { n: cycle, violations: oracle.violations, counts }
     } finally {
-      await running.kill()
+      await running?.kill()
       folder.remove()
     }
   })
 
-/** Passed only where there is damage to go back before: test/keeper/durable has those. */
-const UNREACHED = ['discard:begun', 'discard:done'] as const
+/** All but those that are only passed where there is damage to go back before: test/keeper/durable has those. */
+export const REACHED: readonly string[] = FAILPOINTS.filter((name) => !name.startsWith('discard:'))
 
 const LIFE_MS_MAX = 15_000
 
 /** D2: the process kills itself at a named place while the same work is done; `times` each. */
-export const runFailpoints = ({ times, seed, names }: { times: number; seed: number; names?: readonly string[] }): Promise<Finding> =>
+export const runFailpoints = ({
+  times,
+  seed,
+  names = REACHED,
+}: {
+  times: number
+  seed: number
+  names?: readonly string[]
+}): Promise<Finding> =>
   measure({ id: 'D2', title: 'kill at a named place', seed }, async () => {
     const random = createRandom(seed)
     const counts: Record<string, number> = { answered: 0, unanswered: 0, passed: 0, 'not passed': 0 }
     const violations: string[] = []
-    for (const name of names ?? FAILPOINTS.filter((one) => !(UNREACHED as readonly string[]).includes(one))) {
+    for (const name of names) {
       for (let time = 0; time < times; time++) {
         const { died, oracle } = await dieAt(name, random, counts)
         counts[died ? 'passed' : 'not passed']++

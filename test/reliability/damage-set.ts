@@ -34,7 +34,11 @@ const HEADER_BYTES = 32
 const findLastCommits = (log: Buffer): number => {
   const ends: number[] = []
   const salts = log.length < HEADER_BYTES ? null : log.subarray(16, 24)
-  for (let at = HEADER_BYTES; salts !== null && at + FRAME_BYTES <= log.length && log.subarray(at + 8, at + 16).equals(salts); at += FRAME_BYTES) {
+  for (
+    let at = HEADER_BYTES;
+    salts !== null && at + FRAME_BYTES <= log.length && log.subarray(at + 8, at + 16).equals(salts);
+    at += FRAME_BYTES
+  ) {
     if (log.readUInt32BE(at + 4) !== 0) ends.push(at)
   }
   return ends.at(-2) ?? 0
@@ -51,7 +55,8 @@ const readLog = (path: string): Buffer => {
 const describe = (title: string, path: string, oracle: Oracle): DamageSet => {
   const mark = readSyncMark(join(path, 'os.mark'))
   const osLog = readLog(join(path, 'os.db-wal'))
-  const isOfLog = mark !== null && osLog.length >= HEADER_BYTES && osLog.readUInt32BE(16) === mark.salts[0] && osLog.readUInt32BE(20) === mark.salts[1]
+  const isOfLog =
+    mark !== null && osLog.length >= HEADER_BYTES && osLog.readUInt32BE(16) === mark.salts[0] && osLog.readUInt32BE(20) === mark.salts[1]
   return {
     title,
     path,

@@ -111,16 +111,21 @@ const judge = (set: DamageSet, damage: Damage, tables: ReadonlyMap<string, Keepe
   return { kind: isKnownLimit(set, damage) ? 'limit' : 'violation', detail: `lost: ${lost.join('; ')}` }
 }
 
+interface Start {
+  arena: Arena
+  goesBack: boolean
+}
+
 /** A start from a damaged copy, without the HTTP side. */
-const startFrom = async (set: DamageSet, damage: Damage, directory: string, arena: Arena): Promise<Outcome> => {
+const startFrom = async (set: DamageSet, damage: Damage, directory: string, { arena, goesBack }: Start): Promise<Outcome> => {
   let opened: ReturnType<typeof openStore> | null = null
   try {
-    opened = openStore(directory)
+    opened = openStore(directory, { goBackBeforeDamage: goesBack })
     const { tables } = await recover({
       store: opened.store,
       memory: new TableMemory(QUOTA_BYTES),
       arena,
-      goesBack: false,
+      goesBack,
       takeNumber: () => 1,
       onProgress: () => {},
       onWarning: () => {},
@@ -128,7 +133,10 @@ const startFrom = async (set: DamageSet, damage: Damage, directory: string, aren
     return judge(set, damage, tables)
   } catch (error) {
     if (error instanceof StoredDataRefusal) return { kind: 'refused', detail: error.code }
-    return { kind: 'violation', detail: `refused without a name: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}` }
+    return {
+      kind: 'violation',
+      detail: `refused without a name: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    }
   } finally {
     opened?.store.close()
   }
@@ -137,16 +145,18 @@ const startFrom = async (set: DamageSet, damage: Damage, directory: string, aren
 export interface DamageOptions {
   trials: number
   seed: number
+  /** The control: damage is not refused, as with --recover=before-damage. */
+  goesBack?: boolean
   onTrial?: (trial: number) => void
 }
 
 /** D4 and D5: files cut, flipped, zeroed, deleted, swapped; records missing, doubled, moved; a start from each. */
-export const runDamage = ({ trials, seed, onTrial }: DamageOptions): Promise<Finding> =>
+export const runDamage = ({ trials, seed, goesBack = false, onTrial }: DamageOptions): Promise<Finding> =>
   measure({ id: 'D4 D5', title: 'damaged data directory', seed }, async () => {
     const random = createRandom(seed)
     const { sets, remove } = await makeDamageSets(seed)
     const folder = makeFolder(existsSync('/dev/shm') ? '/dev/shm' : undefined)
-    const arena = new Arena(16 * 1024 * 1024)
+    const start = { arena: new Arena(16 * 1024 * 1024), goesBack }
     const counts: Record<string, number> = {}
     const count = (name: string) => (counts[name] = (counts[name] ?? 0) + 1)
     const violations: string[] = []
@@ -155,7 +165,7 @@ export const runDamage = ({ trials, seed, onTrial }: DamageOptions): Promise<Fin
       for (const set of sets) {
         const untouched = join(folder.path, 'untouched')
         cpSync(set.path, untouched, { recursive: true })
-        const { kind, detail } = await startFrom(set, { what: 'nothing', file: '', at: 0 }, untouched, arena)
+        const { kind, detail } = await startFrom(set, { what: 'nothing', file: '', at: 0 }, untouched, start)
         if (kind !== 'same') violations.push(`${set.title}, not damaged: ${kind} ${detail}`)
         rmSync(untouched, { recursive: true })
       }
@@ -165,7 +175,7 @@ export const runDamage = ({ trials, seed, onTrial }: DamageOptions): Promise<Fin
         cpSync(set.path, copy, { recursive: true })
         const damage = damageCopy(set, copy, random)
         if (damage !== null) {
-          const { kind, detail } = await startFrom(set, damage, copy, arena)
+          const { kind, detail } = await startFrom(set, damage, copy, start)
           done++
           count(kind === 'refused' ? detail : kind)
           if (kind === 'violation') violations.push(`${set.title}, ${damage.file} ${damage.what} at ${damage.at}: ${detail}`)

@@ -23,6 +23,8 @@ export interface DiskErrorOptions {
   seed: number
   root?: string
   calls?: readonly string[]
+  /** `''`: the n-th call alone; `'+'`: it and all after it. */
+  andOn?: readonly string[]
 }
 
 /** Works until an answer says that the disk has failed. */
@@ -96,16 +98,16 @@ const failOnce = async (rule: string, random: Random, root: string | undefined):
 }
 
 /** D7: a write, sync or rename fails, once or from then on. No update is answered from then on until a restart, and nothing is lost by it. */
-export const runDiskErrors = ({ times, seed, root, calls = ERROR_CALLS }: DiskErrorOptions): Promise<Finding> =>
+export const runDiskErrors = ({ times, seed, root, calls = ERROR_CALLS, andOn = ['', '+'] }: DiskErrorOptions): Promise<Finding> =>
   measure({ id: 'D7', title: 'errors of the disk', seed }, async () => {
     const random = createRandom(seed)
     const violations: string[] = []
     const counts: Record<string, number> = {}
     let n = 0
     for (const call of calls) {
-      for (const andOn of ['', '+']) {
+      for (const suffix of andOn) {
         for (let time = 0; time < times; time++) {
-          const rule = `${call}:error=EIO:when=${time === 0 ? 1 : 1 + random.below(8)}${andOn}`
+          const rule = `${call}:error=EIO:when=${time === 0 ? 1 : 1 + random.below(8)}${suffix}`
           const { hasFailed, oracle } = await failOnce(rule, random, root)
           n++
           counts[call] = (counts[call] ?? 0) + Number(hasFailed)

@@ -82,7 +82,9 @@ const waitUntilBack = async (ask: Ask, oracle: Oracle, random: Random): Promise<
       if (readiness !== null && readJson<{ status: string }>(readiness).status === 'ready') return backMs
     }
     if (backMs > BACK_MS_MAX) {
-      oracle.violations.push(`there is space again, and an update is answered ${answer?.status}, the readiness ${readiness?.body.toString()}`)
+      oracle.violations.push(
+        `there is space again, and an update is answered ${answer?.status}, the readiness ${readiness?.body.toString()}`,
+      )
       return backMs
     }
     await sleep(20)

@@ -13,9 +13,13 @@ export interface FaultInjection {
  * `rule` is strace's: `fsync:error=EIO:when=1`, `when=3+`. It counts for each thread by itself; calls of SQLite are those of the keeper's thread.
  */
 export const injectFault = async (pid: number, rule: string): Promise<FaultInjection> => {
-  const tracer = spawn('strace', ['-f', '-o', '/dev/null', '-p', String(pid), '-e', `trace=${rule.split(':')[0]}`, '-e', `inject=${rule}`], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const tracer = spawn(
+    'strace',
+    ['-f', '-o', '/dev/null', '-p', String(pid), '-e', `trace=${rule.split(':')[0]}`, '-e', `inject=${rule}`],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  )
   let said = ''
   const ended = once(tracer, 'close')
   const attached = new Promise<void>((resolve, reject) => {

@@ -8,6 +8,8 @@ import { type Finding, measure } from './report.ts'
 
 export interface HttpOptions {
   seed: number
+  /** Then there is no use in going on. */
+  violationsMax?: number
   root?: string
 }
 
@@ -76,6 +78,7 @@ const writeHotRows = (value: number): Buffer => {
 export const runHotLookups = (options: HttpOptions & { lookups: number }): Promise<Finding> =>
   measure({ id: 'C1 HTTP', title: 'torn rows, over HTTP', seed: options.seed }, () =>
     withService(options, { GATHERD_FRONTS: '2', GATHERD_GATHERERS: '1' }, async (ask) => {
+      const { violationsMax = VIOLATIONS_MAX } = options
       const random = createRandom(options.seed)
       const violations: string[] = []
       await askOrFail(ask, 'PUT', HOT_TABLE, { body: { rows: HOT_ROWS, dim: HOT_DIM, initializer: { kind: 'zeros' }, durability: 'none' } })
@@ -89,7 +92,7 @@ export const runHotLookups = (options: HttpOptions & { lookups: number }): Promi
       }
       let n = 0
       const read = async () => {
-        while (n < options.lookups && violations.length < VIOLATIONS_MAX) {
+        while (n < options.lookups && violations.length < violationsMax) {
           n++
           const ids = Int32Array.from({ length: HOT_IDS }, () => random.below(HOT_ROWS))
           const answer = await ask('POST', `${HOT_TABLE}/lookup`, { body: Buffer.from(ids.buffer), headers: BINARY })
@@ -138,12 +141,13 @@ const readSwapped = async (ask: Ask, random: Random): Promise<string | null> => 
 export const runSwaps = (options: HttpOptions & { swaps: number }): Promise<Finding> =>
   measure({ id: 'C6', title: 'swaps under readers', seed: options.seed }, () =>
     withService(options, { GATHERD_FRONTS: '2' }, async (ask, { child }) => {
+      const { violationsMax = VIOLATIONS_MAX } = options
       const random = createRandom(options.seed)
       const violations: string[] = []
       let isDone = false
       let lookups = 0
       const read = async () => {
-        while (!isDone && violations.length < VIOLATIONS_MAX) {
+        while (!isDone && violations.length < violationsMax) {
           lookups++
           const wrong = await readSwapped(ask, random)
           if (wrong !== null) violations.push(wrong)
@@ -154,7 +158,7 @@ export const runSwaps = (options: HttpOptions & { swaps: number }): Promise<Find
       await putSwapped(ask, 1)
       const readers = Array.from({ length: READER_COUNT }, read)
       let version = 1
-      while (version < options.swaps && violations.length < VIOLATIONS_MAX) {
+      while (version < options.swaps && violations.length < violationsMax) {
         await Promise.all([putSwapped(ask, ++version), sleep(SWAP_EVERY_MS)])
         // What a process grows by once is no leak.
         if (version === WARM_UP) baseBytes = residentBytes(child.pid ?? 0)

@@ -130,7 +130,7 @@ export const dropChange = (table: TableOracle): void => {
 
 /** All rows after the updates 1 to `sequence`, as one number a row. null: an update is missing in between. */
 export const foldRows = (history: History, sequence: number): number[] | null => {
-  const rows = new Array<number>(ROW_COUNT).fill(history.base)
+  const rows = Array.from({ length: ROW_COUNT }, () => history.base)
   for (let at = 1; at <= sequence; at++) {
     const operation = history.bySequence.get(at)
     if (operation === undefined) return null

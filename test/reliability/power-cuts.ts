@@ -40,7 +40,9 @@ const survivePowerCut =
 const listKeys = (oracle: Oracle): Map<string, Operation> =>
   new Map(
     oracle.tables.flatMap(({ versions }) =>
-      [...versions.values()].flatMap(({ bySequence }) => [...bySequence.values()].map((operation): [string, Operation] => [operation.key, operation])),
+      [...versions.values()].flatMap(({ bySequence }) =>
+        [...bySequence.values()].map((operation): [string, Operation] => [operation.key, operation]),
+      ),
     ),
   )
 
@@ -89,7 +91,11 @@ export const runPowerCuts = ({ cuts, seed, root, onCut }: PowerCutOptions): Prom
     const counts = { 'answers known at the cut': 0, 'oldest lost answer of mode os, ms': 0 }
     const violations: string[] = []
     try {
-      const running = await launchReady({ dataDir: join(disk.directory, 'data'), root, environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: '65536' } })
+      const running = await launchReady({
+        dataDir: join(disk.directory, 'data'),
+        root,
+        environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: '65536' },
+      })
       try {
         const ask = createAsk(running.url)
         const oracle = await createTables(ask)

@@ -77,7 +77,7 @@ export const makeOperation = (random: Random, table: string): Operation => {
   const first = random.below(ROW_COUNT)
   const count = 1 + random.below(BATCH_ROWS_MAX)
   const rows = Array.from({ length: count }, (_, i) => (first + i * 5) % ROW_COUNT)
-  const fill = (value: number) => rows.map(() => new Array<number>(DIM).fill(value))
+  const fill = (value: number) => rows.map(() => Array.from({ length: DIM }, () => value))
   const kind = random.below(5)
   if (kind === 0) {
     const amount = random.below(SET_MAX)

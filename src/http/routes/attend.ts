@@ -83,7 +83,7 @@ const decodeRequest = (request: AttendHttpRequest): AttendRequest & { version?: 
       errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
     })
   }
-  const { members, tensors } = readJsonObject(request.body, ATTEND_TENSORS)
+  const { members, tensors } = readJsonObject(request.body, ATTEND_TENSORS, { singles: ATTEND_TENSORS })
   const { version: inside, ...asked } = checkMembers(members)
   return { ...fromJsonTensors(tensors), options: asked, version: version ?? inside }
 }

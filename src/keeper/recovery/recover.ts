@@ -4,11 +4,11 @@ import type { Arena } from '../../tables/arena.ts'
 import type { AliasRecord } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import type { CatalogImage } from '../durable/catalog-rows.ts'
-import { findOrphans } from '../durable/recovery-plan.ts'
+import { findOrphans, type SnapshotEvidence } from '../durable/recovery-plan.ts'
 import { refuseData, StoredDataRefusal } from '../durable/refusals.ts'
 import { sweepSnapshots } from '../durable/snapshot-folder.ts'
 import type { Store } from '../durable/store.ts'
-import type { KeeperTable, KeeperVersion } from '../tables.ts'
+import type { KeeperTable, KeeperVersion, StoredVersion } from '../tables.ts'
 import { loadAdapter } from './load-adapter.ts'
 import { loadVersion } from './load-version.ts'
 import { findVersions, listFiles, planFound, type VersionFound } from './plan-version.ts'
@@ -85,32 +85,32 @@ const loadFound = async (parts: RecoverParts, found: VersionFound, onProgress: (
     try {
       const version = await loadVersion({ ...parts, onProgress }, found, plan, `v${parts.takeNumber()}`)
       for (const warning of plan.warnings) onWarning(warning)
-      dropDamaged(store, found)
+      dropUseless(store, found, version.stored)
       if (plan.discard) store.discardJournal(found.table.id, found.version.version, plan.replay.last)
       return version
     } catch (error) {
       const evidence = found.snapshots.find(({ listed }) => listed === plan.snapshot)
       const isDamaged = error instanceof StoredDataRefusal && (error.code === 'DamagedSnapshot' || error.code === 'MissingFile')
-      if (!isDamaged || evidence === undefined || evidence.state !== 'valid') throw sayQuota(error, found)
+      if (!isDamaged || evidence === undefined || evidence.state !== 'valid') throw sayQuota(error, found.table.name)
       evidence.state = 'damaged'
       onWarning(error.message)
     }
   }
 }
 
-/** Snapshots that are worth nothing any more: the version is whole without them. */
-const dropDamaged = (store: Store, { snapshots }: VersionFound): void => {
-  const damaged = snapshots.filter(({ state }) => state !== 'valid')
-  if (damaged.length > 0) store.commit({ changes: damaged.map(({ listed }) => ({ kind: 'delete-snapshot', snapshotId: listed.id })) })
+/** Snapshots that are damaged, or of a time that the version went back before: it is whole without them. */
+const dropUseless = (store: Store, { snapshots }: VersionFound, stored: StoredVersion): void => {
+  const isUseless = ({ state, listed }: SnapshotEvidence) => state !== 'valid' || listed.endSequence > stored.coveredThrough
+  const useless = snapshots.filter(isUseless).map(({ listed }) => listed)
+  if (useless.length === 0) return
+  stored.snapshots = stored.snapshots.filter((listed) => !useless.includes(listed))
+  store.commit({ changes: useless.map(({ id }) => ({ kind: 'delete-snapshot', snapshotId: id })) })
 }
 
 /** The quota of this start may be smaller than that of the one before. */
-const sayQuota = (error: unknown, { table }: VersionFound): unknown =>
+const sayQuota = (error: unknown, name: string): unknown =>
   error instanceof GatherdError && error.code === 'MEMORY_QUOTA_EXCEEDED'
-    ? new GatherdError(
-        error.code,
-        `table ${JSON.stringify(table.name)} cannot be loaded: ${error.message}; raise GATHERD_MEMORY_QUOTA_BYTES`,
-      )
+    ? new GatherdError(error.code, `table ${JSON.stringify(name)} cannot be loaded: ${error.message}; raise GATHERD_MEMORY_QUOTA_BYTES`)
     : error
 
 const loadAdapters = async (
@@ -130,7 +130,9 @@ const loadAdapters = async (
     try {
       version.adapter = await loadAdapter(store.paths.snapshots, memory, version, listed, `a${takeNumber()}`)
     } catch (error) {
-      if (!goesBack || !(error instanceof StoredDataRefusal)) throw error
+      if (!goesBack || !(error instanceof StoredDataRefusal)) {
+        throw sayQuota(error, image.tables.find(({ id }) => id === listed.tableId)?.name ?? '')
+      }
       onWarning(`${error.message}: the adapter is lost`)
       store.commit({ changes: [{ kind: 'delete-adapter', tableId: listed.tableId, version: listed.version }] })
     }

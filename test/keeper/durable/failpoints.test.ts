@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { failpoint, FAILPOINTS, setFailpoint } from '../../../src/keeper/durable/failpoints.ts'
 import { inspectSnapshot } from '../../../src/keeper/durable/snapshot-read.ts'
 import { sweepSnapshots } from '../../../src/keeper/durable/snapshot-folder.ts'
+import { STORE_FAILPOINTS } from '../failpoint-names.ts'
 import { makeFolder, openSample } from './samples.ts'
 
 afterEach(() => setFailpoint(null))
@@ -47,7 +48,7 @@ describe('a failpoint', () => {
 })
 
 describe('a process killed at', () => {
-  const places = FAILPOINTS.flatMap((name) => (name.startsWith('commit:') ? [name, `${name}:3`] : [name]))
+  const places = STORE_FAILPOINTS.flatMap((name) => (name.startsWith('commit:') ? [name, `${name}:3`] : [name]))
   test.each(places)('%s has lost nothing that it acknowledged', async (name) => {
     const directory = makeFolder()
     const { signal, lines, stderr } = run(directory, name)

@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeFolder, openSample, sampleKey, sampleRecord, sampleSnapshot, sampleTable, sampleVersion } from './samples.ts'
+import { makeFolder, openSample, sampleAdapter, sampleKey, sampleRecord, sampleSnapshot, sampleTable, sampleVersion } from './samples.ts'
 
 /** The directory as format 1 was written first; never made anew. */
 const openFixture = () => {
@@ -20,6 +20,7 @@ test('a data directory of format 1 is read as it was written, for ever', () => {
     versions: [sampleVersion()],
     aliases: [{ alias: 'latest', table: 'user', version: null }],
     snapshots: [sampleSnapshot({ stateKind: 'adagrad', stateEpoch: 3 })],
+    adapters: [sampleAdapter()],
     nextId: 3,
   })
   expect([...store.readJournal(1, 1, 0)]).toEqual([sampleRecord(1), sampleRecord(2, { durability: 'os' })])

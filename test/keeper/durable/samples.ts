@@ -4,7 +4,13 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach } from 'vitest'
 import type { Settings } from '../../../src/core/types.ts'
-import type { CatalogChange, CatalogSnapshot, CatalogTable, CatalogVersion } from '../../../src/keeper/durable/catalog-rows.ts'
+import type {
+  CatalogAdapter,
+  CatalogChange,
+  CatalogSnapshot,
+  CatalogTable,
+  CatalogVersion,
+} from '../../../src/keeper/durable/catalog-rows.ts'
 import type { JournalRecord } from '../../../src/keeper/durable/journal-record.ts'
 import { hashKey, type RememberedKey } from '../../../src/keeper/durable/key-memory.ts'
 import { openStore, type OpenStoreOptions } from '../../../src/keeper/durable/open-store.ts'
@@ -79,6 +85,20 @@ export const sampleSnapshot = (changes: Partial<CatalogSnapshot> = {}): CatalogS
   ...changes,
 })
 
+export const sampleAdapter = (changes: Partial<CatalogAdapter> = {}): CatalogAdapter => ({
+  tableId: 1,
+  version: 1,
+  rank: 4,
+  alpha: 8.5,
+  attachedAtMs: 1_700_000_000_002,
+  dtype: 'float16',
+  fileA: 'b.safetensors',
+  sha256A: 'cd'.repeat(32),
+  fileB: 'c.safetensors',
+  sha256B: 'ef'.repeat(32),
+  ...changes,
+})
+
 /** A table with one version: what most tests begin with. */
 export const sampleChanges = (): CatalogChange[] => [
   { kind: 'put-table', table: sampleTable() },
@@ -147,9 +167,9 @@ export const refusalOfAsync = async (action: () => Promise<unknown>): Promise<Re
   return null
 }
 
-/** SQLite with a switch: statements that match `sql` fail while it is set. */
+/** SQLite with a switch: statements that match `sql` fail while it is set; `comesAfter`: though they have done what they say. */
 export class FaultySqlite {
-  fault: { sql: string; errcode: number; keepsTransaction?: boolean } | null = null
+  fault: { sql: string; errcode: number; keepsTransaction?: boolean; comesAfter?: boolean } | null = null
   /** By path. */
   readonly databases = new Map<string, DatabaseSync>()
 
@@ -162,6 +182,7 @@ export class FaultySqlite {
       for (const method of ['run', 'get'] as const) {
         const call = statement[method].bind(statement) as (...values: unknown[]) => never
         statement[method] = (...values: unknown[]) => {
+          if (this.fault?.comesAfter === true && sql.startsWith(this.fault.sql)) call(...values)
           this.#fail(database, sql)
           return call(...values)
         }

@@ -1,0 +1,126 @@
+// The shortest decimals of float32 numbers, four at a time: digits and the place of the point, to be put together by json.as.ts.
+// The search for the digits is Schubfach (Raffaello Giulietti, "The Schubfach way to render doubles", 2020) for 24-bit significands,
+// here with one product of the significand and a 64-bit factor that the binary exponent alone decides; the ends of the interval that
+// rounds to the value are a sum away.
+
+// Vectors are loaded from memory (json.ts puts their lanes there): the engine makes a constant anew at each place, in three instructions.
+const ROUNDING: usize = 0
+const TWICE_SLACK: usize = 8
+const IMPLIED_BIT: usize = 16
+const LOWEST_BIT: usize = 20
+const SLACK: usize = 24
+const TENTH: usize = 28
+const TEN: usize = 32
+const NINE_DIGITS_MIN: usize = 36
+const EIGHT_DIGITS_MIN: usize = 40
+const NINE: usize = 44
+const NINETY: usize = 48
+const PER_TEN_THOUSAND: usize = 52
+const TEN_THOUSAND: usize = 56
+const PER_625: usize = 60
+const PER_HUNDRED: usize = 64
+const LESS_HUNDRED: usize = 68
+const PER_TEN: usize = 72
+const LESS_TEN: usize = 76
+const ZERO_CHARACTER: usize = 80
+
+@inline
+function constant(at: usize, which: usize): v128 {
+  return v128.load32_splat(at + which)
+}
+
+/** The entry of a value in the table of factors: 16 bytes by biased exponent. */
+@inline
+export function entryOf(bits: u32): usize {
+  return <usize>(bits >> 19 & 0xff0)
+}
+
+/** The lower halves of four u64. */
+@inline
+function lowerHalves(first: v128, second: v128): v128 {
+  return v128.shuffle<u32>(first, second, 0, 2, 4, 6)
+}
+
+@inline
+function upperHalves(first: v128, second: v128): v128 {
+  return v128.shuffle<u32>(first, second, 1, 3, 5, 7)
+}
+
+/** The upper halves of four products of u32. */
+@inline
+function multiplyHigh(values: v128, factors: v128): v128 {
+  return upperHalves(i64x2.extmul_low_i32x4_u(values, factors), i64x2.extmul_high_i32x4_u(values, factors))
+}
+
+/** Two u64 without the 36 bits behind their point. */
+@inline
+function floorBoth(values: v128): v128 {
+  return i64x2.shr_u(values, 36)
+}
+
+/** The nearest integers; of two equally near ones the even one. */
+@inline
+function roundBoth(values: v128, rounding: v128, twiceSlack: v128): v128 {
+  return floorBoth(i64x2.add(i64x2.add(values, rounding), v128.and(i64x2.shr_u(values, 33), twiceSlack)))
+}
+
+/** Numbers below 10,000 as four digits each: bytes 0..9, the first digit in the lowest byte. */
+@inline
+function spreadDigits(fours: v128, constantsAt: usize): v128 {
+  const hundreds = i32x4.shr_u(i32x4.mul(fours, constant(constantsAt, PER_HUNDRED)), 20)
+  const twos = i32x4.sub(i32x4.shl(fours, 16), i32x4.mul(hundreds, constant(constantsAt, LESS_HUNDRED)))
+  const tens = i16x8.shr_u(i16x8.mul(twos, constant(constantsAt, PER_TEN)), 10)
+  return i16x8.sub(i16x8.shl(twos, 8), i16x8.mul(tens, constant(constantsAt, LESS_TEN)))
+}
+
+/**
+ * Finds the decimals of the four numbers at `valuesAt`: nine digits each, with zeros at the end. Stores the last eight as bytes 0..9 (u64)
+ * at `digitsAt`; and at `firstsAt` a u32: the first as a character, and 256 times how many digits are zeros because the decimal has fewer.
+ * Signs do not count. What zeros, subnormal numbers, powers of two and what is not finite come out as has no meaning.
+ */
+@inline
+export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usize, digitsAt: usize, firstsAt: usize): void {
+  const factors01 = v128.load_lane<u64>(
+    factorsAt + entryOf(load<u32>(valuesAt, 4)), v128.load64_zero(factorsAt + entryOf(load<u32>(valuesAt))), 1,
+  )
+  const factors23 = v128.load_lane<u64>(
+    factorsAt + entryOf(load<u32>(valuesAt, 12)), v128.load64_zero(factorsAt + entryOf(load<u32>(valuesAt, 8))), 1,
+  )
+  const low = lowerHalves(factors01, factors23)
+  const high = upperHalves(factors01, factors23)
+  const significands = v128.or(i32x4.shl(v128.load(valuesAt), 8), constant(constantsAt, IMPLIED_BIT))
+  // The values in units of a power of ten, 36 bits behind the point, and half the distance to their neighbours. Both are good to less
+  // than SLACK; what is as near as that to the end of an interval, or to a middle, lies on it. An end rounds to the value when the
+  // significand is even.
+  const values01 = i64x2.add(
+    i64x2.extmul_low_i32x4_u(significands, high), i64x2.shr_u(i64x2.extmul_low_i32x4_u(significands, low), 32),
+  )
+  const values23 = i64x2.add(
+    i64x2.extmul_high_i32x4_u(significands, high), i64x2.shr_u(i64x2.extmul_high_i32x4_u(significands, low), 32),
+  )
+  const odd = v128.and(significands, constant(constantsAt, LOWEST_BIT))
+  const slacks = i32x4.sub(constant(constantsAt, SLACK), i32x4.shr_u(odd, 5))
+  const halves01 = i64x2.add(i64x2.shr_u(factors01, 25), i64x2.extend_low_i32x4_s(slacks))
+  const halves23 = i64x2.add(i64x2.shr_u(factors23, 25), i64x2.extend_high_i32x4_s(slacks))
+  const lower = lowerHalves(floorBoth(i64x2.sub(values01, halves01)), floorBoth(i64x2.sub(values23, halves23)))
+  const upper = lowerHalves(floorBoth(i64x2.add(values01, halves01)), floorBoth(i64x2.add(values23, halves23)))
+  // At most one multiple of ten reads back; when one does it is shorter than any other decimal that does.
+  const tens = i32x4.mul(multiplyHigh(upper, constant(constantsAt, TENTH)), constant(constantsAt, TEN))
+  const rounding = v128.load64_splat(constantsAt + ROUNDING)
+  const twiceSlack = v128.load64_splat(constantsAt + TWICE_SLACK)
+  const nearest = lowerHalves(roundBoth(values01, rounding, twiceSlack), roundBoth(values23, rounding, twiceSlack))
+  const decimals = v128.bitselect(tens, nearest, i32x4.gt_s(tens, lower))
+
+  const areEight = i32x4.lt_s(decimals, constant(constantsAt, NINE_DIGITS_MIN))
+  const areSeven = i32x4.lt_s(decimals, constant(constantsAt, EIGHT_DIGITS_MIN))
+  const scales = i32x4.add(v128.and(areEight, constant(constantsAt, NINE)), v128.and(areSeven, constant(constantsAt, NINETY)))
+  const nines = i32x4.add(decimals, i32x4.mul(decimals, scales))
+  const fives = i32x4.shr_u(multiplyHigh(nines, constant(constantsAt, PER_TEN_THOUSAND)), 11)
+  const lowerFours = i32x4.sub(nines, i32x4.mul(fives, constant(constantsAt, TEN_THOUSAND)))
+  const firsts = i32x4.shr_u(i32x4.mul(i32x4.shr_u(fives, 4), constant(constantsAt, PER_625)), 22)
+  const upperFours = i32x4.sub(fives, i32x4.mul(firsts, constant(constantsAt, TEN_THOUSAND)))
+  v128.store(digitsAt, spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 0, 4, 1, 5), constantsAt))
+  v128.store(digitsAt, spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 2, 6, 3, 7), constantsAt), 16)
+  const missing = i32x4.shl(i32x4.add(areEight, areSeven), 8)
+  v128.store(firstsAt, i32x4.sub(i32x4.add(firsts, constant(constantsAt, ZERO_CHARACTER)), missing))
+}

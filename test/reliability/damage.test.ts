@@ -1,0 +1,17 @@
+import { describe, expect, test } from 'vitest'
+import { runDamage } from './damage.ts'
+import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
+
+describe('A damaged data directory', { timeout: TIMEOUT_MS }, () => {
+  test('is refused with a name, or holds what it held', async () => {
+    const finding = await runDamage({ trials: sizeOf({ quick: 200, ci: 2_000 }), seed: SEED })
+    expect(finding).toMatchObject({ violations: [] })
+    expect(finding.counts.same).toBeGreaterThan(0)
+    expect(finding.counts.DamagedLog).toBeGreaterThan(0)
+  })
+
+  test('has lost something where it is not refused', async () => {
+    const { violations } = await runDamage({ trials: 150, seed: SEED, goesBack: true })
+    expect(violations).toContainEqual(expect.stringContaining('lost'))
+  })
+})

@@ -1,0 +1,31 @@
+import { describe, expect, test } from 'vitest'
+import { needs } from '../skips.ts'
+import { ERROR_CALLS, runDiskErrors } from './disk-errors.ts'
+import { runDiskFull } from './disk-full.ts'
+import { REMOVALS, runWithout } from './mutants.ts'
+import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
+
+describe.skipIf(!needs('mounts'))('A disk that is full', { timeout: TIMEOUT_MS }, () => {
+  test('stops updates with 507, not lookups, and nothing is lost when there is space again', async () => {
+    expect(await runDiskFull({ fills: sizeOf({ quick: 1, ci: 5 }), seed: SEED })).toMatchObject({ violations: [] })
+  })
+
+  test.runIf(process.env.CI === 'true')('is found, if it is taken for any other failure', async () => {
+    const { violations } = await runWithout(REMOVALS.fullDisk, (root) => runDiskFull({ fills: 1, seed: SEED, root }))
+    expect(violations).not.toEqual([])
+  })
+})
+
+describe.skipIf(!needs('strace'))('A disk that fails', { timeout: TIMEOUT_MS }, () => {
+  test('ends all answers to updates until a restart, lookups go on, and nothing is lost', async () => {
+    const calls = process.env.CI === 'true' ? ERROR_CALLS : ['fsync']
+    expect(await runDiskErrors({ times: 1, seed: SEED, calls })).toMatchObject({ violations: [] })
+  })
+
+  test('is found, if the failure is forgotten', async () => {
+    const { violations } = await runWithout(REMOVALS.latch, (root) =>
+      runDiskErrors({ times: 1, seed: SEED, calls: ['fsync'], andOn: [''], root }),
+    )
+    expect(violations).toContainEqual(expect.stringContaining('answered after a failed write: 200'))
+  })
+})

@@ -1,0 +1,30 @@
+import { describe, expect, test } from 'vitest'
+import { runHotLookups, runSwaps } from './http-rows.ts'
+import { REMOVALS, runWithout } from './mutants.ts'
+import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
+import { runTornRows } from './torn-rows.ts'
+
+describe('While rows change', { timeout: TIMEOUT_MS }, () => {
+  test('no reader gets half of an update', async () => {
+    expect(await runTornRows({ reads: sizeOf({ quick: 2e6, ci: 1e7 }), seed: SEED })).toMatchObject({ violations: [] })
+  })
+
+  test('readers that do not look at the lock do', async () => {
+    expect((await runTornRows({ reads: 4e5, seed: SEED, checks: false })).violations).not.toEqual([])
+  })
+
+  test('no lookup over HTTP gets half of an update, or rows older than it says', async () => {
+    expect(await runHotLookups({ lookups: sizeOf({ quick: 150, ci: 2_000 }), seed: SEED })).toMatchObject({ violations: [] })
+  })
+})
+
+describe('While a table is replaced again and again', { timeout: TIMEOUT_MS }, () => {
+  test('every answer is of one version, and old ones are freed', async () => {
+    expect(await runSwaps({ swaps: sizeOf({ quick: 20, ci: 200 }), seed: SEED })).toMatchObject({ violations: [] })
+  })
+
+  test('answers are mixed, if versions are not built aside', async () => {
+    const { violations } = await runWithout(REMOVALS.buildAside, (root) => runSwaps({ swaps: 20, seed: SEED, root }))
+    expect(violations).toContainEqual(expect.stringMatching(/in an answer of version/))
+  })
+})
