@@ -199,6 +199,16 @@ function startingAxes(shapeAt: usize, axisCount: i32, row: u32): i32 {
   return axes
 }
 
+/** There are few: memory.fill would be a call into the engine. */
+@inline
+function writeBrackets(at: usize, bracket: u8, count: i32): usize {
+  for (; count > 0; count -= 1) {
+    store<u8>(at, bracket)
+    at += 1
+  }
+  return at
+}
+
 /**
  * Prints the rows firstRow..lastRow (the last one not included) of a tensor whose values begin, for firstRow, at valuesAt.
  * A row is `dim` values; `axisCount` outer lengths, none of them zero, lie at shapeAt; `brackets` is 0 for a scalar, else 1.
@@ -216,8 +226,7 @@ export function print(
       store<u8>(outAt, 0x2c)
       outAt += 1
     }
-    memory.fill(outAt, 0x5b, opening + brackets)
-    outAt += opening + brackets
+    outAt = writeBrackets(outAt, 0x5b, opening + brackets)
     for (let column: u32 = 0; column < dim; column += 1) {
       if (index == BLOCK) {
         findBlock(valuesAt, <u32>min<usize>(BLOCK, valuesEnd - valuesAt >> 2))
@@ -231,8 +240,7 @@ export function print(
     }
     outAt -= usize(dim > 0)
     opening = startingAxes(shapeAt, axisCount, row + 1)
-    memory.fill(outAt, 0x5d, opening + brackets)
-    outAt += opening + brackets
+    outAt = writeBrackets(outAt, 0x5d, opening + brackets)
   }
   return outAt
 }

@@ -99,6 +99,6 @@ const copyOut = (
 
 /** The headers that describe a binary array to a client that sees only numbers. */
 export const arrayHeaders = (answer: Pick<Answer, 'shape' | 'elementType'>): Record<string, string> => ({
-  'x-shape': formatShape([...answer.shape]),
+  'x-shape': formatShape(answer.shape),
   'x-dtype': answer.elementType,
 })

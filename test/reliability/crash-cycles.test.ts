@@ -3,7 +3,7 @@ import { REACHED, runCrashCycles, runFailpoints } from './crash-cycles.ts'
 import { REMOVALS, runWithout } from './mutants.ts'
 import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
 
-const QUICK_PLACES = ['update:half-visible', 'snapshot:renamed', 'forget:begun']
+const QUICK_PLACES = ['update:half-visible', 'snapshot:renamed']
 
 describe('A process that is killed in the middle of its work', { timeout: TIMEOUT_MS }, () => {
   test('has lost nothing, done nothing by half and nothing twice', async () => {

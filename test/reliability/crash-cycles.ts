@@ -14,13 +14,17 @@ const ALIVE_MS_MAX = 600
 /** After so many there is no use in going on. */
 const VIOLATIONS_MAX = 20
 /** Small: snapshots are also written by themselves. */
-const SNAPSHOT_JOURNAL_BYTES = String(64 * 1024)
+const SNAPSHOT_JOURNAL_BYTES = 64 * 1024
+
+const snapshotSettings = (journalBytes = SNAPSHOT_JOURNAL_BYTES) => ({ GATHERD_SNAPSHOT_JOURNAL_BYTES: String(journalBytes) })
 
 export interface CrashOptions {
   cycles: number
   seed: number
   /** A copy of the source with a guard removed. */
   root?: string
+  /** A version with so much journal gets a snapshot. */
+  snapshotJournalBytes?: number
   onCycle?: (cycle: number, oracle: Oracle) => void
 }
 
@@ -63,12 +67,12 @@ const restart = async ({ launchOptions }: Life, oracle: Oracle): Promise<Launche
  * D1: mixed updates, replacements, rollbacks, changes of mode and snapshots; kill -9 at a random moment; start again, compare, and send again
  * what was not answered.
  */
-export const runCrashCycles = ({ cycles, seed, root, onCycle }: CrashOptions): Promise<Finding> =>
+export const runCrashCycles = ({ cycles, seed, root, snapshotJournalBytes, onCycle }: CrashOptions): Promise<Finding> =>
   measure({ id: 'D1', title: 'kill -9', seed }, async () => {
     const folder = makeFolder()
     const random = createRandom(seed)
     const counts = { answered: 0, unanswered: 0 }
-    const launchOptions = { dataDir: folder.path, root, environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: SNAPSHOT_JOURNAL_BYTES } }
+    const launchOptions = { dataDir: folder.path, root, environment: snapshotSettings(snapshotJournalBytes) }
     const life = { launchOptions, random, counts }
     let running: Launched | null = await launchReady(launchOptions)
     try {
@@ -124,7 +128,7 @@ export const runFailpoints = ({
 
 const dieAt = async (name: string, random: Random, counts: Record<string, number>): Promise<{ died: boolean; oracle: Oracle }> => {
   const folder = makeFolder()
-  const environment = { GATHERD_SNAPSHOT_JOURNAL_BYTES: SNAPSHOT_JOURNAL_BYTES }
+  const environment = snapshotSettings()
   const launchOptions = { dataDir: folder.path, environment }
   let died = false
   let running: Launched | null = null

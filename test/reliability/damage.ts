@@ -14,6 +14,7 @@ import { createRandom, type Random } from './random.ts'
 import { type Finding, measure } from './report.ts'
 
 const SECTOR_BYTES = 512
+const LOG_HEADER_BYTES = 32
 const QUOTA_BYTES = 64 * 1024 * 1024
 
 /** What was done to a copy. `at`: the first byte that is not as it was; of a file that is shorter, its length. */
@@ -21,6 +22,8 @@ interface Damage {
   what: string
   file: string
   at: number
+  /** A log was taken away, or has become too short to hold a commit. */
+  hidesLog?: boolean
 }
 
 /** What came of it: the name of a refusal, `same`, `limit` (P3's known limits), or what must not be. */
@@ -28,6 +31,8 @@ interface Outcome {
   kind: 'refused' | 'same' | 'limit' | 'violation'
   detail: string
 }
+
+const isLog = (file: string): boolean => file.endsWith('-wal')
 
 const flipBit = (bytes: Buffer, random: Random): number => {
   const at = random.below(bytes.length)
@@ -53,20 +58,22 @@ const damageCopy = ({ files }: DamageSet, directory: string, random: Random): Da
   }
   if (kind < 9) {
     rmSync(path)
-    return { what: 'deleted', file, at: 0 }
+    return { what: 'deleted', file, at: 0, hidesLog: isLog(file) }
   }
   const bytes = readFileSync(path)
   if (kind < 14) {
     const other = random.pick(files.filter((one) => one !== file))
-    writeFileSync(path, readFileSync(join(directory, other)))
+    const otherBytes = readFileSync(join(directory, other))
+    writeFileSync(path, otherBytes)
     writeFileSync(join(directory, other), bytes)
-    return { what: `swapped with ${other}`, file, at: 0 }
+    const hidesLog = (isLog(file) && otherBytes.length <= LOG_HEADER_BYTES) || (isLog(other) && bytes.length <= LOG_HEADER_BYTES)
+    return { what: `swapped with ${other}`, file, at: 0, hidesLog }
   }
   if (bytes.length === 0) return null
   if (kind < 45) {
     const at = random.below(bytes.length)
     writeFileSync(path, bytes.subarray(0, at))
-    return { what: 'cut', file, at }
+    return { what: 'cut', file, at, hidesLog: file === 'catalog.db-wal' || (isLog(file) && at <= LOG_HEADER_BYTES) }
   }
   const at = kind < 80 ? flipBit(bytes, random) : zeroSector(bytes, random)
   writeFileSync(path, bytes)
@@ -74,12 +81,8 @@ const damageCopy = ({ files }: DamageSet, directory: string, random: Random): Da
 }
 
 /** Whether damage may look like a commit that was never finished, or like a log that was never written. */
-const isKnownLimit = ({ limits }: DamageSet, { what, file, at }: Damage): boolean => {
-  const swapped = what.startsWith('swapped with ') ? what.slice('swapped with '.length) : null
-  if (what === 'deleted' || what === 'cut') return file.endsWith('-wal')
-  if (swapped !== null) return (file === 'os.db-wal' || swapped === 'os.db-wal') && limits['os.db-wal'] === 0
-  return limits[file] !== undefined && at + SECTOR_BYTES > limits[file]
-}
+const isKnownLimit = ({ limits }: DamageSet, { what, file, at, hidesLog = false }: Damage): boolean =>
+  hidesLog || (limits[file] !== undefined && (what === 'cut' ? at : at + SECTOR_BYTES) >= limits[file])
 
 /** Compares what was loaded with what was answered. */
 const judge = (set: DamageSet, damage: Damage, tables: ReadonlyMap<string, KeeperTable>): Outcome => {

@@ -21,6 +21,8 @@ export interface PowerCutOptions {
   seed: number
   /** A copy of the source with a guard removed. */
   root?: string
+  /** Names of the tables to work on; all without it. */
+  tables?: readonly string[]
   onCut?: (cut: number, violations: readonly string[]) => void
 }
 
@@ -47,9 +49,16 @@ const listKeys = (oracle: Oracle): Map<string, Operation> =>
   )
 
 /** Works for a while, and cuts in the middle of it. Work goes on while the disk is copied; only no new change of a table begins. */
-const workAndCut = async (url: string, oracle: Oracle, disk: CuttableDisk, random: Random): Promise<Cut> => {
+const workAndCut = async (
+  url: string,
+  oracle: Oracle,
+  disk: CuttableDisk,
+  work: { random: Random; tables: readonly string[] | undefined },
+): Promise<Cut> => {
   const ask = createAsk(url)
-  const workload = startWorkload({ ask, oracle, random })
+  const { random, tables } = work
+  // Changes of tables and snapshots sync everything: without them it is the sync of each second that counts.
+  const workload = startWorkload({ ask, oracle, random, tables, updatesOnly: tables !== undefined })
   await sleep(ALIVE_MS_MIN + random.below(ALIVE_MS_MAX - ALIVE_MS_MIN))
   workload.pause()
   const known = structuredClone(oracle)
@@ -84,7 +93,7 @@ const checkCut = async (disk: CuttableDisk, { image, oracle, atMs }: Cut, root: 
 }
 
 /** D9: the disk as it is at a moment, in the middle of the work; a start from it; the same comparison as after kill -9. */
-export const runPowerCuts = ({ cuts, seed, root, onCut }: PowerCutOptions): Promise<Finding> =>
+export const runPowerCuts = ({ cuts, seed, root, tables, onCut }: PowerCutOptions): Promise<Finding> =>
   measure({ id: 'D9', title: 'power cut', seed }, async () => {
     const random = createRandom(seed)
     const disk = makeCuttableDisk()
@@ -103,7 +112,7 @@ export const runPowerCuts = ({ cuts, seed, root, onCut }: PowerCutOptions): Prom
         disk.sync()
         let cut = 0
         for (; cut < cuts && violations.length < VIOLATIONS_MAX; cut++) {
-          const made = await workAndCut(running.url, oracle, disk, random)
+          const made = await workAndCut(running.url, oracle, disk, { random, tables })
           counts['answers known at the cut'] += listKeys(made.oracle).size
           const { lostMs } = await checkCut(disk, made, root)
           violations.push(...made.oracle.violations.map((violation) => `cut ${cut}: ${violation}`))

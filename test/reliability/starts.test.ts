@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { askOrFail, createAsk, readJson } from './asking.ts'
 import { checkRecovered, seeTable, sendOperation, surviveKill } from './checking.ts'
 import { changeRecord, RECORD_CHANGES } from './damage-set.ts'
@@ -19,12 +19,16 @@ afterEach(async () => {
 const UPDATE_COUNT = 30
 const TABLE = 'on-disk'
 
+let original: { dataDir: string; oracle: Oracle; remove: () => void }
+beforeAll(async () => {
+  original = await makeOriginal()
+}, TIMEOUT_MS)
+afterAll(() => original.remove())
+
 /** A directory with one table and some updates, left by kill -9. */
-const makeDirectory = async (): Promise<{ dataDir: string; oracle: Oracle }> => {
+const makeOriginal = async (): Promise<typeof original> => {
   const folder = makeFolder()
-  opened.push(folder.remove)
   const running = await launchReady({ dataDir: folder.path })
-  opened.push(running.kill)
   const ask = createAsk(running.url)
   const oracle = await createTables(ask, [{ name: TABLE, durability: 'disk' }])
   const random = createRandom(SEED)
@@ -36,7 +40,14 @@ const makeDirectory = async (): Promise<{ dataDir: string; oracle: Oracle }> => 
   }
   ask.close()
   await running.kill()
-  return { dataDir: folder.path, oracle }
+  return { dataDir: folder.path, oracle, remove: folder.remove }
+}
+
+const copyOriginal = (): { dataDir: string; oracle: Oracle } => {
+  const folder = makeFolder()
+  opened.push(folder.remove)
+  cpSync(original.dataDir, folder.path, { recursive: true })
+  return { dataDir: folder.path, oracle: original.oracle }
 }
 
 const flipInTheMiddle = (path: string): void => {
@@ -76,7 +87,7 @@ const DAMAGES: { title: string; file: string; damage: (dataDir: string) => void;
 
 describe('A start from a damaged directory', { timeout: TIMEOUT_MS }, () => {
   test.each(DAMAGES)('ends with code 3 and one line of file and remedy: $title', async ({ damage, file, isRecoverable }) => {
-    const { dataDir, oracle } = await makeDirectory()
+    const { dataDir, oracle } = copyOriginal()
     damage(dataDir)
     const refused = launch({ dataDir })
     opened.push(refused.kill)

@@ -14,7 +14,7 @@ describe('While rows change', { timeout: TIMEOUT_MS }, () => {
   })
 
   test('no lookup over HTTP gets half of an update, or rows older than it says', async () => {
-    expect(await runHotLookups({ lookups: sizeOf({ quick: 150, ci: 2_000 }), seed: SEED })).toMatchObject({ violations: [] })
+    expect(await runHotLookups({ lookups: sizeOf({ quick: 100, ci: 2_000 }), seed: SEED })).toMatchObject({ violations: [] })
   })
 })
 
@@ -23,7 +23,7 @@ describe('While a table is replaced again and again', { timeout: TIMEOUT_MS }, (
     expect(await runSwaps({ swaps: sizeOf({ quick: 20, ci: 200 }), seed: SEED })).toMatchObject({ violations: [] })
   })
 
-  test('answers are mixed, if versions are not built aside', async () => {
+  test.runIf(process.env.CI === 'true')('answers are mixed, if versions are not built aside', async () => {
     const { violations } = await runWithout(REMOVALS.buildAside, (root) => runSwaps({ swaps: 20, seed: SEED, root }))
     expect(violations).toContainEqual(expect.stringMatching(/in an answer of version/))
   })

@@ -88,7 +88,9 @@ export const addLookupRoute = (app: App, context: FrontContext): void => {
         if (isStreamed(planned)) return sendStreamed(reply, streamLookup(lookups, planned))
         const answer = runLookup(lookups, planned)
         if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
-        return sendAnswer(reply, answer, encoding)
+        // Nothing is returned: what is, Fastify takes for a promise to wait for.
+        sendAnswer(reply, answer, encoding)
+        return undefined
       },
     })
   })

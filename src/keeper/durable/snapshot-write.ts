@@ -9,10 +9,13 @@ import { BLOCK_BYTES, encodeChecksums, planSnapshot, type SnapshotFacts, type Sn
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
 /**
- * Written bytes that may wait for the disk. A commit's sync waits for them too (the file system orders its own journal), so
- * this bounds what a snapshot adds to the time of an update.
+ * Written bytes that may wait for the disk, to begin with. A commit's sync waits for them too (the file system orders its own journal), so
+ * this bounds what a snapshot adds to the time of an update. How many that are, the disk itself tells: a sync should take no longer than so.
  */
-const UNSYNCED_BYTES_MAX = 4 * BLOCK_BYTES
+const UNSYNCED_BLOCKS_MIN = 2
+const UNSYNCED_BLOCKS_FIRST = 4
+const UNSYNCED_BLOCKS_MAX = 64
+const SYNC_MS_MAX = 20
 
 export interface WrittenSnapshot {
   /** Name within the folder. */
@@ -75,6 +78,8 @@ const writeFile = async (handle: FileHandle, plan: SnapshotPlan, memory: Snapsho
   const buffers = [Buffer.allocUnsafeSlow(BLOCK_BYTES), Buffer.allocUnsafeSlow(BLOCK_BYTES)]
   const checksums: number[] = []
   let writing: Promise<void> = Promise.resolve()
+  let unsyncedBlocksMax = UNSYNCED_BLOCKS_FIRST
+  let unsyncedBlocks = 0
   try {
     for (let block = 0; block < blockCount; block++) {
       signal?.throwIfAborted()
@@ -85,9 +90,10 @@ const writeFile = async (handle: FileHandle, plan: SnapshotPlan, memory: Snapsho
       hash.update(copy)
       await writing
       writing = write(copy, header.length + at)
-      if ((at + copy.length) % UNSYNCED_BYTES_MAX === 0) {
+      if (++unsyncedBlocks >= unsyncedBlocksMax) {
         await writing
-        await handle.datasync()
+        unsyncedBlocksMax = adaptTo(await timeSync(handle), unsyncedBlocksMax)
+        unsyncedBlocks = 0
       }
       if (block === blockCount >> 1) failpoint('snapshot:half-written')
     }
@@ -100,6 +106,19 @@ const writeFile = async (handle: FileHandle, plan: SnapshotPlan, memory: Snapsho
   await write(tail, header.length + dataBytes)
   return hash.digest('hex')
 }
+
+const timeSync = async (handle: FileHandle): Promise<number> => {
+  const fromMs = performance.now()
+  await handle.datasync()
+  return performance.now() - fromMs
+}
+
+const adaptTo = (syncMs: number, blocks: number): number =>
+  syncMs > SYNC_MS_MAX
+    ? Math.max(UNSYNCED_BLOCKS_MIN, blocks >> 1)
+    : syncMs < SYNC_MS_MAX / 4
+      ? Math.min(UNSYNCED_BLOCKS_MAX, blocks * 2)
+      : blocks
 
 const copyMemory = (sources: readonly Uint8Array[], target: Buffer): void => {
   let at = 0

@@ -104,7 +104,10 @@ const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan 
   }
   if (frame === null) {
     const started = Math.ceil((fileBytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + header.pageBytes))
-    return { frameCount, commitCount, droppedFrameCount: started - frameCount, lostCommitCount: 0, salts }
+    const isCut = frameCount < countSynced(rules, salts)
+    const scan = { frameCount, commitCount, droppedFrameCount: started - frameCount, lostCommitCount: isCut ? 1 : 0, salts }
+    if (!isCut || rules.allowLostCommits) return scan
+    return refuseData('DamagedLog', path, `the write-ahead log is cut short: it ends with frame ${frameCount}, and more were synced`)
   }
   const rest = inspectRest(frames, frame, openPages)
   const lostCommitCount = rest.commitCount + (frame.hasSalts && frame.isCommit ? 1 : 0)
@@ -146,10 +149,12 @@ const isDamage = (rules: LogRules, rest: Rest, badFrame: Frame, salts: readonly 
   if (badFrame.isIntact) return true
   // With every commit synced, a transaction begins only when the one before it is on disk, every frame of it.
   if (rules.everyCommitSynced) return rest.hasOtherFrame
-  const { synced } = rules
-  if (synced === null || synced === undefined || synced.salts[0] !== salts[0] || synced.salts[1] !== salts[1]) return false
-  return badFrame.index < synced.frameCount
+  return badFrame.index < countSynced(rules, salts)
 }
+
+/** How many frames of this log are known to have been synced. */
+const countSynced = ({ synced }: LogRules, salts: readonly [number, number]): number =>
+  synced?.salts[0] === salts[0] && synced.salts[1] === salts[1] ? synced.frameCount : 0
 
 const readHeader = (descriptor: number, fileBytes: number): LogHeader | null => {
   const bytes = Buffer.alloc(HEADER_BYTES)
