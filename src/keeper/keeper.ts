@@ -16,7 +16,7 @@ import { Idempotency } from './idempotency.ts'
 import type { KeeperParts, Opened } from './parts.ts'
 import { makeProcedures, type Procedures } from './procedures.ts'
 import type { KeeperCall, KeeperHealth } from './protocol.ts'
-import { type LoadProgress, recover } from './recovery/recover.ts'
+import { describeProgress, type LoadProgress, recover } from './recovery/recover.ts'
 import { Scrubbing } from './scrubbing.ts'
 import { Snapshots } from './snapshots.ts'
 import { type KeeperTable, releaseBuild, toRecord } from './tables.ts'
@@ -89,6 +89,7 @@ export class Keeper implements KeeperParts {
    */
   async load(options: LoadOptions): Promise<void> {
     const { onWarning = () => {}, onProgress = () => {}, goesBack = false } = options
+    const startMs = performance.now()
     const { store, report } = openStore(options.dataDir, { ...options.store, goBackBeforeDamage: goesBack })
     try {
       for (const log of [report.catalogLog, report.osLog]) {
@@ -105,11 +106,7 @@ export class Keeper implements KeeperParts {
         onWarning,
         onProgress: (progress) => {
           onProgress(progress)
-          const { table, loadedBytes, totalBytes } = progress
-          this.#setHealth({
-            state: 'loading',
-            reason: `table ${JSON.stringify(table)} is being loaded: ${loadedBytes} of ${totalBytes} bytes of all tables`,
-          })
+          this.#setHealth({ state: 'loading', reason: describeProgress(progress, performance.now() - startMs) })
         },
       })
       for (const [name, table] of tables) this.tables.set(name, table)

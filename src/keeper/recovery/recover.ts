@@ -23,6 +23,15 @@ export interface LoadProgress {
   totalRows: number
 }
 
+/** The same for people: rows and bytes of all tables, and the time that is left at the speed so far. */
+export const describeProgress = (progress: LoadProgress, elapsedMs: number): string => {
+  const { table, version, loadedRows, totalRows, loadedBytes, totalBytes } = progress
+  const leftMs = loadedBytes === 0 ? null : (elapsedMs * (totalBytes - loadedBytes)) / loadedBytes
+  const left = leftMs === null ? '' : `, about ${Math.ceil(leftMs / 1_000)} s left`
+  const far = `${loadedRows} of ${totalRows} rows, ${loadedBytes} of ${totalBytes} bytes of all tables`
+  return `table ${JSON.stringify(table)}, version ${version}, is being loaded: ${far}${left}`
+}
+
 export interface RecoverParts {
   store: Store
   memory: TableMemory

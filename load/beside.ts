@@ -1,0 +1,140 @@
+/**
+ * What updates and snapshots do to lookups, and snapshots to updates: latency of 64-id lookups at a fixed rate (open loop, counted from the moment
+ * each was due) alone, beside 500 updates a second of 64 rows in modes `none` and `disk`, and beside those while snapshots are written one after
+ * another; and of those updates themselves. 1,000,000 x 64 float32; medians of interleaved repeats.
+ *
+ *     node load/beside.ts [repeats] [lookups a second] [seconds]
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import type { PreparedRequest } from './meter.ts'
+import { median } from './meter.ts'
+import { driveOpenLoop, type OpenLoopMeasure } from './open-loop.ts'
+import { encodeRequest, headersOf, makeIdPool, pathOf, planRequests } from './requests.ts'
+import { listScenarios, type Scenario } from './scenarios.ts'
+import { startGatherd } from './target.ts'
+
+const ROWS = 1_000_000
+const DIM = 64
+const UPDATES_PER_SECOND = 500
+const [REPEATS, LOOKUPS_PER_SECOND, SECONDS] = [3, 1_000, 3].map((fallback, i) => Number(process.argv[2 + i] ?? fallback))
+const PHASES = ['alone', 'updates, none', 'updates, disk', 'updates, disk, snapshots'] as const
+type Phase = (typeof PHASES)[number]
+
+interface UpdaterData {
+  url: string
+  pid: number | undefined
+  table: string
+  withSnapshots: boolean
+}
+
+const basis = listScenarios(false)
+const lookups = basis.find(
+  ({ kind, encoding, dim, idCount }) => kind === 'lookup' && encoding === 'binary' && dim === DIM && idCount === 64,
+)
+const updates = basis.find(({ kind, encoding, idCount }) => kind === 'gradients' && encoding === 'safetensors' && idCount === 64)
+
+const prepare = (url: string, scenario: Scenario, table: string, answerBytes: [number, number]): PreparedRequest[] =>
+  planRequests(scenario, makeIdPool('zipf', ROWS))
+    .slice(0, 512)
+    .map(({ body }) => ({
+      bytes: encodeRequest(new URL(url).host, pathOf({ ...scenario, table }), headersOf(scenario), body),
+      answerBytesMin: answerBytes[0],
+      answerBytesMax: answerBytes[1],
+    }))
+
+const drive = (url: string, pid: number | undefined, requests: PreparedRequest[], ratePerSecond: number): Promise<OpenLoopMeasure> =>
+  driveOpenLoop({ url, pid, requests, connectionCount: 32, rowCount: 64, ratePerSecond, warmupSeconds: 1, seconds: SECONDS })
+
+/** In a thread of its own, or its work would delay the lookups that are measured. */
+const runUpdater = async ({ url, pid, table, withSnapshots }: UpdaterData): Promise<void> => {
+  if (updates === undefined) throw new Error('there is a scenario of updates')
+  let isDone = false
+  const snapshots = (async () => {
+    let count = 0
+    while (withSnapshots && !isDone) {
+      const response = await fetch(`${url}/v1/snapshots`, { method: 'POST' })
+      count += ((await response.json()) as { snapshots: unknown[] }).snapshots.length
+    }
+    return count
+  })()
+  const measured = await drive(url, pid, prepare(url, updates, table, [1, 1_000]), UPDATES_PER_SECOND)
+  isDone = true
+  parentPort?.postMessage({ ...measured, snapshotCount: await snapshots })
+}
+
+const startUpdater = (data: UpdaterData): Promise<OpenLoopMeasure & { snapshotCount: number }> =>
+  new Promise((resolve, reject) => {
+    const worker = new Worker(new URL(import.meta.url), { workerData: data, argv: process.argv.slice(2) })
+    worker.once('message', resolve)
+    worker.once('error', reject)
+  })
+
+const put = async (url: string, table: string, durability: string): Promise<void> => {
+  const response = await fetch(`${url}/v1/tables/${table}`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ rows: ROWS, dim: DIM, durability, initializer: { kind: 'uniform', seed: 1 } }),
+  })
+  if (response.status !== 201) throw new Error(await response.text())
+}
+
+const main = async (): Promise<void> => {
+  if (lookups === undefined) throw new Error('there is a scenario of lookups')
+  const outPath = join(import.meta.dirname, 'out')
+  mkdirSync(outPath, { recursive: true })
+  const target = await startGatherd(outPath)
+  const { url, pid } = target
+  try {
+    await put(url, 'read', 'none')
+    await put(url, 'none', 'none')
+    await put(url, 'disk', 'disk')
+    const requests = prepare(url, lookups, 'read', [64 * DIM * 4, 64 * DIM * 4])
+    const found = new Map<Phase, { lookups: OpenLoopMeasure[]; updates: OpenLoopMeasure[]; snapshots: number }>()
+    for (let repeat = 0; repeat < REPEATS; repeat++) {
+      for (const phase of PHASES) {
+        const table = phase === 'updates, none' ? 'none' : 'disk'
+        const data = { url, pid, table, withSnapshots: phase.endsWith('snapshots') }
+        const beside = phase === 'alone' ? null : startUpdater(data)
+        const measured = await drive(url, pid, requests, LOOKUPS_PER_SECOND)
+        const other = await beside
+        const so = found.get(phase) ?? { lookups: [], updates: [], snapshots: 0 }
+        so.lookups.push(measured)
+        if (other !== null) {
+          so.updates.push(other)
+          so.snapshots += other.snapshotCount
+        }
+        found.set(phase, so)
+      }
+    }
+    print(found)
+  } finally {
+    await target.stop()
+  }
+}
+
+const print = (found: Map<Phase, { lookups: OpenLoopMeasure[]; updates: OpenLoopMeasure[]; snapshots: number }>): void => {
+  const ms = (runs: OpenLoopMeasure[], key: 'p50Us' | 'p99Us' | 'p999Us'): string =>
+    runs.length === 0 ? '' : (median(runs.map((run) => run[key])) / 1_000).toFixed(2)
+  process.stdout.write(
+    `${LOOKUPS_PER_SECOND} lookups a second of 64 ids, ${UPDATES_PER_SECOND} updates a second of 64 rows; milliseconds\n`,
+  )
+  process.stdout.write('phase                       lookup p50    p99  p99.9   update p50    p99  p99.9   snapshots\n')
+  for (const [phase, { lookups: read, updates: written, snapshots }] of found) {
+    const columns = [
+      ms(read, 'p50Us'),
+      ms(read, 'p99Us'),
+      ms(read, 'p999Us'),
+      ms(written, 'p50Us'),
+      ms(written, 'p99Us'),
+      ms(written, 'p999Us'),
+    ]
+    const widths = [12, 7, 7, 13, 7, 7]
+    process.stdout.write(
+      `${phase.padEnd(26)}${columns.map((text, i) => text.padStart(widths[i])).join('')}${String(snapshots || '').padStart(12)}\n`,
+    )
+  }
+}
+
+await (isMainThread ? main() : runUpdater(workerData as UpdaterData))
