@@ -1,7 +1,6 @@
-import { type Ask, askOrFail, readJson } from './asking.ts'
+import { type Answer, type Ask, askOrFail, readJson } from './asking.ts'
 import {
   adoptChange,
-  DIM,
   dropChange,
   findTable,
   foldRows,
@@ -58,8 +57,11 @@ export const seeTable = async (ask: Ask, name: string): Promise<SeenTable> => {
 }
 
 /** Sends an update, for the first time or again. */
-export const sendOperation = async (ask: Ask, { table, path, body, key }: Operation) =>
-  ask('POST', `/v1/tables/${table}/${path}`, { body, headers: { 'idempotency-key': key } })
+export const sendOperation = (ask: Ask, { table, path, kind, rows, amount, dim, key }: Operation): Promise<Answer | null> => {
+  const fill = (value: number) => rows.map(() => Array.from({ length: dim }, () => value))
+  const body = path === 'rows' ? { op: kind, indices: rows, values: fill(amount) } : { indices: rows, gradients: fill(-amount) }
+  return ask('POST', `/v1/tables/${table}/${path}`, { body, headers: { 'idempotency-key': key } })
+}
 
 /**
  * To be called after a restart, with nothing else going on: compares every table with what it must be, sends again what was never answered, and
@@ -177,15 +179,16 @@ const compareVersion = (oracle: Oracle, table: TableOracle, { version, sequence,
   if (history === undefined) return
   const expected = foldRows(history, sequence)
   const where = `${table.name} ${version}-${sequence}`
+  const { dim } = table
   if (expected === null) {
     const missing = Array.from({ length: sequence }, (_, i) => i + 1).filter((at) => !history.bySequence.has(at))
     oracle.violations.push(`phantom: nothing that was sent is at the sequences ${missing.join()} of ${where}`)
     return
   }
-  const wrong = values.findIndex((value, i) => value !== expected[Math.floor(i / DIM)])
-  if (wrong < 0 && values.length === ROW_COUNT * DIM) return
-  const row = Math.floor(wrong / DIM)
-  oracle.violations.push(`half: row ${row} of ${where} is ${values.subarray(row * DIM, (row + 1) * DIM).join()}, not ${expected[row]}`)
+  const wrong = values.findIndex((value, i) => value !== expected[Math.floor(i / dim)])
+  if (wrong < 0 && values.length === ROW_COUNT * dim) return
+  const row = Math.floor(wrong / dim)
+  oracle.violations.push(`half: row ${row} of ${where} has ${values[wrong]} at column ${wrong % dim}, not ${expected[row]}`)
 }
 
 /** The state of one table at a sequence, for tests that look themselves. */

@@ -4,7 +4,7 @@ import { makeFolder } from './folders.ts'
 import { createAsk } from './asking.ts'
 import { checkRecovered, surviveKill } from './checking.ts'
 import { launch, type Launched, launchReady, type LaunchOptions } from './launch.ts'
-import type { Oracle } from './oracle.ts'
+import type { NewTable, Oracle } from './oracle.ts'
 import { createRandom, type Random } from './random.ts'
 import { type Finding, measure } from './report.ts'
 import { createTables, startWorkload } from './workload.ts'
@@ -23,6 +23,7 @@ export interface CrashOptions {
   seed: number
   /** A copy of the source with a guard removed. */
   root?: string
+  tables?: readonly NewTable[]
   /** A version with so much journal gets a snapshot. */
   snapshotJournalBytes?: number
   onCycle?: (cycle: number, oracle: Oracle) => void
@@ -67,7 +68,7 @@ const restart = async ({ launchOptions }: Life, oracle: Oracle): Promise<Launche
  * D1: mixed updates, replacements, rollbacks, changes of mode and snapshots; kill -9 at a random moment; start again, compare, and send again
  * what was not answered.
  */
-export const runCrashCycles = ({ cycles, seed, root, snapshotJournalBytes, onCycle }: CrashOptions): Promise<Finding> =>
+export const runCrashCycles = ({ cycles, seed, root, tables, snapshotJournalBytes, onCycle }: CrashOptions): Promise<Finding> =>
   measure({ id: 'D1', title: 'kill -9', seed }, async () => {
     const folder = makeFolder()
     const random = createRandom(seed)
@@ -77,7 +78,7 @@ export const runCrashCycles = ({ cycles, seed, root, snapshotJournalBytes, onCyc
     let running: Launched | null = await launchReady(launchOptions)
     try {
       const ask = createAsk(running.url)
-      const oracle = await createTables(ask)
+      const oracle = await createTables(ask, tables)
       ask.close()
       let cycle = 0
       for (; cycle < cycles && running !== null && oracle.violations.length < VIOLATIONS_MAX; cycle++) {

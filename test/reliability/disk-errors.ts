@@ -51,7 +51,7 @@ const workUntilFailure = async (ask: Ask, oracle: Oracle, random: Random): Promi
 /** Nothing may be answered any more, although the disk may work again. What is refused now was never begun. */
 const checkRefusals = async (ask: Ask, oracle: Oracle, random: Random): Promise<void> => {
   for (let i = 0; i < TRIES_AFTER; i++) {
-    const operation = makeOperation(random, random.pick(oracle.tables).name)
+    const operation = makeOperation(random, random.pick(oracle.tables))
     const answer = await sendOperation(ask, operation)
     if (answer?.status === 503) continue
     oracle.violations.push(`answered after a failed write: ${answer?.status} ${answer?.body.toString()}`)

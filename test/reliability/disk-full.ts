@@ -73,7 +73,7 @@ const workUntilFull = async (ask: Ask, oracle: Oracle, random: Random): Promise<
 const waitUntilBack = async (ask: Ask, oracle: Oracle, random: Random): Promise<number> => {
   const startMs = performance.now()
   for (;;) {
-    const operation = makeOperation(random, random.pick(oracle.tables).name)
+    const operation = makeOperation(random, random.pick(oracle.tables))
     const answer = await sendOperation(ask, operation)
     const readiness = await ask('GET', '/readyz')
     const backMs = performance.now() - startMs

@@ -4,6 +4,7 @@
  */
 
 export const ROW_COUNT = 48
+/** Numbers in a row, unless a table has more. */
 export const DIM = 4
 
 export type Mode = 'disk' | 'os' | 'none'
@@ -13,7 +14,7 @@ export interface Operation {
   key: string
   table: string
   path: 'rows' | 'gradients'
-  body: unknown
+  dim: number
   kind: 'add' | 'set'
   rows: number[]
   amount: number
@@ -42,10 +43,17 @@ export type Change = ({ kind: 'put'; base: number } | { kind: 'rollback'; versio
 export interface TableOracle {
   name: string
   durability: Mode
+  dim: number
   current: number
   highest: number
   versions: Map<number, History>
   pending: Change | null
+}
+
+export interface NewTable {
+  name: string
+  durability: Mode
+  dim?: number
 }
 
 export interface Oracle {
@@ -59,10 +67,11 @@ export const KEEP_VERSIONS = 3
 
 export const createHistory = (base: number): History => ({ base, bySequence: new Map(), snapshotSequence: 0 })
 
-export const createOracle = (tables: readonly { name: string; durability: Mode }[]): Oracle => ({
-  tables: tables.map(({ name, durability }) => ({
+export const createOracle = (tables: readonly NewTable[]): Oracle => ({
+  tables: tables.map(({ name, durability, dim = DIM }) => ({
     name,
     durability,
+    dim,
     current: 1,
     highest: 1,
     versions: new Map([[1, createHistory(0)]]),

@@ -33,7 +33,7 @@ const makeOriginal = async (): Promise<typeof original> => {
   const oracle = await createTables(ask, [{ name: TABLE, durability: 'disk' }])
   const random = createRandom(SEED)
   for (let i = 0; i < UPDATE_COUNT; i++) {
-    const operation = makeOperation(random, TABLE)
+    const operation = makeOperation(random, oracle.tables[0])
     const answer = await sendOperation(ask, operation)
     if (answer?.status !== 200) throw new Error(`an update was answered ${answer?.status}`)
     place(oracle, operation, readJson(answer))

@@ -8,35 +8,43 @@ import {
   DIM,
   findTable,
   KEEP_VERSIONS,
-  type Mode,
+  type NewTable,
   type Operation,
   type Oracle,
   place,
   ROW_COUNT,
+  type TableOracle,
 } from './oracle.ts'
 import type { Random } from './random.ts'
 
 /** `moving` is switched between `disk` and `os` again and again. */
-export const TABLES: readonly { name: string; durability: Mode }[] = [
+export const TABLES: readonly NewTable[] = [
   { name: 'on-disk', durability: 'disk' },
   { name: 'in-os', durability: 'os' },
   { name: 'moving', durability: 'disk' },
   { name: 'volatile', durability: 'none' },
 ]
 
+/** Snapshots of these are written in several pieces, between which updates run. */
+export const WIDE_TABLES: readonly NewTable[] = [
+  { name: 'wide-on-disk', durability: 'disk', dim: 32_768 },
+  { name: 'wide-volatile', durability: 'none', dim: 32_768 },
+]
+
 const CLIENT_COUNT = 6
 const BATCH_ROWS_MAX = 12
+const WIDE_BATCH_ROWS_MAX = 4
 const ADD_MAX = 999
 const SET_MAX = 100_000
 const PAUSE_MS_MAX = 60
 
 /** Creates the tables: rows of zeros. Gradients with learning rate 1 are integers taken away. */
 export const createTables = async (ask: Ask, tables = TABLES): Promise<Oracle> => {
-  for (const { name, durability } of tables) {
+  for (const { name, durability, dim = DIM } of tables) {
     await askOrFail(ask, 'PUT', `/v1/tables/${name}`, {
       body: {
         rows: ROW_COUNT,
-        dim: DIM,
+        dim,
         initializer: { kind: 'zeros' },
         durability,
         keep_versions: KEEP_VERSIONS,
@@ -72,20 +80,16 @@ export interface Workload {
 let serial = 0
 
 /** A keyed update of a table. */
-export const makeOperation = (random: Random, table: string): Operation => {
+export const makeOperation = (random: Random, { name: table, dim }: Pick<TableOracle, 'name' | 'dim'>): Operation => {
   const key = `operation-${process.pid}-${serial++}`
   const first = random.below(ROW_COUNT)
-  const count = 1 + random.below(BATCH_ROWS_MAX)
+  const count = 1 + random.below(dim > DIM ? WIDE_BATCH_ROWS_MAX : BATCH_ROWS_MAX)
   const rows = Array.from({ length: count }, (_, i) => (first + i * 5) % ROW_COUNT)
-  const fill = (value: number) => rows.map(() => Array.from({ length: DIM }, () => value))
+  const common = { key, table, dim, rows }
   const kind = random.below(5)
-  if (kind === 0) {
-    const amount = random.below(SET_MAX)
-    return { key, table, path: 'rows', kind: 'set', rows, amount, body: { op: 'set', indices: rows, values: fill(amount) } }
-  }
+  if (kind === 0) return { ...common, path: 'rows', kind: 'set', amount: random.below(SET_MAX) }
   const amount = 1 + random.below(ADD_MAX)
-  if (kind < 3) return { key, table, path: 'rows', kind: 'add', rows, amount, body: { op: 'add', indices: rows, values: fill(amount) } }
-  return { key, table, path: 'gradients', kind: 'add', rows, amount: -amount, body: { indices: rows, gradients: fill(amount) } }
+  return kind < 3 ? { ...common, path: 'rows', kind: 'add', amount } : { ...common, path: 'gradients', kind: 'add', amount: -amount }
 }
 
 const makeChange = (oracle: Oracle, random: Random, name: string): Change => {
@@ -96,11 +100,11 @@ const makeChange = (oracle: Oracle, random: Random, name: string): Change => {
   return { kind: 'settings', durability: table.durability === 'disk' ? 'os' : 'disk', wasSeen: false }
 }
 
-const sendChange = (ask: Ask, name: string, change: Change) => {
+const sendChange = (ask: Ask, { name, dim }: TableOracle, change: Change) => {
   const path = `/v1/tables/${name}`
   if (change.kind === 'rollback') return ask('POST', `${path}/rollback`, { body: { version: change.version } })
   if (change.kind === 'settings') return ask('PATCH', path, { body: { durability: change.durability } })
-  return ask('PUT', path, { body: { rows: ROW_COUNT, dim: DIM, initializer: { kind: 'constant', value: change.base } } })
+  return ask('PUT', path, { body: { rows: ROW_COUNT, dim, initializer: { kind: 'constant', value: change.base } } })
 }
 
 /** Sends updates, changes and snapshots until it is stopped. Clients that get no answer once stop by themselves. */
@@ -118,7 +122,7 @@ export const startWorkload = (options: WorkloadOptions): Workload => {
   }
 
   const update = async (): Promise<boolean> => {
-    const operation = makeOperation(random, random.pick(names))
+    const operation = makeOperation(random, findTable(oracle, random.pick(names)))
     const answer = await sendOperation(ask, operation)
     if (answer?.status === 200) {
       place(oracle, operation, readJson<UpdateAnswer>(answer))
@@ -131,7 +135,7 @@ export const startWorkload = (options: WorkloadOptions): Workload => {
     const table = findTable(oracle, random.pick(names))
     const next = makeChange(oracle, random, table.name)
     table.pending = next
-    const answer = await sendChange(ask, table.name, next)
+    const answer = await sendChange(ask, table, next)
     if (answer === null) return false
     if (answer.status < 300) {
       answeredCount++

@@ -235,6 +235,18 @@ describe('the scan of a log whose commits are synced later', () => {
     expect(scan(crashed, log, marked(crashed, middle))).toMatchObject({ commitCount: 4 })
     expect(scan(crashed, log, { everyCommitSynced: false, synced: { salts: [1, 2], frameCount: 1000 } })).toMatchObject({ commitCount: 4 })
   })
+
+  test('refuses it cut shorter than what is known to be synced, unless it may lose commits', () => {
+    const crashed = makeCrashed(10)
+    const middle = commitFrames(crashed.log)[4]
+    const log = crashed.log.subarray(0, 32 + (middle + 1) * FRAME_BYTES)
+    expect(scan(crashed, log, marked(crashed, middle + 2))).toBe('refused')
+    expect(scan(crashed, log, { ...marked(crashed, middle + 2), allowLostCommits: true })).toMatchObject({
+      commitCount: 5,
+      lostCommitCount: 1,
+    })
+    expect(scan(crashed, log, marked(crashed, middle + 1))).toMatchObject({ commitCount: 5, lostCommitCount: 0 })
+  })
 })
 
 test('a log behind a symbolic link is refused', () => {
