@@ -175,6 +175,24 @@ describe('A change of mode', () => {
     expect(await send(again, [1], [2], restart.keyOf('a'))).toMatchObject({ replayed: true })
   })
 
+  test('from none to disk loses no update of a version that is written already while the next one is', async () => {
+    const opened = await start({ durability: 'none', keep_versions: 3 })
+    await send(opened, [0], [10])
+    await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1 })
+    await send(opened, [0], [20])
+    await rollBack(opened, 1)
+    const [first, second] = [1, 2].map((number) => opened.keeper.find('user').versions.get(number)?.stored)
+    const patched = patch(opened, { durability: 'disk' })
+    while (first?.snapshots.length !== 2) await new Promise(setImmediate)
+    await send(opened, [1], [30], restart.keyOf('a'))
+    expect(second?.snapshots.length, 'the other version is still being written').toBe(1)
+    await patched
+    await send(opened, [0], [40])
+    const again = await after(opened)
+    expect(readRows(again)).toEqual([[40], [30]])
+    expect(await send(again, [1], [30], restart.keyOf('a'))).toMatchObject({ replayed: true })
+  })
+
   test('to none and back leaves a gap in the journal that no start stumbles over', async () => {
     const opened = await start()
     await send(opened, [0], [10])
@@ -187,6 +205,18 @@ describe('A change of mode', () => {
     expect(describeTable(again)).toEqual(describeTable(opened))
     expect(again.warnings).toEqual([])
   })
+})
+
+test.each(['journal', 'snapshot'])('State that was begun keeps its initial value, also when it comes from the %s', async (source) => {
+  const adagrad: Optimizer = { kind: 'adagrad', learning_rate: 1, initial_accumulator: 3, epsilon: 0, epsilon_inside_sqrt: false }
+  const opened = await start({ optimizer: adagrad }, [0, 0])
+  await send(opened, [0], [1], gradients)
+  if (source === 'snapshot') await opened.client.call('snapshot', null)
+  await patch(opened, { optimizer: { ...adagrad, initial_accumulator: 99 } })
+  const again = await after(opened)
+  await send(again, [1], [1], gradients)
+  // 1 / sqrt(3 + 1), for both.
+  expect(readRows(again)).toEqual([[-0.5], [-0.5]])
 })
 
 describe('Another kind of optimizer', () => {

@@ -123,6 +123,20 @@ describe('A key of a table of mode none', () => {
     expect(readRows(again)).toEqual([[2]])
   })
 
+  test('is lost with its update when the snapshot that both are journaled for does not come about', async () => {
+    const opened = await start('none', MANY_ROWS)
+    await addKeyed(opened, 'a')
+    let image = ''
+    await duringSnapshot(opened, async () => {
+      await addKeyed(opened, 'b')
+      image = crash(opened.dataDir)
+    })
+    const again = await openKeeper(image)
+    expect(readNumber(again, 0)).toBe(0)
+    for (const key of ['a', 'b']) expect(await addKeyed(again, key)).toMatchObject({ replayed: false })
+    expect(readNumber(again, 0)).toBe(2)
+  })
+
   test('survives when its update does: one that is journaled behind a snapshot without a gap, for another one', async () => {
     const opened = await start('none', MANY_ROWS)
     await addKeyed(opened, 'a')

@@ -4,7 +4,7 @@ import { createAsk } from './asking.ts'
 import { checkRecovered, type MustSurvive } from './checking.ts'
 import { type CuttableDisk, makeCuttableDisk } from './disk-images.ts'
 import { launchReady } from './launch.ts'
-import type { Operation, Oracle } from './oracle.ts'
+import type { Oracle } from './oracle.ts'
 import { createRandom, type Random } from './random.ts'
 import { type Finding, measure } from './report.ts'
 import { createTables, startWorkload } from './workload.ts'
@@ -39,13 +39,9 @@ const survivePowerCut =
   ({ durability, answeredAtMs }) =>
     durability === 'disk' || (durability === 'os' && answeredAtMs < atMs - UNSYNCED_MS_MAX - LATE_MS_MAX)
 
-const listKeys = (oracle: Oracle): Map<string, Operation> =>
-  new Map(
-    oracle.tables.flatMap(({ versions }) =>
-      [...versions.values()].flatMap(({ bySequence }) =>
-        [...bySequence.values()].map((operation): [string, Operation] => [operation.key, operation]),
-      ),
-    ),
+const listKeys = ({ tables }: Oracle): Set<string> =>
+  new Set(
+    tables.flatMap(({ versions }) => [...versions.values()].flatMap(({ bySequence }) => [...bySequence.values()].map(({ key }) => key))),
   )
 
 /** Works for a while, and cuts in the middle of it. Work goes on while the disk is copied; only no new change of a table begins. */
@@ -66,8 +62,9 @@ const workAndCut = async (
   const image = await disk.cut()
   await workload.stop()
   ask.close()
+  // What was answered later is looked for by its key, also when its version is gone by now: it was not when the disk was cut.
   const before = listKeys(known)
-  known.unanswered.push(...[...listKeys(oracle)].filter(([key]) => !before.has(key)).map(([, operation]) => operation))
+  known.unanswered.push(...workload.sent.filter(({ key }) => !before.has(key)))
   return { image, oracle: known, atMs }
 }
 

@@ -70,6 +70,8 @@ export interface WorkloadOptions {
 export interface Workload {
   /** Requests that were answered 2xx. */
   answeredCount: () => number
+  /** Every update so far, whatever came of it. */
+  sent: readonly Operation[]
   /** No new change of a table begins until {@link resume}: what is under way can still end. */
   pause: () => void
   resume: () => void
@@ -114,6 +116,7 @@ export const startWorkload = (options: WorkloadOptions): Workload => {
   let stopped = false
   let paused = false
   let answeredCount = 0
+  const sent: Operation[] = []
 
   const isRefusal = (answer: Answer, what: string): boolean => {
     if (onRefusal !== undefined) return onRefusal(answer)
@@ -123,6 +126,7 @@ export const startWorkload = (options: WorkloadOptions): Workload => {
 
   const update = async (): Promise<boolean> => {
     const operation = makeOperation(random, findTable(oracle, random.pick(names)))
+    sent.push(operation)
     const answer = await sendOperation(ask, operation)
     if (answer?.status === 200) {
       place(oracle, operation, readJson<UpdateAnswer>(answer))
@@ -168,6 +172,7 @@ export const startWorkload = (options: WorkloadOptions): Workload => {
   if (!updatesOnly) clients.push(repeat(change, PAUSE_MS_MAX), repeat(snapshot, PAUSE_MS_MAX * 2))
   return {
     answeredCount: () => answeredCount,
+    sent,
     pause: () => (paused = true),
     resume: () => (paused = false),
     stop: async () => {

@@ -1,3 +1,5 @@
+import fs from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { describe, expect, test } from 'vitest'
 import { lookup } from '../../../src/lookup/lookup.ts'
 import { createLookupServices } from '../../../src/lookup/services.ts'
@@ -116,9 +118,25 @@ describe('An adapter', () => {
     const other = opened.connect()
     const { adapterId } = await other.call('beginAdapter', { name: 'user', version: 1, rank: 1, dtype: 'float32', precondition: {} })
     const withAdapter = memory.reservedBytes
-    other.call('commitAdapter', { adapterId, alpha: 1 }).catch(() => {})
-    // What it has sent arrives before its end does.
-    await expect.poll(() => (other.close(), opened.keeper.find('user').current.adapter)).not.toBeNull()
+    const { rename } = fs
+    const gate = Promise.withResolvers<void>()
+    let isWriting = false
+    fs.rename = (...paths) => {
+      isWriting = true
+      return gate.promise.then(() => rename(...paths))
+    }
+    syncBuiltinESMExports()
+    try {
+      other.call('commitAdapter', { adapterId, alpha: 1 }).catch(() => {})
+      await expect.poll(() => isWriting).toBe(true)
+      other.close()
+      await expect.poll(() => [...opened.keeper.fronts].length).toBe(1)
+    } finally {
+      fs.rename = rename
+      syncBuiltinESMExports()
+      gate.resolve()
+    }
+    await expect.poll(() => opened.keeper.find('user').current.adapter).not.toBeNull()
     expect(memory.reservedBytes).toBe(withAdapter)
     await drop(opened)
     expect(memory.reservedBytes).toBe(withoutAdapter)
