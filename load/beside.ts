@@ -8,10 +8,11 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { httpWire } from './http-wire.ts'
 import type { PreparedRequest } from './meter.ts'
 import { median } from './meter.ts'
 import { driveOpenLoop, type OpenLoopMeasure } from './open-loop.ts'
-import { encodeRequest, headersOf, makeIdPool, pathOf, planRequests } from './requests.ts'
+import { encodeBody, encodeRequest, headersOf, makeIdPool, pathOf, planRequests } from './requests.ts'
 import { listScenarios, type Scenario } from './scenarios.ts'
 import { startGatherd } from './target.ts'
 
@@ -38,14 +39,25 @@ const updates = basis.find(({ kind, encoding, idCount }) => kind === 'gradients'
 const prepare = (url: string, scenario: Scenario, table: string, answerBytes: [number, number]): PreparedRequest[] =>
   planRequests(scenario, makeIdPool('zipf', ROWS))
     .slice(0, 512)
-    .map(({ body }) => ({
-      bytes: encodeRequest(new URL(url).host, pathOf({ ...scenario, table }), headersOf(scenario), body),
+    .map((plan) => ({
+      bytes: encodeRequest(new URL(url).host, pathOf({ ...scenario, table }), headersOf(scenario), encodeBody(scenario, plan)),
       answerBytesMin: answerBytes[0],
       answerBytesMax: answerBytes[1],
     }))
 
 const drive = (url: string, pid: number | undefined, requests: PreparedRequest[], ratePerSecond: number): Promise<OpenLoopMeasure> =>
-  driveOpenLoop({ url, pid, requests, connectionCount: 32, rowCount: 64, ratePerSecond, warmupSeconds: 1, seconds: SECONDS })
+  driveOpenLoop({
+    url,
+    wire: httpWire,
+    pid,
+    requests,
+    connectionCount: 32,
+    rowCount: 64,
+    ratePerSecond,
+    warmupSeconds: 1,
+    seconds: SECONDS,
+    polls: false,
+  })
 
 /** In a thread of its own, or its work would delay the lookups that are measured. */
 const runUpdater = async ({ url, pid, table, withSnapshots }: UpdaterData): Promise<void> => {

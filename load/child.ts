@@ -8,11 +8,15 @@ const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 15_000
 
 export interface ServerCommand {
+  /** What stands before the command: where it may run. */
+  prefix?: string[]
   command: string
   args: string[]
   env: Record<string, string>
   /** Receives all that the server prints. */
   logPath: string
+  /** Where it will answer, and how to ask whether it does; without this, the first address that it prints, once `/readyz` is 200. */
+  known?: { url: string; isReady(): Promise<boolean> }
 }
 
 /** A server that answers at `url`. */
@@ -22,16 +26,22 @@ export interface RunningServer {
   stop(): Promise<void>
 }
 
-/** Starts a server that prints one line holding its address once it is ready. Fails when it ends, or says nothing for a minute. */
+/** Starts a server. Fails when it ends before it is ready, or is not ready within a minute. */
 export async function startServer(server: ServerCommand): Promise<RunningServer> {
-  const child = spawn(server.command, server.args, { env: { ...process.env, ...server.env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const [file, ...args] = [...(server.prefix ?? []), server.command, ...server.args]
+  const child = spawn(file, args, { env: { ...process.env, ...server.env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const log = createWriteStream(server.logPath)
   child.stdout.pipe(log, { end: false })
   child.stderr.pipe(log, { end: false })
   child.once('close', (code, signal) => log.end(`\nended with ${signal ?? `code ${code}`}\n`))
+  const named = [server.command, ...server.args].join(' ')
+  const ended = Promise.withResolvers<never>()
+  child.once('error', ended.reject)
+  child.once('exit', (code) => ended.reject(new Error(`${named} ended with code ${code} before it was ready: see ${server.logPath}`)))
+  // Awaited below, and of no interest once the server is ready.
+  ended.promise.catch(() => {})
   try {
-    const url = await readAddress(child, server)
-    await waitUntilReady(url)
+    const url = await Promise.race([waitForUrl(child, server, named), ended.promise])
     return { url, pid: child.pid as number, stop: () => stopChild(child) }
   } catch (error) {
     await stopChild(child)
@@ -39,33 +49,41 @@ export async function startServer(server: ServerCommand): Promise<RunningServer>
   }
 }
 
-function readAddress(child: ChildProcess, { command, args, logPath }: ServerCommand): Promise<string> {
-  const named = [command, ...args].join(' ')
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${named}: no address was printed within ${READY_MS_MAX} ms`)), READY_MS_MAX)
-    const settle = (action: () => void): void => {
-      clearTimeout(timer)
-      action()
-    }
-    child.once('error', (error) => settle(() => reject(error)))
-    child.once('exit', (code) => settle(() => reject(new Error(`${named} ended with code ${code} before it was ready: see ${logPath}`))))
-    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
-      const address = /https?:\/\/[\w.-]+:\d+/.exec(line)?.[0]
-      if (address !== undefined) settle(() => resolve(address))
-    })
+async function waitForUrl(child: ChildProcess, { known }: ServerCommand, named: string): Promise<string> {
+  if (known !== undefined) {
+    await waitUntil(() => known.isReady(), named)
+    return known.url
+  }
+  const url = await readAddress(child, named)
+  await waitUntilReady(url)
+  return url
+}
+
+async function readAddress(child: ChildProcess, named: string): Promise<string> {
+  const found = Promise.withResolvers<string>()
+  const timer = setTimeout(() => found.reject(new Error(`${named}: no address was printed within ${READY_MS_MAX} ms`)), READY_MS_MAX)
+  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+    const address = /https?:\/\/[\w.-]+:\d+/.exec(line)?.[0]
+    if (address !== undefined) found.resolve(address)
   })
+  child.once('exit', () => clearTimeout(timer))
+  return found.promise.finally(() => clearTimeout(timer))
 }
 
 /** Polls `/readyz` until it answers 200. */
 export async function waitUntilReady(url: string): Promise<void> {
-  const deadline = performance.now() + READY_MS_MAX
-  for (;;) {
-    const status = await fetch(`${url}/readyz`).then(
-      (response) => response.status,
-      (error: Error) => error.message,
+  const ask = (): Promise<boolean> =>
+    fetch(`${url}/readyz`).then(
+      ({ status }) => status === 200,
+      () => false,
     )
-    if (status === 200) return
-    if (performance.now() > deadline) throw new Error(`${url}/readyz did not become 200 within ${READY_MS_MAX} ms: ${status}`)
+  await waitUntil(ask, `${url}/readyz`)
+}
+
+async function waitUntil(isReady: () => Promise<boolean>, named: string): Promise<void> {
+  const deadline = performance.now() + READY_MS_MAX
+  while (!(await isReady())) {
+    if (performance.now() > deadline) throw new Error(`${named} was not ready within ${READY_MS_MAX} ms`)
     await sleep(50)
   }
 }

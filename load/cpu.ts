@@ -1,5 +1,5 @@
 /**
- * What a process has used so far, read from /proc (Linux). Processor time is the figure to compare servers by: client
+ * What a server has used so far, in all processes that it consists of, read from /proc (Linux). Processor time is the figure to compare servers by: client
  * and server share the machine, so requests per second measure the client as well.
  */
 import { readdirSync, readFileSync } from 'node:fs'
@@ -8,19 +8,24 @@ import { readdirSync, readFileSync } from 'node:fs'
 const TICK_NS = 10_000_000
 
 export interface CpuReading {
-  /** utime + stime of the whole process, ended threads included; steps of 10 ms. */
+  /** utime + stime of all processes, ended threads and awaited children included; steps of 10 ms. */
   ticksNs: number
   /** Nanoseconds on a processor, by thread that is alive now. */
   threadNs: Map<string, number>
 }
 
-/** All processor time of process `pid` until now; undefined where there is no /proc, or no such process. */
+/** All processor time of process `pid` and its children until now; undefined where there is no /proc, or no such process. */
 export function readCpu(pid: number): CpuReading | undefined {
-  const stat = readProcessFile(pid, 'stat')
-  if (stat === undefined) return undefined
-  // The name, in brackets, may hold spaces and brackets; the fields after it are fixed: utime and stime are the 12th and 13th.
+  if (readProcessFile(pid, 'stat') === undefined) return undefined
+  const tree = listTree(pid)
+  return { ticksNs: tree.reduce((sum, member) => sum + readTicks(member), 0), threadNs: new Map(tree.flatMap(readThreads)) }
+}
+
+function readTicks(pid: number): number {
+  const stat = readProcessFile(pid, 'stat') ?? ')'
+  // The name, in brackets, may hold spaces and brackets; the fields after it are fixed: utime, stime and those of children are the 12th to 15th.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return { ticksNs: (Number(fields[11]) + Number(fields[12])) * TICK_NS, threadNs: readThreads(pid) }
+  return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0) * TICK_NS
 }
 
 /**
@@ -46,21 +51,28 @@ export function readMachineCpu(): number | undefined {
   return (user + nice + system + irq + softirq + steal) * TICK_NS
 }
 
-/** Resident memory of process `pid` now and at its highest, in bytes; undefined where there is no /proc, or no such process. */
+/** Resident memory of process `pid` and its children now and at its highest, in bytes; undefined where there is no /proc, or no such process. */
 export function readMemory(pid: number): { rssBytes: number; rssPeakBytes: number } | undefined {
-  const status = readProcessFile(pid, 'status')
-  if (status === undefined) return undefined
-  const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1_024
+  if (readProcessFile(pid, 'status') === undefined) return undefined
+  const field = (name: string): number =>
+    listTree(pid).reduce((sum, member) => {
+      const kib = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readProcessFile(member, 'status') ?? '')?.[1]
+      return sum + Number(kib ?? 0) * 1_024
+    }, 0)
   return { rssBytes: field('VmRSS'), rssPeakBytes: field('VmHWM') }
 }
 
-function readThreads(pid: number): Map<string, number> {
-  const threads = new Map<string, number>()
-  for (const thread of listThreads(pid)) {
+/** The process and all below it. */
+function listTree(pid: number): number[] {
+  const children = listThreads(pid).flatMap((thread) => (readProcessFile(pid, `task/${thread}/children`) ?? '').split(' ').filter(Boolean))
+  return [pid, ...children.flatMap((child) => listTree(Number(child)))]
+}
+
+function readThreads(pid: number): [string, number][] {
+  return listThreads(pid).flatMap((thread): [string, number][] => {
     const schedule = readProcessFile(pid, `task/${thread}/schedstat`)
-    if (schedule !== undefined) threads.set(thread, Number(schedule.split(' ')[0]))
-  }
-  return threads
+    return schedule === undefined ? [] : [[thread, Number(schedule.split(' ')[0])]]
+  })
 }
 
 function listThreads(pid: number): string[] {

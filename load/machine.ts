@@ -3,7 +3,19 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import { join } from 'node:path'
-import type { Machine, Results } from './results.ts'
+
+export interface Machine {
+  cpu: string
+  coreCount: number
+  memoryBytes: number
+  kernel: string
+}
+
+export interface Versions {
+  gatherd: string
+  node: string
+  autocannon: string
+}
 
 const ROOT_PATH = join(import.meta.dirname, '..')
 
@@ -16,7 +28,7 @@ export const describeMachine = (): Machine => ({
 })
 
 /** Versions of what takes part. */
-export const describeVersions = (): Results['versions'] => ({
+export const describeVersions = (): Versions => ({
   gatherd: readVersion(join(ROOT_PATH, 'package.json')),
   node: process.version,
   autocannon: readVersion(join(ROOT_PATH, 'node_modules/autocannon/package.json')),

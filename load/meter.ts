@@ -2,6 +2,7 @@
 import { assert } from '../src/core/assert.ts'
 import { cpuBetween, type CpuReading, readCpu, readMachineCpu, readMemory } from './cpu.ts'
 import { type Latency, makeHistogram } from './histogram.ts'
+import type { Polling } from './polling.ts'
 
 /** One request as it is sent, and what its answer must look like. */
 export interface PreparedRequest {
@@ -10,7 +11,7 @@ export interface PreparedRequest {
   answerBytesMax: number
 }
 
-/** The figures of one window. Those of the server are absent when its process is unknown. */
+/** The figures of one window. Those of the server are absent when its process is unknown; polling is no work of the client. */
 export interface RunMeasure extends Latency {
   requestCount: number
   seconds: number
@@ -42,23 +43,24 @@ export interface Meter {
 }
 
 /** `rowCount` is the number of rows in one request. Answers before `begin` (warm-up) are checked, not counted. */
-export function makeMeter(pid: number | undefined, rowCount: number): Meter {
+export function makeMeter(pid: number | undefined, rowCount: number, polling: Polling): Meter {
   const histogram = makeHistogram()
   let before: Usage | undefined
   return {
     answer: (request, status, bodyBytes, latencyMs) => {
       checkAnswer(request, status, bodyBytes)
+      polling.work()
       histogram.record(latencyMs)
     },
     begin: () => {
       histogram.reset()
-      before = readUsage(pid)
+      before = readUsage(pid, polling)
     },
     count: () => histogram.count(),
     end: () => {
       assert(before !== undefined, 'a window ends after it began')
       const requestCount = histogram.count()
-      const usage = describeUsage(before, readUsage(pid), requestCount, rowCount)
+      const usage = describeUsage(before, readUsage(pid, polling), requestCount, rowCount)
       const { seconds } = usage
       return {
         ...histogram.read(),
@@ -77,15 +79,18 @@ interface Usage {
   atMs: number
   server: CpuReading | undefined
   clientNs: number
+  /** By the clock, how long the client has only polled. */
+  idleMs: number
   machineNs: number | undefined
 }
 
-function readUsage(pid: number | undefined): Usage {
+function readUsage(pid: number | undefined, polling: Polling): Usage {
   const { user, system } = process.cpuUsage()
   return {
     atMs: performance.now(),
     server: pid === undefined ? undefined : readCpu(pid),
     clientNs: (user + system) * 1_000,
+    idleMs: polling.idleMs(),
     machineNs: readMachineCpu(),
   }
 }
@@ -95,7 +100,9 @@ type UsageFigures = Pick<RunMeasure, 'seconds' | 'clientCpuPerRequestUs' | 'clie
 function describeUsage(before: Usage, after: Usage, requestCount: number, rowCount: number): UsageFigures {
   const seconds = (after.atMs - before.atMs) / 1_000
   const clientNs = after.clientNs - before.clientNs
-  const figures: UsageFigures = { seconds, clientCpuPerRequestUs: clientNs / 1_000 / requestCount, clientCores: clientNs / 1e9 / seconds }
+  // A share, not a difference: the clock goes on while others have the core, which the processor time of the client does not.
+  const workNs = clientNs * (1 - (after.idleMs - before.idleMs) / (after.atMs - before.atMs))
+  const figures: UsageFigures = { seconds, clientCpuPerRequestUs: workNs / 1_000 / requestCount, clientCores: workNs / 1e9 / seconds }
   if (before.server === undefined || after.server === undefined) return figures
   const serverNs = cpuBetween(before.server, after.server)
   figures.serverCpuPerRequestUs = serverNs / 1_000 / requestCount

@@ -5,11 +5,14 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { makeMeter, type Meter, type PreparedRequest, type RunMeasure } from './meter.ts'
+import { type Polling, startPolling } from './polling.ts'
 import { SEEDS } from './scenarios.ts'
+import type { Wire } from './wire.ts'
 import { makeRandom } from './zipf.ts'
 
 export interface OpenLoop {
   url: string
+  wire: Wire
   pid: number | undefined
   requests: PreparedRequest[]
   connectionCount: number
@@ -18,6 +21,8 @@ export interface OpenLoop {
   ratePerSecond: number
   warmupSeconds: number
   seconds: number
+  /** The client never sleeps. */
+  polls: boolean
 }
 
 export interface OpenLoopMeasure extends RunMeasure {
@@ -30,16 +35,18 @@ const SLEEP_MS_MIN = 2
 
 /** Measures one window after a warm-up, with exponentially distributed seeded gaps between requests. */
 export async function driveOpenLoop(loop: OpenLoop): Promise<OpenLoopMeasure> {
-  const meter = makeMeter(loop.pid, loop.rowCount)
+  const polling = startPolling(loop.polls)
+  const meter = makeMeter(loop.pid, loop.rowCount, polling)
   const failure = Promise.withResolvers<never>()
   const sender = makeSender(loop.requests, meter)
-  const lines = Array.from({ length: loop.connectionCount }, () => openLine(loop.url, sender, failure.reject))
+  const lines = Array.from({ length: loop.connectionCount }, () => openLine(loop, sender, failure.reject))
   try {
     await Promise.race([Promise.all(lines.map(({ socket }) => once(socket, 'connect'))), failure.promise])
     sender.idle.push(...lines)
-    await Promise.race([makeSchedule(loop, sender, meter), failure.promise])
+    await Promise.race([makeSchedule(loop, sender, meter, polling), failure.promise])
     return { ...meter.end(), unsentCount: sender.due.length }
   } finally {
+    polling.stop()
     for (const { socket } of lines) socket.destroy()
   }
 }
@@ -87,7 +94,8 @@ function makeSender(requests: PreparedRequest[], meter: Meter): Sender {
 }
 
 /** Submits requests until the window is over. It polls the clock when the next one is near: timers are a millisecond coarse. */
-function makeSchedule({ ratePerSecond, warmupSeconds, seconds }: OpenLoop, sender: Sender, meter: Meter): Promise<void> {
+function makeSchedule(loop: OpenLoop, sender: Sender, meter: Meter, polling: Polling): Promise<void> {
+  const { ratePerSecond, warmupSeconds, seconds } = loop
   const random = makeRandom(SEEDS.arrivals)
   const gapMs = 1_000 / ratePerSecond
   const startedMs = performance.now()
@@ -103,20 +111,21 @@ function makeSchedule({ ratePerSecond, warmupSeconds, seconds }: OpenLoop, sende
       }
       while (dueMs <= now) {
         sender.submit(dueMs)
+        polling.work()
         dueMs -= Math.log(1 - random()) * gapMs
       }
-      if (dueMs - now > SLEEP_MS_MIN) setTimeout(turn, 1)
+      if (dueMs - now > SLEEP_MS_MIN && !loop.polls) setTimeout(turn, 1)
       else setImmediate(turn)
     }
     turn()
   })
 }
 
-function openLine(url: string, sender: Sender, fail: (error: unknown) => void): Line {
+function openLine({ url, wire }: OpenLoop, sender: Sender, fail: (error: unknown) => void): Line {
   const { hostname, port } = new URL(url)
   const socket = connect({ host: hostname, port: Number(port), noDelay: true })
   const line: Line = { socket, request: undefined, dueMs: 0 }
-  const read = makeAnswerReader((status, bodyBytes) => sender.complete(line, status, bodyBytes))
+  const read = wire.makeReader((status, bodyBytes) => sender.complete(line, status, bodyBytes))
   socket.on('data', (piece: Buffer) => {
     try {
       read(piece)
@@ -127,31 +136,4 @@ function openLine(url: string, sender: Sender, fail: (error: unknown) => void): 
   socket.on('error', fail)
   socket.on('end', () => fail(new Error('the server closed a connection')))
   return line
-}
-
-/** Reads HTTP/1.1 answers that announce their length; calls `done` once an answer is complete. */
-export function makeAnswerReader(done: (status: number, bodyBytes: number) => void): (piece: Buffer) => void {
-  let head = ''
-  let status = 0
-  let bodyBytes = 0
-  let missingBytes = -1
-  return (piece) => {
-    let body = piece
-    if (missingBytes < 0) {
-      const already = head.length
-      head += piece.toString('latin1')
-      const end = head.indexOf('\r\n\r\n')
-      if (end < 0) return
-      status = Number(head.slice(9, 12))
-      bodyBytes = Number(/\r\ncontent-length: *(\d+)/i.exec(head.slice(0, end + 2))?.[1] ?? Number.NaN)
-      if (Number.isNaN(bodyBytes)) throw new Error('an answer without Content-Length')
-      missingBytes = bodyBytes
-      body = piece.subarray(end + 4 - already)
-      head = ''
-    }
-    missingBytes -= body.length
-    if (missingBytes > 0) return
-    missingBytes = -1
-    done(status, bodyBytes)
-  }
 }

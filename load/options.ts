@@ -1,6 +1,7 @@
 /** The command line of `npm run load`. */
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { PEER_NAMES } from './peers.ts'
 
 export interface LoadOptions {
   url: string | undefined
@@ -13,19 +14,29 @@ export interface LoadOptions {
   scenarioPattern: RegExp
   peerPattern: RegExp
   python: string
+  /** Client and servers run where the system likes. */
+  free: boolean
+  /** Where the picture goes; none without. */
+  svgPath: string | undefined
+  /** Results to draw instead of measuring. */
+  fromPath: string | undefined
 }
 
 export const USAGE = `npm run load -- [options]
 
-  --quick              tables of 100,000 rows, fewer scenarios, shorter windows: two to three minutes
+  --quick              tables of 100,000 rows, fewer scenarios, shorter windows: about two minutes instead of eight
   --scenarios REGEX    only these, e.g. 'binary-d64-n(8|64)-'
-  --seconds S          length of one measurement (default 1, quick 0.4)
-  --repeats N          interleaved repeats of which the median counts (default 3)
+  --seconds S          length of one measurement (default 0.4, quick 0.3)
+  --repeats N          interleaved repeats of which the median counts (default 5, quick 3)
   --out DIR            where results.json, report.html and the servers' logs go (default load/out)
+  --svg FILE           also draws the picture of the README, and writes the medians it shows beside it (FILE with .json)
+  --from FILE          draws the results of an earlier run; measures nothing
+  --free               client and servers float over all cores; without it the client has a core of its own
   --url URL            measures a gatherd that runs already; its tables load16, load64, update64 and durable64 are replaced
   --pid PID            process of that server, for CPU and memory
-  --peers REGEX        only these comparisons: fastapi, null-http (default: all that are installed; '-' for none)
-  --python PATH        the Python that has fastapi, uvicorn, numpy and orjson (default python3)
+  --peers REGEX        only these comparisons: ${PEER_NAMES.join(', ')}
+                       (default: all that are installed; '-' for none)
+  --python PATH        the Python that has numpy, orjson, uvicorn and fastapi (default python3)
   --help`
 
 /** Reads the arguments after the program's name; undefined when help was asked for. Throws on anything unknown or out of range. */
@@ -42,22 +53,28 @@ export function readOptions(args: string[]): LoadOptions | undefined {
       pid: { type: 'string' },
       peers: { type: 'string', default: '' },
       python: { type: 'string', default: 'python3' },
+      free: { type: 'boolean', default: false },
+      svg: { type: 'string' },
+      from: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
   if (values.help) return undefined
-  const windowSeconds = readNumber('seconds', values.seconds ?? (values.quick ? '0.4' : '1'), 0.05)
+  const windowSeconds = readNumber('seconds', values.seconds ?? (values.quick ? '0.3' : '0.4'), 0.05)
   return {
     url: values.url,
     pid: values.pid === undefined ? undefined : readNumber('pid', values.pid, 1),
     quick: values.quick,
     windowSeconds,
     warmupSeconds: windowSeconds / 4,
-    repeatCount: Math.floor(readNumber('repeats', values.repeats ?? '3', 1)),
+    repeatCount: Math.floor(readNumber('repeats', values.repeats ?? (values.quick ? '3' : '5'), 1)),
     outPath: resolve(values.out),
     scenarioPattern: new RegExp(values.scenarios),
     peerPattern: values.peers === '-' ? /^$/ : new RegExp(values.peers),
     python: values.python,
+    free: values.free,
+    svgPath: values.svg === undefined ? undefined : resolve(values.svg),
+    fromPath: values.from === undefined ? undefined : resolve(values.from),
   }
 }
 

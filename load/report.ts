@@ -3,23 +3,25 @@ import type { Results, ScenarioResult } from './results.ts'
 import { escapeHtml, formatBytes, formatCount, formatShort, formatUs } from './report/format.ts'
 import { drawCpuPerRow, drawSweep } from './report/curves.ts'
 import { drawLatency, drawOpenLoop } from './report/latency.ts'
+import { drawMethod } from './report/method.ts'
 import { drawCpu, drawThroughput, drawUploads } from './report/panels.ts'
 import { drawLegend, section } from './report/section.ts'
 import { STYLE } from './report/style.ts'
 import { element } from './report/svg.ts'
 import { drawTable } from './report/table.ts'
+import { listVersions } from './report/versions.ts'
 
 /** The whole page. It refers to nothing outside itself. */
 export function renderReport(results: Results): string {
   const body = [
     drawHeader(results),
     drawFigures(results),
-    drawThroughput(results),
     drawCpu(results),
     drawCpuPerRow(results),
+    drawThroughput(results),
     drawOpenLoop(results),
-    drawLatency(results),
     drawSweep(results),
+    drawLatency(results),
     drawUploads(results),
     section('All numbers', 'Medians of the repeats. The JSON file beside this page has every repeat.', drawTable(results)),
     drawMethod(results),
@@ -42,11 +44,11 @@ ${body.join('\n')}
 }
 
 function drawHeader(results: Results): string {
-  const { machine, versions, commit, madeAt, method } = results
+  const { machine, commit, madeAt, method } = results
   const facts = [
     ['Machine', `${machine.cpu}, ${machine.coreCount} cores, ${formatBytes(machine.memoryBytes)}`],
     ['System', machine.kernel],
-    ['Versions', `gatherd ${versions.gatherd}, Node ${versions.node.replace('v', '')}`],
+    ['Versions', listVersions(results)],
     ['Commit', commit === '' ? 'none' : commit],
     ['Made', `${madeAt.slice(0, 16).replace('T', ' ')} UTC`],
   ]
@@ -68,38 +70,32 @@ function drawHeader(results: Results): string {
   )
 }
 
-/** The figures that most people come for, each with that of the best peer. */
+/** The figures that most people come for, each with those of the others. */
 function drawFigures(results: Results): string {
   const main = results.scenarios.filter((scenario) => scenario.role === 'main' && scenario.measured.gatherd !== undefined)
-  const pick = (idCount: number): ScenarioResult | undefined =>
-    main.find(
-      (one) =>
-        one.kind === 'lookup' && one.encoding === 'binary' && one.dim === 64 && one.idCount === idCount && one.distribution === 'zipf',
-    )
+  const pick = (encoding: string, idCount: number, dim: number): ScenarioResult | undefined =>
+    main.find((one) => one.kind === 'lookup' && one.encoding === encoding && one.dim === dim && one.idCount === idCount)
   const fastest = main
     .filter((one) => one.kind === 'lookup')
     .sort((left, right) => right.measured.gatherd.median.rowsPerSecond - left.measured.gatherd.median.rowsPerSecond)[0]
-  const open = results.openLoop.find(({ scenarioId }) => scenarioId === pick(64)?.id)
+  const open = results.openLoop.find(({ scenarioId }) => scenarioId === pick('binary', 64, 64)?.id)
+  const cpu: Print = (measure) => formatUs(measure.serverCpuPerRequestUs)
+  const rowsPerSecond: Print = (measure) => formatShort(measure.rowsPerSecond)
   const figures = [
-    drawFigure('lookups a second, 8 rows of 64 each', pick(8)?.measured, (measure) => formatShort(measure.requestsPerSecond)),
-    drawFigure(
-      `rows a second, ${fastest === undefined ? '' : `${formatCount(fastest.idCount)} rows of ${fastest.dim} each`}`,
-      fastest?.measured,
-      (measure) => formatShort(measure.rowsPerSecond),
-    ),
-    drawFigure('of server CPU per lookup of 1,024 rows of 64', pick(1_024)?.measured, (measure) => formatUs(measure.serverCpuPerRequestUs)),
-    drawFigure(`p99 at ${formatCount(open?.ratePerSecond)} lookups a second, 64 rows each`, open?.measured, (measure) =>
-      formatUs(measure.p99Us),
-    ),
+    drawFigure('of server CPU per lookup of 8 rows of 16', pick('binary', 8, 16)?.measured, cpu),
+    drawFigure('of server CPU per lookup of 1,024 rows of 64', pick('binary', 1_024, 64)?.measured, cpu),
+    fastest && drawFigure(`rows a second, ${formatCount(fastest.idCount)} rows of ${fastest.dim} each`, fastest.measured, rowsPerSecond),
+    open &&
+      drawFigure(`p99 at ${formatCount(open.ratePerSecond)} lookups a second, 64 rows of 64 each`, open.measured, (measure) =>
+        formatUs(measure.p99Us),
+      ),
   ]
-  return element('div', { class: 'figures' }, ...figures)
+  return element('div', { class: 'figures' }, ...figures.map((figure) => figure ?? ''))
 }
 
-function drawFigure(
-  what: string,
-  measured: ScenarioResult['measured'] | undefined,
-  print: (measure: ScenarioResult['measured'][string]['median']) => string,
-): string {
+type Print = (measure: ScenarioResult['measured'][string]['median']) => string
+
+function drawFigure(what: string, measured: ScenarioResult['measured'] | undefined, print: Print): string {
   if (measured?.gatherd === undefined) return ''
   const others = Object.entries(measured)
     .filter(([name]) => name !== 'gatherd')
@@ -110,46 +106,5 @@ function drawFigure(
     element('b', {}, print(measured.gatherd.median)),
     element('span', {}, escapeHtml(what)),
     others.length === 0 ? '' : element('small', {}, escapeHtml(others.join(', '))),
-  )
-}
-
-function drawMethod({ method, versions, machine, skipped, seconds, targets }: Results): string {
-  const seeds = Object.entries(method.seeds)
-    .map(([name, seed]) => `${name} ${seed}`)
-    .join(', ')
-  const memory = targets
-    .filter(({ rssPeakBytes }) => rssPeakBytes !== undefined)
-    .map(({ name, rssPeakBytes }) => `${name} ${formatBytes(rssPeakBytes)}`)
-    .join(', ')
-  const facts = [
-    [
-      'Load',
-      `autocannon ${versions.autocannon} in one process, closed loop: each connection sends its next request when the last is answered. 16 connections; 8 for 8,192 ids.`,
-    ],
-    [
-      'Placement',
-      `Client and servers share the ${machine.coreCount} cores, so a faster client would raise requests per second. “Other cores” in the table is what neither used.`,
-    ],
-    [
-      'Times',
-      `${method.repeatCount} repeats, servers interleaved, of ${formatCount(method.windowSeconds)} s after ${formatCount(method.warmupSeconds)} s of warm-up; every figure is the median of the repeats. The run took ${Math.round(seconds)} s.`,
-    ],
-    [
-      'Ids',
-      `Zipf with s = ${method.zipfExponent}, the wanted rows spread over the table by a fixed permutation; uniform where said. Seeds: ${seeds}.`,
-    ],
-    [
-      'Answers',
-      'Compared with the uploaded rows to the bit before the run; during it every status and length is checked, and one wrong answer ends it.',
-    ],
-    ['Latency', 'Microseconds in a histogram of three digits. Fewer than 2,000 answers show no p99.9.'],
-    ['CPU', 'Nanoseconds on a processor of all threads of the server process, from /proc.'],
-    ['Memory', memory === '' ? 'Not measured.' : `Highest resident size, which holds all uploaded tables: ${memory}.`],
-    ['Skipped', skipped.length === 0 ? 'Nothing.' : skipped.map(({ name, reason }) => `${name}: ${reason}`).join('; ')],
-  ]
-  return section(
-    'Method',
-    'What the figures mean, and what they leave out.',
-    element('dl', { class: 'method' }, ...facts.map(([name, value]) => element('dt', {}, name) + element('dd', {}, escapeHtml(value)))),
   )
 }

@@ -13,7 +13,8 @@ const POOL_REQUEST_COUNT_TEXT_MAX = 256
 /** One request of a scenario, whoever is asked. */
 export interface RequestPlan {
   ids: Int32Array
-  body: Buffer
+  /** Of an update: a row for each id. */
+  gradients?: Float32Array
 }
 
 const MEDIA_TYPES = { binary: 'application/octet-stream', json: 'application/json', safetensors: 'application/x-safetensors' } as const
@@ -30,7 +31,9 @@ export function planRequests(scenario: Scenario, idPool: Int32Array): RequestPla
   const requestCount = Math.min(requestCountMax, Math.max(4, (binary ? POOL_ID_COUNT : POOL_ID_COUNT_TEXT) / idCount))
   return Array.from({ length: requestCount }, (_, index) => {
     const own = idPool.subarray(index * idCount, (index + 1) * idCount)
-    return { ids: own, body: encodeBody(scenario, own, SEEDS.gradients + index) }
+    return scenario.kind === 'lookup'
+      ? { ids: own }
+      : { ids: own, gradients: makeGradients(idCount, scenario.dim, SEEDS.gradients + index) }
   })
 }
 
@@ -52,12 +55,12 @@ export function encodeRequest(host: string, path: string, headers: Record<string
   ])
 }
 
-function encodeBody(scenario: Scenario, ids: Int32Array, gradientSeed: number): Buffer {
-  if (scenario.kind === 'lookup') {
-    return scenario.encoding === 'binary' ? Buffer.from(toBytes(ids)) : Buffer.from(JSON.stringify({ indices: [...ids] }))
+/** The body of the request, in the encoding of the scenario. */
+export function encodeBody({ encoding, dim }: Scenario, { ids, gradients }: RequestPlan): Buffer {
+  if (gradients === undefined) {
+    return encoding === 'binary' ? Buffer.from(toBytes(ids)) : Buffer.from(JSON.stringify({ indices: [...ids] }))
   }
-  const gradients = makeGradients(ids.length, scenario.dim, gradientSeed)
-  return scenario.encoding === 'json' ? encodeJsonGradients(ids, gradients, scenario.dim) : encodeSafetensors(ids, gradients, scenario.dim)
+  return encoding === 'json' ? encodeJsonGradients(ids, gradients, dim) : encodeSafetensors(ids, gradients, dim)
 }
 
 function encodeJsonGradients(ids: Int32Array, gradients: Float32Array, dim: number): Buffer {

@@ -1,12 +1,13 @@
 /** The results as they are written to `results.json` and read by the report. */
 import type { OpenLoopMeasure } from './open-loop.ts'
+import type { Machine, Versions } from './machine.ts'
 import type { RunMeasure } from './meter.ts'
 import type { Scenario } from './scenarios.ts'
 import type { Target } from './target.ts'
 import type { UploadMeasure } from './upload.ts'
-import type { Skipped } from './peers.ts'
+import type { Skipped } from './peer.ts'
 
-export const RESULTS_FORMAT = 1
+export const RESULTS_FORMAT = 2
 
 /** Medians over the repeats, and the repeats themselves. */
 export interface Measured<T extends RunMeasure = RunMeasure> {
@@ -25,16 +26,9 @@ export interface OpenLoopResult {
   measured: Record<string, Measured<OpenLoopMeasure>>
 }
 
-export interface TargetResult extends Pick<Target, 'name' | 'note' | 'role'> {
+export interface TargetResult extends Pick<Target, 'name' | 'note' | 'versions' | 'role'> {
   uploads: UploadMeasure[]
   rssPeakBytes?: number
-}
-
-export interface Machine {
-  cpu: string
-  coreCount: number
-  memoryBytes: number
-  kernel: string
 }
 
 export interface Results {
@@ -43,7 +37,7 @@ export interface Results {
   /** How long the whole run took. */
   seconds: number
   machine: Machine
-  versions: { gatherd: string; node: string; autocannon: string }
+  versions: Versions
   /** Commit of the checkout, with `+` when files differ from it; empty outside a repository. */
   commit: string
   method: {
@@ -54,6 +48,8 @@ export interface Results {
     windowSeconds: number
     zipfExponent: number
     seeds: Record<string, number>
+    /** Where client and servers ran, in a sentence. */
+    placement: string
   }
   targets: TargetResult[]
   skipped: Skipped[]

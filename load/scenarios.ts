@@ -39,11 +39,10 @@ export const TABLES: TablePlan[] = [
   { name: 'durable64', dim: 64, durability: 'disk' },
 ]
 
-const ID_COUNTS = [1, 8, 64, 1_024, 8_192]
 const CONNECTION_COUNT = 16
 /** Answers of megabytes: more of them in flight measure the client's memory. */
 const CONNECTION_COUNT_LARGE = 8
-const SWEEP_CONNECTION_COUNTS = [1, 2, 4, 8, 32, 64]
+const SWEEP_CONNECTION_COUNTS = [1, 4, 64]
 
 /** Everything that `npm run load` measures; `quick` leaves out what tells least. */
 export function listScenarios(quick: boolean): Scenario[] {
@@ -54,35 +53,28 @@ export function listScenarios(quick: boolean): Scenario[] {
 export const rowCountFor = (quick: boolean): number => (quick ? 100_000 : 1_000_000)
 
 function listLookups(): Scenario[] {
-  const scenarios: Scenario[] = []
-  for (const encoding of ['binary', 'json'] as const) {
-    for (const dim of [16, 64]) {
-      for (const idCount of ID_COUNTS) scenarios.push(makeLookup(encoding, dim, idCount, 'zipf'))
-    }
-  }
-  // A handful of rows costs the same wherever they lie.
-  for (const dim of [16, 64]) {
-    for (const idCount of [64, 1_024, 8_192]) scenarios.push(makeLookup('binary', dim, idCount, 'uniform'))
-  }
-  return scenarios
+  return [
+    ...[8, 1_024, 8_192].map((idCount) => makeLookup('binary', 16, idCount, 'zipf')),
+    ...[8, 64, 1_024, 8_192].map((idCount) => makeLookup('binary', 64, idCount, 'zipf')),
+    // A handful of rows costs the same wherever they lie.
+    ...[16, 64].map((dim) => makeLookup('binary', dim, 1_024, 'uniform')),
+    makeLookup('json', 16, 1_024, 'zipf'),
+    ...[8, 64].map((idCount) => makeLookup('json', 64, idCount, 'zipf')),
+  ]
 }
 
 function listGradients(): Scenario[] {
-  const scenarios: Scenario[] = []
-  for (const encoding of ['safetensors', 'json'] as const) {
-    for (const idCount of [64, 1_024]) scenarios.push(makeGradients(encoding, idCount, 'none'))
-  }
-  return [...scenarios, makeGradients('safetensors', 64, 'disk')]
+  return [
+    ...[64, 1_024].map((idCount) => makeGradients('safetensors', idCount, 'none')),
+    makeGradients('json', 1_024, 'none'),
+    ...[64, 1_024].map((idCount) => makeGradients('safetensors', idCount, 'disk')),
+  ]
 }
 
 function listSweep(): Scenario[] {
-  const scenarios: Scenario[] = []
-  for (const idCount of [8, 1_024]) {
-    for (const connectionCount of SWEEP_CONNECTION_COUNTS) {
-      scenarios.push(withId({ ...makeLookup('binary', 64, idCount, 'zipf'), role: 'sweep', openLoop: false, connectionCount }))
-    }
-  }
-  return scenarios
+  return SWEEP_CONNECTION_COUNTS.map((connectionCount) =>
+    withId({ ...makeLookup('binary', 64, 64, 'zipf'), role: 'sweep', openLoop: false, connectionCount }),
+  )
 }
 
 function makeLookup(encoding: 'binary' | 'json', dim: number, idCount: number, distribution: Distribution): Scenario {
@@ -97,7 +89,7 @@ function makeLookup(encoding: 'binary' | 'json', dim: number, idCount: number, d
     distribution,
     connectionCount: idCount > 1_024 ? CONNECTION_COUNT_LARGE : CONNECTION_COUNT,
     role: 'main',
-    openLoop: dim === 64 && distribution === 'zipf' && (encoding === 'binary' ? [8, 64, 1_024].includes(idCount) : idCount === 64),
+    openLoop: dim === 64 && distribution === 'zipf' && (idCount === 64 || (encoding === 'binary' && idCount === 1_024)),
   })
 }
 
@@ -123,9 +115,9 @@ function withId(scenario: Scenario): Scenario {
   return { ...scenario, id }
 }
 
-function isQuick(scenario: Scenario): boolean {
-  if (scenario.role === 'sweep') return scenario.idCount === 8 && [1, 4, 64].includes(scenario.connectionCount)
-  if (scenario.distribution === 'uniform') return scenario.idCount === 1_024 && scenario.dim === 16
-  if (scenario.encoding === 'json' && scenario.kind === 'lookup') return scenario.idCount === 64 || scenario.idCount === 1_024
-  return true
+function isQuick({ kind, encoding, dim, idCount, distribution, durability, role }: Scenario): boolean {
+  if (role === 'sweep') return true
+  if (kind === 'gradients') return encoding === 'safetensors' && (durability === 'none' || idCount === 64)
+  if (encoding === 'json') return dim === 64 && idCount === 64
+  return distribution === 'zipf' && idCount <= 1_024 && !(dim === 64 && idCount === 8)
 }

@@ -5,12 +5,13 @@ import { readMemory } from './cpu.ts'
 import { median, medianOf, type PreparedRequest, type RunMeasure, WrongAnswer } from './meter.ts'
 import { driveOpenLoop, type OpenLoopMeasure } from './open-loop.ts'
 import type { LoadOptions } from './options.ts'
-import { encodeRequest, headersOf, makeIdPool, pathOf, planRequests } from './requests.ts'
+import { makeIdPool, planRequests } from './requests.ts'
 import type { OpenLoopResult, Results, ScenarioResult, TargetResult } from './results.ts'
 import { makeTable, type SourceTable } from './rows.ts'
 import { type Scenario, SEEDS, TABLES } from './scenarios.ts'
 import type { Target } from './target.ts'
 import { type UploadMeasure, uploadTable } from './upload.ts'
+import type { Wire } from './wire.ts'
 import { imitateAnswers, learnAnswers, verifyUpdate } from './verify.ts'
 
 export interface Session {
@@ -18,6 +19,8 @@ export interface Session {
   scenarios: Scenario[]
   rowCount: number
   options: Pick<LoadOptions, 'quick' | 'windowSeconds' | 'warmupSeconds' | 'repeatCount'>
+  /** The client has a core of its own, and never sleeps. */
+  apart: boolean
   say(text: string): void
 }
 
@@ -29,8 +32,8 @@ interface Work {
 }
 
 /** V8 needs seconds, not requests, to settle; without this its cost per request falls by half while being measured. */
-const SETTLE_SECONDS = 3
-const SETTLE_SECONDS_QUICK = 1
+const SETTLE_SECONDS = 2
+const SETTLE_SECONDS_QUICK = 0.6
 /** After a measurement, for whatever the server still tidies up. */
 const PAUSE_MS = 30
 const OPEN_LOOP_CONNECTION_COUNT = 32
@@ -53,6 +56,7 @@ export async function runSession(session: Session): Promise<Pick<Results, 'targe
 const describeTarget = (target: Target, uploads: Map<Target, UploadMeasure[]>): TargetResult => ({
   name: target.name,
   note: target.note,
+  versions: target.versions,
   role: target.role,
   uploads: uploads.get(target) ?? [],
   rssPeakBytes: target.pid === undefined ? undefined : readMemory(target.pid)?.rssPeakBytes,
@@ -84,11 +88,13 @@ async function prepareAll({ targets, scenarios, rowCount, say }: Session, source
   const idPools = { zipf: makeIdPool('zipf', rowCount), uniform: makeIdPool('uniform', rowCount) }
   for (const scenario of scenarios) {
     const plans = planRequests(scenario, idPools[scenario.distribution])
-    // The same bytes for everyone, so the port cannot stand in the Host field.
-    const requests = plans.map((plan) => encodeRequest('127.0.0.1', pathOf(scenario), headersOf(scenario), plan.body))
+    // The same bytes for all who speak one protocol.
+    const encoded = new Map<Wire, Buffer[]>()
     const prepared = new Map<Target, PreparedRequest[]>()
     for (const target of targets.filter((candidate) => candidate.supports(scenario))) {
       const model = prepared.get(targets[0])
+      const requests = encoded.get(target.wire) ?? plans.map((plan) => target.wire.encodeRequest(scenario, plan))
+      encoded.set(target.wire, requests)
       if (target.role === 'floor' && model !== undefined) prepared.set(target, await imitateAnswers(target, model))
       else prepared.set(target, await learnAnswers(target, scenario, plans, requests, sources.get(scenario.dim) as SourceTable))
     }
@@ -99,20 +105,23 @@ async function prepareAll({ targets, scenarios, rowCount, say }: Session, source
 }
 
 /** Runs a small and a large request of every kind on every server. */
-async function settle({ targets, options, say }: Session, works: Work[]): Promise<void> {
+async function settle(session: Session, works: Work[]): Promise<void> {
+  const { targets, options, say } = session
   const kinds = new Map<string, Work>()
   for (const work of works) {
-    const { kind, encoding, idCount } = work.scenario
-    if (idCount <= 1_024) kinds.set(`${kind} ${encoding} ${idCount <= 64}`, work)
+    const { kind, encoding, idCount, durability } = work.scenario
+    if (idCount <= 1_024) kinds.set(`${kind} ${encoding} ${durability} ${idCount <= 64}`, work)
   }
   const warmupSeconds = options.quick ? SETTLE_SECONDS_QUICK : SETTLE_SECONDS
   for (const work of kinds.values()) {
-    for (const target of targets) if (work.prepared.has(target)) await measure(target, work, { warmupSeconds, windowSeconds: 0.05 })
+    for (const target of targets)
+      if (work.prepared.has(target)) await measure(session, target, work, { warmupSeconds, windowSeconds: 0.05 })
   }
   say('servers are warm')
 }
 
-async function measureAll({ targets, options, say }: Session, works: Work[]): Promise<void> {
+async function measureAll(session: Session, works: Work[]): Promise<void> {
+  const { targets, options, say } = session
   for (let repeat = 0; repeat < options.repeatCount; repeat++) {
     for (const work of works) {
       const figures: string[] = []
@@ -120,7 +129,7 @@ async function measureAll({ targets, options, say }: Session, works: Work[]): Pr
         // Another one goes first each time.
         const target = targets[(turn + repeat) % targets.length]
         if (!work.prepared.has(target)) continue
-        const run = await measure(target, work, options)
+        const run = await measure(session, target, work, options)
         work.runs.set(target, [...(work.runs.get(target) ?? []), run])
         figures.push(`${target.name} ${Math.round(run.requestsPerSecond)}/s ${run.serverCpuPerRequestUs?.toFixed(1) ?? '?'} us`)
       }
@@ -129,17 +138,21 @@ async function measureAll({ targets, options, say }: Session, works: Work[]): Pr
   }
 }
 
-async function measure(target: Target, work: Work, times: Pick<LoadOptions, 'warmupSeconds' | 'windowSeconds'>): Promise<RunMeasure> {
+type Times = Pick<LoadOptions, 'warmupSeconds' | 'windowSeconds'>
+
+async function measure({ apart }: Session, target: Target, work: Work, times: Times): Promise<RunMeasure> {
   const { scenario } = work
   const run = await naming(target, scenario, async () =>
     driveClosedLoop({
       url: target.url,
+      wire: target.wire,
       pid: target.pid,
       requests: await requestsFor(target, work),
       connectionCount: scenario.connectionCount,
       rowCount: scenario.idCount,
       warmupSeconds: times.warmupSeconds,
       seconds: times.windowSeconds,
+      polls: apart,
     }),
   )
   await sleep(PAUSE_MS)
@@ -161,7 +174,7 @@ async function naming<T>(target: Target, scenario: Scenario, action: () => Promi
 }
 
 /** Everyone at one rate, so that latencies can be compared: half of what the slowest real server answers in the closed loop. */
-async function measureOpenLoop({ targets, options, say }: Session, works: Work[]): Promise<OpenLoopResult[]> {
+async function measureOpenLoop({ targets, options, apart, say }: Session, works: Work[]): Promise<OpenLoopResult[]> {
   const results: OpenLoopResult[] = []
   for (const work of works.filter(({ scenario }) => scenario.openLoop)) {
     const real = targets.filter((target) => target.role !== 'floor' && work.runs.has(target))
@@ -173,6 +186,7 @@ async function measureOpenLoop({ targets, options, say }: Session, works: Work[]
         const run = await naming(target, work.scenario, async () =>
           driveOpenLoop({
             url: target.url,
+            wire: target.wire,
             pid: target.pid,
             requests: await requestsFor(target, work),
             connectionCount: OPEN_LOOP_CONNECTION_COUNT,
@@ -180,6 +194,7 @@ async function measureOpenLoop({ targets, options, say }: Session, works: Work[]
             ratePerSecond,
             warmupSeconds: options.warmupSeconds,
             seconds: options.windowSeconds * OPEN_LOOP_STRETCH,
+            polls: apart,
           }),
         )
         runs.set(target, [...(runs.get(target) ?? []), run])

@@ -1,6 +1,7 @@
 /** Nothing is timed before it has been seen to be right: every server must answer the rows that were uploaded, to the bit. */
+import { type Connection, openConnection } from './connection.ts'
 import { type PreparedRequest, WrongAnswer } from './meter.ts'
-import { headersOf, pathOf, type RequestPlan } from './requests.ts'
+import type { RequestPlan } from './requests.ts'
 import { gatherRows, type SourceTable, toBytes } from './rows.ts'
 import { LEARNING_RATE, type Scenario } from './scenarios.ts'
 import type { Target } from './target.ts'
@@ -11,20 +12,24 @@ const COMPARED_COUNT = 8
 const GROWTH_BYTES = 12
 const UPDATE_TOLERANCE = 1e-6
 
-/** The answer of one request as HTTP gives it. Throws unless it is 200. */
-async function ask(target: Target, scenario: Scenario, body: Buffer): Promise<Buffer> {
-  const answer = await fetch(`${target.url}${pathOf(scenario)}`, {
-    method: 'POST',
-    headers: headersOf(scenario),
-    body: new Uint8Array(body),
-  })
-  const bytes = Buffer.from(await answer.arrayBuffer())
-  if (answer.status !== 200)
-    throw new WrongAnswer(`${target.name}, ${scenario.id}: status ${answer.status}: ${bytes.toString('utf8', 0, 500)}`)
-  return bytes
+/** The answer to one request. Throws unless it is 200. */
+async function ask(connection: Connection, target: Target, scenario: Scenario, request: Buffer): Promise<Buffer> {
+  const { status, body } = await connection.ask(request)
+  if (status !== 200) throw new WrongAnswer(`${target.name}, ${scenario.id}: status ${status}: ${body.toString('utf8', 0, 500)}`)
+  return body
 }
 
-/** How long each answer must be, once the first ones have been compared with the table. */
+/** Connects for the time of `action`. */
+async function connected<T>(target: Target, action: (connection: Connection) => Promise<T>): Promise<T> {
+  const connection = await openConnection(target.url, target.wire)
+  try {
+    return await action(connection)
+  } finally {
+    connection.close()
+  }
+}
+
+/** How long each answer must be, once the first ones have been compared with the table. `requests` are the plans as bytes. */
 export async function learnAnswers(
   target: Target,
   scenario: Scenario,
@@ -32,19 +37,24 @@ export async function learnAnswers(
   requests: Buffer[],
   table: SourceTable,
 ): Promise<PreparedRequest[]> {
-  if (scenario.kind === 'gradients') return learnUpdates(target, scenario, plans, requests)
-  const answerBytes: number[] = []
-  for (const [index, plan] of plans.entries()) {
-    // The length of a binary answer is known; that of each JSON answer is learned.
-    if (scenario.encoding === 'binary' && index >= COMPARED_COUNT) {
-      answerBytes.push(plan.ids.length * scenario.dim * 4)
-      continue
+  return connected(target, async (connection) => {
+    if (scenario.kind === 'gradients') {
+      const { length } = await ask(connection, target, scenario, requests[0])
+      return requests.map((bytes) => ({ bytes, answerBytesMin: length - GROWTH_BYTES, answerBytesMax: length + GROWTH_BYTES }))
     }
-    const answer = await ask(target, scenario, plan.body)
-    if (index < COMPARED_COUNT) compareRows(target, scenario, answer, gatherRows(table, plan.ids))
-    answerBytes.push(answer.length)
-  }
-  return requests.map((bytes, index) => ({ bytes, answerBytesMin: answerBytes[index], answerBytesMax: answerBytes[index] }))
+    const answerBytes: number[] = []
+    for (const [index, plan] of plans.entries()) {
+      // The length of a binary answer is known; that of each JSON answer is learned.
+      if (scenario.encoding === 'binary' && index >= COMPARED_COUNT) {
+        answerBytes.push(plan.ids.length * scenario.dim * 4)
+        continue
+      }
+      const answer = await ask(connection, target, scenario, requests[index])
+      if (index < COMPARED_COUNT) compareRows(target, scenario, answer, gatherRows(table, plan.ids))
+      answerBytes.push(answer.length)
+    }
+    return requests.map((bytes, index) => ({ bytes, answerBytesMin: answerBytes[index], answerBytesMax: answerBytes[index] }))
+  })
 }
 
 /** The same requests for a server that answers as many bytes and nothing else. */
@@ -52,11 +62,6 @@ export async function imitateAnswers(target: Target, model: PreparedRequest[]): 
   const replyBytes = Math.round(model.reduce((sum, request) => sum + request.answerBytesMin, 0) / model.length)
   await (await fetch(`${target.url}/?reply=${replyBytes}`)).arrayBuffer()
   return model.map(({ bytes }) => ({ bytes, answerBytesMin: replyBytes, answerBytesMax: replyBytes }))
-}
-
-async function learnUpdates(target: Target, scenario: Scenario, plans: RequestPlan[], requests: Buffer[]): Promise<PreparedRequest[]> {
-  const { length } = await ask(target, scenario, plans[0].body)
-  return requests.map((bytes) => ({ bytes, answerBytesMin: length - GROWTH_BYTES, answerBytesMax: length + GROWTH_BYTES }))
 }
 
 function compareRows(target: Target, scenario: Scenario, answer: Buffer, wanted: Float32Array): void {
@@ -73,24 +78,21 @@ function compareRows(target: Target, scenario: Scenario, answer: Buffer, wanted:
 export async function verifyUpdate(target: Target, scenario: Scenario, table: SourceTable): Promise<void> {
   const ids = Int32Array.of(1, 2, 1, 5, 1)
   const { dim } = scenario
-  const body = {
-    indices: [...ids],
-    gradients: Array.from(ids, (_, position) => Array.from({ length: dim }, () => (position + 1) / 8)),
-    learning_rate: LEARNING_RATE,
-  }
-  await ask(target, { ...scenario, encoding: 'json' }, Buffer.from(JSON.stringify(body)))
+  const gradients = new Float32Array(ids.length * dim).map((_, index) => (Math.floor(index / dim) + 1) / 8)
   const distinct = Int32Array.of(1, 2, 5)
   const sums = [(1 + 3 + 5) / 8, 2 / 8, 4 / 8]
   const lookup: Scenario = { ...scenario, kind: 'lookup', encoding: 'binary' }
-  const answer = await ask(target, lookup, toBytes(distinct))
+  const answer = await connected(target, async (connection) => {
+    await ask(connection, target, scenario, target.wire.encodeRequest(scenario, { ids, gradients }))
+    return ask(connection, target, scenario, target.wire.encodeRequest(lookup, { ids: distinct }))
+  })
   const before = gatherRows(table, distinct)
   if (answer.length !== before.byteLength) throw new WrongAnswer(`${target.name}, ${scenario.id}: ${answer.length} bytes for 3 rows`)
   before.forEach((value, index) => {
     const wanted = value - LEARNING_RATE * sums[Math.floor(index / dim)]
-    if (Math.abs(answer.readFloatLE(index * 4) - wanted) > UPDATE_TOLERANCE) {
-      throw new WrongAnswer(
-        `${target.name}, ${scenario.id}: value ${index} after one step is ${answer.readFloatLE(index * 4)}, not ${wanted}`,
-      )
+    const given = answer.readFloatLE(index * 4)
+    if (Math.abs(given - wanted) > UPDATE_TOLERANCE) {
+      throw new WrongAnswer(`${target.name}, ${scenario.id}: value ${index} after one step is ${given}, not ${wanted}`)
     }
   })
 }

@@ -87,7 +87,7 @@ describe('Fronts', () => {
     for (let death = 1; death <= 6; death++) {
       await expect.poll(() => fronts.size, { timeout: 60_000 }).toBe(1)
       await workers.at(-1)?.terminate()
-      await expect.poll(() => deaths.length + hopeless.length).toBe(death)
+      await expect.poll(() => deaths.length + hopeless.length, { timeout: 20_000 }).toBe(death)
       if (death === 1) nowMs += 10_000
     }
     clock.mockRestore()
@@ -98,7 +98,7 @@ describe('Fronts', () => {
     await start()
     fronts.drain()
     await workers[0].terminate()
-    await expect.poll(() => fronts.size).toBe(1)
+    await expect.poll(() => fronts.size, { timeout: 20_000 }).toBe(1)
     expect([deaths, workers.length]).toEqual([[], 2])
   })
 

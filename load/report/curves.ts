@@ -10,18 +10,18 @@ import { element, seriesClass } from './svg.ts'
 const PLOT_WIDTH = 352
 const PLOT_WIDTH_HALF = 540
 
-const CURVES = [
-  { encoding: 'binary', dim: 16, name: 'binary × 16', className: 'series-gatherd dashed' },
-  { encoding: 'binary', dim: 64, name: 'binary × 64', className: 'series-gatherd' },
-  { encoding: 'json', dim: 16, name: 'JSON × 16', className: 'series-other dashed' },
-  { encoding: 'json', dim: 64, name: 'JSON × 64', className: 'series-other' },
+const KINDS = [
+  { encoding: 'binary', dim: 16, name: 'Binary, 16 dimensions' },
+  { encoding: 'binary', dim: 64, name: 'Binary, 64 dimensions' },
+  { encoding: 'json', dim: 16, name: 'JSON, 16 dimensions' },
+  { encoding: 'json', dim: 64, name: 'JSON, 64 dimensions' },
 ] as const
 
-/** Server CPU per row, one plot per server. */
+/** Server CPU per row of all servers, one plot for each encoding and width. */
 export function drawCpuPerRow(results: Results): string {
-  const plots = results.targets
-    .map(({ name }) => ({ name, curves: curvesPerRow(results, name) }))
-    .filter(({ curves }) => curves.some(({ points }) => points.length > 1))
+  const plots = KINDS.map((kind) => ({ name: kind.name, curves: curvesPerRow(results, kind) })).filter(({ curves }) =>
+    curves.some(({ points }) => points.length > 1),
+  )
   if (plots.length === 0) return ''
   const yValues = plots.flatMap(({ curves }) => curves.flatMap(({ points }) => points.map(({ y }) => y)))
   const drawn = plots.map(({ name, curves }) =>
@@ -37,27 +37,27 @@ export function drawCpuPerRow(results: Results): string {
   )
   return section(
     'Server CPU per row',
-    'What one row costs falls with the number of rows in a request, until only the rows themselves are left. The axes are the same in all plots.',
+    'What one row of a lookup costs falls with the number of rows in a request, until only the rows themselves are left. The axes are the same in all plots.',
     element('div', { class: 'plots' }, ...drawn),
   )
 }
 
-function curvesPerRow({ scenarios }: Results, targetName: string): Curve[] {
-  return CURVES.map(({ encoding, dim, name, className }) => {
-    const members = scenarios.filter(
-      (scenario) =>
-        scenario.kind === 'lookup' &&
-        scenario.role === 'main' &&
-        scenario.distribution === 'zipf' &&
-        scenario.encoding === encoding &&
-        scenario.dim === dim,
-    )
+function curvesPerRow({ scenarios, targets }: Results, { encoding, dim }: (typeof KINDS)[number]): Curve[] {
+  const members = scenarios.filter(
+    (scenario) =>
+      scenario.kind === 'lookup' &&
+      scenario.role === 'main' &&
+      scenario.distribution === 'zipf' &&
+      scenario.encoding === encoding &&
+      scenario.dim === dim,
+  )
+  return targets.map(({ name }) => {
     const points = members.flatMap(({ idCount, measured }) => {
-      const perRowNs = measured[targetName]?.median.serverCpuPerRowNs
+      const perRowNs = measured[name]?.median.serverCpuPerRowNs
       if (perRowNs === undefined) return []
       return [{ x: idCount, y: perRowNs, detail: `${formatCount(idCount)} ids, ${formatUs(perRowNs / 1_000)} a row` }]
     })
-    return { name, className, points }
+    return { name, className: seriesClass(name), points }
   })
 }
 

@@ -42,7 +42,7 @@ export function drawOpenLoop({ openLoop, scenarios }: Results): string {
   const halves = [rows.slice(0, middle), rows.slice(middle)]
   return section(
     'Latency at a fixed rate',
-    'The open loop: requests come at random moments at the same average rate for every server, half of what the slowest one manages, and latency counts from the moment a request was due.',
+    'The open loop: requests come at random moments at the same average rate for every server, half of what the slowest one manages, and latency counts from the moment a request was due. The axis is logarithmic.',
     drawRangeKey(),
     element(
       'div',

@@ -1,19 +1,10 @@
-/** The style of the page: light and dark by what the reader's system prefers; nothing is fetched. */
-export const STYLE = `
-:root {
-  color-scheme: light dark;
-  --page: #f6f7f8; --card: #ffffff; --ink: #16191d; --soft: #565f6b; --line: #dfe3e8; --grid: #e8ebef;
-  --gatherd: #0a7c86; --fastapi: #d9730d; --floor: #8b949e; --other: #7a52c7;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #0e1114; --card: #161b20; --ink: #e7eaee; --soft: #a0aab6; --line: #2b323a; --grid: #252c33;
-    --gatherd: #2fc4cf; --fastapi: #f0994a; --floor: #7b8794; --other: #b195f5;
-  }
-}
+/** The style of the page: nothing is fetched. */
+import { BAR_STYLE, COLOURS, FONT } from './colours.ts'
+
+export const STYLE = `${COLOURS}${BAR_STYLE}
 * { box-sizing: border-box }
 html { -webkit-text-size-adjust: 100% }
-body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; font-variant-numeric: tabular-nums }
+body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 ${FONT}; font-variant-numeric: tabular-nums }
 main { max-width: 1240px; margin: 0 auto; padding: 44px 28px 72px }
 h1 { margin: 0; font-size: 32px; line-height: 1.2; letter-spacing: -0.02em; font-weight: 680; text-wrap: balance }
 h2 { margin: 0; font-size: 20px; letter-spacing: -0.01em; font-weight: 650 }
@@ -35,22 +26,13 @@ section { margin-top: 26px; background: var(--card); border: 1px solid var(--lin
 .plots { display: flex; flex-wrap: wrap; gap: 24px 32px; margin-top: 18px }
 .plots svg { flex: 0 1 auto }
 svg { display: block; max-width: 100%; height: auto; font-size: 12px; overflow: visible }
-svg text { fill: var(--ink) }
 svg.key { margin: 16px 0 2px }
 .open { margin-top: 14px }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 22px; margin: 12px 0 0; padding: 0; list-style: none; font-size: 13.5px }
 .legend i, .server i { display: inline-block; width: 10px; height: 10px; margin-right: 7px; border-radius: 2px; background: var(--series) }
-.plot-heading { font-weight: 600; font-size: 12.5px }
-svg .plot-tick, svg .plot-name { fill: var(--soft); font-size: 11.5px }
-.plot-value { font-weight: 600 }
 .plot-label { font-size: 12px }
 svg .plot-name-series { fill: var(--series); font-weight: 600 }
 .grid { stroke: var(--grid); stroke-width: 1 }
-.series-gatherd { --series: var(--gatherd) }
-.series-fastapi { --series: var(--fastapi) }
-.series-floor { --series: var(--floor) }
-.series-other { --series: var(--other) }
-.bar { fill: var(--series) }
 .range { stroke: var(--series); stroke-width: 4 }
 .whisker { stroke: var(--series); stroke-width: 1.2; opacity: 0.75 }
 .bound { stroke: var(--series); stroke-width: 2 }

@@ -26,8 +26,14 @@ export const drawing = (width: number, height: number, label: string, ...childre
 /** What a pointer resting on a mark shows. */
 export const hint = (value: string): string => element('title', {}, escapeHtml(value))
 
-/** Class that gives marks the colour of a server: the same one in every plot. */
-export function seriesClass(targetName: string): string {
-  const known: Record<string, string> = { gatherd: 'series-gatherd', fastapi: 'series-fastapi', 'null-http': 'series-floor' }
-  return known[targetName] ?? 'series-other'
+const SERIES: Record<string, string> = {
+  gatherd: 'series-gatherd',
+  fastapi: 'series-fastapi',
+  asgi: 'series-asgi',
+  redis: 'series-redis',
+  'redis-fsync': 'series-redis',
+  'null-http': 'series-floor',
 }
+
+/** Class that gives marks the colour of a server: the same one in every plot. */
+export const seriesClass = (targetName: string): string => SERIES[targetName] ?? 'series-other'

@@ -5,7 +5,7 @@ import { gatherFloat32, gatherStored, scatterStored, storeFloat32 } from '../tab
 import type { Arena } from '../tables/arena.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import type { TableVersion } from '../tables/table.ts'
-import { checkFinite, checkUpdate } from './check-update.ts'
+import { checkFinite, checkUpdate, refuseNonFinite, showsInResult } from './check-update.ts'
 import { failpoint } from './durable/failpoints.ts'
 import { applyStep } from './optimizer.ts'
 import type { PendingRows } from './pending.ts'
@@ -73,13 +73,16 @@ export const computeUpdate = (
   const scratch = reserveScratch(arena, update, touched, version, state)
   const before = current.planned ?? { sequence: version.readSequence(), step: version.readStep() }
   const planned = { sequence: before.sequence + 1, step: before.step + (isStep ? 1 : 0) }
+  const isChecked = !showsInResult(settings, update)
   try {
-    checkFinite(arena, table, update, scratch.valuesAt)
+    if (isChecked) checkFinite(arena, table, update, scratch.valuesAt)
     const work = { ...context, table, update, touched, scratch, state, step: planned.step, pending }
     if (isStep) computeSteps(work)
     else computeValues(work)
   } catch (error) {
     arena.release(scratch.region)
+    // Better than the row that it would have spoilt is the value that it came with.
+    if (!isChecked) refuseNonFinite(table, update)
     throw error
   }
   current.planned = planned

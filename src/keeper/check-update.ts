@@ -1,4 +1,5 @@
 import { refuse } from '../core/errors.ts'
+import type { Settings } from '../core/types.ts'
 import type { Arena } from '../tables/arena.ts'
 import { pointerTo } from '../tables/resolve.ts'
 import type { UpdateArguments } from './protocol.ts'
@@ -20,11 +21,30 @@ export const checkUpdate = (table: KeeperTable, { indices, values, operation }: 
   }
 }
 
-/** Refuses NON_FINITE for values as they came, at `valuesAt` of the arena: of the padding row as well, which would not show in the end. */
-export const checkFinite = (arena: Arena, { current }: KeeperTable, update: UpdateArguments, valuesAt: number): void => {
-  const { values, shape = [update.indices.length], operation } = update
-  const bad = current.table.kernels(arena.memory)[0].finite(valuesAt, values.length)
-  if (bad < 0) return
+/**
+ * Whether a value that is not finite would show in the rows or the state that come of it, which are checked anyway: a second look at all values
+ * is a tenth of an update. Not in the row that gradients never change, nor below a constraint that puts a number in its place.
+ */
+export const showsInResult = ({ optimizer, padding_index }: Settings, { operation }: UpdateArguments): boolean =>
+  operation === 'gradients' && padding_index === null && (optimizer.kind !== 'sgd' || optimizer.constraint === undefined)
+
+/** Refuses NON_FINITE for values as they came, at `valuesAt` of the arena. */
+export const checkFinite = (arena: Arena, table: KeeperTable, update: UpdateArguments, valuesAt: number): void => {
+  const bad = table.current.table.kernels(arena.memory)[0].finite(valuesAt, update.values.length)
+  if (bad >= 0) refuseValue(table, update, bad)
+}
+
+/** Refuses NON_FINITE naming the first value that is not finite, if there is one. */
+export const refuseNonFinite = (table: KeeperTable, update: UpdateArguments): void => {
+  const bad = update.values.findIndex((value) => !Number.isFinite(value))
+  if (bad >= 0) refuseValue(table, update, bad)
+}
+
+const refuseValue = (
+  { current }: KeeperTable,
+  { values, indices, shape = [indices.length], operation }: UpdateArguments,
+  bad: number,
+): never => {
   const pointer = `/${operation === 'gradients' ? 'gradients' : 'values'}${pointerTo(bad, [...shape, current.handle.dim])}`
-  refuse('NON_FINITE', `${pointer} is ${values[bad]}`, { errors: [{ pointer, detail: 'must be finite' }] })
+  return refuse('NON_FINITE', `${pointer} is ${values[bad]}`, { errors: [{ pointer, detail: 'must be finite' }] })
 }

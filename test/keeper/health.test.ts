@@ -1,7 +1,9 @@
 import fs from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { describeFailure } from '../../src/keeper/health.ts'
+import { GatherdError } from '../../src/core/errors.ts'
+import { openStore } from '../../src/keeper/durable/open-store.ts'
+import { describeFailure, StoreHealth } from '../../src/keeper/health.ts'
 import { StoreFailed } from '../../src/keeper/durable/refusals.ts'
 import { putTable } from '../helpers/keeper.ts'
 import { FaultySqlite } from './durable/samples.ts'
@@ -10,6 +12,7 @@ import * as restart from './restart.ts'
 const { crash, describeTable, listFolder, makeDirectory, openKeeper, readRows, send } = restart
 
 const FULL = 13
+const WAIT = { timeout: 10_000 }
 const FSYNC = 1034
 
 /** A keeper with a table, over a disk that can be made to fail. */
@@ -45,10 +48,11 @@ describe('A full disk', () => {
     fail(FULL)
     await expect(send(opened, [0], [2])).rejects.toMatchObject({ code: 'DISK_FULL' })
     expect(readRows(opened)).toEqual([[1], [0]])
-    await expect.poll(() => opened.health.at(-1)).toMatchObject({ state: 'degraded', reason: expect.stringContaining('the disk is full') })
+    const full = { state: 'degraded', reason: 'the disk is full: updates are refused until there is space, lookups go on' }
+    await expect.poll(() => opened.health, WAIT).toContainEqual(full)
     fail(null)
     expect(await send(opened, [0], [3])).toMatchObject({ sequence: 2 })
-    await expect.poll(states).toEqual(['ready', 'degraded', 'ready'])
+    await expect.poll(states, WAIT).toEqual(['ready', 'degraded', 'ready'])
     expect(readRows(await openKeeper(crash(opened.dataDir)))).toEqual([[3], [0]])
   })
 
@@ -56,7 +60,7 @@ describe('A full disk', () => {
     const { opened, fail, states } = await start()
     fail(FULL)
     await expect(send(opened, [0], [2])).rejects.toMatchObject({ code: 'DISK_FULL' })
-    await expect.poll(states, { timeout: 10_000 }).toEqual(['ready', 'degraded', 'ready'])
+    await expect.poll(states, WAIT).toEqual(['ready', 'degraded', 'ready'])
   })
 
   test('refuses changes of every kind with DISK_FULL; nothing of them stays, and updates go on afterwards', async () => {
@@ -113,7 +117,7 @@ describe('A full disk', () => {
       failRenames(null)
       await parts.forgetting.settle()
       expect([describeTable(opened), listFolder(opened.dataDir), memory.reservedBytes]).toEqual([before, files, reservedBytes])
-      await expect.poll(() => opened.health.at(-1)?.state).toBe('degraded')
+      await expect.poll(() => opened.health.map(({ state }) => state), WAIT).toContain('degraded')
       expect(parts.store.failure === null).toBe(code === 'ENOSPC')
       expect(opened.errors).toEqual([])
       await opened.close()
@@ -188,10 +192,32 @@ describe('A failed write or sync', () => {
 })
 
 describe('An open store', () => {
+  test('is ready again at once when something was committed, and degraded for ever when it failed', () => {
+    const { store } = openStore(makeDirectory())
+    const told: string[] = []
+    const health = new StoreHealth(
+      store,
+      ({ state }) => told.push(state),
+      () => {},
+    )
+    health.note(new GatherdError('TABLE_NOT_FOUND', 'nothing of ours'))
+    expect(told).toEqual([])
+    health.note(new GatherdError('DISK_FULL', 'full'))
+    health.note(new GatherdError('DISK_FULL', 'full'))
+    expect(told).toEqual(['degraded'])
+    health.note(null)
+    expect(told).toEqual(['degraded', 'ready'])
+    store.judge('a test', Object.assign(new Error('broken'), { code: 'EIO' }))
+    for (const error of [store.failure, null, null]) health.note(error)
+    expect(told).toEqual(['degraded', 'ready', 'degraded'])
+    void health.close()
+    store.close()
+  })
+
   test('is synced each second, so that a power cut loses no more of mode os', async () => {
     const { opened } = await start({ durability: 'os' })
     const sync = vi.spyOn(opened.keeper.opened.store, 'syncOsInBackground')
-    await expect.poll(() => sync.mock.calls.length, { timeout: 10_000 }).toBeGreaterThan(1)
+    await expect.poll(() => sync.mock.calls.length, WAIT).toBeGreaterThan(1)
     vi.restoreAllMocks()
   })
 

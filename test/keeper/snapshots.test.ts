@@ -126,7 +126,7 @@ describe('A snapshot', () => {
     const publish = fronts.publish.bind(fronts)
     const slow = vi.spyOn(fronts, 'publish').mockImplementation((...what) => gate.promise.then(() => publish(...what)))
     const attached = opened.client.call('commitAdapter', { adapterId, alpha: 1 })
-    await expect.poll(() => slow.mock.calls.length).toBe(1)
+    await expect.poll(() => slow.mock.calls.length, { timeout: 10_000 }).toBe(1)
     await opened.keeper.opened.snapshots.take(table, table.current)
     gate.resolve()
     await attached

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { cpuBetween, type CpuReading, readCpu, readMachineCpu, readMemory } from '../../load/cpu.ts'
 
@@ -17,8 +17,8 @@ process.stdin.once('data', () => {
 console.log('ready')
 `
 
-async function startChild(): Promise<ChildProcess & { pid: number }> {
-  const child = spawn(process.execPath, ['-e', PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] })
+async function startChild(program = PROGRAM): Promise<ChildProcess & { pid: number }> {
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['pipe', 'pipe', 'inherit'] })
   onTestFinished(() => void child.kill('SIGKILL'))
   await once(child.stdout, 'data')
   return child as unknown as ChildProcess & { pid: number }
@@ -51,6 +51,22 @@ describe.runIf(existsSync('/proc/self/stat'))('a child process', () => {
     // The child's own count holds its start too, before the first reading.
     expect(spentMs).toBeGreaterThan(290)
     expect(spentMs).toBeLessThan((user + system) / 1e3 + 20)
+  })
+
+  test('that runs in a process below another is counted with that', async () => {
+    const child = await startChild(`
+      const below = require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(PROGRAM)}], { stdio: 'inherit' })
+      process.once('SIGTERM', () => below.kill('SIGKILL') && process.exit())`)
+    onTestFinished(async () => {
+      child.kill('SIGTERM')
+      await once(child, 'exit')
+    })
+    const before = readCpu(child.pid) as CpuReading
+    child.stdin?.write('go\n')
+    await once(child.stdout as NodeJS.ReadableStream, 'data')
+    expect(cpuBetween(before, readCpu(child.pid) as CpuReading) / 1e6).toBeGreaterThan(290)
+    const alone = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'latin1'))?.[1]) * 1_024
+    expect(readMemory(child.pid)?.rssBytes).toBeGreaterThan(alone * 1.5)
   })
 
   test('has its resident memory read in bytes', async () => {

@@ -3,7 +3,7 @@ import type { RunMeasure } from '../../load/meter.ts'
 import { RESULTS_FORMAT, type Results, type ScenarioResult } from '../../load/results.ts'
 import { listScenarios, type Scenario, SEEDS } from '../../load/scenarios.ts'
 
-export const TARGET_NAMES = ['gatherd', 'fastapi', 'null-http']
+export const TARGET_NAMES = ['gatherd', 'fastapi', 'redis', 'null-http']
 
 /** Figures that grow with the size of a request and with `factor`. */
 export function makeMeasure(scenario: Scenario, factor: number): RunMeasure {
@@ -31,9 +31,11 @@ export function makeMeasure(scenario: Scenario, factor: number): RunMeasure {
 }
 
 function measureAll(scenario: Scenario): ScenarioResult {
-  const names = TARGET_NAMES.filter((name) => name === 'gatherd' || scenario.durability === 'none')
+  const names = TARGET_NAMES.filter(
+    (name) => name === 'gatherd' || (scenario.durability === 'none' && !(name === 'redis' && scenario.encoding === 'json')),
+  )
   const measured = names.map((name) => {
-    const run = makeMeasure(scenario, { gatherd: 1, fastapi: 2.4, 'null-http': 0.6 }[name] as number)
+    const run = makeMeasure(scenario, { gatherd: 1, fastapi: 2.4, redis: 7, 'null-http': 0.6 }[name] as number)
     return [name, { median: run, runs: [run, run] }]
   })
   return { ...scenario, measured: Object.fromEntries(measured) }
@@ -50,11 +52,35 @@ export function makeResults(): Results {
     machine: { cpu: 'A <fast> & "quoted" CPU', coreCount: 2, memoryBytes: 25e9, kernel: 'Linux 6.1' },
     versions: { gatherd: '0.1.0', node: 'v26.10.0', autocannon: '9.0.0' },
     commit: '0123456789+',
-    method: { quick: false, rowCount: 1_000_000, repeatCount: 3, warmupSeconds: 0.25, windowSeconds: 1, zipfExponent: 1.05, seeds: SEEDS },
+    method: {
+      quick: false,
+      rowCount: 1_000_000,
+      repeatCount: 3,
+      warmupSeconds: 0.25,
+      windowSeconds: 1,
+      zipfExponent: 1.05,
+      seeds: SEEDS,
+      placement: 'The client has a <core> of its own',
+    },
     targets: [
-      { name: 'gatherd', note: 'this repository', role: 'gatherd', uploads: [upload], rssPeakBytes: 9e8 },
-      { name: 'fastapi', note: 'FastAPI over NumPy', role: 'peer', uploads: [{ ...upload, bytesPerSecond: 6e8 }], rssPeakBytes: 8e8 },
-      { name: 'null-http', note: 'the floor', role: 'floor', uploads: [], rssPeakBytes: 1e8 },
+      {
+        name: 'gatherd',
+        note: 'this repository',
+        versions: 'gatherd 0.1.0, Node 26.10.0',
+        role: 'gatherd',
+        uploads: [upload],
+        rssPeakBytes: 9e8,
+      },
+      {
+        name: 'fastapi',
+        note: 'FastAPI over NumPy',
+        versions: 'Python 3.11.7, numpy 2.4.6',
+        role: 'peer',
+        uploads: [{ ...upload, bytesPerSecond: 6e8 }],
+        rssPeakBytes: 8e8,
+      },
+      { name: 'redis', note: 'a key a row', versions: 'Redis 7.0.15', role: 'peer', uploads: [], rssPeakBytes: 9e8 },
+      { name: 'null-http', note: 'the floor', versions: 'Node 26.10.0', role: 'floor', uploads: [], rssPeakBytes: 1e8 },
     ],
     skipped: [{ name: 'other', reason: 'not <installed>' }],
     scenarios,

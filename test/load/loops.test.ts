@@ -3,7 +3,8 @@ import type { AddressInfo } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { driveClosedLoop } from '../../load/closed-loop.ts'
 import type { PreparedRequest, RunMeasure } from '../../load/meter.ts'
-import { driveOpenLoop, makeAnswerReader } from '../../load/open-loop.ts'
+import { httpWire, makeAnswerReader } from '../../load/http-wire.ts'
+import { driveOpenLoop } from '../../load/open-loop.ts'
 import { encodeRequest } from '../../load/requests.ts'
 
 const ANSWER_BYTES = 100
@@ -32,34 +33,11 @@ function makeRequests(count: number): PreparedRequest[] {
   }))
 }
 
-const LOOPS: [string, (url: string) => Promise<RunMeasure>][] = [
-  [
-    'closed',
-    (url) =>
-      driveClosedLoop({
-        url,
-        requests: makeRequests(5),
-        connectionCount: 2,
-        rowCount: 8,
-        warmupSeconds: 0.05,
-        seconds: 0.3,
-        pid: process.pid,
-      }),
-  ],
-  [
-    'open',
-    (url) =>
-      driveOpenLoop({
-        url,
-        requests: makeRequests(5),
-        connectionCount: 2,
-        rowCount: 8,
-        warmupSeconds: 0.05,
-        seconds: 0.3,
-        pid: process.pid,
-        ratePerSecond: 300,
-      }),
-  ],
+const SETTINGS = { wire: httpWire, connectionCount: 2, rowCount: 8, warmupSeconds: 0.05, seconds: 0.3, pid: process.pid }
+
+const LOOPS: [string, (url: string, polls?: boolean) => Promise<RunMeasure>][] = [
+  ['closed', (url, polls = false) => driveClosedLoop({ ...SETTINGS, url, polls, requests: makeRequests(5) })],
+  ['open', (url, polls = false) => driveOpenLoop({ ...SETTINGS, url, polls, requests: makeRequests(5), ratePerSecond: 300 })],
 ]
 
 describe.each(LOOPS)('the %s loop', (_name, drive) => {
@@ -71,6 +49,13 @@ describe.each(LOOPS)('the %s loop', (_name, drive) => {
     expect(run.p50Us).toBeGreaterThan(0)
     expect(run.maxUs).toBeGreaterThanOrEqual(run.p99Us)
     expect(run.serverRssBytes).toBeGreaterThan(0)
+  })
+
+  test('does the same without ever sleeping', async () => {
+    const url = await listen(answering(200, ANSWER_BYTES))
+    const run = await drive(url, true)
+    expect(run.requestCount).toBeGreaterThan(0)
+    expect(run.clientCores).toBeGreaterThanOrEqual(0)
   })
 
   test('sends all requests in turn, each with its own body', async () => {

@@ -1,13 +1,15 @@
+import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { makeMeter, median, medianOf, type PreparedRequest } from '../../load/meter.ts'
 import { readOptions } from '../../load/options.ts'
+import { startPolling } from '../../load/polling.ts'
 import { listScenarios } from '../../load/scenarios.ts'
 import { makeMeasure } from './fixed-results.ts'
 
 const REQUEST: PreparedRequest = { bytes: Buffer.alloc(0), answerBytesMin: 10, answerBytesMax: 12 }
 
 test('answers before the window are checked and not counted', () => {
-  const meter = makeMeter(undefined, 4)
+  const meter = makeMeter(undefined, 4, startPolling(false))
   meter.answer(REQUEST, 200, 10, 900)
   expect(() => meter.answer(REQUEST, 200, 9, 900)).toThrow('expected 200 with 10 to 12')
   meter.begin()
@@ -17,6 +19,19 @@ test('answers before the window are checked and not counted', () => {
   expect(run).toMatchObject({ requestCount: 2, p50Us: 1_000, serverRssBytes: undefined })
   expect(run.maxUs).toBeLessThan(4_000)
   expect(run).not.toHaveProperty('serverCpuPerRequestUs')
+})
+
+test('of the time of the client, the share in which it only polled is no work', () => {
+  const polling = { ...startPolling(false), idleMs: () => 0 }
+  const meter = makeMeter(undefined, 1, polling)
+  meter.begin()
+  const beganMs = performance.now()
+  while (performance.now() < beganMs + 50);
+  polling.idleMs = () => (performance.now() - beganMs) * 0.75
+  meter.answer(REQUEST, 200, 10, 1)
+  const { clientCores } = meter.end()
+  expect(clientCores).toBeGreaterThan(0)
+  expect(clientCores).toBeLessThan(0.5)
 })
 
 test('the median of an even number of values is the mean of the two in the middle', () => {
@@ -35,13 +50,17 @@ test('medians are taken figure by figure, and a figure that a repeat lacks is le
 test('options have defaults, and shorter windows in a quick run', () => {
   expect(readOptions([])).toMatchObject({
     quick: false,
-    windowSeconds: 1,
-    warmupSeconds: 0.25,
-    repeatCount: 3,
+    windowSeconds: 0.4,
+    warmupSeconds: 0.1,
+    repeatCount: 5,
     python: 'python3',
     url: undefined,
+    free: false,
+    svgPath: undefined,
+    fromPath: undefined,
   })
-  expect(readOptions(['--quick', '--repeats', '2'])).toMatchObject({ quick: true, windowSeconds: 0.4, repeatCount: 2 })
+  expect(readOptions(['--quick', '--repeats', '2'])).toMatchObject({ quick: true, windowSeconds: 0.3, repeatCount: 2 })
+  expect(readOptions(['--svg', 'docs/load.svg', '--free'])).toMatchObject({ svgPath: resolve('docs/load.svg'), free: true })
   expect(readOptions(['--peers', '-'])?.peerPattern.test('fastapi')).toBe(false)
   expect(readOptions(['--help'])).toBeUndefined()
 })

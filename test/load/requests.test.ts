@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { encodeRequest, headersOf, makeIdPool, pathOf, planRequests, shortestFloat32 } from '../../load/requests.ts'
+import { encodeBody, encodeRequest, headersOf, makeIdPool, pathOf, planRequests, shortestFloat32 } from '../../load/requests.ts'
 import { gatherRows, makeGradients, makeTable } from '../../load/rows.ts'
 import { listScenarios, rowCountFor, type Scenario, TABLES } from '../../load/scenarios.ts'
 
@@ -13,14 +13,20 @@ describe('scenarios', () => {
     for (const { table, dim, durability } of scenarios) expect(TABLES).toContainEqual({ name: table, dim, durability })
   })
 
-  test('cover both encodings at all sizes and dimensions, and gradients', () => {
-    const ids = listScenarios(false).map(({ id }) => id)
-    for (const encoding of ['binary', 'json']) {
-      for (const dim of [16, 64])
-        for (const n of [1, 8, 64, 1_024, 8_192]) expect(ids.join('\n')).toContain(`lookup-${encoding}-d${dim}-n${n}-zipf-`)
+  test('cover lookups and gradients in every encoding, in memory and on disk', () => {
+    const ids = listScenarios(true).map(({ id }) => id)
+    for (const id of [
+      'lookup-binary-d16-n8-zipf-c16',
+      'lookup-binary-d16-n1024-zipf-c16',
+      'lookup-binary-d64-n1024-zipf-c16',
+      'lookup-json-d64-n64-zipf-c16',
+      'gradients-safetensors-d64-n64-zipf-c16',
+      'gradients-safetensors-d64-n1024-zipf-c16',
+      'gradients-safetensors-d64-n64-zipf-c16-disk',
+    ]) {
+      expect(ids).toContain(id)
     }
-    for (const encoding of ['safetensors', 'json'])
-      for (const n of [64, 1_024]) expect(ids).toContain(`gradients-${encoding}-d64-n${n}-zipf-c16`)
+    for (const count of [1, 4, 16, 64]) expect(ids).toContain(`lookup-binary-d64-n64-zipf-c${count}`)
   })
 
   test('of a quick run are some of a full one, on smaller tables', () => {
@@ -48,33 +54,41 @@ describe('requests', () => {
   })
 
   test('in binary hold their ids as little-endian int32', () => {
-    const [{ ids, body }] = planRequests(find('lookup-binary-d16-n8-zipf-c16'), IDS)
+    const scenario = find('lookup-binary-d16-n8-zipf-c16')
+    const [{ ids }] = planRequests(scenario, IDS)
+    const body = encodeBody(scenario, { ids })
     expect(body.length).toBe(32)
     expect([...ids]).toEqual(Array.from({ length: 8 }, (_, index) => body.readInt32LE(index * 4)))
   })
 
   test('in JSON hold their ids as numbers', () => {
-    const plans = planRequests(find('lookup-json-d16-n8-zipf-c16'), IDS)
-    for (const { ids, body } of plans) expect(JSON.parse(body.toString())).toEqual({ indices: [...ids] })
+    const scenario = find('lookup-json-d64-n8-zipf-c16')
+    for (const plan of planRequests(scenario, IDS)) {
+      expect(JSON.parse(encodeBody(scenario, plan).toString())).toEqual({ indices: [...plan.ids] })
+    }
   })
 
   test('with gradients say the same in JSON as in safetensors', () => {
-    const [json] = planRequests(find('gradients-json-d64-n64-zipf-c16'), IDS)
-    const [binary] = planRequests(find('gradients-safetensors-d64-n64-zipf-c16'), IDS)
-    const { indices, gradients } = JSON.parse(json.body.toString()) as { indices: number[]; gradients: number[][] }
-    const start = 8 + Number(binary.body.readBigUInt64LE(0))
-    const header = JSON.parse(binary.body.toString('utf8', 8, start))
+    const scenario = find('gradients-safetensors-d64-n64-zipf-c16')
+    const [plan] = planRequests(scenario, IDS)
+    const binary = encodeBody(scenario, plan)
+    const { indices, gradients } = JSON.parse(encodeBody({ ...scenario, encoding: 'json' }, plan).toString()) as {
+      indices: number[]
+      gradients: number[][]
+    }
+    const start = 8 + Number(binary.readBigUInt64LE(0))
+    const header = JSON.parse(binary.toString('utf8', 8, start))
     expect(header).toEqual({
       indices: { dtype: 'I64', shape: [64], data_offsets: [0, 512] },
       gradients: { dtype: 'F32', shape: [64, 64], data_offsets: [512, 512 + 64 * 64 * 4] },
     })
-    expect(binary.body.length).toBe(start + 512 + 64 * 64 * 4)
-    expect(indices).toEqual(Array.from({ length: 64 }, (_, index) => Number(binary.body.readBigInt64LE(start + index * 8))))
-    gradients.flat().forEach((value, index) => expect(Math.fround(value)).toBe(binary.body.readFloatLE(start + 512 + index * 4)))
+    expect(binary.length).toBe(start + 512 + 64 * 64 * 4)
+    expect(indices).toEqual(Array.from({ length: 64 }, (_, index) => Number(binary.readBigInt64LE(start + index * 8))))
+    gradients.flat().forEach((value, index) => expect(Math.fround(value)).toBe(binary.readFloatLE(start + 512 + index * 4)))
   })
 
   test('are whole HTTP requests with their length', () => {
-    const scenario = find('lookup-binary-d16-n1-zipf-c16')
+    const scenario = find('lookup-binary-d16-n8-zipf-c16')
     const bytes = encodeRequest('127.0.0.1', pathOf(scenario), headersOf(scenario), Buffer.from('abcd'))
     expect(bytes.toString()).toBe(
       'POST /v1/tables/load16/lookup HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/octet-stream\r\naccept: application/octet-stream\r\ncontent-length: 4\r\n\r\nabcd',

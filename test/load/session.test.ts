@@ -12,41 +12,41 @@ const ROW_COUNT = 500
 const find = (pattern: RegExp): Scenario[] => listScenarios(false).filter(({ id }) => pattern.test(id))
 
 const run = (stub: Stub, pattern: RegExp) =>
-  runSession({ targets: [stub.target], scenarios: find(pattern), rowCount: ROW_COUNT, options: OPTIONS, say: () => {} })
+  runSession({ targets: [stub.target], scenarios: find(pattern), rowCount: ROW_COUNT, options: OPTIONS, apart: false, say: () => {} })
 
 describe('a session', () => {
   test('uploads what is looked up, sets the optimizer, and measures in repeats', async () => {
     const stub = await startStub()
-    const results = await run(stub, /lookup-(binary|json)-d16-n8-zipf/)
-    expect(stub.seen).toEqual(['PUT /v1/tables/load16', 'PATCH /v1/tables/load16'])
+    const results = await run(stub, /lookup-(binary-d16|json-d64)-n8-zipf-c16/)
+    expect(stub.seen).toEqual(['load16', 'load64'].flatMap((name) => [`PUT /v1/tables/${name}`, `PATCH /v1/tables/${name}`]))
     expect(stub.tables.get('load16')?.values).toEqual(makeTable(ROW_COUNT, 16, SEEDS.values).values)
-    expect(results.scenarios.map(({ id }) => id)).toEqual(['lookup-binary-d16-n8-zipf-c16', 'lookup-json-d16-n8-zipf-c16'])
+    expect(results.scenarios.map(({ id }) => id)).toEqual(['lookup-binary-d16-n8-zipf-c16', 'lookup-json-d64-n8-zipf-c16'])
     for (const { measured } of results.scenarios) {
       expect(measured.gatherd.runs).toHaveLength(2)
       expect(measured.gatherd.median.requestCount).toBeGreaterThan(0)
     }
-    expect(results.targets[0].uploads).toMatchObject([{ table: 'load16', rowCount: ROW_COUNT, dim: 16 }])
-    expect(renderReport({ ...makeResults(), ...results })).toContain('lookup-json-d16-n8-zipf-c16')
+    expect(results.targets[0].uploads).toMatchObject([16, 64].map((dim) => ({ table: `load${dim}`, rowCount: ROW_COUNT, dim })))
+    expect(renderReport({ ...makeResults(), ...results })).toContain('lookup-json-d64-n8-zipf-c16')
   })
 
   test('measures chosen scenarios at half their own rate as well', async () => {
-    const results = await run(await startStub(), /lookup-binary-d64-n8-zipf-c16/)
+    const results = await run(await startStub(), /lookup-binary-d64-n64-zipf-c16/)
     const [open] = results.openLoop
-    expect(open.scenarioId).toBe('lookup-binary-d64-n8-zipf-c16')
+    expect(open.scenarioId).toBe('lookup-binary-d64-n64-zipf-c16')
     expect(open.ratePerSecond).toBe(Math.round(results.scenarios[0].measured.gatherd.median.requestsPerSecond / 2))
     expect(open.measured.gatherd.runs).toHaveLength(2)
   })
 
   test('checks one step of an update before it measures any', async () => {
     const stub = await startStub()
-    const results = await run(stub, /gradients-json-d64-n64/)
+    const results = await run(stub, /gradients-json-d64-n1024/)
     expect(results.scenarios[0].measured.gatherd.median.requestCount).toBeGreaterThan(0)
     expect(stub.tables.get('update64')?.sequence).toBeGreaterThan(2)
   })
 })
 
 describe('a session ends at once', () => {
-  test.each([/lookup-binary-d16-n8-zipf/, /lookup-json-d16-n8-zipf/])('when one bit of a row is wrong (%s)', async (pattern) => {
+  test.each([/lookup-binary-d16-n8-zipf/, /lookup-json-d64-n8-zipf/])('when one bit of a row is wrong (%s)', async (pattern) => {
     const stub = await startStub()
     stub.spoil = (rows) => {
       new Uint32Array(rows.buffer)[17] ^= 1
@@ -59,7 +59,7 @@ describe('a session ends at once', () => {
     stub.spoil = (rows) => {
       rows[70] += 1e-4
     }
-    await expect(run(stub, /gradients-json-d64-n64/)).rejects.toMatchObject({
+    await expect(run(stub, /gradients-json-d64-n1024/)).rejects.toMatchObject({
       name: 'WrongAnswer',
       message: expect.stringContaining('value 70 after one step'),
     })

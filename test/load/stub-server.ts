@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
+import { httpWire } from '../../load/http-wire.ts'
 import type { Target } from '../../load/target.ts'
 
 export interface StubTable {
@@ -78,7 +79,10 @@ async function handle(stub: Stub, request: IncomingMessage, response: ServerResp
 /** Starts a stub which ends with the test. */
 export async function startStub(): Promise<Stub> {
   const stub = { tables: new Map(), seen: [], spoil: undefined, uploadStatus: 201 } as unknown as Stub
-  const server = createServer((request, response) => void handle(stub, request, response))
+  const server = createServer((request, response) => {
+    // A client that has seen enough leaves requests unfinished.
+    handle(stub, request, response).catch((error: unknown) => response.destroy(error as Error))
+  })
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => {
     server.close()
@@ -87,7 +91,9 @@ export async function startStub(): Promise<Stub> {
   stub.target = {
     name: 'gatherd',
     note: 'a stub',
+    versions: '',
     role: 'gatherd',
+    wire: httpWire,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     pid: process.pid,
     supports: () => true,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { expectNoViolations } from './expectations.ts'
 import { needs } from '../skips.ts'
 import { ERROR_CALLS, runDiskErrors } from './disk-errors.ts'
 import { runDiskFull } from './disk-full.ts'
@@ -7,7 +8,7 @@ import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
 
 describe.skipIf(!needs('mounts'))('A disk that is full', { timeout: TIMEOUT_MS }, () => {
   test('stops updates with 507, not lookups, and nothing is lost when there is space again', async () => {
-    expect(await runDiskFull({ fills: sizeOf({ quick: 1, ci: 5 }), seed: SEED })).toMatchObject({ violations: [] })
+    expectNoViolations(await runDiskFull({ fills: sizeOf({ quick: 1, ci: 5 }), seed: SEED }))
   })
 
   test.runIf(process.env.CI === 'true')('is found, if it is taken for any other failure', async () => {
@@ -19,7 +20,7 @@ describe.skipIf(!needs('mounts'))('A disk that is full', { timeout: TIMEOUT_MS }
 describe.skipIf(!needs('strace'))('A disk that fails', { timeout: TIMEOUT_MS }, () => {
   test('ends all answers to updates until a restart, lookups go on, and nothing is lost', async () => {
     const calls = process.env.CI === 'true' ? ERROR_CALLS : ['fsync']
-    expect(await runDiskErrors({ times: 1, seed: SEED, calls })).toMatchObject({ violations: [] })
+    expectNoViolations(await runDiskErrors({ times: 1, seed: SEED, calls }))
   })
 
   test('is found, if the failure is forgotten', async () => {

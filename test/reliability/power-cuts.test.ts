@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { expectNoViolations } from './expectations.ts'
 import { needs } from '../skips.ts'
 import { REMOVALS, runWithout } from './mutants.ts'
 import { runPowerCuts } from './power-cuts.ts'
@@ -6,7 +7,7 @@ import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
 
 describe.skipIf(!needs('mounts'))('A machine that loses its power', { timeout: TIMEOUT_MS }, () => {
   test('has lost nothing that was answered for disk, and at most a second of os', async () => {
-    expect(await runPowerCuts({ cuts: sizeOf({ quick: 1, ci: 5 }), seed: SEED })).toMatchObject({ violations: [] })
+    expectNoViolations(await runPowerCuts({ cuts: sizeOf({ quick: 1, ci: 5 }), seed: SEED }))
   })
 
   test('has lost something, if commits are not synced', async () => {

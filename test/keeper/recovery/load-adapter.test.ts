@@ -11,6 +11,7 @@ import { damageFile, refusalOf } from './damage.ts'
 const ROWS = 5
 const DIM = 3
 const RANK = 2
+const WAIT = { timeout: 10_000 }
 const services = createLookupServices(null)
 
 /** Every row as a lookup answers it, and the sequence that it names. */
@@ -128,15 +129,15 @@ describe('An adapter', () => {
     syncBuiltinESMExports()
     try {
       other.call('commitAdapter', { adapterId, alpha: 1 }).catch(() => {})
-      await expect.poll(() => isWriting).toBe(true)
+      await expect.poll(() => isWriting, WAIT).toBe(true)
       other.close()
-      await expect.poll(() => [...opened.keeper.fronts].length).toBe(1)
+      await expect.poll(() => [...opened.keeper.fronts].length, WAIT).toBe(1)
     } finally {
       fs.rename = rename
       syncBuiltinESMExports()
       gate.resolve()
     }
-    await expect.poll(() => opened.keeper.find('user').current.adapter).not.toBeNull()
+    await expect.poll(() => opened.keeper.find('user').current.adapter, WAIT).not.toBeNull()
     expect(memory.reservedBytes).toBe(withAdapter)
     await drop(opened)
     expect(memory.reservedBytes).toBe(withoutAdapter)
