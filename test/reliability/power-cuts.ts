@@ -12,6 +12,7 @@ import { createTables, startWorkload } from './workload.ts'
 const ALIVE_MS_MIN = 100
 const ALIVE_MS_MAX = 600
 const VIOLATIONS_MAX = 20
+const MANY_SNAPSHOTS = { GATHERD_SNAPSHOT_JOURNAL_BYTES: '65536' }
 /** `os` is synced once a second. A busy machine is late with it, and with its answers. */
 const UNSYNCED_MS_MAX = 1_000
 const LATE_MS_MAX = 1_500
@@ -100,7 +101,7 @@ export const runPowerCuts = ({ cuts, seed, root, tables, onCut }: PowerCutOption
       const running = await launchReady({
         dataDir: join(disk.directory, 'data'),
         root,
-        environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: '65536' },
+        environment: tables === undefined ? MANY_SNAPSHOTS : {},
       })
       try {
         const ask = createAsk(running.url)

@@ -58,7 +58,9 @@ const TESTS: readonly LongTest[] = [
     id: 'D7',
     isPossible: () => needs('strace'),
     run: (scale, seed) => runDiskErrors({ times: scale(4), seed }),
-    control: without(REMOVALS.latch, (root, seed) => runDiskErrors({ times: 1, seed, calls: ['fsync'], andOn: [''], root })),
+    control: without(REMOVALS.latch, (root, seed) =>
+      runDiskErrors({ times: 1, seed, calls: ['fsync'], andOn: [''], beside: ['updates'], root }),
+    ),
   },
   {
     id: 'D9',

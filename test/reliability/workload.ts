@@ -61,6 +61,8 @@ export interface WorkloadOptions {
   random: Random
   /** Names of tables; all without it. */
   tables?: readonly string[]
+  /** So many clients send updates, one at a time each. */
+  clientCount?: number
   /** Only updates: no replacements, rollbacks, snapshots and changes of settings. */
   updatesOnly?: boolean
   /** What an answer other than 200 is: true: it says that nothing was done. */
@@ -111,7 +113,7 @@ const sendChange = (ask: Ask, { name, dim }: TableOracle, change: Change) => {
 
 /** Sends updates, changes and snapshots until it is stopped. Clients that get no answer once stop by themselves. */
 export const startWorkload = (options: WorkloadOptions): Workload => {
-  const { ask, oracle, random, updatesOnly = false, onRefusal } = options
+  const { ask, oracle, random, clientCount = CLIENT_COUNT, updatesOnly = false, onRefusal } = options
   const names = options.tables ?? oracle.tables.map(({ name }) => name)
   let stopped = false
   let paused = false
@@ -168,7 +170,7 @@ export const startWorkload = (options: WorkloadOptions): Workload => {
       if (!(await step())) return
     }
   }
-  const clients = Array.from({ length: CLIENT_COUNT }, () => repeat(update, 0))
+  const clients = Array.from({ length: clientCount }, () => repeat(update, 0))
   if (!updatesOnly) clients.push(repeat(change, PAUSE_MS_MAX), repeat(snapshot, PAUSE_MS_MAX * 2))
   return {
     answeredCount: () => answeredCount,
