@@ -160,7 +160,7 @@ describe('the log of catalog.db', () => {
   test('is gone back before its damage when told to, with the loss in the report', () => {
     const { directory } = makeCrashed()
     const path = join(directory, 'catalog.db-wal')
-    writeFileSync(path, flipBit(new Uint8Array(readFileSync(path)), 40_000 * 8))
+    writeFileSync(path, flipBit(new Uint8Array(readFileSync(path)), 20_000 * 8))
     const { store, report } = openStore(directory, { goBackBeforeDamage: true })
     expect(report.catalogLog.lostCommitCount).toBeGreaterThan(0)
     const { ranges } = store.inspectJournal(1, 1)
