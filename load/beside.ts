@@ -1,6 +1,6 @@
 /**
  * What updates and snapshots do to lookups, and snapshots to updates: latency of 64-id lookups at a fixed rate (open loop, counted from the moment
- * each was due) alone, beside 500 updates a second of 64 rows in modes `none` and `disk`, and beside those while snapshots are written one after
+ * each was due) alone, beside 500 more lookups a second, beside 500 updates a second of 64 rows in modes `none` and `disk`, and beside those while snapshots are written one after
  * another; and of those updates themselves. 1,000,000 x 64 float32; medians of interleaved repeats.
  *
  *     node load/beside.ts [repeats] [lookups a second] [seconds]
@@ -14,19 +14,22 @@ import { median } from './meter.ts'
 import { driveOpenLoop, type OpenLoopMeasure } from './open-loop.ts'
 import { encodeBody, encodeRequest, headersOf, makeIdPool, pathOf, planRequests } from './requests.ts'
 import { listScenarios, type Scenario } from './scenarios.ts'
+import { placeProcesses } from './placement.ts'
 import { startGatherd } from './target.ts'
 
 const ROWS = 1_000_000
 const DIM = 64
 const UPDATES_PER_SECOND = 500
 const [REPEATS, LOOKUPS_PER_SECOND, SECONDS] = [3, 1_000, 3].map((fallback, i) => Number(process.argv[2 + i] ?? fallback))
-const PHASES = ['alone', 'updates, none', 'updates, disk', 'updates, disk, snapshots'] as const
+/** The second shows what the client's second thread costs by itself. */
+const PHASES = ['alone', 'as many lookups', 'updates, none', 'updates, disk', 'updates, disk, snapshots'] as const
 type Phase = (typeof PHASES)[number]
 
 interface UpdaterData {
   url: string
   pid: number | undefined
-  table: string
+  /** null: it looks rows up. */
+  table: string | null
   withSnapshots: boolean
 }
 
@@ -45,7 +48,18 @@ const prepare = (url: string, scenario: Scenario, table: string, answerBytes: [n
       answerBytesMax: answerBytes[1],
     }))
 
-const drive = (url: string, pid: number | undefined, requests: PreparedRequest[], ratePerSecond: number): Promise<OpenLoopMeasure> =>
+const prepareLookups = (url: string): PreparedRequest[] => {
+  if (lookups === undefined) throw new Error('there is a scenario of lookups')
+  return prepare(url, lookups, 'read', [64 * DIM * 4, 64 * DIM * 4])
+}
+
+const drive = (
+  url: string,
+  pid: number | undefined,
+  requests: PreparedRequest[],
+  ratePerSecond: number,
+  isCoarse = false,
+): Promise<OpenLoopMeasure> =>
   driveOpenLoop({
     url,
     wire: httpWire,
@@ -57,6 +71,7 @@ const drive = (url: string, pid: number | undefined, requests: PreparedRequest[]
     warmupSeconds: 1,
     seconds: SECONDS,
     polls: false,
+    isCoarse,
   })
 
 /** In a thread of its own, or its work would delay the lookups that are measured. */
@@ -71,7 +86,8 @@ const runUpdater = async ({ url, pid, table, withSnapshots }: UpdaterData): Prom
     }
     return count
   })()
-  const measured = await drive(url, pid, prepare(url, updates, table, [1, 1_000]), UPDATES_PER_SECOND)
+  const requests = table === null ? prepareLookups(url) : prepare(url, updates, table, [1, 1_000])
+  const measured = await drive(url, pid, requests, UPDATES_PER_SECOND, true)
   isDone = true
   parentPort?.postMessage({ ...measured, snapshotCount: await snapshots })
 }
@@ -93,20 +109,21 @@ const put = async (url: string, table: string, durability: string): Promise<void
 }
 
 const main = async (): Promise<void> => {
-  if (lookups === undefined) throw new Error('there is a scenario of lookups')
   const outPath = join(import.meta.dirname, 'out')
   mkdirSync(outPath, { recursive: true })
-  const target = await startGatherd(outPath)
+  const { prefix, note } = placeProcesses(true)
+  process.stdout.write(`${note}\n`)
+  const target = await startGatherd(outPath, prefix)
   const { url, pid } = target
   try {
     await put(url, 'read', 'none')
     await put(url, 'none', 'none')
     await put(url, 'disk', 'disk')
-    const requests = prepare(url, lookups, 'read', [64 * DIM * 4, 64 * DIM * 4])
+    const requests = prepareLookups(url)
     const found = new Map<Phase, { lookups: OpenLoopMeasure[]; updates: OpenLoopMeasure[]; snapshots: number }>()
     for (let repeat = 0; repeat < REPEATS; repeat++) {
       for (const phase of PHASES) {
-        const table = phase === 'updates, none' ? 'none' : 'disk'
+        const table = phase === 'as many lookups' ? null : phase === 'updates, none' ? 'none' : 'disk'
         const data = { url, pid, table, withSnapshots: phase.endsWith('snapshots') }
         const beside = phase === 'alone' ? null : startUpdater(data)
         const measured = await drive(url, pid, requests, LOOKUPS_PER_SECOND)
