@@ -51,10 +51,10 @@ const measure = (dim: number): Record<string, number> => {
   const plain = (touchRows: number) => () => kernels.gatherRaw(IDS_AT, BATCH, OUT_AT, 0, 0, rowCount, rowBytes, touchRows)
   const variants: Record<string, () => void> = {
     plain: plain(0),
-    'touch 8': plain(8),
     'touch 16': plain(16),
     'touch 32': plain(32),
     'touch 64': plain(64),
+    'touch 128': plain(128),
     checked: () => kernels.gatherRawChecked(IDS_AT, 0, BATCH, OUT_AT, 0, 0, rowCount, rowBytes, CHECK_ROWS),
   }
   const best: Record<string, number> = {}

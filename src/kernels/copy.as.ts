@@ -1,7 +1,7 @@
 // Row copies between table and arena: exactly `bytes` bytes are written; reads stay inside the row too.
 // A tail that does not fill 16 bytes is one more load and store that overlaps what is already copied.
 import {
-  tableLoad8, tableLoad16, tableLoad32, tableLoad64, tableLoad128,
+  tableLoad8, tableLoad16, tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48,
   tableStore8, tableStore16, tableStore32, tableStore64, tableStore128,
 } from './access.as'
 
@@ -60,10 +60,11 @@ export function copyOut(to: usize, from: u64, bytes: i32): void {
   }
   let k = 0
   for (; k <= bytes - 64; k += 64) {
-    const first = tableLoad128(from + <u64>k)
-    const second = tableLoad128(from + <u64>k + 16)
-    const third = tableLoad128(from + <u64>k + 32)
-    const fourth = tableLoad128(from + <u64>k + 48)
+    const at = from + <u64>k
+    const first = tableLoad128(at)
+    const second = tableLoad128At16(at)
+    const third = tableLoad128At32(at)
+    const fourth = tableLoad128At48(at)
     v128.store(to + k, first)
     v128.store(to + k, second, 16)
     v128.store(to + k, third, 32)

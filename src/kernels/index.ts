@@ -9,7 +9,7 @@ import { assertCount, type Bounds, makeBounds } from './bounds.ts'
  * many rows overlap. Rows of up to TOUCH_FREE_BYTES that are copied as stored overlap without it; rows above TOUCH_BYTES_MAX are
  * fetched ahead by the processor itself. ns per row, random rows of 1 GiB, load/kernel.ts on an AMD EPYC, plain -> touch:
  *
- *     stored    32 B 28 -> 35    64 B 28 -> 33    96 B 63 -> 49    256 B 111 -> 60    1 KiB 428 -> 181    4 KiB 713 -> 850
+ *     stored    32 B 16 -> 37    64 B 21 -> 31    128 B 54 -> 43   256 B 109 -> 48    1 KiB 422 -> 149    4 KiB 713 -> 850
  *     float16   32 B 162 -> 51   64 B 384 -> 61   128 B 470 -> 103   512 B 577 -> 226, as float32
  */
 export const TOUCH_ROWS = 64

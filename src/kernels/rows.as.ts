@@ -1,5 +1,5 @@
 // One stored row -> one answered row. Which kind is known when the kernel is compiled: no test of it is left in a loop.
-import { tableLoad32, tableLoad64, tableLoad128 } from './access.as'
+import { tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
 import { copyOut } from './copy.as'
 import { areCommon, widenBfloat16, widenCommon, widenFloat16 } from './floats.as'
 
@@ -107,14 +107,14 @@ export function answerRow(kind: Row, to: usize, from: u64, size: i32): void {
   else if (kind == Row.Bytes16) v128.store(to, tableLoad128(from))
   else if (kind == Row.Bytes32) {
     const first = tableLoad128(from)
-    const second = tableLoad128(from + 16)
+    const second = tableLoad128At16(from)
     v128.store(to, first)
     v128.store(to, second, 16)
   } else if (kind == Row.Bytes64) {
     const first = tableLoad128(from)
-    const second = tableLoad128(from + 16)
-    const third = tableLoad128(from + 32)
-    const fourth = tableLoad128(from + 48)
+    const second = tableLoad128At16(from)
+    const third = tableLoad128At32(from)
+    const fourth = tableLoad128At48(from)
     v128.store(to, first)
     v128.store(to, second, 16)
     v128.store(to, third, 32)
