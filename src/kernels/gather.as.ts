@@ -1,11 +1,9 @@
 // Rows by id: table -> arena. Ids outside the segment are skipped (another segment answers them); negative ids take the fill row.
 // touchRows > 0: the cache lines of that many rows are asked for before the first of them is copied.
-import { fence, tableAtomicLoad, tableLoad8, rowAddress, stripeAddress } from './access.as'
+import { fence, tableAtomicLoad, rowAddress, stripeAddress } from './access.as'
 import { touchRow } from './copy.as'
+import { areInside, baseOf, rowOf, touchInside } from './inside.as'
 import { Row, storedBytes, answeredBytes, answerRow } from './rows.as'
-
-/** Rows between the touch of a row's first lines and that of the fourth. */
-const FOURTH_BEHIND: i32 = 32
 
 /** A reader that meets a busy row tries this often before it gives up the position. */
 const SPIN_MAX: i32 = 256
@@ -15,57 +13,6 @@ function touchBlock(idsAt: usize, count: i32, firstRow: i32, rowCount: i32, rowB
     const local = load<i32>(idsAt + (i << 2)) - firstRow
     if (<u32>local < <u32>rowCount) touchRow(rowAddress(local, rowBytes), rowBytes)
   }
-}
-
-/** Whether every id is a row of this segment: then no row of the block needs a look at its id. */
-function areInside(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): bool {
-  const first = i32x4.splat(firstRow)
-  const limit = i32x4.splat(rowCount)
-  let outside = i32x4.splat(0)
-  let i = 0
-  for (; i <= count - 4; i += 4) {
-    outside = v128.or(outside, i32x4.ge_u(i32x4.sub(v128.load(idsAt + (i << 2)), first), limit))
-  }
-  if (v128.any_true(outside)) return false
-  for (; i < count; i++) if (<u32>(load<i32>(idsAt + (i << 2)) - firstRow) >= <u32>rowCount) return false
-  return true
-}
-
-/** Where row 0 of the table would lie, if it were in this segment. */
-@inline
-function baseOf(firstRow: i32, rowBytes: i32): u64 {
-  return <u64>ROWS_AT - <u64>(<u32>firstRow) * <u64>(<u32>rowBytes)
-}
-
-@inline
-function rowOf(idAt: usize, base: u64, rowBytes: i32): u64 {
-  return base + <u64>load<u32>(idAt) * <u64>(<u32>rowBytes)
-}
-
-/** One byte of each line of rows that are all inside. Of four lines the processor fetches the last by itself, after the first three. */
-function touchInside(idsAt: usize, count: i32, base: u64, rowBytes: i32): void {
-  const end = idsAt + (count << 2)
-  const behind = min(FOURTH_BEHIND, count) << 2
-  let k = 0
-  for (; k <= rowBytes - 256; k += 256) {
-    const from = base + <u64>k
-    for (let id = idsAt; id < idsAt + behind; id += 4) {
-      const at = rowOf(id, from, rowBytes)
-      tableLoad8(at)
-      tableLoad8(at + 64)
-      tableLoad8(at + 128)
-    }
-    for (let id = idsAt + behind; id < end; id += 4) {
-      const at = rowOf(id, from, rowBytes)
-      tableLoad8(at)
-      tableLoad8(at + 64)
-      tableLoad8(at + 128)
-      tableLoad8(rowOf(id - (FOURTH_BEHIND << 2), from, rowBytes) + 192)
-    }
-    for (let id = end - behind; id < end; id += 4) tableLoad8(rowOf(id, from, rowBytes) + 192)
-  }
-  if (k == rowBytes) return
-  for (let id = idsAt; id < end; id += 4) touchRow(rowOf(id, base + <u64>k, rowBytes), rowBytes - k)
 }
 
 @inline

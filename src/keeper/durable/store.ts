@@ -119,20 +119,8 @@ export class Store {
       failpoint('commit:written')
     })
     failpoint('commit:durable')
-    if (changes.length > 0) this.#settleCatalog()
-  }
-
-  /**
-   * Moves changes of the catalog into its database at once. Whoever loses the write-ahead log, which looks like any log that ended early, must not
-   * lose tables with it, and then the files that no catalog lists.
-   */
-  #settleCatalog(): void {
-    try {
-      this.#disk.database.checkpoint()
-    } catch (error) {
-      // On a full disk the log keeps it.
-      if (!(error instanceof GatherdError)) throw error
-    }
+    // Whoever loses the log, which looks like any that ended early, must not lose tables with it, and then the files that no catalog lists.
+    if (changes.length > 0) this.#disk.settle()
   }
 
   /** Commits `os` updates as one transaction, which survives this process; the next sync makes it survive the machine. */

@@ -1,3 +1,4 @@
+import { GatherdError } from '../../core/errors.ts'
 import { Database } from './database.ts'
 import { type DatabaseFormat, openDatabase, type OpenSqlite, refuseDatabase } from './database-file.ts'
 import type { ErrorLatch } from './error-latch.ts'
@@ -58,6 +59,15 @@ export class UpdateLog {
     })
     confirmRecords()
     confirmKeys()
+  }
+
+  /** Moves the log into the database; on a full disk it keeps everything. */
+  settle(): void {
+    try {
+      this.database.checkpoint()
+    } catch (error) {
+      if (!(error instanceof GatherdError)) throw error
+    }
   }
 
   /** Removes records of a version through `throughSequence`, the oldest first, a bounded number. True: they are all gone. */

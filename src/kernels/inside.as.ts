@@ -1,0 +1,58 @@
+// Blocks of ids that are all rows of one segment, which is nearly every block there is: no row of it needs a look at its id.
+import { tableLoad8 } from './access.as'
+import { touchRow } from './copy.as'
+
+/** Rows between the touch of a row's first lines and that of the fourth. */
+const FOURTH_BEHIND: i32 = 32
+
+/** Whether every id is a row of this segment: then no row of the block needs a look at its id. */
+export function areInside(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): bool {
+  const first = i32x4.splat(firstRow)
+  const limit = i32x4.splat(rowCount)
+  let outside = i32x4.splat(0)
+  let i = 0
+  for (; i <= count - 4; i += 4) {
+    outside = v128.or(outside, i32x4.ge_u(i32x4.sub(v128.load(idsAt + (i << 2)), first), limit))
+  }
+  if (v128.any_true(outside)) return false
+  for (; i < count; i++) if (<u32>(load<i32>(idsAt + (i << 2)) - firstRow) >= <u32>rowCount) return false
+  return true
+}
+
+/** Where row 0 of the table would lie, if it were in this segment. */
+@inline
+export function baseOf(firstRow: i32, rowBytes: i32): u64 {
+  return <u64>ROWS_AT - <u64>(<u32>firstRow) * <u64>(<u32>rowBytes)
+}
+
+/** Address of the row whose id is at `idAt`. */
+@inline
+export function rowOf(idAt: usize, base: u64, rowBytes: i32): u64 {
+  return base + <u64>load<u32>(idAt) * <u64>(<u32>rowBytes)
+}
+
+/** One byte of each line of rows that are all inside. Of four lines the processor fetches the last by itself, after the first three. */
+export function touchInside(idsAt: usize, count: i32, base: u64, rowBytes: i32): void {
+  const end = idsAt + (count << 2)
+  const behind = min(FOURTH_BEHIND, count) << 2
+  let k = 0
+  for (; k <= rowBytes - 256; k += 256) {
+    const from = base + <u64>k
+    for (let id = idsAt; id < idsAt + behind; id += 4) {
+      const at = rowOf(id, from, rowBytes)
+      tableLoad8(at)
+      tableLoad8(at + 64)
+      tableLoad8(at + 128)
+    }
+    for (let id = idsAt + behind; id < end; id += 4) {
+      const at = rowOf(id, from, rowBytes)
+      tableLoad8(at)
+      tableLoad8(at + 64)
+      tableLoad8(at + 128)
+      tableLoad8(rowOf(id - (FOURTH_BEHIND << 2), from, rowBytes) + 192)
+    }
+    for (let id = end - behind; id < end; id += 4) tableLoad8(rowOf(id, from, rowBytes) + 192)
+  }
+  if (k == rowBytes) return
+  for (let id = idsAt; id < end; id += 4) touchRow(rowOf(id, base + <u64>k, rowBytes), rowBytes - k)
+}
