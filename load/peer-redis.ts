@@ -39,6 +39,15 @@ export const startRedisFsync = (options: PeerOptions): Promise<Target> =>
     supports: (scenario) => scenario.durability === 'disk' && scenario.encoding !== 'json',
   })
 
+/** Redis with an append-only file that is synchronised once a second: what mode `os` promises. */
+export const startRedisEverysec = (options: PeerOptions): Promise<Target> =>
+  startKind(options, {
+    name: 'redis-everysec',
+    note: 'the same with appendfsync everysec',
+    settings: ['--appendonly', 'yes', '--appendfsync', 'everysec', '--auto-aof-rewrite-percentage', '0'],
+    supports: (scenario) => scenario.durability === 'none' && scenario.encoding !== 'json',
+  })
+
 async function startKind({ outPath, prefix }: PeerOptions, { name, note, settings, supports }: Kind): Promise<Target> {
   const version = readVersion()
   const dataPath = mkdtempSync(join(tmpdir(), `load-${name}-`))
