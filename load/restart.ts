@@ -5,7 +5,7 @@
  *     node load/restart.ts [passes] [gibibytes]
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type RunningServer, startServer } from './child.ts'
 
@@ -13,8 +13,10 @@ const PASS_COUNT = Number(process.argv[2] ?? 3)
 const GIBIBYTES = Number(process.argv[3] ?? 1)
 const DIM = 64
 const SERVER_PATH = join(import.meta.dirname, '../src/main.ts')
+const outPath = join(import.meta.dirname, 'out')
+mkdirSync(outPath, { recursive: true })
 // Not in /tmp, which may be memory.
-const dataPath = mkdtempSync(join(import.meta.dirname, 'out-restart-'))
+const dataPath = mkdtempSync(join(outPath, 'restart-'))
 const logPath = join(dataPath, 'gatherd.log')
 
 const start = (): Promise<RunningServer> =>
