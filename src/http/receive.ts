@@ -1,10 +1,8 @@
 import type { IncomingMessage } from 'node:http'
-import { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { quoteText } from '../formats/scanner.ts'
-import type { Arena, Region } from '../tables/arena.ts'
 import { readChunks, refuseCut, refuseSlow } from './body-stream.ts'
 import type { App } from './context.ts'
 import { watchDeadline } from './deadlines.ts'
@@ -31,7 +29,8 @@ export const acceptBodies = (scope: App, whole: readonly Format[], bytesMax: num
   refuseNoBody(scope)
 }
 
-const refuseNoBody = (scope: App): void => {
+/** Refuses requests of `scope` that come without a body. */
+export const refuseNoBody = (scope: App): void => {
   scope.addHook('preValidation', (request, _reply, done) => done(request.body === undefined ? refuseEmpty() : undefined))
 }
 
@@ -53,7 +52,8 @@ export const acceptNoBody = (scope: App): void => {
   })
 }
 
-const refuseOtherTypes = (scope: App, formats: readonly Format[]): void => {
+/** Refuses bodies of `scope` that are none of `formats` (UNSUPPORTED_MEDIA_TYPE). */
+export const refuseOtherTypes = (scope: App, formats: readonly Format[]): void => {
   scope.addContentTypeParser('*', (request: FastifyRequest) => {
     const given = request.headers['content-type']
     const types = formats.map((format) => FORMAT_MEDIA_TYPES[format]).join(', ')
@@ -65,7 +65,7 @@ const refuseOtherTypes = (scope: App, formats: readonly Format[]): void => {
 }
 
 /** Refuses what Node and Fastify let through: encoded bodies, which would be stored as they are, and two types for one body. */
-const checkBodyHeaders = (request: FastifyRequest): void => {
+export const checkBodyHeaders = (request: FastifyRequest): void => {
   const encoding = request.headers['content-encoding']
   if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
     refuse('UNSUPPORTED_MEDIA_TYPE', `Content-Encoding is ${quoteText(encoding)}; bodies are read as they are (identity)`)
@@ -78,46 +78,14 @@ const checkBodyHeaders = (request: FastifyRequest): void => {
   if (types > 1) refuse('UNSUPPORTED_MEDIA_TYPE', 'there is more than one Content-Type')
 }
 
-/**
- * As {@link acceptBodies} of whole bodies, which are collected in `arena` when their length is announced: without garbage, and where kernels and
- * other threads can read them. They are there until the answer is sent.
- */
-export const acceptBodiesInto = (scope: App, arena: Arena, whole: readonly Format[], bytesMax: number): void => {
-  const regions = new WeakMap<FastifyRequest, Region>()
-  for (const format of whole) {
-    scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
-      checkBodyHeaders(request)
-      const announcedBytes = Number(request.headers['content-length'] ?? NaN)
-      if (Number.isNaN(announcedBytes) || announcedBytes > bytesMax) {
-        collectBody(payload, announcedBytes, bytesMax, new BodyChunks(), done)
-        return
-      }
-      const region = arena.reserve(announcedBytes)
-      // What is injected comes from the caller's own memory.
-      const chunks = new BodyInPlace(Buffer.from(arena.memory.buffer, region.at, announcedBytes), request.raw.socket instanceof Socket)
-      collectBody(payload, announcedBytes, bytesMax, chunks, (error, body) => {
-        if (error === null) regions.set(request, region)
-        else arena.release(region)
-        done(error, body)
-      })
-    })
-  }
-  scope.addHook('onResponse', (request, _reply, done) => {
-    const region = regions.get(request)
-    if (region !== undefined) arena.release(region)
-    done()
-  })
-  refuseOtherTypes(scope, whole)
-  refuseNoBody(scope)
-}
-
 /** Where the chunks of a body go. */
-interface Collector {
+export interface Collector {
   add(chunk: Buffer): void
   finish(): Buffer
 }
 
-class BodyChunks implements Collector {
+/** Keeps the chunks, and joins them in the end. */
+export class BodyChunks implements Collector {
   readonly #chunks: Buffer[] = []
 
   add(chunk: Buffer): void {
@@ -130,34 +98,11 @@ class BodyChunks implements Collector {
   }
 }
 
-class BodyInPlace implements Collector {
-  readonly #body: Buffer
-  readonly #freesChunks: boolean
-  #bytes = 0
-
-  constructor(body: Buffer, freesChunks: boolean) {
-    this.#body = body
-    this.#freesChunks = freesChunks
-  }
-
-  /** Copies, and frees the chunk's memory at once: the garbage collector would come for it with every few bodies. */
-  add(chunk: Buffer): void {
-    chunk.copy(this.#body, this.#bytes)
-    this.#bytes += chunk.length
-    const { buffer } = chunk
-    if (this.#freesChunks && buffer instanceof ArrayBuffer && buffer.byteLength === chunk.length) buffer.transfer(0)
-  }
-
-  finish(): Buffer {
-    return this.#body.subarray(0, this.#bytes)
-  }
-}
-
 /**
  * Collects a body. `announcedBytes` is NaN when it comes in chunks. What is refused is not read further here: the answer goes out,
  * and whoever sends it lets the rest run dry.
  */
-const collectBody = (
+export const collectBody = (
   payload: IncomingMessage,
   announcedBytes: number,
   bytesMax: number,

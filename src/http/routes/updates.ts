@@ -4,11 +4,11 @@ import { LIMITS } from '../../core/limits.ts'
 import type { UpdateArguments, UpdateKey, UpdateResult } from '../../keeper/protocol.ts'
 import { planUpdate, type UpdateArrays, type UpdateMail } from '../../keeper/request.ts'
 import type { TableEntry } from '../../tables/registry.ts'
+import { acceptBodiesInto, holdBody } from '../arena-bodies.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { bindKey, parseIdempotencyKey } from '../idempotency.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
-import { acceptBodiesInto } from '../receive.ts'
 import { TableParams } from '../schemas/table.ts'
 import {
   GradientsBody,
@@ -176,9 +176,12 @@ const submit = async (
     if (first === null) throw error
     return first
   }
+  // The keeper reads the values where the body lies, whether or not the client still waits.
+  const letGo = holdBody(request)
   try {
     return await keeper.call('update', mail.call)
   } finally {
     lookups.arena.release(mail.region)
+    letGo()
   }
 }
