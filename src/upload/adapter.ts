@@ -1,4 +1,3 @@
-import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
 import { readSafetensorsHeader, safetensorsHeaderBytes } from '../formats/safetensors.ts'
@@ -8,7 +7,7 @@ import type { TableEntry } from '../tables/registry.ts'
 import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScalar } from './adapter-plan.ts'
 import { UploadBody } from './body.ts'
 import type { KeeperLine } from './build.ts'
-import { type Sink, writerSink } from './sinks.ts'
+import { openBytesSink, type Sink, writerSink } from './sinks.ts'
 import { checkDigest, takeHeader, writeBody } from './transfer.ts'
 import { TableWriter } from './writer.ts'
 
@@ -99,16 +98,7 @@ const openFactorSink = (
 }
 
 /** What it returns reads the number, when the body was read. */
-const openScalarSink = (sinks: Sink[], { elementType, begin, end }: AdapterArray): (() => number) => {
-  const bytes = new Uint8Array(end - begin)
-  let filled = 0
-  const write = (piece: Uint8Array): void => {
-    bytes.set(piece, filled)
-    filled += piece.length
-  }
-  sinks.push({ begin, end, prepare: () => null, write, close: () => {}, checkFinite: () => {} })
-  return () => {
-    assert(filled === bytes.length, 'the number is read when the body is')
-    return readScalar(elementType, bytes)
-  }
+const openScalarSink = (sinks: Sink[], array: AdapterArray): (() => number) => {
+  const readBytes = openBytesSink(sinks, array)
+  return () => readScalar(array.elementType, readBytes())
 }

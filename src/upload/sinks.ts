@@ -49,8 +49,8 @@ export const writerSink = (writer: TableWriter, { begin, end }: ByteRange, check
   checkFinite,
 })
 
-/** Adds to `sinks` that of the count of gradient steps. What it returns reads the count; it refuses INVALID_REQUEST for what is none. */
-export const openStepSink = (sinks: Sink[], { begin, end }: ByteRange): (() => number) => {
+/** Adds to `sinks` one that keeps its bytes, of which there are few. What it returns gives them, when the body was read. */
+export const openBytesSink = (sinks: Sink[], { begin, end }: ByteRange): (() => Uint8Array<ArrayBuffer>) => {
   const bytes = new Uint8Array(end - begin)
   let filled = 0
   const write = (piece: Uint8Array): void => {
@@ -59,8 +59,16 @@ export const openStepSink = (sinks: Sink[], { begin, end }: ByteRange): (() => n
   }
   sinks.push({ begin, end, prepare: () => null, write, close: () => {}, checkFinite: () => {} })
   return () => {
-    assert(filled === bytes.length, 'the step is read when the body is')
-    const step = Number(new DataView(bytes.buffer).getBigInt64(0, true))
+    assert(filled === bytes.length, 'a range is read when the body is')
+    return bytes
+  }
+}
+
+/** Adds to `sinks` that of the count of gradient steps. What it returns reads the count; it refuses INVALID_REQUEST for what is none. */
+export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) => {
+  const readBytes = openBytesSink(sinks, range)
+  return () => {
+    const step = Number(new DataView(readBytes().buffer).getBigInt64(0, true))
     if (step < 0 || !Number.isSafeInteger(step)) refuse('INVALID_REQUEST', `${STEP_NAME} is a count of gradient steps, not ${step}`)
     return step
   }
