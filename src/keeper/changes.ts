@@ -1,4 +1,4 @@
-import type { Precondition, Settings } from '../core/types.ts'
+import type { Durability, Precondition, Settings } from '../core/types.ts'
 import { checkPrecondition } from '../tables/precondition.ts'
 import { refuseAlias } from './aliases.ts'
 import type { CatalogChange } from './durable/catalog-rows.ts'
@@ -17,6 +17,20 @@ import { finishBuild, planReplacement, planRollback, planSettings, resetStates, 
 
 /** Makes a build the current version of its table: its rows are on disk first. Refuses PRECONDITION_FAILED, DISK_FULL; then the build is gone. */
 export const commitBuild = async (keeper: KeeperParts, build: Build, step: number): Promise<KeeperCalls['commit']['answer']> => {
+  const { name, settings } = build.arguments
+  let hasBegun = false
+  try {
+    return await withVersionsCovered(keeper, keeper.tables.get(name), settings.durability, () => {
+      hasBegun = true
+      return replaceTable(keeper, build, step)
+    })
+  } catch (error) {
+    if (!hasBegun) releaseBuild(build, keeper.memory)
+    throw error
+  }
+}
+
+const replaceTable = async (keeper: KeeperParts, build: Build, step: number): Promise<KeeperCalls['commit']['answer']> => {
   const { store, forgetting } = keeper.opened
   const { name } = build.arguments
   const find = (): KeeperTable | undefined => keeper.tables.get(name)
@@ -48,29 +62,42 @@ export const commitBuild = async (keeper: KeeperParts, build: Build, step: numbe
   return { created: change.before === undefined, version: change.table.current.handle.version }
 }
 
-/** Changes settings. A table whose updates were not journaled so far is written first. Refuses PRECONDITION_FAILED, INVALID_REQUEST, DISK_FULL. */
+/** Changes settings. Refuses PRECONDITION_FAILED, INVALID_REQUEST, DISK_FULL. */
 export const changeSettings = async (
   keeper: KeeperParts,
   { name, settings, precondition }: { name: string; settings: Partial<Settings>; precondition: Precondition },
 ): Promise<void> => {
-  const { store, snapshots } = keeper.opened
   const plan = (): TableChange => {
     const table = keeper.find(name)
     checkPrecondition(precondition, currentState(table))
     return planSettings(table, settings, Date.now())
   }
-  const { before, table } = plan()
-  const versions = [...table.versions.values()]
-  const begins = before?.settings.durability === 'none' && table.settings.durability !== 'none'
-  // Until the catalog says that they are journaled, nothing may be acknowledged that is not.
-  if (begins) for (const { stored } of versions) stored.journalHolders++
-  try {
-    for (const version of begins ? versions.filter(isUncovered) : []) await snapshots.take(table, version)
+  const { before } = plan()
+  await withVersionsCovered(keeper, before, settings.durability, async () => {
     const change = plan()
-    store.commit({ changes: toCatalogChanges(change) })
+    keeper.opened.store.commit({ changes: toCatalogChanges(change) })
     await adopt(keeper, change)
+  })
+}
+
+/**
+ * Runs `change`. When it makes a table's updates journaled that were not, every version is written first: each may be current again one day, and its
+ * journal would have a gap. Until the catalog says that they are journaled, nothing may be acknowledged that is not.
+ */
+const withVersionsCovered = async <Result>(
+  keeper: KeeperParts,
+  before: KeeperTable | undefined,
+  durability: Durability | undefined,
+  change: () => Promise<Result>,
+): Promise<Result> => {
+  if (before?.settings.durability !== 'none' || durability === undefined || durability === 'none') return change()
+  const versions = [...before.versions.values()]
+  for (const { stored } of versions) stored.journalHolders++
+  try {
+    for (const version of versions.filter(isUncovered)) await keeper.opened.snapshots.take(before, version)
+    return await change()
   } finally {
-    if (begins) for (const { stored } of versions) stored.journalHolders--
+    for (const { stored } of versions) stored.journalHolders--
   }
 }
 

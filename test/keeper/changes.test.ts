@@ -163,6 +163,17 @@ describe('A change of mode', () => {
     expect(await send(again, [1], [40], restart.keyOf('a'))).toMatchObject({ replayed: true })
   })
 
+  test('that comes with a replacement writes the versions before first: one that is rolled back to takes updates, and starts again', async () => {
+    const opened = await start({ durability: 'none' })
+    await send(opened, [0], [5])
+    await put(opened, [7, 8], { durability: 'disk' })
+    await rollBack(opened, 1)
+    await send(opened, [1], [9])
+    const again = await after(opened)
+    expect(readRows(again)).toEqual([[5], [9]])
+    expect(again.client.registry.find('user').current.readSequence()).toBe(2)
+  })
+
   test('from none to os loses no update that comes while the snapshot for it is written', async () => {
     const opened = await openKeeper(makeDirectory())
     await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1, settings: { durability: 'none' } })
