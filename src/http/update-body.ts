@@ -2,12 +2,70 @@ import { refuse } from '../core/errors.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import { readJsonObject, toFloat32, toIndexArray } from '../formats/json-reader.ts'
 import { readSafetensors } from '../formats/safetensors.ts'
+import type { UpdateArguments, UpdateResult } from '../keeper/protocol.ts'
 import type { UpdateArrays } from '../keeper/request.ts'
+import { GradientsMembers, RowsMembers } from './schemas/updates.ts'
+import { compileChecker } from './validate.ts'
 
 type ValuesName = UpdateArrays['valuesName']
 
+/** What is done with the arrays of a request. */
+export interface AskedUpdate {
+  arrays: UpdateArrays
+  operation: UpdateArguments['operation']
+  learningRate?: number
+}
+
+/** What the query of a safetensors body says; a JSON body says it inside. */
+export interface UpdateQuery {
+  learning_rate?: number
+  op?: 'set' | 'add'
+}
+
+const checkGradientsMembers = compileChecker(GradientsMembers)
+const checkRowsMembers = compileChecker(RowsMembers)
+
+/** What the body of an update and its query ask. Refuses INVALID_REQUEST, and what a body is refused for. */
+export const readUpdate = (route: 'gradients' | 'rows', format: 'json' | 'safetensors', body: Buffer, query: UpdateQuery): AskedUpdate => {
+  if (format === 'json') refuseQuery(query)
+  return route === 'gradients' ? readGradients(format, body, query) : readRows(format, body, query)
+}
+
+const refuseQuery = (query: UpdateQuery): void => {
+  const stray = Object.keys(query)[0]
+  if (stray !== undefined) refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`)
+}
+
+const readGradients = (format: 'json' | 'safetensors', body: Buffer, query: UpdateQuery): AskedUpdate => {
+  if (format === 'safetensors') {
+    return { arrays: readBinaryUpdate(body, 'gradients'), operation: 'gradients', learningRate: query.learning_rate }
+  }
+  const { arrays, members } = readJsonUpdate(body, 'gradients')
+  return { arrays, operation: 'gradients', learningRate: checkGradientsMembers(members).learning_rate }
+}
+
+const readRows = (format: 'json' | 'safetensors', body: Buffer, { op }: UpdateQuery): AskedUpdate => {
+  if (format === 'json') {
+    const { arrays, members } = readJsonUpdate(body, 'values')
+    return { arrays, operation: checkRowsMembers(members).op }
+  }
+  if (op === undefined)
+    return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', { errors: [{ pointer: '/op', detail: 'is required' }] })
+  return { arrays: readBinaryUpdate(body, 'values'), operation: op }
+}
+
+/** The body of the answer to an update. */
+export const answerUpdate = (table: string, { version, sequence, rowsUpdated, durability, replayed }: UpdateResult) => ({
+  table,
+  version,
+  sequence,
+  rows_updated: rowsUpdated,
+  durability,
+  replayed,
+})
+
 /** The arrays of a JSON update, and its other members still to be checked. */
-export const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: UpdateArrays; members: Record<string, unknown> } => {
+const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: UpdateArrays; members: Record<string, unknown> } => {
   const { members, tensors } = readJsonObject(body, ['indices', valuesName], { singles: [valuesName] })
   const indices = tensors.get('indices') ?? refuseMissing('indices')
   const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
@@ -29,7 +87,7 @@ export const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: 
 }
 
 /** The arrays of a safetensors update: views of the body where its numbers can be read in their places. */
-export const readBinaryUpdate = (body: Buffer, valuesName: ValuesName): UpdateArrays => {
+const readBinaryUpdate = (body: Buffer, valuesName: ValuesName): UpdateArrays => {
   const tensors = readSafetensors(body)
   for (const name of tensors.keys()) {
     if (name === 'indices' || name === valuesName) continue

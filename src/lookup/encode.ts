@@ -69,8 +69,8 @@ export const encodeAnswer = (
 export const answerShape = (encoding: Encoding, elementType: ElementType, shape: readonly number[]): readonly number[] =>
   encoding === 'raw' && elementType === 'uint8' ? storedShape(shape) : shape
 
-const headerOf = ({ shape, elementType, mask, head }: Gathered, encoding: Exclude<Encoding, 'json'>): Uint8Array | null => {
-  if (encoding === 'raw') return head ?? null
+const headerOf = ({ shape, elementType, mask, byteCount, writeHead }: Gathered, encoding: Exclude<Encoding, 'json'>): Uint8Array | null => {
+  if (encoding === 'raw') return writeHead?.(byteCount) ?? null
   if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
   const tensors = elementType === 'uint8' ? describeStored(shape) : [{ name: 'embeddings', elementType, shape: [...shape] }]
   // A tensor has no rows of different length: the mask of ragged ids is flat.

@@ -14,8 +14,8 @@ export interface Gathered {
   rowsAt: number
   byteCount: number
   mask: Mask | null
-  /** Bytes to put before the rows; octet-stream only. */
-  head?: Uint8Array
+  /** Makes bytes to put before a body of so many, in the same buffer; octet-stream and JSON only. */
+  writeHead?: (bodyBytes: number) => Uint8Array
 }
 
 /** Refuses BATCH_TOO_LARGE for JSON text that outgrows an answer. */

@@ -31,8 +31,8 @@ export interface PlannedLookup {
   request: LookupRequest
   encoding: Encoding
   plan: LookupPlan
-  /** Bytes to put before an octet-stream of rows at this sequence, in the same buffer. */
-  writeHead?: (sequence: number) => Uint8Array
+  /** Makes bytes to put before a body at this sequence and of so many bytes, in the same buffer; octet-stream and JSON only. */
+  writeHead?: (sequence: number, bodyBytes: number) => Uint8Array
 }
 
 /** A lookup under way: what was planned, and where in the arena it happens. */
@@ -107,8 +107,9 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
     const rowsAt = roundRows(arena, version, plan, region)
     const mask = plan.mask ? computeMask(request, rows, plan.paddingRow) : null
     const { shape, elementType, answerBytes: byteCount } = plan
-    const head = gathering.writeHead?.(sequence)
-    const gathered = { table: entry.record.name, version: number, sequence, shape, elementType, rowsAt, byteCount, mask, head }
+    const { writeHead } = gathering
+    const head = writeHead && ((bodyBytes: number) => writeHead(sequence, bodyBytes))
+    const gathered = { table: entry.record.name, version: number, sequence, shape, elementType, rowsAt, byteCount, mask, writeHead: head }
     return encodeAnswer(gathered, gathering.encoding, arena, buffers, printer)
   } finally {
     arena.release(region)

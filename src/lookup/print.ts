@@ -8,6 +8,9 @@ import { printMask } from './mask.ts'
 /** Text is printed in slices of at most this size, so that the scratch of a long answer stays in cache. */
 const SLICE_BYTES = 512 * 1024
 
+/** Room before a text for what is known only when the text is. */
+const HEAD_ROOM_BYTES = 512
+
 /** What printing needs of a thread. */
 export interface PrintServices {
   arena: Arena
@@ -17,39 +20,41 @@ export interface PrintServices {
 
 /** Prints gathered float32 rows as the JSON answer of a lookup. */
 export const printEmbeddings = (services: PrintServices, gathered: Gathered): ResponseBuffer => {
-  const { table, version, sequence, shape, elementType, mask, rowsAt } = gathered
+  const { table, version, sequence, shape, elementType, mask, rowsAt, writeHead } = gathered
   const head = JSON.stringify({ table, version, sequence, shape, dtype: elementType })
   const suffix = mask === null ? '}' : `,"mask":${printMask(mask)}}`
-  return printBetween(services, `${head.slice(0, -1)},"embeddings":`, { shape, valuesAt: rowsAt }, suffix)
+  return printBetween(services, `${head.slice(0, -1)},"embeddings":`, { shape, valuesAt: rowsAt }, suffix, writeHead)
 }
 
 /**
  * A float32 tensor of the arena as nested JSON lists, between two texts. Its text is copied once, from the scratch that it was printed to.
- * Refuses BATCH_TOO_LARGE when it outgrows an answer.
+ * `writeHead` makes up to 512 bytes that come before it all. Refuses BATCH_TOO_LARGE when it outgrows an answer.
  */
 export const printBetween = (
   { arena, buffers, printer }: PrintServices,
   prefix: string,
   { shape, valuesAt }: { shape: readonly number[]; valuesAt: number },
   suffix: string,
+  writeHead?: (bodyBytes: number) => Uint8Array,
 ): ResponseBuffer => {
+  const start = writeHead === undefined ? 0 : HEAD_ROOM_BYTES
   const rowCount = countPrintedRows(shape)
   const rowBytes = (shape[shape.length - 1] ?? 1) * 4
   const rowsPerSlice = Math.max(1, Math.min(rowCount, Math.floor(SLICE_BYTES / printedBytesMax(shape, 1))))
   const room = printedBytesMax(shape, rowsPerSlice)
   const text = arena.reserve(room)
   let body: ResponseBuffer | undefined
-  let end = 0
+  let end = start
   try {
     for (let row = 0; row < rowCount; row += rowsPerSlice) {
       const count = Math.min(rowsPerSlice, rowCount - row)
       const length = printer.printRows(shape, row, count, valuesAt + row * rowBytes, text.at, room)
-      refuseLongText(end + length)
+      refuseLongText(end - start + length)
       if (body === undefined) {
         // Rows to come are likely to take as much as these; when there are none, this is exact.
         const likelyBytes = count === rowCount ? length : Math.ceil((length / count) * rowCount * 1.02)
-        body = buffers.acquire(Buffer.byteLength(prefix) + likelyBytes + suffix.length)
-        end = body.bytes.write(prefix)
+        body = buffers.acquire(start + Buffer.byteLength(prefix) + likelyBytes + suffix.length)
+        end += body.bytes.write(prefix, start)
       }
       if (end + length + suffix.length > body.bytes.length) body = growBuffer(buffers, body, end + length + suffix.length)
       arena.copyOut(text.at, length, body.bytes, end)
@@ -57,7 +62,8 @@ export const printBetween = (
     }
     assert(body !== undefined, 'any shape has a row to print')
     end += body.bytes.write(suffix, end, 'latin1')
-    return { bytes: body.bytes.subarray(0, end), release: body.release }
+    const head = writeHead?.(end - start)
+    return { bytes: prependHead(body.bytes.subarray(0, end), start, head), release: body.release }
   } catch (error) {
     body?.release()
     throw error
@@ -72,4 +78,12 @@ const growBuffer = (buffers: ResponseBuffers, from: ResponseBuffer, bytesMin: nu
   grown.bytes.set(from.bytes)
   from.release()
   return grown
+}
+
+/** The bytes from `start` on, with a head right before them. */
+const prependHead = (bytes: Buffer, start: number, head?: Uint8Array): Buffer => {
+  if (head === undefined) return bytes
+  assert(head.length <= start, 'there is room for the head')
+  bytes.set(head, start - head.length)
+  return bytes.subarray(start - head.length)
 }

@@ -1,11 +1,5 @@
 import { LIMITS } from '../../core/limits.ts'
-import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import { stateHeaders } from '../state-headers.ts'
-
-/** What does not change between two answers of the same lookup, whatever the ids. */
-export interface AnswerShape extends Pick<Answer, 'mediaType' | 'version' | 'shape' | 'elementType'> {
-  bodyBytes: number
-}
 
 let date = { second: -1, text: '' }
 
@@ -16,32 +10,38 @@ export const httpDate = (): string => {
   return date.text
 }
 
+/** Writes the head of an answer about one version, at this sequence and with a body of so many bytes. Valid until the next call. */
+export type AnswerHead = (sequence: number, bodyBytes: number) => Uint8Array
+
 /**
- * Writes the head of an answer, to the byte and in the order that Fastify and `node:http` write it for the same lookup. Between two
- * updates and within a second it is the same bytes, which are not made again: they are valid until the next call.
+ * An {@link AnswerHead} to the byte and in the order that Fastify and `node:http` write it, with `headers` between those of the state and the
+ * length. Between two updates and within a second most of it is the same text, and often all of it: what is, is not made again.
  */
-export const createAnswerHead = (shape: AnswerShape): ((sequence: number) => Uint8Array) => {
-  let written = { sequence: -1, date: '', bytes: new Uint8Array() }
-  return (sequence) => {
+export const createAnswerHead = (version: number, headers: Readonly<Record<string, string>>): AnswerHead => {
+  let written = { sequence: -1, date: '', before: '', after: '' }
+  let latest = { bodyBytes: -1, bytes: new Uint8Array() }
+  return (sequence, bodyBytes) => {
     const now = httpDate()
     if (written.sequence !== sequence || written.date !== now) {
-      written = { sequence, date: now, bytes: Buffer.from(renderHead(shape, sequence, now), 'latin1') }
+      written = { sequence, date: now, ...renderHead(version, sequence, headers, now) }
+      latest = { bodyBytes: -1, bytes: latest.bytes }
     }
-    return written.bytes
+    if (latest.bodyBytes !== bodyBytes) {
+      latest = { bodyBytes, bytes: Buffer.from(`${written.before}${bodyBytes}${written.after}`, 'latin1') }
+    }
+    return latest.bytes
   }
 }
 
-const renderHead = (shape: AnswerShape, sequence: number, now: string): string => {
-  const headers = Object.entries({
-    'x-content-type-options': 'nosniff',
-    ...stateHeaders(shape.version, sequence),
-    ...arrayHeaders(shape),
-    'content-type': shape.mediaType,
-    'cache-control': 'no-store',
-    'content-length': String(shape.bodyBytes),
-    Date: now,
-    Connection: 'keep-alive',
-    'Keep-Alive': `timeout=${Math.floor(LIMITS.keepAliveTimeoutMs / 1_000)}`,
-  })
-  return `HTTP/1.1 200 OK\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
+const renderHead = (
+  version: number,
+  sequence: number,
+  headers: Readonly<Record<string, string>>,
+  now: string,
+): { before: string; after: string } => {
+  const lines = Object.entries({ 'x-content-type-options': 'nosniff', ...stateHeaders(version, sequence), ...headers })
+  return {
+    before: `HTTP/1.1 200 OK\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}content-length: `,
+    after: `\r\nDate: ${now}\r\nConnection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(LIMITS.keepAliveTimeoutMs / 1_000)}\r\n\r\n`,
+  }
 }

@@ -1,5 +1,5 @@
 import { HEAD_BYTES_MAX, type LaneHead, readHead } from './read-head.ts'
-import type { Repeats } from './serve.ts'
+import type { Repeats } from './serve-lookup.ts'
 
 /** A head that has been read, and what was prepared under it: the same bytes mean the same again. */
 export interface KnownHead {

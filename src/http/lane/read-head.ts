@@ -1,40 +1,81 @@
-/** The head of a request that the lane answers: a lookup of raw ids that wants raw rows. Plain data. */
+import { LIMITS } from '../../core/limits.ts'
+
+/** The head of a request that the lane answers: a lookup or an update that says nothing unusual. Plain data. */
 export interface LaneHead {
   /** The empty line included. */
   headBytes: number
   table: string
+  route: LaneRoute
+  /** Of the body. */
+  format: LaneFormat
+  /** Of the answer. */
+  answer: 'json' | 'raw'
   /** In the order given, each name once. */
   query: [name: string, value: string][]
   bodyBytes: number
 }
 
+export type LaneRoute = 'lookup' | 'gradients' | 'rows'
+export type LaneFormat = 'json' | 'raw' | 'safetensors'
+
 /** Whoever sends a longer head has more to say than the lane listens to. */
 export const HEAD_BYTES_MAX = 2 * 1024
 
 /** Larger lookups are rare and dear: their head is no part of their cost. */
-export const LANE_BODY_BYTES_MAX = 64 * 1024
+export const LANE_LOOKUP_BYTES_MAX = 64 * 1024
 
 const REQUEST_LINE =
-  /^POST \/v1\/tables\/([A-Za-z0-9][A-Za-z0-9_.-]{0,127})\/lookup(?:\?([a-z_]+=[A-Za-z0-9.,_-]+(?:&[a-z_]+=[A-Za-z0-9.,_-]+)*))? HTTP\/1\.1$/
+  /^POST \/v1\/tables\/([A-Za-z0-9][A-Za-z0-9_.-]{0,127})\/(lookup|gradients|rows)(?:\?([a-z_]+=[A-Za-z0-9.,_-]+(?:&[a-z_]+=[A-Za-z0-9.,_-]+)*))? HTTP\/1\.1$/
 
-/** The options whose values are plain words and numbers, and that leave the answer one row an id. */
-const QUERY_NAMES = new Set(['mode', 'dtype', 'index_dtype', 'shape', 'fill_value', 'version'])
+interface Taken {
+  bodyBytesMax: number
+  /** The options whose values are plain words and numbers; of a lookup those that leave the answer one row an id. */
+  queryNames: readonly string[]
+}
+
+/** The bodies that the lane takes on each route, and what may stand in the query beside them. */
+const TAKEN: Readonly<Record<LaneRoute, Partial<Record<LaneFormat, Taken>>>> = {
+  lookup: {
+    raw: { bodyBytesMax: LANE_LOOKUP_BYTES_MAX, queryNames: ['mode', 'dtype', 'index_dtype', 'shape', 'fill_value', 'version'] },
+    json: { bodyBytesMax: LANE_LOOKUP_BYTES_MAX, queryNames: ['version'] },
+  },
+  gradients: {
+    safetensors: { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: ['learning_rate'] },
+    json: { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: [] },
+  },
+  rows: {
+    safetensors: { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: ['op'] },
+    json: { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: [] },
+  },
+}
+
+const FORMATS: ReadonlyMap<string, LaneFormat> = new Map([
+  ['application/octet-stream', 'raw'],
+  ['application/json', 'json'],
+  ['application/x-safetensors', 'safetensors'],
+])
+
+/** What a client wants for an answer; none says the same as the last of them. */
+const ANSWERS: ReadonlyMap<string, LaneHead['answer']> = new Map([
+  ['application/octet-stream', 'raw'],
+  ['application/json', 'json'],
+  ['*/*', 'json'],
+])
 
 /** No space before the colon, at most one behind it, none at the end; printable ASCII. */
 const HEADER_LINE = /^([A-Za-z-]+): ?([!-~](?:[ -~]*[!-~])?)$/
 
-const OCTET_STREAM = (value: string): boolean => value === 'application/octet-stream'
 const ANYTHING = (): boolean => true
 
 /**
  * The headers that the lane knows, and the values under which it knows what Fastify would do. Nobody here reads those that may be
  * anything. One that is missing from this list may mean anything: a key, a deadline, a condition, an encoding.
  */
-const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map([
+const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string, (value: string) => boolean>([
   ['host', ANYTHING],
-  ['content-type', OCTET_STREAM],
-  ['accept', OCTET_STREAM],
-  ['content-length', (value) => /^[1-9][0-9]{0,4}$/.test(value) && Number(value) <= LANE_BODY_BYTES_MAX],
+  ['content-type', (value) => FORMATS.has(value)],
+  ['accept', (value) => ANSWERS.has(value)],
+  ['content-length', (value) => /^[1-9][0-9]{0,8}$/.test(value)],
   ['connection', (value) => value === 'keep-alive' || value === 'Keep-Alive'],
   ['user-agent', ANYTHING],
   ['accept-encoding', ANYTHING],
@@ -43,10 +84,8 @@ const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map([
   ['sec-fetch-mode', ANYTHING],
 ])
 
-const REQUIRED = ['host', 'content-type', 'accept', 'content-length'] as const
-
 /**
- * Reads the head of the request that `bytes` begin with. null: it is incomplete, or in any way another than the one the lane knows to
+ * Reads the head of the request that `bytes` begin with. null: it is incomplete, or in any way another than those that the lane knows to
  * the byte; what it is then is for a whole HTTP parser to say. Never throws.
  */
 export const readHead = (bytes: Buffer): LaneHead | null => {
@@ -55,10 +94,17 @@ export const readHead = (bytes: Buffer): LaneHead | null => {
   const [requestLine, ...lines] = bytes.toString('latin1', 0, end).split('\r\n')
   const target = REQUEST_LINE.exec(requestLine)
   if (target === null) return null
+  const [, table, route, queryText] = target as unknown as [string, string, LaneRoute, string | undefined]
   const headers = readHeaders(lines)
-  const query = readQuery(target[2])
-  if (headers === null || query === null) return null
-  return { headBytes: end + 4, table: target[1], query, bodyBytes: Number(headers.get('content-length')) }
+  const format = FORMATS.get(headers?.get('content-type') ?? '')
+  if (headers === null || format === undefined) return null
+  const taken = TAKEN[route][format]
+  const bodyBytes = Number(headers.get('content-length'))
+  if (taken === undefined || !(bodyBytes <= taken.bodyBytesMax) || !headers.has('host')) return null
+  const answer = ANSWERS.get(headers.get('accept') ?? '*/*') ?? 'json'
+  if (answer === 'raw' && route !== 'lookup') return null
+  const query = readQuery(queryText, taken.queryNames)
+  return query === null ? null : { headBytes: end + 4, table, route, format, answer, query, bodyBytes }
 }
 
 const readHeaders = (lines: readonly string[]): Map<string, string> | null => {
@@ -70,14 +116,14 @@ const readHeaders = (lines: readonly string[]): Map<string, string> | null => {
     if (headers.has(name) || HEADERS.get(name)?.(parts[2]) !== true) return null
     headers.set(name, parts[2])
   }
-  return REQUIRED.every((name) => headers.has(name)) ? headers : null
+  return headers
 }
 
-const readQuery = (text: string | undefined): LaneHead['query'] | null => {
+const readQuery = (text: string | undefined, names: readonly string[]): LaneHead['query'] | null => {
   const query: LaneHead['query'] = []
   for (const pair of text === undefined ? [] : text.split('&')) {
     const [name, value] = pair.split('=')
-    if (!QUERY_NAMES.has(name) || query.some(([other]) => other === name)) return null
+    if (!names.includes(name) || query.some(([other]) => other === name)) return null
     query.push([name, value])
   }
   return query

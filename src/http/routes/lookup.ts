@@ -1,28 +1,21 @@
 import type { FastifyRequest } from 'fastify'
-import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { readJsonObject } from '../../formats/json-reader.ts'
-import { decodeIndices, fromTensors } from '../../lookup/decode.ts'
+import { decodeIndices } from '../../lookup/decode.ts'
 import type { Encoding } from '../../lookup/encode.ts'
 import { prepareLookup, runLookup } from '../../lookup/lookup.ts'
 import type { LookupRequest } from '../../lookup/request.ts'
 import { isStreamed, streamLookup } from '../../lookup/stream.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
+import { readJsonLookup } from '../lookup-body.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
 import { acceptBodies } from '../receive.ts'
-import { LOOKUP_TENSORS, LookupAnswer, LookupBody, LookupMembers, LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
+import { LookupAnswer, LookupBody, LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { TableParams } from '../schemas/table.ts'
 import { sendAnswer } from '../send-answer.ts'
 import { sendStreamed } from '../send-stream.ts'
-import { compileChecker } from '../validate.ts'
 
 const ENCODINGS: readonly Encoding[] = ['json', 'raw', 'npy', 'safetensors']
-
-/** As many bags as ids, and a last offset. */
-const VALUE_COUNT_MAX = LIMITS.lookupIndexCountMax + 1
-
-const checkMembers = compileChecker(LookupMembers)
 
 const describeLookup = {
   tags: ['lookup'],
@@ -101,13 +94,5 @@ const decodeRequest = (request: LookupHttpRequest): LookupRequest & { version?: 
   const { shape, index_dtype, offsets, weights, version, ...options } = request.query
   const format = parseFormat(request.headers['content-type']) ?? 'json'
   if (format !== 'json') return { ...decodeIndices(format, request.body, { shape, index_dtype, offsets, weights }), options, version }
-  const stray = Object.keys(request.query).find((name) => name !== 'version')
-  if (stray !== undefined) {
-    refuse('INVALID_REQUEST', `?${stray} is for binary bodies; a JSON body has it inside`, {
-      errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
-    })
-  }
-  const { members, tensors } = readJsonObject(request.body, LOOKUP_TENSORS, { valueCountMax: VALUE_COUNT_MAX })
-  const { version: inside, ...asked } = checkMembers(members)
-  return { ...fromTensors(tensors), options: asked, version: version ?? inside }
+  return readJsonLookup(request.body, request.query)
 }

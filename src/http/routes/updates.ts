@@ -1,8 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import type { UpdateArguments, UpdateKey, UpdateResult } from '../../keeper/protocol.ts'
-import { planUpdate, type UpdateArrays, type UpdateMail } from '../../keeper/request.ts'
+import type { UpdateKey, UpdateResult } from '../../keeper/protocol.ts'
+import { planUpdate, type UpdateMail } from '../../keeper/request.ts'
 import type { TableEntry } from '../../tables/registry.ts'
 import { acceptBodiesInto, holdBody } from '../arena-bodies.ts'
 import type { App, FrontContext } from '../context.ts'
@@ -10,34 +9,15 @@ import { checkDeadline } from '../deadline.ts'
 import { bindKey, parseIdempotencyKey } from '../idempotency.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
 import { TableParams } from '../schemas/table.ts'
-import {
-  GradientsBody,
-  GradientsMembers,
-  GradientsQuery,
-  RowsMembers,
-  RowsUpdateBody,
-  RowsUpdateQuery,
-  UpdateAnswer,
-} from '../schemas/updates.ts'
+import { GradientsBody, GradientsQuery, RowsUpdateBody, RowsUpdateQuery, UpdateAnswer } from '../schemas/updates.ts'
 import { stateHeaders } from '../state-headers.ts'
-import { readBinaryUpdate, readJsonUpdate } from '../update-body.ts'
-import { compileChecker } from '../validate.ts'
+import { answerUpdate, type AskedUpdate, readUpdate, type UpdateQuery } from '../update-body.ts'
 
 type UpdateRequest = FastifyRequest<{
   Params: { table: string }
-  Querystring: { learning_rate?: number; op?: 'set' | 'add' }
+  Querystring: UpdateQuery
   Body: Buffer
 }>
-
-/** What is done with the arrays of a request. */
-interface Asked {
-  arrays: UpdateArrays
-  operation: UpdateArguments['operation']
-  learningRate?: number
-}
-
-const checkGradientsMembers = compileChecker(GradientsMembers)
-const checkRowsMembers = compileChecker(RowsMembers)
 
 const describeUpdate = (what: { summary: string; description: string }) => ({
   tags: ['updates'],
@@ -96,40 +76,12 @@ export const addUpdateRoutes = (app: App, context: FrontContext): void => {
   app.register(async (scope) => {
     acceptBodiesInto(scope, context.lookups.arena, ['json', 'safetensors'], bodyLimit)
     scope.post('/v1/tables/:table/gradients', { schema: describeGradients, bodyLimit }, (request, reply) =>
-      update(context, request as UpdateRequest, reply, decodeGradients),
+      update(context, request as UpdateRequest, reply, 'gradients'),
     )
     scope.post('/v1/tables/:table/rows', { schema: describeRowsUpdate, bodyLimit }, (request, reply) =>
-      update(context, request as UpdateRequest, reply, decodeRows),
+      update(context, request as UpdateRequest, reply, 'rows'),
     )
   })
-}
-
-const isJson = (request: UpdateRequest): boolean => parseFormat(request.headers['content-type']) === 'json'
-
-const refuseQuery = (request: UpdateRequest): void => {
-  const stray = Object.keys(request.query)[0]
-  if (stray !== undefined) refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`)
-}
-
-const decodeGradients = (request: UpdateRequest): Asked => {
-  if (!isJson(request)) {
-    return { arrays: readBinaryUpdate(request.body, 'gradients'), operation: 'gradients', learningRate: request.query.learning_rate }
-  }
-  refuseQuery(request)
-  const { arrays, members } = readJsonUpdate(request.body, 'gradients')
-  return { arrays, operation: 'gradients', learningRate: checkGradientsMembers(members).learning_rate }
-}
-
-const decodeRows = (request: UpdateRequest): Asked => {
-  if (isJson(request)) {
-    refuseQuery(request)
-    const { arrays, members } = readJsonUpdate(request.body, 'values')
-    return { arrays, operation: checkRowsMembers(members).op }
-  }
-  const { op } = request.query
-  if (op === undefined)
-    return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', { errors: [{ pointer: '/op', detail: 'is required' }] })
-  return { arrays: readBinaryUpdate(request.body, 'values'), operation: op }
 }
 
 /** One update: decode, check, hand to the keeper, answer. */
@@ -137,23 +89,24 @@ const update = async (
   context: FrontContext,
   request: UpdateRequest,
   reply: FastifyReply,
-  decode: (request: UpdateRequest) => Asked,
+  route: 'gradients' | 'rows',
 ): Promise<FastifyReply> => {
   checkDeadline(request)
   negotiateFormat(request.headers.accept, ['json'])
   const name = parseIdempotencyKey(request.headers['idempotency-key'])
   const entry = context.registry.findTable(request.params.table)
-  const asked = decode(request)
+  const format = parseFormat(request.headers['content-type']) === 'json' ? 'json' : 'safetensors'
+  const asked = readUpdate(route, format, request.body, request.query)
   const key = name === undefined ? undefined : bindKey(name, meaningOf(request, asked), request.body)
-  const { version, sequence, rowsUpdated, durability, replayed } = await submit(context, request, entry, asked, key)
+  const result = await submit(context, request, entry, asked, key)
   return reply
-    .headers(stateHeaders(version, sequence))
+    .headers(stateHeaders(result.version, result.sequence))
     .header('cache-control', 'no-store')
-    .send({ table: entry.record.name, version, sequence, rows_updated: rowsUpdated, durability, replayed })
+    .send(answerUpdate(entry.record.name, result))
 }
 
 /** What the request asks for beside the arrays, and how these are to be read. */
-const meaningOf = (request: UpdateRequest, { operation, learningRate }: Asked) => [
+const meaningOf = (request: UpdateRequest, { operation, learningRate }: AskedUpdate) => [
   parseFormat(request.headers['content-type']),
   operation,
   learningRate,
@@ -164,7 +117,7 @@ const submit = async (
   { keeper, lookups }: FrontContext,
   request: UpdateRequest,
   entry: TableEntry,
-  { arrays, ...how }: Asked,
+  { arrays, ...how }: AskedUpdate,
   key: UpdateKey | undefined,
 ): Promise<UpdateResult> => {
   const precondition = parsePrecondition(request.headers)

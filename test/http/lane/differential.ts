@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { App } from '../../../src/http/context.ts'
 import { normalizeAnswers } from './answers.ts'
-import { createChooser, makeConversation } from './requests.ts'
+import { createChooser } from './chooser.ts'
+import { makeConversation } from './requests.ts'
+import type { Servers } from './servers.ts'
 import { MemorySocket } from './socket.ts'
 
 /** A conversation in which two servers differ. */
@@ -25,8 +26,8 @@ export interface Outcome {
 const BATCH = 200
 
 /** Long enough for every answer that does not wait for a clock. */
-export const settle = async (): Promise<void> => {
-  for (let i = 0; i < 4; i++) await turn()
+export const settle = async ({ isBusy }: Servers): Promise<void> => {
+  for (let quiet = 0; quiet < 4; quiet = isBusy() ? 0 : quiet + 1) await turn()
 }
 
 const describeState = (socket: MemorySocket): string => `${normalizeAnswers(socket.sent)}\n[${socket.isClosed ? 'closed' : 'open'}]`
@@ -35,13 +36,14 @@ const describeState = (socket: MemorySocket): string => `${normalizeAnswers(sock
  * Says the same bytes to both servers, in `cases` conversations that `seed` decides, until they answer differently. Answers are compared
  * when the client has said everything, and again when it has ended its side of the connection.
  */
-export const compareServers = async (lane: App, plain: App, cases: number, seed: number): Promise<Outcome> => {
+export const compareServers = async (servers: Servers, cases: number, seed: number): Promise<Outcome> => {
   const outcome: Outcome = { cases: 0, answered: 0, byFastify: 0, difference: null }
   const onRequest = () => outcome.byFastify++
+  const { lane } = servers
   lane.server.on('request', onRequest)
   try {
     while (outcome.cases < cases && outcome.difference === null) {
-      await compareBatch(lane, plain, Math.min(BATCH, cases - outcome.cases), seed + outcome.cases, outcome)
+      await compareBatch(servers, Math.min(BATCH, cases - outcome.cases), seed + outcome.cases, outcome)
     }
   } finally {
     lane.server.off('request', onRequest)
@@ -49,10 +51,15 @@ export const compareServers = async (lane: App, plain: App, cases: number, seed:
   return outcome
 }
 
-const compareBatch = async (lane: App, plain: App, count: number, firstSeed: number, outcome: Outcome): Promise<void> => {
+const compareBatch = async (servers: Servers, count: number, firstSeed: number, outcome: Outcome): Promise<void> => {
   const talks = Array.from({ length: count }, (_, i) => {
     const pieces = makeConversation(createChooser(firstSeed + i))
-    return { seed: firstSeed + i, pieces, sockets: [new MemorySocket(lane), new MemorySocket(plain)], states: [[], []] as string[][] }
+    return {
+      seed: firstSeed + i,
+      pieces,
+      sockets: [new MemorySocket(servers.lane), new MemorySocket(servers.plain)],
+      states: [[], []] as string[][],
+    }
   })
   const note = () => {
     for (const { sockets, states } of talks) sockets.forEach((socket, side) => states[side].push(describeState(socket)))
@@ -63,10 +70,10 @@ const compareBatch = async (lane: App, plain: App, count: number, firstSeed: num
     }
     await turn()
   }
-  await settle()
+  await settle(servers)
   note()
   for (const { sockets } of talks) for (const socket of sockets) if (!socket.destroyed) socket.push(null)
-  await settle()
+  await settle(servers)
   note()
   for (const { seed, pieces, sockets, states } of talks) {
     outcome.cases++

@@ -35,6 +35,10 @@ export const ODD_QUERIES = [
   '?mode=fill',
   '?mode=fill&fill_value=null',
   '?dtype=bfloat16',
+  '?op=none',
+  '?learning_rate=0.25',
+  '?learning_rate=-1',
+  '?learning_rate=1e999',
 ] as const
 /** Headers that change what a request means, or that are none. */
 export const ODD_HEADERS = [
@@ -112,7 +116,9 @@ export const ODD_LINES = [
   'POST /v1/tables/-t/lookup HTTP/1.1',
   `POST /v1/tables/${'t'.repeat(128)}/lookup HTTP/1.1`,
   `POST /v1/tables/${'t'.repeat(129)}/lookup HTTP/1.1`,
-  'POST /v1/tables/t/gradients HTTP/1.1',
+  'POST /v1/tables/gone/gradients HTTP/1.1',
+  'POST /v1/tables/kept/gradient HTTP/1.1',
+  'POST /v1/tables/t/data HTTP/1.1',
   'POST /v1/tables/é/lookup HTTP/1.1',
   'GET /livez HTTP/1.1',
   'POST /v1/lookup HTTP/1.1',
@@ -139,12 +145,14 @@ export const LENGTHS = [
   '9'.repeat(20),
   '٨',
 ] as const
-/** Media types near application/octet-stream. */
+/** Media types that the lane knows, and others near them. */
 export const TYPES = [
   'Application/Octet-Stream',
   'application/octet-stream; charset=utf-8',
   'application/octet-stream;',
   'application/json',
+  'application/json; charset=utf-8',
+  'application/x-safetensors',
   'text/plain',
   '*/*',
   'application/octet-stream,application/json',

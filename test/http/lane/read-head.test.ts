@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { LANE_BODY_BYTES_MAX, readHead } from '../../../src/http/lane/read-head.ts'
+import { LIMITS } from '../../../src/core/limits.ts'
+import { LANE_LOOKUP_BYTES_MAX, readHead } from '../../../src/http/lane/read-head.ts'
 
 const LINE = 'POST /v1/tables/user/lookup HTTP/1.1'
 const HEADERS = ['Host: here', 'Content-Type: application/octet-stream', 'Accept: application/octet-stream', 'Content-Length: 8']
@@ -10,7 +11,35 @@ const instead = (name: string, ...lines: string[]): string[] => [...HEADERS.filt
 describe('The lane reads', () => {
   test('a lookup of raw ids that wants raw rows', () => {
     const head = read(LINE, HEADERS, '12345678and more')
-    expect(head).toEqual({ headBytes: 145, table: 'user', query: [], bodyBytes: 8 })
+    expect(head).toEqual({ headBytes: 145, table: 'user', route: 'lookup', format: 'raw', answer: 'raw', query: [], bodyBytes: 8 })
+  })
+
+  test.each<[string, string, string[], object]>([
+    ['JSON that wants JSON', 'lookup', ['application/json', 'application/json'], { format: 'json', answer: 'json' }],
+    ['JSON that wants anything', 'lookup?version=2', ['application/json', '*/*'], { format: 'json', answer: 'json' }],
+    ['JSON that does not say what it wants', 'lookup', ['application/json'], { format: 'json', answer: 'json' }],
+    ['JSON that wants rows', 'lookup', ['application/json', 'application/octet-stream'], { format: 'json', answer: 'raw' }],
+    ['raw ids that want JSON', 'lookup?mode=clip', ['application/octet-stream', 'application/json'], { format: 'raw', answer: 'json' }],
+    ['raw ids that want anything', 'lookup', ['application/octet-stream', '*/*'], { format: 'raw', answer: 'json' }],
+    ['gradients as JSON', 'gradients', ['application/json', '*/*'], { route: 'gradients', format: 'json', answer: 'json' }],
+    [
+      'gradients as safetensors',
+      'gradients?learning_rate=0.5',
+      ['application/x-safetensors', 'application/json'],
+      { route: 'gradients', format: 'safetensors', answer: 'json', query: [['learning_rate', '0.5']] },
+    ],
+    ['rows as JSON', 'rows', ['application/json'], { route: 'rows', format: 'json', answer: 'json' }],
+    ['rows as safetensors', 'rows?op=add', ['application/x-safetensors'], { route: 'rows', format: 'safetensors', query: [['op', 'add']] }],
+  ])('%s', (_, path, [type, accept], found) => {
+    const headers = ['Host: here', `Content-Type: ${type}`, ...(accept === undefined ? [] : [`Accept: ${accept}`]), 'Content-Length: 8']
+    expect(read(`POST /v1/tables/user/${path} HTTP/1.1`, headers)).toMatchObject(found)
+  })
+
+  test('the longest update', () => {
+    const headers = ['Host: here', 'Content-Type: application/json', `Content-Length: ${LIMITS.updateBodyBytesMax}`]
+    expect(read('POST /v1/tables/t/rows HTTP/1.1', headers)?.bodyBytes).toBe(LIMITS.updateBodyBytesMax)
+    headers[2] = `Content-Length: ${LIMITS.updateBodyBytesMax + 1}`
+    expect(read('POST /v1/tables/t/rows HTTP/1.1', headers)).toBe(null)
   })
 
   test.each(['a', '0.b_c-D', 'x'.repeat(128)])('the table name %s', (name) => {
@@ -41,7 +70,7 @@ describe('The lane reads', () => {
     ],
     ['of a client that says what it does anyway', [...HEADERS, 'Connection: keep-alive']],
     ['of one that says it with capitals', [...HEADERS, 'connection: Keep-Alive']],
-    ['with the longest body', instead('Content-Length', `Content-Length: ${LANE_BODY_BYTES_MAX}`)],
+    ['with the longest body', instead('Content-Length', `Content-Length: ${LANE_LOOKUP_BYTES_MAX}`)],
   ])('headers %s', (_, headers) => {
     expect(read(LINE, headers)).not.toBe(null)
   })
@@ -57,6 +86,8 @@ describe('The lane leaves to others', () => {
     'POST  /v1/tables/t/lookup HTTP/1.1',
     'POST /v1/tables/t/lookup/ HTTP/1.1',
     'POST /v1/tables/t/gradients HTTP/1.1',
+    'POST /v1/tables/t/rows?op=set HTTP/1.1',
+    'POST /v1/tables/t/data HTTP/1.1',
     'POST /v1/tables/%74/lookup HTTP/1.1',
     'POST /v1/tables/-t/lookup HTTP/1.1',
     'POST /v1/tables//lookup HTTP/1.1',
@@ -76,7 +107,6 @@ describe('The lane leaves to others', () => {
   test.each<[string, string[]]>([
     ['without Host', instead('Host')],
     ['without a type', instead('Content-Type')],
-    ['without Accept, which means JSON', instead('Accept:')],
     ['without a length', instead('Content-Length')],
     ['twice, the same', [...HEADERS, HEADERS[3]]],
     ['twice, two lengths', [...HEADERS, 'Content-Length: 4']],
@@ -86,9 +116,10 @@ describe('The lane leaves to others', () => {
     ['with an expectation', [...HEADERS, 'Expect: 100-continue']],
     ['of a client that will close', [...HEADERS, 'Connection: close']],
     ['that do not fit 2 KiB', [...HEADERS, `User-Agent: ${'x'.repeat(2_000)}`]],
-    ['with JSON', instead('Content-Type', 'Content-Type: application/json')],
+    ['with tensors', instead('Content-Type', 'Content-Type: application/x-safetensors')],
+    ['that want tensors', instead('Accept:', 'Accept: application/x-safetensors')],
+    ['that want one thing or another', instead('Accept:', 'Accept: application/json, */*')],
     ['with parameters', instead('Content-Type', 'Content-Type: application/octet-stream; a=b')],
-    ['that want anything', instead('Accept:', 'Accept: */*')],
     ['with an empty value', [...HEADERS, 'User-Agent:']],
     ['with a tab', [...HEADERS, 'User-Agent:\tme']],
     ['with two spaces', [...HEADERS, 'User-Agent:  me']],
@@ -104,6 +135,20 @@ describe('The lane leaves to others', () => {
     ]),
   ])('headers %s', (_, headers) => {
     expect(read(LINE, headers)).toBe(null)
+  })
+
+  test.each([
+    ['an option of another route', 'rows?learning_rate=1', 'application/x-safetensors'],
+    ['an option beside JSON', 'gradients?learning_rate=1', 'application/json'],
+    ['an option of raw ids beside JSON', 'lookup?mode=clip', 'application/json'],
+    ['raw numbers for an update', 'gradients', 'application/octet-stream'],
+  ])('%s', (_, path, type) => {
+    expect(read(`POST /v1/tables/t/${path} HTTP/1.1`, ['Host: here', `Content-Type: ${type}`, 'Content-Length: 8'])).toBe(null)
+  })
+
+  test('an update that wants rows for an answer', () => {
+    const headers = ['Host: here', 'Content-Type: application/json', 'Accept: application/octet-stream', 'Content-Length: 8']
+    expect(read('POST /v1/tables/t/gradients HTTP/1.1', headers)).toBe(null)
   })
 
   test('every head that is not all there', () => {

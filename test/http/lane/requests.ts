@@ -1,76 +1,6 @@
+import type { Chooser } from './chooser.ts'
+import { type Draft, draftRequest } from './drafts.ts'
 import { LENGTHS, ODD_HEADERS, ODD_LINES, ODD_QUERIES, SPACES, TYPES } from './odd.ts'
-
-/** A source of choices that a seed repeats. */
-export interface Chooser {
-  /** 0..count-1 */
-  below(count: number): number
-  /** One of them. */
-  pick<Value>(values: readonly Value[]): Value
-  /** True once in `times`. */
-  once(times: number): boolean
-}
-
-/** mulberry32: small, fast, and the same everywhere. */
-export const createChooser = (seed: number): Chooser => {
-  let state = seed >>> 0
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-  const below = (count: number): number => Math.floor(next() * count)
-  return { below, pick: (values) => values[below(values.length)], once: (times) => below(times) === 0 }
-}
-
-/** A request in the parts that are changed one by one. */
-interface Draft {
-  requestLine: string
-  /** Lines without their ends. */
-  headers: string[]
-  lineEnd: string
-  body: Buffer
-}
-
-/** The tables that the requests are about; the last one does not exist. */
-export const TABLES = ['t', 'half', 'bytes', 'lookup', 'a.b-c_d', 'gone'] as const
-
-const QUERIES = [
-  '',
-  '',
-  '',
-  '?mode=clip',
-  '?mode=wrap',
-  '?mode=fill&fill_value=2',
-  '?index_dtype=int32',
-  '?dtype=float16',
-  '?dtype=native',
-] as const
-/** A lookup that is right in every way, as some client may send it. */
-const draftLookup = (choose: Chooser): Draft => {
-  const table = choose.once(12) ? 'gone' : choose.pick(TABLES.slice(0, -1))
-  const body = Buffer.from(Int32Array.from({ length: 1 + choose.below(4) }, () => choose.below(8)).buffer)
-  const extra = [
-    'User-Agent: python-requests/2.32',
-    'Accept-Encoding: gzip, deflate',
-    'Connection: keep-alive',
-    'Accept-Language: *',
-    'sec-fetch-mode: cors',
-  ]
-  return {
-    requestLine: `POST /v1/tables/${table}/lookup${choose.pick(QUERIES)} HTTP/1.1`,
-    headers: [
-      'Host: 127.0.0.1:8080',
-      'Content-Type: application/octet-stream',
-      'Accept: application/octet-stream',
-      `Content-Length: ${body.length}`,
-      ...extra.filter(() => choose.once(3)),
-    ],
-    lineEnd: '\r\n',
-    body,
-  }
-}
 
 type Change = (draft: Draft, choose: Chooser) => void
 
@@ -100,7 +30,11 @@ const CHANGES: readonly Change[] = [
   (draft, choose) => (draft.requestLine = choose.pick(ODD_LINES)),
   (draft, choose) => (draft.requestLine = draft.requestLine.replace(/(\?[^ ]*)? HTTP/, `${choose.pick(ODD_QUERIES)} HTTP`)),
   (draft, choose) => (draft.lineEnd = choose.pick(['\n', '\r', '\r\r\n', '\r\n'])),
-  (draft, choose) => (draft.body = Buffer.from(Int32Array.of(choose.pick([-1, 8, 2 ** 31 - 1, -(2 ** 31)]), 1).buffer)),
+  (draft, choose) => {
+    if (draft.headers.includes('Content-Type: application/octet-stream')) {
+      draft.body = Buffer.from(Int32Array.of(choose.pick([-1, 8, 2 ** 31 - 1, -(2 ** 31)]), 1).buffer)
+    }
+  },
   (draft, choose) => (draft.body = draft.body.subarray(choose.below(5))),
   (draft, choose) => (draft.body = Buffer.concat([draft.body, Buffer.alloc(choose.below(5))])),
   (draft, choose) => (draft.requestLine = choose.pick(['\r\n', '\n', '\r\n\r\n', '\0', ' ']) + draft.requestLine),
@@ -118,10 +52,12 @@ const damage = (bytes: Buffer, choose: Chooser): Buffer => {
 }
 
 const makeRequest = (choose: Chooser): Buffer => {
-  const draft = draftLookup(choose)
+  const draft = draftRequest(choose)
   for (let count = choose.pick([0, 0, 1, 1, 2, 3]); count > 0; count--) choose.pick(CHANGES)(draft, choose)
-  const bytes = render(draft)
-  return choose.once(12) ? damage(bytes, choose) : bytes
+  if (!choose.once(12)) return render(draft)
+  // Numbers of an update stay what they are: sums of any others depend on their order, and connections have none.
+  if (draft.isUpdate) return Buffer.concat([damage(render({ ...draft, body: Buffer.alloc(0) }), choose), draft.body])
+  return damage(render(draft), choose)
 }
 
 /** What one client says on one connection, in the pieces that it arrives in. */

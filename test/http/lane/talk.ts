@@ -51,11 +51,27 @@ export const request = (ids: readonly number[], { table = 't', query = '' } = {}
     Buffer.from(Int32Array.from(ids).buffer),
   ])
 
+/** An update of table `moved` as the lane takes it. */
+export const updateRequest = (body: Buffer | string, { route = 'rows', type = 'application/json', query = '' } = {}): Buffer => {
+  const bytes = Buffer.from(body)
+  const head = `POST /v1/tables/moved/${route}${query} HTTP/1.1\r\nHost: here\r\nContent-Type: ${type}\r\nContent-Length: ${bytes.length}\r\n\r\n`
+  return Buffer.concat([Buffer.from(head), bytes])
+}
+
+/** A lookup that asks in JSON, and wants JSON. */
+export const jsonRequest = (body: string, { table = 't', query = '' } = {}): Buffer =>
+  Buffer.from(
+    `POST /v1/tables/${table}/lookup${query} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n` +
+      `Accept: */*\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+
 /** An answer; `rows` where it is one in octets. */
 export interface LaneAnswer {
   status: number
   head: string
   rows: number[]
+  /** Where it is JSON. */
+  json: unknown
 }
 
 /** The answers among the bytes that came back. */
@@ -67,7 +83,8 @@ export const answersOf = (sent: Buffer): LaneAnswer[] => {
     const end = headEnd + Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0)
     const body = rest.subarray(headEnd, end)
     const rows = head.includes('octet-stream') ? Array.from(new Float32Array(Uint8Array.from(body).buffer)) : []
-    answers.push({ status: Number(head.split(' ')[1]), head, rows })
+    const json: unknown = /json/.test(head) ? JSON.parse(body.toString()) : null
+    answers.push({ status: Number(head.split(' ')[1]), head, rows, json })
     rest = rest.subarray(end)
   }
   return answers
