@@ -11,12 +11,18 @@ const CLOSE = 0x5d
 
 type Values = Float64Array | Float32Array
 
+/** Copies numbers away from where the next ones will be read to. */
+export type KeepSingles = (values: Float32Array) => Float32Array
+
+const copySingles: KeepSingles = (values) => values.slice()
+
 /** What is known of a tensor while it is read. `depth` counts the lists that are open; the outermost is at depth 1. */
 interface Nest {
   readonly cursor: JsonCursor
   readonly pointer: string
   readonly valueCountMax: number
   readonly precision: Precision
+  readonly keepSingles: KeepSingles
   /** Whether a number has none as near as float32 can be. */
   isTooLarge: boolean
   /** Numbers so far; the last `filled` of them are in the scanner's values, the others in `chunks`. */
@@ -142,7 +148,10 @@ const readRows = (nest: Nest, start: number): number => {
 }
 
 const takeValues = (nest: Nest): Values => {
-  if (nest.chunks.length === 0) return valuesOf(nest).slice(0, nest.filled)
+  if (nest.chunks.length === 0) {
+    const values = valuesOf(nest).subarray(0, nest.filled)
+    return values instanceof Float32Array ? nest.keepSingles(values) : values.slice()
+  }
   flushValues(nest)
   const values = nest.precision === 'single' ? new Float32Array(nest.count) : new Float64Array(nest.count)
   let index = 0
@@ -164,7 +173,8 @@ const takeTensor = (nest: Nest): JsonTensor => {
  * Reads the value at the cursor as nested number arrays; a bare number has rank 0. `pointer` is where it is in the body and `baseDepth`
  * how many objects and lists are around it. INVALID_REQUEST at an element that is no number, SHAPE_MISMATCH for numbers beside lists and
  * for lists of different length (but the rows of rank 2 may differ), BATCH_TOO_LARGE above `valueCountMax` numbers. With the precision `single`
- * the values are rounded to float32; they are float64 all the same when one of them is too large for that.
+ * the values are rounded to float32; they are float64 all the same when one of them is too large for that. `keepSingles` finds memory for up to
+ * 65,536 of them; without it, and for more, it is their own.
  */
 export const readTensor = (
   cursor: JsonCursor,
@@ -172,6 +182,7 @@ export const readTensor = (
   baseDepth: number,
   valueCountMax: number,
   precision: Precision = 'double',
+  keepSingles: KeepSingles = copySingles,
 ): JsonTensor => {
   const { bytes } = cursor
   const nest: Nest = {
@@ -179,6 +190,7 @@ export const readTensor = (
     pointer,
     valueCountMax,
     precision,
+    keepSingles,
     isTooLarge: false,
     count: 0,
     filled: 0,

@@ -2,7 +2,7 @@ import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { openCursor, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
-import { readTensor } from './json-nest.ts'
+import { type KeepSingles, readTensor } from './json-nest.ts'
 import { checkEnd, kindAt, readElements, readMembers, readPlain, skipValue } from './json-scan.ts'
 import { escapePointer } from './json-tensor.ts'
 import type { JsonTensor } from './json-tensor.ts'
@@ -23,6 +23,8 @@ export interface JsonLimits {
   valueCountMax?: number
   /** The tensors that `toFloat32` is for: rounded as they are read. Default none. */
   singles?: readonly string[]
+  /** Finds memory for the numbers of `singles`; default their own. */
+  keepSingles?: KeepSingles
 }
 
 /** A body of several objects: `{"lookups": [{...}, {...}], ...}`. */
@@ -50,7 +52,7 @@ const readObject = (
   pointer: string,
   depth: number,
   tensorNames: readonly string[],
-  { valueCountMax = Infinity, singles = [] }: JsonLimits,
+  { valueCountMax = Infinity, singles = [], keepSingles }: JsonLimits,
 ): JsonObject => {
   checkObject(cursor, pointer)
   const members = Object.create(null) as Record<string, unknown>
@@ -58,7 +60,7 @@ const readObject = (
   readMembers(cursor, depth, (name) => {
     if (tensorNames.includes(name)) {
       const precision = singles.includes(name) ? 'single' : 'double'
-      tensors.set(name, readTensor(cursor, `${pointer}/${escapePointer(name)}`, depth, valueCountMax, precision))
+      tensors.set(name, readTensor(cursor, `${pointer}/${escapePointer(name)}`, depth, valueCountMax, precision, keepSingles))
     } else members[name] = readPlain(cursor, depth + 1)
   })
   return { members, tensors }

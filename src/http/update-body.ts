@@ -1,5 +1,6 @@
 import { refuse } from '../core/errors.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
+import type { KeepSingles } from '../formats/json-nest.ts'
 import { readJsonObject, toFloat32, toIndexArray } from '../formats/json-reader.ts'
 import { readSafetensors } from '../formats/safetensors.ts'
 import type { UpdateArguments, UpdateResult } from '../keeper/protocol.ts'
@@ -64,9 +65,18 @@ export const answerUpdate = (table: string, { version, sequence, rowsUpdated, du
   replayed,
 })
 
-/** The arrays of a JSON update, and its other members still to be checked. */
+/** Of a thread: values go on to the keeper's memory before the next body is read, and memory of their own would be work for the collector. */
+let kept = new Float32Array(0)
+
+const keepValues: KeepSingles = (values) => {
+  if (kept.length < values.length) kept = new Float32Array(values.length)
+  kept.set(values)
+  return kept.subarray(0, values.length)
+}
+
+/** The arrays of a JSON update, good until the next one is read, and its other members still to be checked. */
 const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: UpdateArrays; members: Record<string, unknown> } => {
-  const { members, tensors } = readJsonObject(body, ['indices', valuesName], { singles: [valuesName] })
+  const { members, tensors } = readJsonObject(body, ['indices', valuesName], { singles: [valuesName], keepSingles: keepValues })
   const indices = tensors.get('indices') ?? refuseMissing('indices')
   const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
   for (const [name, tensor] of [
