@@ -57,7 +57,7 @@ export const CONFIG_SCHEMA = Type.Object({
   }),
   GATHERD_LANE: Type.Enum(['on', 'off'], {
     default: 'on',
-    description: 'Whether lookups from octet-stream to octet-stream take a shorter way to the same answer',
+    description: 'Whether plain lookups and updates, in JSON, octet-stream and safetensors, take a shorter way to the same answer',
   }),
   GATHERD_DRAIN_MS: Type.Integer({
     default: 5_000,

@@ -45,6 +45,14 @@ describe('a source file', () => {
     ])
   })
 
+  test('is one that a compiler reads', () => {
+    const paths = globSync('src/**/*.*', { cwd: ROOT }).map((path) => path.replaceAll('\\', '/'))
+    expect(rules.findLeftovers(paths, 'src/kernels/build/')).toEqual([])
+    expect(rules.findLeftovers(['src/a.ts', 'src/a.ts.orig', 'src/a.wat', 'src/kernels/build/a.wasm'], 'src/kernels/build/')).toEqual([
+      'src/a.ts.orig: neither TypeScript nor WebAssembly text',
+    ])
+  })
+
   test('has no type any', () => {
     expect(rules.findAnyTypes([...sources, ...tests])).toEqual([])
     expect(rules.findAnyTypes(one('const any = 1 // any\nexport const cast = (value: unknown) => value as any'))).toEqual([

@@ -94,3 +94,9 @@ export const findUndocumented = (files: readonly SourceFile[]): Violations =>
       return documented || overloaded ? [] : [`${file.path}:${lineAt(file, statement.start)}: no doc comment`]
     }),
   )
+
+/** Files that no compiler reads: what an editor or a merge has left behind. `built`: a folder of what the build makes. */
+export const findLeftovers = (paths: readonly string[], built: string): string[] =>
+  paths
+    .filter((path) => !path.startsWith(built) && !/\.(?:ts|wat)$/.test(path))
+    .map((path) => `${path}: neither TypeScript nor WebAssembly text`)
