@@ -7,7 +7,6 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { httpWire } from './http-wire.ts'
 import type { PreparedRequest } from './meter.ts'
 import { median } from './meter.ts'
@@ -21,11 +20,11 @@ const ROWS = 1_000_000
 const DIM = 64
 const UPDATES_PER_SECOND = 500
 const [REPEATS, LOOKUPS_PER_SECOND, SECONDS] = [3, 1_000, 3].map((fallback, i) => Number(process.argv[2 + i] ?? fallback))
-/** The second shows what the client's second thread costs by itself. */
+/** The second shows what more requests cost, whatever they ask. */
 const PHASES = ['alone', 'as many lookups', 'updates, none', 'updates, disk', 'updates, disk, snapshots'] as const
 type Phase = (typeof PHASES)[number]
 
-interface UpdaterData {
+interface Beside {
   url: string
   pid: number | undefined
   /** null: it looks rows up. */
@@ -53,13 +52,8 @@ const prepareLookups = (url: string): PreparedRequest[] => {
   return prepare(url, lookups, 'read', [64 * DIM * 4, 64 * DIM * 4])
 }
 
-const drive = (
-  url: string,
-  pid: number | undefined,
-  requests: PreparedRequest[],
-  ratePerSecond: number,
-  isCoarse = false,
-): Promise<OpenLoopMeasure> =>
+/** The client never sleeps, and is one thread for everything: a second one would delay the first by more than the server does. */
+const drive = (url: string, pid: number | undefined, requests: PreparedRequest[], ratePerSecond: number): Promise<OpenLoopMeasure> =>
   driveOpenLoop({
     url,
     wire: httpWire,
@@ -70,12 +64,10 @@ const drive = (
     ratePerSecond,
     warmupSeconds: 1,
     seconds: SECONDS,
-    polls: false,
-    isCoarse,
+    polls: true,
   })
 
-/** In a thread of its own, or its work would delay the lookups that are measured. */
-const runUpdater = async ({ url, pid, table, withSnapshots }: UpdaterData): Promise<void> => {
+const runBeside = async ({ url, pid, table, withSnapshots }: Beside): Promise<OpenLoopMeasure & { snapshotCount: number }> => {
   if (updates === undefined) throw new Error('there is a scenario of updates')
   let isDone = false
   const snapshots = (async () => {
@@ -87,17 +79,10 @@ const runUpdater = async ({ url, pid, table, withSnapshots }: UpdaterData): Prom
     return count
   })()
   const requests = table === null ? prepareLookups(url) : prepare(url, updates, table, [1, 1_000])
-  const measured = await drive(url, pid, requests, UPDATES_PER_SECOND, true)
+  const measured = await drive(url, pid, requests, UPDATES_PER_SECOND)
   isDone = true
-  parentPort?.postMessage({ ...measured, snapshotCount: await snapshots })
+  return { ...measured, snapshotCount: await snapshots }
 }
-
-const startUpdater = (data: UpdaterData): Promise<OpenLoopMeasure & { snapshotCount: number }> =>
-  new Promise((resolve, reject) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: data, argv: process.argv.slice(2) })
-    worker.once('message', resolve)
-    worker.once('error', reject)
-  })
 
 const put = async (url: string, table: string, durability: string): Promise<void> => {
   const response = await fetch(`${url}/v1/tables/${table}`, {
@@ -125,7 +110,7 @@ const main = async (): Promise<void> => {
       for (const phase of PHASES) {
         const table = phase === 'as many lookups' ? null : phase === 'updates, none' ? 'none' : 'disk'
         const data = { url, pid, table, withSnapshots: phase.endsWith('snapshots') }
-        const beside = phase === 'alone' ? null : startUpdater(data)
+        const beside = phase === 'alone' ? null : runBeside(data)
         const measured = await drive(url, pid, requests, LOOKUPS_PER_SECOND)
         const other = await beside
         const so = found.get(phase) ?? { lookups: [], updates: [], snapshots: 0 }
@@ -166,4 +151,4 @@ const print = (found: Map<Phase, { lookups: OpenLoopMeasure[]; updates: OpenLoop
   }
 }
 
-await (isMainThread ? main() : runUpdater(workerData as UpdaterData))
+await main()

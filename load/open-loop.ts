@@ -23,8 +23,6 @@ export interface OpenLoop {
   seconds: number
   /** The client never sleeps. */
   polls: boolean
-  /** Requests are sent at whole milliseconds, and cost no core to wait for: for load beside what is measured. */
-  isCoarse?: boolean
 }
 
 export interface OpenLoopMeasure extends RunMeasure {
@@ -116,7 +114,7 @@ function makeSchedule(loop: OpenLoop, sender: Sender, meter: Meter, polling: Pol
         polling.work()
         dueMs -= Math.log(1 - random()) * gapMs
       }
-      if ((loop.isCoarse === true || dueMs - now > SLEEP_MS_MIN) && !loop.polls) setTimeout(turn, 1)
+      if (dueMs - now > SLEEP_MS_MIN && !loop.polls) setTimeout(turn, 1)
       else setImmediate(turn)
     }
     turn()
