@@ -22,7 +22,8 @@ const PER_HUNDRED: usize = 64
 const LESS_HUNDRED: usize = 68
 const PER_TEN: usize = 72
 const LESS_TEN: usize = 76
-const ZERO_CHARACTER: usize = 80
+const FORM_MAX: usize = 80
+const SIGN_BIT: usize = 84
 
 @inline
 function constant(at: usize, which: usize): v128 {
@@ -74,21 +75,27 @@ function spreadDigits(fours: v128, constantsAt: usize): v128 {
 }
 
 /**
- * Finds the decimals of the four numbers at `valuesAt`: nine digits each, with zeros at the end. Stores the last eight as bytes 0..9 (u64)
- * at `digitsAt`; and at `firstsAt` a u32: the first as a character, and 256 times how many digits are zeros because the decimal has fewer.
- * Signs do not count. What zeros, subnormal numbers, powers of two and what is not finite come out as has no meaning.
+ * Finds the decimals of the four numbers at `valuesAt`: nine digits each, with zeros at the end. Stores 16 bytes for each: the last eight
+ * digits as bytes 0..9; a u32, the first digit and 256 times how many digits are zeros because the decimal has fewer; and a u32 that says
+ * how json.as.ts writes it, 64 times: 1 if it is negative, and 2 times its form, from the table of factors, 14 for all that needs a closer
+ * look. What zeros, subnormal numbers, powers of two and what is not finite come out as has no meaning; their form is 14.
  */
 @inline
-export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usize, digitsAt: usize, firstsAt: usize): void {
-  const factors01 = v128.load_lane<u64>(
-    factorsAt + entryOf(load<u32>(valuesAt, 4)), v128.load64_zero(factorsAt + entryOf(load<u32>(valuesAt))), 1,
-  )
-  const factors23 = v128.load_lane<u64>(
-    factorsAt + entryOf(load<u32>(valuesAt, 12)), v128.load64_zero(factorsAt + entryOf(load<u32>(valuesAt, 8))), 1,
+export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usize, decimalsAt: usize): void {
+  const entry0 = v128.load(factorsAt + entryOf(load<u32>(valuesAt)))
+  const entry1 = v128.load(factorsAt + entryOf(load<u32>(valuesAt, 4)))
+  const entry2 = v128.load(factorsAt + entryOf(load<u32>(valuesAt, 8)))
+  const entry3 = v128.load(factorsAt + entryOf(load<u32>(valuesAt, 12)))
+  const factors01 = v128.shuffle<u64>(entry0, entry1, 0, 2)
+  const factors23 = v128.shuffle<u64>(entry2, entry3, 0, 2)
+  const points = v128.shuffle<u64>(
+    v128.shuffle<u32>(entry0, entry1, 2, 6, 3, 7), v128.shuffle<u32>(entry2, entry3, 2, 6, 3, 7), 1, 3,
   )
   const low = lowerHalves(factors01, factors23)
   const high = upperHalves(factors01, factors23)
-  const significands = v128.or(i32x4.shl(v128.load(valuesAt), 8), constant(constantsAt, IMPLIED_BIT))
+  const values = v128.load(valuesAt)
+  const impliedBit = constant(constantsAt, IMPLIED_BIT)
+  const significands = v128.or(i32x4.shl(values, 8), impliedBit)
   // The values in units of a power of ten, 36 bits behind the point, and half the distance to their neighbours. Both are good to less
   // than SLACK; what is as near as that to the end of an interval, or to a middle, lies on it. An end rounds to the value when the
   // significand is even.
@@ -119,8 +126,17 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
   const lowerFours = i32x4.sub(nines, i32x4.mul(fives, constant(constantsAt, TEN_THOUSAND)))
   const firsts = i32x4.shr_u(i32x4.mul(i32x4.shr_u(fives, 4), constant(constantsAt, PER_625)), 22)
   const upperFours = i32x4.sub(fives, i32x4.mul(firsts, constant(constantsAt, TEN_THOUSAND)))
-  v128.store(digitsAt, spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 0, 4, 1, 5), constantsAt))
-  v128.store(digitsAt, spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 2, 6, 3, 7), constantsAt), 16)
-  const missing = i32x4.shl(i32x4.add(areEight, areSeven), 8)
-  v128.store(firstsAt, i32x4.sub(i32x4.add(firsts, constant(constantsAt, ZERO_CHARACTER)), missing))
+  const negatives = v128.and(i32x4.shr_u(values, 25), constant(constantsAt, SIGN_BIT))
+  const missing = i32x4.add(areEight, areSeven)
+  const forms = i32x4.min_u(v128.or(i32x4.add(points, missing), i32x4.eq(significands, impliedBit)), constant(constantsAt, FORM_MAX))
+  const tops = i32x4.sub(firsts, i32x4.shl(missing, 8))
+  const ways = v128.or(i32x4.shl(forms, 7), negatives)
+  const heads01 = v128.shuffle<u32>(tops, ways, 0, 4, 1, 5)
+  const heads23 = v128.shuffle<u32>(tops, ways, 2, 6, 3, 7)
+  const digits01 = spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 0, 4, 1, 5), constantsAt)
+  const digits23 = spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 2, 6, 3, 7), constantsAt)
+  v128.store(decimalsAt, v128.shuffle<u64>(digits01, heads01, 0, 2))
+  v128.store(decimalsAt, v128.shuffle<u64>(digits01, heads01, 1, 3), 16)
+  v128.store(decimalsAt, v128.shuffle<u64>(digits23, heads23, 0, 2), 32)
+  v128.store(decimalsAt, v128.shuffle<u64>(digits23, heads23, 1, 3), 48)
 }

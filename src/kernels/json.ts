@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 
 const BINADES_BYTES = 256 * 16
-const CONSTANTS_AT = 5584
+const CONSTANTS_AT = 5840
 const SLACK = 4
 /** Lanes of the vectors of decimals.as.ts, in its order. */
 const CONSTANTS = [
@@ -22,7 +22,8 @@ const CONSTANTS = [
   (100 << 16) - 1,
   103 * 0x10001,
   ((10 << 8) - 1) * 0x10001,
-  48,
+  14,
+  64,
 ]
 /** Where subnormal numbers, infinities and NaN have no decimal point. */
 const NO_POINT = 1000
@@ -30,11 +31,18 @@ const POWERS_AT = BINADES_BYTES
 const POWER_MIN = -31
 const POWER_MAX = 45
 const OUTER_AXES_MAX = 16
-/** The kernel's own room: 77 powers, then a block of numbers. */
-const LENGTHS_AT = 5520
-/** Bytes of the arena that the printer keeps at `tablesAt`: factors and powers of ten, a block of numbers, the shape of the tensor at hand. */
-export const JSON_TABLES_BYTES = 5696
-assert(LENGTHS_AT + OUTER_AXES_MAX * 4 <= JSON_TABLES_BYTES, 'the tables fit')
+/** Behind the kernel's own room: 77 powers, then a block of numbers. */
+const LENGTHS_AT = 5776
+const FORMS_AT = 5952
+/** Forms are for decimals with the point behind so many digits. */
+const FORM_POINT_MIN = -4
+const FORM_POINT_MAX = 9
+const FORM_BYTES = 64
+const DIGITS_MAX = 9
+/** Bytes of the arena that the printer keeps at `tablesAt`: factors, powers of ten and forms, a block of numbers, the shape of the tensor at hand. */
+export const JSON_TABLES_BYTES = FORMS_AT + (FORM_POINT_MAX - FORM_POINT_MIN + 1) * 2 * FORM_BYTES
+assert(LENGTHS_AT + OUTER_AXES_MAX * 4 <= CONSTANTS_AT, 'the shape fits')
+assert(CONSTANTS_AT + 16 + CONSTANTS.length * 4 <= FORMS_AT, 'the constants fit')
 
 /** `-100000000000000000000` and a comma. */
 const NUMBER_BYTES_MAX = 23
@@ -116,13 +124,47 @@ const describeBinade = (exponent: number): { factor: bigint; power: number } => 
   return { factor: divide(power), power }
 }
 
+/**
+ * How to write nine digits (the first is byte 8 of a decimal, the others bytes 0..7) with the point behind `point` of them: by place in the
+ * text, the byte of the decimal or 255, what is added to it, and the text's lengths without 0..8 zeros at the end of the digits.
+ */
+const describeForm = (point: number, sign: string): { sources: number[]; characters: number[]; lengths: number[] } => {
+  const digits = 'x'.repeat(DIGITS_MAX)
+  const text = sign + (point <= 0 ? `0.${'0'.repeat(-point)}${digits}` : `${digits.slice(0, point)}.${digits.slice(point)}`)
+  let digit = 0
+  const sources = [...text].map((character) => (character === 'x' ? (digit++ + 8) % 9 : 255))
+  const lengths = Array.from({ length: DIGITS_MAX }, (_, zeros) => {
+    const count = DIGITS_MAX - zeros
+    return count > point ? text.length - zeros : sign.length + point
+  })
+  return { sources, characters: [...text].map((character) => (character === 'x' ? '0' : character).charCodeAt(0)), lengths }
+}
+
+const writeForms = (bytes: Uint8Array): void => {
+  let at = FORMS_AT
+  for (let point = FORM_POINT_MIN; point <= FORM_POINT_MAX; point += 1) {
+    for (const sign of ['', '-']) {
+      const { sources, characters, lengths } = describeForm(point, sign)
+      assert(sources.length <= 16, 'the text is one vector')
+      bytes.set([...sources, ...Array<number>(16 - sources.length).fill(255)], at)
+      bytes.set(characters, at + 16)
+      bytes.set(lengths, at + 32)
+      at += FORM_BYTES
+    }
+  }
+}
+
 const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
   const view = new DataView(arena.buffer, tablesAt, JSON_TABLES_BYTES)
-  for (const biased of [0, 255]) view.setInt32(biased * 16 + 8, NO_POINT, true)
+  const setPoint = (biased: number, point: number): void => {
+    view.setInt32(biased * 16 + 8, point, true)
+    view.setInt32(biased * 16 + 12, point - FORM_POINT_MIN, true)
+  }
+  for (const biased of [0, 255]) setPoint(biased, NO_POINT)
   for (let biased = 1; biased < 255; biased += 1) {
     const { factor, power } = describeBinade(biased - 150)
     view.setBigUint64(biased * 16, factor, true)
-    view.setInt32(biased * 16 + 8, power + 9, true)
+    setPoint(biased, power + 9)
   }
   view.setBigUint64(CONSTANTS_AT, BigInt(2 ** 35 - SLACK), true)
   view.setBigUint64(CONSTANTS_AT + 8, BigInt(2 * SLACK), true)
@@ -130,6 +172,7 @@ const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
   for (let power = POWER_MIN; power <= POWER_MAX; power += 1) {
     view.setBigUint64(POWERS_AT + (power - POWER_MIN) * 8, powerOfTen(power), true)
   }
+  writeForms(new Uint8Array(arena.buffer, tablesAt, JSON_TABLES_BYTES))
 }
 
 let compiled: WebAssembly.Module | undefined
