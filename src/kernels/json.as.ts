@@ -14,7 +14,7 @@ declare const tablesAt: usize
 const DECIMALS_AT: usize = 4736
 const REST_AT: usize = 5760
 const CONSTANTS_AT: usize = 5840
-const FORMS_AT: usize = 5952
+const FORMS_AT: usize = 6160
 /** Of the way to write a number that has no form. */
 const FORMLESS: u32 = 14 << 7
 const BLOCK: u32 = 64

@@ -3,27 +3,31 @@ import { assert } from '../core/assert.ts'
 
 const BINADES_BYTES = 256 * 16
 const CONSTANTS_AT = 5840
-const SLACK = 4
-/** Lanes of the vectors of decimals.as.ts, in its order. */
+const SLACK = 4n
+/** Four times the same 32 bits. */
+const repeat = (lane: number): bigint => BigInt(lane) * 0x1_0000_0001n
+/** The vectors of decimals.as.ts, in its order: each is 64 bits twice. */
 const CONSTANTS = [
-  0x8000_0000,
-  0x100,
-  SLACK,
-  429_496_730,
-  10,
-  100_000_000,
-  10_000_000,
-  9,
-  90,
-  879609303,
-  10_000,
-  6711,
-  10486,
-  (100 << 16) - 1,
-  103 * 0x10001,
-  ((10 << 8) - 1) * 0x10001,
-  14,
-  64,
+  2n ** 35n - SLACK,
+  2n * SLACK,
+  repeat(0x8000_0000),
+  repeat(0x100),
+  repeat(Number(SLACK)),
+  repeat(429_496_730),
+  repeat(10),
+  repeat(100_000_000),
+  repeat(10_000_000),
+  repeat(9),
+  repeat(90),
+  repeat(879609303),
+  repeat(10_000),
+  repeat(6711),
+  repeat(10486),
+  repeat((100 << 16) - 1),
+  repeat(103 * 0x10001),
+  repeat(((10 << 8) - 1) * 0x10001),
+  repeat(14),
+  repeat(64),
 ]
 /** Where subnormal numbers, infinities and NaN have no decimal point. */
 const NO_POINT = 1000
@@ -33,7 +37,7 @@ const POWER_MAX = 45
 const OUTER_AXES_MAX = 16
 /** Behind the kernel's own room: 77 powers, then a block of numbers. */
 const LENGTHS_AT = 5776
-const FORMS_AT = 5952
+const FORMS_AT = 6160
 /** Forms are for decimals with the point behind so many digits. */
 const FORM_POINT_MIN = -4
 const FORM_POINT_MAX = 9
@@ -42,7 +46,7 @@ const DIGITS_MAX = 9
 /** Bytes of the arena that the printer keeps at `tablesAt`: factors, powers of ten and forms, a block of numbers, the shape of the tensor at hand. */
 export const JSON_TABLES_BYTES = FORMS_AT + (FORM_POINT_MAX - FORM_POINT_MIN + 1) * 2 * FORM_BYTES
 assert(LENGTHS_AT + OUTER_AXES_MAX * 4 <= CONSTANTS_AT, 'the shape fits')
-assert(CONSTANTS_AT + 16 + CONSTANTS.length * 4 <= FORMS_AT, 'the constants fit')
+assert(CONSTANTS_AT + CONSTANTS.length * 16 <= FORMS_AT, 'the constants fit')
 
 /** `-100000000000000000000` and a comma. */
 const NUMBER_BYTES_MAX = 23
@@ -166,9 +170,9 @@ const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
     view.setBigUint64(biased * 16, factor, true)
     setPoint(biased, power + 9)
   }
-  view.setBigUint64(CONSTANTS_AT, BigInt(2 ** 35 - SLACK), true)
-  view.setBigUint64(CONSTANTS_AT + 8, BigInt(2 * SLACK), true)
-  for (const [index, lane] of CONSTANTS.entries()) view.setUint32(CONSTANTS_AT + 16 + index * 4, lane, true)
+  for (const [index, lane] of CONSTANTS.entries()) {
+    for (let byte = 0; byte < 16; byte += 8) view.setBigUint64(CONSTANTS_AT + index * 16 + byte, lane, true)
+  }
   for (let power = POWER_MIN; power <= POWER_MAX; power += 1) {
     view.setBigUint64(POWERS_AT + (power - POWER_MIN) * 8, powerOfTen(power), true)
   }
