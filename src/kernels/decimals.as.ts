@@ -14,17 +14,14 @@ const TENTH: usize = 80
 const TEN: usize = 96
 const NINE_DIGITS_MIN: usize = 112
 const EIGHT_DIGITS_MIN: usize = 128
-const NINE: usize = 144
-const NINETY: usize = 160
-const PER_TEN_THOUSAND: usize = 176
-const TEN_THOUSAND: usize = 192
-const PER_625: usize = 208
-const PER_HUNDRED: usize = 224
-const LESS_HUNDRED: usize = 240
-const PER_TEN: usize = 256
-const LESS_TEN: usize = 272
-const FORM_MAX: usize = 288
-const SIGN_BIT: usize = 304
+const PER_TEN_THOUSAND: usize = 144
+const TEN_THOUSAND: usize = 160
+const PER_HUNDRED: usize = 176
+const LESS_HUNDRED: usize = 192
+const PER_TEN: usize = 208
+const LESS_TEN: usize = 224
+const FORM_MAX: usize = 240
+const SIGN_BIT: usize = 256
 
 /** The entry of a value in the table of factors: 16 bytes by biased exponent. */
 @inline
@@ -71,10 +68,11 @@ function spreadDigits(fours: v128, constantsAt: usize): v128 {
 }
 
 /**
- * Finds the decimals of the four numbers at `valuesAt`: nine digits each, with zeros at the end. Stores 16 bytes for each: the last eight
- * digits as bytes 0..9; a u32, the first digit and 256 times how many digits are zeros because the decimal has fewer; and a u32 that says
- * how json.as.ts writes it, 64 times: 1 if it is negative, and 2 times its form, from the table of factors, 14 for all that needs a closer
- * look. What zeros, subnormal numbers, powers of two and what is not finite come out as has no meaning; their form is 14.
+ * Finds the decimals of the four numbers at `valuesAt`: below 200,000,000, so that a ninth digit before the others can only be 1. Stores 16
+ * bytes for each: the last eight digits as bytes 0..9; an i32, minus how many of the nine digits are zeros before the first other; and a
+ * u32, the offset of the form in which json.as.ts writes it: the form of nine positive digits, from the table of factors, 128 more for each
+ * zero before the first digit, 64 more for negative numbers. FORM_MAX and more are for all that needs a closer look: what zeros, subnormal
+ * numbers, powers of two and what is not finite come out as has no meaning.
  */
 @inline
 export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usize, decimalsAt: usize): void {
@@ -84,7 +82,7 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
   const entry3 = v128.load(factorsAt + entryOf(load<u32>(valuesAt, 12)))
   const factors01 = v128.shuffle<u64>(entry0, entry1, 0, 2)
   const factors23 = v128.shuffle<u64>(entry2, entry3, 0, 2)
-  const points = v128.shuffle<u64>(
+  const formsOfNine = v128.shuffle<u64>(
     v128.shuffle<u32>(entry0, entry1, 2, 6, 3, 7), v128.shuffle<u32>(entry2, entry3, 2, 6, 3, 7), 1, 3,
   )
   const low = lowerHalves(factors01, factors23)
@@ -116,19 +114,15 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
 
   const areEight = i32x4.lt_s(decimals, v128.load(constantsAt, NINE_DIGITS_MIN))
   const areSeven = i32x4.lt_s(decimals, v128.load(constantsAt, EIGHT_DIGITS_MIN))
-  const scales = i32x4.add(v128.and(areEight, v128.load(constantsAt, NINE)), v128.and(areSeven, v128.load(constantsAt, NINETY)))
-  const nines = i32x4.add(decimals, i32x4.mul(decimals, scales))
-  const fives = i32x4.shr_u(multiplyHigh(nines, v128.load(constantsAt, PER_TEN_THOUSAND)), 11)
-  const lowerFours = i32x4.sub(nines, i32x4.mul(fives, v128.load(constantsAt, TEN_THOUSAND)))
-  const firsts = i32x4.shr_u(i32x4.dot_i16x8_s(i32x4.shr_u(fives, 4), v128.load(constantsAt, PER_625)), 22)
-  const upperFours = i32x4.sub(fives, i32x4.dot_i16x8_s(firsts, v128.load(constantsAt, TEN_THOUSAND)))
-  const negatives = v128.and(i32x4.shr_u(values, 25), v128.load(constantsAt, SIGN_BIT))
   const missing = i32x4.add(areEight, areSeven)
-  const forms = i32x4.min_u(v128.or(i32x4.add(points, missing), i32x4.eq(significands, impliedBit)), v128.load(constantsAt, FORM_MAX))
-  const tops = i32x4.sub(firsts, i32x4.shl(missing, 8))
-  const ways = v128.or(i32x4.shl(forms, 7), negatives)
-  const heads01 = v128.shuffle<u32>(tops, ways, 0, 4, 1, 5)
-  const heads23 = v128.shuffle<u32>(tops, ways, 2, 6, 3, 7)
+  const lasts = i32x4.sub(decimals, v128.andnot(v128.load(constantsAt, NINE_DIGITS_MIN), areEight))
+  const upperFours = i32x4.shr_u(multiplyHigh(lasts, v128.load(constantsAt, PER_TEN_THOUSAND)), 11)
+  const lowerFours = i32x4.sub(lasts, i32x4.dot_i16x8_s(upperFours, v128.load(constantsAt, TEN_THOUSAND)))
+  const negatives = v128.and(i32x4.shr_u(values, 25), v128.load(constantsAt, SIGN_BIT))
+  const forms = i32x4.min_u(v128.or(formsOfNine, i32x4.eq(significands, impliedBit)), v128.load(constantsAt, FORM_MAX))
+  const ways = v128.or(i32x4.sub(forms, i32x4.shl(missing, 7)), negatives)
+  const heads01 = v128.shuffle<u32>(missing, ways, 0, 4, 1, 5)
+  const heads23 = v128.shuffle<u32>(missing, ways, 2, 6, 3, 7)
   const digits01 = spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 0, 4, 1, 5), constantsAt)
   const digits23 = spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 2, 6, 3, 7), constantsAt)
   v128.store(decimalsAt, v128.shuffle<u64>(digits01, heads01, 0, 2))

@@ -154,12 +154,13 @@ function writeOther(at: usize, bits: u32): usize {
 export function writeFormless(at: usize, bits: u32, decimalAt: usize): usize {
   if ((bits & 0x7fffff) == 0) return writeOther(at, bits)
   const point = load<i32>(tablesAt + entryOf(bits), POINT_AT)
-  const first = load<u32>(decimalAt, 8)
   const others = load<u64>(decimalAt)
-  const place = point - <i32>(first >> 8)
+  const zeros = -load<i32>(decimalAt, 8)
+  const place = point - zeros
   if (point == NO_POINT || (bits & 0x7fffffff) == LONGER_BITS) return writeOther(at, bits)
   store<u8>(at, 0x2d)
   const start = at + <usize>(bits >> 31)
-  if (isPlain(place)) return writePlain(start, first + 48, others, place)
-  return writeScientific(start, first + 48, others, place)
+  const first = 0x30 + select<u32>(1, <u32>(others >> (<u64>(zeros - 1) << 3)) & 0xf, zeros == 0)
+  const rest = others >> (<u64>zeros << 3)
+  return isPlain(place) ? writePlain(start, first, rest, place) : writeScientific(start, first, rest, place)
 }

@@ -5,18 +5,19 @@ import { findDecimals } from './decimals.as'
 import { writeFormless } from './formless.as'
 
 // By biased exponent 16 bytes: the u64 2^exponent / 10^power, rounded up, 60 bits behind the point; an i32, where the decimal point of nine
-// digits is, out of all bounds for what is not normal; and an i32, that plus 4. Then 77 u64 for k = -31..45: 10^k * 2^r, rounded up, with r
-// such that 2^63 <= power < 2^64. Then room for a block: decimals, and values. Then, 64 bytes each, how to write a number with the point
-// behind -4 to 9 digits, positive and negative in turn: which digit goes where, all other characters, and the length by missing digits.
+// digits is, out of all bounds for what is not normal; and a u32, the offset of the form in which those are written. Then 77 u64 for
+// k = -31..45: 10^k * 2^r, rounded up, with r such that 2^63 <= power < 2^64. Then room for a block: decimals, and values; and the constants
+// of decimals.as.ts. Then the forms, for nine digits with the point behind -3 to 9 of them: four times two of 64 bytes, by how many zeros
+// the digits begin with and by sign. A form is which digit goes where, all other characters, and the length by zeros at the end.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
 const DECIMALS_AT: usize = 4736
 const REST_AT: usize = 5760
 const CONSTANTS_AT: usize = 5840
-const FORMS_AT: usize = 6160
-/** Of the way to write a number that has no form. */
-const FORMLESS: u32 = 14 << 7
+const FORMS_AT: usize = 6112
+/** The first offset that is no form's. */
+const FORMLESS: u32 = 13 << 9
 const BLOCK: u32 = 64
 
 /** Writes `count` numbers and a comma behind each. Their decimals lie at `decimalAt`, they themselves at `valuesAt`. */

@@ -4,6 +4,15 @@ import { assert } from '../core/assert.ts'
 const BINADES_BYTES = 256 * 16
 const CONSTANTS_AT = 5840
 const SLACK = 4n
+const DIGITS_MAX = 9
+/** Forms are for nine digits with the point behind so many of them, the first two of which may be zeros: more would need an exponent. */
+const FORM_POINT_MIN = -3
+const FORM_POINT_MAX = 9
+const FORM_ZEROS_MAX = 2
+const FORM_BYTES = 64
+/** By sign, and by zeros. */
+const FORMS_BYTES = 2 * 4 * FORM_BYTES
+const FORM_MAX = (FORM_POINT_MAX - FORM_POINT_MIN + 1) * FORMS_BYTES
 /** Four times the same 32 bits. */
 const repeat = (lane: number): bigint => BigInt(lane) * 0x1_0000_0001n
 /** The vectors of decimals.as.ts, in its order: each is 64 bits twice. */
@@ -17,16 +26,13 @@ const CONSTANTS = [
   repeat(10),
   repeat(100_000_000),
   repeat(10_000_000),
-  repeat(9),
-  repeat(90),
   repeat(879609303),
   repeat(10_000),
-  repeat(6711),
   repeat(10486),
   repeat((100 << 16) - 1),
   repeat(103 * 0x10001),
   repeat(((10 << 8) - 1) * 0x10001),
-  repeat(14),
+  repeat(FORM_MAX),
   repeat(64),
 ]
 /** Where subnormal numbers, infinities and NaN have no decimal point. */
@@ -37,14 +43,9 @@ const POWER_MAX = 45
 const OUTER_AXES_MAX = 16
 /** Behind the kernel's own room: 77 powers, then a block of numbers. */
 const LENGTHS_AT = 5776
-const FORMS_AT = 6160
-/** Forms are for decimals with the point behind so many digits. */
-const FORM_POINT_MIN = -4
-const FORM_POINT_MAX = 9
-const FORM_BYTES = 64
-const DIGITS_MAX = 9
+const FORMS_AT = 6112
 /** Bytes of the arena that the printer keeps at `tablesAt`: factors, powers of ten and forms, a block of numbers, the shape of the tensor at hand. */
-export const JSON_TABLES_BYTES = FORMS_AT + (FORM_POINT_MAX - FORM_POINT_MIN + 1) * 2 * FORM_BYTES
+export const JSON_TABLES_BYTES = FORMS_AT + FORM_MAX
 assert(LENGTHS_AT + OUTER_AXES_MAX * 4 <= CONSTANTS_AT, 'the shape fits')
 assert(CONSTANTS_AT + CONSTANTS.length * 16 <= FORMS_AT, 'the constants fit')
 
@@ -128,32 +129,40 @@ const describeBinade = (exponent: number): { factor: bigint; power: number } => 
   return { factor: divide(power), power }
 }
 
+interface Form {
+  sources: number[]
+  characters: number[]
+  lengths: number[]
+}
+
 /**
- * How to write nine digits (the first is byte 8 of a decimal, the others bytes 0..7) with the point behind `point` of them: by place in the
- * text, the byte of the decimal or 255, what is added to it, and the text's lengths without 0..8 zeros at the end of the digits.
+ * How to write nine digits, `zeros` zeros and then none, with the point behind `point` of them: by place in the text, the byte of the decimal
+ * (bytes 0..7 are the last eight digits, the first can only be 1) or 255; what is added to it; and the lengths by zeros at the end.
  */
-const describeForm = (point: number, sign: string): { sources: number[]; characters: number[]; lengths: number[] } => {
-  const digits = 'x'.repeat(DIGITS_MAX)
-  const text = sign + (point <= 0 ? `0.${'0'.repeat(-point)}${digits}` : `${digits.slice(0, point)}.${digits.slice(point)}`)
-  let digit = 0
-  const sources = [...text].map((character) => (character === 'x' ? (digit++ + 8) % 9 : 255))
-  const lengths = Array.from({ length: DIGITS_MAX }, (_, zeros) => {
-    const count = DIGITS_MAX - zeros
-    return count > point ? text.length - zeros : sign.length + point
-  })
-  return { sources, characters: [...text].map((character) => (character === 'x' ? '0' : character).charCodeAt(0)), lengths }
+const describeForm = (point: number, zeros: number, sign: string): Form => {
+  const place = point - zeros
+  const digits = '123456789'.slice(zeros)
+  const text = sign + (place <= 0 ? `0.${'0'.repeat(-place)}${digits}` : `${digits.slice(0, place)}.${digits.slice(place)}`)
+  return {
+    sources: [...text].map((character) => (character >= '2' ? Number(character) - 2 : 255)),
+    characters: [...text].map((character) => (character >= '2' ? '0' : character).charCodeAt(0)),
+    lengths: Array.from({ length: DIGITS_MAX }, (_, ending) =>
+      digits.length - ending > place ? text.length - ending : sign.length + place,
+    ),
+  }
 }
 
 const writeForms = (bytes: Uint8Array): void => {
-  let at = FORMS_AT
   for (let point = FORM_POINT_MIN; point <= FORM_POINT_MAX; point += 1) {
-    for (const sign of ['', '-']) {
-      const { sources, characters, lengths } = describeForm(point, sign)
-      assert(sources.length <= 16, 'the text is one vector')
-      bytes.set([...sources, ...Array<number>(16 - sources.length).fill(255)], at)
-      bytes.set(characters, at + 16)
-      bytes.set(lengths, at + 32)
-      at += FORM_BYTES
+    for (let zeros = 0; zeros <= FORM_ZEROS_MAX; zeros += 1) {
+      for (const [index, sign] of ['', '-'].entries()) {
+        const { sources, characters, lengths } = describeForm(point, zeros, sign)
+        assert(sources.length <= 16, 'the text is one vector')
+        const at = FORMS_AT + (point - FORM_POINT_MIN) * FORMS_BYTES + (zeros * 2 + index) * FORM_BYTES
+        bytes.set([...sources, ...Array<number>(16 - sources.length).fill(255)], at)
+        bytes.set(characters, at + 16)
+        bytes.set(lengths, at + 32)
+      }
     }
   }
 }
@@ -162,7 +171,7 @@ const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
   const view = new DataView(arena.buffer, tablesAt, JSON_TABLES_BYTES)
   const setPoint = (biased: number, point: number): void => {
     view.setInt32(biased * 16 + 8, point, true)
-    view.setInt32(biased * 16 + 12, point - FORM_POINT_MIN, true)
+    view.setInt32(biased * 16 + 12, (point - FORM_POINT_MIN) * FORMS_BYTES, true)
   }
   for (const biased of [0, 255]) setPoint(biased, NO_POINT)
   for (let biased = 1; biased < 255; biased += 1) {
