@@ -1,5 +1,6 @@
-// Random-row gather in C, the yardstick of kernel.ts. usage: kernel DIM... -> one line of JSON per dim.
-// 1 GiB of float32 without huge pages, batches of 4,096 uniform ids, output reused; best of 7 passes, ns per row.
+// Random-row gather in C for kernel.ts: one measurement for each line on standard input. usage: kernel TABLE_BYTES BATCH
+// The table is float32 without huge pages, word i of which is i with its lower 14 bits cleared. A line names a variant, the dim and a
+// file of int32 ids; the answer is nanoseconds per row of the second half, and the sum of the words of the last batch, for comparison.
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
@@ -8,11 +9,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define TABLE_BYTES (1ull << 30)
-#define BATCH 4096
-#define BATCHES 64
-#define PASSES 7
 #define AHEAD 16
+#define IDS_MAX (1u << 20)
 
 static double nowNs(void) {
   struct timespec t;
@@ -20,54 +18,55 @@ static double nowNs(void) {
   return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-static uint64_t state = 88172645463325252ull;
-static uint32_t nextId(uint32_t rows) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state % rows);
+static void plain(char *restrict out, const char *restrict table, const uint32_t *restrict ids, size_t count, size_t rowBytes) {
+  for (size_t i = 0; i < count; i++) memcpy(out + i * rowBytes, table + ids[i] * rowBytes, rowBytes);
 }
 
-static void plain(char *restrict out, const char *restrict table, const uint32_t *restrict ids, size_t rowBytes) {
-  for (size_t i = 0; i < BATCH; i++) memcpy(out + i * rowBytes, table + ids[i] * rowBytes, rowBytes);
-}
-
-static void prefetched(char *restrict out, const char *restrict table, const uint32_t *restrict ids, size_t rowBytes) {
-  for (size_t i = 0; i < BATCH; i++) {
-    const char *next = table + ids[i + AHEAD < BATCH ? i + AHEAD : i] * rowBytes;
+static void prefetched(char *restrict out, const char *restrict table, const uint32_t *restrict ids, size_t count, size_t rowBytes) {
+  for (size_t i = 0; i < count; i++) {
+    const char *next = table + ids[i + AHEAD < count ? i + AHEAD : i] * rowBytes;
     for (size_t b = 0; b < rowBytes; b += 64) __builtin_prefetch(next + b, 0, 0);
     memcpy(out + i * rowBytes, table + ids[i] * rowBytes, rowBytes);
   }
 }
 
-typedef void (*Kernel)(char *restrict, const char *restrict, const uint32_t *restrict, size_t);
-
-static double bestNs(Kernel kernel, char *out, const char *table, uint32_t *ids, size_t rowBytes) {
-  double best = 1e18;
-  for (int pass = 0; pass < PASSES; pass++) {
-    for (size_t i = 0; i < (size_t)BATCH * BATCHES; i++) ids[i] = nextId((uint32_t)(TABLE_BYTES / rowBytes));
-    double start = nowNs();
-    for (size_t batch = 0; batch < BATCHES; batch++) kernel(out, table, ids + batch * BATCH, rowBytes);
-    double used = nowNs() - start;
-    if (used < best) best = used;
-  }
-  return best / ((double)BATCH * BATCHES);
+static size_t readIds(uint32_t *ids, const char *path) {
+  FILE *file = fopen(path, "rb");
+  if (!file) return 0;
+  size_t count = fread(ids, sizeof *ids, IDS_MAX, file);
+  fclose(file);
+  return count;
 }
 
 int main(int argc, char **argv) {
-  char *table = mmap(NULL, TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  uint32_t *ids = malloc(sizeof(uint32_t) * BATCH * BATCHES);
+  if (argc < 3) return 1;
+  size_t tableBytes = strtoull(argv[1], NULL, 10), batch = strtoull(argv[2], NULL, 10);
+  char *table = mmap(NULL, tableBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  uint32_t *ids = malloc(sizeof *ids * IDS_MAX);
   if (table == MAP_FAILED || !ids) return 1;
-  madvise(table, TABLE_BYTES, MADV_NOHUGEPAGE);
-  memset(table, 1, TABLE_BYTES);
-  for (int i = 1; i < argc; i++) {
-    size_t rowBytes = (size_t)atoi(argv[i]) * 4;
-    char *out = malloc(BATCH * rowBytes);
-    if (!out) return 1;
-    memset(out, 1, BATCH * rowBytes);
-    double copyNs = bestNs(plain, out, table, ids, rowBytes);
-    double prefetchNs = bestNs(prefetched, out, table, ids, rowBytes);
-    printf("{\"dim\":%zu,\"memcpy\":%.1f,\"prefetch\":%.1f}\n", rowBytes / 4, copyNs, prefetchNs);
+  madvise(table, tableBytes, MADV_NOHUGEPAGE);
+  for (size_t i = 0; i < tableBytes / 4; i++) ((uint32_t *)table)[i] = (uint32_t)i & ~16383u;
+  printf("C %s\n", __VERSION__);
+  fflush(stdout);
+
+  char variant[16], path[4096];
+  size_t dim;
+  while (scanf("%15s %zu %4095s", variant, &dim, path) == 3) {
+    size_t count = readIds(ids, path), rowBytes = dim * 4;
+    uint32_t *out = malloc(batch * rowBytes);
+    if (!out || count < batch) return 1;
+    memset(out, 1, batch * rowBytes);
+    void (*kernel)(char *restrict, const char *restrict, const uint32_t *restrict, size_t, size_t) =
+        strcmp(variant, "memcpy") ? prefetched : plain;
+    double start = 0, sum = 0;
+    for (size_t at = 0; at + batch <= count; at += batch) {
+      if (at == count / 2) start = nowNs();
+      kernel((char *)out, table, ids + at, batch, rowBytes);
+    }
+    double used = nowNs() - start;
+    for (size_t i = 0; i < batch * dim; i++) sum += out[i];
+    printf("%.2f %.0f\n", used * 2 / (double)count, sum);
+    fflush(stdout);
     free(out);
   }
   return 0;

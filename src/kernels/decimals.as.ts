@@ -3,31 +3,25 @@
 // here with one product of the significand and a 64-bit factor that the binary exponent alone decides; the ends of the interval that
 // rounds to the value are a sum away.
 
-// Vectors are loaded from memory (json.ts puts their lanes there): the engine makes a constant anew at each place, in three instructions.
+// Whole vectors are loaded from memory, where json.ts puts them: the engine makes a constant anew at each place, in three instructions, and
+// takes two to load and repeat a lane.
 const ROUNDING: usize = 0
-const TWICE_SLACK: usize = 8
-const IMPLIED_BIT: usize = 16
-const LOWEST_BIT: usize = 20
-const SLACK: usize = 24
-const TENTH: usize = 28
-const TEN: usize = 32
-const NINE_DIGITS_MIN: usize = 36
-const EIGHT_DIGITS_MIN: usize = 40
-const NINE: usize = 44
-const NINETY: usize = 48
-const PER_TEN_THOUSAND: usize = 52
-const TEN_THOUSAND: usize = 56
-const PER_625: usize = 60
-const PER_HUNDRED: usize = 64
-const LESS_HUNDRED: usize = 68
-const PER_TEN: usize = 72
-const LESS_TEN: usize = 76
-const ZERO_CHARACTER: usize = 80
-
-@inline
-function constant(at: usize, which: usize): v128 {
-  return v128.load32_splat(at + which)
-}
+const TWICE_SLACK: usize = 16
+const IMPLIED_BIT: usize = 32
+const LOWEST_BIT: usize = 48
+const SLACK: usize = 64
+const TENTH: usize = 80
+const TEN: usize = 96
+const NINE_DIGITS_MIN: usize = 112
+const EIGHT_DIGITS_MIN: usize = 128
+const PER_TEN_THOUSAND: usize = 144
+const TEN_THOUSAND: usize = 160
+const PER_HUNDRED: usize = 176
+const LESS_HUNDRED: usize = 192
+const PER_TEN: usize = 208
+const LESS_TEN: usize = 224
+const FORM_MAX: usize = 240
+const SIGN_BIT: usize = 256
 
 /** The entry of a value in the table of factors: 16 bytes by biased exponent. */
 @inline
@@ -67,28 +61,35 @@ function roundBoth(values: v128, rounding: v128, twiceSlack: v128): v128 {
 /** Numbers below 10,000 as four digits each: bytes 0..9, the first digit in the lowest byte. */
 @inline
 function spreadDigits(fours: v128, constantsAt: usize): v128 {
-  const hundreds = i32x4.shr_u(i32x4.mul(fours, constant(constantsAt, PER_HUNDRED)), 20)
-  const twos = i32x4.sub(i32x4.shl(fours, 16), i32x4.mul(hundreds, constant(constantsAt, LESS_HUNDRED)))
-  const tens = i16x8.shr_u(i16x8.mul(twos, constant(constantsAt, PER_TEN)), 10)
-  return i16x8.sub(i16x8.shl(twos, 8), i16x8.mul(tens, constant(constantsAt, LESS_TEN)))
+  const hundreds = i32x4.shr_u(i32x4.dot_i16x8_s(fours, v128.load(constantsAt, PER_HUNDRED)), 20)
+  const twos = i32x4.sub(i32x4.shl(fours, 16), i32x4.mul(hundreds, v128.load(constantsAt, LESS_HUNDRED)))
+  const tens = i16x8.shr_u(i16x8.mul(twos, v128.load(constantsAt, PER_TEN)), 10)
+  return i16x8.sub(i16x8.shl(twos, 8), i16x8.mul(tens, v128.load(constantsAt, LESS_TEN)))
 }
 
 /**
- * Finds the decimals of the four numbers at `valuesAt`: nine digits each, with zeros at the end. Stores the last eight as bytes 0..9 (u64)
- * at `digitsAt`; and at `firstsAt` a u32: the first as a character, and 256 times how many digits are zeros because the decimal has fewer.
- * Signs do not count. What zeros, subnormal numbers, powers of two and what is not finite come out as has no meaning.
+ * Finds the decimals of the four numbers at `valuesAt`: below 200,000,000, so that a ninth digit before the others can only be 1. Stores 16
+ * bytes for each: the last eight digits as bytes 0..9; an i32, minus how many of the nine digits are zeros before the first other; and a
+ * u32, the offset of the form in which json.as.ts writes it: the form of nine positive digits, from the table of factors, 128 more for each
+ * zero before the first digit, 64 more for negative numbers. FORM_MAX and more are for all that needs a closer look: what zeros, subnormal
+ * numbers, powers of two and what is not finite come out as has no meaning.
  */
 @inline
-export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usize, digitsAt: usize, firstsAt: usize): void {
-  const factors01 = v128.load_lane<u64>(
-    factorsAt + entryOf(load<u32>(valuesAt, 4)), v128.load64_zero(factorsAt + entryOf(load<u32>(valuesAt))), 1,
-  )
-  const factors23 = v128.load_lane<u64>(
-    factorsAt + entryOf(load<u32>(valuesAt, 12)), v128.load64_zero(factorsAt + entryOf(load<u32>(valuesAt, 8))), 1,
+export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usize, decimalsAt: usize): void {
+  const entry0 = v128.load(factorsAt + entryOf(load<u32>(valuesAt)))
+  const entry1 = v128.load(factorsAt + entryOf(load<u32>(valuesAt, 4)))
+  const entry2 = v128.load(factorsAt + entryOf(load<u32>(valuesAt, 8)))
+  const entry3 = v128.load(factorsAt + entryOf(load<u32>(valuesAt, 12)))
+  const factors01 = v128.shuffle<u64>(entry0, entry1, 0, 2)
+  const factors23 = v128.shuffle<u64>(entry2, entry3, 0, 2)
+  const formsOfNine = v128.shuffle<u64>(
+    v128.shuffle<u32>(entry0, entry1, 2, 6, 3, 7), v128.shuffle<u32>(entry2, entry3, 2, 6, 3, 7), 1, 3,
   )
   const low = lowerHalves(factors01, factors23)
   const high = upperHalves(factors01, factors23)
-  const significands = v128.or(i32x4.shl(v128.load(valuesAt), 8), constant(constantsAt, IMPLIED_BIT))
+  const values = v128.load(valuesAt)
+  const impliedBit = v128.load(constantsAt, IMPLIED_BIT)
+  const significands = v128.or(i32x4.shl(values, 8), impliedBit)
   // The values in units of a power of ten, 36 bits behind the point, and half the distance to their neighbours. Both are good to less
   // than SLACK; what is as near as that to the end of an interval, or to a middle, lies on it. An end rounds to the value when the
   // significand is even.
@@ -98,29 +99,34 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
   const values23 = i64x2.add(
     i64x2.extmul_high_i32x4_u(significands, high), i64x2.shr_u(i64x2.extmul_high_i32x4_u(significands, low), 32),
   )
-  const odd = v128.and(significands, constant(constantsAt, LOWEST_BIT))
-  const slacks = i32x4.sub(constant(constantsAt, SLACK), i32x4.shr_u(odd, 5))
+  const odd = v128.and(significands, v128.load(constantsAt, LOWEST_BIT))
+  const slacks = i32x4.sub(v128.load(constantsAt, SLACK), i32x4.shr_u(odd, 5))
   const halves01 = i64x2.add(i64x2.shr_u(factors01, 25), i64x2.extend_low_i32x4_s(slacks))
   const halves23 = i64x2.add(i64x2.shr_u(factors23, 25), i64x2.extend_high_i32x4_s(slacks))
   const lower = lowerHalves(floorBoth(i64x2.sub(values01, halves01)), floorBoth(i64x2.sub(values23, halves23)))
   const upper = lowerHalves(floorBoth(i64x2.add(values01, halves01)), floorBoth(i64x2.add(values23, halves23)))
   // At most one multiple of ten reads back; when one does it is shorter than any other decimal that does.
-  const tens = i32x4.mul(multiplyHigh(upper, constant(constantsAt, TENTH)), constant(constantsAt, TEN))
-  const rounding = v128.load64_splat(constantsAt + ROUNDING)
-  const twiceSlack = v128.load64_splat(constantsAt + TWICE_SLACK)
+  const tens = i32x4.mul(multiplyHigh(upper, v128.load(constantsAt, TENTH)), v128.load(constantsAt, TEN))
+  const rounding = v128.load(constantsAt, ROUNDING)
+  const twiceSlack = v128.load(constantsAt, TWICE_SLACK)
   const nearest = lowerHalves(roundBoth(values01, rounding, twiceSlack), roundBoth(values23, rounding, twiceSlack))
   const decimals = v128.bitselect(tens, nearest, i32x4.gt_s(tens, lower))
 
-  const areEight = i32x4.lt_s(decimals, constant(constantsAt, NINE_DIGITS_MIN))
-  const areSeven = i32x4.lt_s(decimals, constant(constantsAt, EIGHT_DIGITS_MIN))
-  const scales = i32x4.add(v128.and(areEight, constant(constantsAt, NINE)), v128.and(areSeven, constant(constantsAt, NINETY)))
-  const nines = i32x4.add(decimals, i32x4.mul(decimals, scales))
-  const fives = i32x4.shr_u(multiplyHigh(nines, constant(constantsAt, PER_TEN_THOUSAND)), 11)
-  const lowerFours = i32x4.sub(nines, i32x4.mul(fives, constant(constantsAt, TEN_THOUSAND)))
-  const firsts = i32x4.shr_u(i32x4.mul(i32x4.shr_u(fives, 4), constant(constantsAt, PER_625)), 22)
-  const upperFours = i32x4.sub(fives, i32x4.mul(firsts, constant(constantsAt, TEN_THOUSAND)))
-  v128.store(digitsAt, spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 0, 4, 1, 5), constantsAt))
-  v128.store(digitsAt, spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 2, 6, 3, 7), constantsAt), 16)
-  const missing = i32x4.shl(i32x4.add(areEight, areSeven), 8)
-  v128.store(firstsAt, i32x4.sub(i32x4.add(firsts, constant(constantsAt, ZERO_CHARACTER)), missing))
+  const areEight = i32x4.lt_s(decimals, v128.load(constantsAt, NINE_DIGITS_MIN))
+  const areSeven = i32x4.lt_s(decimals, v128.load(constantsAt, EIGHT_DIGITS_MIN))
+  const missing = i32x4.add(areEight, areSeven)
+  const lasts = i32x4.sub(decimals, v128.andnot(v128.load(constantsAt, NINE_DIGITS_MIN), areEight))
+  const upperFours = i32x4.shr_u(multiplyHigh(lasts, v128.load(constantsAt, PER_TEN_THOUSAND)), 11)
+  const lowerFours = i32x4.sub(lasts, i32x4.dot_i16x8_s(upperFours, v128.load(constantsAt, TEN_THOUSAND)))
+  const negatives = v128.and(i32x4.shr_u(values, 25), v128.load(constantsAt, SIGN_BIT))
+  const forms = i32x4.min_u(v128.or(formsOfNine, i32x4.eq(significands, impliedBit)), v128.load(constantsAt, FORM_MAX))
+  const ways = v128.or(i32x4.sub(forms, i32x4.shl(missing, 7)), negatives)
+  const heads01 = v128.shuffle<u32>(missing, ways, 0, 4, 1, 5)
+  const heads23 = v128.shuffle<u32>(missing, ways, 2, 6, 3, 7)
+  const digits01 = spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 0, 4, 1, 5), constantsAt)
+  const digits23 = spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 2, 6, 3, 7), constantsAt)
+  v128.store(decimalsAt, v128.shuffle<u64>(digits01, heads01, 0, 2))
+  v128.store(decimalsAt, v128.shuffle<u64>(digits01, heads01, 1, 3), 16)
+  v128.store(decimalsAt, v128.shuffle<u64>(digits23, heads23, 0, 2), 32)
+  v128.store(decimalsAt, v128.shuffle<u64>(digits23, heads23, 1, 3), 48)
 }

@@ -11,8 +11,12 @@ import { assertCount, type Bounds, makeBounds } from './bounds.ts'
  *
  *     stored    32 B 16 -> 37    64 B 21 -> 31    128 B 54 -> 43   256 B 109 -> 48    1 KiB 422 -> 149    4 KiB 713 -> 850
  *     float16   32 B 162 -> 51   64 B 384 -> 61   128 B 470 -> 103   512 B 577 -> 226, as float32
+ *
+ * The lines of a block stay in the first cache until they are copied: wide rows go in shorter blocks. 1 KiB, 32 rows instead of 64:
+ * 191 -> 167 on an Intel Sapphire Rapids.
  */
 export const TOUCH_ROWS = 64
+const TOUCH_BLOCK_BYTES_MAX = 32_768
 export const TOUCH_FREE_BYTES = 64
 export const TOUCH_BYTES_MAX = 2048
 
@@ -122,7 +126,8 @@ const makeGathers = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'gath
       const asStored = format === 'stored' || dtype === 'float32'
       check(idsAt, count, outAt, fillAt, asStored ? bytes : dim * 4)
       bounds.segment(firstRow, rowCount, bytes)
-      const touchRows = bytes <= TOUCH_BYTES_MAX && (!asStored || bytes > TOUCH_FREE_BYTES) ? TOUCH_ROWS : 0
+      const isTouched = bytes <= TOUCH_BYTES_MAX && (!asStored || bytes > TOUCH_FREE_BYTES)
+      const touchRows = isTouched ? Math.min(TOUCH_ROWS, Math.floor(TOUCH_BLOCK_BYTES_MAX / bytes)) : 0
       if (asStored) exports.gatherRaw(idsAt, count, outAt, fillAt, firstRow, rowCount, bytes, touchRows)
       else if (dtype === 'float16') exports.gatherFloat16(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
       else if (dtype === 'bfloat16') exports.gatherBfloat16(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)

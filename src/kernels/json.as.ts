@@ -1,190 +1,56 @@
 // Prints float32 as JSON: the shortest decimal that reads back to the same float32, in the notation of JavaScript.
 // Two steps: decimals.as.ts finds the digits of a block of numbers, here they are written. Every float32 was compared with std::to_chars
 // (Ryu). No allocation and no static data, which would land in the shared arena: the tables lie where json.ts puts them.
-import { entryOf, findDecimals } from './decimals.as'
+import { findDecimals } from './decimals.as'
+import { writeFormless } from './formless.as'
 
 // By biased exponent 16 bytes: the u64 2^exponent / 10^power, rounded up, 60 bits behind the point; an i32, where the decimal point of nine
-// digits is, out of all bounds for what is not normal. Then 77 u64 for k = -31..45: 10^k * 2^r, rounded up, with r such that
-// 2^63 <= power < 2^64. Then room for a block: digits, first digits, and values.
+// digits is, out of all bounds for what is not normal; and a u32, the offset of the form in which those are written. Then 77 u64 for
+// k = -31..45: 10^k * 2^r, rounded up, with r such that 2^63 <= power < 2^64. Then room for a block: decimals, and values; and the constants
+// of decimals.as.ts. Then the forms, for nine digits with the point behind -3 to 9 of them: four times two of 64 bytes, by how many zeros
+// the digits begin with and by sign. A form is which digit goes where, all other characters, and the length by zeros at the end.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
-const POINT_AT: usize = 8
-const POWERS_AT: usize = 4096
-const DIGITS_AT: usize = 4736
-const FIRSTS_AT: usize = 5248
-const REST_AT: usize = 5504
-const CONSTANTS_AT: usize = 5584
+const DECIMALS_AT: usize = 4736
+const REST_AT: usize = 5760
+const CONSTANTS_AT: usize = 5840
+const FORMS_AT: usize = 6112
+/** The first offset that is no form's. */
+const FORMLESS: u32 = 13 << 9
 const BLOCK: u32 = 64
-/** What is not normal has no decimal point. */
-const NO_POINT: i32 = 1000
-const POWER_MIN: i32 = -31
-/**
- * Its shortest decimal, 7.038531e-26, is so close to the end of the interval that a reader who rounds to double first, as most do, misses
- * it.
- */
-const LONGER_BITS: u32 = 0x15ae43fd
 
-/** floor(log10(2^exponent)), or of 3/4 of it. */
+/** Writes `count` numbers and a comma behind each. Their decimals lie at `decimalAt`, they themselves at `valuesAt`. */
 @inline
-function floorLog10(exponent: i32, threeQuarters: bool): i32 {
-  return (exponent * 1262611 - select<i32>(524031, 0, threeQuarters)) >> 22
-}
-
-/** floor(log2(10^exponent)) */
-@inline
-function floorLog2(exponent: i32): i32 {
-  return (exponent * 1741647) >> 19
-}
-
-/** The integer part of a product in 32.32 bits; its lowest bit is set when there is a fraction beyond the error of the powers. */
-@inline
-function roundToOdd(product: u64): u32 {
-  return <u32>(product >> 32) | u32(<u32>product > 2)
-}
-
-/** Eight decimal digits as eight bytes 0..9, the first digit in the lowest byte. */
-@inline
-function spreadDigits(value: u32): u64 {
-  const high = (<u64>value * 109951163) >> 40
-  const fours = (<u64>value << 32) - high * ((10000 << 32) - 1)
-  const hundreds = ((fours * 10486) >> 20) & 0x0000007f0000007f
-  const twos = (fours << 16) - hundreds * ((100 << 16) - 1)
-  const tens = ((twos * 103) >> 10) & 0x000f000f000f000f
-  return (twos << 8) - tens * ((10 << 8) - 1)
-}
-
-/** Whether a decimal with the point behind `point` digits is written without an exponent. */
-@inline
-function isPlain(point: i32): bool {
-  return <u32>(point + 5) <= 26
-}
-
-/** How many of nine digits are left without zeros at the end, which are the zero bytes at the upper end of the last eight. */
-@inline
-function countDigits(others: u64): i32 {
-  return <i32>((79 - clz(others)) >> 3)
-}
-
-/**
- * Writes nine digits, the first as a character and the others as bytes 0..9, with the decimal point behind `point` of them, and no zeros
- * at the end; returns that. May scribble over 16 bytes behind it.
- */
-@inline
-function writePlain(at: usize, first: u32, others: u64, point: i32): usize {
-  const digits = countDigits(others)
-  const rest = others | 0x3030303030303030
-  if (point <= 0) {
-    store<u64>(at, 0x303030303030_2e30)
-    const start = at + 2 - point
-    store<u8>(start, <u8>first)
-    store<u64>(start + 1, rest)
-    return start + digits
+function writeNumbers(tables: usize, at: usize, decimalAt: usize, valuesAt: usize, count: u32): usize {
+  for (const end = decimalAt + (<usize>count << 4); decimalAt < end; decimalAt += 16) {
+    const way = load<u32>(decimalAt, 12)
+    if (way < FORMLESS) {
+      const form = tables + way
+      const digits = i8x16.swizzle(v128.load(decimalAt), v128.load(form, FORMS_AT))
+      v128.store(at, v128.or(digits, v128.load(form, FORMS_AT + 16)))
+      at += load<u8>(form + <usize>(clz(load<u64>(decimalAt)) >> 3), FORMS_AT + 32)
+    } else {
+      at = writeFormless(at, load<u32>(valuesAt + (<usize>count << 2) - (end - decimalAt >> 2)), decimalAt)
+    }
+    store<u8>(at, 0x2c)
+    at += 1
   }
-  store<u8>(at, <u8>first)
-  store<u64>(at + 1, rest)
-  if (digits > point) {
-    store<u8>(at + point, 0x2e)
-    store<u64>(at + point + 1, rest >> (<u64>(point - 1) << 3))
-    return at + digits + 1
-  }
-  if (point > 9) {
-    store<u64>(at + 9, 0x3030303030303030)
-    store<u64>(at + 17, 0x3030303030303030)
-  }
-  return at + point
+  return at
 }
 
-/** The same with an exponent. */
-@inline
-function writeScientific(at: usize, first: u32, others: u64, point: i32): usize {
-  const digits = countDigits(others)
-  store<u8>(at, <u8>first)
-  store<u8>(at + 1, 0x2e)
-  store<u64>(at + 2, others | 0x3030303030303030)
-  at += select<usize>(digits + 1, 1, digits > 1)
-  const isNegative = point <= 0
-  const exponent = select<u32>(1 - point, point - 1, isNegative)
-  const tens = (exponent * 103) >> 10
-  store<u16>(at, select<u16>(0x2d65, 0x2b65, isNegative))
-  store<u16>(at + 2, <u16>((select<u32>(tens, exponent, tens > 0) + 48) | ((exponent - tens * 10 + 48) << 8)))
-  return at + 3 + usize(tens > 0)
-}
-
-/** Writes zero, what is not finite, subnormal numbers and powers of two, whose neighbours are not equally far away. */
-export function writeOther(at: usize, bits: u32): usize {
-  const fraction = bits & 0x7fffff
-  const biased = <i32>(bits >> 23 & 0xff)
-  if (biased == 0xff) {
-    store<u32>(at, 0x6c6c756e)
-    return at + 4
-  }
-  store<u8>(at, 0x2d)
-  at += <usize>(bits >> 31)
-  if (biased == 0 && fraction == 0) {
-    store<u8>(at, 0x30)
-    return at + 1
-  }
-  const significand = select<u32>(fraction | 0x800000, fraction, biased != 0)
-  const exponent = select<i32>(biased, 1, biased != 0) - 150
-  // Below a power of two the next value is only half as far away.
-  const lowerCloser = fraction == 0 && biased > 1
-  const power = floorLog10(exponent, lowerCloser)
-  const shift = exponent + floorLog2(-power) + 1
-  const scale = load<u64>(tablesAt + POWERS_AT + (<usize>(-power - POWER_MIN) << 3))
-  // In quarters of 10^power: the value, and the ends of the interval that rounds to it. Ends count when the significand is even.
-  const factor = <u64>((significand << 2) << shift)
-  const product = (scale >> 32) * factor + (((scale & 0xffffffff) * factor) >> 32)
-  const half = <u64>(31 - shift)
-  const odd: u32 = significand & 1
-  const value = roundToOdd(product)
-  const lower = roundToOdd(product - (scale >> (half + <u64>lowerCloser))) + odd
-  const upper = roundToOdd(product + (scale >> half) + 1) - odd
-  const whole = value >> 2
-  const tenth: u32 = whole / 10
-  const tenthBelow = u32(lower <= tenth * 40)
-  const tenthAbove = u32(tenth * 40 + 40 <= upper)
-  const middle = (whole << 2) + 2
-  const isShort = tenthBelow != tenthAbove && (bits & 0x7fffffff) != LONGER_BITS
-  const nearest = u32(value > middle) | (u32(value == middle) & whole & 1) | u32(lower > whole << 2)
-  let decimal = select<u32>((tenth + tenthAbove) * 10, whole + nearest, isShort)
-  let point = power + 9
-  while (decimal < 100000000) {
-    decimal *= 10
-    point -= 1
-  }
-  const first = decimal / 100000000
-  const others = spreadDigits(decimal - first * 100000000)
-  return isPlain(point) ? writePlain(at, first + 48, others, point) : writeScientific(at, first + 48, others, point)
-}
-
-/** Writes value `index` of a block; NaN and infinities as null. */
-@inline
-function writeValue(tables: usize, at: usize, bits: u32, index: usize): usize {
-  if ((bits & 0x7fffff) == 0) return writeOther(at, bits)
-  const point = load<i32>(tables + entryOf(bits), POINT_AT)
-  const first = load<u32>(tables + (index << 2), FIRSTS_AT)
-  const others = load<u64>(tables + (index << 3), DIGITS_AT)
-  const place = point - <i32>(first >> 8)
-  store<u8>(at, 0x2d)
-  const start = at + <usize>(bits >> 31)
-  if (isPlain(place)) return writePlain(start, first, others, place)
-  if (point == NO_POINT || (bits & 0x7fffffff) == LONGER_BITS) return writeOther(at, bits)
-  return writeScientific(start, first, others, place)
-}
-
-/** Finds the digits of the next `count` values, up to a block. */
-export function findBlock(valuesAt: usize, count: u32): void {
+/** Finds the decimals of the next `count` values, up to a block. */
+function findBlock(valuesAt: usize, count: u32): void {
   let index: usize = 0
   for (; index + 4 <= count; index += 4) {
-    findDecimals(valuesAt + (index << 2), tablesAt, tablesAt + CONSTANTS_AT, tablesAt + DIGITS_AT + (index << 3), tablesAt + FIRSTS_AT + (index << 2))
+    findDecimals(valuesAt + (index << 2), tablesAt, tablesAt + CONSTANTS_AT, tablesAt + DECIMALS_AT + (index << 4))
   }
   if (index == count) return
   // Behind the last value there may be no memory.
   for (let rest = index; rest < count; rest += 1) {
     store<u32>(tablesAt + (rest - index << 2), load<u32>(valuesAt + (rest << 2)), REST_AT)
   }
-  findDecimals(tablesAt + REST_AT, tablesAt, tablesAt + CONSTANTS_AT, tablesAt + DIGITS_AT + (index << 3), tablesAt + FIRSTS_AT + (index << 2))
+  findDecimals(tablesAt + REST_AT, tablesAt, tablesAt + CONSTANTS_AT, tablesAt + DECIMALS_AT + (index << 4))
 }
 
 /** Axes that begin at `row` (or, for the row after one, that end before it): trailing ones of the counters that are at zero. */
@@ -227,16 +93,16 @@ export function print(
       outAt += 1
     }
     outAt = writeBrackets(outAt, 0x5b, opening + brackets)
-    for (let column: u32 = 0; column < dim; column += 1) {
+    for (let left = dim; left > 0; ) {
       if (index == BLOCK) {
         findBlock(valuesAt, <u32>min<usize>(BLOCK, valuesEnd - valuesAt >> 2))
         index = 0
       }
-      outAt = writeValue(tables, outAt, load<u32>(valuesAt), index)
-      index += 1
-      valuesAt += 4
-      store<u8>(outAt, 0x2c)
-      outAt += 1
+      const count = min(left, BLOCK - index)
+      outAt = writeNumbers(tables, outAt, tables + DECIMALS_AT + (<usize>index << 4), valuesAt, count)
+      index += count
+      left -= count
+      valuesAt += <usize>count << 2
     }
     outAt -= usize(dim > 0)
     opening = startingAxes(shapeAt, axisCount, row + 1)

@@ -2,27 +2,38 @@ import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 
 const BINADES_BYTES = 256 * 16
-const CONSTANTS_AT = 5584
-const SLACK = 4
-/** Lanes of the vectors of decimals.as.ts, in its order. */
+const CONSTANTS_AT = 5840
+const SLACK = 4n
+const DIGITS_MAX = 9
+/** Forms are for nine digits with the point behind so many of them, the first two of which may be zeros: more would need an exponent. */
+const FORM_POINT_MIN = -3
+const FORM_POINT_MAX = 9
+const FORM_ZEROS_MAX = 2
+const FORM_BYTES = 64
+/** By sign, and by zeros. */
+const FORMS_BYTES = 2 * 4 * FORM_BYTES
+const FORM_MAX = (FORM_POINT_MAX - FORM_POINT_MIN + 1) * FORMS_BYTES
+/** Four times the same 32 bits. */
+const repeat = (lane: number): bigint => BigInt(lane) * 0x1_0000_0001n
+/** The vectors of decimals.as.ts, in its order: each is 64 bits twice. */
 const CONSTANTS = [
-  0x8000_0000,
-  0x100,
-  SLACK,
-  429_496_730,
-  10,
-  100_000_000,
-  10_000_000,
-  9,
-  90,
-  879609303,
-  10_000,
-  6711,
-  10486,
-  (100 << 16) - 1,
-  103 * 0x10001,
-  ((10 << 8) - 1) * 0x10001,
-  48,
+  2n ** 35n - SLACK,
+  2n * SLACK,
+  repeat(0x8000_0000),
+  repeat(0x100),
+  repeat(Number(SLACK)),
+  repeat(429_496_730),
+  repeat(10),
+  repeat(100_000_000),
+  repeat(10_000_000),
+  repeat(879609303),
+  repeat(10_000),
+  repeat(10486),
+  repeat((100 << 16) - 1),
+  repeat(103 * 0x10001),
+  repeat(((10 << 8) - 1) * 0x10001),
+  repeat(FORM_MAX),
+  repeat(64),
 ]
 /** Where subnormal numbers, infinities and NaN have no decimal point. */
 const NO_POINT = 1000
@@ -30,11 +41,13 @@ const POWERS_AT = BINADES_BYTES
 const POWER_MIN = -31
 const POWER_MAX = 45
 const OUTER_AXES_MAX = 16
-/** The kernel's own room: 77 powers, then a block of numbers. */
-const LENGTHS_AT = 5520
-/** Bytes of the arena that the printer keeps at `tablesAt`: factors and powers of ten, a block of numbers, the shape of the tensor at hand. */
-export const JSON_TABLES_BYTES = 5696
-assert(LENGTHS_AT + OUTER_AXES_MAX * 4 <= JSON_TABLES_BYTES, 'the tables fit')
+/** Behind the kernel's own room: 77 powers, then a block of numbers. */
+const LENGTHS_AT = 5776
+const FORMS_AT = 6112
+/** Bytes of the arena that the printer keeps at `tablesAt`: factors, powers of ten and forms, a block of numbers, the shape of the tensor at hand. */
+export const JSON_TABLES_BYTES = FORMS_AT + FORM_MAX
+assert(LENGTHS_AT + OUTER_AXES_MAX * 4 <= CONSTANTS_AT, 'the shape fits')
+assert(CONSTANTS_AT + CONSTANTS.length * 16 <= FORMS_AT, 'the constants fit')
 
 /** `-100000000000000000000` and a comma. */
 const NUMBER_BYTES_MAX = 23
@@ -116,20 +129,63 @@ const describeBinade = (exponent: number): { factor: bigint; power: number } => 
   return { factor: divide(power), power }
 }
 
+interface Form {
+  sources: number[]
+  characters: number[]
+  lengths: number[]
+}
+
+/**
+ * How to write nine digits, `zeros` zeros and then none, with the point behind `point` of them: by place in the text, the byte of the decimal
+ * (bytes 0..7 are the last eight digits, the first can only be 1) or 255; what is added to it; and the lengths by zeros at the end.
+ */
+const describeForm = (point: number, zeros: number, sign: string): Form => {
+  const place = point - zeros
+  const digits = '123456789'.slice(zeros)
+  const text = sign + (place <= 0 ? `0.${'0'.repeat(-place)}${digits}` : `${digits.slice(0, place)}.${digits.slice(place)}`)
+  return {
+    sources: [...text].map((character) => (character >= '2' ? Number(character) - 2 : 255)),
+    characters: [...text].map((character) => (character >= '2' ? '0' : character).charCodeAt(0)),
+    lengths: Array.from({ length: DIGITS_MAX }, (_, ending) =>
+      digits.length - ending > place ? text.length - ending : sign.length + place,
+    ),
+  }
+}
+
+const writeForms = (bytes: Uint8Array): void => {
+  for (let point = FORM_POINT_MIN; point <= FORM_POINT_MAX; point += 1) {
+    for (let zeros = 0; zeros <= FORM_ZEROS_MAX; zeros += 1) {
+      for (const [index, sign] of ['', '-'].entries()) {
+        const { sources, characters, lengths } = describeForm(point, zeros, sign)
+        assert(sources.length <= 16, 'the text is one vector')
+        const at = FORMS_AT + (point - FORM_POINT_MIN) * FORMS_BYTES + (zeros * 2 + index) * FORM_BYTES
+        bytes.set([...sources, ...Array<number>(16 - sources.length).fill(255)], at)
+        bytes.set(characters, at + 16)
+        bytes.set(lengths, at + 32)
+      }
+    }
+  }
+}
+
 const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
   const view = new DataView(arena.buffer, tablesAt, JSON_TABLES_BYTES)
-  for (const biased of [0, 255]) view.setInt32(biased * 16 + 8, NO_POINT, true)
+  const setPoint = (biased: number, point: number): void => {
+    view.setInt32(biased * 16 + 8, point, true)
+    view.setInt32(biased * 16 + 12, (point - FORM_POINT_MIN) * FORMS_BYTES, true)
+  }
+  for (const biased of [0, 255]) setPoint(biased, NO_POINT)
   for (let biased = 1; biased < 255; biased += 1) {
     const { factor, power } = describeBinade(biased - 150)
     view.setBigUint64(biased * 16, factor, true)
-    view.setInt32(biased * 16 + 8, power + 9, true)
+    setPoint(biased, power + 9)
   }
-  view.setBigUint64(CONSTANTS_AT, BigInt(2 ** 35 - SLACK), true)
-  view.setBigUint64(CONSTANTS_AT + 8, BigInt(2 * SLACK), true)
-  for (const [index, lane] of CONSTANTS.entries()) view.setUint32(CONSTANTS_AT + 16 + index * 4, lane, true)
+  for (const [index, lane] of CONSTANTS.entries()) {
+    for (let byte = 0; byte < 16; byte += 8) view.setBigUint64(CONSTANTS_AT + index * 16 + byte, lane, true)
+  }
   for (let power = POWER_MIN; power <= POWER_MAX; power += 1) {
     view.setBigUint64(POWERS_AT + (power - POWER_MIN) * 8, powerOfTen(power), true)
   }
+  writeForms(new Uint8Array(arena.buffer, tablesAt, JSON_TABLES_BYTES))
 }
 
 let compiled: WebAssembly.Module | undefined

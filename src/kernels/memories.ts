@@ -1,15 +1,21 @@
 import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
 import { PAGE_BYTES } from '../tables/layout.ts'
+import { adviseHugePages } from './huge-pages.ts'
 
 const ARENA_BYTES_MAX = 2 ** 32
 
-/** A shared 64-bit memory of `bytes` zeros (a whole number of pages) that never grows. The system gives it pages as they are touched. */
+/**
+ * A shared 64-bit memory of `bytes` zeros (a whole number of pages) that never grows. The system gives it pages as they are touched, huge
+ * ones where it can.
+ */
 export const createTableMemory = (bytes: number): WebAssembly.Memory => {
   assert(Number.isSafeInteger(bytes) && bytes >= 0 && bytes % PAGE_BYTES === 0, 'table memory is whole pages')
   assert(bytes <= LIMITS.segmentBytesMax, 'table memory is at most one segment')
   const pages = BigInt(bytes / PAGE_BYTES)
-  return new WebAssembly.Memory({ address: 'i64', initial: pages, maximum: pages, shared: true })
+  const memory = new WebAssembly.Memory({ address: 'i64', initial: pages, maximum: pages, shared: true })
+  adviseHugePages(memory)
+  return memory
 }
 
 /** A shared 32-bit memory of at least `bytesMax`, up to 4 GiB. It never grows: views of it stay valid. */
