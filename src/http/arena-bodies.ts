@@ -1,18 +1,19 @@
 import { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import type { Arena, Region } from '../tables/arena.ts'
+import type { Region } from '../tables/arena.ts'
+import type { ArenaShare } from '../tables/arena-share.ts'
 import type { App } from './context.ts'
 import { FORMAT_MEDIA_TYPES, type Format } from './negotiate.ts'
 import { BodyChunks, checkBodyHeaders, collectBody, type Collector, refuseNoBody, refuseOtherTypes } from './receive.ts'
 
 /** A body in an arena, for as long as somebody needs it: the response until it has ended, and whoever holds it beyond that. */
 class ArenaBody {
-  readonly #arena: Arena
+  readonly #share: ArenaShare
   readonly #region: Region
   #holderCount = 0
 
-  constructor(arena: Arena, region: Region) {
-    this.#arena = arena
+  constructor(share: ArenaShare, region: Region) {
+    this.#share = share
     this.#region = region
   }
 
@@ -24,7 +25,7 @@ class ArenaBody {
       if (!isHeld) return
       isHeld = false
       this.#holderCount--
-      if (this.#holderCount === 0) this.#arena.release(this.#region)
+      if (this.#holderCount === 0) this.#share.release(this.#region)
     }
   }
 }
@@ -38,10 +39,10 @@ const bodies = new WeakMap<FastifyRequest, ArenaBody>()
 export const holdBody = (request: FastifyRequest): (() => void) => bodies.get(request)?.hold() ?? (() => {})
 
 /**
- * As `acceptBodies` of whole bodies, which are collected in `arena` when their length is announced: without garbage, and where kernels and
+ * As `acceptBodies` of whole bodies, which are collected in a share of an arena when their length is announced: without garbage, and where kernels and
  * other threads can read them. They are there until the response has ended, or the client is gone.
  */
-export const acceptBodiesInto = (scope: App, arena: Arena, whole: readonly Format[], bytesMax: number): void => {
+export const acceptBodiesInto = (scope: App, share: ArenaShare, whole: readonly Format[], bytesMax: number): void => {
   for (const format of whole) {
     scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
       checkBodyHeaders(request)
@@ -50,12 +51,15 @@ export const acceptBodiesInto = (scope: App, arena: Arena, whole: readonly Forma
         collectBody(payload, announcedBytes, bytesMax, new BodyChunks(), done)
         return
       }
-      const region = arena.reserve(announcedBytes)
+      const region = share.reserve(announcedBytes)
       // What is injected comes from the caller's own memory.
-      const chunks = new BodyInPlace(Buffer.from(arena.memory.buffer, region.at, announcedBytes), request.raw.socket instanceof Socket)
+      const chunks = new BodyInPlace(
+        Buffer.from(share.arena.memory.buffer, region.at, announcedBytes),
+        request.raw.socket instanceof Socket,
+      )
       collectBody(payload, announcedBytes, bytesMax, chunks, (error, body) => {
-        if (error === null) bodies.set(request, new ArenaBody(arena, region))
-        else arena.release(region)
+        if (error === null) bodies.set(request, new ArenaBody(share, region))
+        else share.release(region)
         done(error, body)
       })
     })

@@ -1,6 +1,7 @@
 import type { JsonKernels } from '../kernels/json.ts'
 import type { TableAdapter } from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
+import type { ArenaShare } from '../tables/arena-share.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import { resolveRows } from '../tables/resolve.ts'
 import type { TableVersion } from '../tables/table.ts'
@@ -18,6 +19,8 @@ import type { LookupRequest } from './request.ts'
 /** What a thread needs to answer lookups. One a front. */
 export interface LookupServices {
   arena: Arena
+  /** The part of it for bodies of updates on their way to the keeper. */
+  updateBodies: ArenaShare
   buffers: ResponseBuffers
   printer: JsonKernels
   pool: GathererPool | null

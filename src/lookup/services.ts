@@ -1,17 +1,19 @@
 import { LIMITS } from '../core/limits.ts'
 import { instantiateJsonKernels, JSON_TABLES_BYTES } from '../kernels/json.ts'
 import { Arena } from '../tables/arena.ts'
+import { ArenaShare } from '../tables/arena-share.ts'
 import type { GathererPool } from '../workers/pool.ts'
 import { ResponseBuffers } from './buffers.ts'
 import type { LookupServices } from './lookup.ts'
 
-/** The arena, printer and buffers of a thread that answers lookups. `pool` null: it gathers everything itself. */
+/** The arena, printer and buffers of a thread that answers lookups, and takes updates. `pool` null: it gathers everything itself. */
 export const createLookupServices = (pool: GathererPool | null): LookupServices => {
   const arena = new Arena(LIMITS.lookupBytesInFlightMax)
   // Held for the arena's whole life.
   const tables = arena.reserve(JSON_TABLES_BYTES)
   return {
     arena,
+    updateBodies: new ArenaShare(arena, LIMITS.updateBytesInFlightMax),
     buffers: new ResponseBuffers(LIMITS.responseBytesIdleMax),
     printer: instantiateJsonKernels(arena.memory, tables.at),
     pool,

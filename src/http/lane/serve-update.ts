@@ -49,10 +49,10 @@ export const createServeUpdate = ({ registry, keeper, lookups: { arena } }: Fron
 }
 
 /** Memory for the body of an update, where the keeper can read it. null: too much is in flight. */
-export const holdUpdate = ({ lookups: { arena } }: FrontContext, { bodyBytes }: LaneHead): HeldBody | null => {
+export const holdUpdate = ({ lookups: { updateBodies } }: FrontContext, { bodyBytes }: LaneHead): HeldBody | null => {
   try {
-    const region = arena.reserve(bodyBytes)
-    return { bytes: Buffer.from(arena.memory.buffer, region.at, bodyBytes), letGo: () => arena.release(region) }
+    const region = updateBodies.reserve(bodyBytes)
+    return { bytes: Buffer.from(updateBodies.arena.memory.buffer, region.at, bodyBytes), letGo: () => updateBodies.release(region) }
   } catch {
     return null
   }

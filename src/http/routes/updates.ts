@@ -74,7 +74,7 @@ requests.post("http://127.0.0.1:8080/v1/tables/words/rows?op=set", data=body, he
 export const addUpdateRoutes = (app: App, context: FrontContext): void => {
   const bodyLimit = LIMITS.updateBodyBytesMax
   app.register(async (scope) => {
-    acceptBodiesInto(scope, context.lookups.arena, ['json', 'safetensors'], bodyLimit)
+    acceptBodiesInto(scope, context.lookups.updateBodies, ['json', 'safetensors'], bodyLimit)
     scope.post('/v1/tables/:table/gradients', { schema: describeGradients, bodyLimit }, (request, reply) =>
       update(context, request as UpdateRequest, reply, 'gradients'),
     )

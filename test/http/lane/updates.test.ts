@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { IncomingMessage } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { LIMITS } from '../../../src/core/limits.ts'
 import { putTable, readTable } from '../../helpers/keeper.ts'
 import { encodeTensors } from '../adapters.ts'
 import type { MemorySocket } from './socket.ts'
@@ -154,6 +155,25 @@ describe('An update in the lane', () => {
     } finally {
       arena.release(all)
     }
+  })
+
+  test('that is announced and does not come leaves room for lookups, and none for more of its kind', async () => {
+    const { arena } = service.context.lookups
+    const reservedBytes = arena.reservedBytes
+    const head = (bytes: number) =>
+      Buffer.from(
+        `POST /v1/tables/moved/rows HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: ${bytes}\r\n\r\n{`,
+      )
+    const slow = Array.from({ length: LIMITS.updateBytesInFlightMax / LIMITS.updateBodyBytesMax }, () => service.open())
+    for (const socket of slow) socket.push(head(LIMITS.updateBodyBytesMax))
+    await expect.poll(() => arena.reservedBytes).toBe(reservedBytes + LIMITS.updateBytesInFlightMax)
+    const [more, lookup] = [service.open(), service.open()]
+    more.push(head(LIMITS.updateBodyBytesMax))
+    expect(await answersWhen(more, 1)).toMatchObject([{ status: 503, json: { code: 'OVERLOADED' } }])
+    lookup.push(request([1], { table: 'moved' }))
+    expect(await answersWhen(lookup, 1)).toMatchObject([{ status: 200 }])
+    for (const socket of slow) socket.destroy()
+    await expect.poll(() => arena.reservedBytes).toBe(reservedBytes)
   })
 
   test('that goes to Fastify in the middle of its body leaves the memory alone that was its own', async () => {

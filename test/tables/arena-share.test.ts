@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest'
+import { Arena } from '../../src/tables/arena.ts'
+import { ArenaShare } from '../../src/tables/arena-share.ts'
+
+test('A share of an arena ends before the arena does, and comes back', () => {
+  const arena = new Arena(1024 * 1024)
+  const share = new ArenaShare(arena, 4_096)
+  const first = share.reserve(3_000)
+  expect(() => share.reserve(2_000)).toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
+  const second = share.reserve(1_000)
+  expect(() => share.reserve(100)).toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
+  arena.release(arena.reserve(500_000))
+  share.release(first)
+  share.release(share.reserve(3_000))
+  share.release(second)
+  expect(arena.reservedBytes).toBe(0)
+  share.release(share.reserve(4_096))
+})
+
+test('A share is no more than there is', () => {
+  const arena = new Arena(128 * 1024)
+  const others = arena.reserve(100 * 1024)
+  const share = new ArenaShare(arena, 64 * 1024)
+  expect(() => share.reserve(64 * 1024)).toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
+  arena.release(others)
+  share.release(share.reserve(64 * 1024))
+})
