@@ -60,7 +60,7 @@ describe('While a writer changes hot rows', () => {
     const writer = await startWriter(version)
     try {
       expect(countTorn(gatherRows, version, 5_000, 1)).toBe(0)
-      expect(countTorn(gatherUnchecked, version, 1_000_000, 1)).toBe(1)
+      expect(countTorn(gatherUnchecked, version, 1_000_000, 1)).toBeGreaterThan(0)
     } finally {
       await writer.terminate()
     }
