@@ -10,11 +10,22 @@ const MADV_HUGEPAGE = 14
 
 type Advise = (memory: WebAssembly.Memory) => boolean
 
+/** Loads it without Node's warning that it is experimental: what is missing costs speed and nothing else. */
+const loadFfi = (): typeof import('node:ffi') => {
+  const { emitWarning } = process
+  process.emitWarning = () => {}
+  try {
+    return process.getBuiltinModule('node:ffi')
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}
+
 /** Null on other systems, on a Node without `node:ffi` (before 26.1, or with --no-experimental-ffi), and where a permission forbids it. */
 const findAdvise = (): Advise | null => {
   if (process.platform !== 'linux') return null
   try {
-    const ffi = process.getBuiltinModule('node:ffi')
+    const ffi = loadFfi()
     const { functions } = ffi.dlopen(null, { madvise: { arguments: ['uint64', 'uint64', 'int32'], return: 'int32' } })
     return ({ buffer }) => functions.madvise(ffi.getRawPointer(new Uint8Array(buffer)), BigInt(buffer.byteLength), MADV_HUGEPAGE) === 0
   } catch {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { describe, expect, test } from 'vitest'
@@ -32,6 +33,16 @@ describe.skipIf(ffi === undefined || !hasKernelSupport)('huge pages', () => {
 
   test('are not asked for behind an arena, most of which is never touched', () => {
     expect(flagsOf(createArenaMemory(4 * 2 ** 20))).not.toContain('hg')
+  })
+
+  test('are asked for without a word on the terminal', () => {
+    const program = `const { createTableMemory } = await import(${JSON.stringify(new URL('../../src/kernels/memories.ts', import.meta.url).href)})
+      createTableMemory(4 * 2 ** 20)
+      process.emitWarning('still told')`
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+    expect(stdout).toBe('')
+    expect(stderr).not.toContain('FFI')
+    expect(stderr).toContain('still told')
   })
 
   test('say whether the advice was taken', () => {
