@@ -45,8 +45,6 @@ export declare function tableStore128(at: u64, value: v128): void
 
 @external('env', 'table.atomicLoad')
 export declare function tableAtomicLoad(at: u64): u32
-@external('env', 'table.atomicIncrement')
-export declare function tableAtomicIncrement(at: u64): void
 
 /** No access moves across it, on any processor. (AssemblyScript's own emits what its validator refuses.) */
 @external('env', 'table.fence')

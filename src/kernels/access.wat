@@ -30,5 +30,4 @@
   (func (export "inbox.load128.48") (param i32) (result v128) (v128.load $inbox offset=48 align=4 (local.get 0)))
 
   (func (export "table.atomicLoad") (param i64) (result i32) (i32.atomic.load $table (local.get 0)))
-  (func (export "table.atomicIncrement") (param i64) (drop (i32.atomic.rmw.add $table (local.get 0) (i32.const 1))))
   (func (export "table.fence") (atomic.fence)))
