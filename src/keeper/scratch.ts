@@ -30,8 +30,8 @@ const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
 /** Reserves the desk of an update of `count` indices. To be released as one region. Refuses OVERLOADED. */
 export const reserveDesk = (arena: Arena, count: number, gradientBytes: number, copiedBytes: number): Desk => {
-  // At most half full.
-  const capacity = 2 ** (33 - Math.clz32(count - 1))
+  // At most a quarter full: looking further is a branch that nobody foresees.
+  const capacity = 2 ** (34 - Math.clz32(count - 1))
   const listBytes = alignUp(count * 4)
   const slotBytes = alignUp(capacity * 4)
   const region = arena.reserve(slotBytes + 4 * listBytes + alignUp(gradientBytes) + copiedBytes)

@@ -27,21 +27,29 @@ export function coalesce(
   for (let i = 0; i < count; i++) {
     const row = <i32>inboxLoad32(indicesAt + (<usize>i << 2))
     if (<u32>row >= <u32>rowCount) return -1 - i
-    store<i32>(nextsAt + (<usize>i << 2), -1)
-    if (row == skippedRow) continue
+    if (row == skippedRow) {
+      store<i32>(nextsAt + (<usize>i << 2), -1)
+      continue
+    }
     let at = ((row * <i32>0x9e3779b1) >>> 7) & mask
     let slot = load<i32>(slotsAt + (<usize>at << 2))
-    while (slot != FREE && load<i32>(rowsAt + (<usize>slot << 2)) != row) {
+    // One test for both ends: a place that is free reads what lies before the rows, and whether that is equal does not matter.
+    while (!(i32(slot == FREE) | i32(load<i32>(rowsAt + (<usize>slot << 2)) == row))) {
       at = (at + 1) & mask
       slot = load<i32>(slotsAt + (<usize>at << 2))
     }
-    if (slot == FREE) {
-      slot = slotCount++
-      store<i32>(slotsAt + (<usize>at << 2), slot)
-      store<i32>(rowsAt + (<usize>slot << 2), row)
-      store<i32>(firstsAt + (<usize>slot << 2), i)
-    } else store<i32>(nextsAt + (<usize>load<i32>(lastsAt + (<usize>slot << 2)) << 2), i)
-    store<i32>(lastsAt + (<usize>slot << 2), i)
+    // Whether a row is new is a coin toss, so nothing is asked: a new one goes before itself, and that link is cut.
+    const isNew = slot == FREE
+    slot = select(slotCount, slot, isNew)
+    slotCount += i32(isNew)
+    store<i32>(slotsAt + (<usize>at << 2), slot)
+    store<i32>(rowsAt + (<usize>slot << 2), row)
+    const firstAt = firstsAt + (<usize>slot << 2)
+    const lastAt = lastsAt + (<usize>slot << 2)
+    store<i32>(firstAt, select(i, load<i32>(firstAt), isNew))
+    store<i32>(nextsAt + (<usize>select(i, load<i32>(lastAt), isNew) << 2), i)
+    store<i32>(nextsAt + (<usize>i << 2), -1)
+    store<i32>(lastAt, i)
   }
   return slotCount
 }

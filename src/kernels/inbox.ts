@@ -70,6 +70,7 @@ export const instantiateInboxKernels = (inbox: WebAssembly.Memory, arena: WebAss
       assertCount(capacity)
       assert(capacity > count && (capacity & (capacity - 1)) === 0, 'the capacity is a power of two above the count')
       source(indicesAt, count)
+      assert(rowsAt > 0, 'the word before the rows can be read')
       target(slotsAt, capacity)
       target(rowsAt, count)
       target(firstsAt, count)
