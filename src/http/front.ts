@@ -40,6 +40,7 @@ const runFront = async (data: FrontData): Promise<void> => {
     },
   )
   const lookups = createLookupServices(pool)
+  keeper.show(lookups.arena.memory)
   const context: FrontContext = {
     keeper,
     registry: keeper.registry,

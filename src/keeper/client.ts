@@ -46,6 +46,11 @@ export class KeeperClient {
     })
   }
 
+  /** Lets the keeper read the memory in which updates of this front will lie. Comes before the first of them. */
+  show(memory: WebAssembly.Memory): void {
+    this.#send({ kind: 'shown', memory })
+  }
+
   /** Ends the line. Calls without an answer are refused with SHUTTING_DOWN. */
   close(): void {
     this.#port.close()

@@ -1,7 +1,9 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { Arena } from '../tables/arena.ts'
 import type { AliasRecord, TableRecord } from '../tables/handles.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import type { TableExport } from './exports.ts'
+import { type Inbox, openInbox } from './inbox.ts'
 import type { AdapterFront } from './lora-procedures.ts'
 import type { FrontMessage, KeeperAnswer, KeeperCall, KeeperHealth, KeeperMessage } from './protocol.ts'
 import type { Build } from './tables.ts'
@@ -9,6 +11,8 @@ import type { Build } from './tables.ts'
 /** A front's line, and what it has under way. */
 export interface Front extends AdapterFront {
   port: MessagePort
+  /** Where its updates are; null until it has shown that. */
+  inbox: Inbox | null
   builds: Map<number, Build>
   exports: Map<number, TableExport>
   /** Publications this front has not acknowledged yet. */
@@ -26,6 +30,8 @@ export interface Published {
 
 export interface FrontsParts {
   memory: TableMemory
+  /** The keeper's, into which updates are read. */
+  arena: Arena
   published: Published
   onCall: (front: Front, call: KeeperCall) => void
   /** A front is gone, and with it whoever would go on with its builds and exports. */
@@ -52,7 +58,8 @@ export class Fronts {
 
   /** Serves the front at the other end of `port`, beginning with every table there is. */
   connect(port: MessagePort): void {
-    const front: Front = { port, builds: new Map(), adapterBuilds: new Map(), exports: new Map(), unacknowledged: new Map(), answers: [] }
+    const maps = { builds: new Map(), adapterBuilds: new Map(), exports: new Map(), unacknowledged: new Map() }
+    const front: Front = { port, inbox: null, ...maps, answers: [] }
     this.#fronts.add(front)
     port.on('message', (message: FrontMessage) => this.#receive(front, message))
     port.on('close', () => this.#disconnect(front))
@@ -124,6 +131,9 @@ export class Fronts {
       case 'published':
         front.unacknowledged.get(message.publicationId)?.()
         front.unacknowledged.delete(message.publicationId)
+        return
+      case 'shown':
+        front.inbox = openInbox(message.memory, this.#parts.arena)
         return
       case 'released':
         this.#released(front, message.key)

@@ -68,6 +68,7 @@ export class Keeper implements KeeperParts {
     this.#procedures = makeProcedures(this)
     this.fronts = new Fronts({
       memory: this.memory,
+      arena: this.#arena,
       published: {
         tables: () => [...this.tables.values()].map(toRecord),
         aliases: () => [...this.aliases.values()],

@@ -19,9 +19,17 @@ export interface StepRows {
 
 /**
  * One step of `optimizer` for every row of `rows`, then its constraint. `learningRate` stands in for the optimizer's own. Formulas and
- * defaults are torch's, and FBGEMM's for rowwise_adagrad; coefficients are computed once in float64, then rounded to float32.
+ * defaults are torch's, and FBGEMM's for rowwise_adagrad; coefficients are computed once in float64, then rounded to float32. Returns whether all
+ * weights and state are known to be finite: with a constraint nothing is known.
  */
-export const applyStep = (kernels: StepKernels, optimizer: Optimizer, learningRate: number | undefined, rows: StepRows): void => {
+export const applyStep = (kernels: StepKernels, optimizer: Optimizer, learningRate: number | undefined, rows: StepRows): boolean => {
+  const isFinite = takeStep(kernels, optimizer, learningRate, rows)
+  if (!optimizer.constraint) return isFinite
+  constrain(kernels, optimizer.constraint, rows)
+  return false
+}
+
+const takeStep = (kernels: StepKernels, optimizer: Optimizer, learningRate: number | undefined, rows: StepRows): boolean => {
   const { weightsAt, gradientsAt, stateAt, rowCount, dim } = rows
   const rate = learningRate ?? optimizer.learning_rate
   const count = rowCount * dim
@@ -29,27 +37,22 @@ export const applyStep = (kernels: StepKernels, optimizer: Optimizer, learningRa
   if (optimizer.weight_decay) kernels.addDecay(weightsAt, gradientsAt, count, optimizer.weight_decay)
   switch (optimizer.kind) {
     case 'sgd':
-      kernels.stepSgd(weightsAt, gradientsAt, count, rate)
-      break
+      return kernels.stepSgd(weightsAt, gradientsAt, count, rate)
     case 'momentum':
-      kernels.stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, optimizer.momentum, optimizer.nesterov)
-      break
+      return kernels.stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, optimizer.momentum, optimizer.nesterov)
     case 'adagrad':
-      kernels.stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, optimizer.epsilon, optimizer.epsilon_inside_sqrt)
-      break
+      return kernels.stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, optimizer.epsilon, optimizer.epsilon_inside_sqrt)
     case 'rowwise_adagrad': {
       const { epsilon, epsilon_inside_sqrt: inside } = optimizer
-      kernels.stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside)
-      break
+      return kernels.stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside)
     }
     case 'adam': {
       // torch SparseAdam: lazy, epsilon added to the uncorrected root.
       const { beta1, beta2, epsilon } = optimizer
       const size = (rate * Math.sqrt(1 - beta2 ** rows.step)) / (1 - beta1 ** rows.step)
-      kernels.stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, 1 - beta1, 1 - beta2, epsilon)
+      return kernels.stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, 1 - beta1, 1 - beta2, epsilon)
     }
   }
-  if (optimizer.constraint) constrain(kernels, optimizer.constraint, rows)
 }
 
 const constrain = (kernels: StepKernels, constraint: Constraint, { weightsAt, rowCount, dim }: StepRows): void => {

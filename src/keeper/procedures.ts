@@ -6,8 +6,9 @@ import { beginExport, endExport, readPreimages } from './exports.ts'
 import type { Front } from './fronts.ts'
 import { makeAdapterProcedures } from './lora-procedures.ts'
 import type { KeeperParts } from './parts.ts'
-import type { KeeperCalls, KeeperProcedure } from './protocol.ts'
+import type { KeeperCalls, KeeperProcedure, MailedUpdate } from './protocol.ts'
 import { beginBuild, releaseBuild, toRecord } from './tables.ts'
+import type { ShownUpdate } from './update.ts'
 
 /** A procedure's implementation for one front. */
 export type Procedures = {
@@ -23,7 +24,7 @@ export const makeProcedures = (keeper: KeeperParts): Procedures => ({
     await keeper.loaded
     return null
   },
-  update: (_front, argument) => keeper.opened.turns.submit(argument),
+  update: (front, argument) => keeper.opened.turns.submit('places' in argument ? showUpdate(front, argument) : argument),
   recall: (_front, { name, key }) => keeper.opened.keys.recall(keeper.find(name).id, key),
   snapshot: async () => ({ snapshots: await keeper.opened.snapshots.takeStale() }),
   ...makeBuildProcedures(keeper),
@@ -41,6 +42,11 @@ export const makeProcedures = (keeper: KeeperParts): Procedures => ({
   }),
   ...makeExportProcedures(keeper),
 })
+
+const showUpdate = ({ inbox }: Front, { places, ...head }: MailedUpdate): ShownUpdate => {
+  assert(inbox !== null, 'a front shows its memory before it names places there')
+  return { ...head, source: { ...places, inbox } }
+}
 
 const makeBuildProcedures = (keeper: KeeperParts): Pick<Procedures, 'begin' | 'commit' | 'abort'> => ({
   begin: (front, argument) => {

@@ -37,14 +37,11 @@ export interface UpdateKey {
   request: Uint8Array
 }
 
-export interface UpdateArguments {
+/** What an update says beside its arrays. */
+export interface UpdateHead {
   name: string
   /** `gradients` goes through the optimizer; `set` and `add` write values. */
   operation: 'gradients' | 'set' | 'add'
-  /** Row numbers, all within 0..rows-1. */
-  indices: Int32Array
-  /** indices.length x dim. */
-  values: Float32Array
   /** Of the indices as the request had them, for naming places; without it they were a list. */
   shape?: number[]
   learningRate?: number
@@ -53,6 +50,27 @@ export interface UpdateArguments {
   key?: UpdateKey
   /** Milliseconds since 1970 after which the client no longer waits: the update is refused unstarted. */
   deadlineAt?: number
+}
+
+/** An update with arrays of its own. */
+export interface UpdateArguments extends UpdateHead {
+  /** Row numbers, all within 0..rows-1. */
+  indices: Int32Array
+  /** indices.length x dim. */
+  values: Float32Array
+}
+
+/** Where the same arrays lie in a memory that the keeper was shown: byte addresses, multiples of 4. */
+export interface ArrayPlaces {
+  indicesAt: number
+  indexCount: number
+  valuesAt: number
+  valueCount: number
+}
+
+/** An update whose arrays are in the memory that the front has shown; they stay as they are until the answer. */
+export interface MailedUpdate extends UpdateHead {
+  places: ArrayPlaces
 }
 
 export interface UpdateResult {
@@ -120,7 +138,7 @@ export interface KeeperCalls {
   snapshot: { argument: null; answer: { snapshots: SnapshotSummary[] } }
   patch: { argument: { name: string; settings: Partial<Settings>; precondition: Precondition }; answer: null }
   remove: { argument: { name: string; precondition: Precondition }; answer: null }
-  update: { argument: UpdateArguments; answer: UpdateResult }
+  update: { argument: UpdateArguments | MailedUpdate; answer: UpdateResult }
   /** The result of the first update with a key, or null. For one that would be refused now: the table may have changed since. */
   recall: { argument: { name: string; key: UpdateKey }; answer: UpdateResult | null }
   /** Reserves quota and memory for an adapter of the current version that only the caller sees. */
@@ -159,6 +177,8 @@ export interface KeeperAnswer {
 export type FrontMessage =
   | { kind: 'calls'; calls: KeeperCall[] }
   | { kind: 'published'; publicationId: number }
+  /** The memory in which updates of this front will lie: said once, so that an update is a few numbers. */
+  | { kind: 'shown'; memory: WebAssembly.Memory }
   /** No lookup of this front reads the version any more. */
   | { kind: 'released'; key: string }
 

@@ -3,11 +3,11 @@ import { LIMITS } from '../core/limits.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import { type IndexArray, resolveRows } from '../tables/resolve.ts'
 import type { TableEntry } from '../tables/registry.ts'
-import type { UpdateArguments } from './protocol.ts'
+import type { MailedUpdate, UpdateHead } from './protocol.ts'
 
 /** An update on its way to the keeper: its arrays lie in `region` of the front's arena, until the answer has come. */
 export interface UpdateMail {
-  call: UpdateArguments
+  call: MailedUpdate
   region: Region
 }
 
@@ -25,12 +25,7 @@ export interface UpdateArrays {
  * Row numbers and values are put where both threads see them: memory that is handed over has to be made, and is garbage in the end. Refuses
  * BATCH_TOO_LARGE, DTYPE_MISMATCH, SHAPE_MISMATCH, INDEX_OUT_OF_RANGE, OVERLOADED.
  */
-export const planUpdate = (
-  entry: TableEntry,
-  arrays: UpdateArrays,
-  how: Omit<UpdateArguments, 'name' | 'indices' | 'values' | 'shape'>,
-  arena: Arena,
-): UpdateMail => {
+export const planUpdate = (entry: TableEntry, arrays: UpdateArrays, how: Omit<UpdateHead, 'name' | 'shape'>, arena: Arena): UpdateMail => {
   const { indices, shape, values } = arrays
   checkShapes(entry, arrays)
   const idBytes = Math.ceil((indices.length * 4) / 64) * 64
@@ -40,8 +35,10 @@ export const planUpdate = (
   try {
     const rows = arena.int32.subarray(region.at / 4, region.at / 4 + indices.length)
     resolveRows(indices, shape, rows, entry.current.handle.rows, 'error')
-    const mailed = isInPlace ? values : copyValues(arena, values, region.at + idBytes)
-    return { call: { name: entry.record.name, indices: rows, values: mailed, shape: [...shape], ...how }, region }
+    if (!isInPlace) copyValues(arena, values, region.at + idBytes)
+    const valuesAt = isInPlace ? values.byteOffset : region.at + idBytes
+    const places = { indicesAt: region.at, indexCount: indices.length, valuesAt, valueCount: values.length }
+    return { call: { name: entry.record.name, places, shape: [...shape], ...how }, region }
   } catch (error) {
     arena.release(region)
     throw error
@@ -49,9 +46,8 @@ export const planUpdate = (
 }
 
 /** The copy of a Buffer: a typed array's `set` into shared memory is several times slower. */
-const copyValues = (arena: Arena, values: Float32Array, at: number): Float32Array => {
+const copyValues = (arena: Arena, values: Float32Array, at: number): void => {
   Buffer.from(values.buffer, values.byteOffset, values.byteLength).copy(arena.bytes, at)
-  return arena.float32.subarray(at / 4, at / 4 + values.length)
 }
 
 const checkShapes = (entry: TableEntry, { indices, shape, values, valuesShape, valuesName }: UpdateArrays): void => {

@@ -1,18 +1,23 @@
+import type { CoalescedAt } from '../kernels/inbox.ts'
 import type { Arena, Region } from '../tables/arena.ts'
-import type { TableVersion } from '../tables/table.ts'
-import type { UpdateArguments } from './protocol.ts'
 import type { OptimizerState } from './state.ts'
-import type { TouchedRows } from './update.ts'
 
-/** Where in the keeper's arena an update is computed. Addresses, in bytes; each part begins on a cache line. */
+/** Where in the keeper's arena an update is while its rows are computed. Addresses, in bytes; each part begins on a cache line. */
+export interface Desk {
+  /** Which distinct rows there are, and at which places. */
+  found: CoalescedAt
+  /** Room for the gradients of a block of rows. */
+  gradientsAt: number
+  /** Room for its arrays, if it brings them along. */
+  copiedAt: number
+  region: Region
+}
+
+/** What stays of an update until it is visible. */
 export interface Scratch {
   /** The distinct rows, int32. */
   idsAt: number
-  /** Which of them each index means, int32. */
-  slotsAt: number
-  /** The values of the update, float32: one row for each index. */
-  valuesAt: number
-  /** Room for the distinct rows as float32; in the end they are there as stored. */
+  /** Room for them as float32; in the end they are there as stored. */
   rowsAt: number
   /** Room for their state. */
   stateAt: number
@@ -21,22 +26,32 @@ export interface Scratch {
 
 const ALIGN = 64
 
-/** Reserves the scratch of an update and brings its numbers there. To be released as one region. Refuses OVERLOADED. */
-export const reserveScratch = (
-  arena: Arena,
-  { indices, values }: UpdateArguments,
-  { rows, slots }: TouchedRows,
-  version: TableVersion,
-  state: OptimizerState | null,
-): Scratch => {
-  const sizes = [rows.length, indices.length, values.length, rows.length * version.handle.dim, rows.length * (state?.length ?? 0)]
-  const bytes = sizes.map((count) => Math.ceil((count * 4) / ALIGN) * ALIGN)
-  const region = arena.reserve(bytes.reduce((sum, part) => sum + part, 0))
-  let at = region.at
-  const [idsAt, slotsAt, valuesAt, rowsAt, stateAt] = bytes.map((part) => (at += part) - part)
-  arena.int32.set(rows, idsAt / 4)
-  arena.int32.set(slots, slotsAt / 4)
-  // The copy of a Buffer: a typed array's `set` into shared memory is several times slower.
-  Buffer.from(values.buffer, values.byteOffset, values.byteLength).copy(arena.bytes, valuesAt)
-  return { idsAt, slotsAt, valuesAt, rowsAt, stateAt, region }
+const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
+
+/** Reserves the desk of an update of `count` indices. To be released as one region. Refuses OVERLOADED. */
+export const reserveDesk = (arena: Arena, count: number, gradientBytes: number, copiedBytes: number): Desk => {
+  // At most a quarter full: looking further is a branch that nobody foresees.
+  const capacity = 2 ** (34 - Math.clz32(count - 1))
+  const listBytes = alignUp(count * 4)
+  const slotBytes = alignUp(capacity * 4)
+  const region = arena.reserve(slotBytes + 4 * listBytes + alignUp(gradientBytes) + copiedBytes)
+  const slotsAt = region.at
+  const rowsAt = slotsAt + slotBytes
+  const [firstsAt, lastsAt, nextsAt] = [rowsAt + listBytes, rowsAt + 2 * listBytes, rowsAt + 3 * listBytes]
+  const gradientsAt = rowsAt + 4 * listBytes
+  return {
+    found: { slotsAt, capacity, rowsAt, firstsAt, lastsAt, nextsAt },
+    gradientsAt,
+    copiedAt: gradientsAt + alignUp(gradientBytes),
+    region,
+  }
+}
+
+/** Reserves the scratch of `count` distinct rows, and brings their numbers there. To be released as one region. Refuses OVERLOADED. */
+export const reserveScratch = (arena: Arena, foundRowsAt: number, count: number, dim: number, state: OptimizerState | null): Scratch => {
+  const idBytes = alignUp(count * 4)
+  const rowBytes = alignUp(count * dim * 4)
+  const region = arena.reserve(idBytes + rowBytes + count * (state?.length ?? 0) * 4)
+  arena.int32.copyWithin(region.at / 4, foundRowsAt / 4, foundRowsAt / 4 + count)
+  return { idsAt: region.at, rowsAt: region.at + idBytes, stateAt: region.at + idBytes + rowBytes, region }
 }

@@ -1,4 +1,3 @@
-import { assert } from '../core/assert.ts'
 import type { Optimizer } from '../core/types.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import type { TableMemory } from '../tables/memory.ts'
@@ -35,14 +34,21 @@ export const createState = (memory: TableMemory, handle: VersionHandle, optimize
   return { kind: optimizer.kind, rows, length, reservedBytes, touched, initial, exportCount: 0, isDropped: false }
 }
 
-/** Puts the initial value in place of the state rows that were never written. */
-export const fillUntouched = (state: OptimizerState, rows: Int32Array, target: Float32Array): void => {
-  assert(target.length >= rows.length * state.length, 'a state row per row')
+/** Puts the initial value in place of the state rows that were never written: `count` rows from `first` on, packed from `place` of `target` on. */
+export const fillUntouched = (
+  state: OptimizerState,
+  rows: Int32Array,
+  first: number,
+  count: number,
+  target: Float32Array,
+  place: number,
+): void => {
+  const { initial, length, touched } = state
   // Fresh memory is zero already.
-  if (state.initial === 0) return
-  for (let i = 0; i < rows.length; i++) {
-    if (state.touched[rows[i]] === 1) continue
-    target.fill(state.initial, i * state.length, (i + 1) * state.length)
+  if (initial === 0) return
+  for (let i = 0; i < count; i++) {
+    if (touched[rows[first + i]] === 1) continue
+    target.fill(initial, place + i * length, place + (i + 1) * length)
   }
 }
 

@@ -87,8 +87,8 @@ export const toCatalogSnapshot = (
 
 /** A computed update as it is journaled. Its arrays are views of the arena: it is encoded before anything else happens there. */
 export const toJournalRecord = (table: KeeperTable, update: PlannedUpdate, arena: Arena): JournalRecord => {
-  const { version, touched, scratch, state, sequence, step, nowMs } = update
-  const count = touched.rows.length
+  const { version, rows, scratch, state, sequence, step, nowMs } = update
+  const count = rows.length
   const { rowBytes } = version.table
   return {
     tableId: table.id,
@@ -98,7 +98,7 @@ export const toJournalRecord = (table: KeeperTable, update: PlannedUpdate, arena
     stateEpoch: table.stateEpoch,
     updatedAtMs: nowMs,
     durability: table.settings.durability,
-    ids: touched.rows,
+    ids: rows,
     rowBytes,
     rows: arena.bytes.subarray(scratch.rowsAt, scratch.rowsAt + count * rowBytes),
     state: state && {

@@ -2,7 +2,7 @@ import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { checkPrecondition } from '../tables/precondition.ts'
-import { type ApplyContext, computeUpdate, enterPending, makeVisible, type PlannedUpdate } from './apply.ts'
+import { type ApplyContext, computeUpdate, enterPending, type PlannedUpdate } from './apply.ts'
 import { failpoint } from './durable/failpoints.ts'
 import type { JournalRecord } from './durable/journal-record.ts'
 import { recordBytes } from './durable/journal-record.ts'
@@ -12,9 +12,11 @@ import type { Idempotency, KeyClaim } from './idempotency.ts'
 import { refuseAdapted } from './lora.ts'
 import { PendingRows } from './pending.ts'
 import type { PreimageLog } from './preimages.ts'
-import type { UpdateArguments, UpdateResult } from './protocol.ts'
+import type { UpdateResult } from './protocol.ts'
 import { toJournalRecord } from './stored.ts'
 import { currentState, type KeeperTable, type KeeperVersion, lastSequence } from './tables.ts'
+import { makeVisible } from './visible.ts'
+import { countIndices, countValues, type KeeperUpdate } from './update.ts'
 
 export interface TurnsParts extends Omit<ApplyContext, 'nowMs'> {
   store: Store
@@ -30,7 +32,7 @@ export interface TurnsParts extends Omit<ApplyContext, 'nowMs'> {
 }
 
 interface Waiting {
-  update: UpdateArguments
+  update: KeeperUpdate
   claim: KeyClaim | null
   bytes: number
   resolve: (result: UpdateResult) => void
@@ -64,9 +66,9 @@ export class UpdateTurns {
   }
 
   /** Takes an update on. Resolves when it is visible, and as durable as its table asks. Refuses OVERLOADED, and what the update is refused for. */
-  submit(update: UpdateArguments): Promise<UpdateResult> {
+  submit(update: KeeperUpdate): Promise<UpdateResult> {
     const { keys, find } = this.#parts
-    const bytes = update.values.byteLength + update.indices.byteLength
+    const bytes = (countValues(update) + countIndices(update)) * 4
     if (this.#queuedBytes + bytes > LIMITS.updateBytesInFlightMax) {
       refuse('OVERLOADED', 'too many updates are waiting', { headers: { 'Retry-After': '1' } })
     }
@@ -154,7 +156,7 @@ export class UpdateTurns {
     const result: UpdateResult = {
       version: current.handle.version,
       sequence: planned?.sequence ?? lastSequence(current),
-      rowsUpdated: planned?.touched.rows.length ?? 0,
+      rowsUpdated: planned?.rows.length ?? 0,
       durability: settings.durability,
       replayed: false,
     }
@@ -226,10 +228,10 @@ export class UpdateTurns {
 const survives = ({ settings, current: { stored, table } }: KeeperTable): boolean =>
   settings.durability !== 'none' || stored.coveredThrough === table.readSequence()
 
-const noteJournaled = ({ settings }: KeeperTable, { version, sequence, touched, state }: PlannedUpdate): void => {
+const noteJournaled = ({ settings }: KeeperTable, { version, sequence, rows, state }: PlannedUpdate): void => {
   const { stored } = version
   if (settings.durability === 'none' && stored.journalHolders === 0) return
-  stored.journalBytes += recordBytes(touched.rows.length, version.table.rowBytes, state?.length ?? 0)
+  stored.journalBytes += recordBytes(rows.length, version.table.rowBytes, state?.length ?? 0)
   if (stored.coveredThrough === sequence - 1) stored.coveredThrough = sequence
   else assert(settings.durability === 'none', 'what is acknowledged is covered without a gap')
 }

@@ -1,4 +1,4 @@
-// Accesses to the table memory, by 64-bit address. The functions are in access.wat; after the build no call is left.
+// Accesses to the table memory, by 64-bit address, and to the inbox. The functions are in access.wat; after the build no call is left.
 // The arena is AssemblyScript's own memory: plain load and store.
 
 @external('env', 'table.load8')
@@ -20,6 +20,18 @@ export declare function tableLoad128At32(at: u64): v128
 @external('env', 'table.load128.48')
 export declare function tableLoad128At48(at: u64): v128
 
+/** The inbox: a 32-bit memory that is only read. Addresses are multiples of 4. */
+@external('env', 'inbox.load32')
+export declare function inboxLoad32(at: usize): u32
+@external('env', 'inbox.load128')
+export declare function inboxLoad128(at: usize): v128
+@external('env', 'inbox.load128.16')
+export declare function inboxLoad128At16(at: usize): v128
+@external('env', 'inbox.load128.32')
+export declare function inboxLoad128At32(at: usize): v128
+@external('env', 'inbox.load128.48')
+export declare function inboxLoad128At48(at: usize): v128
+
 @external('env', 'table.store8')
 export declare function tableStore8(at: u64, value: u32): void
 @external('env', 'table.store16')
@@ -33,8 +45,6 @@ export declare function tableStore128(at: u64, value: v128): void
 
 @external('env', 'table.atomicLoad')
 export declare function tableAtomicLoad(at: u64): u32
-@external('env', 'table.atomicIncrement')
-export declare function tableAtomicIncrement(at: u64): void
 
 /** No access moves across it, on any processor. (AssemblyScript's own emits what its validator refuses.) */
 @external('env', 'table.fence')

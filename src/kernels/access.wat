@@ -1,9 +1,11 @@
 ;; What AssemblyScript cannot say: accesses to a second memory. Merged into the kernels and inlined by build.ts.
 ;; The arena becomes the memory of the AssemblyScript sources; the table is reached by 64-bit addresses only through here.
+;; The inbox is another 32-bit memory, which is only read: a front's arena as the keeper sees it. What a module does not use is dropped from it.
 ;; The maxima are the largest that may be imported: 16 GiB and 4 GiB.
 (module
   (import "env" "table" (memory $table i64 1 262144 shared))
   (import "env" "arena" (memory $arena 1 65536 shared))
+  (import "env" "inbox" (memory $inbox 1 65536 shared))
   (export "memory" (memory $arena))
 
   (func (export "table.load8") (param i64) (result i32) (i32.load8_u $table (local.get 0)))
@@ -21,6 +23,11 @@
   (func (export "table.store64") (param i64 i64) (i64.store $table align=1 (local.get 0) (local.get 1)))
   (func (export "table.store128") (param i64 v128) (v128.store $table align=1 (local.get 0) (local.get 1)))
 
+  (func (export "inbox.load32") (param i32) (result i32) (i32.load $inbox (local.get 0)))
+  (func (export "inbox.load128") (param i32) (result v128) (v128.load $inbox align=4 (local.get 0)))
+  (func (export "inbox.load128.16") (param i32) (result v128) (v128.load $inbox offset=16 align=4 (local.get 0)))
+  (func (export "inbox.load128.32") (param i32) (result v128) (v128.load $inbox offset=32 align=4 (local.get 0)))
+  (func (export "inbox.load128.48") (param i32) (result v128) (v128.load $inbox offset=48 align=4 (local.get 0)))
+
   (func (export "table.atomicLoad") (param i64) (result i32) (i32.atomic.load $table (local.get 0)))
-  (func (export "table.atomicIncrement") (param i64) (drop (i32.atomic.rmw.add $table (local.get 0) (i32.const 1))))
   (func (export "table.fence") (atomic.fence)))

@@ -1,24 +1,16 @@
 // One optimizer step on float32 rows that are packed in the arena: weights, summed gradients and state in, what they become out, in place.
 // The formulas and the order of operations are those of reference/optimizer.ts: every operation rounds to float32, none is fused.
 // Four numbers at a time; the last one to three go through the same operations, with zeros beside them that are not stored.
-import { storeLanes } from './rows.as'
+// A step returns whether a weight or state that it makes is not finite: x - x is zero unless x is infinite or NaN.
+import { loadNumbers, storeNumbers, sumSquares } from './row-numbers.as'
 
-/** As in apply.ts. */
-const enum Norm { Max, Unit }
-
-/** The first `count` (1..4) numbers at `at`, zeros behind them. In the loops `count` is the constant 4, and nothing is asked. */
+/** Bits are set unless the first `count` (1..4) numbers are finite. What stands beside them may be anything: zero by zero, for one. */
 @inline
-function loadNumbers(at: usize, count: i32): v128 {
-  if (count == 4) return v128.load(at)
-  if (count == 1) return v128.load_zero<u32>(at)
-  const pair = v128.load_zero<u64>(at)
-  return count == 2 ? pair : v128.load_lane<u32>(at, pair, 2, 8)
-}
-
-@inline
-function storeNumbers(at: usize, numbers: v128, count: i32): void {
-  if (count == 4) v128.store(at, numbers)
-  else storeLanes(at, numbers, count)
+function spoilOf(numbers: v128, count: i32): v128 {
+  const spoil = f32x4.sub(numbers, numbers)
+  if (count == 4) return spoil
+  if (count == 1) return v128.and(spoil, i32x4(-1, 0, 0, 0))
+  return v128.and(spoil, count == 2 ? i32x4(-1, -1, 0, 0) : i32x4(-1, -1, -1, 0))
 }
 
 /** g += decay * w. */
@@ -40,45 +32,60 @@ export function addDecay(weightsAt: usize, gradientsAt: usize, count: i32, decay
 
 /** w -= rate * g. */
 @inline
-function sgdLanes(count: i32, weightsAt: usize, gradientsAt: usize, rates: v128): void {
+function sgdLanes(count: i32, weightsAt: usize, gradientsAt: usize, rates: v128): v128 {
   const change = f32x4.mul(rates, loadNumbers(gradientsAt, count))
-  storeNumbers(weightsAt, f32x4.sub(loadNumbers(weightsAt, count), change), count)
+  const weights = f32x4.sub(loadNumbers(weightsAt, count), change)
+  storeNumbers(weightsAt, weights, count)
+  return spoilOf(weights, count)
 }
 
-export function stepSgd(weightsAt: usize, gradientsAt: usize, count: i32, rate: f32): void {
+export function stepSgd(weightsAt: usize, gradientsAt: usize, count: i32, rate: f32): bool {
   const rates = f32x4.splat(rate)
+  let spoil = i32x4.splat(0)
+  for (; count >= 16; count -= 16) {
+    const first = v128.or(sgdLanes(4, weightsAt, gradientsAt, rates), sgdLanes(4, weightsAt + 16, gradientsAt + 16, rates))
+    const second = v128.or(sgdLanes(4, weightsAt + 32, gradientsAt + 32, rates), sgdLanes(4, weightsAt + 48, gradientsAt + 48, rates))
+    spoil = v128.or(spoil, v128.or(first, second))
+    weightsAt += 64
+    gradientsAt += 64
+  }
   for (; count >= 4; count -= 4) {
-    sgdLanes(4, weightsAt, gradientsAt, rates)
+    spoil = v128.or(spoil, sgdLanes(4, weightsAt, gradientsAt, rates))
     weightsAt += 16
     gradientsAt += 16
   }
-  if (count > 0) sgdLanes(count, weightsAt, gradientsAt, rates)
+  if (count > 0) spoil = v128.or(spoil, sgdLanes(count, weightsAt, gradientsAt, rates))
+  return v128.any_true(spoil)
 }
 
 /** b = momentum * b + g; w -= rate * b, or (nesterov) w -= rate * (g + momentum * b). */
 @inline
 function momentumLanes(
   count: i32, weightsAt: usize, gradientsAt: usize, stateAt: usize, rates: v128, momenta: v128, nesterov: bool,
-): void {
+): v128 {
   const gradients = loadNumbers(gradientsAt, count)
   const buffer = f32x4.add(f32x4.mul(momenta, loadNumbers(stateAt, count)), gradients)
   storeNumbers(stateAt, buffer, count)
   const direction = nesterov ? f32x4.add(gradients, f32x4.mul(momenta, buffer)) : buffer
-  storeNumbers(weightsAt, f32x4.sub(loadNumbers(weightsAt, count), f32x4.mul(rates, direction)), count)
+  const weights = f32x4.sub(loadNumbers(weightsAt, count), f32x4.mul(rates, direction))
+  storeNumbers(weightsAt, weights, count)
+  return v128.or(spoilOf(buffer, count), spoilOf(weights, count))
 }
 
 export function stepMomentum(
   weightsAt: usize, gradientsAt: usize, stateAt: usize, count: i32, rate: f32, momentum: f32, nesterov: bool,
-): void {
+): bool {
   const rates = f32x4.splat(rate)
+  let spoil = i32x4.splat(0)
   const momenta = f32x4.splat(momentum)
   for (; count >= 4; count -= 4) {
-    momentumLanes(4, weightsAt, gradientsAt, stateAt, rates, momenta, nesterov)
+    spoil = v128.or(spoil, momentumLanes(4, weightsAt, gradientsAt, stateAt, rates, momenta, nesterov))
     weightsAt += 16
     gradientsAt += 16
     stateAt += 16
   }
-  if (count > 0) momentumLanes(count, weightsAt, gradientsAt, stateAt, rates, momenta, nesterov)
+  if (count > 0) spoil = v128.or(spoil, momentumLanes(count, weightsAt, gradientsAt, stateAt, rates, momenta, nesterov))
+  return v128.any_true(spoil)
 }
 
 /** sqrt(s) + epsilon, or (inside) sqrt(s + epsilon). */
@@ -89,84 +96,71 @@ function rootOf(sums: v128, epsilons: v128, inside: bool): v128 {
 
 /** w -= (rate * g) / root. */
 @inline
-function divideLanes(count: i32, weightsAt: usize, gradients: v128, rates: v128, roots: v128): void {
+function divideLanes(count: i32, weightsAt: usize, gradients: v128, rates: v128, roots: v128): v128 {
   const change = f32x4.div(f32x4.mul(rates, gradients), roots)
-  storeNumbers(weightsAt, f32x4.sub(loadNumbers(weightsAt, count), change), count)
+  const weights = f32x4.sub(loadNumbers(weightsAt, count), change)
+  storeNumbers(weightsAt, weights, count)
+  return spoilOf(weights, count)
 }
 
 /** s += g * g; then as above. */
 @inline
 function adagradLanes(
   count: i32, weightsAt: usize, gradientsAt: usize, stateAt: usize, rates: v128, epsilons: v128, inside: bool,
-): void {
+): v128 {
   const gradients = loadNumbers(gradientsAt, count)
   const sums = f32x4.add(loadNumbers(stateAt, count), f32x4.mul(gradients, gradients))
   storeNumbers(stateAt, sums, count)
-  divideLanes(count, weightsAt, gradients, rates, rootOf(sums, epsilons, inside))
+  return v128.or(spoilOf(sums, count), divideLanes(count, weightsAt, gradients, rates, rootOf(sums, epsilons, inside)))
 }
 
 export function stepAdagrad(
   weightsAt: usize, gradientsAt: usize, stateAt: usize, count: i32, rate: f32, epsilon: f32, inside: bool,
-): void {
+): bool {
   const rates = f32x4.splat(rate)
+  let spoil = i32x4.splat(0)
   const epsilons = f32x4.splat(epsilon)
   for (; count >= 4; count -= 4) {
-    adagradLanes(4, weightsAt, gradientsAt, stateAt, rates, epsilons, inside)
+    spoil = v128.or(spoil, adagradLanes(4, weightsAt, gradientsAt, stateAt, rates, epsilons, inside))
     weightsAt += 16
     gradientsAt += 16
     stateAt += 16
   }
-  if (count > 0) adagradLanes(count, weightsAt, gradientsAt, stateAt, rates, epsilons, inside)
-}
-
-@inline
-function addSquares(count: i32, at: usize, sums: v128): v128 {
-  const numbers = loadNumbers(at, count)
-  return f32x4.add(sums, f32x4.mul(numbers, numbers))
-}
-
-/** Lane j of four adds up the squares of the columns j, j+4, j+8, .. in ascending order; the sum is (lane 0 + lane 2) + (lane 1 + lane 3). */
-@inline
-function sumSquares(at: usize, dim: i32): f32 {
-  let sums = i32x4.splat(0)
-  let rest = dim
-  for (; rest >= 4; rest -= 4) {
-    sums = addSquares(4, at, sums)
-    at += 16
-  }
-  if (rest > 0) sums = addSquares(rest, at, sums)
-  const halves = f32x4.add(sums, v128.shuffle<i32>(sums, sums, 2, 3, 0, 1))
-  return f32x4.extract_lane(halves, 0) + f32x4.extract_lane(halves, 1)
+  if (count > 0) spoil = v128.or(spoil, adagradLanes(count, weightsAt, gradientsAt, stateAt, rates, epsilons, inside))
+  return v128.any_true(spoil)
 }
 
 /** One accumulator per row: s += sum(g * g) / dim; w -= (rate * g) / root. */
 export function stepRowwiseAdagrad(
   weightsAt: usize, gradientsAt: usize, stateAt: usize, rowCount: i32, dim: i32, rate: f32, epsilon: f32, inside: bool,
-): void {
+): bool {
   const rates = f32x4.splat(rate)
+  let spoil = i32x4.splat(0)
   const epsilons = f32x4.splat(epsilon)
   for (let row = 0; row < rowCount; row++) {
     const sum = load<f32>(stateAt) + sumSquares(gradientsAt, dim) / <f32>dim
     store<f32>(stateAt, sum)
     stateAt += 4
+    spoil = v128.or(spoil, spoilOf(f32x4.splat(sum), 4))
     const roots = rootOf(f32x4.splat(sum), epsilons, inside)
     let rest = dim
     for (; rest >= 4; rest -= 4) {
-      divideLanes(4, weightsAt, v128.load(gradientsAt), rates, roots)
+      spoil = v128.or(spoil, divideLanes(4, weightsAt, v128.load(gradientsAt), rates, roots))
       weightsAt += 16
       gradientsAt += 16
     }
-    if (rest > 0) divideLanes(rest, weightsAt, loadNumbers(gradientsAt, rest), rates, roots)
+    if (rest > 0) spoil = v128.or(spoil, divideLanes(rest, weightsAt, loadNumbers(gradientsAt, rest), rates, roots))
     weightsAt += <usize>rest << 2
     gradientsAt += <usize>rest << 2
   }
+  return v128.any_true(spoil)
 }
 
 /** m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) + epsilon). */
 @inline
 function adamLanes(
   count: i32, weightsAt: usize, gradientsAt: usize, mAt: usize, vAt: usize, sizes: v128, keeps1: v128, keeps2: v128, epsilons: v128,
-): void {
+): v128 {
   const gradients = loadNumbers(gradientsAt, count)
   const oldM = loadNumbers(mAt, count)
   const oldV = loadNumbers(vAt, count)
@@ -174,13 +168,15 @@ function adamLanes(
   const v = f32x4.add(oldV, f32x4.mul(keeps2, f32x4.sub(f32x4.mul(gradients, gradients), oldV)))
   storeNumbers(mAt, m, count)
   storeNumbers(vAt, v, count)
-  divideLanes(count, weightsAt, m, sizes, rootOf(v, epsilons, false))
+  const spoil = v128.or(spoilOf(m, count), spoilOf(v, count))
+  return v128.or(spoil, divideLanes(count, weightsAt, m, sizes, rootOf(v, epsilons, false)))
 }
 
 /** A state row is its m, then its v. */
 export function stepAdam(
   weightsAt: usize, gradientsAt: usize, stateAt: usize, rowCount: i32, dim: i32, size: f32, keep1: f32, keep2: f32, epsilon: f32,
-): void {
+): bool {
+  let spoil = i32x4.splat(0)
   const sizes = f32x4.splat(size)
   const keeps1 = f32x4.splat(keep1)
   const keeps2 = f32x4.splat(keep2)
@@ -190,49 +186,17 @@ export function stepAdam(
     let at: usize = 0
     let rest = dim
     for (; rest >= 4; rest -= 4) {
-      adamLanes(4, weightsAt + at, gradientsAt + at, stateAt + at, stateAt + rowBytes + at, sizes, keeps1, keeps2, epsilons)
+      const mAt = stateAt + at
+      spoil = v128.or(spoil, adamLanes(4, weightsAt + at, gradientsAt + at, mAt, mAt + rowBytes, sizes, keeps1, keeps2, epsilons))
       at += 16
     }
-    if (rest > 0) adamLanes(rest, weightsAt + at, gradientsAt + at, stateAt + at, stateAt + rowBytes + at, sizes, keeps1, keeps2, epsilons)
+    if (rest > 0) {
+      const mAt = stateAt + at
+      spoil = v128.or(spoil, adamLanes(rest, weightsAt + at, gradientsAt + at, mAt, mAt + rowBytes, sizes, keeps1, keeps2, epsilons))
+    }
     weightsAt += rowBytes
     gradientsAt += rowBytes
     stateAt += rowBytes << 1
   }
-}
-
-@inline
-function clampLanes(count: i32, at: usize): void {
-  const weights = loadNumbers(at, count)
-  storeNumbers(at, v128.andnot(weights, f32x4.lt(weights, i32x4.splat(0))), count)
-}
-
-/** Numbers below zero become zero. */
-export function clampNegative(weightsAt: usize, count: i32): void {
-  for (; count >= 4; count -= 4) {
-    clampLanes(4, weightsAt)
-    weightsAt += 16
-  }
-  if (count > 0) clampLanes(count, weightsAt)
-}
-
-@inline
-function scaleLanes(count: i32, at: usize, limits: v128, lengths: v128): void {
-  storeNumbers(at, f32x4.div(f32x4.mul(loadNumbers(at, count), limits), lengths), count)
-}
-
-/** Rows whose length is not as it must be: w = (w * limit) / length. Zero rows stay; a length beyond float32 makes NaN. */
-export function limitNorms(norm: Norm, weightsAt: usize, rowCount: i32, dim: i32, limit: f32): void {
-  const limits = f32x4.splat(limit)
-  for (let row = 0; row < rowCount; row++) {
-    let at = weightsAt + (<usize>row * <usize>dim << 2)
-    const length = sqrt<f32>(sumSquares(at, dim))
-    if (length == 0 || (norm == Norm.Max && length <= limit)) continue
-    const lengths = f32x4.splat(length == Infinity ? NaN : length)
-    let rest = dim
-    for (; rest >= 4; rest -= 4) {
-      scaleLanes(4, at, limits, lengths)
-      at += 16
-    }
-    if (rest > 0) scaleLanes(rest, at, limits, lengths)
-  }
+  return v128.any_true(spoil)
 }

@@ -9,13 +9,13 @@ export type Norm = 'max' | 'unit'
  * Optimizer steps on float32 rows packed in an arena: what they become takes the place of what they were. Arguments ending in `At` are
  * byte addresses of the arena, multiples of 4; coefficients are rounded to float32. Every operation rounds to float32, none is fused; which NaN
  * an operation gives is the processor's choice. Regions do not overlap. Nothing is allocated, and nothing but the regions named is
- * written. Arguments are asserted in O(1).
+ * written. Arguments are asserted in O(1). What is called a step returns whether every weight and all state that it made is finite.
  */
 export interface StepKernels {
   /** g += decay * w. */
   addDecay(weightsAt: number, gradientsAt: number, count: number, decay: number): void
   /** w -= rate * g. */
-  stepSgd(weightsAt: number, gradientsAt: number, count: number, rate: number): void
+  stepSgd(weightsAt: number, gradientsAt: number, count: number, rate: number): boolean
   /** b = momentum * b + g; w -= rate * b, or (nesterov) w -= rate * (g + momentum * b). */
   stepMomentum(
     weightsAt: number,
@@ -25,9 +25,17 @@ export interface StepKernels {
     rate: number,
     momentum: number,
     nesterov: boolean,
-  ): void
+  ): boolean
   /** s += g * g; w -= (rate * g) / (sqrt(s) + epsilon), or (inside) / sqrt(s + epsilon). */
-  stepAdagrad(weightsAt: number, gradientsAt: number, stateAt: number, count: number, rate: number, epsilon: number, inside: boolean): void
+  stepAdagrad(
+    weightsAt: number,
+    gradientsAt: number,
+    stateAt: number,
+    count: number,
+    rate: number,
+    epsilon: number,
+    inside: boolean,
+  ): boolean
   /** The same with one s for each row: s += sum(g * g) / dim. Squares are summed as {@link limitNorms} says. */
   stepRowwiseAdagrad(
     weightsAt: number,
@@ -38,7 +46,7 @@ export interface StepKernels {
     rate: number,
     epsilon: number,
     inside: boolean,
-  ): void
+  ): boolean
   /** m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) + epsilon). A state row is its m, then its v. */
   stepAdam(
     weightsAt: number,
@@ -50,7 +58,7 @@ export interface StepKernels {
     keep1: number,
     keep2: number,
     epsilon: number,
-  ): void
+  ): boolean
   /** Numbers below zero become zero. */
   clampNegative(weightsAt: number, count: number): void
   /**
@@ -61,23 +69,8 @@ export interface StepKernels {
   limitNorms(norm: Norm, weightsAt: number, rowCount: number, dim: number, limit: number): void
 }
 
-/** Rows that mean the same row of the table become one. `slots[i]`, int32, says which of the distinct rows the i-th row means. */
-export interface CombineKernels {
-  /**
-   * Sums rows of equal slots in order, in place. Slots count up from 0 where they first appear; negative ones are left out. Returns how
-   * many sums there are: they are the first rows then, and what follows means nothing.
-   */
-  sumRows(slotsAt: number, count: number, rowsAt: number, dim: number): number
-  /** Adds row i to row `slots[i]` of the `targetCount` rows at `targetAt`, in order. Slots beyond them are left out. */
-  addRows(slotsAt: number, count: number, rowsAt: number, targetAt: number, targetCount: number, dim: number): void
-  /** The same, but replaces the row: the last of equal slots stays. */
-  setRows(slotsAt: number, count: number, rowsAt: number, targetAt: number, targetCount: number, dim: number): void
-}
-
-export type ApplyKernels = StepKernels & CombineKernels
-
 type Numbers = (...values: number[]) => number
-type Exports = Record<keyof ApplyKernels, Numbers>
+type Exports = Record<keyof StepKernels, Numbers>
 
 /** As in apply.as.ts. */
 const NORM_CODES = { max: 0, unit: 1 } as const
@@ -103,28 +96,28 @@ const makeSteps = (exports: Exports, check: CheckRegions): StepKernels => ({
   },
   stepSgd(weightsAt, gradientsAt, count, rate) {
     check(count, weightsAt, gradientsAt)
-    exports.stepSgd(weightsAt, gradientsAt, count, rate)
+    return exports.stepSgd(weightsAt, gradientsAt, count, rate) === 0
   },
   stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, nesterov) {
     check(count, weightsAt, gradientsAt, stateAt)
-    exports.stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, Number(nesterov))
+    return exports.stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, Number(nesterov)) === 0
   },
   stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, inside) {
     check(count, weightsAt, gradientsAt, stateAt)
-    exports.stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, Number(inside))
+    return exports.stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, Number(inside)) === 0
   },
   stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside) {
     assertCount(dim)
     check(rowCount, stateAt)
     check(rowCount * dim, weightsAt, gradientsAt)
-    exports.stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, Number(inside))
+    return exports.stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, Number(inside)) === 0
   },
   stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon) {
     assertCount(rowCount)
     assertCount(dim)
     check(rowCount * dim, weightsAt, gradientsAt)
     check(rowCount * dim * 2, stateAt)
-    exports.stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon)
+    return exports.stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon) === 0
   },
   clampNegative(weightsAt, count) {
     check(count, weightsAt)
@@ -138,39 +131,12 @@ const makeSteps = (exports: Exports, check: CheckRegions): StepKernels => ({
   },
 })
 
-const makeCombiners = (exports: Exports, check: CheckRegions): CombineKernels => {
-  const checkRows = (slotsAt: number, count: number, rowsAt: number, dim: number): void => {
-    assertCount(dim)
-    check(count, slotsAt)
-    check(count * dim, rowsAt)
-  }
-  return {
-    sumRows(slotsAt, count, rowsAt, dim) {
-      checkRows(slotsAt, count, rowsAt, dim)
-      return exports.sumRows(slotsAt, count, rowsAt, dim)
-    },
-    addRows(slotsAt, count, rowsAt, targetAt, targetCount, dim) {
-      checkRows(slotsAt, count, rowsAt, dim)
-      assertCount(targetCount)
-      check(targetCount * dim, targetAt)
-      exports.addRows(slotsAt, count, rowsAt, targetAt, targetCount, dim)
-    },
-    setRows(slotsAt, count, rowsAt, targetAt, targetCount, dim) {
-      checkRows(slotsAt, count, rowsAt, dim)
-      assertCount(targetCount)
-      check(targetCount * dim, targetAt)
-      exports.setRows(slotsAt, count, rowsAt, targetAt, targetCount, dim)
-    },
-  }
-}
-
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
   (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/apply.wasm', import.meta.url))))
 
 /** The kernels over an arena of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
-export const instantiateApplyKernels = (arena: WebAssembly.Memory): ApplyKernels => {
+export const instantiateApplyKernels = (arena: WebAssembly.Memory): StepKernels => {
   const exports = new WebAssembly.Instance(compileModule(), { env: { arena } }).exports as Exports
-  const check = makeCheck(arena.buffer.byteLength)
-  return { ...makeSteps(exports, check), ...makeCombiners(exports, check) }
+  return makeSteps(exports, makeCheck(arena.buffer.byteLength))
 }

@@ -2,8 +2,8 @@
  * Compiles the kernels: `src/kernels/*.as.ts` -> `src/kernels/build/*.wasm`. Run by `npm run build`, and with `--if-older` by `npm install`
  * (prepare), which npx does too before its first run in a checkout: then only if a source or a compiler is newer than what is there.
  *
- *     AssemblyScript  the sources; accesses to the table memory are imported functions
- *     wasm-merge      joins them with access.wat, which defines those functions over a second, 64-bit memory
+ *     AssemblyScript  the sources; accesses to the memories of table and inbox are imported functions
+ *     wasm-merge      joins them with access.wat, which defines those functions over memories of their own
  *     wasm-opt        drops the exports that served the join, inlines; no call is left in the loops
  *
  * A new module is one more line of MODULES.
@@ -27,7 +27,8 @@ const MODULES: readonly KernelModule[] = [
   { name: 'lora', sources: ['lora.as.ts'] },
   { name: 'json', sources: ['json.as.ts'] },
   { name: 'numbers', sources: ['numbers.as.ts'] },
-  { name: 'apply', sources: ['apply.as.ts', 'combine.as.ts'] },
+  { name: 'apply', sources: ['apply.as.ts', 'constrain.as.ts'] },
+  { name: 'inbox', sources: ['coalesce.as.ts', 'combine.as.ts'] },
 ]
 
 const FEATURES = [
@@ -41,7 +42,7 @@ const FEATURES = [
   '--enable-mutable-globals',
   '--enable-nontrapping-float-to-int',
 ]
-const JOIN_EXPORTS = ['memory', 'table.*']
+const JOIN_EXPORTS = ['memory', 'table.*', 'inbox.*']
 /** Integer constants of the memory layout that the sources may name. */
 const CONSTANTS = { ROWS_AT, STRIPES_AT, STRIPE_COUNT }
 

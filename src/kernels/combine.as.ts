@@ -1,60 +1,100 @@
-// Rows of an update that mean the same row of the table become one. `slots[i]` says which of the distinct rows the i-th row means.
+// Rows of an update that mean the same row of the table become one: inbox -> arena. Which they are, coalesce.as.ts has found.
+import { inboxLoad32, inboxLoad128, inboxLoad128At16, inboxLoad128At32, inboxLoad128At48 } from './access.as'
 
-/** `target` += `source`, `dim` numbers. */
 @inline
-function addRow(target: usize, source: usize, dim: i32): void {
-  let k = 0
-  for (; k <= dim - 4; k += 4) {
-    const at = <usize>k << 2
-    v128.store(target + at, f32x4.add(v128.load(target + at), v128.load(source + at)))
-  }
-  for (; k < dim; k++) {
-    const at = <usize>k << 2
-    store<f32>(target + at, load<f32>(target + at) + load<f32>(source + at))
-  }
+function read(at: usize, place: i32): i32 {
+  return load<i32>(at + (<usize>place << 2))
 }
 
 @inline
-function copyRow(target: usize, source: usize, dim: i32): void {
-  let k = 0
-  for (; k <= dim - 4; k += 4) v128.store(target + (<usize>k << 2), v128.load(source + (<usize>k << 2)))
-  for (; k < dim; k++) store<u32>(target + (<usize>k << 2), load<u32>(source + (<usize>k << 2)))
+function inboxLoadFloat(at: usize): f32 {
+  return reinterpret<f32>(inboxLoad32(at))
 }
 
-/**
- * Sums rows of equal slots in order, in place: slots count up where they first appear, so that a sum never lies behind the row it begins
- * with. Negative slots are left out. Returns how many sums there are; they lie at the beginning.
- */
-export function sumRows(slotsAt: usize, count: i32, rowsAt: usize, dim: i32): i32 {
-  const rowBytes = <usize>dim << 2
-  let sums = 0
-  let source = rowsAt
-  for (let i = 0; i < count; i++) {
-    const slot = load<i32>(slotsAt + (<usize>i << 2))
-    const target = rowsAt + <usize>slot * rowBytes
-    if (slot == sums) {
-      sums++
-      if (target != source) copyRow(target, source, dim)
-    } else if (<u32>slot < <u32>sums) addRow(target, source, dim)
-    source += rowBytes
+/** The row at `target`, if it `isAdded` to, and the rows of one list, in order: sums of 16, 4 and 1 columns stay in registers. */
+@inline
+function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, valuesAt: usize, rowBytes: i32): void {
+  let at = 0
+  for (; at <= rowBytes - 64; at += 64) {
+    const columns = valuesAt + at
+    let from = columns + first * rowBytes
+    let sum0 = inboxLoad128(from)
+    let sum1 = inboxLoad128At16(from)
+    let sum2 = inboxLoad128At32(from)
+    let sum3 = inboxLoad128At48(from)
+    if (isAdded) {
+      sum0 = f32x4.add(v128.load(target + at), sum0)
+      sum1 = f32x4.add(v128.load(target + at, 16), sum1)
+      sum2 = f32x4.add(v128.load(target + at, 32), sum2)
+      sum3 = f32x4.add(v128.load(target + at, 48), sum3)
+    }
+    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) {
+      from = columns + i * rowBytes
+      sum0 = f32x4.add(sum0, inboxLoad128(from))
+      sum1 = f32x4.add(sum1, inboxLoad128At16(from))
+      sum2 = f32x4.add(sum2, inboxLoad128At32(from))
+      sum3 = f32x4.add(sum3, inboxLoad128At48(from))
+    }
+    v128.store(target + at, sum0)
+    v128.store(target + at, sum1, 16)
+    v128.store(target + at, sum2, 32)
+    v128.store(target + at, sum3, 48)
   }
-  return sums
+  for (; at <= rowBytes - 16; at += 16) {
+    const columns = valuesAt + at
+    let sum = inboxLoad128(columns + first * rowBytes)
+    if (isAdded) sum = f32x4.add(v128.load(target + at), sum)
+    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) sum = f32x4.add(sum, inboxLoad128(columns + i * rowBytes))
+    v128.store(target + at, sum)
+  }
+  for (; at < rowBytes; at += 4) {
+    const columns = valuesAt + at
+    if (!isAdded && read(nextsAt, first) < 0) {
+      store<u32>(target + at, inboxLoad32(columns + first * rowBytes))
+      continue
+    }
+    let sum = inboxLoadFloat(columns + first * rowBytes)
+    if (isAdded) sum = load<f32>(target + at) + sum
+    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) sum += inboxLoadFloat(columns + i * rowBytes)
+    store<f32>(target + at, sum)
+  }
 }
 
-/** Adds row i to row `slots[i]` of the `targetCount` rows at `targetAt`, in order. */
-export function addRows(slotsAt: usize, count: i32, rowsAt: usize, targetAt: usize, targetCount: i32, dim: i32): void {
-  const rowBytes = <usize>dim << 2
-  for (let i = 0; i < count; i++) {
-    const slot = load<i32>(slotsAt + (<usize>i << 2))
-    if (<u32>slot < <u32>targetCount) addRow(targetAt + <usize>slot * rowBytes, rowsAt + <usize>i * rowBytes, dim)
+/** Row s of the packed rows at `targetAt` becomes the sum of the rows of list s, in order. */
+export function sumRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize, dim: i32): void {
+  const rowBytes = dim << 2
+  for (let slot = 0; slot < slotCount; slot++, targetAt += rowBytes) {
+    combineRow(false, targetAt, read(firstsAt, slot), nextsAt, valuesAt, rowBytes)
   }
 }
 
-/** Copies row i over row `slots[i]` of the `targetCount` rows at `targetAt`: the last of equal slots stays. */
-export function setRows(slotsAt: usize, count: i32, rowsAt: usize, targetAt: usize, targetCount: i32, dim: i32): void {
-  const rowBytes = <usize>dim << 2
-  for (let i = 0; i < count; i++) {
-    const slot = load<i32>(slotsAt + (<usize>i << 2))
-    if (<u32>slot < <u32>targetCount) copyRow(targetAt + <usize>slot * rowBytes, rowsAt + <usize>i * rowBytes, dim)
+/** The rows of list s are added to row s of the packed rows at `targetAt`, in order. */
+export function addRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize, dim: i32): void {
+  const rowBytes = dim << 2
+  for (let slot = 0; slot < slotCount; slot++, targetAt += rowBytes) {
+    combineRow(true, targetAt, read(firstsAt, slot), nextsAt, valuesAt, rowBytes)
   }
+}
+
+/** Row s of the packed rows at `targetAt` becomes the row `places[s]`. */
+export function copyRows(placesAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize, dim: i32): void {
+  const rowBytes = dim << 2
+  for (let slot = 0; slot < slotCount; slot++, targetAt += rowBytes) {
+    const from = valuesAt + read(placesAt, slot) * rowBytes
+    let at = 0
+    for (; at <= rowBytes - 16; at += 16) v128.store(targetAt + at, inboxLoad128(from + at))
+    for (; at < rowBytes; at += 4) store<u32>(targetAt + at, inboxLoad32(from + at))
+  }
+}
+
+/** Index of the first float32 that is infinite or NaN, or -1. */
+export function findNonFinite(valuesAt: usize, count: i32): i32 {
+  const exponent = i32x4.splat(0x7f800000)
+  let i = 0
+  for (; i <= count - 4; i += 4) {
+    const bad = i32x4.eq(v128.and(inboxLoad128(valuesAt + (<usize>i << 2)), exponent), exponent)
+    if (v128.any_true(bad)) return i + ctz(i32x4.bitmask(bad))
+  }
+  for (; i < count; i++) if ((inboxLoad32(valuesAt + (<usize>i << 2)) & 0x7f800000) == 0x7f800000) return i
+  return -1
 }

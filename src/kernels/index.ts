@@ -70,7 +70,7 @@ export interface TableKernels {
     rowCount: number,
     dim: number,
   ): number
-  /** The writer's: position i of the packed rows at `rowsAt` -> row `ids[i]`, guarded by its stripe word. Foreign ids are skipped. */
+  /** The writer's: position i of the packed rows at `rowsAt` -> row `ids[i]`, guarded by its stripe word, which is even before. Foreign ids are skipped. */
   scatter(idsAt: number, count: number, rowsAt: number, firstRow: number, rowCount: number, rowBytes: number): void
   /**
    * Elements of an upload -> rows, `rowsOffset` bytes behind the first. Half to even through float32; overflow is infinity, NaN stays.

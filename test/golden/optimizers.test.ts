@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { completeOptimizer } from '../../src/http/schemas/optimizer.ts'
 import { beginBuild } from '../../src/keeper/tables.ts'
-import type { UpdateArguments } from '../../src/keeper/protocol.ts'
+import type { ShownUpdate } from '../../src/keeper/update.ts'
 import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
-import { makeReferenceCombiners } from '../../src/kernels/reference/combine.ts'
+import { instantiateInboxKernels } from '../../src/kernels/inbox.ts'
+import { makeReferenceInboxKernels } from '../../src/kernels/reference/inbox.ts'
 import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { ROWS_AT } from '../../src/tables/layout.ts'
@@ -13,24 +14,39 @@ import { expectNumbers, flatten, type GoldenCase, type GoldenStep, type Nested, 
 
 const arena = new Arena(1024 * 1024)
 const SIDES = {
-  kernels: instantiateApplyKernels(arena.memory),
-  references: { ...makeReferenceSteps(arena.memory.buffer), ...makeReferenceCombiners(arena.memory.buffer) },
+  kernels: { steps: instantiateApplyKernels(arena.memory), inbox: instantiateInboxKernels(arena.memory, arena.memory) },
+  references: {
+    steps: makeReferenceSteps(arena.memory.buffer),
+    inbox: makeReferenceInboxKernels(arena.memory.buffer, arena.memory.buffer),
+  },
 }
 
 /** Those whose every step is taken: what is refused is refused before any kernel. */
 const cases = readSuite('optimizers').filter(({ steps }) => steps?.every(({ expect_error: refusal }) => refusal === undefined))
 
-const toUpdate = ({ route, request = {} }: GoldenStep): UpdateArguments => ({
-  name: 'golden',
-  operation: route === 'gradients' ? 'gradients' : (request.op as 'set' | 'add'),
-  indices: Int32Array.from(flatten(request.indices as Nested)),
-  values: Float32Array.from(flatten((request.gradients ?? request.values) as Nested)),
-  learningRate: request.learning_rate as number | undefined,
-  precondition: {},
-})
+type Side = (typeof SIDES)['kernels']
+
+/** The arrays of every step lie at the arena's end, as if a front had put them there. */
+const [INDICES_AT, VALUES_AT] = [arena.bytesMax - 128 * 1024, arena.bytesMax - 64 * 1024]
+
+const toUpdate = ({ route, request = {} }: GoldenStep, { inbox: kernels }: Side): ShownUpdate => {
+  const indices = flatten(request.indices as Nested)
+  const values = flatten((request.gradients ?? request.values) as Nested)
+  arena.int32.set(indices, INDICES_AT / 4)
+  arena.float32.set(values, VALUES_AT / 4)
+  const { int32, float32 } = arena
+  const places = { indicesAt: INDICES_AT, indexCount: indices.length, valuesAt: VALUES_AT, valueCount: values.length }
+  return {
+    name: 'golden',
+    operation: route === 'gradients' ? 'gradients' : (request.op as 'set' | 'add'),
+    source: { inbox: { int32, float32, kernels }, ...places },
+    learningRate: request.learning_rate as number | undefined,
+    precondition: {},
+  }
+}
 
 /** The steps of a case, without HTTP: the table afterwards, and the sequence. */
-const run = (golden: GoldenCase, kernels: (typeof SIDES)['kernels']): { sequence: number; rows: number[] } => {
+const run = (golden: GoldenCase, side: Side): { sequence: number; rows: number[] } => {
   const { rows, dim, values, settings = {} } = golden.table ?? expect.unreachable()
   const { optimizer, ...others } = settings as { optimizer?: Parameters<typeof completeOptimizer>[0] }
   const complete = { ...others, ...(optimizer && { optimizer: completeOptimizer(optimizer) }) }
@@ -46,16 +62,16 @@ const run = (golden: GoldenCase, kernels: (typeof SIDES)['kernels']): { sequence
   stored.set(flatten(values))
   const table = commitAside(build)
   for (const step of golden.steps ?? []) {
-    const { sequence, rowsUpdated } = updateAside({ memory, arena, kernels, nowMs: 1 }, table, toUpdate(step))
+    const { sequence, rowsUpdated } = updateAside({ memory, arena, kernels: side.steps, nowMs: 1 }, table, toUpdate(step, side))
     expect({ sequence, rows_updated: rowsUpdated }).toMatchObject(step.expect ?? {})
   }
   return { sequence: table.current.table.readSequence(), rows: Array.from(stored) }
 }
 
-describe.each(Object.entries(SIDES))('Golden suite optimizers by the %s alone', (_side, kernels) => {
+describe.each(Object.entries(SIDES))('Golden suite optimizers by the %s alone', (_name, side) => {
   test.each(cases)('$name', (golden) => {
     expect(golden.table?.dtype).toBe('float32')
-    const { sequence, rows } = run(golden, kernels)
+    const { sequence, rows } = run(golden, side)
     if (golden.expect?.sequence !== undefined) expect(sequence).toBe(golden.expect.sequence)
     expectNumbers(rows, flatten(golden.expect?.table_after ?? expect.unreachable()), golden)
   })

@@ -1,8 +1,9 @@
-import { type ApplyContext, computeUpdate, makeVisible } from '../../src/keeper/apply.ts'
+import { type ApplyContext, computeUpdate } from '../../src/keeper/apply.ts'
 import { PendingRows } from '../../src/keeper/pending.ts'
 import type { PreimageLog } from '../../src/keeper/preimages.ts'
-import type { UpdateArguments } from '../../src/keeper/protocol.ts'
 import type { Build, KeeperTable } from '../../src/keeper/tables.ts'
+import type { KeeperUpdate } from '../../src/keeper/update.ts'
+import { makeVisible } from '../../src/keeper/visible.ts'
 import { finishBuild, planReplacement } from '../../src/keeper/versions.ts'
 
 /** The table that a build becomes, which no keeper and no disk knows. */
@@ -13,12 +14,12 @@ export const commitAside = (build: Build, { step = 0, nowMs = 0 } = {}): KeeperT
 export const updateAside = (
   context: ApplyContext,
   table: KeeperTable,
-  update: UpdateArguments,
+  update: KeeperUpdate,
   logs: readonly PreimageLog[] = [],
 ): { sequence: number; rowsUpdated: number } => {
   const planned = computeUpdate(context, table, update, new PendingRows())
   if (planned === null) return { sequence: table.current.table.readSequence(), rowsUpdated: 0 }
   makeVisible(context.arena, planned, logs)
   table.current.planned = null
-  return { sequence: planned.sequence, rowsUpdated: planned.touched.rows.length }
+  return { sequence: planned.sequence, rowsUpdated: planned.rows.length }
 }

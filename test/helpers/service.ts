@@ -52,11 +52,13 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     (now) => Object.assign(health, now),
   )
   await client.call('sync', null)
+  const lookups = createLookupServices(null)
+  client.show(lookups.arena.memory)
   const staging = { directory: join(dataDir, 'uploads'), limits: { ...LIMITS, ...options.stagingLimits } }
   const context: FrontContext = {
     keeper: client,
     registry: client.registry,
-    lookups: createLookupServices(null),
+    lookups,
     staging,
     health,
     logLevel,

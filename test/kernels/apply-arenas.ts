@@ -1,15 +1,12 @@
-import { type ApplyKernels, instantiateApplyKernels } from '../../src/kernels/apply.ts'
+import { instantiateApplyKernels, type StepKernels } from '../../src/kernels/apply.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
-import { makeReferenceCombiners } from '../../src/kernels/reference/combine.ts'
 import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
 
 /** The kernels over an arena, and their references over a copy of it. */
 export interface ApplyArenas {
-  kernels: ApplyKernels
-  reference: ApplyKernels
+  kernels: StepKernels
+  reference: StepKernels
   numbers: Float32Array
-  /** The arena as int32, for slots. */
-  slots: Int32Array
   /** Fills the arena with numbers that follow from `seed`: of every magnitude, or (`isPlain`) within -4..4. No NaN and no infinity. */
   fill(seed: number, isPlain: boolean): void
   /** Makes the reference's arena equal to the kernels'. */
@@ -32,9 +29,8 @@ export const makeApplyArenas = (arenaBytes: number): ApplyArenas => {
   }
   return {
     kernels: instantiateApplyKernels(memory),
-    reference: { ...makeReferenceSteps(buffers.reference), ...makeReferenceCombiners(buffers.reference) },
+    reference: makeReferenceSteps(buffers.reference),
     numbers,
-    slots: words.kernels,
     fill(seed, isPlain) {
       let state = seed | 1
       for (let i = 0; i < numbers.length; i++) {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AssertionFailure } from '../../src/core/assert.ts'
-import type { ApplyKernels } from '../../src/kernels/apply.ts'
+import type { StepKernels } from '../../src/kernels/apply.ts'
 import { makeApplyArenas } from './apply-arenas.ts'
 import { DIMS } from './pair.ts'
 
@@ -33,7 +33,7 @@ const cases: fc.Arbitrary<Case> = fc.record({
   flag: fc.boolean(),
 })
 
-type Run = (kernels: ApplyKernels, at: { weights: number; gradients: number; state: number }, one: Case) => void
+type Run = (kernels: StepKernels, at: { weights: number; gradients: number; state: number }, one: Case) => boolean | void
 const STEPS: Record<string, Run> = {
   addDecay: (kernels, { weights, gradients }, { rowCount, dim, rate }) => kernels.addDecay(weights, gradients, rowCount * dim, rate),
   stepSgd: (kernels, { weights, gradients }, { rowCount, dim, rate }) => kernels.stepSgd(weights, gradients, rowCount * dim, rate),
@@ -61,14 +61,28 @@ describe('A step', () => {
         // A row of zeros now and then, which has no direction.
         if (one.seed % 5 === 0) arenas.numbers.fill(0, at.weights / 4, at.weights / 4 + one.dim)
         arenas.copy()
-        run(arenas.kernels, at, one)
-        run(arenas.reference, at, one)
+        expect(run(arenas.kernels, at, one)).toBe(run(arenas.reference, at, one))
         expect(arenas.difference()).toBeNull()
       })
       fc.assert(property, { numRuns: 10_000 })
     },
     120_000,
   )
+
+  test('says when a weight or state that it makes is not finite, and only then, in any place', () => {
+    for (const count of [1, 3, 4, 15, 16, 17, 64, 67]) {
+      for (const bad of [null, Infinity, NaN]) {
+        for (let place = 0; place < (bad === null ? 1 : count); place++) {
+          arenas.numbers.fill(1, 0, 1024)
+          if (bad !== null) arenas.numbers[256 + place] = bad
+          expect(arenas.kernels.stepSgd(0, 1024, count, 1), `${bad} at ${place} of ${count}`).toBe(bad === null)
+          arenas.numbers.fill(1, 0, 1024)
+          if (bad !== null) arenas.numbers[512 + place] = bad
+          expect(arenas.kernels.stepAdagrad(0, 1024, 2048, count, 1, 1, false), `${bad} in state`).toBe(bad === null)
+        }
+      }
+    }
+  })
 
   test('keeps minus zero, and cuts what is below it', () => {
     arenas.numbers.set([-0, -1, 2, -3e-45, NaN], 256)
@@ -92,75 +106,6 @@ describe('A step', () => {
   })
 })
 
-describe('Rows that mean the same row', () => {
-  const combined = fc.record({
-    slots: fc.array(fc.nat({ max: 12 }), { maxLength: 24 }),
-    skip: fc.boolean(),
-    dim: fc.oneof(fc.constantFrom(...DIMS), fc.integer({ min: 1, max: 300 })),
-    shift: fc.nat({ max: 8 }),
-    seed: fc.integer(),
-    isPlain: fc.boolean(),
-  })
-  /** Slots as they are given to rows: counted up where a row first appears; -1 for one that is left out. */
-  const countUp = (rows: number[], skip: boolean): number[] => {
-    const seen: number[] = []
-    return rows.map((row) => {
-      if (skip && row === 0) return -1
-      if (!seen.includes(row)) seen.push(row)
-      return seen.indexOf(row)
-    })
-  }
-  const [SLOTS_AT, ROWS_AT, TARGET_AT] = [64, 1024, 32_768]
-
-  test.each(['sumRows', 'addRows', 'setRows'] as const)(
-    '%s as their reference, to the bit',
-    (name) => {
-      const property = fc.property(combined, ({ slots: rows, skip, dim, shift, seed, isPlain }) => {
-        const slots = countUp(rows, skip)
-        arenas.fill(seed, isPlain)
-        const [slotsAt, rowsAt, targetAt] = [SLOTS_AT, ROWS_AT, TARGET_AT].map((at) => at + shift * 4)
-        arenas.slots.set(slots, slotsAt / 4)
-        arenas.copy()
-        const targetCount = 10
-        const answers = [arenas.kernels, arenas.reference].map((kernels) =>
-          name === 'sumRows'
-            ? kernels.sumRows(slotsAt, slots.length, rowsAt, dim)
-            : kernels[name](slotsAt, slots.length, rowsAt, targetAt, targetCount, dim),
-        )
-        expect(answers[0]).toBe(answers[1])
-        if (name === 'sumRows') expect(answers[0]).toBe(Math.max(-1, ...slots) + 1)
-        expect(arenas.difference()).toBeNull()
-      })
-      fc.assert(property, { numRuns: 10_000 })
-    },
-    120_000,
-  )
-
-  const run = (name: 'sumRows' | 'addRows' | 'setRows', slots: number[], rows: number[], targets: number[]): number[] => {
-    arenas.slots.set(slots, 16)
-    arenas.numbers.set(rows, 256)
-    arenas.numbers.set(targets, 8192)
-    if (name === 'sumRows') return [...arenas.numbers.subarray(256, 256 + arenas.kernels.sumRows(64, slots.length, 1024, 1))]
-    arenas.kernels[name](64, slots.length, 1024, 32_768, targets.length, 1)
-    return [...arenas.numbers.subarray(8192, 8192 + targets.length)]
-  }
-
-  test('are summed in float32 in order, so that a large first number swallows small ones', () => {
-    expect(run('sumRows', [0, 0, 1, 0], [2 ** 24, 1, 7, 1], [])).toEqual([2 ** 24, 7])
-    expect(run('sumRows', [-1, 0, 0, 0], [5, 1, 1, 2 ** 24], [])).toEqual([2 ** 24 + 2])
-    expect(run('addRows', [0, 1, 0], [1, 1, 1], [2 ** 24, 10])).toEqual([2 ** 24, 11])
-  })
-
-  test('are the last of them when they are set', () => {
-    expect(run('setRows', [0, 1, 0], [1, 2, 3], [9, 9])).toEqual([3, 2])
-  })
-
-  test('with a slot that is nowhere are left out', () => {
-    for (const name of ['addRows', 'setRows'] as const) expect(run(name, [2, -1], [1, 1], [5, 6])).toEqual([5, 6])
-    expect(run('sumRows', [1, 7], [1, 1], [])).toEqual([])
-  })
-})
-
 test('Arguments that leave the arena, or are not aligned, are a mistake of ours', () => {
   const { kernels } = arenas
   const refused = (run: () => void) => expect(run).toThrow(AssertionFailure)
@@ -178,8 +123,4 @@ test('Arguments that leave the arena, or are not aligned, are a mistake of ours'
   refused(() => kernels.stepAdam(0, 0, 65_536 - 28, 2, 2, 1, 1, 1, 1))
   refused(() => kernels.clampNegative(65_536, 1))
   refused(() => kernels.limitNorms('max', 65_536 - 12, 2, 2, 1))
-  refused(() => kernels.sumRows(65_536, 1, 0, 1))
-  refused(() => kernels.sumRows(0, 2, 65_536 - 12, 2))
-  refused(() => kernels.addRows(0, 1, 1024, 65_536 - 12, 2, 2))
-  refused(() => kernels.setRows(0, 1, 65_536, 0, 1, 1))
 })

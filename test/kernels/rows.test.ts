@@ -28,6 +28,8 @@ describe('scatter', () => {
     fc.assert(
       fc.property(cases, ({ rowBytes, firstRow, rowCount, ids, shift, seed }) => {
         pair.scramble(seed)
+        // At rest they are even.
+        for (let at = STRIPES_AT; at < ROWS_AT; at += 4) pair.table[at] &= 0xfe
         for (const [i, id] of ids.entries()) pair.arenaView.setInt32(64 + shift + i * 4, id < 0 ? id : firstRow + id, true)
         pair.copy()
         for (const side of [pair.kernels, pair.reference]) side.scatter(64 + shift, ids.length, 1024 + shift, firstRow, rowCount, rowBytes)
@@ -44,6 +46,10 @@ describe('scatter', () => {
     pair.kernels.scatter(64, 3, 1024, 0, 2000, 8)
     const words = Array.from({ length: STRIPE_COUNT }, (_, word) => pair.tableView.getUint32(STRIPES_AT + word * 4, true))
     expect([words[5], words[9], words.reduce((sum, word) => sum + word)]).toEqual([4, 2, 6])
+    // More than are guarded at once, all by one word.
+    for (let i = 0; i < 20; i++) pair.arenaView.setInt32(64 + i * 4, 5 + (i % 2) * STRIPE_COUNT, true)
+    pair.kernels.scatter(64, 20, 1024, 0, 2000, 8)
+    expect(pair.tableView.getUint32(STRIPES_AT + 5 * 4, true)).toBe(4 + 40)
   })
 })
 

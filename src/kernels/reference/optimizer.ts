@@ -16,6 +16,9 @@ const sumSquares = (values: Float32Array): number => {
   return f(f(lanes[0] + lanes[2]) + f(lanes[1] + lanes[3]))
 }
 
+/** Whether all numbers are finite. */
+const areFinite = (...numbers: Float32Array[]): boolean => numbers.every((some) => some.every(Number.isFinite))
+
 const rootOf = (sum: number, epsilon: number, inside: boolean): number =>
   inside ? f(Math.sqrt(f(sum + epsilon))) : f(f(Math.sqrt(sum)) + epsilon)
 
@@ -30,6 +33,7 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
     stepSgd(weightsAt, gradientsAt, count, rate) {
       const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
       for (let i = 0; i < count; i++) weights[i] -= f(f(rate) * gradients[i])
+      return areFinite(weights)
     },
     stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, nesterov) {
       const [weights, gradients, state] = [view(weightsAt, count), view(gradientsAt, count), view(stateAt, count)]
@@ -38,6 +42,7 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
         const direction = nesterov ? f(gradients[i] + f(f(momentum) * state[i])) : state[i]
         weights[i] -= f(f(rate) * direction)
       }
+      return areFinite(weights, state)
     },
     stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, inside) {
       const [weights, gradients, state] = [view(weightsAt, count), view(gradientsAt, count), view(stateAt, count)]
@@ -45,6 +50,7 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
         state[i] += f(gradients[i] * gradients[i])
         weights[i] -= f(f(f(rate) * gradients[i]) / rootOf(state[i], f(epsilon), inside))
       }
+      return areFinite(weights, state)
     },
     stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside) {
       const state = view(stateAt, rowCount)
@@ -54,6 +60,7 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
         const root = rootOf(state[row], f(epsilon), inside)
         for (let k = 0; k < dim; k++) weights[k] -= f(f(f(rate) * gradients[k]) / root)
       }
+      return areFinite(view(weightsAt, rowCount * dim), state)
     },
     stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon) {
       for (let row = 0; row < rowCount; row++) {
@@ -65,6 +72,7 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
           weights[k] -= f(f(f(size) * m[k]) / f(f(Math.sqrt(v[k])) + f(epsilon)))
         }
       }
+      return areFinite(view(weightsAt, rowCount * dim), view(stateAt, rowCount * dim * 2))
     },
     clampNegative(weightsAt, count) {
       const weights = view(weightsAt, count)

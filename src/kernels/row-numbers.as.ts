@@ -1,0 +1,37 @@
+// Numbers of the arena four at a time, and the last one to three of a row.
+import { storeLanes } from './rows.as'
+
+/** The first `count` (1..4) numbers at `at`, zeros behind them. In the loops `count` is the constant 4, and nothing is asked. */
+@inline
+export function loadNumbers(at: usize, count: i32): v128 {
+  if (count == 4) return v128.load(at)
+  if (count == 1) return v128.load_zero<u32>(at)
+  const pair = v128.load_zero<u64>(at)
+  return count == 2 ? pair : v128.load_lane<u32>(at, pair, 2, 8)
+}
+
+@inline
+export function storeNumbers(at: usize, numbers: v128, count: i32): void {
+  if (count == 4) v128.store(at, numbers)
+  else storeLanes(at, numbers, count)
+}
+
+@inline
+function addSquares(count: i32, at: usize, sums: v128): v128 {
+  const numbers = loadNumbers(at, count)
+  return f32x4.add(sums, f32x4.mul(numbers, numbers))
+}
+
+/** Lane j of four adds up the squares of the columns j, j+4, j+8, .. in ascending order; the sum is (lane 0 + lane 2) + (lane 1 + lane 3). */
+@inline
+export function sumSquares(at: usize, dim: i32): f32 {
+  let sums = i32x4.splat(0)
+  let rest = dim
+  for (; rest >= 4; rest -= 4) {
+    sums = addSquares(4, at, sums)
+    at += 16
+  }
+  if (rest > 0) sums = addSquares(rest, at, sums)
+  const halves = f32x4.add(sums, v128.shuffle<i32>(sums, sums, 2, 3, 0, 1))
+  return f32x4.extract_lane(halves, 0) + f32x4.extract_lane(halves, 1)
+}
