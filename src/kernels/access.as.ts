@@ -42,6 +42,12 @@ export declare function tableStore32(at: u64, value: u32): void
 export declare function tableStore64(at: u64, value: u64): void
 @external('env', 'table.store128')
 export declare function tableStore128(at: u64, value: v128): void
+@external('env', 'table.store128.16')
+export declare function tableStore128At16(at: u64, value: v128): void
+@external('env', 'table.store128.32')
+export declare function tableStore128At32(at: u64, value: v128): void
+@external('env', 'table.store128.48')
+export declare function tableStore128At48(at: u64, value: v128): void
 
 @external('env', 'table.atomicLoad')
 export declare function tableAtomicLoad(at: u64): u32

@@ -22,6 +22,9 @@
   (func (export "table.store32") (param i64 i32) (i32.store $table align=1 (local.get 0) (local.get 1)))
   (func (export "table.store64") (param i64 i64) (i64.store $table align=1 (local.get 0) (local.get 1)))
   (func (export "table.store128") (param i64 v128) (v128.store $table align=1 (local.get 0) (local.get 1)))
+  (func (export "table.store128.16") (param i64 v128) (v128.store $table offset=16 align=1 (local.get 0) (local.get 1)))
+  (func (export "table.store128.32") (param i64 v128) (v128.store $table offset=32 align=1 (local.get 0) (local.get 1)))
+  (func (export "table.store128.48") (param i64 v128) (v128.store $table offset=48 align=1 (local.get 0) (local.get 1)))
 
   (func (export "inbox.load32") (param i32) (result i32) (i32.load $inbox (local.get 0)))
   (func (export "inbox.load128") (param i32) (result v128) (v128.load $inbox align=4 (local.get 0)))

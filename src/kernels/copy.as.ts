@@ -3,6 +3,7 @@
 import {
   tableLoad8, tableLoad16, tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48,
   tableStore8, tableStore16, tableStore32, tableStore64, tableStore128,
+  tableStore128At16, tableStore128At32, tableStore128At48,
 } from './access.as'
 
 @inline
@@ -82,6 +83,13 @@ export function copyIn(to: u64, from: usize, bytes: i32): void {
     return
   }
   let k = 0
+  for (; k <= bytes - 64; k += 64) {
+    const at = to + <u64>k
+    tableStore128(at, v128.load(from + k))
+    tableStore128At16(at, v128.load(from + k, 16))
+    tableStore128At32(at, v128.load(from + k, 32))
+    tableStore128At48(at, v128.load(from + k, 48))
+  }
   for (; k <= bytes - 16; k += 16) copyIn16(to + <u64>k, from + k)
   if (k < bytes) copyIn16(to + <u64>(bytes - 16), from + bytes - 16)
 }
