@@ -56,7 +56,7 @@ export class LaneConnection implements SocketReader {
     this.heardAtMs = exits.nowMs()
     this.#adopted = adoptSocket(accepted, this)
     this.socket = this.#adopted?.socket ?? accepted
-    if (this.#adopted === null) accepted.on('data', this.#onData)
+    if (this.#adopted === null) accepted.on('data', this.#hear)
     else this.socket.resume()
     this.socket.on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onError)
   }
@@ -81,26 +81,28 @@ export class LaneConnection implements SocketReader {
   /** Hands the connection over for good, with everything that has not been answered; after the answer that is being made it is ended. */
   leave(): void {
     if (this.isAnswering) this.#closesAfterwards = true
-    else if (this.#arriving !== null) this.#leaveWith(this.#known?.bytes, this.#arriving.arrived)
-    else this.#leaveWith(this.#unread)
+    else if (this.#arriving !== null) this.#leaveWith(null, this.#known?.bytes, this.#arriving.arrived)
+    else this.#leaveWith(null, this.#unread)
   }
 
   /** Ends the connection once the answers under way are out. What still comes over it is too late. */
   close(): void {
     const { socket } = this
     this.#exits.forget(this)
-    socket.off('data', this.#onData).off('drain', this.#goOn).resume().destroySoon()
+    socket.off('data', this.#hear).off('drain', this.#goOn).resume().destroySoon()
   }
 
-  #leaveWith(...unanswered: (Buffer | undefined)[]): void {
+  /** `held` is let go before Fastify looks for room for the same body. */
+  #leaveWith(held: HeldBody | null, ...unanswered: (Buffer | undefined)[]): void {
     const { socket } = this
     // Copies: the memory that they are in is not theirs.
     const bytes = Buffer.concat(unanswered.filter((part) => part !== undefined))
+    held?.letGo()
     this.#exits.forget(this)
     this.#hasLeft = true
     if (this.#arriving !== null) this.#adopted?.redirect(this.#exits.readBuffer)
     this.#forgetBody()
-    socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose).off('error', this.#onError)
+    socket.off('data', this.#hear).off('end', this.#onEnd).off('close', this.#onClose).off('error', this.#onError)
     socket.off('drain', this.#goOn)
     this.#exits.giveToFastify(socket)
     if (socket.isPaused()) socket.resume()
@@ -110,9 +112,7 @@ export class LaneConnection implements SocketReader {
     if (this.#hasEnded) socket.emit('end')
   }
 
-  readonly #onData = (chunk: Buffer): void => this.#hear(chunk)
-
-  #hear(bytes: Buffer): void {
+  readonly #hear = (bytes: Buffer): void => {
     this.heardAtMs = this.#exits.nowMs()
     this.isNew = false
     const arriving = this.#arriving
@@ -141,7 +141,7 @@ export class LaneConnection implements SocketReader {
       const known = this.#recognise(bytes, at)
       const held = known === undefined ? null : this.#holdBody(known.head, bytes, at)
       if (known === undefined || held === null) {
-        this.#leaveWith(bytes.subarray(at))
+        this.#leaveWith(null, bytes.subarray(at))
         return
       }
       if (held === 'arriving') return
@@ -175,20 +175,22 @@ export class LaneConnection implements SocketReader {
       void served.then((answer) => this.#finish(known, answer, held))
       return true
     }
-    if (served === null) this.#leaveWith(known.bytes, body, rest)
-    else this.#write(served)
-    held?.letGo()
+    if (served === null) this.#leaveWith(held, known.bytes, body, rest)
+    else {
+      this.#write(served)
+      held?.letGo()
+    }
     return served !== null
   }
 
   /** The second half of it, for an answer that took time. */
   #finish(known: KnownHead, answer: ResponseBuffer | null, held: HeldBody | null): void {
     this.isAnswering = false
+    if (answer === null && !this.socket.destroyed) return this.#leaveWith(held, known.bytes, held?.bytes, this.#unread)
     if (this.socket.destroyed) answer?.release()
-    else if (answer === null) this.#leaveWith(known.bytes, held?.bytes, this.#unread)
-    else this.#write(answer)
+    else if (answer !== null) this.#write(answer)
     held?.letGo()
-    if (answer !== null && !this.socket.destroyed) this.#goOn()
+    if (!this.socket.destroyed) this.#goOn()
   }
 
   #write({ bytes, release }: ResponseBuffer): void {

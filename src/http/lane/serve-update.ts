@@ -1,5 +1,4 @@
-import type { ResponseBuffer } from '../../lookup/buffers.ts'
-import { leaveToCollector } from '../../lookup/buffers.ts'
+import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { MEDIA_TYPES } from '../../lookup/encode.ts'
 import { planUpdate } from '../../keeper/request.ts'
 import type { FrontContext } from '../context.ts'
