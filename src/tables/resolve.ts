@@ -45,7 +45,7 @@ const resolveNarrow = (
   mode: Mode,
 ): number => {
   let outside = 0
-  for (let i = 0; i < indices.length; i++) {
+  for (let i = indices instanceof Int32Array ? copyInside(indices, target, rows) : 0; i < indices.length; i++) {
     const index = indices[i]
     if (index >= 0 && index < rows) target[i] = index
     else {
@@ -55,6 +55,17 @@ const resolveNarrow = (
     }
   }
   return outside
+}
+
+/** Of the most frequent ids those before the first that is outside, in a loop for one width only. Returns how many. */
+const copyInside = (indices: Int32Array, target: Int32Array, rows: number): number => {
+  let i = 0
+  for (; i < indices.length; i++) {
+    const index = indices[i]
+    if (index < 0 || index >= rows) break
+    target[i] = index
+  }
+  return i
 }
 
 /** 64-bit ids by their halves: a BigInt is made only for what lies outside the table, so ids beyond 2^53 stay exact. */
