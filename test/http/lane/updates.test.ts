@@ -176,6 +176,24 @@ describe('An update in the lane', () => {
     await expect.poll(() => arena.reservedBytes).toBe(reservedBytes)
   })
 
+  test('that is refused is let go before the route finds room for it: near the bound too it is told what is wrong with it', async () => {
+    const { updateBodies } = service.context.lookups
+    const body = gradients([0, 5_000], [1, 1, 1, 1])
+    const others = updateBodies.reserve(LIMITS.updateBytesInFlightMax - Math.ceil(body.length / 64) * 64)
+    try {
+      for (const pieces of [1, 2]) {
+        const socket = service.open()
+        const bytes = updateRequest(body, SAFETENSORS)
+        if (pieces === 2) socket.push(bytes.subarray(0, -8))
+        socket.push(bytes.subarray(pieces === 2 ? -8 : 0))
+        expect(await answersWhen(socket, 1)).toMatchObject([{ status: 422, json: { code: 'INDEX_OUT_OF_RANGE' } }])
+      }
+      expect(service.byFastify() - before).toBe(2)
+    } finally {
+      updateBodies.release(others)
+    }
+  })
+
   test('that goes to Fastify in the middle of its body leaves the memory alone that was its own', async () => {
     const { arena } = service.context.lookups
     const { server } = service.app
