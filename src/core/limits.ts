@@ -43,6 +43,8 @@ export const LIMITS = {
   /** Updates that run during an export keep the old rows for it, up to this many bytes. */
   exportPreimageBytesMax: 256 * MiB,
   lookupBytesInFlightMax: 256 * MiB,
+  /** Of those, what answers take that are sent from where they were gathered. */
+  answerBytesInFlightMax: 64 * MiB,
   updateBytesInFlightMax: 64 * MiB,
   /** Updates that are journaled by one transaction: indices and values, and the time to compute their rows. */
   turnBytesMax: 16 * MiB,

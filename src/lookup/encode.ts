@@ -19,7 +19,7 @@ export const MEDIA_TYPES: Record<Encoding, string> = {
   safetensors: 'application/x-safetensors',
 }
 
-/** An encoded answer: bytes of its own, nothing of the arena. */
+/** An encoded answer. Its bytes are its own until they are released. */
 export interface Answer {
   body: ResponseBuffer
   mediaType: string
@@ -57,13 +57,22 @@ export const encodeAnswer = (
   buffers: ResponseBuffers,
   printer: JsonKernels,
 ): Answer => {
-  const { version, sequence, shape, elementType } = gathered
   const body =
     encoding === 'json'
       ? printEmbeddings({ arena, buffers, printer }, gathered)
       : copyOut(gathered, encoding, headerOf(gathered, encoding), arena, buffers)
-  return { body, mediaType: MEDIA_TYPES[encoding], version, sequence, shape: answerShape(encoding, elementType, shape), elementType }
+  return describeAnswer(gathered, encoding, body)
 }
+
+/** An answer whose body is made. */
+export const describeAnswer = ({ version, sequence, shape, elementType }: Gathered, encoding: Encoding, body: ResponseBuffer): Answer => ({
+  body,
+  mediaType: MEDIA_TYPES[encoding],
+  version,
+  sequence,
+  shape: answerShape(encoding, elementType, shape),
+  elementType,
+})
 
 /** The shape that an answer names: rows as they are stored have more bytes than numbers. */
 export const answerShape = (encoding: Encoding, elementType: ElementType, shape: readonly number[]): readonly number[] =>

@@ -8,9 +8,10 @@ import type { TableVersion } from '../tables/table.ts'
 import { dispatchGather } from '../workers/dispatch.ts'
 import { dispatchAdapted } from '../workers/dispatch-adapted.ts'
 import type { GathererPool } from '../workers/pool.ts'
-import type { ResponseBuffers } from './buffers.ts'
-import { type Answer, checkEncoding, type Encoding, encodeAnswer } from './encode.ts'
+import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
+import { type Answer, checkEncoding, describeAnswer, type Encoding, encodeAnswer } from './encode.ts'
 import { writeFillRow } from './fill.ts'
+import { sendInPlace } from './in-place.ts'
 import { computeMask } from './mask.ts'
 import { type LookupPlan, planLookup } from './plan.ts'
 import { poolBags } from './pool.ts'
@@ -21,6 +22,8 @@ export interface LookupServices {
   arena: Arena
   /** The part of it for bodies of updates on their way to the keeper. */
   updateBodies: ArenaShare
+  /** The part of it for long answers on their way to their clients. */
+  answers: ArenaShare
   buffers: ResponseBuffers
   printer: JsonKernels
   pool: GathererPool | null
@@ -34,7 +37,10 @@ export interface PlannedLookup {
   request: LookupRequest
   encoding: Encoding
   plan: LookupPlan
-  /** Makes bytes to put before a body at this sequence and of so many bytes, in the same buffer; octet-stream and JSON only. */
+  /**
+   * Makes bytes to put before a body at this sequence and of so many bytes, in the same buffer; octet-stream and JSON only. Whoever asks for it
+   * releases the answer whatever becomes of its client: it may lie in the arena.
+   */
   writeHead?: (sequence: number, bodyBytes: number) => Uint8Array
 }
 
@@ -101,21 +107,23 @@ const gather = ({ arena, pool }: LookupServices, { version, adapter, request, pl
   return pending.then(add).finally(() => adapter.factors.unpin())
 }
 
-/** Rounds and encodes what the gather left in the arena, and gives the region back. */
+/** Rounds and encodes what the gather left in the arena. The region is given back, or is the answer's. */
 const finish = (services: LookupServices, gathering: Gathering): Answer => {
-  const { arena, buffers, printer } = services
-  const { entry, version, request, plan, region, sequence } = gathering
+  const { arena, answers, buffers, printer } = services
+  const { entry, version, request, encoding, plan, region, sequence, writeHead } = gathering
   const { version: number, rows } = version.handle
+  let inPlace: ResponseBuffer | null = null
   try {
     const rowsAt = roundRows(arena, version, plan, region)
     const mask = plan.mask ? computeMask(request, rows, plan.paddingRow) : null
     const { shape, elementType, answerBytes: byteCount } = plan
-    const { writeHead } = gathering
     const head = writeHead && ((bodyBytes: number) => writeHead(sequence, bodyBytes))
     const gathered = { table: entry.record.name, version: number, sequence, shape, elementType, rowsAt, byteCount, mask, writeHead: head }
-    return encodeAnswer(gathered, gathering.encoding, arena, buffers, printer)
+    if (head !== undefined && encoding === 'raw') inPlace = sendInPlace(answers, { region, rowsAt, byteCount }, head)
+    if (inPlace !== null) return describeAnswer(gathered, encoding, inPlace)
+    return encodeAnswer(gathered, encoding, arena, buffers, printer)
   } finally {
-    arena.release(region)
+    if (inPlace === null) arena.release(region)
   }
 }
 

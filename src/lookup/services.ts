@@ -14,6 +14,7 @@ export const createLookupServices = (pool: GathererPool | null): LookupServices 
   return {
     arena,
     updateBodies: new ArenaShare(arena, LIMITS.updateBytesInFlightMax),
+    answers: new ArenaShare(arena, LIMITS.answerBytesInFlightMax),
     buffers: new ResponseBuffers(LIMITS.responseBytesIdleMax),
     printer: instantiateJsonKernels(arena.memory, tables.at),
     pool,

@@ -22,6 +22,13 @@ export class ArenaShare {
     return region
   }
 
+  /** Whether a region of the arena, reserved by itself, finds room in the share. Then it is released here. */
+  keep(region: Region): boolean {
+    if (this.#usedBytes + region.bytes > this.#bytesMax) return false
+    this.#usedBytes += region.bytes
+    return true
+  }
+
   release(region: Region): void {
     this.arena.release(region)
     this.#usedBytes -= region.bytes

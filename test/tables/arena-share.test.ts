@@ -25,3 +25,16 @@ test('A share is no more than there is', () => {
   arena.release(others)
   share.release(share.reserve(64 * 1024))
 })
+
+test('What the arena has given out finds room in a share, or does not, and is released by the share', () => {
+  const arena = new Arena(128 * 1024)
+  const share = new ArenaShare(arena, 4_096)
+  const [first, second] = [arena.reserve(3_000), arena.reserve(2_000)]
+  expect(share.keep(first)).toBe(true)
+  expect(share.keep(second)).toBe(false)
+  expect(() => share.reserve(2_000)).toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
+  share.release(first)
+  expect(share.keep(second)).toBe(true)
+  share.release(second)
+  expect(arena.reservedBytes).toBe(0)
+})

@@ -1,0 +1,103 @@
+import { connect, type Socket } from 'node:net'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { LIMITS } from '../../../src/core/limits.ts'
+import { putTable } from '../../helpers/keeper.ts'
+import { rowOf } from './servers.ts'
+import { answersOf, type LaneService, request, startLane } from './talk.ts'
+
+const LONG_ROWS = 16
+const LONG_DIM = 4_096
+/** Answers of a quarter of a MiB: more of them than the kernel takes for a client that does not read. */
+const IDS = Array.from({ length: LONG_ROWS }, (_, i) => LONG_ROWS - 1 - i)
+const ASKED_COUNT = 80
+
+let service: LaneService
+let port: number
+let before: number
+
+describe('A long answer of the lane', () => {
+  beforeAll(async () => {
+    service = await startLane()
+    const values = Array.from({ length: LONG_ROWS }, (_, row) => rowOf(row, LONG_DIM)).flat()
+    await putTable(service.context.keeper, { name: 'long', rows: LONG_ROWS, dim: LONG_DIM, values })
+    port = Number(new URL(await service.listen()).port)
+  })
+  afterAll(() => service.close())
+  beforeEach(() => {
+    before = service.byFastify()
+  })
+  const arena = () => service.context.lookups.arena
+
+  const dial = () => connect({ port, host: '127.0.0.1', noDelay: true })
+  const long = (ids: readonly number[]) => request(ids, { table: 'long' })
+
+  /** Asks for a lot and reads nothing. Returns when an answer waits for its client. */
+  const askWithoutReading = async (client: Socket, isWaiting: () => boolean): Promise<void> => {
+    client.pause().write(Buffer.concat(Array.from({ length: ASKED_COUNT }, () => long(IDS))))
+    await expect.poll(isWaiting).toBe(true)
+  }
+
+  const readAll = async (client: Socket, count: number): Promise<number[][]> => {
+    const received: Buffer[] = []
+    let bytes = 0
+    const bytesMin = count * IDS.length * LONG_DIM * 4
+    client.on('data', (chunk: Buffer) => {
+      received.push(chunk)
+      bytes += chunk.length
+    })
+    client.resume()
+    await expect.poll(() => bytes > bytesMin && answersOf(Buffer.concat(received)).length, { timeout: 10_000 }).toBe(count)
+    return answersOf(Buffer.concat(received)).map((answer) => answer.rows)
+  }
+
+  const expectRows = (rows: readonly number[][], ids: readonly number[]): void => {
+    const expected = Float32Array.from(ids.flatMap((id) => rowOf(id, LONG_DIM)))
+    for (const [i, answer] of rows.entries()) {
+      expect(Buffer.from(Float32Array.from(answer).buffer).equals(Buffer.from(expected.buffer)), `answer ${i}`).toBe(true)
+    }
+  }
+
+  test('waits in the arena for a client that does not read, and stays what it is while others are answered', async () => {
+    const reservedBytes = arena().reservedBytes
+    const [slow, other] = [dial(), dial()]
+    await askWithoutReading(slow, () => arena().reservedBytes > reservedBytes)
+    const others = IDS.map(() => 3)
+    other.write(Buffer.concat(Array.from({ length: 8 }, () => long(others))))
+    expectRows(await readAll(other, 8), others)
+    expect(arena().reservedBytes).toBeGreaterThan(reservedBytes)
+    expectRows(await readAll(slow, ASKED_COUNT), IDS)
+    await expect.poll(() => arena().reservedBytes).toBe(reservedBytes)
+    expect(service.byFastify() - before).toBe(0)
+    slow.destroy()
+    other.destroy()
+  })
+
+  test('gives its memory back when its client is gone without it', async () => {
+    const reservedBytes = arena().reservedBytes
+    for (let i = 0; i < 5; i++) {
+      const client = dial()
+      client.on('error', () => {})
+      await askWithoutReading(client, () => arena().reservedBytes > reservedBytes)
+      if (i % 2 === 0) client.resetAndDestroy()
+      else client.destroy()
+      await expect.poll(() => arena().reservedBytes).toBe(reservedBytes)
+    }
+  })
+
+  test('is copied out when so many wait that their share is used up: lookups keep their memory', async () => {
+    const { answers, buffers } = service.context.lookups
+    const all = answers.reserve(LIMITS.answerBytesInFlightMax)
+    const reservedBytes = arena().reservedBytes
+    const [first, client] = [dial(), dial()]
+    await askWithoutReading(first, () => buffers.idleBytes > 0)
+    expectRows(await readAll(first, ASKED_COUNT), IDS)
+    const { idleBytes } = buffers
+    await askWithoutReading(client, () => buffers.idleBytes < idleBytes)
+    expect(arena().reservedBytes).toBe(reservedBytes)
+    expectRows(await readAll(client, ASKED_COUNT), IDS)
+    expect(service.byFastify() - before).toBe(0)
+    answers.release(all)
+    first.destroy()
+    client.destroy()
+  })
+})
