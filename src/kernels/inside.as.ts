@@ -2,9 +2,6 @@
 import { tableLoad8 } from './access.as'
 import { touchRow } from './copy.as'
 
-/** Rows between the touch of a row's first lines and that of the fourth. */
-const FOURTH_BEHIND: i32 = 32
-
 /** Whether every id is a row of this segment: then no row of the block needs a look at its id. */
 export function areInside(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): bool {
   const first = i32x4.splat(firstRow)
@@ -31,27 +28,19 @@ export function rowOf(idAt: usize, base: u64, rowBytes: i32): u64 {
   return base + <u64>load<u32>(idAt) * <u64>(<u32>rowBytes)
 }
 
-/** One byte of each line of rows that are all inside. Of four lines the processor fetches the last by itself, after the first three. */
+/** One byte of each line of rows that are all inside: of four lines of each row, then of the next four. */
 export function touchInside(idsAt: usize, count: i32, base: u64, rowBytes: i32): void {
   const end = idsAt + (count << 2)
-  const behind = min(FOURTH_BEHIND, count) << 2
   let k = 0
   for (; k <= rowBytes - 256; k += 256) {
     const from = base + <u64>k
-    for (let id = idsAt; id < idsAt + behind; id += 4) {
+    for (let id = idsAt; id < end; id += 4) {
       const at = rowOf(id, from, rowBytes)
       tableLoad8(at)
       tableLoad8(at + 64)
       tableLoad8(at + 128)
+      tableLoad8(at + 192)
     }
-    for (let id = idsAt + behind; id < end; id += 4) {
-      const at = rowOf(id, from, rowBytes)
-      tableLoad8(at)
-      tableLoad8(at + 64)
-      tableLoad8(at + 128)
-      tableLoad8(rowOf(id - (FOURTH_BEHIND << 2), from, rowBytes) + 192)
-    }
-    for (let id = end - behind; id < end; id += 4) tableLoad8(rowOf(id, from, rowBytes) + 192)
   }
   if (k == rowBytes) return
   for (let id = idsAt; id < end; id += 4) touchRow(rowOf(id, base + <u64>k, rowBytes), rowBytes - k)
