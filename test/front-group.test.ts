@@ -5,6 +5,7 @@ import { readConfig } from '../src/config.ts'
 import { FrontGroup } from '../src/front-group.ts'
 import { Keeper } from '../src/keeper/keeper.ts'
 import { makeDataDir } from './helpers/data-dir.ts'
+import { readSlices, SHORT_SLICE_NS } from './helpers/slices.ts'
 
 // Each front takes a second to start, and more on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -63,6 +64,19 @@ describe('Fronts', () => {
     const answers = await Promise.all(Array.from({ length: 9 }, () => ask(port, 'GET', '/v1/tables/user')))
     expect(answers.map((one) => one?.status)).toEqual(answers.map(() => 200))
   })
+
+  test.skipIf(readSlices('/proc/self') === null)(
+    'have short turns on the processor, also those that take the place of others',
+    async () => {
+      const shortCount = () => readSlices('/proc/self')?.filter((slice) => slice === SHORT_SLICE_NS).length ?? 0
+      const others = shortCount()
+      await start({ GATHERD_FRONTS: '2' })
+      expect(shortCount()).toBe(others + 2)
+      await workers[0].terminate()
+      await expect.poll(() => [fronts.size, workers.length], { timeout: 60_000 }).toEqual([2, 3])
+      await expect.poll(shortCount, { timeout: 20_000 }).toBe(others + 2)
+    },
+  )
 
   test('that die are replaced on the same port, with all tables; memory that they held is free again', async () => {
     // One, so that no other front can answer for it.

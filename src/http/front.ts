@@ -5,6 +5,7 @@ import { LIMITS } from '../core/limits.ts'
 import { KeeperClient } from '../keeper/client.ts'
 import { GathererPool } from '../workers/pool.ts'
 import { createLookupServices } from '../lookup/services.ts'
+import { shortenSlices } from '../system/slice.ts'
 import { keepSweeping } from '../upload/staging/sweep.ts'
 import { buildApp } from './app.ts'
 import type { FrontContext, Health } from './context.ts'
@@ -30,6 +31,8 @@ export type FrontEvent = { kind: 'listening'; port: number } | { kind: 'closed' 
 
 /** Entry of a front thread: a whole HTTP server on the common port. */
 const runFront = async (data: FrontData): Promise<void> => {
+  // Before the gatherers start: they work for lookups too.
+  shortenSlices()
   const pool = data.gathererCount === 0 ? null : new GathererPool(data.gathererCount, LIMITS.gatherQueueDepthMax * data.gathererCount)
   const health: Health = { state: 'loading', reason: 'tables are being loaded' }
   const keeper = new KeeperClient(

@@ -1,7 +1,7 @@
 import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
 import { PAGE_BYTES } from '../tables/layout.ts'
-import { adviseHugePages } from './huge-pages.ts'
+import { adviseHugePages } from '../system/huge-pages.ts'
 
 const ARENA_BYTES_MAX = 2 ** 32
 

@@ -3,14 +3,15 @@ import type { Violations } from './rules.ts'
 
 /**
  * Which parts of src may import which: main -> http -> attend, upload, export -> lookup,
- * keeper/client -> tables, workers -> kernels, formats -> core. cli -> main, and of the keeper what checks a data directory.
+ * keeper/client -> tables, workers -> kernels, formats -> core, system. cli -> main, and of the keeper what checks a data directory.
  * A part is a folder, or a file right below src. An entry is a part, or a single file of one. The part itself is always allowed.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   core: [],
   config: ['core'],
   formats: ['core', 'kernels'],
-  kernels: ['core', 'tables/layout'],
+  system: [],
+  kernels: ['core', 'system', 'tables/layout'],
   tables: ['core', 'kernels'],
   workers: ['core', 'kernels', 'formats', 'tables'],
   observe: ['core', 'tables'],
@@ -36,6 +37,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   http: [
     'core',
+    'system',
     'formats',
     'tables',
     'workers',

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { describe, expect, test } from 'vitest'
-import { adviseHugePages } from '../../src/kernels/huge-pages.ts'
+import { adviseHugePages } from '../../src/system/huge-pages.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { PAGE_BYTES } from '../../src/tables/layout.ts'
 

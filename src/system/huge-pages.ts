@@ -4,22 +4,12 @@
  * default of most distributions, and `always` give them, `never` does not.
  */
 import process from 'node:process'
+import { loadFfi } from './ffi.ts'
 
 const HUGE_PAGE_BYTES = 2 ** 21
 const MADV_HUGEPAGE = 14
 
 type Advise = (memory: WebAssembly.Memory) => boolean
-
-/** Loads it without Node's warning that it is experimental: what is missing costs speed and nothing else. */
-const loadFfi = (): typeof import('node:ffi') => {
-  const { emitWarning } = process
-  process.emitWarning = () => {}
-  try {
-    return process.getBuiltinModule('node:ffi')
-  } finally {
-    process.emitWarning = emitWarning
-  }
-}
 
 /** Null on other systems, on a Node without `node:ffi` (before 26.1, or with --no-experimental-ffi), and where a permission forbids it. */
 const findAdvise = (): Advise | null => {
