@@ -17,7 +17,7 @@ const SHOWN = [
 ]
 
 const COLUMN_COUNT = 3
-const WIDTHS = { panel: 272, name: 74, value: 92 }
+const WIDTHS = { panel: 272, name: 74, value: 104 }
 const GAP = 28
 const MARGIN = 24
 const TITLE_HEIGHT = 84
