@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
 import { putTable } from '../../helpers/keeper.ts'
+import { startService } from '../../helpers/service.ts'
 import { rowOf } from './servers.ts'
 import { answersOf, type LaneService, request, startLane } from './talk.ts'
 
@@ -10,6 +11,12 @@ const LONG_DIM = 4_096
 /** Answers of a quarter of a MiB: more of them than the kernel takes for a client that does not read. */
 const IDS = Array.from({ length: LONG_ROWS }, (_, i) => LONG_ROWS - 1 - i)
 const ASKED_COUNT = 80
+
+/** Whether this is one answer, to its end. */
+const isWhole = (bytes: Buffer): boolean => {
+  const headEnd = bytes.indexOf('\r\n\r\n') + 4
+  return headEnd >= 4 && bytes.length === headEnd + Number(/content-length: (\d+)/i.exec(bytes.toString('latin1', 0, headEnd))?.[1])
+}
 
 let service: LaneService
 let port: number
@@ -82,6 +89,46 @@ describe('A long answer of the lane', () => {
       else client.destroy()
       await expect.poll(() => arena().reservedBytes).toBe(reservedBytes)
     }
+  })
+
+  test('is the one of Fastify to the byte, whatever its numbers are', async () => {
+    const plain = await startService({ logLevel: 'silent' })
+    const other = connect({ port: Number(new URL(await plain.listen()).port), host: '127.0.0.1', noDelay: true })
+    const client = dial()
+    const payload = Buffer.from(Float32Array.from({ length: LONG_ROWS * LONG_DIM }, (_, i) => Math.sin(i)).buffer)
+    const headers = { 'content-type': 'application/octet-stream' }
+    for (const { app } of [service, plain]) {
+      for (const dtype of ['float32', 'float16', 'int8']) {
+        const url = `/v1/tables/${dtype}?rows=${LONG_ROWS}&dim=${LONG_DIM}&input_dtype=float32&dtype=${dtype}`
+        expect((await app.inject({ method: 'PUT', url, payload, headers })).statusCode).toBe(201)
+      }
+    }
+    const ids = [...IDS, ...IDS, ...IDS]
+    const requests = ['float32', 'float16', 'int8'].flatMap((table) =>
+      ['?dtype=native', '?dtype=bfloat16', '?mode=fill&fill_value=2'].map((query) =>
+        request(query.includes('fill') ? [...ids, 2 ** 30] : ids, { table, query }),
+      ),
+    )
+    const ask = async (socket: Socket, bytes: Buffer): Promise<string> => {
+      socket.write(bytes)
+      const received: Buffer[] = []
+      const note = (chunk: Buffer) => received.push(chunk)
+      socket.on('data', note)
+      await expect.poll(() => isWhole(Buffer.concat(received)), { interval: 5, timeout: 5_000 }).toBe(true)
+      socket.off('data', note)
+      return Buffer.concat(received)
+        .toString('latin1')
+        .replace(/\r\nDate: [^\r]*/, '')
+    }
+    for (const bytes of requests) {
+      const answer = await ask(client, bytes)
+      expect(answer.length).toBeGreaterThan(64 * 1024)
+      expect(answer === (await ask(other, bytes)), bytes.toString('latin1').split(' HTTP')[0]).toBe(true)
+    }
+    expect(service.byFastify() - before).toBe(0)
+    client.destroy()
+    other.destroy()
+    await plain.close()
   })
 
   test('is copied out when so many wait that their share is used up: lookups keep their memory', async () => {
