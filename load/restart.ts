@@ -67,7 +67,9 @@ const READ_PROGRAM = `
 
 const timeReading = (file: string): number => {
   const args = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', READ_PROGRAM, file]
-  return Number(spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout)
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`the file could not be read: ${stderr}`)
+  return Number(stdout)
 }
 
 /** Milliseconds of loading as the service logs them, and from its start until it is ready. */

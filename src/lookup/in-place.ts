@@ -17,18 +17,19 @@ export interface RowsInPlace {
 /**
  * A long answer as it lies in the arena, its head put right before its rows, where ids were that nobody needs any more. Its region is the answer's,
  * until the socket has taken the bytes or is gone. null: it is to be copied out, since it is short, or since so many answers wait for
- * their clients that `share` is used up; slow clients do not keep lookups from memory.
+ * their clients that `share` is used up: slow clients leave the rest of the arena to lookups.
  */
 export const sendInPlace = (
   share: ArenaShare,
   { region, rowsAt, byteCount }: RowsInPlace,
   writeHead: (bodyBytes: number) => Uint8Array,
 ): ResponseBuffer | null => {
-  if (byteCount < IN_PLACE_BYTES_MIN || !share.keep(region)) return null
+  if (byteCount < IN_PLACE_BYTES_MIN) return null
   const { bytes, memory } = share.arena
   const head = writeHead(byteCount)
   const at = rowsAt - head.length
   assert(at >= region.at, 'the ids or the fill row of a long answer take more room than a head')
+  if (!share.keep(region)) return null
   bytes.set(head, at)
   return { bytes: Buffer.from(memory.buffer, at, head.length + byteCount), release: () => share.release(region) }
 }

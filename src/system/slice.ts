@@ -10,7 +10,7 @@ import { loadFfi } from './ffi.ts'
 /** The shortest that there is. Linux since 6.12; before it, nothing changes. */
 const SLICE_NS = 100_000n
 
-/** The only policy whose slices these are: SCHED_OTHER. */
+/** SCHED_OTHER. Who has chosen another policy has other wishes. */
 const POLICY_OTHER = 0
 
 /** Numbers of the two calls, which older C libraries do not have by name. */
@@ -34,7 +34,7 @@ const callFor = (): ((name: 'get' | 'set', attributes: Uint8Array) => boolean) |
 
 /**
  * Asks for the shortest slices for this thread, and for those that it starts from now on; its priority stays. Returns whether the system has
- * taken the wish: not on other systems, without `node:ffi`, nor under a policy of real time.
+ * taken the wish, as an older Linux does without effect: not on other systems, without `node:ffi`, nor under any policy but SCHED_OTHER.
  */
 export const shortenSlices = (): boolean => {
   try {
