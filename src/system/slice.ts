@@ -1,8 +1,8 @@
 /**
  * Short turns on the processor, by `sched_setattr` through `node:ffi`. Linux lets a thread go on until its slice is over (1.4 to 3 ms) before one
  * that wakes gets the processor, unless that has asked for shorter slices. A front sleeps between lookups, and without them each that
- * comes during a commit of the keeper, or while threads of the garbage collector run, waits for those: p99 beside updates is 3 times as high
- * (docs/performance.md). Slices change who comes first, not how much of the processor each thread gets.
+ * comes during a commit of the keeper, or while threads of the garbage collector run, waits for those: p99 beside updates on disk is 3 times as
+ * high (docs/performance.md). Slices change who comes first, not how much of the processor each thread gets.
  */
 import process from 'node:process'
 import { loadFfi } from './ffi.ts'
@@ -21,7 +21,7 @@ const ATTRIBUTES_BYTES = 56
 const POLICY_AT = 4
 const RUNTIME_AT = 24
 
-const callFor = (): ((name: 'get' | 'set', attributes: Uint8Array) => boolean) | null => {
+const findCall = (): ((name: 'get' | 'set', attributes: Uint8Array) => boolean) | null => {
   const { arch, platform } = process
   if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) return null
   const numbers = CALLS[arch]
@@ -38,7 +38,7 @@ const callFor = (): ((name: 'get' | 'set', attributes: Uint8Array) => boolean) |
  */
 export const shortenSlices = (): boolean => {
   try {
-    const call = callFor()
+    const call = findCall()
     const attributes = new Uint8Array(ATTRIBUTES_BYTES)
     const view = new DataView(attributes.buffer)
     if (call === null || !call('get', attributes) || view.getUint32(POLICY_AT, true) !== POLICY_OTHER) return false

@@ -7,10 +7,11 @@ import { readSlices } from '../helpers/slices.ts'
 
 const here = readSlices('/proc/thread-self')
 
-const program = `const { shortenSlices } = await import(${JSON.stringify(new URL('../../src/system/slice.ts', import.meta.url).href)})
-  const { readFileSync } = await import('node:fs')
+const urlOf = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
+const program = `const { shortenSlices } = await import(${urlOf('../../src/system/slice.ts')})
+  const { readSlices } = await import(${urlOf('../helpers/slices.ts')})
   const { getPriority } = await import('node:os')
-  const slice = () => Number(/se\\.slice\\s*:\\s*(\\d+)/.exec(readFileSync('/proc/thread-self/sched', 'utf8'))[1])
+  const slice = () => readSlices('/proc/thread-self')[0]
   console.log(JSON.stringify({ before: slice(), isTaken: shortenSlices(), after: slice(), nice: getPriority() }))`
 const run = (command: string[]): unknown =>
   JSON.parse(execFileSync(command[0], [...command.slice(1), process.execPath, '--input-type=module', '-e', program], { encoding: 'utf8' }))
