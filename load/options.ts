@@ -1,7 +1,7 @@
 /** The command line of `npm run load`. */
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { PEER_NAMES } from './peers.ts'
+import { PEER_NAMES } from './peers/peers.ts'
 
 export interface LoadOptions {
   url: string | undefined

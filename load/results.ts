@@ -1,11 +1,11 @@
 /** The results as they are written to `results.json` and read by the report. */
-import type { OpenLoopMeasure } from './open-loop.ts'
-import type { Machine, Versions } from './machine.ts'
-import type { RunMeasure } from './meter.ts'
+import type { OpenLoopMeasure } from './wires/open-loop.ts'
+import type { Machine, Versions } from './measure/machine.ts'
+import type { RunMeasure } from './measure/meter.ts'
 import type { Scenario } from './scenarios.ts'
-import type { Target } from './target.ts'
-import type { UploadMeasure } from './upload.ts'
-import type { Skipped } from './peer.ts'
+import type { Target } from './peers/target.ts'
+import type { UploadMeasure } from './bench/upload.ts'
+import type { Skipped } from './peers/peer.ts'
 
 export const RESULTS_FORMAT = 2
 

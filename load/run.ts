@@ -2,17 +2,17 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { describeCommit, describeMachine, describeVersions } from './machine.ts'
+import { describeCommit, describeMachine, describeVersions } from './measure/machine.ts'
 import { type LoadOptions, readOptions, USAGE } from './options.ts'
-import { startPeers } from './peers.ts'
-import { placeProcesses } from './placement.ts'
+import { startPeers } from './peers/peers.ts'
+import { placeProcesses } from './measure/placement.ts'
 import { printTable } from './print.ts'
-import { renderReport } from './report.ts'
+import { renderReport } from './report/write-report.ts'
 import { describePicture, drawPicture, replaceWords, takePictured } from './report/picture.ts'
 import { RESULTS_FORMAT, type Results } from './results.ts'
 import { listScenarios, rowCountFor, SEEDS, ZIPF_EXPONENT } from './scenarios.ts'
 import { runSession } from './session.ts'
-import { startGatherd, type Target, useRunningGatherd } from './target.ts'
+import { startGatherd, type Target, useRunningGatherd } from './peers/target.ts'
 
 const README_PATH = join(import.meta.dirname, '../README.md')
 

@@ -1,10 +1,10 @@
 /** Nothing is timed before it has been seen to be right: every server must answer the rows that were uploaded, to the bit. */
-import { type Connection, openConnection } from './connection.ts'
-import { type PreparedRequest, WrongAnswer } from './meter.ts'
-import type { RequestPlan } from './requests.ts'
+import { type Connection, openConnection } from './wires/connection.ts'
+import { type PreparedRequest, WrongAnswer } from './measure/meter.ts'
+import type { RequestPlan } from './wires/requests.ts'
 import { gatherRows, type SourceTable, toBytes } from './rows.ts'
 import { LEARNING_RATE, type Scenario } from './scenarios.ts'
-import type { Target } from './target.ts'
+import type { Target } from './peers/target.ts'
 
 /** Answers compared value by value, per scenario and server; of the others the length is checked, always. */
 const COMPARED_COUNT = 8

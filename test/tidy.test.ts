@@ -105,8 +105,8 @@ describe('imports', () => {
     expect(find('src/core/errors.ts', `import type { A } from '../tables/a.ts'`)).toEqual([
       'src/core/errors.ts: may not import src/tables/a.ts',
     ])
-    expect(find('src/kernels/index.ts', `import { ROWS_AT } from '../tables/layout.ts'`)).toEqual([])
-    expect(find('src/kernels/index.ts', `await import('../tables/table.ts')`)).toHaveLength(1)
+    expect(find('src/kernels/table.ts', `import { ROWS_AT } from '../tables/layout.ts'`)).toEqual([])
+    expect(find('src/kernels/table.ts', `await import('../tables/table.ts')`)).toHaveLength(1)
     expect(find('src/formats/npy.ts', `new Worker(new URL('../lookup/plan.ts', import.meta.url))`)).toHaveLength(1)
     expect(find('src/formats/npy.ts', `export type A = import('../lookup/plan.ts').Plan`)).toHaveLength(1)
     expect(find('src/helpers/a.ts', '')).toEqual(['src/helpers/a.ts: the arrows do not know helpers'])
@@ -129,7 +129,7 @@ describe('imports', () => {
       arrows.findStrayCallers(files, 'src/kernels/memories.ts', 'createTableMemory', 'src/tables/memory.ts')
     expect(find(sources)).toEqual([])
     expect(find(one(`import { createTableMemory } from '../kernels/memories.ts'`, 'src/tables/memory.ts'))).toEqual([])
-    expect(find(one(`import { createArena } from '../kernels/memories.ts'`, 'src/workers/gatherer.ts'))).toEqual([])
+    expect(find(one(`import { createArena } from '../kernels/memories.ts'`, 'src/workers/compute-worker.ts'))).toEqual([])
     const expected = ['src/tables/table.ts: may not use createTableMemory, which is for src/tables/memory.ts']
     expect(find(one(`import { createTableMemory as create } from '../kernels/memories.ts'`, 'src/tables/table.ts'))).toEqual(expected)
     expect(find(one(`import * as memories from '../kernels/memories.ts'`, 'src/tables/table.ts'))).toEqual(expected)
@@ -167,7 +167,7 @@ describe('imports', () => {
     expect(arrows.findUnreachable(sources, entries)).toEqual([])
 
     const main = readSource('src/main.ts', `new Worker(new URL('./http/front.ts', import.meta.url))`)
-    const front = readSource('src/http/front.ts', `await import('./app.ts')`)
+    const front = readSource('src/http/worker.ts', `await import('./app.ts')`)
     expect(arrows.findUnreachable([main, front, ...one('')], ['src/main.ts'])).toEqual([])
     expect(arrows.findUnreachable([main, ...one('')], ['src/main.ts'])).toEqual(['src/http/app.ts: nothing reaches it'])
   })

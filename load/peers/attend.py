@@ -1,4 +1,4 @@
-"""What `load/attend.ts` is measured against: numpy, one thread. Reads lines "<queries>", answers milliseconds of one pass."""
+"""What `load/bench/attend.ts` is measured against: numpy, one thread. Reads lines "<queries>", answers milliseconds of one pass."""
 import sys
 import time
 

@@ -1,4 +1,4 @@
-"""torch's embedding_bag for load/bags.ts: one thread, one measurement for each line on standard input.
+"""torch's embedding_bag for load/bench/bags.ts: one thread, one measurement for each line on standard input.
 
 usage: bags.py ROWS DIM BAG
 

@@ -1,4 +1,4 @@
-"""numpy.take for load/kernel.ts: one measurement for each line on standard input.
+"""numpy.take for load/bench/kernel.ts: one measurement for each line on standard input.
 
 usage: take.py TABLE_BYTES BATCH
 

@@ -1,5 +1,5 @@
 /** Curves: CPU per row against the size of a request, throughput and latency against the number of connections. */
-import type { RunMeasure } from '../meter.ts'
+import type { RunMeasure } from '../measure/meter.ts'
 import type { Results } from '../results.ts'
 import { formatCount, formatShort, formatUs } from './format.ts'
 import { type Curve, drawLines, type LinePlot } from './lines.ts'

@@ -1,5 +1,5 @@
 /** Bars: throughput, CPU per request, uploads. A section without data is an empty string. */
-import type { RunMeasure } from '../meter.ts'
+import type { RunMeasure } from '../measure/meter.ts'
 import type { Results, ScenarioResult } from '../results.ts'
 import { type Bar, drawBars } from './bars.ts'
 import { escapeHtml, formatBytes, formatCount, formatShort, formatUs } from './format.ts'

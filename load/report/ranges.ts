@@ -1,7 +1,7 @@
 /** Latency percentiles on a logarithmic axis: from the median to the 99th, on to the 99.9th, and the slowest answer. */
 import { formatUs } from './format.ts'
 import { makeLogScale } from './scale.ts'
-import type { Latency } from '../histogram.ts'
+import type { Latency } from '../measure/histogram.ts'
 import { drawing, element, hint, line, seriesClass, text } from './svg.ts'
 
 export interface RangeRow {

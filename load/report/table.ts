@@ -1,6 +1,6 @@
 /** All numbers, for those who want to compute with them. */
 import type { OpenLoopResult, Results, ScenarioResult } from '../results.ts'
-import type { RunMeasure } from '../meter.ts'
+import type { RunMeasure } from '../measure/meter.ts'
 import { escapeHtml, formatCount, formatShort, formatUs } from './format.ts'
 import { element, seriesClass } from './svg.ts'
 

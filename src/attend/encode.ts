@@ -2,7 +2,7 @@ import { writeSafetensorsHeader } from '../formats/safetensors.ts'
 import type { ResponseBuffer } from '../lookup/buffers.ts'
 import { type Answer, MEDIA_TYPES } from '../lookup/encode.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
-import type { Found } from './found.ts'
+import type { Found } from './scan-result.ts'
 import { printFound } from './print.ts'
 
 export type AttendEncoding = 'json' | 'safetensors'

@@ -5,7 +5,7 @@ import type { Settings } from '../core/types.ts'
 import { heapBytes, type Metric, queryBytes } from '../kernels/attend.ts'
 import { planBlocks } from '../tables/attend.ts'
 import type { VersionHandle } from '../tables/handles.ts'
-import { rowBytes } from '../tables/layout.ts'
+import { rowBytes } from '../layout/table-layout.ts'
 import { planScan, type ScanPlan } from '../workers/dispatch-attend.ts'
 import type { AttendRequest } from './request.ts'
 

@@ -1,9 +1,9 @@
 import { refuse } from '../core/errors.ts'
-import { countPrintedRows, printedBytesMax } from '../kernels/json.ts'
+import { countPrintedRows, printedBytesMax } from '../kernels/print-floats.ts'
 import type { ResponseBuffer } from '../lookup/buffers.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
 import { printBetween } from '../lookup/print.ts'
-import type { Found } from './found.ts'
+import type { Found } from './scan-result.ts'
 
 /** Room for the text of one run of scores, which is printed whole. A longer one would hardly fit into an answer. */
 const ROW_BYTES_MAX = 128 * 1024 * 1024

@@ -1,6 +1,6 @@
 import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
-import type { KeeperClient } from '../keeper/client.ts'
+import type { KeeperClient } from '../writer/client.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { checkStateFormat, planExport } from './plan.ts'
 import type { ExportFormat, ExportPart, ExportPlan } from './plan.ts'

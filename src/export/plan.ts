@@ -2,8 +2,8 @@ import { refuse } from '../core/errors.ts'
 import type { Dtype, ElementType, Optimizer } from '../core/types.ts'
 import { writeNpyHeader } from '../formats/npy.ts'
 import { writeSafetensorsHeader } from '../formats/safetensors.ts'
-import { rowBytes } from '../tables/layout.ts'
-import { STEP_NAME, stateTensors } from '../tables/state-layout.ts'
+import { rowBytes } from '../layout/table-layout.ts'
+import { STEP_NAME, stateTensors } from '../layout/state-layout.ts'
 
 export type ExportFormat = 'raw' | 'npy' | 'safetensors'
 

@@ -1,6 +1,6 @@
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { type JsonKernels, printedBytesMax } from '../kernels/json.ts'
+import { type JsonKernels, printedBytesMax } from '../kernels/print-floats.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { RowsPage } from './rows.ts'
 

@@ -1,7 +1,7 @@
 import { assert } from '../core/assert.ts'
-import type { Preimages } from '../keeper/protocol.ts'
+import type { Preimages } from '../writer/protocol.ts'
 import type { VersionHandle } from '../tables/handles.ts'
-import { rowBytes, ROWS_AT } from '../tables/layout.ts'
+import { rowBytes, ROWS_AT } from '../layout/table-layout.ts'
 
 /** Copies rows as they are stored into memory of their own. They may be torn when the keeper writes meanwhile: see {@link patchRows}. */
 export const copyRows = (handle: VersionHandle, firstRow: number, rowCount: number): Buffer => {

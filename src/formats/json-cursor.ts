@@ -2,8 +2,8 @@ import { Buffer, isUtf8 } from 'node:buffer'
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { createNumberScanner } from '../kernels/numbers.ts'
-import type { NumberScanner } from '../kernels/numbers.ts'
+import { createNumberScanner } from '../kernels/parse-numbers.ts'
+import type { NumberScanner } from '../kernels/parse-numbers.ts'
 
 /**
  * A place in a JSON body. `bytes` holds a copy of the body and, behind it, a zero byte, which no JSON holds: a loop that looks at each byte

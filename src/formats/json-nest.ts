@@ -3,7 +3,7 @@ import { refuseByte, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
 import { checkDepth, kindAt, readNumber, startsNumber } from './json-scan.ts'
 import type { JsonTensor } from './json-tensor.ts'
-import type { Precision } from '../kernels/numbers.ts'
+import type { Precision } from '../kernels/parse-numbers.ts'
 
 const COMMA = 0x2c
 const OPEN = 0x5b

@@ -1,6 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
-import type { KeeperClient } from '../keeper/client.ts'
+import type { KeeperClient } from '../writer/client.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
 import type { Registry } from '../tables/registry.ts'
 import type { Staging } from '../upload/staging/layout.ts'

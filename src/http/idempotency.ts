@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { UpdateKey } from '../keeper/protocol.ts'
+import type { UpdateKey } from '../writer/protocol.ts'
 
 /** Visible ASCII that does not begin with a quote. */
 const BARE = /^[\x21\x23-\x7e][\x21-\x7e]*$/

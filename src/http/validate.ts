@@ -3,7 +3,7 @@ import { Compile } from 'typebox/compile'
 import { assert } from '../core/assert.ts'
 import { type ErrorPlace, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { explainMismatch, pointerTo } from './explain.ts'
+import { explainMismatch, pointerTo } from './errors/schema-errors.ts'
 
 /** Checks a value that came from outside against a schema, compiled once. */
 export type Checker<Schema extends TSchema> = (value: unknown, at?: string) => Static<Schema>

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import type { Dtype } from '../core/types.ts'
-import { rowBytes } from '../tables/layout.ts'
+import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
 
 /** How a query and a row are compared. A greater dot or cosine is better, a smaller l2 (the Euclidean distance). */

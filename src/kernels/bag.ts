@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import type { Dtype, Pooling } from '../core/types.ts'
-import { rowBytes } from '../tables/layout.ts'
+import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
 
 /** How the rows of a bag become one. */

@@ -1,6 +1,6 @@
 import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
-import { ROWS_AT, SPARE_BYTES } from '../tables/layout.ts'
+import { ROWS_AT, SPARE_BYTES } from '../layout/table-layout.ts'
 
 /** Optimizer state lies in rows too: at most two float32 for each value of a table row. */
 const ROW_BYTES_MAX = LIMITS.dimMax * 8

@@ -1,6 +1,6 @@
 import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
-import { PAGE_BYTES } from '../tables/layout.ts'
+import { PAGE_BYTES } from '../layout/table-layout.ts'
 import { adviseHugePages } from '../system/huge-pages.ts'
 
 const ARENA_BYTES_MAX = 2 ** 32

@@ -5,10 +5,10 @@ import { formatShape } from '../formats/raw.ts'
 import { writeSafetensorsHeader } from '../formats/safetensors.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
-import type { Gathered } from './gathered.ts'
-import type { JsonKernels } from '../kernels/json.ts'
+import type { Gathered } from './gather-result.ts'
+import type { JsonKernels } from '../kernels/print-floats.ts'
 import { printEmbeddings } from './print.ts'
-import { describeStored, splitStored, storedShape } from './stored.ts'
+import { describeStored, splitStored, storedShape } from './int8-rows.ts'
 
 export type Encoding = 'json' | 'raw' | 'npy' | 'safetensors'
 

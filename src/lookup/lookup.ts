@@ -1,4 +1,4 @@
-import type { JsonKernels } from '../kernels/json.ts'
+import type { JsonKernels } from '../kernels/print-floats.ts'
 import type { TableAdapter } from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import type { ArenaShare } from '../tables/arena-share.ts'
@@ -14,7 +14,7 @@ import { writeFillRow } from './fill.ts'
 import { sendInPlace } from './in-place.ts'
 import { computeMask } from './mask.ts'
 import { type LookupPlan, planLookup } from './plan.ts'
-import { poolBags } from './pool.ts'
+import { poolBags } from './pooling.ts'
 import type { LookupRequest } from './request.ts'
 
 /** What a thread needs to answer lookups. One a front. */

@@ -1,8 +1,8 @@
 import { assert } from '../core/assert.ts'
-import { countPrintedRows, type JsonKernels, printedBytesMax } from '../kernels/json.ts'
+import { countPrintedRows, type JsonKernels, printedBytesMax } from '../kernels/print-floats.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
-import { type Gathered, refuseLongText } from './gathered.ts'
+import { type Gathered, refuseLongText } from './gather-result.ts'
 import { printMask } from './mask.ts'
 
 /** Text is printed in slices of at most this size, so that the scratch of a long answer stays in cache. */

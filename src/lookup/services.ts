@@ -1,5 +1,5 @@
 import { LIMITS } from '../core/limits.ts'
-import { instantiateJsonKernels, JSON_TABLES_BYTES } from '../kernels/json.ts'
+import { instantiateJsonKernels, JSON_TABLES_BYTES } from '../kernels/print-floats.ts'
 import { Arena } from '../tables/arena.ts'
 import { ArenaShare } from '../tables/arena-share.ts'
 import type { GathererPool } from '../workers/pool.ts'

@@ -1,7 +1,7 @@
 import { instantiateLoraKernels, type LoraKernels } from '../kernels/lora.ts'
 import { gatherRows } from './gather.ts'
 import type { AdapterHandle } from './handles.ts'
-import { rowBytes } from './layout.ts'
+import { rowBytes } from '../layout/table-layout.ts'
 import { TableVersion } from './table.ts'
 
 /** An adapter as one thread sees it. Whoever reads it across an `await` pins its factors. */

@@ -3,7 +3,7 @@ import { refuse } from '../core/errors.ts'
 import { assert } from '../core/assert.ts'
 import { createTableMemory } from '../kernels/memories.ts'
 import type { SegmentHandle } from './handles.ts'
-import { memoryBytes, planSegments } from './layout.ts'
+import { memoryBytes, planSegments } from '../layout/table-layout.ts'
 
 /** The only allocator of table memory: every byte of every version, builds included, is counted here first. */
 export class TableMemory {

@@ -2,7 +2,7 @@ import { refuse } from '../core/errors.ts'
 import type { TableInfo } from '../core/types.ts'
 import { openAdapter, type TableAdapter } from './adapter.ts'
 import type { AliasRecord, TableRecord } from './handles.ts'
-import { tableBytes } from './layout.ts'
+import { tableBytes } from '../layout/table-layout.ts'
 import { TableVersion } from './table.ts'
 
 /** A table as one thread sees it. Replaced whole by each publication, so whoever holds one sees one state. */

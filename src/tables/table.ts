@@ -1,8 +1,8 @@
 import { assert } from '../core/assert.ts'
-import type { TableKernels } from '../kernels/index.ts'
-import { instantiateKernels } from '../kernels/index.ts'
+import type { TableKernels } from '../kernels/table.ts'
+import { instantiateKernels } from '../kernels/table.ts'
 import type { VersionHandle } from './handles.ts'
-import { LOCK_AT, ROWS_AT, rowBytes, SEQUENCE_AT, STEP_AT, UPDATED_AT } from './layout.ts'
+import { LOCK_AT, ROWS_AT, rowBytes, SEQUENCE_AT, STEP_AT, UPDATED_AT } from '../layout/table-layout.ts'
 
 const lockWord = LOCK_AT / 4
 const sequenceWord = SEQUENCE_AT / 4

@@ -9,7 +9,7 @@ import { UploadBody } from './body.ts'
 import type { KeeperLine } from './build.ts'
 import { openBytesSink, type Sink, writerSink } from './sinks.ts'
 import { checkDigest, takeHeader, writeBody } from './transfer.ts'
-import { TableWriter } from './writer.ts'
+import { TableWriter } from './row-loader.ts'
 
 /** One PUT of an adapter, as safetensors. */
 export interface AdapterUpload {

@@ -1,7 +1,7 @@
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { KeeperClient } from '../keeper/client.ts'
-import type { BeginArguments } from '../keeper/protocol.ts'
+import type { KeeperClient } from '../writer/client.ts'
+import type { BeginArguments } from '../writer/protocol.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 
 /** What making a table needs of the line to the keeper. */

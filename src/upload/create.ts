@@ -7,7 +7,7 @@ import type { BuiltTable, KeeperLine } from './build.ts'
 import { completeInitializer, initializeRows } from './initializers.ts'
 import type { CompleteInitializer, Initializer } from './initializers.ts'
 import { refuseNonFinite } from './non-finite.ts'
-import { TableWriter } from './writer.ts'
+import { TableWriter } from './row-loader.ts'
 
 /** A table by its specification. */
 export interface Specification {

@@ -9,7 +9,7 @@ import type { TableEntry } from '../tables/registry.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { type BuiltTable, buildTable, type KeeperLine } from './build.ts'
 import { refuseNonFinite } from './non-finite.ts'
-import { TableWriter } from './writer.ts'
+import { TableWriter } from './row-loader.ts'
 
 /** What is merged before others on the thread get a turn. */
 const TURN_BYTES = 256 * 1024

@@ -1,5 +1,5 @@
 import { openSync, read } from 'node:fs'
-import { ROWS_AT } from '../tables/layout.ts'
+import { ROWS_AT } from '../layout/table-layout.ts'
 
 /** What is brought into being at once, and the least distance to the writer. With smaller blocks the pool waits for the event loop between them. */
 export const WARM_BLOCK_BYTES = 8 * 1024 * 1024

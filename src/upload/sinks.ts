@@ -3,11 +3,11 @@ import { refuse } from '../core/errors.ts'
 import type { ByteRange } from '../formats/safetensors.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
-import { STEP_NAME } from '../tables/state-layout.ts'
+import { STEP_NAME } from '../layout/state-layout.ts'
 import { refuseNonFinite } from './non-finite.ts'
 import type { UploadPlan } from './plan.ts'
 import type { StatePlan } from './state.ts'
-import { TableWriter } from './writer.ts'
+import { TableWriter } from './row-loader.ts'
 
 /** Takes the bytes `begin`..`end` of a body, in order and in pieces cut anywhere. Closed at the end, read or not. */
 export interface Sink extends ByteRange {

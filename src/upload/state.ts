@@ -1,7 +1,7 @@
 import { refuse } from '../core/errors.ts'
 import type { Optimizer } from '../core/types.ts'
 import type { ByteRange, SafetensorsHeader } from '../formats/safetensors.ts'
-import { STATE_PREFIX, type StateTensor, STEP_NAME, stateLength, stateTensors } from '../tables/state-layout.ts'
+import { STATE_PREFIX, type StateTensor, STEP_NAME, stateLength, stateTensors } from '../layout/state-layout.ts'
 import { listNames, type UploadOptions, type UploadPlan } from './plan.ts'
 
 /** Where in a safetensors body the optimizer state is. Ranges are bytes of the whole body. */

@@ -3,7 +3,7 @@ import { BroadcastChannel } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { type ErrorMessage, fromMessage, refuse } from '../core/errors.ts'
 import type { TableVersion } from '../tables/table.ts'
-import type { GatherTask, PoolJob } from './gatherer.ts'
+import type { GatherTask, PoolJob } from './compute-worker.ts'
 
 /** The gatherer threads of one front. The queue is bounded; no task is ever cancelled, since a cancelled task ends its thread. */
 export class GathererPool {
@@ -19,7 +19,7 @@ export class GathererPool {
     this.#retired = new BroadcastChannel(retiredChannel)
     this.#retired.unref()
     this.#pool = new Piscina({
-      filename: new URL('./gatherer.ts', import.meta.url).href,
+      filename: new URL('./compute-worker.ts', import.meta.url).href,
       minThreads: threadCount,
       maxThreads: threadCount,
       maxQueue: queueDepthMax,

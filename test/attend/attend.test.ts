@@ -7,7 +7,7 @@ import { scoreReference, topReference } from '../../src/kernels/reference/attend
 import type { LookupServices } from '../../src/lookup/lookup.ts'
 import { createLookupServices } from '../../src/lookup/services.ts'
 import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 const ROWS = 60_000
 const DIM = 48

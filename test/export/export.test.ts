@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readNpy } from '../../src/formats/npy.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
-import { PAGE_BYTES } from '../../src/tables/layout.ts'
-import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
+import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
 import { asFloats, exportUser, putUser, readBody } from './user-table.ts'
 
 let service: TestKeeper

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type ExportLine, exportTable } from '../../src/export/export.ts'
-import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
 import { exportUser, putUser, readBody } from './user-table.ts'
 
 let service: TestKeeper

@@ -3,10 +3,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Dtype } from '../../src/core/types.ts'
 import { readRows } from '../../src/export/rows.ts'
 import { Arena } from '../../src/tables/arena.ts'
-import { PAGE_BYTES } from '../../src/tables/layout.ts'
+import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { TableVersion } from '../../src/tables/table.ts'
 import { createTable } from '../../src/upload/create.ts'
-import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 let service: TestKeeper
 const arena = new Arena(8 * 1024 * 1024)

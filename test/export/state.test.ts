@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Optimizer } from '../../src/core/types.ts'
 import { exportTable } from '../../src/export/export.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
-import { PAGE_BYTES } from '../../src/tables/layout.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 import { asFloats, readBody } from './user-table.ts'
 
 let service: TestKeeper

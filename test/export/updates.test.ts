@@ -2,9 +2,9 @@ import { MessageChannel, Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { ExportLine } from '../../src/export/export.ts'
-import { KeeperClient } from '../../src/keeper/client.ts'
+import { KeeperClient } from '../../src/writer/client.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
-import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
 import { asFloats, exportUser, putUser, readBody } from './user-table.ts'
 
 let service: TestKeeper
@@ -101,7 +101,7 @@ describe('While updates run, an export', () => {
   ])('from another thread is one sequence only when it %s', async (_, isForgetful) => {
     const { port1, port2 } = new MessageChannel()
     const own = makeDataDir()
-    const worker = new Worker(new URL('./keeper-thread.ts', import.meta.url), {
+    const worker = new Worker(new URL('./writer-thread.ts', import.meta.url), {
       workerData: { port: port1, dataDir: own.dataDir },
       transferList: [port1],
     })

@@ -1,7 +1,7 @@
 import type { Dtype } from '../../src/core/types.ts'
 import { type ExportLine, exportTable, type TableExport } from '../../src/export/export.ts'
 import type { ExportFormat } from '../../src/export/plan.ts'
-import type { KeeperClient } from '../../src/keeper/client.ts'
+import type { KeeperClient } from '../../src/writer/client.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { createTable } from '../../src/upload/create.ts'
 

@@ -1,10 +1,10 @@
-import { type ApplyContext, computeUpdate } from '../../src/keeper/apply.ts'
-import { PendingRows } from '../../src/keeper/pending.ts'
-import type { PreimageLog } from '../../src/keeper/preimages.ts'
-import type { Build, KeeperTable } from '../../src/keeper/tables.ts'
-import type { KeeperUpdate } from '../../src/keeper/update.ts'
-import { makeVisible } from '../../src/keeper/visible.ts'
-import { finishBuild, planReplacement } from '../../src/keeper/versions.ts'
+import { type ApplyContext, computeUpdate } from '../../src/writer/updates/apply.ts'
+import { PendingRows } from '../../src/writer/updates/pending.ts'
+import type { PreimageLog } from '../../src/writer/updates/pre-images.ts'
+import type { Build, KeeperTable } from '../../src/writer/lifecycle/table-model.ts'
+import type { KeeperUpdate } from '../../src/writer/updates/update.ts'
+import { makeVisible } from '../../src/writer/updates/visible.ts'
+import { finishBuild, planReplacement } from '../../src/writer/lifecycle/versions.ts'
 
 /** The table that a build becomes, which no keeper and no disk knows. */
 export const commitAside = (build: Build, { step = 0, nowMs = 0 } = {}): KeeperTable =>

@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream'
 import type { Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LIMITS } from '../../src/core/limits.ts'
-import { answerClientError } from '../../src/http/failures.ts'
+import { answerClientError } from '../../src/http/errors/error-handler.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
 let service: Service

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeNpyHeader } from '../../src/formats/npy.ts'
-import type { Problem } from '../../src/http/problem.ts'
+import type { Problem } from '../../src/http/errors/problem.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
 let service: Service

@@ -14,7 +14,7 @@ import {
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { scoreReference, topReference } from '../../src/kernels/reference/attend.ts'
 import { makeReferenceKernels } from '../../src/kernels/reference/kernels.ts'
-import { rowBytes, ROWS_AT, SPARE_BYTES } from '../../src/tables/layout.ts'
+import { rowBytes, ROWS_AT, SPARE_BYTES } from '../../src/layout/table-layout.ts'
 import { DIMS } from './pair.ts'
 
 vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })

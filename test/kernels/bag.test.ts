@@ -5,7 +5,7 @@ import type { Dtype } from '../../src/core/types.ts'
 import { type BagKernels, type BagOperation, type Bags, instantiateBagKernels } from '../../src/kernels/bag.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceBagKernels } from '../../src/kernels/reference/bag.ts'
-import { ROWS_AT, rowBytes } from '../../src/tables/layout.ts'
+import { ROWS_AT, rowBytes } from '../../src/layout/table-layout.ts'
 import { PROPERTY_RUNS } from '../helpers/property-runs.ts'
 
 const DTYPES: Dtype[] = ['float32', 'float16', 'bfloat16', 'int8']

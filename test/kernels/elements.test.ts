@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
 import { ELEMENT_BYTES } from '../../src/core/types.ts'
-import type { SourceType, TargetType } from '../../src/kernels/index.ts'
-import { ROWS_AT } from '../../src/tables/layout.ts'
+import type { SourceType, TargetType } from '../../src/kernels/table.ts'
+import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { DIMS, makePair } from './pair.ts'
 
 vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })

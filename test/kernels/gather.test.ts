@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
 import type { Dtype } from '../../src/core/types.ts'
-import { CHECK_ROWS, type RowFormat, TOUCH_ROWS } from '../../src/kernels/index.ts'
-import { rowBytes, ROWS_AT, SPARE_BYTES, STRIPE_COUNT, STRIPES_AT } from '../../src/tables/layout.ts'
+import { CHECK_ROWS, type RowFormat, TOUCH_ROWS } from '../../src/kernels/table.ts'
+import { rowBytes, ROWS_AT, SPARE_BYTES, STRIPE_COUNT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import { DIMS, makePair } from './pair.ts'
 
 vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })

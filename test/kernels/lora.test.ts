@@ -6,7 +6,7 @@ import { AssertionFailure } from '../../src/core/assert.ts'
 import { type AdaptedRows, instantiateLoraKernels } from '../../src/kernels/lora.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceLoraKernels } from '../../src/kernels/reference/lora.ts'
-import { ROWS_AT, SPARE_BYTES } from '../../src/tables/layout.ts'
+import { ROWS_AT, SPARE_BYTES } from '../../src/layout/table-layout.ts'
 import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
 
 vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })

@@ -1,4 +1,4 @@
-import { instantiateKernels, type TableKernels } from '../../src/kernels/index.ts'
+import { instantiateKernels, type TableKernels } from '../../src/kernels/table.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceKernels } from '../../src/kernels/reference/kernels.ts'
 

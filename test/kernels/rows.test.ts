@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { PROPERTY_RUNS, PROPERTY_TIMEOUT_MS } from '../helpers/property-runs.ts'
-import { ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../src/tables/layout.ts'
+import { ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import { DIMS, makePair } from './pair.ts'
 
 vi.setConfig({ testTimeout: PROPERTY_TIMEOUT_MS })

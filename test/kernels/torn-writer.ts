@@ -1,5 +1,5 @@
 import { workerData } from 'node:worker_threads'
-import { instantiateKernels } from '../../src/kernels/index.ts'
+import { instantiateKernels } from '../../src/kernels/table.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 
 /** What the writer thread is given. `control[0]`: 1 once it writes; `control[1]`: set to 1 to end it. */

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import type { Dtype } from '../../src/core/types.ts'
-import { instantiateKernels, type RowFormat, type TableKernels } from '../../src/kernels/index.ts'
+import { instantiateKernels, type RowFormat, type TableKernels } from '../../src/kernels/table.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
-import { rowBytes } from '../../src/tables/layout.ts'
+import { rowBytes } from '../../src/layout/table-layout.ts'
 import type { WriterData } from './torn-writer.ts'
 
 const PAGE = 65_536

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { cpuBetween, type CpuReading, readCpu, readMachineCpu, readMemory } from '../../load/cpu.ts'
+import { cpuBetween, type CpuReading, readCpu, readMachineCpu, readMemory } from '../../load/measure/cpu.ts'
 
 const BURN = 'const end = process.threadCpuUsage().user + 150e3; while (process.threadCpuUsage().user < end);'
 

@@ -1,5 +1,5 @@
 /** A result file as a run writes it, with made-up figures that are the same every time. */
-import type { RunMeasure } from '../../load/meter.ts'
+import type { RunMeasure } from '../../load/measure/meter.ts'
 import { RESULTS_FORMAT, type Results, type ScenarioResult } from '../../load/results.ts'
 import { listScenarios, type Scenario, SEEDS } from '../../load/scenarios.ts'
 

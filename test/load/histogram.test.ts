@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { makeHistogram } from '../../load/histogram.ts'
+import { makeHistogram } from '../../load/measure/histogram.ts'
 
 test('percentiles of 1 to 10,000 microseconds are right to three digits', () => {
   const histogram = makeHistogram()

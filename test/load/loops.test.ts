@@ -1,11 +1,11 @@
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { driveClosedLoop } from '../../load/closed-loop.ts'
-import type { PreparedRequest, RunMeasure } from '../../load/meter.ts'
-import { httpWire, makeAnswerReader } from '../../load/http-wire.ts'
-import { driveOpenLoop } from '../../load/open-loop.ts'
-import { encodeRequest } from '../../load/requests.ts'
+import { driveClosedLoop } from '../../load/wires/closed-loop.ts'
+import type { PreparedRequest, RunMeasure } from '../../load/measure/meter.ts'
+import { httpWire, makeAnswerReader } from '../../load/wires/http-wire.ts'
+import { driveOpenLoop } from '../../load/wires/open-loop.ts'
+import { encodeRequest } from '../../load/wires/requests.ts'
 
 const ANSWER_BYTES = 100
 

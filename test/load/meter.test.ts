@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeMeter, median, medianOf, type PreparedRequest } from '../../load/meter.ts'
+import { makeMeter, median, medianOf, type PreparedRequest } from '../../load/measure/meter.ts'
 import { readOptions } from '../../load/options.ts'
-import { startPolling } from '../../load/polling.ts'
+import { startPolling } from '../../load/wires/polling.ts'
 import { listScenarios } from '../../load/scenarios.ts'
 import { makeMeasure } from './fixed-results.ts'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import { parseCores, placeProcesses } from '../../load/placement.ts'
-import { startPolling } from '../../load/polling.ts'
+import { parseCores, placeProcesses } from '../../load/measure/placement.ts'
+import { startPolling } from '../../load/wires/polling.ts'
 
 test.each([
   ['0-3,6', [0, 1, 2, 3, 6]],

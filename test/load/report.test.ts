@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { renderReport } from '../../load/report.ts'
+import { renderReport } from '../../load/report/write-report.ts'
 import { escapeHtml } from '../../load/report/format.ts'
 import { groupScenarios, headingOf } from '../../load/report/names.ts'
 import { makeResults, TARGET_NAMES } from './fixed-results.ts'

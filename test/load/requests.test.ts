@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { encodeBody, encodeRequest, headersOf, makeIdPool, pathOf, planRequests, shortestFloat32 } from '../../load/requests.ts'
+import { encodeBody, encodeRequest, headersOf, makeIdPool, pathOf, planRequests, shortestFloat32 } from '../../load/wires/requests.ts'
 import { gatherRows, makeGradients, makeTable } from '../../load/rows.ts'
 import { listScenarios, rowCountFor, type Scenario, TABLES } from '../../load/scenarios.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { renderReport } from '../../load/report.ts'
+import { renderReport } from '../../load/report/write-report.ts'
 import { makeTable } from '../../load/rows.ts'
 import { listScenarios, type Scenario, SEEDS } from '../../load/scenarios.ts'
 import { runSession } from '../../load/session.ts'

@@ -2,8 +2,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
-import { httpWire } from '../../load/http-wire.ts'
-import type { Target } from '../../load/target.ts'
+import { httpWire } from '../../load/wires/http-wire.ts'
+import type { Target } from '../../load/peers/target.ts'
 
 export interface StubTable {
   dim: number

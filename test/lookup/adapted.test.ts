@@ -6,10 +6,10 @@ import { checkAdapted } from '../../src/lookup/adapted.ts'
 import { lookup } from '../../src/lookup/lookup.ts'
 import { createLookupServices } from '../../src/lookup/services.ts'
 import type { AdapterHandle } from '../../src/tables/handles.ts'
-import { ROWS_AT } from '../../src/tables/layout.ts'
+import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import type { TableEntry } from '../../src/tables/registry.ts'
 import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 describe('A lookup with an adapter', () => {
   const handle = { rank: 256 } as AdapterHandle

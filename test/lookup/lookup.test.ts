@@ -5,9 +5,9 @@ import type { Encoding } from '../../src/lookup/encode.ts'
 import { lookup, type LookupServices } from '../../src/lookup/lookup.ts'
 import type { LookupRequest } from '../../src/lookup/request.ts'
 import { createLookupServices } from '../../src/lookup/services.ts'
-import { STRIPES_AT, LOCK_AT } from '../../src/tables/layout.ts'
+import { STRIPES_AT, LOCK_AT } from '../../src/layout/table-layout.ts'
 import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 const ROWS = 1000
 const DIM = 64

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { LIMITS } from '../../src/core/limits.ts'
 import type { AnswerDtype, Dtype } from '../../src/core/types.ts'
-import { DEFAULT_SETTINGS } from '../../src/keeper/tables.ts'
+import { DEFAULT_SETTINGS } from '../../src/writer/lifecycle/table-model.ts'
 import { type LookupPlan, planLookup } from '../../src/lookup/plan.ts'
 import type { LookupRequest } from '../../src/lookup/request.ts'
 import type { VersionHandle } from '../../src/tables/handles.ts'

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FAILPOINTS } from '../../src/keeper/durable/failpoints.ts'
+import { FAILPOINTS } from '../../src/storage/failpoints.ts'
 import { makeFolder } from './folders.ts'
 import { createAsk } from './asking.ts'
 import { checkRecovered, surviveKill } from './checking.ts'

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { rowBytes } from '../../src/tables/layout.ts'
+import { rowBytes } from '../../src/layout/table-layout.ts'
 import type { VersionHandle } from '../../src/tables/handles.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 import { type Finding, measure } from './report.ts'

@@ -4,7 +4,7 @@ import process from 'node:process'
 import { describe, expect, test } from 'vitest'
 import { adviseHugePages } from '../../src/system/huge-pages.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
-import { PAGE_BYTES } from '../../src/tables/layout.ts'
+import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 
 const ffi = process.platform === 'linux' ? process.getBuiltinModule('node:ffi') : undefined
 const hasKernelSupport = process.platform === 'linux' && readFileSync('/proc/self/smaps', 'utf8').includes('THPeligible')

@@ -5,9 +5,9 @@ import { heapBytes, instantiateAttendKernels, type Metric, queryBytes } from '..
 import { scoreReference, topReference } from '../../src/kernels/reference/attend.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { planBlocks, runAttendJob, type ScanJob } from '../../src/tables/attend.ts'
-import { LOCK_AT, STRIPES_AT } from '../../src/tables/layout.ts'
+import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import type { TableVersion } from '../../src/tables/table.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 let service: TestKeeper
 beforeEach(async () => {

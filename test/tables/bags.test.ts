@@ -4,10 +4,10 @@ import { type BagOperation, instantiateBagKernels } from '../../src/kernels/bag.
 import { makeReferenceBagKernels } from '../../src/kernels/reference/bag.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolRows } from '../../src/tables/bags.ts'
-import { LOCK_AT, STRIPES_AT } from '../../src/tables/layout.ts'
+import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import { FILL_ROW } from '../../src/tables/resolve.ts'
 import type { TableVersion } from '../../src/tables/table.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 let service: TestKeeper
 beforeEach(async () => {

@@ -2,9 +2,9 @@ import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Arena } from '../../src/tables/arena.ts'
 import { type GatherJob, gatherRows, gatherUnchecked } from '../../src/tables/gather.ts'
-import { STRIPES_AT } from '../../src/tables/layout.ts'
+import { STRIPES_AT } from '../../src/layout/table-layout.ts'
 import type { TableVersion } from '../../src/tables/table.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 const HOT_ROWS = 16
 const DIM = 512

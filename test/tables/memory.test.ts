@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { memoryBytes, PAGE_BYTES, planSegments, ROWS_AT, rowBytes, SPARE_BYTES, tableBytes } from '../../src/tables/layout.ts'
+import { memoryBytes, PAGE_BYTES, planSegments, ROWS_AT, rowBytes, SPARE_BYTES, tableBytes } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 
 describe('The layout of a table', () => {

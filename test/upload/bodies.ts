@@ -3,7 +3,7 @@ import type { ElementType } from '../../src/core/types.ts'
 import { readRows } from '../../src/export/rows.ts'
 import { writeNpyHeader } from '../../src/formats/npy.ts'
 import { writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
-import type { KeeperClient } from '../../src/keeper/client.ts'
+import type { KeeperClient } from '../../src/writer/client.ts'
 import type { Upload } from '../../src/upload/upload.ts'
 
 /** The bytes of a typed array, little-endian as every machine that Node runs on. */

@@ -7,7 +7,7 @@ import { Arena } from '../../src/tables/arena.ts'
 import { createTable } from '../../src/upload/create.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
 import { type Expected, flatten, type GoldenCase, readSuite } from '../golden/golden.ts'
-import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, npyBody, readAll, uploadOf } from './bodies.ts'
 
 let service: TestKeeper

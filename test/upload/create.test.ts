@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Dtype } from '../../src/core/types.ts'
 import { Arena } from '../../src/tables/arena.ts'
-import { PAGE_BYTES } from '../../src/tables/layout.ts'
+import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { createTable, type Specification } from '../../src/upload/create.ts'
 import { initializeRows } from '../../src/upload/initializers.ts'
-import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
 import { readAll } from './bodies.ts'
 
 let service: TestKeeper

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { KeeperLine } from '../../src/upload/build.ts'
 import { mergeAdapter } from '../../src/upload/merge.ts'
 import { type Service, startService } from '../helpers/service.ts'
-import { lookUp, putAdapter } from '../http/adapters.ts'
+import { lookUp, putAdapter } from '../http/routes/adapters.ts'
 
 let service: Service
 beforeEach(async () => {

@@ -3,11 +3,11 @@ import { stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { Arena } from '../../src/tables/arena.ts'
-import { ROWS_AT } from '../../src/tables/layout.ts'
+import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 import { PageWarmer, WARM_BLOCK_BYTES as BLOCK } from '../../src/upload/page-warmer.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
-import { startKeeper } from '../helpers/keeper.ts'
+import { startKeeper } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, readAll, uploadOf } from './bodies.ts'
 
 const MiB = 1024 * 1024

@@ -4,9 +4,9 @@ import type { Optimizer } from '../../src/core/types.ts'
 import { exportTable } from '../../src/export/export.ts'
 import { readSafetensors, writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
 import { Arena } from '../../src/tables/arena.ts'
-import { PAGE_BYTES } from '../../src/tables/layout.ts'
+import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
-import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, safetensorsBody, uploadOf } from './bodies.ts'
 
 let service: TestKeeper

@@ -4,9 +4,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { GatherdError } from '../../src/core/errors.ts'
 import type { Dtype } from '../../src/core/types.ts'
 import { Arena } from '../../src/tables/arena.ts'
-import { PAGE_BYTES } from '../../src/tables/layout.ts'
+import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
-import { startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, npyBody, readAll, safetensorsBody, uploadOf } from './bodies.ts'
 
 let service: TestKeeper

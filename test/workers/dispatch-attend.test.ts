@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { GatherdError } from '../../src/core/errors.ts'
-import { LOCK_AT, STRIPES_AT } from '../../src/tables/layout.ts'
+import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import type { ScanJob } from '../../src/tables/attend.ts'
 import { planBlocks } from '../../src/tables/attend.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { INLINE_BYTES_MAX } from '../../src/workers/dispatch.ts'
 import { type AttendWork, INLINE_TERMS_MAX, planScan, runAttendJobs } from '../../src/workers/dispatch-attend.ts'
 import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 describe('The plan of a scan', () => {
   test('keeps small ones in the front, by bytes and by products', () => {

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { makeReferenceBagKernels } from '../../src/kernels/reference/bag.ts'
 import { Arena } from '../../src/tables/arena.ts'
-import { LOCK_AT, STRIPES_AT } from '../../src/tables/layout.ts'
+import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import { INLINE_BYTES_MAX } from '../../src/workers/dispatch.ts'
 import { cutBags, dispatchBags } from '../../src/workers/dispatch-bags.ts'
 import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 describe('Bags are cut', () => {
   const cut = (offsets: number[], chunkMembers: number) =>

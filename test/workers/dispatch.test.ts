@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Arena } from '../../src/tables/arena.ts'
 import { dispatchGather, INLINE_BYTES_MAX, planDispatch } from '../../src/workers/dispatch.ts'
 import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/keeper.ts'
+import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
 
 describe('The plan of a gather', () => {
   test('keeps small ones in the front, and everything when there are no gatherers', () => {

@@ -9,10 +9,10 @@ import { readJsonObject } from '../../formats/json-reader.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
-import { acceptBodies } from '../receive.ts'
+import { acceptBodies } from '../body/receive.ts'
 import { ATTEND_TENSORS, AttendAnswer, AttendBody, AttendMembers, AttendQuery, type AttendQueryInput } from '../schemas/attend.ts'
 import { TableParams } from '../schemas/table.ts'
-import { sendAnswer } from '../send-answer.ts'
+import { sendAnswer } from '../answer/send-answer.ts'
 import { compileChecker } from '../validate.ts'
 
 const ENCODINGS: readonly AttendEncoding[] = ['json', 'safetensors']

@@ -7,13 +7,13 @@ import type { LookupRequest } from '../../lookup/request.ts'
 import { isStreamed, streamLookup } from '../../lookup/stream.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
-import { readJsonLookup } from '../lookup-body.ts'
+import { readJsonLookup } from '../body/lookup-body.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
-import { acceptBodies } from '../receive.ts'
+import { acceptBodies } from '../body/receive.ts'
 import { LookupAnswer, LookupBody, LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { TableParams } from '../schemas/table.ts'
-import { sendAnswer } from '../send-answer.ts'
-import { sendStreamed } from '../send-stream.ts'
+import { sendAnswer } from '../answer/send-answer.ts'
+import { sendStreamed } from '../answer/send-stream.ts'
 
 const ENCODINGS: readonly Encoding[] = ['json', 'raw', 'npy', 'safetensors']
 

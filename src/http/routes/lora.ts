@@ -9,11 +9,11 @@ import { mergeAdapter } from '../../upload/merge.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parsePrecondition } from '../negotiate.ts'
-import { acceptBodies, acceptNoBody } from '../receive.ts'
+import { acceptBodies, acceptNoBody } from '../body/receive.ts'
 import { LoraAnswer, LoraQuery } from '../schemas/lora.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
 import { NoQuery, TableInfoRef, TableParams } from '../schemas/table.ts'
-import { stateHeaders } from '../state-headers.ts'
+import { stateHeaders } from '../answer/state-headers.ts'
 import { sendTable } from './tables.ts'
 
 type LoraRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystring: Static<typeof LoraQuery> }>

@@ -1,7 +1,7 @@
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { negotiateFormat } from '../negotiate.ts'
-import { acceptNoBody } from '../receive.ts'
+import { acceptNoBody } from '../body/receive.ts'
 import { SnapshotsAnswer } from '../schemas/service.ts'
 import { NoQuery } from '../schemas/table.ts'
 

@@ -14,7 +14,7 @@ import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat } from '../negotiate.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
 import { DataQuery, RowsAnswer, RowsQuery, TableParams } from '../schemas/table.ts'
-import { stateHeaders } from '../state-headers.ts'
+import { stateHeaders } from '../answer/state-headers.ts'
 
 const ROWS_LIMIT = 10
 /** Versions that may be replaced under an export before it begins. */

@@ -9,10 +9,10 @@ import { createTable } from '../../upload/create.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { type Format, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
-import { acceptBodies } from '../receive.ts'
+import { acceptBodies } from '../body/receive.ts'
 import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
-import { checkDigest, readSpecification } from '../specification.ts'
-import { describeStored, sendStored, storeTableBody } from '../table-body.ts'
+import { checkDigest, readSpecification } from '../body/table-specification.ts'
+import { describeStored, sendStored, storeTableBody } from '../body/table-body.ts'
 
 type UploadRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystring: Static<typeof UploadQuery> }>
 

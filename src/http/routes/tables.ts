@@ -9,11 +9,11 @@ import { isNotModified } from '../conditions.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { negotiateFormat, parsePrecondition } from '../negotiate.ts'
-import { acceptBodies, acceptNoBody } from '../receive.ts'
+import { acceptBodies, acceptNoBody } from '../body/receive.ts'
 import { emptyAnswer, TABLE_NAME_PATTERN } from '../schemas/scalars.ts'
 import { completeSettings, SettingsBody } from '../schemas/settings.ts'
 import { NoQuery, TableInfoRef, TableParams, TablesAnswer, TablesQuery } from '../schemas/table.ts'
-import { stateHeaders } from '../state-headers.ts'
+import { stateHeaders } from '../answer/state-headers.ts'
 import { compileChecker } from '../validate.ts'
 
 const PAGE_LIMIT = 100

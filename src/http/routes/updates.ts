@@ -1,17 +1,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { LIMITS } from '../../core/limits.ts'
-import type { UpdateKey, UpdateResult } from '../../keeper/protocol.ts'
-import { planUpdate, type UpdateMail } from '../../keeper/request.ts'
+import type { UpdateKey, UpdateResult } from '../../writer/protocol.ts'
+import { planUpdate, type UpdateMail } from '../../update/plan.ts'
 import type { TableEntry } from '../../tables/registry.ts'
-import { acceptBodiesInto, holdBody } from '../arena-bodies.ts'
+import { acceptBodiesInto, holdBody } from '../body/arena-bodies.ts'
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { bindKey, parseIdempotencyKey } from '../idempotency.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
 import { TableParams } from '../schemas/table.ts'
 import { GradientsBody, GradientsQuery, RowsUpdateBody, RowsUpdateQuery, UpdateAnswer } from '../schemas/updates.ts'
-import { stateHeaders } from '../state-headers.ts'
-import { answerUpdate, type AskedUpdate, readUpdate, type UpdateQuery } from '../update-body.ts'
+import { stateHeaders } from '../answer/state-headers.ts'
+import { answerUpdate, type AskedUpdate, readUpdate, type UpdateQuery } from '../../update/decode.ts'
 
 type UpdateRequest = FastifyRequest<{
   Params: { table: string }

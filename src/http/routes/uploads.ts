@@ -6,12 +6,12 @@ import { createUpload, findOpenUpload, findUpload, listUploads, removeUpload } f
 import type { App, FrontContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { negotiateFormat, parsePrecondition } from '../negotiate.ts'
-import { acceptAnyBody, acceptBodies, acceptNoBody } from '../receive.ts'
+import { acceptAnyBody, acceptBodies, acceptNoBody } from '../body/receive.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
 import { NoQuery, TableInfoRef, TableParams } from '../schemas/table.ts'
 import { PartAnswer, PartParams, UploadBegin, UploadInfoRef, UploadParams, UploadsAnswer } from '../schemas/uploads.ts'
-import { commitStaged, describePart, describeUpload, readUploadBegin } from '../staged-upload.ts'
-import { sendStored } from '../table-body.ts'
+import { commitStaged, describePart, describeUpload, readUploadBegin } from '../body/staged-upload.ts'
+import { sendStored } from '../body/table-body.ts'
 
 const PATH = '/v1/tables/:table/uploads'
 

@@ -1,5 +1,5 @@
 import type { Dtype } from '../../core/types.ts'
-import { rowBytes, ROWS_AT } from '../../tables/layout.ts'
+import { rowBytes, ROWS_AT } from '../../layout/table-layout.ts'
 import type { BagKernels, BagOperation, Bags } from '../bag.ts'
 import { fromBits, toBits, widenBfloat16, widenFloat16 } from './floats.ts'
 import { makeViews, type Views } from './views.ts'

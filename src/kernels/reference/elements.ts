@@ -1,6 +1,6 @@
-import type { SourceType, TableKernels, TargetType } from '../index.ts'
+import type { SourceType, TableKernels, TargetType } from '../table.ts'
 import { ELEMENT_BYTES } from '../../core/types.ts'
-import { ROWS_AT } from '../../tables/layout.ts'
+import { ROWS_AT } from '../../layout/table-layout.ts'
 import { fromBits, narrowBfloat16, narrowFloat16, toBits, widenBfloat16, widenFloat16 } from './floats.ts'
 import type { Views } from './views.ts'
 

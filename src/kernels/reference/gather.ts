@@ -1,6 +1,6 @@
 import type { Dtype } from '../../core/types.ts'
-import { rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../tables/layout.ts'
-import type { RowFormat, TableKernels } from '../index.ts'
+import { rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
+import type { RowFormat, TableKernels } from '../table.ts'
 import { toBits, widenBfloat16, widenFloat16 } from './floats.ts'
 import type { Views } from './views.ts'
 

@@ -1,4 +1,4 @@
-import type { TableKernels } from '../index.ts'
+import type { TableKernels } from '../table.ts'
 import { makeConverters } from './elements.ts'
 import { makeGathers } from './gather.ts'
 import { makeRowWriters } from './rows.ts'

@@ -1,4 +1,4 @@
-import { ROWS_AT } from '../../tables/layout.ts'
+import { ROWS_AT } from '../../layout/table-layout.ts'
 import type { LoraKernels } from '../lora.ts'
 
 /** What the adapter kernels must do, in plain TypeScript, one number at a time. */

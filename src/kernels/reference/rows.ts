@@ -1,5 +1,5 @@
-import { ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../tables/layout.ts'
-import type { TableKernels } from '../index.ts'
+import { ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
+import type { TableKernels } from '../table.ts'
 import { roundHalfEven, toBits } from './floats.ts'
 import type { Views } from './views.ts'
 

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { TableInfo } from '../../../src/core/types.ts'
 import { readNpy } from '../../../src/formats/npy.ts'
 import { readSafetensors, readSafetensorsHeader, writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
-import type { Problem } from '../../../src/http/problem.ts'
+import type { Problem } from '../../../src/http/errors/problem.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 

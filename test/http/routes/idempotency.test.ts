@@ -1,7 +1,7 @@
 import { request } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
-import type { Problem } from '../../../src/http/problem.ts'
+import type { Problem } from '../../../src/http/errors/problem.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { StoreFailed } from '../../../src/keeper/durable/refusals.ts'
-import type { Problem } from '../../../src/http/problem.ts'
+import { StoreFailed } from '../../../src/storage/refusals.ts'
+import type { Problem } from '../../../src/http/errors/problem.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 

@@ -1,0 +1,74 @@
+import type { IncomingMessage } from 'node:http'
+import { GatherdError } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
+import { HttpRefusal } from '../errors/problem.ts'
+
+/** The refusal of a body that comes too slowly. */
+export const refuseSlow = (receivedBytes: number): Error =>
+  new HttpRefusal(408, 'INVALID_REQUEST', `the body came too slowly: ${receivedBytes} bytes so far`)
+
+/** The refusal of a body whose sender went away. Nobody is there to read it, but an upload must know. */
+export const refuseCut = (cause: Error): Error => new GatherdError('MALFORMED_BODY', 'the body ended before its announced end', { cause })
+
+/**
+ * The chunks of a body, each valid on its own. Rejects when the client goes away (MALFORMED_BODY), sends nothing for
+ * `uploadIdleMsMax`, or is slower than the slowest body taken (408). A consumer that stops early leaves the rest unread.
+ */
+export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint8Array, void, void> {
+  const queue: Buffer[] = []
+  let queuedBytes = 0
+  let receivedBytes = 0
+  let waitedMs = 0
+  // Whoever asks late may find the client gone already, and no event comes any more.
+  let failure = payload.destroyed && !payload.readableEnded ? refuseCut(new Error('closed')) : undefined
+  let wake = (): void => {}
+  const onData = (chunk: Buffer): void => {
+    queue.push(chunk)
+    queuedBytes += chunk.length
+    receivedBytes += chunk.length
+    if (queuedBytes > LIMITS.bodyAheadBytesMax) payload.pause()
+    wake()
+  }
+  const onEnd = (): void => wake()
+  const onError = (cause: Error): void => {
+    failure = refuseCut(cause)
+    wake()
+  }
+  const onClose = (): void => {
+    if (!payload.readableEnded) failure ??= refuseCut(new Error('closed'))
+    wake()
+  }
+  payload.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose)
+  try {
+    for (;;) {
+      for (let chunk = queue.shift(); chunk !== undefined; chunk = queue.shift()) {
+        queuedBytes -= chunk.length
+        yield chunk
+      }
+      if (failure !== undefined) throw failure
+      if (payload.readableEnded) return
+      const fromMs = performance.now()
+      const budgetMs = LIMITS.uploadIdleMsMax + receivedBytes / LIMITS.bodyBytesPerMsMin - waitedMs
+      payload.resume()
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(
+          () => {
+            failure ??= refuseSlow(receivedBytes)
+            resolve()
+          },
+          Math.min(LIMITS.uploadIdleMsMax, budgetMs),
+        )
+        wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+      waitedMs += performance.now() - fromMs
+    }
+  } finally {
+    payload.off('data', onData).off('end', onEnd).off('close', onClose)
+    payload.pause()
+    // A client that goes away after we have lost interest is no event that should end the process.
+    payload.off('error', onError).on('error', () => {})
+  }
+}

@@ -1,0 +1,81 @@
+import type { Static } from 'typebox'
+import { assert } from '../../core/assert.ts'
+import type { Precondition } from '../../core/types.ts'
+import { formatContentDigest, parseContentDigest } from '../../formats/digest.ts'
+import { readJsonObject } from '../../formats/json-reader.ts'
+import { checkOptions, planRaw, type UploadFormat } from '../../upload/plan.ts'
+import { commitUpload } from '../../upload/staging/commit.ts'
+import type { StagedPart, UploadSpecification, UploadState } from '../../upload/staging/layout.ts'
+import { countBytes } from '../../upload/staging/part-files.ts'
+import type { FrontContext } from '../context.ts'
+import { FORMAT_MEDIA_TYPES, parseFormat } from '../negotiate.ts'
+import type { UploadQuery } from '../schemas/table.ts'
+import { type PartAnswer, UploadBegin, type UploadInfoSchema, UploadParameters } from '../schemas/uploads.ts'
+import { describeStored, readUploadQuery, type StoredTable, storeTableBody } from './table-body.ts'
+import { compileChecker } from '../validate.ts'
+
+const checkBegin = compileChecker(UploadBegin)
+const checkParameters = compileChecker(UploadParameters)
+
+/**
+ * The body that begins an upload. What can never become a table, whatever the parts will be, is refused at once, as the PUT would refuse it:
+ * INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH, NON_FINITE, MALFORMED_BODY for a total that the shape contradicts.
+ */
+export const readUploadBegin = (body: Buffer, table: string): UploadSpecification => {
+  const { members } = readJsonObject(body, [])
+  const { content_type: contentType = FORMAT_MEDIA_TYPES.raw, bytes, digest, ...parameters } = checkBegin(members)
+  const { options } = readUploadQuery(toQuery(parameters))
+  const format = formatOf(contentType)
+  if (format === 'raw') planRaw({ ...options, format, contentLength: bytes })
+  else checkOptions({ ...options, format })
+  return { table, contentType, bytes: bytes ?? null, digest: digest ?? null, parameters }
+}
+
+/** Makes the table of an upload's parts, as a PUT of them all would. Refuses as that does, and as {@link commitUpload}. */
+export const commitStaged = (context: FrontContext, table: string, id: string, precondition: Precondition): Promise<StoredTable> =>
+  commitUpload(context.staging, table, id, async ({ contentType, digest, parameters }, body, contentLength) => {
+    const built = await storeTableBody(context, {
+      table,
+      format: formatOf(contentType),
+      query: toQuery(checkParameters(parameters)),
+      body,
+      // Each is a view of one buffer.
+      freesChunks: false,
+      contentLength,
+      digest: digest === null ? undefined : parseContentDigest(digest),
+      precondition,
+    })
+    return describeStored(context.registry, table, built)
+  })
+
+const formatOf = (contentType: string): UploadFormat => {
+  const format = parseFormat(contentType)
+  assert(format !== undefined && format !== 'json', 'the schema of the upload has the types there are')
+  return format
+}
+
+/** In a query the optimizer is text. */
+const toQuery = ({ optimizer, ...others }: Static<typeof UploadParameters>): Static<typeof UploadQuery> =>
+  optimizer === undefined ? others : { ...others, optimizer: typeof optimizer === 'string' ? optimizer : JSON.stringify(optimizer) }
+
+/** A part as clients see it. */
+export const describePart = ({ part, bytes, sha256 }: StagedPart): Static<typeof PartAnswer> => ({
+  part,
+  bytes,
+  digest: formatContentDigest(Buffer.from(sha256, 'hex')),
+})
+
+/** An upload as clients see it. */
+export const describeUpload = ({ upload, parts, expiresAt, committed }: UploadState): Static<typeof UploadInfoSchema> => ({
+  upload: upload.id,
+  table: upload.table,
+  content_type: upload.contentType as Static<typeof UploadInfoSchema>['content_type'],
+  bytes: upload.bytes,
+  digest: upload.digest,
+  parameters: upload.parameters as Static<typeof UploadParameters>,
+  received_bytes: countBytes(parts),
+  parts: parts.map(describePart),
+  committed: committed !== null,
+  created_at: new Date(upload.createdAt).toISOString(),
+  expires_at: new Date(expiresAt).toISOString(),
+})

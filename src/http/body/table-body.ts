@@ -1,0 +1,67 @@
+import type { FastifyReply } from 'fastify'
+import type { Static } from 'typebox'
+import type { Precondition, Settings, TableInfo } from '../../core/types.ts'
+import { describeBuilt, type Registry } from '../../tables/registry.ts'
+import type { BuiltTable } from '../../upload/build.ts'
+import type { UploadOptions } from '../../upload/plan.ts'
+import { uploadTable } from '../../upload/upload.ts'
+import type { FrontContext } from '../context.ts'
+import { sendTableInfo } from '../routes/tables.ts'
+import { readOptimizer, readSettingsQuery } from '../schemas/settings.ts'
+import type { UploadQuery } from '../schemas/table.ts'
+
+/** Data that becomes a table, wherever it comes from. */
+export interface TableBody {
+  table: string
+  format: UploadOptions['format']
+  /** The query of the PUT, or what stands for it. */
+  query: Static<typeof UploadQuery>
+  /** Chunks of any size. */
+  body: AsyncIterable<Uint8Array>
+  /** See `Upload.freesChunks`. */
+  freesChunks: boolean
+  contentLength?: number
+  /** The sha-256 that the body must have. */
+  digest?: Uint8Array
+  precondition: Precondition
+}
+
+/** What the query of an upload says, by the names of the code. Refuses INVALID_REQUEST for an optimizer that cannot be read. */
+export const readUploadQuery = (
+  query: Static<typeof UploadQuery>,
+): { options: Omit<UploadOptions, 'format'>; allowNonFinite: boolean; settings: Partial<Settings> } => {
+  const { dtype, rows, dim, input_dtype: inputType, tensor, allow_non_finite: allowNonFinite = false, ...others } = query
+  return { options: { dtype, rows, dim, inputType, tensor }, allowNonFinite, settings: readSettingsQuery(others) }
+}
+
+/** Creates or replaces a table from data. Refuses as {@link uploadTable}. */
+export const storeTableBody = ({ keeper, lookups, registry }: FrontContext, source: TableBody): Promise<BuiltTable> => {
+  const { table, query, ...upload } = source
+  const { options, allowNonFinite, settings } = readUploadQuery(query)
+  return uploadTable(keeper, lookups.arena, {
+    ...upload,
+    ...options,
+    name: table,
+    allowNonFinite,
+    settings,
+    optimizer: settings.optimizer ?? registry.get(table)?.record.settings.optimizer,
+    readOptimizer: (text) => readOptimizer(text, 'the metadata optimizer'),
+  })
+}
+
+/** What the request that made a version of a table is answered. */
+export interface StoredTable {
+  created: boolean
+  info: TableInfo
+}
+
+/** Describes a version that was just made. */
+export const describeStored = (registry: Registry, table: string, { created, version }: BuiltTable): StoredTable =>
+  // Only somebody who deletes it at the same time can have taken it away again.
+  ({ created, info: describeBuilt(registry.find(table), version) })
+
+/** 201 with its place for a table that is new, 200 for one that was replaced. */
+export const sendStored = (reply: FastifyReply, { created, info }: StoredTable): FastifyReply => {
+  if (created) reply.status(201).header('location', `/v1/tables/${info.name}`)
+  return sendTableInfo(reply, info)
+}

@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto'
+import { type ErrorPlace, refuse } from '../../core/errors.ts'
+import { type JsonTensor, readJsonObject, toFloat32 } from '../../formats/json-reader.ts'
+import { formatShape } from '../../formats/shape.ts'
+import type { Specification } from '../../upload/create.ts'
+import { completeSettings } from '../schemas/settings.ts'
+import { SpecificationMembers } from '../schemas/table.ts'
+import { compileChecker } from '../validate.ts'
+
+const checkMembers = compileChecker(SpecificationMembers)
+
+/** A specification as its JSON body has it, with the defaults: float32, zeros. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
+export const readSpecification = (body: Buffer): Omit<Specification, 'name' | 'precondition'> => {
+  const { members, tensors } = readJsonObject(body, ['values'], { singles: ['values'] })
+  const { rows, dim, dtype = 'float32', initializer, ...settingsMembers } = checkMembers(members)
+  const settings = completeSettings(settingsMembers)
+  const tensor = tensors.get('values')
+  if (tensor !== undefined) {
+    if (initializer !== undefined) refusePlace('/initializer', 'has no place beside values')
+    return { ...readValues(tensor, rows, dim), dtype, settings }
+  }
+  const missing: ErrorPlace[] = []
+  if (rows === undefined) missing.push({ pointer: '/rows', detail: 'is missing' })
+  if (dim === undefined) missing.push({ pointer: '/dim', detail: 'is missing' })
+  if (rows === undefined || dim === undefined) {
+    return refuse('INVALID_REQUEST', 'a specification has rows and dim, or values', { errors: missing })
+  }
+  return { rows, dim, dtype, settings, source: { initializer: initializer ?? { kind: 'zeros' } } }
+}
+
+/** Values say rows and dim themselves; said beside them, they must agree. */
+const readValues = (
+  tensor: JsonTensor,
+  rows: number | undefined,
+  dim: number | undefined,
+): Pick<Specification, 'rows' | 'dim' | 'source'> => {
+  const { shape, lengths } = tensor
+  if (lengths !== undefined) refuse('SHAPE_MISMATCH', 'values are ragged: all rows must have the same length')
+  if (shape.length !== 2)
+    refuse('SHAPE_MISMATCH', `values must be rows of numbers, [[..], [..]]; they have shape [${formatShape([...shape])}]`)
+  if ((rows ?? shape[0]) !== shape[0] || (dim ?? shape[1]) !== shape[1]) {
+    refuse('SHAPE_MISMATCH', `values have ${shape[0]} rows of ${shape[1]}; rows and dim beside them say otherwise`)
+  }
+  return { rows: shape[0], dim: shape[1], source: { values: toFloat32(tensor, '/values') } }
+}
+
+const refusePlace = (pointer: string, detail: string): never =>
+  refuse('INVALID_REQUEST', `${pointer} ${detail}`, { errors: [{ pointer, detail }] })
+
+/** Refuses DIGEST_MISMATCH unless a body that lies here whole has the announced sha-256. */
+export const checkDigest = (body: Buffer, expected: Uint8Array | undefined): void => {
+  if (expected === undefined) return
+  const found = createHash('sha256').update(body).digest()
+  if (found.equals(expected)) return
+  const announced = Buffer.from(expected).toString('base64')
+  refuse('DIGEST_MISMATCH', `the body has the sha-256 ${found.toString('base64')}, announced was ${announced}`)
+}

@@ -1,0 +1,250 @@
+import type { Socket } from 'node:net'
+import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
+import { type AdoptedSocket, adoptSocket, type SocketReader } from './adopt-socket.ts'
+import { ArrivingBody, type HeldBody } from './arriving-body.ts'
+import type { KnownHead } from './known-heads.ts'
+import type { LaneHead } from './read-head.ts'
+
+/** An answer, now or later. null: everything that is not simply a 200. */
+export type Served = ResponseBuffer | Promise<ResponseBuffer | null> | null
+
+/** What a connection needs of the lane it is in. */
+export interface LaneExits {
+  readHead(bytes: Buffer): KnownHead | undefined
+  /** Memory for a body that is not all there, or whose answer is not made at once. null: there is none to be had. */
+  hold(head: LaneHead): HeldBody | null
+  /** A body that was held lies where it was held. */
+  serve(known: KnownHead, body: Buffer): Served
+  /** Makes the socket Fastify's, as if it had just been accepted. */
+  giveToFastify(socket: Socket): void
+  /** The connection is not in the lane any more. */
+  forget(connection: LaneConnection): void
+  /** Milliseconds of `performance.now()`, a sweep old at most. */
+  nowMs(): number
+  /** What is read lies here, of all connections: until the next one reads. */
+  readBuffer: Buffer
+}
+
+/**
+ * A connection whose client has asked for nothing but what the lane answers. Requests are answered in the order they come, each by one
+ * write, before the next is looked at. While the client does not take its answers nothing more is read.
+ */
+export class LaneConnection implements SocketReader {
+  readonly socket: Socket
+  /** When something was last heard of the client. */
+  heardAtMs: number
+  /** Whether the client has asked anything yet. */
+  isNew = true
+  /** When the body that is waited for began; undefined: none is. */
+  bodySinceMs: number | undefined
+  readonly #exits: LaneExits
+  readonly #adopted: AdoptedSocket | null
+  /** The head of the last request, which clients repeat to the byte. */
+  #known: KnownHead | undefined
+  /** The body of a request that is not all here. */
+  #arriving: ArrivingBody | null = null
+  /** An answer is being made. */
+  isAnswering = false
+  /** Requests that wait until the client takes answers again, or has the one that is being made. */
+  #unread: Buffer | undefined
+  #hasLeft = false
+  #hasEnded = false
+  #closesAfterwards = false
+
+  constructor(accepted: Socket, exits: LaneExits) {
+    this.#exits = exits
+    this.heardAtMs = exits.nowMs()
+    this.#adopted = adoptSocket(accepted, this)
+    this.socket = this.#adopted?.socket ?? accepted
+    if (this.#adopted === null) accepted.on('data', this.#hear)
+    else this.socket.resume()
+    this.socket.on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onError)
+  }
+
+  /** Whether every request has been answered, though the answer may still be on its way. */
+  get isIdle(): boolean {
+    return this.#arriving === null && this.#unread === undefined && !this.isAnswering
+  }
+
+  target(): Uint8Array {
+    return this.#arriving?.room ?? this.#exits.readBuffer
+  }
+
+  read(byteCount: number, memory: Uint8Array): boolean {
+    const bytes = Buffer.from(memory.buffer, memory.byteOffset, byteCount)
+    // Node's parser reads by itself; what it leaves to the socket is the socket's.
+    if (this.#hasLeft) return this.socket.push(Buffer.from(bytes))
+    this.#hear(bytes)
+    return true
+  }
+
+  /** Hands the connection over for good, with everything that has not been answered; after the answer that is being made it is ended. */
+  leave(): void {
+    if (this.isAnswering) this.#closesAfterwards = true
+    else if (this.#arriving !== null) this.#leaveWith(null, this.#known?.bytes, this.#arriving.arrived)
+    else this.#leaveWith(null, this.#unread)
+  }
+
+  /** Ends the connection once the answers under way are out. What still comes over it is too late. */
+  close(): void {
+    const { socket } = this
+    this.#exits.forget(this)
+    socket.off('data', this.#hear).off('drain', this.#goOn).resume().destroySoon()
+  }
+
+  /** `held` is let go before Fastify looks for room for the same body. */
+  #leaveWith(held: HeldBody | null, ...unanswered: (Buffer | undefined)[]): void {
+    const { socket } = this
+    // Copies: the memory that they are in is not theirs.
+    const bytes = Buffer.concat(unanswered.filter((part) => part !== undefined))
+    held?.letGo()
+    this.#exits.forget(this)
+    this.#hasLeft = true
+    if (this.#arriving !== null) this.#adopted?.redirect(this.#exits.readBuffer)
+    this.#forgetBody()
+    socket.off('data', this.#hear).off('end', this.#onEnd).off('close', this.#onClose).off('error', this.#onError)
+    socket.off('drain', this.#goOn)
+    this.#exits.giveToFastify(socket)
+    if (socket.isPaused()) socket.resume()
+    // Node's parser listens for data also where it reads the handle itself.
+    if (bytes.length > 0) socket.emit('data', bytes)
+    // Whoever listens now has not heard it.
+    if (this.#hasEnded) socket.emit('end')
+  }
+
+  readonly #hear = (bytes: Buffer): void => {
+    this.heardAtMs = this.#exits.nowMs()
+    this.isNew = false
+    const arriving = this.#arriving
+    if (arriving === null) {
+      this.#take(bytes)
+      return
+    }
+    const { room } = arriving
+    let rest = bytes.subarray(bytes.length)
+    if (room.buffer === bytes.buffer && room.byteOffset === bytes.byteOffset) arriving.note(bytes.length)
+    else rest = bytes.subarray(arriving.add(bytes))
+    if (arriving.isTooMany) this.leave()
+    if (!arriving.isWhole) return
+    this.#arriving = null
+    this.bodySinceMs = undefined
+    if (this.#serve(arriving.held.bytes, arriving.held, rest) && rest.length > 0) this.#take(rest)
+  }
+
+  /** Answers the requests in `bytes`, which begin with one, until something is not for the lane. */
+  #take(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      if (this.isAnswering || this.socket.writableNeedDrain) {
+        this.#wait(bytes.subarray(at))
+        return
+      }
+      const known = this.#recognise(bytes, at)
+      const held = known === undefined ? null : this.#holdBody(known.head, bytes, at)
+      if (known === undefined || held === null) {
+        this.#leaveWith(null, bytes.subarray(at))
+        return
+      }
+      if (held === 'arriving') return
+      const bodyAt = at + known.head.headBytes
+      at = bodyAt + known.head.bodyBytes
+      const body = held === 'here' ? bytes.subarray(bodyAt, at) : held.bytes
+      if (!this.#serve(body, held === 'here' ? null : held, bytes.subarray(at))) return
+    }
+  }
+
+  /** Where the body of the request at `at` lies: in `bytes`, in memory of its own, or there in part. null: it is not for the lane. */
+  #holdBody(head: LaneHead, bytes: Buffer, at: number): HeldBody | 'here' | 'arriving' | null {
+    const isWhole = at + head.headBytes + head.bodyBytes <= bytes.length
+    if (isWhole && head.route === 'lookup') return 'here'
+    const held = this.#exits.hold(head)
+    if (held === null) return null
+    const arriving = new ArrivingBody(held)
+    arriving.add(bytes.subarray(at + head.headBytes))
+    if (isWhole) return held
+    this.#arriving = arriving
+    this.bodySinceMs = this.heardAtMs
+    return 'arriving'
+  }
+
+  /** Answers the request whose head is known. False: somebody else does, this one and all that follow it. */
+  #serve(body: Buffer, held: HeldBody | null, rest: Buffer): boolean {
+    const known = this.#known as KnownHead
+    const served = this.#exits.serve(known, body)
+    if (served instanceof Promise) {
+      this.isAnswering = true
+      void served.then((answer) => this.#finish(known, answer, held))
+      return true
+    }
+    if (served === null) this.#leaveWith(held, known.bytes, body, rest)
+    else {
+      this.#write(served)
+      held?.letGo()
+    }
+    return served !== null
+  }
+
+  /** The second half of it, for an answer that took time. */
+  #finish(known: KnownHead, answer: ResponseBuffer | null, held: HeldBody | null): void {
+    this.isAnswering = false
+    if (answer === null && !this.socket.destroyed) return this.#leaveWith(held, known.bytes, held?.bytes, this.#unread)
+    if (this.socket.destroyed) answer?.release()
+    else if (answer !== null) this.#write(answer)
+    held?.letGo()
+    if (!this.socket.destroyed) this.#goOn()
+  }
+
+  #write({ bytes, release }: ResponseBuffer): void {
+    // With a callback Node does more; without one the collector has the memory.
+    if (release === leaveToCollector) this.socket.write(bytes)
+    else this.socket.write(bytes, release)
+  }
+
+  #recognise(bytes: Buffer, at: number): KnownHead | undefined {
+    const known = this.#known
+    if (known !== undefined) {
+      const end = at + known.bytes.length
+      if (end <= bytes.length && bytes.compare(known.bytes, 0, known.bytes.length, at, end) === 0) return known
+    }
+    this.#known = this.#exits.readHead(bytes.subarray(at))
+    return this.#known
+  }
+
+  #wait(unread: Buffer): void {
+    this.#unread = Buffer.from(unread)
+    this.socket.pause()
+    if (!this.isAnswering) this.socket.once('drain', this.#goOn)
+  }
+
+  /** Goes on with what waited. */
+  readonly #goOn = (): void => {
+    const unread = this.#unread
+    this.heardAtMs = this.#exits.nowMs()
+    if (unread !== undefined) {
+      this.#unread = undefined
+      this.socket.resume()
+      this.#take(unread)
+    }
+    if (!this.isIdle || this.#hasLeft) return
+    if (this.#closesAfterwards) this.close()
+    else if (this.#hasEnded) this.socket.end()
+  }
+
+  #forgetBody(): void {
+    this.#arriving?.held.letGo()
+    this.#arriving = null
+    this.bodySinceMs = undefined
+  }
+
+  readonly #onEnd = (): void => {
+    this.#hasEnded = true
+    if (this.#arriving !== null) this.leave()
+    else if (!this.isAnswering) this.socket.end()
+  }
+
+  readonly #onClose = (): void => {
+    this.#exits.forget(this)
+    this.#forgetBody()
+  }
+
+  readonly #onError = (): void => void this.socket.destroy()
+}

@@ -1,0 +1,94 @@
+import type { Socket } from 'node:net'
+import { LIMITS } from '../../core/limits.ts'
+import type { App, FrontContext } from '../context.ts'
+import { LaneConnection, type LaneExits, type Served } from './connection.ts'
+import type { HeldBody } from './arriving-body.ts'
+import { createHeadReader, type KnownHead } from './known-heads.ts'
+import type { LaneHead } from './read-head.ts'
+import { createServeLookup } from './serve-lookup.ts'
+import { createServeUpdate, holdUpdate } from './serve-update.ts'
+
+const SWEEP_MS = 250
+
+/** A body that is still not there is waited for by Fastify, whose clock is the one that counts. */
+const BODY_WAIT_MS = 500
+
+/** As long as `node:http` waits beyond what it tells the client. */
+const KEEP_ALIVE_MARGIN_MS = 1_000
+
+/** Of all connections together: what is read is done with before the next read. Longer bodies are read straight to where they belong. */
+const READ_BYTES = 32 * 1024
+
+/**
+ * Opens the lane: new connections of `app` are read by it first. Plain lookups and updates, by far the most frequent requests of a busy service,
+ * are answered without `node:http`, which is half of the cost of a small lookup and of a large body (docs/performance.md). At the first byte of
+ * anything else the connection is Fastify's, untouched, and stays it. Answers, limits and timeouts are the same on both sides. To be
+ * called before the app is ready.
+ */
+export const openLane = (app: App, context: FrontContext): void => {
+  const { server } = app
+  const connections = new Set<LaneConnection>()
+  let nowMs = performance.now()
+  let isOpen = true
+  const takeOver = server.listeners('connection') as ((this: typeof server, socket: Socket) => void)[]
+  const exits: LaneExits = {
+    readHead: createHeadReader(),
+    hold: (head) => (head.route === 'lookup' ? holdLookup(head) : holdUpdate(context, head)),
+    serve: createServe(context),
+    readBuffer: Buffer.allocUnsafeSlow(READ_BYTES),
+    nowMs: () => nowMs,
+    forget: (connection) => connections.delete(connection),
+    giveToFastify: (socket) => {
+      for (const listener of takeOver) listener.call(server, socket)
+    },
+  }
+  const sweep = (): void => {
+    nowMs = performance.now()
+    for (const connection of connections) closeOverdue(connection)
+  }
+  const closeOverdue = (connection: LaneConnection): void => {
+    const { socket, isNew, bodySinceMs, heardAtMs, isAnswering } = connection
+    const silentMs = nowMs - heardAtMs
+    if (isAnswering) return
+    if (bodySinceMs !== undefined) {
+      if (nowMs - bodySinceMs >= BODY_WAIT_MS) connection.leave()
+    } else if (isNew) {
+      if (silentMs >= LIMITS.headersTimeoutMs) refuseLate(connection)
+    } else if (silentMs >= LIMITS.keepAliveTimeoutMs + KEEP_ALIVE_MARGIN_MS) socket.destroy()
+  }
+  const refuseLate = (connection: LaneConnection): void => {
+    connection.leave()
+    server.emit('clientError', Object.assign(new Error('nothing came'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), connection.socket)
+  }
+  const sweeper = setInterval(sweep, SWEEP_MS).unref()
+  server.removeAllListeners('connection')
+  server.on('connection', (socket: Socket) => {
+    if (isOpen) connections.add(new LaneConnection(socket, exits))
+    else exits.giveToFastify(socket)
+  })
+  app.addHook('preClose', (done) => {
+    isOpen = false
+    clearInterval(sweeper)
+    for (const connection of connections) {
+      if (connection.isIdle) connection.close()
+      else connection.leave()
+    }
+    done()
+  })
+}
+
+const holdLookup = ({ bodyBytes }: LaneHead): HeldBody => ({ bytes: Buffer.allocUnsafe(bodyBytes), letGo: () => {} })
+
+const createServe = (context: FrontContext): ((known: KnownHead, body: Buffer) => Served) => {
+  const serveLookup = createServeLookup(context)
+  const serveUpdate = createServeUpdate(context)
+  return (known, body) => {
+    if (context.health.state !== 'ready') return null
+    // Whatever goes wrong here goes wrong again in the route, which says so in the words of a route.
+    try {
+      return known.head.route === 'lookup' ? serveLookup(known.head, known.repeats, body) : serveUpdate(known.head, body)
+    } catch {
+      return null
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { assert } from '../../core/assert.ts'
+import type { ResponseBuffer } from '../../lookup/buffers.ts'
+import { decodeIndices } from '../../lookup/decode.ts'
+import { answerShape, arrayHeaders, MEDIA_TYPES } from '../../lookup/encode.ts'
+import { type PlannedLookup, prepareLookup, runLookup } from '../../lookup/lookup.ts'
+import type { TableEntry } from '../../tables/registry.ts'
+import { planDispatch } from '../../workers/dispatch.ts'
+import type { FrontContext } from '../context.ts'
+import { readJsonLookup } from '../body/lookup-body.ts'
+import { LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
+import { compileQueryChecker } from '../validate.ts'
+import { type AnswerHead, createAnswerHead } from './answer-head.ts'
+import { LANE_LOOKUP_BYTES_MAX, type LaneHead } from './read-head.ts'
+
+/** Larger answers are written in pieces, or gathered elsewhere: that is not for here. */
+const LANE_ANSWER_BYTES_MAX = 1024 * 1024
+
+const checkQuery = compileQueryChecker(LookupQuery)
+
+/** What a head asks of a state of its table: of raw ids everything, of JSON only how the answer begins. */
+interface Prepared {
+  planned: PlannedLookup | null
+  writeHead: AnswerHead
+  query: LookupQueryInput
+}
+
+/**
+ * What a head asks of each state of its table: prepared once, run for every body that comes under the same head. A table that is gone
+ * takes what was prepared for it along. null: it is not for the lane.
+ */
+export type Repeats = WeakMap<TableEntry, Prepared | null>
+
+/** Answers lookups: head and body in one buffer, or null for everything that is not simply a 200. */
+export type ServeLookup = (head: LaneHead, repeats: Repeats, body: Buffer) => ResponseBuffer | null
+
+/** The {@link ServeLookup} of a front. It checks, plans and gathers by the functions of the route in routes/lookup.ts. */
+export const createServeLookup = ({ registry, lookups }: FrontContext): ServeLookup => {
+  // Ids of any body, aligned. A lookup is over before the next one begins.
+  const ids = Buffer.from(new ArrayBuffer(LANE_LOOKUP_BYTES_MAX))
+  const threadCount = lookups.pool?.threadCount ?? 0
+
+  /** Whether the answer is made here and at once. */
+  const isInline = ({ plan, adapter, version }: PlannedLookup): boolean =>
+    adapter === null &&
+    plan.bags === null &&
+    planDispatch(plan.count, version.rowBytes, threadCount).inline &&
+    plan.answerBytes <= LANE_ANSWER_BYTES_MAX
+
+  const prepare = (head: LaneHead, entry: TableEntry): Prepared | null => {
+    const query = checkQuery(Object.fromEntries(head.query)) as LookupQueryInput
+    const version = registry.resolve(entry, query.version)
+    const type = { 'content-type': MEDIA_TYPES[head.answer], 'cache-control': 'no-store' }
+    if (head.format === 'json') {
+      // With a version inside the body, or rows for an answer, its head depends on the body.
+      return head.answer === 'json' ? { planned: null, writeHead: createAnswerHead(version.handle.version, type), query } : null
+    }
+    const { shape, index_dtype, version: _version, ...options } = query
+    const arrays = decodeIndices('raw', ids.subarray(0, head.bodyBytes), { shape, index_dtype })
+    const planned = prepareLookup(entry, version, { ...arrays, options }, head.answer)
+    if (!isInline(planned)) return null
+    const { elementType } = planned.plan
+    const described =
+      head.answer === 'json' ? {} : arrayHeaders({ shape: answerShape('raw', elementType, planned.plan.shape), elementType })
+    const writeHead = createAnswerHead(version.handle.version, { ...described, ...type })
+    return { planned: { ...planned, writeHead }, writeHead, query }
+  }
+
+  const planBody = (entry: TableEntry, { query, writeHead }: Prepared, body: Buffer): PlannedLookup | null => {
+    const { version: number, ...asked } = readJsonLookup(body, query)
+    if (number !== query.version) return null
+    const planned = prepareLookup(entry, registry.resolve(entry, number), asked, 'json')
+    return isInline(planned) ? { ...planned, writeHead } : null
+  }
+
+  return (head, repeats, body) => {
+    const entry = registry.get(head.table)
+    if (entry === undefined) return null
+    let prepared = repeats.get(entry)
+    if (prepared === undefined) {
+      prepared = prepare(head, entry)
+      repeats.set(entry, prepared)
+    }
+    if (prepared === null) return null
+    if (prepared.planned !== null) body.copy(ids)
+    const planned = prepared.planned ?? planBody(entry, prepared, body)
+    if (planned === null) return null
+    const answer = runLookup(lookups, planned)
+    assert(!(answer instanceof Promise), 'a lookup that was planned inline is done at once')
+    return answer.body
+  }
+}

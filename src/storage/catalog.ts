@@ -1,0 +1,127 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Settings } from '../core/types.ts'
+import { CATALOG_COLUMNS, rowCrc } from './catalog-rows.ts'
+import type {
+  CatalogAdapter,
+  CatalogAlias,
+  CatalogChange,
+  CatalogImage,
+  CatalogSnapshot,
+  CatalogTable,
+  CatalogTableName,
+  CatalogVersion,
+  StoredValue,
+} from './catalog-rows.ts'
+import { refuseData } from './refusals.ts'
+
+const TABLE_NAMES = Object.keys(CATALOG_COLUMNS) as CatalogTableName[]
+
+const DELETES = {
+  'delete-table': [
+    'DELETE FROM tables WHERE id = ?',
+    'DELETE FROM versions WHERE table_id = ?',
+    'DELETE FROM snapshots WHERE table_id = ?',
+    'DELETE FROM adapters WHERE table_id = ?',
+  ],
+  'delete-version': [
+    'DELETE FROM versions WHERE table_id = ? AND version = ?',
+    'DELETE FROM snapshots WHERE table_id = ? AND version = ?',
+    'DELETE FROM adapters WHERE table_id = ? AND version = ?',
+  ],
+  'delete-alias': ['DELETE FROM aliases WHERE alias = ?'],
+  'delete-snapshot': ['DELETE FROM snapshots WHERE id = ?'],
+  'delete-adapter': ['DELETE FROM adapters WHERE table_id = ? AND version = ?'],
+} as const
+
+type Row = Record<string, StoredValue>
+
+/** Reads and writes the catalog's tables in a database. Writes belong inside a transaction of the caller, and end with a new seal. */
+export class Catalog {
+  readonly #path: string
+  readonly #select: Record<CatalogTableName, StatementSync>
+  readonly #replace: Record<CatalogTableName, StatementSync>
+  readonly #total: Record<CatalogTableName, StatementSync>
+  readonly #deletes: Record<keyof typeof DELETES, StatementSync[]>
+
+  constructor(path: string, database: Pick<DatabaseSync, 'prepare'>) {
+    this.#path = path
+    const prepareEach = (sql: (name: CatalogTableName, columns: [string, string][]) => string) =>
+      Object.fromEntries(TABLE_NAMES.map((name) => [name, database.prepare(sql(name, Object.entries(CATALOG_COLUMNS[name])))])) as Record<
+        CatalogTableName,
+        StatementSync
+      >
+    this.#select = prepareEach((name, columns) => {
+      return `SELECT ${columns.map(([member, column]) => `${column} AS "${member}"`).join(', ')}, crc FROM ${name} ORDER BY 1, 2`
+    })
+    this.#replace = prepareEach((name, columns) => {
+      return `REPLACE INTO ${name} (${columns.map(([, column]) => column).join(', ')}, crc) VALUES (${'?, '.repeat(columns.length)}?)`
+    })
+    this.#total = prepareEach((name) => `SELECT count(*) AS rowCount, coalesce(sum(crc), 0) AS crcSum FROM ${name}`)
+    this.#deletes = Object.fromEntries(
+      Object.entries(DELETES).map(([kind, statements]) => [kind, statements.map((sql) => database.prepare(sql))]),
+    ) as Record<keyof typeof DELETES, StatementSync[]>
+  }
+
+  /** All rows. Refuses DamagedCatalog, naming the row whose checksum is wrong. */
+  load(): Omit<CatalogImage, 'nextId'> {
+    return {
+      tables: this.#read('tables').map(
+        (row) => ({ ...row, settings: JSON.parse(String(row.settings)) as Settings }) as unknown as CatalogTable,
+      ),
+      versions: this.#read('versions') as unknown as CatalogVersion[],
+      aliases: this.#read('aliases') as unknown as CatalogAlias[],
+      snapshots: this.#read('snapshots') as unknown as CatalogSnapshot[],
+      adapters: this.#read('adapters') as unknown as CatalogAdapter[],
+    }
+  }
+
+  #read(name: CatalogTableName): Row[] {
+    return (this.#select[name].all() as Row[]).map(({ crc, ...row }) => {
+      const values = Object.values(row)
+      if (rowCrc(name, values) === crc) return row
+      return refuseData('DamagedCatalog', this.#path, `the row ${JSON.stringify(values.slice(0, 2))} of ${name} has a wrong checksum`)
+    })
+  }
+
+  /** Makes one change. */
+  apply(change: CatalogChange): void {
+    switch (change.kind) {
+      case 'put-table':
+        return this.#put('tables', { ...change.table, settings: JSON.stringify(change.table.settings) })
+      case 'put-version':
+        return this.#put('versions', { ...change.version })
+      case 'put-alias':
+        return this.#put('aliases', { ...change.alias })
+      case 'put-snapshot':
+        return this.#put('snapshots', { ...change.snapshot })
+      case 'put-adapter':
+        return this.#put('adapters', { ...change.adapter })
+      case 'delete-table':
+        return this.#delete(change.kind, change.tableId)
+      case 'delete-version':
+      case 'delete-adapter':
+        return this.#delete(change.kind, change.tableId, change.version)
+      case 'delete-alias':
+        return this.#delete(change.kind, change.alias)
+      case 'delete-snapshot':
+        return this.#delete(change.kind, change.snapshotId)
+    }
+  }
+
+  #put(name: CatalogTableName, row: Row): void {
+    const values = Object.keys(CATALOG_COLUMNS[name]).map((member) => row[member])
+    this.#replace[name].run(...values, rowCrc(name, values))
+  }
+
+  #delete(kind: keyof typeof DELETES, ...key: (string | number)[]): void {
+    for (const statement of this.#deletes[kind]) statement.run(...key)
+  }
+
+  /** What the seal says of the rows: how many, and the sum of their checksums, of each table. A lost or doubled row changes it. */
+  summarize(): string {
+    return TABLE_NAMES.map((name) => {
+      const total = this.#total[name].get() as { rowCount: number; crcSum: number }
+      return `${name} ${total.rowCount}:${total.crcSum}`
+    }).join(' ')
+  }
+}

@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { Catalog } from './catalog.ts'
+import { CATALOG_SCHEMA } from './catalog-rows.ts'
+import { createDatabase, type DatabaseFormat, type OpenSqlite, plainFileExists, syncDirectory } from './database-file.ts'
+import { failpoint } from './failpoints.ts'
+import { JOURNAL_SCHEMA } from './journal.ts'
+import { KEY_SCHEMA } from './key-memory.ts'
+import { refuseData } from './refusals.ts'
+import { Seal, SEAL_SCHEMA, type SealedFacts } from './superblock.ts'
+
+/*
+ *     lock          locked by the process that serves the directory
+ *     catalog.db    tables, versions, aliases, list of snapshots; journal and keys of `disk` updates. Each commit is synced.
+ *     os.db         journal and keys of `os` updates, and of `none` while a snapshot runs: synced once a second
+ *     os.mark       how much of os.db-wal was synced
+ *     *.db-wal      SQLite's write-ahead logs
+ *     snapshots/    safetensors files
+ */
+
+/** Where the parts of a data directory are. */
+export interface DataPaths {
+  directory: string
+  catalog: string
+  os: string
+  mark: string
+  snapshots: string
+}
+
+const FORMAT_VERSION = 1
+/** "GDca". */
+export const CATALOG_FORMAT: DatabaseFormat = {
+  applicationId: 0x47446361,
+  formatVersion: FORMAT_VERSION,
+  schema: CATALOG_SCHEMA + JOURNAL_SCHEMA + KEY_SCHEMA + SEAL_SCHEMA,
+}
+/** "GDos". */
+export const OS_FORMAT: DatabaseFormat = {
+  applicationId: 0x47446f73,
+  formatVersion: FORMAT_VERSION,
+  schema: JOURNAL_SCHEMA + KEY_SCHEMA + SEAL_SCHEMA,
+}
+
+/** The paths within `dataDir`. */
+export const dataPaths = (dataDir: string): DataPaths => {
+  const directory = resolve(dataDir)
+  return {
+    directory,
+    catalog: join(directory, 'catalog.db'),
+    os: join(directory, 'os.db'),
+    mark: join(directory, 'os.mark'),
+    snapshots: join(directory, 'snapshots'),
+  }
+}
+
+/** Makes the directory (0700) where there is none, durably. Refuses UnsafeFile when something else stands there. */
+export const makeDirectory = (path: string): void => {
+  if (!existsSync(path)) {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    syncDirectory(dirname(path))
+  }
+  if (!statSync(path).isDirectory()) refuseData('UnsafeFile', path, 'it is not a directory')
+}
+
+/**
+ * Makes the catalog of an empty directory. Refuses MissingFile when the directory is not empty: then there was a catalog.
+ * A crash in between leaves a file under another name, or an empty catalog without os.db, which {@link createOs} completes.
+ */
+export const createCatalog = (paths: DataPaths, open: OpenSqlite): void => {
+  const remains = [paths.os, `${paths.os}-wal`, `${paths.catalog}-wal`].filter((path) => existsSync(path)).map((path) => basename(path))
+  if (readdirSync(paths.snapshots).length > 0) remains.push('snapshots')
+  if (remains.length > 0) refuseData('MissingFile', paths.catalog, `it is missing, but there is ${remains.join(', ')}`)
+  createBeside(paths.catalog, CATALOG_FORMAT, open, { directory: randomUUID(), nextId: 1, contents: '' })
+}
+
+/** Makes os.db beside a catalog that never held a table. */
+export const createOs = (paths: DataPaths, catalog: SealedFacts, open: OpenSqlite): void => {
+  if (catalog.nextId !== 1) refuseData('MissingFile', paths.os, 'it is missing, but there were tables')
+  // SQLite would take a leftover log for that of the new database.
+  if (existsSync(`${paths.os}-wal`)) refuseData('MissingFile', paths.os, 'it is missing, but its write-ahead log is there')
+  createBeside(paths.os, OS_FORMAT, open, { directory: catalog.directory, nextId: 1, contents: '' })
+}
+
+const createBeside = (path: string, format: DatabaseFormat, open: OpenSqlite, facts: SealedFacts): void => {
+  const aside = `${path}.new`
+  for (const suffix of ['', '-wal', '-journal']) rmSync(aside + suffix, { force: true })
+  createDatabase(aside, format, open, (database) => {
+    const contents = format === CATALOG_FORMAT ? new Catalog(aside, database).summarize() : ''
+    new Seal(aside, database).write({ ...facts, contents })
+  })
+  renameSync(aside, path)
+  syncDirectory(dirname(path))
+  failpoint('store:created')
+}
+
+/** Whether both databases are there. */
+export const findDatabases = (paths: DataPaths): { catalog: boolean; os: boolean } => ({
+  catalog: plainFileExists(paths.catalog),
+  os: plainFileExists(paths.os),
+})

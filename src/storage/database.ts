@@ -1,0 +1,138 @@
+import { closeSync, constants, fsyncSync, openSync, readSync } from 'node:fs'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { assert } from '../core/assert.ts'
+import type { ErrorLatch } from './error-latch.ts'
+
+/** A page and the head of its frame. */
+const FRAME_BYTES = 4096 + 24
+/** In the head of a log; see wal-scan.ts. */
+const SALTS_AT = 16
+
+/**
+ * One SQLite database in WAL mode that only this process opens. All writes go through {@link Database.transact}, whose
+ * failures are latched. Nothing else in the process may open and close the file: that would drop SQLite's lock.
+ */
+export class Database {
+  readonly path: string
+  readonly #database: DatabaseSync
+  readonly #latch: ErrorLatch
+  readonly #begin: StatementSync
+  readonly #commit: StatementSync
+  readonly #countLog: StatementSync
+  readonly #restartLog: StatementSync
+  /** For syncs besides SQLite's own. The log, unlike the database, carries no lock in exclusive mode. */
+  readonly #logDescriptor: number
+  /**
+   * A transaction that found the disk full may have left frames in the log. Behind the next ones they would look like damage, so
+   * the log begins anew first.
+   */
+  #hasRemains = false
+  #logNumber = 1
+
+  /** Takes over what {@link openDatabase} opened. */
+  constructor(path: string, database: DatabaseSync, latch: ErrorLatch) {
+    this.path = path
+    this.#database = database
+    this.#latch = latch
+    this.#begin = database.prepare('BEGIN')
+    this.#commit = database.prepare('COMMIT')
+    this.#countLog = database.prepare('PRAGMA wal_checkpoint(NOOP)')
+    this.#restartLog = database.prepare('PRAGMA wal_checkpoint(RESTART)')
+    this.#logDescriptor = openSync(`${path}-wal`, constants.O_RDWR | constants.O_NOFOLLOW)
+  }
+
+  prepare(sql: string): StatementSync {
+    return this.#database.prepare(sql)
+  }
+
+  /**
+   * Runs `write` as one transaction. Throws DISK_FULL (everything is as before), or StoreFailed, from
+   * the first failure on for ever.
+   */
+  transact(what: string, write: () => void): void {
+    this.#latch.check()
+    assert(!this.#database.isTransaction, 'transactions do not nest')
+    if (this.#hasRemains) this.checkpoint()
+    try {
+      this.#begin.run()
+      write()
+      this.#commit.run()
+    } catch (error) {
+      this.#hasRemains = true
+      this.#rollBack(what)
+      throw this.#latch.judge(what, error)
+    }
+  }
+
+  /** SQLite rolls back by itself after most failures, and a ROLLBACK would then be the next one. */
+  #rollBack(what: string): void {
+    try {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+    } catch (error) {
+      this.#latch.latch(`${what}, rolled back,`, error)
+    }
+  }
+
+  /** Counts the logs: each checkpoint begins another. */
+  get logNumber(): number {
+    return this.#logNumber
+  }
+
+  /** Committed frames of the log; 0 once all are in the database, though they stand there until the next commit. */
+  logFrameCount(): number {
+    const { log, checkpointed } = this.#countLog.get() as { log: number; checkpointed: number }
+    return log === checkpointed ? 0 : log
+  }
+
+  /** Bytes of the log that a checkpoint has to move. */
+  logFrameBytes(): number {
+    return this.logFrameCount() * FRAME_BYTES
+  }
+
+  /** The salts that tell this log from those before and after it. */
+  logSalts(): [number, number] {
+    const bytes = Buffer.alloc(8)
+    readSync(this.#logDescriptor, bytes, 0, 8, SALTS_AT)
+    return [bytes.readUInt32BE(0), bytes.readUInt32BE(4)]
+  }
+
+  /** The open log, for a sync in the thread pool. */
+  get logDescriptor(): number {
+    return this.#logDescriptor
+  }
+
+  /** Makes every commit so far durable. Nothing for synchronous=FULL, which has done it. */
+  syncLog(): void {
+    this.#latch.check()
+    try {
+      fsyncSync(this.#logDescriptor)
+    } catch (error) {
+      throw this.#latch.latch(`the sync of ${this.path}-wal`, error)
+    }
+  }
+
+  /**
+   * Moves the log into the database; the next commit begins a new one in its place. The file keeps its length: commits into
+   * blocks that exist are synced twice as fast as those that lengthen it. `truncate` empties it, as each start must.
+   */
+  checkpoint(truncate = false): void {
+    this.#latch.check()
+    const what = `the checkpoint of ${this.path}`
+    let result: { busy: number }
+    try {
+      const statement = truncate ? this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)') : this.#restartLog
+      result = statement.get() as { busy: number }
+    } catch (error) {
+      throw this.#latch.judge(what, error)
+    }
+    assert(result.busy === 0, 'nobody else reads the database')
+    this.#hasRemains = false
+    this.#logNumber++
+  }
+
+  /** Also checkpoints, as SQLite does when the last connection goes. */
+  close(): void {
+    closeSync(this.#logDescriptor)
+    this.#database.close()
+  }
+}

@@ -1,0 +1,83 @@
+import { assert } from '../core/assert.ts'
+import type { Journal } from './journal.ts'
+import type { JournalRecord } from './journal-record.ts'
+import { refuseData } from './refusals.ts'
+
+/** Sequences `first` to `last`, both included. */
+export interface SequenceRange {
+  first: number
+  last: number
+}
+
+/** What the journal holds of one version. */
+export interface JournalEvidence {
+  /** Runs of sequences without a gap, ascending. */
+  ranges: SequenceRange[]
+  /** The highest sequence that was answered as durable; 0 if none was. */
+  promised: number
+}
+
+/** The journals of a store. A version whose mode was changed has records in both. */
+export type Journals = readonly [Journal, Journal]
+
+/** What both journals together hold of a version. */
+export const inspectJournals = (journals: Journals, tableId: number, version: number): JournalEvidence => {
+  const found = journals.map((journal) => journal.describe(tableId, version))
+  return {
+    ranges: toRanges(mergeSequences(found[0]?.sequences ?? [], found[1]?.sequences ?? [])),
+    promised: Math.max(0, ...found.map((summary) => summary?.promised ?? 0)),
+  }
+}
+
+export interface JournalQuery {
+  tableId: number
+  version: number
+  afterSequence: number
+  /** Missing: to the end of the journal, wherever that is. */
+  throughSequence?: number
+}
+
+/**
+ * The records of a version in order. Refuses JournalGap when one is missing before the last or before `throughSequence`,
+ * DamagedRecord when one cannot be read.
+ */
+export function* readJournals(journals: Journals, query: JournalQuery): Generator<JournalRecord> {
+  const { tableId, version, afterSequence, throughSequence = Infinity } = query
+  const [first, second] = journals.map((journal) => journal.describe(tableId, version)?.sequences ?? [])
+  let expected = afterSequence + 1
+  for (const { sequence, source } of mergeSequences([...first], [...second])) {
+    if (sequence < expected) continue
+    if (sequence > throughSequence) break
+    if (sequence > expected) refuseGap(journals, query, expected, sequence - 1)
+    yield journals[source].read(tableId, version, sequence)
+    expected = sequence + 1
+  }
+  if (throughSequence !== Infinity && expected <= throughSequence) refuseGap(journals, query, expected, throughSequence)
+}
+
+const refuseGap = ([{ path }]: Journals, { tableId, version }: JournalQuery, first: number, last: number): never => {
+  const what = first === last ? `sequence ${first}` : `sequences ${first} to ${last}`
+  return refuseData('JournalGap', path, `the journal of table ${tableId}, version ${version} lacks ${what}`)
+}
+
+/** Two ascending lists as one; `source` says which of them a sequence came from. One that is in both comes twice. */
+function* mergeSequences(first: readonly number[], second: readonly number[]): Generator<{ sequence: number; source: 0 | 1 }> {
+  let i = 0
+  let j = 0
+  while (i < first.length || j < second.length) {
+    if (j >= second.length || (i < first.length && first[i] <= second[j])) yield { sequence: first[i++], source: 0 }
+    else yield { sequence: second[j++], source: 1 }
+  }
+}
+
+/** Runs without a gap; a sequence that comes twice counts once. */
+const toRanges = (merged: Iterable<{ sequence: number }>): SequenceRange[] => {
+  const ranges: SequenceRange[] = []
+  for (const { sequence } of merged) {
+    const run = ranges.at(-1)
+    assert(run === undefined || sequence >= run.last, 'sequences ascend')
+    if (run !== undefined && sequence <= run.last + 1) run.last = sequence
+    else ranges.push({ first: sequence, last: sequence })
+  }
+  return ranges
+}

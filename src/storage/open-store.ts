@@ -1,0 +1,120 @@
+import { GatherdError } from '../core/errors.ts'
+import { Catalog } from './catalog.ts'
+import {
+  CATALOG_FORMAT,
+  createCatalog,
+  createOs,
+  type DataPaths,
+  dataPaths,
+  findDatabases,
+  makeDirectory,
+  OS_FORMAT,
+} from './data-directory.ts'
+import { openSqlite, type OpenSqlite, refuseDatabase } from './database-file.ts'
+import { lockDirectory } from './directory-lock.ts'
+import { ErrorLatch } from './error-latch.ts'
+import { failpoint } from './failpoints.ts'
+import type { DamagedEntry } from './journal.ts'
+import { refuseData } from './refusals.ts'
+import { Store } from './store.ts'
+import { readSyncMark, SyncMark } from './synced-watermark.ts'
+import { openUpdateLog, type UpdateLog } from './update-log.ts'
+import type { LogScan } from './wal-scan.ts'
+
+export interface OpenStoreOptions {
+  /** Goes on before damage of logs and journal instead of refusing; what that loses is in the report. */
+  goBackBeforeDamage?: boolean
+  /** For tests. */
+  open?: OpenSqlite
+  keyCountMax?: number
+}
+
+/** What opening found, for the log and for people. */
+export interface OpenReport {
+  /** The directory held nothing before. */
+  created: boolean
+  catalogLog: LogScan
+  osLog: LogScan
+  /** Only with `goBackBeforeDamage`: records that could not be read, and are gone now. */
+  damagedRecords: readonly DamagedEntry[]
+}
+
+/**
+ * Opens a data directory, making it where there is none, and checks all of catalog, logs, journal and keys; snapshots are left
+ * to who loads them. Refuses InUse, UnsafeFile, MissingFile, UnknownFormat, DamagedLog, DamagedCatalog, DamagedRecord.
+ * Every refusal leaves the directory to the next start, unlocked.
+ */
+export const openStore = (dataDir: string, options: OpenStoreOptions = {}): { store: Store; report: OpenReport } => {
+  const open = options.open ?? openSqlite
+  const paths = dataPaths(dataDir)
+  const opened = new DisposableStack()
+  try {
+    makeDirectory(paths.directory)
+    const lock = lockDirectory(paths.directory, open)
+    opened.defer(() => lock.release())
+    makeDirectory(paths.snapshots)
+    const found = findDatabases(paths)
+    if (!found.catalog) createCatalog(paths, open)
+    const latch = new ErrorLatch()
+    const allowLostCommits = options.goBackBeforeDamage ?? false
+    const common = { latch, open, keyCountMax: options.keyCountMax }
+    const disk = openUpdateLog(paths.catalog, CATALOG_FORMAT, {
+      ...common,
+      synchronous: 'FULL',
+      logRules: { everyCommitSynced: true, allowLostCommits },
+    })
+    opened.defer(() => disk.close())
+    if (!found.os) createOs(paths, disk.seal.read(), open)
+    const os = openUpdateLog(paths.os, OS_FORMAT, {
+      ...common,
+      synchronous: 'NORMAL',
+      logRules: { everyCommitSynced: false, synced: readSyncMark(paths.mark), allowLostCommits },
+    })
+    opened.defer(() => os.close())
+    if (os.seal.read().directory !== disk.seal.read().directory)
+      refuseData('DamagedCatalog', paths.os, 'it belongs to another data directory')
+    const damagedRecords = [...disk.journal.damaged, ...os.journal.damaged]
+    if (damagedRecords.length > 0 && !allowLostCommits) throw damagedRecords[0].refusal
+    const mark = new SyncMark(paths.mark)
+    opened.defer(() => mark.close())
+    const store = checkCatalog(paths, () => {
+      const catalog = new Catalog(paths.catalog, disk.database)
+      const store = new Store({ paths, catalog, disk, os, mark, latch, closeAll: () => opened.dispose() })
+      store.load()
+      return store
+    })
+    for (const log of [disk, os]) {
+      log.dropDamaged()
+      emptyLog(log)
+    }
+    failpoint('store:opened')
+    return { store, report: { created: !found.catalog, catalogLog: disk.scan, osLog: os.scan, damagedRecords } }
+  } catch (error) {
+    opened.dispose()
+    return refuseSystemError(paths.directory, error)
+  }
+}
+
+/** What the system does not let us do in the directory, in its words; other errors as they are. */
+const refuseSystemError = (directory: string, error: unknown): never => {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  if (code === undefined || syscall === undefined) throw error
+  return refuseData('UnsafeFile', directory, `the data directory cannot be used (${code}, ${syscall})`, error)
+}
+
+const checkCatalog = (paths: DataPaths, check: () => Store): Store => {
+  try {
+    return check()
+  } catch (error) {
+    return refuseDatabase(paths.catalog, error)
+  }
+}
+
+/** Frames that SQLite dropped would confuse the next scan. Without any, a full disk need not keep us from starting. */
+const emptyLog = (log: UpdateLog): void => {
+  try {
+    log.database.checkpoint(true)
+  } catch (error) {
+    if (!(error instanceof GatherdError) || log.scan.droppedFrameCount > 0) throw error
+  }
+}

@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { safetensorsHeaderBytes } from '../formats/safetensors.ts'
+import type { CatalogSnapshot } from './catalog-rows.ts'
+import type { EvidenceState } from './recovery-plan.ts'
+import { refuseData, StoredDataRefusal } from './refusals.ts'
+import {
+  BLOCK_BYTES,
+  decodeChecksums,
+  readSnapshotHeader,
+  refuseSnapshot,
+  type SnapshotFacts,
+  type SnapshotPlan,
+} from './snapshot-format.ts'
+import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
+
+/** Bytes of one read, and reads under way: one is checked on this thread while the others wait for the disk or copy. */
+const READ_BYTES = 4 * BLOCK_BYTES
+const READ_COUNT = 3
+
+export interface ReadSnapshotOptions {
+  /** Bytes read and checked so far, of all. */
+  onProgress?: (bytes: number, ofBytes: number) => void
+}
+
+/**
+ * Reads the snapshot at `path` straight into the memory that `allocate` gives for it, and checks every block. `allocate` may
+ * throw, when the file is not the one it wants. Nobody else may use the memory meanwhile; after a refusal what it holds is
+ * worthless. Refuses DamagedSnapshot, naming the block; MissingFile; UnknownFormat. The CRC of every block is checked and not
+ * the SHA-256 of the file, which would take longer than reading it; that is for {@link verifySnapshot}.
+ */
+export const readSnapshot = async (
+  path: string,
+  allocate: (facts: SnapshotFacts) => SnapshotMemory,
+  options: ReadSnapshotOptions = {},
+): Promise<SnapshotFacts> => {
+  const handle = await openSnapshot(path)
+  try {
+    const { plan, checksums } = await readEnds(handle, path)
+    const spans = layOutMemory(plan.facts, allocate(plan.facts))
+    const { dataBytes } = plan
+    let next = 0
+    let doneBytes = 0
+    const readOn = async (): Promise<void> => {
+      while (next < dataBytes) {
+        const at = next
+        const bytes = Math.min(READ_BYTES, dataBytes - at)
+        next += bytes
+        const blocks = Array.from({ length: Math.ceil(bytes / BLOCK_BYTES) }, (_, i) =>
+          viewMemory(spans, at + i * BLOCK_BYTES, Math.min(BLOCK_BYTES, bytes - i * BLOCK_BYTES)),
+        )
+        try {
+          await readAll(handle, path, blocks.flat(), plan.header.length + at)
+          blocks.forEach((views, i) => checkBlock(path, views, checksums, at / BLOCK_BYTES + i))
+        } catch (error) {
+          next = dataBytes
+          throw error
+        }
+        doneBytes += bytes
+        options.onProgress?.(doneBytes, dataBytes)
+      }
+    }
+    // All of them end before the file is closed, also when one fails.
+    const ends = await Promise.allSettled(Array.from({ length: READ_COUNT }, readOn))
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
+    return plan.facts
+  } finally {
+    await handle.close()
+  }
+}
+
+/** What the snapshot at `path` says of itself, with header, checksums and length checked, not the blocks. Refuses as {@link readSnapshot}. */
+export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
+  const handle = await openSnapshot(path)
+  try {
+    return (await readEnds(handle, path)).plan.facts
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * Whether the file of a listed snapshot is there, as far as its ends and length tell: evidence for a plan. Blocks are checked
+ * when it is loaded; a refusal then makes it `damaged`.
+ */
+export const judgeSnapshot = async (directory: string, listed: CatalogSnapshot): Promise<EvidenceState> => {
+  const path = join(directory, listed.file)
+  try {
+    const { size } = await stat(path)
+    if (size < listed.bytes) return 'cut'
+    checkListed(path, await inspectSnapshot(path), listed)
+    return size === listed.bytes ? 'valid' : 'damaged'
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'missing'
+    if (!(error instanceof StoredDataRefusal) || error.code === 'UnknownFormat') throw error
+    return error.code === 'MissingFile' ? 'missing' : 'damaged'
+  }
+}
+
+/** Checks that a file is the snapshot that the catalog lists under its name. Refuses DamagedSnapshot. */
+export const checkListed = (path: string, facts: SnapshotFacts, listed: CatalogSnapshot): void => {
+  const isListed =
+    facts.tableId === listed.tableId &&
+    facts.version === listed.version &&
+    facts.startSequence === listed.startSequence &&
+    (facts.state?.kind ?? null) === listed.stateKind
+  if (!isListed) refuseSnapshot(path, `it is that of table ${facts.tableId}, version ${facts.version}, sequence ${facts.startSequence}`)
+}
+
+/** Checks the whole file: every block, and the SHA-256 that was noted when it was written. Refuses as {@link readSnapshot}. */
+export const verifySnapshot = async (path: string, sha256: string): Promise<SnapshotFacts> => {
+  const handle = await openSnapshot(path)
+  try {
+    const { plan, checksums } = await readEnds(handle, path)
+    const hash = createHash('sha256').update(plan.header)
+    const buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+    for (let block = 0; block < plan.blockCount; block++) {
+      const view = buffer.subarray(0, Math.min(BLOCK_BYTES, plan.dataBytes - block * BLOCK_BYTES))
+      await readAll(handle, path, [view], plan.header.length + block * BLOCK_BYTES)
+      checkBlock(path, [view], checksums, block)
+      hash.update(view)
+    }
+    const tail = Buffer.alloc(plan.checksumBytes)
+    await readAll(handle, path, [tail], plan.fileBytes - plan.checksumBytes)
+    if (hash.update(tail).digest('hex') !== sha256) refuseSnapshot(path, 'it is not the file that was written (its SHA-256 differs)')
+    return plan.facts
+  } finally {
+    await handle.close()
+  }
+}
+
+const openSnapshot = async (path: string): Promise<FileHandle> => {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return refuseData('MissingFile', path, 'the snapshot is missing', error)
+    return refuseData('DamagedSnapshot', path, `the snapshot cannot be opened (${code})`, error)
+  }
+}
+
+/** Header and checksums. */
+const readEnds = async (handle: FileHandle, path: string): Promise<{ plan: SnapshotPlan; checksums: number[] }> => {
+  const { size } = await handle.stat()
+  const prefix = Buffer.alloc(8)
+  await readAll(handle, path, [prefix], 0)
+  const header = Buffer.alloc(headerBytesOf(path, prefix))
+  await readAll(handle, path, [header], 0)
+  const plan = readSnapshotHeader(path, header, size)
+  const tail = Buffer.alloc(plan.checksumBytes)
+  await readAll(handle, path, [tail], plan.fileBytes - plan.checksumBytes)
+  return { plan, checksums: decodeChecksums(path, header, tail) }
+}
+
+const headerBytesOf = (path: string, prefix: Buffer): number => {
+  try {
+    return safetensorsHeaderBytes(prefix) ?? 0
+  } catch (error) {
+    return refuseSnapshot(path, (error as Error).message, error)
+  }
+}
+
+const checkBlock = (path: string, views: readonly Uint8Array[], checksums: readonly number[], block: number): void => {
+  const crc = views.reduce((sum, view) => crc32(view, sum), 0)
+  if (crc !== checksums[block]) refuseSnapshot(path, `block ${block} of ${checksums.length} (each a MiB) has a wrong checksum`)
+}
+
+/** Fills `views` from `at` on. Refuses DamagedSnapshot when the file ends before, or the disk cannot read it. */
+const readAll = async (handle: FileHandle, path: string, views: Uint8Array[], at: number): Promise<void> => {
+  let rest = views.filter((view) => view.length > 0)
+  for (let position = at; rest.length > 0; ) {
+    const bytesRead = await readSome(handle, path, rest, position)
+    if (bytesRead === 0) return refuseSnapshot(path, `it ends at byte ${position}`)
+    position += bytesRead
+    rest = dropBytes(rest, bytesRead)
+  }
+}
+
+const readSome = async (handle: FileHandle, path: string, views: Uint8Array[], at: number): Promise<number> => {
+  try {
+    return (await handle.readv(views, at)).bytesRead
+  } catch (error) {
+    return refuseSnapshot(path, `it cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
+  }
+}
+
+const dropBytes = (views: readonly Uint8Array[], count: number): Uint8Array[] => {
+  const rest: Uint8Array[] = []
+  let left = count
+  for (const view of views) {
+    if (left < view.length) rest.push(view.subarray(left))
+    left = Math.max(0, left - view.length)
+  }
+  return rest
+}

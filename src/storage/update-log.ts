@@ -1,0 +1,117 @@
+import { GatherdError } from '../core/errors.ts'
+import { Database } from './database.ts'
+import { type DatabaseFormat, openDatabase, type OpenSqlite, refuseDatabase } from './database-file.ts'
+import type { ErrorLatch } from './error-latch.ts'
+import { Journal } from './journal.ts'
+import { encodeRecord, type JournalRecord } from './journal-record.ts'
+import { KeyMemory, type RememberedKey } from './key-memory.ts'
+import { Seal } from './superblock.ts'
+import { type LogRules, type LogScan, scanLog } from './wal-scan.ts'
+
+/** Updates that are committed together: all of them or none. */
+export interface UpdateBatch {
+  /** In the order of their sequences; keys are those of these updates, and of others that had nothing to change. */
+  records?: readonly JournalRecord[]
+  keys?: readonly RememberedKey[]
+}
+
+export interface UpdateLogOptions {
+  synchronous: 'FULL' | 'NORMAL'
+  logRules: LogRules
+  latch: ErrorLatch
+  open: OpenSqlite
+  keyCountMax?: number
+}
+
+/** One database with a journal, idempotency keys, and a seal. */
+export class UpdateLog {
+  readonly database: Database
+  readonly journal: Journal
+  readonly keys: KeyMemory
+  readonly seal: Seal
+  /** What its write-ahead log was like before SQLite opened it. */
+  readonly scan: LogScan
+
+  constructor(parts: Pick<UpdateLog, 'database' | 'journal' | 'keys' | 'seal' | 'scan'>) {
+    this.database = parts.database
+    this.journal = parts.journal
+    this.keys = parts.keys
+    this.seal = parts.seal
+    this.scan = parts.scan
+  }
+
+  /** SQLite checkpoints once more when it closes. */
+  close(): void {
+    this.database.close()
+  }
+
+  /** Commits `batch`; `writeMore` belongs to it and runs last. Throws DISK_FULL or StoreFailed, and then nothing is changed. */
+  commit(what: string, batch: UpdateBatch, writeMore: () => void = () => {}): void {
+    const { records = [], keys = [] } = batch
+    this.journal.checkOrder(records)
+    const encoded = records.map(encodeRecord)
+    let confirmRecords = () => {}
+    let confirmKeys = () => {}
+    this.database.transact(what, () => {
+      confirmRecords = this.journal.write(records, encoded)
+      confirmKeys = this.keys.write(keys)
+      writeMore()
+    })
+    confirmRecords()
+    confirmKeys()
+  }
+
+  /** Moves the log into the database; on a full disk it keeps everything. */
+  settle(): void {
+    try {
+      this.database.checkpoint()
+    } catch (error) {
+      if (!(error instanceof GatherdError)) throw error
+    }
+  }
+
+  /** Removes records of a version through `throughSequence`, the oldest first, a bounded number. True: they are all gone. */
+  prune(tableId: number, version: number, throughSequence: number): boolean {
+    if (this.journal.describe(tableId, version) === null) return true
+    let confirm = () => true
+    this.database.transact('pruning the journal', () => {
+      confirm = this.journal.prune(tableId, version, throughSequence)
+    })
+    return confirm()
+  }
+
+  /** Removes the records that cannot be read. */
+  dropDamaged(): void {
+    if (this.journal.damaged.length > 0) this.database.transact('dropping damaged records', () => this.journal.deleteDamaged())
+  }
+
+  /** Removes every record of a version after `afterSequence`. */
+  discard(tableId: number, version: number, afterSequence: number): void {
+    let confirm = () => {}
+    this.database.transact('discarding records', () => {
+      confirm = this.journal.discard(tableId, version, afterSequence)
+    })
+    confirm()
+  }
+}
+
+/**
+ * Opens and checks everything in the file, its write-ahead log first. Refuses InUse, UnknownFormat, DamagedLog, DamagedCatalog;
+ * records that are damaged are in `journal.damaged`.
+ */
+export const openUpdateLog = (path: string, format: DatabaseFormat, options: UpdateLogOptions): UpdateLog => {
+  const scan = scanLog(`${path}-wal`, options.logRules)
+  const opened = openDatabase(path, format, options.synchronous, options.open)
+  try {
+    const journal = new Journal(path, opened)
+    const keys = new KeyMemory(path, opened, options.keyCountMax)
+    const seal = new Seal(path, opened)
+    journal.load()
+    keys.load()
+    seal.read()
+    return new UpdateLog({ database: new Database(path, opened, options.latch), journal, keys, seal, scan })
+  } catch (error) {
+    opened.close()
+    return refuseDatabase(path, error)
+  }
+}

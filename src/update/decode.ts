@@ -1,0 +1,118 @@
+import { refuse } from '../core/errors.ts'
+import { asFloat32, asIndexArray } from '../formats/index-array.ts'
+import type { KeepSingles } from '../formats/json-nest.ts'
+import { readJsonObject, toFloat32, toIndexArray } from '../formats/json-reader.ts'
+import { readSafetensors } from '../formats/safetensors.ts'
+import type { UpdateArguments, UpdateResult } from '../writer/protocol.ts'
+import type { UpdateArrays } from './plan.ts'
+import { GradientsMembers, RowsMembers } from '../http/schemas/updates.ts'
+import { compileChecker } from '../http/validate.ts'
+
+type ValuesName = UpdateArrays['valuesName']
+
+/** What is done with the arrays of a request. */
+export interface AskedUpdate {
+  arrays: UpdateArrays
+  operation: UpdateArguments['operation']
+  learningRate?: number
+}
+
+/** What the query of a safetensors body says; a JSON body says it inside. */
+export interface UpdateQuery {
+  learning_rate?: number
+  op?: 'set' | 'add'
+}
+
+const checkGradientsMembers = compileChecker(GradientsMembers)
+const checkRowsMembers = compileChecker(RowsMembers)
+
+/** What the body of an update and its query ask. Refuses INVALID_REQUEST, and what a body is refused for. */
+export const readUpdate = (route: 'gradients' | 'rows', format: 'json' | 'safetensors', body: Buffer, query: UpdateQuery): AskedUpdate => {
+  if (format === 'json') refuseQuery(query)
+  return route === 'gradients' ? readGradients(format, body, query) : readRows(format, body, query)
+}
+
+const refuseQuery = (query: UpdateQuery): void => {
+  const stray = Object.keys(query)[0]
+  if (stray !== undefined) refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`)
+}
+
+const readGradients = (format: 'json' | 'safetensors', body: Buffer, query: UpdateQuery): AskedUpdate => {
+  if (format === 'safetensors') {
+    return { arrays: readBinaryUpdate(body, 'gradients'), operation: 'gradients', learningRate: query.learning_rate }
+  }
+  const { arrays, members } = readJsonUpdate(body, 'gradients')
+  return { arrays, operation: 'gradients', learningRate: checkGradientsMembers(members).learning_rate }
+}
+
+const readRows = (format: 'json' | 'safetensors', body: Buffer, { op }: UpdateQuery): AskedUpdate => {
+  if (format === 'json') {
+    const { arrays, members } = readJsonUpdate(body, 'values')
+    return { arrays, operation: checkRowsMembers(members).op }
+  }
+  if (op === undefined)
+    return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', { errors: [{ pointer: '/op', detail: 'is required' }] })
+  return { arrays: readBinaryUpdate(body, 'values'), operation: op }
+}
+
+/** The body of the answer to an update. */
+export const answerUpdate = (table: string, { version, sequence, rowsUpdated, durability, replayed }: UpdateResult) => ({
+  table,
+  version,
+  sequence,
+  rows_updated: rowsUpdated,
+  durability,
+  replayed,
+})
+
+/** Of a thread: values go on to the keeper's memory before the next body is read, and memory of their own would be work for the collector. */
+let kept = new Float32Array(0)
+
+const keepValues: KeepSingles = (values) => {
+  if (kept.length < values.length) kept = new Float32Array(values.length)
+  kept.set(values)
+  return kept.subarray(0, values.length)
+}
+
+/** The arrays of a JSON update, good until the next one is read, and its other members still to be checked. */
+const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: UpdateArrays; members: Record<string, unknown> } => {
+  const { members, tensors } = readJsonObject(body, ['indices', valuesName], { singles: [valuesName], keepSingles: keepValues })
+  const indices = tensors.get('indices') ?? refuseMissing('indices')
+  const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
+  for (const [name, tensor] of [
+    ['indices', indices],
+    [valuesName, values],
+  ] as const) {
+    if (tensor.lengths === undefined) continue
+    refuse('SHAPE_MISMATCH', `${name} are ragged`, { errors: [{ pointer: `/${name}`, detail: 'rows must have equal lengths' }] })
+  }
+  const arrays = {
+    indices: toIndexArray(indices, '/indices'),
+    shape: indices.shape,
+    values: toFloat32(values, `/${valuesName}`),
+    valuesShape: values.shape,
+    valuesName,
+  }
+  return { arrays, members }
+}
+
+/** The arrays of a safetensors update: views of the body where its numbers can be read in their places. */
+const readBinaryUpdate = (body: Buffer, valuesName: ValuesName): UpdateArrays => {
+  const tensors = readSafetensors(body)
+  for (const name of tensors.keys()) {
+    if (name === 'indices' || name === valuesName) continue
+    refuse('INVALID_REQUEST', `there is a tensor ${JSON.stringify(name)}; expected indices and ${valuesName}`)
+  }
+  const indices = tensors.get('indices') ?? refuseMissing('indices')
+  const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
+  return {
+    indices: asIndexArray(indices.data, indices.elementType),
+    shape: indices.shape,
+    values: asFloat32(values.data, values.elementType),
+    valuesShape: values.shape,
+    valuesName,
+  }
+}
+
+const refuseMissing = (name: string): never =>
+  refuse('INVALID_REQUEST', `${name} are missing`, { errors: [{ pointer: `/${name}`, detail: 'is required' }] })

@@ -1,0 +1,66 @@
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { Arena, Region } from '../tables/arena.ts'
+import { type IndexArray, resolveRows } from '../tables/resolve.ts'
+import type { TableEntry } from '../tables/registry.ts'
+import type { MailedUpdate, UpdateHead } from '../writer/protocol.ts'
+
+/** An update on its way to the keeper: its arrays lie in `region` of the front's arena, until the answer has come. */
+export interface UpdateMail {
+  call: MailedUpdate
+  region: Region
+}
+
+/** The arrays of an update as they came. `valuesName` is what the request calls the values, for naming places. */
+export interface UpdateArrays {
+  indices: IndexArray
+  shape: readonly number[]
+  values: Float32Array
+  valuesShape: readonly number[]
+  valuesName: 'gradients' | 'values'
+}
+
+/**
+ * Checks an update against the table as this front knows it, and makes the call to the keeper, which checks the state again, and the values.
+ * Row numbers and values are put where both threads see them: memory that is handed over has to be made, and is garbage in the end. Refuses
+ * BATCH_TOO_LARGE, DTYPE_MISMATCH, SHAPE_MISMATCH, INDEX_OUT_OF_RANGE, OVERLOADED.
+ */
+export const planUpdate = (entry: TableEntry, arrays: UpdateArrays, how: Omit<UpdateHead, 'name' | 'shape'>, arena: Arena): UpdateMail => {
+  const { indices, shape, values } = arrays
+  checkShapes(entry, arrays)
+  const idBytes = Math.ceil((indices.length * 4) / 64) * 64
+  // A body that was received there has its values in place already.
+  const isInPlace = values.buffer === arena.memory.buffer
+  const region = arena.reserve(idBytes + (isInPlace ? 0 : values.byteLength))
+  try {
+    const rows = arena.int32.subarray(region.at / 4, region.at / 4 + indices.length)
+    resolveRows(indices, shape, rows, entry.current.handle.rows, 'error')
+    if (!isInPlace) copyValues(arena, values, region.at + idBytes)
+    const valuesAt = isInPlace ? values.byteOffset : region.at + idBytes
+    const places = { indicesAt: region.at, indexCount: indices.length, valuesAt, valueCount: values.length }
+    return { call: { name: entry.record.name, places, shape: [...shape], ...how }, region }
+  } catch (error) {
+    arena.release(region)
+    throw error
+  }
+}
+
+/** The copy of a Buffer: a typed array's `set` into shared memory is several times slower. */
+const copyValues = (arena: Arena, values: Float32Array, at: number): void => {
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength).copy(arena.bytes, at)
+}
+
+const checkShapes = (entry: TableEntry, { indices, shape, values, valuesShape, valuesName }: UpdateArrays): void => {
+  const { dim, dtype } = entry.current.handle
+  if (dtype === 'int8') refuse('DTYPE_MISMATCH', 'int8 tables take no updates; keep a table to be trained as float32, float16 or bfloat16')
+  if (indices.length > LIMITS.updateRowCountMax) {
+    refuse('BATCH_TOO_LARGE', `${indices.length} rows in one update, the limit is ${LIMITS.updateRowCountMax}`)
+  }
+  const wanted = [...shape, dim]
+  // An empty list carries no dim of its own: [] goes with [].
+  const empty = indices.length === 0 && values.length === 0
+  if (empty || (wanted.length === valuesShape.length && wanted.every((size, axis) => size === valuesShape[axis]))) return
+  refuse('SHAPE_MISMATCH', `${valuesName} must have the shape of the indices and ${dim} columns, [${wanted}]; they have [${valuesShape}]`, {
+    errors: [{ pointer: `/${valuesName}`, detail: `expected shape [${wanted}], got [${valuesShape}]` }],
+  })
+}

@@ -1,0 +1,126 @@
+import { assert } from '../../core/assert.ts'
+import type { Arena } from '../../tables/arena.ts'
+import type { PlannedUpdate } from '../updates/apply.ts'
+import type { CatalogChange, CatalogSnapshot, CatalogTable } from '../../storage/catalog-rows.ts'
+import type { JournalRecord, StateKind } from '../../storage/journal-record.ts'
+import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
+import type { SnapshotMemory } from '../../storage/snapshot-memory.ts'
+import type { WrittenSnapshot } from '../../storage/snapshot-write.ts'
+import type { KeeperTable, KeeperVersion } from './table-model.ts'
+import type { TableChange } from './versions.ts'
+
+/** What the catalog says of a table. */
+export const toCatalogTable = (table: KeeperTable): CatalogTable => ({
+  id: table.id,
+  name: table.name,
+  createdAtMs: table.createdAt,
+  changedAtMs: table.changedAt,
+  settings: table.settings,
+  highest: table.highest,
+  current: table.current.handle.version,
+  stateEpoch: table.stateEpoch,
+})
+
+/** What the catalog is told of a change: the table, and the versions that leave it. */
+export const toCatalogChanges = ({ table, retired }: TableChange): CatalogChange[] => [
+  { kind: 'put-table', table: toCatalogTable(table) },
+  ...retired.map(({ handle }): CatalogChange => ({ kind: 'delete-version', tableId: table.id, version: handle.version })),
+]
+
+/** A new version of a table. */
+export const toCatalogVersion = (tableId: number, { handle }: KeeperVersion): CatalogChange => ({
+  kind: 'put-version',
+  version: {
+    tableId,
+    version: handle.version,
+    rows: handle.rows,
+    dim: handle.dim,
+    dtype: handle.dtype,
+    createdAtMs: handle.createdAt,
+  },
+})
+
+/** What a snapshot that begins now says of itself. */
+export const toSnapshotFacts = (table: Pick<KeeperTable, 'id' | 'name' | 'stateEpoch'>, version: KeeperVersion): SnapshotFacts => {
+  assert(version.planned === null, 'a snapshot begins between two turns')
+  const { handle, state } = version
+  return {
+    tableId: table.id,
+    table: table.name,
+    version: handle.version,
+    rows: handle.rows,
+    dim: handle.dim,
+    dtype: handle.dtype,
+    startSequence: version.table.readSequence(),
+    step: version.table.readStep(),
+    updatedAtMs: version.table.readUpdatedAt(),
+    state: state && { kind: state.kind as StateKind, length: state.length, epoch: table.stateEpoch, initial: state.initial },
+  }
+}
+
+/** What a snapshot is a picture of. */
+export const toSnapshotMemory = ({ handle, state }: KeeperVersion): SnapshotMemory => ({
+  segments: handle.segments,
+  state: state && { segments: state.rows.handle.segments, touched: state.touched },
+})
+
+/** The listing of a snapshot file. */
+export const toCatalogSnapshot = (
+  id: number,
+  facts: SnapshotFacts,
+  written: WrittenSnapshot,
+  end: { endSequence: number; stateEpoch: number; nowMs: number },
+): CatalogSnapshot => ({
+  id,
+  tableId: facts.tableId,
+  version: facts.version,
+  file: written.file,
+  startSequence: facts.startSequence,
+  endSequence: end.endSequence,
+  step: facts.step,
+  createdAtMs: end.nowMs,
+  bytes: written.bytes,
+  sha256: written.sha256,
+  stateKind: facts.state?.kind ?? null,
+  stateEpoch: end.stateEpoch,
+})
+
+/** A computed update as it is journaled. Its arrays are views of the arena: it is encoded before anything else happens there. */
+export const toJournalRecord = (table: KeeperTable, update: PlannedUpdate, arena: Arena): JournalRecord => {
+  const { version, rows, scratch, state, sequence, step, nowMs } = update
+  const count = rows.length
+  const { rowBytes } = version.table
+  return {
+    tableId: table.id,
+    version: version.handle.version,
+    sequence,
+    step,
+    stateEpoch: table.stateEpoch,
+    updatedAtMs: nowMs,
+    durability: table.settings.durability,
+    ids: rows,
+    rowBytes,
+    rows: arena.bytes.subarray(scratch.rowsAt, scratch.rowsAt + count * rowBytes),
+    state: state && {
+      kind: state.kind as StateKind,
+      initial: state.initial,
+      length: state.length,
+      rows: arena.float32.subarray(scratch.stateAt / 4, scratch.stateAt / 4 + count * state.length),
+    },
+  }
+}
+
+/** A change without rows, which takes a sequence as an update does. */
+export const toEmptyRecord = (table: KeeperTable, sequence: number, nowMs: number): JournalRecord => ({
+  tableId: table.id,
+  version: table.current.handle.version,
+  sequence,
+  step: table.current.table.readStep(),
+  stateEpoch: table.stateEpoch,
+  updatedAtMs: nowMs,
+  durability: table.settings.durability,
+  ids: new Int32Array(0),
+  rowBytes: table.current.table.rowBytes,
+  rows: new Uint8Array(0),
+  state: null,
+})

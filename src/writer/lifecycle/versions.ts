@@ -1,0 +1,123 @@
+import { refuse } from '../../core/errors.ts'
+import type { Settings } from '../../core/types.ts'
+import type { TableMemory } from '../../tables/memory.ts'
+import { checkPrecondition } from '../../tables/precondition.ts'
+import { TableVersion } from '../../tables/table.ts'
+import type { BeginArguments } from '../protocol.ts'
+import { dropState } from './optimizer-state.ts'
+import {
+  type Build,
+  checkStateKind,
+  currentState,
+  DEFAULT_SETTINGS,
+  type KeeperTable,
+  type KeeperVersion,
+  mergeSettings,
+} from './table-model.ts'
+
+/** What a table is to become. Nothing has changed yet: first the catalog says so, then memory, then the fronts. */
+export interface TableChange {
+  table: KeeperTable
+  before: KeeperTable | undefined
+  /** Versions that nobody should read from now on. */
+  retired: KeeperVersion[]
+  /** The optimizer has become another kind: state and steps of every version are worth nothing any more. */
+  dropsState: boolean
+}
+
+/** Another adapter has no effect on the sequence before every front knows of it: the key tells earlier. */
+const checkAdapterKey = ({ adapterKey }: BeginArguments, table: KeeperTable | undefined): void => {
+  if (adapterKey === undefined || table?.current.adapter?.handle.key === adapterKey) return
+  refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
+}
+
+/** The version that a build becomes: the highest number ever used, plus one. Its rows are complete; `step` gradient steps are behind its state. */
+export const finishBuild = (
+  build: Build,
+  before: KeeperTable | undefined,
+  { step, nowMs }: { step: number; nowMs: number },
+): KeeperVersion => {
+  const handle = { ...build.handle, version: (before?.highest ?? 0) + 1, createdAt: nowMs }
+  const table = new TableVersion(handle)
+  build.state?.touched.fill(1)
+  table.writeStep(step)
+  return {
+    handle,
+    table,
+    reservedBytes: build.reservedBytes,
+    state: build.state,
+    adapter: null,
+    stored: { snapshots: [], coveredThrough: 0, journalBytes: 0, journalHolders: 0 },
+    planned: null,
+    leavingAdapters: new Set(),
+  }
+}
+
+/**
+ * Makes a build the current version of its table, or of the new table `id`. Conditions are checked, also when they were before: others may have
+ * changed the table meanwhile. Refuses PRECONDITION_FAILED, and a padding index outside.
+ */
+export const planReplacement = (build: Build, version: KeeperVersion, before: KeeperTable | undefined, id: number): TableChange => {
+  checkBuild(build, before)
+  const { name, settings } = build.arguments
+  const { createdAt, rows, version: number } = version.handle
+  const merged = mergeSettings(before?.settings ?? DEFAULT_SETTINGS, settings, rows)
+  checkStateKind(build.arguments, merged.optimizer)
+  const dropsState = before !== undefined && before.settings.optimizer.kind !== merged.optimizer.kind
+  const table: KeeperTable = {
+    id,
+    name,
+    settings: merged,
+    createdAt: before?.createdAt ?? createdAt,
+    changedAt: createdAt,
+    highest: number,
+    stateEpoch: (before?.stateEpoch ?? 0) + (dropsState ? 1 : 0),
+    current: version,
+    versions: new Map([...(before?.versions ?? []), [number, version]]),
+  }
+  return { table, before, retired: trimVersions(table), dropsState }
+}
+
+const checkBuild = (build: Build, before: KeeperTable | undefined): void => {
+  checkPrecondition(build.arguments.precondition, currentState(before))
+  checkAdapterKey(build.arguments, before)
+}
+
+/** Other settings. Refuses INVALID_REQUEST for a padding index outside. */
+export const planSettings = (before: KeeperTable, changes: Partial<Settings>, nowMs: number): TableChange => {
+  const settings = mergeSettings(before.settings, changes, before.current.handle.rows)
+  const dropsState = settings.optimizer.kind !== before.settings.optimizer.kind
+  const stateEpoch = before.stateEpoch + (dropsState ? 1 : 0)
+  const table = { ...before, settings, changedAt: nowMs, stateEpoch, versions: new Map(before.versions) }
+  return { table, before, retired: trimVersions(table), dropsState }
+}
+
+/** Makes an earlier version current again, with its updates. Refuses VERSION_NOT_FOUND. */
+export const planRollback = (before: KeeperTable, number: number, nowMs: number): TableChange => {
+  const current = before.versions.get(number)
+  if (current === undefined) {
+    const readable = [...before.versions.keys()].sort((a, b) => a - b).join(', ')
+    return refuse('VERSION_NOT_FOUND', `table ${JSON.stringify(before.name)} has no version ${number}; readable: ${readable}`)
+  }
+  const table = { ...before, current, changedAt: nowMs, versions: new Map(before.versions) }
+  return { table, before, retired: trimVersions(table), dropsState: false }
+}
+
+/** Takes out all but the newest `keep_versions` versions and the current one. */
+const trimVersions = (table: KeeperTable): KeeperVersion[] => {
+  const retired = [...table.versions.values()]
+    .sort((a, b) => b.handle.version - a.handle.version)
+    .slice(table.settings.keep_versions)
+    .filter((version) => version !== table.current)
+  for (const { handle } of retired) table.versions.delete(handle.version)
+  return retired
+}
+
+/** State of another kind of optimizer means nothing to the new one, nor do its steps: every version begins anew. */
+export const resetStates = (versions: Iterable<KeeperVersion>, memory: TableMemory): void => {
+  for (const version of versions) {
+    if (version.state !== null) dropState(version.state, memory)
+    version.state = null
+    version.table.writeStep(0)
+  }
+}

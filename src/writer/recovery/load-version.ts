@@ -1,0 +1,151 @@
+import { join } from 'node:path'
+import { assert } from '../../core/assert.ts'
+import { scatterStored } from '../../tables/access.ts'
+import type { Arena } from '../../tables/arena.ts'
+import type { VersionHandle } from '../../tables/handles.ts'
+import { rowBytes } from '../../layout/table-layout.ts'
+import type { TableMemory } from '../../tables/memory.ts'
+import { TableVersion } from '../../tables/table.ts'
+import type { CatalogTable } from '../../storage/catalog-rows.ts'
+import { checkRecordFits, type JournalRecord, recordBytes } from '../../storage/journal-record.ts'
+import type { LoadPlan } from '../../storage/recovery-plan.ts'
+import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
+import { checkListed, readSnapshot } from '../../storage/snapshot-read.ts'
+import type { Store } from '../../storage/store.ts'
+import { createState, dropState, markTouched, type OptimizerState } from '../lifecycle/optimizer-state.ts'
+import type { KeeperVersion } from '../lifecycle/table-model.ts'
+import type { VersionFound } from './plan-version.ts'
+
+export interface LoadParts {
+  store: Store
+  memory: TableMemory
+  arena: Arena
+  /** Bytes of the snapshot read so far. */
+  onProgress: (bytes: number) => void
+}
+
+/** Records are written over the rows as they come; other threads want to be answered now and then. */
+const RECORDS_PER_PAUSE = 64
+
+/**
+ * A version as its plan says: the snapshot, and over it the journal's records. Refuses DamagedSnapshot and DamagedRecord (then the memory is given
+ * back), MEMORY_QUOTA_EXCEEDED.
+ */
+export const loadVersion = async (parts: LoadParts, found: VersionFound, plan: LoadPlan, key: string): Promise<KeeperVersion> => {
+  const { store, memory, onProgress } = parts
+  const { table, version: listed } = found
+  const { rows, dim, dtype } = listed
+  const { segments, reservedBytes } = memory.allocate(rows, rowBytes(dim, dtype))
+  const handle: VersionHandle = { key, version: listed.version, rows, dim, dtype, createdAt: listed.createdAtMs, segments }
+  const loaded: { state: OptimizerState | null } = { state: null }
+  try {
+    const path = join(store.paths.snapshots, plan.snapshot.file)
+    const allocate = (facts: SnapshotFacts) => {
+      checkListed(path, facts, plan.snapshot)
+      loaded.state = takeUpState(memory, handle, table, facts.state)
+      return { segments, state: loaded.state && { segments: loaded.state.rows.handle.segments, touched: loaded.state.touched } }
+    }
+    const facts = await readSnapshot(path, allocate, { onProgress: (bytes) => onProgress(bytes) })
+    const version = toKeeperVersion(handle, reservedBytes, found, plan)
+    const step = plan.snapshot.stateEpoch === table.stateEpoch ? facts.step : 0
+    version.table.write({ sequence: facts.startSequence, step, nowMs: facts.updatedAtMs }, () => {})
+    version.state = loaded.state
+    await replay(parts, found, plan, version, loaded)
+    return version
+  } catch (error) {
+    memory.release(reservedBytes)
+    if (loaded.state !== null) dropState(loaded.state, memory)
+    throw error
+  }
+}
+
+const toKeeperVersion = (handle: VersionHandle, reservedBytes: number, { snapshots }: VersionFound, plan: LoadPlan): KeeperVersion => ({
+  handle,
+  table: new TableVersion(handle),
+  reservedBytes,
+  state: null,
+  adapter: null,
+  stored: {
+    snapshots: snapshots
+      .filter(({ state }) => state === 'valid')
+      .map(({ listed }) => listed)
+      .sort((a, b) => a.startSequence - b.startSequence || a.id - b.id),
+    coveredThrough: Math.max(plan.replay.last, plan.snapshot.startSequence),
+    journalBytes: 0,
+    journalHolders: 0,
+  },
+  planned: null,
+  leavingAdapters: new Set(),
+})
+
+/** State memory for what a snapshot or record holds; null when the table has dropped that state since. */
+const takeUpState = (
+  memory: TableMemory,
+  handle: VersionHandle,
+  { settings, stateEpoch }: CatalogTable,
+  state: { kind: string; epoch: number; initial: number } | null,
+): OptimizerState | null => {
+  if (state === null || state.epoch !== stateEpoch) return null
+  const created = createState(memory, handle, settings.optimizer)
+  assert(created !== null && created.kind === state.kind, 'state of the same epoch is that of the optimizer')
+  // The optimizer's own may have been changed since, which is for new state only.
+  created.initial = state.initial
+  return created
+}
+
+/** Writes the records over the snapshot, in order. */
+const replay = async (
+  { store, memory, arena }: LoadParts,
+  { table, version: listed }: VersionFound,
+  { replay: range }: LoadPlan,
+  version: KeeperVersion,
+  loaded: { state: OptimizerState | null },
+): Promise<void> => {
+  if (range.last < range.first) return
+  let count = 0
+  for (const record of store.readJournal(table.id, listed.version, range.first - 1, range.last)) {
+    checkRecordFits(record, listed, store.paths.catalog)
+    const { state, stateEpoch } = record
+    const isCurrent = stateEpoch === table.stateEpoch
+    if (loaded.state === null && state !== null && isCurrent) {
+      loaded.state = takeUpState(memory, version.handle, table, { ...state, epoch: stateEpoch })
+      version.state = loaded.state
+    }
+    writeRecord(arena, version, record, isCurrent)
+    version.stored.journalBytes += recordBytes(record.ids.length, record.rowBytes, state?.length ?? 0)
+    if (++count % RECORDS_PER_PAUSE === 0) await new Promise(setImmediate)
+  }
+}
+
+const writeRecord = (arena: Arena, version: KeeperVersion, record: JournalRecord, isCurrent: boolean): void => {
+  const { ids, rows, state, sequence, updatedAtMs } = record
+  const { table } = version
+  const step = isCurrent ? record.step : table.readStep()
+  const keeperState = isCurrent && state !== null ? version.state : null
+  const stateBytes = keeperState === null || state === null ? 0 : state.rows.byteLength
+  const region = arena.reserve(ids.byteLength + rows.length + stateBytes + 64 * 3)
+  const [idsAt, rowsAt, stateAt] = layOut(region.at, [ids.byteLength, rows.length, stateBytes])
+  try {
+    arena.int32.set(ids, idsAt / 4)
+    arena.bytes.set(rows, rowsAt)
+    if (keeperState !== null && state !== null) arena.float32.set(state.rows, stateAt / 4)
+    table.write({ sequence, step, nowMs: updatedAtMs }, () => {
+      scatterStored(table, arena, { idsAt, count: ids.length, sourceAt: rowsAt })
+      if (keeperState === null) return
+      scatterStored(keeperState.rows, arena, { idsAt, count: ids.length, sourceAt: stateAt })
+      markTouched(keeperState, ids)
+    })
+  } finally {
+    arena.release(region)
+  }
+}
+
+/** Each part begins on a cache line. */
+const layOut = (at: number, sizes: readonly number[]): number[] => {
+  let next = at
+  return sizes.map((bytes) => {
+    const here = next
+    next += Math.ceil(bytes / 64) * 64
+    return here
+  })
+}

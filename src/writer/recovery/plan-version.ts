@@ -1,0 +1,54 @@
+import type { CatalogImage, CatalogSnapshot, CatalogTable, CatalogVersion } from '../../storage/catalog-rows.ts'
+import { type LoadPlan, planVersion, type SnapshotEvidence } from '../../storage/recovery-plan.ts'
+import { refuseData } from '../../storage/refusals.ts'
+import { judgeSnapshot } from '../../storage/snapshot-read.ts'
+import type { Store } from '../../storage/store.ts'
+
+/** A listed version and what is known of its snapshots. Snapshots that turn out damaged are marked here; then plan again. */
+export interface VersionFound {
+  table: CatalogTable
+  version: CatalogVersion
+  snapshots: SnapshotEvidence[]
+}
+
+/** Every version of the catalog, with its snapshots judged by their ends and lengths. Refuses UnknownFormat. */
+export const findVersions = async (store: Store, image: CatalogImage): Promise<VersionFound[]> => {
+  const tables = new Map(image.tables.map((table) => [table.id, table]))
+  const found: VersionFound[] = []
+  for (const version of image.versions) {
+    const table = tables.get(version.tableId)
+    if (table === undefined) {
+      return refuseData(
+        'DamagedCatalog',
+        store.paths.catalog,
+        `version ${version.version} belongs to table ${version.tableId}, which is not there`,
+      )
+    }
+    const listed = image.snapshots.filter(({ tableId, version: number }) => tableId === table.id && number === version.version)
+    const snapshots: SnapshotEvidence[] = []
+    for (const snapshot of listed) snapshots.push({ listed: snapshot, state: await judgeSnapshot(store.paths.snapshots, snapshot) })
+    found.push({ table, version, snapshots })
+  }
+  return found
+}
+
+/** What to load for a version. Refuses MissingFile, DamagedSnapshot, JournalGap unless `goesBack` finds an older state that is whole. */
+export const planFound = (store: Store, found: VersionFound, goesBack: boolean): LoadPlan => {
+  const { table, version, snapshots } = found
+  const plan = planVersion(
+    {
+      table,
+      version,
+      snapshots,
+      journal: store.inspectJournal(table.id, version.version),
+      journalFile: store.paths.catalog,
+      snapshotFolder: store.paths.snapshots,
+    },
+    goesBack,
+  )
+  return plan.kind === 'load' ? plan : refuseData(plan.code, plan.file, plan.detail)
+}
+
+/** Names of the files that the catalog lists. */
+export const listFiles = (image: CatalogImage): Set<string> =>
+  new Set([...image.snapshots.map(({ file }: CatalogSnapshot) => file), ...image.adapters.flatMap(({ fileA, fileB }) => [fileA, fileB])])

@@ -1,0 +1,177 @@
+import { GatherdError } from '../../core/errors.ts'
+import { tableBytes } from '../../layout/table-layout.ts'
+import type { Arena } from '../../tables/arena.ts'
+import type { AliasRecord } from '../../tables/handles.ts'
+import type { TableMemory } from '../../tables/memory.ts'
+import type { CatalogImage } from '../../storage/catalog-rows.ts'
+import { findOrphans, type SnapshotEvidence } from '../../storage/recovery-plan.ts'
+import { refuseData, StoredDataRefusal } from '../../storage/refusals.ts'
+import { sweepSnapshots } from '../../storage/snapshot-folder.ts'
+import type { Store } from '../../storage/store.ts'
+import type { KeeperTable, KeeperVersion, StoredVersion } from '../lifecycle/table-model.ts'
+import { loadAdapter } from './load-adapter.ts'
+import { loadVersion } from './load-version.ts'
+import { findVersions, listFiles, planFound, type VersionFound } from './plan-version.ts'
+
+/** How far a start has come. */
+export interface LoadProgress {
+  table: string
+  version: number
+  loadedBytes: number
+  totalBytes: number
+  loadedRows: number
+  totalRows: number
+}
+
+/** The same for people: rows and bytes of all tables, and the time that is left at the speed so far. */
+export const describeProgress = (progress: LoadProgress, elapsedMs: number): string => {
+  const { table, version, loadedRows, totalRows, loadedBytes, totalBytes } = progress
+  const leftMs = loadedBytes === 0 ? null : (elapsedMs * (totalBytes - loadedBytes)) / loadedBytes
+  const left = leftMs === null ? '' : `, about ${Math.ceil(leftMs / 1_000)} s left`
+  const far = `${loadedRows} of ${totalRows} rows, ${loadedBytes} of ${totalBytes} bytes of all tables`
+  return `table ${JSON.stringify(table)}, version ${version}, is being loaded: ${far}${left}`
+}
+
+export interface RecoverParts {
+  store: Store
+  memory: TableMemory
+  arena: Arena
+  /** Goes back before damage instead of refusing. */
+  goesBack: boolean
+  takeNumber: () => number
+  onProgress: (progress: LoadProgress) => void
+  /** What people should know: a snapshot that could not be used, what is lost by going back. */
+  onWarning: (line: string) => void
+}
+
+export interface Recovered {
+  tables: Map<string, KeeperTable>
+  aliases: Map<string, AliasRecord>
+}
+
+/**
+ * Builds the keeper's tables again from an open store: newest snapshot that is whole, and every record after its start. Refuses what cannot be
+ * trusted (StoredDataRefusal), and MEMORY_QUOTA_EXCEEDED.
+ */
+export const recover = async (parts: RecoverParts): Promise<Recovered> => {
+  const { store } = parts
+  const image = store.load()
+  const found = await findVersions(store, image)
+  const totals = sumUp(found)
+  const loaded = new Map<string, KeeperVersion>()
+  let before = { loadedBytes: 0, loadedRows: 0 }
+  for (const one of found) {
+    const { table, version } = one
+    const bytes = tableBytes(version.rows, version.dim, version.dtype)
+    const tell = (share: number): void => {
+      const loadedBytes = before.loadedBytes + Math.round(bytes * share)
+      const loadedRows = before.loadedRows + Math.round(version.rows * share)
+      parts.onProgress({ table: table.name, version: version.version, ...totals, loadedBytes, loadedRows })
+    }
+    tell(0)
+    loaded.set(`${table.id}/${version.version}`, await loadFound(parts, one, (done) => tell(bytes === 0 ? 1 : Math.min(1, done / bytes))))
+    before = { loadedBytes: before.loadedBytes + bytes, loadedRows: before.loadedRows + version.rows }
+  }
+  await loadAdapters(parts, image, loaded)
+  for (const { tableId, version } of findOrphans(image, store.journalStreams())) {
+    while (!store.pruneJournal(tableId, version, Number.MAX_SAFE_INTEGER)) await new Promise(setImmediate)
+  }
+  await sweepSnapshots(store.paths.snapshots, listFiles(store.load()))
+  const aliases = new Map(image.aliases.map((alias): [string, AliasRecord] => [alias.alias, alias]))
+  return { tables: buildTables(store, image, loaded), aliases }
+}
+
+const sumUp = (found: readonly VersionFound[]): Pick<LoadProgress, 'totalBytes' | 'totalRows'> => ({
+  totalBytes: found.reduce((sum, { version }) => sum + tableBytes(version.rows, version.dim, version.dtype), 0),
+  totalRows: found.reduce((sum, { version }) => sum + version.rows, 0),
+})
+
+/** Loads one version. A snapshot that proves damaged only when it is read is not planned with again. */
+const loadFound = async (parts: RecoverParts, found: VersionFound, onProgress: (bytes: number) => void): Promise<KeeperVersion> => {
+  const { store, onWarning } = parts
+  for (;;) {
+    const plan = planFound(store, found, parts.goesBack)
+    try {
+      const version = await loadVersion({ ...parts, onProgress }, found, plan, `v${parts.takeNumber()}`)
+      for (const warning of plan.warnings) onWarning(warning)
+      dropUseless(store, found, version.stored)
+      if (plan.discard) store.discardJournal(found.table.id, found.version.version, plan.replay.last)
+      return version
+    } catch (error) {
+      const evidence = found.snapshots.find(({ listed }) => listed === plan.snapshot)
+      const isDamaged = error instanceof StoredDataRefusal && (error.code === 'DamagedSnapshot' || error.code === 'MissingFile')
+      if (!isDamaged || evidence === undefined || evidence.state !== 'valid') throw sayQuota(error, found.table.name)
+      evidence.state = 'damaged'
+      onWarning(error.message)
+    }
+  }
+}
+
+/** Snapshots that are damaged, or of a time that the version went back before: it is whole without them. */
+const dropUseless = (store: Store, { snapshots }: VersionFound, stored: StoredVersion): void => {
+  const isUseless = ({ state, listed }: SnapshotEvidence) => state !== 'valid' || listed.endSequence > stored.coveredThrough
+  const useless = snapshots.filter(isUseless).map(({ listed }) => listed)
+  if (useless.length === 0) return
+  stored.snapshots = stored.snapshots.filter((listed) => !useless.includes(listed))
+  store.commit({ changes: useless.map(({ id }) => ({ kind: 'delete-snapshot', snapshotId: id })) })
+}
+
+/** The quota of this start may be smaller than that of the one before. */
+const sayQuota = (error: unknown, name: string): unknown =>
+  error instanceof GatherdError && error.code === 'MEMORY_QUOTA_EXCEEDED'
+    ? new GatherdError(error.code, `table ${JSON.stringify(name)} cannot be loaded: ${error.message}; raise GATHERD_MEMORY_QUOTA_BYTES`)
+    : error
+
+const loadAdapters = async (
+  { store, memory, goesBack, takeNumber, onWarning }: RecoverParts,
+  image: CatalogImage,
+  loaded: ReadonlyMap<string, KeeperVersion>,
+): Promise<void> => {
+  for (const listed of image.adapters) {
+    const version = loaded.get(`${listed.tableId}/${listed.version}`)
+    if (version === undefined) {
+      refuseData(
+        'DamagedCatalog',
+        store.paths.catalog,
+        `there is an adapter of table ${listed.tableId}, version ${listed.version}, which is not there`,
+      )
+    }
+    try {
+      version.adapter = await loadAdapter(store.paths.snapshots, memory, version, listed, `a${takeNumber()}`)
+    } catch (error) {
+      if (!goesBack || !(error instanceof StoredDataRefusal)) {
+        throw sayQuota(error, image.tables.find(({ id }) => id === listed.tableId)?.name ?? '')
+      }
+      onWarning(`${error.message}: the adapter is lost`)
+      store.commit({ changes: [{ kind: 'delete-adapter', tableId: listed.tableId, version: listed.version }] })
+    }
+  }
+}
+
+const buildTables = (store: Store, image: CatalogImage, loaded: ReadonlyMap<string, KeeperVersion>): Map<string, KeeperTable> =>
+  new Map(
+    image.tables.map((table) => {
+      const versions = image.versions
+        .filter(({ tableId }) => tableId === table.id)
+        .map(({ version }): [number, KeeperVersion | undefined] => [version, loaded.get(`${table.id}/${version}`)])
+      const current = loaded.get(`${table.id}/${table.current}`)
+      if (current === undefined) {
+        return refuseData('DamagedCatalog', store.paths.catalog, `the current version of table ${JSON.stringify(table.name)} is not there`)
+      }
+      const { id, name, settings, highest, stateEpoch } = table
+      return [
+        name,
+        {
+          id,
+          name,
+          settings,
+          createdAt: table.createdAtMs,
+          changedAt: table.changedAtMs,
+          highest,
+          stateEpoch,
+          current,
+          versions: new Map(versions as [number, KeeperVersion][]),
+        },
+      ]
+    }),
+  )

@@ -1,0 +1,61 @@
+import type { LoadProgress } from './recover.ts'
+
+const LINE_EVERY_MS = 2_000
+const REDRAW_EVERY_MS = 100
+const BAR_LENGTH = 30
+const MiB = 1024 * 1024
+
+/** Where progress goes: standard error, mostly. */
+export interface ProgressOutput {
+  isTTY?: boolean
+  write(text: string): unknown
+}
+
+/** Tells how far the loading of tables is: a bar where somebody watches, else a line of the log every other second. */
+export class StartProgress {
+  readonly #output: ProgressOutput
+  readonly #nowMs: () => number
+  readonly #startMs: number
+  #toldAtMs: number
+  #hasBar = false
+  #loadedBytes = 0
+
+  constructor(output: ProgressOutput, nowMs: () => number = () => performance.now()) {
+    this.#output = output
+    this.#nowMs = nowMs
+    this.#startMs = nowMs()
+    this.#toldAtMs = this.#startMs
+  }
+
+  tell(progress: LoadProgress): void {
+    this.#loadedBytes = progress.loadedBytes
+    const nowMs = this.#nowMs()
+    const isWatched = this.#output.isTTY === true
+    if (nowMs - this.#toldAtMs < (isWatched ? REDRAW_EVERY_MS : LINE_EVERY_MS)) return
+    this.#toldAtMs = nowMs
+    const { table, version, loadedBytes, totalBytes, loadedRows, totalRows } = progress
+    const share = totalBytes === 0 ? 1 : loadedBytes / totalBytes
+    const elapsedMs = nowMs - this.#startMs
+    const etaSeconds = share === 0 ? null : Math.ceil((elapsedMs * (1 - share)) / share / 1_000)
+    const mibPerSecond = Math.round(loadedBytes / MiB / Math.max(elapsedMs / 1_000, 0.001))
+    if (!isWatched) {
+      const facts = { table, version, loadedBytes, totalBytes, loadedRows, totalRows, mibPerSecond, etaSeconds }
+      this.#output.write(`${JSON.stringify({ level: 30, time: Date.now(), name: 'keeper', msg: 'loading', ...facts })}\n`)
+      return
+    }
+    this.#hasBar = true
+    const bar = '#'.repeat(Math.round(share * BAR_LENGTH)).padEnd(BAR_LENGTH, '.')
+    const eta = etaSeconds === null ? '' : `, ${etaSeconds} s left`
+    this.#output.write(
+      `\r\u001b[2K${bar} ${Math.floor(share * 100)}% ${table}: ${loadedRows} of ${totalRows} rows, ${mibPerSecond} MiB/s${eta}`,
+    )
+  }
+
+  /** Takes the bar away; a line of the log says how it went, if there was anything to load. */
+  end(): void {
+    if (this.#hasBar) this.#output.write('\r\u001b[2K')
+    if (this.#loadedBytes === 0) return
+    const facts = { loadedBytes: this.#loadedBytes, ms: Math.round(this.#nowMs() - this.#startMs) }
+    this.#output.write(`${JSON.stringify({ level: 30, time: Date.now(), name: 'keeper', msg: 'loaded', ...facts })}\n`)
+  }
+}

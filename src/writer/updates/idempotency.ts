@@ -1,0 +1,101 @@
+import { refuse } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
+import type { RememberedKey } from '../../storage/key-memory.ts'
+import { hashKey } from '../../storage/key-memory.ts'
+import type { Store } from '../../storage/store.ts'
+import type { UpdateKey, UpdateResult } from '../protocol.ts'
+import type { KeeperVersion } from '../lifecycle/table-model.ts'
+
+/** A key whose update is under way: nobody else may use it until it is let go. */
+export interface KeyClaim {
+  name: string
+  hash: Uint8Array
+  request: Uint8Array
+}
+
+interface UnsavedKey {
+  /** Of its handle: the version itself, which may leave its table, is not kept in memory by its keys. */
+  versionKey: string
+  remembered: RememberedKey
+}
+
+const nameOf = (hash: Uint8Array): string => Buffer.from(hash.buffer, hash.byteOffset, hash.length).toString('latin1')
+
+const isSame = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(one, other) === 0
+
+/**
+ * The idempotency keys of all tables: which are in use, and where the results of those before are. Keys of updates that are journaled lie in the
+ * store. Those of mode `none` stay here until a snapshot holds their updates: what a crash takes back must be applied again.
+ */
+export class Idempotency {
+  readonly #store: Store
+  readonly #claims = new Map<string, KeyClaim>()
+  /** Oldest first. */
+  readonly #unsaved = new Map<string, UnsavedKey>()
+  /** A clock that nobody sets while the process runs, or keys could be forgotten early. */
+  readonly #startMs = Date.now() - performance.now()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** Begins to use a key of a table. Refuses IDEMPOTENCY_IN_FLIGHT, and IDEMPOTENCY_MISMATCH when another request uses it. */
+  claim(tableId: number, { key, request }: UpdateKey): KeyClaim {
+    const hash = hashKey(String(tableId), key)
+    const claim = { name: nameOf(hash), hash, request }
+    const other = this.#claims.get(claim.name)
+    if (other !== undefined) {
+      if (!isSame(other.request, request)) refuseMismatch()
+      refuse('IDEMPOTENCY_IN_FLIGHT', 'the first request with this Idempotency-Key is still running', { headers: { 'Retry-After': '1' } })
+    }
+    this.#claims.set(claim.name, claim)
+    return claim
+  }
+
+  /** Ends the use of a key, whatever came of it. */
+  letGo(claim: KeyClaim): void {
+    this.#claims.delete(claim.name)
+  }
+
+  /** The result of the first request with the key, or null. Refuses IDEMPOTENCY_MISMATCH. */
+  find({ name, hash, request }: KeyClaim): UpdateResult | null {
+    const found = this.#unsaved.get(name)?.remembered ?? this.#store.findKey(hash)
+    if (found === null) return null
+    if (!isSame(found.request, request)) refuseMismatch()
+    return { ...(JSON.parse(found.result) as UpdateResult), replayed: true }
+  }
+
+  /** The result of an earlier request with the key, or null; nothing is done. Refuses as `claim` and `find`. */
+  recall(tableId: number, key: UpdateKey): UpdateResult | null {
+    const claim = this.claim(tableId, key)
+    try {
+      return this.find(claim)
+    } finally {
+      this.letGo(claim)
+    }
+  }
+
+  /** What is to be stored with an update. */
+  describe({ hash, request }: KeyClaim, result: UpdateResult): RememberedKey {
+    return { hash, request, result: JSON.stringify(result), createdAtMs: this.#startMs + performance.now() }
+  }
+
+  /** Remembers the key of an update that no journal holds. The oldest is forgotten when there are too many. */
+  keepUnsaved(version: KeeperVersion, claim: KeyClaim, result: UpdateResult): void {
+    this.#unsaved.set(claim.name, { versionKey: version.handle.key, remembered: this.describe(claim, result) })
+    const [oldest] = this.#unsaved.keys()
+    if (this.#unsaved.size > LIMITS.idempotencyKeyCountMax) this.#unsaved.delete(oldest)
+  }
+
+  /** Keys of a version's updates that only live here: to be committed with the listing of its snapshot. */
+  listUnsaved(version: KeeperVersion): RememberedKey[] {
+    return [...this.#unsaved.values()].filter(({ versionKey }) => versionKey === version.handle.key).map(({ remembered }) => remembered)
+  }
+
+  /** These are in the store now. */
+  forgetUnsaved(saved: readonly RememberedKey[]): void {
+    for (const { hash } of saved) this.#unsaved.delete(nameOf(hash))
+  }
+}
+
+const refuseMismatch = (): never => refuse('IDEMPOTENCY_MISMATCH', 'the Idempotency-Key was used for another request; choose a new one')

@@ -1,0 +1,73 @@
+import { assert } from '../../core/assert.ts'
+
+/**
+ * Rows of one version that updates of a turn have computed and nobody sees yet: where in the keeper's arena their newest bytes are. A later update
+ * of the turn starts from these instead of from the table. An open-addressing table, as in update.ts.
+ */
+export class PendingRows {
+  #capacity = 0
+  #count = 0
+  #rows = new Int32Array(0)
+  #rowAts = new Int32Array(0)
+  /** 0: the update wrote no state. */
+  #stateAts = new Int32Array(0)
+
+  get size(): number {
+    return this.#count
+  }
+
+  /** The place of a row for {@link PendingRows.rowAt} and {@link PendingRows.stateAt}, or -1. */
+  find(row: number): number {
+    if (this.#count === 0) return -1
+    const at = this.#probe(row)
+    return this.#rows[at] === row ? at : -1
+  }
+
+  /** Address of the row as stored. */
+  rowAt(place: number): number {
+    return this.#rowAts[place]
+  }
+
+  /** Address of its state, or 0: no update of the turn has changed that. */
+  stateAt(place: number): number {
+    return this.#stateAts[place]
+  }
+
+  /** Enters what an update makes of `rows`: packed rows at `rowsAt`, of `rowBytes` each, and state likewise unless `stateAt` is 0. */
+  enter(rows: Int32Array, at: { rowsAt: number; rowBytes: number; stateAt: number; stateBytes: number }): void {
+    this.#grow(this.#count + rows.length)
+    for (let i = 0; i < rows.length; i++) {
+      const place = this.#probe(rows[i])
+      if (this.#rows[place] === -1) {
+        this.#rows[place] = rows[i]
+        this.#count++
+      }
+      this.#rowAts[place] = at.rowsAt + i * at.rowBytes
+      if (at.stateAt !== 0) this.#stateAts[place] = at.stateAt + i * at.stateBytes
+    }
+  }
+
+  #probe(row: number): number {
+    const mask = this.#capacity - 1
+    let at = (Math.imul(row, 0x9e3779b1) >>> 7) & mask
+    while (this.#rows[at] !== -1 && this.#rows[at] !== row) at = (at + 1) & mask
+    return at
+  }
+
+  #grow(count: number): void {
+    if (count * 2 <= this.#capacity) return
+    const before = { capacity: this.#capacity, rows: this.#rows, rowAts: this.#rowAts, stateAts: this.#stateAts }
+    this.#capacity = 2 ** Math.ceil(Math.log2(Math.max(64, count * 2)))
+    this.#rows = new Int32Array(this.#capacity).fill(-1)
+    this.#rowAts = new Int32Array(this.#capacity)
+    this.#stateAts = new Int32Array(this.#capacity)
+    for (let i = 0; i < before.capacity; i++) {
+      if (before.rows[i] === -1) continue
+      const place = this.#probe(before.rows[i])
+      assert(this.#rows[place] === -1, 'each row stands once')
+      this.#rows[place] = before.rows[i]
+      this.#rowAts[place] = before.rowAts[i]
+      this.#stateAts[place] = before.stateAts[i]
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import { GatherdError } from '../../core/errors.ts'
+import type { Preimages } from '../protocol.ts'
+
+/**
+ * What updates overwrote since an export of a version began. Only the first change of a row counts: its old bytes are the
+ * row at the sequence of the export. Rows that are absent here have not changed since.
+ */
+export class PreimageLog {
+  /** Whose rows: a table version, or its state. */
+  readonly source: { readonly rowBytes: number }
+  readonly #rowBytes: number
+  readonly #bytesMax: number
+  readonly #rows = new Map<number, Uint8Array>()
+  #overflowed = false
+
+  constructor(source: { readonly rowBytes: number }, bytesMax: number) {
+    this.source = source
+    this.#rowBytes = source.rowBytes
+    this.#bytesMax = bytesMax
+  }
+
+  /** Remembers the rows about to be overwritten: `bytes` holds rows.length x rowBytes of what they are now. */
+  record(rows: Int32Array, bytes: Uint8Array): void {
+    if (this.#overflowed) return
+    for (let i = 0; i < rows.length; i++) {
+      if (this.#rows.has(rows[i])) continue
+      if ((this.#rows.size + 1) * this.#rowBytes > this.#bytesMax) {
+        this.#overflowed = true
+        this.#rows.clear()
+        return
+      }
+      this.#rows.set(rows[i], bytes.slice(i * this.#rowBytes, (i + 1) * this.#rowBytes))
+    }
+  }
+
+  /** Old rows within firstRow..firstRow+rowCount-1. Refuses OVERLOADED when updates changed more than is kept. */
+  read(firstRow: number, rowCount: number): Preimages {
+    if (this.#overflowed) {
+      throw new GatherdError('OVERLOADED', 'updates changed too many rows while the table was being exported; export it again')
+    }
+    const inside: [number, Uint8Array][] = []
+    for (let row = firstRow; row < firstRow + rowCount && this.#rows.size > 0; row++) {
+      const old = this.#rows.get(row)
+      if (old !== undefined) inside.push([row, old])
+    }
+    const bytes = new Uint8Array(inside.length * this.#rowBytes)
+    inside.forEach(([, old], i) => bytes.set(old, i * this.#rowBytes))
+    return { rows: Int32Array.from(inside, ([row]) => row), bytes }
+  }
+}

@@ -1,0 +1,55 @@
+import { gatherStored, scatterStored } from '../../tables/access.ts'
+import type { Arena } from '../../tables/arena.ts'
+import type { TableVersion } from '../../tables/table.ts'
+import type { PlannedUpdate } from './apply.ts'
+import { failpoint } from '../../storage/failpoints.ts'
+import type { PreimageLog } from './pre-images.ts'
+import { fillUntouched, markTouched, type OptimizerState } from '../lifecycle/optimizer-state.ts'
+
+/** Rows that are remembered at once. */
+const BLOCK_BYTES = 64 * 1024
+
+/**
+ * Writes the rows of an update inside one lock window, and gives its scratch back. `logs`: of the exports that are under way, of any table.
+ * An exception here leaves rows half written, which only a restart can mend.
+ */
+export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly PreimageLog[]): void => {
+  const { version, rows, scratch, state } = update
+  const { idsAt, rowsAt, stateAt } = scratch
+  const count = rows.length
+  rememberRows(arena, logs, rows, idsAt, version.table, null)
+  if (state !== null) rememberRows(arena, logs, rows, idsAt, state.rows, state)
+  version.table.write(update, () => {
+    scatterStored(version.table, arena, { idsAt, count, sourceAt: rowsAt })
+    failpoint('update:half-visible')
+    if (state === null) return
+    scatterStored(state.rows, arena, { idsAt, count, sourceAt: stateAt })
+    markTouched(state, rows)
+  })
+  arena.release(scratch.region)
+}
+
+/** Hands what the rows are now, of the table or of its state, to the exports that read them. */
+const rememberRows = (
+  arena: Arena,
+  logs: readonly PreimageLog[],
+  rows: Int32Array,
+  idsAt: number,
+  source: TableVersion,
+  state: OptimizerState | null,
+): void => {
+  const interested = logs.filter((log) => log.source === source)
+  if (interested.length === 0) return
+  const blockRows = Math.max(1, Math.floor(BLOCK_BYTES / source.rowBytes))
+  const region = arena.reserve(Math.min(blockRows, rows.length) * source.rowBytes)
+  try {
+    for (let first = 0; first < rows.length; first += blockRows) {
+      const some = rows.subarray(first, first + blockRows)
+      gatherStored(source, arena, { idsAt: idsAt + first * 4, count: some.length, outAt: region.at })
+      if (state !== null) fillUntouched(state, some, 0, some.length, arena.float32, region.at / 4)
+      for (const log of interested) log.record(some, arena.bytes.subarray(region.at, region.at + some.length * source.rowBytes))
+    }
+  } finally {
+    arena.release(region)
+  }
+}

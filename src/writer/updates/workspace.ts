@@ -1,0 +1,57 @@
+import type { CoalescedAt } from '../../kernels/update-source.ts'
+import type { Arena, Region } from '../../tables/arena.ts'
+import type { OptimizerState } from '../lifecycle/optimizer-state.ts'
+
+/** Where in the keeper's arena an update is while its rows are computed. Addresses, in bytes; each part begins on a cache line. */
+export interface Desk {
+  /** Which distinct rows there are, and at which places. */
+  found: CoalescedAt
+  /** Room for the gradients of a block of rows. */
+  gradientsAt: number
+  /** Room for its arrays, if it brings them along. */
+  copiedAt: number
+  region: Region
+}
+
+/** What stays of an update until it is visible. */
+export interface Scratch {
+  /** The distinct rows, int32. */
+  idsAt: number
+  /** Room for them as float32; in the end they are there as stored. */
+  rowsAt: number
+  /** Room for their state. */
+  stateAt: number
+  region: Region
+}
+
+const ALIGN = 64
+
+const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
+
+/** Reserves the desk of an update of `count` indices. To be released as one region. Refuses OVERLOADED. */
+export const reserveDesk = (arena: Arena, count: number, gradientBytes: number, copiedBytes: number): Desk => {
+  // At most a quarter full: looking further is a branch that nobody foresees.
+  const capacity = 2 ** (34 - Math.clz32(count - 1))
+  const listBytes = alignUp(count * 4)
+  const slotBytes = alignUp(capacity * 4)
+  const region = arena.reserve(slotBytes + 4 * listBytes + alignUp(gradientBytes) + copiedBytes)
+  const slotsAt = region.at
+  const rowsAt = slotsAt + slotBytes
+  const [firstsAt, lastsAt, nextsAt] = [rowsAt + listBytes, rowsAt + 2 * listBytes, rowsAt + 3 * listBytes]
+  const gradientsAt = rowsAt + 4 * listBytes
+  return {
+    found: { slotsAt, capacity, rowsAt, firstsAt, lastsAt, nextsAt },
+    gradientsAt,
+    copiedAt: gradientsAt + alignUp(gradientBytes),
+    region,
+  }
+}
+
+/** Reserves the scratch of `count` distinct rows, and brings their numbers there. To be released as one region. Refuses OVERLOADED. */
+export const reserveScratch = (arena: Arena, foundRowsAt: number, count: number, dim: number, state: OptimizerState | null): Scratch => {
+  const idBytes = alignUp(count * 4)
+  const rowBytes = alignUp(count * dim * 4)
+  const region = arena.reserve(idBytes + rowBytes + count * (state?.length ?? 0) * 4)
+  arena.int32.copyWithin(region.at / 4, foundRowsAt / 4, foundRowsAt / 4 + count)
+  return { idsAt: region.at, rowsAt: region.at + idBytes, stateAt: region.at + idBytes + rowBytes, region }
+}

@@ -1,0 +1,95 @@
+import { statfsSync } from 'node:fs'
+import { GatherdError } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
+import { StoreFailed } from '../../storage/refusals.ts'
+import type { Store } from '../../storage/store.ts'
+import type { KeeperHealth } from '../protocol.ts'
+
+const TICK_MS = 1_000
+/** A disk that was full takes updates again when it has this much. */
+const FREE_BYTES_MIN = 64 * 1024
+const READY: KeeperHealth = { state: 'ready', reason: 'ready' }
+
+/** What a client is told of a failed store: which kind of failure, and what helps. No paths. */
+export const describeFailure = ({ cause }: StoreFailed): string => {
+  const { code, errcode, errstr } = (cause ?? {}) as { code?: string; errcode?: number; errstr?: string }
+  const which = errcode === undefined ? (code ?? 'an error of the system') : `${errstr ?? 'SQLite'} (${errcode})`
+  return `the data directory could not be written: ${which}; updates are refused until a restart, lookups go on`
+}
+
+/** Watches over an open store: syncs and checkpoints it, and tells what the disk allows. */
+export class StoreHealth {
+  readonly #store: Store
+  readonly #onChange: (health: KeeperHealth) => void
+  readonly #onError: (error: unknown) => void
+  readonly #timer: NodeJS.Timeout
+  #state: KeeperHealth['state'] = 'ready'
+  #isFull = false
+  #syncing: Promise<void> = Promise.resolve()
+  #isSyncing = false
+
+  constructor(store: Store, onChange: (health: KeeperHealth) => void, onError: (error: unknown) => void) {
+    this.#store = store
+    this.#onChange = onChange
+    this.#onError = onError
+    this.#timer = setInterval(() => this.#tick(), TICK_MS)
+    this.#timer.unref()
+  }
+
+  /** What came of something that the disk had a part in: an error, or null. */
+  note(error: unknown): void {
+    if (error === null) {
+      this.#isFull = false
+      this.#checkpoint()
+    } else if (error instanceof GatherdError && error.code === 'DISK_FULL') this.#isFull = true
+    this.#tell()
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#syncing
+  }
+
+  #tick(): void {
+    if (this.#isFull && this.#hasSpace()) this.#isFull = false
+    this.#tell()
+    if (this.#isSyncing || this.#store.failure !== null) return
+    this.#isSyncing = true
+    this.#syncing = this.#store
+      .syncOsInBackground()
+      .catch(this.#onError)
+      .finally(() => (this.#isSyncing = false))
+  }
+
+  /** Small logs are moved quickly: a large one would hold updates up. */
+  #checkpoint(): void {
+    try {
+      if (this.#store.failure === null && this.#store.logBytes() > LIMITS.logBytesMax) this.#store.checkpoint()
+    } catch (error) {
+      this.#isFull = error instanceof GatherdError && error.code === 'DISK_FULL'
+      this.#onError(error)
+    }
+  }
+
+  #hasSpace(): boolean {
+    try {
+      const { bavail, bsize } = statfsSync(this.#store.paths.directory)
+      return bavail * bsize >= FREE_BYTES_MIN
+    } catch {
+      return false
+    }
+  }
+
+  #tell(): void {
+    const { failure } = this.#store
+    const health: KeeperHealth =
+      failure !== null
+        ? { state: 'degraded', reason: describeFailure(failure) }
+        : this.#isFull
+          ? { state: 'degraded', reason: 'the disk is full: updates are refused until there is space, lookups go on' }
+          : READY
+    if (health.state === this.#state) return
+    this.#state = health.state
+    this.#onChange(health)
+  }
+}

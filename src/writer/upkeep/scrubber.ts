@@ -1,0 +1,86 @@
+import { join } from 'node:path'
+import type { CatalogSnapshot } from '../../storage/catalog-rows.ts'
+import { StoredDataRefusal } from '../../storage/refusals.ts'
+import { verifySnapshot } from '../../storage/snapshot-read.ts'
+import type { Store } from '../../storage/store.ts'
+import type { Snapshots } from './snapshots.ts'
+import type { KeeperTable, KeeperVersion } from '../lifecycle/table-model.ts'
+
+export interface ScrubbingParts {
+  store: Store
+  snapshots: Snapshots
+  tables: ReadonlyMap<string, KeeperTable>
+  onError: (error: unknown) => void
+  /** A snapshot file is read and checked so often. */
+  everyMs: number
+  /** How often it is looked whether one is due. */
+  tickMs?: number
+}
+
+interface Listed {
+  table: KeeperTable
+  version: KeeperVersion
+  snapshot: CatalogSnapshot
+}
+
+/**
+ * Reads every snapshot file once in a while, whole, against its checksums: damage is found while memory still holds what the file should. A damaged
+ * one is said, and replaced by new ones.
+ */
+export class Scrubbing {
+  readonly #parts: ScrubbingParts
+  readonly #timer: NodeJS.Timeout
+  /** When each was checked, by its number. One that is new was written just now. */
+  readonly #checkedAtMs = new Map<number, number>()
+  #checking: Promise<void> | null = null
+
+  constructor(parts: ScrubbingParts) {
+    this.#parts = parts
+    for (const { snapshot } of this.#listAll()) this.#checkedAtMs.set(snapshot.id, performance.now())
+    this.#timer = setInterval(() => this.#tick(), parts.tickMs ?? 60_000)
+    this.#timer.unref()
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#checking
+  }
+
+  #tick(): void {
+    if (this.#checking !== null || this.#parts.store.failure !== null) return
+    const nowMs = performance.now()
+    const all = this.#listAll()
+    const known = new Set(all.map(({ snapshot }) => snapshot.id))
+    for (const id of this.#checkedAtMs.keys()) if (!known.has(id)) this.#checkedAtMs.delete(id)
+    for (const { snapshot } of all) if (!this.#checkedAtMs.has(snapshot.id)) this.#checkedAtMs.set(snapshot.id, nowMs)
+    const checkedAt = ({ snapshot }: Listed) => this.#checkedAtMs.get(snapshot.id) ?? nowMs
+    const [due] = all.sort((a, b) => checkedAt(a) - checkedAt(b))
+    if (due === undefined || nowMs - checkedAt(due) < this.#parts.everyMs) return
+    this.#checkedAtMs.set(due.snapshot.id, nowMs)
+    this.#checking = this.#check(due)
+      .catch(this.#parts.onError)
+      .finally(() => (this.#checking = null))
+  }
+
+  async #check({ table, version, snapshot }: Listed): Promise<void> {
+    const { store, onError, snapshots } = this.#parts
+    try {
+      await verifySnapshot(join(store.paths.snapshots, snapshot.file), snapshot.sha256)
+    } catch (error) {
+      const { stored } = version
+      // Replaced meanwhile, or not a matter of the file's contents.
+      if (!stored.snapshots.includes(snapshot)) return
+      if (!(error instanceof StoredDataRefusal)) throw error
+      onError(error)
+      // First in line to be dropped; with none beside it, by the second new one.
+      stored.snapshots = [snapshot, ...stored.snapshots.filter((one) => one !== snapshot)]
+      while (stored.snapshots.includes(snapshot) && (await snapshots.take(table, version)) !== null);
+    }
+  }
+
+  #listAll(): Listed[] {
+    return [...this.#parts.tables.values()].flatMap((table) =>
+      [...table.versions.values()].flatMap((version) => version.stored.snapshots.map((snapshot) => ({ table, version, snapshot }))),
+    )
+  }
+}

@@ -1,0 +1,224 @@
+import type { MessagePort } from 'node:worker_threads'
+import { GatherdError, refuse, toMessage } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { instantiateApplyKernels } from '../kernels/apply.ts'
+import { Arena } from '../tables/arena.ts'
+import type { AliasRecord } from '../tables/handles.ts'
+import { TableMemory } from '../tables/memory.ts'
+import { openStore, type OpenStoreOptions } from '../storage/open-store.ts'
+import { StoreFailed } from '../storage/refusals.ts'
+import type { Store } from '../storage/store.ts'
+import { endExport, listLogs } from './upkeep/exports.ts'
+import { Forgetting } from './upkeep/cleanup.ts'
+import { type Front, Fronts } from './http-worker-links.ts'
+import { describeFailure, StoreHealth } from './upkeep/health.ts'
+import { Idempotency } from './updates/idempotency.ts'
+import type { KeeperParts, Opened } from './dependencies.ts'
+import { makeProcedures, type Procedures } from './procedures.ts'
+import type { KeeperCall, KeeperHealth } from './protocol.ts'
+import { describeProgress, type LoadProgress, recover } from './recovery/recover.ts'
+import { Scrubbing } from './upkeep/scrubber.ts'
+import { Snapshots } from './upkeep/snapshots.ts'
+import { type KeeperTable, releaseBuild, toRecord } from './lifecycle/table-model.ts'
+import { UpdateTurns } from './updates/group-commit.ts'
+
+export interface KeeperOptions {
+  quotaBytes: number
+  segmentBytesMax?: number
+  /** For errors that no front can be told about. */
+  onError?: (error: unknown) => void
+  /** Rows may be half written in memory: the process must end at once. */
+  onFatal?: (error: unknown) => void
+}
+
+export interface LoadOptions {
+  dataDir: string
+  /** Goes back before damage instead of refusing to start. */
+  goesBack?: boolean
+  /** When a version gets another snapshot: see config.ts. */
+  snapshotJournalBytes?: number
+  snapshotAgeMs?: number
+  /** For tests. */
+  store?: OpenStoreOptions
+  onProgress?: (progress: LoadProgress) => void
+  /** Lines for people: what was found that is not as it should be. */
+  onWarning?: (line: string) => void
+}
+
+/** The only writer: owns the tables, their memory and the order of updates. Fronts connect by message ports, also before it is loaded. */
+export class Keeper implements KeeperParts {
+  readonly memory: TableMemory
+  readonly tables = new Map<string, KeeperTable>()
+  readonly aliases = new Map<string, AliasRecord>()
+  readonly fronts: Fronts
+  readonly #arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
+  readonly #procedures: Procedures
+  readonly #onError: (error: unknown) => void
+  readonly #onFatal: (error: unknown) => void
+  readonly #locks = new Map<string, Promise<unknown>>()
+  readonly #loading = Promise.withResolvers<void>()
+  #opened: Opened | null = null
+  #health: KeeperHealth = { state: 'loading', reason: 'the data directory is being opened' }
+  #nextNumber = 1
+
+  constructor(options: KeeperOptions) {
+    this.memory = new TableMemory(options.quotaBytes, options.segmentBytesMax)
+    this.#onError = options.onError ?? (() => {})
+    this.#onFatal = options.onFatal ?? (() => {})
+    this.#procedures = makeProcedures(this)
+    this.fronts = new Fronts({
+      memory: this.memory,
+      arena: this.#arena,
+      published: {
+        tables: () => [...this.tables.values()].map(toRecord),
+        aliases: () => [...this.aliases.values()],
+        health: () => this.#health,
+      },
+      onCall: (front, call) => void this.#answer(front, call),
+      onGone: (front) => this.#giveUp(front),
+    })
+  }
+
+  /** Serves the front at the other end of `port`. */
+  connect(port: MessagePort): void {
+    this.fronts.connect(port)
+  }
+
+  /**
+   * Opens the data directory and loads what is in it; then every front serves it. Refuses what a start must not go on with: StoredDataRefusal, or
+   * MEMORY_QUOTA_EXCEEDED.
+   */
+  async load(options: LoadOptions): Promise<void> {
+    const { onWarning = () => {}, onProgress = () => {}, goesBack = false } = options
+    const startMs = performance.now()
+    const { store, report } = openStore(options.dataDir, { ...options.store, goBackBeforeDamage: goesBack })
+    try {
+      for (const log of [report.catalogLog, report.osLog]) {
+        if (log.droppedFrameCount > 0)
+          onWarning(`${log.droppedFrameCount} frames of an unfinished commit were dropped; nothing in it was acknowledged`)
+      }
+      for (const { refusal } of report.damagedRecords) onWarning(refusal.message)
+      const { tables, aliases } = await recover({
+        store,
+        memory: this.memory,
+        arena: this.#arena,
+        goesBack,
+        takeNumber: () => this.takeNumber(),
+        onWarning,
+        onProgress: (progress) => {
+          onProgress(progress)
+          this.#setHealth({ state: 'loading', reason: describeProgress(progress, performance.now() - startMs) })
+        },
+      })
+      for (const [name, table] of tables) this.tables.set(name, table)
+      for (const [name, alias] of aliases) this.aliases.set(name, alias)
+    } catch (error) {
+      store.close()
+      throw error
+    }
+    this.#opened = this.#open(store, options)
+    await Promise.all([...this.tables.values()].map((table) => this.fronts.publish(table.name, toRecord(table))))
+    this.#setHealth({ state: 'ready', reason: 'ready' })
+    // Acknowledged after the health before it.
+    await this.fronts.publishAliases()
+    this.#loading.resolve()
+  }
+
+  /** Ends the line to every front, writes the last snapshots, and lets go of the data directory. */
+  async close(): Promise<void> {
+    this.fronts.close()
+    if (this.#opened === null) return
+    const { turns, snapshots, scrubbing, forgetting, health, store } = this.#opened
+    await turns.settle()
+    await scrubbing.close()
+    await snapshots.close()
+    await forgetting.settle()
+    await health.close()
+    store.close()
+  }
+
+  #open(store: Store, { snapshotJournalBytes, snapshotAgeMs }: LoadOptions): Opened {
+    const keys = new Idempotency(store)
+    const forgetting = new Forgetting(store, this.#onError)
+    const health = new StoreHealth(store, (state) => this.#setHealth(state), this.#onError)
+    const turns = new UpdateTurns({
+      memory: this.memory,
+      arena: this.#arena,
+      kernels: instantiateApplyKernels(this.#arena.memory),
+      store,
+      keys,
+      find: (name) => this.find(name),
+      listLogs: () => listLogs([...this.fronts].flatMap((front) => [...front.exports.values()])),
+      onFatal: this.#onFatal,
+      onCommit: (error) => health.note(error),
+    })
+    const snapshots = new Snapshots({
+      store,
+      memory: this.memory,
+      keys,
+      forgetting,
+      tables: this.tables,
+      onError: this.#onError,
+      journalBytes: snapshotJournalBytes ?? Number.POSITIVE_INFINITY,
+      ageMs: snapshotAgeMs ?? Number.POSITIVE_INFINITY,
+    })
+    const { tables } = this
+    const scrubbing = new Scrubbing({ store, snapshots, tables, onError: this.#onError, everyMs: LIMITS.scrubEveryMs })
+    return { store, keys, turns, snapshots, scrubbing, forgetting, health }
+  }
+
+  get opened(): Opened {
+    return this.#opened ?? refuse('NOT_READY', this.#health.reason)
+  }
+
+  get loaded(): Promise<void> {
+    return this.#loading.promise
+  }
+
+  takeNumber(): number {
+    return this.#nextNumber++
+  }
+
+  find(name: string): KeeperTable {
+    return this.tables.get(name) ?? refuse('TABLE_NOT_FOUND', `there is no table ${JSON.stringify(name)}`)
+  }
+
+  lock<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#locks.get(name) ?? Promise.resolve()
+    const done = before.then(work)
+    const settled = done.then(
+      () => {},
+      () => {},
+    )
+    this.#locks.set(name, settled)
+    void settled.then(() => {
+      if (this.#locks.get(name) === settled) this.#locks.delete(name)
+    })
+    return done
+  }
+
+  #setHealth(health: KeeperHealth): void {
+    this.#health = health
+    this.fronts.publishHealth()
+  }
+
+  async #answer(front: Front, { callId, procedure, argument }: KeeperCall): Promise<void> {
+    try {
+      const call = this.#procedures[procedure] as (front: Front, argument: unknown) => unknown
+      this.fronts.answer(front, { callId, answer: await call(front, argument) })
+    } catch (error) {
+      const refusal = error instanceof StoreFailed ? new GatherdError('NOT_READY', describeFailure(error), { cause: error }) : error
+      this.#opened?.health.note(error)
+      const message = toMessage(refusal)
+      if (message.code === 'INTERNAL') this.#onError(error)
+      this.fronts.answer(front, { callId, error: message })
+    }
+  }
+
+  /** A front is gone: what it has begun is given up. */
+  #giveUp(front: Front): void {
+    for (const build of front.builds.values()) releaseBuild(build, this.memory)
+    for (const { reservedBytes } of front.adapterBuilds.values()) this.memory.release(reservedBytes)
+    for (const begun of front.exports.values()) endExport(begun, this.memory)
+  }
+}

@@ -1,0 +1,93 @@
+import { connect, type Socket } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { LIMITS } from '../../../src/core/limits.ts'
+import { watchDeadline } from '../../../src/http/body/stall-watch.ts'
+import { type Service, startService } from '../../helpers/service.ts'
+
+// Once, and before the first deadline is watched: the sweeper lives as long as this clock.
+beforeAll(() => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'setTimeout', 'clearTimeout', 'performance'] })
+})
+afterAll(() => {
+  vi.useRealTimers()
+})
+
+describe('a deadline', () => {
+  test('is noticed once, up to a second late', () => {
+    let passed = 0
+    watchDeadline(performance.now() + 1_500, () => passed++)
+    vi.advanceTimersByTime(1_400)
+    expect(passed).toBe(0)
+    vi.advanceTimersByTime(1_200)
+    expect(passed).toBe(1)
+    vi.advanceTimersByTime(10_000)
+    expect(passed).toBe(1)
+  })
+
+  test('that is not watched any more is not noticed', () => {
+    let passed = 0
+    watchDeadline(performance.now() + 500, () => passed++)()
+    vi.advanceTimersByTime(5_000)
+    expect(passed).toBe(0)
+  })
+})
+
+describe('a body that is to come as a whole', () => {
+  let service: Service
+  let port: number
+  beforeAll(async () => {
+    service = await startService()
+    port = Number(new URL(await service.listen()).port)
+  })
+  afterAll(() => service.close())
+
+  /** A request whose body stops after `sent`, once it has arrived. */
+  const begin = async (announcedBytes: number, sent: string): Promise<Socket> => {
+    const socket = connect(port, '127.0.0.1')
+    const arrived = new Promise((resolve) => service.app.server.once('request', resolve))
+    socket.write(
+      `POST /v1/lookup HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: ${announcedBytes}\r\n\r\n${sent}`,
+    )
+    await arrived
+    // The body is read in the same turn, behind the head.
+    await new Promise(setImmediate)
+    return socket
+  }
+
+  const answerOf = (socket: Socket): Promise<string> => new Promise((resolve) => socket.once('data', (chunk) => resolve(chunk.toString())))
+
+  test('is waited for, but not for ever', async () => {
+    const socket = await begin(100, '{')
+    vi.advanceTimersByTime(LIMITS.headersTimeoutMs - 2_000)
+    const answer = answerOf(socket)
+    const other = await begin(100, '{"a"')
+    vi.advanceTimersByTime(4_000)
+    expect(await answer).toMatch(/^HTTP\/1\.1 408 [^]*the body came too slowly: 1 bytes so far/)
+    // The other one came later, and goes on.
+    const answered = answerOf(other)
+    other.write(' '.repeat(96))
+    expect(await answered).toMatch(/^HTTP\/1\.1 400 [^]*MALFORMED_BODY/)
+    socket.destroy()
+    other.destroy()
+  })
+
+  test('is given more time when it is large', async () => {
+    const socket = await begin(4 * 1024 * 1024, '{')
+    vi.advanceTimersByTime(LIMITS.headersTimeoutMs + 2_000)
+    const answered = answerOf(socket)
+    socket.write(' '.repeat(4 * 1024 * 1024 - 1))
+    expect(await answered).toMatch(/^HTTP\/1\.1 400 [^]*MALFORMED_BODY/)
+    socket.destroy()
+  })
+
+  test('and is refused is not listened to for ever', async () => {
+    const socket = await begin(5 * 1024 * 1024, '{')
+    expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 413 /)
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    await new Promise(setImmediate)
+    vi.advanceTimersByTime(4_000)
+    expect(socket.closed).toBe(false)
+    vi.advanceTimersByTime(2_000)
+    await closed
+  })
+})

@@ -1,0 +1,201 @@
+import { readFileSync } from 'node:fs'
+import Schema from 'typebox/schema'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DOCUMENT_PATH, renderDocument } from '../../../src/http/openapi/write-openapi.ts'
+import { type Service, startService } from '../../helpers/service.ts'
+
+type Json = Record<string, unknown>
+interface Operation {
+  summary?: string
+  tags?: string[]
+  description?: string
+  parameters?: { in: string; name: string; schema: Json }[]
+  requestBody?: { content: Record<string, { schema: Json; example?: Json; examples?: Record<string, { value: Json }> }> }
+  responses: Record<string, { description: string; content?: Record<string, { schema: Json }> }>
+}
+interface Document {
+  openapi: string
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, Json> }
+}
+
+let service: Service
+let text: string
+let document: Document
+beforeAll(async () => {
+  service = await startService()
+  text = await renderDocument()
+  document = JSON.parse(text)
+})
+afterAll(() => service.close())
+
+const operations = () =>
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  )
+
+test('the committed document is the one that the routes make (npm run openapi)', () => {
+  expect(readFileSync(DOCUMENT_PATH, 'utf8') === text).toBe(true)
+})
+
+test('the served document is the committed one', async () => {
+  expect((await service.app.inject({ url: '/openapi.json' })).json()).toEqual(document)
+})
+
+describe('every operation', () => {
+  test('says what it does, under a tag', () => {
+    for (const { path, method, operation } of operations()) {
+      expect(operation.summary, `${method} ${path}`).toMatch(/\w/)
+      expect(operation.tags, `${method} ${path}`).toHaveLength(1)
+    }
+  })
+
+  test('lists its errors as problems', () => {
+    for (const { path, method, operation } of operations()) {
+      const errors = Object.entries(operation.responses).filter(([status]) => status >= '400')
+      expect(
+        errors.map(([status]) => status),
+        `${method} ${path}`,
+      ).toEqual(expect.arrayContaining(['400', '500', '503']))
+      for (const [, { content, description }] of errors) {
+        expect(content).toEqual({ 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } })
+        expect(description).toMatch(/`[A-Z_]+`: /)
+      }
+      if (path.includes('{upload}')) expect(operation.responses['404'].description).toContain('UPLOAD_NOT_FOUND')
+      else if (path.includes('{table}') && method !== 'put' && !path.endsWith('/uploads'))
+        expect(operation.responses['404'].description).toContain('TABLE_NOT_FOUND')
+      if (operation.requestBody !== undefined) expect(operation.responses['415'].description).toContain('UNSUPPORTED_MEDIA_TYPE')
+    }
+  })
+
+  test('that takes an Idempotency-Key says so, without one that would be sent unasked', () => {
+    const takers = operations().filter(({ operation }) => operation.parameters?.some(({ name }) => name === 'Idempotency-Key'))
+    expect(takers.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'post /v1/tables/{table}/gradients',
+      'post /v1/tables/{table}/rows',
+    ])
+    for (const { operation } of takers) {
+      expect(operation.parameters?.find(({ name }) => name === 'Idempotency-Key')).not.toHaveProperty('example')
+      expect(operation.responses['409'].description).toContain('IDEMPOTENCY_IN_FLIGHT')
+      expect(operation.responses['422'].description).toContain('IDEMPOTENCY_MISMATCH')
+      expect(operation.responses['507'].description).toContain('DISK_FULL')
+    }
+  })
+
+  test('that takes binary bodies shows how, with curl and Python', () => {
+    const binary = operations().filter(({ operation }) =>
+      Object.keys(operation.requestBody?.content ?? {}).some((type) => type !== 'application/json'),
+    )
+    expect(binary.map(({ method, path }) => `${method} ${path}`)).toContain('put /v1/tables/{table}')
+    for (const { path, method, operation } of binary) {
+      expect(operation.description, `${method} ${path}`).toContain('curl')
+      expect(operation.description, `${method} ${path}`).toContain('import ')
+    }
+  })
+
+  test('refers to schemas that are there', () => {
+    const names = [...text.matchAll(/"\$ref": "([^"]*)"/g)].map(([, reference]) => reference)
+    for (const name of new Set(names)) expect(document.components.schemas, name).toHaveProperty(name.replace('#/components/schemas/', ''))
+    expect(names.length).toBeGreaterThan(0)
+  })
+})
+
+test('each route of the service is in the document, and lookups have QUERY beside POST', () => {
+  const paths = Object.keys(document.paths).map((path) => path.replaceAll(/\{(\w+)\}/g, 'words'))
+  expect(paths).toEqual(
+    expect.arrayContaining([
+      '/v1/tables',
+      '/v1/tables/words',
+      '/v1/tables/words/lookup',
+      '/v1/tables/words/uploads',
+      '/v1/tables/words/versions',
+      '/v1/tables/words/rollback',
+      '/v1/aliases/words',
+      '/v1/snapshots',
+      '/v1/lookup',
+      '/v1/limits',
+      '/livez',
+      '/readyz',
+      '/',
+    ]),
+  )
+  expect(Object.keys(document.paths['/v1/tables/{table}/lookup']).sort()).toEqual(['post', 'query'])
+  expect(document.openapi).toBe('3.2.0')
+})
+
+/** The schema with its references put in place. */
+const resolve = (schema: unknown): unknown => {
+  if (Array.isArray(schema)) return schema.map(resolve)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const { $ref } = schema as { $ref?: string }
+  if ($ref !== undefined) return resolve(document.components.schemas[$ref.replace('#/components/schemas/', '')])
+  return Object.fromEntries(Object.entries(schema).map(([name, member]) => [name, resolve(member)]))
+}
+
+describe('the examples can be tried from top to bottom:', () => {
+  const steps: [string, string][] = [
+    ['put', '/v1/tables/{table}'],
+    ['patch', '/v1/tables/{table}'],
+    ['post', '/v1/tables/{table}/uploads'],
+    ['post', '/v1/tables/{table}/lookup'],
+    ['query', '/v1/tables/{table}/lookup'],
+    ['post', '/v1/lookup'],
+    ['post', '/v1/tables/{table}/attend'],
+    ['post', '/v1/tables/{table}/gradients'],
+    ['post', '/v1/tables/{table}/rows'],
+    ['put', '/v1/aliases/{alias}'],
+    ['post', '/v1/tables/{table}/rollback'],
+  ]
+
+  test.each(steps)(
+    '%s %s',
+    async (method, path) => {
+      const { requestBody, responses } = document.paths[path][method]
+      const media = requestBody?.content['application/json']
+      const examples = media?.example === undefined ? Object.values(media?.examples ?? {}).map(({ value }) => value) : [media.example]
+      expect(examples.length).toBeGreaterThan(0)
+      for (const payload of examples) {
+        const response = await service.app.inject({
+          method: method.toUpperCase() as 'POST',
+          url: path.replace('{table}', 'words').replace('{alias}', 'production'),
+          payload,
+        })
+        expect(response.statusCode, response.body).toBeLessThan(300)
+        const schema = responses[String(response.statusCode)].content?.['application/json'].schema
+        const [fits, errors] = Schema.Errors(resolve(schema) as Json, response.json())
+        expect(fits, JSON.stringify(errors)).toBe(true)
+      }
+    },
+    60_000,
+  )
+
+  test('and the tables are then described as the document says', async () => {
+    for (const path of [
+      '/v1/tables',
+      '/v1/tables/{table}',
+      '/v1/tables/{table}/rows',
+      '/v1/tables/{table}/uploads',
+      '/v1/tables/{table}/versions',
+      '/v1/aliases',
+      '/v1/aliases/{alias}',
+      '/v1/limits',
+      '/livez',
+      '/readyz',
+      '/',
+    ]) {
+      const response = await service.app.inject({ url: path.replace('{table}', 'words').replace('{alias}', 'production') })
+      expect(response.statusCode).toBe(200)
+      const [fits, errors] = Schema.Errors(
+        resolve(document.paths[path].get.responses['200'].content?.['application/json'].schema) as Json,
+        response.json(),
+      )
+      expect(fits, `${path} ${JSON.stringify(errors)}`).toBe(true)
+    }
+  })
+
+  test('and errors are as the document says', async () => {
+    const response = await service.app.inject({ method: 'PATCH', url: '/v1/tables/words', payload: { x: 1 } })
+    const [fits] = Schema.Errors(resolve({ $ref: '#/components/schemas/Problem' }) as Json, response.json())
+    expect(fits).toBe(true)
+  })
+})

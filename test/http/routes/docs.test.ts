@@ -1,0 +1,137 @@
+import { execFileSync } from 'node:child_process'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ERRORS, type ErrorCode } from '../../../src/core/errors.ts'
+import { escapeHtml, REMEDIES, renderServicePage } from '../../../src/http/answer/pages.ts'
+import { type Service, startService } from '../../helpers/service.ts'
+import { commandOf, needs } from '../../skips.ts'
+
+let service: Service
+let address: string
+beforeAll(async () => {
+  service = await startService()
+  address = await service.listen()
+})
+afterAll(() => service.close())
+
+const get = (url: string, accept?: string) => service.app.inject({ url, headers: accept === undefined ? {} : { accept } })
+
+describe('GET /', () => {
+  test('is JSON for programs', async () => {
+    for (const accept of [undefined, '*/*', 'application/json', 'application/json, text/plain, */*']) {
+      const response = await get('/', accept)
+      expect(response.headers['content-type']).toBe('application/json; charset=utf-8')
+      expect(response.json()).toMatchObject({ name: 'gatherd', version: /^\d+\.\d+\.\d+/.exec(response.json().version)?.[0], ready: true })
+    }
+  })
+
+  test('links to places that are there', async () => {
+    for (const url of Object.values((await get('/')).json().links as Record<string, string>))
+      expect((await get(url)).statusCode, url).toBe(200)
+  })
+
+  test('is a page for people, that lists the tables', async () => {
+    await service.app.inject({ method: 'PUT', url: '/v1/tables/words', payload: { rows: 1000, dim: 16 } })
+    const response = await get('/', 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8')
+    expect(response.headers).toMatchObject({ 'content-type': 'text/html; charset=utf-8', vary: 'accept' })
+    expect(response.body).toContain('href="/v1/tables/words"')
+    expect(response.body).toContain('62.5 KiB')
+    await service.app.inject({ method: 'DELETE', url: '/v1/tables/words' })
+    expect((await get('/', 'text/html')).body).toContain('There are none yet')
+  })
+
+  test('lets no text of a request be markup', () => {
+    expect(escapeHtml(`<a href="x" title='y'>&`)).toBe('&lt;a href=&quot;x&quot; title=&#39;y&#39;&gt;&amp;')
+    const page = renderServicePage({ version: '1', address: 'http://<script>', state: '<b>', tables: [], tableCount: 0 })
+    expect(page).not.toContain('<script>')
+    expect(page).not.toContain('<b>')
+  })
+})
+
+describe('the page of errors', () => {
+  test('explains every code, where `type` of a problem leads', async () => {
+    const { body, headers } = await get('/docs/errors')
+    expect(headers['content-type']).toBe('text/html; charset=utf-8')
+    for (const [code, { status, title }] of Object.entries(ERRORS)) {
+      const row = new RegExp(`<tr id="${code}">.*?</tr>`, 's').exec(body)?.[0] ?? ''
+      expect(row, code).toContain(`<td class="number">${status}</td><td>${title}.</td>`)
+      expect(row, code).toContain(REMEDIES[code as ErrorCode])
+    }
+    const { type, code } = (await get('/v1/tables/none')).json()
+    expect(type).toBe(`/docs/errors#${code}`)
+  })
+})
+
+test('a file that is not there is a 404 like any other', async () => {
+  const response = await get('/docs/static/none.js')
+  expect([response.statusCode, response.json().code]).toEqual([404, 'ROUTE_NOT_FOUND'])
+  expect((await get('/docs/static/..%2f..%2findex.js')).statusCode).toBeGreaterThanOrEqual(400)
+})
+
+describe('security headers', () => {
+  test('are complete on pages', async () => {
+    for (const url of ['/', '/docs', '/docs/errors']) {
+      const { headers } = await get(url, 'text/html')
+      expect(headers['content-security-policy'], url).toContain("default-src 'self'")
+      expect(headers['content-security-policy'], url).toContain("frame-ancestors 'none'")
+      expect(headers['x-content-type-options'], url).toBe('nosniff')
+      expect(headers['strict-transport-security'], url).toBeUndefined()
+    }
+  })
+
+  test('cost the routes of tables nothing but nosniff', async () => {
+    await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { values: [[1]] } })
+    const { headers } = await service.app.inject({ method: 'POST', url: '/v1/tables/t/lookup', payload: { indices: [0] } })
+    expect(headers['x-content-type-options']).toBe('nosniff')
+    expect(Object.keys(headers).filter((name) => /^(content-security|cross-origin|x-frame|referrer)/.test(name))).toEqual([])
+  })
+})
+
+describe.skipIf(!needs('chromium'))('Swagger UI in a browser', () => {
+  let browser: Browser
+  let page: Page
+  const complaints: string[] = []
+  beforeAll(async () => {
+    const executablePath = execFileSync('sh', ['-c', `command -v ${commandOf('chromium')}`], { encoding: 'utf8' }).trim()
+    browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] })
+    page = await browser.newPage({ viewport: { width: 1200, height: 1600 } })
+    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
+    page.on('pageerror', (error) => complaints.push(String(error)))
+    page.on('requestfailed', (request) => complaints.push(request.url()))
+    await page.goto(`${address}/docs`)
+    await page.waitForSelector('.opblock')
+  }, 60_000)
+  afterAll(() => browser?.close())
+
+  const operation = (method: string, path: string) =>
+    page
+      .locator('.opblock', { has: page.locator(`.opblock-summary-method:text-is("${method}")`) })
+      .filter({ has: page.locator(`[data-path="${path}"]`) })
+
+  /** Opens an operation, executes it with its example, and returns the status of the answer. */
+  const tryOut = async (method: string, path: string): Promise<string> => {
+    const block = operation(method, path)
+    await block.locator('.opblock-summary-control').click()
+    await block.locator('.execute').click()
+    const status = block.locator('.live-responses-table .response-col_status').nth(1)
+    await status.waitFor()
+    return ((await status.textContent()) ?? '').trim().slice(0, 3)
+  }
+
+  test('shows every operation, QUERY too, without a complaint', async () => {
+    expect(await page.locator('.info .title').first().textContent()).toContain('gatherd')
+    expect(await operation('PUT', '/v1/tables/{table}').count()).toBe(1)
+    expect(await operation('POST', '/v1/tables/{table}/lookup').count()).toBe(1)
+    expect(await operation('QUERY', '/v1/tables/{table}/lookup').count()).toBe(1)
+    expect(await page.locator('.errors-wrapper, .version-pragma').count()).toBe(0)
+    expect(complaints).toEqual([])
+  })
+
+  test('runs the examples: make a table, look rows up, push a gradient', async () => {
+    expect(await tryOut('PUT', '/v1/tables/{table}')).toBe('201')
+    expect(await tryOut('POST', '/v1/tables/{table}/lookup')).toBe('200')
+    expect(await tryOut('POST', '/v1/tables/{table}/gradients')).toBe('200')
+    expect((await service.app.inject({ url: '/v1/tables/words' })).json()).toMatchObject({ rows: 4, dim: 3, sequence: 1 })
+    expect(complaints).toEqual([])
+  })
+})

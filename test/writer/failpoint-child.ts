@@ -1,0 +1,37 @@
+import { MessageChannel } from 'node:worker_threads'
+import { KeeperClient } from '../../src/writer/client.ts'
+import { setFailpoint } from '../../src/storage/failpoints.ts'
+import { Keeper } from '../../src/writer/writer.ts'
+import { LIFE, perform } from './life.ts'
+
+/*
+ * A whole keeper's life, which passes every failpoint of it. `argv`: directory, failpoint. Each line of its output is the number of an operation
+ * that was acknowledged, in the order of life.ts.
+ */
+const [directory, name] = process.argv.slice(2)
+setFailpoint(name)
+const keeper = new Keeper({
+  quotaBytes: 64 * 1024 * 1024,
+  onError: (error) => process.stderr.write(`${String(error)}\n`),
+})
+await keeper.load({ dataDir: directory })
+const { port1, port2 } = new MessageChannel()
+keeper.connect(port1)
+const client = new KeeperClient(port2)
+await client.call('sync', null)
+let next = 0
+for (const group of LIFE) {
+  const first = next
+  next += group.length
+  await Promise.all(
+    group.map(async (operation, i) => {
+      await perform(client, operation)
+      process.stdout.write(`${first + i}\n`)
+    }),
+  )
+  // What runs in the background of an operation is done before the next one: a failpoint counts its passes.
+  await keeper.opened.forgetting.settle()
+}
+client.close()
+await keeper.close()
+process.stdout.write('closed\n')

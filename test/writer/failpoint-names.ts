@@ -1,0 +1,46 @@
+import type { Failpoint } from '../../src/storage/failpoints.ts'
+
+/*
+ * Who passes which failpoint, and so where a test kills it. `name:2` is its second pass.
+ */
+
+/** The store and its snapshots: durable/failpoint-child.ts. */
+export const STORE_FAILPOINTS = [
+  'store:created',
+  'store:opened',
+  'commit:begun',
+  'commit:written',
+  'commit:durable',
+  'commit-os:written',
+  'commit-os:done',
+  'checkpoint:begun',
+  'checkpoint:done',
+  'prune:begun',
+  'prune:done',
+  'discard:begun',
+  'discard:done',
+  'snapshot:created',
+  'snapshot:half-written',
+  'snapshot:written',
+  'snapshot:synced',
+  'snapshot:renamed',
+  'snapshot:directory-synced',
+  'sweep:removed',
+] as const satisfies Failpoint[]
+
+/** A whole keeper: failpoint-child.ts; with the passes at which it is killed. */
+export const KEEPER_FAILPOINTS = {
+  'update:committed': [1, 2, 4],
+  'update:half-visible': [1, 3, 5],
+  'update:visible': [1, 4, 6],
+  'snapshot:listed': [1, 3],
+  'version:written': [1, 3, 4],
+  // Uploads, a rollback, a change of settings, a replacement that retires a version, a deletion.
+  'catalog:changed': [1, 3, 4, 5, 6, 7],
+  'publish:done': [1, 3, 4, 5, 6, 7],
+  'forget:begun': [1, 5, 6],
+  'forget:done': [1, 5, 6],
+} as const satisfies Partial<Record<Failpoint, number[]>>
+
+/** Only the process passes these. */
+export const PROCESS_FAILPOINTS = ['drain:begun'] as const satisfies Failpoint[]

@@ -1,0 +1,284 @@
+import { describe, expect, test } from 'vitest'
+import type { Optimizer, Settings } from '../../../src/core/types.ts'
+import { putTable } from '../../helpers/writer.ts'
+import * as restart from '../restart.ts'
+
+const { crash, describeTable, duringSnapshot, listFolder, makeDirectory, MANY_ROWS, openKeeper, readNumber, readRows, send } = restart
+
+const start = async (settings: Partial<Settings> = {}, values = [1, 2]) => {
+  const opened = await openKeeper(makeDirectory())
+  await putTable(opened.client, { name: 'user', rows: values.length, dim: 1, values, settings })
+  return opened
+}
+const put = ({ client }: restart.OpenedKeeper, values: number[], settings: Partial<Settings> = {}) =>
+  putTable(client, { name: 'user', rows: values.length, dim: 1, values, settings })
+const patch = ({ client }: restart.OpenedKeeper, settings: Partial<Settings>) =>
+  client.call('patch', { name: 'user', settings, precondition: {} })
+const rollBack = ({ client }: restart.OpenedKeeper, version: number) => client.call('rollback', { name: 'user', version, precondition: {} })
+const settle = ({ keeper }: restart.OpenedKeeper) => keeper.opened.forgetting.settle()
+const after = async (opened: restart.OpenedKeeper) => openKeeper(crash(opened.dataDir))
+const sgd: Optimizer = { kind: 'sgd', learning_rate: 1 }
+const adam: Optimizer = { kind: 'adam', learning_rate: 1, beta1: 0.5, beta2: 0.5, epsilon: 0 }
+const gradients = { operation: 'gradients' as const }
+
+describe('After a crash', () => {
+  test('an upload that was answered is there, with its settings, times and numbers', async () => {
+    const opened = await start({ padding_index: 1, keep_versions: 3, durability: 'os', optimizer: adam })
+    await put(opened, [5, 6, 7])
+    const expected = describeTable(opened)
+    const again = await after(opened)
+    expect(describeTable(again)).toEqual(expected)
+    expect([readRows(again), readRows(again, 'user', 1)]).toEqual([
+      [[5], [6], [7]],
+      [[1], [2]],
+    ])
+    expect(again.client.registry.find('user').record).toMatchObject({
+      current: 2,
+      settings: expected.settings,
+      changedAt: expected.changedAt,
+    })
+  })
+
+  test('one that was not committed has left nothing', async () => {
+    const opened = await start()
+    await opened.client.call('begin', { name: 'user', rows: 9, dim: 9, dtype: 'float32', settings: {}, precondition: {} })
+    const again = await after(opened)
+    expect(describeTable(again)).toEqual(describeTable(opened))
+    expect(listFolder(again.dataDir)).toHaveLength(1)
+  })
+
+  test('settings are what they were changed to', async () => {
+    const opened = await start()
+    await patch(opened, { out_of_range: 'clip', durability: 'os' })
+    expect(describeTable(await after(opened))).toEqual(describeTable(opened))
+  })
+
+  test('the version that was rolled back to is current, with its updates and those that came later', async () => {
+    const opened = await start({ keep_versions: 3 })
+    await send(opened, [0], [10])
+    await put(opened, [5, 6])
+    await send(opened, [0], [50])
+    await rollBack(opened, 1)
+    await send(opened, [1], [20])
+    const again = await after(opened)
+    expect(describeTable(again)).toEqual(describeTable(opened))
+    expect([readRows(again), readRows(again, 'user', 2)]).toEqual([
+      [[10], [20]],
+      [[50], [6]],
+    ])
+    // The number of a version is never given again.
+    expect(await put(again, [9])).toMatchObject({ version: 3 })
+  })
+
+  test('a table that was deleted is not there, and a new one of the name has nothing of it', async () => {
+    const opened = await start()
+    await send(opened, [0], [10])
+    await opened.client.call('remove', { name: 'user', precondition: {} })
+    expect((await after(opened)).keeper.tables.size).toBe(0)
+    await put(opened, [3, 4])
+    const again = await after(opened)
+    expect(describeTable(again)).toEqual(describeTable(opened))
+    expect(describeTable(again)).toMatchObject({ highest: 1, versions: [{ sequence: 0 }] })
+  })
+
+  test('steps of sgd and adam are counted on', async () => {
+    const opened = await start({ optimizer: adam }, [0])
+    await send(opened, [0], [2], gradients)
+    const again = await after(opened)
+    for (const one of [opened, again]) await send(one, [0], [2], gradients)
+    expect(describeTable(again).versions[0]).toMatchObject({ step: 2, sequence: 2 })
+    // Equal gradients: each corrected step is the rate.
+    expect(readNumber(again, 0)).toBe(-2)
+    const other = await start({ optimizer: sgd }, [0])
+    await send(other, [0], [2], gradients)
+    expect(describeTable(await after(other)).versions[0]).toMatchObject({ step: 1, sequence: 1 })
+  })
+})
+
+describe('A replacement', () => {
+  test('takes files, records and listing of the versions that leave with it', async () => {
+    const opened = await start({ keep_versions: 1 })
+    const [upload] = listFolder(opened.dataDir)
+    await send(opened, [0], [10])
+    await put(opened, [3])
+    await settle(opened)
+    expect(listFolder(opened.dataDir)).toEqual(opened.keeper.find('user').current.stored.snapshots.map(({ file }) => file))
+    expect(listFolder(opened.dataDir)).not.toContain(upload)
+    expect(opened.keeper.opened.store.journalStreams()).toEqual([])
+    expect(opened.keeper.opened.store.load().versions).toMatchObject([{ version: 2 }])
+    expect(describeTable(await after(opened))).toEqual(describeTable(opened))
+  })
+
+  test('holds no update up: one that comes while its rows are written lands in the version before', async () => {
+    const opened = await start()
+    const begin = { name: 'user', rows: MANY_ROWS, dim: 1, dtype: 'float32' as const, settings: {}, precondition: {} }
+    const { buildId } = await opened.client.call('begin', begin)
+    const committed = opened.client.call('commit', { buildId })
+    expect(await send(opened, [0], [7])).toMatchObject({ version: 1, sequence: 1 })
+    expect(await committed).toEqual({ created: false, version: 2 })
+    expect([readNumber(opened, 0), readRows(opened, 'user', 1)]).toEqual([0, [[7], [2]]])
+    expect(readRows(await after(opened), 'user', 1)).toEqual([[7], [2]])
+  })
+
+  test('whose condition names a sequence that an update has moved meanwhile is refused, and leaves no file', async () => {
+    const opened = await start()
+    const rows = MANY_ROWS
+    const begin = { name: 'user', rows, dim: 1, dtype: 'float32' as const, settings: {}, precondition: { ifMatch: ['1-0'] } }
+    const { buildId } = await opened.client.call('begin', begin)
+    const reservedBytes = opened.keeper.memory.reservedBytes
+    const committed = opened.client.call('commit', { buildId })
+    await send(opened, [0], [7])
+    await expect(committed).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+    await settle(opened)
+    expect(listFolder(opened.dataDir)).toHaveLength(1)
+    expect(opened.keeper.memory.reservedBytes).toBeLessThan(reservedBytes)
+  })
+
+  test('of a table that is new is refused when an alias has taken its name meanwhile', async () => {
+    const opened = await start()
+    const begin = { name: 'new', rows: 1, dim: 1, dtype: 'float32' as const, settings: {}, precondition: {} }
+    const { buildId } = await opened.client.call('begin', begin)
+    await opened.client.call('putAlias', { alias: 'new', table: 'user', version: null })
+    await expect(opened.client.call('commit', { buildId })).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
+    expect([...opened.keeper.tables.keys()]).toEqual(['user'])
+    await settle(opened)
+    expect(listFolder(opened.dataDir)).toHaveLength(1)
+  })
+})
+
+describe('A change of mode', () => {
+  test('from none to disk writes what was not journaled first: nothing of it is lost afterwards', async () => {
+    const opened = await start({ durability: 'none', keep_versions: 3 })
+    await send(opened, [0], [10])
+    await put(opened, [3, 4])
+    await send(opened, [1], [40], restart.keyOf('a'))
+    await patch(opened, { durability: 'disk' })
+    await send(opened, [0], [30])
+    const again = await after(opened)
+    expect(describeTable(again)).toEqual(describeTable(opened))
+    expect([readRows(again), readRows(again, 'user', 1)]).toEqual([
+      [[30], [40]],
+      [[10], [2]],
+    ])
+    expect(await send(again, [1], [40], restart.keyOf('a'))).toMatchObject({ replayed: true })
+  })
+
+  test('that comes with a replacement writes the versions before first: one that is rolled back to takes updates, and starts again', async () => {
+    const opened = await start({ durability: 'none' })
+    await send(opened, [0], [5])
+    await put(opened, [7, 8], { durability: 'disk' })
+    await rollBack(opened, 1)
+    await send(opened, [1], [9])
+    const again = await after(opened)
+    expect(readRows(again)).toEqual([[5], [9]])
+    expect(again.client.registry.find('user').current.readSequence()).toBe(2)
+  })
+
+  test('from none to os loses no update that comes while the snapshot for it is written', async () => {
+    const opened = await openKeeper(makeDirectory())
+    await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1, settings: { durability: 'none' } })
+    await send(opened, [0], [1])
+    const patched = patch(opened, { durability: 'os' })
+    await send(opened, [1], [2], restart.keyOf('a'))
+    await patched
+    const again = await after(opened)
+    expect([0, 1].map((row) => readNumber(again, row))).toEqual([1, 2])
+    expect(await send(again, [1], [2], restart.keyOf('a'))).toMatchObject({ replayed: true })
+  })
+
+  test('from none to disk loses no update of a version that is written already while the next one is', async () => {
+    const opened = await start({ durability: 'none', keep_versions: 3 })
+    await send(opened, [0], [10])
+    await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1 })
+    await send(opened, [0], [20])
+    await rollBack(opened, 1)
+    const [first, second] = [1, 2].map((number) => opened.keeper.find('user').versions.get(number)?.stored)
+    const patched = patch(opened, { durability: 'disk' })
+    while (first?.snapshots.length !== 2) await new Promise(setImmediate)
+    await send(opened, [1], [30], restart.keyOf('a'))
+    expect(second?.snapshots.length, 'the other version is still being written').toBe(1)
+    await patched
+    await send(opened, [0], [40])
+    const again = await after(opened)
+    expect(readRows(again)).toEqual([[40], [30]])
+    expect(await send(again, [1], [30], restart.keyOf('a'))).toMatchObject({ replayed: true })
+  })
+
+  test('to none and back leaves a gap in the journal that no start stumbles over', async () => {
+    const opened = await start()
+    await send(opened, [0], [10])
+    await patch(opened, { durability: 'none' })
+    await send(opened, [0], [20])
+    expect(readRows(await after(opened))).toEqual([[10], [2]])
+    await patch(opened, { durability: 'disk' })
+    await send(opened, [1], [30])
+    const again = await after(opened)
+    expect(describeTable(again)).toEqual(describeTable(opened))
+    expect(again.warnings).toEqual([])
+  })
+})
+
+test.each(['journal', 'snapshot'])('State that was begun keeps its initial value, also when it comes from the %s', async (source) => {
+  const adagrad: Optimizer = { kind: 'adagrad', learning_rate: 1, initial_accumulator: 3, epsilon: 0, epsilon_inside_sqrt: false }
+  const opened = await start({ optimizer: adagrad }, [0, 0])
+  await send(opened, [0], [1], gradients)
+  if (source === 'snapshot') await opened.client.call('snapshot', null)
+  await patch(opened, { optimizer: { ...adagrad, initial_accumulator: 99 } })
+  const again = await after(opened)
+  await send(again, [1], [1], gradients)
+  // 1 / sqrt(3 + 1), for both.
+  expect(readRows(again)).toEqual([[-0.5], [-0.5]])
+})
+
+describe('Another kind of optimizer', () => {
+  const withState = async () => {
+    const opened = await start({ optimizer: adam, keep_versions: 3 }, [0, 0])
+    await send(opened, [0], [2], gradients)
+    return opened
+  }
+
+  test('drops state and steps for ever, also when the first kind comes back', async () => {
+    const opened = await withState()
+    await patch(opened, { optimizer: sgd })
+    await patch(opened, { optimizer: adam })
+    const again = await after(opened)
+    expect(describeTable(again)).toEqual(describeTable(opened))
+    expect(describeTable(again).versions).toMatchObject([{ state: null, step: 0, sequence: 1 }])
+    for (const one of [opened, again]) await send(one, [0, 1], [2, 2], gradients)
+    // A first step for both, that of row 0 from where it stood.
+    expect(readRows(again)).toEqual([[-2], [-1]])
+    expect(describeTable(again).versions).toEqual(describeTable(opened).versions)
+  })
+
+  test('drops it from snapshots that hold it, too', async () => {
+    const opened = await withState()
+    await opened.client.call('snapshot', null)
+    await patch(opened, { optimizer: sgd })
+    await patch(opened, { optimizer: adam })
+    expect(describeTable(await after(opened)).versions).toMatchObject([{ state: null, step: 0 }])
+  })
+
+  test('that comes with a replacement drops it from the versions before', async () => {
+    const opened = await withState()
+    await put(opened, [7, 7], { optimizer: sgd })
+    await rollBack(opened, 1)
+    const again = await after(opened)
+    expect(describeTable(again)).toEqual(describeTable(opened))
+    expect(describeTable(again).versions).toMatchObject([{ state: null, step: 0 }, { state: null }])
+  })
+
+  test('while a snapshot of the state is written drops it from that one', async () => {
+    const opened = await openKeeper(makeDirectory())
+    await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1, settings: { optimizer: adam } })
+    await send(opened, [0], [2], gradients)
+    await duringSnapshot(opened, async () => {
+      await patch(opened, { optimizer: sgd })
+      await patch(opened, { optimizer: adam })
+      await send(opened, [1], [2], gradients)
+    })
+    const again = await after(opened)
+    for (const one of [opened, again]) await send(one, [0, 1], [2, 2], gradients)
+    expect([0, 1].map((row) => readNumber(again, row))).toEqual([0, 1].map((row) => readNumber(opened, row)))
+    expect(again.keeper.find('user').current.table.readStep()).toBe(2)
+  })
+})

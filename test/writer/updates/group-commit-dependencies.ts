@@ -1,0 +1,104 @@
+import type { Dtype, Durability, Optimizer } from '../../../src/core/types.ts'
+import { openStore } from '../../../src/storage/open-store.ts'
+import type { Store } from '../../../src/storage/store.ts'
+import { Idempotency } from '../../../src/writer/updates/idempotency.ts'
+import type { UpdateArguments } from '../../../src/writer/protocol.ts'
+import { beginBuild, type KeeperTable, type KeeperVersion } from '../../../src/writer/lifecycle/table-model.ts'
+import { UpdateTurns } from '../../../src/writer/updates/group-commit.ts'
+import { instantiateApplyKernels } from '../../../src/kernels/apply.ts'
+import { Arena } from '../../../src/tables/arena.ts'
+import { ROWS_AT } from '../../../src/layout/table-layout.ts'
+import { TableMemory } from '../../../src/tables/memory.ts'
+import { commitAside } from '../../helpers/aside.ts'
+import { makeDataDir } from '../../helpers/data-dir.ts'
+
+export interface NewTable {
+  name?: string
+  rows?: number
+  dim?: number
+  dtype?: Dtype
+  durability?: Durability
+  optimizer?: Optimizer
+}
+
+/** Turns over a real store, and tables that no front and no catalog knows. */
+export interface TurnParts {
+  turns: UpdateTurns
+  store: Store
+  keys: Idempotency
+  arena: Arena
+  /** Transactions of each log so far. */
+  commits: { disk: number; os: number }
+  fatal: unknown[]
+  add: (table?: NewTable) => KeeperTable
+  close: () => void
+}
+
+export const makeTurns = (): TurnParts => {
+  const { dataDir, remove } = makeDataDir()
+  const { store } = openStore(dataDir)
+  const commits = { disk: 0, os: 0 }
+  const count = (mode: 'disk' | 'os', commit: Store['commit']): Store['commit'] => {
+    return (batch) => {
+      commits[mode]++
+      commit.call(store, batch)
+    }
+  }
+  store.commit = count('disk', store.commit)
+  store.commitOs = count('os', store.commitOs)
+  const memory = new TableMemory(2 ** 32)
+  const arena = new Arena(64 * 1024 * 1024)
+  const keys = new Idempotency(store)
+  const tables = new Map<string, KeeperTable>()
+  const fatal: unknown[] = []
+  const turns = new UpdateTurns({
+    store,
+    memory,
+    arena,
+    keys,
+    kernels: instantiateApplyKernels(arena.memory),
+    find: (name) => tables.get(name) as KeeperTable,
+    listLogs: () => [],
+    onFatal: (error) => fatal.push(error),
+    onCommit: () => {},
+  })
+  const add = ({ name = 'user', rows = 6, dim = 2, dtype = 'float32', durability = 'disk', optimizer }: NewTable = {}): KeeperTable => {
+    const settings = { durability, ...(optimizer && { optimizer }) }
+    const build = beginBuild(new Map(), memory, `v${name}`, { name, rows, dim, dtype, settings, precondition: {} }, 0)
+    const table = { ...commitAside(build), id: store.takeId() }
+    tables.set(name, table)
+    return table
+  }
+  const close = (): void => {
+    store.close()
+    remove()
+  }
+  return { turns, store, keys, arena, commits, fatal, add, close }
+}
+
+/** An update of `set`, unless `changes` say otherwise, of rows of as many numbers as fit. */
+export const update = (indices: number[], values: number[], changes: Partial<UpdateArguments> = {}): UpdateArguments => ({
+  name: 'user',
+  operation: 'set',
+  indices: Int32Array.from(indices),
+  values: Float32Array.from(values),
+  precondition: {},
+  ...changes,
+})
+
+/** What a version is, to the bit: rows as stored, optimizer state of the rows that have some, steps, sequence. */
+export const readVersion = ({ handle, table, state }: KeeperVersion) => {
+  const rowsOf = (version: KeeperVersion['table']): string[] =>
+    version.handle.segments.flatMap(({ memory, rowCount }) =>
+      Array.from({ length: rowCount }, (_, row) =>
+        Buffer.from(new Uint8Array(memory.buffer, ROWS_AT + row * version.rowBytes, version.rowBytes)).toString('hex'),
+      ),
+    )
+  return {
+    version: handle.version,
+    sequence: table.readSequence(),
+    step: table.readStep(),
+    rows: rowsOf(table),
+    state: state && { kind: state.kind, rows: rowsOf(state.rows).map((row, i) => (state.touched[i] === 1 ? row : null)) },
+  }
+}

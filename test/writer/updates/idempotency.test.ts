@@ -1,0 +1,177 @@
+import { describe, expect, test } from 'vitest'
+import type { Durability } from '../../../src/core/types.ts'
+import { Idempotency } from '../../../src/writer/updates/idempotency.ts'
+import { putTable } from '../../helpers/writer.ts'
+import {
+  crash,
+  duringSnapshot,
+  keyOf,
+  makeDirectory,
+  MANY_ROWS,
+  type OpenedKeeper,
+  openKeeper,
+  readNumber,
+  readRows,
+  send,
+} from '../restart.ts'
+import { makeTurns } from './group-commit-dependencies.ts'
+
+const start = async (durability: Durability = 'disk', rows = 1): Promise<OpenedKeeper> => {
+  const opened = await openKeeper(makeDirectory())
+  await putTable(opened.client, { name: 'user', rows, dim: 1, settings: { durability } })
+  return opened
+}
+const add = { operation: 'add' as const }
+const addKeyed = (opened: OpenedKeeper, key: string, value = 1) => send(opened, [0], [value], { ...add, ...keyOf(key, `add ${value}`) })
+const snapshot = ({ client }: OpenedKeeper) => client.call('snapshot', null)
+
+describe('A key that comes again', () => {
+  test('is answered with the first result, and applied once', async () => {
+    const opened = await start()
+    const first = await addKeyed(opened, 'a')
+    await send(opened, [0], [10], add)
+    expect(await addKeyed(opened, 'a')).toEqual({ ...first, replayed: true })
+    expect(first).toEqual({ version: 1, sequence: 1, rowsUpdated: 1, durability: 'disk', replayed: false })
+    expect(readRows(opened)).toEqual([[11]])
+  })
+
+  test('with another request is refused, before and after the first one is done', async () => {
+    const opened = await start()
+    const both = await Promise.allSettled([addKeyed(opened, 'a'), send(opened, [0], [2], { ...add, ...keyOf('a', 'other') })])
+    expect(both).toMatchObject([{ status: 'fulfilled' }, { status: 'rejected', reason: { code: 'IDEMPOTENCY_MISMATCH' } }])
+    await expect(send(opened, [0], [2], { ...add, ...keyOf('a', 'other') })).rejects.toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
+    expect(readRows(opened)).toEqual([[1]])
+  })
+
+  test('while the first is under way is refused with a time to wait, and answered afterwards', async () => {
+    const opened = await start()
+    const both = await Promise.allSettled([addKeyed(opened, 'a'), addKeyed(opened, 'a')])
+    expect(both[1]).toMatchObject({ reason: { code: 'IDEMPOTENCY_IN_FLIGHT', headers: { 'Retry-After': '1' } } })
+    expect(await addKeyed(opened, 'a')).toMatchObject({ replayed: true, sequence: 1 })
+    expect(readRows(opened)).toEqual([[1]])
+  })
+
+  test('is free again when the first was refused, which is not remembered', async () => {
+    const opened = await start()
+    const outside = send(opened, [7], [1], keyOf('a', 'outside'))
+    await expect(outside).rejects.toMatchObject({ code: 'INDEX_OUT_OF_RANGE' })
+    const late = send(opened, [0], [1], { ...keyOf('a', 'late'), deadlineAt: Date.now() - 1 })
+    await expect(late).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    const old = send(opened, [0], [1], { ...keyOf('a', 'old'), precondition: { ifMatch: ['1-5'] } })
+    await expect(old).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+    expect(await addKeyed(opened, 'a')).toMatchObject({ replayed: false, sequence: 1 })
+  })
+
+  test('is answered whatever its condition says, since the first result is what is asked for', async () => {
+    const opened = await start()
+    const once = () => send(opened, [0], [1], { ...add, ...keyOf('a'), precondition: { ifMatch: ['1-0'] } })
+    await once()
+    expect(await once()).toMatchObject({ replayed: true, sequence: 1 })
+  })
+
+  test('for an update that names no rows is answered, too', async () => {
+    const opened = await start()
+    await send(opened, [], [], keyOf('a'))
+    await send(opened, [0], [1])
+    expect(await send(opened, [], [], keyOf('a'))).toMatchObject({ sequence: 0, rowsUpdated: 0, replayed: true })
+  })
+
+  test.each(['disk', 'os'] as const)('after a crash is answered with the first result (%s)', async (durability) => {
+    const opened = await start(durability)
+    const first = await addKeyed(opened, 'a')
+    const again = await openKeeper(crash(opened.dataDir))
+    expect(await addKeyed(again, 'a')).toEqual({ ...first, replayed: true })
+    await expect(send(again, [0], [2], { ...add, ...keyOf('a', 'other') })).rejects.toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
+    expect(readRows(again)).toEqual([[1]])
+  })
+
+  test('belongs to its table, and goes with it: neither another nor its successor of that name knows it', async () => {
+    const opened = await start()
+    await putTable(opened.client, { name: 'other', rows: 1, dim: 1 })
+    await addKeyed(opened, 'a')
+    expect(await send(opened, [0], [1], { ...add, ...keyOf('a', 'add 1'), name: 'other' })).toMatchObject({ replayed: false })
+    await opened.client.call('remove', { name: 'user', precondition: {} })
+    await putTable(opened.client, { name: 'user', rows: 1, dim: 1 })
+    expect(await addKeyed(opened, 'a')).toMatchObject({ replayed: false, sequence: 1 })
+    expect(readRows(opened)).toEqual([[1]])
+  })
+})
+
+describe('A key of a table of mode none', () => {
+  test('is remembered while the process runs', async () => {
+    const opened = await start('none')
+    await addKeyed(opened, 'a')
+    expect(await addKeyed(opened, 'a')).toMatchObject({ replayed: true, sequence: 1 })
+  })
+
+  test('is lost in a crash together with its update, so that the retry applies it', async () => {
+    const opened = await start('none')
+    await addKeyed(opened, 'a')
+    const again = await openKeeper(crash(opened.dataDir))
+    expect(readRows(again)).toEqual([[0]])
+    expect(await addKeyed(again, 'a')).toMatchObject({ replayed: false, sequence: 1 })
+    expect(readRows(again)).toEqual([[1]])
+  })
+
+  test('survives a crash once a snapshot holds its update', async () => {
+    const opened = await start('none')
+    await addKeyed(opened, 'a')
+    await snapshot(opened)
+    await addKeyed(opened, 'b')
+    const again = await openKeeper(crash(opened.dataDir))
+    expect([await addKeyed(again, 'a'), await addKeyed(again, 'b')]).toMatchObject([{ replayed: true }, { replayed: false }])
+    expect(readRows(again)).toEqual([[2]])
+  })
+
+  test('is lost with its update when the snapshot that both are journaled for does not come about', async () => {
+    const opened = await start('none', MANY_ROWS)
+    await addKeyed(opened, 'a')
+    let image = ''
+    await duringSnapshot(opened, async () => {
+      await addKeyed(opened, 'b')
+      image = crash(opened.dataDir)
+    })
+    const again = await openKeeper(image)
+    expect(readNumber(again, 0)).toBe(0)
+    for (const key of ['a', 'b']) expect(await addKeyed(again, key)).toMatchObject({ replayed: false })
+    expect(readNumber(again, 0)).toBe(2)
+  })
+
+  test('survives when its update does: one that is journaled behind a snapshot without a gap, for another one', async () => {
+    const opened = await start('none', MANY_ROWS)
+    await addKeyed(opened, 'a')
+    await duringSnapshot(opened, async () => void (await addKeyed(opened, 'b')))
+    // Now everything so far would come back.
+    let image = ''
+    await duringSnapshot(opened, async () => {
+      await addKeyed(opened, 'c')
+      image = crash(opened.dataDir)
+    })
+    const again = await openKeeper(image)
+    for (const key of ['a', 'b', 'c']) expect(await addKeyed(again, key)).toMatchObject({ replayed: true })
+    expect(readNumber(again, 0)).toBe(3)
+  })
+
+  test('does not keep the rows of its version in memory when the table is replaced', async () => {
+    const parts = makeTurns()
+    const table = parts.add({ durability: 'none' })
+    const claim = parts.keys.claim(table.id, { key: 'a', request: new Uint8Array(32) })
+    parts.keys.keepUnsaved(table.current, claim, { version: 1, sequence: 1, rowsUpdated: 1, durability: 'none', replayed: false })
+    // Another object with the handle's key is as good: only the key is kept.
+    expect(parts.keys.listUnsaved({ ...table.current })).toHaveLength(1)
+    expect(parts.keys.listUnsaved({ ...table.current, handle: { ...table.current.handle, key: 'another' } })).toEqual([])
+    parts.close()
+  })
+})
+
+test('A key may be claimed again only when it was let go', () => {
+  const parts = makeTurns()
+  const keys = new Idempotency(parts.store)
+  const key = { key: 'a', request: new Uint8Array(32) }
+  const claim = keys.claim(1, key)
+  expect(() => keys.claim(1, key)).toThrow(expect.objectContaining({ code: 'IDEMPOTENCY_IN_FLIGHT' }))
+  expect(() => keys.claim(2, key)).not.toThrow()
+  keys.letGo(claim)
+  expect(() => keys.claim(1, key)).not.toThrow()
+  parts.close()
+})

@@ -1,0 +1,73 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { StoredDataRefusal } from '../../../src/storage/refusals.ts'
+import { Scrubbing } from '../../../src/writer/upkeep/scrubber.ts'
+import { makeDataDir } from '../../helpers/data-dir.ts'
+import { putTable, readTable, startKeeper, type TestKeeper } from '../../helpers/writer.ts'
+
+let own: ReturnType<typeof makeDataDir>
+let service: TestKeeper
+let scrubbing: Scrubbing
+const errors: unknown[] = []
+
+beforeEach(async () => {
+  own = makeDataDir()
+  service = await startKeeper({ dataDir: own.dataDir })
+  errors.length = 0
+  await putTable(service.client, { name: 'user', rows: 2, dim: 2, values: [1, 2, 3, 4] })
+  const { store, snapshots } = service.keeper.opened
+  scrubbing = new Scrubbing({
+    store,
+    snapshots,
+    tables: service.keeper.tables,
+    onError: (error) => errors.push(error),
+    everyMs: 0,
+    tickMs: 5,
+  })
+})
+afterEach(async () => {
+  await scrubbing.close()
+  await service.close()
+  own.remove()
+})
+
+const listed = () => service.keeper.find('user').current.stored.snapshots
+const damage = ({ file }: { file: string }) => {
+  const path = join(own.dataDir, 'snapshots', file)
+  const bytes = readFileSync(path)
+  bytes[bytes.length - 20] ^= 1
+  writeFileSync(path, bytes)
+}
+
+test('A snapshot file that is damaged while the service runs is named, and replaced by whole ones', async () => {
+  const [first] = listed()
+  damage(first)
+  await expect.poll(() => listed().includes(first)).toBe(false)
+  expect(errors[0]).toBeInstanceOf(StoredDataRefusal)
+  expect(String(errors[0])).toContain(first.file)
+  await scrubbing.close()
+  await service.close()
+  service = await startKeeper({ dataDir: own.dataDir })
+  expect(readTable(service.client, 'user')).toEqual([
+    [1, 2],
+    [3, 4],
+  ])
+})
+
+test('Of two snapshots the damaged one goes and the whole one stays', async () => {
+  const { snapshots } = service.keeper.opened
+  const table = service.keeper.find('user')
+  await snapshots.take(table, table.current)
+  const [older, newer] = listed()
+  damage(newer)
+  await expect.poll(() => listed().includes(newer)).toBe(false)
+  expect(listed()).toContain(older)
+})
+
+test('Whole files are left alone', async () => {
+  const before = listed()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(listed()).toEqual(before)
+  expect(errors).toEqual([])
+})
