@@ -4,12 +4,29 @@
  */
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { environmentOf, healthCheckOf, type Instruction, isInContext, lastOf, parseDockerfile, type Stage } from './dockerfile.ts'
+import {
+  environmentOf,
+  healthCheckOf,
+  type Instruction,
+  isInContext,
+  lastOf,
+  parseDockerfile,
+  type Stage,
+} from './dockerfile.ts'
 
 const ROOT = dirname(import.meta.dirname)
 const READY_MS_MAX = 60_000
@@ -17,7 +34,18 @@ const STOP_MS_MAX = 20_000
 const RUN_MS_MAX = 300_000
 
 /** Instructions that say something to an engine only, or that are read elsewhere in this file. */
-const DECLARATIONS = new Set(['FROM', 'LABEL', 'ENV', 'USER', 'VOLUME', 'EXPOSE', 'STOPSIGNAL', 'HEALTHCHECK', 'CMD', 'WORKDIR'])
+const DECLARATIONS = new Set([
+  'FROM',
+  'LABEL',
+  'ENV',
+  'USER',
+  'VOLUME',
+  'EXPOSE',
+  'STOPSIGNAL',
+  'HEALTHCHECK',
+  'CMD',
+  'WORKDIR',
+])
 
 const results: boolean[] = []
 const check = (what: string, holds: boolean, found = ''): void => {
@@ -27,9 +55,14 @@ const check = (what: string, holds: boolean, found = ''): void => {
 
 /** The files that a build would get: those that git knows or would add, less those that .dockerignore keeps out. */
 const listContext = (): string[] => {
-  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: ROOT, encoding: 'utf8' })
+  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  })
   const ignoreText = readFileSync(join(ROOT, '.dockerignore'), 'utf8')
-  return listed.split('\0').filter((path) => path !== '' && existsSync(join(ROOT, path)) && isInContext(path, ignoreText))
+  return listed
+    .split('\0')
+    .filter((path) => path !== '' && existsSync(join(ROOT, path)) && isInContext(path, ignoreText))
 }
 
 /** `folder/<stage>` stands for `/` of a stage. */
@@ -80,7 +113,10 @@ class Builder {
       const files = this.#context.filter((path) => path === source || path.startsWith(`${source}/`))
       if (files.length === 0) throw new Error(`COPY ${source}: the build would not get it`)
       for (const file of files) {
-        const path = file === source ? join(folder, target, basename(file)) : join(folder, target, file.slice(source.length))
+        const path =
+          file === source
+            ? join(folder, target, basename(file))
+            : join(folder, target, file.slice(source.length))
         mkdirSync(dirname(path), { recursive: true })
         copyFileSync(join(ROOT, file), path)
       }
@@ -90,7 +126,8 @@ class Builder {
   /** Runs npm in the stage's folder, and `install -d` on the stage's paths. Anything else could reach outside the folder. */
   #run(words: string[], stage: string, folder: string): void {
     const [command = '', ...rest] = words
-    if (command !== 'npm' && !(command === 'install' && rest[0] === '-d')) throw new Error(`RUN ${command} is not understood here`)
+    if (command !== 'npm' && !(command === 'install' && rest[0] === '-d'))
+      throw new Error(`RUN ${command} is not understood here`)
     const values = rest.map((word) => (word.startsWith('/') ? this.inStage(stage, word) : word))
     console.log(`# ${stage}: ${words.join(' ')}`)
     for (let tries = 3; ; tries--) {
@@ -102,7 +139,8 @@ class Builder {
       })
       if (status === 0) return
       // The registry may not answer at once.
-      if (command !== 'npm' || rest[0] !== 'ci' || tries === 1) throw new Error(`RUN ${words.join(' ')} ended with ${status}`)
+      if (command !== 'npm' || rest[0] !== 'ci' || tries === 1)
+        throw new Error(`RUN ${words.join(' ')} ended with ${status}`)
     }
   }
 }
@@ -151,7 +189,9 @@ const start = ({ stage, folder, environment, user }: Container): ChildProcess =>
 /** Runs the health check once; true when it exits with 0. */
 const isHealthy = ({ stage, folder, environment, user }: Container): boolean => {
   const [command = '', ...rest] = [...asUser(user), ...healthCheckOf(stage)]
-  return spawnSync(command, rest, { cwd: folder, env: environment, stdio: 'ignore', timeout: 10_000 }).status === 0
+  return (
+    spawnSync(command, rest, { cwd: folder, env: environment, stdio: 'ignore', timeout: 10_000 }).status === 0
+  )
 }
 
 const waitUntilHealthy = async (container: Container, server: ChildProcess): Promise<boolean> => {
@@ -163,9 +203,18 @@ const waitUntilHealthy = async (container: Container, server: ChildProcess): Pro
   return false
 }
 
-const callJson = async (method: string, url: string, body: object): Promise<{ status: number; text: string }> => {
+const callJson = async (
+  method: string,
+  url: string,
+  body: object,
+): Promise<{ status: number; text: string }> => {
   const headers = { 'content-type': 'application/json' }
-  const answer = await fetch(url, { method, headers, body: JSON.stringify(body), signal: AbortSignal.timeout(10_000) })
+  const answer = await fetch(url, {
+    method,
+    headers,
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(10_000),
+  })
   return { status: answer.status, text: await answer.text() }
 }
 
@@ -184,14 +233,20 @@ const useServer = async (container: Container, server: ChildProcess): Promise<vo
   })
   check('a table is created', put.status === 201, `${put.status} ${put.text}`)
   const lookup = await callJson('POST', `${table}/lookup`, { indices: [1, 0] })
-  const embeddings = lookup.status === 200 ? (JSON.parse(lookup.text) as { embeddings?: unknown }).embeddings : undefined
-  check('a lookup answers its rows', JSON.stringify(embeddings) === '[[4.5,-5,6],[1,2,3]]', `${lookup.status} ${lookup.text}`)
+  const embeddings =
+    lookup.status === 200 ? (JSON.parse(lookup.text) as { embeddings?: unknown }).embeddings : undefined
+  check(
+    'a lookup answers its rows',
+    JSON.stringify(embeddings) === '[[4.5,-5,6],[1,2,3]]',
+    `${lookup.status} ${lookup.text}`,
+  )
 }
 
 const stop = async (container: Container, server: ChildProcess): Promise<void> => {
   const signal = lastOf(container.stage, 'STOPSIGNAL').words[0] as NodeJS.Signals
   const timer = setTimeout(() => server.kill('SIGKILL'), STOP_MS_MAX)
-  const ended = server.exitCode === null && server.signalCode === null ? once(server, 'exit') : Promise.resolve()
+  const ended =
+    server.exitCode === null && server.signalCode === null ? once(server, 'exit') : Promise.resolve()
   server.kill(signal)
   await ended
   clearTimeout(timer)
@@ -207,7 +262,10 @@ const runContainer = async (builder: Builder, stages: Stage[]): Promise<void> =>
 
   const container = await describeContainer(builder, stage)
   const packages = join(container.folder, 'node_modules')
-  check('it has the production packages only', existsSync(join(packages, 'fastify')) && !existsSync(join(packages, 'vitest')))
+  check(
+    'it has the production packages only',
+    existsSync(join(packages, 'fastify')) && !existsSync(join(packages, 'vitest')),
+  )
   const server = start(container)
   try {
     const healthy = await waitUntilHealthy(container, server)
@@ -227,6 +285,8 @@ try {
   rmSync(builder.folder, { recursive: true, force: true })
 }
 const failed = results.filter((holds) => !holds).length
-console.log('The image itself is unverified: these were its steps, its command and its health check, without a container engine.')
+console.log(
+  'The image itself is unverified: these were its steps, its command and its health check, without a container engine.',
+)
 console.log(`${results.length - failed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1

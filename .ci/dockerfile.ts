@@ -14,7 +14,9 @@ export interface Stage {
 
 const splitWords = (text: string): string[] => {
   if (text.startsWith('[')) return JSON.parse(text) as string[]
-  return [...text.matchAll(/(?:"(?:\\.|[^"])*"|\S)+/g)].map((match) => match[0].replaceAll(/"((?:\\.|[^"])*)"/g, '$1'))
+  return [...text.matchAll(/(?:"(?:\\.|[^"])*"|\S)+/g)].map((match) =>
+    match[0].replaceAll(/"((?:\\.|[^"])*)"/g, '$1'),
+  )
 }
 
 const parseInstruction = (line: string): Instruction => {
@@ -40,7 +42,8 @@ export const parseDockerfile = (text: string): Stage[] => {
   const stages: Stage[] = []
   for (const instruction of lines.map(parseInstruction)) {
     const stage = stages.at(-1)
-    if (instruction.keyword === 'FROM') stages.push({ name: instruction.words[2] ?? String(stages.length), instructions: [instruction] })
+    if (instruction.keyword === 'FROM')
+      stages.push({ name: instruction.words[2] ?? String(stages.length), instructions: [instruction] })
     else if (stage === undefined) throw new Error(`${instruction.keyword} before FROM`)
     else stage.instructions.push(instruction)
   }
@@ -66,7 +69,12 @@ export const environmentOf = (stage: Stage): Record<string, string> =>
   Object.fromEntries(
     stage.instructions
       .filter((instruction) => instruction.keyword === 'ENV')
-      .flatMap((instruction) => instruction.words.map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)])),
+      .flatMap((instruction) =>
+        instruction.words.map((word) => [
+          word.slice(0, word.indexOf('=')),
+          word.slice(word.indexOf('=') + 1),
+        ]),
+      ),
   )
 
 /** Whether `.dockerignore` lets a file into the build: the last line that names it, or a folder above it, decides; `!` lets in. */
@@ -76,7 +84,9 @@ export const isInContext = (path: string, ignoreText: string): boolean => {
   for (const line of ignoreText.split('\n').map((each) => each.trim())) {
     if (line === '' || line.startsWith('#')) continue
     const pattern = line.replace(/^!/, '')
-    const expression = new RegExp(`^${pattern.replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('*', '[^/]*')}$`)
+    const expression = new RegExp(
+      `^${pattern.replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('*', '[^/]*')}$`,
+    )
     if (parents.some((parent) => expression.test(parent))) included = line.startsWith('!')
   }
   return included

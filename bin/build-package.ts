@@ -16,14 +16,17 @@ const MODULE_PATH = /(['"])(\.{1,2}\/[^'"\n]*)\.ts\1/g
 const modules = globSync('**/*.ts', { cwd: join(root, 'src') })
   .map((path) => path.replaceAll('\\', '/'))
   .filter((path) => !LEFT_OUT.some((pattern) => pattern.test(path)))
-const kernels = globSync('kernels/build/*.wasm', { cwd: join(root, 'src') })
+const kernels = globSync('kernels/compiled/*.wasm', { cwd: join(root, 'src') })
 if (kernels.length === 0) throw new Error('the kernels are not built: npm run build')
 
 rmSync(target, { recursive: true, force: true })
 for (const path of [...modules, ...kernels]) mkdirSync(dirname(join(target, path)), { recursive: true })
 for (const path of kernels) copyFileSync(join(root, 'src', path), join(target, path))
 for (const path of modules) {
-  const code = stripTypeScriptTypes(readFileSync(join(root, 'src', path), 'utf8')).replaceAll(MODULE_PATH, '$1$2.js$1')
+  const code = stripTypeScriptTypes(readFileSync(join(root, 'src', path), 'utf8')).replaceAll(
+    MODULE_PATH,
+    '$1$2.js$1',
+  )
   writeFileSync(join(target, path.replace(/\.ts$/, '.js')), code)
 }
 

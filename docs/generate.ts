@@ -49,7 +49,8 @@ ${limits.join('\n')}
 /** docs/errors.md */
 export const renderErrors = (): string => {
   const rows = Object.entries(ERRORS).map(
-    ([code, { status, title, retryable }]) => `| \`${code}\` | ${status} | ${title} | ${retryable ? 'yes' : 'no'} |`,
+    ([code, { status, title, retryable }]) =>
+      `| \`${code}\` | ${status} | ${title} | ${retryable ? 'yes' : 'no'} |`,
   )
   return `# Errors
 

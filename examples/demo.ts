@@ -13,13 +13,19 @@ const rowOf = new Map(words.map((word, row) => [word, row]))
 
 const say = (text = ''): void => void process.stdout.write(`${text}\n`)
 
-const call = async <Answer>(url: string, method: string, type: string, body: string | Uint8Array<ArrayBuffer>): Promise<Answer> => {
+const call = async <Answer>(
+  url: string,
+  method: string,
+  type: string,
+  body: string | Uint8Array<ArrayBuffer>,
+): Promise<Answer> => {
   const answer = await fetch(url, { method, headers: { 'content-type': type }, body })
   const text = await answer.text()
   if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status} ${text}`)
   return JSON.parse(text) as Answer
 }
-const post = <Answer>(url: string, body: unknown): Promise<Answer> => call(url, 'POST', 'application/json', JSON.stringify(body))
+const post = <Answer>(url: string, body: unknown): Promise<Answer> =>
+  call(url, 'POST', 'application/json', JSON.stringify(body))
 
 const row = (word: string): number => {
   const found = rowOf.get(word)
@@ -48,7 +54,11 @@ const showNear = async (table: string, names: string[]): Promise<void> => {
 
 const main = async (): Promise<void> => {
   const service = await findOrStartService(process.argv[2] ?? 'http://127.0.0.1:8080')
-  say(service.startedHere ? `Started gatherd at ${service.url} for this demo.` : `Found gatherd at ${service.url}.`)
+  say(
+    service.startedHere
+      ? `Started gatherd at ${service.url} for this demo.`
+      : `Found gatherd at ${service.url}.`,
+  )
   const table = `${service.url}/v1/tables/demo-words`
   try {
     const info = await call<{ rows: number; dim: number; dtype: string; version: number; bytes: number }>(
@@ -57,7 +67,9 @@ const main = async (): Promise<void> => {
       'application/x-safetensors',
       new Uint8Array(vectors),
     )
-    say(`\nUploaded GloVe: ${info.rows} rows x ${info.dim}, ${info.dtype}, ${info.bytes} bytes, version ${info.version}.`)
+    say(
+      `\nUploaded GloVe: ${info.rows} rows x ${info.dim}, ${info.dtype}, ${info.bytes} bytes, version ${info.version}.`,
+    )
 
     const names = ['coffee', 'python', 'paris']
     const [coffee] = await lookUp(table, ['coffee'])
@@ -67,14 +79,18 @@ const main = async (): Promise<void> => {
 
     const pair = ['python', 'java']
     const [a, b] = await lookUp(table, pair)
-    say(`\ncosine(${pair.join(', ')}) is ${cosine(a, b).toFixed(4)}. One SGD step on 1/2 |a - b|^2, learning rate 0.4:`)
+    say(
+      `\ncosine(${pair.join(', ')}) is ${cosine(a, b).toFixed(4)}. One SGD step on 1/2 |a - b|^2, learning rate 0.4:`,
+    )
     const step = await post<{ sequence: number; rows_updated: number }>(`${table}/gradients`, {
       indices: pair.map(row),
       gradients: [a.map((value, i) => value - b[i]), b.map((value, i) => value - a[i])],
       learning_rate: 0.4,
     })
     const [movedA, movedB] = await lookUp(table, pair)
-    say(`  ${step.rows_updated} rows updated, sequence ${step.sequence}: the cosine is ${cosine(movedA, movedB).toFixed(4)} now.`)
+    say(
+      `  ${step.rows_updated} rows updated, sequence ${step.sequence}: the cosine is ${cosine(movedA, movedB).toFixed(4)} now.`,
+    )
     await showNear(table, ['python'])
     if (!service.startedHere) say(`\nThe table stays, also when gatherd restarts: curl ${table}`)
   } finally {

@@ -20,10 +20,20 @@ const isReady = (url: string): Promise<boolean> =>
 export const findOrStartService = async (url: string): Promise<Service> => {
   if (await isReady(url)) return { url, startedHere: false, stop: async () => {} }
   const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-demo-'))
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../src/main.ts')], {
-    env: { ...process.env, GATHERD_PORT: '0', GATHERD_DATA_DIR: dataDir, GATHERD_DRAIN_MS: '0', GATHERD_LOG_LEVEL: 'warn' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../src/main.ts')],
+    {
+      env: {
+        ...process.env,
+        GATHERD_PORT: '0',
+        GATHERD_DATA_DIR: dataDir,
+        GATHERD_DRAIN_MS: '0',
+        GATHERD_LOG_LEVEL: 'warn',
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const started = new Promise<string>((resolve, reject) => {
     let text = ''

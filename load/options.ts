@@ -80,6 +80,7 @@ export function readOptions(args: string[]): LoadOptions | undefined {
 
 function readNumber(name: string, text: string, minimum: number): number {
   const value = Number(text)
-  if (!(value >= minimum && Number.isFinite(value))) throw new Error(`--${name} must be a number of at least ${minimum}, not ${text}`)
+  if (!(value >= minimum && Number.isFinite(value)))
+    throw new Error(`--${name} must be a number of at least ${minimum}, not ${text}`)
   return value
 }

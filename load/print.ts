@@ -20,7 +20,11 @@ export function printTable(results: Results): string {
   const lines = [HEADINGS, ...results.scenarios.flatMap((scenario) => linesOf(scenario))]
   const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column].length)))
   return lines
-    .map((line) => line.map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join('  '))
+    .map((line) =>
+      line
+        .map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
+        .join('  '),
+    )
     .join('\n')
 }
 

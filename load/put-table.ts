@@ -17,7 +17,8 @@ export async function putTable(url: string, plan: TablePlan, source: SourceTable
   answered.catch(() => {})
   for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES) {
     // A refusal may come before the body is through, and ends the wait.
-    if (!upload.write(bytes.subarray(offset, offset + PIECE_BYTES))) await Promise.race([once(upload, 'drain'), answered])
+    if (!upload.write(bytes.subarray(offset, offset + PIECE_BYTES)))
+      await Promise.race([once(upload, 'drain'), answered])
   }
   upload.end()
   await answered

@@ -20,12 +20,15 @@ export function makeGradients(idCount: number, dim: number, seed: number): Float
 /** The rows of `ids` one after the other. */
 export function gatherRows(table: SourceTable, ids: Int32Array): Float32Array {
   const rows = new Float32Array(ids.length * table.dim)
-  ids.forEach((id, position) => rows.set(table.values.subarray(id * table.dim, (id + 1) * table.dim), position * table.dim))
+  ids.forEach((id, position) =>
+    rows.set(table.values.subarray(id * table.dim, (id + 1) * table.dim), position * table.dim),
+  )
   return rows
 }
 
 /** The numbers as little-endian bytes, on any machine that Node runs on. */
-export const toBytes = (values: Float32Array | Int32Array): Buffer => Buffer.from(values.buffer, values.byteOffset, values.byteLength)
+export const toBytes = (values: Float32Array | Int32Array): Buffer =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength)
 
 function makeValues(count: number, seed: number, bound: number): Float32Array {
   const random = makeRandom(seed)

@@ -20,7 +20,9 @@ const warn = (text: string): void => void process.stderr.write(`${text}\n`)
 const say = (text: string): void => warn(`${new Date().toISOString().slice(11, 19)} ${text}`)
 
 async function measure(options: LoadOptions): Promise<Results> {
-  const scenarios = listScenarios(options.quick).filter((scenario) => options.scenarioPattern.test(scenario.id))
+  const scenarios = listScenarios(options.quick).filter((scenario) =>
+    options.scenarioPattern.test(scenario.id),
+  )
   if (scenarios.length === 0) throw new Error('no scenario matches --scenarios')
   const beganMs = performance.now()
   // Once this process is held to a core, it sees no more than that.
@@ -29,14 +31,27 @@ async function measure(options: LoadOptions): Promise<Results> {
   const { outPath, python, peerPattern: pattern } = options
   const { apart, prefix } = placement
   const targets: Target[] = []
-  const stopAll = async (): Promise<void> => void (await Promise.all(targets.splice(0).map((target) => target.stop())))
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stopAll().finally(() => process.exit(130)))
+  const stopAll = async (): Promise<void> =>
+    void (await Promise.all(targets.splice(0).map((target) => target.stop())))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stopAll().finally(() => process.exit(130)))
   try {
-    targets.push(options.url === undefined ? await startGatherd(outPath, prefix) : await useRunningGatherd(options.url, options.pid))
+    targets.push(
+      options.url === undefined
+        ? await startGatherd(outPath, prefix)
+        : await useRunningGatherd(options.url, options.pid),
+    )
     const peers = await startPeers({ python, pattern, outPath, prefix })
     targets.push(...peers.targets)
     for (const { name, reason } of peers.skipped) say(`${name} is skipped: ${reason}`)
-    const measured = await runSession({ targets, scenarios, rowCount: rowCountFor(options.quick), options, apart, say })
+    const measured = await runSession({
+      targets,
+      scenarios,
+      rowCount: rowCountFor(options.quick),
+      options,
+      apart,
+      say,
+    })
     return {
       format: RESULTS_FORMAT,
       madeAt: new Date().toISOString(),
@@ -64,7 +79,8 @@ async function measure(options: LoadOptions): Promise<Results> {
 
 function readResults(path: string): Results {
   const results = JSON.parse(readFileSync(path, 'utf8')) as Results
-  if (results.format !== RESULTS_FORMAT) throw new Error(`${path} has format ${results.format}, this reads ${RESULTS_FORMAT}`)
+  if (results.format !== RESULTS_FORMAT)
+    throw new Error(`${path} has format ${results.format}, this reads ${RESULTS_FORMAT}`)
   return results
 }
 

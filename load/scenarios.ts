@@ -46,7 +46,9 @@ const SWEEP_CONNECTION_COUNTS = [1, 4, 64]
 
 /** Everything that `npm run load` measures; `quick` leaves out what tells least. */
 export function listScenarios(quick: boolean): Scenario[] {
-  return [...listLookups(), ...listGradients(), ...listSweep()].filter((scenario) => !quick || isQuick(scenario))
+  return [...listLookups(), ...listGradients(), ...listSweep()].filter(
+    (scenario) => !quick || isQuick(scenario),
+  )
 }
 
 /** How many rows each table has. */
@@ -77,7 +79,12 @@ function listSweep(): Scenario[] {
   )
 }
 
-function makeLookup(encoding: 'binary' | 'json', dim: number, idCount: number, distribution: Distribution): Scenario {
+function makeLookup(
+  encoding: 'binary' | 'json',
+  dim: number,
+  idCount: number,
+  distribution: Distribution,
+): Scenario {
   return withId({
     id: '',
     kind: 'lookup',
@@ -89,11 +96,18 @@ function makeLookup(encoding: 'binary' | 'json', dim: number, idCount: number, d
     distribution,
     connectionCount: idCount > 1_024 ? CONNECTION_COUNT_LARGE : CONNECTION_COUNT,
     role: 'main',
-    openLoop: dim === 64 && distribution === 'zipf' && (idCount === 64 || (encoding === 'binary' && idCount === 1_024)),
+    openLoop:
+      dim === 64 &&
+      distribution === 'zipf' &&
+      (idCount === 64 || (encoding === 'binary' && idCount === 1_024)),
   })
 }
 
-function makeGradients(encoding: 'safetensors' | 'json', idCount: number, durability: TablePlan['durability']): Scenario {
+function makeGradients(
+  encoding: 'safetensors' | 'json',
+  idCount: number,
+  durability: TablePlan['durability'],
+): Scenario {
   return withId({
     id: '',
     kind: 'gradients',

@@ -43,14 +43,20 @@ const OPEN_LOOP_SHARE = 0.5
 const OPEN_LOOP_STRETCH = 2
 
 /** Measures all scenarios on all targets that support them. Throws {@link WrongAnswer} at the first answer that is not right. */
-export async function runSession(session: Session): Promise<Pick<Results, 'targets' | 'scenarios' | 'openLoop'>> {
+export async function runSession(
+  session: Session,
+): Promise<Pick<Results, 'targets' | 'scenarios' | 'openLoop'>> {
   const sources = makeSources(session)
   const uploads = await uploadAll(session, sources)
   const works = await prepareAll(session, sources)
   await settle(session, works)
   await measureAll(session, works)
   const openLoop = await measureOpenLoop(session, works)
-  return { targets: session.targets.map((target) => describeTarget(target, uploads)), scenarios: works.map(summarize), openLoop }
+  return {
+    targets: session.targets.map((target) => describeTarget(target, uploads)),
+    scenarios: works.map(summarize),
+    openLoop,
+  }
 }
 
 const describeTarget = (target: Target, uploads: Map<Target, UploadMeasure[]>): TargetResult => ({
@@ -67,7 +73,10 @@ function makeSources({ scenarios, rowCount }: Session): Map<number, SourceTable>
   return new Map([...dims].map((dim) => [dim, makeTable(rowCount, dim, SEEDS.values)]))
 }
 
-async function uploadAll({ targets, scenarios, say }: Session, sources: Map<number, SourceTable>): Promise<Map<Target, UploadMeasure[]>> {
+async function uploadAll(
+  { targets, scenarios, say }: Session,
+  sources: Map<number, SourceTable>,
+): Promise<Map<Target, UploadMeasure[]>> {
   const uploads = new Map<Target, UploadMeasure[]>()
   for (const plan of TABLES) {
     const users = scenarios.filter((scenario) => scenario.table === plan.name)
@@ -77,13 +86,17 @@ async function uploadAll({ targets, scenarios, say }: Session, sources: Map<numb
       const upload = await uploadTable(target, plan, source)
       uploads.set(target, [...(uploads.get(target) ?? []), upload])
       say(`${target.name}: ${plan.name} uploaded, ${Math.round(upload.bytesPerSecond / 1e6)} MB/s`)
-      if (users[0].kind === 'gradients' && target.role !== 'floor') await verifyUpdate(target, users[0], source)
+      if (users[0].kind === 'gradients' && target.role !== 'floor')
+        await verifyUpdate(target, users[0], source)
     }
   }
   return uploads
 }
 
-async function prepareAll({ targets, scenarios, rowCount, say }: Session, sources: Map<number, SourceTable>): Promise<Work[]> {
+async function prepareAll(
+  { targets, scenarios, rowCount, say }: Session,
+  sources: Map<number, SourceTable>,
+): Promise<Work[]> {
   const works: Work[] = []
   const idPools = { zipf: makeIdPool('zipf', rowCount), uniform: makeIdPool('uniform', rowCount) }
   for (const scenario of scenarios) {
@@ -93,10 +106,16 @@ async function prepareAll({ targets, scenarios, rowCount, say }: Session, source
     const prepared = new Map<Target, PreparedRequest[]>()
     for (const target of targets.filter((candidate) => candidate.supports(scenario))) {
       const model = prepared.get(targets[0])
-      const requests = encoded.get(target.wire) ?? plans.map((plan) => target.wire.encodeRequest(scenario, plan))
+      const requests =
+        encoded.get(target.wire) ?? plans.map((plan) => target.wire.encodeRequest(scenario, plan))
       encoded.set(target.wire, requests)
-      if (target.role === 'floor' && model !== undefined) prepared.set(target, await imitateAnswers(target, model))
-      else prepared.set(target, await learnAnswers(target, scenario, plans, requests, sources.get(scenario.dim) as SourceTable))
+      if (target.role === 'floor' && model !== undefined)
+        prepared.set(target, await imitateAnswers(target, model))
+      else
+        prepared.set(
+          target,
+          await learnAnswers(target, scenario, plans, requests, sources.get(scenario.dim) as SourceTable),
+        )
     }
     works.push({ scenario, prepared, runs: new Map() })
   }
@@ -115,7 +134,8 @@ async function settle(session: Session, works: Work[]): Promise<void> {
   const warmupSeconds = options.quick ? SETTLE_SECONDS_QUICK : SETTLE_SECONDS
   for (const work of kinds.values()) {
     for (const target of targets)
-      if (work.prepared.has(target)) await measure(session, target, work, { warmupSeconds, windowSeconds: 0.05 })
+      if (work.prepared.has(target))
+        await measure(session, target, work, { warmupSeconds, windowSeconds: 0.05 })
   }
   say('servers are warm')
 }
@@ -131,7 +151,9 @@ async function measureAll(session: Session, works: Work[]): Promise<void> {
         if (!work.prepared.has(target)) continue
         const run = await measure(session, target, work, options)
         work.runs.set(target, [...(work.runs.get(target) ?? []), run])
-        figures.push(`${target.name} ${Math.round(run.requestsPerSecond)}/s ${run.serverCpuPerRequestUs?.toFixed(1) ?? '?'} us`)
+        figures.push(
+          `${target.name} ${Math.round(run.requestsPerSecond)}/s ${run.serverCpuPerRequestUs?.toFixed(1) ?? '?'} us`,
+        )
       }
       say(`${repeat + 1}/${options.repeatCount} ${work.scenario.id}: ${figures.join(', ')}`)
     }
@@ -169,16 +191,24 @@ async function naming<T>(target: Target, scenario: Scenario, action: () => Promi
   try {
     return await action()
   } catch (error) {
-    throw new WrongAnswer(`${target.name}, ${scenario.id}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    throw new WrongAnswer(
+      `${target.name}, ${scenario.id}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    )
   }
 }
 
 /** Everyone at one rate, so that latencies can be compared: half of what the slowest real server answers in the closed loop. */
-async function measureOpenLoop({ targets, options, apart, say }: Session, works: Work[]): Promise<OpenLoopResult[]> {
+async function measureOpenLoop(
+  { targets, options, apart, say }: Session,
+  works: Work[],
+): Promise<OpenLoopResult[]> {
   const results: OpenLoopResult[] = []
   for (const work of works.filter(({ scenario }) => scenario.openLoop)) {
     const real = targets.filter((target) => target.role !== 'floor' && work.runs.has(target))
-    const rates = real.map((target) => median((work.runs.get(target) as RunMeasure[]).map((run) => run.requestsPerSecond)))
+    const rates = real.map((target) =>
+      median((work.runs.get(target) as RunMeasure[]).map((run) => run.requestsPerSecond)),
+    )
     const ratePerSecond = Math.round(Math.min(...rates) * OPEN_LOOP_SHARE)
     const runs = new Map<Target, OpenLoopMeasure[]>()
     for (let repeat = 0; repeat < options.repeatCount; repeat++) {
@@ -212,4 +242,6 @@ async function measureOpenLoop({ targets, options, apart, say }: Session, works:
 const summarize = ({ scenario, runs }: Work): ScenarioResult => ({ ...scenario, measured: measuredOf(runs) })
 
 const measuredOf = <T extends RunMeasure>(runs: Map<Target, T[]>): Record<string, { median: T; runs: T[] }> =>
-  Object.fromEntries([...runs].map(([target, own]) => [target.name, { median: medianOf(own) as T, runs: own }]))
+  Object.fromEntries(
+    [...runs].map(([target, own]) => [target.name, { median: medianOf(own) as T, runs: own }]),
+  )

@@ -13,9 +13,17 @@ const GROWTH_BYTES = 12
 const UPDATE_TOLERANCE = 1e-6
 
 /** The answer to one request. Throws unless it is 200. */
-async function ask(connection: Connection, target: Target, scenario: Scenario, request: Buffer): Promise<Buffer> {
+async function ask(
+  connection: Connection,
+  target: Target,
+  scenario: Scenario,
+  request: Buffer,
+): Promise<Buffer> {
   const { status, body } = await connection.ask(request)
-  if (status !== 200) throw new WrongAnswer(`${target.name}, ${scenario.id}: status ${status}: ${body.toString('utf8', 0, 500)}`)
+  if (status !== 200)
+    throw new WrongAnswer(
+      `${target.name}, ${scenario.id}: status ${status}: ${body.toString('utf8', 0, 500)}`,
+    )
   return body
 }
 
@@ -40,7 +48,11 @@ export async function learnAnswers(
   return connected(target, async (connection) => {
     if (scenario.kind === 'gradients') {
       const { length } = await ask(connection, target, scenario, requests[0])
-      return requests.map((bytes) => ({ bytes, answerBytesMin: length - GROWTH_BYTES, answerBytesMax: length + GROWTH_BYTES }))
+      return requests.map((bytes) => ({
+        bytes,
+        answerBytesMin: length - GROWTH_BYTES,
+        answerBytesMax: length + GROWTH_BYTES,
+      }))
     }
     const answerBytes: number[] = []
     for (const [index, plan] of plans.entries()) {
@@ -53,13 +65,19 @@ export async function learnAnswers(
       if (index < COMPARED_COUNT) compareRows(target, scenario, answer, gatherRows(table, plan.ids))
       answerBytes.push(answer.length)
     }
-    return requests.map((bytes, index) => ({ bytes, answerBytesMin: answerBytes[index], answerBytesMax: answerBytes[index] }))
+    return requests.map((bytes, index) => ({
+      bytes,
+      answerBytesMin: answerBytes[index],
+      answerBytesMax: answerBytes[index],
+    }))
   })
 }
 
 /** The same requests for a server that answers as many bytes and nothing else. */
 export async function imitateAnswers(target: Target, model: PreparedRequest[]): Promise<PreparedRequest[]> {
-  const replyBytes = Math.round(model.reduce((sum, request) => sum + request.answerBytesMin, 0) / model.length)
+  const replyBytes = Math.round(
+    model.reduce((sum, request) => sum + request.answerBytesMin, 0) / model.length,
+  )
   await (await fetch(`${target.url}/?reply=${replyBytes}`)).arrayBuffer()
   return model.map(({ bytes }) => ({ bytes, answerBytesMin: replyBytes, answerBytesMax: replyBytes }))
 }
@@ -67,11 +85,17 @@ export async function imitateAnswers(target: Target, model: PreparedRequest[]): 
 function compareRows(target: Target, scenario: Scenario, answer: Buffer, wanted: Float32Array): void {
   if (scenario.encoding === 'binary') {
     if (answer.equals(toBytes(wanted))) return
-    throw new WrongAnswer(`${target.name}, ${scenario.id}: the ${answer.length} bytes are not the rows that were uploaded`)
+    throw new WrongAnswer(
+      `${target.name}, ${scenario.id}: the ${answer.length} bytes are not the rows that were uploaded`,
+    )
   }
   const rows = (JSON.parse(answer.toString()) as { embeddings: number[][] }).embeddings.flat()
-  const wrong = rows.length === wanted.length ? rows.findIndex((value, index) => Math.fround(value) !== wanted[index]) : rows.length
-  if (wrong >= 0) throw new WrongAnswer(`${target.name}, ${scenario.id}: value ${wrong} is not the one that was uploaded`)
+  const wrong =
+    rows.length === wanted.length
+      ? rows.findIndex((value, index) => Math.fround(value) !== wanted[index])
+      : rows.length
+  if (wrong >= 0)
+    throw new WrongAnswer(`${target.name}, ${scenario.id}: value ${wrong} is not the one that was uploaded`)
 }
 
 /** One step with repeated ids on a table just uploaded, compared with the same step in float32. */
@@ -87,12 +111,15 @@ export async function verifyUpdate(target: Target, scenario: Scenario, table: So
     return ask(connection, target, scenario, target.wire.encodeRequest(lookup, { ids: distinct }))
   })
   const before = gatherRows(table, distinct)
-  if (answer.length !== before.byteLength) throw new WrongAnswer(`${target.name}, ${scenario.id}: ${answer.length} bytes for 3 rows`)
+  if (answer.length !== before.byteLength)
+    throw new WrongAnswer(`${target.name}, ${scenario.id}: ${answer.length} bytes for 3 rows`)
   before.forEach((value, index) => {
     const wanted = value - LEARNING_RATE * sums[Math.floor(index / dim)]
     const given = answer.readFloatLE(index * 4)
     if (Math.abs(given - wanted) > UPDATE_TOLERANCE) {
-      throw new WrongAnswer(`${target.name}, ${scenario.id}: value ${index} after one step is ${given}, not ${wanted}`)
+      throw new WrongAnswer(
+        `${target.name}, ${scenario.id}: value ${index} after one step is ${given}, not ${wanted}`,
+      )
     }
   })
 }

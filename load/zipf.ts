@@ -59,10 +59,13 @@ export function makeIds(stream: IdStream): Int32Array {
     for (let index = 0; index < ids.length; index++) ids[index] = Math.floor(random() * stream.rowCount)
     return ids
   }
-  const rowOfRank = Int32Array.from({ length: stream.rowCount }, (_, rank) => spreadRank(rank, stream.rowCount))
+  const rowOfRank = Int32Array.from({ length: stream.rowCount }, (_, rank) =>
+    spreadRank(rank, stream.rowCount),
+  )
   const cumulative = accumulateZipf(stream.rowCount, stream.exponent)
   const total = cumulative[stream.rowCount - 1]
-  for (let index = 0; index < ids.length; index++) ids[index] = rowOfRank[findFirstAbove(cumulative, random() * total)]
+  for (let index = 0; index < ids.length; index++)
+    ids[index] = rowOfRank[findFirstAbove(cumulative, random() * total)]
   return ids
 }
 

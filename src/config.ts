@@ -9,13 +9,13 @@ export interface Config {
   port: number
   dataDir: string
   /** HTTP threads on the port. */
-  frontCount: number
-  /** Threads for large lookups, of all fronts together. 0: every lookup runs in its front. */
-  gathererCount: number
+  httpThreadCount: number
+  /** Threads for large lookups, of all HTTP workers together. 0: every lookup runs in its HTTP worker. */
+  computeThreadCount: number
   memoryQuotaBytes: number
   logLevel: string
   /** Whether lookups of raw ids are answered without a whole HTTP parser. */
-  lane: boolean
+  fastPath: boolean
   /** How long requests are still taken after SIGTERM, so that a load balancer can notice. */
   drainMs: number
   /** Goes back before damage of the data directory instead of refusing to start. */
@@ -39,13 +39,26 @@ const usableBytes = (): number => {
 /** Every variable: its type, default and meaning. `docs/configuration.md` is generated from this. */
 export const CONFIG_SCHEMA = Type.Object({
   GATHERD_HOST: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address to listen on' }),
-  GATHERD_PORT: Type.Integer({ default: 8080, minimum: 0, maximum: 65_535, description: 'Port; 0 takes any free one' }),
-  GATHERD_DATA_DIR: Type.String({ default: './data', minLength: 1, description: 'Directory of catalog, journal and snapshots' }),
-  GATHERD_FRONTS: Type.Integer({ minimum: 1, maximum: 256, description: 'HTTP threads; default: the cores this process may use' }),
-  GATHERD_GATHERERS: Type.Integer({
+  GATHERD_PORT: Type.Integer({
+    default: 8080,
+    minimum: 0,
+    maximum: 65_535,
+    description: 'Port; 0 takes any free one',
+  }),
+  GATHERD_DATA_DIR: Type.String({
+    default: './data',
+    minLength: 1,
+    description: 'Directory of catalog, journal and snapshots',
+  }),
+  GATHERD_HTTP_THREADS: Type.Integer({
+    minimum: 1,
+    maximum: 256,
+    description: 'HTTP threads; default: the cores this process may use',
+  }),
+  GATHERD_COMPUTE_THREADS: Type.Integer({
     minimum: 0,
     maximum: 256,
-    description: 'Threads for large lookups, all fronts together; default: one a front',
+    description: 'Threads for large lookups, all HTTP workers together; default: one an HTTP worker',
   }),
   GATHERD_MEMORY_QUOTA_BYTES: Type.Integer({
     minimum: MiB,
@@ -55,9 +68,10 @@ export const CONFIG_SCHEMA = Type.Object({
     default: 'info',
     description: 'Least level that is logged',
   }),
-  GATHERD_LANE: Type.Enum(['on', 'off'], {
+  GATHERD_FAST_PATH: Type.Enum(['on', 'off'], {
     default: 'on',
-    description: 'Whether plain lookups and updates, in JSON, octet-stream and safetensors, take a shorter way to the same answer',
+    description:
+      'Whether plain lookups and updates, in JSON, octet-stream and safetensors, take a shorter way to the same answer',
   }),
   GATHERD_DRAIN_MS: Type.Integer({
     default: 5_000,
@@ -103,16 +117,21 @@ export class ConfigError extends Error {
 export const readConfig = (variables: NodeJS.ProcessEnv, overrides: NodeJS.ProcessEnv = {}): Config => {
   const environment = { ...variables, ...overrides }
   const mistakes = Object.keys(environment)
-    .filter((name) => name.startsWith('GATHERD_') && name !== COMMAND_LINE_SETTING && !(name in CONFIG_SCHEMA.properties))
+    .filter(
+      (name) =>
+        name.startsWith('GATHERD_') && name !== COMMAND_LINE_SETTING && !(name in CONFIG_SCHEMA.properties),
+    )
     .map((name) => `${name}: there is no such setting`)
   const parallelism = availableParallelism()
-  const fronts = environment.GATHERD_FRONTS ?? String(parallelism)
+  const httpWorkers = environment.GATHERD_HTTP_THREADS ?? String(parallelism)
   const defaults = {
-    GATHERD_FRONTS: fronts,
-    GATHERD_GATHERERS: fronts,
+    GATHERD_HTTP_THREADS: httpWorkers,
+    GATHERD_COMPUTE_THREADS: httpWorkers,
     GATHERD_MEMORY_QUOTA_BYTES: String(Math.floor(usableBytes() * 0.75)),
   }
-  const given = Object.fromEntries(Object.entries(environment).filter(([name]) => name.startsWith('GATHERD_')))
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([name]) => name.startsWith('GATHERD_')),
+  )
   let values: Record<string, string | number> = {}
   try {
     values = envSchema({ schema: CONFIG_SCHEMA, data: { ...defaults, ...given }, env: false })
@@ -124,11 +143,11 @@ export const readConfig = (variables: NodeJS.ProcessEnv, overrides: NodeJS.Proce
     host: String(values.GATHERD_HOST),
     port: Number(values.GATHERD_PORT),
     dataDir: String(values.GATHERD_DATA_DIR),
-    frontCount: Number(values.GATHERD_FRONTS),
-    gathererCount: Number(values.GATHERD_GATHERERS),
+    httpThreadCount: Number(values.GATHERD_HTTP_THREADS),
+    computeThreadCount: Number(values.GATHERD_COMPUTE_THREADS),
     memoryQuotaBytes: Number(values.GATHERD_MEMORY_QUOTA_BYTES),
     logLevel: String(values.GATHERD_LOG_LEVEL),
-    lane: values.GATHERD_LANE === 'on',
+    fastPath: values.GATHERD_FAST_PATH === 'on',
     drainMs: Number(values.GATHERD_DRAIN_MS),
     recovers: values.GATHERD_RECOVER === 'before-damage',
     snapshotJournalBytes: Number(values.GATHERD_SNAPSHOT_JOURNAL_BYTES),
@@ -140,7 +159,9 @@ export const readConfig = (variables: NodeJS.ProcessEnv, overrides: NodeJS.Proce
 
 /** One line a mistake, from Ajv's list. */
 const explain = (error: unknown): string[] => {
-  const { errors } = error as { errors?: { instancePath: string; message?: string; params?: { allowedValues?: string[] } }[] }
+  const { errors } = error as {
+    errors?: { instancePath: string; message?: string; params?: { allowedValues?: string[] } }[]
+  }
   if (errors === undefined) throw error
   return errors.map(({ instancePath, message, params }) => {
     const values = params?.allowedValues === undefined ? '' : `: ${params.allowedValues.join(', ')}`

@@ -3,10 +3,10 @@ import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { GatherdError } from './core/errors.ts'
-import { FrontGroup } from './http/http-workers.ts'
+import { HttpWorkers } from './http/http-workers.ts'
 import { failpoint, setFailpoint } from './storage/failpoints.ts'
 import { StoredDataRefusal } from './storage/refusals.ts'
-import { Keeper } from './writer/writer.ts'
+import { Writer } from './writer/writer.ts'
 import { watchParent } from './system/watch-parent.ts'
 import { StartProgress } from './writer/recovery/start-progress.ts'
 import { version } from './version.ts'
@@ -39,26 +39,26 @@ const die = (name: string, error: unknown): never => {
 }
 
 /** Opens and loads the data directory, and tells how far it is. */
-const load = async (keeper: Keeper, config: Config): Promise<void> => {
+const load = async (writer: Writer, config: Config): Promise<void> => {
   const progress = new StartProgress(process.stderr)
-  await keeper.load({
+  await writer.load({
     dataDir: config.dataDir,
     goesBack: config.recovers,
     snapshotJournalBytes: config.snapshotJournalBytes,
     snapshotAgeMs: config.snapshotAgeMs,
     onProgress: (state) => progress.tell(state),
-    onWarning: (line) => log(40, 'keeper', line),
+    onWarning: (line) => log(40, 'writer', line),
   })
   progress.end()
 }
 
 /** Takes the service down so that no accepted request fails: readiness off, service goes on for `drainMs`, then the rest is finished. */
-const drain = async (fronts: FrontGroup, keeper: Keeper, drainMs: number): Promise<void> => {
-  fronts.drain()
+const drain = async (httpWorkers: HttpWorkers, writer: Writer, drainMs: number): Promise<void> => {
+  httpWorkers.drain()
   failpoint('drain:begun')
   await new Promise((resolve) => setTimeout(resolve, drainMs))
-  await fronts.close()
-  await keeper.close()
+  await httpWorkers.close()
+  await writer.close()
 }
 
 /** Nobody can connect to "any address"; the machine's own can stand for it. */
@@ -85,25 +85,25 @@ const main = async (): Promise<void> => {
   const config = readConfig(process.env, readArguments())
   setFailpoint(config.failpoint)
   await checkPortIsFree(config)
-  const keeper = new Keeper({
+  const writer = new Writer({
     quotaBytes: config.memoryQuotaBytes,
-    onError: (error) => log(50, 'keeper', error),
-    onFatal: (error) => die('keeper', error),
+    onError: (error) => log(50, 'writer', error),
+    onFatal: (error) => die('writer', error),
   })
-  const fronts = new FrontGroup(config, keeper, {
-    onDeath: (error) => log(50, 'front', error),
-    onHopeless: (error) => die('front', error),
+  const httpWorkers = new HttpWorkers(config, writer, {
+    onDeath: (error) => log(50, 'httpWorker', error),
+    onHopeless: (error) => die('httpWorker', error),
   })
-  // Before the first front listens: from then on a signal must not cut a request off.
+  // Before the first HTTP worker listens: from then on a signal must not cut a request off.
   closeWithGrace({ delay: CLOSE_MS_MAX, logger: false }, async ({ err }) => {
     if (err !== undefined) log(60, 'main', err)
-    await drain(fronts, keeper, err === undefined && fronts.size > 0 ? config.drainMs : 0)
+    await drain(httpWorkers, writer, err === undefined && httpWorkers.size > 0 ? config.drainMs : 0)
   })
   // By now a signal is seen to.
   if (config.isStartedByNpm) watchParent(() => process.kill(process.pid, 'SIGTERM'))
   // What makes the directory unusable shows at once, before anything listens; tables are loaded while /livez answers.
-  const loading = load(keeper, config)
-  const [port] = await Promise.all([fronts.start(), loading])
+  const loading = load(writer, config)
+  const [port] = await Promise.all([httpWorkers.start(), loading])
   announce(`http://${hostForPeople(config.host)}:${port}`)
 }
 

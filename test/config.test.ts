@@ -15,24 +15,34 @@ const mistakesOf = (environment: Record<string, string>): string[] => {
 describe('The configuration', () => {
   test('has a default for everything, and is frozen', () => {
     const config = readConfig({ PATH: '/bin' })
-    expect(config).toMatchObject({ host: '127.0.0.1', port: 8080, dataDir: './data', frontCount: availableParallelism(), logLevel: 'info' })
+    expect(config).toMatchObject({
+      host: '127.0.0.1',
+      port: 8080,
+      dataDir: './data',
+      httpThreadCount: availableParallelism(),
+      logLevel: 'info',
+    })
     expect(config.memoryQuotaBytes).toBeGreaterThan(0)
     expect(Object.isFrozen(config)).toBe(true)
   })
 
   test('reads numbers as numbers', () => {
-    expect(readConfig({ GATHERD_PORT: '0', GATHERD_FRONTS: '3', GATHERD_MEMORY_QUOTA_BYTES: '1048576' })).toMatchObject({
+    expect(
+      readConfig({ GATHERD_PORT: '0', GATHERD_HTTP_THREADS: '3', GATHERD_MEMORY_QUOTA_BYTES: '1048576' }),
+    ).toMatchObject({
       port: 0,
-      frontCount: 3,
-      gathererCount: 3,
+      httpThreadCount: 3,
+      computeThreadCount: 3,
       memoryQuotaBytes: 1_048_576,
     })
-    expect(readConfig({ GATHERD_GATHERERS: '0' }).gathererCount).toBe(0)
+    expect(readConfig({ GATHERD_COMPUTE_THREADS: '0' }).computeThreadCount).toBe(0)
   })
 
   test('lets the one name pass that is for the commands', () => {
     expect(readConfig({ GATHERD_URL: 'http://127.0.0.1:8080' }).port).toBe(8080)
-    expect(mistakesOf({ GATHERD_URLS: 'http://127.0.0.1:8080' })).toEqual(['GATHERD_URLS: there is no such setting'])
+    expect(mistakesOf({ GATHERD_URLS: 'http://127.0.0.1:8080' })).toEqual([
+      'GATHERD_URLS: there is no such setting',
+    ])
   })
 
   test('names all mistakes at once, unknown names too', () => {
@@ -48,7 +58,7 @@ describe('The configuration', () => {
     ['GATHERD_PORT', 'abc'],
     ['GATHERD_PORT', '-1'],
     ['GATHERD_PORT', '80.5'],
-    ['GATHERD_FRONTS', '0'],
+    ['GATHERD_HTTP_THREADS', '0'],
     ['GATHERD_HOST', ''],
     ['GATHERD_DATA_DIR', ''],
     ['GATHERD_MEMORY_QUOTA_BYTES', '1e3'],

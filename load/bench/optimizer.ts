@@ -14,7 +14,7 @@ import { LIMITS } from '../../src/core/limits.ts'
 import type { Optimizer } from '../../src/core/types.ts'
 import { computeUpdate } from '../../src/writer/updates/apply.ts'
 import { PendingRows } from '../../src/writer/updates/pending.ts'
-import { beginBuild, type KeeperTable } from '../../src/writer/lifecycle/table-model.ts'
+import { beginBuild, type TableModel } from '../../src/writer/lifecycle/table-model.ts'
 import { finishBuild, planReplacement } from '../../src/writer/lifecycle/versions.ts'
 import { makeVisible } from '../../src/writer/updates/visible.ts'
 import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
@@ -45,14 +45,25 @@ const IN_TORCH = ['adagrad', 'sgd', 'adam']
 const memory = new TableMemory(2 ** 33)
 const arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
 const kernels = instantiateApplyKernels(arena.memory)
-const gradients = Float32Array.from({ length: COUNT * DIM }, (_, i) => ((i * 104_729) % 10_007) / 10_007 - 0.5)
+const gradients = Float32Array.from(
+  { length: COUNT * DIM },
+  (_, i) => ((i * 104_729) % 10_007) / 10_007 - 0.5,
+)
 
 /** The numbers of peers/optimizer.py. */
-const makeTable = (optimizer: Optimizer): KeeperTable => {
-  const begin = { name: optimizer.kind, rows: ROWS, dim: DIM, dtype: 'float32' as const, settings: { optimizer }, precondition: {} }
+const makeTable = (optimizer: Optimizer): TableModel => {
+  const begin = {
+    name: optimizer.kind,
+    rows: ROWS,
+    dim: DIM,
+    dtype: 'float32' as const,
+    settings: { optimizer },
+    precondition: {},
+  }
   const build = beginBuild(new Map(), memory, optimizer.kind, begin, 0)
   const numbers = new Float32Array(build.handle.segments[0].memory.buffer, ROWS_AT, ROWS * DIM)
-  for (let place = 0; place < numbers.length; place++) numbers[place] = ((place * 7919) % 10_007) / 10_007 - 0.5
+  for (let place = 0; place < numbers.length; place++)
+    numbers[place] = ((place * 7919) % 10_007) / 10_007 - 0.5
   return planReplacement(build, finishBuild(build, undefined, { step: 0, nowMs: 0 }), undefined, 1).table
 }
 
@@ -62,7 +73,7 @@ interface Measured {
   sum: number
 }
 
-const train = (table: KeeperTable, ids: Int32Array): Measured => {
+const train = (table: TableModel, ids: Int32Array): Measured => {
   const context = { memory, arena, kernels, nowMs: 0 }
   const start = performance.now()
   for (let first = 0; first < COUNT; first += BATCH) {
@@ -91,7 +102,9 @@ const startTorch = async (python: string, folder: string): Promise<Torch | null>
   const [gradientsPath, idsPath] = [join(folder, 'gradients'), join(folder, 'ids')]
   writeFileSync(gradientsPath, gradients)
   const program = new URL('../peers/optimizer.py', import.meta.url).pathname
-  const child = spawn(python, [program, String(ROWS), String(DIM), gradientsPath], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(python, [program, String(ROWS), String(DIM), gradientsPath], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   child.once('error', () => {})
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
   const first = await lines.next()
@@ -113,10 +126,19 @@ const summarise = (passes: Measured[]): { best: number; median: number } => {
   return { best: ascending[0], median: ascending[ascending.length >> 1] }
 }
 
-const runScenario = async (optimizer: Optimizer, torch: Torch | null): Promise<Record<string, number | string>> => {
+const runScenario = async (
+  optimizer: Optimizer,
+  torch: Torch | null,
+): Promise<Record<string, number | string>> => {
   const { kind } = optimizer
   const table = makeTable(optimizer)
-  const ids = makeIds({ distribution: 'uniform', rowCount: ROWS, count: COUNT * (PASS_COUNT + 1), seed: 1, exponent: 1 })
+  const ids = makeIds({
+    distribution: 'uniform',
+    rowCount: ROWS,
+    count: COUNT * (PASS_COUNT + 1),
+    seed: 1,
+    exponent: 1,
+  })
   const ours: Measured[] = []
   const batched: Measured[] = []
   const whole: Measured[] = []
@@ -131,8 +153,14 @@ const runScenario = async (optimizer: Optimizer, torch: Torch | null): Promise<R
       throw new Error(`${kind}: the rows of pass ${pass} add up to ${difference} more or less in torch`)
   }
   // The first pass makes state, and compiles.
-  const [gatherd, theirs, atOnce] = [ours, batched, whole].map((passes) => (passes.length === 0 ? null : summarise(passes.slice(1))))
-  const row = { optimizer: kind, best: gatherd?.best.toFixed(0) ?? '', median: gatherd?.median.toFixed(0) ?? '' }
+  const [gatherd, theirs, atOnce] = [ours, batched, whole].map((passes) =>
+    passes.length === 0 ? null : summarise(passes.slice(1)),
+  )
+  const row = {
+    optimizer: kind,
+    best: gatherd?.best.toFixed(0) ?? '',
+    median: gatherd?.median.toFixed(0) ?? '',
+  }
   if (gatherd === null || theirs === null || atOnce === null) return row
   return {
     ...row,

@@ -1,14 +1,14 @@
 /**
- * Where the time of one small update goes: gradients of 1,024 Zipf ids of 1,000,000 x 64 float32, shown in a front's arena, one thread, without HTTP,
+ * Where the time of one small update goes: gradients of 1,024 Zipf ids of 1,000,000 x 64 float32, shown in an HTTP worker's arena, one thread, without HTTP,
  * messages and journal. Each kernel is timed by itself; what is left is JavaScript, and the clock.
  *
  *     node load/bench/update-steps.ts [rounds] [sgd,adagrad,..]      microseconds an update, medians of rounds of 512 updates
  */
 import type { Optimizer } from '../../src/core/types.ts'
 import { computeUpdate } from '../../src/writer/updates/apply.ts'
-import { openInbox } from '../../src/writer/updates/update-source.ts'
+import { openUpdateSource } from '../../src/writer/updates/update-source.ts'
 import { PendingRows } from '../../src/writer/updates/pending.ts'
-import { beginBuild, type KeeperTable } from '../../src/writer/lifecycle/table-model.ts'
+import { beginBuild, type TableModel } from '../../src/writer/lifecycle/table-model.ts'
 import { finishBuild, planReplacement } from '../../src/writer/lifecycle/versions.ts'
 import { makeVisible } from '../../src/writer/updates/visible.ts'
 import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
@@ -35,9 +35,15 @@ const OPTIMIZERS: Optimizer[] = [
 
 const memory = new TableMemory(2 ** 33)
 const arena = new Arena(2 ** 26)
-const front = new Arena(2 ** 25)
-const inbox = openInbox(front.memory, arena)
-const ids = makeIds({ distribution: 'zipf', rowCount: ROWS, count: COUNT * BATCH_COUNT, seed: 1, exponent: 1 })
+const httpWorker = new Arena(2 ** 25)
+const updateSource = openUpdateSource(httpWorker.memory, arena)
+const ids = makeIds({
+  distribution: 'zipf',
+  rowCount: ROWS,
+  count: COUNT * BATCH_COUNT,
+  seed: 1,
+  exponent: 1,
+})
 
 /** Milliseconds of a round by what they were spent in. */
 type Spent = Map<string, number>
@@ -55,27 +61,40 @@ const measureEach = (functions: object, owner: string, spent: Spent): void => {
   }
 }
 
-const makeTable = (optimizer: Optimizer): KeeperTable => {
-  const begin = { name: optimizer.kind, rows: ROWS, dim: DIM, dtype: 'float32' as const, settings: { optimizer }, precondition: {} }
+const makeTable = (optimizer: Optimizer): TableModel => {
+  const begin = {
+    name: optimizer.kind,
+    rows: ROWS,
+    dim: DIM,
+    dtype: 'float32' as const,
+    settings: { optimizer },
+    precondition: {},
+  }
   const build = beginBuild(new Map(), memory, optimizer.kind, begin, 0)
   const numbers = new Float32Array(build.handle.segments[0].memory.buffer, ROWS_AT, ROWS * DIM)
-  for (let place = 0; place < numbers.length; place++) numbers[place] = ((place * 7919) % 10_007) / 10_007 - 0.5
+  for (let place = 0; place < numbers.length; place++)
+    numbers[place] = ((place * 7919) % 10_007) / 10_007 - 0.5
   return planReplacement(build, finishBuild(build, undefined, { step: 0, nowMs: 0 }), undefined, 1).table
 }
 
 const kernels = instantiateApplyKernels(arena.memory)
 const spent: Spent = new Map()
 measureEach(kernels, '', spent)
-measureEach(inbox.kernels, '', spent)
+measureEach(updateSource.kernels, '', spent)
 
-const update = (table: KeeperTable, batch: number): void => {
+const update = (table: TableModel, batch: number): void => {
   const valuesAt = 64 + (batch % BODY_COUNT) * BODY_BYTES
   const indicesAt = valuesAt + COUNT * DIM * 4
-  front.int32.set(ids.subarray(batch * COUNT, (batch + 1) * COUNT), indicesAt / 4)
-  const source = { inbox, indicesAt, indexCount: COUNT, valuesAt, valueCount: COUNT * DIM }
+  httpWorker.int32.set(ids.subarray(batch * COUNT, (batch + 1) * COUNT), indicesAt / 4)
+  const source = { updateSource, indicesAt, indexCount: COUNT, valuesAt, valueCount: COUNT * DIM }
   const start = performance.now()
   const context = { memory, arena, kernels, nowMs: 0 }
-  const planned = computeUpdate(context, table, { name: table.name, operation: 'gradients', precondition: {}, source }, new PendingRows())
+  const planned = computeUpdate(
+    context,
+    table,
+    { name: table.name, operation: 'gradients', precondition: {}, source },
+    new PendingRows(),
+  )
   const computed = performance.now()
   if (planned !== null) makeVisible(arena, planned, [])
   table.current.planned = null
@@ -106,7 +125,7 @@ const measure = (optimizer: Optimizer): Record<string, string> => {
   return Object.fromEntries(middle.map(([name, ms]) => [name, ((ms * 1000) / BATCH_COUNT).toFixed(1)]))
 }
 
-front.float32.forEach((_, i, numbers) => (numbers[i] = ((i * 104_729) % 10_007) / 10_007 - 0.5))
+httpWorker.float32.forEach((_, i, numbers) => (numbers[i] = ((i * 104_729) % 10_007) / 10_007 - 0.5))
 for (const optimizer of OPTIMIZERS.filter(({ kind }) => WANTED.includes(kind))) {
   console.log(optimizer.kind)
   console.table([measure(optimizer)])

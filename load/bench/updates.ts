@@ -26,7 +26,9 @@ interface Contender {
 }
 
 const findScenario = (): Scenario => {
-  const found = listScenarios(false).find(({ kind, encoding }) => kind === 'gradients' && encoding === 'safetensors')
+  const found = listScenarios(false).find(
+    ({ kind, encoding }) => kind === 'gradients' && encoding === 'safetensors',
+  )
   if (found === undefined) throw new Error('there is a scenario of updates')
   return found
 }
@@ -37,7 +39,11 @@ const prepare = ({ target, plan }: Contender, idCount: number): PreparedRequest[
   const scenario = { ...basis, table: plan.name, idCount }
   return planRequests(scenario, makeIdPool('zipf', ROWS))
     .slice(0, 256)
-    .map((one) => ({ bytes: target.wire.encodeRequest(scenario, one), answerBytesMin: 0, answerBytesMax: 1_000 }))
+    .map((one) => ({
+      bytes: target.wire.encodeRequest(scenario, one),
+      answerBytesMin: 0,
+      answerBytesMax: 1_000,
+    }))
 }
 
 const startAll = async (outPath: string, prefix: string[]): Promise<Contender[]> => {
@@ -46,10 +52,16 @@ const startAll = async (outPath: string, prefix: string[]): Promise<Contender[]>
     name: `gatherd ${mode}`,
     target: gatherd,
     // The plans of `npm run load` know two modes; this table is made with another.
-    plan: { name: mode === 'disk' ? 'durable64' : `update64${mode}`, dim: DIM, durability: mode as TablePlan['durability'] },
+    plan: {
+      name: mode === 'disk' ? 'durable64' : `update64${mode}`,
+      dim: DIM,
+      durability: mode as TablePlan['durability'],
+    },
   }))
   for (const start of [startRedisFsync, startRedisEverysec, startRedis]) {
-    const target = await start({ outPath, prefix, python: 'python3', pattern: /redis/ }).catch((error: Error) => error)
+    const target = await start({ outPath, prefix, python: 'python3', pattern: /redis/ }).catch(
+      (error: Error) => error,
+    )
     if (target instanceof Error) {
       process.stdout.write(`left out: ${target.message}\n`)
       continue
@@ -71,8 +83,11 @@ const main = async (): Promise<void> => {
   process.stdout.write(`${note}\n`)
   const contenders = await startAll(outPath, prefix)
   try {
-    for (const { target, plan } of contenders) await target.wire.createTable(target.url, plan, makeTable(ROWS, DIM, 1))
-    process.stdout.write('rows  clients  server            updates/s      rows/s   CPU us   p50 us    p99 us\n')
+    for (const { target, plan } of contenders)
+      await target.wire.createTable(target.url, plan, makeTable(ROWS, DIM, 1))
+    process.stdout.write(
+      'rows  clients  server            updates/s      rows/s   CPU us   p50 us    p99 us\n',
+    )
     for (const idCount of [1, 64, 1_024]) {
       for (const connectionCount of [1, 32]) {
         const runs = new Map<string, RunMeasure[]>()
@@ -111,7 +126,9 @@ const print = (idCount: number, connectionCount: number, name: string, runs: Run
     of((run) => run.p50Us).padStart(9),
     of((run) => run.p99Us).padStart(10),
   ]
-  process.stdout.write(`${String(idCount).padEnd(6)}${String(connectionCount).padEnd(9)}${name.padEnd(16)}${columns.join('')}\n`)
+  process.stdout.write(
+    `${String(idCount).padEnd(6)}${String(connectionCount).padEnd(9)}${name.padEnd(16)}${columns.join('')}\n`,
+  )
 }
 
 await main()

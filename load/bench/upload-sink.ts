@@ -58,7 +58,9 @@ const median = (values: number[]): number => values.toSorted((a, b) => a - b)[va
 const main = async (): Promise<void> => {
   const repeats = Number(process.argv[2] ?? 5)
   const sink = fork(import.meta.filename, ['sink'])
-  const port = await new Promise<number>((resolve) => sink.once('message', (message) => resolve(Number(message))))
+  const port = await new Promise<number>((resolve) =>
+    sink.once('message', (message) => resolve(Number(message))),
+  )
   const service = await findOrStartService('http://127.0.0.1:0')
   const seconds: { gatherd: number[]; sink: number[] } = { gatherd: [], sink: [] }
   for (let repeat = 0; repeat < repeats; repeat++) {

@@ -14,13 +14,24 @@ export interface UploadMeasure {
 }
 
 /** Creates or replaces the table `plan.name`; throws when that is refused. */
-export async function uploadTable(target: Target, plan: TablePlan, source: SourceTable): Promise<UploadMeasure> {
+export async function uploadTable(
+  target: Target,
+  plan: TablePlan,
+  source: SourceTable,
+): Promise<UploadMeasure> {
   const beganMs = performance.now()
   await target.wire.createTable(target.url, plan, source)
   const seconds = (performance.now() - beganMs) / 1_000
   if (target.role === 'gatherd') await setOptimizer(target, plan.name)
   const { name: table, durability } = plan
-  return { table, rowCount: source.rowCount, dim: source.dim, durability, seconds, bytesPerSecond: source.values.byteLength / seconds }
+  return {
+    table,
+    rowCount: source.rowCount,
+    dim: source.dim,
+    durability,
+    seconds,
+    bytesPerSecond: source.values.byteLength / seconds,
+  }
 }
 
 /** A table that was there before keeps its settings when its data are replaced: what the updates rely on is said again. */
@@ -30,6 +41,7 @@ async function setOptimizer(target: Target, table: string): Promise<void> {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ optimizer: { kind: 'sgd', learning_rate: LEARNING_RATE } }),
   })
-  if (answer.status !== 200) throw new Error(`PATCH of ${table}: status ${answer.status}: ${await answer.text()}`)
+  if (answer.status !== 200)
+    throw new Error(`PATCH of ${table}: status ${answer.status}: ${await answer.text()}`)
   await answer.arrayBuffer()
 }

@@ -18,7 +18,10 @@ export interface CpuReading {
 export function readCpu(pid: number): CpuReading | undefined {
   if (readProcessFile(pid, 'stat') === undefined) return undefined
   const tree = listTree(pid)
-  return { ticksNs: tree.reduce((sum, member) => sum + readTicks(member), 0), threadNs: new Map(tree.flatMap(readThreads)) }
+  return {
+    ticksNs: tree.reduce((sum, member) => sum + readTicks(member), 0),
+    threadNs: new Map(tree.flatMap(readThreads)),
+  }
 }
 
 function readTicks(pid: number): number {
@@ -47,7 +50,11 @@ export function readMachineCpu(): number | undefined {
   const text = readText('/proc/stat')
   if (text === undefined) return undefined
   // cpu  user nice system idle iowait irq softirq steal ...
-  const [user, nice, system, , , irq, softirq, steal] = text.slice(0, text.indexOf('\n')).split(/\s+/).slice(1).map(Number)
+  const [user, nice, system, , , irq, softirq, steal] = text
+    .slice(0, text.indexOf('\n'))
+    .split(/\s+/)
+    .slice(1)
+    .map(Number)
   return (user + nice + system + irq + softirq + steal) * TICK_NS
 }
 
@@ -56,7 +63,9 @@ export function readMemory(pid: number): { rssBytes: number; rssPeakBytes: numbe
   if (readProcessFile(pid, 'status') === undefined) return undefined
   const field = (name: string): number =>
     listTree(pid).reduce((sum, member) => {
-      const kib = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readProcessFile(member, 'status') ?? '')?.[1]
+      const kib = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(
+        readProcessFile(member, 'status') ?? '',
+      )?.[1]
       return sum + Number(kib ?? 0) * 1_024
     }, 0)
   return { rssBytes: field('VmRSS'), rssPeakBytes: field('VmHWM') }
@@ -64,7 +73,9 @@ export function readMemory(pid: number): { rssBytes: number; rssPeakBytes: numbe
 
 /** The process and all below it. */
 function listTree(pid: number): number[] {
-  const children = listThreads(pid).flatMap((thread) => (readProcessFile(pid, `task/${thread}/children`) ?? '').split(' ').filter(Boolean))
+  const children = listThreads(pid).flatMap((thread) =>
+    (readProcessFile(pid, `task/${thread}/children`) ?? '').split(' ').filter(Boolean),
+  )
   return [pid, ...children.flatMap((child) => listTree(Number(child)))]
 }
 

@@ -32,7 +32,8 @@ export function makeHistogram(): LatencyHistogram {
     numberOfSignificantValueDigits: 3,
   })
   return {
-    record: (latencyMs) => histogram.recordValue(Math.min(Math.max(1, Math.round(latencyMs * 1_000)), LATENCY_MAX_US)),
+    record: (latencyMs) =>
+      histogram.recordValue(Math.min(Math.max(1, Math.round(latencyMs * 1_000)), LATENCY_MAX_US)),
     reset: () => histogram.reset(),
     count: () => histogram.totalCount,
     read: () => ({

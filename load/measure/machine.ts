@@ -37,15 +37,22 @@ export const describeVersions = (): Versions => ({
 /** The commit of the checkout, marked with `+` when tracked files differ from it; empty outside a repository. */
 export function describeCommit(): string {
   const commit = askGit(['rev-parse', '--short=10', 'HEAD'])
-  return commit === '' || askGit(['status', '--porcelain', '--untracked-files=no']) === '' ? commit : `${commit}+`
+  return commit === '' || askGit(['status', '--porcelain', '--untracked-files=no']) === ''
+    ? commit
+    : `${commit}+`
 }
 
 function askGit(args: string[]): string {
   try {
-    return execFileSync('git', args, { cwd: ROOT_PATH, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+    return execFileSync('git', args, {
+      cwd: ROOT_PATH,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim()
   } catch {
     return ''
   }
 }
 
-const readVersion = (path: string): string => (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
+const readVersion = (path: string): string =>
+  (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version

@@ -95,14 +95,19 @@ function readUsage(pid: number | undefined, polling: Polling): Usage {
   }
 }
 
-type UsageFigures = Pick<RunMeasure, 'seconds' | 'clientCpuPerRequestUs' | 'clientCores'> & Partial<RunMeasure>
+type UsageFigures = Pick<RunMeasure, 'seconds' | 'clientCpuPerRequestUs' | 'clientCores'> &
+  Partial<RunMeasure>
 
 function describeUsage(before: Usage, after: Usage, requestCount: number, rowCount: number): UsageFigures {
   const seconds = (after.atMs - before.atMs) / 1_000
   const clientNs = after.clientNs - before.clientNs
   // A share, not a difference: the clock goes on while others have the core, which the processor time of the client does not.
   const workNs = clientNs * (1 - (after.idleMs - before.idleMs) / (after.atMs - before.atMs))
-  const figures: UsageFigures = { seconds, clientCpuPerRequestUs: workNs / 1_000 / requestCount, clientCores: workNs / 1e9 / seconds }
+  const figures: UsageFigures = {
+    seconds,
+    clientCpuPerRequestUs: workNs / 1_000 / requestCount,
+    clientCores: workNs / 1e9 / seconds,
+  }
   if (before.server === undefined || after.server === undefined) return figures
   const serverNs = cpuBetween(before.server, after.server)
   figures.serverCpuPerRequestUs = serverNs / 1_000 / requestCount
@@ -114,9 +119,14 @@ function describeUsage(before: Usage, after: Usage, requestCount: number, rowCou
   return figures
 }
 
-function checkAnswer({ answerBytesMin, answerBytesMax }: PreparedRequest, status: number, bodyBytes: number): void {
+function checkAnswer(
+  { answerBytesMin, answerBytesMax }: PreparedRequest,
+  status: number,
+  bodyBytes: number,
+): void {
   if (status === 200 && bodyBytes >= answerBytesMin && bodyBytes <= answerBytesMax) return
-  const wanted = answerBytesMin === answerBytesMax ? `${answerBytesMin}` : `${answerBytesMin} to ${answerBytesMax}`
+  const wanted =
+    answerBytesMin === answerBytesMax ? `${answerBytesMin}` : `${answerBytesMin} to ${answerBytesMax}`
   throw new WrongAnswer(`status ${status} with ${bodyBytes} bytes, expected 200 with ${wanted}`)
 }
 

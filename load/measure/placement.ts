@@ -39,7 +39,9 @@ const share = (reason: string): Placement => ({ apart: false, prefix: [], note: 
 /** Numbers of the cores that this process may use; empty where the system does not say. */
 function readCores(): number[] {
   try {
-    return parseCores(/^Cpus_allowed_list:\s*(.+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '')
+    return parseCores(
+      /^Cpus_allowed_list:\s*(.+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '',
+    )
   } catch {
     return []
   }

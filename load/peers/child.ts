@@ -29,7 +29,10 @@ export interface RunningServer {
 /** Starts a server. Fails when it ends before it is ready, or is not ready within a minute. */
 export async function startServer(server: ServerCommand): Promise<RunningServer> {
   const [file, ...args] = [...(server.prefix ?? []), server.command, ...server.args]
-  const child = spawn(file, args, { env: { ...process.env, ...server.env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(file, args, {
+    env: { ...process.env, ...server.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const log = createWriteStream(server.logPath)
   child.stdout.pipe(log, { end: false })
   child.stderr.pipe(log, { end: false })
@@ -37,7 +40,9 @@ export async function startServer(server: ServerCommand): Promise<RunningServer>
   const named = [server.command, ...server.args].join(' ')
   const ended = Promise.withResolvers<never>()
   child.once('error', ended.reject)
-  child.once('exit', (code) => ended.reject(new Error(`${named} ended with code ${code} before it was ready: see ${server.logPath}`)))
+  child.once('exit', (code) =>
+    ended.reject(new Error(`${named} ended with code ${code} before it was ready: see ${server.logPath}`)),
+  )
   // Awaited below, and of no interest once the server is ready.
   ended.promise.catch(() => {})
   try {
@@ -61,7 +66,10 @@ async function waitForUrl(child: ChildProcess, { known }: ServerCommand, named: 
 
 async function readAddress(child: ChildProcess, named: string): Promise<string> {
   const found = Promise.withResolvers<string>()
-  const timer = setTimeout(() => found.reject(new Error(`${named}: no address was printed within ${READY_MS_MAX} ms`)), READY_MS_MAX)
+  const timer = setTimeout(
+    () => found.reject(new Error(`${named}: no address was printed within ${READY_MS_MAX} ms`)),
+    READY_MS_MAX,
+  )
   createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
     const address = /https?:\/\/[\w.-]+:\d+/.exec(line)?.[0]
     if (address !== undefined) found.resolve(address)

@@ -15,5 +15,7 @@ const server = createServer((request, response) => {
     response.end(reply.subarray(0, replyBytes))
   })
 })
-server.listen(0, '127.0.0.1', () => console.log(`null-http answers at http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+server.listen(0, '127.0.0.1', () =>
+  console.log(`null-http answers at http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+)
 process.once('SIGTERM', () => process.exit(0))

@@ -11,12 +11,18 @@ const NEEDED = { asgi: ['uvicorn', 'numpy', 'orjson'], fastapi: ['fastapi', 'uvi
 const WELCOME = ['uvloop', 'httptools']
 
 /** Starts peers/fastapi_app.py; throws the reason in one line when Python or a module is missing. */
-export const startFastapi = (options: PeerOptions): Promise<Target> => startPython('fastapi', 'FastAPI over NumPy', options)
+export const startFastapi = (options: PeerOptions): Promise<Target> =>
+  startPython('fastapi', 'FastAPI over NumPy', options)
 
 /** Starts peers/asgi_app.py; throws the reason in one line when Python or a module is missing. */
-export const startAsgi = (options: PeerOptions): Promise<Target> => startPython('asgi', 'the same NumPy without a framework', options)
+export const startAsgi = (options: PeerOptions): Promise<Target> =>
+  startPython('asgi', 'the same NumPy without a framework', options)
 
-async function startPython(name: keyof typeof NEEDED, note: string, { python, outPath, prefix }: PeerOptions): Promise<Target> {
+async function startPython(
+  name: keyof typeof NEEDED,
+  note: string,
+  { python, outPath, prefix }: PeerOptions,
+): Promise<Target> {
   const versions = readVersions(python, NEEDED[name])
   const server = await startServer({
     prefix,
@@ -47,11 +53,16 @@ if missing: sys.exit('Python has no ' + ', '.join(missing))
 extra = [name for name in ${JSON.stringify(WELCOME)} if importlib.util.find_spec(name)]
 print(', '.join(['Python ' + platform.python_version()] + [name + ' ' + metadata.version(name) for name in ${JSON.stringify(modules)} + extra]))`
   try {
-    return execFileSync(python, ['-c', program], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim()
+    return execFileSync(python, ['-c', program], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }).trim()
   } catch (error) {
     const { stderr, code } = error as { stderr?: string; code?: string }
     const reason =
-      code === 'ENOENT' ? `no ${python} (--python names one)` : `${stderr?.trim() || 'Python did not start'} (--python names another)`
+      code === 'ENOENT'
+        ? `no ${python} (--python names one)`
+        : `${stderr?.trim() || 'Python did not start'} (--python names another)`
     throw new Error(reason, { cause: error })
   }
 }

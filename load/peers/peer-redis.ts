@@ -48,7 +48,10 @@ export const startRedisEverysec = (options: PeerOptions): Promise<Target> =>
     supports: (scenario) => scenario.durability === 'none' && scenario.encoding !== 'json',
   })
 
-async function startKind({ outPath, prefix }: PeerOptions, { name, note, settings, supports }: Kind): Promise<Target> {
+async function startKind(
+  { outPath, prefix }: PeerOptions,
+  { name, note, settings, supports }: Kind,
+): Promise<Target> {
   const version = readVersion()
   const dataPath = mkdtempSync(join(tmpdir(), `load-${name}-`))
   const forget = (): void => rmSync(dataPath, { recursive: true, force: true })
@@ -58,13 +61,35 @@ async function startKind({ outPath, prefix }: PeerOptions, { name, note, setting
     const server = await startServer({
       prefix,
       command: 'redis-server',
-      args: ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', dataPath, '--loglevel', 'warning', ...settings],
+      args: [
+        '--port',
+        String(port),
+        '--bind',
+        '127.0.0.1',
+        '--save',
+        '',
+        '--dir',
+        dataPath,
+        '--loglevel',
+        'warning',
+        ...settings,
+      ],
       env: {},
       logPath: join(outPath, `${name}.log`),
       known: { url, isReady: () => loadFunction(url) },
     })
     const stop = (): Promise<void> => server.stop().finally(forget)
-    return { name, note, versions: `Redis ${version}`, role: 'peer', wire: redisWire, url, pid: server.pid, supports, stop }
+    return {
+      name,
+      note,
+      versions: `Redis ${version}`,
+      role: 'peer',
+      wire: redisWire,
+      url,
+      pid: server.pid,
+      supports,
+      stop,
+    }
   } catch (error) {
     forget()
     throw error
@@ -83,12 +108,16 @@ async function loadFunction(url: string): Promise<boolean> {
 function readVersion(): string {
   let text: string
   try {
-    text = execFileSync('redis-server', ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    text = execFileSync('redis-server', ['--version'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
   } catch (error) {
     throw new Error('redis-server is not installed', { cause: error })
   }
   const version = /v=([\d.]+)/.exec(text)?.[1] ?? 'unknown'
-  if (Number.parseInt(version, 10) < FUNCTIONS_SINCE) throw new Error(`Redis ${version} has no functions, ${FUNCTIONS_SINCE} has`)
+  if (Number.parseInt(version, 10) < FUNCTIONS_SINCE)
+    throw new Error(`Redis ${version} has no functions, ${FUNCTIONS_SINCE} has`)
   return version
 }
 

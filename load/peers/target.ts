@@ -56,7 +56,12 @@ export async function startGatherd(outPath: string, prefix: string[] = []): Prom
 export async function useRunningGatherd(url: string, pid: number | undefined): Promise<Target> {
   const origin = new URL(url).origin
   await waitUntilReady(origin)
-  return { ...describeGatherd(origin, pid), note: 'a service that ran already', versions: '', stop: async () => {} }
+  return {
+    ...describeGatherd(origin, pid),
+    note: 'a service that ran already',
+    versions: '',
+    stop: async () => {},
+  }
 }
 
 const describeGatherd = (url: string, pid: number | undefined) => ({

@@ -43,7 +43,13 @@ export function drawBars(heading: string, bars: Bar[], widths: BarWidths = WIDTH
     )
   })
   const label = `${heading}: ${bars.map((bar) => `${bar.name} ${bar.label}`).join(', ')}`
-  return drawing(widths.panel, TOP + bars.length * STEP, label, text(0, 12, heading, 'plot-heading'), ...marks)
+  return drawing(
+    widths.panel,
+    TOP + bars.length * STEP,
+    label,
+    text(0, 12, heading, 'plot-heading'),
+    ...marks,
+  )
 }
 
 const valueText = (x: number, y: number, { label, note }: Bar): string => {

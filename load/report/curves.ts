@@ -19,8 +19,8 @@ const KINDS = [
 
 /** Server CPU per row of all servers, one plot for each encoding and width. */
 export function drawCpuPerRow(results: Results): string {
-  const plots = KINDS.map((kind) => ({ name: kind.name, curves: curvesPerRow(results, kind) })).filter(({ curves }) =>
-    curves.some(({ points }) => points.length > 1),
+  const plots = KINDS.map((kind) => ({ name: kind.name, curves: curvesPerRow(results, kind) })).filter(
+    ({ curves }) => curves.some(({ points }) => points.length > 1),
   )
   if (plots.length === 0) return ''
   const yValues = plots.flatMap(({ curves }) => curves.flatMap(({ points }) => points.map(({ y }) => y)))
@@ -55,7 +55,13 @@ function curvesPerRow({ scenarios, targets }: Results, { encoding, dim }: (typeo
     const points = members.flatMap(({ idCount, measured }) => {
       const perRowNs = measured[name]?.median.serverCpuPerRowNs
       if (perRowNs === undefined) return []
-      return [{ x: idCount, y: perRowNs, detail: `${formatCount(idCount)} ids, ${formatUs(perRowNs / 1_000)} a row` }]
+      return [
+        {
+          x: idCount,
+          y: perRowNs,
+          detail: `${formatCount(idCount)} ids, ${formatUs(perRowNs / 1_000)} a row`,
+        },
+      ]
     })
     return { name, className: seriesClass(name), points }
   })
@@ -88,7 +94,11 @@ function sweepPlot(
   const members = scenarios
     .filter(
       (one) =>
-        one.kind === 'lookup' && one.encoding === 'binary' && one.dim === 64 && one.distribution === 'zipf' && one.idCount === idCount,
+        one.kind === 'lookup' &&
+        one.encoding === 'binary' &&
+        one.dim === 64 &&
+        one.distribution === 'zipf' &&
+        one.idCount === idCount,
     )
     .sort((left, right) => left.connectionCount - right.connectionCount)
   const curves = targets.map(({ name }) => ({
@@ -96,7 +106,9 @@ function sweepPlot(
     className: seriesClass(name),
     points: members.flatMap(({ connectionCount, measured }) => {
       const value = measured[name] === undefined ? undefined : read(measured[name].median)
-      return value === undefined ? [] : [{ x: connectionCount, y: value, detail: `${connectionCount} connections, ${print(value)}` }]
+      return value === undefined
+        ? []
+        : [{ x: connectionCount, y: value, detail: `${connectionCount} connections, ${print(value)}` }]
     }),
   }))
   const yValues = curves.flatMap(({ points }) => points.map(({ y }) => y))

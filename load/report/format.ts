@@ -39,4 +39,5 @@ export function formatBytes(bytes: number | undefined): string {
 export const escapeHtml = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 
-const toDigits = (value: number): string => (value >= 100 ? Math.round(value).toString() : Number(value.toPrecision(3)).toString())
+const toDigits = (value: number): string =>
+  value >= 100 ? Math.round(value).toString() : Number(value.toPrecision(3)).toString()

@@ -10,7 +10,11 @@ import { element } from './svg.ts'
 export function drawLatency(results: Results): string {
   const main = results.scenarios.filter((scenario) => scenario.role === 'main')
   const rowsWhere = (wanted: (scenario: ScenarioResult) => boolean): RangeRow[] =>
-    main.filter(wanted).map((scenario) => rangeRow(scenario, scenario.kind === 'lookup' ? sizeOf(scenario) : labelOf(scenario)))
+    main
+      .filter(wanted)
+      .map((scenario) =>
+        rangeRow(scenario, scenario.kind === 'lookup' ? sizeOf(scenario) : labelOf(scenario)),
+      )
   const binary = rowsWhere(({ encoding }) => encoding === 'binary')
   const json = rowsWhere(({ kind, encoding }) => kind === 'lookup' && encoding === 'json')
   const gradients = rowsWhere(({ kind }) => kind === 'gradients')
@@ -47,12 +51,18 @@ export function drawOpenLoop({ openLoop, scenarios }: Results): string {
     element(
       'div',
       { class: 'wide open' },
-      ...halves.filter((half) => half.length > 0).map((half) => drawRanges('Latency in the open loop', half, rows)),
+      ...halves
+        .filter((half) => half.length > 0)
+        .map((half) => drawRanges('Latency in the open loop', half, rows)),
     ),
   )
 }
 
 const rangeRow = (scenario: ScenarioResult, label: string): RangeRow => ({
   label,
-  lanes: Object.entries(scenario.measured).map(([name, { median }]) => ({ name, latency: median, requestCount: median.requestCount })),
+  lanes: Object.entries(scenario.measured).map(([name, { median }]) => ({
+    name,
+    latency: median,
+    requestCount: median.requestCount,
+  })),
 })

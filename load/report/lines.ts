@@ -42,7 +42,9 @@ export function drawLines(plot: LinePlot): string {
       line(LEFT, y.at(tick), right, y.at(tick), 'grid'),
       text(LEFT - 7, y.at(tick) + 4, plot.formatY(tick), 'plot-tick', 'end'),
     ]),
-    ...xValues.map((value) => text(xAt(value), HEIGHT - BOTTOM + 17, plot.formatX(value), 'plot-tick', 'middle')),
+    ...xValues.map((value) =>
+      text(xAt(value), HEIGHT - BOTTOM + 17, plot.formatX(value), 'plot-tick', 'middle'),
+    ),
     text((LEFT + right) / 2, HEIGHT - 6, plot.xLabel, 'plot-tick', 'middle'),
   ]
   const curves = plot.curves.filter((curve) => curve.points.length > 0)
@@ -51,11 +53,25 @@ export function drawLines(plot: LinePlot): string {
     NAME_GAP,
   )
   const drawn = curves.map((curve, index) => drawCurve(curve, xAt, y.at, nameAt[index]))
-  return drawing(plot.width, HEIGHT, plot.heading, text(0, 12, plot.heading, 'plot-heading'), ...axes, ...drawn)
+  return drawing(
+    plot.width,
+    HEIGHT,
+    plot.heading,
+    text(0, 12, plot.heading, 'plot-heading'),
+    ...axes,
+    ...drawn,
+  )
 }
 
-function drawCurve(curve: Curve, xAt: (x: number) => number, yAt: (y: number) => number, nameY: number): string {
-  const path = curve.points.map(({ x, y }, index) => `${index === 0 ? 'M' : 'L'}${xAt(x).toFixed(1)} ${yAt(y).toFixed(1)}`).join('')
+function drawCurve(
+  curve: Curve,
+  xAt: (x: number) => number,
+  yAt: (y: number) => number,
+  nameY: number,
+): string {
+  const path = curve.points
+    .map(({ x, y }, index) => `${index === 0 ? 'M' : 'L'}${xAt(x).toFixed(1)} ${yAt(y).toFixed(1)}`)
+    .join('')
   const last = curve.points[curve.points.length - 1]
   return element(
     'g',

@@ -36,12 +36,22 @@ export function drawMethod({ method, versions, machine, skipped, seconds, target
     ],
     ['Latency', 'Microseconds in a histogram of three digits. Fewer than 2,000 answers show no p99.9.'],
     ['CPU', 'Nanoseconds on a processor of all threads of the server and its children, from /proc.'],
-    ['Memory', memory === '' ? 'Not measured.' : `Highest resident size, which holds all uploaded tables: ${memory}.`],
-    ['Skipped', skipped.length === 0 ? 'Nothing.' : skipped.map(({ name, reason }) => `${name}: ${reason}`).join('; ')],
+    [
+      'Memory',
+      memory === '' ? 'Not measured.' : `Highest resident size, which holds all uploaded tables: ${memory}.`,
+    ],
+    [
+      'Skipped',
+      skipped.length === 0 ? 'Nothing.' : skipped.map(({ name, reason }) => `${name}: ${reason}`).join('; '),
+    ],
   ]
   return section(
     'Method',
     'What the figures mean, and what they leave out.',
-    element('dl', { class: 'method' }, ...facts.map(([name, value]) => element('dt', {}, name) + element('dd', {}, escapeHtml(value)))),
+    element(
+      'dl',
+      { class: 'method' },
+      ...facts.map(([name, value]) => element('dt', {}, name) + element('dd', {}, escapeHtml(value))),
+    ),
   )
 }

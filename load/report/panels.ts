@@ -25,7 +25,11 @@ export function drawThroughput(results: Results): string {
     Object.values(measured).some(({ median }) => median.clientCores >= CLIENT_CORES_FULL),
   )
   const warning = bounded ? ' “≥”: the client was at its limit, the server could do more.' : ''
-  return section('Throughput', `Requests per second in the closed loop. Each panel has its own scale; longer is better.${warning}`, content)
+  return section(
+    'Throughput',
+    `Requests per second in the closed loop. Each panel has its own scale; longer is better.${warning}`,
+    content,
+  )
 }
 
 /** Server CPU per request of every scenario. */
@@ -71,10 +75,19 @@ export function drawUploads({ targets }: Results): string {
   )
 }
 
-function drawGroups(results: Results, read: (measure: RunMeasure) => number | undefined, print: (measure: RunMeasure) => string): string {
+function drawGroups(
+  results: Results,
+  read: (measure: RunMeasure) => number | undefined,
+  print: (measure: RunMeasure) => string,
+): string {
   const groups = groupScenarios(results.scenarios).map(({ title, scenarios }) => {
     const panels = scenarios.map((scenario) => drawBars(headingOf(scenario), barsOf(scenario, read, print)))
-    return element('div', {}, element('h3', {}, escapeHtml(title)), element('div', { class: 'panels' }, ...panels))
+    return element(
+      'div',
+      {},
+      element('h3', {}, escapeHtml(title)),
+      element('div', { class: 'panels' }, ...panels),
+    )
   })
   return element('div', { class: 'groups' }, ...groups)
 }

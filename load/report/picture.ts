@@ -28,11 +28,20 @@ const LINE_LENGTH_MAX = 138
 export function takePictured(results: Results): Results {
   const shown = SHOWN.flatMap(({ id }) => results.scenarios.filter((scenario) => scenario.id === id))
   const scenarios = shown.map((scenario) => {
-    const measured = Object.entries(scenario.measured).map(([name, { median }]) => [name, { median, runs: [] }])
+    const measured = Object.entries(scenario.measured).map(([name, { median }]) => [
+      name,
+      { median, runs: [] },
+    ])
     return { ...scenario, measured: Object.fromEntries(measured) as ScenarioResult['measured'] }
   })
-  if (scenarios.every(({ measured }) => barsOf(measured).length === 0)) throw new Error('no figure of the picture was measured')
-  return { ...results, targets: results.targets.map((target) => ({ ...target, uploads: [] })), scenarios, openLoop: [] }
+  if (scenarios.every(({ measured }) => barsOf(measured).length === 0))
+    throw new Error('no figure of the picture was measured')
+  return {
+    ...results,
+    targets: results.targets.map((target) => ({ ...target, uploads: [] })),
+    scenarios,
+    openLoop: [],
+  }
 }
 
 /** A whole SVG file, light or dark as the reader's system is. */
@@ -67,7 +76,10 @@ function barsOf(measured: ScenarioResult['measured']): Bar[] {
   return Object.entries(measured).flatMap(([name, { median }]) => {
     const value = median.serverCpuPerRequestUs
     if (value === undefined) return []
-    const note = own === undefined || name === 'gatherd' ? undefined : `${formatCount(Number((value / own).toPrecision(2)))}×`
+    const note =
+      own === undefined || name === 'gatherd'
+        ? undefined
+        : `${formatCount(Number((value / own).toPrecision(2)))}×`
     return [{ name, value, label: formatUs(value), note, detail: `${formatUs(value)} a request` }]
   })
 }

@@ -45,7 +45,11 @@ export function drawRanges(label: string, rows: RangeRow[], all: RangeRow[]): st
   return drawing(WIDTH, height, label, ...grid, ...body)
 }
 
-function drawLane({ name, latency, requestCount }: RangeRow['lanes'][number], at: (us: number) => number, y: number): string {
+function drawLane(
+  { name, latency, requestCount }: RangeRow['lanes'][number],
+  at: (us: number) => number,
+  y: number,
+): string {
   const { p50Us, p90Us, p99Us, p999Us, maxUs } = latency
   const tail = requestCount >= COUNT_FOR_P999
   const detail = `p50 ${formatUs(p50Us)}, p90 ${formatUs(p90Us)}, p99 ${formatUs(p99Us)}, p99.9 ${formatUs(p999Us)}, max ${formatUs(maxUs)}`

@@ -14,7 +14,8 @@ export function makeLogScale(values: number[], from: number, to: number): LogSca
   const low = roundDown(positive.length === 0 ? 1 : Math.min(...positive))
   const high = Math.max(roundUp(positive.length === 0 ? 10 : Math.max(...positive)), low * 10)
   const span = Math.log10(high) - Math.log10(low)
-  const at = (value: number): number => from + ((Math.log10(Math.max(value, low)) - Math.log10(low)) / span) * (to - from)
+  const at = (value: number): number =>
+    from + ((Math.log10(Math.max(value, low)) - Math.log10(low)) / span) * (to - from)
   return { at, ticks: listTicks(low, high, span <= SHORT_DECADES ? [1, 2, 5] : [1]) }
 }
 

@@ -5,7 +5,13 @@ import { element, seriesClass } from './svg.ts'
 
 /** A titled part of the page. */
 export const section = (title: string, explanation: string, ...content: string[]): string =>
-  element('section', {}, element('h2', {}, escapeHtml(title)), element('p', {}, escapeHtml(explanation)), ...content)
+  element(
+    'section',
+    {},
+    element('h2', {}, escapeHtml(title)),
+    element('p', {}, escapeHtml(explanation)),
+    ...content,
+  )
 
 /** The servers, with the colours that they have in every plot. */
 export const drawLegend = ({ targets }: Results): string =>
@@ -13,6 +19,11 @@ export const drawLegend = ({ targets }: Results): string =>
     'ul',
     { class: 'legend' },
     ...targets.map(({ name, note }) =>
-      element('li', { class: seriesClass(name) }, element('i', {}), `${element('strong', {}, escapeHtml(name))} ${escapeHtml(note)}`),
+      element(
+        'li',
+        { class: seriesClass(name) },
+        element('i', {}),
+        `${element('strong', {}, escapeHtml(name))} ${escapeHtml(note)}`,
+      ),
     ),
   )

@@ -7,13 +7,26 @@ export type Attributes = Record<string, string | number | undefined>
 export function element(name: string, attributes: Attributes, ...children: string[]): string {
   const written = Object.entries(attributes)
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => ` ${key}="${escapeHtml(typeof value === 'number' ? String(Math.round(value * 100) / 100) : String(value))}"`)
+    .map(
+      ([key, value]) =>
+        ` ${key}="${escapeHtml(typeof value === 'number' ? String(Math.round(value * 100) / 100) : String(value))}"`,
+    )
   return `<${name}${written.join('')}>${children.join('')}</${name}>`
 }
 
 /** Text at a point. `place` is the side of the point on which it starts or ends. */
-export function text(x: number, y: number, value: string, className: string, place: 'start' | 'middle' | 'end' = 'start'): string {
-  return element('text', { x, y, class: className, 'text-anchor': place === 'start' ? undefined : place }, escapeHtml(value))
+export function text(
+  x: number,
+  y: number,
+  value: string,
+  className: string,
+  place: 'start' | 'middle' | 'end' = 'start',
+): string {
+  return element(
+    'text',
+    { x, y, class: className, 'text-anchor': place === 'start' ? undefined : place },
+    escapeHtml(value),
+  )
 }
 
 export const line = (x1: number, y1: number, x2: number, y2: number, className: string): string =>
@@ -21,7 +34,11 @@ export const line = (x1: number, y1: number, x2: number, y2: number, className: 
 
 /** A drawing that shrinks with its container and is named for those who cannot see it. */
 export const drawing = (width: number, height: number, label: string, ...children: string[]): string =>
-  element('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label, width, height }, ...children)
+  element(
+    'svg',
+    { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label, width, height },
+    ...children,
+  )
 
 /** What a pointer resting on a mark shows. */
 export const hint = (value: string): string => element('title', {}, escapeHtml(value))

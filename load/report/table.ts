@@ -41,14 +41,17 @@ export function drawTable({ scenarios, openLoop }: Results): string {
   )
 }
 
-const nameOpen = ({ scenarioId, ratePerSecond }: OpenLoopResult): string => `${scenarioId}, open loop at ${formatCount(ratePerSecond)}/s`
+const nameOpen = ({ scenarioId, ratePerSecond }: OpenLoopResult): string =>
+  `${scenarioId}, open loop at ${formatCount(ratePerSecond)}/s`
 
 function rowsOf(id: string, measured: ScenarioResult['measured']): string[] {
   return Object.entries(measured).map(([name, { median }], index) =>
     element(
       'tr',
       { class: index === 0 ? 'first' : undefined },
-      index === 0 ? element('th', { scope: 'rowgroup', rowspan: Object.keys(measured).length }, escapeHtml(id)) : '',
+      index === 0
+        ? element('th', { scope: 'rowgroup', rowspan: Object.keys(measured).length }, escapeHtml(id))
+        : '',
       element('td', { class: `server ${seriesClass(name)}` }, element('i', {}), escapeHtml(name)),
       ...COLUMNS.map(({ read }) => element('td', {}, read(median))),
     ),

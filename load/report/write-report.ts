@@ -23,7 +23,11 @@ export function renderReport(results: Results): string {
     drawSweep(results),
     drawLatency(results),
     drawUploads(results),
-    section('All numbers', 'Medians of the repeats. The JSON file beside this page has every repeat.', drawTable(results)),
+    section(
+      'All numbers',
+      'Medians of the repeats. The JSON file beside this page has every repeat.',
+      drawTable(results),
+    ),
     drawMethod(results),
   ]
   return `<!doctype html>
@@ -65,29 +69,46 @@ function drawHeader(results: Results): string {
     element(
       'dl',
       { class: 'about' },
-      ...facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, escapeHtml(value)))),
+      ...facts.map(([name, value]) =>
+        element('div', {}, element('dt', {}, name), element('dd', {}, escapeHtml(value))),
+      ),
     ),
   )
 }
 
 /** The figures that most people come for, each with those of the others. */
 function drawFigures(results: Results): string {
-  const main = results.scenarios.filter((scenario) => scenario.role === 'main' && scenario.measured.gatherd !== undefined)
+  const main = results.scenarios.filter(
+    (scenario) => scenario.role === 'main' && scenario.measured.gatherd !== undefined,
+  )
   const pick = (encoding: string, idCount: number, dim: number): ScenarioResult | undefined =>
-    main.find((one) => one.kind === 'lookup' && one.encoding === encoding && one.dim === dim && one.idCount === idCount)
+    main.find(
+      (one) =>
+        one.kind === 'lookup' && one.encoding === encoding && one.dim === dim && one.idCount === idCount,
+    )
   const fastest = main
     .filter((one) => one.kind === 'lookup')
-    .sort((left, right) => right.measured.gatherd.median.rowsPerSecond - left.measured.gatherd.median.rowsPerSecond)[0]
+    .sort(
+      (left, right) =>
+        right.measured.gatherd.median.rowsPerSecond - left.measured.gatherd.median.rowsPerSecond,
+    )[0]
   const open = results.openLoop.find(({ scenarioId }) => scenarioId === pick('binary', 64, 64)?.id)
   const cpu: Print = (measure) => formatUs(measure.serverCpuPerRequestUs)
   const rowsPerSecond: Print = (measure) => formatShort(measure.rowsPerSecond)
   const figures = [
     drawFigure('of server CPU per lookup of 8 rows of 16', pick('binary', 8, 16)?.measured, cpu),
     drawFigure('of server CPU per lookup of 1,024 rows of 64', pick('binary', 1_024, 64)?.measured, cpu),
-    fastest && drawFigure(`rows a second, ${formatCount(fastest.idCount)} rows of ${fastest.dim} each`, fastest.measured, rowsPerSecond),
+    fastest &&
+      drawFigure(
+        `rows a second, ${formatCount(fastest.idCount)} rows of ${fastest.dim} each`,
+        fastest.measured,
+        rowsPerSecond,
+      ),
     open &&
-      drawFigure(`p99 at ${formatCount(open.ratePerSecond)} lookups a second, 64 rows of 64 each`, open.measured, (measure) =>
-        formatUs(measure.p99Us),
+      drawFigure(
+        `p99 at ${formatCount(open.ratePerSecond)} lookups a second, 64 rows of 64 each`,
+        open.measured,
+        (measure) => formatUs(measure.p99Us),
       ),
   ]
   return element('div', { class: 'figures' }, ...figures.map((figure) => figure ?? ''))

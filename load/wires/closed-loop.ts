@@ -56,7 +56,10 @@ export async function driveClosedLoop(loop: ClosedLoop): Promise<RunMeasure> {
   }
 }
 
-async function measureWindow(meter: Meter, { connectionCount, warmupSeconds, seconds }: ClosedLoop): Promise<RunMeasure> {
+async function measureWindow(
+  meter: Meter,
+  { connectionCount, warmupSeconds, seconds }: ClosedLoop,
+): Promise<RunMeasure> {
   await sleep(warmupSeconds * 1_000)
   meter.begin()
   for (let stretch = 1; stretch <= WINDOW_STRETCH_MAX || meter.count() === 0; stretch++) {
@@ -75,7 +78,11 @@ const SYNTHETIC_ANSWER = Buffer.from('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r
  * builds a copy of all requests per connection and decodes every body to a string: for megabytes of floats that
  * costs more than the server's whole work. A protocol other than HTTP is read by its own reader, in front of autocannon's.
  */
-function makeClientSetup({ requests, wire }: ClosedLoop, meter: Meter, fail: (error: unknown) => void): (client: Client) => void {
+function makeClientSetup(
+  { requests, wire }: ClosedLoop,
+  meter: Meter,
+  fail: (error: unknown) => void,
+): (client: Client) => void {
   let next = 0
   return (client) => {
     assert(

@@ -5,7 +5,8 @@ import type { AnswerDone, AnswerReader, Wire } from './wire.ts'
 
 export const httpWire: Wire = {
   // The same bytes for everyone, so the port cannot stand in the Host field.
-  encodeRequest: (scenario, plan) => encodeRequest('127.0.0.1', pathOf(scenario), headersOf(scenario), encodeBody(scenario, plan)),
+  encodeRequest: (scenario, plan) =>
+    encodeRequest('127.0.0.1', pathOf(scenario), headersOf(scenario), encodeBody(scenario, plan)),
   makeReader: makeAnswerReader,
   createTable: putTable,
 }

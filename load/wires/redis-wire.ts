@@ -20,7 +20,9 @@ const COMMANDS_IN_FLIGHT = 4
 export function encodeCommand(parts: (string | Buffer)[]): Buffer {
   const sizes = parts.map((part) => Buffer.byteLength(part))
   // Loading a table makes millions of these: one buffer, not one a piece.
-  const bytes = Buffer.allocUnsafe(sizes.reduce((sum, size) => sum + `$${size}\r\n\r\n`.length + size, `*${parts.length}\r\n`.length))
+  const bytes = Buffer.allocUnsafe(
+    sizes.reduce((sum, size) => sum + `$${size}\r\n\r\n`.length + size, `*${parts.length}\r\n`.length),
+  )
   let at = bytes.write(`*${parts.length}\r\n`)
   for (const [index, part] of parts.entries()) {
     at += bytes.write(`$${sizes[index]}\r\n`, at)
@@ -43,12 +45,14 @@ async function demand(connection: Connection, request: Buffer): Promise<Buffer> 
 
 function encodeRequest(scenario: Scenario, { ids, gradients }: RequestPlan): Buffer {
   const prefix = prefixOf(scenario.table)
-  if (gradients === undefined) return encodeCommand(['MGET', ...Array.from(ids, (id) => encodeKey(prefix, id))])
+  if (gradients === undefined)
+    return encodeCommand(['MGET', ...Array.from(ids, (id) => encodeKey(prefix, id))])
   const settings = [prefix, String(scenario.dim), String(LEARNING_RATE)]
   return encodeCommand(['FCALL', STEP_FUNCTION, '0', ...settings, toBytes(ids), toBytes(gradients)])
 }
 
-const prefixOf = (table: string): string => String.fromCharCode('a'.charCodeAt(0) + TABLES.findIndex(({ name }) => name === table))
+const prefixOf = (table: string): string =>
+  String.fromCharCode('a'.charCodeAt(0) + TABLES.findIndex(({ name }) => name === table))
 
 function encodeKey(prefix: string, id: number): Buffer {
   const key = Buffer.alloc(KEY_BYTES, prefix)

@@ -17,7 +17,11 @@ export interface RequestPlan {
   gradients?: Float32Array
 }
 
-const MEDIA_TYPES = { binary: 'application/octet-stream', json: 'application/json', safetensors: 'application/x-safetensors' } as const
+const MEDIA_TYPES = {
+  binary: 'application/octet-stream',
+  json: 'application/json',
+  safetensors: 'application/x-safetensors',
+} as const
 
 /** The ids from which all scenarios of one distribution take theirs. */
 export const makeIdPool = (distribution: Distribution, rowCount: number): Int32Array =>
@@ -28,7 +32,10 @@ export function planRequests(scenario: Scenario, idPool: Int32Array): RequestPla
   const { idCount } = scenario
   const binary = scenario.encoding === 'binary'
   const requestCountMax = binary ? POOL_REQUEST_COUNT_MAX : POOL_REQUEST_COUNT_TEXT_MAX
-  const requestCount = Math.min(requestCountMax, Math.max(4, (binary ? POOL_ID_COUNT : POOL_ID_COUNT_TEXT) / idCount))
+  const requestCount = Math.min(
+    requestCountMax,
+    Math.max(4, (binary ? POOL_ID_COUNT : POOL_ID_COUNT_TEXT) / idCount),
+  )
   return Array.from({ length: requestCount }, (_, index) => {
     const own = idPool.subarray(index * idCount, (index + 1) * idCount)
     return scenario.kind === 'lookup'
@@ -47,10 +54,17 @@ export function headersOf(scenario: Scenario): Record<string, string> {
 }
 
 /** A whole HTTP/1.1 request. */
-export function encodeRequest(host: string, path: string, headers: Record<string, string>, body: Buffer): Buffer {
+export function encodeRequest(
+  host: string,
+  path: string,
+  headers: Record<string, string>,
+  body: Buffer,
+): Buffer {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return Buffer.concat([
-    Buffer.from(`POST ${path} HTTP/1.1\r\nhost: ${host}\r\n${lines.join('')}content-length: ${body.length}\r\n\r\n`),
+    Buffer.from(
+      `POST ${path} HTTP/1.1\r\nhost: ${host}\r\n${lines.join('')}content-length: ${body.length}\r\n\r\n`,
+    ),
     body,
   ])
 }
@@ -58,13 +72,19 @@ export function encodeRequest(host: string, path: string, headers: Record<string
 /** The body of the request, in the encoding of the scenario. */
 export function encodeBody({ encoding, dim }: Scenario, { ids, gradients }: RequestPlan): Buffer {
   if (gradients === undefined) {
-    return encoding === 'binary' ? Buffer.from(toBytes(ids)) : Buffer.from(JSON.stringify({ indices: [...ids] }))
+    return encoding === 'binary'
+      ? Buffer.from(toBytes(ids))
+      : Buffer.from(JSON.stringify({ indices: [...ids] }))
   }
-  return encoding === 'json' ? encodeJsonGradients(ids, gradients, dim) : encodeSafetensors(ids, gradients, dim)
+  return encoding === 'json'
+    ? encodeJsonGradients(ids, gradients, dim)
+    : encodeSafetensors(ids, gradients, dim)
 }
 
 function encodeJsonGradients(ids: Int32Array, gradients: Float32Array, dim: number): Buffer {
-  const rows = Array.from(ids, (_, position) => Array.from(gradients.subarray(position * dim, (position + 1) * dim), shortestFloat32))
+  const rows = Array.from(ids, (_, position) =>
+    Array.from(gradients.subarray(position * dim, (position + 1) * dim), shortestFloat32),
+  )
   return Buffer.from(
     `{"indices":${JSON.stringify([...ids])},"gradients":[${rows.map((row) => `[${row.join(',')}]`).join(',')}],"learning_rate":${LEARNING_RATE}}`,
   )
@@ -87,7 +107,11 @@ function encodeSafetensors(ids: Int32Array, gradients: Float32Array, dim: number
   const gradientBytes = toBytes(gradients)
   const text = JSON.stringify({
     indices: { dtype: 'I64', shape: [ids.length], data_offsets: [0, indexBytes.length] },
-    gradients: { dtype: 'F32', shape: [ids.length, dim], data_offsets: [indexBytes.length, indexBytes.length + gradientBytes.length] },
+    gradients: {
+      dtype: 'F32',
+      shape: [ids.length, dim],
+      data_offsets: [indexBytes.length, indexBytes.length + gradientBytes.length],
+    },
   })
   const header = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8))
   const length = Buffer.alloc(8)

@@ -7,7 +7,7 @@ import { runAttendJob, type ScanJob, type SettleJob } from '../tables/attend.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { runAttendJobs } from '../workers/dispatch-attend.ts'
-import { type AttendEncoding, encodeFound } from './encode.ts'
+import { type AttendEncoding, encodeScanResult } from './encode.ts'
 import { type AttendPlan, planAttend } from './plan.ts'
 import { checkText } from './print.ts'
 import { writeQueries } from './queries.ts'
@@ -38,7 +38,10 @@ export const attend = (
 ): Answer | Promise<Answer> => {
   const { arena, pool } = services
   if (entry.adapters.has(version.handle.version)) {
-    refuse('PRECONDITION_FAILED', 'the table has a LoRA adapter, which attend does not add: merge the adapter or delete it')
+    refuse(
+      'PRECONDITION_FAILED',
+      'the table has a LoRA adapter, which attend does not add: merge the adapter or delete it',
+    )
   }
   const plan = planAttend(version.handle, entry.record.settings, request, pool?.threadCount ?? 0)
   if (encoding === 'json') checkText(plan.shape)
@@ -58,12 +61,13 @@ export const attend = (
       scoresAt: region.at + plan.scoresAt,
       top,
     }
-    return encodeFound(services, found, encoding)
+    return encodeScanResult(services, found, encoding)
   }
   const release = (): void => arena.release(region)
   try {
     prepare(services, attending, request)
-    if (!plan.scan.inline && plan.scoreCount > 0) return scanInChunks(services, attending, checkWanted).then(finish).finally(release)
+    if (!plan.scan.inline && plan.scoreCount > 0)
+      return scanInChunks(services, attending, checkWanted).then(finish).finally(release)
     if (plan.scoreCount > 0) scanAtOnce(services, attending)
     const answer = finish()
     release()
@@ -75,7 +79,11 @@ export const attend = (
 }
 
 /** Queries in place, heaps empty. */
-const prepare = ({ arena }: LookupServices, { plan, region }: Attending, { queries }: AttendRequest): void => {
+const prepare = (
+  { arena }: LookupServices,
+  { plan, region }: Attending,
+  { queries }: AttendRequest,
+): void => {
   writeQueries(arena, region.at + plan.queriesAt, queries, plan)
   if (plan.top === null) return
   const bytes = heapBytes(plan.top.k)
@@ -85,7 +93,12 @@ const prepare = ({ arena }: LookupServices, { plan, region }: Attending, { queri
   }
 }
 
-const makeScanJob = ({ plan, region }: Attending, runner: number, firstRow: number, rowCount: number): ScanJob => {
+const makeScanJob = (
+  { plan, region }: Attending,
+  runner: number,
+  firstRow: number,
+  rowCount: number,
+): ScanJob => {
   const { metric, queryCount, top, rows } = plan
   const heapsAt = region.at + plan.runnersAt + runner * plan.runnerBytes
   return {
@@ -101,7 +114,12 @@ const makeScanJob = ({ plan, region }: Attending, runner: number, firstRow: numb
   }
 }
 
-const makeSettleJob = ({ plan, region }: Attending, k: number, query: number, queryCount: number): SettleJob => ({
+const makeSettleJob = (
+  { plan, region }: Attending,
+  k: number,
+  query: number,
+  queryCount: number,
+): SettleJob => ({
   kind: 'settle',
   metric: plan.metric,
   heapsAt: region.at + plan.runnersAt + query * heapBytes(k),
@@ -116,11 +134,16 @@ const makeSettleJob = ({ plan, region }: Attending, k: number, query: number, qu
 const scanAtOnce = ({ arena }: LookupServices, attending: Attending): void => {
   const { version, plan } = attending
   runAttendJob(version, arena.memory, makeScanJob(attending, 0, 0, plan.rows))
-  if (plan.top !== null) runAttendJob(version, arena.memory, makeSettleJob(attending, plan.top.k, 0, plan.queryCount))
+  if (plan.top !== null)
+    runAttendJob(version, arena.memory, makeSettleJob(attending, plan.top.k, 0, plan.queryCount))
 }
 
 /** Every runner takes the next chunk when it has finished one, so each meets its chunks in ascending order, as its heaps want. */
-const scanInChunks = async ({ arena, pool }: LookupServices, attending: Attending, checkWanted: () => void): Promise<void> => {
+const scanInChunks = async (
+  { arena, pool }: LookupServices,
+  attending: Attending,
+  checkWanted: () => void,
+): Promise<void> => {
   const { version, plan } = attending
   const { rows, top, queryCount, scan } = plan
   const work = { version, arena, pool, runnerCount: scan.runnerCount, checkWanted }

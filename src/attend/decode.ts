@@ -25,14 +25,18 @@ export const fromJsonTensors = (tensors: ReadonlyMap<string, JsonTensor>): Queri
 export const fromSafetensors = (body: Buffer): Queries => {
   const tensors = readSafetensors(body)
   for (const name of tensors.keys()) {
-    if (name !== 'queries') refuse('INVALID_REQUEST', `there is a tensor ${quoteText(name)}; expected is queries`)
+    if (name !== 'queries')
+      refuse('INVALID_REQUEST', `there is a tensor ${quoteText(name)}; expected is queries`)
   }
-  const { data, elementType, shape } = tensors.get('queries') ?? refuse('INVALID_REQUEST', 'the body has no tensor "queries"', PLACE)
+  const { data, elementType, shape } =
+    tensors.get('queries') ?? refuse('INVALID_REQUEST', 'the body has no tensor "queries"', PLACE)
   const queries = asFloat32(data, elementType)
   const bad = queries.findIndex((value) => !Number.isFinite(value))
   if (bad >= 0) {
     const pointer = `/queries${pointerTo(bad, shape)}`
-    refuse('NON_FINITE', `${pointer} is not finite as float32`, { errors: [{ pointer, detail: 'is not finite as float32' }] })
+    refuse('NON_FINITE', `${pointer} is not finite as float32`, {
+      errors: [{ pointer, detail: 'is not finite as float32' }],
+    })
   }
   return { queries, shape }
 }

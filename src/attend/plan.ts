@@ -40,15 +40,24 @@ const ALIGN = 64
 const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
 /** Checks a request against the table it reads and lays out its memory. `threadCount` 0: there is no pool. */
-export const planAttend = (handle: VersionHandle, settings: Settings, request: AttendRequest, threadCount: number): AttendPlan => {
+export const planAttend = (
+  handle: VersionHandle,
+  settings: Settings,
+  request: AttendRequest,
+  threadCount: number,
+): AttendPlan => {
   const { dim, rows, dtype } = handle
   const { options } = request
   const queryCount = countQueries(request, dim)
   const metric = options.metric ?? 'dot'
   if (options.top_k === undefined && metric !== 'dot') {
-    refuse('INVALID_REQUEST', `metric ${metric} needs top_k; without it the answer is the dot products with all rows`, {
-      errors: [{ pointer: '/metric', detail: 'needs top_k' }],
-    })
+    refuse(
+      'INVALID_REQUEST',
+      `metric ${metric} needs top_k; without it the answer is the dot products with all rows`,
+      {
+        errors: [{ pointer: '/metric', detail: 'needs top_k' }],
+      },
+    )
   }
   const top = options.top_k === undefined ? null : planTop(options.top_k, rows, settings.padding_index)
   const width = top?.k ?? rows
@@ -100,13 +109,25 @@ const planTop = (wanted: number, rows: number, paddingIndex: number | null): Att
   return { k: Math.min(wanted, skippedRow < 0 ? rows : rows - 1), skippedRow }
 }
 
-const checkSizes = (queryCount: number, dim: number, rows: number, width: number, scoreBytes: number): void => {
+const checkSizes = (
+  queryCount: number,
+  dim: number,
+  rows: number,
+  width: number,
+  scoreBytes: number,
+): void => {
   if (queryCount > LIMITS.attendQueryCountMax)
-    refuseQueries('BATCH_TOO_LARGE', `${queryCount} queries in one request, the limit is ${LIMITS.attendQueryCountMax}`)
+    refuseQueries(
+      'BATCH_TOO_LARGE',
+      `${queryCount} queries in one request, the limit is ${LIMITS.attendQueryCountMax}`,
+    )
   const answerBytes = queryCount * width * scoreBytes
   if (answerBytes > LIMITS.lookupResponseBytesMax) {
     const advice = scoreBytes === 4 ? '; ask for fewer queries or for top_k' : ''
-    refuse('BATCH_TOO_LARGE', `the answer would hold ${answerBytes} bytes, the limit is ${LIMITS.lookupResponseBytesMax}${advice}`)
+    refuse(
+      'BATCH_TOO_LARGE',
+      `the answer would hold ${answerBytes} bytes, the limit is ${LIMITS.lookupResponseBytesMax}${advice}`,
+    )
   }
   const terms = queryCount * dim * rows
   if (terms > LIMITS.attendProductCountMax) {

@@ -3,7 +3,7 @@ import { countPrintedRows, printedBytesMax } from '../kernels/print-floats.ts'
 import type { ResponseBuffer } from '../lookup/buffers.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
 import { printBetween } from '../lookup/print.ts'
-import type { Found } from './scan-result.ts'
+import type { ScanResult } from './scan-result.ts'
 
 /** Room for the text of one run of scores, which is printed whole. A longer one would hardly fit into an answer. */
 const ROW_BYTES_MAX = 128 * 1024 * 1024
@@ -20,15 +20,18 @@ export const checkText = (shape: readonly number[]): void => {
 }
 
 /** Prints what was found as the JSON answer. */
-export const printFound = (services: LookupServices, found: Found): ResponseBuffer => {
+export const printScanResult = (services: LookupServices, found: ScanResult): ResponseBuffer => {
   const { table, version, sequence, shape, top } = found
   const head = JSON.stringify({ table, version, sequence, shape }).slice(0, -1)
-  const prefix = top === null ? `${head},"logits":` : `${head},"indices":${printIndices(services, found, top.indicesAt)},"scores":`
+  const prefix =
+    top === null
+      ? `${head},"logits":`
+      : `${head},"indices":${printIndices(services, found, top.indicesAt)},"scores":`
   return printBetween(services, prefix, { shape, valuesAt: found.scoresAt }, '}')
 }
 
 /** Row numbers, nested by shape. They are int64 for safetensors; the upper half is zero. */
-const printIndices = ({ arena }: LookupServices, { shape }: Found, indicesAt: number): string => {
+const printIndices = ({ arena }: LookupServices, { shape }: ScanResult, indicesAt: number): string => {
   const word = indicesAt / 4
   const nest = (axis: number, first: number, count: number): string => {
     const length = shape[axis]

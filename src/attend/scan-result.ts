@@ -1,5 +1,5 @@
 /** Scores that lie in an arena, ready to be written out. */
-export interface Found {
+export interface ScanResult {
   table: string
   version: number
   sequence: number

@@ -34,7 +34,12 @@ export class CallError extends Error {
   /** What Retry-After asked for. */
   readonly waitMs: number | undefined
 
-  constructor(message: string, status: number | null, code: string, extra: { waitMs?: number; cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    status: number | null,
+    code: string,
+    extra: { waitMs?: number; cause?: unknown } = {},
+  ) {
     // One line, whatever the other side sent, and nothing in it that moves a terminal's cursor.
     super(message.replaceAll(/[\s\p{Cc}]+/gu, ' '), { cause: extra.cause })
     this.status = status
@@ -49,7 +54,8 @@ export const openService = (url: string): Service => {
   if (parsed === null || !/^https?:$/.test(parsed.protocol)) {
     throw new UsageError(`${JSON.stringify(url)} is no address of a service (http://HOST:PORT)`)
   }
-  const agent = parsed.protocol === 'https:' ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true })
+  const agent =
+    parsed.protocol === 'https:' ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true })
   return { url: parsed, agent }
 }
 
@@ -63,15 +69,23 @@ export const callService = async (service: Service, call: Call): Promise<http.In
 
 /** The same, with an answer in JSON. */
 export const callForJson = async <Answer>(service: Service, call: Call): Promise<Answer> => {
-  const answer = await callService(service, { ...call, headers: { accept: 'application/json', ...call.headers } })
+  const answer = await callService(service, {
+    ...call,
+    headers: { accept: 'application/json', ...call.headers },
+  })
   const body = await readText(service, answer)
   try {
     return JSON.parse(body) as Answer
   } catch (error) {
     const { statusCode = 0 } = answer
-    throw new CallError(`the service answered something else than JSON (HTTP_${statusCode})`, statusCode, `HTTP_${statusCode}`, {
-      cause: error,
-    })
+    throw new CallError(
+      `the service answered something else than JSON (HTTP_${statusCode})`,
+      statusCode,
+      `HTTP_${statusCode}`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -89,7 +103,12 @@ const send = ({ url, agent }: Service, call: Call): Promise<http.IncomingMessage
     }
     const { method, signal, body, idleMsMax } = call
     const headers = { ...call.headers, ...(method !== 'GET' && { 'content-length': body?.bytes ?? 0 }) }
-    const request = (address.protocol === 'https:' ? https : http).request(address, { method, agent, signal, headers })
+    const request = (address.protocol === 'https:' ? https : http).request(address, {
+      method,
+      agent,
+      signal,
+      headers,
+    })
     const chunks = Readable.from(body === undefined ? [] : countBytes(body.chunks, call.onSent))
     request.once('response', (answer) => {
       // An answer before the end of the body is a refusal: the rest need not be sent.
@@ -112,7 +131,10 @@ const send = ({ url, agent }: Service, call: Call): Promise<http.IncomingMessage
     chunks.pipe(request)
   })
 
-async function* countBytes(chunks: NonNullable<Call['body']>['chunks'], onSent?: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+async function* countBytes(
+  chunks: NonNullable<Call['body']>['chunks'],
+  onSent?: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
     yield chunk
     onSent?.(chunk.length)
@@ -123,8 +145,11 @@ const describeFailure = (url: URL, error: unknown): Error => {
   const { code = 'ERROR', message, name } = error as NodeJS.ErrnoException
   if (name === 'AbortError') return error as Error
   const address = url.href.replace(/\/$/, '')
-  if (code === 'ECONNREFUSED') return new CallError(`no service answers at ${address} (${code})`, null, code, { cause: error })
-  return new CallError(`the connection to ${address} failed (${code}: ${message})`, null, code, { cause: error })
+  if (code === 'ECONNREFUSED')
+    return new CallError(`no service answers at ${address} (${code})`, null, code, { cause: error })
+  return new CallError(`the connection to ${address} failed (${code}: ${message})`, null, code, {
+    cause: error,
+  })
 }
 
 const readText = async ({ url }: Service, answer: http.IncomingMessage): Promise<string> => {
@@ -135,7 +160,11 @@ const readText = async ({ url }: Service, answer: http.IncomingMessage): Promise
   }
 }
 
-const readProblem = async (service: Service, answer: http.IncomingMessage, status: number): Promise<CallError> => {
+const readProblem = async (
+  service: Service,
+  answer: http.IncomingMessage,
+  status: number,
+): Promise<CallError> => {
   const body = await readText(service, answer)
   const after = Number(answer.headers['retry-after'])
   const waitMs = Number.isFinite(after) ? after * 1000 : undefined

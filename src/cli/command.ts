@@ -51,23 +51,33 @@ export interface Command {
   run: (input: CommandInput) => Promise<number>
 }
 
-export const URL_OPTION: CommandOption = { value: 'URL', help: 'the service; default: GATHERD_URL, else http://127.0.0.1:8080' }
+export const URL_OPTION: CommandOption = {
+  value: 'URL',
+  help: 'the service; default: GATHERD_URL, else http://127.0.0.1:8080',
+}
 export const JSON_OPTION: CommandOption = { help: 'prints JSON, for programs' }
 
 /** What `words`, the command's own part of the command line, say. Throws {@link UsageError}. */
-export const parseWords = (command: Command, words: readonly string[]): Pick<CommandInput, 'positionals' | 'values'> => {
+export const parseWords = (
+  command: Command,
+  words: readonly string[],
+): Pick<CommandInput, 'positionals' | 'values'> => {
   const options = Object.fromEntries(
-    Object.entries({ ...command.options, help: { help: '' } } as Record<string, CommandOption>).map(([name, { value, many = false }]) => [
-      name,
-      { type: value === undefined ? ('boolean' as const) : ('string' as const), multiple: many },
-    ]),
+    Object.entries({ ...command.options, help: { help: '' } } as Record<string, CommandOption>).map(
+      ([name, { value, many = false }]) => [
+        name,
+        { type: value === undefined ? ('boolean' as const) : ('string' as const), multiple: many },
+      ],
+    ),
   )
   const parsed = parseOrRefuse(options, words)
   const { positionals } = parsed
   const [least, most] = command.arguments
   const asksForHelp = parsed.values.help === true
-  if (!asksForHelp && positionals.length < least) throw new UsageError(`${command.usage.split(' ')[positionals.length]} is missing`)
-  if (!asksForHelp && positionals.length > most) throw new UsageError(`${JSON.stringify(positionals[most])} is one argument too many`)
+  if (!asksForHelp && positionals.length < least)
+    throw new UsageError(`${command.usage.split(' ')[positionals.length]} is missing`)
+  if (!asksForHelp && positionals.length > most)
+    throw new UsageError(`${JSON.stringify(positionals[most])} is one argument too many`)
   return { positionals, values: parsed.values }
 }
 
@@ -79,9 +89,16 @@ const parseOrRefuse = (
     // parseArgs would take -1, an id, for an option; with a blank before it, it is an argument.
     const args = words.map((word) => (/^-\d/.test(word) ? ` ${word}` : word))
     const { positionals, values } = parseArgs({ args, options, allowPositionals: true, strict: true })
-    const restore = <Value>(value: Value) => (typeof value === 'string' ? value.replace(/^ (?=-\d)/, '') : value)
-    const restored = Object.entries(values).map(([name, value]) => [name, Array.isArray(value) ? value.map(restore) : restore(value)])
-    return { positionals: positionals.map(restore) as string[], values: Object.fromEntries(restored) as OptionValues }
+    const restore = <Value>(value: Value) =>
+      typeof value === 'string' ? value.replace(/^ (?=-\d)/, '') : value
+    const restored = Object.entries(values).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.map(restore) : restore(value),
+    ])
+    return {
+      positionals: positionals.map(restore) as string[],
+      values: Object.fromEntries(restored) as OptionValues,
+    }
   } catch (error) {
     if (!String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')) throw error
     throw new UsageError((error as Error).message.split(/\.?\n|\. /)[0])
@@ -106,7 +123,11 @@ export const readCount = (values: OptionValues, name: string, least: number): nu
 }
 
 /** One of `words`. Throws {@link UsageError}. */
-export const readChoice = <Word extends string>(values: OptionValues, name: string, words: readonly Word[]): Word | undefined => {
+export const readChoice = <Word extends string>(
+  values: OptionValues,
+  name: string,
+  words: readonly Word[],
+): Word | undefined => {
   const text = readText(values, name)
   if (text === undefined || words.includes(text as Word)) return text as Word | undefined
   throw new UsageError(`--${name} is ${words.join(', ')}, not ${JSON.stringify(text)}`)

@@ -1,2 +1,3 @@
 /** Where commands find the service, unless `--url` says otherwise. */
-export const readServiceUrl = (environment: NodeJS.ProcessEnv = process.env): string => environment.GATHERD_URL || 'http://127.0.0.1:8080'
+export const readServiceUrl = (environment: NodeJS.ProcessEnv = process.env): string =>
+  environment.GATHERD_URL || 'http://127.0.0.1:8080'

@@ -31,7 +31,9 @@ export const getCommand: Command = {
   },
   run: async ({ positionals: [table, path], values, service, terminal }) => {
     const include = readChoice(values, 'include', ['optimizer'])
-    const format = readChoice(values, 'format', ['npy', 'safetensors', 'raw']) ?? (include === undefined ? formatOf(path) : 'safetensors')
+    const format =
+      readChoice(values, 'format', ['npy', 'safetensors', 'raw']) ??
+      (include === undefined ? formatOf(path) : 'safetensors')
     const version = readCount(values, 'version', 1)
     const startedAt = performance.now()
     const interruption = new AbortController()
@@ -56,7 +58,9 @@ export const getCommand: Command = {
       const ms = performance.now() - startedAt
       const { version: number, sequence, shape, dtype } = facts
       const line = `${path}: version ${number} at sequence ${sequence}, ${shape.join(' x ')} ${dtype}, ${formatBytes(bytes)}, ${formatDuration(ms)}, ${formatRate(bytes, ms)}`
-      terminal.print(values.json === true ? `${JSON.stringify({ table, file: path, ...facts })}\n` : `${line}\n`)
+      terminal.print(
+        values.json === true ? `${JSON.stringify({ table, file: path, ...facts })}\n` : `${line}\n`,
+      )
       return DONE
     } finally {
       process.removeListener('SIGINT', interrupt)
@@ -71,7 +75,12 @@ const formatOf = (path: string): FileFormat | undefined => {
 }
 
 /** The file appears under its name when it is whole; of a failure nothing stays. */
-const writeAside = async (answer: IncomingMessage, path: string, progress: Progress, signal: AbortSignal): Promise<void> => {
+const writeAside = async (
+  answer: IncomingMessage,
+  path: string,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> => {
   const aside = `${path}.${process.pid}.part`
   const counter = new Transform({
     transform: (chunk: Buffer, _encoding, done) => {

@@ -3,15 +3,27 @@ import type { Command } from './command.ts'
 
 /** The help of one command. */
 export const describeCommand = (name: string, { usage, summary, description, options }: Command): string => {
-  const rows = Object.entries(options).map(([option, { value, help }]) => [`  --${option}${value === undefined ? '' : ` ${value}`}`, help])
-  const head = ['Usage: gatherd', name, usage, rows.length > 0 ? '[options]' : ''].filter((word) => word !== '').join(' ')
-  const parts = [head, `${summary}.${description === undefined ? '' : `\n${description}`}`, alignColumns(rows).trimEnd()]
+  const rows = Object.entries(options).map(([option, { value, help }]) => [
+    `  --${option}${value === undefined ? '' : ` ${value}`}`,
+    help,
+  ])
+  const head = ['Usage: gatherd', name, usage, rows.length > 0 ? '[options]' : '']
+    .filter((word) => word !== '')
+    .join(' ')
+  const parts = [
+    head,
+    `${summary}.${description === undefined ? '' : `\n${description}`}`,
+    alignColumns(rows).trimEnd(),
+  ]
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
 
 /** The help of all of them. */
 export const describeCommands = (commands: Readonly<Record<string, Command>>): string => {
-  const rows = Object.entries(commands).map(([name, { usage, summary }]) => [`  gatherd ${name} ${usage}`.trimEnd(), summary])
+  const rows = Object.entries(commands).map(([name, { usage, summary }]) => [
+    `  gatherd ${name} ${usage}`.trimEnd(),
+    summary,
+  ])
   return `An embedding lookup service, and commands for a running one.
 
 ${alignColumns(rows)}

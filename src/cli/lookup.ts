@@ -17,7 +17,10 @@ export const lookupCommand: Command = {
   summary: 'Prints rows: an id and its numbers a line',
   description: 'With --pooling, the ids are one bag, and there is one line. NaN and infinity print as null.',
   options: {
-    mode: { value: 'MODE', help: `what an id outside the table gives: ${MODES.join(', ')}; default: the table's` },
+    mode: {
+      value: 'MODE',
+      help: `what an id outside the table gives: ${MODES.join(', ')}; default: the table's`,
+    },
     pooling: { value: 'HOW', help: POOLINGS.join(', ') },
     dtype: { value: 'TYPE', help: `numbers of the answer: ${DTYPES.join(', ')}` },
     url: URL_OPTION,

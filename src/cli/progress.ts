@@ -66,7 +66,12 @@ export const showProgress = (
 }
 
 /** `45 %  1.2 of 2.7 GB  310 MB/s  5 s left`, of a rate of `movedBytes` in `ms`. */
-export const describeProgress = (doneBytes: number, totalBytes: number | null, movedBytes: number, ms: number): string => {
+export const describeProgress = (
+  doneBytes: number,
+  totalBytes: number | null,
+  movedBytes: number,
+  ms: number,
+): string => {
   const rate = formatRate(Math.max(0, movedBytes), ms)
   if (totalBytes === null) return `${formatBytes(doneBytes)}  ${rate}`
   // Never 100 before all of it is done.

@@ -38,7 +38,11 @@ export const putCommand: Command = {
     dtype: { value: 'TYPE', help: 'how the table stores them: float32, float16, bfloat16, int8' },
     tensor: { value: 'NAME', help: 'the array of a safetensors file that is the table' },
     'allow-non-finite': { help: 'stores NaN and infinity instead of refusing them' },
-    set: { value: 'NAME=VALUE', many: true, help: 'a setting: optimizer=adagrad, out_of_range=fill, durability=os' },
+    set: {
+      value: 'NAME=VALUE',
+      many: true,
+      help: 'a setting: optimizer=adagrad, out_of_range=fill, durability=os',
+    },
     'part-bytes': { value: 'N', help: `bytes of a part; default ${PART_BYTES}` },
     parallel: { value: 'N', help: `parts sent at the same time; default ${PARALLEL_COUNT}` },
     url: URL_OPTION,
@@ -47,17 +51,22 @@ export const putCommand: Command = {
   run: async (input) => {
     const [table, path] = input.positionals
     const parallelCount = readCount(input.values, 'parallel', 1) ?? PARALLEL_COUNT
-    if (parallelCount > PARALLEL_COUNT_MAX) throw new UsageError(`--parallel is at most ${PARALLEL_COUNT_MAX}`)
+    if (parallelCount > PARALLEL_COUNT_MAX)
+      throw new UsageError(`--parallel is at most ${PARALLEL_COUNT_MAX}`)
     const parameters = readParameters(input.values)
     const file = await inspectFile(path)
     const partBytes = choosePartBytes(file.bytes, readCount(input.values, 'part-bytes', 1))
-    if (file.contentType === 'application/octet-stream' && (parameters.rows === undefined || parameters.dim === undefined)) {
+    if (
+      file.contentType === 'application/octet-stream' &&
+      (parameters.rows === undefined || parameters.dim === undefined)
+    ) {
       throw new UsageError('a raw file needs --rows and --dim')
     }
     const startedAt = performance.now()
     const { digest, parts } = await readDigests(file, partBytes, input.terminal)
     const upload = { table, file, digest, parts, parameters, parallelCount }
-    const { info, sentBytes } = parts.length > 1 ? await putParts(input, upload) : await putWhole(input, upload)
+    const { info, sentBytes } =
+      parts.length > 1 ? await putParts(input, upload) : await putWhole(input, upload)
     report(input, info, sentBytes, performance.now() - startedAt)
     return DONE
   },
@@ -82,8 +91,11 @@ export const choosePartBytes = (fileBytes: number, asked: number | undefined): n
   const least = Math.ceil(fileBytes / LIMITS.uploadPartCountMax)
   if (asked === undefined) return Math.max(PART_BYTES, least)
   if (asked < least)
-    throw new UsageError(`--part-bytes is at least ${least} for this file: it has at most ${LIMITS.uploadPartCountMax} parts`)
-  if (asked > LIMITS.uploadPartBytesMax) throw new UsageError(`--part-bytes is at most ${LIMITS.uploadPartBytesMax}`)
+    throw new UsageError(
+      `--part-bytes is at least ${least} for this file: it has at most ${LIMITS.uploadPartCountMax} parts`,
+    )
+  if (asked > LIMITS.uploadPartBytesMax)
+    throw new UsageError(`--part-bytes is at most ${LIMITS.uploadPartBytesMax}`)
   return asked
 }
 
@@ -102,7 +114,9 @@ const readParameters = (values: OptionValues): UploadParameters => {
     if (at < 1) throw new UsageError(`--set is NAME=VALUE, not ${JSON.stringify(text)}`)
     return [text.slice(0, at), readSetting(text.slice(at + 1))]
   })
-  return Object.fromEntries([...Object.entries(named), ...settings].filter(([, value]) => value !== undefined)) as UploadParameters
+  return Object.fromEntries(
+    [...Object.entries(named), ...settings].filter(([, value]) => value !== undefined),
+  ) as UploadParameters
 }
 
 /** Numbers and truth values are such in JSON too; all else, an optimizer in JSON for one, is text. */
@@ -134,7 +148,14 @@ const putWhole = (input: CommandInput, { table, file, digest, parameters }: Put)
       const body = { chunks: file.bytes === 0 ? [] : readPiece(file.path, 0, file.bytes), bytes: file.bytes }
       try {
         const path = `v1/tables/${encodeURIComponent(table)}`
-        return await callForJson<TableInfo>(service, { method: 'PUT', path, query: parameters, headers, body, onSent })
+        return await callForJson<TableInfo>(service, {
+          method: 'PUT',
+          path,
+          query: parameters,
+          headers,
+          body,
+          onSent,
+        })
       } catch (error) {
         progress.add(-sentBytes)
         throw error
@@ -158,7 +179,10 @@ const putParts = async (input: CommandInput, upload: Put): Promise<PutResult> =>
   })
 }
 
-const withProgress = async <Result>(progress: Progress, action: (progress: Progress) => Promise<Result>): Promise<Result> => {
+const withProgress = async <Result>(
+  progress: Progress,
+  action: (progress: Progress) => Promise<Result>,
+): Promise<Result> => {
   try {
     return await action(progress)
   } finally {

@@ -18,8 +18,11 @@ export const formatDuration = (ms: number): string => {
   const seconds = Math.round(ms / 1000)
   if (seconds < 60) return `${seconds} s`
   const minutes = Math.floor(seconds / 60)
-  return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+  return minutes < 60
+    ? `${minutes} min ${seconds % 60} s`
+    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
 
 /** What is moved in a second: `310 MB/s`. */
-export const formatRate = (bytes: number, ms: number): string => `${formatBytes(ms > 0 ? (bytes * 1000) / ms : 0)}/s`
+export const formatRate = (bytes: number, ms: number): string =>
+  `${formatBytes(ms > 0 ? (bytes * 1000) / ms : 0)}/s`

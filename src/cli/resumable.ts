@@ -39,12 +39,24 @@ const folderOf = (table: string): string => `v1/tables/${encodeURIComponent(tabl
  * has is asked of it, so any machine with the file can go on.
  */
 export const findUpload = async (service: Service, upload: ResumableUpload): Promise<UploadInfo> => {
-  const { uploads } = await callForJson<{ uploads: UploadInfo[] }>(service, { method: 'GET', path: folderOf(upload.table) })
+  const { uploads } = await callForJson<{ uploads: UploadInfo[] }>(service, {
+    method: 'GET',
+    path: folderOf(upload.table),
+  })
   const found = uploads.find((other) => isSame(other, upload))
   if (found !== undefined) return found
   const { file, digest, parameters } = upload
-  const specification = JSON.stringify({ content_type: file.contentType, bytes: file.bytes, digest, ...parameters })
-  return callForJson<UploadInfo>(service, { method: 'POST', path: folderOf(upload.table), ...jsonBody(specification) })
+  const specification = JSON.stringify({
+    content_type: file.contentType,
+    bytes: file.bytes,
+    digest,
+    ...parameters,
+  })
+  return callForJson<UploadInfo>(service, {
+    method: 'POST',
+    path: folderOf(upload.table),
+    ...jsonBody(specification),
+  })
 }
 
 const isSame = (other: UploadInfo, { file, digest, parameters, parts }: ResumableUpload): boolean =>
@@ -76,7 +88,10 @@ export const sendParts = async (
   const sendOn = async (): Promise<void> => {
     for (let part = queue.shift(); part !== undefined && !failed.signal.aborted; part = queue.shift()) {
       const next = part
-      await callRepeatedly(() => sendPart(service, `${path}/parts/${next.part}`, upload.file, next, progress, failed.signal), retries)
+      await callRepeatedly(
+        () => sendPart(service, `${path}/parts/${next.part}`, upload.file, next, progress, failed.signal),
+        retries,
+      )
     }
   }
   const senders = Array.from({ length: upload.parallelCount }, async () => {
@@ -90,7 +105,10 @@ export const sendParts = async (
   await Promise.all(senders)
   if (failed.signal.aborted) throw failed.signal.reason
   progress.wait('all sent; the table is being made')
-  return callRepeatedly(() => callForJson<TableInfo>(service, { method: 'POST', path: `${path}/commit` }), retries)
+  return callRepeatedly(
+    () => callForJson<TableInfo>(service, { method: 'POST', path: `${path}/commit` }),
+    retries,
+  )
 }
 
 const sendPart = async (
@@ -109,7 +127,15 @@ const sendPart = async (
   const headers = { 'content-type': 'application/octet-stream', 'content-digest': digest }
   const body = { chunks: readPiece(file.path, at, bytes), bytes }
   try {
-    const answer = await callService(service, { method: 'PUT', path, headers, body, onSent, idleMsMax: IDLE_MS_MAX, signal })
+    const answer = await callService(service, {
+      method: 'PUT',
+      path,
+      headers,
+      body,
+      onSent,
+      idleMsMax: IDLE_MS_MAX,
+      signal,
+    })
     answer.resume()
   } catch (error) {
     progress.add(-sentBytes)

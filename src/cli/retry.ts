@@ -24,7 +24,10 @@ export interface RetryOptions {
  * Calls `attempt` until it succeeds, fails for good, or has failed too often: then throws the last error. While the service is still at
  * work on an attempt whose answer was lost, that does not count.
  */
-export const callRepeatedly = async <Answer>(attempt: () => Promise<Answer>, options: RetryOptions): Promise<Answer> => {
+export const callRepeatedly = async <Answer>(
+  attempt: () => Promise<Answer>,
+  options: RetryOptions,
+): Promise<Answer> => {
   const { tell, isRepeatable, wait = sleep } = options
   for (let tries = 1; ; tries++) {
     try {

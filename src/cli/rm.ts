@@ -10,10 +10,14 @@ export const rmCommand: Command = {
   options: { yes: { help: 'does not ask' }, url: URL_OPTION },
   run: async ({ positionals: [table], values, service, terminal }) => {
     if (values.yes !== true) {
-      if (terminal.ask === null) throw new UsageError('nobody can be asked here: --yes deletes without a question')
+      if (terminal.ask === null)
+        throw new UsageError('nobody can be asked here: --yes deletes without a question')
       if (!(await terminal.ask(`Delete table ${table} with all its versions? [y/N] `))) return FAILED
     }
-    const answer = await callService(service, { method: 'DELETE', path: `v1/tables/${encodeURIComponent(table)}` })
+    const answer = await callService(service, {
+      method: 'DELETE',
+      path: `v1/tables/${encodeURIComponent(table)}`,
+    })
     answer.resume()
     terminal.print(`${table}: deleted\n`)
     return DONE

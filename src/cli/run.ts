@@ -26,7 +26,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 }
 
 /** Does what `words` say (`put user user.npy`). Resolves to the exit code; what failed is one line on standard error. */
-export const runCommandLine = async (words: readonly string[], terminal: Terminal = openTerminal()): Promise<number> => {
+export const runCommandLine = async (
+  words: readonly string[],
+  terminal: Terminal = openTerminal(),
+): Promise<number> => {
   const [name, ...rest] = words
   if (name === '--version') {
     terminal.print(`${version}\n`)

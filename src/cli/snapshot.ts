@@ -8,7 +8,9 @@ export const snapshotCommand: Command = {
   summary: 'Writes a snapshot of every table now, and prints what was written, in JSON',
   options: { url: URL_OPTION },
   run: async ({ service, terminal }) => {
-    terminal.print(`${JSON.stringify(await callForJson(service, { method: 'POST', path: 'v1/snapshots' }))}\n`)
+    terminal.print(
+      `${JSON.stringify(await callForJson(service, { method: 'POST', path: 'v1/snapshots' }))}\n`,
+    )
     return DONE
   },
 }

@@ -43,7 +43,9 @@ const findContentType = (path: string, head: Buffer): string => {
   if (RAW_NAME.test(path)) return 'application/octet-stream'
   if (head.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC)) return 'application/x-npy'
   if (head[BRACE_AT] === 0x7b) return 'application/x-safetensors'
-  throw new UsageError(`${path} is neither npy nor safetensors; raw numbers have a name that ends with .bin or .raw`)
+  throw new UsageError(
+    `${path} is neither npy nor safetensors; raw numbers have a name that ends with .bin or .raw`,
+  )
 }
 
 /** `bytes` bytes of the file from `at` on. */

@@ -34,7 +34,8 @@ export const verifyCommand: Command = {
   usage: 'DIR',
   arguments: [1, 1],
   summary: 'Checks every byte of a data directory that no service is using',
-  description: 'Says of each version what a start would load, or, with exit code 3, why it would refuse. No data is changed.',
+  description:
+    'Says of each version what a start would load, or, with exit code 3, why it would refuse. No data is changed.',
   options: { json: JSON_OPTION },
   run: async ({ positionals: [directory], values, terminal }) => {
     if (!holdsData(directory)) {
@@ -46,7 +47,8 @@ export const verifyCommand: Command = {
       return report(terminal, findings, checkedBytes, values.json === true)
     } catch (error) {
       if (!(error instanceof StoredDataRefusal)) throw error
-      if (values.json === true) terminal.print(`${JSON.stringify({ verdict: 'refuse', refusals: [error.message], findings: [] })}\n`)
+      if (values.json === true)
+        terminal.print(`${JSON.stringify({ verdict: 'refuse', refusals: [error.message], findings: [] })}\n`)
       terminal.report(`gatherd: ${error.message}\n`)
       return error.exitCode
     }
@@ -64,7 +66,10 @@ const holdsData = (directory: string): boolean => {
  * Opens the directory as a start does, which checks catalog, logs, journal and keys, and reads every file that the catalog lists. What
  * opening writes (it moves finished commits from the logs into their databases) is what any start would write first.
  */
-const verifyDirectory = async (directory: string, terminal: Terminal): Promise<{ findings: Finding[]; checkedBytes: number }> => {
+const verifyDirectory = async (
+  directory: string,
+  terminal: Terminal,
+): Promise<{ findings: Finding[]; checkedBytes: number }> => {
   const { store } = openStore(directory)
   try {
     const image = store.load()
@@ -72,7 +77,8 @@ const verifyDirectory = async (directory: string, terminal: Terminal): Promise<{
     const progress = showProgress(terminal, 'checking', checkedBytes)
     try {
       const findings: Finding[] = []
-      for (const found of await findVersions(store, image)) findings.push(await verifyVersion(store, found, progress))
+      for (const found of await findVersions(store, image))
+        findings.push(await verifyVersion(store, found, progress))
       for (const listed of image.adapters) findings.push(await verifyAdapter(store, image, listed))
       return { findings, checkedBytes }
     } finally {
@@ -133,21 +139,33 @@ const verifyFile = async (path: string, sha256: string): Promise<StoredDataRefus
 }
 
 const describePlan = ({ snapshot, replay }: LoadPlan): string => {
-  const records = replay.first > replay.last ? 'no updates after it' : `and updates ${replay.first} to ${replay.last}`
+  const records =
+    replay.first > replay.last ? 'no updates after it' : `and updates ${replay.first} to ${replay.last}`
   return `${snapshot.file} at sequence ${snapshot.startSequence}, ${records}`
 }
 
-const report = (terminal: Terminal, findings: readonly Finding[], checkedBytes: number, asJson: boolean): number => {
+const report = (
+  terminal: Terminal,
+  findings: readonly Finding[],
+  checkedBytes: number,
+  asJson: boolean,
+): number => {
   const refusals = findings.map(({ refusal }) => refusal).filter((line) => line !== null)
   const warnings = findings.flatMap((finding) => finding.warnings)
   const verdict = refusals.length === 0 ? 'ok' : 'refuse'
   if (asJson) {
     const shown = findings.map(({ table, version, what, ok, found }) => ({ table, version, what, ok, found }))
-    terminal.print(`${JSON.stringify({ verdict, refusals, warnings, findings: shown, checked_bytes: checkedBytes })}\n`)
+    terminal.print(
+      `${JSON.stringify({ verdict, refusals, warnings, findings: shown, checked_bytes: checkedBytes })}\n`,
+    )
   } else {
     terminal.print(alignColumns(findings.map(describeFinding)))
-    if (verdict === 'ok') terminal.print(`ok: a start would load everything; ${formatBytes(checkedBytes)} of snapshots checked\n`)
-    else terminal.print(`not ok: a start would refuse; ${refusals.length} of ${findings.length} cannot be loaded whole\n`)
+    if (verdict === 'ok')
+      terminal.print(`ok: a start would load everything; ${formatBytes(checkedBytes)} of snapshots checked\n`)
+    else
+      terminal.print(
+        `not ok: a start would refuse; ${refusals.length} of ${findings.length} cannot be loaded whole\n`,
+      )
   }
   for (const line of [...warnings, ...refusals]) terminal.report(`gatherd: ${line}\n`)
   return refusals.length === 0 ? DONE : REFUSED

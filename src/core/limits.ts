@@ -28,7 +28,7 @@ export const LIMITS = {
   arrayRankMax: 9,
   /** A client that takes nothing of a long answer for this long is cut off. */
   responseStallMsMax: 30_000,
-  /** Memory of answers that is kept for the next ones, per front. */
+  /** Memory of answers that is kept for the next ones, per HTTP worker. */
   responseBytesIdleMax: 32 * MiB,
   updateBodyBytesMax: 16 * MiB,
   updateRowCountMax: 16_384,
@@ -41,14 +41,14 @@ export const LIMITS = {
   rowsPageMax: 1_000,
   tablesPageMax: 1_000,
   /** Updates that run during an export keep the old rows for it, up to this many bytes. */
-  exportPreimageBytesMax: 256 * MiB,
+  exportPreImageBytesMax: 256 * MiB,
   lookupBytesInFlightMax: 256 * MiB,
   /** Of those, what answers take that are sent from where they were gathered. */
   answerBytesInFlightMax: 64 * MiB,
   updateBytesInFlightMax: 64 * MiB,
   /** Updates that are journaled by one transaction: indices and values, and the time to compute their rows. */
-  turnBytesMax: 16 * MiB,
-  turnMsMax: 5,
+  commitBatchBytesMax: 16 * MiB,
+  commitBatchMsMax: 5,
   idempotencyKeyLengthMax: 128,
   idempotencyKeyCountMax: 100_000,
   aliasCountMax: 1_000,
@@ -60,7 +60,7 @@ export const LIMITS = {
   logBytesMax: 4 * MiB,
   /** On shutdown, snapshots are written this long at most; what is missing is in the journal. */
   shutdownSnapshotMsMax: 10_000,
-  gatherQueueDepthMax: 64,
+  computeQueueDepthMax: 64,
   /** A reader that meets a busy row spins, then backs off, at most this long. */
   readerWaitMsMax: 20,
   urlBytesMax: 2 * KiB,

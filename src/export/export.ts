@@ -1,14 +1,14 @@
 import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
-import type { KeeperClient } from '../writer/client.ts'
+import type { WriterClient } from '../writer/client.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { checkStateFormat, planExport } from './plan.ts'
 import type { ExportFormat, ExportPart, ExportPlan } from './plan.ts'
 import { type ExportSource, readStateRows, readTableRows } from './source.ts'
 import { patchRows } from './stored-rows.ts'
 
-/** What exporting needs of the line to the keeper. */
-export type ExportLine = Pick<KeeperClient, 'call'>
+/** What exporting needs of the line to the writer. */
+export type ExportLine = Pick<WriterClient, 'call'>
 
 /** A table on its way out. All of it is the table as it was at `sequence`, whatever is updated meanwhile. */
 export interface TableExport {
@@ -17,7 +17,7 @@ export interface TableExport {
   contentLength: number
   elementType: ElementType
   shape: number[]
-  /** To be read once, or closed: until then the version cannot be freed, and the keeper remembers what updates overwrite. */
+  /** To be read once, or closed: until then the version cannot be freed, and the writer remembers what updates overwrite. */
   body: ExportBody
 }
 
@@ -28,10 +28,10 @@ const CHUNK_BYTES = 1024 * 1024
  * Begins to export a version, in its storage dtype, and (`withState`, safetensors only) the state of its optimizer at the same sequence.
  * Pins it until the body has ended, failed or was closed.
  * Refuses NOT_ACCEPTABLE when the format cannot carry the dtype, TABLE_NOT_FOUND or VERSION_NOT_FOUND when the version has just been
- * given up. Reading the body fails with OVERLOADED when updates overwrite more than the keeper keeps for an export.
+ * given up. Reading the body fails with OVERLOADED when updates overwrite more than the writer keeps for an export.
  */
 export const exportTable = async (
-  keeper: ExportLine,
+  writer: ExportLine,
   name: string,
   version: TableVersion,
   format: ExportFormat,
@@ -43,10 +43,15 @@ export const exportTable = async (
   version.pin()
   try {
     const number = handle.version
-    const { exportId, sequence, state } = await keeper.call('beginExport', { name, version: number, withState })
-    const { contentLength, elementType, shape, header, parts } = state === null ? plan : planExport(handle, format, state)
+    const { exportId, sequence, state } = await writer.call('beginExport', {
+      name,
+      version: number,
+      withState,
+    })
+    const { contentLength, elementType, shape, header, parts } =
+      state === null ? plan : planExport(handle, format, state)
     const sources = { rows: readTableRows(handle), state: state && readStateRows(state, handle.dim) }
-    const body = new ExportBody(keeper, version, { header, parts, sources }, exportId)
+    const body = new ExportBody(writer, version, { header, parts, sources }, exportId)
     return { version: number, sequence, contentLength, elementType, shape, body }
   } catch (error) {
     version.unpin()
@@ -64,7 +69,7 @@ interface ExportContent extends Pick<ExportPlan, 'header' | 'parts'> {
  * of a generator that never began does nothing, and a client may leave before the first byte.
  */
 export class ExportBody implements AsyncIterableIterator<Buffer> {
-  readonly #keeper: ExportLine
+  readonly #writer: ExportLine
   readonly #version: TableVersion
   readonly #exportId: number
   readonly #parts: readonly ExportPart[]
@@ -74,8 +79,13 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   #row = 0
   #isOpen = true
 
-  constructor(keeper: ExportLine, version: TableVersion, { header, parts, sources }: ExportContent, exportId: number) {
-    this.#keeper = keeper
+  constructor(
+    writer: ExportLine,
+    version: TableVersion,
+    { header, parts, sources }: ExportContent,
+    exportId: number,
+  ) {
+    this.#writer = writer
     this.#version = version
     this.#exportId = exportId
     this.#parts = parts
@@ -107,8 +117,8 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
     if (this.#isOpen) {
       this.#isOpen = false
       this.#version.unpin()
-      // Only a closed line refuses this, and then the keeper ends the export by itself.
-      await this.#keeper.call('endExport', { exportId: this.#exportId }).catch(() => null)
+      // Only a closed line refuses this, and then the writer ends the export by itself.
+      await this.#writer.call('endExport', { exportId: this.#exportId }).catch(() => null)
     }
     return { done: true, value: undefined }
   }
@@ -116,7 +126,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   /**
    * Copies the next rows as they are, then puts the old ones in the place of those that updates have changed since the export began.
    *
-   * Why that is exactly the table at its sequence S: the keeper, which writes alone and answers between writes, keeps what a row was at S
+   * Why that is exactly the table at its sequence S: the writer, which writes alone and answers between writes, keeps what a row was at S
    * before it first overwrites it. When it answers it has therefore kept every row that was touched before the answer, hence every
    * row that was touched before or during the copy, which was over when it was asked: those are replaced whole, half-written ones too.
    * Any other row was not written between S and the copy. The lock word could spare the question, but not on every machine: nothing
@@ -139,15 +149,21 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
     const stored = source.copy(firstRow, rowCount)
     if (source.isWritten) {
       const question = { exportId: this.#exportId, of: part.of, firstRow, rowCount }
-      patchRows(stored, firstRow, rowBytes, await this.#keeper.call('readPreimages', question))
+      patchRows(stored, firstRow, rowBytes, await this.#writer.call('readPreImages', question))
     }
     return part.byteCount === rowBytes ? stored : cutRows(stored, rowCount, rowBytes, part)
   }
 }
 
 /** One part of each row, packed. */
-const cutRows = (stored: Buffer, rowCount: number, rowBytes: number, { from, byteCount }: ExportPart): Buffer => {
+const cutRows = (
+  stored: Buffer,
+  rowCount: number,
+  rowBytes: number,
+  { from, byteCount }: ExportPart,
+): Buffer => {
   const cut = Buffer.allocUnsafeSlow(rowCount * byteCount)
-  for (let i = 0; i < rowCount; i++) stored.copy(cut, i * byteCount, i * rowBytes + from, i * rowBytes + from + byteCount)
+  for (let i = 0; i < rowCount; i++)
+    stored.copy(cut, i * byteCount, i * rowBytes + from, i * rowBytes + from + byteCount)
   return cut
 }

@@ -43,7 +43,8 @@ export const exportFormats = (dtype: Dtype): ExportFormat[] =>
 
 /** Refuses (NOT_ACCEPTABLE) optimizer state in a format that holds one array. */
 export const checkStateFormat = (format: ExportFormat): void => {
-  if (format !== 'safetensors') refuse('NOT_ACCEPTABLE', `${format} cannot carry optimizer state; ask for application/x-safetensors`)
+  if (format !== 'safetensors')
+    refuse('NOT_ACCEPTABLE', `${format} cannot carry optimizer state; ask for application/x-safetensors`)
 }
 
 /**
@@ -57,10 +58,17 @@ export const checkStateFormat = (format: ExportFormat): void => {
  * With optimizer state, safetensors only: before all that adam's `optimizer/step` I64 [], then the arrays of `stateTensors` F32; the
  * optimizer as JSON is the metadata `optimizer`. int8 rows take no gradients, and have no state.
  */
-export const planExport = (table: TableShape, format: ExportFormat, state: IncludedState | null = null): ExportPlan => {
+export const planExport = (
+  table: TableShape,
+  format: ExportFormat,
+  state: IncludedState | null = null,
+): ExportPlan => {
   const { rows, dim, dtype } = table
   if (!exportFormats(dtype).includes(format)) {
-    refuse('NOT_ACCEPTABLE', `${format} cannot carry ${dtype}; ask for application/x-safetensors or application/octet-stream`)
+    refuse(
+      'NOT_ACCEPTABLE',
+      `${format} cannot carry ${dtype}; ask for application/x-safetensors or application/octet-stream`,
+    )
   }
   if (state !== null) checkStateFormat(format)
   if (format === 'safetensors') return planSafetensorsExport(table, state)

@@ -17,7 +17,10 @@ export const printRowsPage = (page: RowsPage, dim: number, arena: Arena, printer
       const length = printer.printTensor([dim], region.at, textAt, room)
       byteCount += length
       if (byteCount > LIMITS.lookupResponseBytesMax) {
-        refuse('BATCH_TOO_LARGE', `the page takes more than ${LIMITS.lookupResponseBytesMax} bytes; ask for fewer rows`)
+        refuse(
+          'BATCH_TOO_LARGE',
+          `the page takes more than ${LIMITS.lookupResponseBytesMax} bytes; ask for fewer rows`,
+        )
       }
       const text = Buffer.from(arena.bytes.slice(textAt, textAt + length)).toString('latin1')
       rows.push(`{"index":${page.firstRow + i},"embedding":${text}}`)

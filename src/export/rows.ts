@@ -22,7 +22,10 @@ const STEP_BYTES = 1024 * 1024
  */
 export const readRows = (version: TableVersion, arena: Arena, offset: number, limit: number): RowsPage => {
   const { rows, dim } = version.handle
-  assert(Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(limit) && limit >= 0, 'a page is of whole rows')
+  assert(
+    Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(limit) && limit >= 0,
+    'a page is of whole rows',
+  )
   const rowCount = Math.max(0, Math.min(limit, rows - offset))
   const values = new Float32Array(rowCount * dim)
   // Before the rows, so that none is older.
@@ -43,7 +46,9 @@ const gatherFrom = (version: TableVersion, arena: Arena, firstRow: number, targe
     const outAt = region.at + count * 4
     for (let i = 0; i < count; i++) arena.int32[region.at / 4 + i] = firstRow + i
     gatherRows(version, arena.memory, { format: 'float32', idsAt: region.at, count, outAt, fillAt: 0 })
-    Buffer.from(arena.memory.buffer, outAt, target.byteLength).copy(new Uint8Array(target.buffer, target.byteOffset))
+    Buffer.from(arena.memory.buffer, outAt, target.byteLength).copy(
+      new Uint8Array(target.buffer, target.byteOffset),
+    )
   } finally {
     arena.release(region)
   }

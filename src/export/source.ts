@@ -9,7 +9,7 @@ export interface ExportSource {
   rowBytes: number
   /** They may be overwritten while they are copied: what they were is to be asked for afterwards. */
   isWritten: boolean
-  /** Copies rows as they are into memory of their own. They may be torn when the keeper writes meanwhile. */
+  /** Copies rows as they are into memory of their own. They may be torn when the writer writes meanwhile. */
   copy(firstRow: number, rowCount: number): Buffer
 }
 
@@ -25,14 +25,18 @@ export const readStateRows = ({ optimizer, initial, memory }: ExportedState, dim
   const length = stateLength(optimizer, dim)
   const source = { rowBytes: length * 4, isWritten: memory !== null }
   if (memory === null) {
-    return { ...source, copy: (_firstRow, rowCount) => Buffer.from(new Float32Array(rowCount * length).fill(initial).buffer) }
+    return {
+      ...source,
+      copy: (_firstRow, rowCount) => Buffer.from(new Float32Array(rowCount * length).fill(initial).buffer),
+    }
   }
   const untouchedRow = Buffer.from(new Float32Array(length).fill(initial).buffer)
   const copy = (firstRow: number, rowCount: number): Buffer => {
     const rows = copyRows(memory.rows, firstRow, rowCount)
     // What was never written is zero.
     if (initial === 0) return rows
-    for (let i = 0; i < rowCount; i++) if (memory.touched[firstRow + i] === 0) untouchedRow.copy(rows, i * source.rowBytes)
+    for (let i = 0; i < rowCount; i++)
+      if (memory.touched[firstRow + i] === 0) untouchedRow.copy(rows, i * source.rowBytes)
     return rows
   }
   return { ...source, copy }

@@ -35,7 +35,8 @@ export const parseContentDigest = (header: string): Uint8Array | undefined => {
     return found
   }
   const takeKey = (): string => take(KEY) ?? refuseHeader(header)
-  const takeValue = (): string | undefined => (take(EQUALS) === undefined ? undefined : (take(BARE_ITEM) ?? refuseHeader(header)))
+  const takeValue = (): string | undefined =>
+    take(EQUALS) === undefined ? undefined : (take(BARE_ITEM) ?? refuseHeader(header))
   let digest: Uint8Array | undefined
   take(SPACES)
   if (at === header.length) return undefined
@@ -53,7 +54,8 @@ export const parseContentDigest = (header: string): Uint8Array | undefined => {
 }
 
 /** A sha-256 as a Content-Digest header has it. */
-export const formatContentDigest = (digest: Uint8Array): string => `sha-256=:${Buffer.from(digest).toString('base64')}:`
+export const formatContentDigest = (digest: Uint8Array): string =>
+  `sha-256=:${Buffer.from(digest).toString('base64')}:`
 
 const decodeDigest = (item: string | undefined, header: string): Uint8Array => {
   if (item === undefined || !item.startsWith(':')) return refuseHeader(header)
@@ -62,4 +64,7 @@ const decodeDigest = (item: string | undefined, header: string): Uint8Array => {
 }
 
 const refuseHeader = (header: string): never =>
-  refuse('INVALID_REQUEST', `Content-Digest must be like sha-256=:<base64 of ${SHA256_BYTES} bytes>:, it is ${quoteText(header)}`)
+  refuse(
+    'INVALID_REQUEST',
+    `Content-Digest must be like sha-256=:<base64 of ${SHA256_BYTES} bytes>:, it is ${quoteText(header)}`,
+  )

@@ -4,7 +4,15 @@ import { ELEMENT_BYTES } from '../core/types.ts'
 import type { ElementType } from '../core/types.ts'
 
 /** Typed arrays over the bytes of a body. They share its memory where its alignment allows, so they are for reading. */
-export type IndexArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array
+export type IndexArray =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
 
 /** Indices of any integer type: a view when the bytes are aligned, else a copy. DTYPE_MISMATCH for floats and bool. */
 export const asIndexArray = (data: Uint8Array, elementType: ElementType): IndexArray => {
@@ -58,7 +66,10 @@ const widenBfloat16 = (source: Uint16Array): Float32Array => {
   return new Float32Array(bits.buffer)
 }
 
-const alignBytes = (data: Uint8Array, elementType: ElementType): { buffer: ArrayBufferLike; byteOffset: number; length: number } => {
+const alignBytes = (
+  data: Uint8Array,
+  elementType: ElementType,
+): { buffer: ArrayBufferLike; byteOffset: number; length: number } => {
   const elementBytes = ELEMENT_BYTES[elementType]
   assert(data.length % elementBytes === 0, 'the formats hand on whole elements')
   // Not data.slice(): that of a Buffer shares its memory.

@@ -22,7 +22,11 @@ export interface JsonCursor {
   at: number
 }
 
-const BODY_BYTES_MAX = Math.max(LIMITS.lookupBodyBytesMax, LIMITS.updateBodyBytesMax, LIMITS.specificationBodyBytesMax)
+const BODY_BYTES_MAX = Math.max(
+  LIMITS.lookupBodyBytesMax,
+  LIMITS.updateBodyBytesMax,
+  LIMITS.specificationBodyBytesMax,
+)
 
 /** One per thread: reading is synchronous, and what is read keeps no view of it. */
 let workspace: { scanner: NumberScanner; buffer: Buffer } | undefined
@@ -65,7 +69,9 @@ const findUtf8End = (body: Uint8Array): number => {
 const describeByte = (cursor: JsonCursor, at: number): string => {
   if (at >= cursor.end) return 'its end'
   const byte = cursor.bytes[at]
-  return byte > 0x20 && byte < 0x7f ? `'${String.fromCharCode(byte)}'` : `the byte 0x${byte.toString(16).padStart(2, '0')}`
+  return byte > 0x20 && byte < 0x7f
+    ? `'${String.fromCharCode(byte)}'`
+    : `the byte 0x${byte.toString(16).padStart(2, '0')}`
 }
 
 /** Refuses (MALFORMED_BODY) with what was expected at byte `at`, and what is there. */

@@ -74,7 +74,10 @@ const closeList = (nest: Nest): void => {
   if (lengths[depth] < 0) lengths[depth] = length
   if (depth === 2 && (nest.rowLengths !== undefined || length !== lengths[2])) {
     if (nest.depthMost > 2)
-      refuseShape(pointerOf(nest, 1), `expected ${lengths[2]} lists like before, got ${length}: only rows of numbers may differ in length`)
+      refuseShape(
+        pointerOf(nest, 1),
+        `expected ${lengths[2]} lists like before, got ${length}: only rows of numbers may differ in length`,
+      )
     nest.rowLengths ??= Array.from({ length: nest.counts[1] }, () => lengths[2])
     nest.rowLengths.push(length)
   } else if (length !== lengths[depth]) {
@@ -107,7 +110,8 @@ const readRun = (nest: Nest, start: number): number => {
   }
   let at = start
   for (;;) {
-    if (nest.count >= valueCountMax) refuse('BATCH_TOO_LARGE', `${nest.pointer} has more than ${valueCountMax} numbers`)
+    if (nest.count >= valueCountMax)
+      refuse('BATCH_TOO_LARGE', `${nest.pointer} has more than ${valueCountMax} numbers`)
     const room = makeRoom(nest)
     let end = scanner.scan(precision, at, nest.filled, nest.filled + (depth === 0 ? 1 : room))
     let { count } = scanner

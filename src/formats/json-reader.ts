@@ -40,11 +40,14 @@ export interface JsonObjectsLimits extends JsonLimits {
 }
 
 const refusePlace = (pointer: string, detail: string): never =>
-  refuse('INVALID_REQUEST', pointer === '' ? detail : `${detail} at ${pointer}`, { errors: [{ pointer, detail }] })
+  refuse('INVALID_REQUEST', pointer === '' ? detail : `${detail} at ${pointer}`, {
+    errors: [{ pointer, detail }],
+  })
 
 const checkObject = (cursor: JsonCursor, pointer: string): void => {
   const kind = kindAt(cursor, cursor.at)
-  if (kind !== 'an object') refusePlace(pointer, `expected ${pointer === '' ? 'a JSON object' : 'an object'}, got ${kind}`)
+  if (kind !== 'an object')
+    refusePlace(pointer, `expected ${pointer === '' ? 'a JSON object' : 'an object'}, got ${kind}`)
 }
 
 const readObject = (
@@ -60,14 +63,21 @@ const readObject = (
   readMembers(cursor, depth, (name) => {
     if (tensorNames.includes(name)) {
       const precision = singles.includes(name) ? 'single' : 'double'
-      tensors.set(name, readTensor(cursor, `${pointer}/${escapePointer(name)}`, depth, valueCountMax, precision, keepSingles))
+      tensors.set(
+        name,
+        readTensor(cursor, `${pointer}/${escapePointer(name)}`, depth, valueCountMax, precision, keepSingles),
+      )
     } else members[name] = readPlain(cursor, depth + 1)
   })
   return { members, tensors }
 }
 
 /** Runs `read` on the body. What is not JSON at all is refused as that, whatever `read` found wrong before it came there. */
-const readBody = <Result>(body: Uint8Array, limits: JsonLimits, read: (cursor: JsonCursor) => Result): Result => {
+const readBody = <Result>(
+  body: Uint8Array,
+  limits: JsonLimits,
+  read: (cursor: JsonCursor) => Result,
+): Result => {
   const cursor = openCursor(body, limits.depthMax ?? LIMITS.jsonDepthMax)
   const start = skipSpace(cursor.bytes, 0)
   cursor.at = start
@@ -93,8 +103,11 @@ const readBody = <Result>(body: Uint8Array, limits: JsonLimits, read: (cursor: J
  * tensor has an element that is no number. SHAPE_MISMATCH, with a pointer: lists of different length, except the rows of rank 2; numbers
  * beside lists. BATCH_TOO_LARGE: more numbers than `valueCountMax`.
  */
-export const readJsonObject = (body: Uint8Array, tensorNames: readonly string[], limits: JsonLimits = {}): JsonObject =>
-  readBody(body, limits, (cursor) => readObject(cursor, '', 1, tensorNames, limits))
+export const readJsonObject = (
+  body: Uint8Array,
+  tensorNames: readonly string[],
+  limits: JsonLimits = {},
+): JsonObject => readBody(body, limits, (cursor) => readObject(cursor, '', 1, tensorNames, limits))
 
 /**
  * Reads a JSON object whose member `arrayName` is a list of objects with tensors, each as {@link readJsonObject} reads one; pointers
@@ -122,7 +135,8 @@ export const readJsonObjects = (
       if (kind !== 'a list') refusePlace(pointer, `expected a list of objects, got ${kind}`)
       const list: JsonObject[] = []
       readElements(cursor, 2, (index) => {
-        if (index >= objectCountMax) refuse('BATCH_TOO_LARGE', `${pointer} has more than ${objectCountMax} elements`)
+        if (index >= objectCountMax)
+          refuse('BATCH_TOO_LARGE', `${pointer} has more than ${objectCountMax} elements`)
         list.push(readObject(cursor, `${pointer}/${index}`, 3, tensorNames, limits))
       })
       objects = list

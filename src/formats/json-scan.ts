@@ -37,7 +37,8 @@ export const kindAt = (cursor: JsonCursor, at: number): JsonKind => {
 
 /** Refuses (MALFORMED_BODY) an object or list that begins at `at` at a depth that is too large; the outermost has depth 1. */
 export const checkDepth = (cursor: JsonCursor, at: number, depth: number): void => {
-  if (depth > cursor.depthMax) refuse('MALFORMED_BODY', `the body: nested deeper than ${cursor.depthMax} at byte ${at}`)
+  if (depth > cursor.depthMax)
+    refuse('MALFORMED_BODY', `the body: nested deeper than ${cursor.depthMax} at byte ${at}`)
 }
 
 const skipEscape = (cursor: JsonCursor, at: number): number => {
@@ -45,7 +46,8 @@ const skipEscape = (cursor: JsonCursor, at: number): number => {
   if (ESCAPES.has(byte)) return at + 2
   if (byte !== SMALL_U) refuseByte(cursor, at + 1, 'an escape')
   for (let digitAt = at + 2; digitAt < at + 6; digitAt += 1) {
-    if (!/[0-9A-Fa-f]/.test(String.fromCharCode(cursor.bytes[digitAt]))) refuseByte(cursor, digitAt, 'a hexadecimal digit')
+    if (!/[0-9A-Fa-f]/.test(String.fromCharCode(cursor.bytes[digitAt])))
+      refuseByte(cursor, digitAt, 'a hexadecimal digit')
   }
   return at + 6
 }
@@ -88,7 +90,12 @@ const skipNumber = (cursor: JsonCursor, start: number): number => {
 }
 
 /** Reads the number at `start`, any that the grammar allows, to `target[index]`; returns the place behind it. */
-export const readNumber = (cursor: JsonCursor, start: number, target: Float64Array | Float32Array, index: number): number => {
+export const readNumber = (
+  cursor: JsonCursor,
+  start: number,
+  target: Float64Array | Float32Array,
+  index: number,
+): number => {
   const at = skipNumber(cursor, start)
   target[index] = Number(cursor.buffer.toString('latin1', start, at))
   return at
@@ -97,7 +104,8 @@ export const readNumber = (cursor: JsonCursor, start: number, target: Float64Arr
 const skipLiteral = (cursor: JsonCursor, at: number): number => {
   const literal = LITERALS[cursor.bytes[at]]
   for (let index = 1; index < literal.length; index += 1) {
-    if (cursor.bytes[at + index] !== literal.charCodeAt(index)) refuseByte(cursor, at + index, `the rest of ${literal}`)
+    if (cursor.bytes[at + index] !== literal.charCodeAt(index))
+      refuseByte(cursor, at + index, `the rest of ${literal}`)
   }
   return at + literal.length
 }
@@ -142,7 +150,8 @@ export const readMembers = (cursor: JsonCursor, depth: number, readValue: (name:
   for (;;) {
     const start = cursor.at
     const name = readName(cursor)
-    if (names.has(name)) refuse('MALFORMED_BODY', `the body: the member ${quoteText(name)} comes again at byte ${start}`)
+    if (names.has(name))
+      refuse('MALFORMED_BODY', `the body: the member ${quoteText(name)} comes again at byte ${start}`)
     names.add(name)
     cursor.at = skipSpace(bytes, cursor.at)
     if (bytes[cursor.at] !== COLON) refuseByte(cursor, cursor.at, "':'")

@@ -46,7 +46,8 @@ const refuseValues = (
   const { values } = tensor
   for (let position = 0; position < values.length && errors.length < LIMITS.errorPlacesMax; position += 1) {
     const explanation = explain(values[position])
-    if (explanation !== undefined) errors.push({ pointer: pointerAt(tensor, pointer, position), detail: explanation })
+    if (explanation !== undefined)
+      errors.push({ pointer: pointerAt(tensor, pointer, position), detail: explanation })
   }
   return refuse(code, `${detail}: ${errors[0].detail} at ${errors[0].pointer}`, { errors })
 }
@@ -66,7 +67,8 @@ export const toIndexArray = (tensor: JsonTensor, pointer: string): Float64Array 
   const { values } = tensor
   assert(values instanceof Float64Array, 'indices are read as float64')
   for (let position = 0; position < values.length; position += 1) {
-    if (!Number.isSafeInteger(values[position])) refuseValues('INVALID_REQUEST', 'not an index', tensor, pointer, explainIndex)
+    if (!Number.isSafeInteger(values[position]))
+      refuseValues('INVALID_REQUEST', 'not an index', tensor, pointer, explainIndex)
   }
   return values
 }
@@ -81,7 +83,8 @@ export const toFloat32 = (tensor: JsonTensor, pointer: string): Float32Array => 
   if (tensor.values instanceof Float32Array) return tensor.values
   const rounded = new Float32Array(tensor.values)
   for (let position = 0; position < rounded.length; position += 1) {
-    if (!Number.isFinite(rounded[position])) refuseValues('NON_FINITE', 'not finite', tensor, pointer, explainFloat32)
+    if (!Number.isFinite(rounded[position]))
+      refuseValues('NON_FINITE', 'not finite', tensor, pointer, explainFloat32)
   }
   return rounded
 }

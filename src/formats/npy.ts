@@ -37,7 +37,9 @@ const DESCRIPTORS: Partial<Record<ElementType, string>> = {
   uint64: '<u8',
   bool: '|b1',
 }
-const ELEMENT_TYPES = new Map(Object.entries(DESCRIPTORS).map(([elementType, descr]) => [descr, elementType as ElementType]))
+const ELEMENT_TYPES = new Map(
+  Object.entries(DESCRIPTORS).map(([elementType, descr]) => [descr, elementType as ElementType]),
+)
 // A byte has no order, but writers outside Python (cnpy) say '<' for it.
 for (const kind of ['i1', 'u1', 'b1']) ELEMENT_TYPES.set(`<${kind}`, ELEMENT_TYPES.get(`|${kind}`)!)
 
@@ -67,7 +69,10 @@ export const npyHeaderBytes = (prefix: Uint8Array): number | null => {
   const view = new DataView(prefix.buffer, prefix.byteOffset, prefix.byteLength)
   const textBytes = major === 1 ? view.getUint16(LENGTH_AT, true) : view.getUint32(LENGTH_AT, true)
   if (textBytes > LIMITS.npyHeaderBytesMax) {
-    refuse('MALFORMED_BODY', `the npy header says it has ${textBytes} bytes; the limit is ${LIMITS.npyHeaderBytesMax}`)
+    refuse(
+      'MALFORMED_BODY',
+      `the npy header says it has ${textBytes} bytes; the limit is ${LIMITS.npyHeaderBytesMax}`,
+    )
   }
   return textAt + textBytes
 }
@@ -79,14 +84,20 @@ export const npyHeaderBytes = (prefix: Uint8Array): number | null => {
 export const readNpyHeader = (bytes: Uint8Array): NpyHeader => {
   const dataAt = npyHeaderBytes(bytes)
   if (dataAt === null || bytes.length < dataAt) {
-    return refuse('MALFORMED_BODY', `the npy body ends inside its header: ${bytes.length} bytes, expected ${dataAt ?? 'at least 12'}`)
+    return refuse(
+      'MALFORMED_BODY',
+      `the npy body ends inside its header: ${bytes.length} bytes, expected ${dataAt ?? 'at least 12'}`,
+    )
   }
   const textAt = LENGTH_AT + (bytes[VERSION_AT] === 1 ? 2 : 4)
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + textAt, dataAt - textAt).toString('latin1')
   const { descr, fortranOrder, shape } = readLiteral({ text, at: 0, what: 'the npy header' })
   const elementType = ELEMENT_TYPES.get(descr) ?? refuseDescriptor(descr)
   if (fortranOrder && shape.length >= 2) {
-    refuse('SHAPE_MISMATCH', 'the npy array is in column order (fortran_order); save np.ascontiguousarray(array) instead')
+    refuse(
+      'SHAPE_MISMATCH',
+      'the npy array is in column order (fortran_order); save np.ascontiguousarray(array) instead',
+    )
   }
   return { elementType, shape, dataAt, dataBytes: arrayBytes(elementType, shape) }
 }
@@ -95,7 +106,10 @@ export const readNpyHeader = (bytes: Uint8Array): NpyHeader => {
 export const readNpy = (bytes: Uint8Array): TypedBytes => {
   const { elementType, shape, dataAt, dataBytes } = readNpyHeader(bytes)
   if (bytes.length - dataAt !== dataBytes) {
-    refuse('MALFORMED_BODY', `the npy header announces ${dataBytes} bytes of elements, the body has ${bytes.length - dataAt}`)
+    refuse(
+      'MALFORMED_BODY',
+      `the npy header announces ${dataBytes} bytes of elements, the body has ${bytes.length - dataAt}`,
+    )
   }
   return { elementType, shape, data: viewBytes(bytes, dataAt, bytes.length) }
 }
@@ -104,7 +118,10 @@ export const readNpy = (bytes: Uint8Array): TypedBytes => {
 export const writeNpyHeader = (elementType: ElementType, shape: readonly number[]): Uint8Array => {
   const descr =
     DESCRIPTORS[elementType] ??
-    refuse('NOT_ACCEPTABLE', `npy cannot carry ${elementType}; ask for application/x-safetensors or another dtype`)
+    refuse(
+      'NOT_ACCEPTABLE',
+      `npy cannot carry ${elementType}; ask for application/x-safetensors or another dtype`,
+    )
   const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`
   const growth = shape.length === 0 ? '' : ' '.repeat(GROWTH_DIGITS - String(shape[0]).length)
   const literal = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }${growth}`
@@ -189,5 +206,8 @@ const refuseDescriptor = (descr: string): never => {
       ? "; it is big-endian, convert it with array.astype(array.dtype.newbyteorder('<'))"
       : ''
   const known = Object.values(DESCRIPTORS).join(' ')
-  return refuse('DTYPE_MISMATCH', `the npy array has elements of ${quoteText(descr)}; read are ${known}${hint}`)
+  return refuse(
+    'DTYPE_MISMATCH',
+    `the npy array has elements of ${quoteText(descr)}; read are ${known}${hint}`,
+  )
 }

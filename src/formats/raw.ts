@@ -12,16 +12,30 @@ export { formatShape }
  * Reads an octet-stream: numbers and nothing else. `shape` null: flat. Refuses MALFORMED_BODY when the body ends inside a number,
  * SHAPE_MISMATCH when its numbers are not as many as the shape has.
  */
-export const readRaw = (bytes: Uint8Array, elementType: ElementType, shape: readonly number[] | null): TypedBytes => {
+export const readRaw = (
+  bytes: Uint8Array,
+  elementType: ElementType,
+  shape: readonly number[] | null,
+): TypedBytes => {
   const elementBytes = ELEMENT_BYTES[elementType]
   if (bytes.length % elementBytes !== 0) {
-    refuse('MALFORMED_BODY', `a body of ${bytes.length} bytes is not a whole number of ${elementType} (${elementBytes} bytes each)`)
+    refuse(
+      'MALFORMED_BODY',
+      `a body of ${bytes.length} bytes is not a whole number of ${elementType} (${elementBytes} bytes each)`,
+    )
   }
   const count = bytes.length / elementBytes
   if (shape !== null && elementCount(shape) !== count) {
-    refuse('SHAPE_MISMATCH', `the body has ${count} ${elementType}, the shape [${formatShape(shape)}] has ${elementCount(shape)}`)
+    refuse(
+      'SHAPE_MISMATCH',
+      `the body has ${count} ${elementType}, the shape [${formatShape(shape)}] has ${elementCount(shape)}`,
+    )
   }
-  return { elementType, shape: shape === null ? [count] : [...shape], data: viewBytes(bytes, 0, bytes.length) }
+  return {
+    elementType,
+    shape: shape === null ? [count] : [...shape],
+    data: viewBytes(bytes, 0, bytes.length),
+  }
 }
 
 /**
@@ -30,11 +44,16 @@ export const readRaw = (bytes: Uint8Array, elementType: ElementType, shape: read
  */
 export const parseShape = (text: string): number[] => {
   const parts = text === '' ? [] : text.split(',', LIMITS.indexRankMax + 1)
-  if (parts.length > LIMITS.indexRankMax) refuse('INVALID_REQUEST', `shape has more than ${LIMITS.indexRankMax} dimensions`)
+  if (parts.length > LIMITS.indexRankMax)
+    refuse('INVALID_REQUEST', `shape has more than ${LIMITS.indexRankMax} dimensions`)
   if (!parts.every((part) => /^(0|[1-9][0-9]*)$/.test(part))) {
-    refuse('INVALID_REQUEST', `shape must be whole numbers with commas between, as in 2,3,64; it is ${quoteText(text)}`)
+    refuse(
+      'INVALID_REQUEST',
+      `shape must be whole numbers with commas between, as in 2,3,64; it is ${quoteText(text)}`,
+    )
   }
   const shape = parts.map(Number)
-  if (!isCountable(shape)) refuse('INVALID_REQUEST', `the shape ${quoteText(text)} has more elements than can be counted (2^53 - 1)`)
+  if (!isCountable(shape))
+    refuse('INVALID_REQUEST', `the shape ${quoteText(text)} has more elements than can be counted (2^53 - 1)`)
   return shape
 }

@@ -36,7 +36,9 @@ const DTYPES: Record<ElementType, string> = {
   uint64: 'U64',
   bool: 'BOOL',
 }
-const ELEMENT_TYPES = new Map(Object.entries(DTYPES).map(([elementType, dtype]) => [dtype, elementType as ElementType]))
+const ELEMENT_TYPES = new Map(
+  Object.entries(DTYPES).map(([elementType, dtype]) => [dtype, elementType as ElementType]),
+)
 
 /** Where the bytes of one array are, counted from the end of the header. */
 export interface ByteRange {
@@ -65,7 +67,10 @@ export const safetensorsHeaderBytes = (prefix: Uint8Array): number | null => {
   if (prefix.length < LENGTH_BYTES) return null
   const textBytes = new DataView(prefix.buffer, prefix.byteOffset, LENGTH_BYTES).getBigUint64(0, true)
   if (textBytes > LIMITS.safetensorsHeaderBytesMax) {
-    refuse('MALFORMED_BODY', `the safetensors header says it has ${textBytes} bytes; the limit is ${LIMITS.safetensorsHeaderBytesMax}`)
+    refuse(
+      'MALFORMED_BODY',
+      `the safetensors header says it has ${textBytes} bytes; the limit is ${LIMITS.safetensorsHeaderBytesMax}`,
+    )
   }
   return LENGTH_BYTES + Number(textBytes)
 }
@@ -75,11 +80,17 @@ export const safetensorsHeaderBytes = (prefix: Uint8Array): number | null => {
  * null when it is not known yet (the caller then compares the last `end` itself). MALFORMED_BODY for what is no safetensors
  * file; DTYPE_MISMATCH for dtypes that are not served; SHAPE_MISMATCH for uncountable shapes and too many dimensions.
  */
-export const readSafetensorsHeader = (headerBytes: Uint8Array, bodyBytes: number | null): SafetensorsHeader => {
+export const readSafetensorsHeader = (
+  headerBytes: Uint8Array,
+  bodyBytes: number | null,
+): SafetensorsHeader => {
   const dataAt = safetensorsHeaderBytes(headerBytes)
   if (dataAt === null || headerBytes.length < dataAt) {
     const needed = dataAt ?? `at least ${LENGTH_BYTES}`
-    return refuse('MALFORMED_BODY', `the safetensors body ends inside its header: ${headerBytes.length} bytes, expected ${needed}`)
+    return refuse(
+      'MALFORMED_BODY',
+      `the safetensors body ends inside its header: ${headerBytes.length} bytes, expected ${needed}`,
+    )
   }
   const cursor: Cursor = { text: decodeText(headerBytes, dataAt), at: 0, what: 'the safetensors header' }
   if (!cursor.text.startsWith('{')) failAt(cursor, "'{'")
@@ -114,8 +125,11 @@ export const writeSafetensorsHeader = (
   tensors: readonly { name: string; elementType: ElementType; shape: readonly number[] }[],
   metadata?: ReadonlyMap<string, string>,
 ): { header: Uint8Array; ranges: ByteRange[]; bodyBytes: number } => {
-  assert(new Set(tensors.map(({ name }) => name).concat(METADATA)).size === tensors.length + 1, 'tensor names are distinct')
-  // Built by hand: an object would move names like "7" to the front, and "__proto__" out of sight.
+  assert(
+    new Set(tensors.map(({ name }) => name).concat(METADATA)).size === tensors.length + 1,
+    'tensor names are distinct',
+  )
+  // Built by hand: an object would move names like "7" to the HTTP worker, and "__proto__" out of sight.
   const members: string[] = []
   if (metadata !== undefined && metadata.size > 0) {
     const pairs = [...metadata].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)
@@ -139,7 +153,9 @@ export const writeSafetensorsHeader = (
 
 const decodeText = (bytes: Uint8Array, dataAt: number): string => {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + LENGTH_BYTES, dataAt - LENGTH_BYTES)
-  return isUtf8(text) ? text.toString('utf8') : refuse('MALFORMED_BODY', 'the safetensors header is not UTF-8')
+  return isUtf8(text)
+    ? text.toString('utf8')
+    : refuse('MALFORMED_BODY', 'the safetensors header is not UTF-8')
 }
 
 /** Reads one JSON object, calling `readMember` behind each colon. Keys are distinct, and at most as many as arrays are allowed. */
@@ -176,11 +192,18 @@ const readTensor = (cursor: Cursor, name: string): TensorPlace => {
     return refuseTensor('MALFORMED_BODY', 'needs dtype, shape and data_offsets')
   }
   const elementType =
-    ELEMENT_TYPES.get(dtype) ?? refuseTensor('DTYPE_MISMATCH', `has dtype ${quoteText(dtype)}; read are ${Object.values(DTYPES).join(' ')}`)
+    ELEMENT_TYPES.get(dtype) ??
+    refuseTensor(
+      'DTYPE_MISMATCH',
+      `has dtype ${quoteText(dtype)}; read are ${Object.values(DTYPES).join(' ')}`,
+    )
   const { begin, end } = offsets
   const bytes = arrayBytes(elementType, shape)
   if (end - begin !== bytes) {
-    refuseTensor('MALFORMED_BODY', `takes ${bytes} bytes, but its data_offsets [${begin},${end}] hold ${end - begin}`)
+    refuseTensor(
+      'MALFORMED_BODY',
+      `takes ${bytes} bytes, but its data_offsets [${begin},${end}] hold ${end - begin}`,
+    )
   }
   return { elementType, shape, begin, end }
 }
@@ -233,11 +256,17 @@ const checkOffsets = (tensors: ReadonlyMap<string, TensorPlace>, dataBytes: numb
   let covered = 0
   for (const [name, { begin, end }] of sorted) {
     if (begin !== covered) {
-      refuse('MALFORMED_BODY', `the bytes of the safetensors array ${quoteText(name)} begin at ${begin}, expected ${covered}`)
+      refuse(
+        'MALFORMED_BODY',
+        `the bytes of the safetensors array ${quoteText(name)} begin at ${begin}, expected ${covered}`,
+      )
     }
     covered = end
   }
   if (dataBytes !== null && covered !== dataBytes) {
-    refuse('MALFORMED_BODY', `the safetensors header announces ${covered} bytes of data, the body has ${dataBytes}`)
+    refuse(
+      'MALFORMED_BODY',
+      `the safetensors header announces ${covered} bytes of data, the body has ${dataBytes}`,
+    )
   }
 }

@@ -11,11 +11,15 @@ export interface Cursor {
 /** Refuses (MALFORMED_BODY) with what was expected, what was found, and where. */
 export const failAt = (cursor: Cursor, expected: string): never => {
   const found = cursor.at < cursor.text.length ? quoteText(cursor.text[cursor.at]) : 'its end'
-  return refuse('MALFORMED_BODY', `${cursor.what}: expected ${expected} at character ${cursor.at}, found ${found}`)
+  return refuse(
+    'MALFORMED_BODY',
+    `${cursor.what}: expected ${expected} at character ${cursor.at}, found ${found}`,
+  )
 }
 
 /** A client's text inside a message: as a JSON string, cut at 64 characters. */
-export const quoteText = (text: string): string => JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text)
+export const quoteText = (text: string): string =>
+  JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text)
 
 /** The next character that is not white space, without passing it; the empty string at the end. */
 export const peek = (cursor: Cursor): string => {
@@ -49,4 +53,5 @@ export const readWhole = (cursor: Cursor): number => {
   return Number(digits)
 }
 
-const isDigit = (character: string | undefined): boolean => character !== undefined && character >= '0' && character <= '9'
+const isDigit = (character: string | undefined): boolean =>
+  character !== undefined && character >= '0' && character <= '9'

@@ -34,7 +34,8 @@ export const arrayBytes = (elementType: ElementType, shape: readonly number[]): 
 
 /** Refuses (SHAPE_MISMATCH) more than `arrayRankMax` dimensions. Readers ask before each push, so that a long list is never built. */
 export const checkRank = (rank: number): void => {
-  if (rank > LIMITS.arrayRankMax) refuse('SHAPE_MISMATCH', `an array has at most ${LIMITS.arrayRankMax} dimensions`)
+  if (rank > LIMITS.arrayRankMax)
+    refuse('SHAPE_MISMATCH', `an array has at most ${LIMITS.arrayRankMax} dimensions`)
 }
 
 /** A shape as headers and messages show it: `2,3,64`; a scalar is the empty string. */
@@ -45,4 +46,7 @@ export const viewBytes = (bytes: Uint8Array, begin: number, end: number): Uint8A
   new Uint8Array(bytes.buffer, bytes.byteOffset + begin, end - begin)
 
 const refuseSize = (shape: readonly number[]): never =>
-  refuse('SHAPE_MISMATCH', `the shape [${formatShape(shape)}] has more elements or bytes than can be counted (2^53 - 1)`)
+  refuse(
+    'SHAPE_MISMATCH',
+    `the shape [${formatShape(shape)}] has more elements or bytes than can be counted (2^53 - 1)`,
+  )

@@ -3,13 +3,18 @@ import { writeSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyReply, type FastifyRequest, type FastifySchemaCompiler, LogController } from 'fastify'
+import fastify, {
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifySchemaCompiler,
+  LogController,
+} from 'fastify'
 import type { TSchema } from 'typebox'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { App, FrontContext } from './context.ts'
+import type { App, HttpContext } from './context.ts'
 import { answerClientError, answerError, answerUnknownRoute } from './errors/error-handler.ts'
-import { openLane } from './fast-path/fast-path.ts'
+import { openFastPath } from './fast-path/fast-path.ts'
 import { isRequestId, parseRequestTimeout } from './negotiate.ts'
 import { HttpRefusal } from './errors/problem.ts'
 import { registerRoutes } from './routes.ts'
@@ -21,15 +26,15 @@ const STANDARD_ERROR = { write: (line: string) => void writeSync(2, line) }
 export interface AppOptions {
   /** Where log lines go instead of to standard error. */
   logStream?: { write(line: string): void }
-  /** Whether lookups of raw ids go by the lane. */
-  lane?: boolean
+  /** Whether lookups of raw ids go by the fast path. */
+  fastPath?: boolean
 }
 
 /**
  * The HTTP edge over `context`, ready to listen or to be injected into. Nothing is loaded from folders: hooks, plugins and routes
  * are added here and in routes.ts, in the order they run.
  */
-export const buildApp = async (context: FrontContext, options: AppOptions = {}): Promise<App> => {
+export const buildApp = async (context: HttpContext, options: AppOptions = {}): Promise<App> => {
   const nextRequestId = createRequestIds()
   const app: App = fastify({
     logger: {
@@ -80,7 +85,7 @@ export const buildApp = async (context: FrontContext, options: AppOptions = {}):
   })
   if (app.log.level === 'debug' || app.log.level === 'trace') app.addHook('onResponse', logResponse)
   // A log of every answer is the route's to write.
-  else if (options.lane) openLane(app, context)
+  else if (options.fastPath) openFastPath(app, context)
   await registerRoutes(app, context)
   await app.ready()
   return app
@@ -97,7 +102,7 @@ const createRequestIds = (): ((raw?: IncomingMessage) => string) => {
 }
 
 /** What holds for every request, before its route is looked at. Refuses INVALID_REQUEST (400, 414, 431) and NOT_READY. */
-const checkHead = ({ health }: FrontContext, request: FastifyRequest, reply: FastifyReply): void => {
+const checkHead = ({ health }: HttpContext, request: FastifyRequest, reply: FastifyReply): void => {
   const { raw } = request
   const { headers, url = '' } = raw
   reply.header('x-content-type-options', 'nosniff')
@@ -106,16 +111,22 @@ const checkHead = ({ health }: FrontContext, request: FastifyRequest, reply: Fas
   if (raw.rawHeaders.length > 2 * LIMITS.headerCountMax) {
     throw new HttpRefusal(431, 'INVALID_REQUEST', `a request has at most ${LIMITS.headerCountMax} headers`)
   }
-  if (url.length > LIMITS.urlBytesMax) throw new HttpRefusal(414, 'INVALID_REQUEST', `the URL has at most ${LIMITS.urlBytesMax} bytes`)
-  if (headers.host === undefined && raw.httpVersion === '1.1') refuse('INVALID_REQUEST', 'the Host header is missing')
-  if (health.state === 'loading' && url.startsWith('/v1/') && !url.startsWith('/v1/limits')) refuse('NOT_READY', health.reason)
+  if (url.length > LIMITS.urlBytesMax)
+    throw new HttpRefusal(414, 'INVALID_REQUEST', `the URL has at most ${LIMITS.urlBytesMax} bytes`)
+  if (headers.host === undefined && raw.httpVersion === '1.1')
+    refuse('INVALID_REQUEST', 'the Host header is missing')
+  if (health.state === 'loading' && url.startsWith('/v1/') && !url.startsWith('/v1/limits'))
+    refuse('NOT_READY', health.reason)
   const timeoutMs = parseRequestTimeout(headers['x-request-timeout-ms'])
   if (timeoutMs !== undefined) request.deadlineAt = Date.now() + timeoutMs
 }
 
 const logResponse = (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
   const { id, method, url } = request
-  request.log.debug({ reqId: id, method, url: url.slice(0, 256), status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
+  request.log.debug(
+    { reqId: id, method, url: url.slice(0, 256), status: reply.statusCode, ms: reply.elapsedTime },
+    'answered',
+  )
   done()
 }
 
@@ -124,7 +135,8 @@ const logResponse = (request: FastifyRequest, reply: FastifyReply, done: () => v
  * their schemas are for the document.
  */
 const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  if (httpPart === 'querystring') return reportRefusal(compileQueryChecker(schema) as (value: Query) => unknown)
+  if (httpPart === 'querystring')
+    return reportRefusal(compileQueryChecker(schema) as (value: Query) => unknown)
   if (httpPart === 'params') return reportRefusal(compileChecker(schema) as (value: unknown) => unknown)
   return acceptAny
 }

@@ -8,5 +8,8 @@ import { type ConditionHeaders, parsePrecondition } from './negotiate.ts'
 export const isNotModified = (headers: ConditionHeaders, version: number, sequence: number): boolean => {
   const { ifMatch, ifNoneMatch } = parsePrecondition(headers)
   if (ifMatch !== undefined) checkPrecondition({ ifMatch }, { version, sequence })
-  return ifNoneMatch !== undefined && ifNoneMatch.some((tag) => tag === '*' || tag === entityTag(version, sequence))
+  return (
+    ifNoneMatch !== undefined &&
+    ifNoneMatch.some((tag) => tag === '*' || tag === entityTag(version, sequence))
+  )
 }

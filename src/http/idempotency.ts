@@ -24,7 +24,11 @@ export const parseIdempotencyKey = (header: string | string[] | undefined): stri
 }
 
 /** `key` with what tells its request from another: SHA-256 of `meaning`, all that is asked beside the body, and of the body. */
-export const bindKey = (key: string, meaning: readonly (string | number | undefined)[], body: Uint8Array): UpdateKey => {
+export const bindKey = (
+  key: string,
+  meaning: readonly (string | number | undefined)[],
+  body: Uint8Array,
+): UpdateKey => {
   const hash = createHash('sha256')
     .update(`${JSON.stringify(meaning)}\n`)
     .update(body)

@@ -12,13 +12,16 @@ export const FORMAT_MEDIA_TYPES: Record<Format, string> = {
   safetensors: 'application/x-safetensors',
 }
 
-const FORMATS_BY_TYPE = new Map(Object.entries(FORMAT_MEDIA_TYPES).map(([format, type]) => [type, format as Format]))
+const FORMATS_BY_TYPE = new Map(
+  Object.entries(FORMAT_MEDIA_TYPES).map(([format, type]) => [type, format as Format]),
+)
 
 /** token "/" token, each RFC 9110's; anything after a semicolon is parameters, which decide nothing here. */
 const MEDIA_TYPE = /^[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;.*)?$/
 
 /** The type and subtype of a Content-Type, in lower case; undefined when it is none. */
-export const parseMediaType = (header: string): string | undefined => MEDIA_TYPE.exec(header)?.[1].toLowerCase()
+export const parseMediaType = (header: string): string | undefined =>
+  MEDIA_TYPE.exec(header)?.[1].toLowerCase()
 
 /** The format that a Content-Type names, or undefined. */
 export const parseFormat = (header: string | undefined): Format | undefined => {
@@ -41,25 +44,39 @@ export const negotiateFormat = (accept: string | undefined, offered: readonly Fo
   // One bare type is what programs send, thousands of times a second.
   const exact = FORMATS_BY_TYPE.get(accept)
   if (exact !== undefined && offered.includes(exact)) return exact
-  return chooseByAccept(accept, offered, (format) => FORMAT_MEDIA_TYPES[format]) ?? refuseAccept(accept, offered)
+  return (
+    chooseByAccept(accept, offered, (format) => FORMAT_MEDIA_TYPES[format]) ?? refuseAccept(accept, offered)
+  )
 }
 
 /** The one of `offered` that a client asks for; undefined: none of them. `typeOf` gives the media type of each. */
-export const chooseByAccept = <Offer>(accept: string, offered: readonly Offer[], typeOf: (offer: Offer) => string): Offer | undefined => {
+export const chooseByAccept = <Offer>(
+  accept: string,
+  offered: readonly Offer[],
+  typeOf: (offer: Offer) => string,
+): Offer | undefined => {
   const ranges = accept.split(',').flatMap(parseRange)
   const rank = (offer: Offer, preference: number) => {
     const fitting = ranges.filter((range) => specificity(range.type, typeOf(offer)) >= 0)
     // The most specific range decides on a type, so that "*/*, text/html;q=0" excludes it.
-    fitting.sort((a, b) => specificity(b.type, typeOf(offer)) - specificity(a.type, typeOf(offer)) || a.order - b.order)
+    fitting.sort(
+      (a, b) => specificity(b.type, typeOf(offer)) - specificity(a.type, typeOf(offer)) || a.order - b.order,
+    )
     return { offer, preference, range: fitting[0] as AcceptRange | undefined }
   }
   const ranked = offered
     .map(rank)
     .flatMap(({ offer, preference, range }) =>
-      range === undefined || range.quality === 0 ? [] : [{ offer, preference, range, level: specificity(range.type, typeOf(offer)) }],
+      range === undefined || range.quality === 0
+        ? []
+        : [{ offer, preference, range, level: specificity(range.type, typeOf(offer)) }],
     )
   ranked.sort(
-    (a, b) => b.range.quality - a.range.quality || b.level - a.level || a.range.order - b.range.order || a.preference - b.preference,
+    (a, b) =>
+      b.range.quality - a.range.quality ||
+      b.level - a.level ||
+      a.range.order - b.range.order ||
+      a.preference - b.preference,
   )
   return ranked[0]?.offer
 }
@@ -81,7 +98,10 @@ const specificity = (range: string, type: string): number => {
 }
 
 const refuseAccept = (accept: string, offered: readonly Format[]): never =>
-  refuse('NOT_ACCEPTABLE', `Accept is ${quoteText(accept)}; available: ${offered.map((format) => FORMAT_MEDIA_TYPES[format]).join(', ')}`)
+  refuse(
+    'NOT_ACCEPTABLE',
+    `Accept is ${quoteText(accept)}; available: ${offered.map((format) => FORMAT_MEDIA_TYPES[format]).join(', ')}`,
+  )
 
 const ENTITY_TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y
 
@@ -96,7 +116,10 @@ export const parseEntityTags = (name: string, header: string): string[] => {
   while (ENTITY_TAG.lastIndex < header.length || header.length === 0) {
     const found = ENTITY_TAG.exec(header)
     if (found === null)
-      return refuse('INVALID_REQUEST', `${name} must be * or tags in quotes with commas between, it is ${quoteText(header)}`)
+      return refuse(
+        'INVALID_REQUEST',
+        `${name} must be * or tags in quotes with commas between, it is ${quoteText(header)}`,
+      )
     // A tag of one star in quotes is no wildcard, and no table has it.
     if (found[1] === undefined && found[2] !== '*') tags.push(found[2])
   }
@@ -112,8 +135,10 @@ export interface ConditionHeaders {
 /** What a request asks of the state of the table. Refuses INVALID_REQUEST as {@link parseEntityTags}. */
 export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
   const precondition: Precondition = {}
-  if (headers['if-match'] !== undefined) precondition.ifMatch = parseEntityTags('If-Match', headers['if-match'])
-  if (headers['if-none-match'] !== undefined) precondition.ifNoneMatch = parseEntityTags('If-None-Match', headers['if-none-match'])
+  if (headers['if-match'] !== undefined)
+    precondition.ifMatch = parseEntityTags('If-Match', headers['if-match'])
+  if (headers['if-none-match'] !== undefined)
+    precondition.ifNoneMatch = parseEntityTags('If-None-Match', headers['if-none-match'])
   return precondition
 }
 
@@ -121,7 +146,10 @@ export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
 export const parseRequestTimeout = (header: string | string[] | undefined): number | undefined => {
   if (header === undefined) return undefined
   if (typeof header === 'string' && /^\d{1,9}$/.test(header)) return Number(header)
-  return refuse('INVALID_REQUEST', `X-Request-Timeout-Ms must be a whole number of milliseconds, it is ${quoteText(String(header))}`)
+  return refuse(
+    'INVALID_REQUEST',
+    `X-Request-Timeout-Ms must be a whole number of milliseconds, it is ${quoteText(String(header))}`,
+  )
 }
 
 /** Own ids come from elsewhere; a client's is kept when it is short and plain, so that it can be logged and echoed. */

@@ -1,10 +1,10 @@
-import type { App, FrontContext } from './context.ts'
+import type { App, HttpContext } from './context.ts'
 import { addAliasRoutes } from './routes/aliases.ts'
 import { addAttendRoute } from './routes/attend.ts'
 import { addDocsRoutes, addDocument } from './routes/docs.ts'
 import { addHealthRoutes } from './routes/health.ts'
 import { addLimitsRoute } from './routes/limits.ts'
-import { addLookupManyRoute } from './routes/multi-lookup.ts'
+import { addMultiLookupRoute } from './routes/multi-lookup.ts'
 import { addLookupRoute } from './routes/lookup.ts'
 import { addLoraRoutes } from './routes/lora.ts'
 import { addSnapshotsRoute } from './routes/snapshots.ts'
@@ -16,7 +16,7 @@ import { addUploadRoutes } from './routes/uploads.ts'
 import { addVersionRoutes } from './routes/versions.ts'
 
 /** Every route, in the order of the document. */
-export const registerRoutes = async (app: App, context: FrontContext): Promise<void> => {
+export const registerRoutes = async (app: App, context: HttpContext): Promise<void> => {
   await addDocument(app)
   addTableUploadRoute(app, context)
   addTableRoutes(app, context)
@@ -25,7 +25,7 @@ export const registerRoutes = async (app: App, context: FrontContext): Promise<v
   addVersionRoutes(app, context)
   addAliasRoutes(app, context)
   addLookupRoute(app, context)
-  addLookupManyRoute(app, context)
+  addMultiLookupRoute(app, context)
   addAttendRoute(app, context)
   addUpdateRoutes(app, context)
   addLoraRoutes(app, context)

@@ -3,7 +3,7 @@ import { Compile } from 'typebox/compile'
 import { assert } from '../core/assert.ts'
 import { type ErrorPlace, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { explainMismatch, pointerTo } from './errors/schema-errors.ts'
+import { explainSchemaError, pointerTo } from './errors/schema-errors.ts'
 
 /** Checks a value that came from outside against a schema, compiled once. */
 export type Checker<Schema extends TSchema> = (value: unknown, at?: string) => Static<Schema>
@@ -17,7 +17,7 @@ export const compileChecker = <Schema extends TSchema>(schema: Schema): Checker<
   const compiled = Compile(schema)
   return (value, at = '') => {
     const fits = compiled.Check(value)
-    const places = fits ? [] : explainMismatch(schema, value, at)
+    const places = fits ? [] : explainSchemaError(schema, value, at)
     if (places.length > 0) refusePlaces('INVALID_REQUEST', places)
     const tooLarge = findTooLarge(value, at)
     if (tooLarge.length > 0) refusePlaces('NON_FINITE', tooLarge)
@@ -28,7 +28,8 @@ export const compileChecker = <Schema extends TSchema>(schema: Schema): Checker<
 
 /** Numbers that are infinite as float32, which is what the tables compute in. Integers have bounds in their schemas. */
 const findTooLarge = (value: unknown, at: string): ErrorPlace[] => {
-  if (typeof value === 'number') return Number.isFinite(Math.fround(value)) ? [] : [{ pointer: at, detail: 'is too large for float32' }]
+  if (typeof value === 'number')
+    return Number.isFinite(Math.fround(value)) ? [] : [{ pointer: at, detail: 'is too large for float32' }]
   if (typeof value !== 'object' || value === null) return []
   const places: ErrorPlace[] = []
   for (const name in value) {
@@ -46,14 +47,17 @@ export type Query = Readonly<Record<string, string | string[] | undefined>>
  * Compiles the schema of a query string: an object of scalars. Text becomes a number, boolean or null only where the schema has
  * one and the text is exactly that in JSON; `1e1` is a number but no integer. Refuses as {@link compileChecker}.
  */
-export const compileQueryChecker = <Schema extends TSchema>(schema: Schema): ((query: Query) => Static<Schema>) => {
+export const compileQueryChecker = <Schema extends TSchema>(
+  schema: Schema,
+): ((query: Query) => Static<Schema>) => {
   const check = compileChecker(schema)
   const properties = (schema as { properties?: Record<string, ScalarSchema> }).properties
   assert(properties !== undefined, 'the schema of a query string is one of an object')
   return (query) => {
     const converted: Record<string, unknown> = {}
     for (const [name, text] of Object.entries(query)) {
-      if (Array.isArray(text)) refusePlaces('INVALID_REQUEST', [{ pointer: pointerTo('', name), detail: 'is given more than once' }])
+      if (Array.isArray(text))
+        refusePlaces('INVALID_REQUEST', [{ pointer: pointerTo('', name), detail: 'is given more than once' }])
       converted[name] = Object.hasOwn(properties, name) ? convertText(properties[name], text as string) : text
     }
     return check(converted)
@@ -83,5 +87,7 @@ const convertText = (schema: ScalarSchema, text: string): unknown => {
 const refusePlaces = (code: 'INVALID_REQUEST' | 'NON_FINITE', places: readonly ErrorPlace[]): never => {
   const { pointer, detail } = places[0]
   const more = places.length > 1 ? ` (and ${places.length - 1} more)` : ''
-  return refuse(code, `${pointer === '' ? 'the body' : pointer} ${detail}${more}`, { errors: places.slice(0, LIMITS.errorPlacesMax) })
+  return refuse(code, `${pointer === '' ? 'the body' : pointer} ${detail}${more}`, {
+    errors: places.slice(0, LIMITS.errorPlacesMax),
+  })
 }

@@ -100,7 +100,9 @@ const makeSteps = (exports: Exports, check: CheckRegions): StepKernels => ({
   },
   stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, nesterov) {
     check(count, weightsAt, gradientsAt, stateAt)
-    return exports.stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, Number(nesterov)) === 0
+    return (
+      exports.stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, Number(nesterov)) === 0
+    )
   },
   stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, inside) {
     check(count, weightsAt, gradientsAt, stateAt)
@@ -110,7 +112,18 @@ const makeSteps = (exports: Exports, check: CheckRegions): StepKernels => ({
     assertCount(dim)
     check(rowCount, stateAt)
     check(rowCount * dim, weightsAt, gradientsAt)
-    return exports.stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, Number(inside)) === 0
+    return (
+      exports.stepRowwiseAdagrad(
+        weightsAt,
+        gradientsAt,
+        stateAt,
+        rowCount,
+        dim,
+        rate,
+        epsilon,
+        Number(inside),
+      ) === 0
+    )
   },
   stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon) {
     assertCount(rowCount)
@@ -133,7 +146,7 @@ const makeSteps = (exports: Exports, check: CheckRegions): StepKernels => ({
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/apply.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/apply.wasm', import.meta.url))))
 
 /** The kernels over an arena of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
 export const instantiateApplyKernels = (arena: WebAssembly.Memory): StepKernels => {

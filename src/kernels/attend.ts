@@ -89,7 +89,14 @@ const METRIC_CODES = { dot: 0, cosine: 1, l2: 2 } as const
 const SOURCE_CODES = { float32: 0, float16: 1, bfloat16: 2, int8: 3 } as const
 
 const makeScores = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'score' | 'scorePacked'> => {
-  const check = (rowCount: number, queriesAt: number, queryCount: number, dim: number, outAt: number, stride: number): void => {
+  const check = (
+    rowCount: number,
+    queriesAt: number,
+    queryCount: number,
+    dim: number,
+    outAt: number,
+    stride: number,
+  ): void => {
     assertCount(rowCount)
     assertCount(queryCount)
     assertCount(stride)
@@ -101,7 +108,17 @@ const makeScores = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'scor
       check(rowCount, queriesAt, queryCount, dim, outAt, stride)
       assertCount(localRow)
       bounds.segment(0, localRow + rowCount, rowBytes(dim, dtype))
-      exports.score(SOURCE_CODES[dtype], METRIC_CODES[metric], localRow, rowCount, queriesAt, queryCount, dim, outAt, stride)
+      exports.score(
+        SOURCE_CODES[dtype],
+        METRIC_CODES[metric],
+        localRow,
+        rowCount,
+        queriesAt,
+        queryCount,
+        dim,
+        outAt,
+        stride,
+      )
     },
     scorePacked(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride) {
       check(rowCount, queriesAt, queryCount, dim, outAt, stride)
@@ -118,24 +135,49 @@ const makeHeaps = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'offer
     if (rowCount > 0 && queryCount > 0) bounds.region(scoresAt, ((queryCount - 1) * stride + rowCount) * 4)
     bounds.region(heapsAt, queryCount * heapBytes(capacity))
     const smallestFirst = metric === 'l2' ? 1 : 0
-    exports.offerScores(scoresAt, stride, rowCount, queryCount, firstIndex, skippedIndex, heapsAt, capacity, smallestFirst)
+    exports.offerScores(
+      scoresAt,
+      stride,
+      rowCount,
+      queryCount,
+      firstIndex,
+      skippedIndex,
+      heapsAt,
+      capacity,
+      smallestFirst,
+    )
   },
   settleTop(metric, heapsAt, setCount, setBytes, queryCount, capacity, indicesAt, scoresAt) {
     for (const count of [setCount, setBytes, queryCount, capacity]) assertCount(count)
-    assert(setCount > 0 && (setCount === 1 || setBytes >= queryCount * heapBytes(capacity)), 'sets of heaps lie apart')
+    assert(
+      setCount > 0 && (setCount === 1 || setBytes >= queryCount * heapBytes(capacity)),
+      'sets of heaps lie apart',
+    )
     bounds.region(heapsAt, (setCount - 1) * setBytes + queryCount * heapBytes(capacity))
     bounds.region(indicesAt, queryCount * capacity * 8)
     bounds.region(scoresAt, queryCount * capacity * 4)
-    return exports.settleTop(heapsAt, setCount, setBytes, queryCount, capacity, indicesAt, scoresAt, metric === 'l2' ? 1 : 0)
+    return exports.settleTop(
+      heapsAt,
+      setCount,
+      setBytes,
+      queryCount,
+      capacity,
+      indicesAt,
+      scoresAt,
+      metric === 'l2' ? 1 : 0,
+    )
   },
 })
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/attend.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/attend.wasm', import.meta.url))))
 
 /** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
-export const instantiateAttendKernels = (table: WebAssembly.Memory, arena: WebAssembly.Memory): AttendKernels => {
+export const instantiateAttendKernels = (
+  table: WebAssembly.Memory,
+  arena: WebAssembly.Memory,
+): AttendKernels => {
   const exports = new WebAssembly.Instance(compileModule(), { env: { table, arena } }).exports as Exports
   const bounds = makeBounds(table.buffer.byteLength, arena.buffer.byteLength)
   return { ...makeScores(exports, bounds), ...makeHeaps(exports, bounds) }

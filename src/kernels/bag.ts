@@ -64,7 +64,12 @@ const TOUCH_BYTES_LONG = 32_768
 
 /** As in bag.as.ts. */
 const OPERATION_CODES = { sum: 0, mean: 1, sqrtn: 2, max: 3 } as const
-const POOLS = { float32: 'poolFloat32', float16: 'poolFloat16', bfloat16: 'poolBfloat16', int8: 'poolInt8' } as const
+const POOLS = {
+  float32: 'poolFloat32',
+  float16: 'poolFloat16',
+  bfloat16: 'poolBfloat16',
+  int8: 'poolInt8',
+} as const
 
 type Exports = Record<(typeof POOLS)[Dtype] | 'poolPacked', (...values: number[]) => void>
 
@@ -90,7 +95,7 @@ const checkBags = (bags: Bags, bounds: Bounds, arena: DataView): { first: number
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/bag.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/bag.wasm', import.meta.url))))
 
 /** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
 export const instantiateBagKernels = (table: WebAssembly.Memory, arena: WebAssembly.Memory): BagKernels => {
@@ -107,7 +112,19 @@ export const instantiateBagKernels = (table: WebAssembly.Memory, arena: WebAssem
       bounds.segment(firstRow, rowCount, bytes)
       const code = OPERATION_CODES[operation]
       const touch = planTouch(dtype, bytes)
-      exports[POOLS[dtype]](code, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touch)
+      exports[POOLS[dtype]](
+        code,
+        idsAt,
+        weightsAt,
+        offsetsAt,
+        bagCount,
+        outAt,
+        fillAt,
+        firstRow,
+        rowCount,
+        dim,
+        touch,
+      )
     },
     poolPacked(bags, rowsAt, first, last) {
       const { operation, dim, bagCount, offsetsAt, weightsAt, outAt } = bags
@@ -116,7 +133,17 @@ export const instantiateBagKernels = (table: WebAssembly.Memory, arena: WebAssem
       assertCount(last)
       assert(first <= last, 'members ascend')
       bounds.region(rowsAt, (last - first) * dim * 4)
-      exports.poolPacked(OPERATION_CODES[operation], rowsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, dim)
+      exports.poolPacked(
+        OPERATION_CODES[operation],
+        rowsAt,
+        weightsAt,
+        offsetsAt,
+        bagCount,
+        first,
+        last,
+        outAt,
+        dim,
+      )
     },
   }
 }

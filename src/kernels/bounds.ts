@@ -17,7 +17,8 @@ export interface Bounds {
 }
 
 /** Throws unless `count` is one that a kernel can count to. */
-export const assertCount = (count: number): void => assert(count >>> 0 === count && count < INT32_END, 'a count is an int32')
+export const assertCount = (count: number): void =>
+  assert(count >>> 0 === count && count < INT32_END, 'a count is an int32')
 
 /** The bounds of memories that never grow. */
 export const makeBounds = (tableBytes: number, arenaBytes: number): Bounds => ({

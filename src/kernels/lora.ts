@@ -30,11 +30,15 @@ type Exports = Record<keyof LoraKernels, (...values: number[]) => void>
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/lora.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/lora.wasm', import.meta.url))))
 
 /** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
-export const instantiateLoraKernels = (second: WebAssembly.Memory, arena: WebAssembly.Memory): LoraKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { table: second, arena } }).exports as Exports
+export const instantiateLoraKernels = (
+  second: WebAssembly.Memory,
+  arena: WebAssembly.Memory,
+): LoraKernels => {
+  const exports = new WebAssembly.Instance(compileModule(), { env: { table: second, arena } })
+    .exports as Exports
   const bounds = makeBounds(second.buffer.byteLength, arena.buffer.byteLength)
   return {
     addProducts({ idsAt, count, factorsAt, rank, scale, rowsAt, dim }) {

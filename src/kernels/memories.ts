@@ -20,7 +20,10 @@ export const createTableMemory = (bytes: number): WebAssembly.Memory => {
 
 /** A shared 32-bit memory of at least `bytesMax`, up to 4 GiB. It never grows: views of it stay valid. */
 export const createArenaMemory = (bytesMax: number): WebAssembly.Memory => {
-  assert(Number.isSafeInteger(bytesMax) && bytesMax > 0 && bytesMax <= ARENA_BYTES_MAX, 'arena memory is at most 4 GiB')
+  assert(
+    Number.isSafeInteger(bytesMax) && bytesMax > 0 && bytesMax <= ARENA_BYTES_MAX,
+    'arena memory is at most 4 GiB',
+  )
   const pages = Math.ceil(bytesMax / PAGE_BYTES)
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
 }

@@ -22,7 +22,14 @@ const SPLITTER = 2 ** 27 + 1
 
 interface Exports {
   readRun(at: number, valuesAt: number, valuesEnd: number, single: boolean, countAt: number): number
-  readRows(at: number, length: number, valuesAt: number, valuesEnd: number, single: boolean, countAt: number): number
+  readRows(
+    at: number,
+    length: number,
+    valuesAt: number,
+    valuesEnd: number,
+    single: boolean,
+    countAt: number,
+  ): number
 }
 
 /** What numbers become: float64 to the bit as JSON.parse reads them, or those rounded to float32. */
@@ -51,7 +58,13 @@ export interface NumberScanner {
    * Reads lists of exactly `length` numbers, at least one, from the comma before the first list on. Stops before a list that has another
    * length or that `scan` would not read whole. Returns the place behind the last list; `at` when there was none.
    */
-  scanRows(precision: Precision, at: number, length: number, valueIndex: number, valueIndexEnd: number): number
+  scanRows(
+    precision: Precision,
+    at: number,
+    length: number,
+    valueIndex: number,
+    valueIndexEnd: number,
+  ): number
 }
 
 /** What numbers.as.ts reads digits with. */
@@ -68,7 +81,9 @@ const VECTORS: readonly number[][] = [
 /** Vectors; 10^0..10^16; then for each exponent 10^k as a double, in two halves, and what the double lacks: together good to 2^-106. */
 const writeTables = (memory: WebAssembly.Memory): void => {
   new Uint8Array(memory.buffer, TABLES_AT, INTEGERS_AT).set(VECTORS.flat())
-  new BigUint64Array(memory.buffer, TABLES_AT + INTEGERS_AT, 17).set(Array.from({ length: 17 }, (_, exponent) => 10n ** BigInt(exponent)))
+  new BigUint64Array(memory.buffer, TABLES_AT + INTEGERS_AT, 17).set(
+    Array.from({ length: 17 }, (_, exponent) => 10n ** BigInt(exponent)),
+  )
   const powers = new Float64Array(memory.buffer, TABLES_AT + POWERS_AT, (POWER_MAX - POWER_MIN + 1) * 4)
   for (let exponent = POWER_MIN; exponent <= POWER_MAX; exponent += 1) {
     // Fixed point, 600 bits behind the point: the last bit of 10^-64 as a double is 2^-265.
@@ -83,7 +98,7 @@ const writeTables = (memory: WebAssembly.Memory): void => {
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/numbers.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/parse-numbers.wasm', import.meta.url))))
 
 /** A scanner for texts of up to `textBytesMax`. It belongs to one thread. */
 export const createNumberScanner = (textBytesMax: number): NumberScanner => {
@@ -97,10 +112,14 @@ export const createNumberScanner = (textBytesMax: number): NumberScanner => {
     double: new Float64Array(arena.buffer, VALUES_AT, VALUE_COUNT_MAX),
     single: new Float32Array(arena.buffer, VALUES_AT, VALUE_COUNT_MAX),
   }
-  const addressOf = (precision: Precision, index: number): number => VALUES_AT + index * (precision === 'single' ? 4 : 8)
+  const addressOf = (precision: Precision, index: number): number =>
+    VALUES_AT + index * (precision === 'single' ? 4 : 8)
   const check = (at: number, valueIndex: number, valueIndexEnd: number): void => {
     assert(at >= 0 && at < text.length, 'the run begins in the text')
-    assert(valueIndex >= 0 && valueIndex <= valueIndexEnd && valueIndexEnd <= VALUE_COUNT_MAX, 'the values have room')
+    assert(
+      valueIndex >= 0 && valueIndex <= valueIndexEnd && valueIndexEnd <= VALUE_COUNT_MAX,
+      'the values have room',
+    )
   }
   const scanner: NumberScanner = {
     text,

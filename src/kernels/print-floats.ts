@@ -68,7 +68,9 @@ interface Exports {
 }
 
 /** A tensor as rows of `dim` values below outer axes; what lies below an axis of length zero prints nothing and is left out. */
-const splitShape = (shape: readonly number[]): { outer: readonly number[]; dim: number; rowCount: number } => {
+const splitShape = (
+  shape: readonly number[],
+): { outer: readonly number[]; dim: number; rowCount: number } => {
   const zero = shape.indexOf(0)
   const printed = zero < 0 ? shape : shape.slice(0, zero + 1)
   const outer = printed.slice(0, -1)
@@ -102,7 +104,14 @@ export interface JsonKernels {
    * after the other, are its text. `valuesAt` is where the values of `firstRow` lie. `outBytesMax` is at least `printedBytesMax(shape,
    * rowCount)`.
    */
-  printRows(shape: readonly number[], firstRow: number, rowCount: number, valuesAt: number, outAt: number, outBytesMax: number): number
+  printRows(
+    shape: readonly number[],
+    firstRow: number,
+    rowCount: number,
+    valuesAt: number,
+    outAt: number,
+    outBytesMax: number,
+  ): number
 }
 
 /** 10^exponent as 64 bits from the first one bit, rounded up. */
@@ -120,7 +129,8 @@ const powerOfTen = (exponent: number): bigint => {
 const describeBinade = (exponent: number): { factor: bigint; power: number } => {
   const shifted = exponent >= 0 ? 1n << BigInt(exponent) : 1n
   const divide = (power: number): bigint => {
-    const [numerator, denominator] = power >= 0 ? [shifted, 10n ** BigInt(power)] : [shifted * 10n ** BigInt(-power), 1n]
+    const [numerator, denominator] =
+      power >= 0 ? [shifted, 10n ** BigInt(power)] : [shifted * 10n ** BigInt(-power), 1n]
     const divisor = denominator << BigInt(Math.max(0, -exponent))
     return ((numerator << 60n) + divisor - 1n) / divisor
   }
@@ -142,7 +152,9 @@ interface Form {
 const describeForm = (point: number, zeros: number, sign: string): Form => {
   const place = point - zeros
   const digits = '123456789'.slice(zeros)
-  const text = sign + (place <= 0 ? `0.${'0'.repeat(-place)}${digits}` : `${digits.slice(0, place)}.${digits.slice(place)}`)
+  const text =
+    sign +
+    (place <= 0 ? `0.${'0'.repeat(-place)}${digits}` : `${digits.slice(0, place)}.${digits.slice(place)}`)
   return {
     sources: [...text].map((character) => (character >= '2' ? Number(character) - 2 : 255)),
     characters: [...text].map((character) => (character >= '2' ? '0' : character).charCodeAt(0)),
@@ -190,14 +202,17 @@ const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/json.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/print-floats.wasm', import.meta.url))))
 
 /**
  * The printer for an arena, an imported 32-bit shared memory. `tablesAt` (a multiple of 8) is the place of JSON_TABLES_BYTES bytes that it
  * fills now and nothing else may write to; one thread at a time uses it, since the shape passes through there.
  */
 export const instantiateJsonKernels = (arena: WebAssembly.Memory, tablesAt: number): JsonKernels => {
-  assert(tablesAt >= 0 && tablesAt % 8 === 0 && tablesAt + JSON_TABLES_BYTES <= arena.buffer.byteLength, 'the tables lie in the arena')
+  assert(
+    tablesAt >= 0 && tablesAt % 8 === 0 && tablesAt + JSON_TABLES_BYTES <= arena.buffer.byteLength,
+    'the tables lie in the arena',
+  )
   writeTables(arena, tablesAt)
   const instance = new WebAssembly.Instance(compileModule(), { env: { arena, tablesAt } })
   const { print } = instance.exports as unknown as Exports
@@ -207,16 +222,32 @@ export const instantiateJsonKernels = (arena: WebAssembly.Memory, tablesAt: numb
   const printRows: JsonKernels['printRows'] = (shape, firstRow, rowCount, valuesAt, outAt, outBytesMax) => {
     const { outer, dim, rowCount: rowCountAll } = splitShape(shape)
     assert(outer.length <= OUTER_AXES_MAX, 'the shape has at most 17 axes')
-    assert(firstRow >= 0 && rowCount >= 0 && firstRow + rowCount <= rowCountAll, 'the rows are rows of the tensor')
-    assert(valuesAt % 4 === 0 && valuesAt >= 0 && valuesAt + rowCount * dim * 4 <= arena.buffer.byteLength, 'the values lie in the arena')
+    assert(
+      firstRow >= 0 && rowCount >= 0 && firstRow + rowCount <= rowCountAll,
+      'the rows are rows of the tensor',
+    )
+    assert(
+      valuesAt % 4 === 0 && valuesAt >= 0 && valuesAt + rowCount * dim * 4 <= arena.buffer.byteLength,
+      'the values lie in the arena',
+    )
     assert(printedBytesMax(shape, rowCount) <= outBytesMax, 'the text has room')
     assert(outAt >= 0 && outAt + outBytesMax <= arena.buffer.byteLength, 'the text lies in the arena')
     lengths.set(outer)
-    const end = print(lengthsAt, outer.length, dim, shape.length === 0 ? 0 : 1, valuesAt, firstRow, firstRow + rowCount, outAt)
+    const end = print(
+      lengthsAt,
+      outer.length,
+      dim,
+      shape.length === 0 ? 0 : 1,
+      valuesAt,
+      firstRow,
+      firstRow + rowCount,
+      outAt,
+    )
     return (end >>> 0) - outAt
   }
   return {
     printRows,
-    printTensor: (shape, valuesAt, outAt, outBytesMax) => printRows(shape, 0, countPrintedRows(shape), valuesAt, outAt, outBytesMax),
+    printTensor: (shape, valuesAt, outAt, outBytesMax) =>
+      printRows(shape, 0, countPrintedRows(shape), valuesAt, outAt, outBytesMax),
   }
 }

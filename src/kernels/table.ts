@@ -71,12 +71,25 @@ export interface TableKernels {
     dim: number,
   ): number
   /** The writer's: position i of the packed rows at `rowsAt` -> row `ids[i]`, guarded by its stripe word, which is even before. Foreign ids are skipped. */
-  scatter(idsAt: number, count: number, rowsAt: number, firstRow: number, rowCount: number, rowBytes: number): void
+  scatter(
+    idsAt: number,
+    count: number,
+    rowsAt: number,
+    firstRow: number,
+    rowCount: number,
+    rowBytes: number,
+  ): void
   /**
    * Elements of an upload -> rows, `rowsOffset` bytes behind the first. Half to even through float32; overflow is infinity, NaN stays.
    * All are written; returns the index of the first that is stored as infinity or NaN, or -1.
    */
-  ingest(source: SourceType, target: TargetType, sourceAt: number, elementCount: number, rowsOffset: number): number
+  ingest(
+    source: SourceType,
+    target: TargetType,
+    sourceAt: number,
+    elementCount: number,
+    rowsOffset: number,
+  ): number
   /**
    * float32 rows -> int8 rows, from row `localRow` of the segment on: scale = range / 255, byte = rint((x - min) * (255 / (range + 1e-8))),
    * bias = min. A row with NaN, infinity or an infinite range is stored as NaN. Returns the index of its first such element
@@ -87,7 +100,13 @@ export interface TableKernels {
    * Elements within the arena, rounded as by {@link ingest}, which also says what is returned. The regions do not overlap, unless they begin together
    * and the target's elements are not wider.
    */
-  convert(source: SourceType, target: TargetType, sourceAt: number, elementCount: number, targetAt: number): number
+  convert(
+    source: SourceType,
+    target: TargetType,
+    sourceAt: number,
+    elementCount: number,
+    targetAt: number,
+  ): number
   /** Index of the first float32 that is infinite or NaN, or -1. */
   finite(at: number, elementCount: number): number
 }
@@ -129,8 +148,10 @@ const makeGathers = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'gath
       const isTouched = bytes <= TOUCH_BYTES_MAX && (!asStored || bytes > TOUCH_FREE_BYTES)
       const touchRows = isTouched ? Math.min(TOUCH_ROWS, Math.floor(TOUCH_BLOCK_BYTES_MAX / bytes)) : 0
       if (asStored) exports.gatherRaw(idsAt, count, outAt, fillAt, firstRow, rowCount, bytes, touchRows)
-      else if (dtype === 'float16') exports.gatherFloat16(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
-      else if (dtype === 'bfloat16') exports.gatherBfloat16(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
+      else if (dtype === 'float16')
+        exports.gatherFloat16(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
+      else if (dtype === 'bfloat16')
+        exports.gatherBfloat16(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
       else exports.gatherInt8(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
     },
     gatherChecked(format, dtype, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim) {
@@ -140,15 +161,51 @@ const makeGathers = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'gath
       bounds.segment(firstRow, rowCount, bytes)
       assert(start >>> 0 === start && start <= count, 'the start is a position')
       const blockRows = Math.max(1, Math.min(CHECK_ROWS, Math.floor(CHECK_BLOCK_BYTES_MAX / bytes)))
-      if (asStored) return exports.gatherRawChecked(idsAt, start, count, outAt, fillAt, firstRow, rowCount, bytes, blockRows)
-      if (dtype === 'float16') return exports.gatherFloat16Checked(idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
-      if (dtype === 'bfloat16') return exports.gatherBfloat16Checked(idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
+      if (asStored)
+        return exports.gatherRawChecked(
+          idsAt,
+          start,
+          count,
+          outAt,
+          fillAt,
+          firstRow,
+          rowCount,
+          bytes,
+          blockRows,
+        )
+      if (dtype === 'float16')
+        return exports.gatherFloat16Checked(
+          idsAt,
+          start,
+          count,
+          outAt,
+          fillAt,
+          firstRow,
+          rowCount,
+          dim,
+          blockRows,
+        )
+      if (dtype === 'bfloat16')
+        return exports.gatherBfloat16Checked(
+          idsAt,
+          start,
+          count,
+          outAt,
+          fillAt,
+          firstRow,
+          rowCount,
+          dim,
+          blockRows,
+        )
       return exports.gatherInt8Checked(idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
     },
   }
 }
 
-const makeWriters = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'scatter' | 'ingest' | 'quantise'> => ({
+const makeWriters = (
+  exports: Exports,
+  bounds: Bounds,
+): Pick<TableKernels, 'scatter' | 'ingest' | 'quantise'> => ({
   scatter(idsAt, count, rowsAt, firstRow, rowCount, bytes) {
     assertCount(count)
     bounds.region(idsAt, count * 4)
@@ -180,7 +237,10 @@ const makeConverters = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'c
     bounds.region(sourceAt, sourceBytes)
     bounds.region(targetAt, targetBytes)
     const inPlace = sourceAt === targetAt && targetBytes <= sourceBytes
-    assert(inPlace || sourceAt + sourceBytes <= targetAt || targetAt + targetBytes <= sourceAt, 'source and target lie apart')
+    assert(
+      inPlace || sourceAt + sourceBytes <= targetAt || targetAt + targetBytes <= sourceAt,
+      'source and target lie apart',
+    )
     return exports.convert(ELEMENT_CODES[source], ELEMENT_CODES[target], sourceAt, elementCount, targetAt)
   },
   finite(at, elementCount) {
@@ -192,11 +252,15 @@ const makeConverters = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'c
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/table.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/table.wasm', import.meta.url))))
 
 /** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
 export const instantiateKernels = (table: WebAssembly.Memory, arena: WebAssembly.Memory): TableKernels => {
   const exports = new WebAssembly.Instance(compileModule(), { env: { table, arena } }).exports as Exports
   const bounds = makeBounds(table.buffer.byteLength, arena.buffer.byteLength)
-  return { ...makeGathers(exports, bounds), ...makeWriters(exports, bounds), ...makeConverters(exports, bounds) }
+  return {
+    ...makeGathers(exports, bounds),
+    ...makeWriters(exports, bounds),
+    ...makeConverters(exports, bounds),
+  }
 }

@@ -19,7 +19,12 @@ export const STEP_NAME = `${STATE_PREFIX}step`
 
 /** The state of an optimizer for a table of rows x dim, in the order of its columns; none for sgd. */
 export const stateTensors = (kind: Optimizer['kind'], rows: number, dim: number): StateTensor[] => {
-  const tensor = (name: string, from = 0): StateTensor => ({ name: STATE_PREFIX + name, shape: [rows, dim], from, width: dim })
+  const tensor = (name: string, from = 0): StateTensor => ({
+    name: STATE_PREFIX + name,
+    shape: [rows, dim],
+    from,
+    width: dim,
+  })
   switch (kind) {
     case 'sgd':
       return []
@@ -40,4 +45,6 @@ export const stateLength = ({ kind }: { kind: Optimizer['kind'] }, dim: number):
 
 /** What a number of state is before the row was first touched. */
 export const stateInitial = (optimizer: Optimizer): number =>
-  optimizer.kind === 'adagrad' || optimizer.kind === 'rowwise_adagrad' ? Math.fround(optimizer.initial_accumulator) : 0
+  optimizer.kind === 'adagrad' || optimizer.kind === 'rowwise_adagrad'
+    ? Math.fround(optimizer.initial_accumulator)
+    : 0

@@ -13,7 +13,7 @@ import type { Dtype } from '../core/types.ts'
  *     + 16     spare bytes, so that a 16-byte load of the last row never leaves the memory
  *
  * Optimizer state lies in memories of its own, laid out alike with the state's bytes per row, since it comes and goes with the optimizer.
- * Lock and stripe words count up: odd while the keeper writes, even at rest.
+ * Lock and stripe words count up: odd while the writer writes, even at rest.
  */
 export const LOCK_AT = 64
 /** Committed updates of the version, low and high 32 bits. */
@@ -32,7 +32,8 @@ assert(STRIPES_AT + STRIPE_COUNT * 4 === ROWS_AT, 'stripes end where rows begin'
 assert(ROWS_AT % 64 === 0, 'rows begin on a cache line')
 
 /** Bytes of one stored row. int8 rows carry float32 scale and float32 bias behind their bytes. */
-export const rowBytes = (dim: number, dtype: Dtype): number => (dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + 8 : dim * 2)
+export const rowBytes = (dim: number, dtype: Dtype): number =>
+  dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + 8 : dim * 2
 
 /** Bytes of all rows: what TableInfo calls `bytes`. Exact: below 2^53 for every table that the limits allow. */
 export const tableBytes = (rows: number, dim: number, dtype: Dtype): number => {
@@ -50,7 +51,11 @@ export interface SegmentLayout {
 }
 
 /** Splits rows of `rowBytes` into segments of at most `segmentBytesMax`. A table without rows has one segment of control words. */
-export const planSegments = (rows: number, rowBytes: number, segmentBytesMax: number = LIMITS.segmentBytesMax): SegmentLayout[] => {
+export const planSegments = (
+  rows: number,
+  rowBytes: number,
+  segmentBytesMax: number = LIMITS.segmentBytesMax,
+): SegmentLayout[] => {
   assert(segmentBytesMax % PAGE_BYTES === 0, 'segments are whole pages')
   const rowsPerSegment = Math.floor((segmentBytesMax - ROWS_AT - SPARE_BYTES) / Math.max(1, rowBytes))
   assert(rowsPerSegment >= 1, 'a segment holds at least one row')
@@ -64,4 +69,5 @@ export const planSegments = (rows: number, rowBytes: number, segmentBytesMax: nu
 }
 
 /** What the quota counts for a version: the pages of all its segments. */
-export const memoryBytes = (segments: readonly SegmentLayout[]): number => segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)
+export const memoryBytes = (segments: readonly SegmentLayout[]): number =>
+  segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)

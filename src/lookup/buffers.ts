@@ -29,7 +29,8 @@ export class ResponseBuffers {
 
   /** A buffer of `byteCount` bytes with whatever was in it before: the caller writes all of them. */
   acquire(byteCount: number): ResponseBuffer {
-    if (byteCount < CLASS_BYTES_MIN) return { bytes: Buffer.allocUnsafe(byteCount), release: leaveToCollector }
+    if (byteCount < CLASS_BYTES_MIN)
+      return { bytes: Buffer.allocUnsafe(byteCount), release: leaveToCollector }
     const classBytes = 2 ** Math.ceil(Math.log2(byteCount))
     const whole = this.#idle.get(classBytes)?.pop()
     if (whole !== undefined) this.#idleBytes -= classBytes

@@ -24,16 +24,27 @@ export interface IndicesQuery {
 export type LookupArrays = Omit<LookupRequest, 'options'>
 
 /** The arrays of a binary lookup. Refuses MALFORMED_BODY, INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH. */
-export const decodeIndices = (format: 'raw' | 'npy' | 'safetensors', body: Buffer, query: IndicesQuery): LookupArrays => {
+export const decodeIndices = (
+  format: 'raw' | 'npy' | 'safetensors',
+  body: Buffer,
+  query: IndicesQuery,
+): LookupArrays => {
   const { shape, index_dtype: elementType = 'int32', offsets, weights } = query
   if (format !== 'raw' && (shape !== undefined || query.index_dtype !== undefined)) {
-    refuse('INVALID_REQUEST', 'shape and index_dtype are for octet-stream bodies; this body carries them itself')
+    refuse(
+      'INVALID_REQUEST',
+      'shape and index_dtype are for octet-stream bodies; this body carries them itself',
+    )
   }
   if (format === 'safetensors') {
-    if (offsets !== undefined || weights !== undefined) refuse('INVALID_REQUEST', 'offsets and weights are tensors of a safetensors body')
+    if (offsets !== undefined || weights !== undefined)
+      refuse('INVALID_REQUEST', 'offsets and weights are tensors of a safetensors body')
     return fromTypedTensors(readSafetensors(body))
   }
-  const array = format === 'npy' ? readNpy(body) : readRaw(body, elementType, shape === undefined ? null : parseShape(shape))
+  const array =
+    format === 'npy'
+      ? readNpy(body)
+      : readRaw(body, elementType, shape === undefined ? null : parseShape(shape))
   if (offsets === undefined && weights === undefined) return readIndices(array)
   return {
     ...readIndices(array),
@@ -45,15 +56,27 @@ export const decodeIndices = (format: 'raw' | 'npy' | 'safetensors', body: Buffe
 /** The arrays of a lookup out of tensors `indices`, `offsets` and `weights`. Refuses INVALID_REQUEST, DTYPE_MISMATCH. */
 export const fromTypedTensors = (tensors: ReadonlyMap<string, TypedBytes>): LookupArrays => {
   for (const name of tensors.keys()) {
-    if (!['indices', 'offsets', 'weights'].includes(name)) refuse('INVALID_REQUEST', `tensor ${JSON.stringify(name)} is not expected here`)
+    if (!['indices', 'offsets', 'weights'].includes(name))
+      refuse('INVALID_REQUEST', `tensor ${JSON.stringify(name)} is not expected here`)
   }
-  const indices = tensors.get('indices') ?? refuse('INVALID_REQUEST', 'the body has no tensor "indices"', missing)
+  const indices =
+    tensors.get('indices') ?? refuse('INVALID_REQUEST', 'the body has no tensor "indices"', missing)
   const offsets = tensors.get('offsets')
   const weights = tensors.get('weights')
   return {
     ...readIndices(indices),
-    ...(offsets && { offsets: { values: asIndexArray(offsets.data, checkType(offsets, 'offsets', INTEGER)), shape: offsets.shape } }),
-    ...(weights && { weights: { values: asFloat32(weights.data, checkType(weights, 'weights', FLOAT)), shape: weights.shape } }),
+    ...(offsets && {
+      offsets: {
+        values: asIndexArray(offsets.data, checkType(offsets, 'offsets', INTEGER)),
+        shape: offsets.shape,
+      },
+    }),
+    ...(weights && {
+      weights: {
+        values: asFloat32(weights.data, checkType(weights, 'weights', FLOAT)),
+        shape: weights.shape,
+      },
+    }),
   }
 }
 
@@ -72,7 +95,10 @@ export const fromTensors = (tensors: ReadonlyMap<string, JsonTensor>): LookupArr
 
 const nestingOf = ({ shape, lengths }: JsonTensor) => ({ shape, lengths })
 
-const readIndices = ({ data, elementType, shape }: TypedBytes) => ({ indices: asIndexArray(data, elementType), shape })
+const readIndices = ({ data, elementType, shape }: TypedBytes) => ({
+  indices: asIndexArray(data, elementType),
+  shape,
+})
 
 const toList = <Values extends { length: number }>(values: Values) => ({ values, shape: [values.length] })
 

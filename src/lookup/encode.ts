@@ -5,7 +5,7 @@ import { formatShape } from '../formats/raw.ts'
 import { writeSafetensorsHeader } from '../formats/safetensors.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
-import type { Gathered } from './gather-result.ts'
+import type { GatherResult } from './gather-result.ts'
 import type { JsonKernels } from '../kernels/print-floats.ts'
 import { printEmbeddings } from './print.ts'
 import { describeStored, splitStored, storedShape } from './int8-rows.ts'
@@ -35,12 +35,19 @@ export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask
     refuse('NOT_ACCEPTABLE', 'npy cannot carry bfloat16; ask for application/x-safetensors')
   }
   if (encoding === 'npy' && elementType === 'uint8') {
-    refuse('NOT_ACCEPTABLE', 'npy cannot carry int8 rows, which have a scale and a bias each; ask for application/x-safetensors')
+    refuse(
+      'NOT_ACCEPTABLE',
+      'npy cannot carry int8 rows, which have a scale and a bias each; ask for application/x-safetensors',
+    )
   }
   if (encoding === 'json' && elementType === 'uint8') {
-    refuse('DTYPE_MISMATCH', 'JSON has numbers, not int8 rows: ask for application/x-safetensors, or for another dtype', {
-      errors: [{ pointer: '/dtype', detail: 'native is not available as JSON of an int8 table' }],
-    })
+    refuse(
+      'DTYPE_MISMATCH',
+      'JSON has numbers, not int8 rows: ask for application/x-safetensors, or for another dtype',
+      {
+        errors: [{ pointer: '/dtype', detail: 'native is not available as JSON of an int8 table' }],
+      },
+    )
   }
   if (mask && (encoding === 'npy' || encoding === 'raw')) {
     refuse('INVALID_REQUEST', 'a mask is answered in JSON and safetensors only', {
@@ -51,7 +58,7 @@ export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask
 
 /** Copies gathered rows out of the arena in the encoding that the client asked for. */
 export const encodeAnswer = (
-  gathered: Gathered,
+  gathered: GatherResult,
   encoding: Encoding,
   arena: Arena,
   buffers: ResponseBuffers,
@@ -65,7 +72,11 @@ export const encodeAnswer = (
 }
 
 /** An answer whose body is made. */
-export const describeAnswer = ({ version, sequence, shape, elementType }: Gathered, encoding: Encoding, body: ResponseBuffer): Answer => ({
+export const describeAnswer = (
+  { version, sequence, shape, elementType }: GatherResult,
+  encoding: Encoding,
+  body: ResponseBuffer,
+): Answer => ({
   body,
   mediaType: MEDIA_TYPES[encoding],
   version,
@@ -75,21 +86,32 @@ export const describeAnswer = ({ version, sequence, shape, elementType }: Gather
 })
 
 /** The shape that an answer names: rows as they are stored have more bytes than numbers. */
-export const answerShape = (encoding: Encoding, elementType: ElementType, shape: readonly number[]): readonly number[] =>
-  encoding === 'raw' && elementType === 'uint8' ? storedShape(shape) : shape
+export const answerShape = (
+  encoding: Encoding,
+  elementType: ElementType,
+  shape: readonly number[],
+): readonly number[] => (encoding === 'raw' && elementType === 'uint8' ? storedShape(shape) : shape)
 
-const headerOf = ({ shape, elementType, mask, byteCount, writeHead }: Gathered, encoding: Exclude<Encoding, 'json'>): Uint8Array | null => {
+const headerOf = (
+  { shape, elementType, mask, byteCount, writeHead }: GatherResult,
+  encoding: Exclude<Encoding, 'json'>,
+): Uint8Array | null => {
   if (encoding === 'raw') return writeHead?.(byteCount) ?? null
   if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
-  const tensors = elementType === 'uint8' ? describeStored(shape) : [{ name: 'embeddings', elementType, shape: [...shape] }]
+  const tensors =
+    elementType === 'uint8' ? describeStored(shape) : [{ name: 'embeddings', elementType, shape: [...shape] }]
   // A tensor has no rows of different length: the mask of ragged ids is flat.
   if (mask !== null)
-    tensors.push({ name: 'mask', elementType: 'uint8', shape: mask.lengths === undefined ? [...mask.shape] : [mask.bytes.length] })
+    tensors.push({
+      name: 'mask',
+      elementType: 'uint8',
+      shape: mask.lengths === undefined ? [...mask.shape] : [mask.bytes.length],
+    })
   return writeSafetensorsHeader(tensors).header
 }
 
 const copyOut = (
-  { rowsAt, byteCount, mask, elementType, shape }: Gathered,
+  { rowsAt, byteCount, mask, elementType, shape }: GatherResult,
   encoding: Encoding,
   header: Uint8Array | null,
   arena: Arena,

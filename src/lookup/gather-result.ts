@@ -4,7 +4,7 @@ import type { ElementType } from '../core/types.ts'
 import type { Mask } from './mask.ts'
 
 /** Rows that lie in an arena, ready to be written out. */
-export interface Gathered {
+export interface GatherResult {
   table: string
   version: number
   sequence: number

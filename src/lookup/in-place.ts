@@ -31,5 +31,8 @@ export const sendInPlace = (
   assert(at >= region.at, 'the ids or the fill row of a long answer take more room than a head')
   if (!share.keep(region)) return null
   bytes.set(head, at)
-  return { bytes: Buffer.from(memory.buffer, at, head.length + byteCount), release: () => share.release(region) }
+  return {
+    bytes: Buffer.from(memory.buffer, at, head.length + byteCount),
+    release: () => share.release(region),
+  }
 }

@@ -9,13 +9,22 @@ const SCALE_BYTES = 4
 const PARAMETER_BYTES = 2 * SCALE_BYTES
 
 /** The shape of rows with their scales and biases, of which `shape` is that of the bytes alone. */
-export const storedShape = (shape: readonly number[]): number[] => [...shape.slice(0, -1), shape[shape.length - 1] + PARAMETER_BYTES]
+export const storedShape = (shape: readonly number[]): number[] => [
+  ...shape.slice(0, -1),
+  shape[shape.length - 1] + PARAMETER_BYTES,
+]
 
 /** The reverse: the shape of the bytes alone. */
-export const bytesShape = (shape: readonly number[]): number[] => [...shape.slice(0, -1), shape[shape.length - 1] - PARAMETER_BYTES]
+export const bytesShape = (shape: readonly number[]): number[] => [
+  ...shape.slice(0, -1),
+  shape[shape.length - 1] - PARAMETER_BYTES,
+]
 
 /** The arrays of rows whose bytes have this shape. Names begin with `prefix`. */
-export const describeStored = (shape: readonly number[], prefix = ''): { name: string; elementType: ElementType; shape: number[] }[] => [
+export const describeStored = (
+  shape: readonly number[],
+  prefix = '',
+): { name: string; elementType: ElementType; shape: number[] }[] => [
   { name: `${prefix}scale`, elementType: 'float32', shape: shape.slice(0, -1) },
   { name: `${prefix}bias`, elementType: 'float32', shape: shape.slice(0, -1) },
   { name: `${prefix}embeddings`, elementType: 'uint8', shape: [...shape] },

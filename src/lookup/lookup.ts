@@ -7,7 +7,7 @@ import { resolveRows } from '../tables/resolve.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { dispatchGather } from '../workers/dispatch.ts'
 import { dispatchAdapted } from '../workers/dispatch-adapted.ts'
-import type { GathererPool } from '../workers/pool.ts'
+import type { ComputePool } from '../workers/pool.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
 import { type Answer, checkEncoding, describeAnswer, type Encoding, encodeAnswer } from './encode.ts'
 import { writeFillRow } from './fill.ts'
@@ -17,16 +17,16 @@ import { type LookupPlan, planLookup } from './plan.ts'
 import { poolBags } from './pooling.ts'
 import type { LookupRequest } from './request.ts'
 
-/** What a thread needs to answer lookups. One a front. */
+/** What a thread needs to answer lookups. One an HTTP worker. */
 export interface LookupServices {
   arena: Arena
-  /** The part of it for bodies of updates on their way to the keeper. */
+  /** The part of it for bodies of updates on their way to the writer. */
   updateBodies: ArenaShare
   /** The part of it for long answers on their way to their clients. */
   answers: ArenaShare
   buffers: ResponseBuffers
   printer: JsonKernels
-  pool: GathererPool | null
+  pool: ComputePool | null
 }
 
 /** A lookup that has been checked: what is left is to read ids and rows, any number of times. */
@@ -64,9 +64,20 @@ export const lookup = (
 ): Answer | Promise<Answer> => runLookup(services, prepareLookup(entry, version, request, encoding))
 
 /** The first half of {@link lookup}: everything that does not depend on the values of the ids. */
-export const prepareLookup = (entry: TableEntry, version: TableVersion, request: LookupRequest, encoding: Encoding): PlannedLookup => {
+export const prepareLookup = (
+  entry: TableEntry,
+  version: TableVersion,
+  request: LookupRequest,
+  encoding: Encoding,
+): PlannedLookup => {
   const adapter = entry.adapters.get(version.handle.version) ?? null
-  const plan = planLookup(version.handle, entry.record.settings, request, encoding === 'json', adapter?.handle)
+  const plan = planLookup(
+    version.handle,
+    entry.record.settings,
+    request,
+    encoding === 'json',
+    adapter?.handle,
+  )
   checkEncoding(encoding, plan.elementType, plan.mask)
   return { entry, version, adapter, request, encoding, plan }
 }
@@ -85,11 +96,16 @@ export const runLookup = (services: LookupServices, planned: PlannedLookup): Ans
   } catch (error) {
     return abandon(error)
   }
-  return pending === undefined ? finish(services, gathering) : pending.then(() => finish(services, gathering), abandon)
+  return pending === undefined
+    ? finish(services, gathering)
+    : pending.then(() => finish(services, gathering), abandon)
 }
 
 /** Ids in, rows out, all inside the region. */
-const gather = ({ arena, pool }: LookupServices, { version, adapter, request, plan, region }: Gathering): void | Promise<void> => {
+const gather = (
+  { arena, pool }: LookupServices,
+  { version, adapter, request, plan, region }: Gathering,
+): void | Promise<void> => {
   const { bags, count } = plan
   const idsAt = region.at + plan.idsAt
   const ids = arena.int32.subarray(idsAt / 4, idsAt / 4 + count)
@@ -98,7 +114,12 @@ const gather = ({ arena, pool }: LookupServices, { version, adapter, request, pl
   if (plan.mode === 'fill') writeFillRow(arena, fillAt, plan, version)
   if (bags !== null) return poolBags(arena, pool, version, adapter, { ...plan, bags }, region)
   const rowsAt = region.at + plan.rowsAt
-  const pending = dispatchGather(version, arena, { format: plan.rowFormat, idsAt, count, outAt: rowsAt, fillAt }, pool)
+  const pending = dispatchGather(
+    version,
+    arena,
+    { format: plan.rowFormat, idsAt, count, outAt: rowsAt, fillAt },
+    pool,
+  )
   if (adapter === null) return pending
   const add = () => dispatchAdapted(adapter, arena, { idsAt, count, rowsAt, dim: version.handle.dim })
   if (pending === undefined) return add()
@@ -118,8 +139,19 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
     const mask = plan.mask ? computeMask(request, rows, plan.paddingRow) : null
     const { shape, elementType, answerBytes: byteCount } = plan
     const head = writeHead && ((bodyBytes: number) => writeHead(sequence, bodyBytes))
-    const gathered = { table: entry.record.name, version: number, sequence, shape, elementType, rowsAt, byteCount, mask, writeHead: head }
-    if (head !== undefined && encoding === 'raw') inPlace = sendInPlace(answers, { region, rowsAt, byteCount }, head)
+    const gathered = {
+      table: entry.record.name,
+      version: number,
+      sequence,
+      shape,
+      elementType,
+      rowsAt,
+      byteCount,
+      mask,
+      writeHead: head,
+    }
+    if (head !== undefined && encoding === 'raw')
+      inPlace = sendInPlace(answers, { region, rowsAt, byteCount }, head)
     if (inPlace !== null) return describeAnswer(gathered, encoding, inPlace)
     return encodeAnswer(gathered, encoding, arena, buffers, printer)
   } finally {

@@ -8,7 +8,11 @@ export interface Mask extends Nesting {
 }
 
 /** True where the id itself is in 0..rows-1 and not the padding row, as Keras' compute_mask for `mask_zero`. */
-export const computeMask = ({ indices, shape, lengths }: Nesting & { indices: IndexArray }, rows: number, paddingRow: number): Mask => {
+export const computeMask = (
+  { indices, shape, lengths }: Nesting & { indices: IndexArray },
+  rows: number,
+  paddingRow: number,
+): Mask => {
   const bytes = new Uint8Array(indices.length)
   for (let i = 0; i < indices.length; i++) {
     const index = indices[i]
@@ -24,7 +28,10 @@ export const printMask = ({ bytes, shape, lengths }: Mask): string => {
   for (let axis = shape.length - 1; axis >= 0; axis--) {
     const outer = shape.slice(0, axis).reduce((product, size) => product * size, 1)
     const inner = words
-    words = Array.from({ length: outer }, (_, i) => `[${inner.slice(i * shape[axis], (i + 1) * shape[axis]).join()}]`)
+    words = Array.from(
+      { length: outer },
+      (_, i) => `[${inner.slice(i * shape[axis], (i + 1) * shape[axis]).join()}]`,
+    )
   }
   return words[0]
 }

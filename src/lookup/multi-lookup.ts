@@ -19,7 +19,7 @@ export interface NamedLookup {
 }
 
 /** The answers of several lookups as one. */
-export interface ManyAnswer {
+export interface TableAnswer {
   body: ResponseBuffer
   mediaType: string
 }
@@ -33,7 +33,10 @@ export const decodeNamedTensors = (body: Buffer, options: LookupOptions): NamedL
   for (const [name, tensor] of readSafetensors(body)) {
     const [table, member, ...rest] = name.split('/')
     if (member === undefined || rest.length > 0) {
-      refuse('INVALID_REQUEST', `tensor ${JSON.stringify(name)} is not expected; tensors are named {table}/indices`)
+      refuse(
+        'INVALID_REQUEST',
+        `tensor ${JSON.stringify(name)} is not expected; tensors are named {table}/indices`,
+      )
     }
     tables.set(table, (tables.get(table) ?? new Map<string, TypedBytes>()).set(member, tensor))
   }
@@ -49,7 +52,10 @@ export const runLookups = async (
   run: (lookup: NamedLookup) => Answer | Promise<Answer>,
 ): Promise<Answer[]> => {
   if (lookups.length > LIMITS.lookupTableCountMax) {
-    refuse('BATCH_TOO_LARGE', `${lookups.length} lookups in one request, the limit is ${LIMITS.lookupTableCountMax}`)
+    refuse(
+      'BATCH_TOO_LARGE',
+      `${lookups.length} lookups in one request, the limit is ${LIMITS.lookupTableCountMax}`,
+    )
   }
   const answers: Answer[] = []
   let byteCount = 0
@@ -59,7 +65,10 @@ export const runLookups = async (
       answers.push(answer)
       byteCount += answer.body.bytes.length
       if (byteCount > LIMITS.lookupResponseBytesMax) {
-        refuse('BATCH_TOO_LARGE', `the answers hold more than ${LIMITS.lookupResponseBytesMax} bytes together`)
+        refuse(
+          'BATCH_TOO_LARGE',
+          `the answers hold more than ${LIMITS.lookupResponseBytesMax} bytes together`,
+        )
       }
     }
     return answers
@@ -80,12 +89,14 @@ export const placeErrors = <Result>(pointer: string, work: () => Result): Result
 
 const placeError = (error: unknown, pointer: string): unknown => {
   if (!(error instanceof GatherdError)) return error
-  const errors = error.errors?.map((place) => ({ ...place, pointer: pointer + place.pointer })) ?? [{ pointer, detail: error.message }]
+  const errors = error.errors?.map((place) => ({ ...place, pointer: pointer + place.pointer })) ?? [
+    { pointer, detail: error.message },
+  ]
   return new GatherdError(error.code, error.message, { errors, headers: error.headers })
 }
 
 /** `{"results":[...]}` around JSON answers. */
-export const joinJson = ({ buffers }: LookupServices, answers: readonly Answer[]): ManyAnswer => {
+export const joinJson = ({ buffers }: LookupServices, answers: readonly Answer[]): TableAnswer => {
   const parts = answers.flatMap(({ body }, i) => [i === 0 ? '{"results":[' : ',', body.bytes])
   if (answers.length === 0) parts.push('{"results":[')
   return { body: join(buffers, [...parts, ']}'], answers), mediaType: MEDIA_TYPES.json }
@@ -96,16 +107,24 @@ export const refuseRepeatedTables = (lookups: readonly NamedLookup[]): void => {
   const seen = new Set<string>()
   for (const { table, pointer } of lookups) {
     if (seen.has(table)) {
-      refuse('INVALID_REQUEST', `table ${JSON.stringify(table)} is asked twice; safetensors can name it once`, {
-        errors: [{ pointer: `${pointer}/table`, detail: 'is asked before' }],
-      })
+      refuse(
+        'INVALID_REQUEST',
+        `table ${JSON.stringify(table)} is asked twice; safetensors can name it once`,
+        {
+          errors: [{ pointer: `${pointer}/table`, detail: 'is asked before' }],
+        },
+      )
     }
     seen.add(table)
   }
 }
 
 /** Tensors `{table}/embeddings` out of raw answers. */
-export const joinTensors = ({ buffers }: LookupServices, lookups: readonly NamedLookup[], answers: readonly Answer[]): ManyAnswer => {
+export const joinTensors = (
+  { buffers }: LookupServices,
+  lookups: readonly NamedLookup[],
+  answers: readonly Answer[],
+): TableAnswer => {
   const tensors = answers.flatMap(({ shape, elementType }, i) =>
     elementType === 'uint8'
       ? describeStored(bytesShape(shape), `${lookups[i].table}/`)
@@ -122,7 +141,10 @@ export const joinTensors = ({ buffers }: LookupServices, lookups: readonly Named
     ),
   )
   const { header } = writeSafetensorsHeader(tensors, states)
-  return { body: join(buffers, [header, ...answers.map(tensorBytes)], answers), mediaType: MEDIA_TYPES.safetensors }
+  return {
+    body: join(buffers, [header, ...answers.map(tensorBytes)], answers),
+    mediaType: MEDIA_TYPES.safetensors,
+  }
 }
 
 /** The bytes of a raw answer as those of its arrays. */
@@ -133,7 +155,11 @@ const tensorBytes = ({ body, shape, elementType }: Answer): Uint8Array => {
   return split
 }
 
-const join = (buffers: LookupServices['buffers'], parts: readonly (string | Uint8Array)[], answers: readonly Answer[]): ResponseBuffer => {
+const join = (
+  buffers: LookupServices['buffers'],
+  parts: readonly (string | Uint8Array)[],
+  answers: readonly Answer[],
+): ResponseBuffer => {
   const pieces = parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part))
   const joined = buffers.acquire(pieces.reduce((sum, piece) => sum + piece.length, 0))
   let at = 0

@@ -4,7 +4,12 @@ import { refuse } from '../core/errors.ts'
 
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 
-const parseList = (text: string, name: string, wanted: string, isFit: (value: number) => boolean): number[] => {
+const parseList = (
+  text: string,
+  name: string,
+  wanted: string,
+  isFit: (value: number) => boolean,
+): number[] => {
   const parts = text === '' ? [] : text.split(',')
   return parts.map((part, i) => {
     const value = NUMBER.test(part) ? Number(part) : NaN
@@ -15,7 +20,9 @@ const parseList = (text: string, name: string, wanted: string, isFit: (value: nu
 }
 
 /** The numbers of query parameter `name`. Refuses INVALID_REQUEST with the place. */
-export const parseNumbers = (text: string, name: string): number[] => parseList(text, name, 'a number', (value) => !Number.isNaN(value))
+export const parseNumbers = (text: string, name: string): number[] =>
+  parseList(text, name, 'a number', (value) => !Number.isNaN(value))
 
 /** The integers of query parameter `name`. Refuses INVALID_REQUEST with the place. */
-export const parseIntegers = (text: string, name: string): number[] => parseList(text, name, 'an integer', Number.isSafeInteger)
+export const parseIntegers = (text: string, name: string): number[] =>
+  parseList(text, name, 'an integer', Number.isSafeInteger)

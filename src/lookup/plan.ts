@@ -73,14 +73,22 @@ export const planLookup = (
   }
   const bags = planBags(request)
   if (adapter !== undefined) checkAdapted(adapter, request, dim)
-  const { elementType, rowFormat, narrow } = planAnswer(dtype, options, text, bags !== null || adapter !== undefined)
+  const { elementType, rowFormat, narrow } = planAnswer(
+    dtype,
+    options,
+    text,
+    bags !== null || adapter !== undefined,
+  )
   const widen = narrow && text
   const rowCount = bags?.bagCount ?? count
   const gatheredRowBytes = rowFormat === 'stored' ? rowBytes(dim, dtype) : dim * 4
   const gatheredBytes = rowCount * gatheredRowBytes
   const narrowBytes = narrow ? rowCount * dim * 2 : 0
   if (gatheredBytes > LIMITS.lookupResponseBytesMax) {
-    refuse('BATCH_TOO_LARGE', `the answer would hold ${gatheredBytes} bytes, the limit is ${LIMITS.lookupResponseBytesMax}`)
+    refuse(
+      'BATCH_TOO_LARGE',
+      `the answer would hold ${gatheredBytes} bytes, the limit is ${LIMITS.lookupResponseBytesMax}`,
+    )
   }
   return {
     mode: options.mode ?? settings.out_of_range,
@@ -95,7 +103,10 @@ export const planLookup = (
     widen,
     gatheredBytes,
     answerBytes: narrow && !widen ? narrowBytes : gatheredBytes,
-    paddingRow: paddingRow(options.padding_index === undefined ? settings.padding_index : options.padding_index, rows),
+    paddingRow: paddingRow(
+      options.padding_index === undefined ? settings.padding_index : options.padding_index,
+      rows,
+    ),
     mask: options.mask ?? false,
     ...placeRegions(count, bags, gatheredRowBytes, gatheredBytes, narrowBytes),
   }
@@ -105,12 +116,21 @@ export const planLookup = (
 const countEmptyLists = (shape: readonly number[]): number =>
   shape.includes(0) ? shape.slice(0, shape.indexOf(0)).reduce((product, length) => product * length, 1) : 0
 
-type Places = Pick<LookupPlan, 'idsAt' | 'offsetsAt' | 'weightsAt' | 'fillAt' | 'rowsAt' | 'narrowAt' | 'regionBytes'>
+type Places = Pick<
+  LookupPlan,
+  'idsAt' | 'offsetsAt' | 'weightsAt' | 'fillAt' | 'rowsAt' | 'narrowAt' | 'regionBytes'
+>
 
 const ALIGN = 64
 
 /** One after the other, each on a cache line. What a lookup does not have takes no room. */
-const placeRegions = (count: number, bags: BagPlan | null, fillBytes: number, rowsBytes: number, narrowBytes: number): Places => {
+const placeRegions = (
+  count: number,
+  bags: BagPlan | null,
+  fillBytes: number,
+  rowsBytes: number,
+  narrowBytes: number,
+): Places => {
   let regionBytes = 0
   const place = (bytes: number): number => {
     const at = regionBytes
@@ -136,7 +156,11 @@ const planAnswer = (
   const wanted = options.dtype ?? 'float32'
   const elementType = wanted === 'native' ? stored : wanted
   if (elementType === 'int8') {
-    if (computed) refuse('DTYPE_MISMATCH', 'pooled and adapted rows of an int8 table are answered as float32, float16 or bfloat16')
+    if (computed)
+      refuse(
+        'DTYPE_MISMATCH',
+        'pooled and adapted rows of an int8 table are answered as float32, float16 or bfloat16',
+      )
     return { elementType: 'uint8', rowFormat: 'stored', narrow: false }
   }
   if (computed) return { elementType, rowFormat: 'float32', narrow: elementType !== 'float32' }

@@ -3,7 +3,7 @@ import type { Arena, Region } from '../tables/arena.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { dispatchAdaptedBags } from '../workers/dispatch-adapted.ts'
 import { dispatchBags } from '../workers/dispatch-bags.ts'
-import type { GathererPool } from '../workers/pool.ts'
+import type { ComputePool } from '../workers/pool.ts'
 import type { BagPlan } from './bags.ts'
 import type { LookupPlan } from './plan.ts'
 
@@ -39,7 +39,7 @@ export const writeMembers = (bags: BagPlan, paddingRow: number, { ids, offsets, 
 /** Pools the resolved ids of `region` into its rows, each adapted before if there is an adapter. Returns nothing when it is done already. */
 export const poolBags = (
   arena: Arena,
-  pool: GathererPool | null,
+  pool: ComputePool | null,
   version: TableVersion,
   adapter: TableAdapter | null,
   plan: LookupPlan & { bags: BagPlan },
@@ -47,7 +47,12 @@ export const poolBags = (
 ): void | Promise<void> => {
   const { bags, count, paddingRow } = plan
   const at = (offset: number): number => region.at + offset
-  const places = { idsAt: at(plan.idsAt), offsetsAt: at(plan.offsetsAt), fillAt: at(plan.fillAt), outAt: at(plan.rowsAt) }
+  const places = {
+    idsAt: at(plan.idsAt),
+    offsetsAt: at(plan.offsetsAt),
+    fillAt: at(plan.fillAt),
+    outAt: at(plan.rowsAt),
+  }
   const weightsAt = bags.weights === null ? 0 : at(plan.weightsAt)
   writeMembers(bags, paddingRow, {
     ids: arena.int32.subarray(places.idsAt / 4, places.idsAt / 4 + count),
@@ -55,5 +60,7 @@ export const poolBags = (
     weights: weightsAt === 0 ? null : arena.float32.subarray(weightsAt / 4, weightsAt / 4 + count),
   })
   const job = { operation: bags.operation, bagCount: bags.bagCount, weightsAt, ...places }
-  return adapter === null ? dispatchBags(version, arena, job, pool) : dispatchAdaptedBags(version, adapter, arena, job)
+  return adapter === null
+    ? dispatchBags(version, arena, job, pool)
+    : dispatchAdaptedBags(version, adapter, arena, job)
 }

@@ -2,7 +2,7 @@ import { assert } from '../core/assert.ts'
 import { countPrintedRows, type JsonKernels, printedBytesMax } from '../kernels/print-floats.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
-import { type Gathered, refuseLongText } from './gather-result.ts'
+import { type GatherResult, refuseLongText } from './gather-result.ts'
 import { printMask } from './mask.ts'
 
 /** Text is printed in slices of at most this size, so that the scratch of a long answer stays in cache. */
@@ -19,11 +19,17 @@ export interface PrintServices {
 }
 
 /** Prints gathered float32 rows as the JSON answer of a lookup. */
-export const printEmbeddings = (services: PrintServices, gathered: Gathered): ResponseBuffer => {
+export const printEmbeddings = (services: PrintServices, gathered: GatherResult): ResponseBuffer => {
   const { table, version, sequence, shape, elementType, mask, rowsAt, writeHead } = gathered
   const head = JSON.stringify({ table, version, sequence, shape, dtype: elementType })
   const suffix = mask === null ? '}' : `,"mask":${printMask(mask)}}`
-  return printBetween(services, `${head.slice(0, -1)},"embeddings":`, { shape, valuesAt: rowsAt }, suffix, writeHead)
+  return printBetween(
+    services,
+    `${head.slice(0, -1)},"embeddings":`,
+    { shape, valuesAt: rowsAt },
+    suffix,
+    writeHead,
+  )
 }
 
 /**
@@ -56,7 +62,8 @@ export const printBetween = (
         body = buffers.acquire(start + Buffer.byteLength(prefix) + likelyBytes + suffix.length)
         end += body.bytes.write(prefix, start)
       }
-      if (end + length + suffix.length > body.bytes.length) body = growBuffer(buffers, body, end + length + suffix.length)
+      if (end + length + suffix.length > body.bytes.length)
+        body = growBuffer(buffers, body, end + length + suffix.length)
       arena.copyOut(text.at, length, body.bytes, end)
       end += length
     }

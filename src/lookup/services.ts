@@ -2,12 +2,12 @@ import { LIMITS } from '../core/limits.ts'
 import { instantiateJsonKernels, JSON_TABLES_BYTES } from '../kernels/print-floats.ts'
 import { Arena } from '../tables/arena.ts'
 import { ArenaShare } from '../tables/arena-share.ts'
-import type { GathererPool } from '../workers/pool.ts'
+import type { ComputePool } from '../workers/pool.ts'
 import { ResponseBuffers } from './buffers.ts'
 import type { LookupServices } from './lookup.ts'
 
 /** The arena, printer and buffers of a thread that answers lookups, and takes updates. `pool` null: it gathers everything itself. */
-export const createLookupServices = (pool: GathererPool | null): LookupServices => {
+export const createLookupServices = (pool: ComputePool | null): LookupServices => {
   const arena = new Arena(LIMITS.lookupBytesInFlightMax)
   // Held for the arena's whole life.
   const tables = arena.reserve(JSON_TABLES_BYTES)

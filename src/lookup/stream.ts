@@ -84,7 +84,8 @@ export class RowStream {
     this.#region = region
     const { gatheredRowBytes, gatheredBytes } = planned.plan
     // What is worth the pool's while is gathered in pieces that it divides among its threads.
-    const pieceBytes = services.pool !== null && gatheredBytes >= 2 * INLINE_BYTES_MAX ? INLINE_BYTES_MAX : PIECE_BYTES
+    const pieceBytes =
+      services.pool !== null && gatheredBytes >= 2 * INLINE_BYTES_MAX ? INLINE_BYTES_MAX : PIECE_BYTES
     this.#pieceRows = Math.max(1, Math.ceil(pieceBytes / Math.max(64, gatheredRowBytes)))
     planned.version.pin()
   }

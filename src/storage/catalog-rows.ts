@@ -67,7 +67,7 @@ export interface CatalogAdapter {
   sha256B: string
 }
 
-/** Everything needed to build the keeper's tables again, rows aside. */
+/** Everything needed to build the writer's tables again, rows aside. */
 export interface CatalogImage {
   tables: CatalogTable[]
   versions: CatalogVersion[]
@@ -94,7 +94,7 @@ export type CatalogChange =
 
 /**
  * SQLite's own checks see the pages, not what they say: a flipped bit in a number is fine with them. So each row carries a
- * CRC-32 of its values, and the seal one of how many rows there are and what their CRCs add up to.
+ * CRC-32 of its values, and the superblock one of how many rows there are and what their CRCs add up to.
  */
 export const CATALOG_SCHEMA = `
   CREATE TABLE tables (id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL, changed_at REAL NOT NULL,
@@ -110,7 +110,7 @@ export const CATALOG_SCHEMA = `
     sha256_b TEXT NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (table_id, version)) STRICT, WITHOUT ROWID;
 `
 
-/** The members of each row and the columns that hold them, in the order in which they are sealed. */
+/** The members of each row and the columns that hold them, in the order in which their checksum covers them. */
 export const CATALOG_COLUMNS = {
   tables: {
     id: 'id',
@@ -122,7 +122,14 @@ export const CATALOG_COLUMNS = {
     current: 'current',
     stateEpoch: 'state_epoch',
   },
-  versions: { tableId: 'table_id', version: 'version', rows: 'rows', dim: 'dim', dtype: 'dtype', createdAtMs: 'created_at' },
+  versions: {
+    tableId: 'table_id',
+    version: 'version',
+    rows: 'rows',
+    dim: 'dim',
+    dtype: 'dtype',
+    createdAtMs: 'created_at',
+  },
   aliases: { alias: 'alias', table: 'target', version: 'version' },
   snapshots: {
     id: 'id',
@@ -162,4 +169,5 @@ export type CatalogTableName = keyof typeof CATALOG_COLUMNS
 export type StoredValue = string | number | null
 
 /** The checksum of a row's values, and of what the row is. */
-export const rowCrc = (kind: string, values: readonly StoredValue[]): number => crc32(JSON.stringify([kind, ...values]))
+export const rowCrc = (kind: string, values: readonly StoredValue[]): number =>
+  crc32(JSON.stringify([kind, ...values]))

@@ -35,7 +35,7 @@ const DELETES = {
 
 type Row = Record<string, StoredValue>
 
-/** Reads and writes the catalog's tables in a database. Writes belong inside a transaction of the caller, and end with a new seal. */
+/** Reads and writes the catalog's tables in a database. Writes belong inside a transaction of the caller, and end with a new superblock. */
 export class Catalog {
   readonly #path: string
   readonly #select: Record<CatalogTableName, StatementSync>
@@ -46,19 +46,23 @@ export class Catalog {
   constructor(path: string, database: Pick<DatabaseSync, 'prepare'>) {
     this.#path = path
     const prepareEach = (sql: (name: CatalogTableName, columns: [string, string][]) => string) =>
-      Object.fromEntries(TABLE_NAMES.map((name) => [name, database.prepare(sql(name, Object.entries(CATALOG_COLUMNS[name])))])) as Record<
-        CatalogTableName,
-        StatementSync
-      >
+      Object.fromEntries(
+        TABLE_NAMES.map((name) => [name, database.prepare(sql(name, Object.entries(CATALOG_COLUMNS[name])))]),
+      ) as Record<CatalogTableName, StatementSync>
     this.#select = prepareEach((name, columns) => {
       return `SELECT ${columns.map(([member, column]) => `${column} AS "${member}"`).join(', ')}, crc FROM ${name} ORDER BY 1, 2`
     })
     this.#replace = prepareEach((name, columns) => {
       return `REPLACE INTO ${name} (${columns.map(([, column]) => column).join(', ')}, crc) VALUES (${'?, '.repeat(columns.length)}?)`
     })
-    this.#total = prepareEach((name) => `SELECT count(*) AS rowCount, coalesce(sum(crc), 0) AS crcSum FROM ${name}`)
+    this.#total = prepareEach(
+      (name) => `SELECT count(*) AS rowCount, coalesce(sum(crc), 0) AS crcSum FROM ${name}`,
+    )
     this.#deletes = Object.fromEntries(
-      Object.entries(DELETES).map(([kind, statements]) => [kind, statements.map((sql) => database.prepare(sql))]),
+      Object.entries(DELETES).map(([kind, statements]) => [
+        kind,
+        statements.map((sql) => database.prepare(sql)),
+      ]),
     ) as Record<keyof typeof DELETES, StatementSync[]>
   }
 
@@ -66,7 +70,8 @@ export class Catalog {
   load(): Omit<CatalogImage, 'nextId'> {
     return {
       tables: this.#read('tables').map(
-        (row) => ({ ...row, settings: JSON.parse(String(row.settings)) as Settings }) as unknown as CatalogTable,
+        (row) =>
+          ({ ...row, settings: JSON.parse(String(row.settings)) as Settings }) as unknown as CatalogTable,
       ),
       versions: this.#read('versions') as unknown as CatalogVersion[],
       aliases: this.#read('aliases') as unknown as CatalogAlias[],
@@ -79,7 +84,11 @@ export class Catalog {
     return (this.#select[name].all() as Row[]).map(({ crc, ...row }) => {
       const values = Object.values(row)
       if (rowCrc(name, values) === crc) return row
-      return refuseData('DamagedCatalog', this.#path, `the row ${JSON.stringify(values.slice(0, 2))} of ${name} has a wrong checksum`)
+      return refuseData(
+        'DamagedCatalog',
+        this.#path,
+        `the row ${JSON.stringify(values.slice(0, 2))} of ${name} has a wrong checksum`,
+      )
     })
   }
 
@@ -117,7 +126,7 @@ export class Catalog {
     for (const statement of this.#deletes[kind]) statement.run(...key)
   }
 
-  /** What the seal says of the rows: how many, and the sum of their checksums, of each table. A lost or doubled row changes it. */
+  /** What the superblock says of the rows: how many, and the sum of their checksums, of each table. A lost or doubled row changes it. */
   summarize(): string {
     return TABLE_NAMES.map((name) => {
       const total = this.#total[name].get() as { rowCount: number; crcSum: number }

@@ -3,12 +3,18 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from
 import { basename, dirname, join, resolve } from 'node:path'
 import { Catalog } from './catalog.ts'
 import { CATALOG_SCHEMA } from './catalog-rows.ts'
-import { createDatabase, type DatabaseFormat, type OpenSqlite, plainFileExists, syncDirectory } from './database-file.ts'
+import {
+  createDatabase,
+  type DatabaseFormat,
+  type OpenSqlite,
+  plainFileExists,
+  syncDirectory,
+} from './database-file.ts'
 import { failpoint } from './failpoints.ts'
 import { JOURNAL_SCHEMA } from './journal.ts'
 import { KEY_SCHEMA } from './key-memory.ts'
 import { refuseData } from './refusals.ts'
-import { Seal, SEAL_SCHEMA, type SealedFacts } from './superblock.ts'
+import { Superblock, SUPERBLOCK_SCHEMA, type SuperblockFacts } from './superblock.ts'
 
 /*
  *     lock          locked by the process that serves the directory
@@ -33,13 +39,13 @@ const FORMAT_VERSION = 1
 export const CATALOG_FORMAT: DatabaseFormat = {
   applicationId: 0x47446361,
   formatVersion: FORMAT_VERSION,
-  schema: CATALOG_SCHEMA + JOURNAL_SCHEMA + KEY_SCHEMA + SEAL_SCHEMA,
+  schema: CATALOG_SCHEMA + JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
 }
 /** "GDos". */
 export const OS_FORMAT: DatabaseFormat = {
   applicationId: 0x47446f73,
   formatVersion: FORMAT_VERSION,
-  schema: JOURNAL_SCHEMA + KEY_SCHEMA + SEAL_SCHEMA,
+  schema: JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
 }
 
 /** The paths within `dataDir`. */
@@ -68,26 +74,35 @@ export const makeDirectory = (path: string): void => {
  * A crash in between leaves a file under another name, or an empty catalog without os.db, which {@link createOs} completes.
  */
 export const createCatalog = (paths: DataPaths, open: OpenSqlite): void => {
-  const remains = [paths.os, `${paths.os}-wal`, `${paths.catalog}-wal`].filter((path) => existsSync(path)).map((path) => basename(path))
+  const remains = [paths.os, `${paths.os}-wal`, `${paths.catalog}-wal`]
+    .filter((path) => existsSync(path))
+    .map((path) => basename(path))
   if (readdirSync(paths.snapshots).length > 0) remains.push('snapshots')
-  if (remains.length > 0) refuseData('MissingFile', paths.catalog, `it is missing, but there is ${remains.join(', ')}`)
+  if (remains.length > 0)
+    refuseData('MissingFile', paths.catalog, `it is missing, but there is ${remains.join(', ')}`)
   createBeside(paths.catalog, CATALOG_FORMAT, open, { directory: randomUUID(), nextId: 1, contents: '' })
 }
 
 /** Makes os.db beside a catalog that never held a table. */
-export const createOs = (paths: DataPaths, catalog: SealedFacts, open: OpenSqlite): void => {
+export const createOs = (paths: DataPaths, catalog: SuperblockFacts, open: OpenSqlite): void => {
   if (catalog.nextId !== 1) refuseData('MissingFile', paths.os, 'it is missing, but there were tables')
   // SQLite would take a leftover log for that of the new database.
-  if (existsSync(`${paths.os}-wal`)) refuseData('MissingFile', paths.os, 'it is missing, but its write-ahead log is there')
+  if (existsSync(`${paths.os}-wal`))
+    refuseData('MissingFile', paths.os, 'it is missing, but its write-ahead log is there')
   createBeside(paths.os, OS_FORMAT, open, { directory: catalog.directory, nextId: 1, contents: '' })
 }
 
-const createBeside = (path: string, format: DatabaseFormat, open: OpenSqlite, facts: SealedFacts): void => {
+const createBeside = (
+  path: string,
+  format: DatabaseFormat,
+  open: OpenSqlite,
+  facts: SuperblockFacts,
+): void => {
   const aside = `${path}.new`
   for (const suffix of ['', '-wal', '-journal']) rmSync(aside + suffix, { force: true })
   createDatabase(aside, format, open, (database) => {
     const contents = format === CATALOG_FORMAT ? new Catalog(aside, database).summarize() : ''
-    new Seal(aside, database).write({ ...facts, contents })
+    new Superblock(aside, database).write({ ...facts, contents })
   })
   renameSync(aside, path)
   syncDirectory(dirname(path))

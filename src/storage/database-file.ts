@@ -32,12 +32,21 @@ const PRAGMAS = `
  * Writes an empty database of this format to `path`, 0600, on disk when it returns, and closed. Whatever SQLite must not
  * mistake for one (an empty file) never stands under the final name: the caller renames.
  */
-export const createDatabase = (path: string, format: DatabaseFormat, open: OpenSqlite, fill: (database: DatabaseSync) => void): void => {
-  closeSync(openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600))
+export const createDatabase = (
+  path: string,
+  format: DatabaseFormat,
+  open: OpenSqlite,
+  fill: (database: DatabaseSync) => void,
+): void => {
+  closeSync(
+    openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600),
+  )
   const database = open(path)
   try {
     database.exec(PRAGMAS)
-    database.exec(`PRAGMA application_id = ${format.applicationId}; PRAGMA user_version = ${format.formatVersion}; ${format.schema}`)
+    database.exec(
+      `PRAGMA application_id = ${format.applicationId}; PRAGMA user_version = ${format.formatVersion}; ${format.schema}`,
+    )
     fill(database)
   } finally {
     database.close()
@@ -67,7 +76,12 @@ export const plainFileExists = (path: string): boolean => {
  * Opens an existing database for this process alone; its log was scanned before. Refuses InUse, UnknownFormat, and
  * DamagedCatalog for what SQLite itself finds wrong. FULL syncs the log with each commit, NORMAL only before a checkpoint.
  */
-export const openDatabase = (path: string, format: DatabaseFormat, synchronous: 'FULL' | 'NORMAL', open: OpenSqlite): DatabaseSync => {
+export const openDatabase = (
+  path: string,
+  format: DatabaseFormat,
+  synchronous: 'FULL' | 'NORMAL',
+  open: OpenSqlite,
+): DatabaseSync => {
   let database: DatabaseSync | null = null
   try {
     database = open(path)
@@ -91,23 +105,32 @@ const checkMode = (database: DatabaseSync, path: string): void => {
 }
 
 const checkFormat = (database: DatabaseSync, path: string, format: DatabaseFormat): void => {
-  const { application_id: applicationId } = database.prepare('PRAGMA application_id').get() as { application_id: number }
+  const { application_id: applicationId } = database.prepare('PRAGMA application_id').get() as {
+    application_id: number
+  }
   const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
-  if (applicationId !== format.applicationId) refuseData('DamagedCatalog', path, 'it is not the database that belongs there')
+  if (applicationId !== format.applicationId)
+    refuseData('DamagedCatalog', path, 'it is not the database that belongs there')
   if (version !== format.formatVersion) {
-    refuseData('UnknownFormat', path, `it has format ${version}, this release reads format ${format.formatVersion}`)
+    refuseData(
+      'UnknownFormat',
+      path,
+      `it has format ${version}, this release reads format ${format.formatVersion}`,
+    )
   }
 }
 
 const checkIntegrity = (database: DatabaseSync, path: string): void => {
   const [first] = database.prepare('PRAGMA quick_check(1)').all() as { quick_check: string }[]
-  if (first?.quick_check !== 'ok') refuseData('DamagedCatalog', path, `SQLite finds it damaged (${firstLine(first?.quick_check ?? '')})`)
+  if (first?.quick_check !== 'ok')
+    refuseData('DamagedCatalog', path, `SQLite finds it damaged (${firstLine(first?.quick_check ?? '')})`)
 }
 
 /** Throws what an error of SQLite while opening or reading `path` means. Other errors are thrown on. */
 export const refuseDatabase = (path: string, error: unknown): never => {
   const { code, errcode, message } = error as { code?: string; errcode?: number; message: string }
-  if (errcode === SQLITE_BUSY) return refuseData('InUse', dirname(path), 'it is in use by another gatherd', error)
+  if (errcode === SQLITE_BUSY)
+    return refuseData('InUse', dirname(path), 'it is in use by another gatherd', error)
   // A number beyond 2^53 was not written by us.
   if (errcode === undefined && code !== 'ERR_OUT_OF_RANGE') throw error
   return refuseData('DamagedCatalog', path, `SQLite cannot read it (${firstLine(message)})`, error)

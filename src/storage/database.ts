@@ -60,7 +60,7 @@ export class Database {
     } catch (error) {
       this.#hasRemains = true
       this.#rollBack(what)
-      throw this.#latch.judge(what, error)
+      throw this.#latch.classify(what, error)
     }
   }
 
@@ -120,10 +120,12 @@ export class Database {
     const what = `the checkpoint of ${this.path}`
     let result: { busy: number }
     try {
-      const statement = truncate ? this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)') : this.#restartLog
+      const statement = truncate
+        ? this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)')
+        : this.#restartLog
       result = statement.get() as { busy: number }
     } catch (error) {
-      throw this.#latch.judge(what, error)
+      throw this.#latch.classify(what, error)
     }
     assert(result.busy === 0, 'nobody else reads the database')
     this.#hasRemains = false

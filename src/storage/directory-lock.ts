@@ -11,7 +11,8 @@ import { refuseData } from './refusals.ts'
  */
 export const lockDirectory = (dataDir: string, open: OpenSqlite): { release(): void } => {
   const path = join(dataDir, 'lock')
-  if (!plainFileExists(path)) closeSync(openSync(path, constants.O_CREAT | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600))
+  if (!plainFileExists(path))
+    closeSync(openSync(path, constants.O_CREAT | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600))
   let database: DatabaseSync | null = null
   try {
     database = open(path)

@@ -23,12 +23,16 @@ export class ErrorLatch {
   }
 
   /** What to throw for `error`, which came up while doing `what`. Latches unless the disk was just full. */
-  judge(what: string, error: unknown): Error {
+  classify(what: string, error: unknown): Error {
     if (this.#failure !== null) return this.#failure
     if (isDiskFull(error)) {
-      return new GatherdError('DISK_FULL', 'the disk is full: nothing was changed, and updates go on when there is space again', {
-        cause: error,
-      })
+      return new GatherdError(
+        'DISK_FULL',
+        'the disk is full: nothing was changed, and updates go on when there is space again',
+        {
+          cause: error,
+        },
+      )
     }
     return this.latch(what, error)
   }
@@ -37,7 +41,9 @@ export class ErrorLatch {
   latch(what: string, error: unknown): StoreFailed {
     const { message, errcode } = error as { message?: string; errcode?: number }
     const reason = `${message ?? String(error)}${errcode === undefined ? '' : ` (SQLite ${errcode})`}`
-    this.#failure ??= new StoreFailed(`${what} failed: ${reason}; updates are refused until a restart`, { cause: error })
+    this.#failure ??= new StoreFailed(`${what} failed: ${reason}; updates are refused until a restart`, {
+      cause: error,
+    })
     return this.#failure
   }
 }

@@ -52,20 +52,30 @@ export function* readJournals(journals: Journals, query: JournalQuery): Generato
     yield journals[source].read(tableId, version, sequence)
     expected = sequence + 1
   }
-  if (throughSequence !== Infinity && expected <= throughSequence) refuseGap(journals, query, expected, throughSequence)
+  if (throughSequence !== Infinity && expected <= throughSequence)
+    refuseGap(journals, query, expected, throughSequence)
 }
 
-const refuseGap = ([{ path }]: Journals, { tableId, version }: JournalQuery, first: number, last: number): never => {
+const refuseGap = (
+  [{ path }]: Journals,
+  { tableId, version }: JournalQuery,
+  first: number,
+  last: number,
+): never => {
   const what = first === last ? `sequence ${first}` : `sequences ${first} to ${last}`
   return refuseData('JournalGap', path, `the journal of table ${tableId}, version ${version} lacks ${what}`)
 }
 
 /** Two ascending lists as one; `source` says which of them a sequence came from. One that is in both comes twice. */
-function* mergeSequences(first: readonly number[], second: readonly number[]): Generator<{ sequence: number; source: 0 | 1 }> {
+function* mergeSequences(
+  first: readonly number[],
+  second: readonly number[],
+): Generator<{ sequence: number; source: 0 | 1 }> {
   let i = 0
   let j = 0
   while (i < first.length || j < second.length) {
-    if (j >= second.length || (i < first.length && first[i] <= second[j])) yield { sequence: first[i++], source: 0 }
+    if (j >= second.length || (i < first.length && first[i] <= second[j]))
+      yield { sequence: first[i++], source: 0 }
     else yield { sequence: second[j++], source: 1 }
   }
 }

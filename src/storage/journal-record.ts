@@ -9,7 +9,7 @@ import { refuseData } from './refusals.ts'
  * One update as it is kept: the rows, and the optimizer's state of those rows, as they are after it. Written over any earlier
  * state of the version, in order, records give the state at the last one; twice does no harm.
  *
- * Little-endian, format version 1. Fixtures of every version are kept in `test/keeper/durable/fixtures`.
+ * Little-endian, format version 1. Fixtures of every version are kept in `test/writer/durable/fixtures`.
  *
  *      0  magic "GJRN"
  *      4  format version, uint16
@@ -88,7 +88,10 @@ export const encodeRecord = (record: JournalRecord): Uint8Array => {
   const { ids, rows, state } = record
   const stateNumbers = state?.length ?? 0
   assert(rows.length === ids.length * record.rowBytes, 'a stored row per id')
-  assert(state === null || (stateNumbers > 0 && state.rows.length === ids.length * stateNumbers), 'a state row per id')
+  assert(
+    state === null || (stateNumbers > 0 && state.rows.length === ids.length * stateNumbers),
+    'a state row per id',
+  )
   const bytes = new Uint8Array(recordBytes(ids.length, record.rowBytes, stateNumbers))
   const view = new DataView(bytes.buffer)
   view.setUint32(0, MAGIC, true)
@@ -114,7 +117,8 @@ export const encodeRecord = (record: JournalRecord): Uint8Array => {
   return bytes
 }
 
-const recordCrc = (bytes: Uint8Array): number => crc32(bytes.subarray(CRC_AT + 4), crc32(bytes.subarray(0, CRC_AT)))
+const recordCrc = (bytes: Uint8Array): number =>
+  crc32(bytes.subarray(CRC_AT + 4), crc32(bytes.subarray(0, CRC_AT)))
 
 /**
  * Reads a record. Its arrays are views of `bytes` where alignment allows. Refuses DamagedRecord, naming `place`, for anything
@@ -152,14 +156,19 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   if (view.getUint32(CRC_AT, true) !== recordCrc(bytes)) return refuseRecord(place, 'its checksum is wrong')
   const format = view.getUint16(4, true)
   if (format !== FORMAT) {
-    return refuseData('UnknownFormat', place.file, `the journal record of ${describePlace(place)} has format ${format}`)
+    return refuseData(
+      'UnknownFormat',
+      place.file,
+      `the journal record of ${describePlace(place)} has format ${format}`,
+    )
   }
   const rowCount = view.getUint32(56, true)
   const storedRowBytes = view.getUint32(60, true)
   const stateNumbers = view.getUint32(64, true)
   const durability = DURABILITIES[view.getUint8(6)]
   const kind = STATE_KINDS[view.getUint8(7)]
-  const consistent = durability !== undefined && kind !== undefined && (kind === null) === (stateNumbers === 0)
+  const consistent =
+    durability !== undefined && kind !== undefined && (kind === null) === (stateNumbers === 0)
   // A checksum proves that these were written so, not that they were right: each is checked before a view is made.
   const expectedBytes = recordBytes(rowCount, storedRowBytes, stateNumbers)
   if (!consistent || view.getUint32(12, true) !== bytes.length || expectedBytes !== bytes.length) {
@@ -193,9 +202,14 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
 }
 
 /** Checks that a record can be written over a version of this shape. Refuses DamagedRecord. */
-export const checkRecordFits = (record: JournalRecord, version: { rows: number; dim: number; dtype: Dtype }, file: string): void => {
+export const checkRecordFits = (
+  record: JournalRecord,
+  version: { rows: number; dim: number; dtype: Dtype },
+  file: string,
+): void => {
   const place = { file, tableId: record.tableId, version: record.version, sequence: record.sequence }
-  if (record.rowBytes !== rowBytes(version.dim, version.dtype)) refuseRecord(place, `its rows have ${record.rowBytes} bytes`)
+  if (record.rowBytes !== rowBytes(version.dim, version.dtype))
+    refuseRecord(place, `its rows have ${record.rowBytes} bytes`)
   const outside = record.ids.find((id) => id >= version.rows)
   if (outside !== undefined) refuseRecord(place, `it names row ${outside} of ${version.rows}`)
   const { state } = record

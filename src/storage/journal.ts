@@ -8,7 +8,7 @@ export const JOURNAL_SCHEMA = `
   CREATE TABLE journal (id INTEGER PRIMARY KEY, record BLOB NOT NULL) STRICT;
 `
 
-/** A call of {@link Journal.prune} removes at most this much: the keeper has other things to do. */
+/** A call of {@link Journal.prune} removes at most this much: the writer has other things to do. */
 const PRUNE_BYTES_MAX = 4 * 1024 * 1024
 const PRUNE_RECORDS_MAX = 1024
 
@@ -67,7 +67,10 @@ export class Journal {
 
   /** Reads and checks every record. What is damaged is collected, not refused: the caller decides. */
   load(): void {
-    for (const { id, record: bytes } of this.#selectAll.iterate() as Iterable<{ id: number; record: Uint8Array }>) {
+    for (const { id, record: bytes } of this.#selectAll.iterate() as Iterable<{
+      id: number
+      record: Uint8Array
+    }>) {
       this.#nextId = id + 1
       const place = { file: this.path, ...readPlace(bytes) }
       try {
@@ -91,7 +94,10 @@ export class Journal {
     const last = new Map<string, number>()
     for (const record of records) {
       const name = nameOf(record.tableId, record.version)
-      assert(record.sequence > (last.get(name) ?? this.#lastSequence(record)), 'the records of a version are written in order')
+      assert(
+        record.sequence > (last.get(name) ?? this.#lastSequence(record)),
+        'the records of a version are written in order',
+      )
       last.set(name, record.sequence)
     }
   }

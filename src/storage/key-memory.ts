@@ -40,7 +40,7 @@ interface KeyEntry {
 type KeyRow = RememberedKey & { id: number; crc: number }
 
 /**
- * The idempotency keys of one database: rows only appended and dropped from the front, found through a map in memory, since an
+ * The idempotency keys of one database: rows only appended and dropped from the HTTP worker, found through a map in memory, since an
  * index of random hashes would cost a page per key and commit. At most 100,000, at most 24 hours.
  */
 export class KeyMemory {
@@ -60,7 +60,9 @@ export class KeyMemory {
     const columns = 'id, hash, request, result, created_at AS createdAtMs, crc'
     this.#select = database.prepare(`SELECT ${columns} FROM keys WHERE id = ?`)
     this.#selectAll = database.prepare(`SELECT ${columns} FROM keys ORDER BY id`)
-    this.#insert = database.prepare('INSERT INTO keys (id, hash, request, result, created_at, crc) VALUES (?, ?, ?, ?, ?, ?)')
+    this.#insert = database.prepare(
+      'INSERT INTO keys (id, hash, request, result, created_at, crc) VALUES (?, ?, ?, ?, ?, ?)',
+    )
     this.#deleteThrough = database.prepare('DELETE FROM keys WHERE id <= ?')
   }
 
@@ -80,7 +82,8 @@ export class KeyMemory {
     const entry = this.#entries.get(nameOf(hash))
     if (entry === undefined) return null
     const row = this.#select.get(entry.id) as KeyRow | undefined
-    if (row === undefined) return refuseData('DamagedCatalog', this.#path, `the idempotency key ${entry.id} is gone`)
+    if (row === undefined)
+      return refuseData('DamagedCatalog', this.#path, `the idempotency key ${entry.id} is gone`)
     this.#check(row)
     return { hash: row.hash, request: row.request, result: row.result, createdAtMs: row.createdAtMs }
   }
@@ -124,11 +127,13 @@ export class KeyMemory {
   }
 
   #check(row: KeyRow): void {
-    if (keyCrc(row) !== row.crc) refuseData('DamagedCatalog', this.#path, `the idempotency key ${row.id} has a wrong checksum`)
+    if (keyCrc(row) !== row.crc)
+      refuseData('DamagedCatalog', this.#path, `the idempotency key ${row.id} has a wrong checksum`)
   }
 }
 
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
+const hexOf = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
 const nameOf = (hash: Uint8Array): string => hexOf(hash).slice(0, NAME_LENGTH)
 
 const keyCrc = ({ id, hash, request, result, createdAtMs }: Omit<KeyRow, 'crc'>): number =>

@@ -17,7 +17,7 @@ import { failpoint } from './failpoints.ts'
 import type { DamagedEntry } from './journal.ts'
 import { refuseData } from './refusals.ts'
 import { Store } from './store.ts'
-import { readSyncMark, SyncMark } from './synced-watermark.ts'
+import { readSyncedWatermark, SyncedWatermark } from './synced-watermark.ts'
 import { openUpdateLog, type UpdateLog } from './update-log.ts'
 import type { LogScan } from './wal-scan.ts'
 
@@ -44,7 +44,10 @@ export interface OpenReport {
  * to who loads them. Refuses InUse, UnsafeFile, MissingFile, UnknownFormat, DamagedLog, DamagedCatalog, DamagedRecord.
  * Every refusal leaves the directory to the next start, unlocked.
  */
-export const openStore = (dataDir: string, options: OpenStoreOptions = {}): { store: Store; report: OpenReport } => {
+export const openStore = (
+  dataDir: string,
+  options: OpenStoreOptions = {},
+): { store: Store; report: OpenReport } => {
   const open = options.open ?? openSqlite
   const paths = dataPaths(dataDir)
   const opened = new DisposableStack()
@@ -64,18 +67,18 @@ export const openStore = (dataDir: string, options: OpenStoreOptions = {}): { st
       logRules: { everyCommitSynced: true, allowLostCommits },
     })
     opened.defer(() => disk.close())
-    if (!found.os) createOs(paths, disk.seal.read(), open)
+    if (!found.os) createOs(paths, disk.superblock.read(), open)
     const os = openUpdateLog(paths.os, OS_FORMAT, {
       ...common,
       synchronous: 'NORMAL',
-      logRules: { everyCommitSynced: false, synced: readSyncMark(paths.mark), allowLostCommits },
+      logRules: { everyCommitSynced: false, synced: readSyncedWatermark(paths.mark), allowLostCommits },
     })
     opened.defer(() => os.close())
-    if (os.seal.read().directory !== disk.seal.read().directory)
+    if (os.superblock.read().directory !== disk.superblock.read().directory)
       refuseData('DamagedCatalog', paths.os, 'it belongs to another data directory')
     const damagedRecords = [...disk.journal.damaged, ...os.journal.damaged]
     if (damagedRecords.length > 0 && !allowLostCommits) throw damagedRecords[0].refusal
-    const mark = new SyncMark(paths.mark)
+    const mark = new SyncedWatermark(paths.mark)
     opened.defer(() => mark.close())
     const store = checkCatalog(paths, () => {
       const catalog = new Catalog(paths.catalog, disk.database)
@@ -88,7 +91,10 @@ export const openStore = (dataDir: string, options: OpenStoreOptions = {}): { st
       emptyLog(log)
     }
     failpoint('store:opened')
-    return { store, report: { created: !found.catalog, catalogLog: disk.scan, osLog: os.scan, damagedRecords } }
+    return {
+      store,
+      report: { created: !found.catalog, catalogLog: disk.scan, osLog: os.scan, damagedRecords },
+    }
   } catch (error) {
     opened.dispose()
     return refuseSystemError(paths.directory, error)

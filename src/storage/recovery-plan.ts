@@ -40,12 +40,24 @@ export const DECISIONS: readonly DecisionRow[] = [
   { catalog: ['missing'], newest: ['missing'], older: ['missing'], journal: ['missing'], decision: 'create' },
   { catalog: ['missing'], newest: PRESENT, older: ANY, journal: ANY, decision: 'refuse-catalog' },
   { catalog: ['missing'], newest: ['missing'], older: PRESENT, journal: ANY, decision: 'refuse-catalog' },
-  { catalog: ['missing'], newest: ['missing'], older: ['missing'], journal: PRESENT, decision: 'refuse-catalog' },
+  {
+    catalog: ['missing'],
+    newest: ['missing'],
+    older: ['missing'],
+    journal: PRESENT,
+    decision: 'refuse-catalog',
+  },
   { catalog: ['cut', 'damaged'], newest: ANY, older: ANY, journal: ANY, decision: 'refuse-catalog' },
   { catalog: ['valid'], newest: ['valid'], older: ANY, journal: ['valid'], decision: 'newest' },
   { catalog: ['valid'], newest: ['valid'], older: ANY, journal: NOT_VALID, decision: 'refuse-journal' },
   { catalog: ['valid'], newest: NOT_VALID, older: ['valid'], journal: ['valid'], decision: 'older' },
-  { catalog: ['valid'], newest: NOT_VALID, older: ['valid'], journal: NOT_VALID, decision: 'refuse-snapshot' },
+  {
+    catalog: ['valid'],
+    newest: NOT_VALID,
+    older: ['valid'],
+    journal: NOT_VALID,
+    decision: 'refuse-snapshot',
+  },
   { catalog: ['valid'], newest: NOT_VALID, older: NOT_VALID, journal: ANY, decision: 'refuse-snapshot' },
 ]
 
@@ -54,7 +66,9 @@ export type EvidenceStates = Record<'catalog' | 'newest' | 'older' | 'journal', 
 /** The rows of {@link DECISIONS} that fit. */
 export const findDecisions = (states: EvidenceStates): Decision[] => {
   const parts = ['catalog', 'newest', 'older', 'journal'] as const
-  return DECISIONS.filter((row) => parts.every((part) => row[part].includes(states[part]))).map(({ decision }) => decision)
+  return DECISIONS.filter((row) => parts.every((part) => row[part].includes(states[part]))).map(
+    ({ decision }) => decision,
+  )
 }
 
 /** What is to be done. */
@@ -106,7 +120,9 @@ export type VersionPlan = LoadPlan | RefusePlan
  * that can be had instead of refusing, and says what is lost; it refuses only when no snapshot can be made whole.
  */
 export const planVersion = (evidence: VersionEvidence, goBackBeforeDamage = false): VersionPlan => {
-  const newestFirst = [...evidence.snapshots].sort((a, b) => b.listed.startSequence - a.listed.startSequence || b.listed.id - a.listed.id)
+  const newestFirst = [...evidence.snapshots].sort(
+    (a, b) => b.listed.startSequence - a.listed.startSequence || b.listed.id - a.listed.id,
+  )
   const target = promisedSequence(evidence)
   const [newest, ...others] = newestFirst
   const older = others.find(({ state }) => state === 'valid') ?? others[0]
@@ -115,11 +131,15 @@ export const planVersion = (evidence: VersionEvidence, goBackBeforeDamage = fals
     catalog: 'valid',
     newest: newest?.state ?? 'missing',
     older: older?.state ?? 'missing',
-    journal: chosen === undefined ? 'missing' : judgeJournal(chosen.listed, evidence.journal, target),
+    journal: chosen === undefined ? 'missing' : classifyJournal(chosen.listed, evidence.journal, target),
   })
   if (decision === 'newest') return loadFrom(evidence, newest.listed, target, [])
-  if (decision === 'older') return loadFrom(evidence, older.listed, target, [describeFallback(evidence, newest, older)])
-  const refusal = decision === 'refuse-journal' ? refuseJournal(evidence, newest.listed, target) : refuseSnapshots(evidence, newest)
+  if (decision === 'older')
+    return loadFrom(evidence, older.listed, target, [describeFallback(evidence, newest, older)])
+  const refusal =
+    decision === 'refuse-journal'
+      ? refuseJournal(evidence, newest.listed, target)
+      : refuseSnapshots(evidence, newest)
   return goBackBeforeDamage ? planBefore(evidence, newestFirst, target, refusal) : refusal
 }
 
@@ -129,11 +149,16 @@ const promisedSequence = ({ snapshots, journal }: VersionEvidence): number =>
 
 /** The last sequence that can be replayed over a snapshot without a gap. */
 const reach = (snapshot: CatalogSnapshot, journal: JournalEvidence): number =>
-  journal.ranges.find(({ first, last }) => first <= snapshot.startSequence + 1 && last > snapshot.startSequence)?.last ??
-  snapshot.startSequence
+  journal.ranges.find(
+    ({ first, last }) => first <= snapshot.startSequence + 1 && last > snapshot.startSequence,
+  )?.last ?? snapshot.startSequence
 
 /** What the journal is worth for a snapshot: whether it holds all of `startSequence + 1`..`target`. */
-export const judgeJournal = (snapshot: CatalogSnapshot, journal: JournalEvidence, target: number): EvidenceState => {
+export const classifyJournal = (
+  snapshot: CatalogSnapshot,
+  journal: JournalEvidence,
+  target: number,
+): EvidenceState => {
   const reached = reach(snapshot, journal)
   if (reached >= target) return 'valid'
   const after = journal.ranges.filter(({ last }) => last > reached && last > snapshot.startSequence)
@@ -142,7 +167,12 @@ export const judgeJournal = (snapshot: CatalogSnapshot, journal: JournalEvidence
 }
 
 /** Also replays what lies after `target` without a gap: records that were not promised, but are there. */
-const loadFrom = (evidence: VersionEvidence, snapshot: CatalogSnapshot, target: number, warnings: string[]): LoadPlan => {
+const loadFrom = (
+  evidence: VersionEvidence,
+  snapshot: CatalogSnapshot,
+  target: number,
+  warnings: string[],
+): LoadPlan => {
   const last = reach(snapshot, evidence.journal)
   assert(last >= target, 'everything promised is replayed')
   const discard = evidence.journal.ranges.some((range) => range.last > last)
@@ -165,9 +195,14 @@ const planBefore = (
   return loadFrom(evidence, best.listed, best.reached, [`${refusal.file}: ${refusal.detail}`, lost])
 }
 
-const nameVersion = ({ table, version }: VersionEvidence): string => `table ${JSON.stringify(table.name)}, version ${version.version}`
+const nameVersion = ({ table, version }: VersionEvidence): string =>
+  `table ${JSON.stringify(table.name)}, version ${version.version}`
 
-const describeFallback = (evidence: VersionEvidence, newest: SnapshotEvidence, chosen: SnapshotEvidence): string =>
+const describeFallback = (
+  evidence: VersionEvidence,
+  newest: SnapshotEvidence,
+  chosen: SnapshotEvidence,
+): string =>
   `${snapshotPath(evidence, newest.listed)}: the snapshot is ${newest.state}; ${nameVersion(evidence)} is loaded from the one before, ` +
   `${chosen.listed.file}, and the journal: nothing is lost`
 
@@ -198,10 +233,12 @@ const refuseSnapshots = (evidence: VersionEvidence, newest: SnapshotEvidence | u
   }
 }
 
-const snapshotPath = (evidence: VersionEvidence, { file }: CatalogSnapshot): string => `${evidence.snapshotFolder}/${file}`
+const snapshotPath = (evidence: VersionEvidence, { file }: CatalogSnapshot): string =>
+  `${evidence.snapshotFolder}/${file}`
 
 /** The line for people about a refusal. */
-export const describeRefusal = ({ code, file, detail }: RefusePlan): string => `${file}: ${detail}; ${REFUSALS[code].remedy}`
+export const describeRefusal = ({ code, file, detail }: RefusePlan): string =>
+  `${file}: ${detail}; ${REFUSALS[code].remedy}`
 
 /**
  * Through which sequence a version's records may be removed while `kept` are its snapshots: the start of the oldest. 0: none.

@@ -7,11 +7,23 @@ export const REFUSALS = {
   UnsafeFile: { exitCode: 3, remedy: 'put a plain file or a directory there' },
   MissingFile: { exitCode: 3, remedy: 'put the file back from a backup of the whole directory' },
   UnknownFormat: { exitCode: 3, remedy: 'use the release of gatherd that wrote it, or a later one' },
-  DamagedLog: { exitCode: 3, remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the damage' },
+  DamagedLog: {
+    exitCode: 3,
+    remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the damage',
+  },
   DamagedCatalog: { exitCode: 3, remedy: 'restore a backup of the whole directory' },
-  DamagedRecord: { exitCode: 3, remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the damage' },
-  JournalGap: { exitCode: 3, remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the gap' },
-  DamagedSnapshot: { exitCode: 3, remedy: 'restore the file, or start once with --recover=before-damage to go back to an older state' },
+  DamagedRecord: {
+    exitCode: 3,
+    remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the damage',
+  },
+  JournalGap: {
+    exitCode: 3,
+    remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the gap',
+  },
+  DamagedSnapshot: {
+    exitCode: 3,
+    remedy: 'restore the file, or start once with --recover=before-damage to go back to an older state',
+  },
 } as const satisfies Record<string, { exitCode: number; remedy: string }>
 
 export type RefusalCode = keyof typeof REFUSALS

@@ -7,7 +7,9 @@ import { failpoint } from './failpoints.ts'
  * listed, or no longer. Only for a catalog that was read whole. Returns the names removed.
  */
 export const sweepSnapshots = async (directory: string, listed: ReadonlySet<string>): Promise<string[]> => {
-  const removed = (await readdir(directory)).filter((name) => !listed.has(name) && /\.(tmp|safetensors)$/.test(name))
+  const removed = (await readdir(directory)).filter(
+    (name) => !listed.has(name) && /\.(tmp|safetensors)$/.test(name),
+  )
   for (const name of removed) {
     await rm(join(directory, name), { force: true })
     failpoint('sweep:removed')

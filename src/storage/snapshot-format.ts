@@ -3,7 +3,11 @@ import { assert } from '../core/assert.ts'
 import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Dtype, ElementType, Optimizer } from '../core/types.ts'
-import { readSafetensorsHeader, type SafetensorsHeader, writeSafetensorsHeader } from '../formats/safetensors.ts'
+import {
+  readSafetensorsHeader,
+  type SafetensorsHeader,
+  writeSafetensorsHeader,
+} from '../formats/safetensors.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { stateLength } from '../writer/updates/optimizer-step.ts'
 import type { StateKind } from './journal-record.ts'
@@ -20,7 +24,7 @@ import { refuseData } from './refusals.ts'
  *                         arrays above, and of the checksums before this one
  *
  * Checksums come last so that a file is written in one pass; as bytes, so that no array stands at an odd address.
- * Fixtures of every version are kept in `test/keeper/durable/fixtures`.
+ * Fixtures of every version are kept in `test/writer/durable/fixtures`.
  */
 const FORMAT_VERSION = '1'
 export const BLOCK_BYTES = 1024 * 1024
@@ -55,7 +59,9 @@ export interface SnapshotPlan {
 }
 
 /** The arrays under the blocks, in order. */
-const describeArrays = (facts: SnapshotFacts): { name: string; elementType: ElementType; shape: number[] }[] => {
+const describeArrays = (
+  facts: SnapshotFacts,
+): { name: string; elementType: ElementType; shape: number[] }[] => {
   const { rows, dim, dtype, state } = facts
   const embeddings = {
     name: 'embeddings',
@@ -77,7 +83,10 @@ export const planSnapshot = (facts: SnapshotFacts): SnapshotPlan => {
   assert(Number.isSafeInteger(dataBytes), 'a table has a countable number of bytes')
   const blockCount = Math.ceil(dataBytes / BLOCK_BYTES)
   const checksumBytes = 4 * (blockCount + 2)
-  const arrays = [...describeArrays(facts), { name: 'checksums', elementType: 'uint8' as const, shape: [checksumBytes] }]
+  const arrays = [
+    ...describeArrays(facts),
+    { name: 'checksums', elementType: 'uint8' as const, shape: [checksumBytes] },
+  ]
   const { header, bodyBytes } = writeSafetensorsHeader(arrays, toMetadata(facts))
   assert(bodyBytes === header.length + dataBytes + checksumBytes, 'arrays fill the file')
   return { facts, header, dataBytes, blockCount, checksumBytes, fileBytes: bodyBytes }
@@ -100,7 +109,8 @@ const toMetadata = (facts: SnapshotFacts): Map<string, string> => {
   const metadata = new Map([['gatherd_snapshot', FORMAT_VERSION]])
   for (const [name, member] of FACT_NAMES) metadata.set(name, String(facts[member]))
   if (facts.state === null) return metadata
-  for (const member of ['kind', 'length', 'epoch', 'initial'] as const) metadata.set(`state_${member}`, String(facts.state[member]))
+  for (const member of ['kind', 'length', 'epoch', 'initial'] as const)
+    metadata.set(`state_${member}`, String(facts.state[member]))
   return metadata
 }
 
@@ -114,8 +124,11 @@ export const encodeChecksums = (header: Uint8Array, blocks: readonly number[]): 
 
 /** The checksums of the blocks. Refuses DamagedSnapshot when they, or that of the header, are wrong. */
 export const decodeChecksums = (path: string, header: Uint8Array, bytes: Buffer): number[] => {
-  if (bytes.readUInt32LE(bytes.length - 4) !== crc32(bytes.subarray(0, -4))) refuseSnapshot(path, 'its checksums are damaged')
-  const [headerCrc, ...blocks] = Array.from({ length: bytes.length / 4 - 1 }, (_, i) => bytes.readUInt32LE(i * 4))
+  if (bytes.readUInt32LE(bytes.length - 4) !== crc32(bytes.subarray(0, -4)))
+    refuseSnapshot(path, 'its checksums are damaged')
+  const [headerCrc, ...blocks] = Array.from({ length: bytes.length / 4 - 1 }, (_, i) =>
+    bytes.readUInt32LE(i * 4),
+  )
   return headerCrc === crc32(header) ? blocks : refuseSnapshot(path, 'its header is damaged')
 }
 
@@ -127,14 +140,19 @@ export const readSnapshotHeader = (path: string, header: Uint8Array, fileBytes: 
   const { metadata } = parseHeader(path, header, fileBytes)
   const format = metadata.get('gatherd_snapshot')
   if (format !== undefined && format !== FORMAT_VERSION && /^\d+$/.test(format)) {
-    refuseData('UnknownFormat', path, `the snapshot has format ${format}, this release reads format ${FORMAT_VERSION}`)
+    refuseData(
+      'UnknownFormat',
+      path,
+      `the snapshot has format ${format}, this release reads format ${FORMAT_VERSION}`,
+    )
   }
   const facts = toFacts(metadata)
   if (facts === null) return refuseSnapshot(path, 'its header is damaged')
   const plan = planSnapshot(facts)
   // Written the same way again, it is the same to the byte, shapes and places included.
   if (!Buffer.from(plan.header).equals(header)) refuseSnapshot(path, 'its header is damaged')
-  if (plan.fileBytes !== fileBytes) refuseSnapshot(path, `it has ${fileBytes} bytes, expected ${plan.fileBytes}`)
+  if (plan.fileBytes !== fileBytes)
+    refuseSnapshot(path, `it has ${fileBytes} bytes, expected ${plan.fileBytes}`)
   return plan
 }
 
@@ -164,13 +182,25 @@ const toFacts = (metadata: ReadonlyMap<string, string>): SnapshotFacts | null =>
     step: whole('step'),
     updatedAtMs: Number(metadata.get('updated_at_ms')),
   }
-  if (dtype === undefined || table === undefined || Object.values(numbers).some((value) => Number.isNaN(value))) return null
+  if (
+    dtype === undefined ||
+    table === undefined ||
+    Object.values(numbers).some((value) => Number.isNaN(value))
+  )
+    return null
   if (numbers.rows > LIMITS.tableRowsMax || numbers.dim > LIMITS.dimMax) return null
   const facts = { ...numbers, dtype, table }
   if (kind === undefined) return metadata.has('state_kind') ? null : { ...facts, state: null }
-  const state = { kind, length: whole('state_length'), epoch: whole('state_epoch'), initial: Number(metadata.get('state_initial')) }
+  const state = {
+    kind,
+    length: whole('state_length'),
+    epoch: whole('state_epoch'),
+    initial: Number(metadata.get('state_initial')),
+  }
   const isState =
-    state.length === stateLength({ kind } as Optimizer, facts.dim) && !Number.isNaN(state.epoch) && !Number.isNaN(state.initial)
+    state.length === stateLength({ kind } as Optimizer, facts.dim) &&
+    !Number.isNaN(state.epoch) &&
+    !Number.isNaN(state.initial)
   return isState ? { ...facts, state } : null
 }
 

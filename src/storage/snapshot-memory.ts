@@ -27,8 +27,12 @@ export const layOutMemory = (facts: SnapshotFacts, memory: SnapshotMemory): read
     at += bytes
   }
   const addRows = (segments: readonly SegmentHandle[], bytesPerRow: number): void => {
-    assert(segments.reduce((sum, { rowCount }) => sum + rowCount, 0) === facts.rows, 'segments hold every row')
-    for (const { memory, rowCount } of segments) add(rowCount * bytesPerRow, { buffer: memory.buffer, at: ROWS_AT })
+    assert(
+      segments.reduce((sum, { rowCount }) => sum + rowCount, 0) === facts.rows,
+      'segments hold every row',
+    )
+    for (const { memory, rowCount } of segments)
+      add(rowCount * bytesPerRow, { buffer: memory.buffer, at: ROWS_AT })
   }
   const { state, rows } = facts
   if (state !== null && memory.state === null) add(rows * state.length * 4, null)
@@ -51,7 +55,11 @@ export const viewMemory = (spans: readonly Span[], at: number, bytes: number): U
     const count = Math.min(end, span.at + span.bytes) - from
     if (count <= 0) continue
     const { memory } = span
-    views.push(memory === null ? new Uint8Array(count) : new Uint8Array(memory.buffer, memory.at + from - span.at, count))
+    views.push(
+      memory === null
+        ? new Uint8Array(count)
+        : new Uint8Array(memory.buffer, memory.at + from - span.at, count),
+    )
   }
   return views
 }

@@ -86,7 +86,10 @@ export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
  * Whether the file of a listed snapshot is there, as far as its ends and length tell: evidence for a plan. Blocks are checked
  * when it is loaded; a refusal then makes it `damaged`.
  */
-export const judgeSnapshot = async (directory: string, listed: CatalogSnapshot): Promise<EvidenceState> => {
+export const classifySnapshot = async (
+  directory: string,
+  listed: CatalogSnapshot,
+): Promise<EvidenceState> => {
   const path = join(directory, listed.file)
   try {
     const { size } = await stat(path)
@@ -107,7 +110,11 @@ export const checkListed = (path: string, facts: SnapshotFacts, listed: CatalogS
     facts.version === listed.version &&
     facts.startSequence === listed.startSequence &&
     (facts.state?.kind ?? null) === listed.stateKind
-  if (!isListed) refuseSnapshot(path, `it is that of table ${facts.tableId}, version ${facts.version}, sequence ${facts.startSequence}`)
+  if (!isListed)
+    refuseSnapshot(
+      path,
+      `it is that of table ${facts.tableId}, version ${facts.version}, sequence ${facts.startSequence}`,
+    )
 }
 
 /** Checks the whole file: every block, and the SHA-256 that was noted when it was written. Refuses as {@link readSnapshot}. */
@@ -125,7 +132,8 @@ export const verifySnapshot = async (path: string, sha256: string): Promise<Snap
     }
     const tail = Buffer.alloc(plan.checksumBytes)
     await readAll(handle, path, [tail], plan.fileBytes - plan.checksumBytes)
-    if (hash.update(tail).digest('hex') !== sha256) refuseSnapshot(path, 'it is not the file that was written (its SHA-256 differs)')
+    if (hash.update(tail).digest('hex') !== sha256)
+      refuseSnapshot(path, 'it is not the file that was written (its SHA-256 differs)')
     return plan.facts
   } finally {
     await handle.close()
@@ -143,7 +151,10 @@ const openSnapshot = async (path: string): Promise<FileHandle> => {
 }
 
 /** Header and checksums. */
-const readEnds = async (handle: FileHandle, path: string): Promise<{ plan: SnapshotPlan; checksums: number[] }> => {
+const readEnds = async (
+  handle: FileHandle,
+  path: string,
+): Promise<{ plan: SnapshotPlan; checksums: number[] }> => {
   const { size } = await handle.stat()
   const prefix = Buffer.alloc(8)
   await readAll(handle, path, [prefix], 0)
@@ -163,9 +174,15 @@ const headerBytesOf = (path: string, prefix: Buffer): number => {
   }
 }
 
-const checkBlock = (path: string, views: readonly Uint8Array[], checksums: readonly number[], block: number): void => {
+const checkBlock = (
+  path: string,
+  views: readonly Uint8Array[],
+  checksums: readonly number[],
+  block: number,
+): void => {
   const crc = views.reduce((sum, view) => crc32(view, sum), 0)
-  if (crc !== checksums[block]) refuseSnapshot(path, `block ${block} of ${checksums.length} (each a MiB) has a wrong checksum`)
+  if (crc !== checksums[block])
+    refuseSnapshot(path, `block ${block} of ${checksums.length} (each a MiB) has a wrong checksum`)
 }
 
 /** Fills `views` from `at` on. Refuses DamagedSnapshot when the file ends before, or the disk cannot read it. */
@@ -179,7 +196,12 @@ const readAll = async (handle: FileHandle, path: string, views: Uint8Array[], at
   }
 }
 
-const readSome = async (handle: FileHandle, path: string, views: Uint8Array[], at: number): Promise<number> => {
+const readSome = async (
+  handle: FileHandle,
+  path: string,
+  views: Uint8Array[],
+  at: number,
+): Promise<number> => {
   try {
     return (await handle.readv(views, at)).bytesRead
   } catch (error) {

@@ -5,7 +5,13 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { failpoint } from './failpoints.ts'
 import { syncDirectory } from './database-file.ts'
-import { BLOCK_BYTES, encodeChecksums, planSnapshot, type SnapshotFacts, type SnapshotPlan } from './snapshot-format.ts'
+import {
+  BLOCK_BYTES,
+  encodeChecksums,
+  planSnapshot,
+  type SnapshotFacts,
+  type SnapshotPlan,
+} from './snapshot-format.ts'
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
 /**
@@ -42,7 +48,11 @@ export const writeSnapshot = async (
   const aside = join(directory, `${name}.tmp`)
   const file = `${name}.safetensors`
   try {
-    const handle = await open(aside, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600)
+    const handle = await open(
+      aside,
+      constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW,
+      0o600,
+    )
     let sha256: string
     try {
       failpoint('snapshot:created')
@@ -66,7 +76,12 @@ export const writeSnapshot = async (
 }
 
 /** Writes header, blocks and checksums. Two buffers: one is filled while the other is written. */
-const writeFile = async (handle: FileHandle, plan: SnapshotPlan, memory: SnapshotMemory, signal?: AbortSignal): Promise<string> => {
+const writeFile = async (
+  handle: FileHandle,
+  plan: SnapshotPlan,
+  memory: SnapshotMemory,
+  signal?: AbortSignal,
+): Promise<string> => {
   const { header, dataBytes, blockCount } = plan
   const spans = layOutMemory(plan.facts, memory)
   const hash = createHash('sha256')
@@ -129,7 +144,11 @@ const copyMemory = (sources: readonly Uint8Array[], target: Buffer): void => {
 }
 
 /** Writes every byte, from `at` on. A write that stops short is no error to Node; the next one says why. */
-export const writeAll = async (handle: Pick<FileHandle, 'write'>, bytes: Uint8Array, at: number): Promise<void> => {
+export const writeAll = async (
+  handle: Pick<FileHandle, 'write'>,
+  bytes: Uint8Array,
+  at: number,
+): Promise<void> => {
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done)
     if (bytesWritten === 0) throw Object.assign(new Error('the disk takes no more bytes'), { code: 'ENOSPC' })

@@ -12,7 +12,7 @@ import type { JournalRecord } from './journal-record.ts'
 import type { RememberedKey } from './key-memory.ts'
 import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
-import type { SyncMark } from './synced-watermark.ts'
+import type { SyncedWatermark } from './synced-watermark.ts'
 import type { UpdateBatch, UpdateLog } from './update-log.ts'
 import type { SyncedFrames } from './wal-scan.ts'
 
@@ -21,14 +21,14 @@ export interface StoreBatch extends UpdateBatch {
 }
 
 /** The parts of a store, opened and checked by `openStore`. */
-export interface StoreParts {
+export interface StoreDependencies {
   paths: DataPaths
   catalog: Catalog
   /** catalog.db, synced with each commit. */
   disk: UpdateLog
   /** os.db, synced once a second. */
   os: UpdateLog
-  mark: SyncMark
+  mark: SyncedWatermark
   latch: ErrorLatch
   /** Closes databases and mark, and releases the lock, in the right order. */
   closeAll: () => void
@@ -41,7 +41,7 @@ interface UnsyncedLog extends SyncedFrames {
 const fsyncInPool = promisify(fsync)
 
 /**
- * The data directory of a running keeper: catalog, journal and idempotency keys. Nothing here waits but for the disk; methods
+ * The data directory of a running writer: catalog, journal and idempotency keys. Nothing here waits but for the disk; methods
  * that write return when it is done. The first failure other than a full disk ends all writing (StoreFailed); a full disk is
  * refused as DISK_FULL, with nothing changed.
  */
@@ -50,7 +50,7 @@ export class Store {
   readonly #catalog: Catalog
   readonly #disk: UpdateLog
   readonly #os: UpdateLog
-  readonly #mark: SyncMark
+  readonly #mark: SyncedWatermark
   readonly #latch: ErrorLatch
   readonly #closeAll: () => void
   readonly #journals: readonly [Journal, Journal]
@@ -60,7 +60,7 @@ export class Store {
   #osSynced = { logNumber: 0, frameCount: 0 }
   #isClosed = false
 
-  constructor(parts: StoreParts) {
+  constructor(parts: StoreDependencies) {
     this.paths = parts.paths
     this.#catalog = parts.catalog
     this.#disk = parts.disk
@@ -69,9 +69,9 @@ export class Store {
     this.#latch = parts.latch
     this.#closeAll = parts.closeAll
     this.#journals = [parts.disk.journal, parts.os.journal]
-    const sealed = parts.disk.seal.read()
-    this.#directory = sealed.directory
-    this.#nextId = sealed.nextId
+    const facts = parts.disk.superblock.read()
+    this.#directory = facts.directory
+    this.#nextId = facts.nextId
   }
 
   /** Why updates are refused, or null. */
@@ -83,16 +83,16 @@ export class Store {
    * What to throw when `what` failed elsewhere in the durable path (a snapshot's sync, a rename): DISK_FULL, or StoreFailed,
    * which ends all writing.
    */
-  judge(what: string, error: unknown): Error {
-    return this.#latch.judge(what, error)
+  classify(what: string, error: unknown): Error {
+    return this.#latch.classify(what, error)
   }
 
   /** The catalog, every row checked. Refuses DamagedCatalog. */
   load(): CatalogImage {
-    const sealed = this.#disk.seal.read()
-    if (sealed.contents !== this.#catalog.summarize())
+    const facts = this.#disk.superblock.read()
+    if (facts.contents !== this.#catalog.summarize())
       refuseData('DamagedCatalog', this.paths.catalog, 'rows are missing, or there are more')
-    return { ...this.#catalog.load(), nextId: sealed.nextId }
+    return { ...this.#catalog.load(), nextId: facts.nextId }
   }
 
   /** A number for a new table or snapshot, that nothing else ever had. Remembered with the next change of the catalog. */
@@ -114,13 +114,17 @@ export class Store {
     this.#disk.commit('a commit', batch, () => {
       for (const change of changes) this.#catalog.apply(change)
       if (changes.length > 0) {
-        this.#disk.seal.write({ directory: this.#directory, nextId: this.#nextId, contents: this.#catalog.summarize() })
+        this.#disk.superblock.write({
+          directory: this.#directory,
+          nextId: this.#nextId,
+          contents: this.#catalog.summarize(),
+        })
       }
       failpoint('commit:written')
     })
     failpoint('commit:durable')
     // Whoever loses the log, which looks like any that ended early, must not lose tables with it, and then the files that no catalog lists.
-    if (changes.length > 0) this.#disk.settle()
+    if (changes.length > 0) this.#disk.whenIdle()
   }
 
   /** Commits `os` updates as one transaction, which survives this process; the next sync makes it survive the machine. */
@@ -155,18 +159,24 @@ export class Store {
     const { database } = this.#os
     const frameCount = database.logFrameCount()
     const known = this.#osSynced.logNumber === database.logNumber ? this.#osSynced.frameCount : 0
-    return frameCount <= known ? null : { logNumber: database.logNumber, frameCount, salts: database.logSalts() }
+    return frameCount <= known
+      ? null
+      : { logNumber: database.logNumber, frameCount, salts: database.logSalts() }
   }
 
   #noteSynced(synced: UnsyncedLog): void {
     const { logNumber, frameCount } = this.#osSynced
     // A checkpoint meanwhile has synced it all, and begun another log; another sync may have covered more.
-    if (synced.logNumber !== this.#os.database.logNumber || (logNumber === synced.logNumber && frameCount >= synced.frameCount)) return
+    if (
+      synced.logNumber !== this.#os.database.logNumber ||
+      (logNumber === synced.logNumber && frameCount >= synced.frameCount)
+    )
+      return
     this.#osSynced = synced
     try {
       this.#mark.write(synced)
     } catch (error) {
-      throw this.#latch.judge(`writing ${this.paths.mark}`, error)
+      throw this.#latch.classify(`writing ${this.paths.mark}`, error)
     }
   }
 
@@ -186,7 +196,12 @@ export class Store {
   }
 
   /** The records of a version after `afterSequence`, through `throughSequence`, in order. Refuses JournalGap and DamagedRecord. */
-  readJournal(tableId: number, version: number, afterSequence: number, throughSequence?: number): Generator<JournalRecord> {
+  readJournal(
+    tableId: number,
+    version: number,
+    afterSequence: number,
+    throughSequence?: number,
+  ): Generator<JournalRecord> {
     return readJournals(this.#journals, { tableId, version, afterSequence, throughSequence })
   }
 
@@ -215,7 +230,7 @@ export class Store {
     return this.#disk.database.logFrameBytes() + this.#os.database.logFrameBytes()
   }
 
-  /** Moves the write-ahead logs into their databases. Takes the keeper about two milliseconds per MiB: often and little. */
+  /** Moves the write-ahead logs into their databases. Takes the writer about two milliseconds per MiB: often and little. */
   checkpoint(): void {
     failpoint('checkpoint:begun')
     this.#disk.database.checkpoint()

@@ -15,7 +15,7 @@ const MAGIC = 0x4d595347
 const MARK_BYTES = 20
 
 /** Reads a mark; null when there is none, or it is damaged. */
-export const readSyncMark = (path: string): SyncedFrames | null => {
+export const readSyncedWatermark = (path: string): SyncedFrames | null => {
   const bytes = Buffer.alloc(MARK_BYTES)
   let descriptor: number
   try {
@@ -24,7 +24,8 @@ export const readSyncMark = (path: string): SyncedFrames | null => {
     return null
   }
   try {
-    if (readSync(descriptor, bytes, 0, MARK_BYTES, 0) !== MARK_BYTES || bytes.readUInt32LE(0) !== MAGIC) return null
+    if (readSync(descriptor, bytes, 0, MARK_BYTES, 0) !== MARK_BYTES || bytes.readUInt32LE(0) !== MAGIC)
+      return null
     if (bytes.readUInt32LE(16) !== crc32(bytes.subarray(0, 16))) return null
     return { salts: [bytes.readUInt32LE(4), bytes.readUInt32LE(8)], frameCount: bytes.readUInt32LE(12) }
   } finally {
@@ -33,7 +34,7 @@ export const readSyncMark = (path: string): SyncedFrames | null => {
 }
 
 /** The mark of one log, kept open. */
-export class SyncMark {
+export class SyncedWatermark {
   readonly #descriptor: number
 
   constructor(path: string) {

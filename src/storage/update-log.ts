@@ -5,7 +5,7 @@ import type { ErrorLatch } from './error-latch.ts'
 import { Journal } from './journal.ts'
 import { encodeRecord, type JournalRecord } from './journal-record.ts'
 import { KeyMemory, type RememberedKey } from './key-memory.ts'
-import { Seal } from './superblock.ts'
+import { Superblock } from './superblock.ts'
 import { type LogRules, type LogScan, scanLog } from './wal-scan.ts'
 
 /** Updates that are committed together: all of them or none. */
@@ -23,20 +23,20 @@ export interface UpdateLogOptions {
   keyCountMax?: number
 }
 
-/** One database with a journal, idempotency keys, and a seal. */
+/** One database with a journal, idempotency keys, and a superblock. */
 export class UpdateLog {
   readonly database: Database
   readonly journal: Journal
   readonly keys: KeyMemory
-  readonly seal: Seal
+  readonly superblock: Superblock
   /** What its write-ahead log was like before SQLite opened it. */
   readonly scan: LogScan
 
-  constructor(parts: Pick<UpdateLog, 'database' | 'journal' | 'keys' | 'seal' | 'scan'>) {
+  constructor(parts: Pick<UpdateLog, 'database' | 'journal' | 'keys' | 'superblock' | 'scan'>) {
     this.database = parts.database
     this.journal = parts.journal
     this.keys = parts.keys
-    this.seal = parts.seal
+    this.superblock = parts.superblock
     this.scan = parts.scan
   }
 
@@ -62,7 +62,7 @@ export class UpdateLog {
   }
 
   /** Moves the log into the database; on a full disk it keeps everything. */
-  settle(): void {
+  whenIdle(): void {
     try {
       this.database.checkpoint()
     } catch (error) {
@@ -82,7 +82,8 @@ export class UpdateLog {
 
   /** Removes the records that cannot be read. */
   dropDamaged(): void {
-    if (this.journal.damaged.length > 0) this.database.transact('dropping damaged records', () => this.journal.deleteDamaged())
+    if (this.journal.damaged.length > 0)
+      this.database.transact('dropping damaged records', () => this.journal.deleteDamaged())
   }
 
   /** Removes every record of a version after `afterSequence`. */
@@ -105,11 +106,17 @@ export const openUpdateLog = (path: string, format: DatabaseFormat, options: Upd
   try {
     const journal = new Journal(path, opened)
     const keys = new KeyMemory(path, opened, options.keyCountMax)
-    const seal = new Seal(path, opened)
+    const superblock = new Superblock(path, opened)
     journal.load()
     keys.load()
-    seal.read()
-    return new UpdateLog({ database: new Database(path, opened, options.latch), journal, keys, seal, scan })
+    superblock.read()
+    return new UpdateLog({
+      database: new Database(path, opened, options.latch),
+      journal,
+      keys,
+      superblock,
+      scan,
+    })
   } catch (error) {
     opened.close()
     return refuseDatabase(path, error)

@@ -51,7 +51,13 @@ export interface LogRules {
   allowLostCommits?: boolean
 }
 
-const EMPTY: LogScan = { frameCount: 0, commitCount: 0, droppedFrameCount: 0, lostCommitCount: 0, salts: [0, 0] }
+const EMPTY: LogScan = {
+  frameCount: 0,
+  commitCount: 0,
+  droppedFrameCount: 0,
+  lostCommitCount: 0,
+  salts: [0, 0],
+}
 
 /**
  * Scans the log at `path`; a file that is missing is an empty log. Refuses DamagedLog for a bad header with anything behind it,
@@ -64,7 +70,12 @@ export const scanLog = (path: string, rules: LogRules): LogScan => {
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return EMPTY
-    return refuseData('UnsafeFile', path, `it cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
+    return refuseData(
+      'UnsafeFile',
+      path,
+      `it cannot be read (${(error as NodeJS.ErrnoException).code})`,
+      error,
+    )
   }
   try {
     return scanFrames(path, descriptor, rules)
@@ -90,7 +101,11 @@ const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan 
     return refuseData('DamagedLog', path, 'the header of the write-ahead log is damaged')
   }
   const { salts } = header
-  const frames = new FrameReader(descriptor, header, Math.floor((fileBytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + header.pageBytes)))
+  const frames = new FrameReader(
+    descriptor,
+    header,
+    Math.floor((fileBytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + header.pageBytes)),
+  )
   let commitCount = 0
   let frameCount = 0
   let openPages = new Set<number>()
@@ -105,14 +120,31 @@ const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan 
   if (frame === null) {
     const started = Math.ceil((fileBytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + header.pageBytes))
     const isCut = frameCount < countSynced(rules, salts)
-    const scan = { frameCount, commitCount, droppedFrameCount: started - frameCount, lostCommitCount: isCut ? 1 : 0, salts }
+    const scan = {
+      frameCount,
+      commitCount,
+      droppedFrameCount: started - frameCount,
+      lostCommitCount: isCut ? 1 : 0,
+      salts,
+    }
     if (!isCut || rules.allowLostCommits) return scan
-    return refuseData('DamagedLog', path, `the write-ahead log is cut short: it ends with frame ${frameCount}, and more were synced`)
+    return refuseData(
+      'DamagedLog',
+      path,
+      `the write-ahead log is cut short: it ends with frame ${frameCount}, and more were synced`,
+    )
   }
   const rest = inspectRest(frames, frame, openPages)
   const lostCommitCount = rest.commitCount + (frame.hasSalts && frame.isCommit ? 1 : 0)
-  const scan = { frameCount, commitCount, droppedFrameCount: frame.index - frameCount + rest.frameCount, lostCommitCount, salts }
-  if (!isDamage(rules, rest, frame, salts)) return rules.everyCommitSynced ? { ...scan, lostCommitCount: 0 } : scan
+  const scan = {
+    frameCount,
+    commitCount,
+    droppedFrameCount: frame.index - frameCount + rest.frameCount,
+    lostCommitCount,
+    salts,
+  }
+  if (!isDamage(rules, rest, frame, salts))
+    return rules.everyCommitSynced ? { ...scan, lostCommitCount: 0 } : scan
   if (rules.allowLostCommits) return { ...scan, lostCommitCount: Math.max(1, lostCommitCount) }
   const behind = `frame ${frame.index + 1} of the write-ahead log is damaged, and ${rest.commitCount} commits stand behind it`
   return refuseData('DamagedLog', path, behind)
@@ -144,7 +176,12 @@ const inspectRest = (frames: FrameReader, badFrame: Frame, openPages: Set<number
   return rest
 }
 
-const isDamage = (rules: LogRules, rest: Rest, badFrame: Frame, salts: readonly [number, number]): boolean => {
+const isDamage = (
+  rules: LogRules,
+  rest: Rest,
+  badFrame: Frame,
+  salts: readonly [number, number],
+): boolean => {
   // No unfinished write leaves a frame that fits into the chain but for its salts.
   if (badFrame.isIntact) return true
   // With every commit synced, a transaction begins only when the one before it is on disk, every frame of it.
@@ -172,7 +209,13 @@ const readHeader = (descriptor: number, fileBytes: number): LogHeader | null => 
 type Checksum = readonly [number, number]
 
 /** SQLite's running checksum: two words, over pairs of words. */
-const addChecksum = (from: Checksum, bytes: Buffer, at: number, length: number, bigEndian: boolean): Checksum => {
+const addChecksum = (
+  from: Checksum,
+  bytes: Buffer,
+  at: number,
+  length: number,
+  bigEndian: boolean,
+): Checksum => {
   let [first, second] = from
   for (let i = at; i < at + length; i += 8) {
     first = (first + (bigEndian ? bytes.readInt32BE(i) : bytes.readInt32LE(i)) + second) | 0
@@ -231,7 +274,13 @@ class FrameReader {
   }
 
   #fill(firstFrame: number): void {
-    const bytes = readSync(this.#descriptor, this.#buffer, 0, this.#buffer.length, HEADER_BYTES + firstFrame * this.#frameBytes)
+    const bytes = readSync(
+      this.#descriptor,
+      this.#buffer,
+      0,
+      this.#buffer.length,
+      HEADER_BYTES + firstFrame * this.#frameBytes,
+    )
     this.#buffered = { firstFrame, frameCount: Math.max(1, Math.floor(bytes / this.#frameBytes)) }
   }
 }

@@ -16,8 +16,15 @@ const findAdvise = (): Advise | null => {
   if (process.platform !== 'linux') return null
   try {
     const ffi = loadFfi()
-    const { functions } = ffi.dlopen(null, { madvise: { arguments: ['uint64', 'uint64', 'int32'], return: 'int32' } })
-    return ({ buffer }) => functions.madvise(ffi.getRawPointer(new Uint8Array(buffer)), BigInt(buffer.byteLength), MADV_HUGEPAGE) === 0
+    const { functions } = ffi.dlopen(null, {
+      madvise: { arguments: ['uint64', 'uint64', 'int32'], return: 'int32' },
+    })
+    return ({ buffer }) =>
+      functions.madvise(
+        ffi.getRawPointer(new Uint8Array(buffer)),
+        BigInt(buffer.byteLength),
+        MADV_HUGEPAGE,
+      ) === 0
   } catch {
     return null
   }

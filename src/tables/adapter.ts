@@ -16,12 +16,21 @@ export interface TableAdapter {
 /** Maps an adapter. */
 export const openAdapter = (handle: AdapterHandle): TableAdapter => {
   const { key, version, rows, rank, alpha, dtype, attachedAt, a } = handle
-  const factors = new TableVersion({ key, version, rows, dim: rank, dtype, createdAt: attachedAt, segments: a })
+  const factors = new TableVersion({
+    key,
+    version,
+    rows,
+    dim: rank,
+    dtype,
+    createdAt: attachedAt,
+    segments: a,
+  })
   return { handle, factors, scale: alpha / rank }
 }
 
 /** Bytes of the numbers of an adapter: A as stored, B as float32. */
-export const adapterBytes = ({ rows, rank, dtype }: AdapterHandle, dim: number): number => rows * rowBytes(rank, dtype) + rank * dim * 4
+export const adapterBytes = ({ rows, rank, dtype }: AdapterHandle, dim: number): number =>
+  rows * rowBytes(rank, dtype) + rank * dim * 4
 
 /** Float32 rows of a version that are to be adapted. Addresses are bytes of the arena. */
 export interface AdaptJob {
@@ -60,14 +69,25 @@ const BLOCK_TERMS_MAX = 2 ** 22
 
 /** How many rows are adapted at a time: their factors fit FACTOR_SCRATCH_BYTES. */
 export const adaptedBlockRows = ({ rank }: AdapterHandle, dim: number): number =>
-  Math.max(1, Math.min(Math.floor(FACTOR_SCRATCH_BYTES / (rank * 4)), Math.floor(BLOCK_TERMS_MAX / (rank * dim))))
+  Math.max(
+    1,
+    Math.min(Math.floor(FACTOR_SCRATCH_BYTES / (rank * 4)), Math.floor(BLOCK_TERMS_MAX / (rank * dim))),
+  )
 
 /** {@link adaptRows} in blocks; it gives a value between two of them. */
-export function* adaptInBlocks(adapter: TableAdapter, arena: WebAssembly.Memory, job: AdaptJob): Generator<void> {
+export function* adaptInBlocks(
+  adapter: TableAdapter,
+  arena: WebAssembly.Memory,
+  job: AdaptJob,
+): Generator<void> {
   const { idsAt, count, rowsAt, dim } = job
   const blockRows = adaptedBlockRows(adapter.handle, dim)
   for (let first = 0; first < count; first += blockRows) {
-    const part = { idsAt: idsAt + first * 4, count: Math.min(blockRows, count - first), rowsAt: rowsAt + first * dim * 4 }
+    const part = {
+      idsAt: idsAt + first * 4,
+      count: Math.min(blockRows, count - first),
+      rowsAt: rowsAt + first * dim * 4,
+    }
     adaptRows(adapter, arena, { ...job, ...part })
     if (first + blockRows < count) yield
   }

@@ -15,7 +15,9 @@ export class ArenaShare {
   /** As that of the arena. Refuses OVERLOADED when the share is used up, and when the arena is. */
   reserve(bytes: number): Region {
     if (this.#usedBytes + bytes > this.#bytesMax) {
-      refuse('OVERLOADED', 'too many large requests of this kind are in flight', { headers: { 'Retry-After': '1' } })
+      refuse('OVERLOADED', 'too many large requests of this kind are in flight', {
+        headers: { 'Retry-After': '1' },
+      })
     }
     const region = this.arena.reserve(bytes)
     this.#usedBytes += region.bytes

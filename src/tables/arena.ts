@@ -12,7 +12,7 @@ const ALIGN = 64
 
 /**
  * A thread's own 32-bit shared memory, in which its kernels read ids and write rows. Regions are handed out first fit, so
- * that a thread with one lookup at a time touches the same few pages again and again. Shared, since gatherers write into it.
+ * that a thread with one lookup at a time touches the same few pages again and again. Shared, since compute workers write into it.
  */
 export class Arena {
   readonly memory: WebAssembly.Memory

@@ -1,5 +1,12 @@
 import { assert } from '../core/assert.ts'
-import { type AttendKernels, heapBytes, instantiateAttendKernels, type Metric, PACKED_SPARE_BYTES, queryBytes } from '../kernels/attend.ts'
+import {
+  type AttendKernels,
+  heapBytes,
+  instantiateAttendKernels,
+  type Metric,
+  PACKED_SPARE_BYTES,
+  queryBytes,
+} from '../kernels/attend.ts'
 import { gatherRows } from './gather.ts'
 import type { TableVersion } from './table.ts'
 
@@ -56,10 +63,20 @@ export interface BlockPlan {
 export const planBlocks = (dim: number): BlockPlan => {
   const rowsInCache = Math.floor(BLOCK_BYTES / (dim * 4))
   const blockRows = Math.max(4, Math.min(BLOCK_ROWS_MAX, rowsInCache - (rowsInCache % 4)))
-  const blockQueries = Math.max(2, Math.min(BLOCK_QUERIES_MAX, Math.floor(BLOCK_SCORES_BYTES / 4 / blockRows)))
+  const blockQueries = Math.max(
+    2,
+    Math.min(BLOCK_QUERIES_MAX, Math.floor(BLOCK_SCORES_BYTES / 4 / blockRows)),
+  )
   const idsAt = blockRows * blockQueries * 4
   const packedAt = idsAt + blockRows * 4
-  return { blockRows, blockQueries, scoresAt: 0, idsAt, packedAt, scratchBytes: packedAt + blockRows * dim * 4 + PACKED_SPARE_BYTES }
+  return {
+    blockRows,
+    blockQueries,
+    scoresAt: 0,
+    idsAt,
+    packedAt,
+    scratchBytes: packedAt + blockRows * dim * 4 + PACKED_SPARE_BYTES,
+  }
 }
 
 /** Runs a part of an attend request. No row is scored half written. Refuses OVERLOADED when a row stays busy longer than a writer ever takes. */
@@ -74,7 +91,9 @@ const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableVersion, AttendKe
 const kernelsOf = (version: TableVersion, arena: WebAssembly.Memory): AttendKernels[] => {
   const ofArena = instances.get(arena) ?? new WeakMap<TableVersion, AttendKernels[]>()
   instances.set(arena, ofArena)
-  const kernels = ofArena.get(version) ?? version.handle.segments.map(({ memory }) => instantiateAttendKernels(memory, arena))
+  const kernels =
+    ofArena.get(version) ??
+    version.handle.segments.map(({ memory }) => instantiateAttendKernels(memory, arena))
   ofArena.set(version, kernels)
   return kernels
 }
@@ -82,7 +101,16 @@ const kernelsOf = (version: TableVersion, arena: WebAssembly.Memory): AttendKern
 const settleTop = (version: TableVersion, arena: WebAssembly.Memory, job: SettleJob): void => {
   const { metric, heapsAt, setCount, setBytes, queryCount, capacity, indicesAt, scoresAt } = job
   const [kernels] = kernelsOf(version, arena)
-  const filled = kernels.settleTop(metric, heapsAt, setCount, setBytes, queryCount, capacity, indicesAt, scoresAt)
+  const filled = kernels.settleTop(
+    metric,
+    heapsAt,
+    setCount,
+    setBytes,
+    queryCount,
+    capacity,
+    indicesAt,
+    scoresAt,
+  )
   assert(filled === capacity, 'every query has found as many rows as it asked for')
 }
 
@@ -106,9 +134,22 @@ const scanRows = (version: TableVersion, arena: WebAssembly.Memory, job: ScanJob
   const end = job.firstRow + job.rowCount
   version.handle.segments.forEach((segment, i) => {
     const last = Math.min(end, segment.firstRow + segment.rowCount)
-    for (let firstRow = Math.max(job.firstRow, segment.firstRow); firstRow < last; firstRow += plan.blockRows) {
+    for (
+      let firstRow = Math.max(job.firstRow, segment.firstRow);
+      firstRow < last;
+      firstRow += plan.blockRows
+    ) {
       const rowCount = Math.min(plan.blockRows, last - firstRow)
-      scanBlock({ version, arena, kernels: kernels[i], job, plan, firstRow, localRow: firstRow - segment.firstRow, rowCount })
+      scanBlock({
+        version,
+        arena,
+        kernels: kernels[i],
+        job,
+        plan,
+        firstRow,
+        localRow: firstRow - segment.firstRow,
+        rowCount,
+      })
     }
   })
 }
@@ -124,20 +165,47 @@ const scanBlock = (block: Block): void => {
     const queryCount = Math.min(plan.blockQueries, job.queryCount - query)
     const queriesAt = job.queriesAt + query * queryBytes(dim)
     const stride = out?.stride ?? plan.blockRows
-    const scoresAt = out === null ? job.scratchAt + plan.scoresAt : out.scoresAt + (query * stride + firstRow) * 4
+    const scoresAt =
+      out === null ? job.scratchAt + plan.scoresAt : out.scoresAt + (query * stride + firstRow) * 4
     if (!packed && !scoreWhole(block, queriesAt, queryCount, scoresAt, stride)) {
       packRows(block)
       packed = true
     }
-    if (packed) kernels.scorePacked(metric, job.scratchAt + plan.packedAt, rowCount, queriesAt, queryCount, dim, scoresAt, stride)
+    if (packed)
+      kernels.scorePacked(
+        metric,
+        job.scratchAt + plan.packedAt,
+        rowCount,
+        queriesAt,
+        queryCount,
+        dim,
+        scoresAt,
+        stride,
+      )
     if (top === null) continue
     const heapsAt = top.heapsAt + query * heapBytes(top.capacity)
-    kernels.offerScores(metric, scoresAt, stride, rowCount, queryCount, firstRow, top.skippedRow, heapsAt, top.capacity)
+    kernels.offerScores(
+      metric,
+      scoresAt,
+      stride,
+      rowCount,
+      queryCount,
+      firstRow,
+      top.skippedRow,
+      heapsAt,
+      top.capacity,
+    )
   }
 }
 
-/** Scores rows where they lie. False: the keeper wrote meanwhile, twice, so that some may be half written. */
-const scoreWhole = (block: Block, queriesAt: number, queryCount: number, scoresAt: number, stride: number): boolean => {
+/** Scores rows where they lie. False: the writer wrote meanwhile, twice, so that some may be half written. */
+const scoreWhole = (
+  block: Block,
+  queriesAt: number,
+  queryCount: number,
+  scoresAt: number,
+  stride: number,
+): boolean => {
   const { version, kernels, job, localRow, rowCount } = block
   const { dim, dtype } = version.handle
   for (let attempt = 0; attempt < 2; attempt++) {
@@ -154,5 +222,11 @@ const packRows = ({ version, arena, job, plan, firstRow, rowCount }: Block): voi
   const idsAt = job.scratchAt + plan.idsAt
   const ids = new Int32Array(arena.buffer, idsAt, rowCount)
   for (let i = 0; i < rowCount; i++) ids[i] = firstRow + i
-  gatherRows(version, arena, { format: 'float32', idsAt, count: rowCount, outAt: job.scratchAt + plan.packedAt, fillAt: 0 })
+  gatherRows(version, arena, {
+    format: 'float32',
+    idsAt,
+    count: rowCount,
+    outAt: job.scratchAt + plan.packedAt,
+    fillAt: 0,
+  })
 }

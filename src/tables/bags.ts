@@ -27,7 +27,7 @@ export const BAG_SCRATCH_BYTES = 256 * 1024
 assert(BAG_SCRATCH_BYTES >= LIMITS.dimMax * 4, 'the scratch holds a row')
 
 /**
- * Pools rows of a table that the keeper may be writing to, so that no half-written row is in any bag. The usual case is two loads of the
+ * Pools rows of a table that the writer may be writing to, so that no half-written row is in any bag. The usual case is two loads of the
  * lock word around one pass over the table. When it moved, and for tables of several segments, whose rows meet in one bag, the members'
  * rows are gathered first, some at a time. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
  */
@@ -49,11 +49,14 @@ const kernelsOf = (version: TableVersion, arena: WebAssembly.Memory): BagKernels
   return kernels
 }
 
-const bagsOf = (version: TableVersion, { operation, bagCount, offsetsAt, weightsAt, outAt }: BagJob): Bags => {
+const bagsOf = (
+  version: TableVersion,
+  { operation, bagCount, offsetsAt, weightsAt, outAt }: BagJob,
+): Bags => {
   return { operation, dim: version.handle.dim, bagCount, offsetsAt, weightsAt, outAt }
 }
 
-/** False: there are other segments, or the keeper wrote meanwhile, twice. */
+/** False: there are other segments, or the writer wrote meanwhile, twice. */
 const poolWhole = (version: TableVersion, kernels: BagKernels, job: BagJob): boolean => {
   const { dtype, segments } = version.handle
   if (segments.length > 1) return false
@@ -90,7 +93,13 @@ export function* poolInBlocks(
   let bag = 0
   for (let first = offsets[0]; bag < bagCount; first += blockMembers) {
     const end = Math.min(first + blockMembers, last)
-    gatherRows(version, arena, { format: 'float32', idsAt: idsAt + first * 4, count: end - first, outAt: scratchAt, fillAt })
+    gatherRows(version, arena, {
+      format: 'float32',
+      idsAt: idsAt + first * 4,
+      count: end - first,
+      outAt: scratchAt,
+      fillAt,
+    })
     change?.change({ idsAt: idsAt + first * 4, count: end - first, rowsAt: scratchAt })
     let bagEnd = bag
     while (bagEnd < bagCount && (end === last || offsets[bagEnd] < end)) bagEnd++

@@ -16,7 +16,7 @@ export interface GatherJob {
 }
 
 /**
- * Copies rows out of a table that the keeper may be writing to, so that no row is half written. The usual case is two loads
+ * Copies rows out of a table that the writer may be writing to, so that no row is half written. The usual case is two loads
  * of the lock word around a plain gather. When it moved, the batch is repeated with a check per row.
  * Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
  */
@@ -30,13 +30,23 @@ export const gatherRows = (version: TableVersion, arena: WebAssembly.Memory, job
   gatherChecked(version, arena, job)
 }
 
-/** Without looking at any lock: for the keeper, which is the writer. */
+/** Without looking at any lock: for the writer, which is the writer. */
 export const gatherUnchecked = (version: TableVersion, arena: WebAssembly.Memory, job: GatherJob): void => {
   const kernels = version.kernels(arena)
   const { dim, dtype, segments } = version.handle
   for (let i = 0; i < kernels.length; i++) {
     const { firstRow, rowCount } = segments[i]
-    kernels[i].gather(job.format, dtype, job.idsAt, job.count, job.outAt, i === 0 ? job.fillAt : 0, firstRow, rowCount, dim)
+    kernels[i].gather(
+      job.format,
+      dtype,
+      job.idsAt,
+      job.count,
+      job.outAt,
+      i === 0 ? job.fillAt : 0,
+      firstRow,
+      rowCount,
+      dim,
+    )
   }
 }
 
@@ -49,10 +59,23 @@ const gatherChecked = (version: TableVersion, arena: WebAssembly.Memory, job: Ga
     const fillAt = i === 0 ? job.fillAt : 0
     let done = 0
     for (;;) {
-      done = kernels[i].gatherChecked(job.format, dtype, job.idsAt, done, job.count, job.outAt, fillAt, firstRow, rowCount, dim)
+      done = kernels[i].gatherChecked(
+        job.format,
+        dtype,
+        job.idsAt,
+        done,
+        job.count,
+        job.outAt,
+        fillAt,
+        firstRow,
+        rowCount,
+        dim,
+      )
       if (done >= job.count) break
       if (performance.now() > giveUpAt) {
-        throw new GatherdError('OVERLOADED', 'a row was being written for too long', { headers: { 'Retry-After': '1' } })
+        throw new GatherdError('OVERLOADED', 'a row was being written for too long', {
+          headers: { 'Retry-After': '1' },
+        })
       }
       version.waitForWriter()
     }

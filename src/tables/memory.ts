@@ -30,8 +30,13 @@ export class TableMemory {
     const bytes = memoryBytes(layout)
     if (this.#reservedBytes + bytes > this.quotaBytes) {
       const never =
-        bytes > this.quotaBytes ? 'it can never fit' : 'it does not fit now; delete a table or wait for an old version to be freed'
-      refuse('MEMORY_QUOTA_EXCEEDED', `the table needs ${bytes} bytes, ${this.#reservedBytes} of ${this.quotaBytes} are in use: ${never}`)
+        bytes > this.quotaBytes
+          ? 'it can never fit'
+          : 'it does not fit now; delete a table or wait for an old version to be freed'
+      refuse(
+        'MEMORY_QUOTA_EXCEEDED',
+        `the table needs ${bytes} bytes, ${this.#reservedBytes} of ${this.quotaBytes} are in use: ${never}`,
+      )
     }
     this.#reservedBytes += bytes
     const segments = layout.map(({ firstRow, rowCount, memoryBytes }) => ({

@@ -14,11 +14,19 @@ export const entityTag = (version: number, sequence: number): string => `${versi
 export const checkPrecondition = (precondition: Precondition, current: CurrentState): void => {
   const { ifMatch, ifNoneMatch } = precondition
   const tag = current && entityTag(current.version, current.sequence)
-  const isCurrent = (wanted: string) => current !== undefined && (wanted === '*' || wanted === tag || wanted === String(current.version))
+  const isCurrent = (wanted: string) =>
+    current !== undefined && (wanted === '*' || wanted === tag || wanted === String(current.version))
   if (ifMatch !== undefined && !ifMatch.some(isCurrent)) {
-    refuse('PRECONDITION_FAILED', tag === undefined ? 'If-Match: the table does not exist' : `If-Match: the table is at "${tag}"`)
+    refuse(
+      'PRECONDITION_FAILED',
+      tag === undefined ? 'If-Match: the table does not exist' : `If-Match: the table is at "${tag}"`,
+    )
   }
-  if (ifNoneMatch !== undefined && current !== undefined && ifNoneMatch.some((wanted) => wanted === '*' || wanted === tag)) {
+  if (
+    ifNoneMatch !== undefined &&
+    current !== undefined &&
+    ifNoneMatch.some((wanted) => wanted === '*' || wanted === tag)
+  ) {
     refuse('PRECONDITION_FAILED', `If-None-Match: the table is at "${tag}"`)
   }
 }

@@ -14,7 +14,7 @@ export interface TableEntry {
   readonly adapters: ReadonlyMap<number, TableAdapter>
 }
 
-/** The tables of one thread. The keeper publishes into it; lookups resolve names here, without waiting for anybody. */
+/** The tables of one thread. The writer publishes into it; lookups resolve names here, without waiting for anybody. */
 export class Registry {
   readonly #tables = new Map<string, TableEntry>()
   #aliases = new Map<string, AliasRecord>()
@@ -30,8 +30,12 @@ export class Registry {
   /** Makes `record` what this thread serves under the name; null: nothing any more. Versions that left are retired. */
   publish(name: string, record: TableRecord | null): void {
     const before = this.#tables.get(name)
-    const known = new Map([...(before?.versions.values() ?? [])].map((version) => [version.handle.key, version]))
-    const knownAdapters = new Map([...(before?.adapters.values() ?? [])].map((adapter) => [adapter.handle.key, adapter]))
+    const known = new Map(
+      [...(before?.versions.values() ?? [])].map((version) => [version.handle.key, version]),
+    )
+    const knownAdapters = new Map(
+      [...(before?.adapters.values() ?? [])].map((adapter) => [adapter.handle.key, adapter]),
+    )
     if (record === null) this.#tables.delete(name)
     else {
       const versions = new Map<number, TableVersion>()
@@ -93,7 +97,10 @@ export class Registry {
   /** Refuses INVALID_REQUEST for the name of an alias: a table of that name could not be told from it. */
   refuseAlias(name: string): void {
     if (this.#aliases.has(name))
-      refuse('INVALID_REQUEST', `${JSON.stringify(name)} is an alias; delete it first, or choose another name for the table`)
+      refuse(
+        'INVALID_REQUEST',
+        `${JSON.stringify(name)} is an alias; delete it first, or choose another name for the table`,
+      )
   }
 
   #refuseMissing(name: string): never {
@@ -120,7 +127,10 @@ export class Registry {
     const found = entry.versions.get(version)
     if (found !== undefined) return found
     const readable = [...entry.versions.keys()].join(', ')
-    return refuse('VERSION_NOT_FOUND', `table ${JSON.stringify(entry.record.name)} has no version ${version}; readable: ${readable}`)
+    return refuse(
+      'VERSION_NOT_FOUND',
+      `table ${JSON.stringify(entry.record.name)} has no version ${version}; readable: ${readable}`,
+    )
   }
 
   /** Names in ascending order of UTF-16 code units. */
@@ -130,7 +140,8 @@ export class Registry {
 }
 
 /** The description that clients see. `sequence` and `updated_at` are read from the control words now. */
-export const describeTable = (entry: TableEntry): TableInfo => describeVersion(entry, entry.current, entry.current.readSequence())
+export const describeTable = (entry: TableEntry): TableInfo =>
+  describeVersion(entry, entry.current, entry.current.readSequence())
 
 /**
  * The same of version `built` as it was committed, at sequence 0, whatever updates and replacements have come since: the answer to the

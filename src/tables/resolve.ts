@@ -34,7 +34,8 @@ export const resolveRows = (
     indices instanceof BigInt64Array || indices instanceof BigUint64Array
       ? resolveWide(indices, target, rows, mode)
       : resolveNarrow(indices, target, rows, mode)
-  if (outside > 0) refuseOutside(indices, (position) => pointerTo(position, shape, lengths), rows, mode, outside)
+  if (outside > 0)
+    refuseOutside(indices, (position) => pointerTo(position, shape, lengths), rows, mode, outside)
 }
 
 /** Returns how many ids no row answers. */
@@ -45,7 +46,11 @@ const resolveNarrow = (
   mode: Mode,
 ): number => {
   let outside = 0
-  for (let i = indices instanceof Int32Array ? copyInside(indices, target, rows) : 0; i < indices.length; i++) {
+  for (
+    let i = indices instanceof Int32Array ? copyInside(indices, target, rows) : 0;
+    i < indices.length;
+    i++
+  ) {
     const index = indices[i]
     if (index >= 0 && index < rows) target[i] = index
     else {
@@ -69,7 +74,12 @@ const copyInside = (indices: Int32Array, target: Int32Array, rows: number): numb
 }
 
 /** 64-bit ids by their halves: a BigInt is made only for what lies outside the table, so ids beyond 2^53 stay exact. */
-const resolveWide = (indices: BigInt64Array | BigUint64Array, target: Int32Array, rows: number, mode: Mode): number => {
+const resolveWide = (
+  indices: BigInt64Array | BigUint64Array,
+  target: Int32Array,
+  rows: number,
+  mode: Mode,
+): number => {
   const halves = new Uint32Array(indices.buffer, indices.byteOffset, indices.length * 2)
   const size = BigInt(rows)
   let outside = 0
@@ -111,7 +121,13 @@ const placeFar = (index: bigint, rows: number, mode: Mode): number | undefined =
   return Number(((index % size) + size) % size)
 }
 
-const refuseOutside = (indices: IndexArray, pointerOf: (position: number) => string, rows: number, mode: Mode, outside: number): never => {
+const refuseOutside = (
+  indices: IndexArray,
+  pointerOf: (position: number) => string,
+  rows: number,
+  mode: Mode,
+  outside: number,
+): never => {
   const places: ErrorPlace[] = []
   for (let i = 0; i < indices.length && places.length < LIMITS.errorPlacesMax; i++) {
     const index = indices[i]
@@ -121,9 +137,13 @@ const refuseOutside = (indices: IndexArray, pointerOf: (position: number) => str
   }
   const which = places.map((place) => place.detail.split(' ')[0]).join(', ')
   const why = mode === 'error' ? '' : ` (mode ${mode} has no row to give in a table without rows)`
-  return refuse('INDEX_OUT_OF_RANGE', `${outside} of ${indices.length} indices are outside the table's ${rows} rows: ${which}${why}`, {
-    errors: places,
-  })
+  return refuse(
+    'INDEX_OUT_OF_RANGE',
+    `${outside} of ${indices.length} indices are outside the table's ${rows} rows: ${which}${why}`,
+    {
+      errors: places,
+    },
+  )
 }
 
 /** The RFC 6901 path of flat position `position` in an array of `shape`, or in ragged rows of these lengths. */

@@ -39,7 +39,7 @@ export class TableVersion {
     return kernels
   }
 
-  /** The lock word: odd while the keeper writes rows. Two equal even readings around a gather prove it whole. */
+  /** The lock word: odd while the writer writes rows. Two equal even readings around a gather prove it whole. */
   readLock(): number {
     return Atomics.load(this.#words, lockWord)
   }
@@ -64,18 +64,18 @@ export class TableVersion {
     return this.#times[UPDATED_AT / 8]
   }
 
-  /** Gradient steps taken. Only the keeper asks. */
+  /** Gradient steps taken. Only the writer asks. */
   readStep(): number {
     return this.#times[STEP_AT / 8]
   }
 
-  /** Sets the count of gradient steps, when state comes with the rows or the optimizer changes. Only the keeper does. */
+  /** Sets the count of gradient steps, when state comes with the rows or the optimizer changes. Only the writer does. */
   writeStep(step: number): void {
     this.#times[STEP_AT / 8] = step
   }
 
   /**
-   * The keeper's write window: readers see an odd lock during `write` and repeat. An exception inside leaves rows half
+   * The writer's write window: readers see an odd lock during `write` and repeat. An exception inside leaves rows half
    * written, which only a restart can mend, so it is not caught here.
    */
   write(changes: { sequence: number; step: number; nowMs: number }, write: () => void): void {

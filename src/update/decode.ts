@@ -11,7 +11,7 @@ import { compileChecker } from '../http/validate.ts'
 type ValuesName = UpdateArrays['valuesName']
 
 /** What is done with the arrays of a request. */
-export interface AskedUpdate {
+export interface ParsedUpdate {
   arrays: UpdateArrays
   operation: UpdateArguments['operation']
   learningRate?: number
@@ -27,36 +27,51 @@ const checkGradientsMembers = compileChecker(GradientsMembers)
 const checkRowsMembers = compileChecker(RowsMembers)
 
 /** What the body of an update and its query ask. Refuses INVALID_REQUEST, and what a body is refused for. */
-export const readUpdate = (route: 'gradients' | 'rows', format: 'json' | 'safetensors', body: Buffer, query: UpdateQuery): AskedUpdate => {
+export const readUpdate = (
+  route: 'gradients' | 'rows',
+  format: 'json' | 'safetensors',
+  body: Buffer,
+  query: UpdateQuery,
+): ParsedUpdate => {
   if (format === 'json') refuseQuery(query)
   return route === 'gradients' ? readGradients(format, body, query) : readRows(format, body, query)
 }
 
 const refuseQuery = (query: UpdateQuery): void => {
   const stray = Object.keys(query)[0]
-  if (stray !== undefined) refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`)
+  if (stray !== undefined)
+    refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`)
 }
 
-const readGradients = (format: 'json' | 'safetensors', body: Buffer, query: UpdateQuery): AskedUpdate => {
+const readGradients = (format: 'json' | 'safetensors', body: Buffer, query: UpdateQuery): ParsedUpdate => {
   if (format === 'safetensors') {
-    return { arrays: readBinaryUpdate(body, 'gradients'), operation: 'gradients', learningRate: query.learning_rate }
+    return {
+      arrays: readBinaryUpdate(body, 'gradients'),
+      operation: 'gradients',
+      learningRate: query.learning_rate,
+    }
   }
   const { arrays, members } = readJsonUpdate(body, 'gradients')
   return { arrays, operation: 'gradients', learningRate: checkGradientsMembers(members).learning_rate }
 }
 
-const readRows = (format: 'json' | 'safetensors', body: Buffer, { op }: UpdateQuery): AskedUpdate => {
+const readRows = (format: 'json' | 'safetensors', body: Buffer, { op }: UpdateQuery): ParsedUpdate => {
   if (format === 'json') {
     const { arrays, members } = readJsonUpdate(body, 'values')
     return { arrays, operation: checkRowsMembers(members).op }
   }
   if (op === undefined)
-    return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', { errors: [{ pointer: '/op', detail: 'is required' }] })
+    return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', {
+      errors: [{ pointer: '/op', detail: 'is required' }],
+    })
   return { arrays: readBinaryUpdate(body, 'values'), operation: op }
 }
 
 /** The body of the answer to an update. */
-export const answerUpdate = (table: string, { version, sequence, rowsUpdated, durability, replayed }: UpdateResult) => ({
+export const answerUpdate = (
+  table: string,
+  { version, sequence, rowsUpdated, durability, replayed }: UpdateResult,
+) => ({
   table,
   version,
   sequence,
@@ -65,7 +80,7 @@ export const answerUpdate = (table: string, { version, sequence, rowsUpdated, du
   replayed,
 })
 
-/** Of a thread: values go on to the keeper's memory before the next body is read, and memory of their own would be work for the collector. */
+/** Of a thread: values go on to the writer's memory before the next body is read, and memory of their own would be work for the collector. */
 let kept = new Float32Array(0)
 
 const keepValues: KeepSingles = (values) => {
@@ -75,8 +90,14 @@ const keepValues: KeepSingles = (values) => {
 }
 
 /** The arrays of a JSON update, good until the next one is read, and its other members still to be checked. */
-const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: UpdateArrays; members: Record<string, unknown> } => {
-  const { members, tensors } = readJsonObject(body, ['indices', valuesName], { singles: [valuesName], keepSingles: keepValues })
+const readJsonUpdate = (
+  body: Buffer,
+  valuesName: ValuesName,
+): { arrays: UpdateArrays; members: Record<string, unknown> } => {
+  const { members, tensors } = readJsonObject(body, ['indices', valuesName], {
+    singles: [valuesName],
+    keepSingles: keepValues,
+  })
   const indices = tensors.get('indices') ?? refuseMissing('indices')
   const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
   for (const [name, tensor] of [
@@ -84,7 +105,9 @@ const readJsonUpdate = (body: Buffer, valuesName: ValuesName): { arrays: UpdateA
     [valuesName, values],
   ] as const) {
     if (tensor.lengths === undefined) continue
-    refuse('SHAPE_MISMATCH', `${name} are ragged`, { errors: [{ pointer: `/${name}`, detail: 'rows must have equal lengths' }] })
+    refuse('SHAPE_MISMATCH', `${name} are ragged`, {
+      errors: [{ pointer: `/${name}`, detail: 'rows must have equal lengths' }],
+    })
   }
   const arrays = {
     indices: toIndexArray(indices, '/indices'),
@@ -115,4 +138,6 @@ const readBinaryUpdate = (body: Buffer, valuesName: ValuesName): UpdateArrays =>
 }
 
 const refuseMissing = (name: string): never =>
-  refuse('INVALID_REQUEST', `${name} are missing`, { errors: [{ pointer: `/${name}`, detail: 'is required' }] })
+  refuse('INVALID_REQUEST', `${name} are missing`, {
+    errors: [{ pointer: `/${name}`, detail: 'is required' }],
+  })

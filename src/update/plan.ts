@@ -3,11 +3,11 @@ import { LIMITS } from '../core/limits.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import { type IndexArray, resolveRows } from '../tables/resolve.ts'
 import type { TableEntry } from '../tables/registry.ts'
-import type { MailedUpdate, UpdateHead } from '../writer/protocol.ts'
+import type { UpdateRef, UpdateHead } from '../writer/protocol.ts'
 
-/** An update on its way to the keeper: its arrays lie in `region` of the front's arena, until the answer has come. */
-export interface UpdateMail {
-  call: MailedUpdate
+/** An update on its way to the writer: its arrays lie in `region` of the HTTP worker's arena, until the answer has come. */
+export interface UpdateMessage {
+  call: UpdateRef
   region: Region
 }
 
@@ -21,11 +21,16 @@ export interface UpdateArrays {
 }
 
 /**
- * Checks an update against the table as this front knows it, and makes the call to the keeper, which checks the state again, and the values.
+ * Checks an update against the table as this HTTP worker knows it, and makes the call to the writer, which checks the state again, and the values.
  * Row numbers and values are put where both threads see them: memory that is handed over has to be made, and is garbage in the end. Refuses
  * BATCH_TOO_LARGE, DTYPE_MISMATCH, SHAPE_MISMATCH, INDEX_OUT_OF_RANGE, OVERLOADED.
  */
-export const planUpdate = (entry: TableEntry, arrays: UpdateArrays, how: Omit<UpdateHead, 'name' | 'shape'>, arena: Arena): UpdateMail => {
+export const planUpdate = (
+  entry: TableEntry,
+  arrays: UpdateArrays,
+  how: Omit<UpdateHead, 'name' | 'shape'>,
+  arena: Arena,
+): UpdateMessage => {
   const { indices, shape, values } = arrays
   checkShapes(entry, arrays)
   const idBytes = Math.ceil((indices.length * 4) / 64) * 64
@@ -50,17 +55,35 @@ const copyValues = (arena: Arena, values: Float32Array, at: number): void => {
   Buffer.from(values.buffer, values.byteOffset, values.byteLength).copy(arena.bytes, at)
 }
 
-const checkShapes = (entry: TableEntry, { indices, shape, values, valuesShape, valuesName }: UpdateArrays): void => {
+const checkShapes = (
+  entry: TableEntry,
+  { indices, shape, values, valuesShape, valuesName }: UpdateArrays,
+): void => {
   const { dim, dtype } = entry.current.handle
-  if (dtype === 'int8') refuse('DTYPE_MISMATCH', 'int8 tables take no updates; keep a table to be trained as float32, float16 or bfloat16')
+  if (dtype === 'int8')
+    refuse(
+      'DTYPE_MISMATCH',
+      'int8 tables take no updates; keep a table to be trained as float32, float16 or bfloat16',
+    )
   if (indices.length > LIMITS.updateRowCountMax) {
-    refuse('BATCH_TOO_LARGE', `${indices.length} rows in one update, the limit is ${LIMITS.updateRowCountMax}`)
+    refuse(
+      'BATCH_TOO_LARGE',
+      `${indices.length} rows in one update, the limit is ${LIMITS.updateRowCountMax}`,
+    )
   }
   const wanted = [...shape, dim]
   // An empty list carries no dim of its own: [] goes with [].
   const empty = indices.length === 0 && values.length === 0
-  if (empty || (wanted.length === valuesShape.length && wanted.every((size, axis) => size === valuesShape[axis]))) return
-  refuse('SHAPE_MISMATCH', `${valuesName} must have the shape of the indices and ${dim} columns, [${wanted}]; they have [${valuesShape}]`, {
-    errors: [{ pointer: `/${valuesName}`, detail: `expected shape [${wanted}], got [${valuesShape}]` }],
-  })
+  if (
+    empty ||
+    (wanted.length === valuesShape.length && wanted.every((size, axis) => size === valuesShape[axis]))
+  )
+    return
+  refuse(
+    'SHAPE_MISMATCH',
+    `${valuesName} must have the shape of the indices and ${dim} columns, [${wanted}]; they have [${valuesShape}]`,
+    {
+      errors: [{ pointer: `/${valuesName}`, detail: `expected shape [${wanted}], got [${valuesShape}]` }],
+    },
+  )
 }

@@ -34,18 +34,30 @@ export const planAdapter = (
 ): AdapterPlan => {
   for (const name of tensors.keys()) {
     if (!['a', 'b', 'alpha'].includes(name))
-      refuseAt('INVALID_REQUEST', name, `array ${quoteText(name)} is not expected; an adapter has a, b and alpha`)
+      refuseAt(
+        'INVALID_REQUEST',
+        name,
+        `array ${quoteText(name)} is not expected; an adapter has a, b and alpha`,
+      )
   }
   const a = tensors.get('a') ?? refuseAt('INVALID_REQUEST', 'a', 'the body has no array a')
   const b = tensors.get('b') ?? refuseAt('INVALID_REQUEST', 'b', 'the body has no array b')
   const rank = checkShapes(a, b, rows, dim)
-  const place = ({ elementType, begin, end }: TensorPlace): AdapterArray => ({ elementType, begin: dataAt + begin, end: dataAt + end })
+  const place = ({ elementType, begin, end }: TensorPlace): AdapterArray => ({
+    elementType,
+    begin: dataAt + begin,
+    end: dataAt + end,
+  })
   checkFloats('b', b)
   const planned = { rank, dtype: storageDtype(a), a: place(a), b: place(b) }
   const bodyBytes = dataAt + Math.max(...[...tensors.values()].map(({ end }) => end))
   const scalar = tensors.get('alpha')
   if (scalar === undefined)
-    return { ...planned, alpha: checkAlpha(alpha ?? refuseAt('INVALID_REQUEST', 'alpha', ALPHA_WANTED), rank), bodyBytes }
+    return {
+      ...planned,
+      alpha: checkAlpha(alpha ?? refuseAt('INVALID_REQUEST', 'alpha', ALPHA_WANTED), rank),
+      bodyBytes,
+    }
   if (alpha !== undefined) refuseAt('INVALID_REQUEST', 'alpha', 'alpha is in the query and in the body')
   const count = (scalar.end - scalar.begin) / ELEMENT_BYTES[scalar.elementType]
   if (count !== 1) refuseAt('SHAPE_MISMATCH', 'alpha', `alpha is one number; the array has ${count}`)
@@ -55,7 +67,9 @@ export const planAdapter = (
 /** The number in the bytes of an array of one. Refuses DTYPE_MISMATCH for a bool. */
 export const readScalar = (elementType: ElementType, bytes: Uint8Array): number => {
   if (elementType === 'float64') return new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0, true)
-  return /float/.test(elementType) ? asFloat32(bytes, elementType)[0] : Number(asIndexArray(bytes, elementType)[0])
+  return /float/.test(elementType)
+    ? asFloat32(bytes, elementType)[0]
+    : Number(asIndexArray(bytes, elementType)[0])
 }
 
 /** Refuses NON_FINITE unless alpha / rank is a finite float32. */
@@ -64,10 +78,14 @@ export const checkAlpha = (alpha: number, rank: number): number =>
     ? alpha
     : refuseAt('NON_FINITE', 'alpha', `alpha is ${alpha}, which by rank ${rank} is no finite float32`)
 
-const ALPHA_WANTED = 'alpha is missing: give ?alpha=, or an array alpha of one number; rows get alpha / r times A . B'
+const ALPHA_WANTED =
+  'alpha is missing: give ?alpha=, or an array alpha of one number; rows get alpha / r times A . B'
 
-const refuseAt = (code: 'INVALID_REQUEST' | 'SHAPE_MISMATCH' | 'DTYPE_MISMATCH' | 'NON_FINITE', name: string, detail: string): never =>
-  refuse(code, detail, { errors: [{ pointer: `/${name}`, detail }] })
+const refuseAt = (
+  code: 'INVALID_REQUEST' | 'SHAPE_MISMATCH' | 'DTYPE_MISMATCH' | 'NON_FINITE',
+  name: string,
+  detail: string,
+): never => refuse(code, detail, { errors: [{ pointer: `/${name}`, detail }] })
 
 /** Returns the rank. */
 const checkShapes = (a: TensorPlace, b: TensorPlace, rows: number, dim: number): number => {
@@ -92,7 +110,8 @@ const checkShapes = (a: TensorPlace, b: TensorPlace, rows: number, dim: number):
 }
 
 const checkFloats = (name: string, { elementType }: TensorPlace): void => {
-  if (!/float/.test(elementType)) refuseAt('DTYPE_MISMATCH', name, `${name} must be floating-point numbers, not ${elementType}`)
+  if (!/float/.test(elementType))
+    refuseAt('DTYPE_MISMATCH', name, `${name} must be floating-point numbers, not ${elementType}`)
 }
 
 const storageDtype = (a: TensorPlace): AdapterHandle['dtype'] => {

@@ -6,10 +6,10 @@ import type { SegmentHandle } from '../tables/handles.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScalar } from './adapter-plan.ts'
 import { UploadBody } from './body.ts'
-import type { KeeperLine } from './build.ts'
-import { openBytesSink, type Sink, writerSink } from './sinks.ts'
+import type { WriterConnection } from './build.ts'
+import { openBytesSink, type Sink, loaderSink } from './sinks.ts'
 import { checkDigest, takeHeader, writeBody } from './transfer.ts'
-import { TableWriter } from './row-loader.ts'
+import { RowLoader } from './row-loader.ts'
 
 /** One PUT of an adapter, as safetensors. */
 export interface AdapterUpload {
@@ -32,21 +32,39 @@ const PREFIX_BYTES = 8
  * order: the header and what it says (adapter-plan.ts); quota and precondition; length, digest, numbers. Whatever fails, memory goes back
  * and the table stays what it was. Returns whether there was no adapter before.
  */
-export const uploadAdapter = async (keeper: KeeperLine, arena: Arena, entry: TableEntry, upload: AdapterUpload): Promise<boolean> => {
-  const body = new UploadBody(upload.body, { hashesBytes: upload.digest !== undefined, freesChunks: upload.freesChunks })
+export const uploadAdapter = async (
+  writer: WriterConnection,
+  arena: Arena,
+  entry: TableEntry,
+  upload: AdapterUpload,
+): Promise<boolean> => {
+  const body = new UploadBody(upload.body, {
+    hashesBytes: upload.digest !== undefined,
+    freesChunks: upload.freesChunks,
+  })
   const { handle } = entry.current
   try {
     const header = await takeHeader(body, PREFIX_BYTES, safetensorsHeaderBytes)
-    const plan = planAdapter(readSafetensorsHeader(header, upload.contentLength ?? null), handle, upload.alpha)
+    const plan = planAdapter(
+      readSafetensorsHeader(header, upload.contentLength ?? null),
+      handle,
+      upload.alpha,
+    )
     const { rank, dtype } = plan
-    const begin = { name: entry.record.name, version: handle.version, rank, dtype, precondition: upload.precondition }
-    const { adapterId, a, b } = await keeper.call('beginAdapter', begin)
+    const begin = {
+      name: entry.record.name,
+      version: handle.version,
+      rank,
+      dtype,
+      precondition: upload.precondition,
+    }
+    const { adapterId, a, b } = await writer.call('beginAdapter', begin)
     try {
       const alpha = await fillAdapter(arena, body, plan, handle.dim, { a, b }, upload.digest)
-      return (await keeper.call('commitAdapter', { adapterId, alpha })).created
+      return (await writer.call('commitAdapter', { adapterId, alpha })).created
     } catch (error) {
-      // Only a closed line refuses this, and then the keeper gives the adapter up by itself.
-      await keeper.call('abortAdapter', { adapterId }).catch(() => null)
+      // Only a closed line refuses this, and then the writer gives the adapter up by itself.
+      await writer.call('abortAdapter', { adapterId }).catch(() => null)
       throw error
     }
   } finally {
@@ -68,9 +86,17 @@ const fillAdapter = async (
   let readAlpha = (): number => (typeof plan.alpha === 'number' ? plan.alpha : NaN)
   try {
     openFactorSink(sinks, arena, 'a', a, plan.a, { dim: rank, dtype })
-    openFactorSink(sinks, arena, 'b', [{ memory: b, firstRow: 0, rowCount: rank }], plan.b, { dim, dtype: 'float32' })
+    openFactorSink(sinks, arena, 'b', [{ memory: b, firstRow: 0, rowCount: rank }], plan.b, {
+      dim,
+      dtype: 'float32',
+    })
     if (typeof plan.alpha !== 'number') readAlpha = openScalarSink(sinks, plan.alpha)
-    await writeBody(body, bodyBytes, () => `with a of rank ${rank} the body must have ${bodyBytes} bytes`, sinks)
+    await writeBody(
+      body,
+      bodyBytes,
+      () => `with a of rank ${rank} the body must have ${bodyBytes} bytes`,
+      sinks,
+    )
   } finally {
     for (const sink of sinks) sink.close()
   }
@@ -87,14 +113,16 @@ const openFactorSink = (
   array: AdapterArray,
   { dim, dtype }: { dim: number; dtype: AdapterPlan['dtype'] },
 ): void => {
-  const writer = new TableWriter(arena, segments, { dim, sourceType: array.elementType, dtype })
+  const writer = new RowLoader(arena, segments, { dim, sourceType: array.elementType, dtype })
   const checkFinite = (): void => {
     const at = writer.firstNonFinite
     if (at < 0) return
     const pointer = `/${name}/${Math.floor(at / dim)}/${at % dim}`
-    refuse('NON_FINITE', `${pointer} is not finite as ${dtype}`, { errors: [{ pointer, detail: 'must be finite' }] })
+    refuse('NON_FINITE', `${pointer} is not finite as ${dtype}`, {
+      errors: [{ pointer, detail: 'must be finite' }],
+    })
   }
-  sinks.push(writerSink(writer, array, checkFinite))
+  sinks.push(loaderSink(writer, array, checkFinite))
 }
 
 /** What it returns reads the number, when the body was read. */

@@ -23,7 +23,10 @@ export class UploadBody {
   #receivedBytes = 0
   #ended = false
 
-  constructor(body: AsyncIterable<Uint8Array>, { hashesBytes = false, freesChunks = false }: BodyOptions = {}) {
+  constructor(
+    body: AsyncIterable<Uint8Array>,
+    { hashesBytes = false, freesChunks = false }: BodyOptions = {},
+  ) {
     this.#chunks = body[Symbol.asyncIterator]()
     this.#hash = hashesBytes ? createHash('sha256') : null
     this.#freesChunks = freesChunks
@@ -84,7 +87,8 @@ export class UploadBody {
   /** Frees the last chunk when that is wanted, and its memory is no part of a larger one. */
   #freeChunk(): void {
     const buffer = this.#chunk?.buffer
-    if (this.#freesChunks && buffer instanceof ArrayBuffer && buffer.byteLength === this.#chunk?.byteLength) buffer.transfer(0)
+    if (this.#freesChunks && buffer instanceof ArrayBuffer && buffer.byteLength === this.#chunk?.byteLength)
+      buffer.transfer(0)
     this.#chunk = null
   }
 }

@@ -1,11 +1,11 @@
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { KeeperClient } from '../writer/client.ts'
+import type { WriterClient } from '../writer/client.ts'
 import type { BeginArguments } from '../writer/protocol.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 
-/** What making a table needs of the line to the keeper. */
-export type KeeperLine = Pick<KeeperClient, 'call'>
+/** What making a table needs of the line to the writer. */
+export type WriterConnection = Pick<WriterClient, 'call'>
 
 /** A version that became current. */
 export interface BuiltTable {
@@ -20,17 +20,17 @@ export interface BuiltTable {
  * `fill` writes optimizer state too when `begin` announces it, and returns the gradient steps that it comes from: 0 without.
  */
 export const buildTable = async (
-  keeper: KeeperLine,
+  writer: WriterConnection,
   begin: BeginArguments,
   fill: (segments: readonly SegmentHandle[], state: readonly SegmentHandle[] | null) => Promise<number>,
 ): Promise<BuiltTable> => {
-  const { buildId, segments, state } = await keeper.call('begin', begin)
+  const { buildId, segments, state } = await writer.call('begin', begin)
   try {
     const step = await fill(segments, state)
-    return await keeper.call('commit', { buildId, step })
+    return await writer.call('commit', { buildId, step })
   } catch (error) {
-    // Only a closed line refuses this, and then the keeper gives the build up by itself.
-    await keeper.call('abort', { buildId }).catch(() => null)
+    // Only a closed line refuses this, and then the writer gives the build up by itself.
+    await writer.call('abort', { buildId }).catch(() => null)
     throw error
   }
 }
@@ -41,5 +41,6 @@ export const checkTableShape = (rows: number, dim: number): void => {
   if (!Number.isSafeInteger(rows) || rows < 0 || rows > tableRowsMax) {
     refuse('SHAPE_MISMATCH', `a table has 0 to ${tableRowsMax} rows, not ${rows}`)
   }
-  if (!Number.isSafeInteger(dim) || dim < 1 || dim > dimMax) refuse('SHAPE_MISMATCH', `the dim of a table is 1 to ${dimMax}, not ${dim}`)
+  if (!Number.isSafeInteger(dim) || dim < 1 || dim > dimMax)
+    refuse('SHAPE_MISMATCH', `the dim of a table is 1 to ${dimMax}, not ${dim}`)
 }

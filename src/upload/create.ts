@@ -3,11 +3,11 @@ import { assert } from '../core/assert.ts'
 import type { Dtype, Precondition, Settings } from '../core/types.ts'
 import type { Arena } from '../tables/arena.ts'
 import { buildTable, checkTableShape } from './build.ts'
-import type { BuiltTable, KeeperLine } from './build.ts'
+import type { BuiltTable, WriterConnection } from './build.ts'
 import { completeInitializer, initializeRows } from './initializers.ts'
 import type { CompleteInitializer, Initializer } from './initializers.ts'
 import { refuseNonFinite } from './non-finite.ts'
-import { TableWriter } from './row-loader.ts'
+import { RowLoader } from './row-loader.ts'
 
 /** A table by its specification. */
 export interface Specification {
@@ -34,30 +34,42 @@ const TURN_BYTES = 256 * 1024
 /**
  * Creates or replaces a table from a specification. Others run between chunks, so that a large table does not hold up the thread.
  * Refuses SHAPE_MISMATCH for what is no table, INVALID_REQUEST for an initializer without meaning, NON_FINITE for values (with a
- * pointer into `/values`) or an initializer beyond the dtype's range, and what the keeper refuses.
+ * pointer into `/values`) or an initializer beyond the dtype's range, and what the writer refuses.
  */
-export const createTable = async (keeper: KeeperLine, arena: Arena, specification: Specification): Promise<CreatedTable> => {
+export const createTable = async (
+  writer: WriterConnection,
+  arena: Arena,
+  specification: Specification,
+): Promise<CreatedTable> => {
   const { name, rows, dim, dtype, source, settings, precondition } = specification
   checkTableShape(rows, dim)
   const initializer = 'initializer' in source ? completeInitializer(source.initializer, dim) : null
-  const built = await buildTable(keeper, { name, rows, dim, dtype, settings, precondition }, async (segments) => {
-    // Fresh memory is zero, and zero bits are zero in every dtype. Untouched, it takes no memory of the machine either.
-    if (initializer?.kind === 'zeros') return 0
-    const writer = new TableWriter(arena, segments, { dim, sourceType: 'float32', dtype })
-    try {
-      if ('values' in source) await writeValues(writer, source.values, rows * dim)
-      else if (initializer !== null) await writeInitial(writer, initializer, rows, dim)
-    } finally {
-      writer.close()
-    }
-    const pointer = 'values' in source ? (row: number, column: number) => `/values/${row}/${column}` : () => '/initializer'
-    if (specification.allowNonFinite !== true) refuseNonFinite(writer.firstNonFinite, { dim, dtype }, pointer)
-    return 0
-  })
+  const built = await buildTable(
+    writer,
+    { name, rows, dim, dtype, settings, precondition },
+    async (segments) => {
+      // Fresh memory is zero, and zero bits are zero in every dtype. Untouched, it takes no memory of the machine either.
+      if (initializer?.kind === 'zeros') return 0
+      const writer = new RowLoader(arena, segments, { dim, sourceType: 'float32', dtype })
+      try {
+        if ('values' in source) await writeValues(writer, source.values, rows * dim)
+        else if (initializer !== null) await writeInitial(writer, initializer, rows, dim)
+      } finally {
+        writer.close()
+      }
+      const pointer =
+        'values' in source
+          ? (row: number, column: number) => `/values/${row}/${column}`
+          : () => '/initializer'
+      if (specification.allowNonFinite !== true)
+        refuseNonFinite(writer.firstNonFinite, { dim, dtype }, pointer)
+      return 0
+    },
+  )
   return { ...built, initializer }
 }
 
-const writeValues = async (writer: TableWriter, values: Float32Array, count: number): Promise<void> => {
+const writeValues = async (writer: RowLoader, values: Float32Array, count: number): Promise<void> => {
   assert(values.length === count, 'values are rows x dim')
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
   for (let at = 0; at < bytes.length; at += TURN_BYTES) {
@@ -66,7 +78,12 @@ const writeValues = async (writer: TableWriter, values: Float32Array, count: num
   }
 }
 
-const writeInitial = async (writer: TableWriter, initializer: CompleteInitializer, rows: number, dim: number): Promise<void> => {
+const writeInitial = async (
+  writer: RowLoader,
+  initializer: CompleteInitializer,
+  rows: number,
+  dim: number,
+): Promise<void> => {
   const fill = initializeRows(initializer, rows, dim)
   const turnRows = Math.max(1, Math.floor(TURN_BYTES / (dim * 4)))
   const target = new Float32Array(Math.min(turnRows, rows) * dim)

@@ -92,7 +92,10 @@ const fillConstant =
     target.fill(value, 0, rowCount * dim)
   }
 
-const fillUniform = ({ min, max, seed }: { min: number; max: number; seed: number }, dim: number): RowFiller => {
+const fillUniform = (
+  { min, max, seed }: { min: number; max: number; seed: number },
+  dim: number,
+): RowFiller => {
   const width = max - min
   return (firstRow, rowCount, target) => {
     const words = randomWords(seed, firstRow, rowCount, dim)
@@ -115,12 +118,17 @@ const fillQuantiles = (
   const width = 1 - 2 * from
   return (firstRow, rowCount, target) => {
     const words = randomWords(seed, firstRow, rowCount, dim)
-    for (let i = 0; i < words.length; i++) target[i] = mean + stddev * normalQuantile(from + fraction(words[i]) * width)
+    for (let i = 0; i < words.length; i++)
+      target[i] = mean + stddev * normalQuantile(from + fraction(words[i]) * width)
   }
 }
 
 /** Variance scale / fan. fan_in is dim and fan_out is rows, as in flax's `Embed`; Keras names them the other way round. */
-const fillScaled = (initializer: CompleteInitializer & { kind: 'variance_scaling' }, rows: number, dim: number): RowFiller => {
+const fillScaled = (
+  initializer: CompleteInitializer & { kind: 'variance_scaling' },
+  rows: number,
+  dim: number,
+): RowFiller => {
   const { scale, mode, distribution, seed } = initializer
   const fan = mode === 'fan_in' ? dim : mode === 'fan_out' ? rows : (dim + rows) / 2
   const variance = scale / Math.max(1, fan)
@@ -147,7 +155,8 @@ const fraction = (word: number): number => (word + 0.5) / 2 ** 32
 
 const completeSeed = (seed: number | undefined): number => {
   if (seed === undefined) return randomInt(SEEDS_MAX)
-  if (!Number.isSafeInteger(seed) || seed < 0) refuseMember('seed', `a seed is a whole number from 0 to 2^53 - 1, not ${seed}`)
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    refuseMember('seed', `a seed is a whole number from 0 to 2^53 - 1, not ${seed}`)
   return seed
 }
 
@@ -155,4 +164,6 @@ const finite = (value: number, member: string): number =>
   Number.isFinite(value) ? value : refuseMember(member, `${member} is not a finite number`)
 
 const refuseMember = (member: string, detail: string): never =>
-  refuse('INVALID_REQUEST', `the initializer: ${detail}`, { errors: [{ pointer: `/initializer/${member}`, detail }] })
+  refuse('INVALID_REQUEST', `the initializer: ${detail}`, {
+    errors: [{ pointer: `/initializer/${member}`, detail }],
+  })

@@ -10,7 +10,12 @@ export const isIntegerType = (type: ElementType): type is IntegerType =>
 /**
  * Integers at `at` of `buffer` (aligned for their type) as float32, rounded once, half to even: target.length of them. A bool is 0 or 1.
  */
-export const widenIntegers = (type: IntegerType, buffer: ArrayBufferLike, at: number, target: Float32Array): void => {
+export const widenIntegers = (
+  type: IntegerType,
+  buffer: ArrayBufferLike,
+  at: number,
+  target: Float32Array,
+): void => {
   const count = target.length
   switch (type) {
     case 'int8':

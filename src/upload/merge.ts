@@ -7,9 +7,9 @@ import { gatherRows } from '../tables/gather.ts'
 import { checkPrecondition, entityTag } from '../tables/precondition.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { TableVersion } from '../tables/table.ts'
-import { type BuiltTable, buildTable, type KeeperLine } from './build.ts'
+import { type BuiltTable, buildTable, type WriterConnection } from './build.ts'
 import { refuseNonFinite } from './non-finite.ts'
-import { TableWriter } from './row-loader.ts'
+import { RowLoader } from './row-loader.ts'
 
 /** What is merged before others on the thread get a turn. */
 const TURN_BYTES = 256 * 1024
@@ -20,14 +20,16 @@ const TURN_BYTES = 256 * 1024
  * adapter and when the table changes meanwhile, MEMORY_QUOTA_EXCEEDED, and NON_FINITE where a sum is too large for the dtype.
  */
 export const mergeAdapter = async (
-  keeper: KeeperLine,
+  writer: WriterConnection,
   arena: Arena,
   entry: TableEntry,
   precondition: Precondition,
 ): Promise<BuiltTable> => {
   const { current, record, adapters } = entry
   const { version, rows, dim, dtype } = current.handle
-  const adapter = adapters.get(version) ?? refuse('PRECONDITION_FAILED', 'the table has no LoRA adapter that could be merged')
+  const adapter =
+    adapters.get(version) ??
+    refuse('PRECONDITION_FAILED', 'the table has no LoRA adapter that could be merged')
   const sequence = current.readSequence()
   checkPrecondition(precondition, { version, sequence })
   // What was read is what must be current when it is replaced; under an adapter the rows themselves do not change.
@@ -38,9 +40,17 @@ export const mergeAdapter = async (
     for (const one of pinned.splice(0)) one.unpin()
   }
   try {
-    const begin = { name: record.name, rows, dim, dtype, settings: {}, precondition: unchanged, adapterKey: adapter.handle.key }
-    return await buildTable(keeper, begin, async (segments) => {
-      const writer = new TableWriter(arena, segments, { dim, sourceType: 'float32', dtype })
+    const begin = {
+      name: record.name,
+      rows,
+      dim,
+      dtype,
+      settings: {},
+      precondition: unchanged,
+      adapterKey: adapter.handle.key,
+    }
+    return await buildTable(writer, begin, async (segments) => {
+      const writer = new RowLoader(arena, segments, { dim, sourceType: 'float32', dtype })
       try {
         await writeMerged(arena, writer, current, adapter)
       } finally {
@@ -56,9 +66,17 @@ export const mergeAdapter = async (
   }
 }
 
-const writeMerged = async (arena: Arena, writer: TableWriter, current: TableVersion, adapter: TableAdapter): Promise<void> => {
+const writeMerged = async (
+  arena: Arena,
+  writer: RowLoader,
+  current: TableVersion,
+  adapter: TableAdapter,
+): Promise<void> => {
   const { rows, dim } = current.handle
-  const blockRows = Math.min(adaptedBlockRows(adapter.handle, dim), Math.max(1, Math.floor(TURN_BYTES / (dim * 4))))
+  const blockRows = Math.min(
+    adaptedBlockRows(adapter.handle, dim),
+    Math.max(1, Math.floor(TURN_BYTES / (dim * 4))),
+  )
   const idBytes = Math.ceil((blockRows * 4) / 64) * 64
   const region = arena.reserve(idBytes + FACTOR_SCRATCH_BYTES + blockRows * dim * 4)
   const idsAt = region.at
@@ -68,7 +86,8 @@ const writeMerged = async (arena: Arena, writer: TableWriter, current: TableVers
     for (let first = 0; first < rows; first += blockRows) {
       if (first > 0) await setImmediate()
       // Whoever takes the adapter off waits for its readers.
-      if (adapter.factors.isRetired) refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
+      if (adapter.factors.isRetired)
+        refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
       const count = Math.min(blockRows, rows - first)
       for (let i = 0; i < count; i++) arena.int32[idsAt / 4 + i] = first + i
       gatherRows(current, arena.memory, { format: 'float32', idsAt, count, outAt: rowsAt, fillAt: 0 })

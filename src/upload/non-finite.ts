@@ -12,5 +12,7 @@ export const refuseNonFinite = (
   const column = element % dim
   const detail = `the value at row ${row}, column ${column} is not finite as ${dtype}`
   if (pointer === undefined) refuse('NON_FINITE', `${detail}; ?allow_non_finite=true stores it all the same`)
-  refuse('NON_FINITE', detail, { errors: [{ pointer: pointer(row, column), detail: `not finite as ${dtype}` }] })
+  refuse('NON_FINITE', detail, {
+    errors: [{ pointer: pointer(row, column), detail: `not finite as ${dtype}` }],
+  })
 }

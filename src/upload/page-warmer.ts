@@ -49,7 +49,8 @@ export class PageWarmer {
   #start(): void {
     const beginAt = Math.max(this.#nextAt, this.#writerAt + WARM_BLOCK_BYTES)
     const byteCount = Math.min(WARM_BLOCK_BYTES, this.#endAt - beginAt)
-    if (zeros === undefined || this.#isClosed || byteCount <= 0 || beginAt > this.#writerAt + AHEAD_BYTES_MAX) return
+    if (zeros === undefined || this.#isClosed || byteCount <= 0 || beginAt > this.#writerAt + AHEAD_BYTES_MAX)
+      return
     this.#nextAt = beginAt + byteCount
     const fd = zeros
     const block = new Uint8Array(this.#memory.buffer, beginAt, byteCount)

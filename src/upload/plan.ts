@@ -42,7 +42,10 @@ export interface UploadPlan {
 export const planRaw = (options: UploadOptions): UploadPlan => {
   const { rows, dim, inputType = 'float32' } = options
   if (rows === undefined || dim === undefined) {
-    return refuse('INVALID_REQUEST', 'raw numbers do not say their shape: give ?rows= and ?dim= (and ?input_dtype= unless float32)')
+    return refuse(
+      'INVALID_REQUEST',
+      'raw numbers do not say their shape: give ?rows= and ?dim= (and ?input_dtype= unless float32)',
+    )
   }
   checkTableShape(rows, dim)
   const bytes = rows * dim * ELEMENT_BYTES[inputType]
@@ -55,7 +58,11 @@ export const planRaw = (options: UploadOptions): UploadPlan => {
  */
 export const planNpy = (header: NpyHeader, options: UploadOptions): UploadPlan => {
   const bodyBytes = header.dataAt + header.dataBytes
-  return finishPlan(options, header.elementType, header.shape, { dataBegin: header.dataAt, dataEnd: bodyBytes, bodyBytes })
+  return finishPlan(options, header.elementType, header.shape, {
+    dataBegin: header.dataAt,
+    dataEnd: bodyBytes,
+    bodyBytes,
+  })
 }
 
 /**
@@ -66,7 +73,11 @@ export const planSafetensors = (header: SafetensorsHeader, options: UploadOption
   const { tensors, dataAt } = header
   const name = options.tensor ?? chooseTensor(tensors)
   const place =
-    tensors.get(name) ?? refuse('INVALID_REQUEST', `the body has no array ${quoteText(name)}; it has ${listNames([...tensors.keys()])}`)
+    tensors.get(name) ??
+    refuse(
+      'INVALID_REQUEST',
+      `the body has no array ${quoteText(name)}; it has ${listNames([...tensors.keys()])}`,
+    )
   let dataBytes = 0
   for (const { end } of tensors.values()) dataBytes = Math.max(dataBytes, end)
   return finishPlan(options, place.elementType, place.shape, {
@@ -77,11 +88,19 @@ export const planSafetensors = (header: SafetensorsHeader, options: UploadOption
 }
 
 const chooseTensor = (tensors: SafetensorsHeader['tensors']): string => {
-  const names = [...tensors].filter(([name, { shape }]) => shape.length === 2 && !name.startsWith(STATE_PREFIX)).map(([name]) => name)
+  const names = [...tensors]
+    .filter(([name, { shape }]) => shape.length === 2 && !name.startsWith(STATE_PREFIX))
+    .map(([name]) => name)
   if (names.length === 1) return names[0]
   if (names.length > 1)
-    return refuse('INVALID_REQUEST', `the body has several arrays of two dimensions: give ?tensor= one of ${listNames(names)}`)
-  return refuse('SHAPE_MISMATCH', `a table has two dimensions; of the arrays in the body none has: ${listNames([...tensors.keys()])}`)
+    return refuse(
+      'INVALID_REQUEST',
+      `the body has several arrays of two dimensions: give ?tensor= one of ${listNames(names)}`,
+    )
+  return refuse(
+    'SHAPE_MISMATCH',
+    `a table has two dimensions; of the arrays in the body none has: ${listNames([...tensors.keys()])}`,
+  )
 }
 
 /** Names in quotes, for messages; not all of very many. */
@@ -102,14 +121,20 @@ const finishPlan = (
 ): UploadPlan => {
   checkOptions(options)
   if (shape.length !== 2) {
-    refuse('SHAPE_MISMATCH', `a table has two dimensions, rows and dim; the data has shape [${shape.join(',')}]`)
+    refuse(
+      'SHAPE_MISMATCH',
+      `a table has two dimensions, rows and dim; the data has shape [${shape.join(',')}]`,
+    )
   }
   const [rows, dim] = shape
   checkTableShape(rows, dim)
   const dtype = options.dtype ?? storageDtype(sourceType)
   const { contentLength } = options
   if (contentLength !== undefined && contentLength !== place.bodyBytes) {
-    refuse('MALFORMED_BODY', `${describeSize(sourceType, shape, place.bodyBytes)}, the body is announced with ${contentLength}`)
+    refuse(
+      'MALFORMED_BODY',
+      `${describeSize(sourceType, shape, place.bodyBytes)}, the body is announced with ${contentLength}`,
+    )
   }
   return { rows, dim, sourceType, dtype, ...place }
 }
@@ -121,7 +146,10 @@ export const describeSize = (sourceType: ElementType, shape: readonly number[], 
 /** Refuses INVALID_REQUEST for options of other formats: they would be ignored. */
 export const checkOptions = ({ format, rows, dim, inputType, tensor }: UploadOptions): void => {
   if (format !== 'raw' && (rows !== undefined || dim !== undefined || inputType !== undefined)) {
-    refuse('INVALID_REQUEST', `${format} carries its shape and dtype: rows, dim and input_dtype belong to application/octet-stream`)
+    refuse(
+      'INVALID_REQUEST',
+      `${format} carries its shape and dtype: rows, dim and input_dtype belong to application/octet-stream`,
+    )
   }
   if (format !== 'safetensors' && tensor !== undefined) {
     refuse('INVALID_REQUEST', 'tensor belongs to application/x-safetensors: other bodies hold one array')
@@ -137,6 +165,9 @@ const storageDtype = (sourceType: ElementType): Dtype => {
     case 'float64':
       return 'float32'
     default:
-      return refuse('DTYPE_MISMATCH', `${sourceType} is not how tables are stored: give ?dtype=float32 (or float16, bfloat16, int8)`)
+      return refuse(
+        'DTYPE_MISMATCH',
+        `${sourceType} is not how tables are stored: give ?dtype=float32 (or float16, bfloat16, int8)`,
+      )
   }
 }

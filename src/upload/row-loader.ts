@@ -10,7 +10,7 @@ import { isIntegerType, widenIntegers } from './integers.ts'
 import { PageWarmer } from './page-warmer.ts'
 
 /** What arrives, and how it is stored. */
-export interface WriterFormat {
+export interface RowLoaderFormat {
   dim: number
   sourceType: ElementType
   dtype: Dtype
@@ -25,10 +25,10 @@ const STAGE_BYTES = 128 * 1024
  * Writes the elements of a table in row order, in pieces cut anywhere: each byte is copied to a stage in the arena, and from there by a
  * kernel, which converts and checks on the way, into the segment that holds the row. Holds its stage until closed.
  */
-export class TableWriter {
+export class RowLoader {
   readonly #arena: Arena
   readonly #segments: readonly SegmentHandle[]
-  readonly #format: WriterFormat
+  readonly #format: RowLoaderFormat
   /** What is written at once at least: an element, or for int8, whose scale is the row's, a row. */
   readonly #unitElements: number
   readonly #unitBytes: number
@@ -47,9 +47,12 @@ export class TableWriter {
   #firstNonFinite = -1
 
   /** Refuses OVERLOADED when the arena has no room. */
-  constructor(arena: Arena, segments: readonly SegmentHandle[], format: WriterFormat) {
+  constructor(arena: Arena, segments: readonly SegmentHandle[], format: RowLoaderFormat) {
     const { dim, sourceType, dtype, within } = format
-    assert(within === undefined || (dtype === 'float32' && within.from + dim <= within.length), 'columns lie within float32 rows')
+    assert(
+      within === undefined || (dtype === 'float32' && within.from + dim <= within.length),
+      'columns lie within float32 rows',
+    )
     this.#rowBytes = within === undefined ? rowBytes(dim, dtype) : within.length * ELEMENT_BYTES.float32
     this.#arena = arena
     this.#segments = segments
@@ -59,7 +62,9 @@ export class TableWriter {
     // A multiple of every element's size, so that what lies behind is aligned.
     this.#stageBytes = Math.ceil(Math.max(STAGE_BYTES, this.#unitBytes) / 8) * 8
     const isWidened = isIntegerType(sourceType) || (dtype === 'int8' && sourceType !== 'float32')
-    const widenedBytes = isWidened ? (this.#stageBytes / ELEMENT_BYTES[sourceType]) * ELEMENT_BYTES.float32 : 0
+    const widenedBytes = isWidened
+      ? (this.#stageBytes / ELEMENT_BYTES[sourceType]) * ELEMENT_BYTES.float32
+      : 0
     this.#region = arena.reserve(this.#stageBytes + widenedBytes)
     this.#widenedAt = this.#region.at + this.#stageBytes
   }
@@ -110,7 +115,10 @@ export class TableWriter {
     let sourceAt = this.#region.at
     for (let left = unitCount * this.#unitElements; left > 0; ) {
       const segment = this.#segmentAt(Math.floor(this.#elementsWritten / dim))
-      const rowsEnd = within === undefined ? segment.firstRow + segment.rowCount : Math.floor(this.#elementsWritten / dim) + 1
+      const rowsEnd =
+        within === undefined
+          ? segment.firstRow + segment.rowCount
+          : Math.floor(this.#elementsWritten / dim) + 1
       const count = Math.min(left, rowsEnd * dim - this.#elementsWritten)
       const found = this.#store(segment, sourceAt, count)
       if (found >= 0 && this.#firstNonFinite < 0) this.#firstNonFinite = this.#elementsWritten + found
@@ -130,11 +138,22 @@ export class TableWriter {
     let at = sourceAt
     if (isIntegerType(sourceType)) {
       at = this.#widenedAt
-      widenIntegers(sourceType, this.#arena.bytes.buffer, sourceAt, this.#arena.float32.subarray(at / 4, at / 4 + count))
+      widenIntegers(
+        sourceType,
+        this.#arena.bytes.buffer,
+        sourceAt,
+        this.#arena.float32.subarray(at / 4, at / 4 + count),
+      )
     } else type = sourceType
     if (within !== undefined) {
       const column = within.from + (elementAt % dim)
-      return kernels.ingest(type, 'float32', at, count, Math.floor(elementAt / dim) * this.#rowBytes + column * ELEMENT_BYTES.float32)
+      return kernels.ingest(
+        type,
+        'float32',
+        at,
+        count,
+        Math.floor(elementAt / dim) * this.#rowBytes + column * ELEMENT_BYTES.float32,
+      )
     }
     if (dtype !== 'int8') return kernels.ingest(type, dtype, at, count, elementAt * ELEMENT_BYTES[dtype])
     if (type !== 'float32') {
@@ -153,7 +172,8 @@ export class TableWriter {
       this.#kernels = instantiateKernels(segment.memory, this.#arena.memory)
       this.#warmer?.close()
       // Its zeros would fall on what stands beside the columns.
-      if (this.#format.within === undefined) this.#warmer = new PageWarmer(segment.memory, segment.rowCount * this.#rowBytes)
+      if (this.#format.within === undefined)
+        this.#warmer = new PageWarmer(segment.memory, segment.rowCount * this.#rowBytes)
     }
     return segment
   }

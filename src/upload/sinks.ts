@@ -7,7 +7,7 @@ import { STEP_NAME } from '../layout/state-layout.ts'
 import { refuseNonFinite } from './non-finite.ts'
 import type { UploadPlan } from './plan.ts'
 import type { StatePlan } from './state.ts'
-import { TableWriter } from './row-loader.ts'
+import { RowLoader } from './row-loader.ts'
 
 /** Takes the bytes `begin`..`end` of a body, in order and in pieces cut anywhere. Closed at the end, read or not. */
 export interface Sink extends ByteRange {
@@ -20,27 +20,43 @@ export interface Sink extends ByteRange {
 }
 
 /** Adds to `sinks` those of the rows of a table. Refuses OVERLOADED when the arena has no room. */
-export const openRowSink = (sinks: Sink[], arena: Arena, segments: readonly SegmentHandle[], plan: UploadPlan): void => {
-  const writer = new TableWriter(arena, segments, plan)
+export const openRowSink = (
+  sinks: Sink[],
+  arena: Arena,
+  segments: readonly SegmentHandle[],
+  plan: UploadPlan,
+): void => {
+  const writer = new RowLoader(arena, segments, plan)
   const range = { begin: plan.dataBegin, end: plan.dataEnd }
-  sinks.push(writerSink(writer, range, () => refuseNonFinite(writer.firstNonFinite, plan)))
+  sinks.push(loaderSink(writer, range, () => refuseNonFinite(writer.firstNonFinite, plan)))
 }
 
 /** Adds to `sinks` those of the arrays of optimizer state, but for the step. Refuses as {@link openRowSink}. */
-export const openStateSinks = (sinks: Sink[], arena: Arena, segments: readonly SegmentHandle[], { length, tensors }: StatePlan): void => {
+export const openStateSinks = (
+  sinks: Sink[],
+  arena: Arena,
+  segments: readonly SegmentHandle[],
+  { length, tensors }: StatePlan,
+): void => {
   for (const { name, from, width, begin, end } of tensors) {
     const within = width === length ? undefined : { from, length }
-    const writer = new TableWriter(arena, segments, { dim: width, sourceType: 'float32', dtype: 'float32', within })
+    const writer = new RowLoader(arena, segments, {
+      dim: width,
+      sourceType: 'float32',
+      dtype: 'float32',
+      within,
+    })
     const checkFinite = (): void => {
       const at = writer.firstNonFinite
-      if (at >= 0) refuse('NON_FINITE', `${name} is not finite at row ${Math.floor(at / width)}, column ${at % width}`)
+      if (at >= 0)
+        refuse('NON_FINITE', `${name} is not finite at row ${Math.floor(at / width)}, column ${at % width}`)
     }
-    sinks.push(writerSink(writer, { begin, end }, checkFinite))
+    sinks.push(loaderSink(writer, { begin, end }, checkFinite))
   }
 }
 
 /** The sink of a range that a writer takes. */
-export const writerSink = (writer: TableWriter, { begin, end }: ByteRange, checkFinite: () => void): Sink => ({
+export const loaderSink = (writer: RowLoader, { begin, end }: ByteRange, checkFinite: () => void): Sink => ({
   begin,
   end,
   prepare: (byteCount) => writer.prepare(byteCount),
@@ -69,7 +85,8 @@ export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) =>
   const readBytes = openBytesSink(sinks, range)
   return () => {
     const step = Number(new DataView(readBytes().buffer).getBigInt64(0, true))
-    if (step < 0 || !Number.isSafeInteger(step)) refuse('INVALID_REQUEST', `${STEP_NAME} is a count of gradient steps, not ${step}`)
+    if (step < 0 || !Number.isSafeInteger(step))
+      refuse('INVALID_REQUEST', `${STEP_NAME} is a count of gradient steps, not ${step}`)
     return step
   }
 }

@@ -1,7 +1,13 @@
 import { refuse } from '../core/errors.ts'
 import type { Optimizer } from '../core/types.ts'
 import type { ByteRange, SafetensorsHeader } from '../formats/safetensors.ts'
-import { STATE_PREFIX, type StateTensor, STEP_NAME, stateLength, stateTensors } from '../layout/state-layout.ts'
+import {
+  STATE_PREFIX,
+  type StateTensor,
+  STEP_NAME,
+  stateLength,
+  stateTensors,
+} from '../layout/state-layout.ts'
 import { listNames, type UploadOptions, type UploadPlan } from './plan.ts'
 
 /** Where in a safetensors body the optimizer state is. Ranges are bytes of the whole body. */
@@ -16,7 +22,9 @@ export interface StatePlan {
 
 /** Names of optimizer state in a body; none when an array of that state is itself to become a table. */
 export const listStateNames = ({ tensors }: SafetensorsHeader, { tensor }: UploadOptions): string[] =>
-  tensor?.startsWith(STATE_PREFIX) === true ? [] : [...tensors.keys()].filter((name) => name.startsWith(STATE_PREFIX))
+  tensor?.startsWith(STATE_PREFIX) === true
+    ? []
+    : [...tensors.keys()].filter((name) => name.startsWith(STATE_PREFIX))
 
 /**
  * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer` has for the table. Refuses
@@ -30,7 +38,10 @@ export const planState = (
   { rows, dim, dtype }: Pick<UploadPlan, 'rows' | 'dim' | 'dtype'>,
 ): StatePlan => {
   if (dtype === 'int8') {
-    refuse('DTYPE_MISMATCH', `int8 tables take no gradients, and have no optimizer state: leave ${listNames(names)} out`)
+    refuse(
+      'DTYPE_MISMATCH',
+      `int8 tables take no gradients, and have no optimizer state: leave ${listNames(names)} out`,
+    )
   }
   if (kind === 'sgd') {
     return refuse(
@@ -41,13 +52,20 @@ export const planState = (
   const tensors = stateTensors(kind, rows, dim)
   const wanted = tensors.map(({ name }) => name).concat(kind === 'adam' ? STEP_NAME : [])
   if (wanted.some((name) => !names.includes(name)) || names.some((name) => !wanted.includes(name))) {
-    refuse('INVALID_REQUEST', `the table's optimizer is ${kind}, whose state is ${listNames(wanted)}; the body has ${listNames(names)}`)
+    refuse(
+      'INVALID_REQUEST',
+      `the table's optimizer is ${kind}, whose state is ${listNames(wanted)}; the body has ${listNames(names)}`,
+    )
   }
   const findRange = (name: string, elementType: 'float32' | 'int64', shape: readonly number[]): ByteRange => {
     const found = header.tensors.get(name)
-    if (found?.elementType !== elementType) refuse('DTYPE_MISMATCH', `${name} must be ${elementType}, it is ${found?.elementType}`)
+    if (found?.elementType !== elementType)
+      refuse('DTYPE_MISMATCH', `${name} must be ${elementType}, it is ${found?.elementType}`)
     if (found.shape.join() !== shape.join()) {
-      refuse('SHAPE_MISMATCH', `${name} of ${kind} must have shape [${shape.join()}], it has [${found.shape.join()}]`)
+      refuse(
+        'SHAPE_MISMATCH',
+        `${name} of ${kind} must have shape [${shape.join()}], it has [${found.shape.join()}]`,
+      )
     }
     return { begin: header.dataAt + found.begin, end: header.dataAt + found.end }
   }

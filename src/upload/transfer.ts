@@ -19,7 +19,12 @@ export const takeHeader = async (
  * Hands each of `sinks` its bytes, and sees that the body has exactly the bytes it must have, `bodyBytes`. Refuses MALFORMED_BODY, with what
  * `describe` says of them.
  */
-export const writeBody = async (body: UploadBody, bodyBytes: number, describe: () => string, sinks: readonly Sink[]): Promise<void> => {
+export const writeBody = async (
+  body: UploadBody,
+  bodyBytes: number,
+  describe: () => string,
+  sinks: readonly Sink[],
+): Promise<void> => {
   for (let chunk = await body.next(); chunk !== null; chunk = await body.next()) {
     const chunkEnd = body.receivedBytes
     const chunkBegin = chunkEnd - chunk.length
@@ -33,7 +38,8 @@ export const writeBody = async (body: UploadBody, bodyBytes: number, describe: (
       sink.write(chunk.subarray(begin - chunkBegin, end - chunkBegin))
     }
   }
-  if (body.receivedBytes < bodyBytes) refuse('MALFORMED_BODY', `${describe()}, it ended after ${body.receivedBytes}`)
+  if (body.receivedBytes < bodyBytes)
+    refuse('MALFORMED_BODY', `${describe()}, it ended after ${body.receivedBytes}`)
 }
 
 /** Refuses (DIGEST_MISMATCH) a body that was received whole and has another sha-256 than `expected`. */

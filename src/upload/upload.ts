@@ -1,10 +1,14 @@
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
 import { npyHeaderBytes, readNpyHeader } from '../formats/npy.ts'
-import { readSafetensorsHeader, type SafetensorsHeader, safetensorsHeaderBytes } from '../formats/safetensors.ts'
+import {
+  readSafetensorsHeader,
+  type SafetensorsHeader,
+  safetensorsHeaderBytes,
+} from '../formats/safetensors.ts'
 import type { Arena } from '../tables/arena.ts'
 import { UploadBody } from './body.ts'
 import { buildTable } from './build.ts'
-import type { BuiltTable, KeeperLine } from './build.ts'
+import type { BuiltTable, WriterConnection } from './build.ts'
 import { describeSize, planNpy, planRaw, planSafetensors } from './plan.ts'
 import type { UploadOptions, UploadPlan } from './plan.ts'
 import { openRowSink, openStateSinks, openStepSink, type Sink } from './sinks.ts'
@@ -51,21 +55,33 @@ const PREFIX_BYTES = { npy: 12, safetensors: 8 }
  * its numbers. Whatever fails, the source included, memory goes back and the table stays what it was. Then the source is told so by its
  * iterator's `return`, and not read on.
  */
-export const uploadTable = async (keeper: KeeperLine, arena: Arena, upload: Upload): Promise<BuiltTable> => {
-  const body = new UploadBody(upload.body, { hashesBytes: upload.digest !== undefined, freesChunks: upload.freesChunks })
+export const uploadTable = async (
+  writer: WriterConnection,
+  arena: Arena,
+  upload: Upload,
+): Promise<BuiltTable> => {
+  const body = new UploadBody(upload.body, {
+    hashesBytes: upload.digest !== undefined,
+    freesChunks: upload.freesChunks,
+  })
   try {
     const { plan, state, settings } = await planBody(upload, body)
     const { name, precondition } = upload
     const { rows, dim, dtype } = plan
     const begin = { name, rows, dim, dtype, settings, precondition, stateKind: state?.kind }
-    return await buildTable(keeper, begin, async (segments, stateSegments) => {
+    return await buildTable(writer, begin, async (segments, stateSegments) => {
       const sinks: Sink[] = []
       let readStep = () => 0
       try {
         openRowSink(sinks, arena, segments, plan)
         if (state !== null && stateSegments !== null) openStateSinks(sinks, arena, stateSegments, state)
         if (state !== null && state.step !== null) readStep = openStepSink(sinks, state.step)
-        await writeBody(body, plan.bodyBytes, () => describeSize(plan.sourceType, [plan.rows, plan.dim], plan.bodyBytes), sinks)
+        await writeBody(
+          body,
+          plan.bodyBytes,
+          () => describeSize(plan.sourceType, [plan.rows, plan.dim], plan.bodyBytes),
+          sinks,
+        )
       } finally {
         for (const sink of sinks) sink.close()
       }
@@ -101,7 +117,8 @@ const planTensors = (header: SafetensorsHeader, upload: Upload): BodyPlan => {
   const names = listStateNames(header, upload)
   if (names.length === 0) return { plan, state: null, settings }
   const named = header.metadata.get('optimizer')
-  const brought = upload.optimizer === undefined && named !== undefined ? upload.readOptimizer?.(named) : undefined
+  const brought =
+    upload.optimizer === undefined && named !== undefined ? upload.readOptimizer?.(named) : undefined
   const state = planState(header, names, upload.optimizer ?? brought ?? { kind: 'sgd' }, plan)
   return { plan, state, settings: brought === undefined ? settings : { ...settings, optimizer: brought } }
 }

@@ -6,10 +6,10 @@ import { type GatherJob, gatherRows } from '../tables/gather.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import { TableVersion } from '../tables/table.ts'
 
-/** What a gatherer does for a front. */
+/** What a compute worker does for an HTTP worker. */
 export type PoolJob = GatherJob | BagJob | AttendJob
 
-/** A part of a large lookup. Ids and rows lie in the front's arena; only these few words travel. */
+/** A part of a large lookup. Ids and rows lie in the HTTP worker's arena; only these few words travel. */
 export interface GatherTask {
   /** Of the version. */
   key: string
@@ -21,14 +21,14 @@ export interface GatherTask {
 const versions = new Map<string, TableVersion>()
 let arena: WebAssembly.Memory | undefined
 
-// The front tells when a version is retired, so that no thread keeps its memory alive.
+// The HTTP worker tells when a version is retired, so that no thread keeps its memory alive.
 const retired = new BroadcastChannel((workerData as { retiredChannel: string }).retiredChannel)
 retired.onmessage = (event: unknown) => versions.delete((event as { data: string }).data)
 retired.unref()
 
 /**
  * Runs one task of the pool. False: this thread does not know the version, and nothing was done. One arena serves it all its life.
- * A refusal is returned: thrown ones lose their code on the way to the front.
+ * A refusal is returned: thrown ones lose their code on the way to the HTTP worker.
  */
 export default function gather({ key, job, mapping }: GatherTask): boolean | ErrorMessage {
   if (mapping !== undefined) {

@@ -1,5 +1,12 @@
 import { setImmediate } from 'node:timers/promises'
-import { type AdaptJob, adaptedBlockRows, adaptInBlocks, adaptRows, FACTOR_SCRATCH_BYTES, type TableAdapter } from '../tables/adapter.ts'
+import {
+  type AdaptJob,
+  adaptedBlockRows,
+  adaptInBlocks,
+  adaptRows,
+  FACTOR_SCRATCH_BYTES,
+  type TableAdapter,
+} from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolInBlocks } from '../tables/bags.ts'
 import type { TableVersion } from '../tables/table.ts'
@@ -11,7 +18,11 @@ const TURN_MS = 2
  * Adds an adapter to gathered float32 rows, on this thread: with turns for others in between when it is much. Returns nothing when it is done
  * already, else a promise; the rows' part of the arena must stay reserved until then. Refuses OVERLOADED when the arena has no room.
  */
-export const dispatchAdapted = (adapter: TableAdapter, arena: Arena, job: Omit<AdaptJob, 'factorsAt'>): void | Promise<void> =>
+export const dispatchAdapted = (
+  adapter: TableAdapter,
+  arena: Arena,
+  job: Omit<AdaptJob, 'factorsAt'>,
+): void | Promise<void> =>
   runInTurns(arena, [FACTOR_SCRATCH_BYTES], [adapter.factors], ([factors]) =>
     adaptInBlocks(adapter, arena.memory, { ...job, factorsAt: factors.at }),
   )
@@ -24,16 +35,20 @@ export const dispatchAdaptedBags = (
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
 ): void | Promise<void> => {
   const { dim } = version.handle
-  return runInTurns(arena, [BAG_SCRATCH_BYTES, FACTOR_SCRATCH_BYTES], [version, adapter.factors], ([scratch, factors]) =>
-    poolInBlocks(
-      version,
-      arena.memory,
-      { ...job, kind: 'bags', scratchAt: scratch.at },
-      {
-        rowsMax: adaptedBlockRows(adapter.handle, dim),
-        change: (rows) => adaptRows(adapter, arena.memory, { ...rows, dim, factorsAt: factors.at }),
-      },
-    ),
+  return runInTurns(
+    arena,
+    [BAG_SCRATCH_BYTES, FACTOR_SCRATCH_BYTES],
+    [version, adapter.factors],
+    ([scratch, factors]) =>
+      poolInBlocks(
+        version,
+        arena.memory,
+        { ...job, kind: 'bags', scratchAt: scratch.at },
+        {
+          rowsMax: adaptedBlockRows(adapter.handle, dim),
+          change: (rows) => adaptRows(adapter, arena.memory, { ...rows, dim, factorsAt: factors.at }),
+        },
+      ),
   )
 }
 

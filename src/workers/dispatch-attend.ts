@@ -3,7 +3,7 @@ import type { Arena } from '../tables/arena.ts'
 import { type AttendJob, runAttendJob } from '../tables/attend.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { INLINE_BYTES_MAX } from './dispatch.ts'
-import type { GathererPool } from './pool.ts'
+import type { ComputePool } from './pool.ts'
 
 /** A term is one number of one row against one query: about a tenth of a nanosecond. */
 export const INLINE_TERMS_MAX = 2 ** 23
@@ -18,7 +18,7 @@ const ROOM_POLL_MS = 2
 
 /** How a scan of a whole table is cut. Plain data. */
 export interface ScanPlan {
-  /** Done by the front, at once. */
+  /** Done by the HTTP worker, at once. */
   inline: boolean
   chunkRows: number
   /** Chunks that are under way together, each with memory of its own. */
@@ -26,19 +26,32 @@ export interface ScanPlan {
 }
 
 /** Decides from the sizes alone; `threadCount` 0: there is no pool. */
-export const planScan = (rows: number, rowBytes: number, dim: number, queryCount: number, threadCount: number): ScanPlan => {
+export const planScan = (
+  rows: number,
+  rowBytes: number,
+  dim: number,
+  queryCount: number,
+  threadCount: number,
+): ScanPlan => {
   const termsPerRow = dim * Math.max(1, queryCount)
   if (rows * rowBytes <= INLINE_BYTES_MAX && rows * termsPerRow <= INLINE_TERMS_MAX)
     return { inline: true, chunkRows: rows, runnerCount: 1 }
-  const chunkRows = Math.max(TILE_ROWS, Math.floor(Math.min(CHUNK_BYTES_MAX / rowBytes, CHUNK_TERMS_MAX / termsPerRow)))
-  return { inline: false, chunkRows, runnerCount: Math.max(1, Math.min(threadCount, Math.ceil(rows / chunkRows))) }
+  const chunkRows = Math.max(
+    TILE_ROWS,
+    Math.floor(Math.min(CHUNK_BYTES_MAX / rowBytes, CHUNK_TERMS_MAX / termsPerRow)),
+  )
+  return {
+    inline: false,
+    chunkRows,
+    runnerCount: Math.max(1, Math.min(threadCount, Math.ceil(rows / chunkRows))),
+  }
 }
 
 /** Where jobs run. The version is pinned and what the jobs write to stays reserved until the promise is settled. */
 export interface AttendWork {
   version: TableVersion
   arena: Arena
-  pool: GathererPool | null
+  pool: ComputePool | null
   runnerCount: number
   /** Throws when nobody waits for the answer any more; asked before each job. */
   checkWanted: () => void
@@ -49,7 +62,10 @@ export interface AttendWork {
  * one after the other here, with a turn for others in between. `nextJob(runner)` gives the runner its next one.
  * Settles when nothing runs any more; refuses what the first failure refused, OVERLOADED when the queue is full.
  */
-export const runAttendJobs = async (work: AttendWork, nextJob: (runner: number) => AttendJob | null): Promise<void> => {
+export const runAttendJobs = async (
+  work: AttendWork,
+  nextJob: (runner: number) => AttendJob | null,
+): Promise<void> => {
   const { pool, checkWanted } = work
   let failed = false
   const run = async (runner: number): Promise<void> => {
@@ -66,12 +82,14 @@ export const runAttendJobs = async (work: AttendWork, nextJob: (runner: number) 
       throw error
     }
   }
-  const results = await Promise.allSettled(Array.from({ length: work.runnerCount }, (_, runner) => run(runner)))
+  const results = await Promise.allSettled(
+    Array.from({ length: work.runnerCount }, (_, runner) => run(runner)),
+  )
   const failure = results.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
 }
 
-const waitForRoom = async (pool: GathererPool): Promise<void> => {
+const waitForRoom = async (pool: ComputePool): Promise<void> => {
   const giveUpAt = performance.now() + ROOM_WAIT_MS_MAX
   while (!pool.hasRoom(1) && performance.now() < giveUpAt) await setTimeout(ROOM_POLL_MS)
 }

@@ -2,7 +2,7 @@ import type { Arena, Region } from '../tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolRows } from '../tables/bags.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { planDispatch } from './dispatch.ts'
-import type { GathererPool } from './pool.ts'
+import type { ComputePool } from './pool.ts'
 
 /** A run of whole bags. */
 export interface BagRun {
@@ -32,19 +32,25 @@ export const dispatchBags = (
   version: TableVersion,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
-  pool: GathererPool | null,
+  pool: ComputePool | null,
 ): void | Promise<void> => {
   const offsets = arena.int32.subarray(job.offsetsAt / 4, job.offsetsAt / 4 + job.bagCount + 1)
   const plan = planDispatch(offsets[job.bagCount] + job.bagCount, version.rowBytes, pool?.threadCount ?? 0)
   if (plan.inline || pool === null)
-    return withScratch(arena, 1, ([scratch]) => poolRows(version, arena.memory, { ...job, kind: 'bags', scratchAt: scratch.at }))
+    return withScratch(arena, 1, ([scratch]) =>
+      poolRows(version, arena.memory, { ...job, kind: 'bags', scratchAt: scratch.at }),
+    )
   const runs = cutBags(offsets, plan.chunkCount)
   pool.admit(runs.length)
   return withScratch(arena, runs.length, (scratches) => runOnPool(version, arena, job, runs, scratches, pool))
 }
 
 /** Reserves a scratch for each task, for as long as `work` takes. */
-const withScratch = (arena: Arena, taskCount: number, work: (scratches: Region[]) => void | Promise<void>): void | Promise<void> => {
+const withScratch = (
+  arena: Arena,
+  taskCount: number,
+  work: (scratches: Region[]) => void | Promise<void>,
+): void | Promise<void> => {
   const scratches: Region[] = []
   const release = () => {
     for (const scratch of scratches) arena.release(scratch)
@@ -67,12 +73,21 @@ const runOnPool = async (
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
   runs: readonly BagRun[],
   scratches: readonly Region[],
-  pool: GathererPool,
+  pool: ComputePool,
 ): Promise<void> => {
   version.pin()
   const tasks = runs.map(({ firstBag, bagCount }, i) => {
-    const places = { offsetsAt: job.offsetsAt + firstBag * 4, outAt: job.outAt + firstBag * version.handle.dim * 4 }
-    return pool.run(version, arena.memory, { ...job, ...places, kind: 'bags', bagCount, scratchAt: scratches[i].at })
+    const places = {
+      offsetsAt: job.offsetsAt + firstBag * 4,
+      outAt: job.outAt + firstBag * version.handle.dim * 4,
+    }
+    return pool.run(version, arena.memory, {
+      ...job,
+      ...places,
+      kind: 'bags',
+      bagCount,
+      scratchAt: scratches[i].at,
+    })
   })
   // All settle before anything is released: a task that still runs writes into the region.
   const results = await Promise.allSettled(tasks)

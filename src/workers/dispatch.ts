@@ -1,11 +1,11 @@
 import type { Arena } from '../tables/arena.ts'
 import { type GatherJob, gatherRows } from '../tables/gather.ts'
 import type { TableVersion } from '../tables/table.ts'
-import type { GathererPool } from './pool.ts'
+import type { ComputePool } from './pool.ts'
 
 /**
- * A gather of fewer bytes than this runs in the front itself. A pool task costs about 100 microseconds of CPU, a gather of
- * this size takes about a millisecond, which is as long as a front should keep others waiting (docs/decisions.md, measured).
+ * A gather of fewer bytes than this runs in the HTTP worker itself. A pool task costs about 100 microseconds of CPU, a gather of
+ * this size takes about a millisecond, which is as long as an HTTP worker should keep others waiting (docs/decisions.md, measured).
  */
 export const INLINE_BYTES_MAX = 8 * 1024 * 1024
 /** Bytes of a task, so that its cost is small beside its work. */
@@ -33,7 +33,12 @@ export const planDispatch = (count: number, rowBytes: number, threadCount: numbe
  * Gathers `job` here or on the pool. Returns nothing when it is done already, else a promise; the version is pinned and the
  * job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
  */
-export const dispatchGather = (version: TableVersion, arena: Arena, job: GatherJob, pool: GathererPool | null): void | Promise<void> => {
+export const dispatchGather = (
+  version: TableVersion,
+  arena: Arena,
+  job: GatherJob,
+  pool: ComputePool | null,
+): void | Promise<void> => {
   const plan = planDispatch(job.count, version.rowBytes, pool?.threadCount ?? 0)
   if (plan.inline || pool === null) return gatherRows(version, arena.memory, job)
   const outRowBytes = job.format === 'stored' ? version.rowBytes : version.handle.dim * 4

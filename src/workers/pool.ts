@@ -5,8 +5,8 @@ import { type ErrorMessage, fromMessage, refuse } from '../core/errors.ts'
 import type { TableVersion } from '../tables/table.ts'
 import type { GatherTask, PoolJob } from './compute-worker.ts'
 
-/** The gatherer threads of one front. The queue is bounded; no task is ever cancelled, since a cancelled task ends its thread. */
-export class GathererPool {
+/** The compute worker threads of one HTTP worker. The queue is bounded; no task is ever cancelled, since a cancelled task ends its thread. */
+export class ComputePool {
   readonly threadCount: number
   readonly #queueDepthMax: number
   readonly #pool: Piscina
@@ -41,7 +41,9 @@ export class GathererPool {
   /** Refuses OVERLOADED unless `taskCount` more tasks fit the queue. */
   admit(taskCount: number): void {
     if (!this.hasRoom(taskCount)) {
-      refuse('OVERLOADED', `${this.#pool.queueSize} gather tasks are waiting already`, { headers: { 'Retry-After': '1' } })
+      refuse('OVERLOADED', `${this.#pool.queueSize} gather tasks are waiting already`, {
+        headers: { 'Retry-After': '1' },
+      })
     }
   }
 
@@ -51,7 +53,9 @@ export class GathererPool {
     const task: GatherTask = { key: handle.key, job }
     let outcome = (await this.#pool.run(task)) as boolean | ErrorMessage
     if (outcome === false)
-      outcome = (await this.#pool.run({ ...task, mapping: { handle, arena } } satisfies GatherTask)) as boolean | ErrorMessage
+      outcome = (await this.#pool.run({ ...task, mapping: { handle, arena } } satisfies GatherTask)) as
+        | boolean
+        | ErrorMessage
     if (typeof outcome === 'object') throw fromMessage(outcome)
   }
 

@@ -1,7 +1,14 @@
 import type { MessagePort } from 'node:worker_threads'
 import { fromMessage, GatherdError } from '../core/errors.ts'
 import { Registry } from '../tables/registry.ts'
-import type { FrontMessage, KeeperCall, KeeperCalls, KeeperHealth, KeeperMessage, KeeperProcedure } from './protocol.ts'
+import type {
+  HttpWorkerMessage,
+  WriterCall,
+  WriterCalls,
+  WriterHealth,
+  WriterMessage,
+  WriterProcedure,
+} from './protocol.ts'
 
 interface Pending {
   resolve: (answer: unknown) => void
@@ -9,35 +16,42 @@ interface Pending {
 }
 
 /**
- * A front's end of the line to the keeper: calls go out, answers and publications come in. Publications are applied to
- * `registry` before they are acknowledged, so when a call is answered its effects are visible on every front.
+ * An HTTP worker's end of the line to the writer: calls go out, answers and publications come in. Publications are applied to
+ * `registry` before they are acknowledged, so when a call is answered its effects are visible on every HTTP worker.
  */
-export class KeeperClient {
+export class WriterClient {
   readonly registry: Registry
   readonly #port: MessagePort
-  readonly #onHealth: (health: KeeperHealth) => void
-  readonly #gathered: KeeperCall[] = []
+  readonly #onHealth: (health: WriterHealth) => void
+  readonly #gathered: WriterCall[] = []
   readonly #pending = new Map<number, Pending>()
   #nextCallId = 1
   #closed = false
 
   /**
-   * `onReleased(key)`: nothing in this thread reads the version any more; whoever else keeps it must let go. `onHealth`: what the keeper is able
+   * `onReleased(key)`: nothing in this thread reads the version any more; whoever else keeps it must let go. `onHealth`: what the writer is able
    * to do has changed.
    */
-  constructor(port: MessagePort, onReleased: (key: string) => void = () => {}, onHealth: (health: KeeperHealth) => void = () => {}) {
+  constructor(
+    port: MessagePort,
+    onReleased: (key: string) => void = () => {},
+    onHealth: (health: WriterHealth) => void = () => {},
+  ) {
     this.#port = port
     this.#onHealth = onHealth
     this.registry = new Registry((key) => {
       onReleased(key)
       this.#send({ kind: 'released', key })
     })
-    port.on('message', (message: KeeperMessage) => this.#receive(message))
+    port.on('message', (message: WriterMessage) => this.#receive(message))
     port.on('close', () => this.#fail())
   }
 
-  /** Calls a procedure of the keeper. Arrays in shared memory are not copied. Rejects with the keeper's refusal. */
-  call<Name extends KeeperProcedure>(procedure: Name, argument: KeeperCalls[Name]['argument']): Promise<KeeperCalls[Name]['answer']> {
+  /** Calls a procedure of the writer. Arrays in shared memory are not copied. Rejects with the writer's refusal. */
+  call<Name extends WriterProcedure>(
+    procedure: Name,
+    argument: WriterCalls[Name]['argument'],
+  ): Promise<WriterCalls[Name]['answer']> {
     if (this.#closed) return Promise.reject(new GatherdError('SHUTTING_DOWN', 'the service is shutting down'))
     const callId = this.#nextCallId++
     return new Promise((resolve, reject) => {
@@ -46,7 +60,7 @@ export class KeeperClient {
     })
   }
 
-  /** Lets the keeper read the memory in which updates of this front will lie. Comes before the first of them. */
+  /** Lets the writer read the memory in which updates of this HTTP worker will lie. Comes before the first of them. */
   show(memory: WebAssembly.Memory): void {
     this.#send({ kind: 'shown', memory })
   }
@@ -58,24 +72,24 @@ export class KeeperClient {
   }
 
   /** Sends what was gathered first. */
-  #send(message: FrontMessage): void {
+  #send(message: HttpWorkerMessage): void {
     this.#flush()
     if (!this.#closed) this.#port.postMessage(message)
   }
 
   /** Calls of one turn of the event loop go as one message: to wake the other thread costs more than all they say. */
-  #gather(call: KeeperCall): void {
+  #gather(call: WriterCall): void {
     if (this.#gathered.length === 0) setImmediate(() => this.#flush())
     this.#gathered.push(call)
   }
 
   #flush(): void {
     if (this.#gathered.length === 0) return
-    const message: FrontMessage = { kind: 'calls', calls: this.#gathered.splice(0) }
+    const message: HttpWorkerMessage = { kind: 'calls', calls: this.#gathered.splice(0) }
     if (!this.#closed) this.#port.postMessage(message)
   }
 
-  #receive(message: KeeperMessage): void {
+  #receive(message: WriterMessage): void {
     if (message.kind === 'health') return this.#onHealth(message.health)
     if (message.kind === 'publish' || message.kind === 'aliases') {
       if (message.kind === 'publish') this.registry.publish(message.name, message.record)
@@ -94,7 +108,8 @@ export class KeeperClient {
 
   #fail(): void {
     this.#closed = true
-    for (const { reject } of this.#pending.values()) reject(new GatherdError('SHUTTING_DOWN', 'the service is shutting down'))
+    for (const { reject } of this.#pending.values())
+      reject(new GatherdError('SHUTTING_DOWN', 'the service is shutting down'))
     this.#pending.clear()
   }
 }

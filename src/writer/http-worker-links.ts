@@ -3,145 +3,157 @@ import type { Arena } from '../tables/arena.ts'
 import type { AliasRecord, TableRecord } from '../tables/handles.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import type { TableExport } from './upkeep/exports.ts'
-import { type Inbox, openInbox } from './updates/update-source.ts'
-import type { AdapterFront } from './lifecycle/adapter-procedures.ts'
-import type { FrontMessage, KeeperAnswer, KeeperCall, KeeperHealth, KeeperMessage } from './protocol.ts'
+import { type UpdateSource, openUpdateSource } from './updates/update-source.ts'
+import type { AdapterBuilds } from './lifecycle/adapter-procedures.ts'
+import type { HttpWorkerMessage, WriterAnswer, WriterCall, WriterHealth, WriterMessage } from './protocol.ts'
 import type { Build } from './lifecycle/table-model.ts'
 
-/** A front's line, and what it has under way. */
-export interface Front extends AdapterFront {
+/** An HTTP worker's line, and what it has under way. */
+export interface HttpWorkerLink extends AdapterBuilds {
   port: MessagePort
   /** Where its updates are; null until it has shown that. */
-  inbox: Inbox | null
+  updateSource: UpdateSource | null
   builds: Map<number, Build>
   exports: Map<number, TableExport>
-  /** Publications this front has not acknowledged yet. */
+  /** Publications this HTTP worker has not acknowledged yet. */
   unacknowledged: Map<number, () => void>
   /** Of this turn, still to be sent. */
-  answers: KeeperAnswer[]
+  answers: WriterAnswer[]
 }
 
-/** What a front that comes has to be told. */
+/** What an HTTP worker that comes has to be told. */
 export interface Published {
   tables: () => Iterable<TableRecord>
   aliases: () => AliasRecord[]
-  health: () => KeeperHealth
+  health: () => WriterHealth
 }
 
-export interface FrontsParts {
+export interface HttpWorkerLinksDependencies {
   memory: TableMemory
-  /** The keeper's, into which updates are read. */
+  /** The writer's, into which updates are read. */
   arena: Arena
   published: Published
-  onCall: (front: Front, call: KeeperCall) => void
-  /** A front is gone, and with it whoever would go on with its builds and exports. */
-  onGone: (front: Front) => void
+  onCall: (httpWorker: HttpWorkerLink, call: WriterCall) => void
+  /** An HTTP worker is gone, and with it whoever would go on with its builds and exports. */
+  onGone: (httpWorker: HttpWorkerLink) => void
 }
 
 interface Retiring {
   reservedBytes: number
-  readers: Set<Front>
+  readers: Set<HttpWorkerLink>
   onFreed: () => void
 }
 
-/** The lines to all fronts: what is published, and who still reads what has left. */
-export class Fronts {
-  readonly #parts: FrontsParts
-  readonly #fronts = new Set<Front>()
-  /** Versions and adapters that nobody may start to read, and the fronts that still do. */
+/** The lines to all HTTP workers: what is published, and who still reads what has left. */
+export class HttpWorkerLinks {
+  readonly #parts: HttpWorkerLinksDependencies
+  readonly #httpWorkers = new Set<HttpWorkerLink>()
+  /** Versions and adapters that nobody may start to read, and the HTTP workers that still do. */
   readonly #retiring = new Map<string, Retiring>()
   #nextPublicationId = 1
 
-  constructor(parts: FrontsParts) {
+  constructor(parts: HttpWorkerLinksDependencies) {
     this.#parts = parts
   }
 
-  /** Serves the front at the other end of `port`, beginning with every table there is. */
+  /** Serves the HTTP worker at the other end of `port`, beginning with every table there is. */
   connect(port: MessagePort): void {
-    const maps = { builds: new Map(), adapterBuilds: new Map(), exports: new Map(), unacknowledged: new Map() }
-    const front: Front = { port, inbox: null, ...maps, answers: [] }
-    this.#fronts.add(front)
-    port.on('message', (message: FrontMessage) => this.#receive(front, message))
-    port.on('close', () => this.#disconnect(front))
+    const maps = {
+      builds: new Map(),
+      adapterBuilds: new Map(),
+      exports: new Map(),
+      unacknowledged: new Map(),
+    }
+    const httpWorker: HttpWorkerLink = { port, updateSource: null, ...maps, answers: [] }
+    this.#httpWorkers.add(httpWorker)
+    port.on('message', (message: HttpWorkerMessage) => this.#receive(httpWorker, message))
+    port.on('close', () => this.#disconnect(httpWorker))
     const { tables, aliases, health } = this.#parts.published
-    for (const record of tables()) void this.#tell(front, { kind: 'publish', name: record.name, record })
-    void this.#tell(front, { kind: 'aliases', aliases: aliases() })
+    for (const record of tables()) void this.#tell(httpWorker, { kind: 'publish', name: record.name, record })
+    void this.#tell(httpWorker, { kind: 'aliases', aliases: aliases() })
     // Last: whoever hears of it has heard of every table.
-    this.#send(front, { kind: 'health', health: health() })
+    this.#send(httpWorker, { kind: 'health', health: health() })
   }
 
   /** Ends every line. */
   close(): void {
-    for (const front of this.#fronts) front.port.close()
+    for (const httpWorker of this.#httpWorkers) httpWorker.port.close()
   }
 
-  *[Symbol.iterator](): IterableIterator<Front> {
-    yield* this.#fronts
+  *[Symbol.iterator](): IterableIterator<HttpWorkerLink> {
+    yield* this.#httpWorkers
   }
 
-  /** Tells every front what the table is now; null: it is gone. Resolves when all have applied it. */
+  /** Tells every HTTP worker what the table is now; null: it is gone. Resolves when all have applied it. */
   async publish(name: string, record: TableRecord | null): Promise<void> {
-    await Promise.all([...this.#fronts].map((front) => this.#tell(front, { kind: 'publish', name, record })))
+    await Promise.all(
+      [...this.#httpWorkers].map((httpWorker) => this.#tell(httpWorker, { kind: 'publish', name, record })),
+    )
   }
 
-  /** Tells every front which aliases there are. Resolves when all have applied it. */
+  /** Tells every HTTP worker which aliases there are. Resolves when all have applied it. */
   async publishAliases(): Promise<void> {
     const aliases = this.#parts.published.aliases()
-    await Promise.all([...this.#fronts].map((front) => this.#tell(front, { kind: 'aliases', aliases })))
+    await Promise.all(
+      [...this.#httpWorkers].map((httpWorker) => this.#tell(httpWorker, { kind: 'aliases', aliases })),
+    )
   }
 
-  /** Tells every front what the keeper is able to do. */
+  /** Tells every HTTP worker what the writer is able to do. */
   publishHealth(): void {
     const health = this.#parts.published.health()
-    for (const front of this.#fronts) this.#send(front, { kind: 'health', health })
+    for (const httpWorker of this.#httpWorkers) this.#send(httpWorker, { kind: 'health', health })
   }
 
-  /** The memory goes back when no front reads it any more; each says so after a publication without the key. */
+  /** The memory goes back when no HTTP worker reads it any more; each says so after a publication without the key. */
   retire(key: string, reservedBytes: number, onFreed: () => void = () => {}): void {
-    this.#retiring.set(key, { reservedBytes, readers: new Set(this.#fronts), onFreed })
+    this.#retiring.set(key, { reservedBytes, readers: new Set(this.#httpWorkers), onFreed })
     this.#freeWhenUnread(key)
   }
 
-  /** Answers a call of a front. Those of one turn go as one message: to wake the other thread costs more than all they say. */
-  answer(front: Front, answer: KeeperAnswer): void {
-    if (front.answers.length === 0) queueMicrotask(() => this.#send(front, { kind: 'answers', answers: front.answers.splice(0) }))
-    front.answers.push(answer)
+  /** Answers a call of an HTTP worker. Those of one turn go as one message: to wake the other thread costs more than all they say. */
+  answer(httpWorker: HttpWorkerLink, answer: WriterAnswer): void {
+    if (httpWorker.answers.length === 0)
+      queueMicrotask(() => this.#send(httpWorker, { kind: 'answers', answers: httpWorker.answers.splice(0) }))
+    httpWorker.answers.push(answer)
   }
 
-  #send(front: Front, message: KeeperMessage): void {
-    front.port.postMessage(message)
+  #send(httpWorker: HttpWorkerLink, message: WriterMessage): void {
+    httpWorker.port.postMessage(message)
   }
 
   #tell(
-    front: Front,
-    what: { kind: 'publish'; name: string; record: TableRecord | null } | { kind: 'aliases'; aliases: AliasRecord[] },
+    httpWorker: HttpWorkerLink,
+    what:
+      | { kind: 'publish'; name: string; record: TableRecord | null }
+      | { kind: 'aliases'; aliases: AliasRecord[] },
   ): Promise<void> {
     const publicationId = this.#nextPublicationId++
     return new Promise((resolve) => {
-      front.unacknowledged.set(publicationId, resolve)
-      this.#send(front, { ...what, publicationId })
+      httpWorker.unacknowledged.set(publicationId, resolve)
+      this.#send(httpWorker, { ...what, publicationId })
     })
   }
 
-  #receive(front: Front, message: FrontMessage): void {
+  #receive(httpWorker: HttpWorkerLink, message: HttpWorkerMessage): void {
     switch (message.kind) {
       case 'calls':
-        for (const call of message.calls) this.#parts.onCall(front, call)
+        for (const call of message.calls) this.#parts.onCall(httpWorker, call)
         return
       case 'published':
-        front.unacknowledged.get(message.publicationId)?.()
-        front.unacknowledged.delete(message.publicationId)
+        httpWorker.unacknowledged.get(message.publicationId)?.()
+        httpWorker.unacknowledged.delete(message.publicationId)
         return
       case 'shown':
-        front.inbox = openInbox(message.memory, this.#parts.arena)
+        httpWorker.updateSource = openUpdateSource(message.memory, this.#parts.arena)
         return
       case 'released':
-        this.#released(front, message.key)
+        this.#released(httpWorker, message.key)
     }
   }
 
-  #released(front: Front, key: string): void {
-    this.#retiring.get(key)?.readers.delete(front)
+  #released(httpWorker: HttpWorkerLink, key: string): void {
+    this.#retiring.get(key)?.readers.delete(httpWorker)
     this.#freeWhenUnread(key)
   }
 
@@ -153,11 +165,11 @@ export class Fronts {
     retiring.onFreed()
   }
 
-  /** Nobody waits for a front that is gone. */
-  #disconnect(front: Front): void {
-    if (!this.#fronts.delete(front)) return
-    this.#parts.onGone(front)
-    for (const acknowledge of front.unacknowledged.values()) acknowledge()
-    for (const key of [...this.#retiring.keys()]) this.#released(front, key)
+  /** Nobody waits for an HTTP worker that is gone. */
+  #disconnect(httpWorker: HttpWorkerLink): void {
+    if (!this.#httpWorkers.delete(httpWorker)) return
+    this.#parts.onGone(httpWorker)
+    for (const acknowledge of httpWorker.unacknowledged.values()) acknowledge()
+    for (const key of [...this.#retiring.keys()]) this.#released(httpWorker, key)
   }
 }

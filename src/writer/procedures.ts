@@ -2,107 +2,113 @@ import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { makeAliasProcedures, refuseAlias } from './lifecycle/aliases.ts'
 import { changeSettings, commitBuild, removeTable, rollBack } from './lifecycle/changes.ts'
-import { beginExport, endExport, readPreimages } from './upkeep/exports.ts'
-import type { Front } from './http-worker-links.ts'
+import { beginExport, endExport, readPreImages } from './upkeep/exports.ts'
+import type { HttpWorkerLink } from './http-worker-links.ts'
 import { makeAdapterProcedures } from './lifecycle/adapter-procedures.ts'
-import type { KeeperParts } from './dependencies.ts'
-import type { KeeperCalls, KeeperProcedure, MailedUpdate } from './protocol.ts'
+import type { WriterDependencies } from './dependencies.ts'
+import type { WriterCalls, WriterProcedure, UpdateRef } from './protocol.ts'
 import { beginBuild, releaseBuild, toRecord } from './lifecycle/table-model.ts'
 import type { ShownUpdate } from './updates/update.ts'
 
-/** A procedure's implementation for one front. */
+/** A procedure's implementation for one HTTP worker. */
 export type Procedures = {
-  [Name in KeeperProcedure]: (
-    front: Front,
-    argument: KeeperCalls[Name]['argument'],
-  ) => KeeperCalls[Name]['answer'] | Promise<KeeperCalls[Name]['answer']>
+  [Name in WriterProcedure]: (
+    httpWorker: HttpWorkerLink,
+    argument: WriterCalls[Name]['argument'],
+  ) => WriterCalls[Name]['answer'] | Promise<WriterCalls[Name]['answer']>
 }
 
-/** What fronts can call. */
-export const makeProcedures = (keeper: KeeperParts): Procedures => ({
+/** What HTTP workers can call. */
+export const makeProcedures = (writer: WriterDependencies): Procedures => ({
   sync: async () => {
-    await keeper.loaded
+    await writer.loaded
     return null
   },
-  update: (front, argument) => keeper.opened.turns.submit('places' in argument ? showUpdate(front, argument) : argument),
-  recall: (_front, { name, key }) => keeper.opened.keys.recall(keeper.find(name).id, key),
-  snapshot: async () => ({ snapshots: await keeper.opened.snapshots.takeStale() }),
-  ...makeBuildProcedures(keeper),
-  ...makeTableProcedures(keeper),
-  ...makeAliasProcedures(keeper),
+  update: (httpWorker, argument) =>
+    writer.opened.groupCommit.submit('places' in argument ? showUpdate(httpWorker, argument) : argument),
+  recall: (_httpWorker, { name, key }) => writer.opened.keys.recall(writer.find(name).id, key),
+  snapshot: async () => ({ snapshots: await writer.opened.snapshots.takeStale() }),
+  ...makeBuildProcedures(writer),
+  ...makeTableProcedures(writer),
+  ...makeAliasProcedures(writer),
   ...makeAdapterProcedures({
-    memory: () => keeper.memory,
-    store: () => keeper.opened.store,
-    forgetting: () => keeper.opened.forgetting,
-    takeNumber: () => keeper.takeNumber(),
-    find: (name) => keeper.find(name),
-    lock: (name, work) => keeper.lock(name, work),
-    publish: (name) => keeper.fronts.publish(name, toRecord(keeper.find(name))),
-    retire: (key, reservedBytes) => new Promise((resolve) => keeper.fronts.retire(key, reservedBytes, resolve)),
+    memory: () => writer.memory,
+    store: () => writer.opened.store,
+    cleanup: () => writer.opened.cleanup,
+    takeNumber: () => writer.takeNumber(),
+    find: (name) => writer.find(name),
+    lock: (name, work) => writer.lock(name, work),
+    publish: (name) => writer.httpWorkers.publish(name, toRecord(writer.find(name))),
+    retire: (key, reservedBytes) =>
+      new Promise((resolve) => writer.httpWorkers.retire(key, reservedBytes, resolve)),
   }),
-  ...makeExportProcedures(keeper),
+  ...makeExportProcedures(writer),
 })
 
-const showUpdate = ({ inbox }: Front, { places, ...head }: MailedUpdate): ShownUpdate => {
-  assert(inbox !== null, 'a front shows its memory before it names places there')
-  return { ...head, source: { ...places, inbox } }
+const showUpdate = ({ updateSource }: HttpWorkerLink, { places, ...head }: UpdateRef): ShownUpdate => {
+  assert(updateSource !== null, 'an HTTP worker shows its memory before it names places there')
+  return { ...head, source: { ...places, updateSource } }
 }
 
-const makeBuildProcedures = (keeper: KeeperParts): Pick<Procedures, 'begin' | 'commit' | 'abort'> => ({
-  begin: (front, argument) => {
-    refuseAlias(keeper, argument.name)
-    const buildId = keeper.takeNumber()
-    const build = beginBuild(keeper.tables, keeper.memory, `v${buildId}`, argument, Date.now())
-    front.builds.set(buildId, build)
+const makeBuildProcedures = (writer: WriterDependencies): Pick<Procedures, 'begin' | 'commit' | 'abort'> => ({
+  begin: (httpWorker, argument) => {
+    refuseAlias(writer, argument.name)
+    const buildId = writer.takeNumber()
+    const build = beginBuild(writer.tables, writer.memory, `v${buildId}`, argument, Date.now())
+    httpWorker.builds.set(buildId, build)
     return { buildId, segments: build.handle.segments, state: build.state?.rows.handle.segments ?? null }
   },
-  commit: async (front, { buildId, step = 0 }) => {
-    const build = front.builds.get(buildId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
-    // From here on the build is this procedure's, whatever becomes of the front.
-    front.builds.delete(buildId)
-    return keeper.lock(build.arguments.name, () => commitBuild(keeper, build, step))
+  commit: async (httpWorker, { buildId, step = 0 }) => {
+    const build = httpWorker.builds.get(buildId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
+    // From here on the build is this procedure's, whatever becomes of the HTTP worker.
+    httpWorker.builds.delete(buildId)
+    return writer.lock(build.arguments.name, () => commitBuild(writer, build, step))
   },
-  abort: (front, { buildId }) => {
-    const build = front.builds.get(buildId)
-    front.builds.delete(buildId)
-    if (build !== undefined) releaseBuild(build, keeper.memory)
+  abort: (httpWorker, { buildId }) => {
+    const build = httpWorker.builds.get(buildId)
+    httpWorker.builds.delete(buildId)
+    if (build !== undefined) releaseBuild(build, writer.memory)
     return null
   },
 })
 
-const makeTableProcedures = (keeper: KeeperParts): Pick<Procedures, 'patch' | 'remove' | 'rollback'> => ({
-  patch: async (_front, argument) => {
-    await keeper.lock(argument.name, () => changeSettings(keeper, argument))
+const makeTableProcedures = (
+  writer: WriterDependencies,
+): Pick<Procedures, 'patch' | 'remove' | 'rollback'> => ({
+  patch: async (_httpWorker, argument) => {
+    await writer.lock(argument.name, () => changeSettings(writer, argument))
     return null
   },
-  remove: async (_front, { name, precondition }) => {
-    await keeper.lock(name, () => removeTable(keeper, name, precondition))
+  remove: async (_httpWorker, { name, precondition }) => {
+    await writer.lock(name, () => removeTable(writer, name, precondition))
     return null
   },
-  rollback: async (_front, argument) => {
-    await keeper.lock(argument.name, () => rollBack(keeper, argument))
+  rollback: async (_httpWorker, argument) => {
+    await writer.lock(argument.name, () => rollBack(writer, argument))
     return null
   },
 })
 
-const makeExportProcedures = (keeper: KeeperParts): Pick<Procedures, 'beginExport' | 'readPreimages' | 'endExport'> => ({
-  beginExport: (front, { name, version, withState }) => {
-    const table = keeper.find(name)
+const makeExportProcedures = (
+  writer: WriterDependencies,
+): Pick<Procedures, 'beginExport' | 'readPreImages' | 'endExport'> => ({
+  beginExport: (httpWorker, { name, version, withState }) => {
+    const table = writer.find(name)
     const found = table.versions.get(version) ?? refuse('VERSION_NOT_FOUND', `there is no version ${version}`)
-    const exportId = keeper.takeNumber()
+    const exportId = writer.takeNumber()
     const { begun, ...answer } = beginExport(found, table.settings.optimizer, withState)
-    front.exports.set(exportId, begun)
+    httpWorker.exports.set(exportId, begun)
     return { exportId, ...answer }
   },
-  readPreimages: (front, { exportId, of, firstRow, rowCount }) => {
-    const begun = front.exports.get(exportId)
+  readPreImages: (httpWorker, { exportId, of, firstRow, rowCount }) => {
+    const begun = httpWorker.exports.get(exportId)
     assert(begun !== undefined, 'an export is read between its begin and its end')
-    return readPreimages(begun, of, firstRow, rowCount)
+    return readPreImages(begun, of, firstRow, rowCount)
   },
-  endExport: (front, { exportId }) => {
-    const begun = front.exports.get(exportId)
-    front.exports.delete(exportId)
-    if (begun !== undefined) endExport(begun, keeper.memory)
+  endExport: (httpWorker, { exportId }) => {
+    const begun = httpWorker.exports.get(exportId)
+    httpWorker.exports.delete(exportId)
+    if (begun !== undefined) endExport(begun, writer.memory)
     return null
   },
 })

@@ -1,10 +1,16 @@
 import type { ErrorMessage } from '../core/errors.ts'
 import type { Dtype, Durability, Optimizer, Precondition, Settings } from '../core/types.ts'
-import type { AdapterHandle, AliasRecord, SegmentHandle, TableRecord, VersionHandle } from '../tables/handles.ts'
+import type {
+  AdapterHandle,
+  AliasRecord,
+  SegmentHandle,
+  TableRecord,
+  VersionHandle,
+} from '../tables/handles.ts'
 
 /**
- * What fronts and keeper say to each other. Plain data: everything here survives a structured clone, memories are shared by it.
- * A front calls (`KeeperCalls`), the keeper answers; the keeper publishes records (`Publication`), each front acknowledges.
+ * What HTTP workers and writer say to each other. Plain data: everything here survives a structured clone, memories are shared by it.
+ * An HTTP worker calls (`WriterCalls`), the writer answers; the writer publishes records (`Publication`), each HTTP worker acknowledges.
  */
 
 export interface BeginArguments {
@@ -30,7 +36,7 @@ export interface BeginAdapterArguments {
   precondition: Precondition
 }
 
-/** An `Idempotency-Key` as a front hands it on. */
+/** An `Idempotency-Key` as an HTTP worker hands it on. */
 export interface UpdateKey {
   key: string
   /** SHA-256 of what the request asks for. */
@@ -60,7 +66,7 @@ export interface UpdateArguments extends UpdateHead {
   values: Float32Array
 }
 
-/** Where the same arrays lie in a memory that the keeper was shown: byte addresses, multiples of 4. */
+/** Where the same arrays lie in a memory that the writer was shown: byte addresses, multiples of 4. */
 export interface ArrayPlaces {
   indicesAt: number
   indexCount: number
@@ -68,8 +74,8 @@ export interface ArrayPlaces {
   valueCount: number
 }
 
-/** An update whose arrays are in the memory that the front has shown; they stay as they are until the answer. */
-export interface MailedUpdate extends UpdateHead {
+/** An update whose arrays are in the memory that the HTTP worker has shown; they stay as they are until the answer. */
+export interface UpdateRef extends UpdateHead {
   places: ArrayPlaces
 }
 
@@ -81,7 +87,7 @@ export interface UpdateResult {
   replayed: boolean
 }
 
-/** Optimizer state on its way out. Like the rows, it is overwritten meanwhile: old state is in the preimages. */
+/** Optimizer state on its way out. Like the rows, it is overwritten meanwhile: old state is in the pre-images. */
 export interface ExportedState {
   optimizer: Optimizer
   /** Gradient steps taken. */
@@ -96,7 +102,7 @@ export interface ExportedState {
 }
 
 /** Old rows of an export's range: those that updates changed since it began. */
-export interface Preimages {
+export interface PreImages {
   rows: Int32Array
   /** rows.length x rowBytes. */
   bytes: Uint8Array
@@ -111,21 +117,24 @@ export interface SnapshotSummary {
   bytes: number
 }
 
-/** What the keeper is able to do, as readiness tells it. */
-export interface KeeperHealth {
+/** What the writer is able to do, as readiness tells it. */
+export interface WriterHealth {
   /** `degraded`: lookups are answered, updates are not. */
   state: 'loading' | 'ready' | 'degraded'
   /** For people. */
   reason: string
 }
 
-/** The keeper's procedures: argument and answer. */
-export interface KeeperCalls {
-  /** Answered when every table is loaded, after what was published before: a front is ready then. */
+/** The writer's procedures: argument and answer. */
+export interface WriterCalls {
+  /** Answered when every table is loaded, after what was published before: an HTTP worker is ready then. */
   sync: { argument: null; answer: null }
   /** Checks the precondition, reserves quota and memory for a new version that only the caller sees. */
-  begin: { argument: BeginArguments; answer: { buildId: number; segments: SegmentHandle[]; state: SegmentHandle[] | null } }
-  /** Makes a build the current version on every front. `step`: gradient steps that its state comes from. */
+  begin: {
+    argument: BeginArguments
+    answer: { buildId: number; segments: SegmentHandle[]; state: SegmentHandle[] | null }
+  }
+  /** Makes a build the current version on every HTTP worker. `step`: gradient steps that its state comes from. */
   commit: { argument: { buildId: number; step?: number }; answer: { created: boolean; version: number } }
   /** Gives a build up and its memory back. Unknown builds are no error. */
   abort: { argument: { buildId: number }; answer: null }
@@ -138,55 +147,61 @@ export interface KeeperCalls {
   snapshot: { argument: null; answer: { snapshots: SnapshotSummary[] } }
   patch: { argument: { name: string; settings: Partial<Settings>; precondition: Precondition }; answer: null }
   remove: { argument: { name: string; precondition: Precondition }; answer: null }
-  update: { argument: UpdateArguments | MailedUpdate; answer: UpdateResult }
+  update: { argument: UpdateArguments | UpdateRef; answer: UpdateResult }
   /** The result of the first update with a key, or null. For one that would be refused now: the table may have changed since. */
   recall: { argument: { name: string; key: UpdateKey }; answer: UpdateResult | null }
   /** Reserves quota and memory for an adapter of the current version that only the caller sees. */
-  beginAdapter: { argument: BeginAdapterArguments; answer: { adapterId: number } & Pick<AdapterHandle, 'a' | 'b'> }
-  /** Makes it the adapter of its version on every front, in the place of another. */
+  beginAdapter: {
+    argument: BeginAdapterArguments
+    answer: { adapterId: number } & Pick<AdapterHandle, 'a' | 'b'>
+  }
+  /** Makes it the adapter of its version on every HTTP worker, in the place of another. */
   commitAdapter: { argument: { adapterId: number; alpha: number }; answer: { created: boolean } }
   /** Gives it up, and its memory back. Unknown ones are no error. */
   abortAdapter: { argument: { adapterId: number }; answer: null }
   /** Takes the adapter off the current version, if there is one. */
   dropAdapter: { argument: { name: string; precondition: Precondition }; answer: null }
-  /** From here on the keeper remembers what updates overwrite. */
+  /** From here on the writer remembers what updates overwrite. */
   beginExport: {
     argument: { name: string; version: number; withState: boolean }
     answer: { exportId: number; sequence: number; state: ExportedState | null }
   }
-  readPreimages: { argument: { exportId: number; of: 'rows' | 'state'; firstRow: number; rowCount: number }; answer: Preimages }
+  readPreImages: {
+    argument: { exportId: number; of: 'rows' | 'state'; firstRow: number; rowCount: number }
+    answer: PreImages
+  }
   endExport: { argument: { exportId: number }; answer: null }
 }
 
-export type KeeperProcedure = keyof KeeperCalls
+export type WriterProcedure = keyof WriterCalls
 
-export interface KeeperCall {
+export interface WriterCall {
   callId: number
-  procedure: KeeperProcedure
+  procedure: WriterProcedure
   argument: unknown
 }
 
 /** Of a call: its answer, or why it was refused. */
-export interface KeeperAnswer {
+export interface WriterAnswer {
   callId: number
   answer?: unknown
   error?: ErrorMessage
 }
 
-/** Front to keeper. */
-export type FrontMessage =
-  | { kind: 'calls'; calls: KeeperCall[] }
+/** HTTP worker to writer. */
+export type HttpWorkerMessage =
+  | { kind: 'calls'; calls: WriterCall[] }
   | { kind: 'published'; publicationId: number }
-  /** The memory in which updates of this front will lie: said once, so that an update is a few numbers. */
+  /** The memory in which updates of this HTTP worker will lie: said once, so that an update is a few numbers. */
   | { kind: 'shown'; memory: WebAssembly.Memory }
-  /** No lookup of this front reads the version any more. */
+  /** No lookup of this HTTP worker reads the version any more. */
   | { kind: 'released'; key: string }
 
-/** Keeper to front. */
-export type KeeperMessage =
-  | { kind: 'answers'; answers: KeeperAnswer[] }
+/** Writer to HTTP worker. */
+export type WriterMessage =
+  | { kind: 'answers'; answers: WriterAnswer[] }
   /** `record: null`: the table is gone. */
   | { kind: 'publish'; publicationId: number; name: string; record: TableRecord | null }
   /** All of them, in the place of those before. */
   | { kind: 'aliases'; publicationId: number; aliases: AliasRecord[] }
-  | { kind: 'health'; health: KeeperHealth }
+  | { kind: 'health'; health: WriterHealth }

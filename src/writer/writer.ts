@@ -9,23 +9,23 @@ import { openStore, type OpenStoreOptions } from '../storage/open-store.ts'
 import { StoreFailed } from '../storage/refusals.ts'
 import type { Store } from '../storage/store.ts'
 import { endExport, listLogs } from './upkeep/exports.ts'
-import { Forgetting } from './upkeep/cleanup.ts'
-import { type Front, Fronts } from './http-worker-links.ts'
+import { Cleanup } from './upkeep/cleanup.ts'
+import { type HttpWorkerLink, HttpWorkerLinks } from './http-worker-links.ts'
 import { describeFailure, StoreHealth } from './upkeep/health.ts'
 import { Idempotency } from './updates/idempotency.ts'
-import type { KeeperParts, Opened } from './dependencies.ts'
+import type { WriterDependencies, OpenStorage } from './dependencies.ts'
 import { makeProcedures, type Procedures } from './procedures.ts'
-import type { KeeperCall, KeeperHealth } from './protocol.ts'
+import type { WriterCall, WriterHealth } from './protocol.ts'
 import { describeProgress, type LoadProgress, recover } from './recovery/recover.ts'
-import { Scrubbing } from './upkeep/scrubber.ts'
+import { Scrubber } from './upkeep/scrubber.ts'
 import { Snapshots } from './upkeep/snapshots.ts'
-import { type KeeperTable, releaseBuild, toRecord } from './lifecycle/table-model.ts'
-import { UpdateTurns } from './updates/group-commit.ts'
+import { type TableModel, releaseBuild, toRecord } from './lifecycle/table-model.ts'
+import { GroupCommit } from './updates/group-commit.ts'
 
-export interface KeeperOptions {
+export interface WriterOptions {
   quotaBytes: number
   segmentBytesMax?: number
-  /** For errors that no front can be told about. */
+  /** For errors that no HTTP worker can be told about. */
   onError?: (error: unknown) => void
   /** Rows may be half written in memory: the process must end at once. */
   onFatal?: (error: unknown) => void
@@ -45,28 +45,28 @@ export interface LoadOptions {
   onWarning?: (line: string) => void
 }
 
-/** The only writer: owns the tables, their memory and the order of updates. Fronts connect by message ports, also before it is loaded. */
-export class Keeper implements KeeperParts {
+/** The only writer: owns the tables, their memory and the order of updates. HTTP workers connect by message ports, also before it is loaded. */
+export class Writer implements WriterDependencies {
   readonly memory: TableMemory
-  readonly tables = new Map<string, KeeperTable>()
+  readonly tables = new Map<string, TableModel>()
   readonly aliases = new Map<string, AliasRecord>()
-  readonly fronts: Fronts
+  readonly httpWorkers: HttpWorkerLinks
   readonly #arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
   readonly #procedures: Procedures
   readonly #onError: (error: unknown) => void
   readonly #onFatal: (error: unknown) => void
   readonly #locks = new Map<string, Promise<unknown>>()
   readonly #loading = Promise.withResolvers<void>()
-  #opened: Opened | null = null
-  #health: KeeperHealth = { state: 'loading', reason: 'the data directory is being opened' }
+  #opened: OpenStorage | null = null
+  #health: WriterHealth = { state: 'loading', reason: 'the data directory is being opened' }
   #nextNumber = 1
 
-  constructor(options: KeeperOptions) {
+  constructor(options: WriterOptions) {
     this.memory = new TableMemory(options.quotaBytes, options.segmentBytesMax)
     this.#onError = options.onError ?? (() => {})
     this.#onFatal = options.onFatal ?? (() => {})
     this.#procedures = makeProcedures(this)
-    this.fronts = new Fronts({
+    this.httpWorkers = new HttpWorkerLinks({
       memory: this.memory,
       arena: this.#arena,
       published: {
@@ -74,18 +74,18 @@ export class Keeper implements KeeperParts {
         aliases: () => [...this.aliases.values()],
         health: () => this.#health,
       },
-      onCall: (front, call) => void this.#answer(front, call),
-      onGone: (front) => this.#giveUp(front),
+      onCall: (httpWorker, call) => void this.#answer(httpWorker, call),
+      onGone: (httpWorker) => this.#giveUp(httpWorker),
     })
   }
 
-  /** Serves the front at the other end of `port`. */
+  /** Serves the HTTP worker at the other end of `port`. */
   connect(port: MessagePort): void {
-    this.fronts.connect(port)
+    this.httpWorkers.connect(port)
   }
 
   /**
-   * Opens the data directory and loads what is in it; then every front serves it. Refuses what a start must not go on with: StoredDataRefusal, or
+   * Opens the data directory and loads what is in it; then every HTTP worker serves it. Refuses what a start must not go on with: StoredDataRefusal, or
    * MEMORY_QUOTA_EXCEEDED.
    */
   async load(options: LoadOptions): Promise<void> {
@@ -95,7 +95,9 @@ export class Keeper implements KeeperParts {
     try {
       for (const log of [report.catalogLog, report.osLog]) {
         if (log.droppedFrameCount > 0)
-          onWarning(`${log.droppedFrameCount} frames of an unfinished commit were dropped; nothing in it was acknowledged`)
+          onWarning(
+            `${log.droppedFrameCount} frames of an unfinished commit were dropped; nothing in it was acknowledged`,
+          )
       }
       for (const { refusal } of report.damagedRecords) onWarning(refusal.message)
       const { tables, aliases } = await recover({
@@ -107,7 +109,10 @@ export class Keeper implements KeeperParts {
         onWarning,
         onProgress: (progress) => {
           onProgress(progress)
-          this.#setHealth({ state: 'loading', reason: describeProgress(progress, performance.now() - startMs) })
+          this.#setHealth({
+            state: 'loading',
+            reason: describeProgress(progress, performance.now() - startMs),
+          })
         },
       })
       for (const [name, table] of tables) this.tables.set(name, table)
@@ -117,38 +122,41 @@ export class Keeper implements KeeperParts {
       throw error
     }
     this.#opened = this.#open(store, options)
-    await Promise.all([...this.tables.values()].map((table) => this.fronts.publish(table.name, toRecord(table))))
+    await Promise.all(
+      [...this.tables.values()].map((table) => this.httpWorkers.publish(table.name, toRecord(table))),
+    )
     this.#setHealth({ state: 'ready', reason: 'ready' })
     // Acknowledged after the health before it.
-    await this.fronts.publishAliases()
+    await this.httpWorkers.publishAliases()
     this.#loading.resolve()
   }
 
-  /** Ends the line to every front, writes the last snapshots, and lets go of the data directory. */
+  /** Ends the line to every HTTP worker, writes the last snapshots, and lets go of the data directory. */
   async close(): Promise<void> {
-    this.fronts.close()
+    this.httpWorkers.close()
     if (this.#opened === null) return
-    const { turns, snapshots, scrubbing, forgetting, health, store } = this.#opened
-    await turns.settle()
-    await scrubbing.close()
+    const { groupCommit, snapshots, scrubber, cleanup, health, store } = this.#opened
+    await groupCommit.whenIdle()
+    await scrubber.close()
     await snapshots.close()
-    await forgetting.settle()
+    await cleanup.whenIdle()
     await health.close()
     store.close()
   }
 
-  #open(store: Store, { snapshotJournalBytes, snapshotAgeMs }: LoadOptions): Opened {
+  #open(store: Store, { snapshotJournalBytes, snapshotAgeMs }: LoadOptions): OpenStorage {
     const keys = new Idempotency(store)
-    const forgetting = new Forgetting(store, this.#onError)
+    const cleanup = new Cleanup(store, this.#onError)
     const health = new StoreHealth(store, (state) => this.#setHealth(state), this.#onError)
-    const turns = new UpdateTurns({
+    const groupCommit = new GroupCommit({
       memory: this.memory,
       arena: this.#arena,
       kernels: instantiateApplyKernels(this.#arena.memory),
       store,
       keys,
       find: (name) => this.find(name),
-      listLogs: () => listLogs([...this.fronts].flatMap((front) => [...front.exports.values()])),
+      listLogs: () =>
+        listLogs([...this.httpWorkers].flatMap((httpWorker) => [...httpWorker.exports.values()])),
       onFatal: this.#onFatal,
       onCommit: (error) => health.note(error),
     })
@@ -156,18 +164,24 @@ export class Keeper implements KeeperParts {
       store,
       memory: this.memory,
       keys,
-      forgetting,
+      cleanup,
       tables: this.tables,
       onError: this.#onError,
       journalBytes: snapshotJournalBytes ?? Number.POSITIVE_INFINITY,
       ageMs: snapshotAgeMs ?? Number.POSITIVE_INFINITY,
     })
     const { tables } = this
-    const scrubbing = new Scrubbing({ store, snapshots, tables, onError: this.#onError, everyMs: LIMITS.scrubEveryMs })
-    return { store, keys, turns, snapshots, scrubbing, forgetting, health }
+    const scrubber = new Scrubber({
+      store,
+      snapshots,
+      tables,
+      onError: this.#onError,
+      everyMs: LIMITS.scrubEveryMs,
+    })
+    return { store, keys, groupCommit, snapshots, scrubber, cleanup, health }
   }
 
-  get opened(): Opened {
+  get opened(): OpenStorage {
     return this.#opened ?? refuse('NOT_READY', this.#health.reason)
   }
 
@@ -179,7 +193,7 @@ export class Keeper implements KeeperParts {
     return this.#nextNumber++
   }
 
-  find(name: string): KeeperTable {
+  find(name: string): TableModel {
     return this.tables.get(name) ?? refuse('TABLE_NOT_FOUND', `there is no table ${JSON.stringify(name)}`)
   }
 
@@ -197,28 +211,31 @@ export class Keeper implements KeeperParts {
     return done
   }
 
-  #setHealth(health: KeeperHealth): void {
+  #setHealth(health: WriterHealth): void {
     this.#health = health
-    this.fronts.publishHealth()
+    this.httpWorkers.publishHealth()
   }
 
-  async #answer(front: Front, { callId, procedure, argument }: KeeperCall): Promise<void> {
+  async #answer(httpWorker: HttpWorkerLink, { callId, procedure, argument }: WriterCall): Promise<void> {
     try {
-      const call = this.#procedures[procedure] as (front: Front, argument: unknown) => unknown
-      this.fronts.answer(front, { callId, answer: await call(front, argument) })
+      const call = this.#procedures[procedure] as (httpWorker: HttpWorkerLink, argument: unknown) => unknown
+      this.httpWorkers.answer(httpWorker, { callId, answer: await call(httpWorker, argument) })
     } catch (error) {
-      const refusal = error instanceof StoreFailed ? new GatherdError('NOT_READY', describeFailure(error), { cause: error }) : error
+      const refusal =
+        error instanceof StoreFailed
+          ? new GatherdError('NOT_READY', describeFailure(error), { cause: error })
+          : error
       this.#opened?.health.note(error)
       const message = toMessage(refusal)
       if (message.code === 'INTERNAL') this.#onError(error)
-      this.fronts.answer(front, { callId, error: message })
+      this.httpWorkers.answer(httpWorker, { callId, error: message })
     }
   }
 
-  /** A front is gone: what it has begun is given up. */
-  #giveUp(front: Front): void {
-    for (const build of front.builds.values()) releaseBuild(build, this.memory)
-    for (const { reservedBytes } of front.adapterBuilds.values()) this.memory.release(reservedBytes)
-    for (const begun of front.exports.values()) endExport(begun, this.memory)
+  /** An HTTP worker is gone: what it has begun is given up. */
+  #giveUp(httpWorker: HttpWorkerLink): void {
+    for (const build of httpWorker.builds.values()) releaseBuild(build, this.memory)
+    for (const { reservedBytes } of httpWorker.adapterBuilds.values()) this.memory.release(reservedBytes)
+    for (const begun of httpWorker.exports.values()) endExport(begun, this.memory)
   }
 }

@@ -6,33 +6,48 @@ import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { scoreReference, topReference } from '../../src/kernels/reference/attend.ts'
 import type { LookupServices } from '../../src/lookup/lookup.ts'
 import { createLookupServices } from '../../src/lookup/services.ts'
-import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { ComputePool } from '../../src/workers/pool.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 const ROWS = 60_000
 const DIM = 48
 /** Few different numbers, so that many scores are equal. */
-const values = Float32Array.from({ length: ROWS * DIM }, (_, i) => ((Math.imul(i, 2_654_435_761) >>> 20) % 7) - 3)
+const values = Float32Array.from(
+  { length: ROWS * DIM },
+  (_, i) => ((Math.imul(i, 2_654_435_761) >>> 20) % 7) - 3,
+)
 
-let service: TestKeeper
-let pool: GathererPool
+let service: TestWriter
+let pool: ComputePool
 let threads: LookupServices
 let alone: LookupServices
 beforeEach(async () => {
-  service = await startKeeper({ segmentBytesMax: 64 * 65_536 })
-  pool = new GathererPool(2, 16)
+  service = await startTestWriter({ segmentBytesMax: 64 * 65_536 })
+  pool = new ComputePool(2, 16)
   threads = createLookupServices(pool)
   alone = createLookupServices(null)
-  await putTable(service.client, { name: 'words', rows: ROWS, dim: DIM, values, settings: { padding_index: 0 } })
+  await putTable(service.client, {
+    name: 'words',
+    rows: ROWS,
+    dim: DIM,
+    values,
+    settings: { padding_index: 0 },
+  })
 })
 afterEach(async () => {
   await service.close()
   await pool.close()
 })
 
-const queries = (count: number): Float32Array => Float32Array.from({ length: count * DIM }, (_, i) => (i % 5) - 2)
+const queries = (count: number): Float32Array =>
+  Float32Array.from({ length: count * DIM }, (_, i) => (i % 5) - 2)
 
-const ask = async (services: LookupServices, count: number, options: AttendOptions, checkWanted = () => {}): Promise<Buffer> => {
+const ask = async (
+  services: LookupServices,
+  count: number,
+  options: AttendOptions,
+  checkWanted = () => {},
+): Promise<Buffer> => {
   const entry = service.client.registry.find('words')
   const request = { queries: queries(count), shape: [count, DIM], options }
   const { body } = await attend(services, entry, entry.current, request, 'safetensors', checkWanted)
@@ -53,21 +68,24 @@ const read = (bytes: Buffer) => {
 }
 
 describe('Queries against a table of several segments', () => {
-  test.each(['dot', 'cosine', 'l2'] as const)('find what the reference finds, by %s, ties to the lower index', async (metric) => {
-    const { shape, indices, scores } = read(await ask(alone, 3, { top_k: 20, metric }))
-    expect(shape).toEqual([3, 20])
-    for (let q = 0; q < 3; q++) {
-      const query = queries(3).slice(q * DIM, (q + 1) * DIM)
-      const length = Math.hypot(...query)
-      const prepared = metric === 'cosine' ? query.map((value) => value / length) : query
-      const all = Float32Array.from({ length: ROWS }, (_, row) =>
-        scoreReference(metric, prepared, values.subarray(row * DIM, (row + 1) * DIM)),
-      )
-      const expected = topReference(metric, all, 20, 0)
-      expect(indices.slice(q * 20, (q + 1) * 20)).toEqual(expected.indices)
-      expect(scores.slice(q * 20, (q + 1) * 20)).toEqual(expected.scores)
-    }
-  })
+  test.each(['dot', 'cosine', 'l2'] as const)(
+    'find what the reference finds, by %s, ties to the lower index',
+    async (metric) => {
+      const { shape, indices, scores } = read(await ask(alone, 3, { top_k: 20, metric }))
+      expect(shape).toEqual([3, 20])
+      for (let q = 0; q < 3; q++) {
+        const query = queries(3).slice(q * DIM, (q + 1) * DIM)
+        const length = Math.hypot(...query)
+        const prepared = metric === 'cosine' ? query.map((value) => value / length) : query
+        const all = Float32Array.from({ length: ROWS }, (_, row) =>
+          scoreReference(metric, prepared, values.subarray(row * DIM, (row + 1) * DIM)),
+        )
+        const expected = topReference(metric, all, 20, 0)
+        expect(indices.slice(q * 20, (q + 1) * 20)).toEqual(expected.indices)
+        expect(scores.slice(q * 20, (q + 1) * 20)).toEqual(expected.scores)
+      }
+    },
+  )
 
   test('have the same answer from one thread and from many, for few queries and for many, and whatever k', async () => {
     for (const [count, options] of [
@@ -98,6 +116,6 @@ describe('Queries against a table of several segments', () => {
     const pending = ask(threads, 60, { top_k: 10 })
     await service.client.call('remove', { name: 'words', precondition: {} })
     expect(read(await pending).shape).toEqual([60, 10])
-    await expect.poll(() => service.keeper.memory.reservedBytes).toBe(0)
+    await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
   })
 })

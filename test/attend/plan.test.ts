@@ -23,10 +23,30 @@ interface Asked {
   paddingIndex?: number | null
   threadCount?: number
 }
-const plan = ({ rows = 100, dim = 3, shape = [2, dim], options = {}, paddingIndex = null, threadCount = 0 }: Asked) => {
-  const handle: VersionHandle = { key: 'k', version: 1, rows, dim, dtype: 'float32', createdAt: 0, segments: [] }
+const plan = ({
+  rows = 100,
+  dim = 3,
+  shape = [2, dim],
+  options = {},
+  paddingIndex = null,
+  threadCount = 0,
+}: Asked) => {
+  const handle: VersionHandle = {
+    key: 'k',
+    version: 1,
+    rows,
+    dim,
+    dtype: 'float32',
+    createdAt: 0,
+    segments: [],
+  }
   const queries = new Float32Array(shape.reduce((product, length) => product * length, 1))
-  return planAttend(handle, { ...settings, padding_index: paddingIndex }, { queries, shape, options }, threadCount)
+  return planAttend(
+    handle,
+    { ...settings, padding_index: paddingIndex },
+    { queries, shape, options },
+    threadCount,
+  )
 }
 const codeOf = (asked: Asked): unknown => {
   try {
@@ -38,7 +58,13 @@ const codeOf = (asked: Asked): unknown => {
 
 describe('The plan of an attend request', () => {
   test('answers a score for every row without top_k, shaped like the queries', () => {
-    expect(plan({ shape: [3] })).toMatchObject({ metric: 'dot', queryCount: 1, top: null, shape: [100], scoreCount: 100 })
+    expect(plan({ shape: [3] })).toMatchObject({
+      metric: 'dot',
+      queryCount: 1,
+      top: null,
+      shape: [100],
+      scoreCount: 100,
+    })
     expect(plan({ shape: [4, 1, 3] }).shape).toEqual([4, 1, 100])
     expect(plan({ shape: [0, 3] })).toMatchObject({ queryCount: 0, shape: [0, 100], scoreCount: 0 })
     expect(plan({ rows: 0 }).shape).toEqual([2, 0])
@@ -52,7 +78,10 @@ describe('The plan of an attend request', () => {
   })
 
   test('leaves the padding row out of the best, counted from either end', () => {
-    expect(plan({ options: { top_k: 100 }, paddingIndex: 4 })).toMatchObject({ top: { k: 99, skippedRow: 4 }, shape: [2, 99] })
+    expect(plan({ options: { top_k: 100 }, paddingIndex: 4 })).toMatchObject({
+      top: { k: 99, skippedRow: 4 },
+      shape: [2, 99],
+    })
     expect(plan({ options: { top_k: 100 }, paddingIndex: -1 }).top).toEqual({ k: 99, skippedRow: 99 })
     expect(plan({ options: { top_k: 100 }, paddingIndex: 100 }).top).toEqual({ k: 100, skippedRow: -1 })
     expect(plan({ options: { top_k: 100 }, paddingIndex: -101 }).top).toEqual({ k: 100, skippedRow: -1 })
@@ -75,8 +104,13 @@ describe('The plan of an attend request', () => {
   })
 
   test('refuses more queries, a longer answer and more work than there may be', () => {
-    expect(codeOf({ shape: [LIMITS.attendQueryCountMax, 3], options: { top_k: 1 } })).toEqual([LIMITS.attendQueryCountMax, 1])
-    expect(codeOf({ shape: [LIMITS.attendQueryCountMax + 1, 3], options: { top_k: 1 } })).toBe('BATCH_TOO_LARGE')
+    expect(codeOf({ shape: [LIMITS.attendQueryCountMax, 3], options: { top_k: 1 } })).toEqual([
+      LIMITS.attendQueryCountMax,
+      1,
+    ])
+    expect(codeOf({ shape: [LIMITS.attendQueryCountMax + 1, 3], options: { top_k: 1 } })).toBe(
+      'BATCH_TOO_LARGE',
+    )
     const scores = LIMITS.lookupResponseBytesMax / 4
     expect(codeOf({ rows: scores, shape: [3] })).toEqual([scores])
     expect(codeOf({ rows: scores + 1, shape: [3] })).toBe('BATCH_TOO_LARGE')
@@ -84,11 +118,24 @@ describe('The plan of an attend request', () => {
     expect(codeOf({ rows: scores, shape: [3], options: { top_k: found } })).toEqual([found])
     expect(codeOf({ rows: scores, shape: [3], options: { top_k: found + 1 } })).toBe('BATCH_TOO_LARGE')
     expect(codeOf({ rows: 2 ** 22, dim: 64, shape: [4096, 64], options: { top_k: 1 } })).toEqual([4096, 1])
-    expect(codeOf({ rows: 2 ** 22 + 1, dim: 64, shape: [4096, 64], options: { top_k: 1 } })).toBe('BATCH_TOO_LARGE')
+    expect(codeOf({ rows: 2 ** 22 + 1, dim: 64, shape: [4096, 64], options: { top_k: 1 } })).toBe(
+      'BATCH_TOO_LARGE',
+    )
   })
 
   test('lays its memory out without overlaps, with heaps and scratch for each runner', () => {
-    const { scan, queriesAt, indicesAt, scoresAt, scoreCount, runnersAt, runnerBytes, heapsBytes, regionBytes, queryCount } = plan({
+    const {
+      scan,
+      queriesAt,
+      indicesAt,
+      scoresAt,
+      scoreCount,
+      runnersAt,
+      runnerBytes,
+      heapsBytes,
+      regionBytes,
+      queryCount,
+    } = plan({
       rows: 1_000_000,
       dim: 65,
       shape: [9, 65],
@@ -109,6 +156,8 @@ describe('The plan of an attend request', () => {
     const asked = { rows: 4_000_000, shape: [3], threadCount: 8 }
     expect(plan({ ...asked, options: { top_k: 10 } }).scan.runnerCount).toBe(2)
     expect(plan({ ...asked, options: { top_k: 4_000_000 } }).scan.runnerCount).toBe(2)
-    expect(plan({ ...asked, shape: [1, 3], options: { top_k: 4_500_000 }, rows: 5_000_000 }).scan.runnerCount).toBe(1)
+    expect(
+      plan({ ...asked, shape: [1, 3], options: { top_k: 4_500_000 }, rows: 5_000_000 }).scan.runnerCount,
+    ).toBe(1)
   })
 })

@@ -27,7 +27,11 @@ const run = (...words: string[]) => runCommand([...words, '--url', url])
 describe('A command', () => {
   test('prints what a snapshot answers, from a service below a path too', async () => {
     answer = (request, response) => {
-      expect([request.method, request.url, request.headers['content-length']]).toEqual(['POST', '/below/v1/snapshots', '0'])
+      expect([request.method, request.url, request.headers['content-length']]).toEqual([
+        'POST',
+        '/below/v1/snapshots',
+        '0',
+      ])
       response.end('{"snapshots": []}')
     }
     expect(await run('snapshot')).toEqual({ code: 0, printed: '{"snapshots":[]}\n', reported: '' })
@@ -36,7 +40,8 @@ describe('A command', () => {
   test('says what a proxy says instead of the service, in one line that moves no cursor', async () => {
     answer = (_, response) => void response.writeHead(502, 'Bad Gateway').end('<html>\n</html>')
     expect((await run('ls')).reported).toBe('gatherd ls: the service answered 502 Bad Gateway (HTTP_502)\n')
-    answer = (_, response) => void response.writeHead(404).end(JSON.stringify({ code: 'X', detail: 'two\nlines\x1b[2J' }))
+    answer = (_, response) =>
+      void response.writeHead(404).end(JSON.stringify({ code: 'X', detail: 'two\nlines\x1b[2J' }))
     expect((await run('ls')).reported).toBe('gatherd ls: two lines [2J (X)\n')
   })
 
@@ -64,11 +69,21 @@ describe('A command', () => {
   test('does not send on what is refused before all of it has come', async () => {
     let receivedBytes = 0
     answer = (request, response) => {
-      request.once('data', () => response.writeHead(413).end('{"code":"BODY_TOO_LARGE","detail":"too large"}'))
+      request.once('data', () =>
+        response.writeHead(413).end('{"code":"BODY_TOO_LARGE","detail":"too large"}'),
+      )
       request.on('data', (chunk: Buffer) => (receivedBytes += chunk.length))
     }
     writeFileSync(join(folder, 'large.bin'), Buffer.alloc(15_000_000))
-    const { code, reported } = await run('put', 'user', join(folder, 'large.bin'), '--rows', '1', '--dim', '3750000')
+    const { code, reported } = await run(
+      'put',
+      'user',
+      join(folder, 'large.bin'),
+      '--rows',
+      '1',
+      '--dim',
+      '3750000',
+    )
     expect([code, reported]).toEqual([1, 'gatherd put: too large (BODY_TOO_LARGE)\n'])
     expect(receivedBytes).toBeLessThan(15_000_000)
     expect(existsSync(join(folder, 'large.bin'))).toBe(true)
@@ -82,7 +97,10 @@ describe('A command', () => {
     }
     writeFileSync(join(folder, 'user.bin'), Buffer.alloc(12))
     const { code, reported } = await run('put', 'user', join(folder, 'user.bin'), '--rows', '1', '--dim', '3')
-    expect([code, reported]).toEqual([1, expect.stringMatching(/^gatherd put: the connection to http:\S+ failed \([^\n]+\)\n$/)])
+    expect([code, reported]).toEqual([
+      1,
+      expect.stringMatching(/^gatherd put: the connection to http:\S+ failed \([^\n]+\)\n$/),
+    ])
     expect(calls).toBe(1)
   })
 })

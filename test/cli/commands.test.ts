@@ -36,7 +36,8 @@ const failed = (code: number, reported: RegExp | string) => ({
 
 describe('put', () => {
   test('makes a table of npy, safetensors and raw numbers, and says what it made', async () => {
-    const line = (table: string) => new RegExp(`^${table}: version 1, 4 x 3 float32, [\\d.]+ s, [\\d.]+ k?B/s\\n$`)
+    const line = (table: string) =>
+      new RegExp(`^${table}: version 1, 4 x 3 float32, [\\d.]+ s, [\\d.]+ k?B/s\\n$`)
     const made = (table: string) => ({ code: 0, reported: '', printed: expect.stringMatching(line(table)) })
     expect(await run('put', 'npy', file('user.npy'))).toEqual(made('npy'))
     expect(await run('put', 'safe', file('user.safetensors'), '--tensor', 'rows')).toEqual(made('safe'))
@@ -47,8 +48,25 @@ describe('put', () => {
   })
 
   test('passes dtypes and settings on', async () => {
-    const settings = ['--set', 'optimizer={"kind":"adagrad","learning_rate":0.5}', '--set', 'padding_index=-1', '--set', 'durability=none']
-    const options = ['--rows', '2', '--dim', '3', '--input-dtype', 'float64', '--dtype', 'float16', '--allow-non-finite']
+    const settings = [
+      '--set',
+      'optimizer={"kind":"adagrad","learning_rate":0.5}',
+      '--set',
+      'padding_index=-1',
+      '--set',
+      'durability=none',
+    ]
+    const options = [
+      '--rows',
+      '2',
+      '--dim',
+      '3',
+      '--input-dtype',
+      'float64',
+      '--dtype',
+      'float16',
+      '--allow-non-finite',
+    ]
     writeFileSync(file('double.raw'), new Float64Array([1, 2, 3, NaN, 5, 6]))
     const { printed } = await run('put', 'settings', file('double.raw'), ...options, ...settings, '--json')
     expect(JSON.parse(printed)).toMatchObject({
@@ -61,12 +79,16 @@ describe('put', () => {
   })
 
   test('fails with the reason of the service, or of the system, in one line', async () => {
-    expect(await run('put', 'x', file('user.safetensors'), '--tensor', 'none')).toEqual(failed(1, /^gatherd put: [^\n]+ \([A-Z_]+\)\n$/))
-    expect(await run('put', 'x', file('user.npy'), '--set', 'nothing=1')).toEqual(failed(1, /INVALID_REQUEST/))
-    expect(await run('put', 'x', file('none.npy'))).toEqual(failed(1, /^gatherd put: ENOENT: [^\n]+\n$/))
-    expect(await runCommand(['put', 'x', file('user.npy'), '--url', 'http://127.0.0.1:1', '--parallel', '100'])).toEqual(
-      failed(2, /parallel/),
+    expect(await run('put', 'x', file('user.safetensors'), '--tensor', 'none')).toEqual(
+      failed(1, /^gatherd put: [^\n]+ \([A-Z_]+\)\n$/),
     )
+    expect(await run('put', 'x', file('user.npy'), '--set', 'nothing=1')).toEqual(
+      failed(1, /INVALID_REQUEST/),
+    )
+    expect(await run('put', 'x', file('none.npy'))).toEqual(failed(1, /^gatherd put: ENOENT: [^\n]+\n$/))
+    expect(
+      await runCommand(['put', 'x', file('user.npy'), '--url', 'http://127.0.0.1:1', '--parallel', '100']),
+    ).toEqual(failed(2, /parallel/))
   })
 
   test('refuses a command line that cannot be meant', async () => {
@@ -80,7 +102,10 @@ describe('put', () => {
       [['put', 'x', file('user.npy'), '--rows', '-3'], /--rows is a whole number from 0, not "-3"/],
       [['put', 'x', file('user.npy'), '--set', 'durability'], /--set is NAME=VALUE/],
       [['put', 'x', file('user.npy'), '--nothing'], /Unknown option '--nothing'/],
-      [['put', 'x', file('user.npy'), '--rows'], /Option '--rows' argument is ambiguous; gatherd put --help says more\n$/],
+      [
+        ['put', 'x', file('user.npy'), '--rows'],
+        /Option '--rows' argument is ambiguous; gatherd put --help says more\n$/,
+      ],
     ]
     for (const [words, reported] of cases) expect(await run(...words)).toEqual(failed(2, reported))
   })
@@ -91,7 +116,10 @@ describe('get', () => {
     await run('put', 'user', file('user.npy'))
     for (const name of ['got.npy', 'got.bin']) {
       const { code, printed } = await run('get', 'user', file(name))
-      expect([code, printed]).toEqual([0, expect.stringContaining(`${file(name)}: version 1 at sequence 0, 4 x 3 float32, `)])
+      expect([code, printed]).toEqual([
+        0,
+        expect.stringContaining(`${file(name)}: version 1 at sequence 0, 4 x 3 float32, `),
+      ])
     }
     expect(readFileSync(file('got.npy'))).toEqual(readFileSync(file('user.npy')))
     expect(readFileSync(file('got.bin'))).toEqual(values)
@@ -104,7 +132,9 @@ describe('get', () => {
   test('leaves nothing behind when it fails, and the old file as it was', async () => {
     writeFileSync(file('old.npy'), 'old')
     expect(await run('get', 'nobody', file('old.npy'))).toEqual(failed(1, /TABLE_NOT_FOUND/))
-    expect(await run('get', 'user', file('old.npy'), '--format', 'frob')).toEqual(failed(2, /--format is npy, safetensors, raw/))
+    expect(await run('get', 'user', file('old.npy'), '--format', 'frob')).toEqual(
+      failed(2, /--format is npy, safetensors, raw/),
+    )
     expect(await run('get', 'user', join(folder, 'nowhere', 'a.npy'))).toEqual(failed(1, /ENOENT/))
     expect(readFileSync(file('old.npy'), 'utf8')).toBe('old')
     expect(readdirSync(folder).filter((name) => name.endsWith('.part'))).toEqual([])
@@ -134,13 +164,17 @@ describe('lookup', () => {
       reported: '',
       printed: '-1\t9 10 11\n7\tnull null null\n',
     })
-    expect((await run('lookup', 'user', '007', '--mode', 'wrap', '--dtype', 'float16')).printed).toBe('007\t9 10 11\n')
+    expect((await run('lookup', 'user', '007', '--mode', 'wrap', '--dtype', 'float16')).printed).toBe(
+      '007\t9 10 11\n',
+    )
     expect(await run('lookup', 'user', '9007199254740993')).toEqual(failed(1, /INVALID_REQUEST/))
   })
 
   test('pools all ids into one row', async () => {
     expect((await run('lookup', 'user', '0', '1', '--pooling', 'sum')).printed).toBe('sum\t3 5 7\n')
-    expect(JSON.parse((await run('lookup', 'user', '0', '--pooling', 'mean', '--json')).printed)).toMatchObject({
+    expect(
+      JSON.parse((await run('lookup', 'user', '0', '--pooling', 'mean', '--json')).printed),
+    ).toMatchObject({
       shape: [1, 3],
       embeddings: [[0, 1, 2]],
     })
@@ -165,7 +199,9 @@ describe('rm', () => {
     }
     expect(await runCommand(['rm', 'old', '--url', service.url], { ask: ask(false) })).toEqual(failed(1, ''))
     expect((await run('lookup', 'old', '0')).code).toBe(0)
-    expect((await runCommand(['rm', 'old', '--url', service.url], { ask: ask(true) })).printed).toBe('old: deleted\n')
+    expect((await runCommand(['rm', 'old', '--url', service.url], { ask: ask(true) })).printed).toBe(
+      'old: deleted\n',
+    )
     expect(questions).toHaveLength(2)
     expect(await run('rm', 'old', '--yes')).toEqual(failed(1, /TABLE_NOT_FOUND/))
   })
@@ -186,7 +222,9 @@ describe('The command line', () => {
   })
 
   test('has code 2 for a command that there is not, and for an address that is none', async () => {
-    expect(await runCommand(['frob'])).toEqual(failed(2, 'gatherd: there is no command "frob"; gatherd --help lists them\n'))
+    expect(await runCommand(['frob'])).toEqual(
+      failed(2, 'gatherd: there is no command "frob"; gatherd --help lists them\n'),
+    )
     expect(await runCommand(['constructor'])).toEqual(failed(2, /no command/))
     expect((await runCommand([])).code).toBe(2)
     for (const url of ['frob', 'ftp://127.0.0.1/', '127.0.0.1:8080']) {

@@ -26,13 +26,16 @@ export interface FakeService {
 const digestOf = (bytes: Buffer): string => `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:`
 
 /** Starts a fake. `faultOf` decides what becomes of a call: null lets it through. */
-export const startFakeService = async (faultOf: (call: string) => Fault | null = () => null): Promise<FakeService> => {
+export const startFakeService = async (
+  faultOf: (call: string) => Fault | null = () => null,
+): Promise<FakeService> => {
   const uploads = new Map<string, FakeUpload>()
   const calls: string[] = []
   let committed: Buffer | null = null
 
   const begin = (body: Buffer): UploadInfo => {
-    const { content_type, bytes, digest, ...parameters } = JSON.parse(body.toString()) as UploadInfo & UploadInfo['parameters']
+    const { content_type, bytes, digest, ...parameters } = JSON.parse(body.toString()) as UploadInfo &
+      UploadInfo['parameters']
     const info = { upload: randomUUID(), content_type, bytes, digest, parameters, parts: [] } as UploadInfo
     uploads.set(info.upload, { info, parts: new Map() })
     return info
@@ -43,13 +46,15 @@ export const startFakeService = async (faultOf: (call: string) => Fault | null =
   })
   const commit = (upload: FakeUpload): [number, unknown] => {
     const whole = Buffer.concat([...upload.parts].sort(([a], [b]) => a - b).map(([, bytes]) => bytes))
-    if (digestOf(whole) !== upload.info.digest) return [422, { code: 'DIGEST_MISMATCH', detail: 'not the announced bytes' }]
+    if (digestOf(whole) !== upload.info.digest)
+      return [422, { code: 'DIGEST_MISMATCH', detail: 'not the announced bytes' }]
     committed = whole
     uploads.delete(upload.info.upload)
     return [201, { name: 'user', version: 1, rows: 1, dim: 1, dtype: 'float32' }]
   }
   const putPart = (upload: FakeUpload, part: number, body: Buffer, digest: string): [number, unknown] => {
-    if (digestOf(body) !== digest) return [422, { code: 'DIGEST_MISMATCH', detail: 'not the announced bytes' }]
+    if (digestOf(body) !== digest)
+      return [422, { code: 'DIGEST_MISMATCH', detail: 'not the announced bytes' }]
     upload.parts.set(part, body)
     return [200, { part, bytes: body.length, digest }]
   }
@@ -67,7 +72,8 @@ export const startFakeService = async (faultOf: (call: string) => Fault | null =
     else if (call === 'GET uploads') result = [200, { uploads: [...uploads.values()].map(describe) }]
     else if (call === 'POST uploads') result = [201, begin(body)]
     else if (upload !== undefined && call === 'POST commit') result = commit(upload)
-    else if (upload !== undefined) result = putPart(upload, Number(rest.split('/')[1]), body, String(request.headers['content-digest']))
+    else if (upload !== undefined)
+      result = putPart(upload, Number(rest.split('/')[1]), body, String(request.headers['content-digest']))
     response.writeHead(result[0], { 'content-type': 'application/json' }).end(JSON.stringify(result[1]))
   }
   const server = createServer((request, response) => void answer(request, response))

@@ -25,18 +25,30 @@ const writeEntry = (folder: string, name: string): void => {
 const installRuntime = (changes: { os?: string } = {}): void => {
   const folder = join(root, 'node_modules/runtime')
   mkdirSync(join(folder, 'bin'), { recursive: true })
-  const facts = { name: 'runtime', os: process.platform, cpu: process.arch, bin: { node: 'bin/node' }, ...changes }
+  const facts = {
+    name: 'runtime',
+    os: process.platform,
+    cpu: process.arch,
+    bin: { node: 'bin/node' },
+    ...changes,
+  }
   writeFileSync(join(folder, 'package.json'), JSON.stringify(facts))
   writeFileSync(join(folder, 'bin/node'), `#!/bin/sh\nRUNTIME=pinned exec '${process.execPath}' "$@"\n`)
   chmodSync(join(folder, 'bin/node'), 0o755)
 }
 const writePackage = (pinned: string, engine: string): void =>
-  writeFileSync(join(root, 'package.json'), JSON.stringify({ engines: { node: engine }, optionalDependencies: { runtime: pinned } }))
+  writeFileSync(
+    join(root, 'package.json'),
+    JSON.stringify({ engines: { node: engine }, optionalDependencies: { runtime: pinned } }),
+  )
 
 const launch = (...words: string[]) => start(process.execPath, [join(root, 'bin/gatherd.mjs'), ...words])
 
 const start = (program: string, words: readonly string[], environment: Record<string, string> = {}) => {
-  const child: ChildProcess = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, ...environment } })
+  const child: ChildProcess = spawn(program, words, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH, ...environment },
+  })
   let text = ''
   const began = new Promise<void>((resolve) => {
     const read = (chunk: Buffer) => {

@@ -1,5 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -14,22 +23,39 @@ let packed: string[]
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'gatherd-package-'))
   const copy = join(folder, 'copy')
-  for (const name of ['src', 'bin', 'docs', 'openapi', 'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md']) {
+  for (const name of [
+    'src',
+    'bin',
+    'docs',
+    'openapi',
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'SECURITY.md',
+  ]) {
     cpSync(join(ROOT, name), join(copy, name), { recursive: true })
   }
-  execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', 'bin/build-package.ts'], { cwd: copy, stdio: 'pipe' })
-  const npm = (words: string[]) => execFileSync('npm', words, { cwd: copy, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', 'bin/build-package.ts'], {
+    cwd: copy,
+    stdio: 'pipe',
+  })
+  const npm = (words: string[]) =>
+    execFileSync('npm', words, { cwd: copy, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
   npm(['pack', '--ignore-scripts', '--pack-destination', folder])
   const modules = join(folder, 'elsewhere/node_modules')
   mkdirSync(modules, { recursive: true })
   for (const name of readdirSync(join(ROOT, 'node_modules'))) {
-    if (!name.startsWith('.') && name !== 'gatherd') symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
+    if (!name.startsWith('.') && name !== 'gatherd')
+      symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
   }
   const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? ''
   execFileSync('tar', ['-xzf', join(folder, tarball), '-C', modules])
   cpSync(join(modules, 'package'), join(modules, 'gatherd'), { recursive: true })
   packed = readdirSync(join(modules, 'gatherd'), { recursive: true, encoding: 'utf8' })
-  const { bin } = JSON.parse(readFileSync(join(modules, 'gatherd/package.json'), 'utf8')) as { bin: { gatherd: string } }
+  const { bin } = JSON.parse(readFileSync(join(modules, 'gatherd/package.json'), 'utf8')) as {
+    bin: { gatherd: string }
+  }
   launcher = join(modules, 'gatherd', bin.gatherd)
 }, 60_000)
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -47,23 +73,32 @@ describe('What npm packs', () => {
     expect(packed.filter((path) => /\.ts$|\.wat$|^src|^test/.test(path))).toEqual([])
     for (const path of [
       'dist/cli.js',
-      'dist/http/front.js',
-      'dist/workers/gatherer.js',
-      'dist/kernels/build/table.wasm',
+      'dist/http/HTTP worker.js',
+      'dist/workers/compute worker.js',
+      'dist/kernels/compiled/table.wasm',
       'openapi/openapi.json',
     ])
       expect(packed).toContain(path)
-    const modules = readdirSync(join(ROOT, 'src/kernels/build'))
-    expect(packed.filter((path) => path.endsWith('.wasm'))).toHaveLength(modules.filter((name) => name.endsWith('.wasm')).length)
+    const modules = readdirSync(join(ROOT, 'src/kernels/compiled'))
+    expect(packed.filter((path) => path.endsWith('.wasm'))).toHaveLength(
+      modules.filter((name) => name.endsWith('.wasm')).length,
+    )
   })
 
   test('keeps the lines of the sources', () => {
     const packedMain = join(launcher, '../../dist/main.js')
-    expect(readFileSync(packedMain, 'utf8').split('\n')).toHaveLength(readFileSync(join(ROOT, 'src/main.ts'), 'utf8').split('\n').length)
+    expect(readFileSync(packedMain, 'utf8').split('\n')).toHaveLength(
+      readFileSync(join(ROOT, 'src/main.ts'), 'utf8').split('\n').length,
+    )
   })
 
-  test('serves, uploads, lists and looks up, large lookups on its gatherers too', async () => {
-    const environment = { GATHERD_PORT: '0', GATHERD_DATA_DIR: join(folder, 'data'), GATHERD_FRONTS: '1', GATHERD_DRAIN_MS: '0' }
+  test('serves, uploads, lists and looks up, large lookups on its compute workers too', async () => {
+    const environment = {
+      GATHERD_PORT: '0',
+      GATHERD_DATA_DIR: join(folder, 'data'),
+      GATHERD_HTTP_THREADS: '1',
+      GATHERD_DRAIN_MS: '0',
+    }
     const child = spawn(process.execPath, [launcher, 'serve'], {
       env: { PATH: process.env.PATH, GATHERD_URL: 'http://127.0.0.1:1', ...environment },
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -82,13 +117,20 @@ describe('What npm packs', () => {
       const rows = 3_000
       const dim = 128
       const values = Float32Array.from({ length: rows * dim }, (_, i) => i)
-      writeFileSync(join(folder, 'user.npy'), Buffer.concat([writeNpyHeader('float32', [rows, dim]), Buffer.from(values.buffer)]))
+      writeFileSync(
+        join(folder, 'user.npy'),
+        Buffer.concat([writeNpyHeader('float32', [rows, dim]), Buffer.from(values.buffer)]),
+      )
       expect(run(url, 'put', 'user', 'user.npy')).toMatch(/^user: version 1, 3000 x 128 float32, /)
       expect(run(url, 'ls')).toMatch(/^NAME .*\nuser +1 +3000 x 128 +float32 +1\.5 MB +disk\n$/)
       expect(run(url, 'lookup', 'user', '2').slice(0, 12)).toBe('2\t256 257 25')
       const ids = new Int32Array(60_000).fill(7)
       const types = { 'content-type': 'application/octet-stream', accept: 'application/octet-stream' }
-      const answer = await fetch(`${url}/v1/tables/user/lookup`, { method: 'POST', headers: types, body: ids })
+      const answer = await fetch(`${url}/v1/tables/user/lookup`, {
+        method: 'POST',
+        headers: types,
+        body: ids,
+      })
       expect(new Float32Array(await answer.arrayBuffer()).at(-1)).toBe(7 * dim + dim - 1)
       for (const page of ['/docs', '/openapi.json', '/']) expect((await fetch(url + page)).status).toBe(200)
     } finally {

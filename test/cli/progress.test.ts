@@ -5,7 +5,13 @@ import { formatBytes, formatDuration, formatRate } from '../../src/cli/quantitie
 const show = (isWatched: boolean, totalBytes: number | null = 1000, doneBytes = 0) => {
   let at = 0
   const reports: string[] = []
-  const progress = showProgress({ isWatched, report: (text) => void reports.push(text) }, 'user', totalBytes, doneBytes, () => at)
+  const progress = showProgress(
+    { isWatched, report: (text) => void reports.push(text) },
+    'user',
+    totalBytes,
+    doneBytes,
+    () => at,
+  )
   return {
     reports,
     progress,
@@ -35,7 +41,10 @@ describe('Progress', () => {
     const { reports, progress, add } = show(false)
     for (let second = 1; second <= 10; second++) add(50, second * 1000)
     progress.end()
-    expect(reports).toEqual(['user  25 %  250 B of 1.0 kB  50 B/s  15 s left\n', 'user  50 %  500 B of 1.0 kB  50 B/s  10 s left\n'])
+    expect(reports).toEqual([
+      'user  25 %  250 B of 1.0 kB  50 B/s  15 s left\n',
+      'user  50 %  500 B of 1.0 kB  50 B/s  10 s left\n',
+    ])
   })
 
   test('says something else without leaving half a line', () => {

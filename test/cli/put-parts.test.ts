@@ -21,7 +21,11 @@ beforeEach(async () => {
   // Any bytes are finite as float16 but those with all exponent bits set.
   const values = randomBytes(ROWS * DIM * 2).map((byte) => byte & 0xbb)
   writeFileSync(path, Buffer.concat([writeNpyHeader('float16', [ROWS, DIM]), values]))
-  environment = { GATHERD_DATA_DIR: join(folder, 'data'), GATHERD_FRONTS: '1', GATHERD_GATHERERS: '0' }
+  environment = {
+    GATHERD_DATA_DIR: join(folder, 'data'),
+    GATHERD_HTTP_THREADS: '1',
+    GATHERD_COMPUTE_THREADS: '0',
+  }
   service = await startProcess(environment)
 })
 afterEach(async () => {
@@ -40,7 +44,16 @@ const expectStored = async (): Promise<void> => {
 }
 
 test('A file of several parts becomes the same table, with its settings, and leaves no upload open', async () => {
-  const settings = ['--set', 'optimizer=adagrad', '--set', 'padding_index=3', '--set', 'durability=os', '--dtype', 'float16']
+  const settings = [
+    '--set',
+    'optimizer=adagrad',
+    '--set',
+    'padding_index=3',
+    '--set',
+    'durability=os',
+    '--dtype',
+    'float16',
+  ]
   const { code, printed } = await put('--part-bytes', '50000', ...settings, '--json')
   expect(code).toBe(0)
   expect(JSON.parse(printed)).toMatchObject({
@@ -66,12 +79,20 @@ test('An upload that was broken off is gone on with: what is there is not sent a
   const begun = await fetch(`${service.url}/v1/tables/user/uploads`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ content_type: 'application/x-npy', bytes: bytes.length, digest: `sha-256=:${sha256}:`, out_of_range: 'clip' }),
+    body: JSON.stringify({
+      content_type: 'application/x-npy',
+      bytes: bytes.length,
+      digest: `sha-256=:${sha256}:`,
+      out_of_range: 'clip',
+    }),
   })
   const { upload } = (await begun.json()) as UploadInfo
   for (const part of [1, 4]) {
     const body = bytes.subarray(part * 50_000, (part + 1) * 50_000)
-    expect((await fetch(`${service.url}/v1/tables/user/uploads/${upload}/parts/${part}`, { method: 'PUT', body })).status).toBe(200)
+    expect(
+      (await fetch(`${service.url}/v1/tables/user/uploads/${upload}/parts/${part}`, { method: 'PUT', body }))
+        .status,
+    ).toBe(200)
   }
   const { code, reported } = await put('--part-bytes', '50000', '--set', 'out_of_range=clip')
   expect([code, reported]).toEqual([0, `going on with upload ${upload}: 100 kB are there already\n`])
@@ -80,7 +101,9 @@ test('An upload that was broken off is gone on with: what is there is not sent a
 
 test('A service that is killed while parts arrive and started again gets the rest', async () => {
   const putting = put('--part-bytes', '3000', '--parallel', '1')
-  await expect.poll(async () => (await listUploads())[0]?.received_bytes ?? 0, { timeout: 10_000, interval: 10 }).toBeGreaterThan(0)
+  await expect
+    .poll(async () => (await listUploads())[0]?.received_bytes ?? 0, { timeout: 10_000, interval: 10 })
+    .toBeGreaterThan(0)
   service.child.kill('SIGKILL')
   await service.exited
   service = await startProcess({ ...environment, GATHERD_PORT: new URL(service.url).port })

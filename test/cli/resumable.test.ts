@@ -46,7 +46,11 @@ const prepare = async (partBytes = PART_BYTES): Promise<ResumableUpload> => {
 }
 const send = async (upload: ResumableUpload) => {
   const info = await findUpload(service, upload)
-  const progress = showProgress({ isWatched: false, report: (text) => void (reported += text) }, 'user', BYTES)
+  const progress = showProgress(
+    { isWatched: false, report: (text) => void (reported += text) },
+    'user',
+    BYTES,
+  )
   return sendParts(service, upload, info.upload, findMissingParts(info, upload.parts), progress)
 }
 const partCalls = () => fake.calls.filter((call) => call.startsWith('PUT'))
@@ -78,7 +82,9 @@ describe('An upload in parts', () => {
     const upload = await prepare()
     const first = await findUpload(service, upload)
     expect((await findUpload(service, upload)).upload).toBe(first.upload)
-    expect((await findUpload(service, { ...upload, parameters: { rows: 1, dim: 250_000 } })).upload).not.toBe(first.upload)
+    expect((await findUpload(service, { ...upload, parameters: { rows: 1, dim: 250_000 } })).upload).not.toBe(
+      first.upload,
+    )
     fake.uploads.get(first.upload)!.parts.set(0, content.subarray(0, PART_BYTES))
     expect((await findUpload(service, await prepare(100_000))).upload).not.toBe(first.upload)
     expect((await findUpload(service, upload)).upload).toBe(first.upload)
@@ -93,7 +99,8 @@ describe('An upload in parts', () => {
     expect(fake.committed()?.equals(content)).toBe(true)
     expect(partCalls().filter((call) => call === 'PUT parts/1')).toHaveLength(5)
     expect(waits).toHaveLength(4)
-    for (const [i, ms] of waits.entries()) expect(ms / (250 * 2 ** i)).toSatisfy((ratio: number) => ratio >= 0.5 && ratio <= 1)
+    for (const [i, ms] of waits.entries())
+      expect(ms / (250 * 2 ** i)).toSatisfy((ratio: number) => ratio >= 0.5 && ratio <= 1)
     expect(reported).toContain('a fault of the test (FAULT); trying again in')
   })
 
@@ -106,7 +113,10 @@ describe('An upload in parts', () => {
 
   test('ends with the first part that is refused, and sends no more', async () => {
     await start((call) => (call === 'PUT parts/0' ? 507 : null))
-    await expect(send({ ...(await prepare(10_000)), parallelCount: 2 })).rejects.toMatchObject({ status: 507, code: 'FAULT' })
+    await expect(send({ ...(await prepare(10_000)), parallelCount: 2 })).rejects.toMatchObject({
+      status: 507,
+      code: 'FAULT',
+    })
     expect(waits).toEqual([])
     expect(partCalls().length).toBeLessThan(50)
     expect(fake.calls).not.toContain('POST commit')

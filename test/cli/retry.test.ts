@@ -11,18 +11,24 @@ const run = async (errors: unknown[], isRepeatable: boolean) => {
     if (error !== undefined) throw error
     return 'done'
   }
-  const options = { tell: (line: string) => void told.push(line), isRepeatable, wait: async (ms: number) => void waits.push(ms) }
+  const options = {
+    tell: (line: string) => void told.push(line),
+    isRepeatable,
+    wait: async (ms: number) => void waits.push(ms),
+  }
   const outcome = await callRepeatedly(attempt, options).catch((error: unknown) => error)
   return { outcome, calls, waits, told }
 }
 const broken = new CallError('the connection failed', null, 'ECONNRESET')
 const times = <Item>(count: number, item: Item): Item[] => Array.from({ length: count }, () => item)
 const absent = new CallError('no service answers', null, 'ECONNREFUSED')
-const answered = (status: number, code = 'CODE', waitMs?: number) => new CallError('refused', status, code, { waitMs })
+const answered = (status: number, code = 'CODE', waitMs?: number) =>
+  new CallError('refused', status, code, { waitMs })
 
 describe('A call that failed', () => {
   test('is made again when the service may be back or free later', async () => {
-    for (const status of [408, 429, 502, 503, 504]) expect((await run([answered(status)], false)).outcome).toBe('done')
+    for (const status of [408, 429, 502, 503, 504])
+      expect((await run([answered(status)], false)).outcome).toBe('done')
     expect((await run([absent], false)).outcome).toBe('done')
   })
 

@@ -16,8 +16,16 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 const CLI = join(ROOT, 'src/cli.ts')
 
 const start = (program: string, words: readonly string[], environment: Record<string, string> = {}) => {
-  const settings = { GATHERD_PORT: '0', GATHERD_DATA_DIR: join(folder, 'data'), GATHERD_FRONTS: '1', GATHERD_DRAIN_MS: '0' }
-  const child = spawn(program, words, { env: { PATH: process.env.PATH, ...settings, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const settings = {
+    GATHERD_PORT: '0',
+    GATHERD_DATA_DIR: join(folder, 'data'),
+    GATHERD_HTTP_THREADS: '1',
+    GATHERD_DRAIN_MS: '0',
+  }
+  const child = spawn(program, words, {
+    env: { PATH: process.env.PATH, ...settings, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let text = ''
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
   const ready = new Promise<void>((resolve, reject) => {
@@ -51,7 +59,9 @@ describe('serve', () => {
   })
 
   test('ends when the shell that npm started it with is gone', async () => {
-    const { child, ready, closed } = start('sh', ['-c', `'${process.execPath}' '${CLI}' serve; true`], { npm_lifecycle_event: 'npx' })
+    const { child, ready, closed } = start('sh', ['-c', `'${process.execPath}' '${CLI}' serve; true`], {
+      npm_lifecycle_event: 'npx',
+    })
     await ready
     child.kill('SIGTERM')
     // Only when all who write to it are gone is the output at its end.
@@ -61,5 +71,6 @@ describe('serve', () => {
 
 test('The service is where GATHERD_URL says, or on this machine', () => {
   expect(readServiceUrl({ GATHERD_URL: 'http://127.0.0.1:1' })).toBe('http://127.0.0.1:1')
-  for (const environment of [{}, { GATHERD_URL: '' }]) expect(readServiceUrl(environment)).toBe('http://127.0.0.1:8080')
+  for (const environment of [{}, { GATHERD_URL: '' }])
+    expect(readServiceUrl(environment)).toBe('http://127.0.0.1:8080')
 })

@@ -9,7 +9,10 @@ export interface CommandResult {
 }
 
 /** Runs a command in this process. `changes` make the terminal another one: watched, or with somebody to ask. */
-export const runCommand = async (words: readonly string[], changes: Partial<Terminal> = {}): Promise<CommandResult> => {
+export const runCommand = async (
+  words: readonly string[],
+  changes: Partial<Terminal> = {},
+): Promise<CommandResult> => {
   let printed = ''
   let reported = ''
   const terminal: Terminal = {

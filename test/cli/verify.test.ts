@@ -7,7 +7,14 @@ import { writeSnapshot } from '../../src/storage/snapshot-write.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { rowBytes } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
-import { makeFolder, openSample, sampleRecord, sampleSnapshot, sampleTable, sampleVersion } from '../storage/samples.ts'
+import {
+  makeFolder,
+  openSample,
+  sampleRecord,
+  sampleSnapshot,
+  sampleTable,
+  sampleVersion,
+} from '../storage/samples.ts'
 import { startProcess } from '../helpers/process.ts'
 import { runCommand } from './terminal.ts'
 
@@ -26,7 +33,11 @@ const facts: SnapshotFacts = {
 
 const addSnapshot = async (store: Store, id: number, startSequence: number): Promise<CatalogSnapshot> => {
   const { segments } = new TableMemory(1024 * 1024).allocate(facts.rows, rowBytes(facts.dim, facts.dtype))
-  const written = await writeSnapshot(store.paths.snapshots, { ...facts, startSequence }, { segments, state: null })
+  const written = await writeSnapshot(
+    store.paths.snapshots,
+    { ...facts, startSequence },
+    { segments, state: null },
+  )
   const snapshot = sampleSnapshot({ id, startSequence, endSequence: startSequence, ...written })
   store.commit({ changes: [{ kind: 'put-snapshot', snapshot }] })
   return snapshot
@@ -67,9 +78,13 @@ describe('verify', () => {
         `^user  version 1  100 x 2 float32, current  ok  ${file} at sequence 4, and updates 5 to 6\nok: a start would load everything; [\\d.]+ kB of`,
       ),
     )
-    const { verdict, findings } = JSON.parse((await runCommand(['verify', directory, '--json'])).printed) as Record<string, unknown>
+    const { verdict, findings } = JSON.parse(
+      (await runCommand(['verify', directory, '--json'])).printed,
+    ) as Record<string, unknown>
     expect(verdict).toBe('ok')
-    expect(findings).toMatchObject([{ table: 'user', version: 1, what: '100 x 2 float32, current', ok: true }])
+    expect(findings).toMatchObject([
+      { table: 'user', version: 1, what: '100 x 2 float32, current', ok: true },
+    ])
   })
 
   test('changes nothing that a start would see', async () => {
@@ -87,9 +102,15 @@ describe('verify', () => {
     flipByte(newer, readFileSync(newer).length - 400)
     const { code, printed, reported } = await runCommand(['verify', directory])
     expect(code).toBe(0)
-    expect(printed).toContain(`ok, from an older snapshot  ${older.split('/').at(-1)} at sequence 2, and updates 3 to 6`)
-    expect(reported).toContain(`${newer}: the snapshot is damaged: block 0 of 1 (each a MiB) has a wrong checksum\n`)
-    expect(reported).toContain(`gatherd: ${newer}: the snapshot is damaged; table "user", version 1 is loaded from the one before`)
+    expect(printed).toContain(
+      `ok, from an older snapshot  ${older.split('/').at(-1)} at sequence 2, and updates 3 to 6`,
+    )
+    expect(reported).toContain(
+      `${newer}: the snapshot is damaged: block 0 of 1 (each a MiB) has a wrong checksum\n`,
+    )
+    expect(reported).toContain(
+      `gatherd: ${newer}: the snapshot is damaged; table "user", version 1 is loaded from the one before`,
+    )
   })
 
   test('has code 3, and the line of a start, when no snapshot can be loaded', async () => {
@@ -99,8 +120,13 @@ describe('verify', () => {
     const { code, printed, reported } = await runCommand(['verify', directory])
     expect(code).toBe(3)
     expect(printed).toContain('not ok: a start would refuse; 1 of 1 cannot be loaded whole\n')
-    expect(reported).toContain(`gatherd: ${newer}: the snapshot of table "user", version 1 is damaged, and no older one`)
-    const json = JSON.parse((await runCommand(['verify', directory, '--json'])).printed) as { verdict: string; refusals: string[] }
+    expect(reported).toContain(
+      `gatherd: ${newer}: the snapshot of table "user", version 1 is damaged, and no older one`,
+    )
+    const json = JSON.parse((await runCommand(['verify', directory, '--json'])).printed) as {
+      verdict: string
+      refusals: string[]
+    }
     expect(json).toMatchObject({ verdict: 'refuse', refusals: [expect.stringContaining(newer)] })
   })
 
@@ -113,15 +139,31 @@ describe('verify', () => {
       await writeSnapshot(store.paths.snapshots, facts, { segments, state: null }),
     ]
     const files = { fileA: a.file, sha256A: a.sha256, fileB: b.file, sha256B: b.sha256 }
-    const adapter = { tableId: 1, version: 1, rank: 2, alpha: 1, attachedAtMs: 0, dtype: 'float32', ...files } as const
+    const adapter = {
+      tableId: 1,
+      version: 1,
+      rank: 2,
+      alpha: 1,
+      attachedAtMs: 0,
+      dtype: 'float32',
+      ...files,
+    } as const
     store.commit({ changes: [{ kind: 'put-adapter', adapter }] })
     store.close()
     const whole = await runCommand(['verify', directory])
-    expect([whole.code, whole.printed]).toEqual([0, expect.stringMatching(/^user {2}version 1 {2}adapter of rank 2 +ok /m)])
+    expect([whole.code, whole.printed]).toEqual([
+      0,
+      expect.stringMatching(/^user {2}version 1 {2}adapter of rank 2 +ok /m),
+    ])
     flipByte(join(directory, 'snapshots', b.file), 500)
     const damaged = await runCommand(['verify', directory])
-    expect([damaged.code, damaged.printed]).toEqual([3, expect.stringMatching(/^user {2}version 1 {2}adapter of rank 2 +not ok /m)])
-    expect(damaged.reported).toContain(`gatherd: ${join(directory, 'snapshots', b.file)}: the snapshot is damaged`)
+    expect([damaged.code, damaged.printed]).toEqual([
+      3,
+      expect.stringMatching(/^user {2}version 1 {2}adapter of rank 2 +not ok /m),
+    ])
+    expect(damaged.reported).toContain(
+      `gatherd: ${join(directory, 'snapshots', b.file)}: the snapshot is damaged`,
+    )
   })
 
   test('has code 3 when the catalog is missing, or is none', async () => {
@@ -129,10 +171,17 @@ describe('verify', () => {
     const catalog = join(directory, 'catalog.db')
     const bytes = readFileSync(catalog)
     writeFileSync(catalog, 'this is no database')
-    expect(await runCommand(['verify', directory])).toMatchObject({ code: 3, reported: expect.stringContaining(`gatherd: ${catalog}: `) })
+    expect(await runCommand(['verify', directory])).toMatchObject({
+      code: 3,
+      reported: expect.stringContaining(`gatherd: ${catalog}: `),
+    })
     rmSync(catalog)
     const missing = await runCommand(['verify', directory])
-    expect(missing).toMatchObject({ code: 3, printed: '', reported: expect.stringContaining(`gatherd: ${catalog}: it is missing`) })
+    expect(missing).toMatchObject({
+      code: 3,
+      printed: '',
+      reported: expect.stringContaining(`gatherd: ${catalog}: it is missing`),
+    })
     writeFileSync(catalog, bytes)
     expect((await runCommand(['verify', directory])).code).toBe(0)
   })
@@ -141,7 +190,10 @@ describe('verify', () => {
     const { directory } = await makeDirectory()
     openSample(directory)
     const { code, reported } = await runCommand(['verify', directory])
-    expect([code, reported]).toEqual([1, expect.stringContaining(`gatherd: ${directory}: it is in use by another gatherd`)])
+    expect([code, reported]).toEqual([
+      1,
+      expect.stringContaining(`gatherd: ${directory}: it is in use by another gatherd`),
+    ])
   })
 
   test('knows what a service has left, and keeps away from one that runs', async () => {
@@ -155,14 +207,21 @@ describe('verify', () => {
           body: JSON.stringify(body),
         })
       expect((await send('', 'PUT', { rows: 1000, dim: 8 })).status).toBe(201)
-      expect((await send('/rows', 'POST', { op: 'add', indices: [3], values: [Array(8).fill(1)] })).status).toBe(200)
+      expect(
+        (await send('/rows', 'POST', { op: 'add', indices: [3], values: [Array(8).fill(1)] })).status,
+      ).toBe(200)
       const running = await runCommand(['verify', directory])
-      expect([running.code, running.reported]).toEqual([1, expect.stringContaining('it is in use by another gatherd')])
+      expect([running.code, running.reported]).toEqual([
+        1,
+        expect.stringContaining('it is in use by another gatherd'),
+      ])
       service.child.kill('SIGKILL')
       await service.exited
       const { code, printed, reported } = await runCommand(['verify', directory])
       expect([code, reported]).toEqual([0, ''])
-      expect(printed).toMatch(/^user {2}version 1 {2}1000 x 8 float32, current {2}ok {2}\S+ at sequence 0, and updates 1 to 1\nok: /)
+      expect(printed).toMatch(
+        /^user {2}version 1 {2}1000 x 8 float32, current {2}ok {2}\S+ at sequence 0, and updates 1 to 1\nok: /,
+      )
     } finally {
       await service.dispose()
     }
@@ -172,7 +231,10 @@ describe('verify', () => {
     const folder = makeFolder()
     for (const directory of [folder, join(folder, 'nowhere')]) {
       const { code, reported } = await runCommand(['verify', directory])
-      expect([code, reported]).toEqual([1, `gatherd verify: ${directory} is no data directory of gatherd: it has no catalog.db\n`])
+      expect([code, reported]).toEqual([
+        1,
+        `gatherd verify: ${directory} is no data directory of gatherd: it has no catalog.db\n`,
+      ])
     }
     expect(readdirSync(folder)).toEqual([])
     expect(existsSync(join(folder, 'nowhere'))).toBe(false)

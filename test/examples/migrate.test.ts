@@ -30,8 +30,18 @@ const SNIPPETS: Snippet[] = [
     modules: ['flax', 'jax', 'optax', ...COMMON],
     lines: ['OK rows: flax Embed', 'OK out of range: fill, clip, wrap, A[x], vmap', 'OK step: optax.adagrad'],
   },
-  { file: 'keras_to_gatherd.py', modules: ['keras', 'jax', ...COMMON], environment: { KERAS_BACKEND: 'jax' }, lines: KERAS_LINES },
-  { file: 'keras_to_gatherd.py', modules: ['keras', 'torch', ...COMMON], environment: { KERAS_BACKEND: 'torch' }, lines: KERAS_LINES },
+  {
+    file: 'keras_to_gatherd.py',
+    modules: ['keras', 'jax', ...COMMON],
+    environment: { KERAS_BACKEND: 'jax' },
+    lines: KERAS_LINES,
+  },
+  {
+    file: 'keras_to_gatherd.py',
+    modules: ['keras', 'torch', ...COMMON],
+    environment: { KERAS_BACKEND: 'torch' },
+    lines: KERAS_LINES,
+  },
   {
     file: 'torch_to_gatherd.py',
     modules: ['torch', ...COMMON],
@@ -53,14 +63,22 @@ const PYTHONS = [process.env.PYTHON, 'python3', '/usr/bin/python3'].filter((comm
  */
 const findPython = (modules: readonly string[]): string | undefined => {
   const probe = `import importlib.util, sys; sys.exit(any(importlib.util.find_spec(name) is None for name in ${JSON.stringify(modules)}))`
-  const found = PYTHONS.find((command) => spawnSync(command, ['-c', probe], { stdio: 'ignore', timeout: 20_000 }).status === 0)
-  if (found === undefined) process.stderr.write(`skipped: no Python here has all of ${modules.join(', ')}; PYTHON names one that has\n`)
+  const found = PYTHONS.find(
+    (command) => spawnSync(command, ['-c', probe], { stdio: 'ignore', timeout: 20_000 }).status === 0,
+  )
+  if (found === undefined)
+    process.stderr.write(
+      `skipped: no Python here has all of ${modules.join(', ')}; PYTHON names one that has\n`,
+    )
   return found
 }
 
 const runPython = (python: string, file: string, address: string, environment: Record<string, string> = {}) =>
   new Promise<{ code: number | null; output: string; errors: string }>((resolve, reject) => {
-    const child = spawn(python, [join(FOLDER, file), address], { env: { ...process.env, ...environment }, timeout: RUN_MS_MAX })
+    const child = spawn(python, [join(FOLDER, file), address], {
+      env: { ...process.env, ...environment },
+      timeout: RUN_MS_MAX,
+    })
     let output = ''
     let errors = ''
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))

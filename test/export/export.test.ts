@@ -2,12 +2,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readNpy } from '../../src/formats/npy.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
-import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { asFloats, exportUser, putUser, readBody } from './user-table.ts'
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(() => service.close())
 
@@ -23,9 +23,11 @@ describe('An export', () => {
         expect(exported).toMatchObject({ sequence: 0, elementType: dtype, shape: [3, 2] })
         const bytes = await readBody(exported.body)
         expect(bytes).toHaveLength(exported.contentLength)
-        const inside = { npy: readNpy, safetensors: (body: Buffer) => readSafetensors(body).get('embeddings'), raw: () => undefined }[
-          format
-        ](bytes)
+        const inside = {
+          npy: readNpy,
+          safetensors: (body: Buffer) => readSafetensors(body).get('embeddings'),
+          raw: () => undefined,
+        }[format](bytes)
         if (format !== 'raw') expect(inside).toMatchObject({ elementType: dtype, shape: [3, 2] })
         expect(Buffer.compare(inside?.data ?? bytes, data), `${dtype} as ${format}`).toBe(0)
       }
@@ -34,8 +36,12 @@ describe('An export', () => {
 
   test('of bfloat16 comes as safetensors or raw, and is refused as npy', async () => {
     await putUser(service.client, 3, 2, 'bfloat16', six)
-    const wanted = Buffer.from(Uint16Array.from(six, (value) => new Uint32Array(Float32Array.of(value).buffer)[0] >>> 16).buffer)
-    const tensor = readSafetensors(await readBody((await exportUser(service.client, 'safetensors')).body)).get('embeddings')
+    const wanted = Buffer.from(
+      Uint16Array.from(six, (value) => new Uint32Array(Float32Array.of(value).buffer)[0] >>> 16).buffer,
+    )
+    const tensor = readSafetensors(
+      await readBody((await exportUser(service.client, 'safetensors')).body),
+    ).get('embeddings')
     expect(tensor).toMatchObject({ elementType: 'bfloat16', shape: [3, 2] })
     expect(Buffer.compare(tensor?.data ?? new Uint8Array(0), wanted)).toBe(0)
     expect(Buffer.compare(await readBody((await exportUser(service.client, 'raw')).body), wanted)).toBe(0)
@@ -43,7 +49,13 @@ describe('An export', () => {
   })
 
   test('of int8 comes as three arrays, or raw as the stored rows', async () => {
-    await putUser(service.client, 3, 5, 'int8', Float32Array.of(0, 2.5, 255, 100, 1, 7, 7, 7, 7, 7, -1, 0, 1, 0, -1))
+    await putUser(
+      service.client,
+      3,
+      5,
+      'int8',
+      Float32Array.of(0, 2.5, 255, 100, 1, 7, 7, 7, 7, 7, -1, 0, 1, 0, -1),
+    )
     const exported = await exportUser(service.client, 'safetensors')
     const bytes = await readBody(exported.body)
     expect(bytes).toHaveLength(exported.contentLength)
@@ -60,13 +72,15 @@ describe('An export', () => {
 
   test('has all rows of many segments and many chunks, int8 and odd dims too', async () => {
     await service.close()
-    service = await startKeeper({ segmentBytesMax: 4 * PAGE_BYTES })
+    service = await startTestWriter({ segmentBytesMax: 4 * PAGE_BYTES })
     const [rows, dim] = [20_011, 57]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => i % 2048)
     await putUser(service.client, rows, dim, 'float32', values)
     const chunks = await Array.fromAsync((await exportUser(service.client, 'npy')).body)
     expect(chunks.length).toBeGreaterThan(4)
-    expect(chunks.every((chunk) => chunk.length <= 1024 * 1024 && !(chunk.buffer instanceof SharedArrayBuffer))).toBe(true)
+    expect(
+      chunks.every((chunk) => chunk.length <= 1024 * 1024 && !(chunk.buffer instanceof SharedArrayBuffer)),
+    ).toBe(true)
     expect(Buffer.compare(readNpy(Buffer.concat(chunks)).data, Buffer.from(values.buffer))).toBe(0)
     await putUser(service.client, rows, dim, 'int8', values)
     const stored = await readBody((await exportUser(service.client, 'raw')).body)

@@ -1,12 +1,12 @@
 import { Readable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type ExportLine, exportTable } from '../../src/export/export.ts'
-import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { exportUser, putUser, readBody } from './user-table.ts'
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(() => service.close())
 
@@ -16,12 +16,12 @@ describe('An export holds its version until', () => {
     const exported = await exportUser(service.client, 'npy', line)
     await service.client.call('remove', { name: 'user', precondition: {} })
     await service.client.call('sync', null)
-    expect(service.keeper.memory.reservedBytes).toBeGreaterThan(0)
+    expect(service.writer.memory.reservedBytes).toBeGreaterThan(0)
     return exported
   }
   const expectFreed = async () => {
     await service.client.call('sync', null)
-    expect(service.keeper.memory.reservedBytes).toBe(0)
+    expect(service.writer.memory.reservedBytes).toBe(0)
   }
 
   test('it was read', async () => {
@@ -58,7 +58,9 @@ describe('An export holds its version until', () => {
   test('it fails', async () => {
     const failing: ExportLine = {
       call: (procedure, argument) =>
-        procedure === 'readPreimages' ? Promise.reject(new Error('changed too much')) : service.client.call(procedure, argument),
+        procedure === 'readPreImages'
+          ? Promise.reject(new Error('changed too much'))
+          : service.client.call(procedure, argument),
     }
     const { body } = await prepare(failing)
     await body.next()
@@ -66,7 +68,7 @@ describe('An export holds its version until', () => {
     await expectFreed()
   })
 
-  test('the line to the keeper is closed', async () => {
+  test('the line to the writer is closed', async () => {
     const { body } = await prepare()
     service.client.close()
     await body.next()
@@ -78,12 +80,14 @@ describe('An export holds its version until', () => {
     await putUser(service.client, 1, 1, 'float32', Float32Array.of(1))
     const { current } = service.client.registry.find('user')
     await service.client.call('remove', { name: 'user', precondition: {} })
-    await expect(exportTable(service.client, 'user', current, 'raw')).rejects.toMatchObject({ code: 'TABLE_NOT_FOUND' })
+    await expect(exportTable(service.client, 'user', current, 'raw')).rejects.toMatchObject({
+      code: 'TABLE_NOT_FOUND',
+    })
     expect(() => current.unpin(), 'it is not pinned any more').toThrow('unpinned')
   })
 })
 
-test('An ended export is not remembered by the keeper any more', async () => {
+test('An ended export is not remembered by the writer any more', async () => {
   await putUser(service.client, 1, 2, 'float32', Float32Array.of(1, 2))
   const calls: string[] = []
   const line: ExportLine = {
@@ -94,5 +98,5 @@ test('An ended export is not remembered by the keeper any more', async () => {
   }
   const { body } = await exportUser(service.client, 'raw', line)
   await readBody(body)
-  expect(calls).toEqual(['beginExport', 'readPreimages', 'endExport'])
+  expect(calls).toEqual(['beginExport', 'readPreImages', 'endExport'])
 })

@@ -6,18 +6,26 @@ import { Arena } from '../../src/tables/arena.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { TableVersion } from '../../src/tables/table.ts'
 import { createTable } from '../../src/upload/create.ts'
-import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
-let service: TestKeeper
+let service: TestWriter
 const arena = new Arena(8 * 1024 * 1024)
 beforeEach(async () => {
-  service = await startKeeper({ segmentBytesMax: 8 * PAGE_BYTES })
+  service = await startTestWriter({ segmentBytesMax: 8 * PAGE_BYTES })
 })
 afterEach(() => service.close())
 
 const makeTable = async (rows: number, dim: number, dtype: Dtype = 'float32') => {
   const values = Float32Array.from({ length: rows * dim }, (_, i) => Math.floor(i / dim))
-  await createTable(service.client, arena, { name: 'user', rows, dim, dtype, source: { values }, settings: {}, precondition: {} })
+  await createTable(service.client, arena, {
+    name: 'user',
+    rows,
+    dim,
+    dtype,
+    source: { values },
+    settings: {},
+    precondition: {},
+  })
   return service.client.registry.find('user').current
 }
 
@@ -34,7 +42,12 @@ const readBusy = (version: TableVersion) => {
 describe('A page of rows', () => {
   test('has the rows that there are', async () => {
     const version = await makeTable(5, 2)
-    expect(readRows(version, arena, 1, 3)).toEqual({ sequence: 0, firstRow: 1, rowCount: 3, values: Float32Array.of(1, 1, 2, 2, 3, 3) })
+    expect(readRows(version, arena, 1, 3)).toEqual({
+      sequence: 0,
+      firstRow: 1,
+      rowCount: 3,
+      values: Float32Array.of(1, 1, 2, 2, 3, 3),
+    })
     expect(readRows(version, arena, 4, 10)).toMatchObject({ rowCount: 1, values: Float32Array.of(4, 4) })
     for (const [offset, limit] of [
       [5, 10],
@@ -73,7 +86,9 @@ describe('A page of rows', () => {
 
   test('never holds a half-written row', async () => {
     const { handle } = await makeTable(16, 1000)
-    const worker = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), { workerData: { handle, hotRows: 16 } })
+    const worker = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
+      workerData: { handle, hotRows: 16 },
+    })
     try {
       await new Promise((resolve) => worker.once('message', resolve))
       const version = new TableVersion(handle)
@@ -84,7 +99,9 @@ describe('A page of rows', () => {
         readCount += 1
         for (let row = 0; row < 16; row++) {
           const first = page.values[row * 1000]
-          expect(page.values.subarray(row * 1000, (row + 1) * 1000).every((value) => value === first)).toBe(true)
+          expect(page.values.subarray(row * 1000, (row + 1) * 1000).every((value) => value === first)).toBe(
+            true,
+          )
         }
       }
       expect(readCount).toBeGreaterThan(0)

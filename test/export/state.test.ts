@@ -4,17 +4,23 @@ import type { Optimizer } from '../../src/core/types.ts'
 import { exportTable } from '../../src/export/export.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { asFloats, readBody } from './user-table.ts'
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(() => service.close())
 
 const adam: Optimizer = { kind: 'adam', learning_rate: 0, beta1: 0.5, beta2: 0.75, epsilon: 1 }
-const adagrad: Optimizer = { kind: 'adagrad', learning_rate: 0, initial_accumulator: 2, epsilon: 1, epsilon_inside_sqrt: false }
+const adagrad: Optimizer = {
+  kind: 'adagrad',
+  learning_rate: 0,
+  initial_accumulator: 2,
+  epsilon: 1,
+  epsilon_inside_sqrt: false,
+}
 const rowwise: Optimizer = { ...adagrad, kind: 'rowwise_adagrad' }
 
 /** Rows of one number each, which is what their gradients are too. */
@@ -29,8 +35,10 @@ const step = (indices: number[], gradient: number) => {
     precondition: {},
   })
 }
-const patch = (optimizer: Optimizer) => service.client.call('patch', { name: 'user', settings: { optimizer }, precondition: {} })
-const begin = () => exportTable(service.client, 'user', service.client.registry.find('user').current, 'safetensors', true)
+const patch = (optimizer: Optimizer) =>
+  service.client.call('patch', { name: 'user', settings: { optimizer }, precondition: {} })
+const begin = () =>
+  exportTable(service.client, 'user', service.client.registry.find('user').current, 'safetensors', true)
 /** The first number of each row of every array. */
 const firstOf = (body: Uint8Array): Record<string, number[]> =>
   Object.fromEntries(
@@ -46,39 +54,53 @@ describe('While gradients are applied, an export of state', () => {
   // Two rows of adam's state to a chunk.
   const [rows, dim] = [6, 65_536]
 
-  test.each([adam, adagrad, rowwise])('of $kind is what it was at its sequence, rows and all', async (optimizer) => {
-    const changes = fc.array(
-      fc.record({ chunk: fc.nat(6), indices: fc.uniqueArray(fc.nat(rows - 1), { minLength: 1, maxLength: 3 }), before: fc.boolean() }),
-      { maxLength: 6 },
-    )
-    await fc.assert(
-      fc.asyncProperty(changes, async (updates) => {
-        // The rows move too.
-        await putTable(service.client, { name: 'user', rows, dim, settings: { optimizer: { ...optimizer, learning_rate: 1 } } })
-        for (const { indices } of updates.filter(({ before }) => before)) await step(indices, 2)
-        const apply = async (chunk: number) => {
-          for (const { indices } of updates.filter((one) => !one.before && one.chunk === chunk)) await step(indices, 4)
-        }
-        const whole = firstOf(await readBody((await begin()).body))
-        const exported = await begin()
-        const chunks: Buffer[] = []
-        await apply(0)
-        for await (const chunk of exported.body) {
-          chunks.push(chunk)
-          await apply(chunks.length)
-        }
-        expect(firstOf(Buffer.concat(chunks))).toEqual(whole)
-      }),
-      { numRuns: 12 },
-    )
-  })
+  test.each([adam, adagrad, rowwise])(
+    'of $kind is what it was at its sequence, rows and all',
+    async (optimizer) => {
+      const changes = fc.array(
+        fc.record({
+          chunk: fc.nat(6),
+          indices: fc.uniqueArray(fc.nat(rows - 1), { minLength: 1, maxLength: 3 }),
+          before: fc.boolean(),
+        }),
+        { maxLength: 6 },
+      )
+      await fc.assert(
+        fc.asyncProperty(changes, async (updates) => {
+          // The rows move too.
+          await putTable(service.client, {
+            name: 'user',
+            rows,
+            dim,
+            settings: { optimizer: { ...optimizer, learning_rate: 1 } },
+          })
+          for (const { indices } of updates.filter(({ before }) => before)) await step(indices, 2)
+          const apply = async (chunk: number) => {
+            for (const { indices } of updates.filter((one) => !one.before && one.chunk === chunk))
+              await step(indices, 4)
+          }
+          const whole = firstOf(await readBody((await begin()).body))
+          const exported = await begin()
+          const chunks: Buffer[] = []
+          await apply(0)
+          for await (const chunk of exported.body) {
+            chunks.push(chunk)
+            await apply(chunks.length)
+          }
+          expect(firstOf(Buffer.concat(chunks))).toEqual(whole)
+        }),
+        { numRuns: 12 },
+      )
+    },
+  )
 
   test('has the count of steps of its sequence', async () => {
     await putTable(service.client, { name: 'user', rows: 1, dim: 1, settings: { optimizer: adam } })
     await step([0], 1)
     const exported = await begin()
     await step([0], 1)
-    const { data } = readSafetensors(await readBody(exported.body)).get('optimizer/step') ?? expect.unreachable()
+    const { data } =
+      readSafetensors(await readBody(exported.body)).get('optimizer/step') ?? expect.unreachable()
     expect([exported.sequence, Buffer.from(data).readBigInt64LE()]).toEqual([1, 1n])
   })
 
@@ -87,13 +109,15 @@ describe('While gradients are applied, an export of state', () => {
     const exported = await begin()
     await step([0, 1], 1)
     expect(firstOf(await readBody(exported.body))).toMatchObject({ 'optimizer/accumulator': [2, 2, 2] })
-    expect(firstOf(await readBody((await begin()).body))).toMatchObject({ 'optimizer/accumulator': [3, 3, 2] })
+    expect(firstOf(await readBody((await begin()).body))).toMatchObject({
+      'optimizer/accumulator': [3, 3, 2],
+    })
   })
 })
 
 test('State in many segments and chunks comes in the order of the rows', async () => {
   await service.close()
-  service = await startKeeper({ segmentBytesMax: 4 * PAGE_BYTES })
+  service = await startTestWriter({ segmentBytesMax: 4 * PAGE_BYTES })
   const [rows, dim] = [5000, 40]
   await putTable(service.client, { name: 'user', rows, dim, settings: { optimizer: adam } })
   for (let row = 0; row < rows; row += 7) await step([row], row)
@@ -111,9 +135,9 @@ describe('State that the optimizer no longer has', () => {
   const sgd: Optimizer = { kind: 'sgd', learning_rate: 1 }
   const prepare = async () => {
     await putTable(service.client, { name: 'user', rows: 4, dim: 1, settings: { optimizer: adagrad } })
-    const withoutState = service.keeper.memory.reservedBytes
+    const withoutState = service.writer.memory.reservedBytes
     await step([0, 1], 1)
-    return { withoutState, withState: service.keeper.memory.reservedBytes }
+    return { withoutState, withState: service.writer.memory.reservedBytes }
   }
 
   test('is given out by the exports that had begun, and takes memory until the last of them ends', async () => {
@@ -121,11 +145,14 @@ describe('State that the optimizer no longer has', () => {
     const exports = [await begin(), await begin()]
     await patch(sgd)
     await step([0, 3], 1)
-    expect(service.keeper.memory.reservedBytes).toBe(withState)
-    expect(firstOf(await readBody(exports[0].body))).toMatchObject({ 'optimizer/accumulator': [3, 3, 2, 2], embeddings: [0, 0, 0, 0] })
-    expect(service.keeper.memory.reservedBytes).toBe(withState)
+    expect(service.writer.memory.reservedBytes).toBe(withState)
+    expect(firstOf(await readBody(exports[0].body))).toMatchObject({
+      'optimizer/accumulator': [3, 3, 2, 2],
+      embeddings: [0, 0, 0, 0],
+    })
+    expect(service.writer.memory.reservedBytes).toBe(withState)
     await exports[1].body.return()
-    expect(service.keeper.memory.reservedBytes).toBe(withoutState)
+    expect(service.writer.memory.reservedBytes).toBe(withoutState)
   })
 
   test('is not mixed with what comes after it', async () => {
@@ -135,39 +162,48 @@ describe('State that the optimizer no longer has', () => {
     await patch({ ...adagrad, initial_accumulator: 10 })
     await step([1, 2], 1)
     expect(firstOf(await readBody(exported.body))).toMatchObject({ 'optimizer/accumulator': [3, 3, 2, 2] })
-    expect(firstOf(await readBody((await begin()).body))).toMatchObject({ 'optimizer/accumulator': [10, 11, 11, 10] })
+    expect(firstOf(await readBody((await begin()).body))).toMatchObject({
+      'optimizer/accumulator': [10, 11, 11, 10],
+    })
   })
 
-  test('gives its memory back when the front that exports it goes away', async () => {
+  test('gives its memory back when the HTTP worker that exports it goes away', async () => {
     const { withoutState } = await prepare()
     const other = service.connect()
     await other.call('sync', null)
     await exportTable(other, 'user', other.registry.find('user').current, 'safetensors', true)
     await patch(sgd)
     other.close()
-    await expect.poll(() => service.keeper.memory.reservedBytes).toBe(withoutState)
+    await expect.poll(() => service.writer.memory.reservedBytes).toBe(withoutState)
   })
 
   test('gives it back at once when no export reads it', async () => {
     const { withoutState } = await prepare()
     await readBody((await begin()).body)
-    const exportRows = () => exportTable(service.client, 'user', service.client.registry.find('user').current, 'safetensors')
+    const exportRows = () =>
+      exportTable(service.client, 'user', service.client.registry.find('user').current, 'safetensors')
     await readBody((await exportRows()).body)
     const ofRows = await exportRows()
     await patch(sgd)
-    expect(service.keeper.memory.reservedBytes).toBe(withoutState)
+    expect(service.writer.memory.reservedBytes).toBe(withoutState)
     await ofRows.body.return()
   })
 })
 
 test('State in a format of one array is refused before anything is held', async () => {
   await putTable(service.client, { name: 'user', rows: 1, dim: 1, settings: { optimizer: adam } })
-  const withoutState = service.keeper.memory.reservedBytes
+  const withoutState = service.writer.memory.reservedBytes
   await step([0], 1)
   for (const format of ['npy', 'raw'] as const) {
-    const refused = exportTable(service.client, 'user', service.client.registry.find('user').current, format, true)
+    const refused = exportTable(
+      service.client,
+      'user',
+      service.client.registry.find('user').current,
+      format,
+      true,
+    )
     await expect(refused).rejects.toMatchObject({ code: 'NOT_ACCEPTABLE' })
   }
   await patch({ kind: 'sgd', learning_rate: 1 })
-  expect(service.keeper.memory.reservedBytes).toBe(withoutState)
+  expect(service.writer.memory.reservedBytes).toBe(withoutState)
 })

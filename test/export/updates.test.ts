@@ -2,14 +2,14 @@ import { MessageChannel, Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { ExportLine } from '../../src/export/export.ts'
-import { KeeperClient } from '../../src/writer/client.ts'
+import { WriterClient } from '../../src/writer/client.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
-import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { asFloats, exportUser, putUser, readBody } from './user-table.ts'
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(() => service.close())
 
@@ -22,11 +22,13 @@ const update = (operation: 'set' | 'add', indices: number[], values: number[]) =
     precondition: {},
   })
 
-/** The line, but without what the keeper remembers of overwritten rows: what an export would be without asking. */
-const forgetful = (client: KeeperClient): ExportLine => ({
+/** The line, but without what the writer remembers of overwritten rows: what an export would be without asking. */
+const forgetful = (client: WriterClient): ExportLine => ({
   call: async (procedure, argument) => {
     const answer = await client.call(procedure, argument)
-    return procedure === 'readPreimages' ? ({ rows: new Int32Array(0), bytes: new Uint8Array(0) } as typeof answer) : answer
+    return procedure === 'readPreImages'
+      ? ({ rows: new Int32Array(0), bytes: new Uint8Array(0) } as typeof answer)
+      : answer
   },
 })
 
@@ -34,12 +36,16 @@ describe('While updates run, an export', () => {
   const [rows, dim] = [16, 65_536]
   const original = Float32Array.from({ length: rows * dim }, (_, i) => Math.floor(i / dim))
   /** Four rows to a chunk. */
-  const firstOf = (bytes: Buffer) => Array.from({ length: rows }, (_, row) => bytes.readFloatLE(row * dim * 4))
+  const firstOf = (bytes: Buffer) =>
+    Array.from({ length: rows }, (_, row) => bytes.readFloatLE(row * dim * 4))
 
   test('is the table at its sequence, wherever and whenever rows are changed', async () => {
-    const changes = fc.array(fc.record({ chunk: fc.nat(4), indices: fc.array(fc.nat(rows - 1), { minLength: 1, maxLength: 3 }) }), {
-      maxLength: 6,
-    })
+    const changes = fc.array(
+      fc.record({ chunk: fc.nat(4), indices: fc.array(fc.nat(rows - 1), { minLength: 1, maxLength: 3 }) }),
+      {
+        maxLength: 6,
+      },
+    )
     await fc.assert(
       fc.asyncProperty(changes, async (updates) => {
         await putUser(service.client, rows, dim, 'float32', original)
@@ -80,11 +86,13 @@ describe('While updates run, an export', () => {
       Array.from({ length: 2 * dim }, () => -2),
     )
     expect(exported.sequence).toBe(1)
-    expect(firstOf(await readBody(exported.body))).toEqual([0, 1, 2, -1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])
+    expect(firstOf(await readBody(exported.body))).toEqual([
+      0, 1, 2, -1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+    ])
     expect((await exportUser(service.client, 'raw')).sequence).toBe(2)
   })
 
-  test('would mix sequences without the rows that the keeper remembers', async () => {
+  test('would mix sequences without the rows that the writer remembers', async () => {
     await putUser(service.client, rows, dim, 'float32', original)
     const exported = await exportUser(service.client, 'raw', forgetful(service.client))
     await update(
@@ -96,7 +104,7 @@ describe('While updates run, an export', () => {
   })
 
   test.each([
-    ['asks the keeper', false],
+    ['asks the writer', false],
     ['(control) does not ask', true],
   ])('from another thread is one sequence only when it %s', async (_, isForgetful) => {
     const { port1, port2 } = new MessageChannel()
@@ -105,7 +113,7 @@ describe('While updates run, an export', () => {
       workerData: { port: port1, dataDir: own.dataDir },
       transferList: [port1],
     })
-    const client = new KeeperClient(port2)
+    const client = new WriterClient(port2)
     try {
       const [count, width] = [2048, 1024]
       await putUser(client, count, width, 'float32', new Float32Array(count * width))
@@ -114,10 +122,22 @@ describe('While updates run, an export', () => {
       let mixedCount = 0
       for (let round = 0; round < 6; round++) {
         const pending = Array.from({ length: 4 }, () =>
-          client.call('update', { name: 'user', operation: 'add', indices: all, values: ones, precondition: {} }),
+          client.call('update', {
+            name: 'user',
+            operation: 'add',
+            indices: all,
+            values: ones,
+            precondition: {},
+          }),
         )
         const exported = await exportUser(client, 'raw', isForgetful ? forgetful(client) : client)
-        const late = client.call('update', { name: 'user', operation: 'add', indices: all, values: ones, precondition: {} })
+        const late = client.call('update', {
+          name: 'user',
+          operation: 'add',
+          indices: all,
+          values: ones,
+          precondition: {},
+        })
         const values = asFloats(await readBody(exported.body))
         if (values.some((value) => value !== exported.sequence)) mixedCount += 1
         await Promise.all([...pending, late])

@@ -1,21 +1,39 @@
 import type { Dtype } from '../../src/core/types.ts'
 import { type ExportLine, exportTable, type TableExport } from '../../src/export/export.ts'
 import type { ExportFormat } from '../../src/export/plan.ts'
-import type { KeeperClient } from '../../src/writer/client.ts'
+import type { WriterClient } from '../../src/writer/client.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { createTable } from '../../src/upload/create.ts'
 
 const arena = new Arena(8 * 1024 * 1024)
 
 /** Creates or replaces the table `user`. */
-export const putUser = (client: KeeperClient, rows: number, dim: number, dtype: Dtype, values: Float32Array) =>
-  createTable(client, arena, { name: 'user', rows, dim, dtype, source: { values }, settings: {}, precondition: {} })
+export const putUser = (
+  client: WriterClient,
+  rows: number,
+  dim: number,
+  dtype: Dtype,
+  values: Float32Array,
+) =>
+  createTable(client, arena, {
+    name: 'user',
+    rows,
+    dim,
+    dtype,
+    source: { values },
+    settings: {},
+    precondition: {},
+  })
 
 /** Begins to export the current version of `user`. `line` stands in for the client's own. */
-export const exportUser = (client: KeeperClient, format: ExportFormat, line: ExportLine = client): Promise<TableExport> =>
-  exportTable(line, 'user', client.registry.find('user').current, format)
+export const exportUser = (
+  client: WriterClient,
+  format: ExportFormat,
+  line: ExportLine = client,
+): Promise<TableExport> => exportTable(line, 'user', client.registry.find('user').current, format)
 
-export const readBody = async (body: AsyncIterable<Buffer>): Promise<Buffer> => Buffer.concat(await Array.fromAsync(body))
+export const readBody = async (body: AsyncIterable<Buffer>): Promise<Buffer> =>
+  Buffer.concat(await Array.fromAsync(body))
 
 /** A copy, so that it is aligned. */
 export const asFloats = (bytes: Uint8Array): Float32Array => new Float32Array(new Uint8Array(bytes).buffer)

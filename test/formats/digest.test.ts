@@ -30,12 +30,18 @@ describe('read', () => {
     expect(parseContentDigest(header)).toEqual(expected)
   })
 
-  test.each(['', '  ', `sha-512=${other}`, 'sha-512=:AA==:, crc32c=:AAAA:;p', 'sha-2560=:AAAA:', 'md5="x"', 'unixsum=1', 'sha=token'])(
-    'but ignored: %j',
-    (header) => {
-      expect(parseContentDigest(header)).toBe(undefined)
-    },
-  )
+  test.each([
+    '',
+    '  ',
+    `sha-512=${other}`,
+    'sha-512=:AA==:, crc32c=:AAAA:;p',
+    'sha-2560=:AAAA:',
+    'md5="x"',
+    'unixsum=1',
+    'sha=token',
+  ])('but ignored: %j', (header) => {
+    expect(parseContentDigest(header)).toBe(undefined)
+  })
 
   test('of equal algorithms the last counts', () => {
     const zeros = `:${Buffer.alloc(32).toString('base64')}:`
@@ -91,7 +97,9 @@ describe('refused as INVALID_REQUEST', () => {
 
   test('with the form that is expected', () => {
     expect(refusalOf(() => parseContentDigest('md5')).code).toBe(null)
-    expect(refusalOf(() => parseContentDigest('sha-256=abc')).detail).toContain('sha-256=:<base64 of 32 bytes>:')
+    expect(refusalOf(() => parseContentDigest('sha-256=abc')).detail).toContain(
+      'sha-256=:<base64 of 32 bytes>:',
+    )
   })
 
   test('when cut anywhere behind its name', () => {

@@ -68,7 +68,10 @@ const applyEdits = (source: Uint8Array, list: Edit[], keepLength: boolean): Uint
 
 /** What every accepted array promises: a view of the body, as long as type and shape say. */
 const checkArray = (array: TypedBytes, body: Uint8Array): void => {
-  const bytes = array.shape.reduce((product, dimension) => product * dimension, ELEMENT_BYTES[array.elementType])
+  const bytes = array.shape.reduce(
+    (product, dimension) => product * dimension,
+    ELEMENT_BYTES[array.elementType],
+  )
   check(array.data.buffer === body.buffer, 'a view of the body')
   check(
     array.shape.every((dimension) => Number.isSafeInteger(dimension) && dimension >= 0),
@@ -80,7 +83,8 @@ const checkArray = (array: TypedBytes, body: Uint8Array): void => {
 /** Runs `action`, which may be refused, with one of three codes. Plain comparisons: `expect` would take most of the time. */
 const checkRefusal = (action: () => unknown): void => {
   const code = codeOf(action)
-  if (![null, 'MALFORMED_BODY', 'DTYPE_MISMATCH', 'SHAPE_MISMATCH'].includes(code)) throw new Error(`refused as ${code}`)
+  if (![null, 'MALFORMED_BODY', 'DTYPE_MISMATCH', 'SHAPE_MISMATCH'].includes(code))
+    throw new Error(`refused as ${code}`)
 }
 const check = (condition: boolean, what: string): void => {
   if (!condition) throw new Error(what)
@@ -102,22 +106,34 @@ describe('changed bodies are read or refused with a type, and nothing else happe
   })
 
   test('safetensors', () => {
-    const sources = ['every-dtype', 'names', 'shapes', 'no-tensors', 'float8'].map((name) => readFixture(`${name}.safetensors`))
+    const sources = ['every-dtype', 'names', 'shapes', 'no-tensors', 'float8'].map((name) =>
+      readFixture(`${name}.safetensors`),
+    )
     fc.assert(
-      fc.property(fc.constantFrom(...sources), edits, fc.boolean(), fc.boolean(), (source, list, keepLength, keepHeader) => {
-        const body = applyEdits(source, list, keepLength)
-        // Most changes of length are found at once; with the length put right the rest of the checks is reached.
-        if (keepHeader && body.length >= 8) {
-          new DataView(body.buffer).setBigUint64(0, BigInt(Math.max(0, Buffer.from(body).indexOf('}}') + 2 - 8)), true)
-        }
-        checkRefusal(() => safetensorsHeaderBytes(body))
-        checkRefusal(() => {
-          const arrays = readSafetensors(body)
-          for (const array of arrays.values()) checkArray(array, body)
-          const dataBytes = [...arrays.values()].reduce((sum, { data }) => sum + data.length, 0)
-          check(dataBytes === body.length - safetensorsHeaderBytes(body)!, 'every byte in one array')
-        })
-      }),
+      fc.property(
+        fc.constantFrom(...sources),
+        edits,
+        fc.boolean(),
+        fc.boolean(),
+        (source, list, keepLength, keepHeader) => {
+          const body = applyEdits(source, list, keepLength)
+          // Most changes of length are found at once; with the length put right the rest of the checks is reached.
+          if (keepHeader && body.length >= 8) {
+            new DataView(body.buffer).setBigUint64(
+              0,
+              BigInt(Math.max(0, Buffer.from(body).indexOf('}}') + 2 - 8)),
+              true,
+            )
+          }
+          checkRefusal(() => safetensorsHeaderBytes(body))
+          checkRefusal(() => {
+            const arrays = readSafetensors(body)
+            for (const array of arrays.values()) checkArray(array, body)
+            const dataBytes = [...arrays.values()].reduce((sum, { data }) => sum + data.length, 0)
+            check(dataBytes === body.length - safetensorsHeaderBytes(body)!, 'every byte in one array')
+          })
+        },
+      ),
       RUNS,
     )
   })
@@ -153,7 +169,11 @@ describe('large headers cost what they weigh', () => {
     ['digits', wrap(`{"a":{"shape":[${'1'.repeat(1_000_000)}]}}`), 'MALFORMED_BODY'],
     ['depth', wrap('{"a":'.repeat(200_000)), 'MALFORMED_BODY'],
     ['depth of lists', wrap(`{"a":{"shape":${'['.repeat(1_000_000)}`), 'MALFORMED_BODY'],
-    ['metadata', wrap(`{"__metadata__":{${Array.from({ length: 100_000 }, (_, index) => `"${index}":""`).join(',')}}}`), 'MALFORMED_BODY'],
+    [
+      'metadata',
+      wrap(`{"__metadata__":{${Array.from({ length: 100_000 }, (_, index) => `"${index}":""`).join(',')}}}`),
+      'MALFORMED_BODY',
+    ],
   ] as const)('%s', (_, body, code) => {
     // Twice: the first run compiles. Then at most 2x the body, and room for what the test runner does.
     codeOf(() => readSafetensors(body))
@@ -169,7 +189,9 @@ describe('large headers cost what they weigh', () => {
     const before = process.memoryUsage().arrayBuffers
     expect(codeOf(() => readSafetensors(announced))).toBe('MALFORMED_BODY')
     const text = "{'descr': '<f8', 'fortran_order': False, 'shape': (16777216, 8)}"
-    expect(codeOf(() => readNpy(latin1(`\x93NUMPY\x01\0${String.fromCharCode(text.length)}\0${text}`)))).toBe('MALFORMED_BODY')
+    expect(codeOf(() => readNpy(latin1(`\x93NUMPY\x01\0${String.fromCharCode(text.length)}\0${text}`)))).toBe(
+      'MALFORMED_BODY',
+    )
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 20)
   })
 })

@@ -17,17 +17,22 @@ describe('asIndexArray', () => {
     expect(indices.buffer).toBe(bytes.buffer)
   })
 
-  test.each(INTEGERS)('%s in a Buffer at an odd address is a copy, or a view of single bytes', (elementType) => {
-    const bytes = misalign(bytesOf(COUNTING[elementType]))
-    const indices = asIndexArray(bytes, elementType)
-    expect(indices).toEqual(COUNTING[elementType])
-    expect(indices.buffer === bytes.buffer).toBe(ELEMENT_BYTES[elementType] === 1)
-  })
+  test.each(INTEGERS)(
+    '%s in a Buffer at an odd address is a copy, or a view of single bytes',
+    (elementType) => {
+      const bytes = misalign(bytesOf(COUNTING[elementType]))
+      const indices = asIndexArray(bytes, elementType)
+      expect(indices).toEqual(COUNTING[elementType])
+      expect(indices.buffer === bytes.buffer).toBe(ELEMENT_BYTES[elementType] === 1)
+    },
+  )
 
   test('keeps the extremes of 64 bits', () => {
     const extremes = new BigInt64Array([-(2n ** 63n), 2n ** 63n - 1n, -1n])
     expect(asIndexArray(bytesOf(extremes), 'int64')).toEqual(extremes)
-    expect(asIndexArray(bytesOf(extremes), 'uint64')).toEqual(new BigUint64Array([2n ** 63n, 2n ** 63n - 1n, 2n ** 64n - 1n]))
+    expect(asIndexArray(bytesOf(extremes), 'uint64')).toEqual(
+      new BigUint64Array([2n ** 63n, 2n ** 63n - 1n, 2n ** 64n - 1n]),
+    )
   })
 
   test('no bytes are no indices', () => {
@@ -57,7 +62,9 @@ describe('asFloat32', () => {
 
   test('float64 is rounded half to even, and overflows to infinity', () => {
     const source = new Float64Array([0.1, 1 + 2 ** -24, 1 + 3 * 2 ** -24, 1e39, -1e39, 2 ** -150, -0])
-    expect(asFloat32(bytesOf(source), 'float64')).toEqual(new Float32Array([Math.fround(0.1), 1, 1 + 2 ** -22, Infinity, -Infinity, 0, -0]))
+    expect(asFloat32(bytesOf(source), 'float64')).toEqual(
+      new Float32Array([Math.fround(0.1), 1, 1 + 2 ** -22, Infinity, -Infinity, 0, -0]),
+    )
   })
 
   test('every float16 is exact', () => {

@@ -19,4 +19,5 @@ export const errorOf = (action: () => unknown): GatherdError => {
   throw new Error('nothing was refused')
 }
 
-export const pointersOf = (action: () => unknown): string[] => (errorOf(action).errors ?? []).map(({ pointer }) => pointer)
+export const pointersOf = (action: () => unknown): string[] =>
+  (errorOf(action).errors ?? []).map(({ pointer }) => pointer)

@@ -117,7 +117,12 @@ const FORMS: readonly ((random: () => number) => string)[] = [
   (random) => `${random() % 2 === 0 ? '-' : ''}0.${digits(random, 1 + (random() % 25))}`,
   (random) => `${1 + (random() % 9)}${digits(random, random() % 22)}.${digits(random, 1 + (random() % 22))}`,
   (random) =>
-    [1 + (random() % 9), digits(random, random() % 22), pick(random, ['e', 'E', 'e+', 'E-']), digits(random, 1 + (random() % 3))].join(''),
+    [
+      1 + (random() % 9),
+      digits(random, random() % 22),
+      pick(random, ['e', 'E', 'e+', 'E-']),
+      digits(random, 1 + (random() % 3)),
+    ].join(''),
   // The middle of two doubles, exactly.
   (random) => String(2n ** 53n * BigInt(1 + (random() % 100)) + BigInt(random() % 4096)),
   (random) => pick(random, HARD_NUMBERS),

@@ -45,12 +45,17 @@ describe('tensors', () => {
   test('of any nesting are what JSON.parse reads', () => {
     const nested = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 5 }).chain((shape) => {
       const count = shape.reduce((product, length) => product * length, 1)
-      return fc.tuple(fc.constant(shape), fc.array(fc.double({ noNaN: true }), { minLength: count, maxLength: count }))
+      return fc.tuple(
+        fc.constant(shape),
+        fc.array(fc.double({ noNaN: true }), { minLength: count, maxLength: count }),
+      )
     })
     const build = (shape: number[], values: number[]): unknown => {
       if (shape.length === 0) return values[0]
       const size = values.length / Math.max(shape[0], 1)
-      return Array.from({ length: shape[0] }, (_, index) => build(shape.slice(1), values.slice(index * size, (index + 1) * size)))
+      return Array.from({ length: shape[0] }, (_, index) =>
+        build(shape.slice(1), values.slice(index * size, (index + 1) * size)),
+      )
     }
     fc.assert(
       fc.property(nested, fc.constantFrom(0, 1, '\t'), ([shape, drawn], space) => {
@@ -72,7 +77,9 @@ describe('tensors', () => {
 
   test.each(HARD_NUMBERS.map((text) => [text]))('hold %s to the bit', (text) => {
     expect(readTensor(text).values).toEqual(Float64Array.of(JSON.parse(text)))
-    expect(readTensor(`[[${text}, ${text}]]`).values).toEqual(Float64Array.of(JSON.parse(text), JSON.parse(text)))
+    expect(readTensor(`[[${text}, ${text}]]`).values).toEqual(
+      Float64Array.of(JSON.parse(text), JSON.parse(text)),
+    )
   })
 
   test(`hold ${RANDOM_COUNT} random numbers to the bit`, { timeout: LONG ? 600_000 : 30_000 }, () => {
@@ -129,7 +136,10 @@ describe('members', () => {
   })
 
   test('may have the names that objects inherit', () => {
-    const { members } = readJsonObject(encode('{"__proto__":{"polluted":1},"constructor":2,"toString":3}'), [])
+    const { members } = readJsonObject(
+      encode('{"__proto__":{"polluted":1},"constructor":2,"toString":3}'),
+      [],
+    )
     expect(Object.getPrototypeOf(members)).toBeNull()
     expect(Object.keys(members)).toEqual(['__proto__', 'constructor', 'toString'])
     expect(members.polluted).toBeUndefined()
@@ -152,7 +162,9 @@ describe('members', () => {
   test('keep their names apart when there are more than are remembered', () => {
     const names = Array.from({ length: 1000 }, (_, index) => `name${index}`)
     const text = JSON.stringify(Object.fromEntries(names.map((name) => [name, name])))
-    expect(Object.entries(readJsonObject(encode(text), []).members)).toEqual(names.map((name) => [name, name]))
+    expect(Object.entries(readJsonObject(encode(text), []).members)).toEqual(
+      names.map((name) => [name, name]),
+    )
   })
 })
 
@@ -161,7 +173,9 @@ describe('a list of objects', () => {
     readJsonObjects(encode(text), 'lookups', ['indices', 'weights'], limits)
 
   test('is read with the members around it', () => {
-    const { members, objects } = read('{"a":1,"lookups":[{"table":"x","indices":[1,2]},{"indices":[[3]],"weights":0.5}, {}],"b":[]}')
+    const { members, objects } = read(
+      '{"a":1,"lookups":[{"table":"x","indices":[1,2]},{"indices":[[3]],"weights":0.5}, {}],"b":[]}',
+    )
     expect({ ...members }).toEqual({ a: 1, b: [] })
     expect(objects.map((object) => [{ ...object.members }, Object.fromEntries(object.tensors)])).toEqual([
       [{ table: 'x' }, { indices: tensorOf([1, 2], [2]) }],
@@ -172,14 +186,19 @@ describe('a list of objects', () => {
   })
 
   test('has pointers that begin with the place in it', () => {
-    expect(pointersOf(() => read('{"lookups":[{},{"indices":[1,2,3,"4"]}]}'))).toEqual(['/lookups/1/indices/3'])
+    expect(pointersOf(() => read('{"lookups":[{},{"indices":[1,2,3,"4"]}]}'))).toEqual([
+      '/lookups/1/indices/3',
+    ])
     expect(pointersOf(() => read('{"lookups":[{"indices":[[1],2]}]}'))).toEqual(['/lookups/0/indices/1'])
     expect(pointersOf(() => read('{"lookups":[{},7]}'))).toEqual(['/lookups/1'])
   })
 
-  test.each(['{}', '{"lookups":null}', '{"lookups":{}}', '{"lookups":[[]]}', '{"lookups":[null]}', '[]'])('is asked for: %s', (text) => {
-    expect(refusalOf(() => read(text)).code).toBe('INVALID_REQUEST')
-  })
+  test.each(['{}', '{"lookups":null}', '{"lookups":{}}', '{"lookups":[[]]}', '{"lookups":[null]}', '[]'])(
+    'is asked for: %s',
+    (text) => {
+      expect(refusalOf(() => read(text)).code).toBe('INVALID_REQUEST')
+    },
+  )
 
   test.each([
     '{"lookups":[',
@@ -198,8 +217,12 @@ describe('a list of objects', () => {
       detail: '/lookups has more than 2 elements',
     })
     expect(read('{"lookups":[{},{}]}', { objectCountMax: 2 }).objects.length).toBe(2)
-    expect(refusalOf(() => read('{"lookups":[{"indices":[1,2]}]}', { valueCountMax: 1 })).code).toBe('BATCH_TOO_LARGE')
-    expect(refusalOf(() => read('{"lookups":[{"indices":[[1]]}]}', { depthMax: 4 })).code).toBe('MALFORMED_BODY')
+    expect(refusalOf(() => read('{"lookups":[{"indices":[1,2]}]}', { valueCountMax: 1 })).code).toBe(
+      'BATCH_TOO_LARGE',
+    )
+    expect(refusalOf(() => read('{"lookups":[{"indices":[[1]]}]}', { depthMax: 4 })).code).toBe(
+      'MALFORMED_BODY',
+    )
     expect(refusalOf(() => read('{"lookups":[{"indices":[1]}]}', { depthMax: 4 })).code).toBeNull()
   })
 })

@@ -144,7 +144,9 @@ describe('what is not JSON is refused with its place', () => {
 
   test('whatever else is wrong before it', () => {
     for (const text of ['{"a":["x"],', '{"a":[[1],2],"b"}', '["x"', '{"a":[1,2,3],"b":nul}']) {
-      expect(refusalOf(() => readJsonObject(encode(text), ['a'], { valueCountMax: 2 })).code).toBe('MALFORMED_BODY')
+      expect(refusalOf(() => readJsonObject(encode(text), ['a'], { valueCountMax: 2 })).code).toBe(
+        'MALFORMED_BODY',
+      )
     }
   })
 
@@ -172,7 +174,9 @@ describe('what is not JSON is refused with its place', () => {
         (before, wrong, after) => {
           const prefix = encode(before.join(''))
           const body = Uint8Array.from([...prefix, ...wrong, 0x41, ...encode(after.join(''))])
-          expect(refusalOf(() => readJsonObject(body, [])).detail).toBe(`the body: not UTF-8 at byte ${prefix.length}`)
+          expect(refusalOf(() => readJsonObject(body, [])).detail).toBe(
+            `the body: not UTF-8 at byte ${prefix.length}`,
+          )
         },
       ),
     )
@@ -193,7 +197,8 @@ describe('what is not JSON is refused with its place', () => {
   })
 
   test('when it is nested too deep', () => {
-    const nest = (open: string, close: string, depth: number): string => `{"a":${open.repeat(depth - 1)}${close.repeat(depth - 1)}}`
+    const nest = (open: string, close: string, depth: number): string =>
+      `{"a":${open.repeat(depth - 1)}${close.repeat(depth - 1)}}`
     for (const names of [[], ['a']]) {
       const read = (depth: number): unknown => readJsonObject(encode(nest('[', ']', depth)), names)
       expect(refusalOf(() => read(LIMITS.jsonDepthMax)).code).toBeNull()
@@ -204,8 +209,12 @@ describe('what is not JSON is refused with its place', () => {
     }
     const objects = `{"b":${'{"b":'.repeat(LIMITS.jsonDepthMax)}1${'}'.repeat(LIMITS.jsonDepthMax + 1)}`
     expect(refusalOf(() => readJsonObject(encode(objects), [])).code).toBe('MALFORMED_BODY')
-    expect(refusalOf(() => readJsonObject(encode('{"a":[[1]]}'), ['a'], { depthMax: 2 })).code).toBe('MALFORMED_BODY')
-    expect(refusalOf(() => readJsonObject(encode(`{"a":${'['.repeat(1_000_000)}`), ['a'])).code).toBe('MALFORMED_BODY')
+    expect(refusalOf(() => readJsonObject(encode('{"a":[[1]]}'), ['a'], { depthMax: 2 })).code).toBe(
+      'MALFORMED_BODY',
+    )
+    expect(refusalOf(() => readJsonObject(encode(`{"a":${'['.repeat(1_000_000)}`), ['a'])).code).toBe(
+      'MALFORMED_BODY',
+    )
   })
 })
 
@@ -225,7 +234,9 @@ describe('what is JSON but not what was asked for is refused with a pointer', ()
     const error = errorOf(() => readTensor(json))
     expect(error.code).toBe('INVALID_REQUEST')
     const expected = path === '' ? 'a number or a list of numbers' : 'a number'
-    expect(error.errors).toEqual([{ pointer: `/indices${path}`, detail: `expected ${expected}, got ${kind}` }])
+    expect(error.errors).toEqual([
+      { pointer: `/indices${path}`, detail: `expected ${expected}, got ${kind}` },
+    ])
   })
 
   test.each([
@@ -257,7 +268,10 @@ describe('what is JSON but not what was asked for is refused with a pointer', ()
   test('more numbers than the limit', () => {
     for (const json of ['[1,2,3]', '[[1,2],[3]]', '[[1],[2],[3]]', `[${'1,'.repeat(100_000)}1]`]) {
       const { code, detail } = refusalOf(() => readTensor(json, { valueCountMax: 2 }))
-      expect({ code, detail }).toEqual({ code: 'BATCH_TOO_LARGE', detail: '/indices has more than 2 numbers' })
+      expect({ code, detail }).toEqual({
+        code: 'BATCH_TOO_LARGE',
+        detail: '/indices has more than 2 numbers',
+      })
     }
     expect(readTensor('[1,2]', { valueCountMax: 2 }).values.length).toBe(2)
     expect(readTensor('[]', { valueCountMax: 0 }).values.length).toBe(0)

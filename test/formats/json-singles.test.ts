@@ -27,11 +27,16 @@ const outcome = (json: string, limits: JsonLimits): unknown => {
 }
 
 describe('float32 that is read at once', () => {
-  test.each(HARD_NUMBERS.filter(isFinite32).map((text) => [text]))('has %s rounded as JSON.parse and Math.fround do', (text) => {
-    const value = Math.fround(JSON.parse(text))
-    expect(readTensor(text, { singles }).values).toEqual(Float32Array.of(value))
-    expect(readTensor(`[[${text}],[${text}],[${text} ]]`, { singles }).values).toEqual(Float32Array.of(value, value, value))
-  })
+  test.each(HARD_NUMBERS.filter(isFinite32).map((text) => [text]))(
+    'has %s rounded as JSON.parse and Math.fround do',
+    (text) => {
+      const value = Math.fround(JSON.parse(text))
+      expect(readTensor(text, { singles }).values).toEqual(Float32Array.of(value))
+      expect(readTensor(`[[${text}],[${text}],[${text} ]]`, { singles }).values).toEqual(
+        Float32Array.of(value, value, value),
+      )
+    },
+  )
 
   test(`is that of ${RANDOM_COUNT} random numbers in rows`, { timeout: LONG ? 600_000 : 30_000 }, () => {
     const seed = LONG ? Date.now() | 1 : 1
@@ -50,15 +55,29 @@ describe('float32 that is read at once', () => {
       const { values, shape } = readTensor(`[${rows.join(',')}]`, { singles })
       expect(shape).toEqual([rows.length, length])
       expect(values).toBeInstanceOf(Float32Array)
-      const difference = numbers.findIndex((text, index) => !Object.is(Math.fround(JSON.parse(text)), values[index]))
+      const difference = numbers.findIndex(
+        (text, index) => !Object.is(Math.fround(JSON.parse(text)), values[index]),
+      )
       expect(difference, `seed ${seed}`).toBe(-1)
     }
   })
 
   test('is what rounding afterwards gives, whatever is sent: shapes, limits and refusals too', () => {
     const elements = fc.oneof(
-      { weight: 12, arbitrary: fc.constantFrom('1', '-0', '2.5e-3', '0.30000000000000004', '1.00000000000000011102230246251565') },
-      { weight: 1, arbitrary: fc.constantFrom('3.5e38', '-1e400', 'null', '"1"', '01', '1.', 'x', '[]', '[[2]]', '') },
+      {
+        weight: 12,
+        arbitrary: fc.constantFrom(
+          '1',
+          '-0',
+          '2.5e-3',
+          '0.30000000000000004',
+          '1.00000000000000011102230246251565',
+        ),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom('3.5e38', '-1e400', 'null', '"1"', '01', '1.', 'x', '[]', '[[2]]', ''),
+      },
     )
     const commas = fc.oneof(
       { weight: 12, arbitrary: fc.constantFrom(',', ', ', '\n,') },
@@ -67,8 +86,12 @@ describe('float32 that is read at once', () => {
     const list = (inner: fc.Arbitrary<string>) =>
       fc
         .tuple(fc.array(fc.tuple(inner, commas), { maxLength: 6 }), inner, fc.constantFrom('', ' '))
-        .map(([before, last, space]) => `[${before.map(([text, comma]) => text + comma).join('')}${last}${space}]`)
-    const rows = (length: number) => fc.array(elements, { minLength: length, maxLength: length }).map((texts) => `[${texts.join()}]`)
+        .map(
+          ([before, last, space]) =>
+            `[${before.map(([text, comma]) => text + comma).join('')}${last}${space}]`,
+        )
+    const rows = (length: number) =>
+      fc.array(elements, { minLength: length, maxLength: length }).map((texts) => `[${texts.join()}]`)
     const tensors = fc.oneof(list(elements), list(rows(3)), list(list(elements)), list(list(rows(2))))
     fc.assert(
       fc.property(tensors, fc.constantFrom(Infinity, 7), (json, valueCountMax) => {
@@ -79,7 +102,9 @@ describe('float32 that is read at once', () => {
   })
 
   test('may be larger than the buffers that are used again', () => {
-    const rows = Array.from({ length: 300 }, (_, row) => Array.from({ length: 1000 }, (_value, column) => (row * 1000 + column) / 8))
+    const rows = Array.from({ length: 300 }, (_, row) =>
+      Array.from({ length: 1000 }, (_value, column) => (row * 1000 + column) / 8),
+    )
     const { values, shape } = readTensor(JSON.stringify(rows), { singles })
     expect(shape).toEqual([300, 1000])
     expect(values).toEqual(Float32Array.from(rows.flat()))

@@ -16,16 +16,21 @@ describe('indices', () => {
       errors: [{ pointer: '/indices/1/1', detail: 'expected an integer, got 2.25' }],
     })
     expect(pointersOf(() => toIndexArray(readTensor('0.5'), '/indices'))).toEqual(['/indices'])
-    expect(pointersOf(() => toIndexArray(readTensor('[[],[1,0.5],[],[2,3,1.5]]'), '/lookups/2/indices'))).toEqual([
-      '/lookups/2/indices/1/1',
-      '/lookups/2/indices/3/2',
-    ])
+    expect(
+      pointersOf(() => toIndexArray(readTensor('[[],[1,0.5],[],[2,3,1.5]]'), '/lookups/2/indices')),
+    ).toEqual(['/lookups/2/indices/1/1', '/lookups/2/indices/3/2'])
     const many = readTensor(JSON.stringify(Array.from({ length: 50 }, (_, index) => index + 0.5)))
     expect(pointersOf(() => toIndexArray(many, '/indices')).length).toBe(LIMITS.errorPlacesMax)
   })
 
   test('are refused where a double may be another integer', () => {
-    for (const text of ['[9007199254740992]', '[9007199254740993]', '[-9007199254740992]', '[1e300]', '[1e999]']) {
+    for (const text of [
+      '[9007199254740992]',
+      '[9007199254740993]',
+      '[-9007199254740992]',
+      '[1e300]',
+      '[1e999]',
+    ]) {
       const error = errorOf(() => toIndexArray(readTensor(text), '/indices'))
       expect(error.code).toBe('INVALID_REQUEST')
       expect(error.errors?.[0]).toEqual({
@@ -39,7 +44,9 @@ describe('indices', () => {
 describe('float32 values', () => {
   test('are rounded half to even', () => {
     const values = [0.1, 16777217, 16777219, 3.4028235677973362e38, 1e-46, 7.038531e-26]
-    expect(toFloat32(readTensor(`[${values.join(',')},-0]`), '/values')).toEqual(Float32Array.from([...values, -0], Math.fround))
+    expect(toFloat32(readTensor(`[${values.join(',')},-0]`), '/values')).toEqual(
+      Float32Array.from([...values, -0], Math.fround),
+    )
   })
 
   test('are refused where they are too large, with the first places', () => {

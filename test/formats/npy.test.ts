@@ -6,7 +6,9 @@ import type { ElementType } from '../../src/core/types.ts'
 import { npyHeaderBytes, readNpy, readNpyHeader, writeNpyHeader } from '../../src/formats/npy.ts'
 import { bytesOf, codeOf, COUNTING, misalign, readFixture, refusalOf } from './refusal.ts'
 
-const NPY_TYPES = (Object.keys(ELEMENT_BYTES) as ElementType[]).filter((elementType) => elementType !== 'bfloat16')
+const NPY_TYPES = (Object.keys(ELEMENT_BYTES) as ElementType[]).filter(
+  (elementType) => elementType !== 'bfloat16',
+)
 
 /** A body of version `major` with this header text and `dataBytes` zeros, padded to nothing. */
 const makeBody = (text: string, dataBytes: number, major = 1): Uint8Array => {
@@ -30,20 +32,41 @@ describe('reading what NumPy wrote', () => {
   test('versions 2 and 3, whose lengths have four bytes', () => {
     for (const file of ['version-2.npy', 'version-3.npy']) {
       const bytes = readFixture(file)
-      expect(readNpy(bytes)).toEqual({ elementType: 'float32', shape: [2, 3], data: bytesOf(COUNTING.float32) })
+      expect(readNpy(bytes)).toEqual({
+        elementType: 'float32',
+        shape: [2, 3],
+        data: bytesOf(COUNTING.float32),
+      })
       expect(npyHeaderBytes(bytes)).toBe(bytes.length - 24)
     }
   })
 
   test('a scalar, a vector and an array without elements', () => {
-    expect(readNpy(readFixture('scalar.npy'))).toEqual({ elementType: 'float64', shape: [], data: bytesOf(new Float64Array([2.5])) })
-    expect(readNpy(readFixture('vector.npy'))).toEqual({ elementType: 'int32', shape: [3], data: bytesOf(new Int32Array([3, -1, 7])) })
-    expect(readNpy(readFixture('empty.npy'))).toEqual({ elementType: 'int64', shape: [0, 3], data: new Uint8Array(0) })
+    expect(readNpy(readFixture('scalar.npy'))).toEqual({
+      elementType: 'float64',
+      shape: [],
+      data: bytesOf(new Float64Array([2.5])),
+    })
+    expect(readNpy(readFixture('vector.npy'))).toEqual({
+      elementType: 'int32',
+      shape: [3],
+      data: bytesOf(new Int32Array([3, -1, 7])),
+    })
+    expect(readNpy(readFixture('empty.npy'))).toEqual({
+      elementType: 'int64',
+      shape: [0, 3],
+      data: new Uint8Array(0),
+    })
   })
 
   test('the header alone says where the elements are and how many bytes they take', () => {
     const bytes = readFixture('int64.npy')
-    expect(readNpyHeader(bytes.subarray(0, 128))).toEqual({ elementType: 'int64', shape: [2, 3], dataAt: 128, dataBytes: 48 })
+    expect(readNpyHeader(bytes.subarray(0, 128))).toEqual({
+      elementType: 'int64',
+      shape: [2, 3],
+      dataAt: 128,
+      dataBytes: 48,
+    })
   })
 
   test('the data is a view of the body, also of a Buffer at an odd address', () => {
@@ -56,9 +79,12 @@ describe('reading what NumPy wrote', () => {
 })
 
 describe('refusing what NumPy wrote', () => {
-  test.each(['big-endian', 'structured', 'unicode', 'string', 'complex', 'datetime', 'void', 'object'])('%s is DTYPE_MISMATCH', (file) => {
-    expect(codeOf(() => readNpy(readFixture(`${file}.npy`)))).toBe('DTYPE_MISMATCH')
-  })
+  test.each(['big-endian', 'structured', 'unicode', 'string', 'complex', 'datetime', 'void', 'object'])(
+    '%s is DTYPE_MISMATCH',
+    (file) => {
+      expect(codeOf(() => readNpy(readFixture(`${file}.npy`)))).toBe('DTYPE_MISMATCH')
+    },
+  )
 
   test('column order is SHAPE_MISMATCH with a hint', () => {
     const { code, detail } = refusalOf(() => readNpy(readFixture('fortran.npy')))
@@ -84,7 +110,8 @@ describe('the beginning', () => {
   const bytes = readFixture('float32.npy')
 
   test('npyHeaderBytes is null until it can say, and never more than 12 bytes long', () => {
-    for (let length = 0; length < 10; length += 1) expect(npyHeaderBytes(bytes.subarray(0, length))).toBe(null)
+    for (let length = 0; length < 10; length += 1)
+      expect(npyHeaderBytes(bytes.subarray(0, length))).toBe(null)
     expect(npyHeaderBytes(bytes.subarray(0, 10))).toBe(128)
     expect(npyHeaderBytes(readFixture('version-2.npy').subarray(0, 11))).toBe(null)
     expect(npyHeaderBytes(readFixture('version-2.npy').subarray(0, 12))).toBe(128)
@@ -109,14 +136,17 @@ describe('the beginning', () => {
     const wrong = bytes.slice(0, 8)
     wrong.set([major, minor], 6)
     expect(codeOf(() => npyHeaderBytes(wrong))).toBe('MALFORMED_BODY')
-    if (major < 1 || major > 3) expect(codeOf(() => npyHeaderBytes(wrong.subarray(0, 7)))).toBe('MALFORMED_BODY')
+    if (major < 1 || major > 3)
+      expect(codeOf(() => npyHeaderBytes(wrong.subarray(0, 7)))).toBe('MALFORMED_BODY')
   })
 
   test('a header of 10,000 bytes is read, one of 10,001 refused, before it is there', () => {
     const text = literal('<f4', '(1,)')
     expect(readNpy(makeBody(text.padEnd(10_000), 4)).shape).toEqual([1])
     for (const major of [1, 2]) {
-      expect(codeOf(() => npyHeaderBytes(makeBody(text.padEnd(10_001), 4, major).subarray(0, 12)))).toBe('MALFORMED_BODY')
+      expect(codeOf(() => npyHeaderBytes(makeBody(text.padEnd(10_001), 4, major).subarray(0, 12)))).toBe(
+        'MALFORMED_BODY',
+      )
     }
     const huge = makeBody(text, 4, 2)
     huge.set([255, 255, 255, 255], 8)
@@ -134,7 +164,9 @@ describe('the beginning', () => {
 
   test('a cut header names how many bytes there are and how many should be', () => {
     expect(refusalOf(() => readNpyHeader(bytes.subarray(0, 100))).detail).toMatch(/100 bytes, expected 128$/)
-    expect(refusalOf(() => readNpyHeader(bytes.subarray(0, 9))).detail).toMatch(/9 bytes, expected at least 12$/)
+    expect(refusalOf(() => readNpyHeader(bytes.subarray(0, 9))).detail).toMatch(
+      /9 bytes, expected at least 12$/,
+    )
   })
 
   test('too few or too many elements are refused with both numbers', () => {
@@ -268,7 +300,11 @@ describe('the literal', () => {
 describe('writing', () => {
   test('is what NumPy writes, byte for byte', () => {
     const url = new URL('fixtures/npy-headers.json', import.meta.url)
-    const headers = JSON.parse(readFileSync(url, 'utf8')) as { elementType: ElementType; shape: number[]; header: string }[]
+    const headers = JSON.parse(readFileSync(url, 'utf8')) as {
+      elementType: ElementType
+      shape: number[]
+      header: string
+    }[]
     for (const { elementType, shape, header } of headers) {
       expect(Buffer.from(writeNpyHeader(elementType, shape)).toString('latin1')).toBe(header)
     }
@@ -277,7 +313,9 @@ describe('writing', () => {
 
   test('together with the elements makes the file that np.save makes', () => {
     for (const elementType of NPY_TYPES) {
-      expect(join(writeNpyHeader(elementType, [2, 3]), bytesOf(COUNTING[elementType]))).toEqual(readFixture(`${elementType}.npy`))
+      expect(join(writeNpyHeader(elementType, [2, 3]), bytesOf(COUNTING[elementType]))).toEqual(
+        readFixture(`${elementType}.npy`),
+      )
     }
   })
 
@@ -290,11 +328,22 @@ describe('writing', () => {
   test('is read back, whatever type and shape', () => {
     const shapes = fc.array(fc.nat({ max: 6 }), { maxLength: 4 })
     fc.assert(
-      fc.property(fc.constantFrom(...NPY_TYPES), shapes, fc.uint8Array({ minLength: 1, maxLength: 9 }), (elementType, shape, seed) => {
-        const data = new Uint8Array(shape.reduce((product, dimension) => product * dimension, ELEMENT_BYTES[elementType]))
-        data.forEach((_, index) => (data[index] = seed[index % seed.length]))
-        expect(readNpy(join(writeNpyHeader(elementType, shape), data))).toEqual({ elementType, shape, data })
-      }),
+      fc.property(
+        fc.constantFrom(...NPY_TYPES),
+        shapes,
+        fc.uint8Array({ minLength: 1, maxLength: 9 }),
+        (elementType, shape, seed) => {
+          const data = new Uint8Array(
+            shape.reduce((product, dimension) => product * dimension, ELEMENT_BYTES[elementType]),
+          )
+          data.forEach((_, index) => (data[index] = seed[index % seed.length]))
+          expect(readNpy(join(writeNpyHeader(elementType, shape), data))).toEqual({
+            elementType,
+            shape,
+            data,
+          })
+        },
+      ),
     )
   })
 })

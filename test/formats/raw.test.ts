@@ -7,7 +7,11 @@ describe('readRaw', () => {
 
   test('without a shape is flat', () => {
     expect(readRaw(bytes, 'int32', null)).toEqual({ elementType: 'int32', shape: [2], data: bytes })
-    expect(readRaw(new Uint8Array(0), 'int64', null)).toEqual({ elementType: 'int64', shape: [0], data: new Uint8Array(0) })
+    expect(readRaw(new Uint8Array(0), 'int64', null)).toEqual({
+      elementType: 'int64',
+      shape: [0],
+      data: new Uint8Array(0),
+    })
   })
 
   test('with a shape of as many elements keeps a copy of the shape', () => {
@@ -29,14 +33,19 @@ describe('readRaw', () => {
 
   test('a body that ends inside a number is MALFORMED_BODY, at every length', () => {
     for (let length = 0; length <= 8; length += 1) {
-      expect(codeOf(() => readRaw(bytes.subarray(0, length), 'int32', null))).toBe(length % 4 === 0 ? null : 'MALFORMED_BODY')
+      expect(codeOf(() => readRaw(bytes.subarray(0, length), 'int32', null))).toBe(
+        length % 4 === 0 ? null : 'MALFORMED_BODY',
+      )
     }
     expect(codeOf(() => readRaw(bytes.subarray(0, 7), 'int32', [2]))).toBe('MALFORMED_BODY')
   })
 
   test('a shape of more or fewer elements is SHAPE_MISMATCH with both numbers', () => {
-    for (const shape of [[3], [1], [], [2, 2], [0]]) expect(codeOf(() => readRaw(bytes, 'int32', shape))).toBe('SHAPE_MISMATCH')
-    expect(refusalOf(() => readRaw(bytes, 'int32', [3, 5])).detail).toBe('the body has 2 int32, the shape [3,5] has 15')
+    for (const shape of [[3], [1], [], [2, 2], [0]])
+      expect(codeOf(() => readRaw(bytes, 'int32', shape))).toBe('SHAPE_MISMATCH')
+    expect(refusalOf(() => readRaw(bytes, 'int32', [3, 5])).detail).toBe(
+      'the body has 2 int32, the shape [3,5] has 15',
+    )
   })
 })
 

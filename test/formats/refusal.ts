@@ -16,7 +16,8 @@ export const refusalOf = (action: () => unknown): { code: ErrorCode | null; deta
 export const codeOf = (action: () => unknown): ErrorCode | null => refusalOf(action).code
 
 /** A file of `fixtures/`, as a plain Uint8Array at the start of its memory. */
-export const readFixture = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(`fixtures/${name}`, import.meta.url)))
+export const readFixture = (name: string): Uint8Array =>
+  new Uint8Array(readFileSync(new URL(`fixtures/${name}`, import.meta.url)))
 
 /** The same bytes at an odd address, and as a Buffer: what a socket hands on. */
 export const misalign = (bytes: Uint8Array): Buffer => {

@@ -4,7 +4,12 @@ import { AssertionFailure } from '../../src/core/assert.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import { ELEMENT_BYTES } from '../../src/core/types.ts'
 import type { ElementType } from '../../src/core/types.ts'
-import { readSafetensors, readSafetensorsHeader, safetensorsHeaderBytes, writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
+import {
+  readSafetensors,
+  readSafetensorsHeader,
+  safetensorsHeaderBytes,
+  writeSafetensorsHeader,
+} from '../../src/formats/safetensors.ts'
 import { bytesOf, codeOf, COUNTING, misalign, readFixture, refusalOf } from './refusal.ts'
 
 const TYPES = Object.keys(ELEMENT_BYTES) as ElementType[]
@@ -19,28 +24,41 @@ const makeBody = (text: string | Uint8Array, dataBytes: number): Uint8Array => {
 }
 const tensor = (dtype: string, shape: string, begin: number | string, end: number | string): string =>
   `{"dtype":"${dtype}","shape":${shape},"data_offsets":[${begin},${end}]}`
-const codeOfBody = (text: string | Uint8Array, dataBytes: number): string | null => codeOf(() => readSafetensors(makeBody(text, dataBytes)))
+const codeOfBody = (text: string | Uint8Array, dataBytes: number): string | null =>
+  codeOf(() => readSafetensors(makeBody(text, dataBytes)))
 
 describe('reading what the Python library wrote', () => {
   test('every element type', () => {
     const arrays = readSafetensors(readFixture('every-dtype.safetensors'))
     expect([...arrays.keys()].sort()).toEqual([...TYPES].sort())
     for (const elementType of TYPES) {
-      expect(arrays.get(elementType)).toEqual({ elementType, shape: [2, 3], data: bytesOf(COUNTING[elementType]) })
+      expect(arrays.get(elementType)).toEqual({
+        elementType,
+        shape: [2, 3],
+        data: bytesOf(COUNTING[elementType]),
+      })
     }
   })
 
   test('names and metadata, those of Object.prototype included', () => {
     const bytes = readFixture('names.safetensors')
     const { tensors, metadata } = readSafetensorsHeader(bytes, bytes.length)
-    expect([...tensors.keys()].sort()).toEqual(['7', '__proto__', 'constructor', 'naïve "quoted" \\ name', 'user/indices', '\u{1f600}'])
+    expect([...tensors.keys()].sort()).toEqual([
+      '7',
+      '__proto__',
+      'constructor',
+      'naïve "quoted" \\ name',
+      'user/indices',
+      '\u{1f600}',
+    ])
     expect(metadata).toEqual(
       new Map([
         ['made by', 'safetensors'],
         ['__proto__', 'x'],
       ]),
     )
-    for (const { data } of readSafetensors(bytes).values()) expect(data).toEqual(bytesOf(new Float32Array([1.5, -2.5])))
+    for (const { data } of readSafetensors(bytes).values())
+      expect(data).toEqual(bytesOf(new Float32Array([1.5, -2.5])))
   })
 
   test('scalars, and arrays without bytes that begin where others do', () => {
@@ -75,7 +93,8 @@ describe('the length', () => {
   const bytes = readFixture('shapes.safetensors')
 
   test('needs 8 bytes', () => {
-    for (let length = 0; length < 8; length += 1) expect(safetensorsHeaderBytes(bytes.subarray(0, length))).toBe(null)
+    for (let length = 0; length < 8; length += 1)
+      expect(safetensorsHeaderBytes(bytes.subarray(0, length))).toBe(null)
     const headerBytes = safetensorsHeaderBytes(bytes.subarray(0, 8))
     expect(headerBytes).toBe(bytes.length - 4)
     expect(safetensorsHeaderBytes(misalign(bytes))).toBe(headerBytes)
@@ -99,7 +118,9 @@ describe('the length', () => {
       code: 'MALFORMED_BODY',
       detail: `the safetensors body ends inside its header: 20 bytes, expected ${bytes.length - 4}`,
     })
-    expect(refusalOf(() => readSafetensors(bytes.subarray(0, 7))).detail).toMatch(/7 bytes, expected at least 8$/)
+    expect(refusalOf(() => readSafetensors(bytes.subarray(0, 7))).detail).toMatch(
+      /7 bytes, expected at least 8$/,
+    )
   })
 
   test('a body cut anywhere, or with a byte more, is MALFORMED_BODY', () => {
@@ -225,12 +246,17 @@ describe('the JSON', () => {
     expect(codeOfBody(twice('__proto__', '__proto__'), 8)).toBe('MALFORMED_BODY')
     expect(codeOfBody('{"__metadata__":{},"__metadata__":{}}', 0)).toBe('MALFORMED_BODY')
     expect(codeOfBody('{"__metadata__":{"a":"1","a":"2"}}', 0)).toBe('MALFORMED_BODY')
-    expect(refusalOf(() => readSafetensors(makeBody(twice('a', 'a'), 8))).detail).toContain('the name "a" twice')
+    expect(refusalOf(() => readSafetensors(makeBody(twice('a', 'a'), 8))).detail).toContain(
+      'the name "a" twice',
+    )
   })
 
-  test.each(['F8_E4M3', 'C64', 'f32', 'F128', 'float32', '', 'constructor', 'BOOL '])('dtype %j is DTYPE_MISMATCH', (dtype) => {
-    expect(codeOfBody(`{"a":${tensor(dtype, '[4]', 0, 4)}}`, 4)).toBe('DTYPE_MISMATCH')
-  })
+  test.each(['F8_E4M3', 'C64', 'f32', 'F128', 'float32', '', 'constructor', 'BOOL '])(
+    'dtype %j is DTYPE_MISMATCH',
+    (dtype) => {
+      expect(codeOfBody(`{"a":${tensor(dtype, '[4]', 0, 4)}}`, 4)).toBe('DTYPE_MISMATCH')
+    },
+  )
 
   test.each([
     '[9007199254740992]',
@@ -246,7 +272,8 @@ describe('the JSON', () => {
   })
 
   test('1,024 arrays and as many pairs of metadata are read, 1,025 of either refused', () => {
-    const members = (count: number, value: string): string => Array.from({ length: count }, (_, index) => `"${index}":${value}`).join(',')
+    const members = (count: number, value: string): string =>
+      Array.from({ length: count }, (_, index) => `"${index}":${value}`).join(',')
     const arrays = (count: number): string => members(count, tensor('U8', '[0]', 0, 0))
     const pairs = (count: number): string => `"__metadata__":{${members(count, '""')}}`
     expect(readSafetensors(makeBody(`{${pairs(1024)},${arrays(1024)}}`, 0)).size).toBe(1024)
@@ -259,7 +286,9 @@ describe('the JSON', () => {
 describe('the offsets', () => {
   type Place = [shape: string, begin: number | string, end: number | string]
   const codeOfTensors = (dataBytes: number, ...places: Place[]): string | null => {
-    const members = places.map(([shape, begin, end], index) => `"${index}":${tensor('U8', shape, begin, end)}`)
+    const members = places.map(
+      ([shape, begin, end], index) => `"${index}":${tensor('U8', shape, begin, end)}`,
+    )
     return codeOfBody(`{${members.join(',')}}`, dataBytes)
   }
 
@@ -271,7 +300,9 @@ describe('the offsets', () => {
     expect(arrays.get('a')?.data).toEqual(new Uint8Array([1]))
     expect(arrays.get('b')?.data).toEqual(new Uint8Array([2, 3]))
     expect([...arrays.keys()]).toEqual(['b', 'a'])
-    expect(codeOfTensors(4, ['[2]', 2, 4], ['[0]', 2, 2], ['[2]', 0, 2], ['[0]', 0, 0], ['[0]', 4, 4])).toBe(null)
+    expect(codeOfTensors(4, ['[2]', 2, 4], ['[0]', 2, 2], ['[2]', 0, 2], ['[0]', 0, 0], ['[0]', 4, 4])).toBe(
+      null,
+    )
     expect(codeOfTensors(2, ['[2]', 0, 2], ['[0]', 0, 0])).toBe(null)
   })
 
@@ -349,19 +380,23 @@ describe('writing', () => {
     const text = fc.string({ unit: 'binary', maxLength: 8 })
     const metadata = fc.uniqueArray(fc.tuple(text, text), { selector: ([key]) => key, maxLength: 4 })
     fc.assert(
-      fc.property(fc.uniqueArray(array, { selector: ({ name }) => name, maxLength: 6 }), metadata, (tensors, pairs) => {
-        const { header, ranges, bodyBytes } = writeSafetensorsHeader(tensors, new Map(pairs))
-        const data = new Uint8Array(bodyBytes - header.length).map((_, index) => index % 251)
-        const body = join(header, data)
-        expect(header.length % 8).toBe(0)
-        expect(readSafetensorsHeader(body, body.length).metadata).toEqual(new Map(pairs))
-        expect([...readSafetensors(body)]).toEqual(
-          tensors.map(({ name, elementType, shape }, index) => [
-            name,
-            { elementType, shape, data: data.slice(ranges[index].begin, ranges[index].end) },
-          ]),
-        )
-      }),
+      fc.property(
+        fc.uniqueArray(array, { selector: ({ name }) => name, maxLength: 6 }),
+        metadata,
+        (tensors, pairs) => {
+          const { header, ranges, bodyBytes } = writeSafetensorsHeader(tensors, new Map(pairs))
+          const data = new Uint8Array(bodyBytes - header.length).map((_, index) => index % 251)
+          const body = join(header, data)
+          expect(header.length % 8).toBe(0)
+          expect(readSafetensorsHeader(body, body.length).metadata).toEqual(new Map(pairs))
+          expect([...readSafetensors(body)]).toEqual(
+            tensors.map(({ name, elementType, shape }, index) => [
+              name,
+              { elementType, shape, data: data.slice(ranges[index].begin, ranges[index].end) },
+            ]),
+          )
+        },
+      ),
     )
   })
 })

@@ -28,7 +28,9 @@ test('a refusal says what was expected, what was found, and where', () => {
     code: 'MALFORMED_BODY',
     detail: 'the text: expected a digit at character 1, found "b"',
   })
-  expect(refusalOf(() => expectToken(cursorOf(' '), '{')).detail).toBe('the text: expected "{" at character 1, found its end')
+  expect(refusalOf(() => expectToken(cursorOf(' '), '{')).detail).toBe(
+    'the text: expected "{" at character 1, found its end',
+  )
 })
 
 describe('readWhole', () => {

@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { arrayBytes, checkRank, elementCount, formatShape, isCountable, viewBytes } from '../../src/formats/shape.ts'
+import {
+  arrayBytes,
+  checkRank,
+  elementCount,
+  formatShape,
+  isCountable,
+  viewBytes,
+} from '../../src/formats/shape.ts'
 import { codeOf, misalign } from './refusal.ts'
 
 describe('elementCount', () => {
@@ -39,7 +46,8 @@ describe('elementCount', () => {
         (shape) => {
           const nonZero = shape.reduce((product, dimension) => product * BigInt(dimension || 1), 1n)
           const exact = shape.reduce((product, dimension) => product * BigInt(dimension), 1n)
-          if (nonZero > BigInt(Number.MAX_SAFE_INTEGER)) expect(codeOf(() => elementCount(shape))).toBe('SHAPE_MISMATCH')
+          if (nonZero > BigInt(Number.MAX_SAFE_INTEGER))
+            expect(codeOf(() => elementCount(shape))).toBe('SHAPE_MISMATCH')
           else expect(BigInt(elementCount(shape))).toBe(exact)
         },
       ),

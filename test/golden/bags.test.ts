@@ -9,11 +9,21 @@ import { planBags } from '../../src/lookup/bags.ts'
 import { writeMembers } from '../../src/lookup/pooling.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { resolveRows } from '../../src/tables/resolve.ts'
-import { createGoldenTable, expectNumbers, flatten, type GoldenCase, type Nested, readBinary, readSuite } from './golden.ts'
+import {
+  createGoldenTable,
+  expectNumbers,
+  flatten,
+  type GoldenCase,
+  type Nested,
+  readBinary,
+  readSuite,
+} from './golden.ts'
 import { serveGoldens } from './service.ts'
 
 /** Cases with an answer; those that may be refused are run as JSON, see golden.test.ts. */
-const cases = readSuite('bags').filter(({ expect: expected, expect_error: refusal }) => expected !== undefined && refusal === undefined)
+const cases = readSuite('bags').filter(
+  ({ expect: expected, expect_error: refusal }) => expected !== undefined && refusal === undefined,
+)
 
 interface BagRequest {
   indices: Nested[]
@@ -42,7 +52,11 @@ const NPY = 'application/x-npy'
 const RAW = 'application/octet-stream'
 
 /** Ids and, beside or behind them, offsets and weights. */
-const makeBody = (type: typeof SAFETENSORS | typeof NPY | typeof RAW, golden: GoldenCase, query: URLSearchParams): Buffer => {
+const makeBody = (
+  type: typeof SAFETENSORS | typeof NPY | typeof RAW,
+  golden: GoldenCase,
+  query: URLSearchParams,
+): Buffer => {
   const { ids, offsets, weights } = flattenBags(golden)
   const idBytes = Buffer.from(BigInt64Array.from(ids, BigInt).buffer)
   if (type !== SAFETENSORS) {
@@ -54,9 +68,15 @@ const makeBody = (type: typeof SAFETENSORS | typeof NPY | typeof RAW, golden: Go
   const tensors = [
     { name: 'indices', elementType: 'int64' as const, shape: [ids.length] },
     { name: 'offsets', elementType: 'int32' as const, shape: [offsets.length] },
-    ...(weights === undefined ? [] : [{ name: 'weights', elementType: 'float32' as const, shape: [weights.length] }]),
+    ...(weights === undefined
+      ? []
+      : [{ name: 'weights', elementType: 'float32' as const, shape: [weights.length] }]),
   ]
-  const data = [idBytes, Buffer.from(Int32Array.from(offsets).buffer), Buffer.from(Float32Array.from(weights ?? []).buffer)]
+  const data = [
+    idBytes,
+    Buffer.from(Int32Array.from(offsets).buffer),
+    Buffer.from(Float32Array.from(weights ?? []).buffer),
+  ]
   return Buffer.concat([writeSafetensorsHeader(tensors).header, ...data])
 }
 
@@ -64,7 +84,10 @@ describe.each([SAFETENSORS, NPY, RAW] as const)('Golden suite bags as %s', (type
   test.each(cases)('$name', async (golden) => {
     if (golden.table !== null) await createGoldenTable(send, 'golden', golden.table)
     const query = new URLSearchParams(
-      Object.entries(flattenBags(golden).options).map(([name, value]): [string, string] => [name, String(value)]),
+      Object.entries(flattenBags(golden).options).map(([name, value]): [string, string] => [
+        name,
+        String(value),
+      ]),
     )
     const bytes = makeBody(type, golden, query)
     const answer = await send('POST', `/v1/tables/golden/lookup?${query}`, { type, bytes }, type)

@@ -1,12 +1,24 @@
 import { describe, expect, test } from 'vitest'
-import { BINARY_FORMS, createGoldenTable, flatten, type GoldenCase, readBinary, readSuite, runCase, sendBinary } from './golden.ts'
+import {
+  BINARY_FORMS,
+  createGoldenTable,
+  flatten,
+  type GoldenCase,
+  readBinary,
+  readSuite,
+  runCase,
+  sendBinary,
+} from './golden.ts'
 import { serveGoldens } from './service.ts'
 
 const send = serveGoldens()
 
-describe.each(['take', 'bags', 'attend', 'edge', 'dtypes', 'optimizers'])('Golden suite %s through HTTP', (suite) => {
-  test.each(readSuite(suite))('$name', (golden) => runCase(send, golden))
-})
+describe.each(['take', 'bags', 'attend', 'edge', 'dtypes', 'optimizers'])(
+  'Golden suite %s through HTTP',
+  (suite) => {
+    test.each(readSuite(suite))('$name', (golden) => runCase(send, golden))
+  },
+)
 
 const isPlainLookup = ({ request, expect: expected }: GoldenCase) =>
   expected !== undefined && request !== undefined && !('dtype' in request)

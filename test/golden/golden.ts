@@ -6,7 +6,13 @@ import { readSafetensors, writeSafetensorsHeader } from '../../src/formats/safet
 /** Cases that reference libraries answered; README.md here describes them. */
 export interface GoldenCase extends GoldenRequest {
   name: string
-  table: { rows: number; dim: number; dtype: string; values: Nested; settings?: Record<string, unknown> } | null
+  table: {
+    rows: number
+    dim: number
+    dtype: string
+    values: Nested
+    settings?: Record<string, unknown>
+  } | null
   route: string
   steps?: GoldenStep[]
   expect?: Expected
@@ -40,7 +46,8 @@ export interface Expected {
 export type Nested = number | string | Nested[]
 
 export const readSuite = (name: string): GoldenCase[] =>
-  (JSON.parse(readFileSync(new URL(`./${name}.json`, import.meta.url), 'utf8')) as { cases: GoldenCase[] }).cases
+  (JSON.parse(readFileSync(new URL(`./${name}.json`, import.meta.url), 'utf8')) as { cases: GoldenCase[] })
+    .cases
 
 const WORDS: Record<string, number> = { NaN, Infinity, '-Infinity': -Infinity }
 
@@ -67,18 +74,28 @@ const print = (value: unknown): string => {
   return Object.is(value, -0) ? '-0' : JSON.stringify(value)
 }
 const asJson = (value: unknown) => ({ type: 'application/json', bytes: print(value) })
-const parse = (bytes: Buffer): Record<string, unknown> => JSON.parse(bytes.toString()) as Record<string, unknown>
+const parse = (bytes: Buffer): Record<string, unknown> =>
+  JSON.parse(bytes.toString()) as Record<string, unknown>
 
 /** Creates the table of a case as its clients would: the specification in JSON. */
-export const createGoldenTable = async (send: Send, name: string, table: NonNullable<GoldenCase['table']>): Promise<void> => {
+export const createGoldenTable = async (
+  send: Send,
+  name: string,
+  table: NonNullable<GoldenCase['table']>,
+): Promise<void> => {
   const { rows, dim, dtype, values, settings } = table
-  const spec: Record<string, unknown> = rows === 0 ? { rows, dim, dtype, ...settings } : { dtype, values, ...settings }
+  const spec: Record<string, unknown> =
+    rows === 0 ? { rows, dim, dtype, ...settings } : { dtype, values, ...settings }
   const answer = await send('PUT', `/v1/tables/${name}`, asJson(spec))
   expect(answer.status, answer.bytes.toString()).toBe(201)
 }
 
 /** Got and wanted agree as the case says; in JSON what is not finite is null, which stands for all of it. */
-export const expectNumbers = (got: readonly (number | null)[], want: readonly number[], golden: GoldenCase): void => {
+export const expectNumbers = (
+  got: readonly (number | null)[],
+  want: readonly number[],
+  golden: GoldenCase,
+): void => {
   expect(got).toHaveLength(want.length)
   const { atol, rtol } = golden.tolerance ?? { atol: 0, rtol: 0 }
   want.forEach((number, i) => {
@@ -86,18 +103,27 @@ export const expectNumbers = (got: readonly (number | null)[], want: readonly nu
     if (found === null || !Number.isFinite(number)) {
       if (found === null) expect(Number.isFinite(number), `${i}: null for ${number}`).toBe(false)
       else expect(found, `at ${i}`).toBe(number)
-    } else if (golden.compare === 'bits' || (atol === 0 && rtol === 0 && number !== 0)) expect(Math.fround(found), `at ${i}`).toBe(number)
+    } else if (golden.compare === 'bits' || (atol === 0 && rtol === 0 && number !== 0))
+      expect(Math.fround(found), `at ${i}`).toBe(number)
     else
-      expect(Math.abs(Math.fround(found) - number), `at ${i}: ${found} for ${number}`).toBeLessThanOrEqual(atol + rtol * Math.abs(number))
+      expect(Math.abs(Math.fround(found) - number), `at ${i}: ${found} for ${number}`).toBeLessThanOrEqual(
+        atol + rtol * Math.abs(number),
+      )
   })
 }
 
 /** A request in the form that the case has: JSON, JSON text, or bytes of another type answered in JSON. */
 const sendGolden = (send: Send, route: string, { request, request_raw, request_binary }: GoldenRequest) => {
   const url = `/v1/tables/golden/${route}`
-  if (request_binary === undefined) return send('POST', url, { type: 'application/json', bytes: request_raw ?? print(request) })
+  if (request_binary === undefined)
+    return send('POST', url, { type: 'application/json', bytes: request_raw ?? print(request) })
   const { content_type: type, query, base64 } = request_binary
-  return send('POST', `${url}?${new URLSearchParams(query)}`, { type, bytes: Buffer.from(base64, 'base64') }, 'application/json')
+  return send(
+    'POST',
+    `${url}?${new URLSearchParams(query)}`,
+    { type, bytes: Buffer.from(base64, 'base64') },
+    'application/json',
+  )
 }
 
 const expectRefusal = (answer: Awaited<ReturnType<Send>>, wanted: ExpectedError, name: string): void => {
@@ -124,7 +150,8 @@ const expectAnswer = (answer: Record<string, unknown>, golden: GoldenCase): void
   if (expected.shape !== undefined) expect(answer.shape).toEqual(expected.shape)
   if (expected.dtype !== undefined) expect(answer.dtype).toBe(expected.dtype)
   for (const member of ['embeddings', 'logits', 'scores'] as const) {
-    if (expected[member] !== undefined) expectNumbers(flatten(answer[member] as Nested), flatten(expected[member] as Nested), golden)
+    if (expected[member] !== undefined)
+      expectNumbers(flatten(answer[member] as Nested), flatten(expected[member] as Nested), golden)
   }
   if (expected.indices !== undefined) expect(answer.indices).toEqual(expected.indices)
 }
@@ -140,7 +167,8 @@ const runSteps = async (send: Send, golden: GoldenCase): Promise<void> => {
     }
   }
   const { table_after: after, sequence } = golden.expect ?? {}
-  if (sequence !== undefined) expect(parse((await send('GET', '/v1/tables/golden')).bytes).sequence).toBe(sequence)
+  if (sequence !== undefined)
+    expect(parse((await send('GET', '/v1/tables/golden')).bytes).sequence).toBe(sequence)
   if (after === undefined) return
   const table = await send('GET', '/v1/tables/golden/data', undefined, 'application/x-safetensors')
   const { data, elementType, shape } = readSafetensors(table.bytes).get('embeddings') ?? expect.unreachable()
@@ -152,24 +180,38 @@ const widen = (data: Uint8Array, elementType: string): ArrayLike<number> => {
   const bytes = data.slice()
   if (elementType === 'float32') return new Float32Array(bytes.buffer)
   if (elementType === 'float16') return new Float16Array(bytes.buffer)
-  return Float32Array.from(new Uint16Array(bytes.buffer), (half) => new Float32Array(Uint32Array.of(half << 16).buffer)[0])
+  return Float32Array.from(
+    new Uint16Array(bytes.buffer),
+    (half) => new Float32Array(Uint32Array.of(half << 16).buffer)[0],
+  )
 }
 
 /** The binary forms of a JSON lookup of nested ids. */
-export const BINARY_FORMS = ['application/octet-stream', 'application/x-npy', 'application/x-safetensors'] as const
+export const BINARY_FORMS = [
+  'application/octet-stream',
+  'application/x-npy',
+  'application/x-safetensors',
+] as const
 
 /** Sends the lookup of a JSON case in a binary form, int64 ids, and reads the float32 answer of the same form. */
 export const sendBinary = async (send: Send, golden: GoldenCase, type: (typeof BINARY_FORMS)[number]) => {
   const { indices, ...options } = golden.request as { indices: Nested; [option: string]: unknown }
   const shape = shapeOf(indices)
   const ids = new Uint8Array(BigInt64Array.from(flatten(indices), BigInt).buffer)
-  const query = new URLSearchParams(Object.entries(options).map(([name, value]): [string, string] => [name, String(value)]))
+  const query = new URLSearchParams(
+    Object.entries(options).map(([name, value]): [string, string] => [name, String(value)]),
+  )
   if (type === 'application/octet-stream') {
     query.set('index_dtype', 'int64')
     query.set('shape', shape.join())
   }
   const header = type === 'application/octet-stream' ? [] : [headerOf(type, shape)]
-  return send('POST', `/v1/tables/golden/lookup?${query}`, { type, bytes: Buffer.concat([...header, ids]) }, type)
+  return send(
+    'POST',
+    `/v1/tables/golden/lookup?${query}`,
+    { type, bytes: Buffer.concat([...header, ids]) },
+    type,
+  )
 }
 
 const headerOf = (type: string, shape: number[]): Uint8Array =>
@@ -186,11 +228,15 @@ export const readBinary = (
     const shape = String(answer.headers['x-shape']).split(',').map(Number)
     return {
       shape,
-      values: new Float32Array(answer.bytes.buffer.slice(answer.bytes.byteOffset, answer.bytes.byteOffset + answer.bytes.length)),
+      values: new Float32Array(
+        answer.bytes.buffer.slice(answer.bytes.byteOffset, answer.bytes.byteOffset + answer.bytes.length),
+      ),
     }
   }
   const array =
-    type === 'application/x-npy' ? readNpy(answer.bytes) : (readSafetensors(answer.bytes).get('embeddings') ?? expect.unreachable())
+    type === 'application/x-npy'
+      ? readNpy(answer.bytes)
+      : (readSafetensors(answer.bytes).get('embeddings') ?? expect.unreachable())
   expect(array.elementType).toBe('float32')
   return { shape: [...array.shape], values: new Float32Array(array.data.slice().buffer) }
 }

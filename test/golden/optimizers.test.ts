@@ -3,8 +3,8 @@ import { completeOptimizer } from '../../src/http/schemas/optimizer.ts'
 import { beginBuild } from '../../src/writer/lifecycle/table-model.ts'
 import type { ShownUpdate } from '../../src/writer/updates/update.ts'
 import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
-import { instantiateInboxKernels } from '../../src/kernels/update-source.ts'
-import { makeReferenceInboxKernels } from '../../src/kernels/reference/update-source.ts'
+import { instantiateUpdateSourceKernels } from '../../src/kernels/update-source.ts'
+import { makeReferenceUpdateSourceKernels } from '../../src/kernels/reference/update-source.ts'
 import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
@@ -14,32 +14,42 @@ import { expectNumbers, flatten, type GoldenCase, type GoldenStep, type Nested, 
 
 const arena = new Arena(1024 * 1024)
 const SIDES = {
-  kernels: { steps: instantiateApplyKernels(arena.memory), inbox: instantiateInboxKernels(arena.memory, arena.memory) },
+  kernels: {
+    steps: instantiateApplyKernels(arena.memory),
+    updateSource: instantiateUpdateSourceKernels(arena.memory, arena.memory),
+  },
   references: {
     steps: makeReferenceSteps(arena.memory.buffer),
-    inbox: makeReferenceInboxKernels(arena.memory.buffer, arena.memory.buffer),
+    updateSource: makeReferenceUpdateSourceKernels(arena.memory.buffer, arena.memory.buffer),
   },
 }
 
 /** Those whose every step is taken: what is refused is refused before any kernel. */
-const cases = readSuite('optimizers').filter(({ steps }) => steps?.every(({ expect_error: refusal }) => refusal === undefined))
+const cases = readSuite('optimizers').filter(({ steps }) =>
+  steps?.every(({ expect_error: refusal }) => refusal === undefined),
+)
 
 type Side = (typeof SIDES)['kernels']
 
-/** The arrays of every step lie at the arena's end, as if a front had put them there. */
+/** The arrays of every step lie at the arena's end, as if an HTTP worker had put them there. */
 const [INDICES_AT, VALUES_AT] = [arena.bytesMax - 128 * 1024, arena.bytesMax - 64 * 1024]
 
-const toUpdate = ({ route, request = {} }: GoldenStep, { inbox: kernels }: Side): ShownUpdate => {
+const toUpdate = ({ route, request = {} }: GoldenStep, { updateSource: kernels }: Side): ShownUpdate => {
   const indices = flatten(request.indices as Nested)
   const values = flatten((request.gradients ?? request.values) as Nested)
   arena.int32.set(indices, INDICES_AT / 4)
   arena.float32.set(values, VALUES_AT / 4)
   const { int32, float32 } = arena
-  const places = { indicesAt: INDICES_AT, indexCount: indices.length, valuesAt: VALUES_AT, valueCount: values.length }
+  const places = {
+    indicesAt: INDICES_AT,
+    indexCount: indices.length,
+    valuesAt: VALUES_AT,
+    valueCount: values.length,
+  }
   return {
     name: 'golden',
     operation: route === 'gradients' ? 'gradients' : (request.op as 'set' | 'add'),
-    source: { inbox: { int32, float32, kernels }, ...places },
+    source: { updateSource: { int32, float32, kernels }, ...places },
     learningRate: request.learning_rate as number | undefined,
     precondition: {},
   }
@@ -62,7 +72,11 @@ const run = (golden: GoldenCase, side: Side): { sequence: number; rows: number[]
   stored.set(flatten(values))
   const table = commitAside(build)
   for (const step of golden.steps ?? []) {
-    const { sequence, rowsUpdated } = updateAside({ memory, arena, kernels: side.steps, nowMs: 1 }, table, toUpdate(step, side))
+    const { sequence, rowsUpdated } = updateAside(
+      { memory, arena, kernels: side.steps, nowMs: 1 },
+      table,
+      toUpdate(step, side),
+    )
     expect({ sequence, rows_updated: rowsUpdated }).toMatchObject(step.expect ?? {})
   }
   return { sequence: table.current.table.readSequence(), rows: Array.from(stored) }
@@ -78,5 +92,6 @@ describe.each(Object.entries(SIDES))('Golden suite optimizers by the %s alone', 
 })
 
 test('The kernels and their references leave the same bits', () => {
-  for (const golden of cases) expect(run(golden, SIDES.kernels).rows, golden.name).toEqual(run(golden, SIDES.references).rows)
+  for (const golden of cases)
+    expect(run(golden, SIDES.kernels).rows, golden.name).toEqual(run(golden, SIDES.references).rows)
 })

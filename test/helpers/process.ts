@@ -16,14 +16,28 @@ export interface RunningProcess {
 }
 
 /** Spawns src/main.ts on a free port. `environment` adds to GATHERD_PORT=0 and a data directory of its own. */
-export const spawnProcess = (environment: Record<string, string> = {}): Omit<RunningProcess, 'url'> & { ready: Promise<string> } => {
+export const spawnProcess = (
+  environment: Record<string, string> = {},
+): Omit<RunningProcess, 'url'> & { ready: Promise<string> } => {
   const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-test-'))
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../../src/main.ts')], {
-    env: { PATH: process.env.PATH, GATHERD_PORT: '0', GATHERD_DATA_DIR: dataDir, GATHERD_DRAIN_MS: '200', ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../../src/main.ts')],
+    {
+      env: {
+        PATH: process.env.PATH,
+        GATHERD_PORT: '0',
+        GATHERD_DATA_DIR: dataDir,
+        GATHERD_DRAIN_MS: '200',
+        ...environment,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   let text = ''
-  const exited = new Promise<number | string>((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown')))
+  const exited = new Promise<number | string>((resolve) =>
+    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown')),
+  )
   const ready = new Promise<string>((resolve, reject) => {
     const read = (chunk: Buffer) => {
       text += chunk.toString()

@@ -4,7 +4,7 @@ import { scatterStored } from '../../src/tables/access.ts'
 import type { VersionHandle } from '../../src/tables/handles.ts'
 import { TableVersion } from '../../src/tables/table.ts'
 
-/** Writes whole rows of one number each, as the keeper does, until it is terminated. */
+/** Writes whole rows of one number each, as the writer does, until it is terminated. */
 const { handle, hotRows } = workerData as { handle: VersionHandle; hotRows: number }
 const version = new TableVersion(handle)
 const arena = new Arena(1024 * 1024)

@@ -2,9 +2,9 @@ import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { LIMITS } from '../../src/core/limits.ts'
 import { buildApp } from '../../src/http/app.ts'
-import type { App, FrontContext, Health } from '../../src/http/context.ts'
-import { KeeperClient } from '../../src/writer/client.ts'
-import { Keeper } from '../../src/writer/writer.ts'
+import type { App, HttpContext, Health } from '../../src/http/context.ts'
+import { WriterClient } from '../../src/writer/client.ts'
+import { Writer } from '../../src/writer/writer.ts'
 import { createLookupServices } from '../../src/lookup/services.ts'
 import type { StagingLimits } from '../../src/upload/staging/layout.ts'
 import { makeDataDir } from './data-dir.ts'
@@ -13,23 +13,23 @@ export interface ServiceOptions {
   quotaBytes?: number
   segmentBytesMax?: number
   logLevel?: string
-  /** Whether raw lookups go by the lane; it is off without it, and wherever every answer is logged. */
-  lane?: boolean
+  /** Whether raw lookups go by the fast path; it is off without it, and wherever every answer is logged. */
+  fastPath?: boolean
   /** One that stays, in place of an empty one that is removed in the end. */
   dataDir?: string
   /** In place of those of core/limits.ts. */
   stagingLimits?: Partial<StagingLimits>
 }
 
-/** A whole service in one thread: a real keeper behind a real line, one front, no pool. */
+/** A whole service in one thread: a real writer behind a real line, one HTTP worker, no pool. */
 export interface Service {
   app: App
-  keeper: Keeper
-  context: FrontContext
+  writer: Writer
+  context: HttpContext
   /** Lines of the log so far, parsed. */
   log: Record<string, unknown>[]
-  /** Errors that the keeper could tell nobody about. */
-  keeperErrors: unknown[]
+  /** Errors that the writer could tell nobody about. */
+  writerErrors: unknown[]
   /** Listens on a free port and returns `http://127.0.0.1:port`. */
   listen: () => Promise<string>
   close: () => Promise<void>
@@ -37,16 +37,16 @@ export interface Service {
 
 /** Starts a service that is ready. Close it, or the test never ends. */
 export const startService = async (options: ServiceOptions = {}): Promise<Service> => {
-  const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug', lane = false } = options
-  const keeperErrors: unknown[] = []
+  const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug', fastPath = false } = options
+  const writerErrors: unknown[] = []
   const own = options.dataDir === undefined ? makeDataDir() : null
   const dataDir = options.dataDir ?? own?.dataDir ?? ''
-  const keeper = new Keeper({ quotaBytes, segmentBytesMax, onError: (error) => keeperErrors.push(error) })
-  await keeper.load({ dataDir })
+  const writer = new Writer({ quotaBytes, segmentBytesMax, onError: (error) => writerErrors.push(error) })
+  await writer.load({ dataDir })
   const { port1, port2 } = new MessageChannel()
-  keeper.connect(port1)
+  writer.connect(port1)
   const health: Health = { state: 'loading', reason: 'loading' }
-  const client = new KeeperClient(
+  const client = new WriterClient(
     port2,
     () => {},
     (now) => Object.assign(health, now),
@@ -55,8 +55,8 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
   const lookups = createLookupServices(null)
   client.show(lookups.arena.memory)
   const staging = { directory: join(dataDir, 'uploads'), limits: { ...LIMITS, ...options.stagingLimits } }
-  const context: FrontContext = {
-    keeper: client,
+  const context: HttpContext = {
+    writer: client,
     registry: client.registry,
     lookups,
     staging,
@@ -64,18 +64,21 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     logLevel,
   }
   const log: Record<string, unknown>[] = []
-  const app = await buildApp(context, { logStream: { write: (line) => log.push(JSON.parse(line)) }, lane })
+  const app = await buildApp(context, {
+    logStream: { write: (line) => log.push(JSON.parse(line)) },
+    fastPath,
+  })
   return {
     app,
-    keeper,
+    writer,
     context,
     log,
-    keeperErrors,
+    writerErrors,
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     close: async () => {
       await app.close()
       client.close()
-      await keeper.close()
+      await writer.close()
       own?.remove()
     },
   }

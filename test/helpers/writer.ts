@@ -1,41 +1,44 @@
 import { MessageChannel } from 'node:worker_threads'
 import type { Dtype, Settings } from '../../src/core/types.ts'
-import { KeeperClient } from '../../src/writer/client.ts'
-import { Keeper, type KeeperOptions } from '../../src/writer/writer.ts'
+import { WriterClient } from '../../src/writer/client.ts'
+import { Writer, type WriterOptions } from '../../src/writer/writer.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { makeDataDir } from './data-dir.ts'
 
-/** A keeper with one front in this thread, over a real message channel. */
-export interface TestKeeper {
-  keeper: Keeper
-  client: KeeperClient
-  /** One more front. */
-  connect(): KeeperClient
+/** A writer with one HTTP worker in this thread, over a real message channel. */
+export interface TestWriter {
+  writer: Writer
+  client: WriterClient
+  /** One more HTTP worker. */
+  connect(): WriterClient
   close(): Promise<void>
 }
 
-/** A keeper that is loaded, over an empty directory unless `dataDir` names one that stays. */
-export const startKeeper = async ({ dataDir, ...options }: Partial<KeeperOptions> & { dataDir?: string } = {}): Promise<TestKeeper> => {
-  const keeper = new Keeper({ quotaBytes: 256 * 1024 * 1024, ...options })
+/** A writer that is loaded, over an empty directory unless `dataDir` names one that stays. */
+export const startTestWriter = async ({
+  dataDir,
+  ...options
+}: Partial<WriterOptions> & { dataDir?: string } = {}): Promise<TestWriter> => {
+  const writer = new Writer({ quotaBytes: 256 * 1024 * 1024, ...options })
   const own = dataDir === undefined ? makeDataDir() : null
-  await keeper.load({ dataDir: dataDir ?? own?.dataDir ?? '' })
-  const clients: KeeperClient[] = []
+  await writer.load({ dataDir: dataDir ?? own?.dataDir ?? '' })
+  const clients: WriterClient[] = []
   const connect = () => {
     const { port1, port2 } = new MessageChannel()
-    keeper.connect(port1)
-    const client = new KeeperClient(port2)
+    writer.connect(port1)
+    const client = new WriterClient(port2)
     clients.push(client)
     return client
   }
   const close = async () => {
     for (const client of clients) client.close()
-    await keeper.close()
+    await writer.close()
     own?.remove()
   }
   const client = connect()
   // After it every table that there is.
   await client.call('sync', null)
-  return { keeper, client, connect, close }
+  return { writer, client, connect, close }
 }
 
 interface NewTable {
@@ -49,9 +52,19 @@ interface NewTable {
 }
 
 /** Creates or replaces a table; float32 values are written as an upload would. */
-export const putTable = async (client: KeeperClient, table: NewTable): Promise<{ created: boolean; version: number }> => {
+export const putTable = async (
+  client: WriterClient,
+  table: NewTable,
+): Promise<{ created: boolean; version: number }> => {
   const { name, rows, dim, dtype = 'float32', settings = {}, values } = table
-  const { buildId, segments } = await client.call('begin', { name, rows, dim, dtype, settings, precondition: {} })
+  const { buildId, segments } = await client.call('begin', {
+    name,
+    rows,
+    dim,
+    dtype,
+    settings,
+    precondition: {},
+  })
   if (values !== undefined) {
     for (const { memory, firstRow, rowCount } of segments) {
       const target = new Float32Array(memory.buffer, ROWS_AT, rowCount * dim)
@@ -62,9 +75,11 @@ export const putTable = async (client: KeeperClient, table: NewTable): Promise<{
 }
 
 /** The whole current table, as float32. float32 tables only. */
-export const readTable = (client: KeeperClient, name: string): number[][] => {
+export const readTable = (client: WriterClient, name: string): number[][] => {
   const { handle } = client.registry.find(name).current
   return handle.segments.flatMap(({ memory, rowCount }) =>
-    Array.from({ length: rowCount }, (_, row) => Array.from(new Float32Array(memory.buffer, ROWS_AT + row * handle.dim * 4, handle.dim))),
+    Array.from({ length: rowCount }, (_, row) =>
+      Array.from(new Float32Array(memory.buffer, ROWS_AT + row * handle.dim * 4, handle.dim)),
+    ),
   )
 }

@@ -22,7 +22,13 @@ describe('requests', () => {
 
   test('get an id of their own where the client gave none, or one that cannot be logged', async () => {
     const ids = new Set<string>()
-    for (const headers of [{}, {}, { 'x-request-id': 'a b' }, { 'x-request-id': '' }, { 'x-request-id': 'x'.repeat(200) }]) {
+    for (const headers of [
+      {},
+      {},
+      { 'x-request-id': 'a b' },
+      { 'x-request-id': '' },
+      { 'x-request-id': 'x'.repeat(200) },
+    ]) {
       const { instance } = (await service.app.inject({ url: '/none', headers })).json()
       expect(instance).toMatch(/^[\w-]+-[0-9a-z]+$/)
       ids.add(instance)
@@ -42,8 +48,15 @@ describe('requests', () => {
 
   test('for HEAD are answered like GET, without the body', async () => {
     for (const url of ['/livez', '/v1/limits', '/v1/tables', '/openapi.json', '/docs/errors']) {
-      const [get, head] = [await service.app.inject({ url }), await service.app.inject({ method: 'HEAD', url })]
-      expect([head.statusCode, head.body, head.headers['content-length']]).toEqual([200, '', get.headers['content-length']])
+      const [get, head] = [
+        await service.app.inject({ url }),
+        await service.app.inject({ method: 'HEAD', url }),
+      ]
+      expect([head.statusCode, head.body, head.headers['content-length']]).toEqual([
+        200,
+        '',
+        get.headers['content-length'],
+      ])
     }
   })
 
@@ -120,7 +133,11 @@ describe('what never became a request', () => {
       destroySoon: () => {},
       _httpMessage: { req: { complete: false }, headersSent: true },
     })
-    answerClientError(Object.assign(new Error('parser'), { code: 'HPE_INVALID_CHUNK_SIZE' }), socket as unknown as Socket, 'id-1')
+    answerClientError(
+      Object.assign(new Error('parser'), { code: 'HPE_INVALID_CHUNK_SIZE' }),
+      socket as unknown as Socket,
+      'id-1',
+    )
     expect(socket.read()).toBeNull()
   })
 

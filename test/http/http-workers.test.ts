@@ -2,31 +2,31 @@ import { request } from 'node:http'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readConfig } from '../../src/config.ts'
-import { FrontGroup } from '../../src/http/http-workers.ts'
-import { Keeper } from '../../src/writer/writer.ts'
+import { HttpWorkers } from '../../src/http/http-workers.ts'
+import { Writer } from '../../src/writer/writer.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { readSlices, SHORT_SLICE_NS } from '../helpers/slices.ts'
 
-// Each front takes a second to start, and more on a busy machine.
+// Each HTTP worker takes a second to start, and more on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 const workers: Worker[] = []
 const note = (worker: Worker) => workers.push(worker)
 let directory: ReturnType<typeof makeDataDir>
-let keeper: Keeper
-let fronts: FrontGroup
+let writer: Writer
+let httpWorkers: HttpWorkers
 const deaths: unknown[] = []
 const hopeless: unknown[] = []
 
 beforeEach(async () => {
   process.on('worker', note)
   directory = makeDataDir()
-  keeper = new Keeper({ quotaBytes: 64 * 1024 * 1024 })
-  await keeper.load({ dataDir: directory.dataDir })
+  writer = new Writer({ quotaBytes: 64 * 1024 * 1024 })
+  await writer.load({ dataDir: directory.dataDir })
 })
 afterEach(async () => {
-  await fronts.close()
-  await keeper.close()
+  await httpWorkers.close()
+  await writer.close()
   process.off('worker', note)
   for (const list of [workers, deaths, hopeless]) list.splice(0)
   directory.remove()
@@ -34,32 +34,48 @@ afterEach(async () => {
 
 const start = (environment: Record<string, string> = {}): Promise<number> => {
   const config = readConfig({
-    ...{ GATHERD_PORT: '0', GATHERD_FRONTS: '2', GATHERD_GATHERERS: '0', GATHERD_LOG_LEVEL: 'silent' },
+    ...{
+      GATHERD_PORT: '0',
+      GATHERD_HTTP_THREADS: '2',
+      GATHERD_COMPUTE_THREADS: '0',
+      GATHERD_LOG_LEVEL: 'silent',
+    },
     GATHERD_DATA_DIR: directory.dataDir,
     ...environment,
   })
-  fronts = new FrontGroup(config, keeper, { onDeath: (error) => deaths.push(error), onHopeless: (error) => hopeless.push(error) })
-  return fronts.start()
+  httpWorkers = new HttpWorkers(config, writer, {
+    onDeath: (error) => deaths.push(error),
+    onHopeless: (error) => hopeless.push(error),
+  })
+  return httpWorkers.start()
 }
 
 /** A request on a connection of its own; null when nobody answers. */
-const ask = (port: number, method: string, path: string, body?: unknown): Promise<{ status: number; body: string } | null> =>
+const ask = (
+  port: number,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<{ status: number; body: string } | null> =>
   new Promise((resolve) => {
     const text = body === undefined ? '' : JSON.stringify(body)
-    const headers = text === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
+    const headers =
+      text === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
     const outgoing = request({ host: '127.0.0.1', port, method, path, headers, agent: false }, (answer) => {
       const parts: Buffer[] = []
       answer.on('data', (part: Buffer) => parts.push(part))
-      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(parts).toString() }))
+      answer.on('end', () =>
+        resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(parts).toString() }),
+      )
     })
     outgoing.once('error', () => resolve(null))
     outgoing.end(text)
   })
 
-describe('Fronts', () => {
+describe('HttpWorkerLinks', () => {
   test('are as many as were asked for, on one port', async () => {
-    const port = await start({ GATHERD_FRONTS: '3' })
-    expect([fronts.size, workers.length]).toEqual([3, 3])
+    const port = await start({ GATHERD_HTTP_THREADS: '3' })
+    expect([httpWorkers.size, workers.length]).toEqual([3, 3])
     expect(await ask(port, 'PUT', '/v1/tables/user', { values: [[1]] })).toMatchObject({ status: 201 })
     const answers = await Promise.all(Array.from({ length: 9 }, () => ask(port, 'GET', '/v1/tables/user')))
     expect(answers.map((one) => one?.status)).toEqual(answers.map(() => 200))
@@ -68,56 +84,59 @@ describe('Fronts', () => {
   test.skipIf(readSlices('/proc/self') === null)(
     'have short turns on the processor, also those that take the place of others',
     async () => {
-      const shortCount = () => readSlices('/proc/self')?.filter((slice) => slice === SHORT_SLICE_NS).length ?? 0
+      const shortCount = () =>
+        readSlices('/proc/self')?.filter((slice) => slice === SHORT_SLICE_NS).length ?? 0
       const others = shortCount()
-      await start({ GATHERD_FRONTS: '2' })
+      await start({ GATHERD_HTTP_THREADS: '2' })
       expect(shortCount()).toBe(others + 2)
       await workers[0].terminate()
-      await expect.poll(() => [fronts.size, workers.length], { timeout: 60_000 }).toEqual([2, 3])
+      await expect.poll(() => [httpWorkers.size, workers.length], { timeout: 60_000 }).toEqual([2, 3])
       await expect.poll(shortCount, { timeout: 20_000 }).toBe(others + 2)
     },
   )
 
   test('that die are replaced on the same port, with all tables; memory that they held is free again', async () => {
-    // One, so that no other front can answer for it.
-    const port = await start({ GATHERD_FRONTS: '1' })
+    // One, so that no other HTTP worker can answer for it.
+    const port = await start({ GATHERD_HTTP_THREADS: '1' })
     await ask(port, 'PUT', '/v1/tables/user', { values: [[1], [2]] })
     for (let death = 1; death <= 2; death++) {
       await workers.at(-1)?.terminate()
-      await expect.poll(() => [fronts.size, deaths.length], { timeout: 60_000 }).toEqual([1, death])
+      await expect.poll(() => [httpWorkers.size, deaths.length], { timeout: 60_000 }).toEqual([1, death])
       const lookup = () => ask(port, 'POST', '/v1/tables/user/lookup', { indices: [1] })
-      await expect.poll(async () => (await lookup())?.body, { timeout: 20_000 }).toContain('"embeddings":[[2]]')
+      await expect
+        .poll(async () => (await lookup())?.body, { timeout: 20_000 })
+        .toContain('"embeddings":[[2]]')
       expect(await ask(port, 'PUT', '/v1/tables/user', { values: [[1], [2]] })).toMatchObject({ status: 200 })
     }
     expect(hopeless).toEqual([])
-    expect([...keeper.fronts]).toHaveLength(1)
-    expect(deaths[0]).toMatchObject({ message: 'a front has ended' })
+    expect([...writer.httpWorkers]).toHaveLength(1)
+    expect(deaths[0]).toMatchObject({ message: 'an HTTP worker has ended' })
   })
 
   test('that die again and again are hopeless: five in ten seconds, whatever was before', async () => {
     let nowMs = 0
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
-    await start({ GATHERD_FRONTS: '1' })
+    await start({ GATHERD_HTTP_THREADS: '1' })
     for (let death = 1; death <= 6; death++) {
-      await expect.poll(() => fronts.size, { timeout: 60_000 }).toBe(1)
+      await expect.poll(() => httpWorkers.size, { timeout: 60_000 }).toBe(1)
       await workers.at(-1)?.terminate()
       await expect.poll(() => deaths.length + hopeless.length, { timeout: 20_000 }).toBe(death)
       if (death === 1) nowMs += 10_000
     }
     clock.mockRestore()
-    expect([deaths.length, hopeless.length, fronts.size]).toEqual([5, 1, 0])
+    expect([deaths.length, hopeless.length, httpWorkers.size]).toEqual([5, 1, 0])
   })
 
   test('are not replaced while the service goes down', async () => {
     await start()
-    fronts.drain()
+    httpWorkers.drain()
     await workers[0].terminate()
-    await expect.poll(() => fronts.size, { timeout: 20_000 }).toBe(1)
+    await expect.poll(() => httpWorkers.size, { timeout: 20_000 }).toBe(1)
     expect([deaths, workers.length]).toEqual([[], 2])
   })
 
   test('that cannot listen reject the start', async () => {
     await expect(start({ GATHERD_HOST: '203.0.113.1' })).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' })
-    expect([fronts.size, deaths, hopeless]).toEqual([0, [], []])
+    expect([httpWorkers.size, deaths, hopeless]).toEqual([0, [], []])
   })
 })

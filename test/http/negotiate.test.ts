@@ -84,12 +84,16 @@ describe('Accept', () => {
     expect(negotiateFormat(accept, ALL)).toBe(format)
   })
 
-  test.each(['text/html', 'text/*', 'application/json;q=0', 'garbage', '*/*;q=0', 'application/problem+json'])(
-    '%j is not acceptable',
-    (accept) => {
-      expect(codeOf(() => negotiateFormat(accept, ALL))).toBe('NOT_ACCEPTABLE')
-    },
-  )
+  test.each([
+    'text/html',
+    'text/*',
+    'application/json;q=0',
+    'garbage',
+    '*/*;q=0',
+    'application/problem+json',
+  ])('%j is not acceptable', (accept) => {
+    expect(codeOf(() => negotiateFormat(accept, ALL))).toBe('NOT_ACCEPTABLE')
+  })
 
   test('the first offer is the answer to no preference', () => {
     expect(negotiateFormat('application/*', ['npy', 'raw'])).toBe('npy')
@@ -127,13 +131,19 @@ describe('entity tags', () => {
     expect(parseEntityTags('If-Match', header)).toEqual(tags)
   })
 
-  test.each(['', '3-17', '"3-17', '"a" "b"', '*, "a"', '"a", *', 'w/"a"', '"a"b', '"a",,"b"'])('%j are malformed', (header) => {
-    expect(codeOf(() => parseEntityTags('If-Match', header))).toBe('INVALID_REQUEST')
-  })
+  test.each(['', '3-17', '"3-17', '"a" "b"', '*, "a"', '"a", *', 'w/"a"', '"a"b', '"a",,"b"'])(
+    '%j are malformed',
+    (header) => {
+      expect(codeOf(() => parseEntityTags('If-Match', header))).toBe('INVALID_REQUEST')
+    },
+  )
 
   test('make the precondition of a request', () => {
     expect(parsePrecondition({})).toEqual({})
-    expect(parsePrecondition({ 'if-match': '"1"', 'if-none-match': '*' })).toEqual({ ifMatch: ['1'], ifNoneMatch: ['*'] })
+    expect(parsePrecondition({ 'if-match': '"1"', 'if-none-match': '*' })).toEqual({
+      ifMatch: ['1'],
+      ifNoneMatch: ['*'],
+    })
   })
 })
 
@@ -152,5 +162,6 @@ test('X-Request-Timeout-Ms is a whole number of milliseconds', () => {
 test('a request id is short and plain', () => {
   for (const id of ['a', 'req-1', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'a'.repeat(128)])
     expect(isRequestId(id), id).toBe(true)
-  for (const id of ['', 'a b', 'a\nb', 'a"b', '<b>', 'a'.repeat(129), undefined, ['a']]) expect(isRequestId(id)).toBe(false)
+  for (const id of ['', 'a b', 'a\nb', 'a"b', '<b>', 'a'.repeat(129), undefined, ['a']])
+    expect(isRequestId(id)).toBe(false)
 })

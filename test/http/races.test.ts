@@ -31,14 +31,17 @@ test('Each of several uploads at once is answered with the version that it made,
 
 test('An export goes on with the newer version when its own is replaced and let go before it begins', async () => {
   await put(0, '&keep_versions=1')
-  const { keeper } = service.context
-  const call = keeper.call.bind(keeper)
-  // Between the route's look at the table and the keeper's, as another front would.
-  vi.spyOn(keeper, 'call').mockImplementationOnce(async (procedure, argument) => {
+  const { writer } = service.context
+  const call = writer.call.bind(writer)
+  // Between the route's look at the table and the writer's, as another HTTP worker would.
+  vi.spyOn(writer, 'call').mockImplementationOnce(async (procedure, argument) => {
     await put(1)
     return call(procedure, argument)
   })
-  const answer = await service.app.inject({ url: '/v1/tables/t/data', headers: { accept: 'application/octet-stream' } })
+  const answer = await service.app.inject({
+    url: '/v1/tables/t/data',
+    headers: { accept: 'application/octet-stream' },
+  })
   expect(answer.statusCode).toBe(200)
   expect(answer.headers['x-table-version']).toBe('2')
   expect(answer.rawPayload.readFloatLE()).toBe(1)
@@ -50,6 +53,9 @@ test('A safetensors answer about several tables says at which state each was', a
   const types = { 'content-type': 'application/x-safetensors', accept: 'application/x-safetensors' }
   const payload = Buffer.concat([header, Buffer.alloc(4)])
   const answer = await service.app.inject({ method: 'POST', url: '/v1/lookup', headers: types, payload })
-  const { metadata } = readSafetensorsHeader(answer.rawPayload.subarray(0, answer.rawPayload.length - 4), null)
+  const { metadata } = readSafetensorsHeader(
+    answer.rawPayload.subarray(0, answer.rawPayload.length - 4),
+    null,
+  )
   expect(Object.fromEntries(metadata)).toEqual({ 't/version': '1', 't/sequence': '0' })
 })

@@ -13,7 +13,10 @@ const refusal = (act: () => unknown): { code: string; places: Record<string, str
     act()
   } catch (error) {
     if (!(error instanceof GatherdError)) throw error
-    return { code: error.code, places: Object.fromEntries((error.errors ?? []).map(({ pointer, detail }) => [pointer, detail])) }
+    return {
+      code: error.code,
+      places: Object.fromEntries((error.errors ?? []).map(({ pointer, detail }) => [pointer, detail])),
+    }
   }
   return null
 }
@@ -24,7 +27,14 @@ describe('members of a body', () => {
   const find = (value: unknown) => refusal(() => check(value))
 
   test('pass as they are', () => {
-    const value = { rows: 3, dim: 4.0, dtype: 'float16', fill_value: null, padding_index: -1, initializer: { kind: 'uniform', seed: 7 } }
+    const value = {
+      rows: 3,
+      dim: 4.0,
+      dtype: 'float16',
+      fill_value: null,
+      padding_index: -1,
+      initializer: { kind: 'uniform', seed: 7 },
+    }
     expect(check(value)).toBe(value)
     expect(check({})).toEqual({})
   })
@@ -38,24 +48,43 @@ describe('members of a body', () => {
     ['below the least', { dim: 0 }, { '/dim': 'must be at least 1' }],
     ['beyond the most', { dim: 65_537 }, { '/dim': 'must be at most 65536' }],
     ['2^53', { rows: 2 ** 53 }, { '/rows': 'must be at most 2147483646' }],
-    ['an unknown word', { out_of_range: 'CLIP' }, { '/out_of_range': 'must be one of "error", "fill", "clip", "wrap", "clamp"' }],
+    [
+      'an unknown word',
+      { out_of_range: 'CLIP' },
+      { '/out_of_range': 'must be one of "error", "fill", "clip", "wrap", "clamp"' },
+    ],
     [
       'null where only some have it',
       { out_of_range: null },
       { '/out_of_range': 'must be one of "error", "fill", "clip", "wrap", "clamp"' },
     ],
     ['a string for number or null', { fill_value: '0' }, { '/fill_value': 'must be a number or null' }],
-    ['beyond the range, where null is possible', { padding_index: 2 ** 31 }, { '/padding_index': 'must be at most 2147483645' }],
+    [
+      'beyond the range, where null is possible',
+      { padding_index: 2 ** 31 },
+      { '/padding_index': 'must be at most 2147483645' },
+    ],
     ['an unknown member', { row: 3 }, { '/row': 'is not known here' }],
     ['a prototype', JSON.parse('{"__proto__": {"rows": 3}}'), { '/__proto__': 'is not known here' }],
     ['names that must be escaped', { 'a/b~c': 1 }, { '/a~1b~0c': 'is not known here' }],
     [
       'no kind',
       { initializer: {} },
-      { '/initializer/kind': 'must be one of "zeros", "constant", "uniform", "normal", "truncated_normal", "variance_scaling"' },
+      {
+        '/initializer/kind':
+          'must be one of "zeros", "constant", "uniform", "normal", "truncated_normal", "variance_scaling"',
+      },
     ],
-    ['a missing member of the kind', { initializer: { kind: 'constant' } }, { '/initializer/value': 'is missing' }],
-    ['a member of another kind', { initializer: { kind: 'zeros', seed: 1 } }, { '/initializer/seed': 'is not known here' }],
+    [
+      'a missing member of the kind',
+      { initializer: { kind: 'constant' } },
+      { '/initializer/value': 'is missing' },
+    ],
+    [
+      'a member of another kind',
+      { initializer: { kind: 'zeros', seed: 1 } },
+      { '/initializer/seed': 'is not known here' },
+    ],
     ['no object', { initializer: 'zeros' }, { '/initializer': 'must be an object' }],
     [
       'nested unions',
@@ -70,15 +99,20 @@ describe('members of a body', () => {
     expect(find({ rows: '3', dim: 0, x: 1 })).toEqual(
       invalid({ '/rows': 'must be an integer', '/dim': 'must be at least 1', '/x': 'is not known here' }),
     )
-    expect(Object.keys(find(Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`m${i}`, 1])))?.places ?? {})).toHaveLength(10)
+    expect(
+      Object.keys(find(Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`m${i}`, 1])))?.places ?? {}),
+    ).toHaveLength(10)
   })
 
   test('what is no object is said to be none', () => {
-    for (const value of [[], 3, 'x', null, true]) expect(find(value)).toEqual(invalid({ '': 'must be an object' }))
+    for (const value of [[], 3, 'x', null, true])
+      expect(find(value)).toEqual(invalid({ '': 'must be an object' }))
   })
 
   test('a pointer leads from the root of the body', () => {
-    expect(refusal(() => compileChecker(LookupMembers)({ mode: 'raise' }, '/lookups/3'))?.places).toHaveProperty('/lookups/3/mode')
+    expect(
+      refusal(() => compileChecker(LookupMembers)({ mode: 'raise' }, '/lookups/3'))?.places,
+    ).toHaveProperty('/lookups/3/mode')
   })
 
   test('an endless name is cut', () => {
@@ -93,9 +127,9 @@ describe('members of a body', () => {
         String(fill_value),
       ).toEqual({ code: 'NON_FINITE', places: { '/fill_value': 'is too large for float32' } })
     }
-    expect(refusal(() => checkSettings({ optimizer: { kind: 'sgd', learning_rate: 1e39 } }))?.places).toHaveProperty(
-      '/optimizer/learning_rate',
-    )
+    expect(
+      refusal(() => checkSettings({ optimizer: { kind: 'sgd', learning_rate: 1e39 } }))?.places,
+    ).toHaveProperty('/optimizer/learning_rate')
     expect(refusal(() => checkSettings({ fill_value: 3.4028234663852886e38 }))).toBeNull()
   })
 })
@@ -105,7 +139,16 @@ describe('a query string', () => {
   const find = (query: Record<string, string | string[]>) => refusal(() => check(query))
 
   test('becomes what the schema says', () => {
-    expect(check({ version: '3', mask: 'true', mode: 'clip', fill_value: '1.5e-3', padding_index: '-1', shape: '' })).toEqual({
+    expect(
+      check({
+        version: '3',
+        mask: 'true',
+        mode: 'clip',
+        fill_value: '1.5e-3',
+        padding_index: '-1',
+        shape: '',
+      }),
+    ).toEqual({
       version: 3,
       mask: true,
       mode: 'clip',
@@ -128,9 +171,12 @@ describe('a query string', () => {
     },
   )
 
-  test.each(['.5', '5.', '0x1', 'NaN', 'Infinity', '1,5', '', ' 1', '--1'])('%j is no number', (fill_value) => {
-    expect(find({ fill_value })).toEqual(invalid({ '/fill_value': 'must be a number or null' }))
-  })
+  test.each(['.5', '5.', '0x1', 'NaN', 'Infinity', '1,5', '', ' 1', '--1'])(
+    '%j is no number',
+    (fill_value) => {
+      expect(find({ fill_value })).toEqual(invalid({ '/fill_value': 'must be a number or null' }))
+    },
+  )
 
   test.each(['True', '1', '', 'yes'])('%j is no boolean', (mask) => {
     expect(find({ mask })).toEqual(invalid({ '/mask': 'must be a boolean' }))
@@ -150,7 +196,8 @@ describe('a query string', () => {
 
 test('table names are those of the contract', () => {
   const check = compileChecker(TableParams)
-  for (const table of ['a', 'A.b-c_9', '9', 'constructor', 'a'.repeat(128)]) expect(check({ table }), table).toEqual({ table })
+  for (const table of ['a', 'A.b-c_9', '9', 'constructor', 'a'.repeat(128)])
+    expect(check({ table }), table).toEqual({ table })
   for (const table of ['', '.a', '-a', '_a', 'a b', 'a/b', 'a%2e', 'ä', 'a\n', 'a'.repeat(129)]) {
     expect(refusal(() => check({ table }))?.code, table).toBe('INVALID_REQUEST')
   }
@@ -159,14 +206,21 @@ test('table names are those of the contract', () => {
 test('the explanation covers lists and lengths', () => {
   const check = compileChecker(
     Type.Object(
-      { list: Type.Array(Type.Integer(), { minItems: 1, maxItems: 2 }), text: Type.Optional(Type.String({ minLength: 2, maxLength: 3 })) },
+      {
+        list: Type.Array(Type.Integer(), { minItems: 1, maxItems: 2 }),
+        text: Type.Optional(Type.String({ minLength: 2, maxLength: 3 })),
+      },
       CLOSED,
     ),
   )
   expect(refusal(() => check({ list: [] }))).toEqual(invalid({ '/list': 'must have at least 1 items' }))
   expect(refusal(() => check({ list: [1, 2, 3] }))).toEqual(invalid({ '/list': 'must have at most 2 items' }))
   expect(refusal(() => check({ list: [1, 'x'] }))).toEqual(invalid({ '/list/1': 'must be an integer' }))
-  expect(refusal(() => check({ list: [1], text: 'x' }))).toEqual(invalid({ '/text': 'must have at least 2 characters' }))
-  expect(refusal(() => check({ list: [1], text: 'long' }))).toEqual(invalid({ '/text': 'must have at most 3 characters' }))
+  expect(refusal(() => check({ list: [1], text: 'x' }))).toEqual(
+    invalid({ '/text': 'must have at least 2 characters' }),
+  )
+  expect(refusal(() => check({ list: [1], text: 'long' }))).toEqual(
+    invalid({ '/text': 'must have at most 3 characters' }),
+  )
   expect(refusal(() => check({}))).toEqual(invalid({ '/list': 'is missing' }))
 })

@@ -51,7 +51,10 @@ class Wire {
       if (headEnd >= 0) {
         const [first, ...lines] = this.#text.slice(0, headEnd).split('\r\n')
         const headers = Object.fromEntries(
-          lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]),
+          lines.map((line) => [
+            line.slice(0, line.indexOf(':')).toLowerCase(),
+            line.slice(line.indexOf(':') + 2),
+          ]),
         )
         const end = headEnd + 4 + Number(headers['content-length'] ?? 0)
         if (this.#text.length >= end) {
@@ -92,7 +95,12 @@ describe('bytes that are no request', () => {
     ['words', 'hello\r\n\r\n', 400, 'INVALID_REQUEST'],
     ['a method that does not exist', `FOO / HTTP/1.1\r\n${HOST}\r\n`, 400, 'INVALID_REQUEST'],
     ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'INVALID_REQUEST'],
-    ['a head that is too large', `GET / HTTP/1.1\r\n${HOST}X-A: ${'a'.repeat(20_000)}\r\n\r\n`, 431, 'INVALID_REQUEST'],
+    [
+      'a head that is too large',
+      `GET / HTTP/1.1\r\n${HOST}X-A: ${'a'.repeat(20_000)}\r\n\r\n`,
+      431,
+      'INVALID_REQUEST',
+    ],
     [
       'two lengths',
       `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`,
@@ -105,7 +113,12 @@ describe('bytes that are no request', () => {
       400,
       'INVALID_REQUEST',
     ],
-    ['a negative length', `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: -1\r\n\r\n`, 400, 'INVALID_REQUEST'],
+    [
+      'a negative length',
+      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: -1\r\n\r\n`,
+      400,
+      'INVALID_REQUEST',
+    ],
     [
       'chunks that are none',
       `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Transfer-Encoding: chunked\r\n\r\nzz\r\n`,
@@ -121,13 +134,21 @@ describe('bytes that are no request', () => {
   ])('%s get a problem, and the connection is closed', async (_name, bytes, status, code) => {
     const wire = new Wire().send(bytes)
     const answer = await wire.answer()
-    expect([answer.status, problemOf(answer).code, answer.headers.connection]).toEqual([status, code, 'close'])
+    expect([answer.status, problemOf(answer).code, answer.headers.connection]).toEqual([
+      status,
+      code,
+      'close',
+    ])
     await wire.close()
   })
 
   test.each<[string, string, number]>([
     ['no Host', 'GET /livez HTTP/1.1\r\n\r\n', 400],
-    ['too many headers', `GET /livez HTTP/1.1\r\n${HOST}${Array.from({ length: 101 }, (_, i) => `X-${i}: 1\r\n`).join('')}\r\n`, 431],
+    [
+      'too many headers',
+      `GET /livez HTTP/1.1\r\n${HOST}${Array.from({ length: 101 }, (_, i) => `X-${i}: 1\r\n`).join('')}\r\n`,
+      431,
+    ],
     ['a URL that is too long', `GET /livez?${'a'.repeat(3_000)} HTTP/1.1\r\n${HOST}\r\n`, 414],
     ['a path that cannot be decoded', `GET /v1/tables/%ff HTTP/1.1\r\n${HOST}\r\n`, 400],
   ])('%s gets a problem, and the connection stays', async (_name, bytes, status) => {
@@ -168,7 +189,11 @@ describe('two content types', () => {
 describe('one connection', () => {
   test('carries pipelined requests, answered in order', async () => {
     const wire = new Wire().send(ALIVE, `GET /v1/tables/none HTTP/1.1\r\n${HOST}\r\n`, ALIVE)
-    expect([(await wire.answer()).status, (await wire.answer()).status, (await wire.answer()).status]).toEqual([200, 404, 200])
+    expect([
+      (await wire.answer()).status,
+      (await wire.answer()).status,
+      (await wire.answer()).status,
+    ]).toEqual([200, 404, 200])
     wire.socket.destroy()
   })
 
@@ -177,7 +202,12 @@ describe('one connection', () => {
     ['in one chunk', `Transfer-Encoding: chunked\r\n\r\n${(6_000_000).toString(16)}\r\n`],
   ])('lets a client that sends too much (%s) read why, and goes on', async (how, head) => {
     const end = how === 'announced' ? '' : '\r\n0\r\n\r\n'
-    const wire = new Wire().send(`POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}${head}`, Buffer.alloc(6_000_000), end, ALIVE)
+    const wire = new Wire().send(
+      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}${head}`,
+      Buffer.alloc(6_000_000),
+      end,
+      ALIVE,
+    )
     expect(problemOf(await wire.answer())).toMatchObject({ code: 'BODY_TOO_LARGE' })
     expect((await wire.answer()).status).toBe(200)
     wire.socket.destroy()
@@ -195,7 +225,10 @@ describe('one connection', () => {
   })
 
   test('does not take the body of an unknown route for a request', async () => {
-    const wire = new Wire().send(`POST /v1/none HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: ${ALIVE.length}\r\n\r\n${ALIVE}`, ALIVE)
+    const wire = new Wire().send(
+      `POST /v1/none HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: ${ALIVE.length}\r\n\r\n${ALIVE}`,
+      ALIVE,
+    )
     expect([(await wire.answer()).status, (await wire.answer()).status]).toEqual([404, 200])
     wire.socket.destroy()
   })
@@ -228,8 +261,11 @@ describe('QUERY', () => {
     const wire = new Wire().send(`QUERY /v1/lookup HTTP/1.1\r\n${HOST}Content-Length: 2\r\n\r\n{}`)
     expect(problemOf(await wire.answer()).status).toBe(400)
     expect(
-      problemOf(await wire.send(`QUERY /v1/lookup HTTP/1.1\r\n${HOST}Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}`).answer())
-        .status,
+      problemOf(
+        await wire
+          .send(`QUERY /v1/lookup HTTP/1.1\r\n${HOST}Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}`)
+          .answer(),
+      ).status,
     ).toBe(415)
     wire.socket.destroy()
   })
@@ -247,28 +283,28 @@ describe('QUERY', () => {
 
 describe('a client that is gone in mid-upload', () => {
   const untilReserved = async (bytes: number) => {
-    while (service.keeper.memory.reservedBytes !== bytes) await new Promise(setImmediate)
+    while (service.writer.memory.reservedBytes !== bytes) await new Promise(setImmediate)
   }
 
   test('leaves the old table, and its memory comes back', async () => {
     await service.app.inject({ method: 'PUT', url: '/v1/tables/u', payload: { values: [[1, 2]] } })
-    const before = service.keeper.memory.reservedBytes
+    const before = service.writer.memory.reservedBytes
     const header = Buffer.from(writeNpyHeader('float32', [100_000, 16]))
     const wire = new Wire().send(
       `PUT /v1/tables/u HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\nContent-Length: ${header.length + 6_400_000}\r\n\r\n`,
       header,
       Buffer.alloc(1_000_000),
     )
-    while (service.keeper.memory.reservedBytes === before) await new Promise(setImmediate)
+    while (service.writer.memory.reservedBytes === before) await new Promise(setImmediate)
     wire.socket.destroy()
     await untilReserved(before)
     expect((await service.app.inject({ url: '/v1/tables/u' })).json()).toMatchObject({ version: 1, rows: 1 })
     expect(service.log.filter(({ level }) => Number(level) >= 50)).toEqual([])
-    expect(service.keeperErrors).toEqual([])
+    expect(service.writerErrors).toEqual([])
   })
 
   test('before its first byte leaves nothing', async () => {
-    const before = service.keeper.memory.reservedBytes
+    const before = service.writer.memory.reservedBytes
     const wire = new Wire().send(
       `PUT /v1/tables/none HTTP/1.1\r\n${HOST}Content-Type: application/octet-stream\r\nContent-Length: 8\r\n\r\n`,
     )
@@ -281,13 +317,13 @@ describe('a client that is gone in mid-upload', () => {
 
 test('a client that is gone in mid-download lets the version go', async () => {
   await service.app.inject({ method: 'PUT', url: '/v1/tables/d', payload: { rows: 500_000, dim: 16 } })
-  const before = service.keeper.memory.reservedBytes
+  const before = service.writer.memory.reservedBytes
   const wire = new Wire().send(`GET /v1/tables/d/data HTTP/1.1\r\n${HOST}\r\n`)
   await new Promise((resolve) => wire.socket.once('data', resolve))
   wire.socket.pause()
   await service.app.inject({ method: 'DELETE', url: '/v1/tables/d' })
-  expect(service.keeper.memory.reservedBytes).toBe(before)
+  expect(service.writer.memory.reservedBytes).toBe(before)
   wire.socket.destroy()
-  while (service.keeper.memory.reservedBytes === before) await new Promise(setImmediate)
+  while (service.writer.memory.reservedBytes === before) await new Promise(setImmediate)
   expect(service.log.filter(({ level }) => Number(level) >= 50)).toEqual([])
 })

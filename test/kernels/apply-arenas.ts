@@ -47,7 +47,9 @@ export const makeApplyArenas = (arenaBytes: number): ApplyArenas => {
       unifyNaN(words.kernels)
       unifyNaN(words.reference)
       const at = words.kernels.findIndex((word, i) => word !== words.reference[i])
-      return at < 0 ? null : `number ${at}: kernel ${numbers[at]}, reference ${new Float32Array(buffers.reference)[at]}`
+      return at < 0
+        ? null
+        : `number ${at}: kernel ${numbers[at]}, reference ${new Float32Array(buffers.reference)[at]}`
     },
   }
 }

@@ -21,7 +21,10 @@ interface Case {
   flag: boolean
 }
 
-const coefficient = fc.oneof(fc.constantFrom(0, 1, 1e-10, 1e-8, 0.01, 0.9, 0.999), fc.double({ min: 0, max: 2, noNaN: true }))
+const coefficient = fc.oneof(
+  fc.constantFrom(0, 1, 1e-10, 1e-8, 0.01, 0.9, 0.999),
+  fc.double({ min: 0, max: 2, noNaN: true }),
+)
 const cases: fc.Arbitrary<Case> = fc.record({
   rowCount: fc.integer({ min: 0, max: 4 }),
   dim: fc.oneof(fc.constantFrom(...DIMS), fc.integer({ min: 1, max: 300 })),
@@ -33,10 +36,16 @@ const cases: fc.Arbitrary<Case> = fc.record({
   flag: fc.boolean(),
 })
 
-type Run = (kernels: StepKernels, at: { weights: number; gradients: number; state: number }, one: Case) => boolean | void
+type Run = (
+  kernels: StepKernels,
+  at: { weights: number; gradients: number; state: number },
+  one: Case,
+) => boolean | void
 const STEPS: Record<string, Run> = {
-  addDecay: (kernels, { weights, gradients }, { rowCount, dim, rate }) => kernels.addDecay(weights, gradients, rowCount * dim, rate),
-  stepSgd: (kernels, { weights, gradients }, { rowCount, dim, rate }) => kernels.stepSgd(weights, gradients, rowCount * dim, rate),
+  addDecay: (kernels, { weights, gradients }, { rowCount, dim, rate }) =>
+    kernels.addDecay(weights, gradients, rowCount * dim, rate),
+  stepSgd: (kernels, { weights, gradients }, { rowCount, dim, rate }) =>
+    kernels.stepSgd(weights, gradients, rowCount * dim, rate),
   stepMomentum: (kernels, { weights, gradients, state }, { rowCount, dim, rate, others, flag }) =>
     kernels.stepMomentum(weights, gradients, state, rowCount * dim, rate, others[0], flag),
   stepAdagrad: (kernels, { weights, gradients, state }, { rowCount, dim, rate, others, flag }) =>
@@ -75,10 +84,14 @@ describe('A step', () => {
         for (let place = 0; place < (bad === null ? 1 : count); place++) {
           arenas.numbers.fill(1, 0, 1024)
           if (bad !== null) arenas.numbers[256 + place] = bad
-          expect(arenas.kernels.stepSgd(0, 1024, count, 1), `${bad} at ${place} of ${count}`).toBe(bad === null)
+          expect(arenas.kernels.stepSgd(0, 1024, count, 1), `${bad} at ${place} of ${count}`).toBe(
+            bad === null,
+          )
           arenas.numbers.fill(1, 0, 1024)
           if (bad !== null) arenas.numbers[512 + place] = bad
-          expect(arenas.kernels.stepAdagrad(0, 1024, 2048, count, 1, 1, false), `${bad} in state`).toBe(bad === null)
+          expect(arenas.kernels.stepAdagrad(0, 1024, 2048, count, 1, 1, false), `${bad} in state`).toBe(
+            bad === null,
+          )
         }
       }
     }

@@ -54,7 +54,8 @@ const fillTable = (dtype: Dtype, dim: number, rowCount: number, next: () => numb
     for (let k = 0; k < dim; k++) {
       if (dtype === 'float32') table.setFloat32(at + 4 * k, next(), true)
       else if (dtype === 'float16') table.setFloat16(at + 2 * k, next(), true)
-      else if (dtype === 'bfloat16') table.setUint16(at + 2 * k, new Uint32Array(Float32Array.of(next()).buffer)[0] >>> 16, true)
+      else if (dtype === 'bfloat16')
+        table.setUint16(at + 2 * k, new Uint32Array(Float32Array.of(next()).buffer)[0] >>> 16, true)
       else table.setUint8(at + k, Math.abs(Math.floor(next() * 255)))
     }
     if (dtype !== 'int8') continue
@@ -111,7 +112,9 @@ const checkScores = ({ metric, dtype, dim, local, rowCount, queryCount, slack, s
     arena.fill(0xa5, OUT_AT, OUT_AT + queryCount * stride * 4 + 64)
     const expected = arena.slice()
     const words = new Uint32Array(expected.buffer, OUT_AT, queryCount * stride)
-    queries.forEach((query, q) => words.set(canonical(rows.map((row) => scoreReference(metric, query, row))), q * stride))
+    queries.forEach((query, q) =>
+      words.set(canonical(rows.map((row) => scoreReference(metric, query, row))), q * stride),
+    )
     if (packed) kernels.scorePacked(metric, PACKED_AT, rowCount, QUERIES_AT, queryCount, dim, OUT_AT, stride)
     else kernels.score(metric, dtype, local, rowCount, QUERIES_AT, queryCount, dim, OUT_AT, stride)
     const at = Buffer.compare(arena, expected) === 0 ? -1 : arena.findIndex((byte, i) => byte !== expected[i])
@@ -140,7 +143,17 @@ describe('scores', () => {
     for (const metric of METRICS) {
       for (const dtype of DTYPES) {
         for (const dim of [1, 3, 4, 6, 64])
-          checkScores({ metric, dtype, dim, local: 1, rowCount: 5, queryCount, slack: 0, seed: dim, wild: true })
+          checkScores({
+            metric,
+            dtype,
+            dim,
+            local: 1,
+            rowCount: 5,
+            queryCount,
+            slack: 0,
+            seed: dim,
+            wild: true,
+          })
       }
     }
   })
@@ -175,17 +188,24 @@ describe('scores', () => {
     const rowCount = Math.floor((PAGE - ROWS_AT - SPARE_BYTES) / rowBytes(1, dtype))
     writeQueries(1, 1, makeNumbers(1, false), QUERIES_AT)
     for (const metric of METRICS) small.score(metric, dtype, rowCount - 1, 1, QUERIES_AT, 1, 1, OUT_AT, 1)
-    expect(() => small.score('dot', dtype, rowCount, 1, QUERIES_AT, 1, 1, OUT_AT, 1)).toThrow(AssertionFailure)
+    expect(() => small.score('dot', dtype, rowCount, 1, QUERIES_AT, 1, 1, OUT_AT, 1)).toThrow(
+      AssertionFailure,
+    )
   })
 
   test('refuse as a mistake of ours what would be read or written elsewhere', () => {
     const end = arena.length
-    const packed = (rowsAt: number) => () => kernels.scorePacked('dot', rowsAt, 1, QUERIES_AT, 1, 4, OUT_AT, 1)
+    const packed = (rowsAt: number) => () =>
+      kernels.scorePacked('dot', rowsAt, 1, QUERIES_AT, 1, 4, OUT_AT, 1)
     expect(packed(end - 16 - PACKED_SPARE_BYTES)).not.toThrow()
     expect(packed(end - 16 - PACKED_SPARE_BYTES + 1)).toThrow(AssertionFailure)
     expect(() => kernels.score('dot', 'float32', 0, 1, end - 15, 1, 4, OUT_AT, 1)).toThrow(AssertionFailure)
-    expect(() => kernels.score('dot', 'float32', 0, 2, QUERIES_AT, 2, 4, end - 12, 2)).toThrow(AssertionFailure)
-    expect(() => kernels.score('dot', 'float32', -1, 1, QUERIES_AT, 1, 4, OUT_AT, 1)).toThrow(AssertionFailure)
+    expect(() => kernels.score('dot', 'float32', 0, 2, QUERIES_AT, 2, 4, end - 12, 2)).toThrow(
+      AssertionFailure,
+    )
+    expect(() => kernels.score('dot', 'float32', -1, 1, QUERIES_AT, 1, 4, OUT_AT, 1)).toThrow(
+      AssertionFailure,
+    )
     expect(() => kernels.offerScores('dot', OUT_AT, 1, 1, 1, 0, -1, end - 15, 1)).toThrow(AssertionFailure)
     expect(() => kernels.offerScores('dot', OUT_AT, 1, 1, 1, 0, -1, PAGE, 0)).toThrow(AssertionFailure)
     expect(() => kernels.settleTop('dot', PAGE, 2, 8, 1, 1, OUT_AT, PACKED_AT)).toThrow(AssertionFailure)
@@ -203,7 +223,12 @@ const heapCases = fc.record({
   metric: fc.constantFrom(...METRICS),
   queries: fc
     .integer({ min: 1, max: 40 })
-    .chain((length) => fc.array(fc.array(scoreValues, { minLength: length, maxLength: length }), { minLength: 1, maxLength: 4 })),
+    .chain((length) =>
+      fc.array(fc.array(scoreValues, { minLength: length, maxLength: length }), {
+        minLength: 1,
+        maxLength: 4,
+      }),
+    ),
   capacity: fc.integer({ min: 1, max: 45 }),
   skipped: fc.integer({ min: -1, max: 40 }),
   firstIndex: fc.constantFrom(0, 17, 2 ** 31 - 60),
@@ -212,7 +237,10 @@ const heapCases = fc.record({
 })
 
 /** Offers rows block by block, the blocks dealt to several sets of heaps in turn, then joins the sets. */
-const findTop = (side: AttendKernels, found: HeapCase): { counts: number; indices: BigInt64Array; scores: Float32Array } => {
+const findTop = (
+  side: AttendKernels,
+  found: HeapCase,
+): { counts: number; indices: BigInt64Array; scores: Float32Array } => {
   const { metric, queries, capacity, skipped, firstIndex, blockRows, setCount } = found
   const rowCount = queries[0].length
   const scores = new Float32Array(arenaMemory.buffer, OUT_AT, queries.length * rowCount)
@@ -230,7 +258,17 @@ const findTop = (side: AttendKernels, found: HeapCase): { counts: number; indice
     const count = Math.min(blockRows, rowCount - first)
     const heapsAt = PAGE + (block % setCount) * setBytes
     const skippedIndex = skipped < 0 ? -1 : firstIndex + skipped
-    side.offerScores(metric, OUT_AT + first * 4, rowCount, count, queries.length, firstIndex + first, skippedIndex, heapsAt, capacity)
+    side.offerScores(
+      metric,
+      OUT_AT + first * 4,
+      rowCount,
+      count,
+      queries.length,
+      firstIndex + first,
+      skippedIndex,
+      heapsAt,
+      capacity,
+    )
   }
   const counts = side.settleTop(metric, PAGE, setCount, setBytes, queries.length, capacity, PACKED_AT, IDS_AT)
   const places = queries.length * capacity
@@ -255,12 +293,18 @@ describe('the best of each query', () => {
     fc.assert(
       fc.property(heapCases, (found) => {
         const { counts, indices, scores } = findTop(kernels, found)
-        const expected = found.queries.map((values) => topReference(found.metric, Float32Array.from(values), found.capacity, found.skipped))
+        const expected = found.queries.map((values) =>
+          topReference(found.metric, Float32Array.from(values), found.capacity, found.skipped),
+        )
         expect(counts).toBe(expected[0].indices.length)
         expected.forEach((top, q) => {
           const at = q * found.capacity
-          expect([...indices.subarray(at, at + counts)].map(Number)).toEqual(top.indices.map((index) => index + found.firstIndex))
-          expect(canonical(scores.slice(at, at + counts))).toEqual(canonical(top.scores.map((score) => score + 0)))
+          expect([...indices.subarray(at, at + counts)].map(Number)).toEqual(
+            top.indices.map((index) => index + found.firstIndex),
+          )
+          expect(canonical(scores.slice(at, at + counts))).toEqual(
+            canonical(top.scores.map((score) => score + 0)),
+          )
         })
       }),
       { numRuns: PROPERTY_RUNS },

@@ -2,7 +2,12 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AssertionFailure } from '../../src/core/assert.ts'
 import type { Dtype } from '../../src/core/types.ts'
-import { type BagKernels, type BagOperation, type Bags, instantiateBagKernels } from '../../src/kernels/bag.ts'
+import {
+  type BagKernels,
+  type BagOperation,
+  type Bags,
+  instantiateBagKernels,
+} from '../../src/kernels/bag.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceBagKernels } from '../../src/kernels/reference/bag.ts'
 import { ROWS_AT, rowBytes } from '../../src/layout/table-layout.ts'
@@ -60,7 +65,9 @@ const writeRows = (dtype: Dtype, dim: number, seed: number): void => {
   const random = makeRandom(seed)
   const number = (): number => {
     const kind = random()
-    return kind < 0.06 ? specials[Math.floor(random() * specials.length)] : (random() - 0.5) * 2 ** Math.floor(random() * 12 - 6)
+    return kind < 0.06
+      ? specials[Math.floor(random() * specials.length)]
+      : (random() - 0.5) * 2 ** Math.floor(random() * 12 - 6)
   }
   for (let row = 0; row < ROW_COUNT; row++) {
     const at = ROWS_AT + row * rowBytes(dim, dtype)
@@ -107,7 +114,10 @@ const dims = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: 41, max: 300 }) },
 )
 const sizes = fc.array(
-  fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 4 }) }, { weight: 1, arbitrary: fc.integer({ min: 5, max: 40 }) }),
+  fc.oneof(
+    { weight: 4, arbitrary: fc.integer({ min: 0, max: 4 }) },
+    { weight: 1, arbitrary: fc.integer({ min: 5, max: 40 }) },
+  ),
   {
     maxLength: 8,
   },
@@ -143,17 +153,20 @@ const casesOf = (operation: BagOperation): fc.Arbitrary<BagCase> =>
     })
 
 describe('pooling', () => {
-  test.each(OPERATIONS)('by %s answers what its reference answers, to the bit, and writes nothing else', (operation) => {
-    fc.assert(
-      fc.property(casesOf(operation), (bagCase) => {
-        const bags = prepare(bagCase)
-        pool(kernels, bags, bagCase.dtype)
-        pool(reference, bags, bagCase.dtype)
-        expect(difference()).toBeNull()
-      }),
-      { numRuns: PROPERTY_RUNS },
-    )
-  })
+  test.each(OPERATIONS)(
+    'by %s answers what its reference answers, to the bit, and writes nothing else',
+    (operation) => {
+      fc.assert(
+        fc.property(casesOf(operation), (bagCase) => {
+          const bags = prepare(bagCase)
+          pool(kernels, bags, bagCase.dtype)
+          pool(reference, bags, bagCase.dtype)
+          expect(difference()).toBeNull()
+        }),
+        { numRuns: PROPERTY_RUNS },
+      )
+    },
+  )
 
   test.each(OPERATIONS)('by %s of packed rows in any parts is pooling of the table', (operation) => {
     const splits = fc.array(fc.nat({ max: 60 }), { maxLength: 5 })
@@ -163,13 +176,21 @@ describe('pooling', () => {
         const { dim, dtype } = bagCase
         const count = bagCase.ids.length
         // The members' rows as float32: bags of one each.
-        const rows = { ...bags, operation: 'max' as const, bagCount: count, weightsAt: 0, offsetsAt: OFFSETS_AT + 2048, outAt: PACKED_AT }
+        const rows = {
+          ...bags,
+          operation: 'max' as const,
+          bagCount: count,
+          weightsAt: 0,
+          offsetsAt: OFFSETS_AT + 2048,
+          outAt: PACKED_AT,
+        }
         for (let m = 0; m <= count; m++) arena.setInt32(rows.offsetsAt + m * 4, m, true)
         pool(kernels, rows, dtype)
         referenceArena.set(arenaBytes)
         pool(reference, bags, dtype)
         const bounds = [0, ...cuts.filter((cut) => cut < count).sort((a, b) => a - b), count]
-        for (const [i, first] of bounds.slice(0, -1).entries()) kernels.poolPacked(bags, PACKED_AT + first * dim * 4, first, bounds[i + 1])
+        for (const [i, first] of bounds.slice(0, -1).entries())
+          kernels.poolPacked(bags, PACKED_AT + first * dim * 4, first, bounds[i + 1])
         expect(difference()).toBeNull()
         referenceArena.set(arenaBytes)
         for (const [i, first] of bounds.slice(0, -1).entries())
@@ -184,8 +205,11 @@ describe('pooling', () => {
     for (let dim = 1; dim <= 300; dim++) {
       const operation = OPERATIONS[dim % OPERATIONS.length]
       const sizes = [0, 1, dim % 10 === 0 ? 600 : 200, 0, 3]
-      const ids = Array.from({ length: sizes[2] + 4 }, (_, m) => (m % 67 === 5 ? -1 : FIRST_ROW + ((m * 7) % ROW_COUNT)))
-      const weights = dim % 3 === 0 && operation !== 'max' ? ids.map((_, m) => Math.fround((m % 11) / 7 - 0.5)) : null
+      const ids = Array.from({ length: sizes[2] + 4 }, (_, m) =>
+        m % 67 === 5 ? -1 : FIRST_ROW + ((m * 7) % ROW_COUNT),
+      )
+      const weights =
+        dim % 3 === 0 && operation !== 'max' ? ids.map((_, m) => Math.fround((m % 11) / 7 - 0.5)) : null
       const bags = prepare({ operation, dtype, dim, sizes, ids, weights, seed: dim })
       pool(kernels, bags, dtype)
       pool(reference, bags, dtype)
@@ -193,7 +217,12 @@ describe('pooling', () => {
     }
   })
 
-  const poolNumbers = (operation: BagOperation, rows: number[][], sizes: number[], weights: number[] | null = null): number[] => {
+  const poolNumbers = (
+    operation: BagOperation,
+    rows: number[][],
+    sizes: number[],
+    weights: number[] | null = null,
+  ): number[] => {
     const dim = rows[0].length
     const ids = Array.from({ length: sizes.reduce((sum, size) => sum + size, 0) }, (_, m) => FIRST_ROW + m)
     const bags = prepare({ operation, dtype: 'float32', dim, sizes, ids, weights, seed: 1 })
@@ -233,12 +262,16 @@ describe('pooling', () => {
       ],
       [2],
     )
-    expect([arena.getUint32(OUT_AT, true), arena.getUint32(OUT_AT + 4, true)]).toEqual([0x7fc00000, 0x7fc00000])
+    expect([arena.getUint32(OUT_AT, true), arena.getUint32(OUT_AT + 4, true)]).toEqual([
+      0x7fc00000, 0x7fc00000,
+    ])
   })
 })
 
 describe('the bag kernels', () => {
-  const run = (change: Partial<Bags> & { idsAt?: number; fillAt?: number; rowCount?: number; offsets?: number[] }): void => {
+  const run = (
+    change: Partial<Bags> & { idsAt?: number; fillAt?: number; rowCount?: number; offsets?: number[] },
+  ): void => {
     const { idsAt = IDS_AT, fillAt = FILL_AT, rowCount = ROW_COUNT, offsets = [0, 1, 2], ...rest } = change
     const bags = {
       operation: 'sum' as const,
@@ -249,7 +282,15 @@ describe('the bag kernels', () => {
       outAt: OUT_AT,
       ...rest,
     }
-    prepare({ operation: 'sum', dtype: 'float32', dim: 4, sizes: [1, 1], ids: [1000, 1001], weights: null, seed: 1 })
+    prepare({
+      operation: 'sum',
+      dtype: 'float32',
+      dim: 4,
+      sizes: [1, 1],
+      ids: [1000, 1001],
+      weights: null,
+      seed: 1,
+    })
     for (const [i, offset] of offsets.entries()) arena.setInt32(OFFSETS_AT + i * 4, offset, true)
     kernels.pool(bags, { dtype: 'float32', idsAt, fillAt, firstRow: FIRST_ROW, rowCount })
     kernels.poolPacked(bags, PACKED_AT, 0, 2)
@@ -278,7 +319,14 @@ describe('the bag kernels', () => {
   })
 
   test('refuse packed rows that leave the arena', () => {
-    const bags: Bags = { operation: 'sum', dim: 4, bagCount: 1, offsetsAt: OFFSETS_AT, weightsAt: 0, outAt: OUT_AT }
+    const bags: Bags = {
+      operation: 'sum',
+      dim: 4,
+      bagCount: 1,
+      offsetsAt: OFFSETS_AT,
+      weightsAt: 0,
+      outAt: OUT_AT,
+    }
     arena.setInt32(OFFSETS_AT, 0, true)
     arena.setInt32(OFFSETS_AT + 4, 2, true)
     kernels.poolPacked(bags, ARENA_BYTES - 32, 0, 2)

@@ -92,17 +92,20 @@ describe('ingest', () => {
     )
   })
 
-  test.each(CONVERSIONS)('names the first $source that is not finite as $target, wherever it stands', ({ source, target }) => {
-    const count = 23
-    for (let bad = 0; bad < count; bad++) {
-      for (const value of [NaN, Infinity, -Infinity]) {
-        writeElements(source, 64, count, true)
-        expect(pair.kernels.ingest(source, target, 64, count, 0)).toBe(-1)
-        for (let i = bad; i < count; i += 5) writeElement(source, 64 + i * ELEMENT_BYTES[source], value)
-        expect(pair.kernels.ingest(source, target, 64, count, 0)).toBe(bad)
+  test.each(CONVERSIONS)(
+    'names the first $source that is not finite as $target, wherever it stands',
+    ({ source, target }) => {
+      const count = 23
+      for (let bad = 0; bad < count; bad++) {
+        for (const value of [NaN, Infinity, -Infinity]) {
+          writeElements(source, 64, count, true)
+          expect(pair.kernels.ingest(source, target, 64, count, 0)).toBe(-1)
+          for (let i = bad; i < count; i += 5) writeElement(source, 64 + i * ELEMENT_BYTES[source], value)
+          expect(pair.kernels.ingest(source, target, 64, count, 0)).toBe(bad)
+        }
       }
-    }
-  })
+    },
+  )
 
   test('counts a number that the target cannot hold as not finite', () => {
     const store = (source: SourceType, target: TargetType, value: number): number => {
@@ -143,7 +146,9 @@ describe('convert', () => {
   })
 
   test('works in place when the elements do not become wider', () => {
-    const narrowing = CONVERSIONS.filter(({ source, target }) => ELEMENT_BYTES[target] <= ELEMENT_BYTES[source])
+    const narrowing = CONVERSIONS.filter(
+      ({ source, target }) => ELEMENT_BYTES[target] <= ELEMENT_BYTES[source],
+    )
     expect(narrowing).toHaveLength(10)
     for (const { source, target } of narrowing) {
       pair.scramble(1)
@@ -175,7 +180,10 @@ describe('convert', () => {
   const isRight = (target: TargetType, bits: Uint32Array): boolean => {
     const values = new Float32Array(bits.buffer)
     const halves = narrow(target, bits)
-    const nearest = target === 'float16' ? Uint16Array.from(new Uint16Array(Float16Array.from(values).buffer)) : bits.map(nearestBfloat16)
+    const nearest =
+      target === 'float16'
+        ? Uint16Array.from(new Uint16Array(Float16Array.from(values).buffer))
+        : bits.map(nearestBfloat16)
     const nan = target === 'float16' ? 0x7c00 : 0x7f80
     return halves.every((half, i) => (Number.isNaN(values[i]) ? (half & 0x7fff) > nan : half === nearest[i]))
   }
@@ -183,7 +191,10 @@ describe('convert', () => {
     const [down] = new Float32Array(Uint32Array.of(bits & 0xffff0000).buffer)
     const upper = (bits >>> 16) + 1
     // the neighbour above the largest is the infinity that stands for 2^128
-    const up = (upper & 0x7fff) === 0x7f80 ? Math.sign(down) * 2 ** 128 : new Float32Array(Uint32Array.of(upper << 16).buffer)[0]
+    const up =
+      (upper & 0x7fff) === 0x7f80
+        ? Math.sign(down) * 2 ** 128
+        : new Float32Array(Uint32Array.of(upper << 16).buffer)[0]
     const [value] = new Float32Array(Uint32Array.of(bits).buffer)
     if (!Number.isFinite(value)) return bits >>> 16
     const below = Math.abs(value - down)

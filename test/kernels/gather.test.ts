@@ -24,7 +24,8 @@ interface Segment {
 /** Random bytes everywhere; scales and biases are numbers, stripe words are at rest. */
 const prepare = (seed: number, { dtype, dim, rowCount }: Segment): void => {
   pair.scramble(seed)
-  for (let word = 0; word < STRIPE_COUNT; word++) pair.tableView.setUint32(STRIPES_AT + word * 4, word * 2, true)
+  for (let word = 0; word < STRIPE_COUNT; word++)
+    pair.tableView.setUint32(STRIPES_AT + word * 4, word * 2, true)
   for (let row = 0; dtype === 'int8' && row < rowCount; row++) {
     const at = ROWS_AT + row * (dim + 8) + dim
     pair.tableView.setFloat32(at, ((row * 37) % 101) / 7, true)
@@ -50,9 +51,18 @@ const cases = segments.chain((segment) =>
     segment: fc.constant(segment),
     ids: fc.array(
       fc.oneof(
-        { weight: 6, arbitrary: fc.integer({ min: segment.firstRow, max: segment.firstRow + Math.max(0, segment.rowCount - 1) }) },
+        {
+          weight: 6,
+          arbitrary: fc.integer({
+            min: segment.firstRow,
+            max: segment.firstRow + Math.max(0, segment.rowCount - 1),
+          }),
+        },
         { weight: 1, arbitrary: fc.constant(-1) },
-        { weight: 1, arbitrary: fc.integer({ min: segment.firstRow - 3, max: segment.firstRow + segment.rowCount + 3 }) },
+        {
+          weight: 1,
+          arbitrary: fc.integer({ min: segment.firstRow - 3, max: segment.firstRow + segment.rowCount + 3 }),
+        },
         { weight: 1, arbitrary: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }) },
       ),
       { maxLength: 150 },
@@ -76,7 +86,20 @@ describe('gather', () => {
       for (const side of [pair.kernels, pair.reference]) {
         if (checked) {
           const start = Math.min(shift, ids.length)
-          expect(side.gatherChecked(format, dtype, idsAt, start, ids.length, outAt, fillAt, firstRow, rowCount, dim)).toBe(ids.length)
+          expect(
+            side.gatherChecked(
+              format,
+              dtype,
+              idsAt,
+              start,
+              ids.length,
+              outAt,
+              fillAt,
+              firstRow,
+              rowCount,
+              dim,
+            ),
+          ).toBe(ids.length)
         } else {
           side.gather(format, dtype, idsAt, ids.length, outAt, fillAt, firstRow, rowCount, dim)
         }
@@ -92,17 +115,21 @@ describe('gather', () => {
     fc.assert(check(true), { numRuns: PROPERTY_RUNS })
   })
 
-  test.each(KINDS)('answers $dtype rows as $format for each dim around the lanes, from end to end of blocks', ({ dtype, format }) => {
-    for (const dim of [...DIMS, 1024]) {
-      const segment = { dtype, dim, firstRow: 0, rowCount: 2 * TOUCH_ROWS + 1 }
-      prepare(dim, segment)
-      const ids = Array.from({ length: 2 * TOUCH_ROWS + 3 }, (_, i) => (i * 7) % segment.rowCount)
-      writeIds(1, ids)
-      pair.copy()
-      for (const side of [pair.kernels, pair.reference]) side.gather(format, dtype, 1, ids.length, 1001, 0, 0, segment.rowCount, dim)
-      expect(pair.difference(), `dim ${dim}`).toBeNull()
-    }
-  })
+  test.each(KINDS)(
+    'answers $dtype rows as $format for each dim around the lanes, from end to end of blocks',
+    ({ dtype, format }) => {
+      for (const dim of [...DIMS, 1024]) {
+        const segment = { dtype, dim, firstRow: 0, rowCount: 2 * TOUCH_ROWS + 1 }
+        prepare(dim, segment)
+        const ids = Array.from({ length: 2 * TOUCH_ROWS + 3 }, (_, i) => (i * 7) % segment.rowCount)
+        writeIds(1, ids)
+        pair.copy()
+        for (const side of [pair.kernels, pair.reference])
+          side.gather(format, dtype, 1, ids.length, 1001, 0, 0, segment.rowCount, dim)
+        expect(pair.difference(), `dim ${dim}`).toBeNull()
+      }
+    },
+  )
 
   test('widens each of the 65,536 float16 values exactly', () => {
     // runs of equal kind and runs that mix zero, normal, subnormal, infinity and NaN
@@ -122,10 +149,13 @@ describe('gather', () => {
 
   test('fills positions in request order when a table has several segments', () => {
     const dim = 5
-    const rows = Array.from({ length: 9 }, (_, row) => Float32Array.from({ length: dim }, (_unused, k) => row + k / 10))
+    const rows = Array.from({ length: 9 }, (_, row) =>
+      Float32Array.from({ length: dim }, (_unused, k) => row + k / 10),
+    )
     const tables = [0, 3, 6].map((firstRow) => {
       const table = makePair(PAGE, PAGE)
-      for (let row = 0; row < 3; row++) table.table.set(new Uint8Array(rows[firstRow + row].buffer), ROWS_AT + row * dim * 4)
+      for (let row = 0; row < 3; row++)
+        table.table.set(new Uint8Array(rows[firstRow + row].buffer), ROWS_AT + row * dim * 4)
       return { firstRow, table }
     })
     const ids = [8, 0, -1, 4, 4, 3, 2, -1, 6]
@@ -134,43 +164,61 @@ describe('gather', () => {
       new Int32Array(table.arena.buffer, 64, ids.length).set(ids)
       new Float32Array(table.arena.buffer, 256, dim).fill(-1)
       table.arena.set(arena, 512)
-      table.kernels.gather('float32', 'float32', 64, ids.length, 512, firstRow === 0 ? 256 : 0, firstRow, 3, dim)
+      table.kernels.gather(
+        'float32',
+        'float32',
+        64,
+        ids.length,
+        512,
+        firstRow === 0 ? 256 : 0,
+        firstRow,
+        3,
+        dim,
+      )
       arena.set(table.arena.subarray(512, 512 + arena.length))
     }
     const expected = ids.flatMap((id) => (id < 0 ? Array.from({ length: dim }, () => -1) : [...rows[id]]))
     expect([...new Float32Array(arena.buffer)]).toEqual(expected)
   })
 
-  test.each(KINDS)('reads the last $dtype row as $format at the very end of the memory', ({ dtype, format }) => {
-    const small = makePair(PAGE, PAGE)
-    const bytes = rowBytes(1, dtype)
-    const rowCount = Math.floor((PAGE - ROWS_AT - SPARE_BYTES) / bytes)
-    small.arenaView.setInt32(64, rowCount - 1, true)
-    const answerBytes = format === 'stored' ? bytes : 4
-    const outAt = PAGE - answerBytes
-    small.kernels.gather(format, dtype, 64, 1, outAt, 0, 0, rowCount, 1)
-    expect(small.kernels.gatherChecked(format, dtype, 64, 0, 1, outAt, 0, 0, rowCount, 1)).toBe(1)
-  })
+  test.each(KINDS)(
+    'reads the last $dtype row as $format at the very end of the memory',
+    ({ dtype, format }) => {
+      const small = makePair(PAGE, PAGE)
+      const bytes = rowBytes(1, dtype)
+      const rowCount = Math.floor((PAGE - ROWS_AT - SPARE_BYTES) / bytes)
+      small.arenaView.setInt32(64, rowCount - 1, true)
+      const answerBytes = format === 'stored' ? bytes : 4
+      const outAt = PAGE - answerBytes
+      small.kernels.gather(format, dtype, 64, 1, outAt, 0, 0, rowCount, 1)
+      expect(small.kernels.gatherChecked(format, dtype, 64, 0, 1, outAt, 0, 0, rowCount, 1)).toBe(1)
+    },
+  )
 })
 
 describe('gatherChecked', () => {
-  test.each([1, 16, 100])('gives up at the first busy row and goes on from there when it is at rest, dim %i', (dim) => {
-    const segment = { dtype: 'float32' as const, dim, firstRow: 10, rowCount: 50 }
-    prepare(1, segment)
-    const ids = Array.from({ length: 3 * CHECK_ROWS }, (_, i) => 10 + (i % 40))
-    const busy = CHECK_ROWS + 3
-    writeIds(64, ids)
-    pair.tableView.setUint32(STRIPES_AT + (ids[busy] - 10) * 4, 7, true)
-    pair.copy()
-    const run = (start: number): number[] =>
-      [pair.kernels, pair.reference].map((side) => side.gatherChecked('stored', 'float32', 64, start, ids.length, 8192, 0, 10, 50, dim))
-    expect(run(0)).toEqual([busy, busy])
-    expect(pair.difference()).toBeNull()
-    pair.tableView.setUint32(STRIPES_AT + (ids[busy] - 10) * 4, 8, true)
-    pair.copy()
-    expect(run(busy)).toEqual([ids.length, ids.length])
-    expect(pair.difference()).toBeNull()
-  })
+  test.each([1, 16, 100])(
+    'gives up at the first busy row and goes on from there when it is at rest, dim %i',
+    (dim) => {
+      const segment = { dtype: 'float32' as const, dim, firstRow: 10, rowCount: 50 }
+      prepare(1, segment)
+      const ids = Array.from({ length: 3 * CHECK_ROWS }, (_, i) => 10 + (i % 40))
+      const busy = CHECK_ROWS + 3
+      writeIds(64, ids)
+      pair.tableView.setUint32(STRIPES_AT + (ids[busy] - 10) * 4, 7, true)
+      pair.copy()
+      const run = (start: number): number[] =>
+        [pair.kernels, pair.reference].map((side) =>
+          side.gatherChecked('stored', 'float32', 64, start, ids.length, 8192, 0, 10, 50, dim),
+        )
+      expect(run(0)).toEqual([busy, busy])
+      expect(pair.difference()).toBeNull()
+      pair.tableView.setUint32(STRIPES_AT + (ids[busy] - 10) * 4, 8, true)
+      pair.copy()
+      expect(run(busy)).toEqual([ids.length, ids.length])
+      expect(pair.difference()).toBeNull()
+    },
+  )
 
   test('does not wait for foreign rows that share a busy stripe', () => {
     prepare(2, { dtype: 'float32', dim: 4, firstRow: 0, rowCount: 4 })

@@ -47,7 +47,9 @@ const prepare = ({ ids, rank, dim, scale, seed }: LoraCase): AdaptedRows => {
     state ^= state >>> 17
     state ^= state << 5
     const random = (state >>> 0) / 2 ** 32
-    return random < 0.02 ? specials[(state >>> 4) % specials.length] : (random - 0.5) * 2 ** ((state & 15) - 6)
+    return random < 0.02
+      ? specials[(state >>> 4) % specials.length]
+      : (random - 0.5) * 2 ** ((state & 15) - 6)
   }
   arenaWords.fill(-1_515_870_811)
   for (const [i, id] of ids.entries()) arenaWords[IDS_AT / 4 + i] = id
@@ -55,20 +57,33 @@ const prepare = ({ ids, rank, dim, scale, seed }: LoraCase): AdaptedRows => {
   for (let i = 0; i < ids.length * dim; i++) arenaFloats[ROWS_IN_ARENA_AT / 4 + i] = number()
   for (let i = 0; i < rank * dim; i++) secondFloats[ROWS_AT / 4 + i] = number()
   referenceWords.set(arenaWords)
-  return { idsAt: IDS_AT, count: ids.length, factorsAt: FACTORS_AT, rank, scale, rowsAt: ROWS_IN_ARENA_AT, dim }
+  return {
+    idsAt: IDS_AT,
+    count: ids.length,
+    factorsAt: FACTORS_AT,
+    rank,
+    scale,
+    rowsAt: ROWS_IN_ARENA_AT,
+    dim,
+  }
 }
 
 /** Where the arenas differ first, or null. All NaN are equal. */
 const difference = (): string | null => {
   const isNaNWord = (word: number): boolean => (word & 0x7fff_ffff) > 0x7f80_0000
   const unify = (word: number): number => (isNaNWord(word) ? QUIET_NAN : word)
-  const at = arenaWords.findIndex((word, i) => word !== referenceWords[i] && unify(word) !== unify(referenceWords[i]))
+  const at = arenaWords.findIndex(
+    (word, i) => word !== referenceWords[i] && unify(word) !== unify(referenceWords[i]),
+  )
   return at < 0
     ? null
     : `number ${at - ROWS_IN_ARENA_AT / 4}: kernel ${arenaFloats[at]}, reference ${new Float32Array(referenceWords.buffer)[at]}`
 }
 
-const id = fc.oneof({ weight: 6, arbitrary: fc.nat({ max: 2 ** 31 - 1 }) }, { weight: 1, arbitrary: fc.constantFrom(-1, -(2 ** 31)) })
+const id = fc.oneof(
+  { weight: 6, arbitrary: fc.nat({ max: 2 ** 31 - 1 }) },
+  { weight: 1, arbitrary: fc.constantFrom(-1, -(2 ** 31)) },
+)
 const dims = fc.oneof(
   { weight: 3, arbitrary: fc.integer({ min: 1, max: 40 }) },
   { weight: 2, arbitrary: fc.constantFrom(1, 3, 4, 5, 15, 16, 17, 19, 20, 31, 32, 33, 64) },
@@ -78,7 +93,10 @@ const cases: fc.Arbitrary<LoraCase> = fc.record({
   ids: fc.array(id, { maxLength: 6 }),
   rank: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 9, max: 40 })),
   dim: dims,
-  scale: fc.oneof(fc.float({ noNaN: true, min: -4, max: 4 }), fc.constantFrom(0, -0, 0.1, 1, 2, Math.fround(3e38))),
+  scale: fc.oneof(
+    fc.float({ noNaN: true, min: -4, max: 4 }),
+    fc.constantFrom(0, -0, 0.1, 1, 2, Math.fround(3e38)),
+  ),
   seed: fc.integer(),
 })
 
@@ -113,7 +131,9 @@ describe('adding an adapter', () => {
     arenaFloats.set([1, 7], ROWS_IN_ARENA_AT / 4)
     kernels.addProducts(rows)
     // 2^24 + 1 stays 2^24, twice; then 1 + 2^23 is exact. A row without an id stays.
-    expect(Array.from(arenaFloats.subarray(ROWS_IN_ARENA_AT / 4, ROWS_IN_ARENA_AT / 4 + 2))).toEqual([8_388_609, 7])
+    expect(Array.from(arenaFloats.subarray(ROWS_IN_ARENA_AT / 4, ROWS_IN_ARENA_AT / 4 + 2))).toEqual([
+      8_388_609, 7,
+    ])
   })
 
   test('of a second factor at the end of its memory reads nothing behind it', () => {
@@ -147,7 +167,9 @@ describe('adding an adapter', () => {
 })
 
 test('The adapter kernels import the two memories and nothing else', () => {
-  const module = new WebAssembly.Module(readFileSync(join(import.meta.dirname, '../../src/kernels/build/lora.wasm')))
+  const module = new WebAssembly.Module(
+    readFileSync(join(import.meta.dirname, '../../src/kernels/compiled/lora.wasm')),
+  )
   expect(
     WebAssembly.Module.imports(module)
       .map(({ module: from, name }) => `${from}.${name}`)

@@ -63,6 +63,7 @@ export const makePair = (tableBytes: number, arenaBytes: number): Pair => {
       referenceTable.set(table)
       referenceArena.set(arena)
     },
-    difference: () => firstDifference('table', table, referenceTable) ?? firstDifference('arena', arena, referenceArena),
+    difference: () =>
+      firstDifference('table', table, referenceTable) ?? firstDifference('arena', arena, referenceArena),
   }
 }

@@ -18,14 +18,23 @@ const load = (text: string): number => {
 }
 
 /** What one scan of `text` reads, and where it ends. */
-const scan = (text: string, valuesMax = 1000, precision: Precision = 'double'): { values: number[]; end: number } => {
+const scan = (
+  text: string,
+  valuesMax = 1000,
+  precision: Precision = 'double',
+): { values: number[]; end: number } => {
   load(text)
   const end = scanner.scan(precision, 0, 0, valuesMax)
   return { values: Array.from(scanner.values[precision].subarray(0, scanner.count)), end }
 }
 
 /** The same for rows of `length`. */
-const scanRows = (text: string, length: number, valuesMax = 1000, precision: Precision = 'double'): { values: number[]; end: number } => {
+const scanRows = (
+  text: string,
+  length: number,
+  valuesMax = 1000,
+  precision: Precision = 'double',
+): { values: number[]; end: number } => {
   load(text)
   const end = scanner.scanRows(precision, 0, length, 0, valuesMax)
   return { values: Array.from(scanner.values[precision].subarray(0, scanner.count * length)), end }
@@ -41,8 +50,10 @@ const checkAll = (numbers: readonly string[], precision: Precision): number => {
   while (index < numbers.length) {
     const end = scanner.scan(precision, at, 0, values.length)
     for (let place = 0; place < scanner.count; place += 1, index += 1) {
-      const expected = precision === 'single' ? Math.fround(JSON.parse(numbers[index])) : JSON.parse(numbers[index])
-      if (!Object.is(values[place], expected)) throw new Error(`${numbers[index]} was read as ${values[place]}`)
+      const expected =
+        precision === 'single' ? Math.fround(JSON.parse(numbers[index])) : JSON.parse(numbers[index])
+      if (!Object.is(values[place], expected))
+        throw new Error(`${numbers[index]} was read as ${values[place]}`)
     }
     if (scanner.count > 0) {
       at = end + 1
@@ -143,7 +154,10 @@ describe('the scanner leaves to others', () => {
   })
 
   test('what float32 cannot hold, when that is asked for', () => {
-    expect(scan('1,3.4028235e38,3.5e38', 1000, 'single')).toEqual({ values: [1, 3.4028234663852886e38], end: 14 })
+    expect(scan('1,3.4028235e38,3.5e38', 1000, 'single')).toEqual({
+      values: [1, 3.4028234663852886e38],
+      end: 14,
+    })
     expect(scan('-3.5e38', 1000, 'single').values).toEqual([])
     expect(scan('-3.5e38').values).toEqual([-3.5e38])
   })
@@ -179,7 +193,9 @@ describe('rows of a length', () => {
   test('are what JavaScript reads', () => {
     const random = createRandom(11)
     for (const length of [1, 2, 7, 64]) {
-      const rows = Array.from({ length: 500 }, () => Array.from({ length }, () => Math.fround((random() - 2 ** 31) / 2 ** 40)))
+      const rows = Array.from({ length: 500 }, () =>
+        Array.from({ length }, () => Math.fround((random() - 2 ** 31) / 2 ** 40)),
+      )
       const text = JSON.stringify(rows)
       const { values, end } = scanRows(`,${text.slice(1)}`, length, 500 * length, 'single')
       expect(end).toBe(text.length - 1)

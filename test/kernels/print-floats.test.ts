@@ -3,7 +3,12 @@ import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { describe, expect, test } from 'vitest'
 import { AssertionFailure } from '../../src/core/assert.ts'
-import { countPrintedRows, instantiateJsonKernels, JSON_TABLES_BYTES, printedBytesMax } from '../../src/kernels/print-floats.ts'
+import {
+  countPrintedRows,
+  instantiateJsonKernels,
+  JSON_TABLES_BYTES,
+  printedBytesMax,
+} from '../../src/kernels/print-floats.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 import { printTensorReference, shortestDecimal } from '../../src/kernels/reference/print-floats.ts'
 import { createRandom } from '../formats/json-numbers.ts'
@@ -37,7 +42,9 @@ const guarded = (bytesMax: number, print: () => number): string => {
 }
 
 const printShape = (shape: readonly number[]): string =>
-  guarded(printedBytesMax(shape), () => kernels.printTensor(shape, VALUES_AT, TEXT_AT, printedBytesMax(shape)))
+  guarded(printedBytesMax(shape), () =>
+    kernels.printTensor(shape, VALUES_AT, TEXT_AT, printedBytesMax(shape)),
+  )
 
 const printNumbers = (numbers: readonly number[]): string => {
   arenaValues.set(numbers, VALUES_AT / 4)
@@ -56,7 +63,9 @@ const findDifference = (patterns: Uint32Array): string | undefined => {
   const expected = printTensorReference([values.length], values).slice(1, -1).split(',')
   if (printed.length !== values.length) return `${printed.length} numbers of ${values.length}`
   const at = printed.findIndex(
-    (text, index) => text !== expected[index] || (text !== 'null' && !Object.is(Math.fround(JSON.parse(text)), values[index])),
+    (text, index) =>
+      text !== expected[index] ||
+      (text !== 'null' && !Object.is(Math.fround(JSON.parse(text)), values[index])),
   )
   return at < 0 ? undefined : `0x${patterns[at].toString(16)}: ${printed[at]} instead of ${expected[at]}`
 }
@@ -95,7 +104,9 @@ describe('the text of a number', () => {
 
   test('has the digits that NumPy prints', () => {
     const suite = JSON.parse(readFileSync(new URL('../golden/dtypes.json', import.meta.url), 'utf8'))
-    const { table, expect: expected } = suite.cases.find((entry: { name: string }) => entry.name === 'shortest-decimals')
+    const { table, expect: expected } = suite.cases.find(
+      (entry: { name: string }) => entry.name === 'shortest-decimals',
+    )
     const printed = printNumbers(table.values.flat()).split(',')
     const normalised = printed.map((text) => Number(text).toExponential())
     expect(normalised).toEqual(expected.decimal.flat().map((text: string) => Number(text).toExponential()))
@@ -115,8 +126,8 @@ describe('the text of a number', () => {
   // Of all float32, the ones whose middle or end of the interval is nearest to an integer of their decimal place, without being it.
   test('is the reference where a coarser search goes wrong', () => {
     const patterns = [
-      0x0fc0247d, 0x19af56d4, 0x1b5b2c89, 0x1efafd3d, 0x1f3e0c4b, 0x1fdc84c4, 0x201f93d2, 0x2280c0ec, 0x2420f127, 0x24eb1256, 0x2e5d7806,
-      0x70fa9200, 0x729c9b40, 0x7443c210, 0x75f4b294,
+      0x0fc0247d, 0x19af56d4, 0x1b5b2c89, 0x1efafd3d, 0x1f3e0c4b, 0x1fdc84c4, 0x201f93d2, 0x2280c0ec,
+      0x2420f127, 0x24eb1256, 0x2e5d7806, 0x70fa9200, 0x729c9b40, 0x7443c210, 0x75f4b294,
     ]
     expect(findDifference(Uint32Array.from(patterns))).toBeUndefined()
   })
@@ -124,7 +135,8 @@ describe('the text of a number', () => {
   test('is the reference at and around every power of two, in both signs', () => {
     const patterns = new Uint32Array(512 * 40)
     for (let exponent = 0; exponent < 512; exponent += 1) {
-      for (let offset = 0; offset < 40; offset += 1) patterns[exponent * 40 + offset] = (exponent << 23) + offset - 20
+      for (let offset = 0; offset < 40; offset += 1)
+        patterns[exponent * 40 + offset] = (exponent << 23) + offset - 20
     }
     expect(findDifference(patterns)).toBeUndefined()
   })
@@ -132,11 +144,19 @@ describe('the text of a number', () => {
   test('is the reference for the smallest subnormal numbers, and at and around every power of ten', () => {
     expect(findDifference(Uint32Array.from({ length: 20_000 }, (_, index) => index))).toBeUndefined()
     const powers = new Float32Array(Array.from({ length: 84 }, (_, index) => Number(`1e${index - 45}`)))
-    const patterns = [...new Uint32Array(powers.buffer)].flatMap((pattern) => [pattern - 2, pattern - 1, pattern, pattern + 1, pattern + 2])
+    const patterns = [...new Uint32Array(powers.buffer)].flatMap((pattern) => [
+      pattern - 2,
+      pattern - 1,
+      pattern,
+      pattern + 1,
+      pattern + 2,
+    ])
     expect(findDifference(Uint32Array.from(patterns))).toBeUndefined()
   })
 
-  test(`is the reference for ${RANDOM_COUNT} random bit patterns`, { timeout: LONG ? 600_000 : 30_000 }, () => {
+  test(`is the reference for ${RANDOM_COUNT} random bit patterns`, {
+    timeout: LONG ? 600_000 : 30_000,
+  }, () => {
     const seed = LONG ? Date.now() | 1 : 1
     const random = createRandom(seed)
     const patterns = new Uint32Array(BATCH_COUNT)
@@ -170,7 +190,9 @@ describe('the reference', () => {
 
 const shapes = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 6 })
 const fillValues = (count: number): Float32Array => {
-  const values = Float32Array.from({ length: count }, (_, index) => (index % 7 === 0 ? Number.NaN : index / 8 - 3))
+  const values = Float32Array.from({ length: count }, (_, index) =>
+    index % 7 === 0 ? Number.NaN : index / 8 - 3,
+  )
   arenaValues.set(values, VALUES_AT / 4)
   return values
 }
@@ -247,7 +269,9 @@ describe('the printer asserts', () => {
     expect(() => kernels.printTensor([4], arenaBytes.length - 12, TEXT_AT, room)).toThrow(AssertionFailure)
     expect(() => kernels.printTensor([4], -4, TEXT_AT, room)).toThrow(AssertionFailure)
     expect(() => kernels.printTensor([4], VALUES_AT + 2, TEXT_AT, room)).toThrow(AssertionFailure)
-    expect(() => kernels.printTensor([4], VALUES_AT, arenaBytes.length - room + 1, room)).toThrow(AssertionFailure)
+    expect(() => kernels.printTensor([4], VALUES_AT, arenaBytes.length - room + 1, room)).toThrow(
+      AssertionFailure,
+    )
     expect(() => kernels.printTensor([4], VALUES_AT, -1, room)).toThrow(AssertionFailure)
   })
 
@@ -265,7 +289,9 @@ describe('the printer asserts', () => {
 
   test('a place for its tables', () => {
     expect(() => instantiateJsonKernels(arena, 4)).toThrow(AssertionFailure)
-    expect(() => instantiateJsonKernels(arena, arenaBytes.length - JSON_TABLES_BYTES + 8)).toThrow(AssertionFailure)
+    expect(() => instantiateJsonKernels(arena, arenaBytes.length - JSON_TABLES_BYTES + 8)).toThrow(
+      AssertionFailure,
+    )
   })
 })
 
@@ -274,6 +300,8 @@ test('two printers of one arena with their own tables do not disturb each other'
   arenaValues.set([0.5, 1.5, 2.5, 3.5], VALUES_AT / 4)
   const room = printedBytesMax([2, 2])
   const length = other.printTensor([2, 2], VALUES_AT, TEXT_AT, room)
-  expect(Buffer.from(arenaBytes.slice(TEXT_AT, TEXT_AT + length)).toString('latin1')).toBe('[[0.5,1.5],[2.5,3.5]]')
+  expect(Buffer.from(arenaBytes.slice(TEXT_AT, TEXT_AT + length)).toString('latin1')).toBe(
+    '[[0.5,1.5],[2.5,3.5]]',
+  )
   expect(printShape([4])).toBe('[0.5,1.5,2.5,3.5]')
 })

@@ -30,9 +30,11 @@ describe('scatter', () => {
         pair.scramble(seed)
         // At rest they are even.
         for (let at = STRIPES_AT; at < ROWS_AT; at += 4) pair.table[at] &= 0xfe
-        for (const [i, id] of ids.entries()) pair.arenaView.setInt32(64 + shift + i * 4, id < 0 ? id : firstRow + id, true)
+        for (const [i, id] of ids.entries())
+          pair.arenaView.setInt32(64 + shift + i * 4, id < 0 ? id : firstRow + id, true)
         pair.copy()
-        for (const side of [pair.kernels, pair.reference]) side.scatter(64 + shift, ids.length, 1024 + shift, firstRow, rowCount, rowBytes)
+        for (const side of [pair.kernels, pair.reference])
+          side.scatter(64 + shift, ids.length, 1024 + shift, firstRow, rowCount, rowBytes)
         expect(pair.difference()).toBeNull()
       }),
       { numRuns: PROPERTY_RUNS },
@@ -44,7 +46,9 @@ describe('scatter', () => {
     pair.table.fill(0, STRIPES_AT, ROWS_AT)
     for (const [i, id] of [5, STRIPE_COUNT + 5, 9].entries()) pair.arenaView.setInt32(64 + i * 4, id, true)
     pair.kernels.scatter(64, 3, 1024, 0, 2000, 8)
-    const words = Array.from({ length: STRIPE_COUNT }, (_, word) => pair.tableView.getUint32(STRIPES_AT + word * 4, true))
+    const words = Array.from({ length: STRIPE_COUNT }, (_, word) =>
+      pair.tableView.getUint32(STRIPES_AT + word * 4, true),
+    )
     expect([words[5], words[9], words.reduce((sum, word) => sum + word)]).toEqual([4, 2, 6])
     // More than are guarded at once, all by one word.
     for (let i = 0; i < 20; i++) pair.arenaView.setInt32(64 + i * 4, 5 + (i % 2) * STRIPE_COUNT, true)
@@ -59,14 +63,20 @@ describe('quantise', () => {
     fc.float({ noNaN: true, noDefaultInfinity: true }),
     fc.constantFrom(0, -0, 1, 2.5, 255),
   )
-  const anything = fc.oneof({ weight: 20, arbitrary: numbers }, { weight: 1, arbitrary: fc.constantFrom(NaN, Infinity, -Infinity) })
+  const anything = fc.oneof(
+    { weight: 20, arbitrary: numbers },
+    { weight: 1, arbitrary: fc.constantFrom(NaN, Infinity, -Infinity) },
+  )
   const dims = fc.oneof(fc.constantFrom(...DIMS, 1024), fc.integer({ min: 1, max: 300 }))
   const cases = dims.chain((dim) =>
     fc.record({
       dim: fc.constant(dim),
       rowCount: fc.integer({ min: 0, max: 3 }),
       localRow: fc.integer({ min: 0, max: 20 }),
-      values: fc.array(fc.oneof({ weight: 3, arbitrary: numbers }, { weight: 1, arbitrary: anything }), { minLength: 40, maxLength: 60 }),
+      values: fc.array(fc.oneof({ weight: 3, arbitrary: numbers }, { weight: 1, arbitrary: anything }), {
+        minLength: 40,
+        maxLength: 60,
+      }),
       shift: fc.integer({ min: 0, max: 17 }),
     }),
   )
@@ -91,7 +101,9 @@ describe('quantise', () => {
   test('gives the bytes that FBGEMM gives', () => {
     writeFloats(64, [0, 2.5, 255, 100])
     expect(pair.kernels.quantise(64, 1, 4, 0)).toBe(-1)
-    expect(Buffer.from(pair.table.slice(ROWS_AT, ROWS_AT + 12)).toString('hex')).toBe('0002ff640000803f00000000')
+    expect(Buffer.from(pair.table.slice(ROWS_AT, ROWS_AT + 12)).toString('hex')).toBe(
+      '0002ff640000803f00000000',
+    )
   })
 
   test('keeps a row of one value exact', () => {
@@ -100,7 +112,9 @@ describe('quantise', () => {
       expect(pair.kernels.quantise(64, 1, 3, 0)).toBe(-1)
       pair.arenaView.setInt32(1024, 0, true)
       pair.kernels.gather('float32', 'int8', 1024, 1, 2048, 0, 0, 1, 3)
-      expect([0, 1, 2].map((k) => pair.arenaView.getFloat32(2048 + k * 4, true))).toEqual([1, 1, 1].map(() => Math.fround(value)))
+      expect([0, 1, 2].map((k) => pair.arenaView.getFloat32(2048 + k * 4, true))).toEqual(
+        [1, 1, 1].map(() => Math.fround(value)),
+      )
     }
   })
 
@@ -112,7 +126,9 @@ describe('quantise', () => {
       for (const i of [0, 1]) pair.arenaView.setInt32(1024 + i * 4, i, true)
       pair.kernels.gather('float32', 'int8', 1024, 2, 2048, 0, 0, 3, dim)
       expect(pair.arenaView.getFloat32(2048, true)).toBe(1)
-      expect(Array.from({ length: dim }, (_, k) => pair.arenaView.getFloat32(2048 + (dim + k) * 4, true))).toEqual(Array(dim).fill(NaN))
+      expect(
+        Array.from({ length: dim }, (_, k) => pair.arenaView.getFloat32(2048 + (dim + k) * 4, true)),
+      ).toEqual(Array(dim).fill(NaN))
       return found
     }
     expect(store([1, 2, NaN, 4, Infinity, 6])).toBe(dim + 2)
@@ -127,8 +143,12 @@ describe('quantise', () => {
     expect: { embeddings: number[][] }
     tolerance: { rtol: number; atol: number }
   }
-  const golden = JSON.parse(readFileSync(new URL('../golden/dtypes.json', import.meta.url), 'utf8')) as { cases: GoldenCase[] }
-  const bytes = golden.cases.filter((one) => one.table?.dtype === 'int8' && one.name !== 'int8-fill' && one.request?.pooling === undefined)
+  const golden = JSON.parse(readFileSync(new URL('../golden/dtypes.json', import.meta.url), 'utf8')) as {
+    cases: GoldenCase[]
+  }
+  const bytes = golden.cases.filter(
+    (one) => one.table?.dtype === 'int8' && one.name !== 'int8-fill' && one.request?.pooling === undefined,
+  )
 
   test.each(bytes.map((one) => [one.name, one] as const))(
     'gives what PyTorch gives: %s',

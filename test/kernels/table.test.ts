@@ -10,7 +10,9 @@ const kernels = instantiateKernels(createTableMemory(PAGE), createArenaMemory(PA
 const ROWS = (PAGE - 8192 - 16) / 16
 
 describe('the kernels', () => {
-  type Change = Partial<Record<'idsAt' | 'count' | 'outAt' | 'fillAt' | 'firstRow' | 'rowCount' | 'dim', number>>
+  type Change = Partial<
+    Record<'idsAt' | 'count' | 'outAt' | 'fillAt' | 'firstRow' | 'rowCount' | 'dim', number>
+  >
   const gather = (change: Change, checked: boolean): void => {
     const { idsAt, count, outAt, fillAt, firstRow, rowCount, dim } = {
       idsAt: 64,
@@ -22,7 +24,8 @@ describe('the kernels', () => {
       dim: 4,
       ...change,
     }
-    if (checked) kernels.gatherChecked('stored', 'float32', idsAt, 0, count, outAt, fillAt, firstRow, rowCount, dim)
+    if (checked)
+      kernels.gatherChecked('stored', 'float32', idsAt, 0, count, outAt, fillAt, firstRow, rowCount, dim)
     else kernels.gather('stored', 'float32', idsAt, count, outAt, fillAt, firstRow, rowCount, dim)
   }
 
@@ -65,7 +68,9 @@ describe('the kernels', () => {
   })
 
   test('refuse a start behind the end', () => {
-    expect(() => kernels.gatherChecked('stored', 'float32', 64, 3, 2, 128, 0, 0, ROWS, 4)).toThrow(AssertionFailure)
+    expect(() => kernels.gatherChecked('stored', 'float32', 64, 3, 2, 128, 0, 0, ROWS, 4)).toThrow(
+      AssertionFailure,
+    )
   })
 
   test('refuse what a scatter would read or write elsewhere', () => {

@@ -61,22 +61,30 @@ const readRows = (
 }
 
 describe('while another thread writes', () => {
-  test.each(KINDS)('a checked gather of $dtype as $format shows no torn row; an unchecked one does', async (kind) => {
-    const table = createTableMemory(PAGE)
-    const arena = createArenaMemory(16 * PAGE)
-    const kernels = instantiateKernels(table, arena)
-    const ids = new Int32Array(arena.buffer, IDS_AT, POSITION_COUNT)
-    for (let i = 0; i < POSITION_COUNT; i++) ids[i] = (i * 5) % ROW_COUNT
-    const control = new Int32Array(new SharedArrayBuffer(12))
-    const workerData: WriterData = { table, rowCount: ROW_COUNT, rowBytes: rowBytes(kind.dim, kind.dtype), control }
-    const writer = new Worker(new URL('./torn-writer.ts', import.meta.url), { workerData })
-    const ended = once(writer, 'exit')
-    await once(writer, 'online')
-    while (Atomics.load(control, 0) === 0) await new Promise((resolve) => setTimeout(resolve, 1))
-    const counts = readRows(kernels, arena, kind, control)
-    Atomics.store(control, 1, 1)
-    expect(await ended).toEqual([0])
-    expect(counts.checked).toBe(0)
-    expect(counts.unchecked).toBeGreaterThan(0)
-  })
+  test.each(KINDS)(
+    'a checked gather of $dtype as $format shows no torn row; an unchecked one does',
+    async (kind) => {
+      const table = createTableMemory(PAGE)
+      const arena = createArenaMemory(16 * PAGE)
+      const kernels = instantiateKernels(table, arena)
+      const ids = new Int32Array(arena.buffer, IDS_AT, POSITION_COUNT)
+      for (let i = 0; i < POSITION_COUNT; i++) ids[i] = (i * 5) % ROW_COUNT
+      const control = new Int32Array(new SharedArrayBuffer(12))
+      const workerData: WriterData = {
+        table,
+        rowCount: ROW_COUNT,
+        rowBytes: rowBytes(kind.dim, kind.dtype),
+        control,
+      }
+      const writer = new Worker(new URL('./torn-writer.ts', import.meta.url), { workerData })
+      const ended = once(writer, 'exit')
+      await once(writer, 'online')
+      while (Atomics.load(control, 0) === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+      const counts = readRows(kernels, arena, kind, control)
+      Atomics.store(control, 1, 1)
+      expect(await ended).toEqual([0])
+      expect(counts.checked).toBe(0)
+      expect(counts.unchecked).toBeGreaterThan(0)
+    },
+  )
 })

@@ -1,24 +1,38 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AssertionFailure } from '../../src/core/assert.ts'
-import { type CoalescedAt, type InboxKernels, instantiateInboxKernels } from '../../src/kernels/update-source.ts'
+import {
+  type CoalescedAt,
+  type UpdateSourceKernels,
+  instantiateUpdateSourceKernels,
+} from '../../src/kernels/update-source.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
-import { makeReferenceInboxKernels } from '../../src/kernels/reference/update-source.ts'
+import { makeReferenceUpdateSourceKernels } from '../../src/kernels/reference/update-source.ts'
 import { DIMS } from './pair.ts'
 
 const MEMORY_BYTES = 131_072
 const INDICES_AT = 64
 const VALUES_AT = 1024
 const TARGET_AT = 65_536
-const FOUND: CoalescedAt = { slotsAt: 0, capacity: 64, rowsAt: 1024, firstsAt: 2048, lastsAt: 3072, nextsAt: 4096 }
+const FOUND: CoalescedAt = {
+  slotsAt: 0,
+  capacity: 64,
+  rowsAt: 1024,
+  firstsAt: 2048,
+  lastsAt: 3072,
+  nextsAt: 4096,
+}
 
-/** An inbox, an arena for the kernels, and one for their reference. */
-const inboxMemory = createArenaMemory(MEMORY_BYTES)
+/** An update source, an arena for the kernels, and one for their reference. */
+const sourceMemory = createArenaMemory(MEMORY_BYTES)
 const arenaMemory = createArenaMemory(MEMORY_BYTES)
 const referenceArena = new SharedArrayBuffer(MEMORY_BYTES)
-const kernels = instantiateInboxKernels(inboxMemory, arenaMemory)
-const reference = makeReferenceInboxKernels(inboxMemory.buffer, referenceArena)
-const inbox = { int32: new Int32Array(inboxMemory.buffer), float32: new Float32Array(inboxMemory.buffer) }
+const kernels = instantiateUpdateSourceKernels(sourceMemory, arenaMemory)
+const reference = makeReferenceUpdateSourceKernels(sourceMemory.buffer, referenceArena)
+const updateSource = {
+  int32: new Int32Array(sourceMemory.buffer),
+  float32: new Float32Array(sourceMemory.buffer),
+}
 const arena = { int32: new Int32Array(arenaMemory.buffer), float32: new Float32Array(arenaMemory.buffer) }
 const referenceInt32 = new Int32Array(referenceArena)
 
@@ -41,35 +55,43 @@ const fill = (words: Int32Array, seed: number, isPlain: boolean): void => {
 const difference = (): string | null => {
   if (Buffer.compare(new Uint8Array(arenaMemory.buffer), new Uint8Array(referenceArena)) === 0) return null
   const isNaNBits = (bits: number): boolean => (bits & 0x7fff_ffff) > EXPONENT
-  const at = arena.int32.findIndex((word, i) => word !== referenceInt32[i] && !(isNaNBits(word) && isNaNBits(referenceInt32[i])))
+  const at = arena.int32.findIndex(
+    (word, i) => word !== referenceInt32[i] && !(isNaNBits(word) && isNaNBits(referenceInt32[i])),
+  )
   return at < 0 ? null : `word ${at}: kernel ${arena.int32[at]}, reference ${referenceInt32[at]}`
 }
 
-/** Runs both over equal arenas; the inbox must stay as it is. */
-const runBoth = (run: (kernels: InboxKernels) => number | void): number | void => {
-  const before = inbox.int32.slice()
+/** Runs both over equal arenas; the update source must stay as it is. */
+const runBoth = (run: (kernels: UpdateSourceKernels) => number | void): number | void => {
+  const before = updateSource.int32.slice()
   referenceInt32.set(arena.int32)
   const [answer, expected] = [run(kernels), run(reference)]
   expect(answer).toBe(expected)
   expect(difference()).toBeNull()
-  expect(Buffer.compare(Buffer.from(before.buffer), Buffer.from(inboxMemory.buffer)), 'the inbox is only read').toBe(0)
+  expect(
+    Buffer.compare(Buffer.from(before.buffer), Buffer.from(sourceMemory.buffer)),
+    'the update source is only read',
+  ).toBe(0)
   return answer
 }
 
 const coalesce = (indices: number[], { rowCount = 2 ** 31 - 2, skipped = -1 } = {}): number => {
-  inbox.int32.set(indices, INDICES_AT / 4)
+  updateSource.int32.set(indices, INDICES_AT / 4)
   return runBoth((some) => some.coalesce(INDICES_AT, indices.length, rowCount, skipped, FOUND)) as number
 }
 
 const listsOf = (count: number): number[][] =>
   Array.from({ length: count }, (_, slot) => {
     const places = [arena.int32[FOUND.firstsAt / 4 + slot]]
-    for (let i = arena.int32[FOUND.nextsAt / 4 + places[0]]; i >= 0; i = arena.int32[FOUND.nextsAt / 4 + i]) places.push(i)
+    for (let i = arena.int32[FOUND.nextsAt / 4 + places[0]]; i >= 0; i = arena.int32[FOUND.nextsAt / 4 + i])
+      places.push(i)
     expect(arena.int32[FOUND.lastsAt / 4 + slot]).toBe(places.at(-1))
     return places
   })
 
-const rowsOf = (count: number): number[] => [...arena.int32.subarray(FOUND.rowsAt / 4, FOUND.rowsAt / 4 + count)]
+const rowsOf = (count: number): number[] => [
+  ...arena.int32.subarray(FOUND.rowsAt / 4, FOUND.rowsAt / 4 + count),
+]
 
 describe('Equal rows of an update', () => {
   test('become one, in the order in which they first appear, with the places of each in order', () => {
@@ -91,7 +113,11 @@ describe('Equal rows of an update', () => {
   })
 
   test('are found as a Map finds them, and as by the reference, whatever the rows', () => {
-    const row = fc.oneof(fc.nat({ max: 20 }), fc.integer({ min: 0, max: 2 ** 31 - 3 }), fc.integer({ min: -1, max: 30 }))
+    const row = fc.oneof(
+      fc.nat({ max: 20 }),
+      fc.integer({ min: 0, max: 2 ** 31 - 3 }),
+      fc.integer({ min: -1, max: 30 }),
+    )
     const property = fc.property(
       fc.array(row, { maxLength: 63 }),
       fc.integer({ min: -1, max: 20 }),
@@ -105,7 +131,9 @@ describe('Equal rows of an update', () => {
         }
         const wanted = indices.filter((index) => index !== skipped)
         expect(rowsOf(count)).toEqual([...new Set(wanted)])
-        const places = rowsOf(count).map((distinct) => indices.flatMap((index, i) => (index === distinct ? [i] : [])))
+        const places = rowsOf(count).map((distinct) =>
+          indices.flatMap((index, i) => (index === distinct ? [i] : [])),
+        )
         expect(listsOf(count)).toEqual(places)
       },
     )
@@ -124,10 +152,10 @@ const combined = fc.record({
 
 describe('Rows that mean the same row', () => {
   test.each(['sumRows', 'addRows', 'copyRows'] as const)(
-    '%s as their reference, to the bit, and the inbox stays as it is',
+    '%s as their reference, to the bit, and the update source stays as it is',
     (name) => {
       const property = fc.property(combined, ({ indices, skipped, dim, shift, seed, isPlain }) => {
-        fill(inbox.int32, seed, isPlain)
+        fill(updateSource.int32, seed, isPlain)
         fill(arena.int32, seed ^ 0x5bd1_e995, isPlain)
         const count = coalesce(indices, { skipped })
         const [valuesAt, targetAt] = [VALUES_AT, TARGET_AT].map((at) => at + shift * 4)
@@ -142,9 +170,14 @@ describe('Rows that mean the same row', () => {
     120_000,
   )
 
-  const run = (name: 'sumRows' | 'addRows' | 'copyRows', indices: number[], rows: number[], targets: number[]): number[] => {
+  const run = (
+    name: 'sumRows' | 'addRows' | 'copyRows',
+    indices: number[],
+    rows: number[],
+    targets: number[],
+  ): number[] => {
     const count = coalesce(indices)
-    inbox.float32.set(rows, VALUES_AT / 4)
+    updateSource.float32.set(rows, VALUES_AT / 4)
     arena.float32.set(targets, TARGET_AT / 4)
     if (name === 'copyRows') kernels.copyRows(FOUND.lastsAt, count, VALUES_AT, rows.length, TARGET_AT, 1)
     else kernels[name](FOUND.firstsAt, FOUND.nextsAt, count, VALUES_AT, rows.length, TARGET_AT, 1)
@@ -164,18 +197,18 @@ describe('Rows that mean the same row', () => {
 
 test('The first number that is not finite is found, wherever it is', () => {
   for (const count of [0, 1, 3, 4, 5, 64, 67]) {
-    inbox.float32.fill(3e38, 0, 128)
+    updateSource.float32.fill(3e38, 0, 128)
     expect(runBoth((some) => some.findNonFinite(64, count))).toBe(-1)
     for (let place = 0; place < count; place++) {
-      inbox.float32.fill(1, 0, 128)
-      inbox.float32.fill(place % 2 === 0 ? NaN : -Infinity, 16 + place, 128)
+      updateSource.float32.fill(1, 0, 128)
+      updateSource.float32.fill(place % 2 === 0 ? NaN : -Infinity, 16 + place, 128)
       expect(runBoth((some) => some.findNonFinite(64, count))).toBe(place)
     }
   }
 })
 
-test('The inbox may be the arena', () => {
-  const own = instantiateInboxKernels(arenaMemory, arenaMemory)
+test('The update source may be the arena', () => {
+  const own = instantiateUpdateSourceKernels(arenaMemory, arenaMemory)
   arena.int32.set([4, 4], 16_384)
   expect(own.coalesce(65_536, 2, 5, -1, FOUND)).toBe(1)
   arena.float32.set([1, 2], 20_480)

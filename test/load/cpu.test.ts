@@ -24,7 +24,10 @@ async function startChild(program = PROGRAM): Promise<ChildProcess & { pid: numb
   return child as unknown as ChildProcess & { pid: number }
 }
 
-const reading = (ticksNs: number, threads: Record<string, number>): CpuReading => ({ ticksNs, threadNs: new Map(Object.entries(threads)) })
+const reading = (ticksNs: number, threads: Record<string, number>): CpuReading => ({
+  ticksNs,
+  threadNs: new Map(Object.entries(threads)),
+})
 
 describe('the difference of two readings', () => {
   test('is the sum over all threads, new ones included', () => {
@@ -32,7 +35,9 @@ describe('the difference of two readings', () => {
   })
 
   test('is the count of the process once a thread has taken its own figure with it', () => {
-    expect(cpuBetween(reading(10_000_000, { 1: 1_000, 2: 50 }), reading(40_000_000, { 1: 4_000 }))).toBe(30_000_000)
+    expect(cpuBetween(reading(10_000_000, { 1: 1_000, 2: 50 }), reading(40_000_000, { 1: 4_000 }))).toBe(
+      30_000_000,
+    )
   })
 
   test('is the count of the process where the kernel tells nothing about threads', () => {
@@ -65,7 +70,8 @@ describe.runIf(existsSync('/proc/self/stat'))('a child process', () => {
     child.stdin?.write('go\n')
     await once(child.stdout as NodeJS.ReadableStream, 'data')
     expect(cpuBetween(before, readCpu(child.pid) as CpuReading) / 1e6).toBeGreaterThan(290)
-    const alone = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'latin1'))?.[1]) * 1_024
+    const alone =
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'latin1'))?.[1]) * 1_024
     expect(readMemory(child.pid)?.rssBytes).toBeGreaterThan(alone * 1.5)
   })
 

@@ -7,7 +7,8 @@ export const TARGET_NAMES = ['gatherd', 'fastapi', 'redis', 'null-http']
 
 /** Figures that grow with the size of a request and with `factor`. */
 export function makeMeasure(scenario: Scenario, factor: number): RunMeasure {
-  const cpuUs = factor * (15 + scenario.idCount * scenario.dim * (scenario.encoding === 'json' ? 0.02 : 0.002))
+  const cpuUs =
+    factor * (15 + scenario.idCount * scenario.dim * (scenario.encoding === 'json' ? 0.02 : 0.002))
   const requestsPerSecond = 700_000 / cpuUs
   const p50Us = Math.round((scenario.connectionCount * 1e6) / requestsPerSecond)
   return {
@@ -32,10 +33,15 @@ export function makeMeasure(scenario: Scenario, factor: number): RunMeasure {
 
 function measureAll(scenario: Scenario): ScenarioResult {
   const names = TARGET_NAMES.filter(
-    (name) => name === 'gatherd' || (scenario.durability === 'none' && !(name === 'redis' && scenario.encoding === 'json')),
+    (name) =>
+      name === 'gatherd' ||
+      (scenario.durability === 'none' && !(name === 'redis' && scenario.encoding === 'json')),
   )
   const measured = names.map((name) => {
-    const run = makeMeasure(scenario, { gatherd: 1, fastapi: 2.4, redis: 7, 'null-http': 0.6 }[name] as number)
+    const run = makeMeasure(
+      scenario,
+      { gatherd: 1, fastapi: 2.4, redis: 7, 'null-http': 0.6 }[name] as number,
+    )
     return [name, { median: run, runs: [run, run] }]
   })
   return { ...scenario, measured: Object.fromEntries(measured) }
@@ -44,7 +50,14 @@ function measureAll(scenario: Scenario): ScenarioResult {
 /** The results of a full run against two comparisons. */
 export function makeResults(): Results {
   const scenarios = listScenarios(false).map(measureAll)
-  const upload = { table: 'load64', rowCount: 1_000_000, dim: 64, durability: 'none', seconds: 0.25, bytesPerSecond: 1.024e9 }
+  const upload = {
+    table: 'load64',
+    rowCount: 1_000_000,
+    dim: 64,
+    durability: 'none',
+    seconds: 0.25,
+    bytesPerSecond: 1.024e9,
+  }
   return {
     format: RESULTS_FORMAT,
     madeAt: '2026-11-22T18:54:00.000Z',
@@ -79,8 +92,22 @@ export function makeResults(): Results {
         uploads: [{ ...upload, bytesPerSecond: 6e8 }],
         rssPeakBytes: 8e8,
       },
-      { name: 'redis', note: 'a key a row', versions: 'Redis 7.0.15', role: 'peer', uploads: [], rssPeakBytes: 9e8 },
-      { name: 'null-http', note: 'the floor', versions: 'Node 26.10.0', role: 'floor', uploads: [], rssPeakBytes: 1e8 },
+      {
+        name: 'redis',
+        note: 'a key a row',
+        versions: 'Redis 7.0.15',
+        role: 'peer',
+        uploads: [],
+        rssPeakBytes: 9e8,
+      },
+      {
+        name: 'null-http',
+        note: 'the floor',
+        versions: 'Node 26.10.0',
+        role: 'floor',
+        uploads: [],
+        rssPeakBytes: 1e8,
+      },
     ],
     skipped: [{ name: 'other', reason: 'not <installed>' }],
     scenarios,

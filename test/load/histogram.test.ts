@@ -5,7 +5,8 @@ test('percentiles of 1 to 10,000 microseconds are right to three digits', () => 
   const histogram = makeHistogram()
   for (let us = 10_000; us >= 1; us--) histogram.record(us / 1_000)
   const latency = histogram.read()
-  const within = (value: number, wanted: number): void => expect(Math.abs(value - wanted)).toBeLessThanOrEqual(wanted / 1_000)
+  const within = (value: number, wanted: number): void =>
+    expect(Math.abs(value - wanted)).toBeLessThanOrEqual(wanted / 1_000)
   within(latency.p50Us, 5_000)
   within(latency.p90Us, 9_000)
   within(latency.p99Us, 9_900)

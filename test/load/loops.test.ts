@@ -33,11 +33,22 @@ function makeRequests(count: number): PreparedRequest[] {
   }))
 }
 
-const SETTINGS = { wire: httpWire, connectionCount: 2, rowCount: 8, warmupSeconds: 0.05, seconds: 0.3, pid: process.pid }
+const SETTINGS = {
+  wire: httpWire,
+  connectionCount: 2,
+  rowCount: 8,
+  warmupSeconds: 0.05,
+  seconds: 0.3,
+  pid: process.pid,
+}
 
 const LOOPS: [string, (url: string, polls?: boolean) => Promise<RunMeasure>][] = [
   ['closed', (url, polls = false) => driveClosedLoop({ ...SETTINGS, url, polls, requests: makeRequests(5) })],
-  ['open', (url, polls = false) => driveOpenLoop({ ...SETTINGS, url, polls, requests: makeRequests(5), ratePerSecond: 300 })],
+  [
+    'open',
+    (url, polls = false) =>
+      driveOpenLoop({ ...SETTINGS, url, polls, requests: makeRequests(5), ratePerSecond: 300 }),
+  ],
 ]
 
 describe.each(LOOPS)('the %s loop', (_name, drive) => {
@@ -70,12 +81,18 @@ describe.each(LOOPS)('the %s loop', (_name, drive) => {
 
   test('ends at an answer of the wrong length', async () => {
     const url = await listen(answering(200, ANSWER_BYTES - 1))
-    await expect(drive(url)).rejects.toMatchObject({ name: 'WrongAnswer', message: 'status 200 with 99 bytes, expected 200 with 100' })
+    await expect(drive(url)).rejects.toMatchObject({
+      name: 'WrongAnswer',
+      message: 'status 200 with 99 bytes, expected 200 with 100',
+    })
   })
 
   test('ends at an answer with the wrong status', async () => {
     const url = await listen(answering(503, ANSWER_BYTES))
-    await expect(drive(url)).rejects.toMatchObject({ name: 'WrongAnswer', message: 'status 503 with 100 bytes, expected 200 with 100' })
+    await expect(drive(url)).rejects.toMatchObject({
+      name: 'WrongAnswer',
+      message: 'status 503 with 100 bytes, expected 200 with 100',
+    })
   })
 
   test('ends when nobody listens', async () => {
@@ -88,14 +105,17 @@ describe.each(LOOPS)('the %s loop', (_name, drive) => {
 })
 
 describe('the reader of answers', () => {
-  const bytes = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 404 Not Found\r\ncontent-length:0\r\n\r\n')
+  const bytes = Buffer.from(
+    'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 404 Not Found\r\ncontent-length:0\r\n\r\n',
+  )
 
   test.each([1, 2, 7, 38, 43])('finds both answers in pieces of %i bytes', (pieceBytes) => {
     const answers: [number, number][] = []
     const read = makeAnswerReader((status, bodyBytes) => answers.push([status, bodyBytes]))
     const first = bytes.subarray(0, 43)
     for (const message of [first, bytes.subarray(43)]) {
-      for (let offset = 0; offset < message.length; offset += pieceBytes) read(message.subarray(offset, offset + pieceBytes))
+      for (let offset = 0; offset < message.length; offset += pieceBytes)
+        read(message.subarray(offset, offset + pieceBytes))
     }
     expect(answers).toEqual([
       [200, 5],
@@ -105,6 +125,8 @@ describe('the reader of answers', () => {
 
   test('refuses an answer that does not say its length', () => {
     const read = makeAnswerReader(() => {})
-    expect(() => read(Buffer.from('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'))).toThrow('without Content-Length')
+    expect(() => read(Buffer.from('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'))).toThrow(
+      'without Content-Length',
+    )
   })
 })

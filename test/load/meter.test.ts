@@ -59,15 +59,25 @@ test('options have defaults, and shorter windows in a quick run', () => {
     svgPath: undefined,
     fromPath: undefined,
   })
-  expect(readOptions(['--quick', '--repeats', '2'])).toMatchObject({ quick: true, windowSeconds: 0.3, repeatCount: 2 })
-  expect(readOptions(['--svg', 'docs/load.svg', '--free'])).toMatchObject({ svgPath: resolve('docs/load.svg'), free: true })
+  expect(readOptions(['--quick', '--repeats', '2'])).toMatchObject({
+    quick: true,
+    windowSeconds: 0.3,
+    repeatCount: 2,
+  })
+  expect(readOptions(['--svg', 'docs/load.svg', '--free'])).toMatchObject({
+    svgPath: resolve('docs/load.svg'),
+    free: true,
+  })
   expect(readOptions(['--peers', '-'])?.peerPattern.test('fastapi')).toBe(false)
   expect(readOptions(['--help'])).toBeUndefined()
 })
 
-test.each([[['--seconds', '0']], [['--seconds', 'long']], [['--repeats', '-1']], [['--nonsense']], [['extra']]])(
-  'options %j are refused',
-  (args) => {
-    expect(() => readOptions(args)).toThrow()
-  },
-)
+test.each([
+  [['--seconds', '0']],
+  [['--seconds', 'long']],
+  [['--repeats', '-1']],
+  [['--nonsense']],
+  [['extra']],
+])('options %j are refused', (args) => {
+  expect(() => readOptions(args)).toThrow()
+})

@@ -11,10 +11,20 @@ const outPath = mkdtempSync(join(tmpdir(), 'load-peers-'))
 afterAll(() => rmSync(outPath, { recursive: true }))
 
 const run = (program: string) =>
-  startServer({ command: process.execPath, args: ['-e', program], env: {}, logPath: join(outPath, 'child.log') })
+  startServer({
+    command: process.execPath,
+    args: ['-e', program],
+    env: {},
+    logPath: join(outPath, 'child.log'),
+  })
 
 test('a comparison whose Python is missing is skipped, with the reason', async () => {
-  const { targets, skipped } = await startPeers({ python: 'no-such-python', pattern: /fastapi/, outPath, prefix: [] })
+  const { targets, skipped } = await startPeers({
+    python: 'no-such-python',
+    pattern: /fastapi/,
+    outPath,
+    prefix: [],
+  })
   expect(targets).toEqual([])
   expect(skipped).toContainEqual({ name: 'fastapi', reason: 'no no-such-python (--python names one)' })
   expect(skipped).toContainEqual({ name: 'null-http', reason: 'left out by --peers' })
@@ -25,20 +35,36 @@ test('Redis is skipped where it is not installed', async () => {
   onTestFinished(() => void vi.unstubAllEnvs())
   const { targets, skipped } = await startPeers({ python: 'none', pattern: /redis/, outPath, prefix: [] })
   expect(targets).toEqual([])
-  for (const name of ['redis', 'redis-fsync']) expect(skipped).toContainEqual({ name, reason: 'redis-server is not installed' })
+  for (const name of ['redis', 'redis-fsync'])
+    expect(skipped).toContainEqual({ name, reason: 'redis-server is not installed' })
 })
 
 test('the servers in Python answer the rows and do the step, or say which module is missing', async () => {
-  const { targets, skipped } = await startPeers({ python: 'python3', pattern: /fastapi|asgi/, outPath, prefix: [] })
+  const { targets, skipped } = await startPeers({
+    python: 'python3',
+    pattern: /fastapi|asgi/,
+    outPath,
+    prefix: [],
+  })
   onTestFinished(async () => void (await Promise.all(targets.map((target) => target.stop()))))
   const missing = skipped.filter(({ reason }) => reason !== 'left out by --peers')
   for (const { reason } of missing) expect(reason).toMatch(/^(Python has no \w+|no python3)/)
   expect([...targets, ...missing].map(({ name }) => name).sort()).toEqual(['asgi', 'fastapi'])
   if (targets.length === 0) return
-  const scenarios = listScenarios(false).filter(({ id }) => /(binary-d64-n8|json-d64-n8|gradients-\w+-d64-n1024)-zipf-c16$/.test(id))
+  const scenarios = listScenarios(false).filter(({ id }) =>
+    /(binary-d64-n8|json-d64-n8|gradients-\w+-d64-n1024)-zipf-c16$/.test(id),
+  )
   const options = { quick: true, windowSeconds: 0.1, warmupSeconds: 0.02, repeatCount: 1 }
-  const results = await runSession({ targets, scenarios, rowCount: 3_000, options, apart: false, say: () => {} })
-  for (const { measured } of results.scenarios) expect(Object.keys(measured)).toEqual(targets.map(({ name }) => name))
+  const results = await runSession({
+    targets,
+    scenarios,
+    rowCount: 3_000,
+    options,
+    apart: false,
+    say: () => {},
+  })
+  for (const { measured } of results.scenarios)
+    expect(Object.keys(measured)).toEqual(targets.map(({ name }) => name))
 })
 
 test('the floor answers as many bytes as it was told, and ends when stopped', async () => {
@@ -55,11 +81,18 @@ test('the floor answers as many bytes as it was told, and ends when stopped', as
 })
 
 test('a server that ends before it is ready is a failure that names its log', async () => {
-  await expect(run('process.exit(3)')).rejects.toThrow(/ended with code 3 before it was ready: see .*child\.log/)
+  await expect(run('process.exit(3)')).rejects.toThrow(
+    /ended with code 3 before it was ready: see .*child\.log/,
+  )
 })
 
 test('a command that does not exist is a failure', async () => {
-  const missing = startServer({ command: join(outPath, 'missing'), args: [], env: {}, logPath: join(outPath, 'child.log') })
+  const missing = startServer({
+    command: join(outPath, 'missing'),
+    args: [],
+    env: {},
+    logPath: join(outPath, 'child.log'),
+  })
   await expect(missing).rejects.toMatchObject({ code: 'ENOENT' })
 })
 
@@ -68,15 +101,33 @@ test('a server with an address of its own is asked until it is ready', async () 
   const isReady = async (): Promise<boolean> => ++asked === 3
   const known = { url: 'redis://127.0.0.1:1', isReady }
   const args = ['-e', 'setInterval(() => {}, 1e6)']
-  const server = await startServer({ command: process.execPath, args, env: {}, logPath: join(outPath, 'child.log'), known })
+  const server = await startServer({
+    command: process.execPath,
+    args,
+    env: {},
+    logPath: join(outPath, 'child.log'),
+    known,
+  })
   onTestFinished(() => server.stop())
   expect([server.url, asked]).toEqual(['redis://127.0.0.1:1', 3])
-  const ended = startServer({ command: process.execPath, args: ['-e', ''], env: {}, logPath: join(outPath, 'child.log'), known })
+  const ended = startServer({
+    command: process.execPath,
+    args: ['-e', ''],
+    env: {},
+    logPath: join(outPath, 'child.log'),
+    known,
+  })
   await expect(ended).rejects.toThrow('ended with code 0 before it was ready')
 })
 
 test('what stands before a command comes first', async () => {
-  const missing = { prefix: [join(outPath, 'missing')], command: process.execPath, args: [], env: {}, logPath: join(outPath, 'child.log') }
+  const missing = {
+    prefix: [join(outPath, 'missing')],
+    command: process.execPath,
+    args: [],
+    env: {},
+    logPath: join(outPath, 'child.log'),
+  }
   await expect(startServer(missing)).rejects.toMatchObject({ code: 'ENOENT', path: join(outPath, 'missing') })
 })
 

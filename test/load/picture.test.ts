@@ -22,12 +22,16 @@ describe('the picture of a fixed result', () => {
 
   test('is light or dark as the reader wants, and fetches nothing', () => {
     expect(svg).toContain('@media (prefers-color-scheme: dark)')
-    expect(svg.replace('xmlns="http://www.w3.org/2000/svg"', '')).not.toMatch(/https?:\/\/|url\(|@import|href|<script/)
+    expect(svg.replace('xmlns="http://www.w3.org/2000/svg"', '')).not.toMatch(
+      /https?:\/\/|url\(|@import|href|<script/,
+    )
   })
 
   test('needs the medians alone', () => {
     expect(shown.openLoop).toEqual([])
-    expect(shown.scenarios.every(({ measured }) => Object.values(measured).every(({ runs }) => runs.length === 0))).toBe(true)
+    expect(
+      shown.scenarios.every(({ measured }) => Object.values(measured).every(({ runs }) => runs.length === 0)),
+    ).toBe(true)
     expect(drawPicture(takePictured(shown))).toBe(svg)
   })
 
@@ -65,8 +69,12 @@ describe('the picture of a fixed result', () => {
 describe('the words under the picture', () => {
   test('replace those that stand there, and nothing else', () => {
     const page = 'before\n\n![what](docs/load.svg)\n\nold\nwords\n\nafter\n'
-    expect(replaceWords(page, 'docs/load.svg', 'new')).toBe('before\n\n![what](docs/load.svg)\n\nnew\n\nafter\n')
-    expect(replaceWords('![what](docs/load.svg)\n\nold\n', 'docs/load.svg', 'new')).toBe('![what](docs/load.svg)\n\nnew\n')
+    expect(replaceWords(page, 'docs/load.svg', 'new')).toBe(
+      'before\n\n![what](docs/load.svg)\n\nnew\n\nafter\n',
+    )
+    expect(replaceWords('![what](docs/load.svg)\n\nold\n', 'docs/load.svg', 'new')).toBe(
+      '![what](docs/load.svg)\n\nnew\n',
+    )
     expect(replaceWords(page, 'docs/other.svg', 'new')).toBe(page)
   })
 })

@@ -23,7 +23,8 @@ function read(text: string, pieceBytes: number): [number, number, string][] {
     },
   )
   const bytes = Buffer.from(text, 'latin1')
-  for (let offset = 0; offset < bytes.length; offset += pieceBytes) take(bytes.subarray(offset, offset + pieceBytes))
+  for (let offset = 0; offset < bytes.length; offset += pieceBytes)
+    take(bytes.subarray(offset, offset + pieceBytes))
   return answers
 }
 
@@ -42,7 +43,10 @@ describe('a command', () => {
     const [scenario] = listScenarios(true)
     const lookup = redisWire.encodeRequest(scenario, { ids: Int32Array.of(1, 258) })
     expect(lookup.toString('latin1')).toBe('*3\r\n$4\r\nMGET\r\n$5\r\na\x01\0\0\0\r\n$5\r\na\x02\x01\0\0\r\n')
-    const update = redisWire.encodeRequest({ ...scenario, dim: 1 }, { ids: Int32Array.of(7), gradients: Float32Array.of(0.5) })
+    const update = redisWire.encodeRequest(
+      { ...scenario, dim: 1 },
+      { ids: Int32Array.of(7), gradients: Float32Array.of(0.5) },
+    )
     expect(update.toString('latin1')).toBe(
       '*8\r\n$5\r\nFCALL\r\n$3\r\nsgd\r\n$1\r\n0\r\n$1\r\na\r\n$1\r\n1\r\n$4\r\n0.01\r\n$4\r\n\x07\0\0\0\r\n$4\r\n\0\0\0\u003f\r\n',
     )
@@ -90,11 +94,15 @@ describe.skipIf(!needs('redis'))('Redis itself', () => {
   const options = { quick: true, windowSeconds: 0.1, warmupSeconds: 0.02, repeatCount: 1 }
   const measure = async (targets: Awaited<ReturnType<typeof start>>, wanted: RegExp) => {
     const scenarios = listScenarios(true).filter(({ id }) => wanted.test(id))
-    return (await runSession({ targets, scenarios, rowCount: 3_000, options, apart: false, say: () => {} })).scenarios
+    return (await runSession({ targets, scenarios, rowCount: 3_000, options, apart: false, say: () => {} }))
+      .scenarios
   }
 
   test('answers the uploaded rows, does the step, and is measured', async () => {
-    const results = await measure(await start(/^redis$/), /(lookup-binary-d16-n8|gradients-safetensors-d64-n64)-zipf-c16$/)
+    const results = await measure(
+      await start(/^redis$/),
+      /(lookup-binary-d16-n8|gradients-safetensors-d64-n64)-zipf-c16$/,
+    )
     expect(results.map(({ kind }) => kind)).toEqual(['lookup', 'gradients'])
     for (const { measured } of results) expect(measured.redis.median.requestCount).toBeGreaterThan(0)
   })
@@ -119,6 +127,9 @@ describe.skipIf(!needs('redis'))('Redis itself', () => {
     expect(lookup.status).toBe(404)
     const plan = { ids: Int32Array.of(5), gradients: new Float32Array(scenario.dim) }
     const update = await connection.ask(redisWire.encodeRequest(scenario, plan))
-    expect([update.status, String(update.body)]).toEqual([500, expect.stringContaining('an id outside the table')])
+    expect([update.status, String(update.body)]).toEqual([
+      500,
+      expect.stringContaining('an id outside the table'),
+    ])
   })
 })

@@ -10,7 +10,9 @@ const VOID_ELEMENTS = new Set(['meta', '!doctype'])
 function findUnbalanced(html: string): string[] {
   const wrong: string[] = []
   const open: string[] = []
-  for (const [, closing, name, rest] of html.replace(/<style>[^]*?<\/style>/, '').matchAll(/<(\/?)([!a-z][a-z0-9]*)([^<>]*)>/g)) {
+  for (const [, closing, name, rest] of html
+    .replace(/<style>[^]*?<\/style>/, '')
+    .matchAll(/<(\/?)([!a-z][a-z0-9]*)([^<>]*)>/g)) {
     if (VOID_ELEMENTS.has(name)) continue
     if (closing === '') open.push(name)
     else if (open.pop() !== name) wrong.push(name)

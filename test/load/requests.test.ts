@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { encodeBody, encodeRequest, headersOf, makeIdPool, pathOf, planRequests, shortestFloat32 } from '../../load/wires/requests.ts'
+import {
+  encodeBody,
+  encodeRequest,
+  headersOf,
+  makeIdPool,
+  pathOf,
+  planRequests,
+  shortestFloat32,
+} from '../../load/wires/requests.ts'
 import { gatherRows, makeGradients, makeTable } from '../../load/rows.ts'
 import { listScenarios, rowCountFor, type Scenario, TABLES } from '../../load/scenarios.ts'
 
@@ -10,7 +18,8 @@ describe('scenarios', () => {
   test('have ids of their own and name tables that exist, with their dimensions', () => {
     const scenarios = listScenarios(false)
     expect(new Set(scenarios.map(({ id }) => id)).size).toBe(scenarios.length)
-    for (const { table, dim, durability } of scenarios) expect(TABLES).toContainEqual({ name: table, dim, durability })
+    for (const { table, dim, durability } of scenarios)
+      expect(TABLES).toContainEqual({ name: table, dim, durability })
   })
 
   test('cover lookups and gradients in every encoding, in memory and on disk', () => {
@@ -43,7 +52,8 @@ describe('scenarios', () => {
         .filter(({ kind }) => kind === 'gradients')
         .map(({ table }) => table),
     )
-    for (const { kind, table } of listScenarios(false)) expect(kind === 'lookup' && changed.has(table)).toBe(false)
+    for (const { kind, table } of listScenarios(false))
+      expect(kind === 'lookup' && changed.has(table)).toBe(false)
   })
 })
 
@@ -72,7 +82,9 @@ describe('requests', () => {
     const scenario = find('gradients-safetensors-d64-n64-zipf-c16')
     const [plan] = planRequests(scenario, IDS)
     const binary = encodeBody(scenario, plan)
-    const { indices, gradients } = JSON.parse(encodeBody({ ...scenario, encoding: 'json' }, plan).toString()) as {
+    const { indices, gradients } = JSON.parse(
+      encodeBody({ ...scenario, encoding: 'json' }, plan).toString(),
+    ) as {
       indices: number[]
       gradients: number[][]
     }
@@ -83,8 +95,12 @@ describe('requests', () => {
       gradients: { dtype: 'F32', shape: [64, 64], data_offsets: [512, 512 + 64 * 64 * 4] },
     })
     expect(binary.length).toBe(start + 512 + 64 * 64 * 4)
-    expect(indices).toEqual(Array.from({ length: 64 }, (_, index) => Number(binary.readBigInt64LE(start + index * 8))))
-    gradients.flat().forEach((value, index) => expect(Math.fround(value)).toBe(binary.readFloatLE(start + 512 + index * 4)))
+    expect(indices).toEqual(
+      Array.from({ length: 64 }, (_, index) => Number(binary.readBigInt64LE(start + index * 8))),
+    )
+    gradients
+      .flat()
+      .forEach((value, index) => expect(Math.fround(value)).toBe(binary.readFloatLE(start + 512 + index * 4)))
   })
 
   test('are whole HTTP requests with their length', () => {

@@ -39,13 +39,16 @@ describe('numbers', () => {
     [1.024e9, '1.02 GB'],
   ])('%i bytes are %s', (value, text) => expect(plain(formatBytes(value))).toBe(text))
 
-  test('text is escaped for tags and attributes', () => expect(escapeHtml('<a b="c">&')).toBe('&lt;a b=&quot;c&quot;&gt;&amp;'))
+  test('text is escaped for tags and attributes', () =>
+    expect(escapeHtml('<a b="c">&')).toBe('&lt;a b=&quot;c&quot;&gt;&amp;'))
 })
 
 describe('a logarithmic scale', () => {
   test('runs from one round number to another, the same factor for each pixel', () => {
     const { at, ticks } = makeLogScale([130, 90_000], 0, 300)
-    expect([at(100), at(1_000), at(10_000), at(100_000)]).toEqual([0, 100, 200, 300].map((pixel) => expect.closeTo(pixel, 6)))
+    expect([at(100), at(1_000), at(10_000), at(100_000)]).toEqual(
+      [0, 100, 200, 300].map((pixel) => expect.closeTo(pixel, 6)),
+    )
     expect(ticks).toEqual([100, 1_000, 10_000, 100_000])
   })
 

@@ -12,20 +12,34 @@ const ROW_COUNT = 500
 const find = (pattern: RegExp): Scenario[] => listScenarios(false).filter(({ id }) => pattern.test(id))
 
 const run = (stub: Stub, pattern: RegExp) =>
-  runSession({ targets: [stub.target], scenarios: find(pattern), rowCount: ROW_COUNT, options: OPTIONS, apart: false, say: () => {} })
+  runSession({
+    targets: [stub.target],
+    scenarios: find(pattern),
+    rowCount: ROW_COUNT,
+    options: OPTIONS,
+    apart: false,
+    say: () => {},
+  })
 
 describe('a session', () => {
   test('uploads what is looked up, sets the optimizer, and measures in repeats', async () => {
     const stub = await startStub()
     const results = await run(stub, /lookup-(binary-d16|json-d64)-n8-zipf-c16/)
-    expect(stub.seen).toEqual(['load16', 'load64'].flatMap((name) => [`PUT /v1/tables/${name}`, `PATCH /v1/tables/${name}`]))
+    expect(stub.seen).toEqual(
+      ['load16', 'load64'].flatMap((name) => [`PUT /v1/tables/${name}`, `PATCH /v1/tables/${name}`]),
+    )
     expect(stub.tables.get('load16')?.values).toEqual(makeTable(ROW_COUNT, 16, SEEDS.values).values)
-    expect(results.scenarios.map(({ id }) => id)).toEqual(['lookup-binary-d16-n8-zipf-c16', 'lookup-json-d64-n8-zipf-c16'])
+    expect(results.scenarios.map(({ id }) => id)).toEqual([
+      'lookup-binary-d16-n8-zipf-c16',
+      'lookup-json-d64-n8-zipf-c16',
+    ])
     for (const { measured } of results.scenarios) {
       expect(measured.gatherd.runs).toHaveLength(2)
       expect(measured.gatherd.median.requestCount).toBeGreaterThan(0)
     }
-    expect(results.targets[0].uploads).toMatchObject([16, 64].map((dim) => ({ table: `load${dim}`, rowCount: ROW_COUNT, dim })))
+    expect(results.targets[0].uploads).toMatchObject(
+      [16, 64].map((dim) => ({ table: `load${dim}`, rowCount: ROW_COUNT, dim })),
+    )
     expect(renderReport({ ...makeResults(), ...results })).toContain('lookup-json-d64-n8-zipf-c16')
   })
 
@@ -33,7 +47,9 @@ describe('a session', () => {
     const results = await run(await startStub(), /lookup-binary-d64-n64-zipf-c16/)
     const [open] = results.openLoop
     expect(open.scenarioId).toBe('lookup-binary-d64-n64-zipf-c16')
-    expect(open.ratePerSecond).toBe(Math.round(results.scenarios[0].measured.gatherd.median.requestsPerSecond / 2))
+    expect(open.ratePerSecond).toBe(
+      Math.round(results.scenarios[0].measured.gatherd.median.requestsPerSecond / 2),
+    )
     expect(open.measured.gatherd.runs).toHaveLength(2)
   })
 
@@ -46,13 +62,19 @@ describe('a session', () => {
 })
 
 describe('a session ends at once', () => {
-  test.each([/lookup-binary-d16-n8-zipf/, /lookup-json-d64-n8-zipf/])('when one bit of a row is wrong (%s)', async (pattern) => {
-    const stub = await startStub()
-    stub.spoil = (rows) => {
-      new Uint32Array(rows.buffer)[17] ^= 1
-    }
-    await expect(run(stub, pattern)).rejects.toMatchObject({ name: 'WrongAnswer', message: expect.stringContaining('uploaded') })
-  })
+  test.each([/lookup-binary-d16-n8-zipf/, /lookup-json-d64-n8-zipf/])(
+    'when one bit of a row is wrong (%s)',
+    async (pattern) => {
+      const stub = await startStub()
+      stub.spoil = (rows) => {
+        new Uint32Array(rows.buffer)[17] ^= 1
+      }
+      await expect(run(stub, pattern)).rejects.toMatchObject({
+        name: 'WrongAnswer',
+        message: expect.stringContaining('uploaded'),
+      })
+    },
+  )
 
   test('when an update does not do what it should', async () => {
     const stub = await startStub()

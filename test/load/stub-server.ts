@@ -28,12 +28,20 @@ function send(response: ServerResponse, status: number, type: string, body: Buff
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body)
 }
 
-function lookUp(stub: Stub, table: StubTable, request: IncomingMessage, body: Buffer, response: ServerResponse): void {
+function lookUp(
+  stub: Stub,
+  table: StubTable,
+  request: IncomingMessage,
+  body: Buffer,
+  response: ServerResponse,
+): void {
   const binary = request.headers['content-type'] === 'application/octet-stream'
   const ids = binary
     ? Array.from({ length: body.length / 4 }, (_, index) => body.readInt32LE(index * 4))
     : (JSON.parse(body.toString()) as { indices: number[] }).indices
-  const rows = Float32Array.from(ids.flatMap((id) => [...table.values.subarray(id * table.dim, (id + 1) * table.dim)]))
+  const rows = Float32Array.from(
+    ids.flatMap((id) => [...table.values.subarray(id * table.dim, (id + 1) * table.dim)]),
+  )
   stub.spoil?.(rows)
   if (binary) return send(response, 200, 'application/octet-stream', Buffer.from(rows.buffer))
   const embeddings = ids.map((_, index) => [...rows.subarray(index * table.dim, (index + 1) * table.dim)])
@@ -48,7 +56,8 @@ function descend(table: StubTable, body: Buffer): number {
     learning_rate: rate,
   } = JSON.parse(body.toString()) as { indices: number[]; gradients: number[][]; learning_rate: number }
   indices.forEach((id, position) => {
-    for (let column = 0; column < table.dim; column++) table.values[id * table.dim + column] -= rate * gradients[position][column]
+    for (let column = 0; column < table.dim; column++)
+      table.values[id * table.dim + column] -= rate * gradients[position][column]
   })
   table.sequence += 1
   return new Set(indices).size
@@ -63,7 +72,9 @@ async function handle(stub: Stub, request: IncomingMessage, response: ServerResp
     const dim = Number(url.searchParams.get('dim'))
     stub.tables.set(name, {
       dim,
-      values: Float32Array.from(new Float32Array(body.buffer.slice(body.byteOffset, body.byteOffset + body.length))),
+      values: Float32Array.from(
+        new Float32Array(body.buffer.slice(body.byteOffset, body.byteOffset + body.length)),
+      ),
       sequence: 0,
     })
     return send(response, stub.uploadStatus, 'application/json', '{}')
@@ -72,7 +83,12 @@ async function handle(stub: Stub, request: IncomingMessage, response: ServerResp
   if (table === undefined) return send(response, 200, 'application/json', '{}')
   if (action === 'lookup') return lookUp(stub, table, request, body, response)
   if (action === 'gradients')
-    return send(response, 200, 'application/json', `{"sequence":${table.sequence},"rows_updated":${descend(table, body)}}`)
+    return send(
+      response,
+      200,
+      'application/json',
+      `{"sequence":${table.sequence},"rows_updated":${descend(table, body)}}`,
+    )
   return send(response, 200, 'application/json', '{}')
 }
 

@@ -42,7 +42,9 @@ describe('the permutation of rows', () => {
   })
 
   test('leaves the hundred most wanted rows far from each other', () => {
-    const rows = Array.from({ length: 100 }, (_, rank) => spreadRank(rank, 1_000_000)).sort((left, right) => left - right)
+    const rows = Array.from({ length: 100 }, (_, rank) => spreadRank(rank, 1_000_000)).sort(
+      (left, right) => left - right,
+    )
     const gaps = rows.slice(1).map((row, index) => row - rows[index])
     expect(Math.min(...gaps)).toBeGreaterThan(2_000)
   })

@@ -8,8 +8,8 @@ import { createLookupServices } from '../../src/lookup/services.ts'
 import type { AdapterHandle } from '../../src/tables/handles.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import type { TableEntry } from '../../src/tables/registry.ts'
-import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { ComputePool } from '../../src/workers/pool.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 describe('A lookup with an adapter', () => {
   const handle = { rank: 256 } as AdapterHandle
@@ -22,25 +22,32 @@ describe('A lookup with an adapter', () => {
   test('may be so much arithmetic and no more', () => {
     const count = LIMITS.adaptedProductCountMax / 256 / 512
     expect(() => checkAdapted(handle, ask(count), 512)).not.toThrow()
-    expect(() => checkAdapted(handle, ask(count), 513)).toThrow(expect.objectContaining({ code: 'BATCH_TOO_LARGE' }))
+    expect(() => checkAdapted(handle, ask(count), 513)).toThrow(
+      expect.objectContaining({ code: 'BATCH_TOO_LARGE' }),
+    )
   })
 
-  test.each(['float32', 'float16', 'bfloat16', undefined] as const)('may ask for %s, not for rows as they are stored', (dtype) => {
-    expect(() => checkAdapted(handle, ask(1, { dtype }), 4)).not.toThrow()
-    expect(() => checkAdapted(handle, ask(1, { dtype: 'native' }), 4)).toThrow(expect.objectContaining({ code: 'DTYPE_MISMATCH' }))
-  })
+  test.each(['float32', 'float16', 'bfloat16', undefined] as const)(
+    'may ask for %s, not for rows as they are stored',
+    (dtype) => {
+      expect(() => checkAdapted(handle, ask(1, { dtype }), 4)).not.toThrow()
+      expect(() => checkAdapted(handle, ask(1, { dtype: 'native' }), 4)).toThrow(
+        expect.objectContaining({ code: 'DTYPE_MISMATCH' }),
+      )
+    },
+  )
 })
 
 describe('A large lookup with an adapter, whose rows are gathered by the pool', () => {
   const ROWS = 1000
   const DIM = 64
-  let service: TestKeeper
-  let pool: GathererPool
+  let service: TestWriter
+  let pool: ComputePool
   let entry: TableEntry
   let adapter: TableAdapter
   beforeEach(async () => {
-    service = await startKeeper()
-    pool = new GathererPool(1, 64)
+    service = await startTestWriter()
+    pool = new ComputePool(1, 64)
     const { client } = service
     const values = Array.from({ length: ROWS * DIM }, (_, i) => (i % 97) - 48)
     await putTable(client, { name: 't', rows: ROWS, dim: DIM, values })
@@ -63,7 +70,13 @@ describe('A large lookup with an adapter, whose rows are gathered by the pool', 
     const services = createLookupServices(pool)
     const ids = Int32Array.from({ length: 40_000 }, (_, i) => (i * 7) % ROWS)
     const idleBytes = services.arena.reservedBytes
-    const pending = lookup(services, entry, entry.current, { indices: ids, shape: [ids.length], options: {} }, 'raw')
+    const pending = lookup(
+      services,
+      entry,
+      entry.current,
+      { indices: ids, shape: [ids.length], options: {} },
+      'raw',
+    )
     expect(pending).toBeInstanceOf(Promise)
     let isReleased = false
     adapter.factors.retire(() => (isReleased = true))

@@ -6,11 +6,18 @@ import type { LookupRequest } from '../../src/lookup/request.ts'
 
 /** A request with ids 0, 1, .. of a shape, or in rows of these lengths. */
 const ask = (shape: number[] | { lengths: number[] }, rest: Partial<LookupRequest> = {}): LookupRequest => {
-  const nesting = Array.isArray(shape) ? { shape } : { shape: [shape.lengths.length, -1], lengths: Int32Array.from(shape.lengths) }
+  const nesting = Array.isArray(shape)
+    ? { shape }
+    : { shape: [shape.lengths.length, -1], lengths: Int32Array.from(shape.lengths) }
   const count = Array.isArray(shape)
     ? shape.reduce((product, length) => product * length, 1)
     : shape.lengths.reduce((sum, length) => sum + length, 0)
-  return { indices: Int32Array.from({ length: count }, (_, i) => i), ...nesting, options: { pooling: 'sum' }, ...rest }
+  return {
+    indices: Int32Array.from({ length: count }, (_, i) => i),
+    ...nesting,
+    options: { pooling: 'sum' },
+    ...rest,
+  }
 }
 const list = (...values: number[]) => ({ values: Float64Array.from(values), shape: [values.length] })
 const weigh = (...values: number[]) => ({ values: Float32Array.from(values), shape: [values.length] })
@@ -30,7 +37,9 @@ describe('Bags', () => {
     expect(offsetsOf(ask([5], { offsets: list(0, 2, 2) }))).toEqual([0, 2, 2, 5])
     expect(offsetsOf(ask([5], { offsets: list(0, 2, 5), options: last }))).toEqual([0, 2, 5])
     expect(offsetsOf(ask([5], { offsets: list(0, 2, 5) }))).toEqual([0, 2, 5, 5])
-    expect(offsetsOf(ask([5], { offsets: { values: BigInt64Array.of(0n, 3n), shape: [2] } }))).toEqual([0, 3, 5])
+    expect(offsetsOf(ask([5], { offsets: { values: BigInt64Array.of(0n, 3n), shape: [2] } }))).toEqual([
+      0, 3, 5,
+    ])
     expect(offsetsOf(ask([5], { offsets: { values: Uint8Array.of(0, 3), shape: [2] } }))).toEqual([0, 3, 5])
   })
 
@@ -52,7 +61,9 @@ describe('Bags', () => {
     expect(planBags(ask([2, 2], { weights }))?.weights).toEqual(weights.values)
     expect(planBags(ask([2, 2], { weights: { ...weights, shape: [2, 2] } }))?.weights).toEqual(weights.values)
     expect(planBags(ask({ lengths: [1, 3] }, { weights }))?.weights).toEqual(weights.values)
-    expect(planBags(ask({ lengths: [1, 3] }, { weights: { ...weights, ...ragged } }))?.weights).toEqual(weights.values)
+    expect(planBags(ask({ lengths: [1, 3] }, { weights: { ...weights, ...ragged } }))?.weights).toEqual(
+      weights.values,
+    )
     expect(planBags(ask([2, 2]))?.weights).toBeNull()
   })
 
@@ -64,10 +75,25 @@ describe('Bags', () => {
     ['ids of rank 3', ask([1, 2, 2]), 'SHAPE_MISMATCH', '/indices'],
     ['ids of rank 3 that are none', ask([1, 2, 0]), 'SHAPE_MISMATCH', '/indices'],
     ['nested ids with offsets', ask([2, 2], { offsets: list(0, 2) }), 'INVALID_REQUEST', '/offsets'],
-    ['ragged ids with offsets', ask({ lengths: [2, 1] }, { offsets: list(0, 2) }), 'INVALID_REQUEST', '/offsets'],
+    [
+      'ragged ids with offsets',
+      ask({ lengths: [2, 1] }, { offsets: list(0, 2) }),
+      'INVALID_REQUEST',
+      '/offsets',
+    ],
     ['one id with offsets', ask([], { offsets: list(0) }), 'INVALID_REQUEST', '/offsets'],
-    ['nested offsets', ask([3], { offsets: { values: Float64Array.of(0, 1), shape: [1, 2] } }), 'SHAPE_MISMATCH', '/offsets'],
-    ['one bare offset', ask([3], { offsets: { values: Float64Array.of(0), shape: [] } }), 'SHAPE_MISMATCH', '/offsets'],
+    [
+      'nested offsets',
+      ask([3], { offsets: { values: Float64Array.of(0, 1), shape: [1, 2] } }),
+      'SHAPE_MISMATCH',
+      '/offsets',
+    ],
+    [
+      'one bare offset',
+      ask([3], { offsets: { values: Float64Array.of(0), shape: [] } }),
+      'SHAPE_MISMATCH',
+      '/offsets',
+    ],
     ['no offsets for ids', ask([3], { offsets: list() }), 'INVALID_REQUEST', '/offsets'],
     ['not even a last offset', ask([0], { offsets: list(), options: last }), 'INVALID_REQUEST', '/offsets'],
     ['a first offset that is not 0', ask([3], { offsets: list(1, 2) }), 'INVALID_REQUEST', '/offsets/0'],
@@ -80,14 +106,34 @@ describe('Bags', () => {
       'SHAPE_MISMATCH',
       '/offsets/1',
     ],
-    ['a last offset before the end', ask([3], { offsets: list(0, 2), options: last }), 'SHAPE_MISMATCH', '/offsets/1'],
+    [
+      'a last offset before the end',
+      ask([3], { offsets: list(0, 2), options: last }),
+      'SHAPE_MISMATCH',
+      '/offsets/1',
+    ],
     ['offsets without pooling', ask([3], { offsets: list(0), options: {} }), 'INVALID_REQUEST', '/offsets'],
-    ['weights without pooling', ask([3], { weights: weigh(1, 1, 1), options: { pooling: 'none' } }), 'INVALID_REQUEST', '/weights'],
+    [
+      'weights without pooling',
+      ask([3], { weights: weigh(1, 1, 1), options: { pooling: 'none' } }),
+      'INVALID_REQUEST',
+      '/weights',
+    ],
     ['ragged ids without pooling', ask({ lengths: [2, 1] }, { options: {} }), 'SHAPE_MISMATCH', '/indices'],
-    ['weights with max', ask([1, 3], { weights: weigh(1, 1, 1), options: { pooling: 'max' } }), 'INVALID_REQUEST', '/weights'],
+    [
+      'weights with max',
+      ask([1, 3], { weights: weigh(1, 1, 1), options: { pooling: 'max' } }),
+      'INVALID_REQUEST',
+      '/weights',
+    ],
     ['too few weights', ask([1, 3], { weights: weigh(1, 1) }), 'SHAPE_MISMATCH', '/weights'],
     ['too many weights', ask([1, 3], { weights: weigh(1, 1, 1, 1) }), 'SHAPE_MISMATCH', '/weights'],
-    ['weights nested otherwise', ask([2, 3], { weights: { ...weigh(1, 1, 1, 1, 1, 1), shape: [3, 2] } }), 'SHAPE_MISMATCH', '/weights'],
+    [
+      'weights nested otherwise',
+      ask([2, 3], { weights: { ...weigh(1, 1, 1, 1, 1, 1), shape: [3, 2] } }),
+      'SHAPE_MISMATCH',
+      '/weights',
+    ],
     [
       'nested weights for flat ids',
       ask([2], { offsets: list(0), weights: { ...weigh(1, 1), shape: [1, 2] } }),
@@ -96,11 +142,19 @@ describe('Bags', () => {
     ],
     [
       'weights of other lengths',
-      ask({ lengths: [1, 3] }, { weights: { ...weigh(1, 1, 1, 1), shape: [2, -1], lengths: Int32Array.of(3, 1) } }),
+      ask(
+        { lengths: [1, 3] },
+        { weights: { ...weigh(1, 1, 1, 1), shape: [2, -1], lengths: Int32Array.of(3, 1) } },
+      ),
       'SHAPE_MISMATCH',
       '/weights',
     ],
-    ['a weight that is not finite', ask([2, 2], { weights: { ...weigh(1, 1, NaN, 1), shape: [2, 2] } }), 'NON_FINITE', '/weights/1/0'],
+    [
+      'a weight that is not finite',
+      ask([2, 2], { weights: { ...weigh(1, 1, NaN, 1), shape: [2, 2] } }),
+      'NON_FINITE',
+      '/weights/1/0',
+    ],
     ['an infinite weight', ask([2, 2], { weights: weigh(1, 1, 1, -Infinity) }), 'NON_FINITE', '/weights/3'],
   ])('refuse %s', (_what, request, code, pointer) => {
     const error = catchRefusal(() => planBags(request))

@@ -6,24 +6,49 @@ import { writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
 import { decodeIndices, fromTensors } from '../../src/lookup/decode.ts'
 
 const bytesOf = (array: ArrayBufferView) => Buffer.from(array.buffer, array.byteOffset, array.byteLength)
-const json = (body: string) => fromTensors(readJsonObject(Buffer.from(body), ['indices', 'offsets', 'weights']).tensors)
+const json = (body: string) =>
+  fromTensors(readJsonObject(Buffer.from(body), ['indices', 'offsets', 'weights']).tensors)
 
 type Tensor = [elementType: ElementType, shape: number[], data: ArrayBufferView]
 const safetensors = (tensors: Record<string, Tensor>) => {
-  const described = Object.entries(tensors).map(([name, [elementType, shape]]) => ({ name, elementType, shape }))
-  return Buffer.concat([writeSafetensorsHeader(described).header, ...Object.values(tensors).map(([, , data]) => bytesOf(data))])
+  const described = Object.entries(tensors).map(([name, [elementType, shape]]) => ({
+    name,
+    elementType,
+    shape,
+  }))
+  return Buffer.concat([
+    writeSafetensorsHeader(described).header,
+    ...Object.values(tensors).map(([, , data]) => bytesOf(data)),
+  ])
 }
 const refused = (code: string, pointer?: string) =>
-  expect.objectContaining({ code, ...(pointer !== undefined && { errors: [expect.objectContaining({ pointer })] }) })
+  expect.objectContaining({
+    code,
+    ...(pointer !== undefined && { errors: [expect.objectContaining({ pointer })] }),
+  })
 
 describe('The arrays of a JSON lookup', () => {
   test('nest as they were written', () => {
     expect(json('{"indices":3}')).toMatchObject({ indices: Float64Array.of(3), shape: [] })
-    expect(json('{"indices":[[3,1],[2,0]]}')).toMatchObject({ indices: Float64Array.of(3, 1, 2, 0), shape: [2, 2] })
+    expect(json('{"indices":[[3,1],[2,0]]}')).toMatchObject({
+      indices: Float64Array.of(3, 1, 2, 0),
+      shape: [2, 2],
+    })
     const ragged = json('{"indices":[[3],[],[2,0]],"weights":[[1],[],[2,3]]}')
-    expect(ragged).toMatchObject({ indices: Float64Array.of(3, 2, 0), shape: [3, -1], lengths: Int32Array.of(1, 0, 2) })
-    expect(ragged.weights).toEqual({ values: Float32Array.of(1, 2, 3), shape: [3, -1], lengths: Int32Array.of(1, 0, 2) })
-    expect(json('{"indices":[3,1],"offsets":[0,1]}').offsets).toMatchObject({ values: Float64Array.of(0, 1), shape: [2] })
+    expect(ragged).toMatchObject({
+      indices: Float64Array.of(3, 2, 0),
+      shape: [3, -1],
+      lengths: Int32Array.of(1, 0, 2),
+    })
+    expect(ragged.weights).toEqual({
+      values: Float32Array.of(1, 2, 3),
+      shape: [3, -1],
+      lengths: Int32Array.of(1, 0, 2),
+    })
+    expect(json('{"indices":[3,1],"offsets":[0,1]}').offsets).toMatchObject({
+      values: Float64Array.of(0, 1),
+      shape: [2],
+    })
   })
 
   test('are absent when they are not there', () => {
@@ -44,8 +69,14 @@ describe('The arrays of a JSON lookup', () => {
 
 describe('The arrays of a binary lookup', () => {
   test('are raw ids with a shape and a type beside them', () => {
-    expect(decodeIndices('raw', bytesOf(Int32Array.of(3, 1)), {})).toEqual({ indices: Int32Array.of(3, 1), shape: [2] })
-    const wide = decodeIndices('raw', bytesOf(BigUint64Array.of(3n, 1n)), { index_dtype: 'uint64', shape: '2,1' })
+    expect(decodeIndices('raw', bytesOf(Int32Array.of(3, 1)), {})).toEqual({
+      indices: Int32Array.of(3, 1),
+      shape: [2],
+    })
+    const wide = decodeIndices('raw', bytesOf(BigUint64Array.of(3n, 1n)), {
+      index_dtype: 'uint64',
+      shape: '2,1',
+    })
     expect(wide).toEqual({ indices: BigUint64Array.of(3n, 1n), shape: [2, 1] })
   })
 
@@ -80,9 +111,19 @@ describe('The arrays of a binary lookup', () => {
     ['indices that are missing', { offsets: ids }, 'INVALID_REQUEST', '/indices'],
     ['another tensor', { indices: ids, gradients: ids }, 'INVALID_REQUEST'],
     ['indices that are no integers', { indices: ['float32', [1], Float32Array.of(0)] }, 'DTYPE_MISMATCH'],
-    ['offsets that are no integers', { indices: ids, offsets: ['float32', [1], Float32Array.of(0)] }, 'DTYPE_MISMATCH', '/offsets'],
+    [
+      'offsets that are no integers',
+      { indices: ids, offsets: ['float32', [1], Float32Array.of(0)] },
+      'DTYPE_MISMATCH',
+      '/offsets',
+    ],
     ['weights that are integers', { indices: ids, weights: ids }, 'DTYPE_MISMATCH', '/weights'],
-    ['weights that are booleans', { indices: ids, weights: ['bool', [1], Uint8Array.of(1)] }, 'DTYPE_MISMATCH', '/weights'],
+    [
+      'weights that are booleans',
+      { indices: ids, weights: ['bool', [1], Uint8Array.of(1)] },
+      'DTYPE_MISMATCH',
+      '/weights',
+    ],
   ])('are refused with %s', (_what, tensors, code, pointer) => {
     expect(() => decodeIndices('safetensors', safetensors(tensors), {})).toThrowError(refused(code, pointer))
   })

@@ -2,14 +2,14 @@ import { describe, expect, test } from 'vitest'
 import { readNpy } from '../../src/formats/npy.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { arrayHeaders, checkEncoding, type Encoding, encodeAnswer } from '../../src/lookup/encode.ts'
-import type { Gathered } from '../../src/lookup/gather-result.ts'
+import type { GatherResult } from '../../src/lookup/gather-result.ts'
 import { createLookupServices } from '../../src/lookup/services.ts'
 
 const { arena, buffers, printer } = createLookupServices(null)
 const region = arena.reserve(64)
 arena.float32.set([1, -0, 0.1, NaN], region.at / 4)
 
-const gathered: Gathered = {
+const gathered: GatherResult = {
   table: 'words',
   version: 3,
   sequence: 17,
@@ -19,7 +19,7 @@ const gathered: Gathered = {
   byteCount: 16,
   mask: { bytes: Uint8Array.of(1, 0), shape: [2] },
 }
-const encode = (encoding: Encoding, change: Partial<Gathered> = {}) =>
+const encode = (encoding: Encoding, change: Partial<GatherResult> = {}) =>
   encodeAnswer({ ...gathered, ...change }, encoding, arena, buffers, printer)
 const rows = Buffer.from(arena.bytes.slice(region.at, region.at + 16))
 
@@ -38,7 +38,11 @@ describe('An answer', () => {
 
   test('is an npy array', () => {
     const { elementType, shape, data } = readNpy(encode('npy', { mask: null }).body.bytes)
-    expect({ elementType, shape, data: Buffer.from(data) }).toEqual({ elementType: 'float32', shape: [2, 2], data: rows })
+    expect({ elementType, shape, data: Buffer.from(data) }).toEqual({
+      elementType: 'float32',
+      shape: [2, 2],
+      data: rows,
+    })
   })
 
   test('is safetensors with the mask as bytes', () => {
@@ -46,14 +50,20 @@ describe('An answer', () => {
     expect(Buffer.from(tensors.get('embeddings')?.data ?? [])).toEqual(rows)
     expect(tensors.get('mask')).toMatchObject({ elementType: 'uint8', shape: [2], data: Uint8Array.of(1, 0) })
     const ragged = { bytes: Uint8Array.of(1, 0, 1), shape: [2, -1], lengths: Int32Array.of(1, 2) }
-    expect(readSafetensors(encode('safetensors', { mask: ragged }).body.bytes).get('mask')).toMatchObject({ shape: [3] })
+    expect(readSafetensors(encode('safetensors', { mask: ragged }).body.bytes).get('mask')).toMatchObject({
+      shape: [3],
+    })
   })
 
   test('without rows has a shape all the same', () => {
     const none = { shape: [0, 3, 2], byteCount: 0, mask: null }
-    expect(encode('json', none).body.bytes.toString()).toContain('"shape":[0,3,2],"dtype":"float32","embeddings":[]}')
+    expect(encode('json', none).body.bytes.toString()).toContain(
+      '"shape":[0,3,2],"dtype":"float32","embeddings":[]}',
+    )
     expect(readNpy(encode('npy', none).body.bytes).shape).toEqual([0, 3, 2])
-    expect(readSafetensors(encode('safetensors', none).body.bytes).get('embeddings')?.shape).toEqual([0, 3, 2])
+    expect(readSafetensors(encode('safetensors', none).body.bytes).get('embeddings')?.shape).toEqual([
+      0, 3, 2,
+    ])
   })
 
   test('is bytes of its own: what happens to the arena later does not show', () => {

@@ -6,17 +6,17 @@ import { lookup, type LookupServices } from '../../src/lookup/lookup.ts'
 import type { LookupRequest } from '../../src/lookup/request.ts'
 import { createLookupServices } from '../../src/lookup/services.ts'
 import { STRIPES_AT, LOCK_AT } from '../../src/layout/table-layout.ts'
-import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { ComputePool } from '../../src/workers/pool.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 const ROWS = 1000
 const DIM = 64
 const value = (row: number, k: number): number => row + k / 64
 
-let service: TestKeeper
+let service: TestWriter
 let services: LookupServices
 beforeEach(async () => {
-  service = await startKeeper({ segmentBytesMax: 65_536 })
+  service = await startTestWriter({ segmentBytesMax: 65_536 })
   services = createLookupServices(null)
   await putTable(service.client, {
     name: 'words',
@@ -30,7 +30,13 @@ afterEach(() => service.close())
 type Ask = Omit<LookupRequest, 'shape' | 'options'> & Partial<LookupRequest>
 const ask = (request: Ask, encoding: Encoding = 'raw', table = 'words') => {
   const entry = service.client.registry.find(table)
-  return lookup(services, entry, entry.current, { shape: [request.indices.length], options: {}, ...request }, encoding)
+  return lookup(
+    services,
+    entry,
+    entry.current,
+    { shape: [request.indices.length], options: {}, ...request },
+    encoding,
+  )
 }
 const numbers = (answer: Awaited<ReturnType<typeof ask>>): Float32Array => {
   const { bytes } = answer.body
@@ -43,13 +49,20 @@ describe('A lookup', () => {
     const answer = ask({ indices: Int32Array.of(999, 0, 500, 0) })
     expect(answer).not.toBeInstanceOf(Promise)
     expect(answer).toMatchObject({ version: 1, sequence: 0, shape: [4, DIM], elementType: 'float32' })
-    expect(numbers(answer as never)).toEqual(Float32Array.from([999, 0, 500, 0].flatMap((row) => [...rowOf(row)])))
+    expect(numbers(answer as never)).toEqual(
+      Float32Array.from([999, 0, 500, 0].flatMap((row) => [...rowOf(row)])),
+    )
   })
 
   test('pools rows of several segments', async () => {
     const weights = { values: Float32Array.of(1, 3, 0.5), shape: [3] }
     const offsets = { values: Int32Array.of(0, 2, 2), shape: [3] }
-    const answer = await ask({ indices: Int32Array.of(999, 1, 4), offsets, weights, options: { pooling: 'mean' } })
+    const answer = await ask({
+      indices: Int32Array.of(999, 1, 4),
+      offsets,
+      weights,
+      options: { pooling: 'mean' },
+    })
     expect(answer.shape).toEqual([3, DIM])
     const [first, empty, last] = [0, 1, 2].map((bag) => numbers(answer).subarray(bag * DIM, (bag + 1) * DIM))
     expect(first).toEqual(Float32Array.from(rowOf(999), (number, k) => (number + 3 * value(1, k)) / 4))
@@ -60,12 +73,22 @@ describe('A lookup', () => {
   test("leaves the padding row out of bags: the table's, the one of the request, or none", async () => {
     await service.client.call('patch', { name: 'words', settings: { padding_index: -1 }, precondition: {} })
     const firstOf = async (options: LookupRequest['options']) =>
-      numbers(await ask({ indices: Int32Array.of(999, 3), shape: [1, 2], options: { pooling: 'mean', ...options } }))[0]
+      numbers(
+        await ask({
+          indices: Int32Array.of(999, 3),
+          shape: [1, 2],
+          options: { pooling: 'mean', ...options },
+        }),
+      )[0]
     expect(await firstOf({})).toBe(3)
     expect(await firstOf({ padding_index: 3 })).toBe(999)
     expect(await firstOf({ padding_index: null })).toBe(501)
     // It is the row that the mode arrived at which counts.
-    const wrapped = await ask({ indices: Int32Array.of(-1, 3), shape: [1, 2], options: { pooling: 'mean', mode: 'wrap' } })
+    const wrapped = await ask({
+      indices: Int32Array.of(-1, 3),
+      shape: [1, 2],
+      options: { pooling: 'mean', mode: 'wrap' },
+    })
     expect(numbers(wrapped)[0]).toBe(3)
   })
 
@@ -79,7 +102,9 @@ describe('A lookup', () => {
     const ragged = { shape: [3, -1], lengths: Int32Array.of(1, 0, 2) }
     const options = { pooling: 'sum' as const, mode: 'clip' as const, mask: true, padding_index: 2 }
     const request = { indices: Int32Array.of(2000, 2, 3), ...ragged, options }
-    expect((await ask(request, 'json')).body.bytes.toString()).toMatch(/"mask":\[\[false\],\[\],\[false,true\]\]\}$/)
+    expect((await ask(request, 'json')).body.bytes.toString()).toMatch(
+      /"mask":\[\[false\],\[\],\[false,true\]\]\}$/,
+    )
     const tensors = readSafetensors((await ask(request, 'safetensors')).body.bytes)
     expect(tensors.get('mask')).toMatchObject({ shape: [3], data: Uint8Array.of(0, 0, 1) })
     expect(tensors.get('embeddings')?.shape).toEqual([3, DIM])
@@ -87,13 +112,22 @@ describe('A lookup', () => {
 
   test('names the place of a bad id in ragged lists', () => {
     const ragged = { shape: [3, -1], lengths: Int32Array.of(1, 0, 2) }
-    expect(() => ask({ indices: Int32Array.of(0, 0, ROWS), ...ragged, options: { pooling: 'sum' } })).toThrowError(
-      expect.objectContaining({ code: 'INDEX_OUT_OF_RANGE', errors: [expect.objectContaining({ pointer: '/indices/2/1' })] }),
+    expect(() =>
+      ask({ indices: Int32Array.of(0, 0, ROWS), ...ragged, options: { pooling: 'sum' } }),
+    ).toThrowError(
+      expect.objectContaining({
+        code: 'INDEX_OUT_OF_RANGE',
+        errors: [expect.objectContaining({ pointer: '/indices/2/1' })],
+      }),
     )
   })
 
   test.each<Dtype>(['float16', 'bfloat16'])('rounds bags once, at the end, to %s', async (dtype) => {
-    const asked = { indices: Int32Array.of(1, 2, 3), shape: [1, 3], options: { pooling: 'mean' as const, dtype: dtype as 'float16' } }
+    const asked = {
+      indices: Int32Array.of(1, 2, 3),
+      shape: [1, 3],
+      options: { pooling: 'mean' as const, dtype: dtype as 'float16' },
+    }
     const text = (await ask(asked, 'json')).body.bytes.toString()
     const { embeddings } = JSON.parse(text) as { embeddings: number[][] }
     const mean = Math.fround(Math.fround(Math.fround(value(1, 1) + value(2, 1)) + value(3, 1)) / 3)
@@ -114,15 +148,15 @@ describe('A lookup', () => {
 
 describe('A large lookup', () => {
   const COUNT = 60_000
-  let pool: GathererPool
+  let pool: ComputePool
   beforeEach(() => {
-    pool = new GathererPool(2, 8)
+    pool = new ComputePool(2, 8)
     services = createLookupServices(pool)
   })
   afterEach(() => pool.close())
   const indices = Int32Array.from({ length: COUNT }, (_, i) => (i * 7) % ROWS)
 
-  test('goes to the gatherers, and answers the same', async () => {
+  test('goes to the compute workers, and answers the same', async () => {
     const before = services.arena.reservedBytes
     const rows = ask({ indices })
     const bags = ask({ indices, shape: [COUNT / 20, 20], options: { pooling: 'sqrtn' } })
@@ -132,16 +166,22 @@ describe('A large lookup', () => {
     const pooled = numbers(await bags)
     services = { ...services, pool: null }
     expect(gathered).toEqual(numbers(await ask({ indices })))
-    expect(pooled).toEqual(numbers(await ask({ indices, shape: [COUNT / 20, 20], options: { pooling: 'sqrtn' } })))
+    expect(pooled).toEqual(
+      numbers(await ask({ indices, shape: [COUNT / 20, 20], options: { pooling: 'sqrtn' } })),
+    )
     expect(services.arena.reservedBytes).toBe(before)
   })
 
-  test('keeps the code of a refusal on the way from the gatherers', async () => {
-    const words = new Int32Array(service.client.registry.find('words').current.handle.segments[0].memory.buffer)
+  test('keeps the code of a refusal on the way from the compute workers', async () => {
+    const words = new Int32Array(
+      service.client.registry.find('words').current.handle.segments[0].memory.buffer,
+    )
     words[LOCK_AT / 4] = 1
     words[STRIPES_AT / 4 + 7] = 1
     const before = services.arena.reservedBytes
-    await expect(ask({ indices, shape: [COUNT / 20, 20], options: { pooling: 'max' } })).rejects.toMatchObject({ code: 'OVERLOADED' })
+    await expect(
+      ask({ indices, shape: [COUNT / 20, 20], options: { pooling: 'max' } }),
+    ).rejects.toMatchObject({ code: 'OVERLOADED' })
     expect(services.arena.reservedBytes).toBe(before)
   })
 })

@@ -26,6 +26,8 @@ describe('The mask', () => {
   })
 
   test('prints ragged lists', () => {
-    expect(printMask(mask(Int32Array.of(1, 9, 2), [3, -1], -1, Int32Array.of(0, 2, 1)))).toBe('[[],[true,false],[true]]')
+    expect(printMask(mask(Int32Array.of(1, 9, 2), [3, -1], -1, Int32Array.of(0, 2, 1)))).toBe(
+      '[[],[true,false],[true]]',
+    )
   })
 })

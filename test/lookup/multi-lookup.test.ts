@@ -5,24 +5,47 @@ import { readSafetensors, writeSafetensorsHeader } from '../../src/formats/safet
 import { ResponseBuffers } from '../../src/lookup/buffers.ts'
 import type { Answer } from '../../src/lookup/encode.ts'
 import type { LookupServices } from '../../src/lookup/lookup.ts'
-import { decodeNamedTensors, joinJson, joinTensors, type NamedLookup, refuseRepeatedTables, runLookups } from '../../src/lookup/multi-lookup.ts'
+import {
+  decodeNamedTensors,
+  joinJson,
+  joinTensors,
+  type NamedLookup,
+  refuseRepeatedTables,
+  runLookups,
+} from '../../src/lookup/multi-lookup.ts'
 
 const body = (...tensors: [name: string, ids: number[]][]): Buffer => {
-  const { header } = writeSafetensorsHeader(tensors.map(([name, ids]) => ({ name, elementType: 'int32' as const, shape: [ids.length] })))
+  const { header } = writeSafetensorsHeader(
+    tensors.map(([name, ids]) => ({ name, elementType: 'int32' as const, shape: [ids.length] })),
+  )
   return Buffer.concat([header, ...tensors.map(([, ids]) => Buffer.from(Int32Array.from(ids).buffer))])
 }
 const named = (table: string): NamedLookup => {
-  return { table, request: { indices: Int32Array.of(0), shape: [1], options: {} }, pointer: `/lookups/${table}` }
+  return {
+    table,
+    request: { indices: Int32Array.of(0), shape: [1], options: {} },
+    pointer: `/lookups/${table}`,
+  }
 }
 const answer = (bytes: Buffer, releases: number[] = []): Answer => {
   const release = () => releases.push(bytes.length)
-  return { body: { bytes, release }, mediaType: 'x', version: 1, sequence: 0, shape: [bytes.length / 4], elementType: 'float32' }
+  return {
+    body: { bytes, release },
+    mediaType: 'x',
+    version: 1,
+    sequence: 0,
+    shape: [bytes.length / 4],
+    elementType: 'float32',
+  }
 }
 const services = { buffers: new ResponseBuffers(0) } as LookupServices
 
 describe('Named tensors', () => {
   test('are the lookups of their tables, bags included', () => {
-    const lookups = decodeNamedTensors(body(['user/indices', [3, 1]], ['user/offsets', [0, 1]], ['word/indices', [7]]), { pooling: 'sum' })
+    const lookups = decodeNamedTensors(
+      body(['user/indices', [3, 1]], ['user/offsets', [0, 1]], ['word/indices', [7]]),
+      { pooling: 'sum' },
+    )
     expect(lookups.map(({ table, pointer }) => [table, pointer])).toEqual([
       ['user', '/user'],
       ['word', '/word'],
@@ -39,10 +62,16 @@ describe('Named tensors', () => {
     ['no table in the name', body(['indices', [1]]), undefined],
     ['more than a table in the name', body(['a/b/indices', [1]]), undefined],
     ['something else of a table', body(['user/indices', [1]], ['user/gradients', [1]]), '/user'],
-    ['offsets of a table without indices', body(['user/indices', [1]], ['word/offsets', [0]]), '/word/indices'],
+    [
+      'offsets of a table without indices',
+      body(['user/indices', [1]], ['word/offsets', [0]]),
+      '/word/indices',
+    ],
   ])('are refused with %s', (_what, bytes, pointer) => {
     const errors = pointer === undefined ? {} : { errors: [expect.objectContaining({ pointer })] }
-    expect(() => decodeNamedTensors(bytes, {})).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST', ...errors }))
+    expect(() => decodeNamedTensors(bytes, {})).toThrowError(
+      expect.objectContaining({ code: 'INVALID_REQUEST', ...errors }),
+    )
   })
 })
 
@@ -52,11 +81,17 @@ describe('Several lookups', () => {
     const ran: string[] = []
     const run = ({ table }: NamedLookup) => {
       ran.push(table)
-      if (table === 'c') throw new GatherdError('INDEX_OUT_OF_RANGE', 'no', { errors: [{ pointer: '/indices/0', detail: 'no' }] })
+      if (table === 'c')
+        throw new GatherdError('INDEX_OUT_OF_RANGE', 'no', {
+          errors: [{ pointer: '/indices/0', detail: 'no' }],
+        })
       return answer(Buffer.alloc(8), releases)
     }
     const failure = runLookups(['a', 'b', 'c', 'd'].map(named), run)
-    await expect(failure).rejects.toMatchObject({ code: 'INDEX_OUT_OF_RANGE', errors: [{ pointer: '/lookups/c/indices/0' }] })
+    await expect(failure).rejects.toMatchObject({
+      code: 'INDEX_OUT_OF_RANGE',
+      errors: [{ pointer: '/lookups/c/indices/0' }],
+    })
     expect(ran).toEqual(['a', 'b', 'c'])
     expect(releases).toEqual([8, 8])
   })
@@ -65,29 +100,43 @@ describe('Several lookups', () => {
     const failure = runLookups([named('a')], () => {
       throw new GatherdError('TABLE_NOT_FOUND', 'no such table')
     })
-    await expect(failure).rejects.toMatchObject({ code: 'TABLE_NOT_FOUND', errors: [{ pointer: '/lookups/a', detail: 'no such table' }] })
+    await expect(failure).rejects.toMatchObject({
+      code: 'TABLE_NOT_FOUND',
+      errors: [{ pointer: '/lookups/a', detail: 'no such table' }],
+    })
   })
 
   test('are bounded in number and in bytes', async () => {
     const many = Array.from({ length: LIMITS.lookupTableCountMax + 1 }, (_, i) => named(`t${i}`))
-    await expect(runLookups(many, () => answer(Buffer.alloc(4)))).rejects.toMatchObject({ code: 'BATCH_TOO_LARGE' })
+    await expect(runLookups(many, () => answer(Buffer.alloc(4)))).rejects.toMatchObject({
+      code: 'BATCH_TOO_LARGE',
+    })
     const releases: number[] = []
     const half = LIMITS.lookupResponseBytesMax / 2
     const large = Buffer.alloc(half + 4)
-    await expect(runLookups([named('a'), named('b')], () => answer(large, releases))).rejects.toMatchObject({ code: 'BATCH_TOO_LARGE' })
+    await expect(runLookups([named('a'), named('b')], () => answer(large, releases))).rejects.toMatchObject({
+      code: 'BATCH_TOO_LARGE',
+    })
     expect(releases).toEqual([half + 4, half + 4])
   })
 
   test('are joined in JSON', () => {
     const releases: number[] = []
-    const joined = joinJson(services, [answer(Buffer.from('{"a":1}'), releases), answer(Buffer.from('{}'), releases)])
+    const joined = joinJson(services, [
+      answer(Buffer.from('{"a":1}'), releases),
+      answer(Buffer.from('{}'), releases),
+    ])
     expect(joined.body.bytes.toString()).toBe('{"results":[{"a":1},{}]}')
     expect(releases).toEqual([7, 2])
     expect(joinJson(services, []).body.bytes.toString()).toBe('{"results":[]}')
   })
 
   test('are joined as tensors named after their tables, each once', () => {
-    const joined = joinTensors(services, [named('a'), named('b')], [answer(Buffer.alloc(8, 1)), answer(Buffer.alloc(4, 2))])
+    const joined = joinTensors(
+      services,
+      [named('a'), named('b')],
+      [answer(Buffer.alloc(8, 1)), answer(Buffer.alloc(4, 2))],
+    )
     const tensors = readSafetensors(joined.body.bytes)
     expect(Array.from(tensors, ([name, { shape, data }]) => [name, shape, data[0]])).toEqual([
       ['a/embeddings', [2], 1],

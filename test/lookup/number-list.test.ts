@@ -12,16 +12,22 @@ describe('A list of numbers in a query', () => {
   test.each(['1,', ',', ' 1', '1, 2', '0x10', '01', '+1', '1.', '.5', 'NaN', 'Infinity', '1;2', '0.5'])(
     'refuses the integers %j',
     (text) => {
-      expect(() => parseIntegers(text, 'offsets')).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST' }))
+      expect(() => parseIntegers(text, 'offsets')).toThrowError(
+        expect.objectContaining({ code: 'INVALID_REQUEST' }),
+      )
     },
   )
 
   test('refuses integers that are not exact', () => {
-    expect(() => parseIntegers('9007199254740993', 'offsets')).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST' }))
+    expect(() => parseIntegers('9007199254740993', 'offsets')).toThrowError(
+      expect.objectContaining({ code: 'INVALID_REQUEST' }),
+    )
   })
 
   test('names the place', () => {
     const errors = [expect.objectContaining({ pointer: '/weights/1' })]
-    expect(() => parseNumbers('1,x', 'weights')).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST', errors }))
+    expect(() => parseNumbers('1,x', 'weights')).toThrowError(
+      expect.objectContaining({ code: 'INVALID_REQUEST', errors }),
+    )
   })
 })

@@ -25,57 +25,148 @@ describe('The plan of a lookup', () => {
   })
 
   test.each<[Dtype, AnswerDtype, boolean, Partial<LookupPlan>]>([
-    ['float32', 'float32', false, { elementType: 'float32', rowFormat: 'stored', narrow: false, answerBytes: 240 }],
-    ['float32', 'float16', false, { elementType: 'float16', rowFormat: 'stored', narrow: true, widen: false, answerBytes: 120 }],
-    ['float32', 'float16', true, { elementType: 'float16', rowFormat: 'stored', narrow: true, widen: true, answerBytes: 240 }],
-    ['float16', 'float32', false, { elementType: 'float32', rowFormat: 'float32', narrow: false, answerBytes: 240 }],
-    ['float16', 'native', false, { elementType: 'float16', rowFormat: 'stored', narrow: false, gatheredBytes: 120, answerBytes: 120 }],
-    ['float16', 'native', true, { elementType: 'float16', rowFormat: 'float32', narrow: false, answerBytes: 240 }],
-    ['int8', 'native', false, { elementType: 'uint8', rowFormat: 'stored', narrow: false, gatheredRowBytes: 18, answerBytes: 108 }],
-    ['float16', 'bfloat16', false, { elementType: 'bfloat16', rowFormat: 'float32', narrow: true, answerBytes: 120 }],
-    ['int8', 'float32', false, { elementType: 'float32', rowFormat: 'float32', narrow: false, answerBytes: 240 }],
-    ['int8', 'bfloat16', false, { elementType: 'bfloat16', rowFormat: 'float32', narrow: true, answerBytes: 120 }],
+    [
+      'float32',
+      'float32',
+      false,
+      { elementType: 'float32', rowFormat: 'stored', narrow: false, answerBytes: 240 },
+    ],
+    [
+      'float32',
+      'float16',
+      false,
+      { elementType: 'float16', rowFormat: 'stored', narrow: true, widen: false, answerBytes: 120 },
+    ],
+    [
+      'float32',
+      'float16',
+      true,
+      { elementType: 'float16', rowFormat: 'stored', narrow: true, widen: true, answerBytes: 240 },
+    ],
+    [
+      'float16',
+      'float32',
+      false,
+      { elementType: 'float32', rowFormat: 'float32', narrow: false, answerBytes: 240 },
+    ],
+    [
+      'float16',
+      'native',
+      false,
+      { elementType: 'float16', rowFormat: 'stored', narrow: false, gatheredBytes: 120, answerBytes: 120 },
+    ],
+    [
+      'float16',
+      'native',
+      true,
+      { elementType: 'float16', rowFormat: 'float32', narrow: false, answerBytes: 240 },
+    ],
+    [
+      'int8',
+      'native',
+      false,
+      { elementType: 'uint8', rowFormat: 'stored', narrow: false, gatheredRowBytes: 18, answerBytes: 108 },
+    ],
+    [
+      'float16',
+      'bfloat16',
+      false,
+      { elementType: 'bfloat16', rowFormat: 'float32', narrow: true, answerBytes: 120 },
+    ],
+    [
+      'int8',
+      'float32',
+      false,
+      { elementType: 'float32', rowFormat: 'float32', narrow: false, answerBytes: 240 },
+    ],
+    [
+      'int8',
+      'bfloat16',
+      false,
+      { elementType: 'bfloat16', rowFormat: 'float32', narrow: true, answerBytes: 120 },
+    ],
   ])('of %s rows as %s, printed: %s', (dtype, wanted, text, expected) => {
     expect(plan(ask([6], { dtype: wanted }), dtype, text)).toMatchObject(expected)
   })
 
   test('of bags has float32 rows whatever the table, rounded at the end', () => {
     const pooled = { pooling: 'sum' as const }
-    const expected = { rowFormat: 'float32', elementType: 'float16', narrow: true, gatheredBytes: 80, answerBytes: 40 }
+    const expected = {
+      rowFormat: 'float32',
+      elementType: 'float16',
+      narrow: true,
+      gatheredBytes: 80,
+      answerBytes: 40,
+    }
     expect(plan(ask([2, 3], { ...pooled, dtype: 'native' }), 'float16')).toMatchObject(expected)
-    expect(plan(ask([2, 3], { ...pooled, dtype: 'native' }), 'float16', true)).toMatchObject({ widen: true, answerBytes: 80 })
-    expect(plan(ask([2, 3], pooled), 'int8')).toMatchObject({ rowFormat: 'float32', narrow: false, answerBytes: 80 })
+    expect(plan(ask([2, 3], { ...pooled, dtype: 'native' }), 'float16', true)).toMatchObject({
+      widen: true,
+      answerBytes: 80,
+    })
+    expect(plan(ask([2, 3], pooled), 'int8')).toMatchObject({
+      rowFormat: 'float32',
+      narrow: false,
+      answerBytes: 80,
+    })
   })
 
   test('places what it needs on cache lines, one after the other, and nothing else', () => {
     const weights = { values: new Float32Array(60), shape: [60] }
     const request = { ...ask([20, 3], { pooling: 'sum', dtype: 'float16' }), weights }
     const { idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes } = plan(request)
-    expect([idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes]).toEqual([0, 256, 384, 640, 704, 1536, 1984])
+    expect([idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes]).toEqual([
+      0, 256, 384, 640, 704, 1536, 1984,
+    ])
     const flat = plan(ask([16]))
-    expect([flat.idsAt, flat.offsetsAt, flat.weightsAt, flat.fillAt, flat.rowsAt, flat.regionBytes]).toEqual([0, 64, 64, 64, 128, 768])
+    expect([flat.idsAt, flat.offsetsAt, flat.weightsAt, flat.fillAt, flat.rowsAt, flat.regionBytes]).toEqual([
+      0, 64, 64, 64, 128, 768,
+    ])
   })
 
   test('takes from the table what the request does not say', () => {
     const settings = { out_of_range: 'fill' as const, fill_value: 7, padding_index: -1 }
-    expect(plan(ask([1]), 'float32', false, settings)).toMatchObject({ mode: 'fill', fillValue: 7, paddingRow: 99 })
+    expect(plan(ask([1]), 'float32', false, settings)).toMatchObject({
+      mode: 'fill',
+      fillValue: 7,
+      paddingRow: 99,
+    })
     const options = { mode: 'clip' as const, fill_value: null, padding_index: null }
-    expect(plan(ask([1], options), 'float32', false, settings)).toMatchObject({ mode: 'clip', fillValue: NaN, paddingRow: -1 })
+    expect(plan(ask([1], options), 'float32', false, settings)).toMatchObject({
+      mode: 'clip',
+      fillValue: NaN,
+      paddingRow: -1,
+    })
     expect(plan(ask([1], { padding_index: -101 })).paddingRow).toBe(-1)
     expect(plan(ask([1], { padding_index: 100 })).paddingRow).toBe(100)
   })
 
   test.each<[string, string, () => unknown]>([
-    ['more indices than a lookup may have', 'BATCH_TOO_LARGE', () => plan(ask([LIMITS.lookupIndexCountMax + 1]))],
-    ['more empty lists than a lookup may have', 'BATCH_TOO_LARGE', () => plan(ask([4, LIMITS.lookupIndexCountMax / 2, 0]))],
-    ['an answer that is too large', 'BATCH_TOO_LARGE', () => planLookup(handle('float32', 65_536), DEFAULT_SETTINGS, ask([257]), false)],
+    [
+      'more indices than a lookup may have',
+      'BATCH_TOO_LARGE',
+      () => plan(ask([LIMITS.lookupIndexCountMax + 1])),
+    ],
+    [
+      'more empty lists than a lookup may have',
+      'BATCH_TOO_LARGE',
+      () => plan(ask([4, LIMITS.lookupIndexCountMax / 2, 0])),
+    ],
+    [
+      'an answer that is too large',
+      'BATCH_TOO_LARGE',
+      () => planLookup(handle('float32', 65_536), DEFAULT_SETTINGS, ask([257]), false),
+    ],
     [
       'bags that are too large',
       'BATCH_TOO_LARGE',
       () => planLookup(handle('int8', 65_536), DEFAULT_SETTINGS, ask([257, 0], { pooling: 'sum' }), false),
     ],
     ['too many axes', 'SHAPE_MISMATCH', () => plan(ask([1, 1, 1, 1, 1, 1, 1, 1, 1]))],
-    ['bags of int8 rows as stored', 'DTYPE_MISMATCH', () => plan(ask([1, 1], { dtype: 'native', pooling: 'sum' }), 'int8')],
+    [
+      'bags of int8 rows as stored',
+      'DTYPE_MISMATCH',
+      () => plan(ask([1, 1], { dtype: 'native', pooling: 'sum' }), 'int8'),
+    ],
   ])('refuses %s', (_what, code, work) => {
     expect(work).toThrowError(expect.objectContaining({ code }))
   })
@@ -84,6 +175,8 @@ describe('The plan of a lookup', () => {
     expect(plan(ask([LIMITS.lookupIndexCountMax])).count).toBe(LIMITS.lookupIndexCountMax)
     expect(plan(ask([LIMITS.lookupIndexCountMax, 0])).count).toBe(0)
     expect(plan(ask([0, 2 ** 40])).count).toBe(0)
-    expect(planLookup(handle('float32', 65_536), DEFAULT_SETTINGS, ask([256]), false).gatheredBytes).toBe(LIMITS.lookupResponseBytesMax)
+    expect(planLookup(handle('float32', 65_536), DEFAULT_SETTINGS, ask([256]), false).gatheredBytes).toBe(
+      LIMITS.lookupResponseBytesMax,
+    )
   })
 })

@@ -24,11 +24,19 @@ const write = (offsets: number[], rows: number[], paddingRow: number, weights: n
 
 describe('The members of bags', () => {
   test('are all there without a padding row', () => {
-    expect(write([0, 2, 3], [4, -1, 4], -1, [1, 2, 3])).toEqual({ offsets: [0, 2, 3], rows: [4, -1, 4], weights: [1, 2, 3] })
+    expect(write([0, 2, 3], [4, -1, 4], -1, [1, 2, 3])).toEqual({
+      offsets: [0, 2, 3],
+      rows: [4, -1, 4],
+      weights: [1, 2, 3],
+    })
   })
 
   test('lose those at the padding row, with their weights', () => {
-    expect(write([0, 3, 3, 5], [7, 4, 7, 7, 5], 7, [1, 2, 3, 4, 5])).toEqual({ offsets: [0, 1, 1, 2], rows: [4, 5], weights: [2, 5] })
+    expect(write([0, 3, 3, 5], [7, 4, 7, 7, 5], 7, [1, 2, 3, 4, 5])).toEqual({
+      offsets: [0, 1, 1, 2],
+      rows: [4, 5],
+      weights: [2, 5],
+    })
     expect(write([0, 2, 4], [0, 1, 0, 0], 0)).toEqual({ offsets: [0, 1, 1], rows: [1], weights: null })
   })
 

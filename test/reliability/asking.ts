@@ -21,16 +21,27 @@ export const createAsk = (url: string): Ask & { close: () => void } => {
     new Promise((resolve) => {
       const bytes = body === undefined || Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body))
       const type: Record<string, string> =
-        bytes === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(bytes.length) }
-      const outgoing = request(`${url}${path}`, { method, agent, headers: { ...type, ...headers } }, (incoming) => {
-        const parts: Buffer[] = []
-        incoming.on('data', (part: Buffer) => parts.push(part))
-        incoming.once('end', () => {
-          if (incoming.complete) resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(parts) })
-        })
-        incoming.once('error', () => resolve(null))
-        incoming.once('close', () => resolve(null))
-      })
+        bytes === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': String(bytes.length) }
+      const outgoing = request(
+        `${url}${path}`,
+        { method, agent, headers: { ...type, ...headers } },
+        (incoming) => {
+          const parts: Buffer[] = []
+          incoming.on('data', (part: Buffer) => parts.push(part))
+          incoming.once('end', () => {
+            if (incoming.complete)
+              resolve({
+                status: incoming.statusCode ?? 0,
+                headers: incoming.headers,
+                body: Buffer.concat(parts),
+              })
+          })
+          incoming.once('error', () => resolve(null))
+          incoming.once('close', () => resolve(null))
+        },
+      )
       outgoing.once('error', () => resolve(null))
       outgoing.end(bytes)
     })
@@ -44,6 +55,7 @@ export const readJson = <Body>({ body }: Answer): Body => JSON.parse(body.toStri
 export const askOrFail = async (ask: Ask, method: string, path: string, asked?: Asked): Promise<Answer> => {
   const answer = await ask(method, path, asked)
   if (answer === null) throw new Error(`${method} ${path} was not answered`)
-  if (answer.status >= 300) throw new Error(`${method} ${path} was answered ${answer.status}: ${answer.body.toString()}`)
+  if (answer.status >= 300)
+    throw new Error(`${method} ${path} was answered ${answer.status}: ${answer.body.toString()}`)
   return answer
 }

@@ -43,23 +43,33 @@ const ALL_ROWS = { indices: Array.from({ length: ROW_COUNT }, (_, row) => row) }
 
 /** Reads a table in all its versions. Nothing may change it meanwhile. */
 export const seeTable = async (ask: Ask, name: string): Promise<SeenTable> => {
-  const listed = readJson<{ versions: { version: number; current: boolean }[] }>(await askOrFail(ask, 'GET', `/v1/tables/${name}/versions`))
+  const listed = readJson<{ versions: { version: number; current: boolean }[] }>(
+    await askOrFail(ask, 'GET', `/v1/tables/${name}/versions`),
+  )
   const versions: SeenVersion[] = []
   for (const { version } of listed.versions) {
     const answer = await askOrFail(ask, 'POST', `/v1/tables/${name}/lookup?version=${version}`, {
       body: ALL_ROWS,
       headers: { accept: 'application/octet-stream' },
     })
-    const values = new Float32Array(answer.body.buffer.slice(answer.body.byteOffset, answer.body.byteOffset + answer.body.length))
+    const values = new Float32Array(
+      answer.body.buffer.slice(answer.body.byteOffset, answer.body.byteOffset + answer.body.length),
+    )
     versions.push({ version, sequence: Number(answer.headers['x-table-sequence']), values })
   }
   return { current: listed.versions.find(({ current }) => current)?.version ?? 0, versions }
 }
 
 /** Sends an update, for the first time or again. */
-export const sendOperation = (ask: Ask, { table, path, kind, rows, amount, dim, key }: Operation): Promise<Answer | null> => {
+export const sendOperation = (
+  ask: Ask,
+  { table, path, kind, rows, amount, dim, key }: Operation,
+): Promise<Answer | null> => {
   const fill = (value: number) => rows.map(() => Array.from({ length: dim }, () => value))
-  const body = path === 'rows' ? { op: kind, indices: rows, values: fill(amount) } : { indices: rows, gradients: fill(-amount) }
+  const body =
+    path === 'rows'
+      ? { op: kind, indices: rows, values: fill(amount) }
+      : { indices: rows, gradients: fill(-amount) }
   return ask('POST', `/v1/tables/${table}/${path}`, { body, headers: { 'idempotency-key': key } })
 }
 
@@ -67,7 +77,11 @@ export const sendOperation = (ask: Ask, { table, path, kind, rows, amount, dim, 
  * To be called after a restart, with nothing else going on: compares every table with what it must be, sends again what was never answered, and
  * adds to the oracle's violations. Returns when the oldest answer of mode `os` was given that is gone.
  */
-export const checkRecovered = async (oracle: Oracle, ask: Ask, mustSurvive: MustSurvive): Promise<{ oldestLostAtMs: number | null }> => {
+export const checkRecovered = async (
+  oracle: Oracle,
+  ask: Ask,
+  mustSurvive: MustSurvive,
+): Promise<{ oldestLostAtMs: number | null }> => {
   const seen = new Map<string, SeenTable>()
   let oldestLostAtMs: number | null = null
   for (const table of oracle.tables) {
@@ -78,7 +92,8 @@ export const checkRecovered = async (oracle: Oracle, ask: Ask, mustSurvive: Must
       const history = table.versions.get(version)
       if (history === undefined) continue
       for (const lost of takeLost(oracle, table, version, history, sequence, mustSurvive)) {
-        if (lost.durability === 'os') oldestLostAtMs = Math.min(oldestLostAtMs ?? Number.POSITIVE_INFINITY, lost.answeredAtMs)
+        if (lost.durability === 'os')
+          oldestLostAtMs = Math.min(oldestLostAtMs ?? Number.POSITIVE_INFINITY, lost.answeredAtMs)
       }
     }
   }
@@ -94,16 +109,19 @@ export const checkRecovered = async (oracle: Oracle, ask: Ask, mustSurvive: Must
 /** Whether the change that was under way took effect, and whether the versions are those that must be there. */
 const settleChange = (oracle: Oracle, table: TableOracle, { current, versions }: SeenTable): void => {
   const { pending, name } = table
-  const target = pending?.kind === 'put' ? table.highest + 1 : pending?.kind === 'rollback' ? pending.version : null
+  const target =
+    pending?.kind === 'put' ? table.highest + 1 : pending?.kind === 'rollback' ? pending.version : null
   if (pending?.kind === 'settings') {
     // The answers to updates say which mode it is; both are as durable as this test asks.
     table.pending = null
   } else if (target !== null && current === target) adoptChange(table)
   else {
-    if (pending?.wasSeen) oracle.violations.push(`lost: ${name} had become version ${target}, and is version ${current}`)
+    if (pending?.wasSeen)
+      oracle.violations.push(`lost: ${name} had become version ${target}, and is version ${current}`)
     dropChange(table)
   }
-  if (current !== table.current) oracle.violations.push(`lost: the current version of ${name} is ${current}, not ${table.current}`)
+  if (current !== table.current)
+    oracle.violations.push(`lost: the current version of ${name} is ${current}, not ${table.current}`)
   const found = versions.map(({ version }) => version).join()
   const expected = [...table.versions.keys()].sort((a, b) => a - b).join()
   if (found !== expected) oracle.violations.push(`lost: ${name} has the versions ${found}, not ${expected}`)
@@ -122,10 +140,14 @@ const takeLost = (
   for (const [at, operation] of gone) {
     history.bySequence.delete(at)
     if (!mustSurvive(operation)) continue
-    oracle.violations.push(`lost: ${operation.key}, answered as ${name} ${version}-${at}; the table is at ${version}-${sequence}`)
+    oracle.violations.push(
+      `lost: ${operation.key}, answered as ${name} ${version}-${at}; the table is at ${version}-${sequence}`,
+    )
   }
   if (sequence < history.snapshotSequence) {
-    oracle.violations.push(`lost: ${name} ${version}-${history.snapshotSequence} was in a snapshot; the table is at ${version}-${sequence}`)
+    oracle.violations.push(
+      `lost: ${name} ${version}-${history.snapshotSequence} was in a snapshot; the table is at ${version}-${sequence}`,
+    )
     history.snapshotSequence = sequence
   }
   return gone.map(([, operation]) => operation)
@@ -140,7 +162,9 @@ const resend = async (oracle: Oracle, ask: Ask, seen: ReadonlyMap<string, SeenTa
     if (answer === null) return false
     oracle.unanswered.shift()
     if (answer.status !== 200) {
-      oracle.violations.push(`refused: ${operation.key}, sent again, was answered ${answer.status} ${answer.body.toString()}`)
+      oracle.violations.push(
+        `refused: ${operation.key}, sent again, was answered ${answer.status} ${answer.body.toString()}`,
+      )
       continue
     }
     const result = readJson<UpdateAnswer>(answer)
@@ -163,36 +187,53 @@ const ASKED_AGAIN = 3
 const askAgain = async (oracle: Oracle, ask: Ask, mustSurvive: MustSurvive): Promise<void> => {
   for (const table of oracle.tables) {
     for (const [version, { bySequence }] of table.versions) {
-      for (const [sequence, operation] of [...bySequence].filter(([, one]) => mustSurvive(one)).slice(-ASKED_AGAIN)) {
+      for (const [sequence, operation] of [...bySequence]
+        .filter(([, one]) => mustSurvive(one))
+        .slice(-ASKED_AGAIN)) {
         const answer = await sendOperation(ask, operation)
         if (answer === null) return
         const result = answer.status === 200 ? readJson<UpdateAnswer>(answer) : null
         if (result?.replayed && result.version === version && result.sequence === sequence) continue
-        oracle.violations.push(`duplicate: ${operation.key} was ${table.name} ${version}-${sequence}, and is ${answer.body.toString()}`)
+        oracle.violations.push(
+          `duplicate: ${operation.key} was ${table.name} ${version}-${sequence}, and is ${answer.body.toString()}`,
+        )
       }
     }
   }
 }
 
-const compareVersion = (oracle: Oracle, table: TableOracle, { version, sequence, values }: SeenVersion): void => {
+const compareVersion = (
+  oracle: Oracle,
+  table: TableOracle,
+  { version, sequence, values }: SeenVersion,
+): void => {
   const history = table.versions.get(version)
   if (history === undefined) return
   const expected = foldRows(history, sequence)
   const where = `${table.name} ${version}-${sequence}`
   const { dim } = table
   if (expected === null) {
-    const missing = Array.from({ length: sequence }, (_, i) => i + 1).filter((at) => !history.bySequence.has(at))
+    const missing = Array.from({ length: sequence }, (_, i) => i + 1).filter(
+      (at) => !history.bySequence.has(at),
+    )
     oracle.violations.push(`phantom: nothing that was sent is at the sequences ${missing.join()} of ${where}`)
     return
   }
   const wrong = values.findIndex((value, i) => value !== expected[Math.floor(i / dim)])
   if (wrong < 0 && values.length === ROW_COUNT * dim) return
   const row = Math.floor(wrong / dim)
-  oracle.violations.push(`half: row ${row} of ${where} has ${values[wrong]} at column ${wrong % dim}, not ${expected[row]}`)
+  oracle.violations.push(
+    `half: row ${row} of ${where} has ${values[wrong]} at column ${wrong % dim}, not ${expected[row]}`,
+  )
 }
 
 /** The state of one table at a sequence, for tests that look themselves. */
-export const expectedRows = (oracle: Oracle, name: string, version: number, sequence: number): number[] | null => {
+export const expectedRows = (
+  oracle: Oracle,
+  name: string,
+  version: number,
+  sequence: number,
+): number[] | null => {
   const history = findTable(oracle, name).versions.get(version)
   return history === undefined ? null : foldRows(history, sequence)
 }

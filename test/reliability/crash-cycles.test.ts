@@ -14,12 +14,16 @@ describe('A process that is killed in the middle of its work', { timeout: TIMEOU
   })
 
   test('has lost something, if it answers before the commit', async () => {
-    const { violations } = await runWithout(REMOVALS.commitFirst, (root) => runCrashCycles({ cycles: 5, seed: SEED, root }))
+    const { violations } = await runWithout(REMOVALS.commitFirst, (root) =>
+      runCrashCycles({ cycles: 5, seed: SEED, root }),
+    )
     expect(violations).toContainEqual(expect.stringContaining('lost'))
   })
 
   test.runIf(process.env.CI === 'true')('has done something twice, if keys are not stored', async () => {
-    const { violations } = await runWithout(REMOVALS.keys, (root) => runCrashCycles({ cycles: 5, seed: SEED, root }))
+    const { violations } = await runWithout(REMOVALS.keys, (root) =>
+      runCrashCycles({ cycles: 5, seed: SEED, root }),
+    )
     expect(violations).toContainEqual(expect.stringMatching(/duplicate|phantom/))
   })
 

@@ -16,7 +16,9 @@ const VIOLATIONS_MAX = 20
 /** Small: snapshots are also written by themselves. */
 const SNAPSHOT_JOURNAL_BYTES = 64 * 1024
 
-const snapshotSettings = (journalBytes = SNAPSHOT_JOURNAL_BYTES) => ({ GATHERD_SNAPSHOT_JOURNAL_BYTES: String(journalBytes) })
+const snapshotSettings = (journalBytes = SNAPSHOT_JOURNAL_BYTES) => ({
+  GATHERD_SNAPSHOT_JOURNAL_BYTES: String(journalBytes),
+})
 
 export interface CrashOptions {
   cycles: number
@@ -36,7 +38,12 @@ interface Life {
 }
 
 /** Works until `end` has ended the process, one way or another. */
-const work = async ({ random, counts }: Life, oracle: Oracle, running: Launched, end: () => Promise<void>): Promise<void> => {
+const work = async (
+  { random, counts }: Life,
+  oracle: Oracle,
+  running: Launched,
+  end: () => Promise<void>,
+): Promise<void> => {
   const ask = createAsk(running.url)
   const workload = startWorkload({ ask, oracle, random })
   await end()
@@ -68,7 +75,14 @@ const restart = async ({ launchOptions }: Life, oracle: Oracle): Promise<Launche
  * D1: mixed updates, replacements, rollbacks, changes of mode and snapshots; kill -9 at a random moment; start again, compare, and send again
  * what was not answered.
  */
-export const runCrashCycles = ({ cycles, seed, root, tables, snapshotJournalBytes, onCycle }: CrashOptions): Promise<Finding> =>
+export const runCrashCycles = ({
+  cycles,
+  seed,
+  root,
+  tables,
+  snapshotJournalBytes,
+  onCycle,
+}: CrashOptions): Promise<Finding> =>
   measure({ id: 'D1', title: 'kill -9', seed }, async () => {
     const folder = makeFolder()
     const random = createRandom(seed)
@@ -97,7 +111,7 @@ export const runCrashCycles = ({ cycles, seed, root, tables, snapshotJournalByte
     }
   })
 
-/** All but those that are only passed where there is damage to go back before: test/keeper/durable has those. */
+/** All but those that are only passed where there is damage to go back before: test/writer/durable has those. */
 export const REACHED: readonly string[] = FAILPOINTS.filter((name) => !name.startsWith('discard:'))
 
 const LIFE_MS_MAX = 15_000
@@ -127,7 +141,11 @@ export const runFailpoints = ({
     return { n: counts.passed, violations, counts }
   })
 
-const dieAt = async (name: string, random: Random, counts: Record<string, number>): Promise<{ died: boolean; oracle: Oracle }> => {
+const dieAt = async (
+  name: string,
+  random: Random,
+  counts: Record<string, number>,
+): Promise<{ died: boolean; oracle: Oracle }> => {
   const folder = makeFolder()
   const environment = snapshotSettings()
   const launchOptions = { dataDir: folder.path, environment }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStore } from '../../src/storage/open-store.ts'
-import { readSyncMark } from '../../src/storage/synced-watermark.ts'
+import { readSyncedWatermark } from '../../src/storage/synced-watermark.ts'
 import { askOrFail, createAsk } from './asking.ts'
 import { makeFolder } from './folders.ts'
 import { launchReady } from './launch.ts'
@@ -53,10 +53,13 @@ const readLog = (path: string): Buffer => {
 }
 
 const describe = (title: string, path: string, oracle: Oracle): DamageSet => {
-  const mark = readSyncMark(join(path, 'os.mark'))
+  const mark = readSyncedWatermark(join(path, 'os.mark'))
   const osLog = readLog(join(path, 'os.db-wal'))
   const isOfLog =
-    mark !== null && osLog.length >= HEADER_BYTES && osLog.readUInt32BE(16) === mark.salts[0] && osLog.readUInt32BE(20) === mark.salts[1]
+    mark !== null &&
+    osLog.length >= HEADER_BYTES &&
+    osLog.readUInt32BE(16) === mark.salts[0] &&
+    osLog.readUInt32BE(20) === mark.salts[1]
   return {
     title,
     path,
@@ -106,14 +109,19 @@ export const makeDamageSets = async (seed: number): Promise<{ sets: DamageSet[];
   const moved = join(folder.path, 'moved')
   cpSync(killed, moved, { recursive: true })
   openStore(moved).store.close()
-  return { sets: [describe('killed', killed, oracle), describe('moved', moved, oracle)], remove: folder.remove }
+  return {
+    sets: [describe('killed', killed, oracle), describe('moved', moved, oracle)],
+    remove: folder.remove,
+  }
 }
 
 /** Changes of journal records that SQLite finds nothing wrong with. `?1` is a record, `?2` another one. */
 export const RECORD_CHANGES: Readonly<Record<string, string>> = {
   'record missing': 'DELETE FROM journal WHERE id = ?1 AND ?2',
-  'record doubled': 'INSERT INTO journal SELECT (SELECT max(id) FROM journal) + 1, record FROM journal WHERE id = ?1 AND ?2',
-  'record in the place of another': 'UPDATE journal SET record = (SELECT record FROM journal WHERE id = ?2) WHERE id = ?1',
+  'record doubled':
+    'INSERT INTO journal SELECT (SELECT max(id) FROM journal) + 1, record FROM journal WHERE id = ?1 AND ?2',
+  'record in the place of another':
+    'UPDATE journal SET record = (SELECT record FROM journal WHERE id = ?2) WHERE id = ?1',
   'record empty': "UPDATE journal SET record = x'' WHERE id = ?1 AND ?2",
 }
 
@@ -121,7 +129,9 @@ export const RECORD_CHANGES: Readonly<Record<string, string>> = {
 export const changeRecord = (path: string, sql: string, pick: (end: number) => number): boolean => {
   const database = new DatabaseSync(path)
   try {
-    const ids = (database.prepare('SELECT id FROM journal ORDER BY id').all() as { id: number }[]).map(({ id }) => id)
+    const ids = (database.prepare('SELECT id FROM journal ORDER BY id').all() as { id: number }[]).map(
+      ({ id }) => id,
+    )
     // Without the last one a journal is as it was before it: nothing can tell.
     const middle = ids.slice(0, -1)
     if (middle.length < 2) return false

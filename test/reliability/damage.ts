@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { openStore } from '../../src/storage/open-store.ts'
 import { StoredDataRefusal } from '../../src/storage/refusals.ts'
 import { recover } from '../../src/writer/recovery/recover.ts'
-import type { KeeperTable } from '../../src/writer/lifecycle/table-model.ts'
+import type { TableModel } from '../../src/writer/lifecycle/table-model.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
@@ -54,7 +54,9 @@ const damageCopy = ({ files }: DamageSet, directory: string, random: Random): Da
   if (kind < 6) {
     const change = random.pick(Object.keys(RECORD_CHANGES))
     const database = random.pick(['catalog.db', 'os.db'])
-    return changeRecord(join(directory, database), RECORD_CHANGES[change], random.below) ? { what: change, file: database, at: 0 } : null
+    return changeRecord(join(directory, database), RECORD_CHANGES[change], random.below)
+      ? { what: change, file: database, at: 0 }
+      : null
   }
   if (kind < 9) {
     rmSync(path)
@@ -66,14 +68,21 @@ const damageCopy = ({ files }: DamageSet, directory: string, random: Random): Da
     const otherBytes = readFileSync(join(directory, other))
     writeFileSync(path, otherBytes)
     writeFileSync(join(directory, other), bytes)
-    const hidesLog = (isLog(file) && otherBytes.length <= LOG_HEADER_BYTES) || (isLog(other) && bytes.length <= LOG_HEADER_BYTES)
+    const hidesLog =
+      (isLog(file) && otherBytes.length <= LOG_HEADER_BYTES) ||
+      (isLog(other) && bytes.length <= LOG_HEADER_BYTES)
     return { what: `swapped with ${other}`, file, at: 0, hidesLog }
   }
   if (bytes.length === 0) return null
   if (kind < 45) {
     const at = random.below(bytes.length)
     writeFileSync(path, bytes.subarray(0, at))
-    return { what: 'cut', file, at, hidesLog: file === 'catalog.db-wal' || (isLog(file) && at <= LOG_HEADER_BYTES) }
+    return {
+      what: 'cut',
+      file,
+      at,
+      hidesLog: file === 'catalog.db-wal' || (isLog(file) && at <= LOG_HEADER_BYTES),
+    }
   }
   const at = kind < 80 ? flipBit(bytes, random) : zeroSector(bytes, random)
   writeFileSync(path, bytes)
@@ -85,7 +94,7 @@ const isKnownLimit = ({ limits }: DamageSet, { what, file, at, hidesLog = false 
   hidesLog || (limits[file] !== undefined && (what === 'cut' ? at : at + SECTOR_BYTES) >= limits[file])
 
 /** Compares what was loaded with what was answered. */
-const judge = (set: DamageSet, damage: Damage, tables: ReadonlyMap<string, KeeperTable>): Outcome => {
+const classify = (set: DamageSet, damage: Damage, tables: ReadonlyMap<string, TableModel>): Outcome => {
   const lost: string[] = []
   for (const expected of set.oracle.tables) {
     const table = tables.get(expected.name)
@@ -106,7 +115,8 @@ const judge = (set: DamageSet, damage: Damage, tables: ReadonlyMap<string, Keepe
       const where = `${expected.name} ${number}-${sequence}`
       if (rows === null) return { kind: 'violation', detail: `phantom: ${where} never was` }
       const wrong = values.findIndex((value, i) => value !== rows[Math.floor(i / DIM)])
-      if (wrong >= 0) return { kind: 'violation', detail: `wrong: row ${Math.floor(wrong / DIM)} of ${where}` }
+      if (wrong >= 0)
+        return { kind: 'violation', detail: `wrong: row ${Math.floor(wrong / DIM)} of ${where}` }
       if (sequence < history.bySequence.size) lost.push(`${where} of ${history.bySequence.size}`)
     }
   }
@@ -120,7 +130,12 @@ interface Start {
 }
 
 /** A start from a damaged copy, without the HTTP side. */
-const startFrom = async (set: DamageSet, damage: Damage, directory: string, { arena, goesBack }: Start): Promise<Outcome> => {
+const startFrom = async (
+  set: DamageSet,
+  damage: Damage,
+  directory: string,
+  { arena, goesBack }: Start,
+): Promise<Outcome> => {
   let opened: ReturnType<typeof openStore> | null = null
   try {
     opened = openStore(directory, { goBackBeforeDamage: goesBack })
@@ -133,7 +148,7 @@ const startFrom = async (set: DamageSet, damage: Damage, directory: string, { ar
       onProgress: () => {},
       onWarning: () => {},
     })
-    return judge(set, damage, tables)
+    return classify(set, damage, tables)
   } catch (error) {
     if (error instanceof StoredDataRefusal) return { kind: 'refused', detail: error.code }
     return {
@@ -181,7 +196,8 @@ export const runDamage = ({ trials, seed, goesBack = false, onTrial }: DamageOpt
           const { kind, detail } = await startFrom(set, damage, copy, start)
           done++
           count(kind === 'refused' ? detail : kind)
-          if (kind === 'violation') violations.push(`${set.title}, ${damage.file} ${damage.what} at ${damage.at}: ${detail}`)
+          if (kind === 'violation')
+            violations.push(`${set.title}, ${damage.file} ${damage.what} at ${damage.at}: ${detail}`)
         }
         rmSync(copy, { recursive: true })
         onTrial?.(trial)

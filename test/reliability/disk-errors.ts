@@ -32,7 +32,12 @@ export interface DiskErrorOptions {
 type Beside = 'updates' | 'nothing'
 
 /** Works until an answer says that the disk has failed. */
-const workUntilFailure = async (ask: Ask, oracle: Oracle, random: Random, beside: Beside): Promise<boolean> => {
+const workUntilFailure = async (
+  ask: Ask,
+  oracle: Oracle,
+  random: Random,
+  beside: Beside,
+): Promise<boolean> => {
   let hasFailed = false
   const workload = startWorkload({
     ask,
@@ -41,7 +46,8 @@ const workUntilFailure = async (ask: Ask, oracle: Oracle, random: Random, beside
     clientCount: beside === 'nothing' ? 0 : undefined,
     onRefusal: (answer) => {
       const { code, detail } = readJson<{ code: string; detail: string }>(answer)
-      if (answer.status === 503 && code === 'NOT_READY' && /could not be written: .*(I\/O|EIO)/.test(detail)) hasFailed = true
+      if (answer.status === 503 && code === 'NOT_READY' && /could not be written: .*(I\/O|EIO)/.test(detail))
+        hasFailed = true
       else oracle.violations.push(`after a failed write: ${answer.status} ${answer.body.toString()}`)
       // What the disk holds of it is unknown.
       return false
@@ -63,7 +69,10 @@ const checkRefusals = async (ask: Ask, oracle: Oracle, random: Random): Promise<
     if (answer?.status === 200) place(oracle, operation, readJson(answer))
   }
   const { name, current } = oracle.tables[0]
-  const others = [await ask('POST', '/v1/snapshots'), await ask('POST', `/v1/tables/${name}/rollback`, { body: { version: current } })]
+  const others = [
+    await ask('POST', '/v1/snapshots'),
+    await ask('POST', `/v1/tables/${name}/rollback`, { body: { version: current } }),
+  ]
   for (const answer of others) {
     // Where there is nothing to write, nothing can fail.
     if (answer?.status === 503 || answer?.body.toString() === '{"snapshots":[]}') continue
@@ -124,7 +133,9 @@ export const runDiskErrors = ({
     const violations: string[] = []
     const counts: Record<string, number> = {}
     let n = 0
-    const cases = calls.flatMap((call) => andOn.flatMap((suffix) => beside.map((what) => ({ call, suffix, what }))))
+    const cases = calls.flatMap((call) =>
+      andOn.flatMap((suffix) => beside.map((what) => ({ call, suffix, what }))),
+    )
     for (const { call, suffix, what } of cases) {
       for (let time = 0; time < times; time++) {
         const rule = `${call}:error=EIO:when=${time === 0 ? 1 : 1 + random.below(8)}${suffix}`

@@ -12,7 +12,9 @@ describe.skipIf(!needs('mounts'))('A disk that is full', { timeout: TIMEOUT_MS }
   })
 
   test.runIf(process.env.CI === 'true')('is found, if it is taken for any other failure', async () => {
-    const { violations } = await runWithout(REMOVALS.fullDisk, (root) => runDiskFull({ fills: 1, seed: SEED, root }))
+    const { violations } = await runWithout(REMOVALS.fullDisk, (root) =>
+      runDiskFull({ fills: 1, seed: SEED, root }),
+    )
     expect(violations).not.toEqual([])
   })
 })

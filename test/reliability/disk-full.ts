@@ -39,13 +39,19 @@ const fillDisk = (directory: string): string => {
 const codeOf = (answer: Answer): string => readJson<{ code?: string }>(answer).code ?? ''
 
 /** What a reader gets while updates are refused: rows, and a word of why in the readiness, after `patienceMs` at most. */
-export const checkDegraded = async (ask: Ask, oracle: Oracle, cause: RegExp, patienceMs = 0): Promise<void> => {
+export const checkDegraded = async (
+  ask: Ask,
+  oracle: Oracle,
+  cause: RegExp,
+  patienceMs = 0,
+): Promise<void> => {
   const endsAtMs = performance.now() + patienceMs
   const lookup = await ask('POST', `/v1/tables/${oracle.tables[0].name}/lookup`, { body: { indices: [0] } })
   if (lookup?.status !== 200) oracle.violations.push(`lookups do not go on: ${lookup?.status}`)
   for (;;) {
     const readiness = await ask('GET', '/readyz')
-    const { status, reason } = readiness === null ? {} : readJson<{ status?: string; reason?: string }>(readiness)
+    const { status, reason } =
+      readiness === null ? {} : readJson<{ status?: string; reason?: string }>(readiness)
     if (readiness?.status === 200 && status === 'degraded' && cause.test(reason ?? '')) return
     if (performance.now() >= endsAtMs) {
       oracle.violations.push(`the readiness is ${readiness?.status} ${status} (${reason})`)
@@ -104,7 +110,11 @@ export const runDiskFull = ({ fills, seed, root }: DiskFullOptions): Promise<Fin
   measure({ id: 'D6', title: 'disk full', seed }, async () => {
     const random = createRandom(seed)
     const mounted = mountMemory(DISK_BYTES)
-    const launchOptions = { dataDir: join(mounted.directory, 'data'), root, environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: '65536' } }
+    const launchOptions = {
+      dataDir: join(mounted.directory, 'data'),
+      root,
+      environment: { GATHERD_SNAPSHOT_JOURNAL_BYTES: '65536' },
+    }
     let backMsMax = 0
     let running = await launchReady(launchOptions)
     try {
@@ -122,7 +132,11 @@ export const runDiskFull = ({ fills, seed, root }: DiskFullOptions): Promise<Fin
         await checkRecovered(oracle, ask, surviveKill)
       }
       ask.close()
-      return { n: fills, violations: oracle.violations, counts: { 'back after at most, ms': Math.round(backMsMax) } }
+      return {
+        n: fills,
+        violations: oracle.violations,
+        counts: { 'back after at most, ms': Math.round(backMsMax) },
+      }
     } finally {
       await running.kill()
       mounted.unmount()

@@ -10,7 +10,7 @@ export interface FaultInjection {
 }
 
 /**
- * `rule` is strace's: `fsync:error=EIO:when=1`, `when=3+`. It counts for each thread by itself; calls of SQLite are those of the keeper's thread.
+ * `rule` is strace's: `fsync:error=EIO:when=1`, `when=3+`. It counts for each thread by itself; calls of SQLite are those of the writer's thread.
  */
 export const injectFault = async (pid: number, rule: string): Promise<FaultInjection> => {
   const tracer = spawn(
@@ -28,7 +28,9 @@ export const injectFault = async (pid: number, rule: string): Promise<FaultInjec
       if (/Process \d+ attached/.test(said)) resolve()
     })
     void ended.then(() => reject(new Error(`strace has ended: ${said}`)))
-    void sleep(ATTACH_MS_MAX, undefined, { ref: false }).then(() => reject(new Error(`strace does not attach: ${said}`)))
+    void sleep(ATTACH_MS_MAX, undefined, { ref: false }).then(() =>
+      reject(new Error(`strace does not attach: ${said}`)),
+    )
   })
   attached.catch(() => {})
   const end = async (): Promise<void> => {

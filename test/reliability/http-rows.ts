@@ -50,12 +50,14 @@ const HOT_IDS = 1_024
 const judgeHotRows = (answer: Answer): string | null => {
   const sequence = Number(answer.headers['x-table-sequence'])
   const values = toFloat32(answer)
-  if (answer.status !== 200 || values.length !== HOT_IDS * HOT_DIM) return `a lookup was answered ${answer.status}`
+  if (answer.status !== 200 || values.length !== HOT_IDS * HOT_DIM)
+    return `a lookup was answered ${answer.status}`
   for (let at = 0; at < values.length; at += HOT_DIM) {
     const first = values[at]
     if (first < sequence) return `a row of sequence ${first} in an answer of sequence ${sequence}`
-    // Written and read from front to back: the ends differ in a torn row, or its middle does.
-    for (let i = at + 127; i < at + HOT_DIM; i += 128) if (values[i] !== first) return `a row of ${first} and ${values[i]}`
+    // Written and read from HTTP worker to back: the ends differ in a torn row, or its middle does.
+    for (let i = at + 127; i < at + HOT_DIM; i += 128)
+      if (values[i] !== first) return `a row of ${first} and ${values[i]}`
   }
   return null
 }
@@ -77,17 +79,22 @@ const writeHotRows = (value: number): Buffer => {
 /** C1 over HTTP: lookups of sixteen rows while all of them change. */
 export const runHotLookups = (options: HttpOptions & { lookups: number }): Promise<Finding> =>
   measure({ id: 'C1 HTTP', title: 'torn rows, over HTTP', seed: options.seed }, () =>
-    withService(options, { GATHERD_FRONTS: '2', GATHERD_GATHERERS: '1' }, async (ask) => {
+    withService(options, { GATHERD_HTTP_THREADS: '2', GATHERD_COMPUTE_THREADS: '1' }, async (ask) => {
       const { violationsMax = VIOLATIONS_MAX } = options
       const random = createRandom(options.seed)
       const violations: string[] = []
-      await askOrFail(ask, 'PUT', HOT_TABLE, { body: { rows: HOT_ROWS, dim: HOT_DIM, initializer: { kind: 'zeros' }, durability: 'none' } })
+      await askOrFail(ask, 'PUT', HOT_TABLE, {
+        body: { rows: HOT_ROWS, dim: HOT_DIM, initializer: { kind: 'zeros' }, durability: 'none' },
+      })
       let isDone = false
       let updates = 0
       const write = async () => {
         while (!isDone) {
           updates++
-          await askOrFail(ask, 'POST', `${HOT_TABLE}/rows?op=set`, { body: writeHotRows(updates), headers: SAFETENSORS })
+          await askOrFail(ask, 'POST', `${HOT_TABLE}/rows?op=set`, {
+            body: writeHotRows(updates),
+            headers: SAFETENSORS,
+          })
         }
       }
       let n = 0
@@ -95,7 +102,10 @@ export const runHotLookups = (options: HttpOptions & { lookups: number }): Promi
         while (n < options.lookups && violations.length < violationsMax) {
           n++
           const ids = Int32Array.from({ length: HOT_IDS }, () => random.below(HOT_ROWS))
-          const answer = await ask('POST', `${HOT_TABLE}/lookup`, { body: Buffer.from(ids.buffer), headers: BINARY })
+          const answer = await ask('POST', `${HOT_TABLE}/lookup`, {
+            body: Buffer.from(ids.buffer),
+            headers: BINARY,
+          })
           const wrong = answer === null ? 'a lookup was not answered' : judgeHotRows(answer)
           if (wrong !== null) violations.push(wrong)
         }
@@ -119,11 +129,18 @@ const MiB = 1024 * 1024
 const SLACK_BYTES = 64 * MiB
 const SETTLE_MS_MAX = 20_000
 
-const residentBytes = (pid: number): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+const residentBytes = (pid: number): number =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
 
 const putSwapped = (ask: Ask, value: number) =>
   askOrFail(ask, 'PUT', SWAP_TABLE, {
-    body: { rows: SWAP_ROWS, dim: SWAP_DIM, initializer: { kind: 'constant', value }, durability: 'none', keep_versions: 1 },
+    body: {
+      rows: SWAP_ROWS,
+      dim: SWAP_DIM,
+      initializer: { kind: 'constant', value },
+      durability: 'none',
+      keep_versions: 1,
+    },
   })
 
 const readSwapped = async (ask: Ask, random: Random): Promise<string | null> => {
@@ -140,7 +157,7 @@ const readSwapped = async (ask: Ask, random: Random): Promise<string | null> => 
 /** C6: a table is replaced again and again under sixteen readers; the n-th version is all n. */
 export const runSwaps = (options: HttpOptions & { swaps: number }): Promise<Finding> =>
   measure({ id: 'C6', title: 'swaps under readers', seed: options.seed }, () =>
-    withService(options, { GATHERD_FRONTS: '2' }, async (ask, { child }) => {
+    withService(options, { GATHERD_HTTP_THREADS: '2' }, async (ask, { child }) => {
       const { violationsMax = VIOLATIONS_MAX } = options
       const random = createRandom(options.seed)
       const violations: string[] = []
@@ -168,7 +185,10 @@ export const runSwaps = (options: HttpOptions & { swaps: number }): Promise<Find
       const endsAtMs = performance.now() + SETTLE_MS_MAX
       const grown = () => residentBytes(child.pid ?? 0) - baseBytes
       while (grown() > SLACK_BYTES && performance.now() < endsAtMs) await sleep(100)
-      if (grown() > SLACK_BYTES) violations.push(`the process holds ${Math.round(grown() / MiB)} MiB more than after ${WARM_UP} versions`)
+      if (grown() > SLACK_BYTES)
+        violations.push(
+          `the process holds ${Math.round(grown() / MiB)} MiB more than after ${WARM_UP} versions`,
+        )
       return { n: version, violations, counts: { lookups, 'grown by, MiB': Math.round(grown() / MiB) } }
     }),
   )

@@ -28,15 +28,15 @@ export interface LaunchOptions {
 
 const READY_MS_MAX = 60_000
 
-/** One HTTP thread, no pool, no drain: what is tested is the keeper, and starts should be quick. */
+/** One HTTP thread, no pool, no drain: what is tested is the writer, and starts should be quick. */
 const environmentOf = ({ dataDir, environment }: LaunchOptions): Record<string, string> => ({
   PATH: process.env.PATH ?? '',
   // Compiled code of the starts before: it halves the processor time of a start.
   NODE_COMPILE_CACHE: join(tmpdir(), 'gatherd-compile-cache'),
   GATHERD_PORT: '0',
   GATHERD_DATA_DIR: dataDir,
-  GATHERD_FRONTS: '1',
-  GATHERD_GATHERERS: '0',
+  GATHERD_HTTP_THREADS: '1',
+  GATHERD_COMPUTE_THREADS: '0',
   GATHERD_DRAIN_MS: '0',
   GATHERD_LOG_LEVEL: 'error',
   GATHERD_MEMORY_QUOTA_BYTES: String(512 * 1024 * 1024),
@@ -46,12 +46,18 @@ const environmentOf = ({ dataDir, environment }: LaunchOptions): Record<string, 
 /** Starts it; `ready` resolves to its address, or rejects when it ends before. */
 export const launch = (options: LaunchOptions): Omit<Launched, 'url'> & { ready: Promise<string> } => {
   const { root = ROOT, argv = [] } = options
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'src/main.ts'), ...argv], {
-    env: environmentOf(options),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', join(root, 'src/main.ts'), ...argv],
+    {
+      env: environmentOf(options),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   let text = ''
-  const exited = once(child, 'close').then(([code, signal]) => (code ?? signal ?? 'unknown') as number | string)
+  const exited = once(child, 'close').then(
+    ([code, signal]) => (code ?? signal ?? 'unknown') as number | string,
+  )
   const ready = new Promise<string>((resolve, reject) => {
     const read = (chunk: Buffer) => {
       text += chunk.toString()
@@ -61,7 +67,9 @@ export const launch = (options: LaunchOptions): Omit<Launched, 'url'> & { ready:
     child.stdout.on('data', read)
     child.stderr.on('data', read)
     void exited.then((code) => reject(new Error(`ended with ${code} before it was ready: ${text}`)))
-    void sleep(READY_MS_MAX, undefined, { ref: false }).then(() => reject(new Error(`is not ready after a minute: ${text}`)))
+    void sleep(READY_MS_MAX, undefined, { ref: false }).then(() =>
+      reject(new Error(`is not ready after a minute: ${text}`)),
+    )
   })
   ready.catch(() => {})
   const kill = async () => {

@@ -46,7 +46,7 @@ export const REMOVALS = {
   journalDuringSnapshot: {
     title: 'updates of mode none are not journaled during a snapshot',
     file: 'src/writer/updates/group-commit.ts',
-    from: "const isJournaled = settings.durability !== 'none' || current.stored.journalHolders > 0",
+    from: "const isJournaled = settings.durability !== 'none' || current.stored.journalPins > 0",
     to: "const isJournaled = settings.durability !== 'none'",
   },
   latch: {
@@ -90,7 +90,10 @@ export const makeMutant = ({ file, from, to }: Removal): { root: string; remove:
 }
 
 /** Runs a test on a copy without the guard. */
-export const runWithout = async <Result>(removal: Removal, run: (root: string) => Promise<Result>): Promise<Result> => {
+export const runWithout = async <Result>(
+  removal: Removal,
+  run: (root: string) => Promise<Result>,
+): Promise<Result> => {
   const mutant = makeMutant(removal)
   try {
     return await run(mutant.root)

@@ -36,7 +36,11 @@ export interface History {
 }
 
 /** A change of the table that was not answered yet. `wasSeen`: an answer to something else shows that it took effect. */
-export type Change = ({ kind: 'put'; base: number } | { kind: 'rollback'; version: number } | { kind: 'settings'; durability: Mode }) & {
+export type Change = (
+  | { kind: 'put'; base: number }
+  | { kind: 'rollback'; version: number }
+  | { kind: 'settings'; durability: Mode }
+) & {
   wasSeen: boolean
 }
 
@@ -95,23 +99,35 @@ const historyOf = (table: TableOracle, version: number): History | undefined => 
     const begun = table.versions.get(version) ?? createHistory(pending.base)
     table.versions.set(version, begun)
   }
-  if (pending?.kind === 'rollback' && version === pending.version && version !== table.current) pending.wasSeen = true
+  if (pending?.kind === 'rollback' && version === pending.version && version !== table.current)
+    pending.wasSeen = true
   return table.versions.get(version)
 }
 
 /** Enters an answered update. Two of one place, or one of two places, are violations. */
-export const place = (oracle: Oracle, operation: Operation, at: { version: number; sequence: number; durability: Mode }): void => {
+export const place = (
+  oracle: Oracle,
+  operation: Operation,
+  at: { version: number; sequence: number; durability: Mode },
+): void => {
   const table = findTable(oracle, operation.table)
   const history = historyOf(table, at.version)
   if (history === undefined) {
-    if (at.version > table.highest) oracle.violations.push(`phantom: ${operation.key} went into version ${at.version} of ${table.name}`)
+    if (at.version > table.highest)
+      oracle.violations.push(`phantom: ${operation.key} went into version ${at.version} of ${table.name}`)
     return
   }
   const other = history.bySequence.get(at.sequence)
   if (other !== undefined && other.key !== operation.key) {
-    oracle.violations.push(`duplicate: ${operation.key} and ${other.key} are both ${table.name} ${at.version}-${at.sequence}`)
+    oracle.violations.push(
+      `duplicate: ${operation.key} and ${other.key} are both ${table.name} ${at.version}-${at.sequence}`,
+    )
   }
-  history.bySequence.set(at.sequence, { ...operation, durability: at.durability, answeredAtMs: performance.now() })
+  history.bySequence.set(at.sequence, {
+    ...operation,
+    durability: at.durability,
+    answeredAtMs: performance.now(),
+  })
 }
 
 /** A change took effect. */
@@ -127,7 +143,8 @@ export const adoptChange = (table: TableOracle): void => {
     if (!table.versions.has(table.highest)) table.versions.set(table.highest, createHistory(pending.base))
   }
   const newest = [...table.versions.keys()].sort((a, b) => b - a)
-  for (const version of newest.slice(KEEP_VERSIONS)) if (version !== table.current) table.versions.delete(version)
+  for (const version of newest.slice(KEEP_VERSIONS))
+    if (version !== table.current) table.versions.delete(version)
 }
 
 /** A change did not take effect. */
@@ -143,7 +160,8 @@ export const foldRows = (history: History, sequence: number): number[] | null =>
   for (let at = 1; at <= sequence; at++) {
     const operation = history.bySequence.get(at)
     if (operation === undefined) return null
-    for (const row of operation.rows) rows[row] = operation.kind === 'set' ? operation.amount : rows[row] + operation.amount
+    for (const row of operation.rows)
+      rows[row] = operation.kind === 'set' ? operation.amount : rows[row] + operation.amount
   }
   return rows
 }

@@ -11,7 +11,9 @@ describe.skipIf(!needs('mounts'))('A machine that loses its power', { timeout: T
   })
 
   test('has lost something, if commits are not synced', async () => {
-    const { violations } = await runWithout(REMOVALS.sync, (root) => runPowerCuts({ cuts: 3, seed: SEED, root }))
+    const { violations } = await runWithout(REMOVALS.sync, (root) =>
+      runPowerCuts({ cuts: 3, seed: SEED, root }),
+    )
     expect(violations).toContainEqual(expect.stringContaining('lost'))
   })
 })

@@ -42,7 +42,9 @@ const survivePowerCut =
 
 const listKeys = ({ tables }: Oracle): Set<string> =>
   new Set(
-    tables.flatMap(({ versions }) => [...versions.values()].flatMap(({ bySequence }) => [...bySequence.values()].map(({ key }) => key))),
+    tables.flatMap(({ versions }) =>
+      [...versions.values()].flatMap(({ bySequence }) => [...bySequence.values()].map(({ key }) => key)),
+    ),
   )
 
 /** Works for a while, and cuts in the middle of it. Work goes on while the disk is copied; only no new change of a table begins. */
@@ -70,7 +72,11 @@ const workAndCut = async (
 }
 
 /** Starts from the state that a cut left, and compares. */
-const checkCut = async (disk: CuttableDisk, { image, oracle, atMs }: Cut, root: string | undefined): Promise<{ lostMs: number }> => {
+const checkCut = async (
+  disk: CuttableDisk,
+  { image, oracle, atMs }: Cut,
+  root: string | undefined,
+): Promise<{ lostMs: number }> => {
   const mounted = disk.mountCut(image)
   try {
     const running = await launchReady({ dataDir: join(mounted.directory, 'data'), root })
@@ -114,7 +120,10 @@ export const runPowerCuts = ({ cuts, seed, root, tables, onCut }: PowerCutOption
           counts['answers known at the cut'] += listKeys(made.oracle).size
           const { lostMs } = await checkCut(disk, made, root)
           violations.push(...made.oracle.violations.map((violation) => `cut ${cut}: ${violation}`))
-          counts['oldest lost answer of mode os, ms'] = Math.max(counts['oldest lost answer of mode os, ms'], lostMs)
+          counts['oldest lost answer of mode os, ms'] = Math.max(
+            counts['oldest lost answer of mode os, ms'],
+            lostMs,
+          )
           onCut?.(cut, violations)
         }
         violations.push(...oracle.violations)

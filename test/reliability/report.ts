@@ -25,7 +25,10 @@ export const measure = async (
 }
 
 /** What a control found, in the form of a report. */
-export const toControl = (title: string, { violations }: Pick<Finding, 'violations'>): NonNullable<Finding['control']> => ({
+export const toControl = (
+  title: string,
+  { violations }: Pick<Finding, 'violations'>,
+): NonNullable<Finding['control']> => ({
   title,
   found: violations.length,
   example: violations[0] ?? null,
@@ -33,12 +36,30 @@ export const toControl = (title: string, { violations }: Pick<Finding, 'violatio
 
 /** Writes everything that was found, for programs. */
 export const writeReport = (path: string, findings: readonly Finding[]): void =>
-  writeFileSync(path, `${JSON.stringify({ node: process.version, date: new Date().toISOString(), findings }, null, 2)}\n`)
+  writeFileSync(
+    path,
+    `${JSON.stringify({ node: process.version, date: new Date().toISOString(), findings }, null, 2)}\n`,
+  )
 
 /** The same, for people: a line a test, and a line a violation. */
-export const describeFinding = ({ id, title, n, violations, seed, seconds, control, counts }: Finding): string => {
+export const describeFinding = ({
+  id,
+  title,
+  n,
+  violations,
+  seed,
+  seconds,
+  control,
+  counts,
+}: Finding): string => {
   const beside = Object.entries(counts).map(([name, count]) => `${name} ${count}`)
   const guard = control === null ? [] : [`control (${control.title}) found ${control.found}`]
-  const line = [`${id} ${title}: ${violations.length} violations of ${n}`, ...beside, ...guard, `seed ${seed}`, `${seconds} s`].join(', ')
+  const line = [
+    `${id} ${title}: ${violations.length} violations of ${n}`,
+    ...beside,
+    ...guard,
+    `seed ${seed}`,
+    `${seconds} s`,
+  ].join(', ')
   return [line, ...violations.slice(0, 20).map((violation) => `  ${violation}`)].join('\n')
 }

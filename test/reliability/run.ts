@@ -23,7 +23,10 @@ interface LongTest {
   control?: { title: string; run: (seed: number) => Promise<Finding> }
 }
 
-const without = (removal: Removal, run: (root: string, seed: number) => Promise<Finding>): LongTest['control'] => ({
+const without = (
+  removal: Removal,
+  run: (root: string, seed: number) => Promise<Finding>,
+): LongTest['control'] => ({
   title: removal.title,
   run: (seed) => runWithout(removal, (root) => run(root, seed)),
 })
@@ -46,7 +49,10 @@ const TESTS: readonly LongTest[] = [
   {
     id: 'D4 D5',
     run: (scale, seed) => runDamage({ trials: scale(20_000), seed }),
-    control: { title: 'damage is not refused', run: (seed) => runDamage({ trials: 500, seed, goesBack: true }) },
+    control: {
+      title: 'damage is not refused',
+      run: (seed) => runDamage({ trials: 500, seed, goesBack: true }),
+    },
   },
   {
     id: 'D6',
@@ -72,27 +78,38 @@ const TESTS: readonly LongTest[] = [
     id: 'D9 os',
     isPossible: () => needs('mounts'),
     run: (scale, seed) => runPowerCuts({ cuts: scale(10), seed: seed + 1, tables: ['in-os'] }),
-    control: without(REMOVALS.syncEachSecond, (root, seed) => runPowerCuts({ cuts: 5, seed, root, tables: ['in-os'] })),
+    control: without(REMOVALS.syncEachSecond, (root, seed) =>
+      runPowerCuts({ cuts: 5, seed, root, tables: ['in-os'] }),
+    ),
   },
   {
     id: 'D10',
     run: (scale, seed) => runCrashCycles({ cycles: scale(20), seed: seed + 2, ...SNAPSHOTS }),
-    control: without(REMOVALS.pruneAtStart, (root, seed) => runCrashCycles({ cycles: 20, seed, root, ...SNAPSHOTS })),
+    control: without(REMOVALS.pruneAtStart, (root, seed) =>
+      runCrashCycles({ cycles: 20, seed, root, ...SNAPSHOTS }),
+    ),
   },
   {
     id: 'D10 none',
     run: (scale, seed) => runCrashCycles({ cycles: scale(20), seed: seed + 3, ...SNAPSHOTS }),
-    control: without(REMOVALS.journalDuringSnapshot, (root, seed) => runCrashCycles({ cycles: 20, seed, root, ...SNAPSHOTS })),
+    control: without(REMOVALS.journalDuringSnapshot, (root, seed) =>
+      runCrashCycles({ cycles: 20, seed, root, ...SNAPSHOTS }),
+    ),
   },
   {
     id: 'C1',
     run: (scale, seed) => runTornRows({ reads: scale(1e8), seed }),
-    control: { title: 'no look at the lock', run: (seed) => runTornRows({ reads: 4e6, seed, checks: false }) },
+    control: {
+      title: 'no look at the lock',
+      run: (seed) => runTornRows({ reads: 4e6, seed, checks: false }),
+    },
   },
   {
     id: 'C1 HTTP',
     run: (scale, seed) => runHotLookups({ lookups: scale(10_000), seed }),
-    control: without(REMOVALS.rowCheck, (root, seed) => runHotLookups({ lookups: 5_000, seed, root, violationsMax: 1 })),
+    control: without(REMOVALS.rowCheck, (root, seed) =>
+      runHotLookups({ lookups: 5_000, seed, root, violationsMax: 1 }),
+    ),
   },
   {
     id: 'C6',
@@ -103,15 +120,28 @@ const TESTS: readonly LongTest[] = [
 
 const runTest = async ({ id, run, control }: LongTest, scale: number, seed: number): Promise<Finding> => {
   const finding = { ...(await run((n) => Math.max(1, Math.round(n * scale)), seed)), id }
-  return control === undefined ? finding : { ...finding, control: toControl(control.title, await control.run(seed)) }
+  return control === undefined
+    ? finding
+    : { ...finding, control: toControl(control.title, await control.run(seed)) }
 }
 
 const main = async (): Promise<boolean> => {
-  const options = { only: { type: 'string' }, scale: { type: 'string' }, seed: { type: 'string' }, report: { type: 'string' } } as const
-  const { only, scale = '1', seed = String(Date.now() % 2 ** 31), report = 'reliability-report.json' } = parseArgs({ options }).values
+  const options = {
+    only: { type: 'string' },
+    scale: { type: 'string' },
+    seed: { type: 'string' },
+    report: { type: 'string' },
+  } as const
+  const {
+    only,
+    scale = '1',
+    seed = String(Date.now() % 2 ** 31),
+    report = 'reliability-report.json',
+  } = parseArgs({ options }).values
   const ids = only?.split(',')
   const unknown = ids?.find((id) => !TESTS.some((one) => one.id === id))
-  if (unknown !== undefined) throw new Error(`there is no test ${unknown}; there are ${TESTS.map(({ id }) => id).join(', ')}`)
+  if (unknown !== undefined)
+    throw new Error(`there is no test ${unknown}; there are ${TESTS.map(({ id }) => id).join(', ')}`)
   const findings: Finding[] = []
   for (const one of TESTS) {
     if (ids !== undefined && !ids.includes(one.id)) continue

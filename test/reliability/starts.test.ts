@@ -56,66 +56,84 @@ const flipInTheMiddle = (path: string): void => {
   writeFileSync(path, bytes)
 }
 
-const DAMAGES: { title: string; file: string; damage: (dataDir: string) => void; isRecoverable: boolean }[] = [
-  {
-    title: 'a bit in the middle of the write-ahead log',
-    file: 'catalog.db-wal',
-    damage: (dataDir) => flipInTheMiddle(join(dataDir, 'catalog.db-wal')),
-    isRecoverable: true,
-  },
-  {
-    title: 'a record that is missing',
-    file: 'catalog.db',
-    damage: (dataDir) => void changeRecord(join(dataDir, 'catalog.db'), RECORD_CHANGES['record missing'], (end) => end >> 1),
-    isRecoverable: true,
-  },
-  {
-    title: 'a record in the place of another',
-    file: 'catalog.db',
-    damage: (dataDir) =>
-      void changeRecord(join(dataDir, 'catalog.db'), RECORD_CHANGES['record in the place of another'], (end) => end >> 1),
-    isRecoverable: true,
-  },
-  {
-    title: 'a snapshot that is gone, and the only one',
-    file: '.safetensors',
-    damage: (dataDir) => readdirSync(join(dataDir, 'snapshots')).forEach((name) => rmSync(join(dataDir, 'snapshots', name))),
-    isRecoverable: false,
-  },
-  { title: 'a catalog that is gone', file: 'catalog.db', damage: (dataDir) => rmSync(join(dataDir, 'catalog.db')), isRecoverable: false },
-]
+const DAMAGES: { title: string; file: string; damage: (dataDir: string) => void; isRecoverable: boolean }[] =
+  [
+    {
+      title: 'a bit in the middle of the write-ahead log',
+      file: 'catalog.db-wal',
+      damage: (dataDir) => flipInTheMiddle(join(dataDir, 'catalog.db-wal')),
+      isRecoverable: true,
+    },
+    {
+      title: 'a record that is missing',
+      file: 'catalog.db',
+      damage: (dataDir) =>
+        void changeRecord(join(dataDir, 'catalog.db'), RECORD_CHANGES['record missing'], (end) => end >> 1),
+      isRecoverable: true,
+    },
+    {
+      title: 'a record in the place of another',
+      file: 'catalog.db',
+      damage: (dataDir) =>
+        void changeRecord(
+          join(dataDir, 'catalog.db'),
+          RECORD_CHANGES['record in the place of another'],
+          (end) => end >> 1,
+        ),
+      isRecoverable: true,
+    },
+    {
+      title: 'a snapshot that is gone, and the only one',
+      file: '.safetensors',
+      damage: (dataDir) =>
+        readdirSync(join(dataDir, 'snapshots')).forEach((name) => rmSync(join(dataDir, 'snapshots', name))),
+      isRecoverable: false,
+    },
+    {
+      title: 'a catalog that is gone',
+      file: 'catalog.db',
+      damage: (dataDir) => rmSync(join(dataDir, 'catalog.db')),
+      isRecoverable: false,
+    },
+  ]
 
 describe('A start from a damaged directory', { timeout: TIMEOUT_MS }, () => {
-  test.each(DAMAGES)('ends with code 3 and one line of file and remedy: $title', async ({ damage, file, isRecoverable }) => {
-    const { dataDir, oracle } = copyOriginal()
-    damage(dataDir)
-    const refused = launch({ dataDir })
-    opened.push(refused.kill)
-    expect(await refused.exited).toBe(3)
-    expect(refused.output()).toMatch(/^gatherd: [^\n]+\n$/)
-    expect(refused.output()).toContain(file)
-    expect(refused.output()).toMatch(/; .*(restore|put the file back|put a plain file)/)
-    const recovering = launch({ dataDir, argv: ['--recover=before-damage'] })
-    opened.push(recovering.kill)
-    if (!isRecoverable) {
-      expect(await recovering.exited).toBe(3)
-      return
-    }
-    const ask = createAsk(await recovering.ready)
-    const seen = await seeTable(ask, TABLE)
-    const [{ sequence, values }] = seen.versions
-    expect(sequence).toBeLessThan(UPDATE_COUNT)
-    const rows = foldRows(oracle.tables[0].versions.get(1) ?? { base: 0, bySequence: new Map(), snapshotSequence: 0 }, sequence)
-    expect([...values]).toEqual(rows?.flatMap((row) => Array.from({ length: DIM }, () => row)))
-    expect(recovering.output()).toMatch(/lost|behind it|goes back|dropped/)
-    ask.close()
-    await recovering.kill()
-    const after = await launchReady({ dataDir })
-    opened.push(after.kill)
-    const again = createAsk(after.url)
-    expect((await seeTable(again, TABLE)).versions[0].sequence).toBe(sequence)
-    again.close()
-  })
+  test.each(DAMAGES)(
+    'ends with code 3 and one line of file and remedy: $title',
+    async ({ damage, file, isRecoverable }) => {
+      const { dataDir, oracle } = copyOriginal()
+      damage(dataDir)
+      const refused = launch({ dataDir })
+      opened.push(refused.kill)
+      expect(await refused.exited).toBe(3)
+      expect(refused.output()).toMatch(/^gatherd: [^\n]+\n$/)
+      expect(refused.output()).toContain(file)
+      expect(refused.output()).toMatch(/; .*(restore|put the file back|put a plain file)/)
+      const recovering = launch({ dataDir, argv: ['--recover=before-damage'] })
+      opened.push(recovering.kill)
+      if (!isRecoverable) {
+        expect(await recovering.exited).toBe(3)
+        return
+      }
+      const ask = createAsk(await recovering.ready)
+      const seen = await seeTable(ask, TABLE)
+      const [{ sequence, values }] = seen.versions
+      expect(sequence).toBeLessThan(UPDATE_COUNT)
+      const rows = foldRows(
+        oracle.tables[0].versions.get(1) ?? { base: 0, bySequence: new Map(), snapshotSequence: 0 },
+        sequence,
+      )
+      expect([...values]).toEqual(rows?.flatMap((row) => Array.from({ length: DIM }, () => row)))
+      expect(recovering.output()).toMatch(/lost|behind it|goes back|dropped/)
+      ask.close()
+      await recovering.kill()
+      const after = await launchReady({ dataDir })
+      opened.push(after.kill)
+      const again = createAsk(after.url)
+      expect((await seeTable(again, TABLE)).versions[0].sequence).toBe(sequence)
+      again.close()
+    },
+  )
 })
 
 describe('A second process on a directory', { timeout: TIMEOUT_MS }, () => {

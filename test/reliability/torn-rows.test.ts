@@ -25,7 +25,9 @@ describe('While a table is replaced again and again', { timeout: TIMEOUT_MS }, (
   })
 
   test.runIf(process.env.CI === 'true')('answers are mixed, if versions are not built aside', async () => {
-    const { violations } = await runWithout(REMOVALS.buildAside, (root) => runSwaps({ swaps: 20, seed: SEED, root }))
+    const { violations } = await runWithout(REMOVALS.buildAside, (root) =>
+      runSwaps({ swaps: 20, seed: SEED, root }),
+    )
     expect(violations).toContainEqual(expect.stringMatching(/in an answer of version/))
   })
 })

@@ -23,16 +23,40 @@ export interface TornRowsOptions {
   checks?: boolean
 }
 
-const readAgainstWriter = async (dim: number, readCount: number, seed: number, checks: boolean): Promise<ReaderResult> => {
+const readAgainstWriter = async (
+  dim: number,
+  readCount: number,
+  seed: number,
+  checks: boolean,
+): Promise<ReaderResult> => {
   const { segments } = new TableMemory(64 * 1024 * 1024).allocate(HOT_ROWS, rowBytes(dim, 'float32'))
-  const handle: VersionHandle = { key: 'v1', version: 1, rows: HOT_ROWS, dim, dtype: 'float32', createdAt: 0, segments }
-  const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), { workerData: { handle, hotRows: HOT_ROWS } })
+  const handle: VersionHandle = {
+    key: 'v1',
+    version: 1,
+    rows: HOT_ROWS,
+    dim,
+    dtype: 'float32',
+    createdAt: 0,
+    segments,
+  }
+  const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
+    workerData: { handle, hotRows: HOT_ROWS },
+  })
   await once(writer, 'message')
   const sum = { read: 0, torn: 0, busy: 0 }
   try {
     const readers = Array.from({ length: READER_COUNT }, async (_, i) => {
-      const workerData: ReaderData = { handle, hotRows: HOT_ROWS, readCount: readCount / READER_COUNT, seed: seed + i, checks }
-      const [result] = (await once(new Worker(new URL('torn-reader.ts', import.meta.url), { workerData }), 'message')) as [ReaderResult]
+      const workerData: ReaderData = {
+        handle,
+        hotRows: HOT_ROWS,
+        readCount: readCount / READER_COUNT,
+        seed: seed + i,
+        checks,
+      }
+      const [result] = (await once(
+        new Worker(new URL('torn-reader.ts', import.meta.url), { workerData }),
+        'message',
+      )) as [ReaderResult]
       sum.read += result.read
       sum.torn += result.torn
       sum.busy += result.busy

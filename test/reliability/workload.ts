@@ -84,7 +84,10 @@ export interface Workload {
 let serial = 0
 
 /** A keyed update of a table. */
-export const makeOperation = (random: Random, { name: table, dim }: Pick<TableOracle, 'name' | 'dim'>): Operation => {
+export const makeOperation = (
+  random: Random,
+  { name: table, dim }: Pick<TableOracle, 'name' | 'dim'>,
+): Operation => {
   const key = `operation-${process.pid}-${serial++}`
   const first = random.below(ROW_COUNT)
   const count = 1 + random.below(dim > DIM ? WIDE_BATCH_ROWS_MAX : BATCH_ROWS_MAX)
@@ -93,22 +96,28 @@ export const makeOperation = (random: Random, { name: table, dim }: Pick<TableOr
   const kind = random.below(5)
   if (kind === 0) return { ...common, path: 'rows', kind: 'set', amount: random.below(SET_MAX) }
   const amount = 1 + random.below(ADD_MAX)
-  return kind < 3 ? { ...common, path: 'rows', kind: 'add', amount } : { ...common, path: 'gradients', kind: 'add', amount: -amount }
+  return kind < 3
+    ? { ...common, path: 'rows', kind: 'add', amount }
+    : { ...common, path: 'gradients', kind: 'add', amount: -amount }
 }
 
 const makeChange = (oracle: Oracle, random: Random, name: string): Change => {
   const table = findTable(oracle, name)
   const kind = random.below(name === 'moving' ? 3 : 2)
   if (kind === 0) return { kind: 'put', base: random.below(SET_MAX), wasSeen: false }
-  if (kind === 1) return { kind: 'rollback', version: random.pick([...table.versions.keys()]), wasSeen: false }
+  if (kind === 1)
+    return { kind: 'rollback', version: random.pick([...table.versions.keys()]), wasSeen: false }
   return { kind: 'settings', durability: table.durability === 'disk' ? 'os' : 'disk', wasSeen: false }
 }
 
 const sendChange = (ask: Ask, { name, dim }: TableOracle, change: Change) => {
   const path = `/v1/tables/${name}`
-  if (change.kind === 'rollback') return ask('POST', `${path}/rollback`, { body: { version: change.version } })
+  if (change.kind === 'rollback')
+    return ask('POST', `${path}/rollback`, { body: { version: change.version } })
   if (change.kind === 'settings') return ask('PATCH', path, { body: { durability: change.durability } })
-  return ask('PUT', path, { body: { rows: ROW_COUNT, dim, initializer: { kind: 'constant', value: change.base } } })
+  return ask('PUT', path, {
+    body: { rows: ROW_COUNT, dim, initializer: { kind: 'constant', value: change.base } },
+  })
 }
 
 /** Sends updates, changes and snapshots until it is stopped. Clients that get no answer once stop by themselves. */
@@ -155,8 +164,9 @@ export const startWorkload = (options: WorkloadOptions): Workload => {
     const answer = await ask('POST', '/v1/snapshots')
     if (answer?.status !== 200) return answer !== null && isRefusal(answer, 'a snapshot')
     answeredCount++
-    for (const { table, version, sequence } of readJson<{ snapshots: { table: string; version: number; sequence: number }[] }>(answer)
-      .snapshots) {
+    for (const { table, version, sequence } of readJson<{
+      snapshots: { table: string; version: number; sequence: number }[]
+    }>(answer).snapshots) {
       const history = findTable(oracle, table).versions.get(version)
       if (history !== undefined) history.snapshotSequence = Math.max(history.snapshotSequence, sequence)
     }

@@ -3,7 +3,15 @@ import { describe, expect, test } from 'vitest'
 import { GatherdError } from '../../src/core/errors.ts'
 import { StoreFailed } from '../../src/storage/refusals.ts'
 import type { Store } from '../../src/storage/store.ts'
-import { errorOf, FaultySqlite, makeFolder, openSample, readSequences, sampleChanges, sampleRecord } from './samples.ts'
+import {
+  errorOf,
+  FaultySqlite,
+  makeFolder,
+  openSample,
+  readSequences,
+  sampleChanges,
+  sampleRecord,
+} from './samples.ts'
 
 const FULL = 13
 const FSYNC = 1034
@@ -65,7 +73,10 @@ describe('after one failed write or sync', () => {
 
   test('elsewhere in the durable path it is the same: a snapshot that cannot be synced', () => {
     const { store } = prepare()
-    const error = store.judge('the sync of a snapshot', Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }))
+    const error = store.classify(
+      'the sync of a snapshot',
+      Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }),
+    )
     expect(error).toBeInstanceOf(StoreFailed)
     expect(() => store.commit({ records: [sampleRecord(2)] })).toThrow('the sync of a snapshot failed: EIO')
   })
@@ -84,7 +95,10 @@ describe('a full disk', () => {
     }
     sqlite.fault = { sql: 'PRAGMA wal_checkpoint(RESTART)', errcode: FULL }
     expect((errorOf(() => store.checkpoint()) as GatherdError).code).toBe('DISK_FULL')
-    expect((store.judge('writing a snapshot', Object.assign(new Error(), { code: 'ENOSPC' })) as GatherdError).code).toBe('DISK_FULL')
+    expect(
+      (store.classify('writing a snapshot', Object.assign(new Error(), { code: 'ENOSPC' })) as GatherdError)
+        .code,
+    ).toBe('DISK_FULL')
     sqlite.fault = null
     expect(store.failure).toBe(null)
     store.commit({ records: [sampleRecord(2)] })

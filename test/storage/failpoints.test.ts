@@ -14,7 +14,9 @@ const root = new URL('../../../', import.meta.url).pathname
 const child = new URL('failpoint-child.ts', import.meta.url).pathname
 
 const run = (directory: string, name: string) => {
-  const { signal, status, stdout, stderr } = spawnSync(process.execPath, [child, directory, name], { encoding: 'utf8' })
+  const { signal, status, stdout, stderr } = spawnSync(process.execPath, [child, directory, name], {
+    encoding: 'utf8',
+  })
   return { signal, status, stderr, lines: stdout.split('\n').filter((line) => line !== '') }
 }
 
@@ -48,7 +50,9 @@ describe('a failpoint', () => {
 })
 
 describe('a process killed at', () => {
-  const places = STORE_FAILPOINTS.flatMap((name) => (name.startsWith('commit:') ? [name, `${name}:3`] : [name]))
+  const places = STORE_FAILPOINTS.flatMap((name) =>
+    name.startsWith('commit:') ? [name, `${name}:3`] : [name],
+  )
   test.each(places)('%s has lost nothing that it acknowledged', async (name) => {
     const directory = makeFolder()
     const { signal, lines, stderr } = run(directory, name)
@@ -62,7 +66,8 @@ describe('a process killed at', () => {
     expect(ranges[0]?.first ?? 1).toBeLessThanOrEqual(3)
     const listed = store.load().snapshots.map(({ file }) => file)
     if (lines.some((line) => line.startsWith('snapshot'))) expect(listed.length).toBe(1)
-    for (const file of listed) expect(await inspectSnapshot(join(store.paths.snapshots, file))).toMatchObject({ startSequence: 6 })
+    for (const file of listed)
+      expect(await inspectSnapshot(join(store.paths.snapshots, file))).toMatchObject({ startSequence: 6 })
     await sweepSnapshots(store.paths.snapshots, new Set(listed))
     expect(readdirSync(store.paths.snapshots)).toEqual(listed)
     store.commit({ keys: [] })

@@ -1,7 +1,16 @@
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeFolder, openSample, sampleAdapter, sampleKey, sampleRecord, sampleSnapshot, sampleTable, sampleVersion } from './samples.ts'
+import {
+  makeFolder,
+  openSample,
+  sampleAdapter,
+  sampleKey,
+  sampleRecord,
+  sampleSnapshot,
+  sampleTable,
+  sampleVersion,
+} from './samples.ts'
 
 /** The directory as format 1 was written first; never made anew. */
 const openFixture = () => {
@@ -24,5 +33,8 @@ test('a data directory of format 1 is read as it was written, for ever', () => {
     nextId: 3,
   })
   expect([...store.readJournal(1, 1, 0)]).toEqual([sampleRecord(1), sampleRecord(2, { durability: 'os' })])
-  expect(['a', 'b'].map((name) => store.findKey(sampleKey(name).hash))).toEqual([sampleKey('a'), sampleKey('b')])
+  expect(['a', 'b'].map((name) => store.findKey(sampleKey(name).hash))).toEqual([
+    sampleKey('a'),
+    sampleKey('b'),
+  ])
 })

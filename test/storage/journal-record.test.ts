@@ -2,7 +2,13 @@ import { readFileSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { checkRecordFits, decodeRecord, encodeRecord, type JournalRecord, recordBytes } from '../../src/storage/journal-record.ts'
+import {
+  checkRecordFits,
+  decodeRecord,
+  encodeRecord,
+  type JournalRecord,
+  recordBytes,
+} from '../../src/storage/journal-record.ts'
 import { StoredDataRefusal } from '../../src/storage/refusals.ts'
 import { refusalOf, sampleRecord } from './samples.ts'
 
@@ -19,7 +25,12 @@ const withState: JournalRecord = {
   stateEpoch: 9,
   state: { kind: 'rowwise_adagrad', initial: 0.5, length: 1, rows: new Float32Array([0.25, -1, 3.5]) },
 }
-const placeOf = ({ tableId, version, sequence }: JournalRecord) => ({ file: 'catalog.db', tableId, version, sequence })
+const placeOf = ({ tableId, version, sequence }: JournalRecord) => ({
+  file: 'catalog.db',
+  tableId,
+  version,
+  sequence,
+})
 const decode = (bytes: Uint8Array, record = withState) => decodeRecord(bytes, placeOf(record))
 
 const anyRecord = fc
@@ -88,7 +99,8 @@ describe('a journal record', () => {
 
   test('is refused when it is cut anywhere, or longer', () => {
     const bytes = encodeRecord(withState)
-    for (let length = 0; length < bytes.length; length++) expect(refusalOf(() => decode(bytes.subarray(0, length)))).toBe('DamagedRecord')
+    for (let length = 0; length < bytes.length; length++)
+      expect(refusalOf(() => decode(bytes.subarray(0, length)))).toBe('DamagedRecord')
     expect(refusalOf(() => decode(Uint8Array.of(...bytes, 0)))).toBe('DamagedRecord')
   })
 
@@ -110,21 +122,26 @@ describe('a journal record', () => {
   })
 
   test('of a later format is refused as such', () => {
-    expect(refusalOf(() => decode(resum(encodeRecord(withState), (bytes) => bytes.set([2], 4))))).toBe('UnknownFormat')
+    expect(refusalOf(() => decode(resum(encodeRecord(withState), (bytes) => bytes.set([2], 4))))).toBe(
+      'UnknownFormat',
+    )
   })
 
   test('that was damaged before it was summed is read as something, or refused, and nothing else', () => {
     const original = encodeRecord(withState)
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(original.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 }), (changes) => {
-        const bytes = resum(original, (copy) => changes.forEach(([at, value]) => copy.set([value], at)))
-        try {
-          const { ids, rows, rowBytes } = decode(bytes)
-          expect(rows.length).toBe(ids.length * rowBytes)
-        } catch (error) {
-          expect(error).toBeInstanceOf(StoredDataRefusal)
-        }
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.nat(original.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+        (changes) => {
+          const bytes = resum(original, (copy) => changes.forEach(([at, value]) => copy.set([value], at)))
+          try {
+            const { ids, rows, rowBytes } = decode(bytes)
+            expect(rows.length).toBe(ids.length * rowBytes)
+          } catch (error) {
+            expect(error).toBeInstanceOf(StoredDataRefusal)
+          }
+        },
+      ),
       { numRuns: 1000 },
     )
   })
@@ -140,7 +157,8 @@ const resum = (original: Uint8Array, change: (bytes: Uint8Array) => void): Uint8
 
 describe('a record for a version', () => {
   const version = { rows: 10, dim: 2, dtype: 'float32' as const }
-  const fits = (changes: Partial<JournalRecord>) => refusalOf(() => checkRecordFits(sampleRecord(3, changes), version, 'catalog.db'))
+  const fits = (changes: Partial<JournalRecord>) =>
+    refusalOf(() => checkRecordFits(sampleRecord(3, changes), version, 'catalog.db'))
 
   test('is refused when it does not fit: rows outside, another width, state of another length', () => {
     const state = { kind: 'adam' as const, initial: 0, length: 4, rows: new Float32Array(4) }

@@ -71,8 +71,15 @@ describe('reading the journal', () => {
   test('refuses a gap before, between and at the end of what is asked for', () => {
     const store = openSample(makeFolder())
     store.commitOs({ records: [none(3), none(4), none(8)] })
-    const read = (after: number, through?: number) => refusalOf(() => [...store.readJournal(1, 1, after, through)])
-    expect([read(2, 4), read(1, 4), read(2, 5), read(2), read(7)]).toEqual([null, 'JournalGap', 'JournalGap', 'JournalGap', null])
+    const read = (after: number, through?: number) =>
+      refusalOf(() => [...store.readJournal(1, 1, after, through)])
+    expect([read(2, 4), read(1, 4), read(2, 5), read(2), read(7)]).toEqual([
+      null,
+      'JournalGap',
+      'JournalGap',
+      'JournalGap',
+      null,
+    ])
     expect([...store.readJournal(1, 1, 2, 4)].map(({ sequence }) => sequence)).toEqual([3, 4])
     expect([read(8), read(0, 0)]).toEqual([null, null])
   })

@@ -10,7 +10,8 @@ const makeMemory = (countMax?: number) => {
   const database = new DatabaseSync(':memory:')
   database.exec(KEY_SCHEMA)
   const keys = new KeyMemory('catalog.db', database, countMax)
-  const add = (names: string[], createdAtMs = 0) => keys.write(names.map((name) => sampleKey(name, { createdAtMs })))()
+  const add = (names: string[], createdAtMs = 0) =>
+    keys.write(names.map((name) => sampleKey(name, { createdAtMs })))()
   const found = (names: string[]) => names.filter((name) => keys.find(sampleKey(name).hash) !== null)
   const rowCount = () => (database.prepare('SELECT count(*) AS n FROM keys').get() as { n: number }).n
   return { database, keys, add, found, rowCount }
@@ -83,7 +84,13 @@ describe('idempotency keys', () => {
   })
 
   test('are refused when any part of one has changed on disk', () => {
-    for (const change of [`hash = x'${'00'.repeat(32)}'`, `request = x'00'`, `result = '{}'`, 'created_at = 5', 'id = 7']) {
+    for (const change of [
+      `hash = x'${'00'.repeat(32)}'`,
+      `request = x'00'`,
+      `result = '{}'`,
+      'created_at = 5',
+      'id = 7',
+    ]) {
       const directory = makeFolder()
       const store = openSample(directory)
       store.commit({ keys: [sampleKey('a'), sampleKey('b')] })

@@ -5,7 +5,16 @@ import { describe, expect, test } from 'vitest'
 import type { CatalogSnapshot } from '../../src/storage/catalog-rows.ts'
 import type { JournalEvidence, SequenceRange } from '../../src/storage/journal-reader.ts'
 import * as recovery from '../../src/storage/recovery-plan.ts'
-import { makeFolder, openSample, refusalOf, sampleChanges, sampleRecord, sampleSnapshot, sampleTable, sampleVersion } from './samples.ts'
+import {
+  makeFolder,
+  openSample,
+  refusalOf,
+  sampleChanges,
+  sampleRecord,
+  sampleSnapshot,
+  sampleTable,
+  sampleVersion,
+} from './samples.ts'
 
 const { EVIDENCE_STATES, findDecisions, planVersion } = recovery
 type State = recovery.EvidenceState
@@ -49,7 +58,9 @@ const journalsIn: Record<State, (start: number) => [number, number][]> = {
 
 const combinations = EVIDENCE_STATES.flatMap((catalog) =>
   EVIDENCE_STATES.flatMap((newest) =>
-    EVIDENCE_STATES.flatMap((older) => EVIDENCE_STATES.map((journal) => ({ catalog, newest, older, journal }))),
+    EVIDENCE_STATES.flatMap((older) =>
+      EVIDENCE_STATES.map((journal) => ({ catalog, newest, older, journal })),
+    ),
   ),
 )
 
@@ -80,7 +91,8 @@ describe('the table of decisions', () => {
           discard: false,
         })
         expect((plan as recovery.LoadPlan).warnings.length).toBe(chosen === OLDER ? 1 : 0)
-      } else if (newest === 'valid') expect(plan).toMatchObject({ kind: 'refuse', code: 'JournalGap', file: 'data/catalog.db' })
+      } else if (newest === 'valid')
+        expect(plan).toMatchObject({ kind: 'refuse', code: 'JournalGap', file: 'data/catalog.db' })
       else {
         const code = newest === 'missing' ? 'MissingFile' : 'DamagedSnapshot'
         expect(plan).toMatchObject({ kind: 'refuse', code, file: 'data/snapshots/newest.safetensors' })
@@ -134,7 +146,12 @@ const makeDirectory = (states: Record<'catalog' | 'newest' | 'older' | 'journal'
 describe('a plan', () => {
   test('needs no journal for a snapshot that no update touched', () => {
     const quiet = sampleSnapshot({ startSequence: 0, endSequence: 0 })
-    expect(planFor([[quiet, 'valid']], [])).toMatchObject({ kind: 'load', snapshot: quiet, replay: { first: 1, last: 0 }, discard: false })
+    expect(planFor([[quiet, 'valid']], [])).toMatchObject({
+      kind: 'load',
+      snapshot: quiet,
+      replay: { first: 1, last: 0 },
+      discard: false,
+    })
   })
 
   test('needs the journal through the end of a snapshot, and through all that was promised', () => {
@@ -187,7 +204,13 @@ describe('a plan', () => {
       ],
       { promised: 0 },
     )
-    expect(plan).toMatchObject({ kind: 'load', snapshot: OLDER, replay: { first: 11, last: 15 }, discard: true, warnings: [] })
+    expect(plan).toMatchObject({
+      kind: 'load',
+      snapshot: OLDER,
+      replay: { first: 11, last: 15 },
+      discard: true,
+      warnings: [],
+    })
   })
 
   test('of a table of mode none does not go further back than its last snapshot unasked', () => {
@@ -261,7 +284,12 @@ describe('going back before damage, when asked to', () => {
         [20, 30],
       ],
     )
-    expect(plan).toMatchObject({ kind: 'load', snapshot: OLDER, replay: { first: 11, last: 18 }, discard: true })
+    expect(plan).toMatchObject({
+      kind: 'load',
+      snapshot: OLDER,
+      replay: { first: 11, last: 18 },
+      discard: true,
+    })
     expect((plan as recovery.LoadPlan).warnings.at(-1)).toBe(
       'table "user", version 1 goes back to sequence 18: sequences 19 to 30 are lost',
     )
@@ -311,17 +339,22 @@ describe('going back before damage, when asked to', () => {
 
 test('a plan without permission never loses anything, whatever the evidence', () => {
   const arbitrary = fc.record({
-    snapshots: fc.array(fc.tuple(fc.nat(20), fc.nat(6), fc.constantFrom(...EVIDENCE_STATES)), { maxLength: 3 }),
+    snapshots: fc.array(fc.tuple(fc.nat(20), fc.nat(6), fc.constantFrom(...EVIDENCE_STATES)), {
+      maxLength: 3,
+    }),
     present: fc
       .tuple(fc.nat(25), fc.nat(30), fc.nat(30))
-      .map(([first, count, hole]) => Array.from({ length: count }, (_, i) => first + i + 1).filter((sequence) => sequence !== hole)),
+      .map(([first, count, hole]) =>
+        Array.from({ length: count }, (_, i) => first + i + 1).filter((sequence) => sequence !== hole),
+      ),
     promised: fc.nat(30),
   })
   let loadCount = 0
   fc.assert(
     fc.property(arbitrary, ({ snapshots, present, promised }) => {
       const listed = snapshots.map(
-        ([start, length, state], i) => [sampleSnapshot({ id: i + 1, startSequence: start, endSequence: start + length }), state] as const,
+        ([start, length, state], i) =>
+          [sampleSnapshot({ id: i + 1, startSequence: start, endSequence: start + length }), state] as const,
       )
       const plan = planFor(
         listed.map(([snapshot, state]) => [snapshot, state]),
@@ -332,8 +365,11 @@ test('a plan without permission never loses anything, whatever the evidence', ()
       loadCount++
       const { snapshot, replay } = plan
       expect(listed.find(([found]) => found === snapshot)?.[1]).toBe('valid')
-      for (let sequence = replay.first; sequence <= replay.last; sequence++) expect(present).toContain(sequence)
-      expect(replay.last).toBeGreaterThanOrEqual(Math.max(promised, ...listed.map(([found]) => found.endSequence)))
+      for (let sequence = replay.first; sequence <= replay.last; sequence++)
+        expect(present).toContain(sequence)
+      expect(replay.last).toBeGreaterThanOrEqual(
+        Math.max(promised, ...listed.map(([found]) => found.endSequence)),
+      )
     }),
     { numRuns: 2000 },
   )
@@ -363,6 +399,9 @@ describe('pruning', () => {
       { tableId: 1, version: 2 },
       { tableId: 2, version: 1 },
     ]
-    expect(recovery.findOrphans({ versions: [sampleVersion({ version: 2 })] }, streams)).toEqual([streams[0], streams[2]])
+    expect(recovery.findOrphans({ versions: [sampleVersion({ version: 2 })] }, streams)).toEqual([
+      streams[0],
+      streams[2],
+    ])
   })
 })

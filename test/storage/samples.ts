@@ -42,7 +42,13 @@ export const settings: Settings = {
   out_of_range: 'error',
   fill_value: null,
   padding_index: null,
-  optimizer: { kind: 'adagrad', learning_rate: 0.01, initial_accumulator: 0, epsilon: 1e-10, epsilon_inside_sqrt: false },
+  optimizer: {
+    kind: 'adagrad',
+    learning_rate: 0.01,
+    initial_accumulator: 0,
+    epsilon: 1e-10,
+    epsilon_inside_sqrt: false,
+  },
   durability: 'disk',
   keep_versions: 2,
 }
@@ -197,6 +203,9 @@ export class FaultySqlite {
     if (fault === null || !sql.startsWith(fault.sql)) return
     // SQLite rolls most failed commits back by itself.
     if (database.isTransaction && fault.keepsTransaction !== true) database.exec('ROLLBACK')
-    throw Object.assign(new Error('a fault of the test'), { code: 'ERR_SQLITE_ERROR', errcode: fault.errcode })
+    throw Object.assign(new Error('a fault of the test'), {
+      code: 'ERR_SQLITE_ERROR',
+      errcode: fault.errcode,
+    })
   }
 }

@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
@@ -10,7 +19,12 @@ import { StoredDataRefusal } from '../../src/storage/refusals.ts'
 import { sweepSnapshots } from '../../src/storage/snapshot-folder.ts'
 import type { SnapshotFacts } from '../../src/storage/snapshot-format.ts'
 import type { SnapshotMemory } from '../../src/storage/snapshot-memory.ts'
-import { inspectSnapshot, judgeSnapshot, readSnapshot, verifySnapshot } from '../../src/storage/snapshot-read.ts'
+import {
+  inspectSnapshot,
+  classifySnapshot,
+  readSnapshot,
+  verifySnapshot,
+} from '../../src/storage/snapshot-read.ts'
 import { writeAll, writeSnapshot } from '../../src/storage/snapshot-write.ts'
 import { PAGE_BYTES, ROWS_AT, rowBytes } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
@@ -40,7 +54,10 @@ const allocate = (facts: SnapshotFacts, segmentBytesMax = 2 * PAGE_BYTES): Snaps
   if (facts.state === null) return { segments, state: null }
   return {
     segments,
-    state: { segments: memory.allocate(facts.rows, facts.state.length * 4).segments, touched: new Uint8Array(facts.rows) },
+    state: {
+      segments: memory.allocate(facts.rows, facts.state.length * 4).segments,
+      touched: new Uint8Array(facts.rows),
+    },
   }
 }
 
@@ -48,16 +65,21 @@ const allocate = (facts: SnapshotFacts, segmentBytesMax = 2 * PAGE_BYTES): Snaps
 const viewAll = (facts: SnapshotFacts, memory: SnapshotMemory): Uint8Array[] => {
   const views = (segments: SnapshotMemory['segments'], bytes: number) =>
     segments.map(({ memory: { buffer }, rowCount }) => new Uint8Array(buffer, ROWS_AT, rowCount * bytes))
-  const state = memory.state === null ? [] : [...views(memory.state.segments, (facts.state?.length ?? 0) * 4), memory.state.touched]
+  const state =
+    memory.state === null
+      ? []
+      : [...views(memory.state.segments, (facts.state?.length ?? 0) * 4), memory.state.touched]
   return [...views(memory.segments, rowBytes(facts.dim, facts.dtype)), ...state]
 }
 
 const fill = (facts: SnapshotFacts, memory: SnapshotMemory): void => {
   let seed = 1
-  for (const view of viewAll(facts, memory)) for (let i = 0; i < view.length; i++) view[i] = (seed = (seed * 48_271) % 2_147_483_647) & 255
+  for (const view of viewAll(facts, memory))
+    for (let i = 0; i < view.length; i++) view[i] = (seed = (seed * 48_271) % 2_147_483_647) & 255
 }
 
-const bytesOf = (facts: SnapshotFacts, memory: SnapshotMemory): Buffer => Buffer.concat(viewAll(facts, memory).map((view) => view.slice()))
+const bytesOf = (facts: SnapshotFacts, memory: SnapshotMemory): Buffer =>
+  Buffer.concat(viewAll(facts, memory).map((view) => view.slice()))
 
 const writeSample = async (facts: SnapshotFacts, folder = makeFolder()) => {
   const memory = allocate(facts)
@@ -74,7 +96,10 @@ const read = async (path: string) => {
 
 describe('a snapshot', () => {
   const kinds: Partial<SnapshotFacts>[] = [
-    ...(['float32', 'float16', 'bfloat16', 'int8'] as Dtype[]).flatMap((dtype) => [{ dtype }, { dtype, state: adam }]),
+    ...(['float32', 'float16', 'bfloat16', 'int8'] as Dtype[]).flatMap((dtype) => [
+      { dtype },
+      { dtype, state: adam },
+    ]),
     { rows: 0 },
     { rows: 0, state: adam },
     { dim: 0 },
@@ -121,7 +146,9 @@ describe('a snapshot', () => {
     const { path, memory } = await writeSample(facts)
     const target = { ...allocate(facts), state: null }
     await readSnapshot(path, () => target)
-    expect(bytesOf(facts, target).equals(bytesOf({ ...facts, state: null }, { ...memory, state: null }))).toBe(true)
+    expect(
+      bytesOf(facts, target).equals(bytesOf({ ...facts, state: null }, { ...memory, state: null })),
+    ).toBe(true)
   })
 
   test('says how far it is, to the last byte', async () => {
@@ -145,7 +172,11 @@ describe('a snapshot', () => {
 
 describe('a snapshot taken while updates go on', () => {
   test('and what was journaled since it began are the version as it is, whatever the interleaving', async () => {
-    const facts = sampleFacts({ rows: 20_000, dim: 64, state: { kind: 'adagrad', length: 64, epoch: 0, initial: 0 } })
+    const facts = sampleFacts({
+      rows: 20_000,
+      dim: 64,
+      state: { kind: 'adagrad', length: 64, epoch: 0, initial: 0 },
+    })
     const memory = allocate(facts, 4 * MiB)
     fill(facts, memory)
     const folder = makeFolder()
@@ -156,7 +187,10 @@ describe('a snapshot taken while updates go on', () => {
     while (isWriting) {
       random = (random * 48_271) % 2_147_483_647
       const row = random % facts.rows
-      const targets = [...rowViews(memory.segments, row, 256), ...rowViews(memory.state?.segments ?? [], row, 256)]
+      const targets = [
+        ...rowViews(memory.segments, row, 256),
+        ...rowViews(memory.state?.segments ?? [], row, 256),
+      ]
       for (const target of targets) target.fill(random & 255)
       if (memory.state !== null) memory.state.touched[row] = 1
       records.push({ row, bytes: targets.map((target) => target.slice()) })
@@ -167,7 +201,10 @@ describe('a snapshot taken while updates go on', () => {
     await readSnapshot(path, () => found)
     const before = bytesOf(facts, found).equals(bytesOf(facts, memory))
     for (const { row, bytes } of records) {
-      const targets = [...rowViews(found.segments, row, 256), ...rowViews(found.state?.segments ?? [], row, 256)]
+      const targets = [
+        ...rowViews(found.segments, row, 256),
+        ...rowViews(found.state?.segments ?? [], row, 256),
+      ]
       targets.forEach((target, i) => target.set(bytes[i]))
       if (found.state !== null) found.state.touched[row] = 1
     }
@@ -181,7 +218,9 @@ describe('a snapshot taken while updates go on', () => {
 const rowViews = (segments: SnapshotMemory['segments'], row: number, bytes: number): Uint8Array[] =>
   segments
     .filter(({ firstRow, rowCount }) => row >= firstRow && row < firstRow + rowCount)
-    .map(({ memory: { buffer }, firstRow }) => new Uint8Array(buffer, ROWS_AT + (row - firstRow) * bytes, bytes))
+    .map(
+      ({ memory: { buffer }, firstRow }) => new Uint8Array(buffer, ROWS_AT + (row - firstRow) * bytes, bytes),
+    )
 
 describe('a damaged snapshot', () => {
   const facts = sampleFacts({ rows: 5, dim: 2, state: { ...adam, length: 4 } })
@@ -217,7 +256,9 @@ describe('a damaged snapshot', () => {
     writeFileSync(path, bytes)
     const refusal = await readSnapshot(path, allocate).catch((error: unknown) => error)
     expect(refusal).toBeInstanceOf(StoredDataRefusal)
-    expect((refusal as Error).message).toMatch(/^\/.*\.safetensors: the snapshot is damaged: block 4 of 7 .*; restore the file/)
+    expect((refusal as Error).message).toMatch(
+      /^\/.*\.safetensors: the snapshot is damaged: block 4 of 7 .*; restore the file/,
+    )
   })
 
   test('of a later format is refused as such', async () => {
@@ -231,17 +272,20 @@ describe('a damaged snapshot', () => {
     const original = new Uint8Array(readFileSync(path))
     const headerBytes = 8 + Number(new DataView(original.buffer).getBigUint64(0, true))
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(fc.nat(original.length - 1), fc.nat(255)), { minLength: 1, maxLength: 3 }), async (changes) => {
-        const bytes = original.slice()
-        for (const [at, value] of changes) bytes[at] = value
-        const view = new DataView(bytes.buffer)
-        const sumsAt = bytes.length - 12
-        view.setUint32(sumsAt, crc32(bytes.subarray(0, headerBytes)), true)
-        view.setUint32(sumsAt + 4, crc32(bytes.subarray(headerBytes, sumsAt)), true)
-        view.setUint32(sumsAt + 8, crc32(bytes.subarray(sumsAt, sumsAt + 8)), true)
-        const outcome = await damage(path, bytes)
-        expect([null, 'DamagedSnapshot', 'UnknownFormat']).toContain(outcome)
-      }),
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(original.length - 1), fc.nat(255)), { minLength: 1, maxLength: 3 }),
+        async (changes) => {
+          const bytes = original.slice()
+          for (const [at, value] of changes) bytes[at] = value
+          const view = new DataView(bytes.buffer)
+          const sumsAt = bytes.length - 12
+          view.setUint32(sumsAt, crc32(bytes.subarray(0, headerBytes)), true)
+          view.setUint32(sumsAt + 4, crc32(bytes.subarray(headerBytes, sumsAt)), true)
+          view.setUint32(sumsAt + 8, crc32(bytes.subarray(sumsAt, sumsAt + 8)), true)
+          const outcome = await damage(path, bytes)
+          expect([null, 'DamagedSnapshot', 'UnknownFormat']).toContain(outcome)
+        },
+      ),
       { numRuns: 300 },
     )
     expect(written.bytes).toBe(original.length)
@@ -250,18 +294,24 @@ describe('a damaged snapshot', () => {
   test('is told from one that is missing, cut, or another by what its listing says', async () => {
     const { folder, path, written } = await writeSample(facts)
     const listed = sampleSnapshot({ ...written, startSequence: 7, stateKind: 'adam' })
-    expect(await judgeSnapshot(folder, listed)).toBe('valid')
-    for (const change of [{ tableId: 2 }, { version: 2 }, { startSequence: 8 }, { stateKind: null }, { bytes: written.bytes - 1 }]) {
-      expect(await judgeSnapshot(folder, { ...listed, ...change })).toBe('damaged')
+    expect(await classifySnapshot(folder, listed)).toBe('valid')
+    for (const change of [
+      { tableId: 2 },
+      { version: 2 },
+      { startSequence: 8 },
+      { stateKind: null },
+      { bytes: written.bytes - 1 },
+    ]) {
+      expect(await classifySnapshot(folder, { ...listed, ...change })).toBe('damaged')
     }
     const bytes = readFileSync(path)
     writeFileSync(path, bytes.subarray(0, -1))
-    expect(await judgeSnapshot(folder, listed)).toBe('cut')
+    expect(await classifySnapshot(folder, listed)).toBe('cut')
     bytes[20] ^= 1
     writeFileSync(path, bytes)
-    expect(await judgeSnapshot(folder, listed)).toBe('damaged')
+    expect(await classifySnapshot(folder, listed)).toBe('damaged')
     rmSync(path)
-    expect(await judgeSnapshot(folder, listed)).toBe('missing')
+    expect(await classifySnapshot(folder, listed)).toBe('missing')
   })
 
   test('is found by the SHA-256 even where every checksum is right', async () => {
@@ -301,17 +351,27 @@ describe('writing a snapshot', () => {
       file.set(bytes.subarray(from, from + bytesWritten), at)
       return { bytesWritten, buffer: bytes }
     }
-    await writeAll({ write: write(3) } as unknown as Parameters<typeof writeAll>[0], Buffer.from('abcdefgh'), 2)
+    await writeAll(
+      { write: write(3) } as unknown as Parameters<typeof writeAll>[0],
+      Buffer.from('abcdefgh'),
+      2,
+    )
     expect(file.toString('latin1')).toBe('\0\0abcdefgh')
-    await expect(writeAll({ write: write(0) } as unknown as Parameters<typeof writeAll>[0], Buffer.from('abc'), 0)).rejects.toMatchObject({
+    await expect(
+      writeAll({ write: write(0) } as unknown as Parameters<typeof writeAll>[0], Buffer.from('abc'), 0),
+    ).rejects.toMatchObject({
       code: 'ENOSPC',
     })
   })
 
   test('of which a crash left files is cleaned up: those that nobody lists', async () => {
     const folder = makeFolder()
-    for (const name of ['a.safetensors', 'b.safetensors', 'c.tmp', 'README']) writeFileSync(join(folder, name), '')
-    expect((await sweepSnapshots(folder, new Set(['b.safetensors']))).toSorted()).toEqual(['a.safetensors', 'c.tmp'])
+    for (const name of ['a.safetensors', 'b.safetensors', 'c.tmp', 'README'])
+      writeFileSync(join(folder, name), '')
+    expect((await sweepSnapshots(folder, new Set(['b.safetensors']))).toSorted()).toEqual([
+      'a.safetensors',
+      'c.tmp',
+    ])
     expect(readdirSync(folder).toSorted()).toEqual(['README', 'b.safetensors'])
   })
 })

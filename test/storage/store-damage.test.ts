@@ -6,7 +6,16 @@ import { describe, expect, test } from 'vitest'
 import { openStore } from '../../src/storage/open-store.ts'
 import { StoredDataRefusal } from '../../src/storage/refusals.ts'
 import type { Store } from '../../src/storage/store.ts'
-import { makeFolder, openSample, readSequences, refusalOf, sampleChanges, sampleKey, sampleRecord, sampleSnapshot } from './samples.ts'
+import {
+  makeFolder,
+  openSample,
+  readSequences,
+  refusalOf,
+  sampleChanges,
+  sampleKey,
+  sampleRecord,
+  sampleSnapshot,
+} from './samples.ts'
 
 const LAST = 12
 
@@ -18,11 +27,17 @@ const readEverything = (store: Store) => ({
 })
 
 const fill = (store: Store): void => {
-  store.commit({ changes: [...sampleChanges(), { kind: 'put-snapshot', snapshot: sampleSnapshot() }], keys: [sampleKey('a')] })
+  store.commit({
+    changes: [...sampleChanges(), { kind: 'put-snapshot', snapshot: sampleSnapshot() }],
+    keys: [sampleKey('a')],
+  })
   for (let sequence = 1; sequence <= LAST - 4; sequence++)
     store.commit({ records: [sampleRecord(sequence)], keys: sequence === 2 ? [sampleKey('b')] : [] })
   for (let sequence = LAST - 3; sequence <= LAST; sequence++) {
-    store.commitOs({ records: [sampleRecord(sequence, { durability: 'os' })], keys: sequence === LAST - 3 ? [sampleKey('os')] : [] })
+    store.commitOs({
+      records: [sampleRecord(sequence, { durability: 'os' })],
+      keys: sequence === LAST - 3 ? [sampleKey('os')] : [],
+    })
   }
 }
 
@@ -50,7 +65,11 @@ const makeCrashed = () => {
 }
 
 /** Opens a copy of `directory` with `bytes` in place of one file: what it says, or the code of the refusal. */
-const openDamaged = (directory: string, name: string, bytes: Uint8Array): ReturnType<typeof readEverything> | string => {
+const openDamaged = (
+  directory: string,
+  name: string,
+  bytes: Uint8Array,
+): ReturnType<typeof readEverything> | string => {
   const copy = makeFolder()
   cpSync(directory, copy, { recursive: true })
   writeFileSync(join(copy, name), bytes)
@@ -101,7 +120,9 @@ describe.each(['catalog.db', 'os.db'])('%s', (name) => {
     const { directory } = makeClosed()
     const bytes = new Uint8Array(readFileSync(join(directory, name)))
     for (const length of [0, 1, 99, 100, 511, 512, 4095, 4096, 8192, bytes.length - 4096, bytes.length - 1]) {
-      expect(openDamaged(directory, name, bytes.subarray(0, length))).toMatch(/^(DamagedCatalog|UnknownFormat)$/)
+      expect(openDamaged(directory, name, bytes.subarray(0, length))).toMatch(
+        /^(DamagedCatalog|UnknownFormat)$/,
+      )
     }
   })
 })
@@ -234,23 +255,30 @@ describe('a catalog that SQLite finds nothing wrong with', () => {
     }
     const change = makeChange()
     for (const [table, names] of Object.entries(columns)) {
-      for (const name of names) expect(change(`UPDATE ${table} SET ${name} = 9`), `${table}.${name}`).toBe('DamagedCatalog')
+      for (const name of names)
+        expect(change(`UPDATE ${table} SET ${name} = 9`), `${table}.${name}`).toBe('DamagedCatalog')
     }
     expect(change(`UPDATE snapshots SET state_kind = 'adam'`)).toBe('DamagedCatalog')
   })
 
   test('is refused when a row is gone, or came from elsewhere', () => {
     const change = makeChange()
-    for (const table of ['tables', 'versions', 'snapshots', 'seal']) expect(change(`DELETE FROM ${table}`)).toBe('DamagedCatalog')
-    const columns = 'table_id, version, file, start_sequence, end_sequence, step, created_at, bytes, sha256, state_kind, state_epoch, crc'
+    for (const table of ['tables', 'versions', 'snapshots', 'seal'])
+      expect(change(`DELETE FROM ${table}`)).toBe('DamagedCatalog')
+    const columns =
+      'table_id, version, file, start_sequence, end_sequence, step, created_at, bytes, sha256, state_kind, state_epoch, crc'
     expect(change(`INSERT INTO snapshots SELECT id + 1, ${columns} FROM snapshots`)).toBe('DamagedCatalog')
   })
 
   test('is refused when a record is doubled, or changed', () => {
     const change = makeChange()
-    expect(change('INSERT INTO journal SELECT id + 1000, record FROM journal WHERE id = 3')).toBe('DamagedRecord')
+    expect(change('INSERT INTO journal SELECT id + 1000, record FROM journal WHERE id = 3')).toBe(
+      'DamagedRecord',
+    )
     expect(change(`UPDATE journal SET record = x'00' WHERE id = 3`)).toBe('DamagedRecord')
-    expect(change('UPDATE journal SET record = (SELECT record FROM journal WHERE id = 4) WHERE id = 3')).toBe('DamagedRecord')
+    expect(change('UPDATE journal SET record = (SELECT record FROM journal WHERE id = 4) WHERE id = 3')).toBe(
+      'DamagedRecord',
+    )
   })
 
   test('is gone back before a damaged record when told to, for good', () => {

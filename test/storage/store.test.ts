@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, test } from 'vitest'
@@ -24,8 +34,17 @@ describe('a new data directory', () => {
   test('is made with its parents, for its owner alone', () => {
     const directory = join(makeFolder(), 'a', 'data')
     const store = openSample(directory)
-    expect(store.load()).toEqual({ tables: [], versions: [], aliases: [], snapshots: [], adapters: [], nextId: 1 })
-    const modes = [directory, ...readdirSync(directory).map((name) => join(directory, name))].map((path) => statSync(path).mode & 0o077)
+    expect(store.load()).toEqual({
+      tables: [],
+      versions: [],
+      aliases: [],
+      snapshots: [],
+      adapters: [],
+      nextId: 1,
+    })
+    const modes = [directory, ...readdirSync(directory).map((name) => join(directory, name))].map(
+      (path) => statSync(path).mode & 0o077,
+    )
     expect(modes.length).toBeGreaterThan(5)
     expect(modes.every((mode) => mode === 0)).toBe(true)
   })
@@ -54,7 +73,13 @@ describe('the catalog', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     const [table, version] = [sampleTable({ id: store.takeId() }), sampleVersion()]
-    const snapshot = sampleSnapshot({ id: store.takeId(), stateKind: 'adam', step: 12, startSequence: 2 ** 40, endSequence: 2 ** 40 + 1 })
+    const snapshot = sampleSnapshot({
+      id: store.takeId(),
+      stateKind: 'adam',
+      step: 12,
+      startSequence: 2 ** 40,
+      endSequence: 2 ** 40 + 1,
+    })
     const aliases = [
       { alias: 'a', table: 'user', version: null },
       { alias: 'b', table: 'user', version: 1 },
@@ -67,7 +92,14 @@ describe('the catalog', () => {
         ...aliases.map((alias) => ({ kind: 'put-alias' as const, alias })),
       ],
     })
-    const expected = { tables: [table], versions: [version], aliases, snapshots: [snapshot], adapters: [], nextId: 3 }
+    const expected = {
+      tables: [table],
+      versions: [version],
+      aliases,
+      snapshots: [snapshot],
+      adapters: [],
+      nextId: 3,
+    }
     expect(store.load()).toEqual(expected)
     store.close()
     expect(openSample(directory).load()).toEqual(expected)
@@ -82,9 +114,15 @@ describe('the catalog', () => {
         { kind: 'put-version', version: sampleVersion({ version: 2 }) },
       ],
     })
-    store.commit({ changes: [1, 2].map((id) => ({ kind: 'put-snapshot', snapshot: sampleSnapshot({ id, version: id }) })) })
+    store.commit({
+      changes: [1, 2].map((id) => ({ kind: 'put-snapshot', snapshot: sampleSnapshot({ id, version: id }) })),
+    })
     store.commit({ changes: [{ kind: 'delete-version', tableId: 1, version: 1 }] })
-    expect(store.load()).toMatchObject({ tables: [{ current: 2 }], versions: [{ version: 2 }], snapshots: [{ id: 2 }] })
+    expect(store.load()).toMatchObject({
+      tables: [{ current: 2 }],
+      versions: [{ version: 2 }],
+      snapshots: [{ id: 2 }],
+    })
     store.commit({
       changes: [
         { kind: 'put-alias', alias: { alias: 'a', table: 'user', version: null } },
@@ -132,7 +170,13 @@ describe('updates', () => {
     const store = openSample(directory, { open: sqlite.open })
     store.commit({ records: [sampleRecord(1)] })
     sqlite.fault = { sql: 'INSERT INTO keys', errcode: 13 }
-    expect(() => store.commit({ records: [sampleRecord(2), sampleRecord(3)], keys: [sampleKey('a')], changes: sampleChanges() })).toThrow()
+    expect(() =>
+      store.commit({
+        records: [sampleRecord(2), sampleRecord(3)],
+        keys: [sampleKey('a')],
+        changes: sampleChanges(),
+      }),
+    ).toThrow()
     sqlite.fault = null
     expect(readSequences(store)).toEqual([1])
     expect(store.load().tables).toEqual([])
@@ -145,7 +189,10 @@ describe('updates', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     store.commit({ changes: sampleChanges(), records: [sampleRecord(1), sampleRecord(2)] })
-    store.commitOs({ records: [3, 4].map((sequence) => sampleRecord(sequence, { durability: 'os' })), keys: [sampleKey('os')] })
+    store.commitOs({
+      records: [3, 4].map((sequence) => sampleRecord(sequence, { durability: 'os' })),
+      keys: [sampleKey('os')],
+    })
     store.commit({ records: [sampleRecord(5)] })
     store.close()
     const again = openSample(directory)
@@ -195,23 +242,27 @@ describe('a checkpoint', () => {
     expect(readSequences(openSample(directory))).toEqual([1, 2, 3])
   })
 
-  test.each(['asked for', 'after a full disk'])('begins another log, of which nothing is synced yet: %s', (reason) => {
-    const sqlite = new samples.FaultySqlite()
-    const store = openSample(makeFolder(), { open: sqlite.open })
-    for (let sequence = 1; sequence <= 20; sequence++) store.commitOs({ records: [sampleRecord(sequence, { durability: 'os' })] })
-    store.syncOs()
-    if (reason === 'asked for') store.checkpoint()
-    else {
-      sqlite.fault = { sql: 'COMMIT', errcode: 13 }
-      samples.errorOf(() => store.commitOs({ records: [sampleRecord(21, { durability: 'os' })] }))
-      sqlite.fault = null
-    }
-    store.syncOs()
-    const before = samples.readBytes(store.paths.mark)
-    store.commitOs({ records: [sampleRecord(21, { durability: 'os' })] })
-    store.syncOs()
-    expect(samples.readBytes(store.paths.mark)).not.toEqual(before)
-  })
+  test.each(['asked for', 'after a full disk'])(
+    'begins another log, of which nothing is synced yet: %s',
+    (reason) => {
+      const sqlite = new samples.FaultySqlite()
+      const store = openSample(makeFolder(), { open: sqlite.open })
+      for (let sequence = 1; sequence <= 20; sequence++)
+        store.commitOs({ records: [sampleRecord(sequence, { durability: 'os' })] })
+      store.syncOs()
+      if (reason === 'asked for') store.checkpoint()
+      else {
+        sqlite.fault = { sql: 'COMMIT', errcode: 13 }
+        samples.errorOf(() => store.commitOs({ records: [sampleRecord(21, { durability: 'os' })] }))
+        sqlite.fault = null
+      }
+      store.syncOs()
+      const before = samples.readBytes(store.paths.mark)
+      store.commitOs({ records: [sampleRecord(21, { durability: 'os' })] })
+      store.syncOs()
+      expect(samples.readBytes(store.paths.mark)).not.toEqual(before)
+    },
+  )
 })
 
 describe('a data directory in use', () => {

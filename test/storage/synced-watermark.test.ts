@@ -1,14 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { readSyncMark, SyncMark } from '../../src/storage/synced-watermark.ts'
+import { readSyncedWatermark, SyncedWatermark } from '../../src/storage/synced-watermark.ts'
 import { makeFolder } from './samples.ts'
 
 const SYNCED = { salts: [0xdeadbeef, 7] as const, frameCount: 123_456 }
 
 const writeSample = (): string => {
   const path = join(makeFolder(), 'os.mark')
-  const mark = new SyncMark(path)
+  const mark = new SyncedWatermark(path)
   mark.write({ salts: [1, 2], frameCount: 3 })
   mark.write(SYNCED)
   mark.close()
@@ -17,22 +17,22 @@ const writeSample = (): string => {
 
 describe('the mark of a synced log', () => {
   test('says what was written last', () => {
-    expect(readSyncMark(writeSample())).toEqual(SYNCED)
+    expect(readSyncedWatermark(writeSample())).toEqual(SYNCED)
   })
 
   test('says nothing when it is missing, cut or damaged', () => {
     const path = writeSample()
     const bytes = readFileSync(path)
-    expect(readSyncMark(`${path}-none`)).toBe(null)
+    expect(readSyncedWatermark(`${path}-none`)).toBe(null)
     for (let length = 0; length < bytes.length; length++) {
       writeFileSync(path, bytes.subarray(0, length))
-      expect(readSyncMark(path)).toBe(null)
+      expect(readSyncedWatermark(path)).toBe(null)
     }
     for (let bit = 0; bit < bytes.length * 8; bit++) {
       const copy = Buffer.from(bytes)
       copy[bit >> 3] ^= 1 << (bit & 7)
       writeFileSync(path, copy)
-      expect(readSyncMark(path)).toBe(null)
+      expect(readSyncedWatermark(path)).toBe(null)
     }
   })
 })

@@ -1,4 +1,14 @@
-import { closeSync, constants, ftruncateSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import fc from 'fast-check'
@@ -39,7 +49,10 @@ const readBySqlite = (crashed: Crashed, log: Buffer): number => {
   writeFileSync(`${path}-wal`, log)
   const database = new DatabaseSync(path)
   try {
-    const rows = database.prepare('SELECT number, payload FROM commits ORDER BY number').all() as { number: number; payload: Uint8Array }[]
+    const rows = database.prepare('SELECT number, payload FROM commits ORDER BY number').all() as {
+      number: number
+      payload: Uint8Array
+    }[]
     rows.forEach(({ number, payload }, i) => {
       expect(number).toBe(i + 1)
       expect(payload.every((byte) => byte === number)).toBe(true)
@@ -79,7 +92,9 @@ const flip = (log: Buffer, bit: number): Buffer => {
 
 /** The last frame of each commit, from the frames' own heads. */
 const commitFrames = (log: Buffer): number[] =>
-  Array.from({ length: (log.length - 32) / FRAME_BYTES }, (_, i) => i).filter((i) => log.readUInt32BE(32 + i * FRAME_BYTES + 4) !== 0)
+  Array.from({ length: (log.length - 32) / FRAME_BYTES }, (_, i) => i).filter(
+    (i) => log.readUInt32BE(32 + i * FRAME_BYTES + 4) !== 0,
+  )
 
 describe('the scan of a write-ahead log', () => {
   test('finds nothing wrong with a log that is missing, empty, or whole', () => {
@@ -87,7 +102,12 @@ describe('the scan of a write-ahead log', () => {
     expect(scanLog(join(crashed.folder, 'none-wal'), FULL)).toMatchObject({ commitCount: 0, frameCount: 0 })
     expect(scan(crashed, Buffer.alloc(0))).toMatchObject({ commitCount: 0 })
     const frameCount = (crashed.log.length - 32) / FRAME_BYTES
-    expect(scan(crashed, crashed.log)).toMatchObject({ commitCount: 12, frameCount, droppedFrameCount: 0, lostCommitCount: 0 })
+    expect(scan(crashed, crashed.log)).toMatchObject({
+      commitCount: 12,
+      frameCount,
+      droppedFrameCount: 0,
+      lostCommitCount: 0,
+    })
     expect(readBySqlite(crashed, crashed.log)).toBe(12)
   })
 
@@ -125,9 +145,15 @@ describe('the scan of a write-ahead log', () => {
     const lastButOne = 32 + commitFrames(crashed.log)[8] * FRAME_BYTES
     let refused = 0
     for (let at = 0; at < crashed.log.length; at += 100) {
-      const found = scan(crashed, Buffer.from(crashed.log).fill(0, at, Math.min(at + 512, crashed.log.length)))
+      const found = scan(
+        crashed,
+        Buffer.from(crashed.log).fill(0, at, Math.min(at + 512, crashed.log.length)),
+      )
       if (found === 'refused') refused++
-      else expect(found.commitCount).toBeGreaterThanOrEqual(at < lastButOne + 24 && at + 512 > lastButOne ? 8 : 9)
+      else
+        expect(found.commitCount).toBeGreaterThanOrEqual(
+          at < lastButOne + 24 && at + 512 > lastButOne ? 8 : 9,
+        )
     }
     expect(refused).toBeGreaterThan((crashed.log.length / 100) * 0.7)
   })
@@ -146,7 +172,9 @@ describe('the scan of a write-ahead log', () => {
     for (const at of [0, 32 + middle * FRAME_BYTES]) {
       expect(scan(crashed, Buffer.from(crashed.log).fill(0, at, at + 512))).toBe('refused')
     }
-    expect(scan(crashed, Buffer.from(crashed.log).fill(0, 0, 32).subarray(0, 32))).toMatchObject({ commitCount: 0 })
+    expect(scan(crashed, Buffer.from(crashed.log).fill(0, 0, 32).subarray(0, 32))).toMatchObject({
+      commitCount: 0,
+    })
   })
 
   test('takes any mixture of written and unwritten pages in the last commit for one that was never finished', () => {
@@ -158,7 +186,8 @@ describe('the scan of a write-ahead log', () => {
     for (let written = 0; written < 2 ** count - 1; written++) {
       const log = Buffer.from(crashed.log)
       for (let i = 0; i < count; i++)
-        if ((written & (1 << i)) === 0) log.fill(0, 32 + (first + i) * FRAME_BYTES, 32 + (first + i + 1) * FRAME_BYTES)
+        if ((written & (1 << i)) === 0)
+          log.fill(0, 32 + (first + i) * FRAME_BYTES, 32 + (first + i + 1) * FRAME_BYTES)
       expect(scan(crashed, log)).toMatchObject({ commitCount: 4, lostCommitCount: 0 })
     }
   })
@@ -195,14 +224,19 @@ describe('the scan of a write-ahead log', () => {
     expect(found.commitCount).toBe(4)
     expect(found.lostCommitCount).toBeGreaterThanOrEqual(5)
     expect(readBySqlite(crashed, log)).toBe(4)
-    expect(scan(crashed, Buffer.from(crashed.log).fill(0, 0, 32), { ...FULL, allowLostCommits: true })).toMatchObject({
+    expect(
+      scan(crashed, Buffer.from(crashed.log).fill(0, 0, 32), { ...FULL, allowLostCommits: true }),
+    ).toMatchObject({
       lostCommitCount: 1,
     })
   })
 
   test('never throws anything but a refusal, whatever the bytes', () => {
     const crashed = makeCrashed(3)
-    const change = fc.record({ at: fc.nat(crashed.log.length - 1), bytes: fc.uint8Array({ minLength: 1, maxLength: 40 }) })
+    const change = fc.record({
+      at: fc.nat(crashed.log.length - 1),
+      bytes: fc.uint8Array({ minLength: 1, maxLength: 40 }),
+    })
     fc.assert(
       fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
         const log = Buffer.from(crashed.log)
@@ -224,7 +258,10 @@ describe('the scan of a log whose commits are synced later', () => {
     const crashed = makeCrashed(10)
     const middle = commitFrames(crashed.log)[4]
     const log = flip(crashed.log, (32 + middle * FRAME_BYTES + 200) * 8)
-    expect(scan(crashed, log, { everyCommitSynced: false })).toMatchObject({ commitCount: 4, lostCommitCount: 6 })
+    expect(scan(crashed, log, { everyCommitSynced: false })).toMatchObject({
+      commitCount: 4,
+      lostCommitCount: 6,
+    })
   })
 
   test('refuses it within what is known to be synced', () => {
@@ -233,7 +270,9 @@ describe('the scan of a log whose commits are synced later', () => {
     const log = flip(crashed.log, (32 + middle * FRAME_BYTES + 200) * 8)
     expect(scan(crashed, log, marked(crashed, middle + 1))).toBe('refused')
     expect(scan(crashed, log, marked(crashed, middle))).toMatchObject({ commitCount: 4 })
-    expect(scan(crashed, log, { everyCommitSynced: false, synced: { salts: [1, 2], frameCount: 1000 } })).toMatchObject({ commitCount: 4 })
+    expect(
+      scan(crashed, log, { everyCommitSynced: false, synced: { salts: [1, 2], frameCount: 1000 } }),
+    ).toMatchObject({ commitCount: 4 })
   })
 
   test('refuses it cut shorter than what is known to be synced, unless it may lose commits', () => {
@@ -245,7 +284,10 @@ describe('the scan of a log whose commits are synced later', () => {
       commitCount: 5,
       lostCommitCount: 1,
     })
-    expect(scan(crashed, log, marked(crashed, middle + 1))).toMatchObject({ commitCount: 5, lostCommitCount: 0 })
+    expect(scan(crashed, log, marked(crashed, middle + 1))).toMatchObject({
+      commitCount: 5,
+      lostCommitCount: 0,
+    })
   })
 })
 

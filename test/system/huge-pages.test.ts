@@ -7,7 +7,8 @@ import { createArenaMemory, createTableMemory } from '../../src/kernels/memories
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 
 const ffi = process.platform === 'linux' ? process.getBuiltinModule('node:ffi') : undefined
-const hasKernelSupport = process.platform === 'linux' && readFileSync('/proc/self/smaps', 'utf8').includes('THPeligible')
+const hasKernelSupport =
+  process.platform === 'linux' && readFileSync('/proc/self/smaps', 'utf8').includes('THPeligible')
 
 /** Flags of the mapping that a memory begins: `hg` is the advice to use huge pages. */
 const flagsOf = (memory: WebAssembly.Memory): string[] => {
@@ -39,7 +40,9 @@ describe.skipIf(ffi === undefined || !hasKernelSupport)('huge pages', () => {
     const program = `const { createTableMemory } = await import(${JSON.stringify(new URL('../../src/kernels/memories.ts', import.meta.url).href)})
       createTableMemory(4 * 2 ** 20)
       process.emitWarning('still told')`
-    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+    })
     expect(stdout).toBe('')
     expect(stderr).not.toContain('FFI')
     expect(stderr).toContain('still told')

@@ -2,19 +2,23 @@ import { execFileSync } from 'node:child_process'
 import { getPriority } from 'node:os'
 import process from 'node:process'
 import { describe, expect, test } from 'vitest'
-import { shortenSlices } from '../../src/system/time-slice.ts'
+import { requestShortTimeSlices } from '../../src/system/time-slice.ts'
 import { readSlices } from '../helpers/slices.ts'
 
 const here = readSlices('/proc/thread-self')
 
 const urlOf = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
-const program = `const { shortenSlices } = await import(${urlOf('../../src/system/time-slice.ts')})
+const program = `const { requestShortTimeSlices } = await import(${urlOf('../../src/system/time-slice.ts')})
   const { readSlices } = await import(${urlOf('../helpers/slices.ts')})
   const { getPriority } = await import('node:os')
   const slice = () => readSlices('/proc/thread-self')[0]
-  console.log(JSON.stringify({ before: slice(), isTaken: shortenSlices(), after: slice(), nice: getPriority() }))`
+  console.log(JSON.stringify({ before: slice(), isTaken: requestShortTimeSlices(), after: slice(), nice: getPriority() }))`
 const run = (command: string[]): unknown =>
-  JSON.parse(execFileSync(command[0], [...command.slice(1), process.execPath, '--input-type=module', '-e', program], { encoding: 'utf8' }))
+  JSON.parse(
+    execFileSync(command[0], [...command.slice(1), process.execPath, '--input-type=module', '-e', program], {
+      encoding: 'utf8',
+    }),
+  )
 
 describe.skipIf(here === null)('Short turns on the processor', () => {
   test('are what a thread has that has asked for them, at the priority that it had', () => {
@@ -31,8 +35,8 @@ describe.skipIf(here === null)('Short turns on the processor', () => {
   })
 
   test('are asked for again without harm', () => {
-    expect(shortenSlices()).toBe(true)
-    expect(shortenSlices()).toBe(true)
+    expect(requestShortTimeSlices()).toBe(true)
+    expect(requestShortTimeSlices()).toBe(true)
     expect(readSlices('/proc/thread-self')).toEqual([100_000])
   })
 })

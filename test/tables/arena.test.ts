@@ -19,7 +19,9 @@ test('Regions never overlap, lie inside, are aligned, and all room comes back', 
         const sorted = held.toSorted((a, b) => a.at - b.at)
         sorted.forEach((region, i) => {
           expect(region.at % 64).toBe(0)
-          expect(region.at + region.bytes).toBeLessThanOrEqual(i + 1 < sorted.length ? sorted[i + 1].at : arena.bytesMax)
+          expect(region.at + region.bytes).toBeLessThanOrEqual(
+            i + 1 < sorted.length ? sorted[i + 1].at : arena.bytesMax,
+          )
         })
       }
       for (const region of held) arena.release(region)

@@ -7,11 +7,11 @@ import { Arena } from '../../src/tables/arena.ts'
 import { planBlocks, runAttendJob, type ScanJob } from '../../src/tables/attend.ts'
 import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import type { TableVersion } from '../../src/tables/table.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper({ segmentBytesMax: 65_536 })
+  service = await startTestWriter({ segmentBytesMax: 65_536 })
 })
 afterEach(() => service.close())
 
@@ -37,7 +37,18 @@ const makeScan = (
   })
   const scratchAt = arena.reserve(planBlocks(dim).scratchBytes).at
   const out = { scoresAt, stride: rows }
-  return { kind: 'scan', metric, firstRow: 0, rowCount: rows, queriesAt, queryCount: queries.length, out, top: null, scratchAt, scoresAt }
+  return {
+    kind: 'scan',
+    metric,
+    firstRow: 0,
+    rowCount: rows,
+    queriesAt,
+    queryCount: queries.length,
+    out,
+    top: null,
+    scratchAt,
+    scoresAt,
+  }
 }
 
 describe('The blocks of a scan', () => {
@@ -58,21 +69,34 @@ describe('A scan', () => {
     const values = Float32Array.from({ length: rows * dim }, (_, i) => Math.sin(i))
     const version = await putRows(rows, dim, values)
     expect(version.handle.segments.length).toBeGreaterThan(3)
-    const queries = Array.from({ length: 12 }, (_, q) => Float32Array.from({ length: dim }, (_unused, k) => Math.cos(q * dim + k)))
+    const queries = Array.from({ length: 12 }, (_, q) =>
+      Float32Array.from({ length: dim }, (_unused, k) => Math.cos(q * dim + k)),
+    )
     const arena = new Arena(32 * 1024 * 1024)
     for (const metric of ['dot', 'cosine', 'l2'] as const) {
       const { scoresAt, ...job } = makeScan(arena, version, queries, metric)
       const scores = arena.float32.subarray(scoresAt / 4, scoresAt / 4 + queries.length * rows)
       const expected = Float32Array.from(scores, (_, i) => {
         const row = i % rows
-        return scoreReference(metric, queries[Math.floor(i / rows)], values.subarray(row * dim, (row + 1) * dim))
+        return scoreReference(
+          metric,
+          queries[Math.floor(i / rows)],
+          values.subarray(row * dim, (row + 1) * dim),
+        )
       })
       for (const chunkRows of [rows, 700]) {
         scores.fill(NaN)
         for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
-          runAttendJob(version, arena.memory, { ...job, firstRow, rowCount: Math.min(chunkRows, rows - firstRow) })
+          runAttendJob(version, arena.memory, {
+            ...job,
+            firstRow,
+            rowCount: Math.min(chunkRows, rows - firstRow),
+          })
         }
-        expect(Buffer.compare(Buffer.from(scores.slice().buffer), Buffer.from(expected.buffer)), `${metric} ${chunkRows}`).toBe(0)
+        expect(
+          Buffer.compare(Buffer.from(scores.slice().buffer), Buffer.from(expected.buffer)),
+          `${metric} ${chunkRows}`,
+        ).toBe(0)
       }
     }
   })
@@ -94,7 +118,11 @@ describe('A scan', () => {
         arena.bytes.fill(0, heapsAt, heapsAt + queries.length * heapBytes(capacity))
         const job: ScanJob = { ...scan, out: null, top: { heapsAt, capacity, skippedRow } }
         for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
-          runAttendJob(version, arena.memory, { ...job, firstRow, rowCount: Math.min(chunkRows, rows - firstRow) })
+          runAttendJob(version, arena.memory, {
+            ...job,
+            firstRow,
+            rowCount: Math.min(chunkRows, rows - firstRow),
+          })
         }
         const indicesAt = arena.reserve(queries.length * capacity * 8).at
         const sets = { setCount: 1, setBytes: 0, heapsAt, queryCount: queries.length, capacity }
@@ -105,10 +133,14 @@ describe('A scan', () => {
           )
           const expected = topReference(metric, all, capacity, skippedRow)
           const at = indicesAt / 4 + q * capacity * 2
-          expect(Array.from({ length: capacity }, (_, i) => arena.int32[at + 2 * i])).toEqual(expected.indices)
-          expect(Array.from(arena.float32.subarray(scoresAt / 4 + q * capacity, scoresAt / 4 + (q + 1) * capacity))).toEqual(
-            expected.scores,
+          expect(Array.from({ length: capacity }, (_, i) => arena.int32[at + 2 * i])).toEqual(
+            expected.indices,
           )
+          expect(
+            Array.from(
+              arena.float32.subarray(scoresAt / 4 + q * capacity, scoresAt / 4 + (q + 1) * capacity),
+            ),
+          ).toEqual(expected.scores)
         })
       },
     )
@@ -120,7 +152,7 @@ const HOT_ROWS = 16
 const DIM = 512
 
 describe('While a writer changes hot rows', () => {
-  const startWriter = async (version: TableVersion): Promise<Worker> => {
+  const startTestWriter = async (version: TableVersion): Promise<Worker> => {
     const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
       workerData: { handle: version.handle, hotRows: HOT_ROWS },
     })
@@ -140,14 +172,17 @@ describe('While a writer changes hot rows', () => {
       let torn = 0
       for (let i = 0; i < times && torn < until; i++) {
         read()
-        torn += arena.float32.subarray(scoresAt / 4, scoresAt / 4 + HOT_ROWS).filter((score) => score !== 0).length
+        torn += arena.float32
+          .subarray(scoresAt / 4, scoresAt / 4 + HOT_ROWS)
+          .filter((score) => score !== 0).length
       }
       return torn
     }
-    const writer = await startWriter(version)
+    const writer = await startTestWriter(version)
     try {
       expect(countTorn(() => runAttendJob(version, arena.memory, job), 5_000, 1)).toBe(0)
-      const scoreUnchecked = () => kernels.score('dot', 'float32', 0, HOT_ROWS, job.queriesAt, 1, DIM, scoresAt, HOT_ROWS)
+      const scoreUnchecked = () =>
+        kernels.score('dot', 'float32', 0, HOT_ROWS, job.queriesAt, 1, DIM, scoresAt, HOT_ROWS)
       expect(countTorn(scoreUnchecked, 1_000_000, 1)).toBeGreaterThan(0)
     } finally {
       await writer.terminate()
@@ -163,7 +198,9 @@ describe('While a writer changes hot rows', () => {
     runAttendJob(version, arena.memory, job)
     expect(Array.from(arena.float32.subarray(scoresAt / 4, scoresAt / 4 + 4))).toEqual([2, 4, 6, 8])
     words[STRIPES_AT / 4 + 2] = 1
-    expect(() => runAttendJob(version, arena.memory, job)).toThrowError(expect.objectContaining({ code: 'OVERLOADED' }))
+    expect(() => runAttendJob(version, arena.memory, job)).toThrowError(
+      expect.objectContaining({ code: 'OVERLOADED' }),
+    )
     expect(() => runAttendJob(version, arena.memory, { ...job, rowCount: 2 })).not.toThrow()
   })
 })

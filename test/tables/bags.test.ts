@@ -7,16 +7,21 @@ import { BAG_SCRATCH_BYTES, type BagJob, poolRows } from '../../src/tables/bags.
 import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import { FILL_ROW } from '../../src/tables/resolve.ts'
 import type { TableVersion } from '../../src/tables/table.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper({ segmentBytesMax: 65_536 })
+  service = await startTestWriter({ segmentBytesMax: 65_536 })
 })
 afterEach(() => service.close())
 
 const putRows = async (name: string, rows: number, dim: number): Promise<TableVersion> => {
-  await putTable(service.client, { name, rows, dim, values: Float32Array.from({ length: rows * dim }, (_, i) => Math.sin(i) * 100) })
+  await putTable(service.client, {
+    name,
+    rows,
+    dim,
+    values: Float32Array.from({ length: rows * dim }, (_, i) => Math.sin(i) * 100),
+  })
   return service.client.registry.find(name).current
 }
 
@@ -36,17 +41,33 @@ const makeJob = (dim: number, operation: BagOperation, { sizes, ids, weights }: 
   const outAt = arena.reserve(sizes.length * dim * 4).at
   const scratchAt = arena.reserve(BAG_SCRATCH_BYTES).at
   arena.int32.set(ids, idsAt / 4)
-  for (const [bag, size] of sizes.entries()) arena.int32[offsetsAt / 4 + bag + 1] = arena.int32[offsetsAt / 4 + bag] + size
+  for (const [bag, size] of sizes.entries())
+    arena.int32[offsetsAt / 4 + bag + 1] = arena.int32[offsetsAt / 4 + bag] + size
   if (weights !== undefined) arena.float32.set(weights, weightsAt / 4)
   arena.float32.fill(0.25, fillAt / 4, fillAt / 4 + dim)
-  const job: BagJob = { kind: 'bags', operation, bagCount: sizes.length, offsetsAt, idsAt, weightsAt, fillAt, outAt, scratchAt }
+  const job: BagJob = {
+    kind: 'bags',
+    operation,
+    bagCount: sizes.length,
+    offsetsAt,
+    idsAt,
+    weightsAt,
+    fillAt,
+    outAt,
+    scratchAt,
+  }
   const answer = () => arena.float32.slice(outAt / 4, outAt / 4 + sizes.length * dim)
   return { arena, job, answer }
 }
 
 /** The answer of the reference, over one memory that holds all rows. */
-const poolReference = async (rows: number, dim: number, operation: BagOperation, wanted: Wanted): Promise<Float32Array> => {
-  const whole = await startKeeper()
+const poolReference = async (
+  rows: number,
+  dim: number,
+  operation: BagOperation,
+  wanted: Wanted,
+): Promise<Float32Array> => {
+  const whole = await startTestWriter()
   try {
     await putTable(whole.client, {
       name: 'whole',
@@ -56,7 +77,10 @@ const poolReference = async (rows: number, dim: number, operation: BagOperation,
     })
     const { arena, job, answer } = makeJob(dim, operation, wanted)
     const table = whole.client.registry.find('whole').current.handle.segments[0].memory.buffer
-    makeReferenceBagKernels(table, arena.memory.buffer).pool({ ...job, dim }, { ...job, dtype: 'float32', firstRow: 0, rowCount: rows })
+    makeReferenceBagKernels(table, arena.memory.buffer).pool(
+      { ...job, dim },
+      { ...job, dtype: 'float32', firstRow: 0, rowCount: rows },
+    )
     return answer()
   } finally {
     whole.close()
@@ -66,17 +90,24 @@ const poolReference = async (rows: number, dim: number, operation: BagOperation,
 const OPERATIONS: BagOperation[] = ['sum', 'mean', 'max', 'sqrtn']
 
 describe('A table of several segments', () => {
-  test.each(OPERATIONS)('is pooled by %s in the order of the members, wherever their rows are', async (operation) => {
-    const [rows, dim] = [1000, 33]
-    const version = await putRows('words', rows, dim)
-    expect(version.handle.segments.length).toBeGreaterThan(2)
-    const sizes = [3, 0, 50, 1, 0, 246]
-    const ids = Array.from({ length: 300 }, (_, m) => (m % 41 === 7 ? FILL_ROW : (m * 337) % rows))
-    const wanted: Wanted = { sizes, ids, ...(operation !== 'max' && { weights: ids.map((_, m) => (m % 7) - 2.5) }) }
-    const { arena, job, answer } = makeJob(dim, operation, wanted)
-    poolRows(version, arena.memory, job)
-    expect(answer()).toEqual(await poolReference(rows, dim, operation, wanted))
-  })
+  test.each(OPERATIONS)(
+    'is pooled by %s in the order of the members, wherever their rows are',
+    async (operation) => {
+      const [rows, dim] = [1000, 33]
+      const version = await putRows('words', rows, dim)
+      expect(version.handle.segments.length).toBeGreaterThan(2)
+      const sizes = [3, 0, 50, 1, 0, 246]
+      const ids = Array.from({ length: 300 }, (_, m) => (m % 41 === 7 ? FILL_ROW : (m * 337) % rows))
+      const wanted: Wanted = {
+        sizes,
+        ids,
+        ...(operation !== 'max' && { weights: ids.map((_, m) => (m % 7) - 2.5) }),
+      }
+      const { arena, job, answer } = makeJob(dim, operation, wanted)
+      poolRows(version, arena.memory, job)
+      expect(answer()).toEqual(await poolReference(rows, dim, operation, wanted))
+    },
+  )
 
   test('is pooled some members at a time: bags begin, go on and end anywhere in a block', async () => {
     const dim = 8192
@@ -91,13 +122,15 @@ describe('A table of several segments', () => {
         const { arena, job, answer } = makeJob(dim, operation, wanted)
         arena.float32.fill(7, job.outAt / 4, job.outAt / 4 + sizes.length * dim)
         poolRows(version, arena.memory, job)
-        expect(answer(), `${operation} ${sizes.join()}`).toEqual(await poolReference(6, dim, operation, wanted))
+        expect(answer(), `${operation} ${sizes.join()}`).toEqual(
+          await poolReference(6, dim, operation, wanted),
+        )
       }
     }
   })
 })
 
-describe('While the keeper writes', () => {
+describe('While the writer writes', () => {
   const wanted = { sizes: [2, 1], ids: [0, 1, 1] }
 
   test('bags are pooled row by row, and the same comes out', async () => {
@@ -112,11 +145,13 @@ describe('While the keeper writes', () => {
   test('a row that stays busy is refused as OVERLOADED', async () => {
     const version = await putRows('words', 4, 5)
     const words = new Int32Array(version.handle.segments[0].memory.buffer)
-    // As a keeper that died in the middle of row 1 leaves it.
+    // As a writer that died in the middle of row 1 leaves it.
     words[LOCK_AT / 4] = 1
     words[STRIPES_AT / 4 + 1] = 1
     const { arena, job } = makeJob(5, 'sum', wanted)
-    expect(() => poolRows(version, arena.memory, job)).toThrowError(expect.objectContaining({ code: 'OVERLOADED' }))
+    expect(() => poolRows(version, arena.memory, job)).toThrowError(
+      expect.objectContaining({ code: 'OVERLOADED' }),
+    )
     arena.int32.set([0, 2, 3], job.idsAt / 4)
     expect(() => poolRows(version, arena.memory, job)).not.toThrow()
   })
@@ -129,7 +164,8 @@ describe('While the keeper writes', () => {
     const sizes = Array.from({ length: hotRows }, () => 1)
     const { arena, job, answer } = makeJob(dim, 'sum', { sizes, ids: sizes.map((_, row) => row) })
     const kernels = instantiateBagKernels(version.handle.segments[0].memory, arena.memory)
-    const unchecked = () => kernels.pool({ ...job, dim }, { ...job, dtype: 'float32', firstRow: 0, rowCount: hotRows })
+    const unchecked = () =>
+      kernels.pool({ ...job, dim }, { ...job, dtype: 'float32', firstRow: 0, rowCount: hotRows })
     // This writer leaves no pause: on a busy machine it may be asleep within a row for longer than a reader waits.
     const checked = () => {
       for (;;) {
@@ -145,7 +181,9 @@ describe('While the keeper writes', () => {
       for (let round = 0; round < roundsMax && torn === 0; round++) {
         read()
         const values = answer()
-        torn += sizes.filter((_, row) => values.subarray(row * dim, (row + 1) * dim).some((value) => value !== values[row * dim])).length
+        torn += sizes.filter((_, row) =>
+          values.subarray(row * dim, (row + 1) * dim).some((value) => value !== values[row * dim]),
+        ).length
       }
       return torn
     }

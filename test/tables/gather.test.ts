@@ -4,19 +4,19 @@ import { Arena } from '../../src/tables/arena.ts'
 import { type GatherJob, gatherRows, gatherUnchecked } from '../../src/tables/gather.ts'
 import { STRIPES_AT } from '../../src/layout/table-layout.ts'
 import type { TableVersion } from '../../src/tables/table.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 const HOT_ROWS = 16
 const DIM = 512
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(() => service.close())
 
 /** A writer thread sets all of a row to one number, again and again: a row with two numbers in it is torn. */
-const startWriter = async (version: TableVersion): Promise<Worker> => {
+const startRowWriter = async (version: TableVersion): Promise<Worker> => {
   const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
     workerData: { handle: version.handle, hotRows: HOT_ROWS },
   })
@@ -38,7 +38,13 @@ const countTorn = (
   let busy = 0
   for (let batch = 0; batch < batches && torn < until; batch++) {
     try {
-      read(version, arena.memory, { format: 'stored', idsAt: region.at, count: HOT_ROWS, outAt, fillAt: outAt })
+      read(version, arena.memory, {
+        format: 'stored',
+        idsAt: region.at,
+        count: HOT_ROWS,
+        outAt,
+        fillAt: outAt,
+      })
     } catch (error) {
       // The machine took the writer's core away in the middle of a row: refusing is right, answering would not be.
       expect(error).toMatchObject({ code: 'OVERLOADED' })
@@ -57,7 +63,7 @@ describe('While a writer changes hot rows', () => {
   test('no row is read half written, and without the check some are', async () => {
     await putTable(service.client, { name: 'hot', rows: HOT_ROWS, dim: DIM })
     const version = service.client.registry.find('hot').current
-    const writer = await startWriter(version)
+    const writer = await startRowWriter(version)
     try {
       expect(countTorn(gatherRows, version, 5_000, 1)).toBe(0)
       expect(countTorn(gatherUnchecked, version, 1_000_000, 1)).toBeGreaterThan(0)
@@ -72,11 +78,19 @@ describe('While a writer changes hot rows', () => {
     const words = new Int32Array(version.handle.segments[0].memory.buffer)
     const arena = new Arena(65_536)
     const region = arena.reserve(64)
-    const job: GatherJob = { format: 'stored', idsAt: region.at, count: 1, outAt: region.at + 16, fillAt: region.at + 32 }
-    // As a keeper that died in the middle of a row leaves it.
+    const job: GatherJob = {
+      format: 'stored',
+      idsAt: region.at,
+      count: 1,
+      outAt: region.at + 16,
+      fillAt: region.at + 32,
+    }
+    // As a writer that died in the middle of a row leaves it.
     words[64 / 4] = 1
     words[STRIPES_AT / 4] = 1
-    expect(() => gatherRows(version, arena.memory, job)).toThrowError(expect.objectContaining({ code: 'OVERLOADED' }))
+    expect(() => gatherRows(version, arena.memory, job)).toThrowError(
+      expect.objectContaining({ code: 'OVERLOADED' }),
+    )
     arena.int32[region.at / 4] = 1
     expect(() => gatherRows(version, arena.memory, job)).not.toThrow()
   })

@@ -1,25 +1,38 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { memoryBytes, PAGE_BYTES, planSegments, ROWS_AT, rowBytes, SPARE_BYTES, tableBytes } from '../../src/layout/table-layout.ts'
+import {
+  memoryBytes,
+  PAGE_BYTES,
+  planSegments,
+  ROWS_AT,
+  rowBytes,
+  SPARE_BYTES,
+  tableBytes,
+} from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 
 describe('The layout of a table', () => {
   test('covers every row once, in order, each segment within its bound and with its spare bytes', () => {
     const segmentPages = fc.integer({ min: 1, max: 40 })
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 200_000 }), fc.integer({ min: 1, max: 4096 }), segmentPages, (rows, bytes, pages) => {
-        const segments = planSegments(rows, bytes, pages * PAGE_BYTES)
-        let next = 0
-        for (const { firstRow, rowCount, memoryBytes } of segments) {
-          expect(firstRow).toBe(next)
-          expect(memoryBytes).toBeLessThanOrEqual(pages * PAGE_BYTES)
-          expect(memoryBytes % PAGE_BYTES).toBe(0)
-          expect(ROWS_AT + rowCount * bytes + SPARE_BYTES).toBeLessThanOrEqual(memoryBytes)
-          next += rowCount
-        }
-        expect(next).toBe(rows)
-        expect(segments.length).toBeGreaterThan(0)
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 200_000 }),
+        fc.integer({ min: 1, max: 4096 }),
+        segmentPages,
+        (rows, bytes, pages) => {
+          const segments = planSegments(rows, bytes, pages * PAGE_BYTES)
+          let next = 0
+          for (const { firstRow, rowCount, memoryBytes } of segments) {
+            expect(firstRow).toBe(next)
+            expect(memoryBytes).toBeLessThanOrEqual(pages * PAGE_BYTES)
+            expect(memoryBytes % PAGE_BYTES).toBe(0)
+            expect(ROWS_AT + rowCount * bytes + SPARE_BYTES).toBeLessThanOrEqual(memoryBytes)
+            next += rowCount
+          }
+          expect(next).toBe(rows)
+          expect(segments.length).toBeGreaterThan(0)
+        },
+      ),
       { numRuns: 200 },
     )
   })
@@ -31,7 +44,8 @@ describe('The layout of a table', () => {
   })
 
   test('takes sizes that are none for a mistake of ours', () => {
-    for (const rows of [-1, 1.5, NaN, 2 ** 31]) expect(() => tableBytes(rows, 1, 'float32')).toThrowError(/rows/)
+    for (const rows of [-1, 1.5, NaN, 2 ** 31])
+      expect(() => tableBytes(rows, 1, 'float32')).toThrowError(/rows/)
     expect(() => planSegments(1, PAGE_BYTES, PAGE_BYTES)).toThrowError(/at least one row/)
   })
 })
@@ -44,7 +58,9 @@ describe('The quota', () => {
     memory.allocate(1000, 256)
     memory.allocate(1000, 256)
     expect(memory.reservedBytes).toBe(2 * bytes)
-    expect(() => memory.allocate(0, 4)).toThrowError(expect.objectContaining({ code: 'MEMORY_QUOTA_EXCEEDED' }))
+    expect(() => memory.allocate(0, 4)).toThrowError(
+      expect.objectContaining({ code: 'MEMORY_QUOTA_EXCEEDED' }),
+    )
     memory.release(bytes)
     expect(memory.allocate(1000, 256).reservedBytes).toBe(bytes)
   })

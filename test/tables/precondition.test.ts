@@ -24,7 +24,9 @@ describe('If-Match', () => {
     [[], now, false],
     [['*'], undefined, false],
     [['3-17'], undefined, false],
-  ] as const)('%j against %j: %s', (ifMatch, current, expected) => expect(holds({ ifMatch: [...ifMatch] }, current)).toBe(expected))
+  ] as const)('%j against %j: %s', (ifMatch, current, expected) =>
+    expect(holds({ ifMatch: [...ifMatch] }, current)).toBe(expected),
+  )
 })
 
 describe('If-None-Match', () => {

@@ -35,24 +35,38 @@ describe('Ids outside the table', () => {
     const near = fc.bigInt({ min: -40n, max: 40n })
     const wide = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
     fc.assert(
-      fc.property(fc.oneof(near, wide), fc.integer({ min: 0, max: 20 }), fc.constantFrom(...MODES), (index, rows, mode) => {
-        const want = expectRow(index, BigInt(rows), mode)
-        const arrays: IndexArray[] = [BigInt64Array.of(index)]
-        if (index >= 0n) arrays.push(BigUint64Array.of(index))
-        if (index >= -128n && index < 128n)
-          arrays.push(Int8Array.of(Number(index)), Int32Array.of(Number(index)), Float64Array.of(Number(index)))
-        for (const array of arrays) {
-          if (want === null) expect(() => resolve(array, rows, mode)).toThrowError(expect.objectContaining({ code: 'INDEX_OUT_OF_RANGE' }))
-          else expect(resolve(array, rows, mode)).toEqual([want])
-        }
-      }),
+      fc.property(
+        fc.oneof(near, wide),
+        fc.integer({ min: 0, max: 20 }),
+        fc.constantFrom(...MODES),
+        (index, rows, mode) => {
+          const want = expectRow(index, BigInt(rows), mode)
+          const arrays: IndexArray[] = [BigInt64Array.of(index)]
+          if (index >= 0n) arrays.push(BigUint64Array.of(index))
+          if (index >= -128n && index < 128n)
+            arrays.push(
+              Int8Array.of(Number(index)),
+              Int32Array.of(Number(index)),
+              Float64Array.of(Number(index)),
+            )
+          for (const array of arrays) {
+            if (want === null)
+              expect(() => resolve(array, rows, mode)).toThrowError(
+                expect.objectContaining({ code: 'INDEX_OUT_OF_RANGE' }),
+              )
+            else expect(resolve(array, rows, mode)).toEqual([want])
+          }
+        },
+      ),
       { numRuns: 5_000 },
     )
   })
 
   test('are exact for the largest unsigned id', () => {
     expect(resolve(BigUint64Array.of(2n ** 64n - 1n), 7, 'wrap')).toEqual([Number((2n ** 64n - 1n) % 7n)])
-    expect(resolve(BigInt64Array.of(2n ** 53n + 1n), 2 ** 31 - 2, 'wrap')).toEqual([Number((2n ** 53n + 1n) % BigInt(2 ** 31 - 2))])
+    expect(resolve(BigInt64Array.of(2n ** 53n + 1n), 2 ** 31 - 2, 'wrap')).toEqual([
+      Number((2n ** 53n + 1n) % BigInt(2 ** 31 - 2)),
+    ])
   })
 
   test('are named with their places, ten at most', () => {
@@ -61,7 +75,11 @@ describe('Ids outside the table', () => {
       resolveRows(indices, [2, 3, 4], new Int32Array(24), 5, 'error')
       expect.unreachable()
     } catch (error) {
-      const { code, errors, message } = error as { code: string; errors: { pointer: string; detail: string }[]; message: string }
+      const { code, errors, message } = error as {
+        code: string
+        errors: { pointer: string; detail: string }[]
+        message: string
+      }
       expect(code).toBe('INDEX_OUT_OF_RANGE')
       expect(errors).toHaveLength(10)
       expect(errors[0]).toEqual({ pointer: '/indices/0/0/1', detail: '101 is outside 0..4' })

@@ -25,7 +25,9 @@ test('The sequence counts beyond 32 bits, and is in place when the lock is even 
 test('A write inside a write is a mistake of ours', () => {
   const version = createVersion()
   expect(() =>
-    version.write({ sequence: 1, step: 0, nowMs: 0 }, () => version.write({ sequence: 2, step: 0, nowMs: 0 }, () => {})),
+    version.write({ sequence: 1, step: 0, nowMs: 0 }, () =>
+      version.write({ sequence: 2, step: 0, nowMs: 0 }, () => {}),
+    ),
   ).toThrowError(/one writer/)
 })
 

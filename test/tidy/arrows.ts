@@ -3,7 +3,7 @@ import type { Violations } from './rules.ts'
 
 /**
  * Which parts of src may import which: main -> http -> attend, upload, export -> lookup,
- * keeper/client -> tables, workers -> kernels, formats -> core, system. cli -> main, and of the keeper what checks a data directory.
+ * writer/client -> tables, workers -> kernels, formats -> core, system. cli -> main, and of the writer what checks a data directory.
  * A part is a folder, or a file right below src. An entry is a part, or a single file of one. The part itself is always allowed.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
@@ -17,23 +17,23 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   observe: ['core', 'tables'],
   lookup: ['core', 'kernels', 'formats', 'tables', 'workers'],
   attend: ['core', 'kernels', 'formats', 'tables', 'workers', 'lookup'],
-  keeper: ['core', 'kernels', 'formats', 'tables', 'workers', 'observe', 'config'],
-  upload: ['core', 'kernels', 'formats', 'tables', 'keeper/client', 'keeper/protocol'],
-  export: ['core', 'kernels', 'formats', 'tables', 'keeper/client', 'keeper/protocol'],
+  writer: ['core', 'kernels', 'formats', 'tables', 'workers', 'observe', 'config'],
+  upload: ['core', 'kernels', 'formats', 'tables', 'writer/client', 'writer/protocol'],
+  export: ['core', 'kernels', 'formats', 'tables', 'writer/client', 'writer/protocol'],
   version: [],
   cli: [
     'core',
     'formats',
     'version',
     'main',
-    'keeper/durable/catalog-rows',
-    'keeper/durable/data-directory',
-    'keeper/durable/open-store',
-    'keeper/durable/recovery-plan',
-    'keeper/durable/refusals',
-    'keeper/durable/snapshot-read',
-    'keeper/durable/store',
-    'keeper/recovery/plan-version',
+    'writer/durable/catalog-rows',
+    'writer/durable/data-directory',
+    'writer/durable/open-store',
+    'writer/durable/recovery-plan',
+    'writer/durable/refusals',
+    'writer/durable/snapshot-read',
+    'writer/durable/store',
+    'writer/recovery/plan-version',
   ],
   http: [
     'core',
@@ -45,16 +45,16 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'attend',
     'upload',
     'export',
-    'keeper/client',
-    'keeper/protocol',
-    'keeper/request',
+    'writer/client',
+    'writer/protocol',
+    'writer/request',
     'observe',
     'config',
     'version',
   ],
   orphan: [],
-  'front-group': ['core', 'config', 'http/front', 'keeper/keeper'],
-  'start-progress': ['core', 'keeper/recovery/recover'],
+  'front-group': ['core', 'config', 'http/HTTP worker', 'writer/writer'],
+  'start-progress': ['core', 'writer/recovery/recover'],
   main: [
     'core',
     'config',
@@ -63,7 +63,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'start-progress',
     'orphan',
     'http',
-    'keeper',
+    'writer',
     'lookup',
     'tables',
     'workers',
@@ -75,7 +75,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 export const SINGLE_IMPORTERS: readonly { packages: RegExp; allowed: RegExp }[] = [
   { packages: /^piscina$/, allowed: /^src\/workers\/pool\.ts$/ },
   { packages: /^(fastify|@fastify\/)/, allowed: /^src\/http\// },
-  { packages: /^node:sqlite$/, allowed: /^src\/keeper\// },
+  { packages: /^node:sqlite$/, allowed: /^src\/writer\// },
 ]
 
 const partOf = (path: string): string =>
@@ -85,7 +85,10 @@ const partOf = (path: string): string =>
     .split('/')[0] ?? ''
 
 /** Imports against the arrows. A part that the arrows do not know is one too. */
-export const findLayerViolations = (files: readonly SourceFile[], arrows: Readonly<Record<string, readonly string[]>>): Violations =>
+export const findLayerViolations = (
+  files: readonly SourceFile[],
+  arrows: Readonly<Record<string, readonly string[]>>,
+): Violations =>
   files.flatMap((file) => {
     const part = partOf(file.path)
     const allowed = arrows[part]
@@ -100,33 +103,58 @@ export const findLayerViolations = (files: readonly SourceFile[], arrows: Readon
 export const findStrayImports = (files: readonly SourceFile[], rules: typeof SINGLE_IMPORTERS): Violations =>
   files.flatMap((file) =>
     file.references
-      .filter(({ specifier }) => rules.some((rule) => rule.packages.test(specifier) && !rule.allowed.test(file.path)))
+      .filter(({ specifier }) =>
+        rules.some((rule) => rule.packages.test(specifier) && !rule.allowed.test(file.path)),
+      )
       .map(({ specifier }) => `${file.path}: may not import ${specifier}`),
   )
 
 /** Importers of the function `name` of the file `origin`, whole-module imports included, other than `allowed`. */
-export const findStrayCallers = (files: readonly SourceFile[], origin: string, name: string, allowed: string): Violations =>
+export const findStrayCallers = (
+  files: readonly SourceFile[],
+  origin: string,
+  name: string,
+  allowed: string,
+): Violations =>
   files
     .filter((file) => file.path !== allowed)
-    .filter((file) => file.references.some(({ target, names }) => target === origin && (names.includes(name) || names.includes('*'))))
+    .filter((file) =>
+      file.references.some(
+        ({ target, names }) => target === origin && (names.includes(name) || names.includes('*')),
+      ),
+    )
     .map(({ path }) => `${path}: may not use ${name}, which is for ${allowed}`)
 
 const isNamed = (node: unknown, name: string): boolean => (node as SyntaxNode | undefined)?.name === name
 /** `process`, or a member so called (`globalThis.process`). */
-const isProcess = (node: unknown): boolean => isNamed(node, 'process') || isNamed((node as SyntaxNode).property, 'process')
+const isProcess = (node: unknown): boolean =>
+  isNamed(node, 'process') || isNamed((node as SyntaxNode).property, 'process')
 
 /** Readers of the environment outside `allowed`. Handing it over whole, to the function `reader` of the first of them, is no reading. */
-export const findEnvironmentReaders = (files: readonly SourceFile[], allowed: readonly string[], reader: string): Violations =>
+export const findEnvironmentReaders = (
+  files: readonly SourceFile[],
+  allowed: readonly string[],
+  reader: string,
+): Violations =>
   files
     .filter(({ path }) => !allowed.includes(path))
     .filter(({ tree, references }) => {
-      if (references.some(({ specifier, names }) => /^(node:)?process$/.test(specifier) && names.includes('env'))) return true
+      if (
+        references.some(
+          ({ specifier, names }) => /^(node:)?process$/.test(specifier) && names.includes('env'),
+        )
+      )
+        return true
       const nodes = tree === null ? [] : [...walkTree(tree)]
       const handed = nodes
         .filter((node) => node.type === 'CallExpression' && isNamed(node.callee, reader))
         .flatMap((node) => node.arguments)
       return nodes.some(
-        (node) => node.type === 'MemberExpression' && isNamed(node.property, 'env') && isProcess(node.object) && !handed.includes(node),
+        (node) =>
+          node.type === 'MemberExpression' &&
+          isNamed(node.property, 'env') &&
+          isProcess(node.object) &&
+          !handed.includes(node),
       )
     })
     .map(({ path }) => `${path}: reads the environment, which is for ${allowed.join(', ')}`)
@@ -134,7 +162,10 @@ export const findEnvironmentReaders = (files: readonly SourceFile[], allowed: re
 /** Import cycles, imports of types included; each as the path around it. Starting a thread is no import. */
 export const findCycles = (files: readonly SourceFile[]): Violations => {
   const targetsOf = new Map(
-    files.map((file) => [file.path, file.references.filter(({ startsThread }) => !startsThread).map(({ target }) => target)]),
+    files.map((file) => [
+      file.path,
+      file.references.filter(({ startsThread }) => !startsThread).map(({ target }) => target),
+    ]),
   )
   const done = new Set<string>()
   const cycles: Violations = []
@@ -160,5 +191,7 @@ export const findUnreachable = (files: readonly SourceFile[], entries: readonly 
     queue.push(...(targetsOf.get(path) ?? []))
   }
   const isModule = (file: SourceFile): boolean => file.tree !== null && !file.path.endsWith('.d.ts')
-  return files.filter((file) => isModule(file) && !reached.has(file.path)).map(({ path }) => `${path}: nothing reaches it`)
+  return files
+    .filter((file) => isModule(file) && !reached.has(file.path))
+    .map(({ path }) => `${path}: nothing reaches it`)
 }

@@ -45,7 +45,10 @@ export const findUnsafeLocks = (lock: LockFile): Violations =>
 export const findMissingOptionals = (lock: LockFile): Violations =>
   Object.entries(lock.packages).flatMap(([path, entry]) =>
     Object.keys(entry.optionalDependencies ?? {})
-      .filter((name) => !(`node_modules/${name}` in lock.packages) && !(`${path}/node_modules/${name}` in lock.packages))
+      .filter(
+        (name) =>
+          !(`node_modules/${name}` in lock.packages) && !(`${path}/node_modules/${name}` in lock.packages),
+      )
       .map((name) => `${path}: ${name} is not locked`),
   )
 

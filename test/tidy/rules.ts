@@ -11,18 +11,25 @@ const FUNCTION_LINES_MAX = 70
  * Files over 400 lines, and files over 250 that `ratchet` (path -> lines when it was listed) does not list.
  * A listed file may not grow, and leaves the list once it is short enough.
  */
-export const findLongFiles = (files: readonly SourceFile[], ratchet: Readonly<Record<string, number>>): Violations => {
+export const findLongFiles = (
+  files: readonly SourceFile[],
+  ratchet: Readonly<Record<string, number>>,
+): Violations => {
   const violations: Violations = []
   for (const { path, lineCount } of files) {
     const listed = ratchet[path]
-    if (lineCount > FILE_LINES_MAX) violations.push(`${path}: ${lineCount} lines, the limit is ${FILE_LINES_MAX}`)
+    if (lineCount > FILE_LINES_MAX)
+      violations.push(`${path}: ${lineCount} lines, the limit is ${FILE_LINES_MAX}`)
     else if (listed === undefined && lineCount > FILE_LINES_AIM)
       violations.push(`${path}: ${lineCount} lines, aimed at are ${FILE_LINES_AIM}: split it`)
-    else if (listed !== undefined && lineCount > listed) violations.push(`${path}: grew from ${listed} to ${lineCount} lines`)
-    else if (listed !== undefined && lineCount <= FILE_LINES_AIM) violations.push(`${path}: ${lineCount} lines, take it off the list`)
+    else if (listed !== undefined && lineCount > listed)
+      violations.push(`${path}: grew from ${listed} to ${lineCount} lines`)
+    else if (listed !== undefined && lineCount <= FILE_LINES_AIM)
+      violations.push(`${path}: ${lineCount} lines, take it off the list`)
   }
   const paths = new Set(files.map((file) => file.path))
-  for (const path of Object.keys(ratchet)) if (!paths.has(path)) violations.push(`${path}: gone, take it off the list`)
+  for (const path of Object.keys(ratchet))
+    if (!paths.has(path)) violations.push(`${path}: gone, take it off the list`)
   return violations
 }
 
@@ -32,15 +39,24 @@ export const findLongKernelFunctions = (files: readonly SourceFile[]): Violation
   for (const { path, text } of files.filter((file) => file.tree === null)) {
     for (const match of text.matchAll(/^(?:export )?function (\w+)[^]*?^\}/gm)) {
       const lineCount = match[0].split('\n').length
-      if (lineCount > FUNCTION_LINES_MAX) violations.push(`${path}: ${match[1]} has ${lineCount} lines, the limit is ${FUNCTION_LINES_MAX}`)
+      if (lineCount > FUNCTION_LINES_MAX)
+        violations.push(`${path}: ${match[1]} has ${lineCount} lines, the limit is ${FUNCTION_LINES_MAX}`)
     }
   }
   return violations
 }
 
-const findNodes = (files: readonly SourceFile[], matches: (node: SyntaxNode) => boolean, what: string): Violations =>
+const findNodes = (
+  files: readonly SourceFile[],
+  matches: (node: SyntaxNode) => boolean,
+  what: string,
+): Violations =>
   files.flatMap((file) =>
-    file.tree === null ? [] : [...walkTree(file.tree)].filter(matches).map((node) => `${file.path}:${lineAt(file, node.start)}: ${what}`),
+    file.tree === null
+      ? []
+      : [...walkTree(file.tree)]
+          .filter(matches)
+          .map((node) => `${file.path}:${lineAt(file, node.start)}: ${what}`),
   )
 
 /** Uses of the type `any`. */
@@ -61,7 +77,11 @@ export const findBadNames = (paths: readonly string[]): Violations =>
 /** Lines with a mark of unfinished work. */
 export const findUnfinished = (files: readonly SourceFile[]): Violations =>
   files.flatMap(({ path, text }) =>
-    text.split('\n').flatMap((line, index) => (/\b(TODO|FIXME|XXX|HACK)\b/.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])),
+    text
+      .split('\n')
+      .flatMap((line, index) =>
+        /\b(TODO|FIXME|XXX|HACK)\b/.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [],
+      ),
   )
 
 /** Comments that switch a checker off. AssemblyScript files must: they are not TypeScript. */
@@ -88,7 +108,8 @@ export const findUndocumented = (files: readonly SourceFile[]): Violations =>
       const declaration = statement.declaration as SyntaxNode | null | undefined
       if (!statement.type.startsWith('Export') || !declaration || !isFunctionOrClass(declaration)) return []
       const before = file.text.slice(body[index - 1]?.end ?? 0, statement.start).trimEnd()
-      const overloaded = (body[index - 1]?.declaration as SyntaxNode | undefined)?.type === 'TSDeclareFunction'
+      const overloaded =
+        (body[index - 1]?.declaration as SyntaxNode | undefined)?.type === 'TSDeclareFunction'
       const comment = before.match(/\/\*[^]*?\*\/|\/\/[^\n]*/g)?.at(-1) ?? ''
       const documented = comment.startsWith('/**') && before.endsWith(comment)
       return documented || overloaded ? [] : [`${file.path}:${lineAt(file, statement.start)}: no doc comment`]

@@ -109,10 +109,11 @@ export const readSource = (path: string, text: string): SourceFile => {
 
 /** All TypeScript files below a folder of the repository, generated ones left out, sorted by path. */
 export const readFolder = (folder: string): SourceFile[] =>
-  globSync(`${folder}/**/*.ts`, { cwd: ROOT, exclude: ['src/kernels/build/**'] })
+  globSync(`${folder}/**/*.ts`, { cwd: ROOT, exclude: ['src/kernels/compiled/**'] })
     .map((path) => path.replaceAll('\\', '/'))
     .toSorted()
     .map((path) => readSource(path, readFileSync(`${ROOT}/${path}`, 'utf8')))
 
 /** The line (from 1) of an offset. */
-export const lineAt = (file: SourceFile, offset: number): number => file.text.slice(0, offset).split('\n').length
+export const lineAt = (file: SourceFile, offset: number): number =>
+  file.text.slice(0, offset).split('\n').length

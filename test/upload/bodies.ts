@@ -3,11 +3,12 @@ import type { ElementType } from '../../src/core/types.ts'
 import { readRows } from '../../src/export/rows.ts'
 import { writeNpyHeader } from '../../src/formats/npy.ts'
 import { writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
-import type { KeeperClient } from '../../src/writer/client.ts'
+import type { WriterClient } from '../../src/writer/client.ts'
 import type { Upload } from '../../src/upload/upload.ts'
 
 /** The bytes of a typed array, little-endian as every machine that Node runs on. */
-export const bytesOf = (typed: ArrayBufferView): Uint8Array => new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength)
+export const bytesOf = (typed: ArrayBufferView): Uint8Array =>
+  new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength)
 
 export const npyBody = (elementType: ElementType, shape: number[], data: ArrayBufferView): Uint8Array =>
   Buffer.concat([writeNpyHeader(elementType, shape), bytesOf(data)])
@@ -53,7 +54,11 @@ export const cutAt = (bytes: Uint8Array, cuts: readonly number[]): Buffer[] =>
   })
 
 /** An upload of one body, in one piece, without any wishes. */
-export const uploadOf = (format: Upload['format'], body: AsyncIterable<Uint8Array> | Uint8Array, wishes: Partial<Upload> = {}): Upload => ({
+export const uploadOf = (
+  format: Upload['format'],
+  body: AsyncIterable<Uint8Array> | Uint8Array,
+  wishes: Partial<Upload> = {},
+): Upload => ({
   name: 'user',
   format,
   body: body instanceof Uint8Array ? bodyOf(body) : body,
@@ -64,7 +69,7 @@ export const uploadOf = (format: Upload['format'], body: AsyncIterable<Uint8Arra
 })
 
 /** The whole current table, as float32. */
-export const readAll = (client: KeeperClient, arena: Arena, name = 'user'): number[] => {
+export const readAll = (client: WriterClient, arena: Arena, name = 'user'): number[] => {
   const { current } = client.registry.find(name)
   return Array.from(readRows(current, arena, 0, current.handle.rows).values)
 }

@@ -7,13 +7,13 @@ import { Arena } from '../../src/tables/arena.ts'
 import { createTable } from '../../src/upload/create.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
 import { type Expected, flatten, type GoldenCase, readSuite } from '../golden/golden.ts'
-import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, npyBody, readAll, uploadOf } from './bodies.ts'
 
-let service: TestKeeper
+let service: TestWriter
 const arena = new Arena(4 * 1024 * 1024)
 beforeAll(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterAll(() => service.close())
 
@@ -29,7 +29,11 @@ describe('Golden rows, uploaded as float32 and created from values,', () => {
     const { rows, dim, dtype, values } = golden.table as NonNullable<GoldenCase['table']>
     const numbers = Float32Array.from(flatten(values))
     const wishes = { dtype: dtype as Dtype, allowNonFinite: true }
-    await uploadTable(service.client, arena, uploadOf('npy', npyBody('float32', [rows, dim], numbers), wishes))
+    await uploadTable(
+      service.client,
+      arena,
+      uploadOf('npy', npyBody('float32', [rows, dim], numbers), wishes),
+    )
     const { embeddings } = golden.expect as Expected
     const wanted = flatten(embeddings ?? [])
     const found = flatten((golden.request?.indices ?? []) as number[]).flatMap((row) =>
@@ -39,7 +43,9 @@ describe('Golden rows, uploaded as float32 and created from values,', () => {
     const atol = golden.tolerance?.atol ?? 0
     wanted.forEach((number, i) => {
       if (atol === 0)
-        expect(golden.compare === 'bits' ? found[i] : found[i] + 0, `at ${i}`).toBe(golden.compare === 'bits' ? number : number + 0)
+        expect(golden.compare === 'bits' ? found[i] : found[i] + 0, `at ${i}`).toBe(
+          golden.compare === 'bits' ? number : number + 0,
+        )
       else expect(Math.abs(found[i] - number), `at ${i}`).toBeLessThanOrEqual(atol)
     })
     const uploaded = readAll(service.client, arena)
@@ -85,7 +91,11 @@ const DIM = 3
 const uploadRandom = async (bytes: Uint8Array, inputType: ElementType, dtype: Dtype): Promise<number[]> => {
   const rows = bytes.length / ELEMENT_BYTES[inputType] / DIM
   const pieces = cutAt(bytes, [Math.floor(bytes.length / 3), Math.floor((bytes.length * 2) / 3)])
-  await uploadTable(service.client, arena, uploadOf('raw', bodyOf(...pieces), { rows, dim: DIM, inputType, dtype, allowNonFinite: true }))
+  await uploadTable(
+    service.client,
+    arena,
+    uploadOf('raw', bodyOf(...pieces), { rows, dim: DIM, inputType, dtype, allowNonFinite: true }),
+  )
   return Array.from(readRows(service.client.registry.find('user').current, arena, 0, rows).values)
 }
 
@@ -105,7 +115,11 @@ describe('Uploaded numbers', () => {
   })
 
   test('of 64-bit integers next to a tie are not rounded twice', async () => {
-    const ties = BigInt64Array.of(2n ** 53n + 2n ** 29n + 1n, -(2n ** 53n) - 2n ** 29n - 1n, 2n ** 62n + 2n ** 38n + 1n)
+    const ties = BigInt64Array.of(
+      2n ** 53n + 2n ** 29n + 1n,
+      -(2n ** 53n) - 2n ** 29n - 1n,
+      2n ** 62n + 2n ** 38n + 1n,
+    )
     expect(await uploadRandom(bytesOf(ties), 'int64', 'float32')).toEqual(Array.from(ties, roundOnce))
     expect(Math.fround(Number(ties[0])), 'the naive way differs').not.toBe(roundOnce(ties[0]))
   })
@@ -138,7 +152,11 @@ describe('Uploaded numbers', () => {
     const dim = 65_536
     const values = Float64Array.from({ length: 2 * dim }, (_, i) => i % 256)
     const pieces = cutAt(bytesOf(values), [1, 300_001, 524_289, 524_290, 1_000_000])
-    await uploadTable(service.client, arena, uploadOf('raw', bodyOf(...pieces), { rows: 2, dim, inputType: 'float64', dtype: 'int8' }))
+    await uploadTable(
+      service.client,
+      arena,
+      uploadOf('raw', bodyOf(...pieces), { rows: 2, dim, inputType: 'float64', dtype: 'int8' }),
+    )
     expect(readAll(service.client, arena)).toEqual(Array.from(values))
   })
 })
@@ -148,7 +166,11 @@ describe('What is not finite', () => {
     const body = npyBody('float32', [2, 2], Float32Array.of(NaN, -Infinity, 1, 1e30))
     await uploadTable(service.client, arena, uploadOf('npy', body, { allowNonFinite: true }))
     expect(readAll(service.client, arena)).toEqual([NaN, -Infinity, 1, Math.fround(1e30)])
-    await uploadTable(service.client, arena, uploadOf('npy', body, { allowNonFinite: true, dtype: 'float16' }))
+    await uploadTable(
+      service.client,
+      arena,
+      uploadOf('npy', body, { allowNonFinite: true, dtype: 'float16' }),
+    )
     expect(readAll(service.client, arena)).toEqual([NaN, -Infinity, 1, Infinity])
   })
 
@@ -156,7 +178,10 @@ describe('What is not finite', () => {
     await uploadTable(
       service.client,
       arena,
-      uploadOf('npy', npyBody('float32', [2, 2], Float32Array.of(NaN, 7, 0, 255)), { allowNonFinite: true, dtype: 'int8' }),
+      uploadOf('npy', npyBody('float32', [2, 2], Float32Array.of(NaN, 7, 0, 255)), {
+        allowNonFinite: true,
+        dtype: 'int8',
+      }),
     )
     expect(readAll(service.client, arena)).toEqual([NaN, NaN, 0, 255])
   })

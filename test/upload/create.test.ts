@@ -4,13 +4,13 @@ import { Arena } from '../../src/tables/arena.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { createTable, type Specification } from '../../src/upload/create.ts'
 import { initializeRows } from '../../src/upload/initializers.ts'
-import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { readAll } from './bodies.ts'
 
-let service: TestKeeper
+let service: TestWriter
 const arena = new Arena(4 * 1024 * 1024)
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(async () => {
   await service.close()
@@ -36,9 +36,16 @@ const wholeTable = (initializer: Parameters<typeof initializeRows>[0], rows: num
 
 describe('A table is created', () => {
   test('from values, and replaced', async () => {
-    expect(await create({ source: { values: Float32Array.of(1, 2, 3, 4) } })).toEqual({ created: true, version: 1, initializer: null })
+    expect(await create({ source: { values: Float32Array.of(1, 2, 3, 4) } })).toEqual({
+      created: true,
+      version: 1,
+      initializer: null,
+    })
     expect(readAll(service.client, arena)).toEqual([1, 2, 3, 4])
-    expect(await create({ source: { values: Float32Array.of(5, 6) }, rows: 1 })).toMatchObject({ created: false, version: 2 })
+    expect(await create({ source: { values: Float32Array.of(5, 6) }, rows: 1 })).toMatchObject({
+      created: false,
+      version: 2,
+    })
     expect(readAll(service.client, arena)).toEqual([5, 6])
   })
 
@@ -50,11 +57,15 @@ describe('A table is created', () => {
 
   test('in many chunks and segments as in one', async () => {
     await service.close()
-    service = await startKeeper({ segmentBytesMax: 2 * PAGE_BYTES })
+    service = await startTestWriter({ segmentBytesMax: 2 * PAGE_BYTES })
     const [rows, dim] = [3001, 50]
     await create({ rows, dim, source: { initializer: { kind: 'truncated_normal', seed: 11 } } })
     expect(service.client.registry.find('user').current.handle.segments.length).toBeGreaterThan(4)
-    const values = wholeTable({ kind: 'truncated_normal', mean: 0, stddev: 1 / Math.sqrt(50), seed: 11 }, rows, dim)
+    const values = wholeTable(
+      { kind: 'truncated_normal', mean: 0, stddev: 1 / Math.sqrt(50), seed: 11 },
+      rows,
+      dim,
+    )
     expect(readAll(service.client, arena)).toEqual(values)
     await create({ rows, dim, source: { values: Float32Array.from(values) }, name: 'values' })
     expect(readAll(service.client, arena, 'values')).toEqual(values)
@@ -94,7 +105,7 @@ describe('A specification is refused, and nothing changes,', () => {
     ['MEMORY_QUOTA_EXCEEDED', { rows: 1_000_000, dim: 1024 }],
   ])('%s: %j', async (code, wishes) => {
     await expect(create(wishes)).rejects.toMatchObject({ code })
-    expect(service.keeper.memory.reservedBytes).toBe(0)
+    expect(service.writer.memory.reservedBytes).toBe(0)
     expect(service.client.registry.get('user')).toBeUndefined()
   })
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { KeeperLine } from '../../src/upload/build.ts'
+import type { WriterConnection } from '../../src/upload/build.ts'
 import { mergeAdapter } from '../../src/upload/merge.ts'
 import { type Service, startService } from '../helpers/service.ts'
 import { lookUp, putAdapter } from '../http/routes/adapters.ts'
@@ -13,66 +13,82 @@ beforeEach(async () => {
 afterEach(() => service.close())
 
 const attach = (value: number) =>
-  putAdapter(service, { a: { shape: [2, 1], values: [1, 1] }, b: { shape: [1, 1], values: [value] } }, '?alpha=1')
+  putAdapter(
+    service,
+    { a: { shape: [2, 1], values: [1, 1] }, b: { shape: [1, 1], values: [value] } },
+    '?alpha=1',
+  )
 
-/** A merge during which, before the keeper is asked `when`, another adapter is attached, or the adapter is deleted. */
+/** A merge during which, before the writer is asked `when`, another adapter is attached, or the adapter is deleted. */
 const mergeOvertaken = async (when: 'begin' | 'commit', overtake: () => Promise<unknown>) => {
-  const { keeper, registry, lookups } = service.context
+  const { writer, registry, lookups } = service.context
   let overtaken: Promise<unknown> | undefined
-  const line: KeeperLine = {
+  const line: WriterConnection = {
     call: async (procedure, argument) => {
       if (procedure === when) {
         overtaken = overtake()
-        // Not before the keeper has heard of it; it is done only when the merge is over, which reads the adapter.
-        for (let turn = 0; turn < 20; turn++) await keeper.call('sync', null)
+        // Not before the writer has heard of it; it is done only when the merge is over, which reads the adapter.
+        for (let turn = 0; turn < 20; turn++) await writer.call('sync', null)
       }
-      return keeper.call(procedure, argument)
+      return writer.call(procedure, argument)
     },
   }
-  await expect(mergeAdapter(line, lookups.arena, registry.find('t'), {})).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+  await expect(mergeAdapter(line, lookups.arena, registry.find('t'), {})).rejects.toMatchObject({
+    code: 'PRECONDITION_FAILED',
+  })
   await overtaken
 }
 
 test.each(['begin', 'commit'] as const)(
   'A merge that another adapter overtakes before its %s is refused, and the other one stays',
   async (when) => {
-    const reservedBytes = service.keeper.memory.reservedBytes
+    const reservedBytes = service.writer.memory.reservedBytes
     await mergeOvertaken(when, () => attach(20))
     expect(Array.from(await lookUp(service, [0, 1]))).toEqual([21, 22])
-    expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
-    const { keeper, registry, lookups } = service.context
-    await mergeAdapter(keeper, lookups.arena, registry.find('t'), {})
+    expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
+    const { writer, registry, lookups } = service.context
+    await mergeAdapter(writer, lookups.arena, registry.find('t'), {})
     expect(Array.from(await lookUp(service, [0, 1]))).toEqual([21, 22])
     expect(registry.find('t').adapters.has(2)).toBe(false)
   },
 )
 
-test.each(['begin', 'commit'] as const)('A merge whose adapter is deleted before its %s is refused', async (when) => {
-  await mergeOvertaken(when, async () => service.app.inject({ method: 'DELETE', url: '/v1/tables/t/lora' }))
-  expect(Array.from(await lookUp(service, [0, 1]))).toEqual([1, 2])
-  const update = await service.app.inject({ method: 'POST', url: '/v1/tables/t/rows', payload: { op: 'set', indices: [0], values: [[5]] } })
-  expect(update.json()).toMatchObject({ version: 1, sequence: 3 })
-})
+test.each(['begin', 'commit'] as const)(
+  'A merge whose adapter is deleted before its %s is refused',
+  async (when) => {
+    await mergeOvertaken(when, async () => service.app.inject({ method: 'DELETE', url: '/v1/tables/t/lora' }))
+    expect(Array.from(await lookUp(service, [0, 1]))).toEqual([1, 2])
+    const update = await service.app.inject({
+      method: 'POST',
+      url: '/v1/tables/t/rows',
+      payload: { op: 'set', indices: [0], values: [[5]] },
+    })
+    expect(update.json()).toMatchObject({ version: 1, sequence: 3 })
+  },
+)
 
 test('A merge that is given up at a turn lets whoever took the adapter off go on', async () => {
   await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows: 70_000, dim: 64 } })
   await putAdapter(
     service,
-    { a: { shape: [70_000, 1], values: new Float32Array(70_000) }, b: { shape: [1, 64], values: new Float32Array(64) } },
+    {
+      a: { shape: [70_000, 1], values: new Float32Array(70_000) },
+      b: { shape: [1, 64], values: new Float32Array(64) },
+    },
     '?alpha=1',
   )
-  const { keeper, registry, lookups } = service.context
+  const { writer, registry, lookups } = service.context
   const factors = registry.find('t').adapters.get(2)?.factors
   const calls: string[] = []
-  const line: KeeperLine = {
+  const line: WriterConnection = {
     call: (procedure, argument) => {
       calls.push(procedure)
-      return keeper.call(procedure, argument)
+      return writer.call(procedure, argument)
     },
   }
   const merged = mergeAdapter(line, lookups.arena, registry.find('t'), {})
   // Retired as a publication does it, in the middle of the work.
-  const dropped = keeper.call('dropAdapter', { name: 't', precondition: {} })
+  const dropped = writer.call('dropAdapter', { name: 't', precondition: {} })
   await expect(merged).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
   await dropped
   expect(factors?.isRetired).toBe(false)

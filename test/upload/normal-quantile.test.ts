@@ -38,7 +38,9 @@ describe('The normal quantile', () => {
 test('The logarithm is within two units in the last place', () => {
   fc.assert(
     fc.property(fc.double({ min: 1e-300, max: 1e300, noNaN: true }), (x) => {
-      expect(Math.abs(logarithm(x) - Math.log(x))).toBeLessThanOrEqual(2 * Number.EPSILON * Math.abs(Math.log(x)))
+      expect(Math.abs(logarithm(x) - Math.log(x))).toBeLessThanOrEqual(
+        2 * Number.EPSILON * Math.abs(Math.log(x)),
+      )
     }),
     { numRuns: 2000 },
   )

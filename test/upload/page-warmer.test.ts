@@ -7,13 +7,14 @@ import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 import { PageWarmer, WARM_BLOCK_BYTES as BLOCK } from '../../src/upload/page-warmer.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
-import { startKeeper } from '../helpers/writer.ts'
+import { startTestWriter } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, readAll, uploadOf } from './bodies.ts'
 
 const MiB = 1024 * 1024
 
 /** Keeps all threads of libuv's pool busy for a while, so that what is asked of them next comes late. */
-const holdPool = () => Promise.all(Array.from({ length: 4 }, () => promisify(pbkdf2)('a', 'b', 150_000, 64, 'sha512')))
+const holdPool = () =>
+  Promise.all(Array.from({ length: 4 }, () => promisify(pbkdf2)('a', 'b', 150_000, 64, 'sha512')))
 
 /** Long enough for a pool that is free to do what it was asked for, in turn. */
 const letPoolWork = async () => {
@@ -68,7 +69,7 @@ test('A warmer stays near its writer, and stops when it is closed', async () => 
 })
 
 test('An upload that overtakes the warmer loses nothing', async () => {
-  const service = await startKeeper()
+  const service = await startTestWriter()
   const arena = new Arena(MiB)
   const values = new Float32Array(6 * MiB).map((_, i) => i + 1)
   const pool = holdPool()

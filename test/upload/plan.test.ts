@@ -39,12 +39,29 @@ describe('The plan of an upload', () => {
       dataEnd: 48,
       bodyBytes: 48,
     })
-    expect(planRaw({ format: 'raw', rows: 2, dim: 3 })).toMatchObject({ sourceType: 'float32', bodyBytes: 24 })
+    expect(planRaw({ format: 'raw', rows: 2, dim: 3 })).toMatchObject({
+      sourceType: 'float32',
+      bodyBytes: 24,
+    })
   })
 
   test('keeps storage dtypes, takes float64 as float32, and has to be told for the others', () => {
-    expect((['float32', 'float16', 'float64'] as const).map((type) => npy(type, [1, 1]).dtype)).toEqual(['float32', 'float16', 'float32'])
-    for (const type of ['int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'bool'] as const) {
+    expect((['float32', 'float16', 'float64'] as const).map((type) => npy(type, [1, 1]).dtype)).toEqual([
+      'float32',
+      'float16',
+      'float32',
+    ])
+    for (const type of [
+      'int8',
+      'int16',
+      'int32',
+      'int64',
+      'uint8',
+      'uint16',
+      'uint32',
+      'uint64',
+      'bool',
+    ] as const) {
       const { code, detail } = refusalOf(() => npy(type, [1, 1]))
       expect(code, type).toBe('DTYPE_MISMATCH')
       expect(detail).toContain('?dtype=float32')

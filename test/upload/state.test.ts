@@ -6,13 +6,13 @@ import { readSafetensors, writeSafetensorsHeader } from '../../src/formats/safet
 import { Arena } from '../../src/tables/arena.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
-import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, safetensorsBody, uploadOf } from './bodies.ts'
 
-let service: TestKeeper
+let service: TestWriter
 const arena = new Arena(8 * 1024 * 1024)
 beforeEach(async () => {
-  service = await startKeeper({ segmentBytesMax: PAGE_BYTES })
+  service = await startTestWriter({ segmentBytesMax: PAGE_BYTES })
 })
 afterEach(async () => {
   await service.close()
@@ -23,10 +23,17 @@ const adam: Optimizer = { kind: 'adam', learning_rate: 1, beta1: 0.9, beta2: 0.9
 const OPTIMIZERS: Optimizer[] = [
   adam,
   { kind: 'momentum', learning_rate: 1, momentum: 0.9, nesterov: false },
-  { kind: 'rowwise_adagrad', learning_rate: 1, initial_accumulator: 3, epsilon: 1, epsilon_inside_sqrt: false },
+  {
+    kind: 'rowwise_adagrad',
+    learning_rate: 1,
+    initial_accumulator: 3,
+    epsilon: 1,
+    epsilon_inside_sqrt: false,
+  },
 ]
 const [rows, dim] = [40, 1023]
-const wave = (count: number, phase: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i + phase))
+const wave = (count: number, phase: number) =>
+  Float32Array.from({ length: count }, (_, i) => Math.sin(i + phase))
 const tensor = (name: string, phase: number, shape = [rows, dim]) => ({
   name,
   elementType: 'float32' as const,
@@ -37,7 +44,12 @@ const tensor = (name: string, phase: number, shape = [rows, dim]) => ({
   ),
 })
 const embeddings = tensor('embeddings', 0)
-const step = { name: 'optimizer/step', elementType: 'int64' as const, shape: [], data: BigInt64Array.of(1_000_000_007n) }
+const step = {
+  name: 'optimizer/step',
+  elementType: 'int64' as const,
+  shape: [],
+  data: BigInt64Array.of(1_000_000_007n),
+}
 const BODIES = {
   adam: [tensor('optimizer/v', 2), embeddings, step, tensor('optimizer/m', 1)],
   momentum: [embeddings, tensor('optimizer/momentum', 1)],
@@ -46,47 +58,84 @@ const BODIES = {
 
 /** What the table gives out again: the bytes of each array. */
 const download = async () => {
-  const exported = await exportTable(service.client, 'user', service.client.registry.find('user').current, 'safetensors', true)
+  const exported = await exportTable(
+    service.client,
+    'user',
+    service.client.registry.find('user').current,
+    'safetensors',
+    true,
+  )
   return readSafetensors(Buffer.concat(await Array.fromAsync(exported.body)))
 }
 
 describe('Optimizer state in a body', () => {
-  test.each(OPTIMIZERS)('of $kind is the same however it is cut, in tables of many segments', async (optimizer) => {
-    const tensors = BODIES[optimizer.kind as keyof typeof BODIES]
-    const body = safetensorsBody(...tensors)
-    const cutsOf = fc.array(fc.nat(body.length), { maxLength: 20 }).map((cuts) => cuts.sort((a, b) => a - b))
-    await fc.assert(
-      fc.asyncProperty(cutsOf, async (cuts) => {
-        const source = bodyOf(...cutAt(body, cuts))
-        await uploadTable(service.client, arena, uploadOf('safetensors', source, { optimizer, settings: { optimizer } }))
-        const found = await download()
-        for (const { name, data } of tensors) {
-          expect(Buffer.compare(found.get(name)?.data ?? new Uint8Array(0), bytesOf(data)), name).toBe(0)
-        }
-      }),
-      { numRuns: 12 },
-    )
-  })
+  test.each(OPTIMIZERS)(
+    'of $kind is the same however it is cut, in tables of many segments',
+    async (optimizer) => {
+      const tensors = BODIES[optimizer.kind as keyof typeof BODIES]
+      const body = safetensorsBody(...tensors)
+      const cutsOf = fc
+        .array(fc.nat(body.length), { maxLength: 20 })
+        .map((cuts) => cuts.sort((a, b) => a - b))
+      await fc.assert(
+        fc.asyncProperty(cutsOf, async (cuts) => {
+          const source = bodyOf(...cutAt(body, cuts))
+          await uploadTable(
+            service.client,
+            arena,
+            uploadOf('safetensors', source, { optimizer, settings: { optimizer } }),
+          )
+          const found = await download()
+          for (const { name, data } of tensors) {
+            expect(Buffer.compare(found.get(name)?.data ?? new Uint8Array(0), bytesOf(data)), name).toBe(0)
+          }
+        }),
+        { numRuns: 12 },
+      )
+    },
+  )
 
   test('may come byte by byte', async () => {
-    const small = [tensor('optimizer/m', 1, [3, 2]), tensor('optimizer/v', 2, [3, 2]), step, tensor('embeddings', 0, [3, 2])]
+    const small = [
+      tensor('optimizer/m', 1, [3, 2]),
+      tensor('optimizer/v', 2, [3, 2]),
+      step,
+      tensor('embeddings', 0, [3, 2]),
+    ]
     const body = safetensorsBody(...small)
     const source = bodyOf(...cutAt(body, Array.from(body.keys()).slice(1)))
-    await uploadTable(service.client, arena, uploadOf('safetensors', source, { optimizer: adam, settings: { optimizer: adam } }))
+    await uploadTable(
+      service.client,
+      arena,
+      uploadOf('safetensors', source, { optimizer: adam, settings: { optimizer: adam } }),
+    )
     const found = await download()
-    for (const { name, data } of small) expect(Buffer.from(found.get(name)?.data ?? []), name).toEqual(Buffer.from(bytesOf(data)))
+    for (const { name, data } of small)
+      expect(Buffer.from(found.get(name)?.data ?? []), name).toEqual(Buffer.from(bytesOf(data)))
   })
 
   test('of adam stays whole where its memory is prepared ahead of the writer', async () => {
     await service.close()
-    service = await startKeeper()
+    service = await startTestWriter()
     const shape = [8192, 256]
-    const large = [tensor('optimizer/m', 1, shape), tensor('optimizer/v', 2, shape), step, tensor('embeddings', 0, shape)]
+    const large = [
+      tensor('optimizer/m', 1, shape),
+      tensor('optimizer/v', 2, shape),
+      step,
+      tensor('embeddings', 0, shape),
+    ]
     const body = safetensorsBody(...large)
-    const pieces = Array.from({ length: Math.ceil(body.length / 65_536) }, (_, i) => body.subarray(i * 65_536, (i + 1) * 65_536))
-    await uploadTable(service.client, arena, uploadOf('safetensors', bodyOf(...pieces), { optimizer: adam, settings: { optimizer: adam } }))
+    const pieces = Array.from({ length: Math.ceil(body.length / 65_536) }, (_, i) =>
+      body.subarray(i * 65_536, (i + 1) * 65_536),
+    )
+    await uploadTable(
+      service.client,
+      arena,
+      uploadOf('safetensors', bodyOf(...pieces), { optimizer: adam, settings: { optimizer: adam } }),
+    )
     const found = await download()
-    for (const { name, data } of large) expect(Buffer.compare(found.get(name)?.data ?? new Uint8Array(0), bytesOf(data)), name).toBe(0)
+    for (const { name, data } of large)
+      expect(Buffer.compare(found.get(name)?.data ?? new Uint8Array(0), bytesOf(data)), name).toBe(0)
   })
 
   test('that breaks off, or is not finite, leaves neither table nor memory behind', async () => {
@@ -97,24 +146,37 @@ describe('Optimizer state in a body', () => {
       uploadOf('safetensors', body.subarray(0, -1), { optimizer: adam, settings: { optimizer: adam } }),
     )
     await expect(cut).rejects.toMatchObject({ code: 'MALFORMED_BODY' })
-    const spoilt = { ...tensor('optimizer/m', 1), data: wave(rows * dim, 1).fill(Infinity, 2 * dim + 5, 2 * dim + 6) }
+    const spoilt = {
+      ...tensor('optimizer/m', 1),
+      data: wave(rows * dim, 1).fill(Infinity, 2 * dim + 5, 2 * dim + 6),
+    }
     const bad = safetensorsBody(embeddings, spoilt, tensor('optimizer/v', 1), step)
-    const refused = uploadTable(service.client, arena, uploadOf('safetensors', bad, { optimizer: adam, settings: { optimizer: adam } }))
-    await expect(refused).rejects.toMatchObject({ code: 'NON_FINITE', message: 'optimizer/m is not finite at row 2, column 5' })
+    const refused = uploadTable(
+      service.client,
+      arena,
+      uploadOf('safetensors', bad, { optimizer: adam, settings: { optimizer: adam } }),
+    )
+    await expect(refused).rejects.toMatchObject({
+      code: 'NON_FINITE',
+      message: 'optimizer/m is not finite at row 2, column 5',
+    })
     expect(service.client.registry.names()).toEqual([])
-    expect(service.keeper.memory.reservedBytes).toBe(0)
+    expect(service.writer.memory.reservedBytes).toBe(0)
   })
 
   test('gives everything back when the quota has room for the rows alone', async () => {
     await service.close()
-    service = await startKeeper({ quotaBytes: 4 * PAGE_BYTES, segmentBytesMax: 4 * PAGE_BYTES })
+    service = await startTestWriter({ quotaBytes: 4 * PAGE_BYTES, segmentBytesMax: 4 * PAGE_BYTES })
     const refused = uploadTable(
       service.client,
       arena,
-      uploadOf('safetensors', safetensorsBody(...BODIES.adam), { optimizer: adam, settings: { optimizer: adam } }),
+      uploadOf('safetensors', safetensorsBody(...BODIES.adam), {
+        optimizer: adam,
+        settings: { optimizer: adam },
+      }),
     )
     await expect(refused).rejects.toMatchObject({ code: 'MEMORY_QUOTA_EXCEEDED' })
-    expect(service.keeper.memory.reservedBytes).toBe(0)
+    expect(service.writer.memory.reservedBytes).toBe(0)
     await uploadTable(service.client, arena, uploadOf('safetensors', safetensorsBody(embeddings)))
   })
 
@@ -127,7 +189,11 @@ describe('Optimizer state in a body', () => {
     }
     await uploadTable(service.client, arena, uploadOf('safetensors', body, { readOptimizer }))
     expect(service.client.registry.find('user').record.settings.optimizer).toEqual(OPTIMIZERS[1])
-    const other = uploadTable(service.client, arena, uploadOf('safetensors', body, { readOptimizer, optimizer: adam }))
+    const other = uploadTable(
+      service.client,
+      arena,
+      uploadOf('safetensors', body, { readOptimizer, optimizer: adam }),
+    )
     await expect(other).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
   })
 })

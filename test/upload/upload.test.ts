@@ -6,13 +6,13 @@ import type { Dtype } from '../../src/core/types.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
-import { startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, npyBody, readAll, safetensorsBody, uploadOf } from './bodies.ts'
 
-let service: TestKeeper
+let service: TestWriter
 const arena = new Arena(8 * 1024 * 1024)
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(async () => {
   await service.close()
@@ -35,9 +35,17 @@ describe('An upload', () => {
   test('creates a table, then replaces it by the next version', async () => {
     expect(await upload('npy', sixNpy)).toEqual({ created: true, version: 1 })
     expect(readAll(service.client, arena)).toEqual(Array.from(six))
-    expect(await upload('raw', bytesOf(Float32Array.of(7)), { rows: 1, dim: 1 })).toEqual({ created: false, version: 2 })
+    expect(await upload('raw', bytesOf(Float32Array.of(7)), { rows: 1, dim: 1 })).toEqual({
+      created: false,
+      version: 2,
+    })
     expect(readAll(service.client, arena)).toEqual([7])
-    expect(service.client.registry.find('user').current.handle).toMatchObject({ version: 2, rows: 1, dim: 1, dtype: 'float32' })
+    expect(service.client.registry.find('user').current.handle).toMatchObject({
+      version: 2,
+      rows: 1,
+      dim: 1,
+      dtype: 'float32',
+    })
   })
 
   test('of each format is the same wherever its body is cut in two', async () => {
@@ -59,7 +67,10 @@ describe('An upload', () => {
       ['npy', sixNpy],
       ['safetensors', sixSafetensors],
     ] as const) {
-      const single = cutAt(body, Array.from(body.keys()).slice(1)).flatMap((piece) => [new Uint8Array(0), piece])
+      const single = cutAt(body, Array.from(body.keys()).slice(1)).flatMap((piece) => [
+        new Uint8Array(0),
+        piece,
+      ])
       await upload(format, bodyOf(...single), { digest: sha256(body), contentLength: body.length })
       expect(readAll(service.client, arena)).toEqual(Array.from(six))
     }
@@ -74,7 +85,7 @@ describe('An upload', () => {
 
   test('of a table in many segments is the same however it is cut, in every dtype', async () => {
     await service.close()
-    service = await startKeeper({ segmentBytesMax: PAGE_BYTES })
+    service = await startTestWriter({ segmentBytesMax: PAGE_BYTES })
     const [rows, dim] = [40, 2047]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => Math.fround(Math.sin(i) * 100))
     const body = npyBody('float32', [rows, dim], values)
@@ -83,7 +94,9 @@ describe('An upload', () => {
       const whole = readAll(service.client, arena)
       expect(service.client.registry.find('user').current.handle.segments.length).toBeGreaterThan(1)
       if (dtype === 'float32') expect(whole).toEqual(Array.from(values))
-      const cutsOf = fc.array(fc.nat(body.length), { maxLength: 20 }).map((cuts) => cuts.sort((a, b) => a - b))
+      const cutsOf = fc
+        .array(fc.nat(body.length), { maxLength: 20 })
+        .map((cuts) => cuts.sort((a, b) => a - b))
       await fc.assert(
         fc.asyncProperty(cutsOf, async (cuts) => {
           await upload('npy', bodyOf(...cutAt(body, cuts)), { dtype })
@@ -112,28 +125,38 @@ describe('An upload', () => {
   test('changes settings with the data, and keeps the others', async () => {
     await upload('npy', sixNpy, { settings: { out_of_range: 'clip', padding_index: 1 } })
     await upload('npy', sixNpy, { settings: { padding_index: null } })
-    expect(service.client.registry.find('user').record.settings).toMatchObject({ out_of_range: 'clip', padding_index: null })
+    expect(service.client.registry.find('user').record.settings).toMatchObject({
+      out_of_range: 'clip',
+      padding_index: null,
+    })
   })
 
   test('may have no rows, but not no columns', async () => {
     await upload('npy', npyBody('float32', [0, 4], new Float32Array(0)))
     expect(service.client.registry.find('user').current.handle).toMatchObject({ rows: 0, dim: 4 })
-    await expect(upload('npy', npyBody('float32', [4, 0], new Float32Array(0)))).rejects.toMatchObject({ code: 'SHAPE_MISMATCH' })
-    await expect(upload('raw', new Uint8Array(0), { rows: 4, dim: 0 })).rejects.toMatchObject({ code: 'SHAPE_MISMATCH' })
+    await expect(upload('npy', npyBody('float32', [4, 0], new Float32Array(0)))).rejects.toMatchObject({
+      code: 'SHAPE_MISMATCH',
+    })
+    await expect(upload('raw', new Uint8Array(0), { rows: 4, dim: 0 })).rejects.toMatchObject({
+      code: 'SHAPE_MISMATCH',
+    })
   })
 })
 
 /** A refused or broken upload: says why, gives memory back, stops the source, and the old version is untouched. */
-const expectRefusal = async (wanted: { code?: string; message: RegExp }, ...[format, body, wishes]: Parameters<typeof uploadOf>) => {
+const expectRefusal = async (
+  wanted: { code?: string; message: RegExp },
+  ...[format, body, wishes]: Parameters<typeof uploadOf>
+) => {
   await upload('npy', sixNpy)
-  const { reservedBytes } = service.keeper.memory
+  const { reservedBytes } = service.writer.memory
   const { version } = service.client.registry.find('user').current.handle
   const source = body instanceof Uint8Array ? bodyOf(body) : body
   const error: unknown = await upload(format, source, wishes).catch((failure: unknown) => failure)
   expect(error).toBeInstanceOf(Error)
   expect((error as Error).message).toMatch(wanted.message)
   if (wanted.code !== undefined) expect((error as GatherdError).code).toBe(wanted.code)
-  expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
+  expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
   expect(arena.reservedBytes).toBe(0)
   expect(service.client.registry.find('user').current.handle.version).toBe(version)
   expect(readAll(service.client, arena)).toEqual(Array.from(six))
@@ -142,13 +165,20 @@ const expectRefusal = async (wanted: { code?: string; message: RegExp }, ...[for
 
 describe('An upload is refused, and nothing changes,', () => {
   test.each([1, 100, 128, 129, sixNpy.length - 1])('when its body ends after %i bytes', async (length) => {
-    const message = length < 128 ? new RegExp(`${length} bytes, expected`) : new RegExp(`must have 152 bytes, it ended after ${length}`)
+    const message =
+      length < 128
+        ? new RegExp(`${length} bytes, expected`)
+        : new RegExp(`must have 152 bytes, it ended after ${length}`)
     await expectRefusal({ code: 'MALFORMED_BODY', message }, 'npy', sixNpy.subarray(0, length))
   })
 
   test('when its body goes on behind the end', async () => {
     const longer = Buffer.concat([sixNpy, Uint8Array.of(0)])
-    await expectRefusal({ code: 'MALFORMED_BODY', message: /must have 152 bytes.*at least 153/ }, 'npy', longer)
+    await expectRefusal(
+      { code: 'MALFORMED_BODY', message: /must have 152 bytes.*at least 153/ },
+      'npy',
+      longer,
+    )
   })
 
   test('when its body goes on for ever, without waiting for that', async () => {
@@ -167,9 +197,11 @@ describe('An upload is refused, and nothing changes,', () => {
   })
 
   test('when the announced length is another, before memory is asked for', async () => {
-    await expectRefusal({ code: 'MALFORMED_BODY', message: /152 bytes.*announced with 151/ }, 'npy', sixNpy, { contentLength: 151 })
+    await expectRefusal({ code: 'MALFORMED_BODY', message: /152 bytes.*announced with 151/ }, 'npy', sixNpy, {
+      contentLength: 151,
+    })
     await service.close()
-    service = await startKeeper({ quotaBytes: 0 })
+    service = await startTestWriter({ quotaBytes: 0 })
     const raw = upload('raw', new Uint8Array(0), { rows: 2 ** 30, dim: 1024, contentLength: 3 })
     await expect(raw).rejects.toMatchObject({ code: 'MALFORMED_BODY' })
   })
@@ -177,29 +209,45 @@ describe('An upload is refused, and nothing changes,', () => {
   test('when a safetensors body lacks bytes of another array', async () => {
     const short = sixSafetensors.subarray(0, -1)
     await expectRefusal({ code: 'MALFORMED_BODY', message: /ended after/ }, 'safetensors', short)
-    await expectRefusal({ code: 'MALFORMED_BODY', message: /announces/ }, 'safetensors', short, { contentLength: short.length })
+    await expectRefusal({ code: 'MALFORMED_BODY', message: /announces/ }, 'safetensors', short, {
+      contentLength: short.length,
+    })
   })
 
   test('when the digest is another, which is looked at before the numbers', async () => {
     const bad = npyBody('float32', [1, 2], Float32Array.of(NaN, 1))
-    await expectRefusal({ code: 'DIGEST_MISMATCH', message: /announced was/ }, 'npy', bad, { digest: sha256(sixNpy) })
-    await expectRefusal({ code: 'NON_FINITE', message: /row 0, column 0/ }, 'npy', bad, { digest: sha256(bad) })
+    await expectRefusal({ code: 'DIGEST_MISMATCH', message: /announced was/ }, 'npy', bad, {
+      digest: sha256(sixNpy),
+    })
+    await expectRefusal({ code: 'NON_FINITE', message: /row 0, column 0/ }, 'npy', bad, {
+      digest: sha256(bad),
+    })
     expect(await upload('npy', sixNpy, { digest: sha256(sixNpy) })).toMatchObject({ created: false })
   })
 
   test('when a number is not finite, naming the first', async () => {
     const values = Float32Array.of(1, 2, 3, 4, 5, Infinity, NaN, 8, 9)
-    await expectRefusal({ code: 'NON_FINITE', message: /row 1, column 2 .*float32/ }, 'npy', npyBody('float32', [3, 3], values))
+    await expectRefusal(
+      { code: 'NON_FINITE', message: /row 1, column 2 .*float32/ },
+      'npy',
+      npyBody('float32', [3, 3], values),
+    )
     const cut = bodyOf(...cutAt(bytesOf(values), [3, 21, 25]))
     await expectRefusal({ code: 'NON_FINITE', message: /row 1, column 2/ }, 'raw', cut, { rows: 3, dim: 3 })
   })
 
   test('when a finite number has no room in 16 bits, or in float32', async () => {
     const large = npyBody('float32', [2, 1], Float32Array.of(1, 65_520))
-    await expectRefusal({ code: 'NON_FINITE', message: /row 1, column 0 .*float16/ }, 'npy', large, { dtype: 'float16' })
+    await expectRefusal({ code: 'NON_FINITE', message: /row 1, column 0 .*float16/ }, 'npy', large, {
+      dtype: 'float16',
+    })
     const larger = npyBody('float32', [1, 1], Float32Array.of(3.4e38))
     await expectRefusal({ code: 'NON_FINITE', message: /bfloat16/ }, 'npy', larger, { dtype: 'bfloat16' })
-    await expectRefusal({ code: 'NON_FINITE', message: /float32/ }, 'npy', npyBody('float64', [1, 1], Float64Array.of(1e39)))
+    await expectRefusal(
+      { code: 'NON_FINITE', message: /float32/ },
+      'npy',
+      npyBody('float64', [1, 1], Float64Array.of(1e39)),
+    )
   })
 
   test('when the source fails in the middle, as when a client goes away', async () => {
@@ -214,7 +262,9 @@ describe('An upload is refused, and nothing changes,', () => {
   })
 
   test('when the precondition fails, at the beginning or by then', async () => {
-    await expectRefusal({ code: 'PRECONDITION_FAILED', message: /If-None-Match/ }, 'npy', sixNpy, { precondition: { ifNoneMatch: ['*'] } })
+    await expectRefusal({ code: 'PRECONDITION_FAILED', message: /If-None-Match/ }, 'npy', sixNpy, {
+      precondition: { ifNoneMatch: ['*'] },
+    })
     const overtaken = {
       async *[Symbol.asyncIterator]() {
         yield sixNpy.subarray(0, 140)
@@ -222,24 +272,31 @@ describe('An upload is refused, and nothing changes,', () => {
         yield sixNpy.subarray(140)
       },
     }
-    await expect(upload('npy', overtaken, { precondition: { ifMatch: ['1'] } })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+    await expect(upload('npy', overtaken, { precondition: { ifMatch: ['1'] } })).rejects.toMatchObject({
+      code: 'PRECONDITION_FAILED',
+    })
     expect(service.client.registry.find('user').current.handle.version).toBe(2)
   })
 
   test('when it does not fit the quota', async () => {
     await service.close()
-    service = await startKeeper({ quotaBytes: 4 * PAGE_BYTES })
-    await expectRefusal({ code: 'MEMORY_QUOTA_EXCEEDED', message: /quota|bytes/ }, 'raw', bytesOf(new Float32Array(1)), {
-      rows: 100_000,
-      dim: 1,
-    })
+    service = await startTestWriter({ quotaBytes: 4 * PAGE_BYTES })
+    await expectRefusal(
+      { code: 'MEMORY_QUOTA_EXCEEDED', message: /quota|bytes/ },
+      'raw',
+      bytesOf(new Float32Array(1)),
+      {
+        rows: 100_000,
+        dim: 1,
+      },
+    )
   })
 
   test('when the arena has no room for its stage', async () => {
     const full = arena.reserve(arena.bytesMax - 1024)
-    const { reservedBytes } = service.keeper.memory
+    const { reservedBytes } = service.writer.memory
     await expect(upload('npy', sixNpy)).rejects.toMatchObject({ code: 'OVERLOADED' })
-    expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
+    expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
     arena.release(full)
   })
 })

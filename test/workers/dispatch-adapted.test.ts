@@ -23,7 +23,15 @@ let version: TableVersion
 let adapter: TableAdapter
 let arena: Arena
 beforeEach(() => {
-  version = new TableVersion({ key: 'v', version: 1, rows: ROWS, dim: DIM, dtype: 'float32', createdAt: 0, segments: allocate(ROWS, DIM) })
+  version = new TableVersion({
+    key: 'v',
+    version: 1,
+    rows: ROWS,
+    dim: DIM,
+    dtype: 'float32',
+    createdAt: 0,
+    segments: allocate(ROWS, DIM),
+  })
   const b = allocate(RANK, DIM)[0].memory
   adapter = openAdapter({
     key: 'a',
@@ -47,7 +55,13 @@ const gather = (ids: number[]) => {
   const region = arena.reserve(ids.length * (DIM * 4 + 4))
   const rowsAt = region.at + Math.ceil((ids.length * 4) / 64) * 64
   arena.int32.set(ids, region.at / 4)
-  gatherRows(version, arena.memory, { format: 'float32', idsAt: region.at, count: ids.length, outAt: rowsAt, fillAt: 0 })
+  gatherRows(version, arena.memory, {
+    format: 'float32',
+    idsAt: region.at,
+    count: ids.length,
+    outAt: rowsAt,
+    fillAt: 0,
+  })
   return { region, idsAt: region.at, rowsAt }
 }
 const adaptOne = (id: number): Float32Array => {
@@ -70,7 +84,8 @@ describe('Adding an adapter', () => {
     expect(isReleased).toBe(false)
     await pending
     expect(isReleased).toBe(true)
-    for (let i = 0; i < ids.length; i += 97) expect(floats(rowsAt + i * DIM * 4, DIM)).toEqual(expected.get(ids[i]))
+    for (let i = 0; i < ids.length; i += 97)
+      expect(floats(rowsAt + i * DIM * 4, DIM)).toEqual(expected.get(ids[i]))
     arena.release(region)
   })
 
@@ -84,14 +99,23 @@ describe('Adding an adapter', () => {
     arena.int32.set(ids, region.at / 4)
     let end = 0
     arena.int32.set([0, ...sizes.map((size) => (end += size))], offsetsAt / 4)
-    const job = { operation: 'sum' as const, bagCount: sizes.length, offsetsAt, idsAt: region.at, weightsAt: 0, fillAt: 64, outAt }
+    const job = {
+      operation: 'sum' as const,
+      bagCount: sizes.length,
+      offsetsAt,
+      idsAt: region.at,
+      weightsAt: 0,
+      fillAt: 64,
+      outAt,
+    }
     const pending = dispatchAdaptedBags(version, adapter, arena, job)
     expect(pending).toBeInstanceOf(Promise)
     await pending
     let first = 0
     for (const [bag, size] of sizes.entries()) {
       const sum = new Float32Array(DIM)
-      for (let m = first; m < first + size; m++) expected.get(ids[m])?.forEach((value, k) => (sum[k] += value))
+      for (let m = first; m < first + size; m++)
+        expected.get(ids[m])?.forEach((value, k) => (sum[k] += value))
       expect(floats(outAt + bag * DIM * 4, DIM)).toEqual(sum)
       first += size
     }

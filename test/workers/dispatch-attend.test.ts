@@ -5,13 +5,22 @@ import type { ScanJob } from '../../src/tables/attend.ts'
 import { planBlocks } from '../../src/tables/attend.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { INLINE_BYTES_MAX } from '../../src/workers/dispatch.ts'
-import { type AttendWork, INLINE_TERMS_MAX, planScan, runAttendJobs } from '../../src/workers/dispatch-attend.ts'
-import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import {
+  type AttendWork,
+  INLINE_TERMS_MAX,
+  planScan,
+  runAttendJobs,
+} from '../../src/workers/dispatch-attend.ts'
+import { ComputePool } from '../../src/workers/pool.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 describe('The plan of a scan', () => {
-  test('keeps small ones in the front, by bytes and by products', () => {
-    expect(planScan(INLINE_BYTES_MAX / 64, 64, 16, 1, 2)).toEqual({ inline: true, chunkRows: INLINE_BYTES_MAX / 64, runnerCount: 1 })
+  test('keeps small ones in the HTTP worker, by bytes and by products', () => {
+    expect(planScan(INLINE_BYTES_MAX / 64, 64, 16, 1, 2)).toEqual({
+      inline: true,
+      chunkRows: INLINE_BYTES_MAX / 64,
+      runnerCount: 1,
+    })
     expect(planScan(INLINE_BYTES_MAX / 64 + 1, 64, 16, 1, 2).inline).toBe(false)
     expect(planScan(INLINE_TERMS_MAX / 64, 8, 1, 64, 2).inline).toBe(true)
     expect(planScan(INLINE_TERMS_MAX / 64 + 1, 8, 1, 64, 2).inline).toBe(false)
@@ -39,12 +48,12 @@ describe('The plan of a scan', () => {
 describe('The jobs of a scan', () => {
   const ROWS = 1000
   const DIM = 4
-  let service: TestKeeper
-  let pool: GathererPool
+  let service: TestWriter
+  let pool: ComputePool
   let arena: Arena
   beforeEach(async () => {
-    service = await startKeeper()
-    pool = new GathererPool(2, 4)
+    service = await startTestWriter()
+    pool = new ComputePool(2, 4)
     arena = new Arena(4 * 1024 * 1024)
     await putTable(service.client, {
       name: 'words',
@@ -64,10 +73,19 @@ describe('The jobs of a scan', () => {
     const queriesAt = arena.reserve(DIM * 4).at
     arena.float32.fill(1, queriesAt / 4, queriesAt / 4 + DIM)
     const scoresAt = arena.reserve(ROWS * 4).at
-    const scratches = Array.from({ length: runnerCount }, () => arena.reserve(planBlocks(DIM).scratchBytes).at)
+    const scratches = Array.from(
+      { length: runnerCount },
+      () => arena.reserve(planBlocks(DIM).scratchBytes).at,
+    )
     const out = { scoresAt, stride: ROWS }
     const base = { kind: 'scan' as const, metric: 'dot' as const, queriesAt, queryCount: 1, out, top: null }
-    const work: AttendWork = { version, arena, pool: withPool ? pool : null, runnerCount, checkWanted: () => {} }
+    const work: AttendWork = {
+      version,
+      arena,
+      pool: withPool ? pool : null,
+      runnerCount,
+      checkWanted: () => {},
+    }
     let row = 0
     const nextJob = (runner: number): ScanJob | null => {
       if (row >= ROWS) return null
@@ -81,7 +99,9 @@ describe('The jobs of a scan', () => {
   test.each([true, false])('are all done, with a pool: %s', async (withPool) => {
     const { work, nextJob, scores } = prepare(withPool, withPool ? 2 : 1)
     await runAttendJobs(work, nextJob)
-    const expected = Array.from({ length: ROWS }, (_, row) => [0, 1, 2, 3].reduce((sum, k) => sum + ((row * DIM + k) % 97), 0))
+    const expected = Array.from({ length: ROWS }, (_, row) =>
+      [0, 1, 2, 3].reduce((sum, k) => sum + ((row * DIM + k) % 97), 0),
+    )
     expect(Array.from(scores)).toEqual(expected)
   })
 
@@ -91,7 +111,9 @@ describe('The jobs of a scan', () => {
     const checkWanted = () => {
       if (++asked > 3) throw new GatherdError('DEADLINE_EXCEEDED', 'too late')
     }
-    await expect(runAttendJobs({ ...work, checkWanted }, nextJob)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    await expect(runAttendJobs({ ...work, checkWanted }, nextJob)).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+    })
     expect(asked).toBeLessThanOrEqual(5)
     expect(pool.queueDepth).toBe(0)
   })
@@ -112,8 +134,12 @@ describe('The jobs of a scan', () => {
 
   test('are refused as OVERLOADED when the queue of the pool is full', async () => {
     const prepared = Array.from({ length: 4 }, () => prepare(true))
-    const results = await Promise.allSettled(prepared.map(({ work, nextJob }) => runAttendJobs(work, nextJob)))
-    const refused = results.filter((result) => result.status === 'rejected').map(({ reason }) => (reason as GatherdError).code)
+    const results = await Promise.allSettled(
+      prepared.map(({ work, nextJob }) => runAttendJobs(work, nextJob)),
+    )
+    const refused = results
+      .filter((result) => result.status === 'rejected')
+      .map(({ reason }) => (reason as GatherdError).code)
     expect(refused.length).toBeGreaterThan(0)
     expect(new Set(refused)).toEqual(new Set(['OVERLOADED']))
     const { work, nextJob } = prepare(true)
@@ -126,8 +152,8 @@ describe('The jobs of a scan', () => {
     const crowded = Object.create(pool, {
       hasRoom: { value: (taskCount: number) => ++full % 3 === 0 && pool.hasRoom(taskCount) },
       admit: { value: (taskCount: number) => pool.admit(taskCount) },
-      run: { value: (...parts: Parameters<GathererPool['run']>) => pool.run(...parts) },
-    }) as GathererPool
+      run: { value: (...parts: Parameters<ComputePool['run']>) => pool.run(...parts) },
+    }) as ComputePool
     await runAttendJobs({ ...work, pool: crowded }, nextJob)
     expect(full).toBeGreaterThan(30)
     expect(scores[ROWS - 1]).toBeGreaterThan(0)
@@ -136,9 +162,12 @@ describe('The jobs of a scan', () => {
   test('keep the code of a refusal on the way from the pool', async () => {
     const { work, nextJob } = prepare(true)
     const words = new Int32Array(work.version.handle.segments[0].memory.buffer)
-    // As a keeper that died in the middle of a row leaves it.
+    // As a writer that died in the middle of a row leaves it.
     words[LOCK_AT / 4] = 1
     words[STRIPES_AT / 4 + 500] = 1
-    await expect(runAttendJobs(work, nextJob)).rejects.toMatchObject({ code: 'OVERLOADED', headers: { 'Retry-After': '1' } })
+    await expect(runAttendJobs(work, nextJob)).rejects.toMatchObject({
+      code: 'OVERLOADED',
+      headers: { 'Retry-After': '1' },
+    })
   })
 })

@@ -4,8 +4,8 @@ import { Arena } from '../../src/tables/arena.ts'
 import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import { INLINE_BYTES_MAX } from '../../src/workers/dispatch.ts'
 import { cutBags, dispatchBags } from '../../src/workers/dispatch-bags.ts'
-import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { ComputePool } from '../../src/workers/pool.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 describe('Bags are cut', () => {
   const cut = (offsets: number[], chunkMembers: number) =>
@@ -40,12 +40,12 @@ describe('Bags', () => {
   const DIM = 64
   /** So many members that they go to the pool. */
   const COUNT = INLINE_BYTES_MAX / (DIM * 4)
-  let service: TestKeeper
-  let pool: GathererPool
+  let service: TestWriter
+  let pool: ComputePool
   let arena: Arena
   beforeEach(async () => {
-    service = await startKeeper()
-    pool = new GathererPool(2, 6)
+    service = await startTestWriter()
+    pool = new ComputePool(2, 6)
     arena = new Arena(64 * 1024 * 1024)
     await putTable(service.client, {
       name: 'words',
@@ -80,7 +80,10 @@ describe('Bags', () => {
     const expected = () => {
       const copy = arena.bytes.slice().buffer
       const table = version.handle.segments[0].memory.buffer
-      makeReferenceBagKernels(table, copy).pool({ ...job, dim: DIM }, { ...job, dtype: 'float32', firstRow: 0, rowCount: ROWS })
+      makeReferenceBagKernels(table, copy).pool(
+        { ...job, dim: DIM },
+        { ...job, dtype: 'float32', firstRow: 0, rowCount: ROWS },
+      )
       return new Float32Array(copy, job.outAt, bagCount * DIM)
     }
     return { version, job, rows, expected }
@@ -96,7 +99,7 @@ describe('Bags', () => {
     expect(arena.reservedBytes).toBeGreaterThan(before)
   })
 
-  test('are pooled by the gatherers, each a run of them, when they are many', async () => {
+  test('are pooled by the compute workers, each a run of them, when they are many', async () => {
     const { version, job, rows, expected } = prepare(COUNT)
     const before = arena.reservedBytes
     const pending = dispatchBags(version, arena, job, pool)
@@ -121,15 +124,21 @@ describe('Bags', () => {
   test('give their scratch back when the queue is full, and when a task is refused', async () => {
     const jobs = Array.from({ length: 6 }, () => prepare(COUNT))
     const before = arena.reservedBytes
-    const results = await Promise.allSettled(jobs.map(async ({ version, job }) => dispatchBags(version, arena, job, pool)))
-    const codes = results.flatMap((result) => (result.status === 'rejected' ? [(result.reason as { code: string }).code] : []))
+    const results = await Promise.allSettled(
+      jobs.map(async ({ version, job }) => dispatchBags(version, arena, job, pool)),
+    )
+    const codes = results.flatMap((result) =>
+      result.status === 'rejected' ? [(result.reason as { code: string }).code] : [],
+    )
     expect(codes.length).toBeGreaterThan(0)
     expect(new Set(codes)).toEqual(new Set(['OVERLOADED']))
     expect(arena.reservedBytes).toBe(before)
     const words = new Int32Array(jobs[0].version.handle.segments[0].memory.buffer)
     words[LOCK_AT / 4] = 1
     words[STRIPES_AT / 4 + 3] = 1
-    await expect(dispatchBags(jobs[0].version, arena, jobs[0].job, pool)).rejects.toMatchObject({ code: 'OVERLOADED' })
+    await expect(dispatchBags(jobs[0].version, arena, jobs[0].job, pool)).rejects.toMatchObject({
+      code: 'OVERLOADED',
+    })
     expect(arena.reservedBytes).toBe(before)
   })
 })

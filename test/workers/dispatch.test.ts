@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Arena } from '../../src/tables/arena.ts'
 import { dispatchGather, INLINE_BYTES_MAX, planDispatch } from '../../src/workers/dispatch.ts'
-import { GathererPool } from '../../src/workers/pool.ts'
-import { putTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { ComputePool } from '../../src/workers/pool.ts'
+import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 describe('The plan of a gather', () => {
-  test('keeps small ones in the front, and everything when there are no gatherers', () => {
+  test('keeps small ones in the HTTP worker, and everything when there are no compute workers', () => {
     expect(planDispatch(1024, 64, 2).inline).toBe(true)
     expect(planDispatch(60_000, 4096, 0)).toEqual({ inline: true, chunkCount: 60_000 })
   })
@@ -23,11 +23,11 @@ describe('The plan of a gather', () => {
 })
 
 describe('A large gather', () => {
-  let service: TestKeeper
-  let pool: GathererPool
+  let service: TestWriter
+  let pool: ComputePool
   beforeEach(async () => {
-    service = await startKeeper({ segmentBytesMax: 16 * 65_536 })
-    pool = new GathererPool(2, 8)
+    service = await startTestWriter({ segmentBytesMax: 16 * 65_536 })
+    pool = new ComputePool(2, 8)
   })
   afterEach(async () => {
     await service.close()
@@ -39,7 +39,12 @@ describe('A large gather', () => {
   const COUNT = 40_000
 
   const prepare = async () => {
-    await putTable(service.client, { name: 'user', rows: ROWS, dim: DIM, values: Float32Array.from({ length: ROWS * DIM }, (_, i) => i) })
+    await putTable(service.client, {
+      name: 'user',
+      rows: ROWS,
+      dim: DIM,
+      values: Float32Array.from({ length: ROWS * DIM }, (_, i) => i),
+    })
     const version = service.client.registry.find('user').current
     expect(version.handle.segments.length).toBe(2)
     const arena = new Arena(64 * 1024 * 1024)
@@ -47,7 +52,12 @@ describe('A large gather', () => {
     const fill = arena.reserve(DIM * 4)
     const out = arena.reserve(COUNT * DIM * 4)
     for (let i = 0; i < COUNT; i++) arena.int32[ids.at / 4 + i] = (i * 7919) % ROWS
-    return { version, arena, out, job: { format: 'stored' as const, idsAt: ids.at, count: COUNT, outAt: out.at, fillAt: fill.at } }
+    return {
+      version,
+      arena,
+      out,
+      job: { format: 'stored' as const, idsAt: ids.at, count: COUNT, outAt: out.at, fillAt: fill.at },
+    }
   }
 
   test('is done by the pool in chunks, over all segments, in request order', async () => {
@@ -64,12 +74,12 @@ describe('A large gather', () => {
 
   test('pins its version until the last chunk is done', async () => {
     const { version, arena, job } = await prepare()
-    const before = service.keeper.memory.reservedBytes
+    const before = service.writer.memory.reservedBytes
     const pending = dispatchGather(version, arena, job, pool)
     await service.client.call('remove', { name: 'user', precondition: {} })
-    expect(service.keeper.memory.reservedBytes).toBeLessThanOrEqual(before)
+    expect(service.writer.memory.reservedBytes).toBeLessThanOrEqual(before)
     await pending
-    await expect.poll(() => service.keeper.memory.reservedBytes).toBe(0)
+    await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
   })
 
   test('is refused when the queue is full, whole or not at all', async () => {
@@ -78,7 +88,9 @@ describe('A large gather', () => {
     const fill = () => {
       for (let i = 0; i < 20; i++) pending.push(dispatchGather(version, arena, job, pool))
     }
-    expect(fill).toThrowError(expect.objectContaining({ code: 'OVERLOADED', headers: { 'Retry-After': '1' } }))
+    expect(fill).toThrowError(
+      expect.objectContaining({ code: 'OVERLOADED', headers: { 'Retry-After': '1' } }),
+    )
     expect(pool.queueDepth).toBeLessThanOrEqual(8)
     await Promise.all(pending)
     await dispatchGather(version, arena, job, pool)

@@ -1,23 +1,23 @@
 import { MessageChannel } from 'node:worker_threads'
-import { KeeperClient } from '../../src/writer/client.ts'
+import { WriterClient } from '../../src/writer/client.ts'
 import { setFailpoint } from '../../src/storage/failpoints.ts'
-import { Keeper } from '../../src/writer/writer.ts'
+import { Writer } from '../../src/writer/writer.ts'
 import { LIFE, perform } from './life.ts'
 
 /*
- * A whole keeper's life, which passes every failpoint of it. `argv`: directory, failpoint. Each line of its output is the number of an operation
+ * A whole writer's life, which passes every failpoint of it. `argv`: directory, failpoint. Each line of its output is the number of an operation
  * that was acknowledged, in the order of life.ts.
  */
 const [directory, name] = process.argv.slice(2)
 setFailpoint(name)
-const keeper = new Keeper({
+const writer = new Writer({
   quotaBytes: 64 * 1024 * 1024,
   onError: (error) => process.stderr.write(`${String(error)}\n`),
 })
-await keeper.load({ dataDir: directory })
+await writer.load({ dataDir: directory })
 const { port1, port2 } = new MessageChannel()
-keeper.connect(port1)
-const client = new KeeperClient(port2)
+writer.connect(port1)
+const client = new WriterClient(port2)
 await client.call('sync', null)
 let next = 0
 for (const group of LIFE) {
@@ -30,8 +30,8 @@ for (const group of LIFE) {
     }),
   )
   // What runs in the background of an operation is done before the next one: a failpoint counts its passes.
-  await keeper.opened.forgetting.settle()
+  await writer.opened.cleanup.whenIdle()
 }
 client.close()
-await keeper.close()
+await writer.close()
 process.stdout.write('closed\n')

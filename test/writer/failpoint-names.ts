@@ -28,8 +28,8 @@ export const STORE_FAILPOINTS = [
   'sweep:removed',
 ] as const satisfies Failpoint[]
 
-/** A whole keeper: failpoint-child.ts; with the passes at which it is killed. */
-export const KEEPER_FAILPOINTS = {
+/** A whole writer: failpoint-child.ts; with the passes at which it is killed. */
+export const WRITER_FAILPOINTS = {
   'update:committed': [1, 2, 4],
   'update:half-visible': [1, 3, 5],
   'update:visible': [1, 4, 6],

@@ -3,14 +3,16 @@ import { isDeepStrictEqual } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { FAILPOINTS } from '../../src/storage/failpoints.ts'
 import { startProcess } from '../helpers/process.ts'
-import { KEEPER_FAILPOINTS, PROCESS_FAILPOINTS, STORE_FAILPOINTS } from './failpoint-names.ts'
-import { applyToModel, describeKeeper, LIFE, type Model, OPERATIONS, perform } from './life.ts'
-import { crash, makeDirectory, openKeeper } from './restart.ts'
+import { WRITER_FAILPOINTS, PROCESS_FAILPOINTS, STORE_FAILPOINTS } from './failpoint-names.ts'
+import { applyToModel, describeWriter, LIFE, type Model, OPERATIONS, perform } from './life.ts'
+import { crash, makeDirectory, openWriter } from './restart.ts'
 
 const child = new URL('failpoint-child.ts', import.meta.url).pathname
 
 const run = (directory: string, name: string) => {
-  const { signal, status, stdout, stderr } = spawnSync(process.execPath, [child, directory, name], { encoding: 'utf8' })
+  const { signal, status, stdout, stderr } = spawnSync(process.execPath, [child, directory, name], {
+    encoding: 'utf8',
+  })
   return { signal, status, stderr, lines: stdout.split('\n').filter((line) => line !== '') }
 }
 
@@ -32,36 +34,45 @@ const askedWhen = (acknowledgedCount: number): number => {
 const recover = async (directory: string, lines: string[]) => {
   const acknowledgedCount = lines.length
   expect(lines).toEqual(lines.map((_, i) => String(i)))
-  const opened = await openKeeper(directory)
+  const opened = await openWriter(directory)
   const possible = states.slice(acknowledgedCount, askedWhen(acknowledgedCount) + 1)
-  const at = possible.findIndex((model) => isDeepStrictEqual(describeKeeper(opened.keeper, model), model))
-  if (at < 0) expect(describeKeeper(opened.keeper, possible[0]), 'the state after what was acknowledged').toEqual(possible[0])
+  const at = possible.findIndex((model) => isDeepStrictEqual(describeWriter(opened.writer, model), model))
+  if (at < 0)
+    expect(describeWriter(opened.writer, possible[0]), 'the state after what was acknowledged').toEqual(
+      possible[0],
+    )
   return { opened, acknowledgedCount, doneCount: acknowledgedCount + at }
 }
 
 test('Every failpoint is passed by one of three children', () => {
-  const names = [...STORE_FAILPOINTS, ...Object.keys(KEEPER_FAILPOINTS), ...PROCESS_FAILPOINTS]
+  const names = [...STORE_FAILPOINTS, ...Object.keys(WRITER_FAILPOINTS), ...PROCESS_FAILPOINTS]
   expect(names.sort()).toEqual([...FAILPOINTS].sort())
 })
 
-describe('A keeper killed at', () => {
-  const places = Object.entries(KEEPER_FAILPOINTS).flatMap(([name, passes]) => passes.map((pass) => `${name}:${pass}`))
-  test.each(places)('%s has what it acknowledged, and what it was asked last wholly or not at all', async (place) => {
-    const directory = makeDirectory()
-    const { signal, lines, stderr } = run(directory, place)
-    expect(signal, stderr).toBe('SIGKILL')
-    const { opened, acknowledgedCount, doneCount } = await recover(directory, lines)
-    // Everything that was not answered is asked again: updates by their keys, which know whether they were applied.
-    for (let i = acknowledgedCount; i < OPERATIONS.length; i++) {
-      const operation = OPERATIONS[i]
-      if (operation.kind === 'update') expect(await perform(opened.client, operation), `operation ${i}`).toBe(i < doneCount)
-      else if (i >= doneCount || operation.kind === 'snapshot') await perform(opened.client, operation)
-    }
-    expect(describeKeeper(opened.keeper, END)).toEqual(END)
-    const again = await openKeeper(crash(directory))
-    expect(describeKeeper(again.keeper, END)).toEqual(END)
-    expect(again.warnings).toEqual([])
-  })
+describe('A writer killed at', () => {
+  const places = Object.entries(WRITER_FAILPOINTS).flatMap(([name, passes]) =>
+    passes.map((pass) => `${name}:${pass}`),
+  )
+  test.each(places)(
+    '%s has what it acknowledged, and what it was asked last wholly or not at all',
+    async (place) => {
+      const directory = makeDirectory()
+      const { signal, lines, stderr } = run(directory, place)
+      expect(signal, stderr).toBe('SIGKILL')
+      const { opened, acknowledgedCount, doneCount } = await recover(directory, lines)
+      // Everything that was not answered is asked again: updates by their keys, which know whether they were applied.
+      for (let i = acknowledgedCount; i < OPERATIONS.length; i++) {
+        const operation = OPERATIONS[i]
+        if (operation.kind === 'update')
+          expect(await perform(opened.client, operation), `operation ${i}`).toBe(i < doneCount)
+        else if (i >= doneCount || operation.kind === 'snapshot') await perform(opened.client, operation)
+      }
+      expect(describeWriter(opened.writer, END)).toEqual(END)
+      const again = await openWriter(crash(directory))
+      expect(describeWriter(again.writer, END)).toEqual(END)
+      expect(again.warnings).toEqual([])
+    },
+  )
 
   test('none of them has acknowledged everything, and closed', async () => {
     const directory = makeDirectory()
@@ -69,29 +80,40 @@ describe('A keeper killed at', () => {
     expect([status, stderr]).toEqual([0, ''])
     expect(lines.at(-1)).toBe('closed')
     expect(lines.length).toBe(OPERATIONS.length + 1)
-    const { keeper } = await openKeeper(directory)
-    expect(describeKeeper(keeper, END)).toEqual(END)
+    const { writer } = await openWriter(directory)
+    expect(describeWriter(writer, END)).toEqual(END)
   })
 })
 
 describe('A process killed at', () => {
   test.each(PROCESS_FAILPOINTS)('%s has what it acknowledged', async (name) => {
     const directory = makeDirectory()
-    const environment = { GATHERD_DATA_DIR: directory, GATHERD_FRONTS: '1', GATHERD_GATHERERS: '0' }
+    const environment = {
+      GATHERD_DATA_DIR: directory,
+      GATHERD_HTTP_THREADS: '1',
+      GATHERD_COMPUTE_THREADS: '0',
+    }
     const first = await startProcess({ ...environment, GATHERD_FAILPOINT: name })
     const send = (url: string, method: string, body: unknown) =>
       fetch(url, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
     try {
       expect((await send(`${first.url}/v1/tables/user`, 'PUT', { values: [[1], [2]] })).status).toBe(201)
-      const set = await send(`${first.url}/v1/tables/user/rows`, 'POST', { op: 'set', indices: [0], values: [[42]] })
+      const set = await send(`${first.url}/v1/tables/user/rows`, 'POST', {
+        op: 'set',
+        indices: [0],
+        values: [[42]],
+      })
       expect(set.status).toBe(200)
       first.child.kill('SIGTERM')
       expect(await first.exited).toBe('SIGKILL')
     } finally {
       await first.dispose()
     }
-    const { keeper } = await openKeeper(directory)
+    const { writer } = await openWriter(directory)
     const expected = { current: 1, highest: 1, settings: {}, versions: { 1: { sequence: 1, rows: [42, 2] } } }
-    expect(describeKeeper(keeper, { tables: {}, aliases: {} })).toEqual({ tables: { user: expected }, aliases: {} })
+    expect(describeWriter(writer, { tables: {}, aliases: {} })).toEqual({
+      tables: { user: expected },
+      aliases: {},
+    })
   })
 })

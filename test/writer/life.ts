@@ -1,12 +1,19 @@
 import type { Settings } from '../../src/core/types.ts'
-import type { KeeperClient } from '../../src/writer/client.ts'
-import type { Keeper } from '../../src/writer/writer.ts'
+import type { WriterClient } from '../../src/writer/client.ts'
+import type { Writer } from '../../src/writer/writer.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 
-/** Something that a client asks of a keeper. Tables have one column, and numbers that float32 holds exactly. */
+/** Something that a client asks of a writer. Tables have one column, and numbers that float32 holds exactly. */
 export type Operation =
   | { kind: 'put'; name: string; values: number[]; settings?: Partial<Settings> }
-  | { kind: 'update'; name: string; operation: 'set' | 'add' | 'gradients'; indices: number[]; values: number[]; key: string }
+  | {
+      kind: 'update'
+      name: string
+      operation: 'set' | 'add' | 'gradients'
+      indices: number[]
+      values: number[]
+      key: string
+    }
   | { kind: 'patch'; name: string; settings: Partial<Settings> }
   | { kind: 'rollback'; name: string; version: number }
   | { kind: 'remove'; name: string }
@@ -15,9 +22,17 @@ export type Operation =
   | { kind: 'snapshot' }
 
 const RATE = 0.5
-const settings = (durability: 'disk' | 'os'): Partial<Settings> => ({ durability, optimizer: { kind: 'sgd', learning_rate: RATE } })
+const settings = (durability: 'disk' | 'os'): Partial<Settings> => ({
+  durability,
+  optimizer: { kind: 'sgd', learning_rate: RATE },
+})
 let keyCount = 0
-const update = (name: string, operation: 'set' | 'add' | 'gradients', indices: number[], values: number[]): Operation => ({
+const update = (
+  name: string,
+  operation: 'set' | 'add' | 'gradients',
+  indices: number[],
+  values: number[],
+): Operation => ({
   ...{ kind: 'update', name, operation, indices, values, key: `key-${keyCount++}` },
 })
 
@@ -27,7 +42,11 @@ export const LIFE: readonly Operation[][] = [
   [{ kind: 'put', name: 'os', values: [4, 5], settings: settings('os') }],
   [update('disk', 'set', [0], [10])],
   [update('os', 'add', [0, 1], [1, 2])],
-  [update('disk', 'add', [0, 1], [1, 1]), update('disk', 'gradients', [1, 2], [4, 8]), update('disk', 'add', [2], [7])],
+  [
+    update('disk', 'add', [0, 1], [1, 1]),
+    update('disk', 'gradients', [1, 2], [4, 8]),
+    update('disk', 'add', [2], [7]),
+  ],
   [update('os', 'gradients', [0], [2]), update('os', 'add', [0], [16])],
   [{ kind: 'snapshot' }],
   [update('disk', 'add', [0], [32])],
@@ -58,7 +77,7 @@ interface ModelTable {
   versions: Record<number, { sequence: number; rows: number[] }>
 }
 
-/** What a keeper should hold: tables and aliases as plain data. */
+/** What a writer should hold: tables and aliases as plain data. */
 export interface Model {
   tables: Record<string, ModelTable>
   aliases: Record<string, string>
@@ -115,14 +134,17 @@ const keepTwo = (table: ModelTable): void => {
   for (const number of numbers.slice(2)) if (number !== table.current) delete table.versions[number]
 }
 
-/** The same of a keeper; of the settings, those that are in `like`. */
-export const describeKeeper = ({ tables, aliases }: Keeper, like: Model): Model => ({
+/** The same of a writer; of the settings, those that are in `like`. */
+export const describeWriter = ({ tables, aliases }: Writer, like: Model): Model => ({
   tables: Object.fromEntries(
     [...tables].map(([name, table]) => [
       name,
       {
         settings: Object.fromEntries(
-          Object.keys(like.tables[name]?.settings ?? {}).map((key) => [key, table.settings[key as keyof Settings]]),
+          Object.keys(like.tables[name]?.settings ?? {}).map((key) => [
+            key,
+            table.settings[key as keyof Settings],
+          ]),
         ),
         current: table.current.handle.version,
         highest: table.highest,
@@ -139,8 +161,8 @@ export const describeKeeper = ({ tables, aliases }: Keeper, like: Model): Model 
   aliases: Object.fromEntries([...aliases.values()].map(({ alias, table }) => [alias, table])),
 })
 
-/** Asks it of a keeper. Resolves when it is acknowledged: whether the answer was a repetition. */
-export const perform = async (client: KeeperClient, operation: Operation): Promise<boolean> => {
+/** Asks it of a writer. Resolves when it is acknowledged: whether the answer was a repetition. */
+export const perform = async (client: WriterClient, operation: Operation): Promise<boolean> => {
   const precondition = {}
   switch (operation.kind) {
     case 'put': {
@@ -155,7 +177,13 @@ export const perform = async (client: KeeperClient, operation: Operation): Promi
       const { name, operation: kind, indices, values, key } = operation
       const request = new Uint8Array(32).fill(7)
       const { replayed } = await client.call('update', {
-        ...{ name, operation: kind, indices: Int32Array.from(indices), values: Float32Array.from(values), precondition },
+        ...{
+          name,
+          operation: kind,
+          indices: Int32Array.from(indices),
+          values: Float32Array.from(values),
+          precondition,
+        },
         key: { key, request },
       })
       return replayed

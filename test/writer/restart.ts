@@ -4,24 +4,24 @@ import { dirname, join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { afterEach } from 'vitest'
 import { assert } from '../../src/core/assert.ts'
-import { KeeperClient } from '../../src/writer/client.ts'
-import { Keeper, type KeeperOptions, type LoadOptions } from '../../src/writer/writer.ts'
-import type { KeeperHealth, UpdateArguments, UpdateResult } from '../../src/writer/protocol.ts'
+import { WriterClient } from '../../src/writer/client.ts'
+import { Writer, type WriterOptions, type LoadOptions } from '../../src/writer/writer.ts'
+import type { WriterHealth, UpdateArguments, UpdateResult } from '../../src/writer/protocol.ts'
 import type { LoadProgress } from '../../src/writer/recovery/recover.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { readVersion, update } from './updates/group-commit-dependencies.ts'
 
-/** A keeper over a directory that outlives it, and what it says on the way. */
-export interface OpenedKeeper {
-  keeper: Keeper
-  client: KeeperClient
+/** A writer over a directory that outlives it, and what it says on the way. */
+export interface OpenWriter {
+  writer: Writer
+  client: WriterClient
   dataDir: string
   warnings: string[]
   errors: unknown[]
-  health: KeeperHealth[]
+  health: WriterHealth[]
   progress: LoadProgress[]
-  connect: () => KeeperClient
+  connect: () => WriterClient
   /** As SIGTERM would. */
   close: () => Promise<void>
 }
@@ -39,18 +39,30 @@ export const makeDirectory = (): string => {
 }
 
 /** Opens a directory; it is closed after the test, if it was not before. Rejects when the start is refused. */
-export const openKeeper = async (dataDir: string, options: Partial<KeeperOptions> & Partial<LoadOptions> = {}): Promise<OpenedKeeper> => {
+export const openWriter = async (
+  dataDir: string,
+  options: Partial<WriterOptions> & Partial<LoadOptions> = {},
+): Promise<OpenWriter> => {
   const warnings: string[] = []
   const errors: unknown[] = []
   const progress: LoadProgress[] = []
-  const health: KeeperHealth[] = []
-  const keeper = new Keeper({ quotaBytes: 256 * 1024 * 1024, onError: (error) => errors.push(error), ...options })
-  await keeper.load({ dataDir, onWarning: (line) => warnings.push(line), onProgress: (one) => progress.push(one), ...options })
-  const clients: KeeperClient[] = []
-  const connect = (): KeeperClient => {
+  const health: WriterHealth[] = []
+  const writer = new Writer({
+    quotaBytes: 256 * 1024 * 1024,
+    onError: (error) => errors.push(error),
+    ...options,
+  })
+  await writer.load({
+    dataDir,
+    onWarning: (line) => warnings.push(line),
+    onProgress: (one) => progress.push(one),
+    ...options,
+  })
+  const clients: WriterClient[] = []
+  const connect = (): WriterClient => {
     const { port1, port2 } = new MessageChannel()
-    keeper.connect(port1)
-    const client = new KeeperClient(
+    writer.connect(port1)
+    const client = new WriterClient(
       port2,
       () => {},
       (now) => health.push(now),
@@ -63,12 +75,12 @@ export const openKeeper = async (dataDir: string, options: Partial<KeeperOptions
     if (isClosed) return
     isClosed = true
     for (const client of clients) client.close()
-    await keeper.close()
+    await writer.close()
   }
   cleanUps.push(close)
   const client = connect()
   await client.call('sync', null)
-  return { keeper, client, dataDir, warnings, errors, health, progress, connect, close }
+  return { writer, client, dataDir, warnings, errors, health, progress, connect, close }
 }
 
 /**
@@ -82,9 +94,9 @@ export const crash = (dataDir: string): string => {
   return copy
 }
 
-/** Sends an update through the line of a front. */
+/** Sends an update through the line of an HTTP worker. */
 export const send = (
-  { client }: Pick<OpenedKeeper, 'client'>,
+  { client }: Pick<OpenWriter, 'client'>,
   indices: number[],
   values: number[],
   changes: Partial<UpdateArguments> = {},
@@ -95,9 +107,9 @@ export const keyOf = (key: string, request = 'body'): { key: UpdateArguments['ke
   key: { key, request: new Uint8Array(32).fill(request.length).fill(request.charCodeAt(0), 1) },
 })
 
-/** Everything that a keeper holds of a table, as plain data, versions to the bit. */
-export const describeTable = ({ keeper }: Pick<OpenedKeeper, 'keeper'>, name = 'user') => {
-  const { id, settings, createdAt, changedAt, highest, stateEpoch, current, versions } = keeper.find(name)
+/** Everything that a writer holds of a table, as plain data, versions to the bit. */
+export const describeTable = ({ writer }: Pick<OpenWriter, 'writer'>, name = 'user') => {
+  const { id, settings, createdAt, changedAt, highest, stateEpoch, current, versions } = writer.find(name)
   const numbers = [...versions.keys()].sort((a, b) => a - b)
   return {
     ...{ id, name, settings, createdAt, changedAt, highest, stateEpoch, current: current.handle.version },
@@ -106,15 +118,21 @@ export const describeTable = ({ keeper }: Pick<OpenedKeeper, 'keeper'>, name = '
 }
 
 /** Float32 rows of the current version, or of another. */
-export const readRows = ({ keeper }: Pick<OpenedKeeper, 'keeper'>, name = 'user', version?: number): number[][] => {
-  const table = keeper.find(name)
-  const { rows } = readVersion(version === undefined ? table.current : (table.versions.get(version) ?? table.current))
+export const readRows = (
+  { writer }: Pick<OpenWriter, 'writer'>,
+  name = 'user',
+  version?: number,
+): number[][] => {
+  const table = writer.find(name)
+  const { rows } = readVersion(
+    version === undefined ? table.current : (table.versions.get(version) ?? table.current),
+  )
   return rows.map((row) => Array.from(new Float32Array(Uint8Array.from(Buffer.from(row, 'hex')).buffer)))
 }
 
 /** The first number of a row, of a table of float32 in one segment. */
-export const readNumber = ({ keeper }: Pick<OpenedKeeper, 'keeper'>, row: number, name = 'user'): number => {
-  const { segments, dim } = keeper.find(name).current.handle
+export const readNumber = ({ writer }: Pick<OpenWriter, 'writer'>, row: number, name = 'user'): number => {
+  const { segments, dim } = writer.find(name).current.handle
   return new Float32Array(segments[0].memory.buffer, ROWS_AT, (row + 1) * dim)[row * dim]
 }
 
@@ -122,14 +140,18 @@ export const readNumber = ({ keeper }: Pick<OpenedKeeper, 'keeper'>, row: number
 export const listFolder = (dataDir: string): string[] => readdirSync(join(dataDir, 'snapshots')).sort()
 
 /** Writes a snapshot of the current version, and does `work` before it is listed: the table must be large enough for that. */
-export const duringSnapshot = async ({ keeper }: OpenedKeeper, work: () => Promise<void>, name = 'user'): Promise<void> => {
-  const table = keeper.find(name)
+export const duringSnapshot = async (
+  { writer }: OpenWriter,
+  work: () => Promise<void>,
+  name = 'user',
+): Promise<void> => {
+  const table = writer.find(name)
   const { stored } = table.current
-  const taken = keeper.opened.snapshots.take(table, table.current)
-  for (let i = 0; i < 10 && stored.journalHolders === 0; i++) await Promise.resolve()
-  assert(stored.journalHolders > 0, 'the snapshot has begun')
+  const taken = writer.opened.snapshots.take(table, table.current)
+  for (let i = 0; i < 10 && stored.journalPins === 0; i++) await Promise.resolve()
+  assert(stored.journalPins > 0, 'the snapshot has begun')
   await work()
-  assert(stored.journalHolders > 0, 'the snapshot still runs')
+  assert(stored.journalPins > 0, 'the snapshot still runs')
   await taken
 }
 

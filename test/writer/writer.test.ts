@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { putTable, readTable, startKeeper, type TestKeeper } from '../helpers/writer.ts'
+import { putTable, readTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(() => service.close())
 
@@ -17,7 +17,7 @@ const gradients = (name: string, indices: number[], values: number[], preconditi
   })
 
 describe('A table that is built', () => {
-  test('is seen by nobody before its commit and by every front afterwards', async () => {
+  test('is seen by nobody before its commit and by every HTTP worker afterwards', async () => {
     const other = service.connect()
     const { buildId } = await service.client.call('begin', {
       name: 'user',
@@ -33,70 +33,99 @@ describe('A table that is built', () => {
     expect(other.registry.find('user').current.handle.version).toBe(1)
   })
 
-  test('is known to a front that connects later', async () => {
+  test('is known to an HTTP worker that connects later', async () => {
     await putTable(service.client, { name: 'user', rows: 2, dim: 1 })
     const late = service.connect()
     await late.call('sync', null)
     expect(late.registry.names()).toEqual(['user'])
   })
 
-  test('gives its memory back when it is aborted, twice or by a front that goes away', async () => {
-    const begin = { name: 'user', rows: 1000, dim: 100, dtype: 'float32' as const, settings: {}, precondition: {} }
+  test('gives its memory back when it is aborted, twice or by an HTTP worker that goes away', async () => {
+    const begin = {
+      name: 'user',
+      rows: 1000,
+      dim: 100,
+      dtype: 'float32' as const,
+      settings: {},
+      precondition: {},
+    }
     const { buildId } = await service.client.call('begin', begin)
-    expect(service.keeper.memory.reservedBytes).toBeGreaterThan(400_000)
+    expect(service.writer.memory.reservedBytes).toBeGreaterThan(400_000)
     await service.client.call('abort', { buildId })
     await service.client.call('abort', { buildId })
-    expect(service.keeper.memory.reservedBytes).toBe(0)
+    expect(service.writer.memory.reservedBytes).toBe(0)
     const other = service.connect()
     await other.call('begin', begin)
     other.close()
-    await expect.poll(() => service.keeper.memory.reservedBytes).toBe(0)
-    await expect(service.client.call('commit', { buildId })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+    await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
+    await expect(service.client.call('commit', { buildId })).rejects.toMatchObject({
+      code: 'PRECONDITION_FAILED',
+    })
   })
 
   test('is refused over the quota before memory is touched', async () => {
     await service.close()
-    service = await startKeeper({ quotaBytes: 1024 * 1024 })
-    await expect(putTable(service.client, { name: 'user', rows: 1024, dim: 1024 })).rejects.toMatchObject({ code: 'MEMORY_QUOTA_EXCEEDED' })
-    expect(service.keeper.memory.reservedBytes).toBe(0)
+    service = await startTestWriter({ quotaBytes: 1024 * 1024 })
+    await expect(putTable(service.client, { name: 'user', rows: 1024, dim: 1024 })).rejects.toMatchObject({
+      code: 'MEMORY_QUOTA_EXCEEDED',
+    })
+    expect(service.writer.memory.reservedBytes).toBe(0)
   })
 })
 
 describe('A replacement', () => {
   test('takes the next version, keeps the settings and leaves keep_versions readable', async () => {
-    await putTable(service.client, { name: 'user', rows: 1, dim: 1, values: [1], settings: { out_of_range: 'clip' } })
-    for (const value of [2, 3]) await putTable(service.client, { name: 'user', rows: 1, dim: 1, values: [value] })
+    await putTable(service.client, {
+      name: 'user',
+      rows: 1,
+      dim: 1,
+      values: [1],
+      settings: { out_of_range: 'clip' },
+    })
+    for (const value of [2, 3])
+      await putTable(service.client, { name: 'user', rows: 1, dim: 1, values: [value] })
     const entry = service.client.registry.find('user')
     expect(entry.record.settings.out_of_range).toBe('clip')
     expect([...entry.versions.keys()]).toEqual([2, 3])
-    expect(() => service.client.registry.resolve(entry, 1)).toThrowError(expect.objectContaining({ code: 'VERSION_NOT_FOUND' }))
+    expect(() => service.client.registry.resolve(entry, 1)).toThrowError(
+      expect.objectContaining({ code: 'VERSION_NOT_FOUND' }),
+    )
   })
 
-  test('frees an old version only when its last reader on every front is gone', async () => {
+  test('frees an old version only when its last reader on every HTTP worker is gone', async () => {
     const other = service.connect()
     await putTable(service.client, { name: 'user', rows: 1, dim: 1, settings: { keep_versions: 1 } })
-    const one = service.keeper.memory.reservedBytes
+    const one = service.writer.memory.reservedBytes
     const reader = other.registry.find('user').current
     reader.pin()
     await putTable(service.client, { name: 'user', rows: 1, dim: 1 })
     await other.call('sync', null)
-    expect(service.keeper.memory.reservedBytes).toBe(2 * one)
+    expect(service.writer.memory.reservedBytes).toBe(2 * one)
     reader.unpin()
-    await expect.poll(() => service.keeper.memory.reservedBytes).toBe(one)
+    await expect.poll(() => service.writer.memory.reservedBytes).toBe(one)
   })
 
   test('is refused when the condition that held at its begin no longer does at its commit', async () => {
     await putTable(service.client, { name: 'user', rows: 1, dim: 1, values: [1] })
-    const begin = { name: 'user', rows: 1, dim: 1, dtype: 'float32' as const, settings: {}, precondition: { ifMatch: ['1-0'] } }
+    const begin = {
+      name: 'user',
+      rows: 1,
+      dim: 1,
+      dtype: 'float32' as const,
+      settings: {},
+      precondition: { ifMatch: ['1-0'] },
+    }
     const { buildId } = await service.client.call('begin', begin)
     await gradients('user', [0], [1])
-    await expect(service.client.call('commit', { buildId })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+    await expect(service.client.call('commit', { buildId })).rejects.toMatchObject({
+      code: 'PRECONDITION_FAILED',
+    })
     expect(service.client.registry.find('user').current.handle.version).toBe(1)
   })
 })
 
 describe('Settings', () => {
-  test('change on every front before the answer', async () => {
+  test('change on every HTTP worker before the answer', async () => {
     const other = service.connect()
     await putTable(service.client, { name: 'user', rows: 4, dim: 1 })
     await service.client.call('patch', { name: 'user', settings: { padding_index: -1 }, precondition: {} })
@@ -105,26 +134,37 @@ describe('Settings', () => {
 
   test('refuse a padding index that names no row', async () => {
     await putTable(service.client, { name: 'user', rows: 4, dim: 1 })
-    const patch = (padding_index: number) => service.client.call('patch', { name: 'user', settings: { padding_index }, precondition: {} })
+    const patch = (padding_index: number) =>
+      service.client.call('patch', { name: 'user', settings: { padding_index }, precondition: {} })
     await expect(patch(4)).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
     await expect(patch(-5)).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
     await expect(patch(-4)).resolves.toBeNull()
   })
 
   test('drop optimizer state with its memory when the kind of optimizer changes, and keep it when it does not', async () => {
-    const adagrad = { kind: 'adagrad' as const, learning_rate: 1, initial_accumulator: 3, epsilon: 0, epsilon_inside_sqrt: false }
+    const adagrad = {
+      kind: 'adagrad' as const,
+      learning_rate: 1,
+      initial_accumulator: 3,
+      epsilon: 0,
+      epsilon_inside_sqrt: false,
+    }
     await putTable(service.client, { name: 'user', rows: 2, dim: 1, settings: { optimizer: adagrad } })
-    const before = service.keeper.memory.reservedBytes
+    const before = service.writer.memory.reservedBytes
     await gradients('user', [0], [1])
-    expect(service.keeper.memory.reservedBytes).toBeGreaterThan(before)
+    expect(service.writer.memory.reservedBytes).toBeGreaterThan(before)
     expect(readTable(service.client, 'user')).toEqual([[-0.5], [0]])
     const patch = (optimizer: object) =>
-      service.client.call('patch', { name: 'user', settings: { optimizer: optimizer as never }, precondition: {} })
+      service.client.call('patch', {
+        name: 'user',
+        settings: { optimizer: optimizer as never },
+        precondition: {},
+      })
     await patch({ ...adagrad, learning_rate: 2, initial_accumulator: 100 })
     await gradients('user', [0], [0])
     expect(readTable(service.client, 'user')[0]).toEqual([-0.5])
     await patch({ kind: 'sgd', learning_rate: 1 })
-    expect(service.keeper.memory.reservedBytes).toBe(before)
+    expect(service.writer.memory.reservedBytes).toBe(before)
   })
 })
 
@@ -152,7 +192,9 @@ describe('An update', () => {
     await expect(gradients('user', [0, -1], [1, 1])).rejects.toMatchObject({ code: 'INDEX_OUT_OF_RANGE' })
     await expect(gradients('user', [0, 1], [1])).rejects.toMatchObject({ code: 'SHAPE_MISMATCH' })
     await expect(gradients('user', [0], [1e9])).rejects.toMatchObject({ code: 'NON_FINITE' })
-    await expect(gradients('user', [0], [1], { ifMatch: ['1-1'] })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+    await expect(gradients('user', [0], [1], { ifMatch: ['1-1'] })).rejects.toMatchObject({
+      code: 'PRECONDITION_FAILED',
+    })
     await expect(gradients('nobody', [0], [1])).rejects.toMatchObject({ code: 'TABLE_NOT_FOUND' })
     expect(service.client.registry.find('user').current.readSequence()).toBe(0)
   })
@@ -171,7 +213,13 @@ describe('An update', () => {
     })
     await gradients('user', [1, 0], [5, 5])
     expect(readTable(service.client, 'user')).toEqual([[-5], [0]])
-    const set = { name: 'user', operation: 'set' as const, indices: Int32Array.of(1), values: Float32Array.of(9), precondition: {} }
+    const set = {
+      name: 'user',
+      operation: 'set' as const,
+      indices: Int32Array.of(1),
+      values: Float32Array.of(9),
+      precondition: {},
+    }
     await service.client.call('update', set)
     expect(readTable(service.client, 'user')[1]).toEqual([9])
   })
@@ -192,7 +240,7 @@ describe('An update', () => {
 
   test('reaches rows in every segment of a table', async () => {
     await service.close()
-    service = await startKeeper({ segmentBytesMax: 65_536 })
+    service = await startTestWriter({ segmentBytesMax: 65_536 })
     const rows = 40_000
     await putTable(service.client, { name: 'user', rows, dim: 1 })
     expect(service.client.registry.find('user').current.handle.segments.length).toBeGreaterThan(2)
@@ -210,9 +258,16 @@ describe('An update', () => {
   })
 })
 
-test('A front that is closed refuses calls instead of leaving them open', async () => {
+test('An HTTP worker that is closed refuses calls instead of leaving them open', async () => {
   const other = service.connect()
-  const pending = other.call('begin', { name: 'user', rows: 1, dim: 1, dtype: 'float32', settings: {}, precondition: {} })
+  const pending = other.call('begin', {
+    name: 'user',
+    rows: 1,
+    dim: 1,
+    dtype: 'float32',
+    settings: {},
+    precondition: {},
+  })
   other.close()
   await expect(pending).rejects.toMatchObject({ code: 'SHUTTING_DOWN' })
   await expect(other.call('sync', null)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' })

@@ -14,7 +14,12 @@ nav a { margin-right: 1.2rem } tr:target { background: color-mix(in srgb, gold 3
 
 /** Text as text in HTML, attributes included. */
 export const escapeHtml = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;').replaceAll("'", '&#39;')
+  text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll("'", '&#39;')
 
 const renderPage = (title: string, body: string): string => `<!doctype html>
 <html lang="en">
@@ -46,7 +51,10 @@ export const renderServicePage = ({ version, address, state, tables, tableCount 
       `<tr><td><a href="/v1/tables/${escapeHtml(name)}">${escapeHtml(name)}</a></td><td class="number">${rows} &times; ${dim}</td><td>${dtype}</td>` +
       `<td class="number">${formatBytes(bytes)}</td><td class="number">${version}-${sequence}</td></tr>`,
   )
-  const more = tableCount > tables.length ? `<p>and ${tableCount - tables.length} more: <a href="/v1/tables">/v1/tables</a></p>` : ''
+  const more =
+    tableCount > tables.length
+      ? `<p>and ${tableCount - tables.length} more: <a href="/v1/tables">/v1/tables</a></p>`
+      : ''
   const list =
     rows.length === 0
       ? '<p>There are none yet. The first command makes one.</p>'
@@ -81,13 +89,15 @@ const formatBytes = (bytes: number): string => {
 /** What to do about each error. Beside the one table of codes, for people. */
 export const REMEDIES: Record<ErrorCode, string> = {
   MALFORMED_BODY: 'Send a body that is what its Content-Type says, complete, and as long as announced.',
-  INVALID_REQUEST: 'Compare the request with the document; <code>errors</code> points to each place that does not fit.',
+  INVALID_REQUEST:
+    'Compare the request with the document; <code>errors</code> points to each place that does not fit.',
   UNAUTHENTICATED: 'Send a key.',
   FORBIDDEN: 'Ask for a key that allows this.',
   TABLE_NOT_FOUND: 'Check the name, or create the table with PUT.',
   VERSION_NOT_FOUND: 'Ask for a version that is still kept, or for none to get the current one.',
   ALIAS_NOT_FOUND: 'Check the name, or create the alias.',
-  UPLOAD_NOT_FOUND: 'Check id and table, or begin a new upload: without activity they are given up after a day.',
+  UPLOAD_NOT_FOUND:
+    'Check id and table, or begin a new upload: without activity they are given up after a day.',
   ROUTE_NOT_FOUND: 'Check the path.',
   METHOD_NOT_ALLOWED: 'Use one of the methods in the <code>Allow</code> header.',
   NOT_ACCEPTABLE: 'Ask for one of the types that the detail lists.',

@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits.ts'
 import type { ResponseBuffer } from '../../lookup/buffers.ts'
 import { arrayHeaders } from '../../lookup/encode.ts'
 import type { StreamedAnswer } from '../../lookup/stream.ts'
-import { watchDeadline } from '../body/stall-watch.ts'
+import { watchStall } from '../body/stall-watch.ts'
 import { stateHeaders } from './state-headers.ts'
 
 /**
@@ -14,11 +14,16 @@ import { stateHeaders } from './state-headers.ts'
 export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer): Promise<void> => {
   const { rows, head, byteCount, mediaType, version, sequence } = answer
   const { raw } = reply
-  const headers = Object.assign(reply.getHeaders() as OutgoingHttpHeaders, stateHeaders(version, sequence), arrayHeaders(answer), {
-    'content-type': mediaType,
-    'cache-control': 'no-store',
-    'content-length': String(byteCount),
-  })
+  const headers = Object.assign(
+    reply.getHeaders() as OutgoingHttpHeaders,
+    stateHeaders(version, sequence),
+    arrayHeaders(answer),
+    {
+      'content-type': mediaType,
+      'cache-control': 'no-store',
+      'content-length': String(byteCount),
+    },
+  )
   reply.hijack()
   raw.writeHead(reply.statusCode, headers)
   let ahead = rows.next()
@@ -45,7 +50,7 @@ export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer):
 /** Resolves when the system has taken the piece; then its memory goes back. Rejects when the client is gone, or stands still. */
 const writePiece = (raw: ServerResponse, piece: ResponseBuffer): Promise<void> =>
   new Promise((resolve, reject) => {
-    const unwatch = watchDeadline(performance.now() + LIMITS.responseStallMsMax, () => raw.destroy())
+    const unwatch = watchStall(performance.now() + LIMITS.responseStallMsMax, () => raw.destroy())
     const onClose = (): void => settle(new Error('the client is gone'))
     const settle = (error?: Error | null): void => {
       unwatch()

@@ -13,6 +13,7 @@ let latest = { version: 0, sequence: 0, headers: makeHeaders(0, 0) }
 
 /** The headers of every lookup, export, update and table description: which state of the table the answer is about. */
 export const stateHeaders = (version: number, sequence: number): StateHeaders => {
-  if (latest.version !== version || latest.sequence !== sequence) latest = { version, sequence, headers: makeHeaders(version, sequence) }
+  if (latest.version !== version || latest.sequence !== sequence)
+    latest = { version, sequence, headers: makeHeaders(version, sequence) }
   return latest.headers
 }

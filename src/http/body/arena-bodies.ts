@@ -4,7 +4,14 @@ import type { Region } from '../../tables/arena.ts'
 import type { ArenaShare } from '../../tables/arena-share.ts'
 import type { App } from '../context.ts'
 import { FORMAT_MEDIA_TYPES, type Format } from '../negotiate.ts'
-import { BodyChunks, checkBodyHeaders, collectBody, type Collector, refuseNoBody, refuseOtherTypes } from './receive.ts'
+import {
+  BodyChunks,
+  checkBodyHeaders,
+  collectBody,
+  type Collector,
+  refuseNoBody,
+  refuseOtherTypes,
+} from './receive.ts'
 
 /** A body in an arena, for as long as somebody needs it: the response until it has ended, and whoever holds it beyond that. */
 class ArenaBody {
@@ -36,13 +43,18 @@ const bodies = new WeakMap<FastifyRequest, ArenaBody>()
  * Keeps the body of a request where it is, also when the client goes away and the response ends: another thread may still read it. The
  * function returned lets go. For bodies of {@link acceptBodiesInto}; one of unannounced length is nobody else's anyway.
  */
-export const holdBody = (request: FastifyRequest): (() => void) => bodies.get(request)?.hold() ?? (() => {})
+export const pinBody = (request: FastifyRequest): (() => void) => bodies.get(request)?.hold() ?? (() => {})
 
 /**
  * As `acceptBodies` of whole bodies, which are collected in a share of an arena when their length is announced: without garbage, and where kernels and
  * other threads can read them. They are there until the response has ended, or the client is gone.
  */
-export const acceptBodiesInto = (scope: App, share: ArenaShare, whole: readonly Format[], bytesMax: number): void => {
+export const acceptBodiesInto = (
+  scope: App,
+  share: ArenaShare,
+  whole: readonly Format[],
+  bytesMax: number,
+): void => {
   for (const format of whole) {
     scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
       checkBodyHeaders(request)
@@ -66,9 +78,9 @@ export const acceptBodiesInto = (scope: App, share: ArenaShare, whole: readonly 
   }
   // The first hook after the body: from here on the response has it. It closes in any case, and finishes only when the client waits for it.
   scope.addHook('preValidation', (request, { raw }, done) => {
-    const letGo = holdBody(request)
-    raw.once('finish', letGo).once('close', letGo)
-    if (raw.closed) letGo()
+    const release = pinBody(request)
+    raw.once('finish', release).once('close', release)
+    if (raw.closed) release()
     done()
   })
   refuseOtherTypes(scope, whole)
@@ -90,7 +102,8 @@ class BodyInPlace implements Collector {
     chunk.copy(this.#body, this.#bytes)
     this.#bytes += chunk.length
     const { buffer } = chunk
-    if (this.#freesChunks && buffer instanceof ArrayBuffer && buffer.byteLength === chunk.length) buffer.transfer(0)
+    if (this.#freesChunks && buffer instanceof ArrayBuffer && buffer.byteLength === chunk.length)
+      buffer.transfer(0)
   }
 
   finish(): Buffer {

@@ -8,7 +8,8 @@ export const refuseSlow = (receivedBytes: number): Error =>
   new HttpRefusal(408, 'INVALID_REQUEST', `the body came too slowly: ${receivedBytes} bytes so far`)
 
 /** The refusal of a body whose sender went away. Nobody is there to read it, but an upload must know. */
-export const refuseCut = (cause: Error): Error => new GatherdError('MALFORMED_BODY', 'the body ended before its announced end', { cause })
+export const refuseCut = (cause: Error): Error =>
+  new GatherdError('MALFORMED_BODY', 'the body ended before its announced end', { cause })
 
 /**
  * The chunks of a body, each valid on its own. Rejects when the client goes away (MALFORMED_BODY), sends nothing for

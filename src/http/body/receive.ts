@@ -5,14 +5,19 @@ import { LIMITS } from '../../core/limits.ts'
 import { quoteText } from '../../formats/scanner.ts'
 import { readChunks, refuseCut, refuseSlow } from './body-stream.ts'
 import type { App } from '../context.ts'
-import { watchDeadline } from './stall-watch.ts'
+import { watchStall } from './stall-watch.ts'
 import { FORMAT_MEDIA_TYPES, type Format } from '../negotiate.ts'
 
 /**
  * Makes the routes of `scope` take bodies of these formats: `whole` as a Buffer of at most `bytesMax` bytes, `streamed` as chunks while
  * they are being sent, at any length. Any other type, and none, is refused (UNSUPPORTED_MEDIA_TYPE); so is no body at all.
  */
-export const acceptBodies = (scope: App, whole: readonly Format[], bytesMax: number, streamed: readonly Format[] = []): void => {
+export const acceptBodies = (
+  scope: App,
+  whole: readonly Format[],
+  bytesMax: number,
+  streamed: readonly Format[] = [],
+): void => {
   for (const format of whole) {
     scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
       checkBodyHeaders(request)
@@ -31,25 +36,33 @@ export const acceptBodies = (scope: App, whole: readonly Format[], bytesMax: num
 
 /** Refuses requests of `scope` that come without a body. */
 export const refuseNoBody = (scope: App): void => {
-  scope.addHook('preValidation', (request, _reply, done) => done(request.body === undefined ? refuseEmpty() : undefined))
+  scope.addHook('preValidation', (request, _reply, done) =>
+    done(request.body === undefined ? refuseEmpty() : undefined),
+  )
 }
 
 /** Makes the routes of `scope` take a body of any type, or of none, as chunks while it is being sent. No body at all is refused. */
 export const acceptAnyBody = (scope: App): void => {
-  scope.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage, done: (error: null, body: unknown) => void) => {
-    checkBodyHeaders(request)
-    done(null, readChunks(payload))
-  })
+  scope.addContentTypeParser(
+    '*',
+    (request: FastifyRequest, payload: IncomingMessage, done: (error: null, body: unknown) => void) => {
+      checkBodyHeaders(request)
+      done(null, readChunks(payload))
+    },
+  )
   refuseNoBody(scope)
 }
 
 /** For routes without a body. Clients that send a type with nothing under it mean no harm. */
 export const acceptNoBody = (scope: App): void => {
-  scope.addContentTypeParser('*', (request: FastifyRequest, _payload: unknown, done: (error: Error | null) => void) => {
-    const { 'content-length': length, 'transfer-encoding': coding } = request.headers
-    const isEmpty = coding === undefined && (length === undefined || Number(length) === 0)
-    done(isEmpty ? null : new GatherdError('INVALID_REQUEST', `${request.method} takes no body here`))
-  })
+  scope.addContentTypeParser(
+    '*',
+    (request: FastifyRequest, _payload: unknown, done: (error: Error | null) => void) => {
+      const { 'content-length': length, 'transfer-encoding': coding } = request.headers
+      const isEmpty = coding === undefined && (length === undefined || Number(length) === 0)
+      done(isEmpty ? null : new GatherdError('INVALID_REQUEST', `${request.method} takes no body here`))
+    },
+  )
 }
 
 /** Refuses bodies of `scope` that are none of `formats` (UNSUPPORTED_MEDIA_TYPE). */
@@ -59,7 +72,9 @@ export const refuseOtherTypes = (scope: App, formats: readonly Format[]): void =
     const types = formats.map((format) => FORMAT_MEDIA_TYPES[format]).join(', ')
     return refuse(
       'UNSUPPORTED_MEDIA_TYPE',
-      given === undefined ? `the body has no Content-Type; read are ${types}` : `Content-Type is ${quoteText(given)}; read are ${types}`,
+      given === undefined
+        ? `the body has no Content-Type; read are ${types}`
+        : `Content-Type is ${quoteText(given)}; read are ${types}`,
     )
   })
 }
@@ -68,7 +83,10 @@ export const refuseOtherTypes = (scope: App, formats: readonly Format[]): void =
 export const checkBodyHeaders = (request: FastifyRequest): void => {
   const encoding = request.headers['content-encoding']
   if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
-    refuse('UNSUPPORTED_MEDIA_TYPE', `Content-Encoding is ${quoteText(encoding)}; bodies are read as they are (identity)`)
+    refuse(
+      'UNSUPPORTED_MEDIA_TYPE',
+      `Content-Encoding is ${quoteText(encoding)}; bodies are read as they are (identity)`,
+    )
   }
   const { rawHeaders } = request.raw
   let types = 0
@@ -129,10 +147,13 @@ export const collectBody = (
     done(null, collector.finish())
   }
   const onError = (cause: Error): void => stop(refuseCut(cause))
-  const waitMs = LIMITS.headersTimeoutMs + (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / LIMITS.bodyBytesPerMsMin
-  const unwatch = watchDeadline(performance.now() + waitMs, () => stop(refuseSlow(receivedBytes)))
+  const waitMs =
+    LIMITS.headersTimeoutMs +
+    (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / LIMITS.bodyBytesPerMsMin
+  const unwatch = watchStall(performance.now() + waitMs, () => stop(refuseSlow(receivedBytes)))
   payload.on('data', onData).on('end', onEnd).on('error', onError)
 }
 
 const refuseEmpty = (): Error => new GatherdError('MALFORMED_BODY', 'the request has no body')
-const refuseLarge = (bytesMax: number): Error => new GatherdError('BODY_TOO_LARGE', `the body of this route has at most ${bytesMax} bytes`)
+const refuseLarge = (bytesMax: number): Error =>
+  new GatherdError('BODY_TOO_LARGE', `the body of this route has at most ${bytesMax} bytes`)

@@ -7,7 +7,7 @@ import { checkOptions, planRaw, type UploadFormat } from '../../upload/plan.ts'
 import { commitUpload } from '../../upload/staging/commit.ts'
 import type { StagedPart, UploadSpecification, UploadState } from '../../upload/staging/layout.ts'
 import { countBytes } from '../../upload/staging/part-files.ts'
-import type { FrontContext } from '../context.ts'
+import type { HttpContext } from '../context.ts'
 import { FORMAT_MEDIA_TYPES, parseFormat } from '../negotiate.ts'
 import type { UploadQuery } from '../schemas/table.ts'
 import { type PartAnswer, UploadBegin, type UploadInfoSchema, UploadParameters } from '../schemas/uploads.ts'
@@ -23,7 +23,12 @@ const checkParameters = compileChecker(UploadParameters)
  */
 export const readUploadBegin = (body: Buffer, table: string): UploadSpecification => {
   const { members } = readJsonObject(body, [])
-  const { content_type: contentType = FORMAT_MEDIA_TYPES.raw, bytes, digest, ...parameters } = checkBegin(members)
+  const {
+    content_type: contentType = FORMAT_MEDIA_TYPES.raw,
+    bytes,
+    digest,
+    ...parameters
+  } = checkBegin(members)
   const { options } = readUploadQuery(toQuery(parameters))
   const format = formatOf(contentType)
   if (format === 'raw') planRaw({ ...options, format, contentLength: bytes })
@@ -32,21 +37,31 @@ export const readUploadBegin = (body: Buffer, table: string): UploadSpecificatio
 }
 
 /** Makes the table of an upload's parts, as a PUT of them all would. Refuses as that does, and as {@link commitUpload}. */
-export const commitStaged = (context: FrontContext, table: string, id: string, precondition: Precondition): Promise<StoredTable> =>
-  commitUpload(context.staging, table, id, async ({ contentType, digest, parameters }, body, contentLength) => {
-    const built = await storeTableBody(context, {
-      table,
-      format: formatOf(contentType),
-      query: toQuery(checkParameters(parameters)),
-      body,
-      // Each is a view of one buffer.
-      freesChunks: false,
-      contentLength,
-      digest: digest === null ? undefined : parseContentDigest(digest),
-      precondition,
-    })
-    return describeStored(context.registry, table, built)
-  })
+export const commitStaged = (
+  context: HttpContext,
+  table: string,
+  id: string,
+  precondition: Precondition,
+): Promise<StoredTable> =>
+  commitUpload(
+    context.staging,
+    table,
+    id,
+    async ({ contentType, digest, parameters }, body, contentLength) => {
+      const built = await storeTableBody(context, {
+        table,
+        format: formatOf(contentType),
+        query: toQuery(checkParameters(parameters)),
+        body,
+        // Each is a view of one buffer.
+        freesChunks: false,
+        contentLength,
+        digest: digest === null ? undefined : parseContentDigest(digest),
+        precondition,
+      })
+      return describeStored(context.registry, table, built)
+    },
+  )
 
 const formatOf = (contentType: string): UploadFormat => {
   const format = parseFormat(contentType)
@@ -56,7 +71,9 @@ const formatOf = (contentType: string): UploadFormat => {
 
 /** In a query the optimizer is text. */
 const toQuery = ({ optimizer, ...others }: Static<typeof UploadParameters>): Static<typeof UploadQuery> =>
-  optimizer === undefined ? others : { ...others, optimizer: typeof optimizer === 'string' ? optimizer : JSON.stringify(optimizer) }
+  optimizer === undefined
+    ? others
+    : { ...others, optimizer: typeof optimizer === 'string' ? optimizer : JSON.stringify(optimizer) }
 
 /** A part as clients see it. */
 export const describePart = ({ part, bytes, sha256 }: StagedPart): Static<typeof PartAnswer> => ({
@@ -66,7 +83,12 @@ export const describePart = ({ part, bytes, sha256 }: StagedPart): Static<typeof
 })
 
 /** An upload as clients see it. */
-export const describeUpload = ({ upload, parts, expiresAt, committed }: UploadState): Static<typeof UploadInfoSchema> => ({
+export const describeUpload = ({
+  upload,
+  parts,
+  expiresAt,
+  committed,
+}: UploadState): Static<typeof UploadInfoSchema> => ({
   upload: upload.id,
   table: upload.table,
   content_type: upload.contentType as Static<typeof UploadInfoSchema>['content_type'],

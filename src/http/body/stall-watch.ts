@@ -21,7 +21,7 @@ const sweep = (): void => {
  * Calls `onPassed` once `performance.now()` is past `deadlineMs`, up to a second late, unless the returned function is called before.
  * For what almost always ends in time, thousands of times a second: a timer of its own would cost more than a microsecond each.
  */
-export const watchDeadline = (deadlineMs: number, onPassed: () => void): (() => void) => {
+export const watchStall = (deadlineMs: number, onPassed: () => void): (() => void) => {
   sweeper ??= setInterval(sweep, SWEEP_MS).unref()
   const one: Watched = { deadlineMs, onPassed }
   watched.add(one)

@@ -5,7 +5,7 @@ import { describeBuilt, type Registry } from '../../tables/registry.ts'
 import type { BuiltTable } from '../../upload/build.ts'
 import type { UploadOptions } from '../../upload/plan.ts'
 import { uploadTable } from '../../upload/upload.ts'
-import type { FrontContext } from '../context.ts'
+import type { HttpContext } from '../context.ts'
 import { sendTableInfo } from '../routes/tables.ts'
 import { readOptimizer, readSettingsQuery } from '../schemas/settings.ts'
 import type { UploadQuery } from '../schemas/table.ts'
@@ -30,15 +30,30 @@ export interface TableBody {
 export const readUploadQuery = (
   query: Static<typeof UploadQuery>,
 ): { options: Omit<UploadOptions, 'format'>; allowNonFinite: boolean; settings: Partial<Settings> } => {
-  const { dtype, rows, dim, input_dtype: inputType, tensor, allow_non_finite: allowNonFinite = false, ...others } = query
-  return { options: { dtype, rows, dim, inputType, tensor }, allowNonFinite, settings: readSettingsQuery(others) }
+  const {
+    dtype,
+    rows,
+    dim,
+    input_dtype: inputType,
+    tensor,
+    allow_non_finite: allowNonFinite = false,
+    ...others
+  } = query
+  return {
+    options: { dtype, rows, dim, inputType, tensor },
+    allowNonFinite,
+    settings: readSettingsQuery(others),
+  }
 }
 
 /** Creates or replaces a table from data. Refuses as {@link uploadTable}. */
-export const storeTableBody = ({ keeper, lookups, registry }: FrontContext, source: TableBody): Promise<BuiltTable> => {
+export const storeTableBody = (
+  { writer, lookups, registry }: HttpContext,
+  source: TableBody,
+): Promise<BuiltTable> => {
   const { table, query, ...upload } = source
   const { options, allowNonFinite, settings } = readUploadQuery(query)
-  return uploadTable(keeper, lookups.arena, {
+  return uploadTable(writer, lookups.arena, {
     ...upload,
     ...options,
     name: table,
@@ -56,7 +71,11 @@ export interface StoredTable {
 }
 
 /** Describes a version that was just made. */
-export const describeStored = (registry: Registry, table: string, { created, version }: BuiltTable): StoredTable =>
+export const describeStored = (
+  registry: Registry,
+  table: string,
+  { created, version }: BuiltTable,
+): StoredTable =>
   // Only somebody who deletes it at the same time can have taken it away again.
   ({ created, info: describeBuilt(registry.find(table), version) })
 

@@ -37,9 +37,15 @@ const readValues = (
   const { shape, lengths } = tensor
   if (lengths !== undefined) refuse('SHAPE_MISMATCH', 'values are ragged: all rows must have the same length')
   if (shape.length !== 2)
-    refuse('SHAPE_MISMATCH', `values must be rows of numbers, [[..], [..]]; they have shape [${formatShape([...shape])}]`)
+    refuse(
+      'SHAPE_MISMATCH',
+      `values must be rows of numbers, [[..], [..]]; they have shape [${formatShape([...shape])}]`,
+    )
   if ((rows ?? shape[0]) !== shape[0] || (dim ?? shape[1]) !== shape[1]) {
-    refuse('SHAPE_MISMATCH', `values have ${shape[0]} rows of ${shape[1]}; rows and dim beside them say otherwise`)
+    refuse(
+      'SHAPE_MISMATCH',
+      `values have ${shape[0]} rows of ${shape[1]}; rows and dim beside them say otherwise`,
+    )
   }
   return { rows: shape[0], dim: shape[1], source: { values: toFloat32(tensor, '/values') } }
 }
@@ -53,5 +59,8 @@ export const checkDigest = (body: Buffer, expected: Uint8Array | undefined): voi
   const found = createHash('sha256').update(body).digest()
   if (found.equals(expected)) return
   const announced = Buffer.from(expected).toString('base64')
-  refuse('DIGEST_MISMATCH', `the body has the sha-256 ${found.toString('base64')}, announced was ${announced}`)
+  refuse(
+    'DIGEST_MISMATCH',
+    `the body has the sha-256 ${found.toString('base64')}, announced was ${announced}`,
+  )
 }

@@ -10,19 +10,28 @@ import { HttpRefusal, renderProblem } from './problem.ts'
 /** The errors of Fastify that a client can cause. What is not here is our mistake. */
 const FASTIFY_REFUSALS: Readonly<Record<string, () => GatherdError>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
-    new GatherdError('UNSUPPORTED_MEDIA_TYPE', 'the Content-Type cannot be read, or is none that is read here'),
-  FST_ERR_CTP_BODY_TOO_LARGE: () => new GatherdError('BODY_TOO_LARGE', 'the body is larger than this route takes'),
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new GatherdError('MALFORMED_BODY', 'the body has not the length that Content-Length announced'),
-  FST_ERR_ROUTE_MISSING_CONTENT_TYPE: () => new GatherdError('INVALID_REQUEST', 'QUERY needs a body and its Content-Type'),
+    new GatherdError(
+      'UNSUPPORTED_MEDIA_TYPE',
+      'the Content-Type cannot be read, or is none that is read here',
+    ),
+  FST_ERR_CTP_BODY_TOO_LARGE: () =>
+    new GatherdError('BODY_TOO_LARGE', 'the body is larger than this route takes'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
+    new GatherdError('MALFORMED_BODY', 'the body has not the length that Content-Length announced'),
+  FST_ERR_ROUTE_MISSING_CONTENT_TYPE: () =>
+    new GatherdError('INVALID_REQUEST', 'QUERY needs a body and its Content-Type'),
   FST_ERR_BAD_URL: () => new GatherdError('INVALID_REQUEST', 'the path has a % that begins no character'),
-  FST_ERR_MAX_PARAM_LENGTH: () => new HttpRefusal(414, 'INVALID_REQUEST', `the URL has at most ${LIMITS.urlBytesMax} bytes`),
+  FST_ERR_MAX_PARAM_LENGTH: () =>
+    new HttpRefusal(414, 'INVALID_REQUEST', `the URL has at most ${LIMITS.urlBytesMax} bytes`),
 }
 
 /** The refusal that an error stands for; undefined: a mistake of the server. */
 const toRefusal = (error: unknown): GatherdError | undefined => {
   if (error instanceof GatherdError) return error
   const code = (error as { code?: unknown } | null)?.code
-  return typeof code === 'string' && Object.hasOwn(FASTIFY_REFUSALS, code) ? FASTIFY_REFUSALS[code]() : undefined
+  return typeof code === 'string' && Object.hasOwn(FASTIFY_REFUSALS, code)
+    ? FASTIFY_REFUSALS[code]()
+    : undefined
 }
 
 /** Answers any error as a problem, and logs it: our mistakes with their stack, a client's only for who debugs. */
@@ -33,10 +42,17 @@ export const answerError = (error: unknown, request: FastifyRequest, reply: Fast
       { reqId: request.id, err: error, method: request.method, url: cutUrl(request.url) },
       'a request failed by a mistake of the server',
     )
-    sendProblem(new GatherdError('INTERNAL', `a mistake of the server, logged under the request id ${request.id}`), request, reply)
+    sendProblem(
+      new GatherdError('INTERNAL', `a mistake of the server, logged under the request id ${request.id}`),
+      request,
+      reply,
+    )
     return
   }
-  request.log.debug({ reqId: request.id, err: refusal, method: request.method, url: cutUrl(request.url) }, 'refused')
+  request.log.debug(
+    { reqId: request.id, err: refusal, method: request.method, url: cutUrl(request.url) },
+    'refused',
+  )
   sendProblem(refusal, request, reply)
 }
 
@@ -100,7 +116,8 @@ export const answerUnknownRoute = (app: App, request: FastifyRequest, reply: Fas
 
 /** Accept-Query (RFC 10008): npy and raw numbers have no place for the names of several tables. */
 const queryTypes = (path: string): string => {
-  const formats: Format[] = path === '/v1/lookup' ? ['json', 'safetensors'] : ['json', 'raw', 'npy', 'safetensors']
+  const formats: Format[] =
+    path === '/v1/lookup' ? ['json', 'safetensors'] : ['json', 'raw', 'npy', 'safetensors']
   return formats.map((format) => `"${FORMAT_MEDIA_TYPES[format]}"`).join(', ')
 }
 
@@ -128,20 +145,35 @@ export const answerClientError = (error: ParserError, socket: Socket, requestId:
 
 const renderRaw = (refusal: GatherdError, requestId: string): string => {
   const { status, headers, body } = renderProblem(refusal, requestId)
-  const lines = Object.entries({ ...headers, connection: 'close', 'content-length': String(Buffer.byteLength(body)) })
+  const lines = Object.entries({
+    ...headers,
+    connection: 'close',
+    'content-length': String(Buffer.byteLength(body)),
+  })
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`
 }
 
 const toClientRefusal = (error: ParserError, isInBody: boolean): GatherdError => {
   if (isInBody) {
     const cut = error.code === 'HPE_INVALID_EOF_STATE'
-    return new GatherdError('MALFORMED_BODY', cut ? 'the body ended before its announced end' : 'the chunks of the body are malformed')
+    return new GatherdError(
+      'MALFORMED_BODY',
+      cut ? 'the body ended before its announced end' : 'the chunks of the body are malformed',
+    )
   }
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return new HttpRefusal(408, 'INVALID_REQUEST', `the head of a request must be complete after ${LIMITS.headersTimeoutMs} ms`)
+    return new HttpRefusal(
+      408,
+      'INVALID_REQUEST',
+      `the head of a request must be complete after ${LIMITS.headersTimeoutMs} ms`,
+    )
   }
   if (error.code === 'HPE_HEADER_OVERFLOW') {
-    return new HttpRefusal(431, 'INVALID_REQUEST', `the head of a request has at most ${LIMITS.headerBytesMax} bytes`)
+    return new HttpRefusal(
+      431,
+      'INVALID_REQUEST',
+      `the head of a request has at most ${LIMITS.headerBytesMax} bytes`,
+    )
   }
   return new GatherdError('INVALID_REQUEST', 'this is no HTTP/1.1 request')
 }

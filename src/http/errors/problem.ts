@@ -55,7 +55,8 @@ export const toProblem = (error: GatherdError, requestId: string): Problem => {
     instance: requestId,
     retryable,
   }
-  if (error.errors !== undefined && error.errors.length > 0) problem.errors = error.errors.slice(0, LIMITS.errorPlacesMax)
+  if (error.errors !== undefined && error.errors.length > 0)
+    problem.errors = error.errors.slice(0, LIMITS.errorPlacesMax)
   return problem
 }
 
@@ -73,4 +74,5 @@ export const renderProblem = (error: GatherdError, requestId: string): RenderedP
   return { status, headers, body: JSON.stringify(toProblem(error, requestId)) }
 }
 
-const cutText = (text: string): string => (text.length > DETAIL_LENGTH_MAX ? `${text.slice(0, DETAIL_LENGTH_MAX)}...` : text)
+const cutText = (text: string): string =>
+  text.length > DETAIL_LENGTH_MAX ? `${text.slice(0, DETAIL_LENGTH_MAX)}...` : text

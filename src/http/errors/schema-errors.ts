@@ -25,18 +25,23 @@ export interface PlainSchema {
  * Says where and why `value` does not fit `schema`, for people: each place once, with the expected alternatives. Infinite
  * numbers are numbers here. The compiled check decides whether there is anything to say.
  */
-export const explainMismatch = (schema: PlainSchema, value: unknown, at: string): ErrorPlace[] => {
+export const explainSchemaError = (schema: PlainSchema, value: unknown, at: string): ErrorPlace[] => {
   if (schema.anyOf !== undefined) return explainUnion(schema.anyOf, value, at)
   const unexpected = explainType(schema, value)
   if (unexpected !== undefined) return [{ pointer: at, detail: unexpected }]
   if (isObject(value)) return explainObject(schema, value, at)
   if (Array.isArray(value)) return explainArray(schema, value, at)
   const outside =
-    typeof value === 'number' ? explainBounds(schema, value) : typeof value === 'string' ? explainText(schema, value) : undefined
+    typeof value === 'number'
+      ? explainBounds(schema, value)
+      : typeof value === 'string'
+        ? explainText(schema, value)
+        : undefined
   return outside === undefined ? [] : [{ pointer: at, detail: outside }]
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Objects told apart by their `kind` are explained by the one they mean to be. */
 const explainUnion = (schemas: readonly PlainSchema[], value: unknown, at: string): ErrorPlace[] => {
@@ -44,13 +49,17 @@ const explainUnion = (schemas: readonly PlainSchema[], value: unknown, at: strin
   if (kinds.length > 0 && isObject(value)) {
     const meant = schemas.find((schema) => schema.properties?.kind?.const === value.kind)
     if (meant === undefined) return [{ pointer: `${at}/kind`, detail: `must be one of ${listValues(kinds)}` }]
-    return explainMismatch(meant, value, at)
+    return explainSchemaError(meant, value, at)
   }
-  const attempts = schemas.map((schema) => ({ schema, places: explainMismatch(schema, value, at) }))
+  const attempts = schemas.map((schema) => ({ schema, places: explainSchemaError(schema, value, at) }))
   if (attempts.some(({ places }) => places.length === 0)) return []
   // An alternative of the right type is the one meant: its bounds are what to tell.
   const near = attempts.find(({ schema }) => explainType(schema, value) === undefined)
-  return near?.places ?? [{ pointer: at, detail: `must be ${[...new Set(schemas.map(describeSchema))].join(' or ')}` }]
+  return (
+    near?.places ?? [
+      { pointer: at, detail: `must be ${[...new Set(schemas.map(describeSchema))].join(' or ')}` },
+    ]
+  )
 }
 
 const TYPE_TESTS: Readonly<Record<string, (value: unknown) => boolean>> = {
@@ -81,7 +90,8 @@ const describeSchema = ({ type, const: constant, enum: values }: PlainSchema): s
   return `${type === 'integer' || type === 'object' || type === 'array' ? 'an' : 'a'} ${type}`
 }
 
-const listValues = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(', ')
+const listValues = (values: readonly unknown[]): string =>
+  values.map((value) => JSON.stringify(value)).join(', ')
 
 const explainObject = (schema: PlainSchema, value: Record<string, unknown>, at: string): ErrorPlace[] => {
   const properties = schema.properties ?? {}
@@ -89,19 +99,24 @@ const explainObject = (schema: PlainSchema, value: Record<string, unknown>, at: 
   const places = missing.map((name) => ({ pointer: pointerTo(at, name), detail: 'is missing' }))
   for (const [name, member] of Object.entries(value)) {
     const pointer = pointerTo(at, name)
-    if (Object.hasOwn(properties, name)) places.push(...explainMismatch(properties[name], member, pointer))
+    if (Object.hasOwn(properties, name)) places.push(...explainSchemaError(properties[name], member, pointer))
     else if (schema.additionalProperties === false) places.push({ pointer, detail: 'is not known here' })
   }
   return places
 }
 
 const explainArray = (schema: PlainSchema, value: readonly unknown[], at: string): ErrorPlace[] => {
-  if (value.length < (schema.minItems ?? 0)) return [{ pointer: at, detail: `must have at least ${schema.minItems} items` }]
-  if (value.length > (schema.maxItems ?? Infinity)) return [{ pointer: at, detail: `must have at most ${schema.maxItems} items` }]
-  return value.flatMap((item, place) => explainMismatch(schema.items ?? {}, item, `${at}/${place}`))
+  if (value.length < (schema.minItems ?? 0))
+    return [{ pointer: at, detail: `must have at least ${schema.minItems} items` }]
+  if (value.length > (schema.maxItems ?? Infinity))
+    return [{ pointer: at, detail: `must have at most ${schema.maxItems} items` }]
+  return value.flatMap((item, place) => explainSchemaError(schema.items ?? {}, item, `${at}/${place}`))
 }
 
-const explainBounds = ({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: PlainSchema, value: number): string | undefined => {
+const explainBounds = (
+  { minimum, maximum, exclusiveMinimum, exclusiveMaximum }: PlainSchema,
+  value: number,
+): string | undefined => {
   if (minimum !== undefined && value < minimum) return `must be at least ${minimum}`
   if (maximum !== undefined && value > maximum) return `must be at most ${maximum}`
   if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) return `must be above ${exclusiveMinimum}`
@@ -112,12 +127,14 @@ const explainBounds = ({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }:
 const explainText = (schema: PlainSchema, value: string): string | undefined => {
   if (value.length < (schema.minLength ?? 0)) return `must have at least ${schema.minLength} characters`
   if (value.length > (schema.maxLength ?? Infinity)) return `must have at most ${schema.maxLength} characters`
-  if (schema.pattern !== undefined && !new RegExp(schema.pattern).test(value)) return `must match ${schema.pattern}`
+  if (schema.pattern !== undefined && !new RegExp(schema.pattern).test(value))
+    return `must match ${schema.pattern}`
   return undefined
 }
 
 /** The pointer to a member (RFC 6901). */
-export const pointerTo = (at: string, name: string): string => `${at}/${cutName(name).replaceAll('~', '~0').replaceAll('/', '~1')}`
+export const pointerTo = (at: string, name: string): string =>
+  `${at}/${cutName(name).replaceAll('~', '~0').replaceAll('/', '~1')}`
 
 /** Names come from clients: one of a megabyte does not belong into an answer. */
 const cutName = (name: string): string => (name.length > 64 ? `${name.slice(0, 64)}...` : name)

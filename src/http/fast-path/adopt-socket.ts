@@ -36,7 +36,13 @@ interface Accepted {
 export const adoptSocket = (accepted: Socket, reader: SocketReader): AdoptedSocket | null => {
   const inner = accepted as unknown as Accepted
   const handle = inner._handle
-  if (handle === undefined || handle === null || typeof handle.useUserBuffer !== 'function' || inner._server == null) return null
+  if (
+    handle === undefined ||
+    handle === null ||
+    typeof handle.useUserBuffer !== 'function' ||
+    inner._server == null
+  )
+    return null
   handle.readStop()
   handle.reading = false
   // Node tells of the next read by the memory that it knew before.

@@ -39,7 +39,11 @@ const renderHead = (
   headers: Readonly<Record<string, string>>,
   now: string,
 ): { before: string; after: string } => {
-  const lines = Object.entries({ 'x-content-type-options': 'nosniff', ...stateHeaders(version, sequence), ...headers })
+  const lines = Object.entries({
+    'x-content-type-options': 'nosniff',
+    ...stateHeaders(version, sequence),
+    ...headers,
+  })
   return {
     before: `HTTP/1.1 200 OK\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}content-length: `,
     after: `\r\nDate: ${now}\r\nConnection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(LIMITS.keepAliveTimeoutMs / 1_000)}\r\n\r\n`,

@@ -1,24 +1,24 @@
 import type { Socket } from 'node:net'
 import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type AdoptedSocket, adoptSocket, type SocketReader } from './adopt-socket.ts'
-import { ArrivingBody, type HeldBody } from './arriving-body.ts'
+import { ArrivingBody, type ReservedBody } from './arriving-body.ts'
 import type { KnownHead } from './known-heads.ts'
-import type { LaneHead } from './read-head.ts'
+import type { FastPathHead } from './read-head.ts'
 
 /** An answer, now or later. null: everything that is not simply a 200. */
 export type Served = ResponseBuffer | Promise<ResponseBuffer | null> | null
 
-/** What a connection needs of the lane it is in. */
-export interface LaneExits {
+/** What a connection needs of the fast path it is in. */
+export interface FastPathExits {
   readHead(bytes: Buffer): KnownHead | undefined
   /** Memory for a body that is not all there, or whose answer is not made at once. null: there is none to be had. */
-  hold(head: LaneHead): HeldBody | null
+  reserve(head: FastPathHead): ReservedBody | null
   /** A body that was held lies where it was held. */
   serve(known: KnownHead, body: Buffer): Served
   /** Makes the socket Fastify's, as if it had just been accepted. */
   giveToFastify(socket: Socket): void
-  /** The connection is not in the lane any more. */
-  forget(connection: LaneConnection): void
+  /** The connection is not in the fast path any more. */
+  forget(connection: FastPathConnection): void
   /** Milliseconds of `performance.now()`, a sweep old at most. */
   nowMs(): number
   /** What is read lies here, of all connections: until the next one reads. */
@@ -26,10 +26,10 @@ export interface LaneExits {
 }
 
 /**
- * A connection whose client has asked for nothing but what the lane answers. Requests are answered in the order they come, each by one
+ * A connection whose client has asked for nothing but what the fast path answers. Requests are answered in the order they come, each by one
  * write, before the next is looked at. While the client does not take its answers nothing more is read.
  */
-export class LaneConnection implements SocketReader {
+export class FastPathConnection implements SocketReader {
   readonly socket: Socket
   /** When something was last heard of the client. */
   heardAtMs: number
@@ -37,7 +37,7 @@ export class LaneConnection implements SocketReader {
   isNew = true
   /** When the body that is waited for began; undefined: none is. */
   bodySinceMs: number | undefined
-  readonly #exits: LaneExits
+  readonly #exits: FastPathExits
   readonly #adopted: AdoptedSocket | null
   /** The head of the last request, which clients repeat to the byte. */
   #known: KnownHead | undefined
@@ -51,7 +51,7 @@ export class LaneConnection implements SocketReader {
   #hasEnded = false
   #closesAfterwards = false
 
-  constructor(accepted: Socket, exits: LaneExits) {
+  constructor(accepted: Socket, exits: FastPathExits) {
     this.#exits = exits
     this.heardAtMs = exits.nowMs()
     this.#adopted = adoptSocket(accepted, this)
@@ -79,10 +79,10 @@ export class LaneConnection implements SocketReader {
   }
 
   /** Hands the connection over for good, with everything that has not been answered; after the answer that is being made it is ended. */
-  leave(): void {
+  demote(): void {
     if (this.isAnswering) this.#closesAfterwards = true
-    else if (this.#arriving !== null) this.#leaveWith(null, this.#known?.bytes, this.#arriving.arrived)
-    else this.#leaveWith(null, this.#unread)
+    else if (this.#arriving !== null) this.#demoteWith(null, this.#known?.bytes, this.#arriving.arrived)
+    else this.#demoteWith(null, this.#unread)
   }
 
   /** Ends the connection once the answers under way are out. What still comes over it is too late. */
@@ -93,16 +93,20 @@ export class LaneConnection implements SocketReader {
   }
 
   /** `held` is let go before Fastify looks for room for the same body. */
-  #leaveWith(held: HeldBody | null, ...unanswered: (Buffer | undefined)[]): void {
+  #demoteWith(reserved: ReservedBody | null, ...unanswered: (Buffer | undefined)[]): void {
     const { socket } = this
     // Copies: the memory that they are in is not theirs.
     const bytes = Buffer.concat(unanswered.filter((part) => part !== undefined))
-    held?.letGo()
+    reserved?.release()
     this.#exits.forget(this)
     this.#hasLeft = true
     if (this.#arriving !== null) this.#adopted?.redirect(this.#exits.readBuffer)
     this.#forgetBody()
-    socket.off('data', this.#hear).off('end', this.#onEnd).off('close', this.#onClose).off('error', this.#onError)
+    socket
+      .off('data', this.#hear)
+      .off('end', this.#onEnd)
+      .off('close', this.#onClose)
+      .off('error', this.#onError)
     socket.off('drain', this.#goOn)
     this.#exits.giveToFastify(socket)
     if (socket.isPaused()) socket.resume()
@@ -124,14 +128,14 @@ export class LaneConnection implements SocketReader {
     let rest = bytes.subarray(bytes.length)
     if (room.buffer === bytes.buffer && room.byteOffset === bytes.byteOffset) arriving.note(bytes.length)
     else rest = bytes.subarray(arriving.add(bytes))
-    if (arriving.isTooMany) this.leave()
+    if (arriving.isTooMany) this.demote()
     if (!arriving.isWhole) return
     this.#arriving = null
     this.bodySinceMs = undefined
-    if (this.#serve(arriving.held.bytes, arriving.held, rest) && rest.length > 0) this.#take(rest)
+    if (this.#serve(arriving.reserved.bytes, arriving.reserved, rest) && rest.length > 0) this.#take(rest)
   }
 
-  /** Answers the requests in `bytes`, which begin with one, until something is not for the lane. */
+  /** Answers the requests in `bytes`, which begin with one, until something is not for the fast path. */
   #take(bytes: Buffer): void {
     for (let at = 0; at < bytes.length; ) {
       if (this.isAnswering || this.socket.writableNeedDrain) {
@@ -139,57 +143,58 @@ export class LaneConnection implements SocketReader {
         return
       }
       const known = this.#recognise(bytes, at)
-      const held = known === undefined ? null : this.#holdBody(known.head, bytes, at)
-      if (known === undefined || held === null) {
-        this.#leaveWith(null, bytes.subarray(at))
+      const reserved = known === undefined ? null : this.#pinBody(known.head, bytes, at)
+      if (known === undefined || reserved === null) {
+        this.#demoteWith(null, bytes.subarray(at))
         return
       }
-      if (held === 'arriving') return
+      if (reserved === 'arriving') return
       const bodyAt = at + known.head.headBytes
       at = bodyAt + known.head.bodyBytes
-      const body = held === 'here' ? bytes.subarray(bodyAt, at) : held.bytes
-      if (!this.#serve(body, held === 'here' ? null : held, bytes.subarray(at))) return
+      const body = reserved === 'here' ? bytes.subarray(bodyAt, at) : reserved.bytes
+      if (!this.#serve(body, reserved === 'here' ? null : reserved, bytes.subarray(at))) return
     }
   }
 
-  /** Where the body of the request at `at` lies: in `bytes`, in memory of its own, or there in part. null: it is not for the lane. */
-  #holdBody(head: LaneHead, bytes: Buffer, at: number): HeldBody | 'here' | 'arriving' | null {
+  /** Where the body of the request at `at` lies: in `bytes`, in memory of its own, or there in part. null: it is not for the fast path. */
+  #pinBody(head: FastPathHead, bytes: Buffer, at: number): ReservedBody | 'here' | 'arriving' | null {
     const isWhole = at + head.headBytes + head.bodyBytes <= bytes.length
     if (isWhole && head.route === 'lookup') return 'here'
-    const held = this.#exits.hold(head)
-    if (held === null) return null
-    const arriving = new ArrivingBody(held)
+    const reserved = this.#exits.reserve(head)
+    if (reserved === null) return null
+    const arriving = new ArrivingBody(reserved)
     arriving.add(bytes.subarray(at + head.headBytes))
-    if (isWhole) return held
+    if (isWhole) return reserved
     this.#arriving = arriving
     this.bodySinceMs = this.heardAtMs
     return 'arriving'
   }
 
   /** Answers the request whose head is known. False: somebody else does, this one and all that follow it. */
-  #serve(body: Buffer, held: HeldBody | null, rest: Buffer): boolean {
+  #serve(body: Buffer, reserved: ReservedBody | null, rest: Buffer): boolean {
     const known = this.#known as KnownHead
     const served = this.#exits.serve(known, body)
     if (served instanceof Promise) {
       this.isAnswering = true
-      void served.then((answer) => this.#finish(known, answer, held))
+      void served.then((answer) => this.#finish(known, answer, reserved))
       return true
     }
-    if (served === null) this.#leaveWith(held, known.bytes, body, rest)
+    if (served === null) this.#demoteWith(reserved, known.bytes, body, rest)
     else {
       this.#write(served)
-      held?.letGo()
+      reserved?.release()
     }
     return served !== null
   }
 
   /** The second half of it, for an answer that took time. */
-  #finish(known: KnownHead, answer: ResponseBuffer | null, held: HeldBody | null): void {
+  #finish(known: KnownHead, answer: ResponseBuffer | null, reserved: ReservedBody | null): void {
     this.isAnswering = false
-    if (answer === null && !this.socket.destroyed) return this.#leaveWith(held, known.bytes, held?.bytes, this.#unread)
+    if (answer === null && !this.socket.destroyed)
+      return this.#demoteWith(reserved, known.bytes, reserved?.bytes, this.#unread)
     if (this.socket.destroyed) answer?.release()
     else if (answer !== null) this.#write(answer)
-    held?.letGo()
+    reserved?.release()
     if (!this.socket.destroyed) this.#goOn()
   }
 
@@ -203,7 +208,8 @@ export class LaneConnection implements SocketReader {
     const known = this.#known
     if (known !== undefined) {
       const end = at + known.bytes.length
-      if (end <= bytes.length && bytes.compare(known.bytes, 0, known.bytes.length, at, end) === 0) return known
+      if (end <= bytes.length && bytes.compare(known.bytes, 0, known.bytes.length, at, end) === 0)
+        return known
     }
     this.#known = this.#exits.readHead(bytes.subarray(at))
     return this.#known
@@ -230,14 +236,14 @@ export class LaneConnection implements SocketReader {
   }
 
   #forgetBody(): void {
-    this.#arriving?.held.letGo()
+    this.#arriving?.reserved.release()
     this.#arriving = null
     this.bodySinceMs = undefined
   }
 
   readonly #onEnd = (): void => {
     this.#hasEnded = true
-    if (this.#arriving !== null) this.leave()
+    if (this.#arriving !== null) this.demote()
     else if (!this.isAnswering) this.socket.end()
   }
 

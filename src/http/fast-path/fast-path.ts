@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net'
 import { LIMITS } from '../../core/limits.ts'
-import type { App, FrontContext } from '../context.ts'
-import { LaneConnection, type LaneExits, type Served } from './connection.ts'
-import type { HeldBody } from './arriving-body.ts'
+import type { App, HttpContext } from '../context.ts'
+import { FastPathConnection, type FastPathExits, type Served } from './connection.ts'
+import type { ReservedBody } from './arriving-body.ts'
 import { createHeadReader, type KnownHead } from './known-heads.ts'
-import type { LaneHead } from './read-head.ts'
+import type { FastPathHead } from './read-head.ts'
 import { createServeLookup } from './serve-lookup.ts'
-import { createServeUpdate, holdUpdate } from './serve-update.ts'
+import { createServeUpdate, reserveUpdate } from './serve-update.ts'
 
 const SWEEP_MS = 250
 
@@ -20,20 +20,20 @@ const KEEP_ALIVE_MARGIN_MS = 1_000
 const READ_BYTES = 32 * 1024
 
 /**
- * Opens the lane: new connections of `app` are read by it first. Plain lookups and updates, by far the most frequent requests of a busy service,
+ * Opens the fast path: new connections of `app` are read by it first. Plain lookups and updates, by far the most frequent requests of a busy service,
  * are answered without `node:http`, which is half of the cost of a small lookup and of a large body (docs/performance.md). At the first byte of
  * anything else the connection is Fastify's, untouched, and stays it. Answers, limits and timeouts are the same on both sides. To be
  * called before the app is ready.
  */
-export const openLane = (app: App, context: FrontContext): void => {
+export const openFastPath = (app: App, context: HttpContext): void => {
   const { server } = app
-  const connections = new Set<LaneConnection>()
+  const connections = new Set<FastPathConnection>()
   let nowMs = performance.now()
   let isOpen = true
   const takeOver = server.listeners('connection') as ((this: typeof server, socket: Socket) => void)[]
-  const exits: LaneExits = {
+  const exits: FastPathExits = {
     readHead: createHeadReader(),
-    hold: (head) => (head.route === 'lookup' ? holdLookup(head) : holdUpdate(context, head)),
+    reserve: (head) => (head.route === 'lookup' ? reserveLookup(head) : reserveUpdate(context, head)),
     serve: createServe(context),
     readBuffer: Buffer.allocUnsafeSlow(READ_BYTES),
     nowMs: () => nowMs,
@@ -46,24 +46,28 @@ export const openLane = (app: App, context: FrontContext): void => {
     nowMs = performance.now()
     for (const connection of connections) closeOverdue(connection)
   }
-  const closeOverdue = (connection: LaneConnection): void => {
+  const closeOverdue = (connection: FastPathConnection): void => {
     const { socket, isNew, bodySinceMs, heardAtMs, isAnswering } = connection
     const silentMs = nowMs - heardAtMs
     if (isAnswering) return
     if (bodySinceMs !== undefined) {
-      if (nowMs - bodySinceMs >= BODY_WAIT_MS) connection.leave()
+      if (nowMs - bodySinceMs >= BODY_WAIT_MS) connection.demote()
     } else if (isNew) {
       if (silentMs >= LIMITS.headersTimeoutMs) refuseLate(connection)
     } else if (silentMs >= LIMITS.keepAliveTimeoutMs + KEEP_ALIVE_MARGIN_MS) socket.destroy()
   }
-  const refuseLate = (connection: LaneConnection): void => {
-    connection.leave()
-    server.emit('clientError', Object.assign(new Error('nothing came'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), connection.socket)
+  const refuseLate = (connection: FastPathConnection): void => {
+    connection.demote()
+    server.emit(
+      'clientError',
+      Object.assign(new Error('nothing came'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }),
+      connection.socket,
+    )
   }
   const sweeper = setInterval(sweep, SWEEP_MS).unref()
   server.removeAllListeners('connection')
   server.on('connection', (socket: Socket) => {
-    if (isOpen) connections.add(new LaneConnection(socket, exits))
+    if (isOpen) connections.add(new FastPathConnection(socket, exits))
     else exits.giveToFastify(socket)
   })
   app.addHook('preClose', (done) => {
@@ -71,22 +75,27 @@ export const openLane = (app: App, context: FrontContext): void => {
     clearInterval(sweeper)
     for (const connection of connections) {
       if (connection.isIdle) connection.close()
-      else connection.leave()
+      else connection.demote()
     }
     done()
   })
 }
 
-const holdLookup = ({ bodyBytes }: LaneHead): HeldBody => ({ bytes: Buffer.allocUnsafe(bodyBytes), letGo: () => {} })
+const reserveLookup = ({ bodyBytes }: FastPathHead): ReservedBody => ({
+  bytes: Buffer.allocUnsafe(bodyBytes),
+  release: () => {},
+})
 
-const createServe = (context: FrontContext): ((known: KnownHead, body: Buffer) => Served) => {
+const createServe = (context: HttpContext): ((known: KnownHead, body: Buffer) => Served) => {
   const serveLookup = createServeLookup(context)
   const serveUpdate = createServeUpdate(context)
   return (known, body) => {
     if (context.health.state !== 'ready') return null
     // Whatever goes wrong here goes wrong again in the route, which says so in the words of a route.
     try {
-      return known.head.route === 'lookup' ? serveLookup(known.head, known.repeats, body) : serveUpdate(known.head, body)
+      return known.head.route === 'lookup'
+        ? serveLookup(known.head, known.prepared, body)
+        : serveUpdate(known.head, body)
     } catch {
       return null
     }

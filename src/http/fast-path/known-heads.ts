@@ -1,11 +1,11 @@
-import { HEAD_BYTES_MAX, type LaneHead, readHead } from './read-head.ts'
-import type { Repeats } from './serve-lookup.ts'
+import { HEAD_BYTES_MAX, type FastPathHead, readHead } from './read-head.ts'
+import type { PreparedByTable } from './serve-lookup.ts'
 
 /** A head that has been read, and what was prepared under it: the same bytes mean the same again. */
 export interface KnownHead {
   bytes: Buffer
-  head: LaneHead
-  repeats: Repeats
+  head: FastPathHead
+  prepared: PreparedByTable
 }
 
 /** Heads of one client differ by the length of the body alone; a service has few clients. */
@@ -13,7 +13,7 @@ const KNOWN_COUNT_MAX = 512
 
 const END = Buffer.from('\r\n\r\n')
 
-/** Reads heads as {@link readHead} does, those that it remembers without reading. undefined: the request is not for the lane. */
+/** Reads heads as {@link readHead} does, those that it remembers without reading. undefined: the request is not for the fast path. */
 export const createHeadReader = (): ((bytes: Buffer) => KnownHead | undefined) => {
   const known = new Map<string, KnownHead>()
   return (bytes) => {
@@ -27,7 +27,11 @@ export const createHeadReader = (): ((bytes: Buffer) => KnownHead | undefined) =
     // Rather all at once than a queue that every request would have to keep in order.
     if (known.size === KNOWN_COUNT_MAX) known.clear()
     // A copy: what the head came in may be much larger.
-    const found: KnownHead = { bytes: Buffer.from(bytes.subarray(0, head.headBytes)), head, repeats: new WeakMap() }
+    const found: KnownHead = {
+      bytes: Buffer.from(bytes.subarray(0, head.headBytes)),
+      head,
+      prepared: new WeakMap(),
+    }
     known.set(text, found)
     return found
   }

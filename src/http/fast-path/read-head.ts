@@ -1,13 +1,13 @@
 import { LIMITS } from '../../core/limits.ts'
 
-/** The head of a request that the lane answers: a lookup or an update that says nothing unusual. Plain data. */
-export interface LaneHead {
+/** The head of a request that the fast path answers: a lookup or an update that says nothing unusual. Plain data. */
+export interface FastPathHead {
   /** The empty line included. */
   headBytes: number
   table: string
-  route: LaneRoute
+  route: FastPathRoute
   /** Of the body. */
-  format: LaneFormat
+  format: FastPathFormat
   /** Of the answer. */
   answer: 'json' | 'raw'
   /** In the order given, each name once. */
@@ -15,10 +15,10 @@ export interface LaneHead {
   bodyBytes: number
 }
 
-export type LaneRoute = 'lookup' | 'gradients' | 'rows'
-export type LaneFormat = 'json' | 'raw' | 'safetensors'
+export type FastPathRoute = 'lookup' | 'gradients' | 'rows'
+export type FastPathFormat = 'json' | 'raw' | 'safetensors'
 
-/** Whoever sends a longer head has more to say than the lane listens to. */
+/** Whoever sends a longer head has more to say than the fast path listens to. */
 export const HEAD_BYTES_MAX = 2 * 1024
 
 /** Larger lookups are rare and dear: their head is no part of their cost. */
@@ -27,16 +27,19 @@ export const LANE_LOOKUP_BYTES_MAX = 64 * 1024
 const REQUEST_LINE =
   /^POST \/v1\/tables\/([A-Za-z0-9][A-Za-z0-9_.-]{0,127})\/(lookup|gradients|rows)(?:\?([a-z_]+=[A-Za-z0-9.,_-]+(?:&[a-z_]+=[A-Za-z0-9.,_-]+)*))? HTTP\/1\.1$/
 
-interface Taken {
+interface Accepted {
   bodyBytesMax: number
   /** The options whose values are plain words and numbers; of a lookup those that leave the answer one row an id. */
   queryNames: readonly string[]
 }
 
-/** The bodies that the lane takes on each route, and what may stand in the query beside them. */
-const TAKEN: Readonly<Record<LaneRoute, Partial<Record<LaneFormat, Taken>>>> = {
+/** The bodies that the fast path takes on each route, and what may stand in the query beside them. */
+const ACCEPTED: Readonly<Record<FastPathRoute, Partial<Record<FastPathFormat, Accepted>>>> = {
   lookup: {
-    raw: { bodyBytesMax: LANE_LOOKUP_BYTES_MAX, queryNames: ['mode', 'dtype', 'index_dtype', 'shape', 'fill_value', 'version'] },
+    raw: {
+      bodyBytesMax: LANE_LOOKUP_BYTES_MAX,
+      queryNames: ['mode', 'dtype', 'index_dtype', 'shape', 'fill_value', 'version'],
+    },
     json: { bodyBytesMax: LANE_LOOKUP_BYTES_MAX, queryNames: ['version'] },
   },
   gradients: {
@@ -49,14 +52,14 @@ const TAKEN: Readonly<Record<LaneRoute, Partial<Record<LaneFormat, Taken>>>> = {
   },
 }
 
-const FORMATS: ReadonlyMap<string, LaneFormat> = new Map([
+const FORMATS: ReadonlyMap<string, FastPathFormat> = new Map([
   ['application/octet-stream', 'raw'],
   ['application/json', 'json'],
   ['application/x-safetensors', 'safetensors'],
 ])
 
 /** What a client wants for an answer; none says the same as the last of them. */
-const ANSWERS: ReadonlyMap<string, LaneHead['answer']> = new Map([
+const ANSWERS: ReadonlyMap<string, FastPathHead['answer']> = new Map([
   ['application/octet-stream', 'raw'],
   ['application/json', 'json'],
   ['*/*', 'json'],
@@ -68,7 +71,7 @@ const HEADER_LINE = /^([A-Za-z-]+): ?([!-~](?:[ -~]*[!-~])?)$/
 const ANYTHING = (): boolean => true
 
 /**
- * The headers that the lane knows, and the values under which it knows what Fastify would do. Nobody here reads those that may be
+ * The headers that the fast path knows, and the values under which it knows what Fastify would do. Nobody here reads those that may be
  * anything. One that is missing from this list may mean anything: a key, a deadline, a condition, an encoding.
  */
 const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string, (value: string) => boolean>([
@@ -85,20 +88,20 @@ const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string,
 ])
 
 /**
- * Reads the head of the request that `bytes` begin with. null: it is incomplete, or in any way another than those that the lane knows to
+ * Reads the head of the request that `bytes` begin with. null: it is incomplete, or in any way another than those that the fast path knows to
  * the byte; what it is then is for a whole HTTP parser to say. Never throws.
  */
-export const readHead = (bytes: Buffer): LaneHead | null => {
+export const readHead = (bytes: Buffer): FastPathHead | null => {
   const end = bytes.subarray(0, HEAD_BYTES_MAX).indexOf('\r\n\r\n')
   if (end < 0) return null
   const [requestLine, ...lines] = bytes.toString('latin1', 0, end).split('\r\n')
   const target = REQUEST_LINE.exec(requestLine)
   if (target === null) return null
-  const [, table, route, queryText] = target as unknown as [string, string, LaneRoute, string | undefined]
+  const [, table, route, queryText] = target as unknown as [string, string, FastPathRoute, string | undefined]
   const headers = readHeaders(lines)
   const format = FORMATS.get(headers?.get('content-type') ?? '')
   if (headers === null || format === undefined) return null
-  const taken = TAKEN[route][format]
+  const taken = ACCEPTED[route][format]
   const bodyBytes = Number(headers.get('content-length'))
   if (taken === undefined || !(bodyBytes <= taken.bodyBytesMax) || !headers.has('host')) return null
   const answer = ANSWERS.get(headers.get('accept') ?? '*/*') ?? 'json'
@@ -119,8 +122,8 @@ const readHeaders = (lines: readonly string[]): Map<string, string> | null => {
   return headers
 }
 
-const readQuery = (text: string | undefined, names: readonly string[]): LaneHead['query'] | null => {
-  const query: LaneHead['query'] = []
+const readQuery = (text: string | undefined, names: readonly string[]): FastPathHead['query'] | null => {
+  const query: FastPathHead['query'] = []
   for (const pair of text === undefined ? [] : text.split('&')) {
     const [name, value] = pair.split('=')
     if (!names.includes(name) || query.some(([other]) => other === name)) return null

@@ -5,12 +5,12 @@ import { answerShape, arrayHeaders, MEDIA_TYPES } from '../../lookup/encode.ts'
 import { type PlannedLookup, prepareLookup, runLookup } from '../../lookup/lookup.ts'
 import type { TableEntry } from '../../tables/registry.ts'
 import { planDispatch } from '../../workers/dispatch.ts'
-import type { FrontContext } from '../context.ts'
+import type { HttpContext } from '../context.ts'
 import { readJsonLookup } from '../body/lookup-body.ts'
 import { LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { compileQueryChecker } from '../validate.ts'
 import { type AnswerHead, createAnswerHead } from './answer-head.ts'
-import { LANE_LOOKUP_BYTES_MAX, type LaneHead } from './read-head.ts'
+import { LANE_LOOKUP_BYTES_MAX, type FastPathHead } from './read-head.ts'
 
 /** Larger answers are written in pieces, or gathered elsewhere: that is not for here. */
 const LANE_ANSWER_BYTES_MAX = 1024 * 1024
@@ -26,15 +26,19 @@ interface Prepared {
 
 /**
  * What a head asks of each state of its table: prepared once, run for every body that comes under the same head. A table that is gone
- * takes what was prepared for it along. null: it is not for the lane.
+ * takes what was prepared for it along. null: it is not for the fast path.
  */
-export type Repeats = WeakMap<TableEntry, Prepared | null>
+export type PreparedByTable = WeakMap<TableEntry, Prepared | null>
 
 /** Answers lookups: head and body in one buffer, or null for everything that is not simply a 200. */
-export type ServeLookup = (head: LaneHead, repeats: Repeats, body: Buffer) => ResponseBuffer | null
+export type ServeLookup = (
+  head: FastPathHead,
+  prepared: PreparedByTable,
+  body: Buffer,
+) => ResponseBuffer | null
 
-/** The {@link ServeLookup} of a front. It checks, plans and gathers by the functions of the route in routes/lookup.ts. */
-export const createServeLookup = ({ registry, lookups }: FrontContext): ServeLookup => {
+/** The {@link ServeLookup} of an HTTP worker. It checks, plans and gathers by the functions of the route in routes/lookup.ts. */
+export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLookup => {
   // Ids of any body, aligned. A lookup is over before the next one begins.
   const ids = Buffer.from(new ArrayBuffer(LANE_LOOKUP_BYTES_MAX))
   const threadCount = lookups.pool?.threadCount ?? 0
@@ -46,13 +50,15 @@ export const createServeLookup = ({ registry, lookups }: FrontContext): ServeLoo
     planDispatch(plan.count, version.rowBytes, threadCount).inline &&
     plan.answerBytes <= LANE_ANSWER_BYTES_MAX
 
-  const prepare = (head: LaneHead, entry: TableEntry): Prepared | null => {
+  const prepare = (head: FastPathHead, entry: TableEntry): Prepared | null => {
     const query = checkQuery(Object.fromEntries(head.query)) as LookupQueryInput
     const version = registry.resolve(entry, query.version)
     const type = { 'content-type': MEDIA_TYPES[head.answer], 'cache-control': 'no-store' }
     if (head.format === 'json') {
       // With a version inside the body, or rows for an answer, its head depends on the body.
-      return head.answer === 'json' ? { planned: null, writeHead: createAnswerHead(version.handle.version, type), query } : null
+      return head.answer === 'json'
+        ? { planned: null, writeHead: createAnswerHead(version.handle.version, type), query }
+        : null
     }
     const { shape, index_dtype, version: _version, ...options } = query
     const arrays = decodeIndices('raw', ids.subarray(0, head.bodyBytes), { shape, index_dtype })
@@ -60,25 +66,31 @@ export const createServeLookup = ({ registry, lookups }: FrontContext): ServeLoo
     if (!isInline(planned)) return null
     const { elementType } = planned.plan
     const described =
-      head.answer === 'json' ? {} : arrayHeaders({ shape: answerShape('raw', elementType, planned.plan.shape), elementType })
+      head.answer === 'json'
+        ? {}
+        : arrayHeaders({ shape: answerShape('raw', elementType, planned.plan.shape), elementType })
     const writeHead = createAnswerHead(version.handle.version, { ...described, ...type })
     return { planned: { ...planned, writeHead }, writeHead, query }
   }
 
-  const planBody = (entry: TableEntry, { query, writeHead }: Prepared, body: Buffer): PlannedLookup | null => {
+  const planBody = (
+    entry: TableEntry,
+    { query, writeHead }: Prepared,
+    body: Buffer,
+  ): PlannedLookup | null => {
     const { version: number, ...asked } = readJsonLookup(body, query)
     if (number !== query.version) return null
     const planned = prepareLookup(entry, registry.resolve(entry, number), asked, 'json')
     return isInline(planned) ? { ...planned, writeHead } : null
   }
 
-  return (head, repeats, body) => {
+  return (head, preparedByTable, body) => {
     const entry = registry.get(head.table)
     if (entry === undefined) return null
-    let prepared = repeats.get(entry)
+    let prepared = preparedByTable.get(entry)
     if (prepared === undefined) {
       prepared = prepare(head, entry)
-      repeats.set(entry, prepared)
+      preparedByTable.set(entry, prepared)
     }
     if (prepared === null) return null
     if (prepared.planned !== null) body.copy(ids)

@@ -1,26 +1,29 @@
 import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { MEDIA_TYPES } from '../../lookup/encode.ts'
 import { planUpdate } from '../../update/plan.ts'
-import type { FrontContext } from '../context.ts'
+import type { HttpContext } from '../context.ts'
 import { GradientsQuery, RowsUpdateQuery } from '../schemas/updates.ts'
 import { answerUpdate, readUpdate, type UpdateQuery } from '../../update/decode.ts'
 import { compileQueryChecker } from '../validate.ts'
 import { type AnswerHead, createAnswerHead } from './answer-head.ts'
-import type { HeldBody } from './arriving-body.ts'
-import type { LaneHead } from './read-head.ts'
+import type { ReservedBody } from './arriving-body.ts'
+import type { FastPathHead } from './read-head.ts'
 
 const HEADERS = { 'cache-control': 'no-store', 'content-type': MEDIA_TYPES.json }
 
-const CHECK_QUERY = { gradients: compileQueryChecker(GradientsQuery), rows: compileQueryChecker(RowsUpdateQuery) }
+const CHECK_QUERY = {
+  gradients: compileQueryChecker(GradientsQuery),
+  rows: compileQueryChecker(RowsUpdateQuery),
+}
 
 /**
- * Does an update whose body lies in the arena of the front. null: nothing was done, for a reason that the route finds again, and says. It
+ * Does an update whose body lies in the arena of the HTTP worker. null: nothing was done, for a reason that the route finds again, and says. It
  * decodes, checks and submits by the functions of the route in routes/updates.ts.
  */
-export type ServeUpdate = (head: LaneHead, body: Buffer) => Promise<ResponseBuffer | null> | null
+export type ServeUpdate = (head: FastPathHead, body: Buffer) => Promise<ResponseBuffer | null> | null
 
-/** The {@link ServeUpdate} of a front. */
-export const createServeUpdate = ({ registry, keeper, lookups: { arena } }: FrontContext): ServeUpdate => {
+/** The {@link ServeUpdate} of an HTTP worker. */
+export const createServeUpdate = ({ registry, writer, lookups: { arena } }: HttpContext): ServeUpdate => {
   let latest: { version: number; writeHead: AnswerHead } | undefined
   const headOf = (version: number): AnswerHead => {
     if (latest?.version !== version) latest = { version, writeHead: createAnswerHead(version, HEADERS) }
@@ -32,11 +35,14 @@ export const createServeUpdate = ({ registry, keeper, lookups: { arena } }: Fron
     const query = CHECK_QUERY[head.route](Object.fromEntries(head.query)) as UpdateQuery
     const { arrays, ...how } = readUpdate(head.route, head.format, body, query)
     const { call, region } = planUpdate(entry, arrays, { ...how, precondition: {} }, arena)
-    return keeper.call('update', call).then(
+    return writer.call('update', call).then(
       (result) => {
         arena.release(region)
         const text = JSON.stringify(answerUpdate(entry.record.name, result))
-        const bytes = Buffer.concat([headOf(result.version)(result.sequence, Buffer.byteLength(text)), Buffer.from(text)])
+        const bytes = Buffer.concat([
+          headOf(result.version)(result.sequence, Buffer.byteLength(text)),
+          Buffer.from(text),
+        ])
         return { bytes, release: leaveToCollector }
       },
       () => {
@@ -47,11 +53,17 @@ export const createServeUpdate = ({ registry, keeper, lookups: { arena } }: Fron
   }
 }
 
-/** Memory for the body of an update, where the keeper can read it. null: too much is in flight. */
-export const holdUpdate = ({ lookups: { updateBodies } }: FrontContext, { bodyBytes }: LaneHead): HeldBody | null => {
+/** Memory for the body of an update, where the writer can read it. null: too much is in flight. */
+export const reserveUpdate = (
+  { lookups: { updateBodies } }: HttpContext,
+  { bodyBytes }: FastPathHead,
+): ReservedBody | null => {
   try {
     const region = updateBodies.reserve(bodyBytes)
-    return { bytes: Buffer.from(updateBodies.arena.memory.buffer, region.at, bodyBytes), letGo: () => updateBodies.release(region) }
+    return {
+      bytes: Buffer.from(updateBodies.arena.memory.buffer, region.at, bodyBytes),
+      release: () => updateBodies.release(region),
+    }
   } catch {
     return null
   }

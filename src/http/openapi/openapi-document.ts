@@ -6,9 +6,21 @@ import { version } from '../../version.ts'
 import { PROBLEM_MEDIA_TYPE } from '../errors/problem.ts'
 
 /** What any request may be answered. */
-const ANYWHERE: readonly ErrorCode[] = ['INVALID_REQUEST', 'INTERNAL', 'NOT_READY', 'SHUTTING_DOWN', 'OVERLOADED', 'DEADLINE_EXCEEDED']
+const ANYWHERE: readonly ErrorCode[] = [
+  'INVALID_REQUEST',
+  'INTERNAL',
+  'NOT_READY',
+  'SHUTTING_DOWN',
+  'OVERLOADED',
+  'DEADLINE_EXCEEDED',
+]
 const BODY: readonly ErrorCode[] = ['MALFORMED_BODY', 'UNSUPPORTED_MEDIA_TYPE', 'BODY_TOO_LARGE']
-const READ: readonly ErrorCode[] = ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND', 'NOT_ACCEPTABLE', 'PRECONDITION_FAILED']
+const READ: readonly ErrorCode[] = [
+  'TABLE_NOT_FOUND',
+  'VERSION_NOT_FOUND',
+  'NOT_ACCEPTABLE',
+  'PRECONDITION_FAILED',
+]
 const CHANGE: readonly ErrorCode[] = ['TABLE_NOT_FOUND', 'NOT_ACCEPTABLE', 'PRECONDITION_FAILED', 'DISK_FULL']
 const LOOKUP: readonly ErrorCode[] = [
   ...BODY,
@@ -52,11 +64,24 @@ const ROUTE_ERRORS: Readonly<Record<string, readonly ErrorCode[]>> = {
   'PATCH /v1/tables/:table': [...BODY, ...CHANGE, 'NON_FINITE'],
   'DELETE /v1/tables/:table': ['TABLE_NOT_FOUND', 'PRECONDITION_FAILED', 'DISK_FULL'],
   'GET /v1/tables/:table/data': READ,
-  'POST /v1/tables/:table/uploads': [...BODY, 'NOT_ACCEPTABLE', 'SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DISK_FULL'],
+  'POST /v1/tables/:table/uploads': [
+    ...BODY,
+    'NOT_ACCEPTABLE',
+    'SHAPE_MISMATCH',
+    'DTYPE_MISMATCH',
+    'NON_FINITE',
+    'DISK_FULL',
+  ],
   'GET /v1/tables/:table/uploads': ['NOT_ACCEPTABLE'],
   'GET /v1/tables/:table/uploads/:upload': ['UPLOAD_NOT_FOUND', 'NOT_ACCEPTABLE'],
   'DELETE /v1/tables/:table/uploads/:upload': ['UPLOAD_NOT_FOUND'],
-  'PUT /v1/tables/:table/uploads/:upload/parts/:part': [...BODY, 'UPLOAD_NOT_FOUND', 'NOT_ACCEPTABLE', 'DIGEST_MISMATCH', 'DISK_FULL'],
+  'PUT /v1/tables/:table/uploads/:upload/parts/:part': [
+    ...BODY,
+    'UPLOAD_NOT_FOUND',
+    'NOT_ACCEPTABLE',
+    'DIGEST_MISMATCH',
+    'DISK_FULL',
+  ],
   'POST /v1/tables/:table/uploads/:upload/commit': [
     'MALFORMED_BODY',
     'UPLOAD_NOT_FOUND',
@@ -115,8 +140,13 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
       { name: 'service', description: 'Health, limits, snapshots' },
     ],
   },
-  refResolver: { buildLocalReference: (json, _baseUri, _fragment, index) => String(json.$id ?? `schema-${index}`) },
-  transform: ({ schema, url, route }) => ({ schema: describeFully(schema ?? {}, methodsOf(route.method), url), url }),
+  refResolver: {
+    buildLocalReference: (json, _baseUri, _fragment, index) => String(json.$id ?? `schema-${index}`),
+  },
+  transform: ({ schema, url, route }) => ({
+    schema: describeFully(schema ?? {}, methodsOf(route.method), url),
+    url,
+  }),
 }
 
 type Described = FastifySchema & {
@@ -126,22 +156,39 @@ type Described = FastifySchema & {
   hide?: boolean
 }
 
-const methodsOf = (method: string | readonly string[]): readonly string[] => (typeof method === 'string' ? [method] : method)
+const methodsOf = (method: string | readonly string[]): readonly string[] =>
+  typeof method === 'string' ? [method] : method
 
 /** Adds what is the same for all routes of a kind: media types other than JSON, headers, errors. */
 const describeFully = (schema: Described, methods: readonly string[], url: string): FastifySchema => {
   if (schema.tags === undefined || methods.includes('HEAD')) return { ...schema, hide: true } as FastifySchema
-  const { body, consumes = ['application/json'], produces = ['application/json'], response, querystring, ...rest } = schema
+  const {
+    body,
+    consumes = ['application/json'],
+    produces = ['application/json'],
+    response,
+    querystring,
+    ...rest
+  } = schema
   const full: Record<string, unknown> = { ...rest, headers: requestHeaders(methods, url) }
   if (querystring !== undefined) full.querystring = withoutPresets(querystring as QuerySchema)
   if (body !== undefined) full.body = { content: contentOf(consumes, body) }
-  const answers = Object.entries((response ?? {}) as Record<string, { type?: string }>).map(([status, answer]) => [
-    status,
-    answer.type === 'null'
-      ? answer
-      : { description: 'Done', headers: responseHeaders(url, produces), content: contentOf(produces, answer) },
-  ])
-  full.response = { ...Object.fromEntries(answers), ...errorResponses(ROUTE_ERRORS[`${methods[0]} ${url}`] ?? []) }
+  const answers = Object.entries((response ?? {}) as Record<string, { type?: string }>).map(
+    ([status, answer]) => [
+      status,
+      answer.type === 'null'
+        ? answer
+        : {
+            description: 'Done',
+            headers: responseHeaders(url, produces),
+            content: contentOf(produces, answer),
+          },
+    ],
+  )
+  full.response = {
+    ...Object.fromEntries(answers),
+    ...errorResponses(ROUTE_ERRORS[`${methods[0]} ${url}`] ?? []),
+  }
   return full
 }
 
@@ -159,14 +206,22 @@ const withoutPresets = (schema: QuerySchema): QuerySchema => ({
         preset === undefined ? undefined : `Default: ${preset}`,
         examples && `For example: ${examples.join(' or ')}`,
       ]
-      return [name, { ...rest, description: sentences.filter((sentence) => sentence !== undefined).join('. ') }]
+      return [
+        name,
+        { ...rest, description: sentences.filter((sentence) => sentence !== undefined).join('. ') },
+      ]
     }),
   ),
 })
 
 /** The same schema is shown for JSON; other types are bytes. */
 const contentOf = (types: readonly string[], json: unknown): Record<string, { schema: unknown }> =>
-  Object.fromEntries(types.map((type) => [type, { schema: type === 'application/json' ? json : { type: 'string', format: 'binary' } }]))
+  Object.fromEntries(
+    types.map((type) => [
+      type,
+      { schema: type === 'application/json' ? json : { type: 'string', format: 'binary' } },
+    ]),
+  )
 
 const errorResponses = (codes: readonly ErrorCode[]): Record<string, object> => {
   const byStatus = Map.groupBy(new Set([...codes, ...ANYWHERE]), (code) => ERRORS[code].status)
@@ -181,7 +236,11 @@ const errorResponses = (codes: readonly ErrorCode[]): Record<string, object> => 
   )
 }
 
-const text = (description: string, examples?: string[]) => ({ type: 'string', description, ...(examples && { examples }) })
+const text = (description: string, examples?: string[]) => ({
+  type: 'string',
+  description,
+  ...(examples && { examples }),
+})
 
 /** Whether a route is about an upload in parts and not about the table. */
 const isStaging = (url: string): boolean => url.includes('/uploads') && !url.endsWith('/commit')
@@ -202,8 +261,10 @@ const requestHeaders = (methods: readonly string[], url: string): object => {
       `1 to ${LIMITS.idempotencyKeyLengthMax} visible ASCII characters, bare or in double quotes: the same key and request again answers the first result`,
     )
   }
-  if (isTable && methods.includes('PUT')) properties['Content-Digest'] = text('sha-256=:<base64>: of the body, verified (RFC 9530)')
-  if (url.startsWith('/v1/')) properties['X-Request-Timeout-Ms'] = text('Milliseconds that the client will wait')
+  if (isTable && methods.includes('PUT'))
+    properties['Content-Digest'] = text('sha-256=:<base64>: of the body, verified (RFC 9530)')
+  if (url.startsWith('/v1/'))
+    properties['X-Request-Timeout-Ms'] = text('Milliseconds that the client will wait')
   return { type: 'object', properties }
 }
 

@@ -3,20 +3,20 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { MessageChannel } from 'node:worker_threads'
 import { LIMITS } from '../../core/limits.ts'
-import { KeeperClient } from '../../writer/client.ts'
+import { WriterClient } from '../../writer/client.ts'
 import { createLookupServices } from '../../lookup/services.ts'
 import { buildApp } from '../app.ts'
 
 /** Where the committed copy of the document is. */
 export const DOCUMENT_PATH = fileURLToPath(new URL('../../../openapi/openapi.json', import.meta.url))
 
-/** The document that the routes make, as it is committed. No keeper is needed: nothing is asked of one. */
+/** The document that the routes make, as it is committed. No writer is needed: nothing is asked of one. */
 export const renderDocument = async (): Promise<string> => {
   const { port1, port2 } = new MessageChannel()
-  const keeper = new KeeperClient(port1)
+  const writer = new WriterClient(port1)
   const app = await buildApp({
-    keeper,
-    registry: keeper.registry,
+    writer,
+    registry: writer.registry,
     lookups: createLookupServices(null),
     staging: { directory: '', limits: LIMITS },
     health: { state: 'loading', reason: 'only the document is asked for' },
@@ -26,7 +26,7 @@ export const renderDocument = async (): Promise<string> => {
     return `${JSON.stringify(app.swagger(), null, 2)}\n`
   } finally {
     await app.close()
-    keeper.close()
+    writer.close()
     port2.close()
   }
 }

@@ -2,7 +2,7 @@ import type { Static } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import type { AliasRecord } from '../../tables/handles.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { negotiateFormat } from '../negotiate.ts'
 import { acceptBodies, acceptNoBody } from '../body/receive.ts'
@@ -16,7 +16,7 @@ const PATH = '/v1/aliases/:alias'
 const checkBody = compileChecker(AliasBody)
 
 /** `/v1/aliases` and `/v1/aliases/{alias}`. */
-export const addAliasRoutes = (app: App, { registry, keeper }: FrontContext): void => {
+export const addAliasRoutes = (app: App, { registry, writer }: HttpContext): void => {
   app.get('/v1/aliases', { schema: describeList }, (request, reply) => {
     negotiateFormat(request.headers.accept, ['json'])
     reply.header('cache-control', 'no-cache').send({ aliases: registry.aliases().map(describeAlias) })
@@ -30,11 +30,13 @@ export const addAliasRoutes = (app: App, { registry, keeper }: FrontContext): vo
     scope.put(PATH, { schema: describePut }, async (request, reply) => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
-      const { table, version = null } = checkBody(readJsonObject(request.body as unknown as Buffer, []).members)
+      const { table, version = null } = checkBody(
+        readJsonObject(request.body as unknown as Buffer, []).members,
+      )
       // An alias of an alias is refused with the name of the table.
       registry.findTable(table)
       const alias = { alias: request.params.alias, table, version }
-      const { created } = await keeper.call('putAlias', alias)
+      const { created } = await writer.call('putAlias', alias)
       if (created) reply.status(201).header('location', `/v1/aliases/${alias.alias}`)
       return reply.header('cache-control', 'no-cache').send(describeAlias(alias))
     })
@@ -43,13 +45,17 @@ export const addAliasRoutes = (app: App, { registry, keeper }: FrontContext): vo
     acceptNoBody(scope)
     scope.delete(PATH, { schema: describeDelete }, async (request, reply) => {
       checkDeadline(request)
-      await keeper.call('removeAlias', { alias: request.params.alias })
+      await writer.call('removeAlias', { alias: request.params.alias })
       return reply.status(204).send()
     })
   })
 }
 
-const describeAlias = ({ alias, table, version }: AliasRecord): Static<typeof AliasAnswer> => ({ alias, table, version })
+const describeAlias = ({ alias, table, version }: AliasRecord): Static<typeof AliasAnswer> => ({
+  alias,
+  table,
+  version,
+})
 
 const describeList = {
   tags: ['versions'],

@@ -6,11 +6,18 @@ import type { AttendRequest } from '../../attend/request.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
 import { acceptBodies } from '../body/receive.ts'
-import { ATTEND_TENSORS, AttendAnswer, AttendBody, AttendMembers, AttendQuery, type AttendQueryInput } from '../schemas/attend.ts'
+import {
+  ATTEND_TENSORS,
+  AttendAnswer,
+  AttendBody,
+  AttendMembers,
+  AttendQuery,
+  type AttendQueryInput,
+} from '../schemas/attend.ts'
 import { TableParams } from '../schemas/table.ts'
 import { sendAnswer } from '../answer/send-answer.ts'
 import { compileChecker } from '../validate.ts'
@@ -49,10 +56,14 @@ A safetensors body has a tensor \`queries\` of floating-point numbers; the optio
   response: { 200: AttendAnswer },
 }
 
-type AttendHttpRequest = FastifyRequest<{ Params: { table: string }; Querystring: AttendQueryInput; Body: Buffer }>
+type AttendHttpRequest = FastifyRequest<{
+  Params: { table: string }
+  Querystring: AttendQueryInput
+  Body: Buffer
+}>
 
 /** `POST /v1/tables/{table}/attend`. */
-export const addAttendRoute = (app: App, context: FrontContext): void => {
+export const addAttendRoute = (app: App, context: HttpContext): void => {
   const { registry, lookups } = context
   app.register(async (scope) => {
     acceptBodies(scope, ENCODINGS, LIMITS.lookupBodyBytesMax)
@@ -76,7 +87,8 @@ export const addAttendRoute = (app: App, context: FrontContext): void => {
 /** What the body and the query ask, with the version that they pin. */
 const decodeRequest = (request: AttendHttpRequest): AttendRequest & { version?: number } => {
   const { version, ...options } = request.query
-  if (parseFormat(request.headers['content-type']) === 'safetensors') return { ...fromSafetensors(request.body), options, version }
+  if (parseFormat(request.headers['content-type']) === 'safetensors')
+    return { ...fromSafetensors(request.body), options, version }
   const stray = Object.keys(options)[0]
   if (stray !== undefined) {
     refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`, {

@@ -4,7 +4,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { describeTable } from '../../tables/registry.ts'
 import { version } from '../../version.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { documentOptions } from '../openapi/openapi-document.ts'
 import { chooseByAccept } from '../negotiate.ts'
 import { renderErrorsPage, renderServicePage } from '../answer/pages.ts'
@@ -25,7 +25,7 @@ export const addDocument = async (app: App): Promise<void> => {
 }
 
 /** `/openapi.json`, Swagger UI at `/docs`, the page of errors, and the page at `/`. */
-export const addDocsRoutes = async (app: App, context: FrontContext): Promise<void> => {
+export const addDocsRoutes = async (app: App, context: HttpContext): Promise<void> => {
   let document: string | undefined
   app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
     document ??= JSON.stringify(app.swagger())
@@ -41,7 +41,11 @@ export const addDocsRoutes = async (app: App, context: FrontContext): Promise<vo
       originAgentCluster: false,
     })
     await pages.register(swaggerUi, { routePrefix: '/docs', uiConfig: UI, theme: { title: 'gatherd API' } })
-    pages.get(ERRORS_PAGE, { schema: { hide: true } }, (_request, reply) => void sendHtml(reply, renderErrorsPage()))
+    pages.get(
+      ERRORS_PAGE,
+      { schema: { hide: true } },
+      (_request, reply) => void sendHtml(reply, renderErrorsPage()),
+    )
     pages.get('/', { schema: describeService }, (request, reply) => void sendService(context, request, reply))
   })
 }
@@ -68,7 +72,11 @@ const UI = {
 const sendHtml = (reply: FastifyReply, html: string): FastifyReply =>
   reply.type('text/html; charset=utf-8').header('cache-control', 'no-cache').send(html)
 
-const sendService = ({ registry, health }: FrontContext, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+const sendService = (
+  { registry, health }: HttpContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply => {
   const names = registry.names()
   const shown = names.slice(0, SHOWN_TABLES_MAX)
   reply.header('vary', 'accept')
@@ -76,9 +84,18 @@ const sendService = ({ registry, health }: FrontContext, request: FastifyRequest
   if (chooseByAccept(accept, ['application/json', 'text/html'], (type) => type) === 'text/html') {
     const tables = shown.flatMap((name) => registry.get(name) ?? []).map(describeTable)
     const address = `${request.protocol}://${request.host}`
-    return sendHtml(reply, renderServicePage({ version, address, state: health.state, tables, tableCount: names.length }))
+    return sendHtml(
+      reply,
+      renderServicePage({ version, address, state: health.state, tables, tableCount: names.length }),
+    )
   }
-  const answer = { name: 'gatherd', version, ready: health.state === 'ready' || health.state === 'degraded', links: LINKS, tables: shown }
+  const answer = {
+    name: 'gatherd',
+    version,
+    ready: health.state === 'ready' || health.state === 'degraded',
+    links: LINKS,
+    tables: shown,
+  }
   return reply.header('cache-control', 'no-cache').send(answer)
 }
 

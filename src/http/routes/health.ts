@@ -1,9 +1,9 @@
 import { refuse } from '../../core/errors.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { HealthAnswer } from '../schemas/service.ts'
 
 /** `/livez`: the process answers. `/readyz`: it should be given requests. What orchestrators ask, so any Accept will do. */
-export const addHealthRoutes = (app: App, { health }: FrontContext): void => {
+export const addHealthRoutes = (app: App, { health }: HttpContext): void => {
   app.get('/livez', { schema: describeLive }, (_request, reply) => {
     reply.header('cache-control', 'no-store').send({ status: 'alive' })
   })
@@ -12,7 +12,9 @@ export const addHealthRoutes = (app: App, { health }: FrontContext): void => {
     if (health.state === 'draining') refuse('SHUTTING_DOWN', health.reason)
     if (health.state === 'loading') refuse('NOT_READY', health.reason)
     const { state, reason } = health
-    reply.header('cache-control', 'no-store').send(state === 'degraded' ? { status: state, reason } : { status: state })
+    reply
+      .header('cache-control', 'no-store')
+      .send(state === 'degraded' ? { status: state, reason } : { status: state })
   })
 }
 

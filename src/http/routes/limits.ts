@@ -15,7 +15,8 @@ export const addLimitsRoute = (app: App): void => {
 const describeLimits = {
   tags: ['service'],
   summary: 'The limits of the service',
-  description: 'Names end in their unit: bytes, a count, or milliseconds. Reaching one is an error that says so.',
+  description:
+    'Names end in their unit: bytes, a count, or milliseconds. Reaching one is an error that says so.',
   querystring: NoQuery,
   response: { 200: LimitsAnswer },
 }

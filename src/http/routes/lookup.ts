@@ -5,7 +5,7 @@ import type { Encoding } from '../../lookup/encode.ts'
 import { prepareLookup, runLookup } from '../../lookup/lookup.ts'
 import type { LookupRequest } from '../../lookup/request.ts'
 import { isStreamed, streamLookup } from '../../lookup/stream.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { readJsonLookup } from '../body/lookup-body.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
@@ -59,10 +59,14 @@ bags = load(answer.content)["embeddings"]           # shape (2, dim)
   response: { 200: LookupAnswer },
 }
 
-type LookupHttpRequest = FastifyRequest<{ Params: { table: string }; Querystring: LookupQueryInput; Body: Buffer }>
+type LookupHttpRequest = FastifyRequest<{
+  Params: { table: string }
+  Querystring: LookupQueryInput
+  Body: Buffer
+}>
 
 /** `POST` and `QUERY /v1/tables/{table}/lookup`. */
-export const addLookupRoute = (app: App, context: FrontContext): void => {
+export const addLookupRoute = (app: App, context: HttpContext): void => {
   const { registry, lookups } = context
   app.register(async (scope) => {
     acceptBodies(scope, ENCODINGS, LIMITS.lookupBodyBytesMax)
@@ -93,6 +97,11 @@ export const addLookupRoute = (app: App, context: FrontContext): void => {
 const decodeRequest = (request: LookupHttpRequest): LookupRequest & { version?: number } => {
   const { shape, index_dtype, offsets, weights, version, ...options } = request.query
   const format = parseFormat(request.headers['content-type']) ?? 'json'
-  if (format !== 'json') return { ...decodeIndices(format, request.body, { shape, index_dtype, offsets, weights }), options, version }
+  if (format !== 'json')
+    return {
+      ...decodeIndices(format, request.body, { shape, index_dtype, offsets, weights }),
+      options,
+      version,
+    }
   return readJsonLookup(request.body, request.query)
 }

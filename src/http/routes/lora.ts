@@ -6,7 +6,7 @@ import { adapterBytes } from '../../tables/adapter.ts'
 import type { TableEntry } from '../../tables/registry.ts'
 import { uploadAdapter } from '../../upload/adapter.ts'
 import { mergeAdapter } from '../../upload/merge.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parsePrecondition } from '../negotiate.ts'
 import { acceptBodies, acceptNoBody } from '../body/receive.ts'
@@ -16,13 +16,16 @@ import { NoQuery, TableInfoRef, TableParams } from '../schemas/table.ts'
 import { stateHeaders } from '../answer/state-headers.ts'
 import { sendTable } from './tables.ts'
 
-type LoraRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystring: Static<typeof LoraQuery> }>
+type LoraRequest = FastifyRequest<{
+  Params: Static<typeof TableParams>
+  Querystring: Static<typeof LoraQuery>
+}>
 
 const PATH = '/v1/tables/:table/lora'
 
 /** `PUT`, `GET` and `DELETE /v1/tables/{table}/lora`, and `POST .../lora/merge`. */
-export const addLoraRoutes = (app: App, context: FrontContext): void => {
-  const { registry, keeper, lookups } = context
+export const addLoraRoutes = (app: App, context: HttpContext): void => {
+  const { registry, writer, lookups } = context
   app.get(PATH, { schema: describeGet }, (request, reply) => {
     negotiateFormat(request.headers.accept, ['json'])
     sendAdapter(reply, registry.find(request.params.table))
@@ -42,22 +45,22 @@ export const addLoraRoutes = (app: App, context: FrontContext): void => {
       checkDeadline(request)
       const { table: name } = request.params
       registry.findTable(name)
-      await keeper.call('dropAdapter', { name, precondition: parsePrecondition(request.headers) })
+      await writer.call('dropAdapter', { name, precondition: parsePrecondition(request.headers) })
       return reply.status(204).send()
     })
     scope.post(`${PATH}/merge`, { schema: describeMerge }, async (request, reply) => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
       const { table } = request.params
-      await mergeAdapter(keeper, lookups.arena, registry.findTable(table), parsePrecondition(request.headers))
+      await mergeAdapter(writer, lookups.arena, registry.findTable(table), parsePrecondition(request.headers))
       return sendTable(reply, registry.findTable(table))
     })
   })
 }
 
-const upload = ({ registry, keeper, lookups }: FrontContext, request: LoraRequest): Promise<boolean> => {
+const upload = ({ registry, writer, lookups }: HttpContext, request: LoraRequest): Promise<boolean> => {
   const { 'content-length': length, 'content-digest': digest } = request.headers
-  return uploadAdapter(keeper, lookups.arena, registry.findTable(request.params.table), {
+  return uploadAdapter(writer, lookups.arena, registry.findTable(request.params.table), {
     body: request.body as AsyncIterable<Uint8Array>,
     freesChunks: request.raw.socket instanceof Socket,
     contentLength: length === undefined ? undefined : Number(length),

@@ -14,16 +14,16 @@ import {
   runLookups,
 } from '../../lookup/multi-lookup.ts'
 import { Type } from 'typebox'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
 import { acceptBodies } from '../body/receive.ts'
 import {
   LOOKUP_TENSORS,
-  LookupManyAnswer,
-  LookupManyBody,
-  LookupManyQuery,
-  type LookupManyQueryInput,
+  MultiLookupAnswer,
+  MultiLookupBody,
+  MultiLookupQuery,
+  type MultiLookupQueryInput,
   NamedLookupMembers,
 } from '../schemas/lookup.ts'
 import { CLOSED } from '../schemas/scalars.ts'
@@ -33,7 +33,7 @@ import { compileChecker } from '../validate.ts'
 const checkNoMembers = compileChecker(Type.Object({}, CLOSED))
 const checkMembers = compileChecker(NamedLookupMembers)
 
-const describeLookupMany = {
+const describeMultiLookup = {
   tags: ['lookup'],
   summary: 'Look rows up in several tables',
   description: `All or nothing: one failure fails the request, with a pointer to the lookup that did. A safetensors body has a tensor
@@ -53,28 +53,28 @@ answer = requests.post("http://127.0.0.1:8080/v1/lookup", data=body,
                        headers={"content-type": "application/x-safetensors", "accept": "application/x-safetensors"})
 rows = load(answer.content)["user/embeddings"]      # shape (2, 1, dim)
 \`\`\``,
-  querystring: LookupManyQuery,
+  querystring: MultiLookupQuery,
   consumes: [FORMAT_MEDIA_TYPES.json, FORMAT_MEDIA_TYPES.safetensors],
   produces: [FORMAT_MEDIA_TYPES.json, FORMAT_MEDIA_TYPES.safetensors],
-  body: LookupManyBody,
-  response: { 200: LookupManyAnswer },
+  body: MultiLookupBody,
+  response: { 200: MultiLookupAnswer },
 }
 
-type ManyRequest = FastifyRequest<{ Querystring: LookupManyQueryInput; Body: Buffer }>
+type MultiLookupHttpRequest = FastifyRequest<{ Querystring: MultiLookupQueryInput; Body: Buffer }>
 
 /** `POST` and `QUERY /v1/lookup`: several tables in one request. JSON answers JSON, safetensors answers safetensors. */
-export const addLookupManyRoute = (app: App, context: FrontContext): void => {
+export const addMultiLookupRoute = (app: App, context: HttpContext): void => {
   app.register(async (scope) => {
     acceptBodies(scope, ['json', 'safetensors'], LIMITS.lookupBodyBytesMax)
     scope.route({
       method: ['POST', 'QUERY'],
       url: '/v1/lookup',
-      schema: describeLookupMany,
+      schema: describeMultiLookup,
       bodyLimit: LIMITS.lookupBodyBytesMax,
       handler: async (request, reply) => {
         checkDeadline(request)
         const encoding = negotiateFormat(request.headers.accept, ['json', 'safetensors'])
-        const lookups = decodeLookups(request as ManyRequest)
+        const lookups = decodeLookups(request as MultiLookupHttpRequest)
         if (encoding === 'safetensors') refuseRepeatedTables(lookups)
         const answers = await runLookups(lookups, (one) => {
           const entry = context.registry.find(one.table)
@@ -86,23 +86,32 @@ export const addLookupManyRoute = (app: App, context: FrontContext): void => {
             encoding === 'json' ? 'json' : 'raw',
           )
         })
-        const joined = encoding === 'json' ? joinJson(context.lookups, answers) : joinTensors(context.lookups, lookups, answers)
+        const joined =
+          encoding === 'json'
+            ? joinJson(context.lookups, answers)
+            : joinTensors(context.lookups, lookups, answers)
         return sendBuffer(reply, joined.body, joined.mediaType)
       },
     })
   })
 }
 
-const decodeLookups = ({ headers, query, body }: ManyRequest): NamedLookup[] => {
+const decodeLookups = ({ headers, query, body }: MultiLookupHttpRequest): NamedLookup[] => {
   if (parseFormat(headers['content-type']) === 'safetensors') return decodeNamedTensors(body, query)
   const stray = Object.keys(query)[0]
-  if (stray !== undefined) refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; in JSON each lookup has its own options`)
+  if (stray !== undefined)
+    refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; in JSON each lookup has its own options`)
   const { members, objects } = readJsonObjects(body, 'lookups', LOOKUP_TENSORS)
   checkNoMembers(members)
   return objects.map((object, i) =>
     placeErrors(`/lookups/${i}`, () => {
       const { table, version, ...options } = checkMembers(object.members)
-      return { table, version, request: { ...fromTensors(object.tensors), options }, pointer: `/lookups/${i}` }
+      return {
+        table,
+        version,
+        request: { ...fromTensors(object.tensors), options },
+        pointer: `/lookups/${i}`,
+      }
     }),
   )
 }

@@ -1,4 +1,4 @@
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { negotiateFormat } from '../negotiate.ts'
 import { acceptNoBody } from '../body/receive.ts'
@@ -6,13 +6,13 @@ import { SnapshotsAnswer } from '../schemas/service.ts'
 import { NoQuery } from '../schemas/table.ts'
 
 /** `POST /v1/snapshots`: writes now what would be written some time. */
-export const addSnapshotsRoute = (app: App, { keeper }: FrontContext): void => {
+export const addSnapshotsRoute = (app: App, { writer }: HttpContext): void => {
   app.register(async (scope: App) => {
     acceptNoBody(scope)
     scope.post('/v1/snapshots', { schema: describeSnapshots }, async (request, reply) => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
-      return reply.header('cache-control', 'no-store').send(await keeper.call('snapshot', null))
+      return reply.header('cache-control', 'no-store').send(await writer.call('snapshot', null))
     })
   })
 }

@@ -9,7 +9,7 @@ import { readRows } from '../../export/rows.ts'
 import type { ElementType } from '../../core/types.ts'
 import { formatShape } from '../../formats/shape.ts'
 import { isNotModified } from '../conditions.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat } from '../negotiate.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
@@ -23,10 +23,12 @@ const FORMATS: readonly ExportFormat[] = ['npy', 'safetensors', 'raw']
 const FILE_ENDINGS: Record<ExportFormat, string> = { npy: 'npy', safetensors: 'safetensors', raw: 'bin' }
 
 /** `GET /v1/tables/{table}/data` and `/rows`. */
-export const addTableDataRoutes = (app: App, context: FrontContext): void => {
+export const addTableDataRoutes = (app: App, context: HttpContext): void => {
   const options = { schema: describeData, exposeHeadRoute: false }
   app.get('/v1/tables/:table/data', options, (request, reply) => sendData(context, request, reply))
-  app.head('/v1/tables/:table/data', { schema: { ...describeData, hide: true } }, (request, reply) => sendData(context, request, reply))
+  app.head('/v1/tables/:table/data', { schema: { ...describeData, hide: true } }, (request, reply) =>
+    sendData(context, request, reply),
+  )
 
   app.get('/v1/tables/:table/rows', { schema: describeRows }, (request, reply) => {
     checkDeadline(request)
@@ -36,14 +38,24 @@ export const addTableDataRoutes = (app: App, context: FrontContext): void => {
     const { version, dim } = current.handle
     const { arena, printer } = context.lookups
     const page = readRows(current, arena, offset, limit)
-    reply.headers(stateHeaders(version, page.sequence)).header('cache-control', 'no-cache').type('application/json; charset=utf-8')
+    reply
+      .headers(stateHeaders(version, page.sequence))
+      .header('cache-control', 'no-cache')
+      .type('application/json; charset=utf-8')
     ;(reply as FastifyReply).send(printRowsPage(page, dim, arena, printer))
   })
 }
 
-type DataRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystring: Static<typeof DataQuery> }>
+type DataRequest = FastifyRequest<{
+  Params: Static<typeof TableParams>
+  Querystring: Static<typeof DataQuery>
+}>
 
-const sendData = async (context: FrontContext, request: DataRequest, reply: FastifyReply): Promise<FastifyReply> => {
+const sendData = async (
+  context: HttpContext,
+  request: DataRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> => {
   checkDeadline(request)
   const entry = context.registry.find(request.params.table)
   const current = context.registry.resolve(entry, request.query.version)
@@ -51,26 +63,40 @@ const sendData = async (context: FrontContext, request: DataRequest, reply: Fast
   const { version, dtype } = current.handle
   // Of the formats a table can be sent in, those that cannot carry its dtype come last: asking for one says so.
   const withState = request.query.include === 'optimizer'
-  const offered: ExportFormat[] = withState ? ['safetensors'] : [...new Set([...exportFormats(dtype), ...FORMATS])]
+  const offered: ExportFormat[] = withState
+    ? ['safetensors']
+    : [...new Set([...exportFormats(dtype), ...FORMATS])]
   const format = negotiateFormat(request.headers.accept, offered) as ExportFormat
   const sequence = current.readSequence()
-  if (isNotModified(request.headers, version, sequence)) return reply.status(304).headers(stateHeaders(version, sequence)).send()
+  if (isNotModified(request.headers, version, sequence))
+    return reply.status(304).headers(stateHeaders(version, sequence)).send()
   if (request.method === 'HEAD') {
     // Headers do not depend on how many steps were taken.
     const state = withState ? { optimizer: record.settings.optimizer, step: 0 } : null
-    describeBody(reply, format, { ...planExport(current.handle, format, state), version, sequence, name: record.name })
+    describeBody(reply, format, {
+      ...planExport(current.handle, format, state),
+      version,
+      sequence,
+      name: record.name,
+    })
     return reply.send()
   }
-  const exported = await exportCurrent(context, request.params.table, request.query.version, format, withState)
+  const exported = await exportCurrent(
+    context,
+    request.params.table,
+    request.query.version,
+    format,
+    withState,
+  )
   describeBody(reply, format, { ...exported, name: record.name })
   return reply.send(Readable.from(exported.body, { objectMode: false }))
 }
 
 /**
- * Exports what is read under `name`. A version that is replaced and let go while the keeper is being asked is no reason to refuse: there is a newer one.
+ * Exports what is read under `name`. A version that is replaced and let go while the writer is being asked is no reason to refuse: there is a newer one.
  */
 const exportCurrent = async (
-  { registry, keeper }: FrontContext,
+  { registry, writer }: HttpContext,
   name: string,
   number: number | undefined,
   format: ExportFormat,
@@ -79,7 +105,7 @@ const exportCurrent = async (
   for (let attempt = 1; ; attempt++) {
     try {
       const entry = registry.find(name)
-      return await exportTable(keeper, entry.record.name, registry.resolve(entry, number), format, withState)
+      return await exportTable(writer, entry.record.name, registry.resolve(entry, number), format, withState)
     } catch (error) {
       const wasReplaced = error instanceof GatherdError && error.code === 'VERSION_NOT_FOUND'
       if (!wasReplaced || number !== undefined || attempt === EXPORT_TRIES_MAX) throw error

@@ -6,7 +6,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { parseContentDigest } from '../../formats/digest.ts'
 import type { BuiltTable } from '../../upload/build.ts'
 import { createTable } from '../../upload/create.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { type Format, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
 import { acceptBodies } from '../body/receive.ts'
@@ -14,23 +14,29 @@ import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../sc
 import { checkDigest, readSpecification } from '../body/table-specification.ts'
 import { describeStored, sendStored, storeTableBody } from '../body/table-body.ts'
 
-type UploadRequest = FastifyRequest<{ Params: Static<typeof TableParams>; Querystring: Static<typeof UploadQuery> }>
+type UploadRequest = FastifyRequest<{
+  Params: Static<typeof TableParams>
+  Querystring: Static<typeof UploadQuery>
+}>
 
 /** `PUT /v1/tables/{table}`: from a specification, or from data that is written into the table while it is being sent. */
-export const addTableUploadRoute = (app: App, context: FrontContext): void => {
+export const addTableUploadRoute = (app: App, context: HttpContext): void => {
   app.register(async (scope: App) => {
     acceptBodies(scope, ['json'], LIMITS.specificationBodyBytesMax, ['npy', 'safetensors', 'raw'])
     scope.put('/v1/tables/:table', { schema: describePut }, async (request, reply) => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
       const format = parseFormat(request.headers['content-type'])
-      const built = format === 'json' || format === undefined ? await create(context, request) : await upload(context, request, format)
+      const built =
+        format === 'json' || format === undefined
+          ? await create(context, request)
+          : await upload(context, request, format)
       return sendStored(reply, describeStored(context.registry, request.params.table, built))
     })
   })
 }
 
-const create = ({ keeper, lookups }: FrontContext, request: UploadRequest): Promise<BuiltTable> => {
+const create = ({ writer, lookups }: HttpContext, request: UploadRequest): Promise<BuiltTable> => {
   const extra = Object.keys(request.query)
   if (extra.length > 0) {
     refuse('INVALID_REQUEST', 'a specification has everything in its body and nothing in the query', {
@@ -40,10 +46,18 @@ const create = ({ keeper, lookups }: FrontContext, request: UploadRequest): Prom
   const body = request.body as Buffer
   checkDigest(body, readDigest(request))
   const { table } = request.params
-  return createTable(keeper, lookups.arena, { ...readSpecification(body), name: table, precondition: parsePrecondition(request.headers) })
+  return createTable(writer, lookups.arena, {
+    ...readSpecification(body),
+    name: table,
+    precondition: parsePrecondition(request.headers),
+  })
 }
 
-const upload = (context: FrontContext, request: UploadRequest, format: Exclude<Format, 'json'>): Promise<BuiltTable> => {
+const upload = (
+  context: HttpContext,
+  request: UploadRequest,
+  format: Exclude<Format, 'json'>,
+): Promise<BuiltTable> => {
   const length = request.headers['content-length']
   return storeTableBody(context, {
     table: request.params.table,
@@ -88,7 +102,12 @@ A table that is created takes the optimizer of \`?optimizer=\`, else the one tha
 specification has everything in its body. Without an initializer the rows are zeros.`,
   params: TableParams,
   querystring: UploadQuery,
-  consumes: ['application/json', 'application/x-npy', 'application/x-safetensors', 'application/octet-stream'],
+  consumes: [
+    'application/json',
+    'application/x-npy',
+    'application/x-safetensors',
+    'application/octet-stream',
+  ],
   body: SpecificationBody,
   response: { 200: TableInfoRef, 201: TableInfoRef },
 }

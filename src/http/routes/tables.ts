@@ -6,7 +6,7 @@ import { readJsonObject } from '../../formats/json-reader.ts'
 import { quoteText } from '../../formats/scanner.ts'
 import { describeTable, type TableEntry } from '../../tables/registry.ts'
 import { isNotModified } from '../conditions.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { negotiateFormat, parsePrecondition } from '../negotiate.ts'
 import { acceptBodies, acceptNoBody } from '../body/receive.ts'
@@ -20,7 +20,7 @@ const PAGE_LIMIT = 100
 const checkSettings = compileChecker(SettingsBody)
 
 /** `/v1/tables` and `/v1/tables/{table}`, without the data. */
-export const addTableRoutes = (app: App, context: FrontContext): void => {
+export const addTableRoutes = (app: App, context: HttpContext): void => {
   addReadingRoutes(app, context)
   app.register(async (scope: App) => {
     acceptBodies(scope, ['json'], LIMITS.specificationBodyBytesMax)
@@ -31,7 +31,11 @@ export const addTableRoutes = (app: App, context: FrontContext): void => {
       context.registry.findTable(table)
       const { members } = readJsonObject(request.body as Buffer, [])
       const settings = completeSettings(checkSettings(members))
-      await context.keeper.call('patch', { name: table, settings, precondition: parsePrecondition(request.headers) })
+      await context.writer.call('patch', {
+        name: table,
+        settings,
+        precondition: parsePrecondition(request.headers),
+      })
       return sendTable(reply, context.registry.findTable(table))
     })
   })
@@ -41,13 +45,13 @@ export const addTableRoutes = (app: App, context: FrontContext): void => {
       checkDeadline(request)
       const { table: name } = request.params
       context.registry.findTable(name)
-      await context.keeper.call('remove', { name, precondition: parsePrecondition(request.headers) })
+      await context.writer.call('remove', { name, precondition: parsePrecondition(request.headers) })
       return reply.status(204).send()
     })
   })
 }
 
-const addReadingRoutes = (app: App, { registry }: FrontContext): void => {
+const addReadingRoutes = (app: App, { registry }: HttpContext): void => {
   app.get('/v1/tables', { schema: describeList }, (request, reply) => {
     negotiateFormat(request.headers.accept, ['json'])
     const { limit = PAGE_LIMIT, cursor } = request.query
@@ -56,7 +60,9 @@ const addReadingRoutes = (app: App, { registry }: FrontContext): void => {
     const page = names.slice(0, limit)
     const next = names.length > limit ? Buffer.from(page[limit - 1]).toString('base64url') : null
     if (next !== null) reply.header('link', `</v1/tables?limit=${limit}&cursor=${next}>; rel="next"`)
-    reply.header('cache-control', 'no-cache').send({ tables: page.map((name) => describeTable(registry.find(name))), next })
+    reply
+      .header('cache-control', 'no-cache')
+      .send({ tables: page.map((name) => describeTable(registry.find(name))), next })
   })
 
   app.get('/v1/tables/:table', { schema: describeGet }, (request, reply) => {
@@ -64,7 +70,8 @@ const addReadingRoutes = (app: App, { registry }: FrontContext): void => {
     const entry = registry.find(request.params.table)
     const { version } = entry.current.handle
     const sequence = entry.current.readSequence()
-    if (isNotModified(request.headers, version, sequence)) return reply.status(304).headers(stateHeaders(version, sequence)).send()
+    if (isNotModified(request.headers, version, sequence))
+      return reply.status(304).headers(stateHeaders(version, sequence)).send()
     return sendTable(reply, entry)
   })
 }
@@ -79,7 +86,8 @@ const readCursor = (cursor: string): string => {
 }
 
 /** Answers with the description of a table as it is now, and the headers of its state. */
-export const sendTable = (reply: FastifyReply, entry: TableEntry): FastifyReply => sendTableInfo(reply, describeTable(entry))
+export const sendTable = (reply: FastifyReply, entry: TableEntry): FastifyReply =>
+  sendTableInfo(reply, describeTable(entry))
 
 /** Answers with a description, and the headers of the state that it is of. */
 export const sendTableInfo = (reply: FastifyReply, info: TableInfo): FastifyReply =>
@@ -96,7 +104,8 @@ const describeList = {
 const describeGet = {
   tags: ['tables'],
   summary: 'Describe a table',
-  description: 'The ETag is `"<version>-<sequence>"`; with it in `If-None-Match` the answer is 304 while the data is the same.',
+  description:
+    'The ETag is `"<version>-<sequence>"`; with it in `If-None-Match` the answer is 304 while the data is the same.',
   params: TableParams,
   querystring: NoQuery,
   response: { 200: TableInfoRef, 304: emptyAnswer('Nothing has changed') },
@@ -105,7 +114,8 @@ const describeGet = {
 const describePatch = {
   tags: ['tables'],
   summary: 'Change settings',
-  description: 'What is absent stays. An optimizer of another kind begins without state. `If-Match` makes it conditional.',
+  description:
+    'What is absent stays. An optimizer of another kind begins without state. `If-Match` makes it conditional.',
   params: TableParams,
   querystring: NoQuery,
   body: SettingsBody,

@@ -1,17 +1,23 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { LIMITS } from '../../core/limits.ts'
 import type { UpdateKey, UpdateResult } from '../../writer/protocol.ts'
-import { planUpdate, type UpdateMail } from '../../update/plan.ts'
+import { planUpdate, type UpdateMessage } from '../../update/plan.ts'
 import type { TableEntry } from '../../tables/registry.ts'
-import { acceptBodiesInto, holdBody } from '../body/arena-bodies.ts'
-import type { App, FrontContext } from '../context.ts'
+import { acceptBodiesInto, pinBody } from '../body/arena-bodies.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { bindKey, parseIdempotencyKey } from '../idempotency.ts'
 import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
 import { TableParams } from '../schemas/table.ts'
-import { GradientsBody, GradientsQuery, RowsUpdateBody, RowsUpdateQuery, UpdateAnswer } from '../schemas/updates.ts'
+import {
+  GradientsBody,
+  GradientsQuery,
+  RowsUpdateBody,
+  RowsUpdateQuery,
+  UpdateAnswer,
+} from '../schemas/updates.ts'
 import { stateHeaders } from '../answer/state-headers.ts'
-import { answerUpdate, type AskedUpdate, readUpdate, type UpdateQuery } from '../../update/decode.ts'
+import { answerUpdate, type ParsedUpdate, readUpdate, type UpdateQuery } from '../../update/decode.ts'
 
 type UpdateRequest = FastifyRequest<{
   Params: { table: string }
@@ -71,7 +77,7 @@ requests.post("http://127.0.0.1:8080/v1/tables/words/rows?op=set", data=body, he
 }
 
 /** `POST /v1/tables/{table}/gradients` and `POST /v1/tables/{table}/rows`. */
-export const addUpdateRoutes = (app: App, context: FrontContext): void => {
+export const addUpdateRoutes = (app: App, context: HttpContext): void => {
   const bodyLimit = LIMITS.updateBodyBytesMax
   app.register(async (scope) => {
     acceptBodiesInto(scope, context.lookups.updateBodies, ['json', 'safetensors'], bodyLimit)
@@ -84,9 +90,9 @@ export const addUpdateRoutes = (app: App, context: FrontContext): void => {
   })
 }
 
-/** One update: decode, check, hand to the keeper, answer. */
+/** One update: decode, check, hand to the writer, answer. */
 const update = async (
-  context: FrontContext,
+  context: HttpContext,
   request: UpdateRequest,
   reply: FastifyReply,
   route: 'gradients' | 'rows',
@@ -106,35 +112,40 @@ const update = async (
 }
 
 /** What the request asks for beside the arrays, and how these are to be read. */
-const meaningOf = (request: UpdateRequest, { operation, learningRate }: AskedUpdate) => [
+const meaningOf = (request: UpdateRequest, { operation, learningRate }: ParsedUpdate) => [
   parseFormat(request.headers['content-type']),
   operation,
   learningRate,
 ]
 
-/** Checks the update and hands it to the keeper. One that was done before is not refused for what the table has become since. */
+/** Checks the update and hands it to the writer. One that was done before is not refused for what the table has become since. */
 const submit = async (
-  { keeper, lookups }: FrontContext,
+  { writer, lookups }: HttpContext,
   request: UpdateRequest,
   entry: TableEntry,
-  { arrays, ...how }: AskedUpdate,
+  { arrays, ...how }: ParsedUpdate,
   key: UpdateKey | undefined,
 ): Promise<UpdateResult> => {
   const precondition = parsePrecondition(request.headers)
-  let mail: UpdateMail
+  let mail: UpdateMessage
   try {
-    mail = planUpdate(entry, arrays, { ...how, precondition, key, deadlineAt: request.deadlineAt }, lookups.arena)
+    mail = planUpdate(
+      entry,
+      arrays,
+      { ...how, precondition, key, deadlineAt: request.deadlineAt },
+      lookups.arena,
+    )
   } catch (error) {
-    const first = key === undefined ? null : await keeper.call('recall', { name: entry.record.name, key })
+    const first = key === undefined ? null : await writer.call('recall', { name: entry.record.name, key })
     if (first === null) throw error
     return first
   }
-  // The keeper reads the values where the body lies, whether or not the client still waits.
-  const letGo = holdBody(request)
+  // The writer reads the values where the body lies, whether or not the client still waits.
+  const release = pinBody(request)
   try {
-    return await keeper.call('update', mail.call)
+    return await writer.call('update', mail.call)
   } finally {
     lookups.arena.release(mail.region)
-    letGo()
+    release()
   }
 }

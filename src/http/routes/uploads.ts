@@ -2,21 +2,34 @@ import { Socket } from 'node:net'
 import { LIMITS } from '../../core/limits.ts'
 import { parseContentDigest } from '../../formats/digest.ts'
 import { receivePart } from '../../upload/staging/receive-part.ts'
-import { createUpload, findOpenUpload, findUpload, listUploads, removeUpload } from '../../upload/staging/uploads.ts'
-import type { App, FrontContext } from '../context.ts'
+import {
+  createUpload,
+  findOpenUpload,
+  findUpload,
+  listUploads,
+  removeUpload,
+} from '../../upload/staging/uploads.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { negotiateFormat, parsePrecondition } from '../negotiate.ts'
 import { acceptAnyBody, acceptBodies, acceptNoBody } from '../body/receive.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
 import { NoQuery, TableInfoRef, TableParams } from '../schemas/table.ts'
-import { PartAnswer, PartParams, UploadBegin, UploadInfoRef, UploadParams, UploadsAnswer } from '../schemas/uploads.ts'
+import {
+  PartAnswer,
+  PartParams,
+  UploadBegin,
+  UploadInfoRef,
+  UploadParams,
+  UploadsAnswer,
+} from '../schemas/uploads.ts'
 import { commitStaged, describePart, describeUpload, readUploadBegin } from '../body/staged-upload.ts'
 import { sendStored } from '../body/table-body.ts'
 
 const PATH = '/v1/tables/:table/uploads'
 
 /** `/v1/tables/{table}/uploads`: a table in parts, which are sent in any order and as often as the network needs. */
-export const addUploadRoutes = (app: App, context: FrontContext): void => {
+export const addUploadRoutes = (app: App, context: HttpContext): void => {
   const { staging } = context
   addReadingRoutes(app, context)
   app.register(async (scope: App) => {
@@ -64,7 +77,7 @@ export const addUploadRoutes = (app: App, context: FrontContext): void => {
   })
 }
 
-const addReadingRoutes = (app: App, { staging }: FrontContext): void => {
+const addReadingRoutes = (app: App, { staging }: HttpContext): void => {
   app.get(PATH, { schema: describeList }, async (request, reply) => {
     negotiateFormat(request.headers.accept, ['json'])
     const states = await listUploads(staging, request.params.table)
@@ -73,7 +86,9 @@ const addReadingRoutes = (app: App, { staging }: FrontContext): void => {
   app.get(`${PATH}/:upload`, { schema: describeGet }, async (request, reply) => {
     negotiateFormat(request.headers.accept, ['json'])
     const { table, upload } = request.params
-    return reply.header('cache-control', 'no-store').send(describeUpload(await findUpload(staging, table, upload)))
+    return reply
+      .header('cache-control', 'no-store')
+      .send(describeUpload(await findUpload(staging, table, upload)))
   })
 }
 

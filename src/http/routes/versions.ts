@@ -3,7 +3,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { tableBytes } from '../../layout/table-layout.ts'
 import type { TableEntry } from '../../tables/registry.ts'
-import type { App, FrontContext } from '../context.ts'
+import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { negotiateFormat, parsePrecondition } from '../negotiate.ts'
 import { acceptBodies } from '../body/receive.ts'
@@ -15,7 +15,7 @@ import { sendTable } from './tables.ts'
 const checkRollback = compileChecker(RollbackBody)
 
 /** `GET /v1/tables/{table}/versions` and `POST /v1/tables/{table}/rollback`. */
-export const addVersionRoutes = (app: App, { registry, keeper }: FrontContext): void => {
+export const addVersionRoutes = (app: App, { registry, writer }: HttpContext): void => {
   app.get('/v1/tables/:table/versions', { schema: describeVersions }, (request, reply) => {
     negotiateFormat(request.headers.accept, ['json'])
     reply.header('cache-control', 'no-cache').send(listVersions(registry.find(request.params.table)))
@@ -28,7 +28,7 @@ export const addVersionRoutes = (app: App, { registry, keeper }: FrontContext): 
       const { table: name } = request.params
       registry.findTable(name)
       const { version } = checkRollback(readJsonObject(request.body as unknown as Buffer, []).members)
-      await keeper.call('rollback', { name, version, precondition: parsePrecondition(request.headers) })
+      await writer.call('rollback', { name, version, precondition: parsePrecondition(request.headers) })
       return sendTable(reply, registry.findTable(name))
     })
   })
@@ -47,7 +47,8 @@ const listVersions = ({ record }: TableEntry): Static<typeof VersionsAnswer> => 
 const describeVersions = {
   tags: ['versions'],
   summary: 'List the readable versions of a table',
-  description: 'Each can be looked up with `?version=` and made current again by `rollback`. `keep_versions` says how many stay.',
+  description:
+    'Each can be looked up with `?version=` and made current again by `rollback`. `keep_versions` says how many stay.',
   params: TableParams,
   querystring: NoQuery,
   response: { 200: VersionsAnswer },

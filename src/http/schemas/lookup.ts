@@ -1,14 +1,29 @@
 import { type Static, Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
-import { AnswerDtype, CLOSED, FillValue, IndexDtype, Mode, nested, PaddingIndex, Pooling, TableName, Version } from './scalars.ts'
+import {
+  AnswerDtype,
+  CLOSED,
+  FillValue,
+  IndexDtype,
+  Mode,
+  nested,
+  PaddingIndex,
+  Pooling,
+  TableName,
+  Version,
+} from './scalars.ts'
 
 const options = {
   mode: Type.Optional(Mode),
   fill_value: Type.Optional(FillValue),
   pooling: Type.Optional(Pooling),
-  include_last_offset: Type.Optional(Type.Boolean({ description: 'Whether the last offset only ends the last bag: the count of indices' })),
+  include_last_offset: Type.Optional(
+    Type.Boolean({ description: 'Whether the last offset only ends the last bag: the count of indices' }),
+  ),
   padding_index: Type.Optional(PaddingIndex),
-  mask: Type.Optional(Type.Boolean({ description: 'Also answer which ids named a row, padding not counted' })),
+  mask: Type.Optional(
+    Type.Boolean({ description: 'Also answer which ids named a row, padding not counted' }),
+  ),
   dtype: Type.Optional(AnswerDtype),
   version: Type.Optional(Version),
 }
@@ -27,24 +42,39 @@ export const NamedLookupMembers = Type.Object({ table: TableName, ...options }, 
 export const LookupQuery = Type.Object(
   {
     ...options,
-    shape: Type.Optional(Type.String({ description: 'Shape of the ids in an octet-stream body; flat without it', examples: ['2,3'] })),
+    shape: Type.Optional(
+      Type.String({
+        description: 'Shape of the ids in an octet-stream body; flat without it',
+        examples: ['2,3'],
+      }),
+    ),
     index_dtype: Type.Optional(IndexDtype),
     offsets: Type.Optional(
-      Type.String({ description: 'Where each bag begins in flat ids of an octet-stream or npy body', examples: ['0,2,5'] }),
+      Type.String({
+        description: 'Where each bag begins in flat ids of an octet-stream or npy body',
+        examples: ['0,2,5'],
+      }),
     ),
-    weights: Type.Optional(Type.String({ description: 'A weight for each id of an octet-stream or npy body', examples: ['0.5,1,2'] })),
+    weights: Type.Optional(
+      Type.String({
+        description: 'A weight for each id of an octet-stream or npy body',
+        examples: ['0.5,1,2'],
+      }),
+    ),
   },
   CLOSED,
 )
 export type LookupQueryInput = Static<typeof LookupQuery>
 
 /** The query of several binary lookups: options that are the same for all of them. */
-export type LookupManyQueryInput = Static<typeof LookupManyQuery>
-export const LookupManyQuery = LookupMembers
+export type MultiLookupQueryInput = Static<typeof MultiLookupQuery>
+export const MultiLookupQuery = LookupMembers
 
 const tensors = {
   indices: nested('integer', 'The ids: one, or lists nested to any depth', [[3, 1]]),
-  offsets: Type.Optional(nested('integer', 'Where each bag begins in flat indices: ascending from 0', [[0, 2, 5]])),
+  offsets: Type.Optional(
+    nested('integer', 'Where each bag begins in flat indices: ascending from 0', [[0, 2, 5]]),
+  ),
   weights: Type.Optional(nested('number', 'A weight for each id of a bag, nested like the indices or flat')),
 }
 
@@ -80,7 +110,7 @@ export const LookupAnswer = Type.Object({
 })
 
 /** Several lookups in one request, as the document shows them. */
-export const LookupManyBody = Type.Object(
+export const MultiLookupBody = Type.Object(
   {
     lookups: Type.Array(Type.Object({ table: TableName, ...tensors, ...options }, CLOSED), {
       minItems: 1,
@@ -100,4 +130,4 @@ export const LookupManyBody = Type.Object(
   },
 )
 
-export const LookupManyAnswer = Type.Object({ results: Type.Array(LookupAnswer) })
+export const MultiLookupAnswer = Type.Object({ results: Type.Array(LookupAnswer) })

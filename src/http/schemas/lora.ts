@@ -3,7 +3,11 @@ import { CLOSED, TableName } from './scalars.ts'
 
 /** The query of PUT. */
 export const LoraQuery = Type.Object(
-  { alpha: Type.Optional(Type.Number({ description: 'Rows get alpha / r times A . B; when the body has no array `alpha`' })) },
+  {
+    alpha: Type.Optional(
+      Type.Number({ description: 'Rows get alpha / r times A . B; when the body has no array `alpha`' }),
+    ),
+  },
   CLOSED,
 )
 
@@ -11,7 +15,9 @@ export const LoraQuery = Type.Object(
 export const LoraAnswer = Type.Object({
   table: TableName,
   version: Type.Integer({ description: 'Of the table; the adapter is of this version' }),
-  sequence: Type.Integer({ description: 'Committed updates of that version; to attach and to delete an adapter is one each' }),
+  sequence: Type.Integer({
+    description: 'Committed updates of that version; to attach and to delete an adapter is one each',
+  }),
   lora: Type.Union(
     [
       Type.Object({

@@ -14,17 +14,26 @@ const Constraint = Type.Union(
 
 const common = {
   learning_rate: Type.Optional(Type.Number({ minimum: 0, description: 'Default 0.01, for adam 0.001' })),
-  weight_decay: Type.Optional(Type.Number({ minimum: 0, description: 'Added to the gradient of touched rows (coupled)' })),
+  weight_decay: Type.Optional(
+    Type.Number({ minimum: 0, description: 'Added to the gradient of touched rows (coupled)' }),
+  ),
   constraint: Type.Optional(Constraint),
-  max_norm: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'Short for the constraint max_norm' })),
+  max_norm: Type.Optional(
+    Type.Number({ exclusiveMinimum: 0, description: 'Short for the constraint max_norm' }),
+  ),
 }
-const lazy = { lazy: Type.Optional(Type.Literal(true, { description: 'Only touched rows move; there is no other way here' })) }
+const lazy = {
+  lazy: Type.Optional(
+    Type.Literal(true, { description: 'Only touched rows move; there is no other way here' }),
+  ),
+}
 const epsilon = (value: number) => Type.Optional(Type.Number({ minimum: 0, default: value }))
 const accumulator = {
   initial_accumulator: Type.Optional(Type.Number({ minimum: 0, default: 0 })),
   epsilon_inside_sqrt: Type.Optional(Type.Boolean({ default: false })),
 }
-const beta = (value: number) => Type.Optional(Type.Number({ minimum: 0, exclusiveMaximum: 1, default: value }))
+const beta = (value: number) =>
+  Type.Optional(Type.Number({ minimum: 0, exclusiveMaximum: 1, default: value }))
 
 /** An optimizer as clients write it: everything but the kind has a default. */
 export const OptimizerInput = Type.Union(
@@ -40,9 +49,25 @@ export const OptimizerInput = Type.Union(
       },
       CLOSED,
     ),
-    Type.Object({ kind: Type.Literal('adagrad'), ...common, ...accumulator, epsilon: epsilon(1e-10) }, CLOSED),
-    Type.Object({ kind: Type.Literal('rowwise_adagrad'), ...common, ...accumulator, epsilon: epsilon(1e-8) }, CLOSED),
-    Type.Object({ kind: Type.Literal('adam'), ...common, beta1: beta(0.9), beta2: beta(0.999), epsilon: epsilon(1e-8), ...lazy }, CLOSED),
+    Type.Object(
+      { kind: Type.Literal('adagrad'), ...common, ...accumulator, epsilon: epsilon(1e-10) },
+      CLOSED,
+    ),
+    Type.Object(
+      { kind: Type.Literal('rowwise_adagrad'), ...common, ...accumulator, epsilon: epsilon(1e-8) },
+      CLOSED,
+    ),
+    Type.Object(
+      {
+        kind: Type.Literal('adam'),
+        ...common,
+        beta1: beta(0.9),
+        beta2: beta(0.999),
+        epsilon: epsilon(1e-8),
+        ...lazy,
+      },
+      CLOSED,
+    ),
   ],
   { description: 'How gradients become steps. Without one: sgd with learning_rate 0.01' },
 )
@@ -54,7 +79,11 @@ const defaultRate = (kind: Optimizer['kind']): number => (kind === 'adam' ? 0.00
 export const completeOptimizer = (input: Static<typeof OptimizerInput>): Optimizer => {
   const { learning_rate = defaultRate(input.kind), weight_decay } = input
   const constraint = completeConstraint(input)
-  const shared = { learning_rate, ...(weight_decay !== undefined && { weight_decay }), ...(constraint && { constraint }) }
+  const shared = {
+    learning_rate,
+    ...(weight_decay !== undefined && { weight_decay }),
+    ...(constraint && { constraint }),
+  }
   switch (input.kind) {
     case 'sgd':
       return { kind: 'sgd', ...shared }
@@ -70,11 +99,20 @@ export const completeOptimizer = (input: Static<typeof OptimizerInput>): Optimiz
         epsilon_inside_sqrt: input.epsilon_inside_sqrt ?? false,
       }
     case 'adam':
-      return { kind: 'adam', ...shared, beta1: input.beta1 ?? 0.9, beta2: input.beta2 ?? 0.999, epsilon: input.epsilon ?? 1e-8 }
+      return {
+        kind: 'adam',
+        ...shared,
+        beta1: input.beta1 ?? 0.9,
+        beta2: input.beta2 ?? 0.999,
+        epsilon: input.epsilon ?? 1e-8,
+      }
   }
 }
 
-const completeConstraint = ({ constraint, max_norm }: Static<typeof OptimizerInput>): ConstraintSetting | undefined => {
+const completeConstraint = ({
+  constraint,
+  max_norm,
+}: Static<typeof OptimizerInput>): ConstraintSetting | undefined => {
   if (max_norm === undefined) return constraint
   if (constraint === undefined) return { kind: 'max_norm', value: max_norm }
   return refuse('INVALID_REQUEST', 'an optimizer has either max_norm or a constraint', {

@@ -12,9 +12,15 @@ export const ProblemSchema = Type.Object(
     detail: Type.String({ description: 'What is wrong and where, for people' }),
     instance: Type.String({ description: 'The request id, as in X-Request-Id and in the log' }),
     errors: Type.Optional(
-      Type.Array(Type.Object({ pointer: Type.String({ description: 'JSON pointer (RFC 6901)' }), detail: Type.String() }), {
-        description: `The places, at most ${LIMITS.errorPlacesMax}`,
-      }),
+      Type.Array(
+        Type.Object({
+          pointer: Type.String({ description: 'JSON pointer (RFC 6901)' }),
+          detail: Type.String(),
+        }),
+        {
+          description: `The places, at most ${LIMITS.errorPlacesMax}`,
+        },
+      ),
     ),
     retryable: Type.Boolean({ description: 'Whether the same request may succeed later' }),
   },

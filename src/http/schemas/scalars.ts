@@ -4,16 +4,38 @@ import { LIMITS } from '../../core/limits.ts'
 /** API.md, "Names used everywhere". */
 export const TABLE_NAME_PATTERN = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,${LIMITS.tableNameLengthMax - 1}}$`
 
-export const TableName = Type.String({ pattern: TABLE_NAME_PATTERN, description: 'Name of a table', examples: ['words'] })
+export const TableName = Type.String({
+  pattern: TABLE_NAME_PATTERN,
+  description: 'Name of a table',
+  examples: ['words'],
+})
 
 /** A choice among words. TypeBox leaves the type out of an enum; readers of the document want it. */
-export const Choice = <const Words extends string[]>(words: [...Words], options: { description?: string; default?: Words[number] } = {}) =>
-  Type.Enum(words, { type: 'string', ...options })
+export const Choice = <const Words extends string[]>(
+  words: [...Words],
+  options: { description?: string; default?: Words[number] } = {},
+) => Type.Enum(words, { type: 'string', ...options })
 
-export const Dtype = Choice(['float32', 'float16', 'bfloat16', 'int8'], { description: 'How values are stored', default: 'float32' })
+export const Dtype = Choice(['float32', 'float16', 'bfloat16', 'int8'], {
+  description: 'How values are stored',
+  default: 'float32',
+})
 
 export const ElementType = Choice(
-  ['float64', 'float32', 'float16', 'bfloat16', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64'],
+  [
+    'float64',
+    'float32',
+    'float16',
+    'bfloat16',
+    'int8',
+    'int16',
+    'int32',
+    'int64',
+    'uint8',
+    'uint16',
+    'uint32',
+    'uint64',
+  ],
   { description: 'Type of the numbers in an octet-stream body', default: 'float32' },
 )
 
@@ -43,7 +65,8 @@ export const AnswerDtype = Choice(['float32', 'float16', 'bfloat16', 'native'], 
 })
 
 export const Durability = Choice(['disk', 'os', 'none'], {
-  description: 'What an acknowledged update survives: disk a power cut, os a crash of the process, none neither',
+  description:
+    'What an acknowledged update survives: disk a power cut, os a crash of the process, none neither',
   default: 'disk',
 })
 
@@ -51,25 +74,40 @@ export const FillValue = Type.Union([Type.Number(), Type.Null()], {
   description: 'The number in rows that mode fill makes up; null is NaN',
 })
 
-export const PaddingIndex = Type.Union([Type.Integer({ minimum: -LIMITS.tableRowsMax, maximum: LIMITS.tableRowsMax - 1 }), Type.Null()], {
-  description: 'A row that is left out of bags and that gradients never change; negative counts from the end',
-})
+export const PaddingIndex = Type.Union(
+  [Type.Integer({ minimum: -LIMITS.tableRowsMax, maximum: LIMITS.tableRowsMax - 1 }), Type.Null()],
+  {
+    description:
+      'A row that is left out of bags and that gradients never change; negative counts from the end',
+  },
+)
 
 export const Rows = Type.Integer({ minimum: 0, maximum: LIMITS.tableRowsMax, description: 'Number of rows' })
 export const Dim = Type.Integer({ minimum: 1, maximum: LIMITS.dimMax, description: 'Numbers in a row' })
 
 /** Pins a lookup to a version. */
-export const Version = Type.Integer({ minimum: 1, description: 'Reads this version instead of the current one' })
+export const Version = Type.Integer({
+  minimum: 1,
+  description: 'Reads this version instead of the current one',
+})
 
 /** Optional members of an object that lets no other members in. */
 export const CLOSED = { additionalProperties: false } as const
 
 /** Numbers (or booleans) nested as deep as the array has dimensions. Read by the JSON reader, not by the schema. */
 export const nested = (type: 'number' | 'integer' | 'boolean', description: string, examples?: unknown[]) =>
-  Type.Unsafe<unknown>({ description, anyOf: [{ type }, { type: 'array', items: {} }], ...(examples && { examples }) })
+  Type.Unsafe<unknown>({
+    description,
+    anyOf: [{ type }, { type: 'array', items: {} }],
+    ...(examples && { examples }),
+  })
 
 /** Bytes, for the document. */
-export const BinaryAnswer = Type.Unsafe<unknown>({ type: 'string', format: 'binary', description: 'Numbers in the format asked for' })
+export const BinaryAnswer = Type.Unsafe<unknown>({
+  type: 'string',
+  format: 'binary',
+  description: 'Numbers in the format asked for',
+})
 
 /** An answer without a body, for the document. */
 export const emptyAnswer = (description: string) => Type.Unsafe<unknown>({ type: 'null', description })

@@ -2,7 +2,10 @@ import { Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { Choice, TableName } from './scalars.ts'
 
-export const HealthAnswer = Type.Object({ status: Choice(['alive', 'ready', 'degraded']), reason: Type.Optional(Type.String()) })
+export const HealthAnswer = Type.Object({
+  status: Choice(['alive', 'ready', 'degraded']),
+  reason: Type.Optional(Type.String()),
+})
 
 export const SnapshotsAnswer = Type.Object({
   snapshots: Type.Array(
@@ -17,7 +20,9 @@ export const SnapshotsAnswer = Type.Object({
 })
 
 export const LimitsAnswer = Type.Object(
-  Object.fromEntries(Object.entries(LIMITS).map(([name, value]) => [name, Type.Integer({ examples: [value] })])),
+  Object.fromEntries(
+    Object.entries(LIMITS).map(([name, value]) => [name, Type.Integer({ examples: [value] })]),
+  ),
 )
 
 export const ServiceAnswer = Type.Object({

@@ -33,7 +33,10 @@ export const SettingsBody = Type.Object(settingsMembers, {
 export const settingsQuery = {
   ...settingsMembers,
   optimizer: Type.Optional(
-    Type.String({ description: 'The optimizer as JSON, or its kind alone', examples: ['{"kind":"adagrad","learning_rate":0.05}'] }),
+    Type.String({
+      description: 'The optimizer as JSON, or its kind alone',
+      examples: ['{"kind":"adagrad","learning_rate":0.05}'],
+    }),
   ),
 }
 
@@ -54,7 +57,10 @@ const SettingsQuery = Type.Object(settingsQuery)
 const checkOptimizer = compileChecker(OptimizerInput)
 
 /** The settings among the query parameters of an upload. Refuses INVALID_REQUEST for an optimizer that cannot be read. */
-export const readSettingsQuery = ({ optimizer, ...others }: Static<typeof SettingsQuery>): Partial<Settings> => {
+export const readSettingsQuery = ({
+  optimizer,
+  ...others
+}: Static<typeof SettingsQuery>): Partial<Settings> => {
   if (optimizer === undefined) return completeSettings(others)
   return { ...completeSettings(others), optimizer: readOptimizer(optimizer, 'the query parameter optimizer') }
 }

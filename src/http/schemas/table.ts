@@ -2,7 +2,20 @@ import { Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import type { TableInfo } from '../../core/types.ts'
 import { OptimizerInput } from './optimizer.ts'
-import { Choice, CLOSED, Dim, Dtype, Durability, ElementType, FillValue, Mode, nested, PaddingIndex, Rows, TableName } from './scalars.ts'
+import {
+  Choice,
+  CLOSED,
+  Dim,
+  Dtype,
+  Durability,
+  ElementType,
+  FillValue,
+  Mode,
+  nested,
+  PaddingIndex,
+  Rows,
+  TableName,
+} from './scalars.ts'
 import { settingsMembers, settingsQuery } from './settings.ts'
 
 /** Tables of this or another service are described by this. */
@@ -36,9 +49,13 @@ export const NoQuery = Type.Object({}, CLOSED)
 
 export const DataQuery = Type.Object(
   {
-    version: Type.Optional(Type.Integer({ minimum: 1, description: 'A version that is kept; default: the current one' })),
+    version: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'A version that is kept; default: the current one' }),
+    ),
     include: Type.Optional(
-      Choice(['optimizer'], { description: 'optimizer: the state of the optimizer too, in which training goes on; safetensors only' }),
+      Choice(['optimizer'], {
+        description: 'optimizer: the state of the optimizer too, in which training goes on; safetensors only',
+      }),
     ),
   },
   CLOSED,
@@ -54,7 +71,9 @@ export const TablesQuery = Type.Object(
 
 export const TablesAnswer = Type.Object({
   tables: Type.Array(TableInfoRef),
-  next: Type.Union([Type.String(), Type.Null()], { description: 'Cursor of the next page; null: this is the last' }),
+  next: Type.Union([Type.String(), Type.Null()], {
+    description: 'Cursor of the next page; null: this is the last',
+  }),
 })
 
 const Seed = Type.Optional(
@@ -64,7 +83,11 @@ const Seed = Type.Optional(
     description: 'The same seed gives the same table everywhere; without one it is chosen at random',
   }),
 )
-const moments = { mean: Type.Optional(Type.Number({ default: 0 })), stddev: Type.Optional(Type.Number({ minimum: 0 })), seed: Seed }
+const moments = {
+  mean: Type.Optional(Type.Number({ default: 0 })),
+  stddev: Type.Optional(Type.Number({ minimum: 0 })),
+  seed: Seed,
+}
 
 export const InitializerSchema = Type.Union(
   [
@@ -85,7 +108,11 @@ export const InitializerSchema = Type.Union(
       {
         kind: Type.Literal('variance_scaling'),
         scale: Type.Optional(Type.Number({ exclusiveMinimum: 0, default: 1 })),
-        mode: Type.Optional(Choice(['fan_in', 'fan_out', 'fan_avg'], { description: 'fan_in is dim, fan_out is rows (as in flax)' })),
+        mode: Type.Optional(
+          Choice(['fan_in', 'fan_out', 'fan_avg'], {
+            description: 'fan_in is dim, fan_out is rows (as in flax)',
+          }),
+        ),
         distribution: Type.Optional(Choice(['normal', 'truncated_normal', 'uniform'])),
         seed: Seed,
       },
@@ -132,7 +159,13 @@ export const SpecificationBody = Type.Object(
         ],
         optimizer: { kind: 'adagrad', learning_rate: 0.05 },
       },
-      { rows: 1000, dim: 3, dtype: 'float16', initializer: { kind: 'normal', seed: 1 }, out_of_range: 'clip' },
+      {
+        rows: 1000,
+        dim: 3,
+        dtype: 'float16',
+        initializer: { kind: 'normal', seed: 1 },
+        out_of_range: 'clip',
+      },
     ],
   },
 )
@@ -145,9 +178,14 @@ export const UploadQuery = Type.Object(
     dim: Type.Optional(Dim),
     input_dtype: Type.Optional(ElementType),
     tensor: Type.Optional(
-      Type.String({ description: 'Which array of a safetensors body, when it holds more than one table', maxLength: 512 }),
+      Type.String({
+        description: 'Which array of a safetensors body, when it holds more than one table',
+        maxLength: 512,
+      }),
     ),
-    allow_non_finite: Type.Optional(Type.Boolean({ description: 'Stores NaN and infinity as they are instead of refusing them' })),
+    allow_non_finite: Type.Optional(
+      Type.Boolean({ description: 'Stores NaN and infinity as they are instead of refusing them' }),
+    ),
     ...settingsQuery,
   },
   CLOSED,
@@ -162,5 +200,7 @@ export const RowsQuery = Type.Object(
 )
 
 export const RowsAnswer = Type.Object({
-  rows: Type.Array(Type.Object({ index: Type.Integer(), embedding: Type.Array(Type.Union([Type.Number(), Type.Null()])) })),
+  rows: Type.Array(
+    Type.Object({ index: Type.Integer(), embedding: Type.Array(Type.Union([Type.Number(), Type.Null()])) }),
+  ),
 })

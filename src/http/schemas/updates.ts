@@ -1,8 +1,12 @@
 import { Type } from 'typebox'
 import { Choice, CLOSED, Durability, nested, TableName } from './scalars.ts'
 
-const learningRate = { learning_rate: Type.Optional(Type.Number({ minimum: 0, description: "In place of the optimizer's own" })) }
-const Operation = Choice(['set', 'add'], { description: 'set: the last of equal indices wins; add: they all add, in order' })
+const learningRate = {
+  learning_rate: Type.Optional(Type.Number({ minimum: 0, description: "In place of the optimizer's own" })),
+}
+const Operation = Choice(['set', 'add'], {
+  description: 'set: the last of equal indices wins; add: they all add, in order',
+})
 const operation = { op: Operation }
 
 /** Members that are numbers, which the JSON reader takes out. */
@@ -47,5 +51,7 @@ export const UpdateAnswer = Type.Object({
   sequence: Type.Integer({ description: 'After this update; unchanged when there were no indices' }),
   rows_updated: Type.Integer({ description: 'Distinct rows' }),
   durability: Durability,
-  replayed: Type.Boolean({ description: 'Whether this is the remembered answer to an earlier request with the same key' }),
+  replayed: Type.Boolean({
+    description: 'Whether this is the remembered answer to an earlier request with the same key',
+  }),
 })

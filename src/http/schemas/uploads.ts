@@ -7,14 +7,19 @@ import { UploadQuery } from './table.ts'
 
 const { raw, npy, safetensors } = FORMAT_MEDIA_TYPES
 const ContentType = Choice([raw, npy, safetensors], { description: 'Type of the whole', default: raw })
-const Digest = Type.String({ pattern: '^sha-256=:[A-Za-z0-9+/]{43}=:$', description: 'sha-256=:<base64>:, as a Content-Digest (RFC 9530)' })
+const Digest = Type.String({
+  pattern: '^sha-256=:[A-Za-z0-9+/]{43}=:$',
+  description: 'sha-256=:<base64>:, as a Content-Digest (RFC 9530)',
+})
 
 /** What the query of a PUT says, as JSON. */
 export const UploadParameters = Type.Object(
   {
     ...UploadQuery.properties,
     optimizer: Type.Optional(
-      Type.Union([OptimizerInput, Type.String({ maxLength: LIMITS.urlBytesMax })], { description: 'The optimizer, or its kind alone' }),
+      Type.Union([OptimizerInput, Type.String({ maxLength: LIMITS.urlBytesMax })], {
+        description: 'The optimizer, or its kind alone',
+      }),
     ),
   },
   CLOSED,
@@ -56,9 +61,14 @@ export const UploadInfoSchema = Type.Object(
     parameters: UploadParameters,
     received_bytes: Type.Integer({ description: 'Of all parts together' }),
     parts: Type.Array(PartAnswer, { description: 'Those that are there whole, ascending' }),
-    committed: Type.Boolean({ description: 'It has become a table: committing it again gives the same answer again' }),
+    committed: Type.Boolean({
+      description: 'It has become a table: committing it again gives the same answer again',
+    }),
     created_at: Type.String({ format: 'date-time' }),
-    expires_at: Type.String({ format: 'date-time', description: 'When it will be removed, unless something happens to it before' }),
+    expires_at: Type.String({
+      format: 'date-time',
+      description: 'When it will be removed, unless something happens to it before',
+    }),
   },
   { $id: 'UploadInfo', description: 'An upload in parts' },
 )
@@ -66,7 +76,9 @@ export const UploadInfoSchema = Type.Object(
 /** A reference to the schema above, typed. */
 export const UploadInfoRef = Type.Unsafe<Static<typeof UploadInfoSchema>>({ $ref: 'UploadInfo#' })
 
-export const UploadsAnswer = Type.Object({ uploads: Type.Array(UploadInfoRef, { description: 'Open ones, oldest first' }) })
+export const UploadsAnswer = Type.Object({
+  uploads: Type.Array(UploadInfoRef, { description: 'Open ones, oldest first' }),
+})
 
 // What is no id is no mistake of form: there is just no such upload.
 const UploadId = Type.String({ description: 'Id of the upload' })

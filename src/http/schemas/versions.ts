@@ -1,7 +1,11 @@
 import { Type } from 'typebox'
 import { CLOSED, TABLE_NAME_PATTERN, TableName } from './scalars.ts'
 
-const VersionNumber = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'A version that is still readable' })
+const VersionNumber = Type.Integer({
+  minimum: 1,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'A version that is still readable',
+})
 
 export const VersionsAnswer = Type.Object({
   versions: Type.Array(
@@ -17,7 +21,11 @@ export const VersionsAnswer = Type.Object({
 
 export const RollbackBody = Type.Object({ version: VersionNumber }, { ...CLOSED, examples: [{ version: 1 }] })
 
-const AliasName = Type.String({ pattern: TABLE_NAME_PATTERN, description: 'Name of an alias; no table has it', examples: ['production'] })
+const AliasName = Type.String({
+  pattern: TABLE_NAME_PATTERN,
+  description: 'Name of an alias; no table has it',
+  examples: ['production'],
+})
 
 export const AliasParams = Type.Object({ alias: AliasName }, CLOSED)
 
@@ -32,4 +40,6 @@ export const AliasAnswer = Type.Object({
   version: Type.Union([Type.Integer(), Type.Null()], { description: 'null: whichever is current' }),
 })
 
-export const AliasesAnswer = Type.Object({ aliases: Type.Array(AliasAnswer, { description: 'In the order of their names' }) })
+export const AliasesAnswer = Type.Object({
+  aliases: Type.Array(AliasAnswer, { description: 'In the order of their names' }),
+})

@@ -17,7 +17,8 @@ export const scoreReference = (metric: Metric, query: Float32Array, row: Float32
   const apart = (a: number, k: number): number => fround(a - query[k])
   const products = Array.from(row, (a, k) => fround(a * query[k]))
   if (metric === 'dot') return sumTerms(products)
-  if (metric === 'l2') return fround(Math.sqrt(sumTerms(Array.from(row, (a, k) => fround(apart(a, k) * apart(a, k))))))
+  if (metric === 'l2')
+    return fround(Math.sqrt(sumTerms(Array.from(row, (a, k) => fround(apart(a, k) * apart(a, k))))))
   const length = fround(Math.sqrt(sumTerms(Array.from(row, (a) => fround(a * a)))))
   return length === 0 ? 0 : fround(sumTerms(products) / length) + 0
 }

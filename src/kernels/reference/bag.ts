@@ -9,7 +9,10 @@ type ReadElement = (m: number, k: number) => number
 
 const readStored = ({ table }: Views, dtype: Dtype, dim: number, at: number, k: number): number => {
   if (dtype === 'float32') return table.getFloat32(at + k * 4, true)
-  if (dtype === 'int8') return Math.fround(table.getUint8(at + k) * table.getFloat32(at + dim, true) + table.getFloat32(at + dim + 4, true))
+  if (dtype === 'int8')
+    return Math.fround(
+      table.getUint8(at + k) * table.getFloat32(at + dim, true) + table.getFloat32(at + dim + 4, true),
+    )
   const half = table.getUint16(at + k * 2, true)
   return fromBits(dtype === 'float16' ? widenFloat16(half) : widenBfloat16(half))
 }
@@ -74,11 +77,19 @@ export const makeReferenceBagKernels = (table: ArrayBufferLike, arena: ArrayBuff
         if (local < 0 || local >= rowCount) return views.arena.getFloat32(fillAt + k * 4, true)
         return readStored(views, dtype, dim, ROWS_AT + local * rowBytes(dim, dtype), k)
       }
-      poolMembers(views, bags, views.arena.getInt32(offsetsAt, true), views.arena.getInt32(offsetsAt + bagCount * 4, true), read)
+      poolMembers(
+        views,
+        bags,
+        views.arena.getInt32(offsetsAt, true),
+        views.arena.getInt32(offsetsAt + bagCount * 4, true),
+        read,
+      )
     },
     poolPacked(bags, rowsAt, first, last) {
       const { dim } = bags
-      poolMembers(views, bags, first, last, (m, k) => views.arena.getFloat32(rowsAt + ((m - first) * dim + k) * 4, true))
+      poolMembers(views, bags, first, last, (m, k) =>
+        views.arena.getFloat32(rowsAt + ((m - first) * dim + k) * 4, true),
+      )
     },
   }
 }

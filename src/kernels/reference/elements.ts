@@ -42,7 +42,10 @@ const convertElements = (
 }
 
 /** References of what converts elements. */
-export const makeConverters = ({ table, arena }: Views): Pick<TableKernels, 'ingest' | 'convert' | 'finite'> => ({
+export const makeConverters = ({
+  table,
+  arena,
+}: Views): Pick<TableKernels, 'ingest' | 'convert' | 'finite'> => ({
   ingest: (source, target, sourceAt, elementCount, rowsOffset) =>
     convertElements(source, target, arena, sourceAt, elementCount, table, ROWS_AT + rowsOffset),
   convert: (source, target, sourceAt, elementCount, targetAt) =>

@@ -16,10 +16,18 @@ const widenRow = ({ table, arena }: Views, dtype: Dtype, from: number, to: numbe
 const dequantiseRow = ({ table, arena }: Views, from: number, to: number, dim: number): void => {
   const scale = table.getFloat32(from + dim, true)
   const bias = table.getFloat32(from + dim + 4, true)
-  for (let k = 0; k < dim; k++) arena.setUint32(to + k * 4, toBits(Math.fround(table.getUint8(from + k) * scale + bias)), true)
+  for (let k = 0; k < dim; k++)
+    arena.setUint32(to + k * 4, toBits(Math.fround(table.getUint8(from + k) * scale + bias)), true)
 }
 
-const answerRow = (views: Views, format: RowFormat, dtype: Dtype, from: number, to: number, dim: number): void => {
+const answerRow = (
+  views: Views,
+  format: RowFormat,
+  dtype: Dtype,
+  from: number,
+  to: number,
+  dim: number,
+): void => {
   if (format === 'stored' || dtype === 'float32') copyRow(views, from, to, rowBytes(dim, dtype))
   else if (dtype === 'int8') dequantiseRow(views, from, to, dim)
   else widenRow(views, dtype, from, to, dim)
@@ -58,7 +66,8 @@ const gatherFrom = (
 
 /** Reference of both gathers, in a world where nobody writes meanwhile, so that a busy row stays busy. */
 export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gatherChecked'> => {
-  const isBusy = (local: number): boolean => views.table.getUint8(STRIPES_AT + (local % STRIPE_COUNT) * 4) % 2 === 1
+  const isBusy = (local: number): boolean =>
+    views.table.getUint8(STRIPES_AT + (local % STRIPE_COUNT) * 4) % 2 === 1
   return {
     gather(format, dtype, idsAt, count, outAt, fillAt, firstRow, rowCount, dim) {
       gatherFrom(views, format, dtype, idsAt, 0, count, outAt, fillAt, firstRow, rowCount, dim, () => false)

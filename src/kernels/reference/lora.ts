@@ -13,7 +13,8 @@ export const makeReferenceLoraKernels = (second: ArrayBufferLike, arena: ArrayBu
       if (ids[i] < 0) continue
       for (let k = 0; k < dim; k++) {
         let sum = 0
-        for (let j = 0; j < rank; j++) sum = Math.fround(sum + Math.fround(factors[i * rank + j] * columns[j * dim + k]))
+        for (let j = 0; j < rank; j++)
+          sum = Math.fround(sum + Math.fround(factors[i * rank + j] * columns[j * dim + k]))
         rows[i * dim + k] += Math.fround(size * sum)
       }
     }

@@ -17,7 +17,8 @@ const sumSquares = (values: Float32Array): number => {
 }
 
 /** Whether all numbers are finite. */
-const areFinite = (...numbers: Float32Array[]): boolean => numbers.every((some) => some.every(Number.isFinite))
+const areFinite = (...numbers: Float32Array[]): boolean =>
+  numbers.every((some) => some.every(Number.isFinite))
 
 const rootOf = (sum: number, epsilon: number, inside: boolean): number =>
   inside ? f(Math.sqrt(f(sum + epsilon))) : f(f(Math.sqrt(sum)) + epsilon)
@@ -36,7 +37,11 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
       return areFinite(weights)
     },
     stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, nesterov) {
-      const [weights, gradients, state] = [view(weightsAt, count), view(gradientsAt, count), view(stateAt, count)]
+      const [weights, gradients, state] = [
+        view(weightsAt, count),
+        view(gradientsAt, count),
+        view(stateAt, count),
+      ]
       for (let i = 0; i < count; i++) {
         state[i] = f(f(momentum) * state[i]) + gradients[i]
         const direction = nesterov ? f(gradients[i] + f(f(momentum) * state[i])) : state[i]
@@ -45,7 +50,11 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
       return areFinite(weights, state)
     },
     stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, inside) {
-      const [weights, gradients, state] = [view(weightsAt, count), view(gradientsAt, count), view(stateAt, count)]
+      const [weights, gradients, state] = [
+        view(weightsAt, count),
+        view(gradientsAt, count),
+        view(stateAt, count),
+      ]
       for (let i = 0; i < count; i++) {
         state[i] += f(gradients[i] * gradients[i])
         weights[i] -= f(f(f(rate) * gradients[i]) / rootOf(state[i], f(epsilon), inside))
@@ -55,7 +64,10 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
     stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside) {
       const state = view(stateAt, rowCount)
       for (let row = 0; row < rowCount; row++) {
-        const [weights, gradients] = [view(weightsAt + row * dim * 4, dim), view(gradientsAt + row * dim * 4, dim)]
+        const [weights, gradients] = [
+          view(weightsAt + row * dim * 4, dim),
+          view(gradientsAt + row * dim * 4, dim),
+        ]
         state[row] += f(sumSquares(gradients) / dim)
         const root = rootOf(state[row], f(epsilon), inside)
         for (let k = 0; k < dim; k++) weights[k] -= f(f(f(rate) * gradients[k]) / root)
@@ -64,7 +76,10 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
     },
     stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon) {
       for (let row = 0; row < rowCount; row++) {
-        const [weights, gradients] = [view(weightsAt + row * dim * 4, dim), view(gradientsAt + row * dim * 4, dim)]
+        const [weights, gradients] = [
+          view(weightsAt + row * dim * 4, dim),
+          view(gradientsAt + row * dim * 4, dim),
+        ]
         const [m, v] = [view(stateAt + row * dim * 8, dim), view(stateAt + row * dim * 8 + dim * 4, dim)]
         for (let k = 0; k < dim; k++) {
           m[k] += f(f(keep1) * f(gradients[k] - m[k]))
@@ -83,7 +98,8 @@ export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
         const weights = view(weightsAt + row * dim * 4, dim)
         const length = f(Math.sqrt(sumSquares(weights)))
         if (length === 0 || (norm === 'max' && length <= f(limit))) continue
-        for (let k = 0; k < dim; k++) weights[k] = length === Infinity ? NaN : f(weights[k] * f(limit)) / length
+        for (let k = 0; k < dim; k++)
+          weights[k] = length === Infinity ? NaN : f(weights[k] * f(limit)) / length
       }
     },
   }

@@ -41,7 +41,9 @@ export const shortestDecimal = (value: number): number => {
     if (readsBack(nearest)) {
       // Of two equally close ones toExponential takes the larger.
       const lower = `${digits - 1}e${exponent}`
-      return Number(digits % 2 === 1 && isMiddle(value, digits - 1, exponent) && readsBack(lower) ? lower : nearest)
+      return Number(
+        digits % 2 === 1 && isMiddle(value, digits - 1, exponent) && readsBack(lower) ? lower : nearest,
+      )
     }
     // At a power of two the interval reaches further up than down: the nearest may miss it while the next one does not.
     const above = `${digits + 1}e${exponent}`

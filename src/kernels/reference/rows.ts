@@ -26,14 +26,17 @@ export const makeRowWriters = ({ table, arena }: Views): Pick<TableKernels, 'sca
       if (local < 0 || local >= rowCount) continue
       const word = STRIPES_AT + (local % STRIPE_COUNT) * 4
       table.setInt32(word, table.getInt32(word, true) + 2, true)
-      for (let k = 0; k < bytes; k++) table.setUint8(ROWS_AT + local * bytes + k, arena.getUint8(rowsAt + i * bytes + k))
+      for (let k = 0; k < bytes; k++)
+        table.setUint8(ROWS_AT + local * bytes + k, arena.getUint8(rowsAt + i * bytes + k))
     }
   },
   quantise(sourceAt, quantisedRowCount, dim, localRow) {
     if (dim === 0) return -1
     let first = -1
     for (let i = 0; i < quantisedRowCount; i++) {
-      const values = Array.from({ length: dim }, (_, k) => arena.getFloat32(sourceAt + (i * dim + k) * 4, true))
+      const values = Array.from({ length: dim }, (_, k) =>
+        arena.getFloat32(sourceAt + (i * dim + k) * 4, true),
+      )
       const usable = quantiseRow(values, table, ROWS_AT + (localRow + i) * (dim + 8))
       const bad = values.findIndex((value) => !Number.isFinite(value))
       if (!usable && first < 0) first = i * dim + Math.max(0, bad)

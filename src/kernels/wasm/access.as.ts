@@ -1,4 +1,4 @@
-// Accesses to the table memory, by 64-bit address, and to the inbox. The functions are in access.wat; after the build no call is left.
+// Accesses to the table memory, by 64-bit address, and to the update source. The functions are in access.wat; after the build no call is left.
 // The arena is AssemblyScript's own memory: plain load and store.
 
 @external('env', 'table.load8')
@@ -20,17 +20,17 @@ export declare function tableLoad128At32(at: u64): v128
 @external('env', 'table.load128.48')
 export declare function tableLoad128At48(at: u64): v128
 
-/** The inbox: a 32-bit memory that is only read. Addresses are multiples of 4. */
-@external('env', 'inbox.load32')
-export declare function inboxLoad32(at: usize): u32
-@external('env', 'inbox.load128')
-export declare function inboxLoad128(at: usize): v128
-@external('env', 'inbox.load128.16')
-export declare function inboxLoad128At16(at: usize): v128
-@external('env', 'inbox.load128.32')
-export declare function inboxLoad128At32(at: usize): v128
-@external('env', 'inbox.load128.48')
-export declare function inboxLoad128At48(at: usize): v128
+/** The update source: a 32-bit memory that is only read. Addresses are multiples of 4. */
+@external('env', 'updateSource.load32')
+export declare function updateSourceLoad32(at: usize): u32
+@external('env', 'updateSource.load128')
+export declare function updateSourceLoad128(at: usize): v128
+@external('env', 'updateSource.load128.16')
+export declare function updateSourceLoad128At16(at: usize): v128
+@external('env', 'updateSource.load128.32')
+export declare function updateSourceLoad128At32(at: usize): v128
+@external('env', 'updateSource.load128.48')
+export declare function updateSourceLoad128At48(at: usize): v128
 
 @external('env', 'table.store8')
 export declare function tableStore8(at: u64, value: u32): void

@@ -1,11 +1,11 @@
 ;; What AssemblyScript cannot say: accesses to a second memory. Merged into the kernels and inlined by build.ts.
 ;; The arena becomes the memory of the AssemblyScript sources; the table is reached by 64-bit addresses only through here.
-;; The inbox is another 32-bit memory, which is only read: a front's arena as the keeper sees it. What a module does not use is dropped from it.
+;; The update source is another 32-bit memory, which is only read: an HTTP worker's arena as the writer sees it. What a module does not use is dropped from it.
 ;; The maxima are the largest that may be imported: 16 GiB and 4 GiB.
 (module
   (import "env" "table" (memory $table i64 1 262144 shared))
   (import "env" "arena" (memory $arena 1 65536 shared))
-  (import "env" "inbox" (memory $inbox 1 65536 shared))
+  (import "env" "updateSource" (memory $updateSource 1 65536 shared))
   (export "memory" (memory $arena))
 
   (func (export "table.load8") (param i64) (result i32) (i32.load8_u $table (local.get 0)))
@@ -26,11 +26,11 @@
   (func (export "table.store128.32") (param i64 v128) (v128.store $table offset=32 align=1 (local.get 0) (local.get 1)))
   (func (export "table.store128.48") (param i64 v128) (v128.store $table offset=48 align=1 (local.get 0) (local.get 1)))
 
-  (func (export "inbox.load32") (param i32) (result i32) (i32.load $inbox (local.get 0)))
-  (func (export "inbox.load128") (param i32) (result v128) (v128.load $inbox align=4 (local.get 0)))
-  (func (export "inbox.load128.16") (param i32) (result v128) (v128.load $inbox offset=16 align=4 (local.get 0)))
-  (func (export "inbox.load128.32") (param i32) (result v128) (v128.load $inbox offset=32 align=4 (local.get 0)))
-  (func (export "inbox.load128.48") (param i32) (result v128) (v128.load $inbox offset=48 align=4 (local.get 0)))
+  (func (export "updateSource.load32") (param i32) (result i32) (i32.load $updateSource (local.get 0)))
+  (func (export "updateSource.load128") (param i32) (result v128) (v128.load $updateSource align=4 (local.get 0)))
+  (func (export "updateSource.load128.16") (param i32) (result v128) (v128.load $updateSource offset=16 align=4 (local.get 0)))
+  (func (export "updateSource.load128.32") (param i32) (result v128) (v128.load $updateSource offset=32 align=4 (local.get 0)))
+  (func (export "updateSource.load128.48") (param i32) (result v128) (v128.load $updateSource offset=48 align=4 (local.get 0)))
 
   (func (export "table.atomicLoad") (param i64) (result i32) (i32.atomic.load $table (local.get 0)))
   (func (export "table.fence") (atomic.fence)))

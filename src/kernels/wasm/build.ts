@@ -1,15 +1,25 @@
 /**
- * Compiles the kernels: `src/kernels/*.as.ts` -> `src/kernels/build/*.wasm`. Run by `npm run build`, and with `--if-older` by `npm install`
+ * Compiles the kernels: `src/kernels/wasm/*.as.ts` -> `src/kernels/compiled/*.wasm`. Run by `npm run build`, and with `--if-older` by `npm install`
  * (prepare), which npx does too before its first run in a checkout: then only if a source or a compiler is newer than what is there.
  *
- *     AssemblyScript  the sources; accesses to the memories of table and inbox are imported functions
+ *     AssemblyScript  the sources; accesses to the memories of table and update source are imported functions
  *     wasm-merge      joins them with access.wat, which defines those functions over memories of their own
  *     wasm-opt        drops the exports that served the join, inlines; no call is left in the loops
  *
  * A new module is one more line of MODULES.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -22,13 +32,13 @@ interface KernelModule {
 
 const MODULES: readonly KernelModule[] = [
   { name: 'table', sources: ['gather.as.ts', 'scatter.as.ts', 'ingest.as.ts', 'convert.as.ts'] },
-  { name: 'attend', sources: ['attend.as.ts', 'top.as.ts'] },
+  { name: 'attend', sources: ['attend.as.ts', 'top-k.as.ts'] },
   { name: 'bag', sources: ['bag.as.ts'] },
   { name: 'lora', sources: ['lora.as.ts'] },
-  { name: 'json', sources: ['json.as.ts'] },
-  { name: 'numbers', sources: ['numbers.as.ts'] },
+  { name: 'print-floats', sources: ['print-floats.as.ts'] },
+  { name: 'parse-numbers', sources: ['parse-numbers.as.ts'] },
   { name: 'apply', sources: ['apply.as.ts', 'constrain.as.ts'] },
-  { name: 'inbox', sources: ['coalesce.as.ts', 'combine.as.ts'] },
+  { name: 'update-source', sources: ['coalesce.as.ts', 'combine.as.ts'] },
 ]
 
 const FEATURES = [
@@ -42,12 +52,12 @@ const FEATURES = [
   '--enable-mutable-globals',
   '--enable-nontrapping-float-to-int',
 ]
-const JOIN_EXPORTS = ['memory', 'table.*', 'inbox.*']
+const JOIN_EXPORTS = ['memory', 'table.*', 'updateSource.*']
 /** Integer constants of the memory layout that the sources may name. */
 const CONSTANTS = { ROWS_AT, STRIPES_AT, STRIPE_COUNT }
 
 const folder = import.meta.dirname
-const target = join(folder, 'build')
+const target = join(folder, '../compiled')
 const builtFile = (module: KernelModule): string => join(target, `${module.name}.wasm`)
 
 /** What is used of AssemblyScript. Its own types would declare a second `console` for the whole project. */
@@ -117,7 +127,14 @@ const buildModule = async (module: KernelModule, programs: string, scratch: stri
   const merged = join(scratch, `${module.name}.merged.wasm`)
   const optimised = join(target, `.${module.name}.${process.pid}`)
   writeFileSync(compiled, await compileSources(module))
-  runBinaryen(programs, 'wasm-merge', [compiled, module.name, join(folder, 'access.wat'), 'env', '-o', merged])
+  runBinaryen(programs, 'wasm-merge', [
+    compiled,
+    module.name,
+    join(folder, 'access.wat'),
+    'env',
+    '-o',
+    merged,
+  ])
   const drop = JOIN_EXPORTS.map((name) => `--remove-exports=${name}`)
   runBinaryen(programs, 'wasm-opt', [merged, ...drop, '-O3', '-O3', '-o', optimised])
   const { byteLength } = readFileSync(optimised)
@@ -130,7 +147,13 @@ const isUpToDate = (): boolean => {
   const outputs = MODULES.map(builtFile)
   if (!outputs.every((path) => existsSync(path))) return false
   // The compilers are pinned in the lockfile.
-  const sources = ['*.as.ts', '*.wat', 'build.ts', '../../layout/table-layout.ts', '../../../package-lock.json']
+  const sources = [
+    '*.as.ts',
+    '*.wat',
+    'build.ts',
+    '../../layout/table-layout.ts',
+    '../../../package-lock.json',
+  ]
   const changedMs = globSync(sources, { cwd: folder }).map((path) => statSync(join(folder, path)).mtimeMs)
   return Math.max(...changedMs) < Math.min(...outputs.map((path) => statSync(path).mtimeMs))
 }
@@ -140,7 +163,8 @@ if (process.argv.includes('--if-older') && isUpToDate()) {
   console.log('The kernels are up to date.')
 } else if (programs === null) {
   const missing = MODULES.filter((module) => !existsSync(builtFile(module)))
-  if (missing.length > 0) fail(`The kernels are not built and the compilers are not installed: run npm install without --omit=dev.`)
+  if (missing.length > 0)
+    fail(`The kernels are not built and the compilers are not installed: run npm install without --omit=dev.`)
   console.log('The compilers are not installed; the kernels that are already built stay.')
 } else {
   mkdirSync(target, { recursive: true })

@@ -1,7 +1,7 @@
-// Which distinct rows the indices of an update mean: inbox -> arena.
-import { inboxLoad32 } from './access.as'
+// Which distinct rows the indices of an update mean: update source -> arena.
+import { updateSourceLoad32 } from './access.as'
 
-/** As in inbox.ts. */
+/** As in update source.ts. */
 const FREE: i32 = -1
 
 /** memory.fill would be a call into the engine. */
@@ -25,7 +25,7 @@ export function coalesce(
   const mask = capacity - 1
   let slotCount = 0
   for (let i = 0; i < count; i++) {
-    const row = <i32>inboxLoad32(indicesAt + (<usize>i << 2))
+    const row = <i32>updateSourceLoad32(indicesAt + (<usize>i << 2))
     if (<u32>row >= <u32>rowCount) return -1 - i
     if (row == skippedRow) {
       store<i32>(nextsAt + (<usize>i << 2), -1)

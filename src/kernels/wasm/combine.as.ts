@@ -1,5 +1,5 @@
-// Rows of an update that mean the same row of the table become one: inbox -> arena. Which they are, coalesce.as.ts has found.
-import { inboxLoad32, inboxLoad128, inboxLoad128At16, inboxLoad128At32, inboxLoad128At48 } from './access.as'
+// Rows of an update that mean the same row of the table become one: update source -> arena. Which they are, coalesce.as.ts has found.
+import { updateSourceLoad32, updateSourceLoad128, updateSourceLoad128At16, updateSourceLoad128At32, updateSourceLoad128At48 } from './access.as'
 
 @inline
 function read(at: usize, place: i32): i32 {
@@ -7,8 +7,8 @@ function read(at: usize, place: i32): i32 {
 }
 
 @inline
-function inboxLoadFloat(at: usize): f32 {
-  return reinterpret<f32>(inboxLoad32(at))
+function updateSourceLoadFloat(at: usize): f32 {
+  return reinterpret<f32>(updateSourceLoad32(at))
 }
 
 /** The row at `target`, if it `isAdded` to, and the rows of one list, in order: sums of 16, 4 and 1 columns stay in registers. */
@@ -18,10 +18,10 @@ function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, va
   for (; at <= rowBytes - 64; at += 64) {
     const columns = valuesAt + at
     let from = columns + first * rowBytes
-    let sum0 = inboxLoad128(from)
-    let sum1 = inboxLoad128At16(from)
-    let sum2 = inboxLoad128At32(from)
-    let sum3 = inboxLoad128At48(from)
+    let sum0 = updateSourceLoad128(from)
+    let sum1 = updateSourceLoad128At16(from)
+    let sum2 = updateSourceLoad128At32(from)
+    let sum3 = updateSourceLoad128At48(from)
     if (isAdded) {
       sum0 = f32x4.add(v128.load(target + at), sum0)
       sum1 = f32x4.add(v128.load(target + at, 16), sum1)
@@ -30,10 +30,10 @@ function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, va
     }
     for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) {
       from = columns + i * rowBytes
-      sum0 = f32x4.add(sum0, inboxLoad128(from))
-      sum1 = f32x4.add(sum1, inboxLoad128At16(from))
-      sum2 = f32x4.add(sum2, inboxLoad128At32(from))
-      sum3 = f32x4.add(sum3, inboxLoad128At48(from))
+      sum0 = f32x4.add(sum0, updateSourceLoad128(from))
+      sum1 = f32x4.add(sum1, updateSourceLoad128At16(from))
+      sum2 = f32x4.add(sum2, updateSourceLoad128At32(from))
+      sum3 = f32x4.add(sum3, updateSourceLoad128At48(from))
     }
     v128.store(target + at, sum0)
     v128.store(target + at, sum1, 16)
@@ -42,20 +42,20 @@ function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, va
   }
   for (; at <= rowBytes - 16; at += 16) {
     const columns = valuesAt + at
-    let sum = inboxLoad128(columns + first * rowBytes)
+    let sum = updateSourceLoad128(columns + first * rowBytes)
     if (isAdded) sum = f32x4.add(v128.load(target + at), sum)
-    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) sum = f32x4.add(sum, inboxLoad128(columns + i * rowBytes))
+    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) sum = f32x4.add(sum, updateSourceLoad128(columns + i * rowBytes))
     v128.store(target + at, sum)
   }
   for (; at < rowBytes; at += 4) {
     const columns = valuesAt + at
     if (!isAdded && read(nextsAt, first) < 0) {
-      store<u32>(target + at, inboxLoad32(columns + first * rowBytes))
+      store<u32>(target + at, updateSourceLoad32(columns + first * rowBytes))
       continue
     }
-    let sum = inboxLoadFloat(columns + first * rowBytes)
+    let sum = updateSourceLoadFloat(columns + first * rowBytes)
     if (isAdded) sum = load<f32>(target + at) + sum
-    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) sum += inboxLoadFloat(columns + i * rowBytes)
+    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) sum += updateSourceLoadFloat(columns + i * rowBytes)
     store<f32>(target + at, sum)
   }
 }
@@ -82,8 +82,8 @@ export function copyRows(placesAt: usize, slotCount: i32, valuesAt: usize, targe
   for (let slot = 0; slot < slotCount; slot++, targetAt += rowBytes) {
     const from = valuesAt + read(placesAt, slot) * rowBytes
     let at = 0
-    for (; at <= rowBytes - 16; at += 16) v128.store(targetAt + at, inboxLoad128(from + at))
-    for (; at < rowBytes; at += 4) store<u32>(targetAt + at, inboxLoad32(from + at))
+    for (; at <= rowBytes - 16; at += 16) v128.store(targetAt + at, updateSourceLoad128(from + at))
+    for (; at < rowBytes; at += 4) store<u32>(targetAt + at, updateSourceLoad32(from + at))
   }
 }
 
@@ -92,9 +92,9 @@ export function findNonFinite(valuesAt: usize, count: i32): i32 {
   const exponent = i32x4.splat(0x7f800000)
   let i = 0
   for (; i <= count - 4; i += 4) {
-    const bad = i32x4.eq(v128.and(inboxLoad128(valuesAt + (<usize>i << 2)), exponent), exponent)
+    const bad = i32x4.eq(v128.and(updateSourceLoad128(valuesAt + (<usize>i << 2)), exponent), exponent)
     if (v128.any_true(bad)) return i + ctz(i32x4.bitmask(bad))
   }
-  for (; i < count; i++) if ((inboxLoad32(valuesAt + (<usize>i << 2)) & 0x7f800000) == 0x7f800000) return i
+  for (; i < count; i++) if ((updateSourceLoad32(valuesAt + (<usize>i << 2)) & 0x7f800000) == 0x7f800000) return i
   return -1
 }

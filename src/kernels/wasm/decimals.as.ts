@@ -1,4 +1,4 @@
-// The shortest decimals of float32 numbers, four at a time: digits and the place of the point, to be put together by json.as.ts.
+// The shortest decimals of float32 numbers, four at a time: digits and the place of the point, to be put together by print-floats.as.ts.
 // The search for the digits is Schubfach (Raffaello Giulietti, "The Schubfach way to render doubles", 2020) for 24-bit significands,
 // here with one product of the significand and a 64-bit factor that the binary exponent alone decides; the ends of the interval that
 // rounds to the value are a sum away.
@@ -70,7 +70,7 @@ function spreadDigits(fours: v128, constantsAt: usize): v128 {
 /**
  * Finds the decimals of the four numbers at `valuesAt`: below 200,000,000, so that a ninth digit before the others can only be 1. Stores 16
  * bytes for each: the last eight digits as bytes 0..9; an i32, minus how many of the nine digits are zeros before the first other; and a
- * u32, the offset of the form in which json.as.ts writes it: the form of nine positive digits, from the table of factors, 128 more for each
+ * u32, the offset of the form in which print-floats.as.ts writes it: the form of nine positive digits, from the table of factors, 128 more for each
  * zero before the first digit, 64 more for negative numbers. FORM_MAX and more are for all that needs a closer look: what zeros, subnormal
  * numbers, powers of two and what is not finite come out as has no meaning.
  */

@@ -2,7 +2,7 @@
 // touchRows > 0: the cache lines of that many rows are asked for before the first of them is copied.
 import { fence, tableAtomicLoad, rowAddress, stripeAddress } from './access.as'
 import { touchRow } from './copy.as'
-import { areInside, baseOf, rowOf, touchInside } from './inside.as'
+import { areInside, baseOf, rowOf, touchInside } from './in-segment.as'
 import { Row, storedBytes, answeredBytes, answerRow } from './rows.as'
 
 /** A reader that meets a busy row tries this often before it gives up the position. */
@@ -69,7 +69,7 @@ function gatherKind(
   fence()
 }
 
-/** Sum of the words that guard a block, or -1 when the keeper is writing one of its rows. Words only grow: equal sums, equal words. */
+/** Sum of the words that guard a block, or -1 when the writer is writing one of its rows. Words only grow: equal sums, equal words. */
 function stripeSum(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): i64 {
   let sum: u32 = 0
   let busy: u32 = 0

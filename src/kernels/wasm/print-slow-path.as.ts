@@ -1,8 +1,8 @@
-// Numbers that json.as.ts has no form for, one at a time: zeros, what is not finite, subnormal numbers, powers of two, and decimals with
+// Numbers that print-floats.as.ts has no form for, one at a time: zeros, what is not finite, subnormal numbers, powers of two, and decimals with
 // an exponent or many zeros.
 import { entryOf } from './decimals.as'
 
-// What lies there: json.as.ts.
+// What lies there: print-floats.as.ts.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
@@ -151,7 +151,7 @@ function writeOther(at: usize, bits: u32): usize {
 }
 
 /** Writes what has no form: zeros, NaN and infinities as null, powers of two, whatever is very small or large. */
-export function writeFormless(at: usize, bits: u32, decimalAt: usize): usize {
+export function writeSlowPath(at: usize, bits: u32, decimalAt: usize): usize {
   if ((bits & 0x7fffff) == 0) return writeOther(at, bits)
   const point = load<i32>(tablesAt + entryOf(bits), POINT_AT)
   const others = load<u64>(decimalAt)

@@ -1,4 +1,4 @@
-// Rows by id: arena -> table. Only the keeper calls this; it is the one writer, so the words need no compare-and-swap.
+// Rows by id: arena -> table. Only the writer calls this; it is the one writer, so the words need no compare-and-swap.
 import { fence, tableLoad32, tableStore32, rowAddress, stripeAddress } from './access.as'
 import { copyIn, touchRow } from './copy.as'
 

@@ -7,14 +7,23 @@ import { checkComplete, readParts } from './staged-body.ts'
 import { findUpload, removeDirectory } from './uploads.ts'
 
 /** Makes a table of a staged body: of `bytes` bytes, in chunks that are valid until the next one. */
-export type StoreBody = (upload: Upload, body: AsyncIterable<Uint8Array>, bytes: number) => Promise<CommittedTable>
+export type StoreBody = (
+  upload: Upload,
+  body: AsyncIterable<Uint8Array>,
+  bytes: number,
+) => Promise<CommittedTable>
 
 /**
  * Makes a table of the parts of an upload by `store`, removes them, and remembers what came of it: whoever asks again, because the answer
  * was lost, gets the same. Whatever is refused, everything stays in place. Refuses UPLOAD_NOT_FOUND, IDEMPOTENCY_IN_FLIGHT while another
  * commit runs, as {@link checkComplete} and {@link readParts}, and what `store` refuses.
  */
-export const commitUpload = (staging: Staging, table: string, id: string, store: StoreBody): Promise<CommittedTable> =>
+export const commitUpload = (
+  staging: Staging,
+  table: string,
+  id: string,
+  store: StoreBody,
+): Promise<CommittedTable> =>
   workOnDisk(async () => {
     const { upload, committed } = await findUpload(staging, table, id)
     if (committed !== null) return committed
@@ -34,7 +43,12 @@ export const commitUpload = (staging: Staging, table: string, id: string, store:
     }
   })
 
-const commitParts = async (staging: Staging, upload: Upload, directory: string, store: StoreBody): Promise<CommittedTable> => {
+const commitParts = async (
+  staging: Staging,
+  upload: Upload,
+  directory: string,
+  store: StoreBody,
+): Promise<CommittedTable> => {
   const parts = currentParts(await listPartFiles(directory))
   const bytes = checkComplete(upload, parts)
   const committed = await store(upload, readParts(directory, parts), bytes)

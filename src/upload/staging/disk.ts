@@ -26,10 +26,13 @@ export const toUploadError = (error: unknown): unknown => {
   if (error instanceof GatherdError) return error
   const code = systemCode(error)
   if (code === undefined) return error
-  if (FULL.has(code)) return new GatherdError('DISK_FULL', 'the disk that uploads are staged on is full', { cause: error })
-  if (UNUSABLE.has(code)) return new GatherdError('NOT_READY', `uploads cannot be staged: the disk says ${code}`, { cause: error })
+  if (FULL.has(code))
+    return new GatherdError('DISK_FULL', 'the disk that uploads are staged on is full', { cause: error })
+  if (UNUSABLE.has(code))
+    return new GatherdError('NOT_READY', `uploads cannot be staged: the disk says ${code}`, { cause: error })
   // Somebody took the whole upload away meanwhile.
-  if (code === 'ENOENT') return new GatherdError('UPLOAD_NOT_FOUND', 'the upload is not there any more', { cause: error })
+  if (code === 'ENOENT')
+    return new GatherdError('UPLOAD_NOT_FOUND', 'the upload is not there any more', { cause: error })
   return error
 }
 
@@ -47,7 +50,10 @@ export const checkFreeSpace = async ({ directory, limits }: Staging, bytes: numb
   const { bavail, bsize } = await statfs(directory)
   const freeBytes = bavail * bsize
   if (freeBytes - bytes >= limits.uploadDiskFreeBytesMin) return
-  refuse('DISK_FULL', `the disk has ${freeBytes} bytes left, of which uploads leave ${limits.uploadDiskFreeBytesMin} alone`)
+  refuse(
+    'DISK_FULL',
+    `the disk has ${freeBytes} bytes left, of which uploads leave ${limits.uploadDiskFreeBytesMin} alone`,
+  )
 }
 
 /** A file that was not there before, for this user alone. */

@@ -12,7 +12,7 @@ import type { TableInfo } from '../../core/types.ts'
  *     <upload>.json                              a committed upload: what was answered
  *     .<random>                                  is being made or removed: there for nobody
  *
- * Every front works on these files and remembers nothing, so each sees what the others do, and a restart loses nothing. Whatever
+ * Every HTTP worker works on these files and remembers nothing, so each sees what the others do, and a restart loses nothing. Whatever
  * becomes valid does so by one rename. Names are made here: of what clients send, only text that has the form of an id gets into a path.
  */
 

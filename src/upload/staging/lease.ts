@@ -13,7 +13,7 @@ const RENEWALS = 5
 
 /**
  * Takes the right to commit the upload in `directory` for `leaseMs`, and keeps renewing it until released. Refuses IDEMPOTENCY_IN_FLIGHT
- * while somebody else has it, whichever front that is; one that died holds it no longer than `leaseMs`.
+ * while somebody else has it, whichever HTTP worker that is; one that died holds it no longer than `leaseMs`.
  *
  * A lease is a file whose mtime is renewed. One that is out of date is not removed, which two could do at once and each take the other's
  * away, but overtaken by the next generation: of those who try, one creates that file.
@@ -52,4 +52,5 @@ const isHeld = async (path: string, leaseMs: number): Promise<boolean> => {
   }
 }
 
-const refuseHeld = (): never => refuse('IDEMPOTENCY_IN_FLIGHT', 'the upload is being committed', { headers: { 'Retry-After': '1' } })
+const refuseHeld = (): never =>
+  refuse('IDEMPOTENCY_IN_FLIGHT', 'the upload is being committed', { headers: { 'Retry-After': '1' } })

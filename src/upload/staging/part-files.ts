@@ -16,7 +16,9 @@ export const currentParts = (files: readonly PartFile[]): PartFile[] => {
 }
 
 /** Two that ended at the same time have one stamp: then any order will do that is the same for everybody. */
-const isLater = (a: PartFile, b: PartFile): boolean => a.stamp > b.stamp || (a.stamp === b.stamp && a.name > b.name)
+const isLater = (a: PartFile, b: PartFile): boolean =>
+  a.stamp > b.stamp || (a.stamp === b.stamp && a.name > b.name)
 
 /** The bytes of parts together. */
-export const countBytes = (parts: readonly { bytes: number }[]): number => parts.reduce((sum, { bytes }) => sum + bytes, 0)
+export const countBytes = (parts: readonly { bytes: number }[]): number =>
+  parts.reduce((sum, { bytes }) => sum + bytes, 0)

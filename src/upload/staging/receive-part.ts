@@ -4,7 +4,15 @@ import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
 import { UploadBody } from '../body.ts'
 import { checkFreeSpace, createFile, ignoreMissing, workOnDisk, writeWhole } from './disk.ts'
-import { newIncomingName, type PartFile, partName, type StagedPart, type Staging, type Upload, uploadPath } from './layout.ts'
+import {
+  newIncomingName,
+  type PartFile,
+  partName,
+  type StagedPart,
+  type Staging,
+  type Upload,
+  uploadPath,
+} from './layout.ts'
 import { countBytes, currentParts, listPartFiles } from './part-files.ts'
 import { listOpenIds } from './uploads.ts'
 
@@ -35,7 +43,12 @@ const CHECK_BYTES = 64 * 1024 * 1024
  * Refuses BODY_TOO_LARGE (a part, the announced total, all uploads together), DISK_FULL, DIGEST_MISMATCH, UPLOAD_NOT_FOUND when the upload
  * is taken away meanwhile, and what the body rejects with.
  */
-export const receivePart = (staging: Staging, upload: Upload, part: number, body: PartBody): Promise<StagedPart> =>
+export const receivePart = (
+  staging: Staging,
+  upload: Upload,
+  part: number,
+  body: PartBody,
+): Promise<StagedPart> =>
   workOnDisk(async () => {
     const directory = uploadPath(staging, upload.id)
     const announcedBytes = body.contentLength ?? 0
@@ -57,14 +70,21 @@ export const receivePart = (staging: Staging, upload: Upload, part: number, body
   })
 
 /** `files`: those of this upload. A part of the same number goes when this one comes. */
-const measureRoom = async (staging: Staging, upload: Upload, part: number, files: readonly PartFile[]): Promise<Room> => {
+const measureRoom = async (
+  staging: Staging,
+  upload: Upload,
+  part: number,
+  files: readonly PartFile[],
+): Promise<Room> => {
   const { uploadPartBytesMax, uploadStagedBytesMax } = staging.limits
   const siblingBytes = countBytes(currentParts(files).filter((other) => other.part !== part))
   let stagedBytes = siblingBytes
   for (const id of await listOpenIds(staging)) {
     if (id === upload.id) continue
     // One that goes meanwhile needs no room.
-    stagedBytes += countBytes(currentParts((await listPartFiles(uploadPath(staging, id)).catch(ignoreMissing)) ?? []))
+    stagedBytes += countBytes(
+      currentParts((await listPartFiles(uploadPath(staging, id)).catch(ignoreMissing)) ?? []),
+    )
   }
   const rooms: Room[] = [
     { bytes: uploadPartBytesMax, reason: `a part has at most ${uploadPartBytesMax} bytes` },
@@ -112,12 +132,19 @@ const writePart = async (
 
 const checkDigest = (sha256: string, expected: Uint8Array | undefined): void => {
   if (expected === undefined || Buffer.from(expected).toString('hex') === sha256) return
-  const [found, announced] = [Buffer.from(sha256, 'hex'), Buffer.from(expected)].map((digest) => digest.toString('base64'))
+  const [found, announced] = [Buffer.from(sha256, 'hex'), Buffer.from(expected)].map((digest) =>
+    digest.toString('base64'),
+  )
   refuse('DIGEST_MISMATCH', `the part has the sha-256 ${found}, announced was ${announced}`)
 }
 
 /** Gives a whole part its name, and removes those that it takes the place of. */
-const placePart = async (directory: string, path: string, whole: StagedPart, files: readonly PartFile[]): Promise<StagedPart> => {
+const placePart = async (
+  directory: string,
+  path: string,
+  whole: StagedPart,
+  files: readonly PartFile[],
+): Promise<StagedPart> => {
   const others = files.filter(({ part }) => part === whole.part)
   const stamp = 1 + Math.max(0, ...others.map(({ stamp }) => stamp))
   await rename(path, join(directory, partName({ ...whole, stamp })))

@@ -7,7 +7,10 @@ const FORMAT = 1
 type StoredRecord = Pick<UploadState, 'upload' | 'parts' | 'committed'> & { format: number }
 
 /** Remembers what a commit was answered, on disk when this resolves. From then on the upload is no longer open. */
-export const writeRecord = async (staging: Staging, { upload, parts, committed }: Omit<UploadState, 'expiresAt'>): Promise<void> => {
+export const writeRecord = async (
+  staging: Staging,
+  { upload, parts, committed }: Omit<UploadState, 'expiresAt'>,
+): Promise<void> => {
   const aside = hiddenPath(staging)
   const shown = parts.map(({ part, bytes, sha256 }) => ({ part, bytes, sha256 }))
   const record: StoredRecord = { format: FORMAT, upload, parts: shown, committed }
@@ -17,7 +20,11 @@ export const writeRecord = async (staging: Staging, { upload, parts, committed }
 }
 
 /** A committed upload as long as it is remembered; undefined: there is none of this table and id. */
-export const readRecord = async (staging: Staging, table: string, id: string): Promise<UploadState | undefined> => {
+export const readRecord = async (
+  staging: Staging,
+  table: string,
+  id: string,
+): Promise<UploadState | undefined> => {
   if (!isUploadId(id)) return undefined
   const path = recordPath(staging, id)
   const record = (await readJson(path)) as StoredRecord | undefined
@@ -29,4 +36,5 @@ export const readRecord = async (staging: Staging, table: string, id: string): P
 }
 
 /** Forgets a committed upload. */
-export const removeRecord = (staging: Staging, id: string): Promise<void> => rm(recordPath(staging, id), { force: true })
+export const removeRecord = (staging: Staging, id: string): Promise<void> =>
+  rm(recordPath(staging, id), { force: true })

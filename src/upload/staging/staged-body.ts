@@ -20,11 +20,16 @@ export const checkComplete = ({ bytes }: Pick<Upload, 'bytes'>, parts: readonly 
   const first = parts[0].part === 0 ? 0 : 1
   const last = parts[parts.length - 1].part
   const there = new Set(parts.map(({ part }) => part))
-  const missing = Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((part) => !there.has(part))
+  const missing = Array.from({ length: last - first + 1 }, (_, i) => first + i).filter(
+    (part) => !there.has(part),
+  )
   if (missing.length > 0) refuseMissing(missing, last)
   const receivedBytes = countBytes(parts)
   if (bytes !== null && bytes !== receivedBytes) {
-    refuse('INVALID_REQUEST', `the parts have ${receivedBytes} bytes together, the upload was announced with ${bytes}`)
+    refuse(
+      'INVALID_REQUEST',
+      `the parts have ${receivedBytes} bytes together, the upload was announced with ${bytes}`,
+    )
   }
   return receivedBytes
 }
@@ -33,20 +38,33 @@ const refuseMissing = (missing: readonly number[], last: number): never => {
   const shown = missing.slice(0, LIMITS.errorPlacesMax)
   const more = missing.length > shown.length ? ` and ${missing.length - shown.length} more` : ''
   const errors: ErrorPlace[] = shown.map((part) => ({ pointer: `/parts/${part}`, detail: 'is missing' }))
-  return refuse('INVALID_REQUEST', `of the parts up to ${last} these are missing: ${shown.join(', ')}${more}`, { errors })
+  return refuse(
+    'INVALID_REQUEST',
+    `of the parts up to ${last} these are missing: ${shown.join(', ')}${more}`,
+    { errors },
+  )
 }
 
 /**
  * The bytes of parts one after the other, in memory that is used again for the next chunk. What a power cut or a disk made of a part since
  * it was received does not get by: then the part is dropped, and DIGEST_MISMATCH names it, so that it can be sent again.
  */
-export async function* readParts(directory: string, parts: readonly PartFile[]): AsyncGenerator<Uint8Array, void, void> {
+export async function* readParts(
+  directory: string,
+  parts: readonly PartFile[],
+): AsyncGenerator<Uint8Array, void, void> {
   const buffer = new Uint8Array(READ_BYTES)
   for (const part of parts) yield* readPart(join(directory, part.name), part, buffer)
 }
 
-async function* readPart(path: string, part: PartFile, buffer: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => refuseReplaced(error, part))
+async function* readPart(
+  path: string,
+  part: PartFile,
+  buffer: Uint8Array,
+): AsyncGenerator<Uint8Array, void, void> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) =>
+    refuseReplaced(error, part),
+  )
   try {
     const hash = createHash('sha256')
     for (;;) {
@@ -61,10 +79,16 @@ async function* readPart(path: string, part: PartFile, buffer: Uint8Array): Asyn
     await file.close()
   }
   await rm(path, { force: true })
-  refuse('DIGEST_MISMATCH', `part ${part.part} is no longer what was received, and was dropped: send it again, then commit again`)
+  refuse(
+    'DIGEST_MISMATCH',
+    `part ${part.part} is no longer what was received, and was dropped: send it again, then commit again`,
+  )
 }
 
 const refuseReplaced = (error: unknown, { part }: PartFile): never => {
   if (!isMissing(error)) throw error
-  return refuse('INVALID_REQUEST', `part ${part} was replaced or removed while the upload was being committed`)
+  return refuse(
+    'INVALID_REQUEST',
+    `part ${part} was replaced or removed while the upload was being committed`,
+  )
 }

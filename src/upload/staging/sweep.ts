@@ -15,15 +15,18 @@ interface Entry {
 
 /**
  * Removes uploads without activity for `uploadAgeMsMax`, records as old, records beyond the `uploadRememberedCountMax` newest, and what
- * crashes left behind. Several fronts may do it at the same time. Files that are none of ours are left alone.
+ * crashes left behind. Several HTTP workers may do it at the same time. Files that are none of ours are left alone.
  */
 export const sweepUploads = async (staging: Staging): Promise<void> => {
   const { directory, limits } = staging
   const entries = await listAges(directory, () => true)
-  const records = entries.flatMap(({ name, ageMs }) => ({ id: parseRecordName(name), ageMs })).filter(({ id }) => id !== undefined)
+  const records = entries
+    .flatMap(({ name, ageMs }) => ({ id: parseRecordName(name), ageMs }))
+    .filter(({ id }) => id !== undefined)
   const committed = new Set(records.map(({ id }) => id))
   for (const { name, ageMs } of entries) {
-    if (isHidden(name) && ageMs > leftoverMs(staging)) await rm(join(directory, name), { recursive: true, force: true })
+    if (isHidden(name) && ageMs > leftoverMs(staging))
+      await rm(join(directory, name), { recursive: true, force: true })
     if (!isUploadId(name)) continue
     // A crash between the two last steps of a commit leaves both.
     if (ageMs >= limits.uploadAgeMsMax || committed.has(name)) await removeDirectory(staging, name)

@@ -24,11 +24,17 @@ const FORMAT = 1
  * Begins an upload. Refuses OVERLOADED above `uploadCountMax` open ones, BODY_TOO_LARGE above `uploadStagedBytesMax`, and DISK_FULL when
  * the disk has no room for what is announced.
  */
-export const createUpload = async (staging: Staging, specification: UploadSpecification): Promise<UploadState> => {
+export const createUpload = async (
+  staging: Staging,
+  specification: UploadSpecification,
+): Promise<UploadState> => {
   const { directory, limits } = staging
   const { table, bytes } = specification
   if (bytes !== null && bytes > limits.uploadStagedBytesMax) {
-    refuse('BODY_TOO_LARGE', `all uploads together have at most ${limits.uploadStagedBytesMax} bytes, this one is announced with ${bytes}`)
+    refuse(
+      'BODY_TOO_LARGE',
+      `all uploads together have at most ${limits.uploadStagedBytesMax} bytes, this one is announced with ${bytes}`,
+    )
   }
   const id = newUploadId()
   return workOnDisk(async () => {
@@ -36,7 +42,10 @@ export const createUpload = async (staging: Staging, specification: UploadSpecif
     await checkFreeSpace(staging, bytes ?? 0)
     const aside = hiddenPath(staging)
     await mkdir(aside, { mode: 0o700 })
-    await writeDurably(join(aside, UPLOAD_FILE), JSON.stringify({ format: FORMAT, createdAt: Date.now(), ...specification }))
+    await writeDurably(
+      join(aside, UPLOAD_FILE),
+      JSON.stringify({ format: FORMAT, createdAt: Date.now(), ...specification }),
+    )
     await rename(aside, uploadPath(staging, id))
     // Counted with the new one in place: of several at once, none sees too few.
     if ((await listOpenIds(staging)).length > limits.uploadCountMax) {
@@ -59,7 +68,8 @@ export const findUpload = (staging: Staging, table: string, id: string): Promise
 export const findOpenUpload = (staging: Staging, table: string, id: string): Promise<Upload> =>
   workOnDisk(async () => {
     const record = await readRecord(staging, table, id)
-    if (record !== undefined) refuse('INVALID_REQUEST', 'the upload has been committed: nothing can be added to it')
+    if (record !== undefined)
+      refuse('INVALID_REQUEST', 'the upload has been committed: nothing can be added to it')
     return (await readOpen(staging, table, id))?.upload ?? refuseUnknown(table, id)
   })
 
@@ -113,7 +123,11 @@ const readOpen = async (staging: Staging, table: string, id: string): Promise<Op
   return expiresAt > Date.now() ? { upload, expiresAt } : undefined
 }
 
-const readOpenState = async (staging: Staging, table: string, id: string): Promise<UploadState | undefined> => {
+const readOpenState = async (
+  staging: Staging,
+  table: string,
+  id: string,
+): Promise<UploadState | undefined> => {
   const open = await readOpen(staging, table, id)
   const files = open && (await listPartFiles(uploadPath(staging, id)).catch(ignoreMissing))
   return files && { ...open, parts: currentParts(files), committed: null }
@@ -121,7 +135,9 @@ const readOpenState = async (staging: Staging, table: string, id: string): Promi
 
 /** undefined: a crash left half of the file, or a later gatherd wrote it. Such an upload is none, and goes when it is old. */
 const readUpload = async (directory: string, id: string): Promise<Upload | undefined> => {
-  const stored = (await readJson(join(directory, UPLOAD_FILE))) as (Omit<Upload, 'id'> & { format: number }) | undefined
+  const stored = (await readJson(join(directory, UPLOAD_FILE))) as
+    | (Omit<Upload, 'id'> & { format: number })
+    | undefined
   if (stored?.format !== FORMAT) return undefined
   const { format: _, ...upload } = stored
   return { id, ...upload }

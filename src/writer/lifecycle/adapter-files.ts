@@ -4,27 +4,36 @@ import type { CatalogAdapter } from '../../storage/catalog-rows.ts'
 import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
 import { writeSnapshot } from '../../storage/snapshot-write.ts'
 import type { AdapterBuild } from './adapters.ts'
-import type { KeeperTable } from './table-model.ts'
+import type { TableModel } from './table-model.ts'
 
 /** Writes A and B, each as a file like a snapshot, and returns how the catalog lists them. Rejects with the system's error. */
 export const writeAdapter = async (
   directory: string,
-  table: KeeperTable,
+  table: TableModel,
   { handle }: AdapterBuild,
   alpha: number,
   nowMs: number,
 ): Promise<CatalogAdapter> => {
   const { version, rows, rank, dtype, a, b } = handle
-  const facts = { tableId: table.id, table: table.name, version, startSequence: 0, step: 0, updatedAtMs: nowMs, state: null }
+  const facts = {
+    tableId: table.id,
+    table: table.name,
+    version,
+    startSequence: 0,
+    step: 0,
+    updatedAtMs: nowMs,
+    state: null,
+  }
   const factsA: SnapshotFacts = { ...facts, rows, dim: rank, dtype }
   const factsB: SnapshotFacts = { ...facts, rows: rank, dim: table.current.handle.dim, dtype: 'float32' }
   const writtenA = await writeSnapshot(directory, factsA, { segments: a, state: null })
-  const writtenB = await writeSnapshot(directory, factsB, { segments: [{ memory: b, firstRow: 0, rowCount: rank }], state: null }).catch(
-    async (error: unknown) => {
-      await rm(join(directory, writtenA.file), { force: true })
-      throw error
-    },
-  )
+  const writtenB = await writeSnapshot(directory, factsB, {
+    segments: [{ memory: b, firstRow: 0, rowCount: rank }],
+    state: null,
+  }).catch(async (error: unknown) => {
+    await rm(join(directory, writtenA.file), { force: true })
+    throw error
+  })
   return {
     tableId: table.id,
     version,

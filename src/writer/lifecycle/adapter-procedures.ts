@@ -4,123 +4,163 @@ import { checkPrecondition } from '../../tables/precondition.ts'
 import { writeAdapter } from './adapter-files.ts'
 import type { CatalogChange } from '../../storage/catalog-rows.ts'
 import type { Store } from '../../storage/store.ts'
-import type { Forgetting } from '../upkeep/cleanup.ts'
-import { type AdapterBuild, attachAdapter, beginAdapter, checkAdapter, countChange, detachAdapter } from './adapters.ts'
-import type { KeeperCalls } from '../protocol.ts'
+import type { Cleanup } from '../upkeep/cleanup.ts'
+import {
+  type AdapterBuild,
+  attachAdapter,
+  beginAdapter,
+  checkAdapter,
+  countChange,
+  detachAdapter,
+} from './adapters.ts'
+import type { WriterCalls } from '../protocol.ts'
 import { toEmptyRecord } from './to-catalog.ts'
-import { currentState, type KeeperAdapter, type KeeperTable } from './table-model.ts'
+import { currentState, type AdapterModel, type TableModel } from './table-model.ts'
 
-/** What a front's line holds of adapters. */
-export interface AdapterFront {
+/** What an HTTP worker's line holds of adapters. */
+export interface AdapterBuilds {
   adapterBuilds: Map<number, AdapterBuild>
 }
 
-/** What the procedures of adapters need of the keeper. */
-export interface AdapterKeeper {
+/** What the procedures of adapters need of the writer. */
+export interface AdapterDependencies {
   memory: () => TableMemory
   store: () => Store
-  forgetting: () => Forgetting
+  cleanup: () => Cleanup
   takeNumber: () => number
-  find: (name: string) => KeeperTable
+  find: (name: string) => TableModel
   /** Runs `work` when nobody else changes what the table is. */
   lock: <Result>(name: string, work: () => Promise<Result>) => Promise<Result>
-  /** Tells every front what the table is now. */
+  /** Tells every HTTP worker what the table is now. */
   publish: (name: string) => Promise<void>
-  /** Resolves when no front reads the key any more; then its memory has gone back. */
+  /** Resolves when no HTTP worker reads the key any more; then its memory has gone back. */
   retire: (key: string, reservedBytes: number) => Promise<void>
 }
 
 type Name = 'beginAdapter' | 'commitAdapter' | 'abortAdapter' | 'dropAdapter'
 type AdapterProcedures = {
   [One in Name]: (
-    front: AdapterFront,
-    argument: KeeperCalls[One]['argument'],
-  ) => KeeperCalls[One]['answer'] | Promise<KeeperCalls[One]['answer']>
+    httpWorker: AdapterBuilds,
+    argument: WriterCalls[One]['argument'],
+  ) => WriterCalls[One]['answer'] | Promise<WriterCalls[One]['answer']>
 }
 
-/** The keeper's procedures of adapters. */
-export const makeAdapterProcedures = (keeper: AdapterKeeper): AdapterProcedures => ({
-  beginAdapter: (front, argument) => {
-    const adapterId = keeper.takeNumber()
-    const build = beginAdapter(keeper.find(argument.name), keeper.memory(), `a${adapterId}`, argument, Date.now())
-    front.adapterBuilds.set(adapterId, build)
+/** The writer's procedures of adapters. */
+export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProcedures => ({
+  beginAdapter: (httpWorker, argument) => {
+    const adapterId = writer.takeNumber()
+    const build = beginAdapter(
+      writer.find(argument.name),
+      writer.memory(),
+      `a${adapterId}`,
+      argument,
+      Date.now(),
+    )
+    httpWorker.adapterBuilds.set(adapterId, build)
     return { adapterId, a: build.handle.a, b: build.handle.b }
   },
-  commitAdapter: (front, { adapterId, alpha }) => {
-    const build = front.adapterBuilds.get(adapterId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
-    // From here on the build is this procedure's, whatever becomes of the front.
-    front.adapterBuilds.delete(adapterId)
-    return keeper.lock(build.name, () => commitAdapter(keeper, build, alpha))
+  commitAdapter: (httpWorker, { adapterId, alpha }) => {
+    const build =
+      httpWorker.adapterBuilds.get(adapterId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
+    // From here on the build is this procedure's, whatever becomes of the HTTP worker.
+    httpWorker.adapterBuilds.delete(adapterId)
+    return writer.lock(build.name, () => commitAdapter(writer, build, alpha))
   },
-  abortAdapter: (front, { adapterId }) => {
-    const build = front.adapterBuilds.get(adapterId)
-    front.adapterBuilds.delete(adapterId)
-    if (build !== undefined) keeper.memory().release(build.reservedBytes)
+  abortAdapter: (httpWorker, { adapterId }) => {
+    const build = httpWorker.adapterBuilds.get(adapterId)
+    httpWorker.adapterBuilds.delete(adapterId)
+    if (build !== undefined) writer.memory().release(build.reservedBytes)
     return null
   },
-  dropAdapter: (_front, { name, precondition }) =>
-    keeper.lock(name, async () => {
-      const table = keeper.find(name)
+  dropAdapter: (_httpWorker, { name, precondition }) =>
+    writer.lock(name, async () => {
+      const table = writer.find(name)
       checkPrecondition(precondition, currentState(table))
       const { current } = table
       if (current.adapter === null) return null
-      commitChange(keeper, table, { kind: 'delete-adapter', tableId: table.id, version: current.handle.version }, Date.now())
+      commitChange(
+        writer,
+        table,
+        { kind: 'delete-adapter', tableId: table.id, version: current.handle.version },
+        Date.now(),
+      )
       const before = detachAdapter(table)
-      if (before !== null) await publishAdapter(keeper, table, before)
+      if (before !== null) await publishAdapter(writer, table, before)
       return null
     }),
 })
 
-/** Writes the adapter, lists it and tells every front. Refuses PRECONDITION_FAILED, DISK_FULL; then the build is gone. */
-const commitAdapter = async (keeper: AdapterKeeper, build: AdapterBuild, alpha: number): Promise<{ created: boolean }> => {
+/** Writes the adapter, lists it and tells every HTTP worker. Refuses PRECONDITION_FAILED, DISK_FULL; then the build is gone. */
+const commitAdapter = async (
+  writer: AdapterDependencies,
+  build: AdapterBuild,
+  alpha: number,
+): Promise<{ created: boolean }> => {
   const nowMs = Date.now()
   let files: string[] = []
-  let table: KeeperTable
+  let table: TableModel
   try {
-    const store = keeper.store()
-    checkAdapter(keeper.find(build.name), build)
-    const listed = await writeAdapter(store.paths.snapshots, keeper.find(build.name), build, alpha, nowMs).catch((error: unknown) => {
-      throw store.judge('the files of an adapter', error)
+    const store = writer.store()
+    checkAdapter(writer.find(build.name), build)
+    const listed = await writeAdapter(
+      store.paths.snapshots,
+      writer.find(build.name),
+      build,
+      alpha,
+      nowMs,
+    ).catch((error: unknown) => {
+      throw store.classify('the files of an adapter', error)
     })
     files = [listed.fileA, listed.fileB]
     // The rows may have been updated while the files were written.
-    table = keeper.find(build.name)
+    table = writer.find(build.name)
     checkAdapter(table, build)
-    commitChange(keeper, table, { kind: 'put-adapter', adapter: listed }, nowMs)
+    commitChange(writer, table, { kind: 'put-adapter', adapter: listed }, nowMs)
   } catch (error) {
-    keeper.memory().release(build.reservedBytes)
-    keeper.forgetting().unlisted(...files)
+    writer.memory().release(build.reservedBytes)
+    writer.cleanup().unlisted(...files)
     throw error
   }
   const handle = { ...build.handle, alpha, attachedAt: nowMs }
   const before = attachAdapter(table, { handle, reservedBytes: build.reservedBytes, files })
-  await publishAdapter(keeper, table, before)
+  await publishAdapter(writer, table, before)
   return { created: before === null }
 }
 
 /**
- * Lists the change, and journals the sequence that it takes. From here on updates of the version are refused, until the fronts know: nothing else
+ * Lists the change, and journals the sequence that it takes. From here on updates of the version are refused, until the HTTP workers know: nothing else
  * takes that sequence.
  */
-const commitChange = (keeper: AdapterKeeper, table: KeeperTable, change: CatalogChange, nowMs: number): void => {
+const commitChange = (
+  writer: AdapterDependencies,
+  table: TableModel,
+  change: CatalogChange,
+  nowMs: number,
+): void => {
   const { stored, table: version } = table.current
-  const isJournaled = table.settings.durability !== 'none' || stored.journalHolders > 0
+  const isJournaled = table.settings.durability !== 'none' || stored.journalPins > 0
   const sequence = version.readSequence() + 1
-  keeper.store().commit({ changes: [change], records: isJournaled ? [toEmptyRecord(table, sequence, nowMs)] : [] })
-  if (isJournaled && stored.coveredThrough === sequence - 1) stored.coveredThrough = sequence
+  writer
+    .store()
+    .commit({ changes: [change], records: isJournaled ? [toEmptyRecord(table, sequence, nowMs)] : [] })
+  if (isJournaled && stored.durableSequence === sequence - 1) stored.durableSequence = sequence
 }
 
-/** Tells every front which adapter the current version has now; resolves when nobody reads the one before any more. */
-const publishAdapter = async (keeper: AdapterKeeper, { name, current }: KeeperTable, before: KeeperAdapter | null): Promise<void> => {
-  if (before === null) await keeper.publish(name)
+/** Tells every HTTP worker which adapter the current version has now; resolves when nobody reads the one before any more. */
+const publishAdapter = async (
+  writer: AdapterDependencies,
+  { name, current }: TableModel,
+  before: AdapterModel | null,
+): Promise<void> => {
+  if (before === null) await writer.publish(name)
   else {
     const { key } = before.handle
     current.leavingAdapters.add(key)
-    const freed = keeper.retire(key, before.reservedBytes)
-    await keeper.publish(name)
+    const freed = writer.retire(key, before.reservedBytes)
+    await writer.publish(name)
     await freed
     current.leavingAdapters.delete(key)
-    keeper.forgetting().files(before.files)
+    writer.cleanup().files(before.files)
   }
   countChange(current, Date.now())
 }

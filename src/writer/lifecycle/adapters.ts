@@ -5,9 +5,9 @@ import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
 import type { BeginAdapterArguments } from '../protocol.ts'
-import { currentState, type KeeperAdapter, type KeeperTable } from './table-model.ts'
+import { currentState, type AdapterModel, type TableModel } from './table-model.ts'
 
-/** An adapter that is being filled. Nobody but the front that fills it sees it. */
+/** An adapter that is being filled. Nobody but the HTTP worker that fills it sees it. */
 export interface AdapterBuild {
   name: string
   precondition: Precondition
@@ -17,7 +17,7 @@ export interface AdapterBuild {
 
 /** Reserves memory for an adapter of the current version. Refuses PRECONDITION_FAILED, MEMORY_QUOTA_EXCEEDED. */
 export const beginAdapter = (
-  table: KeeperTable,
+  table: TableModel,
   memory: TableMemory,
   key: string,
   { name, version, rank, dtype, precondition }: BeginAdapterArguments,
@@ -29,7 +29,17 @@ export const beginAdapter = (
   try {
     // As one row: whatever its size, it is one memory.
     const b = memory.allocate(1, rank * dim * 4)
-    const handle = { key, version, rows, rank, alpha: 0, dtype, attachedAt: nowMs, a: a.segments, b: b.segments[0].memory }
+    const handle = {
+      key,
+      version,
+      rows,
+      rank,
+      alpha: 0,
+      dtype,
+      attachedAt: nowMs,
+      a: a.segments,
+      b: b.segments[0].memory,
+    }
     return { name, precondition, handle, reservedBytes: a.reservedBytes + b.reservedBytes }
   } catch (error) {
     memory.release(a.reservedBytes)
@@ -38,44 +48,50 @@ export const beginAdapter = (
 }
 
 /** Makes it the adapter of the current version. Returns the one before it, which nobody should read from now on. */
-export const attachAdapter = ({ current }: KeeperTable, adapter: KeeperAdapter): KeeperAdapter | null => {
+export const attachAdapter = ({ current }: TableModel, adapter: AdapterModel): AdapterModel | null => {
   const before = current.adapter
   current.adapter = adapter
   return before
 }
 
 /** Refuses PRECONDITION_FAILED when the table is not, or no longer, what the adapter was made for. */
-export const checkAdapter = (table: KeeperTable, build: AdapterBuild): void => {
+export const checkAdapter = (table: TableModel, build: AdapterBuild): void => {
   checkPrecondition(build.precondition, currentState(table))
   checkVersion(table, build.handle.version)
 }
 
 /** Takes the adapter off the current version and returns it; null: there was none. */
-export const detachAdapter = ({ current }: KeeperTable): KeeperAdapter | null => {
+export const detachAdapter = ({ current }: TableModel): AdapterModel | null => {
   const before = current.adapter
   current.adapter = null
   return before
 }
 
-const checkVersion = ({ current }: KeeperTable, version: number): KeeperTable['current']['handle'] => {
+const checkVersion = ({ current }: TableModel, version: number): TableModel['current']['handle'] => {
   if (current.handle.version === version) return current.handle
-  return refuse('PRECONDITION_FAILED', `the adapter is for version ${version}, and the table has become version ${current.handle.version}`)
+  return refuse(
+    'PRECONDITION_FAILED',
+    `the adapter is for version ${version}, and the table has become version ${current.handle.version}`,
+  )
 }
 
 /**
  * Refuses (PRECONDITION_FAILED) updates of a version whose rows an adapter is added to: they are what it was trained on. Also while a lookup
  * still adds one that was taken off, or it would add it to rows that never had it.
  */
-export const refuseAdapted = ({ current }: KeeperTable): void => {
+export const refuseAdapted = ({ current }: TableModel): void => {
   if (current.adapter === null && current.leavingAdapters.size === 0) return
-  refuse('PRECONDITION_FAILED', 'the table has a LoRA adapter: its rows take no updates until the adapter is merged or deleted')
+  refuse(
+    'PRECONDITION_FAILED',
+    'the table has a LoRA adapter: its rows take no updates until the adapter is merged or deleted',
+  )
 }
 
 /**
- * What lookups of the version answer has changed: counts as one update, without rows. Only when every front knows, so that no answer
+ * What lookups of the version answer has changed: counts as one update, without rows. Only when every HTTP worker knows, so that no answer
  * names a sequence that it has not reached. Returns the new sequence.
  */
-export const countChange = ({ table }: KeeperTable['current'], nowMs: number): number => {
+export const countChange = ({ table }: TableModel['current'], nowMs: number): number => {
   const sequence = table.readSequence() + 1
   table.write({ sequence, step: table.readStep(), nowMs }, () => {})
   return sequence

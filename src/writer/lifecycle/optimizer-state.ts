@@ -6,7 +6,7 @@ import { stateInitial, stateLength } from '../updates/optimizer-step.ts'
 
 /**
  * The optimizer state of a table version: memories of its own, laid out like the table's with one float32 state row per
- * table row. Only the keeper writes them, and only fronts that export it map them. Made when the first gradient needs it or by an upload,
+ * table row. Only the writer writes them, and only HTTP workers that export it map them. Made when the first gradient needs it or by an upload,
  * dropped when the optimizer changes kind.
  */
 export interface OptimizerState {
@@ -24,14 +24,33 @@ export interface OptimizerState {
 }
 
 /** Reserves the state of `handle` for `optimizer`; null for an optimizer without state. Refuses MEMORY_QUOTA_EXCEEDED. */
-export const createState = (memory: TableMemory, handle: VersionHandle, optimizer: Optimizer): OptimizerState | null => {
+export const createState = (
+  memory: TableMemory,
+  handle: VersionHandle,
+  optimizer: Optimizer,
+): OptimizerState | null => {
   const length = stateLength(optimizer, handle.dim)
   if (length === 0) return null
   const { segments, reservedBytes } = memory.allocate(handle.rows, length * 4)
-  const rows = new TableVersion({ ...handle, key: `${handle.key}/state`, dim: length, dtype: 'float32', segments })
+  const rows = new TableVersion({
+    ...handle,
+    key: `${handle.key}/state`,
+    dim: length,
+    dtype: 'float32',
+    segments,
+  })
   const touched = new Uint8Array(new SharedArrayBuffer(handle.rows))
   const initial = stateInitial(optimizer)
-  return { kind: optimizer.kind, rows, length, reservedBytes, touched, initial, exportCount: 0, isDropped: false }
+  return {
+    kind: optimizer.kind,
+    rows,
+    length,
+    reservedBytes,
+    touched,
+    initial,
+    exportCount: 0,
+    isDropped: false,
+  }
 }
 
 /** Puts the initial value in place of the state rows that were never written: `count` rows from `first` on, packed from `place` of `target` on. */
@@ -58,12 +77,12 @@ export const markTouched = (state: OptimizerState, rows: Int32Array): void => {
 }
 
 /** An export begins to read the state. */
-export const holdState = (state: OptimizerState): void => {
+export const reserveState = (state: OptimizerState): void => {
   state.exportCount++
 }
 
 /** An export has ended. */
-export const leaveState = (state: OptimizerState, memory: TableMemory): void => {
+export const releaseState = (state: OptimizerState, memory: TableMemory): void => {
   state.exportCount--
   releaseWhenUnread(state, memory)
 }

@@ -20,8 +20,8 @@ export const DEFAULT_SETTINGS: Settings = {
   keep_versions: 2,
 }
 
-/** A version's adapter as the keeper holds it. */
-export interface KeeperAdapter {
+/** A version's adapter as the writer holds it. */
+export interface AdapterModel {
   handle: AdapterHandle
   reservedBytes: number
   /** Of A and B, in the folder of snapshots. */
@@ -33,20 +33,20 @@ export interface StoredVersion {
   /** Newest last; two at most. */
   snapshots: CatalogSnapshot[]
   /** What a start would bring back: less than the version's sequence when updates of mode `none` came since. */
-  coveredThrough: number
+  durableSequence: number
   /** Of records since the newest snapshot began. */
   journalBytes: number
   /** Snapshots and changes of mode under way. While there are any, `none` updates are journaled too. */
-  journalHolders: number
+  journalPins: number
 }
 
-/** A version as the keeper holds it. */
-export interface KeeperVersion {
+/** A version as the writer holds it. */
+export interface VersionModel {
   handle: VersionHandle
   table: TableVersion
   reservedBytes: number
   state: OptimizerState | null
-  adapter: KeeperAdapter | null
+  adapter: AdapterModel | null
   stored: StoredVersion
   /** Sequence and step after the updates that are computed and not yet visible; null: there are none. */
   planned: { sequence: number; step: number } | null
@@ -54,7 +54,7 @@ export interface KeeperVersion {
   leavingAdapters: Set<string>
 }
 
-export interface KeeperTable {
+export interface TableModel {
   /** Given to no other table, ever: another one may come to have the name. */
   id: number
   name: string
@@ -64,11 +64,11 @@ export interface KeeperTable {
   highest: number
   /** Raised each time the optimizer state is dropped: what the disk holds of an earlier one is not taken up again. */
   stateEpoch: number
-  current: KeeperVersion
-  versions: Map<number, KeeperVersion>
+  current: VersionModel
+  versions: Map<number, VersionModel>
 }
 
-/** A version that is being filled. Nobody but the front that fills it sees it. */
+/** A version that is being filled. Nobody but the HTTP worker that fills it sees it. */
 export interface Build {
   arguments: BeginArguments
   handle: VersionHandle
@@ -78,20 +78,23 @@ export interface Build {
 }
 
 /** What conditions are about; undefined: there is no such table. */
-export const currentState = (table: KeeperTable | undefined): CurrentState =>
+export const currentState = (table: TableModel | undefined): CurrentState =>
   table && { version: table.current.handle.version, sequence: lastSequence(table.current) }
 
 /** The sequence that the next update follows. */
-export const lastSequence = ({ table, planned }: KeeperVersion): number => planned?.sequence ?? table.readSequence()
+export const lastSequence = ({ table, planned }: VersionModel): number =>
+  planned?.sequence ?? table.readSequence()
 
-/** What the fronts are told. */
-export const toRecord = (table: KeeperTable): TableRecord => ({
+/** What the HTTP workers are told. */
+export const toRecord = (table: TableModel): TableRecord => ({
   name: table.name,
   settings: table.settings,
   createdAt: table.createdAt,
   changedAt: table.changedAt,
   current: table.current.handle.version,
-  versions: [...table.versions.values()].map((version) => version.handle).sort((a, b) => a.version - b.version),
+  versions: [...table.versions.values()]
+    .map((version) => version.handle)
+    .sort((a, b) => a.version - b.version),
   adapters: [...table.versions.values()].flatMap(({ adapter }) => (adapter === null ? [] : [adapter.handle])),
 })
 
@@ -108,7 +111,7 @@ export const mergeSettings = (before: Settings, changes: Partial<Settings>, rows
 
 /** Reserves memory for a new version of a table. Refuses PRECONDITION_FAILED, MEMORY_QUOTA_EXCEEDED, a padding index outside. */
 export const beginBuild = (
-  tables: ReadonlyMap<string, KeeperTable>,
+  tables: ReadonlyMap<string, TableModel>,
   memory: TableMemory,
   key: string,
   begin: BeginArguments,
@@ -117,7 +120,10 @@ export const beginBuild = (
   const table = tables.get(begin.name)
   checkPrecondition(begin.precondition, currentState(table))
   if (table === undefined && tables.size >= LIMITS.tableCountMax) {
-    refuse('MEMORY_QUOTA_EXCEEDED', `there are ${LIMITS.tableCountMax} tables already, the most this service holds`)
+    refuse(
+      'MEMORY_QUOTA_EXCEEDED',
+      `there are ${LIMITS.tableCountMax} tables already, the most this service holds`,
+    )
   }
   const { optimizer } = mergeSettings(table?.settings ?? DEFAULT_SETTINGS, begin.settings, begin.rows)
   checkStateKind(begin, optimizer)
@@ -133,10 +139,13 @@ export const beginBuild = (
   }
 }
 
-/** Refuses PRECONDITION_FAILED: the front has checked it against the optimizer that it knew, and somebody has changed it since. */
+/** Refuses PRECONDITION_FAILED: the HTTP worker has checked it against the optimizer that it knew, and somebody has changed it since. */
 export const checkStateKind = ({ stateKind }: BeginArguments, { kind }: Optimizer): void => {
   if (stateKind === undefined || stateKind === kind) return
-  refuse('PRECONDITION_FAILED', `the upload brings the state of ${stateKind}, but the table's optimizer has become ${kind}`)
+  refuse(
+    'PRECONDITION_FAILED',
+    `the upload brings the state of ${stateKind}, but the table's optimizer has become ${kind}`,
+  )
 }
 
 /** Gives the memory of a build back that nobody will read. */

@@ -6,11 +6,11 @@ import type { JournalRecord, StateKind } from '../../storage/journal-record.ts'
 import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
 import type { SnapshotMemory } from '../../storage/snapshot-memory.ts'
 import type { WrittenSnapshot } from '../../storage/snapshot-write.ts'
-import type { KeeperTable, KeeperVersion } from './table-model.ts'
+import type { TableModel, VersionModel } from './table-model.ts'
 import type { TableChange } from './versions.ts'
 
 /** What the catalog says of a table. */
-export const toCatalogTable = (table: KeeperTable): CatalogTable => ({
+export const toCatalogTable = (table: TableModel): CatalogTable => ({
   id: table.id,
   name: table.name,
   createdAtMs: table.createdAt,
@@ -24,11 +24,13 @@ export const toCatalogTable = (table: KeeperTable): CatalogTable => ({
 /** What the catalog is told of a change: the table, and the versions that leave it. */
 export const toCatalogChanges = ({ table, retired }: TableChange): CatalogChange[] => [
   { kind: 'put-table', table: toCatalogTable(table) },
-  ...retired.map(({ handle }): CatalogChange => ({ kind: 'delete-version', tableId: table.id, version: handle.version })),
+  ...retired.map(
+    ({ handle }): CatalogChange => ({ kind: 'delete-version', tableId: table.id, version: handle.version }),
+  ),
 ]
 
 /** A new version of a table. */
-export const toCatalogVersion = (tableId: number, { handle }: KeeperVersion): CatalogChange => ({
+export const toCatalogVersion = (tableId: number, { handle }: VersionModel): CatalogChange => ({
   kind: 'put-version',
   version: {
     tableId,
@@ -41,7 +43,10 @@ export const toCatalogVersion = (tableId: number, { handle }: KeeperVersion): Ca
 })
 
 /** What a snapshot that begins now says of itself. */
-export const toSnapshotFacts = (table: Pick<KeeperTable, 'id' | 'name' | 'stateEpoch'>, version: KeeperVersion): SnapshotFacts => {
+export const toSnapshotFacts = (
+  table: Pick<TableModel, 'id' | 'name' | 'stateEpoch'>,
+  version: VersionModel,
+): SnapshotFacts => {
   assert(version.planned === null, 'a snapshot begins between two turns')
   const { handle, state } = version
   return {
@@ -54,12 +59,17 @@ export const toSnapshotFacts = (table: Pick<KeeperTable, 'id' | 'name' | 'stateE
     startSequence: version.table.readSequence(),
     step: version.table.readStep(),
     updatedAtMs: version.table.readUpdatedAt(),
-    state: state && { kind: state.kind as StateKind, length: state.length, epoch: table.stateEpoch, initial: state.initial },
+    state: state && {
+      kind: state.kind as StateKind,
+      length: state.length,
+      epoch: table.stateEpoch,
+      initial: state.initial,
+    },
   }
 }
 
 /** What a snapshot is a picture of. */
-export const toSnapshotMemory = ({ handle, state }: KeeperVersion): SnapshotMemory => ({
+export const toSnapshotMemory = ({ handle, state }: VersionModel): SnapshotMemory => ({
   segments: handle.segments,
   state: state && { segments: state.rows.handle.segments, touched: state.touched },
 })
@@ -86,8 +96,8 @@ export const toCatalogSnapshot = (
 })
 
 /** A computed update as it is journaled. Its arrays are views of the arena: it is encoded before anything else happens there. */
-export const toJournalRecord = (table: KeeperTable, update: PlannedUpdate, arena: Arena): JournalRecord => {
-  const { version, rows, scratch, state, sequence, step, nowMs } = update
+export const toJournalRecord = (table: TableModel, update: PlannedUpdate, arena: Arena): JournalRecord => {
+  const { version, rows, postImages, state, sequence, step, nowMs } = update
   const count = rows.length
   const { rowBytes } = version.table
   return {
@@ -100,18 +110,18 @@ export const toJournalRecord = (table: KeeperTable, update: PlannedUpdate, arena
     durability: table.settings.durability,
     ids: rows,
     rowBytes,
-    rows: arena.bytes.subarray(scratch.rowsAt, scratch.rowsAt + count * rowBytes),
+    rows: arena.bytes.subarray(postImages.rowsAt, postImages.rowsAt + count * rowBytes),
     state: state && {
       kind: state.kind as StateKind,
       initial: state.initial,
       length: state.length,
-      rows: arena.float32.subarray(scratch.stateAt / 4, scratch.stateAt / 4 + count * state.length),
+      rows: arena.float32.subarray(postImages.stateAt / 4, postImages.stateAt / 4 + count * state.length),
     },
   }
 }
 
 /** A change without rows, which takes a sequence as an update does. */
-export const toEmptyRecord = (table: KeeperTable, sequence: number, nowMs: number): JournalRecord => ({
+export const toEmptyRecord = (table: TableModel, sequence: number, nowMs: number): JournalRecord => ({
   tableId: table.id,
   version: table.current.handle.version,
   sequence,

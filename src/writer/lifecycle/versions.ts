@@ -10,23 +10,23 @@ import {
   checkStateKind,
   currentState,
   DEFAULT_SETTINGS,
-  type KeeperTable,
-  type KeeperVersion,
+  type TableModel,
+  type VersionModel,
   mergeSettings,
 } from './table-model.ts'
 
-/** What a table is to become. Nothing has changed yet: first the catalog says so, then memory, then the fronts. */
+/** What a table is to become. Nothing has changed yet: first the catalog says so, then memory, then the HTTP workers. */
 export interface TableChange {
-  table: KeeperTable
-  before: KeeperTable | undefined
+  table: TableModel
+  before: TableModel | undefined
   /** Versions that nobody should read from now on. */
-  retired: KeeperVersion[]
+  retired: VersionModel[]
   /** The optimizer has become another kind: state and steps of every version are worth nothing any more. */
   dropsState: boolean
 }
 
-/** Another adapter has no effect on the sequence before every front knows of it: the key tells earlier. */
-const checkAdapterKey = ({ adapterKey }: BeginArguments, table: KeeperTable | undefined): void => {
+/** Another adapter has no effect on the sequence before every HTTP worker knows of it: the key tells earlier. */
+const checkAdapterKey = ({ adapterKey }: BeginArguments, table: TableModel | undefined): void => {
   if (adapterKey === undefined || table?.current.adapter?.handle.key === adapterKey) return
   refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
 }
@@ -34,9 +34,9 @@ const checkAdapterKey = ({ adapterKey }: BeginArguments, table: KeeperTable | un
 /** The version that a build becomes: the highest number ever used, plus one. Its rows are complete; `step` gradient steps are behind its state. */
 export const finishBuild = (
   build: Build,
-  before: KeeperTable | undefined,
+  before: TableModel | undefined,
   { step, nowMs }: { step: number; nowMs: number },
-): KeeperVersion => {
+): VersionModel => {
   const handle = { ...build.handle, version: (before?.highest ?? 0) + 1, createdAt: nowMs }
   const table = new TableVersion(handle)
   build.state?.touched.fill(1)
@@ -47,7 +47,7 @@ export const finishBuild = (
     reservedBytes: build.reservedBytes,
     state: build.state,
     adapter: null,
-    stored: { snapshots: [], coveredThrough: 0, journalBytes: 0, journalHolders: 0 },
+    stored: { snapshots: [], durableSequence: 0, journalBytes: 0, journalPins: 0 },
     planned: null,
     leavingAdapters: new Set(),
   }
@@ -57,14 +57,19 @@ export const finishBuild = (
  * Makes a build the current version of its table, or of the new table `id`. Conditions are checked, also when they were before: others may have
  * changed the table meanwhile. Refuses PRECONDITION_FAILED, and a padding index outside.
  */
-export const planReplacement = (build: Build, version: KeeperVersion, before: KeeperTable | undefined, id: number): TableChange => {
+export const planReplacement = (
+  build: Build,
+  version: VersionModel,
+  before: TableModel | undefined,
+  id: number,
+): TableChange => {
   checkBuild(build, before)
   const { name, settings } = build.arguments
   const { createdAt, rows, version: number } = version.handle
   const merged = mergeSettings(before?.settings ?? DEFAULT_SETTINGS, settings, rows)
   checkStateKind(build.arguments, merged.optimizer)
   const dropsState = before !== undefined && before.settings.optimizer.kind !== merged.optimizer.kind
-  const table: KeeperTable = {
+  const table: TableModel = {
     id,
     name,
     settings: merged,
@@ -78,13 +83,13 @@ export const planReplacement = (build: Build, version: KeeperVersion, before: Ke
   return { table, before, retired: trimVersions(table), dropsState }
 }
 
-const checkBuild = (build: Build, before: KeeperTable | undefined): void => {
+const checkBuild = (build: Build, before: TableModel | undefined): void => {
   checkPrecondition(build.arguments.precondition, currentState(before))
   checkAdapterKey(build.arguments, before)
 }
 
 /** Other settings. Refuses INVALID_REQUEST for a padding index outside. */
-export const planSettings = (before: KeeperTable, changes: Partial<Settings>, nowMs: number): TableChange => {
+export const planSettings = (before: TableModel, changes: Partial<Settings>, nowMs: number): TableChange => {
   const settings = mergeSettings(before.settings, changes, before.current.handle.rows)
   const dropsState = settings.optimizer.kind !== before.settings.optimizer.kind
   const stateEpoch = before.stateEpoch + (dropsState ? 1 : 0)
@@ -93,18 +98,21 @@ export const planSettings = (before: KeeperTable, changes: Partial<Settings>, no
 }
 
 /** Makes an earlier version current again, with its updates. Refuses VERSION_NOT_FOUND. */
-export const planRollback = (before: KeeperTable, number: number, nowMs: number): TableChange => {
+export const planRollback = (before: TableModel, number: number, nowMs: number): TableChange => {
   const current = before.versions.get(number)
   if (current === undefined) {
     const readable = [...before.versions.keys()].sort((a, b) => a - b).join(', ')
-    return refuse('VERSION_NOT_FOUND', `table ${JSON.stringify(before.name)} has no version ${number}; readable: ${readable}`)
+    return refuse(
+      'VERSION_NOT_FOUND',
+      `table ${JSON.stringify(before.name)} has no version ${number}; readable: ${readable}`,
+    )
   }
   const table = { ...before, current, changedAt: nowMs, versions: new Map(before.versions) }
   return { table, before, retired: trimVersions(table), dropsState: false }
 }
 
 /** Takes out all but the newest `keep_versions` versions and the current one. */
-const trimVersions = (table: KeeperTable): KeeperVersion[] => {
+const trimVersions = (table: TableModel): VersionModel[] => {
   const retired = [...table.versions.values()]
     .sort((a, b) => b.handle.version - a.handle.version)
     .slice(table.settings.keep_versions)
@@ -114,7 +122,7 @@ const trimVersions = (table: KeeperTable): KeeperVersion[] => {
 }
 
 /** State of another kind of optimizer means nothing to the new one, nor do its steps: every version begins anew. */
-export const resetStates = (versions: Iterable<KeeperVersion>, memory: TableMemory): void => {
+export const resetStates = (versions: Iterable<VersionModel>, memory: TableMemory): void => {
   for (const version of versions) {
     if (version.state !== null) dropState(version.state, memory)
     version.state = null

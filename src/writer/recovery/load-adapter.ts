@@ -5,18 +5,19 @@ import type { CatalogAdapter } from '../../storage/catalog-rows.ts'
 import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
 import { refuseSnapshot } from '../../storage/snapshot-format.ts'
 import { readSnapshot } from '../../storage/snapshot-read.ts'
-import type { KeeperAdapter, KeeperVersion } from '../lifecycle/table-model.ts'
+import type { AdapterModel, VersionModel } from '../lifecycle/table-model.ts'
 
 /** The adapter of a version, from its two files. Refuses DamagedSnapshot, MissingFile, MEMORY_QUOTA_EXCEEDED. */
 export const loadAdapter = async (
   directory: string,
   memory: TableMemory,
-  { handle }: KeeperVersion,
+  { handle }: VersionModel,
   listed: CatalogAdapter,
   key: string,
-): Promise<KeeperAdapter> => {
+): Promise<AdapterModel> => {
   const { rank, alpha, dtype, attachedAtMs } = listed
-  if (dtype === 'int8') return refuseSnapshot(join(directory, listed.fileA), 'an adapter is not stored as int8')
+  if (dtype === 'int8')
+    return refuseSnapshot(join(directory, listed.fileA), 'an adapter is not stored as int8')
   const { rows, dim, version } = handle
   const a = memory.allocate(rows, rowBytes(rank, dtype))
   let reservedBytes = a.reservedBytes
@@ -24,8 +25,20 @@ export const loadAdapter = async (
     const b = memory.allocate(1, rank * dim * 4)
     reservedBytes += b.reservedBytes
     await readPart(join(directory, listed.fileA), { rows, dim: rank, dtype }, a.segments)
-    await readPart(join(directory, listed.fileB), { rows: rank, dim, dtype: 'float32' }, [{ ...b.segments[0], rowCount: rank }])
-    const adapter = { key, version, rows, rank, alpha, dtype, attachedAt: attachedAtMs, a: a.segments, b: b.segments[0].memory }
+    await readPart(join(directory, listed.fileB), { rows: rank, dim, dtype: 'float32' }, [
+      { ...b.segments[0], rowCount: rank },
+    ])
+    const adapter = {
+      key,
+      version,
+      rows,
+      rank,
+      alpha,
+      dtype,
+      attachedAt: attachedAtMs,
+      a: a.segments,
+      b: b.segments[0].memory,
+    }
     return { handle: adapter, reservedBytes, files: [listed.fileA, listed.fileB] }
   } catch (error) {
     memory.release(reservedBytes)
@@ -36,9 +49,15 @@ export const loadAdapter = async (
 const readPart = (
   path: string,
   expected: Pick<SnapshotFacts, 'rows' | 'dim' | 'dtype'>,
-  segments: KeeperVersion['handle']['segments'],
+  segments: VersionModel['handle']['segments'],
 ): Promise<SnapshotFacts> =>
   readSnapshot(path, (facts) => {
-    const fits = facts.rows === expected.rows && facts.dim === expected.dim && facts.dtype === expected.dtype && facts.state === null
-    return fits ? { segments, state: null } : refuseSnapshot(path, `it is not the part of an adapter that it should be`)
+    const fits =
+      facts.rows === expected.rows &&
+      facts.dim === expected.dim &&
+      facts.dtype === expected.dtype &&
+      facts.state === null
+    return fits
+      ? { segments, state: null }
+      : refuseSnapshot(path, `it is not the part of an adapter that it should be`)
   })

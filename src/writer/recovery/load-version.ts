@@ -13,10 +13,10 @@ import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
 import { checkListed, readSnapshot } from '../../storage/snapshot-read.ts'
 import type { Store } from '../../storage/store.ts'
 import { createState, dropState, markTouched, type OptimizerState } from '../lifecycle/optimizer-state.ts'
-import type { KeeperVersion } from '../lifecycle/table-model.ts'
+import type { VersionModel } from '../lifecycle/table-model.ts'
 import type { VersionFound } from './plan-version.ts'
 
-export interface LoadParts {
+export interface LoadDependencies {
   store: Store
   memory: TableMemory
   arena: Arena
@@ -31,22 +31,38 @@ const RECORDS_PER_PAUSE = 64
  * A version as its plan says: the snapshot, and over it the journal's records. Refuses DamagedSnapshot and DamagedRecord (then the memory is given
  * back), MEMORY_QUOTA_EXCEEDED.
  */
-export const loadVersion = async (parts: LoadParts, found: VersionFound, plan: LoadPlan, key: string): Promise<KeeperVersion> => {
+export const loadVersion = async (
+  parts: LoadDependencies,
+  found: VersionFound,
+  plan: LoadPlan,
+  key: string,
+): Promise<VersionModel> => {
   const { store, memory, onProgress } = parts
   const { table, version: listed } = found
   const { rows, dim, dtype } = listed
   const { segments, reservedBytes } = memory.allocate(rows, rowBytes(dim, dtype))
-  const handle: VersionHandle = { key, version: listed.version, rows, dim, dtype, createdAt: listed.createdAtMs, segments }
+  const handle: VersionHandle = {
+    key,
+    version: listed.version,
+    rows,
+    dim,
+    dtype,
+    createdAt: listed.createdAtMs,
+    segments,
+  }
   const loaded: { state: OptimizerState | null } = { state: null }
   try {
     const path = join(store.paths.snapshots, plan.snapshot.file)
     const allocate = (facts: SnapshotFacts) => {
       checkListed(path, facts, plan.snapshot)
       loaded.state = takeUpState(memory, handle, table, facts.state)
-      return { segments, state: loaded.state && { segments: loaded.state.rows.handle.segments, touched: loaded.state.touched } }
+      return {
+        segments,
+        state: loaded.state && { segments: loaded.state.rows.handle.segments, touched: loaded.state.touched },
+      }
     }
     const facts = await readSnapshot(path, allocate, { onProgress: (bytes) => onProgress(bytes) })
-    const version = toKeeperVersion(handle, reservedBytes, found, plan)
+    const version = toVersionModel(handle, reservedBytes, found, plan)
     const step = plan.snapshot.stateEpoch === table.stateEpoch ? facts.step : 0
     version.table.write({ sequence: facts.startSequence, step, nowMs: facts.updatedAtMs }, () => {})
     version.state = loaded.state
@@ -59,7 +75,12 @@ export const loadVersion = async (parts: LoadParts, found: VersionFound, plan: L
   }
 }
 
-const toKeeperVersion = (handle: VersionHandle, reservedBytes: number, { snapshots }: VersionFound, plan: LoadPlan): KeeperVersion => ({
+const toVersionModel = (
+  handle: VersionHandle,
+  reservedBytes: number,
+  { snapshots }: VersionFound,
+  plan: LoadPlan,
+): VersionModel => ({
   handle,
   table: new TableVersion(handle),
   reservedBytes,
@@ -70,9 +91,9 @@ const toKeeperVersion = (handle: VersionHandle, reservedBytes: number, { snapsho
       .filter(({ state }) => state === 'valid')
       .map(({ listed }) => listed)
       .sort((a, b) => a.startSequence - b.startSequence || a.id - b.id),
-    coveredThrough: Math.max(plan.replay.last, plan.snapshot.startSequence),
+    durableSequence: Math.max(plan.replay.last, plan.snapshot.startSequence),
     journalBytes: 0,
-    journalHolders: 0,
+    journalPins: 0,
   },
   planned: null,
   leavingAdapters: new Set(),
@@ -95,10 +116,10 @@ const takeUpState = (
 
 /** Writes the records over the snapshot, in order. */
 const replay = async (
-  { store, memory, arena }: LoadParts,
+  { store, memory, arena }: LoadDependencies,
   { table, version: listed }: VersionFound,
   { replay: range }: LoadPlan,
-  version: KeeperVersion,
+  version: VersionModel,
   loaded: { state: OptimizerState | null },
 ): Promise<void> => {
   if (range.last < range.first) return
@@ -117,23 +138,28 @@ const replay = async (
   }
 }
 
-const writeRecord = (arena: Arena, version: KeeperVersion, record: JournalRecord, isCurrent: boolean): void => {
+const writeRecord = (
+  arena: Arena,
+  version: VersionModel,
+  record: JournalRecord,
+  isCurrent: boolean,
+): void => {
   const { ids, rows, state, sequence, updatedAtMs } = record
   const { table } = version
   const step = isCurrent ? record.step : table.readStep()
-  const keeperState = isCurrent && state !== null ? version.state : null
-  const stateBytes = keeperState === null || state === null ? 0 : state.rows.byteLength
+  const writerState = isCurrent && state !== null ? version.state : null
+  const stateBytes = writerState === null || state === null ? 0 : state.rows.byteLength
   const region = arena.reserve(ids.byteLength + rows.length + stateBytes + 64 * 3)
   const [idsAt, rowsAt, stateAt] = layOut(region.at, [ids.byteLength, rows.length, stateBytes])
   try {
     arena.int32.set(ids, idsAt / 4)
     arena.bytes.set(rows, rowsAt)
-    if (keeperState !== null && state !== null) arena.float32.set(state.rows, stateAt / 4)
+    if (writerState !== null && state !== null) arena.float32.set(state.rows, stateAt / 4)
     table.write({ sequence, step, nowMs: updatedAtMs }, () => {
       scatterStored(table, arena, { idsAt, count: ids.length, sourceAt: rowsAt })
-      if (keeperState === null) return
-      scatterStored(keeperState.rows, arena, { idsAt, count: ids.length, sourceAt: stateAt })
-      markTouched(keeperState, ids)
+      if (writerState === null) return
+      scatterStored(writerState.rows, arena, { idsAt, count: ids.length, sourceAt: stateAt })
+      markTouched(writerState, ids)
     })
   } finally {
     arena.release(region)

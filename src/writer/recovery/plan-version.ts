@@ -1,7 +1,12 @@
-import type { CatalogImage, CatalogSnapshot, CatalogTable, CatalogVersion } from '../../storage/catalog-rows.ts'
+import type {
+  CatalogImage,
+  CatalogSnapshot,
+  CatalogTable,
+  CatalogVersion,
+} from '../../storage/catalog-rows.ts'
 import { type LoadPlan, planVersion, type SnapshotEvidence } from '../../storage/recovery-plan.ts'
 import { refuseData } from '../../storage/refusals.ts'
-import { judgeSnapshot } from '../../storage/snapshot-read.ts'
+import { classifySnapshot } from '../../storage/snapshot-read.ts'
 import type { Store } from '../../storage/store.ts'
 
 /** A listed version and what is known of its snapshots. Snapshots that turn out damaged are marked here; then plan again. */
@@ -24,9 +29,12 @@ export const findVersions = async (store: Store, image: CatalogImage): Promise<V
         `version ${version.version} belongs to table ${version.tableId}, which is not there`,
       )
     }
-    const listed = image.snapshots.filter(({ tableId, version: number }) => tableId === table.id && number === version.version)
+    const listed = image.snapshots.filter(
+      ({ tableId, version: number }) => tableId === table.id && number === version.version,
+    )
     const snapshots: SnapshotEvidence[] = []
-    for (const snapshot of listed) snapshots.push({ listed: snapshot, state: await judgeSnapshot(store.paths.snapshots, snapshot) })
+    for (const snapshot of listed)
+      snapshots.push({ listed: snapshot, state: await classifySnapshot(store.paths.snapshots, snapshot) })
     found.push({ table, version, snapshots })
   }
   return found
@@ -51,4 +59,7 @@ export const planFound = (store: Store, found: VersionFound, goesBack: boolean):
 
 /** Names of the files that the catalog lists. */
 export const listFiles = (image: CatalogImage): Set<string> =>
-  new Set([...image.snapshots.map(({ file }: CatalogSnapshot) => file), ...image.adapters.flatMap(({ fileA, fileB }) => [fileA, fileB])])
+  new Set([
+    ...image.snapshots.map(({ file }: CatalogSnapshot) => file),
+    ...image.adapters.flatMap(({ fileA, fileB }) => [fileA, fileB]),
+  ])

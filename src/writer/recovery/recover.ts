@@ -8,7 +8,7 @@ import { findOrphans, type SnapshotEvidence } from '../../storage/recovery-plan.
 import { refuseData, StoredDataRefusal } from '../../storage/refusals.ts'
 import { sweepSnapshots } from '../../storage/snapshot-folder.ts'
 import type { Store } from '../../storage/store.ts'
-import type { KeeperTable, KeeperVersion, StoredVersion } from '../lifecycle/table-model.ts'
+import type { TableModel, VersionModel, StoredVersion } from '../lifecycle/table-model.ts'
 import { loadAdapter } from './load-adapter.ts'
 import { loadVersion } from './load-version.ts'
 import { findVersions, listFiles, planFound, type VersionFound } from './plan-version.ts'
@@ -32,7 +32,7 @@ export const describeProgress = (progress: LoadProgress, elapsedMs: number): str
   return `table ${JSON.stringify(table)}, version ${version}, is being loaded: ${far}${left}`
 }
 
-export interface RecoverParts {
+export interface RecoverDependencies {
   store: Store
   memory: TableMemory
   arena: Arena
@@ -45,20 +45,20 @@ export interface RecoverParts {
 }
 
 export interface Recovered {
-  tables: Map<string, KeeperTable>
+  tables: Map<string, TableModel>
   aliases: Map<string, AliasRecord>
 }
 
 /**
- * Builds the keeper's tables again from an open store: newest snapshot that is whole, and every record after its start. Refuses what cannot be
+ * Builds the writer's tables again from an open store: newest snapshot that is whole, and every record after its start. Refuses what cannot be
  * trusted (StoredDataRefusal), and MEMORY_QUOTA_EXCEEDED.
  */
-export const recover = async (parts: RecoverParts): Promise<Recovered> => {
+export const recover = async (parts: RecoverDependencies): Promise<Recovered> => {
   const { store } = parts
   const image = store.load()
   const found = await findVersions(store, image)
   const totals = sumUp(found)
-  const loaded = new Map<string, KeeperVersion>()
+  const loaded = new Map<string, VersionModel>()
   let before = { loadedBytes: 0, loadedRows: 0 }
   for (const one of found) {
     const { table, version } = one
@@ -69,7 +69,10 @@ export const recover = async (parts: RecoverParts): Promise<Recovered> => {
       parts.onProgress({ table: table.name, version: version.version, ...totals, loadedBytes, loadedRows })
     }
     tell(0)
-    loaded.set(`${table.id}/${version.version}`, await loadFound(parts, one, (done) => tell(bytes === 0 ? 1 : Math.min(1, done / bytes))))
+    loaded.set(
+      `${table.id}/${version.version}`,
+      await loadFound(parts, one, (done) => tell(bytes === 0 ? 1 : Math.min(1, done / bytes))),
+    )
     before = { loadedBytes: before.loadedBytes + bytes, loadedRows: before.loadedRows + version.rows }
   }
   await loadAdapters(parts, image, loaded)
@@ -82,12 +85,19 @@ export const recover = async (parts: RecoverParts): Promise<Recovered> => {
 }
 
 const sumUp = (found: readonly VersionFound[]): Pick<LoadProgress, 'totalBytes' | 'totalRows'> => ({
-  totalBytes: found.reduce((sum, { version }) => sum + tableBytes(version.rows, version.dim, version.dtype), 0),
+  totalBytes: found.reduce(
+    (sum, { version }) => sum + tableBytes(version.rows, version.dim, version.dtype),
+    0,
+  ),
   totalRows: found.reduce((sum, { version }) => sum + version.rows, 0),
 })
 
 /** Loads one version. A snapshot that proves damaged only when it is read is not planned with again. */
-const loadFound = async (parts: RecoverParts, found: VersionFound, onProgress: (bytes: number) => void): Promise<KeeperVersion> => {
+const loadFound = async (
+  parts: RecoverDependencies,
+  found: VersionFound,
+  onProgress: (bytes: number) => void,
+): Promise<VersionModel> => {
   const { store, onWarning } = parts
   for (;;) {
     const plan = planFound(store, found, parts.goesBack)
@@ -99,8 +109,11 @@ const loadFound = async (parts: RecoverParts, found: VersionFound, onProgress: (
       return version
     } catch (error) {
       const evidence = found.snapshots.find(({ listed }) => listed === plan.snapshot)
-      const isDamaged = error instanceof StoredDataRefusal && (error.code === 'DamagedSnapshot' || error.code === 'MissingFile')
-      if (!isDamaged || evidence === undefined || evidence.state !== 'valid') throw sayQuota(error, found.table.name)
+      const isDamaged =
+        error instanceof StoredDataRefusal &&
+        (error.code === 'DamagedSnapshot' || error.code === 'MissingFile')
+      if (!isDamaged || evidence === undefined || evidence.state !== 'valid')
+        throw sayQuota(error, found.table.name)
       evidence.state = 'damaged'
       onWarning(error.message)
     }
@@ -109,7 +122,8 @@ const loadFound = async (parts: RecoverParts, found: VersionFound, onProgress: (
 
 /** Snapshots that are damaged, or of a time that the version went back before: it is whole without them. */
 const dropUseless = (store: Store, { snapshots }: VersionFound, stored: StoredVersion): void => {
-  const isUseless = ({ state, listed }: SnapshotEvidence) => state !== 'valid' || listed.endSequence > stored.coveredThrough
+  const isUseless = ({ state, listed }: SnapshotEvidence) =>
+    state !== 'valid' || listed.endSequence > stored.durableSequence
   const useless = snapshots.filter(isUseless).map(({ listed }) => listed)
   if (useless.length === 0) return
   stored.snapshots = stored.snapshots.filter((listed) => !useless.includes(listed))
@@ -119,13 +133,16 @@ const dropUseless = (store: Store, { snapshots }: VersionFound, stored: StoredVe
 /** The quota of this start may be smaller than that of the one before. */
 const sayQuota = (error: unknown, name: string): unknown =>
   error instanceof GatherdError && error.code === 'MEMORY_QUOTA_EXCEEDED'
-    ? new GatherdError(error.code, `table ${JSON.stringify(name)} cannot be loaded: ${error.message}; raise GATHERD_MEMORY_QUOTA_BYTES`)
+    ? new GatherdError(
+        error.code,
+        `table ${JSON.stringify(name)} cannot be loaded: ${error.message}; raise GATHERD_MEMORY_QUOTA_BYTES`,
+      )
     : error
 
 const loadAdapters = async (
-  { store, memory, goesBack, takeNumber, onWarning }: RecoverParts,
+  { store, memory, goesBack, takeNumber, onWarning }: RecoverDependencies,
   image: CatalogImage,
-  loaded: ReadonlyMap<string, KeeperVersion>,
+  loaded: ReadonlyMap<string, VersionModel>,
 ): Promise<void> => {
   for (const listed of image.adapters) {
     const version = loaded.get(`${listed.tableId}/${listed.version}`)
@@ -143,20 +160,33 @@ const loadAdapters = async (
         throw sayQuota(error, image.tables.find(({ id }) => id === listed.tableId)?.name ?? '')
       }
       onWarning(`${error.message}: the adapter is lost`)
-      store.commit({ changes: [{ kind: 'delete-adapter', tableId: listed.tableId, version: listed.version }] })
+      store.commit({
+        changes: [{ kind: 'delete-adapter', tableId: listed.tableId, version: listed.version }],
+      })
     }
   }
 }
 
-const buildTables = (store: Store, image: CatalogImage, loaded: ReadonlyMap<string, KeeperVersion>): Map<string, KeeperTable> =>
+const buildTables = (
+  store: Store,
+  image: CatalogImage,
+  loaded: ReadonlyMap<string, VersionModel>,
+): Map<string, TableModel> =>
   new Map(
     image.tables.map((table) => {
       const versions = image.versions
         .filter(({ tableId }) => tableId === table.id)
-        .map(({ version }): [number, KeeperVersion | undefined] => [version, loaded.get(`${table.id}/${version}`)])
+        .map(({ version }): [number, VersionModel | undefined] => [
+          version,
+          loaded.get(`${table.id}/${version}`),
+        ])
       const current = loaded.get(`${table.id}/${table.current}`)
       if (current === undefined) {
-        return refuseData('DamagedCatalog', store.paths.catalog, `the current version of table ${JSON.stringify(table.name)} is not there`)
+        return refuseData(
+          'DamagedCatalog',
+          store.paths.catalog,
+          `the current version of table ${JSON.stringify(table.name)} is not there`,
+        )
       }
       const { id, name, settings, highest, stateEpoch } = table
       return [
@@ -170,7 +200,7 @@ const buildTables = (store: Store, image: CatalogImage, loaded: ReadonlyMap<stri
           highest,
           stateEpoch,
           current,
-          versions: new Map(versions as [number, KeeperVersion][]),
+          versions: new Map(versions as [number, VersionModel][]),
         },
       ]
     }),

@@ -39,8 +39,19 @@ export class StartProgress {
     const etaSeconds = share === 0 ? null : Math.ceil((elapsedMs * (1 - share)) / share / 1_000)
     const mibPerSecond = Math.round(loadedBytes / MiB / Math.max(elapsedMs / 1_000, 0.001))
     if (!isWatched) {
-      const facts = { table, version, loadedBytes, totalBytes, loadedRows, totalRows, mibPerSecond, etaSeconds }
-      this.#output.write(`${JSON.stringify({ level: 30, time: Date.now(), name: 'keeper', msg: 'loading', ...facts })}\n`)
+      const facts = {
+        table,
+        version,
+        loadedBytes,
+        totalBytes,
+        loadedRows,
+        totalRows,
+        mibPerSecond,
+        etaSeconds,
+      }
+      this.#output.write(
+        `${JSON.stringify({ level: 30, time: Date.now(), name: 'writer', msg: 'loading', ...facts })}\n`,
+      )
       return
     }
     this.#hasBar = true
@@ -56,6 +67,8 @@ export class StartProgress {
     if (this.#hasBar) this.#output.write('\r\u001b[2K')
     if (this.#loadedBytes === 0) return
     const facts = { loadedBytes: this.#loadedBytes, ms: Math.round(this.#nowMs() - this.#startMs) }
-    this.#output.write(`${JSON.stringify({ level: 30, time: Date.now(), name: 'keeper', msg: 'loaded', ...facts })}\n`)
+    this.#output.write(
+      `${JSON.stringify({ level: 30, time: Date.now(), name: 'writer', msg: 'loaded', ...facts })}\n`,
+    )
   }
 }

@@ -4,10 +4,10 @@ import type { RememberedKey } from '../../storage/key-memory.ts'
 import { hashKey } from '../../storage/key-memory.ts'
 import type { Store } from '../../storage/store.ts'
 import type { UpdateKey, UpdateResult } from '../protocol.ts'
-import type { KeeperVersion } from '../lifecycle/table-model.ts'
+import type { VersionModel } from '../lifecycle/table-model.ts'
 
 /** A key whose update is under way: nobody else may use it until it is let go. */
-export interface KeyClaim {
+export interface KeyReservation {
   name: string
   hash: Uint8Array
   request: Uint8Array
@@ -19,7 +19,8 @@ interface UnsavedKey {
   remembered: RememberedKey
 }
 
-const nameOf = (hash: Uint8Array): string => Buffer.from(hash.buffer, hash.byteOffset, hash.length).toString('latin1')
+const nameOf = (hash: Uint8Array): string =>
+  Buffer.from(hash.buffer, hash.byteOffset, hash.length).toString('latin1')
 
 const isSame = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(one, other) === 0
 
@@ -29,7 +30,7 @@ const isSame = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(o
  */
 export class Idempotency {
   readonly #store: Store
-  readonly #claims = new Map<string, KeyClaim>()
+  readonly #claims = new Map<string, KeyReservation>()
   /** Oldest first. */
   readonly #unsaved = new Map<string, UnsavedKey>()
   /** A clock that nobody sets while the process runs, or keys could be forgotten early. */
@@ -40,25 +41,27 @@ export class Idempotency {
   }
 
   /** Begins to use a key of a table. Refuses IDEMPOTENCY_IN_FLIGHT, and IDEMPOTENCY_MISMATCH when another request uses it. */
-  claim(tableId: number, { key, request }: UpdateKey): KeyClaim {
+  reservation(tableId: number, { key, request }: UpdateKey): KeyReservation {
     const hash = hashKey(String(tableId), key)
-    const claim = { name: nameOf(hash), hash, request }
-    const other = this.#claims.get(claim.name)
+    const reservation = { name: nameOf(hash), hash, request }
+    const other = this.#claims.get(reservation.name)
     if (other !== undefined) {
       if (!isSame(other.request, request)) refuseMismatch()
-      refuse('IDEMPOTENCY_IN_FLIGHT', 'the first request with this Idempotency-Key is still running', { headers: { 'Retry-After': '1' } })
+      refuse('IDEMPOTENCY_IN_FLIGHT', 'the first request with this Idempotency-Key is still running', {
+        headers: { 'Retry-After': '1' },
+      })
     }
-    this.#claims.set(claim.name, claim)
-    return claim
+    this.#claims.set(reservation.name, reservation)
+    return reservation
   }
 
   /** Ends the use of a key, whatever came of it. */
-  letGo(claim: KeyClaim): void {
-    this.#claims.delete(claim.name)
+  release(reservation: KeyReservation): void {
+    this.#claims.delete(reservation.name)
   }
 
   /** The result of the first request with the key, or null. Refuses IDEMPOTENCY_MISMATCH. */
-  find({ name, hash, request }: KeyClaim): UpdateResult | null {
+  find({ name, hash, request }: KeyReservation): UpdateResult | null {
     const found = this.#unsaved.get(name)?.remembered ?? this.#store.findKey(hash)
     if (found === null) return null
     if (!isSame(found.request, request)) refuseMismatch()
@@ -67,29 +70,34 @@ export class Idempotency {
 
   /** The result of an earlier request with the key, or null; nothing is done. Refuses as `claim` and `find`. */
   recall(tableId: number, key: UpdateKey): UpdateResult | null {
-    const claim = this.claim(tableId, key)
+    const reservation = this.reservation(tableId, key)
     try {
-      return this.find(claim)
+      return this.find(reservation)
     } finally {
-      this.letGo(claim)
+      this.release(reservation)
     }
   }
 
   /** What is to be stored with an update. */
-  describe({ hash, request }: KeyClaim, result: UpdateResult): RememberedKey {
+  describe({ hash, request }: KeyReservation, result: UpdateResult): RememberedKey {
     return { hash, request, result: JSON.stringify(result), createdAtMs: this.#startMs + performance.now() }
   }
 
   /** Remembers the key of an update that no journal holds. The oldest is forgotten when there are too many. */
-  keepUnsaved(version: KeeperVersion, claim: KeyClaim, result: UpdateResult): void {
-    this.#unsaved.set(claim.name, { versionKey: version.handle.key, remembered: this.describe(claim, result) })
+  keepUnsaved(version: VersionModel, reservation: KeyReservation, result: UpdateResult): void {
+    this.#unsaved.set(reservation.name, {
+      versionKey: version.handle.key,
+      remembered: this.describe(reservation, result),
+    })
     const [oldest] = this.#unsaved.keys()
     if (this.#unsaved.size > LIMITS.idempotencyKeyCountMax) this.#unsaved.delete(oldest)
   }
 
   /** Keys of a version's updates that only live here: to be committed with the listing of its snapshot. */
-  listUnsaved(version: KeeperVersion): RememberedKey[] {
-    return [...this.#unsaved.values()].filter(({ versionKey }) => versionKey === version.handle.key).map(({ remembered }) => remembered)
+  listUnsaved(version: VersionModel): RememberedKey[] {
+    return [...this.#unsaved.values()]
+      .filter(({ versionKey }) => versionKey === version.handle.key)
+      .map(({ remembered }) => remembered)
   }
 
   /** These are in the store now. */
@@ -98,4 +106,5 @@ export class Idempotency {
   }
 }
 
-const refuseMismatch = (): never => refuse('IDEMPOTENCY_MISMATCH', 'the Idempotency-Key was used for another request; choose a new one')
+const refuseMismatch = (): never =>
+  refuse('IDEMPOTENCY_MISMATCH', 'the Idempotency-Key was used for another request; choose a new one')

@@ -22,14 +22,24 @@ export interface StepRows {
  * defaults are torch's, and FBGEMM's for rowwise_adagrad; coefficients are computed once in float64, then rounded to float32. Returns whether all
  * weights and state are known to be finite: with a constraint nothing is known.
  */
-export const applyStep = (kernels: StepKernels, optimizer: Optimizer, learningRate: number | undefined, rows: StepRows): boolean => {
+export const applyStep = (
+  kernels: StepKernels,
+  optimizer: Optimizer,
+  learningRate: number | undefined,
+  rows: StepRows,
+): boolean => {
   const isFinite = takeStep(kernels, optimizer, learningRate, rows)
   if (!optimizer.constraint) return isFinite
   constrain(kernels, optimizer.constraint, rows)
   return false
 }
 
-const takeStep = (kernels: StepKernels, optimizer: Optimizer, learningRate: number | undefined, rows: StepRows): boolean => {
+const takeStep = (
+  kernels: StepKernels,
+  optimizer: Optimizer,
+  learningRate: number | undefined,
+  rows: StepRows,
+): boolean => {
   const { weightsAt, gradientsAt, stateAt, rowCount, dim } = rows
   const rate = learningRate ?? optimizer.learning_rate
   const count = rowCount * dim
@@ -39,9 +49,25 @@ const takeStep = (kernels: StepKernels, optimizer: Optimizer, learningRate: numb
     case 'sgd':
       return kernels.stepSgd(weightsAt, gradientsAt, count, rate)
     case 'momentum':
-      return kernels.stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, optimizer.momentum, optimizer.nesterov)
+      return kernels.stepMomentum(
+        weightsAt,
+        gradientsAt,
+        stateAt,
+        count,
+        rate,
+        optimizer.momentum,
+        optimizer.nesterov,
+      )
     case 'adagrad':
-      return kernels.stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, optimizer.epsilon, optimizer.epsilon_inside_sqrt)
+      return kernels.stepAdagrad(
+        weightsAt,
+        gradientsAt,
+        stateAt,
+        count,
+        rate,
+        optimizer.epsilon,
+        optimizer.epsilon_inside_sqrt,
+      )
     case 'rowwise_adagrad': {
       const { epsilon, epsilon_inside_sqrt: inside } = optimizer
       return kernels.stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside)
@@ -50,12 +76,26 @@ const takeStep = (kernels: StepKernels, optimizer: Optimizer, learningRate: numb
       // torch SparseAdam: lazy, epsilon added to the uncorrected root.
       const { beta1, beta2, epsilon } = optimizer
       const size = (rate * Math.sqrt(1 - beta2 ** rows.step)) / (1 - beta1 ** rows.step)
-      return kernels.stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, 1 - beta1, 1 - beta2, epsilon)
+      return kernels.stepAdam(
+        weightsAt,
+        gradientsAt,
+        stateAt,
+        rowCount,
+        dim,
+        size,
+        1 - beta1,
+        1 - beta2,
+        epsilon,
+      )
     }
   }
 }
 
-const constrain = (kernels: StepKernels, constraint: Constraint, { weightsAt, rowCount, dim }: StepRows): void => {
+const constrain = (
+  kernels: StepKernels,
+  constraint: Constraint,
+  { weightsAt, rowCount, dim }: StepRows,
+): void => {
   switch (constraint.kind) {
     case 'non_negative':
       kernels.clampNegative(weightsAt, rowCount * dim)

@@ -1,7 +1,7 @@
 import { assert } from '../../core/assert.ts'
 
 /**
- * Rows of one version that updates of a turn have computed and nobody sees yet: where in the keeper's arena their newest bytes are. A later update
+ * Rows of one version that updates of a turn have computed and nobody sees yet: where in the writer's arena their newest bytes are. A later update
  * of the turn starts from these instead of from the table. An open-addressing table, as in update.ts.
  */
 export class PendingRows {
@@ -34,7 +34,10 @@ export class PendingRows {
   }
 
   /** Enters what an update makes of `rows`: packed rows at `rowsAt`, of `rowBytes` each, and state likewise unless `stateAt` is 0. */
-  enter(rows: Int32Array, at: { rowsAt: number; rowBytes: number; stateAt: number; stateBytes: number }): void {
+  enter(
+    rows: Int32Array,
+    at: { rowsAt: number; rowBytes: number; stateAt: number; stateBytes: number },
+  ): void {
     this.#grow(this.#count + rows.length)
     for (let i = 0; i < rows.length; i++) {
       const place = this.#probe(rows[i])
@@ -56,7 +59,12 @@ export class PendingRows {
 
   #grow(count: number): void {
     if (count * 2 <= this.#capacity) return
-    const before = { capacity: this.#capacity, rows: this.#rows, rowAts: this.#rowAts, stateAts: this.#stateAts }
+    const before = {
+      capacity: this.#capacity,
+      rows: this.#rows,
+      rowAts: this.#rowAts,
+      stateAts: this.#stateAts,
+    }
     this.#capacity = 2 ** Math.ceil(Math.log2(Math.max(64, count * 2)))
     this.#rows = new Int32Array(this.#capacity).fill(-1)
     this.#rowAts = new Int32Array(this.#capacity)

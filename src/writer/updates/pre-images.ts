@@ -1,11 +1,11 @@
 import { GatherdError } from '../../core/errors.ts'
-import type { Preimages } from '../protocol.ts'
+import type { PreImages } from '../protocol.ts'
 
 /**
  * What updates overwrote since an export of a version began. Only the first change of a row counts: its old bytes are the
  * row at the sequence of the export. Rows that are absent here have not changed since.
  */
-export class PreimageLog {
+export class PreImageLog {
   /** Whose rows: a table version, or its state. */
   readonly source: { readonly rowBytes: number }
   readonly #rowBytes: number
@@ -34,9 +34,12 @@ export class PreimageLog {
   }
 
   /** Old rows within firstRow..firstRow+rowCount-1. Refuses OVERLOADED when updates changed more than is kept. */
-  read(firstRow: number, rowCount: number): Preimages {
+  read(firstRow: number, rowCount: number): PreImages {
     if (this.#overflowed) {
-      throw new GatherdError('OVERLOADED', 'updates changed too many rows while the table was being exported; export it again')
+      throw new GatherdError(
+        'OVERLOADED',
+        'updates changed too many rows while the table was being exported; export it again',
+      )
     }
     const inside: [number, Uint8Array][] = []
     for (let row = firstRow; row < firstRow + rowCount && this.#rows.size > 0; row++) {

@@ -1,50 +1,59 @@
 import type { Arena } from '../../tables/arena.ts'
-import { type Inbox, openOwnInbox } from './update-source.ts'
+import { type UpdateSource, openOwnUpdateSource } from './update-source.ts'
 import type { ArrayPlaces, UpdateArguments, UpdateHead } from '../protocol.ts'
 
 /** Where the kernels read the arrays of an update. */
-export interface UpdateSource extends ArrayPlaces {
-  inbox: Inbox
+export interface PlacedUpdateSource extends ArrayPlaces {
+  updateSource: UpdateSource
 }
 
-/** An update whose arrays lie in an inbox. */
+/** An update whose arrays lie in an update source. */
 export interface ShownUpdate extends UpdateHead {
-  source: UpdateSource
+  source: PlacedUpdateSource
 }
 
-/** An update as the keeper takes it. */
-export type KeeperUpdate = UpdateArguments | ShownUpdate
+/** An update as the writer takes it. */
+export type WriterUpdate = UpdateArguments | ShownUpdate
 
 /** How many indices an update has. */
-export const countIndices = (update: KeeperUpdate): number => ('source' in update ? update.source.indexCount : update.indices.length)
+export const countIndices = (update: WriterUpdate): number =>
+  'source' in update ? update.source.indexCount : update.indices.length
 
 /** How many values. */
-export const countValues = (update: KeeperUpdate): number => ('source' in update ? update.source.valueCount : update.values.length)
+export const countValues = (update: WriterUpdate): number =>
+  'source' in update ? update.source.valueCount : update.values.length
 
 /** A view of its indices, for saying what is wrong with them. */
-export const viewIndices = (update: KeeperUpdate): Int32Array => {
+export const viewIndices = (update: WriterUpdate): Int32Array => {
   if (!('source' in update)) return update.indices
-  const { inbox, indicesAt, indexCount } = update.source
-  return inbox.int32.subarray(indicesAt / 4, indicesAt / 4 + indexCount)
+  const { updateSource, indicesAt, indexCount } = update.source
+  return updateSource.int32.subarray(indicesAt / 4, indicesAt / 4 + indexCount)
 }
 
 /** A view of its values. */
-export const viewValues = (update: KeeperUpdate): Float32Array => {
+export const viewValues = (update: WriterUpdate): Float32Array => {
   if (!('source' in update)) return update.values
-  const { inbox, valuesAt, valueCount } = update.source
-  return inbox.float32.subarray(valuesAt / 4, valuesAt / 4 + valueCount)
+  const { updateSource, valuesAt, valueCount } = update.source
+  return updateSource.float32.subarray(valuesAt / 4, valuesAt / 4 + valueCount)
 }
 
 /** Bytes of the arena that {@link placeSource} needs. */
-export const copiedBytes = (update: KeeperUpdate): number => ('source' in update ? 0 : update.indices.byteLength + update.values.byteLength)
+export const copiedBytes = (update: WriterUpdate): number =>
+  'source' in update ? 0 : update.indices.byteLength + update.values.byteLength
 
 /** Where its arrays are: where they were shown, or at `at` of the arena, to which they are copied. */
-export const placeSource = (arena: Arena, update: KeeperUpdate, at: number): UpdateSource => {
+export const placeSource = (arena: Arena, update: WriterUpdate, at: number): PlacedUpdateSource => {
   if ('source' in update) return update.source
   const { indices, values } = update
   const valuesAt = at + indices.byteLength
   arena.int32.set(indices, at / 4)
   // The copy of a Buffer: a typed array's `set` into shared memory is several times slower.
   Buffer.from(values.buffer, values.byteOffset, values.byteLength).copy(arena.bytes, valuesAt)
-  return { inbox: openOwnInbox(arena), indicesAt: at, indexCount: indices.length, valuesAt, valueCount: values.length }
+  return {
+    updateSource: openOwnUpdateSource(arena),
+    indicesAt: at,
+    indexCount: indices.length,
+    valuesAt,
+    valueCount: values.length,
+  }
 }

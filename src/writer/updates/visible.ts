@@ -3,7 +3,7 @@ import type { Arena } from '../../tables/arena.ts'
 import type { TableVersion } from '../../tables/table.ts'
 import type { PlannedUpdate } from './apply.ts'
 import { failpoint } from '../../storage/failpoints.ts'
-import type { PreimageLog } from './pre-images.ts'
+import type { PreImageLog } from './pre-images.ts'
 import { fillUntouched, markTouched, type OptimizerState } from '../lifecycle/optimizer-state.ts'
 
 /** Rows that are remembered at once. */
@@ -13,9 +13,9 @@ const BLOCK_BYTES = 64 * 1024
  * Writes the rows of an update inside one lock window, and gives its scratch back. `logs`: of the exports that are under way, of any table.
  * An exception here leaves rows half written, which only a restart can mend.
  */
-export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly PreimageLog[]): void => {
-  const { version, rows, scratch, state } = update
-  const { idsAt, rowsAt, stateAt } = scratch
+export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly PreImageLog[]): void => {
+  const { version, rows, postImages, state } = update
+  const { idsAt, rowsAt, stateAt } = postImages
   const count = rows.length
   rememberRows(arena, logs, rows, idsAt, version.table, null)
   if (state !== null) rememberRows(arena, logs, rows, idsAt, state.rows, state)
@@ -26,13 +26,13 @@ export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly 
     scatterStored(state.rows, arena, { idsAt, count, sourceAt: stateAt })
     markTouched(state, rows)
   })
-  arena.release(scratch.region)
+  arena.release(postImages.region)
 }
 
 /** Hands what the rows are now, of the table or of its state, to the exports that read them. */
 const rememberRows = (
   arena: Arena,
-  logs: readonly PreimageLog[],
+  logs: readonly PreImageLog[],
   rows: Int32Array,
   idsAt: number,
   source: TableVersion,
@@ -47,7 +47,8 @@ const rememberRows = (
       const some = rows.subarray(first, first + blockRows)
       gatherStored(source, arena, { idsAt: idsAt + first * 4, count: some.length, outAt: region.at })
       if (state !== null) fillUntouched(state, some, 0, some.length, arena.float32, region.at / 4)
-      for (const log of interested) log.record(some, arena.bytes.subarray(region.at, region.at + some.length * source.rowBytes))
+      for (const log of interested)
+        log.record(some, arena.bytes.subarray(region.at, region.at + some.length * source.rowBytes))
     }
   } finally {
     arena.release(region)

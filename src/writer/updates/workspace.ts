@@ -2,8 +2,8 @@ import type { CoalescedAt } from '../../kernels/update-source.ts'
 import type { Arena, Region } from '../../tables/arena.ts'
 import type { OptimizerState } from '../lifecycle/optimizer-state.ts'
 
-/** Where in the keeper's arena an update is while its rows are computed. Addresses, in bytes; each part begins on a cache line. */
-export interface Desk {
+/** Where in the writer's arena an update is while its rows are computed. Addresses, in bytes; each part begins on a cache line. */
+export interface UpdateWorkspace {
   /** Which distinct rows there are, and at which places. */
   found: CoalescedAt
   /** Room for the gradients of a block of rows. */
@@ -14,7 +14,7 @@ export interface Desk {
 }
 
 /** What stays of an update until it is visible. */
-export interface Scratch {
+export interface PostImages {
   /** The distinct rows, int32. */
   idsAt: number
   /** Room for them as float32; in the end they are there as stored. */
@@ -28,8 +28,13 @@ const ALIGN = 64
 
 const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
-/** Reserves the desk of an update of `count` indices. To be released as one region. Refuses OVERLOADED. */
-export const reserveDesk = (arena: Arena, count: number, gradientBytes: number, copiedBytes: number): Desk => {
+/** Reserves the workspace of an update of `count` indices. To be released as one region. Refuses OVERLOADED. */
+export const reserveWorkspace = (
+  arena: Arena,
+  count: number,
+  gradientBytes: number,
+  copiedBytes: number,
+): UpdateWorkspace => {
   // At most a quarter full: looking further is a branch that nobody foresees.
   const capacity = 2 ** (34 - Math.clz32(count - 1))
   const listBytes = alignUp(count * 4)
@@ -48,7 +53,13 @@ export const reserveDesk = (arena: Arena, count: number, gradientBytes: number, 
 }
 
 /** Reserves the scratch of `count` distinct rows, and brings their numbers there. To be released as one region. Refuses OVERLOADED. */
-export const reserveScratch = (arena: Arena, foundRowsAt: number, count: number, dim: number, state: OptimizerState | null): Scratch => {
+export const reservePostImages = (
+  arena: Arena,
+  foundRowsAt: number,
+  count: number,
+  dim: number,
+  state: OptimizerState | null,
+): PostImages => {
   const idBytes = alignUp(count * 4)
   const rowBytes = alignUp(count * dim * 4)
   const region = arena.reserve(idBytes + rowBytes + count * (state?.length ?? 0) * 4)

@@ -8,7 +8,7 @@ import type { Store } from '../../storage/store.ts'
  * Removes from the data directory what the catalog does not list any more: journal records and files. In the background, one after another; a crash
  * in between leaves it to the next start.
  */
-export class Forgetting {
+export class Cleanup {
   readonly #store: Store
   readonly #onError: (error: unknown) => void
   #tail: Promise<void> = Promise.resolve()
@@ -21,7 +21,8 @@ export class Forgetting {
   /** Records of a version through `throughSequence`. */
   records(tableId: number, version: number, throughSequence: number): void {
     this.#add(async () => {
-      while (this.#store.failure === null && !this.#store.pruneJournal(tableId, version, throughSequence)) await setImmediate()
+      while (this.#store.failure === null && !this.#store.pruneJournal(tableId, version, throughSequence))
+        await setImmediate()
     })
   }
 
@@ -43,7 +44,7 @@ export class Forgetting {
   }
 
   /** Resolves when everything so far is gone. */
-  settle(): Promise<void> {
+  whenIdle(): Promise<void> {
     return this.#tail
   }
 

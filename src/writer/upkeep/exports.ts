@@ -2,43 +2,50 @@ import { assert } from '../../core/assert.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Optimizer } from '../../core/types.ts'
 import type { TableMemory } from '../../tables/memory.ts'
-import { PreimageLog } from '../updates/pre-images.ts'
-import type { ExportedState, Preimages } from '../protocol.ts'
+import { PreImageLog } from '../updates/pre-images.ts'
+import type { ExportedState, PreImages } from '../protocol.ts'
 import { stateInitial } from '../updates/optimizer-step.ts'
-import { holdState, leaveState, type OptimizerState } from '../lifecycle/optimizer-state.ts'
-import type { KeeperVersion } from '../lifecycle/table-model.ts'
+import { reserveState, releaseState, type OptimizerState } from '../lifecycle/optimizer-state.ts'
+import type { VersionModel } from '../lifecycle/table-model.ts'
 
 /** An export under way: what updates have overwritten since it began, of the rows and of the state that it reads. */
 export interface TableExport {
-  rows: PreimageLog
-  state: PreimageLog | null
+  rows: PreImageLog
+  state: PreImageLog | null
   heldState: OptimizerState | null
 }
 
 /** Begins an export of a version, and of its optimizer state where asked to. The state is held until the export ends. */
 export const beginExport = (
-  { table, state }: KeeperVersion,
+  { table, state }: VersionModel,
   optimizer: Optimizer,
   withState: boolean,
 ): { begun: TableExport; sequence: number; state: ExportedState | null } => {
   const sequence = table.readSequence()
   const heldState = withState ? state : null
   // One bound for both: an update of a row overwrites both.
-  const rowsBytesMax = Math.floor((LIMITS.exportPreimageBytesMax * table.rowBytes) / (table.rowBytes + (heldState?.rows.rowBytes ?? 0)))
+  const rowsBytesMax = Math.floor(
+    (LIMITS.exportPreImageBytesMax * table.rowBytes) / (table.rowBytes + (heldState?.rows.rowBytes ?? 0)),
+  )
   const begun: TableExport = {
-    rows: new PreimageLog(table, rowsBytesMax),
-    state: heldState && new PreimageLog(heldState.rows, LIMITS.exportPreimageBytesMax - rowsBytesMax),
+    rows: new PreImageLog(table, rowsBytesMax),
+    state: heldState && new PreImageLog(heldState.rows, LIMITS.exportPreImageBytesMax - rowsBytesMax),
     heldState,
   }
   if (!withState) return { begun, sequence, state: null }
-  if (heldState !== null) holdState(heldState)
+  if (heldState !== null) reserveState(heldState)
   const memory = heldState && { rows: heldState.rows.handle, touched: heldState.touched }
   const initial = heldState?.initial ?? stateInitial(optimizer)
   return { begun, sequence, state: { optimizer, step: table.readStep(), initial, memory } }
 }
 
 /** Old rows, or old state, within firstRow..firstRow+rowCount-1. Refuses OVERLOADED when updates changed more than is kept. */
-export const readPreimages = (begun: TableExport, of: 'rows' | 'state', firstRow: number, rowCount: number): Preimages => {
+export const readPreImages = (
+  begun: TableExport,
+  of: 'rows' | 'state',
+  firstRow: number,
+  rowCount: number,
+): PreImages => {
   const log = begun[of]
   assert(log !== null, 'only an export of state reads state')
   return log.read(firstRow, rowCount)
@@ -46,9 +53,9 @@ export const readPreimages = (begun: TableExport, of: 'rows' | 'state', firstRow
 
 /** Ends an export: nothing is remembered for it any more. */
 export const endExport = ({ heldState }: TableExport, memory: TableMemory): void => {
-  if (heldState !== null) leaveState(heldState, memory)
+  if (heldState !== null) releaseState(heldState, memory)
 }
 
 /** The logs of these exports, for the updates that they must be told about. */
-export const listLogs = (exports: Iterable<TableExport>): PreimageLog[] =>
+export const listLogs = (exports: Iterable<TableExport>): PreImageLog[] =>
   [...exports].flatMap(({ rows, state }) => (state === null ? [rows] : [rows, state]))

@@ -3,32 +3,33 @@ import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { StoreFailed } from '../../storage/refusals.ts'
 import type { Store } from '../../storage/store.ts'
-import type { KeeperHealth } from '../protocol.ts'
+import type { WriterHealth } from '../protocol.ts'
 
 const TICK_MS = 1_000
 /** A disk that was full takes updates again when it has this much. */
 const FREE_BYTES_MIN = 64 * 1024
-const READY: KeeperHealth = { state: 'ready', reason: 'ready' }
+const READY: WriterHealth = { state: 'ready', reason: 'ready' }
 
 /** What a client is told of a failed store: which kind of failure, and what helps. No paths. */
 export const describeFailure = ({ cause }: StoreFailed): string => {
   const { code, errcode, errstr } = (cause ?? {}) as { code?: string; errcode?: number; errstr?: string }
-  const which = errcode === undefined ? (code ?? 'an error of the system') : `${errstr ?? 'SQLite'} (${errcode})`
+  const which =
+    errcode === undefined ? (code ?? 'an error of the system') : `${errstr ?? 'SQLite'} (${errcode})`
   return `the data directory could not be written: ${which}; updates are refused until a restart, lookups go on`
 }
 
 /** Watches over an open store: syncs and checkpoints it, and tells what the disk allows. */
 export class StoreHealth {
   readonly #store: Store
-  readonly #onChange: (health: KeeperHealth) => void
+  readonly #onChange: (health: WriterHealth) => void
   readonly #onError: (error: unknown) => void
   readonly #timer: NodeJS.Timeout
-  #state: KeeperHealth['state'] = 'ready'
+  #state: WriterHealth['state'] = 'ready'
   #isFull = false
   #syncing: Promise<void> = Promise.resolve()
   #isSyncing = false
 
-  constructor(store: Store, onChange: (health: KeeperHealth) => void, onError: (error: unknown) => void) {
+  constructor(store: Store, onChange: (health: WriterHealth) => void, onError: (error: unknown) => void) {
     this.#store = store
     this.#onChange = onChange
     this.#onError = onError
@@ -64,7 +65,8 @@ export class StoreHealth {
   /** Small logs are moved quickly: a large one would hold updates up. */
   #checkpoint(): void {
     try {
-      if (this.#store.failure === null && this.#store.logBytes() > LIMITS.logBytesMax) this.#store.checkpoint()
+      if (this.#store.failure === null && this.#store.logBytes() > LIMITS.logBytesMax)
+        this.#store.checkpoint()
     } catch (error) {
       this.#isFull = error instanceof GatherdError && error.code === 'DISK_FULL'
       this.#onError(error)
@@ -82,11 +84,14 @@ export class StoreHealth {
 
   #tell(): void {
     const { failure } = this.#store
-    const health: KeeperHealth =
+    const health: WriterHealth =
       failure !== null
         ? { state: 'degraded', reason: describeFailure(failure) }
         : this.#isFull
-          ? { state: 'degraded', reason: 'the disk is full: updates are refused until there is space, lookups go on' }
+          ? {
+              state: 'degraded',
+              reason: 'the disk is full: updates are refused until there is space, lookups go on',
+            }
           : READY
     if (health.state === this.#state) return
     this.#state = health.state

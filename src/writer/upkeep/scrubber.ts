@@ -4,12 +4,12 @@ import { StoredDataRefusal } from '../../storage/refusals.ts'
 import { verifySnapshot } from '../../storage/snapshot-read.ts'
 import type { Store } from '../../storage/store.ts'
 import type { Snapshots } from './snapshots.ts'
-import type { KeeperTable, KeeperVersion } from '../lifecycle/table-model.ts'
+import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
 
-export interface ScrubbingParts {
+export interface ScrubberDependencies {
   store: Store
   snapshots: Snapshots
-  tables: ReadonlyMap<string, KeeperTable>
+  tables: ReadonlyMap<string, TableModel>
   onError: (error: unknown) => void
   /** A snapshot file is read and checked so often. */
   everyMs: number
@@ -18,8 +18,8 @@ export interface ScrubbingParts {
 }
 
 interface Listed {
-  table: KeeperTable
-  version: KeeperVersion
+  table: TableModel
+  version: VersionModel
   snapshot: CatalogSnapshot
 }
 
@@ -27,14 +27,14 @@ interface Listed {
  * Reads every snapshot file once in a while, whole, against its checksums: damage is found while memory still holds what the file should. A damaged
  * one is said, and replaced by new ones.
  */
-export class Scrubbing {
-  readonly #parts: ScrubbingParts
+export class Scrubber {
+  readonly #parts: ScrubberDependencies
   readonly #timer: NodeJS.Timeout
   /** When each was checked, by its number. One that is new was written just now. */
   readonly #checkedAtMs = new Map<number, number>()
   #checking: Promise<void> | null = null
 
-  constructor(parts: ScrubbingParts) {
+  constructor(parts: ScrubberDependencies) {
     this.#parts = parts
     for (const { snapshot } of this.#listAll()) this.#checkedAtMs.set(snapshot.id, performance.now())
     this.#timer = setInterval(() => this.#tick(), parts.tickMs ?? 60_000)
@@ -52,7 +52,8 @@ export class Scrubbing {
     const all = this.#listAll()
     const known = new Set(all.map(({ snapshot }) => snapshot.id))
     for (const id of this.#checkedAtMs.keys()) if (!known.has(id)) this.#checkedAtMs.delete(id)
-    for (const { snapshot } of all) if (!this.#checkedAtMs.has(snapshot.id)) this.#checkedAtMs.set(snapshot.id, nowMs)
+    for (const { snapshot } of all)
+      if (!this.#checkedAtMs.has(snapshot.id)) this.#checkedAtMs.set(snapshot.id, nowMs)
     const checkedAt = ({ snapshot }: Listed) => this.#checkedAtMs.get(snapshot.id) ?? nowMs
     const [due] = all.sort((a, b) => checkedAt(a) - checkedAt(b))
     if (due === undefined || nowMs - checkedAt(due) < this.#parts.everyMs) return
@@ -80,7 +81,9 @@ export class Scrubbing {
 
   #listAll(): Listed[] {
     return [...this.#parts.tables.values()].flatMap((table) =>
-      [...table.versions.values()].flatMap((version) => version.stored.snapshots.map((snapshot) => ({ table, version, snapshot }))),
+      [...table.versions.values()].flatMap((version) =>
+        version.stored.snapshots.map((snapshot) => ({ table, version, snapshot })),
+      ),
     )
   }
 }

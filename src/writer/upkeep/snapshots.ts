@@ -6,24 +6,24 @@ import { prunableThrough } from '../../storage/recovery-plan.ts'
 import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
 import { type WrittenSnapshot, writeSnapshot } from '../../storage/snapshot-write.ts'
 import type { Store } from '../../storage/store.ts'
-import type { Forgetting } from './cleanup.ts'
+import type { Cleanup } from './cleanup.ts'
 import type { Idempotency } from '../updates/idempotency.ts'
 import type { SnapshotSummary } from '../protocol.ts'
-import { holdState, leaveState } from '../lifecycle/optimizer-state.ts'
+import { reserveState, releaseState } from '../lifecycle/optimizer-state.ts'
 import { toCatalogSnapshot, toSnapshotFacts, toSnapshotMemory } from '../lifecycle/to-catalog.ts'
-import type { KeeperTable, KeeperVersion } from '../lifecycle/table-model.ts'
+import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
 
 const TICK_MS = 1_000
 /** After a snapshot that failed: the disk is full, more likely than not. */
 const RETRY_MS = 10_000
 const KEPT_COUNT = 2
 
-export interface SnapshotsParts {
+export interface SnapshotsDependencies {
   store: Store
   memory: TableMemory
   keys: Idempotency
-  forgetting: Forgetting
-  tables: ReadonlyMap<string, KeeperTable>
+  cleanup: Cleanup
+  tables: ReadonlyMap<string, TableModel>
   onError: (error: unknown) => void
   /** A version with this much journal since its snapshot gets another one, and one whose snapshot is so old. */
   journalBytes: number
@@ -31,18 +31,19 @@ export interface SnapshotsParts {
 }
 
 /** Changed since the newest snapshot, so that a start has records to replay, or would lose updates of mode `none`. */
-const isStale = ({ stored, table }: KeeperVersion): boolean => stored.journalBytes > 0 || stored.coveredThrough < table.readSequence()
+const isStale = ({ stored, table }: VersionModel): boolean =>
+  stored.journalBytes > 0 || stored.durableSequence < table.readSequence()
 
 /** Writes snapshots, one at a time: when there is much journal, when the last one is old, on demand, and in the end. Updates go on meanwhile. */
 export class Snapshots {
-  readonly #parts: SnapshotsParts
+  readonly #parts: SnapshotsDependencies
   readonly #timer: NodeJS.Timeout
   readonly #abort = new AbortController()
   #tail: Promise<unknown> = Promise.resolve()
   #isBusy = false
   #retryAtMs = 0
 
-  constructor(parts: SnapshotsParts) {
+  constructor(parts: SnapshotsDependencies) {
     this.#parts = parts
     this.#timer = setInterval(() => this.#tick(), TICK_MS)
     this.#timer.unref()
@@ -52,7 +53,7 @@ export class Snapshots {
    * Writes one of a version; null when the version is gone before it is listed. The whole version is covered when this resolves, and stays so in
    * the same turn. Rejects with DISK_FULL, or StoreFailed.
    */
-  take(table: KeeperTable, version: KeeperVersion): Promise<SnapshotSummary | null> {
+  take(table: TableModel, version: VersionModel): Promise<SnapshotSummary | null> {
     const taken = this.#tail.then(() => this.#write(table.id, version))
     this.#tail = taken.catch(() => {})
     return taken
@@ -64,7 +65,10 @@ export class Snapshots {
       .flatMap((table) => [...table.versions.values()].map((version) => ({ table, version })))
       .filter(({ version }) => isStale(version))
       // What only a snapshot saves comes first.
-      .sort((a, b) => Number(a.table.settings.durability !== 'none') - Number(b.table.settings.durability !== 'none'))
+      .sort(
+        (a, b) =>
+          Number(a.table.settings.durability !== 'none') - Number(b.table.settings.durability !== 'none'),
+      )
     const taken: SnapshotSummary[] = []
     for (const { table, version } of stale) taken.push(...[(await this.take(table, version)) ?? []].flat())
     return taken
@@ -99,15 +103,22 @@ export class Snapshots {
   }
 
   /** The version with the most journal, if that is too much; else one whose snapshot is too old. */
-  #findDue(): { table: KeeperTable; version: KeeperVersion } | null {
-    const all = [...this.#parts.tables.values()].flatMap((table) => [...table.versions.values()].map((version) => ({ table, version })))
+  #findDue(): { table: TableModel; version: VersionModel } | null {
+    const all = [...this.#parts.tables.values()].flatMap((table) =>
+      [...table.versions.values()].map((version) => ({ table, version })),
+    )
     const [largest] = all.sort((a, b) => b.version.stored.journalBytes - a.version.stored.journalBytes)
-    if (largest !== undefined && largest.version.stored.journalBytes >= this.#parts.journalBytes) return largest
+    if (largest !== undefined && largest.version.stored.journalBytes >= this.#parts.journalBytes)
+      return largest
     const before = Date.now() - this.#parts.ageMs
-    return all.find(({ version }) => isStale(version) && (version.stored.snapshots.at(-1)?.createdAtMs ?? 0) < before) ?? null
+    return (
+      all.find(
+        ({ version }) => isStale(version) && (version.stored.snapshots.at(-1)?.createdAtMs ?? 0) < before,
+      ) ?? null
+    )
   }
 
-  async #write(tableId: number, version: KeeperVersion): Promise<SnapshotSummary | null> {
+  async #write(tableId: number, version: VersionModel): Promise<SnapshotSummary | null> {
     const { store, memory } = this.#parts
     const table = this.#find(tableId, version)
     if (table === null) return null
@@ -115,33 +126,40 @@ export class Snapshots {
     const { stored, state } = version
     const bytesBefore = stored.journalBytes
     // Without a journal nothing would make the file whole: rows change while it is written.
-    stored.journalHolders++
-    if (state !== null) holdState(state)
+    stored.journalPins++
+    if (state !== null) reserveState(state)
     try {
       const facts = toSnapshotFacts(table, version)
       const { signal } = this.#abort
-      const written = await writeSnapshot(store.paths.snapshots, facts, toSnapshotMemory(version), signal).catch((error: unknown) => {
+      const written = await writeSnapshot(
+        store.paths.snapshots,
+        facts,
+        toSnapshotMemory(version),
+        signal,
+      ).catch((error: unknown) => {
         // Not what we broke off ourselves.
-        throw signal.aborted || (error as NodeJS.ErrnoException).code === undefined ? error : store.judge('a snapshot', error)
+        throw signal.aborted || (error as NodeJS.ErrnoException).code === undefined
+          ? error
+          : store.classify('a snapshot', error)
       })
       return this.#list(table, version, facts, written, bytesBefore)
     } finally {
-      stored.journalHolders--
-      if (state !== null) leaveState(state, memory)
+      stored.journalPins--
+      if (state !== null) releaseState(state, memory)
     }
   }
 
   /** Makes a file count that is whole by now, together with the journal. Of the snapshots before, one is kept. */
   #list(
-    begun: KeeperTable,
-    version: KeeperVersion,
+    begun: TableModel,
+    version: VersionModel,
     facts: SnapshotFacts,
     written: WrittenSnapshot,
     bytesBefore: number,
   ): SnapshotSummary | null {
-    const { store, keys, forgetting } = this.#parts
+    const { store, keys, cleanup } = this.#parts
     if (this.#find(begun.id, version) === null) {
-      forgetting.files([written.file])
+      cleanup.files([written.file])
       return null
     }
     const { stored } = version
@@ -154,22 +172,22 @@ export class Snapshots {
     try {
       store.commit({ changes: [{ kind: 'put-snapshot', snapshot }, ...changes], keys: saved })
     } catch (error) {
-      forgetting.unlisted(written.file)
+      cleanup.unlisted(written.file)
       throw error
     }
     failpoint('snapshot:listed')
     keys.forgetUnsaved(saved)
     stored.snapshots = [...stored.snapshots.slice(-(KEPT_COUNT - 1)), snapshot]
     // An adapter's change may be journaled already, and not yet counted.
-    stored.coveredThrough = Math.max(stored.coveredThrough, endSequence)
+    stored.durableSequence = Math.max(stored.durableSequence, endSequence)
     stored.journalBytes -= bytesBefore
-    forgetting.records(begun.id, version.handle.version, prunableThrough(stored.snapshots))
-    forgetting.files(dropped.map(({ file }) => file))
+    cleanup.records(begun.id, version.handle.version, prunableThrough(stored.snapshots))
+    cleanup.files(dropped.map(({ file }) => file))
     return { table: begun.name, version: version.handle.version, sequence: endSequence, bytes: written.bytes }
   }
 
   /** The table as it is now, while it has the version. */
-  #find(tableId: number, version: KeeperVersion): KeeperTable | null {
+  #find(tableId: number, version: VersionModel): TableModel | null {
     for (const table of this.#parts.tables.values()) {
       if (table.id === tableId) return table.versions.get(version.handle.version) === version ? table : null
     }

@@ -32,7 +32,8 @@ const lookUp = (query: string, headers: Record<string, string> = {}, indices: In
 /** What each id's row is, by the table as it was uploaded. */
 const expectRows = (rows: ArrayLike<number>, indices: Int32Array): void => {
   let wrong = 0
-  for (let i = 0; i < indices.length; i++) for (let k = 0; k < DIM; k++) if (rows[i * DIM + k] !== indices[i] * DIM + k) wrong++
+  for (let i = 0; i < indices.length; i++)
+    for (let k = 0; k < DIM; k++) if (rows[i * DIM + k] !== indices[i] * DIM + k) wrong++
   expect({ wrong, length: rows.length }).toEqual({ wrong: 0, length: indices.length * DIM })
 }
 
@@ -55,16 +56,21 @@ describe('An answer of several pieces', () => {
     const at = 10 + npy.readUInt16LE(8)
     expect(npy.subarray(10, at).toString()).toContain(`(${ids.length}, ${DIM})`)
     expectRows(new Float32Array(npy.buffer.slice(npy.byteOffset + at)), ids)
-    const tensors = Buffer.from(await (await lookUp('', { accept: 'application/x-safetensors' })).arrayBuffer())
+    const tensors = Buffer.from(
+      await (await lookUp('', { accept: 'application/x-safetensors' })).arrayBuffer(),
+    )
     const from = 8 + Number(tensors.readBigUInt64LE(0))
-    expect(JSON.parse(tensors.subarray(8, from).toString())).toMatchObject({ embeddings: { dtype: 'F32', shape: [ids.length, DIM] } })
+    expect(JSON.parse(tensors.subarray(8, from).toString())).toMatchObject({
+      embeddings: { dtype: 'F32', shape: [ids.length, DIM] },
+    })
     expectRows(new Float32Array(tensors.buffer.slice(tensors.byteOffset + from)), ids)
   })
 
   test('is rounded to 16 bits like a short one', async () => {
     const rows = new Float16Array(await (await lookUp('?dtype=float16')).arrayBuffer())
     const expected = ids.subarray(0, 3)
-    for (let i = 0; i < expected.length; i++) expect(rows[i * DIM]).toBe(new Float16Array([expected[i] * DIM])[0])
+    for (let i = 0; i < expected.length; i++)
+      expect(rows[i * DIM]).toBe(new Float16Array([expected[i] * DIM])[0])
     expect(rows).toHaveLength(ids.length * DIM)
   })
 
@@ -119,11 +125,18 @@ test('Lookups while rows are updated answer each row whole, at the sequence name
     body: new Float32Array(64 * 256),
   })
   expect(put.status).toBe(201)
-  const all = { indices: Array.from({ length: 64 }, (_, i) => i), values: Array.from({ length: 64 }, () => Array(256).fill(1)) }
+  const all = {
+    indices: Array.from({ length: 64 }, (_, i) => i),
+    values: Array.from({ length: 64 }, () => Array(256).fill(1)),
+  }
   let isDone = false
   const writing = (async () => {
     for (let i = 0; i < 60; i++) {
-      await service.app.inject({ method: 'POST', url: '/v1/tables/live/rows', payload: { op: 'add', ...all } })
+      await service.app.inject({
+        method: 'POST',
+        url: '/v1/tables/live/rows',
+        payload: { op: 'add', ...all },
+      })
     }
     isDone = true
   })()
@@ -139,7 +152,8 @@ test('Lookups while rows are updated answer each row whole, at the sequence name
     const rows = new Float32Array(await response.arrayBuffer())
     for (let i = 0; i < many.length; i++) {
       const row = rows.subarray(i * 256, (i + 1) * 256)
-      if (row[0] < sequence || row.some((value) => value !== row[0])) throw new Error(`row ${i} of sequence ${sequence}: ${row[0]}`)
+      if (row[0] < sequence || row.some((value) => value !== row[0]))
+        throw new Error(`row ${i} of sequence ${sequence}: ${row[0]}`)
     }
     lookups++
   }

@@ -18,7 +18,8 @@ describe('the chunks of a body', () => {
     const done = collect(stream)
     const sent = Buffer.from(Array.from({ length: 300_000 }, (_, i) => i % 251))
     for (let at = 0; at < sent.length; at += 7_001)
-      if (!stream.write(sent.subarray(at, at + 7_001))) await new Promise((resolve) => stream.once('drain', resolve))
+      if (!stream.write(sent.subarray(at, at + 7_001)))
+        await new Promise((resolve) => stream.once('drain', resolve))
     stream.end()
     expect((await done).equals(sent)).toBe(true)
   })
@@ -61,7 +62,10 @@ describe('the chunks of a body', () => {
     stream.write(Buffer.alloc(10))
     await chunks.next()
     stream.destroy(new Error('aborted'))
-    await expect(chunks.next()).rejects.toMatchObject({ code: 'MALFORMED_BODY', cause: { message: 'aborted' } })
+    await expect(chunks.next()).rejects.toMatchObject({
+      code: 'MALFORMED_BODY',
+      cause: { message: 'aborted' },
+    })
     stream.emit('error', new Error('once more'))
   })
 

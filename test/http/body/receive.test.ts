@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
-import { watchDeadline } from '../../../src/http/body/stall-watch.ts'
+import { watchStall } from '../../../src/http/body/stall-watch.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 
 // Once, and before the first deadline is watched: the sweeper lives as long as this clock.
@@ -15,7 +15,7 @@ afterAll(() => {
 describe('a deadline', () => {
   test('is noticed once, up to a second late', () => {
     let passed = 0
-    watchDeadline(performance.now() + 1_500, () => passed++)
+    watchStall(performance.now() + 1_500, () => passed++)
     vi.advanceTimersByTime(1_400)
     expect(passed).toBe(0)
     vi.advanceTimersByTime(1_200)
@@ -26,7 +26,7 @@ describe('a deadline', () => {
 
   test('that is not watched any more is not noticed', () => {
     let passed = 0
-    watchDeadline(performance.now() + 500, () => passed++)()
+    watchStall(performance.now() + 500, () => passed++)()
     vi.advanceTimersByTime(5_000)
     expect(passed).toBe(0)
   })
@@ -54,7 +54,8 @@ describe('a body that is to come as a whole', () => {
     return socket
   }
 
-  const answerOf = (socket: Socket): Promise<string> => new Promise((resolve) => socket.once('data', (chunk) => resolve(chunk.toString())))
+  const answerOf = (socket: Socket): Promise<string> =>
+    new Promise((resolve) => socket.once('data', (chunk) => resolve(chunk.toString())))
 
   test('is waited for, but not for ever', async () => {
     const socket = await begin(100, '{')

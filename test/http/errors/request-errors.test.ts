@@ -17,14 +17,18 @@ beforeAll(async () => {
       ],
     },
   })
-  await service.app.inject({ method: 'PUT', url: '/v1/tables/b', payload: { values: [[1, 2]], dtype: 'bfloat16' } })
+  await service.app.inject({
+    method: 'PUT',
+    url: '/v1/tables/b',
+    payload: { values: [[1, 2]], dtype: 'bfloat16' },
+  })
 })
 afterAll(() => service.close())
 
 describe('is refused, and changes nothing:', () => {
   test.each(Object.entries(WRONG))('%s', async (_name, wrong) => {
     const before = (await service.app.inject({ url: TABLE })).body
-    const reservedBytes = service.keeper.memory.reservedBytes
+    const reservedBytes = service.writer.memory.reservedBytes
     const response = await sendWrong(service.app, wrong)
     const problem = response.json<Problem>()
     expect(problem).toMatchObject({
@@ -40,7 +44,7 @@ describe('is refused, and changes nothing:', () => {
     if (wrong.pointer !== undefined) expect(problem.errors?.[0].pointer).toBe(wrong.pointer)
     if (wrong.detail !== undefined) expect(problem.detail).toMatch(wrong.detail)
     expect((await service.app.inject({ url: TABLE })).body).toBe(before)
-    expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
+    expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
   })
 })
 

@@ -2,7 +2,11 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type AdoptedSocket, adoptSocket, type SocketReader } from '../../../src/http/fast-path/adopt-socket.ts'
+import {
+  type AdoptedSocket,
+  adoptSocket,
+  type SocketReader,
+} from '../../../src/http/fast-path/adopt-socket.ts'
 
 let server: Server
 let client: Socket
@@ -93,7 +97,8 @@ describe('An adopted socket', () => {
   })
 
   test('is the one connection that the server counts', async () => {
-    const countConnections = () => new Promise((resolve) => server.getConnections((_, count) => resolve(count)))
+    const countConnections = () =>
+      new Promise((resolve) => server.getConnections((_, count) => resolve(count)))
     const { socket } = adopt(readInto(Buffer.alloc(16)).reader)
     expect(await countConnections()).toBe(1)
     socket.destroy()

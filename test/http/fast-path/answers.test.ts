@@ -3,13 +3,23 @@ import { putTable } from '../../helpers/writer.ts'
 import { startService } from '../../helpers/service.ts'
 import { encodeTensors } from '../routes/adapters.ts'
 import { MemorySocket } from './socket.ts'
-import { answersOf, DIM, type LaneAnswer, type LaneService, request, ROWS, rowsOf, settle, startLane } from './talk.ts'
+import {
+  answersOf,
+  DIM,
+  type FastPathAnswer,
+  type FastPathService,
+  request,
+  ROWS,
+  rowsOf,
+  settle,
+  startFastPath,
+} from './talk.ts'
 
-let service: LaneService
+let service: FastPathService
 
-describe('What the lane answers', () => {
+describe('What the fast path answers', () => {
   beforeAll(async () => {
-    service = await startLane()
+    service = await startFastPath()
   })
   afterAll(() => service.close())
   let before: number
@@ -17,7 +27,7 @@ describe('What the lane answers', () => {
     before = service.byFastify()
   })
 
-  const askOnce = async (socket: MemorySocket, bytes: Buffer): Promise<LaneAnswer> => {
+  const askOnce = async (socket: MemorySocket, bytes: Buffer): Promise<FastPathAnswer> => {
     const before = answersOf(socket.sent).length
     socket.push(bytes)
     await settle()
@@ -25,20 +35,29 @@ describe('What the lane answers', () => {
   }
 
   test('follows its table: updates, replacements, settings, and its end', async () => {
-    const { keeper } = service.context
-    await putTable(keeper, { name: 'moving', rows: 2, dim: 1, values: [1, 2] })
+    const { writer } = service.context
+    await putTable(writer, { name: 'moving', rows: 2, dim: 1, values: [1, 2] })
     const socket = service.open()
     const bytes = request([1], { table: 'moving' })
-    expect(await askOnce(socket, bytes)).toMatchObject({ rows: [2], head: expect.stringContaining('etag: "1-0"') })
+    expect(await askOnce(socket, bytes)).toMatchObject({
+      rows: [2],
+      head: expect.stringContaining('etag: "1-0"'),
+    })
     const update = await service.app.inject({
       method: 'POST',
       url: '/v1/tables/moving/rows',
       payload: { op: 'set', indices: [1], values: [[5]] },
     })
     expect(update.statusCode).toBe(200)
-    expect(await askOnce(socket, bytes)).toMatchObject({ rows: [5], head: expect.stringContaining('etag: "1-1"') })
-    await putTable(keeper, { name: 'moving', rows: 2, dim: 2, values: [1, 2, 3, 4] })
-    expect(await askOnce(socket, bytes)).toMatchObject({ rows: [3, 4], head: expect.stringContaining('etag: "2-0"') })
+    expect(await askOnce(socket, bytes)).toMatchObject({
+      rows: [5],
+      head: expect.stringContaining('etag: "1-1"'),
+    })
+    await putTable(writer, { name: 'moving', rows: 2, dim: 2, values: [1, 2, 3, 4] })
+    expect(await askOnce(socket, bytes)).toMatchObject({
+      rows: [3, 4],
+      head: expect.stringContaining('etag: "2-0"'),
+    })
     expect(service.byFastify() - before).toBe(0)
     const far = request([2], { table: 'moving' })
     await service.app.inject({ method: 'PATCH', url: '/v1/tables/moving', payload: { out_of_range: 'clip' } })
@@ -51,9 +70,13 @@ describe('What the lane answers', () => {
     vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2026, 0, 1, 12, 0, 0, 900) })
     try {
       const socket = service.open()
-      expect((await askOnce(socket, request([1]))).head).toContain('\r\nDate: Thu, 01 Jan 2026 12:00:00 GMT\r\n')
+      expect((await askOnce(socket, request([1]))).head).toContain(
+        '\r\nDate: Thu, 01 Jan 2026 12:00:00 GMT\r\n',
+      )
       vi.setSystemTime(Date.UTC(2026, 0, 1, 12, 0, 1, 0))
-      expect((await askOnce(socket, request([1]))).head).toContain('\r\nDate: Thu, 01 Jan 2026 12:00:01 GMT\r\n')
+      expect((await askOnce(socket, request([1]))).head).toContain(
+        '\r\nDate: Thu, 01 Jan 2026 12:00:01 GMT\r\n',
+      )
     } finally {
       vi.useRealTimers()
     }
@@ -77,22 +100,30 @@ describe('What the lane answers', () => {
   })
 
   test("is Fastify's to give where it is large, or where rows are computed", async () => {
-    const { keeper } = service.context
-    await putTable(keeper, { name: 'wide', rows: 2, dim: 1_024 })
+    const { writer } = service.context
+    await putTable(writer, { name: 'wide', rows: 2, dim: 1_024 })
     const few = Array.from({ length: 256 }, () => 1)
     expect(await askOnce(service.open(), request(few, { table: 'wide' }))).toMatchObject({ status: 200 })
     expect(service.byFastify() - before).toBe(0)
-    expect(await askOnce(service.open(), request([...few, 1], { table: 'wide' }))).toMatchObject({ status: 200 })
+    expect(await askOnce(service.open(), request([...few, 1], { table: 'wide' }))).toMatchObject({
+      status: 200,
+    })
     expect(service.byFastify() - before).toBe(1)
-    await putTable(keeper, { name: 'adapted', rows: 2, dim: 2, values: [1, 2, 3, 4] })
+    await putTable(writer, { name: 'adapted', rows: 2, dim: 2, values: [1, 2, 3, 4] })
     const put = await service.app.inject({
       method: 'PUT',
       url: '/v1/tables/adapted/lora?alpha=1',
-      payload: encodeTensors({ a: { shape: [2, 1], values: [1, 0] }, b: { shape: [1, 2], values: [10, 20] } }),
+      payload: encodeTensors({
+        a: { shape: [2, 1], values: [1, 0] },
+        b: { shape: [1, 2], values: [10, 20] },
+      }),
       headers: { 'content-type': 'application/x-safetensors' },
     })
     expect(put.statusCode).toBeLessThan(300)
-    expect(await askOnce(service.open(), request([0, 1], { table: 'adapted' }))).toMatchObject({ status: 200, rows: [11, 22, 3, 4] })
+    expect(await askOnce(service.open(), request([0, 1], { table: 'adapted' }))).toMatchObject({
+      status: 200,
+      rows: [11, 22, 3, 4],
+    })
     expect(service.byFastify() - before).toBe(2)
   })
 
@@ -102,13 +133,17 @@ describe('What the lane answers', () => {
     Object.assign(health, { state: 'draining', reason: 'the service is shutting down' })
     try {
       const answer = await askOnce(socket, request([1]))
-      expect(answer).toMatchObject({ status: 200, rows: rowsOf([1]), head: expect.stringMatching(/\r\nconnection: close\r\n/i) })
+      expect(answer).toMatchObject({
+        status: 200,
+        rows: rowsOf([1]),
+        head: expect.stringMatching(/\r\nconnection: close\r\n/i),
+      })
       expect(service.byFastify() - before).toBe(1)
       expect(socket.isClosed).toBe(true)
     } finally {
       Object.assign(health, { state: 'ready', reason: 'ready' })
     }
-    const logging = await startService({ lane: true })
+    const logging = await startService({ fastPath: true })
     const late = new MemorySocket(logging.app)
     late.push(request([1], { table: 'gone' }))
     await settle()

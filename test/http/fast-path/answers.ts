@@ -13,7 +13,10 @@ export const normalizeAnswers = (sent: Buffer): string =>
     .replaceAll('HTTP/1.1 100 Continue\r\n\r\n', '')
     .replace(/\r\nDate: [^\r]*/g, '\r\nDate: now')
     .replace(/\r\nx-request-id: [^\r]*/g, '\r\nx-request-id: id')
-    .replace(/(\r\ncontent-type: application\/problem\+json(?:\r\n[a-z-]+: [^\r]*)*?\r\ncontent-length: )\d+/g, '$1some')
+    .replace(
+      /(\r\ncontent-type: application\/problem\+json(?:\r\n[a-z-]+: [^\r]*)*?\r\ncontent-length: )\d+/g,
+      '$1some',
+    )
     .replace(/"instance":"[^"]*"/g, '"instance":"id"')
     .replace(UPDATE, '$1$2$3')
     .replace(/the table is at \\"1-\d+/g, 'the table is at \\"1')

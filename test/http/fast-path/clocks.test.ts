@@ -1,14 +1,16 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
-import { answersOf, type LaneService, request, rowsOf, settle, startLane } from './talk.ts'
+import { answersOf, type FastPathService, request, rowsOf, settle, startFastPath } from './talk.ts'
 
-let service: LaneService
+let service: FastPathService
 
-describe('The clocks of the lane', () => {
+describe('The clocks of the fast path', () => {
   beforeAll(async () => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] })
-    service = await startLane()
+    vi.useFakeTimers({
+      toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'],
+    })
+    service = await startFastPath()
   })
   afterAll(async () => {
     vi.useRealTimers()

@@ -1,8 +1,8 @@
 import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
-import { answersOf, request, ROWS, rowsOf, startLane } from './talk.ts'
+import { answersOf, request, ROWS, rowsOf, startFastPath } from './talk.ts'
 
-describe('The end of a server with a lane', () => {
+describe('The end of a server with a fast path', () => {
   /** A real connection. */
   const dial = (port: number) => {
     const client = connect(port, '127.0.0.1')
@@ -14,14 +14,15 @@ describe('The end of a server with a lane', () => {
     })
     const closed = new Promise<void>((resolve) => client.once('close', () => resolve()))
     const until = async (count: number) => {
-      while (answersOf(Buffer.concat(received)).length < count) await new Promise<void>((resolve) => (wake = resolve))
+      while (answersOf(Buffer.concat(received)).length < count)
+        await new Promise<void>((resolve) => (wake = resolve))
       return answersOf(Buffer.concat(received))
     }
     return { client, closed, until }
   }
 
-  test('ends connections that wait for nothing, in the lane and with Fastify, and finishes the others', async () => {
-    const service = await startLane()
+  test('ends connections that wait for nothing, in the fast path and with Fastify, and finishes the others', async () => {
+    const service = await startFastPath()
     const port = Number(new URL(await service.listen()).port)
     const [idle, silent, other, busy] = [dial(port), dial(port), dial(port), dial(port)]
     idle.client.write(request([1]))
@@ -40,13 +41,17 @@ describe('The end of a server with a lane', () => {
     await Promise.all([idle.closed, silent.closed, other.closed])
     busy.client.write(bytes.subarray(-2))
     const [answer] = await busy.until(1)
-    expect(answer).toMatchObject({ status: 200, rows: rowsOf([2, 3]), head: expect.stringMatching(/\r\nconnection: close\r\n/i) })
+    expect(answer).toMatchObject({
+      status: 200,
+      rows: rowsOf([2, 3]),
+      head: expect.stringMatching(/\r\nconnection: close\r\n/i),
+    })
     await busy.closed
     await closing
   })
 
   test('has no more connections than the limit, whoever reads them', async () => {
-    const service = await startLane()
+    const service = await startFastPath()
     service.app.server.maxConnections = 2
     const port = Number(new URL(await service.listen()).port)
     const first = dial(port)

@@ -1,12 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { answersOf, DIM, type LaneService, request, ROWS, rowsOf, settle, startLane } from './talk.ts'
+import { answersOf, DIM, type FastPathService, request, ROWS, rowsOf, settle, startFastPath } from './talk.ts'
 
-let service: LaneService
+let service: FastPathService
 
-describe('A connection in the lane', () => {
+describe('A connection in the fast path', () => {
   beforeAll(async () => {
-    service = await startLane()
+    service = await startFastPath()
   })
   afterAll(() => service.close())
   let before: number
@@ -52,7 +52,9 @@ describe('A connection in the lane', () => {
 
   test('is given to Fastify with its first other request, and stays there', async () => {
     const socket = service.open()
-    socket.push(Buffer.concat([request([1]), Buffer.from('GET /livez HTTP/1.1\r\nHost: here\r\n\r\n'), request([2])]))
+    socket.push(
+      Buffer.concat([request([1]), Buffer.from('GET /livez HTTP/1.1\r\nHost: here\r\n\r\n'), request([2])]),
+    )
     await settle()
     socket.push(request([3]))
     await settle()
@@ -70,7 +72,11 @@ describe('A connection in the lane', () => {
     ['a table that is not there', request([1], { table: 'gone' }), 404],
     ['a version that is not there', request([1], { query: '?version=7' }), 404],
     ['a shape that does not fit', request([1], { query: '?shape=2' }), 422],
-    ['a body that ends inside a number', Buffer.from(request([1]).toString('latin1').replace('Length: 4', 'Length: 3')), 400],
+    [
+      'a body that ends inside a number',
+      Buffer.from(request([1]).toString('latin1').replace('Length: 4', 'Length: 3')),
+      400,
+    ],
   ])('is refused %s by Fastify', async (_, bytes, status) => {
     const socket = service.open()
     socket.push(bytes)

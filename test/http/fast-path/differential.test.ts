@@ -18,7 +18,9 @@ beforeAll(async () => {
 })
 afterAll(() => servers.close())
 
-test(`the lane answers ${CASES} conversations as Fastify does, or leaves them to it`, { timeout: 7_200_000 }, async () => {
+test(`the fast path answers ${CASES} conversations as Fastify does, or leaves them to it`, {
+  timeout: 7_200_000,
+}, async () => {
   const { difference, answered, byFastify, cases } = await compareServers(servers, CASES, SEED)
   expect(difference).toBe(null)
   expect(cases).toBe(CASES)
@@ -27,8 +29,8 @@ test(`the lane answers ${CASES} conversations as Fastify does, or leaves them to
   expect(byFastify).toBeGreaterThan(CASES / 3)
   expect(byFastify).toBeLessThan(CASES * 1.5)
   const updated = servers.readUpdated()
-  expect(updated.lane).toEqual(updated.plain)
-  expect(updated.lane).toMatchObject([{ sequence: expect.any(Number) }, { sequence: expect.any(Number) }])
+  expect(updated.fastPath).toEqual(updated.plain)
+  expect(updated.fastPath).toMatchObject([{ sequence: expect.any(Number) }, { sequence: expect.any(Number) }])
 })
 
 /** What Fastify answers to these pieces; undefined: it closes, and then a real socket may lose the answer. */
@@ -41,7 +43,7 @@ const answerInMemory = async (pieces: readonly Buffer[]): Promise<string | undef
   return answers
 }
 
-/** Resolves when a connection to the lane has had this answer to these pieces, with what came instead if it is closed before. */
+/** Resolves when a connection to the fast path has had this answer to these pieces, with what came instead if it is closed before. */
 const converse = (port: number, pieces: readonly Buffer[], wanted: string): Promise<string> =>
   new Promise((resolve) => {
     const client = connect({ port, host: '127.0.0.1', noDelay: true })
@@ -63,7 +65,9 @@ const converse = (port: number, pieces: readonly Buffer[], wanted: string): Prom
     })
   })
 
-test('it does so over real sockets, whose bytes Node reads by another way', { timeout: 120_000 }, async () => {
+test('it does so over real sockets, whose bytes Node reads by another way', {
+  timeout: 120_000,
+}, async () => {
   const port = Number(new URL(await servers.service.listen()).port)
   const conversations = Array.from({ length: 300 }, (_, i) => makeConversation(createChooser(SEED + i)))
   let compared = 0

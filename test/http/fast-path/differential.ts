@@ -11,7 +11,7 @@ export interface Difference {
   /** What was sent, piece by piece. */
   said: string[]
   /** What came back before and after the client had ended its side. */
-  lane: string[]
+  fastPath: string[]
   plain: string[]
 }
 
@@ -30,7 +30,8 @@ export const settle = async ({ isBusy }: Servers): Promise<void> => {
   for (let quiet = 0; quiet < 4; quiet = isBusy() ? 0 : quiet + 1) await turn()
 }
 
-const describeState = (socket: MemorySocket): string => `${normalizeAnswers(socket.sent)}\n[${socket.isClosed ? 'closed' : 'open'}]`
+const describeState = (socket: MemorySocket): string =>
+  `${normalizeAnswers(socket.sent)}\n[${socket.isClosed ? 'closed' : 'open'}]`
 
 /**
  * Says the same bytes to both servers, in `cases` conversations that `seed` decides, until they answer differently. Answers are compared
@@ -39,34 +40,41 @@ const describeState = (socket: MemorySocket): string => `${normalizeAnswers(sock
 export const compareServers = async (servers: Servers, cases: number, seed: number): Promise<Outcome> => {
   const outcome: Outcome = { cases: 0, answered: 0, byFastify: 0, difference: null }
   const onRequest = () => outcome.byFastify++
-  const { lane } = servers
-  lane.server.on('request', onRequest)
+  const { fastPath } = servers
+  fastPath.server.on('request', onRequest)
   try {
     while (outcome.cases < cases && outcome.difference === null) {
       await compareBatch(servers, Math.min(BATCH, cases - outcome.cases), seed + outcome.cases, outcome)
     }
   } finally {
-    lane.server.off('request', onRequest)
+    fastPath.server.off('request', onRequest)
   }
   return outcome
 }
 
-const compareBatch = async (servers: Servers, count: number, firstSeed: number, outcome: Outcome): Promise<void> => {
+const compareBatch = async (
+  servers: Servers,
+  count: number,
+  firstSeed: number,
+  outcome: Outcome,
+): Promise<void> => {
   const talks = Array.from({ length: count }, (_, i) => {
     const pieces = makeConversation(createChooser(firstSeed + i))
     return {
       seed: firstSeed + i,
       pieces,
-      sockets: [new MemorySocket(servers.lane), new MemorySocket(servers.plain)],
+      sockets: [new MemorySocket(servers.fastPath), new MemorySocket(servers.plain)],
       states: [[], []] as string[][],
     }
   })
   const note = () => {
-    for (const { sockets, states } of talks) sockets.forEach((socket, side) => states[side].push(describeState(socket)))
+    for (const { sockets, states } of talks)
+      sockets.forEach((socket, side) => states[side].push(describeState(socket)))
   }
   for (let round = 0; talks.some(({ pieces }) => round < pieces.length); round++) {
     for (const { pieces, sockets } of talks) {
-      if (round < pieces.length) for (const socket of sockets) if (!socket.destroyed) socket.push(Buffer.from(pieces[round]))
+      if (round < pieces.length)
+        for (const socket of sockets) if (!socket.destroyed) socket.push(Buffer.from(pieces[round]))
     }
     await turn()
   }
@@ -80,7 +88,12 @@ const compareBatch = async (servers: Servers, count: number, firstSeed: number, 
     outcome.answered += states[0][1].split('HTTP/1.1 200 OK').length - 1
     for (const socket of sockets) socket.destroy()
     if (outcome.difference === null && states[0].join() !== states[1].join()) {
-      outcome.difference = { seed, said: pieces.map((piece) => piece.toString('latin1')), lane: states[0], plain: states[1] }
+      outcome.difference = {
+        seed,
+        said: pieces.map((piece) => piece.toString('latin1')),
+        fastPath: states[0],
+        plain: states[1],
+      }
     }
   }
 }

@@ -71,7 +71,14 @@ const EXTRA = [
   'sec-fetch-mode: cors',
 ] as const
 
-const draft = (choose: Chooser, path: string, type: string, accept: string | null, body: Buffer, isUpdate = false): Draft => ({
+const draft = (
+  choose: Chooser,
+  path: string,
+  type: string,
+  accept: string | null,
+  body: Buffer,
+  isUpdate = false,
+): Draft => ({
   requestLine: `POST ${path} HTTP/1.1`,
   headers: [
     'Host: 127.0.0.1:8080',
@@ -92,13 +99,22 @@ const pickTable = (choose: Chooser): string => (choose.once(12) ? 'gone' : choos
 const draftRawLookup = (choose: Chooser): Draft => {
   const body = Buffer.from(Int32Array.from({ length: 1 + choose.below(4) }, () => choose.below(8)).buffer)
   const accept = choose.once(4) ? choose.pick(JSON_ACCEPTS) : 'application/octet-stream'
-  return draft(choose, `/v1/tables/${pickTable(choose)}/lookup${choose.pick(RAW_QUERIES)}`, 'application/octet-stream', accept, body)
+  return draft(
+    choose,
+    `/v1/tables/${pickTable(choose)}/lookup${choose.pick(RAW_QUERIES)}`,
+    'application/octet-stream',
+    accept,
+    body,
+  )
 }
 
 const draftJsonLookup = (choose: Chooser): Draft => {
   const query = choose.pick(['', '', '', '?version=1', '?version=2', '?mode=clip'])
   const accept = choose.once(6) ? 'application/octet-stream' : choose.pick(JSON_ACCEPTS)
-  const body = Buffer.from(choose.once(2) ? choose.pick(JSON_LOOKUPS.slice(0, 13)) : choose.pick(JSON_LOOKUPS), 'latin1')
+  const body = Buffer.from(
+    choose.once(2) ? choose.pick(JSON_LOOKUPS.slice(0, 13)) : choose.pick(JSON_LOOKUPS),
+    'latin1',
+  )
   return draft(choose, `/v1/tables/${pickTable(choose)}/lookup${query}`, 'application/json', accept, body)
 }
 
@@ -108,7 +124,9 @@ const draftUpdate = (choose: Chooser): Draft => {
   const isSet = route === 'rows' && choose.once(2)
   const indices = Array.from({ length: choose.below(4) }, () => choose.below(8))
   if (choose.once(8)) indices.push(choose.pick([8, -1]))
-  const rows = indices.map((index) => [0, 1, 2, 3].map((column) => (isSet ? index * 10 + column : choose.below(3) - 1)))
+  const rows = indices.map((index) =>
+    [0, 1, 2, 3].map((column) => (isSet ? index * 10 + column : choose.below(3) - 1)),
+  )
   if (choose.once(12)) rows.push([0, 0, 0, 0])
   if (choose.once(12) && rows.length > 0) rows[0] = rows[0].slice(1)
   const rate = choose.pick([undefined, 0.5, 1])
@@ -117,7 +135,9 @@ const draftUpdate = (choose: Chooser): Draft => {
   const accept = choose.pick(JSON_ACCEPTS)
   if (choose.once(2)) {
     const members = { ...(route === 'rows' && { op: isSet ? 'set' : 'add' }), indices, [values]: rows }
-    const body = Buffer.from(JSON.stringify(route === 'rows' || rate === undefined ? members : { ...members, learning_rate: rate }))
+    const body = Buffer.from(
+      JSON.stringify(route === 'rows' || rate === undefined ? members : { ...members, learning_rate: rate }),
+    )
     return draft(choose, `/v1/tables/${table}/${route}`, 'application/json', accept, body, true)
   }
   const flat = rows.flat()
@@ -127,8 +147,18 @@ const draftUpdate = (choose: Chooser): Draft => {
     indices: { shape: [indices.length], values: indices, elementType: choose.pick(['int32', 'int64']) },
   })
   const rateQuery = rate === undefined ? '' : `?learning_rate=${rate}`
-  const query = route === 'rows' ? choose.pick([isSet ? '?op=set' : '?op=add', isSet ? '?op=set' : '?op=add', '', '?op=none']) : rateQuery
-  return draft(choose, `/v1/tables/${table}/${route}${query}`, 'application/x-safetensors', accept, body, true)
+  const query =
+    route === 'rows'
+      ? choose.pick([isSet ? '?op=set' : '?op=add', isSet ? '?op=set' : '?op=add', '', '?op=none'])
+      : rateQuery
+  return draft(
+    choose,
+    `/v1/tables/${table}/${route}${query}`,
+    'application/x-safetensors',
+    accept,
+    body,
+    true,
+  )
 }
 
 /** A request that is right in every way, or nearly, as some client may send it. */

@@ -4,7 +4,7 @@ import { LIMITS } from '../../../src/core/limits.ts'
 import { putTable } from '../../helpers/writer.ts'
 import { startService } from '../../helpers/service.ts'
 import { rowOf } from './servers.ts'
-import { answersOf, type LaneService, request, startLane } from './talk.ts'
+import { answersOf, type FastPathService, request, startFastPath } from './talk.ts'
 
 const LONG_ROWS = 16
 const LONG_DIM = 4_096
@@ -15,18 +15,22 @@ const ASKED_COUNT = 80
 /** Whether this is one answer, to its end. */
 const isWhole = (bytes: Buffer): boolean => {
   const headEnd = bytes.indexOf('\r\n\r\n') + 4
-  return headEnd >= 4 && bytes.length === headEnd + Number(/content-length: (\d+)/i.exec(bytes.toString('latin1', 0, headEnd))?.[1])
+  return (
+    headEnd >= 4 &&
+    bytes.length ===
+      headEnd + Number(/content-length: (\d+)/i.exec(bytes.toString('latin1', 0, headEnd))?.[1])
+  )
 }
 
-let service: LaneService
+let service: FastPathService
 let port: number
 let before: number
 
-describe('A long answer of the lane', () => {
+describe('A long answer of the fast path', () => {
   beforeAll(async () => {
-    service = await startLane()
+    service = await startFastPath()
     const values = Array.from({ length: LONG_ROWS }, (_, row) => rowOf(row, LONG_DIM)).flat()
-    await putTable(service.context.keeper, { name: 'long', rows: LONG_ROWS, dim: LONG_DIM, values })
+    await putTable(service.context.writer, { name: 'long', rows: LONG_ROWS, dim: LONG_DIM, values })
     port = Number(new URL(await service.listen()).port)
   })
   afterAll(() => service.close())
@@ -54,7 +58,8 @@ describe('A long answer of the lane', () => {
     })
     client.resume()
     const wholeCount = () =>
-      bytes > bytesMin && answersOf(Buffer.concat(received)).filter(({ rows }) => rows.length === IDS.length * LONG_DIM).length
+      bytes > bytesMin &&
+      answersOf(Buffer.concat(received)).filter(({ rows }) => rows.length === IDS.length * LONG_DIM).length
     await expect.poll(wholeCount, { timeout: 10_000 }).toBe(count)
     return answersOf(Buffer.concat(received)).map((answer) => answer.rows)
   }
@@ -62,7 +67,10 @@ describe('A long answer of the lane', () => {
   const expectRows = (rows: readonly number[][], ids: readonly number[]): void => {
     const expected = Float32Array.from(ids.flatMap((id) => rowOf(id, LONG_DIM)))
     for (const [i, answer] of rows.entries()) {
-      expect(Buffer.from(Float32Array.from(answer).buffer).equals(Buffer.from(expected.buffer)), `answer ${i}`).toBe(true)
+      expect(
+        Buffer.from(Float32Array.from(answer).buffer).equals(Buffer.from(expected.buffer)),
+        `answer ${i}`,
+      ).toBe(true)
     }
   }
 
@@ -95,9 +103,15 @@ describe('A long answer of the lane', () => {
 
   test('is the one of Fastify to the byte, whatever its numbers are', async () => {
     const plain = await startService({ logLevel: 'silent' })
-    const other = connect({ port: Number(new URL(await plain.listen()).port), host: '127.0.0.1', noDelay: true })
+    const other = connect({
+      port: Number(new URL(await plain.listen()).port),
+      host: '127.0.0.1',
+      noDelay: true,
+    })
     const client = dial()
-    const payload = Buffer.from(Float32Array.from({ length: LONG_ROWS * LONG_DIM }, (_, i) => Math.sin(i)).buffer)
+    const payload = Buffer.from(
+      Float32Array.from({ length: LONG_ROWS * LONG_DIM }, (_, i) => Math.sin(i)).buffer,
+    )
     const headers = { 'content-type': 'application/octet-stream' }
     for (const { app } of [service, plain]) {
       for (const dtype of ['float32', 'float16', 'int8']) {

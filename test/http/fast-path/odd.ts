@@ -88,7 +88,7 @@ export const ODD_HEADERS = [
   'nothing',
   'É: 1',
 ] as const
-/** Request lines beside the one that the lane knows. */
+/** Request lines beside the one that the fast path knows. */
 export const ODD_LINES = [
   'GET /v1/tables/t/lookup HTTP/1.1',
   'QUERY /v1/tables/t/lookup HTTP/1.1',
@@ -145,7 +145,7 @@ export const LENGTHS = [
   '9'.repeat(20),
   '٨',
 ] as const
-/** Media types that the lane knows, and others near them. */
+/** Media types that the fast path knows, and others near them. */
 export const TYPES = [
   'Application/Octet-Stream',
   'application/octet-stream; charset=utf-8',

@@ -3,25 +3,76 @@ import { LIMITS } from '../../../src/core/limits.ts'
 import { LANE_LOOKUP_BYTES_MAX, readHead } from '../../../src/http/fast-path/read-head.ts'
 
 const LINE = 'POST /v1/tables/user/lookup HTTP/1.1'
-const HEADERS = ['Host: here', 'Content-Type: application/octet-stream', 'Accept: application/octet-stream', 'Content-Length: 8']
+const HEADERS = [
+  'Host: here',
+  'Content-Type: application/octet-stream',
+  'Accept: application/octet-stream',
+  'Content-Length: 8',
+]
 const read = (line: string, headers: readonly string[], body = '') =>
   readHead(Buffer.from(`${[line, ...headers, '', ''].join('\r\n')}${body}`, 'latin1'))
-const instead = (name: string, ...lines: string[]): string[] => [...HEADERS.filter((header) => !header.startsWith(name)), ...lines]
+const instead = (name: string, ...lines: string[]): string[] => [
+  ...HEADERS.filter((header) => !header.startsWith(name)),
+  ...lines,
+]
 
-describe('The lane reads', () => {
+describe('The fast path reads', () => {
   test('a lookup of raw ids that wants raw rows', () => {
     const head = read(LINE, HEADERS, '12345678and more')
-    expect(head).toEqual({ headBytes: 145, table: 'user', route: 'lookup', format: 'raw', answer: 'raw', query: [], bodyBytes: 8 })
+    expect(head).toEqual({
+      headBytes: 145,
+      table: 'user',
+      route: 'lookup',
+      format: 'raw',
+      answer: 'raw',
+      query: [],
+      bodyBytes: 8,
+    })
   })
 
   test.each<[string, string, string[], object]>([
-    ['JSON that wants JSON', 'lookup', ['application/json', 'application/json'], { format: 'json', answer: 'json' }],
-    ['JSON that wants anything', 'lookup?version=2', ['application/json', '*/*'], { format: 'json', answer: 'json' }],
-    ['JSON that does not say what it wants', 'lookup', ['application/json'], { format: 'json', answer: 'json' }],
-    ['JSON that wants rows', 'lookup', ['application/json', 'application/octet-stream'], { format: 'json', answer: 'raw' }],
-    ['raw ids that want JSON', 'lookup?mode=clip', ['application/octet-stream', 'application/json'], { format: 'raw', answer: 'json' }],
-    ['raw ids that want anything', 'lookup', ['application/octet-stream', '*/*'], { format: 'raw', answer: 'json' }],
-    ['gradients as JSON', 'gradients', ['application/json', '*/*'], { route: 'gradients', format: 'json', answer: 'json' }],
+    [
+      'JSON that wants JSON',
+      'lookup',
+      ['application/json', 'application/json'],
+      { format: 'json', answer: 'json' },
+    ],
+    [
+      'JSON that wants anything',
+      'lookup?version=2',
+      ['application/json', '*/*'],
+      { format: 'json', answer: 'json' },
+    ],
+    [
+      'JSON that does not say what it wants',
+      'lookup',
+      ['application/json'],
+      { format: 'json', answer: 'json' },
+    ],
+    [
+      'JSON that wants rows',
+      'lookup',
+      ['application/json', 'application/octet-stream'],
+      { format: 'json', answer: 'raw' },
+    ],
+    [
+      'raw ids that want JSON',
+      'lookup?mode=clip',
+      ['application/octet-stream', 'application/json'],
+      { format: 'raw', answer: 'json' },
+    ],
+    [
+      'raw ids that want anything',
+      'lookup',
+      ['application/octet-stream', '*/*'],
+      { format: 'raw', answer: 'json' },
+    ],
+    [
+      'gradients as JSON',
+      'gradients',
+      ['application/json', '*/*'],
+      { route: 'gradients', format: 'json', answer: 'json' },
+    ],
     [
       'gradients as safetensors',
       'gradients?learning_rate=0.5',
@@ -29,14 +80,28 @@ describe('The lane reads', () => {
       { route: 'gradients', format: 'safetensors', answer: 'json', query: [['learning_rate', '0.5']] },
     ],
     ['rows as JSON', 'rows', ['application/json'], { route: 'rows', format: 'json', answer: 'json' }],
-    ['rows as safetensors', 'rows?op=add', ['application/x-safetensors'], { route: 'rows', format: 'safetensors', query: [['op', 'add']] }],
+    [
+      'rows as safetensors',
+      'rows?op=add',
+      ['application/x-safetensors'],
+      { route: 'rows', format: 'safetensors', query: [['op', 'add']] },
+    ],
   ])('%s', (_, path, [type, accept], found) => {
-    const headers = ['Host: here', `Content-Type: ${type}`, ...(accept === undefined ? [] : [`Accept: ${accept}`]), 'Content-Length: 8']
+    const headers = [
+      'Host: here',
+      `Content-Type: ${type}`,
+      ...(accept === undefined ? [] : [`Accept: ${accept}`]),
+      'Content-Length: 8',
+    ]
     expect(read(`POST /v1/tables/user/${path} HTTP/1.1`, headers)).toMatchObject(found)
   })
 
   test('the longest update', () => {
-    const headers = ['Host: here', 'Content-Type: application/json', `Content-Length: ${LIMITS.updateBodyBytesMax}`]
+    const headers = [
+      'Host: here',
+      'Content-Type: application/json',
+      `Content-Length: ${LIMITS.updateBodyBytesMax}`,
+    ]
     expect(read('POST /v1/tables/t/rows HTTP/1.1', headers)?.bodyBytes).toBe(LIMITS.updateBodyBytesMax)
     headers[2] = `Content-Length: ${LIMITS.updateBodyBytesMax + 1}`
     expect(read('POST /v1/tables/t/rows HTTP/1.1', headers)).toBe(null)
@@ -48,8 +113,10 @@ describe('The lane reads', () => {
 
   test('options that are plain words and numbers', () => {
     expect(
-      read('POST /v1/tables/t/lookup?mode=fill&fill_value=-1.5&shape=2,1&index_dtype=int32&dtype=float16&version=2 HTTP/1.1', HEADERS)
-        ?.query,
+      read(
+        'POST /v1/tables/t/lookup?mode=fill&fill_value=-1.5&shape=2,1&index_dtype=int32&dtype=float16&version=2 HTTP/1.1',
+        HEADERS,
+      )?.query,
     ).toEqual([
       ['mode', 'fill'],
       ['fill_value', '-1.5'],
@@ -66,7 +133,13 @@ describe('The lane reads', () => {
     ['without the space', HEADERS.map((line) => line.replace(': ', ':'))],
     [
       'with the ones that nobody reads',
-      [...HEADERS, 'User-Agent: a (b; c)', 'Accept-Encoding: gzip', 'Accept-Language: *', 'Sec-Fetch-Mode: cors'],
+      [
+        ...HEADERS,
+        'User-Agent: a (b; c)',
+        'Accept-Encoding: gzip',
+        'Accept-Language: *',
+        'Sec-Fetch-Mode: cors',
+      ],
     ],
     ['of a client that says what it does anyway', [...HEADERS, 'Connection: keep-alive']],
     ['of one that says it with capitals', [...HEADERS, 'connection: Keep-Alive']],
@@ -76,7 +149,7 @@ describe('The lane reads', () => {
   })
 })
 
-describe('The lane leaves to others', () => {
+describe('The fast path leaves to others', () => {
   test.each([
     'GET /v1/tables/t/lookup HTTP/1.1',
     'QUERY /v1/tables/t/lookup HTTP/1.1',
@@ -129,10 +202,12 @@ describe('The lane leaves to others', () => {
     ['with bare line feeds', [...HEADERS, 'User-Agent: me\nAccept-Encoding: gzip']],
     ['with control characters', [...HEADERS, 'User-Agent: \x01']],
     ['with bytes beyond ASCII', [...HEADERS, 'User-Agent: \xe9']],
-    ...['0', '08', '+8', '-8', '8.0', '0x8', '8,8', '65537', '99999', '9'.repeat(20)].map((length): [string, string[]] => [
-      `with the length ${length}`,
-      instead('Content-Length', `Content-Length: ${length}`),
-    ]),
+    ...['0', '08', '+8', '-8', '8.0', '0x8', '8,8', '65537', '99999', '9'.repeat(20)].map(
+      (length): [string, string[]] => [
+        `with the length ${length}`,
+        instead('Content-Length', `Content-Length: ${length}`),
+      ],
+    ),
   ])('headers %s', (_, headers) => {
     expect(read(LINE, headers)).toBe(null)
   })
@@ -143,11 +218,22 @@ describe('The lane leaves to others', () => {
     ['an option of raw ids beside JSON', 'lookup?mode=clip', 'application/json'],
     ['raw numbers for an update', 'gradients', 'application/octet-stream'],
   ])('%s', (_, path, type) => {
-    expect(read(`POST /v1/tables/t/${path} HTTP/1.1`, ['Host: here', `Content-Type: ${type}`, 'Content-Length: 8'])).toBe(null)
+    expect(
+      read(`POST /v1/tables/t/${path} HTTP/1.1`, [
+        'Host: here',
+        `Content-Type: ${type}`,
+        'Content-Length: 8',
+      ]),
+    ).toBe(null)
   })
 
   test('an update that wants rows for an answer', () => {
-    const headers = ['Host: here', 'Content-Type: application/json', 'Accept: application/octet-stream', 'Content-Length: 8']
+    const headers = [
+      'Host: here',
+      'Content-Type: application/json',
+      'Accept: application/octet-stream',
+      'Content-Length: 8',
+    ]
     expect(read('POST /v1/tables/t/gradients HTTP/1.1', headers)).toBe(null)
   })
 
@@ -159,6 +245,7 @@ describe('The lane leaves to others', () => {
 
   test('lines that end in anything but CR LF', () => {
     const whole = [LINE, ...HEADERS, '', ''].join('\r\n')
-    for (const end of ['\n', '\r', '\r\r\n', '\n\r']) expect(readHead(Buffer.from(`${whole.replaceAll('\r\n', end)}\r\n\r\n`))).toBe(null)
+    for (const end of ['\n', '\r', '\r\r\n', '\n\r'])
+      expect(readHead(Buffer.from(`${whole.replaceAll('\r\n', end)}\r\n\r\n`))).toBe(null)
   })
 })

@@ -5,7 +5,9 @@ import { LENGTHS, ODD_HEADERS, ODD_LINES, ODD_QUERIES, SPACES, TYPES } from './o
 type Change = (draft: Draft, choose: Chooser) => void
 
 const changeValue = (draft: Draft, choose: Chooser, name: string, values: readonly string[]): void => {
-  draft.headers = draft.headers.map((line) => (line.startsWith(`${name}:`) ? `${name}: ${choose.pick(values)}` : line))
+  draft.headers = draft.headers.map((line) =>
+    line.startsWith(`${name}:`) ? `${name}: ${choose.pick(values)}` : line,
+  )
 }
 const atHeader = (draft: Draft, choose: Chooser, change: (line: string) => string): void => {
   const at = choose.below(draft.headers.length)
@@ -16,19 +18,26 @@ const atHeader = (draft: Draft, choose: Chooser, change: (line: string) => strin
 const CHANGES: readonly Change[] = [
   (draft, choose) => draft.headers.sort(() => choose.below(3) - 1),
   (draft, choose) =>
-    atHeader(draft, choose, (line) => line.replace(/^[^:]*/, (name) => choose.pick([name.toLowerCase(), name.toUpperCase()]))),
+    atHeader(draft, choose, (line) =>
+      line.replace(/^[^:]*/, (name) => choose.pick([name.toLowerCase(), name.toUpperCase()])),
+    ),
   (draft, choose) => atHeader(draft, choose, (line) => line.replace(': ', choose.pick(SPACES))),
   (draft, choose) =>
-    atHeader(draft, choose, (line) => choose.pick([`${line} `, `${line}\t`, ` ${line}`, `${line}\r`, `${line}\n`, `${line}\r\n`])),
+    atHeader(draft, choose, (line) =>
+      choose.pick([`${line} `, `${line}\t`, ` ${line}`, `${line}\r`, `${line}\n`, `${line}\r\n`]),
+    ),
   (draft, choose) => draft.headers.push(choose.pick(draft.headers)),
   (draft, choose) => void draft.headers.splice(choose.below(draft.headers.length), 1),
-  (draft, choose) => void draft.headers.splice(choose.below(draft.headers.length + 1), 0, choose.pick(ODD_HEADERS)),
-  (draft, choose) => void draft.headers.splice(choose.below(draft.headers.length + 1), 0, choose.pick(ODD_HEADERS)),
+  (draft, choose) =>
+    void draft.headers.splice(choose.below(draft.headers.length + 1), 0, choose.pick(ODD_HEADERS)),
+  (draft, choose) =>
+    void draft.headers.splice(choose.below(draft.headers.length + 1), 0, choose.pick(ODD_HEADERS)),
   (draft, choose) => changeValue(draft, choose, 'Content-Length', LENGTHS),
   (draft, choose) => changeValue(draft, choose, 'Content-Type', TYPES),
   (draft, choose) => changeValue(draft, choose, 'Accept', TYPES),
   (draft, choose) => (draft.requestLine = choose.pick(ODD_LINES)),
-  (draft, choose) => (draft.requestLine = draft.requestLine.replace(/(\?[^ ]*)? HTTP/, `${choose.pick(ODD_QUERIES)} HTTP`)),
+  (draft, choose) =>
+    (draft.requestLine = draft.requestLine.replace(/(\?[^ ]*)? HTTP/, `${choose.pick(ODD_QUERIES)} HTTP`)),
   (draft, choose) => (draft.lineEnd = choose.pick(['\n', '\r', '\r\r\n', '\r\n'])),
   (draft, choose) => {
     if (draft.headers.includes('Content-Type: application/octet-stream')) {
@@ -37,7 +46,8 @@ const CHANGES: readonly Change[] = [
   },
   (draft, choose) => (draft.body = draft.body.subarray(choose.below(5))),
   (draft, choose) => (draft.body = Buffer.concat([draft.body, Buffer.alloc(choose.below(5))])),
-  (draft, choose) => (draft.requestLine = choose.pick(['\r\n', '\n', '\r\n\r\n', '\0', ' ']) + draft.requestLine),
+  (draft, choose) =>
+    (draft.requestLine = choose.pick(['\r\n', '\n', '\r\n\r\n', '\0', ' ']) + draft.requestLine),
 ]
 
 const render = ({ requestLine, headers, lineEnd, body }: Draft): Buffer =>
@@ -48,7 +58,11 @@ const damage = (bytes: Buffer, choose: Chooser): Buffer => {
   const at = choose.below(bytes.length)
   const byte = Buffer.of(choose.pick([choose.below(256), 9, 10, 13, 32, 58]))
   const keep = choose.pick([0, 1, 1])
-  return Buffer.concat([bytes.subarray(0, at), choose.once(3) ? Buffer.alloc(0) : byte, bytes.subarray(at + keep)])
+  return Buffer.concat([
+    bytes.subarray(0, at),
+    choose.once(3) ? Buffer.alloc(0) : byte,
+    bytes.subarray(at + keep),
+  ])
 }
 
 const makeRequest = (choose: Chooser): Buffer => {
@@ -56,7 +70,8 @@ const makeRequest = (choose: Chooser): Buffer => {
   for (let count = choose.pick([0, 0, 1, 1, 2, 3]); count > 0; count--) choose.pick(CHANGES)(draft, choose)
   if (!choose.once(12)) return render(draft)
   // Numbers of an update stay what they are: sums of any others depend on their order, and connections have none.
-  if (draft.isUpdate) return Buffer.concat([damage(render({ ...draft, body: Buffer.alloc(0) }), choose), draft.body])
+  if (draft.isUpdate)
+    return Buffer.concat([damage(render({ ...draft, body: Buffer.alloc(0) }), choose), draft.body])
   return damage(render(draft), choose)
 }
 
@@ -67,13 +82,20 @@ export const makeConversation = (choose: Chooser): Buffer[] => {
   while (choose.once(3) && requests.length < 5) requests.push(choose.once(2) ? first : makeRequest(choose))
   let bytes = Buffer.concat(requests)
   if (choose.once(15))
-    bytes = Buffer.concat([bytes, choose.pick([Buffer.from('garbage'), Buffer.of(0), Buffer.from('\r\n'), Buffer.from('POST /v1/tab')])])
+    bytes = Buffer.concat([
+      bytes,
+      choose.pick([Buffer.from('garbage'), Buffer.of(0), Buffer.from('\r\n'), Buffer.from('POST /v1/tab')]),
+    ])
   if (choose.once(15)) bytes = bytes.subarray(0, choose.below(bytes.length + 1))
   return cut(bytes, choose)
 }
 
 const cut = (bytes: Buffer, choose: Chooser): Buffer[] => {
   if (choose.once(200)) return Array.from(bytes, (byte) => Buffer.of(byte))
-  const ends = Array.from({ length: choose.pick([0, 0, 0, 1, 2, 4]) }, () => choose.below(bytes.length + 1)).sort((a, b) => a - b)
-  return [...ends, bytes.length].map((end, i) => bytes.subarray(i === 0 ? 0 : ends[i - 1], end)).filter((piece) => piece.length > 0)
+  const ends = Array.from({ length: choose.pick([0, 0, 0, 1, 2, 4]) }, () =>
+    choose.below(bytes.length + 1),
+  ).sort((a, b) => a - b)
+  return [...ends, bytes.length]
+    .map((end, i) => bytes.subarray(i === 0 ? 0 : ends[i - 1], end))
+    .filter((piece) => piece.length > 0)
 }

@@ -6,52 +6,56 @@ import { TABLES, UPDATED } from './drafts.ts'
 /** Two services with the same tables. */
 export interface Servers {
   service: Service
-  lane: App
+  fastPath: App
   plain: App
-  /** Whether a keeper has been asked for something that it has not answered. */
+  /** Whether a writer has been asked for something that it has not answered. */
   isBusy: () => boolean
   /** The updated tables of each: rows, and how many updates there were. */
-  readUpdated: () => { lane: unknown; plain: unknown }
+  readUpdated: () => { fastPath: unknown; plain: unknown }
   close: () => Promise<void>
 }
 
 /** Rows that are known apart: row i of a table of `dim` numbers is i, i + 1/4, i + 2/4, ... */
-export const rowOf = (row: number, dim: number): number[] => Array.from({ length: dim }, (_, column) => row + column / 4)
+export const rowOf = (row: number, dim: number): number[] =>
+  Array.from({ length: dim }, (_, column) => row + column / 4)
 
-const putTables = async ({ context: { keeper } }: Service): Promise<void> => {
+const putTables = async ({ context: { writer } }: Service): Promise<void> => {
   const values = Array.from({ length: 8 }, (_, row) => rowOf(row, 4)).flat()
   for (const name of TABLES.slice(0, -1)) {
     const dtype = name === 'half' ? 'float16' : name === 'bytes' ? 'int8' : 'float32'
-    await putTable(keeper, { name, rows: 8, dim: 4, dtype, ...(dtype === 'float32' && { values }) })
+    await putTable(writer, { name, rows: 8, dim: 4, dtype, ...(dtype === 'float32' && { values }) })
   }
-  await putTable(keeper, { name: 'lookup', rows: 8, dim: 4, values: values.map((value) => -value) })
+  await putTable(writer, { name: 'lookup', rows: 8, dim: 4, values: values.map((value) => -value) })
   const settings = { durability: 'none', optimizer: { kind: 'sgd', learning_rate: 1 } } as const
-  for (const name of UPDATED) await putTable(keeper, { name, rows: 8, dim: 4, settings })
+  for (const name of UPDATED) await putTable(writer, { name, rows: 8, dim: 4, settings })
 }
 
-const readUpdated = ({ context: { keeper } }: Service) =>
-  UPDATED.map((name) => ({ rows: readTable(keeper, name), sequence: keeper.registry.find(name).current.readSequence() }))
+const readUpdated = ({ context: { writer } }: Service) =>
+  UPDATED.map((name) => ({
+    rows: readTable(writer, name),
+    sequence: writer.registry.find(name).current.readSequence(),
+  }))
 
 /** Starts them, with eight rows in each of the tables that requests ask. */
 export const startServers = async (): Promise<Servers> => {
-  const service = await startService({ logLevel: 'silent', lane: true })
+  const service = await startService({ logLevel: 'silent', fastPath: true })
   const plain = await startService({ logLevel: 'silent' })
   await putTables(service)
   await putTables(plain)
   let callCount = 0
-  for (const { keeper } of [service.context, plain.context]) {
-    const call = keeper.call.bind(keeper)
-    keeper.call = (...parts) => {
+  for (const { writer } of [service.context, plain.context]) {
+    const call = writer.call.bind(writer)
+    writer.call = (...parts) => {
       callCount++
       return call(...parts).finally(() => callCount--)
     }
   }
   return {
     service,
-    lane: service.app,
+    fastPath: service.app,
     plain: plain.app,
     isBusy: () => callCount > 0,
-    readUpdated: () => ({ lane: readUpdated(service), plain: readUpdated(plain) }),
+    readUpdated: () => ({ fastPath: readUpdated(service), plain: readUpdated(plain) }),
     close: async () => {
       await plain.close()
       await service.close()

@@ -8,8 +8,8 @@ import { MemorySocket } from './socket.ts'
 export const ROWS = 100
 export const DIM = 4
 
-/** A service with a lane, and what it takes to talk to it. */
-export interface LaneService extends Service {
+/** A service with a fast path, and what it takes to talk to it. */
+export interface FastPathService extends Service {
   /** Requests that Fastify has seen, those of `inject` not counted. */
   byFastify: () => number
   /** A connection in memory. */
@@ -17,10 +17,10 @@ export interface LaneService extends Service {
 }
 
 /** Starts one with a table `t`. */
-export const startLane = async (): Promise<LaneService> => {
-  const service = await startService({ logLevel: 'silent', lane: true })
+export const startFastPath = async (): Promise<FastPathService> => {
+  const service = await startService({ logLevel: 'silent', fastPath: true })
   const values = Array.from({ length: ROWS }, (_, row) => rowOf(row, DIM)).flat()
-  await putTable(service.context.keeper, { name: 't', rows: ROWS, dim: DIM, values })
+  await putTable(service.context.writer, { name: 't', rows: ROWS, dim: DIM, values })
   let count = 0
   service.app.server.on('request', () => count++)
   const sockets: MemorySocket[] = []
@@ -41,7 +41,7 @@ export const settle = async (): Promise<void> => {
   for (let i = 0; i < 4; i++) await turn()
 }
 
-/** A lookup as the lane takes it. */
+/** A lookup as the fast path takes it. */
 export const request = (ids: readonly number[], { table = 't', query = '' } = {}): Buffer =>
   Buffer.concat([
     Buffer.from(
@@ -51,8 +51,11 @@ export const request = (ids: readonly number[], { table = 't', query = '' } = {}
     Buffer.from(Int32Array.from(ids).buffer),
   ])
 
-/** An update of table `moved` as the lane takes it. */
-export const updateRequest = (body: Buffer | string, { route = 'rows', type = 'application/json', query = '' } = {}): Buffer => {
+/** An update of table `moved` as the fast path takes it. */
+export const updateRequest = (
+  body: Buffer | string,
+  { route = 'rows', type = 'application/json', query = '' } = {},
+): Buffer => {
   const bytes = Buffer.from(body)
   const head = `POST /v1/tables/moved/${route}${query} HTTP/1.1\r\nHost: here\r\nContent-Type: ${type}\r\nContent-Length: ${bytes.length}\r\n\r\n`
   return Buffer.concat([Buffer.from(head), bytes])
@@ -66,7 +69,7 @@ export const jsonRequest = (body: string, { table = 't', query = '' } = {}): Buf
   )
 
 /** An answer; `rows` where it is one in octets. */
-export interface LaneAnswer {
+export interface FastPathAnswer {
   status: number
   head: string
   rows: number[]
@@ -75,14 +78,16 @@ export interface LaneAnswer {
 }
 
 /** The answers among the bytes that came back. */
-export const answersOf = (sent: Buffer): LaneAnswer[] => {
-  const answers: LaneAnswer[] = []
+export const answersOf = (sent: Buffer): FastPathAnswer[] => {
+  const answers: FastPathAnswer[] = []
   for (let rest = sent; rest.length > 0; ) {
     const headEnd = rest.indexOf('\r\n\r\n') + 4
     const head = rest.toString('latin1', 0, headEnd)
     const end = headEnd + Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0)
     const body = rest.subarray(headEnd, end)
-    const rows = head.includes('octet-stream') ? Array.from(new Float32Array(Uint8Array.from(body).buffer)) : []
+    const rows = head.includes('octet-stream')
+      ? Array.from(new Float32Array(Uint8Array.from(body).buffer))
+      : []
     const json: unknown = /json/.test(head) ? JSON.parse(body.toString()) : null
     answers.push({ status: Number(head.split(' ')[1]), head, rows, json })
     rest = rest.subarray(end)

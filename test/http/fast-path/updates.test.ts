@@ -7,12 +7,20 @@ import { LIMITS } from '../../../src/core/limits.ts'
 import { putTable, readTable } from '../../helpers/writer.ts'
 import { encodeTensors } from '../routes/adapters.ts'
 import type { MemorySocket } from './socket.ts'
-import { answersOf, jsonRequest, type LaneAnswer, type LaneService, request, updateRequest, startLane } from './talk.ts'
+import {
+  answersOf,
+  jsonRequest,
+  type FastPathAnswer,
+  type FastPathService,
+  request,
+  updateRequest,
+  startFastPath,
+} from './talk.ts'
 
-let service: LaneService
+let service: FastPathService
 let before: number
 
-const answersWhen = async (socket: MemorySocket, count: number): Promise<LaneAnswer[]> => {
+const answersWhen = async (socket: MemorySocket, count: number): Promise<FastPathAnswer[]> => {
   await expect.poll(() => answersOf(socket.sent).length).toBe(count)
   return answersOf(socket.sent)
 }
@@ -24,17 +32,17 @@ const gradients = (indices: number[], values: number[]): Buffer =>
   })
 const SAFETENSORS = { route: 'gradients', type: 'application/x-safetensors' }
 
-describe('An update in the lane', () => {
+describe('An update in the fast path', () => {
   beforeAll(async () => {
-    service = await startLane()
+    service = await startFastPath()
   })
   afterAll(() => service.close())
   beforeEach(async () => {
     const settings = { durability: 'none', optimizer: { kind: 'sgd', learning_rate: 1 } } as const
-    await putTable(service.context.keeper, { name: 'moved', rows: 4_096, dim: 2, settings })
+    await putTable(service.context.writer, { name: 'moved', rows: 4_096, dim: 2, settings })
     before = service.byFastify()
   })
-  const rows = () => readTable(service.context.keeper, 'moved')
+  const rows = () => readTable(service.context.writer, 'moved')
   const { version } = { version: () => service.context.registry.find('moved').current.handle.version }
 
   test('is done and answered without Fastify, as JSON and as safetensors', async () => {
@@ -50,8 +58,16 @@ describe('An update in the lane', () => {
       durability: 'none',
       replayed: false,
     })
-    socket.push(updateRequest(gradients([1, 0, 1], [1, 1, 5, 6, 1, 1]), { ...SAFETENSORS, query: '?learning_rate=0.5' }))
-    expect((await answersWhen(socket, 2))[1]).toMatchObject({ status: 200, json: { sequence: 2, rows_updated: 2 } })
+    socket.push(
+      updateRequest(gradients([1, 0, 1], [1, 1, 5, 6, 1, 1]), {
+        ...SAFETENSORS,
+        query: '?learning_rate=0.5',
+      }),
+    )
+    expect((await answersWhen(socket, 2))[1]).toMatchObject({
+      status: 200,
+      json: { sequence: 2, rows_updated: 2 },
+    })
     expect(rows().slice(0, 2)).toEqual([
       [-2.5, -3],
       [2, 3],
@@ -72,11 +88,18 @@ describe('An update in the lane', () => {
     )
     const answers = await answersWhen(socket, 4)
     expect(answers.map(({ rows }) => rows)).toEqual([[0, 0], [], [7, 8], []])
-    expect(answers[3].json).toEqual({ table: 'moved', version: version(), sequence: 1, shape: [2], dtype: 'float32', embeddings: [7, 8] })
+    expect(answers[3].json).toEqual({
+      table: 'moved',
+      version: version(),
+      sequence: 1,
+      shape: [2],
+      dtype: 'float32',
+      embeddings: [7, 8],
+    })
     expect(service.byFastify() - before).toBe(0)
   })
 
-  test('may come in pieces over a real connection, which are read to where the keeper reads them', async () => {
+  test('may come in pieces over a real connection, which are read to where the writer reads them', async () => {
     const indices = Array.from({ length: 4_096 }, (_, i) => 4_095 - i)
     const body = gradients(
       indices,
@@ -92,7 +115,10 @@ describe('An update in the lane', () => {
       await sleep(2)
     }
     await expect.poll(() => answersOf(Buffer.concat(received)).length).toBe(2)
-    expect(answersOf(Buffer.concat(received))).toMatchObject([{ status: 200 }, { rows: [-5, 5, -4_000, 4_000] }])
+    expect(answersOf(Buffer.concat(received))).toMatchObject([
+      { status: 200 },
+      { rows: [-5, 5, -4_000, 4_000] },
+    ])
     expect(rows()).toEqual(indices.toReversed().map((index) => [0 - index, index]))
     expect(service.byFastify() - before).toBe(0)
     client.destroy()
@@ -100,7 +126,12 @@ describe('An update in the lane', () => {
 
   test.each([
     ['a number that is not finite', updateRequest(gradients([0], [1, NaN]), SAFETENSORS), 422, 'NON_FINITE'],
-    ['an index outside', updateRequest('{"op":"set","indices":[9999],"values":[[1,2]]}'), 422, 'INDEX_OUT_OF_RANGE'],
+    [
+      'an index outside',
+      updateRequest('{"op":"set","indices":[9999],"values":[[1,2]]}'),
+      422,
+      'INDEX_OUT_OF_RANGE',
+    ],
     ['another shape', updateRequest('{"op":"set","indices":[1],"values":[[1,2,3]]}'), 422, 'SHAPE_MISMATCH'],
     ['no operation', updateRequest('{"indices":[1],"values":[[1,2]]}'), 400, 'INVALID_REQUEST'],
     ['half a body', updateRequest('{"op":"set","indices":[1],"values":[[1,'), 400, 'MALFORMED_BODY'],
@@ -117,7 +148,10 @@ describe('An update in the lane', () => {
     ).toBe(true)
     await expect.poll(() => service.context.lookups.arena.reservedBytes).toBe(reservedBytes)
     socket.push(request([0], { table: 'moved' }))
-    expect((await answersWhen(socket, 2))[1]).toMatchObject({ rows: [0, 0], head: expect.stringContaining('-0"') })
+    expect((await answersWhen(socket, 2))[1]).toMatchObject({
+      rows: [0, 0],
+      head: expect.stringContaining('-0"'),
+    })
   })
 
   test('whose client has ended its side is answered, and the connection ended', async () => {
@@ -164,7 +198,9 @@ describe('An update in the lane', () => {
       Buffer.from(
         `POST /v1/tables/moved/rows HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: ${bytes}\r\n\r\n{`,
       )
-    const slow = Array.from({ length: LIMITS.updateBytesInFlightMax / LIMITS.updateBodyBytesMax }, () => service.open())
+    const slow = Array.from({ length: LIMITS.updateBytesInFlightMax / LIMITS.updateBodyBytesMax }, () =>
+      service.open(),
+    )
     for (const socket of slow) socket.push(head(LIMITS.updateBodyBytesMax))
     await expect.poll(() => arena.reservedBytes).toBe(reservedBytes + LIMITS.updateBytesInFlightMax)
     const [more, lookup] = [service.open(), service.open()]
@@ -186,7 +222,9 @@ describe('An update in the lane', () => {
         const bytes = updateRequest(body, SAFETENSORS)
         if (pieces === 2) socket.push(bytes.subarray(0, -8))
         socket.push(bytes.subarray(pieces === 2 ? -8 : 0))
-        expect(await answersWhen(socket, 1)).toMatchObject([{ status: 422, json: { code: 'INDEX_OUT_OF_RANGE' } }])
+        expect(await answersWhen(socket, 1)).toMatchObject([
+          { status: 422, json: { code: 'INDEX_OUT_OF_RANGE' } },
+        ])
       }
       expect(service.byFastify() - before).toBe(2)
     } finally {

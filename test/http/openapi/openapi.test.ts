@@ -10,7 +10,9 @@ interface Operation {
   tags?: string[]
   description?: string
   parameters?: { in: string; name: string; schema: Json }[]
-  requestBody?: { content: Record<string, { schema: Json; example?: Json; examples?: Record<string, { value: Json }> }> }
+  requestBody?: {
+    content: Record<string, { schema: Json; example?: Json; examples?: Record<string, { value: Json }> }>
+  }
   responses: Record<string, { description: string; content?: Record<string, { schema: Json }> }>
 }
 interface Document {
@@ -58,24 +60,32 @@ describe('every operation', () => {
         `${method} ${path}`,
       ).toEqual(expect.arrayContaining(['400', '500', '503']))
       for (const [, { content, description }] of errors) {
-        expect(content).toEqual({ 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } })
+        expect(content).toEqual({
+          'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
+        })
         expect(description).toMatch(/`[A-Z_]+`: /)
       }
-      if (path.includes('{upload}')) expect(operation.responses['404'].description).toContain('UPLOAD_NOT_FOUND')
+      if (path.includes('{upload}'))
+        expect(operation.responses['404'].description).toContain('UPLOAD_NOT_FOUND')
       else if (path.includes('{table}') && method !== 'put' && !path.endsWith('/uploads'))
         expect(operation.responses['404'].description).toContain('TABLE_NOT_FOUND')
-      if (operation.requestBody !== undefined) expect(operation.responses['415'].description).toContain('UNSUPPORTED_MEDIA_TYPE')
+      if (operation.requestBody !== undefined)
+        expect(operation.responses['415'].description).toContain('UNSUPPORTED_MEDIA_TYPE')
     }
   })
 
   test('that takes an Idempotency-Key says so, without one that would be sent unasked', () => {
-    const takers = operations().filter(({ operation }) => operation.parameters?.some(({ name }) => name === 'Idempotency-Key'))
+    const takers = operations().filter(({ operation }) =>
+      operation.parameters?.some(({ name }) => name === 'Idempotency-Key'),
+    )
     expect(takers.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'post /v1/tables/{table}/gradients',
       'post /v1/tables/{table}/rows',
     ])
     for (const { operation } of takers) {
-      expect(operation.parameters?.find(({ name }) => name === 'Idempotency-Key')).not.toHaveProperty('example')
+      expect(operation.parameters?.find(({ name }) => name === 'Idempotency-Key')).not.toHaveProperty(
+        'example',
+      )
       expect(operation.responses['409'].description).toContain('IDEMPOTENCY_IN_FLIGHT')
       expect(operation.responses['422'].description).toContain('IDEMPOTENCY_MISMATCH')
       expect(operation.responses['507'].description).toContain('DISK_FULL')
@@ -95,7 +105,8 @@ describe('every operation', () => {
 
   test('refers to schemas that are there', () => {
     const names = [...text.matchAll(/"\$ref": "([^"]*)"/g)].map(([, reference]) => reference)
-    for (const name of new Set(names)) expect(document.components.schemas, name).toHaveProperty(name.replace('#/components/schemas/', ''))
+    for (const name of new Set(names))
+      expect(document.components.schemas, name).toHaveProperty(name.replace('#/components/schemas/', ''))
     expect(names.length).toBeGreaterThan(0)
   })
 })
@@ -128,7 +139,8 @@ const resolve = (schema: unknown): unknown => {
   if (Array.isArray(schema)) return schema.map(resolve)
   if (typeof schema !== 'object' || schema === null) return schema
   const { $ref } = schema as { $ref?: string }
-  if ($ref !== undefined) return resolve(document.components.schemas[$ref.replace('#/components/schemas/', '')])
+  if ($ref !== undefined)
+    return resolve(document.components.schemas[$ref.replace('#/components/schemas/', '')])
   return Object.fromEntries(Object.entries(schema).map(([name, member]) => [name, resolve(member)]))
 }
 
@@ -152,7 +164,10 @@ describe('the examples can be tried from top to bottom:', () => {
     async (method, path) => {
       const { requestBody, responses } = document.paths[path][method]
       const media = requestBody?.content['application/json']
-      const examples = media?.example === undefined ? Object.values(media?.examples ?? {}).map(({ value }) => value) : [media.example]
+      const examples =
+        media?.example === undefined
+          ? Object.values(media?.examples ?? {}).map(({ value }) => value)
+          : [media.example]
       expect(examples.length).toBeGreaterThan(0)
       for (const payload of examples) {
         const response = await service.app.inject({
@@ -183,7 +198,9 @@ describe('the examples can be tried from top to bottom:', () => {
       '/readyz',
       '/',
     ]) {
-      const response = await service.app.inject({ url: path.replace('{table}', 'words').replace('{alias}', 'production') })
+      const response = await service.app.inject({
+        url: path.replace('{table}', 'words').replace('{alias}', 'production'),
+      })
       expect(response.statusCode).toBe(200)
       const [fits, errors] = Schema.Errors(
         resolve(document.paths[path].get.responses['200'].content?.['application/json'].schema) as Json,

@@ -16,7 +16,9 @@ const encode = (elementType: ElementType, values: ArrayLike<number>): Uint8Array
     case 'float16':
       return new Uint8Array(Float16Array.from(values).buffer)
     case 'bfloat16':
-      return new Uint8Array(Uint16Array.from(new Uint32Array(Float32Array.from(values).buffer), (bits) => bits >>> 16).buffer)
+      return new Uint8Array(
+        Uint16Array.from(new Uint32Array(Float32Array.from(values).buffer), (bits) => bits >>> 16).buffer,
+      )
     case 'float64':
       return new Uint8Array(Float64Array.from(values).buffer)
     case 'int64':
@@ -30,12 +32,21 @@ const encode = (elementType: ElementType, values: ArrayLike<number>): Uint8Array
 
 /** The arrays as a safetensors body, in the order given. bfloat16 values are cut, so they should be short. */
 export const encodeTensors = (tensors: Record<string, Sent>): Buffer => {
-  const list = Object.entries(tensors).map(([name, { shape, values, elementType = 'float32' }]) => ({ name, shape, elementType, values }))
+  const list = Object.entries(tensors).map(([name, { shape, values, elementType = 'float32' }]) => ({
+    name,
+    shape,
+    elementType,
+    values,
+  }))
   for (const { values, elementType, shape } of list) {
     const bytes = encode(elementType, values).length
-    if (bytes !== shape.reduce((product, size) => product * size, ELEMENT_BYTES[elementType])) throw new Error('values have the shape')
+    if (bytes !== shape.reduce((product, size) => product * size, ELEMENT_BYTES[elementType]))
+      throw new Error('values have the shape')
   }
-  return Buffer.concat([writeSafetensorsHeader(list).header, ...list.map(({ elementType, values }) => encode(elementType, values))])
+  return Buffer.concat([
+    writeSafetensorsHeader(list).header,
+    ...list.map(({ elementType, values }) => encode(elementType, values)),
+  ])
 }
 
 /** PUT of an adapter to table `t`. */
@@ -79,13 +90,19 @@ export interface Adapter {
 }
 
 /** base[i] + fround(alpha / rank) * A[ids[i]] . B, every operation rounded to float32; a negative id leaves its row. */
-export const adapt = (base: Float32Array, ids: readonly number[], dim: number, { a, b, rank, alpha }: Adapter): Float32Array => {
+export const adapt = (
+  base: Float32Array,
+  ids: readonly number[],
+  dim: number,
+  { a, b, rank, alpha }: Adapter,
+): Float32Array => {
   const scale = Math.fround(alpha / rank)
   return base.map((value, at) => {
     const id = ids[Math.floor(at / dim)]
     if (id < 0) return value
     let sum = 0
-    for (let j = 0; j < rank; j++) sum = Math.fround(sum + Math.fround(a[id * rank + j] * b[j * dim + (at % dim)]))
+    for (let j = 0; j < rank; j++)
+      sum = Math.fround(sum + Math.fround(a[id * rank + j] * b[j * dim + (at % dim)]))
     return value + Math.fround(scale * sum)
   })
 }

@@ -1,7 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { TableInfo } from '../../../src/core/types.ts'
 import { readNpy } from '../../../src/formats/npy.ts'
-import { readSafetensors, readSafetensorsHeader, writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
+import {
+  readSafetensors,
+  readSafetensorsHeader,
+  writeSafetensorsHeader,
+} from '../../../src/formats/safetensors.ts'
 import type { Problem } from '../../../src/http/errors/problem.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
 import { type Service, startService } from '../../helpers/service.ts'
@@ -17,7 +21,10 @@ type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'QUERY'
 const send = (method: Method, url: string, payload?: object, headers = {}) =>
   service.app.inject({ method: method as 'POST', url, payload, headers })
 const alias = (name: string, payload: object) => send('PUT', `/v1/aliases/${name}`, payload)
-const codeOf = async (answer: ReturnType<typeof send>) => [(await answer).statusCode, (await answer).json<Problem>().code]
+const codeOf = async (answer: ReturnType<typeof send>) => [
+  (await answer).statusCode,
+  (await answer).json<Problem>().code,
+]
 
 describe('An alias', () => {
   test('is created by 201, and pointed elsewhere by 200', async () => {
@@ -88,7 +95,10 @@ describe('An alias', () => {
           { alias: 'newest', table: 'user', version: null },
         ],
       })
-      expect((await send('POST', '/v1/tables/live/lookup', { indices: 0 })).json()).toMatchObject({ version: 1, embeddings: [1, 1] })
+      expect((await send('POST', '/v1/tables/live/lookup', { indices: 0 })).json()).toMatchObject({
+        version: 1,
+        embeddings: [1, 1],
+      })
       await service.close()
     } finally {
       service = first
@@ -104,36 +114,51 @@ describe('Through an alias', () => {
   })
   const named = (name: string, expected: number) => ({ name, expected })
 
-  test.each([named('live', 2), named('old', 1)])('$name every reading route reads version $expected', async ({ name, expected }) => {
-    const table = `/v1/tables/${name}`
-    const etag = `"${expected}-0"`
-    for (const method of ['POST', 'QUERY'] as const) {
-      const found = await send(method, `${table}/lookup`, { indices: [0] })
-      expect(found.json()).toMatchObject({ table: 'user', version: expected, embeddings: [[expected, expected]] })
-      expect(found.headers.etag).toBe(etag)
-      const many = await send(method, '/v1/lookup', { lookups: [{ table: name, indices: [0] }] })
-      expect(many.json()).toMatchObject({ results: [{ table: 'user', version: expected }] })
-    }
-    const scores = await send('POST', `${table}/attend`, { queries: [1, 1] })
-    expect(scores.json()).toMatchObject({ version: expected, logits: [2 * expected] })
-    for (const method of ['GET', 'HEAD'] as const) {
-      for (const path of ['', '/data', '/rows']) {
-        const read = await send(method, table + path)
-        expect([read.statusCode, read.headers.etag], `${method} ${path}`).toEqual([200, etag])
+  test.each([named('live', 2), named('old', 1)])(
+    '$name every reading route reads version $expected',
+    async ({ name, expected }) => {
+      const table = `/v1/tables/${name}`
+      const etag = `"${expected}-0"`
+      for (const method of ['POST', 'QUERY'] as const) {
+        const found = await send(method, `${table}/lookup`, { indices: [0] })
+        expect(found.json()).toMatchObject({
+          table: 'user',
+          version: expected,
+          embeddings: [[expected, expected]],
+        })
+        expect(found.headers.etag).toBe(etag)
+        const many = await send(method, '/v1/lookup', { lookups: [{ table: name, indices: [0] }] })
+        expect(many.json()).toMatchObject({ results: [{ table: 'user', version: expected }] })
       }
-      expect((await send(method, table, undefined, { 'if-none-match': etag })).statusCode).toBe(304)
-    }
-    expect((await send('GET', table)).json<TableInfo>()).toMatchObject({ name: 'user', version: expected })
-    expect((await send('GET', `${table}/rows`)).json()).toMatchObject({ rows: [{ index: 0, embedding: [expected, expected] }] })
-    const { data } = readNpy((await send('GET', `${table}/data`)).rawPayload)
-    expect(Buffer.from(data.buffer, data.byteOffset, 4).readFloatLE()).toBe(expected)
-    expect((await send('GET', `${table}/lora`)).json()).toMatchObject({ table: 'user', version: expected, lora: null })
-    const versions = (await send('GET', `${table}/versions`)).json<{ versions: { version: number; current: boolean }[] }>().versions
-    expect(versions.map(({ version, current }) => [version, current])).toEqual([
-      [1, false],
-      [2, true],
-    ])
-  })
+      const scores = await send('POST', `${table}/attend`, { queries: [1, 1] })
+      expect(scores.json()).toMatchObject({ version: expected, logits: [2 * expected] })
+      for (const method of ['GET', 'HEAD'] as const) {
+        for (const path of ['', '/data', '/rows']) {
+          const read = await send(method, table + path)
+          expect([read.statusCode, read.headers.etag], `${method} ${path}`).toEqual([200, etag])
+        }
+        expect((await send(method, table, undefined, { 'if-none-match': etag })).statusCode).toBe(304)
+      }
+      expect((await send('GET', table)).json<TableInfo>()).toMatchObject({ name: 'user', version: expected })
+      expect((await send('GET', `${table}/rows`)).json()).toMatchObject({
+        rows: [{ index: 0, embedding: [expected, expected] }],
+      })
+      const { data } = readNpy((await send('GET', `${table}/data`)).rawPayload)
+      expect(Buffer.from(data.buffer, data.byteOffset, 4).readFloatLE()).toBe(expected)
+      expect((await send('GET', `${table}/lora`)).json()).toMatchObject({
+        table: 'user',
+        version: expected,
+        lora: null,
+      })
+      const versions = (await send('GET', `${table}/versions`)).json<{
+        versions: { version: number; current: boolean }[]
+      }>().versions
+      expect(versions.map(({ version, current }) => [version, current])).toEqual([
+        [1, false],
+        [2, true],
+      ])
+    },
+  )
 
   test('tensors have its name', async () => {
     const { header } = writeSafetensorsHeader([
@@ -142,8 +167,14 @@ describe('Through an alias', () => {
     ])
     const types = { 'content-type': 'application/x-safetensors', accept: 'application/x-safetensors' }
     const answer = await send('POST', '/v1/lookup', Buffer.concat([header, Buffer.alloc(8)]), types)
-    expect([...readSafetensors(answer.rawPayload).keys()].sort()).toEqual(['live/embeddings', 'user/embeddings'])
-    const { metadata } = readSafetensorsHeader(answer.rawPayload.subarray(0, answer.rawPayload.length - 16), null)
+    expect([...readSafetensors(answer.rawPayload).keys()].sort()).toEqual([
+      'live/embeddings',
+      'user/embeddings',
+    ])
+    const { metadata } = readSafetensorsHeader(
+      answer.rawPayload.subarray(0, answer.rawPayload.length - 16),
+      null,
+    )
     expect(metadata.get('live/version')).toBe('2')
   })
 
@@ -168,13 +199,17 @@ describe('Through an alias', () => {
   })
 
   test('no table is created', async () => {
-    expect(await codeOf(send('PUT', '/v1/tables/live', { rows: 1, dim: 1 }))).toEqual([400, 'INVALID_REQUEST'])
+    expect(await codeOf(send('PUT', '/v1/tables/live', { rows: 1, dim: 1 }))).toEqual([
+      400,
+      'INVALID_REQUEST',
+    ])
     const begun = await send('POST', '/v1/tables/live/uploads', { rows: 1, dim: 1 })
     expect([begun.statusCode, begun.json<Problem>().code]).toEqual([400, 'INVALID_REQUEST'])
   })
 
   test('what is read moves in an instant, with a replacement and with the alias', async () => {
-    const read = async () => (await send('POST', '/v1/tables/live/lookup', { indices: [0] })).json<{ version: number }>().version
+    const read = async () =>
+      (await send('POST', '/v1/tables/live/lookup', { indices: [0] })).json<{ version: number }>().version
     await send('PUT', '/v1/tables/user', { values: [[3, 3]] })
     expect(await read()).toBe(3)
     await alias('live', { table: 'user', version: 2 })
@@ -193,6 +228,9 @@ describe('Through an alias', () => {
     expect(await codeOf(send('GET', '/v1/tables/live'))).toEqual([404, 'TABLE_NOT_FOUND'])
     expect((await send('GET', '/v1/aliases/live')).statusCode).toBe(200)
     await send('PUT', '/v1/tables/user', { values: [[7, 7]] })
-    expect((await send('GET', '/v1/tables/live')).json<TableInfo>()).toMatchObject({ name: 'user', version: 1 })
+    expect((await send('GET', '/v1/tables/live')).json<TableInfo>()).toMatchObject({
+      name: 'user',
+      version: 1,
+    })
   })
 })

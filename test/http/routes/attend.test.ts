@@ -1,6 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readSafetensors, writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
-import { createGoldenTable, expectNumbers, flatten, type GoldenCase, type Nested, readSuite, type Send } from '../../golden/golden.ts'
+import {
+  createGoldenTable,
+  expectNumbers,
+  flatten,
+  type GoldenCase,
+  type Nested,
+  readSuite,
+  type Send,
+} from '../../golden/golden.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
@@ -9,13 +17,19 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-const put = (table: string, payload: object) => service.app.inject({ method: 'PUT', url: `/v1/tables/${table}`, payload })
+const put = (table: string, payload: object) =>
+  service.app.inject({ method: 'PUT', url: `/v1/tables/${table}`, payload })
 const attend = (payload: object, table = 'words', query = '') =>
   service.app.inject({ method: 'POST', url: `/v1/tables/${table}/attend${query}`, payload })
 
 const SAFETENSORS = 'application/x-safetensors'
 const attendBinary = (
-  tensors: { name: string; elementType: 'float32' | 'float16' | 'int32'; shape: number[]; bytes: Uint8Array }[],
+  tensors: {
+    name: string
+    elementType: 'float32' | 'float16' | 'int32'
+    shape: number[]
+    bytes: Uint8Array
+  }[],
   query = '',
   accept = SAFETENSORS,
 ) =>
@@ -26,7 +40,12 @@ const attendBinary = (
     payload: Buffer.concat([writeSafetensorsHeader(tensors).header, ...tensors.map(({ bytes }) => bytes)]),
   })
 const queriesOf = (shape: number[], ...values: number[]) => [
-  { name: 'queries', elementType: 'float32' as const, shape, bytes: new Uint8Array(Float32Array.from(values).buffer) },
+  {
+    name: 'queries',
+    elementType: 'float32' as const,
+    shape,
+    bytes: new Uint8Array(Float32Array.from(values).buffer),
+  },
 ]
 
 const VALUES = [
@@ -42,7 +61,13 @@ describe('The scores of a whole table', () => {
 
   test('are shaped like the queries, with the state they were read at', async () => {
     const one = await attend({ queries: [1, 10] })
-    expect(one.json()).toEqual({ table: 'words', version: 1, sequence: 0, shape: [5], logits: [21, 43, 0, 43, -1] })
+    expect(one.json()).toEqual({
+      table: 'words',
+      version: 1,
+      sequence: 0,
+      shape: [5],
+      logits: [21, 43, 0, 43, -1],
+    })
     expect(one.headers).toMatchObject({
       etag: '"1-0"',
       'x-table-version': '1',
@@ -59,7 +84,11 @@ describe('The scores of a whole table', () => {
   test('keep the place of the padding row, which is never among the best', async () => {
     await service.app.inject({ method: 'PATCH', url: '/v1/tables/words', payload: { padding_index: 1 } })
     expect((await attend({ queries: [1, 0] })).json().logits).toEqual([1, 3, 0, 3, -1])
-    expect((await attend({ queries: [1, 0], top_k: 9 })).json()).toMatchObject({ shape: [4], indices: [3, 0, 2, 4], scores: [3, 1, 0, -1] })
+    expect((await attend({ queries: [1, 0], top_k: 9 })).json()).toMatchObject({
+      shape: [4],
+      indices: [3, 0, 2, 4],
+      scores: [3, 1, 0, -1],
+    })
   })
 
   test('print what overflows as null', async () => {
@@ -79,13 +108,20 @@ describe('The scores of a whole table', () => {
   test('are found for a pinned version', async () => {
     await put('words', { values: [[5, 5]] })
     expect((await attend({ queries: [1, 0] })).json()).toMatchObject({ version: 2, logits: [5] })
-    expect((await attend({ queries: [1, 0], version: 1 })).json()).toMatchObject({ version: 1, logits: [1, 3, 0, 3, -1] })
+    expect((await attend({ queries: [1, 0], version: 1 })).json()).toMatchObject({
+      version: 1,
+      logits: [1, 3, 0, 3, -1],
+    })
     expect((await attend({ queries: [1, 0] }, 'words', '?version=1')).json()).toMatchObject({ version: 1 })
     expect((await attend({ queries: [1, 0], version: 9 })).json().code).toBe('VERSION_NOT_FOUND')
   })
 
   test('show updates', async () => {
-    await service.app.inject({ method: 'POST', url: '/v1/tables/words/rows', payload: { op: 'set', indices: [2], values: [[9, 9]] } })
+    await service.app.inject({
+      method: 'POST',
+      url: '/v1/tables/words/rows',
+      payload: { op: 'set', indices: [2], values: [[9, 9]] },
+    })
     const answer = await attend({ queries: [1, 1], top_k: 1 })
     expect(answer.json()).toMatchObject({ sequence: 1, indices: [2], scores: [18] })
     expect(answer.headers.etag).toBe('"1-1"')
@@ -107,7 +143,11 @@ describe('The scores of a whole table', () => {
         )
       ).json(),
     ).toMatchObject({ shape: [2, 0], logits: [[], []] })
-    expect((await attend({ queries: [[1, 1]], top_k: 3 }, 'none')).json()).toMatchObject({ shape: [1, 0], indices: [[]], scores: [[]] })
+    expect((await attend({ queries: [[1, 1]], top_k: 3 }, 'none')).json()).toMatchObject({
+      shape: [1, 0],
+      indices: [[]],
+      scores: [[]],
+    })
   })
 })
 
@@ -116,7 +156,12 @@ describe('As safetensors', () => {
 
   test('all scores come as logits', async () => {
     const answer = await attendBinary(queriesOf([2, 2], 1, 10, 0, -1))
-    expect(answer.headers).toMatchObject({ 'content-type': SAFETENSORS, 'x-shape': '2,5', 'x-dtype': 'float32', etag: '"1-0"' })
+    expect(answer.headers).toMatchObject({
+      'content-type': SAFETENSORS,
+      'x-shape': '2,5',
+      'x-dtype': 'float32',
+      etag: '"1-0"',
+    })
     const tensors = readSafetensors(answer.rawPayload)
     expect([...tensors.keys()]).toEqual(['logits'])
     const { data, elementType, shape } = tensors.get('logits') ?? expect.unreachable()
@@ -130,13 +175,25 @@ describe('As safetensors', () => {
     const indices = tensors.get('indices') ?? expect.unreachable()
     const scores = tensors.get('scores') ?? expect.unreachable()
     expect([...new BigInt64Array(indices.data.slice().buffer)]).toEqual([1n, 3n])
-    expect([...new Float32Array(scores.data.slice().buffer)]).toEqual([Math.fround(Math.sqrt(40)), Math.fround(Math.sqrt(40))])
-    expect([indices.elementType, indices.shape, scores.elementType, scores.shape]).toEqual(['int64', [1, 1, 2], 'float32', [1, 1, 2]])
+    expect([...new Float32Array(scores.data.slice().buffer)]).toEqual([
+      Math.fround(Math.sqrt(40)),
+      Math.fround(Math.sqrt(40)),
+    ])
+    expect([indices.elementType, indices.shape, scores.elementType, scores.shape]).toEqual([
+      'int64',
+      [1, 1, 2],
+      'float32',
+      [1, 1, 2],
+    ])
   })
 
   test('queries may be of 16 bits, and the answer JSON', async () => {
     const bytes = new Uint8Array(Float16Array.of(1, 10).buffer)
-    const answer = await attendBinary([{ name: 'queries', elementType: 'float16', shape: [2], bytes }], '', 'application/json')
+    const answer = await attendBinary(
+      [{ name: 'queries', elementType: 'float16', shape: [2], bytes }],
+      '',
+      'application/json',
+    )
     expect(answer.json()).toMatchObject({ shape: [5], logits: [21, 43, 0, 43, -1] })
   })
 
@@ -147,7 +204,11 @@ describe('As safetensors', () => {
   })
 
   test.each([
-    ['another tensor', [...queriesOf([2], 1, 1), { ...queriesOf([2], 1, 1)[0], name: 'weights' }], 'INVALID_REQUEST'],
+    [
+      'another tensor',
+      [...queriesOf([2], 1, 1), { ...queriesOf([2], 1, 1)[0], name: 'weights' }],
+      'INVALID_REQUEST',
+    ],
     ['no queries', [{ ...queriesOf([2], 1, 1)[0], name: 'indices' }], 'INVALID_REQUEST'],
     ['integers', [{ ...queriesOf([2], 1, 1)[0], elementType: 'int32' as const }], 'DTYPE_MISMATCH'],
     ['NaN', queriesOf([2], 1, NaN), 'NON_FINITE'],
@@ -160,16 +221,23 @@ describe('As safetensors', () => {
 })
 
 describe('Storage of fewer bits', () => {
-  test.each(['float16', 'bfloat16', 'int8'])('%s rows of small integers have exact scores, for one query and for many', async (dtype) => {
-    const values = Array.from({ length: 40 }, (_, row) =>
-      Array.from({ length: 7 }, (_unused, k) => (k === 0 ? 0 : k === 1 ? 255 : (row * 7 + k * 13) % 128)),
-    )
-    await put('words', { dtype, values })
-    const queries = Array.from({ length: 9 }, (_, q) => Array.from({ length: 7 }, (_unused, k) => ((q + k) % 5) - 2))
-    const expected = queries.map((query) => values.map((row) => row.reduce((sum, value, k) => sum + value * query[k], 0)))
-    expect((await attend({ queries })).json().logits).toEqual(expected)
-    expect((await attend({ queries: queries[3] })).json().logits).toEqual(expected[3])
-  })
+  test.each(['float16', 'bfloat16', 'int8'])(
+    '%s rows of small integers have exact scores, for one query and for many',
+    async (dtype) => {
+      const values = Array.from({ length: 40 }, (_, row) =>
+        Array.from({ length: 7 }, (_unused, k) => (k === 0 ? 0 : k === 1 ? 255 : (row * 7 + k * 13) % 128)),
+      )
+      await put('words', { dtype, values })
+      const queries = Array.from({ length: 9 }, (_, q) =>
+        Array.from({ length: 7 }, (_unused, k) => ((q + k) % 5) - 2),
+      )
+      const expected = queries.map((query) =>
+        values.map((row) => row.reduce((sum, value, k) => sum + value * query[k], 0)),
+      )
+      expect((await attend({ queries })).json().logits).toEqual(expected)
+      expect((await attend({ queries: queries[3] })).json().logits).toEqual(expected[3])
+    },
+  )
 })
 
 describe('Refused are', () => {
@@ -223,7 +291,12 @@ describe('Refused are', () => {
 
 describe('The distances that reference libraries give', () => {
   const send: Send = async (method, url, body) => {
-    const answer = await service.app.inject({ method, url, headers: { 'content-type': body?.type }, payload: String(body?.bytes) })
+    const answer = await service.app.inject({
+      method,
+      url,
+      headers: { 'content-type': body?.type },
+      payload: String(body?.bytes),
+    })
     return { status: answer.statusCode, headers: answer.headers, bytes: answer.rawPayload }
   }
   const stated = readSuite('attend').filter((golden) => golden.expect?.euclidean !== undefined)

@@ -4,7 +4,7 @@ import { type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
 beforeEach(async () => {
-  // The keeper looks after its disk once a second: here when the test says so.
+  // The writer looks after its disk once a second: here when the test says so.
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   service = await startService()
   await send('PUT', '/v1/tables/t', { values: [[1, 2]] })
@@ -16,14 +16,19 @@ afterEach(async () => {
 
 const send = (method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE', url: string, payload?: object) =>
   service.app.inject({ method, url, payload })
-const set = (value: number) => send('POST', '/v1/tables/t/rows', { op: 'set', indices: [0], values: [[value, value]] })
-const lookUp = async () => (await send('POST', '/v1/tables/t/lookup', { indices: 0 })).json<{ sequence: number; embeddings: number[] }>()
+const set = (value: number) =>
+  send('POST', '/v1/tables/t/rows', { op: 'set', indices: [0], values: [[value, value]] })
+const lookUp = async () =>
+  (await send('POST', '/v1/tables/t/lookup', { indices: 0 })).json<{
+    sequence: number
+    embeddings: number[]
+  }>()
 
 /** The next write to the disk fails so, as the store would tell of it. */
 const failNext = (error: { code?: string; errcode?: number; errstr?: string }) => {
-  const { store } = service.keeper.opened
+  const { store } = service.writer.opened
   vi.spyOn(store, 'commit').mockImplementationOnce(() => {
-    throw store.judge('a commit', Object.assign(new Error('disk trouble in /secret/path'), error))
+    throw store.classify('a commit', Object.assign(new Error('disk trouble in /secret/path'), error))
   })
 }
 
@@ -34,7 +39,10 @@ describe('While the disk is full', () => {
     expect([refused.statusCode, refused.json<Problem>().code]).toEqual([507, 'DISK_FULL'])
     expect(await lookUp()).toMatchObject({ sequence: 0, embeddings: [1, 2] })
     const degraded = await send('GET', '/readyz')
-    expect([degraded.statusCode, degraded.json()]).toEqual([200, { status: 'degraded', reason: expect.stringContaining('disk is full') }])
+    expect([degraded.statusCode, degraded.json()]).toEqual([
+      200,
+      { status: 'degraded', reason: expect.stringContaining('disk is full') },
+    ])
     expect((await send('GET', '/')).json()).toMatchObject({ ready: true })
   })
 
@@ -50,7 +58,7 @@ describe('While the disk is full', () => {
     failNext({ code: 'ERR_SQLITE_ERROR', errcode: 13 })
     await set(5)
     vi.advanceTimersByTime(1_000)
-    await service.context.keeper.call('sync', null)
+    await service.context.writer.call('sync', null)
     expect((await send('GET', '/readyz')).json()).toEqual({ status: 'ready' })
   })
 
@@ -61,17 +69,20 @@ describe('While the disk is full', () => {
     ['a deletion', ['DELETE', '/v1/tables/t']],
     ['a rollback', ['POST', '/v1/tables/t/rollback', { version: 1 }]],
     ['an alias', ['PUT', '/v1/aliases/live', { table: 't' }]],
-  ])('%s is DISK_FULL, nothing has changed, and it can be done later', async (_what, [method, url, payload]) => {
-    const before = (await send('GET', '/v1/tables')).body
-    const { reservedBytes } = service.keeper.memory
-    failNext({ code: 'ENOSPC' })
-    const refused = await send(method, url, payload)
-    expect([refused.statusCode, refused.json<Problem>().code]).toEqual([507, 'DISK_FULL'])
-    expect((await send('GET', '/v1/tables')).body).toBe(before)
-    expect((await send('GET', '/v1/aliases')).json()).toEqual({ aliases: [] })
-    expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
-    expect((await send(method, url, payload)).statusCode).toBeLessThan(300)
-  })
+  ])(
+    '%s is DISK_FULL, nothing has changed, and it can be done later',
+    async (_what, [method, url, payload]) => {
+      const before = (await send('GET', '/v1/tables')).body
+      const { reservedBytes } = service.writer.memory
+      failNext({ code: 'ENOSPC' })
+      const refused = await send(method, url, payload)
+      expect([refused.statusCode, refused.json<Problem>().code]).toEqual([507, 'DISK_FULL'])
+      expect((await send('GET', '/v1/tables')).body).toBe(before)
+      expect((await send('GET', '/v1/aliases')).json()).toEqual({ aliases: [] })
+      expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
+      expect((await send(method, url, payload)).statusCode).toBeLessThan(300)
+    },
+  )
 })
 
 test('After a write that failed no update is acknowledged any more: NOT_READY with the cause, while lookups go on', async () => {
@@ -79,12 +90,22 @@ test('After a write that failed no update is acknowledged any more: NOT_READY wi
   failNext({ code: 'ERR_SQLITE_ERROR', errcode: 1034, errstr: 'disk I/O error' })
   for (let attempt = 0; attempt < 2; attempt++) {
     const refused = await set(5)
-    expect([refused.statusCode, refused.json<Problem>().code, refused.headers['retry-after']]).toEqual([503, 'NOT_READY', '1'])
-    expect(refused.json<Problem>()).toMatchObject({ retryable: true, detail: expect.stringContaining('1034') })
+    expect([refused.statusCode, refused.json<Problem>().code, refused.headers['retry-after']]).toEqual([
+      503,
+      'NOT_READY',
+      '1',
+    ])
+    expect(refused.json<Problem>()).toMatchObject({
+      retryable: true,
+      detail: expect.stringContaining('1034'),
+    })
     expect(refused.body).not.toContain('secret')
     expect(await lookUp()).toMatchObject({ sequence: 1, embeddings: [3, 3] })
   }
   const degraded = await send('GET', '/readyz')
-  expect([degraded.statusCode, degraded.json()]).toEqual([200, { status: 'degraded', reason: expect.stringContaining('until a restart') }])
+  expect([degraded.statusCode, degraded.json()]).toEqual([
+    200,
+    { status: 'degraded', reason: expect.stringContaining('until a restart') },
+  ])
   expect((await send('PUT', '/v1/tables/u', { rows: 1, dim: 1 })).json<Problem>().code).toBe('NOT_READY')
 })

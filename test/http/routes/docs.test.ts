@@ -14,14 +14,19 @@ beforeAll(async () => {
 })
 afterAll(() => service.close())
 
-const get = (url: string, accept?: string) => service.app.inject({ url, headers: accept === undefined ? {} : { accept } })
+const get = (url: string, accept?: string) =>
+  service.app.inject({ url, headers: accept === undefined ? {} : { accept } })
 
 describe('GET /', () => {
   test('is JSON for programs', async () => {
     for (const accept of [undefined, '*/*', 'application/json', 'application/json, text/plain, */*']) {
       const response = await get('/', accept)
       expect(response.headers['content-type']).toBe('application/json; charset=utf-8')
-      expect(response.json()).toMatchObject({ name: 'gatherd', version: /^\d+\.\d+\.\d+/.exec(response.json().version)?.[0], ready: true })
+      expect(response.json()).toMatchObject({
+        name: 'gatherd',
+        version: /^\d+\.\d+\.\d+/.exec(response.json().version)?.[0],
+        ready: true,
+      })
     }
   })
 
@@ -42,7 +47,13 @@ describe('GET /', () => {
 
   test('lets no text of a request be markup', () => {
     expect(escapeHtml(`<a href="x" title='y'>&`)).toBe('&lt;a href=&quot;x&quot; title=&#39;y&#39;&gt;&amp;')
-    const page = renderServicePage({ version: '1', address: 'http://<script>', state: '<b>', tables: [], tableCount: 0 })
+    const page = renderServicePage({
+      version: '1',
+      address: 'http://<script>',
+      state: '<b>',
+      tables: [],
+      tableCount: 0,
+    })
     expect(page).not.toContain('<script>')
     expect(page).not.toContain('<b>')
   })
@@ -81,9 +92,15 @@ describe('security headers', () => {
 
   test('cost the routes of tables nothing but nosniff', async () => {
     await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { values: [[1]] } })
-    const { headers } = await service.app.inject({ method: 'POST', url: '/v1/tables/t/lookup', payload: { indices: [0] } })
+    const { headers } = await service.app.inject({
+      method: 'POST',
+      url: '/v1/tables/t/lookup',
+      payload: { indices: [0] },
+    })
     expect(headers['x-content-type-options']).toBe('nosniff')
-    expect(Object.keys(headers).filter((name) => /^(content-security|cross-origin|x-frame|referrer)/.test(name))).toEqual([])
+    expect(
+      Object.keys(headers).filter((name) => /^(content-security|cross-origin|x-frame|referrer)/.test(name)),
+    ).toEqual([])
   })
 })
 
@@ -92,8 +109,13 @@ describe.skipIf(!needs('chromium'))('Swagger UI in a browser', () => {
   let page: Page
   const complaints: string[] = []
   beforeAll(async () => {
-    const executablePath = execFileSync('sh', ['-c', `command -v ${commandOf('chromium')}`], { encoding: 'utf8' }).trim()
-    browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] })
+    const executablePath = execFileSync('sh', ['-c', `command -v ${commandOf('chromium')}`], {
+      encoding: 'utf8',
+    }).trim()
+    browser = await chromium.launch({
+      executablePath,
+      args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
+    })
     page = await browser.newPage({ viewport: { width: 1200, height: 1600 } })
     page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
     page.on('pageerror', (error) => complaints.push(String(error)))
@@ -131,7 +153,11 @@ describe.skipIf(!needs('chromium'))('Swagger UI in a browser', () => {
     expect(await tryOut('PUT', '/v1/tables/{table}')).toBe('201')
     expect(await tryOut('POST', '/v1/tables/{table}/lookup')).toBe('200')
     expect(await tryOut('POST', '/v1/tables/{table}/gradients')).toBe('200')
-    expect((await service.app.inject({ url: '/v1/tables/words' })).json()).toMatchObject({ rows: 4, dim: 3, sequence: 1 })
+    expect((await service.app.inject({ url: '/v1/tables/words' })).json()).toMatchObject({
+      rows: 4,
+      dim: 3,
+      sequence: 1,
+    })
     expect(complaints).toEqual([])
   })
 })

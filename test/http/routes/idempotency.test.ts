@@ -19,7 +19,8 @@ interface Update {
   headers?: Record<string, string>
 }
 
-const putTable = (more: object = {}) => service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows: 2, dim: 2, ...more } })
+const putTable = (more: object = {}) =>
+  service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows: 2, dim: 2, ...more } })
 const ADD = { op: 'add', indices: [1], values: [[1, 1]] }
 const send = ({ key, path = 't/rows', payload = ADD, headers = {} }: Update) =>
   service.app.inject({
@@ -33,13 +34,21 @@ const codeOf = async (update: Update) => {
   return [answer.statusCode, answer.json<Problem>().code]
 }
 const lookUp = async () =>
-  (await service.app.inject({ method: 'POST', url: '/v1/tables/t/lookup', payload: { indices: 1 } })).json<{ embeddings: number[] }>()
-    .embeddings
+  (await service.app.inject({ method: 'POST', url: '/v1/tables/t/lookup', payload: { indices: 1 } })).json<{
+    embeddings: number[]
+  }>().embeddings
 
 describe('The same key and request again', () => {
   test('answers the first result, in body and headers, and changes nothing', async () => {
     const first = await send({ key: 'a' })
-    expect(first.json()).toEqual({ table: 't', version: 1, sequence: 1, rows_updated: 1, durability: 'disk', replayed: false })
+    expect(first.json()).toEqual({
+      table: 't',
+      version: 1,
+      sequence: 1,
+      rows_updated: 1,
+      durability: 'disk',
+      replayed: false,
+    })
     await send({})
     const again = await send({ key: 'a' })
     expect(again.statusCode).toBe(200)
@@ -82,7 +91,11 @@ describe('The same key with another request is IDEMPOTENCY_MISMATCH:', () => {
       { name: 'indices', elementType: 'int32', shape: [1] },
       { name: 'gradients', elementType: 'float32', shape: [1, 2] },
     ])
-    const payload = Buffer.concat([header, Buffer.from(Int32Array.of(1).buffer), Buffer.from(Float32Array.of(1, 1).buffer)])
+    const payload = Buffer.concat([
+      header,
+      Buffer.from(Int32Array.of(1).buffer),
+      Buffer.from(Float32Array.of(1, 1).buffer),
+    ])
     return { path: 't/gradients', payload, headers: { 'content-type': 'application/x-safetensors' } }
   })()
   const rate = { ...tensors, path: 't/gradients?learning_rate=0.5' }
@@ -90,7 +103,11 @@ describe('The same key with another request is IDEMPOTENCY_MISMATCH:', () => {
     ['other values', {}, { payload: { ...ADD, values: [[2, 1]] } }],
     ['another operation', {}, { payload: { ...ADD, op: 'set' } }],
     ['another route', {}, gradients],
-    ['another learning rate in the body', gradients, { ...gradients, payload: { ...gradients.payload, learning_rate: 1 } }],
+    [
+      'another learning rate in the body',
+      gradients,
+      { ...gradients, payload: { ...gradients.payload, learning_rate: 1 } },
+    ],
     ['another learning rate in the query', tensors, rate],
     ['another type of body', gradients, tensors],
     ['values that are refused', {}, { payload: { ...ADD, values: [[1]] } }],
@@ -118,29 +135,44 @@ describe('A key', () => {
   })
 
   test('whose first request is still running is IDEMPOTENCY_IN_FLIGHT', async () => {
-    const letGo = vi.spyOn(service.keeper.opened.keys, 'letGo').mockImplementation(() => {})
+    const release = vi.spyOn(service.writer.opened.keys, 'release').mockImplementation(() => {})
     await send({ key: 'a' })
-    letGo.mockRestore()
+    release.mockRestore()
     const answer = await send({ key: 'a' })
-    expect([answer.statusCode, answer.json<Problem>().code, answer.headers['retry-after']]).toEqual([409, 'IDEMPOTENCY_IN_FLIGHT', '1'])
+    expect([answer.statusCode, answer.json<Problem>().code, answer.headers['retry-after']]).toEqual([
+      409,
+      'IDEMPOTENCY_IN_FLIGHT',
+      '1',
+    ])
     expect(await codeOf({ key: 'a', payload: { ...ADD, op: 'set' } })).toEqual([422, 'IDEMPOTENCY_MISMATCH'])
     expect(await lookUp()).toEqual([1, 1])
   })
 
-  test.each(['', '""', 'a b', '"a', 'k'.repeat(129)])('%j is INVALID_REQUEST, and nothing happens', async (key) => {
-    expect(await codeOf({ key })).toEqual([400, 'INVALID_REQUEST'])
-    expect(await lookUp()).toEqual([0, 0])
-  })
+  test.each(['', '""', 'a b', '"a', 'k'.repeat(129)])(
+    '%j is INVALID_REQUEST, and nothing happens',
+    async (key) => {
+      expect(await codeOf({ key })).toEqual([400, 'INVALID_REQUEST'])
+      expect(await lookUp()).toEqual([0, 0])
+    },
+  )
 
   test('in two headers is INVALID_REQUEST', async () => {
     const url = await service.listen()
     const body = JSON.stringify(ADD)
     const status = await new Promise((resolve, reject) => {
-      const headers = { 'content-type': 'application/json', 'content-length': body.length, 'idempotency-key': ['a', 'b'] }
-      const outgoing = request(`${url}/v1/tables/t/rows`, { method: 'POST', headers, agent: false }, (answer) => {
-        answer.resume()
-        resolve(answer.statusCode)
-      })
+      const headers = {
+        'content-type': 'application/json',
+        'content-length': body.length,
+        'idempotency-key': ['a', 'b'],
+      }
+      const outgoing = request(
+        `${url}/v1/tables/t/rows`,
+        { method: 'POST', headers, agent: false },
+        (answer) => {
+          answer.resume()
+          resolve(answer.statusCode)
+        },
+      )
       outgoing.once('error', reject).end(body)
     })
     expect(status).toBe(400)

@@ -17,19 +17,32 @@ beforeAll(async () => {
 afterAll(() => service.close())
 
 const SAFETENSORS = 'application/x-safetensors'
-const post = (url: string, payload: object | Buffer, type = 'application/json', accept = 'application/json') =>
-  service.app.inject({ method: 'POST', url, payload, headers: { 'content-type': type, accept } })
-const pool = async (payload: object) => (await post('/v1/tables/user/lookup', payload)).json<Record<string, unknown>>()
+const post = (
+  url: string,
+  payload: object | Buffer,
+  type = 'application/json',
+  accept = 'application/json',
+) => service.app.inject({ method: 'POST', url, payload, headers: { 'content-type': type, accept } })
+const pool = async (payload: object) =>
+  (await post('/v1/tables/user/lookup', payload)).json<Record<string, unknown>>()
 
 const tensors = (arrays: Record<string, { shape?: number[]; data: Int32Array | Float32Array }>): Buffer => {
   const described = Object.entries(arrays).map(([name, { shape, data }]) => {
-    return { name, elementType: data instanceof Int32Array ? ('int32' as const) : ('float32' as const), shape: shape ?? [data.length] }
+    return {
+      name,
+      elementType: data instanceof Int32Array ? ('int32' as const) : ('float32' as const),
+      shape: shape ?? [data.length],
+    }
   })
-  return Buffer.concat([writeSafetensorsHeader(described).header, ...Object.values(arrays).map(({ data }) => Buffer.from(data.buffer))])
+  return Buffer.concat([
+    writeSafetensorsHeader(described).header,
+    ...Object.values(arrays).map(({ data }) => Buffer.from(data.buffer)),
+  ])
 }
 const ints = (...values: number[]) => ({ data: Int32Array.from(values) })
 const floats = (...values: number[]) => ({ data: Float32Array.from(values) })
-const numbersOf = (data: Uint8Array | undefined) => Array.from(new Float32Array(Uint8Array.from(data ?? []).buffer))
+const numbersOf = (data: Uint8Array | undefined) =>
+  Array.from(new Float32Array(Uint8Array.from(data ?? []).buffer))
 
 describe('Pooling in JSON', () => {
   test('answers a row for each bag', async () => {
@@ -53,7 +66,9 @@ describe('Pooling in JSON', () => {
       [5, -1.5],
       [3, -2],
     ]
-    expect(await pool({ indices: [3, 1, 2], offsets: [0, 2], weights: [0.5, 1.5, 1], pooling: 'sum' })).toMatchObject({
+    expect(
+      await pool({ indices: [3, 1, 2], offsets: [0, 2], weights: [0.5, 1.5, 1], pooling: 'sum' }),
+    ).toMatchObject({
       embeddings: [
         [5, -3],
         [3, -2],
@@ -72,13 +87,22 @@ describe('Pooling in JSON', () => {
         [3, -2],
       ],
     })
-    const last = { indices: [0, 0, 1, 2], offsets: [0, 3, 4], include_last_offset: true, weights: [1, 1, 1.5, 1], pooling: 'sum' }
+    const last = {
+      indices: [0, 0, 1, 2],
+      offsets: [0, 3, 4],
+      include_last_offset: true,
+      weights: [1, 1, 1.5, 1],
+      pooling: 'sum',
+    }
     expect(await pool(last)).toMatchObject({ embeddings })
   })
 
   test('of no bags has the shape of none', async () => {
     expect(await pool({ indices: [], pooling: 'sum' })).toMatchObject({ shape: [0, 2], embeddings: [] })
-    expect(await pool({ indices: [], offsets: [], pooling: 'max' })).toMatchObject({ shape: [0, 2], embeddings: [] })
+    expect(await pool({ indices: [], offsets: [], pooling: 'max' })).toMatchObject({
+      shape: [0, 2],
+      embeddings: [],
+    })
     expect(await pool({ indices: [[], []], pooling: 'max' })).toMatchObject({
       shape: [2, 2],
       embeddings: [
@@ -89,7 +113,13 @@ describe('Pooling in JSON', () => {
   })
 
   test('masks the members', async () => {
-    const answer = await pool({ indices: [[3, 9], [], [-1]], pooling: 'sum', mode: 'fill', fill_value: 0, mask: true })
+    const answer = await pool({
+      indices: [[3, 9], [], [-1]],
+      pooling: 'sum',
+      mode: 'fill',
+      fill_value: 0,
+      mask: true,
+    })
     expect(answer).toMatchObject({ shape: [3, 2], mask: [[true, false], [], [false]] })
   })
 
@@ -97,8 +127,14 @@ describe('Pooling in JSON', () => {
     const count = 65_536
     const indices = Array.from({ length: count }, () => 1)
     const offsets = Array.from({ length: count + 1 }, (_, i) => i)
-    expect(await pool({ indices, offsets, include_last_offset: true, pooling: 'sum' })).toMatchObject({ shape: [count, 2] })
-    const more = await post('/v1/tables/user/lookup', { indices: [], offsets: Array.from({ length: count + 1 }, () => 0), pooling: 'sum' })
+    expect(await pool({ indices, offsets, include_last_offset: true, pooling: 'sum' })).toMatchObject({
+      shape: [count, 2],
+    })
+    const more = await post('/v1/tables/user/lookup', {
+      indices: [],
+      offsets: Array.from({ length: count + 1 }, () => 0),
+      pooling: 'sum',
+    })
     expect(more.json()).toMatchObject({ code: 'BATCH_TOO_LARGE' })
   })
 
@@ -120,7 +156,12 @@ describe('Pooling in JSON', () => {
 describe('Pooling in binary', () => {
   test('takes tensors and answers one, with the mask beside it', async () => {
     const body = tensors({ indices: ints(3, 9, 2), offsets: ints(0, 2), weights: floats(1, 1, 0.5) })
-    const answer = await post('/v1/tables/user/lookup?pooling=sum&mode=clip&mask=true', body, SAFETENSORS, SAFETENSORS)
+    const answer = await post(
+      '/v1/tables/user/lookup?pooling=sum&mode=clip&mask=true',
+      body,
+      SAFETENSORS,
+      SAFETENSORS,
+    )
     expect(answer.headers).toMatchObject({ 'x-shape': '2,2', 'x-dtype': 'float32', etag: '"1-0"' })
     const answered = readSafetensors(answer.rawPayload)
     expect(answered.get('embeddings')?.shape).toEqual([2, 2])
@@ -130,7 +171,12 @@ describe('Pooling in binary', () => {
 
   test('pools the rows of a rank 2 array', async () => {
     const ids = Buffer.from(Int32Array.of(3, 1, 2, 0).buffer)
-    const raw = await post('/v1/tables/user/lookup?shape=2,2&pooling=max', ids, 'application/octet-stream', 'application/octet-stream')
+    const raw = await post(
+      '/v1/tables/user/lookup?shape=2,2&pooling=max',
+      ids,
+      'application/octet-stream',
+      'application/octet-stream',
+    )
     expect(numbersOf(raw.rawPayload)).toEqual([4, -1, 3, 0])
     const npy = await post(
       '/v1/tables/user/lookup?pooling=max',
@@ -152,13 +198,21 @@ describe('Pooling in binary', () => {
         [4.5, -3],
       ],
     })
-    const wrong = await post('/v1/tables/user/lookup?pooling=sum&offsets=0,x', ids, 'application/octet-stream')
+    const wrong = await post(
+      '/v1/tables/user/lookup?pooling=sum&offsets=0,x',
+      ids,
+      'application/octet-stream',
+    )
     expect(wrong.json()).toMatchObject({ code: 'INVALID_REQUEST', errors: [{ pointer: '/offsets/1' }] })
   })
 
   test('refuses weights that are not finite, and tensors of other types', async () => {
     const url = '/v1/tables/user/lookup?pooling=sum'
-    const nan = await post(url, tensors({ indices: { ...ints(1, 2), shape: [1, 2] }, weights: floats(1, NaN) }), SAFETENSORS)
+    const nan = await post(
+      url,
+      tensors({ indices: { ...ints(1, 2), shape: [1, 2] }, weights: floats(1, NaN) }),
+      SAFETENSORS,
+    )
     expect(nan.json()).toMatchObject({ code: 'NON_FINITE', errors: [{ pointer: '/weights/1' }] })
     const typed = await post(url, tensors({ indices: ints(1), offsets: floats(0) }), SAFETENSORS)
     expect(typed.json()).toMatchObject({ code: 'DTYPE_MISMATCH', errors: [{ pointer: '/offsets' }] })
@@ -167,7 +221,11 @@ describe('Pooling in binary', () => {
   test.each(['shape=4000000000,0&pooling=sum', 'shape=4000000000,0&mask=true', 'shape=60000,60000,0'])(
     'refuses more lists than a lookup may have, however few bytes say so: %s',
     async (query) => {
-      const answer = await post(`/v1/tables/user/lookup?${query}`, Buffer.alloc(0), 'application/octet-stream')
+      const answer = await post(
+        `/v1/tables/user/lookup?${query}`,
+        Buffer.alloc(0),
+        'application/octet-stream',
+      )
       expect(answer.json()).toMatchObject({ code: 'BATCH_TOO_LARGE' })
     },
   )
@@ -181,7 +239,11 @@ describe('Pooling in several tables', () => {
       { table: 'word', indices: [1] },
     ]
     const answer = (await post('/v1/lookup', { lookups })).json<{ results: { embeddings: unknown }[] }>()
-    expect(answer.results.map(({ embeddings }) => embeddings)).toEqual([[[3, -2]], [[300, -200]], [[200, -100]]])
+    expect(answer.results.map(({ embeddings }) => embeddings)).toEqual([
+      [[3, -2]],
+      [[300, -200]],
+      [[200, -100]],
+    ])
   })
 
   test('in safetensors, tensors named after the tables', async () => {
@@ -207,6 +269,8 @@ describe('Pooling in several tables', () => {
       errors: [{ pointer: '/lookups/1/offsets/1' }],
     })
     const body = tensors({ 'user/indices': ints(0), 'word/indices': ints(1), 'word/offsets': ints(1) })
-    expect((await post('/v1/lookup?pooling=sum', body, SAFETENSORS)).json()).toMatchObject({ errors: [{ pointer: '/user/offsets' }] })
+    expect((await post('/v1/lookup?pooling=sum', body, SAFETENSORS)).json()).toMatchObject({
+      errors: [{ pointer: '/user/offsets' }],
+    })
   })
 })

@@ -10,7 +10,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await service.close()
-  expect(service.keeperErrors).toEqual([])
+  expect(service.writerErrors).toEqual([])
 })
 
 const ROWS = 4
@@ -26,7 +26,7 @@ const putTable = (dtype = 'float32') => inject('PUT', '', { values: VALUES, dtyp
 /** Nothing has changed: no adapter, no sequence, no memory. */
 const expectUntouched = async (reservedBytes: number) => {
   expect((await inject('GET', '/lora')).json()).toEqual({ table: 't', version: 1, sequence: 0, lora: null })
-  expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
+  expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
 }
 
 describe('An adapter is refused', () => {
@@ -35,21 +35,91 @@ describe('An adapter is refused', () => {
     ['without a', 'INVALID_REQUEST', 400, { b: B }, '?alpha=1', '/a'],
     ['without b', 'INVALID_REQUEST', 400, { a: A }, '?alpha=1', '/b'],
     ['without alpha', 'INVALID_REQUEST', 400, { a: A, b: B }, '', '/alpha'],
-    ['with two alphas', 'INVALID_REQUEST', 400, { a: A, b: B, alpha: { shape: [], values: [1] } }, '?alpha=1', '/alpha'],
-    ['with an alpha of two numbers', 'SHAPE_MISMATCH', 422, { a: A, b: B, alpha: { shape: [2], values: [1, 2] } }, '', '/alpha'],
-    ['with an alpha that is not finite', 'NON_FINITE', 422, { a: A, b: B, alpha: { shape: [], values: [NaN] } }, '', '/alpha'],
+    [
+      'with two alphas',
+      'INVALID_REQUEST',
+      400,
+      { a: A, b: B, alpha: { shape: [], values: [1] } },
+      '?alpha=1',
+      '/alpha',
+    ],
+    [
+      'with an alpha of two numbers',
+      'SHAPE_MISMATCH',
+      422,
+      { a: A, b: B, alpha: { shape: [2], values: [1, 2] } },
+      '',
+      '/alpha',
+    ],
+    [
+      'with an alpha that is not finite',
+      'NON_FINITE',
+      422,
+      { a: A, b: B, alpha: { shape: [], values: [NaN] } },
+      '',
+      '/alpha',
+    ],
     ['with an alpha beyond float32', 'NON_FINITE', 422, { a: A, b: B }, '?alpha=1e300', '/alpha'],
     ['with something else', 'INVALID_REQUEST', 400, { a: A, b: B, c: B }, '?alpha=1', '/c'],
-    ['of other rows', 'SHAPE_MISMATCH', 422, { a: { shape: [2, ROWS], values: A.values }, b: B }, '?alpha=1', '/a'],
-    ['of another dim', 'SHAPE_MISMATCH', 422, { a: A, b: { shape: [DIM, 2], values: B.values } }, '?alpha=1', '/b'],
-    ['of another rank', 'SHAPE_MISMATCH', 422, { a: { shape: [ROWS, 1], values: values(ROWS) }, b: B }, '?alpha=1', '/b'],
-    ['of rank 0', 'SHAPE_MISMATCH', 422, { a: { shape: [ROWS, 0], values: [] }, b: { shape: [0, DIM], values: [] } }, '?alpha=1', '/a'],
-    ['with an a of one axis', 'SHAPE_MISMATCH', 422, { a: { shape: [ROWS], values: values(ROWS) }, b: B }, '?alpha=1', '/a'],
+    [
+      'of other rows',
+      'SHAPE_MISMATCH',
+      422,
+      { a: { shape: [2, ROWS], values: A.values }, b: B },
+      '?alpha=1',
+      '/a',
+    ],
+    [
+      'of another dim',
+      'SHAPE_MISMATCH',
+      422,
+      { a: A, b: { shape: [DIM, 2], values: B.values } },
+      '?alpha=1',
+      '/b',
+    ],
+    [
+      'of another rank',
+      'SHAPE_MISMATCH',
+      422,
+      { a: { shape: [ROWS, 1], values: values(ROWS) }, b: B },
+      '?alpha=1',
+      '/b',
+    ],
+    [
+      'of rank 0',
+      'SHAPE_MISMATCH',
+      422,
+      { a: { shape: [ROWS, 0], values: [] }, b: { shape: [0, DIM], values: [] } },
+      '?alpha=1',
+      '/a',
+    ],
+    [
+      'with an a of one axis',
+      'SHAPE_MISMATCH',
+      422,
+      { a: { shape: [ROWS], values: values(ROWS) }, b: B },
+      '?alpha=1',
+      '/a',
+    ],
     ['of integers', 'DTYPE_MISMATCH', 422, { a: { ...A, elementType: 'int32' }, b: B }, '?alpha=1', '/a'],
-    ['with NaN', 'NON_FINITE', 422, { a: { ...A, values: [1, 2, 3, NaN, 5, 6, 7, 8] }, b: B }, '?alpha=1', '/a/1/1'],
-    ['with infinity', 'NON_FINITE', 422, { a: A, b: { ...B, values: [1, 2, 3, 4, Infinity, 6] } }, '?alpha=1', '/b/1/1'],
+    [
+      'with NaN',
+      'NON_FINITE',
+      422,
+      { a: { ...A, values: [1, 2, 3, NaN, 5, 6, 7, 8] }, b: B },
+      '?alpha=1',
+      '/a/1/1',
+    ],
+    [
+      'with infinity',
+      'NON_FINITE',
+      422,
+      { a: A, b: { ...B, values: [1, 2, 3, 4, Infinity, 6] } },
+      '?alpha=1',
+      '/b/1/1',
+    ],
   ])('%s: %s', async (_what, code, status, tensors, query, pointer) => {
-    const reservedBytes = service.keeper.memory.reservedBytes
+    const reservedBytes = service.writer.memory.reservedBytes
     const answer = await putAdapter(service, tensors, query)
     expect(answer.json()).toMatchObject({ code, status, errors: [{ pointer }] })
     await expectUntouched(reservedBytes)
@@ -57,12 +127,15 @@ describe('An adapter is refused', () => {
 
   test('above the highest rank', async () => {
     const rank = LIMITS.adapterRankMax + 1
-    const tensors = { a: { shape: [ROWS, rank], values: values(ROWS * rank) }, b: { shape: [rank, DIM], values: values(rank * DIM) } }
+    const tensors = {
+      a: { shape: [ROWS, rank], values: values(ROWS * rank) },
+      b: { shape: [rank, DIM], values: values(rank * DIM) },
+    }
     expect((await putAdapter(service, tensors, '?alpha=1')).json()).toMatchObject({ code: 'SHAPE_MISMATCH' })
   })
 
   test('in a body that is cut, or goes on', async () => {
-    const reservedBytes = service.keeper.memory.reservedBytes
+    const reservedBytes = service.writer.memory.reservedBytes
     const body = encodeTensors({ a: A, b: B })
     const send = (payload: Buffer) =>
       service.app.inject({
@@ -73,7 +146,9 @@ describe('An adapter is refused', () => {
       })
     for (const cut of [0, 5, 20, body.length - 1])
       expect((await send(body.subarray(0, cut))).json(), `${cut}`).toMatchObject({ code: 'MALFORMED_BODY' })
-    expect((await send(Buffer.concat([body, Buffer.alloc(1)]))).json()).toMatchObject({ code: 'MALFORMED_BODY' })
+    expect((await send(Buffer.concat([body, Buffer.alloc(1)]))).json()).toMatchObject({
+      code: 'MALFORMED_BODY',
+    })
     await expectUntouched(reservedBytes)
   })
 
@@ -83,17 +158,23 @@ describe('An adapter is refused', () => {
   })
 
   test('when the table is in another state than the client thinks', async () => {
-    const reservedBytes = service.keeper.memory.reservedBytes
-    expect((await putAdapter(service, { a: A, b: B }, '?alpha=1', { 'if-match': '"1-4"' })).json()).toMatchObject({
+    const reservedBytes = service.writer.memory.reservedBytes
+    expect(
+      (await putAdapter(service, { a: A, b: B }, '?alpha=1', { 'if-match': '"1-4"' })).json(),
+    ).toMatchObject({
       code: 'PRECONDITION_FAILED',
     })
     await expectUntouched(reservedBytes)
-    expect((await putAdapter(service, { a: A, b: B }, '?alpha=1', { 'if-match': '"1-0"' })).statusCode).toBe(201)
+    expect((await putAdapter(service, { a: A, b: B }, '?alpha=1', { 'if-match': '"1-0"' })).statusCode).toBe(
+      201,
+    )
     for (const [method, path] of [
       ['DELETE', '/lora'],
       ['POST', '/lora/merge'],
     ] as const) {
-      expect((await inject(method, path, undefined, { 'if-match': '"1-0"' })).json()).toMatchObject({ code: 'PRECONDITION_FAILED' })
+      expect((await inject(method, path, undefined, { 'if-match': '"1-0"' })).json()).toMatchObject({
+        code: 'PRECONDITION_FAILED',
+      })
     }
     expect((await inject('DELETE', '/lora', undefined, { 'if-match': '"1-1"' })).statusCode).toBe(204)
   })
@@ -104,19 +185,22 @@ describe('An adapter is refused', () => {
       b: { shape: [rank, 8192], values: values(rank * 8192) },
     })
     await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows: ROWS, dim: 8192 } })
-    const reservedBytes = service.keeper.memory.reservedBytes
-    expect((await putAdapter(service, wide(128), '?alpha=1')).json()).toMatchObject({ status: 507, code: 'MEMORY_QUOTA_EXCEEDED' })
-    expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
+    const reservedBytes = service.writer.memory.reservedBytes
+    expect((await putAdapter(service, wide(128), '?alpha=1')).json()).toMatchObject({
+      status: 507,
+      code: 'MEMORY_QUOTA_EXCEEDED',
+    })
+    expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
     expect((await putAdapter(service, wide(16), '?alpha=1')).statusCode).toBe(201)
-    const attachedBytes = service.keeper.memory.reservedBytes
+    const attachedBytes = service.writer.memory.reservedBytes
     expect(attachedBytes).toBeGreaterThanOrEqual(reservedBytes + 16 * 8192 * 4)
     expect((await putAdapter(service, wide(16), '?alpha=2')).statusCode).toBe(200)
-    expect(service.keeper.memory.reservedBytes).toBe(attachedBytes)
+    expect(service.writer.memory.reservedBytes).toBe(attachedBytes)
     await inject('DELETE', '/lora')
-    expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
+    expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
     await putAdapter(service, wide(16), '?alpha=1')
     await inject('DELETE', '')
-    expect(service.keeper.memory.reservedBytes).toBe(0)
+    expect(service.writer.memory.reservedBytes).toBe(0)
   })
 })
 
@@ -125,13 +209,18 @@ describe('While an adapter is attached', () => {
     expect((await putAdapter(service, { a: A, b: B }, '?alpha=1')).statusCode).toBe(201)
   })
 
-  test.each(['json', 'safetensors'])('rows as they are stored are refused, asked for in %s', async (format) => {
-    const answer =
-      format === 'json'
-        ? await inject('POST', '/lookup', { indices: [0], dtype: 'native' })
-        : await lookUp(service, [0], '?dtype=native').catch(String)
-    expect(typeof answer === 'object' && 'body' in answer ? answer.body : String(answer)).toContain('DTYPE_MISMATCH')
-  })
+  test.each(['json', 'safetensors'])(
+    'rows as they are stored are refused, asked for in %s',
+    async (format) => {
+      const answer =
+        format === 'json'
+          ? await inject('POST', '/lookup', { indices: [0], dtype: 'native' })
+          : await lookUp(service, [0], '?dtype=native').catch(String)
+      expect(typeof answer === 'object' && 'body' in answer ? answer.body : String(answer)).toContain(
+        'DTYPE_MISMATCH',
+      )
+    },
+  )
 
   test.each([
     ['/gradients', { indices: [0], gradients: [[1, 1, 1]] }],
@@ -139,7 +228,10 @@ describe('While an adapter is attached', () => {
     ['/rows', { op: 'add', indices: [0], values: [[1, 1, 1]] }],
   ])('%s takes no %o, until it is gone', async (path, payload) => {
     const before = await lookUp(service, [0, 1, 2, 3])
-    expect((await inject('POST', path, payload)).json()).toMatchObject({ status: 412, code: 'PRECONDITION_FAILED' })
+    expect((await inject('POST', path, payload)).json()).toMatchObject({
+      status: 412,
+      code: 'PRECONDITION_FAILED',
+    })
     expect(await lookUp(service, [0, 1, 2, 3])).toEqual(before)
     await inject('DELETE', '/lora')
     expect((await inject('POST', path, payload)).json()).toMatchObject({ version: 1, sequence: 3 })
@@ -154,25 +246,34 @@ describe('While an adapter is attached', () => {
 
   test('the rows for people and the data are those without it', async () => {
     const { rows } = (await inject('GET', '/rows')).json()
-    expect(rows.map((row: { embedding: number[] }) => row.embedding)).toEqual(VALUES.map((row) => row.map((value) => value + 0)))
+    expect(rows.map((row: { embedding: number[] }) => row.embedding)).toEqual(
+      VALUES.map((row) => row.map((value) => value + 0)),
+    )
   })
 })
 
 describe('Merging is refused', () => {
   test('where there is no adapter', async () => {
-    expect((await inject('POST', '/lora/merge')).json()).toMatchObject({ status: 412, code: 'PRECONDITION_FAILED' })
+    expect((await inject('POST', '/lora/merge')).json()).toMatchObject({
+      status: 412,
+      code: 'PRECONDITION_FAILED',
+    })
   })
 
   test('where a sum is too large for the storage dtype, and nothing changes', async () => {
     await putTable('float16')
-    const reservedBytes = service.keeper.memory.reservedBytes
+    const reservedBytes = service.writer.memory.reservedBytes
     const large = { ...A, values: Array.from(A.values, (value) => value * 10_000) }
     await putAdapter(service, { a: large, b: B }, '?alpha=2')
     const answer = await inject('POST', '/lora/merge')
-    expect(answer.json()).toMatchObject({ status: 422, code: 'NON_FINITE', errors: [{ pointer: '/rows/3/0' }] })
+    expect(answer.json()).toMatchObject({
+      status: 422,
+      code: 'NON_FINITE',
+      errors: [{ pointer: '/rows/3/0' }],
+    })
     expect((await inject('GET', '')).headers.etag).toBe('"2-1"')
     await inject('DELETE', '/lora')
-    expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
+    expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
   })
 
   test('where two versions do not fit the quota', async () => {
@@ -180,9 +281,16 @@ describe('Merging is refused', () => {
     service = await startService({ quotaBytes: 3 * 65_536 })
     await putTable()
     await putAdapter(service, { a: A, b: B }, '?alpha=1')
-    expect(service.keeper.memory.reservedBytes).toBe(3 * 65_536)
-    expect((await inject('POST', '/lora/merge')).json()).toMatchObject({ status: 507, code: 'MEMORY_QUOTA_EXCEEDED' })
-    expect((await inject('GET', '/lora')).json()).toMatchObject({ version: 1, sequence: 1, lora: { rank: 2 } })
+    expect(service.writer.memory.reservedBytes).toBe(3 * 65_536)
+    expect((await inject('POST', '/lora/merge')).json()).toMatchObject({
+      status: 507,
+      code: 'MEMORY_QUOTA_EXCEEDED',
+    })
+    expect((await inject('GET', '/lora')).json()).toMatchObject({
+      version: 1,
+      sequence: 1,
+      lora: { rank: 2 },
+    })
   })
 })
 

@@ -15,7 +15,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await service.close()
-  expect(service.keeperErrors).toEqual([])
+  expect(service.writerErrors).toEqual([])
 })
 
 const inject = (method: 'GET' | 'POST' | 'DELETE' | 'PATCH', path: string, payload?: object, headers = {}) =>
@@ -37,23 +37,37 @@ const makeAdapter = (seed = 2, rank = RANK, alpha = 16): Adapter => ({
 })
 
 const attach = ({ a, b, rank, alpha }: Adapter, headers = {}) =>
-  putAdapter(service, { a: { shape: [ROWS, rank], values: a }, b: { shape: [rank, DIM], values: b } }, `?alpha=${alpha}`, headers)
+  putAdapter(
+    service,
+    { a: { shape: [ROWS, rank], values: a }, b: { shape: [rank, DIM], values: b } },
+    `?alpha=${alpha}`,
+    headers,
+  )
 
 describe('An adapter', () => {
-  test.each<Dtype>(['float32', 'float16', 'bfloat16', 'int8'])('is added to the rows of a %s table, to the bit', async (dtype) => {
-    await putTable(dtype)
-    const base = await lookUp(service, IDS)
-    const adapter = makeAdapter()
-    const answer = await attach(adapter)
-    expect([answer.statusCode, answer.headers.etag]).toEqual([201, '"1-1"'])
-    expect(answer.json()).toEqual({
-      table: 't',
-      version: 1,
-      sequence: 1,
-      lora: { rank: RANK, alpha: 16, dtype: 'float32', bytes: ROWS * RANK * 4 + RANK * DIM * 4, attached_at: expect.any(String) },
-    })
-    expect(await lookUp(service, IDS)).toEqual(adapt(base, IDS, DIM, adapter))
-  })
+  test.each<Dtype>(['float32', 'float16', 'bfloat16', 'int8'])(
+    'is added to the rows of a %s table, to the bit',
+    async (dtype) => {
+      await putTable(dtype)
+      const base = await lookUp(service, IDS)
+      const adapter = makeAdapter()
+      const answer = await attach(adapter)
+      expect([answer.statusCode, answer.headers.etag]).toEqual([201, '"1-1"'])
+      expect(answer.json()).toEqual({
+        table: 't',
+        version: 1,
+        sequence: 1,
+        lora: {
+          rank: RANK,
+          alpha: 16,
+          dtype: 'float32',
+          bytes: ROWS * RANK * 4 + RANK * DIM * 4,
+          attached_at: expect.any(String),
+        },
+      })
+      expect(await lookUp(service, IDS)).toEqual(adapt(base, IDS, DIM, adapter))
+    },
+  )
 
   test.each(['float16', 'bfloat16', 'float64'] as const)('may come as %s', async (elementType) => {
     await putTable()
@@ -61,7 +75,11 @@ describe('An adapter', () => {
     const adapter = makeAdapter()
     const { a, b } = adapter
     const alpha = { shape: [], values: [16], elementType }
-    const tensors = { alpha, b: { shape: [RANK, DIM], values: b, elementType }, a: { shape: [ROWS, RANK], values: a, elementType } }
+    const tensors = {
+      alpha,
+      b: { shape: [RANK, DIM], values: b, elementType },
+      a: { shape: [ROWS, RANK], values: a, elementType },
+    }
     const { lora } = (await putAdapter(service, tensors)).json()
     expect(lora).toMatchObject({ alpha: 16, dtype: elementType === 'float64' ? 'float32' : elementType })
     expect(await lookUp(service, IDS)).toEqual(adapt(base, IDS, DIM, adapter))
@@ -103,7 +121,8 @@ describe('An adapter', () => {
     const adapter = makeAdapter()
     await attach(adapter)
     const nested = [[1, 2, 3], [], [4], [5, 48]]
-    const pooled = (await inject('POST', '/lookup', { indices: nested, pooling, padding_index: 3 })).json().embeddings
+    const pooled = (await inject('POST', '/lookup', { indices: nested, pooling, padding_index: 3 })).json()
+      .embeddings
     // The same rows, adapted by hand, as a table of their own.
     const rows = await lookUp(
       service,
@@ -131,7 +150,10 @@ describe('An adapter', () => {
     expect((await inject('DELETE', '/lora')).statusCode).toBe(204)
     expect(await lookUp(service, IDS)).toEqual(base)
     const described = await inject('GET', '/lora')
-    expect([described.headers.etag, described.json()]).toEqual(['"1-3"', { table: 't', version: 1, sequence: 3, lora: null }])
+    expect([described.headers.etag, described.json()]).toEqual([
+      '"1-3"',
+      { table: 't', version: 1, sequence: 3, lora: null },
+    ])
   })
 
   test('that is not there is deleted without a change', async () => {
@@ -148,9 +170,15 @@ describe('An adapter', () => {
     await putTable('float32', 77)
     expect((await inject('GET', '/lora')).json()).toMatchObject({ version: 2, lora: null })
     expect(await lookUp(service, IDS, '?version=1')).toEqual(adapt(base, IDS, DIM, adapter))
-    expect((await inject('POST', '/rows', { op: 'set', indices: [0], values: [Array.from({ length: DIM }, () => 1)] })).statusCode).toBe(
-      200,
-    )
+    expect(
+      (
+        await inject('POST', '/rows', {
+          op: 'set',
+          indices: [0],
+          values: [Array.from({ length: DIM }, () => 1)],
+        })
+      ).statusCode,
+    ).toBe(200)
   })
 
   test('of a table without rows waits for none', async () => {
@@ -163,8 +191,13 @@ describe('An adapter', () => {
   test('is checked against its digest', async () => {
     await putTable()
     const { a, b } = makeAdapter()
-    const body = encodeTensors({ a: { shape: [ROWS, RANK], values: a }, b: { shape: [RANK, DIM], values: b } })
-    const digest = (bytes: string | Buffer) => ({ 'content-digest': `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:` })
+    const body = encodeTensors({
+      a: { shape: [ROWS, RANK], values: a },
+      b: { shape: [RANK, DIM], values: b },
+    })
+    const digest = (bytes: string | Buffer) => ({
+      'content-digest': `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:`,
+    })
     const send = (headers: object) =>
       service.app.inject({
         method: 'PUT',
@@ -179,41 +212,56 @@ describe('An adapter', () => {
 })
 
 describe('Merging an adapter', () => {
-  test.each<Dtype>(['float32', 'float16', 'bfloat16', 'int8'])('makes a version of the rows that lookups answer, as %s', async (dtype) => {
-    await putTable(dtype, 1, '&out_of_range=wrap')
-    await attach(makeAdapter())
-    const all = Array.from({ length: ROWS }, (_, i) => i)
-    const adapted = await lookUp(service, all)
-    const answer = await inject('POST', '/lora/merge')
-    expect([answer.statusCode, answer.headers.etag]).toEqual([200, '"2-0"'])
-    expect(answer.json()).toMatchObject({ name: 't', version: 2, dtype, rows: ROWS, out_of_range: 'wrap' })
-    // What an upload of the same numbers stores.
-    await service.app.inject({
-      method: 'PUT',
-      url: `/v1/tables/same?dtype=${dtype}`,
-      payload: encodeTensors({ e: { shape: [ROWS, DIM], values: adapted } }),
-      headers: { 'content-type': 'application/x-safetensors' },
-    })
-    const download = async (name: string) => (await service.app.inject({ url: `/v1/tables/${name}/data` })).rawPayload
-    expect(await download('t')).toEqual(await download('same'))
-    expect((await inject('GET', '/lora')).json()).toMatchObject({ version: 2, sequence: 0, lora: null })
-    expect(await lookUp(service, all, '?version=1')).toEqual(adapted)
-  })
+  test.each<Dtype>(['float32', 'float16', 'bfloat16', 'int8'])(
+    'makes a version of the rows that lookups answer, as %s',
+    async (dtype) => {
+      await putTable(dtype, 1, '&out_of_range=wrap')
+      await attach(makeAdapter())
+      const all = Array.from({ length: ROWS }, (_, i) => i)
+      const adapted = await lookUp(service, all)
+      const answer = await inject('POST', '/lora/merge')
+      expect([answer.statusCode, answer.headers.etag]).toEqual([200, '"2-0"'])
+      expect(answer.json()).toMatchObject({ name: 't', version: 2, dtype, rows: ROWS, out_of_range: 'wrap' })
+      // What an upload of the same numbers stores.
+      await service.app.inject({
+        method: 'PUT',
+        url: `/v1/tables/same?dtype=${dtype}`,
+        payload: encodeTensors({ e: { shape: [ROWS, DIM], values: adapted } }),
+        headers: { 'content-type': 'application/x-safetensors' },
+      })
+      const download = async (name: string) =>
+        (await service.app.inject({ url: `/v1/tables/${name}/data` })).rawPayload
+      expect(await download('t')).toEqual(await download('same'))
+      expect((await inject('GET', '/lora')).json()).toMatchObject({ version: 2, sequence: 0, lora: null })
+      expect(await lookUp(service, all, '?version=1')).toEqual(adapted)
+    },
+  )
 
   test('goes on over segments and turns, and updates are taken again', async () => {
     await service.close()
     service = await startService({ segmentBytesMax: 65_536 })
     const rows = 6_000
-    await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows, dim: 16, initializer: { kind: 'normal', seed: 3 } } })
+    await service.app.inject({
+      method: 'PUT',
+      url: '/v1/tables/t',
+      payload: { rows, dim: 16, initializer: { kind: 'normal', seed: 3 } },
+    })
     const adapter = { a: numbers(rows * 2, 5), b: numbers(2 * 16, 6), rank: 2, alpha: 2 }
     const all = Array.from({ length: rows }, (_, i) => i)
     const base = await lookUp(service, all)
-    await putAdapter(service, { a: { shape: [rows, 2], values: adapter.a }, b: { shape: [2, 16], values: adapter.b } }, '?alpha=2')
+    await putAdapter(
+      service,
+      { a: { shape: [rows, 2], values: adapter.a }, b: { shape: [2, 16], values: adapter.b } },
+      '?alpha=2',
+    )
     const wanted = adapt(base, all, 16, adapter)
     expect(await lookUp(service, all)).toEqual(wanted)
     expect((await inject('POST', '/lora/merge')).statusCode).toBe(200)
     expect(await lookUp(service, all)).toEqual(wanted)
-    const step = await inject('POST', '/gradients', { indices: [0], gradients: [Array.from({ length: 16 }, () => 1)] })
+    const step = await inject('POST', '/gradients', {
+      indices: [0],
+      gradients: [Array.from({ length: 16 }, () => 1)],
+    })
     expect(step.json()).toMatchObject({ version: 2, sequence: 1 })
   })
 })

@@ -14,10 +14,18 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-const [JSON_TYPE, SAFETENSORS, RAW, NPY] = ['json', 'x-safetensors', 'octet-stream', 'x-npy'].map((type) => `application/${type}`)
+const [JSON_TYPE, SAFETENSORS, RAW, NPY] = ['json', 'x-safetensors', 'octet-stream', 'x-npy'].map(
+  (type) => `application/${type}`,
+)
 const ask = (payload: object, accept: string) =>
-  service.app.inject({ method: 'POST', url: '/v1/tables/q/lookup', payload: { dtype: 'native', ...payload }, headers: { accept } })
-const floats = (data: Uint8Array | undefined) => Array.from(new Float32Array(new Uint8Array(data ?? []).buffer))
+  service.app.inject({
+    method: 'POST',
+    url: '/v1/tables/q/lookup',
+    payload: { dtype: 'native', ...payload },
+    headers: { accept },
+  })
+const floats = (data: Uint8Array | undefined) =>
+  Array.from(new Float32Array(new Uint8Array(data ?? []).buffer))
 const steps = Math.fround(2 / 255)
 /** Row by row: the bytes, and of which the numbers are byte * scale + bias. */
 const STORED = [
@@ -38,7 +46,11 @@ describe('Rows of an int8 table as they are stored', () => {
       },
       SAFETENSORS,
     )
-    expect(answer.headers).toMatchObject({ 'x-shape': '2,2,5', 'x-dtype': 'uint8', 'content-type': SAFETENSORS })
+    expect(answer.headers).toMatchObject({
+      'x-shape': '2,2,5',
+      'x-dtype': 'uint8',
+      'content-type': SAFETENSORS,
+    })
     const tensors = readSafetensors(answer.rawPayload)
     const rows = [2, 0, 1, 1].map((row) => STORED[row])
     expect(tensors.get('embeddings')).toMatchObject({ elementType: 'uint8', shape: [2, 2, 5] })
@@ -128,7 +140,10 @@ describe('Rows of an int8 table as they are stored', () => {
     })
     expect((await ask({ indices: [0] }, NPY)).json()).toMatchObject({ status: 406, code: 'NOT_ACCEPTABLE' })
     for (const accept of [SAFETENSORS, RAW, JSON_TYPE]) {
-      expect((await ask({ indices: [[0, 1]], pooling: 'sum' }, accept)).json()).toMatchObject({ status: 422, code: 'DTYPE_MISMATCH' })
+      expect((await ask({ indices: [[0, 1]], pooling: 'sum' }, accept)).json()).toMatchObject({
+        status: 422,
+        code: 'DTYPE_MISMATCH',
+      })
     }
     const many = await service.app.inject({
       method: 'POST',

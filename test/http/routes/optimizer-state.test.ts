@@ -1,5 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { readSafetensors, readSafetensorsHeader, writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
+import {
+  readSafetensors,
+  readSafetensorsHeader,
+  writeSafetensorsHeader,
+} from '../../../src/formats/safetensors.ts'
 import type { ElementType } from '../../../src/core/types.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 
@@ -15,13 +19,23 @@ const ROWS = [
   [4, 5, 6],
   [7, 8, 9],
 ]
-const send = (method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH', url: string, payload?: object, headers = {}) =>
-  service.app.inject({ method, url: `/v1/tables/${url}`, payload, headers })
-const create = (name: string, optimizer: object, dtype = 'float32') => send('PUT', name, { values: ROWS, dtype, optimizer })
+const send = (
+  method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH',
+  url: string,
+  payload?: object,
+  headers = {},
+) => service.app.inject({ method, url: `/v1/tables/${url}`, payload, headers })
+const create = (name: string, optimizer: object, dtype = 'float32') =>
+  send('PUT', name, { values: ROWS, dtype, optimizer })
 const step = (name: string, indices: number[], gradient: number) =>
-  send('POST', `${name}/gradients`, { indices, gradients: indices.map((_, i) => [gradient, gradient + i, -gradient]) })
-const download = (name: string, headers = {}) => send('GET', `${name}/data?include=optimizer`, undefined, headers)
-const upload = (url: string, body: Uint8Array) => send('PUT', url, Buffer.from(body), { 'content-type': SAFETENSORS })
+  send('POST', `${name}/gradients`, {
+    indices,
+    gradients: indices.map((_, i) => [gradient, gradient + i, -gradient]),
+  })
+const download = (name: string, headers = {}) =>
+  send('GET', `${name}/data?include=optimizer`, undefined, headers)
+const upload = (url: string, body: Uint8Array) =>
+  send('PUT', url, Buffer.from(body), { 'content-type': SAFETENSORS })
 
 const readNumbers = (elementType: ElementType, data: Uint8Array): number | number[] => {
   const { buffer } = new Uint8Array(data)
@@ -31,7 +45,10 @@ const readNumbers = (elementType: ElementType, data: Uint8Array): number | numbe
 /** Every array of a body: name -> element type, shape, numbers. */
 const describeBody = (body: Uint8Array) =>
   Object.fromEntries(
-    [...readSafetensors(body)].map(([name, { elementType, shape, data }]) => [name, [elementType, shape, readNumbers(elementType, data)]]),
+    [...readSafetensors(body)].map(([name, { elementType, shape, data }]) => [
+      name,
+      [elementType, shape, readNumbers(elementType, data)],
+    ]),
   )
 const f = Math.fround
 
@@ -44,7 +61,12 @@ describe('Optimizer state is given out', () => {
     })
     await step('t', [1], 2)
     const answer = await download('t')
-    expect(answer.headers).toMatchObject({ 'content-type': SAFETENSORS, etag: '"1-1"', 'x-table-sequence': '1', 'x-shape': '3,3' })
+    expect(answer.headers).toMatchObject({
+      'content-type': SAFETENSORS,
+      etag: '"1-1"',
+      'x-table-sequence': '1',
+      'x-shape': '3,3',
+    })
     expect(answer.rawPayload).toHaveLength(Number(answer.headers['content-length']))
     expect(describeBody(answer.rawPayload)['optimizer/accumulator']).toEqual([
       'float32',
@@ -73,7 +95,11 @@ describe('Optimizer state is given out', () => {
     await create('m', { kind: 'momentum', momentum: 0.5 })
     await step('m', [0], 2)
     await step('m', [0], 2)
-    expect(describeBody((await download('m')).rawPayload)['optimizer/momentum']).toEqual(['float32', [3, 3], [3, 3, -3, 0, 0, 0, 0, 0, 0]])
+    expect(describeBody((await download('m')).rawPayload)['optimizer/momentum']).toEqual([
+      'float32',
+      [3, 3],
+      [3, 3, -3, 0, 0, 0, 0, 0, 0],
+    ])
     await create('a', { kind: 'adam', beta1: 0.5, beta2: 0.75 }, 'float16')
     await step('a', [0, 1], 2)
     await step('a', [1], 4)
@@ -92,19 +118,28 @@ describe('Optimizer state is given out', () => {
     expect([...tensors.keys()]).toEqual(['embeddings'])
     expect(metadata.get('optimizer')).toBe('{"kind":"sgd","learning_rate":0.5}')
     await create('q', { kind: 'adam' }, 'int8')
-    expect([...readSafetensors((await download('q')).rawPayload).keys()]).toEqual(['scale', 'bias', 'embeddings'])
+    expect([...readSafetensors((await download('q')).rawPayload).keys()]).toEqual([
+      'scale',
+      'bias',
+      'embeddings',
+    ])
   })
 
   test('in safetensors only, and only when asked for', async () => {
     await create('t', { kind: 'adagrad' })
-    expect([...readSafetensors((await send('GET', 't/data', undefined, { accept: SAFETENSORS })).rawPayload).keys()]).toEqual([
-      'embeddings',
-    ])
+    expect([
+      ...readSafetensors((await send('GET', 't/data', undefined, { accept: SAFETENSORS })).rawPayload).keys(),
+    ]).toEqual(['embeddings'])
     for (const accept of ['application/x-npy', 'application/octet-stream', 'application/json']) {
       expect((await download('t', { accept })).json()).toMatchObject({ status: 406, code: 'NOT_ACCEPTABLE' })
     }
-    expect((await download('t', { accept: 'application/x-npy, */*;q=0.1' })).headers['content-type']).toBe(SAFETENSORS)
-    expect((await send('GET', 't/data?include=everything')).json()).toMatchObject({ status: 400, code: 'INVALID_REQUEST' })
+    expect((await download('t', { accept: 'application/x-npy, */*;q=0.1' })).headers['content-type']).toBe(
+      SAFETENSORS,
+    )
+    expect((await send('GET', 't/data?include=everything')).json()).toMatchObject({
+      status: 400,
+      code: 'INVALID_REQUEST',
+    })
   })
 
   test('with the same headers to HEAD', async () => {
@@ -156,10 +191,17 @@ describe('Training goes on from optimizer state', () => {
     await step('t', [0], 2)
     const exported = (await download('t')).rawPayload
     await create('other', { kind: 'adagrad', learning_rate: 0.125 })
-    expect((await upload('other', exported)).json()).toMatchObject({ version: 2, optimizer: { kind: 'adagrad', learning_rate: 0.125 } })
+    expect((await upload('other', exported)).json()).toMatchObject({
+      version: 2,
+      optimizer: { kind: 'adagrad', learning_rate: 0.125 },
+    })
     const query = `?optimizer=${encodeURIComponent('{"kind":"adagrad","learning_rate":0.25}')}`
-    expect((await upload(`other${query}`, exported)).json()).toMatchObject({ optimizer: { learning_rate: 0.25 } })
-    expect((await upload(`third${query}`, exported)).json()).toMatchObject({ optimizer: { learning_rate: 0.25 } })
+    expect((await upload(`other${query}`, exported)).json()).toMatchObject({
+      optimizer: { learning_rate: 0.25 },
+    })
+    expect((await upload(`third${query}`, exported)).json()).toMatchObject({
+      optimizer: { learning_rate: 0.25 },
+    })
   })
 })
 
@@ -167,7 +209,12 @@ describe('Optimizer state is refused', () => {
   type Tensor = { name: string; elementType: ElementType; shape: number[]; bytes: Uint8Array }
   const numbers = (name: string, shape: number[], fill = 1): Tensor => {
     const count = shape.reduce((product, size) => product * size, 1)
-    return { name, elementType: 'float32', shape, bytes: new Uint8Array(new Float32Array(count).fill(fill).buffer) }
+    return {
+      name,
+      elementType: 'float32',
+      shape,
+      bytes: new Uint8Array(new Float32Array(count).fill(fill).buffer),
+    }
   }
   const stepOf = (value: bigint, shape: number[] = [], elementType: ElementType = 'int64'): Tensor => ({
     name: 'optimizer/step',
@@ -194,8 +241,22 @@ describe('Optimizer state is refused', () => {
     ],
     ['of sgd', 'sgd', [m, rows], 400, 'INVALID_REQUEST', /sgd, which has none/],
     ['that lacks a part', 'adam', [stepOf(1n), m, rows], 400, 'INVALID_REQUEST', /"optimizer\/v"/],
-    ['that has more parts', 'adam', [stepOf(1n), m, v, numbers('optimizer/x', [2, 3]), rows], 400, 'INVALID_REQUEST', /"optimizer\/x"/],
-    ['of another shape', 'adam', [stepOf(1n), m, numbers('optimizer/v', [3, 2]), rows], 422, 'SHAPE_MISMATCH', /\[2,3\], it has \[3,2\]/],
+    [
+      'that has more parts',
+      'adam',
+      [stepOf(1n), m, v, numbers('optimizer/x', [2, 3]), rows],
+      400,
+      'INVALID_REQUEST',
+      /"optimizer\/x"/,
+    ],
+    [
+      'of another shape',
+      'adam',
+      [stepOf(1n), m, numbers('optimizer/v', [3, 2]), rows],
+      422,
+      'SHAPE_MISMATCH',
+      /\[2,3\], it has \[3,2\]/,
+    ],
     [
       'of each number for each row',
       'rowwise_adagrad',
@@ -213,9 +274,30 @@ describe('Optimizer state is refused', () => {
       /float32, it is int32/,
     ],
     ['with a step that is no scalar', 'adam', [stepOf(1n, [1]), m, v, rows], 422, 'SHAPE_MISMATCH', /step/],
-    ['with a step of another dtype', 'adam', [stepOf(1n, [], 'float64'), m, v, rows], 422, 'DTYPE_MISMATCH', /int64, it is float64/],
-    ['with a step below zero', 'adam', [stepOf(-1n), m, v, rows], 400, 'INVALID_REQUEST', /count of gradient steps/],
-    ['with a step beyond what is counted', 'adam', [stepOf(2n ** 53n), m, v, rows], 400, 'INVALID_REQUEST', /count of gradient steps/],
+    [
+      'with a step of another dtype',
+      'adam',
+      [stepOf(1n, [], 'float64'), m, v, rows],
+      422,
+      'DTYPE_MISMATCH',
+      /int64, it is float64/,
+    ],
+    [
+      'with a step below zero',
+      'adam',
+      [stepOf(-1n), m, v, rows],
+      400,
+      'INVALID_REQUEST',
+      /count of gradient steps/,
+    ],
+    [
+      'with a step beyond what is counted',
+      'adam',
+      [stepOf(2n ** 53n), m, v, rows],
+      400,
+      'INVALID_REQUEST',
+      /count of gradient steps/,
+    ],
     [
       'that is not finite',
       'adam',
@@ -225,17 +307,20 @@ describe('Optimizer state is refused', () => {
       /v is not finite at row 0/,
     ],
   ] as const)('%s', async (_what, kind, tensors, status, code, detail) => {
-    const { reservedBytes } = service.keeper.memory
+    const { reservedBytes } = service.writer.memory
     const answer = await upload(`t?optimizer=${kind}`, bodyOf([...tensors]))
     expect(answer.json()).toMatchObject({ status, code })
     expect(answer.json().detail).toMatch(detail)
     expect((await send('GET', 't')).statusCode).toBe(404)
-    expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
+    expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
   })
 
   test('for an int8 table, which no gradient changes', async () => {
     const body = bodyOf([stepOf(1n), m, v, rows])
-    expect((await upload('t?optimizer=adam&dtype=int8', body)).json()).toMatchObject({ status: 422, code: 'DTYPE_MISMATCH' })
+    expect((await upload('t?optimizer=adam&dtype=int8', body)).json()).toMatchObject({
+      status: 422,
+      code: 'DTYPE_MISMATCH',
+    })
     expect((await upload('t?optimizer=adam', body)).statusCode).toBe(201)
   })
 
@@ -246,9 +331,13 @@ describe('Optimizer state is refused', () => {
       detail: expect.stringContaining('?optimizer='),
     })
     for (const optimizer of ['{', 'adamant', '{"kind":"adam","beta1":"0.9"}']) {
-      expect((await upload('t', bodyOf(tensors, { optimizer }))).json()).toMatchObject({ code: 'INVALID_REQUEST' })
+      expect((await upload('t', bodyOf(tensors, { optimizer }))).json()).toMatchObject({
+        code: 'INVALID_REQUEST',
+      })
     }
-    expect((await upload('t', bodyOf(tensors, { optimizer: 'adam' }))).json()).toMatchObject({ optimizer: { kind: 'adam', beta1: 0.9 } })
+    expect((await upload('t', bodyOf(tensors, { optimizer: 'adam' }))).json()).toMatchObject({
+      optimizer: { kind: 'adam', beta1: 0.9 },
+    })
   })
 
   test('not where one of its arrays is to become a table', async () => {
@@ -291,7 +380,11 @@ describe('PATCH of the optimizer', () => {
     for (const name of ['t', 'fresh']) await step(name, [0, 1], 3)
     expect(await stateOf('t')).toEqual(await stateOf('fresh'))
     await send('PATCH', 't', { optimizer: { kind: 'adagrad', initial_accumulator: 7 } })
-    expect((await stateOf('t'))['optimizer/accumulator']).toEqual(['float32', [3, 3], Array.from({ length: 9 }, () => 7)])
+    expect((await stateOf('t'))['optimizer/accumulator']).toEqual([
+      'float32',
+      [3, 3],
+      Array.from({ length: 9 }, () => 7),
+    ])
     await send('PATCH', 't', { optimizer: adam })
     expect(await stateOf('t')).toMatchObject({
       'optimizer/step': ['int64', [], 0],
@@ -311,6 +404,10 @@ test('An update that would spoil the state of a row is refused, and changes noth
       [1e30, 1, 1],
     ],
   })
-  expect(answer.json()).toMatchObject({ status: 422, code: 'NON_FINITE', detail: expect.stringContaining('state of row 2') })
+  expect(answer.json()).toMatchObject({
+    status: 422,
+    code: 'NON_FINITE',
+    detail: expect.stringContaining('state of row 2'),
+  })
   expect((await download('t')).rawPayload).toEqual(before)
 })

@@ -27,29 +27,40 @@ interface Received {
 
 const call = (method: string, path: string, body?: Buffer): Promise<Received> =>
   new Promise((resolve, reject) => {
-    const types = { 'content-type': 'application/octet-stream', accept: method === 'PUT' ? 'application/json' : 'application/octet-stream' }
-    const headers = body === undefined ? { accept: types.accept } : { ...types, 'content-length': body.length }
+    const types = {
+      'content-type': 'application/octet-stream',
+      accept: method === 'PUT' ? 'application/json' : 'application/octet-stream',
+    }
+    const headers =
+      body === undefined ? { accept: types.accept } : { ...types, 'content-length': body.length }
     const outgoing = request(url + path, { method, agent, headers }, (answer) => {
       const parts: Buffer[] = []
       answer.on('data', (part: Buffer) => parts.push(part))
       answer.on('end', () =>
-        resolve({ status: answer.statusCode ?? 0, version: Number(answer.headers['x-table-version']), body: Buffer.concat(parts) }),
+        resolve({
+          status: answer.statusCode ?? 0,
+          version: Number(answer.headers['x-table-version']),
+          body: Buffer.concat(parts),
+        }),
       )
     })
     outgoing.once('error', reject).end(body)
   })
 
 /** Every number of version n is n. */
-const replace = (version: number) => call('PUT', `?rows=${ROWS}&dim=${DIM}`, Buffer.from(new Float32Array(ROWS * DIM).fill(version).buffer))
+const replace = (version: number) =>
+  call('PUT', `?rows=${ROWS}&dim=${DIM}`, Buffer.from(new Float32Array(ROWS * DIM).fill(version).buffer))
 
 const foreignNumbers = ({ body, version }: Received): number =>
-  new Float32Array(body.buffer.slice(body.byteOffset, body.byteOffset + body.length)).filter((value) => value !== version).length
+  new Float32Array(body.buffer.slice(body.byteOffset, body.byteOffset + body.length)).filter(
+    (value) => value !== version,
+  ).length
 
 test('Each answer during replacements is of the version that it names, and the memory of the old ones comes back', {
   timeout: 60_000,
 }, async () => {
   for (const version of [1, 2]) await replace(version)
-  const reservedBytes = service.keeper.memory.reservedBytes
+  const reservedBytes = service.writer.memory.reservedBytes
   expect(reservedBytes).toBeGreaterThan(2 * ROWS * DIM * 4)
   const ids = Buffer.from(Int32Array.from({ length: 512 }, (_, i) => (i * 4_099) % ROWS).buffer)
   const seen = new Set<number>()
@@ -67,12 +78,13 @@ test('Each answer during replacements is of the version that it names, and the m
   }
   const clients = [...Array.from({ length: CLIENTS - 2 }, () => ask('/lookup', ids)), ask('/data')]
   try {
-    for (let version = 3; version < 3 + REPLACEMENTS; version++) expect(await replace(version)).toMatchObject({ status: 200, version })
+    for (let version = 3; version < 3 + REPLACEMENTS; version++)
+      expect(await replace(version)).toMatchObject({ status: 200, version })
   } finally {
     isDone = true
     await Promise.all(clients)
   }
   expect(seen.size).toBeGreaterThan(2)
-  await expect.poll(() => service.keeper.memory.reservedBytes, { timeout: 5_000 }).toBe(reservedBytes)
-  expect(service.keeperErrors).toEqual([])
+  await expect.poll(() => service.writer.memory.reservedBytes, { timeout: 5_000 }).toBe(reservedBytes)
+  expect(service.writerErrors).toEqual([])
 })

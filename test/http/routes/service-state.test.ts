@@ -23,7 +23,11 @@ afterAll(() => service.close())
 describe('the state of the service', () => {
   const refusalOf = async (wrong: Omit<Wrong, 'code'>) => {
     const response = await sendWrong(service.app, { ...wrong, code: 'INTERNAL' })
-    return { code: response.json<Problem>().code, after: response.headers['retry-after'], retryable: response.json<Problem>().retryable }
+    return {
+      code: response.json<Problem>().code,
+      after: response.headers['retry-after'],
+      retryable: response.json<Problem>().retryable,
+    }
   }
 
   test('while tables are loaded, nothing about them is answered', async () => {
@@ -43,7 +47,11 @@ describe('the state of the service', () => {
   test('while draining, readiness is off and connections are closed, but requests are served', async () => {
     Object.assign(service.context.health, { state: 'draining', reason: 'the service is shutting down' })
     try {
-      expect(await refusalOf({ method: 'GET', url: '/readyz' })).toEqual({ code: 'SHUTTING_DOWN', after: '1', retryable: true })
+      expect(await refusalOf({ method: 'GET', url: '/readyz' })).toEqual({
+        code: 'SHUTTING_DOWN',
+        after: '1',
+        retryable: true,
+      })
       const response = await service.app.inject({ method: 'POST', url: LOOKUP, payload: { indices: [0] } })
       expect([response.statusCode, response.headers.connection]).toEqual([200, 'close'])
     } finally {
@@ -55,7 +63,11 @@ describe('the state of the service', () => {
     const { arena } = service.context.lookups
     const region = arena.reserve(arena.bytesMax - arena.reservedBytes - 128)
     try {
-      expect(await refusalOf({ url: LOOKUP, payload: { indices: [0, 1] } })).toEqual({ code: 'OVERLOADED', after: '1', retryable: true })
+      expect(await refusalOf({ url: LOOKUP, payload: { indices: [0, 1] } })).toEqual({
+        code: 'OVERLOADED',
+        after: '1',
+        retryable: true,
+      })
     } finally {
       arena.release(region)
     }

@@ -10,12 +10,15 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-const send = (method: 'PUT' | 'POST', url: string, payload?: object) => service.app.inject({ method, url, payload })
+const send = (method: 'PUT' | 'POST', url: string, payload?: object) =>
+  service.app.inject({ method, url, payload })
 const putTable = (name: string, more = {}) => send('PUT', `/v1/tables/${name}`, { values: [[1, 2]], ...more })
-const set = (name: string, value: number) => send('POST', `/v1/tables/${name}/rows`, { op: 'set', indices: [0], values: [[value, value]] })
+const set = (name: string, value: number) =>
+  send('POST', `/v1/tables/${name}/rows`, { op: 'set', indices: [0], values: [[value, value]] })
 const snapshot = () => send('POST', '/v1/snapshots')
 const rowOf = async (name: string) =>
-  (await send('POST', `/v1/tables/${name}/lookup`, { indices: 0 })).json<{ embeddings: number[] }>().embeddings
+  (await send('POST', `/v1/tables/${name}/lookup`, { indices: 0 })).json<{ embeddings: number[] }>()
+    .embeddings
 
 describe('POST /v1/snapshots', () => {
   test('writes what has changed, and says what it wrote', async () => {
@@ -25,7 +28,9 @@ describe('POST /v1/snapshots', () => {
     await set('a', 4)
     const answer = await snapshot()
     expect(answer.statusCode).toBe(200)
-    expect(answer.json()).toEqual({ snapshots: [{ table: 'a', version: 1, sequence: 2, bytes: expect.any(Number) }] })
+    expect(answer.json()).toEqual({
+      snapshots: [{ table: 'a', version: 1, sequence: 2, bytes: expect.any(Number) }],
+    })
     expect(answer.json<{ snapshots: { bytes: number }[] }>().snapshots[0].bytes).toBeGreaterThan(8)
     expect((await snapshot()).json()).toEqual({ snapshots: [] })
   })
@@ -37,10 +42,10 @@ describe('POST /v1/snapshots', () => {
   test('is DISK_FULL while there is no room, and NOT_READY once the disk has failed', async () => {
     await putTable('a')
     await set('a', 3)
-    const { store } = service.keeper.opened
+    const { store } = service.writer.opened
     const commit = vi.spyOn(store, 'commit')
     commit.mockImplementationOnce(() => {
-      throw store.judge('a commit', { code: 'ENOSPC' })
+      throw store.classify('a commit', { code: 'ENOSPC' })
     })
     const full = await snapshot()
     expect([full.statusCode, full.json<Problem>().code]).toEqual([507, 'DISK_FULL'])
@@ -50,7 +55,11 @@ describe('POST /v1/snapshots', () => {
       throw new StoreFailed('a commit failed: /secret/path', { cause: { code: 'EIO' } })
     })
     const failed = await snapshot()
-    expect([failed.statusCode, failed.json<Problem>().code, failed.headers['retry-after']]).toEqual([503, 'NOT_READY', '1'])
+    expect([failed.statusCode, failed.json<Problem>().code, failed.headers['retry-after']]).toEqual([
+      503,
+      'NOT_READY',
+      '1',
+    ])
     expect(failed.json<Problem>().detail).toContain('EIO')
     expect(failed.body).not.toContain('secret')
   })
@@ -69,7 +78,11 @@ test('What each durability promises is there after a clean restart, with the mod
     service = await startService({ dataDir })
     for (const durability of ['disk', 'os', 'none']) {
       expect(await rowOf(durability)).toEqual([5, 5])
-      expect((await service.app.inject({ url: `/v1/tables/${durability}` })).json()).toMatchObject({ durability, version: 1, sequence: 1 })
+      expect((await service.app.inject({ url: `/v1/tables/${durability}` })).json()).toMatchObject({
+        durability,
+        version: 1,
+        sequence: 1,
+      })
     }
     await service.close()
   } finally {

@@ -17,13 +17,20 @@ const tensor = (name: string) => ({ name, elementType: 'float32' as const, shape
 const SAFE = Buffer.concat([writeSafetensorsHeader([tensor('words')]).header, DATA])
 
 const put = (type: string, payload: Buffer, query = '', headers = {}) =>
-  service.app.inject({ method: 'PUT', url: `/v1/tables/t${query}`, payload, headers: { 'content-type': type, ...headers } })
+  service.app.inject({
+    method: 'PUT',
+    url: `/v1/tables/t${query}`,
+    payload,
+    headers: { 'content-type': type, ...headers },
+  })
 const download = (accept?: string, headers = {}) =>
   service.app.inject({ url: '/v1/tables/t/data', headers: { ...(accept && { accept }), ...headers } })
 const rows = async (): Promise<(number | null)[]> =>
   (await service.app.inject({ url: '/v1/tables/t/rows' }))
     .json()
-    .rows.flatMap((row: { embedding: (number | null)[] }) => row.embedding.map((value) => (value === null ? null : Math.fround(value))))
+    .rows.flatMap((row: { embedding: (number | null)[] }) =>
+      row.embedding.map((value) => (value === null ? null : Math.fround(value))),
+    )
 
 describe('data is taken as', () => {
   test.each([
@@ -39,7 +46,11 @@ describe('data is taken as', () => {
   })
 
   test('one array of several, when it is named', async () => {
-    const both = Buffer.concat([writeSafetensorsHeader([tensor('a'), tensor('b')]).header, Buffer.alloc(24), DATA])
+    const both = Buffer.concat([
+      writeSafetensorsHeader([tensor('a'), tensor('b')]).header,
+      Buffer.alloc(24),
+      DATA,
+    ])
     expect((await put('application/x-safetensors', both)).json()).toMatchObject({ code: 'INVALID_REQUEST' })
     expect((await put('application/x-safetensors', both, '?tensor=b')).statusCode).toBe(201)
     expect(await rows()).toEqual([...VALUES])
@@ -57,8 +68,12 @@ describe('data is taken as', () => {
 
   test('NaN and infinity where they are allowed', async () => {
     const body = Buffer.from(new Float32Array([Number.NaN, Number.POSITIVE_INFINITY]).buffer)
-    expect((await put('application/octet-stream', body, '?rows=1&dim=2')).json()).toMatchObject({ code: 'NON_FINITE' })
-    expect((await put('application/octet-stream', body, '?rows=1&dim=2&allow_non_finite=true')).statusCode).toBe(201)
+    expect((await put('application/octet-stream', body, '?rows=1&dim=2')).json()).toMatchObject({
+      code: 'NON_FINITE',
+    })
+    expect(
+      (await put('application/octet-stream', body, '?rows=1&dim=2&allow_non_finite=true')).statusCode,
+    ).toBe(201)
     expect(await rows()).toEqual([null, null])
   })
 
@@ -81,22 +96,33 @@ describe('data is taken as', () => {
 
   test('with a digest, which is verified', async () => {
     const digest = createHash('sha256').update(NPY).digest('base64')
-    expect((await put('application/x-npy', NPY, '', { 'content-digest': `sha-256=:${digest}:` })).statusCode).toBe(201)
-    expect((await put('application/x-npy', NPY, '', { 'content-digest': 'sha-512=:AAAA:' })).statusCode).toBe(200)
+    expect(
+      (await put('application/x-npy', NPY, '', { 'content-digest': `sha-256=:${digest}:` })).statusCode,
+    ).toBe(201)
+    expect((await put('application/x-npy', NPY, '', { 'content-digest': 'sha-512=:AAAA:' })).statusCode).toBe(
+      200,
+    )
     const specification = Buffer.from('{"rows":1,"dim":1}')
     const other = createHash('sha256').update(specification).digest('base64')
-    expect((await put('application/json', specification, '', { 'content-digest': `sha-256=:${other}:` })).statusCode).toBe(200)
+    expect(
+      (await put('application/json', specification, '', { 'content-digest': `sha-256=:${other}:` }))
+        .statusCode,
+    ).toBe(200)
   })
 })
 
 test('a refused upload leaves the table and the memory as they were', async () => {
   await put('application/x-npy', NPY)
-  const { reservedBytes } = service.keeper.memory
-  for (const body of [NPY.subarray(0, 90), NPY.subarray(0, NPY.length - 1), Buffer.concat([NPY, Buffer.alloc(1)])]) {
+  const { reservedBytes } = service.writer.memory
+  for (const body of [
+    NPY.subarray(0, 90),
+    NPY.subarray(0, NPY.length - 1),
+    Buffer.concat([NPY, Buffer.alloc(1)]),
+  ]) {
     expect((await put('application/x-npy', body)).json()).toMatchObject({ code: 'MALFORMED_BODY' })
   }
   expect(await rows()).toEqual([...VALUES])
-  expect(service.keeper.memory.reservedBytes).toBe(reservedBytes)
+  expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
   expect((await service.app.inject({ url: '/v1/tables/t' })).headers.etag).toBe('"1-0"')
 })
 
@@ -126,7 +152,9 @@ describe('a table is given out as', () => {
   test('safetensors or raw numbers, by Accept', async () => {
     const safetensors = await download('application/x-safetensors')
     expect(safetensors.headers['content-type']).toBe('application/x-safetensors')
-    expect(Buffer.from(readSafetensors(safetensors.rawPayload).get('embeddings')?.data ?? []).equals(DATA)).toBe(true)
+    expect(
+      Buffer.from(readSafetensors(safetensors.rawPayload).get('embeddings')?.data ?? []).equals(DATA),
+    ).toBe(true)
     const raw = await download('application/octet-stream, */*;q=0.1')
     expect(raw.headers['content-type']).toBe('application/octet-stream')
     expect(raw.rawPayload.equals(DATA)).toBe(true)
@@ -135,7 +163,10 @@ describe('a table is given out as', () => {
   test('safetensors by default where npy cannot carry the dtype', async () => {
     await put('application/x-npy', NPY, '?dtype=bfloat16')
     const response = await download()
-    expect(response.headers).toMatchObject({ 'content-type': 'application/x-safetensors', 'x-dtype': 'bfloat16' })
+    expect(response.headers).toMatchObject({
+      'content-type': 'application/x-safetensors',
+      'x-dtype': 'bfloat16',
+    })
     expect(readSafetensors(response.rawPayload).get('embeddings')?.elementType).toBe('bfloat16')
     expect((await download('application/x-npy')).json()).toMatchObject({ code: 'NOT_ACCEPTABLE' })
   })
@@ -151,7 +182,11 @@ describe('a table is given out as', () => {
 
   test('nothing, to who has it already', async () => {
     expect((await download(undefined, { 'if-none-match': '"1-0"' })).statusCode).toBe(304)
-    await service.app.inject({ method: 'POST', url: '/v1/tables/t/rows', payload: { op: 'set', indices: [0], values: [[1, 1]] } })
+    await service.app.inject({
+      method: 'POST',
+      url: '/v1/tables/t/rows',
+      payload: { op: 'set', indices: [0], values: [[1, 1]] },
+    })
     const changed = await download(undefined, { 'if-none-match': '"1-0"' })
     expect([changed.statusCode, changed.headers.etag]).toEqual([200, '"1-1"'])
   })

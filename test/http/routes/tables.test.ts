@@ -11,7 +11,8 @@ afterEach(() => service.close())
 const put = (table: string, payload: object, headers = {}) =>
   service.app.inject({ method: 'PUT', url: `/v1/tables/${table}`, payload, headers })
 const get = (url: string, headers = {}) => service.app.inject({ url, headers })
-const patch = (payload: object, headers = {}) => service.app.inject({ method: 'PATCH', url: '/v1/tables/t', payload, headers })
+const patch = (payload: object, headers = {}) =>
+  service.app.inject({ method: 'PATCH', url: '/v1/tables/t', payload, headers })
 const small = {
   values: [
     [1, 2],
@@ -23,18 +24,40 @@ describe('a table from a specification', () => {
   test('is created with 201 and a Location, replaced with 200', async () => {
     const created = await put('t', small)
     expect(created.statusCode).toBe(201)
-    expect(created.headers).toMatchObject({ location: '/v1/tables/t', etag: '"1-0"', 'x-table-version': '1', 'x-table-sequence': '0' })
-    expect(created.json()).toMatchObject({ name: 't', version: 1, sequence: 0, rows: 2, dim: 2, dtype: 'float32', bytes: 16 })
-    const replaced = await put('t', { rows: 3, dim: 1, dtype: 'float16', initializer: { kind: 'constant', value: 0.5 } })
+    expect(created.headers).toMatchObject({
+      location: '/v1/tables/t',
+      etag: '"1-0"',
+      'x-table-version': '1',
+      'x-table-sequence': '0',
+    })
+    expect(created.json()).toMatchObject({
+      name: 't',
+      version: 1,
+      sequence: 0,
+      rows: 2,
+      dim: 2,
+      dtype: 'float32',
+      bytes: 16,
+    })
+    const replaced = await put('t', {
+      rows: 3,
+      dim: 1,
+      dtype: 'float16',
+      initializer: { kind: 'constant', value: 0.5 },
+    })
     expect(replaced.statusCode).toBe(200)
     expect(replaced.headers.location).toBeUndefined()
     expect(replaced.headers.etag).toBe('"2-0"')
     expect(replaced.json()).toMatchObject({ version: 2, rows: 3, dim: 1, dtype: 'float16', bytes: 6 })
-    expect((await get('/v1/tables/t/rows')).json()).toEqual({ rows: [0, 1, 2].map((index) => ({ index, embedding: [0.5] })) })
+    expect((await get('/v1/tables/t/rows')).json()).toEqual({
+      rows: [0, 1, 2].map((index) => ({ index, embedding: [0.5] })),
+    })
   })
 
   test('has the settings of the contract until it is told others', async () => {
-    const { out_of_range, fill_value, padding_index, optimizer, durability, keep_versions } = (await put('t', small)).json<TableInfo>()
+    const { out_of_range, fill_value, padding_index, optimizer, durability, keep_versions } = (
+      await put('t', small)
+    ).json<TableInfo>()
     expect({ out_of_range, fill_value, padding_index, optimizer, durability, keep_versions }).toEqual({
       out_of_range: 'error',
       fill_value: null,
@@ -48,13 +71,19 @@ describe('a table from a specification', () => {
   test('keeps its settings when the data is replaced, and takes those that come along', async () => {
     await put('t', { ...small, out_of_range: 'clip', fill_value: 7, optimizer: { kind: 'adagrad' } })
     const replaced = (await put('t', { ...small, padding_index: -1 })).json<TableInfo>()
-    expect(replaced).toMatchObject({ out_of_range: 'clip', fill_value: 7, padding_index: -1, optimizer: { kind: 'adagrad' } })
+    expect(replaced).toMatchObject({
+      out_of_range: 'clip',
+      fill_value: 7,
+      padding_index: -1,
+      optimizer: { kind: 'adagrad' },
+    })
   })
 
   test('without an initializer holds zeros; the same seed gives the same table', async () => {
     await put('zeros', { rows: 2, dim: 2 })
     expect((await get('/v1/tables/zeros/rows')).json().rows[1]).toEqual({ index: 1, embedding: [0, 0] })
-    for (const table of ['a', 'b']) await put(table, { rows: 5, dim: 3, initializer: { kind: 'normal', seed: 11 } })
+    for (const table of ['a', 'b'])
+      await put(table, { rows: 5, dim: 3, initializer: { kind: 'normal', seed: 11 } })
     expect((await get('/v1/tables/a/data')).body).toBe((await get('/v1/tables/b/data')).body)
   })
 
@@ -64,8 +93,15 @@ describe('a table from a specification', () => {
 
   test('prints rows as the shortest decimals that read back to the same float32', async () => {
     const headers = { 'content-type': 'application/json' }
-    await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: '{"values":[[0.1,1e-45,16777216,-0]]}', headers })
-    expect((await get('/v1/tables/t/rows')).body).toBe('{"rows":[{"index":0,"embedding":[0.1,1e-45,16777216,-0]}]}')
+    await service.app.inject({
+      method: 'PUT',
+      url: '/v1/tables/t',
+      payload: '{"values":[[0.1,1e-45,16777216,-0]]}',
+      headers,
+    })
+    expect((await get('/v1/tables/t/rows')).body).toBe(
+      '{"rows":[{"index":0,"embedding":[0.1,1e-45,16777216,-0]}]}',
+    )
   })
 })
 
@@ -74,8 +110,18 @@ describe('settings', () => {
     await put('t', small)
     const changed = await patch({ out_of_range: 'fill', fill_value: 9 })
     expect(changed.statusCode).toBe(200)
-    expect(changed.json()).toMatchObject({ out_of_range: 'fill', fill_value: 9, durability: 'disk', version: 1, sequence: 0 })
-    const lookup = await service.app.inject({ method: 'POST', url: '/v1/tables/t/lookup', payload: { indices: [5] } })
+    expect(changed.json()).toMatchObject({
+      out_of_range: 'fill',
+      fill_value: 9,
+      durability: 'disk',
+      version: 1,
+      sequence: 0,
+    })
+    const lookup = await service.app.inject({
+      method: 'POST',
+      url: '/v1/tables/t/lookup',
+      payload: { indices: [5] },
+    })
     expect(lookup.json().embeddings).toEqual([[9, 9]])
     expect((await patch({ fill_value: null, keep_versions: 3, durability: 'os' })).json()).toMatchObject({
       fill_value: null,
@@ -91,10 +137,25 @@ describe('settings', () => {
       { kind: 'momentum', momentum: 0.9 },
       { kind: 'momentum', learning_rate: 0.01, momentum: 0.9, nesterov: false },
     ],
-    [{ kind: 'adagrad' }, { kind: 'adagrad', learning_rate: 0.01, initial_accumulator: 0, epsilon: 1e-10, epsilon_inside_sqrt: false }],
+    [
+      { kind: 'adagrad' },
+      {
+        kind: 'adagrad',
+        learning_rate: 0.01,
+        initial_accumulator: 0,
+        epsilon: 1e-10,
+        epsilon_inside_sqrt: false,
+      },
+    ],
     [
       { kind: 'rowwise_adagrad', learning_rate: 1 },
-      { kind: 'rowwise_adagrad', learning_rate: 1, initial_accumulator: 0, epsilon: 1e-8, epsilon_inside_sqrt: false },
+      {
+        kind: 'rowwise_adagrad',
+        learning_rate: 1,
+        initial_accumulator: 0,
+        epsilon: 1e-8,
+        epsilon_inside_sqrt: false,
+      },
     ],
     [
       { kind: 'adam', learning_rate: 0.01, lazy: true },
@@ -140,10 +201,17 @@ describe('conditions', () => {
   test('hold for PATCH and DELETE, and 412 changes nothing', async () => {
     await put('t', small)
     expect((await patch({ fill_value: 1 }, { 'if-match': '"2"' })).statusCode).toBe(412)
-    expect((await service.app.inject({ method: 'DELETE', url: '/v1/tables/t', headers: { 'if-match': '"1-1"' } })).statusCode).toBe(412)
+    expect(
+      (await service.app.inject({ method: 'DELETE', url: '/v1/tables/t', headers: { 'if-match': '"1-1"' } }))
+        .statusCode,
+    ).toBe(412)
     expect((await get('/v1/tables/t')).json()).toMatchObject({ fill_value: null })
     expect((await patch({ fill_value: 1 }, { 'if-match': '"1"' })).statusCode).toBe(200)
-    const deleted = await service.app.inject({ method: 'DELETE', url: '/v1/tables/t', headers: { 'if-match': '"1-0"' } })
+    const deleted = await service.app.inject({
+      method: 'DELETE',
+      url: '/v1/tables/t',
+      headers: { 'if-match': '"1-0"' },
+    })
     expect([deleted.statusCode, deleted.body]).toEqual([204, ''])
     expect((await get('/v1/tables/t')).statusCode).toBe(404)
   })
@@ -182,7 +250,9 @@ describe('the list of tables', () => {
     const { next } = (await get('/v1/tables?limit=2')).json()
     await service.app.inject({ method: 'DELETE', url: '/v1/tables/b' })
     await put('aa', { rows: 1, dim: 1 })
-    expect((await get(`/v1/tables?limit=2&cursor=${next}`)).json().tables.map(({ name }: TableInfo) => name)).toEqual(['c'])
+    expect(
+      (await get(`/v1/tables?limit=2&cursor=${next}`)).json().tables.map(({ name }: TableInfo) => name),
+    ).toEqual(['c'])
   })
 
   test('of no tables is empty', async () => {
@@ -192,10 +262,17 @@ describe('the list of tables', () => {
 
 test('rows are browsed page by page, and there are none beyond the last', async () => {
   await put('t', { values: [[1], [2], [3]] })
-  expect((await get('/v1/tables/t/rows?offset=1&limit=1')).json()).toEqual({ rows: [{ index: 1, embedding: [2] }] })
-  expect((await get('/v1/tables/t/rows?offset=2&limit=1000')).json()).toEqual({ rows: [{ index: 2, embedding: [3] }] })
+  expect((await get('/v1/tables/t/rows?offset=1&limit=1')).json()).toEqual({
+    rows: [{ index: 1, embedding: [2] }],
+  })
+  expect((await get('/v1/tables/t/rows?offset=2&limit=1000')).json()).toEqual({
+    rows: [{ index: 2, embedding: [3] }],
+  })
   expect((await get('/v1/tables/t/rows?offset=3')).json()).toEqual({ rows: [] })
-  expect((await get('/v1/tables/t/rows')).headers).toMatchObject({ etag: '"1-0"', 'content-type': 'application/json; charset=utf-8' })
+  expect((await get('/v1/tables/t/rows')).headers).toMatchObject({
+    etag: '"1-0"',
+    'content-type': 'application/json; charset=utf-8',
+  })
 })
 
 test('names that objects have of their own are names like any other', async () => {

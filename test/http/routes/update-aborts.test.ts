@@ -36,18 +36,20 @@ test('The memory of a body goes back when its client does not wait for the answe
   await expect.poll(() => arena.reservedBytes).toBe(before)
 })
 
-test('The memory of a body stays while the keeper reads it, though its client is gone', async () => {
-  const { keeper, lookups } = service.context
+test('The memory of a body stays while the writer reads it, though its client is gone', async () => {
+  const { writer, lookups } = service.context
   const before = lookups.arena.reservedBytes
   const begun = Promise.withResolvers<void>()
   const mayGoOn = Promise.withResolvers<void>()
-  const call = keeper.call.bind(keeper)
-  keeper.call = (async (procedure: 'update', argument: Parameters<typeof call>[1]) => {
+  const call = writer.call.bind(writer)
+  writer.call = (async (procedure: 'update', argument: Parameters<typeof call>[1]) => {
     begun.resolve()
     await mayGoOn.promise
     return call(procedure, argument as never)
-  }) as typeof keeper.call
-  const closed = new Promise((resolve) => service.app.server.once('connection', (socket) => socket.once('close', resolve)))
+  }) as typeof writer.call
+  const closed = new Promise((resolve) =>
+    service.app.server.once('connection', (socket) => socket.once('close', resolve)),
+  )
   const body = JSON.stringify({ op: 'add', indices: [1], values: [[1, 1]] })
   await send(body)
   await begun.promise

@@ -10,35 +10,51 @@ interface Info {
   received_bytes: number
 }
 
-test('An upload is seen by every front, goes on after a crash, and is committed once', { timeout: 60_000 }, async () => {
+test('An upload is seen by every HTTP worker, goes on after a crash, and is committed once', {
+  timeout: 60_000,
+}, async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-test-uploads-'))
-  const environment = { GATHERD_DATA_DIR: dataDir, GATHERD_FRONTS: '3' }
+  const environment = { GATHERD_DATA_DIR: dataDir, GATHERD_HTTP_THREADS: '3' }
   const processes: RunningProcess[] = []
   const start = async () => {
     processes.push(await startProcess(environment))
     return processes[processes.length - 1]
   }
-  // Each on a connection of its own: the system spreads those over the fronts.
+  // Each on a connection of its own: the system spreads those over the HTTP workers.
   const call = (running: RunningProcess, method: string, path: string, body?: RequestInit['body']) =>
     fetch(running.url + path, {
       method,
       body,
-      headers: { connection: 'close', ...(typeof body === 'string' && { 'content-type': 'application/json' }) },
+      headers: {
+        connection: 'close',
+        ...(typeof body === 'string' && { 'content-type': 'application/json' }),
+      },
     })
   try {
     const first = await start()
-    const begun = await call(first, 'POST', '/v1/tables/t/uploads', JSON.stringify({ rows: 32, dim: 1, bytes: 128 }))
+    const begun = await call(
+      first,
+      'POST',
+      '/v1/tables/t/uploads',
+      JSON.stringify({ rows: 32, dim: 1, bytes: 128 }),
+    )
     const path = String(begun.headers.get('location'))
     const part = (value: number) => new Uint8Array(Float32Array.of(value).buffer)
-    const send = (running: RunningProcess, value: number) => call(running, 'PUT', `${path}/parts/${value}`, part(value))
-    for (const sent of await Promise.all(Array.from({ length: 16 }, (_, i) => send(first, 2 * i)))) expect(sent.status).toBe(200)
+    const send = (running: RunningProcess, value: number) =>
+      call(running, 'PUT', `${path}/parts/${value}`, part(value))
+    for (const sent of await Promise.all(Array.from({ length: 16 }, (_, i) => send(first, 2 * i))))
+      expect(sent.status).toBe(200)
     first.child.kill('SIGKILL')
     await first.exited
 
     const second = await start()
-    const infos = await Promise.all(Array.from({ length: 12 }, async () => (await (await call(second, 'GET', path)).json()) as Info))
-    for (const { parts } of infos) expect(parts.map(({ part }) => part)).toEqual(Array.from({ length: 16 }, (_, i) => 2 * i))
-    for (const sent of await Promise.all(Array.from({ length: 16 }, (_, i) => send(second, 2 * i + 1)))) expect(sent.status).toBe(200)
+    const infos = await Promise.all(
+      Array.from({ length: 12 }, async () => (await (await call(second, 'GET', path)).json()) as Info),
+    )
+    for (const { parts } of infos)
+      expect(parts.map(({ part }) => part)).toEqual(Array.from({ length: 16 }, (_, i) => 2 * i))
+    for (const sent of await Promise.all(Array.from({ length: 16 }, (_, i) => send(second, 2 * i + 1))))
+      expect(sent.status).toBe(200)
 
     // Whoever is told that another one is at it asks again.
     const commit = async (): Promise<unknown> => {
@@ -51,7 +67,9 @@ test('An upload is seen by every front, goes on after a crash, and is committed 
     for (const answer of answers) expect(answer).toEqual(answers[0])
     expect(answers[0]).toMatchObject({ version: 1, rows: 32 })
     const data = new Float32Array(
-      await (await fetch(`${second.url}/v1/tables/t/data`, { headers: { accept: 'application/octet-stream' } })).arrayBuffer(),
+      await (
+        await fetch(`${second.url}/v1/tables/t/data`, { headers: { accept: 'application/octet-stream' } })
+      ).arrayBuffer(),
     )
     expect([...data]).toEqual(Array.from({ length: 32 }, (_, i) => i))
     expect(readdirSync(join(dataDir, 'uploads'))).toHaveLength(1)

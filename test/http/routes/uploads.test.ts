@@ -27,28 +27,53 @@ const NPY = 'application/x-npy'
 const floats = (...values: number[]) => Buffer.from(Float32Array.from(values).buffer)
 const digestOf = (bytes: Uint8Array) => formatContentDigest(sha256(bytes))
 
-const call = (method: 'GET' | 'POST' | 'PUT' | 'DELETE', url: string, payload?: object | Buffer, headers: Record<string, string> = {}) =>
-  service.app.inject({ method, url, payload, headers })
+const call = (
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+  url: string,
+  payload?: object | Buffer,
+  headers: Record<string, string> = {},
+) => service.app.inject({ method, url, payload, headers })
 const begin = async (asked: object, table = 't'): Promise<string> => {
   const begun = await call('POST', `/v1/tables/${table}/uploads`, asked)
   expect(begun.statusCode, begun.body).toBe(201)
   return String(begun.headers.location)
 }
-const putPart = (upload: string, part: number | string, payload: Buffer, headers: Record<string, string> = {}) =>
+const putPart = (
+  upload: string,
+  part: number | string,
+  payload: Buffer,
+  headers: Record<string, string> = {},
+) =>
   call('PUT', `${upload}/parts/${part}`, payload, { 'content-type': 'application/octet-stream', ...headers })
 const commit = (upload: string, headers = {}) => call('POST', `${upload}/commit`, undefined, headers)
 const codeOf = (response: { json: () => { code?: string } }) => response.json().code
 const dataOf = async (table: string) => (await call('GET', `/v1/tables/${table}/data`)).rawPayload
-const stagedIn = (upload: string) => filesOf(join(service.context.staging.directory, upload.split('/').at(-1) ?? ''))
+const stagedIn = (upload: string) =>
+  filesOf(join(service.context.staging.directory, upload.split('/').at(-1) ?? ''))
 
 describe('an upload in parts', () => {
   test('is begun, described, listed and deleted', async () => {
-    const asked = { content_type: NPY, bytes: 208, digest: digestOf(Buffer.from('x')), dtype: 'float16', optimizer: { kind: 'adagrad' } }
+    const asked = {
+      content_type: NPY,
+      bytes: 208,
+      digest: digestOf(Buffer.from('x')),
+      dtype: 'float16',
+      optimizer: { kind: 'adagrad' },
+    }
     const begun = await call('POST', '/v1/tables/t/uploads', asked)
     const { content_type, bytes, digest, ...parameters } = asked
     const info = begun.json()
     expect(begun.headers.location).toBe(`/v1/tables/t/uploads/${info.upload}`)
-    expect(info).toMatchObject({ table: 't', content_type, bytes, digest, parameters, received_bytes: 0, parts: [], committed: false })
+    expect(info).toMatchObject({
+      table: 't',
+      content_type,
+      bytes,
+      digest,
+      parameters,
+      received_bytes: 0,
+      parts: [],
+      committed: false,
+    })
     expect(Date.parse(info.expires_at)).toBeGreaterThan(Date.parse(info.created_at))
     const url = String(begun.headers.location)
     expect((await call('GET', url)).json()).toEqual(info)
@@ -62,7 +87,12 @@ describe('an upload in parts', () => {
 
   test('is octet-stream of no known size unless it is said otherwise', async () => {
     const info = (await call('GET', await begin({ rows: 1, dim: 2 }))).json()
-    expect(info).toMatchObject({ content_type: 'application/octet-stream', bytes: null, digest: null, parameters: { rows: 1, dim: 2 } })
+    expect(info).toMatchObject({
+      content_type: 'application/octet-stream',
+      bytes: null,
+      digest: null,
+      parameters: { rows: 1, dim: 2 },
+    })
   })
 
   test('takes parts in any order, of any type or none, and the last one of a number', async () => {
@@ -77,18 +107,24 @@ describe('an upload in parts', () => {
     expect(received_bytes).toBe(12)
     expect(parts).toEqual([1, 2, 3].map((part) => ({ part, bytes: 4, digest: digestOf(floats(part)) })))
     expect((await commit(upload)).statusCode).toBe(201)
-    expect((await call('GET', '/v1/tables/t/rows')).json().rows.map(({ embedding }: { embedding: number[] }) => embedding)).toEqual([
-      [1],
-      [2],
-      [3],
-    ])
+    expect(
+      (await call('GET', '/v1/tables/t/rows'))
+        .json()
+        .rows.map(({ embedding }: { embedding: number[] }) => embedding),
+    ).toEqual([[1], [2], [3]])
   })
 
   test('is committed as a PUT of the whole would be, and answered alike', async () => {
     const body = npyBody('float32', [3, 2], Float32Array.of(1, 2, 3, 4, 5, 6))
     const query = 'dtype=float16&out_of_range=clip&optimizer=adagrad'
     const direct = await call('PUT', `/v1/tables/a?${query}`, Buffer.from(body), { 'content-type': NPY })
-    const asked = { content_type: NPY, digest: digestOf(body), dtype: 'float16', out_of_range: 'clip', optimizer: 'adagrad' }
+    const asked = {
+      content_type: NPY,
+      digest: digestOf(body),
+      dtype: 'float16',
+      out_of_range: 'clip',
+      optimizer: 'adagrad',
+    }
     const upload = await begin(asked, 'b')
     await putPart(upload, 1, Buffer.from(body.subarray(100)))
     await putPart(upload, 0, Buffer.from(body.subarray(0, 100)))
@@ -108,7 +144,12 @@ describe('an upload in parts', () => {
   test('may name one array of safetensors, and replaces a table whose settings stay', async () => {
     await call('PUT', '/v1/tables/t', { rows: 1, dim: 1, padding_index: 0 })
     const [a, b] = [Float32Array.of(1, 2), Float32Array.of(3, 4)]
-    const tensor = (name: string, data: Float32Array) => ({ name, elementType: 'float32' as const, shape: [2, 1], data })
+    const tensor = (name: string, data: Float32Array) => ({
+      name,
+      elementType: 'float32' as const,
+      shape: [2, 1],
+      data,
+    })
     const body = Buffer.from(safetensorsBody(tensor('a', a), tensor('b', b)))
     const upload = await begin({ content_type: 'application/x-safetensors', tensor: 'b' })
     await putPart(upload, 0, body)
@@ -134,9 +175,14 @@ describe('a commit', () => {
     const again = await commit(upload, { 'if-none-match': '*' })
     expect(again.statusCode).toBe(201)
     expect(again.json()).toEqual(first.json())
-    for (const name of ['etag', 'location', 'x-table-version']) expect(again.headers[name]).toBe(first.headers[name])
+    for (const name of ['etag', 'location', 'x-table-version'])
+      expect(again.headers[name]).toBe(first.headers[name])
     expect((await call('GET', '/v1/tables/t')).json()).toMatchObject({ version: 2, rows: 9 })
-    expect((await call('GET', upload)).json()).toMatchObject({ committed: true, received_bytes: 4, parts: [{ part: 0 }] })
+    expect((await call('GET', upload)).json()).toMatchObject({
+      committed: true,
+      received_bytes: 4,
+      parts: [{ part: 0 }],
+    })
     expect(readdirSync(service.context.staging.directory)).toHaveLength(1)
     expect(codeOf(await putPart(upload, 1, floats(1)))).toBe('INVALID_REQUEST')
     expect((await call('GET', '/v1/tables/t/uploads')).json()).toEqual({ uploads: [] })
@@ -154,7 +200,11 @@ describe('a commit', () => {
     const upload = await begin({ rows: 4, dim: 1 })
     for (const part of [0, 3]) await putPart(upload, part, floats(part))
     const refused = (await commit(upload)).json()
-    expect(refused).toMatchObject({ status: 400, code: 'INVALID_REQUEST', errors: [{ pointer: '/parts/1' }, { pointer: '/parts/2' }] })
+    expect(refused).toMatchObject({
+      status: 400,
+      code: 'INVALID_REQUEST',
+      errors: [{ pointer: '/parts/1' }, { pointer: '/parts/2' }],
+    })
     for (const part of [1, 2]) await putPart(upload, part, floats(part))
     expect((await commit(upload)).statusCode).toBe(201)
   })
@@ -165,13 +215,21 @@ describe('a commit', () => {
     ['fewer bytes than announced', { rows: 2, dim: 1, bytes: 8 }, floats(1), 'INVALID_REQUEST'],
     ['fewer bytes than its shape has', { rows: 2, dim: 1 }, floats(1), 'MALFORMED_BODY'],
     ['a body that is none', { content_type: NPY }, Buffer.from('no npy at all'), 'MALFORMED_BODY'],
-    ['more than the memory holds', { content_type: NPY }, Buffer.from(writeNpyHeader('float32', [2 ** 30, 64])), 'MALFORMED_BODY'],
+    [
+      'more than the memory holds',
+      { content_type: NPY },
+      Buffer.from(writeNpyHeader('float32', [2 ** 30, 64])),
+      'MALFORMED_BODY',
+    ],
   ])('of %s is refused, and the parts stay', async (_, asked, body, code) => {
     const upload = await begin(asked)
     await putPart(upload, 0, body)
     expect(codeOf(await commit(upload))).toBe(code)
     expect(codeOf(await call('GET', '/v1/tables/t'))).toBe('TABLE_NOT_FOUND')
-    expect((await call('GET', upload)).json()).toMatchObject({ committed: false, received_bytes: body.length })
+    expect((await call('GET', upload)).json()).toMatchObject({
+      committed: false,
+      received_bytes: body.length,
+    })
     expect(codeOf(await commit(upload))).toBe(code)
   })
 
@@ -205,7 +263,11 @@ describe('what can never become a table is refused before it is sent:', () => {
     ['a number as text', { rows: '1', dim: 1 }, 'INVALID_REQUEST'],
     ['a digest that is none', { rows: 1, dim: 1, digest: 'sha-256=x' }, 'INVALID_REQUEST'],
     ['an unknown optimizer', { rows: 1, dim: 1, optimizer: 'lamb' }, 'INVALID_REQUEST'],
-    ['an optimizer with an unknown member', { rows: 1, dim: 1, optimizer: { kind: 'sgd', beta: 1 } }, 'INVALID_REQUEST'],
+    [
+      'an optimizer with an unknown member',
+      { rows: 1, dim: 1, optimizer: { kind: 'sgd', beta: 1 } },
+      'INVALID_REQUEST',
+    ],
     ['a fill value beyond float32', { rows: 1, dim: 1, fill_value: 1e300 }, 'NON_FINITE'],
     ['more than is ever staged', { content_type: NPY, bytes: Number.MAX_SAFE_INTEGER }, 'BODY_TOO_LARGE'],
   ])('%s', async (_, asked, code) => {
@@ -216,8 +278,12 @@ describe('what can never become a table is refused before it is sent:', () => {
 
   test('no JSON, a query, a name that is none', async () => {
     expect(codeOf(await call('POST', '/v1/tables/t/uploads'))).toBe('MALFORMED_BODY')
-    expect(codeOf(await call('POST', '/v1/tables/t/uploads', floats(1), { 'content-type': NPY }))).toBe('UNSUPPORTED_MEDIA_TYPE')
-    expect(codeOf(await call('POST', '/v1/tables/t/uploads?rows=1', { rows: 1, dim: 1 }))).toBe('INVALID_REQUEST')
+    expect(codeOf(await call('POST', '/v1/tables/t/uploads', floats(1), { 'content-type': NPY }))).toBe(
+      'UNSUPPORTED_MEDIA_TYPE',
+    )
+    expect(codeOf(await call('POST', '/v1/tables/t/uploads?rows=1', { rows: 1, dim: 1 }))).toBe(
+      'INVALID_REQUEST',
+    )
     expect(codeOf(await call('POST', '/v1/tables/.t/uploads', { rows: 1, dim: 1 }))).toBe('INVALID_REQUEST')
   })
 })
@@ -230,13 +296,25 @@ describe('a part is refused', () => {
   test('with another digest, no body, an encoding, or more bytes than were announced', async () => {
     const upload = await begin({ rows: 1, dim: 1, bytes: 4 })
     expect((await putPart(upload, 9_999, floats(1))).statusCode).toBe(200)
-    expect(codeOf(await putPart(upload, 9_999, floats(1), { 'content-digest': digestOf(floats(2)) }))).toBe('DIGEST_MISMATCH')
-    expect(codeOf(await putPart(upload, 9_999, floats(1), { 'content-digest': 'sha-256=x' }))).toBe('INVALID_REQUEST')
-    expect(codeOf(await putPart(upload, 9_999, floats(1), { 'content-encoding': 'gzip' }))).toBe('UNSUPPORTED_MEDIA_TYPE')
+    expect(codeOf(await putPart(upload, 9_999, floats(1), { 'content-digest': digestOf(floats(2)) }))).toBe(
+      'DIGEST_MISMATCH',
+    )
+    expect(codeOf(await putPart(upload, 9_999, floats(1), { 'content-digest': 'sha-256=x' }))).toBe(
+      'INVALID_REQUEST',
+    )
+    expect(codeOf(await putPart(upload, 9_999, floats(1), { 'content-encoding': 'gzip' }))).toBe(
+      'UNSUPPORTED_MEDIA_TYPE',
+    )
     expect(codeOf(await call('PUT', `${upload}/parts/9999`))).toBe('MALFORMED_BODY')
     const large = await putPart(upload, 0, floats(1))
-    expect(large.json()).toMatchObject({ status: 413, code: 'BODY_TOO_LARGE', detail: expect.stringContaining('4 bytes') })
-    expect((await call('GET', upload)).json().parts).toEqual([{ part: 9_999, bytes: 4, digest: digestOf(floats(1)) }])
+    expect(large.json()).toMatchObject({
+      status: 413,
+      code: 'BODY_TOO_LARGE',
+      detail: expect.stringContaining('4 bytes'),
+    })
+    expect((await call('GET', upload)).json().parts).toEqual([
+      { part: 9_999, bytes: 4, digest: digestOf(floats(1)) },
+    ])
   })
 
   test('when the disk is full, and the lookups of tables go on', async () => {
@@ -258,7 +336,9 @@ describe('over a real network', () => {
     const port = Number(new URL(address).port)
     for (const framing of ['Content-Length: 4', 'Transfer-Encoding: chunked']) {
       const socket = connect(port, '127.0.0.1')
-      socket.write(`PUT ${upload}/parts/0 HTTP/1.1\r\nHost: here\r\n${framing}\r\n\r\n${framing.startsWith('T') ? '2\r\nab\r\n' : 'ab'}`)
+      socket.write(
+        `PUT ${upload}/parts/0 HTTP/1.1\r\nHost: here\r\n${framing}\r\n\r\n${framing.startsWith('T') ? '2\r\nab\r\n' : 'ab'}`,
+      )
       await expect.poll(() => stagedIn(upload)).toHaveLength(1)
       expect((await call('GET', upload)).json().parts).toEqual([])
       socket.destroy()
@@ -276,10 +356,15 @@ describe('over a real network', () => {
     for (let i = 0; i < values.length; i++) values[i] = Math.fround(i * 0.37)
     const body = npyBody('float32', [rows, dim], values)
     const headers = { 'content-type': NPY }
-    const direct = await fetch(`${address}/v1/tables/direct`, { method: 'PUT', body: body as RequestInit['body'], headers })
+    const direct = await fetch(`${address}/v1/tables/direct`, {
+      method: 'PUT',
+      body: body as RequestInit['body'],
+      headers,
+    })
     expect(direct.status).toBe(201)
 
-    const upload = address + (await begin({ content_type: NPY, bytes: body.length, digest: digestOf(body) }, 'staged'))
+    const upload =
+      address + (await begin({ content_type: NPY, bytes: body.length, digest: digestOf(body) }, 'staged'))
     const partBytes = Math.ceil(body.length / 8)
     const order = [...Array(8).keys(), 5].sort(() => Math.random() - 0.5)
     const send = async (part: number) => {
@@ -292,7 +377,9 @@ describe('over a real network', () => {
       expect(sent.status, await sent.clone().text()).toBe(200)
     }
     const cut = connect(Number(new URL(address).port), '127.0.0.1')
-    cut.write(`PUT ${new URL(upload).pathname}/parts/2 HTTP/1.1\r\nHost: here\r\nContent-Length: ${partBytes}\r\n\r\n`)
+    cut.write(
+      `PUT ${new URL(upload).pathname}/parts/2 HTTP/1.1\r\nHost: here\r\nContent-Length: ${partBytes}\r\n\r\n`,
+    )
     cut.end(randomBytes(100_000))
     await Promise.all(order.map(send))
     const committed = await fetch(`${upload}/commit`, { method: 'POST' })

@@ -23,7 +23,11 @@ const look = async (url = '/v1/tables/t/lookup') => {
   return answer.json<{ version: number; sequence: number; embeddings: number[][] }>()
 }
 const set = (value: number) =>
-  service.app.inject({ method: 'POST', url: '/v1/tables/t/rows', payload: { op: 'set', indices: [0], values: [[value, value]] } })
+  service.app.inject({
+    method: 'POST',
+    url: '/v1/tables/t/rows',
+    payload: { op: 'set', indices: [0], values: [[value, value]] },
+  })
 
 describe('The versions of a table', () => {
   test('are listed, ascending, with the current one', async () => {
@@ -58,7 +62,12 @@ describe('A rollback', () => {
     const answer = await rollBack(1)
     expect(answer.statusCode).toBe(200)
     expect(answer.headers).toMatchObject({ etag: '"1-1"', 'x-table-version': '1', 'x-table-sequence': '1' })
-    expect(answer.json<TableInfo>()).toMatchObject({ name: 't', version: 1, sequence: 1, optimizer: { learning_rate: 0.5 } })
+    expect(answer.json<TableInfo>()).toMatchObject({
+      name: 't',
+      version: 1,
+      sequence: 1,
+      optimizer: { learning_rate: 0.5 },
+    })
     expect(await look()).toMatchObject({ version: 1, sequence: 1, embeddings: [[10, 10]] })
     expect(await look('/v1/tables/t/lookup?version=2')).toMatchObject({ embeddings: [[2, 2]] })
   })

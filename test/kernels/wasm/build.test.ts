@@ -1,14 +1,25 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 
 const root = join(import.meta.dirname, '../..')
 const elsewhere = mkdtempSync(join(tmpdir(), 'gatherd-build-'))
-const build = join(elsewhere, 'src/kernels/build')
+const build = join(elsewhere, 'src/kernels/compiled')
 const run = (...options: string[]) =>
-  spawnSync(process.execPath, [join(elsewhere, 'src/kernels/wasm/build.ts'), ...options], { encoding: 'utf8' })
+  spawnSync(process.execPath, [join(elsewhere, 'src/kernels/wasm/build.ts'), ...options], {
+    encoding: 'utf8',
+  })
 
 afterAll(() => rmSync(elsewhere, { recursive: true }))
 
@@ -24,7 +35,9 @@ describe('the build of the kernels', () => {
 
   test('leaves built kernels alone when the compilers are not there', () => {
     mkdirSync(build)
-    const names = [...readFileSync(join(root, 'src/kernels/wasm/build.ts'), 'utf8').matchAll(/\{ name: '(\w+)'/g)].map(([, name]) => name)
+    const names = [
+      ...readFileSync(join(root, 'src/kernels/wasm/build.ts'), 'utf8').matchAll(/\{ name: '(\w+)'/g),
+    ].map(([, name]) => name)
     expect(names).toContain('table')
     for (const name of names) writeFileSync(join(build, `${name}.wasm`), 'built')
     const { status, stdout } = run()
@@ -49,8 +62,10 @@ describe('the build of the kernels', () => {
   })
 
   test('leaves no import but the two memories in the kernels of a table', () => {
-    const module = new WebAssembly.Module(readFileSync(join(root, 'src/kernels/build/table.wasm')))
-    const imports = WebAssembly.Module.imports(module).map(({ module: from, name, kind }) => `${from}.${name} ${kind}`)
+    const module = new WebAssembly.Module(readFileSync(join(root, 'src/kernels/compiled/table.wasm')))
+    const imports = WebAssembly.Module.imports(module).map(
+      ({ module: from, name, kind }) => `${from}.${name} ${kind}`,
+    )
     expect(imports.sort()).toEqual(['env.arena memory', 'env.table memory'])
     expect(
       WebAssembly.Module.exports(module)

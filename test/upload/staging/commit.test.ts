@@ -5,7 +5,13 @@ import { GatherdError } from '../../../src/core/errors.ts'
 import { commitUpload, type StoreBody } from '../../../src/upload/staging/commit.ts'
 import { recordPath, type Staging, uploadPath } from '../../../src/upload/staging/layout.ts'
 import { receivePart } from '../../../src/upload/staging/receive-part.ts'
-import { createUpload, findOpenUpload, findUpload, listUploads, removeUpload } from '../../../src/upload/staging/uploads.ts'
+import {
+  createUpload,
+  findOpenUpload,
+  findUpload,
+  listUploads,
+  removeUpload,
+} from '../../../src/upload/staging/uploads.ts'
 import { filesOf, makeOlder, openStaging, partOf, someTable, specification } from './staging.ts'
 
 const code = (code: string) => expect.objectContaining({ code })
@@ -100,7 +106,9 @@ describe('a commit', () => {
     using staging = openStaging()
     const id = await stage(staging)
     const { bodies, store } = collector()
-    const tried = await Promise.allSettled(Array.from({ length: 10 }, () => commitUpload(staging, 'words', id, store)))
+    const tried = await Promise.allSettled(
+      Array.from({ length: 10 }, () => commitUpload(staging, 'words', id, store)),
+    )
     expect(bodies).toHaveLength(1)
     for (const result of tried) {
       if (result.status === 'rejected') expect(result.reason).toEqual(code('IDEMPOTENCY_IN_FLIGHT'))
@@ -162,7 +170,9 @@ describe('a commit', () => {
       for await (const _ of body) await removeUpload(staging, 'words', id)
       return done
     })
-    await expect(failure).rejects.toMatchObject({ code: expect.stringMatching(/INVALID_REQUEST|UPLOAD_NOT_FOUND/) })
+    await expect(failure).rejects.toMatchObject({
+      code: expect.stringMatching(/INVALID_REQUEST|UPLOAD_NOT_FOUND/),
+    })
     await expect(findUpload(staging, 'words', id)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
   })
 })

@@ -4,12 +4,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { GatherdError } from '../../../src/core/errors.ts'
-import { createFile, readJson, toUploadError, workOnDisk, writeDurably, writeWhole } from '../../../src/upload/staging/disk.ts'
+import {
+  createFile,
+  readJson,
+  toUploadError,
+  workOnDisk,
+  writeDurably,
+  writeWhole,
+} from '../../../src/upload/staging/disk.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'gatherd-test-disk-'))
 afterAll(() => rmSync(root, { recursive: true }))
 
-const systemError = (code: string) => Object.assign(new Error(`${code}: /secret/path`), { code, syscall: 'write' })
+const systemError = (code: string) =>
+  Object.assign(new Error(`${code}: /secret/path`), { code, syscall: 'write' })
 
 describe('what the system refuses', () => {
   test.each([
@@ -26,7 +34,12 @@ describe('what the system refuses', () => {
   })
 
   test('of which clients should know nothing stays what it is, and so does a refusal', () => {
-    for (const error of [new Error('ours'), systemError('EBADF'), new GatherdError('NON_FINITE', 'x'), undefined]) {
+    for (const error of [
+      new Error('ours'),
+      systemError('EBADF'),
+      new GatherdError('NON_FINITE', 'x'),
+      undefined,
+    ]) {
       expect(toUploadError(error)).toBe(error)
     }
   })
@@ -57,7 +70,11 @@ describe('a file', () => {
     await writeDurably(join(root, 'whole'), '{"a":1}')
     expect(readFileSync(join(root, 'whole'), 'utf8')).toBe('{"a":1}')
     writeFileSync(join(root, 'half'), '{"a"')
-    expect(await Promise.all(['whole', 'half', 'none'].map((name) => readJson(join(root, name))))).toEqual([{ a: 1 }, undefined, undefined])
+    expect(await Promise.all(['whole', 'half', 'none'].map((name) => readJson(join(root, name))))).toEqual([
+      { a: 1 },
+      undefined,
+      undefined,
+    ])
     await expect(readJson(root)).rejects.toMatchObject({ code: 'EISDIR' })
   })
 })

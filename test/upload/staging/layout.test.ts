@@ -16,9 +16,15 @@ import {
 
 describe('the name of a part', () => {
   test('says all that there is to say about it', () => {
-    const hex = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes).toString('hex'))
+    const hex = fc
+      .uint8Array({ minLength: 32, maxLength: 32 })
+      .map((bytes) => Buffer.from(bytes).toString('hex'))
     const part = fc.record({ part: fc.nat(9_999), stamp: fc.nat(), bytes: fc.nat(2 ** 40), sha256: hex })
-    fc.assert(fc.property(part, (it) => isDeepStrictEqual(parsePartName(partName(it)), { ...it, name: partName(it) })))
+    fc.assert(
+      fc.property(part, (it) =>
+        isDeepStrictEqual(parsePartName(partName(it)), { ...it, name: partName(it) }),
+      ),
+    )
   })
 
   test('is not to be confused with any other', () => {
@@ -37,7 +43,12 @@ describe('the name of a part', () => {
     }
     expect(parseCommitName(commitName(12))).toBe(12)
     expect([name, 'commit-', 'commit-1.5', 'commit-x'].map(parseCommitName)).toEqual([0, 0, 0, 0])
-    expect([newIncomingName(), name, 'incoming-', 'incoming-../x'].map(isIncoming)).toEqual([true, false, false, false])
+    expect([newIncomingName(), name, 'incoming-', 'incoming-../x'].map(isIncoming)).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ])
   })
 })
 

@@ -2,7 +2,13 @@ import { expect, test } from 'vitest'
 import type { PartFile } from '../../../src/upload/staging/layout.ts'
 import { countBytes, currentParts } from '../../../src/upload/staging/part-files.ts'
 
-const file = (part: number, stamp: number, name = ''): PartFile => ({ part, stamp, bytes: part, sha256: '', name })
+const file = (part: number, stamp: number, name = ''): PartFile => ({
+  part,
+  stamp,
+  bytes: part,
+  sha256: '',
+  name,
+})
 
 test('Of the files of a part the one with the highest stamp counts, and parts are in the order of their numbers', () => {
   const files = [file(10, 1), file(2, 9), file(2, 10), file(1, 1), file(2, 1), file(0, 3)]

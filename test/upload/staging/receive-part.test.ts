@@ -28,7 +28,9 @@ describe('a part', () => {
     const upload = await begin(staging)
     const digest = sha256(Buffer.from('one part'))
     const part = { part: 7, bytes: 8, sha256: digest.toString('hex') }
-    expect(await receivePart(staging, upload, 7, { ...partOf('one', '', ' ', 'part'), contentLength: 8, digest })).toEqual(part)
+    expect(
+      await receivePart(staging, upload, 7, { ...partOf('one', '', ' ', 'part'), contentLength: 8, digest }),
+    ).toEqual(part)
     expect(await receivePart(staging, upload, 0, partOf())).toMatchObject({ part: 0, bytes: 0 })
     const parts = await partsOf(staging, upload)
     expect(parts).toMatchObject([{ part: 0 }, part])
@@ -65,7 +67,9 @@ describe('a part', () => {
   test('sent by many at once is one of theirs, whole', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
-    const sent = await Promise.all(Array.from({ length: 16 }, (_, i) => receivePart(staging, upload, 3, partOf(String(i)))))
+    const sent = await Promise.all(
+      Array.from({ length: 16 }, (_, i) => receivePart(staging, upload, 3, partOf(String(i)))),
+    )
     const [part, ...others] = await partsOf(staging, upload)
     expect(others).toEqual([])
     expect(sent.map(({ sha256 }) => sha256)).toContain(part.sha256)
@@ -77,9 +81,14 @@ describe('a part', () => {
     using staging = openStaging()
     const upload = await begin(staging)
     await receivePart(staging, upload, 0, partOf('good'))
-    const damaged = receivePart(staging, upload, 0, { ...partOf('goob'), digest: sha256(Buffer.from('good')) })
+    const damaged = receivePart(staging, upload, 0, {
+      ...partOf('goob'),
+      digest: sha256(Buffer.from('good')),
+    })
     await expect(damaged).rejects.toEqual(code('DIGEST_MISMATCH'))
-    expect(await partsOf(staging, upload)).toMatchObject([{ sha256: sha256(Buffer.from('good')).toString('hex') }])
+    expect(await partsOf(staging, upload)).toMatchObject([
+      { sha256: sha256(Buffer.from('good')).toString('hex') },
+    ])
     expect(filesOf(uploadPath(staging, upload.id))).toHaveLength(1)
   })
 
@@ -100,14 +109,18 @@ describe('a part', () => {
 describe('a part that is too large', () => {
   const refuseBoth = async (staging: Staging, upload: Upload, text: string) => {
     const announced = partOf(text)
-    await expect(receivePart(staging, upload, 1, { ...announced, contentLength: text.length })).rejects.toEqual(code('BODY_TOO_LARGE'))
+    await expect(
+      receivePart(staging, upload, 1, { ...announced, contentLength: text.length }),
+    ).rejects.toEqual(code('BODY_TOO_LARGE'))
     // What is announced is refused without being looked at.
     expect(announced.chunks.isClosed).toBe(false)
     let taken = 0
     async function* endless() {
       for (; taken < 1_000; taken++) yield Buffer.from(text)
     }
-    await expect(receivePart(staging, upload, 1, { chunks: endless() })).rejects.toEqual(code('BODY_TOO_LARGE'))
+    await expect(receivePart(staging, upload, 1, { chunks: endless() })).rejects.toEqual(
+      code('BODY_TOO_LARGE'),
+    )
     expect(taken).toBeLessThan(2)
     expect(filesOf(uploadPath(staging, upload.id)).filter((name) => name.startsWith('incoming'))).toEqual([])
   }
@@ -156,10 +169,16 @@ describe('a full disk', () => {
   test('refuses a part before it is full for the tables', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
-    const full = { ...staging, limits: { ...staging.limits, uploadDiskFreeBytesMin: Number.MAX_SAFE_INTEGER } }
+    const full = {
+      ...staging,
+      limits: { ...staging.limits, uploadDiskFreeBytesMin: Number.MAX_SAFE_INTEGER },
+    }
     await expect(receivePart(full, upload, 0, partOf('x'))).rejects.toEqual(code('DISK_FULL'))
     const announced = { ...partOf('x'), contentLength: 2 ** 52 }
-    const large = { ...staging, limits: { ...staging.limits, uploadPartBytesMax: 2 ** 53, uploadStagedBytesMax: 2 ** 53 } }
+    const large = {
+      ...staging,
+      limits: { ...staging.limits, uploadPartBytesMax: 2 ** 53, uploadStagedBytesMax: 2 ** 53 },
+    }
     await expect(receivePart(large, upload, 0, announced)).rejects.toEqual(code('DISK_FULL'))
     expect(filesOf(uploadPath(staging, upload.id))).toEqual([])
   })
@@ -176,7 +195,9 @@ describe('a full disk', () => {
         limits.uploadDiskFreeBytesMin = Number.MAX_SAFE_INTEGER
       }
     }
-    await expect(receivePart({ ...staging, limits }, upload, 0, { chunks: chunks() })).rejects.toEqual(code('DISK_FULL'))
+    await expect(receivePart({ ...staging, limits }, upload, 0, { chunks: chunks() })).rejects.toEqual(
+      code('DISK_FULL'),
+    )
     expect(sent).toBe(7)
     expect(filesOf(uploadPath(staging, upload.id))).toEqual([])
   })
@@ -193,12 +214,21 @@ describe('a full disk', () => {
   })
 })
 
-test('Of files with one number and one stamp every front takes the same; what is no part is left out', async () => {
+test('Of files with one number and one stamp every HTTP worker takes the same; what is no part is left out', async () => {
   using staging = openStaging()
   const upload = await begin(staging)
   const directory = uploadPath(staging, upload.id)
-  const name = (part: number, stamp: number, digit: string) => `part-000${part}-${stamp}-1-${digit.repeat(64)}`
-  const names = [name(1, 2, 'a'), name(1, 2, 'b'), name(1, 1, 'c'), name(0, 10, 'd'), name(0, 9, 'e'), 'part-1', '.DS_Store']
+  const name = (part: number, stamp: number, digit: string) =>
+    `part-000${part}-${stamp}-1-${digit.repeat(64)}`
+  const names = [
+    name(1, 2, 'a'),
+    name(1, 2, 'b'),
+    name(1, 1, 'c'),
+    name(0, 10, 'd'),
+    name(0, 9, 'e'),
+    'part-1',
+    '.DS_Store',
+  ]
   for (const name of names) writeFileSync(join(directory, name), 'x')
   mkdirSync(join(directory, 'lost+found'))
   expect(await partsOf(staging, upload)).toMatchObject([

@@ -9,7 +9,8 @@ import { createUpload } from '../../../src/upload/staging/uploads.ts'
 import { bodyOf } from '../bodies.ts'
 import { openStaging, specification } from './staging.ts'
 
-const parts = (...numbers: number[]): PartFile[] => numbers.map((part) => ({ part, bytes: 5, sha256: '', stamp: 1, name: '' }))
+const parts = (...numbers: number[]): PartFile[] =>
+  numbers.map((part) => ({ part, bytes: 5, sha256: '', stamp: 1, name: '' }))
 const announced = (bytes: number | null) => ({ bytes })
 
 describe('parts are whole', () => {
@@ -43,7 +44,9 @@ describe('parts are whole', () => {
       [14, parts(0, 1, 2)],
       [16, parts(0, 1, 2)],
     ] as const) {
-      expect(() => checkComplete(announced(total), there)).toThrow(expect.objectContaining({ code: 'INVALID_REQUEST' }))
+      expect(() => checkComplete(announced(total), there)).toThrow(
+        expect.objectContaining({ code: 'INVALID_REQUEST' }),
+      )
     }
   })
 })
@@ -51,7 +54,8 @@ describe('parts are whole', () => {
 describe('the body', () => {
   const stage = async (staging: Staging, ...contents: Buffer[]) => {
     const { upload } = await createUpload(staging, specification())
-    for (const [part, content] of contents.entries()) await receivePart(staging, upload, part, { chunks: bodyOf(content) })
+    for (const [part, content] of contents.entries())
+      await receivePart(staging, upload, part, { chunks: bodyOf(content) })
     const directory = uploadPath(staging, upload.id)
     return { directory, files: currentParts(await listPartFiles(directory)) }
   }
@@ -77,7 +81,10 @@ describe('the body', () => {
     using staging = openStaging()
     const { directory, files } = await stage(staging, ...contents)
     damage(join(directory, files[0].name))
-    await expect(read(directory, files)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH', message: expect.stringContaining('part 0') })
+    await expect(read(directory, files)).rejects.toMatchObject({
+      code: 'DIGEST_MISMATCH',
+      message: expect.stringContaining('part 0'),
+    })
     expect((await listPartFiles(directory)).map(({ part }) => part).sort()).toEqual([1, 2])
   })
 
@@ -86,7 +93,10 @@ describe('the body', () => {
     const { directory, files } = await stage(staging, ...contents)
     const path = join(directory, files[2].name)
     rmSync(path)
-    await expect(read(directory, files)).rejects.toMatchObject({ code: 'INVALID_REQUEST', message: expect.stringContaining('part 2') })
+    await expect(read(directory, files)).rejects.toMatchObject({
+      code: 'INVALID_REQUEST',
+      message: expect.stringContaining('part 2'),
+    })
     writeFileSync(join(directory, 'elsewhere'), 'short')
     symlinkSync(join(directory, 'elsewhere'), path)
     await expect(read(directory, files)).rejects.toMatchObject({ code: 'ELOOP' })
@@ -97,7 +107,9 @@ describe('the body', () => {
     const { directory, files } = await stage(staging, ...contents)
     const isOpen = () => {
       const { ino } = statSync(join(directory, files[0].name))
-      return readdirSync('/proc/self/fd').some((fd) => statSync(join('/proc/self/fd', fd), { throwIfNoEntry: false })?.ino === ino)
+      return readdirSync('/proc/self/fd').some(
+        (fd) => statSync(join('/proc/self/fd', fd), { throwIfNoEntry: false })?.ino === ino,
+      )
     }
     const body = readParts(directory, files)
     await body.next()

@@ -29,7 +29,9 @@ export const specification = (wishes: Partial<UploadSpecification> = {}): Upload
 export const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest()
 
 /** The body of a part, in pieces. */
-export const partOf = (...pieces: string[]) => ({ chunks: bodyOf(...pieces.map((piece) => Buffer.from(piece))) })
+export const partOf = (...pieces: string[]) => ({
+  chunks: bodyOf(...pieces.map((piece) => Buffer.from(piece))),
+})
 
 /** Makes a file look as if it had been written to `ageMs` ago. */
 export const makeOlder = (path: string, ageMs: number): void => {
@@ -38,7 +40,8 @@ export const makeOlder = (path: string, ageMs: number): void => {
 }
 
 /** The names in a directory of an upload, without the file that says what was asked for. */
-export const filesOf = (directory: string): string[] => readdirSync(directory).filter((name) => name !== 'upload.json')
+export const filesOf = (directory: string): string[] =>
+  readdirSync(directory).filter((name) => name !== 'upload.json')
 
 /** Some table. */
 export const someTable: TableInfo = {

@@ -2,7 +2,14 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { commitUpload } from '../../../src/upload/staging/commit.ts'
-import { hiddenPath, newIncomingName, recordPath, type Staging, type Upload, uploadPath } from '../../../src/upload/staging/layout.ts'
+import {
+  hiddenPath,
+  newIncomingName,
+  recordPath,
+  type Staging,
+  type Upload,
+  uploadPath,
+} from '../../../src/upload/staging/layout.ts'
 import { receivePart } from '../../../src/upload/staging/receive-part.ts'
 import { keepSweeping, sweepUploads } from '../../../src/upload/staging/sweep.ts'
 import { createUpload, findUpload, listUploads } from '../../../src/upload/staging/uploads.ts'
@@ -13,7 +20,8 @@ const stage = async (staging: Staging): Promise<Upload> => {
   await receivePart(staging, upload, 0, partOf('part'))
   return upload
 }
-const commit = (staging: Staging, { id }: Upload) => commitUpload(staging, 'words', id, async () => ({ created: true, info: someTable }))
+const commit = (staging: Staging, { id }: Upload) =>
+  commitUpload(staging, 'words', id, async () => ({ created: true, info: someTable }))
 
 describe('a sweep', () => {
   test('of nothing is nothing', async () => {
@@ -47,7 +55,9 @@ describe('a sweep', () => {
       makeOlder(recordPath(staging, upload.id), ages[i])
     }
     await sweepUploads(staging)
-    expect(readdirSync(staging.directory).sort()).toEqual([`${uploads[1].id}.json`, `${uploads[2].id}.json`].sort())
+    expect(readdirSync(staging.directory).sort()).toEqual(
+      [`${uploads[1].id}.json`, `${uploads[2].id}.json`].sort(),
+    )
   })
 
   test('removes what crashes left: parts that were cut, uploads half made or half removed, parts of a committed upload', async () => {
@@ -71,7 +81,9 @@ describe('a sweep', () => {
         .map((name) => join(staging.directory, name))
         .sort(),
     ).toEqual([uploadPath(staging, open.id), recordPath(staging, committed.id), beingMade].sort())
-    expect(filesOf(uploadPath(staging, open.id)).filter((name) => !name.startsWith('part-'))).toEqual([coming])
+    expect(filesOf(uploadPath(staging, open.id)).filter((name) => !name.startsWith('part-'))).toEqual([
+      coming,
+    ])
   })
 
   test('leaves what is not ours', async () => {
@@ -86,7 +98,7 @@ describe('a sweep', () => {
     expect(readdirSync(staging.directory)).toEqual(expect.arrayContaining(names))
   })
 
-  test('may be done by all fronts at once', async () => {
+  test('may be done by all HTTP workers at once', async () => {
     using staging = openStaging()
     const uploads = await Promise.all(Array.from({ length: 10 }, () => stage(staging)))
     for (const { id } of uploads) makeOlder(uploadPath(staging, id), staging.limits.uploadAgeMsMax + 1_000)
@@ -103,7 +115,8 @@ describe('sweeping', () => {
   test('begins at once, goes on, and stops', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     using staging = openStaging()
-    const old = async () => makeOlder(uploadPath(staging, (await stage(staging)).id), staging.limits.uploadAgeMsMax + 1_000)
+    const old = async () =>
+      makeOlder(uploadPath(staging, (await stage(staging)).id), staging.limits.uploadAgeMsMax + 1_000)
     await old()
     const stop = keepSweeping(staging, (error) => expect(error).toBeUndefined())
     await expect.poll(() => readdirSync(staging.directory)).toEqual([])

@@ -3,15 +3,25 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { uploadPath } from '../../../src/upload/staging/layout.ts'
 import { receivePart } from '../../../src/upload/staging/receive-part.ts'
-import { createUpload, findOpenUpload, findUpload, listUploads, removeUpload } from '../../../src/upload/staging/uploads.ts'
+import {
+  createUpload,
+  findOpenUpload,
+  findUpload,
+  listUploads,
+  removeUpload,
+} from '../../../src/upload/staging/uploads.ts'
 import { makeOlder, openStaging, partOf, specification } from './staging.ts'
 
 const code = (code: string) => expect.objectContaining({ code })
 
 describe('an upload', () => {
-  test('is what was asked for, on disk, for every front and after a restart', async () => {
+  test('is what was asked for, on disk, for every HTTP worker and after a restart', async () => {
     using staging = openStaging()
-    const asked = specification({ bytes: 8, digest: 'sha-256=:x:', parameters: { rows: 2, optimizer: { kind: 'adam' } } })
+    const asked = specification({
+      bytes: 8,
+      digest: 'sha-256=:x:',
+      parameters: { rows: 2, optimizer: { kind: 'adam' } },
+    })
     const { upload, parts, committed } = await createUpload(staging, asked)
     expect(upload).toMatchObject(asked)
     expect({ parts, committed }).toEqual({ parts: [], committed: null })
@@ -23,7 +33,8 @@ describe('an upload', () => {
   test('is for nobody else on the machine', async () => {
     using staging = openStaging()
     const { upload } = await createUpload(staging, specification())
-    for (const path of [staging.directory, uploadPath(staging, upload.id)]) expect(statSync(path).mode & 0o777).toBe(0o700)
+    for (const path of [staging.directory, uploadPath(staging, upload.id)])
+      expect(statSync(path).mode & 0o777).toBe(0o700)
     expect(statSync(join(uploadPath(staging, upload.id), 'upload.json')).mode & 0o777).toBe(0o600)
   })
 
@@ -41,8 +52,17 @@ describe('an upload', () => {
     using staging = openStaging()
     expect(await listUploads(staging, 'words')).toEqual([])
     const { upload } = await createUpload(staging, specification())
-    for (const id of ['', '..', `../uploads/${upload.id}`, `${upload.id}/`, `${upload.id}/.`, 'f'.repeat(32), upload.id.toUpperCase()]) {
-      if (id !== upload.id) await expect(findUpload(staging, 'words', id), id).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
+    for (const id of [
+      '',
+      '..',
+      `../uploads/${upload.id}`,
+      `${upload.id}/`,
+      `${upload.id}/.`,
+      'f'.repeat(32),
+      upload.id.toUpperCase(),
+    ]) {
+      if (id !== upload.id)
+        await expect(findUpload(staging, 'words', id), id).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
     }
   })
 
@@ -65,7 +85,9 @@ describe('an upload', () => {
     makeOlder(path, limits.uploadAgeMsMax - 60_000)
     expect((await findUpload(staging, 'words', upload.id)).expiresAt).toBeLessThan(Date.now() + 61_000)
     await receivePart(staging, upload, 0, partOf('part'))
-    expect((await findUpload(staging, 'words', upload.id)).expiresAt).toBeGreaterThan(Date.now() + limits.uploadAgeMsMax - 60_000)
+    expect((await findUpload(staging, 'words', upload.id)).expiresAt).toBeGreaterThan(
+      Date.now() + limits.uploadAgeMsMax - 60_000,
+    )
     makeOlder(path, limits.uploadAgeMsMax + 1_000)
     await expect(findUpload(staging, 'words', upload.id)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
     expect(await listUploads(staging, 'words')).toEqual([])
@@ -73,7 +95,9 @@ describe('an upload', () => {
 
   test('that a crash left half of is none, and does not keep others from being listed', async () => {
     using staging = openStaging()
-    const [half, empty, later, whole] = await Promise.all(Array.from({ length: 4 }, () => createUpload(staging, specification())))
+    const [half, empty, later, whole] = await Promise.all(
+      Array.from({ length: 4 }, () => createUpload(staging, specification())),
+    )
     const file = (id: string) => join(uploadPath(staging, id), 'upload.json')
     writeFileSync(file(half.upload.id), '{"format":1,"ta')
     rmSync(file(empty.upload.id))
@@ -88,7 +112,9 @@ describe('an upload', () => {
 describe('a new upload is refused', () => {
   test('when there are too many already, however many are begun at once', async () => {
     using staging = openStaging({ uploadCountMax: 3 })
-    const begun = await Promise.allSettled(Array.from({ length: 8 }, () => createUpload(staging, specification())))
+    const begun = await Promise.allSettled(
+      Array.from({ length: 8 }, () => createUpload(staging, specification())),
+    )
     const refused = begun.filter((result) => result.status === 'rejected')
     expect(refused.length).toBeGreaterThanOrEqual(5)
     for (const { reason } of refused) expect(reason).toEqual(code('OVERLOADED'))

@@ -3,11 +3,11 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { writeAdapter } from '../../../src/writer/lifecycle/adapter-files.ts'
 import { TableMemory } from '../../../src/tables/memory.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
-import { putTable, startKeeper, type TestKeeper } from '../../helpers/writer.ts'
+import { putTable, startTestWriter, type TestWriter } from '../../helpers/writer.ts'
 
-let started: TestKeeper
+let started: TestWriter
 beforeEach(async () => {
-  started = await startKeeper()
+  started = await startTestWriter()
   await putTable(started.client, { name: 't', rows: 2, dim: 2 })
 })
 afterEach(() => started.close())
@@ -22,8 +22,18 @@ test('When B cannot be written, A is removed again', async () => {
         throw new Error('B cannot be read')
       },
     } as unknown as WebAssembly.Memory
-    const table = started.keeper.find('t')
-    const handle = { key: 'a1', version: 1, rows: 2, rank: 1, alpha: 1, dtype: 'float32' as const, attachedAt: 0, a, b: broken }
+    const table = started.writer.find('t')
+    const handle = {
+      key: 'a1',
+      version: 1,
+      rows: 2,
+      rank: 1,
+      alpha: 1,
+      dtype: 'float32' as const,
+      attachedAt: 0,
+      a,
+      b: broken,
+    }
     const build = { name: 't', precondition: {}, handle, reservedBytes: 0 }
     await expect(writeAdapter(dataDir, table, build, 1, 0)).rejects.toThrow('B cannot be read')
     expect(readdirSync(dataDir)).toEqual([])
@@ -35,9 +45,11 @@ test('When B cannot be written, A is removed again', async () => {
 test('A write of an adapter that fails ends all acknowledging, as any other of the durable path', async () => {
   const argument = { name: 't', version: 1, rank: 1, dtype: 'float32', precondition: {} } as const
   const { adapterId } = await started.client.call('beginAdapter', argument)
-  const { store } = started.keeper.opened
+  const { store } = started.writer.opened
   rmSync(store.paths.snapshots, { recursive: true })
-  await expect(started.client.call('commitAdapter', { adapterId, alpha: 1 })).rejects.toMatchObject({ code: 'NOT_READY' })
+  await expect(started.client.call('commitAdapter', { adapterId, alpha: 1 })).rejects.toMatchObject({
+    code: 'NOT_READY',
+  })
   expect(store.failure).not.toBeNull()
   expect(started.client.registry.find('t').adapters.size).toBe(0)
 })

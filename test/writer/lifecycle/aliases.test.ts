@@ -1,18 +1,20 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
 import { putTable } from '../../helpers/writer.ts'
-import { crash, makeDirectory, type OpenedKeeper, openKeeper } from '../restart.ts'
+import { crash, makeDirectory, type OpenWriter, openWriter } from '../restart.ts'
 
-let opened: OpenedKeeper
+let opened: OpenWriter
 beforeEach(async () => {
-  opened = await openKeeper(makeDirectory())
-  for (const value of [1, 2]) await putTable(opened.client, { name: 'user', rows: 1, dim: 1, values: [value] })
+  opened = await openWriter(makeDirectory())
+  for (const value of [1, 2])
+    await putTable(opened.client, { name: 'user', rows: 1, dim: 1, values: [value] })
 })
-const put = (alias: string, table = 'user', version: number | null = null) => opened.client.call('putAlias', { alias, table, version })
+const put = (alias: string, table = 'user', version: number | null = null) =>
+  opened.client.call('putAlias', { alias, table, version })
 const remove = (alias: string) => opened.client.call('removeAlias', { alias })
 
 describe('An alias', () => {
-  test('is on every front when it is answered, points elsewhere when it is put again, and is off when it is deleted', async () => {
+  test('is on every HTTP worker when it is answered, points elsewhere when it is put again, and is off when it is deleted', async () => {
     const other = opened.connect()
     expect(await put('latest')).toEqual({ created: true })
     expect(other.registry.find('latest').current.handle.version).toBe(2)
@@ -28,7 +30,7 @@ describe('An alias', () => {
     await put('a', 'user', 2)
     await put('c')
     await remove('c')
-    const again = await openKeeper(crash(opened.dataDir))
+    const again = await openWriter(crash(opened.dataDir))
     expect(again.client.registry.aliases()).toEqual([
       { alias: 'a', table: 'user', version: 2 },
       { alias: 'b', table: 'user', version: 1 },
@@ -39,8 +41,10 @@ describe('An alias', () => {
   test('outlives its table, also across a restart, and stands for the next one of the name', async () => {
     await put('latest')
     await opened.client.call('remove', { name: 'user', precondition: {} })
-    const again = await openKeeper(crash(opened.dataDir))
-    expect(() => again.client.registry.find('latest')).toThrow(expect.objectContaining({ code: 'TABLE_NOT_FOUND' }))
+    const again = await openWriter(crash(opened.dataDir))
+    expect(() => again.client.registry.find('latest')).toThrow(
+      expect.objectContaining({ code: 'TABLE_NOT_FOUND' }),
+    )
     await putTable(again.client, { name: 'user', rows: 1, dim: 1, values: [9] })
     expect(again.client.registry.find('latest').current.handle.version).toBe(1)
   })
@@ -49,18 +53,20 @@ describe('An alias', () => {
     await expect(put('a', 'none')).rejects.toMatchObject({ code: 'TABLE_NOT_FOUND' })
     await expect(put('a', 'user', 7)).rejects.toMatchObject({ code: 'VERSION_NOT_FOUND' })
     await expect(remove('a')).rejects.toMatchObject({ code: 'ALIAS_NOT_FOUND' })
-    expect(opened.keeper.opened.store.load().aliases).toEqual([])
+    expect(opened.writer.opened.store.load().aliases).toEqual([])
   })
 
   test('and a table never have the same name', async () => {
     await expect(put('user')).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
     await put('latest')
-    await expect(putTable(opened.client, { name: 'latest', rows: 1, dim: 1 })).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
+    await expect(putTable(opened.client, { name: 'latest', rows: 1, dim: 1 })).rejects.toMatchObject({
+      code: 'INVALID_REQUEST',
+    })
   })
 
   test('is refused when there are too many; one that exists may still be changed', async () => {
     await put('a')
-    vi.spyOn(opened.keeper.aliases, 'size', 'get').mockReturnValue(LIMITS.aliasCountMax)
+    vi.spyOn(opened.writer.aliases, 'size', 'get').mockReturnValue(LIMITS.aliasCountMax)
     await expect(put('b')).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
     expect(await put('a', 'user', 1)).toEqual({ created: false })
     vi.restoreAllMocks()

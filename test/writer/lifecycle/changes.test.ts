@@ -3,20 +3,32 @@ import type { Optimizer, Settings } from '../../../src/core/types.ts'
 import { putTable } from '../../helpers/writer.ts'
 import * as restart from '../restart.ts'
 
-const { crash, describeTable, duringSnapshot, listFolder, makeDirectory, MANY_ROWS, openKeeper, readNumber, readRows, send } = restart
+const {
+  crash,
+  describeTable,
+  duringSnapshot,
+  listFolder,
+  makeDirectory,
+  MANY_ROWS,
+  openWriter,
+  readNumber,
+  readRows,
+  send,
+} = restart
 
 const start = async (settings: Partial<Settings> = {}, values = [1, 2]) => {
-  const opened = await openKeeper(makeDirectory())
+  const opened = await openWriter(makeDirectory())
   await putTable(opened.client, { name: 'user', rows: values.length, dim: 1, values, settings })
   return opened
 }
-const put = ({ client }: restart.OpenedKeeper, values: number[], settings: Partial<Settings> = {}) =>
+const put = ({ client }: restart.OpenWriter, values: number[], settings: Partial<Settings> = {}) =>
   putTable(client, { name: 'user', rows: values.length, dim: 1, values, settings })
-const patch = ({ client }: restart.OpenedKeeper, settings: Partial<Settings>) =>
+const patch = ({ client }: restart.OpenWriter, settings: Partial<Settings>) =>
   client.call('patch', { name: 'user', settings, precondition: {} })
-const rollBack = ({ client }: restart.OpenedKeeper, version: number) => client.call('rollback', { name: 'user', version, precondition: {} })
-const settle = ({ keeper }: restart.OpenedKeeper) => keeper.opened.forgetting.settle()
-const after = async (opened: restart.OpenedKeeper) => openKeeper(crash(opened.dataDir))
+const rollBack = ({ client }: restart.OpenWriter, version: number) =>
+  client.call('rollback', { name: 'user', version, precondition: {} })
+const whenIdle = ({ writer }: restart.OpenWriter) => writer.opened.cleanup.whenIdle()
+const after = async (opened: restart.OpenWriter) => openWriter(crash(opened.dataDir))
 const sgd: Optimizer = { kind: 'sgd', learning_rate: 1 }
 const adam: Optimizer = { kind: 'adam', learning_rate: 1, beta1: 0.5, beta2: 0.5, epsilon: 0 }
 const gradients = { operation: 'gradients' as const }
@@ -41,7 +53,14 @@ describe('After a crash', () => {
 
   test('one that was not committed has left nothing', async () => {
     const opened = await start()
-    await opened.client.call('begin', { name: 'user', rows: 9, dim: 9, dtype: 'float32', settings: {}, precondition: {} })
+    await opened.client.call('begin', {
+      name: 'user',
+      rows: 9,
+      dim: 9,
+      dtype: 'float32',
+      settings: {},
+      precondition: {},
+    })
     const again = await after(opened)
     expect(describeTable(again)).toEqual(describeTable(opened))
     expect(listFolder(again.dataDir)).toHaveLength(1)
@@ -74,7 +93,7 @@ describe('After a crash', () => {
     const opened = await start()
     await send(opened, [0], [10])
     await opened.client.call('remove', { name: 'user', precondition: {} })
-    expect((await after(opened)).keeper.tables.size).toBe(0)
+    expect((await after(opened)).writer.tables.size).toBe(0)
     await put(opened, [3, 4])
     const again = await after(opened)
     expect(describeTable(again)).toEqual(describeTable(opened))
@@ -101,17 +120,26 @@ describe('A replacement', () => {
     const [upload] = listFolder(opened.dataDir)
     await send(opened, [0], [10])
     await put(opened, [3])
-    await settle(opened)
-    expect(listFolder(opened.dataDir)).toEqual(opened.keeper.find('user').current.stored.snapshots.map(({ file }) => file))
+    await whenIdle(opened)
+    expect(listFolder(opened.dataDir)).toEqual(
+      opened.writer.find('user').current.stored.snapshots.map(({ file }) => file),
+    )
     expect(listFolder(opened.dataDir)).not.toContain(upload)
-    expect(opened.keeper.opened.store.journalStreams()).toEqual([])
-    expect(opened.keeper.opened.store.load().versions).toMatchObject([{ version: 2 }])
+    expect(opened.writer.opened.store.journalStreams()).toEqual([])
+    expect(opened.writer.opened.store.load().versions).toMatchObject([{ version: 2 }])
     expect(describeTable(await after(opened))).toEqual(describeTable(opened))
   })
 
   test('holds no update up: one that comes while its rows are written lands in the version before', async () => {
     const opened = await start()
-    const begin = { name: 'user', rows: MANY_ROWS, dim: 1, dtype: 'float32' as const, settings: {}, precondition: {} }
+    const begin = {
+      name: 'user',
+      rows: MANY_ROWS,
+      dim: 1,
+      dtype: 'float32' as const,
+      settings: {},
+      precondition: {},
+    }
     const { buildId } = await opened.client.call('begin', begin)
     const committed = opened.client.call('commit', { buildId })
     expect(await send(opened, [0], [7])).toMatchObject({ version: 1, sequence: 1 })
@@ -123,15 +151,22 @@ describe('A replacement', () => {
   test('whose condition names a sequence that an update has moved meanwhile is refused, and leaves no file', async () => {
     const opened = await start()
     const rows = MANY_ROWS
-    const begin = { name: 'user', rows, dim: 1, dtype: 'float32' as const, settings: {}, precondition: { ifMatch: ['1-0'] } }
+    const begin = {
+      name: 'user',
+      rows,
+      dim: 1,
+      dtype: 'float32' as const,
+      settings: {},
+      precondition: { ifMatch: ['1-0'] },
+    }
     const { buildId } = await opened.client.call('begin', begin)
-    const reservedBytes = opened.keeper.memory.reservedBytes
+    const reservedBytes = opened.writer.memory.reservedBytes
     const committed = opened.client.call('commit', { buildId })
     await send(opened, [0], [7])
     await expect(committed).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
-    await settle(opened)
+    await whenIdle(opened)
     expect(listFolder(opened.dataDir)).toHaveLength(1)
-    expect(opened.keeper.memory.reservedBytes).toBeLessThan(reservedBytes)
+    expect(opened.writer.memory.reservedBytes).toBeLessThan(reservedBytes)
   })
 
   test('of a table that is new is refused when an alias has taken its name meanwhile', async () => {
@@ -140,8 +175,8 @@ describe('A replacement', () => {
     const { buildId } = await opened.client.call('begin', begin)
     await opened.client.call('putAlias', { alias: 'new', table: 'user', version: null })
     await expect(opened.client.call('commit', { buildId })).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
-    expect([...opened.keeper.tables.keys()]).toEqual(['user'])
-    await settle(opened)
+    expect([...opened.writer.tables.keys()]).toEqual(['user'])
+    await whenIdle(opened)
     expect(listFolder(opened.dataDir)).toHaveLength(1)
   })
 })
@@ -175,7 +210,7 @@ describe('A change of mode', () => {
   })
 
   test('from none to os loses no update that comes while the snapshot for it is written', async () => {
-    const opened = await openKeeper(makeDirectory())
+    const opened = await openWriter(makeDirectory())
     await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1, settings: { durability: 'none' } })
     await send(opened, [0], [1])
     const patched = patch(opened, { durability: 'os' })
@@ -192,7 +227,7 @@ describe('A change of mode', () => {
     await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1 })
     await send(opened, [0], [20])
     await rollBack(opened, 1)
-    const [first, second] = [1, 2].map((number) => opened.keeper.find('user').versions.get(number)?.stored)
+    const [first, second] = [1, 2].map((number) => opened.writer.find('user').versions.get(number)?.stored)
     const patched = patch(opened, { durability: 'disk' })
     while (first?.snapshots.length !== 2) await new Promise(setImmediate)
     await send(opened, [1], [30], restart.keyOf('a'))
@@ -218,17 +253,26 @@ describe('A change of mode', () => {
   })
 })
 
-test.each(['journal', 'snapshot'])('State that was begun keeps its initial value, also when it comes from the %s', async (source) => {
-  const adagrad: Optimizer = { kind: 'adagrad', learning_rate: 1, initial_accumulator: 3, epsilon: 0, epsilon_inside_sqrt: false }
-  const opened = await start({ optimizer: adagrad }, [0, 0])
-  await send(opened, [0], [1], gradients)
-  if (source === 'snapshot') await opened.client.call('snapshot', null)
-  await patch(opened, { optimizer: { ...adagrad, initial_accumulator: 99 } })
-  const again = await after(opened)
-  await send(again, [1], [1], gradients)
-  // 1 / sqrt(3 + 1), for both.
-  expect(readRows(again)).toEqual([[-0.5], [-0.5]])
-})
+test.each(['journal', 'snapshot'])(
+  'State that was begun keeps its initial value, also when it comes from the %s',
+  async (source) => {
+    const adagrad: Optimizer = {
+      kind: 'adagrad',
+      learning_rate: 1,
+      initial_accumulator: 3,
+      epsilon: 0,
+      epsilon_inside_sqrt: false,
+    }
+    const opened = await start({ optimizer: adagrad }, [0, 0])
+    await send(opened, [0], [1], gradients)
+    if (source === 'snapshot') await opened.client.call('snapshot', null)
+    await patch(opened, { optimizer: { ...adagrad, initial_accumulator: 99 } })
+    const again = await after(opened)
+    await send(again, [1], [1], gradients)
+    // 1 / sqrt(3 + 1), for both.
+    expect(readRows(again)).toEqual([[-0.5], [-0.5]])
+  },
+)
 
 describe('Another kind of optimizer', () => {
   const withState = async () => {
@@ -268,7 +312,7 @@ describe('Another kind of optimizer', () => {
   })
 
   test('while a snapshot of the state is written drops it from that one', async () => {
-    const opened = await openKeeper(makeDirectory())
+    const opened = await openWriter(makeDirectory())
     await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1, settings: { optimizer: adam } })
     await send(opened, [0], [2], gradients)
     await duringSnapshot(opened, async () => {
@@ -279,6 +323,6 @@ describe('Another kind of optimizer', () => {
     const again = await after(opened)
     for (const one of [opened, again]) await send(one, [0, 1], [2, 2], gradients)
     expect([0, 1].map((row) => readNumber(again, row))).toEqual([0, 1].map((row) => readNumber(opened, row)))
-    expect(again.keeper.find('user').current.table.readStep()).toBe(2)
+    expect(again.writer.find('user').current.table.readStep()).toBe(2)
   })
 })

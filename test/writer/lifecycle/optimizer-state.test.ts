@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Optimizer } from '../../../src/core/types.ts'
 import { ROWS_AT } from '../../../src/layout/table-layout.ts'
-import { putTable, readTable, startKeeper, type TestKeeper } from '../../helpers/writer.ts'
+import { putTable, readTable, startTestWriter, type TestWriter } from '../../helpers/writer.ts'
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(() => service.close())
 
@@ -20,9 +20,18 @@ const step = (indices: number[], values: number[]) =>
     values: Float32Array.from(values),
     precondition: {},
   })
-const patch = (optimizer: Optimizer) => service.client.call('patch', { name: 'user', settings: { optimizer }, precondition: {} })
+const patch = (optimizer: Optimizer) =>
+  service.client.call('patch', { name: 'user', settings: { optimizer }, precondition: {} })
 const begin = (optimizer: Optimizer, stateKind: 'momentum' | 'adam') =>
-  service.client.call('begin', { name: 'user', rows: 2, dim: 1, dtype: 'float32', settings: { optimizer }, precondition: {}, stateKind })
+  service.client.call('begin', {
+    name: 'user',
+    rows: 2,
+    dim: 1,
+    dtype: 'float32',
+    settings: { optimizer },
+    precondition: {},
+    stateKind,
+  })
 
 describe('State that comes with the rows', () => {
   test('is where training goes on, its steps too', async () => {
@@ -32,26 +41,37 @@ describe('State that comes with the rows', () => {
     await step([0, 1], [0, 0])
     // The second step: m and v halve, and the size is sqrt(1 - 1/4) / (1 - 1/4).
     const size = Math.fround(Math.sqrt(0.75) / 0.75)
-    expect(readTable(service.client, 'user')).toEqual([[-Math.fround(Math.fround(size * 2) / Math.fround(Math.sqrt(4.5)))], [0]])
+    expect(readTable(service.client, 'user')).toEqual([
+      [-Math.fround(Math.fround(size * 2) / Math.fround(Math.sqrt(4.5)))],
+      [0],
+    ])
   })
 
   test('counts in the quota, and is given back with the build', async () => {
     const { buildId } = await begin(adam, 'adam')
-    const reserved = service.keeper.memory.reservedBytes
+    const reserved = service.writer.memory.reservedBytes
     await service.client.call('abort', { buildId })
-    expect([reserved, service.keeper.memory.reservedBytes]).toEqual([131_072, 0])
+    expect([reserved, service.writer.memory.reservedBytes]).toEqual([131_072, 0])
     const other = service.connect()
     const settings = { optimizer: adam }
-    await other.call('begin', { name: 'user', rows: 2, dim: 1, dtype: 'float32', settings, precondition: {}, stateKind: 'adam' })
+    await other.call('begin', {
+      name: 'user',
+      rows: 2,
+      dim: 1,
+      dtype: 'float32',
+      settings,
+      precondition: {},
+      stateKind: 'adam',
+    })
     other.close()
-    await expect.poll(() => service.keeper.memory.reservedBytes).toBe(0)
+    await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
   })
 
   test('is given back with its table', async () => {
     const { buildId } = await begin(adam, 'adam')
     await service.client.call('commit', { buildId })
     await service.client.call('remove', { name: 'user', precondition: {} })
-    await expect.poll(() => service.keeper.memory.reservedBytes).toBe(0)
+    await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
   })
 
   test('is refused when the optimizer became another, before the upload or during it', async () => {
@@ -68,28 +88,43 @@ describe('State that comes with the rows', () => {
       })
     const { buildId } = await bring()
     await patch(sgd)
-    await expect(service.client.call('commit', { buildId, step: 1 })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+    await expect(service.client.call('commit', { buildId, step: 1 })).rejects.toMatchObject({
+      code: 'PRECONDITION_FAILED',
+    })
     await expect(bring()).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
     await service.client.call('abort', { buildId })
     await patch(momentum)
     const again = await bring()
-    await expect(service.client.call('commit', { buildId: again.buildId })).resolves.toMatchObject({ version: 2 })
+    await expect(service.client.call('commit', { buildId: again.buildId })).resolves.toMatchObject({
+      version: 2,
+    })
   })
 })
 
 test('A replacement under another kind of optimizer takes the state of the versions before it away', async () => {
   await putTable(service.client, { name: 'user', rows: 2, dim: 1, settings: { optimizer: momentum } })
-  const one = service.keeper.memory.reservedBytes
+  const one = service.writer.memory.reservedBytes
   await step([0], [1])
-  expect(service.keeper.memory.reservedBytes).toBe(2 * one)
+  expect(service.writer.memory.reservedBytes).toBe(2 * one)
   await putTable(service.client, { name: 'user', rows: 2, dim: 1 })
-  expect(service.keeper.memory.reservedBytes).toBe(3 * one)
-  await putTable(service.client, { name: 'user', rows: 2, dim: 1, settings: { optimizer: adam, keep_versions: 3 } })
-  expect(service.keeper.memory.reservedBytes).toBe(3 * one)
+  expect(service.writer.memory.reservedBytes).toBe(3 * one)
+  await putTable(service.client, {
+    name: 'user',
+    rows: 2,
+    dim: 1,
+    settings: { optimizer: adam, keep_versions: 3 },
+  })
+  expect(service.writer.memory.reservedBytes).toBe(3 * one)
 })
 
 test('An update that would make state infinite or NaN is refused, and changes nothing', async () => {
-  const adagrad: Optimizer = { kind: 'adagrad', learning_rate: 1, initial_accumulator: 0, epsilon: 1, epsilon_inside_sqrt: false }
+  const adagrad: Optimizer = {
+    kind: 'adagrad',
+    learning_rate: 1,
+    initial_accumulator: 0,
+    epsilon: 1,
+    epsilon_inside_sqrt: false,
+  }
   await putTable(service.client, { name: 'user', rows: 3000, dim: 2, settings: { optimizer: adagrad } })
   const indices = Array.from({ length: 3000 }, (_, row) => row)
   const values = indices.flatMap((row) => [1, row === 2900 ? 1e20 : 1])

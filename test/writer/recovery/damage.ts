@@ -2,7 +2,7 @@ import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { CatalogSnapshot } from '../../../src/storage/catalog-rows.ts'
-import { type OpenedKeeper, openKeeper } from '../restart.ts'
+import { type OpenWriter, openWriter } from '../restart.ts'
 
 /** What happens to a file of the folder of snapshots. */
 export type Damage = 'flipped' | 'cut' | 'missing'
@@ -19,23 +19,30 @@ export const damageFile = (dataDir: string, file: string, damage: Damage): void 
 }
 
 /** Takes records out of the journal of a directory that nobody has open: those of these places, counted from 1. */
-export const dropRecords = (dataDir: string, places: readonly number[], database: 'catalog.db' | 'os.db' = 'catalog.db'): void => {
+export const dropRecords = (
+  dataDir: string,
+  places: readonly number[],
+  database: 'catalog.db' | 'os.db' = 'catalog.db',
+): void => {
   const opened = new DatabaseSync(join(dataDir, database))
-  const ids = (opened.prepare('SELECT id FROM journal ORDER BY id').all() as { id: number }[]).map(({ id }) => id)
+  const ids = (opened.prepare('SELECT id FROM journal ORDER BY id').all() as { id: number }[]).map(
+    ({ id }) => id,
+  )
   for (const place of places) opened.prepare('DELETE FROM journal WHERE id = ?').run(ids[place - 1])
   opened.close()
 }
 
 /** Snapshots of the current version, oldest first. */
-export const snapshotsOf = ({ keeper }: OpenedKeeper, name = 'user'): CatalogSnapshot[] => keeper.find(name).current.stored.snapshots
+export const snapshotsOf = ({ writer }: OpenWriter, name = 'user'): CatalogSnapshot[] =>
+  writer.find(name).current.stored.snapshots
 
 /** How a start is refused: its code and what it says. */
 export const refusalOf = async (
   dataDir: string,
-  options: Parameters<typeof openKeeper>[1] = {},
+  options: Parameters<typeof openWriter>[1] = {},
 ): Promise<{ code: string; message: string }> => {
   try {
-    await openKeeper(dataDir, options)
+    await openWriter(dataDir, options)
   } catch (error) {
     const { code, message } = error as { code: string; message: string }
     return { code, message }

@@ -5,7 +5,7 @@ import { lookup } from '../../../src/lookup/lookup.ts'
 import { createLookupServices } from '../../../src/lookup/services.ts'
 import { ROWS_AT } from '../../../src/layout/table-layout.ts'
 import { putTable } from '../../helpers/writer.ts'
-import { crash, listFolder, makeDirectory, type OpenedKeeper, openKeeper, send } from '../restart.ts'
+import { crash, listFolder, makeDirectory, type OpenWriter, openWriter, send } from '../restart.ts'
 import { damageFile, refusalOf } from './damage.ts'
 
 const ROWS = 5
@@ -15,7 +15,7 @@ const WAIT = { timeout: 10_000 }
 const services = createLookupServices(null)
 
 /** Every row as a lookup answers it, and the sequence that it names. */
-const readAll = async ({ client }: OpenedKeeper) => {
+const readAll = async ({ client }: OpenWriter) => {
   const entry = client.registry.find('user')
   const request = { indices: Int32Array.from({ length: ROWS }, (_, i) => i), shape: [ROWS], options: {} }
   const { body, sequence } = await lookup(services, entry, entry.current, request, 'raw')
@@ -30,52 +30,74 @@ const bAt = (k: number, column: number) => (k + 1) * (column + 1)
 const adapted = (alpha: number): number[] =>
   Array.from({ length: ROWS * DIM }, (_, i) => {
     const [row, column] = [Math.floor(i / DIM), i % DIM]
-    const product = Array.from({ length: RANK }, (_one, k) => aAt(row, k) * bAt(k, column)).reduce((sum, one) => sum + one, 0)
+    const product = Array.from({ length: RANK }, (_one, k) => aAt(row, k) * bAt(k, column)).reduce(
+      (sum, one) => sum + one,
+      0,
+    )
     return tableAt(row, column) + (alpha / RANK) * product
   })
 const plain = Array.from({ length: ROWS * DIM }, (_, i) => tableAt(Math.floor(i / DIM), i % DIM))
 
 const start = async (durability: 'disk' | 'none' = 'disk') => {
-  const opened = await openKeeper(makeDirectory())
-  await putTable(opened.client, { name: 'user', rows: ROWS, dim: DIM, values: plain, settings: { durability } })
+  const opened = await openWriter(makeDirectory())
+  await putTable(opened.client, {
+    name: 'user',
+    rows: ROWS,
+    dim: DIM,
+    values: plain,
+    settings: { durability },
+  })
   return opened
 }
-const attach = async ({ client }: OpenedKeeper, alpha: number, dtype: 'float32' | 'float16' = 'float32') => {
-  const { adapterId, a, b } = await client.call('beginAdapter', { name: 'user', version: 1, rank: RANK, dtype, precondition: {} })
+const attach = async ({ client }: OpenWriter, alpha: number, dtype: 'float32' | 'float16' = 'float32') => {
+  const { adapterId, a, b } = await client.call('beginAdapter', {
+    name: 'user',
+    version: 1,
+    rank: RANK,
+    dtype,
+    precondition: {},
+  })
   const values = Array.from({ length: ROWS * RANK }, (_, i) => aAt(Math.floor(i / RANK), i % RANK))
   if (dtype === 'float32') new Float32Array(a[0].memory.buffer, ROWS_AT, values.length).set(values)
   else new Float16Array(a[0].memory.buffer, ROWS_AT, values.length).set(values)
-  new Float32Array(b.buffer, ROWS_AT, RANK * DIM).set(Array.from({ length: RANK * DIM }, (_, i) => bAt(Math.floor(i / DIM), i % DIM)))
+  new Float32Array(b.buffer, ROWS_AT, RANK * DIM).set(
+    Array.from({ length: RANK * DIM }, (_, i) => bAt(Math.floor(i / DIM), i % DIM)),
+  )
   return client.call('commitAdapter', { adapterId, alpha })
 }
-const drop = ({ client }: OpenedKeeper) => client.call('dropAdapter', { name: 'user', precondition: {} })
-const filesOf = ({ keeper }: OpenedKeeper) => keeper.find('user').current.adapter?.files ?? []
+const drop = ({ client }: OpenWriter) => client.call('dropAdapter', { name: 'user', precondition: {} })
+const filesOf = ({ writer }: OpenWriter) => writer.find('user').current.adapter?.files ?? []
 
 describe('An adapter', () => {
-  test.each(['float32', 'float16'] as const)('comes back from a crash with the same lookup results (%s)', async (dtype) => {
-    const opened = await start()
-    await attach(opened, 4, dtype)
-    const again = await openKeeper(crash(opened.dataDir))
-    expect(await readAll(again)).toEqual({ rows: adapted(4), sequence: 1 })
-    expect(await readAll(opened)).toEqual({ rows: adapted(4), sequence: 1 })
-    await expect(send(again, [0], [1, 1, 1])).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
-    expect(again.keeper.memory.reservedBytes).toBe(opened.keeper.memory.reservedBytes)
-    expect(again.client.registry.find('user').record.adapters).toMatchObject([{ rank: RANK, alpha: 4, dtype }])
-  })
+  test.each(['float32', 'float16'] as const)(
+    'comes back from a crash with the same lookup results (%s)',
+    async (dtype) => {
+      const opened = await start()
+      await attach(opened, 4, dtype)
+      const again = await openWriter(crash(opened.dataDir))
+      expect(await readAll(again)).toEqual({ rows: adapted(4), sequence: 1 })
+      expect(await readAll(opened)).toEqual({ rows: adapted(4), sequence: 1 })
+      await expect(send(again, [0], [1, 1, 1])).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+      expect(again.writer.memory.reservedBytes).toBe(opened.writer.memory.reservedBytes)
+      expect(again.client.registry.find('user').record.adapters).toMatchObject([
+        { rank: RANK, alpha: 4, dtype },
+      ])
+    },
+  )
 
   test('that was replaced, or taken off, is as it was answered last, and files of others are gone', async () => {
     const opened = await start()
     await attach(opened, 4)
     const before = filesOf(opened)
     await attach(opened, 8)
-    await opened.keeper.opened.forgetting.settle()
+    await opened.writer.opened.cleanup.whenIdle()
     expect(listFolder(opened.dataDir).filter((file) => before.includes(file))).toEqual([])
     expect(listFolder(opened.dataDir)).toHaveLength(3)
-    expect(await readAll(await openKeeper(crash(opened.dataDir)))).toEqual({ rows: adapted(8), sequence: 2 })
+    expect(await readAll(await openWriter(crash(opened.dataDir)))).toEqual({ rows: adapted(8), sequence: 2 })
     await drop(opened)
-    await opened.keeper.opened.forgetting.settle()
+    await opened.writer.opened.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toHaveLength(1)
-    const again = await openKeeper(crash(opened.dataDir))
+    const again = await openWriter(crash(opened.dataDir))
     expect(await readAll(again)).toEqual({ rows: plain, sequence: 3 })
     expect(await send(again, [0], [1, 1, 1])).toMatchObject({ sequence: 4 })
   })
@@ -85,39 +107,48 @@ describe('An adapter', () => {
     await send(opened, [0], [0, 1, 2])
     await attach(opened, 4)
     await opened.close()
-    expect(await readAll(await openKeeper(opened.dataDir))).toEqual({ rows: adapted(4), sequence: 2 })
+    expect(await readAll(await openWriter(opened.dataDir))).toEqual({ rows: adapted(4), sequence: 2 })
   })
 
-  test.each([0, 1])('whose file %i is damaged refuses the start; told to go back, it is lost and the table is not', async (which) => {
-    const opened = await start()
-    await attach(opened, 4)
-    const image = crash(opened.dataDir)
-    damageFile(image, filesOf(opened)[which], 'flipped')
-    const { code, message } = await refusalOf(image)
-    expect([code, message]).toEqual(['DamagedSnapshot', expect.stringContaining(filesOf(opened)[which])])
-    const again = await openKeeper(image, { goesBack: true })
-    expect((await readAll(again)).rows).toEqual(plain)
-    expect(again.warnings.at(-1)).toMatch(/the adapter is lost$/)
-    expect(listFolder(image)).toHaveLength(1)
-    expect((await readAll(await openKeeper(crash(image)))).rows).toEqual(plain)
-  })
+  test.each([0, 1])(
+    'whose file %i is damaged refuses the start; told to go back, it is lost and the table is not',
+    async (which) => {
+      const opened = await start()
+      await attach(opened, 4)
+      const image = crash(opened.dataDir)
+      damageFile(image, filesOf(opened)[which], 'flipped')
+      const { code, message } = await refusalOf(image)
+      expect([code, message]).toEqual(['DamagedSnapshot', expect.stringContaining(filesOf(opened)[which])])
+      const again = await openWriter(image, { goesBack: true })
+      expect((await readAll(again)).rows).toEqual(plain)
+      expect(again.warnings.at(-1)).toMatch(/the adapter is lost$/)
+      expect(listFolder(image)).toHaveLength(1)
+      expect((await readAll(await openWriter(crash(image)))).rows).toEqual(plain)
+    },
+  )
 
   test('whose files were exchanged is refused', async () => {
     const opened = await start()
     await attach(opened, 4)
     const [a, b] = filesOf(opened)
-    const { store } = opened.keeper.opened
+    const { store } = opened.writer.opened
     const [adapter] = store.load().adapters
     store.commit({ changes: [{ kind: 'put-adapter', adapter: { ...adapter, fileA: b, fileB: a } }] })
     expect(await refusalOf(crash(opened.dataDir))).toMatchObject({ code: 'DamagedSnapshot' })
   })
 
-  test('whose front goes while its files are written has its memory counted once', async () => {
+  test('whose HTTP worker goes while its files are written has its memory counted once', async () => {
     const opened = await start()
-    const { memory } = opened.keeper
+    const { memory } = opened.writer
     const withoutAdapter = memory.reservedBytes
     const other = opened.connect()
-    const { adapterId } = await other.call('beginAdapter', { name: 'user', version: 1, rank: 1, dtype: 'float32', precondition: {} })
+    const { adapterId } = await other.call('beginAdapter', {
+      name: 'user',
+      version: 1,
+      rank: 1,
+      dtype: 'float32',
+      precondition: {},
+    })
     const withAdapter = memory.reservedBytes
     const { rename } = fs
     const gate = Promise.withResolvers<void>()
@@ -131,13 +162,13 @@ describe('An adapter', () => {
       other.call('commitAdapter', { adapterId, alpha: 1 }).catch(() => {})
       await expect.poll(() => isWriting, WAIT).toBe(true)
       other.close()
-      await expect.poll(() => [...opened.keeper.fronts].length, WAIT).toBe(1)
+      await expect.poll(() => [...opened.writer.httpWorkers].length, WAIT).toBe(1)
     } finally {
       fs.rename = rename
       syncBuiltinESMExports()
       gate.resolve()
     }
-    await expect.poll(() => opened.keeper.find('user').current.adapter, WAIT).not.toBeNull()
+    await expect.poll(() => opened.writer.find('user').current.adapter, WAIT).not.toBeNull()
     expect(memory.reservedBytes).toBe(withAdapter)
     await drop(opened)
     expect(memory.reservedBytes).toBe(withoutAdapter)

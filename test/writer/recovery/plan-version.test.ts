@@ -1,24 +1,38 @@
 import { describe, expect, test } from 'vitest'
 import { findVersions, listFiles, planFound } from '../../../src/writer/recovery/plan-version.ts'
-import { openSample, refusalOf, refusalOfAsync, makeFolder, sampleAdapter, sampleRecord } from '../../storage/samples.ts'
+import {
+  openSample,
+  refusalOf,
+  refusalOfAsync,
+  makeFolder,
+  sampleAdapter,
+  sampleRecord,
+} from '../../storage/samples.ts'
 import { sampleSnapshot, sampleTable, sampleVersion } from '../../storage/samples.ts'
 import type { CatalogImage } from '../../../src/storage/catalog-rows.ts'
 import { putTable } from '../../helpers/writer.ts'
-import { makeDirectory, openKeeper, send } from '../restart.ts'
+import { makeDirectory, openWriter, send } from '../restart.ts'
 import { damageFile } from './damage.ts'
 
 const image = (changes: Partial<CatalogImage> = {}): CatalogImage => ({
-  ...{ tables: [sampleTable()], versions: [sampleVersion()], aliases: [], snapshots: [sampleSnapshot()], adapters: [], nextId: 9 },
+  ...{
+    tables: [sampleTable()],
+    versions: [sampleVersion()],
+    aliases: [],
+    snapshots: [sampleSnapshot()],
+    adapters: [],
+    nextId: 9,
+  },
   ...changes,
 })
 
 describe('The versions of a catalog', () => {
   test('are found with their snapshots, each judged by its file', async () => {
-    const opened = await openKeeper(makeDirectory())
+    const opened = await openWriter(makeDirectory())
     await putTable(opened.client, { name: 'user', rows: 2, dim: 1 })
     await send(opened, [0], [1])
     await opened.client.call('snapshot', null)
-    const { store } = opened.keeper.opened
+    const { store } = opened.writer.opened
     const loaded = store.load()
     damageFile(opened.dataDir, loaded.snapshots[0].file, 'cut')
     const found = await findVersions(store, loaded)
@@ -27,7 +41,11 @@ describe('The versions of a catalog', () => {
       [loaded.snapshots[0].id, 'cut'],
       [loaded.snapshots[1].id, 'valid'],
     ])
-    expect(planFound(store, found[0], false)).toMatchObject({ snapshot: loaded.snapshots[1], replay: { first: 2, last: 1 }, warnings: [] })
+    expect(planFound(store, found[0], false)).toMatchObject({
+      snapshot: loaded.snapshots[1],
+      replay: { first: 2, last: 1 },
+      warnings: [],
+    })
     // Whoever reads it finds more than its ends and length show.
     found[0].snapshots[1].state = 'damaged'
     expect(refusalOf(() => planFound(store, found[0], false))).toBe('DamagedSnapshot')
@@ -51,5 +69,9 @@ describe('The versions of a catalog', () => {
 })
 
 test('The files of a catalog are those of snapshots and of adapters', () => {
-  expect([...listFiles(image({ adapters: [sampleAdapter()] }))].sort()).toEqual(['a.safetensors', 'b.safetensors', 'c.safetensors'])
+  expect([...listFiles(image({ adapters: [sampleAdapter()] }))].sort()).toEqual([
+    'a.safetensors',
+    'b.safetensors',
+    'c.safetensors',
+  ])
 })

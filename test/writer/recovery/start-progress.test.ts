@@ -30,8 +30,15 @@ describe('In a log, progress', () => {
     expect(written.length).toBe(1)
     expect(written[0].endsWith('\n')).toBe(true)
     expect(JSON.parse(written[0])).toEqual({
-      ...{ level: 30, time: expect.any(Number), name: 'keeper', msg: 'loading', table: 'user', version: 3 },
-      ...{ loadedBytes: 25 * MiB, totalBytes: 100 * MiB, loadedRows: 250, totalRows: 1_000, mibPerSecond: 13, etaSeconds: 6 },
+      ...{ level: 30, time: expect.any(Number), name: 'writer', msg: 'loading', table: 'user', version: 3 },
+      ...{
+        loadedBytes: 25 * MiB,
+        totalBytes: 100 * MiB,
+        loadedRows: 250,
+        totalRows: 1_000,
+        mibPerSecond: 13,
+        etaSeconds: 6,
+      },
     })
     pass(1_000)
     tell(0.75)
@@ -39,7 +46,14 @@ describe('In a log, progress', () => {
     pass(1_000)
     progress.end()
     expect(JSON.parse(written[2])).toEqual({
-      ...{ level: 30, time: expect.any(Number), name: 'keeper', msg: 'loaded', loadedBytes: 75 * MiB, ms: 5_000 },
+      ...{
+        level: 30,
+        time: expect.any(Number),
+        name: 'writer',
+        msg: 'loaded',
+        loadedBytes: 75 * MiB,
+        ms: 5_000,
+      },
     })
   })
 
@@ -49,7 +63,10 @@ describe('In a log, progress', () => {
     tell(0)
     pass(2_000)
     progress.tell({ table: 'empty', version: 1, loadedBytes: 0, totalBytes: 0, loadedRows: 0, totalRows: 0 })
-    expect(written.map((line) => (JSON.parse(line) as { etaSeconds: number | null }).etaSeconds)).toEqual([null, 0])
+    expect(written.map((line) => (JSON.parse(line) as { etaSeconds: number | null }).etaSeconds)).toEqual([
+      null,
+      0,
+    ])
   })
 })
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Dtype, Optimizer } from '../../../src/core/types.ts'
 import { stateInitial } from '../../../src/writer/updates/optimizer-step.ts'
-import { PreimageLog } from '../../../src/writer/updates/pre-images.ts'
+import { PreImageLog } from '../../../src/writer/updates/pre-images.ts'
 import { instantiateApplyKernels } from '../../../src/kernels/apply.ts'
 import { Arena } from '../../../src/tables/arena.ts'
 import { ROWS_AT } from '../../../src/layout/table-layout.ts'
@@ -14,14 +14,25 @@ const arena = new Arena(16 * 1024 * 1024)
 const kernels = instantiateApplyKernels(arena.memory)
 afterEach(() => expect(arena.reservedBytes, 'the scratch is given back').toBe(0))
 
-const adagrad: Optimizer = { kind: 'adagrad', learning_rate: 0.5, initial_accumulator: 2, epsilon: 0.5, epsilon_inside_sqrt: false }
+const adagrad: Optimizer = {
+  kind: 'adagrad',
+  learning_rate: 0.5,
+  initial_accumulator: 2,
+  epsilon: 0.5,
+  epsilon_inside_sqrt: false,
+}
 
 /** A table of zeros that only this thread knows. */
 const makeTable = (rows: number, dim: number, dtype: Dtype, optimizer: Optimizer) => {
   const memory = new TableMemory(1024 * 1024 * 1024, 65_536 * 16)
   const begin = { name: 'user', rows, dim, dtype, settings: { optimizer }, precondition: {} }
   const table = commitAside(beginBuild(new Map(), memory, 'v1', begin, 0))
-  const update = (operation: 'gradients' | 'set' | 'add', indices: number[], values: Float32Array, logs: PreimageLog[] = []) =>
+  const update = (
+    operation: 'gradients' | 'set' | 'add',
+    indices: number[],
+    values: Float32Array,
+    logs: PreImageLog[] = [],
+  ) =>
     updateAside(
       { memory, arena, kernels, nowMs: 1 },
       table,
@@ -31,7 +42,9 @@ const makeTable = (rows: number, dim: number, dtype: Dtype, optimizer: Optimizer
   const read = (): number[] =>
     table.current.handle.segments.flatMap(({ memory: { buffer }, rowCount }) =>
       Array.from(
-        dtype === 'float16' ? new Float16Array(buffer, ROWS_AT, rowCount * dim) : new Float32Array(buffer, ROWS_AT, rowCount * dim),
+        dtype === 'float16'
+          ? new Float16Array(buffer, ROWS_AT, rowCount * dim)
+          : new Float32Array(buffer, ROWS_AT, rowCount * dim),
       ),
     )
   return { table, update, read }
@@ -40,7 +53,13 @@ const makeTable = (rows: number, dim: number, dtype: Dtype, optimizer: Optimizer
 describe('An update of many rows', () => {
   const f = Math.fround
   /** Row by row and number by number, in the order of the contract. Changes `rows` and `state`. */
-  const stepRows = (rows: number[], state: number[], indices: number[], values: Float32Array, store: (value: number) => number) => {
+  const stepRows = (
+    rows: number[],
+    state: number[],
+    indices: number[],
+    values: Float32Array,
+    store: (value: number) => number,
+  ) => {
     const dim = values.length / indices.length
     const sums = new Map<number, Float32Array>()
     indices.forEach((row, i) => {
@@ -58,23 +77,34 @@ describe('An update of many rows', () => {
     }
   }
 
-  test.each(['float32', 'float16'] as const)('is the same whatever blocks its %s rows are computed in', (dtype) => {
-    const store = dtype === 'float16' ? (value: number) => new Float16Array([value])[0] : f
-    const property = fc.property(fc.constantFrom(1, 5, 64, 300), fc.integer({ min: 1, max: 700 }), fc.integer(), (dim, count, seed) => {
-      const rows = 1000
-      const { update, read } = makeTable(rows, dim, dtype, adagrad)
-      const expected = Array.from({ length: rows * dim }, () => 0)
-      const state = Array.from({ length: rows * dim }, () => stateInitial(adagrad))
-      for (const salt of [seed, seed + 100]) {
-        const indices = Array.from({ length: count }, (_, i) => Math.abs(Math.imul(salt + i, 0x9e3779b1)) % rows)
-        const values = Float32Array.from({ length: count * dim }, (_, i) => Math.sin(salt + i))
-        expect(update('gradients', indices, values).rowsUpdated).toBe(new Set(indices).size)
-        stepRows(expected, state, indices, values, store)
-      }
-      expect(read()).toEqual(expected)
-    })
-    fc.assert(property, { numRuns: 30 })
-  })
+  test.each(['float32', 'float16'] as const)(
+    'is the same whatever blocks its %s rows are computed in',
+    (dtype) => {
+      const store = dtype === 'float16' ? (value: number) => new Float16Array([value])[0] : f
+      const property = fc.property(
+        fc.constantFrom(1, 5, 64, 300),
+        fc.integer({ min: 1, max: 700 }),
+        fc.integer(),
+        (dim, count, seed) => {
+          const rows = 1000
+          const { update, read } = makeTable(rows, dim, dtype, adagrad)
+          const expected = Array.from({ length: rows * dim }, () => 0)
+          const state = Array.from({ length: rows * dim }, () => stateInitial(adagrad))
+          for (const salt of [seed, seed + 100]) {
+            const indices = Array.from(
+              { length: count },
+              (_, i) => Math.abs(Math.imul(salt + i, 0x9e3779b1)) % rows,
+            )
+            const values = Float32Array.from({ length: count * dim }, (_, i) => Math.sin(salt + i))
+            expect(update('gradients', indices, values).rowsUpdated).toBe(new Set(indices).size)
+            stepRows(expected, state, indices, values, store)
+          }
+          expect(read()).toEqual(expected)
+        },
+      )
+      fc.assert(property, { numRuns: 30 })
+    },
+  )
 
   test.each(['set', 'add'] as const)('%s goes through 16 bits as one does', (operation) => {
     const { update, read } = makeTable(600, 3, 'float16', adagrad)
@@ -99,13 +129,16 @@ describe('The logs of exports', () => {
     const all = Array.from({ length: rows }, (_, row) => row)
     update('gradients', all.slice(0, 10), new Float32Array(10 * dim).fill(1))
     const { state } = table.current
-    const logs = [table.current.table, state?.rows ?? expect.unreachable()].map((source) => new PreimageLog(source, 2 ** 30))
-    const strange = new PreimageLog({ rowBytes: dim * 4 }, 2 ** 30)
+    const logs = [table.current.table, state?.rows ?? expect.unreachable()].map(
+      (source) => new PreImageLog(source, 2 ** 30),
+    )
+    const strange = new PreImageLog({ rowBytes: dim * 4 }, 2 ** 30)
     update('gradients', all, new Float32Array(rows * dim).fill(1), [...logs, strange])
     const [old, oldState] = logs.map((log) => log.read(0, rows))
     expect(Array.from(old.rows)).toEqual(all)
     const step = Math.fround(-Math.fround(0.5 / Math.fround(Math.fround(Math.sqrt(3)) + 0.5)))
-    const firsts = ({ bytes }: { bytes: Uint8Array }) => all.map((row) => new Float32Array(bytes.buffer)[row * dim])
+    const firsts = ({ bytes }: { bytes: Uint8Array }) =>
+      all.map((row) => new Float32Array(bytes.buffer)[row * dim])
     expect(firsts(old)).toEqual(all.map((row) => (row < 10 ? step : 0)))
     expect(firsts(oldState)).toEqual(all.map((row) => (row < 10 ? 3 : 2)))
     expect(strange.read(0, rows).rows.length).toBe(0)
@@ -115,8 +148,12 @@ describe('The logs of exports', () => {
 describe('The scratch', () => {
   test('is given back after a refusal', () => {
     const { update } = makeTable(2, 1, 'float16', adagrad)
-    expect(() => update('set', [0], Float32Array.of(1e9))).toThrowError(expect.objectContaining({ code: 'NON_FINITE' }))
-    expect(() => update('gradients', [0], Float32Array.of(1e30))).toThrowError(expect.objectContaining({ code: 'NON_FINITE' }))
+    expect(() => update('set', [0], Float32Array.of(1e9))).toThrowError(
+      expect.objectContaining({ code: 'NON_FINITE' }),
+    )
+    expect(() => update('gradients', [0], Float32Array.of(1e30))).toThrowError(
+      expect.objectContaining({ code: 'NON_FINITE' }),
+    )
   })
 
   test('that finds no room refuses, and keeps nothing', () => {

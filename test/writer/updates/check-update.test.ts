@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Optimizer, Settings } from '../../../src/core/types.ts'
-import { putTable, readTable, startKeeper, type TestKeeper } from '../../helpers/writer.ts'
+import { putTable, readTable, startTestWriter, type TestWriter } from '../../helpers/writer.ts'
 
-let service: TestKeeper
+let service: TestWriter
 beforeEach(async () => {
-  service = await startKeeper()
+  service = await startTestWriter()
 })
 afterEach(() => service.close())
 
@@ -15,9 +15,23 @@ const kinds: Optimizer[] = [
   { kind: 'sgd', ...rate, constraint: { kind: 'non_negative' } },
   { kind: 'sgd', ...rate, constraint: { kind: 'unit_norm' } },
   { kind: 'momentum', ...rate, momentum: 0.9, nesterov: true },
-  { kind: 'adagrad', ...rate, initial_accumulator: 0, epsilon: 1, epsilon_inside_sqrt: false, constraint: { kind: 'non_negative' } },
+  {
+    kind: 'adagrad',
+    ...rate,
+    initial_accumulator: 0,
+    epsilon: 1,
+    epsilon_inside_sqrt: false,
+    constraint: { kind: 'non_negative' },
+  },
   { kind: 'rowwise_adagrad', ...rate, initial_accumulator: 1, epsilon: 1, epsilon_inside_sqrt: true },
-  { kind: 'adam', ...rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, constraint: { kind: 'max_norm', value: 1 } },
+  {
+    kind: 'adam',
+    ...rate,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    constraint: { kind: 'max_norm', value: 1 },
+  },
 ]
 
 describe.each(kinds)('A gradient that is not finite, for %o', (optimizer) => {

@@ -3,8 +3,8 @@ import { openStore } from '../../../src/storage/open-store.ts'
 import type { Store } from '../../../src/storage/store.ts'
 import { Idempotency } from '../../../src/writer/updates/idempotency.ts'
 import type { UpdateArguments } from '../../../src/writer/protocol.ts'
-import { beginBuild, type KeeperTable, type KeeperVersion } from '../../../src/writer/lifecycle/table-model.ts'
-import { UpdateTurns } from '../../../src/writer/updates/group-commit.ts'
+import { beginBuild, type TableModel, type VersionModel } from '../../../src/writer/lifecycle/table-model.ts'
+import { GroupCommit } from '../../../src/writer/updates/group-commit.ts'
 import { instantiateApplyKernels } from '../../../src/kernels/apply.ts'
 import { Arena } from '../../../src/tables/arena.ts'
 import { ROWS_AT } from '../../../src/layout/table-layout.ts'
@@ -21,20 +21,20 @@ export interface NewTable {
   optimizer?: Optimizer
 }
 
-/** Turns over a real store, and tables that no front and no catalog knows. */
-export interface TurnParts {
-  turns: UpdateTurns
+/** Turns over a real store, and tables that no HTTP worker and no catalog knows. */
+export interface GroupCommitSetup {
+  groupCommit: GroupCommit
   store: Store
   keys: Idempotency
   arena: Arena
   /** Transactions of each log so far. */
   commits: { disk: number; os: number }
   fatal: unknown[]
-  add: (table?: NewTable) => KeeperTable
+  add: (table?: NewTable) => TableModel
   close: () => void
 }
 
-export const makeTurns = (): TurnParts => {
+export const makeGroupCommit = (): GroupCommitSetup => {
   const { dataDir, remove } = makeDataDir()
   const { store } = openStore(dataDir)
   const commits = { disk: 0, os: 0 }
@@ -49,22 +49,35 @@ export const makeTurns = (): TurnParts => {
   const memory = new TableMemory(2 ** 32)
   const arena = new Arena(64 * 1024 * 1024)
   const keys = new Idempotency(store)
-  const tables = new Map<string, KeeperTable>()
+  const tables = new Map<string, TableModel>()
   const fatal: unknown[] = []
-  const turns = new UpdateTurns({
+  const groupCommit = new GroupCommit({
     store,
     memory,
     arena,
     keys,
     kernels: instantiateApplyKernels(arena.memory),
-    find: (name) => tables.get(name) as KeeperTable,
+    find: (name) => tables.get(name) as TableModel,
     listLogs: () => [],
     onFatal: (error) => fatal.push(error),
     onCommit: () => {},
   })
-  const add = ({ name = 'user', rows = 6, dim = 2, dtype = 'float32', durability = 'disk', optimizer }: NewTable = {}): KeeperTable => {
+  const add = ({
+    name = 'user',
+    rows = 6,
+    dim = 2,
+    dtype = 'float32',
+    durability = 'disk',
+    optimizer,
+  }: NewTable = {}): TableModel => {
     const settings = { durability, ...(optimizer && { optimizer }) }
-    const build = beginBuild(new Map(), memory, `v${name}`, { name, rows, dim, dtype, settings, precondition: {} }, 0)
+    const build = beginBuild(
+      new Map(),
+      memory,
+      `v${name}`,
+      { name, rows, dim, dtype, settings, precondition: {} },
+      0,
+    )
     const table = { ...commitAside(build), id: store.takeId() }
     tables.set(name, table)
     return table
@@ -73,11 +86,15 @@ export const makeTurns = (): TurnParts => {
     store.close()
     remove()
   }
-  return { turns, store, keys, arena, commits, fatal, add, close }
+  return { groupCommit, store, keys, arena, commits, fatal, add, close }
 }
 
 /** An update of `set`, unless `changes` say otherwise, of rows of as many numbers as fit. */
-export const update = (indices: number[], values: number[], changes: Partial<UpdateArguments> = {}): UpdateArguments => ({
+export const update = (
+  indices: number[],
+  values: number[],
+  changes: Partial<UpdateArguments> = {},
+): UpdateArguments => ({
   name: 'user',
   operation: 'set',
   indices: Int32Array.from(indices),
@@ -87,11 +104,13 @@ export const update = (indices: number[], values: number[], changes: Partial<Upd
 })
 
 /** What a version is, to the bit: rows as stored, optimizer state of the rows that have some, steps, sequence. */
-export const readVersion = ({ handle, table, state }: KeeperVersion) => {
-  const rowsOf = (version: KeeperVersion['table']): string[] =>
+export const readVersion = ({ handle, table, state }: VersionModel) => {
+  const rowsOf = (version: VersionModel['table']): string[] =>
     version.handle.segments.flatMap(({ memory, rowCount }) =>
       Array.from({ length: rowCount }, (_, row) =>
-        Buffer.from(new Uint8Array(memory.buffer, ROWS_AT + row * version.rowBytes, version.rowBytes)).toString('hex'),
+        Buffer.from(
+          new Uint8Array(memory.buffer, ROWS_AT + row * version.rowBytes, version.rowBytes),
+        ).toString('hex'),
       ),
     )
   return {
@@ -99,6 +118,9 @@ export const readVersion = ({ handle, table, state }: KeeperVersion) => {
     sequence: table.readSequence(),
     step: table.readStep(),
     rows: rowsOf(table),
-    state: state && { kind: state.kind, rows: rowsOf(state.rows).map((row, i) => (state.touched[i] === 1 ? row : null)) },
+    state: state && {
+      kind: state.kind,
+      rows: rowsOf(state.rows).map((row, i) => (state.touched[i] === 1 ? row : null)),
+    },
   }
 }

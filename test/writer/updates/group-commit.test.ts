@@ -3,12 +3,12 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
 import type { Optimizer } from '../../../src/core/types.ts'
 import type { UpdateArguments, UpdateResult } from '../../../src/writer/protocol.ts'
-import { makeTurns, readVersion, type TurnParts, update } from './group-commit-dependencies.ts'
+import { makeGroupCommit, readVersion, type GroupCommitSetup, update } from './group-commit-dependencies.ts'
 
-let parts: TurnParts
+let parts: GroupCommitSetup
 let nowMs = 0
 beforeEach(() => {
-  parts = makeTurns()
+  parts = makeGroupCommit()
   // A turn also ends by time, which a busy machine takes: here it stands still.
   vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
 })
@@ -24,7 +24,7 @@ const submitAll = (updates: UpdateArguments[]): Promise<(UpdateResult | string)[
   Promise.all(
     updates.map(async (one) => {
       try {
-        return await parts.turns.submit(one)
+        return await parts.groupCommit.submit(one)
       } catch (error) {
         return (error as { code: string }).code
       }
@@ -34,8 +34,20 @@ const submitAll = (updates: UpdateArguments[]): Promise<(UpdateResult | string)[
 const OPTIMIZERS: Optimizer[] = [
   { kind: 'sgd', learning_rate: 0.5, weight_decay: 0.25 },
   { kind: 'momentum', learning_rate: 0.5, momentum: 0.9, nesterov: true },
-  { kind: 'adagrad', learning_rate: 0.5, initial_accumulator: 0.5, epsilon: 1e-3, epsilon_inside_sqrt: false },
-  { kind: 'rowwise_adagrad', learning_rate: 0.5, initial_accumulator: 0, epsilon: 1e-3, epsilon_inside_sqrt: true },
+  {
+    kind: 'adagrad',
+    learning_rate: 0.5,
+    initial_accumulator: 0.5,
+    epsilon: 1e-3,
+    epsilon_inside_sqrt: false,
+  },
+  {
+    kind: 'rowwise_adagrad',
+    learning_rate: 0.5,
+    initial_accumulator: 0,
+    epsilon: 1e-3,
+    epsilon_inside_sqrt: true,
+  },
   { kind: 'adam', learning_rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-3 },
 ]
 const ROWS = 6
@@ -61,7 +73,9 @@ const anyUpdate: fc.Arbitrary<UpdateArguments> = fc
 const lastImages = (tableId: number): Map<number, string> => {
   const images = new Map<number, string>()
   for (const { ids, rows, rowBytes } of parts.store.readJournal(tableId, 1, 0))
-    ids.forEach((row, i) => images.set(row, Buffer.from(rows.subarray(i * rowBytes, (i + 1) * rowBytes)).toString('hex')))
+    ids.forEach((row, i) =>
+      images.set(row, Buffer.from(rows.subarray(i * rowBytes, (i + 1) * rowBytes)).toString('hex')),
+    )
   return images
 }
 
@@ -79,14 +93,20 @@ describe('Updates of one turn', () => {
         for (const one of updates) expected.push(...(await submitAll([{ ...one, name: 'alone' }])))
         const before = parts.commits[durability]
         const results = await submitAll(updates)
-        expect(results).toEqual(expected.map((one) => (typeof one === 'string' ? one : { ...one, durability })))
+        expect(results).toEqual(
+          expected.map((one) => (typeof one === 'string' ? one : { ...one, durability })),
+        )
         expect(readVersion(table.current)).toEqual(readVersion(alone.current))
         // One that names no rows waits for the disk all the same, and is answered in its place.
-        expect(parts.commits[durability] - before).toBe(expected.every((one) => typeof one === 'string') ? 0 : 1)
+        expect(parts.commits[durability] - before).toBe(
+          expected.every((one) => typeof one === 'string') ? 0 : 1,
+        )
         const { rows } = readVersion(alone.current)
         for (const [row, image] of lastImages(table.id)) expect(image).toBe(rows[row])
         const changed = results.filter((one) => typeof one !== 'string' && one.rowsUpdated > 0)
-        expect([...parts.store.readJournal(table.id, 1, 0)].map(({ sequence }) => sequence)).toEqual(changed.map((_, i) => i + 1))
+        expect([...parts.store.readJournal(table.id, 1, 0)].map(({ sequence }) => sequence)).toEqual(
+          changed.map((_, i) => i + 1),
+        )
       },
     )
     await fc.assert(property, { numRuns: process.env.CI === undefined ? 150 : 1_500 })
@@ -103,26 +123,32 @@ describe('Updates of one turn', () => {
   })
 
   test('are journaled by one transaction for each log, in the order in which they came', async () => {
-    const tables = (['disk', 'os', 'disk'] as const).map((durability, i) => parts.add({ name: `t${i}`, dim: 1, durability }))
+    const tables = (['disk', 'os', 'disk'] as const).map((durability, i) =>
+      parts.add({ name: `t${i}`, dim: 1, durability }),
+    )
     const results = await submitAll([0, 1, 2, 0, 1, 2].map((i, at) => update([0], [at], { name: `t${i}` })))
     expect(parts.commits).toEqual({ disk: 1, os: 1 })
     expect(results.map((one) => (one as UpdateResult).sequence)).toEqual([1, 1, 1, 2, 2, 2])
-    for (const { id } of tables) expect([...parts.store.readJournal(id, 1, 0)].map(({ sequence }) => sequence)).toEqual([1, 2])
+    for (const { id } of tables)
+      expect([...parts.store.readJournal(id, 1, 0)].map(({ sequence }) => sequence)).toEqual([1, 2])
   })
 
   test('are not journaled, and wait for nothing, in a table of mode none', async () => {
     const table = parts.add({ dim: 1, durability: 'none' })
     await submitAll([update([0], [1]), update([0], [2], { operation: 'add' })])
     expect(parts.commits).toEqual({ disk: 0, os: 0 })
-    expect(readVersion(table.current)).toMatchObject({ sequence: 2, rows: expect.arrayContaining(['00004040']) })
+    expect(readVersion(table.current)).toMatchObject({
+      sequence: 2,
+      rows: expect.arrayContaining(['00004040']),
+    })
   })
 
   test('of mode none are journaled while a snapshot runs', async () => {
     const table = parts.add({ dim: 1, durability: 'none' })
     await submitAll([update([0], [1])])
-    table.current.stored.journalHolders++
+    table.current.stored.journalPins++
     await submitAll([update([0], [2]), update([1], [3])])
-    table.current.stored.journalHolders--
+    table.current.stored.journalPins--
     await submitAll([update([0], [4])])
     expect(parts.store.inspectJournal(table.id, 1)).toEqual({ ranges: [{ first: 2, last: 3 }], promised: 0 })
     expect(parts.commits).toEqual({ disk: 0, os: 1 })
@@ -130,9 +156,14 @@ describe('Updates of one turn', () => {
 
   test('see each other in the conditions, too', async () => {
     parts.add({ dim: 1 })
-    const next = (sequence: number) => update([0], [1], { operation: 'add', precondition: { ifMatch: [`1-${sequence}`] } })
+    const next = (sequence: number) =>
+      update([0], [1], { operation: 'add', precondition: { ifMatch: [`1-${sequence}`] } })
     const results = await submitAll([next(0), next(0), next(1)])
-    expect(results.map((one) => (typeof one === 'string' ? one : one.sequence))).toEqual([1, 'PRECONDITION_FAILED', 2])
+    expect(results.map((one) => (typeof one === 'string' ? one : one.sequence))).toEqual([
+      1,
+      'PRECONDITION_FAILED',
+      2,
+    ])
   })
 
   test('are all refused, and change nothing, when their transaction fails; the next turn begins where they did', async () => {
@@ -176,9 +207,14 @@ describe('An update', () => {
     parts.add({ rows: 2, dim: 65_536, durability: 'none' })
     const rows = Array.from({ length: 16 }, () => 0)
     const large = update(rows, [], { values: new Float32Array(16 * 65_536) })
-    const fitting = Math.floor(LIMITS.updateBytesInFlightMax / (large.values.byteLength + large.indices.byteLength))
+    const fitting = Math.floor(
+      LIMITS.updateBytesInFlightMax / (large.values.byteLength + large.indices.byteLength),
+    )
     const results = await submitAll(Array.from({ length: fitting + 1 }, () => large))
-    expect(results.map((one) => typeof one)).toEqual([...Array.from({ length: fitting }, () => 'object'), 'string'])
+    expect(results.map((one) => typeof one)).toEqual([
+      ...Array.from({ length: fitting }, () => 'object'),
+      'string',
+    ])
     expect(results.at(-1)).toBe('OVERLOADED')
     expect(await submitAll([large])).toMatchObject([{ sequence: fitting + 1 }])
   })
@@ -187,15 +223,17 @@ describe('An update', () => {
     const table = parts.add({ rows: 2, dim: 65_536 })
     const rows = Array.from({ length: 16 }, () => 0)
     const large = update(rows, [], { operation: 'add', values: new Float32Array(16 * 65_536).fill(1) })
-    const count = 2 + Math.ceil(LIMITS.turnBytesMax / large.values.byteLength)
+    const count = 2 + Math.ceil(LIMITS.commitBatchBytesMax / large.values.byteLength)
     await submitAll(Array.from({ length: count }, () => large))
     expect(parts.commits.disk).toBeGreaterThan(1)
-    expect(readVersion(table.current).rows[0].slice(0, 8)).toBe(Buffer.from(Float32Array.of(16 * count).buffer).toString('hex'))
+    expect(readVersion(table.current).rows[0].slice(0, 8)).toBe(
+      Buffer.from(Float32Array.of(16 * count).buffer).toString('hex'),
+    )
   })
 
   test('waits for the next turn when the time of one is used up', async () => {
     parts.add({ dim: 1 })
-    vi.spyOn(performance, 'now').mockImplementation(() => (nowMs += LIMITS.turnMsMax + 1))
+    vi.spyOn(performance, 'now').mockImplementation(() => (nowMs += LIMITS.commitBatchMsMax + 1))
     expect(await submitAll([update([0], [1]), update([0], [2]), update([0], [3])])).toMatchObject([
       { sequence: 1 },
       { sequence: 2 },
@@ -212,9 +250,9 @@ describe('An update', () => {
 
   test('is what closing waits for', async () => {
     const table = parts.add({ dim: 1 })
-    await parts.turns.settle()
-    const submitted = parts.turns.submit(update([0], [1]))
-    await parts.turns.settle()
+    await parts.groupCommit.whenIdle()
+    const submitted = parts.groupCommit.submit(update([0], [1]))
+    await parts.groupCommit.whenIdle()
     expect(table.current.table.readSequence()).toBe(1)
     await submitted
   })

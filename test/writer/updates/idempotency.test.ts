@@ -8,22 +8,23 @@ import {
   keyOf,
   makeDirectory,
   MANY_ROWS,
-  type OpenedKeeper,
-  openKeeper,
+  type OpenWriter,
+  openWriter,
   readNumber,
   readRows,
   send,
 } from '../restart.ts'
-import { makeTurns } from './group-commit-dependencies.ts'
+import { makeGroupCommit } from './group-commit-dependencies.ts'
 
-const start = async (durability: Durability = 'disk', rows = 1): Promise<OpenedKeeper> => {
-  const opened = await openKeeper(makeDirectory())
+const start = async (durability: Durability = 'disk', rows = 1): Promise<OpenWriter> => {
+  const opened = await openWriter(makeDirectory())
   await putTable(opened.client, { name: 'user', rows, dim: 1, settings: { durability } })
   return opened
 }
 const add = { operation: 'add' as const }
-const addKeyed = (opened: OpenedKeeper, key: string, value = 1) => send(opened, [0], [value], { ...add, ...keyOf(key, `add ${value}`) })
-const snapshot = ({ client }: OpenedKeeper) => client.call('snapshot', null)
+const addKeyed = (opened: OpenWriter, key: string, value = 1) =>
+  send(opened, [0], [value], { ...add, ...keyOf(key, `add ${value}`) })
+const snapshot = ({ client }: OpenWriter) => client.call('snapshot', null)
 
 describe('A key that comes again', () => {
   test('is answered with the first result, and applied once', async () => {
@@ -37,16 +38,26 @@ describe('A key that comes again', () => {
 
   test('with another request is refused, before and after the first one is done', async () => {
     const opened = await start()
-    const both = await Promise.allSettled([addKeyed(opened, 'a'), send(opened, [0], [2], { ...add, ...keyOf('a', 'other') })])
-    expect(both).toMatchObject([{ status: 'fulfilled' }, { status: 'rejected', reason: { code: 'IDEMPOTENCY_MISMATCH' } }])
-    await expect(send(opened, [0], [2], { ...add, ...keyOf('a', 'other') })).rejects.toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
+    const both = await Promise.allSettled([
+      addKeyed(opened, 'a'),
+      send(opened, [0], [2], { ...add, ...keyOf('a', 'other') }),
+    ])
+    expect(both).toMatchObject([
+      { status: 'fulfilled' },
+      { status: 'rejected', reason: { code: 'IDEMPOTENCY_MISMATCH' } },
+    ])
+    await expect(send(opened, [0], [2], { ...add, ...keyOf('a', 'other') })).rejects.toMatchObject({
+      code: 'IDEMPOTENCY_MISMATCH',
+    })
     expect(readRows(opened)).toEqual([[1]])
   })
 
   test('while the first is under way is refused with a time to wait, and answered afterwards', async () => {
     const opened = await start()
     const both = await Promise.allSettled([addKeyed(opened, 'a'), addKeyed(opened, 'a')])
-    expect(both[1]).toMatchObject({ reason: { code: 'IDEMPOTENCY_IN_FLIGHT', headers: { 'Retry-After': '1' } } })
+    expect(both[1]).toMatchObject({
+      reason: { code: 'IDEMPOTENCY_IN_FLIGHT', headers: { 'Retry-After': '1' } },
+    })
     expect(await addKeyed(opened, 'a')).toMatchObject({ replayed: true, sequence: 1 })
     expect(readRows(opened)).toEqual([[1]])
   })
@@ -73,23 +84,34 @@ describe('A key that comes again', () => {
     const opened = await start()
     await send(opened, [], [], keyOf('a'))
     await send(opened, [0], [1])
-    expect(await send(opened, [], [], keyOf('a'))).toMatchObject({ sequence: 0, rowsUpdated: 0, replayed: true })
+    expect(await send(opened, [], [], keyOf('a'))).toMatchObject({
+      sequence: 0,
+      rowsUpdated: 0,
+      replayed: true,
+    })
   })
 
-  test.each(['disk', 'os'] as const)('after a crash is answered with the first result (%s)', async (durability) => {
-    const opened = await start(durability)
-    const first = await addKeyed(opened, 'a')
-    const again = await openKeeper(crash(opened.dataDir))
-    expect(await addKeyed(again, 'a')).toEqual({ ...first, replayed: true })
-    await expect(send(again, [0], [2], { ...add, ...keyOf('a', 'other') })).rejects.toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
-    expect(readRows(again)).toEqual([[1]])
-  })
+  test.each(['disk', 'os'] as const)(
+    'after a crash is answered with the first result (%s)',
+    async (durability) => {
+      const opened = await start(durability)
+      const first = await addKeyed(opened, 'a')
+      const again = await openWriter(crash(opened.dataDir))
+      expect(await addKeyed(again, 'a')).toEqual({ ...first, replayed: true })
+      await expect(send(again, [0], [2], { ...add, ...keyOf('a', 'other') })).rejects.toMatchObject({
+        code: 'IDEMPOTENCY_MISMATCH',
+      })
+      expect(readRows(again)).toEqual([[1]])
+    },
+  )
 
   test('belongs to its table, and goes with it: neither another nor its successor of that name knows it', async () => {
     const opened = await start()
     await putTable(opened.client, { name: 'other', rows: 1, dim: 1 })
     await addKeyed(opened, 'a')
-    expect(await send(opened, [0], [1], { ...add, ...keyOf('a', 'add 1'), name: 'other' })).toMatchObject({ replayed: false })
+    expect(await send(opened, [0], [1], { ...add, ...keyOf('a', 'add 1'), name: 'other' })).toMatchObject({
+      replayed: false,
+    })
     await opened.client.call('remove', { name: 'user', precondition: {} })
     await putTable(opened.client, { name: 'user', rows: 1, dim: 1 })
     expect(await addKeyed(opened, 'a')).toMatchObject({ replayed: false, sequence: 1 })
@@ -107,7 +129,7 @@ describe('A key of a table of mode none', () => {
   test('is lost in a crash together with its update, so that the retry applies it', async () => {
     const opened = await start('none')
     await addKeyed(opened, 'a')
-    const again = await openKeeper(crash(opened.dataDir))
+    const again = await openWriter(crash(opened.dataDir))
     expect(readRows(again)).toEqual([[0]])
     expect(await addKeyed(again, 'a')).toMatchObject({ replayed: false, sequence: 1 })
     expect(readRows(again)).toEqual([[1]])
@@ -118,8 +140,11 @@ describe('A key of a table of mode none', () => {
     await addKeyed(opened, 'a')
     await snapshot(opened)
     await addKeyed(opened, 'b')
-    const again = await openKeeper(crash(opened.dataDir))
-    expect([await addKeyed(again, 'a'), await addKeyed(again, 'b')]).toMatchObject([{ replayed: true }, { replayed: false }])
+    const again = await openWriter(crash(opened.dataDir))
+    expect([await addKeyed(again, 'a'), await addKeyed(again, 'b')]).toMatchObject([
+      { replayed: true },
+      { replayed: false },
+    ])
     expect(readRows(again)).toEqual([[2]])
   })
 
@@ -131,7 +156,7 @@ describe('A key of a table of mode none', () => {
       await addKeyed(opened, 'b')
       image = crash(opened.dataDir)
     })
-    const again = await openKeeper(image)
+    const again = await openWriter(image)
     expect(readNumber(again, 0)).toBe(0)
     for (const key of ['a', 'b']) expect(await addKeyed(again, key)).toMatchObject({ replayed: false })
     expect(readNumber(again, 0)).toBe(2)
@@ -147,31 +172,39 @@ describe('A key of a table of mode none', () => {
       await addKeyed(opened, 'c')
       image = crash(opened.dataDir)
     })
-    const again = await openKeeper(image)
+    const again = await openWriter(image)
     for (const key of ['a', 'b', 'c']) expect(await addKeyed(again, key)).toMatchObject({ replayed: true })
     expect(readNumber(again, 0)).toBe(3)
   })
 
   test('does not keep the rows of its version in memory when the table is replaced', async () => {
-    const parts = makeTurns()
+    const parts = makeGroupCommit()
     const table = parts.add({ durability: 'none' })
-    const claim = parts.keys.claim(table.id, { key: 'a', request: new Uint8Array(32) })
-    parts.keys.keepUnsaved(table.current, claim, { version: 1, sequence: 1, rowsUpdated: 1, durability: 'none', replayed: false })
+    const reservation = parts.keys.reservation(table.id, { key: 'a', request: new Uint8Array(32) })
+    parts.keys.keepUnsaved(table.current, reservation, {
+      version: 1,
+      sequence: 1,
+      rowsUpdated: 1,
+      durability: 'none',
+      replayed: false,
+    })
     // Another object with the handle's key is as good: only the key is kept.
     expect(parts.keys.listUnsaved({ ...table.current })).toHaveLength(1)
-    expect(parts.keys.listUnsaved({ ...table.current, handle: { ...table.current.handle, key: 'another' } })).toEqual([])
+    expect(
+      parts.keys.listUnsaved({ ...table.current, handle: { ...table.current.handle, key: 'another' } }),
+    ).toEqual([])
     parts.close()
   })
 })
 
 test('A key may be claimed again only when it was let go', () => {
-  const parts = makeTurns()
+  const parts = makeGroupCommit()
   const keys = new Idempotency(parts.store)
   const key = { key: 'a', request: new Uint8Array(32) }
-  const claim = keys.claim(1, key)
-  expect(() => keys.claim(1, key)).toThrow(expect.objectContaining({ code: 'IDEMPOTENCY_IN_FLIGHT' }))
-  expect(() => keys.claim(2, key)).not.toThrow()
-  keys.letGo(claim)
-  expect(() => keys.claim(1, key)).not.toThrow()
+  const reservation = keys.reservation(1, key)
+  expect(() => keys.reservation(1, key)).toThrow(expect.objectContaining({ code: 'IDEMPOTENCY_IN_FLIGHT' }))
+  expect(() => keys.reservation(2, key)).not.toThrow()
+  keys.release(reservation)
+  expect(() => keys.reservation(1, key)).not.toThrow()
   parts.close()
 })

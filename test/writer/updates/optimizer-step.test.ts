@@ -17,22 +17,39 @@ const kernels = instantiateApplyKernels(arena)
 const reference = makeReferenceSteps(arena.buffer)
 
 /** One row after one step, by the kernels; by their references it is the same. */
-const step = (optimizer: Optimizer, at: { weights?: number[]; gradients?: number[]; step?: number } = {}): number[] => {
+const step = (
+  optimizer: Optimizer,
+  at: { weights?: number[]; gradients?: number[]; step?: number } = {},
+): number[] => {
   const weights = at.weights ?? W
   const dim = weights.length
   const [byKernels, byReference] = [kernels, reference].map((steps) => {
     numbers.set(weights, 0)
     numbers.set(at.gradients ?? G, 64)
     numbers.fill(stateInitial(optimizer), 128, 128 + stateLength(optimizer, dim))
-    applyStep(steps, optimizer, undefined, { weightsAt: 0, gradientsAt: 256, stateAt: 512, rowCount: 1, dim, step: at.step ?? 1 })
+    applyStep(steps, optimizer, undefined, {
+      weightsAt: 0,
+      gradientsAt: 256,
+      stateAt: 512,
+      rowCount: 1,
+      dim,
+      step: at.step ?? 1,
+    })
     return Array.from(numbers.subarray(0, dim))
   })
   expect(byReference).toEqual(byKernels)
   return byKernels
 }
 
-const expectClose = (got: number[], want: number[]) => got.forEach((value, i) => expect(value).toBeCloseTo(want[i], 6))
-const adagrad = { kind: 'adagrad', learning_rate: 0.1, initial_accumulator: 0, epsilon: 1e-10, epsilon_inside_sqrt: false } as const
+const expectClose = (got: number[], want: number[]) =>
+  got.forEach((value, i) => expect(value).toBeCloseTo(want[i], 6))
+const adagrad = {
+  kind: 'adagrad',
+  learning_rate: 0.1,
+  initial_accumulator: 0,
+  epsilon: 1e-10,
+  epsilon_inside_sqrt: false,
+} as const
 const rowwise = { ...adagrad, kind: 'rowwise_adagrad', epsilon: 1e-8 } as const
 
 describe('One step reproduces', () => {
@@ -46,38 +63,56 @@ describe('One step reproduces', () => {
   test("FBGEMM's row-wise Adagrad, the mean of squares for the row", () =>
     expectClose(step(rowwise), [0.922661082, 1.941995812, 2.980665271, 3.825987435]))
   test('row-wise Adagrad with coupled weight decay', () =>
-    expectClose(step({ ...rowwise, weight_decay: 0.01 }), [0.924223351, 1.940857249, 2.975973258, 3.82626817]))
+    expectClose(
+      step({ ...rowwise, weight_decay: 0.01 }),
+      [0.924223351, 1.940857249, 2.975973258, 3.82626817],
+    ))
   test("torch's SparseAdam, epsilon on the uncorrected root", () =>
     expectClose(
       step({ kind: 'adam', learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
       [0.900000079, 1.900000105, 2.900000316, 3.900000035],
     ))
   test('momentum, whose first step is plain sgd, and nesterov, which looks ahead', () => {
-    expectClose(step({ kind: 'momentum', learning_rate: 0.1, momentum: 0.9, nesterov: false }), [0.96, 1.97, 2.99, 3.91])
-    expectClose(step({ kind: 'momentum', learning_rate: 0.1, momentum: 0.9, nesterov: true }), [0.924, 1.943, 2.981, 3.829])
+    expectClose(
+      step({ kind: 'momentum', learning_rate: 0.1, momentum: 0.9, nesterov: false }),
+      [0.96, 1.97, 2.99, 3.91],
+    )
+    expectClose(
+      step({ kind: 'momentum', learning_rate: 0.1, momentum: 0.9, nesterov: true }),
+      [0.924, 1.943, 2.981, 3.829],
+    )
   })
 })
 
 describe('A constraint on touched rows', () => {
   const still = { kind: 'sgd', learning_rate: 0 } as const
   test('max_norm shrinks a longer row to the limit and leaves a shorter one as it is', () => {
-    expect(step({ ...still, constraint: { kind: 'max_norm', value: 1 } }, { weights: [3, 4], gradients: [0, 0] })).toEqual([
-      Math.fround(0.6),
-      Math.fround(0.8),
-    ])
-    expect(step({ ...still, constraint: { kind: 'max_norm', value: 10 } }, { weights: [3, 4], gradients: [0, 0] })).toEqual([3, 4])
+    expect(
+      step({ ...still, constraint: { kind: 'max_norm', value: 1 } }, { weights: [3, 4], gradients: [0, 0] }),
+    ).toEqual([Math.fround(0.6), Math.fround(0.8)])
+    expect(
+      step({ ...still, constraint: { kind: 'max_norm', value: 10 } }, { weights: [3, 4], gradients: [0, 0] }),
+    ).toEqual([3, 4])
   })
   test('unit_norm survives a zero row', () => {
-    expect(step({ ...still, constraint: { kind: 'unit_norm' } }, { weights: [0, 0], gradients: [0, 0] })).toEqual([0, 0])
-    expect(step({ ...still, constraint: { kind: 'unit_norm' } }, { weights: [0, 5], gradients: [0, 0] })).toEqual([0, 1])
+    expect(
+      step({ ...still, constraint: { kind: 'unit_norm' } }, { weights: [0, 0], gradients: [0, 0] }),
+    ).toEqual([0, 0])
+    expect(
+      step({ ...still, constraint: { kind: 'unit_norm' } }, { weights: [0, 5], gradients: [0, 0] }),
+    ).toEqual([0, 1])
   })
   test('non_negative cuts at zero', () => {
-    expect(step({ ...still, constraint: { kind: 'non_negative' } }, { weights: [-1, 2], gradients: [0, 0] })).toEqual([0, 2])
+    expect(
+      step({ ...still, constraint: { kind: 'non_negative' } }, { weights: [-1, 2], gradients: [0, 0] }),
+    ).toEqual([0, 2])
   })
 })
 
 test('A summed gradient of zero still steps: decay and moments apply', () => {
-  expect(step({ kind: 'sgd', learning_rate: 1, weight_decay: 0.5 }, { weights: [2], gradients: [0] })).toEqual([1])
+  expect(
+    step({ kind: 'sgd', learning_rate: 1, weight_decay: 0.5 }, { weights: [2], gradients: [0] }),
+  ).toEqual([1])
 })
 
 test('A learning rate of the request stands in for that of the optimizer', () => {
@@ -102,7 +137,10 @@ describe('A step by the kernels is the step by their references, to the bit', ()
     weight_decay: fc.option(small, { nil: undefined }),
     constraint: fc.option(
       fc.oneof(
-        fc.record({ kind: fc.constant('max_norm' as const), value: fc.double({ min: 0.01, max: 100, noNaN: true }) }),
+        fc.record({
+          kind: fc.constant('max_norm' as const),
+          value: fc.double({ min: 0.01, max: 100, noNaN: true }),
+        }),
         fc.record({ kind: fc.constantFrom('unit_norm' as const, 'non_negative' as const) }),
       ),
       { nil: undefined },
@@ -112,7 +150,12 @@ describe('A step by the kernels is the step by their references, to the bit', ()
   const below1 = fc.double({ min: 0, max: 0.9999, noNaN: true })
   const optimizers: Record<Optimizer['kind'], fc.Arbitrary<Optimizer>> = {
     sgd: fc.record({ kind: fc.constant('sgd'), ...shared }),
-    momentum: fc.record({ kind: fc.constant('momentum'), ...shared, momentum: small, nesterov: fc.boolean() }),
+    momentum: fc.record({
+      kind: fc.constant('momentum'),
+      ...shared,
+      momentum: small,
+      nesterov: fc.boolean(),
+    }),
     adagrad: fc.record({ kind: fc.constant('adagrad'), ...shared, ...accumulated }),
     rowwise_adagrad: fc.record({ kind: fc.constant('rowwise_adagrad'), ...shared, ...accumulated }),
     adam: fc.record({ kind: fc.constant('adam'), ...shared, beta1: below1, beta2: below1, epsilon: small }),
@@ -133,7 +176,8 @@ describe('A step by the kernels is the step by their references, to the bit', ()
         arenas.fill(seed, seed % 4 !== 0)
         arenas.copy()
         const rows = { weightsAt: 1024, gradientsAt: 16_384, stateAt: 32_768, ...sizes }
-        for (const steps of [arenas.kernels, arenas.reference]) applyStep(steps, optimizer, learningRate, rows)
+        for (const steps of [arenas.kernels, arenas.reference])
+          applyStep(steps, optimizer, learningRate, rows)
         expect(arenas.difference()).toBeNull()
       })
       fc.assert(property, { numRuns: 10_000 })

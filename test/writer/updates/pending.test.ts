@@ -9,7 +9,10 @@ describe('Rows that a turn has computed', () => {
   test('are found where their last update left them, and their state where the last step did', () => {
     const updates = fc.array(
       fc.record({
-        rows: fc.uniqueArray(fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 2 ** 31 - 3 })), { maxLength: 60 }),
+        rows: fc.uniqueArray(
+          fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 2 ** 31 - 3 })),
+          { maxLength: 60 },
+        ),
         isStep: fc.boolean(),
       }),
       { maxLength: 12 },
@@ -21,7 +24,12 @@ describe('Rows that a turn has computed', () => {
         all.forEach(({ rows, isStep }, i) => {
           const rowsAt = 64 + i * 4096
           const stateAt = isStep ? rowsAt + 2048 : 0
-          pending.enter(Int32Array.from(rows), { rowsAt, rowBytes: ROW_BYTES, stateAt, stateBytes: STATE_BYTES })
+          pending.enter(Int32Array.from(rows), {
+            rowsAt,
+            rowBytes: ROW_BYTES,
+            stateAt,
+            stateBytes: STATE_BYTES,
+          })
           rows.forEach((row, k) =>
             expected.set(row, {
               rowAt: rowsAt + k * ROW_BYTES,

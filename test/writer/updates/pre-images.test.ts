@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { PreimageLog } from '../../../src/writer/updates/pre-images.ts'
+import { PreImageLog } from '../../../src/writer/updates/pre-images.ts'
 
 const bytes = (...values: number[]) => Uint8Array.from(values)
 
 test('Only the first change of a row counts, and only rows of the range are read', () => {
-  const log = new PreimageLog({ rowBytes: 2 }, 100)
+  const log = new PreImageLog({ rowBytes: 2 }, 100)
   log.record(Int32Array.of(3, 9), bytes(1, 2, 3, 4))
   log.record(Int32Array.of(3, 5), bytes(9, 9, 5, 6))
   expect(log.read(0, 6)).toEqual({ rows: Int32Array.of(3, 5), bytes: bytes(1, 2, 5, 6) })
@@ -12,7 +12,7 @@ test('Only the first change of a row counts, and only rows of the range are read
 })
 
 test('A log that would outgrow its bound refuses to be read instead of forgetting a row', () => {
-  const log = new PreimageLog({ rowBytes: 2 }, 4)
+  const log = new PreImageLog({ rowBytes: 2 }, 4)
   log.record(Int32Array.of(1, 2), bytes(1, 1, 2, 2))
   expect(log.read(0, 10).rows.length).toBe(2)
   log.record(Int32Array.of(3), bytes(3, 3))

@@ -2,30 +2,30 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openStore } from '../../../src/storage/open-store.ts'
-import { Forgetting } from '../../../src/writer/upkeep/cleanup.ts'
+import { Cleanup } from '../../../src/writer/upkeep/cleanup.ts'
 import { sampleRecord } from '../../storage/samples.ts'
 import { makeDirectory } from '../restart.ts'
 
 const prepare = () => {
   const { store } = openStore(makeDirectory())
   const errors: unknown[] = []
-  const forgetting = new Forgetting(store, (error) => errors.push(error))
+  const cleanup = new Cleanup(store, (error) => errors.push(error))
   const addFile = (name: string): string => {
     const path = join(store.paths.snapshots, name)
     writeFileSync(path, 'a file')
     return path
   }
-  return { store, errors, forgetting, addFile }
+  return { store, errors, cleanup, addFile }
 }
 
-describe('Forgetting', () => {
+describe('Cleanup', () => {
   test('removes every record through a sequence, in as many transactions as it takes, and those of others stay', async () => {
-    const { store, forgetting, errors } = prepare()
+    const { store, cleanup, errors } = prepare()
     const count = 3_000
     store.commit({ records: Array.from({ length: count }, (_, i) => sampleRecord(i + 1)) })
     store.commit({ records: [sampleRecord(1, { version: 2 })] })
-    forgetting.records(1, 1, count - 2)
-    await forgetting.settle()
+    cleanup.records(1, 1, count - 2)
+    await cleanup.whenIdle()
     expect(store.inspectJournal(1, 1).ranges).toEqual([{ first: count - 1, last: count }])
     expect(store.inspectJournal(1, 2).ranges).toEqual([{ first: 1, last: 1 }])
     expect(errors).toEqual([])
@@ -33,41 +33,41 @@ describe('Forgetting', () => {
   })
 
   test('removes files, and one that is gone already is no error', async () => {
-    const { store, forgetting, errors, addFile } = prepare()
+    const { store, cleanup, errors, addFile } = prepare()
     const [gone, kept] = ['a.safetensors', 'b.safetensors'].map(addFile)
-    forgetting.files(['a.safetensors', 'never.safetensors'])
-    await forgetting.settle()
+    cleanup.files(['a.safetensors', 'never.safetensors'])
+    await cleanup.whenIdle()
     expect([existsSync(gone), existsSync(kept), errors]).toEqual([false, true, []])
     store.close()
   })
 
   test('goes on after an error, which it tells', async () => {
-    const { store, forgetting, errors, addFile } = prepare()
+    const { store, cleanup, errors, addFile } = prepare()
     const path = addFile('a.safetensors')
-    forgetting.files([`${'long'.repeat(100)}`])
-    forgetting.files(['a.safetensors'])
-    await forgetting.settle()
+    cleanup.files([`${'long'.repeat(100)}`])
+    cleanup.files(['a.safetensors'])
+    await cleanup.whenIdle()
     expect([existsSync(path), errors]).toEqual([false, [expect.objectContaining({ code: 'ENAMETOOLONG' })]])
     store.close()
   })
 
   test('leaves records alone after a failure of the store, and files that may be listed', async () => {
-    const { store, forgetting, errors, addFile } = prepare()
+    const { store, cleanup, errors, addFile } = prepare()
     const path = addFile('a.safetensors')
     store.commit({ records: [sampleRecord(1)] })
-    store.judge('a test', Object.assign(new Error('broken'), { code: 'EIO' }))
-    forgetting.records(1, 1, 1)
-    forgetting.unlisted('a.safetensors')
-    await forgetting.settle()
+    store.classify('a test', Object.assign(new Error('broken'), { code: 'EIO' }))
+    cleanup.records(1, 1, 1)
+    cleanup.unlisted('a.safetensors')
+    await cleanup.whenIdle()
     expect([store.inspectJournal(1, 1).ranges.length, existsSync(path), errors]).toEqual([1, true, []])
     store.close()
   })
 
   test('removes a file whose listing was refused', async () => {
-    const { store, forgetting, addFile } = prepare()
+    const { store, cleanup, addFile } = prepare()
     const path = addFile('a.safetensors')
-    forgetting.unlisted('a.safetensors')
-    await forgetting.settle()
+    cleanup.unlisted('a.safetensors')
+    await cleanup.whenIdle()
     expect(existsSync(path)).toBe(false)
     store.close()
   })

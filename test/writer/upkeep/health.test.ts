@@ -9,16 +9,16 @@ import { putTable } from '../../helpers/writer.ts'
 import { FaultySqlite } from '../../storage/samples.ts'
 import * as restart from '../restart.ts'
 
-const { crash, describeTable, listFolder, makeDirectory, openKeeper, readRows, send } = restart
+const { crash, describeTable, listFolder, makeDirectory, openWriter, readRows, send } = restart
 
 const FULL = 13
 const WAIT = { timeout: 10_000 }
 const FSYNC = 1034
 
-/** A keeper with a table, over a disk that can be made to fail. */
+/** A writer with a table, over a disk that can be made to fail. */
 const start = async (settings = {}, dataDir = makeDirectory()) => {
   const sqlite = new FaultySqlite()
-  const opened = await openKeeper(dataDir, { store: { open: sqlite.open } })
+  const opened = await openWriter(dataDir, { store: { open: sqlite.open } })
   await putTable(opened.client, { name: 'user', rows: 2, dim: 1, settings })
   const fail = (errcode: number | null) => {
     sqlite.fault = errcode === null ? null : { sql: 'COMMIT', errcode }
@@ -26,7 +26,7 @@ const start = async (settings = {}, dataDir = makeDirectory()) => {
   const states = () => opened.health.map(({ state }) => state)
   return { opened, fail, states, sqlite }
 }
-const beginAdapter = ({ client }: restart.OpenedKeeper, version = 1) =>
+const beginAdapter = ({ client }: restart.OpenWriter, version = 1) =>
   client.call('beginAdapter', { name: 'user', version, rank: 1, dtype: 'float32', precondition: {} })
 
 const { rename } = fs
@@ -36,25 +36,32 @@ const failRenames = (code: string | null, goodCount = 0): void => {
   fs.rename =
     code === null
       ? rename
-      : (...paths) => (count++ < goodCount ? rename(...paths) : Promise.reject(Object.assign(new Error(code), { code })))
+      : (...paths) =>
+          count++ < goodCount ? rename(...paths) : Promise.reject(Object.assign(new Error(code), { code }))
   syncBuiltinESMExports()
 }
 afterEach(() => failRenames(null))
 
 describe('A full disk', () => {
-  test.each(['disk', 'os'] as const)('refuses updates (%s), says so, and is over with the first that succeeds', async (durability) => {
-    const { opened, fail, states } = await start({ durability })
-    await send(opened, [0], [1])
-    fail(FULL)
-    await expect(send(opened, [0], [2])).rejects.toMatchObject({ code: 'DISK_FULL' })
-    expect(readRows(opened)).toEqual([[1], [0]])
-    const full = { state: 'degraded', reason: 'the disk is full: updates are refused until there is space, lookups go on' }
-    await expect.poll(() => opened.health, WAIT).toContainEqual(full)
-    fail(null)
-    expect(await send(opened, [0], [3])).toMatchObject({ sequence: 2 })
-    await expect.poll(states, WAIT).toEqual(['ready', 'degraded', 'ready'])
-    expect(readRows(await openKeeper(crash(opened.dataDir)))).toEqual([[3], [0]])
-  })
+  test.each(['disk', 'os'] as const)(
+    'refuses updates (%s), says so, and is over with the first that succeeds',
+    async (durability) => {
+      const { opened, fail, states } = await start({ durability })
+      await send(opened, [0], [1])
+      fail(FULL)
+      await expect(send(opened, [0], [2])).rejects.toMatchObject({ code: 'DISK_FULL' })
+      expect(readRows(opened)).toEqual([[1], [0]])
+      const full = {
+        state: 'degraded',
+        reason: 'the disk is full: updates are refused until there is space, lookups go on',
+      }
+      await expect.poll(() => opened.health, WAIT).toContainEqual(full)
+      fail(null)
+      expect(await send(opened, [0], [3])).toMatchObject({ sequence: 2 })
+      await expect.poll(states, WAIT).toEqual(['ready', 'degraded', 'ready'])
+      expect(readRows(await openWriter(crash(opened.dataDir)))).toEqual([[3], [0]])
+    },
+  )
 
   test('is over by itself when there is space again', async () => {
     const { opened, fail, states } = await start()
@@ -68,7 +75,7 @@ describe('A full disk', () => {
     await putTable(opened.client, { name: 'user', rows: 2, dim: 1 })
     await send(opened, [0], [1])
     const before = describeTable(opened)
-    const { memory } = opened.keeper
+    const { memory } = opened.writer
     const reservedBytes = memory.reservedBytes
     const files = listFolder(opened.dataDir)
     const { adapterId } = await beginAdapter(opened, 2)
@@ -87,80 +94,103 @@ describe('A full disk', () => {
     ]
     for (const change of changes) await expect(change()).rejects.toMatchObject({ code: 'DISK_FULL' })
     fail(null)
-    await opened.keeper.opened.forgetting.settle()
+    await opened.writer.opened.cleanup.whenIdle()
     expect(describeTable(opened)).toEqual(before)
-    expect([memory.reservedBytes, listFolder(opened.dataDir), opened.keeper.aliases.size]).toEqual([reservedBytes, files, 0])
+    expect([memory.reservedBytes, listFolder(opened.dataDir), opened.writer.aliases.size]).toEqual([
+      reservedBytes,
+      files,
+      0,
+    ])
     expect(await send(opened, [0], [2])).toMatchObject({ sequence: 2 })
     expect(await client.call('snapshot', null)).toMatchObject({ snapshots: [{ sequence: 2 }] })
-    expect(opened.keeper.opened.store.failure).toBeNull()
+    expect(opened.writer.opened.store.failure).toBeNull()
   })
 
   test.each([
     ['ENOSPC', 'DISK_FULL'],
     ['EIO', 'NOT_READY'],
-  ])('or a broken one (%s) refuses what needs a file with %s, and no half of it stays', async (code, expected) => {
-    for (const attempt of ['upload', 'adapter', 'snapshot'] as const) {
-      const { opened } = await start()
-      await send(opened, [0], [1])
-      const before = describeTable(opened)
-      const files = listFolder(opened.dataDir)
-      const { memory, opened: parts } = opened.keeper
-      const reservedBytes = memory.reservedBytes
-      const attempts = {
-        upload: () => putTable(opened.client, { name: 'user', rows: 2, dim: 1 }),
-        adapter: async () => opened.client.call('commitAdapter', { adapterId: (await beginAdapter(opened)).adapterId, alpha: 1 }),
-        snapshot: () => opened.client.call('snapshot', null),
+  ])(
+    'or a broken one (%s) refuses what needs a file with %s, and no half of it stays',
+    async (code, expected) => {
+      for (const attempt of ['upload', 'adapter', 'snapshot'] as const) {
+        const { opened } = await start()
+        await send(opened, [0], [1])
+        const before = describeTable(opened)
+        const files = listFolder(opened.dataDir)
+        const { memory, opened: parts } = opened.writer
+        const reservedBytes = memory.reservedBytes
+        const attempts = {
+          upload: () => putTable(opened.client, { name: 'user', rows: 2, dim: 1 }),
+          adapter: async () =>
+            opened.client.call('commitAdapter', {
+              adapterId: (await beginAdapter(opened)).adapterId,
+              alpha: 1,
+            }),
+          snapshot: () => opened.client.call('snapshot', null),
+        }
+        // The adapter's second file.
+        failRenames(code, attempt === 'adapter' ? 1 : 0)
+        await expect(attempts[attempt]()).rejects.toMatchObject({ code: expected })
+        failRenames(null)
+        await parts.cleanup.whenIdle()
+        expect([describeTable(opened), listFolder(opened.dataDir), memory.reservedBytes]).toEqual([
+          before,
+          files,
+          reservedBytes,
+        ])
+        await expect.poll(() => opened.health.map(({ state }) => state), WAIT).toContain('degraded')
+        expect(parts.store.failure === null).toBe(code === 'ENOSPC')
+        expect(opened.errors).toEqual([])
+        await opened.close()
       }
-      // The adapter's second file.
-      failRenames(code, attempt === 'adapter' ? 1 : 0)
-      await expect(attempts[attempt]()).rejects.toMatchObject({ code: expected })
-      failRenames(null)
-      await parts.forgetting.settle()
-      expect([describeTable(opened), listFolder(opened.dataDir), memory.reservedBytes]).toEqual([before, files, reservedBytes])
-      await expect.poll(() => opened.health.map(({ state }) => state), WAIT).toContain('degraded')
-      expect(parts.store.failure === null).toBe(code === 'ENOSPC')
-      expect(opened.errors).toEqual([])
-      await opened.close()
-    }
-  })
+    },
+  )
 })
 
 describe('A failed write or sync', () => {
-  test.each(['disk', 'os', 'none'] as const)('ends updates of every mode until a restart; lookups go on (%s)', async (durability) => {
-    const { opened, fail, states } = await start({ durability })
-    await putTable(opened.client, { name: 'disk', rows: 1, dim: 1 })
-    await send(opened, [0], [1])
-    fail(FSYNC)
-    await expect(send(opened, [0], [1], { name: 'disk' })).rejects.toMatchObject({ code: 'NOT_READY' })
-    fail(null)
-    for (const name of ['user', 'disk']) {
-      await expect(send(opened, [0], [2], { name })).rejects.toMatchObject({
-        code: 'NOT_READY',
-        message: expect.stringContaining('(1034)'),
+  test.each(['disk', 'os', 'none'] as const)(
+    'ends updates of every mode until a restart; lookups go on (%s)',
+    async (durability) => {
+      const { opened, fail, states } = await start({ durability })
+      await putTable(opened.client, { name: 'disk', rows: 1, dim: 1 })
+      await send(opened, [0], [1])
+      fail(FSYNC)
+      await expect(send(opened, [0], [1], { name: 'disk' })).rejects.toMatchObject({ code: 'NOT_READY' })
+      fail(null)
+      for (const name of ['user', 'disk']) {
+        await expect(send(opened, [0], [2], { name })).rejects.toMatchObject({
+          code: 'NOT_READY',
+          message: expect.stringContaining('(1034)'),
+        })
+      }
+      await expect(opened.client.call('snapshot', null)).rejects.toMatchObject({ code: 'NOT_READY' })
+      expect(opened.health.at(-1)).toEqual({
+        state: 'degraded',
+        reason: expect.stringMatching(/until a restart, lookups go on$/),
       })
-    }
-    await expect(opened.client.call('snapshot', null)).rejects.toMatchObject({ code: 'NOT_READY' })
-    expect(opened.health.at(-1)).toEqual({ state: 'degraded', reason: expect.stringMatching(/until a restart, lookups go on$/) })
-    expect([states(), readRows(opened)]).toEqual([
-      ['ready', 'degraded'],
-      [[1], [0]],
-    ])
-    await opened.close()
-    const again = await openKeeper(opened.dataDir)
-    expect(readRows(again)).toEqual([[durability === 'none' ? 0 : 1], [0]])
-    expect(await send(again, [1], [5])).toMatchObject({ replayed: false })
-  })
+      expect([states(), readRows(opened)]).toEqual([
+        ['ready', 'degraded'],
+        [[1], [0]],
+      ])
+      await opened.close()
+      const again = await openWriter(opened.dataDir)
+      expect(readRows(again)).toEqual([[durability === 'none' ? 0 : 1], [0]])
+      expect(await send(again, [1], [5])).toMatchObject({ replayed: false })
+    },
+  )
 
   test('of an upload leaves its file, which the catalog may list after all', async () => {
     const { opened, fail } = await start()
     const [upload] = listFolder(opened.dataDir)
     fail(FSYNC)
-    await expect(putTable(opened.client, { name: 'user', rows: 2, dim: 1 })).rejects.toMatchObject({ code: 'NOT_READY' })
-    await opened.keeper.opened.forgetting.settle()
+    await expect(putTable(opened.client, { name: 'user', rows: 2, dim: 1 })).rejects.toMatchObject({
+      code: 'NOT_READY',
+    })
+    await opened.writer.opened.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toHaveLength(2)
     // This one was not listed: the next start knows, and sweeps.
     await opened.close()
-    const again = await openKeeper(opened.dataDir)
+    const again = await openWriter(opened.dataDir)
     expect(listFolder(again.dataDir)).toEqual([upload])
   })
 
@@ -175,18 +205,20 @@ describe('A failed write or sync', () => {
           : opened.client.call('commitAdapter', { adapterId, alpha: 1 })
       await expect(attempt).rejects.toMatchObject({ code: 'NOT_READY' })
       sqlite.fault = null
-      await opened.keeper.opened.forgetting.settle()
+      await opened.writer.opened.cleanup.whenIdle()
       await opened.close()
-      const again = await openKeeper(opened.dataDir)
-      expect(again.keeper.find('user').current.handle.version).toBe(what === 'upload' ? 2 : 1)
-      expect(again.keeper.find('user').current.adapter === null).toBe(what === 'upload')
+      const again = await openWriter(opened.dataDir)
+      expect(again.writer.find('user').current.handle.version).toBe(what === 'upload' ? 2 : 1)
+      expect(again.writer.find('user').current.adapter === null).toBe(what === 'upload')
     }
   })
 
   test('is told without paths', () => {
     const cause = Object.assign(new Error('open /secret/catalog.db'), { code: 'EIO' })
     const told = describeFailure(new StoreFailed('/secret/catalog.db failed', { cause }))
-    expect(told).toBe('the data directory could not be written: EIO; updates are refused until a restart, lookups go on')
+    expect(told).toBe(
+      'the data directory could not be written: EIO; updates are refused until a restart, lookups go on',
+    )
     expect(describeFailure(new StoreFailed('failed'))).toContain('an error of the system')
   })
 })
@@ -207,7 +239,7 @@ describe('An open store', () => {
     expect(told).toEqual(['degraded'])
     health.note(null)
     expect(told).toEqual(['degraded', 'ready'])
-    store.judge('a test', Object.assign(new Error('broken'), { code: 'EIO' }))
+    store.classify('a test', Object.assign(new Error('broken'), { code: 'EIO' }))
     for (const error of [store.failure, null, null]) health.note(error)
     expect(told).toEqual(['degraded', 'ready', 'degraded'])
     void health.close()
@@ -216,14 +248,14 @@ describe('An open store', () => {
 
   test('is synced each second, so that a power cut loses no more of mode os', async () => {
     const { opened } = await start({ durability: 'os' })
-    const sync = vi.spyOn(opened.keeper.opened.store, 'syncOsInBackground')
+    const sync = vi.spyOn(opened.writer.opened.store, 'syncOsInBackground')
     await expect.poll(() => sync.mock.calls.length, WAIT).toBeGreaterThan(1)
     vi.restoreAllMocks()
   })
 
   test('has its logs moved into the databases before they are large', async () => {
     const { opened } = await start()
-    const { store } = opened.keeper.opened
+    const { store } = opened.writer.opened
     await putTable(opened.client, { name: 'wide', rows: 16, dim: 65_536 })
     const checkpoint = vi.spyOn(store, 'checkpoint')
     for (let i = 0; i < 3; i++) {

@@ -2,37 +2,37 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { StoredDataRefusal } from '../../../src/storage/refusals.ts'
-import { Scrubbing } from '../../../src/writer/upkeep/scrubber.ts'
+import { Scrubber } from '../../../src/writer/upkeep/scrubber.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
-import { putTable, readTable, startKeeper, type TestKeeper } from '../../helpers/writer.ts'
+import { putTable, readTable, startTestWriter, type TestWriter } from '../../helpers/writer.ts'
 
 let own: ReturnType<typeof makeDataDir>
-let service: TestKeeper
-let scrubbing: Scrubbing
+let service: TestWriter
+let scrubber: Scrubber
 const errors: unknown[] = []
 
 beforeEach(async () => {
   own = makeDataDir()
-  service = await startKeeper({ dataDir: own.dataDir })
+  service = await startTestWriter({ dataDir: own.dataDir })
   errors.length = 0
   await putTable(service.client, { name: 'user', rows: 2, dim: 2, values: [1, 2, 3, 4] })
-  const { store, snapshots } = service.keeper.opened
-  scrubbing = new Scrubbing({
+  const { store, snapshots } = service.writer.opened
+  scrubber = new Scrubber({
     store,
     snapshots,
-    tables: service.keeper.tables,
+    tables: service.writer.tables,
     onError: (error) => errors.push(error),
     everyMs: 0,
     tickMs: 5,
   })
 })
 afterEach(async () => {
-  await scrubbing.close()
+  await scrubber.close()
   await service.close()
   own.remove()
 })
 
-const listed = () => service.keeper.find('user').current.stored.snapshots
+const listed = () => service.writer.find('user').current.stored.snapshots
 const damage = ({ file }: { file: string }) => {
   const path = join(own.dataDir, 'snapshots', file)
   const bytes = readFileSync(path)
@@ -46,9 +46,9 @@ test('A snapshot file that is damaged while the service runs is named, and repla
   await expect.poll(() => listed().includes(first)).toBe(false)
   expect(errors[0]).toBeInstanceOf(StoredDataRefusal)
   expect(String(errors[0])).toContain(first.file)
-  await scrubbing.close()
+  await scrubber.close()
   await service.close()
-  service = await startKeeper({ dataDir: own.dataDir })
+  service = await startTestWriter({ dataDir: own.dataDir })
   expect(readTable(service.client, 'user')).toEqual([
     [1, 2],
     [3, 4],
@@ -56,8 +56,8 @@ test('A snapshot file that is damaged while the service runs is named, and repla
 })
 
 test('Of two snapshots the damaged one goes and the whole one stays', async () => {
-  const { snapshots } = service.keeper.opened
-  const table = service.keeper.find('user')
+  const { snapshots } = service.writer.opened
+  const table = service.writer.find('user')
   await snapshots.take(table, table.current)
   const [older, newer] = listed()
   damage(newer)

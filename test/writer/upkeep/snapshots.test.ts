@@ -3,18 +3,39 @@ import type { Durability, Optimizer } from '../../../src/core/types.ts'
 import { putTable } from '../../helpers/writer.ts'
 import * as restart from '../restart.ts'
 
-const { crash, describeTable, duringSnapshot, listFolder, makeDirectory, MANY_ROWS, openKeeper, readNumber, readRows, send } = restart
+const {
+  crash,
+  describeTable,
+  duringSnapshot,
+  listFolder,
+  makeDirectory,
+  MANY_ROWS,
+  openWriter,
+  readNumber,
+  readRows,
+  send,
+} = restart
 
-const adagrad: Optimizer = { kind: 'adagrad', learning_rate: 1, initial_accumulator: 1, epsilon: 0, epsilon_inside_sqrt: false }
+const adagrad: Optimizer = {
+  kind: 'adagrad',
+  learning_rate: 1,
+  initial_accumulator: 1,
+  epsilon: 0,
+  epsilon_inside_sqrt: false,
+}
 
-const start = async (settings: { durability?: Durability; optimizer?: Optimizer; keep_versions?: number } = {}, rows = 4) => {
-  const opened = await openKeeper(makeDirectory())
+const start = async (
+  settings: { durability?: Durability; optimizer?: Optimizer; keep_versions?: number } = {},
+  rows = 4,
+) => {
+  const opened = await openWriter(makeDirectory())
   await putTable(opened.client, { name: 'user', rows, dim: 1, settings })
   return opened
 }
-const snapshot = ({ client }: restart.OpenedKeeper) => client.call('snapshot', null)
-const storedOf = ({ keeper }: restart.OpenedKeeper) => keeper.find('user').current.stored
-const rangesOf = ({ keeper }: restart.OpenedKeeper) => keeper.opened.store.inspectJournal(keeper.find('user').id, 1).ranges
+const snapshot = ({ client }: restart.OpenWriter) => client.call('snapshot', null)
+const storedOf = ({ writer }: restart.OpenWriter) => writer.find('user').current.stored
+const rangesOf = ({ writer }: restart.OpenWriter) =>
+  writer.opened.store.inspectJournal(writer.find('user').id, 1).ranges
 
 describe('A snapshot', () => {
   test('is written of every version that has changed, and of no other', async () => {
@@ -32,13 +53,13 @@ describe('A snapshot', () => {
     await send(opened, [0], [1])
     await send(opened, [1], [2])
     await snapshot(opened)
-    await opened.keeper.opened.forgetting.settle()
+    await opened.writer.opened.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toContain(upload)
     // The upload may still have to be brought up to date.
     expect(rangesOf(opened)).toEqual([{ first: 1, last: 2 }])
     await send(opened, [2], [3])
     await snapshot(opened)
-    await opened.keeper.opened.forgetting.settle()
+    await opened.writer.opened.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toEqual(
       storedOf(opened)
         .snapshots.map(({ file }) => file)
@@ -48,25 +69,28 @@ describe('A snapshot', () => {
     expect(rangesOf(opened)).toEqual([{ first: 3, last: 3 }])
   })
 
-  test.each(['disk', 'os', 'none'] as const)('is whole although rows change while it is written (%s)', async (durability) => {
-    const opened = await start({ durability }, MANY_ROWS)
-    await send(opened, [0], [1])
-    await duringSnapshot(opened, async () => {
-      await send(opened, [0, MANY_ROWS - 1], [2, 3])
-      await send(opened, [MANY_ROWS - 1], [4], { operation: 'add' })
-    })
-    const { sequence } = { sequence: opened.keeper.find('user').current.table.readSequence() }
-    const again = await openKeeper(crash(opened.dataDir))
-    expect([0, 1, MANY_ROWS - 1].map((row) => readNumber(again, row))).toEqual([2, 0, 7])
-    expect(again.keeper.find('user').current.table.readSequence()).toBe(sequence)
-    expect(sequence).toBe(3)
-  })
+  test.each(['disk', 'os', 'none'] as const)(
+    'is whole although rows change while it is written (%s)',
+    async (durability) => {
+      const opened = await start({ durability }, MANY_ROWS)
+      await send(opened, [0], [1])
+      await duringSnapshot(opened, async () => {
+        await send(opened, [0, MANY_ROWS - 1], [2, 3])
+        await send(opened, [MANY_ROWS - 1], [4], { operation: 'add' })
+      })
+      const { sequence } = { sequence: opened.writer.find('user').current.table.readSequence() }
+      const again = await openWriter(crash(opened.dataDir))
+      expect([0, 1, MANY_ROWS - 1].map((row) => readNumber(again, row))).toEqual([2, 0, 7])
+      expect(again.writer.find('user').current.table.readSequence()).toBe(sequence)
+      expect(sequence).toBe(3)
+    },
+  )
 
   test('while which the first gradient makes state brings that state back', async () => {
     const opened = await start({ optimizer: adagrad }, MANY_ROWS)
     await send(opened, [1], [5])
     await duringSnapshot(opened, async () => void (await send(opened, [0], [1], { operation: 'gradients' })))
-    const again = await openKeeper(crash(opened.dataDir))
+    const again = await openWriter(crash(opened.dataDir))
     const step = { operation: 'gradients' as const }
     for (const one of [opened, again]) await send(one, [0], [1], step)
     // Accumulators 1 + 1, then 2 + 1.
@@ -76,101 +100,111 @@ describe('A snapshot', () => {
 
   test('while which the state is dropped holds that memory, and brings nothing of it back', async () => {
     const opened = await start({ optimizer: adagrad }, MANY_ROWS)
-    const { memory } = opened.keeper
+    const { memory } = opened.writer
     const withoutState = memory.reservedBytes
     await send(opened, [0], [1], { operation: 'gradients' })
     const withState = memory.reservedBytes
     await duringSnapshot(opened, async () => {
-      await opened.client.call('patch', { name: 'user', settings: { optimizer: { kind: 'sgd', learning_rate: 1 } }, precondition: {} })
+      await opened.client.call('patch', {
+        name: 'user',
+        settings: { optimizer: { kind: 'sgd', learning_rate: 1 } },
+        precondition: {},
+      })
       expect(memory.reservedBytes).toBe(withState)
     })
     expect(memory.reservedBytes).toBe(withoutState)
-    const again = await openKeeper(crash(opened.dataDir))
-    expect(again.keeper.find('user').current).toMatchObject({ state: null })
-    expect(again.keeper.find('user').current.table.readStep()).toBe(0)
-    expect(again.keeper.memory.reservedBytes).toBe(withoutState)
+    const again = await openWriter(crash(opened.dataDir))
+    expect(again.writer.find('user').current).toMatchObject({ state: null })
+    expect(again.writer.find('user').current.table.readStep()).toBe(0)
+    expect(again.writer.memory.reservedBytes).toBe(withoutState)
   })
 
   test('of a version that is deleted meanwhile is not listed, and its file goes', async () => {
     const opened = await start({}, MANY_ROWS)
     await send(opened, [0], [1])
-    const table = opened.keeper.find('user')
-    const taken = opened.keeper.opened.snapshots.take(table, table.current)
+    const table = opened.writer.find('user')
+    const taken = opened.writer.opened.snapshots.take(table, table.current)
     await opened.client.call('remove', { name: 'user', precondition: {} })
     expect(await taken).toBeNull()
-    await opened.keeper.opened.forgetting.settle()
+    await opened.writer.opened.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toEqual([])
-    expect(opened.keeper.opened.store.load().snapshots).toEqual([])
-    expect(await opened.keeper.opened.snapshots.take(table, table.current)).toBeNull()
+    expect(opened.writer.opened.store.load().snapshots).toEqual([])
+    expect(await opened.writer.opened.snapshots.take(table, table.current)).toBeNull()
   })
 
   test('names the table as it is by then: another one of the name is not taken for it', async () => {
     const opened = await start({}, MANY_ROWS)
-    const table = opened.keeper.find('user')
-    const taken = opened.keeper.opened.snapshots.take(table, table.current)
+    const table = opened.writer.find('user')
+    const taken = opened.writer.opened.snapshots.take(table, table.current)
     await opened.client.call('remove', { name: 'user', precondition: {} })
     await putTable(opened.client, { name: 'user', rows: 2, dim: 1, values: [1, 2] })
     expect(await taken).toBeNull()
-    const again = await openKeeper(crash(opened.dataDir))
+    const again = await openWriter(crash(opened.dataDir))
     expect(readRows(again)).toEqual([[1], [2]])
   })
 
   test('that ends between the journaling of an adapter and its publication forgets neither', async () => {
     const opened = await start({}, 4)
-    const table = opened.keeper.find('user')
+    const table = opened.writer.find('user')
     const begin = { name: 'user', version: 1, rank: 1, dtype: 'float32' as const, precondition: {} }
     const { adapterId } = await opened.client.call('beginAdapter', begin)
-    // A front that is slow to acknowledge.
+    // An HTTP worker that is slow to acknowledge.
     const gate = Promise.withResolvers<void>()
-    const { fronts } = opened.keeper
-    const publish = fronts.publish.bind(fronts)
-    const slow = vi.spyOn(fronts, 'publish').mockImplementation((...what) => gate.promise.then(() => publish(...what)))
+    const { httpWorkers } = opened.writer
+    const publish = httpWorkers.publish.bind(httpWorkers)
+    const slow = vi
+      .spyOn(httpWorkers, 'publish')
+      .mockImplementation((...what) => gate.promise.then(() => publish(...what)))
     const attached = opened.client.call('commitAdapter', { adapterId, alpha: 1 })
     await expect.poll(() => slow.mock.calls.length, { timeout: 10_000 }).toBe(1)
-    await opened.keeper.opened.snapshots.take(table, table.current)
+    await opened.writer.opened.snapshots.take(table, table.current)
     gate.resolve()
     await attached
     await opened.client.call('dropAdapter', { name: 'user', precondition: {} })
     expect(await send(opened, [0], [7])).toMatchObject({ sequence: 3 })
-    const again = await openKeeper(crash(opened.dataDir))
-    expect([readRows(again)[0], again.keeper.find('user').current.table.readSequence()]).toEqual([[7], 3])
+    const again = await openWriter(crash(opened.dataDir))
+    expect([readRows(again)[0], again.writer.find('user').current.table.readSequence()]).toEqual([[7], 3])
   })
 })
 
 describe('Snapshots are taken by themselves', () => {
   test('of the version with the most journal, when that is too much', async () => {
-    const opened = await openKeeper(makeDirectory(), { snapshotJournalBytes: 1_000 })
+    const opened = await openWriter(makeDirectory(), { snapshotJournalBytes: 1_000 })
     for (const name of ['a', 'b']) await putTable(opened.client, { name, rows: 200, dim: 1 })
     const rows = Array.from({ length: 200 }, (_, i) => i)
     await send(opened, [0], [1], { name: 'a' })
     await send(opened, rows, rows, { name: 'b' })
-    const starts = (name: string) => opened.keeper.find(name).current.stored.snapshots.map(({ startSequence }) => startSequence)
+    const starts = (name: string) =>
+      opened.writer.find(name).current.stored.snapshots.map(({ startSequence }) => startSequence)
     await expect.poll(() => starts('b'), { timeout: 10_000 }).toEqual([0, 1])
     expect(starts('a')).toEqual([0])
-    expect(opened.keeper.find('b').current.stored.journalBytes).toBe(0)
+    expect(opened.writer.find('b').current.stored.journalBytes).toBe(0)
     expect(opened.errors).toEqual([])
   })
 
   test('of a version that has changed, when its snapshot is old', async () => {
-    const opened = await openKeeper(makeDirectory(), { snapshotAgeMs: 1 })
+    const opened = await openWriter(makeDirectory(), { snapshotAgeMs: 1 })
     await putTable(opened.client, { name: 'changed', rows: 1, dim: 1, settings: { durability: 'none' } })
     await putTable(opened.client, { name: 'same', rows: 1, dim: 1 })
     await send(opened, [0], [1], { name: 'changed' })
-    const counts = () => ['changed', 'same'].map((name) => opened.keeper.find(name).current.stored.snapshots.length)
+    const counts = () =>
+      ['changed', 'same'].map((name) => opened.writer.find(name).current.stored.snapshots.length)
     await expect.poll(counts, { timeout: 10_000 }).toEqual([2, 1])
-    expect(readRows(await openKeeper(crash(opened.dataDir)), 'changed')).toEqual([[1]])
+    expect(readRows(await openWriter(crash(opened.dataDir)), 'changed')).toEqual([[1]])
   })
 
-  test('when the keeper closes, so that the next start replays nothing, and also what mode none would lose is there', async () => {
+  test('when the writer closes, so that the next start replays nothing, and also what mode none would lose is there', async () => {
     const opened = await start({ durability: 'none' })
     await putTable(opened.client, { name: 'disk', rows: 2, dim: 1 })
     await send(opened, [0], [1])
     await send(opened, [0], [2], { name: 'disk' })
     const before = ['user', 'disk'].map((name) => describeTable(opened, name))
     await opened.close()
-    const again = await openKeeper(opened.dataDir)
+    const again = await openWriter(opened.dataDir)
     expect(['user', 'disk'].map((name) => describeTable(again, name))).toEqual(before)
-    expect(['user', 'disk'].map((name) => again.keeper.find(name).current.stored.journalBytes)).toEqual([0, 0])
+    expect(['user', 'disk'].map((name) => again.writer.find(name).current.stored.journalBytes)).toEqual([
+      0, 0,
+    ])
   })
 
   test('and are broken off when closing takes too long; nothing is left of them, and nothing is lost', async () => {
@@ -184,15 +218,16 @@ describe('Snapshots are taken by themselves', () => {
     timeout.mockRestore()
     expect(opened.errors).toEqual([])
     expect(listFolder(opened.dataDir)).toEqual([upload])
-    expect(readNumber(await openKeeper(opened.dataDir), 0)).toBe(1)
+    expect(readNumber(await openWriter(opened.dataDir), 0)).toBe(1)
   })
 })
 
 test('With the journal of a snapshot pruned at its end instead of its start, rows would be lost: the records between are kept', async () => {
   const opened = await start({}, MANY_ROWS)
   await send(opened, [0], [1])
-  for (const value of [2, 3]) await duringSnapshot(opened, async () => void (await send(opened, [MANY_ROWS - 1], [value])))
-  await opened.keeper.opened.forgetting.settle()
+  for (const value of [2, 3])
+    await duringSnapshot(opened, async () => void (await send(opened, [MANY_ROWS - 1], [value])))
+  await opened.writer.opened.cleanup.whenIdle()
   const { snapshots } = storedOf(opened)
   expect(snapshots.map(({ startSequence, endSequence }) => [startSequence, endSequence])).toEqual([
     [1, 2],
