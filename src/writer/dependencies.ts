@@ -28,7 +28,7 @@ export interface WriterDependencies {
   readonly aliases: Map<string, AliasRecord>
   readonly httpWorkers: HttpWorkerLinks
   /** Refuses NOT_READY before the data directory is open. */
-  readonly opened: OpenStorage
+  readonly storage: OpenStorage
   /** Resolves when every table is loaded. */
   readonly loaded: Promise<void>
   /** A number that nothing else in this process has. */

@@ -46,14 +46,14 @@ interface Retiring {
 
 /** The lines to all HTTP workers: what is published, and who still reads what has left. */
 export class HttpWorkerLinks {
-  readonly #parts: HttpWorkerLinksDependencies
+  readonly #dependencies: HttpWorkerLinksDependencies
   readonly #httpWorkers = new Set<HttpWorkerLink>()
   /** Versions and adapters that nobody may start to read, and the HTTP workers that still do. */
   readonly #retiring = new Map<string, Retiring>()
   #nextPublicationId = 1
 
-  constructor(parts: HttpWorkerLinksDependencies) {
-    this.#parts = parts
+  constructor(dependencies: HttpWorkerLinksDependencies) {
+    this.#dependencies = dependencies
   }
 
   /** Serves the HTTP worker at the other end of `port`, beginning with every table there is. */
@@ -68,7 +68,7 @@ export class HttpWorkerLinks {
     this.#httpWorkers.add(httpWorker)
     port.on('message', (message: HttpWorkerMessage) => this.#receive(httpWorker, message))
     port.on('close', () => this.#disconnect(httpWorker))
-    const { tables, aliases, health } = this.#parts.published
+    const { tables, aliases, health } = this.#dependencies.published
     for (const record of tables()) void this.#tell(httpWorker, { kind: 'publish', name: record.name, record })
     void this.#tell(httpWorker, { kind: 'aliases', aliases: aliases() })
     // Last: whoever hears of it has heard of every table.
@@ -93,7 +93,7 @@ export class HttpWorkerLinks {
 
   /** Tells every HTTP worker which aliases there are. Resolves when all have applied it. */
   async publishAliases(): Promise<void> {
-    const aliases = this.#parts.published.aliases()
+    const aliases = this.#dependencies.published.aliases()
     await Promise.all(
       [...this.#httpWorkers].map((httpWorker) => this.#tell(httpWorker, { kind: 'aliases', aliases })),
     )
@@ -101,7 +101,7 @@ export class HttpWorkerLinks {
 
   /** Tells every HTTP worker what the writer is able to do. */
   publishHealth(): void {
-    const health = this.#parts.published.health()
+    const health = this.#dependencies.published.health()
     for (const httpWorker of this.#httpWorkers) this.#send(httpWorker, { kind: 'health', health })
   }
 
@@ -138,14 +138,14 @@ export class HttpWorkerLinks {
   #receive(httpWorker: HttpWorkerLink, message: HttpWorkerMessage): void {
     switch (message.kind) {
       case 'calls':
-        for (const call of message.calls) this.#parts.onCall(httpWorker, call)
+        for (const call of message.calls) this.#dependencies.onCall(httpWorker, call)
         return
       case 'published':
         httpWorker.unacknowledged.get(message.publicationId)?.()
         httpWorker.unacknowledged.delete(message.publicationId)
         return
       case 'shown':
-        httpWorker.updateSource = openUpdateSource(message.memory, this.#parts.arena)
+        httpWorker.updateSource = openUpdateSource(message.memory, this.#dependencies.arena)
         return
       case 'released':
         this.#released(httpWorker, message.key)
@@ -161,14 +161,14 @@ export class HttpWorkerLinks {
     const retiring = this.#retiring.get(key)
     if (retiring === undefined || retiring.readers.size > 0) return
     this.#retiring.delete(key)
-    this.#parts.memory.release(retiring.reservedBytes)
+    this.#dependencies.memory.release(retiring.reservedBytes)
     retiring.onFreed()
   }
 
   /** Nobody waits for an HTTP worker that is gone. */
   #disconnect(httpWorker: HttpWorkerLink): void {
     if (!this.#httpWorkers.delete(httpWorker)) return
-    this.#parts.onGone(httpWorker)
+    this.#dependencies.onGone(httpWorker)
     for (const acknowledge of httpWorker.unacknowledged.values()) acknowledge()
     for (const key of [...this.#retiring.keys()]) this.#released(httpWorker, key)
   }

@@ -25,16 +25,16 @@ export const makeProcedures = (writer: WriterDependencies): Procedures => ({
     return null
   },
   update: (httpWorker, argument) =>
-    writer.opened.groupCommit.submit('places' in argument ? showUpdate(httpWorker, argument) : argument),
-  recall: (_httpWorker, { name, key }) => writer.opened.keys.recall(writer.find(name).id, key),
-  snapshot: async () => ({ snapshots: await writer.opened.snapshots.takeStale() }),
+    writer.storage.groupCommit.submit('places' in argument ? showUpdate(httpWorker, argument) : argument),
+  recall: (_httpWorker, { name, key }) => writer.storage.keys.recall(writer.find(name).id, key),
+  snapshot: async () => ({ snapshots: await writer.storage.snapshots.takeStale() }),
   ...makeBuildProcedures(writer),
   ...makeTableProcedures(writer),
   ...makeAliasProcedures(writer),
   ...makeAdapterProcedures({
     memory: () => writer.memory,
-    store: () => writer.opened.store,
-    cleanup: () => writer.opened.cleanup,
+    store: () => writer.storage.store,
+    cleanup: () => writer.storage.cleanup,
     takeNumber: () => writer.takeNumber(),
     find: (name) => writer.find(name),
     lock: (name, work) => writer.lock(name, work),
@@ -50,21 +50,23 @@ const showUpdate = ({ updateSource }: HttpWorkerLink, { places, ...head }: Updat
   return { ...head, source: { ...places, updateSource } }
 }
 
-const makeBuildProcedures = (writer: WriterDependencies): Pick<Procedures, 'begin' | 'commit' | 'abort'> => ({
-  begin: (httpWorker, argument) => {
+const makeBuildProcedures = (
+  writer: WriterDependencies,
+): Pick<Procedures, 'beginBuild' | 'commitBuild' | 'abortBuild'> => ({
+  beginBuild: (httpWorker, argument) => {
     refuseAlias(writer, argument.name)
     const buildId = writer.takeNumber()
     const build = beginBuild(writer.tables, writer.memory, `v${buildId}`, argument, Date.now())
     httpWorker.builds.set(buildId, build)
     return { buildId, segments: build.handle.segments, state: build.state?.rows.handle.segments ?? null }
   },
-  commit: async (httpWorker, { buildId, step = 0 }) => {
+  commitBuild: async (httpWorker, { buildId, step = 0 }) => {
     const build = httpWorker.builds.get(buildId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
     // From here on the build is this procedure's, whatever becomes of the HTTP worker.
     httpWorker.builds.delete(buildId)
     return writer.lock(build.arguments.name, () => commitBuild(writer, build, step))
   },
-  abort: (httpWorker, { buildId }) => {
+  abortBuild: (httpWorker, { buildId }) => {
     const build = httpWorker.builds.get(buildId)
     httpWorker.builds.delete(buildId)
     if (build !== undefined) releaseBuild(build, writer.memory)

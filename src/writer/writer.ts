@@ -57,7 +57,7 @@ export class Writer implements WriterDependencies {
   readonly #onFatal: (error: unknown) => void
   readonly #locks = new Map<string, Promise<unknown>>()
   readonly #loading = Promise.withResolvers<void>()
-  #opened: OpenStorage | null = null
+  #storage: OpenStorage | null = null
   #health: WriterHealth = { state: 'loading', reason: 'the data directory is being opened' }
   #nextNumber = 1
 
@@ -121,7 +121,7 @@ export class Writer implements WriterDependencies {
       store.close()
       throw error
     }
-    this.#opened = this.#open(store, options)
+    this.#storage = this.#open(store, options)
     await Promise.all(
       [...this.tables.values()].map((table) => this.httpWorkers.publish(table.name, toRecord(table))),
     )
@@ -134,8 +134,8 @@ export class Writer implements WriterDependencies {
   /** Ends the line to every HTTP worker, writes the last snapshots, and lets go of the data directory. */
   async close(): Promise<void> {
     this.httpWorkers.close()
-    if (this.#opened === null) return
-    const { groupCommit, snapshots, scrubber, cleanup, health, store } = this.#opened
+    if (this.#storage === null) return
+    const { groupCommit, snapshots, scrubber, cleanup, health, store } = this.#storage
     await groupCommit.whenIdle()
     await scrubber.close()
     await snapshots.close()
@@ -181,8 +181,8 @@ export class Writer implements WriterDependencies {
     return { store, keys, groupCommit, snapshots, scrubber, cleanup, health }
   }
 
-  get opened(): OpenStorage {
-    return this.#opened ?? refuse('NOT_READY', this.#health.reason)
+  get storage(): OpenStorage {
+    return this.#storage ?? refuse('NOT_READY', this.#health.reason)
   }
 
   get loaded(): Promise<void> {
@@ -225,7 +225,7 @@ export class Writer implements WriterDependencies {
         error instanceof StoreFailed
           ? new GatherdError('NOT_READY', describeFailure(error), { cause: error })
           : error
-      this.#opened?.health.note(error)
+      this.#storage?.health.note(error)
       const message = toMessage(refusal)
       if (message.code === 'INTERNAL') this.#onError(error)
       this.httpWorkers.answer(httpWorker, { callId, error: message })

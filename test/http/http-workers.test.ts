@@ -72,7 +72,7 @@ const ask = (
     outgoing.end(text)
   })
 
-describe('HttpWorkerLinks', () => {
+describe('HTTP workers', () => {
   test('are as many as were asked for, on one port', async () => {
     const port = await start({ GATHERD_HTTP_THREADS: '3' })
     expect([httpWorkers.size, workers.length]).toEqual([3, 3])

@@ -20,10 +20,10 @@ const attach = (value: number) =>
   )
 
 /** A merge during which, before the writer is asked `when`, another adapter is attached, or the adapter is deleted. */
-const mergeOvertaken = async (when: 'begin' | 'commit', overtake: () => Promise<unknown>) => {
+const mergeOvertaken = async (when: 'beginBuild' | 'commitBuild', overtake: () => Promise<unknown>) => {
   const { writer, registry, lookups } = service.context
   let overtaken: Promise<unknown> | undefined
-  const line: WriterConnection = {
+  const connection: WriterConnection = {
     call: async (procedure, argument) => {
       if (procedure === when) {
         overtaken = overtake()
@@ -33,13 +33,13 @@ const mergeOvertaken = async (when: 'begin' | 'commit', overtake: () => Promise<
       return writer.call(procedure, argument)
     },
   }
-  await expect(mergeAdapter(line, lookups.arena, registry.find('t'), {})).rejects.toMatchObject({
+  await expect(mergeAdapter(connection, lookups.arena, registry.find('t'), {})).rejects.toMatchObject({
     code: 'PRECONDITION_FAILED',
   })
   await overtaken
 }
 
-test.each(['begin', 'commit'] as const)(
+test.each(['beginBuild', 'commitBuild'] as const)(
   'A merge that another adapter overtakes before its %s is refused, and the other one stays',
   async (when) => {
     const reservedBytes = service.writer.memory.reservedBytes
@@ -53,7 +53,7 @@ test.each(['begin', 'commit'] as const)(
   },
 )
 
-test.each(['begin', 'commit'] as const)(
+test.each(['beginBuild', 'commitBuild'] as const)(
   'A merge whose adapter is deleted before its %s is refused',
   async (when) => {
     await mergeOvertaken(when, async () => service.app.inject({ method: 'DELETE', url: '/v1/tables/t/lora' }))
@@ -80,17 +80,17 @@ test('A merge that is given up at a turn lets whoever took the adapter off go on
   const { writer, registry, lookups } = service.context
   const factors = registry.find('t').adapters.get(2)?.factors
   const calls: string[] = []
-  const line: WriterConnection = {
+  const connection: WriterConnection = {
     call: (procedure, argument) => {
       calls.push(procedure)
       return writer.call(procedure, argument)
     },
   }
-  const merged = mergeAdapter(line, lookups.arena, registry.find('t'), {})
+  const merged = mergeAdapter(connection, lookups.arena, registry.find('t'), {})
   // Retired as a publication does it, in the middle of the work.
   const dropped = writer.call('dropAdapter', { name: 't', precondition: {} })
   await expect(merged).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
   await dropped
   expect(factors?.isRetired).toBe(false)
-  expect(calls).not.toContain('commit')
+  expect(calls).not.toContain('commitBuild')
 })

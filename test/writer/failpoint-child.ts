@@ -30,7 +30,7 @@ for (const group of LIFE) {
     }),
   )
   // What runs in the background of an operation is done before the next one: a failpoint counts its passes.
-  await writer.opened.cleanup.whenIdle()
+  await writer.storage.cleanup.whenIdle()
 }
 client.close()
 await writer.close()

@@ -147,7 +147,7 @@ export const duringSnapshot = async (
 ): Promise<void> => {
   const table = writer.find(name)
   const { stored } = table.current
-  const taken = writer.opened.snapshots.take(table, table.current)
+  const taken = writer.storage.snapshots.take(table, table.current)
   for (let i = 0; i < 10 && stored.journalPins === 0; i++) await Promise.resolve()
   assert(stored.journalPins > 0, 'the snapshot has begun')
   await work()

@@ -36,14 +36,14 @@ export const makeAliasProcedures = (writer: WriterDependencies): AliasProcedures
         `there are ${LIMITS.aliasCountMax} aliases already, the most this service holds`,
       )
     }
-    writer.opened.store.commit({ changes: [{ kind: 'put-alias', alias: { alias, table, version } }] })
+    writer.storage.store.commit({ changes: [{ kind: 'put-alias', alias: { alias, table, version } }] })
     writer.aliases.set(alias, { alias, table, version })
     await writer.httpWorkers.publishAliases()
     return { created }
   },
   removeAlias: async (_httpWorker, { alias }) => {
     if (!writer.aliases.has(alias)) refuse('ALIAS_NOT_FOUND', `there is no alias ${JSON.stringify(alias)}`)
-    writer.opened.store.commit({ changes: [{ kind: 'delete-alias', alias }] })
+    writer.storage.store.commit({ changes: [{ kind: 'delete-alias', alias }] })
     writer.aliases.delete(alias)
     await writer.httpWorkers.publishAliases()
     return null

@@ -40,7 +40,7 @@ export const commitBuild = async (
   writer: WriterDependencies,
   build: Build,
   step: number,
-): Promise<WriterCalls['commit']['answer']> => {
+): Promise<WriterCalls['commitBuild']['answer']> => {
   const { name, settings } = build.arguments
   let hasBegun = false
   try {
@@ -58,8 +58,8 @@ const replaceTable = async (
   writer: WriterDependencies,
   build: Build,
   step: number,
-): Promise<WriterCalls['commit']['answer']> => {
-  const { store, cleanup } = writer.opened
+): Promise<WriterCalls['commitBuild']['answer']> => {
+  const { store, cleanup } = writer.storage
   const { name } = build.arguments
   const find = (): TableModel | undefined => writer.tables.get(name)
   let file: string | null = null
@@ -111,7 +111,7 @@ export const changeSettings = async (
   const { before } = plan()
   await withVersionsCovered(writer, before, settings.durability, async () => {
     const change = plan()
-    writer.opened.store.commit({ changes: toCatalogChanges(change) })
+    writer.storage.store.commit({ changes: toCatalogChanges(change) })
     await adopt(writer, change)
   })
 }
@@ -131,7 +131,7 @@ const withVersionsCovered = async <Result>(
   const versions = [...before.versions.values()]
   for (const { stored } of versions) stored.journalPins++
   try {
-    for (const version of versions.filter(isUncovered)) await writer.opened.snapshots.take(before, version)
+    for (const version of versions.filter(isUncovered)) await writer.storage.snapshots.take(before, version)
     return await change()
   } finally {
     for (const { stored } of versions) stored.journalPins--
@@ -146,7 +146,7 @@ export const rollBack = async (
   const table = writer.find(name)
   checkPrecondition(precondition, currentState(table))
   const change = planRollback(table, version, Date.now())
-  writer.opened.store.commit({ changes: toCatalogChanges(change) })
+  writer.storage.store.commit({ changes: toCatalogChanges(change) })
   await adopt(writer, change)
 }
 
@@ -159,7 +159,7 @@ export const removeTable = async (
   const table = writer.find(name)
   checkPrecondition(precondition, currentState(table))
   const change: CatalogChange = { kind: 'delete-table', tableId: table.id }
-  writer.opened.store.commit({ changes: [change] })
+  writer.storage.store.commit({ changes: [change] })
   failpoint('catalog:changed')
   writer.tables.delete(name)
   await publish(writer, table, [...table.versions.values()])
@@ -182,7 +182,7 @@ const publish = async (
   { id, name }: TableModel,
   retired: readonly VersionModel[],
 ): Promise<void> => {
-  const { httpWorkers, opened } = writer
+  const { httpWorkers, storage } = writer
   for (const { handle, reservedBytes, state, adapter } of retired) {
     httpWorkers.retire(handle.key, reservedBytes + (state?.reservedBytes ?? 0))
     if (adapter !== null) httpWorkers.retire(adapter.handle.key, adapter.reservedBytes)
@@ -191,8 +191,8 @@ const publish = async (
   await httpWorkers.publish(name, table === undefined ? null : toRecord(table))
   failpoint('publish:done')
   for (const { handle, stored, adapter } of retired) {
-    opened.cleanup.records(id, handle.version, Number.MAX_SAFE_INTEGER)
-    opened.cleanup.files([...stored.snapshots.map(({ file }) => file), ...(adapter?.files ?? [])])
+    storage.cleanup.records(id, handle.version, Number.MAX_SAFE_INTEGER)
+    storage.cleanup.files([...stored.snapshots.map(({ file }) => file), ...(adapter?.files ?? [])])
   }
 }
 

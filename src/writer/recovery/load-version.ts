@@ -32,12 +32,12 @@ const RECORDS_PER_PAUSE = 64
  * back), MEMORY_QUOTA_EXCEEDED.
  */
 export const loadVersion = async (
-  parts: LoadDependencies,
+  dependencies: LoadDependencies,
   found: VersionFound,
   plan: LoadPlan,
   key: string,
 ): Promise<VersionModel> => {
-  const { store, memory, onProgress } = parts
+  const { store, memory, onProgress } = dependencies
   const { table, version: listed } = found
   const { rows, dim, dtype } = listed
   const { segments, reservedBytes } = memory.allocate(rows, rowBytes(dim, dtype))
@@ -66,7 +66,7 @@ export const loadVersion = async (
     const step = plan.snapshot.stateEpoch === table.stateEpoch ? facts.step : 0
     version.table.write({ sequence: facts.startSequence, step, nowMs: facts.updatedAtMs }, () => {})
     version.state = loaded.state
-    await replay(parts, found, plan, version, loaded)
+    await replay(dependencies, found, plan, version, loaded)
     return version
   } catch (error) {
     memory.release(reservedBytes)

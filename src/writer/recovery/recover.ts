@@ -53,8 +53,8 @@ export interface Recovered {
  * Builds the writer's tables again from an open store: newest snapshot that is whole, and every record after its start. Refuses what cannot be
  * trusted (StoredDataRefusal), and MEMORY_QUOTA_EXCEEDED.
  */
-export const recover = async (parts: RecoverDependencies): Promise<Recovered> => {
-  const { store } = parts
+export const recover = async (dependencies: RecoverDependencies): Promise<Recovered> => {
+  const { store } = dependencies
   const image = store.load()
   const found = await findVersions(store, image)
   const totals = sumUp(found)
@@ -66,16 +66,22 @@ export const recover = async (parts: RecoverDependencies): Promise<Recovered> =>
     const tell = (share: number): void => {
       const loadedBytes = before.loadedBytes + Math.round(bytes * share)
       const loadedRows = before.loadedRows + Math.round(version.rows * share)
-      parts.onProgress({ table: table.name, version: version.version, ...totals, loadedBytes, loadedRows })
+      dependencies.onProgress({
+        table: table.name,
+        version: version.version,
+        ...totals,
+        loadedBytes,
+        loadedRows,
+      })
     }
     tell(0)
     loaded.set(
       `${table.id}/${version.version}`,
-      await loadFound(parts, one, (done) => tell(bytes === 0 ? 1 : Math.min(1, done / bytes))),
+      await loadFound(dependencies, one, (done) => tell(bytes === 0 ? 1 : Math.min(1, done / bytes))),
     )
     before = { loadedBytes: before.loadedBytes + bytes, loadedRows: before.loadedRows + version.rows }
   }
-  await loadAdapters(parts, image, loaded)
+  await loadAdapters(dependencies, image, loaded)
   for (const { tableId, version } of findOrphans(image, store.journalStreams())) {
     while (!store.pruneJournal(tableId, version, Number.MAX_SAFE_INTEGER)) await new Promise(setImmediate)
   }
@@ -94,15 +100,20 @@ const sumUp = (found: readonly VersionFound[]): Pick<LoadProgress, 'totalBytes' 
 
 /** Loads one version. A snapshot that proves damaged only when it is read is not planned with again. */
 const loadFound = async (
-  parts: RecoverDependencies,
+  dependencies: RecoverDependencies,
   found: VersionFound,
   onProgress: (bytes: number) => void,
 ): Promise<VersionModel> => {
-  const { store, onWarning } = parts
+  const { store, onWarning } = dependencies
   for (;;) {
-    const plan = planFound(store, found, parts.goesBack)
+    const plan = planFound(store, found, dependencies.goesBack)
     try {
-      const version = await loadVersion({ ...parts, onProgress }, found, plan, `v${parts.takeNumber()}`)
+      const version = await loadVersion(
+        { ...dependencies, onProgress },
+        found,
+        plan,
+        `v${dependencies.takeNumber()}`,
+      )
       for (const warning of plan.warnings) onWarning(warning)
       dropUseless(store, found, version.stored)
       if (plan.discard) store.discardJournal(found.table.id, found.version.version, plan.replay.last)

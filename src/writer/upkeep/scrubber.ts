@@ -28,16 +28,16 @@ interface Listed {
  * one is said, and replaced by new ones.
  */
 export class Scrubber {
-  readonly #parts: ScrubberDependencies
+  readonly #dependencies: ScrubberDependencies
   readonly #timer: NodeJS.Timeout
   /** When each was checked, by its number. One that is new was written just now. */
   readonly #checkedAtMs = new Map<number, number>()
   #checking: Promise<void> | null = null
 
-  constructor(parts: ScrubberDependencies) {
-    this.#parts = parts
+  constructor(dependencies: ScrubberDependencies) {
+    this.#dependencies = dependencies
     for (const { snapshot } of this.#listAll()) this.#checkedAtMs.set(snapshot.id, performance.now())
-    this.#timer = setInterval(() => this.#tick(), parts.tickMs ?? 60_000)
+    this.#timer = setInterval(() => this.#tick(), dependencies.tickMs ?? 60_000)
     this.#timer.unref()
   }
 
@@ -47,7 +47,7 @@ export class Scrubber {
   }
 
   #tick(): void {
-    if (this.#checking !== null || this.#parts.store.failure !== null) return
+    if (this.#checking !== null || this.#dependencies.store.failure !== null) return
     const nowMs = performance.now()
     const all = this.#listAll()
     const known = new Set(all.map(({ snapshot }) => snapshot.id))
@@ -56,15 +56,15 @@ export class Scrubber {
       if (!this.#checkedAtMs.has(snapshot.id)) this.#checkedAtMs.set(snapshot.id, nowMs)
     const checkedAt = ({ snapshot }: Listed) => this.#checkedAtMs.get(snapshot.id) ?? nowMs
     const [due] = all.sort((a, b) => checkedAt(a) - checkedAt(b))
-    if (due === undefined || nowMs - checkedAt(due) < this.#parts.everyMs) return
+    if (due === undefined || nowMs - checkedAt(due) < this.#dependencies.everyMs) return
     this.#checkedAtMs.set(due.snapshot.id, nowMs)
     this.#checking = this.#check(due)
-      .catch(this.#parts.onError)
+      .catch(this.#dependencies.onError)
       .finally(() => (this.#checking = null))
   }
 
   async #check({ table, version, snapshot }: Listed): Promise<void> {
-    const { store, onError, snapshots } = this.#parts
+    const { store, onError, snapshots } = this.#dependencies
     try {
       await verifySnapshot(join(store.paths.snapshots, snapshot.file), snapshot.sha256)
     } catch (error) {
@@ -80,7 +80,7 @@ export class Scrubber {
   }
 
   #listAll(): Listed[] {
-    return [...this.#parts.tables.values()].flatMap((table) =>
+    return [...this.#dependencies.tables.values()].flatMap((table) =>
       [...table.versions.values()].flatMap((version) =>
         version.stored.snapshots.map((snapshot) => ({ table, version, snapshot })),
       ),

@@ -36,15 +36,15 @@ const isStale = ({ stored, table }: VersionModel): boolean =>
 
 /** Writes snapshots, one at a time: when there is much journal, when the last one is old, on demand, and in the end. Updates go on meanwhile. */
 export class Snapshots {
-  readonly #parts: SnapshotsDependencies
+  readonly #dependencies: SnapshotsDependencies
   readonly #timer: NodeJS.Timeout
   readonly #abort = new AbortController()
   #tail: Promise<unknown> = Promise.resolve()
   #isBusy = false
   #retryAtMs = 0
 
-  constructor(parts: SnapshotsDependencies) {
-    this.#parts = parts
+  constructor(dependencies: SnapshotsDependencies) {
+    this.#dependencies = dependencies
     this.#timer = setInterval(() => this.#tick(), TICK_MS)
     this.#timer.unref()
   }
@@ -61,7 +61,7 @@ export class Snapshots {
 
   /** Writes one of every version that has changed since its last one. */
   async takeStale(): Promise<SnapshotSummary[]> {
-    const stale = [...this.#parts.tables.values()]
+    const stale = [...this.#dependencies.tables.values()]
       .flatMap((table) => [...table.versions.values()].map((version) => ({ table, version })))
       .filter(({ version }) => isStale(version))
       // What only a snapshot saves comes first.
@@ -77,12 +77,12 @@ export class Snapshots {
   /** Writes the last ones, for a while, and no more after that. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    if (this.#parts.store.failure !== null) this.#abort.abort()
+    if (this.#dependencies.store.failure !== null) this.#abort.abort()
     const timer = setTimeout(() => this.#abort.abort(), LIMITS.shutdownSnapshotMsMax)
     try {
       await this.takeStale()
     } catch (error) {
-      if (!this.#abort.signal.aborted) this.#parts.onError(error)
+      if (!this.#abort.signal.aborted) this.#dependencies.onError(error)
     } finally {
       clearTimeout(timer)
       await this.#tail
@@ -90,27 +90,28 @@ export class Snapshots {
   }
 
   #tick(): void {
-    if (this.#isBusy || performance.now() < this.#retryAtMs || this.#parts.store.failure !== null) return
+    if (this.#isBusy || performance.now() < this.#retryAtMs || this.#dependencies.store.failure !== null)
+      return
     const due = this.#findDue()
     if (due === null) return
     this.#isBusy = true
     this.take(due.table, due.version)
       .catch((error: unknown) => {
         this.#retryAtMs = performance.now() + RETRY_MS
-        this.#parts.onError(error)
+        this.#dependencies.onError(error)
       })
       .finally(() => (this.#isBusy = false))
   }
 
   /** The version with the most journal, if that is too much; else one whose snapshot is too old. */
   #findDue(): { table: TableModel; version: VersionModel } | null {
-    const all = [...this.#parts.tables.values()].flatMap((table) =>
+    const all = [...this.#dependencies.tables.values()].flatMap((table) =>
       [...table.versions.values()].map((version) => ({ table, version })),
     )
     const [largest] = all.sort((a, b) => b.version.stored.journalBytes - a.version.stored.journalBytes)
-    if (largest !== undefined && largest.version.stored.journalBytes >= this.#parts.journalBytes)
+    if (largest !== undefined && largest.version.stored.journalBytes >= this.#dependencies.journalBytes)
       return largest
-    const before = Date.now() - this.#parts.ageMs
+    const before = Date.now() - this.#dependencies.ageMs
     return (
       all.find(
         ({ version }) => isStale(version) && (version.stored.snapshots.at(-1)?.createdAtMs ?? 0) < before,
@@ -119,7 +120,7 @@ export class Snapshots {
   }
 
   async #write(tableId: number, version: VersionModel): Promise<SnapshotSummary | null> {
-    const { store, memory } = this.#parts
+    const { store, memory } = this.#dependencies
     const table = this.#find(tableId, version)
     if (table === null) return null
     this.#abort.signal.throwIfAborted()
@@ -157,7 +158,7 @@ export class Snapshots {
     written: WrittenSnapshot,
     bytesBefore: number,
   ): SnapshotSummary | null {
-    const { store, keys, cleanup } = this.#parts
+    const { store, keys, cleanup } = this.#dependencies
     if (this.#find(begun.id, version) === null) {
       cleanup.files([written.file])
       return null
@@ -188,7 +189,7 @@ export class Snapshots {
 
   /** The table as it is now, while it has the version. */
   #find(tableId: number, version: VersionModel): TableModel | null {
-    for (const table of this.#parts.tables.values()) {
+    for (const table of this.#dependencies.tables.values()) {
       if (table.id === tableId) return table.versions.get(version.handle.version) === version ? table : null
     }
     return null

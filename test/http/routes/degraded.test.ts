@@ -26,7 +26,7 @@ const lookUp = async () =>
 
 /** The next write to the disk fails so, as the store would tell of it. */
 const failNext = (error: { code?: string; errcode?: number; errstr?: string }) => {
-  const { store } = service.writer.opened
+  const { store } = service.writer.storage
   vi.spyOn(store, 'commit').mockImplementationOnce(() => {
     throw store.classify('a commit', Object.assign(new Error('disk trouble in /secret/path'), error))
   })

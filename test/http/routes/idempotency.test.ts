@@ -135,7 +135,7 @@ describe('A key', () => {
   })
 
   test('whose first request is still running is IDEMPOTENCY_IN_FLIGHT', async () => {
-    const release = vi.spyOn(service.writer.opened.keys, 'release').mockImplementation(() => {})
+    const release = vi.spyOn(service.writer.storage.keys, 'release').mockImplementation(() => {})
     await send({ key: 'a' })
     release.mockRestore()
     const answer = await send({ key: 'a' })

@@ -42,7 +42,7 @@ describe('POST /v1/snapshots', () => {
   test('is DISK_FULL while there is no room, and NOT_READY once the disk has failed', async () => {
     await putTable('a')
     await set('a', 3)
-    const { store } = service.writer.opened
+    const { store } = service.writer.storage
     const commit = vi.spyOn(store, 'commit')
     commit.mockImplementationOnce(() => {
       throw store.classify('a commit', { code: 'ENOSPC' })

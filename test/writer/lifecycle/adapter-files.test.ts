@@ -45,7 +45,7 @@ test('When B cannot be written, A is removed again', async () => {
 test('A write of an adapter that fails ends all acknowledging, as any other of the durable path', async () => {
   const argument = { name: 't', version: 1, rank: 1, dtype: 'float32', precondition: {} } as const
   const { adapterId } = await started.client.call('beginAdapter', argument)
-  const { store } = started.writer.opened
+  const { store } = started.writer.storage
   rmSync(store.paths.snapshots, { recursive: true })
   await expect(started.client.call('commitAdapter', { adapterId, alpha: 1 })).rejects.toMatchObject({
     code: 'NOT_READY',

@@ -53,7 +53,7 @@ describe('An alias', () => {
     await expect(put('a', 'none')).rejects.toMatchObject({ code: 'TABLE_NOT_FOUND' })
     await expect(put('a', 'user', 7)).rejects.toMatchObject({ code: 'VERSION_NOT_FOUND' })
     await expect(remove('a')).rejects.toMatchObject({ code: 'ALIAS_NOT_FOUND' })
-    expect(opened.writer.opened.store.load().aliases).toEqual([])
+    expect(opened.writer.storage.store.load().aliases).toEqual([])
   })
 
   test('and a table never have the same name', async () => {

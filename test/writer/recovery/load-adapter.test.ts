@@ -90,12 +90,12 @@ describe('An adapter', () => {
     await attach(opened, 4)
     const before = filesOf(opened)
     await attach(opened, 8)
-    await opened.writer.opened.cleanup.whenIdle()
+    await opened.writer.storage.cleanup.whenIdle()
     expect(listFolder(opened.dataDir).filter((file) => before.includes(file))).toEqual([])
     expect(listFolder(opened.dataDir)).toHaveLength(3)
     expect(await readAll(await openWriter(crash(opened.dataDir)))).toEqual({ rows: adapted(8), sequence: 2 })
     await drop(opened)
-    await opened.writer.opened.cleanup.whenIdle()
+    await opened.writer.storage.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toHaveLength(1)
     const again = await openWriter(crash(opened.dataDir))
     expect(await readAll(again)).toEqual({ rows: plain, sequence: 3 })
@@ -131,7 +131,7 @@ describe('An adapter', () => {
     const opened = await start()
     await attach(opened, 4)
     const [a, b] = filesOf(opened)
-    const { store } = opened.writer.opened
+    const { store } = opened.writer.storage
     const [adapter] = store.load().adapters
     store.commit({ changes: [{ kind: 'put-adapter', adapter: { ...adapter, fileA: b, fileB: a } }] })
     expect(await refusalOf(crash(opened.dataDir))).toMatchObject({ code: 'DamagedSnapshot' })

@@ -32,7 +32,7 @@ describe('The versions of a catalog', () => {
     await putTable(opened.client, { name: 'user', rows: 2, dim: 1 })
     await send(opened, [0], [1])
     await opened.client.call('snapshot', null)
-    const { store } = opened.writer.opened
+    const { store } = opened.writer.storage
     const loaded = store.load()
     damageFile(opened.dataDir, loaded.snapshots[0].file, 'cut')
     const found = await findVersions(store, loaded)

@@ -117,7 +117,7 @@ describe('A start after a crash', () => {
     const opened = await start()
     // As if the newest one had been written while updates 3 and 4 ran.
     const [older, newest] = snapshotsOf(opened)
-    opened.writer.opened.store.commit({
+    opened.writer.storage.store.commit({
       changes: [{ kind: 'put-snapshot', snapshot: { ...newest, endSequence: 4 } }],
     })
     const image = crash(opened.dataDir)
@@ -151,7 +151,7 @@ describe('What the catalog does not list', () => {
     // What is not ours stays.
     expect(listFolder(image)).toEqual([...listed, 'notes.txt'].sort())
     expect(
-      again.writer.opened.store.journalStreams().map(({ tableId, version }) => `${tableId}/${version}`),
+      again.writer.storage.store.journalStreams().map(({ tableId, version }) => `${tableId}/${version}`),
     ).toEqual(['1/1'])
     expect(readRows(again)).toEqual(rowsAt(4))
   })

@@ -94,7 +94,7 @@ describe('A full disk', () => {
     ]
     for (const change of changes) await expect(change()).rejects.toMatchObject({ code: 'DISK_FULL' })
     fail(null)
-    await opened.writer.opened.cleanup.whenIdle()
+    await opened.writer.storage.cleanup.whenIdle()
     expect(describeTable(opened)).toEqual(before)
     expect([memory.reservedBytes, listFolder(opened.dataDir), opened.writer.aliases.size]).toEqual([
       reservedBytes,
@@ -103,7 +103,7 @@ describe('A full disk', () => {
     ])
     expect(await send(opened, [0], [2])).toMatchObject({ sequence: 2 })
     expect(await client.call('snapshot', null)).toMatchObject({ snapshots: [{ sequence: 2 }] })
-    expect(opened.writer.opened.store.failure).toBeNull()
+    expect(opened.writer.storage.store.failure).toBeNull()
   })
 
   test.each([
@@ -117,7 +117,7 @@ describe('A full disk', () => {
         await send(opened, [0], [1])
         const before = describeTable(opened)
         const files = listFolder(opened.dataDir)
-        const { memory, opened: parts } = opened.writer
+        const { memory, storage } = opened.writer
         const reservedBytes = memory.reservedBytes
         const attempts = {
           upload: () => putTable(opened.client, { name: 'user', rows: 2, dim: 1 }),
@@ -132,14 +132,14 @@ describe('A full disk', () => {
         failRenames(code, attempt === 'adapter' ? 1 : 0)
         await expect(attempts[attempt]()).rejects.toMatchObject({ code: expected })
         failRenames(null)
-        await parts.cleanup.whenIdle()
+        await storage.cleanup.whenIdle()
         expect([describeTable(opened), listFolder(opened.dataDir), memory.reservedBytes]).toEqual([
           before,
           files,
           reservedBytes,
         ])
         await expect.poll(() => opened.health.map(({ state }) => state), WAIT).toContain('degraded')
-        expect(parts.store.failure === null).toBe(code === 'ENOSPC')
+        expect(storage.store.failure === null).toBe(code === 'ENOSPC')
         expect(opened.errors).toEqual([])
         await opened.close()
       }
@@ -186,7 +186,7 @@ describe('A failed write or sync', () => {
     await expect(putTable(opened.client, { name: 'user', rows: 2, dim: 1 })).rejects.toMatchObject({
       code: 'NOT_READY',
     })
-    await opened.writer.opened.cleanup.whenIdle()
+    await opened.writer.storage.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toHaveLength(2)
     // This one was not listed: the next start knows, and sweeps.
     await opened.close()
@@ -205,7 +205,7 @@ describe('A failed write or sync', () => {
           : opened.client.call('commitAdapter', { adapterId, alpha: 1 })
       await expect(attempt).rejects.toMatchObject({ code: 'NOT_READY' })
       sqlite.fault = null
-      await opened.writer.opened.cleanup.whenIdle()
+      await opened.writer.storage.cleanup.whenIdle()
       await opened.close()
       const again = await openWriter(opened.dataDir)
       expect(again.writer.find('user').current.handle.version).toBe(what === 'upload' ? 2 : 1)
@@ -248,14 +248,14 @@ describe('An open store', () => {
 
   test('is synced each second, so that a power cut loses no more of mode os', async () => {
     const { opened } = await start({ durability: 'os' })
-    const sync = vi.spyOn(opened.writer.opened.store, 'syncOsInBackground')
+    const sync = vi.spyOn(opened.writer.storage.store, 'syncOsInBackground')
     await expect.poll(() => sync.mock.calls.length, WAIT).toBeGreaterThan(1)
     vi.restoreAllMocks()
   })
 
   test('has its logs moved into the databases before they are large', async () => {
     const { opened } = await start()
-    const { store } = opened.writer.opened
+    const { store } = opened.writer.storage
     await putTable(opened.client, { name: 'wide', rows: 16, dim: 65_536 })
     const checkpoint = vi.spyOn(store, 'checkpoint')
     for (let i = 0; i < 3; i++) {

@@ -16,7 +16,7 @@ beforeEach(async () => {
   service = await startTestWriter({ dataDir: own.dataDir })
   errors.length = 0
   await putTable(service.client, { name: 'user', rows: 2, dim: 2, values: [1, 2, 3, 4] })
-  const { store, snapshots } = service.writer.opened
+  const { store, snapshots } = service.writer.storage
   scrubber = new Scrubber({
     store,
     snapshots,
@@ -56,7 +56,7 @@ test('A snapshot file that is damaged while the service runs is named, and repla
 })
 
 test('Of two snapshots the damaged one goes and the whole one stays', async () => {
-  const { snapshots } = service.writer.opened
+  const { snapshots } = service.writer.storage
   const table = service.writer.find('user')
   await snapshots.take(table, table.current)
   const [older, newer] = listed()

@@ -35,7 +35,7 @@ const start = async (
 const snapshot = ({ client }: restart.OpenWriter) => client.call('snapshot', null)
 const storedOf = ({ writer }: restart.OpenWriter) => writer.find('user').current.stored
 const rangesOf = ({ writer }: restart.OpenWriter) =>
-  writer.opened.store.inspectJournal(writer.find('user').id, 1).ranges
+  writer.storage.store.inspectJournal(writer.find('user').id, 1).ranges
 
 describe('A snapshot', () => {
   test('is written of every version that has changed, and of no other', async () => {
@@ -53,13 +53,13 @@ describe('A snapshot', () => {
     await send(opened, [0], [1])
     await send(opened, [1], [2])
     await snapshot(opened)
-    await opened.writer.opened.cleanup.whenIdle()
+    await opened.writer.storage.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toContain(upload)
     // The upload may still have to be brought up to date.
     expect(rangesOf(opened)).toEqual([{ first: 1, last: 2 }])
     await send(opened, [2], [3])
     await snapshot(opened)
-    await opened.writer.opened.cleanup.whenIdle()
+    await opened.writer.storage.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toEqual(
       storedOf(opened)
         .snapshots.map(({ file }) => file)
@@ -123,19 +123,19 @@ describe('A snapshot', () => {
     const opened = await start({}, MANY_ROWS)
     await send(opened, [0], [1])
     const table = opened.writer.find('user')
-    const taken = opened.writer.opened.snapshots.take(table, table.current)
+    const taken = opened.writer.storage.snapshots.take(table, table.current)
     await opened.client.call('remove', { name: 'user', precondition: {} })
     expect(await taken).toBeNull()
-    await opened.writer.opened.cleanup.whenIdle()
+    await opened.writer.storage.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toEqual([])
-    expect(opened.writer.opened.store.load().snapshots).toEqual([])
-    expect(await opened.writer.opened.snapshots.take(table, table.current)).toBeNull()
+    expect(opened.writer.storage.store.load().snapshots).toEqual([])
+    expect(await opened.writer.storage.snapshots.take(table, table.current)).toBeNull()
   })
 
   test('names the table as it is by then: another one of the name is not taken for it', async () => {
     const opened = await start({}, MANY_ROWS)
     const table = opened.writer.find('user')
-    const taken = opened.writer.opened.snapshots.take(table, table.current)
+    const taken = opened.writer.storage.snapshots.take(table, table.current)
     await opened.client.call('remove', { name: 'user', precondition: {} })
     await putTable(opened.client, { name: 'user', rows: 2, dim: 1, values: [1, 2] })
     expect(await taken).toBeNull()
@@ -157,7 +157,7 @@ describe('A snapshot', () => {
       .mockImplementation((...what) => gate.promise.then(() => publish(...what)))
     const attached = opened.client.call('commitAdapter', { adapterId, alpha: 1 })
     await expect.poll(() => slow.mock.calls.length, { timeout: 10_000 }).toBe(1)
-    await opened.writer.opened.snapshots.take(table, table.current)
+    await opened.writer.storage.snapshots.take(table, table.current)
     gate.resolve()
     await attached
     await opened.client.call('dropAdapter', { name: 'user', precondition: {} })
@@ -227,7 +227,7 @@ test('With the journal of a snapshot pruned at its end instead of its start, row
   await send(opened, [0], [1])
   for (const value of [2, 3])
     await duringSnapshot(opened, async () => void (await send(opened, [MANY_ROWS - 1], [value])))
-  await opened.writer.opened.cleanup.whenIdle()
+  await opened.writer.storage.cleanup.whenIdle()
   const { snapshots } = storedOf(opened)
   expect(snapshots.map(({ startSequence, endSequence }) => [startSequence, endSequence])).toEqual([
     [1, 2],
