@@ -2,7 +2,7 @@ import * as http from 'node:http'
 import * as https from 'node:https'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { UsageError } from './usage-error.ts'
+import { CallError, UsageError } from './errors.ts'
 
 /** A service to talk to, and the connections to it. */
 export interface Service {
@@ -25,28 +25,9 @@ export interface Call {
   signal?: AbortSignal
 }
 
-/** A call that failed: what the service said (`status` and `code` of the problem), or what the system said of the connection. */
-export class CallError extends Error {
-  override readonly name = 'CallError'
-  /** null: there was no answer. */
-  readonly status: number | null
-  readonly code: string
-  /** What Retry-After asked for. */
-  readonly waitMs: number | undefined
-
-  constructor(
-    message: string,
-    status: number | null,
-    code: string,
-    extra: { waitMs?: number; cause?: unknown } = {},
-  ) {
-    // One line, whatever the other side sent, and nothing in it that moves a terminal's cursor.
-    super(message.replaceAll(/[\s\p{Cc}]+/gu, ' '), { cause: extra.cause })
-    this.status = status
-    this.code = code
-    this.waitMs = extra.waitMs
-  }
-}
+/** The address of the service that commands use unless `--url` names another one. */
+export const readServiceUrl = (environment: NodeJS.ProcessEnv = process.env): string =>
+  environment.GATHERD_URL || 'http://127.0.0.1:8080'
 
 /** The service at `url`. Nothing is connected yet. Throws UsageError for what is no address. */
 export const openService = (url: string): Service => {

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import type { Service } from './client.ts'
-import { UsageError } from './usage-error.ts'
+import { UsageError } from './errors.ts'
 
 /** Exit codes of every command. `verify` has a further one: 3, when a start would refuse. */
 export const DONE = 0

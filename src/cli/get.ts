@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { callService } from './client.ts'
 import { type Command, DONE, JSON_OPTION, readChoice, readCount, URL_OPTION } from './command.ts'
 import { type Progress, showProgress } from './progress.ts'
-import { formatBytes, formatDuration, formatRate } from './quantities.ts'
+import { formatBytes, formatDuration, formatRate } from './formatting.ts'
 
 const MEDIA_TYPES = {
   npy: 'application/x-npy',

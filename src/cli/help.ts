@@ -1,4 +1,4 @@
-import { alignColumns } from './columns.ts'
+import { alignColumns } from './formatting.ts'
 import type { Command } from './command.ts'
 
 /** The help of one command. */

@@ -1,6 +1,6 @@
 import { callForJson, jsonBody } from './client.ts'
 import { type Command, DONE, JSON_OPTION, readChoice, URL_OPTION } from './command.ts'
-import { UsageError } from './usage-error.ts'
+import { UsageError } from './errors.ts'
 
 const MODES = ['error', 'fill', 'clip', 'wrap', 'clamp'] as const
 const POOLINGS = ['none', 'sum', 'mean', 'max', 'sqrtn'] as const

@@ -1,8 +1,7 @@
 import type { TableInfo } from '../core/types.ts'
 import { callForJson } from './client.ts'
-import { alignColumns } from './columns.ts'
+import { alignColumns, formatBytes } from './formatting.ts'
 import { type Command, DONE, JSON_OPTION, URL_OPTION } from './command.ts'
-import { formatBytes } from './quantities.ts'
 
 /** `gatherd ls`. */
 export const lsCommand: Command = {

@@ -1,5 +1,5 @@
 import type { Terminal } from './command.ts'
-import { formatBytes, formatDuration, formatRate } from './quantities.ts'
+import { formatBytes, formatDuration, formatRate } from './formatting.ts'
 
 const REDRAW_MS = 100
 const LINE_MS = 5_000

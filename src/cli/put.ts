@@ -12,9 +12,9 @@ import {
   type Terminal,
   URL_OPTION,
 } from './command.ts'
-import { UsageError } from './usage-error.ts'
+import { UsageError } from './errors.ts'
 import { type Progress, showProgress } from './progress.ts'
-import { formatBytes, formatDuration, formatRate } from './quantities.ts'
+import { formatBytes, formatDuration, formatRate } from './formatting.ts'
 import { findMissingParts, findUpload, sendParts, type UploadParameters } from './resumable.ts'
 import { callRepeatedly } from './retry.ts'
 import { digestFile, inspectFile, type Part, readPiece, type SourceFile } from './source-file.ts'

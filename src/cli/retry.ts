@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CallError } from './client.ts'
-import { formatDuration } from './quantities.ts'
+import { CallError } from './errors.ts'
+import { formatDuration } from './formatting.ts'
 
 const FIRST_WAIT_MS = 250
 const WAIT_MS_MAX = 8_000

@@ -1,6 +1,6 @@
 import { callService } from './client.ts'
 import { type Command, DONE, FAILED, URL_OPTION } from './command.ts'
-import { UsageError } from './usage-error.ts'
+import { UsageError } from './errors.ts'
 
 /** `gatherd rm`. */
 export const rmCommand: Command = {

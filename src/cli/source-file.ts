@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { UsageError } from './usage-error.ts'
+import { UsageError } from './errors.ts'
 
 /** A file to be sent. */
 export interface SourceFile {

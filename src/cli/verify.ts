@@ -8,10 +8,9 @@ import { StoredDataRefusal } from '../storage/refusals.ts'
 import { verifySnapshot } from '../storage/snapshot-read.ts'
 import type { Store } from '../storage/store.ts'
 import { findVersions, planFound, type VersionFound } from '../writer/recovery/plan-version.ts'
-import { alignColumns } from './columns.ts'
+import { alignColumns, formatBytes } from './formatting.ts'
 import { type Command, DONE, FAILED, JSON_OPTION, type Terminal } from './command.ts'
 import { type Progress, showProgress } from './progress.ts'
-import { formatBytes } from './quantities.ts'
 
 /** A start would refuse: it would exit with this code too. */
 const REFUSED = 3

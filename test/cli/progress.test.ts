@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { describeProgress, showProgress } from '../../src/cli/progress.ts'
-import { formatBytes, formatDuration, formatRate } from '../../src/cli/quantities.ts'
+import { formatBytes, formatDuration, formatRate } from '../../src/cli/formatting.ts'
 
 const show = (isWatched: boolean, totalBytes: number | null = 1000, doneBytes = 0) => {
   let at = 0

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { CallError } from '../../src/cli/client.ts'
+import { CallError } from '../../src/cli/errors.ts'
 import { callRepeatedly } from '../../src/cli/retry.ts'
 
 const run = async (errors: unknown[], isRepeatable: boolean) => {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { readServiceUrl } from '../../src/cli/environment.ts'
+import { readServiceUrl } from '../../src/cli/client.ts'
 import { ROOT } from '../tidy/source.ts'
 
 let folder: string

@@ -26,3 +26,14 @@ export const formatDuration = (ms: number): string => {
 /** What is moved in a second: `310 MB/s`. */
 export const formatRate = (bytes: number, ms: number): string =>
   `${formatBytes(ms > 0 ? (bytes * 1000) / ms : 0)}/s`
+
+/** `rows` as lines with aligned columns; the columns numbered in `rightAligned` end at the same place. */
+export const alignColumns = (
+  rows: readonly (readonly string[])[],
+  rightAligned: readonly number[] = [],
+): string => {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column].length)))
+  const printCell = (text: string, column: number): string =>
+    rightAligned.includes(column) ? text.padStart(widths[column]) : text.padEnd(widths[column])
+  return rows.map((row) => `${row.map(printCell).join('  ').trimEnd()}\n`).join('')
+}
