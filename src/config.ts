@@ -1,42 +1,49 @@
+/**
+ * Turns the environment into a frozen configuration. This is the only reader of the service's environment
+ * variables.
+ */
 import { availableParallelism, totalmem } from 'node:os'
 import { envSchema } from 'env-schema'
 import { Type } from 'typebox'
 
-/** What the environment decides. Frozen; read once at start. */
+/** The configuration of the service process, read once at start. */
 export interface Config {
   host: string
-  /** 0: any free port. */
+  /** 0 means any free port. */
   port: number
   dataDir: string
-  /** HTTP threads on the port. */
+  /** The number of HTTP worker threads, which share the port. */
   httpThreadCount: number
-  /** Threads for large lookups, of all HTTP workers together. 0: every lookup runs in its HTTP worker. */
+  /**
+   * The number of compute worker threads, for all HTTP workers together. With 0, each lookup runs in its HTTP
+   * worker.
+   */
   computeThreadCount: number
   memoryQuotaBytes: number
   logLevel: string
-  /** Whether lookups of raw ids are answered without a whole HTTP parser. */
+  /** Whether plain lookups and updates are answered by the fast path, without a whole HTTP parser. */
   fastPath: boolean
-  /** How long requests are still taken after SIGTERM, so that a load balancer can notice. */
+  /** How long requests are still accepted after SIGTERM, so that a load balancer can notice. */
   drainMs: number
-  /** Goes back before damage of the data directory instead of refusing to start. */
+  /** Whether a start goes back to the state before damage of the data directory, instead of refusing. */
   recovers: boolean
   snapshotJournalBytes: number
   snapshotAgeMs: number
-  /** npm started this process: a signal may reach npm's shell alone. */
+  /** Whether npm started this process, in which case a signal may reach npm's shell alone. */
   isStartedByNpm: boolean
-  /** For tests: where the process kills itself; null: nowhere. */
+  /** For tests: the place in the source where the process kills itself; null for none. */
   failpoint: string | null
 }
 
 const MiB = 1024 * 1024
 
-/** The memory this process may use: the cgroup's limit where there is one. */
+/** Returns the memory that this process may use: the limit of its cgroup, if there is one. */
 const usableBytes = (): number => {
   const constrained = process.constrainedMemory()
   return constrained > 0 && constrained < totalmem() ? constrained : totalmem()
 }
 
-/** Every variable: its type, default and meaning. `docs/configuration.md` is generated from this. */
+/** Every variable with its type, default and meaning. `docs/configuration.md` is generated from it. */
 export const CONFIG_SCHEMA = Type.Object({
   GATHERD_HOST: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address to listen on' }),
   GATHERD_PORT: Type.Integer({
@@ -53,12 +60,13 @@ export const CONFIG_SCHEMA = Type.Object({
   GATHERD_HTTP_THREADS: Type.Integer({
     minimum: 1,
     maximum: 256,
-    description: 'HTTP threads; default: the cores this process may use',
+    description: 'HTTP worker threads; default: the cores this process may use',
   }),
   GATHERD_COMPUTE_THREADS: Type.Integer({
     minimum: 0,
     maximum: 256,
-    description: 'Threads for large lookups, all HTTP workers together; default: one an HTTP worker',
+    description:
+      'Compute worker threads for large lookups, all HTTP workers together; default: GATHERD_HTTP_THREADS',
   }),
   GATHERD_MEMORY_QUOTA_BYTES: Type.Integer({
     minimum: MiB,
@@ -66,12 +74,12 @@ export const CONFIG_SCHEMA = Type.Object({
   }),
   GATHERD_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     default: 'info',
-    description: 'Least level that is logged',
+    description: 'Lowest level that is logged',
   }),
   GATHERD_FAST_PATH: Type.Enum(['on', 'off'], {
     default: 'on',
     description:
-      'Whether plain lookups and updates, in JSON, octet-stream and safetensors, take a shorter way to the same answer',
+      'Whether plain lookups and updates, in JSON, octet-stream and safetensors, take the fast path',
   }),
   GATHERD_DRAIN_MS: Type.Integer({
     default: 5_000,
@@ -82,51 +90,51 @@ export const CONFIG_SCHEMA = Type.Object({
   GATHERD_RECOVER: Type.Enum(['never', 'before-damage'], {
     default: 'never',
     description:
-      'With `before-damage`, a start goes back to the last state before damage of the data directory and says what is lost, instead of refusing; also `--recover=before-damage`',
+      'With `before-damage`, a start goes back to the last state before damage of the data directory and reports what is lost, instead of refusing; also `--recover=before-damage`',
   }),
   GATHERD_SNAPSHOT_JOURNAL_BYTES: Type.Integer({
     default: 64 * MiB,
     minimum: 4096,
-    description: 'A version with this much journal since its snapshot gets another one',
+    description: 'A version gets another snapshot when its journal has grown this much since the last one',
   }),
   GATHERD_SNAPSHOT_AGE_MS: Type.Integer({
     default: 15 * 60 * 1_000,
     minimum: 1_000,
-    description: 'A version that has changed since its snapshot gets another one when that is so old',
+    description: 'A version that has changed gets another snapshot when its last one is this old',
   }),
   GATHERD_FAILPOINT: Type.Optional(
     Type.String({
       pattern: '^[a-z-]+:[a-z-]+(:[0-9]+)?$',
-      description: 'For tests of crashes: a place of the source at which the process kills itself',
+      description: 'For crash tests: the place in the source where the process kills itself',
     }),
   ),
 })
 
-/** Tells the commands where the service is. Whoever has it set may start one all the same. */
+/** Read by the commands of cli/ only. A service that finds it in its environment starts all the same. */
 const COMMAND_LINE_SETTING = 'GATHERD_URL'
 
-/** The mistakes of an environment, all at once. */
+/** The wrong settings of an environment, all of them in one error. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
 /**
- * Reads environment variables, over which `overrides` from the command line go. Throws {@link ConfigError} that names every wrong value and
- * every unknown GATHERD_ name.
+ * Reads the environment variables; `overrides` from the command line replace them. Throws
+ * {@link ConfigError}, which names every wrong value and every unknown GATHERD_ name.
  */
 export const readConfig = (variables: NodeJS.ProcessEnv, overrides: NodeJS.ProcessEnv = {}): Config => {
   const environment = { ...variables, ...overrides }
-  const mistakes = Object.keys(environment)
+  const problems = Object.keys(environment)
     .filter(
       (name) =>
         name.startsWith('GATHERD_') && name !== COMMAND_LINE_SETTING && !(name in CONFIG_SCHEMA.properties),
     )
     .map((name) => `${name}: there is no such setting`)
   const parallelism = availableParallelism()
-  const httpWorkers = environment.GATHERD_HTTP_THREADS ?? String(parallelism)
+  const httpThreads = environment.GATHERD_HTTP_THREADS ?? String(parallelism)
   const defaults = {
-    GATHERD_HTTP_THREADS: httpWorkers,
-    GATHERD_COMPUTE_THREADS: httpWorkers,
+    GATHERD_HTTP_THREADS: httpThreads,
+    GATHERD_COMPUTE_THREADS: httpThreads,
     GATHERD_MEMORY_QUOTA_BYTES: String(Math.floor(usableBytes() * 0.75)),
   }
   const given = Object.fromEntries(
@@ -136,9 +144,9 @@ export const readConfig = (variables: NodeJS.ProcessEnv, overrides: NodeJS.Proce
   try {
     values = envSchema({ schema: CONFIG_SCHEMA, data: { ...defaults, ...given }, env: false })
   } catch (error) {
-    mistakes.push(...explain(error))
+    problems.push(...explain(error))
   }
-  if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'))
+  if (problems.length > 0) throw new ConfigError(problems.join('\n'))
   return Object.freeze({
     host: String(values.GATHERD_HOST),
     port: Number(values.GATHERD_PORT),
@@ -157,7 +165,7 @@ export const readConfig = (variables: NodeJS.ProcessEnv, overrides: NodeJS.Proce
   })
 }
 
-/** One line a mistake, from Ajv's list. */
+/** Returns one line for each error in Ajv's list. */
 const explain = (error: unknown): string[] => {
   const { errors } = error as {
     errors?: { instancePath: string; message?: string; params?: { allowedValues?: string[] } }[]

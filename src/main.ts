@@ -1,3 +1,7 @@
+/**
+ * The entry of the service process: reads the configuration, starts the writer and the HTTP workers, and
+ * shuts both down on a signal.
+ */
 import { createServer } from 'node:net'
 import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
@@ -13,7 +17,7 @@ import { version } from './version.ts'
 
 const CLOSE_MS_MAX = 25_000
 
-/** Writes one line for people, and ends the process: what it was started with cannot work. */
+/** Writes one line for people and ends the process, because it cannot work with what it was started with. */
 const giveUp = (line: string, exitCode = 1): never => {
   process.stderr.write(`gatherd: ${line}\n`)
   process.exit(exitCode)
@@ -24,7 +28,10 @@ const log = (level: number, name: string, error: unknown): void => {
   process.stderr.write(`${JSON.stringify({ level, time: Date.now(), name, msg })}\n`)
 }
 
-/** With reusePort, two servers on one port would share its connections without a word: whoever comes second must not start. */
+/**
+ * Rejects when the port is taken. With reusePort, a second server on the same port would silently share its
+ * connections.
+ */
 const checkPortIsFree = (config: Config): Promise<void> =>
   new Promise((resolve, reject) => {
     const probe = createServer()
@@ -32,13 +39,13 @@ const checkPortIsFree = (config: Config): Promise<void> =>
     probe.listen({ host: config.host, port: config.port }, () => probe.close(() => resolve()))
   })
 
-/** Ends the process at once; what is on disk is whole. */
+/** Ends the process at once, without a shutdown. The files on disk stay whole, as after a kill. */
 const die = (name: string, error: unknown): never => {
   log(60, name, error)
   process.exit(1)
 }
 
-/** Opens and loads the data directory, and tells how far it is. */
+/** Opens and loads the data directory, and reports the progress. */
 const load = async (writer: Writer, config: Config): Promise<void> => {
   const progress = new StartProgress(process.stderr)
   await writer.load({
@@ -52,7 +59,10 @@ const load = async (writer: Writer, config: Config): Promise<void> => {
   progress.end()
 }
 
-/** Takes the service down so that no accepted request fails: readiness off, service goes on for `drainMs`, then the rest is finished. */
+/**
+ * Shuts the service down without failing an accepted request: readiness goes off, requests are served for
+ * `drainMs`, and the rest is finished.
+ */
 const drain = async (httpWorkers: HttpWorkers, writer: Writer, drainMs: number): Promise<void> => {
   httpWorkers.drain()
   failpoint('drain:begun')
@@ -61,7 +71,7 @@ const drain = async (httpWorkers: HttpWorkers, writer: Writer, drainMs: number):
   await writer.close()
 }
 
-/** Nobody can connect to "any address"; the machine's own can stand for it. */
+/** Returns a host that a client can connect to: `localhost` stands for "any address". */
 const hostForPeople = (host: string): string =>
   host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host
 
@@ -75,7 +85,10 @@ const announce = (address: string): void => {
   )
 }
 
-/** The one thing that is said on the command line, since it is said once and not kept in a configuration. */
+/**
+ * Reads the only option of the command line. It applies to one start, so it is not a setting of the
+ * environment alone.
+ */
 const readArguments = (): NodeJS.ProcessEnv => {
   const { recover } = parseArgs({ options: { recover: { type: 'string' } } }).values
   return recover === undefined ? {} : { GATHERD_RECOVER: recover }
@@ -91,17 +104,18 @@ const main = async (): Promise<void> => {
     onFatal: (error) => die('writer', error),
   })
   const httpWorkers = new HttpWorkers(config, writer, {
-    onDeath: (error) => log(50, 'httpWorker', error),
-    onHopeless: (error) => die('httpWorker', error),
+    onDeath: (error) => log(50, 'http-worker', error),
+    onHopeless: (error) => die('http-worker', error),
   })
-  // Before the first HTTP worker listens: from then on a signal must not cut a request off.
+  // The handler is in place before the first HTTP worker listens, so that a signal never cuts a request off.
   closeWithGrace({ delay: CLOSE_MS_MAX, logger: false }, async ({ err }) => {
     if (err !== undefined) log(60, 'main', err)
     await drain(httpWorkers, writer, err === undefined && httpWorkers.size > 0 ? config.drainMs : 0)
   })
-  // By now a signal is seen to.
+  // From here on, SIGTERM shuts down cleanly.
   if (config.isStartedByNpm) watchParent(() => process.kill(process.pid, 'SIGTERM'))
-  // What makes the directory unusable shows at once, before anything listens; tables are loaded while /livez answers.
+  // An unusable directory fails at once, before anything listens. Tables are loaded while /livez already
+  // answers.
   const loading = load(writer, config)
   const [port] = await Promise.all([httpWorkers.start(), loading])
   announce(`http://${hostForPeople(config.host)}:${port}`)

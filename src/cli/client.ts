@@ -1,26 +1,27 @@
+/** The HTTP client of the commands: one call, its body and its failures. */
 import * as http from 'node:http'
 import * as https from 'node:https'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { CallError, UsageError } from './errors.ts'
 
-/** A service to talk to, and the connections to it. */
+/** A service that commands talk to, and the pool of connections to it. */
 export interface Service {
-  /** Ends with a slash. */
+  /** The address, which ends with a slash. */
   url: URL
   agent: http.Agent
 }
 
 export interface Call {
   method: string
-  /** Below the service's address, without a slash in front. */
+  /** The path below the service's address, without a leading slash. */
   path: string
   query?: Readonly<Record<string, string | number | boolean | undefined>>
   headers?: http.OutgoingHttpHeaders
   body?: { chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>; bytes: number }
-  /** How many bytes more of the body were given to the system. */
+  /** Called with the number of further body bytes that were handed to the system. */
   onSent?: (bytes: number) => void
-  /** The call fails when nothing moves for this long. Missing: it waits. */
+  /** The call fails when nothing is sent or received for this long. Without it, the call waits. */
   idleMsMax?: number
   signal?: AbortSignal
 }
@@ -29,18 +30,21 @@ export interface Call {
 export const readServiceUrl = (environment: NodeJS.ProcessEnv = process.env): string =>
   environment.GATHERD_URL || 'http://127.0.0.1:8080'
 
-/** The service at `url`. Nothing is connected yet. Throws UsageError for what is no address. */
+/** Describes the service at `url`, without connecting to it. Throws UsageError for a malformed address. */
 export const openService = (url: string): Service => {
   const parsed = URL.parse(url.endsWith('/') ? url : `${url}/`)
   if (parsed === null || !/^https?:$/.test(parsed.protocol)) {
-    throw new UsageError(`${JSON.stringify(url)} is no address of a service (http://HOST:PORT)`)
+    throw new UsageError(`${JSON.stringify(url)} is not the address of a service; give http://HOST:PORT`)
   }
   const agent =
     parsed.protocol === 'https:' ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true })
   return { url: parsed, agent }
 }
 
-/** Calls the service. Resolves to its answer, whose body is still to be read. Throws {@link CallError}, also for an answer from 400 on. */
+/**
+ * Calls the service and resolves to its response, whose body is still unread. Throws {@link CallError}, also
+ * for a status of 400 or more.
+ */
 export const callService = async (service: Service, call: Call): Promise<http.IncomingMessage> => {
   const answer = await send(service, call)
   const { statusCode: status = 0 } = answer
@@ -48,7 +52,7 @@ export const callService = async (service: Service, call: Call): Promise<http.In
   throw await readProblem(service, answer, status)
 }
 
-/** The same, with an answer in JSON. */
+/** Calls the service and resolves to its response, parsed as JSON. Throws {@link CallError}. */
 export const callForJson = async <Answer>(service: Service, call: Call): Promise<Answer> => {
   const answer = await callService(service, {
     ...call,
@@ -70,7 +74,7 @@ export const callForJson = async <Answer>(service: Service, call: Call): Promise
   }
 }
 
-/** A body in JSON. */
+/** Wraps JSON text as the body of a call. */
 export const jsonBody = (json: string): Pick<Call, 'body' | 'headers'> => {
   const bytes = Buffer.from(json)
   return { body: { chunks: [bytes], bytes: bytes.length }, headers: { 'content-type': 'application/json' } }
@@ -92,7 +96,7 @@ const send = ({ url, agent }: Service, call: Call): Promise<http.IncomingMessage
     })
     const chunks = Readable.from(body === undefined ? [] : countBytes(body.chunks, call.onSent))
     request.once('response', (answer) => {
-      // An answer before the end of the body is a refusal: the rest need not be sent.
+      // A response before the end of the body is a refusal, so the rest is not sent.
       if ((answer.statusCode ?? 0) >= 400) chunks.unpipe(request)
       resolve(answer)
     })
@@ -100,7 +104,7 @@ const send = ({ url, agent }: Service, call: Call): Promise<http.IncomingMessage
       chunks.destroy()
       reject(describeFailure(url, error))
     })
-    // What the system says of the file, not of the connection.
+    // Reading the file failed, not the connection, so the error is passed on as it is.
     chunks.on('error', (error) => {
       request.destroy()
       reject(error)
@@ -159,7 +163,7 @@ const parseProblem = (body: string): { code?: string; detail?: string } => {
   try {
     return JSON.parse(body) as { code?: string }
   } catch {
-    // A proxy's page.
+    // A proxy between client and service answers with a page of its own.
     return {}
   }
 }

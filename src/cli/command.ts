@@ -1,36 +1,40 @@
+/**
+ * What every command is made of: its description, its parsed words and the terminal, and how words are
+ * parsed.
+ */
 import { parseArgs } from 'node:util'
 import type { Service } from './client.ts'
 import { UsageError } from './errors.ts'
 
-/** Exit codes of every command. `verify` has a further one: 3, when a start would refuse. */
+/** Exit codes of every command. `verify` has one more: 3, when a start would refuse. */
 export const DONE = 0
 export const FAILED = 1
 export const MISUSED = 2
 
 export interface CommandOption {
-  /** What stands for the value in the help. Missing: the option has none. */
+  /** The placeholder for the value in the help. An option without one is a flag. */
   value?: string
-  /** May be given several times. */
+  /** Whether the option may be given several times. */
   many?: boolean
   help: string
 }
 
-/** What commands write to, and whom they may ask. */
+/** The terminal that a command writes to and asks questions on. */
 export interface Terminal {
-  /** To standard output. */
+  /** Writes to standard output. */
   print: (text: string) => void
-  /** To standard error. */
+  /** Writes to standard error. */
   report: (text: string) => void
-  /** Standard error is looked at by a person: lines may be redrawn. */
+  /** Whether standard error is a terminal, so that a line may be redrawn. */
   isWatched: boolean
-  /** Asks for yes or no; null where nobody can answer. */
+  /** Asks a yes-or-no question; null when standard input is not a terminal. */
   ask: ((question: string) => Promise<boolean>) | null
 }
 
 export type OptionValues = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>
 
 export interface CommandInput {
-  /** As many as `Command.arguments` allows. */
+  /** The arguments; their number is within `Command.arguments`. */
   positionals: string[]
   values: OptionValues
   service: Service
@@ -38,16 +42,19 @@ export interface CommandInput {
 }
 
 export interface Command {
-  /** The arguments, as the help shows them. */
+  /** The arguments as the help shows them. */
   usage: string
-  /** How many arguments there are: at least, at most. */
+  /** The least and the largest number of arguments. */
   arguments: readonly [number, number]
-  /** What it does, in half a line. */
+  /** What the command does, in half a line. */
   summary: string
-  /** More about it, for its own help. */
+  /** More about the command, which only its own help shows. */
   description?: string
   options: Readonly<Record<string, CommandOption>>
-  /** Resolves to the exit code. Throws {@link UsageError}, `CallError`, or an error of the system. */
+  /**
+   * Runs the command and resolves to its exit code. Throws {@link UsageError}, `CallError`, or an error of
+   * the system.
+   */
   run: (input: CommandInput) => Promise<number>
 }
 
@@ -57,7 +64,7 @@ export const URL_OPTION: CommandOption = {
 }
 export const JSON_OPTION: CommandOption = { help: 'prints JSON, for programs' }
 
-/** What `words`, the command's own part of the command line, say. Throws {@link UsageError}. */
+/** Parses `words`, the command line after the command's name. Throws {@link UsageError}. */
 export const parseWords = (
   command: Command,
   words: readonly string[],
@@ -86,7 +93,7 @@ const parseOrRefuse = (
   words: readonly string[],
 ): Pick<CommandInput, 'positionals' | 'values'> => {
   try {
-    // parseArgs would take -1, an id, for an option; with a blank before it, it is an argument.
+    // parseArgs would read the id -1 as an option. With a blank before it, it reads an argument.
     const args = words.map((word) => (/^-\d/.test(word) ? ` ${word}` : word))
     const { positionals, values } = parseArgs({ args, options, allowPositionals: true, strict: true })
     const restore = <Value>(value: Value) =>
@@ -105,24 +112,24 @@ const parseOrRefuse = (
   }
 }
 
-/** The text of an option; undefined where it was not given. */
+/** Returns the text of an option, or undefined when the option was not given. */
 export const readText = (values: OptionValues, name: string): string | undefined => {
   const value = values[name]
   return typeof value === 'string' ? value : undefined
 }
 
-/** A whole number of at least `least`. Throws {@link UsageError}. */
+/** Returns the value of an option that is a whole number of at least `least`. Throws {@link UsageError}. */
 export const readCount = (values: OptionValues, name: string, least: number): number | undefined => {
   const text = readText(values, name)
   if (text === undefined) return undefined
   const count = Number(text)
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(count) || count < least) {
-    throw new UsageError(`--${name} is a whole number from ${least}, not ${JSON.stringify(text)}`)
+    throw new UsageError(`--${name} is a whole number from ${least} on, not ${JSON.stringify(text)}`)
   }
   return count
 }
 
-/** One of `words`. Throws {@link UsageError}. */
+/** Returns the value of an option that is one of `words`. Throws {@link UsageError}. */
 export const readChoice = <Word extends string>(
   values: OptionValues,
   name: string,
@@ -130,5 +137,5 @@ export const readChoice = <Word extends string>(
 ): Word | undefined => {
   const text = readText(values, name)
   if (text === undefined || words.includes(text as Word)) return text as Word | undefined
-  throw new UsageError(`--${name} is ${words.join(', ')}, not ${JSON.stringify(text)}`)
+  throw new UsageError(`--${name} is one of ${words.join(', ')}, not ${JSON.stringify(text)}`)
 }

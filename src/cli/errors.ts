@@ -1,15 +1,19 @@
-/** The command line asks for something that there is not. */
+/** The errors that a command reports as one line on standard error. */
+/** The command line is wrong. The command exits with code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** A call that failed: what the service said (`status` and `code` of the problem), or what the system said of the connection. */
+/**
+ * A call failed. The service refused it (`status` and `code` are those of its problem document), or the
+ * connection failed.
+ */
 export class CallError extends Error {
   override readonly name = 'CallError'
-  /** null: there was no answer. */
+  /** null when there was no response. */
   readonly status: number | null
   readonly code: string
-  /** What Retry-After asked for. */
+  /** The time that Retry-After asked for. */
   readonly waitMs: number | undefined
 
   constructor(
@@ -18,7 +22,7 @@ export class CallError extends Error {
     code: string,
     extra: { waitMs?: number; cause?: unknown } = {},
   ) {
-    // One line, whatever the other side sent, and nothing in it that moves a terminal's cursor.
+    // The message stays on one line and moves no cursor, whatever the service or a proxy sent.
     super(message.replaceAll(/[\s\p{Cc}]+/gu, ' '), { cause: extra.cause })
     this.status = status
     this.code = code

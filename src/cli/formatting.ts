@@ -1,10 +1,11 @@
+/** Formats quantities and columns for people. */
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const
 
-/** Bytes for people, in powers of 1000: `1.5 GB`. */
+/** Formats bytes in powers of 1000: `1.5 GB`. */
 export const formatBytes = (bytes: number): string => {
   let value = bytes
   let unit = 0
-  // What would be printed as 1000 is 1 of the next unit.
+  // A value that would print as 1000 is 1 of the next unit.
   while (unit < UNITS.length - 1 && value >= 999.5) {
     value /= 1000
     unit++
@@ -12,7 +13,7 @@ export const formatBytes = (bytes: number): string => {
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`
 }
 
-/** Milliseconds for people: `0.4 s`, `48 s`, `3 min 20 s`, `2 h 5 min`. */
+/** Formats milliseconds: `0.4 s`, `48 s`, `3 min 20 s`, `2 h 5 min`. */
 export const formatDuration = (ms: number): string => {
   if (ms < 9_950) return `${(ms / 1000).toFixed(1)} s`
   const seconds = Math.round(ms / 1000)
@@ -23,11 +24,14 @@ export const formatDuration = (ms: number): string => {
     : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
 
-/** What is moved in a second: `310 MB/s`. */
+/** Formats a rate per second: `310 MB/s`. */
 export const formatRate = (bytes: number, ms: number): string =>
   `${formatBytes(ms > 0 ? (bytes * 1000) / ms : 0)}/s`
 
-/** `rows` as lines with aligned columns; the columns numbered in `rightAligned` end at the same place. */
+/**
+ * Formats `rows` as lines with aligned columns. The columns numbered in `rightAligned` are aligned on the
+ * right.
+ */
 export const alignColumns = (
   rows: readonly (readonly string[])[],
   rightAligned: readonly number[] = [],

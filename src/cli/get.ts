@@ -1,3 +1,4 @@
+/** `gatherd get` downloads a table to a file. */
 import { createWriteStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
@@ -15,17 +16,17 @@ const MEDIA_TYPES = {
 } as const
 type FileFormat = keyof typeof MEDIA_TYPES
 
-/** `gatherd get`. */
+/** The command `gatherd get`. */
 export const getCommand: Command = {
   usage: 'TABLE FILE',
   arguments: [2, 2],
   summary: 'Writes a table, as stored, to a file',
   description:
-    'All of it at one sequence. The format is that of the name (.npy, .safetensors, .bin, .raw), else the one the service prefers.',
+    'The file holds all of the table at one sequence. Its name gives the format (.npy, .safetensors, .bin, .raw), or else the service does.',
   options: {
     format: { value: 'FORMAT', help: 'npy, safetensors or raw' },
-    include: { value: 'optimizer', help: 'the state of the optimizer too, as safetensors' },
-    version: { value: 'N', help: 'this version instead of the current one' },
+    include: { value: 'optimizer', help: 'adds the state of the optimizer; the file is then safetensors' },
+    version: { value: 'N', help: 'gets this version instead of the current one' },
     url: URL_OPTION,
     json: JSON_OPTION,
   },
@@ -74,7 +75,7 @@ const formatOf = (path: string): FileFormat | undefined => {
   return /\.(bin|raw)$/i.test(path) ? 'raw' : undefined
 }
 
-/** The file appears under its name when it is whole; of a failure nothing stays. */
+/** Writes to a temporary file and renames it when it is whole. A failure leaves no file behind. */
 const writeAside = async (
   answer: IncomingMessage,
   path: string,
@@ -89,7 +90,7 @@ const writeAside = async (
     },
   })
   try {
-    // An answer that ends before its announced length is an error to Node.
+    // Node reports a response that ends before its announced length as an error.
     await pipeline(answer, counter, createWriteStream(aside, { flags: 'wx' }), { signal })
     await rename(aside, path)
   } catch (error) {

@@ -1,7 +1,8 @@
+/** The help texts, derived from the commands' descriptions. */
 import { alignColumns } from './formatting.ts'
 import type { Command } from './command.ts'
 
-/** The help of one command. */
+/** Returns the help of one command. */
 export const describeCommand = (name: string, { usage, summary, description, options }: Command): string => {
   const rows = Object.entries(options).map(([option, { value, help }]) => [
     `  --${option}${value === undefined ? '' : ` ${value}`}`,
@@ -18,7 +19,7 @@ export const describeCommand = (name: string, { usage, summary, description, opt
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
 
-/** The help of all of them. */
+/** Returns the help of `gatherd` itself, which lists all commands. */
 export const describeCommands = (commands: Readonly<Record<string, Command>>): string => {
   const rows = Object.entries(commands).map(([name, { usage, summary }]) => [
     `  gatherd ${name} ${usage}`.trimEnd(),
@@ -27,6 +28,6 @@ export const describeCommands = (commands: Readonly<Record<string, Command>>): s
   return `An embedding lookup service, and commands for a running one.
 
 ${alignColumns(rows)}
-Each has a --help. Exit codes: 0 done, 1 failed, 2 used wrongly; verify: 3 when a start would refuse.
+Each command has a --help. Exit codes: 0 done, 1 failed, 2 wrong usage; for verify also 3, when a start would refuse.
 `
 }

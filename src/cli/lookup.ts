@@ -1,3 +1,4 @@
+/** `gatherd lookup` prints rows of a table. */
 import { callForJson, jsonBody } from './client.ts'
 import { type Command, DONE, JSON_OPTION, readChoice, URL_OPTION } from './command.ts'
 import { UsageError } from './errors.ts'
@@ -10,12 +11,12 @@ interface LookupAnswer {
   embeddings: (number | null)[][]
 }
 
-/** `gatherd lookup`. */
+/** The command `gatherd lookup`. */
 export const lookupCommand: Command = {
   usage: 'TABLE ID...',
   arguments: [2, Infinity],
-  summary: 'Prints rows: an id and its numbers a line',
-  description: 'With --pooling, the ids are one bag, and there is one line. NaN and infinity print as null.',
+  summary: 'Prints rows, one a line: the id and its numbers',
+  description: 'With --pooling, all ids are one bag, which gives one line. NaN and infinity print as null.',
   options: {
     mode: {
       value: 'MODE',
@@ -28,12 +29,13 @@ export const lookupCommand: Command = {
   },
   run: async ({ positionals: [table, ...ids], values, service, terminal }) => {
     const wrong = ids.find((id) => !/^-?\d+$/.test(id))
-    if (wrong !== undefined) throw new UsageError(`${JSON.stringify(wrong)} is no id`)
+    if (wrong !== undefined)
+      throw new UsageError(`${JSON.stringify(wrong)} is not an id; ids are whole numbers`)
     const mode = readChoice(values, 'mode', MODES)
     const pooling = readChoice(values, 'pooling', POOLINGS)
     const dtype = readChoice(values, 'dtype', DTYPES)
     const isBag = pooling !== undefined && pooling !== 'none'
-    // Written by hand: a number of JavaScript does not hold every id of 64 bits.
+    // The list is written by hand, because a JavaScript number cannot hold every 64-bit id.
     const list = `[${ids.map((id) => id.replace(/^(-?)0+(?=\d)/, '$1')).join(',')}]`
     const members = JSON.stringify({ mode, pooling, dtype }).slice(1)
     const answer = await callForJson<LookupAnswer>(service, {

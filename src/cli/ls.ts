@@ -1,9 +1,10 @@
+/** `gatherd ls` lists the tables of a service. */
 import type { TableInfo } from '../core/types.ts'
 import { callForJson } from './client.ts'
 import { alignColumns, formatBytes } from './formatting.ts'
 import { type Command, DONE, JSON_OPTION, URL_OPTION } from './command.ts'
 
-/** `gatherd ls`. */
+/** The command `gatherd ls`. */
 export const lsCommand: Command = {
   usage: '',
   arguments: [0, 0],

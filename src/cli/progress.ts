@@ -1,26 +1,30 @@
+/** Shows the progress of a transfer on standard error. */
 import type { Terminal } from './command.ts'
 import { formatBytes, formatDuration, formatRate } from './formatting.ts'
 
 const REDRAW_MS = 100
 const LINE_MS = 5_000
-/** The rate is that of the last seconds: a pause or a resumed part is not to be averaged in for ever. */
+/**
+ * The rate is averaged over the last seconds, so that a pause or a resumed transfer does not distort it for
+ * long.
+ */
 const WINDOW_MS = 5_000
 const ERASE_LINE = '\r\x1b[K'
 
 export interface Progress {
-  /** `bytes` more are done; less, when negative: what has to be sent again. */
+  /** Reports that `bytes` more are done. A negative number takes back bytes that have to be sent again. */
   add: (bytes: number) => void
-  /** Shows what is being waited for, where somebody watches. */
+  /** Shows on a terminal what the command waits for. */
   wait: (what: string) => void
-  /** A line for people, without breaking the one that is being redrawn. */
+  /** Writes a line of its own and erases the line that is being redrawn. */
   tell: (line: string) => void
-  /** Removes the line that is being redrawn. */
+  /** Erases the line that is being redrawn. */
   end: () => void
 }
 
 /**
- * Shows how far `what` is: one line that is redrawn where somebody watches, else a line every few seconds. `doneBytes` of
- * `totalBytes` were there before; null: nobody knows how many there will be.
+ * Shows the progress of `what`: on a terminal one line that is redrawn, otherwise a line every few seconds.
+ * `doneBytes` of `totalBytes` were done before; `totalBytes` is null when the length is unknown.
  */
 export const showProgress = (
   terminal: Pick<Terminal, 'report' | 'isWatched'>,
@@ -65,7 +69,7 @@ export const showProgress = (
   }
 }
 
-/** `45 %  1.2 of 2.7 GB  310 MB/s  5 s left`, of a rate of `movedBytes` in `ms`. */
+/** Formats progress as `45 %  1.2 of 2.7 GB  310 MB/s  5 s left`, at a rate of `movedBytes` in `ms`. */
 export const describeProgress = (
   doneBytes: number,
   totalBytes: number | null,
@@ -74,7 +78,7 @@ export const describeProgress = (
 ): string => {
   const rate = formatRate(Math.max(0, movedBytes), ms)
   if (totalBytes === null) return `${formatBytes(doneBytes)}  ${rate}`
-  // Never 100 before all of it is done.
+  // Rounding down keeps 100 % for the end.
   const percent = totalBytes === 0 ? 100 : Math.floor((doneBytes / totalBytes) * 100)
   const left = movedBytes > 0 ? `  ${formatDuration(((totalBytes - doneBytes) / movedBytes) * ms)} left` : ''
   return `${percent} %  ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}  ${rate}${left}`

@@ -1,3 +1,7 @@
+/**
+ * `gatherd put` uploads a file as a table. A large file goes in parts, and an interrupted upload can be
+ * resumed.
+ */
 import { LIMITS } from '../core/limits.ts'
 import type { TableInfo } from '../core/types.ts'
 import { callForJson } from './client.ts'
@@ -23,19 +27,19 @@ const PART_BYTES = 16 * 1024 * 1024
 const PARALLEL_COUNT = 4
 const PARALLEL_COUNT_MAX = 64
 
-/** `gatherd put`. */
+/** The command `gatherd put`. */
 export const putCommand: Command = {
   usage: 'TABLE FILE',
   arguments: [2, 2],
   summary: 'Creates or replaces a table from an npy, safetensors or raw file',
   description:
-    'A file of several parts is sent part by part. Broken off, the same command goes on where it was: only missing parts are sent.\n' +
-    'The table is not changed before all of it has arrived.',
+    'A large file is sent in parts. After an interruption, the same command resumes: it sends the missing parts only.\n' +
+    'The table does not change before all of it has arrived.',
   options: {
-    rows: { value: 'N', help: 'rows of a raw file (.bin, .raw)' },
-    dim: { value: 'N', help: 'numbers in a row of a raw file' },
-    'input-dtype': { value: 'TYPE', help: 'numbers of a raw file; default float32' },
-    dtype: { value: 'TYPE', help: 'how the table stores them: float32, float16, bfloat16, int8' },
+    rows: { value: 'N', help: 'the number of rows of a raw file (.bin, .raw)' },
+    dim: { value: 'N', help: 'the numbers in a row of a raw file' },
+    'input-dtype': { value: 'TYPE', help: 'the type of the numbers of a raw file; default float32' },
+    dtype: { value: 'TYPE', help: 'the type that the table stores: float32, float16, bfloat16, int8' },
     tensor: { value: 'NAME', help: 'the array of a safetensors file that is the table' },
     'allow-non-finite': { help: 'stores NaN and infinity instead of refusing them' },
     set: {
@@ -43,8 +47,8 @@ export const putCommand: Command = {
       many: true,
       help: 'a setting: optimizer=adagrad, out_of_range=fill, durability=os',
     },
-    'part-bytes': { value: 'N', help: `bytes of a part; default ${PART_BYTES}` },
-    parallel: { value: 'N', help: `parts sent at the same time; default ${PARALLEL_COUNT}` },
+    'part-bytes': { value: 'N', help: `the bytes of a part; default ${PART_BYTES}` },
+    parallel: { value: 'N', help: `the number of parts sent at a time; default ${PARALLEL_COUNT}` },
     url: URL_OPTION,
     json: JSON_OPTION,
   },
@@ -86,20 +90,23 @@ interface PutResult {
   sentBytes: number
 }
 
-/** As asked for, or else so that there are not too many. Throws UsageError. */
+/**
+ * Returns the part size asked for, or else one that gives no more parts than a service accepts. Throws
+ * UsageError.
+ */
 export const choosePartBytes = (fileBytes: number, asked: number | undefined): number => {
   const least = Math.ceil(fileBytes / LIMITS.uploadPartCountMax)
   if (asked === undefined) return Math.max(PART_BYTES, least)
   if (asked < least)
     throw new UsageError(
-      `--part-bytes is at least ${least} for this file: it has at most ${LIMITS.uploadPartCountMax} parts`,
+      `--part-bytes is at least ${least} for this file, because an upload has at most ${LIMITS.uploadPartCountMax} parts`,
     )
   if (asked > LIMITS.uploadPartBytesMax)
     throw new UsageError(`--part-bytes is at most ${LIMITS.uploadPartBytesMax}`)
   return asked
 }
 
-/** The parameters of the upload, by the names of the contract. */
+/** Reads the parameters of the upload, by their names in the API. */
 const readParameters = (values: OptionValues): UploadParameters => {
   const named = {
     rows: readCount(values, 'rows', 0),
@@ -119,7 +126,10 @@ const readParameters = (values: OptionValues): UploadParameters => {
   ) as UploadParameters
 }
 
-/** Numbers and truth values are such in JSON too; all else, an optimizer in JSON for one, is text. */
+/**
+ * Numbers and booleans become such in JSON. Any other value is sent as text, for instance an optimizer in
+ * JSON.
+ */
 const readSetting = (text: string): string | number | boolean => {
   if (text === 'true' || text === 'false') return text === 'true'
   return /^-?\d+(\.\d+)?([eE][-+]?\d+)?$/.test(text) ? Number(text) : text
@@ -161,7 +171,8 @@ const putWhole = (input: CommandInput, { table, file, digest, parameters }: Put)
         throw error
       }
     }
-    // Once more might undo what others have written in between.
+    // A PUT whose outcome is unknown is not repeated, because that could undo what others have written in
+    // between.
     const info = await callRepeatedly(attempt, { tell: progress.tell, isRepeatable: false })
     return { info, sentBytes: file.bytes }
   })
@@ -174,7 +185,7 @@ const putParts = async (input: CommandInput, upload: Put): Promise<PutResult> =>
   const sentBytes = missing.reduce((sum, { bytes }) => sum + bytes, 0)
   const hadBytes = upload.file.bytes - sentBytes
   return withProgress(showProgress(terminal, upload.table, upload.file.bytes, hadBytes), async (progress) => {
-    if (hadBytes > 0) progress.tell(`going on with upload ${id}: ${formatBytes(hadBytes)} are there already`)
+    if (hadBytes > 0) progress.tell(`resuming upload ${id}: ${formatBytes(hadBytes)} have arrived already`)
     return { info: await sendParts(service, upload, id, missing, progress), sentBytes }
   })
 }

@@ -1,3 +1,4 @@
+/** Uploads a file in parts: finds the upload to resume, sends the missing parts in parallel and commits. */
 import { isDeepStrictEqual } from 'node:util'
 import type { TableInfo } from '../core/types.ts'
 import { callForJson, callService, jsonBody, type Service } from './client.ts'
@@ -5,10 +6,10 @@ import type { Progress } from './progress.ts'
 import { callRepeatedly, type Wait } from './retry.ts'
 import { type Part, readPiece, type SourceFile } from './source-file.ts'
 
-/** A part that gets no answer for this long is sent again. */
+/** A part without progress for this long is sent again. */
 const IDLE_MS_MAX = 60_000
 
-/** Parameters of an upload, by the names of the contract. */
+/** The parameters of an upload, by their names in the API. */
 export type UploadParameters = Readonly<Record<string, string | number | boolean>>
 
 /** An upload as the service describes it. */
@@ -27,7 +28,7 @@ export interface ResumableUpload {
   digest: string
   parts: readonly Part[]
   parameters: UploadParameters
-  /** Parts that are sent at the same time. */
+  /** The number of parts that are sent at the same time. */
   parallelCount: number
   wait?: Wait
 }
@@ -35,8 +36,8 @@ export interface ResumableUpload {
 const folderOf = (table: string): string => `v1/tables/${encodeURIComponent(table)}/uploads`
 
 /**
- * The upload to send parts to: one that was begun before with the same file, parts and parameters, else a new one. What the service
- * has is asked of it, so any machine with the file can go on.
+ * Finds the upload to send parts to: an open one with the same file, parts and parameters, or else a new one.
+ * The state is the service's, so any machine with the file can resume.
  */
 export const findUpload = async (service: Service, upload: ResumableUpload): Promise<UploadInfo> => {
   const { uploads } = await callForJson<{ uploads: UploadInfo[] }>(service, {
@@ -64,16 +65,19 @@ const isSame = (other: UploadInfo, { file, digest, parameters, parts }: Resumabl
   other.bytes === file.bytes &&
   other.content_type === file.contentType &&
   isDeepStrictEqual(other.parameters, parameters) &&
-  // Parts of another size would be mixed with ours.
+  // Parts of another size would not fit together with ours.
   other.parts.every(({ part, bytes }) => parts[part]?.bytes === bytes)
 
-/** The parts that the service lacks, or has otherwise. */
+/** Returns the parts that the service lacks, or holds with another digest. */
 export const findMissingParts = (info: UploadInfo, parts: readonly Part[]): Part[] => {
   const received = new Map(info.parts.map(({ part, digest }) => [part, digest]))
   return parts.filter(({ part, digest }) => received.get(part) !== digest)
 }
 
-/** Sends `missing`, several at a time, and commits. Each is sent until it arrives, or fails for good. */
+/**
+ * Sends the `missing` parts, several at a time, and commits the upload. Each part is repeated until it
+ * arrives or fails for good.
+ */
 export const sendParts = async (
   service: Service,
   upload: ResumableUpload,
@@ -98,7 +102,7 @@ export const sendParts = async (
     try {
       await sendOn()
     } catch (error) {
-      // The others need not go on; the first reason is the one to tell.
+      // The other senders stop, and the first failure is the one to report.
       failed.abort(error)
     }
   })

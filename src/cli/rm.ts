@@ -1,17 +1,18 @@
+/** `gatherd rm` deletes a table. */
 import { callService } from './client.ts'
 import { type Command, DONE, FAILED, URL_OPTION } from './command.ts'
 import { UsageError } from './errors.ts'
 
-/** `gatherd rm`. */
+/** The command `gatherd rm`. */
 export const rmCommand: Command = {
   usage: 'TABLE',
   arguments: [1, 1],
   summary: 'Deletes a table',
-  options: { yes: { help: 'does not ask' }, url: URL_OPTION },
+  options: { yes: { help: 'deletes without asking' }, url: URL_OPTION },
   run: async ({ positionals: [table], values, service, terminal }) => {
     if (values.yes !== true) {
       if (terminal.ask === null)
-        throw new UsageError('nobody can be asked here: --yes deletes without a question')
+        throw new UsageError('standard input is not a terminal, so nobody can confirm: pass --yes to delete')
       if (!(await terminal.ask(`Delete table ${table} with all its versions? [y/N] `))) return FAILED
     }
     const answer = await callService(service, {

@@ -1,3 +1,4 @@
+/** Runs one command of the command line and reports its failure. */
 import { createInterface } from 'node:readline/promises'
 import { version } from '../version.ts'
 import { openService, readServiceUrl, type Service } from './client.ts'
@@ -24,7 +25,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   verify: verifyCommand,
 }
 
-/** Does what `words` say (`put user user.npy`). Resolves to the exit code; what failed is one line on standard error. */
+/**
+ * Runs the command that `words` name (`put user user.npy`) and resolves to its exit code. A failure is one
+ * line on standard error.
+ */
 export const runCommandLine = async (
   words: readonly string[],
   terminal: Terminal = openTerminal(),
@@ -72,7 +76,7 @@ const runCommand = async (name: string, words: readonly string[], terminal: Term
 }
 
 const openTerminal = (): Terminal => {
-  // Whoever reads may have seen enough (`| head`).
+  // A reader that has seen enough closes the pipe (`| head`).
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
   })

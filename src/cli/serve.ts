@@ -1,6 +1,7 @@
+/** `gatherd serve` runs the service in this process. */
 import { type Command, DONE, readText } from './command.ts'
 
-/** `gatherd serve`. */
+/** The command `gatherd serve`. */
 export const serveCommand: Command = {
   usage: '',
   arguments: [0, 0],
@@ -10,12 +11,12 @@ export const serveCommand: Command = {
   options: {
     recover: {
       value: 'before-damage',
-      help: 'goes back to before damage that a start refuses; says what that loses',
+      help: 'goes back to the state before damage, instead of refusing to start, and reports what is lost',
     },
   },
   run: async ({ values }) => {
     const recover = readText(values, 'recover')
-    // The service reads its command line itself, and has no commands.
+    // main.ts reads the command line itself and knows no commands.
     process.argv.splice(2, Infinity, ...(recover === undefined ? [] : [`--recover=${recover}`]))
     await import('../main.ts')
     return DONE

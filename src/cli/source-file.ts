@@ -1,9 +1,10 @@
+/** Reads the file that `gatherd put` uploads: its type, its parts and their digests. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { UsageError } from './errors.ts'
 
-/** A file to be sent. */
+/** A file to upload. */
 export interface SourceFile {
   path: string
   bytes: number
@@ -11,25 +12,25 @@ export interface SourceFile {
 }
 
 export interface Part {
-  /** From 0, in the order of the file. */
+  /** The number of the part in the file, from 0. */
   part: number
   at: number
   bytes: number
-  /** As Content-Digest has it: `sha-256=:...:`. */
+  /** The digest as Content-Digest spells it: `sha-256=:...:`. */
   digest: string
 }
 
 const RAW_NAME = /\.(bin|raw)$/i
 const NPY_MAGIC = Buffer.from('\x93NUMPY', 'latin1')
-/** safetensors: eight bytes of length, then JSON. */
+/** A safetensors file has eight bytes of length, then JSON. */
 const BRACE_AT = 8
 
-/** What is at `path`. Throws UsageError for a file of no known type, or the system's error. */
+/** Inspects the file at `path`. Throws UsageError for a file of unknown type, or an error of the system. */
 export const inspectFile = async (path: string): Promise<SourceFile> => {
   const handle = await open(path)
   try {
     const stats = await handle.stat()
-    if (!stats.isFile()) throw new UsageError(`${path} is no plain file`)
+    if (!stats.isFile()) throw new UsageError(`${path} is not a regular file`)
     const head = Buffer.alloc(16)
     await handle.read(head, 0, head.length, 0)
     return { path, bytes: stats.size, contentType: findContentType(path, head) }
@@ -38,7 +39,10 @@ export const inspectFile = async (path: string): Promise<SourceFile> => {
   }
 }
 
-/** Raw numbers can begin like anything: their name decides. The others are known by how they begin. */
+/**
+ * Returns the media type. The name marks raw numbers, since those can begin with any bytes; the other formats
+ * are known by their first bytes.
+ */
 const findContentType = (path: string, head: Buffer): string => {
   if (RAW_NAME.test(path)) return 'application/octet-stream'
   if (head.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC)) return 'application/x-npy'
@@ -48,13 +52,13 @@ const findContentType = (path: string, head: Buffer): string => {
   )
 }
 
-/** `bytes` bytes of the file from `at` on. */
+/** Streams `bytes` bytes of the file, from `at` on. */
 export const readPiece = (path: string, at: number, bytes: number): AsyncIterable<Uint8Array> =>
   createReadStream(path, { start: at, end: at + bytes - 1, highWaterMark: 256 * 1024 })
 
 const formatDigest = (sha256: Buffer): string => `sha-256=:${sha256.toString('base64')}:`
 
-/** Reads the file once: its digest, and its parts of `partBytes` with theirs. */
+/** Reads the file once and returns its digest, and its parts of `partBytes` with theirs. */
 export const digestFile = async (
   file: SourceFile,
   partBytes: number,
@@ -72,7 +76,7 @@ export const digestFile = async (
       read += chunk.length
       onRead(chunk.length)
     }
-    if (read < bytes) throw new Error(`${file.path} became shorter while it was being read`)
+    if (read < bytes) throw new Error(`${file.path} became shorter while it was read`)
     parts.push({ part: parts.length, at, bytes, digest: formatDigest(hash.digest()) })
   }
   return { digest: formatDigest(whole.digest()), parts }

@@ -1,3 +1,4 @@
+/** `gatherd verify` checks a data directory as a start would, and every byte of its snapshots. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CatalogAdapter, CatalogImage } from '../storage/catalog-rows.ts'
@@ -12,23 +13,23 @@ import { alignColumns, formatBytes } from './formatting.ts'
 import { type Command, DONE, FAILED, JSON_OPTION, type Terminal } from './command.ts'
 import { type Progress, showProgress } from './progress.ts'
 
-/** A start would refuse: it would exit with this code too. */
+/** The exit code when a start would refuse, which the start would also use. */
 const REFUSED = 3
 
-/** A version, or the adapter of one, and what a start would make of it. */
+/** A version, or the adapter of one, and the outcome of its check. */
 interface Finding {
   table: string
   version: number
   what: string
   ok: boolean
-  /** What would be loaded, or what is wrong. */
+  /** What a start would load, or what is wrong. */
   found: string
-  /** Lines that a start would print. */
+  /** The warnings that a start would print. */
   warnings: string[]
   refusal: string | null
 }
 
-/** `gatherd verify`. */
+/** The command `gatherd verify`. */
 export const verifyCommand: Command = {
   usage: 'DIR',
   arguments: [1, 1],
@@ -38,7 +39,9 @@ export const verifyCommand: Command = {
   options: { json: JSON_OPTION },
   run: async ({ positionals: [directory], values, terminal }) => {
     if (!holdsData(directory)) {
-      terminal.report(`gatherd verify: ${directory} is no data directory of gatherd: it has no catalog.db\n`)
+      terminal.report(
+        `gatherd verify: ${directory} is not a data directory of gatherd: it has no catalog.db\n`,
+      )
       return FAILED
     }
     try {
@@ -54,7 +57,9 @@ export const verifyCommand: Command = {
   },
 }
 
-/** Whether a catalog is there, or was: opening a store anywhere else would make one. */
+/**
+ * Whether the directory has, or once had, a catalog. Opening a store in any other directory would create one.
+ */
 const holdsData = (directory: string): boolean => {
   const { catalog, os, snapshots } = dataPaths(directory)
   if ([catalog, `${catalog}-wal`, os, `${os}-wal`].some((path) => existsSync(path))) return true
@@ -62,8 +67,9 @@ const holdsData = (directory: string): boolean => {
 }
 
 /**
- * Opens the directory as a start does, which checks catalog, logs, journal and keys, and reads every file that the catalog lists. What
- * opening writes (it moves finished commits from the logs into their databases) is what any start would write first.
+ * Opens the directory as a start does, which checks catalog, logs, journal and keys, and reads every file
+ * that the catalog lists. Opening also checkpoints finished commits from the logs into their databases, as
+ * any start would.
  */
 const verifyDirectory = async (
   directory: string,
@@ -88,7 +94,10 @@ const verifyDirectory = async (
   }
 }
 
-/** A start looks at the ends of a snapshot before it chooses one, and at the blocks of that one: here at all of each. */
+/**
+ * Checks every block of every snapshot. A start checks the ends of each snapshot, and the blocks of the one
+ * that it chooses.
+ */
 const verifyVersion = async (store: Store, found: VersionFound, progress: Progress): Promise<Finding> => {
   for (const evidence of found.snapshots) {
     const { listed, state } = evidence
@@ -126,7 +135,7 @@ const verifyAdapter = async (store: Store, image: CatalogImage, listed: CatalogA
   return { ...facts, ok: true, found: `${fileA} and ${fileB}`, refusal: null }
 }
 
-/** Why the file cannot be trusted; null: it can. */
+/** Reads a file whole and returns why it cannot be trusted, or null if it can. */
 const verifyFile = async (path: string, sha256: string): Promise<StoredDataRefusal | null> => {
   try {
     await verifySnapshot(path, sha256)

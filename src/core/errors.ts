@@ -1,6 +1,6 @@
 /**
- * The one table of error codes. Code, HTTP status, title; `docs/errors.md` and the OpenAPI document are tested against it.
- * `retryable`: the same request may succeed later without being changed.
+ * The one table of error codes, with HTTP status and title. Tests compare `docs/errors.md` and the OpenAPI
+ * document with it. `retryable` says that the same request, unchanged, may succeed later.
  */
 export const ERRORS = {
   MALFORMED_BODY: { status: 400, title: 'The body cannot be read as what it says it is', retryable: false },
@@ -38,7 +38,7 @@ export const ERRORS = {
   DIGEST_MISMATCH: { status: 422, title: 'The bytes do not have the announced digest', retryable: false },
   IDEMPOTENCY_MISMATCH: { status: 422, title: 'The key was used for another request', retryable: false },
   RATE_LIMITED: { status: 429, title: 'Too many requests of this client', retryable: true },
-  INTERNAL: { status: 500, title: 'A mistake of the server', retryable: false },
+  INTERNAL: { status: 500, title: 'Internal server error', retryable: false },
   OVERLOADED: { status: 503, title: 'Too much work in flight', retryable: true },
   NOT_READY: { status: 503, title: 'Not ready', retryable: true },
   SHUTTING_DOWN: { status: 503, title: 'Shutting down', retryable: true },
@@ -49,21 +49,24 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS
 
-/** Where in the request something is wrong: an RFC 6901 pointer into the body, and what. */
+/** One wrong place in a request: an RFC 6901 pointer into the body, and what is wrong there. */
 export interface ErrorPlace {
   pointer: string
   detail: string
 }
 
 export interface ErrorExtra {
-  /** At most `ERROR_PLACES_MAX` are shown. */
+  /** The response lists the first `LIMITS.errorPlacesMax` of them. */
   errors?: ErrorPlace[]
-  /** Response headers that the status calls for (`Allow`, `Retry-After`). */
+  /** Response headers that the status requires (`Allow`, `Retry-After`). */
   headers?: Record<string, string>
   cause?: unknown
 }
 
-/** A refusal: something that the caller, or the state of the service, made impossible. Carries a code of {@link ERRORS}. */
+/**
+ * A refusal: the request, or the state of the service, makes the operation impossible. It carries a code of
+ * {@link ERRORS}.
+ */
 export class GatherdError extends Error {
   override readonly name = 'GatherdError'
   readonly code: ErrorCode
@@ -82,12 +85,15 @@ export class GatherdError extends Error {
   }
 }
 
-/** Throws the refusal `code`. `detail` is for the client: what is wrong and where, no internal names. */
+/**
+ * Throws the refusal `code`. The client reads `detail`: it says what is wrong and where, without internal
+ * names.
+ */
 export function refuse(code: ErrorCode, detail: string, extra?: ErrorExtra): never {
   throw new GatherdError(code, detail, extra)
 }
 
-/** The plain form of a refusal, for crossing threads. */
+/** A refusal as plain data, in which form it crosses threads. */
 export interface ErrorMessage {
   code: ErrorCode
   detail: string
@@ -95,13 +101,16 @@ export interface ErrorMessage {
   headers?: Record<string, string>
 }
 
-/** Any error as a message for another thread; what is not a refusal becomes INTERNAL and keeps its stack for the log. */
+/**
+ * Turns any error into a message for another thread. An error that is no refusal becomes INTERNAL and keeps
+ * its stack for the log.
+ */
 export const toMessage = (error: unknown): ErrorMessage =>
   error instanceof GatherdError
     ? { code: error.code, detail: error.message, errors: error.errors, headers: error.headers }
     : { code: 'INTERNAL', detail: error instanceof Error ? (error.stack ?? error.message) : String(error) }
 
-/** The refusal that a message of another thread stands for. */
+/** Turns a message from another thread back into the error that was thrown there. */
 export const fromMessage = (message: ErrorMessage): Error =>
   message.code === 'INTERNAL'
     ? new Error(message.detail)

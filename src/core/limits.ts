@@ -1,38 +1,46 @@
-/** Every bound of the service, with its unit. `GET /v1/limits` shows them. Reaching one is an error with a name. */
+/**
+ * Every limit of the service, with its unit in the name. `GET /v1/limits` shows them. A request that exceeds
+ * one is refused with an error code of its own.
+ */
 
 const KiB = 1024
 const MiB = 1024 * KiB
 const GiB = 1024 * MiB
 
 export const LIMITS = {
-  /** Row numbers travel as int32 with -1 for "no row". */
+  /** Row numbers travel as int32, in which -1 stands for "no row". */
   tableRowsMax: 2 ** 31 - 2,
   dimMax: 65_536,
   tableCountMax: 1_000,
   tableNameLengthMax: 128,
   keepVersionsMax: 16,
-  /** One shared 64-bit WebAssembly memory. */
+  /** The size of one shared 64-bit WebAssembly memory. */
   segmentBytesMax: 16 * GiB,
   lookupBodyBytesMax: 4 * MiB,
   lookupIndexCountMax: 65_536,
   lookupResponseBytesMax: 64 * MiB,
   lookupTableCountMax: 64,
   adapterRankMax: 256,
-  /** Products of one lookup with an adapter: rows x rank x dim. */
+  /** Multiplications of one lookup with an adapter: rows x rank x dim. */
   adaptedProductCountMax: 2 ** 33,
   attendQueryCountMax: 4_096,
-  /** Numbers of all rows times queries: a minute or two of one core. */
+  /**
+   * Multiplications of one attend request: rows x dim x queries. The largest takes one core a minute or two.
+   */
   attendProductCountMax: 2 ** 40,
   indexRankMax: 8,
   /** Gradients have one axis more than their indices. */
   arrayRankMax: 9,
-  /** A client that takes nothing of a long answer for this long is cut off. */
+  /** A client that reads nothing of a long response for this long is disconnected. */
   responseStallMsMax: 30_000,
-  /** Memory of answers that is kept for the next ones, per HTTP worker. */
+  /** Response memory that an HTTP worker keeps for reuse. */
   responseBytesIdleMax: 32 * MiB,
   updateBodyBytesMax: 16 * MiB,
   updateRowCountMax: 16_384,
-  /** A JSON specification, `values` included. Larger tables come as npy, safetensors or raw numbers. */
+  /**
+   * The limit holds for a JSON specification with its `values`. Larger tables are uploaded as npy,
+   * safetensors or raw numbers.
+   */
   specificationBodyBytesMax: 16 * MiB,
   jsonDepthMax: 32,
   npyHeaderBytesMax: 10_000,
@@ -40,28 +48,34 @@ export const LIMITS = {
   safetensorsTensorCountMax: 1_024,
   rowsPageMax: 1_000,
   tablesPageMax: 1_000,
-  /** Updates that run during an export keep the old rows for it, up to this many bytes. */
+  /** Updates that run during an export keep the rows that they overwrite, up to this many bytes. */
   exportPreImageBytesMax: 256 * MiB,
   lookupBytesInFlightMax: 256 * MiB,
-  /** Of those, what answers take that are sent from where they were gathered. */
+  /** The share of `lookupBytesInFlightMax` for responses that are sent straight from the arena. */
   answerBytesInFlightMax: 64 * MiB,
   updateBytesInFlightMax: 64 * MiB,
-  /** Updates that are journaled by one transaction: indices and values, and the time to compute their rows. */
+  /**
+   * One transaction journals updates with at most this many bytes of indices and values, and stops taking
+   * more once computing their rows has taken `commitBatchMsMax`.
+   */
   commitBatchBytesMax: 16 * MiB,
   commitBatchMsMax: 5,
   idempotencyKeyLengthMax: 128,
   idempotencyKeyCountMax: 100_000,
   aliasCountMax: 1_000,
-  /** While the journal is larger, updates are refused: snapshots cannot keep up. */
+  /** Updates are refused while the journal is larger than this, because snapshots cannot keep up. */
   journalBytesMax: 1 * GiB,
-  /** Every snapshot file is read whole and checked so often. */
+  /** The scrubber reads and checks every snapshot file once in this period. */
   scrubEveryMs: 24 * 60 * 60 * 1_000,
-  /** Of both write-ahead logs; then they are moved into their databases, about two milliseconds a MiB. */
+  /**
+   * When both write-ahead logs together are larger, they are checkpointed into their databases, which takes
+   * about 2 ms a MiB.
+   */
   logBytesMax: 4 * MiB,
-  /** On shutdown, snapshots are written this long at most; what is missing is in the journal. */
+  /** A shutdown writes snapshots for this long at most. The journal holds whatever they miss. */
   shutdownSnapshotMsMax: 10_000,
   computeQueueDepthMax: 64,
-  /** A reader that meets a busy row spins, then backs off, at most this long. */
+  /** A reader that finds a row locked spins, then backs off, for at most this long. */
   readerWaitMsMax: 20,
   urlBytesMax: 2 * KiB,
   headerBytesMax: 16 * KiB,
@@ -69,27 +83,32 @@ export const LIMITS = {
   connectionCountMax: 4_096,
   headersTimeoutMs: 10_000,
   keepAliveTimeoutMs: 30_000,
-  /** An upload that sends nothing for this long is given up. */
+  /** An upload that sends nothing for this long is aborted. */
   uploadIdleMsMax: 30_000,
-  /** A body may come this slowly, beside a fixed time to begin with: 512 bytes a millisecond. */
+  /** The slowest accepted transfer of a body, after a fixed grace period: 512 bytes a millisecond. */
   bodyBytesPerMsMin: 512,
-  /** Of a streamed body, this much is read ahead of whoever writes it. */
+  /** How far a streamed body is read ahead of its consumer. */
   bodyAheadBytesMax: 1 * MiB,
-  /** After a refusal the rest of the body is read and dropped this long, so that the client gets to see the answer. */
+  /**
+   * After a refusal, the rest of the body is read and dropped for this long, so that the client reads the
+   * response.
+   */
   lingerMs: 5_000,
   errorPlacesMax: 10,
-  /** Uploads in parts that are open at the same time. */
+  /** The number of multipart uploads that may be open at the same time. */
   uploadCountMax: 64,
   uploadPartCountMax: 10_000,
   uploadPartBytesMax: 1 * GiB,
-  /** Parts of all uploads together, on disk. */
+  /** The parts of all uploads together, on disk. */
   uploadStagedBytesMax: 256 * GiB,
-  /** Uploads leave this much of the disk alone: what keeps tables safe lives there too. */
+  /** Uploads leave this much of the disk free, because the journal and the snapshots need it too. */
   uploadDiskFreeBytesMin: 512 * MiB,
-  /** An upload in parts without activity for this long is given up, and one that was committed is forgotten. */
+  /**
+   * A multipart upload without activity for this long is aborted, and a committed one is forgotten after it.
+   */
   uploadAgeMsMax: 24 * 60 * 60 * 1_000,
   uploadRememberedCountMax: 1_000,
-  /** A commit whose thread died keeps another one waiting this long. */
+  /** A commit whose thread died blocks the next commit of the same upload for this long. */
   uploadCommitLeaseMs: 15_000,
   uploadSweepMs: 10 * 60 * 1_000,
 } as const

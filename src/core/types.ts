@@ -1,12 +1,17 @@
-/** The terms of the contract as types. Members are spelled as on the wire, so that settings pass through unchanged. */
+/**
+ * The terms of the API as types. Members are spelled as on the wire, so that settings pass through unchanged.
+ */
 
-/** How values are stored. int8 is row-wise affine: dim bytes, float32 scale, float32 bias (FBGEMM's 8-bit SBFloat). */
+/**
+ * The storage types of a table. int8 is row-wise affine: dim bytes, a float32 scale, a float32 bias (FBGEMM's
+ * 8-bit SBFloat).
+ */
 export type Dtype = 'float32' | 'float16' | 'bfloat16' | 'int8'
 
-/** What values look like in a lookup's answer; `native` is the storage dtype. */
+/** The number types of a lookup's response; `native` is the storage type. */
 export type AnswerDtype = 'float32' | 'float16' | 'bfloat16' | 'native'
 
-/** Element types of arrays that arrive in bodies, in the names of the contract. */
+/** The element types of arrays in request bodies, by their names in the API. */
 export type ElementType =
   | 'float64'
   | 'float32'
@@ -38,7 +43,7 @@ export const ELEMENT_BYTES: Record<ElementType, number> = {
   bool: 1,
 }
 
-/** What happens to an index outside 0..rows-1. */
+/** What a lookup does with an index outside 0..rows-1. */
 export type Mode = 'error' | 'fill' | 'clip' | 'wrap' | 'clamp'
 export type Pooling = 'none' | 'sum' | 'mean' | 'max' | 'sqrtn'
 export type Durability = 'disk' | 'os' | 'none'
@@ -62,7 +67,7 @@ export type Optimizer = OptimizerCommon &
     | { kind: 'adam'; beta1: number; beta2: number; epsilon: number }
   )
 
-/** What PATCH changes. `fill_value: null` is NaN. */
+/** The settings of a table, which PATCH changes. `fill_value: null` means NaN. */
 export interface Settings {
   out_of_range: Mode
   fill_value: number | null
@@ -72,7 +77,7 @@ export interface Settings {
   keep_versions: number
 }
 
-/** The description of a table that clients see. */
+/** A table as clients see it. */
 export interface TableInfo extends Settings {
   name: string
   version: number
@@ -85,10 +90,13 @@ export interface TableInfo extends Settings {
   updated_at: string
 }
 
-/** What a PUT or PATCH asks of the current state: `If-Match` and `If-None-Match`. */
+/** What a request requires of the current state, from `If-Match` and `If-None-Match`. */
 export interface Precondition {
-  /** Entity tags (without quotes) of which one must be current: `"<version>-<sequence>"`, or `"<version>"`; `*`: the table exists. */
+  /**
+   * Entity tags (without quotes), one of which must be current: `"<version>-<sequence>"` or `"<version>"`.
+   * `*` requires that the table exists.
+   */
   ifMatch?: string[]
-  /** `*`: the table must not exist. */
+  /** `*` requires that the table does not exist. */
   ifNoneMatch?: string[]
 }

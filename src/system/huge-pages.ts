@@ -1,7 +1,8 @@
 /**
- * Pages of 2 MiB for table memory, by `madvise` through `node:ffi`: with 4 KiB pages, the walk through the page tables is half of what a
- * random row costs. NumPy does the same for its arrays. Linux then decides by /sys/kernel/mm/transparent_hugepage/enabled: `madvise`, the
- * default of most distributions, and `always` give them, `never` does not.
+ * Requests pages of 2 MiB for table memory, by `madvise` through `node:ffi`. With 4 KiB pages, the walk
+ * through the page tables is half of what a random row costs; NumPy does the same for its arrays. Linux then
+ * decides by /sys/kernel/mm/transparent_hugepage/enabled: `madvise`, the default of most distributions, and
+ * `always` grant them, `never` does not.
  */
 import process from 'node:process'
 import { loadFfi } from './ffi.ts'
@@ -11,7 +12,10 @@ const MADV_HUGEPAGE = 14
 
 type Advise = (memory: WebAssembly.Memory) => boolean
 
-/** Null on other systems, on a Node without `node:ffi` (before 26.1, or with --no-experimental-ffi), and where a permission forbids it. */
+/**
+ * Finds `madvise`. Returns null on other systems, on a Node without `node:ffi`, and where a permission
+ * forbids it.
+ */
 const findAdvise = (): Advise | null => {
   if (process.platform !== 'linux') return null
   try {
@@ -33,8 +37,9 @@ const findAdvise = (): Advise | null => {
 let advise: Advise | null | undefined
 
 /**
- * Asks for huge pages behind a memory, before anything is written to it, and returns whether the system took the advice. A memory without
- * room for one is left as it is. Contents and limits stay: there is no huge page across the memory's end.
+ * Requests huge pages for a memory before anything is written to it. Returns whether the system accepted the
+ * advice. A memory smaller than one huge page is left alone. The contents and the length do not change, since
+ * no huge page crosses the end of the memory.
  */
 export const adviseHugePages = (memory: WebAssembly.Memory): boolean => {
   if (memory.buffer.byteLength < HUGE_PAGE_BYTES) return false

@@ -1,22 +1,22 @@
 /**
- * Short turns on the processor, by `sched_setattr` through `node:ffi`. Linux lets a thread go on until its slice is over (1.4 to 3 ms) before one
- * that wakes gets the processor, unless that has asked for shorter slices. An HTTP worker sleeps between lookups, and without them each that
- * comes during a commit of the writer, or while threads of the garbage collector run, waits for those: p99 beside updates on disk is 3 times as
- * high (docs/performance.md). Slices change who comes first, not how much of the processor each thread gets.
+ * Requests the shortest scheduler slice, by `sched_setattr` through `node:ffi`. Without it, an HTTP thread
+ * that wakes for a lookup waits up to 3 ms for a commit or garbage collection thread to finish its slice (1.4
+ * to 3 ms): p99 beside updates on disk is 3 times as high (docs/performance.md). A shorter slice changes who
+ * runs first, not how much processor time each thread gets.
  */
 import process from 'node:process'
 import { loadFfi } from './ffi.ts'
 
-/** The shortest that there is. Linux since 6.12; before it, nothing changes. */
+/** The shortest slice that Linux grants. Kernels before 6.12 ignore it. */
 const SLICE_NS = 100_000n
 
-/** SCHED_OTHER. Who has chosen another policy has other wishes. */
+/** SCHED_OTHER. A thread with another policy was given it on purpose and is left alone. */
 const POLICY_OTHER = 0
 
-/** Numbers of the two calls, which older C libraries do not have by name. */
+/** The numbers of the two system calls, which older C libraries do not export by name. */
 const CALLS = { x64: { set: 314n, get: 315n }, arm64: { set: 274n, get: 275n } } as const
 
-/** Of `struct sched_attr`. */
+/** The size of `struct sched_attr`, and the offsets of two of its members. */
 const ATTRIBUTES_BYTES = 56
 const POLICY_AT = 4
 const RUNTIME_AT = 24
@@ -29,7 +29,7 @@ const findCall = (): ((name: 'get' | 'set', attributes: Uint8Array) => boolean) 
   const { functions } = ffi.dlopen(null, {
     syscall: { arguments: ['int64', 'int64', 'uint64', 'uint64', 'uint64'], return: 'int64' },
   })
-  // Thread 0 is the one that calls. Setting takes flags in place of the size, which the attributes say themselves.
+  // Thread 0 means the calling thread. The set call takes flags where the get call takes the size.
   return (name, attributes) =>
     functions.syscall(
       numbers[name],
@@ -41,8 +41,9 @@ const findCall = (): ((name: 'get' | 'set', attributes: Uint8Array) => boolean) 
 }
 
 /**
- * Asks for the shortest slices for this thread, and for those that it starts from now on; its priority stays. Returns whether the system has
- * taken the wish, as an older Linux does without effect: not on other systems, without `node:ffi`, nor under any policy but SCHED_OTHER.
+ * Requests the shortest slice for this thread and for the threads that it starts from now on; the priority
+ * does not change. Returns whether the system accepted it, as an older Linux does without effect. It returns
+ * false on other systems, without `node:ffi`, and under any policy but SCHED_OTHER.
  */
 export const requestShortTimeSlices = (): boolean => {
   try {

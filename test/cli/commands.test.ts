@@ -98,7 +98,7 @@ describe('put', () => {
       [['put', 'x', file('user.npy'), 'y'], /"y" is one argument too many/],
       [['put', 'x', file('user.bin')], /a raw file needs --rows and --dim/],
       [['put', 'x', file('text')], /is neither npy nor safetensors/],
-      [['put', 'x', folder], /is no plain file|EISDIR/],
+      [['put', 'x', folder], /is not a regular file|EISDIR/],
       [['put', 'x', file('user.npy'), '--rows', '-3'], /--rows is a whole number from 0, not "-3"/],
       [['put', 'x', file('user.npy'), '--set', 'durability'], /--set is NAME=VALUE/],
       [['put', 'x', file('user.npy'), '--nothing'], /Unknown option '--nothing'/],
@@ -180,9 +180,9 @@ describe('lookup', () => {
     })
   })
 
-  test('refuses what is no id, mode or pooling', async () => {
-    expect(await run('lookup', 'user', 'one')).toEqual(failed(2, /"one" is no id/))
-    expect(await run('lookup', 'user', '1.5')).toEqual(failed(2, /"1.5" is no id/))
+  test('refuses what is not an id, mode or pooling', async () => {
+    expect(await run('lookup', 'user', 'one')).toEqual(failed(2, /"one" is not an id/))
+    expect(await run('lookup', 'user', '1.5')).toEqual(failed(2, /"1.5" is not an id/))
     expect(await run('lookup', 'user', '1', '--mode', 'none')).toEqual(failed(2, /--mode is error, /))
     expect(await run('lookup', 'user')).toEqual(failed(2, /ID... is missing/))
   })
@@ -228,7 +228,7 @@ describe('The command line', () => {
     expect(await runCommand(['constructor'])).toEqual(failed(2, /no command/))
     expect((await runCommand([])).code).toBe(2)
     for (const url of ['frob', 'ftp://127.0.0.1/', '127.0.0.1:8080']) {
-      expect(await runCommand(['ls', '--url', url])).toEqual(failed(2, /is no address of a service/))
+      expect(await runCommand(['ls', '--url', url])).toEqual(failed(2, /is not the address of a service/))
     }
   })
 

@@ -95,7 +95,7 @@ test('An upload that was broken off is gone on with: what is there is not sent a
     ).toBe(200)
   }
   const { code, reported } = await put('--part-bytes', '50000', '--set', 'out_of_range=clip')
-  expect([code, reported]).toEqual([0, `going on with upload ${upload}: 100 kB are there already\n`])
+  expect([code, reported]).toEqual([0, `resuming upload ${upload}: 100 kB have arrived already\n`])
   await expectStored()
 })
 

@@ -233,7 +233,7 @@ describe('verify', () => {
       const { code, reported } = await runCommand(['verify', directory])
       expect([code, reported]).toEqual([
         1,
-        `gatherd verify: ${directory} is no data directory of gatherd: it has no catalog.db\n`,
+        `gatherd verify: ${directory} is not a data directory of gatherd: it has no catalog.db\n`,
       ])
     }
     expect(readdirSync(folder)).toEqual([])
