@@ -1,6 +1,7 @@
 /**
- * Does what `docker build` and `docker run` would, in a clean folder and without an engine: reads the Dockerfile, copies what it copies,
- * runs what it runs, starts its command as its user with its environment, and asks its health check. The image itself stays unverified.
+ * Does what `docker build` and `docker run` would do, in a clean folder and without a container engine: it
+ * copies what the Dockerfile copies, runs what it runs, starts its command as its user with its environment,
+ * and runs its health check. The image itself stays unverified.
  */
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -33,7 +34,7 @@ const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 20_000
 const RUN_MS_MAX = 300_000
 
-/** Instructions that say something to an engine only, or that are read elsewhere in this file. */
+/** Instructions that only inform an engine, or that another part of this file reads. */
 const DECLARATIONS = new Set([
   'FROM',
   'LABEL',
@@ -53,7 +54,10 @@ const check = (what: string, holds: boolean, found = ''): void => {
   console.log(`${holds ? 'ok  ' : 'FAIL'} ${what}${holds || found === '' ? '' : `: ${found}`}`)
 }
 
-/** The files that a build would get: those that git knows or would add, less those that .dockerignore keeps out. */
+/**
+ * Returns the files that a build gets: those that git tracks or would add, without those that .dockerignore
+ * excludes.
+ */
 const listContext = (): string[] => {
   const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
     cwd: ROOT,
@@ -65,7 +69,10 @@ const listContext = (): string[] => {
     .filter((path) => path !== '' && existsSync(join(ROOT, path)) && isInContext(path, ignoreText))
 }
 
-/** `folder/<stage>` stands for `/` of a stage. */
+/**
+ * Runs the instructions of a stage in a temporary folder, in which `folder/<stage>` stands for the stage's
+ * `/`.
+ */
 class Builder {
   readonly folder: string
   readonly #context = listContext()
@@ -74,7 +81,7 @@ class Builder {
   constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'gatherd-container-'))
     chmodSync(this.folder, 0o755)
-    // The image's Node, where every user may run it.
+    // The image's Node lies where every user may run it.
     mkdirSync(join(this.folder, 'bin'))
     copyFileSync(process.execPath, join(this.folder, 'bin/node'))
     chmodSync(join(this.folder, 'bin/node'), 0o755)
@@ -98,7 +105,8 @@ class Builder {
         mkdirSync(this.inStage(stage.name, folder), { recursive: true })
       } else if (keyword === 'COPY') this.#copy(instruction, this.inStage(stage.name, folder))
       else if (keyword === 'RUN') this.#run(words, stage.name, this.inStage(stage.name, folder))
-      else if (!DECLARATIONS.has(keyword)) throw new Error(`${keyword} is not understood here`)
+      else if (!DECLARATIONS.has(keyword))
+        throw new Error(`${keyword} is not supported: this program runs WORKDIR, COPY and RUN only`)
     }
   }
 
@@ -111,7 +119,7 @@ class Builder {
         continue
       }
       const files = this.#context.filter((path) => path === source || path.startsWith(`${source}/`))
-      if (files.length === 0) throw new Error(`COPY ${source}: the build would not get it`)
+      if (files.length === 0) throw new Error(`COPY ${source}: no file of the build context has this path`)
       for (const file of files) {
         const path =
           file === source
@@ -123,11 +131,14 @@ class Builder {
     }
   }
 
-  /** Runs npm in the stage's folder, and `install -d` on the stage's paths. Anything else could reach outside the folder. */
+  /**
+   * Runs npm in the stage's folder, and `install -d` on the stage's paths. Any other command could reach
+   * outside the folder.
+   */
   #run(words: string[], stage: string, folder: string): void {
     const [command = '', ...rest] = words
     if (command !== 'npm' && !(command === 'install' && rest[0] === '-d'))
-      throw new Error(`RUN ${command} is not understood here`)
+      throw new Error(`RUN ${command} is not supported: this program runs npm and install -d only`)
     const values = rest.map((word) => (word.startsWith('/') ? this.inStage(stage, word) : word))
     console.log(`# ${stage}: ${words.join(' ')}`)
     for (let tries = 3; ; tries--) {
@@ -138,7 +149,7 @@ class Builder {
         timeout: RUN_MS_MAX,
       })
       if (status === 0) return
-      // The registry may not answer at once.
+      // Only npm ci is repeated, because the package registry may fail for a moment.
       if (command !== 'npm' || rest[0] !== 'ci' || tries === 1)
         throw new Error(`RUN ${words.join(' ')} ended with ${status}`)
     }
@@ -186,7 +197,7 @@ const start = ({ stage, folder, environment, user }: Container): ChildProcess =>
   return spawn(command, rest, { cwd: folder, env: environment, stdio: ['ignore', 'inherit', 'inherit'] })
 }
 
-/** Runs the health check once; true when it exits with 0. */
+/** Runs the health check once and returns whether it exits with 0. */
 const isHealthy = ({ stage, folder, environment, user }: Container): boolean => {
   const [command = '', ...rest] = [...asUser(user), ...healthCheckOf(stage)]
   return (

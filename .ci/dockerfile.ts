@@ -1,4 +1,8 @@
-/** One instruction: its keyword, its `--flags`, and the rest, as text and as words (of the JSON array, where it is one). */
+/** Parses what this project's Dockerfile and .dockerignore use. */
+/**
+ * One instruction: its keyword, its `--flags`, and the rest as text and as words. The words of a JSON array
+ * are its elements.
+ */
 export interface Instruction {
   keyword: string
   flags: Record<string, string>
@@ -6,7 +10,7 @@ export interface Instruction {
   words: string[]
 }
 
-/** A stage: from `FROM` to the next. */
+/** A stage, which begins with `FROM` and ends before the next one. */
 export interface Stage {
   name: string
   instructions: Instruction[]
@@ -21,7 +25,8 @@ const splitWords = (text: string): string[] => {
 
 const parseInstruction = (line: string): Instruction => {
   const [, keyword, rest] = /^(\w+)\s+([^]*)$/.exec(line) ?? []
-  if (keyword === undefined || rest === undefined) throw new Error(`not an instruction: ${line}`)
+  if (keyword === undefined || rest === undefined)
+    throw new Error(`the Dockerfile has a line that is no instruction: ${line}`)
   const flags: Record<string, string> = {}
   const unflagged = rest.replace(/^(--[\w-]+=\S+\s+)+/, (all) => {
     for (const match of all.matchAll(/--([\w-]+)=(\S+)/g)) flags[match[1] ?? ''] = match[2] ?? ''
@@ -31,7 +36,10 @@ const parseInstruction = (line: string): Instruction => {
   return { keyword: keyword.toUpperCase(), flags, text, words: splitWords(text) }
 }
 
-/** The stages of a Dockerfile, in order. Reads what ours uses: continued lines, comments, flags, words and JSON arrays. */
+/**
+ * Parses the stages of a Dockerfile, in order. It supports continued lines, comments, flags, words and JSON
+ * arrays.
+ */
 export const parseDockerfile = (text: string): Stage[] => {
   const lines = text
     .split('\n')
@@ -50,21 +58,21 @@ export const parseDockerfile = (text: string): Stage[] => {
   return stages
 }
 
-/** The last instruction of a kind, which is the one that counts. Throws when the stage has none. */
+/** Returns the last instruction of a kind, which overrides those before. Throws when the stage has none. */
 export const lastOf = (stage: Stage, keyword: string): Instruction => {
   const found = stage.instructions.findLast((instruction) => instruction.keyword === keyword)
   if (found === undefined) throw new Error(`the stage ${stage.name} has no ${keyword}`)
   return found
 }
 
-/** The words of a stage's health check. Throws unless it is `HEALTHCHECK CMD` with a JSON array. */
+/** Returns the words of a stage's health check. Throws unless it is `HEALTHCHECK CMD` with a JSON array. */
 export const healthCheckOf = (stage: Stage): string[] => {
   const command = /^CMD\s+(\[.*\])$/.exec(lastOf(stage, 'HEALTHCHECK').text)?.[1]
   if (command === undefined) throw new Error(`the stage ${stage.name} has no health check in exec form`)
   return JSON.parse(command) as string[]
 }
 
-/** What `ENV` sets in a stage. */
+/** Returns the variables that `ENV` sets in a stage. */
 export const environmentOf = (stage: Stage): Record<string, string> =>
   Object.fromEntries(
     stage.instructions
@@ -77,7 +85,10 @@ export const environmentOf = (stage: Stage): Record<string, string> =>
       ),
   )
 
-/** Whether `.dockerignore` lets a file into the build: the last line that names it, or a folder above it, decides; `!` lets in. */
+/**
+ * Returns whether `.dockerignore` lets a file into the build. The last line that names the file, or a folder
+ * above it, decides; `!` lets it in.
+ */
 export const isInContext = (path: string, ignoreText: string): boolean => {
   const parents = path.split('/').map((_, index, parts) => parts.slice(0, index + 1).join('/'))
   let included = true

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * `npx gatherd`. Whatever Node starts this, gatherd runs on the Node that it pins, where that is installed, or else on a Node that
- * `engines` allows. So this file is plain JavaScript that also old releases understand.
+ * The entry of `npx gatherd`. It starts gatherd on the Node that package.json pins, if that is installed, and
+ * else on the running Node, if `engines` allows it. It is plain JavaScript that old releases of Node
+ * understand, since any of them may run it.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -13,7 +14,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const packageFile = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
-/** A checkout has the sources; what npm packs has JavaScript, because Node strips no types below node_modules. */
+/**
+ * A checkout has the TypeScript sources. The npm package has JavaScript, because Node strips no types below
+ * node_modules.
+ */
 const source = join(root, 'src', 'cli.ts')
 const entry = existsSync(source) ? source : join(root, 'dist', 'cli.js')
 
@@ -22,7 +26,7 @@ const runtimes = Object.keys(packageFile.optionalDependencies)
 const runningMajor = majorOf(process.versions.node)
 const pinnedMajor = Math.max(...runtimes.map((name) => majorOf(packageFile.optionalDependencies[name])))
 
-/** The pinned Node for this machine; null where npm installed none. */
+/** Finds the pinned Node for this machine. Returns null when npm installed none. */
 const findRuntime = () => {
   const { resolve } = createRequire(import.meta.url)
   for (const name of runtimes) {
@@ -32,13 +36,13 @@ const findRuntime = () => {
       const fits = [os].flat().includes(process.platform) && [cpu].flat().includes(process.arch)
       if (fits) return join(dirname(path), bin.node)
     } catch {
-      // Another platform's: npm has passed over it.
+      // npm does not install the package of another platform.
     }
   }
   return null
 }
 
-/** Runs `program` in place of this process, as far as anybody can tell. */
+/** Runs `program` with our arguments, passes signals on to it and ends as it ends. */
 const become = (program) => {
   const child = spawn(program, [entry, ...process.argv.slice(2)], { stdio: 'inherit' })
   child.once('error', (error) => {
@@ -46,7 +50,7 @@ const become = (program) => {
     process.stderr.write(`gatherd: ${program} cannot be started (${error.message})\n`)
     process.exitCode = 1
   })
-  // npm passes signals to the shell between us, which may end without passing them on.
+  // npm sends signals to the shell between npm and this process, which may end without passing them on.
   const { ppid } = process
   const watch = setInterval(() => {
     if (process.env.npm_lifecycle_event === undefined || process.ppid === ppid) return
@@ -56,7 +60,7 @@ const become = (program) => {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
       clearInterval(watch)
-      // The terminal sends Ctrl-C to both, and a second one would cut the service off.
+      // The terminal sends Ctrl-C to both processes, and a second signal would cut the shutdown short.
       if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal)
     })
   }

@@ -1,3 +1,4 @@
+/** The writer's client in an HTTP worker. */
 import type { MessagePort } from 'node:worker_threads'
 import { fromMessage, GatherdError } from '../core/errors.ts'
 import { Registry } from '../tables/registry.ts'
@@ -16,21 +17,22 @@ interface Pending {
 }
 
 /**
- * An HTTP worker's end of the line to the writer: calls go out, answers and publications come in. Publications are applied to
- * `registry` before they are acknowledged, so when a call is answered its effects are visible on every HTTP worker.
+ * Calls procedures of the writer over a message port and receives its publications. A publication is applied
+ * to `registry` before it is acknowledged, so once a call is answered its effects are visible in every HTTP
+ * worker.
  */
 export class WriterClient {
   readonly registry: Registry
   readonly #port: MessagePort
   readonly #onHealth: (health: WriterHealth) => void
-  readonly #gathered: WriterCall[] = []
+  readonly #buffered: WriterCall[] = []
   readonly #pending = new Map<number, Pending>()
   #nextCallId = 1
   #closed = false
 
   /**
-   * `onReleased(key)`: nothing in this thread reads the version any more; whoever else keeps it must let go. `onHealth`: what the writer is able
-   * to do has changed.
+   * `onReleased(key)` is called when no lookup of this thread reads the version any more; other holders of
+   * its memory must drop it then. `onHealth` is called when the writer's health has changed.
    */
   constructor(
     port: MessagePort,
@@ -47,7 +49,10 @@ export class WriterClient {
     port.on('close', () => this.#fail())
   }
 
-  /** Calls a procedure of the writer. Arrays in shared memory are not copied. Rejects with the writer's refusal. */
+  /**
+   * Calls a procedure of the writer. Arrays in shared memory are not copied. Rejects with the writer's
+   * refusal.
+   */
   call<Name extends WriterProcedure>(
     procedure: Name,
     argument: WriterCalls[Name]['argument'],
@@ -56,36 +61,42 @@ export class WriterClient {
     const callId = this.#nextCallId++
     return new Promise((resolve, reject) => {
       this.#pending.set(callId, { resolve: resolve as Pending['resolve'], reject })
-      this.#gather({ callId, procedure, argument })
+      this.#buffer({ callId, procedure, argument })
     })
   }
 
-  /** Lets the writer read the memory in which updates of this HTTP worker will lie. Comes before the first of them. */
+  /**
+   * Gives the writer the memory that will hold the updates of this HTTP worker. It must be called before the
+   * first of them.
+   */
   show(memory: WebAssembly.Memory): void {
     this.#send({ kind: 'shown', memory })
   }
 
-  /** Ends the line. Calls without an answer are refused with SHUTTING_DOWN. */
+  /** Closes the port. Calls without an answer are refused with SHUTTING_DOWN. */
   close(): void {
     this.#port.close()
     this.#fail()
   }
 
-  /** Sends what was gathered first. */
+  /** Sends a message after the calls that are still buffered, to keep their order. */
   #send(message: HttpWorkerMessage): void {
     this.#flush()
     if (!this.#closed) this.#port.postMessage(message)
   }
 
-  /** Calls of one turn of the event loop go as one message: to wake the other thread costs more than all they say. */
-  #gather(call: WriterCall): void {
-    if (this.#gathered.length === 0) setImmediate(() => this.#flush())
-    this.#gathered.push(call)
+  /**
+   * Buffers a call. The calls of one event-loop iteration go as one message, because waking the other thread
+   * costs more than their contents.
+   */
+  #buffer(call: WriterCall): void {
+    if (this.#buffered.length === 0) setImmediate(() => this.#flush())
+    this.#buffered.push(call)
   }
 
   #flush(): void {
-    if (this.#gathered.length === 0) return
-    const message: HttpWorkerMessage = { kind: 'calls', calls: this.#gathered.splice(0) }
+    if (this.#buffered.length === 0) return
+    const message: HttpWorkerMessage = { kind: 'calls', calls: this.#buffered.splice(0) }
     if (!this.#closed) this.#port.postMessage(message)
   }
 

@@ -1,3 +1,4 @@
+/** The writer's side of its links to the HTTP workers: calls, answers and publications. */
 import type { MessagePort } from 'node:worker_threads'
 import type { Arena } from '../tables/arena.ts'
 import type { AliasRecord, TableRecord } from '../tables/handles.ts'
@@ -8,20 +9,20 @@ import type { AdapterBuilds } from './lifecycle/adapter-procedures.ts'
 import type { HttpWorkerMessage, WriterAnswer, WriterCall, WriterHealth, WriterMessage } from './protocol.ts'
 import type { Build } from './lifecycle/table-model.ts'
 
-/** An HTTP worker's line, and what it has under way. */
+/** The link to one HTTP worker, with the builds and exports that it has in progress. */
 export interface HttpWorkerLink extends AdapterBuilds {
   port: MessagePort
-  /** Where its updates are; null until it has shown that. */
+  /** The memory that holds the updates of the HTTP worker; null until it has sent it. */
   updateSource: UpdateSource | null
   builds: Map<number, Build>
   exports: Map<number, TableExport>
-  /** Publications this HTTP worker has not acknowledged yet. */
+  /** Publications that the HTTP worker has not acknowledged yet, with the functions that resolve them. */
   unacknowledged: Map<number, () => void>
-  /** Of this turn, still to be sent. */
+  /** Answers to be sent by the next microtask. */
   answers: WriterAnswer[]
 }
 
-/** What an HTTP worker that comes has to be told. */
+/** The state that a new HTTP worker is told. */
 export interface Published {
   tables: () => Iterable<TableRecord>
   aliases: () => AliasRecord[]
@@ -30,11 +31,11 @@ export interface Published {
 
 export interface HttpWorkerLinksDependencies {
   memory: TableMemory
-  /** The writer's, into which updates are read. */
+  /** The writer's arena, into which updates are copied. */
   arena: Arena
   published: Published
   onCall: (httpWorker: HttpWorkerLink, call: WriterCall) => void
-  /** An HTTP worker is gone, and with it whoever would go on with its builds and exports. */
+  /** An HTTP worker has ended; its builds and exports have to be aborted. */
   onGone: (httpWorker: HttpWorkerLink) => void
 }
 
@@ -44,11 +45,14 @@ interface Retiring {
   onFreed: () => void
 }
 
-/** The lines to all HTTP workers: what is published, and who still reads what has left. */
+/**
+ * The links to all HTTP workers. They publish tables, aliases and health, and free a version when no HTTP
+ * worker reads it any more.
+ */
 export class HttpWorkerLinks {
   readonly #dependencies: HttpWorkerLinksDependencies
   readonly #httpWorkers = new Set<HttpWorkerLink>()
-  /** Versions and adapters that nobody may start to read, and the HTTP workers that still do. */
+  /** Versions and adapters that are no longer published, and the HTTP workers that may still read them. */
   readonly #retiring = new Map<string, Retiring>()
   #nextPublicationId = 1
 
@@ -56,7 +60,7 @@ export class HttpWorkerLinks {
     this.#dependencies = dependencies
   }
 
-  /** Serves the HTTP worker at the other end of `port`, beginning with every table there is. */
+  /** Connects to the HTTP worker at the other end of `port` and publishes every table to it. */
   connect(port: MessagePort): void {
     const maps = {
       builds: new Map(),
@@ -71,11 +75,11 @@ export class HttpWorkerLinks {
     const { tables, aliases, health } = this.#dependencies.published
     for (const record of tables()) void this.#tell(httpWorker, { kind: 'publish', name: record.name, record })
     void this.#tell(httpWorker, { kind: 'aliases', aliases: aliases() })
-    // Last: whoever hears of it has heard of every table.
+    // Health is sent last, so that an HTTP worker that turns ready knows every table.
     this.#send(httpWorker, { kind: 'health', health: health() })
   }
 
-  /** Ends every line. */
+  /** Closes the links to all HTTP workers. */
   close(): void {
     for (const httpWorker of this.#httpWorkers) httpWorker.port.close()
   }
@@ -84,14 +88,14 @@ export class HttpWorkerLinks {
     yield* this.#httpWorkers
   }
 
-  /** Tells every HTTP worker what the table is now; null: it is gone. Resolves when all have applied it. */
+  /** Publishes a table to every HTTP worker; null says that it is gone. Resolves when all have applied it. */
   async publish(name: string, record: TableRecord | null): Promise<void> {
     await Promise.all(
       [...this.#httpWorkers].map((httpWorker) => this.#tell(httpWorker, { kind: 'publish', name, record })),
     )
   }
 
-  /** Tells every HTTP worker which aliases there are. Resolves when all have applied it. */
+  /** Publishes the aliases to every HTTP worker. Resolves when all have applied them. */
   async publishAliases(): Promise<void> {
     const aliases = this.#dependencies.published.aliases()
     await Promise.all(
@@ -99,19 +103,25 @@ export class HttpWorkerLinks {
     )
   }
 
-  /** Tells every HTTP worker what the writer is able to do. */
+  /** Publishes the writer's health to every HTTP worker. */
   publishHealth(): void {
     const health = this.#dependencies.published.health()
     for (const httpWorker of this.#httpWorkers) this.#send(httpWorker, { kind: 'health', health })
   }
 
-  /** The memory goes back when no HTTP worker reads it any more; each says so after a publication without the key. */
+  /**
+   * Frees the memory of a version or adapter when no HTTP worker reads it any more. Each reports that after a
+   * publication without the key.
+   */
   retire(key: string, reservedBytes: number, onFreed: () => void = () => {}): void {
     this.#retiring.set(key, { reservedBytes, readers: new Set(this.#httpWorkers), onFreed })
     this.#freeWhenUnread(key)
   }
 
-  /** Answers a call of an HTTP worker. Those of one turn go as one message: to wake the other thread costs more than all they say. */
+  /**
+   * Answers a call of an HTTP worker. Answers given together go as one message, because waking the other
+   * thread costs more than their contents.
+   */
   answer(httpWorker: HttpWorkerLink, answer: WriterAnswer): void {
     if (httpWorker.answers.length === 0)
       queueMicrotask(() => this.#send(httpWorker, { kind: 'answers', answers: httpWorker.answers.splice(0) }))
@@ -165,7 +175,7 @@ export class HttpWorkerLinks {
     retiring.onFreed()
   }
 
-  /** Nobody waits for an HTTP worker that is gone. */
+  /** Forgets an HTTP worker that has ended: nothing waits for its acknowledgements or its readers. */
   #disconnect(httpWorker: HttpWorkerLink): void {
     if (!this.#httpWorkers.delete(httpWorker)) return
     this.#dependencies.onGone(httpWorker)

@@ -1,3 +1,4 @@
+/** The procedures of the writer that HTTP workers call. */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { makeAliasProcedures, refuseAlias } from './lifecycle/aliases.ts'
@@ -10,7 +11,7 @@ import type { WriterCalls, WriterProcedure, UpdateRef } from './protocol.ts'
 import { beginBuild, releaseBuild, toRecord } from './lifecycle/table-model.ts'
 import type { ShownUpdate } from './updates/update.ts'
 
-/** A procedure's implementation for one HTTP worker. */
+/** The implementations of all procedures. Each gets the link of the HTTP worker that calls. */
 export type Procedures = {
   [Name in WriterProcedure]: (
     httpWorker: HttpWorkerLink,
@@ -18,7 +19,7 @@ export type Procedures = {
   ) => WriterCalls[Name]['answer'] | Promise<WriterCalls[Name]['answer']>
 }
 
-/** What HTTP workers can call. */
+/** Makes the procedures, which work on `writer`. */
 export const makeProcedures = (writer: WriterDependencies): Procedures => ({
   sync: async () => {
     await writer.loaded
@@ -46,7 +47,7 @@ export const makeProcedures = (writer: WriterDependencies): Procedures => ({
 })
 
 const showUpdate = ({ updateSource }: HttpWorkerLink, { places, ...head }: UpdateRef): ShownUpdate => {
-  assert(updateSource !== null, 'an HTTP worker shows its memory before it names places there')
+  assert(updateSource !== null, 'an HTTP worker sends its memory before it refers to updates in it')
   return { ...head, source: { ...places, updateSource } }
 }
 
@@ -62,7 +63,7 @@ const makeBuildProcedures = (
   },
   commitBuild: async (httpWorker, { buildId, step = 0 }) => {
     const build = httpWorker.builds.get(buildId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
-    // From here on the build is this procedure's, whatever becomes of the HTTP worker.
+    // From here on this procedure owns the build, even if the HTTP worker dies.
     httpWorker.builds.delete(buildId)
     return writer.lock(build.arguments.name, () => commitBuild(writer, build, step))
   },

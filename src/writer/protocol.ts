@@ -9,8 +9,9 @@ import type {
 } from '../tables/handles.ts'
 
 /**
- * What HTTP workers and writer say to each other. Plain data: everything here survives a structured clone, memories are shared by it.
- * An HTTP worker calls (`WriterCalls`), the writer answers; the writer publishes records (`Publication`), each HTTP worker acknowledges.
+ * The messages between HTTP workers and writer. They are plain data that survives a structured clone, which
+ * shares memories instead of copying them. An HTTP worker sends calls (`WriterCalls`) and the writer answers.
+ * The writer publishes tables, aliases and health, and each HTTP worker acknowledges tables and aliases.
  */
 
 export interface BeginArguments {
@@ -18,43 +19,52 @@ export interface BeginArguments {
   rows: number
   dim: number
   dtype: Dtype
-  /** Settings to change together with the data; the table's stay otherwise. */
+  /** Settings to change together with the data. The table keeps its other settings. */
   settings: Partial<Settings>
   precondition: Precondition
-  /** The caller brings optimizer state of this kind, which must be that of the table's optimizer. */
+  /** The kind of the optimizer state that the caller will fill. It must be that of the table's optimizer. */
   stateKind?: Exclude<Optimizer['kind'], 'sgd'>
-  /** The rows are those of the current version with this adapter, which it must still have. */
+  /**
+   * Set for a merge: the rows are those of the current version with this adapter, which must still be
+   * attached at the commit.
+   */
   adapterKey?: string
 }
 
 export interface BeginAdapterArguments {
   name: string
-  /** The one that it is made for, which must be current. */
+  /** The version that the adapter is made for, which must be current. */
   version: number
   rank: number
   dtype: AdapterHandle['dtype']
   precondition: Precondition
 }
 
-/** An `Idempotency-Key` as an HTTP worker hands it on. */
+/** The `Idempotency-Key` of an update. */
 export interface UpdateKey {
   key: string
-  /** SHA-256 of what the request asks for. */
+  /** The SHA-256 of what the request asks for. */
   request: Uint8Array
 }
 
-/** What an update says beside its arrays. */
+/** An update without its arrays. */
 export interface UpdateHead {
   name: string
-  /** `gradients` goes through the optimizer; `set` and `add` write values. */
+  /** `gradients` runs the optimizer; `set` and `add` write values. */
   operation: 'gradients' | 'set' | 'add'
-  /** Of the indices as the request had them, for naming places; without it they were a list. */
+  /**
+   * The shape of the indices in the request, with which an error names the place of an index. Without it, the
+   * indices were a flat list.
+   */
   shape?: number[]
   learningRate?: number
   precondition: Precondition
-  /** The same key and request again is answered with the first result. */
+  /** A repeated request with the same key is answered with the first result. */
   key?: UpdateKey
-  /** Milliseconds since 1970 after which the client no longer waits: the update is refused unstarted. */
+  /**
+   * Milliseconds since 1970 after which the client no longer waits. An update that has not begun by then is
+   * refused.
+   */
   deadlineAt?: number
 }
 
@@ -62,11 +72,13 @@ export interface UpdateHead {
 export interface UpdateArguments extends UpdateHead {
   /** Row numbers, all within 0..rows-1. */
   indices: Int32Array
-  /** indices.length x dim. */
+  /** The values of the rows: indices.length x dim. */
   values: Float32Array
 }
 
-/** Where the same arrays lie in a memory that the writer was shown: byte addresses, multiples of 4. */
+/**
+ * The byte addresses of the same arrays in a memory that the writer has received; they are multiples of 4.
+ */
 export interface ArrayPlaces {
   indicesAt: number
   indexCount: number
@@ -74,7 +86,9 @@ export interface ArrayPlaces {
   valueCount: number
 }
 
-/** An update whose arrays are in the memory that the HTTP worker has shown; they stay as they are until the answer. */
+/**
+ * An update whose arrays lie in the memory of the HTTP worker, which leaves them unchanged until the answer.
+ */
 export interface UpdateRef extends UpdateHead {
   places: ArrayPlaces
 }
@@ -87,24 +101,27 @@ export interface UpdateResult {
   replayed: boolean
 }
 
-/** Optimizer state on its way out. Like the rows, it is overwritten meanwhile: old state is in the pre-images. */
+/**
+ * Optimizer state that is being exported. Like the rows, updates overwrite it meanwhile; the pre-images hold
+ * what it was.
+ */
 export interface ExportedState {
   optimizer: Optimizer
-  /** Gradient steps taken. */
+  /** The number of gradient steps taken. */
   step: number
-  /** What state is in rows that no gradient has touched. */
+  /** The state of rows that no gradient has touched. */
   initial: number
   /**
-   * State rows, float32, as rows of a table; `touched`, in shared memory, has a byte for each row: 0 while its state is `initial`, whatever its
-   * memory says. null: no row has been touched.
+   * The state rows, float32, as rows of a table. `touched`, in shared memory, has a byte for each row; where
+   * it is 0, the state is `initial`, whatever the memory holds. null says that no row has been touched.
    */
   memory: { rows: VersionHandle; touched: Uint8Array } | null
 }
 
-/** Old rows of an export's range: those that updates changed since it began. */
+/** The rows of an export's range that updates changed since it began, as they were before. */
 export interface PreImages {
   rows: Int32Array
-  /** rows.length x rowBytes. */
+  /** The bytes of the rows: rows.length x rowBytes. */
   bytes: Uint8Array
 }
 
@@ -112,35 +129,40 @@ export interface PreImages {
 export interface SnapshotSummary {
   table: string
   version: number
-  /** It holds every update through this one. */
+  /** The snapshot holds every update up to this sequence. */
   sequence: number
   bytes: number
 }
 
-/** What the writer is able to do, as readiness tells it. */
+/** What the writer can do. Readiness reports it. */
 export interface WriterHealth {
-  /** `degraded`: lookups are answered, updates are not. */
+  /** When `degraded`, lookups are answered and updates are refused. */
   state: 'loading' | 'ready' | 'degraded'
-  /** For people. */
+  /** An explanation for people. */
   reason: string
 }
 
-/** The writer's procedures: argument and answer. */
+/** The argument and the answer of each procedure of the writer. */
 export interface WriterCalls {
-  /** Answered when every table is loaded, after what was published before: an HTTP worker is ready then. */
+  /**
+   * Answers once every table is loaded, and after everything published before; the HTTP worker is ready then.
+   */
   sync: { argument: null; answer: null }
-  /** Checks the precondition, reserves quota and memory for a new version that only the caller sees. */
+  /** Checks the precondition, and reserves quota and memory for a new version that only the caller sees. */
   beginBuild: {
     argument: BeginArguments
     answer: { buildId: number; segments: SegmentHandle[]; state: SegmentHandle[] | null }
   }
-  /** Makes a build the current version on every HTTP worker. `step`: gradient steps that its state comes from. */
+  /**
+   * Makes a build the current version in every HTTP worker. `step` is the number of gradient steps behind its
+   * state.
+   */
   commitBuild: { argument: { buildId: number; step?: number }; answer: { created: boolean; version: number } }
-  /** Gives a build up and its memory back. Unknown builds are no error. */
+  /** Discards a build and frees its memory. An unknown build is no error. */
   abortBuild: { argument: { buildId: number }; answer: null }
   /** Makes an earlier version current again. */
   rollback: { argument: { name: string; version: number; precondition: Precondition }; answer: null }
-  /** Points an alias at a table, or at a version of it. */
+  /** Points an alias at a table, or at one version of it. */
   putAlias: { argument: AliasRecord; answer: { created: boolean } }
   removeAlias: { argument: { alias: string }; answer: null }
   /** Writes a snapshot of every version that has changed since its last one. */
@@ -148,20 +170,23 @@ export interface WriterCalls {
   patch: { argument: { name: string; settings: Partial<Settings>; precondition: Precondition }; answer: null }
   remove: { argument: { name: string; precondition: Precondition }; answer: null }
   update: { argument: UpdateArguments | UpdateRef; answer: UpdateResult }
-  /** The result of the first update with a key, or null. For one that would be refused now: the table may have changed since. */
+  /**
+   * Returns the result of the first update with a key, or null. An HTTP worker asks for it when it would
+   * refuse the update, since the table may have changed after the first one.
+   */
   recall: { argument: { name: string; key: UpdateKey }; answer: UpdateResult | null }
   /** Reserves quota and memory for an adapter of the current version that only the caller sees. */
   beginAdapter: {
     argument: BeginAdapterArguments
     answer: { adapterId: number } & Pick<AdapterHandle, 'a' | 'b'>
   }
-  /** Makes it the adapter of its version on every HTTP worker, in the place of another. */
+  /** Makes it the adapter of its version in every HTTP worker, in place of the one before. */
   commitAdapter: { argument: { adapterId: number; alpha: number }; answer: { created: boolean } }
-  /** Gives it up, and its memory back. Unknown ones are no error. */
+  /** Discards it and frees its memory. An unknown one is no error. */
   abortAdapter: { argument: { adapterId: number }; answer: null }
-  /** Takes the adapter off the current version, if there is one. */
+  /** Removes the adapter of the current version, if there is one. */
   dropAdapter: { argument: { name: string; precondition: Precondition }; answer: null }
-  /** From here on the writer remembers what updates overwrite. */
+  /** Begins an export. Until it ends, the writer keeps pre-images of the rows that updates overwrite. */
   beginExport: {
     argument: { name: string; version: number; withState: boolean }
     answer: { exportId: number; sequence: number; state: ExportedState | null }
@@ -181,27 +206,30 @@ export interface WriterCall {
   argument: unknown
 }
 
-/** Of a call: its answer, or why it was refused. */
+/** The answer to a call, or the error it was refused with. */
 export interface WriterAnswer {
   callId: number
   answer?: unknown
   error?: ErrorMessage
 }
 
-/** HTTP worker to writer. */
+/** Messages of an HTTP worker to the writer. */
 export type HttpWorkerMessage =
   | { kind: 'calls'; calls: WriterCall[] }
   | { kind: 'published'; publicationId: number }
-  /** The memory in which updates of this HTTP worker will lie: said once, so that an update is a few numbers. */
+  /**
+   * The memory that holds the updates of this HTTP worker. It is sent once, so that an update message is a
+   * few numbers.
+   */
   | { kind: 'shown'; memory: WebAssembly.Memory }
   /** No lookup of this HTTP worker reads the version any more. */
   | { kind: 'released'; key: string }
 
-/** Writer to HTTP worker. */
+/** Messages of the writer to an HTTP worker. */
 export type WriterMessage =
   | { kind: 'answers'; answers: WriterAnswer[] }
-  /** `record: null`: the table is gone. */
+  /** `record: null` says that the table is gone. */
   | { kind: 'publish'; publicationId: number; name: string; record: TableRecord | null }
-  /** All of them, in the place of those before. */
+  /** All aliases, which replace those published before. */
   | { kind: 'aliases'; publicationId: number; aliases: AliasRecord[] }
   | { kind: 'health'; health: WriterHealth }

@@ -1,3 +1,4 @@
+/** The writer: the only thread that changes tables. */
 import type { MessagePort } from 'node:worker_threads'
 import { GatherdError, refuse, toMessage } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -25,27 +26,30 @@ import { GroupCommit } from './updates/group-commit.ts'
 export interface WriterOptions {
   quotaBytes: number
   segmentBytesMax?: number
-  /** For errors that no HTTP worker can be told about. */
+  /** Called for errors that no client can be told about. */
   onError?: (error: unknown) => void
-  /** Rows may be half written in memory: the process must end at once. */
+  /** Called when rows may be half written in memory, so that the process must end at once. */
   onFatal?: (error: unknown) => void
 }
 
 export interface LoadOptions {
   dataDir: string
-  /** Goes back before damage instead of refusing to start. */
+  /** Whether to go back to the state before damage, instead of refusing to start. */
   goesBack?: boolean
-  /** When a version gets another snapshot: see config.ts. */
+  /** When a version gets another snapshot; see config.ts. */
   snapshotJournalBytes?: number
   snapshotAgeMs?: number
-  /** For tests. */
+  /** Options of the store, which tests set. */
   store?: OpenStoreOptions
   onProgress?: (progress: LoadProgress) => void
-  /** Lines for people: what was found that is not as it should be. */
+  /** Called with a line for people for each irregularity that was found. */
   onWarning?: (line: string) => void
 }
 
-/** The only writer: owns the tables, their memory and the order of updates. HTTP workers connect by message ports, also before it is loaded. */
+/**
+ * Owns the tables, their memory and the order of updates. HTTP workers connect by message ports, even before
+ * the tables are loaded.
+ */
 export class Writer implements WriterDependencies {
   readonly memory: TableMemory
   readonly tables = new Map<string, TableModel>()
@@ -79,14 +83,14 @@ export class Writer implements WriterDependencies {
     })
   }
 
-  /** Serves the HTTP worker at the other end of `port`. */
+  /** Connects to the HTTP worker at the other end of `port`. */
   connect(port: MessagePort): void {
     this.httpWorkers.connect(port)
   }
 
   /**
-   * Opens the data directory and loads what is in it; then every HTTP worker serves it. Refuses what a start must not go on with: StoredDataRefusal, or
-   * MEMORY_QUOTA_EXCEEDED.
+   * Opens the data directory, loads its tables and publishes them to every HTTP worker. Refuses with
+   * StoredDataRefusal when the data cannot be trusted, and with MEMORY_QUOTA_EXCEEDED.
    */
   async load(options: LoadOptions): Promise<void> {
     const { onWarning = () => {}, onProgress = () => {}, goesBack = false } = options
@@ -126,12 +130,12 @@ export class Writer implements WriterDependencies {
       [...this.tables.values()].map((table) => this.httpWorkers.publish(table.name, toRecord(table))),
     )
     this.#setHealth({ state: 'ready', reason: 'ready' })
-    // Acknowledged after the health before it.
+    // HTTP workers acknowledge aliases and so, since messages keep their order, the health before them.
     await this.httpWorkers.publishAliases()
     this.#loading.resolve()
   }
 
-  /** Ends the line to every HTTP worker, writes the last snapshots, and lets go of the data directory. */
+  /** Closes the links to the HTTP workers, writes the last snapshots and closes the data directory. */
   async close(): Promise<void> {
     this.httpWorkers.close()
     if (this.#storage === null) return
@@ -232,7 +236,7 @@ export class Writer implements WriterDependencies {
     }
   }
 
-  /** An HTTP worker is gone: what it has begun is given up. */
+  /** Discards what an HTTP worker that has ended had in progress. */
   #giveUp(httpWorker: HttpWorkerLink): void {
     for (const build of httpWorker.builds.values()) releaseBuild(build, this.memory)
     for (const { reservedBytes } of httpWorker.adapterBuilds.values()) this.memory.release(reservedBytes)
