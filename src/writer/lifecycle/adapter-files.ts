@@ -1,3 +1,4 @@
+/** Writes the factors of an adapter to disk. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CatalogAdapter } from '../../storage/catalog-rows.ts'
@@ -6,7 +7,10 @@ import { writeSnapshot } from '../../storage/snapshot-write.ts'
 import type { AdapterBuild } from './adapters.ts'
 import type { TableModel } from './table-model.ts'
 
-/** Writes A and B, each as a file like a snapshot, and returns how the catalog lists them. Rejects with the system's error. */
+/**
+ * Writes A and B, each as a file of the snapshot format, and returns their catalog entry. Rejects with the
+ * system's error.
+ */
 export const writeAdapter = async (
   directory: string,
   table: TableModel,

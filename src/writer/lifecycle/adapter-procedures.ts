@@ -1,3 +1,4 @@
+/** The writer's procedures that attach an adapter to a table and remove it. */
 import { refuse } from '../../core/errors.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
@@ -17,23 +18,23 @@ import type { WriterCalls } from '../protocol.ts'
 import { toEmptyRecord } from './to-catalog.ts'
 import { currentState, type AdapterModel, type TableModel } from './table-model.ts'
 
-/** What an HTTP worker's line holds of adapters. */
+/** The adapter builds that an HTTP worker has in progress; a part of HttpWorkerLink. */
 export interface AdapterBuilds {
   adapterBuilds: Map<number, AdapterBuild>
 }
 
-/** What the procedures of adapters need of the writer. */
+/** The parts of the writer that these procedures use. */
 export interface AdapterDependencies {
   memory: () => TableMemory
   store: () => Store
   cleanup: () => Cleanup
   takeNumber: () => number
   find: (name: string) => TableModel
-  /** Runs `work` when nobody else changes what the table is. */
+  /** Runs `work` while no other call changes the table's versions, settings or adapter. */
   lock: <Result>(name: string, work: () => Promise<Result>) => Promise<Result>
-  /** Tells every HTTP worker what the table is now. */
+  /** Publishes the table to every HTTP worker. */
   publish: (name: string) => Promise<void>
-  /** Resolves when no HTTP worker reads the key any more; then its memory has gone back. */
+  /** Resolves when no HTTP worker reads the key any more and its memory is free. */
   retire: (key: string, reservedBytes: number) => Promise<void>
 }
 
@@ -45,7 +46,7 @@ type AdapterProcedures = {
   ) => WriterCalls[One]['answer'] | Promise<WriterCalls[One]['answer']>
 }
 
-/** The writer's procedures of adapters. */
+/** Makes the procedures of adapters. */
 export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProcedures => ({
   beginAdapter: (httpWorker, argument) => {
     const adapterId = writer.takeNumber()
@@ -62,7 +63,7 @@ export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProce
   commitAdapter: (httpWorker, { adapterId, alpha }) => {
     const build =
       httpWorker.adapterBuilds.get(adapterId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
-    // From here on the build is this procedure's, whatever becomes of the HTTP worker.
+    // From here on this procedure owns the build, even if the HTTP worker dies.
     httpWorker.adapterBuilds.delete(adapterId)
     return writer.lock(build.name, () => commitAdapter(writer, build, alpha))
   },
@@ -90,7 +91,10 @@ export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProce
     }),
 })
 
-/** Writes the adapter, lists it and tells every HTTP worker. Refuses PRECONDITION_FAILED, DISK_FULL; then the build is gone. */
+/**
+ * Writes the adapter, lists it in the catalog and publishes it. Refuses PRECONDITION_FAILED and DISK_FULL,
+ * after which the build is discarded.
+ */
 const commitAdapter = async (
   writer: AdapterDependencies,
   build: AdapterBuild,
@@ -112,7 +116,7 @@ const commitAdapter = async (
       throw store.classify('the files of an adapter', error)
     })
     files = [listed.fileA, listed.fileB]
-    // The rows may have been updated while the files were written.
+    // The rows may have been updated while the files were written, so the conditions are checked again.
     table = writer.find(build.name)
     checkAdapter(table, build)
     commitChange(writer, table, { kind: 'put-adapter', adapter: listed }, nowMs)
@@ -128,8 +132,8 @@ const commitAdapter = async (
 }
 
 /**
- * Lists the change, and journals the sequence that it takes. From here on updates of the version are refused, until the HTTP workers know: nothing else
- * takes that sequence.
+ * Commits the change to the catalog and journals the sequence that it takes. From here on updates of the
+ * version are refused until the HTTP workers know the change, so no update takes that sequence.
  */
 const commitChange = (
   writer: AdapterDependencies,
@@ -146,7 +150,10 @@ const commitChange = (
   if (isJournaled && stored.durableSequence === sequence - 1) stored.durableSequence = sequence
 }
 
-/** Tells every HTTP worker which adapter the current version has now; resolves when nobody reads the one before any more. */
+/**
+ * Publishes the adapter of the current version, and resolves when no HTTP worker reads the one before it any
+ * more.
+ */
 const publishAdapter = async (
   writer: AdapterDependencies,
   { name, current }: TableModel,

@@ -1,3 +1,4 @@
+/** LoRA adapters in the writer's memory: building, attaching and detaching them. */
 import { refuse } from '../../core/errors.ts'
 import type { Precondition } from '../../core/types.ts'
 import type { AdapterHandle } from '../../tables/handles.ts'
@@ -7,7 +8,7 @@ import { checkPrecondition } from '../../tables/precondition.ts'
 import type { BeginAdapterArguments } from '../protocol.ts'
 import { currentState, type AdapterModel, type TableModel } from './table-model.ts'
 
-/** An adapter that is being filled. Nobody but the HTTP worker that fills it sees it. */
+/** An adapter that one HTTP worker fills; nobody else sees it. */
 export interface AdapterBuild {
   name: string
   precondition: Precondition
@@ -15,7 +16,10 @@ export interface AdapterBuild {
   reservedBytes: number
 }
 
-/** Reserves memory for an adapter of the current version. Refuses PRECONDITION_FAILED, MEMORY_QUOTA_EXCEEDED. */
+/**
+ * Reserves memory for an adapter of the current version. Refuses PRECONDITION_FAILED and
+ * MEMORY_QUOTA_EXCEEDED.
+ */
 export const beginAdapter = (
   table: TableModel,
   memory: TableMemory,
@@ -27,7 +31,7 @@ export const beginAdapter = (
   const { rows, dim } = checkVersion(table, version)
   const a = memory.allocate(rows, rowBytes(rank, dtype))
   try {
-    // As one row: whatever its size, it is one memory.
+    // B is allocated as one row, so that it lies in one memory whatever its size.
     const b = memory.allocate(1, rank * dim * 4)
     const handle = {
       key,
@@ -47,20 +51,23 @@ export const beginAdapter = (
   }
 }
 
-/** Makes it the adapter of the current version. Returns the one before it, which nobody should read from now on. */
+/** Makes it the adapter of the current version. Returns the adapter before it, which has to be retired. */
 export const attachAdapter = ({ current }: TableModel, adapter: AdapterModel): AdapterModel | null => {
   const before = current.adapter
   current.adapter = adapter
   return before
 }
 
-/** Refuses PRECONDITION_FAILED when the table is not, or no longer, what the adapter was made for. */
+/**
+ * Refuses PRECONDITION_FAILED when the table is not, or no longer, in the state that the adapter was made
+ * for.
+ */
 export const checkAdapter = (table: TableModel, build: AdapterBuild): void => {
   checkPrecondition(build.precondition, currentState(table))
   checkVersion(table, build.handle.version)
 }
 
-/** Takes the adapter off the current version and returns it; null: there was none. */
+/** Removes the adapter from the current version and returns it; null when there was none. */
 export const detachAdapter = ({ current }: TableModel): AdapterModel | null => {
   const before = current.adapter
   current.adapter = null
@@ -76,8 +83,9 @@ const checkVersion = ({ current }: TableModel, version: number): TableModel['cur
 }
 
 /**
- * Refuses (PRECONDITION_FAILED) updates of a version whose rows an adapter is added to: they are what it was trained on. Also while a lookup
- * still adds one that was taken off, or it would add it to rows that never had it.
+ * Refuses (PRECONDITION_FAILED) an update of a version with an adapter, because the adapter was trained on
+ * these rows. It also refuses while a lookup still adds an adapter that was removed, since the lookup would
+ * add it to the updated rows.
  */
 export const refuseAdapted = ({ current }: TableModel): void => {
   if (current.adapter === null && current.leavingAdapters.size === 0) return
@@ -88,8 +96,9 @@ export const refuseAdapted = ({ current }: TableModel): void => {
 }
 
 /**
- * What lookups of the version answer has changed: counts as one update, without rows. Only when every HTTP worker knows, so that no answer
- * names a sequence that it has not reached. Returns the new sequence.
+ * Counts a change of the adapter as one update without rows, because lookups answer differently from now on.
+ * It is called once every HTTP worker knows the adapter, so that no response names a sequence that its worker
+ * has not reached. Returns the new sequence.
  */
 export const countChange = ({ table }: TableModel['current'], nowMs: number): number => {
   const sequence = table.readSequence() + 1

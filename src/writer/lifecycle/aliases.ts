@@ -1,3 +1,4 @@
+/** The writer's procedures that set and delete aliases. */
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { WriterDependencies } from '../dependencies.ts'
@@ -11,7 +12,7 @@ type AliasProcedures = {
   ) => Promise<WriterCalls[One]['answer']>
 }
 
-/** A table and an alias of one name could not be told apart: refuses INVALID_REQUEST. */
+/** Refuses (INVALID_REQUEST) a table name that is an alias, since requests could not tell the two apart. */
 export const refuseAlias = ({ aliases }: WriterDependencies, name: string): void => {
   if (aliases.has(name))
     refuse(
@@ -20,7 +21,7 @@ export const refuseAlias = ({ aliases }: WriterDependencies, name: string): void
     )
 }
 
-/** The writer's procedures of aliases. */
+/** Makes the procedures of aliases. */
 export const makeAliasProcedures = (writer: WriterDependencies): AliasProcedures => ({
   putAlias: async (_httpWorker, { alias, table, version }) => {
     if (writer.tables.has(alias))

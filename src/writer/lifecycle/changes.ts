@@ -1,3 +1,9 @@
+/**
+ * Changes of a table as a whole: its versions, its settings, its removal.
+ * Each change reaches the catalog on disk first, then memory, then every HTTP worker, and then it is
+ * answered. After a crash the catalog decides: the next start removes files and records that it does not
+ * list. Every function here is called under the table's lock.
+ */
 import type { Durability, Precondition, Settings } from '../../core/types.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
 import { refuseAlias } from './aliases.ts'
@@ -30,12 +36,10 @@ import {
   type TableChange,
 } from './versions.ts'
 
-/*
- * Changes of what a table is. In this order: the catalog says so, on disk; then memory; then every HTTP worker; then the answer. What a crash leaves behind
- * is what the catalog says, and files and records that it does not list are removed by the next start. To be called under the table's lock.
+/**
+ * Makes a build the current version of its table, after its rows are on disk. Refuses PRECONDITION_FAILED and
+ * DISK_FULL, after which the build is discarded.
  */
-
-/** Makes a build the current version of its table: its rows are on disk first. Refuses PRECONDITION_FAILED, DISK_FULL; then the build is gone. */
 export const commitBuild = async (
   writer: WriterDependencies,
   build: Build,
@@ -76,7 +80,8 @@ const replaceTable = async (
     )
     file = written.file
     failpoint('version:written')
-    // Updates may have moved the sequence that a condition names, and an alias taken the name.
+    // During the write, updates may have moved the sequence that a condition names, and an alias may have
+    // taken the name.
     refuseAlias(writer, name)
     change = planReplacement(build, version, find(), id)
     const end = { endSequence: 0, stateEpoch: change.table.stateEpoch, nowMs }
@@ -117,8 +122,9 @@ export const changeSettings = async (
 }
 
 /**
- * Runs `change`. When it makes a table's updates journaled that were not, every version is written first: each may be current again one day, and its
- * journal would have a gap. Until the catalog says that they are journaled, nothing may be acknowledged that is not.
+ * Runs `change`. When it turns a table's journal on, a snapshot of every version is written first, because
+ * each may become current again and its journal must not have a gap. The pins make updates journaled
+ * meanwhile, so that none is acknowledged that neither a snapshot nor the journal holds.
  */
 const withVersionsCovered = async <Result>(
   writer: WriterDependencies,
@@ -150,7 +156,7 @@ export const rollBack = async (
   await adopt(writer, change)
 }
 
-/** Takes a table away. Refuses TABLE_NOT_FOUND, PRECONDITION_FAILED, DISK_FULL. */
+/** Deletes a table. Refuses TABLE_NOT_FOUND, PRECONDITION_FAILED, DISK_FULL. */
 export const removeTable = async (
   writer: WriterDependencies,
   name: string,
@@ -165,7 +171,7 @@ export const removeTable = async (
   await publish(writer, table, [...table.versions.values()])
 }
 
-/** The catalog has it: now memory and HTTP workers. */
+/** Applies a change that the catalog holds to memory, and publishes it. */
 const adopt = async (
   writer: WriterDependencies,
   { table, before, retired, dropsState }: TableChange,
@@ -176,7 +182,9 @@ const adopt = async (
   await publish(writer, table, retired)
 }
 
-/** Tells every HTTP worker what the table is now, if it is, and forgets the versions that left it. */
+/**
+ * Publishes the table, or that it is gone, retires the versions that have left it and cleans up their files.
+ */
 const publish = async (
   writer: WriterDependencies,
   { id, name }: TableModel,

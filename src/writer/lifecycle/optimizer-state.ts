@@ -5,25 +5,32 @@ import { TableVersion } from '../../tables/table.ts'
 import { stateInitial, stateLength } from '../updates/optimizer-step.ts'
 
 /**
- * The optimizer state of a table version: memories of its own, laid out like the table's with one float32 state row per
- * table row. Only the writer writes them, and only HTTP workers that export it map them. Made when the first gradient needs it or by an upload,
- * dropped when the optimizer changes kind.
+ * The optimizer state of a table version. It has memories of its own, laid out like the table's, with one
+ * float32 state row per table row. Only the writer writes them, and only HTTP workers that export the state
+ * map them. State is created when the first gradient needs it, or by an upload, and dropped when the
+ * optimizer changes kind.
  */
 export interface OptimizerState {
   kind: Optimizer['kind']
   rows: TableVersion
-  /** Float32 numbers per row. */
+  /** The number of float32 values per row. */
   length: number
   reservedBytes: number
-  /** Per row: 1 once its state was written. Until then the state is `initial`, whatever the zeroed memory says. Shared: exports read it. */
+  /**
+   * One byte per row: 1 once its state was written. Until then the state is `initial`, whatever the zeroed
+   * memory holds. Exports read it, so it is shared.
+   */
   touched: Uint8Array
   initial: number
-  /** Exports that read it. */
+  /** The number of exports and snapshots that read the state. */
   exportCount: number
   isDropped: boolean
 }
 
-/** Reserves the state of `handle` for `optimizer`; null for an optimizer without state. Refuses MEMORY_QUOTA_EXCEEDED. */
+/**
+ * Reserves the state of `handle` for `optimizer`. Returns null for an optimizer without state. Refuses
+ * MEMORY_QUOTA_EXCEEDED.
+ */
 export const createState = (
   memory: TableMemory,
   handle: VersionHandle,
@@ -53,7 +60,10 @@ export const createState = (
   }
 }
 
-/** Puts the initial value in place of the state rows that were never written: `count` rows from `first` on, packed from `place` of `target` on. */
+/**
+ * Overwrites the state rows that were never written with the initial value. The `count` rows from `first` on
+ * lie packed in `target`, from `place` on.
+ */
 export const fillUntouched = (
   state: OptimizerState,
   rows: Int32Array,
@@ -63,7 +73,7 @@ export const fillUntouched = (
   place: number,
 ): void => {
   const { initial, length, touched } = state
-  // Fresh memory is zero already.
+  // New memory is zeroed.
   if (initial === 0) return
   for (let i = 0; i < count; i++) {
     if (touched[rows[first + i]] === 1) continue
@@ -71,23 +81,23 @@ export const fillUntouched = (
   }
 }
 
-/** After a committed step: these rows carry their own state from now on. */
+/** Marks rows whose state was written by a committed step. */
 export const markTouched = (state: OptimizerState, rows: Int32Array): void => {
   for (let i = 0; i < rows.length; i++) state.touched[rows[i]] = 1
 }
 
-/** An export begins to read the state. */
-export const reserveState = (state: OptimizerState): void => {
+/** Pins the state while an export or snapshot reads it. */
+export const pinState = (state: OptimizerState): void => {
   state.exportCount++
 }
 
-/** An export has ended. */
-export const releaseState = (state: OptimizerState, memory: TableMemory): void => {
+/** Unpins the state, and frees it if it was dropped meanwhile. */
+export const unpinState = (state: OptimizerState, memory: TableMemory): void => {
   state.exportCount--
   releaseWhenUnread(state, memory)
 }
 
-/** The state is no longer that of its version. Its memory goes back when no export reads it. */
+/** Drops the state from its version. Its memory is freed when nothing reads it any more. */
 export const dropState = (state: OptimizerState, memory: TableMemory): void => {
   state.isDropped = true
   releaseWhenUnread(state, memory)

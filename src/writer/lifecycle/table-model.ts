@@ -1,3 +1,4 @@
+/** Tables, versions and builds as the writer holds them. */
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Optimizer, Settings } from '../../core/types.ts'
@@ -10,7 +11,7 @@ import type { CatalogSnapshot } from '../../storage/catalog-rows.ts'
 import type { BeginArguments } from '../protocol.ts'
 import { createState, type OptimizerState } from './optimizer-state.ts'
 
-/** What a table is until somebody says otherwise. */
+/** The settings of a new table. */
 export const DEFAULT_SETTINGS: Settings = {
   out_of_range: 'error',
   fill_value: null,
@@ -24,19 +25,25 @@ export const DEFAULT_SETTINGS: Settings = {
 export interface AdapterModel {
   handle: AdapterHandle
   reservedBytes: number
-  /** Of A and B, in the folder of snapshots. */
+  /** The names of the files of A and B in the snapshot folder. */
   files: string[]
 }
 
 /** What the data directory holds of a version. */
 export interface StoredVersion {
-  /** Newest last; two at most. */
+  /** At most two snapshots, the newest last. */
   snapshots: CatalogSnapshot[]
-  /** What a start would bring back: less than the version's sequence when updates of mode `none` came since. */
+  /**
+   * The sequence that a start would restore. It is less than the version's when updates of mode `none` came
+   * since.
+   */
   durableSequence: number
-  /** Of records since the newest snapshot began. */
+  /** The bytes of the records since the newest snapshot began. */
   journalBytes: number
-  /** Snapshots and changes of mode under way. While there are any, `none` updates are journaled too. */
+  /**
+   * The number of snapshots and durability changes in progress. While there are any, updates of mode `none`
+   * are journaled too.
+   */
   journalPins: number
 }
 
@@ -48,44 +55,46 @@ export interface VersionModel {
   state: OptimizerState | null
   adapter: AdapterModel | null
   stored: StoredVersion
-  /** Sequence and step after the updates that are computed and not yet visible; null: there are none. */
+  /**
+   * The sequence and step after the updates that are computed but not yet visible; null when there are none.
+   */
   planned: { sequence: number; step: number } | null
-  /** Keys of adapters before it that lookups still add. */
+  /** The keys of former adapters that lookups still add. */
   leavingAdapters: Set<string>
 }
 
 export interface TableModel {
-  /** Given to no other table, ever: another one may come to have the name. */
+  /** The id, which no other table ever gets, although another one may get the name. */
   id: number
   name: string
   settings: Settings
   createdAt: number
   changedAt: number
   highest: number
-  /** Raised each time the optimizer state is dropped: what the disk holds of an earlier one is not taken up again. */
+  /** Raised each time the optimizer state is dropped, so that a start ignores older state on disk. */
   stateEpoch: number
   current: VersionModel
   versions: Map<number, VersionModel>
 }
 
-/** A version that is being filled. Nobody but the HTTP worker that fills it sees it. */
+/** A version that one HTTP worker fills; nobody else sees it. */
 export interface Build {
   arguments: BeginArguments
   handle: VersionHandle
   reservedBytes: number
-  /** State that comes with the rows. */
+  /** The optimizer state that is uploaded with the rows. */
   state: OptimizerState | null
 }
 
-/** What conditions are about; undefined: there is no such table. */
+/** The state that preconditions are compared with; undefined when there is no such table. */
 export const currentState = (table: TableModel | undefined): CurrentState =>
   table && { version: table.current.handle.version, sequence: lastSequence(table.current) }
 
-/** The sequence that the next update follows. */
+/** The sequence after which the next update comes. */
 export const lastSequence = ({ table, planned }: VersionModel): number =>
   planned?.sequence ?? table.readSequence()
 
-/** What the HTTP workers are told. */
+/** The record of a table that HTTP workers get. */
 export const toRecord = (table: TableModel): TableRecord => ({
   name: table.name,
   settings: table.settings,
@@ -98,7 +107,10 @@ export const toRecord = (table: TableModel): TableRecord => ({
   adapters: [...table.versions.values()].flatMap(({ adapter }) => (adapter === null ? [] : [adapter.handle])),
 })
 
-/** Settings after a change. Refuses a padding index that names no row of a table of `rows` rows. */
+/**
+ * Returns the settings after a change. Refuses (INVALID_REQUEST) a padding index that names no row of a table
+ * of `rows` rows.
+ */
 export const mergeSettings = (before: Settings, changes: Partial<Settings>, rows: number): Settings => {
   const padding = changes.padding_index
   if (typeof padding === 'number' && (padding < -rows || padding >= rows)) {
@@ -109,7 +121,10 @@ export const mergeSettings = (before: Settings, changes: Partial<Settings>, rows
   return { ...before, ...changes }
 }
 
-/** Reserves memory for a new version of a table. Refuses PRECONDITION_FAILED, MEMORY_QUOTA_EXCEEDED, a padding index outside. */
+/**
+ * Reserves memory for a new version of a table. Refuses PRECONDITION_FAILED, MEMORY_QUOTA_EXCEEDED, and
+ * INVALID_REQUEST for a padding index outside the table.
+ */
 export const beginBuild = (
   tables: ReadonlyMap<string, TableModel>,
   memory: TableMemory,
@@ -139,7 +154,10 @@ export const beginBuild = (
   }
 }
 
-/** Refuses PRECONDITION_FAILED: the HTTP worker has checked it against the optimizer that it knew, and somebody has changed it since. */
+/**
+ * Refuses (PRECONDITION_FAILED) uploaded state of another kind than the table's optimizer. The HTTP worker
+ * has checked it already, but the optimizer may have changed since.
+ */
 export const checkStateKind = ({ stateKind }: BeginArguments, { kind }: Optimizer): void => {
   if (stateKind === undefined || stateKind === kind) return
   refuse(
@@ -148,6 +166,6 @@ export const checkStateKind = ({ stateKind }: BeginArguments, { kind }: Optimize
   )
 }
 
-/** Gives the memory of a build back that nobody will read. */
+/** Frees the memory of a build that will not become a version. */
 export const releaseBuild = (build: Build, memory: TableMemory): void =>
   memory.release(build.reservedBytes + (build.state?.reservedBytes ?? 0))

@@ -1,3 +1,4 @@
+/** Translates the writer's models to the rows of the catalog, the snapshots and the journal. */
 import { assert } from '../../core/assert.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { PlannedUpdate } from '../updates/apply.ts'
@@ -9,7 +10,7 @@ import type { WrittenSnapshot } from '../../storage/snapshot-write.ts'
 import type { TableModel, VersionModel } from './table-model.ts'
 import type { TableChange } from './versions.ts'
 
-/** What the catalog says of a table. */
+/** The catalog row of a table. */
 export const toCatalogTable = (table: TableModel): CatalogTable => ({
   id: table.id,
   name: table.name,
@@ -21,7 +22,7 @@ export const toCatalogTable = (table: TableModel): CatalogTable => ({
   stateEpoch: table.stateEpoch,
 })
 
-/** What the catalog is told of a change: the table, and the versions that leave it. */
+/** The catalog changes of a table change: the table itself, and the versions that leave it. */
 export const toCatalogChanges = ({ table, retired }: TableChange): CatalogChange[] => [
   { kind: 'put-table', table: toCatalogTable(table) },
   ...retired.map(
@@ -29,7 +30,7 @@ export const toCatalogChanges = ({ table, retired }: TableChange): CatalogChange
   ),
 ]
 
-/** A new version of a table. */
+/** The catalog change that adds a version. */
 export const toCatalogVersion = (tableId: number, { handle }: VersionModel): CatalogChange => ({
   kind: 'put-version',
   version: {
@@ -42,12 +43,12 @@ export const toCatalogVersion = (tableId: number, { handle }: VersionModel): Cat
   },
 })
 
-/** What a snapshot that begins now says of itself. */
+/** The facts of a snapshot that begins now, for its header. */
 export const toSnapshotFacts = (
   table: Pick<TableModel, 'id' | 'name' | 'stateEpoch'>,
   version: VersionModel,
 ): SnapshotFacts => {
-  assert(version.planned === null, 'a snapshot begins between two turns')
+  assert(version.planned === null, 'a snapshot begins when no computed update is still invisible')
   const { handle, state } = version
   return {
     tableId: table.id,
@@ -68,13 +69,13 @@ export const toSnapshotFacts = (
   }
 }
 
-/** What a snapshot is a picture of. */
+/** The memories that a snapshot writes. */
 export const toSnapshotMemory = ({ handle, state }: VersionModel): SnapshotMemory => ({
   segments: handle.segments,
   state: state && { segments: state.rows.handle.segments, touched: state.touched },
 })
 
-/** The listing of a snapshot file. */
+/** The catalog row of a snapshot file. */
 export const toCatalogSnapshot = (
   id: number,
   facts: SnapshotFacts,
@@ -95,7 +96,10 @@ export const toCatalogSnapshot = (
   stateEpoch: end.stateEpoch,
 })
 
-/** A computed update as it is journaled. Its arrays are views of the arena: it is encoded before anything else happens there. */
+/**
+ * The journal record of a computed update. Its arrays are views of the arena, so it must be encoded before
+ * the arena changes.
+ */
 export const toJournalRecord = (table: TableModel, update: PlannedUpdate, arena: Arena): JournalRecord => {
   const { version, rows, postImages, state, sequence, step, nowMs } = update
   const count = rows.length
@@ -120,7 +124,7 @@ export const toJournalRecord = (table: TableModel, update: PlannedUpdate, arena:
   }
 }
 
-/** A change without rows, which takes a sequence as an update does. */
+/** The journal record of a change without rows, which takes a sequence as an update does. */
 export const toEmptyRecord = (table: TableModel, sequence: number, nowMs: number): JournalRecord => ({
   tableId: table.id,
   version: table.current.handle.version,

@@ -1,3 +1,4 @@
+/** Plans changes of a table's versions and settings. A plan changes nothing by itself. */
 import { refuse } from '../../core/errors.ts'
 import type { Settings } from '../../core/types.ts'
 import type { TableMemory } from '../../tables/memory.ts'
@@ -15,23 +16,29 @@ import {
   mergeSettings,
 } from './table-model.ts'
 
-/** What a table is to become. Nothing has changed yet: first the catalog says so, then memory, then the HTTP workers. */
+/** The planned outcome of a change. The catalog gets it first, then memory, then the HTTP workers. */
 export interface TableChange {
   table: TableModel
   before: TableModel | undefined
-  /** Versions that nobody should read from now on. */
+  /** Versions that leave the table, to be retired. */
   retired: VersionModel[]
-  /** The optimizer has become another kind: state and steps of every version are worth nothing any more. */
+  /** Whether the optimizer changes kind, so that the state and the steps of every version are dropped. */
   dropsState: boolean
 }
 
-/** Another adapter has no effect on the sequence before every HTTP worker knows of it: the key tells earlier. */
+/**
+ * Refuses a merge whose adapter was replaced. An adapter changes the sequence only once every HTTP worker
+ * knows it; the key tells earlier.
+ */
 const checkAdapterKey = ({ adapterKey }: BeginArguments, table: TableModel | undefined): void => {
   if (adapterKey === undefined || table?.current.adapter?.handle.key === adapterKey) return
   refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
 }
 
-/** The version that a build becomes: the highest number ever used, plus one. Its rows are complete; `step` gradient steps are behind its state. */
+/**
+ * Turns a build into a version. Its number is the highest ever used plus one, and all its state counts as
+ * written. `step` is the number of gradient steps behind the state.
+ */
 export const finishBuild = (
   build: Build,
   before: TableModel | undefined,
@@ -54,8 +61,9 @@ export const finishBuild = (
 }
 
 /**
- * Makes a build the current version of its table, or of the new table `id`. Conditions are checked, also when they were before: others may have
- * changed the table meanwhile. Refuses PRECONDITION_FAILED, and a padding index outside.
+ * Plans that a version becomes the current one of its table, or of the new table `id`. It checks the
+ * conditions again, because the table may have changed since. Refuses PRECONDITION_FAILED, and
+ * INVALID_REQUEST for a padding index outside the table.
  */
 export const planReplacement = (
   build: Build,
@@ -88,7 +96,7 @@ const checkBuild = (build: Build, before: TableModel | undefined): void => {
   checkAdapterKey(build.arguments, before)
 }
 
-/** Other settings. Refuses INVALID_REQUEST for a padding index outside. */
+/** Plans other settings. Refuses INVALID_REQUEST for a padding index outside the table. */
 export const planSettings = (before: TableModel, changes: Partial<Settings>, nowMs: number): TableChange => {
   const settings = mergeSettings(before.settings, changes, before.current.handle.rows)
   const dropsState = settings.optimizer.kind !== before.settings.optimizer.kind
@@ -97,7 +105,7 @@ export const planSettings = (before: TableModel, changes: Partial<Settings>, now
   return { table, before, retired: trimVersions(table), dropsState }
 }
 
-/** Makes an earlier version current again, with its updates. Refuses VERSION_NOT_FOUND. */
+/** Plans that an earlier version becomes current again, with its updates. Refuses VERSION_NOT_FOUND. */
 export const planRollback = (before: TableModel, number: number, nowMs: number): TableChange => {
   const current = before.versions.get(number)
   if (current === undefined) {
@@ -111,7 +119,7 @@ export const planRollback = (before: TableModel, number: number, nowMs: number):
   return { table, before, retired: trimVersions(table), dropsState: false }
 }
 
-/** Takes out all but the newest `keep_versions` versions and the current one. */
+/** Splits off all versions but the newest `keep_versions` and the current one. */
 const trimVersions = (table: TableModel): VersionModel[] => {
   const retired = [...table.versions.values()]
     .sort((a, b) => b.handle.version - a.handle.version)
@@ -121,7 +129,7 @@ const trimVersions = (table: TableModel): VersionModel[] => {
   return retired
 }
 
-/** State of another kind of optimizer means nothing to the new one, nor do its steps: every version begins anew. */
+/** Drops the state and the steps of every version, which mean nothing to an optimizer of another kind. */
 export const resetStates = (versions: Iterable<VersionModel>, memory: TableMemory): void => {
   for (const version of versions) {
     if (version.state !== null) dropState(version.state, memory)

@@ -1,3 +1,4 @@
+/** Loads adapters at a start. */
 import { join } from 'node:path'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
@@ -7,7 +8,10 @@ import { refuseSnapshot } from '../../storage/snapshot-format.ts'
 import { readSnapshot } from '../../storage/snapshot-read.ts'
 import type { AdapterModel, VersionModel } from '../lifecycle/table-model.ts'
 
-/** The adapter of a version, from its two files. Refuses DamagedSnapshot, MissingFile, MEMORY_QUOTA_EXCEEDED. */
+/**
+ * Loads the adapter of a version from its two files. Refuses DamagedSnapshot, MissingFile,
+ * MEMORY_QUOTA_EXCEEDED.
+ */
 export const loadAdapter = async (
   directory: string,
   memory: TableMemory,
@@ -59,5 +63,5 @@ const readPart = (
       facts.state === null
     return fits
       ? { segments, state: null }
-      : refuseSnapshot(path, `it is not the part of an adapter that it should be`)
+      : refuseSnapshot(path, 'its header is not that of the expected part of the adapter')
   })

@@ -1,3 +1,4 @@
+/** Loads one version at a start: reads its snapshot and replays the journal. */
 import { join } from 'node:path'
 import { assert } from '../../core/assert.ts'
 import { scatterStored } from '../../tables/access.ts'
@@ -20,16 +21,16 @@ export interface LoadDependencies {
   store: Store
   memory: TableMemory
   arena: Arena
-  /** Bytes of the snapshot read so far. */
+  /** Called with the bytes of the snapshot read so far. */
   onProgress: (bytes: number) => void
 }
 
-/** Records are written over the rows as they come; other threads want to be answered now and then. */
+/** The replay yields to the event loop after this long, so that calls of other threads are answered. */
 const RECORDS_PER_PAUSE = 64
 
 /**
- * A version as its plan says: the snapshot, and over it the journal's records. Refuses DamagedSnapshot and DamagedRecord (then the memory is given
- * back), MEMORY_QUOTA_EXCEEDED.
+ * Loads a version as planned: its snapshot, and the journal's records over it. Refuses DamagedSnapshot and
+ * DamagedRecord, after which the memory is free again, and MEMORY_QUOTA_EXCEEDED.
  */
 export const loadVersion = async (
   dependencies: LoadDependencies,
@@ -99,7 +100,10 @@ const toVersionModel = (
   leavingAdapters: new Set(),
 })
 
-/** State memory for what a snapshot or record holds; null when the table has dropped that state since. */
+/**
+ * Returns state memory for the state in a snapshot or record; null when the table has dropped that state
+ * since.
+ */
 const takeUpState = (
   memory: TableMemory,
   handle: VersionHandle,
@@ -109,12 +113,12 @@ const takeUpState = (
   if (state === null || state.epoch !== stateEpoch) return null
   const created = createState(memory, handle, settings.optimizer)
   assert(created !== null && created.kind === state.kind, 'state of the same epoch is that of the optimizer')
-  // The optimizer's own may have been changed since, which is for new state only.
+  // The optimizer's own value may have changed since, which concerns new state only.
   created.initial = state.initial
   return created
 }
 
-/** Writes the records over the snapshot, in order. */
+/** Writes the records over the snapshot's rows, in order. */
 const replay = async (
   { store, memory, arena }: LoadDependencies,
   { table, version: listed }: VersionFound,
@@ -166,7 +170,7 @@ const writeRecord = (
   }
 }
 
-/** Each part begins on a cache line. */
+/** Each array begins on a cache line. */
 const layOut = (at: number, sizes: readonly number[]): number[] => {
   let next = at
   return sizes.map((bytes) => {

@@ -1,3 +1,4 @@
+/** Gathers what the data directory holds of each version and plans what to load. */
 import type {
   CatalogImage,
   CatalogSnapshot,
@@ -9,14 +10,20 @@ import { refuseData } from '../../storage/refusals.ts'
 import { classifySnapshot } from '../../storage/snapshot-read.ts'
 import type { Store } from '../../storage/store.ts'
 
-/** A listed version and what is known of its snapshots. Snapshots that turn out damaged are marked here; then plan again. */
+/**
+ * A listed version and the condition of its snapshots. A snapshot that proves damaged is marked here, and the
+ * version is planned again.
+ */
 export interface VersionFound {
   table: CatalogTable
   version: CatalogVersion
   snapshots: SnapshotEvidence[]
 }
 
-/** Every version of the catalog, with its snapshots judged by their ends and lengths. Refuses UnknownFormat. */
+/**
+ * Returns every version of the catalog. Its snapshots are judged by their ends and lengths. Refuses
+ * UnknownFormat.
+ */
 export const findVersions = async (store: Store, image: CatalogImage): Promise<VersionFound[]> => {
   const tables = new Map(image.tables.map((table) => [table.id, table]))
   const found: VersionFound[] = []
@@ -26,7 +33,7 @@ export const findVersions = async (store: Store, image: CatalogImage): Promise<V
       return refuseData(
         'DamagedCatalog',
         store.paths.catalog,
-        `version ${version.version} belongs to table ${version.tableId}, which is not there`,
+        `version ${version.version} belongs to table ${version.tableId}, which the catalog does not list`,
       )
     }
     const listed = image.snapshots.filter(
@@ -40,7 +47,10 @@ export const findVersions = async (store: Store, image: CatalogImage): Promise<V
   return found
 }
 
-/** What to load for a version. Refuses MissingFile, DamagedSnapshot, JournalGap unless `goesBack` finds an older state that is whole. */
+/**
+ * Plans what to load for a version. Refuses MissingFile, DamagedSnapshot and JournalGap, unless `goesBack`
+ * finds an older state that is whole.
+ */
 export const planFound = (store: Store, found: VersionFound, goesBack: boolean): LoadPlan => {
   const { table, version, snapshots } = found
   const plan = planVersion(
@@ -57,7 +67,7 @@ export const planFound = (store: Store, found: VersionFound, goesBack: boolean):
   return plan.kind === 'load' ? plan : refuseData(plan.code, plan.file, plan.detail)
 }
 
-/** Names of the files that the catalog lists. */
+/** Returns the names of the files that the catalog lists. */
 export const listFiles = (image: CatalogImage): Set<string> =>
   new Set([
     ...image.snapshots.map(({ file }: CatalogSnapshot) => file),

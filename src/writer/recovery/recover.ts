@@ -1,3 +1,4 @@
+/** Recovers the writer's tables from the data directory at a start. */
 import { GatherdError } from '../../core/errors.ts'
 import { tableBytes } from '../../layout/table-layout.ts'
 import type { Arena } from '../../tables/arena.ts'
@@ -13,7 +14,7 @@ import { loadAdapter } from './load-adapter.ts'
 import { loadVersion } from './load-version.ts'
 import { findVersions, listFiles, planFound, type VersionFound } from './plan-version.ts'
 
-/** How far a start has come. */
+/** The progress of a start, over all tables. */
 export interface LoadProgress {
   table: string
   version: number
@@ -23,7 +24,7 @@ export interface LoadProgress {
   totalRows: number
 }
 
-/** The same for people: rows and bytes of all tables, and the time that is left at the speed so far. */
+/** Describes the progress for people: rows and bytes of all tables, and the time left at the speed so far. */
 export const describeProgress = (progress: LoadProgress, elapsedMs: number): string => {
   const { table, version, loadedRows, totalRows, loadedBytes, totalBytes } = progress
   const leftMs = loadedBytes === 0 ? null : (elapsedMs * (totalBytes - loadedBytes)) / loadedBytes
@@ -36,11 +37,11 @@ export interface RecoverDependencies {
   store: Store
   memory: TableMemory
   arena: Arena
-  /** Goes back before damage instead of refusing. */
+  /** Whether to go back to the state before damage instead of refusing. */
   goesBack: boolean
   takeNumber: () => number
   onProgress: (progress: LoadProgress) => void
-  /** What people should know: a snapshot that could not be used, what is lost by going back. */
+  /** Called with a line for people: a snapshot that could not be used, or what going back loses. */
   onWarning: (line: string) => void
 }
 
@@ -50,8 +51,9 @@ export interface Recovered {
 }
 
 /**
- * Builds the writer's tables again from an open store: newest snapshot that is whole, and every record after its start. Refuses what cannot be
- * trusted (StoredDataRefusal), and MEMORY_QUOTA_EXCEEDED.
+ * Rebuilds the writer's tables from an open store: for each version, the newest snapshot that is whole and
+ * every record after its start. Refuses with StoredDataRefusal when the data cannot be trusted, and with
+ * MEMORY_QUOTA_EXCEEDED.
  */
 export const recover = async (dependencies: RecoverDependencies): Promise<Recovered> => {
   const { store } = dependencies
@@ -98,7 +100,10 @@ const sumUp = (found: readonly VersionFound[]): Pick<LoadProgress, 'totalBytes' 
   totalRows: found.reduce((sum, { version }) => sum + version.rows, 0),
 })
 
-/** Loads one version. A snapshot that proves damaged only when it is read is not planned with again. */
+/**
+ * Loads one version. A snapshot that proves damaged while it is read is marked, and the version is planned
+ * again without it.
+ */
 const loadFound = async (
   dependencies: RecoverDependencies,
   found: VersionFound,
@@ -131,7 +136,7 @@ const loadFound = async (
   }
 }
 
-/** Snapshots that are damaged, or of a time that the version went back before: it is whole without them. */
+/** Drops snapshots that are damaged, or newer than the state that the version went back to. */
 const dropUseless = (store: Store, { snapshots }: VersionFound, stored: StoredVersion): void => {
   const isUseless = ({ state, listed }: SnapshotEvidence) =>
     state !== 'valid' || listed.endSequence > stored.durableSequence
@@ -141,7 +146,9 @@ const dropUseless = (store: Store, { snapshots }: VersionFound, stored: StoredVe
   store.commit({ changes: useless.map(({ id }) => ({ kind: 'delete-snapshot', snapshotId: id })) })
 }
 
-/** The quota of this start may be smaller than that of the one before. */
+/**
+ * Names the table and the remedy, since the quota of this start may be smaller than that of the one before.
+ */
 const sayQuota = (error: unknown, name: string): unknown =>
   error instanceof GatherdError && error.code === 'MEMORY_QUOTA_EXCEEDED'
     ? new GatherdError(
@@ -161,7 +168,7 @@ const loadAdapters = async (
       refuseData(
         'DamagedCatalog',
         store.paths.catalog,
-        `there is an adapter of table ${listed.tableId}, version ${listed.version}, which is not there`,
+        `an adapter belongs to table ${listed.tableId}, version ${listed.version}, which the catalog does not list`,
       )
     }
     try {
@@ -196,7 +203,7 @@ const buildTables = (
         return refuseData(
           'DamagedCatalog',
           store.paths.catalog,
-          `the current version of table ${JSON.stringify(table.name)} is not there`,
+          `the catalog does not list the current version of table ${JSON.stringify(table.name)}`,
         )
       }
       const { id, name, settings, highest, stateEpoch } = table

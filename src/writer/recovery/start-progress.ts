@@ -1,3 +1,4 @@
+/** Shows the progress of loading tables at a start. */
 import type { LoadProgress } from './recover.ts'
 
 const LINE_EVERY_MS = 2_000
@@ -5,13 +6,13 @@ const REDRAW_EVERY_MS = 100
 const BAR_LENGTH = 30
 const MiB = 1024 * 1024
 
-/** Where progress goes: standard error, mostly. */
+/** The output, usually standard error. */
 export interface ProgressOutput {
   isTTY?: boolean
   write(text: string): unknown
 }
 
-/** Tells how far the loading of tables is: a bar where somebody watches, else a line of the log every other second. */
+/** Reports the progress of loading: a bar on a terminal, otherwise a log line every two seconds. */
 export class StartProgress {
   readonly #output: ProgressOutput
   readonly #nowMs: () => number
@@ -62,7 +63,7 @@ export class StartProgress {
     )
   }
 
-  /** Takes the bar away; a line of the log says how it went, if there was anything to load. */
+  /** Erases the bar. If anything was loaded, a log line reports how much and how long it took. */
   end(): void {
     if (this.#hasBar) this.#output.write('\r\u001b[2K')
     if (this.#loadedBytes === 0) return

@@ -5,8 +5,8 @@ import { failpoint } from '../../storage/failpoints.ts'
 import type { Store } from '../../storage/store.ts'
 
 /**
- * Removes from the data directory what the catalog does not list any more: journal records and files. In the background, one after another; a crash
- * in between leaves it to the next start.
+ * Removes journal records and files that the catalog no longer lists. The work runs in the background, one
+ * item after another. A crash in between leaves the rest to the next start.
  */
 export class Cleanup {
   readonly #store: Store
@@ -18,7 +18,7 @@ export class Cleanup {
     this.#onError = onError
   }
 
-  /** Records of a version through `throughSequence`. */
+  /** Removes the records of a version through `throughSequence`. */
   records(tableId: number, version: number, throughSequence: number): void {
     this.#add(async () => {
       while (this.#store.failure === null && !this.#store.pruneJournal(tableId, version, throughSequence))
@@ -26,7 +26,7 @@ export class Cleanup {
     })
   }
 
-  /** Files of the folder of snapshots. */
+  /** Removes files of the snapshot folder. */
   files(names: readonly string[]): void {
     this.#add(async () => {
       failpoint('forget:begun')
@@ -36,14 +36,14 @@ export class Cleanup {
   }
 
   /**
-   * A file whose listing was refused. After a failure of the store nobody knows whether the catalog has it: then it stays, for the next start
-   * to judge.
+   * Removes files whose listing was refused. After a failure of the store it is unknown whether the catalog
+   * lists them, so they stay, and the next start decides.
    */
   unlisted(...names: string[]): void {
     if (this.#store.failure === null) this.files(names)
   }
 
-  /** Resolves when everything so far is gone. */
+  /** Resolves when everything so far has been removed. */
   whenIdle(): Promise<void> {
     return this.#tail
   }

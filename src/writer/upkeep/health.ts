@@ -1,3 +1,4 @@
+/** Watches the disk under the store, and decides whether the service is ready or degraded. */
 import { statfsSync } from 'node:fs'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
@@ -6,11 +7,11 @@ import type { Store } from '../../storage/store.ts'
 import type { WriterHealth } from '../protocol.ts'
 
 const TICK_MS = 1_000
-/** A disk that was full takes updates again when it has this much. */
+/** After a full disk, updates are accepted again when this much is free. */
 const FREE_BYTES_MIN = 64 * 1024
 const READY: WriterHealth = { state: 'ready', reason: 'ready' }
 
-/** What a client is told of a failed store: which kind of failure, and what helps. No paths. */
+/** Explains a failed store to clients: the kind of failure and what helps, without paths. */
 export const describeFailure = ({ cause }: StoreFailed): string => {
   const { code, errcode, errstr } = (cause ?? {}) as { code?: string; errcode?: number; errstr?: string }
   const which =
@@ -18,7 +19,7 @@ export const describeFailure = ({ cause }: StoreFailed): string => {
   return `the data directory could not be written: ${which}; updates are refused until a restart, lookups go on`
 }
 
-/** Watches over an open store: syncs and checkpoints it, and tells what the disk allows. */
+/** Syncs and checkpoints an open store, and reports when its disk turns full or usable again. */
 export class StoreHealth {
   readonly #store: Store
   readonly #onChange: (health: WriterHealth) => void
@@ -37,7 +38,7 @@ export class StoreHealth {
     this.#timer.unref()
   }
 
-  /** What came of something that the disk had a part in: an error, or null. */
+  /** Takes note of the outcome of an operation that used the disk: an error, or null. */
   note(error: unknown): void {
     if (error === null) {
       this.#isFull = false
@@ -62,7 +63,7 @@ export class StoreHealth {
       .finally(() => (this.#isSyncing = false))
   }
 
-  /** Small logs are moved quickly: a large one would hold updates up. */
+  /** Checkpoints while the logs are small, because a large checkpoint would delay updates. */
   #checkpoint(): void {
     try {
       if (this.#store.failure === null && this.#store.logBytes() > LIMITS.logBytesMax)

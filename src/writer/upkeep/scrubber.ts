@@ -1,3 +1,4 @@
+/** The scrubber finds damaged snapshots while the rows that they should hold are still in memory. */
 import { join } from 'node:path'
 import type { CatalogSnapshot } from '../../storage/catalog-rows.ts'
 import { StoredDataRefusal } from '../../storage/refusals.ts'
@@ -11,9 +12,9 @@ export interface ScrubberDependencies {
   snapshots: Snapshots
   tables: ReadonlyMap<string, TableModel>
   onError: (error: unknown) => void
-  /** A snapshot file is read and checked so often. */
+  /** The period in which every snapshot file is read and checked. */
   everyMs: number
-  /** How often it is looked whether one is due. */
+  /** How often the scrubber looks for a file that is due. */
   tickMs?: number
 }
 
@@ -24,13 +25,16 @@ interface Listed {
 }
 
 /**
- * Reads every snapshot file once in a while, whole, against its checksums: damage is found while memory still holds what the file should. A damaged
- * one is said, and replaced by new ones.
+ * Reads every snapshot file whole once in a period and compares it with its checksums. A damaged file is
+ * reported and replaced by new snapshots.
  */
 export class Scrubber {
   readonly #dependencies: ScrubberDependencies
   readonly #timer: NodeJS.Timeout
-  /** When each was checked, by its number. One that is new was written just now. */
+  /**
+   * The time of each snapshot's last check, by id. A new snapshot counts as checked, since it was written
+   * just now.
+   */
   readonly #checkedAtMs = new Map<number, number>()
   #checking: Promise<void> | null = null
 
@@ -69,11 +73,12 @@ export class Scrubber {
       await verifySnapshot(join(store.paths.snapshots, snapshot.file), snapshot.sha256)
     } catch (error) {
       const { stored } = version
-      // Replaced meanwhile, or not a matter of the file's contents.
+      // The snapshot was replaced meanwhile, or the failure does not concern the contents of the file.
       if (!stored.snapshots.includes(snapshot)) return
       if (!(error instanceof StoredDataRefusal)) throw error
       onError(error)
-      // First in line to be dropped; with none beside it, by the second new one.
+      // The damaged snapshot becomes the oldest, so that the next snapshot drops it. If it was the only one,
+      // the second new one drops it.
       stored.snapshots = [snapshot, ...stored.snapshots.filter((one) => one !== snapshot)]
       while (stored.snapshots.includes(snapshot) && (await snapshots.take(table, version)) !== null);
     }

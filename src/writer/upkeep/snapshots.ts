@@ -1,3 +1,4 @@
+/** Decides when snapshots are written and lists them in the catalog. */
 import { LIMITS } from '../../core/limits.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import type { CatalogChange } from '../../storage/catalog-rows.ts'
@@ -9,12 +10,12 @@ import type { Store } from '../../storage/store.ts'
 import type { Cleanup } from './cleanup.ts'
 import type { Idempotency } from '../updates/idempotency.ts'
 import type { SnapshotSummary } from '../protocol.ts'
-import { reserveState, releaseState } from '../lifecycle/optimizer-state.ts'
+import { pinState, unpinState } from '../lifecycle/optimizer-state.ts'
 import { toCatalogSnapshot, toSnapshotFacts, toSnapshotMemory } from '../lifecycle/to-catalog.ts'
 import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
 
 const TICK_MS = 1_000
-/** After a snapshot that failed: the disk is full, more likely than not. */
+/** The pause after a failed snapshot, since the disk is probably full. */
 const RETRY_MS = 10_000
 const KEPT_COUNT = 2
 
@@ -25,16 +26,25 @@ export interface SnapshotsDependencies {
   cleanup: Cleanup
   tables: ReadonlyMap<string, TableModel>
   onError: (error: unknown) => void
-  /** A version with this much journal since its snapshot gets another one, and one whose snapshot is so old. */
+  /**
+   * A version gets another snapshot when its journal has grown this much since the last one, or when that is
+   * older than `ageMs`.
+   */
   journalBytes: number
   ageMs: number
 }
 
-/** Changed since the newest snapshot, so that a start has records to replay, or would lose updates of mode `none`. */
+/**
+ * Whether the version has changed since its newest snapshot: a start would have records to replay, or would
+ * lose updates of mode `none`.
+ */
 const isStale = ({ stored, table }: VersionModel): boolean =>
   stored.journalBytes > 0 || stored.durableSequence < table.readSequence()
 
-/** Writes snapshots, one at a time: when there is much journal, when the last one is old, on demand, and in the end. Updates go on meanwhile. */
+/**
+ * Writes snapshots, one at a time: for much journal, for age, on demand and at shutdown. Updates go on
+ * meanwhile.
+ */
 export class Snapshots {
   readonly #dependencies: SnapshotsDependencies
   readonly #timer: NodeJS.Timeout
@@ -50,8 +60,9 @@ export class Snapshots {
   }
 
   /**
-   * Writes one of a version; null when the version is gone before it is listed. The whole version is covered when this resolves, and stays so in
-   * the same turn. Rejects with DISK_FULL, or StoreFailed.
+   * Writes a snapshot of a version. Resolves to null when the version is removed before the snapshot is
+   * listed. When it resolves, the snapshot covers the whole version, and no update can come before the current
+   * iteration of the event loop ends. Rejects with DISK_FULL or StoreFailed.
    */
   take(table: TableModel, version: VersionModel): Promise<SnapshotSummary | null> {
     const taken = this.#tail.then(() => this.#write(table.id, version))
@@ -59,12 +70,12 @@ export class Snapshots {
     return taken
   }
 
-  /** Writes one of every version that has changed since its last one. */
+  /** Writes a snapshot of every version that has changed since its last one. */
   async takeStale(): Promise<SnapshotSummary[]> {
     const stale = [...this.#dependencies.tables.values()]
       .flatMap((table) => [...table.versions.values()].map((version) => ({ table, version })))
       .filter(({ version }) => isStale(version))
-      // What only a snapshot saves comes first.
+      // Updates of mode `none` are in no journal, so their tables come first.
       .sort(
         (a, b) =>
           Number(a.table.settings.durability !== 'none') - Number(b.table.settings.durability !== 'none'),
@@ -74,7 +85,9 @@ export class Snapshots {
     return taken
   }
 
-  /** Writes the last ones, for a while, and no more after that. */
+  /**
+   * Writes the last snapshots, for `shutdownSnapshotMsMax` at most. No other snapshot is written after that.
+   */
   async close(): Promise<void> {
     clearInterval(this.#timer)
     if (this.#dependencies.store.failure !== null) this.#abort.abort()
@@ -103,7 +116,10 @@ export class Snapshots {
       .finally(() => (this.#isBusy = false))
   }
 
-  /** The version with the most journal, if that is too much; else one whose snapshot is too old. */
+  /**
+   * Finds the version with the most journal, if that exceeds the limit, or else one whose snapshot is too
+   * old.
+   */
   #findDue(): { table: TableModel; version: VersionModel } | null {
     const all = [...this.#dependencies.tables.values()].flatMap((table) =>
       [...table.versions.values()].map((version) => ({ table, version })),
@@ -126,9 +142,10 @@ export class Snapshots {
     this.#abort.signal.throwIfAborted()
     const { stored, state } = version
     const bytesBefore = stored.journalBytes
-    // Without a journal nothing would make the file whole: rows change while it is written.
+    // Rows change while the file is written, so the snapshot needs the journal records of that time to be
+    // consistent.
     stored.journalPins++
-    if (state !== null) reserveState(state)
+    if (state !== null) pinState(state)
     try {
       const facts = toSnapshotFacts(table, version)
       const { signal } = this.#abort
@@ -138,7 +155,7 @@ export class Snapshots {
         toSnapshotMemory(version),
         signal,
       ).catch((error: unknown) => {
-        // Not what we broke off ourselves.
+        // A failure that our own abort caused is not the disk's.
         throw signal.aborted || (error as NodeJS.ErrnoException).code === undefined
           ? error
           : store.classify('a snapshot', error)
@@ -146,11 +163,14 @@ export class Snapshots {
       return this.#list(table, version, facts, written, bytesBefore)
     } finally {
       stored.journalPins--
-      if (state !== null) releaseState(state, memory)
+      if (state !== null) unpinState(state, memory)
     }
   }
 
-  /** Makes a file count that is whole by now, together with the journal. Of the snapshots before, one is kept. */
+  /**
+   * Lists a finished snapshot, which counts together with the journal since it began. Of the snapshots
+   * before, one stays.
+   */
   #list(
     begun: TableModel,
     version: VersionModel,
@@ -179,7 +199,7 @@ export class Snapshots {
     failpoint('snapshot:listed')
     keys.forgetUnsaved(saved)
     stored.snapshots = [...stored.snapshots.slice(-(KEPT_COUNT - 1)), snapshot]
-    // An adapter's change may be journaled already, and not yet counted.
+    // The change of an adapter may already be journaled while its sequence is not yet counted.
     stored.durableSequence = Math.max(stored.durableSequence, endSequence)
     stored.journalBytes -= bytesBefore
     cleanup.records(begun.id, version.handle.version, prunableThrough(stored.snapshots))
@@ -187,7 +207,7 @@ export class Snapshots {
     return { table: begun.name, version: version.handle.version, sequence: endSequence, bytes: written.bytes }
   }
 
-  /** The table as it is now, while it has the version. */
+  /** Returns the table in its present state if it still has the version, or else null. */
   #find(tableId: number, version: VersionModel): TableModel | null {
     for (const table of this.#dependencies.tables.values()) {
       if (table.id === tableId) return table.versions.get(version.handle.version) === version ? table : null
