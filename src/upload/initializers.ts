@@ -1,9 +1,13 @@
+/** The initializers of tables without data: zeros, a constant, and reproducible random numbers. */
 import { randomInt } from 'node:crypto'
 import { refuse } from '../core/errors.ts'
 import { normalQuantile } from './normal-quantile.ts'
 import { fillRandomWords } from './random-words.ts'
 
-/** What a table without data is filled with, as in a specification. What is optional has a default, see {@link completeInitializer}. */
+/**
+ * The initializer of a table without data, as in a specification. {@link completeInitializer} gives the
+ * optional members their defaults.
+ */
 export type Initializer =
   | { kind: 'zeros' }
   | { kind: 'constant'; value: number }
@@ -14,7 +18,7 @@ export type Initializer =
 export type FanMode = 'fan_in' | 'fan_out' | 'fan_avg'
 export type Distribution = 'normal' | 'truncated_normal' | 'uniform'
 
-/** An initializer in which nothing is left open: the same one makes the same table again, everywhere. */
+/** An initializer with all defaults and its seed, which gives the same table everywhere. */
 export type CompleteInitializer =
   | { kind: 'zeros' }
   | { kind: 'constant'; value: number }
@@ -22,19 +26,26 @@ export type CompleteInitializer =
   | { kind: 'normal' | 'truncated_normal'; mean: number; stddev: number; seed: number }
   | { kind: 'variance_scaling'; scale: number; mode: FanMode; distribution: Distribution; seed: number }
 
-/** Writes rows firstRow..firstRow+rowCount-1 to the start of `target`, rowCount x dim. Any rows, in any order. */
+/**
+ * Writes rows firstRow..firstRow+rowCount-1 to the start of `target`, rowCount x dim. Rows may be asked for
+ * in any order.
+ */
 export type RowFiller = (firstRow: number, rowCount: number, target: Float32Array) => void
 
-/** Standard deviation of a standard normal distribution cut at +-2 (JAX's and Keras' constant). */
+/**
+ * The standard deviation of a standard normal distribution that is cut at +-2 (the constant of JAX and
+ * Keras).
+ */
 const TRUNCATED_STDDEV = 0.87962566103423978
-/** Probability below -2 standard deviations. */
+/** The probability of a value below -2 standard deviations. */
 const BELOW_MINUS_2 = 0.022750131948179207
-/** Chosen seeds are below 2^48, the most that randomInt takes. */
+/** Random seeds are below 2^48, the largest range of randomInt. */
 const SEEDS_MAX = 2 ** 48 - 1
 
 /**
- * Puts defaults in place: uniform -0.05..0.05; normal and truncated_normal mean 0, stddev 1/sqrt(dim); variance_scaling 1, fan_in, normal
- * (together flax's `Embed`); the seed is chosen at random. Refuses INVALID_REQUEST for numbers that make no distribution.
+ * Fills in the defaults: uniform -0.05..0.05; normal and truncated_normal with mean 0 and stddev 1/sqrt(dim);
+ * variance_scaling with 1, fan_in and normal (together flax's `Embed`); a random seed. Refuses
+ * INVALID_REQUEST for numbers that make no distribution.
  */
 export const completeInitializer = (initializer: Initializer, dim: number): CompleteInitializer => {
   switch (initializer.kind) {
@@ -65,9 +76,10 @@ export const completeInitializer = (initializer: Initializer, dim: number): Comp
 }
 
 /**
- * The filler of a rows x dim table. Element row * dim + column has a random word of its own (random-words.ts), u = (word + 1/2) / 2^32, and
- * is min + u (max - min), or mean + stddev times the normal quantile of u, in float64, rounded to float32 once. Only additions,
- * multiplications, divisions and square roots are used, so the same seed gives the same bits on every machine.
+ * Makes the filler of a rows x dim table. Element row * dim + column has a random word of its own
+ * (random-words.ts) and u = (word + 1/2) / 2^32. Its value is min + u (max - min), or mean + stddev times the
+ * normal quantile of u, in float64, rounded to float32 once. Only additions, multiplications, divisions and
+ * square roots are used, so the same seed gives the same bits on every machine.
  */
 export const initializeRows = (initializer: CompleteInitializer, rows: number, dim: number): RowFiller => {
   switch (initializer.kind) {
@@ -106,11 +118,11 @@ const fillUniform = (
 const fillNormal = (parameters: { mean: number; stddev: number; seed: number }, dim: number): RowFiller =>
   fillQuantiles({ ...parameters, from: 0 }, dim)
 
-/** Cut at mean +- 2 stddev; stddev is that before the cut, as in JAX and Keras. */
+/** The distribution is cut at mean +- 2 stddev; stddev is that before the cut, as in JAX and Keras. */
 const fillTruncated = (parameters: { mean: number; stddev: number; seed: number }, dim: number): RowFiller =>
   fillQuantiles({ ...parameters, from: BELOW_MINUS_2 }, dim)
 
-/** Numbers whose probabilities are spread evenly over from..1-from. */
+/** Spreads the probabilities of the numbers evenly over from..1-from. */
 const fillQuantiles = (
   { mean, stddev, seed, from }: { mean: number; stddev: number; seed: number; from: number },
   dim: number,
@@ -123,7 +135,10 @@ const fillQuantiles = (
   }
 }
 
-/** Variance scale / fan. fan_in is dim and fan_out is rows, as in flax's `Embed`; Keras names them the other way round. */
+/**
+ * The variance is scale / fan. fan_in is dim and fan_out is rows, as in flax's `Embed`; Keras swaps the two
+ * names.
+ */
 const fillScaled = (
   initializer: CompleteInitializer & { kind: 'variance_scaling' },
   rows: number,
@@ -150,7 +165,7 @@ const randomWords = (seed: number, firstRow: number, rowCount: number, dim: numb
   return words
 }
 
-/** A number between 0 and 1, both excluded. */
+/** Returns a number between 0 and 1, both excluded. */
 const fraction = (word: number): number => (word + 0.5) / 2 ** 32
 
 const completeSeed = (seed: number | undefined): number => {

@@ -1,12 +1,22 @@
+/** Makes the kernel provide the pages of a table before an upload writes to them. */
 import { openSync, read } from 'node:fs'
 import { ROWS_AT } from '../layout/table-layout.ts'
 
-/** What is brought into being at once, and the least distance to the writer. With smaller blocks the pool waits for the event loop between them. */
+/**
+ * The bytes that are touched at once, and the least distance to the writing position. With smaller blocks,
+ * the thread pool waits for the event loop between two blocks.
+ */
 export const WARM_BLOCK_BYTES = 8 * 1024 * 1024
-/** How far ahead of the writer at most: a slow upload does not take the memory of the whole table early. */
+/**
+ * The greatest distance to the writing position, so that a slow upload does not take the memory of the whole
+ * table early.
+ */
 const AHEAD_BYTES_MAX = 4 * WARM_BLOCK_BYTES
 
-/** Never closed: one for the process. Undefined where the system has no such file: then the writer meets fresh pages itself. */
+/**
+ * The descriptor of /dev/zero, one for the process, which is never closed. Undefined on a system without it:
+ * the upload then touches its pages itself.
+ */
 let zeros: number | undefined
 try {
   zeros = openSync('/dev/zero', 'r')
@@ -15,33 +25,40 @@ try {
 }
 
 /**
- * Brings the pages of a segment into being ahead of its writer. The first touch of fresh memory costs more than copying into it, and
- * the thread that receives an upload has no time for it; reading zeros from the system does it on a thread of libuv's pool instead.
- * One block at a time, always in front of the writer, which must not pass a block before it is done: the zeros would come after the rows.
+ * Touches the pages of a segment ahead of the upload that fills it. The first touch of new memory costs more
+ * than copying into it, and the thread that receives an upload has no time for it, so a thread of libuv's
+ * pool reads zeros into the pages. It touches one block at a time, always ahead of the writing position. The
+ * upload must not enter a block before it is done, because the zeros would overwrite its rows.
  */
 export class PageWarmer {
   readonly #memory: WebAssembly.Memory
   readonly #endAt: number
-  /** The block under way. */
+  /** The block that is being touched. */
   #busy: { beginAt: number; done: Promise<void> } | null = null
   #nextAt = ROWS_AT
   #writerAt = ROWS_AT
   #isClosed = false
 
-  /** `rowsBytes` of rows will be written to `memory`, in order. */
+  /** The upload will write `rowsBytes` of rows to `memory`, in order. */
   constructor(memory: WebAssembly.Memory, rowsBytes: number) {
     this.#endAt = ROWS_AT + rowsBytes
     this.#memory = memory
   }
 
-  /** To be called, and when it returns a promise awaited, before the writer writes as far as `rowsOffset` bytes behind the first row. */
+  /**
+   * Must be called before the upload writes up to `rowsOffset` bytes behind the first row. The upload waits
+   * for the returned promise, if there is one.
+   */
   prepare(rowsOffset: number): Promise<void> | null {
     this.#writerAt = Math.max(this.#writerAt, ROWS_AT + rowsOffset)
     if (this.#busy === null) this.#start()
     return this.#busy !== null && this.#busy.beginAt < this.#writerAt ? this.#busy.done : null
   }
 
-  /** Starts no more blocks. One may be under way still, which matters to nobody when the segment is given up. */
+  /**
+   * Stops after the present block. That block may finish later, which does no harm to a segment that is
+   * discarded.
+   */
   close(): void {
     this.#isClosed = true
   }
@@ -55,7 +72,7 @@ export class PageWarmer {
     const fd = zeros
     const block = new Uint8Array(this.#memory.buffer, beginAt, byteCount)
     const done = new Promise<void>((resolve) => {
-      // Whether it worked does not matter: the writer then meets the fresh pages itself.
+      // A failed read does no harm either, because the upload then touches the pages itself.
       read(fd, block, 0, byteCount, null, () => {
         this.#busy = null
         this.#start()

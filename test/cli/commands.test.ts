@@ -99,7 +99,7 @@ describe('put', () => {
       [['put', 'x', file('user.bin')], /a raw file needs --rows and --dim/],
       [['put', 'x', file('text')], /is neither npy nor safetensors/],
       [['put', 'x', folder], /is not a regular file|EISDIR/],
-      [['put', 'x', file('user.npy'), '--rows', '-3'], /--rows is a whole number from 0, not "-3"/],
+      [['put', 'x', file('user.npy'), '--rows', '-3'], /--rows is a whole number from 0 on, not "-3"/],
       [['put', 'x', file('user.npy'), '--set', 'durability'], /--set is NAME=VALUE/],
       [['put', 'x', file('user.npy'), '--nothing'], /Unknown option '--nothing'/],
       [
@@ -133,7 +133,7 @@ describe('get', () => {
     writeFileSync(file('old.npy'), 'old')
     expect(await run('get', 'nobody', file('old.npy'))).toEqual(failed(1, /TABLE_NOT_FOUND/))
     expect(await run('get', 'user', file('old.npy'), '--format', 'frob')).toEqual(
-      failed(2, /--format is npy, safetensors, raw/),
+      failed(2, /--format is one of npy, safetensors, raw/),
     )
     expect(await run('get', 'user', join(folder, 'nowhere', 'a.npy'))).toEqual(failed(1, /ENOENT/))
     expect(readFileSync(file('old.npy'), 'utf8')).toBe('old')
@@ -183,7 +183,7 @@ describe('lookup', () => {
   test('refuses what is not an id, mode or pooling', async () => {
     expect(await run('lookup', 'user', 'one')).toEqual(failed(2, /"one" is not an id/))
     expect(await run('lookup', 'user', '1.5')).toEqual(failed(2, /"1.5" is not an id/))
-    expect(await run('lookup', 'user', '1', '--mode', 'none')).toEqual(failed(2, /--mode is error, /))
+    expect(await run('lookup', 'user', '1', '--mode', 'none')).toEqual(failed(2, /--mode is one of error, /))
     expect(await run('lookup', 'user')).toEqual(failed(2, /ID... is missing/))
   })
 })

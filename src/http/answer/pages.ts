@@ -1,3 +1,4 @@
+/** The HTML pages that the service shows to people: its start page and the page of error codes. */
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import type { TableInfo } from '../../core/types.ts'
 
@@ -12,7 +13,7 @@ code, pre { font: .88rem/1.5 ui-monospace, monospace } pre { padding: .9rem 1.1r
 nav a { margin-right: 1.2rem } tr:target { background: color-mix(in srgb, gold 30%, transparent) }
 `
 
-/** Text as text in HTML, attributes included. */
+/** Escapes text for HTML, attributes included. */
 export const escapeHtml = (text: string): string =>
   text
     .replaceAll('&', '&amp;')
@@ -34,17 +35,17 @@ const LINKS =
   '<nav><a href="/docs">Try the API</a><a href="/openapi.json">OpenAPI</a><a href="/docs/errors">Errors</a>' +
   '<a href="/v1/limits">Limits</a><a href="/readyz">Readiness</a></nav>'
 
-/** What the service page tells. */
+/** The contents of the service page. */
 export interface ServicePage {
   version: string
-  /** `http://host:port`, as the reader wrote it. */
+  /** The address `http://host:port` by which the reader reached the service. */
   address: string
   state: string
   tables: readonly TableInfo[]
   tableCount: number
 }
 
-/** The page at `/`: what this is, what it holds, and the first three commands. */
+/** Renders the page at `/`: the state of the service, its tables and three first commands. */
 export const renderServicePage = ({ version, address, state, tables, tableCount }: ServicePage): string => {
   const rows = tables.map(
     ({ name, rows, dim, dtype, version, sequence, bytes }) =>
@@ -86,7 +87,7 @@ const formatBytes = (bytes: number): string => {
   return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${units[power]}`
 }
 
-/** What to do about each error. Beside the one table of codes, for people. */
+/** The remedy for each error, for people. */
 export const REMEDIES: Record<ErrorCode, string> = {
   MALFORMED_BODY: 'Send a body that is what its Content-Type says, complete, and as long as announced.',
   INVALID_REQUEST:
@@ -97,17 +98,17 @@ export const REMEDIES: Record<ErrorCode, string> = {
   VERSION_NOT_FOUND: 'Ask for a version that is still kept, or for none to get the current one.',
   ALIAS_NOT_FOUND: 'Check the name, or create the alias.',
   UPLOAD_NOT_FOUND:
-    'Check id and table, or begin a new upload: without activity they are given up after a day.',
+    'Check id and table, or begin a new upload: an upload without activity is removed after a day.',
   ROUTE_NOT_FOUND: 'Check the path.',
   METHOD_NOT_ALLOWED: 'Use one of the methods in the <code>Allow</code> header.',
   NOT_ACCEPTABLE: 'Ask for one of the types that the detail lists.',
   IDEMPOTENCY_IN_FLIGHT: 'Wait for the first request with this key, then send this one again.',
   PRECONDITION_FAILED: 'Read the table again and decide anew.',
-  BODY_TOO_LARGE: 'Send less at once; the detail tells the limit.',
-  BATCH_TOO_LARGE: 'Split the batch; the detail tells the limit.',
+  BODY_TOO_LARGE: 'Send less at once; the detail names the limit.',
+  BATCH_TOO_LARGE: 'Split the batch; the detail names the limit.',
   UNSUPPORTED_MEDIA_TYPE: 'Send one of the types that the detail lists, without Content-Encoding.',
-  INDEX_OUT_OF_RANGE: 'Use ids from 0 to rows - 1, or a mode that says what others mean.',
-  SHAPE_MISMATCH: 'Make the shapes fit; the detail tells both.',
+  INDEX_OUT_OF_RANGE: 'Use ids from 0 to rows - 1, or a mode that accepts other ids.',
+  SHAPE_MISMATCH: 'Make the shapes fit; the detail names both.',
   DTYPE_MISMATCH: 'Convert the numbers, or choose another dtype.',
   NON_FINITE:
     'Remove NaN, infinity and numbers beyond the dtype; an upload may allow NaN and infinity by <code>?allow_non_finite=true</code>.',
@@ -118,12 +119,12 @@ export const REMEDIES: Record<ErrorCode, string> = {
   OVERLOADED: 'Wait as long as <code>Retry-After</code> says, and send fewer or smaller requests at a time.',
   NOT_READY: 'Wait until <code>/readyz</code> answers 200.',
   SHUTTING_DOWN: 'Send the request to another instance, or wait for this one to come back.',
-  DEADLINE_EXCEEDED: 'Allow more time, or send it when there is less to do.',
+  DEADLINE_EXCEEDED: 'Allow more time, or send the request when the service has less to do.',
   MEMORY_QUOTA_EXCEEDED: 'Delete a table, keep fewer versions, use a smaller dtype, or raise the quota.',
   DISK_FULL: 'Make room on the disk; updates resume by themselves.',
 }
 
-/** The page that `type` of every problem leads to. */
+/** Renders the page of error codes, which the `type` of every problem points to. */
 export const renderErrorsPage = (): string => {
   const rows = Object.entries(ERRORS).map(
     ([code, { status, title, retryable }]) =>

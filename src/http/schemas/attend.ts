@@ -1,3 +1,4 @@
+/** The schemas of attend requests and their answers. */
 import { type Static, Type } from 'typebox'
 import { Choice, CLOSED, nested, TableName, Version } from './scalars.ts'
 
@@ -6,30 +7,30 @@ const options = {
     Type.Integer({
       minimum: 1,
       description:
-        'Only the best so many rows of each query; more than there are gives all. Without it: the dot products with all rows',
+        'Number of best rows for each query; a number above rows gives all of them. Without it, the answer has the score of every row',
     }),
   ),
   metric: Type.Optional(
     Choice(['dot', 'cosine', 'l2'], {
       description:
-        'What top_k goes by: largest dot product, largest cosine (0 for a row of zeros), or smallest Euclidean distance',
+        'The score that top_k ranks by: the largest dot product, the largest cosine (0 for a row of zeros), or the smallest Euclidean distance',
       default: 'dot',
     }),
   ),
   version: Type.Optional(Version),
 }
 
-/** Members that are numbers, which the JSON reader takes out. */
+/** Members that hold arrays of numbers, which the JSON reader extracts before the schema checks the rest. */
 export const ATTEND_TENSORS = ['queries'] as const
 
-/** JSON members beside the queries. */
+/** The JSON members beside the queries. */
 export const AttendMembers = Type.Object(options, CLOSED)
 
-/** The query of a safetensors body: the same by the same names. */
+/** The query parameters of a safetensors body, which have the names of the JSON members. */
 export const AttendQuery = AttendMembers
 export type AttendQueryInput = Static<typeof AttendQuery>
 
-/** A request as the document shows it. */
+/** The JSON body as the OpenAPI document shows it. */
 export const AttendBody = Type.Object(
   {
     queries: nested('number', 'One query, or lists of them nested to any depth: numbers of shape S + [dim]'),
@@ -46,11 +47,12 @@ export const AttendAnswer = Type.Object({
   version: Type.Integer(),
   sequence: Type.Integer(),
   shape: Type.Array(Type.Integer(), {
-    description: 'Shape of the queries without dim, then the number of rows, or with top_k of rows found',
+    description:
+      'Shape of the queries without dim, then the number of rows, or with top_k the number of rows found',
   }),
   logits: Type.Optional(nested('number', 'Without top_k: the score of every row')),
   indices: Type.Optional(
-    nested('integer', 'With top_k: the rows found, best first; of equal ones the lower index first'),
+    nested('integer', 'With top_k: the rows found, best first; of equal scores the lower index first'),
   ),
   scores: Type.Optional(nested('number', 'With top_k: their dot products, cosines or distances')),
 })

@@ -1,3 +1,4 @@
+/** The schemas of lookups and their answers. */
 import { type Static, Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import {
@@ -18,33 +19,35 @@ const options = {
   fill_value: Type.Optional(FillValue),
   pooling: Type.Optional(Pooling),
   include_last_offset: Type.Optional(
-    Type.Boolean({ description: 'Whether the last offset only ends the last bag: the count of indices' }),
+    Type.Boolean({
+      description: 'Whether the last offset is the number of indices: it ends the last bag and begins none',
+    }),
   ),
   padding_index: Type.Optional(PaddingIndex),
   mask: Type.Optional(
-    Type.Boolean({ description: 'Also answer which ids named a row, padding not counted' }),
+    Type.Boolean({ description: 'Whether the answer says which ids named a row; padding counts as none' }),
   ),
   dtype: Type.Optional(AnswerDtype),
   version: Type.Optional(Version),
 }
 
-/** Members of a lookup that are numbers, which the JSON reader takes out. */
+/** Members of a lookup that hold arrays of numbers, which the JSON reader extracts. */
 export const LOOKUP_TENSORS = ['indices', 'offsets', 'weights'] as const
 
-/** A lookup's JSON members beside its tensors. */
+/** The JSON members of a lookup beside its arrays. */
 export const LookupMembers = Type.Object(options, CLOSED)
 export type LookupMembersInput = Static<typeof LookupMembers>
 
-/** One of several lookups: the table is a member. */
+/** One of several lookups, which names its table in a member. */
 export const NamedLookupMembers = Type.Object({ table: TableName, ...options }, CLOSED)
 
-/** The query of a binary lookup: the options by the same names, and what the body does not say about itself. */
+/** The query parameters of a binary lookup: the options, and the facts that a binary body lacks. */
 export const LookupQuery = Type.Object(
   {
     ...options,
     shape: Type.Optional(
       Type.String({
-        description: 'Shape of the ids in an octet-stream body; flat without it',
+        description: 'Shape of the ids in an octet-stream body; without it they are flat',
         examples: ['2,3'],
       }),
     ),
@@ -66,7 +69,7 @@ export const LookupQuery = Type.Object(
 )
 export type LookupQueryInput = Static<typeof LookupQuery>
 
-/** The query of several binary lookups: options that are the same for all of them. */
+/** The query parameters of several binary lookups: options that apply to all of them. */
 export type MultiLookupQueryInput = Static<typeof MultiLookupQuery>
 export const MultiLookupQuery = LookupMembers
 
@@ -78,7 +81,7 @@ const tensors = {
   weights: Type.Optional(nested('number', 'A weight for each id of a bag, nested like the indices or flat')),
 }
 
-/** A lookup as the document shows it. */
+/** The JSON body of a lookup as the OpenAPI document shows it. */
 export const LookupBody = Type.Object(
   { ...tensors, ...options },
   {
@@ -106,10 +109,10 @@ export const LookupAnswer = Type.Object({
   shape: Type.Array(Type.Integer(), { description: 'Shape of the indices, then dim; pooled: bags, dim' }),
   dtype: Type.String(),
   embeddings: nested('number', 'The rows, nested by shape; NaN and infinity print as null'),
-  mask: Type.Optional(nested('boolean', 'Where the id named a row, nested as the indices')),
+  mask: Type.Optional(nested('boolean', 'Whether each id named a row, nested like the indices')),
 })
 
-/** Several lookups in one request, as the document shows them. */
+/** The JSON body of several lookups as the OpenAPI document shows it. */
 export const MultiLookupBody = Type.Object(
   {
     lookups: Type.Array(Type.Object({ table: TableName, ...tensors, ...options }, CLOSED), {

@@ -1,22 +1,25 @@
+/** The schemas of LoRA adapters. */
 import { Type } from 'typebox'
 import { CLOSED, TableName } from './scalars.ts'
 
-/** The query of PUT. */
+/** The query parameters of PUT. */
 export const LoraQuery = Type.Object(
   {
     alpha: Type.Optional(
-      Type.Number({ description: 'Rows get alpha / r times A . B; when the body has no array `alpha`' }),
+      Type.Number({
+        description: 'Rows get alpha / r times A . B; needed when the body has no array `alpha`',
+      }),
     ),
   },
   CLOSED,
 )
 
-/** An adapter as a description. */
+/** The description of an adapter. */
 export const LoraAnswer = Type.Object({
   table: TableName,
-  version: Type.Integer({ description: 'Of the table; the adapter is of this version' }),
+  version: Type.Integer({ description: 'The version of the table that the adapter belongs to' }),
   sequence: Type.Integer({
-    description: 'Committed updates of that version; to attach and to delete an adapter is one each',
+    description: 'Committed updates of that version; attaching and deleting an adapter count as one each',
   }),
   lora: Type.Union(
     [
@@ -24,11 +27,11 @@ export const LoraAnswer = Type.Object({
         rank: Type.Integer({ description: 'r: columns of `a`, rows of `b`' }),
         alpha: Type.Number(),
         dtype: Type.String({ description: 'How `a` is stored; `b` is float32' }),
-        bytes: Type.Integer({ description: 'Bytes of both' }),
+        bytes: Type.Integer({ description: 'Bytes of `a` and `b` together' }),
         attached_at: Type.String({ format: 'date-time' }),
       }),
       Type.Null(),
     ],
-    { description: 'null: there is none' },
+    { description: 'null when the table has no adapter' },
   ),
 })

@@ -1,8 +1,9 @@
+/** The schema of error responses. */
 import { Type } from 'typebox'
 import { ERRORS } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 
-/** The body of every error, as in problem.ts. */
+/** The body of every error response. */
 export const ProblemSchema = Type.Object(
   {
     type: Type.String({ description: 'Where the code is explained' }),

@@ -1,7 +1,8 @@
+/** The schemas of single values, which several routes share. */
 import { Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 
-/** API.md, "Names used everywhere". */
+/** The form of table and alias names. */
 export const TABLE_NAME_PATTERN = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,${LIMITS.tableNameLengthMax - 1}}$`
 
 export const TableName = Type.String({
@@ -10,7 +11,9 @@ export const TableName = Type.String({
   examples: ['words'],
 })
 
-/** A choice among words. TypeBox leaves the type out of an enum; readers of the document want it. */
+/**
+ * A choice among words. TypeBox leaves the type out of an enum, but readers of the OpenAPI document need it.
+ */
 export const Choice = <const Words extends string[]>(
   words: [...Words],
   options: { description?: string; default?: Words[number] } = {},
@@ -46,55 +49,58 @@ export const IndexDtype = Choice(['int32', 'int64', 'uint32', 'uint64'], {
 
 export const Mode = Choice(['error', 'fill', 'clip', 'wrap', 'clamp'], {
   description:
-    'What an id outside 0..rows-1 gives. error: 422. fill: -rows..-1 count from the end, anything else a row of fill_value (jnp.take). ' +
-    'clip: the nearest row, negatives row 0. wrap: id mod rows. clamp: -rows..-1 count from the end, then the nearest row (A[x] in JAX)',
+    'The result for an id outside 0..rows-1. error: 422. fill: -rows..-1 count from the end, any other id gives a row of fill_value (jnp.take). ' +
+    'clip: the nearest row; negative ids give row 0. wrap: id mod rows. clamp: -rows..-1 count from the end, then the nearest row (A[x] in JAX)',
 })
 
 export const Pooling = Choice(['none', 'sum', 'mean', 'max', 'sqrtn'], {
   description:
-    'How the rows of a bag become one: a bag is a list of indices, or a run of flat ones between two offsets. An empty bag is zeros. With weights w, ' +
-    'mean is sum(w e) / sum(w) and sqrtn is sum(w e) / sqrt(sum(w w)); max takes none',
+    'How the rows of a bag are combined. A bag is a list of indices, or the flat indices between two offsets. An empty bag gives zeros. With weights w, ' +
+    'mean is sum(w e) / sum(w) and sqrtn is sum(w e) / sqrt(sum(w w)); max takes no weights',
   default: 'none',
 })
 
 export const AnswerDtype = Choice(['float32', 'float16', 'bfloat16', 'native'], {
   description:
-    'Numbers of the answer; native: as stored. Rows of int8 tables are then bytes, of which a number is byte * scale + bias: in safetensors ' +
-    'uint8 embeddings with scale and bias of the shape of the ids; in octet-stream the dim bytes, float32 scale and float32 bias of each row; JSON and npy have no such rows',
+    'Type of the numbers in the answer; native is the type that the table stores. Rows of int8 tables are then bytes, of which a number is byte * scale + bias: in safetensors ' +
+    'uint8 embeddings with scale and bias of the shape of the ids; in octet-stream the dim bytes, float32 scale and float32 bias of each row; JSON and npy cannot carry them',
   default: 'float32',
 })
 
 export const Durability = Choice(['disk', 'os', 'none'], {
   description:
-    'What an acknowledged update survives: disk a power cut, os a crash of the process, none neither',
+    'What an acknowledged update survives. disk: a power cut. os: a crash of the process. none: neither',
   default: 'disk',
 })
 
 export const FillValue = Type.Union([Type.Number(), Type.Null()], {
-  description: 'The number in rows that mode fill makes up; null is NaN',
+  description: 'The value of rows that mode fill returns for unknown ids; null is NaN',
 })
 
 export const PaddingIndex = Type.Union(
   [Type.Integer({ minimum: -LIMITS.tableRowsMax, maximum: LIMITS.tableRowsMax - 1 }), Type.Null()],
   {
     description:
-      'A row that is left out of bags and that gradients never change; negative counts from the end',
+      'A row that bags leave out and gradients never change; a negative number counts from the end',
   },
 )
 
 export const Rows = Type.Integer({ minimum: 0, maximum: LIMITS.tableRowsMax, description: 'Number of rows' })
 export const Dim = Type.Integer({ minimum: 1, maximum: LIMITS.dimMax, description: 'Numbers in a row' })
 
-/** Pins a lookup to a version. */
+/** The version that a lookup reads. */
 export const Version = Type.Integer({
   minimum: 1,
   description: 'Reads this version instead of the current one',
 })
 
-/** Optional members of an object that lets no other members in. */
+/** The object allows no other members. */
 export const CLOSED = { additionalProperties: false } as const
 
-/** Numbers (or booleans) nested as deep as the array has dimensions. Read by the JSON reader, not by the schema. */
+/**
+ * Numbers (or booleans) nested as deep as the array has dimensions. The JSON reader checks them, not this
+ * schema.
+ */
 export const nested = (type: 'number' | 'integer' | 'boolean', description: string, examples?: unknown[]) =>
   Type.Unsafe<unknown>({
     description,
@@ -102,12 +108,12 @@ export const nested = (type: 'number' | 'integer' | 'boolean', description: stri
     ...(examples && { examples }),
   })
 
-/** Bytes, for the document. */
+/** A binary body in the OpenAPI document. */
 export const BinaryAnswer = Type.Unsafe<unknown>({
   type: 'string',
   format: 'binary',
   description: 'Numbers in the format asked for',
 })
 
-/** An answer without a body, for the document. */
+/** A response without a body in the OpenAPI document. */
 export const emptyAnswer = (description: string) => Type.Unsafe<unknown>({ type: 'null', description })

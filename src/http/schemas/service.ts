@@ -1,3 +1,4 @@
+/** The schemas of health, snapshots, limits and the service itself. */
 import { Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { Choice, TableName } from './scalars.ts'
@@ -12,10 +13,10 @@ export const SnapshotsAnswer = Type.Object({
     Type.Object({
       table: TableName,
       version: Type.Integer(),
-      sequence: Type.Integer({ description: 'Every update through this one is in it' }),
-      bytes: Type.Integer({ description: 'Of the file' }),
+      sequence: Type.Integer({ description: 'The snapshot holds every update up to this one' }),
+      bytes: Type.Integer({ description: 'Bytes of the file' }),
     }),
-    { description: 'Those that were written; none when nothing had changed' },
+    { description: 'The snapshots written; empty when nothing had changed' },
   ),
 })
 

@@ -1,3 +1,4 @@
+/** The schemas of table settings, in JSON bodies and in query parameters. */
 import { type Static, Type } from 'typebox'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
@@ -13,7 +14,7 @@ const KeepVersions = Type.Integer({
   description: 'How many versions of the data stay readable, the current one included',
 })
 
-/** The settings of a table as members of a JSON body. What is absent stays as it is. */
+/** The settings of a table as members of a JSON body. An absent setting does not change. */
 export const settingsMembers = {
   out_of_range: Type.Optional(Mode),
   fill_value: Type.Optional(FillValue),
@@ -29,7 +30,7 @@ export const SettingsBody = Type.Object(settingsMembers, {
   examples: [{ out_of_range: 'fill', fill_value: 0, optimizer: { kind: 'adagrad', learning_rate: 0.05 } }],
 })
 
-/** The settings as query parameters of an upload: the optimizer as JSON text, or as its kind alone. */
+/** The settings as query parameters of an upload. The optimizer is JSON text, or its kind alone. */
 export const settingsQuery = {
   ...settingsMembers,
   optimizer: Type.Optional(
@@ -40,7 +41,7 @@ export const settingsQuery = {
   ),
 }
 
-/** Settings with every default of their optimizer written out, and nothing but settings. */
+/** Extracts the settings and writes out every default of their optimizer. */
 export const completeSettings = (members: Static<typeof SettingsBody>): Partial<Settings> => {
   const { out_of_range, fill_value, padding_index, optimizer, durability, keep_versions } = members
   return {
@@ -56,7 +57,10 @@ export const completeSettings = (members: Static<typeof SettingsBody>): Partial<
 const SettingsQuery = Type.Object(settingsQuery)
 const checkOptimizer = compileChecker(OptimizerInput)
 
-/** The settings among the query parameters of an upload. Refuses INVALID_REQUEST for an optimizer that cannot be read. */
+/**
+ * Reads the settings among the query parameters of an upload. Refuses INVALID_REQUEST for an optimizer that
+ * cannot be read.
+ */
 export const readSettingsQuery = ({
   optimizer,
   ...others
@@ -65,7 +69,10 @@ export const readSettingsQuery = ({
   return { ...completeSettings(others), optimizer: readOptimizer(optimizer, 'the query parameter optimizer') }
 }
 
-/** An optimizer as text: JSON, or its kind alone. Refuses INVALID_REQUEST; `what` says where the text is from. */
+/**
+ * Reads an optimizer from text: JSON, or its kind alone. Refuses INVALID_REQUEST; `what` says where the text
+ * comes from.
+ */
 export const readOptimizer = (text: string, what: string): Optimizer => {
   const input = text.startsWith('{') ? parseJson(text, what) : { kind: text }
   return completeOptimizer(checkOptimizer(input, '/optimizer'))
@@ -75,8 +82,8 @@ const parseJson = (text: string, what: string): unknown => {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    return refuse('INVALID_REQUEST', `${what} is no JSON`, {
-      errors: [{ pointer: '/optimizer', detail: 'is no JSON' }],
+    return refuse('INVALID_REQUEST', `${what} is not valid JSON`, {
+      errors: [{ pointer: '/optimizer', detail: 'is not valid JSON' }],
       cause,
     })
   }

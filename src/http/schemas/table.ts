@@ -1,3 +1,4 @@
+/** The schemas of tables: their description, specification, upload and listing. */
 import { Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import type { TableInfo } from '../../core/types.ts'
@@ -18,11 +19,11 @@ import {
 } from './scalars.ts'
 import { settingsMembers, settingsQuery } from './settings.ts'
 
-/** Tables of this or another service are described by this. */
+/** The description of a table. */
 export const TableInfoSchema = Type.Object(
   {
     name: TableName,
-    version: Type.Integer({ description: 'From 1, one more for each replacement of the data' }),
+    version: Type.Integer({ description: 'Begins at 1; each replacement of the data raises it by one' }),
     sequence: Type.Integer({ description: 'Committed updates of this version' }),
     rows: Rows,
     dim: Dim,
@@ -54,7 +55,7 @@ export const DataQuery = Type.Object(
     ),
     include: Type.Optional(
       Choice(['optimizer'], {
-        description: 'optimizer: the state of the optimizer too, in which training goes on; safetensors only',
+        description: 'optimizer: adds the state of the optimizer, from which training resumes; safetensors only',
       }),
     ),
   },
@@ -80,7 +81,7 @@ const Seed = Type.Optional(
   Type.Integer({
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,
-    description: 'The same seed gives the same table everywhere; without one it is chosen at random',
+    description: 'The same seed gives the same table on every machine; without one it is chosen at random',
   }),
 )
 const moments = {
@@ -119,10 +120,10 @@ export const InitializerSchema = Type.Union(
       CLOSED,
     ),
   ],
-  { description: 'What the rows begin as; zeros without one', default: { kind: 'zeros' } },
+  { description: 'The initial rows; zeros without an initializer', default: { kind: 'zeros' } },
 )
 
-/** Members of a specification beside `values`, which the JSON reader takes out. */
+/** Members of a specification beside `values`, which the JSON reader extracts. */
 export const SpecificationMembers = Type.Object(
   {
     rows: Type.Optional(Rows),
@@ -134,7 +135,7 @@ export const SpecificationMembers = Type.Object(
   CLOSED,
 )
 
-/** A specification as the document shows it. */
+/** A specification as the OpenAPI document shows it. */
 export const SpecificationBody = Type.Object(
   {
     ...SpecificationMembers.properties,
@@ -170,7 +171,7 @@ export const SpecificationBody = Type.Object(
   },
 )
 
-/** The query of an upload. A JSON specification takes none of it. */
+/** The query parameters of an upload. A JSON specification takes none of them. */
 export const UploadQuery = Type.Object(
   {
     dtype: Type.Optional(Dtype),
@@ -179,7 +180,7 @@ export const UploadQuery = Type.Object(
     input_dtype: Type.Optional(ElementType),
     tensor: Type.Optional(
       Type.String({
-        description: 'Which array of a safetensors body, when it holds more than one table',
+        description: 'The array to store, when a safetensors body holds several',
         maxLength: 512,
       }),
     ),

@@ -1,23 +1,26 @@
+/** The schemas of updates and their answers. */
 import { Type } from 'typebox'
 import { Choice, CLOSED, Durability, nested, TableName } from './scalars.ts'
 
 const learningRate = {
-  learning_rate: Type.Optional(Type.Number({ minimum: 0, description: "In place of the optimizer's own" })),
+  learning_rate: Type.Optional(
+    Type.Number({ minimum: 0, description: "Replaces the optimizer's own for this update" }),
+  ),
 }
 const Operation = Choice(['set', 'add'], {
-  description: 'set: the last of equal indices wins; add: they all add, in order',
+  description: 'set: the last of equal indices wins; add: equal indices all add, in order',
 })
 const operation = { op: Operation }
 
-/** Members that are numbers, which the JSON reader takes out. */
+/** Members that hold arrays of numbers, which the JSON reader extracts. */
 export const GRADIENTS_TENSORS = ['indices', 'gradients'] as const
 export const ROWS_TENSORS = ['indices', 'values'] as const
 
-/** JSON members beside the tensors. */
+/** The JSON members beside the arrays. */
 export const GradientsMembers = Type.Object(learningRate, CLOSED)
 export const RowsMembers = Type.Object(operation, CLOSED)
 
-/** The same as query parameters of a safetensors body; `op` is needed there. */
+/** The same as query parameters of a safetensors body, which requires `op`. */
 export const GradientsQuery = Type.Object(learningRate, CLOSED)
 export const RowsUpdateQuery = Type.Object({ op: Type.Optional(Operation) }, CLOSED)
 
@@ -48,8 +51,10 @@ export const RowsUpdateBody = Type.Object(
 export const UpdateAnswer = Type.Object({
   table: TableName,
   version: Type.Integer(),
-  sequence: Type.Integer({ description: 'After this update; unchanged when there were no indices' }),
-  rows_updated: Type.Integer({ description: 'Distinct rows' }),
+  sequence: Type.Integer({
+    description: 'The sequence after this update; unchanged when there were no indices',
+  }),
+  rows_updated: Type.Integer({ description: 'Number of distinct rows' }),
   durability: Durability,
   replayed: Type.Boolean({
     description: 'Whether this is the remembered answer to an earlier request with the same key',

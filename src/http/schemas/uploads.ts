@@ -1,3 +1,4 @@
+/** The schemas of uploads in parts. */
 import { type Static, Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { FORMAT_MEDIA_TYPES } from '../negotiate.ts'
@@ -12,7 +13,7 @@ const Digest = Type.String({
   description: 'sha-256=:<base64>:, as a Content-Digest (RFC 9530)',
 })
 
-/** What the query of a PUT says, as JSON. */
+/** The query parameters of a PUT, as JSON. */
 export const UploadParameters = Type.Object(
   {
     ...UploadQuery.properties,
@@ -33,7 +34,7 @@ export const UploadBegin = Type.Object(
       Type.Integer({
         minimum: 0,
         maximum: Number.MAX_SAFE_INTEGER,
-        description: 'Of all parts together; more is refused, less is not committed',
+        description: 'Bytes of all parts together; more are refused, and fewer cannot be committed',
       }),
     ),
     digest: Type.Optional(Digest),
@@ -50,7 +51,7 @@ export const UploadBegin = Type.Object(
 
 export const PartAnswer = Type.Object({ part: Type.Integer(), bytes: Type.Integer(), digest: Digest })
 
-/** An upload in parts. */
+/** The description of an upload in parts. */
 export const UploadInfoSchema = Type.Object(
   {
     upload: Type.String({ description: 'Its id' }),
@@ -59,15 +60,15 @@ export const UploadInfoSchema = Type.Object(
     bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'As announced' }),
     digest: Type.Union([Digest, Type.Null()], { description: 'As announced' }),
     parameters: UploadParameters,
-    received_bytes: Type.Integer({ description: 'Of all parts together' }),
-    parts: Type.Array(PartAnswer, { description: 'Those that are there whole, ascending' }),
+    received_bytes: Type.Integer({ description: 'Bytes of all parts together' }),
+    parts: Type.Array(PartAnswer, { description: 'The complete parts, ascending' }),
     committed: Type.Boolean({
-      description: 'It has become a table: committing it again gives the same answer again',
+      description: 'Whether it has become a table; committing it again returns the same answer',
     }),
     created_at: Type.String({ format: 'date-time' }),
     expires_at: Type.String({
       format: 'date-time',
-      description: 'When it will be removed, unless something happens to it before',
+      description: 'When it will be removed, unless there is activity before',
     }),
   },
   { $id: 'UploadInfo', description: 'An upload in parts' },
@@ -80,7 +81,7 @@ export const UploadsAnswer = Type.Object({
   uploads: Type.Array(UploadInfoRef, { description: 'Open ones, oldest first' }),
 })
 
-// What is no id is no mistake of form: there is just no such upload.
+// A malformed id is not refused by its form: there is just no such upload.
 const UploadId = Type.String({ description: 'Id of the upload' })
 export const UploadParams = Type.Object({ table: TableName, upload: UploadId }, CLOSED)
 

@@ -1,3 +1,4 @@
+/** The schemas of versions, rollback and aliases. */
 import { Type } from 'typebox'
 import { CLOSED, TABLE_NAME_PATTERN, TableName } from './scalars.ts'
 
@@ -13,7 +14,7 @@ export const VersionsAnswer = Type.Object({
       version: Type.Integer(),
       created_at: Type.String({ format: 'date-time' }),
       bytes: Type.Integer({ description: 'Bytes of all rows' }),
-      current: Type.Boolean({ description: 'Whether this is the one that is read and updated' }),
+      current: Type.Boolean({ description: 'Whether lookups and updates use this version by default' }),
     }),
     { description: 'The readable ones, ascending' },
   ),
@@ -37,9 +38,11 @@ export const AliasBody = Type.Object(
 export const AliasAnswer = Type.Object({
   alias: AliasName,
   table: TableName,
-  version: Type.Union([Type.Integer(), Type.Null()], { description: 'null: whichever is current' }),
+  version: Type.Union([Type.Integer(), Type.Null()], {
+    description: 'null: the alias follows the current version',
+  }),
 })
 
 export const AliasesAnswer = Type.Object({
-  aliases: Type.Array(AliasAnswer, { description: 'In the order of their names' }),
+  aliases: Type.Array(AliasAnswer, { description: 'All aliases, ordered by name' }),
 })

@@ -1,3 +1,4 @@
+/** Commits a staged upload: its parts become a table. */
 import { workOnDisk } from './disk.ts'
 import { takeLease } from './lease.ts'
 import { type CommittedTable, type Staging, type Upload, uploadPath } from './layout.ts'
@@ -6,7 +7,7 @@ import { readRecord, writeRecord } from './records.ts'
 import { checkComplete, readParts } from './staged-body.ts'
 import { findUpload, removeDirectory } from './uploads.ts'
 
-/** Makes a table of a staged body: of `bytes` bytes, in chunks that are valid until the next one. */
+/** Stores a staged body of `bytes` bytes as a table. Each chunk is valid until the next one is read. */
 export type StoreBody = (
   upload: Upload,
   body: AsyncIterable<Uint8Array>,
@@ -14,9 +15,10 @@ export type StoreBody = (
 ) => Promise<CommittedTable>
 
 /**
- * Makes a table of the parts of an upload by `store`, removes them, and remembers what came of it: whoever asks again, because the answer
- * was lost, gets the same. Whatever is refused, everything stays in place. Refuses UPLOAD_NOT_FOUND, IDEMPOTENCY_IN_FLIGHT while another
- * commit runs, as {@link checkComplete} and {@link readParts}, and what `store` refuses.
+ * Stores the parts of an upload as a table by `store`, records the result and removes the parts. A repeated
+ * commit, whose response was lost, gets the recorded result. After a refusal everything stays in place.
+ * Refuses UPLOAD_NOT_FOUND, IDEMPOTENCY_IN_FLIGHT while another commit runs, what {@link checkComplete} and
+ * {@link readParts} refuse, and what `store` refuses.
  */
 export const commitUpload = (
   staging: Staging,
@@ -36,7 +38,7 @@ export const commitUpload = (
         await lease.release()
       }
     } catch (error) {
-      // Another commit may have ended between the two looks; then that was the answer.
+      // Another commit may have ended since the upload was found, and its result is the answer.
       const state = await readRecord(staging, table, id)
       if (state === undefined || state.committed === null) throw error
       return state.committed

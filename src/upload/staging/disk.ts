@@ -1,27 +1,31 @@
+/** Files of staged uploads, and what errors of the file system mean to a client. */
 import { constants } from 'node:fs'
 import { type FileHandle, open, readFile, statfs } from 'node:fs/promises'
 import { GatherdError, refuse } from '../../core/errors.ts'
 import type { Staging } from './layout.ts'
 
 const FULL = new Set(['ENOSPC', 'EDQUOT'])
-/** What nobody can help who only sends requests. */
+/** Errors that no client can resolve. */
 const UNUSABLE = new Set(['EACCES', 'EIO', 'EMFILE', 'ENFILE', 'ENOTDIR', 'EPERM', 'EROFS'])
 
-/** The code of an error of the system, or undefined. */
+/** Returns the code of a system error, or undefined for any other error. */
 export const systemCode = (error: unknown): string | undefined => {
   const code = (error as NodeJS.ErrnoException | null)?.code
   return typeof code === 'string' ? code : undefined
 }
 
-/** Whether an error says that a file or directory is not there. */
+/** Returns whether an error says that a file or directory does not exist. */
 export const isMissing = (error: unknown): boolean => systemCode(error) === 'ENOENT'
 
-/** For `catch`: what is not there is undefined. */
+/** A handler for `catch` that turns a missing file into undefined and throws other errors again. */
 export const ignoreMissing = (error: unknown): undefined => {
   if (!isMissing(error)) throw error
 }
 
-/** What an error of work on the files of an upload is to the client: DISK_FULL, NOT_READY, UPLOAD_NOT_FOUND; others stay what they are. */
+/**
+ * Translates an error of the file system into a refusal: DISK_FULL, NOT_READY or UPLOAD_NOT_FOUND. Other
+ * errors stay as they are.
+ */
 export const toUploadError = (error: unknown): unknown => {
   if (error instanceof GatherdError) return error
   const code = systemCode(error)
@@ -29,14 +33,16 @@ export const toUploadError = (error: unknown): unknown => {
   if (FULL.has(code))
     return new GatherdError('DISK_FULL', 'the disk that uploads are staged on is full', { cause: error })
   if (UNUSABLE.has(code))
-    return new GatherdError('NOT_READY', `uploads cannot be staged: the disk says ${code}`, { cause: error })
-  // Somebody took the whole upload away meanwhile.
+    return new GatherdError('NOT_READY', `uploads cannot be staged, because the disk reports ${code}`, {
+      cause: error,
+    })
+  // Another request has removed the whole upload meanwhile.
   if (code === 'ENOENT')
     return new GatherdError('UPLOAD_NOT_FOUND', 'the upload is not there any more', { cause: error })
   return error
 }
 
-/** Work on the files of an upload, with errors as {@link toUploadError} makes them. */
+/** Runs work on the files of an upload and translates its errors by {@link toUploadError}. */
 export const workOnDisk = async <Result>(work: () => Promise<Result>): Promise<Result> => {
   try {
     return await work()
@@ -45,27 +51,30 @@ export const workOnDisk = async <Result>(work: () => Promise<Result>): Promise<R
   }
 }
 
-/** Refuses DISK_FULL when `bytes` more would leave less than `uploadDiskFreeBytesMin`: tables need the disk more than uploads do. */
+/**
+ * Refuses DISK_FULL when `bytes` more would leave less than `uploadDiskFreeBytesMin` free, because tables
+ * need the disk more than uploads do.
+ */
 export const checkFreeSpace = async ({ directory, limits }: Staging, bytes: number): Promise<void> => {
   const { bavail, bsize } = await statfs(directory)
   const freeBytes = bavail * bsize
   if (freeBytes - bytes >= limits.uploadDiskFreeBytesMin) return
   refuse(
     'DISK_FULL',
-    `the disk has ${freeBytes} bytes left, of which uploads leave ${limits.uploadDiskFreeBytesMin} alone`,
+    `the disk has ${freeBytes} bytes free, and uploads must leave ${limits.uploadDiskFreeBytesMin} of them free`,
   )
 }
 
-/** A file that was not there before, for this user alone. */
+/** Creates a file that only this user may read. It must not exist yet. */
 export const createFile = (path: string): Promise<FileHandle> =>
   open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600)
 
-/** Writes all of `bytes`: a full disk takes a part first and refuses the rest. */
+/** Writes all of `bytes`, since a nearly full disk accepts a part and refuses the rest. */
 export const writeWhole = async (file: FileHandle, bytes: Uint8Array): Promise<void> => {
   for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at)).bytesWritten
 }
 
-/** A new file with `text` in it, on disk when this resolves. */
+/** Creates a file with the contents `text`, which is on disk when this resolves. */
 export const writeDurably = async (path: string, text: string): Promise<void> => {
   const file = await createFile(path)
   try {
@@ -76,7 +85,7 @@ export const writeDurably = async (path: string, text: string): Promise<void> =>
   }
 }
 
-/** What a file of ours says; undefined when there is none, or a crash left half of it. */
+/** Reads one of our JSON files. Returns undefined when there is none, or when a crash left half of it. */
 export const readJson = async (path: string): Promise<unknown> => {
   const text = await readFile(path, 'utf8').catch(ignoreMissing)
   try {
@@ -88,7 +97,7 @@ export const readJson = async (path: string): Promise<unknown> => {
 
 /** Makes new names in a directory durable. */
 export const syncNames = async (directory: string): Promise<void> => {
-  // Windows has no such thing: a directory cannot be opened there.
+  // Windows cannot open a directory.
   if (process.platform === 'win32') return
   const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
   try {

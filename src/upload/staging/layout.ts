@@ -3,37 +3,40 @@ import { join } from 'node:path'
 import type { LIMITS } from '../../core/limits.ts'
 import type { TableInfo } from '../../core/types.ts'
 
-/*
- *     <upload>/                                  an open upload; its mtime is the last activity
- *       upload.json                              what was asked for
- *       part-<part>-<stamp>-<bytes>-<sha256>     a whole part; of several with one number the highest stamp counts
- *       incoming-<random>                        a part that is being received
- *       commit-<generation>                      a commit under way, see lease.ts
- *     <upload>.json                              a committed upload: what was answered
- *     .<random>                                  is being made or removed: there for nobody
+/**
+ * The files of staged uploads and their names.
  *
- * Every HTTP worker works on these files and remembers nothing, so each sees what the others do, and a restart loses nothing. Whatever
- * becomes valid does so by one rename. Names are made here: of what clients send, only text that has the form of an id gets into a path.
+ *     <upload>/                                  an open upload; its mtime is the last activity
+ *       upload.json                              the request that began it
+ *       part-<part>-<stamp>-<bytes>-<sha256>     a whole part; of several with one number, the highest stamp counts
+ *       incoming-<random>                        a part that is being received
+ *       commit-<generation>                      a commit in progress, see lease.ts
+ *     <upload>.json                              a committed upload: the answer that it got
+ *     .<random>                                  is being made or removed, and no reader looks at it
+ *
+ * HTTP workers keep no state of uploads in memory but work on these files, so each sees what the others do,
+ * and a restart loses nothing. Everything becomes valid by one rename. All names are made here. Text from a
+ * client becomes part of a path only if it has the form of an id.
  */
 
-/** The bounds that staging obeys, by their names in core/limits.ts. */
+/** The limits of staging, by their names in core/limits.ts. */
 export type StagingLimits = Record<Extract<keyof typeof LIMITS, `upload${string}`>, number>
 
-/** Where uploads are staged. */
+/** The directory in which uploads are staged, and the limits that hold there. */
 export interface Staging {
   directory: string
   limits: StagingLimits
 }
 
-/** What was asked for when the upload was begun. */
+/** The request that began an upload. */
 export interface UploadSpecification {
   table: string
   contentType: string
-  /** Of all parts together; null: not said. */
+  /** The bytes of all parts together; null when the client did not announce them. */
   bytes: number | null
-  /** Of the whole, like a Content-Digest; null: not said. */
+  /** The digest of the whole body, as in Content-Digest; null when the client did not announce it. */
   digest: string | null
-  /** By the names of the query of a PUT, as they were given. */
+  /** The parameters by their names in the query of a PUT, as the client gave them. */
   parameters: Readonly<Record<string, unknown>>
 }
 
@@ -46,17 +49,17 @@ export interface Upload extends UploadSpecification {
 export interface StagedPart {
   part: number
   bytes: number
-  /** The sha-256, in hexadecimal. */
+  /** The SHA-256, in hexadecimal. */
   sha256: string
 }
 
-/** A whole part as a file; `stamp` tells the latest of several. */
+/** A whole part as a file. Of several with one number, the one with the highest `stamp` counts. */
 export interface PartFile extends StagedPart {
   stamp: number
   name: string
 }
 
-/** What a commit was answered. */
+/** The answer to a commit. */
 export interface CommittedTable {
   created: boolean
   info: TableInfo
@@ -65,15 +68,15 @@ export interface CommittedTable {
 /** An upload as clients see it. */
 export interface UploadState {
   upload: Upload
-  /** In ascending order. */
+  /** The parts in ascending order. */
   parts: readonly StagedPart[]
   /** Milliseconds since 1970. */
   expiresAt: number
-  /** null: it is open. */
+  /** null while the upload is open. */
   committed: CommittedTable | null
 }
 
-/** The file in an upload's directory that says what was asked for. */
+/** The file in an upload's directory that holds the request that began it. */
 export const UPLOAD_FILE = 'upload.json'
 
 const ID = /^[0-9a-f]{32}$/
@@ -85,38 +88,41 @@ const COMMIT = /^commit-(\d{1,15})$/
 
 const randomName = (): string => randomBytes(16).toString('hex')
 
-/** A new id, which nobody can guess. */
+/** Makes a new id, which nobody can guess. */
 export const newUploadId = randomName
 
-/** Whether `text` has the form of an id: only then it may become part of a path. */
+/** Returns whether `text` has the form of an id. Only then may it become part of a path. */
 export const isUploadId = (text: string): boolean => ID.test(text)
 
-/** The directory of an open upload. */
+/** Returns the directory of an open upload. */
 export const uploadPath = ({ directory }: Staging, id: string): string => join(directory, id)
 
-/** The record of a committed upload. */
+/** Returns the path of the record of a committed upload. */
 export const recordPath = ({ directory }: Staging, id: string): string => join(directory, `${id}.json`)
 
-/** The upload whose record a file is; undefined: it is none. */
+/** Returns the id of the upload whose record a file is; undefined when the file is no record. */
 export const parseRecordName = (name: string): string | undefined => RECORD.exec(name)?.[1]
 
-/** A new path that no reader looks at. */
+/** Makes a new path that no reader looks at. */
 export const hiddenPath = ({ directory }: Staging): string => join(directory, `.${randomName()}`)
 
-/** Whether a name is that of something that is being made or removed. */
+/** Returns whether something with this name is being made or removed. */
 export const isHidden = (name: string): boolean => HIDDEN.test(name)
 
-/** A new name for a part that is being received. */
+/** Makes a name for a part that is being received. */
 export const newIncomingName = (): string => `incoming-${randomName()}`
 
-/** Whether a name is that of a part that is being received. */
+/** Returns whether a name is that of a part that is being received. */
 export const isIncoming = (name: string): boolean => INCOMING.test(name)
 
-/** The name of a whole part, which says everything about it: a listing of the directory is the state of the upload. */
+/**
+ * Returns the name of a whole part. It says everything about the part, so a listing of the directory is the
+ * state of the upload.
+ */
 export const partName = ({ part, stamp, bytes, sha256 }: Omit<PartFile, 'name'>): string =>
   `part-${String(part).padStart(4, '0')}-${stamp}-${bytes}-${sha256}`
 
-/** The part that a file is; undefined: it is none. */
+/** Parses the name of a whole part; undefined when the file is none. */
 export const parsePartName = (name: string): PartFile | undefined => {
   const found = PART.exec(name)
   if (found === null) return undefined
@@ -124,8 +130,8 @@ export const parsePartName = (name: string): PartFile | undefined => {
   return { part: Number(part), stamp: Number(stamp), bytes: Number(bytes), sha256, name }
 }
 
-/** The name of a commit under way. Generations are counted from 1. */
+/** Returns the name of a commit in progress. Generations are counted from 1. */
 export const commitName = (generation: number): string => `commit-${generation}`
 
-/** The generation of a commit; 0: the file is none. */
+/** Returns the generation of a commit; 0 when the file is no commit. */
 export const parseCommitName = (name: string): number => Number(COMMIT.exec(name)?.[1] ?? 0)

@@ -1,10 +1,11 @@
+/** The lease that lets one HTTP worker at a time commit an upload. */
 import { readdir, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { refuse } from '../../core/errors.ts'
 import { createFile, isMissing, systemCode } from './disk.ts'
 import { commitName, parseCommitName } from './layout.ts'
 
-/** The right to commit an upload. */
+/** The exclusive right to commit an upload. */
 export interface Lease {
   release(): Promise<void>
 }
@@ -12,11 +13,12 @@ export interface Lease {
 const RENEWALS = 5
 
 /**
- * Takes the right to commit the upload in `directory` for `leaseMs`, and keeps renewing it until released. Refuses IDEMPOTENCY_IN_FLIGHT
- * while somebody else has it, whichever HTTP worker that is; one that died holds it no longer than `leaseMs`.
+ * Takes the lease on the upload in `directory` for `leaseMs`, and renews it until it is released. Refuses
+ * IDEMPOTENCY_IN_FLIGHT while any HTTP worker holds it. The lease of one that died expires after `leaseMs`.
  *
- * A lease is a file whose mtime is renewed. One that is out of date is not removed, which two could do at once and each take the other's
- * away, but overtaken by the next generation: of those who try, one creates that file.
+ * A lease is a file whose mtime is renewed. An expired one is not removed, because two workers could do that
+ * at once and each remove the other's new lease. Instead, the next generation replaces it: of the workers
+ * that try, only one can create that file.
  */
 export const takeLease = async (directory: string, leaseMs: number): Promise<Lease> => {
   const generation = Math.max(0, ...(await readdir(directory)).map(parseCommitName))
@@ -30,7 +32,7 @@ export const takeLease = async (directory: string, leaseMs: number): Promise<Lea
   }
   const timer = setInterval(() => {
     const now = new Date()
-    // When the upload is gone so is the lease.
+    // A lease that cannot be renewed has gone together with its upload.
     utimes(path, now, now).catch(() => null)
   }, leaseMs / RENEWALS)
   timer.unref()
@@ -46,7 +48,8 @@ const isHeld = async (path: string, leaseMs: number): Promise<boolean> => {
   try {
     return (await stat(path)).mtimeMs + leaseMs > Date.now()
   } catch (error) {
-    // Released since it was listed: numbers begin anew, and the one to try next is not ours to guess.
+    // The lease was released after it was listed. Generations now begin anew, so the next number is unknown
+    // and the client has to try again.
     if (isMissing(error)) return true
     throw error
   }

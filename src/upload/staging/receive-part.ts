@@ -1,3 +1,4 @@
+/** Receives one part of an upload and writes it to disk. */
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../../core/assert.ts'
@@ -18,30 +19,30 @@ import { listOpenIds } from './uploads.ts'
 
 /** The body of a part. */
 export interface PartBody {
-  /** Of any size. */
+  /** Chunks of any size. */
   chunks: AsyncIterable<Uint8Array>
   /** See `Upload.freesChunks`. */
   freesChunks?: boolean
   contentLength?: number
-  /** The sha-256 that it must have. */
+  /** The SHA-256 that the part must have. */
   digest?: Uint8Array
 }
 
-/** How much a part may have, and by which bound. */
+/** How many bytes a part may have, and the limit that says so. */
 interface Room {
   bytes: number
   reason: string
 }
 
-/** After so many bytes the disk is looked at again: others fill it too. */
+/** The free space is checked again after this many bytes, because other writers fill the disk too. */
 const CHECK_BYTES = 64 * 1024 * 1024
 
 /**
- * Writes a part to disk as it comes in, chunk by chunk; when it is whole it takes the place of another with its number. Until then, and
- * whatever fails, everything stays as it was.
+ * Writes a part to disk chunk by chunk. When it is whole, it replaces an earlier part of its number. Until
+ * then, and after any failure, everything stays as it was.
  *
- * Refuses BODY_TOO_LARGE (a part, the announced total, all uploads together), DISK_FULL, DIGEST_MISMATCH, UPLOAD_NOT_FOUND when the upload
- * is taken away meanwhile, and what the body rejects with.
+ * Refuses BODY_TOO_LARGE (for the part, the announced total, or all uploads together), DISK_FULL,
+ * DIGEST_MISMATCH, UPLOAD_NOT_FOUND when the upload is removed meanwhile, and what the body rejects with.
  */
 export const receivePart = (
   staging: Staging,
@@ -60,7 +61,7 @@ export const receivePart = (
       const { bytes, sha256 } = await writePart(staging, path, body, room)
       checkDigest(sha256, body.digest)
       const files = await listPartFiles(directory)
-      // Others may have come meanwhile.
+      // Other parts may have arrived meanwhile.
       checkRoom(await measureRoom(staging, upload, part, files), bytes)
       return await placePart(directory, path, { part, bytes, sha256 }, files)
     } catch (error) {
@@ -69,7 +70,10 @@ export const receivePart = (
     }
   })
 
-/** `files`: those of this upload. A part of the same number goes when this one comes. */
+/**
+ * Finds the limit that leaves the part the least room. `files` are those of this upload; an earlier part of
+ * the same number does not count, because this one replaces it.
+ */
 const measureRoom = async (
   staging: Staging,
   upload: Upload,
@@ -81,7 +85,7 @@ const measureRoom = async (
   let stagedBytes = siblingBytes
   for (const id of await listOpenIds(staging)) {
     if (id === upload.id) continue
-    // One that goes meanwhile needs no room.
+    // An upload that is removed meanwhile takes no room.
     stagedBytes += countBytes(
       currentParts((await listPartFiles(uploadPath(staging, id)).catch(ignoreMissing)) ?? []),
     )
@@ -94,7 +98,7 @@ const measureRoom = async (
     },
     {
       bytes: uploadStagedBytesMax - stagedBytes,
-      reason: `all uploads together have at most ${uploadStagedBytesMax} bytes, of which ${stagedBytes} are there`,
+      reason: `all uploads together have at most ${uploadStagedBytesMax} bytes, of which ${stagedBytes} are taken`,
     },
   ]
   return rooms.reduce((least, room) => (room.bytes < least.bytes ? room : least))
@@ -135,10 +139,13 @@ const checkDigest = (sha256: string, expected: Uint8Array | undefined): void => 
   const [found, announced] = [Buffer.from(sha256, 'hex'), Buffer.from(expected)].map((digest) =>
     digest.toString('base64'),
   )
-  refuse('DIGEST_MISMATCH', `the part has the sha-256 ${found}, announced was ${announced}`)
+  refuse(
+    'DIGEST_MISMATCH',
+    `the part has the sha-256 ${found}, but ${announced} was announced; send it again`,
+  )
 }
 
-/** Gives a whole part its name, and removes those that it takes the place of. */
+/** Renames a whole part to its final name and removes the parts that it replaces. */
 const placePart = async (
   directory: string,
   path: string,

@@ -1,3 +1,4 @@
+/** Checks the parts of an upload and reads them as one body. */
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
@@ -8,12 +9,13 @@ import { isMissing } from './disk.ts'
 import type { PartFile, Upload } from './layout.ts'
 import { countBytes } from './part-files.ts'
 
-/** Small enough that others get their turn between two reads. */
+/** Small enough that other requests are served between two reads. */
 const READ_BYTES = 512 * 1024
 
 /**
- * Sees that parts, ascending, are a whole body: numbers from 0 or from 1 without a gap, and as many bytes as were announced. Refuses
- * INVALID_REQUEST, naming those that are missing. Returns the bytes of all.
+ * Checks that the parts, which are in ascending order, form a whole body: numbers from 0 or from 1 without a
+ * gap, and as many bytes as were announced. Refuses INVALID_REQUEST, naming the missing parts. Returns the
+ * bytes of all parts.
  */
 export const checkComplete = ({ bytes }: Pick<Upload, 'bytes'>, parts: readonly PartFile[]): number => {
   if (parts.length === 0) refuse('INVALID_REQUEST', 'the upload has no parts yet')
@@ -28,7 +30,7 @@ export const checkComplete = ({ bytes }: Pick<Upload, 'bytes'>, parts: readonly 
   if (bytes !== null && bytes !== receivedBytes) {
     refuse(
       'INVALID_REQUEST',
-      `the parts have ${receivedBytes} bytes together, the upload was announced with ${bytes}`,
+      `the parts have ${receivedBytes} bytes together, but the upload was announced with ${bytes}`,
     )
   }
   return receivedBytes
@@ -40,14 +42,15 @@ const refuseMissing = (missing: readonly number[], last: number): never => {
   const errors: ErrorPlace[] = shown.map((part) => ({ pointer: `/parts/${part}`, detail: 'is missing' }))
   return refuse(
     'INVALID_REQUEST',
-    `of the parts up to ${last} these are missing: ${shown.join(', ')}${more}`,
+    `of the parts up to ${last}, these are missing: ${shown.join(', ')}${more}`,
     { errors },
   )
 }
 
 /**
- * The bytes of parts one after the other, in memory that is used again for the next chunk. What a power cut or a disk made of a part since
- * it was received does not get by: then the part is dropped, and DIGEST_MISMATCH names it, so that it can be sent again.
+ * Reads the parts one after the other, into a buffer that the next chunk overwrites. A part that a power cut
+ * or the disk has changed since it was received is removed, and DIGEST_MISMATCH names it, so that the client
+ * can send it again.
  */
 export async function* readParts(
   directory: string,
@@ -81,7 +84,7 @@ async function* readPart(
   await rm(path, { force: true })
   refuse(
     'DIGEST_MISMATCH',
-    `part ${part.part} is no longer what was received, and was dropped: send it again, then commit again`,
+    `part ${part.part} was damaged on disk and has been removed: send it again, then commit again`,
   )
 }
 

@@ -1,3 +1,4 @@
+/** Removes uploads and records that are too old. */
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ignoreMissing } from './disk.ts'
@@ -5,7 +6,10 @@ import { isHidden, isIncoming, isUploadId, parseRecordName, type Staging } from 
 import { removeRecord } from './records.ts'
 import { removeDirectory } from './uploads.ts'
 
-/** A part that was not written to for this long is no longer being received: a body that stands still is given up much earlier. */
+/**
+ * A part that was not written to for this long is no longer being received, since an idle body is aborted
+ * much earlier.
+ */
 const leftoverMs = ({ limits }: Staging): number => 10 * limits.uploadIdleMsMax
 
 interface Entry {
@@ -14,8 +18,9 @@ interface Entry {
 }
 
 /**
- * Removes uploads without activity for `uploadAgeMsMax`, records as old, records beyond the `uploadRememberedCountMax` newest, and what
- * crashes left behind. Several HTTP workers may do it at the same time. Files that are none of ours are left alone.
+ * Removes uploads without activity for `uploadAgeMsMax`, records of that age, records beyond the
+ * `uploadRememberedCountMax` newest, and what crashes left behind. Several HTTP workers may sweep at the same
+ * time. Foreign files are left alone.
  */
 export const sweepUploads = async (staging: Staging): Promise<void> => {
   const { directory, limits } = staging
@@ -28,7 +33,7 @@ export const sweepUploads = async (staging: Staging): Promise<void> => {
     if (isHidden(name) && ageMs > leftoverMs(staging))
       await rm(join(directory, name), { recursive: true, force: true })
     if (!isUploadId(name)) continue
-    // A crash between the two last steps of a commit leaves both.
+    // A crash between the last two steps of a commit leaves both the record and the directory.
     if (ageMs >= limits.uploadAgeMsMax || committed.has(name)) await removeDirectory(staging, name)
     else await removeCutParts(join(directory, name), leftoverMs(staging))
   }
@@ -55,7 +60,10 @@ const listAges = async (directory: string, isWanted: (name: string) => boolean):
   return entries
 }
 
-/** Sweeps now and every `uploadSweepMs` until stopped by what this returns. What goes wrong is told to `onError`, and tried again. */
+/**
+ * Sweeps now and every `uploadSweepMs`, until the returned function is called. Failures go to `onError`, and
+ * the next sweep tries again.
+ */
 export const keepSweeping = (staging: Staging, onError: (error: unknown) => void): (() => void) => {
   const sweep = (): void => void sweepUploads(staging).catch(onError)
   sweep()

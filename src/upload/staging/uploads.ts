@@ -1,3 +1,4 @@
+/** Begins, finds, lists and deletes uploads. */
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { refuse } from '../../core/errors.ts'
@@ -21,8 +22,8 @@ import { readRecord, removeRecord } from './records.ts'
 const FORMAT = 1
 
 /**
- * Begins an upload. Refuses OVERLOADED above `uploadCountMax` open ones, BODY_TOO_LARGE above `uploadStagedBytesMax`, and DISK_FULL when
- * the disk has no room for what is announced.
+ * Begins an upload. Refuses OVERLOADED when `uploadCountMax` uploads are open, BODY_TOO_LARGE above
+ * `uploadStagedBytesMax`, and DISK_FULL when the disk has no room for the announced bytes.
  */
 export const createUpload = async (
   staging: Staging,
@@ -33,7 +34,7 @@ export const createUpload = async (
   if (bytes !== null && bytes > limits.uploadStagedBytesMax) {
     refuse(
       'BODY_TOO_LARGE',
-      `all uploads together have at most ${limits.uploadStagedBytesMax} bytes, this one is announced with ${bytes}`,
+      `all uploads together have at most ${limits.uploadStagedBytesMax} bytes, but this one is announced with ${bytes}`,
     )
   }
   const id = newUploadId()
@@ -47,33 +48,36 @@ export const createUpload = async (
       JSON.stringify({ format: FORMAT, createdAt: Date.now(), ...specification }),
     )
     await rename(aside, uploadPath(staging, id))
-    // Counted with the new one in place: of several at once, none sees too few.
+    // The new upload is counted too, so that of several that begin at once, none finds too few.
     if ((await listOpenIds(staging)).length > limits.uploadCountMax) {
       await removeDirectory(staging, id)
-      refuse('OVERLOADED', `there are ${limits.uploadCountMax} open uploads: commit or delete one`)
+      refuse('OVERLOADED', `there are ${limits.uploadCountMax} open uploads; commit or delete one first`)
     }
     return findUpload(staging, table, id)
   })
 }
 
-/** The upload, open or committed. Refuses UPLOAD_NOT_FOUND, also when it belongs to another table. */
+/** Finds an upload, open or committed. Refuses UPLOAD_NOT_FOUND, also when it belongs to another table. */
 export const findUpload = (staging: Staging, table: string, id: string): Promise<UploadState> =>
   workOnDisk(async () => {
     const found = (await readRecord(staging, table, id)) ?? (await readOpenState(staging, table, id))
-    // It may have been committed between the two looks.
+    // The upload may have been committed between the two reads.
     return found ?? (await readRecord(staging, table, id)) ?? refuseUnknown(table, id)
   })
 
-/** The upload, to add a part to. Refuses UPLOAD_NOT_FOUND, and INVALID_REQUEST when it has been committed. */
+/**
+ * Finds an open upload, to add a part to it. Refuses UPLOAD_NOT_FOUND, and INVALID_REQUEST when it has been
+ * committed.
+ */
 export const findOpenUpload = (staging: Staging, table: string, id: string): Promise<Upload> =>
   workOnDisk(async () => {
     const record = await readRecord(staging, table, id)
     if (record !== undefined)
-      refuse('INVALID_REQUEST', 'the upload has been committed: nothing can be added to it')
+      refuse('INVALID_REQUEST', 'the upload has been committed, so nothing can be added to it')
     return (await readOpen(staging, table, id))?.upload ?? refuseUnknown(table, id)
   })
 
-/** The open uploads of a table, oldest first. */
+/** Lists the open uploads of a table, oldest first. */
 export const listUploads = async (staging: Staging, table: string): Promise<UploadState[]> => {
   const states = await workOnDisk(async () => {
     const ids = await listOpenIds(staging)
@@ -82,24 +86,30 @@ export const listUploads = async (staging: Staging, table: string): Promise<Uplo
   return states.filter((state) => state !== undefined).sort((a, b) => a.upload.createdAt - b.upload.createdAt)
 }
 
-/** Forgets an upload and removes its parts. Refuses UPLOAD_NOT_FOUND. */
+/** Deletes an upload and its parts. Refuses UPLOAD_NOT_FOUND. */
 export const removeUpload = async (staging: Staging, table: string, id: string): Promise<void> => {
   const { committed } = await findUpload(staging, table, id)
   await workOnDisk(async () => {
-    // In this order, else there would be a moment in which a committed one is open again.
+    // The directory goes first, because otherwise a committed upload would be open again for a moment.
     await removeDirectory(staging, id)
     if (committed !== null) await removeRecord(staging, id)
   })
 }
 
-/** The ids of all open uploads, expired ones that were not swept yet included. None when nothing was ever staged. */
+/**
+ * Lists the ids of all open uploads, with expired ones that were not swept yet. The list is empty when
+ * nothing was ever staged.
+ */
 export const listOpenIds = async ({ directory }: Staging): Promise<string[]> => {
   const names = (await readdir(directory).catch(ignoreMissing)) ?? []
   const committed = new Set(names.map(parseRecordName))
   return names.filter((name) => isUploadId(name) && !committed.has(name))
 }
 
-/** Removes the directory of an upload; for everybody else it is gone at once. Nothing happens when it is gone already. */
+/**
+ * Removes the directory of an upload, which disappears at once for other readers. Does nothing when it is
+ * gone already.
+ */
 export const removeDirectory = async (staging: Staging, id: string): Promise<void> => {
   const aside = hiddenPath(staging)
   try {
@@ -133,7 +143,10 @@ const readOpenState = async (
   return files && { ...open, parts: currentParts(files), committed: null }
 }
 
-/** undefined: a crash left half of the file, or a later gatherd wrote it. Such an upload is none, and goes when it is old. */
+/**
+ * Returns undefined when a crash left half of the file, or a later gatherd wrote it. Such an upload counts as
+ * none and is removed when it is old.
+ */
 const readUpload = async (directory: string, id: string): Promise<Upload | undefined> => {
   const stored = (await readJson(join(directory, UPLOAD_FILE))) as
     | (Omit<Upload, 'id'> & { format: number })

@@ -89,7 +89,7 @@ describe('the state of the service', () => {
       expect(response.statusCode).toBe(500)
       expect(response.json()).toEqual({
         type: '/docs/errors#INTERNAL',
-        title: 'A mistake of the server',
+        title: 'Internal server error',
         status: 500,
         code: 'INTERNAL',
         detail: 'a mistake of the server, logged under the request id mine-1',
