@@ -297,7 +297,8 @@ try {
 }
 const failed = results.filter((holds) => !holds).length
 console.log(
-  'The image itself is unverified: these were its steps, its command and its health check, without a container engine.',
+  'The image itself is unverified: these were its steps, its command and its health check, without a ' +
+    'container engine.',
 )
 console.log(`${results.length - failed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1

@@ -90,7 +90,8 @@ export const CONFIG_SCHEMA = Type.Object({
   GATHERD_RECOVER: Type.Enum(['never', 'before-damage'], {
     default: 'never',
     description:
-      'With `before-damage`, a start goes back to the last state before damage of the data directory and reports what is lost, instead of refusing; also `--recover=before-damage`',
+      'With `before-damage`, a start goes back to the last state before damage of the data directory ' +
+      'and reports what is lost, instead of refusing; also `--recover=before-damage`',
   }),
   GATHERD_SNAPSHOT_JOURNAL_BYTES: Type.Integer({
     default: 64 * MiB,

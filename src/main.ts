@@ -79,8 +79,10 @@ const announce = (address: string): void => {
   process.stdout.write(
     `gatherd ${version} is ready: ${address}\n\n` +
       'A first lookup to try:\n' +
-      `  curl -X PUT ${address}/v1/tables/user -H 'content-type: application/json' -d '{"values":[[1,2],[3,4],[5,6]]}'\n` +
-      `  curl -X POST ${address}/v1/tables/user/lookup -H 'content-type: application/json' -d '{"indices":[2,0]}'\n` +
+      `  curl -X PUT ${address}/v1/tables/user -H 'content-type: application/json' -d ` +
+      `'{"values":[[1,2],[3,4],[5,6]]}'\n` +
+      `  curl -X POST ${address}/v1/tables/user/lookup -H 'content-type: application/json' -d ` +
+      `'{"indices":[2,0]}'\n` +
       `Documentation: ${address}/docs\n`,
   )
 }

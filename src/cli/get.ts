@@ -22,7 +22,8 @@ export const getCommand: Command = {
   arguments: [2, 2],
   summary: 'Writes a table, as stored, to a file',
   description:
-    'The file holds all of the table at one sequence. Its name gives the format (.npy, .safetensors, .bin, .raw), or else the service does.',
+    'The file holds all of the table at one sequence. Its name gives the format (.npy, .safetensors, ' +
+    '.bin, .raw), or else the service does.',
   options: {
     format: { value: 'FORMAT', help: 'npy, safetensors or raw' },
     include: { value: 'optimizer', help: 'adds the state of the optimizer; the file is then safetensors' },
@@ -58,7 +59,9 @@ export const getCommand: Command = {
       const facts = describeAnswer(answer, bytes)
       const ms = performance.now() - startedAt
       const { version: number, sequence, shape, dtype } = facts
-      const line = `${path}: version ${number} at sequence ${sequence}, ${shape.join(' x ')} ${dtype}, ${formatBytes(bytes)}, ${formatDuration(ms)}, ${formatRate(bytes, ms)}`
+      const line =
+        `${path}: version ${number} at sequence ${sequence}, ${shape.join(' x ')} ${dtype}, ` +
+        `${formatBytes(bytes)}, ${formatDuration(ms)}, ${formatRate(bytes, ms)}`
       terminal.print(
         values.json === true ? `${JSON.stringify({ table, file: path, ...facts })}\n` : `${line}\n`,
       )

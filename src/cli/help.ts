@@ -28,6 +28,7 @@ export const describeCommands = (commands: Readonly<Record<string, Command>>): s
   return `An embedding lookup service, and commands for a running one.
 
 ${alignColumns(rows)}
-Each command has a --help. Exit codes: 0 done, 1 failed, 2 wrong usage; for verify also 3, when a start would refuse.
+Each command has a --help.
+Exit codes: 0 done, 1 failed, 2 wrong usage; for verify also 3, when a start would refuse.
 `
 }

@@ -33,7 +33,7 @@ export const putCommand: Command = {
   arguments: [2, 2],
   summary: 'Creates or replaces a table from an npy, safetensors or raw file',
   description:
-    'A large file is sent in parts. After an interruption, the same command resumes: it sends the missing parts only.\n' +
+    'A large file is sent in parts. After an interruption, the same command sends the missing parts only.\n' +
     'The table does not change before all of it has arrived.',
   options: {
     rows: { value: 'N', help: 'the number of rows of a raw file (.bin, .raw)' },
@@ -99,7 +99,8 @@ export const choosePartBytes = (fileBytes: number, asked: number | undefined): n
   if (asked === undefined) return Math.max(PART_BYTES, least)
   if (asked < least)
     throw new UsageError(
-      `--part-bytes is at least ${least} for this file, because an upload has at most ${LIMITS.uploadPartCountMax} parts`,
+      `--part-bytes is at least ${least} for this file, because an upload has at most ` +
+        `${LIMITS.uploadPartCountMax} parts`,
     )
   if (asked > LIMITS.uploadPartBytesMax)
     throw new UsageError(`--part-bytes is at most ${LIMITS.uploadPartBytesMax}`)
@@ -203,6 +204,8 @@ const withProgress = async <Result>(
 
 const report = ({ values, terminal }: CommandInput, info: TableInfo, sentBytes: number, ms: number): void => {
   const { name, version, rows, dim, dtype } = info
-  const line = `${name}: version ${version}, ${rows} x ${dim} ${dtype}, ${formatDuration(ms)}, ${formatRate(sentBytes, ms)}`
+  const line =
+    `${name}: version ${version}, ${rows} x ${dim} ${dtype}, ${formatDuration(ms)}, ` +
+    `${formatRate(sentBytes, ms)}`
   terminal.print(values.json === true ? `${JSON.stringify(info)}\n` : `${line}\n`)
 }

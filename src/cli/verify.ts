@@ -35,7 +35,8 @@ export const verifyCommand: Command = {
   arguments: [1, 1],
   summary: 'Checks every byte of a data directory that no service is using',
   description:
-    'Says of each version what a start would load, or, with exit code 3, why it would refuse. No data is changed.',
+    'Says of each version what a start would load, or, with exit code 3, why it would refuse. No data ' +
+    'is changed.',
   options: { json: JSON_OPTION },
   run: async ({ positionals: [directory], values, terminal }) => {
     if (!holdsData(directory)) {

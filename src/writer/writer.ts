@@ -100,7 +100,8 @@ export class Writer implements WriterDependencies {
       for (const log of [report.catalogLog, report.osLog]) {
         if (log.droppedFrameCount > 0)
           onWarning(
-            `${log.droppedFrameCount} frames of an unfinished commit were dropped; nothing in it was acknowledged`,
+            `${log.droppedFrameCount} frames of an unfinished commit were dropped; ` +
+              'nothing in it was acknowledged',
           )
       }
       for (const { refusal } of report.damagedRecords) onWarning(refusal.message)

@@ -82,7 +82,7 @@ describe('HTTP workers', () => {
   })
 
   test.skipIf(readSlices('/proc/self') === null)(
-    'have short turns on the processor, also those that take the place of others',
+    'have short time slices, also those that replace others',
     async () => {
       const shortCount = () =>
         readSlices('/proc/self')?.filter((slice) => slice === SHORT_SLICE_NS).length ?? 0

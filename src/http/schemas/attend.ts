@@ -7,13 +7,15 @@ const options = {
     Type.Integer({
       minimum: 1,
       description:
-        'Number of best rows for each query; a number above rows gives all of them. Without it, the answer has the score of every row',
+        'Number of best rows for each query; a number above rows gives all of them. Without it, the ' +
+        'answer has the score of every row',
     }),
   ),
   metric: Type.Optional(
     Choice(['dot', 'cosine', 'l2'], {
       description:
-        'The score that top_k ranks by: the largest dot product, the largest cosine (0 for a row of zeros), or the smallest Euclidean distance',
+        'The score that top_k ranks by: the largest dot product, the largest cosine (0 for a row of ' +
+        'zeros), or the smallest Euclidean distance',
       default: 'dot',
     }),
   ),

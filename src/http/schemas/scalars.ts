@@ -49,21 +49,26 @@ export const IndexDtype = Choice(['int32', 'int64', 'uint32', 'uint64'], {
 
 export const Mode = Choice(['error', 'fill', 'clip', 'wrap', 'clamp'], {
   description:
-    'The result for an id outside 0..rows-1. error: 422. fill: -rows..-1 count from the end, any other id gives a row of fill_value (jnp.take). ' +
-    'clip: the nearest row; negative ids give row 0. wrap: id mod rows. clamp: -rows..-1 count from the end, then the nearest row (A[x] in JAX)',
+    'The result for an id outside 0..rows-1. error: 422. fill: -rows..-1 count from the end, any other ' +
+    'id gives a row of fill_value (jnp.take). ' +
+    'clip: the nearest row; negative ids give row 0. wrap: id mod rows. clamp: -rows..-1 count from the ' +
+    'end, then the nearest row (A[x] in JAX)',
 })
 
 export const Pooling = Choice(['none', 'sum', 'mean', 'max', 'sqrtn'], {
   description:
-    'How the rows of a bag are combined. A bag is a list of indices, or the flat indices between two offsets. An empty bag gives zeros. With weights w, ' +
+    'How the rows of a bag are combined. A bag is a list of indices, or the flat indices between two ' +
+    'offsets. An empty bag gives zeros. With weights w, ' +
     'mean is sum(w e) / sum(w) and sqrtn is sum(w e) / sqrt(sum(w w)); max takes no weights',
   default: 'none',
 })
 
 export const AnswerDtype = Choice(['float32', 'float16', 'bfloat16', 'native'], {
   description:
-    'Type of the numbers in the answer; native is the type that the table stores. Rows of int8 tables are then bytes, of which a number is byte * scale + bias: in safetensors ' +
-    'uint8 embeddings with scale and bias of the shape of the ids; in octet-stream the dim bytes, float32 scale and float32 bias of each row; JSON and npy cannot carry them',
+    'Type of the numbers in the answer; native is the type that the table stores. Rows of int8 tables ' +
+    'are then bytes, of which a number is byte * scale + bias: in safetensors ' +
+    'uint8 embeddings with scale and bias of the shape of the ids; in octet-stream the dim bytes, ' +
+    'float32 scale and float32 bias of each row; JSON and npy cannot carry them',
   default: 'float32',
 })
 

@@ -55,7 +55,8 @@ export const DataQuery = Type.Object(
     ),
     include: Type.Optional(
       Choice(['optimizer'], {
-        description: 'optimizer: adds the state of the optimizer, from which training resumes; safetensors only',
+        description:
+          'optimizer: adds the state of the optimizer, from which training resumes; safetensors only',
       }),
     ),
   },

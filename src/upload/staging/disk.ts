@@ -61,7 +61,7 @@ export const checkFreeSpace = async ({ directory, limits }: Staging, bytes: numb
   if (freeBytes - bytes >= limits.uploadDiskFreeBytesMin) return
   refuse(
     'DISK_FULL',
-    `the disk has ${freeBytes} bytes free, and uploads must leave ${limits.uploadDiskFreeBytesMin} of them free`,
+    `the disk has ${freeBytes} bytes free, of which uploads must leave ${limits.uploadDiskFreeBytesMin}`,
   )
 }
 

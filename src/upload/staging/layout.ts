@@ -8,7 +8,7 @@ import type { TableInfo } from '../../core/types.ts'
  *
  *     <upload>/                                  an open upload; its mtime is the last activity
  *       upload.json                              the request that began it
- *       part-<part>-<stamp>-<bytes>-<sha256>     a whole part; of several with one number, the highest stamp counts
+ *       part-<part>-<stamp>-<bytes>-<sha256>     a whole part; the highest stamp of a number counts
  *       incoming-<random>                        a part that is being received
  *       commit-<generation>                      a commit in progress, see lease.ts
  *     <upload>.json                              a committed upload: the answer that it got

@@ -25,7 +25,7 @@ export interface LoadDependencies {
   onProgress: (bytes: number) => void
 }
 
-/** The replay yields to the event loop after this many records, so that calls of other threads are answered. */
+/** The replay yields to the event loop after this many records, so that other threads get answers. */
 const RECORDS_PER_PAUSE = 64
 
 /**

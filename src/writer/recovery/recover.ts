@@ -168,7 +168,8 @@ const loadAdapters = async (
       refuseData(
         'DamagedCatalog',
         store.paths.catalog,
-        `an adapter belongs to table ${listed.tableId}, version ${listed.version}, which the catalog does not list`,
+        `an adapter belongs to table ${listed.tableId}, version ${listed.version}, ` +
+          'which the catalog does not list',
       )
     }
     try {

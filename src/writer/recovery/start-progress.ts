@@ -59,7 +59,8 @@ export class StartProgress {
     const bar = '#'.repeat(Math.round(share * BAR_LENGTH)).padEnd(BAR_LENGTH, '.')
     const eta = etaSeconds === null ? '' : `, ${etaSeconds} s left`
     this.#output.write(
-      `\r\u001b[2K${bar} ${Math.floor(share * 100)}% ${table}: ${loadedRows} of ${totalRows} rows, ${mibPerSecond} MiB/s${eta}`,
+      `\r\u001b[2K${bar} ${Math.floor(share * 100)}% ${table}: ${loadedRows} of ${totalRows} rows, ` +
+        `${mibPerSecond} MiB/s${eta}`,
     )
   }
 

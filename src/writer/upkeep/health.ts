@@ -16,7 +16,10 @@ export const describeFailure = ({ cause }: StoreFailed): string => {
   const { code, errcode, errstr } = (cause ?? {}) as { code?: string; errcode?: number; errstr?: string }
   const which =
     errcode === undefined ? (code ?? 'an error of the system') : `${errstr ?? 'SQLite'} (${errcode})`
-  return `the data directory could not be written: ${which}; updates are refused until a restart, lookups go on`
+  return (
+    `the data directory could not be written: ${which}; ` +
+    'updates are refused until a restart, lookups go on'
+  )
 }
 
 /** Syncs and checkpoints an open store, and reports when its disk turns full or usable again. */

@@ -61,8 +61,8 @@ export class Snapshots {
 
   /**
    * Writes a snapshot of a version. Resolves to null when the version is removed before the snapshot is
-   * listed. When it resolves, the snapshot covers the whole version, and no update can come before the current
-   * iteration of the event loop ends. Rejects with DISK_FULL or StoreFailed.
+   * listed. When it resolves, the snapshot covers the whole version, and no update can come before the
+   * current iteration of the event loop ends. Rejects with DISK_FULL or StoreFailed.
    */
   take(table: TableModel, version: VersionModel): Promise<SnapshotSummary | null> {
     const taken = this.#tail.then(() => this.#write(table.id, version))
