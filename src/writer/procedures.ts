@@ -62,7 +62,9 @@ const makeBuildProcedures = (
     return { buildId, segments: build.handle.segments, state: build.state?.rows.handle.segments ?? null }
   },
   commitBuild: async (httpWorker, { buildId, step = 0 }) => {
-    const build = httpWorker.builds.get(buildId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
+    const build =
+      httpWorker.builds.get(buildId) ??
+      refuse('PRECONDITION_FAILED', 'the upload was aborted before its commit')
     // From here on this procedure owns the build, even if the HTTP worker dies.
     httpWorker.builds.delete(buildId)
     return writer.lock(build.arguments.name, () => commitBuild(writer, build, step))

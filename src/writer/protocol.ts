@@ -1,3 +1,8 @@
+/**
+ * The messages between HTTP workers and writer. They are plain data that survives a structured clone, which
+ * shares memories instead of copying them. An HTTP worker sends calls (`WriterCalls`) and the writer answers.
+ * The writer publishes tables, aliases and health, and each HTTP worker acknowledges tables and aliases.
+ */
 import type { ErrorMessage } from '../core/errors.ts'
 import type { Dtype, Durability, Optimizer, Precondition, Settings } from '../core/types.ts'
 import type {
@@ -7,12 +12,6 @@ import type {
   TableRecord,
   VersionHandle,
 } from '../tables/handles.ts'
-
-/**
- * The messages between HTTP workers and writer. They are plain data that survives a structured clone, which
- * shares memories instead of copying them. An HTTP worker sends calls (`WriterCalls`) and the writer answers.
- * The writer publishes tables, aliases and health, and each HTTP worker acknowledges tables and aliases.
- */
 
 export interface BeginArguments {
   name: string

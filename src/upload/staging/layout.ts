@@ -1,8 +1,3 @@
-import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
-import type { LIMITS } from '../../core/limits.ts'
-import type { TableInfo } from '../../core/types.ts'
-
 /**
  * The files of staged uploads and their names.
  *
@@ -18,6 +13,10 @@ import type { TableInfo } from '../../core/types.ts'
  * and a restart loses nothing. Everything becomes valid by one rename. All names are made here. Text from a
  * client becomes part of a path only if it has the form of an id.
  */
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import type { LIMITS } from '../../core/limits.ts'
+import type { TableInfo } from '../../core/types.ts'
 
 /** The limits of staging, by their names in core/limits.ts. */
 export type StagingLimits = Record<Extract<keyof typeof LIMITS, `upload${string}`>, number>

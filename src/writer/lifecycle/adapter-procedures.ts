@@ -62,7 +62,8 @@ export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProce
   },
   commitAdapter: (httpWorker, { adapterId, alpha }) => {
     const build =
-      httpWorker.adapterBuilds.get(adapterId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
+      httpWorker.adapterBuilds.get(adapterId) ??
+      refuse('PRECONDITION_FAILED', 'the upload was aborted before its commit')
     // From here on this procedure owns the build, even if the HTTP worker dies.
     httpWorker.adapterBuilds.delete(adapterId)
     return writer.lock(build.name, () => commitAdapter(writer, build, alpha))

@@ -1,3 +1,4 @@
+/** Creates, pins and drops the optimizer state of table versions. */
 import type { Optimizer } from '../../core/types.ts'
 import type { VersionHandle } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
