@@ -180,7 +180,7 @@ describe('lookup', () => {
     })
   })
 
-  test('refuses invalid ids, modes and poolings', async () => {
+  test('refuses what is not an id, mode or pooling', async () => {
     expect(await run('lookup', 'user', 'one')).toEqual(failed(2, /"one" is no id/))
     expect(await run('lookup', 'user', '1.5')).toEqual(failed(2, /"1.5" is no id/))
     expect(await run('lookup', 'user', '1', '--mode', 'none')).toEqual(failed(2, /--mode is error, /))
