@@ -96,7 +96,7 @@ beforeAll(() => {
   baseline = service.context.lookups.arena.reservedBytes
 })
 
-test('A client that does not read keeps at most two pieces waiting, and releases them when it leaves', async () => {
+test('At most two pieces wait for a client that does not read, and are released when it leaves', async () => {
   const { port, hostname } = new URL(url)
   const { arena, buffers } = service.context.lookups
   const many = Int32Array.from({ length: 60_000 }, (_, i) => i % ROWS)
