@@ -33,7 +33,7 @@ const failNext = (error: { code?: string; errcode?: number; errstr?: string }) =
 }
 
 describe('While the disk is full', () => {
-  test('updates are refused as DISK_FULL, lookups are answered, and readiness is degraded but 200', async () => {
+  test('updates are refused as DISK_FULL, lookups are answered, and readyz is degraded but 200', async () => {
     failNext({ code: 'ERR_SQLITE_ERROR', errcode: 13 })
     const refused = await set(5)
     expect([refused.statusCode, refused.json<Problem>().code]).toEqual([507, 'DISK_FULL'])
