@@ -6,6 +6,9 @@ import { cpuBetween, type CpuReading, readCpu, readMachineCpu, readMemory } from
 
 const BURN = 'const end = process.threadCpuUsage().user + 150e3; while (process.threadCpuUsage().user < end);'
 
+const POST = "require('node:worker_threads').parentPort.postMessage('burnt')"
+const BURN_IN_THREAD = `${BURN} ${POST}; setInterval(() => {}, 1e6)`
+
 /**
  * Once told to, uses the processor for 150 ms in each of two threads, prints its use since its start, and
  * waits.
@@ -13,7 +16,7 @@ const BURN = 'const end = process.threadCpuUsage().user + 150e3; while (process.
 const PROGRAM = `
 const { Worker } = require('node:worker_threads')
 process.stdin.once('data', () => {
-  const worker = new Worker(${JSON.stringify(`${BURN} require('node:worker_threads').parentPort.postMessage('burnt'); setInterval(() => {}, 1e6)`)}, { eval: true })
+  const worker = new Worker(${JSON.stringify(BURN_IN_THREAD)}, { eval: true })
   ${BURN}
   worker.once('message', () => console.log(JSON.stringify(process.cpuUsage())))
 })
@@ -63,7 +66,8 @@ describe.runIf(existsSync('/proc/self/stat'))('a child process', () => {
 
   test('is counted together with its own children', async () => {
     const child = await startChild(`
-      const below = require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(PROGRAM)}], { stdio: 'inherit' })
+      const { spawn } = require('node:child_process')
+      const below = spawn(process.execPath, ['-e', ${JSON.stringify(PROGRAM)}], { stdio: 'inherit' })
       process.once('SIGTERM', () => below.kill('SIGKILL') && process.exit())`)
     onTestFinished(async () => {
       child.kill('SIGTERM')

@@ -4,7 +4,7 @@ import { makeLogScale, spreadApart } from '../../load/report/scale.ts'
 
 const plain = (text: string): string => text.replaceAll('\u2009', ' ')
 
-describe('numbers in the report', () => {
+describe('the report', () => {
   test.each([
     [0, '0'],
     [0.123456, '0.123'],
@@ -14,7 +14,7 @@ describe('numbers in the report', () => {
     [12_345_678, '12,345,678'],
     [undefined, '–'],
     [Number.NaN, '–'],
-  ])('%s is counted as %s', (value, text) => expect(formatCount(value)).toBe(text))
+  ])('prints the count %s as %s', (value, text) => expect(formatCount(value)).toBe(text))
 
   test.each([
     [950, '950'],
@@ -23,7 +23,7 @@ describe('numbers in the report', () => {
     [123_456, '123 k'],
     [999_600, '1 M'],
     [16_500_000, '16.5 M'],
-  ])('%i is short as %s', (value, text) => expect(plain(formatShort(value))).toBe(text))
+  ])('prints %i in short as %s', (value, text) => expect(plain(formatShort(value))).toBe(text))
 
   test.each([
     [0.05, '0.05 µs'],
@@ -32,14 +32,14 @@ describe('numbers in the report', () => {
     [1_234, '1.23 ms'],
     [2_100_000, '2.1 s'],
     [undefined, '–'],
-  ])('%s microseconds are %s', (value, text) => expect(plain(formatUs(value))).toBe(text))
+  ])('prints %s microseconds as %s', (value, text) => expect(plain(formatUs(value))).toBe(text))
 
   test.each([
     [256e6, '256 MB'],
     [1.024e9, '1.02 GB'],
-  ])('%i bytes are %s', (value, text) => expect(plain(formatBytes(value))).toBe(text))
+  ])('prints %i bytes as %s', (value, text) => expect(plain(formatBytes(value))).toBe(text))
 
-  test('are safe beside text, which is escaped for tags and attributes', () =>
+  test('escapes text for tags and attributes', () =>
     expect(escapeHtml('<a b="c">&')).toBe('&lt;a b=&quot;c&quot;&gt;&amp;'))
 })
 

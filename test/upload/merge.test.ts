@@ -19,7 +19,7 @@ const attach = (value: number) =>
     '?alpha=1',
   )
 
-/** A merge during which, before the writer is asked `when`, another adapter is attached, or the adapter is deleted. */
+/** Merges an adapter, and runs `overtake`, which replaces or deletes the adapter, before the call `when`. */
 const mergeOvertaken = async (when: 'begin' | 'commit', overtake: () => Promise<unknown>) => {
   const { writer, registry, lookups } = service.context
   let overtaken: Promise<unknown> | undefined
@@ -27,7 +27,7 @@ const mergeOvertaken = async (when: 'begin' | 'commit', overtake: () => Promise<
     call: async (procedure, argument) => {
       if (procedure === when) {
         overtaken = overtake()
-        // Not before the writer has heard of it; it is done only when the merge is over, which reads the adapter.
+        // The writer gets the call now, but finishes it only after the merge, which pins the adapter.
         for (let turn = 0; turn < 20; turn++) await writer.call('sync', null)
       }
       return writer.call(procedure, argument)
@@ -40,7 +40,7 @@ const mergeOvertaken = async (when: 'begin' | 'commit', overtake: () => Promise<
 }
 
 test.each(['begin', 'commit'] as const)(
-  'A merge that another adapter overtakes before its %s is refused, and the other one stays',
+  'A merge whose adapter is replaced before its %s is refused, and the new adapter stays',
   async (when) => {
     const reservedBytes = service.writer.memory.reservedBytes
     await mergeOvertaken(when, () => attach(20))
@@ -67,7 +67,7 @@ test.each(['begin', 'commit'] as const)(
   },
 )
 
-test('A merge that is given up at a turn lets whoever took the adapter off go on', async () => {
+test('A merge that stops between two tasks unpins its adapter, so that the removal can finish', async () => {
   await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows: 70_000, dim: 64 } })
   await putAdapter(
     service,
@@ -87,7 +87,7 @@ test('A merge that is given up at a turn lets whoever took the adapter off go on
     },
   }
   const merged = mergeAdapter(line, lookups.arena, registry.find('t'), {})
-  // Retired as a publication does it, in the middle of the work.
+  // The removal retires the adapter while the merge is running.
   const dropped = writer.call('dropAdapter', { name: 't', precondition: {} })
   await expect(merged).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
   await dropped
