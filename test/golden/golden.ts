@@ -1,7 +1,4 @@
-/**
- * Reads the golden cases and runs them against a service. README.md beside this file describes how they were
- * made.
- */
+/** Reads the golden cases, which README.md here describes, and runs them against a service. */
 
 import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
@@ -95,9 +92,7 @@ export const createGoldenTable = async (
   expect(answer.status, answer.bytes.toString()).toBe(201)
 }
 
-/**
- * Expects numbers within the tolerance of a case. JSON answers have null for every number that is not finite.
- */
+/** Expects numbers within the tolerance of a case. JSON has null for numbers that are not finite. */
 export const expectNumbers = (
   got: readonly (number | null)[],
   want: readonly number[],
@@ -119,10 +114,7 @@ export const expectNumbers = (
   })
 }
 
-/**
- * Sends a request in the form of its case: JSON, JSON text, or bytes of another type that are answered in
- * JSON.
- */
+/** Sends a request in the form of its case: JSON, JSON text, or bytes that are answered in JSON. */
 const sendGolden = (send: Send, route: string, { request, request_raw, request_binary }: GoldenRequest) => {
   const url = `/v1/tables/golden/${route}`
   if (request_binary === undefined)
