@@ -13,7 +13,7 @@ const mistakesOf = (environment: Record<string, string>): string[] => {
 }
 
 describe('The configuration', () => {
-  test('has a default for everything, and is frozen', () => {
+  test('has a default for every setting, and is frozen', () => {
     const config = readConfig({ PATH: '/bin' })
     expect(config).toMatchObject({
       host: '127.0.0.1',
@@ -26,7 +26,7 @@ describe('The configuration', () => {
     expect(Object.isFrozen(config)).toBe(true)
   })
 
-  test('reads numbers as numbers', () => {
+  test('parses numbers', () => {
     expect(
       readConfig({ GATHERD_PORT: '0', GATHERD_HTTP_THREADS: '3', GATHERD_MEMORY_QUOTA_BYTES: '1048576' }),
     ).toMatchObject({
@@ -38,14 +38,14 @@ describe('The configuration', () => {
     expect(readConfig({ GATHERD_COMPUTE_THREADS: '0' }).computeThreadCount).toBe(0)
   })
 
-  test('lets the one name pass that is for the commands', () => {
+  test('accepts GATHERD_URL, which only the commands use', () => {
     expect(readConfig({ GATHERD_URL: 'http://127.0.0.1:8080' }).port).toBe(8080)
     expect(mistakesOf({ GATHERD_URLS: 'http://127.0.0.1:8080' })).toEqual([
       'GATHERD_URLS: there is no such setting',
     ])
   })
 
-  test('names all mistakes at once, unknown names too', () => {
+  test('reports all mistakes at once, unknown names included', () => {
     expect(mistakesOf({ GATHERD_PORT: '70000', GATHERD_LOG_LEVEL: 'loud', GATHERD_PROT: '1' })).toEqual([
       'GATHERD_PROT: there is no such setting',
       'GATHERD_PORT: must be <= 65535',

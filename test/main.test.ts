@@ -18,7 +18,7 @@ const json = (body: unknown) => ({
   body: JSON.stringify(body),
 })
 
-/** A new connection each, so that every HTTP worker gets some. */
+/** Opens a new connection for each request, so that every HTTP worker gets some of them. */
 const ask = (
   url: string,
   method: string,
@@ -46,7 +46,7 @@ const ask = (
   })
 
 describe('The process', () => {
-  test('says where it is, with a first lookup to try that works', async () => {
+  test('prints its address and a first lookup that works', async () => {
     const { url, output } = await start()
     expect(output()).toMatch(/^gatherd \d+\.\d+\.\d+ is ready: http:\/\/127\.0\.0\.1:\d+\n/)
     const [, put, lookup] = [...output().matchAll(/curl -X (\w+) (\S+) -H '[^']+' -d '([^']+)'/g)].reduce<
@@ -65,7 +65,7 @@ describe('The process', () => {
     expect(url).toBe(new URL(put?.[2] ?? '').origin)
   })
 
-  test('shows every change on all of its HTTP workers before it answers', async () => {
+  test('shows a change on all HTTP workers before it answers the request that made it', async () => {
     const { url } = await start({ GATHERD_HTTP_THREADS: '3' })
     const table = `${url}/v1/tables/user`
     for (let version = 1; version <= 5; version++) {
@@ -85,7 +85,7 @@ describe('The process', () => {
     for (const { status } of gone) expect(status).toBe(404)
   })
 
-  test('gives a lookup too large for its HTTP worker to the compute workers, with the same rows', async () => {
+  test('hands a large lookup to the compute workers, which answer the same rows', async () => {
     const { url } = await start({ GATHERD_HTTP_THREADS: '1', GATHERD_COMPUTE_THREADS: '2' })
     const rows = 3_000
     const dim = 128
@@ -107,8 +107,8 @@ describe('The process', () => {
   })
 })
 
-describe('A start that cannot work', () => {
-  test('ends with code 1 and a line for each mistake of the configuration', async () => {
+describe('A start that fails', () => {
+  test('exits with code 1 and a line for each mistake in the configuration', async () => {
     const { exited, output, dispose } = spawnProcess({ GATHERD_PORT: 'abc', GATHERD_PROT: '1' })
     running.push({ dispose })
     expect(await exited).toBe(1)
@@ -117,7 +117,7 @@ describe('A start that cannot work', () => {
     )
   })
 
-  test('ends with code 1 when the port is taken, by another gatherd too, which goes on', async () => {
+  test('exits with code 1 when the port is in use, and a gatherd that uses it keeps serving', async () => {
     const first = await start()
     const second = spawnProcess({ GATHERD_PORT: new URL(first.url).port })
     running.push(second)
@@ -128,7 +128,7 @@ describe('A start that cannot work', () => {
 })
 
 describe('SIGTERM', () => {
-  test('turns readiness off, fails no request of forty clients, and ends with code 0', async () => {
+  test('turns readiness off, fails no request of forty clients, and leads to exit code 0', async () => {
     const { url, child, exited } = await start({ GATHERD_DRAIN_MS: '600' })
     await fetch(`${url}/v1/tables/user`, { method: 'PUT', ...json({ values: [[1, 2]] }) })
     const counts = { answered: 0, failed: 0 }
@@ -161,7 +161,7 @@ describe('SIGTERM', () => {
         })
         if (outcome === 'failed') counts.failed++
         else if (outcome !== 'refused') counts.answered++
-        // Told to close, or refused: a load balancer would have sent the client elsewhere by now.
+        // After `connection: close` or a refusal a load balancer would send the client elsewhere.
         if (outcome !== 'answered' || (draining && counts.failed > 0)) return agent.destroy()
       }
     }

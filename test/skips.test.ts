@@ -2,15 +2,15 @@ import { spawnSync } from 'node:child_process'
 import { describe, expect, test, vi } from 'vitest'
 import { commandOf, has, needs } from './skips.ts'
 
-describe('a test that needs more than Node', () => {
+describe('a test that needs a program beside Node', () => {
   const missing = () => false
 
-  test('runs where the machine has it', () => {
+  test('runs on a machine that has it', () => {
     expect(needs('redis', {}, () => true)).toBe(true)
     expect(needs('redis', { CI: 'true' }, () => true)).toBe(true)
   })
 
-  test('is skipped with a word of what is missing where the machine has not', () => {
+  test('is skipped with a message that names the missing program', () => {
     const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
     expect(needs('chromium', {}, missing)).toBe(false)
     expect(write).toHaveBeenCalledExactlyOnceWith(
@@ -19,7 +19,7 @@ describe('a test that needs more than Node', () => {
     write.mockRestore()
   })
 
-  test('fails instead where CI=true', () => {
+  test('fails instead of being skipped when CI=true', () => {
     expect(() => needs('python', { CI: 'true' }, missing)).toThrow('may not skip')
   })
 

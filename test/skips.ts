@@ -1,15 +1,22 @@
+/**
+ * Decides which tests are skipped because the machine lacks a program that they need. On CI nothing may be
+ * skipped.
+ */
+
 import { spawnSync } from 'node:child_process'
 import process from 'node:process'
 
-/** What some tests need beyond Node, and a user's machine may lack. */
+/** A program beside Node that some tests need and that a user's machine may lack. */
 export type Need = 'chromium' | 'mounts' | 'python' | 'redis' | 'strace'
 
 interface Requirement {
-  /** Tried in order. An own build of Python often stands before the system's, which has the packages. */
+  /**
+   * Tried in order: a Python built by the user is often first in the path, but the system's has the packages.
+   */
   commands: string[]
-  /** Exits 0 where the command is fit for the tests. */
+  /** Arguments with which a suitable command exits with 0. */
   probe: string[]
-  /** What is missing, and how to get it. */
+  /** The name of what is missing, and how to install it. */
   remedy: string
 }
 
@@ -23,7 +30,8 @@ const REQUIREMENTS: Record<Need, Requirement> = {
     commands: ['sh'],
     probe: ['-c', 'mkfs.ext4 -V && mkfs.xfs -V && losetup -f && unshare -m mount -t tmpfs tmpfs /mnt'],
     remedy:
-      'a user who may mount, loop devices, ext4 and XFS (root; Debian: apt-get install e2fsprogs mount xfsprogs)',
+      'a user who may mount, loop devices, ext4 and XFS ' +
+      '(root; Debian: apt-get install e2fsprogs mount xfsprogs)',
   },
   python: {
     commands: ['python3', '/usr/bin/python3'],
@@ -44,7 +52,7 @@ const REQUIREMENTS: Record<Need, Requirement> = {
 
 const found = new Map<Need, string | undefined>()
 
-/** The command that serves a need, or undefined where the machine has none. */
+/** Finds a command that meets a need, or undefined when the machine has none. */
 export const findCommand = (need: Need): string | undefined => {
   if (!found.has(need)) {
     const { commands, probe } = REQUIREMENTS[need]
@@ -58,12 +66,12 @@ export const findCommand = (need: Need): string | undefined => {
   return found.get(need)
 }
 
-/** Whether the machine has it. */
+/** Whether the machine has a command that meets the need. */
 export const has = (need: Need): boolean => findCommand(need) !== undefined
 
 /**
- * For `describe.skipIf(!needs('chromium'))`: true where the machine has it. Where it has not, says so and answers false; with `CI=true`
- * it throws instead, because a run that is to prove something must not skip.
+ * The condition of `describe.skipIf(!needs('chromium'))`. Without the command it prints what is missing and
+ * returns false; with `CI=true` it throws instead, because a skipped test proves nothing.
  */
 export const needs = (
   need: Need,
@@ -77,7 +85,7 @@ export const needs = (
   return false
 }
 
-/** The command that serves a need. Throws where the machine has none: guard with {@link needs}. */
+/** The command that meets a need. Throws when the machine has none; call {@link needs} first. */
 export const commandOf = (need: Need): string => {
   const command = findCommand(need)
   if (command === undefined) throw new Error(`the machine lacks ${REQUIREMENTS[need].remedy}`)

@@ -11,7 +11,7 @@ import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts
 
 const ROWS = 60_000
 const DIM = 48
-/** Few different numbers, so that many scores are equal. */
+/** The values repeat, so that many scores are equal and ties are decided by the index. */
 const values = Float32Array.from(
   { length: ROWS * DIM },
   (_, i) => ((Math.imul(i, 2_654_435_761) >>> 20) % 7) - 3,
@@ -67,9 +67,9 @@ const read = (bytes: Buffer) => {
   }
 }
 
-describe('Queries against a table of several segments', () => {
+describe('Attend queries on a table of several segments', () => {
   test.each(['dot', 'cosine', 'l2'] as const)(
-    'find what the reference finds, by %s, ties to the lower index',
+    'find the rows that the reference finds by %s, and give ties to the lower index',
     async (metric) => {
       const { shape, indices, scores } = read(await ask(alone, 3, { top_k: 20, metric }))
       expect(shape).toEqual([3, 20])
@@ -87,7 +87,7 @@ describe('Queries against a table of several segments', () => {
     },
   )
 
-  test('have the same answer from one thread and from many, for few queries and for many, and whatever k', async () => {
+  test('get the same bytes from one thread and from several, for every query count and k', async () => {
     for (const [count, options] of [
       [1, { top_k: 10 }],
       [60, { top_k: 10, metric: 'l2' }],
@@ -101,7 +101,7 @@ describe('Queries against a table of several segments', () => {
     }
   })
 
-  test('leave nothing reserved behind, answered or refused', async () => {
+  test('release all arena memory, whether they are answered or refused', async () => {
     const before = threads.arena.reservedBytes
     await ask(threads, 60, { top_k: 10 })
     const giveUp = () => {
@@ -112,7 +112,7 @@ describe('Queries against a table of several segments', () => {
     expect(threads.arena.reservedBytes).toBe(before)
   })
 
-  test('keep their version until they are answered', async () => {
+  test('pin their version until they are answered', async () => {
     const pending = ask(threads, 60, { top_k: 10 })
     await service.client.call('remove', { name: 'words', precondition: {} })
     expect(read(await pending).shape).toEqual([60, 10])

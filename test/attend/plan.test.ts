@@ -57,7 +57,7 @@ const codeOf = (asked: Asked): unknown => {
 }
 
 describe('The plan of an attend request', () => {
-  test('answers a score for every row without top_k, shaped like the queries', () => {
+  test('asks for a score of every row, in the shape of the queries, when there is no top_k', () => {
     expect(plan({ shape: [3] })).toMatchObject({
       metric: 'dot',
       queryCount: 1,
@@ -70,14 +70,14 @@ describe('The plan of an attend request', () => {
     expect(plan({ rows: 0 }).shape).toEqual([2, 0])
   })
 
-  test('finds at most the rows there are', () => {
+  test('limits top_k to the number of rows', () => {
     expect(plan({ options: { top_k: 7 } })).toMatchObject({ top: { k: 7, skippedRow: -1 }, shape: [2, 7] })
     expect(plan({ options: { top_k: 101 } }).shape).toEqual([2, 100])
     expect(plan({ options: { top_k: 2 ** 53 } }).shape).toEqual([2, 100])
     expect(plan({ rows: 0, options: { top_k: 5 } }).shape).toEqual([2, 0])
   })
 
-  test('leaves the padding row out of the best, counted from either end', () => {
+  test('excludes the padding row from the top k, whether its index is positive or negative', () => {
     expect(plan({ options: { top_k: 100 }, paddingIndex: 4 })).toMatchObject({
       top: { k: 99, skippedRow: 4 },
       shape: [2, 99],
@@ -88,7 +88,7 @@ describe('The plan of an attend request', () => {
     expect(plan({ paddingIndex: 4 }).shape).toEqual([2, 100])
   })
 
-  test('refuses queries that do not fit the rows', () => {
+  test('refuses queries whose shape does not match the rows', () => {
     expect(codeOf({ shape: [] })).toBe('SHAPE_MISMATCH')
     expect(codeOf({ shape: [2] })).toBe('SHAPE_MISMATCH')
     expect(codeOf({ shape: [0] })).toBe('SHAPE_MISMATCH')
@@ -97,13 +97,13 @@ describe('The plan of an attend request', () => {
     expect(codeOf({ shape: [...Array(9).fill(1), 3] })).toBe('SHAPE_MISMATCH')
   })
 
-  test('refuses a metric other than dot for the scores of all rows', () => {
+  test('refuses every metric but dot when all scores are asked for', () => {
     expect(codeOf({ options: { metric: 'dot' } })).toEqual([2, 100])
     expect(codeOf({ options: { metric: 'cosine' } })).toBe('INVALID_REQUEST')
     expect(codeOf({ options: { metric: 'l2' } })).toBe('INVALID_REQUEST')
   })
 
-  test('refuses more queries, a longer answer and more work than there may be', () => {
+  test('refuses too many queries, too long an answer and too much work', () => {
     expect(codeOf({ shape: [LIMITS.attendQueryCountMax, 3], options: { top_k: 1 } })).toEqual([
       LIMITS.attendQueryCountMax,
       1,
@@ -123,7 +123,7 @@ describe('The plan of an attend request', () => {
     )
   })
 
-  test('lays its memory out without overlaps, with heaps and scratch for each runner', () => {
+  test('lays out its memory without overlaps, with heaps and scratch memory for each runner', () => {
     const {
       scan,
       queriesAt,
@@ -152,7 +152,7 @@ describe('The plan of an attend request', () => {
     for (const place of [indicesAt, scoresAt, runnersAt, runnerBytes, heapsBytes]) expect(place % 64).toBe(0)
   })
 
-  test('has fewer runners when their heaps would take too much memory', () => {
+  test('uses fewer runners when their heaps would take too much memory', () => {
     const asked = { rows: 4_000_000, shape: [3], threadCount: 8 }
     expect(plan({ ...asked, options: { top_k: 10 } }).scan.runnerCount).toBe(2)
     expect(plan({ ...asked, options: { top_k: 4_000_000 } }).scan.runnerCount).toBe(2)

@@ -24,8 +24,8 @@ afterEach(async () => {
 })
 const run = (...words: string[]) => runCommand([...words, '--url', url])
 
-describe('A command', () => {
-  test('prints what a snapshot answers, from a service below a path too', async () => {
+describe('A client command', () => {
+  test('prints the answer to a snapshot request, also from a service below a path', async () => {
     answer = (request, response) => {
       expect([request.method, request.url, request.headers['content-length']]).toEqual([
         'POST',
@@ -37,7 +37,7 @@ describe('A command', () => {
     expect(await run('snapshot')).toEqual({ code: 0, printed: '{"snapshots":[]}\n', reported: '' })
   })
 
-  test('says what a proxy says instead of the service, in one line that moves no cursor', async () => {
+  test('reports an error answer of a proxy in one line without control characters', async () => {
     answer = (_, response) => void response.writeHead(502, 'Bad Gateway').end('<html>\n</html>')
     expect((await run('ls')).reported).toBe('gatherd ls: the service answered 502 Bad Gateway (HTTP_502)\n')
     answer = (_, response) =>
@@ -45,7 +45,7 @@ describe('A command', () => {
     expect((await run('ls')).reported).toBe('gatherd ls: two lines [2J (X)\n')
   })
 
-  test('says so when what answers is no gatherd', async () => {
+  test('says that the server is not gatherd when the answer is not one of gatherd', async () => {
     answer = (_, response) => void response.end('<html></html>')
     expect(await run('ls')).toEqual({
       code: 1,
@@ -54,7 +54,7 @@ describe('A command', () => {
     })
   })
 
-  test('keeps nothing of a table that is cut short', async () => {
+  test('leaves no file behind when a download is cut short', async () => {
     writeFileSync(join(folder, 'user.npy'), 'old')
     answer = (_, response) => {
       response.writeHead(200, { 'content-length': '1000' }).write('half of it')
@@ -66,7 +66,7 @@ describe('A command', () => {
     expect(readdirSync(folder)).toEqual(['user.npy'])
   })
 
-  test('does not send on what is refused before all of it has come', async () => {
+  test('stops sending a body that is refused before all of it has arrived', async () => {
     let receivedBytes = 0
     answer = (request, response) => {
       request.once('data', () =>
@@ -89,7 +89,7 @@ describe('A command', () => {
     expect(existsSync(join(folder, 'large.bin'))).toBe(true)
   })
 
-  test('does not repeat a whole upload of which nobody knows what became', async () => {
+  test('does not repeat a whole upload whose outcome is unknown', async () => {
     let calls = 0
     answer = (request) => {
       calls++

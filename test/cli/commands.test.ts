@@ -10,7 +10,7 @@ import { type CommandResult, runCommand } from './terminal.ts'
 let service: RunningProcess
 let folder: string
 const file = (name: string): string => join(folder, name)
-/** 4 x 3: the numbers from 0 to 11. */
+/** The matrix of 4 rows and 3 columns that holds the numbers from 0 to 11. */
 const numbers = new Float32Array(Array.from({ length: 12 }, (_, i) => i))
 const values = Buffer.from(numbers.buffer)
 
@@ -35,7 +35,7 @@ const failed = (code: number, reported: RegExp | string) => ({
 })
 
 describe('put', () => {
-  test('makes a table of npy, safetensors and raw numbers, and says what it made', async () => {
+  test('creates tables from npy, safetensors and raw numbers, and prints what it created', async () => {
     const line = (table: string) =>
       new RegExp(`^${table}: version 1, 4 x 3 float32, [\\d.]+ s, [\\d.]+ k?B/s\\n$`)
     const made = (table: string) => ({ code: 0, reported: '', printed: expect.stringMatching(line(table)) })
@@ -78,7 +78,7 @@ describe('put', () => {
     })
   })
 
-  test('fails with the reason of the service, or of the system, in one line', async () => {
+  test('reports a failure with the reason of the service or of the system in one line', async () => {
     expect(await run('put', 'x', file('user.safetensors'), '--tensor', 'none')).toEqual(
       failed(1, /^gatherd put: [^\n]+ \([A-Z_]+\)\n$/),
     )
@@ -91,7 +91,7 @@ describe('put', () => {
     ).toEqual(failed(2, /parallel/))
   })
 
-  test('refuses a command line that cannot be meant', async () => {
+  test('refuses contradictory and incomplete command lines', async () => {
     writeFileSync(file('text'), 'neither of them')
     const cases: [string[], RegExp][] = [
       [['put', 'x'], /^gatherd put: FILE is missing; gatherd put --help says more\n$/],
@@ -112,7 +112,7 @@ describe('put', () => {
 })
 
 describe('get', () => {
-  test('writes what put has read, in the format of the name or of --format', async () => {
+  test('writes the numbers that put has read, in the format of the file name or of --format', async () => {
     await run('put', 'user', file('user.npy'))
     for (const name of ['got.npy', 'got.bin']) {
       const { code, printed } = await run('get', 'user', file(name))
@@ -129,7 +129,7 @@ describe('get', () => {
     expect(readFileSync(file('state.npy')).subarray(8).toString('latin1')).toMatch(/^{.*"embeddings"/)
   })
 
-  test('leaves nothing behind when it fails, and the old file as it was', async () => {
+  test('leaves no partial file behind when it fails, and does not touch an existing one', async () => {
     writeFileSync(file('old.npy'), 'old')
     expect(await run('get', 'nobody', file('old.npy'))).toEqual(failed(1, /TABLE_NOT_FOUND/))
     expect(await run('get', 'user', file('old.npy'), '--format', 'frob')).toEqual(
@@ -157,7 +157,7 @@ describe('ls', () => {
 })
 
 describe('lookup', () => {
-  test('takes negative ids, modes and dtypes', async () => {
+  test('accepts negative ids, modes and dtypes', async () => {
     await run('put', 'user', file('user.npy'))
     expect(await run('lookup', 'user', '-1', '7', '--mode', 'fill')).toEqual({
       code: 0,
@@ -208,7 +208,7 @@ describe('rm', () => {
 })
 
 describe('The command line', () => {
-  test('says what there is', async () => {
+  test('lists its commands and their options', async () => {
     const { code, printed } = await runCommand(['--help'])
     expect(code).toBe(0)
     const names = [...printed.matchAll(/^ {2}gatherd (\w+)/gm)].map((match) => match[1] ?? '')
@@ -221,7 +221,7 @@ describe('The command line', () => {
     expect((await runCommand(['--version'])).printed).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 
-  test('has code 2 for a command that there is not, and for an address that is none', async () => {
+  test('exits with code 2 for an unknown command and for an invalid address', async () => {
     expect(await runCommand(['frob'])).toEqual(
       failed(2, 'gatherd: there is no command "frob"; gatherd --help lists them\n'),
     )
@@ -232,7 +232,7 @@ describe('The command line', () => {
     }
   })
 
-  test('has code 1 and says so where nothing answers', async () => {
+  test('exits with code 1 and says so when nothing answers', async () => {
     const reported = 'gatherd ls: no service answers at http://127.0.0.1:1 (ECONNREFUSED)\n'
     expect(await runCommand(['ls', '--url', 'http://127.0.0.1:1'])).toEqual(failed(1, reported))
   })

@@ -1,10 +1,15 @@
+/**
+ * A fake of the upload routes that can answer with errors or break connections on demand, for tests of
+ * resumable uploads.
+ */
+
 import { createHash, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import type { UploadInfo } from '../../src/cli/resumable.ts'
 
-/** What the fake does with a call instead of answering it: a status, or nothing but a broken connection. */
+/** The fault that the fake answers a call with: an error status, or a connection that breaks. */
 export type Fault = number | 'break'
 
 interface FakeUpload {
@@ -12,20 +17,20 @@ interface FakeUpload {
   parts: Map<number, Buffer>
 }
 
-/** The upload routes of the contract with faults in between, and every call noted. */
+/** A running fake; it records every call. */
 export interface FakeService {
   url: string
   /** `PUT parts/3` and the like, in order. */
   calls: string[]
   uploads: Map<string, FakeUpload>
-  /** What was committed last. */
+  /** The bytes that were committed last. */
   committed: () => Buffer | null
   close: () => Promise<void>
 }
 
 const digestOf = (bytes: Buffer): string => `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:`
 
-/** Starts a fake. `faultOf` decides what becomes of a call: null lets it through. */
+/** Starts a fake. `faultOf` chooses the fault of a call; null lets the call through. */
 export const startFakeService = async (
   faultOf: (call: string) => Fault | null = () => null,
 ): Promise<FakeService> => {

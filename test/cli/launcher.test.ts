@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ROOT } from '../tidy/source.ts'
 
-/** A package with the launcher, whose entry says by which program, with what, it was started. */
+/** A package with the launcher, whose entry prints which Node started it and with which arguments. */
 let root: string
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'gatherd-launcher-'))
@@ -17,8 +17,10 @@ afterEach(() => rmSync(root, { recursive: true }))
 
 const writeEntry = (folder: string, name: string): void => {
   mkdirSync(join(root, folder), { recursive: true })
-  const waits = `if (process.argv[2] === 'wait') { process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000) }`
-  const text = `${waits}\nconsole.log('${folder}', process.env.RUNTIME ?? 'own', ...process.argv.slice(2)); process.exitCode = 5\n`
+  const onTerm = `process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000)`
+  const waits = `if (process.argv[2] === 'wait') { ${onTerm} }`
+  const prints = `console.log('${folder}', process.env.RUNTIME ?? 'own', ...process.argv.slice(2))`
+  const text = `${waits}\n${prints}; process.exitCode = 5\n`
   writeFileSync(join(root, folder, name), text)
 }
 
@@ -65,13 +67,13 @@ const start = (program: string, words: readonly string[], environment: Record<st
 }
 
 describe('npx gatherd', () => {
-  test('runs on the pinned Node when the one that started it is older', async () => {
+  test('runs the pinned Node when the Node that started it is older', async () => {
     writePackage('99.0.0', '>=24')
     installRuntime()
     expect(await launch('ls', '--json').ended).toEqual([5, 'dist pinned ls --json\n'])
   })
 
-  test('runs on the Node that started it when that is as new, or when nothing is pinned and it is new enough', async () => {
+  test('stays on the Node that started it when that is new enough for the pin or for engines', async () => {
     writePackage('20.0.0', '>=20')
     installRuntime()
     expect(await launch('ls').ended).toEqual([5, 'dist own ls\n'])
@@ -80,22 +82,25 @@ describe('npx gatherd', () => {
     expect(await launch('ls').ended).toEqual([5, 'dist own ls\n'])
   })
 
-  test('says what to do, with code 1, when there is none', async () => {
+  test('exits with code 1 and says what to do when there is no suitable Node', async () => {
     writePackage('99.0.0', '>=99')
     const [code, text] = await launch('ls').ended
     expect(code).toBe(1)
     expect(text).toMatch(
-      /^gatherd: this is Node \d+\.\d+\.\d+, gatherd needs >=99, and npm has no Node 99 for [^\n]+; install a newer Node\n$/,
+      new RegExp(
+        String.raw`^gatherd: this is Node \d+\.\d+\.\d+, gatherd needs >=99, ` +
+          String.raw`and npm has no Node 99 for [^\n]+; install a newer Node\n$`,
+      ),
     )
   })
 
-  test('takes the sources of a checkout, not what was once packed from it', async () => {
+  test('runs the sources of a checkout rather than a package built from it earlier', async () => {
     writePackage('20.0.0', '>=20')
     writeEntry('src', 'cli.ts')
     expect(await launch().ended).toEqual([5, 'src own\n'])
   })
 
-  test('passes signals on, and ends as the pinned Node does', async () => {
+  test('forwards signals, and exits as the pinned Node does', async () => {
     writePackage('99.0.0', '>=24')
     installRuntime()
     const waiting = launch('wait')
@@ -108,15 +113,15 @@ describe('npx gatherd', () => {
     expect((await hangingUp.ended)[0]).toBe('SIGHUP')
   })
 
-  test('ends when the shell that npm started it with is gone', async () => {
+  test('ends when the shell that npm started it with has ended', async () => {
     writePackage('99.0.0', '>=24')
     installRuntime()
-    // It has more to do, so it does not give its place away.
+    // The `true` behind the command keeps the shell from replacing itself by the command.
     const script = [`'${process.execPath}' '${join(root, 'bin/gatherd.mjs')}' wait; true`]
     const waiting = start('sh', ['-c', ...script], { npm_lifecycle_event: 'npx' })
     await waiting.began
     waiting.child.kill('SIGTERM')
-    // Only when all who write to it are gone is the output at its end.
+    // The child closes only when every process that holds its output has ended.
     expect((await waiting.ended)[0]).toBe('SIGTERM')
   })
 })

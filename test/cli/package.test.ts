@@ -15,7 +15,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeNpyHeader } from '../../src/formats/npy.ts'
 import { ROOT } from '../tidy/source.ts'
 
-/** Where the package is built, and where it is installed: as npm would, but from the packages that are here already. */
+/**
+ * The folders that the package is built in and installed into; its dependencies come from our node_modules.
+ */
 let folder: string
 let launcher: string
 let packed: string[]
@@ -68,8 +70,8 @@ const run = (url: string, ...words: string[]): string =>
     stdio: ['ignore', 'pipe', 'pipe'],
   })
 
-describe('What npm packs', () => {
-  test('carries JavaScript, kernels and the document, and no sources', () => {
+describe('The npm package', () => {
+  test('contains JavaScript, kernels and the OpenAPI document, and no sources', () => {
     expect(packed.filter((path) => /\.ts$|\.wat$|^src|^test/.test(path))).toEqual([])
     for (const path of [
       'dist/cli.js',
@@ -85,14 +87,14 @@ describe('What npm packs', () => {
     )
   })
 
-  test('keeps the lines of the sources', () => {
+  test('has the line numbers of the sources', () => {
     const packedMain = join(launcher, '../../dist/main.js')
     expect(readFileSync(packedMain, 'utf8').split('\n')).toHaveLength(
       readFileSync(join(ROOT, 'src/main.ts'), 'utf8').split('\n').length,
     )
   })
 
-  test('serves, uploads, lists and looks up, large lookups on its compute workers too', async () => {
+  test('serves, uploads, lists and looks up rows, also on its compute workers', async () => {
     const environment = {
       GATHERD_PORT: '0',
       GATHERD_DATA_DIR: join(folder, 'data'),

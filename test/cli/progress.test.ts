@@ -22,8 +22,8 @@ const show = (isWatched: boolean, totalBytes: number | null = 1000, doneBytes = 
   }
 }
 
-describe('Progress', () => {
-  test('is one line that is redrawn where somebody watches, at most ten times a second', () => {
+describe('The progress of a transfer', () => {
+  test('is one line that is redrawn at most ten times a second on a terminal', () => {
     const { reports, progress, add } = show(true)
     add(100, 50)
     add(100, 100)
@@ -37,7 +37,7 @@ describe('Progress', () => {
     ])
   })
 
-  test('is a plain line every five seconds elsewhere', () => {
+  test('is a plain line every five seconds when the output is not a terminal', () => {
     const { reports, progress, add } = show(false)
     for (let second = 1; second <= 10; second++) add(50, second * 1000)
     progress.end()
@@ -47,14 +47,14 @@ describe('Progress', () => {
     ])
   })
 
-  test('says something else without leaving half a line', () => {
+  test('clears its line before another message is printed', () => {
     const { reports, progress, add } = show(true)
     add(100, 100)
     progress.tell('trying again')
     expect(reports.slice(1)).toEqual(['\r\x1b[K', 'trying again\n'])
   })
 
-  test('says what is being waited for only where somebody watches', () => {
+  test('names what is being waited for on a terminal only', () => {
     const watched = show(true)
     watched.progress.wait('the table is being made')
     watched.progress.end()
@@ -65,7 +65,7 @@ describe('Progress', () => {
     expect(logged.reports).toEqual([])
   })
 
-  test('has the rate of the last seconds, without what was there before', () => {
+  test('shows the rate of the last seconds, not counting bytes that were already uploaded', () => {
     const { reports, add } = show(false, 10_000, 5_000)
     add(100, 5_000)
     add(100, 10_000)
@@ -74,14 +74,14 @@ describe('Progress', () => {
     expect(reports[2]).toBe('user  62 %  6.2 kB of 10.0 kB  200 B/s  19 s left\n')
   })
 
-  test('says neither 100 % too early nor a time that nobody knows', () => {
+  test('shows neither 100 % before the end nor an unknown remaining time', () => {
     expect(describeProgress(999, 1000, 0, 1000)).toBe('99 %  999 B of 1.0 kB  0 B/s')
     expect(describeProgress(500, null, 500, 1000)).toBe('500 B  500 B/s')
     expect(describeProgress(0, 1000, -500, 1000)).toBe('0 %  0 B of 1.0 kB  0 B/s')
   })
 })
 
-test('Bytes, times and rates are short', () => {
+test('Bytes, times and rates are printed in short units', () => {
   expect([0, 999, 1000, 99_949, 99_950, 999_500, 128_000_128, 2.5e12, 3e15].map(formatBytes)).toEqual([
     '0 B',
     '999 B',

@@ -18,7 +18,7 @@ let environment: Record<string, string>
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'gatherd-cli-'))
   path = join(folder, 'user.npy')
-  // Any bytes are finite as float16 but those with all exponent bits set.
+  // A float16 is finite unless all its exponent bits are set.
   const values = randomBytes(ROWS * DIM * 2).map((byte) => byte & 0xbb)
   writeFileSync(path, Buffer.concat([writeNpyHeader('float16', [ROWS, DIM]), values]))
   environment = {
@@ -43,7 +43,7 @@ const expectStored = async (): Promise<void> => {
   expect(readFileSync(join(folder, 'got.npy')).equals(readFileSync(path))).toBe(true)
 }
 
-test('A file of several parts becomes the same table, with its settings, and leaves no upload open', async () => {
+test('A file sent in parts becomes the same table, with its settings, and no upload stays open', async () => {
   const settings = [
     '--set',
     'optimizer=adagrad',
@@ -68,8 +68,8 @@ test('A file of several parts becomes the same table, with its settings, and lea
   expect(await listUploads()).toEqual([])
 })
 
-test('An upload that was broken off is gone on with: what is there is not sent again', async () => {
-  // Refused once all parts are there: they stay.
+test('An interrupted upload is resumed without sending the stored parts again', async () => {
+  // The commit is refused after all parts have arrived; the parts stay on the service.
   expect(await put('--part-bytes', '50000', '--set', 'nothing=1')).toMatchObject({
     code: 1,
     reported: expect.stringMatching(/INVALID_REQUEST/),
@@ -99,7 +99,7 @@ test('An upload that was broken off is gone on with: what is there is not sent a
   await expectStored()
 })
 
-test('A service that is killed while parts arrive and started again gets the rest', async () => {
+test('A service that is killed while parts arrive and restarted gets the remaining parts', async () => {
   const putting = put('--part-bytes', '3000', '--parallel', '1')
   await expect
     .poll(async () => (await listUploads())[0]?.received_bytes ?? 0, { timeout: 10_000, interval: 10 })

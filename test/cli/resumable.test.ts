@@ -56,7 +56,7 @@ const send = async (upload: ResumableUpload) => {
 const partCalls = () => fake.calls.filter((call) => call.startsWith('PUT'))
 
 describe('An upload in parts', () => {
-  test('sends every part once, and commits', async () => {
+  test('sends every part once and commits', async () => {
     await start()
     expect(await send(await prepare())).toMatchObject({ name: 'user', version: 1 })
     expect(fake.committed()?.equals(content)).toBe(true)
@@ -64,7 +64,7 @@ describe('An upload in parts', () => {
     expect(fake.calls.at(-1)).toBe('POST commit')
   })
 
-  test('goes on where another one was broken off: only missing and differing parts are sent', async () => {
+  test('resumes an interrupted upload by sending only missing and differing parts', async () => {
     await start()
     const upload = await prepare()
     const begun = await findUpload(service, upload)
@@ -77,7 +77,7 @@ describe('An upload in parts', () => {
     expect(fake.committed()?.equals(content)).toBe(true)
   })
 
-  test('begins anew when the file, the parameters or the size of the parts are others', async () => {
+  test('starts over when the file, the parameters or the part size have changed', async () => {
     await start()
     const upload = await prepare()
     const first = await findUpload(service, upload)
@@ -92,7 +92,7 @@ describe('An upload in parts', () => {
     expect((await findUpload(service, await prepare())).upload).not.toBe(first.upload)
   })
 
-  test('sends a part again after a broken connection and after 503, 408 and 429, waiting longer each time', async () => {
+  test('retries a part with growing delays after a broken connection, 503, 408 and 429', async () => {
     const faults: (Fault | null)[] = ['break', 503, 408, 429]
     await start((call) => (call === 'PUT parts/1' ? (faults.shift() ?? null) : null))
     await send(await prepare())
@@ -104,14 +104,14 @@ describe('An upload in parts', () => {
     expect(reported).toContain('a fault of the test (FAULT); trying again in')
   })
 
-  test('commits again when the answer was lost, or the first is still running', async () => {
+  test('repeats a commit whose answer was lost or that is still running', async () => {
     const faults: (Fault | null)[] = ['break', 'break']
     await start((call) => (call === 'POST commit' ? (faults.shift() ?? null) : null))
     await send(await prepare())
     expect(fake.calls.filter((call) => call === 'POST commit')).toHaveLength(3)
   })
 
-  test('ends with the first part that is refused, and sends no more', async () => {
+  test('stops at the first part that is refused', async () => {
     await start((call) => (call === 'PUT parts/0' ? 507 : null))
     await expect(send({ ...(await prepare(10_000)), parallelCount: 2 })).rejects.toMatchObject({
       status: 507,
@@ -122,14 +122,14 @@ describe('An upload in parts', () => {
     expect(fake.calls).not.toContain('POST commit')
   })
 
-  test('gives up a part that fails again and again', async () => {
+  test('gives up when a part keeps failing', async () => {
     await start((call) => (call.startsWith('PUT') ? 'break' : null))
     await expect(send({ ...(await prepare()), parallelCount: 1 })).rejects.toMatchObject({ status: null })
     expect(waits).toHaveLength(11)
   })
 })
 
-test('The digests of a file and of its parts are those of Content-Digest', async () => {
+test('The digests of a file and of its parts are in the form of Content-Digest', async () => {
   await start()
   const { digest, parts } = await prepare()
   const sha256 = (bytes: Buffer) => `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:`
@@ -143,7 +143,7 @@ test('The digests of a file and of its parts are those of Content-Digest', async
   expect(parts[3]?.digest).toBe(sha256(content.subarray(900_000)))
 })
 
-test('A large file gets larger parts rather than too many, and refuses to be cut too fine', async () => {
+test('A large file gets larger parts rather than too many, and too small parts are refused', async () => {
   await start()
   const MiB = 1024 * 1024
   expect(choosePartBytes(100 * MiB, undefined)).toBe(16 * MiB)

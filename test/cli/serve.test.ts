@@ -35,21 +35,21 @@ const start = (program: string, words: readonly string[], environment: Record<st
       if (text.includes('is ready')) resolve()
     })
   })
-  // Whoever only waits for the end has no interest in this one.
+  // A test that only awaits `closed` must not fail with an unhandled rejection.
   ready.catch(() => {})
   const closed = once(child, 'close') as Promise<[number | null, string | null]>
   return { child, ready, closed, output: () => text }
 }
 
-describe('serve', () => {
-  test('serves until SIGTERM, like the service itself', async () => {
+describe('gatherd serve', () => {
+  test('serves until SIGTERM', async () => {
     const { child, ready, closed } = start(process.execPath, [CLI, 'serve'])
     await ready
     child.kill('SIGTERM')
     expect(await closed).toEqual([0, null])
   })
 
-  test('hands --recover and the environment on, and ends with the code of the service', async () => {
+  test('passes --recover and the environment to the service, and exits with its code', async () => {
     const wrong = start(process.execPath, [CLI, 'serve', '--recover', 'everything'])
     expect(await wrong.closed).toEqual([1, null])
     expect(wrong.output()).toMatch(/^gatherd: GATHERD_RECOVER: /)
@@ -58,18 +58,18 @@ describe('serve', () => {
     expect(unknown.output()).toBe("gatherd serve: Unknown option '--port'; gatherd serve --help says more\n")
   })
 
-  test('ends when the shell that npm started it with is gone', async () => {
+  test('ends when the shell that npm started it with has ended', async () => {
     const { child, ready, closed } = start('sh', ['-c', `'${process.execPath}' '${CLI}' serve; true`], {
       npm_lifecycle_event: 'npx',
     })
     await ready
     child.kill('SIGTERM')
-    // Only when all who write to it are gone is the output at its end.
+    // The child closes only when every process that holds its output has ended.
     expect(await closed).toEqual([null, 'SIGTERM'])
   })
 })
 
-test('The service is where GATHERD_URL says, or on this machine', () => {
+test('Commands use the service at GATHERD_URL, or at the local port', () => {
   expect(readServiceUrl({ GATHERD_URL: 'http://127.0.0.1:1' })).toBe('http://127.0.0.1:1')
   for (const environment of [{}, { GATHERD_URL: '' }])
     expect(readServiceUrl(environment)).toBe('http://127.0.0.1:8080')

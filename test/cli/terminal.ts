@@ -1,14 +1,18 @@
+/** Runs a command of the CLI inside the test process, with a terminal that records what it prints. */
+
 import type { Terminal } from '../../src/cli/command.ts'
 import { runCommandLine } from '../../src/cli/run.ts'
 
-/** What a command wrote, and its exit code. */
+/** The texts that a command wrote, and its exit code. */
 export interface CommandResult {
   code: number
   printed: string
   reported: string
 }
 
-/** Runs a command in this process. `changes` make the terminal another one: watched, or with somebody to ask. */
+/**
+ * Runs a command in this process. `changes` can make the terminal interactive or give it a user who answers.
+ */
 export const runCommand = async (
   words: readonly string[],
   changes: Partial<Terminal> = {},

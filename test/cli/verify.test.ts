@@ -67,15 +67,16 @@ const flipByte = (path: string, at: number): void => {
   writeFileSync(path, bytes)
 }
 
-describe('verify', () => {
-  test('says what a start would load, and that all is well', async () => {
+describe('gatherd verify', () => {
+  test('prints what a start would load, and that nothing is damaged', async () => {
     const { directory, newer } = await makeDirectory()
     const { code, printed, reported } = await runCommand(['verify', directory])
     expect([code, reported]).toEqual([0, ''])
     const file = newer.split('/').at(-1)
     expect(printed).toMatch(
       new RegExp(
-        `^user  version 1  100 x 2 float32, current  ok  ${file} at sequence 4, and updates 5 to 6\nok: a start would load everything; [\\d.]+ kB of`,
+        `^user  version 1  100 x 2 float32, current  ok  ${file} at sequence 4, and updates 5 to 6\n` +
+          'ok: a start would load everything; [\\d.]+ kB of',
       ),
     )
     const { verdict, findings } = JSON.parse(
@@ -87,7 +88,7 @@ describe('verify', () => {
     ])
   })
 
-  test('changes nothing that a start would see', async () => {
+  test('does not change the data directory', async () => {
     const { directory } = await makeDirectory()
     const before = await runCommand(['verify', directory])
     const files = readdirSync(directory, { recursive: true })
@@ -97,7 +98,7 @@ describe('verify', () => {
     expect([...store.readJournal(1, 1, 0)].map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 5, 6])
   })
 
-  test('finds a damaged byte inside a snapshot, and falls back to the one before', async () => {
+  test('finds a damaged byte inside a snapshot, and falls back to the previous snapshot', async () => {
     const { directory, newer, older } = await makeDirectory()
     flipByte(newer, readFileSync(newer).length - 400)
     const { code, printed, reported } = await runCommand(['verify', directory])
@@ -113,7 +114,7 @@ describe('verify', () => {
     )
   })
 
-  test('has code 3, and the line of a start, when no snapshot can be loaded', async () => {
+  test('exits with code 3 and the message of a start when no snapshot can be loaded', async () => {
     const { directory, newer, older } = await makeDirectory()
     flipByte(newer, readFileSync(newer).length - 400)
     truncateSync(older, 100)
@@ -130,7 +131,7 @@ describe('verify', () => {
     expect(json).toMatchObject({ verdict: 'refuse', refusals: [expect.stringContaining(newer)] })
   })
 
-  test('checks the files of an adapter too', async () => {
+  test('checks the files of an adapter', async () => {
     const { directory } = await makeDirectory()
     const store = openSample(directory)
     const { segments } = new TableMemory(1024 * 1024).allocate(facts.rows, rowBytes(facts.dim, facts.dtype))
@@ -166,7 +167,7 @@ describe('verify', () => {
     )
   })
 
-  test('has code 3 when the catalog is missing, or is none', async () => {
+  test('exits with code 3 when the catalog is missing or is not a database', async () => {
     const { directory } = await makeDirectory()
     const catalog = join(directory, 'catalog.db')
     const bytes = readFileSync(catalog)
@@ -196,7 +197,7 @@ describe('verify', () => {
     ])
   })
 
-  test('knows what a service has left, and keeps away from one that runs', async () => {
+  test('reads the directory of a killed service, and refuses that of a running one', async () => {
     const directory = join(makeFolder(), 'data')
     const service = await startProcess({ GATHERD_DATA_DIR: directory })
     try {
@@ -220,14 +221,17 @@ describe('verify', () => {
       const { code, printed, reported } = await runCommand(['verify', directory])
       expect([code, reported]).toEqual([0, ''])
       expect(printed).toMatch(
-        /^user {2}version 1 {2}1000 x 8 float32, current {2}ok {2}\S+ at sequence 0, and updates 1 to 1\nok: /,
+        new RegExp(
+          String.raw`^user {2}version 1 {2}1000 x 8 float32, current {2}ok {2}\S+ at sequence 0, ` +
+            String.raw`and updates 1 to 1\nok: `,
+        ),
       )
     } finally {
       await service.dispose()
     }
   })
 
-  test('makes no catalog where there is none', async () => {
+  test('does not create a missing catalog', async () => {
     const folder = makeFolder()
     for (const directory of [folder, join(folder, 'nowhere')]) {
       const { code, reported } = await runCommand(['verify', directory])

@@ -4,7 +4,7 @@ import { renderConfiguration, renderErrors } from '../../docs/generate.ts'
 
 const read = (page: string) => readFileSync(new URL(`../../docs/${page}`, import.meta.url), 'utf8')
 
-test('The pages of settings and errors say what the source says (npm run docs)', () => {
+test('The reference pages of settings and errors are up to date (npm run docs)', () => {
   expect(read('configuration.md')).toBe(renderConfiguration())
   expect(read('errors.md')).toBe(renderErrors())
 })

@@ -9,7 +9,7 @@ const ROOT = join(import.meta.dirname, '../..')
 const FOLDER = join(ROOT, 'examples/migrate')
 const RUN_MS_MAX = 300_000
 
-/** A snippet, the modules it imports, and the lines it prints when all its comparisons hold. */
+/** A snippet, the modules it imports, and the lines it prints when all its comparisons succeed. */
 interface Snippet {
   file: string
   modules: string[]
@@ -54,15 +54,16 @@ const SNIPPETS: Snippet[] = [
   },
 ]
 
-/** `PYTHON` names the interpreter that has the libraries, where it is not the first one. */
+/** The environment variable `PYTHON` may name the interpreter that has the libraries. */
 const PYTHONS = [process.env.PYTHON, 'python3', '/usr/bin/python3'].filter((command) => command !== undefined)
 
 /**
- * A Python that has all the modules, or undefined. These libraries are gigabytes, which nobody installs for a test: unlike other tests,
- * these are skipped on CI too.
+ * Finds a Python that has all the modules. The libraries take gigabytes, which few machines have installed,
+ * so these tests are skipped on CI too, unlike all others.
  */
 const findPython = (modules: readonly string[]): string | undefined => {
-  const probe = `import importlib.util, sys; sys.exit(any(importlib.util.find_spec(name) is None for name in ${JSON.stringify(modules)}))`
+  const isMissing = `any(importlib.util.find_spec(name) is None for name in ${JSON.stringify(modules)})`
+  const probe = `import importlib.util, sys; sys.exit(${isMissing})`
   const found = PYTHONS.find(
     (command) => spawnSync(command, ['-c', probe], { stdio: 'ignore', timeout: 20_000 }).status === 0,
   )
@@ -90,11 +91,11 @@ const runPython = (python: string, file: string, address: string, environment: R
 describe('The migration page', () => {
   const page = readFileSync(join(ROOT, 'docs/semantics.md'), 'utf8')
 
-  test.each(readdirSync(FOLDER).filter((name) => name.endsWith('.py')))('quotes %s as it is', (name) => {
+  test.each(readdirSync(FOLDER).filter((name) => name.endsWith('.py')))('quotes %s verbatim', (name) => {
     expect(page).toContain(`\`\`\`python\n${readFileSync(join(FOLDER, name), 'utf8')}\`\`\`\n`)
   })
 
-  test('says what each of them prints', () => {
+  test('shows what each snippet prints', () => {
     for (const { lines } of SNIPPETS) for (const line of lines) expect(page).toContain(`\n${line}`)
   })
 })
@@ -111,7 +112,7 @@ describe('A migration from', () => {
   for (const { file, modules, environment, lines } of SNIPPETS) {
     const python = findPython(modules)
     test.skipIf(python === undefined)(
-      `${modules.slice(0, 2).join(' and ')} finds the numbers of the library`,
+      `${modules.slice(0, 2).join(' and ')} gets the same numbers as the library`,
       { timeout: RUN_MS_MAX },
       async () => {
         const { code, output, errors } = await runPython(python ?? '', file, address, environment)

@@ -14,7 +14,7 @@ afterEach(() => service.close())
 describe('An export', () => {
   const six = Float32Array.of(1, -2.5, 3, 4, 5, 6.5)
 
-  test('as npy, safetensors and raw is the table in its dtype, of the announced length', async () => {
+  test('is the table in its dtype, with the announced length, as npy, safetensors and raw', async () => {
     for (const dtype of ['float32', 'float16'] as const) {
       await putUser(service.client, 3, 2, dtype, six)
       const data = Buffer.from((dtype === 'float32' ? six : Float16Array.from(six)).buffer)
@@ -34,7 +34,7 @@ describe('An export', () => {
     }
   })
 
-  test('of bfloat16 comes as safetensors or raw, and is refused as npy', async () => {
+  test('of bfloat16 is possible as safetensors and raw, and is refused as npy', async () => {
     await putUser(service.client, 3, 2, 'bfloat16', six)
     const wanted = Buffer.from(
       Uint16Array.from(six, (value) => new Uint32Array(Float32Array.of(value).buffer)[0] >>> 16).buffer,
@@ -48,7 +48,7 @@ describe('An export', () => {
     await expect(exportUser(service.client, 'npy')).rejects.toMatchObject({ code: 'NOT_ACCEPTABLE' })
   })
 
-  test('of int8 comes as three arrays, or raw as the stored rows', async () => {
+  test('of int8 is three arrays in safetensors, and the stored rows in raw', async () => {
     await putUser(
       service.client,
       3,
@@ -70,7 +70,7 @@ describe('An export', () => {
     await expect(exportUser(service.client, 'npy')).rejects.toMatchObject({ code: 'NOT_ACCEPTABLE' })
   })
 
-  test('has all rows of many segments and many chunks, int8 and odd dims too', async () => {
+  test('has all rows of many segments and chunks, also for int8 and odd dims', async () => {
     await service.close()
     service = await startTestWriter({ segmentBytesMax: 4 * PAGE_BYTES })
     const [rows, dim] = [20_011, 57]
@@ -96,7 +96,7 @@ describe('An export', () => {
     }
   })
 
-  test('of a table without rows is its header', async () => {
+  test('of a table without rows is a header alone', async () => {
     await putUser(service.client, 0, 4, 'float32', new Float32Array(0))
     for (const format of ['npy', 'safetensors', 'raw'] as const) {
       const { body, contentLength } = await exportUser(service.client, format)

@@ -10,7 +10,7 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-describe('An export holds its version until', () => {
+describe('An export pins its version until', () => {
   const prepare = async (line?: ExportLine) => {
     await putUser(service.client, 8, 65_536, 'float32', new Float32Array(8 * 65_536))
     const exported = await exportUser(service.client, 'npy', line)
@@ -24,14 +24,14 @@ describe('An export holds its version until', () => {
     expect(service.writer.memory.reservedBytes).toBe(0)
   }
 
-  test('it was read', async () => {
+  test('it has been read', async () => {
     const { body, contentLength } = await prepare()
     expect(await readBody(body)).toHaveLength(contentLength)
     await expectFreed()
     expect(await body.next()).toEqual({ done: true, value: undefined })
   })
 
-  test('it is left in the middle', async () => {
+  test('its reader stops in the middle', async () => {
     const { body } = await prepare()
     for await (const chunk of body) {
       expect(chunk.length).toBeGreaterThan(0)
@@ -40,14 +40,14 @@ describe('An export holds its version until', () => {
     await expectFreed()
   })
 
-  test('it is given up before it began, once or twice', async () => {
+  test('it is cancelled before its first chunk, once or twice', async () => {
     const { body } = await prepare()
     await body.return()
     await body.return()
     await expectFreed()
   })
 
-  test('the stream made of it is destroyed', async () => {
+  test('the stream over it is destroyed', async () => {
     const { body } = await prepare()
     const stream = Readable.from(body, { objectMode: false })
     stream.destroy()
@@ -68,7 +68,7 @@ describe('An export holds its version until', () => {
     await expectFreed()
   })
 
-  test('the line to the writer is closed', async () => {
+  test('the connection to the writer is closed', async () => {
     const { body } = await prepare()
     service.client.close()
     await body.next()
@@ -76,7 +76,7 @@ describe('An export holds its version until', () => {
     expect(await body.next()).toMatchObject({ done: true })
   })
 
-  test('its beginning is refused', async () => {
+  test('the writer refuses to begin it', async () => {
     await putUser(service.client, 1, 1, 'float32', Float32Array.of(1))
     const { current } = service.client.registry.find('user')
     await service.client.call('remove', { name: 'user', precondition: {} })
@@ -87,7 +87,7 @@ describe('An export holds its version until', () => {
   })
 })
 
-test('An ended export is not remembered by the writer any more', async () => {
+test('The end of an export is reported to the writer, which then forgets it', async () => {
   await putUser(service.client, 1, 2, 'float32', Float32Array.of(1, 2))
   const calls: string[] = []
   const line: ExportLine = {

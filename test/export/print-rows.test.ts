@@ -4,7 +4,7 @@ import { createLookupServices } from '../../src/lookup/services.ts'
 
 const { arena, printer } = createLookupServices(null)
 
-test('a page of rows is JSON with the shortest decimals, and leaves the arena as it was', () => {
+test('A page of rows is JSON with the shortest decimals, and releases its arena memory', () => {
   const before = arena.reservedBytes
   const page = {
     sequence: 0,
@@ -21,7 +21,7 @@ test('a page of rows is JSON with the shortest decimals, and leaves the arena as
   expect(arena.reservedBytes).toBe(before)
 })
 
-test('a page beyond the size of an answer is refused, and leaves the arena as it was', () => {
+test('A page longer than an answer may be is refused, and releases its arena memory', () => {
   const before = arena.reservedBytes
   const [dim, rowCount] = [65_536, 70]
   const page = {

@@ -29,7 +29,10 @@ const makeTable = async (rows: number, dim: number, dtype: Dtype = 'float32') =>
   return service.client.registry.find('user').current
 }
 
-/** A page of rows that are written without a pause; null when none was at rest long enough, which is refused and no mistake. */
+/**
+ * Reads a page while a writer never pauses; null when the read is refused as OVERLOADED, which is correct
+ * here.
+ */
 const readBusy = (version: TableVersion) => {
   try {
     return readRows(version, arena, 0, 16)
@@ -40,7 +43,7 @@ const readBusy = (version: TableVersion) => {
 }
 
 describe('A page of rows', () => {
-  test('has the rows that there are', async () => {
+  test('has the existing rows of its range', async () => {
     const version = await makeTable(5, 2)
     expect(readRows(version, arena, 1, 3)).toEqual({
       sequence: 0,
@@ -57,13 +60,13 @@ describe('A page of rows', () => {
       expect(readRows(version, arena, offset, limit)).toMatchObject({ rowCount: 0 })
   })
 
-  test('is float32 of every dtype', async () => {
+  test('is float32 for every dtype', async () => {
     for (const dtype of ['float32', 'float16', 'bfloat16', 'int8'] as const) {
       expect(Array.from(readRows(await makeTable(3, 3, dtype), arena, 2, 1).values), dtype).toEqual([2, 2, 2])
     }
   })
 
-  test('of wide rows takes little of the arena, over many segments', async () => {
+  test('of wide rows in many segments needs little arena memory', async () => {
     const small = new Arena(1536 * 1024)
     const version = await makeTable(100, 30_001)
     expect(version.handle.segments.length).toBeGreaterThan(5)
@@ -72,7 +75,7 @@ describe('A page of rows', () => {
     expect(small.reservedBytes).toBe(0)
   })
 
-  test('says the sequence that its rows have at least', async () => {
+  test('states a sequence that its rows have reached at least', async () => {
     const version = await makeTable(2, 1)
     await service.client.call('update', {
       name: 'user',
@@ -84,7 +87,7 @@ describe('A page of rows', () => {
     expect(readRows(version, arena, 0, 2)).toMatchObject({ sequence: 1, values: Float32Array.of(0, 9) })
   })
 
-  test('never holds a half-written row', async () => {
+  test('never contains a half-written row', async () => {
     const { handle } = await makeTable(16, 1000)
     const worker = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
       workerData: { handle, hotRows: 16 },

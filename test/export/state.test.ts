@@ -23,7 +23,7 @@ const adagrad: Optimizer = {
 }
 const rowwise: Optimizer = { ...adagrad, kind: 'rowwise_adagrad' }
 
-/** Rows of one number each, which is what their gradients are too. */
+/** Pushes a gradient of one number to each of the rows, which have one column. */
 const step = (indices: number[], gradient: number) => {
   const { dim } = service.client.registry.find('user').current.handle
   const values = new Float32Array(indices.length * dim).fill(gradient)
@@ -51,11 +51,11 @@ const firstOf = (body: Uint8Array): Record<string, number[]> =>
   )
 
 describe('While gradients are applied, an export of state', () => {
-  // Two rows of adam's state to a chunk.
+  // A chunk holds the adam state of two rows.
   const [rows, dim] = [6, 65_536]
 
   test.each([adam, adagrad, rowwise])(
-    'of $kind is what it was at its sequence, rows and all',
+    'of $kind is the state and the rows at its sequence',
     async (optimizer) => {
       const changes = fc.array(
         fc.record({
@@ -67,7 +67,7 @@ describe('While gradients are applied, an export of state', () => {
       )
       await fc.assert(
         fc.asyncProperty(changes, async (updates) => {
-          // The rows move too.
+          // The gradients change the rows too, not only their state.
           await putTable(service.client, {
             name: 'user',
             rows,
@@ -94,7 +94,7 @@ describe('While gradients are applied, an export of state', () => {
     },
   )
 
-  test('has the count of steps of its sequence', async () => {
+  test('has the step count of its sequence', async () => {
     await putTable(service.client, { name: 'user', rows: 1, dim: 1, settings: { optimizer: adam } })
     await step([0], 1)
     const exported = await begin()
@@ -104,7 +104,7 @@ describe('While gradients are applied, an export of state', () => {
     expect([exported.sequence, Buffer.from(data).readBigInt64LE()]).toEqual([1, 1n])
   })
 
-  test('that begins before the first of them is the initial state', async () => {
+  test('that begins before the first gradient is the initial state', async () => {
     await putTable(service.client, { name: 'user', rows: 3, dim: 1, settings: { optimizer: adagrad } })
     const exported = await begin()
     await step([0, 1], 1)
@@ -115,7 +115,7 @@ describe('While gradients are applied, an export of state', () => {
   })
 })
 
-test('State in many segments and chunks comes in the order of the rows', async () => {
+test('State in many segments and chunks is exported in the order of the rows', async () => {
   await service.close()
   service = await startTestWriter({ segmentBytesMax: 4 * PAGE_BYTES })
   const [rows, dim] = [5000, 40]
@@ -131,7 +131,7 @@ test('State in many segments and chunks comes in the order of the rows', async (
   })
 })
 
-describe('State that the optimizer no longer has', () => {
+describe('State of an optimizer that has been replaced', () => {
   const sgd: Optimizer = { kind: 'sgd', learning_rate: 1 }
   const prepare = async () => {
     await putTable(service.client, { name: 'user', rows: 4, dim: 1, settings: { optimizer: adagrad } })
@@ -140,7 +140,7 @@ describe('State that the optimizer no longer has', () => {
     return { withoutState, withState: service.writer.memory.reservedBytes }
   }
 
-  test('is given out by the exports that had begun, and takes memory until the last of them ends', async () => {
+  test('is delivered by exports that began before, and takes memory until the last one ends', async () => {
     const { withoutState, withState } = await prepare()
     const exports = [await begin(), await begin()]
     await patch(sgd)
@@ -155,7 +155,7 @@ describe('State that the optimizer no longer has', () => {
     expect(service.writer.memory.reservedBytes).toBe(withoutState)
   })
 
-  test('is not mixed with what comes after it', async () => {
+  test('is not mixed with the state of the next optimizer', async () => {
     await prepare()
     const exported = await begin()
     await patch(sgd)
@@ -167,7 +167,7 @@ describe('State that the optimizer no longer has', () => {
     })
   })
 
-  test('gives its memory back when the HTTP worker that exports it goes away', async () => {
+  test('is released when the HTTP worker that exports it disconnects', async () => {
     const { withoutState } = await prepare()
     const other = service.connect()
     await other.call('sync', null)
@@ -177,7 +177,7 @@ describe('State that the optimizer no longer has', () => {
     await expect.poll(() => service.writer.memory.reservedBytes).toBe(withoutState)
   })
 
-  test('gives it back at once when no export reads it', async () => {
+  test('is released at once when no export reads it', async () => {
     const { withoutState } = await prepare()
     await readBody((await begin()).body)
     const exportRows = () =>
@@ -190,7 +190,7 @@ describe('State that the optimizer no longer has', () => {
   })
 })
 
-test('State in a format of one array is refused before anything is held', async () => {
+test('State in a format of one array is refused before anything is pinned', async () => {
   await putTable(service.client, { name: 'user', rows: 1, dim: 1, settings: { optimizer: adam } })
   const withoutState = service.writer.memory.reservedBytes
   await step([0], 1)

@@ -22,7 +22,10 @@ const update = (operation: 'set' | 'add', indices: number[], values: number[]) =
     precondition: {},
   })
 
-/** The line, but without what the writer remembers of overwritten rows: what an export would be without asking. */
+/**
+ * A connection that hides the pre-images of overwritten rows, which shows what an export would be without
+ * them.
+ */
 const forgetful = (client: WriterClient): ExportLine => ({
   call: async (procedure, argument) => {
     const answer = await client.call(procedure, argument)
@@ -35,11 +38,11 @@ const forgetful = (client: WriterClient): ExportLine => ({
 describe('While updates run, an export', () => {
   const [rows, dim] = [16, 65_536]
   const original = Float32Array.from({ length: rows * dim }, (_, i) => Math.floor(i / dim))
-  /** Four rows to a chunk. */
+  /** A chunk holds four rows of this table. */
   const firstOf = (bytes: Buffer) =>
     Array.from({ length: rows }, (_, row) => bytes.readFloatLE(row * dim * 4))
 
-  test('is the table at its sequence, wherever and whenever rows are changed', async () => {
+  test('is the table at its sequence, whichever rows change and whenever they do', async () => {
     const changes = fc.array(
       fc.record({ chunk: fc.nat(4), indices: fc.array(fc.nat(rows - 1), { minLength: 1, maxLength: 3 }) }),
       {
@@ -72,7 +75,7 @@ describe('While updates run, an export', () => {
     )
   })
 
-  test('begins where earlier updates ended', async () => {
+  test('contains all earlier updates', async () => {
     await putUser(service.client, rows, dim, 'float32', original)
     await update(
       'set',
@@ -92,7 +95,7 @@ describe('While updates run, an export', () => {
     expect((await exportUser(service.client, 'raw')).sequence).toBe(2)
   })
 
-  test('would mix sequences without the rows that the writer remembers', async () => {
+  test('would mix sequences without the pre-images of the writer', async () => {
     await putUser(service.client, rows, dim, 'float32', original)
     const exported = await exportUser(service.client, 'raw', forgetful(service.client))
     await update(
@@ -104,9 +107,9 @@ describe('While updates run, an export', () => {
   })
 
   test.each([
-    ['asks the writer', false],
-    ['(control) does not ask', true],
-  ])('from another thread is one sequence only when it %s', async (_, isForgetful) => {
+    ['is one sequence', false],
+    ['mixes sequences without pre-images (control)', true],
+  ])('from another thread %s', async (_, isForgetful) => {
     const { port1, port2 } = new MessageChannel()
     const own = makeDataDir()
     const worker = new Worker(new URL('./writer-thread.ts', import.meta.url), {

@@ -1,3 +1,5 @@
+/** The table `user`, which the tests of exports create and export. */
+
 import type { Dtype } from '../../src/core/types.ts'
 import { type ExportLine, exportTable, type TableExport } from '../../src/export/export.ts'
 import type { ExportFormat } from '../../src/export/plan.ts'
@@ -25,7 +27,9 @@ export const putUser = (
     precondition: {},
   })
 
-/** Begins to export the current version of `user`. `line` stands in for the client's own. */
+/**
+ * Begins to export the current version of `user`. `line` replaces the connection of the client to the writer.
+ */
 export const exportUser = (
   client: WriterClient,
   format: ExportFormat,

@@ -6,15 +6,15 @@ import { codeOf, refusalOf } from './refusal.ts'
 
 const hash = createHash('sha256').update('{"hello": "world"}\n').digest()
 const expected = new Uint8Array(hash)
-// RFC 9530, appendix D: this very content.
+// The content and its digest are those of RFC 9530, appendix D.
 const item = ':RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:'
 const other = `:${Buffer.alloc(64).toString('base64')}:`
 
-test("the RFC's example is the digest of the RFC's content", () => {
+test("The example digest in RFC 9530 is the digest of the RFC's content", () => {
   expect(parseContentDigest(`sha-256=${item}`)).toEqual(expected)
 })
 
-describe('read', () => {
+describe('a Content-Digest with sha-256 is read', () => {
   test.each([
     `sha-256=${item}`,
     `  sha-256=${item}  `,
@@ -39,17 +39,17 @@ describe('read', () => {
     'md5="x"',
     'unixsum=1',
     'sha=token',
-  ])('but ignored: %j', (header) => {
+  ])('and other algorithms are ignored: %j', (header) => {
     expect(parseContentDigest(header)).toBe(undefined)
   })
 
-  test('of equal algorithms the last counts', () => {
+  test('and the last of several sha-256 digests counts', () => {
     const zeros = `:${Buffer.alloc(32).toString('base64')}:`
     expect(parseContentDigest(`sha-256=${item}, sha-256=${zeros}`)).toEqual(new Uint8Array(32))
   })
 })
 
-describe('refused as INVALID_REQUEST', () => {
+describe('a malformed Content-Digest is refused as INVALID_REQUEST', () => {
   test.each([
     'sha-256',
     'sha-256=',
@@ -95,14 +95,14 @@ describe('refused as INVALID_REQUEST', () => {
     expect(codeOf(() => parseContentDigest(header))).toBe('INVALID_REQUEST')
   })
 
-  test('with the form that is expected', () => {
+  test('with the expected form in its detail', () => {
     expect(refusalOf(() => parseContentDigest('md5')).code).toBe(null)
     expect(refusalOf(() => parseContentDigest('sha-256=abc')).detail).toContain(
       'sha-256=:<base64 of 32 bytes>:',
     )
   })
 
-  test('when cut anywhere behind its name', () => {
+  test('when it is cut anywhere after its name', () => {
     const header = `sha-256=${item}`
     for (let length = 'sha-256'.length; length < header.length; length += 1) {
       expect(codeOf(() => parseContentDigest(header.slice(0, length)))).toBe('INVALID_REQUEST')
@@ -110,7 +110,7 @@ describe('refused as INVALID_REQUEST', () => {
   })
 })
 
-test('any 32 bytes come back', () => {
+test('Any 32 bytes can be written as a digest and read back', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (bytes) => {
       expect(parseContentDigest(`sha-256=:${Buffer.from(bytes).toString('base64')}:`)).toEqual(bytes)
@@ -118,7 +118,7 @@ test('any 32 bytes come back', () => {
   )
 })
 
-test('any text is 32 bytes, nothing, or INVALID_REQUEST', () => {
+test('Any text is read as 32 bytes, as no digest, or refused as INVALID_REQUEST', () => {
   const pieces = fc.constantFrom(
     'sha-256',
     'sha-512',

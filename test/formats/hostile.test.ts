@@ -46,7 +46,10 @@ const PIECES = [
   '\xff\xff\xff\xff',
 ].map(latin1)
 
-/** A few changes to a valid body: bytes replaced, removed, put in; numbers and tokens of the formats among them. */
+/**
+ * Makes a few changes to a valid body: bytes are replaced, removed or inserted, also by tokens of the
+ * formats.
+ */
 const edits: fc.Arbitrary<Edit[]> = fc.array(
   fc.record({
     at: fc.nat({ max: 1200 }),
@@ -66,7 +69,7 @@ const applyEdits = (source: Uint8Array, list: Edit[], keepLength: boolean): Uint
   return new Uint8Array(bytes)
 }
 
-/** What every accepted array promises: a view of the body, as long as type and shape say. */
+/** Checks an accepted array: it is a view of the body, with the length that its type and shape demand. */
 const checkArray = (array: TypedBytes, body: Uint8Array): void => {
   const bytes = array.shape.reduce(
     (product, dimension) => product * dimension,
@@ -80,7 +83,10 @@ const checkArray = (array: TypedBytes, body: Uint8Array): void => {
   check(array.shape.length <= 8 && array.data.length === bytes, 'as many bytes as the shape has')
 }
 
-/** Runs `action`, which may be refused, with one of three codes. Plain comparisons: `expect` would take most of the time. */
+/**
+ * Runs `action`, which may be refused with one of three codes. It avoids `expect`, which would take most of
+ * the time.
+ */
 const checkRefusal = (action: () => unknown): void => {
   const code = codeOf(action)
   if (![null, 'MALFORMED_BODY', 'DTYPE_MISMATCH', 'SHAPE_MISMATCH'].includes(code))
@@ -91,8 +97,8 @@ const check = (condition: boolean, what: string): void => {
 }
 const RUNS = { numRuns: 20_000 }
 
-describe('changed bodies are read or refused with a type, and nothing else happens', () => {
-  test('npy', () => {
+describe('a corrupted body is either read or refused with one of three codes:', () => {
+  test('npy bodies', () => {
     const names = ['float32', 'int64', 'scalar', 'empty', 'version-2', 'version-3', 'structured', 'object']
     const sources = names.map((name) => readFixture(`${name}.npy`))
     fc.assert(
@@ -105,7 +111,7 @@ describe('changed bodies are read or refused with a type, and nothing else happe
     )
   })
 
-  test('safetensors', () => {
+  test('safetensors bodies', () => {
     const sources = ['every-dtype', 'names', 'shapes', 'no-tensors', 'float8'].map((name) =>
       readFixture(`${name}.safetensors`),
     )
@@ -117,7 +123,7 @@ describe('changed bodies are read or refused with a type, and nothing else happe
         fc.boolean(),
         (source, list, keepLength, keepHeader) => {
           const body = applyEdits(source, list, keepLength)
-          // Most changes of length are found at once; with the length put right the rest of the checks is reached.
+          // A wrong header length is refused at once; corrected, it lets the body reach the other checks.
           if (keepHeader && body.length >= 8) {
             new DataView(body.buffer).setBigUint64(
               0,
@@ -138,7 +144,7 @@ describe('changed bodies are read or refused with a type, and nothing else happe
     )
   })
 
-  test('any bytes at all', () => {
+  test('random bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (body) => {
         checkRefusal(() => readNpy(body))
@@ -149,7 +155,7 @@ describe('changed bodies are read or refused with a type, and nothing else happe
   })
 })
 
-describe('large headers cost what they weigh', () => {
+describe('reading a large header takes memory in proportion to its size:', () => {
   const HEADER_BYTES = 2 ** 20
   const wrap = (text: string): Uint8Array => {
     const header = Buffer.from(text)
@@ -175,7 +181,7 @@ describe('large headers cost what they weigh', () => {
       'MALFORMED_BODY',
     ],
   ] as const)('%s', (_, body, code) => {
-    // Twice: the first run compiles. Then at most 2x the body, and room for what the test runner does.
+    // The first run compiles the code. The bound is twice the body, and 1 MiB for the test runner.
     codeOf(() => readSafetensors(body))
     const before = process.memoryUsage()
     expect(codeOf(() => readSafetensors(body))).toBe(code)
@@ -184,7 +190,7 @@ describe('large headers cost what they weigh', () => {
     expect(grown).toBeLessThan(2 * body.length + 2 ** 20)
   })
 
-  test('what a header only announces is not allocated', () => {
+  test('nothing is allocated for data that a header announces and the body lacks', () => {
     const announced = wrap('{"a":{"dtype":"F64","shape":[16777216,8],"data_offsets":[0,1073741824]}}')
     const before = process.memoryUsage().arrayBuffers
     expect(codeOf(() => readSafetensors(announced))).toBe('MALFORMED_BODY')

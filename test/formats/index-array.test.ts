@@ -10,7 +10,7 @@ const FLOATS: ElementType[] = ['float64', 'float32', 'float16', 'bfloat16']
 const INTEGERS = TYPES.filter((elementType) => /^u?int/.test(elementType))
 
 describe('asIndexArray', () => {
-  test.each(INTEGERS)('%s, aligned, is a view', (elementType) => {
+  test.each(INTEGERS)('returns a view of aligned %s', (elementType) => {
     const bytes = bytesOf(COUNTING[elementType])
     const indices = asIndexArray(bytes, elementType)
     expect(indices).toEqual(COUNTING[elementType])
@@ -18,7 +18,7 @@ describe('asIndexArray', () => {
   })
 
   test.each(INTEGERS)(
-    '%s in a Buffer at an odd address is a copy, or a view of single bytes',
+    'copies %s from an odd address, or returns a view if its elements are single bytes',
     (elementType) => {
       const bytes = misalign(bytesOf(COUNTING[elementType]))
       const indices = asIndexArray(bytes, elementType)
@@ -27,7 +27,7 @@ describe('asIndexArray', () => {
     },
   )
 
-  test('keeps the extremes of 64 bits', () => {
+  test('reads the extreme integers of 64 bits', () => {
     const extremes = new BigInt64Array([-(2n ** 63n), 2n ** 63n - 1n, -1n])
     expect(asIndexArray(bytesOf(extremes), 'int64')).toEqual(extremes)
     expect(asIndexArray(bytesOf(extremes), 'uint64')).toEqual(
@@ -35,39 +35,39 @@ describe('asIndexArray', () => {
     )
   })
 
-  test('no bytes are no indices', () => {
+  test('reads no bytes as no indices', () => {
     for (const elementType of INTEGERS) expect(asIndexArray(new Uint8Array(0), elementType).length).toBe(0)
   })
 
-  test.each([...FLOATS, 'bool' as const])('%s is DTYPE_MISMATCH', (elementType) => {
+  test.each([...FLOATS, 'bool' as const])('refuses %s as DTYPE_MISMATCH', (elementType) => {
     expect(codeOf(() => asIndexArray(bytesOf(COUNTING[elementType]), elementType))).toBe('DTYPE_MISMATCH')
   })
 
-  test('half an element is our own mistake', () => {
+  test('asserts that the bytes are whole elements', () => {
     expect(() => asIndexArray(new Uint8Array(7), 'int32')).toThrow(AssertionFailure)
   })
 })
 
 describe('asFloat32', () => {
-  test.each(FLOATS)('%s reads 0..5, aligned or not', (elementType) => {
+  test.each(FLOATS)('reads %s, aligned or not', (elementType) => {
     const bytes = bytesOf(COUNTING[elementType])
     expect(asFloat32(bytes, elementType)).toEqual(COUNTING.float32)
     expect(asFloat32(misalign(bytes), elementType)).toEqual(COUNTING.float32)
   })
 
-  test('aligned float32 is a view', () => {
+  test('returns a view of aligned float32', () => {
     const bytes = bytesOf(COUNTING.float32)
     expect(asFloat32(bytes, 'float32').buffer).toBe(bytes.buffer)
   })
 
-  test('float64 is rounded half to even, and overflows to infinity', () => {
+  test('rounds float64 half to even, and to infinity on overflow', () => {
     const source = new Float64Array([0.1, 1 + 2 ** -24, 1 + 3 * 2 ** -24, 1e39, -1e39, 2 ** -150, -0])
     expect(asFloat32(bytesOf(source), 'float64')).toEqual(
       new Float32Array([Math.fround(0.1), 1, 1 + 2 ** -22, Infinity, -Infinity, 0, -0]),
     )
   })
 
-  test('every float16 is exact', () => {
+  test('reads every float16 exactly', () => {
     const halves = new Float16Array(new Uint16Array(65_536).map((_, index) => index).buffer)
     const singles = asFloat32(bytesOf(halves), 'float16')
     for (let index = 0; index < 65_536; index += 1) {
@@ -75,7 +75,7 @@ describe('asFloat32', () => {
     }
   })
 
-  test('every bfloat16 keeps its bits as the upper half', () => {
+  test('reads every bfloat16 as the upper half of a float32', () => {
     const source = new Uint16Array(65_536).map((_, index) => index)
     const singles = asFloat32(bytesOf(source), 'bfloat16')
     const bits = new Uint32Array(singles.buffer)
@@ -86,7 +86,7 @@ describe('asFloat32', () => {
     expect(singles[0x7fc0]).toBeNaN()
   })
 
-  test.each([...INTEGERS, 'bool' as const])('%s is DTYPE_MISMATCH', (elementType) => {
+  test.each([...INTEGERS, 'bool' as const])('refuses %s as DTYPE_MISMATCH', (elementType) => {
     expect(codeOf(() => asFloat32(bytesOf(COUNTING[elementType]), elementType))).toBe('DTYPE_MISMATCH')
   })
 })

@@ -1,14 +1,16 @@
+/** Helpers for tests of the JSON reader: they read a tensor from its JSON, and the refusal of a body. */
+
 import { GatherdError } from '../../src/core/errors.ts'
 import { readJsonObject } from '../../src/formats/json-reader.ts'
 import type { JsonLimits, JsonTensor } from '../../src/formats/json-reader.ts'
 
 export const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-/** A tensor read from its JSON alone, as the member `indices` of a body. */
+/** Reads a tensor from its JSON, which becomes the member `indices` of a body. */
 export const readTensor = (json: string, limits?: JsonLimits): JsonTensor =>
   readJsonObject(encode(`{"indices":${json}}`), ['indices'], limits).tensors.get('indices') as JsonTensor
 
-/** What `action` was refused with, places included. */
+/** The error that refused `action`, with its pointers. */
 export const errorOf = (action: () => unknown): GatherdError => {
   try {
     action()

@@ -1,6 +1,6 @@
-/** Texts of JSON numbers for tests, from a seeded source. */
+/** Texts of JSON numbers for tests: a list of hard cases, and random ones from a seed. */
 
-/** xorshift32: integers from 1 to 2^32 - 1. */
+/** Creates a generator of integers from 1 to 2^32 - 1 (xorshift32). */
 export const createRandom = (seed: number): (() => number) => {
   let state = seed
   return () => {
@@ -14,7 +14,9 @@ export const createRandom = (seed: number): (() => number) => {
 const double = new Float64Array(1)
 const doubleBits = new Uint32Array(double.buffer)
 
-/** Numbers at which readers of numbers have been wrong before: middles of two doubles, ends of the range, zeros, long mantissas. */
+/**
+ * Numbers that parsers have misread before: middles of two doubles, ends of the range, zeros, long mantissas.
+ */
 export const HARD_NUMBERS: readonly string[] = [
   '0',
   '-0',
@@ -123,10 +125,10 @@ const FORMS: readonly ((random: () => number) => string)[] = [
       pick(random, ['e', 'E', 'e+', 'E-']),
       digits(random, 1 + (random() % 3)),
     ].join(''),
-  // The middle of two doubles, exactly.
+  // This number is exactly the middle of two doubles.
   (random) => String(2n ** 53n * BigInt(1 + (random() % 100)) + BigInt(random() % 4096)),
   (random) => pick(random, HARD_NUMBERS),
 ]
 
-/** The text of a number, of all notations and magnitudes. */
+/** A random number in any notation and of any magnitude. */
 export const randomNumber = (random: () => number): string => pick(random, FORMS)(random)

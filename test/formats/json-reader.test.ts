@@ -16,7 +16,7 @@ const tensorOf = (values: number[], shape: number[], lengths?: number[]): JsonTe
     ? { values: Float64Array.from(values), shape }
     : { values: Float64Array.from(values), shape, lengths: Int32Array.from(lengths) }
 
-describe('tensors', () => {
+describe('a JSON tensor', () => {
   test.each([
     ['3', [3], []],
     [' -2.5 ', [-2.5], []],
@@ -29,7 +29,7 @@ describe('tensors', () => {
     ['[[[1,2]],[[3,4]],[[5,6]]]', [1, 2, 3, 4, 5, 6], [3, 1, 2]],
     ['[[[[[7]]]]]', [7], [1, 1, 1, 1, 1]],
     ['\t[ [ 1 , 2 ]\r\n, [ 3 , 4 ] ] ', [1, 2, 3, 4], [2, 2]],
-  ])('%s', (json, values, shape) => {
+  ])('is read from %s', (json, values, shape) => {
     expect(readTensor(json)).toEqual(tensorOf(values, shape))
   })
 
@@ -42,7 +42,7 @@ describe('tensors', () => {
     expect(readTensor(json)).toEqual(tensorOf(values, [lengths.length, -1], lengths))
   })
 
-  test('of any nesting are what JSON.parse reads', () => {
+  test('of any nesting is read as JSON.parse reads it', () => {
     const nested = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 5 }).chain((shape) => {
       const count = shape.reduce((product, length) => product * length, 1)
       return fc.tuple(
@@ -64,7 +64,7 @@ describe('tensors', () => {
         const firstZero = shape.indexOf(0)
         const seen = firstZero < 0 ? shape : shape.slice(0, firstZero + 1)
         const text = JSON.stringify(build(shape, values), null, space)
-        // JSON.stringify prints -0 as 0.
+        // JSON.stringify prints -0 as 0, so the text is made by hand.
         expect(readTensor(text)).toEqual(
           tensorOf(
             values.map((value) => value + 0),
@@ -75,14 +75,14 @@ describe('tensors', () => {
     )
   })
 
-  test.each(HARD_NUMBERS.map((text) => [text]))('hold %s to the bit', (text) => {
+  test.each(HARD_NUMBERS.map((text) => [text]))('holds %s to the bit', (text) => {
     expect(readTensor(text).values).toEqual(Float64Array.of(JSON.parse(text)))
     expect(readTensor(`[[${text}, ${text}]]`).values).toEqual(
       Float64Array.of(JSON.parse(text), JSON.parse(text)),
     )
   })
 
-  test(`hold ${RANDOM_COUNT} random numbers to the bit`, { timeout: LONG ? 600_000 : 30_000 }, () => {
+  test(`holds ${RANDOM_COUNT} random numbers to the bit`, { timeout: LONG ? 600_000 : 30_000 }, () => {
     const seed = LONG ? Date.now() | 1 : 1
     const random = createRandom(seed)
     for (let done = 0; done < RANDOM_COUNT; done += BATCH_COUNT) {
@@ -97,14 +97,14 @@ describe('tensors', () => {
     }
   })
 
-  test('may be larger than the buffers that are used again', () => {
+  test('may be larger than the buffers that the reader reuses', () => {
     const values = Array.from({ length: 200_000 }, (_, index) => index % 1000)
     const rows = Array.from({ length: 100 }, (_, row) => values.slice(row * 2000, (row + 1) * 2000))
     expect(readTensor(JSON.stringify(rows))).toEqual(tensorOf(values, [100, 2000]))
     expect(readTensor(JSON.stringify(values))).toEqual(tensorOf(values, [200_000]))
   })
 
-  test("are the caller's own", () => {
+  test('is not overwritten by the next body', () => {
     const first = readTensor('[1,2,3]')
     readTensor('[4,5,6]')
     expect(first.values).toEqual(Float64Array.of(1, 2, 3))
@@ -112,14 +112,14 @@ describe('tensors', () => {
     expect(first.values.buffer).toBeInstanceOf(ArrayBuffer)
   })
 
-  test('are read from bytes at any address', () => {
+  test('is read from bytes at any address', () => {
     const body = encode('{"indices":[1,2.5]}')
     expect(readJsonObject(misalign(body), ['indices'])).toEqual(readJsonObject(body, ['indices']))
   })
 })
 
-describe('members', () => {
-  test('beside tensors are what JSON.parse reads', () => {
+describe('the members of a body', () => {
+  test('beside its tensors are read as JSON.parse reads them', () => {
     const text =
       '{"mode":"clip","fill_value":null,"nested":{"a":[1,{"b":[]}],"c":true},"indices":[1],' +
       '"text":"\\u00e9\\n\\"é😀","number":-1.5e3,"off":false}'
@@ -129,13 +129,13 @@ describe('members', () => {
     expect([...object.tensors.keys()]).toEqual(['indices'])
   })
 
-  test('are none in an empty object', () => {
+  test('are none when it is an empty object', () => {
     const { members, tensors } = readJsonObject(encode(' { } '), ['indices'])
     expect(Object.keys(members)).toEqual([])
     expect(tensors.size).toBe(0)
   })
 
-  test('may have the names that objects inherit', () => {
+  test('may have the names of Object.prototype', () => {
     const { members } = readJsonObject(
       encode('{"__proto__":{"polluted":1},"constructor":2,"toString":3}'),
       [],
@@ -146,11 +146,11 @@ describe('members', () => {
     expect(({} as Record<string, unknown>).polluted).toBeUndefined()
   })
 
-  test('are known by their name however it is written', () => {
+  test('are found by their names, however these are escaped', () => {
     expect(readJsonObject(encode('{"ind\\u0069ces":[1]}'), ['indices']).tensors.has('indices')).toBe(true)
   })
 
-  test('of any kind are what JSON.parse reads', () => {
+  test('of any kind are read as JSON.parse reads them', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue(), { noNullPrototype: true }), (object) => {
         const text = JSON.stringify(object)
@@ -159,7 +159,7 @@ describe('members', () => {
     )
   })
 
-  test('keep their names apart when there are more than are remembered', () => {
+  test('get the right names when there are more than the reader caches', () => {
     const names = Array.from({ length: 1000 }, (_, index) => `name${index}`)
     const text = JSON.stringify(Object.fromEntries(names.map((name) => [name, name])))
     expect(Object.entries(readJsonObject(encode(text), []).members)).toEqual(
@@ -172,7 +172,7 @@ describe('a list of objects', () => {
   const read = (text: string, limits = {}): ReturnType<typeof readJsonObjects> =>
     readJsonObjects(encode(text), 'lookups', ['indices', 'weights'], limits)
 
-  test('is read with the members around it', () => {
+  test('is read together with the members around it', () => {
     const { members, objects } = read(
       '{"a":1,"lookups":[{"table":"x","indices":[1,2]},{"indices":[[3]],"weights":0.5}, {}],"b":[]}',
     )
@@ -185,7 +185,7 @@ describe('a list of objects', () => {
     expect(read('{"lookups":[]}').objects).toEqual([])
   })
 
-  test('has pointers that begin with the place in it', () => {
+  test('has pointers that begin with the position in the list', () => {
     expect(pointersOf(() => read('{"lookups":[{},{"indices":[1,2,3,"4"]}]}'))).toEqual([
       '/lookups/1/indices/3',
     ])
@@ -194,7 +194,7 @@ describe('a list of objects', () => {
   })
 
   test.each(['{}', '{"lookups":null}', '{"lookups":{}}', '{"lookups":[[]]}', '{"lookups":[null]}', '[]'])(
-    'is asked for: %s',
+    'is refused as INVALID_REQUEST when it is missing or not a list of objects: %s',
     (text) => {
       expect(refusalOf(() => read(text)).code).toBe('INVALID_REQUEST')
     },
@@ -207,11 +207,11 @@ describe('a list of objects', () => {
     '{"lookups":[],"lookups":[]}',
     '{"lookups":[{"indices":[1}]}',
     '{"lookups":[{}]} x',
-  ])('is JSON: %s', (text) => {
+  ])('is refused as MALFORMED_BODY when it is not JSON: %s', (text) => {
     expect(refusalOf(() => read(text)).code).toBe('MALFORMED_BODY')
   })
 
-  test('has limits', () => {
+  test('has limits on objects, numbers and depth', () => {
     expect(refusalOf(() => read('{"lookups":[{},{},{}]}', { objectCountMax: 2 }))).toEqual({
       code: 'BATCH_TOO_LARGE',
       detail: '/lookups has more than 2 elements',

@@ -8,7 +8,7 @@ import { misalign, refusalOf } from './refusal.ts'
 
 const LONG = process.env.GATHERD_TEST_LONG === '1'
 
-describe('what is not JSON is refused with its place', () => {
+describe('a body that is not JSON is refused with the position of the mistake', () => {
   test.each([
     ['', 0, 'a value'],
     ['   ', 3, 'a value'],
@@ -89,7 +89,7 @@ describe('what is not JSON is refused with its place', () => {
   })
 
   test(
-    'as is every body that JSON.parse refuses, and no other',
+    'if and only if JSON.parse refuses it',
     () => {
       const parts = [
         '{',
@@ -134,7 +134,7 @@ describe('what is not JSON is refused with its place', () => {
     LONG ? 600_000 : 30_000,
   )
 
-  test('and what is behind the end of a body does not count', () => {
+  test('and bytes behind the end of the body are not read', () => {
     readTensor(`[${'1,'.repeat(1000)}1]`)
     expect(refusalOf(() => readJsonObject(encode('{"a":[1,2'), ['a']))).toEqual({
       code: 'MALFORMED_BODY',
@@ -142,7 +142,7 @@ describe('what is not JSON is refused with its place', () => {
     })
   })
 
-  test('whatever else is wrong before it', () => {
+  test('as MALFORMED_BODY, whatever else is wrong before that position', () => {
     for (const text of ['{"a":["x"],', '{"a":[[1],2],"b"}', '["x"', '{"a":[1,2,3],"b":nul}']) {
       expect(refusalOf(() => readJsonObject(encode(text), ['a'], { valueCountMax: 2 })).code).toBe(
         'MALFORMED_BODY',
@@ -157,14 +157,14 @@ describe('what is not JSON is refused with its place', () => {
     [[...encode('{"b":"é'), 0xed, 0xa0, 0x80], 8],
     [[...encode('{"b":"'), 0xc0, 0x80], 6],
     [[...encode('{"b":"'), 0xf4, 0x90, 0x80, 0x80], 6],
-  ])('when it is not UTF-8: %j', (bytes, at) => {
+  ])('when its bytes are not UTF-8: %j', (bytes, at) => {
     expect(refusalOf(() => readJsonObject(Uint8Array.from(bytes), []))).toEqual({
       code: 'MALFORMED_BODY',
       detail: `the body: not UTF-8 at byte ${at}`,
     })
   })
 
-  test('at the first byte that is not UTF-8, wherever that is', () => {
+  test('at the first byte that is not UTF-8, wherever that byte is', () => {
     const characters = fc.array(fc.constantFrom('a', 'é', '€', '😀'), { maxLength: 40 })
     fc.assert(
       fc.property(
@@ -182,7 +182,7 @@ describe('what is not JSON is refused with its place', () => {
     )
   })
 
-  test('when a name comes twice', () => {
+  test('when a name occurs twice in an object', () => {
     for (const text of [
       '{"a":1,"a":2}',
       '{"x":{"a":1,"a":2}}',
@@ -196,7 +196,7 @@ describe('what is not JSON is refused with its place', () => {
     }
   })
 
-  test('when it is nested too deep', () => {
+  test('when it is nested too deeply', () => {
     const nest = (open: string, close: string, depth: number): string =>
       `{"a":${open.repeat(depth - 1)}${close.repeat(depth - 1)}}`
     for (const names of [[], ['a']]) {
@@ -218,7 +218,7 @@ describe('what is not JSON is refused with its place', () => {
   })
 })
 
-describe('what is JSON but not what was asked for is refused with a pointer', () => {
+describe('a body that is JSON of another form is refused with a pointer:', () => {
   test.each([
     ['"1"', '', 'a string'],
     ['null', '', 'null'],
@@ -230,7 +230,7 @@ describe('what is JSON but not what was asked for is refused with a pointer', ()
     ['[[1,2],null]', '/1', 'null'],
     ['[[[0],[1]],[[2],[false]]]', '/1/1/0', 'a boolean'],
     ['[0,1,2,{"a":1}]', '/3', 'an object'],
-  ])('an element that is no number: %s', (json, path, kind) => {
+  ])('an element that is not a number: %s', (json, path, kind) => {
     const error = errorOf(() => readTensor(json))
     expect(error.code).toBe('INVALID_REQUEST')
     const expected = path === '' ? 'a number or a list of numbers' : 'a number'
@@ -251,13 +251,13 @@ describe('what is JSON but not what was asked for is refused with a pointer', ()
     ['[[],[[1]]]', '/1'],
     ['[[],[[]]]', '/1'],
     ['[[[]],[]]', '/1'],
-  ])('a shape that is none: %s', (json, path) => {
+  ])('an irregular shape: %s', (json, path) => {
     const error = errorOf(() => readTensor(json))
     expect(error.code).toBe('SHAPE_MISMATCH')
     expect(error.errors?.map(({ pointer }) => pointer)).toEqual([`/indices${path}`])
   })
 
-  test('a body that is no object', () => {
+  test('a body that is not an object', () => {
     for (const text of ['[1,2]', '"{}"', '1', 'null', ' true ']) {
       const { code, detail } = refusalOf(() => readJsonObject(encode(text), ['a']))
       expect(code).toBe('INVALID_REQUEST')
@@ -281,7 +281,7 @@ describe('what is JSON but not what was asked for is refused with a pointer', ()
     expect(refusalOf(() => readTensor(many, { valueCountMax: 69_999 })).code).toBe('BATCH_TOO_LARGE')
   })
 
-  test('with names as RFC 6901 writes them', () => {
+  test('a name that RFC 6901 escapes', () => {
     const body = encode('{"a/b~c":[null]}')
     expect(pointersOf(() => readJsonObject(body, ['a/b~c']))).toEqual(['/a~1b~0c/0'])
   })

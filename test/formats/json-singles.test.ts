@@ -15,7 +15,7 @@ const BATCH_COUNT = 19_200
 const singles = ['indices']
 const isFinite32 = (text: string): boolean => Number.isFinite(Math.fround(JSON.parse(text)))
 
-/** Values, shape and lengths as float32, or what the refusal says. */
+/** The values, shape and lengths as float32, or the refusal. */
 const outcome = (json: string, limits: JsonLimits): unknown => {
   try {
     const tensor = readTensor(json, limits)
@@ -26,9 +26,9 @@ const outcome = (json: string, limits: JsonLimits): unknown => {
   }
 }
 
-describe('float32 that is read at once', () => {
+describe('a tensor that is read as float32 at once', () => {
   test.each(HARD_NUMBERS.filter(isFinite32).map((text) => [text]))(
-    'has %s rounded as JSON.parse and Math.fround do',
+    'rounds %s as JSON.parse and Math.fround do',
     (text) => {
       const value = Math.fround(JSON.parse(text))
       expect(readTensor(text, { singles }).values).toEqual(Float32Array.of(value))
@@ -38,7 +38,9 @@ describe('float32 that is read at once', () => {
     },
   )
 
-  test(`is that of ${RANDOM_COUNT} random numbers in rows`, { timeout: LONG ? 600_000 : 30_000 }, () => {
+  test(`rounds ${RANDOM_COUNT} random numbers in rows as they do`, {
+    timeout: LONG ? 600_000 : 30_000,
+  }, () => {
     const seed = LONG ? Date.now() | 1 : 1
     const random = createRandom(seed)
     for (let done = 0; done < RANDOM_COUNT; done += BATCH_COUNT) {
@@ -62,7 +64,7 @@ describe('float32 that is read at once', () => {
     }
   })
 
-  test('is what rounding afterwards gives, whatever is sent: shapes, limits and refusals too', () => {
+  test('equals one that is rounded afterwards in values, shapes, limits and refusals', () => {
     const elements = fc.oneof(
       {
         weight: 12,
@@ -101,7 +103,7 @@ describe('float32 that is read at once', () => {
     )
   })
 
-  test('may be larger than the buffers that are used again', () => {
+  test('may be larger than the buffers that the reader reuses', () => {
     const rows = Array.from({ length: 300 }, (_, row) =>
       Array.from({ length: 1000 }, (_value, column) => (row * 1000 + column) / 8),
     )
@@ -111,7 +113,7 @@ describe('float32 that is read at once', () => {
     expect(values.buffer.byteLength).toBe(1_200_000)
   })
 
-  test('is refused with its places where a number is too large', () => {
+  test('is refused with the positions of numbers that are too large', () => {
     const error = errorOf(() => toFloat32(readTensor('[[1,2],[3,4e38],[-1e400,5]]', { singles }), '/indices'))
     expect(error.code).toBe('NON_FINITE')
     expect(error.errors).toEqual([
@@ -120,7 +122,7 @@ describe('float32 that is read at once', () => {
     ])
   })
 
-  test('is no index', () => {
+  test('cannot be used as indices', () => {
     expect(() => toIndexArray(readTensor('[1]', { singles }), '/indices')).toThrow(AssertionFailure)
   })
 })

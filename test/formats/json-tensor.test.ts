@@ -3,14 +3,14 @@ import { LIMITS } from '../../src/core/limits.ts'
 import { toFloat32, toIndexArray } from '../../src/formats/json-tensor.ts'
 import { errorOf, pointersOf, readTensor } from './json-bodies.ts'
 
-describe('indices', () => {
-  test('are integers, however they are written', () => {
+describe('JSON indices', () => {
+  test('are integers in any notation', () => {
     expect(toIndexArray(readTensor('[3.0,1e0,-0,-2,9007199254740991,30e-1]'), '/indices')).toEqual(
       Float64Array.of(3, 1, -0, -2, 9007199254740991, 3),
     )
   })
 
-  test('are refused as fractions, with the first places', () => {
+  test('are refused when they are fractions, with the first positions', () => {
     expect(errorOf(() => toIndexArray(readTensor('[[0,1],[2,2.25]]'), '/indices'))).toMatchObject({
       code: 'INVALID_REQUEST',
       errors: [{ pointer: '/indices/1/1', detail: 'expected an integer, got 2.25' }],
@@ -23,7 +23,7 @@ describe('indices', () => {
     expect(pointersOf(() => toIndexArray(many, '/indices')).length).toBe(LIMITS.errorPlacesMax)
   })
 
-  test('are refused where a double may be another integer', () => {
+  test('are refused when they are too large for a double to be exact', () => {
     for (const text of [
       '[9007199254740992]',
       '[9007199254740993]',
@@ -41,7 +41,7 @@ describe('indices', () => {
   })
 })
 
-describe('float32 values', () => {
+describe('JSON float32 values', () => {
   test('are rounded half to even', () => {
     const values = [0.1, 16777217, 16777219, 3.4028235677973362e38, 1e-46, 7.038531e-26]
     expect(toFloat32(readTensor(`[${values.join(',')},-0]`), '/values')).toEqual(
@@ -49,7 +49,7 @@ describe('float32 values', () => {
     )
   })
 
-  test('are refused where they are too large, with the first places', () => {
+  test('are refused when they are too large, with the first positions', () => {
     expect(errorOf(() => toFloat32(readTensor('[[0,1],[1e39,2],[3,-1e999]]'), '/gradients'))).toMatchObject({
       code: 'NON_FINITE',
       errors: [

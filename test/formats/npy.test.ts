@@ -10,7 +10,7 @@ const NPY_TYPES = (Object.keys(ELEMENT_BYTES) as ElementType[]).filter(
   (elementType) => elementType !== 'bfloat16',
 )
 
-/** A body of version `major` with this header text and `dataBytes` zeros, padded to nothing. */
+/** A body of version `major` with this header text and `dataBytes` zeros, without padding. */
 const makeBody = (text: string, dataBytes: number, major = 1): Uint8Array => {
   const lengthBytes = major === 1 ? 2 : 4
   const body = Buffer.alloc(8 + lengthBytes + text.length + dataBytes)
@@ -23,13 +23,13 @@ const literal = (descr: string, shape: string, order = 'False'): string =>
   `{'descr': '${descr}', 'fortran_order': ${order}, 'shape': ${shape}}`
 const join = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts))
 
-describe('reading what NumPy wrote', () => {
+describe('an npy file of NumPy is read:', () => {
   test.each(NPY_TYPES)('%s', (elementType) => {
     const array = readNpy(readFixture(`${elementType}.npy`))
     expect(array).toEqual({ elementType, shape: [2, 3], data: bytesOf(COUNTING[elementType]) })
   })
 
-  test('versions 2 and 3, whose lengths have four bytes', () => {
+  test('versions 2 and 3, whose header lengths have four bytes', () => {
     for (const file of ['version-2.npy', 'version-3.npy']) {
       const bytes = readFixture(file)
       expect(readNpy(bytes)).toEqual({
@@ -41,7 +41,7 @@ describe('reading what NumPy wrote', () => {
     }
   })
 
-  test('a scalar, a vector and an array without elements', () => {
+  test('a scalar, a vector and an empty array', () => {
     expect(readNpy(readFixture('scalar.npy'))).toEqual({
       elementType: 'float64',
       shape: [],
@@ -59,7 +59,7 @@ describe('reading what NumPy wrote', () => {
     })
   })
 
-  test('the header alone says where the elements are and how many bytes they take', () => {
+  test('its header states the position and size of the elements', () => {
     const bytes = readFixture('int64.npy')
     expect(readNpyHeader(bytes.subarray(0, 128))).toEqual({
       elementType: 'int64',
@@ -69,7 +69,7 @@ describe('reading what NumPy wrote', () => {
     })
   })
 
-  test('the data is a view of the body, also of a Buffer at an odd address', () => {
+  test('its data is a view of the body, also of a Buffer at an odd address', () => {
     const bytes = misalign(readFixture('float32.npy'))
     const { data } = readNpy(bytes)
     expect(data).toEqual(bytesOf(COUNTING.float32))
@@ -78,21 +78,21 @@ describe('reading what NumPy wrote', () => {
   })
 })
 
-describe('refusing what NumPy wrote', () => {
+describe('an npy file of NumPy is refused:', () => {
   test.each(['big-endian', 'structured', 'unicode', 'string', 'complex', 'datetime', 'void', 'object'])(
-    '%s is DTYPE_MISMATCH',
+    '%s elements as DTYPE_MISMATCH',
     (file) => {
       expect(codeOf(() => readNpy(readFixture(`${file}.npy`)))).toBe('DTYPE_MISMATCH')
     },
   )
 
-  test('column order is SHAPE_MISMATCH with a hint', () => {
+  test('column order as SHAPE_MISMATCH, with a hint', () => {
     const { code, detail } = refusalOf(() => readNpy(readFixture('fortran.npy')))
     expect(code).toBe('SHAPE_MISMATCH')
     expect(detail).toContain('np.ascontiguousarray')
   })
 
-  test('two bytes of void are bfloat16 and point at safetensors', () => {
+  test('void of two bytes, which bfloat16 becomes, with a hint at safetensors', () => {
     for (const descr of ['<V2', '|V2']) {
       const { code, detail } = refusalOf(() => readNpy(makeBody(literal(descr, '(1,)'), 2)))
       expect(code).toBe('DTYPE_MISMATCH')
@@ -101,15 +101,15 @@ describe('refusing what NumPy wrote', () => {
     expect(refusalOf(() => readNpy(makeBody(literal('|V20', '(1,)'), 20))).detail).not.toContain('bfloat16')
   })
 
-  test('big-endian numbers come with the way to convert them', () => {
+  test('big-endian numbers, with a hint how to convert them', () => {
     expect(refusalOf(() => readNpy(readFixture('big-endian.npy'))).detail).toContain("newbyteorder('<')")
   })
 })
 
-describe('the beginning', () => {
+describe('the beginning of an npy body', () => {
   const bytes = readFixture('float32.npy')
 
-  test('npyHeaderBytes is null until it can say, and never more than 12 bytes long', () => {
+  test('states the length of the header within the first 12 bytes', () => {
     for (let length = 0; length < 10; length += 1)
       expect(npyHeaderBytes(bytes.subarray(0, length))).toBe(null)
     expect(npyHeaderBytes(bytes.subarray(0, 10))).toBe(128)
@@ -117,7 +117,7 @@ describe('the beginning', () => {
     expect(npyHeaderBytes(readFixture('version-2.npy').subarray(0, 12))).toBe(128)
   })
 
-  test('a wrong magic is refused at its first wrong byte', () => {
+  test('is refused at the first wrong byte of the magic', () => {
     for (let index = 0; index < 6; index += 1) {
       const wrong = bytes.slice(0, index + 1)
       wrong[index] ^= 1
@@ -132,7 +132,7 @@ describe('the beginning', () => {
     [1, 1],
     [2, 1],
     [3, 255],
-  ])('version %i.%i is refused as soon as it is there', (major, minor) => {
+  ])('is refused at version %i.%i', (major, minor) => {
     const wrong = bytes.slice(0, 8)
     wrong.set([major, minor], 6)
     expect(codeOf(() => npyHeaderBytes(wrong))).toBe('MALFORMED_BODY')
@@ -140,7 +140,7 @@ describe('the beginning', () => {
       expect(codeOf(() => npyHeaderBytes(wrong.subarray(0, 7)))).toBe('MALFORMED_BODY')
   })
 
-  test('a header of 10,000 bytes is read, one of 10,001 refused, before it is there', () => {
+  test('may announce a header of 10,000 bytes, and is refused at 10,001 before they arrive', () => {
     const text = literal('<f4', '(1,)')
     expect(readNpy(makeBody(text.padEnd(10_000), 4)).shape).toEqual([1])
     for (const major of [1, 2]) {
@@ -153,7 +153,7 @@ describe('the beginning', () => {
     expect(refusalOf(() => readNpy(huge)).detail).toContain('4294967295')
   })
 
-  test('a body cut anywhere is MALFORMED_BODY', () => {
+  test('is MALFORMED_BODY when the body is cut anywhere', () => {
     for (const file of ['float32.npy', 'version-3.npy', 'scalar.npy']) {
       const whole = readFixture(file)
       for (let length = 0; length < whole.length; length += 1) {
@@ -162,14 +162,14 @@ describe('the beginning', () => {
     }
   })
 
-  test('a cut header names how many bytes there are and how many should be', () => {
+  test('is refused with the actual and expected length when the header is cut', () => {
     expect(refusalOf(() => readNpyHeader(bytes.subarray(0, 100))).detail).toMatch(/100 bytes, expected 128$/)
     expect(refusalOf(() => readNpyHeader(bytes.subarray(0, 9))).detail).toMatch(
       /9 bytes, expected at least 12$/,
     )
   })
 
-  test('too few or too many elements are refused with both numbers', () => {
+  test('is refused with both lengths when elements are missing or left over', () => {
     expect(refusalOf(() => readNpy(bytes.subarray(0, -1)))).toEqual({
       code: 'MALFORMED_BODY',
       detail: 'the npy header announces 24 bytes of elements, the body has 23',
@@ -178,7 +178,7 @@ describe('the beginning', () => {
   })
 })
 
-describe('the literal', () => {
+describe('the Python literal in an npy header', () => {
   test.each([
     ["{'shape': (2,), 'fortran_order': False, 'descr': '<i2'}", [2]],
     ['{"descr": "<i2", "fortran_order": False, "shape": (2,)}', [2]],
@@ -191,7 +191,7 @@ describe('the literal', () => {
     expect(readNpy(makeBody(text, 4))).toEqual({ elementType: 'int16', shape, data: new Uint8Array(4) })
   })
 
-  test('bytes may be said to be little-endian, as cnpy does', () => {
+  test('may mark single bytes as little-endian, as cnpy does', () => {
     for (const [descr, elementType] of [
       ['<i1', 'int8'],
       ['<u1', 'uint8'],
@@ -255,7 +255,7 @@ describe('the literal', () => {
     expect(codeOf(() => readNpy(makeBody(text, 4)))).toBe('MALFORMED_BODY')
   })
 
-  test('is refused with what was expected and where', () => {
+  test('is refused with the expected token and its position', () => {
     expect(refusalOf(() => readNpy(makeBody("{'descr': '<f4", 4))).detail).toBe(
       'the npy header: expected a string with an end at character 10, found "\'"',
     )
@@ -290,15 +290,15 @@ describe('the literal', () => {
     expect(codeOf(() => readNpy(makeBody(literal('<f4', shape), 4)))).toBe('SHAPE_MISMATCH')
   })
 
-  test('column order is taken where it means nothing', () => {
+  test('may state column order when the shape has only one order', () => {
     expect(readNpy(makeBody(literal('<f4', '(1,)', 'True'), 4)).shape).toEqual([1])
     expect(readNpy(makeBody(literal('<f4', '()', 'True'), 4)).shape).toEqual([])
     expect(codeOf(() => readNpy(makeBody(literal('<f4', '(1, 1)', 'True'), 4)))).toBe('SHAPE_MISMATCH')
   })
 })
 
-describe('writing', () => {
-  test('is what NumPy writes, byte for byte', () => {
+describe('an npy header that we write', () => {
+  test('equals that of NumPy, byte for byte', () => {
     const url = new URL('fixtures/npy-headers.json', import.meta.url)
     const headers = JSON.parse(readFileSync(url, 'utf8')) as {
       elementType: ElementType
@@ -311,7 +311,7 @@ describe('writing', () => {
     expect(headers.length).toBeGreaterThan(90)
   })
 
-  test('together with the elements makes the file that np.save makes', () => {
+  test('followed by the elements equals the file of np.save', () => {
     for (const elementType of NPY_TYPES) {
       expect(join(writeNpyHeader(elementType, [2, 3]), bytesOf(COUNTING[elementType]))).toEqual(
         readFixture(`${elementType}.npy`),
@@ -319,13 +319,13 @@ describe('writing', () => {
     }
   })
 
-  test('bfloat16 is NOT_ACCEPTABLE', () => {
+  test('is refused as NOT_ACCEPTABLE for bfloat16', () => {
     const { code, detail } = refusalOf(() => writeNpyHeader('bfloat16', [1]))
     expect(code).toBe('NOT_ACCEPTABLE')
     expect(detail).toContain('bfloat16')
   })
 
-  test('is read back, whatever type and shape', () => {
+  test('can be read back for any type and shape', () => {
     const shapes = fc.array(fc.nat({ max: 6 }), { maxLength: 4 })
     fc.assert(
       fc.property(

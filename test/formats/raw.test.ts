@@ -5,7 +5,7 @@ import { codeOf, misalign, refusalOf } from './refusal.ts'
 describe('readRaw', () => {
   const bytes = new Uint8Array([1, 0, 0, 0, 2, 0, 0, 0])
 
-  test('without a shape is flat', () => {
+  test('returns a flat array without a shape', () => {
     expect(readRaw(bytes, 'int32', null)).toEqual({ elementType: 'int32', shape: [2], data: bytes })
     expect(readRaw(new Uint8Array(0), 'int64', null)).toEqual({
       elementType: 'int64',
@@ -14,7 +14,7 @@ describe('readRaw', () => {
     })
   })
 
-  test('with a shape of as many elements keeps a copy of the shape', () => {
+  test('copies a shape of as many elements', () => {
     const shape = [1, 2]
     const array = readRaw(bytes, 'int32', shape)
     expect(array.shape).toEqual([1, 2])
@@ -23,7 +23,7 @@ describe('readRaw', () => {
     expect(readRaw(new Uint8Array(0), 'int64', [0, 7]).shape).toEqual([0, 7])
   })
 
-  test('hands on a view, no copy, and no Buffer', () => {
+  test('returns a view of the bytes that is not a Buffer', () => {
     const buffer = misalign(bytes)
     const { data } = readRaw(buffer, 'int32', null)
     expect(data).toEqual(bytes)
@@ -31,7 +31,7 @@ describe('readRaw', () => {
     expect(Buffer.isBuffer(data)).toBe(false)
   })
 
-  test('a body that ends inside a number is MALFORMED_BODY, at every length', () => {
+  test('refuses a body that ends inside a number as MALFORMED_BODY', () => {
     for (let length = 0; length <= 8; length += 1) {
       expect(codeOf(() => readRaw(bytes.subarray(0, length), 'int32', null))).toBe(
         length % 4 === 0 ? null : 'MALFORMED_BODY',
@@ -40,7 +40,7 @@ describe('readRaw', () => {
     expect(codeOf(() => readRaw(bytes.subarray(0, 7), 'int32', [2]))).toBe('MALFORMED_BODY')
   })
 
-  test('a shape of more or fewer elements is SHAPE_MISMATCH with both numbers', () => {
+  test('refuses a shape of more or fewer elements as SHAPE_MISMATCH with both numbers', () => {
     for (const shape of [[3], [1], [], [2, 2], [0]])
       expect(codeOf(() => readRaw(bytes, 'int32', shape))).toBe('SHAPE_MISMATCH')
     expect(refusalOf(() => readRaw(bytes, 'int32', [3, 5])).detail).toBe(

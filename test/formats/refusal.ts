@@ -1,8 +1,13 @@
+/** Helpers for tests of the formats: the code of a refusal, the fixtures, and bytes at odd addresses. */
+
 import { readFileSync } from 'node:fs'
 import { GatherdError } from '../../src/core/errors.ts'
 import type { ErrorCode } from '../../src/core/errors.ts'
 
-/** What `action` was refused with. Anything but a refusal that blames the client (4xx) is thrown on, and fails the test. */
+/**
+ * The code and detail that `action` was refused with. Any error but a refusal with a 4xx status is thrown
+ * again.
+ */
 export const refusalOf = (action: () => unknown): { code: ErrorCode | null; detail: string } => {
   try {
     action()
@@ -15,11 +20,11 @@ export const refusalOf = (action: () => unknown): { code: ErrorCode | null; deta
 
 export const codeOf = (action: () => unknown): ErrorCode | null => refusalOf(action).code
 
-/** A file of `fixtures/`, as a plain Uint8Array at the start of its memory. */
+/** Reads a file of `fixtures/` into a plain Uint8Array at the start of its memory. */
 export const readFixture = (name: string): Uint8Array =>
   new Uint8Array(readFileSync(new URL(`fixtures/${name}`, import.meta.url)))
 
-/** The same bytes at an odd address, and as a Buffer: what a socket hands on. */
+/** Copies the bytes into a Buffer at an odd address, as chunks of a socket can be. */
 export const misalign = (bytes: Uint8Array): Buffer => {
   const memory = new ArrayBuffer(bytes.length + 3)
   const shifted = Buffer.from(memory, 3, bytes.length)
@@ -27,11 +32,11 @@ export const misalign = (bytes: Uint8Array): Buffer => {
   return shifted
 }
 
-/** The bytes of `typed`, little-endian as every machine that Node runs on. */
+/** The bytes of `typed`, which are little-endian on every machine that Node supports. */
 export const bytesOf = (typed: ArrayBufferView): Uint8Array =>
   new Uint8Array(typed.buffer.slice(typed.byteOffset, typed.byteOffset + typed.byteLength) as ArrayBuffer)
 
-/** Fixtures hold 0..5 in two rows, of every element type. */
+/** The values of the fixtures of every element type: 0 to 5 in two rows. */
 export const COUNTING: Record<string, ArrayBufferView> = {
   float64: new Float64Array([0, 1, 2, 3, 4, 5]),
   float32: new Float32Array([0, 1, 2, 3, 4, 5]),
@@ -45,6 +50,6 @@ export const COUNTING: Record<string, ArrayBufferView> = {
   uint16: new Uint16Array([0, 1, 2, 3, 4, 5]),
   uint32: new Uint32Array([0, 1, 2, 3, 4, 5]),
   uint64: new BigUint64Array([0n, 1n, 2n, 3n, 4n, 5n]),
-  // NumPy's bool of 0..5.
+  // NumPy converts 0 to false and 1 to 5 to true.
   bool: new Uint8Array([0, 1, 1, 1, 1, 1]),
 }

@@ -15,7 +15,7 @@ import { bytesOf, codeOf, COUNTING, misalign, readFixture, refusalOf } from './r
 const TYPES = Object.keys(ELEMENT_BYTES) as ElementType[]
 const join = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts))
 
-/** A body with this header text, whatever it is, and `dataBytes` zeros. */
+/** A body with any header text and `dataBytes` zeros. */
 const makeBody = (text: string | Uint8Array, dataBytes: number): Uint8Array => {
   const header = Buffer.from(text as string)
   const length = Buffer.alloc(8)
@@ -27,8 +27,8 @@ const tensor = (dtype: string, shape: string, begin: number | string, end: numbe
 const codeOfBody = (text: string | Uint8Array, dataBytes: number): string | null =>
   codeOf(() => readSafetensors(makeBody(text, dataBytes)))
 
-describe('reading what the Python library wrote', () => {
-  test('every element type', () => {
+describe('a safetensors file of the Python library is read:', () => {
+  test('arrays of every element type', () => {
     const arrays = readSafetensors(readFixture('every-dtype.safetensors'))
     expect([...arrays.keys()].sort()).toEqual([...TYPES].sort())
     for (const elementType of TYPES) {
@@ -40,7 +40,7 @@ describe('reading what the Python library wrote', () => {
     }
   })
 
-  test('names and metadata, those of Object.prototype included', () => {
+  test('names and metadata, also with names of Object.prototype', () => {
     const bytes = readFixture('names.safetensors')
     const { tensors, metadata } = readSafetensorsHeader(bytes, bytes.length)
     expect([...tensors.keys()].sort()).toEqual([
@@ -61,7 +61,7 @@ describe('reading what the Python library wrote', () => {
       expect(data).toEqual(bytesOf(new Float32Array([1.5, -2.5])))
   })
 
-  test('scalars, and arrays without bytes that begin where others do', () => {
+  test('scalars, and empty arrays that begin where others do', () => {
     expect(readSafetensors(readFixture('shapes.safetensors'))).toEqual(
       new Map([
         ['empty', { elementType: 'int64', shape: [0, 3], data: new Uint8Array(0) }],
@@ -71,15 +71,15 @@ describe('reading what the Python library wrote', () => {
     )
   })
 
-  test('no arrays at all', () => {
+  test('a file without arrays', () => {
     expect(readSafetensors(readFixture('no-tensors.safetensors')).size).toBe(0)
   })
 
-  test('float8 is DTYPE_MISMATCH', () => {
+  test('but float8 is refused as DTYPE_MISMATCH', () => {
     expect(codeOf(() => readSafetensors(readFixture('float8.safetensors')))).toBe('DTYPE_MISMATCH')
   })
 
-  test('the arrays are views of the body, also of a Buffer at an odd address', () => {
+  test('its arrays are views of the body, also of a Buffer at an odd address', () => {
     const bytes = misalign(readFixture('every-dtype.safetensors'))
     for (const [name, { data }] of readSafetensors(bytes)) {
       expect(data).toEqual(bytesOf(COUNTING[name]))
@@ -89,10 +89,10 @@ describe('reading what the Python library wrote', () => {
   })
 })
 
-describe('the length', () => {
+describe('the header length of a safetensors body', () => {
   const bytes = readFixture('shapes.safetensors')
 
-  test('needs 8 bytes', () => {
+  test('is known after 8 bytes', () => {
     for (let length = 0; length < 8; length += 1)
       expect(safetensorsHeaderBytes(bytes.subarray(0, length))).toBe(null)
     const headerBytes = safetensorsHeaderBytes(bytes.subarray(0, 8))
@@ -101,7 +101,7 @@ describe('the length', () => {
   })
 
   const above = [1_048_577n, 2n ** 31n, 2n ** 32n + 8n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n]
-  test.each(above)('of %i is refused at once', (length) => {
+  test.each(above)('is refused at once when it is %i', (length) => {
     const prefix = new Uint8Array(8)
     new DataView(prefix.buffer).setBigUint64(0, length, true)
     const { code, detail } = refusalOf(() => safetensorsHeaderBytes(prefix))
@@ -109,11 +109,11 @@ describe('the length', () => {
     expect(detail).toContain(`${length} bytes; the limit is 1048576`)
   })
 
-  test('of the limit itself is read', () => {
+  test('may be as large as the limit', () => {
     expect(readSafetensors(makeBody('{}'.padEnd(LIMITS.safetensorsHeaderBytesMax), 0)).size).toBe(0)
   })
 
-  test('above what is there is refused with both numbers', () => {
+  test('is refused with both numbers when the body is shorter', () => {
     expect(refusalOf(() => readSafetensorsHeader(bytes.subarray(0, 20), bytes.length))).toEqual({
       code: 'MALFORMED_BODY',
       detail: `the safetensors body ends inside its header: 20 bytes, expected ${bytes.length - 4}`,
@@ -123,7 +123,7 @@ describe('the length', () => {
     )
   })
 
-  test('a body cut anywhere, or with a byte more, is MALFORMED_BODY', () => {
+  test('leads to MALFORMED_BODY when the body is cut anywhere or a byte too long', () => {
     for (const file of ['shapes', 'names', 'no-tensors', 'every-dtype']) {
       const whole = readFixture(`${file}.safetensors`)
       for (let length = 0; length < whole.length; length += 1) {
@@ -133,7 +133,7 @@ describe('the length', () => {
     }
   })
 
-  test('of the body may come later, or be known in advance', () => {
+  test('is read before the length of the body is known, or compared with it', () => {
     const header = bytes.subarray(0, bytes.length - 4)
     for (const bodyBytes of [null, bytes.length]) {
       const { tensors, dataAt } = readSafetensorsHeader(header, bodyBytes)
@@ -145,7 +145,7 @@ describe('the length', () => {
   })
 })
 
-describe('the JSON', () => {
+describe('the JSON of a safetensors header', () => {
   test.each([
     [`{"a":${tensor('U8', '[4]', 0, 4)}}`],
     [`{"a":${tensor('U8', '[4]', 0, 4)}}      `],
@@ -153,7 +153,7 @@ describe('the JSON', () => {
     [`{"\\u0061":{"\\u0064type":"U\\u0038","shape":[4],"data_offsets":[0,4]}}`],
     [`{"__metadata__":{},"a":${tensor('I32', '[]', 0, 4)}}`],
     [`{"a":${tensor('U8', '[1,1,1,1,1,1,1,4]', 0, 4)}}`],
-  ])('%j is read', (text) => {
+  ])('is read: %j', (text) => {
     expect(readSafetensors(makeBody(text, 4)).get('a')?.data.length).toBe(4)
   })
 
@@ -222,22 +222,22 @@ describe('the JSON', () => {
     '{"__metadata__":{"a":1}}',
     '{"__metadata__":{"a":{}}}',
     '{"__metadata__":{"a":null}}',
-  ])('%j is MALFORMED_BODY', (text) => {
+  ])('is MALFORMED_BODY: %j', (text) => {
     expect(codeOfBody(text, 4)).toBe('MALFORMED_BODY')
   })
 
-  test('says which array has what besides', () => {
+  test('is refused with the array and the unknown member in it', () => {
     const { detail } = refusalOf(() => readSafetensors(makeBody('{"a":{"dtype":"U8","extra":1}}', 4)))
     expect(detail).toBe('the safetensors array "a" has "extra"; known are dtype, shape and data_offsets')
   })
 
-  test('that is not UTF-8 is MALFORMED_BODY, not a name with U+FFFD', () => {
+  test('is MALFORMED_BODY when it is not UTF-8, instead of a name with U+FFFD', () => {
     const text = Buffer.from(`{"a?":${good}}`)
     text[3] = 0xff
     expect(codeOfBody(text, 4)).toBe('MALFORMED_BODY')
   })
 
-  test('with a name twice is MALFORMED_BODY, however it is spelled', () => {
+  test('is MALFORMED_BODY when a name occurs twice, however it is escaped', () => {
     const twice = (first: string, second: string): string =>
       `{"${first}":${tensor('U8', '[4]', 0, 4)},"${second}":${tensor('U8', '[4]', 4, 8)}}`
     expect(codeOfBody(twice('a', 'b'), 8)).toBe(null)
@@ -252,7 +252,7 @@ describe('the JSON', () => {
   })
 
   test.each(['F8_E4M3', 'C64', 'f32', 'F128', 'float32', '', 'constructor', 'BOOL '])(
-    'dtype %j is DTYPE_MISMATCH',
+    'is DTYPE_MISMATCH when a dtype is %j',
     (dtype) => {
       expect(codeOfBody(`{"a":${tensor(dtype, '[4]', 0, 4)}}`, 4)).toBe('DTYPE_MISMATCH')
     },
@@ -267,11 +267,11 @@ describe('the JSON', () => {
     '[1,1,1,1,1,1,1,1,1,4]',
     `[${'1,'.repeat(1000)}4]`,
     `[${'9'.repeat(400)}]`,
-  ])('shape %s is SHAPE_MISMATCH', (shape) => {
+  ])('is SHAPE_MISMATCH when a shape is %s', (shape) => {
     expect(codeOfBody(`{"a":${tensor('F32', shape, 0, 4)}}`, 4)).toBe('SHAPE_MISMATCH')
   })
 
-  test('1,024 arrays and as many pairs of metadata are read, 1,025 of either refused', () => {
+  test('may have 1,024 arrays and as many pairs of metadata, and is refused with 1,025 of either', () => {
     const members = (count: number, value: string): string =>
       Array.from({ length: count }, (_, index) => `"${index}":${value}`).join(',')
     const arrays = (count: number): string => members(count, tensor('U8', '[0]', 0, 0))
@@ -283,7 +283,7 @@ describe('the JSON', () => {
   })
 })
 
-describe('the offsets', () => {
+describe('the offsets of safetensors arrays', () => {
   type Place = [shape: string, begin: number | string, end: number | string]
   const codeOfTensors = (dataBytes: number, ...places: Place[]): string | null => {
     const members = places.map(
@@ -292,7 +292,7 @@ describe('the offsets', () => {
     return codeOfBody(`{${members.join(',')}}`, dataBytes)
   }
 
-  test('may come in any order of names', () => {
+  test('may be in any order of the names', () => {
     const text = `{"b":${tensor('U8', '[2]', 1, 3)},"a":${tensor('U8', '[1]', 0, 1)}}`
     const bytes = makeBody(text, 3)
     bytes.set([1, 2, 3], bytes.length - 3)
@@ -306,7 +306,7 @@ describe('the offsets', () => {
     expect(codeOfTensors(2, ['[2]', 0, 2], ['[0]', 0, 0])).toBe(null)
   })
 
-  test('leave no hole, do not overlap, begin at 0 and end with the body', () => {
+  test('must leave no gap, not overlap, begin at 0 and end with the body', () => {
     expect(codeOfTensors(4, ['[2]', 0, 2], ['[2]', 2, 4])).toBe(null)
     expect(codeOfTensors(4, ['[1]', 0, 1], ['[2]', 2, 4])).toBe('MALFORMED_BODY')
     expect(codeOfTensors(4, ['[3]', 0, 3], ['[2]', 2, 4])).toBe('MALFORMED_BODY')
@@ -318,7 +318,7 @@ describe('the offsets', () => {
     expect(codeOfTensors(1)).toBe('MALFORMED_BODY')
   })
 
-  test('hold as many bytes as the shape has', () => {
+  test('must span as many bytes as the shape has', () => {
     const detail = refusalOf(() => readSafetensors(makeBody(`{"a":${tensor('F32', '[1]', 0, 8)}}`, 8))).detail
     expect(detail).toBe('the safetensors array "a" takes 4 bytes, but its data_offsets [0,8] hold 8')
     expect(codeOfTensors(4, ['[3]', 0, 4])).toBe('MALFORMED_BODY')
@@ -329,8 +329,8 @@ describe('the offsets', () => {
   })
 })
 
-describe('writing', () => {
-  test('in the order of the Python library makes its bytes', () => {
+describe('a safetensors header that we write', () => {
+  test('equals that of the Python library when the arrays are in its order', () => {
     for (const file of ['every-dtype', 'shapes', 'no-tensors', 'names']) {
       const bytes = readFixture(`${file}.safetensors`)
       const { tensors, metadata, dataAt } = readSafetensorsHeader(bytes, bytes.length)
@@ -339,7 +339,7 @@ describe('writing', () => {
         metadata,
       )
       const text = (header: Uint8Array): string => Buffer.from(header).toString('latin1')
-      // That library writes its metadata in no fixed order.
+      // The library writes metadata in no fixed order.
       if (metadata.size < 2) expect(text(written.header)).toBe(text(bytes.subarray(0, dataAt)))
       expect(readSafetensors(join(written.header, bytes.subarray(dataAt)))).toEqual(readSafetensors(bytes))
       expect(written.ranges).toEqual([...tensors.values()].map(({ begin, end }) => ({ begin, end })))
@@ -347,7 +347,7 @@ describe('writing', () => {
     }
   })
 
-  test('keeps the order given, numbers as names too, and the metadata', () => {
+  test('keeps the given order, also of names that are numbers, and the metadata', () => {
     const names = ['b', '7', '__proto__', 'a/"\\\n', '\u{1f600}', '3']
     const metadata = new Map([
       ['b', '"'],
@@ -364,14 +364,14 @@ describe('writing', () => {
     expect(header.length % 8).toBe(0)
   })
 
-  test('names twice, or the name of the metadata, are our own mistake; uncountable shapes are refused', () => {
+  test('asserts that names are unique and not reserved, and refuses shapes that are too large', () => {
     const a = { name: 'a', elementType: 'uint8' as const, shape: [1] }
     expect(() => writeSafetensorsHeader([a, a])).toThrow(AssertionFailure)
     expect(() => writeSafetensorsHeader([{ ...a, name: '__metadata__' }])).toThrow(AssertionFailure)
     expect(codeOf(() => writeSafetensorsHeader([{ ...a, shape: [2 ** 53] }]))).toBe('SHAPE_MISMATCH')
   })
 
-  test('is read back, whatever names, types and shapes', () => {
+  test('can be read back for any names, types and shapes', () => {
     const array = fc.record({
       name: fc.string({ unit: 'binary', maxLength: 8 }),
       elementType: fc.constantFrom(...TYPES),

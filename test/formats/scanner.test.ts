@@ -5,7 +5,7 @@ import { codeOf, refusalOf } from './refusal.ts'
 
 const cursorOf = (text: string): Cursor => ({ text, at: 0, what: 'the text' })
 
-test('peek passes white space only, and is empty at the end', () => {
+test('peek skips white space only, and is empty at the end', () => {
   const cursor = cursorOf(' \t\r\n{ ')
   expect(peek(cursor)).toBe('{')
   expect(cursor.at).toBe(4)
@@ -13,7 +13,7 @@ test('peek passes white space only, and is empty at the end', () => {
   expect(peek(cursorOf('\u00a0{'))).toBe('\u00a0')
 })
 
-test('accept passes the token behind white space, or stays', () => {
+test('accept skips white space and the token, or does not move', () => {
   const cursor = cursorOf('  True,')
   expect(accept(cursor, 'False')).toBe(false)
   expect(accept(cursor, 'True')).toBe(true)
@@ -21,7 +21,7 @@ test('accept passes the token behind white space, or stays', () => {
   expect(accept(cursorOf(''), '{')).toBe(false)
 })
 
-test('a refusal says what was expected, what was found, and where', () => {
+test('A refusal states what was expected, what was found, and where', () => {
   const behind = cursorOf('ab')
   behind.at = 1
   expect(refusalOf(() => failAt(behind, 'a digit'))).toEqual({
@@ -47,7 +47,7 @@ describe('readWhole', () => {
     expect(codeOf(() => readWhole(cursorOf(text)))).toBe('MALFORMED_BODY')
   })
 
-  test('stops in front of a fraction or an exponent, which no caller expects', () => {
+  test('stops before a fraction or an exponent, which no caller allows', () => {
     for (const text of ['3.0', '3e2', '3L', '3_0']) {
       const cursor = cursorOf(text)
       expect(readWhole(cursor)).toBe(3)
@@ -55,7 +55,7 @@ describe('readWhole', () => {
     }
   })
 
-  test('is not a safe integer above 2^53, however many digits', () => {
+  test('returns no safe integer above 2^53 for any number of digits', () => {
     expect(Number.isSafeInteger(readWhole(cursorOf('9007199254740993')))).toBe(false)
     expect(Number.isSafeInteger(readWhole(cursorOf('9'.repeat(100_000))))).toBe(false)
   })

@@ -11,7 +11,7 @@ import {
 import { codeOf, misalign } from './refusal.ts'
 
 describe('elementCount', () => {
-  test('is the product, 1 for a scalar, 0 with a zero dimension', () => {
+  test('is the product of the dimensions: 1 for a scalar, 0 with a zero dimension', () => {
     expect(elementCount([])).toBe(1)
     expect(elementCount([2, 3, 64])).toBe(384)
     expect(elementCount([5, 0, 7])).toBe(0)
@@ -36,7 +36,7 @@ describe('elementCount', () => {
     expect(isCountable(shape)).toBe(false)
   })
 
-  test('agrees with BigInt, or refuses what BigInt says is above 2^53 - 1', () => {
+  test('agrees with BigInt, and is refused when BigInt gives more than 2^53 - 1', () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -55,14 +55,14 @@ describe('elementCount', () => {
   })
 })
 
-test('arrayBytes counts the element size in, and refuses bytes that overflow though the elements do not', () => {
+test('arrayBytes multiplies by the element size, and refuses bytes beyond 2^53 - 1', () => {
   expect(arrayBytes('float64', [3, 2])).toBe(48)
   expect(arrayBytes('bfloat16', [])).toBe(2)
   expect(arrayBytes('bool', [2 ** 53 - 1])).toBe(2 ** 53 - 1)
   expect(codeOf(() => arrayBytes('float16', [2 ** 53 - 1]))).toBe('SHAPE_MISMATCH')
 })
 
-test('checkRank takes 9 dimensions, what gradients of 8 have, and refuses 10', () => {
+test('checkRank accepts 9 dimensions, which gradients of 8-dimensional ids have, and refuses 10', () => {
   expect(codeOf(() => checkRank(9))).toBe(null)
   expect(codeOf(() => checkRank(10))).toBe('SHAPE_MISMATCH')
 })
@@ -72,7 +72,7 @@ test('formatShape joins with commas; a scalar is empty', () => {
   expect(formatShape([])).toBe('')
 })
 
-test('viewBytes shares the memory and is a plain Uint8Array, also of a Buffer in the middle of its memory', () => {
+test('viewBytes returns a plain Uint8Array over the same memory, also for a Buffer inside a pool', () => {
   const bytes = misalign(new Uint8Array([9, 8, 7, 6]))
   const view = viewBytes(bytes, 1, 3)
   expect(view).toEqual(new Uint8Array([8, 7]))

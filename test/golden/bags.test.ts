@@ -20,7 +20,7 @@ import {
 } from './golden.ts'
 import { serveGoldens } from './service.ts'
 
-/** Cases with an answer; those that may be refused are run as JSON, see golden.test.ts. */
+/** The cases that must be answered; golden.test.ts runs those that may be refused, as JSON. */
 const cases = readSuite('bags').filter(
   ({ expect: expected, expect_error: refusal }) => expected !== undefined && refusal === undefined,
 )
@@ -36,7 +36,7 @@ interface BagRequest {
   padding_index?: number
 }
 
-/** A case's arrays as flat ids and offsets: nested ones have their offsets worked out. */
+/** The arrays of a case as flat ids and offsets, which are computed when the ids are nested. */
 const flattenBags = (golden: GoldenCase) => {
   const { indices, offsets, weights, ...options } = golden.request as unknown as BagRequest
   const ids = flatten(indices)
@@ -51,7 +51,7 @@ const SAFETENSORS = 'application/x-safetensors'
 const NPY = 'application/x-npy'
 const RAW = 'application/octet-stream'
 
-/** Ids and, beside or behind them, offsets and weights. */
+/** A body with the ids of a case; offsets and weights are in the body or, for npy and raw, in `query`. */
 const makeBody = (
   type: typeof SAFETENSORS | typeof NPY | typeof RAW,
   golden: GoldenCase,
@@ -98,7 +98,7 @@ describe.each([SAFETENSORS, NPY, RAW] as const)('Golden suite bags as %s', (type
   })
 })
 
-describe('Golden suite bags, directly', () => {
+describe('Golden suite bags by the kernels alone', () => {
   const PAGE = 65_536
   const tableMemory = createTableMemory(PAGE)
   const arenaMemory = createArenaMemory(PAGE)

@@ -1,9 +1,11 @@
+/** Reads the golden cases, which README.md here describes, and runs them against a service. */
+
 import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import { readNpy, writeNpyHeader } from '../../src/formats/npy.ts'
 import { readSafetensors, writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
 
-/** Cases that reference libraries answered; README.md here describes them. */
+/** A request with the answer that a reference library gave. */
 export interface GoldenCase extends GoldenRequest {
   name: string
   table: {
@@ -51,7 +53,7 @@ export const readSuite = (name: string): GoldenCase[] =>
 
 const WORDS: Record<string, number> = { NaN, Infinity, '-Infinity': -Infinity }
 
-/** Numbers in row-major order; the words for what JSON cannot say become those numbers. */
+/** Flattens numbers in row-major order, and converts the words for numbers that JSON lacks, such as NaN. */
 export const flatten = (nested: Nested): number[] =>
   Array.isArray(nested) ? nested.flatMap(flatten) : [typeof nested === 'string' ? WORDS[nested] : nested]
 
@@ -63,7 +65,7 @@ export type Send = (
   accept?: string,
 ) => Promise<{ status: number; headers: Record<string, unknown>; bytes: Buffer }>
 
-/** JSON.stringify prints minus zero as 0, which the cases must not. */
+/** Prints JSON with minus zero, which JSON.stringify would print as 0. */
 const print = (value: unknown): string => {
   if (Array.isArray(value)) return `[${value.map(print).join()}]`
   if (typeof value === 'object' && value !== null) {
@@ -77,7 +79,7 @@ const asJson = (value: unknown) => ({ type: 'application/json', bytes: print(val
 const parse = (bytes: Buffer): Record<string, unknown> =>
   JSON.parse(bytes.toString()) as Record<string, unknown>
 
-/** Creates the table of a case as its clients would: the specification in JSON. */
+/** Creates the table of a case by a specification in JSON, as a client would. */
 export const createGoldenTable = async (
   send: Send,
   name: string,
@@ -90,7 +92,7 @@ export const createGoldenTable = async (
   expect(answer.status, answer.bytes.toString()).toBe(201)
 }
 
-/** Got and wanted agree as the case says; in JSON what is not finite is null, which stands for all of it. */
+/** Expects numbers within the tolerance of a case. JSON has null for numbers that are not finite. */
 export const expectNumbers = (
   got: readonly (number | null)[],
   want: readonly number[],
@@ -112,7 +114,7 @@ export const expectNumbers = (
   })
 }
 
-/** A request in the form that the case has: JSON, JSON text, or bytes of another type answered in JSON. */
+/** Sends a request in the form of its case: JSON, JSON text, or bytes that are answered in JSON. */
 const sendGolden = (send: Send, route: string, { request, request_raw, request_binary }: GoldenRequest) => {
   const url = `/v1/tables/golden/${route}`
   if (request_binary === undefined)
@@ -132,7 +134,7 @@ const expectRefusal = (answer: Awaited<ReturnType<Send>>, wanted: ExpectedError,
   expect(wanted.code, text).toContain((JSON.parse(text) as { code: string }).code)
 }
 
-/** Runs a case through HTTP, in JSON or in the binary form that it has. */
+/** Runs a case through HTTP, in JSON or in the binary form of the case. */
 export const runCase = async (send: Send, golden: GoldenCase): Promise<void> => {
   if (golden.table !== null) await createGoldenTable(send, 'golden', golden.table)
   if (golden.steps !== undefined) return runSteps(send, golden)
@@ -186,14 +188,14 @@ const widen = (data: Uint8Array, elementType: string): ArrayLike<number> => {
   )
 }
 
-/** The binary forms of a JSON lookup of nested ids. */
+/** The binary media types that a JSON lookup of nested ids can be converted to. */
 export const BINARY_FORMS = [
   'application/octet-stream',
   'application/x-npy',
   'application/x-safetensors',
 ] as const
 
-/** Sends the lookup of a JSON case in a binary form, int64 ids, and reads the float32 answer of the same form. */
+/** Sends the lookup of a JSON case with int64 ids in a binary form, and asks for float32 in the same form. */
 export const sendBinary = async (send: Send, golden: GoldenCase, type: (typeof BINARY_FORMS)[number]) => {
   const { indices, ...options } = golden.request as { indices: Nested; [option: string]: unknown }
   const shape = shapeOf(indices)
@@ -219,7 +221,7 @@ const headerOf = (type: string, shape: number[]): Uint8Array =>
     ? writeNpyHeader('int64', shape)
     : writeSafetensorsHeader([{ name: 'indices', elementType: 'int64', shape }]).header
 
-/** Shape and float32 numbers of a binary answer. */
+/** Reads the shape and the float32 numbers of a binary answer. */
 export const readBinary = (
   answer: Awaited<ReturnType<Send>>,
   type: (typeof BINARY_FORMS)[number],

@@ -24,14 +24,14 @@ const SIDES = {
   },
 }
 
-/** Those whose every step is taken: what is refused is refused before any kernel. */
+/** The cases without refusals, because a refusal happens before any kernel runs. */
 const cases = readSuite('optimizers').filter(({ steps }) =>
   steps?.every(({ expect_error: refusal }) => refusal === undefined),
 )
 
 type Side = (typeof SIDES)['kernels']
 
-/** The arrays of every step lie at the arena's end, as if an HTTP worker had put them there. */
+/** The arrays of a step lie at the end of the arena, as if an HTTP worker had read them into it. */
 const [INDICES_AT, VALUES_AT] = [arena.bytesMax - 128 * 1024, arena.bytesMax - 64 * 1024]
 
 const toUpdate = ({ route, request = {} }: GoldenStep, { updateSource: kernels }: Side): ShownUpdate => {
@@ -55,7 +55,7 @@ const toUpdate = ({ route, request = {} }: GoldenStep, { updateSource: kernels }
   }
 }
 
-/** The steps of a case, without HTTP: the table afterwards, and the sequence. */
+/** Runs the steps of a case without HTTP, and returns the final rows and sequence. */
 const run = (golden: GoldenCase, side: Side): { sequence: number; rows: number[] } => {
   const { rows, dim, values, settings = {} } = golden.table ?? expect.unreachable()
   const { optimizer, ...others } = settings as { optimizer?: Parameters<typeof completeOptimizer>[0] }
@@ -91,7 +91,7 @@ describe.each(Object.entries(SIDES))('Golden suite optimizers by the %s alone', 
   })
 })
 
-test('The kernels and their references leave the same bits', () => {
+test('The kernels and their references compute the same bits', () => {
   for (const golden of cases)
     expect(run(golden, SIDES.kernels).rows, golden.name).toEqual(run(golden, SIDES.references).rows)
 })

@@ -1,8 +1,10 @@
+/** Starts a service for the golden cases of a test file. */
+
 import { afterAll, afterEach, beforeAll } from 'vitest'
 import { type Service, startService } from '../helpers/service.ts'
 import type { Send } from './golden.ts'
 
-/** One service for all cases of a test file; each case has the table `golden` to itself. */
+/** Starts one service for all cases of a test file; the table `golden` is deleted after each case. */
 export const serveGoldens = (): Send => {
   let service: Service
   beforeAll(async () => {

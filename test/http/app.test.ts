@@ -8,19 +8,19 @@ import { type Service, startService } from '../helpers/service.ts'
 let service: Service
 afterEach(() => service.close())
 
-describe('requests', () => {
+describe('requests to the app', () => {
   beforeEach(async () => {
     service = await startService()
   })
 
-  test('keep the id that the client gave them, in answer and problem', async () => {
+  test('keep the request id of the client in answers and problems', async () => {
     const headers = { 'x-request-id': 'trace-7' }
     expect((await service.app.inject({ url: '/livez', headers })).headers['x-request-id']).toBe('trace-7')
     const refused = await service.app.inject({ url: '/none', headers })
     expect([refused.headers['x-request-id'], refused.json().instance]).toEqual(['trace-7', 'trace-7'])
   })
 
-  test('get an id of their own where the client gave none, or one that cannot be logged', async () => {
+  test('get a new id when the client gave none, or one that is unfit for a log', async () => {
     const ids = new Set<string>()
     for (const headers of [
       {},
@@ -37,7 +37,7 @@ describe('requests', () => {
     expect((await service.app.inject({ url: '/livez' })).headers['x-request-id']).toBeUndefined()
   })
 
-  test('are limited by what the limits say', () => {
+  test('are bounded by the limits of the service', () => {
     const { server } = service.app
     expect(server.headersTimeout).toBe(LIMITS.headersTimeoutMs)
     expect(server.keepAliveTimeout).toBe(LIMITS.keepAliveTimeoutMs)
@@ -46,7 +46,7 @@ describe('requests', () => {
     expect(server.maxHeadersCount).toBe(0)
   })
 
-  test('for HEAD are answered like GET, without the body', async () => {
+  test('with HEAD are answered like GET without the body', async () => {
     for (const url of ['/livez', '/v1/limits', '/v1/tables', '/openapi.json', '/docs/errors']) {
       const [get, head] = [
         await service.app.inject({ url }),
@@ -60,12 +60,12 @@ describe('requests', () => {
     }
   })
 
-  test('/v1/limits shows every limit', async () => {
+  test('to /v1/limits are answered with every limit', async () => {
     expect((await service.app.inject({ url: '/v1/limits' })).json()).toEqual(LIMITS)
   })
 })
 
-describe('the log', () => {
+describe('the log of the app', () => {
   const lookupOnce = async (logLevel: string) => {
     service = await startService({ logLevel })
     await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { values: [[1]] } })
@@ -79,11 +79,11 @@ describe('the log', () => {
     return service.log
   }
 
-  test('has no line for a request that went well or was refused', async () => {
+  test('has no line for a request that succeeded or was refused', async () => {
     expect(await lookupOnce('info')).toEqual([])
   })
 
-  test('has lines with ids, status and time for who debugs', async () => {
+  test('has lines with id, status and time at level debug', async () => {
     const log = await lookupOnce('debug')
     expect(log.map(({ msg }) => msg)).toEqual(['answered', 'answered', 'refused', 'answered'])
     expect(log[1]).toMatchObject({
@@ -98,7 +98,7 @@ describe('the log', () => {
     expect(JSON.stringify(log)).not.toContain('secret')
   })
 
-  test('shows no key, even where headers are logged', async () => {
+  test('contains no access key, even when headers are logged', async () => {
     service = await startService({ logLevel: 'info' })
     service.app.log.info({ headers: { authorization: 'Bearer secret', host: 'x' } }, 'headers')
     service.app.log.info({ req: { headers: { authorization: 'Bearer secret' } } }, 'request')
@@ -107,7 +107,7 @@ describe('the log', () => {
   })
 })
 
-describe('what never became a request', () => {
+describe('a connection whose bytes are not a request', () => {
   beforeEach(async () => {
     service = await startService()
   })
@@ -118,7 +118,7 @@ describe('what never became a request', () => {
     return String(socket.read() ?? '')
   }
 
-  test('is answered by what was wrong', () => {
+  test('is answered with the status of its mistake', () => {
     expect(answerTo('ERR_HTTP_REQUEST_TIMEOUT')).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/)
     expect(answerTo('HPE_HEADER_OVERFLOW')).toMatch(/^HTTP\/1\.1 431 /)
     expect(answerTo('HPE_INVALID_METHOD')).toMatch(/^HTTP\/1\.1 400 /)
@@ -128,7 +128,7 @@ describe('what never became a request', () => {
     expect(JSON.parse(body)).toMatchObject({ status: 400, instance: 'id-1' })
   })
 
-  test('is not answered in the middle of another answer', () => {
+  test('is not answered while another answer is being sent', () => {
     const socket = Object.assign(new PassThrough(), {
       destroySoon: () => {},
       _httpMessage: { req: { complete: false }, headersSent: true },
@@ -141,7 +141,7 @@ describe('what never became a request', () => {
     expect(socket.read()).toBeNull()
   })
 
-  test('is not answered when nobody is there', () => {
+  test('is not answered when the client has disconnected', () => {
     expect(answerTo('ECONNRESET')).toBe('')
   })
 })

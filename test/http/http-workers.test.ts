@@ -7,7 +7,7 @@ import { Writer } from '../../src/writer/writer.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { readSlices, SHORT_SLICE_NS } from '../helpers/slices.ts'
 
-// Each HTTP worker takes a second to start, and more on a busy machine.
+// An HTTP worker takes a second to start, and longer on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 const workers: Worker[] = []
@@ -50,7 +50,7 @@ const start = (environment: Record<string, string> = {}): Promise<number> => {
   return httpWorkers.start()
 }
 
-/** A request on a connection of its own; null when nobody answers. */
+/** Sends a request on a new connection; the result is null when nothing answers. */
 const ask = (
   port: number,
   method: string,
@@ -95,8 +95,8 @@ describe('HTTP workers', () => {
     },
   )
 
-  test('that die are replaced on the same port, with all tables; memory that they held is free again', async () => {
-    // One, so that no other HTTP worker can answer for it.
+  test('that die are replaced on the same port with all tables, and release their memory', async () => {
+    // There is only one HTTP worker, so that no other one can answer for it.
     const port = await start({ GATHERD_HTTP_THREADS: '1' })
     await ask(port, 'PUT', '/v1/tables/user', { values: [[1], [2]] })
     for (let death = 1; death <= 2; death++) {
@@ -113,7 +113,7 @@ describe('HTTP workers', () => {
     expect(deaths[0]).toMatchObject({ message: 'an HTTP worker has ended' })
   })
 
-  test('that die again and again are hopeless: five in ten seconds, whatever was before', async () => {
+  test('that die five times within ten seconds are not replaced any more', async () => {
     let nowMs = 0
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
     await start({ GATHERD_HTTP_THREADS: '1' })
@@ -127,7 +127,7 @@ describe('HTTP workers', () => {
     expect([deaths.length, hopeless.length, httpWorkers.size]).toEqual([5, 1, 0])
   })
 
-  test('are not replaced while the service goes down', async () => {
+  test('are not replaced while the service shuts down', async () => {
     await start()
     httpWorkers.drain()
     await workers[0].terminate()
@@ -135,7 +135,7 @@ describe('HTTP workers', () => {
     expect([deaths, workers.length]).toEqual([[], 2])
   })
 
-  test('that cannot listen reject the start', async () => {
+  test('that cannot listen make the start fail', async () => {
     await expect(start({ GATHERD_HOST: '203.0.113.1' })).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' })
     expect([httpWorkers.size, deaths, hopeless]).toEqual([0, [], []])
   })

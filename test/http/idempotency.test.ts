@@ -21,7 +21,7 @@ describe('An Idempotency-Key', () => {
     [String.raw`a"b\c`, String.raw`a"b\c`],
     ['k'.repeat(128), 'k'.repeat(128)],
     [`"${'k'.repeat(128)}"`, 'k'.repeat(128)],
-  ])('%s is the key %s', (header, key) => {
+  ])('sent as %s is read as %s', (header, key) => {
     expect(parseIdempotencyKey(header)).toBe(key)
   })
 
@@ -52,7 +52,7 @@ describe('An Idempotency-Key', () => {
   })
 })
 
-test('A request is told from another by all that it asks for', () => {
+test('The hash of a request depends on everything that it asks for', () => {
   const body = Buffer.from('{}')
   const hex = (meaning: (string | number | undefined)[], bytes: Uint8Array = body) =>
     Buffer.from(bindKey('k', meaning, bytes).request).toString('hex')

@@ -48,11 +48,11 @@ describe('a media type', () => {
     'a/b/c',
     'application/json\ta',
     'text/html, a/b',
-  ])('%j is none', (header) => {
+  ])('%j is not one', (header) => {
     expect(parseMediaType(header)).toBeUndefined()
   })
 
-  test('names one of the formats, or none', () => {
+  test('names one of the formats or none', () => {
     expect(parseFormat('application/x-safetensors; x=y')).toBe('safetensors')
     expect(parseFormat('APPLICATION/OCTET-STREAM')).toBe('raw')
     expect(parseFormat('text/plain')).toBeUndefined()
@@ -80,7 +80,7 @@ describe('Accept', () => {
     ['text/plain, application/json ; Q=1.000', 'json'],
     ['garbage, application/x-npy', 'npy'],
     ['application/json;q=2, application/x-npy;q=0.001', 'npy'],
-  ])('%j is answered in %s', (accept, format) => {
+  ])('of %j is answered in %s', (accept, format) => {
     expect(negotiateFormat(accept, ALL)).toBe(format)
   })
 
@@ -91,16 +91,16 @@ describe('Accept', () => {
     'garbage',
     '*/*;q=0',
     'application/problem+json',
-  ])('%j is not acceptable', (accept) => {
+  ])('of %j is refused as NOT_ACCEPTABLE', (accept) => {
     expect(codeOf(() => negotiateFormat(accept, ALL))).toBe('NOT_ACCEPTABLE')
   })
 
-  test('the first offer is the answer to no preference', () => {
+  test('without a preference chooses the first offer', () => {
     expect(negotiateFormat('application/*', ['npy', 'raw'])).toBe('npy')
     expect(codeOf(() => negotiateFormat('application/json', ['npy', 'raw']))).toBe('NOT_ACCEPTABLE')
   })
 
-  test('never chooses what is not offered, whatever is sent', () => {
+  test('never chooses a type that is not offered', () => {
     const range = fc.tuple(
       fc.constantFrom('*/*', 'application/*', 'application/json', 'application/x-npy', 'a/b', 'x'),
       fc.constantFrom('', ';q=0', ';q=0.3', ';q=x'),
@@ -127,18 +127,18 @@ describe('entity tags', () => {
     ['W/"3-17"', []],
     ['W/"3-17", "4-0"', ['4-0']],
     ['"*"', []],
-  ])('%j are %j', (header, tags) => {
+  ])('in %j are read as %j', (header, tags) => {
     expect(parseEntityTags('If-Match', header)).toEqual(tags)
   })
 
   test.each(['', '3-17', '"3-17', '"a" "b"', '*, "a"', '"a", *', 'w/"a"', '"a"b', '"a",,"b"'])(
-    '%j are malformed',
+    'in %j are malformed',
     (header) => {
       expect(codeOf(() => parseEntityTags('If-Match', header))).toBe('INVALID_REQUEST')
     },
   )
 
-  test('make the precondition of a request', () => {
+  test('become the precondition of a request', () => {
     expect(parsePrecondition({})).toEqual({})
     expect(parsePrecondition({ 'if-match': '"1"', 'if-none-match': '*' })).toEqual({
       ifMatch: ['1'],
@@ -159,7 +159,7 @@ test('X-Request-Timeout-Ms is a whole number of milliseconds', () => {
   }
 })
 
-test('a request id is short and plain', () => {
+test('A request id is short and consists of safe characters', () => {
   for (const id of ['a', 'req-1', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'a'.repeat(128)])
     expect(isRequestId(id), id).toBe(true)
   for (const id of ['', 'a b', 'a\nb', 'a"b', '<b>', 'a'.repeat(129), undefined, ['a']])

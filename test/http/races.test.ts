@@ -17,7 +17,7 @@ const put = (value: number, query = '') =>
     payload: Buffer.from(Float32Array.of(value).buffer),
   })
 
-test('Each of several uploads at once is answered with the version that it made, at sequence 0', async () => {
+test('Each of several concurrent uploads is answered with its own version, at sequence 0', async () => {
   await put(0)
   const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => put(i)))
   const versions = answers.map((answer) => answer.json<TableInfo>().version)
@@ -29,11 +29,11 @@ test('Each of several uploads at once is answered with the version that it made,
   }
 })
 
-test('An export goes on with the newer version when its own is replaced and let go before it begins', async () => {
+test('An export takes the newer version when its own is replaced before it begins', async () => {
   await put(0, '&keep_versions=1')
   const { writer } = service.context
   const call = writer.call.bind(writer)
-  // Between the route's look at the table and the writer's, as another HTTP worker would.
+  // Another HTTP worker could replace the table after the route has found it and before the writer does.
   vi.spyOn(writer, 'call').mockImplementationOnce(async (procedure, argument) => {
     await put(1)
     return call(procedure, argument)
@@ -47,7 +47,7 @@ test('An export goes on with the newer version when its own is replaced and let 
   expect(answer.rawPayload.readFloatLE()).toBe(1)
 })
 
-test('A safetensors answer about several tables says at which state each was', async () => {
+test('A safetensors answer about several tables states the version and sequence of each', async () => {
   await put(7)
   const { header } = writeSafetensorsHeader([{ name: 't/indices', elementType: 'int32', shape: [1] }])
   const types = { 'content-type': 'application/x-safetensors', accept: 'application/x-safetensors' }

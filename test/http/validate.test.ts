@@ -7,7 +7,7 @@ import { SettingsBody } from '../../src/http/schemas/settings.ts'
 import { SpecificationMembers, TableParams } from '../../src/http/schemas/table.ts'
 import { compileChecker, compileQueryChecker } from '../../src/http/validate.ts'
 
-/** Code and places of a refusal; null: there was none. */
+/** The code and the pointers of a refusal, or null when nothing was refused. */
 const refusal = (act: () => unknown): { code: string; places: Record<string, string> } | null => {
   try {
     act()
@@ -22,11 +22,11 @@ const refusal = (act: () => unknown): { code: string; places: Record<string, str
 }
 const invalid = (places: Record<string, string>) => ({ code: 'INVALID_REQUEST', places })
 
-describe('members of a body', () => {
+describe('the members of a JSON body', () => {
   const check = compileChecker(SpecificationMembers)
   const find = (value: unknown) => refusal(() => check(value))
 
-  test('pass as they are', () => {
+  test('pass unchanged when they are valid', () => {
     const value = {
       rows: 3,
       dim: 4.0,
@@ -45,8 +45,8 @@ describe('members of a body', () => {
     ['null for a number', { rows: null }, { '/rows': 'must be an integer' }],
     ['a fraction for an integer', { rows: 3.5 }, { '/rows': 'must be an integer' }],
     ['a list for a number', { rows: [3] }, { '/rows': 'must be an integer' }],
-    ['below the least', { dim: 0 }, { '/dim': 'must be at least 1' }],
-    ['beyond the most', { dim: 65_537 }, { '/dim': 'must be at most 65536' }],
+    ['a number below the minimum', { dim: 0 }, { '/dim': 'must be at least 1' }],
+    ['a number above the maximum', { dim: 65_537 }, { '/dim': 'must be at most 65536' }],
     ['2^53', { rows: 2 ** 53 }, { '/rows': 'must be at most 2147483646' }],
     [
       'an unknown word',
@@ -54,21 +54,21 @@ describe('members of a body', () => {
       { '/out_of_range': 'must be one of "error", "fill", "clip", "wrap", "clamp"' },
     ],
     [
-      'null where only some have it',
+      'null for a word',
       { out_of_range: null },
       { '/out_of_range': 'must be one of "error", "fill", "clip", "wrap", "clamp"' },
     ],
     ['a string for number or null', { fill_value: '0' }, { '/fill_value': 'must be a number or null' }],
     [
-      'beyond the range, where null is possible',
+      'a number or null above the maximum',
       { padding_index: 2 ** 31 },
       { '/padding_index': 'must be at most 2147483645' },
     ],
     ['an unknown member', { row: 3 }, { '/row': 'is not known here' }],
     ['a prototype', JSON.parse('{"__proto__": {"rows": 3}}'), { '/__proto__': 'is not known here' }],
-    ['names that must be escaped', { 'a/b~c': 1 }, { '/a~1b~0c': 'is not known here' }],
+    ['a name that a pointer escapes', { 'a/b~c': 1 }, { '/a~1b~0c': 'is not known here' }],
     [
-      'no kind',
+      'a missing kind',
       { initializer: {} },
       {
         '/initializer/kind':
@@ -76,7 +76,7 @@ describe('members of a body', () => {
       },
     ],
     [
-      'a missing member of the kind',
+      'a missing member of a kind',
       { initializer: { kind: 'constant' } },
       { '/initializer/value': 'is missing' },
     ],
@@ -85,17 +85,17 @@ describe('members of a body', () => {
       { initializer: { kind: 'zeros', seed: 1 } },
       { '/initializer/seed': 'is not known here' },
     ],
-    ['no object', { initializer: 'zeros' }, { '/initializer': 'must be an object' }],
+    ['a string for an object', { initializer: 'zeros' }, { '/initializer': 'must be an object' }],
     [
-      'nested unions',
+      'a wrong member of a nested union',
       { optimizer: { kind: 'sgd', constraint: { kind: 'max_norm', value: 0 } } },
       { '/optimizer/constraint/value': 'must be above 0' },
     ],
-  ])('%s', (_name, value, places) => {
+  ])('are refused: %s', (_name, value, places) => {
     expect(find(value)).toEqual(invalid(places))
   })
 
-  test('several places are all told, ten at most', () => {
+  test('are refused with all pointers, ten at most', () => {
     expect(find({ rows: '3', dim: 0, x: 1 })).toEqual(
       invalid({ '/rows': 'must be an integer', '/dim': 'must be at least 1', '/x': 'is not known here' }),
     )
@@ -104,22 +104,22 @@ describe('members of a body', () => {
     ).toHaveLength(10)
   })
 
-  test('what is no object is said to be none', () => {
+  test('are refused when the body is not an object', () => {
     for (const value of [[], 3, 'x', null, true])
       expect(find(value)).toEqual(invalid({ '': 'must be an object' }))
   })
 
-  test('a pointer leads from the root of the body', () => {
+  test('are refused with pointers from the root of the body', () => {
     expect(
       refusal(() => compileChecker(LookupMembers)({ mode: 'raise' }, '/lookups/3'))?.places,
     ).toHaveProperty('/lookups/3/mode')
   })
 
-  test('an endless name is cut', () => {
+  test('are refused with a shortened pointer when a name is very long', () => {
     expect(Object.keys(find({ ['x'.repeat(5000)]: 1 })?.places ?? {})[0].length).toBeLessThan(100)
   })
 
-  test('numbers that are infinite as float32 are no numbers to compute with', () => {
+  test('are NON_FINITE when they are infinite as float32', () => {
     const checkSettings = compileChecker(SettingsBody)
     for (const fill_value of [1e39, -1e39, Number.POSITIVE_INFINITY, 3.4028236e38]) {
       expect(
@@ -134,11 +134,11 @@ describe('members of a body', () => {
   })
 })
 
-describe('a query string', () => {
+describe('the parameters of a query string', () => {
   const check = compileQueryChecker(LookupQuery)
   const find = (query: Record<string, string | string[]>) => refusal(() => check(query))
 
-  test('becomes what the schema says', () => {
+  test('are converted to the types of the schema', () => {
     expect(
       check({
         version: '3',
@@ -165,36 +165,36 @@ describe('a query string', () => {
   })
 
   test.each(['1e1', ' 10', '10 ', '0x10', '+1', '01', '1.0', '1_000', '', '9007199254740993', 'NaN', '-'])(
-    '%j is no integer',
+    'are refused when an integer is %j',
     (version) => {
       expect(find({ version })).toEqual(invalid({ '/version': 'must be an integer' }))
     },
   )
 
   test.each(['.5', '5.', '0x1', 'NaN', 'Infinity', '1,5', '', ' 1', '--1'])(
-    '%j is no number',
+    'are refused when a number is %j',
     (fill_value) => {
       expect(find({ fill_value })).toEqual(invalid({ '/fill_value': 'must be a number or null' }))
     },
   )
 
-  test.each(['True', '1', '', 'yes'])('%j is no boolean', (mask) => {
+  test.each(['True', '1', '', 'yes'])('are refused when a boolean is %j', (mask) => {
     expect(find({ mask })).toEqual(invalid({ '/mask': 'must be a boolean' }))
   })
 
-  test('a parameter that is unknown, or given twice, is refused', () => {
+  test('are refused when they are unknown or given twice', () => {
     expect(find({ modes: 'clip' })).toEqual(invalid({ '/modes': 'is not known here' }))
     expect(find({ constructor: 'x' })).toEqual(invalid({ '/constructor': 'is not known here' }))
     expect(find({ mode: ['clip', 'wrap'] })).toEqual(invalid({ '/mode': 'is given more than once' }))
   })
 
-  test('an infinite number is NON_FINITE', () => {
+  test('are NON_FINITE when they are infinite as float32', () => {
     expect(find({ fill_value: '1e39' })?.code).toBe('NON_FINITE')
     expect(find({ fill_value: '1e999' })?.code).toBe('NON_FINITE')
   })
 })
 
-test('table names are those of the contract', () => {
+test('Table names follow the pattern of the contract', () => {
   const check = compileChecker(TableParams)
   for (const table of ['a', 'A.b-c_9', '9', 'constructor', 'a'.repeat(128)])
     expect(check({ table }), table).toEqual({ table })
@@ -203,7 +203,7 @@ test('table names are those of the contract', () => {
   }
 })
 
-test('the explanation covers lists and lengths', () => {
+test('Refusals explain the lengths of lists and strings', () => {
   const check = compileChecker(
     Type.Object(
       {

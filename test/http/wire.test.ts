@@ -12,14 +12,14 @@ beforeAll(async () => {
 })
 afterAll(() => service.close())
 
-/** An answer as it came over the socket. */
+/** An answer as it was read from the socket. */
 interface Answer {
   status: number
   headers: Record<string, string>
   body: string
 }
 
-/** A connection of our own, on which anything can be said. */
+/** A connection that sends any bytes. */
 class Wire {
   readonly socket: Socket
   #text = ''
@@ -44,7 +44,7 @@ class Wire {
     return this
   }
 
-  /** The next answer; those with Content-Length only. */
+  /** Waits for the next answer, which must have a Content-Length. */
   async answer(): Promise<Answer> {
     for (;;) {
       const headEnd = this.#text.indexOf('\r\n\r\n')
@@ -90,7 +90,7 @@ const problemOf = (answer: Answer): Problem => {
   return problem
 }
 
-describe('bytes that are no request', () => {
+describe('bytes that are not a request', () => {
   test.each<[string, string, number, string]>([
     ['words', 'hello\r\n\r\n', 400, 'INVALID_REQUEST'],
     ['a method that does not exist', `FOO / HTTP/1.1\r\n${HOST}\r\n`, 400, 'INVALID_REQUEST'],
@@ -109,7 +109,8 @@ describe('bytes that are no request', () => {
     ],
     [
       'a length and chunks',
-      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: 2\r\n` +
+        'Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
       400,
       'INVALID_REQUEST',
     ],
@@ -120,27 +121,31 @@ describe('bytes that are no request', () => {
       'INVALID_REQUEST',
     ],
     [
-      'chunks that are none',
+      'malformed chunks',
       `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Transfer-Encoding: chunked\r\n\r\nzz\r\n`,
       400,
       'MALFORMED_BODY',
     ],
     [
-      'chunks that are none, in an upload',
-      `PUT /v1/tables/x HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+      'malformed chunks of an upload',
+      `PUT /v1/tables/x HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\n` +
+        'Transfer-Encoding: chunked\r\n\r\nzz\r\n',
       400,
       'MALFORMED_BODY',
     ],
-  ])('%s get a problem, and the connection is closed', async (_name, bytes, status, code) => {
-    const wire = new Wire().send(bytes)
-    const answer = await wire.answer()
-    expect([answer.status, problemOf(answer).code, answer.headers.connection]).toEqual([
-      status,
-      code,
-      'close',
-    ])
-    await wire.close()
-  })
+  ])(
+    'are answered with a problem before the connection is closed: %s',
+    async (_name, bytes, status, code) => {
+      const wire = new Wire().send(bytes)
+      const answer = await wire.answer()
+      expect([answer.status, problemOf(answer).code, answer.headers.connection]).toEqual([
+        status,
+        code,
+        'close',
+      ])
+      await wire.close()
+    },
+  )
 
   test.each<[string, string, number]>([
     ['no Host', 'GET /livez HTTP/1.1\r\n\r\n', 400],
@@ -151,7 +156,7 @@ describe('bytes that are no request', () => {
     ],
     ['a URL that is too long', `GET /livez?${'a'.repeat(3_000)} HTTP/1.1\r\n${HOST}\r\n`, 414],
     ['a path that cannot be decoded', `GET /v1/tables/%ff HTTP/1.1\r\n${HOST}\r\n`, 400],
-  ])('%s gets a problem, and the connection stays', async (_name, bytes, status) => {
+  ])('are answered with a problem on a connection that stays open: %s', async (_name, bytes, status) => {
     const wire = new Wire().send(bytes)
     const answer = await wire.answer()
     expect([answer.status, problemOf(answer).code]).toEqual([status, 'INVALID_REQUEST'])
@@ -159,14 +164,14 @@ describe('bytes that are no request', () => {
     wire.socket.destroy()
   })
 
-  test('behind a good request are answered after it', async () => {
+  test('are answered after a correct request before them', async () => {
     const wire = new Wire().send(`DELETE /v1/tables/none HTTP/1.1\r\n${HOST}\r\nGARBAGE\r\n\r\n`)
     expect((await wire.answer()).status).toBe(404)
     expect((await wire.answer()).status).toBe(400)
     await wire.close()
   })
 
-  test('are no event that ends the service', async () => {
+  test('do not crash the service', async () => {
     for (const bytes of ['\0\0\0\0', '\r\n\r\n\r\n', 'GET', '\x16\x03\x01\x02\x00']) {
       const wire = new Wire().send(Buffer.from(bytes, 'latin1'))
       wire.socket.end()
@@ -176,18 +181,19 @@ describe('bytes that are no request', () => {
   })
 })
 
-describe('two content types', () => {
-  test('are refused, whatever they are', async () => {
+describe('two Content-Type headers', () => {
+  test('are refused even if they are equal', async () => {
     const wire = new Wire().send(
-      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}content-type: application/json\r\nContent-Length: 2\r\n\r\n{}`,
+      `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}content-type: application/json\r\n` +
+        'Content-Length: 2\r\n\r\n{}',
     )
     expect(problemOf(await wire.answer()).code).toBe('UNSUPPORTED_MEDIA_TYPE')
     wire.socket.destroy()
   })
 })
 
-describe('one connection', () => {
-  test('carries pipelined requests, answered in order', async () => {
+describe('a connection', () => {
+  test('answers pipelined requests in order', async () => {
     const wire = new Wire().send(ALIVE, `GET /v1/tables/none HTTP/1.1\r\n${HOST}\r\n`, ALIVE)
     expect([
       (await wire.answer()).status,
@@ -200,7 +206,7 @@ describe('one connection', () => {
   test.each<[string, string]>([
     ['announced', 'Content-Length: 6000000\r\n\r\n'],
     ['in one chunk', `Transfer-Encoding: chunked\r\n\r\n${(6_000_000).toString(16)}\r\n`],
-  ])('lets a client that sends too much (%s) read why, and goes on', async (how, head) => {
+  ])('tells a client that sends too much (%s) why it is refused, and stays usable', async (how, head) => {
     const end = how === 'announced' ? '' : '\r\n0\r\n\r\n'
     const wire = new Wire().send(
       `POST /v1/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}${head}`,
@@ -213,9 +219,10 @@ describe('one connection', () => {
     wire.socket.destroy()
   })
 
-  test('lets a client whose upload is refused early read why, and goes on', async () => {
+  test('tells a client whose upload is refused early why, and stays usable', async () => {
     const wire = new Wire().send(
-      `PUT /v1/tables/x HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\nContent-Length: 20000000\r\n\r\n`,
+      `PUT /v1/tables/x HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\n` +
+        'Content-Length: 20000000\r\n\r\n',
       Buffer.alloc(20_000_000),
       ALIVE,
     )
@@ -224,7 +231,7 @@ describe('one connection', () => {
     wire.socket.destroy()
   })
 
-  test('does not take the body of an unknown route for a request', async () => {
+  test('does not read the body of an unknown route as a request', async () => {
     const wire = new Wire().send(
       `POST /v1/none HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: ${ALIVE.length}\r\n\r\n${ALIVE}`,
       ALIVE,
@@ -234,8 +241,8 @@ describe('one connection', () => {
   })
 })
 
-describe('QUERY', () => {
-  test('is a lookup like POST', async () => {
+describe('the method QUERY', () => {
+  test('looks rows up like POST', async () => {
     await service.app.inject({
       method: 'PUT',
       url: '/v1/tables/q',
@@ -248,7 +255,8 @@ describe('QUERY', () => {
     })
     const body = '{"indices":[1]}'
     const request = (method: string) =>
-      `${method} /v1/tables/q/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}Content-Length: ${body.length}\r\n\r\n${body}`
+      `${method} /v1/tables/q/lookup HTTP/1.1\r\n${HOST}${JSON_TYPE}` +
+      `Content-Length: ${body.length}\r\n\r\n${body}`
     const wire = new Wire().send(request('QUERY'), request('POST'))
     const [query, post] = [await wire.answer(), await wire.answer()]
     expect(query.status).toBe(200)
@@ -257,7 +265,7 @@ describe('QUERY', () => {
     wire.socket.destroy()
   })
 
-  test('needs a type, and one that is read', async () => {
+  test('needs a supported Content-Type', async () => {
     const wire = new Wire().send(`QUERY /v1/lookup HTTP/1.1\r\n${HOST}Content-Length: 2\r\n\r\n{}`)
     expect(problemOf(await wire.answer()).status).toBe(400)
     expect(
@@ -270,7 +278,7 @@ describe('QUERY', () => {
     wire.socket.destroy()
   })
 
-  test('is offered by OPTIONS, with the types', async () => {
+  test('is listed by OPTIONS with its media types', async () => {
     const wire = new Wire().send(`OPTIONS /v1/lookup HTTP/1.1\r\n${HOST}\r\n`)
     const answer = await wire.answer()
     expect([answer.status, answer.headers.allow]).toEqual([204, 'POST, QUERY'])
@@ -281,17 +289,18 @@ describe('QUERY', () => {
   })
 })
 
-describe('a client that is gone in mid-upload', () => {
+describe('a client that disconnects during an upload', () => {
   const untilReserved = async (bytes: number) => {
     while (service.writer.memory.reservedBytes !== bytes) await new Promise(setImmediate)
   }
 
-  test('leaves the old table, and its memory comes back', async () => {
+  test('does not change the table, and its memory is released', async () => {
     await service.app.inject({ method: 'PUT', url: '/v1/tables/u', payload: { values: [[1, 2]] } })
     const before = service.writer.memory.reservedBytes
     const header = Buffer.from(writeNpyHeader('float32', [100_000, 16]))
     const wire = new Wire().send(
-      `PUT /v1/tables/u HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\nContent-Length: ${header.length + 6_400_000}\r\n\r\n`,
+      `PUT /v1/tables/u HTTP/1.1\r\n${HOST}Content-Type: application/x-npy\r\n` +
+        `Content-Length: ${header.length + 6_400_000}\r\n\r\n`,
       header,
       Buffer.alloc(1_000_000),
     )
@@ -303,10 +312,11 @@ describe('a client that is gone in mid-upload', () => {
     expect(service.writerErrors).toEqual([])
   })
 
-  test('before its first byte leaves nothing', async () => {
+  test('before its first byte creates no table', async () => {
     const before = service.writer.memory.reservedBytes
     const wire = new Wire().send(
-      `PUT /v1/tables/none HTTP/1.1\r\n${HOST}Content-Type: application/octet-stream\r\nContent-Length: 8\r\n\r\n`,
+      `PUT /v1/tables/none HTTP/1.1\r\n${HOST}Content-Type: application/octet-stream\r\n` +
+        'Content-Length: 8\r\n\r\n',
     )
     await new Promise((resolve) => wire.socket.once('connect', resolve))
     wire.socket.destroy()
@@ -315,7 +325,7 @@ describe('a client that is gone in mid-upload', () => {
   })
 })
 
-test('a client that is gone in mid-download lets the version go', async () => {
+test('A client that disconnects during a download unpins the version', async () => {
   await service.app.inject({ method: 'PUT', url: '/v1/tables/d', payload: { rows: 500_000, dim: 16 } })
   const before = service.writer.memory.reservedBytes
   const wire = new Wire().send(`GET /v1/tables/d/data HTTP/1.1\r\n${HOST}\r\n`)

@@ -1,17 +1,25 @@
+/** Arenas for tests of optimizer steps: one for the kernels, and a copy for their references. */
+
 import { instantiateApplyKernels, type StepKernels } from '../../src/kernels/apply.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
 
-/** The kernels over an arena, and their references over a copy of it. */
+/** The kernels over an arena, and their references over its copy. */
 export interface ApplyArenas {
   kernels: StepKernels
   reference: StepKernels
   numbers: Float32Array
-  /** Fills the arena with numbers that follow from `seed`: of every magnitude, or (`isPlain`) within -4..4. No NaN and no infinity. */
+  /**
+   * Fills the arena with finite numbers that `seed` determines: of every magnitude, or within -4..4 if
+   * `isPlain`.
+   */
   fill(seed: number, isPlain: boolean): void
   /** Makes the reference's arena equal to the kernels'. */
   copy(): void
-  /** Where the arenas differ first, or null. All NaN are equal: which one comes out is the processor's choice. */
+  /**
+   * Describes the first difference of the arenas, or returns null. All NaN are equal, because processors
+   * choose their bits.
+   */
   difference(): string | null
 }
 

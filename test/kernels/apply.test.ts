@@ -11,11 +11,11 @@ const [WEIGHTS_AT, GRADIENTS_AT, STATE_AT] = [1024, 16_384, 32_768]
 interface Case {
   rowCount: number
   dim: number
-  /** Words by which all addresses are moved. */
+  /** The number of words that all addresses are shifted by. */
   shift: number
   seed: number
   isPlain: boolean
-  /** Learning rate, size or limit; the numbers that an optimizer has besides; and a switch. */
+  /** The learning rate or limit, further numbers of the optimizer, and a switch. */
   rate: number
   others: [number, number, number]
   flag: boolean
@@ -59,15 +59,15 @@ const STEPS: Record<string, Run> = {
     kernels.limitNorms(flag ? 'max' : 'unit', weights, rowCount, dim, rate),
 }
 
-describe('A step', () => {
+describe('An optimizer step', () => {
   test.each(Object.entries(STEPS))(
-    '%s is what its reference is, to the bit, and writes nothing else',
+    '%s equals its reference to the bit, and writes nothing else',
     (_name, run) => {
       const property = fc.property(cases, (one) => {
         arenas.fill(one.seed, one.isPlain)
         const place = (at: number): number => at + one.shift * 4
         const at = { weights: place(WEIGHTS_AT), gradients: place(GRADIENTS_AT), state: place(STATE_AT) }
-        // A row of zeros now and then, which has no direction.
+        // Some rows are zeros, which have no direction.
         if (one.seed % 5 === 0) arenas.numbers.fill(0, at.weights / 4, at.weights / 4 + one.dim)
         arenas.copy()
         expect(run(arenas.kernels, at, one)).toBe(run(arenas.reference, at, one))
@@ -78,7 +78,7 @@ describe('A step', () => {
     120_000,
   )
 
-  test('says when a weight or state that it makes is not finite, and only then, in any place', () => {
+  test('reports a new weight or state that is not finite, at any position, and only that', () => {
     for (const count of [1, 3, 4, 15, 16, 17, 64, 67]) {
       for (const bad of [null, Infinity, NaN]) {
         for (let place = 0; place < (bad === null ? 1 : count); place++) {
@@ -97,14 +97,14 @@ describe('A step', () => {
     }
   })
 
-  test('keeps minus zero, and cuts what is below it', () => {
+  test('clamps negative numbers to zero, and keeps minus zero', () => {
     arenas.numbers.set([-0, -1, 2, -3e-45, NaN], 256)
     arenas.kernels.clampNegative(1024, 5)
     expect([...arenas.numbers.subarray(256, 261)]).toEqual([-0, 0, 2, 0, NaN])
   })
 
   test('sums the squares of a row in four lanes', () => {
-    // One after the other the ones would vanish beside 2^24; lane 1 sums them before they meet it.
+    // Added one by one to 2^24 the ones would be lost; lane 1 sums them before it is added to lane 0.
     const row = Float32Array.from({ length: 64 }, (_, k) => (k === 0 ? 2 ** 12 : k % 4 === 1 ? 1 : 0))
     arenas.numbers.set(row, 256)
     arenas.numbers.fill(0, 4096, 4096 + 65)
@@ -112,14 +112,14 @@ describe('A step', () => {
     expect(arenas.numbers[4160]).toBe((2 ** 24 + 16) / 64)
   })
 
-  test('makes NaN of a row whose length is beyond float32, so that nobody takes zeros for it', () => {
+  test('makes a row NaN, not zeros, when its norm overflows float32', () => {
     arenas.numbers.set([3e38, 3e38, 1], 256)
     arenas.kernels.limitNorms('max', 1024, 1, 3, 1)
     expect([...arenas.numbers.subarray(256, 259)]).toEqual([NaN, NaN, NaN])
   })
 })
 
-test('Arguments that leave the arena, or are not aligned, are a mistake of ours', () => {
+test('The kernels assert that their arguments lie in the arena and are aligned', () => {
   const { kernels } = arenas
   const refused = (run: () => void) => expect(run).toThrow(AssertionFailure)
   kernels.stepSgd(65_536 - 16, 0, 4, 1)

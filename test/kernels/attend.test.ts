@@ -35,7 +35,7 @@ const OUT_AT = 8 * PAGE
 const PACKED_AT = 16 * PAGE
 const IDS_AT = 24 * PAGE
 
-/** Numbers from -1 to 1, and with `wild` any bits: NaN, infinities, denormals. */
+/** Makes numbers from -1 to 1; with `wild` some have any bits, such as NaN, infinities and subnormals. */
 const makeNumbers = (seed: number, wild: boolean): (() => number) => {
   let state = seed | 1
   const bits = new DataView(new ArrayBuffer(4))
@@ -64,7 +64,7 @@ const fillTable = (dtype: Dtype, dim: number, rowCount: number, next: () => numb
   }
 }
 
-/** Puts queries into the arena, padded, and returns them. */
+/** Writes padded queries into the arena, and returns them without padding. */
 const writeQueries = (count: number, dim: number, next: () => number, at: number): Float32Array[] => {
   const queries = Array.from({ length: count }, () => Float32Array.from({ length: dim }, next))
   queries.forEach((query, q) => {
@@ -75,7 +75,7 @@ const writeQueries = (count: number, dim: number, next: () => number, at: number
   return queries
 }
 
-/** The rows as float32, packed at PACKED_AT too. */
+/** Widens rows to float32, and writes them packed at PACKED_AT. */
 const widenRows = (dtype: Dtype, dim: number, local: number, rowCount: number): Float32Array[] => {
   new Int32Array(arenaMemory.buffer, IDS_AT, rowCount).forEach((_, i, ids) => (ids[i] = local + i))
   reference.gather('float32', dtype, IDS_AT, rowCount, PACKED_AT, 0, 0, local + rowCount, dim)
@@ -134,12 +134,12 @@ const cases = fc.record({
   wild: fc.boolean(),
 })
 
-describe('scores', () => {
-  test('are those of their reference, to the bit, and nothing else is written', () => {
+describe('the scores of the attend kernels', () => {
+  test('equal those of the reference to the bit, and nothing else is written', () => {
     fc.assert(fc.property(cases, checkScores), { numRuns: PROPERTY_RUNS })
   })
 
-  test.each([1, 2, 40])('are so for %i queries of each metric and dtype', (queryCount) => {
+  test.each([1, 2, 40])('equal them for %i queries of each metric and dtype', (queryCount) => {
     for (const metric of METRICS) {
       for (const dtype of DTYPES) {
         for (const dim of [1, 3, 4, 6, 64])
@@ -158,7 +158,7 @@ describe('scores', () => {
     }
   })
 
-  test('widen every float16 there is', () => {
+  test('widen every float16 exactly', () => {
     const halves = new Uint16Array(tableMemory.buffer, ROWS_AT, 2 ** 16)
     halves.forEach((_, half) => (halves[half] = half))
     new Float32Array(arenaMemory.buffer, QUERIES_AT, 4).set([1, 0, 0, 0])
@@ -168,7 +168,7 @@ describe('scores', () => {
     expect(Buffer.compare(Buffer.from(words.slice().buffer), Buffer.from(expected.buffer))).toBe(0)
   })
 
-  test('are exact for small integers, and for what has no direction', () => {
+  test('are exact for small integers and for zero vectors', () => {
     fillTable('float32', 3, 4, () => 0)
     for (const [i, value] of [3, -4, 0, 6, 8, 0].entries()) table.setFloat32(ROWS_AT + i * 4, value, true)
     writeQueries(1, 3, makeNumbers(0, false), QUERIES_AT)
@@ -182,7 +182,7 @@ describe('scores', () => {
     expect(score('l2')).toEqual([Math.fround(Math.sqrt(34)), Math.fround(Math.sqrt(85)), 1])
   })
 
-  test.each(DTYPES)('read the last %s row at the very end of the memory', (dtype) => {
+  test.each(DTYPES)('can be computed for the last %s row at the end of the memory', (dtype) => {
     const memory = createTableMemory(PAGE)
     const small = instantiateAttendKernels(memory, arenaMemory)
     const rowCount = Math.floor((PAGE - ROWS_AT - SPARE_BYTES) / rowBytes(1, dtype))
@@ -193,7 +193,7 @@ describe('scores', () => {
     )
   })
 
-  test('refuse as a mistake of ours what would be read or written elsewhere', () => {
+  test('assert that nothing is read or written outside the memories', () => {
     const end = arena.length
     const packed = (rowsAt: number) => () =>
       kernels.scorePacked('dot', rowsAt, 1, QUERIES_AT, 1, 4, OUT_AT, 1)
@@ -214,21 +214,19 @@ describe('scores', () => {
   })
 })
 
-/** Few different numbers, so that most are ties. */
+/** Few distinct numbers, so that most scores are tied. */
 const scoreValues = fc.oneof(
   { weight: 8, arbitrary: fc.integer({ min: -3, max: 3 }) },
   { weight: 1, arbitrary: fc.constantFrom(NaN, Infinity, -Infinity, 1e-45, -1e-45, 3.4e38) },
 )
 const heapCases = fc.record({
   metric: fc.constantFrom(...METRICS),
-  queries: fc
-    .integer({ min: 1, max: 40 })
-    .chain((length) =>
-      fc.array(fc.array(scoreValues, { minLength: length, maxLength: length }), {
-        minLength: 1,
-        maxLength: 4,
-      }),
-    ),
+  queries: fc.integer({ min: 1, max: 40 }).chain((length) =>
+    fc.array(fc.array(scoreValues, { minLength: length, maxLength: length }), {
+      minLength: 1,
+      maxLength: 4,
+    }),
+  ),
   capacity: fc.integer({ min: 1, max: 45 }),
   skipped: fc.integer({ min: -1, max: 40 }),
   firstIndex: fc.constantFrom(0, 17, 2 ** 31 - 60),
@@ -236,7 +234,7 @@ const heapCases = fc.record({
   setCount: fc.integer({ min: 1, max: 3 }),
 })
 
-/** Offers rows block by block, the blocks dealt to several sets of heaps in turn, then joins the sets. */
+/** Offers the blocks of rows to several sets of heaps in rotation, then joins the sets. */
 const findTop = (
   side: AttendKernels,
   found: HeapCase,
@@ -288,8 +286,8 @@ interface HeapCase {
   setCount: number
 }
 
-describe('the best of each query', () => {
-  test('are those of the reference, whatever the blocks and the threads that met them', () => {
+describe('the top k of each query', () => {
+  test('equal those of the reference for any blocks and any distribution over threads', () => {
     fc.assert(
       fc.property(heapCases, (found) => {
         const { counts, indices, scores } = findTop(kernels, found)
@@ -311,7 +309,7 @@ describe('the best of each query', () => {
     )
   })
 
-  test('are the first rows when all are equal', () => {
+  test('are the first rows when all scores are equal', () => {
     const found = {
       metric: 'dot' as const,
       queries: [Array(100).fill(2)],

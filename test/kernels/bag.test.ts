@@ -40,14 +40,14 @@ interface BagCase {
   operation: BagOperation
   dtype: Dtype
   dim: number
-  /** Sizes of the bags. */
+  /** The sizes of the bags. */
   sizes: number[]
   ids: number[]
   weights: number[] | null
   seed: number
 }
 
-/** Numbers that sum without cancelling out, and those with which arithmetic goes wrong first. */
+/** Numbers at which float32 arithmetic is likely to differ. */
 const specials = [0, -0, 1, -1, NaN, Infinity, -Infinity, 3e38, -3e38, 1e-40, 16_777_216, 0.1]
 
 const makeRandom = (seed: number): (() => number) => {
@@ -60,7 +60,7 @@ const makeRandom = (seed: number): (() => number) => {
   }
 }
 
-/** Rows that follow from `seed`; every 16th number is a special one, or bits of any kind. */
+/** Writes rows that `seed` determines; about every 16th number is a special one. */
 const writeRows = (dtype: Dtype, dim: number, seed: number): void => {
   const random = makeRandom(seed)
   const number = (): number => {
@@ -84,7 +84,7 @@ const writeRows = (dtype: Dtype, dim: number, seed: number): void => {
   }
 }
 
-/** Puts a case into the arena and the reference's copy of it. */
+/** Writes a case into the arena and into the copy of the reference. */
 const prepare = ({ operation, dtype, dim, sizes, ids, weights, seed }: BagCase): Bags => {
   writeRows(dtype, dim, seed)
   arenaBytes.fill(0xa5)
@@ -102,7 +102,8 @@ const prepare = ({ operation, dtype, dim, sizes, ids, weights, seed }: BagCase):
 const difference = (): string | null => {
   if (Buffer.compare(arenaBytes, referenceArena) === 0) return null
   const at = arenaBytes.findIndex((byte, index) => byte !== referenceArena[index])
-  return `arena byte ${at} (element ${(at - OUT_AT) / 4}): kernel ${arenaBytes[at]}, reference ${referenceArena[at]}`
+  const place = `arena byte ${at} (element ${(at - OUT_AT) / 4})`
+  return `${place}: kernel ${arenaBytes[at]}, reference ${referenceArena[at]}`
 }
 
 const pool = (side: BagKernels, bags: Bags, dtype: Dtype): void =>
@@ -152,30 +153,27 @@ const casesOf = (operation: BagOperation): fc.Arbitrary<BagCase> =>
       }) as fc.Arbitrary<BagCase>
     })
 
-describe('pooling', () => {
-  test.each(OPERATIONS)(
-    'by %s answers what its reference answers, to the bit, and writes nothing else',
-    (operation) => {
-      fc.assert(
-        fc.property(casesOf(operation), (bagCase) => {
-          const bags = prepare(bagCase)
-          pool(kernels, bags, bagCase.dtype)
-          pool(reference, bags, bagCase.dtype)
-          expect(difference()).toBeNull()
-        }),
-        { numRuns: PROPERTY_RUNS },
-      )
-    },
-  )
+describe('pooling by the kernels', () => {
+  test.each(OPERATIONS)('as %s equals its reference to the bit, and writes nothing else', (operation) => {
+    fc.assert(
+      fc.property(casesOf(operation), (bagCase) => {
+        const bags = prepare(bagCase)
+        pool(kernels, bags, bagCase.dtype)
+        pool(reference, bags, bagCase.dtype)
+        expect(difference()).toBeNull()
+      }),
+      { numRuns: PROPERTY_RUNS },
+    )
+  })
 
-  test.each(OPERATIONS)('by %s of packed rows in any parts is pooling of the table', (operation) => {
+  test.each(OPERATIONS)('as %s of packed rows in any parts equals pooling from the table', (operation) => {
     const splits = fc.array(fc.nat({ max: 60 }), { maxLength: 5 })
     fc.assert(
       fc.property(casesOf(operation), splits, (bagCase, cuts) => {
         const bags = prepare(bagCase)
         const { dim, dtype } = bagCase
         const count = bagCase.ids.length
-        // The members' rows as float32: bags of one each.
+        // Bags of one member each copy the rows of the members as float32.
         const rows = {
           ...bags,
           operation: 'max' as const,
@@ -201,21 +199,24 @@ describe('pooling', () => {
     )
   })
 
-  test.each(DTYPES)('meets every %s dim up to 300, with more members than a block has', (dtype) => {
-    for (let dim = 1; dim <= 300; dim++) {
-      const operation = OPERATIONS[dim % OPERATIONS.length]
-      const sizes = [0, 1, dim % 10 === 0 ? 600 : 200, 0, 3]
-      const ids = Array.from({ length: sizes[2] + 4 }, (_, m) =>
-        m % 67 === 5 ? -1 : FIRST_ROW + ((m * 7) % ROW_COUNT),
-      )
-      const weights =
-        dim % 3 === 0 && operation !== 'max' ? ids.map((_, m) => Math.fround((m % 11) / 7 - 0.5)) : null
-      const bags = prepare({ operation, dtype, dim, sizes, ids, weights, seed: dim })
-      pool(kernels, bags, dtype)
-      pool(reference, bags, dtype)
-      expect(difference(), `dim ${dim}`).toBeNull()
-    }
-  })
+  test.each(DTYPES)(
+    'equals its reference for every %s dim up to 300, with more members than a block',
+    (dtype) => {
+      for (let dim = 1; dim <= 300; dim++) {
+        const operation = OPERATIONS[dim % OPERATIONS.length]
+        const sizes = [0, 1, dim % 10 === 0 ? 600 : 200, 0, 3]
+        const ids = Array.from({ length: sizes[2] + 4 }, (_, m) =>
+          m % 67 === 5 ? -1 : FIRST_ROW + ((m * 7) % ROW_COUNT),
+        )
+        const weights =
+          dim % 3 === 0 && operation !== 'max' ? ids.map((_, m) => Math.fround((m % 11) / 7 - 0.5)) : null
+        const bags = prepare({ operation, dtype, dim, sizes, ids, weights, seed: dim })
+        pool(kernels, bags, dtype)
+        pool(reference, bags, dtype)
+        expect(difference(), `dim ${dim}`).toBeNull()
+      }
+    },
+  )
 
   const poolNumbers = (
     operation: BagOperation,
@@ -237,7 +238,7 @@ describe('pooling', () => {
     expect(poolNumbers('sum', [[1], [1], [16_777_216]], [3])).toEqual([16_777_218])
   })
 
-  test('keeps the first of equal maxima, and NaN only where it is first', () => {
+  test('keeps the first of equal maxima, and NaN only if it is the first member', () => {
     expect(poolNumbers('max', [[-0], [0]], [2])).toEqual([-0])
     expect(poolNumbers('max', [[0], [-0]], [2])).toEqual([0])
     expect(poolNumbers('max', [[NaN], [1]], [2])).toEqual([NaN])
@@ -245,7 +246,7 @@ describe('pooling', () => {
     expect(poolNumbers('max', [[-2], [-3]], [1, 1, 0])).toEqual([-2, -3, 0])
   })
 
-  test('divides by the weights, and gives zeros where they come to nothing', () => {
+  test('divides by the sum of the weights, and returns zeros when that is zero', () => {
     expect(poolNumbers('mean', [[2], [8]], [2], [1, 3])).toEqual([6.5])
     expect(poolNumbers('mean', [[2], [8]], [2], [1, -1])).toEqual([0])
     expect(poolNumbers('sqrtn', [[2], [8]], [2], [3, 4])).toEqual([Math.fround(38 / 5)])
@@ -253,7 +254,7 @@ describe('pooling', () => {
     expect(poolNumbers('sum', [[2], [8]], [1, 1], [0.5, -1])).toEqual([1, -8])
   })
 
-  test('has one NaN', () => {
+  test('returns a single NaN bit pattern', () => {
     poolNumbers(
       'sum',
       [
@@ -296,7 +297,7 @@ describe('the bag kernels', () => {
     kernels.poolPacked(bags, PACKED_AT, 0, 2)
   }
 
-  test('take bags that just fit', () => {
+  test('accept bags that just fit', () => {
     run({})
     run({ outAt: ARENA_BYTES - 32 })
     run({ fillAt: ARENA_BYTES - 16 })
@@ -314,11 +315,11 @@ describe('the bag kernels', () => {
     { offsets: [2, 1] },
     { operation: 'max' as const, weightsAt: WEIGHTS_AT },
     { rowCount: 1e6 },
-  ])('refuse %o as a mistake of ours', (change) => {
+  ])('assert against %o', (change) => {
     expect(() => run(change)).toThrow(AssertionFailure)
   })
 
-  test('refuse packed rows that leave the arena', () => {
+  test('assert that packed rows lie in the arena', () => {
     const bags: Bags = {
       operation: 'sum',
       dim: 4,

@@ -14,7 +14,7 @@ const CONVERSIONS = SOURCES.flatMap((source) => TARGETS.map((target) => ({ sourc
 const PAGE = 65_536
 const pair = makePair(8 * PAGE, 16 * PAGE)
 
-/** Numbers where the formats round, overflow, become subnormal or vanish. */
+/** Numbers at which the formats round, overflow, become subnormal or underflow. */
 const EDGES = [
   0,
   -0,
@@ -58,7 +58,9 @@ const writeElement = (type: SourceType, at: number, value: number): void => {
   else pair.arenaView.setUint16(at, new Uint32Array(Float32Array.of(value).buffer)[0] >>> 16, true)
 }
 
-/** Half of the elements are finite and of middling size, the rest edges and whatever bits the scrambling left. */
+/**
+ * Writes elements: half of them are finite and of moderate size, the others are edge cases or random bits.
+ */
 const writeElements = (type: SourceType, at: number, count: number, allFinite: boolean): void => {
   for (let i = 0; i < count; i++) {
     const place = at + i * ELEMENT_BYTES[type]
@@ -77,8 +79,8 @@ const cases = fc.record({
   seed: fc.integer(),
 })
 
-describe('ingest', () => {
-  test('stores what its reference stores, to the bit, and names the same element', () => {
+describe('the kernel ingest', () => {
+  test('stores the same bits as its reference, and returns the same element', () => {
     fc.assert(
       fc.property(cases, ({ conversion: { source, target }, count, shift, rowsOffset, allFinite, seed }) => {
         pair.scramble(seed)
@@ -93,7 +95,7 @@ describe('ingest', () => {
   })
 
   test.each(CONVERSIONS)(
-    'names the first $source that is not finite as $target, wherever it stands',
+    'returns the first $source that is not finite as $target, at any position',
     ({ source, target }) => {
       const count = 23
       for (let bad = 0; bad < count; bad++) {
@@ -107,7 +109,7 @@ describe('ingest', () => {
     },
   )
 
-  test('counts a number that the target cannot hold as not finite', () => {
+  test('treats a number that overflows the target as not finite', () => {
     const store = (source: SourceType, target: TargetType, value: number): number => {
       writeElement(source, 64, value)
       return pair.kernels.ingest(source, target, 64, 1, 0)
@@ -120,7 +122,7 @@ describe('ingest', () => {
     expect(store('float32', 'bfloat16', 3.4028234663852886e38)).toBe(0)
   })
 
-  test('rounds float64 to float32 first, and what that gives to 16 bits', () => {
+  test('rounds float64 to float32 first, and the result to 16 bits', () => {
     const value = 1 + 2 ** -11 + 2 ** -40
     writeElement('float64', 64, value)
     pair.kernels.ingest('float64', 'float16', 64, 1, 0)
@@ -129,8 +131,8 @@ describe('ingest', () => {
   })
 })
 
-describe('convert', () => {
-  test('writes what its reference writes, to the bit, and names the same element', () => {
+describe('the kernel convert', () => {
+  test('writes the same bits as its reference, and returns the same element', () => {
     fc.assert(
       fc.property(cases, ({ conversion: { source, target }, count, shift, allFinite, seed }) => {
         pair.scramble(seed)
@@ -171,7 +173,7 @@ describe('convert', () => {
     expect(bits.every((value, half) => value === (half << 16) >>> 0)).toBe(true)
   })
 
-  /** What each float32 becomes. */
+  /** Converts float32 bits to 16-bit ones. */
   const narrow = (target: TargetType, bits: Uint32Array): Uint16Array => {
     pair.arena.set(new Uint8Array(bits.buffer), 64)
     pair.kernels.convert('float32', target, 64, bits.length, 10 * PAGE)
@@ -190,7 +192,7 @@ describe('convert', () => {
   const nearestBfloat16 = (bits: number): number => {
     const [down] = new Float32Array(Uint32Array.of(bits & 0xffff0000).buffer)
     const upper = (bits >>> 16) + 1
-    // the neighbour above the largest is the infinity that stands for 2^128
+    // The neighbour above the largest number is infinity, which stands for 2^128.
     const up =
       (upper & 0x7fff) === 0x7f80
         ? Math.sign(down) * 2 ** 128
@@ -213,7 +215,7 @@ describe('convert', () => {
     )
   })
 
-  test('narrows right at, just below and just above every boundary between two values of 16 bits', () => {
+  test('narrows numbers at, just below and just above every boundary of 16-bit values correctly', () => {
     const bfloat16 = Uint32Array.from({ length: 65_536 }, (_, half) => (half << 16) | 0x8000)
     for (const step of [-1, 0, 1]) {
       const shifted = bfloat16.map((bits) => bits + step)
@@ -241,8 +243,8 @@ describe('convert', () => {
   })
 })
 
-describe('finite', () => {
-  test('finds the first infinity or NaN, wherever it stands, and nothing else', () => {
+describe('the kernel finite', () => {
+  test('finds the first infinity or NaN at any position', () => {
     for (const count of DIMS) {
       const values = new Float32Array(count).fill(3.4028234663852886e38)
       for (let bad = 0; bad <= count; bad++) {

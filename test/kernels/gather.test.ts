@@ -21,7 +21,10 @@ interface Segment {
   rowCount: number
 }
 
-/** Random bytes everywhere; scales and biases are numbers, stripe words are at rest. */
+/**
+ * Fills the memories with random bytes, but makes scales and biases numbers and stripe words even (no write
+ * under way).
+ */
 const prepare = (seed: number, { dtype, dim, rowCount }: Segment): void => {
   pair.scramble(seed)
   for (let word = 0; word < STRIPE_COUNT; word++)
@@ -73,7 +76,7 @@ const cases = segments.chain((segment) =>
   }),
 )
 
-describe('gather', () => {
+describe('the kernel gather', () => {
   const check = (checked: boolean) =>
     fc.property(cases, ({ segment, ids, fill, shift, seed }) => {
       const { format, dtype, dim, firstRow, rowCount } = segment
@@ -107,16 +110,16 @@ describe('gather', () => {
       expect(pair.difference()).toBeNull()
     })
 
-  test('answers what its reference answers, to the bit, and writes nothing else', () => {
+  test('equals its reference to the bit, and writes nothing else', () => {
     fc.assert(check(false), { numRuns: PROPERTY_RUNS })
   })
 
-  test('does so with a check of each row when nobody writes', () => {
+  test('does so with a check of each row when there is no writer', () => {
     fc.assert(check(true), { numRuns: PROPERTY_RUNS })
   })
 
   test.each(KINDS)(
-    'answers $dtype rows as $format for each dim around the lanes, from end to end of blocks',
+    'returns $dtype rows as $format for dims around the SIMD width and for whole blocks',
     ({ dtype, format }) => {
       for (const dim of [...DIMS, 1024]) {
         const segment = { dtype, dim, firstRow: 0, rowCount: 2 * TOUCH_ROWS + 1 }
@@ -132,7 +135,7 @@ describe('gather', () => {
   )
 
   test('widens each of the 65,536 float16 values exactly', () => {
-    // runs of equal kind and runs that mix zero, normal, subnormal, infinity and NaN
+    // Stride 1 makes runs of one kind; the others mix zero, normal, subnormal, infinity and NaN.
     for (const stride of [1, 1023, 4099]) {
       const dim = 64
       for (let i = 0; i < 65_536; i++) pair.tableView.setUint16(ROWS_AT + i * 2, (i * stride) & 0xffff, true)
@@ -147,7 +150,7 @@ describe('gather', () => {
     }
   })
 
-  test('fills positions in request order when a table has several segments', () => {
+  test('fills positions in the order of the request when a table has several segments', () => {
     const dim = 5
     const rows = Array.from({ length: 9 }, (_, row) =>
       Float32Array.from({ length: dim }, (_unused, k) => row + k / 10),
@@ -181,24 +184,21 @@ describe('gather', () => {
     expect([...new Float32Array(arena.buffer)]).toEqual(expected)
   })
 
-  test.each(KINDS)(
-    'reads the last $dtype row as $format at the very end of the memory',
-    ({ dtype, format }) => {
-      const small = makePair(PAGE, PAGE)
-      const bytes = rowBytes(1, dtype)
-      const rowCount = Math.floor((PAGE - ROWS_AT - SPARE_BYTES) / bytes)
-      small.arenaView.setInt32(64, rowCount - 1, true)
-      const answerBytes = format === 'stored' ? bytes : 4
-      const outAt = PAGE - answerBytes
-      small.kernels.gather(format, dtype, 64, 1, outAt, 0, 0, rowCount, 1)
-      expect(small.kernels.gatherChecked(format, dtype, 64, 0, 1, outAt, 0, 0, rowCount, 1)).toBe(1)
-    },
-  )
+  test.each(KINDS)('reads the last $dtype row as $format at the end of the memory', ({ dtype, format }) => {
+    const small = makePair(PAGE, PAGE)
+    const bytes = rowBytes(1, dtype)
+    const rowCount = Math.floor((PAGE - ROWS_AT - SPARE_BYTES) / bytes)
+    small.arenaView.setInt32(64, rowCount - 1, true)
+    const answerBytes = format === 'stored' ? bytes : 4
+    const outAt = PAGE - answerBytes
+    small.kernels.gather(format, dtype, 64, 1, outAt, 0, 0, rowCount, 1)
+    expect(small.kernels.gatherChecked(format, dtype, 64, 0, 1, outAt, 0, 0, rowCount, 1)).toBe(1)
+  })
 })
 
-describe('gatherChecked', () => {
+describe('the kernel gatherChecked', () => {
   test.each([1, 16, 100])(
-    'gives up at the first busy row and goes on from there when it is at rest, dim %i',
+    'stops at the first row being written, and continues there afterwards, dim %i',
     (dim) => {
       const segment = { dtype: 'float32' as const, dim, firstRow: 10, rowCount: 50 }
       prepare(1, segment)
@@ -220,7 +220,7 @@ describe('gatherChecked', () => {
     },
   )
 
-  test('does not wait for foreign rows that share a busy stripe', () => {
+  test('does not stop for rows of other segments that share a busy stripe', () => {
     prepare(2, { dtype: 'float32', dim: 4, firstRow: 0, rowCount: 4 })
     writeIds(64, [0, 1, STRIPE_COUNT + 3, -1])
     pair.tableView.setUint32(STRIPES_AT + 3 * 4, 5, true)

@@ -36,10 +36,10 @@ interface LoraCase {
   seed: number
 }
 
-/** Numbers with which float32 arithmetic goes wrong first. */
+/** Numbers at which float32 arithmetic is likely to differ. */
 const specials = [0, -0, 1, -1, Infinity, -Infinity, NaN, 3e38, -3e38, 1e-40, 16_777_216, 0.1]
 
-/** Fills both memories with numbers that follow from `seed`. */
+/** Fills both memories with numbers that `seed` determines. */
 const prepare = ({ ids, rank, dim, scale, seed }: LoraCase): AdaptedRows => {
   let state = seed | 1
   const number = (): number => {
@@ -68,16 +68,17 @@ const prepare = ({ ids, rank, dim, scale, seed }: LoraCase): AdaptedRows => {
   }
 }
 
-/** Where the arenas differ first, or null. All NaN are equal. */
+/** Describes the first difference of the arenas, or returns null. All NaN are equal. */
 const difference = (): string | null => {
   const isNaNWord = (word: number): boolean => (word & 0x7fff_ffff) > 0x7f80_0000
   const unify = (word: number): number => (isNaNWord(word) ? QUIET_NAN : word)
   const at = arenaWords.findIndex(
     (word, i) => word !== referenceWords[i] && unify(word) !== unify(referenceWords[i]),
   )
+  const expected = new Float32Array(referenceWords.buffer)[at]
   return at < 0
     ? null
-    : `number ${at - ROWS_IN_ARENA_AT / 4}: kernel ${arenaFloats[at]}, reference ${new Float32Array(referenceWords.buffer)[at]}`
+    : `number ${at - ROWS_IN_ARENA_AT / 4}: kernel ${arenaFloats[at]}, reference ${expected}`
 }
 
 const id = fc.oneof(
@@ -106,8 +107,8 @@ const run = (loraCase: LoraCase): void => {
   reference.addProducts(rows)
 }
 
-describe('adding an adapter', () => {
-  test('answers what its reference answers, to the bit, and writes nothing else', () => {
+describe('adding an adapter by the kernels', () => {
+  test('equals its reference to the bit, and writes nothing else', () => {
     fc.assert(
       fc.property(cases, (loraCase) => {
         run(loraCase)
@@ -117,26 +118,26 @@ describe('adding an adapter', () => {
     )
   })
 
-  test('meets every dim up to 300', () => {
+  test('equals it for every dim up to 300', () => {
     for (let dim = 1; dim <= 300; dim++) {
       run({ ids: [5, -1, 0, 9], rank: 1 + (dim % 17), dim, scale: 0.5, seed: dim })
       expect(difference(), `dim ${dim}`).toBeNull()
     }
   })
 
-  test('sums in the order of the factors, each operation rounded', () => {
+  test('sums in the order of the factors, and rounds after each operation', () => {
     const rows = prepare({ ids: [0, -1], rank: 3, dim: 1, scale: 0.5, seed: 1 })
     arenaFloats.set([1, 1, 1, 1, 1, 1], FACTORS_AT / 4)
     secondFloats.set([16_777_216, 1, 1], ROWS_AT / 4)
     arenaFloats.set([1, 7], ROWS_IN_ARENA_AT / 4)
     kernels.addProducts(rows)
-    // 2^24 + 1 stays 2^24, twice; then 1 + 2^23 is exact. A row without an id stays.
+    // 2^24 + 1 is rounded to 2^24 twice; then 1 + 2^23 is exact. A row with a negative id does not change.
     expect(Array.from(arenaFloats.subarray(ROWS_IN_ARENA_AT / 4, ROWS_IN_ARENA_AT / 4 + 2))).toEqual([
       8_388_609, 7,
     ])
   })
 
-  test('of a second factor at the end of its memory reads nothing behind it', () => {
+  test('works with a second factor at the end of its memory', () => {
     const dim = 33
     const rank = Math.floor((SECOND_BYTES - ROWS_AT - SPARE_BYTES) / (dim * 4))
     const rows = prepare({ ids: [1], rank, dim, scale: 1, seed: 3 })
@@ -147,7 +148,7 @@ describe('adding an adapter', () => {
 
   const JUST: LoraCase = { ids: [1, 2], rank: 2, dim: 8, scale: 1, seed: 1 }
 
-  test('takes rows that just fit', () => {
+  test('accepts rows that just fit', () => {
     kernels.addProducts({ ...prepare(JUST), rowsAt: ARENA_BYTES - 64 })
     kernels.addProducts({ ...prepare(JUST), factorsAt: ARENA_BYTES - 16 })
     kernels.addProducts({ ...prepare(JUST), idsAt: ARENA_BYTES - 8 })
@@ -161,7 +162,7 @@ describe('adding an adapter', () => {
     { rank: 0 },
     { dim: 0 },
     { rank: (SECOND_BYTES - ROWS_AT) / 32, count: 0 },
-  ])('refuses %o as a mistake of ours', (change) => {
+  ])('asserts against %o', (change) => {
     expect(() => kernels.addProducts({ ...prepare(JUST), ...change })).toThrow(AssertionFailure)
   })
 })

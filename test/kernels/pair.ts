@@ -1,27 +1,29 @@
+/** Memories for tests of table kernels: one pair for the kernels, and copies for their references. */
+
 import { instantiateKernels, type TableKernels } from '../../src/kernels/table.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceKernels } from '../../src/kernels/reference/kernels.ts'
 
-/** Dims that meet every path of the kernels: below, at and beside the lanes, and several blocks. */
+/** Dims that exercise every path of the kernels: below, at and beside the SIMD width, and several blocks. */
 export const DIMS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 32, 33, 64, 100, 128, 257, 300]
 
 /**
- * Kernels over shared memories, and their references over copies of them: run both, then compare both memories whole, which
- * also proves that neither wrote anywhere else.
+ * Kernels over shared memories, and their references over copies of them. A test runs both and compares the
+ * whole memories, which also proves that neither wrote anywhere else.
  */
 export interface Pair {
   kernels: TableKernels
   reference: TableKernels
   table: Uint8Array
   arena: Uint8Array
-  /** Views of the kernels' memories for preparing them; call `copy` afterwards. */
+  /** Views of the kernels' memories. A test that writes to them calls `copy` afterwards. */
   tableView: DataView
   arenaView: DataView
-  /** Fills table and arena with bytes that follow from `seed`. */
+  /** Fills table and arena with bytes that `seed` determines. */
   scramble(seed: number): void
   /** Makes the reference's memories equal to the kernels'. */
   copy(): void
-  /** Where the memories differ first, or null. */
+  /** Describes the first difference of the memories, or returns null. */
   difference(): string | null
 }
 

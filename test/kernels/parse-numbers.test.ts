@@ -17,7 +17,7 @@ const load = (text: string): number => {
   return bytes.length
 }
 
-/** What one scan of `text` reads, and where it ends. */
+/** Scans `text` once, and returns the values and the end of the scan. */
 const scan = (
   text: string,
   valuesMax = 1000,
@@ -28,7 +28,7 @@ const scan = (
   return { values: Array.from(scanner.values[precision].subarray(0, scanner.count)), end }
 }
 
-/** The same for rows of `length`. */
+/** Scans rows of `length` in `text` once. */
 const scanRows = (
   text: string,
   length: number,
@@ -40,7 +40,7 @@ const scanRows = (
   return { values: Array.from(scanner.values[precision].subarray(0, scanner.count * length)), end }
 }
 
-/** Reads all of `numbers`, those by Number that the scanner leaves; returns how many these were. */
+/** Scans all numbers and checks their values. Returns how many the scanner left to the slow path. */
 const checkAll = (numbers: readonly string[], precision: Precision): number => {
   const length = load(`${numbers.join(',')}]`)
   const values = scanner.values[precision]
@@ -67,7 +67,7 @@ const checkAll = (numbers: readonly string[], precision: Precision): number => {
   return left
 }
 
-describe('the scanner reads', () => {
+describe('the number scanner reads', () => {
   test.each([
     ['1,2,3]', [1, 2, 3], 5],
     ['1 ,\t2\r\n, 3 ]', [1, 2, 3], 11],
@@ -83,15 +83,18 @@ describe('the scanner reads', () => {
     expect(scan(text)).toEqual({ values, end })
   })
 
-  test('no more values than there is room for', () => {
+  test('at most as many values as fit', () => {
     expect(scan('1,2,3]', 2)).toEqual({ values: [1, 2], end: 3 })
     expect(scan('1,2,3]', 0)).toEqual({ values: [], end: 0 })
   })
 
-  test.each(HARD_NUMBERS.map((text) => [text]))('%s as JavaScript does, or leaves it', (text) => {
-    checkAll([text], 'double')
-    checkAll([text], 'single')
-  })
+  test.each(HARD_NUMBERS.map((text) => [text]))(
+    '%s as JavaScript does, or leaves it to the slow path',
+    (text) => {
+      checkAll([text], 'double')
+      checkAll([text], 'single')
+    },
+  )
 
   test(`${RANDOM_COUNT} random numbers as JavaScript does`, { timeout: LONG ? 600_000 : 30_000 }, () => {
     const seed = LONG ? Date.now() | 1 : 1
@@ -103,7 +106,7 @@ describe('the scanner reads', () => {
     }
   })
 
-  test('what clients send without leaving any to others', () => {
+  test('every number that JSON.stringify prints without the slow path', () => {
     const random = createRandom(3)
     const numbers = Array.from({ length: 60_000 }, (_, index) => {
       const float = Math.fround((random() - 2 ** 31) / 2 ** 34)
@@ -114,7 +117,7 @@ describe('the scanner reads', () => {
   })
 })
 
-describe('the scanner leaves to others', () => {
+describe('the number scanner leaves to the slow path', () => {
   test.each([
     '',
     '-',
@@ -136,11 +139,11 @@ describe('the scanner leaves to others', () => {
     'null',
     ' 1',
     ',',
-  ])('what is no number: %j', (text) => {
+  ])('text that is not a number: %j', (text) => {
     expect(scan(text)).toEqual({ values: [], end: 0 })
   })
 
-  test('more than 19 digits that count, but not leading zeros', () => {
+  test('more than 19 significant digits, not counting leading zeros', () => {
     expect(scan('1.2345678901234567890').values).toEqual([])
     expect(scan('0.00001234567890123456789').values).toEqual([Number('0.00001234567890123456789')])
     expect(scan('0.12345678901234567890').values).toEqual([])
@@ -153,7 +156,7 @@ describe('the scanner leaves to others', () => {
     expect(scan('12.5').values).toEqual([12.5])
   })
 
-  test('what float32 cannot hold, when that is asked for', () => {
+  test('numbers too large for float32 when it reads float32', () => {
     expect(scan('1,3.4028235e38,3.5e38', 1000, 'single')).toEqual({
       values: [1, 3.4028234663852886e38],
       end: 14,
@@ -163,7 +166,7 @@ describe('the scanner leaves to others', () => {
   })
 })
 
-describe('rows of a length', () => {
+describe('rows of equal length', () => {
   test.each([
     [',[1,2],[3,4]]', [1, 2, 3, 4], 12],
     [' , [ 1 , 2 ] ,\n[3,4 ] ]', [1, 2, 3, 4], 21],
@@ -180,17 +183,17 @@ describe('rows of a length', () => {
     ['[1,2]', [], 0],
     [']', [], 0],
     ['', [], 0],
-  ])('in %j are %j', (text, values, end) => {
+  ])('in %j are scanned as %j', (text, values, end) => {
     expect(scanRows(text, 2)).toEqual({ values, end })
     expect(scanRows(text, 2, 1000, 'single')).toEqual({ values, end })
   })
 
-  test('are no more than there is room for', () => {
+  test('are scanned only as far as they fit', () => {
     expect(scanRows(',[1,2],[3,4],[5,6]', 2, 5)).toEqual({ values: [1, 2, 3, 4], end: 12 })
     expect(scanRows(',[1,2]', 2, 1)).toEqual({ values: [], end: 0 })
   })
 
-  test('are what JavaScript reads', () => {
+  test('are scanned as JavaScript parses them', () => {
     const random = createRandom(11)
     for (const length of [1, 2, 7, 64]) {
       const rows = Array.from({ length: 500 }, () =>
@@ -204,7 +207,7 @@ describe('rows of a length', () => {
   })
 })
 
-test('the scanner asserts that places are its own', () => {
+test('The number scanner asserts that positions lie in its buffers', () => {
   expect(() => scanner.scan('double', -1, 0, 1)).toThrow(AssertionFailure)
   expect(() => scanner.scan('double', scanner.text.length, 0, 1)).toThrow(AssertionFailure)
   expect(() => scanner.scan('double', 0, 0, scanner.values.double.length + 1)).toThrow(AssertionFailure)

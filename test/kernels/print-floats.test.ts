@@ -28,7 +28,7 @@ const arenaBytes = new Uint8Array(arena.buffer)
 const arenaBits = new Uint32Array(arena.buffer)
 const arenaValues = new Float32Array(arena.buffer)
 
-/** Prints and looks for bytes written where the printer may not write. */
+/** Prints, and checks that no byte outside the given region is written. */
 const guarded = (bytesMax: number, print: () => number): string => {
   arenaBytes.fill(GUARD, TEXT_AT - 64, TEXT_AT)
   arenaBytes.fill(GUARD, TEXT_AT + bytesMax, TEXT_AT + bytesMax + 64)
@@ -56,7 +56,7 @@ const printBits = (patterns: Uint32Array): string[] => {
   return printShape([patterns.length]).slice(1, -1).split(',')
 }
 
-/** The first value whose text is not the reference's, or does not read back. */
+/** Describes the first value whose text differs from the reference or does not read back. */
 const findDifference = (patterns: Uint32Array): string | undefined => {
   const values = new Float32Array(patterns.buffer, patterns.byteOffset, patterns.length)
   const printed = printBits(patterns)
@@ -102,7 +102,7 @@ describe('the text of a number', () => {
     expect(printTensorReference([], new Float32Array([value]))).toBe(text)
   })
 
-  test('has the digits that NumPy prints', () => {
+  test('has the digits that NumPy prints for it', () => {
     const suite = JSON.parse(readFileSync(new URL('../golden/dtypes.json', import.meta.url), 'utf8'))
     const { table, expect: expected } = suite.cases.find(
       (entry: { name: string }) => entry.name === 'shortest-decimals',
@@ -112,19 +112,20 @@ describe('the text of a number', () => {
     expect(normalised).toEqual(expected.decimal.flat().map((text: string) => Number(text).toExponential()))
   })
 
-  test('of two equally close decimals is the even one', () => {
+  test('is the even one of two equally close decimals', () => {
     expect(printNumbers([0.251953125, 0.501953125])).toBe('0.25195312,0.5019531')
   })
 
-  test('reads back also where rounding to double first would go wrong', () => {
-    // 7.038531e-26 is the first to who reads it as float32, the second to who reads it as a double and rounds that.
+  test('reads back as float32 where rounding to double first gives another number', () => {
+    // 7.038531e-26 read as float32 is the first pattern; read as a double and then rounded it is the second.
     const patterns = new Uint32Array([0x15ae43fd, 0x15ae43fe])
     expect(printBits(patterns)).toEqual(['7.0385307e-26', '7.0385313e-26'])
     expect(findDifference(patterns.subarray(0, 1))).toBeUndefined()
   })
 
-  // Of all float32, the ones whose middle or end of the interval is nearest to an integer of their decimal place, without being it.
-  test('is the reference where a coarser search goes wrong', () => {
+  // Of all float32 numbers, the middle or an end of the interval of these is nearest to a decimal of the
+  // printed length without being one.
+  test('equals the reference where a coarser search fails', () => {
     const patterns = [
       0x0fc0247d, 0x19af56d4, 0x1b5b2c89, 0x1efafd3d, 0x1f3e0c4b, 0x1fdc84c4, 0x201f93d2, 0x2280c0ec,
       0x2420f127, 0x24eb1256, 0x2e5d7806, 0x70fa9200, 0x729c9b40, 0x7443c210, 0x75f4b294,
@@ -132,7 +133,7 @@ describe('the text of a number', () => {
     expect(findDifference(Uint32Array.from(patterns))).toBeUndefined()
   })
 
-  test('is the reference at and around every power of two, in both signs', () => {
+  test('equals the reference at and around every power of two of both signs', () => {
     const patterns = new Uint32Array(512 * 40)
     for (let exponent = 0; exponent < 512; exponent += 1) {
       for (let offset = 0; offset < 40; offset += 1)
@@ -141,7 +142,7 @@ describe('the text of a number', () => {
     expect(findDifference(patterns)).toBeUndefined()
   })
 
-  test('is the reference for the smallest subnormal numbers, and at and around every power of ten', () => {
+  test('equals the reference for the smallest subnormals and around every power of ten', () => {
     expect(findDifference(Uint32Array.from({ length: 20_000 }, (_, index) => index))).toBeUndefined()
     const powers = new Float32Array(Array.from({ length: 84 }, (_, index) => Number(`1e${index - 45}`)))
     const patterns = [...new Uint32Array(powers.buffer)].flatMap((pattern) => [
@@ -154,7 +155,7 @@ describe('the text of a number', () => {
     expect(findDifference(Uint32Array.from(patterns))).toBeUndefined()
   })
 
-  test(`is the reference for ${RANDOM_COUNT} random bit patterns`, {
+  test(`equals the reference for ${RANDOM_COUNT} random bit patterns`, {
     timeout: LONG ? 600_000 : 30_000,
   }, () => {
     const seed = LONG ? Date.now() | 1 : 1
@@ -167,8 +168,8 @@ describe('the text of a number', () => {
   })
 })
 
-describe('the reference', () => {
-  test('finds no decimal with fewer digits that reads back', () => {
+describe('the reference printer', () => {
+  test('prints a decimal than which no shorter one reads back', () => {
     const random = createRandom(7)
     const value = new Float32Array(1)
     const bits = new Uint32Array(value.buffer)
@@ -213,7 +214,7 @@ describe('the text of a tensor', () => {
     expect(printShape(shape)).toBe(text)
   })
 
-  test('is the reference for any shape', () => {
+  test('equals the reference for any shape', () => {
     fc.assert(
       fc.property(shapes, (shape) => {
         const values = fillValues(shape.reduce((product, length) => product * length, 1))
@@ -222,7 +223,7 @@ describe('the text of a tensor', () => {
     )
   })
 
-  test('comes in parts that make up the whole', () => {
+  test('can be printed in parts', () => {
     fc.assert(
       fc.property(shapes, fc.integer({ min: 1, max: 9 }), (shape, partRows) => {
         const count = shape.reduce((product, length) => product * length, 1)
@@ -240,7 +241,7 @@ describe('the text of a tensor', () => {
     )
   })
 
-  test('is the same wherever a block of numbers ends, also where the memory does', () => {
+  test('is the same for any end of a block of numbers, also at the end of the memory', () => {
     for (let count = 1; count <= 140; count += 1) {
       const at = arenaBytes.length - count * 4
       for (let index = 0; index < count; index += 1) arenaValues[at / 4 + index] = (index - 7) / 11
@@ -250,7 +251,7 @@ describe('the text of a tensor', () => {
     }
   })
 
-  test('stays within the bound for the longest numbers', () => {
+  test('stays within the bound for the longest numbers of every shape', () => {
     for (const shape of [[], [1000], [1000, 1], [10, 10, 10], [1, 1, 1, 1, 1, 1000]]) {
       arenaValues.fill(-1e20, VALUES_AT / 4, VALUES_AT / 4 + 1000)
       printShape(shape)
@@ -261,11 +262,11 @@ describe('the text of a tensor', () => {
 describe('the printer asserts', () => {
   const room = printedBytesMax([4])
 
-  test('room for the longest text', () => {
+  test('that there is room for the longest text', () => {
     expect(() => kernels.printTensor([4], VALUES_AT, TEXT_AT, room - 1)).toThrow(AssertionFailure)
   })
 
-  test('values and text inside the arena', () => {
+  test('that values and text lie in the arena', () => {
     expect(() => kernels.printTensor([4], arenaBytes.length - 12, TEXT_AT, room)).toThrow(AssertionFailure)
     expect(() => kernels.printTensor([4], -4, TEXT_AT, room)).toThrow(AssertionFailure)
     expect(() => kernels.printTensor([4], VALUES_AT + 2, TEXT_AT, room)).toThrow(AssertionFailure)
@@ -275,7 +276,7 @@ describe('the printer asserts', () => {
     expect(() => kernels.printTensor([4], VALUES_AT, -1, room)).toThrow(AssertionFailure)
   })
 
-  test('rows of the tensor, and axes that it has room for', () => {
+  test('that rows lie in the tensor, and that it has not too many axes', () => {
     expect(() => kernels.printRows([4, 1], 3, 2, VALUES_AT, TEXT_AT, 1000)).toThrow(AssertionFailure)
     expect(() =>
       kernels.printTensor(
@@ -287,7 +288,7 @@ describe('the printer asserts', () => {
     ).toThrow(AssertionFailure)
   })
 
-  test('a place for its tables', () => {
+  test('that its tables lie in the arena', () => {
     expect(() => instantiateJsonKernels(arena, 4)).toThrow(AssertionFailure)
     expect(() => instantiateJsonKernels(arena, arenaBytes.length - JSON_TABLES_BYTES + 8)).toThrow(
       AssertionFailure,
@@ -295,7 +296,7 @@ describe('the printer asserts', () => {
   })
 })
 
-test('two printers of one arena with their own tables do not disturb each other', () => {
+test('Two printers of one arena with separate tables do not affect each other', () => {
   const other = instantiateJsonKernels(arena, TABLES_AT + JSON_TABLES_BYTES)
   arenaValues.set([0.5, 1.5, 2.5, 3.5], VALUES_AT / 4)
   const room = printedBytesMax([2, 2])

@@ -14,7 +14,7 @@ const writeFloats = (at: number, values: number[]): void => {
   for (const [k, value] of values.entries()) pair.arenaView.setFloat32(at + k * 4, value, true)
 }
 
-describe('scatter', () => {
+describe('the kernel scatter', () => {
   const cases = fc.record({
     rowBytes: fc.oneof(fc.integer({ min: 0, max: 80 }), fc.constantFrom(100, 108, 257, 1024, 4096, 1200)),
     firstRow: fc.constantFrom(0, 7, 1_000_000, 2 ** 31 - 3000),
@@ -24,11 +24,11 @@ describe('scatter', () => {
     seed: fc.integer(),
   })
 
-  test('writes the rows named and their stripe words, and nothing else', () => {
+  test('writes the named rows and their stripe words, and nothing else', () => {
     fc.assert(
       fc.property(cases, ({ rowBytes, firstRow, rowCount, ids, shift, seed }) => {
         pair.scramble(seed)
-        // At rest they are even.
+        // Stripe words are even unless a write is under way.
         for (let at = STRIPES_AT; at < ROWS_AT; at += 4) pair.table[at] &= 0xfe
         for (const [i, id] of ids.entries())
           pair.arenaView.setInt32(64 + shift + i * 4, id < 0 ? id : firstRow + id, true)
@@ -41,7 +41,7 @@ describe('scatter', () => {
     )
   })
 
-  test('moves the stripe word of a row by two, so that it is even again', () => {
+  test('increments the stripe word of a row by two, so that it is even again', () => {
     pair.scramble(3)
     pair.table.fill(0, STRIPES_AT, ROWS_AT)
     for (const [i, id] of [5, STRIPE_COUNT + 5, 9].entries()) pair.arenaView.setInt32(64 + i * 4, id, true)
@@ -50,14 +50,14 @@ describe('scatter', () => {
       pair.tableView.getUint32(STRIPES_AT + word * 4, true),
     )
     expect([words[5], words[9], words.reduce((sum, word) => sum + word)]).toEqual([4, 2, 6])
-    // More than are guarded at once, all by one word.
+    // These are more rows than one batch, and one stripe word guards all of them.
     for (let i = 0; i < 20; i++) pair.arenaView.setInt32(64 + i * 4, 5 + (i % 2) * STRIPE_COUNT, true)
     pair.kernels.scatter(64, 20, 1024, 0, 2000, 8)
     expect(pair.tableView.getUint32(STRIPES_AT + 5 * 4, true)).toBe(4 + 40)
   })
 })
 
-describe('quantise', () => {
+describe('the kernel quantise', () => {
   const numbers = fc.oneof(
     fc.float({ noNaN: true, noDefaultInfinity: true, min: -10, max: 10 }),
     fc.float({ noNaN: true, noDefaultInfinity: true }),
@@ -81,7 +81,7 @@ describe('quantise', () => {
     }),
   )
 
-  test('stores what its reference stores, to the bit, and names the same element', () => {
+  test('stores the same bits as its reference, and returns the same element', () => {
     fc.assert(
       fc.property(cases, ({ dim, rowCount, localRow, values, shift }) => {
         pair.scramble(dim)
@@ -98,7 +98,7 @@ describe('quantise', () => {
     )
   })
 
-  test('gives the bytes that FBGEMM gives', () => {
+  test('stores the bytes that FBGEMM stores', () => {
     writeFloats(64, [0, 2.5, 255, 100])
     expect(pair.kernels.quantise(64, 1, 4, 0)).toBe(-1)
     expect(Buffer.from(pair.table.slice(ROWS_AT, ROWS_AT + 12)).toString('hex')).toBe(
@@ -106,7 +106,7 @@ describe('quantise', () => {
     )
   })
 
-  test('keeps a row of one value exact', () => {
+  test('stores a row of equal values exactly', () => {
     for (const value of [2.5, 0, -0.001, 3e38, 1e-45]) {
       writeFloats(64, [value, value, value])
       expect(pair.kernels.quantise(64, 1, 3, 0)).toBe(-1)
@@ -118,7 +118,7 @@ describe('quantise', () => {
     }
   })
 
-  test('stores a row that has no byte form as NaN and names its first culprit', () => {
+  test('stores a row that cannot be quantised as NaN, and returns the first element at fault', () => {
     const dim = 6
     const store = (row: number[]): number => {
       writeFloats(64, [...[1, 2, 3, 4, 5, 6], ...row, ...row])
@@ -151,7 +151,7 @@ describe('quantise', () => {
   )
 
   test.each(bytes.map((one) => [one.name, one] as const))(
-    'gives what PyTorch gives: %s',
+    'gives the numbers of PyTorch: %s',
     (_name, { table, request, expect: wanted, tolerance }) => {
       const { rows, dim, values } = table
       writeFloats(64, values.flat())
@@ -165,7 +165,7 @@ describe('quantise', () => {
     },
   )
 
-  test('is tried on the golden rows', () => {
+  test('is tested on golden rows', () => {
     expect(bytes.length).toBeGreaterThan(20)
   })
 })

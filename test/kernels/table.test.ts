@@ -6,10 +6,10 @@ import { createArenaMemory, createTableMemory } from '../../src/kernels/memories
 
 const PAGE = 65_536
 const kernels = instantiateKernels(createTableMemory(PAGE), createArenaMemory(PAGE))
-/** Rows that a table of one page holds at 16 bytes each. */
+/** The number of rows of 16 bytes in a table of one page. */
 const ROWS = (PAGE - 8192 - 16) / 16
 
-describe('the kernels', () => {
+describe('the kernels of a table', () => {
   type Change = Partial<
     Record<'idsAt' | 'count' | 'outAt' | 'fillAt' | 'firstRow' | 'rowCount' | 'dim', number>
   >
@@ -29,7 +29,7 @@ describe('the kernels', () => {
     else kernels.gather('stored', 'float32', idsAt, count, outAt, fillAt, firstRow, rowCount, dim)
   }
 
-  test('take regions and segments that just fit', () => {
+  test('accept regions and segments that just fit', () => {
     for (const checked of [false, true]) {
       gather({}, checked)
       gather({ idsAt: PAGE - 8 }, checked)
@@ -62,18 +62,18 @@ describe('the kernels', () => {
     { rowCount: -1 },
     { dim: 5 },
     { dim: LIMITS.dimMax * 2 + 1 },
-  ])('refuse %o in a gather as a mistake of ours', (change) => {
+  ])('assert against %o in a gather', (change) => {
     expect(() => gather(change, false)).toThrow(AssertionFailure)
     expect(() => gather(change, true)).toThrow(AssertionFailure)
   })
 
-  test('refuse a start behind the end', () => {
+  test('assert that the start is not behind the end', () => {
     expect(() => kernels.gatherChecked('stored', 'float32', 64, 3, 2, 128, 0, 0, ROWS, 4)).toThrow(
       AssertionFailure,
     )
   })
 
-  test('refuse what a scatter would read or write elsewhere', () => {
+  test('assert that a scatter stays in the memories', () => {
     kernels.scatter(64, 1, PAGE - 16, 0, ROWS, 16)
     expect(() => kernels.scatter(64, 1, PAGE - 15, 0, ROWS, 16)).toThrow(AssertionFailure)
     expect(() => kernels.scatter(PAGE - 3, 1, 64, 0, ROWS, 16)).toThrow(AssertionFailure)
@@ -81,7 +81,7 @@ describe('the kernels', () => {
     expect(() => kernels.scatter(64, -1, 128, 0, ROWS, 16)).toThrow(AssertionFailure)
   })
 
-  test('refuse what an upload would read or write elsewhere', () => {
+  test('assert that ingest and quantise stay in the memories', () => {
     const space = PAGE - 8192 - 16
     expect(kernels.ingest('float32', 'float32', 64, 1, space - 4)).toBe(-1)
     expect(() => kernels.ingest('float32', 'float32', 64, 1, space - 3)).toThrow(AssertionFailure)
@@ -94,7 +94,7 @@ describe('the kernels', () => {
     expect(() => kernels.quantise(PAGE - 15, 1, 4, 0)).toThrow(AssertionFailure)
   })
 
-  test('refuse conversions that overlap or leave the arena', () => {
+  test('assert that conversions do not overlap and stay in the arena', () => {
     kernels.convert('float32', 'float16', 64, 4, 64)
     expect(() => kernels.convert('float16', 'float32', 64, 4, 64)).toThrow(AssertionFailure)
     expect(() => kernels.convert('float32', 'float16', 64, 4, 66)).toThrow(AssertionFailure)
@@ -107,15 +107,15 @@ describe('the kernels', () => {
   })
 })
 
-describe('the memories', () => {
-  test('are shared, exactly as large as asked, and zero', () => {
+describe('the memories of kernels', () => {
+  test('are shared, of the requested size, and zero', () => {
     const table = createTableMemory(3 * PAGE)
     expect(table.buffer).toBeInstanceOf(SharedArrayBuffer)
     expect(new Uint8Array(table.buffer)).toEqual(new Uint8Array(3 * PAGE))
     expect(createArenaMemory(PAGE + 1).buffer.byteLength).toBe(2 * PAGE)
   })
 
-  test('may be as large as a segment, and rows beyond 4 GiB are read there', () => {
+  test('may be as large as a segment, with rows beyond 4 GiB', () => {
     const table = createTableMemory(LIMITS.segmentBytesMax)
     const arena = createArenaMemory(PAGE)
     const rowCount = (LIMITS.segmentBytesMax - 8192 - 16) / 16
@@ -132,7 +132,7 @@ describe('the memories', () => {
     expect([...last]).toEqual(Array(16).fill(7))
   })
 
-  test('are refused when they are no memories', () => {
+  test('are refused with an invalid size', () => {
     expect(() => createTableMemory(PAGE + 1)).toThrow(AssertionFailure)
     expect(() => createTableMemory(LIMITS.segmentBytesMax + PAGE)).toThrow(AssertionFailure)
     expect(() => createArenaMemory(0)).toThrow(AssertionFailure)

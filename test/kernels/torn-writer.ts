@@ -1,8 +1,13 @@
+/** A worker thread that writes rows without a pause, so that a test can look for torn rows. */
+
 import { workerData } from 'node:worker_threads'
 import { instantiateKernels } from '../../src/kernels/table.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 
-/** What the writer thread is given. `control[0]`: 1 once it writes; `control[1]`: set to 1 to end it. */
+/**
+ * The data of the thread. It sets `control[0]` to 1 when it writes; the test sets `control[1]` to 1 to end
+ * it.
+ */
 export interface WriterData {
   table: WebAssembly.Memory
   rowCount: number
@@ -10,7 +15,7 @@ export interface WriterData {
   control: Int32Array
 }
 
-/** Writes all rows again and again, each time with one 16-bit pattern in the whole of every row. */
+/** Writes all rows repeatedly, each time with one 16-bit pattern in all of every row. */
 const writeRows = ({ table, rowCount, rowBytes, control }: WriterData): void => {
   const arena = createArenaMemory(rowCount * rowBytes + 65_536)
   const kernels = instantiateKernels(table, arena)

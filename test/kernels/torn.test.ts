@@ -18,7 +18,9 @@ const KINDS: { dtype: Dtype; format: RowFormat; dim: number }[] = [
   { dtype: 'bfloat16', format: 'float32', dim: 512 },
 ]
 
-/** Rounds until the control has seen torn rows; without them the test would prove nothing. */
+/**
+ * The reads go on until the unchecked control has seen torn rows, without which the test would prove nothing.
+ */
 const ROUNDS_MIN = 300
 const ROUNDS_MAX = 100_000
 
@@ -26,7 +28,7 @@ const countTorn = (values: Float32Array, dim: number): number => {
   let torn = 0
   for (let row = 0; row < POSITION_COUNT; row++) {
     const rowValues = values.subarray(row * dim, (row + 1) * dim)
-    // what was written is positive, what the arena held before is not
+    // Written numbers are positive, and the arena was filled with negative ones.
     if (!rowValues.every((value) => value > 0 && value === rowValues[0])) torn++
   }
   return torn
@@ -62,7 +64,7 @@ const readRows = (
 
 describe('while another thread writes', () => {
   test.each(KINDS)(
-    'a checked gather of $dtype as $format shows no torn row; an unchecked one does',
+    'a checked gather of $dtype as $format returns no torn row, and an unchecked one does',
     async (kind) => {
       const table = createTableMemory(PAGE)
       const arena = createArenaMemory(16 * PAGE)

@@ -23,7 +23,7 @@ const FOUND: CoalescedAt = {
   nextsAt: 4096,
 }
 
-/** An update source, an arena for the kernels, and one for their reference. */
+/** An update source, an arena for the kernels, and an arena for their reference. */
 const sourceMemory = createArenaMemory(MEMORY_BYTES)
 const arenaMemory = createArenaMemory(MEMORY_BYTES)
 const referenceArena = new SharedArrayBuffer(MEMORY_BYTES)
@@ -38,7 +38,9 @@ const referenceInt32 = new Int32Array(referenceArena)
 
 const EXPONENT = 0x7f80_0000
 
-/** Numbers of every magnitude that follow from `seed`, or (`isPlain`) within -4..4. No NaN and no infinity. */
+/**
+ * Fills words with finite numbers that `seed` determines: of every magnitude, or within -4..4 if `isPlain`.
+ */
 const fill = (words: Int32Array, seed: number, isPlain: boolean): void => {
   const floats = new Float32Array(words.buffer)
   let state = seed | 1
@@ -51,7 +53,10 @@ const fill = (words: Int32Array, seed: number, isPlain: boolean): void => {
   }
 }
 
-/** All NaN are equal: which one comes out is the processor's choice. */
+/**
+ * Describes the first difference of the arenas, or returns null. All NaN are equal, because processors choose
+ * their bits.
+ */
 const difference = (): string | null => {
   if (Buffer.compare(new Uint8Array(arenaMemory.buffer), new Uint8Array(referenceArena)) === 0) return null
   const isNaNBits = (bits: number): boolean => (bits & 0x7fff_ffff) > EXPONENT
@@ -61,7 +66,7 @@ const difference = (): string | null => {
   return at < 0 ? null : `word ${at}: kernel ${arena.int32[at]}, reference ${referenceInt32[at]}`
 }
 
-/** Runs both over equal arenas; the update source must stay as it is. */
+/** Runs both over equal arenas, and checks that the update source does not change. */
 const runBoth = (run: (kernels: UpdateSourceKernels) => number | void): number | void => {
   const before = updateSource.int32.slice()
   referenceInt32.set(arena.int32)
@@ -94,25 +99,25 @@ const rowsOf = (count: number): number[] => [
 ]
 
 describe('Equal rows of an update', () => {
-  test('become one, in the order in which they first appear, with the places of each in order', () => {
+  test('become one row, in the order of first occurrence, with their positions in order', () => {
     const count = coalesce([7, 3, 7, 0, 3, 7])
     expect(rowsOf(count)).toEqual([7, 3, 0])
     expect(listsOf(count)).toEqual([[0, 2, 5], [1, 4], [3]])
   })
 
-  test('leave the skipped row out', () => {
+  test('are left out when they are the skipped row', () => {
     const count = coalesce([7, 3, 7], { skipped: 7 })
     expect(rowsOf(count)).toEqual([3])
     expect(listsOf(count)).toEqual([[1]])
   })
 
-  test('are refused with the first index that is not a row', () => {
+  test('are refused with the position of the first index that is not a row', () => {
     expect(coalesce([1, 2, 3, -1], { rowCount: 3 })).toBe(-1 - 2)
     expect(coalesce([1, 2, -1, 3], { rowCount: 3 })).toBe(-1 - 2)
     expect(coalesce([2 ** 31 - 1], { rowCount: 2 ** 31 - 2 })).toBe(-1)
   })
 
-  test('are found as a Map finds them, and as by the reference, whatever the rows', () => {
+  test('are found as by a Map and by the reference', () => {
     const row = fc.oneof(
       fc.nat({ max: 20 }),
       fc.integer({ min: 0, max: 2 ** 31 - 3 }),
@@ -150,9 +155,9 @@ const combined = fc.record({
   isPlain: fc.boolean(),
 })
 
-describe('Rows that mean the same row', () => {
+describe('Values of equal rows', () => {
   test.each(['sumRows', 'addRows', 'copyRows'] as const)(
-    '%s as their reference, to the bit, and the update source stays as it is',
+    'are combined by %s as by its reference, to the bit, and the update source does not change',
     (name) => {
       const property = fc.property(combined, ({ indices, skipped, dim, shift, seed, isPlain }) => {
         fill(updateSource.int32, seed, isPlain)
@@ -184,18 +189,18 @@ describe('Rows that mean the same row', () => {
     return [...arena.float32.subarray(TARGET_AT / 4, TARGET_AT / 4 + count)]
   }
 
-  test('are summed in float32 in order, so that a large first number swallows small ones', () => {
+  test('are summed in float32 in order, so that small numbers are lost after a large one', () => {
     expect(run('sumRows', [5, 5, 6, 5], [2 ** 24, 1, 7, 1], [])).toEqual([2 ** 24, 7])
     expect(run('sumRows', [5, 5, 5], [1, 1, 2 ** 24], [])).toEqual([2 ** 24 + 2])
     expect(run('addRows', [5, 6, 5], [1, 1, 1], [2 ** 24, 10])).toEqual([2 ** 24, 11])
   })
 
-  test('are the last of them when they are copied', () => {
+  test('are copied from the last occurrence', () => {
     expect(run('copyRows', [5, 6, 5], [1, 2, 3], [9, 9])).toEqual([3, 2])
   })
 })
 
-test('The first number that is not finite is found, wherever it is', () => {
+test('The first number that is not finite is found at any position', () => {
   for (const count of [0, 1, 3, 4, 5, 64, 67]) {
     updateSource.float32.fill(3e38, 0, 128)
     expect(runBoth((some) => some.findNonFinite(64, count))).toBe(-1)
@@ -216,7 +221,7 @@ test('The update source may be the arena', () => {
   expect(arena.float32[98_304 / 4]).toBe(3)
 })
 
-test('Arguments that leave a memory, or are not aligned, are a mistake of ours', () => {
+test('The kernels assert that their arguments lie in the memories and are aligned', () => {
   const refused = (run: () => void) => expect(run).toThrow(AssertionFailure)
   const end = MEMORY_BYTES
   refused(() => kernels.coalesce(end, 1, 1, -1, FOUND))

@@ -6,11 +6,17 @@ import { cpuBetween, type CpuReading, readCpu, readMachineCpu, readMemory } from
 
 const BURN = 'const end = process.threadCpuUsage().user + 150e3; while (process.threadCpuUsage().user < end);'
 
-/** Told to go, uses the processor for 150 ms in each of two threads, says what it has used since it started, and waits. */
+const POST = "require('node:worker_threads').parentPort.postMessage('burnt')"
+const BURN_IN_THREAD = `${BURN} ${POST}; setInterval(() => {}, 1e6)`
+
+/**
+ * Once told to, uses the processor for 150 ms in each of two threads, prints its use since its start, and
+ * waits.
+ */
 const PROGRAM = `
 const { Worker } = require('node:worker_threads')
 process.stdin.once('data', () => {
-  const worker = new Worker(${JSON.stringify(`${BURN} require('node:worker_threads').parentPort.postMessage('burnt'); setInterval(() => {}, 1e6)`)}, { eval: true })
+  const worker = new Worker(${JSON.stringify(BURN_IN_THREAD)}, { eval: true })
   ${BURN}
   worker.once('message', () => console.log(JSON.stringify(process.cpuUsage())))
 })
@@ -29,38 +35,39 @@ const reading = (ticksNs: number, threads: Record<string, number>): CpuReading =
   threadNs: new Map(Object.entries(threads)),
 })
 
-describe('the difference of two readings', () => {
+describe('the CPU time between two readings', () => {
   test('is the sum over all threads, new ones included', () => {
     expect(cpuBetween(reading(0, { 1: 1_000, 2: 50 }), reading(0, { 1: 4_000, 2: 70, 3: 600 }))).toBe(3_620)
   })
 
-  test('is the count of the process once a thread has taken its own figure with it', () => {
+  test('is the count of the process when a thread has ended', () => {
     expect(cpuBetween(reading(10_000_000, { 1: 1_000, 2: 50 }), reading(40_000_000, { 1: 4_000 }))).toBe(
       30_000_000,
     )
   })
 
-  test('is the count of the process where the kernel tells nothing about threads', () => {
+  test('is the count of the process when the kernel does not report threads', () => {
     expect(cpuBetween(reading(10_000_000, {}), reading(20_000_000, {}))).toBe(10_000_000)
   })
 })
 
 describe.runIf(existsSync('/proc/self/stat'))('a child process', () => {
-  test('has used what it says it has used, in all its threads', async () => {
+  test('is charged the time that it reports for all its threads', async () => {
     const child = await startChild()
     const before = readCpu(child.pid) as CpuReading
     child.stdin?.write('go\n')
     const [said] = await once(child.stdout as NodeJS.ReadableStream, 'data')
     const spentMs = cpuBetween(before, readCpu(child.pid) as CpuReading) / 1e6
     const { user, system } = JSON.parse(String(said)) as { user: number; system: number }
-    // The child's own count holds its start too, before the first reading.
+    // The count of the child includes its start, before the first reading.
     expect(spentMs).toBeGreaterThan(290)
     expect(spentMs).toBeLessThan((user + system) / 1e3 + 20)
   })
 
-  test('that runs in a process below another is counted with that', async () => {
+  test('is counted together with its own children', async () => {
     const child = await startChild(`
-      const below = require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(PROGRAM)}], { stdio: 'inherit' })
+      const { spawn } = require('node:child_process')
+      const below = spawn(process.execPath, ['-e', ${JSON.stringify(PROGRAM)}], { stdio: 'inherit' })
       process.once('SIGTERM', () => below.kill('SIGKILL') && process.exit())`)
     onTestFinished(async () => {
       child.kill('SIGTERM')
@@ -82,7 +89,7 @@ describe.runIf(existsSync('/proc/self/stat'))('a child process', () => {
     expect(memory?.rssPeakBytes).toBeGreaterThanOrEqual(memory?.rssBytes as number)
   })
 
-  test('that has ended cannot be read, which is no failure', async () => {
+  test('that has ended is read as nothing, not as an error', async () => {
     const child = await startChild()
     child.kill('SIGKILL')
     await once(child, 'exit')
@@ -90,7 +97,7 @@ describe.runIf(existsSync('/proc/self/stat'))('a child process', () => {
     expect(readMemory(child.pid)).toBeUndefined()
   })
 
-  test('is part of what the whole machine has used', () => {
+  test('is part of the use of the whole machine', () => {
     expect(readMachineCpu()).toBeGreaterThan(0)
   })
 })

@@ -1,11 +1,11 @@
-/** A result file as a run writes it, with made-up figures that are the same every time. */
+/** Makes a result file as a run writes it, with invented figures that are the same every time. */
 import type { RunMeasure } from '../../load/measure/meter.ts'
 import { RESULTS_FORMAT, type Results, type ScenarioResult } from '../../load/results.ts'
 import { listScenarios, type Scenario, SEEDS } from '../../load/scenarios.ts'
 
 export const TARGET_NAMES = ['gatherd', 'fastapi', 'redis', 'null-http']
 
-/** Figures that grow with the size of a request and with `factor`. */
+/** Invents figures that grow with the size of a request and with `factor`. */
 export function makeMeasure(scenario: Scenario, factor: number): RunMeasure {
   const cpuUs =
     factor * (15 + scenario.idCount * scenario.dim * (scenario.encoding === 'json' ? 0.02 : 0.002))

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { makeHistogram } from '../../load/measure/histogram.ts'
 
-test('percentiles of 1 to 10,000 microseconds are right to three digits', () => {
+test('Percentiles of 1 to 10,000 microseconds are correct to three digits', () => {
   const histogram = makeHistogram()
   for (let us = 10_000; us >= 1; us--) histogram.record(us / 1_000)
   const latency = histogram.read()
@@ -15,13 +15,13 @@ test('percentiles of 1 to 10,000 microseconds are right to three digits', () => 
   expect(histogram.count()).toBe(10_000)
 })
 
-test('answers within a millisecond are told apart', () => {
+test('Answers within one millisecond are distinguished', () => {
   const histogram = makeHistogram()
   for (const latencyMs of [0.0412, 0.0409, 0.087, 0.25]) histogram.record(latencyMs)
   expect(histogram.read()).toMatchObject({ p50Us: 41, p90Us: 250, maxUs: 250 })
 })
 
-test('one slow answer among a thousand shows in the 99.9th percentile and above, not below', () => {
+test('One slow answer among a thousand affects the 99.9th percentile and above, not below', () => {
   const histogram = makeHistogram()
   for (let index = 0; index < 999; index++) histogram.record(0.1)
   histogram.record(50)
@@ -30,7 +30,7 @@ test('one slow answer among a thousand shows in the 99.9th percentile and above,
   expect(histogram.read().p999Us).toBeGreaterThan(49_900)
 })
 
-test('values out of range are kept at its ends', () => {
+test('Values out of range are counted at the ends of the range', () => {
   const histogram = makeHistogram()
   histogram.record(0)
   histogram.record(-1)
@@ -39,7 +39,7 @@ test('values out of range are kept at its ends', () => {
   expect(histogram.read().maxUs).toBeGreaterThan(599_000_000)
 })
 
-test('a reset forgets what was recorded, and nothing recorded reads as zero', () => {
+test('After a reset the histogram is empty, which reads as zero', () => {
   const histogram = makeHistogram()
   histogram.record(7)
   histogram.reset()

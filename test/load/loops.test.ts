@@ -52,7 +52,7 @@ const LOOPS: [string, (url: string, polls?: boolean) => Promise<RunMeasure>][] =
 ]
 
 describe.each(LOOPS)('the %s loop', (_name, drive) => {
-  test('counts right answers, and what they took', async () => {
+  test('counts correct answers and their time', async () => {
     const url = await listen(answering(200, ANSWER_BYTES))
     const run = await drive(url)
     expect(run.requestCount).toBeGreaterThan(0)
@@ -62,14 +62,14 @@ describe.each(LOOPS)('the %s loop', (_name, drive) => {
     expect(run.serverRssBytes).toBeGreaterThan(0)
   })
 
-  test('does the same without ever sleeping', async () => {
+  test('does the same while polling', async () => {
     const url = await listen(answering(200, ANSWER_BYTES))
     const run = await drive(url, true)
     expect(run.requestCount).toBeGreaterThan(0)
     expect(run.clientCores).toBeGreaterThanOrEqual(0)
   })
 
-  test('sends all requests in turn, each with its own body', async () => {
+  test('sends all requests in rotation, each with its body', async () => {
     const paths = new Set<string>()
     const url = await listen((request, response) => {
       paths.add(`${request.url} ${request.headers['content-length']}`)
@@ -79,7 +79,7 @@ describe.each(LOOPS)('the %s loop', (_name, drive) => {
     expect([...paths].sort()).toEqual(['/0 9', '/1 9', '/2 9', '/3 9', '/4 9'])
   })
 
-  test('ends at an answer of the wrong length', async () => {
+  test('stops at an answer of the wrong length', async () => {
     const url = await listen(answering(200, ANSWER_BYTES - 1))
     await expect(drive(url)).rejects.toMatchObject({
       name: 'WrongAnswer',
@@ -87,7 +87,7 @@ describe.each(LOOPS)('the %s loop', (_name, drive) => {
     })
   })
 
-  test('ends at an answer with the wrong status', async () => {
+  test('stops at an answer with the wrong status', async () => {
     const url = await listen(answering(503, ANSWER_BYTES))
     await expect(drive(url)).rejects.toMatchObject({
       name: 'WrongAnswer',
@@ -95,7 +95,7 @@ describe.each(LOOPS)('the %s loop', (_name, drive) => {
     })
   })
 
-  test('ends when nobody listens', async () => {
+  test('stops when nothing listens', async () => {
     const server = createServer()
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
     const { port } = server.address() as AddressInfo
@@ -104,7 +104,7 @@ describe.each(LOOPS)('the %s loop', (_name, drive) => {
   })
 })
 
-describe('the reader of answers', () => {
+describe('the answer parser', () => {
   const bytes = Buffer.from(
     'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 404 Not Found\r\ncontent-length:0\r\n\r\n',
   )
@@ -123,7 +123,7 @@ describe('the reader of answers', () => {
     ])
   })
 
-  test('refuses an answer that does not say its length', () => {
+  test('refuses an answer without a length', () => {
     const read = makeAnswerReader(() => {})
     expect(() => read(Buffer.from('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'))).toThrow(
       'without Content-Length',

@@ -8,7 +8,7 @@ import { makeMeasure } from './fixed-results.ts'
 
 const REQUEST: PreparedRequest = { bytes: Buffer.alloc(0), answerBytesMin: 10, answerBytesMax: 12 }
 
-test('answers before the window are checked and not counted', () => {
+test('Answers before the window are checked but not counted', () => {
   const meter = makeMeter(undefined, 4, startPolling(false))
   meter.answer(REQUEST, 200, 10, 900)
   expect(() => meter.answer(REQUEST, 200, 9, 900)).toThrow('expected 200 with 10 to 12')
@@ -21,7 +21,7 @@ test('answers before the window are checked and not counted', () => {
   expect(run).not.toHaveProperty('serverCpuPerRequestUs')
 })
 
-test('of the time of the client, the share in which it only polled is no work', () => {
+test('The time in which the client only polled does not count as work', () => {
   const polling = { ...startPolling(false), idleMs: () => 0 }
   const meter = makeMeter(undefined, 1, polling)
   meter.begin()
@@ -34,12 +34,12 @@ test('of the time of the client, the share in which it only polled is no work', 
   expect(clientCores).toBeLessThan(0.5)
 })
 
-test('the median of an even number of values is the mean of the two in the middle', () => {
+test('The median of an even number of values is the mean of the two in the middle', () => {
   expect(median([5, 1, 3])).toBe(3)
   expect(median([10, 1, 3, 5])).toBe(4)
 })
 
-test('medians are taken figure by figure, and a figure that a repeat lacks is left out', () => {
+test('Medians are taken for each figure, and a figure that a repeat lacks is omitted', () => {
   const [scenario] = listScenarios(true)
   const runs = [1, 5, 2].map((factor) => makeMeasure(scenario, factor))
   expect(medianOf(runs)).toEqual(runs[2])
@@ -47,7 +47,7 @@ test('medians are taken figure by figure, and a figure that a repeat lacks is le
   expect(medianOf(runs)).not.toHaveProperty('otherCores')
 })
 
-test('options have defaults, and shorter windows in a quick run', () => {
+test('Options have defaults, with shorter windows in a quick run', () => {
   expect(readOptions([])).toMatchObject({
     quick: false,
     windowSeconds: 0.4,

@@ -18,7 +18,7 @@ const run = (program: string) =>
     logPath: join(outPath, 'child.log'),
   })
 
-test('a comparison whose Python is missing is skipped, with the reason', async () => {
+test('A peer without its Python is skipped with a reason', async () => {
   const { targets, skipped } = await startPeers({
     python: 'no-such-python',
     pattern: /fastapi/,
@@ -39,7 +39,7 @@ test('Redis is skipped where it is not installed', async () => {
     expect(skipped).toContainEqual({ name, reason: 'redis-server is not installed' })
 })
 
-test('the servers in Python answer the rows and do the step, or say which module is missing', async () => {
+test('The Python servers return the rows and do the step, or name a missing module', async () => {
   const { targets, skipped } = await startPeers({
     python: 'python3',
     pattern: /fastapi|asgi/,
@@ -67,7 +67,7 @@ test('the servers in Python answer the rows and do the step, or say which module
     expect(Object.keys(measured)).toEqual(targets.map(({ name }) => name))
 })
 
-test('the floor answers as many bytes as it was told, and ends when stopped', async () => {
+test('The floor server answers with the given number of bytes, and ends when stopped', async () => {
   const { targets } = await startPeers({ python: 'none', pattern: /null/, outPath, prefix: [] })
   const [floor] = targets
   onTestFinished(() => floor.stop())
@@ -80,13 +80,13 @@ test('the floor answers as many bytes as it was told, and ends when stopped', as
   await expect(fetch(floor.url)).rejects.toThrow()
 })
 
-test('a server that ends before it is ready is a failure that names its log', async () => {
+test('A server that ends before it is ready is an error that names its log', async () => {
   await expect(run('process.exit(3)')).rejects.toThrow(
     /ended with code 3 before it was ready: see .*child\.log/,
   )
 })
 
-test('a command that does not exist is a failure', async () => {
+test('A command that does not exist is an error', async () => {
   const missing = startServer({
     command: join(outPath, 'missing'),
     args: [],
@@ -96,7 +96,7 @@ test('a command that does not exist is a failure', async () => {
   await expect(missing).rejects.toMatchObject({ code: 'ENOENT' })
 })
 
-test('a server with an address of its own is asked until it is ready', async () => {
+test('A server with a given address is polled until it is ready', async () => {
   let asked = 0
   const isReady = async (): Promise<boolean> => ++asked === 3
   const known = { url: 'redis://127.0.0.1:1', isReady }
@@ -120,7 +120,7 @@ test('a server with an address of its own is asked until it is ready', async () 
   await expect(ended).rejects.toThrow('ended with code 0 before it was ready')
 })
 
-test('what stands before a command comes first', async () => {
+test('A command prefix precedes the command', async () => {
   const missing = {
     prefix: [join(outPath, 'missing')],
     command: process.execPath,
@@ -131,7 +131,7 @@ test('what stands before a command comes first', async () => {
   await expect(startServer(missing)).rejects.toMatchObject({ code: 'ENOENT', path: join(outPath, 'missing') })
 })
 
-test('a server is used once /readyz is 200, not when its address is printed', async () => {
+test('A server is used when /readyz is 200, not when it prints its address', async () => {
   const server = await run(`
     let asked = 0
     const server = require('node:http').createServer((request, response) => {

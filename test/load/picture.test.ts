@@ -11,7 +11,7 @@ describe('the picture of a fixed result', () => {
   const shown = takePictured(makeResults())
   const svg = drawPicture(shown)
 
-  test('shows every server that did the work, with how many times the CPU of gatherd it took', () => {
+  test('shows every server that did the work with its multiple of the CPU time of gatherd', () => {
     expect(svg).toMatch(/^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" /)
     expect(shown.scenarios).toHaveLength(6)
     for (const name of ['gatherd', 'fastapi', 'redis', 'null-http']) expect(svg).toContain(`>${name}</text>`)
@@ -20,14 +20,14 @@ describe('the picture of a fixed result', () => {
     expect(svg).not.toMatch(/NaN|Infinity|undefined/)
   })
 
-  test('is light or dark as the reader wants, and fetches nothing', () => {
+  test('is light or dark as the browser prefers, and loads nothing', () => {
     expect(svg).toContain('@media (prefers-color-scheme: dark)')
     expect(svg.replace('xmlns="http://www.w3.org/2000/svg"', '')).not.toMatch(
       /https?:\/\/|url\(|@import|href|<script/,
     )
   })
 
-  test('needs the medians alone', () => {
+  test('can be drawn from medians alone', () => {
     expect(shown.openLoop).toEqual([])
     expect(
       shown.scenarios.every(({ measured }) => Object.values(measured).every(({ runs }) => runs.length === 0)),
@@ -35,7 +35,7 @@ describe('the picture of a fixed result', () => {
     expect(drawPicture(takePictured(shown))).toBe(svg)
   })
 
-  test('leaves out what was not measured, and is refused when that is all', () => {
+  test('omits servers that were not measured, and is refused when there are no others', () => {
     const results = makeResults()
     results.scenarios = results.scenarios.filter(({ kind }) => kind === 'lookup')
     expect(drawPicture(takePictured(results))).not.toContain('Gradients')
@@ -43,7 +43,7 @@ describe('the picture of a fixed result', () => {
     expect(() => takePictured(results)).toThrow('no figure of the picture was measured')
   })
 
-  test('has words that name machine, versions, commit and method', () => {
+  test('has a caption with machine, versions, commit and method', () => {
     const words = describePicture(shown).replaceAll('\n', ' ')
     for (const fact of [
       '2 cores',
@@ -66,8 +66,8 @@ describe('the picture of a fixed result', () => {
   })
 })
 
-describe('the words under the picture', () => {
-  test('replace those that stand there, and nothing else', () => {
+describe('the caption under the picture', () => {
+  test('replaces the previous caption and nothing else', () => {
     const page = 'before\n\n![what](docs/load.svg)\n\nold\nwords\n\nafter\n'
     expect(replaceWords(page, 'docs/load.svg', 'new')).toBe(
       'before\n\n![what](docs/load.svg)\n\nnew\n\nafter\n',
@@ -82,12 +82,12 @@ describe('the words under the picture', () => {
 describe('the picture of the README', () => {
   const results = JSON.parse(readRoot('docs/load.json')) as Results
 
-  test('is drawn from the figures beside it', () => {
+  test('equals one drawn from the figures beside it', () => {
     expect(results.format).toBe(RESULTS_FORMAT)
     expect(readRoot('docs/load.svg')).toBe(drawPicture(results))
   })
 
-  test('has under it what was measured where', () => {
+  test('has the caption of these figures', () => {
     const readme = readRoot('README.md')
     expect(readme).toContain('](docs/load.svg)\n')
     expect(readme).toContain(describePicture(results))

@@ -10,7 +10,7 @@ test.each([
   ['', []],
 ])('the list %j names the cores %j', (list, cores) => expect(parseCores(list)).toEqual(cores))
 
-test('asked to leave processes alone, it puts nothing before their commands', () => {
+test('Without placement commands have no prefix', () => {
   expect(placeProcesses(false)).toEqual({
     apart: false,
     prefix: [],
@@ -18,7 +18,7 @@ test('asked to leave processes alone, it puts nothing before their commands', ()
   })
 })
 
-test('a polling client counts the time in which it had nothing to do', async () => {
+test('A polling client counts its idle time', async () => {
   const polling = startPolling(true)
   onTestFinished(() => polling.stop())
   while (polling.idleMs() === 0) await sleep(1)
@@ -29,7 +29,7 @@ test('a polling client counts the time in which it had nothing to do', async () 
   expect(polling.idleMs()).toBe(idleMs)
 })
 
-test('a client that sleeps is never idle while awake', async () => {
+test('A client that sleeps has no idle time', async () => {
   const polling = startPolling(false)
   await sleep(5)
   expect(polling.idleMs()).toBe(0)

@@ -9,7 +9,7 @@ import { listScenarios } from '../../load/scenarios.ts'
 import { runSession } from '../../load/session.ts'
 import { needs } from '../skips.ts'
 
-/** Answers as status, length and body. */
+/** The answers as status, length and body. */
 function read(text: string, pieceBytes: number): [number, number, string][] {
   const answers: [number, number, string][] = []
   let body = ''
@@ -28,18 +28,18 @@ function read(text: string, pieceBytes: number): [number, number, string][] {
   return answers
 }
 
-describe('a command', () => {
-  test('is an array of bulk strings, with bytes as they are', () => {
+describe('a Redis command', () => {
+  test('is an array of bulk strings, with raw bytes', () => {
     expect(encodeCommand(['MGET', Buffer.from([97, 13, 10, 0, 255])]).toString('latin1')).toBe(
       '*2\r\n$4\r\nMGET\r\n$5\r\na\r\n\0\u00ff\r\n',
     )
   })
 
-  test('counts the bytes of text, not its letters', () => {
+  test('has lengths in bytes, not characters', () => {
     expect(encodeCommand(['é']).toString()).toBe('*1\r\n$2\r\né\r\n')
   })
 
-  test('of a lookup asks for a key per id, of an update calls the function with ids and gradients', () => {
+  test('for a lookup gets a key per id, and for an update calls the function with gradients', () => {
     const [scenario] = listScenarios(true)
     const lookup = redisWire.encodeRequest(scenario, { ids: Int32Array.of(1, 258) })
     expect(lookup.toString('latin1')).toBe('*3\r\n$4\r\nMGET\r\n$5\r\na\x01\0\0\0\r\n$5\r\na\x02\x01\0\0\r\n')
@@ -48,13 +48,14 @@ describe('a command', () => {
       { ids: Int32Array.of(7), gradients: Float32Array.of(0.5) },
     )
     expect(update.toString('latin1')).toBe(
-      '*8\r\n$5\r\nFCALL\r\n$3\r\nsgd\r\n$1\r\n0\r\n$1\r\na\r\n$1\r\n1\r\n$4\r\n0.01\r\n$4\r\n\x07\0\0\0\r\n$4\r\n\0\0\0\u003f\r\n',
+      '*8\r\n$5\r\nFCALL\r\n$3\r\nsgd\r\n$1\r\n0\r\n$1\r\na\r\n$1\r\n1\r\n$4\r\n0.01\r\n' +
+        '$4\r\n\x07\0\0\0\r\n$4\r\n\0\0\0\u003f\r\n',
     )
   })
 })
 
-describe.each([1, 2, 3, 7, 1_000])('the reader of replies, in pieces of %i bytes', (pieceBytes) => {
-  test('finds the end of every reply, and its values in a row', () => {
+describe.each([1, 2, 3, 7, 1_000])('the reply parser, in pieces of %i bytes,', (pieceBytes) => {
+  test('finds the end of every reply, and its values in order', () => {
     expect(read('*2\r\n$5\r\na\r\nbc\r\n$0\r\n\r\n+OK\r\n:12\r\n$3\r\nxyz\r\n*0\r\n', pieceBytes)).toEqual([
       [200, 5, 'a\r\nbc'],
       [200, 0, ''],
@@ -64,7 +65,7 @@ describe.each([1, 2, 3, 7, 1_000])('the reader of replies, in pieces of %i bytes
     ])
   })
 
-  test('tells a missing value and an error from an answer, and forgets them for the next one', () => {
+  test('reports a missing value or an error for its own reply alone', () => {
     expect(read('*2\r\n$-1\r\n$1\r\na\r\n-ERR no such\r\n+PONG\r\n', pieceBytes)).toEqual([
       [404, 1, 'a'],
       [500, 0, '-ERR no such'],
@@ -72,7 +73,7 @@ describe.each([1, 2, 3, 7, 1_000])('the reader of replies, in pieces of %i bytes
     ])
   })
 
-  test('reads arrays within arrays', () => {
+  test('reads nested arrays', () => {
     expect(read('*2\r\n*2\r\n:1\r\n$1\r\na\r\n$1\r\nb\r\n:3\r\n', pieceBytes)).toEqual([
       [200, 2, 'ab'],
       [200, 0, ''],
@@ -80,7 +81,7 @@ describe.each([1, 2, 3, 7, 1_000])('the reader of replies, in pieces of %i bytes
   })
 })
 
-describe.skipIf(!needs('redis'))('Redis itself', () => {
+describe.skipIf(!needs('redis'))('a Redis server', () => {
   const start = async (pattern: RegExp) => {
     const outPath = mkdtempSync(join(tmpdir(), 'load-redis-'))
     const { targets, skipped } = await startPeers({ python: 'none', pattern, outPath, prefix: [] })
@@ -98,7 +99,7 @@ describe.skipIf(!needs('redis'))('Redis itself', () => {
       .scenarios
   }
 
-  test('answers the uploaded rows, does the step, and is measured', async () => {
+  test('returns the uploaded rows, does the step, and is measured', async () => {
     const results = await measure(
       await start(/^redis$/),
       /(lookup-binary-d16-n8|gradients-safetensors-d64-n64)-zipf-c16$/,
@@ -107,7 +108,7 @@ describe.skipIf(!needs('redis'))('Redis itself', () => {
     for (const { measured } of results) expect(measured.redis.median.requestCount).toBeGreaterThan(0)
   })
 
-  test('with fsync has its file synchronised before each answer, and is asked for nothing else', async () => {
+  test('with fsync synchronises its file before each answer, and is measured on updates only', async () => {
     const targets = await start(/fsync/)
     const [result] = await measure(targets, /gradients-safetensors-d64-n64-zipf-c16-disk/)
     expect(result.measured['redis-fsync'].median.requestCount).toBeGreaterThan(0)
@@ -118,7 +119,7 @@ describe.skipIf(!needs('redis'))('Redis itself', () => {
     expect(supported.every(({ durability }) => durability === 'disk')).toBe(true)
   })
 
-  test('refuses an id outside the table, which is no answer', async () => {
+  test('reports an id outside the table as an error', async () => {
     const [redis] = await start(/^redis$/)
     const connection = await openConnection(redis.url, redisWire)
     onTestFinished(() => connection.close())

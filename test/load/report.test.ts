@@ -6,7 +6,7 @@ import { makeResults, TARGET_NAMES } from './fixed-results.ts'
 
 const VOID_ELEMENTS = new Set(['meta', '!doctype'])
 
-/** Names of elements that are closed wrongly or not at all. */
+/** The names of elements that are closed in the wrong order or not at all. */
 function findUnbalanced(html: string): string[] {
   const wrong: string[] = []
   const open: string[] = []
@@ -25,7 +25,7 @@ describe('the report of a fixed result', () => {
   const results = makeResults()
   const html = renderReport(results)
 
-  test('contains every scenario by its id, and in a panel of its group', () => {
+  test('contains every scenario by its id, in the panel of its group', () => {
     for (const { id } of results.scenarios) expect(html).toContain(`>${id}</th>`)
     for (const { title, scenarios } of groupScenarios(results.scenarios)) {
       expect(html).toContain(escapeHtml(title))
@@ -49,7 +49,7 @@ describe('the report of a fixed result', () => {
     }
   })
 
-  test('says where and how it was made', () => {
+  test('states the machine and the method', () => {
     for (const fact of [
       '2 cores',
       'Linux 6.1',
@@ -71,28 +71,28 @@ describe('the report of a fixed result', () => {
     expect(findUnbalanced('<p><b>x</p></b>')).not.toEqual([])
   })
 
-  test('refers to nothing outside itself and runs nothing', () => {
+  test('loads nothing and has no scripts', () => {
     expect(html).not.toMatch(/https?:\/\//)
     expect(html).not.toMatch(/<(script|link|img|iframe|object)\b|\b(src|href)=|url\(|@import|xlink/)
   })
 
-  test('has no number that is not one', () => {
+  test('contains no NaN, undefined or infinity', () => {
     expect(html).not.toMatch(/NaN|Infinity|undefined|\[object/)
   })
 
-  test('shows text from outside as text', () => {
+  test('escapes text from outside', () => {
     expect(html).toContain('A &lt;fast&gt; &amp; &quot;quoted&quot; CPU')
     expect(html).toContain('other: not &lt;installed&gt;')
   })
 
-  test('says which throughput the client has limited', () => {
+  test('marks a throughput that the client has limited', () => {
     expect(html).toContain('“≥”: the client was at its limit')
     expect(html).toMatch(/≥ [\d.,]+/)
   })
 })
 
-describe('the report of a run with gaps', () => {
-  test('leaves out the plots of CPU when it was not measured', () => {
+describe('the report of an incomplete run', () => {
+  test('omits the plots of CPU when it was not measured', () => {
     const results = makeResults()
     for (const { measured } of results.scenarios) {
       for (const { median } of Object.values(measured)) {
@@ -108,7 +108,7 @@ describe('the report of a run with gaps', () => {
     expect(findUnbalanced(html)).toEqual([])
   })
 
-  test.each([0, 9, 15, -1])('of a single scenario (number %i) is whole', (index) => {
+  test.each([0, 9, 15, -1])('is well-formed for a single scenario (number %i)', (index) => {
     const results = makeResults()
     results.scenarios = results.scenarios.slice(index).slice(0, 1)
     results.openLoop = []

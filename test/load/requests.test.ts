@@ -15,7 +15,7 @@ const IDS = makeIdPool('zipf', 1_000)
 const find = (id: string): Scenario => listScenarios(false).find((scenario) => scenario.id === id) as Scenario
 
 describe('scenarios', () => {
-  test('have ids of their own and name tables that exist, with their dimensions', () => {
+  test('have unique ids, and name existing tables with their dimensions', () => {
     const scenarios = listScenarios(false)
     expect(new Set(scenarios.map(({ id }) => id)).size).toBe(scenarios.length)
     for (const { table, dim, durability } of scenarios)
@@ -38,7 +38,7 @@ describe('scenarios', () => {
     for (const count of [1, 4, 16, 64]) expect(ids).toContain(`lookup-binary-d64-n64-zipf-c${count}`)
   })
 
-  test('of a quick run are some of a full one, on smaller tables', () => {
+  test('of a quick run are a subset of the full ones, on smaller tables', () => {
     const full = listScenarios(false)
     const quick = listScenarios(true)
     expect(quick.length).toBeLessThan(full.length)
@@ -46,7 +46,7 @@ describe('scenarios', () => {
     expect([rowCountFor(true), rowCountFor(false)]).toEqual([100_000, 1_000_000])
   })
 
-  test('never look up a table that another one changes', () => {
+  test('never look rows up in a table that another scenario changes', () => {
     const changed = new Set(
       listScenarios(false)
         .filter(({ kind }) => kind === 'gradients')
@@ -58,12 +58,12 @@ describe('scenarios', () => {
 })
 
 describe('requests', () => {
-  test('are the same every time', () => {
+  test('are the same in every run', () => {
     const scenario = find('gradients-safetensors-d64-n64-zipf-c16')
     expect(planRequests(scenario, makeIdPool('zipf', 1_000))).toEqual(planRequests(scenario, IDS))
   })
 
-  test('in binary hold their ids as little-endian int32', () => {
+  test('in binary have their ids as little-endian int32', () => {
     const scenario = find('lookup-binary-d16-n8-zipf-c16')
     const [{ ids }] = planRequests(scenario, IDS)
     const body = encodeBody(scenario, { ids })
@@ -71,14 +71,14 @@ describe('requests', () => {
     expect([...ids]).toEqual(Array.from({ length: 8 }, (_, index) => body.readInt32LE(index * 4)))
   })
 
-  test('in JSON hold their ids as numbers', () => {
+  test('in JSON have their ids as numbers', () => {
     const scenario = find('lookup-json-d64-n8-zipf-c16')
     for (const plan of planRequests(scenario, IDS)) {
       expect(JSON.parse(encodeBody(scenario, plan).toString())).toEqual({ indices: [...plan.ids] })
     }
   })
 
-  test('with gradients say the same in JSON as in safetensors', () => {
+  test('with gradients have the same content in JSON and in safetensors', () => {
     const scenario = find('gradients-safetensors-d64-n64-zipf-c16')
     const [plan] = planRequests(scenario, IDS)
     const binary = encodeBody(scenario, plan)
@@ -103,15 +103,17 @@ describe('requests', () => {
       .forEach((value, index) => expect(Math.fround(value)).toBe(binary.readFloatLE(start + 512 + index * 4)))
   })
 
-  test('are whole HTTP requests with their length', () => {
+  test('are complete HTTP requests with their length', () => {
     const scenario = find('lookup-binary-d16-n8-zipf-c16')
     const bytes = encodeRequest('127.0.0.1', pathOf(scenario), headersOf(scenario), Buffer.from('abcd'))
     expect(bytes.toString()).toBe(
-      'POST /v1/tables/load16/lookup HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/octet-stream\r\naccept: application/octet-stream\r\ncontent-length: 4\r\n\r\nabcd',
+      'POST /v1/tables/load16/lookup HTTP/1.1\r\nhost: 127.0.0.1\r\n' +
+        'content-type: application/octet-stream\r\naccept: application/octet-stream\r\n' +
+        'content-length: 4\r\n\r\nabcd',
     )
   })
 
-  test('ask for JSON after an update, whatever they send', () => {
+  test('accept JSON after an update in any format', () => {
     expect(headersOf(find('gradients-safetensors-d64-n64-zipf-c16'))).toEqual({
       'content-type': 'application/x-safetensors',
       accept: 'application/json',
@@ -119,15 +121,15 @@ describe('requests', () => {
   })
 })
 
-describe('values', () => {
-  test('of a table are seeded and within its bounds', () => {
+describe('the values of tables', () => {
+  test('follow from a seed and lie within bounds', () => {
     const table = makeTable(100, 16, 1)
     expect(makeTable(100, 16, 1)).toEqual(table)
     expect(makeTable(100, 16, 2)).not.toEqual(table)
     expect(table.values.every((value) => Math.abs(value) <= Math.fround(0.05))).toBe(true)
   })
 
-  test('of rows come in the order asked for', () => {
+  test('are returned in the order of the requested rows', () => {
     const table = { rowCount: 3, dim: 2, values: Float32Array.of(0, 1, 10, 11, 20, 21) }
     expect([...gatherRows(table, Int32Array.of(2, 0, 2))]).toEqual([20, 21, 0, 1, 20, 21])
   })

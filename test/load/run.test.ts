@@ -22,7 +22,7 @@ function writeResults(results: object): string {
   return join(folder, 'results.json')
 }
 
-test('the results of an earlier run are drawn again, and the README keeps its words for a picture elsewhere', () => {
+test('The results of an earlier run can be drawn elsewhere without a change of the README', () => {
   const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
   const svgPath = join(mkdtempSync(join(tmpdir(), 'load-run-')), 'picture.svg')
   onTestFinished(() => rmSync(join(svgPath, '..'), { recursive: true }))
@@ -36,12 +36,12 @@ test('the results of an earlier run are drawn again, and the README keeps its wo
   expect(readFileSync(join(ROOT, 'README.md'), 'utf8')).toBe(readme)
 })
 
-test('results of another format are refused', () => {
+test('Results of another format are refused', () => {
   const { status, stderr } = run('--from', writeResults({ ...makeResults(), format: 1 }))
   expect([status, stderr]).toEqual([1, expect.stringContaining('has format 1, this reads 2')])
 })
 
-test('a pattern that no scenario matches is refused before anything is started', () => {
+test('A pattern that matches no scenario is refused before a server is started', () => {
   const { status, stderr } = run('--scenarios', 'nothing-like-this')
   expect([status, stderr]).toEqual([1, 'load: no scenario matches --scenarios\n'])
 })

@@ -21,8 +21,8 @@ const run = (stub: Stub, pattern: RegExp) =>
     say: () => {},
   })
 
-describe('a session', () => {
-  test('uploads what is looked up, sets the optimizer, and measures in repeats', async () => {
+describe('a load session', () => {
+  test('uploads the tables, sets the optimizer, and measures in repeats', async () => {
     const stub = await startStub()
     const results = await run(stub, /lookup-(binary-d16|json-d64)-n8-zipf-c16/)
     expect(stub.seen).toEqual(
@@ -43,7 +43,7 @@ describe('a session', () => {
     expect(renderReport({ ...makeResults(), ...results })).toContain('lookup-json-d64-n8-zipf-c16')
   })
 
-  test('measures chosen scenarios at half their own rate as well', async () => {
+  test('measures some scenarios at half of their maximal rate as well', async () => {
     const results = await run(await startStub(), /lookup-binary-d64-n64-zipf-c16/)
     const [open] = results.openLoop
     expect(open.scenarioId).toBe('lookup-binary-d64-n64-zipf-c16')
@@ -53,7 +53,7 @@ describe('a session', () => {
     expect(open.measured.gatherd.runs).toHaveLength(2)
   })
 
-  test('checks one step of an update before it measures any', async () => {
+  test('checks one update step before it measures updates', async () => {
     const stub = await startStub()
     const results = await run(stub, /gradients-json-d64-n1024/)
     expect(results.scenarios[0].measured.gatherd.median.requestCount).toBeGreaterThan(0)
@@ -61,7 +61,7 @@ describe('a session', () => {
   })
 })
 
-describe('a session ends at once', () => {
+describe('a load session stops at once', () => {
   test.each([/lookup-binary-d16-n8-zipf/, /lookup-json-d64-n8-zipf/])(
     'when one bit of a row is wrong (%s)',
     async (pattern) => {
@@ -76,7 +76,7 @@ describe('a session ends at once', () => {
     },
   )
 
-  test('when an update does not do what it should', async () => {
+  test('when an update has the wrong effect', async () => {
     const stub = await startStub()
     stub.spoil = (rows) => {
       rows[70] += 1e-4

@@ -1,4 +1,4 @@
-/** A server that speaks just the routes that the load run uses, in this process, and can be made to answer wrongly. */
+/** An in-process server with the routes that the load run uses, which can be made to answer incorrectly. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
@@ -14,11 +14,11 @@ export interface StubTable {
 export interface Stub {
   target: Target
   tables: Map<string, StubTable>
-  /** Requests as `METHOD /path`, without those of the measurement. */
+  /** The requests as `METHOD /path`, without those of the measurement. */
   seen: string[]
-  /** Changes the rows of an answer before it is sent. */
+  /** A function that corrupts the rows of an answer before it is sent. */
   spoil: ((rows: Float32Array) => void) | undefined
-  /** Status of every upload. */
+  /** The status that answers every upload. */
   uploadStatus: number
 }
 
@@ -48,7 +48,7 @@ function lookUp(
   return send(response, 200, 'application/json', JSON.stringify({ embeddings }))
 }
 
-/** Knows JSON gradients alone. */
+/** Applies gradients in JSON; other formats are not supported. */
 function descend(table: StubTable, body: Buffer): number {
   const {
     indices,
@@ -92,11 +92,11 @@ async function handle(stub: Stub, request: IncomingMessage, response: ServerResp
   return send(response, 200, 'application/json', '{}')
 }
 
-/** Starts a stub which ends with the test. */
+/** Starts a stub, which is closed at the end of the test. */
 export async function startStub(): Promise<Stub> {
   const stub = { tables: new Map(), seen: [], spoil: undefined, uploadStatus: 201 } as unknown as Stub
   const server = createServer((request, response) => {
-    // A client that has seen enough leaves requests unfinished.
+    // A client that stops early leaves unfinished requests.
     handle(stub, request, response).catch((error: unknown) => response.destroy(error as Error))
   })
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))

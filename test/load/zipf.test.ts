@@ -10,7 +10,7 @@ function countIds(ids: Int32Array, rowCount: number): Uint32Array {
 }
 
 describe('random numbers', () => {
-  test('are the same for a seed on every machine', () => {
+  test('are the same on every machine for a seed', () => {
     const random = makeRandom(1)
     expect(Array.from({ length: 4 }, random)).toMatchInlineSnapshot(`
       [
@@ -41,7 +41,7 @@ describe('the permutation of rows', () => {
     expect(Math.min(...rows)).toBe(0)
   })
 
-  test('leaves the hundred most wanted rows far from each other', () => {
+  test('spreads the hundred most frequent rows over the table', () => {
     const rows = Array.from({ length: 100 }, (_, rank) => spreadRank(rank, 1_000_000)).sort(
       (left, right) => left - right,
     )
@@ -54,16 +54,16 @@ describe('Zipf ids', () => {
   const ids = makeIds(STREAM)
   const counts = countIds(ids, STREAM.rowCount)
 
-  test('are the same for a seed, and others for another', () => {
+  test('are equal for equal seeds, and differ for others', () => {
     expect(makeIds(STREAM)).toEqual(ids)
     expect(makeIds({ ...STREAM, seed: 12 })).not.toEqual(ids)
   })
 
-  test('stay within the table', () => {
+  test('lie within the table', () => {
     expect(ids.every((id) => id >= 0 && id < STREAM.rowCount)).toBe(true)
   })
 
-  test('are wanted in proportion to 1 / rank^s', () => {
+  test('occur in proportion to 1 / rank^s', () => {
     const total = Array.from({ length: STREAM.rowCount }, (_, rank) => (rank + 1) ** -STREAM.exponent).reduce(
       (sum, weight) => sum + weight,
       0,
@@ -71,12 +71,12 @@ describe('Zipf ids', () => {
     for (const rank of [0, 1, 2, 9, 99]) {
       const wanted = (STREAM.count * (rank + 1) ** -STREAM.exponent) / total
       const counted = counts[spreadRank(rank, STREAM.rowCount)]
-      // Five standard deviations of a count.
+      // The tolerance is five standard deviations of a count.
       expect(Math.abs(counted - wanted)).toBeLessThan(5 * Math.sqrt(wanted))
     }
   })
 
-  test('send most requests to a hundredth of the rows', () => {
+  test('mostly name a hundredth of the rows', () => {
     const hot = [...counts].sort((left, right) => right - left).slice(0, STREAM.rowCount / 100)
     const share = hot.reduce((sum, count) => sum + count, 0) / STREAM.count
     expect(share).toBeGreaterThan(0.5)
@@ -85,7 +85,7 @@ describe('Zipf ids', () => {
 })
 
 describe('uniform ids', () => {
-  test('want every row alike', () => {
+  test('name every row equally often', () => {
     const counts = countIds(makeIds({ ...STREAM, distribution: 'uniform', rowCount: 100 }), 100)
     expect(Math.min(...counts)).toBeGreaterThan(1_700)
     expect(Math.max(...counts)).toBeLessThan(2_300)

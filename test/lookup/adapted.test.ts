@@ -19,7 +19,7 @@ describe('A lookup with an adapter', () => {
     options,
   })
 
-  test('may be so much arithmetic and no more', () => {
+  test('has a limit on its arithmetic', () => {
     const count = LIMITS.adaptedProductCountMax / 256 / 512
     expect(() => checkAdapted(handle, ask(count), 512)).not.toThrow()
     expect(() => checkAdapted(handle, ask(count), 513)).toThrow(
@@ -28,7 +28,7 @@ describe('A lookup with an adapter', () => {
   })
 
   test.each(['float32', 'float16', 'bfloat16', undefined] as const)(
-    'may ask for %s, not for rows as they are stored',
+    'may ask for %s, but not for stored int8 rows',
     (dtype) => {
       expect(() => checkAdapted(handle, ask(1, { dtype }), 4)).not.toThrow()
       expect(() => checkAdapted(handle, ask(1, { dtype: 'native' }), 4)).toThrow(
@@ -66,7 +66,7 @@ describe('A large lookup with an adapter, whose rows are gathered by the pool', 
     await service.close()
   })
 
-  test('has the rows of a small one, and reads its adapter until it is done', async () => {
+  test('returns the rows of a small lookup, and pins its adapter until it is done', async () => {
     const services = createLookupServices(pool)
     const ids = Int32Array.from({ length: 40_000 }, (_, i) => (i * 7) % ROWS)
     const idleBytes = services.arena.reservedBytes

@@ -4,7 +4,7 @@ import { LIMITS } from '../../src/core/limits.ts'
 import { planBags } from '../../src/lookup/bags.ts'
 import type { LookupRequest } from '../../src/lookup/request.ts'
 
-/** A request with ids 0, 1, .. of a shape, or in rows of these lengths. */
+/** A request with ids 0, 1, ... of a shape, or in rows of these lengths. */
 const ask = (shape: number[] | { lengths: number[] }, rest: Partial<LookupRequest> = {}): LookupRequest => {
   const nesting = Array.isArray(shape)
     ? { shape }
@@ -26,14 +26,14 @@ const last = { pooling: 'sum' as const, include_last_offset: true }
 const offsetsOf = (request: LookupRequest) => Array.from(planBags(request)?.offsets ?? [])
 
 describe('Bags', () => {
-  test('are the rows of nested ids', () => {
+  test('are the lists of nested ids', () => {
     expect(offsetsOf(ask([2, 3]))).toEqual([0, 3, 6])
     expect(offsetsOf(ask([3, 0]))).toEqual([0, 0, 0, 0])
     expect(offsetsOf(ask([0, 4]))).toEqual([0])
     expect(offsetsOf(ask({ lengths: [2, 0, 3] }))).toEqual([0, 2, 2, 5])
   })
 
-  test('begin at the offsets of flat ids; the last ends with the ids, or with the last offset', () => {
+  test('begin at the offsets of flat ids, and the last ends with the ids or at the last offset', () => {
     expect(offsetsOf(ask([5], { offsets: list(0, 2, 2) }))).toEqual([0, 2, 2, 5])
     expect(offsetsOf(ask([5], { offsets: list(0, 2, 5), options: last }))).toEqual([0, 2, 5])
     expect(offsetsOf(ask([5], { offsets: list(0, 2, 5) }))).toEqual([0, 2, 5, 5])
@@ -43,19 +43,19 @@ describe('Bags', () => {
     expect(offsetsOf(ask([5], { offsets: { values: Uint8Array.of(0, 3), shape: [2] } }))).toEqual([0, 3, 5])
   })
 
-  test('may be none', () => {
+  test('may be empty in number', () => {
     expect(offsetsOf(ask([0]))).toEqual([0])
     expect(offsetsOf(ask([0], { offsets: list() }))).toEqual([0])
     expect(offsetsOf(ask([0], { offsets: list(0), options: last }))).toEqual([0])
     expect(planBags(ask([0]))?.bagCount).toBe(0)
   })
 
-  test('are not there without pooling', () => {
+  test('are null without pooling', () => {
     expect(planBags(ask([2, 3], { options: {} }))).toBeNull()
     expect(planBags(ask([2, 3], { options: { pooling: 'none', include_last_offset: true } }))).toBeNull()
   })
 
-  test('have weights that nest as the ids do, or are flat', () => {
+  test('have weights that are nested like the ids, or flat', () => {
     const weights = weigh(1, 2, 3, 4)
     const ragged = { shape: [2, -1], lengths: Int32Array.of(1, 3) }
     expect(planBags(ask([2, 2], { weights }))?.weights).toEqual(weights.values)
@@ -73,7 +73,7 @@ describe('Bags', () => {
     ['flat ids without offsets', ask([3]), 'INVALID_REQUEST', '/offsets'],
     ['one id', ask([]), 'INVALID_REQUEST', '/offsets'],
     ['ids of rank 3', ask([1, 2, 2]), 'SHAPE_MISMATCH', '/indices'],
-    ['ids of rank 3 that are none', ask([1, 2, 0]), 'SHAPE_MISMATCH', '/indices'],
+    ['empty ids of rank 3', ask([1, 2, 0]), 'SHAPE_MISMATCH', '/indices'],
     ['nested ids with offsets', ask([2, 2], { offsets: list(0, 2) }), 'INVALID_REQUEST', '/offsets'],
     [
       'ragged ids with offsets',
@@ -129,7 +129,7 @@ describe('Bags', () => {
     ['too few weights', ask([1, 3], { weights: weigh(1, 1) }), 'SHAPE_MISMATCH', '/weights'],
     ['too many weights', ask([1, 3], { weights: weigh(1, 1, 1, 1) }), 'SHAPE_MISMATCH', '/weights'],
     [
-      'weights nested otherwise',
+      'weights of another nesting',
       ask([2, 3], { weights: { ...weigh(1, 1, 1, 1, 1, 1), shape: [3, 2] } }),
       'SHAPE_MISMATCH',
       '/weights',

@@ -4,7 +4,7 @@ import { ResponseBuffers } from '../../src/lookup/buffers.ts'
 const KiB = 1024
 
 describe('The buffers of answers', () => {
-  test('are as long as asked, and come again once they are given back', () => {
+  test('have the requested length, and are reused after their release', () => {
     const buffers = new ResponseBuffers(1024 * KiB)
     const first = buffers.acquire(100 * KiB)
     expect(first.bytes.length).toBe(100 * KiB)
@@ -16,7 +16,7 @@ describe('The buffers of answers', () => {
     expect(buffers.idleBytes).toBe(0)
   })
 
-  test('are given back once: a second release must not give one memory to two answers', () => {
+  test('ignore a second release, which would give one buffer to two answers', () => {
     const buffers = new ResponseBuffers(1024 * KiB)
     const answer = buffers.acquire(64 * KiB)
     answer.release()
@@ -26,7 +26,7 @@ describe('The buffers of answers', () => {
     expect(one.bytes.buffer).not.toBe(other.bytes.buffer)
   })
 
-  test('are not kept beyond the bound, nor when they are small', () => {
+  test('are not cached beyond the bound or when they are small', () => {
     const buffers = new ResponseBuffers(100 * KiB)
     buffers.acquire(128 * KiB).release()
     expect(buffers.idleBytes).toBe(0)

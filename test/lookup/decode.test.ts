@@ -28,7 +28,7 @@ const refused = (code: string, pointer?: string) =>
   })
 
 describe('The arrays of a JSON lookup', () => {
-  test('nest as they were written', () => {
+  test('keep their nesting', () => {
     expect(json('{"indices":3}')).toMatchObject({ indices: Float64Array.of(3), shape: [] })
     expect(json('{"indices":[[3,1],[2,0]]}')).toMatchObject({
       indices: Float64Array.of(3, 1, 2, 0),
@@ -51,7 +51,7 @@ describe('The arrays of a JSON lookup', () => {
     })
   })
 
-  test('are absent when they are not there', () => {
+  test('are absent when the body lacks them', () => {
     expect(Object.keys(json('{"indices":[]}')).sort()).toEqual(['indices', 'lengths', 'shape'])
   })
 
@@ -68,7 +68,7 @@ describe('The arrays of a JSON lookup', () => {
 })
 
 describe('The arrays of a binary lookup', () => {
-  test('are raw ids with a shape and a type beside them', () => {
+  test('are raw ids with shape and type in the query', () => {
     expect(decodeIndices('raw', bytesOf(Int32Array.of(3, 1)), {})).toEqual({
       indices: Int32Array.of(3, 1),
       shape: [2],
@@ -80,7 +80,7 @@ describe('The arrays of a binary lookup', () => {
     expect(wide).toEqual({ indices: BigUint64Array.of(3n, 1n), shape: [2, 1] })
   })
 
-  test('have offsets and weights in the query', () => {
+  test('may have offsets and weights in the query', () => {
     const npy = Buffer.concat([writeNpyHeader('int32', [3]), bytesOf(Int32Array.of(3, 1, 2))])
     const query = { offsets: '0,2', weights: '0.5,1,-2' }
     const expected = {
@@ -92,7 +92,7 @@ describe('The arrays of a binary lookup', () => {
     expect(decodeIndices('raw', bytesOf(Int32Array.of(3, 1, 2)), query)).toMatchObject(expected)
   })
 
-  test('are tensors', () => {
+  test('are tensors in safetensors', () => {
     const body = safetensors({
       indices: ['int64', [3], BigInt64Array.of(3n, 1n, 2n)],
       offsets: ['uint8', [2], Uint8Array.of(0, 2)],
@@ -128,7 +128,7 @@ describe('The arrays of a binary lookup', () => {
     expect(() => decodeIndices('safetensors', safetensors(tensors), {})).toThrowError(refused(code, pointer))
   })
 
-  test('are described once', () => {
+  test('must not be described in the query when the body describes them', () => {
     const npy = Buffer.concat([writeNpyHeader('int32', [1]), bytesOf(Int32Array.of(3))])
     for (const query of [{ shape: '1' }, { index_dtype: 'int32' as const }]) {
       expect(() => decodeIndices('npy', npy, query)).toThrowError(refused('INVALID_REQUEST'))

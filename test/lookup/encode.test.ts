@@ -23,20 +23,20 @@ const encode = (encoding: Encoding, change: Partial<GatherResult> = {}) =>
   encodeAnswer({ ...gathered, ...change }, encoding, arena, buffers, printer)
 const rows = Buffer.from(arena.bytes.slice(region.at, region.at + 16))
 
-describe('An answer', () => {
-  test('is JSON with the shortest numbers, null for NaN, and the mask', () => {
+describe('An encoded lookup answer', () => {
+  test('in JSON has the shortest decimals, null for NaN, and the mask', () => {
     const head = '{"table":"words","version":3,"sequence":17,"shape":[2,2],"dtype":"float32","embeddings":'
     expect(encode('json').body.bytes.toString()).toBe(`${head}[[1,-0],[0.1,null]],"mask":[true,false]}`)
     expect(encode('json', { mask: null }).body.bytes.toString()).toBe(`${head}[[1,-0],[0.1,null]]}`)
   })
 
-  test('is raw numbers, described by headers', () => {
+  test('in raw has numbers that are described by headers', () => {
     const answer = encode('raw', { mask: null })
     expect(answer.body.bytes).toEqual(rows)
     expect(arrayHeaders(answer)).toEqual({ 'x-shape': '2,2', 'x-dtype': 'float32' })
   })
 
-  test('is an npy array', () => {
+  test('in npy is one array', () => {
     const { elementType, shape, data } = readNpy(encode('npy', { mask: null }).body.bytes)
     expect({ elementType, shape, data: Buffer.from(data) }).toEqual({
       elementType: 'float32',
@@ -45,7 +45,7 @@ describe('An answer', () => {
     })
   })
 
-  test('is safetensors with the mask as bytes', () => {
+  test('in safetensors has the mask as bytes', () => {
     const tensors = readSafetensors(encode('safetensors').body.bytes)
     expect(Buffer.from(tensors.get('embeddings')?.data ?? [])).toEqual(rows)
     expect(tensors.get('mask')).toMatchObject({ elementType: 'uint8', shape: [2], data: Uint8Array.of(1, 0) })
@@ -55,7 +55,7 @@ describe('An answer', () => {
     })
   })
 
-  test('without rows has a shape all the same', () => {
+  test('has a shape also without rows', () => {
     const none = { shape: [0, 3, 2], byteCount: 0, mask: null }
     expect(encode('json', none).body.bytes.toString()).toContain(
       '"shape":[0,3,2],"dtype":"float32","embeddings":[]}',
@@ -66,7 +66,7 @@ describe('An answer', () => {
     ])
   })
 
-  test('is bytes of its own: what happens to the arena later does not show', () => {
+  test('is a copy that later writes to the arena do not change', () => {
     const { body } = encode('raw', { mask: null })
     arena.float32[region.at / 4] = 99
     expect(body.bytes.readFloatLE(0)).toBe(1)
@@ -74,7 +74,7 @@ describe('An answer', () => {
   })
 })
 
-describe('An encoding', () => {
+describe('The encoding', () => {
   test.each<[Encoding, 'bfloat16' | 'float32', boolean, string]>([
     ['npy', 'bfloat16', false, 'NOT_ACCEPTABLE'],
     ['npy', 'float32', true, 'INVALID_REQUEST'],
@@ -83,7 +83,7 @@ describe('An encoding', () => {
     expect(() => checkEncoding(encoding, elementType, mask)).toThrowError(expect.objectContaining({ code }))
   })
 
-  test('carries everything else', () => {
+  test('of every other combination is accepted', () => {
     checkEncoding('json', 'bfloat16', true)
     checkEncoding('safetensors', 'bfloat16', true)
     checkEncoding('raw', 'bfloat16', false)

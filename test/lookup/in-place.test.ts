@@ -12,8 +12,8 @@ const gathered = (arena: Arena, byteCount = ROWS_BYTES) => {
 }
 const head = (bodyBytes: number) => Buffer.from(`${bodyBytes}\r\n\r\n`)
 
-describe('A long answer', () => {
-  test('is sent from where its rows are, a head before them, and gives its region back when it has been sent', () => {
+describe('A long lookup answer', () => {
+  test('is sent from the arena, with a head before its rows, and releases its region afterwards', () => {
     const arena = new Arena(1024 * 1024)
     const rows = gathered(arena)
     const answer = sendInPlace(new ArenaShare(arena, 128 * 1024), rows, head)
@@ -24,7 +24,7 @@ describe('A long answer', () => {
     expect(arena.reservedBytes).toBe(0)
   })
 
-  test('is copied, its region left to the caller, when the share of such answers is used up, until one of them is sent', () => {
+  test('is not sent in place while the share of such answers is used up', () => {
     const arena = new Arena(1024 * 1024)
     const share = new ArenaShare(arena, 128 * 1024)
     const first = sendInPlace(share, gathered(arena), head)
@@ -35,7 +35,7 @@ describe('A long answer', () => {
     expect(arena.reservedBytes).toBe(0)
   })
 
-  test('is copied when it is not that long', () => {
+  test('is not sent in place when it is not long enough', () => {
     const arena = new Arena(1024 * 1024)
     expect(sendInPlace(new ArenaShare(arena, 128 * 1024), gathered(arena, ROWS_BYTES - 4), head)).toBe(null)
   })

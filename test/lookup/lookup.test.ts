@@ -45,7 +45,7 @@ const numbers = (answer: Awaited<ReturnType<typeof ask>>): Float32Array => {
 const rowOf = (row: number) => Float32Array.from({ length: DIM }, (_, k) => value(row, k))
 
 describe('A lookup', () => {
-  test('answers rows of any segment in the order of the ids, at once', () => {
+  test('returns rows of all segments in the order of the ids, synchronously', () => {
     const answer = ask({ indices: Int32Array.of(999, 0, 500, 0) })
     expect(answer).not.toBeInstanceOf(Promise)
     expect(answer).toMatchObject({ version: 1, sequence: 0, shape: [4, DIM], elementType: 'float32' })
@@ -70,7 +70,7 @@ describe('A lookup', () => {
     expect(last).toEqual(rowOf(4))
   })
 
-  test("leaves the padding row out of bags: the table's, the one of the request, or none", async () => {
+  test('omits the padding row of the request, or else of the table, from bags', async () => {
     await service.client.call('patch', { name: 'words', settings: { padding_index: -1 }, precondition: {} })
     const firstOf = async (options: LookupRequest['options']) =>
       numbers(
@@ -83,7 +83,7 @@ describe('A lookup', () => {
     expect(await firstOf({})).toBe(3)
     expect(await firstOf({ padding_index: 3 })).toBe(999)
     expect(await firstOf({ padding_index: null })).toBe(501)
-    // It is the row that the mode arrived at which counts.
+    // The padding row is compared with the row that an id refers to after its mode was applied.
     const wrapped = await ask({
       indices: Int32Array.of(-1, 3),
       shape: [1, 2],
@@ -92,13 +92,13 @@ describe('A lookup', () => {
     expect(numbers(wrapped)[0]).toBe(3)
   })
 
-  test('pools the fill value where an id has no row, and keeps it when there is a padding index that names no row', async () => {
+  test('pools the fill value for an id without a row, even if it equals the padding index', async () => {
     const options = { pooling: 'sum' as const, mode: 'fill' as const, fill_value: 0.5, padding_index: -5000 }
     const answer = numbers(await ask({ indices: Int32Array.of(5000, 3, -5000), shape: [1, 3], options }))
     expect(answer).toEqual(Float32Array.from(rowOf(3), (number) => number + 1))
   })
 
-  test('masks the ids of bags as they nest', async () => {
+  test('returns a mask in the nesting of the ids of bags', async () => {
     const ragged = { shape: [3, -1], lengths: Int32Array.of(1, 0, 2) }
     const options = { pooling: 'sum' as const, mode: 'clip' as const, mask: true, padding_index: 2 }
     const request = { indices: Int32Array.of(2000, 2, 3), ...ragged, options }
@@ -110,7 +110,7 @@ describe('A lookup', () => {
     expect(tensors.get('embeddings')?.shape).toEqual([3, DIM])
   })
 
-  test('names the place of a bad id in ragged lists', () => {
+  test('reports the position of a bad id in ragged lists', () => {
     const ragged = { shape: [3, -1], lengths: Int32Array.of(1, 0, 2) }
     expect(() =>
       ask({ indices: Int32Array.of(0, 0, ROWS), ...ragged, options: { pooling: 'sum' } }),
@@ -136,7 +136,7 @@ describe('A lookup', () => {
     expect((await ask(asked)).body.bytes.length).toBe(DIM * 2)
   })
 
-  test('gives its part of the arena back, also when it is refused', () => {
+  test('releases its arena memory, also when it is refused', () => {
     const before = services.arena.reservedBytes
     ask({ indices: Int32Array.of(1, 2), shape: [1, 2], options: { pooling: 'sum' } }, 'json')
     expect(() => ask({ indices: Int32Array.of(ROWS) })).toThrow()
@@ -156,7 +156,7 @@ describe('A large lookup', () => {
   afterEach(() => pool.close())
   const indices = Int32Array.from({ length: COUNT }, (_, i) => (i * 7) % ROWS)
 
-  test('goes to the compute workers, and answers the same', async () => {
+  test('runs on the compute workers with the same result', async () => {
     const before = services.arena.reservedBytes
     const rows = ask({ indices })
     const bags = ask({ indices, shape: [COUNT / 20, 20], options: { pooling: 'sqrtn' } })
@@ -172,7 +172,7 @@ describe('A large lookup', () => {
     expect(services.arena.reservedBytes).toBe(before)
   })
 
-  test('keeps the code of a refusal on the way from the compute workers', async () => {
+  test('is refused with the code that a compute worker gives', async () => {
     const words = new Int32Array(
       service.client.registry.find('words').current.handle.segments[0].memory.buffer,
     )

@@ -41,7 +41,7 @@ const answer = (bytes: Buffer, releases: number[] = []): Answer => {
 const services = { buffers: new ResponseBuffers(0) } as LookupServices
 
 describe('Named tensors', () => {
-  test('are the lookups of their tables, bags included', () => {
+  test('are parsed as the lookups of their tables, bags included', () => {
     const lookups = decodeNamedTensors(
       body(['user/indices', [3, 1]], ['user/offsets', [0, 1]], ['word/indices', [7]]),
       { pooling: 'sum' },
@@ -75,8 +75,8 @@ describe('Named tensors', () => {
   })
 })
 
-describe('Several lookups', () => {
-  test('run in order, and one failure is the failure of all, with its place', async () => {
+describe('Lookups in several tables', () => {
+  test('run in order, and fail together with the position of the first failure', async () => {
     const releases: number[] = []
     const ran: string[] = []
     const run = ({ table }: NamedLookup) => {
@@ -96,7 +96,7 @@ describe('Several lookups', () => {
     expect(releases).toEqual([8, 8])
   })
 
-  test('name the lookup when the failure names no place', async () => {
+  test('fail with the position of the lookup when an error has none', async () => {
     const failure = runLookups([named('a')], () => {
       throw new GatherdError('TABLE_NOT_FOUND', 'no such table')
     })
@@ -106,7 +106,7 @@ describe('Several lookups', () => {
     })
   })
 
-  test('are bounded in number and in bytes', async () => {
+  test('are limited in number and in bytes', async () => {
     const many = Array.from({ length: LIMITS.lookupTableCountMax + 1 }, (_, i) => named(`t${i}`))
     await expect(runLookups(many, () => answer(Buffer.alloc(4)))).rejects.toMatchObject({
       code: 'BATCH_TOO_LARGE',
@@ -120,7 +120,7 @@ describe('Several lookups', () => {
     expect(releases).toEqual([half + 4, half + 4])
   })
 
-  test('are joined in JSON', () => {
+  test('are answered in one JSON body', () => {
     const releases: number[] = []
     const joined = joinJson(services, [
       answer(Buffer.from('{"a":1}'), releases),
@@ -131,7 +131,7 @@ describe('Several lookups', () => {
     expect(joinJson(services, []).body.bytes.toString()).toBe('{"results":[]}')
   })
 
-  test('are joined as tensors named after their tables, each once', () => {
+  test('are answered in tensors named after their tables, each table once', () => {
     const joined = joinTensors(
       services,
       [named('a'), named('b')],

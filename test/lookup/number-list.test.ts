@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { parseIntegers, parseNumbers } from '../../src/lookup/number-list.ts'
 
 describe('A list of numbers in a query', () => {
-  test('has commas between', () => {
+  test('is separated by commas', () => {
     expect(parseIntegers('0,2,-5', 'offsets')).toEqual([0, 2, -5])
     expect(parseNumbers('0.5,-1,2e-3', 'weights')).toEqual([0.5, -1, 0.002])
     expect(parseIntegers('', 'offsets')).toEqual([])
@@ -10,7 +10,7 @@ describe('A list of numbers in a query', () => {
   })
 
   test.each(['1,', ',', ' 1', '1, 2', '0x10', '01', '+1', '1.', '.5', 'NaN', 'Infinity', '1;2', '0.5'])(
-    'refuses the integers %j',
+    'is refused as integers when it is %j',
     (text) => {
       expect(() => parseIntegers(text, 'offsets')).toThrowError(
         expect.objectContaining({ code: 'INVALID_REQUEST' }),
@@ -18,13 +18,13 @@ describe('A list of numbers in a query', () => {
     },
   )
 
-  test('refuses integers that are not exact', () => {
+  test('is refused when an integer is not exact as a double', () => {
     expect(() => parseIntegers('9007199254740993', 'offsets')).toThrowError(
       expect.objectContaining({ code: 'INVALID_REQUEST' }),
     )
   })
 
-  test('names the place', () => {
+  test('is refused with the position of the mistake', () => {
     const errors = [expect.objectContaining({ pointer: '/weights/1' })]
     expect(() => parseNumbers('1,x', 'weights')).toThrowError(
       expect.objectContaining({ code: 'INVALID_REQUEST', errors }),

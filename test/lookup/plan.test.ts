@@ -16,7 +16,7 @@ const plan = (request: LookupRequest, dtype: Dtype = 'float32', text = false, se
   planLookup(handle(dtype), { ...DEFAULT_SETTINGS, ...settings }, request, text)
 
 describe('The plan of a lookup', () => {
-  test('has the shape of the indices and one axis more, or bags and dim', () => {
+  test('has the shape of the indices and dim, or of bags and dim', () => {
     expect(plan(ask([])).shape).toEqual([10])
     expect(plan(ask([2, 3])).shape).toEqual([2, 3, 10])
     expect(plan(ask([0])).shape).toEqual([0, 10])
@@ -89,7 +89,7 @@ describe('The plan of a lookup', () => {
     expect(plan(ask([6], { dtype: wanted }), dtype, text)).toMatchObject(expected)
   })
 
-  test('of bags has float32 rows whatever the table, rounded at the end', () => {
+  test('of bags has float32 rows for every dtype, which are rounded at the end', () => {
     const pooled = { pooling: 'sum' as const }
     const expected = {
       rowFormat: 'float32',
@@ -110,7 +110,7 @@ describe('The plan of a lookup', () => {
     })
   })
 
-  test('places what it needs on cache lines, one after the other, and nothing else', () => {
+  test('places only the needed regions, one after another on cache lines', () => {
     const weights = { values: new Float32Array(60), shape: [60] }
     const request = { ...ask([20, 3], { pooling: 'sum', dtype: 'float16' }), weights }
     const { idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes } = plan(request)
@@ -123,7 +123,7 @@ describe('The plan of a lookup', () => {
     ])
   })
 
-  test('takes from the table what the request does not say', () => {
+  test('uses the settings of the table that the request does not override', () => {
     const settings = { out_of_range: 'fill' as const, fill_value: 7, padding_index: -1 }
     expect(plan(ask([1]), 'float32', false, settings)).toMatchObject({
       mode: 'fill',
@@ -171,7 +171,7 @@ describe('The plan of a lookup', () => {
     expect(work).toThrowError(expect.objectContaining({ code }))
   })
 
-  test('has room for as many indices as a lookup may have', () => {
+  test('limits the number of indices of a lookup', () => {
     expect(plan(ask([LIMITS.lookupIndexCountMax])).count).toBe(LIMITS.lookupIndexCountMax)
     expect(plan(ask([LIMITS.lookupIndexCountMax, 0])).count).toBe(0)
     expect(plan(ask([0, 2 ** 40])).count).toBe(0)

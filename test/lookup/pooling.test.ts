@@ -23,7 +23,7 @@ const write = (offsets: number[], rows: number[], paddingRow: number, weights: n
 }
 
 describe('The members of bags', () => {
-  test('are all there without a padding row', () => {
+  test('are complete without a padding row', () => {
     expect(write([0, 2, 3], [4, -1, 4], -1, [1, 2, 3])).toEqual({
       offsets: [0, 2, 3],
       rows: [4, -1, 4],
@@ -31,7 +31,7 @@ describe('The members of bags', () => {
     })
   })
 
-  test('lose those at the padding row, with their weights', () => {
+  test('lack the padding row and its weights', () => {
     expect(write([0, 3, 3, 5], [7, 4, 7, 7, 5], 7, [1, 2, 3, 4, 5])).toEqual({
       offsets: [0, 1, 1, 2],
       rows: [4, 5],
@@ -40,7 +40,7 @@ describe('The members of bags', () => {
     expect(write([0, 2, 4], [0, 1, 0, 0], 0)).toEqual({ offsets: [0, 1, 1], rows: [1], weights: null })
   })
 
-  test('keep a row of the fill value, whatever the padding row', () => {
+  test('include fill rows for any padding row', () => {
     expect(write([0, 2], [-1, 3], 3)).toEqual({ offsets: [0, 1], rows: [-1], weights: null })
   })
 })

@@ -10,7 +10,7 @@ const ffi = process.platform === 'linux' ? process.getBuiltinModule('node:ffi') 
 const hasKernelSupport =
   process.platform === 'linux' && readFileSync('/proc/self/smaps', 'utf8').includes('THPeligible')
 
-/** Flags of the mapping that a memory begins: `hg` is the advice to use huge pages. */
+/** The flags of the mapping that begins with a memory: `hg` is the advice to use huge pages. */
 const flagsOf = (memory: WebAssembly.Memory): string[] => {
   const begin = ffi?.getRawPointer(new Uint8Array(memory.buffer)).toString(16)
   const mapping = readFileSync('/proc/self/smaps', 'utf8')
@@ -25,19 +25,20 @@ const flagsOf = (memory: WebAssembly.Memory): string[] => {
 }
 
 describe.skipIf(ffi === undefined || !hasKernelSupport)('huge pages', () => {
-  test('are asked for behind the memory of a table that has room for one', () => {
+  test('are requested for the memory of a table that has room for one', () => {
     const table = createTableMemory(4 * 2 ** 20)
     expect(flagsOf(table)).toContain('hg')
     expect(new Uint8Array(table.buffer).every((byte) => byte === 0)).toBe(true)
     expect(flagsOf(createTableMemory(PAGE_BYTES))).not.toContain('hg')
   })
 
-  test('are not asked for behind an arena, most of which is never touched', () => {
+  test('are not requested for an arena, most of which is never touched', () => {
     expect(flagsOf(createArenaMemory(4 * 2 ** 20))).not.toContain('hg')
   })
 
-  test('are asked for without a word on the terminal', () => {
-    const program = `const { createTableMemory } = await import(${JSON.stringify(new URL('../../src/kernels/memories.ts', import.meta.url).href)})
+  test('are requested without a warning on the terminal', () => {
+    const path = JSON.stringify(new URL('../../src/kernels/memories.ts', import.meta.url).href)
+    const program = `const { createTableMemory } = await import(${path})
       createTableMemory(4 * 2 ** 20)
       process.emitWarning('still told')`
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
@@ -48,7 +49,7 @@ describe.skipIf(ffi === undefined || !hasKernelSupport)('huge pages', () => {
     expect(stderr).toContain('still told')
   })
 
-  test('say whether the advice was taken', () => {
+  test('are reported as requested or not', () => {
     expect(adviseHugePages(createArenaMemory(4 * 2 ** 20))).toBe(true)
     expect(adviseHugePages(createArenaMemory(PAGE_BYTES))).toBe(false)
   })

@@ -12,7 +12,9 @@ const program = `const { requestShortTimeSlices } = await import(${urlOf('../../
   const { readSlices } = await import(${urlOf('../helpers/slices.ts')})
   const { getPriority } = await import('node:os')
   const slice = () => readSlices('/proc/thread-self')[0]
-  console.log(JSON.stringify({ before: slice(), isTaken: requestShortTimeSlices(), after: slice(), nice: getPriority() }))`
+  const before = slice()
+  const isTaken = requestShortTimeSlices()
+  console.log(JSON.stringify({ before, isTaken, after: slice(), nice: getPriority() }))`
 const run = (command: string[]): unknown =>
   JSON.parse(
     execFileSync(command[0], [...command.slice(1), process.execPath, '--input-type=module', '-e', program], {
@@ -20,8 +22,8 @@ const run = (command: string[]): unknown =>
     }),
   )
 
-describe.skipIf(here === null)('Short turns on the processor', () => {
-  test('are what a thread has that has asked for them, at the priority that it had', () => {
+describe.skipIf(here === null)('Short time slices', () => {
+  test('are given to a thread that requests them, at its previous priority', () => {
     expect(run(['nice', '-n', '3'])).toEqual({
       before: expect.any(Number),
       isTaken: true,
@@ -30,11 +32,11 @@ describe.skipIf(here === null)('Short turns on the processor', () => {
     })
   })
 
-  test('are not asked for where turns follow other rules', () => {
+  test('are not requested under another scheduling policy', () => {
     expect(run(['chrt', '--batch', '0'])).toMatchObject({ isTaken: false })
   })
 
-  test('are asked for again without harm', () => {
+  test('can be requested again', () => {
     expect(requestShortTimeSlices()).toBe(true)
     expect(requestShortTimeSlices()).toBe(true)
     expect(readSlices('/proc/thread-self')).toEqual([100_000])

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { Arena } from '../../src/tables/arena.ts'
 import { ArenaShare } from '../../src/tables/arena-share.ts'
 
-test('A share of an arena ends before the arena does, and comes back', () => {
+test('A share of an arena is exhausted before the arena, and can be used again after a release', () => {
   const arena = new Arena(1024 * 1024)
   const share = new ArenaShare(arena, 4_096)
   const first = share.reserve(3_000)
@@ -17,7 +17,7 @@ test('A share of an arena ends before the arena does, and comes back', () => {
   share.release(share.reserve(4_096))
 })
 
-test('A share is no more than there is', () => {
+test('A share cannot exceed the free memory of the arena', () => {
   const arena = new Arena(128 * 1024)
   const others = arena.reserve(100 * 1024)
   const share = new ArenaShare(arena, 64 * 1024)
@@ -26,7 +26,7 @@ test('A share is no more than there is', () => {
   share.release(share.reserve(64 * 1024))
 })
 
-test('What the arena has given out finds room in a share, or does not, and is released by the share', () => {
+test('A region of the arena is moved to a share if it fits, and the share releases it', () => {
   const arena = new Arena(128 * 1024)
   const share = new ArenaShare(arena, 4_096)
   const [first, second] = [arena.reserve(3_000), arena.reserve(2_000)]

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Arena, type Region } from '../../src/tables/arena.ts'
 
-test('Regions never overlap, lie inside, are aligned, and all room comes back', () => {
+test('Regions are disjoint, aligned and inside the arena, and all memory can be released', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 20_000 })), { maxLength: 60 }), (steps) => {
       const arena = new Arena(128 * 1024)
@@ -31,14 +31,14 @@ test('Regions never overlap, lie inside, are aligned, and all room comes back', 
   )
 })
 
-test('A region that is released twice is a mistake of ours', () => {
+test('The arena asserts that a region is released once', () => {
   const arena = new Arena(65_536)
   const region = arena.reserve(10)
   arena.release(region)
   expect(() => arena.release(region)).toThrowError(/once/)
 })
 
-test('A thread with one request at a time works in the same place again', () => {
+test('A thread with one request at a time gets the same region again', () => {
   const arena = new Arena(65_536)
   const first = arena.reserve(1000)
   arena.release(first)

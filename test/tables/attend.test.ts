@@ -20,7 +20,7 @@ const putRows = async (rows: number, dim: number, values: ArrayLike<number>): Pr
   return service.client.registry.find('words').current
 }
 
-/** A scan that writes out the scores of all rows. */
+/** Makes a scan that writes the scores of all rows. */
 const makeScan = (
   arena: Arena,
   version: TableVersion,
@@ -51,20 +51,23 @@ const makeScan = (
   }
 }
 
-describe('The blocks of a scan', () => {
-  test.each([1, 3, 8, 64, 1000, 65_536])('keep rows, scores and scratch in cache, dim %i', (dim) => {
-    const { blockRows, blockQueries, scoresAt, idsAt, packedAt, scratchBytes } = planBlocks(dim)
-    expect(blockRows % 4).toBe(0)
-    expect(blockRows * dim * 4).toBeLessThanOrEqual(Math.max(128 * 1024, 4 * dim * 4))
-    expect(blockQueries).toBeGreaterThanOrEqual(2)
-    expect(idsAt - scoresAt).toBeGreaterThanOrEqual(blockRows * blockQueries * 4)
-    expect(packedAt - idsAt).toBe(blockRows * 4)
-    expect(scratchBytes - packedAt).toBeGreaterThanOrEqual(blockRows * dim * 4)
-  })
+describe('The blocks of an attend scan', () => {
+  test.each([1, 3, 8, 64, 1000, 65_536])(
+    'fit rows, scores and scratch memory into the cache for dim %i',
+    (dim) => {
+      const { blockRows, blockQueries, scoresAt, idsAt, packedAt, scratchBytes } = planBlocks(dim)
+      expect(blockRows % 4).toBe(0)
+      expect(blockRows * dim * 4).toBeLessThanOrEqual(Math.max(128 * 1024, 4 * dim * 4))
+      expect(blockQueries).toBeGreaterThanOrEqual(2)
+      expect(idsAt - scoresAt).toBeGreaterThanOrEqual(blockRows * blockQueries * 4)
+      expect(packedAt - idsAt).toBe(blockRows * 4)
+      expect(scratchBytes - packedAt).toBeGreaterThanOrEqual(blockRows * dim * 4)
+    },
+  )
 })
 
-describe('A scan', () => {
-  test('scores every row of every segment, in chunks as in one go', async () => {
+describe('An attend scan', () => {
+  test('scores every row of every segment, in chunks as at once', async () => {
     const [rows, dim] = [4400, 10]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => Math.sin(i))
     const version = await putRows(rows, dim, values)
@@ -101,7 +104,7 @@ describe('A scan', () => {
     }
   })
 
-  test('keeps the best of each query, whatever the chunks', async () => {
+  test('finds the top k of each query for any chunks', async () => {
     const [rows, dim] = [300, 3]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => (i * 7919) % 5)
     const version = await putRows(rows, dim, values)
@@ -160,10 +163,13 @@ describe('While a writer changes hot rows', () => {
     return writer
   }
 
-  /** A row of one number has the score 0 with this query, exactly; a row of two numbers that change within eight columns has not. */
+  /**
+   * With this query a row of equal numbers has exactly the score 0, and a torn row, which changes within
+   * eight columns, has another.
+   */
   const query = Float32Array.from({ length: DIM }, (_, k) => (k & 4 ? -1 : 1))
 
-  test('no row is scored half written, and without the check some are', async () => {
+  test('no torn row is scored, and without the check some are', async () => {
     const version = await putRows(HOT_ROWS, DIM, new Float32Array(HOT_ROWS * DIM))
     const arena = new Arena(4 * 1024 * 1024)
     const { scoresAt, ...job } = makeScan(arena, version, [query], 'dot')
@@ -189,7 +195,7 @@ describe('While a writer changes hot rows', () => {
     }
   })
 
-  test('a writer that died keeps nobody waiting: OVERLOADED for the row that it was in, answers for the others', async () => {
+  test('a dead writer makes scans of its half-written row OVERLOADED, and no others', async () => {
     const version = await putRows(4, 2, [1, 1, 2, 2, 3, 3, 4, 4])
     const arena = new Arena(1024 * 1024)
     const { scoresAt, ...job } = makeScan(arena, version, [Float32Array.of(1, 1)], 'dot')

@@ -31,7 +31,7 @@ interface Wanted {
   weights?: number[]
 }
 
-/** A job in an arena of its own, and its answer. */
+/** Runs a job in a new arena, and returns its answer. */
 const makeJob = (dim: number, operation: BagOperation, { sizes, ids, weights }: Wanted) => {
   const arena = new Arena(8 * 1024 * 1024)
   const idsAt = arena.reserve(ids.length * 4).at
@@ -60,7 +60,7 @@ const makeJob = (dim: number, operation: BagOperation, { sizes, ids, weights }: 
   return { arena, job, answer }
 }
 
-/** The answer of the reference, over one memory that holds all rows. */
+/** The answer of the reference over one memory with all rows. */
 const poolReference = async (
   rows: number,
   dim: number,
@@ -91,7 +91,7 @@ const OPERATIONS: BagOperation[] = ['sum', 'mean', 'max', 'sqrtn']
 
 describe('A table of several segments', () => {
   test.each(OPERATIONS)(
-    'is pooled by %s in the order of the members, wherever their rows are',
+    'is pooled as %s in the order of the members for rows in any segments',
     async (operation) => {
       const [rows, dim] = [1000, 33]
       const version = await putRows('words', rows, dim)
@@ -109,7 +109,7 @@ describe('A table of several segments', () => {
     },
   )
 
-  test('is pooled some members at a time: bags begin, go on and end anywhere in a block', async () => {
+  test('is pooled block by block, with bags that begin and end anywhere in a block', async () => {
     const dim = 8192
     const blockMembers = BAG_SCRATCH_BYTES / (dim * 4)
     expect(blockMembers).toBe(8)
@@ -130,10 +130,10 @@ describe('A table of several segments', () => {
   })
 })
 
-describe('While the writer writes', () => {
+describe('While a writer changes rows', () => {
   const wanted = { sizes: [2, 1], ids: [0, 1, 1] }
 
-  test('bags are pooled row by row, and the same comes out', async () => {
+  test('bags are pooled row by row with the same result', async () => {
     const version = await putRows('words', 4, 5)
     const words = new Int32Array(version.handle.segments[0].memory.buffer)
     words[LOCK_AT / 4] = 1
@@ -142,10 +142,10 @@ describe('While the writer writes', () => {
     expect(answer()).toEqual(await poolReference(4, 5, 'sum', wanted))
   })
 
-  test('a row that stays busy is refused as OVERLOADED', async () => {
+  test('a row that stays locked is refused as OVERLOADED', async () => {
     const version = await putRows('words', 4, 5)
     const words = new Int32Array(version.handle.segments[0].memory.buffer)
-    // As a writer that died in the middle of row 1 leaves it.
+    // These are the words after a writer died while it wrote row 1.
     words[LOCK_AT / 4] = 1
     words[STRIPES_AT / 4 + 1] = 1
     const { arena, job } = makeJob(5, 'sum', wanted)
@@ -156,7 +156,7 @@ describe('While the writer writes', () => {
     expect(() => poolRows(version, arena.memory, job)).not.toThrow()
   })
 
-  test('no half-written row is in a bag, and without the check some are', async () => {
+  test('no torn row is pooled, and without the check some are', async () => {
     const dim = 512
     const hotRows = 16
     await putTable(service.client, { name: 'hot', rows: hotRows, dim })
@@ -166,7 +166,8 @@ describe('While the writer writes', () => {
     const kernels = instantiateBagKernels(version.handle.segments[0].memory, arena.memory)
     const unchecked = () =>
       kernels.pool({ ...job, dim }, { ...job, dtype: 'float32', firstRow: 0, rowCount: hotRows })
-    // This writer leaves no pause: on a busy machine it may be asleep within a row for longer than a reader waits.
+    // This writer never pauses. On a busy machine it may be descheduled within a row for longer than a reader
+    // waits.
     const checked = () => {
       for (;;) {
         try {

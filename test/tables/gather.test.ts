@@ -15,7 +15,7 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-/** A writer thread sets all of a row to one number, again and again: a row with two numbers in it is torn. */
+/** A writer thread repeatedly sets a whole row to one number, so that a row with two numbers is torn. */
 const startRowWriter = async (version: TableVersion): Promise<Worker> => {
   const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
     workerData: { handle: version.handle, hotRows: HOT_ROWS },
@@ -46,7 +46,7 @@ const countTorn = (
         fillAt: outAt,
       })
     } catch (error) {
-      // The machine took the writer's core away in the middle of a row: refusing is right, answering would not be.
+      // The writer was descheduled within a row, so that refusing is correct and answering would not be.
       expect(error).toMatchObject({ code: 'OVERLOADED' })
       expect(++busy).toBeLessThan(batches / 2)
       continue
@@ -60,7 +60,7 @@ const countTorn = (
 }
 
 describe('While a writer changes hot rows', () => {
-  test('no row is read half written, and without the check some are', async () => {
+  test('no torn row is read, and without the check some are', async () => {
     await putTable(service.client, { name: 'hot', rows: HOT_ROWS, dim: DIM })
     const version = service.client.registry.find('hot').current
     const writer = await startRowWriter(version)
@@ -72,7 +72,7 @@ describe('While a writer changes hot rows', () => {
     }
   })
 
-  test('a reader gives up with OVERLOADED on a row that stays busy', async () => {
+  test('a reader is refused as OVERLOADED for a row that stays locked', async () => {
     await putTable(service.client, { name: 'hot', rows: 2, dim: 1 })
     const version = service.client.registry.find('hot').current
     const words = new Int32Array(version.handle.segments[0].memory.buffer)
@@ -85,7 +85,7 @@ describe('While a writer changes hot rows', () => {
       outAt: region.at + 16,
       fillAt: region.at + 32,
     }
-    // As a writer that died in the middle of a row leaves it.
+    // These are the words after a writer died within a row.
     words[64 / 4] = 1
     words[STRIPES_AT / 4] = 1
     expect(() => gatherRows(version, arena.memory, job)).toThrowError(

@@ -12,7 +12,7 @@ import {
 import { TableMemory } from '../../src/tables/memory.ts'
 
 describe('The layout of a table', () => {
-  test('covers every row once, in order, each segment within its bound and with its spare bytes', () => {
+  test('covers every row once in order, in segments within the bound and with spare bytes', () => {
     const segmentPages = fc.integer({ min: 1, max: 40 })
     fc.assert(
       fc.property(
@@ -43,16 +43,16 @@ describe('The layout of a table', () => {
     expect(rowBytes(7, 'bfloat16')).toBe(14)
   })
 
-  test('takes sizes that are none for a mistake of ours', () => {
+  test('asserts that sizes are valid', () => {
     for (const rows of [-1, 1.5, NaN, 2 ** 31])
       expect(() => tableBytes(rows, 1, 'float32')).toThrowError(/rows/)
     expect(() => planSegments(1, PAGE_BYTES, PAGE_BYTES)).toThrowError(/at least one row/)
   })
 })
 
-describe('The quota', () => {
+describe('The memory quota', () => {
   const mebibyte = 1024 * 1024
-  test('is reserved before memory is made, to the byte', () => {
+  test('is reserved to the byte before memory is allocated', () => {
     const bytes = memoryBytes(planSegments(1000, 256))
     const memory = new TableMemory(2 * bytes)
     memory.allocate(1000, 256)
@@ -65,7 +65,7 @@ describe('The quota', () => {
     expect(memory.allocate(1000, 256).reservedBytes).toBe(bytes)
   })
 
-  test('says whether a table can never fit or does not fit now', () => {
+  test('distinguishes a table that can never fit from one that does not fit now', () => {
     const memory = new TableMemory(mebibyte)
     expect(() => memory.allocate(mebibyte, 1)).toThrowError(/never/)
     memory.allocate(1000, 900)

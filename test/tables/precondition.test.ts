@@ -41,7 +41,7 @@ describe('If-None-Match', () => {
   )
 })
 
-test('No condition always holds', () => {
+test('A request without a condition always passes', () => {
   expect(holds({}, undefined)).toBe(true)
   expect(holds({}, now)).toBe(true)
 })

@@ -9,7 +9,9 @@ const resolve = (indices: IndexArray, rows: number, mode: Mode): number[] => {
   return Array.from(target)
 }
 
-/** The rule of each mode over exact integers, as the libraries state it. -1: a fill row; null: no row. */
+/**
+ * The rule of each mode over exact integers, as the libraries state it; -1 is a fill row, and null is no row.
+ */
 const expectRow = (index: bigint, rows: bigint, mode: Mode): number | null => {
   const inside = index >= 0n && index < rows
   const fromEnd = index < 0n && index >= -rows
@@ -24,7 +26,7 @@ const expectRow = (index: bigint, rows: bigint, mode: Mode): number | null => {
 const MODES: Mode[] = ['error', 'fill', 'clip', 'wrap', 'clamp']
 
 describe('Ids outside the table', () => {
-  test('go where the reference libraries put them', () => {
+  test('refer to the same rows as in the reference libraries', () => {
     expect(resolve(Int32Array.of(3, -1, -4), 3, 'fill')).toEqual([-1, 2, -1])
     expect(resolve(Int32Array.of(-1, 7), 3, 'clip')).toEqual([0, 2])
     expect(resolve(Int32Array.of(4, -4), 3, 'wrap')).toEqual([1, 2])
@@ -69,7 +71,7 @@ describe('Ids outside the table', () => {
     ])
   })
 
-  test('are named with their places, ten at most', () => {
+  test('are refused with their positions, ten at most', () => {
     const indices = Int32Array.from({ length: 24 }, (_, i) => (i % 2 === 0 ? 0 : 100 + i))
     try {
       resolveRows(indices, [2, 3, 4], new Int32Array(24), 5, 'error')
@@ -89,7 +91,7 @@ describe('Ids outside the table', () => {
   })
 })
 
-test('A flat position is named by its path', () => {
+test('A flat position is converted to a path', () => {
   expect(pointerTo(0, [])).toBe('')
   expect(pointerTo(5, [7])).toBe('/5')
   expect(pointerTo(11, [2, 2, 3])).toBe('/1/1/2')

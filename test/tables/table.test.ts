@@ -13,7 +13,7 @@ const createVersion = () =>
     segments: [{ memory: createTableMemory(65_536), firstRow: 0, rowCount: 1 }],
   })
 
-test('The sequence counts beyond 32 bits, and is in place when the lock is even again', () => {
+test('The sequence counts beyond 32 bits, and is written before the lock is even again', () => {
   const version = createVersion()
   const sequence = 2 ** 33 + 2 ** 31 + 5
   version.write({ sequence, step: 7, nowMs: 1234 }, () => expect(version.readLock()).toBe(1))
@@ -22,7 +22,7 @@ test('The sequence counts beyond 32 bits, and is in place when the lock is even 
   expect([version.readStep(), version.readUpdatedAt()]).toEqual([7, 1234])
 })
 
-test('A write inside a write is a mistake of ours', () => {
+test('A table asserts that writes are not nested', () => {
   const version = createVersion()
   expect(() =>
     version.write({ sequence: 1, step: 0, nowMs: 0 }, () =>
@@ -31,7 +31,7 @@ test('A write inside a write is a mistake of ours', () => {
   ).toThrowError(/one writer/)
 })
 
-test('A retired version reports once, when its last pin is gone', () => {
+test('A retired version reports once, when its last pin is released', () => {
   const version = createVersion()
   const report = vi.fn()
   version.pin()

@@ -1,3 +1,5 @@
+/** Bodies of uploads in every format, cut into any pieces, for tests without HTTP. */
+
 import type { Arena } from '../../src/tables/arena.ts'
 import type { ElementType } from '../../src/core/types.ts'
 import { readRows } from '../../src/export/rows.ts'
@@ -6,7 +8,7 @@ import { writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
 import type { WriterClient } from '../../src/writer/client.ts'
 import type { Upload } from '../../src/upload/upload.ts'
 
-/** The bytes of a typed array, little-endian as every machine that Node runs on. */
+/** The bytes of a typed array, which are little-endian on every machine that Node supports. */
 export const bytesOf = (typed: ArrayBufferView): Uint8Array =>
   new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength)
 
@@ -23,7 +25,7 @@ interface Tensor {
 export const safetensorsBody = (...tensors: Tensor[]): Uint8Array =>
   Buffer.concat([writeSafetensorsHeader(tensors).header, ...tensors.map(({ data }) => bytesOf(data))])
 
-/** A body that arrives in these pieces. `isClosed`: it was read to its end, or stopped before. */
+/** A body that arrives in these pieces. `isClosed` is true after it was read to its end or stopped. */
 export const bodyOf = (...pieces: Uint8Array[]): AsyncIterable<Uint8Array> & { isClosed: boolean } => {
   const left = [...pieces]
   const body = {
@@ -44,7 +46,10 @@ export const bodyOf = (...pieces: Uint8Array[]): AsyncIterable<Uint8Array> & { i
   return body
 }
 
-/** `bytes` in pieces that end at the places of `cuts` (ascending). Each piece lies at an odd address, as a socket's may. */
+/**
+ * Cuts `bytes` at the ascending positions `cuts`. Each piece lies at an odd address, as chunks of a socket
+ * may.
+ */
 export const cutAt = (bytes: Uint8Array, cuts: readonly number[]): Buffer[] =>
   [...cuts, bytes.length].map((end, i) => {
     const piece = bytes.subarray(cuts[i - 1] ?? 0, end)
@@ -53,7 +58,7 @@ export const cutAt = (bytes: Uint8Array, cuts: readonly number[]): Buffer[] =>
     return shifted
   })
 
-/** An upload of one body, in one piece, without any wishes. */
+/** An upload of one body in one piece, with default options. */
 export const uploadOf = (
   format: Upload['format'],
   body: AsyncIterable<Uint8Array> | Uint8Array,
@@ -68,7 +73,7 @@ export const uploadOf = (
   ...wishes,
 })
 
-/** The whole current table, as float32. */
+/** Reads the whole current table as float32. */
 export const readAll = (client: WriterClient, arena: Arena, name = 'user'): number[] => {
   const { current } = client.registry.find(name)
   return Array.from(readRows(current, arena, 0, current.handle.rows).values)

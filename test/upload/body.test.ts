@@ -7,7 +7,7 @@ const piecesOf = async function* (...pieces: Uint8Array[]) {
 }
 
 describe('The body of an upload', () => {
-  test('hands on what comes, counts it, and hashes it when asked to', async () => {
+  test('returns its chunks, counts their bytes, and hashes them on request', async () => {
     const pieces = [Uint8Array.of(1, 2), new Uint8Array(0), Uint8Array.of(3)]
     const body = new UploadBody(piecesOf(...pieces), { hashesBytes: true })
     expect(Array.from((await body.next()) ?? [])).toEqual([1, 2])
@@ -24,7 +24,7 @@ describe('The body of an upload', () => {
     expect(new UploadBody(piecesOf()).digest()).toBeNull()
   })
 
-  test('takes an exact number of bytes and keeps the rest for later', async () => {
+  test('returns an exact number of bytes, and buffers the rest', async () => {
     const body = new UploadBody(piecesOf(Uint8Array.of(1), Uint8Array.of(2, 3, 4, 5, 6)))
     expect(Array.from(await body.take(3))).toEqual([1, 2, 3])
     expect(Array.from(await body.take(0))).toEqual([])
@@ -33,7 +33,7 @@ describe('The body of an upload', () => {
     expect(Array.from(await body.take(9))).toEqual([])
   })
 
-  test('frees each chunk once it was used when asked to, unless its memory is not its own', async () => {
+  test('can free each chunk after its use, unless it shares its memory', async () => {
     const shared = new Uint8Array(8)
     const pieces = [new Uint8Array(3), shared.subarray(2, 4), new Uint8Array(5)]
     const [first, , last] = pieces
@@ -56,7 +56,7 @@ describe('The body of an upload', () => {
     expect(kept.length).toBe(3)
   })
 
-  test('stops its source when it is closed early, whatever that says, and once', async () => {
+  test('stops its source once when it is closed early, and ignores errors of that', async () => {
     let stopCount = 0
     const source = {
       [Symbol.asyncIterator]: () => ({

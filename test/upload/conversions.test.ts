@@ -17,14 +17,14 @@ beforeAll(async () => {
 })
 afterAll(() => service.close())
 
-/** The lookups that only show how rows are stored: no mode, pooling or answer dtype beside. */
+/** Selects lookups that only show how rows are stored, without mode, pooling or answer dtype. */
 const isPlain = (golden: GoldenCase) =>
   golden.route === 'lookup' &&
   Object.keys(golden.request ?? {}).join() === 'indices' &&
   golden.table !== null &&
   golden.expect?.embeddings !== undefined
 
-describe('Golden rows, uploaded as float32 and created from values,', () => {
+describe('Golden rows, uploaded as float32 and created from values:', () => {
   test.each(readSuite('dtypes').filter(isPlain))('$name', async (golden) => {
     const { rows, dim, dtype, values } = golden.table as NonNullable<GoldenCase['table']>
     const numbers = Float32Array.from(flatten(values))
@@ -65,7 +65,7 @@ describe('Golden rows, uploaded as float32 and created from values,', () => {
 const FLOATS = ['float64', 'float32', 'float16', 'bfloat16'] as const
 const INTEGERS = ['int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'bool'] as const
 
-/** What integers are as float32, by BigInt: an independent way, slow and plain. */
+/** Converts integers to float32 by BigInt, an independent and slow way. */
 const integerAsFloat32 = (bytes: Uint8Array, type: (typeof INTEGERS)[number], i: number): number => {
   const size = ELEMENT_BYTES[type]
   let value = 0n
@@ -75,7 +75,7 @@ const integerAsFloat32 = (bytes: Uint8Array, type: (typeof INTEGERS)[number], i:
   return roundOnce(value)
 }
 
-/** The nearest float32, ties to even, in whole numbers only. */
+/** Finds the nearest float32, with ties to even, in integer arithmetic. */
 const roundOnce = (value: bigint): number => {
   const magnitude = value < 0n ? -value : value
   const excess = BigInt(Math.max(0, magnitude.toString(2).length - 24))
@@ -99,7 +99,7 @@ const uploadRandom = async (bytes: Uint8Array, inputType: ElementType, dtype: Dt
   return Array.from(readRows(service.client.registry.find('user').current, arena, 0, rows).values)
 }
 
-/** Bit patterns of whole rows; those with a bit pattern in the middle of float32's range are as likely as any other. */
+/** Bit patterns of whole rows; half of the numbers are in the middle of float32's range. */
 const bytesFor = (type: ElementType) =>
   fc.uint8Array({ minLength: 4 * DIM * ELEMENT_BYTES[type], maxLength: 4 * DIM * ELEMENT_BYTES[type] })
 
@@ -124,7 +124,7 @@ describe('Uploaded numbers', () => {
     expect(Math.fround(Number(ties[0])), 'the naive way differs').not.toBe(roundOnce(ties[0]))
   })
 
-  test.each(FLOATS)('of type %s are stored as float32, and as 16 bits by way of it', async (type) => {
+  test.each(FLOATS)('of type %s are stored as float32, and as 16 bits rounded from float32', async (type) => {
     await fc.assert(
       fc.asyncProperty(bytesFor(type), async (bytes) => {
         const single = Array.from(asFloat32(bytes, type))
@@ -148,7 +148,7 @@ describe('Uploaded numbers', () => {
     )
   })
 
-  test('of wide int8 rows may be cut within a row', async () => {
+  test('of wide int8 rows may arrive in parts of a row', async () => {
     const dim = 65_536
     const values = Float64Array.from({ length: 2 * dim }, (_, i) => i % 256)
     const pieces = cutAt(bytesOf(values), [1, 300_001, 524_289, 524_290, 1_000_000])
@@ -161,8 +161,8 @@ describe('Uploaded numbers', () => {
   })
 })
 
-describe('What is not finite', () => {
-  test('is stored when allowed, overflow as infinity', async () => {
+describe('A number that is not finite', () => {
+  test('is stored when allowed, and overflow is stored as infinity', async () => {
     const body = npyBody('float32', [2, 2], Float32Array.of(NaN, -Infinity, 1, 1e30))
     await uploadTable(service.client, arena, uploadOf('npy', body, { allowNonFinite: true }))
     expect(readAll(service.client, arena)).toEqual([NaN, -Infinity, 1, Math.fround(1e30)])
@@ -174,7 +174,7 @@ describe('What is not finite', () => {
     expect(readAll(service.client, arena)).toEqual([NaN, -Infinity, 1, Infinity])
   })
 
-  test('makes its whole row NaN in int8', async () => {
+  test('makes its whole row NaN in an int8 table', async () => {
     await uploadTable(
       service.client,
       arena,

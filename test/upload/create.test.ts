@@ -35,7 +35,7 @@ const wholeTable = (initializer: Parameters<typeof initializeRows>[0], rows: num
 }
 
 describe('A table is created', () => {
-  test('from values, and replaced', async () => {
+  test('from values, and replaced by others', async () => {
     expect(await create({ source: { values: Float32Array.of(1, 2, 3, 4) } })).toEqual({
       created: true,
       version: 1,
@@ -49,13 +49,13 @@ describe('A table is created', () => {
     expect(readAll(service.client, arena)).toEqual([5, 6])
   })
 
-  test('from an initializer, which says its seed', async () => {
+  test('from an initializer, whose seed is returned', async () => {
     const { initializer } = await create({ source: { initializer: { kind: 'normal' } } })
     expect(initializer).toMatchObject({ kind: 'normal', seed: expect.any(Number) })
     if (initializer !== null) expect(readAll(service.client, arena)).toEqual(wholeTable(initializer, 2, 2))
   })
 
-  test('in many chunks and segments as in one', async () => {
+  test('in many chunks and segments with the rows of a single one', async () => {
     await service.close()
     service = await startTestWriter({ segmentBytesMax: 2 * PAGE_BYTES })
     const [rows, dim] = [3001, 50]
@@ -84,7 +84,7 @@ describe('A table is created', () => {
     expect(readAll(service.client, arena)).toEqual([])
   })
 
-  test('while others use the thread', async () => {
+  test('while the thread also runs other tasks', async () => {
     let turnCount = 0
     const clock = setInterval(() => turnCount++, 0)
     await create({ rows: 3000, dim: 256, source: { initializer: { kind: 'normal', seed: 1 } } })
@@ -93,7 +93,7 @@ describe('A table is created', () => {
   })
 })
 
-describe('A specification is refused, and nothing changes,', () => {
+describe('A specification is refused without a change', () => {
   test.each<[string, Partial<Specification>]>([
     ['SHAPE_MISMATCH', { dim: 0 }],
     ['SHAPE_MISMATCH', { rows: -1 }],
@@ -109,7 +109,7 @@ describe('A specification is refused, and nothing changes,', () => {
     expect(service.client.registry.get('user')).toBeUndefined()
   })
 
-  test('when a value is not finite, with its place', async () => {
+  test('when a value is not finite, with its position', async () => {
     const values = Float32Array.of(1, 2, 3, Infinity)
     const errors = [{ pointer: '/values/1/1', detail: 'not finite as float32' }]
     await expect(create({ source: { values } })).rejects.toMatchObject({ code: 'NON_FINITE', errors })

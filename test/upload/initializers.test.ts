@@ -12,20 +12,23 @@ const mean = (values: ArrayLike<number>) =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 const variance = (values: ArrayLike<number>, around: number) =>
   mean(Array.from(values, (value) => (value - around) ** 2))
-/** Correlation of each value with the one `distance` further on, in standard deviations of what independent ones would show. */
+/** The correlation of each value with the one `distance` later, in standard deviations under independence. */
 const correlation = (values: Float32Array, distance: number, around: number, of: number) => {
   let sum = 0
   for (let i = 0; i + distance < values.length; i++)
     sum += (values[i] - around) * (values[i + distance] - around)
   return sum / of / Math.sqrt(values.length - distance)
 }
-/** The largest distance of the share of values below x to what it should be, times the root of their number (Kolmogorov, Smirnov). */
+/**
+ * The Kolmogorov-Smirnov statistic: the largest error of the distribution function, times the root of the
+ * count.
+ */
 const misfit = (values: Float32Array, distribution: (x: number) => number) => {
   const sorted = values.slice().sort()
   const distances = sorted.map((x, i) => Math.abs((i + 0.5) / sorted.length - distribution(x)))
   return Math.sqrt(sorted.length) * distances.reduce((largest, distance) => Math.max(largest, distance))
 }
-/** The normal distribution function by its integral: an independent way. */
+/** The normal distribution function, computed independently by its integral. */
 const normalBelow = (() => {
   const step = 1e-3
   const sums = [0]
@@ -35,7 +38,8 @@ const normalBelow = (() => {
 })()
 
 describe('A seeded initializer', () => {
-  // An independent Threefry, and statistics.NormalDist().inv_cdf, in Python 3.11.
+  // The expected numbers are those of an independent Threefry and of statistics.NormalDist().inv_cdf in
+  // Python 3.11.
   test.each<[string, Initializer, number, number[]]>([
     [
       'uniform',
@@ -86,7 +90,7 @@ describe('A seeded initializer', () => {
     expect(Array.from(fill(initializer, rows, 4).subarray(0, 6))).toEqual(wanted)
   })
 
-  test('makes the same rows whichever part is asked for', () => {
+  test('makes the same rows in any parts', () => {
     for (const kind of ['uniform', 'normal', 'truncated_normal', 'variance_scaling'] as const) {
       const complete = completeInitializer({ kind, seed: 5 }, 3)
       const rows = initializeRows(complete, 50, 3)
@@ -98,7 +102,7 @@ describe('A seeded initializer', () => {
     }
   })
 
-  test('is another with another seed, and with none it says which it chose', () => {
+  test('depends on its seed, and returns the chosen seed when none is given', () => {
     expect(fill({ kind: 'normal', seed: 1 }, 2, 2)).not.toEqual(fill({ kind: 'normal', seed: 2 }, 2, 2))
     const [first, second] = [
       completeInitializer({ kind: 'normal' }, 2),
@@ -189,14 +193,14 @@ describe('Of 256,000 values', () => {
       5 * Math.sqrt(2 / values.length),
     )
     expect(values.every((value) => Math.abs(value - wanted.mean) <= wanted.limit * (1 + 1e-6))).toBe(true)
-    // Exceeded by one sample in 20,000.
+    // One sample in 20,000 exceeds this bound.
     expect(misfit(values, wanted.below)).toBeLessThan(2.3)
     for (const distance of [1, 2, SAMPLE.dim])
       expect(Math.abs(correlation(values, distance, wanted.mean, wanted.variance))).toBeLessThan(5)
   })
 })
 
-describe('An initializer without chance', () => {
+describe('A deterministic initializer', () => {
   test('fills with zeros or its value', () => {
     expect(Array.from(fill({ kind: 'zeros' }, 2, 2))).toEqual([0, 0, 0, 0])
     expect(Array.from(fill({ kind: 'constant', value: 0.1 }, 1, 2))).toEqual([
@@ -214,7 +218,7 @@ describe('An initializer without chance', () => {
   })
 })
 
-test('What is left out is as in flax: normal of variance 1/dim', () => {
+test('The default initializer is that of flax: normal with variance 1/dim', () => {
   expect(completeInitializer({ kind: 'normal', seed: 0 }, 16)).toEqual({
     kind: 'normal',
     mean: 0,

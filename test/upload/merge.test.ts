@@ -27,7 +27,7 @@ const mergeOvertaken = async (when: 'beginBuild' | 'commitBuild', overtake: () =
     call: async (procedure, argument) => {
       if (procedure === when) {
         overtaken = overtake()
-        // Not before the writer has heard of it; it is done only when the merge is over, which reads the adapter.
+        // The writer gets the call now, but finishes it only after the merge, which pins the adapter.
         for (let turn = 0; turn < 20; turn++) await writer.call('sync', null)
       }
       return writer.call(procedure, argument)
@@ -67,7 +67,7 @@ test.each(['beginBuild', 'commitBuild'] as const)(
   },
 )
 
-test('A merge that is given up at a turn lets whoever took the adapter off go on', async () => {
+test('A merge that stops between two tasks unpins its adapter, so that the removal can finish', async () => {
   await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows: 70_000, dim: 64 } })
   await putAdapter(
     service,

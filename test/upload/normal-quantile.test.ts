@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { logarithm, normalQuantile } from '../../src/upload/normal-quantile.ts'
 
 describe('The normal quantile', () => {
-  // statistics.NormalDist().inv_cdf of Python 3.11.
+  // The expected numbers are those of statistics.NormalDist().inv_cdf in Python 3.11.
   test.each([
     [1.1641532182693481e-10, -6.337957754553789],
     [1e-9, -5.9978070150076865],
@@ -24,7 +24,7 @@ describe('The normal quantile', () => {
     expect(Math.abs(normalQuantile(p) - wanted)).toBeLessThanOrEqual(4 * Number.EPSILON * Math.abs(wanted))
   })
 
-  test('is odd around one half, and grows', () => {
+  test('is antisymmetric around one half, and increases', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 32 - 1 }), (word) => {
         const p = word / 2 ** 33
@@ -35,7 +35,7 @@ describe('The normal quantile', () => {
   })
 })
 
-test('The logarithm is within two units in the last place', () => {
+test('The logarithm is exact to two units in the last place', () => {
   fc.assert(
     fc.property(fc.double({ min: 1e-300, max: 1e300, noNaN: true }), (x) => {
       expect(Math.abs(logarithm(x) - Math.log(x))).toBeLessThanOrEqual(

@@ -12,18 +12,18 @@ import { bodyOf, bytesOf, cutAt, readAll, uploadOf } from './bodies.ts'
 
 const MiB = 1024 * 1024
 
-/** Keeps all threads of libuv's pool busy for a while, so that what is asked of them next comes late. */
+/** Keeps all threads of libuv's pool busy for a while, so that later work is delayed. */
 const holdPool = () =>
   Promise.all(Array.from({ length: 4 }, () => promisify(pbkdf2)('a', 'b', 150_000, 64, 'sha512')))
 
-/** Long enough for a pool that is free to do what it was asked for, in turn. */
+/** Waits long enough for an idle pool to do its queued work. */
 const letPoolWork = async () => {
   for (let i = 0; i < 20; i++) await stat('.')
 }
 
 const makeSegment = (blocks: number) => new TableMemory(256 * MiB).allocate(blocks, BLOCK).segments[0].memory
 
-test('A warmer has the writer wait for the block under way, and for no other', async () => {
+test('A warmer makes the loader wait for the block under way, and for no other', async () => {
   const memory = makeSegment(8)
   const pool = holdPool()
   const warmer = new PageWarmer(memory, 8 * BLOCK)
@@ -36,7 +36,7 @@ test('A warmer has the writer wait for the block under way, and for no other', a
   warmer.close()
 })
 
-test('A warmer leaves alone what is behind the writer and what is behind the rows', async () => {
+test('A warmer touches only pages between the loader and the end of the rows', async () => {
   const memory = makeSegment(8)
   const bytes = new Uint8Array(memory.buffer).fill(7)
   const warmer = new PageWarmer(memory, 4 * BLOCK)
@@ -54,7 +54,7 @@ test('A warmer leaves alone what is behind the writer and what is behind the row
   warmer.close()
 })
 
-test('A warmer stays near its writer, and stops when it is closed', async () => {
+test('A warmer stays a few blocks ahead of the loader, and stops when it is closed', async () => {
   const memory = makeSegment(16)
   const bytes = new Uint8Array(memory.buffer).fill(7)
   const warmer = new PageWarmer(memory, 16 * BLOCK)
@@ -68,7 +68,7 @@ test('A warmer stays near its writer, and stops when it is closed', async () => 
   expect(bytes[ROWS_AT + 5 * BLOCK]).toBe(7)
 })
 
-test('An upload that overtakes the warmer loses nothing', async () => {
+test('An upload that overtakes the warmer loses no numbers', async () => {
   const service = await startTestWriter()
   const arena = new Arena(MiB)
   const values = new Float32Array(6 * MiB).map((_, i) => i + 1)

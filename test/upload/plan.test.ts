@@ -20,7 +20,7 @@ const safetensors = (parsed: ReturnType<typeof header>, options: Partial<UploadO
   planSafetensors(parsed, { format: 'safetensors', ...options })
 
 describe('The plan of an upload', () => {
-  test('says where the rows are and how they are stored', () => {
+  test('states the position of the rows and how they are stored', () => {
     expect(npy('float16', [3, 5])).toEqual({
       rows: 3,
       dim: 5,
@@ -45,7 +45,7 @@ describe('The plan of an upload', () => {
     })
   })
 
-  test('keeps storage dtypes, takes float64 as float32, and has to be told for the others', () => {
+  test('keeps storage dtypes, converts float64 to float32, and needs a dtype for others', () => {
     expect((['float32', 'float16', 'float64'] as const).map((type) => npy(type, [1, 1]).dtype)).toEqual([
       'float32',
       'float16',
@@ -69,7 +69,7 @@ describe('The plan of an upload', () => {
     }
   })
 
-  test('is refused for what is no table', () => {
+  test('is refused for arrays that cannot be a table', () => {
     for (const shape of [[], [4], [1, 2, 3], [3, 0], [0, 0], [2 ** 31, 1], [1, 65_537]]) {
       expect(
         codeOf(() => npy('float32', shape)),
@@ -105,7 +105,7 @@ describe('The plan of an upload', () => {
     expect(codeOf(() => safetensors(header(['rows', [1, 1]]), { rows: 1 }))).toBe('INVALID_REQUEST')
   })
 
-  test('compares the announced length, naming both', () => {
+  test('is refused with both lengths when the announced one differs', () => {
     expect(npy('float32', [2, 2], { contentLength: 144 }).bodyBytes).toBe(144)
     const { code, detail } = refusalOf(() => npy('float32', [2, 2], { contentLength: 143 }))
     expect(code).toBe('MALFORMED_BODY')
@@ -113,22 +113,22 @@ describe('The plan of an upload', () => {
   })
 })
 
-describe('Of several arrays', () => {
+describe('The table of a body with several arrays', () => {
   const several = header(['bias', [3]], ['left', [2, 3]], ['right', [1, 3]])
 
-  test('the only one with two dimensions is the table', () => {
+  test('is the only array with two dimensions', () => {
     const plan = safetensors(header(['bias', [3]], ['rows', [2, 3]], ['scale', []]))
     expect(plan).toMatchObject({ rows: 2, dim: 3 })
     expect(plan.dataEnd - plan.dataBegin).toBe(24)
     expect(plan.bodyBytes - plan.dataEnd).toBe(4)
   })
 
-  test('one is chosen by name', () => {
+  test('can be chosen by name', () => {
     expect(safetensors(several, { tensor: 'right' })).toMatchObject({ rows: 1, dim: 3 })
     expect(codeOf(() => safetensors(several, { tensor: 'bias' }))).toBe('SHAPE_MISMATCH')
   })
 
-  test('the choice is asked for, naming those there are', () => {
+  test('must be chosen when it is ambiguous, and the refusal names the arrays', () => {
     const open = refusalOf(() => safetensors(several))
     expect(open).toMatchObject({ code: 'INVALID_REQUEST' })
     expect(open.detail).toMatch(/\?tensor=.*"left", "right"/)
@@ -139,7 +139,7 @@ describe('Of several arrays', () => {
     expect(refusalOf(() => safetensors(many)).detail).toMatch(/"t9" and 2 more/)
   })
 
-  test('none with two dimensions is no table', () => {
+  test('does not exist without an array of two dimensions', () => {
     expect(codeOf(() => safetensors(header(['bias', [3]])))).toBe('SHAPE_MISMATCH')
     expect(codeOf(() => safetensors(header()))).toBe('SHAPE_MISMATCH')
   })

@@ -33,12 +33,12 @@ describe('Threefry-2x32-20', () => {
 })
 
 describe('Random words', () => {
-  test('are pinned, also for the largest seed and far elements', () => {
+  test('have fixed values, also for the largest seed and far elements', () => {
     expect(words(42, 0, 6)).toEqual([3732534457, 1332528664, 646961260, 4263843367, 2234760234, 457295592])
     expect(words(2 ** 53 - 1, 2 ** 40 - 1, 4)).toEqual([2857919449, 4132251505, 959269877, 967071588])
   })
 
-  test('are the same for an element wherever a part begins and ends', () => {
+  test('are the same for an element in any part', () => {
     const whole = words(7, 0, 64)
     fc.assert(
       fc.property(fc.nat(64), fc.nat(64), (a, b) => {
@@ -48,17 +48,17 @@ describe('Random words', () => {
     )
   })
 
-  test('differ from seed to seed, upper half included, and beyond 2^33 elements', () => {
+  test('differ between seeds, also in the upper half, and beyond 2^33 elements', () => {
     const starts = [words(0, 0, 4), words(1, 0, 4), words(2 ** 32, 0, 4), words(0, 2 ** 33, 4)]
     expect(new Set(starts.map(String)).size).toBe(4)
   })
 
-  test('have every bit set as often as not', () => {
+  test('have every bit set with probability one half', () => {
     const count = 100_000
     const sample = words(3, 0, count)
     for (let bit = 0; bit < 32; bit++) {
       const ones = sample.reduce((sum, word) => sum + ((word >>> bit) & 1), 0)
-      // Five standard deviations of a fair coin.
+      // The tolerance is five standard deviations of a fair coin.
       expect(Math.abs(ones - count / 2), `bit ${bit}`).toBeLessThan(2.5 * Math.sqrt(count))
     }
   })

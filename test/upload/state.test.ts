@@ -56,7 +56,7 @@ const BODIES = {
   rowwise_adagrad: [tensor('optimizer/accumulator', 1, [rows]), embeddings],
 }
 
-/** What the table gives out again: the bytes of each array. */
+/** Exports the table, and returns the bytes of each array. */
 const download = async () => {
   const exported = await exportTable(
     service.client,
@@ -68,9 +68,9 @@ const download = async () => {
   return readSafetensors(Buffer.concat(await Array.fromAsync(exported.body)))
 }
 
-describe('Optimizer state in a body', () => {
+describe('Optimizer state in an upload', () => {
   test.each(OPTIMIZERS)(
-    'of $kind is the same however it is cut, in tables of many segments',
+    'of $kind is stored equally for any pieces and for tables of many segments',
     async (optimizer) => {
       const tensors = BODIES[optimizer.kind as keyof typeof BODIES]
       const body = safetensorsBody(...tensors)
@@ -95,7 +95,7 @@ describe('Optimizer state in a body', () => {
     },
   )
 
-  test('may come byte by byte', async () => {
+  test('may arrive byte by byte', async () => {
     const small = [
       tensor('optimizer/m', 1, [3, 2]),
       tensor('optimizer/v', 2, [3, 2]),
@@ -114,7 +114,7 @@ describe('Optimizer state in a body', () => {
       expect(Buffer.from(found.get(name)?.data ?? []), name).toEqual(Buffer.from(bytesOf(data)))
   })
 
-  test('of adam stays whole where its memory is prepared ahead of the writer', async () => {
+  test('of adam is not corrupted by pages that are warmed ahead of the loader', async () => {
     await service.close()
     service = await startTestWriter()
     const shape = [8192, 256]
@@ -138,7 +138,7 @@ describe('Optimizer state in a body', () => {
       expect(Buffer.compare(found.get(name)?.data ?? new Uint8Array(0), bytesOf(data)), name).toBe(0)
   })
 
-  test('that breaks off, or is not finite, leaves neither table nor memory behind', async () => {
+  test('that is cut short or not finite creates no table and releases its memory', async () => {
     const body = safetensorsBody(...BODIES.adam)
     const cut = uploadTable(
       service.client,
@@ -164,7 +164,7 @@ describe('Optimizer state in a body', () => {
     expect(service.writer.memory.reservedBytes).toBe(0)
   })
 
-  test('gives everything back when the quota has room for the rows alone', async () => {
+  test('releases all memory when the quota has room for the rows alone', async () => {
     await service.close()
     service = await startTestWriter({ quotaBytes: 4 * PAGE_BYTES, segmentBytesMax: 4 * PAGE_BYTES })
     const refused = uploadTable(
@@ -180,7 +180,7 @@ describe('Optimizer state in a body', () => {
     await uploadTable(service.client, arena, uploadOf('safetensors', safetensorsBody(embeddings)))
   })
 
-  test('is that of the optimizer in the metadata only when nobody else names one', async () => {
+  test('belongs to the optimizer of the metadata unless the request names one', async () => {
     const { header } = writeSafetensorsHeader(BODIES.momentum, new Map([['optimizer', 'any text']]))
     const body = Buffer.concat([header, ...BODIES.momentum.map(({ data }) => bytesOf(data))])
     const readOptimizer = (text: string): Optimizer => {

@@ -32,7 +32,7 @@ const sixSafetensors = safetensorsBody(
 )
 
 describe('An upload', () => {
-  test('creates a table, then replaces it by the next version', async () => {
+  test('creates a table, and then replaces it by the next version', async () => {
     expect(await upload('npy', sixNpy)).toEqual({ created: true, version: 1 })
     expect(readAll(service.client, arena)).toEqual(Array.from(six))
     expect(await upload('raw', bytesOf(Float32Array.of(7)), { rows: 1, dim: 1 })).toEqual({
@@ -48,7 +48,7 @@ describe('An upload', () => {
     })
   })
 
-  test('of each format is the same wherever its body is cut in two', async () => {
+  test('of each format is stored equally wherever its body is cut in two', async () => {
     const bodies = [
       ['npy', sixNpy, {}],
       ['safetensors', sixSafetensors, {}],
@@ -62,7 +62,7 @@ describe('An upload', () => {
     }
   })
 
-  test('may come byte by byte, with empty pieces between', async () => {
+  test('may arrive byte by byte, with empty pieces between', async () => {
     for (const [format, body] of [
       ['npy', sixNpy],
       ['safetensors', sixSafetensors],
@@ -76,14 +76,14 @@ describe('An upload', () => {
     }
   })
 
-  test('frees the chunks it has used when it may', async () => {
+  test('frees its used chunks if the body allows it', async () => {
     const pieces = cutAt(sixNpy, [50, 131, 140]).map((piece) => new Uint8Array(piece))
     await upload('npy', bodyOf(...pieces), { freesChunks: true, digest: sha256(sixNpy) })
     expect(readAll(service.client, arena)).toEqual(Array.from(six))
     expect(pieces.map(({ length }) => length)).toEqual([0, 0, 0, 0])
   })
 
-  test('of a table in many segments is the same however it is cut, in every dtype', async () => {
+  test('of many segments is stored equally for any pieces in every dtype', async () => {
     await service.close()
     service = await startTestWriter({ segmentBytesMax: PAGE_BYTES })
     const [rows, dim] = [40, 2047]
@@ -107,7 +107,7 @@ describe('An upload', () => {
     }
   })
 
-  test('of many megabytes is whole: pages that are brought into being ahead of it never wipe what was written', async () => {
+  test('of many megabytes is not corrupted by pages that are warmed ahead of it', async () => {
     const [rows, dim] = [24 * 1024, 256]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => i + 1)
     await upload('raw', bytesOf(values), { rows, dim })
@@ -122,7 +122,7 @@ describe('An upload', () => {
     }
   })
 
-  test('changes settings with the data, and keeps the others', async () => {
+  test('changes the given settings, and keeps the others', async () => {
     await upload('npy', sixNpy, { settings: { out_of_range: 'clip', padding_index: 1 } })
     await upload('npy', sixNpy, { settings: { padding_index: null } })
     expect(service.client.registry.find('user').record.settings).toMatchObject({
@@ -131,7 +131,7 @@ describe('An upload', () => {
     })
   })
 
-  test('may have no rows, but not no columns', async () => {
+  test('may have no rows, but needs columns', async () => {
     await upload('npy', npyBody('float32', [0, 4], new Float32Array(0)))
     expect(service.client.registry.find('user').current.handle).toMatchObject({ rows: 0, dim: 4 })
     await expect(upload('npy', npyBody('float32', [4, 0], new Float32Array(0)))).rejects.toMatchObject({
@@ -143,7 +143,10 @@ describe('An upload', () => {
   })
 })
 
-/** A refused or broken upload: says why, gives memory back, stops the source, and the old version is untouched. */
+/**
+ * Expects that an upload fails with `code`, releases its memory, stops its source and does not change the
+ * table.
+ */
 const expectRefusal = async (
   wanted: { code?: string; message: RegExp },
   ...[format, body, wishes]: Parameters<typeof uploadOf>
@@ -163,7 +166,7 @@ const expectRefusal = async (
   if (source !== body) expect(source).toMatchObject({ isClosed: true })
 }
 
-describe('An upload is refused, and nothing changes,', () => {
+describe('An upload is refused without a change', () => {
   test.each([1, 100, 128, 129, sixNpy.length - 1])('when its body ends after %i bytes', async (length) => {
     const message =
       length < 128
@@ -172,7 +175,7 @@ describe('An upload is refused, and nothing changes,', () => {
     await expectRefusal({ code: 'MALFORMED_BODY', message }, 'npy', sixNpy.subarray(0, length))
   })
 
-  test('when its body goes on behind the end', async () => {
+  test('when its body is longer than the table', async () => {
     const longer = Buffer.concat([sixNpy, Uint8Array.of(0)])
     await expectRefusal(
       { code: 'MALFORMED_BODY', message: /must have 152 bytes.*at least 153/ },
@@ -181,7 +184,7 @@ describe('An upload is refused, and nothing changes,', () => {
     )
   })
 
-  test('when its body goes on for ever, without waiting for that', async () => {
+  test('when its body is endless, without reading on', async () => {
     let isStopped = false
     const endless = {
       async *[Symbol.asyncIterator]() {
@@ -196,7 +199,7 @@ describe('An upload is refused, and nothing changes,', () => {
     expect(isStopped).toBe(true)
   })
 
-  test('when the announced length is another, before memory is asked for', async () => {
+  test('when the announced length differs, before memory is reserved', async () => {
     await expectRefusal({ code: 'MALFORMED_BODY', message: /152 bytes.*announced with 151/ }, 'npy', sixNpy, {
       contentLength: 151,
     })
@@ -214,7 +217,7 @@ describe('An upload is refused, and nothing changes,', () => {
     })
   })
 
-  test('when the digest is another, which is looked at before the numbers', async () => {
+  test('when the digest differs, which is checked before the numbers', async () => {
     const bad = npyBody('float32', [1, 2], Float32Array.of(NaN, 1))
     await expectRefusal({ code: 'DIGEST_MISMATCH', message: /announced was/ }, 'npy', bad, {
       digest: sha256(sixNpy),
@@ -225,7 +228,7 @@ describe('An upload is refused, and nothing changes,', () => {
     expect(await upload('npy', sixNpy, { digest: sha256(sixNpy) })).toMatchObject({ created: false })
   })
 
-  test('when a number is not finite, naming the first', async () => {
+  test('when a number is not finite, with the position of the first', async () => {
     const values = Float32Array.of(1, 2, 3, 4, 5, Infinity, NaN, 8, 9)
     await expectRefusal(
       { code: 'NON_FINITE', message: /row 1, column 2 .*float32/ },
@@ -236,7 +239,7 @@ describe('An upload is refused, and nothing changes,', () => {
     await expectRefusal({ code: 'NON_FINITE', message: /row 1, column 2/ }, 'raw', cut, { rows: 3, dim: 3 })
   })
 
-  test('when a finite number has no room in 16 bits, or in float32', async () => {
+  test('when a finite number overflows 16 bits or float32', async () => {
     const large = npyBody('float32', [2, 1], Float32Array.of(1, 65_520))
     await expectRefusal({ code: 'NON_FINITE', message: /row 1, column 0 .*float16/ }, 'npy', large, {
       dtype: 'float16',
@@ -250,7 +253,7 @@ describe('An upload is refused, and nothing changes,', () => {
     )
   })
 
-  test('when the source fails in the middle, as when a client goes away', async () => {
+  test('when the source fails in the middle, as when a client disconnects', async () => {
     const gone = new Error('aborted')
     const broken = {
       async *[Symbol.asyncIterator]() {
@@ -261,7 +264,7 @@ describe('An upload is refused, and nothing changes,', () => {
     await expectRefusal({ message: /^aborted$/ }, 'npy', broken)
   })
 
-  test('when the precondition fails, at the beginning or by then', async () => {
+  test('when the precondition fails at the beginning or at the end', async () => {
     await expectRefusal({ code: 'PRECONDITION_FAILED', message: /If-None-Match/ }, 'npy', sixNpy, {
       precondition: { ifNoneMatch: ['*'] },
     })
@@ -292,7 +295,7 @@ describe('An upload is refused, and nothing changes,', () => {
     )
   })
 
-  test('when the arena has no room for its stage', async () => {
+  test('when the arena has no room for its buffer', async () => {
     const full = arena.reserve(arena.bytesMax - 1024)
     const { reservedBytes } = service.writer.memory
     await expect(upload('npy', sixNpy)).rejects.toMatchObject({ code: 'OVERLOADED' })

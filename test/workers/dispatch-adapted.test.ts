@@ -50,7 +50,7 @@ afterEach(() => expect(arena.reservedBytes).toBe(0))
 
 const floats = (at: number, count: number): Float32Array => arena.float32.slice(at / 4, at / 4 + count)
 
-/** Rows `ids` in the arena, as gathered; and what they are adapted one at a time. */
+/** Gathers the rows `ids` into the arena. */
 const gather = (ids: number[]) => {
   const region = arena.reserve(ids.length * (DIM * 4 + 4))
   const rowsAt = region.at + Math.ceil((ids.length * 4) / 64) * 64
@@ -73,7 +73,7 @@ const adaptOne = (id: number): Float32Array => {
 }
 
 describe('Adding an adapter', () => {
-  test('to many rows gives others their turn, and keeps the adapter until it is done', async () => {
+  test('to many rows yields to other tasks, and pins the adapter until it is done', async () => {
     const ids = Array.from({ length: 40_000 }, (_, i) => (i * 7) % ROWS)
     const expected = new Map([...new Set(ids)].map((id) => [id, adaptOne(id)]))
     const { region, idsAt, rowsAt } = gather(ids)
@@ -89,7 +89,7 @@ describe('Adding an adapter', () => {
     arena.release(region)
   })
 
-  test('before bags are summed gives others their turn too, and sums in the order of the members', async () => {
+  test('before bags are summed yields to other tasks, and keeps the order of the members', async () => {
     const sizes = [0, 30_000, 1, 0, 9_999]
     const ids = Array.from({ length: 40_000 }, (_, i) => (i * 3) % ROWS)
     const expected = new Map([...new Set(ids)].map((id) => [id, adaptOne(id)]))
@@ -122,7 +122,7 @@ describe('Adding an adapter', () => {
     arena.release(region)
   })
 
-  test('without room in the arena is refused, and leaves nothing reserved or pinned', () => {
+  test('is refused without room in the arena, with nothing left reserved or pinned', () => {
     const full = new Arena(65_536)
     expect(() => dispatchAdapted(adapter, full, { idsAt: 64, count: 1, rowsAt: 128, dim: DIM })).toThrow(
       expect.objectContaining({ code: 'OVERLOADED' }),

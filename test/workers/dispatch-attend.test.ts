@@ -14,8 +14,8 @@ import {
 import { ComputePool } from '../../src/workers/pool.ts'
 import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
-describe('The plan of a scan', () => {
-  test('keeps small ones in the HTTP worker, by bytes and by products', () => {
+describe('The plan of an attend scan', () => {
+  test('runs small scans in the HTTP worker, by bytes and by products', () => {
     expect(planScan(INLINE_BYTES_MAX / 64, 64, 16, 1, 2)).toEqual({
       inline: true,
       chunkRows: INLINE_BYTES_MAX / 64,
@@ -27,7 +27,7 @@ describe('The plan of a scan', () => {
     expect(planScan(0, 64, 16, 1, 2).inline).toBe(true)
   })
 
-  test('gives every thread chunks, and more of them the more queries there are', () => {
+  test('gives every thread chunks, and more of them for more queries', () => {
     const few = planScan(1_000_000, 256, 64, 1, 2)
     const many = planScan(1_000_000, 256, 64, 32, 2)
     expect(few.runnerCount).toBe(2)
@@ -35,17 +35,17 @@ describe('The plan of a scan', () => {
     expect(many.chunkRows).toBeLessThan(few.chunkRows / 4)
   })
 
-  test('has one runner without a pool, and no more than chunks', () => {
+  test('has one runner without a pool, and at most one per chunk', () => {
     expect(planScan(1_000_000, 256, 64, 1, 0).runnerCount).toBe(1)
     expect(planScan(140_000, 256, 64, 1, 16).runnerCount).toBe(2)
   })
 
-  test('has chunks of whole tiles however large rows and batches are', () => {
+  test('has chunks of whole tiles for rows and batches of any size', () => {
     expect(planScan(1_000_000, 262_144, 65_536, 4096, 2).chunkRows).toBe(4)
   })
 })
 
-describe('The jobs of a scan', () => {
+describe('The jobs of an attend scan', () => {
   const ROWS = 1000
   const DIM = 4
   let service: TestWriter
@@ -67,7 +67,7 @@ describe('The jobs of a scan', () => {
     await pool.close()
   })
 
-  /** A scan for the scores of a query (1,1,1,1), and the work that its chunks are. */
+  /** Prepares the jobs of a scan for the scores of the query (1, 1, 1, 1). */
   const prepare = (withPool: boolean, runnerCount = 2) => {
     const version = service.client.registry.find('words').current
     const queriesAt = arena.reserve(DIM * 4).at
@@ -96,7 +96,7 @@ describe('The jobs of a scan', () => {
     return { work, nextJob, scores: arena.float32.subarray(scoresAt / 4, scoresAt / 4 + ROWS) }
   }
 
-  test.each([true, false])('are all done, with a pool: %s', async (withPool) => {
+  test.each([true, false])('are all run (with a pool: %s)', async (withPool) => {
     const { work, nextJob, scores } = prepare(withPool, withPool ? 2 : 1)
     await runAttendJobs(work, nextJob)
     const expected = Array.from({ length: ROWS }, (_, row) =>
@@ -105,7 +105,7 @@ describe('The jobs of a scan', () => {
     expect(Array.from(scores)).toEqual(expected)
   })
 
-  test('end when nobody waits any more', async () => {
+  test('stop when the deadline has passed', async () => {
     const { work, nextJob } = prepare(true)
     let asked = 0
     const checkWanted = () => {
@@ -118,7 +118,7 @@ describe('The jobs of a scan', () => {
     expect(pool.queueDepth).toBe(0)
   })
 
-  test('leave turns for others between them when there is no pool', async () => {
+  test('yield to other tasks between them when there is no pool', async () => {
     const { work, nextJob } = prepare(false, 1)
     let turns = 0
     let running = true
@@ -146,7 +146,7 @@ describe('The jobs of a scan', () => {
     await runAttendJobs(work, nextJob)
   })
 
-  test('wait for room once they have begun', async () => {
+  test('wait for room in the queue once the first has begun', async () => {
     const { work, nextJob, scores } = prepare(true, 1)
     let full = 0
     const crowded = Object.create(pool, {
@@ -159,10 +159,10 @@ describe('The jobs of a scan', () => {
     expect(scores[ROWS - 1]).toBeGreaterThan(0)
   })
 
-  test('keep the code of a refusal on the way from the pool', async () => {
+  test('are refused with the code that the pool gives', async () => {
     const { work, nextJob } = prepare(true)
     const words = new Int32Array(work.version.handle.segments[0].memory.buffer)
-    // As a writer that died in the middle of a row leaves it.
+    // These are the words after a writer died within a row.
     words[LOCK_AT / 4] = 1
     words[STRIPES_AT / 4 + 500] = 1
     await expect(runAttendJobs(work, nextJob)).rejects.toMatchObject({

@@ -7,7 +7,7 @@ import { cutBags, dispatchBags } from '../../src/workers/dispatch-bags.ts'
 import { ComputePool } from '../../src/workers/pool.ts'
 import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
-describe('Bags are cut', () => {
+describe('Bags are split for the pool', () => {
   const cut = (offsets: number[], chunkMembers: number) =>
     cutBags(Int32Array.from(offsets), chunkMembers).map(({ firstBag, bagCount }) => [firstBag, bagCount])
 
@@ -26,7 +26,7 @@ describe('Bags are cut', () => {
     ])
   })
 
-  test('counting empty ones, which have a row too', () => {
+  test('with empty bags counted, which have a row too', () => {
     expect(cut([0, 0, 0, 0, 0], 2)).toEqual([
       [0, 2],
       [2, 2],
@@ -35,10 +35,10 @@ describe('Bags are cut', () => {
   })
 })
 
-describe('Bags', () => {
+describe('Dispatched bags', () => {
   const ROWS = 500
   const DIM = 64
-  /** So many members that they go to the pool. */
+  /** Enough members for the pool. */
   const COUNT = INLINE_BYTES_MAX / (DIM * 4)
   let service: TestWriter
   let pool: ComputePool
@@ -89,7 +89,7 @@ describe('Bags', () => {
     return { version, job, rows, expected }
   }
 
-  test('are pooled here at once when they are few, or when there is no pool', () => {
+  test('are pooled inline when they are few or when there is no pool', () => {
     const few = prepare(100)
     const before = arena.reservedBytes
     expect(dispatchBags(few.version, arena, few.job, pool)).toBeUndefined()
@@ -99,7 +99,7 @@ describe('Bags', () => {
     expect(arena.reservedBytes).toBeGreaterThan(before)
   })
 
-  test('are pooled by the compute workers, each a run of them, when they are many', async () => {
+  test('are pooled by the compute workers in runs when they are many', async () => {
     const { version, job, rows, expected } = prepare(COUNT)
     const before = arena.reservedBytes
     const pending = dispatchBags(version, arena, job, pool)
@@ -109,7 +109,7 @@ describe('Bags', () => {
     expect(arena.reservedBytes).toBe(before)
   })
 
-  test('keep the version until they are done', async () => {
+  test('pin the version until they are done', async () => {
     const { version, job } = prepare(COUNT)
     const pending = dispatchBags(version, arena, job, pool)
     let released = false
@@ -121,7 +121,7 @@ describe('Bags', () => {
     expect(released).toBe(true)
   })
 
-  test('give their scratch back when the queue is full, and when a task is refused', async () => {
+  test('release their scratch memory when the queue is full and when a task is refused', async () => {
     const jobs = Array.from({ length: 6 }, () => prepare(COUNT))
     const before = arena.reservedBytes
     const results = await Promise.allSettled(

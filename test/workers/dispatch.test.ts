@@ -5,17 +5,17 @@ import { ComputePool } from '../../src/workers/pool.ts'
 import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 describe('The plan of a gather', () => {
-  test('keeps small ones in the HTTP worker, and everything when there are no compute workers', () => {
+  test('runs small gathers in the HTTP worker, and all without compute workers', () => {
     expect(planDispatch(1024, 64, 2).inline).toBe(true)
     expect(planDispatch(60_000, 4096, 0)).toEqual({ inline: true, chunkCount: 60_000 })
   })
 
-  test('counts a short row as the cache line that it costs', () => {
+  test('counts a short row as a whole cache line', () => {
     expect(planDispatch(INLINE_BYTES_MAX / 64, 4, 2).inline).toBe(false)
     expect(planDispatch(INLINE_BYTES_MAX / 64 - 1, 4, 2).inline).toBe(true)
   })
 
-  test('splits large ones into whole chunks for the threads there are', () => {
+  test('splits large gathers into whole chunks for the threads', () => {
     const { inline, chunkCount } = planDispatch(60_001, 1024, 2)
     expect(inline).toBe(false)
     expect(Math.ceil(60_001 / chunkCount)).toBeLessThanOrEqual(4)
@@ -60,7 +60,7 @@ describe('A large gather', () => {
     }
   }
 
-  test('is done by the pool in chunks, over all segments, in request order', async () => {
+  test('runs in the pool in chunks over all segments, in the order of the request', async () => {
     const { version, arena, out, job } = await prepare()
     const pending = dispatchGather(version, arena, job, pool)
     expect(pending).toBeInstanceOf(Promise)
@@ -82,7 +82,7 @@ describe('A large gather', () => {
     await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
   })
 
-  test('is refused when the queue is full, whole or not at all', async () => {
+  test('is refused as a whole when the queue is full', async () => {
     const { version, arena, job } = await prepare()
     const pending: (void | Promise<void>)[] = []
     const fill = () => {

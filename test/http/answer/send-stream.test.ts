@@ -29,7 +29,7 @@ const lookUp = (query: string, headers: Record<string, string> = {}, indices: In
     body: indices as Int32Array<ArrayBuffer>,
   })
 
-/** What each id's row is, by the table as it was uploaded. */
+/** Expects the rows of the uploaded table at these ids. */
 const expectRows = (rows: ArrayLike<number>, indices: Int32Array): void => {
   let wrong = 0
   for (let i = 0; i < indices.length; i++)
@@ -37,8 +37,8 @@ const expectRows = (rows: ArrayLike<number>, indices: Int32Array): void => {
   expect({ wrong, length: rows.length }).toEqual({ wrong: 0, length: indices.length * DIM })
 }
 
-describe('An answer of several pieces', () => {
-  test('is the rows, whole and in order, with its length and state in front', async () => {
+describe('An answer that is streamed in pieces', () => {
+  test('has all rows in order, behind headers with its length and the state of the table', async () => {
     const response = await lookUp('')
     expect(response.status).toBe(200)
     expect(Object.fromEntries(response.headers)).toMatchObject({
@@ -51,7 +51,7 @@ describe('An answer of several pieces', () => {
     expectRows(new Float32Array(await response.arrayBuffer()), ids)
   })
 
-  test('is the same as npy and safetensors, behind their heads', async () => {
+  test('has the same rows behind the headers of npy and safetensors', async () => {
     const npy = Buffer.from(await (await lookUp('', { accept: 'application/x-npy' })).arrayBuffer())
     const at = 10 + npy.readUInt16LE(8)
     expect(npy.subarray(10, at).toString()).toContain(`(${ids.length}, ${DIM})`)
@@ -66,7 +66,7 @@ describe('An answer of several pieces', () => {
     expectRows(new Float32Array(tensors.buffer.slice(tensors.byteOffset + from)), ids)
   })
 
-  test('is rounded to 16 bits like a short one', async () => {
+  test('is rounded to 16 bits like a short answer', async () => {
     const rows = new Float16Array(await (await lookUp('?dtype=float16')).arrayBuffer())
     const expected = ids.subarray(0, 3)
     for (let i = 0; i < expected.length; i++)
@@ -74,14 +74,14 @@ describe('An answer of several pieces', () => {
     expect(rows).toHaveLength(ids.length * DIM)
   })
 
-  test('fills what has no row', async () => {
+  test('has the fill value for an id without a row', async () => {
     const some = Int32Array.from(ids, (id, i) => (i === 19_999 ? ROWS : id))
     const rows = new Float32Array(await (await lookUp('?mode=fill&fill_value=-1', {}, some)).arrayBuffer())
     expectRows(rows.subarray(0, 19_999 * DIM), some.subarray(0, 19_999))
     expect(new Set(rows.subarray(19_999 * DIM))).toEqual(new Set([-1]))
   })
 
-  test('is refused whole, before its first byte', async () => {
+  test('is refused before its first byte', async () => {
     const some = Int32Array.from(ids, (id, i) => (i === 19_999 ? ROWS : id))
     const response = await lookUp('', {}, some)
     expect(response.status).toBe(422)
@@ -90,13 +90,13 @@ describe('An answer of several pieces', () => {
   })
 })
 
-/** The tables of the printer. */
+/** The arena memory that the tables of the number printer take. */
 let baseline: number
 beforeAll(() => {
   baseline = service.context.lookups.arena.reservedBytes
 })
 
-test('A client that reads nothing holds two pieces and no more, and goes without leaving anything behind', async () => {
+test('At most two pieces wait for a client that does not read, and are released when it leaves', async () => {
   const { port, hostname } = new URL(url)
   const { arena, buffers } = service.context.lookups
   const many = Int32Array.from({ length: 60_000 }, (_, i) => i % ROWS)
@@ -104,13 +104,14 @@ test('A client that reads nothing holds two pieces and no more, and goes without
   for (const socket of sockets) {
     socket.pause()
     socket.write(
-      `POST /v1/tables/user/lookup HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\naccept: application/octet-stream\r\ncontent-length: ${many.byteLength}\r\n\r\n`,
+      'POST /v1/tables/user/lookup HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\n' +
+        `accept: application/octet-stream\r\ncontent-length: ${many.byteLength}\r\n\r\n`,
     )
     socket.write(Buffer.from(many.buffer))
   }
   await expect.poll(() => arena.reservedBytes).toBeGreaterThan(baseline)
   await new Promise((resolve) => setTimeout(resolve, 300))
-  // Ids, and a piece at most: 15 MB of rows each wait in the table.
+  // A client has its ids and a piece in the arena; the rest of its 15 MB is gathered when it reads on.
   expect(arena.reservedBytes - baseline).toBeLessThan(4 * (many.byteLength + 2 * 1024 * 1024))
   for (const socket of sockets) socket.destroy()
   await expect.poll(() => arena.reservedBytes).toBe(baseline)
@@ -118,7 +119,7 @@ test('A client that reads nothing holds two pieces and no more, and goes without
   expectRows(new Float32Array(await (await lookUp('')).arrayBuffer()), ids)
 })
 
-test('Lookups while rows are updated answer each row whole, at the sequence named or a later one', async () => {
+test('A lookup beside updates returns whole rows, at the stated sequence or a later one', async () => {
   const put = await fetch(`${url}/v1/tables/live?rows=64&dim=256&durability=none`, {
     method: 'PUT',
     headers: { 'content-type': 'application/octet-stream' },

@@ -13,7 +13,7 @@ const collect = async (stream: PassThrough): Promise<Buffer> => {
 }
 
 describe('the chunks of a body', () => {
-  test('are all there, in order', async () => {
+  test('arrive complete and in order', async () => {
     const stream = source()
     const done = collect(stream)
     const sent = Buffer.from(Array.from({ length: 300_000 }, (_, i) => i % 251))
@@ -30,7 +30,7 @@ describe('the chunks of a body', () => {
     expect(await collect(stream)).toHaveLength(0)
   })
 
-  test('are not taken faster than they are asked for, beyond a margin', async () => {
+  test('are not read ahead of their consumer beyond a margin', async () => {
     const stream = source()
     const chunks = chunksOf(stream)
     stream.write(Buffer.alloc(10))
@@ -44,7 +44,7 @@ describe('the chunks of a body', () => {
     await chunks.return(undefined)
   })
 
-  test('that nobody wants any more are left in the stream, which stays open', async () => {
+  test('stay in the stream, which remains open, when the consumer stops', async () => {
     const stream = source()
     const chunks = chunksOf(stream)
     stream.write(Buffer.alloc(10))
@@ -56,7 +56,7 @@ describe('the chunks of a body', () => {
     await new Promise((resolve) => stream.once('end', resolve))
   })
 
-  test('end with a refusal when the sender goes away, and its later errors end no process', async () => {
+  test('end with a refusal when the sender aborts, and later errors do not crash the process', async () => {
     const stream = source()
     const chunks = chunksOf(stream)
     stream.write(Buffer.alloc(10))
@@ -69,7 +69,7 @@ describe('the chunks of a body', () => {
     stream.emit('error', new Error('once more'))
   })
 
-  test('end with a refusal when the connection was closed before anybody asked for them', async () => {
+  test('end with a refusal when the connection was closed before they were read', async () => {
     const stream = source()
     stream.destroy()
     await new Promise((resolve) => stream.once('close', resolve))
@@ -84,7 +84,7 @@ describe('the chunks of a body', () => {
   })
 })
 
-describe('a body that comes too slowly', () => {
+describe('a body that arrives slowly', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
   })
@@ -92,14 +92,14 @@ describe('a body that comes too slowly', () => {
     vi.useRealTimers()
   })
 
-  test('is given up when nothing comes at all', async () => {
+  test('is refused when nothing arrives', async () => {
     const next = chunksOf(source()).next()
     next.catch(() => null)
     await vi.advanceTimersByTimeAsync(LIMITS.uploadIdleMsMax)
     await expect(next).rejects.toMatchObject({ status: 408, code: 'INVALID_REQUEST' })
   })
 
-  test('is given up when it trickles', async () => {
+  test('is refused when it arrives byte by byte', async () => {
     const stream = source()
     const chunks = chunksOf(stream)
     const trickle = async () => {
@@ -114,7 +114,7 @@ describe('a body that comes too slowly', () => {
     await expect(trickle()).rejects.toMatchObject({ status: 408 })
   })
 
-  test('is waited for while it keeps the least rate', async () => {
+  test('is accepted at the minimal rate', async () => {
     const stream = source()
     const chunks = chunksOf(stream)
     for (let i = 0; i < 100; i++) {
@@ -126,7 +126,7 @@ describe('a body that comes too slowly', () => {
     await chunks.return(undefined)
   })
 
-  test('is not blamed for the time that we take', async () => {
+  test('is not refused for the time that the consumer takes', async () => {
     const stream = source()
     const chunks = chunksOf(stream)
     for (let i = 0; i < 10; i++) {

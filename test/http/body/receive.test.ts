@@ -4,7 +4,7 @@ import { LIMITS } from '../../../src/core/limits.ts'
 import { watchStall } from '../../../src/http/body/stall-watch.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 
-// Once, and before the first deadline is watched: the sweeper lives as long as this clock.
+// The clock is faked once, before the first deadline is watched, because the watch keeps its timer.
 beforeAll(() => {
   vi.useFakeTimers({ toFake: ['setInterval', 'setTimeout', 'clearTimeout', 'performance'] })
 })
@@ -12,8 +12,8 @@ afterAll(() => {
   vi.useRealTimers()
 })
 
-describe('a deadline', () => {
-  test('is noticed once, up to a second late', () => {
+describe('a watched deadline', () => {
+  test('is reported once, at most a second late', () => {
     let passed = 0
     watchStall(performance.now() + 1_500, () => passed++)
     vi.advanceTimersByTime(1_400)
@@ -24,7 +24,7 @@ describe('a deadline', () => {
     expect(passed).toBe(1)
   })
 
-  test('that is not watched any more is not noticed', () => {
+  test('is not reported after its watch has ended', () => {
     let passed = 0
     watchStall(performance.now() + 500, () => passed++)()
     vi.advanceTimersByTime(5_000)
@@ -32,7 +32,7 @@ describe('a deadline', () => {
   })
 })
 
-describe('a body that is to come as a whole', () => {
+describe('a body that is received as a whole', () => {
   let service: Service
   let port: number
   beforeAll(async () => {
@@ -41,15 +41,16 @@ describe('a body that is to come as a whole', () => {
   })
   afterAll(() => service.close())
 
-  /** A request whose body stops after `sent`, once it has arrived. */
+  /** Sends a request whose body stops after `sent`, and waits until the server has read that. */
   const begin = async (announcedBytes: number, sent: string): Promise<Socket> => {
     const socket = connect(port, '127.0.0.1')
     const arrived = new Promise((resolve) => service.app.server.once('request', resolve))
     socket.write(
-      `POST /v1/lookup HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: ${announcedBytes}\r\n\r\n${sent}`,
+      'POST /v1/lookup HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n' +
+        `Content-Length: ${announcedBytes}\r\n\r\n${sent}`,
     )
     await arrived
-    // The body is read in the same turn, behind the head.
+    // The body is read behind the head, in the same tick of the event loop.
     await new Promise(setImmediate)
     return socket
   }
@@ -57,14 +58,14 @@ describe('a body that is to come as a whole', () => {
   const answerOf = (socket: Socket): Promise<string> =>
     new Promise((resolve) => socket.once('data', (chunk) => resolve(chunk.toString())))
 
-  test('is waited for, but not for ever', async () => {
+  test('is refused after a deadline', async () => {
     const socket = await begin(100, '{')
     vi.advanceTimersByTime(LIMITS.headersTimeoutMs - 2_000)
     const answer = answerOf(socket)
     const other = await begin(100, '{"a"')
     vi.advanceTimersByTime(4_000)
     expect(await answer).toMatch(/^HTTP\/1\.1 408 [^]*the body came too slowly: 1 bytes so far/)
-    // The other one came later, and goes on.
+    // The other request came later, so its deadline has not passed.
     const answered = answerOf(other)
     other.write(' '.repeat(96))
     expect(await answered).toMatch(/^HTTP\/1\.1 400 [^]*MALFORMED_BODY/)
@@ -72,7 +73,7 @@ describe('a body that is to come as a whole', () => {
     other.destroy()
   })
 
-  test('is given more time when it is large', async () => {
+  test('has a later deadline when it is large', async () => {
     const socket = await begin(4 * 1024 * 1024, '{')
     vi.advanceTimersByTime(LIMITS.headersTimeoutMs + 2_000)
     const answered = answerOf(socket)
@@ -81,7 +82,7 @@ describe('a body that is to come as a whole', () => {
     socket.destroy()
   })
 
-  test('and is refused is not listened to for ever', async () => {
+  test('has its connection closed when the rest does not arrive after a refusal', async () => {
     const socket = await begin(5 * 1024 * 1024, '{')
     expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 413 /)
     const closed = new Promise((resolve) => socket.once('close', resolve))

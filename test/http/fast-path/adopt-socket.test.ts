@@ -26,7 +26,7 @@ afterEach(async () => {
   await once(server, 'close')
 })
 
-/** A reader into `memory`, from its beginning to its end, and what it has heard. */
+/** A reader that fills `memory` from its beginning, and the texts that it has read. */
 const readInto = (memory: Uint8Array) => {
   let at = 0
   const heard: string[] = []
@@ -49,7 +49,7 @@ const adopt = (reader: SocketReader): AdoptedSocket => {
 }
 
 describe('An adopted socket', () => {
-  test('reads one piece behind the other into shared memory, without a copy', async () => {
+  test('reads successive pieces into shared memory without a copy', async () => {
     const memory = new Uint8Array(new SharedArrayBuffer(64))
     const { reader, heard } = readInto(memory)
     adopt(reader)
@@ -60,7 +60,7 @@ describe('An adopted socket', () => {
     expect(Buffer.from(memory).toString('latin1', 0, 12)).toBe('first second')
   })
 
-  test('reads elsewhere from the moment it is redirected, not where it would have read', async () => {
+  test('reads its next piece into other memory after a redirect', async () => {
     const [before, after] = [Buffer.alloc(16), Buffer.alloc(16)]
     const { reader, heard } = readInto(before)
     const { redirect } = adopt(reader)
@@ -74,7 +74,7 @@ describe('An adopted socket', () => {
     expect([before.toString('latin1', 0, 3), after.toString('latin1', 0, 3)]).toEqual(['a\0c', 'b\0\0'])
   })
 
-  test('writes, hears the end, and may answer after it', async () => {
+  test('reports the end of the client, and can still write an answer', async () => {
     const { socket } = adopt(readInto(Buffer.alloc(16)).reader)
     const answer: Buffer[] = []
     client.on('data', (chunk: Buffer) => answer.push(chunk))
@@ -96,7 +96,7 @@ describe('An adopted socket', () => {
     await expect.poll(() => heard).toEqual(['x'])
   })
 
-  test('is the one connection that the server counts', async () => {
+  test('is counted as one connection by its server', async () => {
     const countConnections = () =>
       new Promise((resolve) => server.getConnections((_, count) => resolve(count)))
     const { socket } = adopt(readInto(Buffer.alloc(16)).reader)
@@ -107,7 +107,7 @@ describe('An adopted socket', () => {
   })
 })
 
-test('What is no accepted TCP connection is left as it is', () => {
+test('A stream that is not an accepted TCP connection is not adopted', () => {
   const stream = new PassThrough()
   const { reader } = readInto(Buffer.alloc(1))
   expect(adoptSocket(stream as unknown as Socket, reader)).toBe(null)

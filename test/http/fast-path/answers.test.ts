@@ -13,11 +13,11 @@ import {
   rowsOf,
   settle,
   startFastPath,
-} from './talk.ts'
+} from './fast-path-service.ts'
 
 let service: FastPathService
 
-describe('What the fast path answers', () => {
+describe('An answer of the fast path', () => {
   beforeAll(async () => {
     service = await startFastPath()
   })
@@ -34,7 +34,7 @@ describe('What the fast path answers', () => {
     return answersOf(socket.sent)[before]
   }
 
-  test('follows its table: updates, replacements, settings, and its end', async () => {
+  test('reflects updates, replacements, new settings and the deletion of its table', async () => {
     const { writer } = service.context
     await putTable(writer, { name: 'moving', rows: 2, dim: 1, values: [1, 2] })
     const socket = service.open()
@@ -66,7 +66,7 @@ describe('What the fast path answers', () => {
     expect(await askOnce(socket, far)).toMatchObject({ status: 404 })
   })
 
-  test('says the time of the second', async () => {
+  test('has the current time in its Date', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2026, 0, 1, 12, 0, 0, 900) })
     try {
       const socket = service.open()
@@ -82,7 +82,7 @@ describe('What the fast path answers', () => {
     }
   })
 
-  test('lies in memory that is used again once the client has it', async () => {
+  test('has memory that is reused when the client has read it', async () => {
     const { buffers } = service.context.lookups
     const ids = Array.from({ length: 4_000 }, (_, i) => i % ROWS)
     const socket = service.open()
@@ -99,7 +99,7 @@ describe('What the fast path answers', () => {
     expect(service.byFastify() - before).toBe(0)
   })
 
-  test("is Fastify's to give where it is large, or where rows are computed", async () => {
+  test('comes from Fastify when it is large or when its rows are computed', async () => {
     const { writer } = service.context
     await putTable(writer, { name: 'wide', rows: 2, dim: 1_024 })
     const few = Array.from({ length: 256 }, () => 1)
@@ -127,7 +127,7 @@ describe('What the fast path answers', () => {
     expect(service.byFastify() - before).toBe(2)
   })
 
-  test('is none of its business while requests are refused or logged', async () => {
+  test('comes from Fastify while the service drains or logs requests', async () => {
     const { health } = service.context
     const socket = service.open()
     Object.assign(health, { state: 'draining', reason: 'the service is shutting down' })

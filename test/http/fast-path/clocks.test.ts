@@ -1,11 +1,18 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
-import { answersOf, type FastPathService, request, rowsOf, settle, startFastPath } from './talk.ts'
+import {
+  answersOf,
+  type FastPathService,
+  request,
+  rowsOf,
+  settle,
+  startFastPath,
+} from './fast-path-service.ts'
 
 let service: FastPathService
 
-describe('The clocks of the fast path', () => {
+describe('The timeouts of the fast path', () => {
   beforeAll(async () => {
     vi.useFakeTimers({
       toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'],
@@ -21,7 +28,7 @@ describe('The clocks of the fast path', () => {
     before = service.byFastify()
   })
 
-  test('end a connection on which nothing comes as Fastify does', async () => {
+  test('end a connection without a request as Fastify does', async () => {
     const socket = service.open()
     vi.advanceTimersByTime(LIMITS.headersTimeoutMs - 500)
     await settle()
@@ -32,7 +39,7 @@ describe('The clocks of the fast path', () => {
     expect(socket.isClosed).toBe(true)
   })
 
-  test('end one that has been answered and asks nothing more', async () => {
+  test('end a connection that is idle after an answer', async () => {
     const socket = service.open()
     socket.push(request([1]))
     await settle()
@@ -50,7 +57,7 @@ describe('The clocks of the fast path', () => {
     expect(answersOf(socket.sent)).toHaveLength(2)
   })
 
-  test('leave a body that does not come to the clock of Fastify', async () => {
+  test('hand a request whose body does not arrive over to Fastify', async () => {
     const socket = service.open()
     const bytes = request([1, 2])
     socket.push(bytes.subarray(0, -4))
@@ -64,7 +71,7 @@ describe('The clocks of the fast path', () => {
     expect(answersOf(socket.sent)).toMatchObject([{ status: 200, rows: rowsOf([1, 2]) }])
   })
 
-  test('leave a body that comes a byte at a time to Fastify', async () => {
+  test('hand a request whose body arrives byte by byte over to Fastify', async () => {
     const socket = service.open()
     const bytes = request(Array.from({ length: 50 }, (_, i) => i))
     const headBytes = bytes.length - 200

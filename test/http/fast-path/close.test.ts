@@ -1,9 +1,9 @@
 import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
-import { answersOf, request, ROWS, rowsOf, startFastPath } from './talk.ts'
+import { answersOf, request, ROWS, rowsOf, startFastPath } from './fast-path-service.ts'
 
-describe('The end of a server with a fast path', () => {
-  /** A real connection. */
+describe('A server with a fast path', () => {
+  /** Opens a real connection. */
   const dial = (port: number) => {
     const client = connect(port, '127.0.0.1')
     const received: Buffer[] = []
@@ -21,7 +21,7 @@ describe('The end of a server with a fast path', () => {
     return { client, closed, until }
   }
 
-  test('ends connections that wait for nothing, in the fast path and with Fastify, and finishes the others', async () => {
+  test('closes idle connections of the fast path and of Fastify, and answers pending requests', async () => {
     const service = await startFastPath()
     const port = Number(new URL(await service.listen()).port)
     const [idle, silent, other, busy] = [dial(port), dial(port), dial(port), dial(port)]
@@ -32,7 +32,7 @@ describe('The end of a server with a fast path', () => {
     expect(service.byFastify()).toBe(1)
     const bytes = request([2, 3])
     busy.client.write(bytes.subarray(0, -2))
-    // An answer to what was said later: this has been read.
+    // An answer to a later request shows that the first part of `bytes` has been read.
     for (const count of [2, 3]) {
       other.client.write(request([ROWS]))
       await other.until(count)
@@ -50,7 +50,7 @@ describe('The end of a server with a fast path', () => {
     await closing
   })
 
-  test('has no more connections than the limit, whoever reads them', async () => {
+  test('limits the connections of the fast path and of Fastify together', async () => {
     const service = await startFastPath()
     service.app.server.maxConnections = 2
     const port = Number(new URL(await service.listen()).port)

@@ -1,6 +1,15 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { answersOf, DIM, type FastPathService, request, ROWS, rowsOf, settle, startFastPath } from './talk.ts'
+import {
+  answersOf,
+  DIM,
+  type FastPathService,
+  request,
+  ROWS,
+  rowsOf,
+  settle,
+  startFastPath,
+} from './fast-path-service.ts'
 
 let service: FastPathService
 
@@ -14,7 +23,7 @@ describe('A connection in the fast path', () => {
     before = service.byFastify()
   })
 
-  test('gets its rows without Fastify, request after request', async () => {
+  test('is answered without Fastify, request after request', async () => {
     const socket = service.open()
     for (const ids of [[3, 1], [0], [7, 7, 7]]) {
       socket.push(request(ids))
@@ -25,7 +34,7 @@ describe('A connection in the fast path', () => {
     expect(service.byFastify() - before).toBe(0)
   })
 
-  test('gets the answers to requests that came at once in their order', async () => {
+  test('is answered in the order of its pipelined requests', async () => {
     const socket = service.open()
     const batches = Array.from({ length: 20 }, (_, i) => Array.from({ length: i + 1 }, (_, k) => i + k))
     socket.push(Buffer.concat(batches.map((ids) => request(ids))))
@@ -34,7 +43,7 @@ describe('A connection in the fast path', () => {
     expect(service.byFastify() - before).toBe(0)
   })
 
-  test('may send the body after its head, in pieces, and the next request right behind it', async () => {
+  test('may send a body in pieces after its head, with the next request right behind it', async () => {
     const socket = service.open()
     const ids = Array.from({ length: 50 }, (_, i) => i)
     const bytes = Buffer.concat([request(ids), request([9])])
@@ -50,7 +59,7 @@ describe('A connection in the fast path', () => {
     expect(service.byFastify() - before).toBe(0)
   })
 
-  test('is given to Fastify with its first other request, and stays there', async () => {
+  test('is handed to Fastify with its first other request, and stays there', async () => {
     const socket = service.open()
     socket.push(
       Buffer.concat([request([1]), Buffer.from('GET /livez HTTP/1.1\r\nHost: here\r\n\r\n'), request([2])]),
@@ -69,8 +78,8 @@ describe('A connection in the fast path', () => {
 
   test.each<[string, Buffer, number]>([
     ['an id outside the table', request([ROWS]), 422],
-    ['a table that is not there', request([1], { table: 'gone' }), 404],
-    ['a version that is not there', request([1], { query: '?version=7' }), 404],
+    ['a table that does not exist', request([1], { table: 'gone' }), 404],
+    ['a version that does not exist', request([1], { query: '?version=7' }), 404],
     ['a shape that does not fit', request([1], { query: '?shape=2' }), 422],
     [
       'a body that ends inside a number',
@@ -85,7 +94,7 @@ describe('A connection in the fast path', () => {
     expect(service.byFastify() - before).toBe(1)
   })
 
-  test('that is ended inside a body is told so', async () => {
+  test('that ends inside a body gets a refusal that says so', async () => {
     const socket = service.open()
     socket.push(request([1, 2]).subarray(0, -3))
     await turn()
@@ -96,7 +105,7 @@ describe('A connection in the fast path', () => {
     expect(socket.isClosed).toBe(true)
   })
 
-  test('that is ended after a request has its answer, and is closed', async () => {
+  test('that ends after a request is answered and closed', async () => {
     const socket = service.open()
     socket.push(request([5]))
     socket.push(null)
@@ -105,7 +114,7 @@ describe('A connection in the fast path', () => {
     expect(socket.isClosed).toBe(true)
   })
 
-  test('is not read while its client does not read, and loses nothing', async () => {
+  test('is not read while its client does not read, and loses no request', async () => {
     const socket = service.open()
     socket.stall()
     const ids = Array.from({ length: ROWS }, (_, i) => i)
@@ -123,7 +132,7 @@ describe('A connection in the fast path', () => {
     expect(service.byFastify() - before).toBe(0)
   })
 
-  test('that resets takes nothing along', async () => {
+  test('that is reset does not affect others', async () => {
     const socket = service.open()
     socket.push(request([1]))
     await turn()

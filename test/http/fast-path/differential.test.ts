@@ -1,16 +1,16 @@
 import { connect } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { normalizeAnswers } from './answers.ts'
+import { normalizeAnswers } from './normalize-answers.ts'
 import { compareServers, settle } from './differential.ts'
-import { createChooser } from './chooser.ts'
+import { createChooser } from './seeded-choices.ts'
 import { makeConversation } from './requests.ts'
 import { type Servers, startServers } from './servers.ts'
 import { MemorySocket } from './socket.ts'
 
-/** LANE_CASES=1000000 for the whole of it, which takes minutes; LANE_SEED to begin elsewhere. */
-const CASES = Number(process.env.LANE_CASES ?? 8_000)
-const SEED = Number(process.env.LANE_SEED ?? 20_261_122)
+/** FAST_PATH_CASES=1000000 makes a long run of minutes; FAST_PATH_SEED chooses other conversations. */
+const CASES = Number(process.env.FAST_PATH_CASES ?? 8_000)
+const SEED = Number(process.env.FAST_PATH_SEED ?? 20_261_122)
 
 let servers: Servers
 beforeAll(async () => {
@@ -18,13 +18,13 @@ beforeAll(async () => {
 })
 afterAll(() => servers.close())
 
-test(`the fast path answers ${CASES} conversations as Fastify does, or leaves them to it`, {
+test(`The fast path answers ${CASES} conversations as Fastify does, or leaves them to it`, {
   timeout: 7_200_000,
 }, async () => {
   const { difference, answered, byFastify, cases } = await compareServers(servers, CASES, SEED)
   expect(difference).toBe(null)
   expect(cases).toBe(CASES)
-  // Neither side of the comparison is idle.
+  // Both the fast path and Fastify must have answered a fair share.
   expect(answered).toBeGreaterThan(CASES / 3)
   expect(byFastify).toBeGreaterThan(CASES / 3)
   expect(byFastify).toBeLessThan(CASES * 1.5)
@@ -33,7 +33,9 @@ test(`the fast path answers ${CASES} conversations as Fastify does, or leaves th
   expect(updated.fastPath).toMatchObject([{ sequence: expect.any(Number) }, { sequence: expect.any(Number) }])
 })
 
-/** What Fastify answers to these pieces; undefined: it closes, and then a real socket may lose the answer. */
+/**
+ * The answers of Fastify to these pieces, or undefined when it closes: a real socket may lose an answer then.
+ */
 const answerInMemory = async (pieces: readonly Buffer[]): Promise<string | undefined> => {
   const socket = new MemorySocket(servers.plain)
   for (const piece of pieces) if (!socket.destroyed) socket.push(Buffer.from(piece))
@@ -43,7 +45,10 @@ const answerInMemory = async (pieces: readonly Buffer[]): Promise<string | undef
   return answers
 }
 
-/** Resolves when a connection to the fast path has had this answer to these pieces, with what came instead if it is closed before. */
+/**
+ * Sends the pieces to the fast path. Resolves with its answers when they equal `wanted` or when the
+ * connection closes.
+ */
 const converse = (port: number, pieces: readonly Buffer[], wanted: string): Promise<string> =>
   new Promise((resolve) => {
     const client = connect({ port, host: '127.0.0.1', noDelay: true })
@@ -65,7 +70,7 @@ const converse = (port: number, pieces: readonly Buffer[], wanted: string): Prom
     })
   })
 
-test('it does so over real sockets, whose bytes Node reads by another way', {
+test('The fast path does so over real sockets, which Node reads in another way', {
   timeout: 120_000,
 }, async () => {
   const port = Number(new URL(await servers.service.listen()).port)

@@ -1,23 +1,28 @@
+/**
+ * Compares a fast path with plain Fastify: both get the same random conversations, and their answers must be
+ * equal.
+ */
+
 import { setImmediate as turn } from 'node:timers/promises'
-import { normalizeAnswers } from './answers.ts'
-import { createChooser } from './chooser.ts'
+import { normalizeAnswers } from './normalize-answers.ts'
+import { createChooser } from './seeded-choices.ts'
 import { makeConversation } from './requests.ts'
 import type { Servers } from './servers.ts'
 import { MemorySocket } from './socket.ts'
 
-/** A conversation in which two servers differ. */
+/** A conversation that the two servers answer differently. */
 export interface Difference {
   seed: number
-  /** What was sent, piece by piece. */
+  /** The bytes of the client, piece by piece. */
   said: string[]
-  /** What came back before and after the client had ended its side. */
+  /** The answers before and after the client has ended its side. */
   fastPath: string[]
   plain: string[]
 }
 
 export interface Outcome {
   cases: number
-  /** Requests that got a 200, and those of them that Fastify has seen. */
+  /** The number of requests that got a 200, and of those that Fastify has handled. */
   answered: number
   byFastify: number
   difference: Difference | null
@@ -25,7 +30,7 @@ export interface Outcome {
 
 const BATCH = 200
 
-/** Long enough for every answer that does not wait for a clock. */
+/** Waits for every answer that does not depend on a timeout. */
 export const settle = async ({ isBusy }: Servers): Promise<void> => {
   for (let quiet = 0; quiet < 4; quiet = isBusy() ? 0 : quiet + 1) await turn()
 }
@@ -34,8 +39,8 @@ const describeState = (socket: MemorySocket): string =>
   `${normalizeAnswers(socket.sent)}\n[${socket.isClosed ? 'closed' : 'open'}]`
 
 /**
- * Says the same bytes to both servers, in `cases` conversations that `seed` decides, until they answer differently. Answers are compared
- * when the client has said everything, and again when it has ended its side of the connection.
+ * Holds `cases` conversations, which `seed` decides, with both servers, until their answers differ. Answers
+ * are compared after the last byte of the client, and again after it has ended its side of the connection.
  */
 export const compareServers = async (servers: Servers, cases: number, seed: number): Promise<Outcome> => {
   const outcome: Outcome = { cases: 0, answered: 0, byFastify: 0, difference: null }

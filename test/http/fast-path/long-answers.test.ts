@@ -4,15 +4,15 @@ import { LIMITS } from '../../../src/core/limits.ts'
 import { putTable } from '../../helpers/writer.ts'
 import { startService } from '../../helpers/service.ts'
 import { rowOf } from './servers.ts'
-import { answersOf, type FastPathService, request, startFastPath } from './talk.ts'
+import { answersOf, type FastPathService, request, startFastPath } from './fast-path-service.ts'
 
 const LONG_ROWS = 16
 const LONG_DIM = 4_096
-/** Answers of a quarter of a MiB: more of them than the kernel takes for a client that does not read. */
+/** The answers of a quarter of a MiB are more than the kernel buffers for a client that does not read. */
 const IDS = Array.from({ length: LONG_ROWS }, (_, i) => LONG_ROWS - 1 - i)
 const ASKED_COUNT = 80
 
-/** Whether this is one answer, to its end. */
+/** Whether the bytes are one complete answer. */
 const isWhole = (bytes: Buffer): boolean => {
   const headEnd = bytes.indexOf('\r\n\r\n') + 4
   return (
@@ -42,7 +42,7 @@ describe('A long answer of the fast path', () => {
   const dial = () => connect({ port, host: '127.0.0.1', noDelay: true })
   const long = (ids: readonly number[]) => request(ids, { table: 'long' })
 
-  /** Asks for a lot and reads nothing. Returns when an answer waits for its client. */
+  /** Sends many requests and reads no answer. Returns when an answer waits for the client. */
   const askWithoutReading = async (client: Socket, isWaiting: () => boolean): Promise<void> => {
     client.pause().write(Buffer.concat(Array.from({ length: ASKED_COUNT }, () => long(IDS))))
     await expect.poll(isWaiting).toBe(true)
@@ -74,7 +74,7 @@ describe('A long answer of the fast path', () => {
     }
   }
 
-  test('waits in the arena for a client that does not read, and stays what it is while others are answered', async () => {
+  test('waits unchanged in the arena for a slow client, while other clients are answered', async () => {
     const reservedBytes = arena().reservedBytes
     const [slow, other] = [dial(), dial()]
     await askWithoutReading(slow, () => arena().reservedBytes > reservedBytes)
@@ -89,7 +89,7 @@ describe('A long answer of the fast path', () => {
     other.destroy()
   })
 
-  test('gives its memory back when its client is gone without it', async () => {
+  test('is released when its client disconnects without reading it', async () => {
     const reservedBytes = arena().reservedBytes
     for (let i = 0; i < 5; i++) {
       const client = dial()
@@ -101,7 +101,7 @@ describe('A long answer of the fast path', () => {
     }
   })
 
-  test('is the one of Fastify to the byte, whatever its numbers are', async () => {
+  test("equals Fastify's to the byte, for numbers of every dtype", async () => {
     const plain = await startService({ logLevel: 'silent' })
     const other = connect({
       port: Number(new URL(await plain.listen()).port),
@@ -147,7 +147,7 @@ describe('A long answer of the fast path', () => {
     await plain.close()
   })
 
-  test('is copied out when so many wait that their share is used up: lookups keep their memory', async () => {
+  test('is copied out of the arena when waiting answers have used up their share of it', async () => {
     const { answers, buffers } = service.context.lookups
     const all = answers.reserve(LIMITS.answerBytesInFlightMax)
     const reservedBytes = arena().reservedBytes

@@ -17,7 +17,7 @@ const instead = (name: string, ...lines: string[]): string[] => [
 ]
 
 describe('The fast path reads', () => {
-  test('a lookup of raw ids that wants raw rows', () => {
+  test('a lookup of raw ids that accepts raw rows', () => {
     const head = read(LINE, HEADERS, '12345678and more')
     expect(head).toEqual({
       headBytes: 145,
@@ -32,37 +32,32 @@ describe('The fast path reads', () => {
 
   test.each<[string, string, string[], object]>([
     [
-      'JSON that wants JSON',
+      'a JSON lookup that accepts JSON',
       'lookup',
       ['application/json', 'application/json'],
       { format: 'json', answer: 'json' },
     ],
     [
-      'JSON that wants anything',
+      'a JSON lookup that accepts anything',
       'lookup?version=2',
       ['application/json', '*/*'],
       { format: 'json', answer: 'json' },
     ],
+    ['a JSON lookup without Accept', 'lookup', ['application/json'], { format: 'json', answer: 'json' }],
     [
-      'JSON that does not say what it wants',
-      'lookup',
-      ['application/json'],
-      { format: 'json', answer: 'json' },
-    ],
-    [
-      'JSON that wants rows',
+      'a JSON lookup that accepts raw rows',
       'lookup',
       ['application/json', 'application/octet-stream'],
       { format: 'json', answer: 'raw' },
     ],
     [
-      'raw ids that want JSON',
+      'a lookup of raw ids that accepts JSON',
       'lookup?mode=clip',
       ['application/octet-stream', 'application/json'],
       { format: 'raw', answer: 'json' },
     ],
     [
-      'raw ids that want anything',
+      'a lookup of raw ids that accepts anything',
       'lookup',
       ['application/octet-stream', '*/*'],
       { format: 'raw', answer: 'json' },
@@ -96,7 +91,7 @@ describe('The fast path reads', () => {
     expect(read(`POST /v1/tables/user/${path} HTTP/1.1`, headers)).toMatchObject(found)
   })
 
-  test('the longest update', () => {
+  test('an update of the maximal length', () => {
     const headers = [
       'Host: here',
       'Content-Type: application/json',
@@ -114,7 +109,8 @@ describe('The fast path reads', () => {
   test('options that are plain words and numbers', () => {
     expect(
       read(
-        'POST /v1/tables/t/lookup?mode=fill&fill_value=-1.5&shape=2,1&index_dtype=int32&dtype=float16&version=2 HTTP/1.1',
+        'POST /v1/tables/t/lookup?mode=fill&fill_value=-1.5&shape=2,1' +
+          '&index_dtype=int32&dtype=float16&version=2 HTTP/1.1',
         HEADERS,
       )?.query,
     ).toEqual([
@@ -129,10 +125,10 @@ describe('The fast path reads', () => {
 
   test.each<[string, string[]]>([
     ['in any order', [...HEADERS].reverse()],
-    ['in any case', HEADERS.map((line) => line.replace(/^[^:]*/, (name) => name.toUpperCase()))],
-    ['without the space', HEADERS.map((line) => line.replace(': ', ':'))],
+    ['in upper case', HEADERS.map((line) => line.replace(/^[^:]*/, (name) => name.toUpperCase()))],
+    ['without a space after the colon', HEADERS.map((line) => line.replace(': ', ':'))],
     [
-      'with the ones that nobody reads',
+      'that change nothing',
       [
         ...HEADERS,
         'User-Agent: a (b; c)',
@@ -141,15 +137,15 @@ describe('The fast path reads', () => {
         'Sec-Fetch-Mode: cors',
       ],
     ],
-    ['of a client that says what it does anyway', [...HEADERS, 'Connection: keep-alive']],
-    ['of one that says it with capitals', [...HEADERS, 'connection: Keep-Alive']],
+    ['with `Connection: keep-alive`', [...HEADERS, 'Connection: keep-alive']],
+    ['with `connection: Keep-Alive`', [...HEADERS, 'connection: Keep-Alive']],
     ['with the longest body', instead('Content-Length', `Content-Length: ${LANE_LOOKUP_BYTES_MAX}`)],
   ])('headers %s', (_, headers) => {
     expect(read(LINE, headers)).not.toBe(null)
   })
 })
 
-describe('The fast path leaves to others', () => {
+describe('The fast path leaves to Fastify', () => {
   test.each([
     'GET /v1/tables/t/lookup HTTP/1.1',
     'QUERY /v1/tables/t/lookup HTTP/1.1',
@@ -181,18 +177,18 @@ describe('The fast path leaves to others', () => {
     ['without Host', instead('Host')],
     ['without a type', instead('Content-Type')],
     ['without a length', instead('Content-Length')],
-    ['twice, the same', [...HEADERS, HEADERS[3]]],
-    ['twice, two lengths', [...HEADERS, 'Content-Length: 4']],
-    ['that it does not know', [...HEADERS, 'X-Request-Timeout-Ms: 5']],
-    ['with a key', [...HEADERS, 'Authorization: Bearer x']],
-    ['with chunks', [...HEADERS, 'Transfer-Encoding: chunked']],
+    ['with the same length twice', [...HEADERS, HEADERS[3]]],
+    ['with two lengths', [...HEADERS, 'Content-Length: 4']],
+    ['that are unknown to it', [...HEADERS, 'X-Request-Timeout-Ms: 5']],
+    ['with an access key', [...HEADERS, 'Authorization: Bearer x']],
+    ['with chunked encoding', [...HEADERS, 'Transfer-Encoding: chunked']],
     ['with an expectation', [...HEADERS, 'Expect: 100-continue']],
-    ['of a client that will close', [...HEADERS, 'Connection: close']],
-    ['that do not fit 2 KiB', [...HEADERS, `User-Agent: ${'x'.repeat(2_000)}`]],
-    ['with tensors', instead('Content-Type', 'Content-Type: application/x-safetensors')],
-    ['that want tensors', instead('Accept:', 'Accept: application/x-safetensors')],
-    ['that want one thing or another', instead('Accept:', 'Accept: application/json, */*')],
-    ['with parameters', instead('Content-Type', 'Content-Type: application/octet-stream; a=b')],
+    ['with `Connection: close`', [...HEADERS, 'Connection: close']],
+    ['of more than 2 KiB', [...HEADERS, `User-Agent: ${'x'.repeat(2_000)}`]],
+    ['of a safetensors lookup', instead('Content-Type', 'Content-Type: application/x-safetensors')],
+    ['that accept safetensors', instead('Accept:', 'Accept: application/x-safetensors')],
+    ['that accept several types', instead('Accept:', 'Accept: application/json, */*')],
+    ['with media type parameters', instead('Content-Type', 'Content-Type: application/octet-stream; a=b')],
     ['with an empty value', [...HEADERS, 'User-Agent:']],
     ['with a tab', [...HEADERS, 'User-Agent:\tme']],
     ['with two spaces', [...HEADERS, 'User-Agent:  me']],
@@ -213,9 +209,9 @@ describe('The fast path leaves to others', () => {
   })
 
   test.each([
-    ['an option of another route', 'rows?learning_rate=1', 'application/x-safetensors'],
-    ['an option beside JSON', 'gradients?learning_rate=1', 'application/json'],
-    ['an option of raw ids beside JSON', 'lookup?mode=clip', 'application/json'],
+    ['a query parameter of another route', 'rows?learning_rate=1', 'application/x-safetensors'],
+    ['a query parameter beside a JSON update', 'gradients?learning_rate=1', 'application/json'],
+    ['a query parameter of raw ids beside a JSON lookup', 'lookup?mode=clip', 'application/json'],
     ['raw numbers for an update', 'gradients', 'application/octet-stream'],
   ])('%s', (_, path, type) => {
     expect(
@@ -227,7 +223,7 @@ describe('The fast path leaves to others', () => {
     ).toBe(null)
   })
 
-  test('an update that wants rows for an answer', () => {
+  test('an update that accepts raw rows', () => {
     const headers = [
       'Host: here',
       'Content-Type: application/json',
@@ -237,7 +233,7 @@ describe('The fast path leaves to others', () => {
     expect(read('POST /v1/tables/t/gradients HTTP/1.1', headers)).toBe(null)
   })
 
-  test('every head that is not all there', () => {
+  test('every incomplete head', () => {
     const whole = Buffer.from([LINE, ...HEADERS, '', ''].join('\r\n'))
     for (let end = 0; end < whole.length; end++) expect(readHead(whole.subarray(0, end))).toBe(null)
     expect(readHead(whole)).not.toBe(null)

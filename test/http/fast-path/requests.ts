@@ -1,6 +1,11 @@
-import type { Chooser } from './chooser.ts'
-import { type Draft, draftRequest } from './drafts.ts'
-import { LENGTHS, ODD_HEADERS, ODD_LINES, ODD_QUERIES, SPACES, TYPES } from './odd.ts'
+/**
+ * Random conversations of a client with a server: correct requests with parts changed, bytes damaged and
+ * pieces cut.
+ */
+
+import type { Chooser } from './seeded-choices.ts'
+import { type Draft, draftRequest } from './request-drafts.ts'
+import { LENGTHS, ODD_HEADERS, ODD_LINES, ODD_QUERIES, SPACES, TYPES } from './odd-parts.ts'
 
 type Change = (draft: Draft, choose: Chooser) => void
 
@@ -14,7 +19,7 @@ const atHeader = (draft: Draft, choose: Chooser, change: (line: string) => strin
   if (draft.headers.length > 0) draft.headers[at] = change(draft.headers[at])
 }
 
-/** Each makes a request another one: some leave it right, most do not. */
+/** Changes of a request; most make it incorrect. */
 const CHANGES: readonly Change[] = [
   (draft, choose) => draft.headers.sort(() => choose.below(3) - 1),
   (draft, choose) =>
@@ -53,7 +58,7 @@ const CHANGES: readonly Change[] = [
 const render = ({ requestLine, headers, lineEnd, body }: Draft): Buffer =>
   Buffer.concat([Buffer.from([requestLine, ...headers, '', ''].join(lineEnd), 'latin1'), body])
 
-/** One byte more, less or other, anywhere. */
+/** Inserts, removes or replaces one byte anywhere. */
 const damage = (bytes: Buffer, choose: Chooser): Buffer => {
   const at = choose.below(bytes.length)
   const byte = Buffer.of(choose.pick([choose.below(256), 9, 10, 13, 32, 58]))
@@ -69,13 +74,14 @@ const makeRequest = (choose: Chooser): Buffer => {
   const draft = draftRequest(choose)
   for (let count = choose.pick([0, 0, 1, 1, 2, 3]); count > 0; count--) choose.pick(CHANGES)(draft, choose)
   if (!choose.once(12)) return render(draft)
-  // Numbers of an update stay what they are: sums of any others depend on their order, and connections have none.
+  // The numbers of an update are not damaged, because sums of arbitrary numbers depend on the order of
+  // connections.
   if (draft.isUpdate)
     return Buffer.concat([damage(render({ ...draft, body: Buffer.alloc(0) }), choose), draft.body])
   return damage(render(draft), choose)
 }
 
-/** What one client says on one connection, in the pieces that it arrives in. */
+/** Makes the bytes of one connection, in the pieces that the server gets. */
 export const makeConversation = (choose: Chooser): Buffer[] => {
   const first = makeRequest(choose)
   const requests = [first]

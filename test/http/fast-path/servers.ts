@@ -1,21 +1,23 @@
+/** The two services that the differential test compares, one with the fast path and one without. */
+
 import type { App } from '../../../src/http/context.ts'
 import { putTable, readTable } from '../../helpers/writer.ts'
 import { type Service, startService } from '../../helpers/service.ts'
-import { TABLES, UPDATED } from './drafts.ts'
+import { TABLES, UPDATED } from './request-drafts.ts'
 
-/** Two services with the same tables. */
+/** Two services with equal tables. */
 export interface Servers {
   service: Service
   fastPath: App
   plain: App
-  /** Whether a writer has been asked for something that it has not answered. */
+  /** Whether a call to a writer is pending. */
   isBusy: () => boolean
-  /** The updated tables of each: rows, and how many updates there were. */
+  /** The rows and sequences of the updated tables of each service. */
   readUpdated: () => { fastPath: unknown; plain: unknown }
   close: () => Promise<void>
 }
 
-/** Rows that are known apart: row i of a table of `dim` numbers is i, i + 1/4, i + 2/4, ... */
+/** The distinct row i of a table of `dim` columns: i, i + 1/4, i + 2/4, ... */
 export const rowOf = (row: number, dim: number): number[] =>
   Array.from({ length: dim }, (_, column) => row + column / 4)
 
@@ -36,7 +38,7 @@ const readUpdated = ({ context: { writer } }: Service) =>
     sequence: writer.registry.find(name).current.readSequence(),
   }))
 
-/** Starts them, with eight rows in each of the tables that requests ask. */
+/** Starts both services, with eight rows in each table that the requests name. */
 export const startServers = async (): Promise<Servers> => {
   const service = await startService({ logLevel: 'silent', fastPath: true })
   const plain = await startService({ logLevel: 'silent' })

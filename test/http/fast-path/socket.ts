@@ -1,11 +1,16 @@
+/** A connection without a network, on which tests decide when bytes arrive and when the client reads. */
+
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import type { App } from '../../../src/http/context.ts'
 
-/** The server's end of a connection that exists in memory alone: what a server uses of a socket, and what came out of it. */
+/**
+ * The server's end of a connection in memory. It implements what a server uses of a socket, and records its
+ * writes.
+ */
 export class MemorySocket extends Duplex {
   readonly #sent: Buffer[] = []
-  /** Whether the client reads what it is sent. */
+  /** Whether the client reads. */
   #isReading = true
   #untaken: (() => void) | undefined
 
@@ -25,12 +30,12 @@ export class MemorySocket extends Duplex {
     else this.#untaken = take
   }
 
-  /** The client reads no further; the first write from now on waits. */
+  /** Makes the client stop reading, so that the next write waits. */
   stall(): void {
     this.#isReading = false
   }
 
-  /** The client reads everything again. */
+  /** Makes the client read everything again. */
   takeAll(): void {
     this.#isReading = true
     this.#untaken?.()
@@ -47,12 +52,12 @@ export class MemorySocket extends Duplex {
     return this
   }
 
-  /** Everything that the server has written. */
+  /** All bytes that the server has written. */
   get sent(): Buffer {
     return Buffer.concat(this.#sent)
   }
 
-  /** Whether the server will write no more. */
+  /** Whether the server has ended the connection. */
   get isClosed(): boolean {
     return this.destroyed || this.writableEnded
   }

@@ -15,7 +15,7 @@ import {
   request,
   updateRequest,
   startFastPath,
-} from './talk.ts'
+} from './fast-path-service.ts'
 
 let service: FastPathService
 let before: number
@@ -45,7 +45,7 @@ describe('An update in the fast path', () => {
   const rows = () => readTable(service.context.writer, 'moved')
   const { version } = { version: () => service.context.registry.find('moved').current.handle.version }
 
-  test('is done and answered without Fastify, as JSON and as safetensors', async () => {
+  test('is applied and answered without Fastify, as JSON and as safetensors', async () => {
     const socket = service.open()
     socket.push(updateRequest('{"op":"set","indices":[1,1],"values":[[1,2],[3,4]]}'))
     const [first] = await answersWhen(socket, 1)
@@ -75,7 +75,7 @@ describe('An update in the fast path', () => {
     expect(service.byFastify() - before).toBe(0)
   })
 
-  test('is seen by the lookup behind it, which waits for it', async () => {
+  test('is visible to the next lookup of its connection, which waits for it', async () => {
     const socket = service.open()
     const ask = request([3], { table: 'moved' })
     socket.push(
@@ -99,7 +99,7 @@ describe('An update in the fast path', () => {
     expect(service.byFastify() - before).toBe(0)
   })
 
-  test('may come in pieces over a real connection, which are read to where the writer reads them', async () => {
+  test('may arrive in pieces over a real connection, into the memory that the writer reads', async () => {
     const indices = Array.from({ length: 4_096 }, (_, i) => 4_095 - i)
     const body = gradients(
       indices,
@@ -127,12 +127,12 @@ describe('An update in the fast path', () => {
   test.each([
     ['a number that is not finite', updateRequest(gradients([0], [1, NaN]), SAFETENSORS), 422, 'NON_FINITE'],
     [
-      'an index outside',
+      'an index outside the table',
       updateRequest('{"op":"set","indices":[9999],"values":[[1,2]]}'),
       422,
       'INDEX_OUT_OF_RANGE',
     ],
-    ['another shape', updateRequest('{"op":"set","indices":[1],"values":[[1,2,3]]}'), 422, 'SHAPE_MISMATCH'],
+    ['a wrong shape', updateRequest('{"op":"set","indices":[1],"values":[[1,2,3]]}'), 422, 'SHAPE_MISMATCH'],
     ['no operation', updateRequest('{"indices":[1],"values":[[1,2]]}'), 400, 'INVALID_REQUEST'],
     ['half a body', updateRequest('{"op":"set","indices":[1],"values":[[1,'), 400, 'MALFORMED_BODY'],
   ])('with %s is refused by Fastify, and changes nothing', async (_, bytes, status, code) => {
@@ -154,7 +154,7 @@ describe('An update in the fast path', () => {
     })
   })
 
-  test('whose client has ended its side is answered, and the connection ended', async () => {
+  test('is answered after its client has ended its side, and then the connection ends', async () => {
     const socket = service.open()
     socket.push(updateRequest('{"op":"add","indices":[0],"values":[[1,1]]}'))
     socket.push(null)
@@ -162,7 +162,7 @@ describe('An update in the fast path', () => {
     await expect.poll(() => socket.isClosed).toBe(true)
   })
 
-  test('gives its memory back, also when its client is gone before the answer or before the end of the body', async () => {
+  test('releases its memory when its client disconnects before the answer or within the body', async () => {
     const { arena } = service.context.lookups
     const reservedBytes = arena.reservedBytes
     const bytes = updateRequest('{"op":"add","indices":[0],"values":[[1,1]]}')
@@ -179,7 +179,7 @@ describe('An update in the fast path', () => {
     await expect.poll(() => rows()[0]).toEqual([50, 50])
   })
 
-  test('for which there is no memory is refused as overload', async () => {
+  test('is refused as OVERLOADED when the arena has no room for it', async () => {
     const { arena } = service.context.lookups
     const all = arena.reserve(arena.bytesMax - arena.reservedBytes - 128)
     try {
@@ -191,12 +191,13 @@ describe('An update in the fast path', () => {
     }
   })
 
-  test('that is announced and does not come leaves room for lookups, and none for more of its kind', async () => {
+  test('whose body does not arrive leaves room for lookups, but blocks other updates', async () => {
     const { arena } = service.context.lookups
     const reservedBytes = arena.reservedBytes
     const head = (bytes: number) =>
       Buffer.from(
-        `POST /v1/tables/moved/rows HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: ${bytes}\r\n\r\n{`,
+        'POST /v1/tables/moved/rows HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n' +
+          `Content-Length: ${bytes}\r\n\r\n{`,
       )
     const slow = Array.from({ length: LIMITS.updateBytesInFlightMax / LIMITS.updateBodyBytesMax }, () =>
       service.open(),
@@ -212,7 +213,7 @@ describe('An update in the fast path', () => {
     await expect.poll(() => arena.reservedBytes).toBe(reservedBytes)
   })
 
-  test('that is refused is let go before the route finds room for it: near the bound too it is told what is wrong with it', async () => {
+  test('is refused for its mistake, not for lack of memory, when little update memory is free', async () => {
     const { updateBodies } = service.context.lookups
     const body = gradients([0, 5_000], [1, 1, 1, 1])
     const others = updateBodies.reserve(LIMITS.updateBytesInFlightMax - Math.ceil(body.length / 64) * 64)
@@ -232,7 +233,7 @@ describe('An update in the fast path', () => {
     }
   })
 
-  test('that goes to Fastify in the middle of its body leaves the memory alone that was its own', async () => {
+  test('that Fastify takes over within its body is not written to released memory', async () => {
     const { arena } = service.context.lookups
     const { server } = service.app
     const body = gradients([0, 1], [1, 2, 3, 4])
@@ -245,7 +246,8 @@ describe('An update in the fast path', () => {
     let region = { at: 0, bytes: 0 }
     function takeMemory(incoming: IncomingMessage): void {
       server.off('request', takeMemory)
-      // First fit: what the body has just left. And whoever listens here makes Node's parser leave the reading to the socket.
+      // The arena is first fit, so this reserves the region that the body has just released. The listener on
+      // `data` makes Node's parser leave the reading to the socket.
       region = arena.reserve(body.length)
       arena.bytes.fill(0xab, region.at, region.at + body.length)
       incoming.socket.on('data', () => {})

@@ -36,23 +36,23 @@ const operations = () =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
   )
 
-test('the committed document is the one that the routes make (npm run openapi)', () => {
+test('The committed document equals the one generated from the routes (npm run openapi)', () => {
   expect(readFileSync(DOCUMENT_PATH, 'utf8') === text).toBe(true)
 })
 
-test('the served document is the committed one', async () => {
+test('The served document equals the committed one', async () => {
   expect((await service.app.inject({ url: '/openapi.json' })).json()).toEqual(document)
 })
 
-describe('every operation', () => {
-  test('says what it does, under a tag', () => {
+describe('every operation of the document', () => {
+  test('has a summary and a tag', () => {
     for (const { path, method, operation } of operations()) {
       expect(operation.summary, `${method} ${path}`).toMatch(/\w/)
       expect(operation.tags, `${method} ${path}`).toHaveLength(1)
     }
   })
 
-  test('lists its errors as problems', () => {
+  test('lists its errors, which are problems', () => {
     for (const { path, method, operation } of operations()) {
       const errors = Object.entries(operation.responses).filter(([status]) => status >= '400')
       expect(
@@ -74,7 +74,7 @@ describe('every operation', () => {
     }
   })
 
-  test('that takes an Idempotency-Key says so, without one that would be sent unasked', () => {
+  test('that accepts an Idempotency-Key lists it, without an example that tools would send', () => {
     const takers = operations().filter(({ operation }) =>
       operation.parameters?.some(({ name }) => name === 'Idempotency-Key'),
     )
@@ -92,7 +92,7 @@ describe('every operation', () => {
     }
   })
 
-  test('that takes binary bodies shows how, with curl and Python', () => {
+  test('that accepts binary bodies has an example in curl and in Python', () => {
     const binary = operations().filter(({ operation }) =>
       Object.keys(operation.requestBody?.content ?? {}).some((type) => type !== 'application/json'),
     )
@@ -103,7 +103,7 @@ describe('every operation', () => {
     }
   })
 
-  test('refers to schemas that are there', () => {
+  test('refers to existing schemas', () => {
     const names = [...text.matchAll(/"\$ref": "([^"]*)"/g)].map(([, reference]) => reference)
     for (const name of new Set(names))
       expect(document.components.schemas, name).toHaveProperty(name.replace('#/components/schemas/', ''))
@@ -111,7 +111,7 @@ describe('every operation', () => {
   })
 })
 
-test('each route of the service is in the document, and lookups have QUERY beside POST', () => {
+test('Every route of the service is in the document, and lookups have QUERY beside POST', () => {
   const paths = Object.keys(document.paths).map((path) => path.replaceAll(/\{(\w+)\}/g, 'words'))
   expect(paths).toEqual(
     expect.arrayContaining([
@@ -134,7 +134,7 @@ test('each route of the service is in the document, and lookups have QUERY besid
   expect(document.openapi).toBe('3.2.0')
 })
 
-/** The schema with its references put in place. */
+/** Replaces the references in a schema by the schemas that they name. */
 const resolve = (schema: unknown): unknown => {
   if (Array.isArray(schema)) return schema.map(resolve)
   if (typeof schema !== 'object' || schema === null) return schema
@@ -144,7 +144,7 @@ const resolve = (schema: unknown): unknown => {
   return Object.fromEntries(Object.entries(schema).map(([name, member]) => [name, resolve(member)]))
 }
 
-describe('the examples can be tried from top to bottom:', () => {
+describe('the examples of the document work in order:', () => {
   const steps: [string, string][] = [
     ['put', '/v1/tables/{table}'],
     ['patch', '/v1/tables/{table}'],
@@ -184,7 +184,7 @@ describe('the examples can be tried from top to bottom:', () => {
     60_000,
   )
 
-  test('and the tables are then described as the document says', async () => {
+  test('GET answers match their schemas afterwards', async () => {
     for (const path of [
       '/v1/tables',
       '/v1/tables/{table}',
@@ -210,7 +210,7 @@ describe('the examples can be tried from top to bottom:', () => {
     }
   })
 
-  test('and errors are as the document says', async () => {
+  test('errors match the schema of problems', async () => {
     const response = await service.app.inject({ method: 'PATCH', url: '/v1/tables/words', payload: { x: 1 } })
     const [fits] = Schema.Errors(resolve({ $ref: '#/components/schemas/Problem' }) as Json, response.json())
     expect(fits).toBe(true)

@@ -1,8 +1,12 @@
+/**
+ * Requests and a reference for tests of adapters: safetensors bodies, PUT of an adapter, and adapted rows.
+ */
+
 import { ELEMENT_BYTES, type ElementType } from '../../../src/core/types.ts'
 import { readSafetensors, writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
 import type { Service } from '../../helpers/service.ts'
 
-/** An array of a body. */
+/** An array of a safetensors body. */
 export interface Sent {
   shape: number[]
   values: ArrayLike<number>
@@ -30,7 +34,10 @@ const encode = (elementType: ElementType, values: ArrayLike<number>): Uint8Array
   }
 }
 
-/** The arrays as a safetensors body, in the order given. bfloat16 values are cut, so they should be short. */
+/**
+ * Encodes arrays as a safetensors body in the given order. bfloat16 values are truncated, so they should be
+ * exact.
+ */
 export const encodeTensors = (tensors: Record<string, Sent>): Buffer => {
   const list = Object.entries(tensors).map(([name, { shape, values, elementType = 'float32' }]) => ({
     name,
@@ -49,7 +56,7 @@ export const encodeTensors = (tensors: Record<string, Sent>): Buffer => {
   ])
 }
 
-/** PUT of an adapter to table `t`. */
+/** Sends an adapter to the table `t`. */
 export const putAdapter = (service: Service, tensors: Record<string, Sent>, query = '', headers = {}) =>
   service.app.inject({
     method: 'PUT',
@@ -58,7 +65,7 @@ export const putAdapter = (service: Service, tensors: Record<string, Sent>, quer
     headers: { 'content-type': SAFETENSORS, ...headers },
   })
 
-/** The float32 numbers of a lookup of table `t`. */
+/** Looks rows of the table `t` up and returns their float32 numbers. */
 export const lookUp = async (service: Service, ids: number[], query = ''): Promise<Float32Array> => {
   const answer = await service.app.inject({
     method: 'POST',
@@ -71,7 +78,7 @@ export const lookUp = async (service: Service, ids: number[], query = ''): Promi
   return new Float32Array(data.slice().buffer)
 }
 
-/** Numbers between -2 and 2 that follow from `seed`, each exact in 16 bits of either kind. */
+/** Numbers between -2 and 2 that `seed` determines, each exact in float16 and bfloat16. */
 export const numbers = (count: number, seed: number): Float32Array => {
   let state = seed | 1
   return Float32Array.from({ length: count }, () => {
@@ -89,7 +96,10 @@ export interface Adapter {
   alpha: number
 }
 
-/** base[i] + fround(alpha / rank) * A[ids[i]] . B, every operation rounded to float32; a negative id leaves its row. */
+/**
+ * Adds fround(alpha / rank) * A[ids[i]] . B to base[i], with every operation rounded to float32. A negative
+ * id leaves its row unchanged.
+ */
 export const adapt = (
   base: Float32Array,
   ids: readonly number[],

@@ -27,7 +27,7 @@ const codeOf = async (answer: ReturnType<typeof send>) => [
 ]
 
 describe('An alias', () => {
-  test('is created by 201, and pointed elsewhere by 200', async () => {
+  test('is created with 201, and changed with 200', async () => {
     const created = await alias('live', { table: 'user' })
     expect(created.statusCode).toBe(201)
     expect(created.headers.location).toBe('/v1/aliases/live')
@@ -38,7 +38,7 @@ describe('An alias', () => {
     expect([read.statusCode, read.json()]).toEqual([200, { alias: 'live', table: 'user', version: 1 }])
   })
 
-  test('is listed in the order of names', async () => {
+  test('is listed in the order of the names', async () => {
     expect((await send('GET', '/v1/aliases')).json()).toEqual({ aliases: [] })
     for (const name of ['b', 'a', 'B']) await alias(name, { table: 'user' })
     expect((await send('GET', '/v1/aliases')).json()).toEqual({
@@ -46,7 +46,7 @@ describe('An alias', () => {
     })
   })
 
-  test('goes by 204, and then is a 404; the table stays', async () => {
+  test('is deleted with 204, which does not delete the table', async () => {
     await alias('live', { table: 'user' })
     expect((await send('DELETE', '/v1/aliases/live')).statusCode).toBe(204)
     expect(await codeOf(send('GET', '/v1/aliases/live'))).toEqual([404, 'ALIAS_NOT_FOUND'])
@@ -55,7 +55,7 @@ describe('An alias', () => {
     expect((await send('GET', '/v1/tables/user')).statusCode).toBe(200)
   })
 
-  test('needs a table, a version that is there, and a name that no table has', async () => {
+  test('needs an existing table and version, and a name that no table has', async () => {
     expect(await codeOf(alias('live', { table: 'none' }))).toEqual([404, 'TABLE_NOT_FOUND'])
     expect(await codeOf(alias('live', { table: 'user', version: 3 }))).toEqual([404, 'VERSION_NOT_FOUND'])
     expect(await codeOf(alias('user', { table: 'user' }))).toEqual([400, 'INVALID_REQUEST'])
@@ -69,15 +69,15 @@ describe('An alias', () => {
     ['no table', 'live', {}, '/table'],
     ['a version as text', 'live', { table: 'user', version: '1' }, '/version'],
     ['version null', 'live', { table: 'user', version: null }, '/version'],
-    ['something else', 'live', { table: 'user', weight: 1 }, '/weight'],
-    ['a name that is none', '.live', { table: 'user' }, '/alias'],
+    ['an unknown member', 'live', { table: 'user', weight: 1 }, '/weight'],
+    ['an invalid name', '.live', { table: 'user' }, '/alias'],
   ])('is refused with %s', async (_what, name, payload, pointer) => {
     const answer = await alias(name, payload)
     expect([answer.statusCode, answer.json<Problem>().code]).toEqual([400, 'INVALID_REQUEST'])
     expect(answer.json<Problem>().errors?.[0].pointer).toBe(pointer)
   })
 
-  test('holds across a restart', async () => {
+  test('persists across a restart', async () => {
     const { dataDir, remove } = makeDataDir()
     const first = service
     try {
@@ -115,7 +115,7 @@ describe('Through an alias', () => {
   const named = (name: string, expected: number) => ({ name, expected })
 
   test.each([named('live', 2), named('old', 1)])(
-    '$name every reading route reads version $expected',
+    '$name, every reading route reads version $expected',
     async ({ name, expected }) => {
       const table = `/v1/tables/${name}`
       const etag = `"${expected}-0"`
@@ -160,7 +160,7 @@ describe('Through an alias', () => {
     },
   )
 
-  test('tensors have its name', async () => {
+  test('tensors are named after the alias', async () => {
     const { header } = writeSafetensorsHeader([
       { name: 'live/indices', elementType: 'int32', shape: [1] },
       { name: 'user/indices', elementType: 'int32', shape: [1] },
@@ -191,14 +191,14 @@ describe('Through an alias', () => {
     ['POST', '/rows', { op: 'set', indices: [0], values: [[1, 1]] }],
     ['DELETE', '/lora'],
     ['POST', '/lora/merge'],
-  ])('nothing is changed: %s %s is a 404 that names the table', async (method, path, payload) => {
+  ])('nothing can be changed: %s %s is a 404 that names the table', async (method, path, payload) => {
     const answer = await send(method, `/v1/tables/live${path}`, payload)
     expect([answer.statusCode, answer.json<Problem>().code]).toEqual([404, 'TABLE_NOT_FOUND'])
     expect(answer.json<Problem>().detail).toContain('the table is "user"')
     expect((await send('GET', '/v1/tables/user')).headers.etag).toBe('"2-0"')
   })
 
-  test('no table is created', async () => {
+  test('no table can be created', async () => {
     expect(await codeOf(send('PUT', '/v1/tables/live', { rows: 1, dim: 1 }))).toEqual([
       400,
       'INVALID_REQUEST',
@@ -207,7 +207,7 @@ describe('Through an alias', () => {
     expect([begun.statusCode, begun.json<Problem>().code]).toEqual([400, 'INVALID_REQUEST'])
   })
 
-  test('what is read moves in an instant, with a replacement and with the alias', async () => {
+  test('the next lookup reads the new version after a replacement or a change of the alias', async () => {
     const read = async () =>
       (await send('POST', '/v1/tables/live/lookup', { indices: [0] })).json<{ version: number }>().version
     await send('PUT', '/v1/tables/user', { values: [[3, 3]] })
@@ -219,7 +219,7 @@ describe('Through an alias', () => {
     expect(await read()).toBe(2)
   })
 
-  test('a version that is gone, and a table that is gone, are 404s that say so', async () => {
+  test('a deleted version and a deleted table are 404s that name the table', async () => {
     await send('PUT', '/v1/tables/user', { values: [[3, 3]] })
     const answer = await send('POST', '/v1/tables/old/lookup', { indices: [0] })
     expect([answer.statusCode, answer.json<Problem>().code]).toEqual([404, 'VERSION_NOT_FOUND'])

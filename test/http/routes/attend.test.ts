@@ -59,7 +59,7 @@ const VALUES = [
 describe('The scores of a whole table', () => {
   beforeEach(() => put('words', { values: VALUES }))
 
-  test('are shaped like the queries, with the state they were read at', async () => {
+  test('have the shape of the queries, and come with their version and sequence', async () => {
     const one = await attend({ queries: [1, 10] })
     expect(one.json()).toEqual({
       table: 'words',
@@ -81,7 +81,7 @@ describe('The scores of a whole table', () => {
     })
   })
 
-  test('keep the place of the padding row, which is never among the best', async () => {
+  test('include the padding row, which is never in the top k', async () => {
     await service.app.inject({ method: 'PATCH', url: '/v1/tables/words', payload: { padding_index: 1 } })
     expect((await attend({ queries: [1, 0] })).json().logits).toEqual([1, 3, 0, 3, -1])
     expect((await attend({ queries: [1, 0], top_k: 9 })).json()).toMatchObject({
@@ -91,7 +91,7 @@ describe('The scores of a whole table', () => {
     })
   })
 
-  test('print what overflows as null', async () => {
+  test('are null when they overflow', async () => {
     expect((await attend({ queries: [3e38, 3e38] })).json().logits).toEqual([null, null, 0, null, -3e38])
   })
 
@@ -99,13 +99,13 @@ describe('The scores of a whole table', () => {
     ['dot', [1, 3, 0], [43, 43, 21]],
     ['l2', [1, 3, 0], [Math.sqrt(40), Math.sqrt(40), 8]],
     ['cosine', [0, 1, 3], [21 / Math.sqrt(505), 43 / Math.sqrt(2525), 43 / Math.sqrt(2525)]],
-  ])('give the best by %s', async (metric, indices, scores) => {
+  ])('are ranked by %s for the top k', async (metric, indices, scores) => {
     const answer = (await attend({ queries: [[1, 10]], top_k: 3, metric })).json()
     expect(answer).toMatchObject({ shape: [1, 3], indices: [indices] })
     for (const [i, score] of answer.scores[0].entries()) expect(score).toBeCloseTo(scores[i], 5)
   })
 
-  test('are found for a pinned version', async () => {
+  test('can be those of a pinned version', async () => {
     await put('words', { values: [[5, 5]] })
     expect((await attend({ queries: [1, 0] })).json()).toMatchObject({ version: 2, logits: [5] })
     expect((await attend({ queries: [1, 0], version: 1 })).json()).toMatchObject({
@@ -116,7 +116,7 @@ describe('The scores of a whole table', () => {
     expect((await attend({ queries: [1, 0], version: 9 })).json().code).toBe('VERSION_NOT_FOUND')
   })
 
-  test('show updates', async () => {
+  test('reflect updates', async () => {
     await service.app.inject({
       method: 'POST',
       url: '/v1/tables/words/rows',
@@ -127,7 +127,7 @@ describe('The scores of a whole table', () => {
     expect(answer.headers.etag).toBe('"1-1"')
   })
 
-  test('are empty where there is nothing', async () => {
+  test('are empty without rows or queries', async () => {
     await put('none', { rows: 0, dim: 2 })
     expect((await attend({ queries: [1, 1] }, 'none')).json()).toMatchObject({ shape: [0], logits: [] })
     expect(
@@ -151,10 +151,10 @@ describe('The scores of a whole table', () => {
   })
 })
 
-describe('As safetensors', () => {
+describe('With safetensors,', () => {
   beforeEach(() => put('words', { values: VALUES }))
 
-  test('all scores come as logits', async () => {
+  test('all scores are a tensor of logits', async () => {
     const answer = await attendBinary(queriesOf([2, 2], 1, 10, 0, -1))
     expect(answer.headers).toMatchObject({
       'content-type': SAFETENSORS,
@@ -169,7 +169,7 @@ describe('As safetensors', () => {
     expect([...new Float32Array(data.slice().buffer)]).toEqual([21, 43, 0, 43, -1, -2, -4, 0, -4, 0])
   })
 
-  test('the best come as int64 indices and float32 scores, options in the query', async () => {
+  test('the top k are int64 indices and float32 scores, and options are in the query', async () => {
     const answer = await attendBinary(queriesOf([1, 1, 2], 1, 10), '?top_k=2&metric=l2&version=1')
     const tensors = readSafetensors(answer.rawPayload)
     const indices = tensors.get('indices') ?? expect.unreachable()
@@ -187,7 +187,7 @@ describe('As safetensors', () => {
     ])
   })
 
-  test('queries may be of 16 bits, and the answer JSON', async () => {
+  test('queries may have 16 bits, and the answer may be JSON', async () => {
     const bytes = new Uint8Array(Float16Array.of(1, 10).buffer)
     const answer = await attendBinary(
       [{ name: 'queries', elementType: 'float16', shape: [2], bytes }],
@@ -197,7 +197,7 @@ describe('As safetensors', () => {
     expect(answer.json()).toMatchObject({ shape: [5], logits: [21, 43, 0, 43, -1] })
   })
 
-  test('no queries have no answers', async () => {
+  test('an empty batch of queries has an empty answer', async () => {
     const answer = await attendBinary(queriesOf([0, 2]), '?top_k=2', 'application/json')
     expect(answer.json()).toMatchObject({ shape: [0, 2], indices: [], scores: [] })
     expect((await attendBinary(queriesOf([0, 2]))).headers['x-shape']).toBe('0,5')
@@ -215,14 +215,14 @@ describe('As safetensors', () => {
     ['infinity', queriesOf([1, 2], Infinity, 1), 'NON_FINITE'],
     ['a scalar', queriesOf([], 1), 'SHAPE_MISMATCH'],
     ['another dim', queriesOf([3], 1, 1, 1), 'SHAPE_MISMATCH'],
-  ])('%s is refused', async (_what, tensors, code) => {
+  ])('a body with %s is refused', async (_what, tensors, code) => {
     expect((await attendBinary(tensors)).json().code).toBe(code)
   })
 })
 
-describe('Storage of fewer bits', () => {
+describe('Tables of fewer bits:', () => {
   test.each(['float16', 'bfloat16', 'int8'])(
-    '%s rows of small integers have exact scores, for one query and for many',
+    '%s rows of small integers have exact scores for one query and for many',
     async (dtype) => {
       const values = Array.from({ length: 40 }, (_, row) =>
         Array.from({ length: 7 }, (_unused, k) => (k === 0 ? 0 : k === 1 ? 255 : (row * 7 + k * 13) % 128)),
@@ -240,7 +240,7 @@ describe('Storage of fewer bits', () => {
   )
 })
 
-describe('Refused are', () => {
+describe('An attend request is refused', () => {
   beforeEach(() => put('words', { values: VALUES }))
 
   test.each([
@@ -257,17 +257,17 @@ describe('Refused are', () => {
     [{ queries: [1, 2, 3] }, 422, 'SHAPE_MISMATCH', '/queries'],
     [{ queries: [[1, 2], [1]] }, 422, 'SHAPE_MISMATCH', '/queries'],
     [{ queries: [[1, 1e39]] }, 422, 'NON_FINITE', '/queries/0/1'],
-  ])('%j: %i %s', async (payload, status, code, pointer) => {
+  ])('when it is %j: %i %s', async (payload, status, code, pointer) => {
     const answer = await attend(payload)
     expect(answer.json()).toMatchObject({ status, code })
     expect(answer.json().errors[0].pointer).toBe(pointer)
   })
 
-  test('options in the query of a JSON body', async () => {
+  test('when options are in the query beside a JSON body', async () => {
     expect((await attend({ queries: [1, 2] }, 'words', '?top_k=1')).json().code).toBe('INVALID_REQUEST')
   })
 
-  test('an unknown table, a passed deadline, types that are not read or written', async () => {
+  test('for an unknown table, after its deadline, and for unsupported media types', async () => {
     expect((await attend({ queries: [1] }, 'none')).json().code).toBe('TABLE_NOT_FOUND')
     const send = (headers: Record<string, string>) =>
       service.app.inject({
@@ -281,7 +281,7 @@ describe('Refused are', () => {
     expect((await send({ accept: 'application/x-npy' })).json().code).toBe('NOT_ACCEPTABLE')
   })
 
-  test('scores that JSON has no room for', async () => {
+  test('when its scores are too many for JSON', async () => {
     await put('long', { rows: 6_000_000, dim: 1 })
     const answer = await attend({ queries: [1] }, 'long')
     expect(answer.json()).toMatchObject({ status: 413, code: 'BATCH_TOO_LARGE' })
@@ -289,7 +289,7 @@ describe('Refused are', () => {
   })
 })
 
-describe('The distances that reference libraries give', () => {
+describe('Scores equal those of reference libraries:', () => {
   const send: Send = async (method, url, body) => {
     const answer = await service.app.inject({
       method,

@@ -4,7 +4,7 @@ import { type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
 beforeEach(async () => {
-  // The writer looks after its disk once a second: here when the test says so.
+  // The writer checks its disk by a timer; with a fake clock the test decides when.
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   service = await startService()
   await send('PUT', '/v1/tables/t', { values: [[1, 2]] })
@@ -24,7 +24,7 @@ const lookUp = async () =>
     embeddings: number[]
   }>()
 
-/** The next write to the disk fails so, as the store would tell of it. */
+/** Makes the next commit fail with an error of the disk, as the store reports it. */
 const failNext = (error: { code?: string; errcode?: number; errstr?: string }) => {
   const { store } = service.writer.storage
   vi.spyOn(store, 'commit').mockImplementationOnce(() => {
@@ -33,7 +33,7 @@ const failNext = (error: { code?: string; errcode?: number; errstr?: string }) =
 }
 
 describe('While the disk is full', () => {
-  test('an update is DISK_FULL and nothing of it is seen, lookups are answered, readiness is degraded but 200', async () => {
+  test('updates are refused as DISK_FULL, lookups are answered, and readyz is degraded but 200', async () => {
     failNext({ code: 'ERR_SQLITE_ERROR', errcode: 13 })
     const refused = await set(5)
     expect([refused.statusCode, refused.json<Problem>().code]).toEqual([507, 'DISK_FULL'])
@@ -46,7 +46,7 @@ describe('While the disk is full', () => {
     expect((await send('GET', '/')).json()).toMatchObject({ ready: true })
   })
 
-  test('the first update that fits ends it', async () => {
+  test('the first update that succeeds ends that state', async () => {
     failNext({ code: 'ERR_SQLITE_ERROR', errcode: 13 })
     await set(5)
     expect((await set(6)).json()).toMatchObject({ sequence: 1 })
@@ -54,7 +54,7 @@ describe('While the disk is full', () => {
     expect((await send('GET', '/readyz')).json()).toEqual({ status: 'ready' })
   })
 
-  test('it ends by itself when there is space', async () => {
+  test('the state ends by itself when there is space', async () => {
     failNext({ code: 'ERR_SQLITE_ERROR', errcode: 13 })
     await set(5)
     vi.advanceTimersByTime(1_000)
@@ -70,7 +70,7 @@ describe('While the disk is full', () => {
     ['a rollback', ['POST', '/v1/tables/t/rollback', { version: 1 }]],
     ['an alias', ['PUT', '/v1/aliases/live', { table: 't' }]],
   ])(
-    '%s is DISK_FULL, nothing has changed, and it can be done later',
+    '%s is refused as DISK_FULL without a change, and succeeds later',
     async (_what, [method, url, payload]) => {
       const before = (await send('GET', '/v1/tables')).body
       const { reservedBytes } = service.writer.memory
@@ -85,7 +85,7 @@ describe('While the disk is full', () => {
   )
 })
 
-test('After a write that failed no update is acknowledged any more: NOT_READY with the cause, while lookups go on', async () => {
+test('After a failed write updates are refused as NOT_READY with the cause, and lookups go on', async () => {
   await set(3)
   failNext({ code: 'ERR_SQLITE_ERROR', errcode: 1034, errstr: 'disk I/O error' })
   for (let attempt = 0; attempt < 2; attempt++) {

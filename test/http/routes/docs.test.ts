@@ -30,12 +30,12 @@ describe('GET /', () => {
     }
   })
 
-  test('links to places that are there', async () => {
+  test('links to existing pages', async () => {
     for (const url of Object.values((await get('/')).json().links as Record<string, string>))
       expect((await get(url)).statusCode, url).toBe(200)
   })
 
-  test('is a page for people, that lists the tables', async () => {
+  test('is a page with the list of tables for browsers', async () => {
     await service.app.inject({ method: 'PUT', url: '/v1/tables/words', payload: { rows: 1000, dim: 16 } })
     const response = await get('/', 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8')
     expect(response.headers).toMatchObject({ 'content-type': 'text/html; charset=utf-8', vary: 'accept' })
@@ -45,7 +45,7 @@ describe('GET /', () => {
     expect((await get('/', 'text/html')).body).toContain('There are none yet')
   })
 
-  test('lets no text of a request be markup', () => {
+  test('escapes markup in texts of clients', () => {
     expect(escapeHtml(`<a href="x" title='y'>&`)).toBe('&lt;a href=&quot;x&quot; title=&#39;y&#39;&gt;&amp;')
     const page = renderServicePage({
       version: '1',
@@ -60,7 +60,7 @@ describe('GET /', () => {
 })
 
 describe('the page of errors', () => {
-  test('explains every code, where `type` of a problem leads', async () => {
+  test('explains every code at the URL in the `type` of a problem', async () => {
     const { body, headers } = await get('/docs/errors')
     expect(headers['content-type']).toBe('text/html; charset=utf-8')
     for (const [code, { status, title }] of Object.entries(ERRORS)) {
@@ -73,14 +73,14 @@ describe('the page of errors', () => {
   })
 })
 
-test('a file that is not there is a 404 like any other', async () => {
+test('A missing file is a 404 with a problem', async () => {
   const response = await get('/docs/static/none.js')
   expect([response.statusCode, response.json().code]).toEqual([404, 'ROUTE_NOT_FOUND'])
   expect((await get('/docs/static/..%2f..%2findex.js')).statusCode).toBeGreaterThanOrEqual(400)
 })
 
 describe('security headers', () => {
-  test('are complete on pages', async () => {
+  test('are all set on pages', async () => {
     for (const url of ['/', '/docs', '/docs/errors']) {
       const { headers } = await get(url, 'text/html')
       expect(headers['content-security-policy'], url).toContain("default-src 'self'")
@@ -90,7 +90,7 @@ describe('security headers', () => {
     }
   })
 
-  test('cost the routes of tables nothing but nosniff', async () => {
+  test('are limited to nosniff on the routes of tables', async () => {
     await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { values: [[1]] } })
     const { headers } = await service.app.inject({
       method: 'POST',
@@ -130,7 +130,7 @@ describe.skipIf(!needs('chromium'))('Swagger UI in a browser', () => {
       .locator('.opblock', { has: page.locator(`.opblock-summary-method:text-is("${method}")`) })
       .filter({ has: page.locator(`[data-path="${path}"]`) })
 
-  /** Opens an operation, executes it with its example, and returns the status of the answer. */
+  /** Opens an operation, executes its example, and returns the status of the answer. */
   const tryOut = async (method: string, path: string): Promise<string> => {
     const block = operation(method, path)
     await block.locator('.opblock-summary-control').click()
@@ -140,7 +140,7 @@ describe.skipIf(!needs('chromium'))('Swagger UI in a browser', () => {
     return ((await status.textContent()) ?? '').trim().slice(0, 3)
   }
 
-  test('shows every operation, QUERY too, without a complaint', async () => {
+  test('shows every operation, QUERY included, without an error', async () => {
     expect(await page.locator('.info .title').first().textContent()).toContain('gatherd')
     expect(await operation('PUT', '/v1/tables/{table}').count()).toBe(1)
     expect(await operation('POST', '/v1/tables/{table}/lookup').count()).toBe(1)
@@ -149,7 +149,7 @@ describe.skipIf(!needs('chromium'))('Swagger UI in a browser', () => {
     expect(complaints).toEqual([])
   })
 
-  test('runs the examples: make a table, look rows up, push a gradient', async () => {
+  test('runs the examples that create a table, look rows up and push a gradient', async () => {
     expect(await tryOut('PUT', '/v1/tables/{table}')).toBe('201')
     expect(await tryOut('POST', '/v1/tables/{table}/lookup')).toBe('200')
     expect(await tryOut('POST', '/v1/tables/{table}/gradients')).toBe('200')

@@ -38,8 +38,8 @@ const lookUp = async () =>
     embeddings: number[]
   }>().embeddings
 
-describe('The same key and request again', () => {
-  test('answers the first result, in body and headers, and changes nothing', async () => {
+describe('A request that is repeated with its key', () => {
+  test('gets the first result in body and headers, and changes nothing', async () => {
     const first = await send({ key: 'a' })
     expect(first.json()).toEqual({
       table: 't',
@@ -57,12 +57,12 @@ describe('The same key and request again', () => {
     expect(await lookUp()).toEqual([2, 2])
   })
 
-  test('in quotes is the same key', async () => {
+  test('may have the key in quotes', async () => {
     await send({ key: '"a"' })
     expect((await send({ key: 'a' })).json()).toMatchObject({ sequence: 1, replayed: true })
   })
 
-  test('is answered whatever If-Match says now, and whatever the table has become', async () => {
+  test('is answered even if If-Match fails now or the table was replaced', async () => {
     const guarded = { key: 'a', headers: { 'if-match': '"1-0"' } }
     await send(guarded)
     expect((await send(guarded)).json()).toMatchObject({ version: 1, sequence: 1, replayed: true })
@@ -71,12 +71,12 @@ describe('The same key and request again', () => {
     expect(await codeOf({ key: 'b' })).toEqual([422, 'SHAPE_MISMATCH'])
   })
 
-  test('without it everything is done again', async () => {
+  test('is applied again if it has no key', async () => {
     await send({})
     expect((await send({})).json()).toMatchObject({ sequence: 2, replayed: false })
   })
 
-  test('of an update without rows is remembered too', async () => {
+  test('is recognized even if it updates no rows', async () => {
     const nothing = { key: 'a', payload: { op: 'add', indices: [], values: [] } }
     expect((await send(nothing)).json()).toMatchObject({ sequence: 0, rows_updated: 0, replayed: false })
     await send({})
@@ -84,7 +84,7 @@ describe('The same key and request again', () => {
   })
 })
 
-describe('The same key with another request is IDEMPOTENCY_MISMATCH:', () => {
+describe('A key that is reused for another request is IDEMPOTENCY_MISMATCH:', () => {
   const gradients = { path: 't/gradients', payload: { indices: [1], gradients: [[1, 1]] } }
   const tensors = (() => {
     const { header } = writeSafetensorsHeader([
@@ -110,7 +110,7 @@ describe('The same key with another request is IDEMPOTENCY_MISMATCH:', () => {
     ],
     ['another learning rate in the query', tensors, rate],
     ['another type of body', gradients, tensors],
-    ['values that are refused', {}, { payload: { ...ADD, values: [[1]] } }],
+    ['invalid values', {}, { payload: { ...ADD, values: [[1]] } }],
   ])('%s', async (_what, one, other) => {
     expect((await send({ ...one, key: 'a' })).statusCode).toBe(200)
     expect(await codeOf({ ...other, key: 'a' })).toEqual([422, 'IDEMPOTENCY_MISMATCH'])
@@ -118,8 +118,8 @@ describe('The same key with another request is IDEMPOTENCY_MISMATCH:', () => {
   })
 })
 
-describe('A key', () => {
-  test('is of one table, and goes with it', async () => {
+describe('An Idempotency-Key of an update', () => {
+  test('belongs to one table, and is forgotten with it', async () => {
     await service.app.inject({ method: 'PUT', url: '/v1/tables/u', payload: { rows: 2, dim: 2 } })
     await send({ key: 'a' })
     expect((await send({ key: 'a', path: 'u/rows' })).json()).toMatchObject({ table: 'u', replayed: false })
@@ -128,13 +128,13 @@ describe('A key', () => {
     expect((await send({ key: 'a' })).json()).toMatchObject({ version: 1, sequence: 1, replayed: false })
   })
 
-  test('is free again when its request was refused', async () => {
+  test('can be used again after its request was refused', async () => {
     expect(await codeOf({ key: 'a', payload: { ...ADD, indices: [2] } })).toEqual([422, 'INDEX_OUT_OF_RANGE'])
     expect(await codeOf({ key: 'a', headers: { 'if-match': '"7"' } })).toEqual([412, 'PRECONDITION_FAILED'])
     expect((await send({ key: 'a' })).json()).toMatchObject({ sequence: 1, replayed: false })
   })
 
-  test('whose first request is still running is IDEMPOTENCY_IN_FLIGHT', async () => {
+  test('is refused as IDEMPOTENCY_IN_FLIGHT while its first request is running', async () => {
     const release = vi.spyOn(service.writer.storage.keys, 'release').mockImplementation(() => {})
     await send({ key: 'a' })
     release.mockRestore()
@@ -149,14 +149,14 @@ describe('A key', () => {
   })
 
   test.each(['', '""', 'a b', '"a', 'k'.repeat(129)])(
-    '%j is INVALID_REQUEST, and nothing happens',
+    'is refused as INVALID_REQUEST without a change when it is %j',
     async (key) => {
       expect(await codeOf({ key })).toEqual([400, 'INVALID_REQUEST'])
       expect(await lookUp()).toEqual([0, 0])
     },
   )
 
-  test('in two headers is INVALID_REQUEST', async () => {
+  test('is refused as INVALID_REQUEST when it comes in two headers', async () => {
     const url = await service.listen()
     const body = JSON.stringify(ADD)
     const status = await new Promise((resolve, reject) => {
@@ -180,7 +180,7 @@ describe('A key', () => {
   })
 })
 
-test.each(['disk', 'os', 'none'])('Keys of mode %s are known after a restart', async (durability) => {
+test.each(['disk', 'os', 'none'])('Keys of durability %s are known after a restart', async (durability) => {
   const { dataDir, remove } = makeDataDir()
   const outer = service
   try {

@@ -45,7 +45,7 @@ const numbersOf = (data: Uint8Array | undefined) =>
   Array.from(new Float32Array(Uint8Array.from(data ?? []).buffer))
 
 describe('Pooling in JSON', () => {
-  test('answers a row for each bag', async () => {
+  test('returns a row for each bag', async () => {
     const answer = await pool({ indices: [[3, 1], [], [2]], pooling: 'mean' })
     expect(answer).toEqual({
       table: 'user',
@@ -61,7 +61,7 @@ describe('Pooling in JSON', () => {
     })
   })
 
-  test('takes offsets, weights nested or flat, and a last offset', async () => {
+  test('accepts offsets, nested and flat weights, and a last offset', async () => {
     const embeddings = [
       [5, -1.5],
       [3, -2],
@@ -97,7 +97,7 @@ describe('Pooling in JSON', () => {
     expect(await pool(last)).toMatchObject({ embeddings })
   })
 
-  test('of no bags has the shape of none', async () => {
+  test('of no bags returns an empty array of the right shape', async () => {
     expect(await pool({ indices: [], pooling: 'sum' })).toMatchObject({ shape: [0, 2], embeddings: [] })
     expect(await pool({ indices: [], offsets: [], pooling: 'max' })).toMatchObject({
       shape: [0, 2],
@@ -112,7 +112,7 @@ describe('Pooling in JSON', () => {
     })
   })
 
-  test('masks the members', async () => {
+  test('returns a mask of the members', async () => {
     const answer = await pool({
       indices: [[3, 9], [], [-1]],
       pooling: 'sum',
@@ -123,7 +123,7 @@ describe('Pooling in JSON', () => {
     expect(answer).toMatchObject({ shape: [3, 2], mask: [[true, false], [], [false]] })
   })
 
-  test('takes as many bags as ids, and a last offset', async () => {
+  test('accepts as many bags as the limit on ids, and a last offset', async () => {
     const count = 65_536
     const indices = Array.from({ length: count }, () => 1)
     const offsets = Array.from({ length: count + 1 }, (_, i) => i)
@@ -154,7 +154,7 @@ describe('Pooling in JSON', () => {
 })
 
 describe('Pooling in binary', () => {
-  test('takes tensors and answers one, with the mask beside it', async () => {
+  test('accepts tensors, and returns a tensor with the mask beside it', async () => {
     const body = tensors({ indices: ints(3, 9, 2), offsets: ints(0, 2), weights: floats(1, 1, 0.5) })
     const answer = await post(
       '/v1/tables/user/lookup?pooling=sum&mode=clip&mask=true',
@@ -169,7 +169,7 @@ describe('Pooling in binary', () => {
     expect(answered.get('mask')).toMatchObject({ shape: [3], data: Uint8Array.of(1, 0, 1) })
   })
 
-  test('pools the rows of a rank 2 array', async () => {
+  test('pools each row of ids of an array of rank 2', async () => {
     const ids = Buffer.from(Int32Array.of(3, 1, 2, 0).buffer)
     const raw = await post(
       '/v1/tables/user/lookup?shape=2,2&pooling=max',
@@ -188,7 +188,7 @@ describe('Pooling in binary', () => {
     expect(numbersOf(readNpy(npy.rawPayload).data)).toEqual([4, -1, 3, 0])
   })
 
-  test('has offsets and weights of flat ids in the query', async () => {
+  test('accepts offsets and weights of flat ids in the query', async () => {
     const ids = Buffer.from(Int32Array.of(3, 1, 2, 0).buffer)
     const url = '/v1/tables/user/lookup?pooling=sum&offsets=0,1,4&include_last_offset=true&weights=1,2,0.5,-1'
     const raw = await post(url, ids, 'application/octet-stream')
@@ -206,7 +206,7 @@ describe('Pooling in binary', () => {
     expect(wrong.json()).toMatchObject({ code: 'INVALID_REQUEST', errors: [{ pointer: '/offsets/1' }] })
   })
 
-  test('refuses weights that are not finite, and tensors of other types', async () => {
+  test('refuses weights that are not finite, and tensors of wrong types', async () => {
     const url = '/v1/tables/user/lookup?pooling=sum'
     const nan = await post(
       url,
@@ -219,7 +219,7 @@ describe('Pooling in binary', () => {
   })
 
   test.each(['shape=4000000000,0&pooling=sum', 'shape=4000000000,0&mask=true', 'shape=60000,60000,0'])(
-    'refuses more lists than a lookup may have, however few bytes say so: %s',
+    'refuses too many lists, even if few bytes announce them: %s',
     async (query) => {
       const answer = await post(
         `/v1/tables/user/lookup?${query}`,
@@ -232,7 +232,7 @@ describe('Pooling in binary', () => {
 })
 
 describe('Pooling in several tables', () => {
-  test('in JSON, each in its own way', async () => {
+  test('in JSON uses the options of each lookup', async () => {
     const lookups = [
       { table: 'user', indices: [[3, 1]], pooling: 'mean' },
       { table: 'word', indices: [0, 2], offsets: [0], pooling: 'sum' },
@@ -246,7 +246,7 @@ describe('Pooling in several tables', () => {
     ])
   })
 
-  test('in safetensors, tensors named after the tables', async () => {
+  test('in safetensors uses tensors named after the tables', async () => {
     const body = tensors({
       'user/indices': ints(3, 1, 2),
       'user/offsets': ints(0, 2),
@@ -259,7 +259,7 @@ describe('Pooling in several tables', () => {
     expect(numbersOf(answered.get('word/embeddings')?.data)).toEqual([300, -200])
   })
 
-  test('names the lookup and the place in it', async () => {
+  test('refuses an id with the lookup and the position in it', async () => {
     const lookups = [
       { table: 'user', indices: [0] },
       { table: 'word', indices: [0, 1], offsets: [0, 3], pooling: 'sum' },

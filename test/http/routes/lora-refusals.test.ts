@@ -23,7 +23,7 @@ const inject = (method: 'GET' | 'POST' | 'DELETE' | 'PUT', path: string, payload
   service.app.inject({ method, url: `/v1/tables/t${path}`, payload, headers })
 const putTable = (dtype = 'float32') => inject('PUT', '', { values: VALUES, dtype })
 
-/** Nothing has changed: no adapter, no sequence, no memory. */
+/** Expects that there is no adapter, and that sequence and memory are unchanged. */
 const expectUntouched = async (reservedBytes: number) => {
   expect((await inject('GET', '/lora')).json()).toEqual({ table: 't', version: 1, sequence: 0, lora: null })
   expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
@@ -60,9 +60,9 @@ describe('An adapter is refused', () => {
       '/alpha',
     ],
     ['with an alpha beyond float32', 'NON_FINITE', 422, { a: A, b: B }, '?alpha=1e300', '/alpha'],
-    ['with something else', 'INVALID_REQUEST', 400, { a: A, b: B, c: B }, '?alpha=1', '/c'],
+    ['with an unknown array', 'INVALID_REQUEST', 400, { a: A, b: B, c: B }, '?alpha=1', '/c'],
     [
-      'of other rows',
+      'for another number of rows',
       'SHAPE_MISMATCH',
       422,
       { a: { shape: [2, ROWS], values: A.values }, b: B },
@@ -70,7 +70,7 @@ describe('An adapter is refused', () => {
       '/a',
     ],
     [
-      'of another dim',
+      'for another dim',
       'SHAPE_MISMATCH',
       422,
       { a: A, b: { shape: [DIM, 2], values: B.values } },
@@ -78,7 +78,7 @@ describe('An adapter is refused', () => {
       '/b',
     ],
     [
-      'of another rank',
+      'with a and b of different ranks',
       'SHAPE_MISMATCH',
       422,
       { a: { shape: [ROWS, 1], values: values(ROWS) }, b: B },
@@ -134,7 +134,7 @@ describe('An adapter is refused', () => {
     expect((await putAdapter(service, tensors, '?alpha=1')).json()).toMatchObject({ code: 'SHAPE_MISMATCH' })
   })
 
-  test('in a body that is cut, or goes on', async () => {
+  test('in a body that is too short or too long', async () => {
     const reservedBytes = service.writer.memory.reservedBytes
     const body = encodeTensors({ a: A, b: B })
     const send = (payload: Buffer) =>
@@ -152,12 +152,12 @@ describe('An adapter is refused', () => {
     await expectUntouched(reservedBytes)
   })
 
-  test('as anything but safetensors', async () => {
+  test('in another format than safetensors', async () => {
     const answer = await inject('PUT', '/lora?alpha=1', { a: [[1]], b: [[1]] })
     expect(answer.json()).toMatchObject({ code: 'UNSUPPORTED_MEDIA_TYPE' })
   })
 
-  test('when the table is in another state than the client thinks', async () => {
+  test('when If-Match fails', async () => {
     const reservedBytes = service.writer.memory.reservedBytes
     expect(
       (await putAdapter(service, { a: A, b: B }, '?alpha=1', { 'if-match': '"1-4"' })).json(),
@@ -179,7 +179,7 @@ describe('An adapter is refused', () => {
     expect((await inject('DELETE', '/lora', undefined, { 'if-match': '"1-1"' })).statusCode).toBe(204)
   })
 
-  test('that the memory quota has no room for, and what it takes comes back', async () => {
+  test('that does not fit the memory quota, and the memory of others is released with them', async () => {
     const wide = (rank: number): Record<string, Sent> => ({
       a: { shape: [ROWS, rank], values: values(ROWS * rank) },
       b: { shape: [rank, 8192], values: values(rank * 8192) },
@@ -209,24 +209,21 @@ describe('While an adapter is attached', () => {
     expect((await putAdapter(service, { a: A, b: B }, '?alpha=1')).statusCode).toBe(201)
   })
 
-  test.each(['json', 'safetensors'])(
-    'rows as they are stored are refused, asked for in %s',
-    async (format) => {
-      const answer =
-        format === 'json'
-          ? await inject('POST', '/lookup', { indices: [0], dtype: 'native' })
-          : await lookUp(service, [0], '?dtype=native').catch(String)
-      expect(typeof answer === 'object' && 'body' in answer ? answer.body : String(answer)).toContain(
-        'DTYPE_MISMATCH',
-      )
-    },
-  )
+  test.each(['json', 'safetensors'])('stored int8 rows are refused when asked for in %s', async (format) => {
+    const answer =
+      format === 'json'
+        ? await inject('POST', '/lookup', { indices: [0], dtype: 'native' })
+        : await lookUp(service, [0], '?dtype=native').catch(String)
+    expect(typeof answer === 'object' && 'body' in answer ? answer.body : String(answer)).toContain(
+      'DTYPE_MISMATCH',
+    )
+  })
 
   test.each([
     ['/gradients', { indices: [0], gradients: [[1, 1, 1]] }],
     ['/rows', { op: 'set', indices: [0], values: [[1, 1, 1]] }],
     ['/rows', { op: 'add', indices: [0], values: [[1, 1, 1]] }],
-  ])('%s takes no %o, until it is gone', async (path, payload) => {
+  ])('POST %s of %o is refused until the adapter is deleted', async (path, payload) => {
     const before = await lookUp(service, [0, 1, 2, 3])
     expect((await inject('POST', path, payload)).json()).toMatchObject({
       status: 412,
@@ -237,14 +234,14 @@ describe('While an adapter is attached', () => {
     expect((await inject('POST', path, payload)).json()).toMatchObject({ version: 1, sequence: 3 })
   })
 
-  test('attend is refused, and answers again when it is merged', async () => {
+  test('attend is refused until the adapter is merged', async () => {
     const payload = { queries: [1, 0, 0], top_k: 1 }
     expect((await inject('POST', '/attend', payload)).json()).toMatchObject({ code: 'PRECONDITION_FAILED' })
     expect((await inject('POST', '/lora/merge')).statusCode).toBe(200)
     expect((await inject('POST', '/attend', payload)).json()).toMatchObject({ version: 2, indices: [3] })
   })
 
-  test('the rows for people and the data are those without it', async () => {
+  test('pages of rows show the rows without the adapter', async () => {
     const { rows } = (await inject('GET', '/rows')).json()
     expect(rows.map((row: { embedding: number[] }) => row.embedding)).toEqual(
       VALUES.map((row) => row.map((value) => value + 0)),
@@ -253,14 +250,14 @@ describe('While an adapter is attached', () => {
 })
 
 describe('Merging is refused', () => {
-  test('where there is no adapter', async () => {
+  test('when there is no adapter', async () => {
     expect((await inject('POST', '/lora/merge')).json()).toMatchObject({
       status: 412,
       code: 'PRECONDITION_FAILED',
     })
   })
 
-  test('where a sum is too large for the storage dtype, and nothing changes', async () => {
+  test('without a change when a sum is too large for the storage dtype', async () => {
     await putTable('float16')
     const reservedBytes = service.writer.memory.reservedBytes
     const large = { ...A, values: Array.from(A.values, (value) => value * 10_000) }
@@ -276,7 +273,7 @@ describe('Merging is refused', () => {
     expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
   })
 
-  test('where two versions do not fit the quota', async () => {
+  test('when two versions do not fit the quota', async () => {
     await service.close()
     service = await startService({ quotaBytes: 3 * 65_536 })
     await putTable()
@@ -298,7 +295,7 @@ test.each([
   ['GET', ''],
   ['DELETE', ''],
   ['POST', '/merge'],
-] as const)('%s lora%s of no table is TABLE_NOT_FOUND', async (method, path) => {
+] as const)('%s lora%s of an unknown table is TABLE_NOT_FOUND', async (method, path) => {
   const answer = await service.app.inject({ method, url: `/v1/tables/none/lora${path}` })
   expect(answer.json()).toMatchObject({ status: 404, code: 'TABLE_NOT_FOUND' })
 })

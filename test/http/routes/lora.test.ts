@@ -69,7 +69,7 @@ describe('An adapter', () => {
     },
   )
 
-  test.each(['float16', 'bfloat16', 'float64'] as const)('may come as %s', async (elementType) => {
+  test.each(['float16', 'bfloat16', 'float64'] as const)('may be uploaded as %s', async (elementType) => {
     await putTable()
     const base = await lookUp(service, IDS)
     const adapter = makeAdapter()
@@ -93,7 +93,7 @@ describe('An adapter', () => {
     expect((await putAdapter(service, { ...tensors, alpha })).json().lora.alpha).toBe(-3)
   })
 
-  test('is answered rounded to 16 bits, and in JSON, and in several tables at once', async () => {
+  test('applies to answers of 16 bits, to JSON, and to lookups in several tables', async () => {
     await putTable('float16')
     const base = await lookUp(service, IDS)
     const adapter = makeAdapter()
@@ -106,7 +106,7 @@ describe('An adapter', () => {
     expect(several.json().results[0].embeddings.flat().map(Math.fround)).toEqual(Array.from(wanted))
   })
 
-  test('leaves rows that mode fill makes up as they are', async () => {
+  test('does not change the fill rows of mode fill', async () => {
     await putTable()
     const base = await lookUp(service, [7])
     const adapter = makeAdapter()
@@ -116,14 +116,14 @@ describe('An adapter', () => {
     expect(Array.from(rows)).toEqual([...Array.from({ length: DIM }, () => 5), ...adapted, ...adapted])
   })
 
-  test.each(['sum', 'mean', 'max', 'sqrtn'])('is pooled with its rows: %s', async (pooling) => {
+  test.each(['sum', 'mean', 'max', 'sqrtn'])('is added before rows are pooled by %s', async (pooling) => {
     await putTable('bfloat16')
     const adapter = makeAdapter()
     await attach(adapter)
     const nested = [[1, 2, 3], [], [4], [5, 48]]
     const pooled = (await inject('POST', '/lookup', { indices: nested, pooling, padding_index: 3 })).json()
       .embeddings
-    // The same rows, adapted by hand, as a table of their own.
+    // The adapted rows are uploaded as a second table, whose pooled rows must be equal.
     const rows = await lookUp(
       service,
       Array.from({ length: ROWS }, (_, i) => i),
@@ -139,7 +139,7 @@ describe('An adapter', () => {
     expect(pooled).toEqual(expected.json().embeddings)
   })
 
-  test('gives its place to another, and lookups are as before without one', async () => {
+  test('is replaced by another one, and lookups return the original rows after its deletion', async () => {
     await putTable()
     const base = await lookUp(service, IDS)
     await attach(makeAdapter())
@@ -156,13 +156,13 @@ describe('An adapter', () => {
     ])
   })
 
-  test('that is not there is deleted without a change', async () => {
+  test('that does not exist is deleted without a change', async () => {
     await putTable()
     expect((await inject('DELETE', '/lora')).statusCode).toBe(204)
     expect((await inject('GET', '')).headers.etag).toBe('"1-0"')
   })
 
-  test('is of its version: a replacement has none, the version before keeps it', async () => {
+  test('belongs to its version: a replacement has none, and the previous version keeps it', async () => {
     await putTable()
     const base = await lookUp(service, IDS)
     const adapter = makeAdapter()
@@ -181,14 +181,14 @@ describe('An adapter', () => {
     ).toBe(200)
   })
 
-  test('of a table without rows waits for none', async () => {
+  test('can be attached to a table without rows', async () => {
     await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { rows: 0, dim: 2 } })
     const tensors = { a: { shape: [0, 1], values: [] }, b: { shape: [1, 2], values: [1, 2] } }
     expect((await putAdapter(service, tensors, '?alpha=1')).statusCode).toBe(201)
     expect(Array.from(await lookUp(service, [3], '?mode=fill&fill_value=1'))).toEqual([1, 1])
   })
 
-  test('is checked against its digest', async () => {
+  test('is verified against its digest', async () => {
     await putTable()
     const { a, b } = makeAdapter()
     const body = encodeTensors({
@@ -213,7 +213,7 @@ describe('An adapter', () => {
 
 describe('Merging an adapter', () => {
   test.each<Dtype>(['float32', 'float16', 'bfloat16', 'int8'])(
-    'makes a version of the rows that lookups answer, as %s',
+    'makes a version of the rows that lookups return, as %s',
     async (dtype) => {
       await putTable(dtype, 1, '&out_of_range=wrap')
       await attach(makeAdapter())
@@ -222,7 +222,7 @@ describe('Merging an adapter', () => {
       const answer = await inject('POST', '/lora/merge')
       expect([answer.statusCode, answer.headers.etag]).toEqual([200, '"2-0"'])
       expect(answer.json()).toMatchObject({ name: 't', version: 2, dtype, rows: ROWS, out_of_range: 'wrap' })
-      // What an upload of the same numbers stores.
+      // An upload of the same numbers must store the same bytes.
       await service.app.inject({
         method: 'PUT',
         url: `/v1/tables/same?dtype=${dtype}`,
@@ -237,7 +237,7 @@ describe('Merging an adapter', () => {
     },
   )
 
-  test('goes on over segments and turns, and updates are taken again', async () => {
+  test('covers all segments in several tasks, after which updates are accepted again', async () => {
     await service.close()
     service = await startService({ segmentBytesMax: 65_536 })
     const rows = 6_000

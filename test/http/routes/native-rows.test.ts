@@ -27,15 +27,15 @@ const ask = (payload: object, accept: string) =>
 const floats = (data: Uint8Array | undefined) =>
   Array.from(new Float32Array(new Uint8Array(data ?? []).buffer))
 const steps = Math.fround(2 / 255)
-/** Row by row: the bytes, and of which the numbers are byte * scale + bias. */
+/** The stored rows: their numbers are byte * scale + bias. */
 const STORED = [
   { bytes: [0, 2, 255, 100, 7], scale: 1, bias: 0 },
   { bytes: [0, 128, 255, 128, 0], scale: steps, bias: -1 },
   { bytes: [0, 0, 0, 0, 0], scale: 0, bias: 3 },
 ]
 
-describe('Rows of an int8 table as they are stored', () => {
-  test('come as three tensors of the shape of the ids', async () => {
+describe('Stored rows of an int8 table', () => {
+  test('are returned as three tensors in the shape of the ids', async () => {
     const answer = await ask(
       {
         indices: [
@@ -61,7 +61,7 @@ describe('Rows of an int8 table as they are stored', () => {
     expect(tensors.get('mask')).toMatchObject({ shape: [2, 2], data: Uint8Array.of(1, 1, 1, 1) })
   })
 
-  test('are what lookups compute float32 from', async () => {
+  test('give the float32 numbers of lookups', async () => {
     const tensors = readSafetensors((await ask({ indices: [0, 1, 2] }, SAFETENSORS)).rawPayload)
     const [scale, bias] = ['scale', 'bias'].map((name) => floats(tensors.get(name)?.data))
     const computed = Array.from(tensors.get('embeddings')?.data ?? [], (byte, i) => {
@@ -72,7 +72,7 @@ describe('Rows of an int8 table as they are stored', () => {
     expect(computed).toEqual(floats(readSafetensors(answer.rawPayload).get('embeddings')?.data))
   })
 
-  test('come raw with scale and bias behind the bytes of each', async () => {
+  test('are returned raw with scale and bias behind the bytes of each row', async () => {
     const answer = await ask({ indices: [1, 0] }, RAW)
     expect(answer.headers).toMatchObject({ 'x-shape': '2,13', 'x-dtype': 'uint8' })
     const rows = [1, 0].map((row) => STORED[row])
@@ -82,7 +82,7 @@ describe('Rows of an int8 table as they are stored', () => {
     expect(answer.rawPayload).toEqual(Buffer.concat(expected))
   })
 
-  test.each([SAFETENSORS, RAW])('has the fill value as a bias, where an id names none (%s)', async (type) => {
+  test.each([SAFETENSORS, RAW])('have the fill value as bias for an id without a row (%s)', async (type) => {
     for (const [fill, value] of [
       [0.1, Math.fround(0.1)],
       [null, NaN],
@@ -100,7 +100,7 @@ describe('Rows of an int8 table as they are stored', () => {
     }
   })
 
-  test('of no ids, and of one, have the shape of the ids too', async () => {
+  test('have the shape of the ids also for no ids and for a single one', async () => {
     const none = readSafetensors((await ask({ indices: [] }, SAFETENSORS)).rawPayload)
     expect([none.get('embeddings')?.shape, none.get('scale')?.shape]).toEqual([[0, 5], [0]])
     const one = readSafetensors((await ask({ indices: 1 }, SAFETENSORS)).rawPayload)
@@ -108,7 +108,7 @@ describe('Rows of an int8 table as they are stored', () => {
     expect(floats(one.get('scale')?.data)).toEqual([steps])
   })
 
-  test('come with those of other tables in one request', async () => {
+  test('can be looked up together with rows of other tables', async () => {
     await service.app.inject({ method: 'PUT', url: '/v1/tables/f', payload: { values: [[1, 2]] } })
     const ids = new Uint8Array(Int32Array.of(2, 0, 0).buffer)
     const { header } = writeSafetensorsHeader([
@@ -132,7 +132,7 @@ describe('Rows of an int8 table as they are stored', () => {
     expect(floats(tensors.get('f/embeddings')?.data)).toEqual([1, 2])
   })
 
-  test('are refused where they cannot be said: in JSON, in npy, pooled', async () => {
+  test('are refused in JSON and in npy, and when they are pooled', async () => {
     expect((await ask({ indices: [0] }, JSON_TYPE)).json()).toMatchObject({
       status: 422,
       code: 'DTYPE_MISMATCH',

@@ -42,7 +42,7 @@ const readNumbers = (elementType: ElementType, data: Uint8Array): number | numbe
   if (elementType === 'int64') return Number(new BigInt64Array(buffer)[0])
   return Array.from(elementType === 'float16' ? new Float16Array(buffer) : new Float32Array(buffer))
 }
-/** Every array of a body: name -> element type, shape, numbers. */
+/** The element type, shape and numbers of every array of a body, by name. */
 const describeBody = (body: Uint8Array) =>
   Object.fromEntries(
     [...readSafetensors(body)].map(([name, { elementType, shape, data }]) => [
@@ -52,8 +52,8 @@ const describeBody = (body: Uint8Array) =>
   )
 const f = Math.fround
 
-describe('Optimizer state is given out', () => {
-  test('of adagrad as the accumulator of each number, the initial one where no gradient has been', async () => {
+describe('Optimizer state is exported', () => {
+  test('for adagrad as the accumulator of each number, initial where there was no gradient', async () => {
     await create('t', { kind: 'adagrad', learning_rate: 1, initial_accumulator: 0.5 })
     expect(describeBody((await download('t')).rawPayload)).toMatchObject({
       'optimizer/accumulator': ['float32', [3, 3], Array.from({ length: 9 }, () => 0.5)],
@@ -75,7 +75,7 @@ describe('Optimizer state is given out', () => {
     ])
   })
 
-  test('of rowwise_adagrad as one number for each row', async () => {
+  test('for rowwise_adagrad as one number for each row', async () => {
     await create('t', { kind: 'rowwise_adagrad', initial_accumulator: 1 })
     await step('t', [2, 0], 3)
     const { metadata } = readSafetensorsHeader((await download('t')).rawPayload, null)
@@ -91,7 +91,7 @@ describe('Optimizer state is given out', () => {
     })
   })
 
-  test('of momentum, and of adam with its count of steps', async () => {
+  test('for momentum, and for adam with its step count', async () => {
     await create('m', { kind: 'momentum', momentum: 0.5 })
     await step('m', [0], 2)
     await step('m', [0], 2)
@@ -112,7 +112,7 @@ describe('Optimizer state is given out', () => {
     })
   })
 
-  test('as the optimizer alone where there is none: of sgd, and of int8 tables', async () => {
+  test('as the settings alone for sgd and for int8 tables, which have no state', async () => {
     await create('s', { kind: 'sgd', learning_rate: 0.5 })
     const { tensors, metadata } = readSafetensorsHeader((await download('s')).rawPayload, null)
     expect([...tensors.keys()]).toEqual(['embeddings'])
@@ -125,7 +125,7 @@ describe('Optimizer state is given out', () => {
     ])
   })
 
-  test('in safetensors only, and only when asked for', async () => {
+  test('only in safetensors, and only on request', async () => {
     await create('t', { kind: 'adagrad' })
     expect([
       ...readSafetensors((await send('GET', 't/data', undefined, { accept: SAFETENSORS })).rawPayload).keys(),
@@ -142,7 +142,7 @@ describe('Optimizer state is given out', () => {
     })
   })
 
-  test('with the same headers to HEAD', async () => {
+  test('with the same headers for HEAD', async () => {
     await create('t', { kind: 'adam' })
     await step('t', [0], 1)
     const whole = await download('t')
@@ -152,7 +152,7 @@ describe('Optimizer state is given out', () => {
   })
 })
 
-describe('Training goes on from optimizer state', () => {
+describe('Training continues from uploaded optimizer state', () => {
   const OPTIMIZERS = [
     { kind: 'momentum', learning_rate: 0.1, momentum: 0.9, nesterov: true },
     { kind: 'adagrad', learning_rate: 0.1, initial_accumulator: 0.25 },
@@ -160,13 +160,13 @@ describe('Training goes on from optimizer state', () => {
     { kind: 'adam', learning_rate: 0.1 },
   ]
 
-  test.each(OPTIMIZERS)('of $kind in a copy as in the original', async (optimizer) => {
+  test.each(OPTIMIZERS)('of $kind in a copy exactly as in the original', async (optimizer) => {
     for (const dtype of ['float32', 'bfloat16']) {
       await create('t', optimizer, dtype)
       await step('t', [0, 2], 1.5)
       await step('t', [2], -0.75)
       const exported = (await download('t')).rawPayload
-      // A table that is new takes the optimizer that the body names.
+      // A new table gets the optimizer that the body names.
       expect((await upload('copy', exported)).json()).toMatchObject({ dtype, optimizer, sequence: 0 })
       expect((await download('copy')).rawPayload).toEqual(exported)
       for (const name of ['t', 'copy']) await step(name, [1, 2], 0.5)
@@ -175,7 +175,7 @@ describe('Training goes on from optimizer state', () => {
     }
   })
 
-  test('but not of rows that come without it', async () => {
+  test('but starts anew when the body has rows alone', async () => {
     await create('t', { kind: 'adagrad', learning_rate: 1, initial_accumulator: 0.5 })
     await step('t', [0], 2)
     await upload('t', (await send('GET', 't/data', undefined, { accept: SAFETENSORS })).rawPayload)
@@ -186,7 +186,7 @@ describe('Training goes on from optimizer state', () => {
     ])
   })
 
-  test('under the settings of the table, or of the query, rather than those the body names', async () => {
+  test('with the settings of the query or of the table rather than those of the body', async () => {
     await create('t', { kind: 'adagrad', learning_rate: 1 })
     await step('t', [0], 2)
     const exported = (await download('t')).rawPayload
@@ -240,9 +240,9 @@ describe('Optimizer state is refused', () => {
       /"optimizer\/momentum"; the body has "optimizer\/m"/,
     ],
     ['of sgd', 'sgd', [m, rows], 400, 'INVALID_REQUEST', /sgd, which has none/],
-    ['that lacks a part', 'adam', [stepOf(1n), m, rows], 400, 'INVALID_REQUEST', /"optimizer\/v"/],
+    ['that lacks an array', 'adam', [stepOf(1n), m, rows], 400, 'INVALID_REQUEST', /"optimizer\/v"/],
     [
-      'that has more parts',
+      'that has an unknown array',
       'adam',
       [stepOf(1n), m, v, numbers('optimizer/x', [2, 3]), rows],
       400,
@@ -258,7 +258,7 @@ describe('Optimizer state is refused', () => {
       /\[2,3\], it has \[3,2\]/,
     ],
     [
-      'of each number for each row',
+      'of one number per element instead of per row',
       'rowwise_adagrad',
       [numbers('optimizer/accumulator', [2, 3]), rows],
       422,
@@ -273,7 +273,14 @@ describe('Optimizer state is refused', () => {
       'DTYPE_MISMATCH',
       /float32, it is int32/,
     ],
-    ['with a step that is no scalar', 'adam', [stepOf(1n, [1]), m, v, rows], 422, 'SHAPE_MISMATCH', /step/],
+    [
+      'with a step that is not a scalar',
+      'adam',
+      [stepOf(1n, [1]), m, v, rows],
+      422,
+      'SHAPE_MISMATCH',
+      /step/,
+    ],
     [
       'with a step of another dtype',
       'adam',
@@ -291,7 +298,7 @@ describe('Optimizer state is refused', () => {
       /count of gradient steps/,
     ],
     [
-      'with a step beyond what is counted',
+      'with a step of 2^53',
       'adam',
       [stepOf(2n ** 53n), m, v, rows],
       400,
@@ -315,7 +322,7 @@ describe('Optimizer state is refused', () => {
     expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
   })
 
-  test('for an int8 table, which no gradient changes', async () => {
+  test('for an int8 table, which cannot be trained', async () => {
     const body = bodyOf([stepOf(1n), m, v, rows])
     expect((await upload('t?optimizer=adam&dtype=int8', body)).json()).toMatchObject({
       status: 422,
@@ -324,7 +331,7 @@ describe('Optimizer state is refused', () => {
     expect((await upload('t?optimizer=adam', body)).statusCode).toBe(201)
   })
 
-  test('where nothing names the optimizer, or what names it cannot be read', async () => {
+  test('when the optimizer is not named, or its name cannot be parsed', async () => {
     const tensors = [stepOf(1n), m, v, rows]
     expect((await upload('t', bodyOf(tensors))).json()).toMatchObject({
       code: 'INVALID_REQUEST',
@@ -340,7 +347,7 @@ describe('Optimizer state is refused', () => {
     })
   })
 
-  test('not where one of its arrays is to become a table', async () => {
+  test('but not when one of its arrays is chosen as the table', async () => {
     expect((await upload('t?tensor=optimizer/m', bodyOf([m, v, rows]))).json()).toMatchObject({
       rows: 2,
       dim: 3,
@@ -348,16 +355,16 @@ describe('Optimizer state is refused', () => {
     })
   })
 
-  test('not finite, unless that is allowed', async () => {
+  test('with numbers that are not finite, unless those are allowed', async () => {
     const body = bodyOf([numbers('optimizer/accumulator', [2, 3], Infinity), rows])
     expect((await upload('t?optimizer=adagrad&allow_non_finite=true', body)).statusCode).toBe(201)
   })
 })
 
-describe('PATCH of the optimizer', () => {
+describe('A PATCH of the optimizer', () => {
   const stateOf = async (name: string) => describeBody((await download(name)).rawPayload)
 
-  test('of the same kind keeps the state', async () => {
+  test('to the same kind keeps the state', async () => {
     await create('t', { kind: 'adam', beta1: 0.5, beta2: 0.75 })
     await step('t', [0], 2)
     const before = await stateOf('t')
@@ -370,7 +377,7 @@ describe('PATCH of the optimizer', () => {
     })
   })
 
-  test('of another kind begins anew, steps and all', async () => {
+  test('to another kind resets the state and the step count', async () => {
     const adam = { kind: 'adam', learning_rate: 0.125 }
     await create('t', { kind: 'sgd', learning_rate: 0 })
     await step('t', [0], 2)
@@ -393,7 +400,7 @@ describe('PATCH of the optimizer', () => {
   })
 })
 
-test('An update that would spoil the state of a row is refused, and changes nothing', async () => {
+test('An update that would make the state of a row infinite is refused without a change', async () => {
   await create('t', { kind: 'adagrad', learning_rate: 1 })
   await step('t', [0], 1)
   const before = (await download('t')).rawPayload

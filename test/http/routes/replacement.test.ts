@@ -47,7 +47,7 @@ const call = (method: string, path: string, body?: Buffer): Promise<Received> =>
     outgoing.once('error', reject).end(body)
   })
 
-/** Every number of version n is n. */
+/** Replaces the table by rows whose numbers all equal the version number. */
 const replace = (version: number) =>
   call('PUT', `?rows=${ROWS}&dim=${DIM}`, Buffer.from(new Float32Array(ROWS * DIM).fill(version).buffer))
 
@@ -56,7 +56,7 @@ const foreignNumbers = ({ body, version }: Received): number =>
     (value) => value !== version,
   ).length
 
-test('Each answer during replacements is of the version that it names, and the memory of the old ones comes back', {
+test('Answers beside replacements have rows of one version, and the memory of old versions is released', {
   timeout: 60_000,
 }, async () => {
   for (const version of [1, 2]) await replace(version)

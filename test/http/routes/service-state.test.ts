@@ -20,7 +20,7 @@ beforeAll(async () => {
 })
 afterAll(() => service.close())
 
-describe('the state of the service', () => {
+describe('the service', () => {
   const refusalOf = async (wrong: Omit<Wrong, 'code'>) => {
     const response = await sendWrong(service.app, { ...wrong, code: 'INTERNAL' })
     return {
@@ -30,7 +30,7 @@ describe('the state of the service', () => {
     }
   }
 
-  test('while tables are loaded, nothing about them is answered', async () => {
+  test('refuses requests for tables while they are being loaded', async () => {
     Object.assign(service.context.health, { state: 'loading', reason: 'tables are being loaded' })
     try {
       const expected = { code: 'NOT_READY', after: '1', retryable: true }
@@ -44,7 +44,7 @@ describe('the state of the service', () => {
     }
   })
 
-  test('while draining, readiness is off and connections are closed, but requests are served', async () => {
+  test('turns readiness off while draining, serves requests, and closes their connections', async () => {
     Object.assign(service.context.health, { state: 'draining', reason: 'the service is shutting down' })
     try {
       expect(await refusalOf({ method: 'GET', url: '/readyz' })).toEqual({
@@ -59,7 +59,7 @@ describe('the state of the service', () => {
     }
   })
 
-  test('with no room for another lookup it is overloaded', async () => {
+  test('makes lookups OVERLOADED when the arena is full', async () => {
     const { arena } = service.context.lookups
     const region = arena.reserve(arena.bytesMax - arena.reservedBytes - 128)
     try {
@@ -73,7 +73,7 @@ describe('the state of the service', () => {
     }
   })
 
-  test('a mistake of the server is a 500 that tells nothing but the request id, and a line in the log', async () => {
+  test('turns an internal error into a 500 with the request id alone, and logs its details', async () => {
     const { registry } = service.context
     const find = registry.find
     registry.find = () => {

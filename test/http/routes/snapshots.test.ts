@@ -21,7 +21,7 @@ const rowOf = async (name: string) =>
     .embeddings
 
 describe('POST /v1/snapshots', () => {
-  test('writes what has changed, and says what it wrote', async () => {
+  test('writes snapshots of changed tables, and lists them', async () => {
     expect((await snapshot()).json()).toEqual({ snapshots: [] })
     for (const name of ['a', 'b']) await putTable(name)
     await set('a', 3)
@@ -35,11 +35,11 @@ describe('POST /v1/snapshots', () => {
     expect((await snapshot()).json()).toEqual({ snapshots: [] })
   })
 
-  test('takes no body', async () => {
+  test('refuses a body', async () => {
     expect((await send('POST', '/v1/snapshots', { table: 'a' })).json<Problem>().code).toBe('INVALID_REQUEST')
   })
 
-  test('is DISK_FULL while there is no room, and NOT_READY once the disk has failed', async () => {
+  test('is refused as DISK_FULL without space, and as NOT_READY after a failed write', async () => {
     await putTable('a')
     await set('a', 3)
     const { store } = service.writer.storage
@@ -65,7 +65,7 @@ describe('POST /v1/snapshots', () => {
   })
 })
 
-test('What each durability promises is there after a clean restart, with the mode in every answer', async () => {
+test('Updates of every durability survive a clean restart, and answers name the durability', async () => {
   const { dataDir, remove } = makeDataDir()
   const first = service
   try {

@@ -32,12 +32,12 @@ const rows = async (): Promise<(number | null)[]> =>
       row.embedding.map((value) => (value === null ? null : Math.fround(value))),
     )
 
-describe('data is taken as', () => {
+describe('a table can be uploaded', () => {
   test.each([
     ['npy', 'application/x-npy', NPY, ''],
     ['safetensors', 'application/x-safetensors', SAFE, ''],
     ['raw numbers', 'application/octet-stream', DATA, '?rows=3&dim=2'],
-  ])('%s', async (_name, type, body, query) => {
+  ])('as %s', async (_name, type, body, query) => {
     const response = await put(type, body, query)
     expect(response.statusCode).toBe(201)
     expect(response.headers).toMatchObject({ etag: '"1-0"', location: '/v1/tables/t' })
@@ -45,7 +45,7 @@ describe('data is taken as', () => {
     expect(await rows()).toEqual([...VALUES])
   })
 
-  test('one array of several, when it is named', async () => {
+  test('as one named array of several', async () => {
     const both = Buffer.concat([
       writeSafetensorsHeader([tensor('a'), tensor('b')]).header,
       Buffer.alloc(24),
@@ -56,7 +56,7 @@ describe('data is taken as', () => {
     expect(await rows()).toEqual([...VALUES])
   })
 
-  test('other numbers than the table stores', async () => {
+  test('with another element type than it stores', async () => {
     const response = await put(
       'application/octet-stream',
       Buffer.from(new Float64Array([0.5, 0.25]).buffer),
@@ -66,7 +66,7 @@ describe('data is taken as', () => {
     expect(await rows()).toEqual([0.5, 0.25])
   })
 
-  test('NaN and infinity where they are allowed', async () => {
+  test('with NaN and infinity when they are allowed', async () => {
     const body = Buffer.from(new Float32Array([Number.NaN, Number.POSITIVE_INFINITY]).buffer)
     expect((await put('application/octet-stream', body, '?rows=1&dim=2')).json()).toMatchObject({
       code: 'NON_FINITE',
@@ -77,9 +77,11 @@ describe('data is taken as', () => {
     expect(await rows()).toEqual([null, null])
   })
 
-  test('with settings in the query, by the names of PATCH', async () => {
+  test('with settings in the query, under the names of PATCH', async () => {
     const optimizer = encodeURIComponent('{"kind":"adam","learning_rate":0.5}')
-    const query = `?out_of_range=fill&fill_value=-1.5&padding_index=-1&durability=os&keep_versions=1&optimizer=${optimizer}`
+    const query =
+      '?out_of_range=fill&fill_value=-1.5&padding_index=-1&durability=os&keep_versions=1' +
+      `&optimizer=${optimizer}`
     expect((await put('application/x-npy', NPY, query)).json()).toMatchObject({
       out_of_range: 'fill',
       fill_value: -1.5,
@@ -94,7 +96,7 @@ describe('data is taken as', () => {
     })
   })
 
-  test('with a digest, which is verified', async () => {
+  test('with a digest that is verified', async () => {
     const digest = createHash('sha256').update(NPY).digest('base64')
     expect(
       (await put('application/x-npy', NPY, '', { 'content-digest': `sha-256=:${digest}:` })).statusCode,
@@ -111,7 +113,7 @@ describe('data is taken as', () => {
   })
 })
 
-test('a refused upload leaves the table and the memory as they were', async () => {
+test('A refused upload changes neither the table nor the reserved memory', async () => {
   await put('application/x-npy', NPY)
   const { reservedBytes } = service.writer.memory
   for (const body of [
@@ -126,12 +128,12 @@ test('a refused upload leaves the table and the memory as they were', async () =
   expect((await service.app.inject({ url: '/v1/tables/t' })).headers.etag).toBe('"1-0"')
 })
 
-describe('a table is given out as', () => {
+describe('a table is downloaded', () => {
   beforeEach(async () => {
     await put('application/x-npy', NPY)
   })
 
-  test('npy by default', async () => {
+  test('as npy by default', async () => {
     const response = await download()
     expect(response.headers).toMatchObject({
       'content-type': 'application/x-npy',
@@ -149,7 +151,7 @@ describe('a table is given out as', () => {
     expect([read.elementType, read.shape]).toEqual(['float32', [3, 2]])
   })
 
-  test('safetensors or raw numbers, by Accept', async () => {
+  test('as safetensors or raw numbers by Accept', async () => {
     const safetensors = await download('application/x-safetensors')
     expect(safetensors.headers['content-type']).toBe('application/x-safetensors')
     expect(
@@ -160,7 +162,7 @@ describe('a table is given out as', () => {
     expect(raw.rawPayload.equals(DATA)).toBe(true)
   })
 
-  test('safetensors by default where npy cannot carry the dtype', async () => {
+  test('as safetensors by default when npy lacks the dtype', async () => {
     await put('application/x-npy', NPY, '?dtype=bfloat16')
     const response = await download()
     expect(response.headers).toMatchObject({
@@ -171,7 +173,7 @@ describe('a table is given out as', () => {
     expect((await download('application/x-npy')).json()).toMatchObject({ code: 'NOT_ACCEPTABLE' })
   })
 
-  test('its headers alone, to HEAD', async () => {
+  test('without a body by HEAD', async () => {
     for (const accept of ['application/x-npy', 'application/x-safetensors', 'application/octet-stream']) {
       const whole = await download(accept)
       const head = await service.app.inject({ method: 'HEAD', url: '/v1/tables/t/data', headers: { accept } })
@@ -180,7 +182,7 @@ describe('a table is given out as', () => {
     }
   })
 
-  test('nothing, to who has it already', async () => {
+  test('only if it has changed, by If-None-Match', async () => {
     expect((await download(undefined, { 'if-none-match': '"1-0"' })).statusCode).toBe(304)
     await service.app.inject({
       method: 'POST',

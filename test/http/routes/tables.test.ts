@@ -54,7 +54,7 @@ describe('a table from a specification', () => {
     })
   })
 
-  test('has the settings of the contract until it is told others', async () => {
+  test('has the default settings of the contract', async () => {
     const { out_of_range, fill_value, padding_index, optimizer, durability, keep_versions } = (
       await put('t', small)
     ).json<TableInfo>()
@@ -68,7 +68,7 @@ describe('a table from a specification', () => {
     })
   })
 
-  test('keeps its settings when the data is replaced, and takes those that come along', async () => {
+  test('keeps its settings when its data is replaced, except those in the request', async () => {
     await put('t', { ...small, out_of_range: 'clip', fill_value: 7, optimizer: { kind: 'adagrad' } })
     const replaced = (await put('t', { ...small, padding_index: -1 })).json<TableInfo>()
     expect(replaced).toMatchObject({
@@ -79,7 +79,7 @@ describe('a table from a specification', () => {
     })
   })
 
-  test('without an initializer holds zeros; the same seed gives the same table', async () => {
+  test('contains zeros without an initializer, and equal numbers for equal seeds', async () => {
     await put('zeros', { rows: 2, dim: 2 })
     expect((await get('/v1/tables/zeros/rows')).json().rows[1]).toEqual({ index: 1, embedding: [0, 0] })
     for (const table of ['a', 'b'])
@@ -87,7 +87,7 @@ describe('a table from a specification', () => {
     expect((await get('/v1/tables/a/data')).body).toBe((await get('/v1/tables/b/data')).body)
   })
 
-  test('may say rows and dim beside values that have them', async () => {
+  test('may state rows and dim beside values of that shape', async () => {
     expect((await put('t', { rows: 2, dim: 2, ...small })).statusCode).toBe(201)
   })
 
@@ -105,8 +105,8 @@ describe('a table from a specification', () => {
   })
 })
 
-describe('settings', () => {
-  test('change one by one, and a change is seen in the next lookup', async () => {
+describe('table settings', () => {
+  test('can be changed one by one, with an effect on the next lookup', async () => {
     await put('t', small)
     const changed = await patch({ out_of_range: 'fill', fill_value: 9 })
     expect(changed.statusCode).toBe(200)
@@ -169,7 +169,7 @@ describe('settings', () => {
       { kind: 'sgd', max_norm: 2 },
       { kind: 'sgd', learning_rate: 0.01, constraint: { kind: 'max_norm', value: 2 } },
     ],
-  ])('%j becomes %j', async (optimizer, complete) => {
+  ])('complete the optimizer %j to %j', async (optimizer, complete) => {
     await put('t', small)
     expect((await patch({ optimizer })).json().optimizer).toEqual(complete)
   })
@@ -183,14 +183,14 @@ describe('settings', () => {
     { learning_rate: 1 },
     'adam',
     null,
-  ])('an optimizer %j is refused', async (optimizer) => {
+  ])('refuse the optimizer %j', async (optimizer) => {
     await put('t', small)
     expect((await patch({ optimizer })).json()).toMatchObject({ code: 'INVALID_REQUEST' })
   })
 })
 
-describe('conditions', () => {
-  test('make PUT create only, or replace only what is known', async () => {
+describe('conditional requests', () => {
+  test('restrict PUT to a new table, or to the replacement of a known version', async () => {
     expect((await put('t', small, { 'if-none-match': '*' })).statusCode).toBe(201)
     expect((await put('t', small, { 'if-none-match': '*' })).statusCode).toBe(412)
     expect((await put('t', small, { 'if-match': '"1-0"' })).headers.etag).toBe('"2-0"')
@@ -198,7 +198,7 @@ describe('conditions', () => {
     expect((await put('u', small, { 'if-match': '*' })).statusCode).toBe(412)
   })
 
-  test('hold for PATCH and DELETE, and 412 changes nothing', async () => {
+  test('apply to PATCH and DELETE, which change nothing on 412', async () => {
     await put('t', small)
     expect((await patch({ fill_value: 1 }, { 'if-match': '"2"' })).statusCode).toBe(412)
     expect(
@@ -216,7 +216,7 @@ describe('conditions', () => {
     expect((await get('/v1/tables/t')).statusCode).toBe(404)
   })
 
-  test('spare a client what it has already', async () => {
+  test('are answered with 304 when the client has the current state', async () => {
     await put('t', small)
     const same = await get('/v1/tables/t', { 'if-none-match': '"1-0"' })
     expect([same.statusCode, same.body, same.headers.etag]).toEqual([304, '', '"1-0"'])
@@ -228,7 +228,7 @@ describe('conditions', () => {
 })
 
 describe('the list of tables', () => {
-  test('is in order, page by page', async () => {
+  test('is in the order of the names, page by page', async () => {
     for (const name of ['b', 'a10', 'a.1', 'B', 'a']) await put(name, { rows: 1, dim: 1 })
     const whole = await get('/v1/tables')
     expect(whole.json().tables.map(({ name }: TableInfo) => name)).toEqual(['B', 'a', 'a.1', 'a10', 'b'])
@@ -245,7 +245,7 @@ describe('the list of tables', () => {
     expect(names).toEqual(['B', 'a', 'a.1', 'a10', 'b'])
   })
 
-  test('goes on where it was when tables come and go', async () => {
+  test('continues behind the last name when tables are created and deleted', async () => {
     for (const name of ['a', 'b', 'c']) await put(name, { rows: 1, dim: 1 })
     const { next } = (await get('/v1/tables?limit=2')).json()
     await service.app.inject({ method: 'DELETE', url: '/v1/tables/b' })
@@ -255,12 +255,12 @@ describe('the list of tables', () => {
     ).toEqual(['c'])
   })
 
-  test('of no tables is empty', async () => {
+  test('is empty without tables', async () => {
     expect((await get('/v1/tables')).json()).toEqual({ tables: [], next: null })
   })
 })
 
-test('rows are browsed page by page, and there are none beyond the last', async () => {
+test('Rows are listed page by page, with none beyond the last', async () => {
   await put('t', { values: [[1], [2], [3]] })
   expect((await get('/v1/tables/t/rows?offset=1&limit=1')).json()).toEqual({
     rows: [{ index: 1, embedding: [2] }],
@@ -275,7 +275,7 @@ test('rows are browsed page by page, and there are none beyond the last', async 
   })
 })
 
-test('names that objects have of their own are names like any other', async () => {
+test('Tables may have the names of Object.prototype', async () => {
   for (const name of ['constructor', 'toString', 'hasOwnProperty']) {
     expect((await get(`/v1/tables/${name}`)).statusCode).toBe(404)
     expect((await put(name, small)).statusCode).toBe(201)

@@ -18,7 +18,8 @@ const send = (body: string, path = '/v1/tables/user/rows') =>
     const socket = connect({ port, host: '127.0.0.1' })
     socket.on('error', () => {})
     socket.write(
-      `POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      `POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n` +
+        `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
       () => {
         socket.destroy()
         resolve()
@@ -26,7 +27,7 @@ const send = (body: string, path = '/v1/tables/user/rows') =>
     )
   })
 
-test('The memory of a body goes back when its client does not wait for the answer', async () => {
+test('The memory of an update body is released when its client disconnects before the answer', async () => {
   const { arena } = service.context.lookups
   const before = arena.reservedBytes
   const body = JSON.stringify({ op: 'add', indices: [1], values: [[1, 1]] })
@@ -36,7 +37,7 @@ test('The memory of a body goes back when its client does not wait for the answe
   await expect.poll(() => arena.reservedBytes).toBe(before)
 })
 
-test('The memory of a body stays while the writer reads it, though its client is gone', async () => {
+test('The memory of an update body stays reserved while the writer reads it after a disconnect', async () => {
   const { writer, lookups } = service.context
   const before = lookups.arena.reservedBytes
   const begun = Promise.withResolvers<void>()
@@ -55,7 +56,7 @@ test('The memory of a body stays while the writer reads it, though its client is
   await begun.promise
   await closed
   await sleep(50)
-  // The body, and beside it row number and values, each in whole lines of 64 bytes.
+  // The body, the row numbers and the values take whole cache lines of 64 bytes each.
   expect(lookups.arena.reservedBytes).toBe(before + Math.ceil(body.length / 64) * 64 + 64 + 64)
   mayGoOn.resolve()
   await expect.poll(() => lookups.arena.reservedBytes).toBe(before)

@@ -10,7 +10,7 @@ interface Info {
   received_bytes: number
 }
 
-test('An upload is seen by every HTTP worker, goes on after a crash, and is committed once', {
+test('An upload is shared by all HTTP workers, survives a crash, and is committed once', {
   timeout: 60_000,
 }, async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-test-uploads-'))
@@ -20,7 +20,7 @@ test('An upload is seen by every HTTP worker, goes on after a crash, and is comm
     processes.push(await startProcess(environment))
     return processes[processes.length - 1]
   }
-  // Each on a connection of its own: the system spreads those over the HTTP workers.
+  // Each call has a new connection, which the system gives to any of the HTTP workers.
   const call = (running: RunningProcess, method: string, path: string, body?: RequestInit['body']) =>
     fetch(running.url + path, {
       method,
@@ -56,7 +56,7 @@ test('An upload is seen by every HTTP worker, goes on after a crash, and is comm
     for (const sent of await Promise.all(Array.from({ length: 16 }, (_, i) => send(second, 2 * i + 1))))
       expect(sent.status).toBe(200)
 
-    // Whoever is told that another one is at it asks again.
+    // A 409 says that another commit of the upload is running, so the call is repeated.
     const commit = async (): Promise<unknown> => {
       const answer = await call(second, 'POST', `${path}/commit`)
       if (answer.status === 409) return commit()

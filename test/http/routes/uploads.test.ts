@@ -52,7 +52,7 @@ const stagedIn = (upload: string) =>
   filesOf(join(service.context.staging.directory, upload.split('/').at(-1) ?? ''))
 
 describe('an upload in parts', () => {
-  test('is begun, described, listed and deleted', async () => {
+  test('can be begun, described, listed and deleted', async () => {
     const asked = {
       content_type: NPY,
       bytes: 208,
@@ -85,7 +85,7 @@ describe('an upload in parts', () => {
     expect(readdirSync(service.context.staging.directory)).toEqual([])
   })
 
-  test('is octet-stream of no known size unless it is said otherwise', async () => {
+  test('is application/octet-stream of unknown size by default', async () => {
     const info = (await call('GET', await begin({ rows: 1, dim: 2 }))).json()
     expect(info).toMatchObject({
       content_type: 'application/octet-stream',
@@ -95,7 +95,7 @@ describe('an upload in parts', () => {
     })
   })
 
-  test('takes parts in any order, of any type or none, and the last one of a number', async () => {
+  test('accepts parts in any order and of any media type, and uses the last one of each number', async () => {
     const upload = await begin({ rows: 3, dim: 1 })
     const first = await putPart(upload, 3, floats(3))
     expect(first.statusCode).toBe(200)
@@ -114,7 +114,7 @@ describe('an upload in parts', () => {
     ).toEqual([[1], [2], [3]])
   })
 
-  test('is committed as a PUT of the whole would be, and answered alike', async () => {
+  test('is committed and answered like a PUT of the whole body', async () => {
     const body = npyBody('float32', [3, 2], Float32Array.of(1, 2, 3, 4, 5, 6))
     const query = 'dtype=float16&out_of_range=clip&optimizer=adagrad'
     const direct = await call('PUT', `/v1/tables/a?${query}`, Buffer.from(body), { 'content-type': NPY })
@@ -141,7 +141,7 @@ describe('an upload in parts', () => {
     expect(await dataOf('b')).toEqual(await dataOf('a'))
   })
 
-  test('may name one array of safetensors, and replaces a table whose settings stay', async () => {
+  test('may choose one array of safetensors, and keeps the settings of a replaced table', async () => {
     await call('PUT', '/v1/tables/t', { rows: 1, dim: 1, padding_index: 0 })
     const [a, b] = [Float32Array.of(1, 2), Float32Array.of(3, 4)]
     const tensor = (name: string, data: Float32Array) => ({
@@ -160,14 +160,14 @@ describe('an upload in parts', () => {
   })
 })
 
-describe('a commit', () => {
+describe('a commit of an upload', () => {
   const stage = async (...values: number[]) => {
     const upload = await begin({ rows: values.length, dim: 1 })
     await putPart(upload, 0, floats(...values))
     return upload
   }
 
-  test('whose answer was lost is answered the same again, whatever has become of the table, and leaves no parts', async () => {
+  test('gets the same answer when it is repeated, even after the table was replaced', async () => {
     const upload = await stage(5)
     const first = await commit(upload, { 'if-none-match': '*' })
     expect(first.statusCode).toBe(201)
@@ -188,7 +188,7 @@ describe('a commit', () => {
     expect((await call('GET', '/v1/tables/t/uploads')).json()).toEqual({ uploads: [] })
   })
 
-  test('is conditional as a PUT is', async () => {
+  test('may be conditional like a PUT', async () => {
     await call('PUT', '/v1/tables/t', { rows: 1, dim: 1 })
     const upload = await stage(5)
     expect(codeOf(await commit(upload, { 'if-none-match': '*' }))).toBe('PRECONDITION_FAILED')
@@ -196,7 +196,7 @@ describe('a commit', () => {
     expect((await commit(upload, { 'if-match': '"1-0"' })).json()).toMatchObject({ version: 2 })
   })
 
-  test('with parts missing says which, and goes on when they have come', async () => {
+  test('is refused with the numbers of missing parts, and succeeds after they have arrived', async () => {
     const upload = await begin({ rows: 4, dim: 1 })
     for (const part of [0, 3]) await putPart(upload, part, floats(part))
     const refused = (await commit(upload)).json()
@@ -214,14 +214,14 @@ describe('a commit', () => {
     ['a number that is not finite', { rows: 1, dim: 1 }, floats(NaN), 'NON_FINITE'],
     ['fewer bytes than announced', { rows: 2, dim: 1, bytes: 8 }, floats(1), 'INVALID_REQUEST'],
     ['fewer bytes than its shape has', { rows: 2, dim: 1 }, floats(1), 'MALFORMED_BODY'],
-    ['a body that is none', { content_type: NPY }, Buffer.from('no npy at all'), 'MALFORMED_BODY'],
+    ['a body in the wrong format', { content_type: NPY }, Buffer.from('no npy at all'), 'MALFORMED_BODY'],
     [
-      'more than the memory holds',
+      'a header that announces more than memory',
       { content_type: NPY },
       Buffer.from(writeNpyHeader('float32', [2 ** 30, 64])),
       'MALFORMED_BODY',
     ],
-  ])('of %s is refused, and the parts stay', async (_, asked, body, code) => {
+  ])('of %s is refused and keeps the parts', async (_, asked, body, code) => {
     const upload = await begin(asked)
     await putPart(upload, 0, body)
     expect(codeOf(await commit(upload))).toBe(code)
@@ -233,13 +233,13 @@ describe('a commit', () => {
     expect(codeOf(await commit(upload))).toBe(code)
   })
 
-  test('stores what is not finite when that was asked for', async () => {
+  test('stores numbers that are not finite when the upload allows them', async () => {
     const upload = await begin({ rows: 1, dim: 1, allow_non_finite: true })
     await putPart(upload, 0, floats(Infinity))
     expect((await commit(upload)).statusCode).toBe(201)
   })
 
-  test('takes no body, and knows no unknown upload', async () => {
+  test('refuses a body, and is UPLOAD_NOT_FOUND for an unknown upload', async () => {
     const upload = await stage(1)
     expect(codeOf(await call('POST', `${upload}/commit`, { a: 1 }))).toBe('INVALID_REQUEST')
     for (const id of ['x', 'f'.repeat(32), '..%2F..', '%00']) {
@@ -250,18 +250,18 @@ describe('a commit', () => {
   })
 })
 
-describe('what can never become a table is refused before it is sent:', () => {
+describe('an upload that cannot become a table is refused when it is begun:', () => {
   test.each([
     ['raw numbers without a shape', {}, 'INVALID_REQUEST'],
     ['a shape beside npy', { content_type: NPY, rows: 1 }, 'INVALID_REQUEST'],
-    ['an array of raw numbers', { rows: 1, dim: 1, tensor: 'a' }, 'INVALID_REQUEST'],
-    ['a total that the shape contradicts', { rows: 1, dim: 1, bytes: 5 }, 'MALFORMED_BODY'],
+    ['a tensor name for raw numbers', { rows: 1, dim: 1, tensor: 'a' }, 'INVALID_REQUEST'],
+    ['a total that contradicts the shape', { rows: 1, dim: 1, bytes: 5 }, 'MALFORMED_BODY'],
     ['integers without a dtype', { rows: 1, dim: 1, input_dtype: 'int32' }, 'DTYPE_MISMATCH'],
     ['too many columns', { rows: 1, dim: 65_537 }, 'INVALID_REQUEST'],
     ['an unknown type', { content_type: 'application/json' }, 'INVALID_REQUEST'],
     ['an unknown parameter', { rows: 1, dim: 1, dtypes: 'float16' }, 'INVALID_REQUEST'],
     ['a number as text', { rows: '1', dim: 1 }, 'INVALID_REQUEST'],
-    ['a digest that is none', { rows: 1, dim: 1, digest: 'sha-256=x' }, 'INVALID_REQUEST'],
+    ['a malformed digest', { rows: 1, dim: 1, digest: 'sha-256=x' }, 'INVALID_REQUEST'],
     ['an unknown optimizer', { rows: 1, dim: 1, optimizer: 'lamb' }, 'INVALID_REQUEST'],
     [
       'an optimizer with an unknown member',
@@ -269,14 +269,18 @@ describe('what can never become a table is refused before it is sent:', () => {
       'INVALID_REQUEST',
     ],
     ['a fill value beyond float32', { rows: 1, dim: 1, fill_value: 1e300 }, 'NON_FINITE'],
-    ['more than is ever staged', { content_type: NPY, bytes: Number.MAX_SAFE_INTEGER }, 'BODY_TOO_LARGE'],
+    [
+      'more than the limit on staged bytes',
+      { content_type: NPY, bytes: Number.MAX_SAFE_INTEGER },
+      'BODY_TOO_LARGE',
+    ],
   ])('%s', async (_, asked, code) => {
     const refused = await call('POST', '/v1/tables/t/uploads', asked)
     expect(codeOf(refused), refused.body).toBe(code)
     expect((await call('GET', '/v1/tables/t/uploads')).json()).toEqual({ uploads: [] })
   })
 
-  test('no JSON, a query, a name that is none', async () => {
+  test('another type than JSON, a query, and an invalid name', async () => {
     expect(codeOf(await call('POST', '/v1/tables/t/uploads'))).toBe('MALFORMED_BODY')
     expect(codeOf(await call('POST', '/v1/tables/t/uploads', floats(1), { 'content-type': NPY }))).toBe(
       'UNSUPPORTED_MEDIA_TYPE',
@@ -288,12 +292,12 @@ describe('what can never become a table is refused before it is sent:', () => {
   })
 })
 
-describe('a part is refused', () => {
+describe('a part of an upload is refused', () => {
   test.each(['10000', '-1', '01', '1.0', 'x', '..%2F0'])('with the number %s', async (part) => {
     expect(codeOf(await putPart(await begin({ rows: 1, dim: 1 }), part, floats(1)))).toBe('INVALID_REQUEST')
   })
 
-  test('with another digest, no body, an encoding, or more bytes than were announced', async () => {
+  test('with a wrong digest, no body, an encoding, or more bytes than announced', async () => {
     const upload = await begin({ rows: 1, dim: 1, bytes: 4 })
     expect((await putPart(upload, 9_999, floats(1))).statusCode).toBe(200)
     expect(codeOf(await putPart(upload, 9_999, floats(1), { 'content-digest': digestOf(floats(2)) }))).toBe(
@@ -317,7 +321,7 @@ describe('a part is refused', () => {
     ])
   })
 
-  test('when the disk is full, and the lookups of tables go on', async () => {
+  test('when the disk is full, while tables remain available', async () => {
     const upload = await begin({ rows: 1, dim: 1 })
     service.context.staging.limits = { ...LIMITS, uploadDiskFreeBytesMin: Number.MAX_SAFE_INTEGER }
     expect((await putPart(upload, 0, floats(1))).json()).toMatchObject({ status: 507, code: 'DISK_FULL' })
@@ -325,19 +329,20 @@ describe('a part is refused', () => {
   })
 })
 
-describe('over a real network', () => {
+describe('over real connections', () => {
   let address: string
   beforeAll(async () => {
     address = await service.listen()
   })
 
-  test('a part that is cut leaves nothing, and may be sent again', async () => {
+  test('a part that is cut short leaves no file, and can be sent again', async () => {
     const upload = await begin({ rows: 1, dim: 1 })
     const port = Number(new URL(address).port)
     for (const framing of ['Content-Length: 4', 'Transfer-Encoding: chunked']) {
       const socket = connect(port, '127.0.0.1')
       socket.write(
-        `PUT ${upload}/parts/0 HTTP/1.1\r\nHost: here\r\n${framing}\r\n\r\n${framing.startsWith('T') ? '2\r\nab\r\n' : 'ab'}`,
+        `PUT ${upload}/parts/0 HTTP/1.1\r\nHost: here\r\n${framing}\r\n\r\n` +
+          (framing.startsWith('T') ? '2\r\nab\r\n' : 'ab'),
       )
       await expect.poll(() => stagedIn(upload)).toHaveLength(1)
       expect((await call('GET', upload)).json().parts).toEqual([])
@@ -348,7 +353,7 @@ describe('over a real network', () => {
     expect((await commit(upload)).statusCode).toBe(201)
   })
 
-  test('64 MiB in 8 parts, in a random order, all at once, one of them twice and one cut, equal the same in one', {
+  test('64 MiB in 8 concurrent parts, one sent twice and one cut short, equal the same bytes in one PUT', {
     timeout: 60_000,
   }, async () => {
     const [rows, dim] = [262_144, 64]
@@ -378,7 +383,8 @@ describe('over a real network', () => {
     }
     const cut = connect(Number(new URL(address).port), '127.0.0.1')
     cut.write(
-      `PUT ${new URL(upload).pathname}/parts/2 HTTP/1.1\r\nHost: here\r\nContent-Length: ${partBytes}\r\n\r\n`,
+      `PUT ${new URL(upload).pathname}/parts/2 HTTP/1.1\r\nHost: here\r\n` +
+        `Content-Length: ${partBytes}\r\n\r\n`,
     )
     cut.end(randomBytes(100_000))
     await Promise.all(order.map(send))

@@ -30,7 +30,7 @@ const set = (value: number) =>
   })
 
 describe('The versions of a table', () => {
-  test('are listed, ascending, with the current one', async () => {
+  test('are listed in ascending order with the current one', async () => {
     await put(1)
     await put(2)
     const versions = await list()
@@ -48,14 +48,14 @@ describe('The versions of a table', () => {
     ])
   })
 
-  test('of no table are a 404', async () => {
+  test('are a 404 for an unknown table', async () => {
     const answer = await service.app.inject({ url: '/v1/tables/none/versions' })
     expect([answer.statusCode, answer.json<Problem>().code]).toEqual([404, 'TABLE_NOT_FOUND'])
   })
 })
 
 describe('A rollback', () => {
-  test('makes a version current again, with its updates, and keeps the settings', async () => {
+  test('makes a version with its updates current again, and keeps the settings', async () => {
     await put(1, { optimizer: { kind: 'sgd', learning_rate: 0.5 } })
     await set(10)
     await put(2)
@@ -72,7 +72,7 @@ describe('A rollback', () => {
     expect(await look('/v1/tables/t/lookup?version=2')).toMatchObject({ embeddings: [[2, 2]] })
   })
 
-  test('is followed by a replacement with the highest number ever used plus one', async () => {
+  test('is followed by a replacement whose number is one above the highest ever used', async () => {
     await put(1)
     await put(2)
     await rollBack(1)
@@ -80,7 +80,7 @@ describe('A rollback', () => {
     expect((await list()).map(({ version }) => version)).toEqual([2, 3])
   })
 
-  test('to a version that is not there is VERSION_NOT_FOUND, and of no table TABLE_NOT_FOUND', async () => {
+  test('is VERSION_NOT_FOUND for an unknown version, and TABLE_NOT_FOUND for an unknown table', async () => {
     expect((await rollBack(1)).json<Problem>().code).toBe('TABLE_NOT_FOUND')
     await put(1)
     const answer = await rollBack(2)
@@ -88,7 +88,7 @@ describe('A rollback', () => {
     expect((await look()).version).toBe(1)
   })
 
-  test('holds to If-Match', async () => {
+  test('respects If-Match', async () => {
     await put(1)
     await put(2)
     const refused = await rollBack(1, { 'if-match': '"2-1"' })
@@ -104,15 +104,15 @@ describe('A rollback', () => {
     ['a fraction', { version: 1.5 }, '/version'],
     ['zero', { version: 0 }, '/version'],
     ['nothing', {}, '/version'],
-    ['something else beside it', { version: 1, force: true }, '/force'],
-  ])('takes no %s', async (_what, payload, pointer) => {
+    ['an unknown member beside it', { version: 1, force: true }, '/force'],
+  ])('is refused with %s', async (_what, payload, pointer) => {
     await put(1)
     const answer = await service.app.inject({ method: 'POST', url: '/v1/tables/t/rollback', payload })
     expect([answer.statusCode, answer.json<Problem>().code]).toEqual([400, 'INVALID_REQUEST'])
     expect(answer.json<Problem>().errors?.[0].pointer).toBe(pointer)
   })
 
-  test('holds across a restart', async () => {
+  test('persists across a restart', async () => {
     const { dataDir, remove } = makeDataDir()
     const first = service
     try {

@@ -24,7 +24,7 @@ const run = (...options: string[]) =>
 afterAll(() => rmSync(elsewhere, { recursive: true }))
 
 describe('the build of the kernels', () => {
-  test('fails and says what to do when neither compilers nor built kernels are there', () => {
+  test('fails and says what to do without compilers and built kernels', () => {
     for (const folder of ['core', 'tables', 'kernels'])
       cpSync(join(root, 'src', folder), join(elsewhere, 'src', folder), { recursive: true })
     rmSync(build, { recursive: true, force: true })
@@ -33,7 +33,7 @@ describe('the build of the kernels', () => {
     expect(stderr).toContain('npm install')
   })
 
-  test('leaves built kernels alone when the compilers are not there', () => {
+  test('does not change built kernels without compilers', () => {
     mkdirSync(build)
     const names = [
       ...readFileSync(join(root, 'src/kernels/wasm/build.ts'), 'utf8').matchAll(/\{ name: '(\w+)'/g),
@@ -46,7 +46,7 @@ describe('the build of the kernels', () => {
     for (const name of names) expect(readFileSync(join(build, `${name}.wasm`), 'utf8')).toBe('built')
   })
 
-  test('looks for compilers on install only when a source is newer than a kernel, or one is missing', () => {
+  test('needs compilers on install only if a kernel is missing or older than a source', () => {
     const outputs = globSync(join(build, '*.wasm'))
     const source = join(elsewhere, 'src/kernels/wasm/lanes.as.ts')
     const date = (path: string, seconds: number) => utimesSync(path, seconds, seconds)
@@ -61,7 +61,7 @@ describe('the build of the kernels', () => {
     expect(run('--if-older').status).toBe(1)
   })
 
-  test('leaves no import but the two memories in the kernels of a table', () => {
+  test('makes table kernels that import the two memories alone', () => {
     const module = new WebAssembly.Module(readFileSync(join(root, 'src/kernels/compiled/table.wasm')))
     const imports = WebAssembly.Module.imports(module).map(
       ({ module: from, name, kind }) => `${from}.${name} ${kind}`,

@@ -17,7 +17,7 @@ import { filesOf, makeOlder, openStaging, partOf, someTable, specification } fro
 const code = (code: string) => expect.objectContaining({ code })
 const done = { created: true, info: someTable }
 
-/** Stores bodies in a list. */
+/** Makes a store that collects bodies in a list. */
 const collector = () => {
   const bodies: string[] = []
   const store: StoreBody = async (_upload, body, bytes) => {
@@ -31,7 +31,7 @@ const collector = () => {
   return { bodies, store }
 }
 
-/** An upload of two parts, sent in the wrong order. */
+/** Stages an upload of two parts, sent in the wrong order. */
 const stage = async (staging: Staging): Promise<string> => {
   const { upload } = await createUpload(staging, specification())
   await receivePart(staging, upload, 1, partOf('world'))
@@ -39,8 +39,8 @@ const stage = async (staging: Staging): Promise<string> => {
   return upload.id
 }
 
-describe('a commit', () => {
-  test('hands over the parts in the order of their numbers, and removes them', async () => {
+describe('a commit of staged parts', () => {
+  test('stores the parts in the order of their numbers, and removes them', async () => {
     using staging = openStaging()
     const id = await stage(staging)
     const { bodies, store } = collector()
@@ -50,7 +50,7 @@ describe('a commit', () => {
     expect(statSync(recordPath(staging, id)).mode & 0o777).toBe(0o600)
   })
 
-  test('whose answer was lost gives the same again, as long as it is remembered', async () => {
+  test('returns the same answer when it is repeated, as long as its record exists', async () => {
     using staging = openStaging()
     const id = await stage(staging)
     const { bodies, store } = collector()
@@ -61,7 +61,7 @@ describe('a commit', () => {
     await expect(commitUpload(staging, 'words', id, store)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
   })
 
-  test('leaves an upload that can be looked at and removed, and takes no parts', async () => {
+  test('leaves an upload that can be described and removed, and refuses parts', async () => {
     using staging = openStaging()
     const id = await stage(staging)
     const before = await findUpload(staging, 'words', id)
@@ -75,7 +75,7 @@ describe('a commit', () => {
     expect(readdirSync(staging.directory)).toEqual([])
   })
 
-  test('that is refused leaves everything in place, to be tried again', async () => {
+  test('can be retried after a refusal', async () => {
     using staging = openStaging()
     const id = await stage(staging)
     const before = filesOf(uploadPath(staging, id))
@@ -87,7 +87,7 @@ describe('a commit', () => {
     expect(bodies).toEqual(['hello world'])
   })
 
-  test('of parts that are not whole is refused before anything is read', async () => {
+  test('of incomplete parts is refused before a part is read', async () => {
     using staging = openStaging()
     const { upload } = await createUpload(staging, specification({ bytes: 9 }))
     const { bodies, store } = collector()
@@ -102,7 +102,7 @@ describe('a commit', () => {
     expect(bodies).toEqual(['hellworld'])
   })
 
-  test('happens once, however many ask at the same time; who comes too early is told to come again', async () => {
+  test('happens once for concurrent calls, and others are IDEMPOTENCY_IN_FLIGHT meanwhile', async () => {
     using staging = openStaging()
     const id = await stage(staging)
     const { bodies, store } = collector()
@@ -118,7 +118,7 @@ describe('a commit', () => {
     expect(bodies).toHaveLength(1)
   })
 
-  test('waits for one that died, but not for long', async () => {
+  test('takes over from a dead one when its lease has expired', async () => {
     using staging = openStaging()
     const id = await stage(staging)
     const { bodies, store } = collector()
@@ -130,7 +130,7 @@ describe('a commit', () => {
     expect(bodies).toHaveLength(1)
   })
 
-  test('that died between remembering and removing is done', async () => {
+  test('that died between its record and the removal of parts is complete', async () => {
     using staging = openStaging()
     const id = await stage(staging)
     const { bodies, store } = collector()
@@ -142,13 +142,14 @@ describe('a commit', () => {
     expect(bodies).toHaveLength(1)
   })
 
-  test('that another one overtakes gives the answer of that one', async () => {
+  test('that another one overtakes returns the answer of that one', async () => {
     using staging = openStaging()
     const id = await stage(staging)
     cpSync(uploadPath(staging, id), `${staging.directory}-copy`, { recursive: true })
     const { bodies, store } = collector()
     await commitUpload(staging, 'words', id, store)
-    // Back to before, and after it again when the next one has looked and found an open upload.
+    // The state before the commit is restored, and the state after it returns once the second commit has
+    // found an open upload.
     renameSync(recordPath(staging, id), `${staging.directory}-record`)
     cpSync(`${staging.directory}-copy`, uploadPath(staging, id), { recursive: true })
     const limits = {
@@ -163,7 +164,7 @@ describe('a commit', () => {
     expect(bodies).toHaveLength(1)
   })
 
-  test('of an upload that is deleted meanwhile fails at the next part', async () => {
+  test('fails at the next part when the upload is deleted meanwhile', async () => {
     using staging = openStaging()
     const id = await stage(staging)
     const failure = commitUpload(staging, 'words', id, async (_upload, body) => {

@@ -19,7 +19,7 @@ afterAll(() => rmSync(root, { recursive: true }))
 const systemError = (code: string) =>
   Object.assign(new Error(`${code}: /secret/path`), { code, syscall: 'write' })
 
-describe('what the system refuses', () => {
+describe('an error of the file system', () => {
   test.each([
     ['ENOSPC', 'DISK_FULL'],
     ['EDQUOT', 'DISK_FULL'],
@@ -33,7 +33,7 @@ describe('what the system refuses', () => {
     await expect(failure).rejects.not.toMatchObject({ message: expect.stringContaining('/secret') })
   })
 
-  test('of which clients should know nothing stays what it is, and so does a refusal', () => {
+  test('is thrown unchanged when clients should not see it, and so is a refusal', () => {
     for (const error of [
       new Error('ours'),
       systemError('EBADF'),
@@ -45,8 +45,8 @@ describe('what the system refuses', () => {
   })
 })
 
-describe('a file', () => {
-  test('is this user’s alone, and takes the place of nothing, not even of a link', async () => {
+describe('a staged file', () => {
+  test('is readable by its user only, and never replaces a file or a link', async () => {
     const path = join(root, 'new')
     await (await createFile(path)).close()
     expect(statSync(path).mode & 0o777).toBe(0o600)
@@ -55,7 +55,7 @@ describe('a file', () => {
     await expect(createFile(join(root, 'link'))).rejects.toMatchObject({ code: 'EEXIST' })
   })
 
-  test('gets all bytes, also when the system takes them bit by bit', async () => {
+  test('gets all bytes, also when the system writes them in pieces', async () => {
     const taken: number[] = []
     const write = async (bytes: Uint8Array, at: number, length: number) => {
       const bytesWritten = Math.min(length, 3)
@@ -66,7 +66,7 @@ describe('a file', () => {
     expect(taken).toEqual([1, 2, 3, 4, 5, 6, 7])
   })
 
-  test('is read as JSON; half of it, and none, are nothing', async () => {
+  test('is read as JSON, and is null when it is incomplete or missing', async () => {
     await writeDurably(join(root, 'whole'), '{"a":1}')
     expect(readFileSync(join(root, 'whole'), 'utf8')).toBe('{"a":1}')
     writeFileSync(join(root, 'half'), '{"a"')

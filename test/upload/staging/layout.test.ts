@@ -14,8 +14,8 @@ import {
   partName,
 } from '../../../src/upload/staging/layout.ts'
 
-describe('the name of a part', () => {
-  test('says all that there is to say about it', () => {
+describe('the file name of a part', () => {
+  test('contains its number, stamp, size and digest', () => {
     const hex = fc
       .uint8Array({ minLength: 32, maxLength: 32 })
       .map((bytes) => Buffer.from(bytes).toString('hex'))
@@ -27,7 +27,7 @@ describe('the name of a part', () => {
     )
   })
 
-  test('is not to be confused with any other', () => {
+  test('is the only name of that form', () => {
     const name = partName({ part: 7, stamp: 1, bytes: 2, sha256: 'a'.repeat(64) })
     expect(name).toBe(`part-0007-1-2-${'a'.repeat(64)}`)
     for (const other of [
@@ -52,8 +52,8 @@ describe('the name of a part', () => {
   })
 })
 
-describe('an id', () => {
-  test('is new each time, and the only text that is one', () => {
+describe('the id of an upload', () => {
+  test('is new each time, and has a strict form', () => {
     const ids = Array.from({ length: 100 }, newUploadId)
     expect(new Set(ids).size).toBe(100)
     expect(ids.every(isUploadId)).toBe(true)
@@ -74,7 +74,7 @@ describe('an id', () => {
     }
   })
 
-  test('with an ending is a record, with a dot nothing that is there', () => {
+  test('with an ending names a record, and with a dot names no upload', () => {
     const id = newUploadId()
     expect(parseRecordName(`${id}.json`)).toBe(id)
     expect([id, `.${id}.json`, 'upload.json'].map(parseRecordName)).toEqual([undefined, undefined, undefined])

@@ -17,7 +17,7 @@ afterEach(() => {
 const LEASE_MS = 60_000
 const inFlight = expect.objectContaining({ code: 'IDEMPOTENCY_IN_FLIGHT', headers: { 'Retry-After': '1' } })
 
-test('One has it until it gives it back', async () => {
+test('A lease belongs to one caller until it is released', async () => {
   const lease = await takeLease(directory, LEASE_MS)
   await expect(takeLease(directory, LEASE_MS)).rejects.toEqual(inFlight)
   await lease.release()
@@ -25,19 +25,19 @@ test('One has it until it gives it back', async () => {
   await (await takeLease(directory, LEASE_MS)).release()
 })
 
-test('Of many who try at once one gets it, also in the place of one that died', async () => {
+test('One of many concurrent callers gets the lease, also after its holder has died', async () => {
   for (const before of [[], ['commit-1']]) {
     for (const name of before) makeOlder(join(directory, name), LEASE_MS + 1_000)
     const tried = await Promise.allSettled(Array.from({ length: 20 }, () => takeLease(directory, LEASE_MS)))
     const got = tried.filter((result) => result.status === 'fulfilled')
     expect(got).toHaveLength(1)
     for (const result of tried) if (result.status === 'rejected') expect(result.reason).toEqual(inFlight)
-    // As a crash would: the file stays, and nobody renews it. The timer that would is far away.
+    // The lease is not released, as after a crash: its file stays, and its timer will not run in this test.
     expect(readdirSync(directory).sort()).toEqual([...before, `commit-${before.length + 1}`])
   }
 })
 
-test('It is renewed as long as it is held, and not after', async () => {
+test('A lease is renewed until it is released', async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   const lease = await takeLease(directory, LEASE_MS)
   makeOlder(join(directory, 'commit-1'), LEASE_MS + 1_000)
@@ -48,7 +48,7 @@ test('It is renewed as long as it is held, and not after', async () => {
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('Without the upload there is none', async () => {
+test('A lease cannot be taken without the upload', async () => {
   rmSync(directory, { recursive: true })
   await expect(takeLease(directory, LEASE_MS)).rejects.toMatchObject({ code: 'ENOENT' })
 })

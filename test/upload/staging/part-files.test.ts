@@ -10,7 +10,7 @@ const file = (part: number, stamp: number, name = ''): PartFile => ({
   name,
 })
 
-test('Of the files of a part the one with the highest stamp counts, and parts are in the order of their numbers', () => {
+test('The file with the highest stamp is the part, and parts are in the order of their numbers', () => {
   const files = [file(10, 1), file(2, 9), file(2, 10), file(1, 1), file(2, 1), file(0, 3)]
   const parts = currentParts(files)
   expect(parts).toEqual([file(0, 3), file(1, 1), file(2, 10), file(10, 1)])
@@ -18,7 +18,7 @@ test('Of the files of a part the one with the highest stamp counts, and parts ar
   expect(currentParts(files.toReversed())).toEqual(parts)
 })
 
-test('Of two with one stamp everybody takes the same, in whatever order they are listed', () => {
+test('The choice between two files with one stamp does not depend on the order of listing', () => {
   const [a, b] = [file(1, 2, 'a'), file(1, 2, 'b')]
   expect(currentParts([a, b])).toEqual([b])
   expect(currentParts([b, a])).toEqual([b])

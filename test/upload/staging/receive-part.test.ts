@@ -12,7 +12,7 @@ const begin = async (staging: Staging, bytes: number | null = null): Promise<Upl
 const partsOf = async (staging: Staging, { id }: Upload) => (await findUpload(staging, 'words', id)).parts
 const code = (code: string) => expect.objectContaining({ code })
 
-/** A body that goes on only when it is let. */
+/** A body that pauses before its last piece until the test resumes it. */
 const heldBody = (...pieces: string[]) => {
   const held = Promise.withResolvers<void>()
   async function* chunks() {
@@ -22,8 +22,8 @@ const heldBody = (...pieces: string[]) => {
   return { chunks: chunks(), resume: held.resolve, fail: held.reject }
 }
 
-describe('a part', () => {
-  test('is there when it is whole, as it came', async () => {
+describe('a part of an upload', () => {
+  test('exists unchanged when it is complete', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
     const digest = sha256(Buffer.from('one part'))
@@ -38,7 +38,7 @@ describe('a part', () => {
     expect(readFileSync(join(uploadPath(staging, upload.id), name), 'utf8')).toBe('one part')
   })
 
-  test('is not there while it is being received, nor when it is cut short', async () => {
+  test('does not exist while it is being received or after it was cut short', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
     const { chunks, fail } = heldBody('half')
@@ -50,7 +50,7 @@ describe('a part', () => {
     expect(filesOf(uploadPath(staging, upload.id))).toEqual([])
   })
 
-  test('takes the place of another with its number when it is whole, and not before', async () => {
+  test('replaces another with its number when it is complete, and not before', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
     await receivePart(staging, upload, 1, partOf('first'))
@@ -64,7 +64,7 @@ describe('a part', () => {
     expect(filesOf(uploadPath(staging, upload.id))).toHaveLength(1)
   })
 
-  test('sent by many at once is one of theirs, whole', async () => {
+  test('that is sent concurrently is one of the complete bodies', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
     const sent = await Promise.all(
@@ -77,7 +77,7 @@ describe('a part', () => {
     expect(await partsOf(staging, upload)).toMatchObject([{ bytes: 4 }])
   })
 
-  test('with another digest than announced leaves what was there', async () => {
+  test('with a wrong digest does not replace the previous one', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
     await receivePart(staging, upload, 0, partOf('good'))
@@ -92,7 +92,7 @@ describe('a part', () => {
     expect(filesOf(uploadPath(staging, upload.id))).toHaveLength(1)
   })
 
-  test('of an upload that is taken away meanwhile is refused', async () => {
+  test('is refused when its upload is deleted meanwhile', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
     const { chunks, resume } = heldBody('part')
@@ -112,7 +112,7 @@ describe('a part that is too large', () => {
     await expect(
       receivePart(staging, upload, 1, { ...announced, contentLength: text.length }),
     ).rejects.toEqual(code('BODY_TOO_LARGE'))
-    // What is announced is refused without being looked at.
+    // An announced length is refused before the body is read.
     expect(announced.chunks.isClosed).toBe(false)
     let taken = 0
     async function* endless() {
@@ -138,7 +138,7 @@ describe('a part that is too large', () => {
     await receivePart(staging, upload, 0, partOf('sixsix'))
     await refuseBoth(staging, upload, 'five!')
     await receivePart(staging, upload, 1, partOf('four'))
-    // Another in its place may be as large.
+    // A part that replaces it may be as large.
     await receivePart(staging, upload, 1, partOf('vier'))
   })
 
@@ -151,7 +151,7 @@ describe('a part that is too large', () => {
     await receivePart(staging, upload, 1, partOf('four'))
   })
 
-  test('together with one that was received at the same time', async () => {
+  test('together with one that is received concurrently', async () => {
     using staging = openStaging()
     const upload = await begin(staging, 10)
     const [first, second] = [heldBody('sixsix'), heldBody('sixsix')]
@@ -166,7 +166,7 @@ describe('a part that is too large', () => {
 })
 
 describe('a full disk', () => {
-  test('refuses a part before it is full for the tables', async () => {
+  test('refuses a part while there is still space for tables', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
     const full = {
@@ -202,7 +202,7 @@ describe('a full disk', () => {
     expect(filesOf(uploadPath(staging, upload.id))).toEqual([])
   })
 
-  test('that shows itself by an error leaves nothing of the part', async () => {
+  test('leaves no file of a part that fails with an error', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
     const { chunks, fail } = heldBody('x')
@@ -214,7 +214,7 @@ describe('a full disk', () => {
   })
 })
 
-test('Of files with one number and one stamp every HTTP worker takes the same; what is no part is left out', async () => {
+test('Every HTTP worker chooses the same of two files with one stamp, and ignores others', async () => {
   using staging = openStaging()
   const upload = await begin(staging)
   const directory = uploadPath(staging, upload.id)
@@ -235,7 +235,7 @@ test('Of files with one number and one stamp every HTTP worker takes the same; w
     { part: 0, sha256: 'd'.repeat(64) },
     { part: 1, sha256: 'b'.repeat(64) },
   ])
-  // The next one comes after them all.
+  // The stamp of the next part is higher than all others.
   await receivePart(staging, upload, 1, partOf('next'))
   expect(await partsOf(staging, upload)).toMatchObject([{ part: 0 }, { part: 1, bytes: 4, stamp: 3 }])
 })

@@ -13,8 +13,8 @@ const parts = (...numbers: number[]): PartFile[] =>
   numbers.map((part) => ({ part, bytes: 5, sha256: '', stamp: 1, name: '' }))
 const announced = (bytes: number | null) => ({ bytes })
 
-describe('parts are whole', () => {
-  test('from 0 or from 1 on, without a gap', () => {
+describe('the parts of an upload are complete', () => {
+  test('when they are numbered from 0 or 1 without a gap', () => {
     expect(checkComplete(announced(null), parts(0, 1, 2))).toBe(15)
     expect(checkComplete(announced(5), parts(1))).toBe(5)
     expect(checkComplete(announced(5), parts(0))).toBe(5)
@@ -38,7 +38,7 @@ describe('parts are whole', () => {
     )
   })
 
-  test('and not without any, nor with another total than was announced', () => {
+  test('if there is at least one, and their total is the announced one', () => {
     for (const [total, there] of [
       [null, parts()],
       [14, parts(0, 1, 2)],
@@ -51,7 +51,7 @@ describe('parts are whole', () => {
   })
 })
 
-describe('the body', () => {
+describe('the body of staged parts', () => {
   const stage = async (staging: Staging, ...contents: Buffer[]) => {
     const { upload } = await createUpload(staging, specification())
     for (const [part, content] of contents.entries())
@@ -66,7 +66,7 @@ describe('the body', () => {
   }
   const contents = [Buffer.alloc(1_300_000, 'long'), Buffer.alloc(0), Buffer.from('short')]
 
-  test('is all parts, one after the other', async () => {
+  test('consists of all parts in order', async () => {
     using staging = openStaging()
     const { directory, files } = await stage(staging, ...contents)
     expect((await read(directory, files)).equals(Buffer.concat(contents))).toBe(true)
@@ -88,7 +88,7 @@ describe('the body', () => {
     expect((await listPartFiles(directory)).map(({ part }) => part).sort()).toEqual([1, 2])
   })
 
-  test('is refused when a part was replaced meanwhile, or is a link to somewhere else', async () => {
+  test('is refused when a part was replaced meanwhile or is a link', async () => {
     using staging = openStaging()
     const { directory, files } = await stage(staging, ...contents)
     const path = join(directory, files[2].name)
@@ -102,7 +102,7 @@ describe('the body', () => {
     await expect(read(directory, files)).rejects.toMatchObject({ code: 'ELOOP' })
   })
 
-  test('that nobody reads on leaves no file open', async () => {
+  test('closes its file when it is not read to the end', async () => {
     using staging = openStaging()
     const { directory, files } = await stage(staging, ...contents)
     const isOpen = () => {

@@ -1,3 +1,5 @@
+/** A staging directory and parts of uploads for tests. */
+
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,7 +9,7 @@ import type { TableInfo } from '../../../src/core/types.ts'
 import type { Staging, StagingLimits, UploadSpecification } from '../../../src/upload/staging/layout.ts'
 import { bodyOf } from '../bodies.ts'
 
-/** A place for uploads in a directory that does not exist yet; `using` removes it. */
+/** A staging area in a directory that does not exist yet; `using` removes it. */
 export const openStaging = (limits: Partial<StagingLimits> = {}): Staging & Disposable => {
   const root = mkdtempSync(join(tmpdir(), 'gatherd-test-staging-'))
   return {
@@ -28,22 +30,22 @@ export const specification = (wishes: Partial<UploadSpecification> = {}): Upload
 
 export const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest()
 
-/** The body of a part, in pieces. */
+/** The body of a part in pieces. */
 export const partOf = (...pieces: string[]) => ({
   chunks: bodyOf(...pieces.map((piece) => Buffer.from(piece))),
 })
 
-/** Makes a file look as if it had been written to `ageMs` ago. */
+/** Sets the modification time of a file to `ageMs` ago. */
 export const makeOlder = (path: string, ageMs: number): void => {
   const time = (Date.now() - ageMs) / 1_000
   utimesSync(path, time, time)
 }
 
-/** The names in a directory of an upload, without the file that says what was asked for. */
+/** The file names in the directory of an upload, without its specification. */
 export const filesOf = (directory: string): string[] =>
   readdirSync(directory).filter((name) => name !== 'upload.json')
 
-/** Some table. */
+/** An example of a stored table. */
 export const someTable: TableInfo = {
   name: 'words',
   version: 3,

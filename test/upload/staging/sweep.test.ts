@@ -23,14 +23,14 @@ const stage = async (staging: Staging): Promise<Upload> => {
 const commit = (staging: Staging, { id }: Upload) =>
   commitUpload(staging, 'words', id, async () => ({ created: true, info: someTable }))
 
-describe('a sweep', () => {
-  test('of nothing is nothing', async () => {
+describe('a sweep of staged uploads', () => {
+  test('does nothing without uploads', async () => {
     using staging = openStaging()
     await sweepUploads(staging)
     expect(await listUploads(staging, 'words')).toEqual([])
   })
 
-  test('removes uploads that were given up, and no others', async () => {
+  test('removes abandoned uploads, and no others', async () => {
     using staging = openStaging()
     const { uploadAgeMsMax } = staging.limits
     const [old, young] = [await stage(staging), await stage(staging)]
@@ -41,7 +41,7 @@ describe('a sweep', () => {
     expect(await findUpload(staging, 'words', young.id)).toMatchObject({ parts: [{ part: 0 }] })
   })
 
-  test('forgets what was committed long ago, and the oldest of too many', async () => {
+  test('removes old records of commits, and the oldest of too many', async () => {
     using staging = openStaging({ uploadRememberedCountMax: 2 })
     const old = await stage(staging)
     await commit(staging, old)
@@ -60,7 +60,7 @@ describe('a sweep', () => {
     )
   })
 
-  test('removes what crashes left: parts that were cut, uploads half made or half removed, parts of a committed upload', async () => {
+  test('removes leftovers of crashes: incomplete parts and uploads, and committed parts', async () => {
     using staging = openStaging()
     const leftoverMs = 10 * staging.limits.uploadIdleMsMax
     const [open, committed] = [await stage(staging), await stage(staging)]
@@ -86,7 +86,7 @@ describe('a sweep', () => {
     ])
   })
 
-  test('leaves what is not ours', async () => {
+  test('does not touch foreign files', async () => {
     using staging = openStaging()
     await stage(staging)
     const names = ['notes.txt', '.gitkeep', 'f'.repeat(31)]
@@ -98,7 +98,7 @@ describe('a sweep', () => {
     expect(readdirSync(staging.directory)).toEqual(expect.arrayContaining(names))
   })
 
-  test('may be done by all HTTP workers at once', async () => {
+  test('can run in all HTTP workers concurrently', async () => {
     using staging = openStaging()
     const uploads = await Promise.all(Array.from({ length: 10 }, () => stage(staging)))
     for (const { id } of uploads) makeOlder(uploadPath(staging, id), staging.limits.uploadAgeMsMax + 1_000)
@@ -107,12 +107,12 @@ describe('a sweep', () => {
   })
 })
 
-describe('sweeping', () => {
+describe('periodic sweeping', () => {
   afterEach(() => {
     vi.useRealTimers()
   })
 
-  test('begins at once, goes on, and stops', async () => {
+  test('begins at once, repeats, and stops', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     using staging = openStaging()
     const old = async () =>
@@ -127,7 +127,7 @@ describe('sweeping', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('tells what goes wrong', async () => {
+  test('reports errors', async () => {
     using staging = openStaging()
     mkdirSync(join(staging.directory, '..'), { recursive: true })
     rmSync(staging.directory, { force: true, recursive: true })

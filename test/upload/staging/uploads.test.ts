@@ -14,8 +14,8 @@ import { makeOlder, openStaging, partOf, specification } from './staging.ts'
 
 const code = (code: string) => expect.objectContaining({ code })
 
-describe('an upload', () => {
-  test('is what was asked for, on disk, for every HTTP worker and after a restart', async () => {
+describe('a staged upload', () => {
+  test('is stored on disk, visible to every HTTP worker and after a restart', async () => {
     using staging = openStaging()
     const asked = specification({
       bytes: 8,
@@ -30,7 +30,7 @@ describe('an upload', () => {
     expect((await listUploads(again, 'words')).map((state) => state.upload)).toEqual([upload])
   })
 
-  test('is for nobody else on the machine', async () => {
+  test('is not readable by other users', async () => {
     using staging = openStaging()
     const { upload } = await createUpload(staging, specification())
     for (const path of [staging.directory, uploadPath(staging, upload.id)])
@@ -48,7 +48,7 @@ describe('an upload', () => {
     expect(await listUploads(staging, 'words')).toHaveLength(1)
   })
 
-  test('is unknown by any other name, also by one that would lead elsewhere', async () => {
+  test('is unknown under any other id, also under one that is a path', async () => {
     using staging = openStaging()
     expect(await listUploads(staging, 'words')).toEqual([])
     const { upload } = await createUpload(staging, specification())
@@ -75,11 +75,11 @@ describe('an upload', () => {
     await expect(removeUpload(staging, 'words', upload.id)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
   })
 
-  test('that nothing happened to for too long is none any more; a part keeps it', async () => {
+  test('expires when it is not used for too long, and a part extends its life', async () => {
     using staging = openStaging()
     const { limits } = staging
     const { upload, expiresAt } = await createUpload(staging, specification())
-    // Clocks of file systems are coarse.
+    // Time stamps of file systems are coarse.
     expect(Math.abs(expiresAt - upload.createdAt - limits.uploadAgeMsMax)).toBeLessThan(10_000)
     const path = uploadPath(staging, upload.id)
     makeOlder(path, limits.uploadAgeMsMax - 60_000)
@@ -93,7 +93,7 @@ describe('an upload', () => {
     expect(await listUploads(staging, 'words')).toEqual([])
   })
 
-  test('that a crash left half of is none, and does not keep others from being listed', async () => {
+  test('that a crash left incomplete does not exist, and others are still listed', async () => {
     using staging = openStaging()
     const [half, empty, later, whole] = await Promise.all(
       Array.from({ length: 4 }, () => createUpload(staging, specification())),
@@ -109,8 +109,8 @@ describe('an upload', () => {
   })
 })
 
-describe('a new upload is refused', () => {
-  test('when there are too many already, however many are begun at once', async () => {
+describe('a new staged upload is refused', () => {
+  test('when there are too many, also for concurrent calls', async () => {
     using staging = openStaging({ uploadCountMax: 3 })
     const begun = await Promise.allSettled(
       Array.from({ length: 8 }, () => createUpload(staging, specification())),
@@ -125,7 +125,7 @@ describe('a new upload is refused', () => {
     expect(readdirSync(staging.directory)).toHaveLength(3)
   })
 
-  test('when more is announced than is ever staged, or than the disk has room for', async () => {
+  test('when its announced size exceeds the limit or the space on disk', async () => {
     using staging = openStaging({ uploadStagedBytesMax: 100 })
     await expect(createUpload(staging, specification({ bytes: 101 }))).rejects.toEqual(code('BODY_TOO_LARGE'))
     await createUpload(staging, specification({ bytes: 100 }))

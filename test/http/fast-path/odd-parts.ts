@@ -1,4 +1,9 @@
-/** Queries that are wrong, or that not everybody reads alike. */
+/**
+ * Unusual and malformed parts of requests, which the fast path must refuse, read as Fastify does, or leave to
+ * it.
+ */
+
+/** Queries that are malformed, or that parsers read in different ways. */
 export const ODD_QUERIES = [
   '?',
   '??mode=clip',
@@ -40,7 +45,7 @@ export const ODD_QUERIES = [
   '?learning_rate=-1',
   '?learning_rate=1e999',
 ] as const
-/** Headers that change what a request means, or that are none. */
+/** Headers that change the meaning of a request, and malformed ones. */
 export const ODD_HEADERS = [
   'X-Request-Id: mine',
   'X-Request-Timeout-Ms: 0',
@@ -88,7 +93,7 @@ export const ODD_HEADERS = [
   'nothing',
   'É: 1',
 ] as const
-/** Request lines beside the one that the fast path knows. */
+/** Request lines that the fast path must not read as those of its routes. */
 export const ODD_LINES = [
   'GET /v1/tables/t/lookup HTTP/1.1',
   'QUERY /v1/tables/t/lookup HTTP/1.1',
@@ -125,7 +130,7 @@ export const ODD_LINES = [
   'PRI * HTTP/2.0',
   'POST\t/v1/tables/t/lookup HTTP/1.1',
 ] as const
-/** Content-Lengths of a body of eight bytes, more or less. */
+/** Right, wrong and malformed values of Content-Length for a body of eight bytes. */
 export const LENGTHS = [
   '+8',
   '08',
@@ -145,7 +150,7 @@ export const LENGTHS = [
   '9'.repeat(20),
   '٨',
 ] as const
-/** Media types that the fast path knows, and others near them. */
+/** Media types of the fast path, and similar ones. */
 export const TYPES = [
   'Application/Octet-Stream',
   'application/octet-stream; charset=utf-8',
@@ -161,5 +166,5 @@ export const TYPES = [
   'application/\toctet-stream',
   '"',
 ] as const
-/** What may stand between a name and its value. */
+/** Separators between the name and the value of a header. */
 export const SPACES = [':', ':  ', ' : ', ':\t', ': \t', ':\r\n '] as const

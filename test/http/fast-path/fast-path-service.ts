@@ -1,22 +1,24 @@
+/** A service with a fast path, the requests that the fast path reads, and a parser of its answers. */
+
 import { setImmediate as turn } from 'node:timers/promises'
 import { putTable } from '../../helpers/writer.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 import { rowOf } from './servers.ts'
 import { MemorySocket } from './socket.ts'
 
-/** Of the table `t`. */
+/** The size of the table `t`. */
 export const ROWS = 100
 export const DIM = 4
 
-/** A service with a fast path, and what it takes to talk to it. */
+/** A service with a fast path. */
 export interface FastPathService extends Service {
-  /** Requests that Fastify has seen, those of `inject` not counted. */
+  /** Counts the requests that Fastify has handled, without those of `inject`. */
   byFastify: () => number
-  /** A connection in memory. */
+  /** Opens a connection in memory. */
   open: () => MemorySocket
 }
 
-/** Starts one with a table `t`. */
+/** Starts a service with the table `t`. */
 export const startFastPath = async (): Promise<FastPathService> => {
   const service = await startService({ logLevel: 'silent', fastPath: true })
   const values = Array.from({ length: ROWS }, (_, row) => rowOf(row, DIM)).flat()
@@ -36,48 +38,52 @@ export const startFastPath = async (): Promise<FastPathService> => {
   return { ...service, byFastify: () => count, open, close }
 }
 
-/** Long enough for everything that does not wait for a clock. */
+/** Waits for everything that does not depend on a timeout. */
 export const settle = async (): Promise<void> => {
   for (let i = 0; i < 4; i++) await turn()
 }
 
-/** A lookup as the fast path takes it. */
+/** A lookup of raw ids that the fast path reads. */
 export const request = (ids: readonly number[], { table = 't', query = '' } = {}): Buffer =>
   Buffer.concat([
     Buffer.from(
-      `POST /v1/tables/${table}/lookup${query} HTTP/1.1\r\nHost: here\r\nContent-Type: application/octet-stream\r\n` +
-        `Accept: application/octet-stream\r\nContent-Length: ${ids.length * 4}\r\n\r\n`,
+      `POST /v1/tables/${table}/lookup${query} HTTP/1.1\r\nHost: here\r\n` +
+        'Content-Type: application/octet-stream\r\nAccept: application/octet-stream\r\n' +
+        `Content-Length: ${ids.length * 4}\r\n\r\n`,
     ),
     Buffer.from(Int32Array.from(ids).buffer),
   ])
 
-/** An update of table `moved` as the fast path takes it. */
+/** An update of the table `moved` that the fast path reads. */
 export const updateRequest = (
   body: Buffer | string,
   { route = 'rows', type = 'application/json', query = '' } = {},
 ): Buffer => {
   const bytes = Buffer.from(body)
-  const head = `POST /v1/tables/moved/${route}${query} HTTP/1.1\r\nHost: here\r\nContent-Type: ${type}\r\nContent-Length: ${bytes.length}\r\n\r\n`
+  const head =
+    `POST /v1/tables/moved/${route}${query} HTTP/1.1\r\nHost: here\r\n` +
+    `Content-Type: ${type}\r\nContent-Length: ${bytes.length}\r\n\r\n`
   return Buffer.concat([Buffer.from(head), bytes])
 }
 
-/** A lookup that asks in JSON, and wants JSON. */
+/** A lookup in JSON that accepts anything, and is answered in JSON. */
 export const jsonRequest = (body: string, { table = 't', query = '' } = {}): Buffer =>
   Buffer.from(
     `POST /v1/tables/${table}/lookup${query} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n` +
       `Accept: */*\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
 
-/** An answer; `rows` where it is one in octets. */
+/** A parsed answer of the service. */
 export interface FastPathAnswer {
   status: number
   head: string
+  /** The numbers of a raw answer; empty for others. */
   rows: number[]
-  /** Where it is JSON. */
+  /** The value of a JSON answer; null for others. */
   json: unknown
 }
 
-/** The answers among the bytes that came back. */
+/** Parses the answers in the bytes that the service has sent. */
 export const answersOf = (sent: Buffer): FastPathAnswer[] => {
   const answers: FastPathAnswer[] = []
   for (let rest = sent; rest.length > 0; ) {
@@ -94,5 +100,5 @@ export const answersOf = (sent: Buffer): FastPathAnswer[] => {
   }
   return answers
 }
-/** The rows of these ids. */
+/** The rows of the table `t` at these ids. */
 export const rowsOf = (ids: readonly number[]): number[] => ids.flatMap((id) => rowOf(id, DIM))

@@ -1,14 +1,16 @@
-/** A source of choices that a seed repeats. */
+/** Random choices that a seed reproduces, for generated requests. */
+
+/** A source of random choices. */
 export interface Chooser {
-  /** 0..count-1 */
+  /** Returns an integer from 0 to count - 1. */
   below(count: number): number
-  /** One of them. */
+  /** Returns one of the values. */
   pick<Value>(values: readonly Value[]): Value
-  /** True once in `times`. */
+  /** Returns true with a probability of 1 / times. */
   once(times: number): boolean
 }
 
-/** mulberry32: small, fast, and the same everywhere. */
+/** Creates a source by mulberry32, which gives the same numbers on every machine. */
 export const createChooser = (seed: number): Chooser => {
   let state = seed >>> 0
   const next = (): number => {

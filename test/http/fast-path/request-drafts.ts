@@ -1,20 +1,25 @@
-import { encodeTensors } from '../routes/adapters.ts'
-import type { Chooser } from './chooser.ts'
+/** Random requests that are correct or nearly so, in parts that requests.ts then changes one by one. */
 
-/** A request in the parts that are changed one by one. */
+import { encodeTensors } from '../routes/adapters.ts'
+import type { Chooser } from './seeded-choices.ts'
+
+/** A request in its parts. */
 export interface Draft {
   requestLine: string
-  /** Lines without their ends. */
+  /** Header lines without their line ends. */
   headers: string[]
   lineEnd: string
   body: Buffer
   isUpdate: boolean
 }
 
-/** The tables that lookups are about; the last one does not exist. */
+/** The tables that lookups name; the last one does not exist. */
 export const TABLES = ['t', 'half', 'bytes', 'lookup', 'a.b-c_d', 'gone'] as const
 
-/** The tables that are updated: rows are added to one, and set in the other to what they always are, so that the order does not matter. */
+/**
+ * The tables of updates, whose order cannot matter: `sum` is only added to, and `kept` is set to constant
+ * values.
+ */
 export const UPDATED = ['sum', 'kept'] as const
 
 const RAW_QUERIES = [
@@ -29,7 +34,7 @@ const RAW_QUERIES = [
   '?dtype=native',
 ] as const
 
-/** Bodies of JSON lookups: most are right. */
+/** Bodies of JSON lookups, most of which are correct. */
 const JSON_LOOKUPS = [
   '{"indices":[3,1]}',
   '{"indices":[0]}',
@@ -118,7 +123,7 @@ const draftJsonLookup = (choose: Chooser): Draft => {
   return draft(choose, `/v1/tables/${pickTable(choose)}/lookup${query}`, 'application/json', accept, body)
 }
 
-/** Whole numbers and halves: float32 sums of them are exact in any order. */
+/** Drafts an update of whole numbers and halves, whose float32 sums are exact in any order. */
 const draftUpdate = (choose: Chooser): Draft => {
   const route = choose.once(2) ? 'gradients' : 'rows'
   const isSet = route === 'rows' && choose.once(2)
@@ -161,7 +166,7 @@ const draftUpdate = (choose: Chooser): Draft => {
   )
 }
 
-/** A request that is right in every way, or nearly, as some client may send it. */
+/** Drafts a request that is correct or nearly so. */
 export const draftRequest = (choose: Chooser): Draft => {
   const kind = choose.below(6)
   if (kind < 3) return draftRawLookup(choose)
