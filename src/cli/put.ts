@@ -1,5 +1,6 @@
 import { LIMITS } from '../core/limits.ts'
 import type { TableInfo } from '../core/types.ts'
+import { EXAMPLE_OPTIMIZER } from '../optimizers/complete.ts'
 import { callForJson } from './client.ts'
 import {
   type Command,
@@ -41,7 +42,7 @@ export const putCommand: Command = {
     set: {
       value: 'NAME=VALUE',
       many: true,
-      help: 'a setting: optimizer=adagrad, out_of_range=fill, durability=os',
+      help: `a setting: optimizer=${EXAMPLE_OPTIMIZER.kind}, out_of_range=fill, durability=os`,
     },
     'part-bytes': { value: 'N', help: `bytes of a part; default ${PART_BYTES}` },
     parallel: { value: 'N', help: `parts sent at the same time; default ${PARALLEL_COUNT}` },

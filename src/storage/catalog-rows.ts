@@ -1,6 +1,5 @@
 import { crc32 } from 'node:zlib'
 import type { Dtype, Settings } from '../core/types.ts'
-import type { StateKind } from './journal-record.ts'
 
 /** A table. `id` is given to no other table, ever. */
 export interface CatalogTable {
@@ -48,7 +47,7 @@ export interface CatalogSnapshot {
   bytes: number
   /** Of the whole file, hexadecimal: what sha256sum prints. */
   sha256: string
-  stateKind: StateKind | null
+  stateKind: string | null
   stateEpoch: number
 }
 

@@ -1,8 +1,9 @@
 import { crc32 } from 'node:zlib'
 import { assert } from '../core/assert.ts'
-import type { Dtype, Durability, Optimizer } from '../core/types.ts'
+import type { Dtype, Durability } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
-import { stateLength } from '../writer/updates/optimizer-step.ts'
+import { fromJournalCode, toJournalCode } from '../optimizers/kind-index.ts'
+import { stateLength } from '../optimizers/state-tensors.ts'
 import { refuseData } from './refusals.ts'
 
 /**
@@ -14,13 +15,13 @@ import { refuseData } from './refusals.ts'
  *      0  magic "GJRN"
  *      4  format version, uint16
  *      6  durability, uint8: 0 none, 1 os, 2 disk
- *      7  optimizer state, uint8: 0 none, 1 momentum, 2 adagrad, 3 rowwise_adagrad, 4 adam
+ *      7  optimizer state, uint8: 0 none, else the journal code of its kind (src/optimizers)
  *      8  CRC-32 of all other bytes, those before it first
  *     12  bytes of the whole record, uint32
  *     16  table, uint64: a number that is never used for another table
  *     24  version, uint64
  *     32  sequence, uint64: 1 for the first update of a version
- *     40  gradient steps taken after it (adam's t), float64
+ *     40  gradient steps taken after it, float64
  *     48  milliseconds since 1970, float64
  *     56  rows, uint32
  *     60  bytes of a stored row, uint32
@@ -37,13 +38,10 @@ const FORMAT = 1
 const CRC_AT = 8
 const HEADER_BYTES = 80
 const DURABILITIES: readonly Durability[] = ['none', 'os', 'disk']
-const STATE_KINDS = [null, 'momentum', 'adagrad', 'rowwise_adagrad', 'adam'] as const
-
-export type StateKind = Exclude<Optimizer['kind'], 'sgd'>
 
 /** Optimizer state of the rows of a record. */
 export interface RecordState {
-  kind: StateKind
+  kind: string
   /** What a number of state is in rows that were never touched. */
   initial: number
   /** Float32 numbers per row, at least 1. */
@@ -97,7 +95,7 @@ export const encodeRecord = (record: JournalRecord): Uint8Array => {
   view.setUint32(0, MAGIC, true)
   view.setUint16(4, FORMAT, true)
   view.setUint8(6, DURABILITIES.indexOf(record.durability))
-  view.setUint8(7, state === null ? 0 : STATE_KINDS.indexOf(state.kind))
+  view.setUint8(7, state === null ? 0 : toJournalCode(state.kind))
   view.setUint32(12, bytes.length, true)
   view.setBigUint64(16, BigInt(record.tableId), true)
   view.setBigUint64(24, BigInt(record.version), true)
@@ -166,7 +164,8 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   const storedRowBytes = view.getUint32(60, true)
   const stateNumbers = view.getUint32(64, true)
   const durability = DURABILITIES[view.getUint8(6)]
-  const kind = STATE_KINDS[view.getUint8(7)]
+  const stateCode = view.getUint8(7)
+  const kind = stateCode === 0 ? null : fromJournalCode(stateCode)
   const consistent =
     durability !== undefined && kind !== undefined && (kind === null) === (stateNumbers === 0)
   // A checksum proves that these were written so, not that they were right: each is checked before a view is made.
@@ -213,7 +212,7 @@ export const checkRecordFits = (
   const outside = record.ids.find((id) => id >= version.rows)
   if (outside !== undefined) refuseRecord(place, `it names row ${outside} of ${version.rows}`)
   const { state } = record
-  if (state !== null && state.length !== stateLength({ kind: state.kind } as Optimizer, version.dim)) {
+  if (state !== null && state.length !== stateLength(state, version.dim)) {
     refuseRecord(place, `its ${state.kind} state has ${state.length} numbers a row`)
   }
 }

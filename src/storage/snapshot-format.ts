@@ -2,15 +2,15 @@ import { crc32 } from 'node:zlib'
 import { assert } from '../core/assert.ts'
 import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Dtype, ElementType, Optimizer } from '../core/types.ts'
+import type { Dtype, ElementType } from '../core/types.ts'
 import {
   readSafetensorsHeader,
   type SafetensorsHeader,
   writeSafetensorsHeader,
 } from '../formats/safetensors.ts'
 import { rowBytes } from '../layout/table-layout.ts'
-import { stateLength } from '../writer/updates/optimizer-step.ts'
-import type { StateKind } from './journal-record.ts'
+import { fromSnapshotCode, toSnapshotCode } from '../optimizers/kind-index.ts'
+import { stateLength } from '../optimizers/state-tensors.ts'
 import { refuseData } from './refusals.ts'
 
 /*
@@ -28,7 +28,6 @@ import { refuseData } from './refusals.ts'
  */
 const FORMAT_VERSION = '1'
 export const BLOCK_BYTES = 1024 * 1024
-const STATE_KINDS: readonly StateKind[] = ['momentum', 'adagrad', 'rowwise_adagrad', 'adam']
 const DTYPES: readonly Dtype[] = ['float32', 'float16', 'bfloat16', 'int8']
 
 /** What a snapshot says of itself. */
@@ -44,7 +43,7 @@ export interface SnapshotFacts {
   /** Gradient steps taken, and the time of the last update, at the start. */
   step: number
   updatedAtMs: number
-  state: { kind: StateKind; length: number; epoch: number; initial: number } | null
+  state: { kind: string; length: number; epoch: number; initial: number } | null
 }
 
 /** Where the parts of a file are. */
@@ -109,7 +108,8 @@ const toMetadata = (facts: SnapshotFacts): Map<string, string> => {
   const metadata = new Map([['gatherd_snapshot', FORMAT_VERSION]])
   for (const [name, member] of FACT_NAMES) metadata.set(name, String(facts[member]))
   if (facts.state === null) return metadata
-  for (const member of ['kind', 'length', 'epoch', 'initial'] as const)
+  metadata.set('state_kind', toSnapshotCode(facts.state.kind))
+  for (const member of ['length', 'epoch', 'initial'] as const)
     metadata.set(`state_${member}`, String(facts.state[member]))
   return metadata
 }
@@ -172,7 +172,7 @@ const toFacts = (metadata: ReadonlyMap<string, string>): SnapshotFacts | null =>
   }
   const dtype = DTYPES.find((known) => known === metadata.get('dtype'))
   const table = metadata.get('table')
-  const kind = STATE_KINDS.find((known) => known === metadata.get('state_kind'))
+  const kind = fromSnapshotCode(metadata.get('state_kind') ?? '')
   const numbers = {
     tableId: whole('table_id'),
     version: whole('version'),
@@ -198,7 +198,7 @@ const toFacts = (metadata: ReadonlyMap<string, string>): SnapshotFacts | null =>
     initial: Number(metadata.get('state_initial')),
   }
   const isState =
-    state.length === stateLength({ kind } as Optimizer, facts.dim) &&
+    state.length === stateLength({ kind }, facts.dim) &&
     !Number.isNaN(state.epoch) &&
     !Number.isNaN(state.initial)
   return isState ? { ...facts, state } : null

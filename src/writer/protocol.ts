@@ -22,7 +22,7 @@ export interface BeginArguments {
   settings: Partial<Settings>
   precondition: Precondition
   /** The caller brings optimizer state of this kind, which must be that of the table's optimizer. */
-  stateKind?: Exclude<Optimizer['kind'], 'sgd'>
+  stateKind?: string
   /** The rows are those of the current version with this adapter, which it must still have. */
   adapterKey?: string
 }

@@ -2,7 +2,7 @@ import type { Optimizer } from '../../core/types.ts'
 import type { VersionHandle } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { TableVersion } from '../../tables/table.ts'
-import { stateInitial, stateLength } from '../updates/optimizer-step.ts'
+import { stateInitial, stateLength } from '../../optimizers/state-tensors.ts'
 
 /**
  * The optimizer state of a table version: memories of its own, laid out like the table's with one float32 state row per
@@ -10,7 +10,7 @@ import { stateInitial, stateLength } from '../updates/optimizer-step.ts'
  * dropped when the optimizer changes kind.
  */
 export interface OptimizerState {
-  kind: Optimizer['kind']
+  kind: string
   rows: TableVersion
   /** Float32 numbers per row. */
   length: number

@@ -5,7 +5,7 @@ import { gatherFloat32, gatherStored, storeFloat32 } from '../../tables/access.t
 import type { Arena } from '../../tables/arena.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkFinite, checkUpdate, refuseIndex, refuseNonFinite, showsInResult } from './check-update.ts'
-import { applyStep } from './optimizer-step.ts'
+import { applyStep } from '../../optimizers/step.ts'
 import type { PendingRows } from './pending.ts'
 import { type UpdateWorkspace, reserveWorkspace, reservePostImages, type PostImages } from './workspace.ts'
 import { createState, fillUntouched, type OptimizerState } from '../lifecycle/optimizer-state.ts'

@@ -1,5 +1,6 @@
 import { refuse } from '../../core/errors.ts'
 import type { Settings } from '../../core/types.ts'
+import { hasState } from '../../optimizers/state-tensors.ts'
 import { pointerTo } from '../../tables/resolve.ts'
 import type { UpdateHead } from '../protocol.ts'
 import type { TableModel } from '../lifecycle/table-model.ts'
@@ -44,7 +45,7 @@ export const refuseIndex = (table: TableModel, update: WriterUpdate, position: n
 export const showsInResult = ({ optimizer, padding_index }: Settings, { operation }: UpdateHead): boolean =>
   operation === 'gradients' &&
   padding_index === null &&
-  (optimizer.kind !== 'sgd' || optimizer.constraint === undefined)
+  (hasState(optimizer) || optimizer.constraint === undefined)
 
 /** Refuses NON_FINITE for values as they came. */
 export const checkFinite = (

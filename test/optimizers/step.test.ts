@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Optimizer } from '../../../src/core/types.ts'
-import { instantiateApplyKernels } from '../../../src/kernels/apply.ts'
-import { createArenaMemory } from '../../../src/kernels/memories.ts'
-import { makeReferenceSteps } from '../../../src/kernels/reference/optimizer.ts'
-import { applyStep, stateInitial, stateLength } from '../../../src/writer/updates/optimizer-step.ts'
-import { makeApplyArenas } from '../../kernels/apply-arenas.ts'
+import type { Optimizer } from '../../src/core/types.ts'
+import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
+import { createArenaMemory } from '../../src/kernels/memories.ts'
+import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
+import { stateInitial, stateLength } from '../../src/optimizers/state-tensors.ts'
+import { applyStep } from '../../src/optimizers/step.ts'
+import { makeApplyArenas } from '../kernels/apply-arenas.ts'
 
 /** SEMANTICS: w = [1,2,3,4], summed g = [.4,.3,.1,.9], learning rate .1, first step; published values of each library's formula. */
 const W = [1, 2, 3, 4]
