@@ -4,6 +4,7 @@ import type { Optimizer } from '../../src/core/types.ts'
 import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
+import { OPTIMIZER_KINDS } from '../../src/optimizers/kinds.ts'
 import { stateInitial, stateLength } from '../../src/optimizers/state-tensors.ts'
 import { applyStep } from '../../src/optimizers/step.ts'
 import { makeApplyArenas } from '../kernels/apply-arenas.ts'
@@ -161,6 +162,10 @@ describe('A step by the kernels is the step by their references, to the bit', ()
     rowwise_adagrad: fc.record({ kind: fc.constant('rowwise_adagrad'), ...shared, ...accumulated }),
     adam: fc.record({ kind: fc.constant('adam'), ...shared, beta1: below1, beta2: below1, epsilon: small }),
   }
+
+  test('of every kind', () => {
+    expect(Object.keys(optimizers)).toEqual(OPTIMIZER_KINDS.map(({ kind }) => kind))
+  })
 
   test.each(Object.entries(optimizers))(
     '%s',
