@@ -3,7 +3,10 @@ import type { Constraint, Optimizer } from '../core/types.ts'
 import { findKind } from './kind-index.ts'
 import { DEFAULT_KIND, EXAMPLE_KIND } from './kinds.ts'
 
-/** An optimizer as clients write it, already checked against the schema: everything but the kind has a default. */
+/**
+ * An optimizer as clients write it, already checked against the schema: everything but the kind has a
+ * default.
+ */
 export interface OptimizerInput {
   kind: string
   learning_rate?: number

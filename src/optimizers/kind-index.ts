@@ -1,4 +1,7 @@
-/** Finds a kind by its name, and by its codes on disk. Two kinds that share one of these fail when this is loaded. */
+/**
+ * Finds a kind by its name, and by its codes on disk. Two kinds that share one of these fail when this is
+ * loaded.
+ */
 import { assert } from '../core/assert.ts'
 import type { OptimizerKind, StateDeclaration } from './kind.ts'
 import { OPTIMIZER_KINDS } from './kinds.ts'
@@ -23,7 +26,9 @@ const bySnapshotCode = indexBy(
   stateful.map(({ kind, state }) => [state.snapshotCode, kind]),
 )
 
-/** The declaration of a kind. Settings were checked against the schema, so an unknown name is our own mistake. */
+/**
+ * The declaration of a kind. Settings were checked against the schema, so an unknown name is our own mistake.
+ */
 export const findKind = (name: string): OptimizerKind => {
   const kind = byName.get(name)
   assert(kind !== undefined, 'an optimizer is of a kind that is listed')
@@ -56,5 +61,8 @@ export const toSnapshotCode = (name: string): string => {
   return snapshotCode
 }
 
-/** The name of the kind whose state has this code in the header of a snapshot; undefined for a code that is none. */
+/**
+ * The name of the kind whose state has this code in the header of a snapshot; undefined for a code that is
+ * none.
+ */
 export const fromSnapshotCode = (code: string): string | undefined => bySnapshotCode.get(code)?.kind

@@ -1,6 +1,6 @@
 /**
- * The declaration of an optimizer kind. One file a kind fills it in, `kinds.ts` lists them, and everything else
- * (types, schema, defaults, exported tensors, codes on disk) is derived from that list.
+ * The declaration of an optimizer kind. One file a kind fills it in, `kinds.ts` lists them, and everything
+ * else (types, schema, defaults, exported tensors, codes on disk) is derived from that list.
  */
 import type { Optimizer } from '../core/types.ts'
 import type { StepKernels } from '../kernels/apply.ts'
@@ -9,7 +9,9 @@ import type { StepKernels } from '../kernels/apply.ts'
 export interface StepRows {
   /** rowCount x dim float32. */
   weightsAt: number
-  /** rowCount x dim float32, gradients of equal rows already summed. Weight decay is added to them in place. */
+  /**
+   * rowCount x dim float32, gradients of equal rows already summed. Weight decay is added to them in place.
+   */
   gradientsAt: number
   /** rowCount x stateLength float32. */
   stateAt: number
@@ -37,7 +39,9 @@ export interface TensorDeclaration {
   width: 'dim' | 'one'
 }
 
-/** State of one kind, kept for each row of the table. A non-finite gradient always makes the state non-finite. */
+/**
+ * State of one kind, kept for each row of the table. A non-finite gradient always makes the state non-finite.
+ */
 export interface StateDeclaration<O extends Optimizer = Optimizer> {
   /** Byte 7 of a journal record, 1 to 255. A code that was used once is never given to another kind. */
   journalCode: number
@@ -51,7 +55,10 @@ export interface StateDeclaration<O extends Optimizer = Optimizer> {
   initial(optimizer: O): number
 }
 
-/** One kind of optimizer. `O` is an optimizer of this kind, with its parameters `P`; the list of kinds knows neither. */
+/**
+ * One kind of optimizer. `O` is an optimizer of this kind, with its parameters `P`; the list of kinds knows
+ * neither.
+ */
 export interface OptimizerKind<P extends Parameters = Parameters, O extends Optimizer = Optimizer> {
   /** Its name on the wire and in stored settings. */
   kind: string
@@ -61,13 +68,15 @@ export interface OptimizerKind<P extends Parameters = Parameters, O extends Opti
   defaults: P
   /** Ranges of the same parameters, in the order in which the schema lists them. */
   ranges: Readonly<Record<keyof P, ParameterFacts>>
-  /** Whether clients may say `lazy: true`, as other libraries let them choose between a lazy and a dense form. */
+  /**
+   * Whether clients may say `lazy: true`, as other libraries let them choose between a lazy and a dense form.
+   */
   acceptsLazy: boolean
   /** null: the kind keeps no state. */
   state: StateDeclaration<O> | null
   /**
-   * Takes one step by the kernels, or by their reference, which have the same interface. Returns whether all weights
-   * and state that it wrote are finite.
+   * Takes one step by the kernels, or by their reference, which have the same interface. Returns whether all
+   * weights and state that it wrote are finite.
    */
   step(kernels: StepKernels, optimizer: O, rate: number, rows: StepRows): boolean
 }

@@ -1,6 +1,6 @@
 /**
- * What every optimizer kind has beside its own formula: weight decay, added to the gradients before a step, and a
- * constraint on the touched rows after it.
+ * What every optimizer kind has beside its own formula: weight decay, added to the gradients before a step,
+ * and a constraint on the touched rows after it.
  */
 import { assert } from '../core/assert.ts'
 import type { Constraint, Optimizer } from '../core/types.ts'

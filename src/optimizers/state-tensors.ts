@@ -1,6 +1,6 @@
 /**
- * The state of an optimizer: float32 numbers for each row of the table, packed into one state row. Clients export and
- * upload it as named tensors, each of which takes the same columns of every state row.
+ * The state of an optimizer: float32 numbers for each row of the table, packed into one state row. Clients
+ * export and upload it as named tensors, each of which takes the same columns of every state row.
  */
 import type { Optimizer } from '../core/types.ts'
 import { findKind } from './kind-index.ts'
@@ -46,7 +46,10 @@ export const stateLength = ({ kind }: Named, dim: number): number =>
 export const stateInitial = (optimizer: Optimizer): number =>
   Math.fround(findKind(optimizer.kind).state?.initial(optimizer) ?? 0)
 
-/** Which tensors each kind exports, in Markdown: a phrase for each set of tensors, with the kinds that have it. */
+/**
+ * Which tensors each kind exports, in Markdown: a phrase for each set of tensors, with the kinds that have
+ * it.
+ */
 export const describeStates = (): string[] => {
   const kindsByTensors = new Map<string, string[]>()
   for (const { kind, state } of OPTIMIZER_KINDS) {

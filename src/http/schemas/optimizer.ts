@@ -52,6 +52,8 @@ const describeKind = ({ kind, ranges, defaults, acceptsLazy }: OptimizerKind) =>
 /** An optimizer as clients write it: everything but the kind has a default. */
 export const OptimizerInput = Type.Unsafe<Input>(
   Type.Union(OPTIMIZER_KINDS.map(describeKind), {
-    description: `How gradients become steps. Without one: ${DEFAULT_OPTIMIZER.kind} with learning_rate ${DEFAULT_OPTIMIZER.learning_rate}`,
+    description:
+      `How gradients become steps. Without one: ${DEFAULT_OPTIMIZER.kind} ` +
+      `with learning_rate ${DEFAULT_OPTIMIZER.learning_rate}`,
   }),
 )

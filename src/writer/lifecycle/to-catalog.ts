@@ -47,7 +47,7 @@ export const toSnapshotFacts = (
   table: Pick<TableModel, 'id' | 'name' | 'stateEpoch'>,
   version: VersionModel,
 ): SnapshotFacts => {
-  assert(version.planned === null, 'a snapshot begins between two turns')
+  assert(version.planned === null, 'a snapshot begins between two batches')
   const { handle, state } = version
   return {
     tableId: table.id,
