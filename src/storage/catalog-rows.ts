@@ -32,7 +32,10 @@ export interface CatalogAlias {
   version: number | null
 }
 
-/** A snapshot file. It is whole once the journal after `startSequence` was written over it, at least through `endSequence`. */
+/**
+ * A snapshot file. It is whole once the journal after `startSequence` was written over it, at least through
+ * `endSequence`.
+ */
 export interface CatalogSnapshot {
   id: number
   tableId: number
@@ -79,7 +82,10 @@ export interface CatalogImage {
 
 export type CatalogChange =
   | { kind: 'put-table'; table: CatalogTable }
-  /** With its versions, and the listing of their snapshots and adapters. The journal and the files are removed afterwards. */
+  /**
+   * With its versions, and the listing of their snapshots and adapters. The journal and the files are removed
+   * afterwards.
+   */
   | { kind: 'delete-table'; tableId: number }
   | { kind: 'put-version'; version: CatalogVersion }
   /** With the listing of its snapshots and adapter. */
@@ -92,8 +98,9 @@ export type CatalogChange =
   | { kind: 'delete-adapter'; tableId: number; version: number }
 
 /**
- * SQLite's own checks see the pages, not what they say: a flipped bit in a number is fine with them. So each row carries a
- * CRC-32 of its values, and the superblock one of how many rows there are and what their CRCs add up to.
+ * SQLite's own checks see the pages, not what they say: a flipped bit in a number is fine with them. So each
+ * row carries a CRC-32 of its values, and the superblock one of how many rows there are and what their CRCs
+ * add up to.
  */
 export const CATALOG_SCHEMA = `
   CREATE TABLE tables (id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL, changed_at REAL NOT NULL,
@@ -109,7 +116,9 @@ export const CATALOG_SCHEMA = `
     sha256_b TEXT NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (table_id, version)) STRICT, WITHOUT ROWID;
 `
 
-/** The members of each row and the columns that hold them, in the order in which their checksum covers them. */
+/**
+ * The members of each row and the columns that hold them, in the order in which their checksum covers them.
+ */
 export const CATALOG_COLUMNS = {
   tables: {
     id: 'id',

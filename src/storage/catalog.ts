@@ -35,7 +35,10 @@ const DELETES = {
 
 type Row = Record<string, StoredValue>
 
-/** Reads and writes the catalog's tables in a database. Writes belong inside a transaction of the caller, and end with a new superblock. */
+/**
+ * Reads and writes the catalog's tables in a database. Writes belong inside a transaction of the caller, and
+ * end with a new superblock.
+ */
 export class Catalog {
   readonly #path: string
   readonly #select: Record<CatalogTableName, StatementSync>
@@ -126,7 +129,10 @@ export class Catalog {
     for (const statement of this.#deletes[kind]) statement.run(...key)
   }
 
-  /** What the superblock says of the rows: how many, and the sum of their checksums, of each table. A lost or doubled row changes it. */
+  /**
+   * What the superblock says of the rows: how many, and the sum of their checksums, of each table. A lost or
+   * doubled row changes it.
+   */
   summarize(): string {
     return TABLE_NAMES.map((name) => {
       const total = this.#total[name].get() as { rowCount: number; crcSum: number }

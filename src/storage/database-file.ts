@@ -18,7 +18,9 @@ export interface DatabaseFormat {
 
 /** Somebody else holds the lock. */
 export const SQLITE_BUSY = 5
-/** A group of updates stays in memory until its commit, so that a rolled back one leaves nothing in the log. */
+/**
+ * A group of updates stays in memory until its commit, so that a rolled back one leaves nothing in the log.
+ */
 const PRAGMAS = `
   PRAGMA locking_mode = EXCLUSIVE;
   PRAGMA journal_mode = WAL;
@@ -29,8 +31,8 @@ const PRAGMAS = `
 `
 
 /**
- * Writes an empty database of this format to `path`, 0600, on disk when it returns, and closed. Whatever SQLite must not
- * mistake for one (an empty file) never stands under the final name: the caller renames.
+ * Writes an empty database of this format to `path`, 0600, on disk when it returns, and closed. Whatever
+ * SQLite must not mistake for one (an empty file) never stands under the final name: the caller renames.
  */
 export const createDatabase = (
   path: string,
@@ -73,8 +75,9 @@ export const plainFileExists = (path: string): boolean => {
 }
 
 /**
- * Opens an existing database for this process alone; its log was scanned before. Refuses InUse, UnknownFormat, and
- * DamagedCatalog for what SQLite itself finds wrong. FULL syncs the log with each commit, NORMAL only before a checkpoint.
+ * Opens an existing database for this process alone; its log was scanned before. Refuses InUse,
+ * UnknownFormat, and DamagedCatalog for what SQLite itself finds wrong. FULL syncs the log with each commit,
+ * NORMAL only before a checkpoint.
  */
 export const openDatabase = (
   path: string,

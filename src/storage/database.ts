@@ -9,8 +9,9 @@ const FRAME_BYTES = 4096 + 24
 const SALTS_AT = 16
 
 /**
- * One SQLite database in WAL mode that only this process opens. All writes go through {@link Database.transact}, whose
- * failures are latched. Nothing else in the process may open and close the file: that would drop SQLite's lock.
+ * One SQLite database in WAL mode that only this process opens. All writes go through {@link
+ * Database.transact}, whose failures are latched. Nothing else in the process may open and close the file:
+ * that would drop SQLite's lock.
  */
 export class Database {
   readonly path: string
@@ -23,8 +24,8 @@ export class Database {
   /** For syncs besides SQLite's own. The log, unlike the database, carries no lock in exclusive mode. */
   readonly #logDescriptor: number
   /**
-   * A transaction that found the disk full may have left frames in the log. Behind the next ones they would look like damage, so
-   * the log begins anew first.
+   * A transaction that found the disk full may have left frames in the log. Behind the next ones they would
+   * look like damage, so the log begins anew first.
    */
   #hasRemains = false
   #logNumber = 1
@@ -78,7 +79,10 @@ export class Database {
     return this.#logNumber
   }
 
-  /** Committed frames of the log; 0 once all are in the database, though they stand there until the next commit. */
+  /**
+   * Committed frames of the log; 0 once all are in the database, though they stand there until the next
+   * commit.
+   */
   logFrameCount(): number {
     const { log, checkpointed } = this.#countLog.get() as { log: number; checkpointed: number }
     return log === checkpointed ? 0 : log
@@ -112,8 +116,9 @@ export class Database {
   }
 
   /**
-   * Moves the log into the database; the next commit begins a new one in its place. The file keeps its length: commits into
-   * blocks that exist are synced twice as fast as those that lengthen it. `truncate` empties it, as each start must.
+   * Moves the log into the database; the next commit begins a new one in its place. The file keeps its
+   * length: commits into blocks that exist are synced twice as fast as those that lengthen it. `truncate`
+   * empties it, as each start must.
    */
   checkpoint(truncate = false): void {
     this.#latch.check()

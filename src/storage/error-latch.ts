@@ -5,9 +5,9 @@ import { StoreFailed } from './refusals.ts'
 const SQLITE_FULL = 13
 
 /**
- * Remembers the first failed write or sync of the durable path, for ever. SQLite does not: after a failed fsync its next
- * commit succeeds, since the system reports an error once and takes the lost pages for written.
- * A full disk is no such failure: it is refused as DISK_FULL, and the next attempt may succeed.
+ * Remembers the first failed write or sync of the durable path, for ever. SQLite does not: after a failed
+ * fsync its next commit succeeds, since the system reports an error once and takes the lost pages for
+ * written. A full disk is no such failure: it is refused as DISK_FULL, and the next attempt may succeed.
  */
 export class ErrorLatch {
   #failure: StoreFailed | null = null

@@ -1,8 +1,8 @@
 import { assert } from '../core/assert.ts'
 
 /**
- * Places at which a test can kill the process as `kill -9` would. Each stands between two steps of which a crash may
- * separate one from the other. In production none is armed, and each costs a comparison.
+ * Places at which a test can kill the process as `kill -9` would. Each stands between two steps of which a
+ * crash may separate one from the other. In production none is armed, and each costs a comparison.
  */
 export const FAILPOINTS = [
   'store:created',
@@ -43,8 +43,8 @@ let armed: Failpoint | null = null
 let passesLeft = 0
 
 /**
- * Arms `name`, or `name:n` to die when it is passed for the n-th time; null disarms. Throws on an unknown name: a test that
- * waits for a place that is not there would pass for nothing.
+ * Arms `name`, or `name:n` to die when it is passed for the n-th time; null disarms. Throws on an unknown
+ * name: a test that waits for a place that is not there would pass for nothing.
  */
 export const setFailpoint = (name: string | null): void => {
   if (name === null) {

@@ -38,8 +38,8 @@ export interface JournalQuery {
 }
 
 /**
- * The records of a version in order. Refuses JournalGap when one is missing before the last or before `throughSequence`,
- * DamagedRecord when one cannot be read.
+ * The records of a version in order. Refuses JournalGap when one is missing before the last or before
+ * `throughSequence`, DamagedRecord when one cannot be read.
  */
 export function* readJournals(journals: Journals, query: JournalQuery): Generator<JournalRecord> {
   const { tableId, version, afterSequence, throughSequence = Infinity } = query
@@ -66,7 +66,10 @@ const refuseGap = (
   return refuseData('JournalGap', path, `the journal of table ${tableId}, version ${version} lacks ${what}`)
 }
 
-/** Two ascending lists as one; `source` says which of them a sequence came from. One that is in both comes twice. */
+/**
+ * Two ascending lists as one; `source` says which of them a sequence came from. One that is in both comes
+ * twice.
+ */
 function* mergeSequences(
   first: readonly number[],
   second: readonly number[],

@@ -7,8 +7,9 @@ import { stateLength } from '../optimizers/state-tensors.ts'
 import { refuseData } from './refusals.ts'
 
 /**
- * One update as it is kept: the rows, and the optimizer's state of those rows, as they are after it. Written over any earlier
- * state of the version, in order, records give the state at the last one; twice does no harm.
+ * One update as it is kept: the rows, and the optimizer's state of those rows, as they are after it. Written
+ * over any earlier state of the version, in order, records give the state at the last one; twice does no
+ * harm.
  *
  * Little-endian, format version 1. Fixtures of every version are kept in `test/writer/durable/fixtures`.
  *
@@ -119,8 +120,9 @@ const recordCrc = (bytes: Uint8Array): number =>
   crc32(bytes.subarray(CRC_AT + 4), crc32(bytes.subarray(0, CRC_AT)))
 
 /**
- * Reads a record. Its arrays are views of `bytes` where alignment allows. Refuses DamagedRecord, naming `place`, for anything
- * that {@link encodeRecord} did not write, and for a record that belongs elsewhere; UnknownFormat for a later format.
+ * Reads a record. Its arrays are views of `bytes` where alignment allows. Refuses DamagedRecord, naming
+ * `place`, for anything that {@link encodeRecord} did not write, and for a record that belongs elsewhere;
+ * UnknownFormat for a later format.
  */
 export const decodeRecord = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   const found = readFields(alignBytes(bytes), place)
@@ -168,7 +170,8 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   const kind = stateCode === 0 ? null : fromJournalCode(stateCode)
   const consistent =
     durability !== undefined && kind !== undefined && (kind === null) === (stateNumbers === 0)
-  // A checksum proves that these were written so, not that they were right: each is checked before a view is made.
+  // A checksum proves that these were written so, not that they were right: each is checked before a view is
+  // made.
   const expectedBytes = recordBytes(rowCount, storedRowBytes, stateNumbers)
   if (!consistent || view.getUint32(12, true) !== bytes.length || expectedBytes !== bytes.length) {
     return refuseRecord(place, 'its sizes do not fit')

@@ -37,13 +37,17 @@ export interface StreamSummary {
   /** Ascending. */
   sequences: readonly number[]
   bytes: number
-  /** The highest sequence that was answered as durable in some way; 0 if none was. Records of mode `none` promise nothing. */
+  /**
+   * The highest sequence that was answered as durable in some way; 0 if none was. Records of mode `none`
+   * promise nothing.
+   */
   promised: number
 }
 
 /**
- * The journal of one database: records in the order in which they were written, and nothing else; a record says itself where
- * it belongs. An index in the file would double the pages of a commit, so there is one in memory, from one pass at start.
+ * The journal of one database: records in the order in which they were written, and nothing else; a record
+ * says itself where it belongs. An index in the file would double the pages of a commit, so there is one in
+ * memory, from one pass at start.
  */
 export class Journal {
   readonly path: string
@@ -89,7 +93,10 @@ export class Journal {
     return this.#bytes
   }
 
-  /** Asserts that `records` go on where the journal ends. Before a transaction, which our own mistake would end for good. */
+  /**
+   * Asserts that `records` go on where the journal ends. Before a transaction, which our own mistake would
+   * end for good.
+   */
   checkOrder(records: readonly JournalRecord[]): void {
     const last = new Map<string, number>()
     for (const record of records) {
@@ -103,8 +110,9 @@ export class Journal {
   }
 
   /**
-   * Writes records, inside a transaction of the caller. The function returned is to be called when it is committed: only then
-   * do they count. `encoded[i]` is `records[i]` as bytes, made before the transaction began.
+   * Writes records, inside a transaction of the caller. The function returned is to be called when it is
+   * committed: only then do they count. `encoded[i]` is `records[i]` as bytes, made before the transaction
+   * began.
    */
   write(records: readonly JournalRecord[], encoded: readonly Uint8Array[]): () => void {
     encoded.forEach((bytes, i) => this.#insert.run(this.#nextId + i, bytes))
@@ -135,8 +143,8 @@ export class Journal {
   }
 
   /**
-   * Deletes records through `throughSequence`, inside a transaction of the caller; the oldest first, a bounded number. The
-   * function returned is to be called when it is committed; it says whether all are gone.
+   * Deletes records through `throughSequence`, inside a transaction of the caller; the oldest first, a
+   * bounded number. The function returned is to be called when it is committed; it says whether all are gone.
    */
   prune(tableId: number, version: number, throughSequence: number): () => boolean {
     const stream = this.#streams.get(nameOf(tableId, version))
@@ -153,7 +161,10 @@ export class Journal {
     }
   }
 
-  /** Deletes every record after `afterSequence`, inside a transaction of the caller; to be confirmed like a prune. */
+  /**
+   * Deletes every record after `afterSequence`, inside a transaction of the caller; to be confirmed like a
+   * prune.
+   */
   discard(tableId: number, version: number, afterSequence: number): () => void {
     const stream = this.#streams.get(nameOf(tableId, version))
     if (stream === undefined) return () => {}
@@ -166,7 +177,10 @@ export class Journal {
     }
   }
 
-  /** Deletes the records that cannot be read, inside a transaction of the caller: who goes on without them meets them no more. */
+  /**
+   * Deletes the records that cannot be read, inside a transaction of the caller: who goes on without them
+   * meets them no more.
+   */
   deleteDamaged(): void {
     for (const { id } of this.damaged) this.#delete.run(id)
   }

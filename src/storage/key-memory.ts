@@ -40,8 +40,9 @@ interface KeyEntry {
 type KeyRow = RememberedKey & { id: number; crc: number }
 
 /**
- * The idempotency keys of one database: rows only appended and dropped from the HTTP worker, found through a map in memory, since an
- * index of random hashes would cost a page per key and commit. At most 100,000, at most 24 hours.
+ * The idempotency keys of one database: rows only appended and dropped from the HTTP worker, found through a
+ * map in memory, since an index of random hashes would cost a page per key and commit. At most 100,000, at
+ * most 24 hours.
  */
 export class KeyMemory {
   readonly #path: string
@@ -89,8 +90,9 @@ export class KeyMemory {
   }
 
   /**
-   * Writes `keys`, inside a transaction of the caller, and drops what is too old or too much, a bounded number at a time.
-   * The function returned is to be called when that transaction is committed: only then are they found.
+   * Writes `keys`, inside a transaction of the caller, and drops what is too old or too much, a bounded
+   * number at a time. The function returned is to be called when that transaction is committed: only then are
+   * they found.
    */
   write(keys: readonly RememberedKey[]): () => void {
     if (keys.length === 0) return () => {}

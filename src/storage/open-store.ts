@@ -7,11 +7,11 @@ import {
   type DataPaths,
   dataPaths,
   findDatabases,
+  lockDirectory,
   makeDirectory,
   OS_FORMAT,
 } from './data-directory.ts'
 import { openSqlite, type OpenSqlite, refuseDatabase } from './database-file.ts'
-import { lockDirectory } from './directory-lock.ts'
 import { ErrorLatch } from './error-latch.ts'
 import { failpoint } from './failpoints.ts'
 import type { DamagedEntry } from './journal.ts'
@@ -40,9 +40,9 @@ export interface OpenReport {
 }
 
 /**
- * Opens a data directory, making it where there is none, and checks all of catalog, logs, journal and keys; snapshots are left
- * to who loads them. Refuses InUse, UnsafeFile, MissingFile, UnknownFormat, DamagedLog, DamagedCatalog, DamagedRecord.
- * Every refusal leaves the directory to the next start, unlocked.
+ * Opens a data directory, making it where there is none, and checks all of catalog, logs, journal and keys;
+ * snapshots are left to who loads them. Refuses InUse, UnsafeFile, MissingFile, UnknownFormat, DamagedLog,
+ * DamagedCatalog, DamagedRecord. Every refusal leaves the directory to the next start, unlocked.
  */
 export const openStore = (
   dataDir: string,
@@ -116,7 +116,10 @@ const checkCatalog = (paths: DataPaths, check: () => Store): Store => {
   }
 }
 
-/** Frames that SQLite dropped would confuse the next scan. Without any, a full disk need not keep us from starting. */
+/**
+ * Frames that SQLite dropped would confuse the next scan. Without any, a full disk need not keep us from
+ * starting.
+ */
 const emptyLog = (log: UpdateLog): void => {
   try {
     log.database.checkpoint(true)

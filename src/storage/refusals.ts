@@ -1,6 +1,6 @@
 /**
- * Why a data directory is not served. Nothing here is guessed away: the process says one line and ends with `exitCode`.
- * `remedy` is the last part of that line.
+ * Why a data directory is not served. Nothing here is guessed away: the process says one line and ends with
+ * `exitCode`. `remedy` is the last part of that line.
  */
 export const REFUSALS = {
   InUse: { exitCode: 1, remedy: 'stop the other process or choose another directory' },
@@ -28,7 +28,10 @@ export const REFUSALS = {
 
 export type RefusalCode = keyof typeof REFUSALS
 
-/** Stored data that cannot be trusted, or cannot be had: a reason not to start. `message` is the whole line for people. */
+/**
+ * Stored data that cannot be trusted, or cannot be had: a reason not to start. `message` is the whole line
+ * for people.
+ */
 export class StoredDataRefusal extends Error {
   override readonly name = 'StoredDataRefusal'
   readonly code: RefusalCode
@@ -55,8 +58,9 @@ export function refuseData(code: RefusalCode, file: string, detail: string, caus
 }
 
 /**
- * A write or sync of the durable path failed, for another reason than a full disk. What the disk holds is unknown from here
- * on, and the next sync would report success for nothing: until a restart no update is acknowledged. Lookups go on.
+ * A write or sync of the durable path failed, for another reason than a full disk. What the disk holds is
+ * unknown from here on, and the next sync would report success for nothing: until a restart no update is
+ * acknowledged. Lookups go on.
  */
 export class StoreFailed extends Error {
   override readonly name = 'StoreFailed'

@@ -23,8 +23,8 @@ import { refuseData } from './refusals.ts'
  *     checksums           U8 [4 x (blocks + 2)], uint32 little-endian: CRC-32 of the header with its length, of each MiB of the
  *                         arrays above, and of the checksums before this one
  *
- * Checksums come last so that a file is written in one pass; as bytes, so that no array stands at an odd address.
- * Fixtures of every version are kept in `test/writer/durable/fixtures`.
+ * Checksums come last so that a file is written in one pass; as bytes, so that no array stands at an odd
+ * address. Fixtures of every version are kept in `test/writer/durable/fixtures`.
  */
 const FORMAT_VERSION = '1'
 export const BLOCK_BYTES = 1024 * 1024
@@ -38,7 +38,10 @@ export interface SnapshotFacts {
   rows: number
   dim: number
   dtype: Dtype
-  /** The file may hold parts of later updates, of none completely: the journal after this sequence is to be written over it. */
+  /**
+   * The file may hold parts of later updates, of none completely: the journal after this sequence is to be
+   * written over it.
+   */
   startSequence: number
   /** Gradient steps taken, and the time of the last update, at the start. */
   step: number
@@ -50,7 +53,9 @@ export interface SnapshotFacts {
 export interface SnapshotPlan {
   facts: SnapshotFacts
   header: Uint8Array
-  /** Bytes of the arrays that are checked by blocks; they follow the header, and the checksums follow them. */
+  /**
+   * Bytes of the arrays that are checked by blocks; they follow the header, and the checksums follow them.
+   */
   dataBytes: number
   blockCount: number
   checksumBytes: number
@@ -133,8 +138,8 @@ export const decodeChecksums = (path: string, header: Uint8Array, bytes: Buffer)
 }
 
 /**
- * Reads the header of the file at `path`, of `fileBytes`. Refuses DamagedSnapshot for anything that {@link planSnapshot} did
- * not write and a file of another length; UnknownFormat for a later format.
+ * Reads the header of the file at `path`, of `fileBytes`. Refuses DamagedSnapshot for anything that {@link
+ * planSnapshot} did not write and a file of another length; UnknownFormat for a later format.
  */
 export const readSnapshotHeader = (path: string, header: Uint8Array, fileBytes: number): SnapshotPlan => {
   const { metadata } = parseHeader(path, header, fileBytes)

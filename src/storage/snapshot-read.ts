@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { safetensorsHeaderBytes } from '../formats/safetensors.ts'
 import type { CatalogSnapshot } from './catalog-rows.ts'
-import type { EvidenceState } from './recovery-plan.ts'
+import type { EvidenceState } from './recovery-decisions.ts'
 import { refuseData, StoredDataRefusal } from './refusals.ts'
 import {
   BLOCK_BYTES,
@@ -17,7 +17,10 @@ import {
 } from './snapshot-format.ts'
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
-/** Bytes of one read, and reads under way: one is checked on this thread while the others wait for the disk or copy. */
+/**
+ * Bytes of one read, and reads under way: one is checked on this thread while the others wait for the disk or
+ * copy.
+ */
 const READ_BYTES = 4 * BLOCK_BYTES
 const READ_COUNT = 3
 
@@ -27,10 +30,11 @@ export interface ReadSnapshotOptions {
 }
 
 /**
- * Reads the snapshot at `path` straight into the memory that `allocate` gives for it, and checks every block. `allocate` may
- * throw, when the file is not the one it wants. Nobody else may use the memory meanwhile; after a refusal what it holds is
- * worthless. Refuses DamagedSnapshot, naming the block; MissingFile; UnknownFormat. The CRC of every block is checked and not
- * the SHA-256 of the file, which would take longer than reading it; that is for {@link verifySnapshot}.
+ * Reads the snapshot at `path` straight into the memory that `allocate` gives for it, and checks every block.
+ * `allocate` may throw, when the file is not the one it wants. Nobody else may use the memory meanwhile;
+ * after a refusal what it holds is worthless. Refuses DamagedSnapshot, naming the block; MissingFile;
+ * UnknownFormat. The CRC of every block is checked and not the SHA-256 of the file, which would take longer
+ * than reading it; that is for {@link verifySnapshot}.
  */
 export const readSnapshot = async (
   path: string,
@@ -72,7 +76,10 @@ export const readSnapshot = async (
   }
 }
 
-/** What the snapshot at `path` says of itself, with header, checksums and length checked, not the blocks. Refuses as {@link readSnapshot}. */
+/**
+ * What the snapshot at `path` says of itself, with header, checksums and length checked, not the blocks.
+ * Refuses as {@link readSnapshot}.
+ */
 export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
   const handle = await openSnapshot(path)
   try {
@@ -83,8 +90,8 @@ export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
 }
 
 /**
- * Whether the file of a listed snapshot is there, as far as its ends and length tell: evidence for a plan. Blocks are checked
- * when it is loaded; a refusal then makes it `damaged`.
+ * Whether the file of a listed snapshot is there, as far as its ends and length tell: evidence for a plan.
+ * Blocks are checked when it is loaded; a refusal then makes it `damaged`.
  */
 export const classifySnapshot = async (
   directory: string,
@@ -117,7 +124,10 @@ export const checkListed = (path: string, facts: SnapshotFacts, listed: CatalogS
     )
 }
 
-/** Checks the whole file: every block, and the SHA-256 that was noted when it was written. Refuses as {@link readSnapshot}. */
+/**
+ * Checks the whole file: every block, and the SHA-256 that was noted when it was written. Refuses as {@link
+ * readSnapshot}.
+ */
 export const verifySnapshot = async (path: string, sha256: string): Promise<SnapshotFacts> => {
   const handle = await openSnapshot(path)
   try {
@@ -185,7 +195,9 @@ const checkBlock = (
     refuseSnapshot(path, `block ${block} of ${checksums.length} (each a MiB) has a wrong checksum`)
 }
 
-/** Fills `views` from `at` on. Refuses DamagedSnapshot when the file ends before, or the disk cannot read it. */
+/**
+ * Fills `views` from `at` on. Refuses DamagedSnapshot when the file ends before, or the disk cannot read it.
+ */
 const readAll = async (handle: FileHandle, path: string, views: Uint8Array[], at: number): Promise<void> => {
   let rest = views.filter((view) => view.length > 0)
   for (let position = at; rest.length > 0; ) {

@@ -1,6 +1,6 @@
 import { randomUUID, createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { failpoint } from './failpoints.ts'
@@ -15,8 +15,9 @@ import {
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
 /**
- * Written bytes that may wait for the disk, to begin with. A commit's sync waits for them too (the file system orders its own journal), so
- * this bounds what a snapshot adds to the time of an update. How many that are, the disk itself tells: a sync should take no longer than so.
+ * Written bytes that may wait for the disk, to begin with. A commit's sync waits for them too (the file
+ * system orders its own journal), so this bounds what a snapshot adds to the time of an update. How many that
+ * are, the disk itself tells: a sync should take no longer than so.
  */
 const UNSYNCED_BLOCKS_MIN = 2
 const UNSYNCED_BLOCKS_FIRST = 4
@@ -32,10 +33,11 @@ export interface WrittenSnapshot {
 }
 
 /**
- * Writes a snapshot of `memory` into the folder `directory`; durable, and under its final name, when it resolves. Memory is
- * copied a MiB at a time on this thread, which is the one that updates it, and the copy is summed and written: between two
- * pieces updates run, so the file is whole only together with the journal after `facts.startSequence`, through the sequence
- * that the version has when this resolves. Rejects with the system's error, or `signal.reason`; then nothing is left behind.
+ * Writes a snapshot of `memory` into the folder `directory`; durable, and under its final name, when it
+ * resolves. Memory is copied a MiB at a time on this thread, which is the one that updates it, and the copy
+ * is summed and written: between two pieces updates run, so the file is whole only together with the journal
+ * after `facts.startSequence`, through the sequence that the version has when this resolves. Rejects with the
+ * system's error, or `signal.reason`; then nothing is left behind.
  */
 export const writeSnapshot = async (
   directory: string,
@@ -154,4 +156,20 @@ export const writeAll = async (
     if (bytesWritten === 0) throw Object.assign(new Error('the disk takes no more bytes'), { code: 'ENOSPC' })
     done += bytesWritten
   }
+}
+
+/**
+ * Removes the files of the folder of snapshots that the catalog does not list: a crash left them half
+ * written, or before they were listed, or after they no longer were. Only for a catalog that was read whole.
+ * Returns the names removed.
+ */
+export const sweepSnapshots = async (directory: string, listed: ReadonlySet<string>): Promise<string[]> => {
+  const removed = (await readdir(directory)).filter(
+    (name) => !listed.has(name) && /\.(tmp|safetensors)$/.test(name),
+  )
+  for (const name of removed) {
+    await rm(join(directory, name), { force: true })
+    failpoint('sweep:removed')
+  }
+  return removed
 }

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { CatalogSnapshot } from '../../src/storage/catalog-rows.ts'
 import type { JournalEvidence, SequenceRange } from '../../src/storage/journal-reader.ts'
+import * as decisions from '../../src/storage/recovery-decisions.ts'
 import * as recovery from '../../src/storage/recovery-plan.ts'
 import {
   makeFolder,
@@ -16,8 +17,9 @@ import {
   sampleVersion,
 } from './samples.ts'
 
-const { EVIDENCE_STATES, findDecisions, planVersion } = recovery
-type State = recovery.EvidenceState
+const { EVIDENCE_STATES, findDecisions } = decisions
+const { planVersion } = recovery
+type State = decisions.EvidenceState
 
 /** Two fuzzy snapshots, 10..15 and 20..25, and updates through 30. */
 const OLDER = sampleSnapshot({ id: 2, file: 'older.safetensors', startSequence: 10, endSequence: 15 })

@@ -40,10 +40,7 @@ interface Waiting {
   reject: (error: unknown) => void
 }
 
-/**
- * An update that waits for the disk: its rows and its answer are computed. `planned` is null when it names no
- * rows.
- */
+/** A computed update that waits for the disk. `planned` is null when it names no rows. */
 interface Journaled {
   waiting: Waiting
   table: TableModel
@@ -51,10 +48,7 @@ interface Journaled {
   result: UpdateResult
 }
 
-/**
- * The versions for which a batch has computed rows. The last update of each is entered when another one
- * follows.
- */
+/** Versions that a batch has computed rows of; `last` is entered when another update follows. */
 type PendingVersions = Map<VersionModel, { rows: PendingRows; last: PlannedUpdate }>
 
 /**
@@ -129,10 +123,7 @@ export class GroupCommit {
     }
   }
 
-  /**
-   * Checks and computes one update. Returns null if it is answered already: it was refused, or needs no
-   * journal and is visible at once.
-   */
+  /** Computes one update; null if it is answered already: refused, or visible without a journal. */
   #compute(waiting: Waiting, pending: PendingVersions): Journaled | null {
     const { update, reservation } = waiting
     try {
@@ -182,10 +173,7 @@ export class GroupCommit {
     return null
   }
 
-  /**
-   * Journals and then finishes the updates of one mode; all of them or none. `os` includes those of mode
-   * `none` that are journaled because a snapshot runs.
-   */
+  /** Journals and finishes updates of one mode, all or none. `os` includes `none` while a snapshot runs. */
   #commit(journaled: readonly Journaled[], mode: 'disk' | 'os'): void {
     if (journaled.length === 0) return
     const { store, arena, keys, onCommit } = this.#dependencies
