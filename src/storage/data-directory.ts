@@ -3,8 +3,10 @@
  * out.
  *
  *     lock          locked by the process that serves the directory
- *     catalog.db    tables, versions, aliases, list of snapshots; journal and keys of `disk` updates. Each commit is synced.
- *     os.db         journal and keys of `os` updates, and of `none` while a snapshot runs: synced once a second
+ *     catalog.db    tables, versions, aliases, list of snapshots; journal and keys of `disk` updates.
+ *                   Each commit is synced.
+ *     os.db         journal and keys of `os` updates, and of `none` while a snapshot runs. Its log is
+ *                   synced once a second.
  *     os.mark       how much of os.db-wal was synced
  *     *.db-wal      SQLite's write-ahead logs
  *     snapshots/    safetensors files

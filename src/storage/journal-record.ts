@@ -1,17 +1,9 @@
-import { crc32 } from 'node:zlib'
-import { assert } from '../core/assert.ts'
-import type { Dtype, Durability } from '../core/types.ts'
-import { rowBytes } from '../layout/table-layout.ts'
-import { fromJournalCode, toJournalCode } from '../optimizers/kind-index.ts'
-import { stateLength } from '../optimizers/state-tensors.ts'
-import { refuseData } from './refusals.ts'
-
 /**
- * One update as it is kept: the rows, and the optimizer's state of those rows, as they are after it. Written
- * over any earlier state of the version, in order, records give the state at the last one; twice does no
- * harm.
+ * The format of a journal record: one update as post-images, which are the rows and their optimizer state as
+ * they are after it. Replayed over any earlier state of the version, in order, records give the state at the
+ * last one; replaying one twice does no harm.
  *
- * Little-endian, format version 1. Fixtures of every version are kept in `test/writer/durable/fixtures`.
+ * Little-endian, format version 1. Fixtures of every version are kept in `test/storage/fixtures`.
  *
  *      0  magic "GJRN"
  *      4  format version, uint16
@@ -34,6 +26,14 @@ import { refuseData } from './refusals.ts'
  *     ..  state rows, float32
  *     ..  rows as stored
  */
+import { crc32 } from 'node:zlib'
+import { assert } from '../core/assert.ts'
+import type { Dtype, Durability } from '../core/types.ts'
+import { rowBytes } from '../layout/table-layout.ts'
+import { fromJournalCode, toJournalCode } from '../optimizers/kind-index.ts'
+import { stateLength } from '../optimizers/state-tensors.ts'
+import { refuseData } from './refusals.ts'
+
 const MAGIC = 0x4e524a47
 const FORMAT = 1
 const CRC_AT = 8
@@ -43,7 +43,7 @@ const DURABILITIES: readonly Durability[] = ['none', 'os', 'disk']
 /** Optimizer state of the rows of a record. */
 export interface RecordState {
   kind: string
-  /** What a number of state is in rows that were never touched. */
+  /** The value of a state number of a row that no gradient has touched. */
   initial: number
   /** Float32 numbers per row, at least 1. */
   length: number
@@ -55,7 +55,7 @@ export interface JournalRecord {
   tableId: number
   version: number
   sequence: number
-  /** Of `stateEpoch`: steps of an earlier one count no more. */
+  /** Gradient steps within `stateEpoch`; those of an earlier epoch no longer count. */
   step: number
   /** Raised each time the table drops its optimizer state; see the format above. */
   stateEpoch: number
@@ -70,7 +70,7 @@ export interface JournalRecord {
   state: RecordState | null
 }
 
-/** Where a record was found, for messages. */
+/** The place at which a record was found, for messages. */
 export interface RecordPlace {
   file: string
   tableId: number
@@ -78,11 +78,11 @@ export interface RecordPlace {
   sequence: number
 }
 
-/** Bytes that {@link encodeRecord} makes of such an update: what a group and the journal are bounded by. */
+/** The bytes that {@link encodeRecord} makes of such an update. They bound a batch, and the journal. */
 export const recordBytes = (rowCount: number, storedRowBytes: number, stateNumbers: number): number =>
   HEADER_BYTES + rowCount * (4 + stateNumbers * 4 + storedRowBytes)
 
-/** The record as bytes of its own: nothing of it shares memory with `record`. */
+/** The record as bytes, which share no memory with `record`. */
 export const encodeRecord = (record: JournalRecord): Uint8Array => {
   const { ids, rows, state } = record
   const stateNumbers = state?.length ?? 0
@@ -132,7 +132,7 @@ export const decodeRecord = (bytes: Uint8Array, place: RecordPlace): JournalReco
   return found
 }
 
-/** Where a record says that it belongs, checked or not; zeros when it is too short to say anything. */
+/** The place that a record names, unchecked; zeros when it is too short to name one. */
 export const readPlace = (bytes: Uint8Array): Omit<RecordPlace, 'file'> => {
   if (bytes.length < HEADER_BYTES) return { tableId: 0, version: 0, sequence: 0 }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -170,8 +170,8 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   const kind = stateCode === 0 ? null : fromJournalCode(stateCode)
   const consistent =
     durability !== undefined && kind !== undefined && (kind === null) === (stateNumbers === 0)
-  // A checksum proves that these were written so, not that they were right: each is checked before a view is
-  // made.
+  // The checksum proves that these are the bytes that were written, not that they are right: check before
+  // making a view.
   const expectedBytes = recordBytes(rowCount, storedRowBytes, stateNumbers)
   if (!consistent || view.getUint32(12, true) !== bytes.length || expectedBytes !== bytes.length) {
     return refuseRecord(place, 'its sizes do not fit')
@@ -203,7 +203,7 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   }
 }
 
-/** Checks that a record can be written over a version of this shape. Refuses DamagedRecord. */
+/** Checks that a record can be replayed over a version of this shape. Refuses DamagedRecord. */
 export const checkRecordFits = (
   record: JournalRecord,
   version: { rows: number; dim: number; dtype: Dtype },

@@ -3,10 +3,10 @@
  * table as data is `DECISIONS`, and its test walks every combination through it. Without a catalog that was
  * read whole there is no start (open-store.ts); with one, for each version:
  *
- *     newest snapshot    older snapshot     journal after it                   decision
+ *     newest snapshot    older snapshot     journal after it             decision
  *     valid              any                valid                              newest + journal
  *     valid              any                missing, cut, damaged              refuse: the journal
- *     not valid          valid              valid, after the older one         older + journal, with a warning
+ *     not valid          valid              valid, after the older one         older + journal, warn
  *     not valid          valid              missing, cut, damaged              refuse: the newest snapshot
  *     not valid          not valid          any                                refuse: the newest snapshot
  *

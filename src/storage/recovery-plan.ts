@@ -141,8 +141,9 @@ const describeFallback = (
   newest: SnapshotEvidence,
   chosen: SnapshotEvidence,
 ): string =>
-  `${snapshotPath(evidence, newest.listed)}: the snapshot is ${newest.state}; ${nameVersion(evidence)} is loaded ` +
-  `from the one before, ${chosen.listed.file}, and the journal: nothing is lost`
+  `${snapshotPath(evidence, newest.listed)}: the snapshot is ${newest.state}; ` +
+  `${nameVersion(evidence)} is loaded from the one before, ${chosen.listed.file}, and the journal: ` +
+  'nothing is lost'
 
 const refuseJournal = (evidence: VersionEvidence, snapshot: CatalogSnapshot, target: number): RefusePlan => {
   const reached = reach(snapshot, evidence.journal)
