@@ -10,7 +10,7 @@ import { makeFolder, openSample } from './samples.ts'
 
 afterEach(() => setFailpoint(null))
 
-const root = new URL('../../../', import.meta.url).pathname
+const root = new URL('../../', import.meta.url).pathname
 const child = new URL('failpoint-child.ts', import.meta.url).pathname
 
 const run = (directory: string, name: string) => {
