@@ -50,8 +50,8 @@ export interface Constraint {
 }
 
 /**
- * An optimizer with every parameter written out. `optimizers/kinds.ts` lists the kinds, and the file of a kind
- * declares the parameters that it has beside the shared ones.
+ * An optimizer with every parameter written out. `optimizers/kinds.ts` lists the kinds, and the file of a
+ * kind declares the parameters that it has beside the shared ones.
  */
 export interface Optimizer {
   kind: string

@@ -1,7 +1,4 @@
-/**
- * Finds a kind by its name, and by its codes on disk. Two kinds that share one of these fail when this is
- * loaded.
- */
+/** Finds a kind by its name, and by its codes on disk. Loading this fails if two kinds share one of them. */
 import { assert } from '../core/assert.ts'
 import type { OptimizerKind, StateDeclaration } from './kind.ts'
 import { OPTIMIZER_KINDS } from './kinds.ts'

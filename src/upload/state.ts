@@ -29,9 +29,9 @@ export const listStateNames = ({ tensors }: SafetensorsHeader, { tensor }: Uploa
     : [...tensors.keys()].filter((name) => name.startsWith(STATE_PREFIX))
 
 /**
- * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer` has for
- * the table. Refuses INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and SHAPE_MISMATCH for arrays of
- * another form, and DTYPE_MISMATCH for an int8 table, which no gradient changes.
+ * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer`
+ * has for the table. Refuses INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and
+ * SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an int8 table, which no gradient changes.
  */
 export const planState = (
   header: SafetensorsHeader,
@@ -49,8 +49,8 @@ export const planState = (
   if (!hasState(optimizer)) {
     return refuse(
       'INVALID_REQUEST',
-      `the body has optimizer state, ${listNames(names)}, but the table's optimizer is ${kind}, which has none: ` +
-        'give ?optimizer=, or leave it out',
+      `the body has optimizer state, ${listNames(names)}, but the table's optimizer is ${kind}, ` +
+        'which has none: give ?optimizer=, or leave it out',
     )
   }
   const tensors = stateTensors(kind, rows, dim)
@@ -58,7 +58,8 @@ export const planState = (
   if (wanted.some((name) => !names.includes(name)) || names.some((name) => !wanted.includes(name))) {
     refuse(
       'INVALID_REQUEST',
-      `the table's optimizer is ${kind}, whose state is ${listNames(wanted)}; the body has ${listNames(names)}`,
+      `the table's optimizer is ${kind}, whose state is ${listNames(wanted)}; ` +
+        `the body has ${listNames(names)}`,
     )
   }
   const findRange = (name: string, elementType: 'float32' | 'int64', shape: readonly number[]): ByteRange => {

@@ -21,8 +21,9 @@ const ROWS = 3
 const DIM = 5
 
 /**
- * The parts that a kind lacks, by name; none when it is whole. A part is tried, not looked at: it counts when the
- * service could go through it and come back, so that a kind which compiles and is refused at the next start is found.
+ * The parts that a kind lacks, by name; none when it is whole. A part is tried, not looked at: it counts when
+ * the service could go through it and come back, so that a kind which compiles and is refused at the next
+ * start is found.
  */
 export const findMissingParts = (parts: Parts, kind: OptimizerKind): string[] => {
   const trials: Record<string, () => boolean> = {

@@ -10,8 +10,8 @@ export const KIND_OWNERS: readonly RegExp[] = [
 ]
 
 /**
- * Lines that name an optimizer kind outside its owners, comments included: what they say of one kind belongs into its
- * declaration, or is missing for the next kind.
+ * Lines that name an optimizer kind outside its owners, comments included: what they say of one kind belongs
+ * into its declaration, or is missing for the next kind.
  */
 export const findNamedKinds = (
   files: readonly SourceFile[],

@@ -1,7 +1,8 @@
 /**
- * One step of each optimizer in plain TypeScript. Its order of operations is the contract: every operation is rounded
- * to float32 (a store into a Float32Array rounds, Math.fround rounds a value that is used again) and none is fused, so
- * that the kernels equal it to the bit. The formulas are torch's, and FBGEMM's for rowwise_adagrad.
+ * One step of each optimizer in plain TypeScript. Its order of operations is the contract: every operation is
+ * rounded to float32 (a store into a Float32Array rounds, Math.fround rounds a value that is used again) and
+ * none is fused, so that the kernels equal it to the bit. The formulas are torch's, and FBGEMM's for
+ * rowwise_adagrad.
  */
 import type { StepKernels } from '../apply.ts'
 
