@@ -1,7 +1,4 @@
-/**
- * The list of optimizer kinds. A new kind is a file beside this one and a row here; nothing else names a
- * kind.
- */
+/** The list of optimizer kinds. A new kind is a file beside this one and a row here. */
 import { adagrad } from './adagrad.ts'
 import { adam } from './adam.ts'
 import type { OptimizerKind } from './kind.ts'

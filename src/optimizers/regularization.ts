@@ -1,6 +1,6 @@
 /**
- * What every optimizer kind has beside its own formula: weight decay, added to the gradients before a step,
- * and a constraint on the touched rows after it.
+ * Every optimizer kind has two things beside its own formula: weight decay, which is added to the gradients
+ * before a step, and a constraint, which touched rows obey after it.
  */
 import { assert } from '../core/assert.ts'
 import type { Constraint, Optimizer } from '../core/types.ts'

@@ -23,8 +23,8 @@ export class Database {
   readonly #countLog: StatementSync
   readonly #restartLog: StatementSync
   /**
-   * For syncs besides SQLite's own. Closing it is safe: in exclusive mode the log, unlike the database, has
-   * no lock.
+   * Used for syncs besides SQLite's own. Closing it is safe: in exclusive mode the log, unlike the database,
+   * has no lock.
    */
   readonly #logDescriptor: number
   /**

@@ -25,7 +25,7 @@ import type { LogScan } from './wal-scan.ts'
 export interface OpenStoreOptions {
   /** Goes back to before damage of logs and journal instead of refusing; the report says what that loses. */
   goBackBeforeDamage?: boolean
-  /** For tests. */
+  /** Tests pass one that fails. */
   open?: OpenSqlite
   keyCountMax?: number
 }

@@ -37,7 +37,7 @@ export class StoredDataRefusal extends Error {
   readonly code: RefusalCode
   /** The file or directory that it is about. */
   readonly file: string
-  /** What is wrong, without file and remedy. */
+  /** The part of the message about the damage, without file and remedy. */
   readonly detail: string
 
   constructor(code: RefusalCode, file: string, detail: string, cause?: unknown) {

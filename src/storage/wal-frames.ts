@@ -19,7 +19,7 @@
  */
 import { fstatSync, readSync } from 'node:fs'
 
-/** Where the frames begin. */
+/** The frames begin behind it. */
 const HEADER_BYTES = 32
 const FRAME_HEADER_BYTES = 24
 const MAGIC = 0x377f0682
