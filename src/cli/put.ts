@@ -4,6 +4,7 @@
  */
 import { LIMITS } from '../core/limits.ts'
 import type { TableInfo } from '../core/types.ts'
+import { EXAMPLE_OPTIMIZER } from '../optimizers/complete.ts'
 import { callForJson } from './client.ts'
 import {
   type Command,
@@ -45,7 +46,7 @@ export const putCommand: Command = {
     set: {
       value: 'NAME=VALUE',
       many: true,
-      help: 'a setting: optimizer=adagrad, out_of_range=fill, durability=os',
+      help: `a setting: optimizer=${EXAMPLE_OPTIMIZER.kind}, out_of_range=fill, durability=os`,
     },
     'part-bytes': { value: 'N', help: `the bytes of a part; default ${PART_BYTES}` },
     parallel: { value: 'N', help: `the number of parts sent at a time; default ${PARALLEL_COUNT}` },

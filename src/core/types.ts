@@ -48,24 +48,23 @@ export type Mode = 'error' | 'fill' | 'clip' | 'wrap' | 'clamp'
 export type Pooling = 'none' | 'sum' | 'mean' | 'max' | 'sqrtn'
 export type Durability = 'disk' | 'os' | 'none'
 
+/** A rule that touched rows obey after each step. `optimizers/regularization.ts` lists the kinds. */
 export interface Constraint {
-  kind: 'max_norm' | 'unit_norm' | 'non_negative'
+  kind: string
   value?: number
 }
 
-interface OptimizerCommon {
+/**
+ * An optimizer with every parameter written out. `optimizers/kinds.ts` lists the kinds, and the file of a
+ * kind declares the parameters that it has beside the shared ones.
+ */
+export interface Optimizer {
+  kind: string
   learning_rate: number
   weight_decay?: number
   constraint?: Constraint
+  readonly [parameter: string]: unknown
 }
-export type Optimizer = OptimizerCommon &
-  (
-    | { kind: 'sgd' }
-    | { kind: 'momentum'; momentum: number; nesterov: boolean }
-    | { kind: 'adagrad'; initial_accumulator: number; epsilon: number; epsilon_inside_sqrt: boolean }
-    | { kind: 'rowwise_adagrad'; initial_accumulator: number; epsilon: number; epsilon_inside_sqrt: boolean }
-    | { kind: 'adam'; beta1: number; beta2: number; epsilon: number }
-  )
 
 /** The settings of a table, which PATCH changes. `fill_value: null` means NaN. */
 export interface Settings {

@@ -3,7 +3,7 @@ import type { Dtype, ElementType, Optimizer } from '../core/types.ts'
 import { writeNpyHeader } from '../formats/npy.ts'
 import { writeSafetensorsHeader } from '../formats/safetensors.ts'
 import { rowBytes } from '../layout/table-layout.ts'
-import { STEP_NAME, stateTensors } from '../layout/state-layout.ts'
+import { countsSteps, STEP_NAME, stateTensors } from '../optimizers/state-tensors.ts'
 
 export type ExportFormat = 'raw' | 'npy' | 'safetensors'
 
@@ -55,8 +55,9 @@ export const checkStateFormat = (format: ExportFormat): void => {
  * safetensors   `embeddings` [rows, dim]. int8: `scale` F32 [rows] and `bias` F32 [rows], then `embeddings` U8 [rows, dim], of which the
  *               value is embeddings * scale + bias; in this order, so that the float32 are aligned
  *
- * With optimizer state, safetensors only: before all that adam's `optimizer/step` I64 [], then the arrays of `stateTensors` F32; the
- * optimizer as JSON is the metadata `optimizer`. int8 rows take no gradients, and have no state.
+ * Optimizer state is exported in safetensors only. Before all that comes `optimizer/step` I64 [] of a kind that counts
+ * steps, then the arrays of `stateTensors` F32; the optimizer as JSON is the metadata `optimizer`. int8 rows take no
+ * gradients and have no state.
  */
 export const planExport = (
   table: TableShape,
@@ -95,7 +96,7 @@ const planSafetensorsExport = (table: TableShape, state: IncludedState | null): 
   const { rows, dim, dtype } = table
   const rowTensors = planRows(table)
   const stateTensors = state === null || dtype === 'int8' ? [] : planState(table, state.optimizer)
-  const counted = state !== null && dtype !== 'int8' && state.optimizer.kind === 'adam' ? [state.step] : []
+  const counted = state !== null && dtype !== 'int8' && countsSteps(state.optimizer) ? [state.step] : []
   const tensors: Tensor[] = [
     ...counted.map((): Tensor => ({ name: STEP_NAME, elementType: 'int64', shape: [] })),
     ...[...stateTensors, ...rowTensors].map(([tensor]) => tensor),

@@ -1,7 +1,7 @@
 import type { ExportedState } from '../writer/protocol.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
-import { stateLength } from '../layout/state-layout.ts'
+import { stateLength } from '../optimizers/state-tensors.ts'
 import { copyRows } from './stored-rows.ts'
 
 /** Rows that an export reads: the table's, or those of its optimizer state. */

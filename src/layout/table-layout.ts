@@ -18,7 +18,7 @@ import type { Dtype } from '../core/types.ts'
 export const LOCK_AT = 64
 /** Committed updates of the version, low and high 32 bits. */
 export const SEQUENCE_AT = 128
-/** Gradient steps taken, float64; adam's t. */
+/** Gradient steps taken, float64; optimizers that count steps read it. */
 export const STEP_AT = 192
 /** Milliseconds since 1970 of the last change, float64. */
 export const UPDATED_AT = 256

@@ -1,8 +1,8 @@
+/** The rows of the catalog: their types, their columns in SQLite, and their checksums. */
 import { crc32 } from 'node:zlib'
 import type { Dtype, Settings } from '../core/types.ts'
-import type { StateKind } from './journal-record.ts'
 
-/** A table. `id` is given to no other table, ever. */
+/** A table. Its `id` is never given to another one. */
 export interface CatalogTable {
   id: number
   name: string
@@ -29,11 +29,14 @@ export interface CatalogAlias {
   alias: string
   /** The name of a table, which need not exist. */
   table: string
-  /** null: whichever is current. */
+  /** null: the current one. */
   version: number | null
 }
 
-/** A snapshot file. It is whole once the journal after `startSequence` was written over it, at least through `endSequence`. */
+/**
+ * A snapshot file. It is consistent once the journal after `startSequence` is replayed over it, through
+ * `endSequence` at least.
+ */
 export interface CatalogSnapshot {
   id: number
   tableId: number
@@ -42,24 +45,24 @@ export interface CatalogSnapshot {
   file: string
   startSequence: number
   endSequence: number
-  /** Gradient steps taken at the start. */
+  /** Gradient steps taken when it began. */
   step: number
   createdAtMs: number
   bytes: number
-  /** Of the whole file, hexadecimal: what sha256sum prints. */
+  /** SHA-256 of the whole file, hexadecimal, as sha256sum prints it. */
   sha256: string
-  stateKind: StateKind | null
+  stateKind: string | null
   stateEpoch: number
 }
 
-/** The LoRA adapter of a version: A and B as files like snapshots, of which no journal follows. */
+/** The LoRA adapter of a version: A and B are files like snapshots, but without a journal. */
 export interface CatalogAdapter {
   tableId: number
   version: number
   rank: number
   alpha: number
   attachedAtMs: number
-  /** Of A. */
+  /** The dtype of A. */
   dtype: Dtype
   fileA: string
   sha256A: string
@@ -67,7 +70,7 @@ export interface CatalogAdapter {
   sha256B: string
 }
 
-/** Everything needed to build the writer's tables again, rows aside. */
+/** Everything that recovery needs to build the writer's tables again, except their rows. */
 export interface CatalogImage {
   tables: CatalogTable[]
   versions: CatalogVersion[]
@@ -80,10 +83,13 @@ export interface CatalogImage {
 
 export type CatalogChange =
   | { kind: 'put-table'; table: CatalogTable }
-  /** With its versions, and the listing of their snapshots and adapters. The journal and the files are removed afterwards. */
+  /**
+   * Also deletes its versions, and lists their snapshots and adapters no more. Journal and files are removed
+   * later.
+   */
   | { kind: 'delete-table'; tableId: number }
   | { kind: 'put-version'; version: CatalogVersion }
-  /** With the listing of its snapshots and adapter. */
+  /** Also lists its snapshots and its adapter no more. */
   | { kind: 'delete-version'; tableId: number; version: number }
   | { kind: 'put-alias'; alias: CatalogAlias }
   | { kind: 'delete-alias'; alias: string }
@@ -93,24 +99,38 @@ export type CatalogChange =
   | { kind: 'delete-adapter'; tableId: number; version: number }
 
 /**
- * SQLite's own checks see the pages, not what they say: a flipped bit in a number is fine with them. So each row carries a
- * CRC-32 of its values, and the superblock one of how many rows there are and what their CRCs add up to.
+ * SQLite's own checks cover the structure of pages, not the values: a flipped bit in a number passes them. So
+ * each row has a CRC-32 of its values, and the superblock has the count of rows and the sum of their CRCs.
+ * SQLite stores this text in the file, so it stays the same to the byte: long lines are continued with a
+ * backslash.
  */
 export const CATALOG_SCHEMA = `
-  CREATE TABLE tables (id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL, changed_at REAL NOT NULL,
-    settings TEXT NOT NULL, highest INTEGER NOT NULL, current INTEGER NOT NULL, state_epoch INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
-  CREATE TABLE versions (table_id INTEGER NOT NULL, version INTEGER NOT NULL, rows INTEGER NOT NULL, dim INTEGER NOT NULL,
-    dtype TEXT NOT NULL, created_at REAL NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (table_id, version)) STRICT, WITHOUT ROWID;
-  CREATE TABLE aliases (alias TEXT PRIMARY KEY, target TEXT NOT NULL, version INTEGER, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE snapshots (id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, version INTEGER NOT NULL, file TEXT NOT NULL,
-    start_sequence INTEGER NOT NULL, end_sequence INTEGER NOT NULL, step REAL NOT NULL, created_at REAL NOT NULL,
-    bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, state_kind TEXT, state_epoch INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
-  CREATE TABLE adapters (table_id INTEGER NOT NULL, version INTEGER NOT NULL, rank INTEGER NOT NULL, alpha REAL NOT NULL,
-    attached_at REAL NOT NULL, dtype TEXT NOT NULL, file_a TEXT NOT NULL, sha256_a TEXT NOT NULL, file_b TEXT NOT NULL,
+  CREATE TABLE tables (id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL, \
+changed_at REAL NOT NULL,
+    settings TEXT NOT NULL, highest INTEGER NOT NULL, current INTEGER NOT NULL, \
+state_epoch INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
+  CREATE TABLE versions (table_id INTEGER NOT NULL, version INTEGER NOT NULL, rows INTEGER NOT NULL, \
+dim INTEGER NOT NULL,
+    dtype TEXT NOT NULL, created_at REAL NOT NULL, crc INTEGER NOT NULL, \
+PRIMARY KEY (table_id, version)) STRICT, WITHOUT ROWID;
+  CREATE TABLE aliases (alias TEXT PRIMARY KEY, target TEXT NOT NULL, version INTEGER, \
+crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE snapshots (id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, version INTEGER NOT NULL, \
+file TEXT NOT NULL,
+    start_sequence INTEGER NOT NULL, end_sequence INTEGER NOT NULL, step REAL NOT NULL, \
+created_at REAL NOT NULL,
+    bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, state_kind TEXT, \
+state_epoch INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
+  CREATE TABLE adapters (table_id INTEGER NOT NULL, version INTEGER NOT NULL, rank INTEGER NOT NULL, \
+alpha REAL NOT NULL,
+    attached_at REAL NOT NULL, dtype TEXT NOT NULL, file_a TEXT NOT NULL, \
+sha256_a TEXT NOT NULL, file_b TEXT NOT NULL,
     sha256_b TEXT NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (table_id, version)) STRICT, WITHOUT ROWID;
 `
 
-/** The members of each row and the columns that hold them, in the order in which their checksum covers them. */
+/**
+ * The members of each row and the columns that hold them, in the order in which their checksum covers them.
+ */
 export const CATALOG_COLUMNS = {
   tables: {
     id: 'id',
@@ -168,6 +188,6 @@ export const CATALOG_COLUMNS = {
 export type CatalogTableName = keyof typeof CATALOG_COLUMNS
 export type StoredValue = string | number | null
 
-/** The checksum of a row's values, and of what the row is. */
+/** The checksum of a row's values and of its kind. */
 export const rowCrc = (kind: string, values: readonly StoredValue[]): number =>
   crc32(JSON.stringify([kind, ...values]))

@@ -1,3 +1,4 @@
+/** The catalog: tables, versions, aliases, snapshots and adapters as rows of SQLite, each with a checksum. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Settings } from '../core/types.ts'
 import { CATALOG_COLUMNS, rowCrc } from './catalog-rows.ts'
@@ -35,7 +36,10 @@ const DELETES = {
 
 type Row = Record<string, StoredValue>
 
-/** Reads and writes the catalog's tables in a database. Writes belong inside a transaction of the caller, and end with a new superblock. */
+/**
+ * Reads and writes the catalog's rows. The caller writes inside its own transaction, and ends it with a new
+ * superblock.
+ */
 export class Catalog {
   readonly #path: string
   readonly #select: Record<CatalogTableName, StatementSync>
@@ -50,10 +54,12 @@ export class Catalog {
         TABLE_NAMES.map((name) => [name, database.prepare(sql(name, Object.entries(CATALOG_COLUMNS[name])))]),
       ) as Record<CatalogTableName, StatementSync>
     this.#select = prepareEach((name, columns) => {
-      return `SELECT ${columns.map(([member, column]) => `${column} AS "${member}"`).join(', ')}, crc FROM ${name} ORDER BY 1, 2`
+      const members = columns.map(([member, column]) => `${column} AS "${member}"`)
+      return `SELECT ${members.join(', ')}, crc FROM ${name} ORDER BY 1, 2`
     })
     this.#replace = prepareEach((name, columns) => {
-      return `REPLACE INTO ${name} (${columns.map(([, column]) => column).join(', ')}, crc) VALUES (${'?, '.repeat(columns.length)}?)`
+      const names = columns.map(([, column]) => column)
+      return `REPLACE INTO ${name} (${names.join(', ')}, crc) VALUES (${'?, '.repeat(columns.length)}?)`
     })
     this.#total = prepareEach(
       (name) => `SELECT count(*) AS rowCount, coalesce(sum(crc), 0) AS crcSum FROM ${name}`,
@@ -66,7 +72,7 @@ export class Catalog {
     ) as Record<keyof typeof DELETES, StatementSync[]>
   }
 
-  /** All rows. Refuses DamagedCatalog, naming the row whose checksum is wrong. */
+  /** Reads all rows. Refuses DamagedCatalog, naming a row whose checksum is wrong. */
   load(): Omit<CatalogImage, 'nextId'> {
     return {
       tables: this.#read('tables').map(
@@ -126,7 +132,10 @@ export class Catalog {
     for (const statement of this.#deletes[kind]) statement.run(...key)
   }
 
-  /** What the superblock says of the rows: how many, and the sum of their checksums, of each table. A lost or doubled row changes it. */
+  /**
+   * The count of rows and the sum of their checksums for each table. The superblock has it, to notice a lost
+   * or doubled row.
+   */
   summarize(): string {
     return TABLE_NAMES.map((name) => {
       const total = this.#total[name].get() as { rowCount: number; crcSum: number }

@@ -1,6 +1,30 @@
+/**
+ * The files of a data directory: their paths, their first creation, and the lock that keeps other processes
+ * out.
+ *
+ *     lock          locked by the process that serves the directory
+ *     catalog.db    tables, versions, aliases, list of snapshots; journal and keys of `disk` updates.
+ *                   Each commit is synced.
+ *     os.db         journal and keys of `os` updates, and of `none` while a snapshot runs. Its log is
+ *                   synced once a second.
+ *     os.mark       how much of os.db-wal was synced
+ *     *.db-wal      SQLite's write-ahead logs
+ *     snapshots/    safetensors files
+ */
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
 import { Catalog } from './catalog.ts'
 import { CATALOG_SCHEMA } from './catalog-rows.ts'
 import {
@@ -8,6 +32,7 @@ import {
   type DatabaseFormat,
   type OpenSqlite,
   plainFileExists,
+  SQLITE_BUSY,
   syncDirectory,
 } from './database-file.ts'
 import { failpoint } from './failpoints.ts'
@@ -16,16 +41,7 @@ import { KEY_SCHEMA } from './key-memory.ts'
 import { refuseData } from './refusals.ts'
 import { Superblock, SUPERBLOCK_SCHEMA, type SuperblockFacts } from './superblock.ts'
 
-/*
- *     lock          locked by the process that serves the directory
- *     catalog.db    tables, versions, aliases, list of snapshots; journal and keys of `disk` updates. Each commit is synced.
- *     os.db         journal and keys of `os` updates, and of `none` while a snapshot runs: synced once a second
- *     os.mark       how much of os.db-wal was synced
- *     *.db-wal      SQLite's write-ahead logs
- *     snapshots/    safetensors files
- */
-
-/** Where the parts of a data directory are. */
+/** The paths of a data directory's files. */
 export interface DataPaths {
   directory: string
   catalog: string
@@ -60,7 +76,9 @@ export const dataPaths = (dataDir: string): DataPaths => {
   }
 }
 
-/** Makes the directory (0700) where there is none, durably. Refuses UnsafeFile when something else stands there. */
+/**
+ * Creates the directory (0700) if there is none, durably. Refuses UnsafeFile if something else has its name.
+ */
 export const makeDirectory = (path: string): void => {
   if (!existsSync(path)) {
     mkdirSync(path, { recursive: true, mode: 0o700 })
@@ -70,8 +88,9 @@ export const makeDirectory = (path: string): void => {
 }
 
 /**
- * Makes the catalog of an empty directory. Refuses MissingFile when the directory is not empty: then there was a catalog.
- * A crash in between leaves a file under another name, or an empty catalog without os.db, which {@link createOs} completes.
+ * Creates the catalog of an empty directory. Refuses MissingFile when the directory is not empty: then there
+ * was a catalog. A crash meanwhile leaves a file under another name, or an empty catalog without os.db, which
+ * {@link createOs} completes.
  */
 export const createCatalog = (paths: DataPaths, open: OpenSqlite): void => {
   const remains = [paths.os, `${paths.os}-wal`, `${paths.catalog}-wal`]
@@ -83,10 +102,10 @@ export const createCatalog = (paths: DataPaths, open: OpenSqlite): void => {
   createBeside(paths.catalog, CATALOG_FORMAT, open, { directory: randomUUID(), nextId: 1, contents: '' })
 }
 
-/** Makes os.db beside a catalog that never held a table. */
+/** Creates os.db beside a catalog that never had a table. Refuses MissingFile otherwise. */
 export const createOs = (paths: DataPaths, catalog: SuperblockFacts, open: OpenSqlite): void => {
   if (catalog.nextId !== 1) refuseData('MissingFile', paths.os, 'it is missing, but there were tables')
-  // SQLite would take a leftover log for that of the new database.
+  // SQLite would apply a leftover log to the new database.
   if (existsSync(`${paths.os}-wal`))
     refuseData('MissingFile', paths.os, 'it is missing, but its write-ahead log is there')
   createBeside(paths.os, OS_FORMAT, open, { directory: catalog.directory, nextId: 1, contents: '' })
@@ -109,8 +128,33 @@ const createBeside = (
   failpoint('store:created')
 }
 
-/** Whether both databases are there. */
+/** Whether each of the databases is there. */
 export const findDatabases = (paths: DataPaths): { catalog: boolean; os: boolean } => ({
   catalog: plainFileExists(paths.catalog),
   os: plainFileExists(paths.os),
 })
+
+/**
+ * Locks a data directory for this process, until it releases the lock or dies. The lock is taken before
+ * anything in the directory is read, because a log that another process is writing looks damaged. Node has no
+ * file locks but SQLite has, so the lock is an empty database that is locked and never written. Refuses
+ * InUse. Nothing else in the process may open the file: closing it there would drop the lock.
+ */
+export const lockDirectory = (dataDir: string, open: OpenSqlite): { release(): void } => {
+  const path = join(dataDir, 'lock')
+  if (!plainFileExists(path))
+    closeSync(openSync(path, constants.O_CREAT | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600))
+  let database: DatabaseSync | null = null
+  try {
+    database = open(path)
+    // The default mode would create a journal file beside it.
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+  } catch (error) {
+    database?.close()
+    const { errcode, message } = error as { errcode?: number; message: string }
+    if (errcode === SQLITE_BUSY) return refuseData('InUse', dataDir, 'it is in use by another gatherd', error)
+    return refuseData('UnsafeFile', path, `it cannot be locked (${message})`, error)
+  }
+  const held = database
+  return { release: () => held.close() }
+}

@@ -1,24 +1,28 @@
+/** Files that SQLite opens: their creation, and the checks before they are used. */
 import { closeSync, constants, fsyncSync, lstatSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { refuseData } from './refusals.ts'
 
-/** Opens a file with SQLite; tests put faults in between. */
+/** Opens a file with SQLite; tests pass one that fails. */
 export type OpenSqlite = (path: string) => DatabaseSync
 
-/** A lock is had at once or not at all: who holds it is a server, which will not let go. */
+/** Waits for no lock: only another server can have it, and that one will not release it soon. */
 export const openSqlite: OpenSqlite = (path) => new DatabaseSync(path, { timeout: 0 })
 
 export interface DatabaseFormat {
-  /** What the file is for: its name in messages, and SQLite's `application_id`. */
+  /** SQLite's `application_id`, which tells the databases of a directory apart. */
   applicationId: number
   formatVersion: number
   schema: string
 }
 
-/** Somebody else holds the lock. */
+/** SQLite's code for a file that another process has locked. */
 export const SQLITE_BUSY = 5
-/** A group of updates stays in memory until its commit, so that a rolled back one leaves nothing in the log. */
+/**
+ * A transaction stays in memory until its commit (cache_spill), so that a rolled back one leaves nothing in
+ * the log.
+ */
 const PRAGMAS = `
   PRAGMA locking_mode = EXCLUSIVE;
   PRAGMA journal_mode = WAL;
@@ -29,8 +33,9 @@ const PRAGMAS = `
 `
 
 /**
- * Writes an empty database of this format to `path`, 0600, on disk when it returns, and closed. Whatever SQLite must not
- * mistake for one (an empty file) never stands under the final name: the caller renames.
+ * Writes an empty database of this format to `path`, with mode 0600; it is on disk and closed when this
+ * returns. SQLite would take an empty file for a new database, so the caller renames the file to its final
+ * name afterwards.
  */
 export const createDatabase = (
   path: string,
@@ -44,9 +49,8 @@ export const createDatabase = (
   const database = open(path)
   try {
     database.exec(PRAGMAS)
-    database.exec(
-      `PRAGMA application_id = ${format.applicationId}; PRAGMA user_version = ${format.formatVersion}; ${format.schema}`,
-    )
+    database.exec(`PRAGMA application_id = ${format.applicationId}`)
+    database.exec(`PRAGMA user_version = ${format.formatVersion}; ${format.schema}`)
     fill(database)
   } finally {
     database.close()
@@ -55,7 +59,7 @@ export const createDatabase = (
 
 /** Makes renames, new names and removals in a directory durable. */
 export const syncDirectory = (path: string): void => {
-  // Windows has no such thing: a directory cannot be opened there.
+  // Windows cannot open a directory, and needs no such sync.
   if (process.platform === 'win32') return
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
@@ -65,7 +69,7 @@ export const syncDirectory = (path: string): void => {
   }
 }
 
-/** Whether a plain file stands at `path`. Refuses UnsafeFile for anything else but nothing. */
+/** Whether there is a plain file at `path`. Refuses UnsafeFile for anything else that is there. */
 export const plainFileExists = (path: string): boolean => {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found !== undefined && !found.isFile()) refuseData('UnsafeFile', path, 'it is not a plain file')
@@ -73,8 +77,9 @@ export const plainFileExists = (path: string): boolean => {
 }
 
 /**
- * Opens an existing database for this process alone; its log was scanned before. Refuses InUse, UnknownFormat, and
- * DamagedCatalog for what SQLite itself finds wrong. FULL syncs the log with each commit, NORMAL only before a checkpoint.
+ * Opens an existing database for this process alone; the caller has scanned its log. Refuses InUse,
+ * UnknownFormat, and DamagedCatalog if SQLite's own check fails. FULL syncs the log with each commit, NORMAL
+ * only before a checkpoint.
  */
 export const openDatabase = (
   path: string,
@@ -96,7 +101,10 @@ export const openDatabase = (
   }
 }
 
-/** SQLite says which mode it arrived at; one that the file system does not allow is no error to it. */
+/**
+ * SQLite reports no error for a mode that the file system does not allow; it only tells the mode that it is
+ * in.
+ */
 const checkMode = (database: DatabaseSync, path: string): void => {
   const { journal_mode: mode } = database.prepare('PRAGMA journal_mode').get() as { journal_mode: string }
   const { locking_mode: locking } = database.prepare('PRAGMA locking_mode').get() as { locking_mode: string }
@@ -126,12 +134,15 @@ const checkIntegrity = (database: DatabaseSync, path: string): void => {
     refuseData('DamagedCatalog', path, `SQLite finds it damaged (${firstLine(first?.quick_check ?? '')})`)
 }
 
-/** Throws what an error of SQLite while opening or reading `path` means. Other errors are thrown on. */
+/**
+ * Throws the refusal for an error of SQLite while it opens or reads `path`. Other errors are thrown as they
+ * are.
+ */
 export const refuseDatabase = (path: string, error: unknown): never => {
   const { code, errcode, message } = error as { code?: string; errcode?: number; message: string }
   if (errcode === SQLITE_BUSY)
     return refuseData('InUse', dirname(path), 'it is in use by another gatherd', error)
-  // A number beyond 2^53 was not written by us.
+  // gatherd writes no number beyond 2^53, so one in the file is damage.
   if (errcode === undefined && code !== 'ERR_OUT_OF_RANGE') throw error
   return refuseData('DamagedCatalog', path, `SQLite cannot read it (${firstLine(message)})`, error)
 }

@@ -1,16 +1,18 @@
+/** One SQLite database in WAL mode: transactions, checkpoints and syncs of its log. */
 import { closeSync, constants, fsyncSync, openSync, readSync } from 'node:fs'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { assert } from '../core/assert.ts'
 import type { ErrorLatch } from './error-latch.ts'
 
-/** A page and the head of its frame. */
+/** A page with the head of its frame. */
 const FRAME_BYTES = 4096 + 24
-/** In the head of a log; see wal-scan.ts. */
+/** The offset of the salts in the head of a log; see wal-frames.ts. */
 const SALTS_AT = 16
 
 /**
- * One SQLite database in WAL mode that only this process opens. All writes go through {@link Database.transact}, whose
- * failures are latched. Nothing else in the process may open and close the file: that would drop SQLite's lock.
+ * One SQLite database in WAL mode that only this process opens. All writes go through {@link
+ * Database.transact}, and the latch remembers their failures. Nothing else in the process may open and close
+ * the file: that would drop SQLite's lock.
  */
 export class Database {
   readonly path: string
@@ -20,11 +22,14 @@ export class Database {
   readonly #commit: StatementSync
   readonly #countLog: StatementSync
   readonly #restartLog: StatementSync
-  /** For syncs besides SQLite's own. The log, unlike the database, carries no lock in exclusive mode. */
+  /**
+   * Used for syncs besides SQLite's own. Closing it is safe: in exclusive mode the log, unlike the database,
+   * has no lock.
+   */
   readonly #logDescriptor: number
   /**
-   * A transaction that found the disk full may have left frames in the log. Behind the next ones they would look like damage, so
-   * the log begins anew first.
+   * A transaction that found the disk full may have left frames in the log. Behind the next frames they would
+   * look like damage, so a checkpoint begins the log anew first.
    */
   #hasRemains = false
   #logNumber = 1
@@ -41,13 +46,14 @@ export class Database {
     this.#logDescriptor = openSync(`${path}-wal`, constants.O_RDWR | constants.O_NOFOLLOW)
   }
 
+  /** Prepares a statement. */
   prepare(sql: string): StatementSync {
     return this.#database.prepare(sql)
   }
 
   /**
-   * Runs `write` as one transaction. Throws DISK_FULL (everything is as before), or StoreFailed, from
-   * the first failure on for ever.
+   * Runs `write` as one transaction. Throws DISK_FULL with nothing changed, or StoreFailed after any other
+   * failure.
    */
   transact(what: string, write: () => void): void {
     this.#latch.check()
@@ -64,7 +70,7 @@ export class Database {
     }
   }
 
-  /** SQLite rolls back by itself after most failures, and a ROLLBACK would then be the next one. */
+  /** SQLite rolls back by itself after most failures, and a ROLLBACK would then fail too. */
   #rollBack(what: string): void {
     try {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
@@ -78,18 +84,18 @@ export class Database {
     return this.#logNumber
   }
 
-  /** Committed frames of the log; 0 once all are in the database, though they stand there until the next commit. */
+  /** Committed frames of the log that are not in the database yet. */
   logFrameCount(): number {
     const { log, checkpointed } = this.#countLog.get() as { log: number; checkpointed: number }
     return log === checkpointed ? 0 : log
   }
 
-  /** Bytes of the log that a checkpoint has to move. */
+  /** Bytes of the log that a checkpoint would move. */
   logFrameBytes(): number {
     return this.logFrameCount() * FRAME_BYTES
   }
 
-  /** The salts that tell this log from those before and after it. */
+  /** The salts that tell this log from earlier and later ones in the same file. */
   logSalts(): [number, number] {
     const bytes = Buffer.alloc(8)
     readSync(this.#logDescriptor, bytes, 0, 8, SALTS_AT)
@@ -101,7 +107,7 @@ export class Database {
     return this.#logDescriptor
   }
 
-  /** Makes every commit so far durable. Nothing for synchronous=FULL, which has done it. */
+  /** Makes every commit so far durable. Not needed with synchronous=FULL, where each commit is. */
   syncLog(): void {
     this.#latch.check()
     try {
@@ -112,8 +118,9 @@ export class Database {
   }
 
   /**
-   * Moves the log into the database; the next commit begins a new one in its place. The file keeps its length: commits into
-   * blocks that exist are synced twice as fast as those that lengthen it. `truncate` empties it, as each start must.
+   * Moves the log into the database; the next commit begins a new one in its place. The file keeps its
+   * length, because a commit into existing blocks is synced twice as fast as one that lengthens the file.
+   * `truncate` empties it, as each start must.
    */
   checkpoint(truncate = false): void {
     this.#latch.check()
@@ -127,12 +134,12 @@ export class Database {
     } catch (error) {
       throw this.#latch.classify(what, error)
     }
-    assert(result.busy === 0, 'nobody else reads the database')
+    assert(result.busy === 0, 'no other connection reads the database')
     this.#hasRemains = false
     this.#logNumber++
   }
 
-  /** Also checkpoints, as SQLite does when the last connection goes. */
+  /** Closes the file. SQLite checkpoints when the last connection closes. */
   close(): void {
     closeSync(this.#logDescriptor)
     this.#database.close()

@@ -1,18 +1,19 @@
+/** Remembers that a write or a sync has failed, so that nothing is acknowledged afterwards. */
 import { GatherdError } from '../core/errors.ts'
 import { StoreFailed } from './refusals.ts'
 
-/** SQLite's primary code for a full disk; the database is rolled back and as good as before. */
+/** SQLite's primary code for a full disk; the transaction is rolled back, and the database is as before. */
 const SQLITE_FULL = 13
 
 /**
- * Remembers the first failed write or sync of the durable path, for ever. SQLite does not: after a failed fsync its next
- * commit succeeds, since the system reports an error once and takes the lost pages for written.
+ * Remembers the first failed write or sync until the process ends. SQLite does not: its next commit after a
+ * failed fsync succeeds, because the system reports an error once and then takes the lost pages for written.
  * A full disk is no such failure: it is refused as DISK_FULL, and the next attempt may succeed.
  */
 export class ErrorLatch {
   #failure: StoreFailed | null = null
 
-  /** Why nothing is acknowledged any more, or null. */
+  /** The failure since which nothing is acknowledged, or null. */
   get failure(): StoreFailed | null {
     return this.#failure
   }
@@ -22,7 +23,7 @@ export class ErrorLatch {
     if (this.#failure !== null) throw this.#failure
   }
 
-  /** What to throw for `error`, which came up while doing `what`. Latches unless the disk was just full. */
+  /** The error to throw for `error` while doing `what`. Latches it, unless the disk was only full. */
   classify(what: string, error: unknown): Error {
     if (this.#failure !== null) return this.#failure
     if (isDiskFull(error)) {
@@ -37,7 +38,7 @@ export class ErrorLatch {
     return this.latch(what, error)
   }
 
-  /** Latches, whatever the error. */
+  /** Latches any error, and returns the failure to throw. */
   latch(what: string, error: unknown): StoreFailed {
     const { message, errcode } = error as { message?: string; errcode?: number }
     const reason = `${message ?? String(error)}${errcode === undefined ? '' : ` (SQLite ${errcode})`}`
@@ -48,7 +49,7 @@ export class ErrorLatch {
   }
 }
 
-/** No space left, or no quota: of SQLite or of the system. */
+/** Whether an error of SQLite or of the system says that no space, or no quota, is left. */
 export const isDiskFull = (error: unknown): boolean => {
   const { errcode, code } = error as { errcode?: number; code?: string }
   return errcode === SQLITE_FULL || code === 'ENOSPC' || code === 'EDQUOT'

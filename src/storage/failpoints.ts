@@ -1,8 +1,9 @@
+/** Failpoints: named places at which a test kills the process, to prove that recovery works from there. */
 import { assert } from '../core/assert.ts'
 
 /**
- * Places at which a test can kill the process as `kill -9` would. Each stands between two steps of which a crash may
- * separate one from the other. In production none is armed, and each costs a comparison.
+ * Places at which a test can kill the process as `kill -9` would. Each is between two steps that a crash may
+ * separate. In production none is armed, and each costs a comparison.
  */
 export const FAILPOINTS = [
   'store:created',
@@ -43,8 +44,8 @@ let armed: Failpoint | null = null
 let passesLeft = 0
 
 /**
- * Arms `name`, or `name:n` to die when it is passed for the n-th time; null disarms. Throws on an unknown name: a test that
- * waits for a place that is not there would pass for nothing.
+ * Arms `name`, or `name:n` to die at its n-th pass; null disarms. Throws on an unknown name, because a test
+ * that waits for a place that does not exist would prove nothing.
  */
 export const setFailpoint = (name: string | null): void => {
   if (name === null) {
@@ -58,7 +59,7 @@ export const setFailpoint = (name: string | null): void => {
   passesLeft = count === null ? 1 : Number(count[1])
 }
 
-/** Dies here if armed. */
+/** Kills the process here if this failpoint is armed. */
 export const failpoint = (name: Failpoint): void => {
   if (name === armed && --passesLeft === 0) process.kill(process.pid, 'SIGKILL')
 }

@@ -1,3 +1,6 @@
+/**
+ * Reads both journals of a store as one: the records of a version in order, and what is missing among them.
+ */
 import { assert } from '../core/assert.ts'
 import type { Journal } from './journal.ts'
 import type { JournalRecord } from './journal-record.ts'
@@ -9,7 +12,7 @@ export interface SequenceRange {
   last: number
 }
 
-/** What the journal holds of one version. */
+/** The records that the journal has of one version. */
 export interface JournalEvidence {
   /** Runs of sequences without a gap, ascending. */
   ranges: SequenceRange[]
@@ -17,10 +20,10 @@ export interface JournalEvidence {
   promised: number
 }
 
-/** The journals of a store. A version whose mode was changed has records in both. */
+/** The journals of a store. A version whose durability was changed has records in both. */
 export type Journals = readonly [Journal, Journal]
 
-/** What both journals together hold of a version. */
+/** The records that both journals together have of a version. */
 export const inspectJournals = (journals: Journals, tableId: number, version: number): JournalEvidence => {
   const found = journals.map((journal) => journal.describe(tableId, version))
   return {
@@ -33,13 +36,13 @@ export interface JournalQuery {
   tableId: number
   version: number
   afterSequence: number
-  /** Missing: to the end of the journal, wherever that is. */
+  /** undefined: to the end of the journal. */
   throughSequence?: number
 }
 
 /**
- * The records of a version in order. Refuses JournalGap when one is missing before the last or before `throughSequence`,
- * DamagedRecord when one cannot be read.
+ * The records of a version in order. Refuses JournalGap when one is missing before the last or before
+ * `throughSequence`, DamagedRecord when one cannot be read.
  */
 export function* readJournals(journals: Journals, query: JournalQuery): Generator<JournalRecord> {
   const { tableId, version, afterSequence, throughSequence = Infinity } = query
@@ -66,7 +69,9 @@ const refuseGap = (
   return refuseData('JournalGap', path, `the journal of table ${tableId}, version ${version} lacks ${what}`)
 }
 
-/** Two ascending lists as one; `source` says which of them a sequence came from. One that is in both comes twice. */
+/**
+ * Merges two ascending lists; `source` is the list that a sequence came from. A sequence in both comes twice.
+ */
 function* mergeSequences(
   first: readonly number[],
   second: readonly number[],
@@ -80,7 +85,7 @@ function* mergeSequences(
   }
 }
 
-/** Runs without a gap; a sequence that comes twice counts once. */
+/** Ranges without a gap; a sequence that comes twice counts once. */
 const toRanges = (merged: Iterable<{ sequence: number }>): SequenceRange[] => {
   const ranges: SequenceRange[] = []
   for (const { sequence } of merged) {

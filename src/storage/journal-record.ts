@@ -1,26 +1,20 @@
-import { crc32 } from 'node:zlib'
-import { assert } from '../core/assert.ts'
-import type { Dtype, Durability, Optimizer } from '../core/types.ts'
-import { rowBytes } from '../layout/table-layout.ts'
-import { stateLength } from '../writer/updates/optimizer-step.ts'
-import { refuseData } from './refusals.ts'
-
 /**
- * One update as it is kept: the rows, and the optimizer's state of those rows, as they are after it. Written over any earlier
- * state of the version, in order, records give the state at the last one; twice does no harm.
+ * The format of a journal record: one update as post-images, which are the rows and their optimizer state as
+ * they are after it. Replayed over any earlier state of the version, in order, records give the state at the
+ * last one; replaying one twice does no harm.
  *
- * Little-endian, format version 1. Fixtures of every version are kept in `test/writer/durable/fixtures`.
+ * Little-endian, format version 1. Fixtures of every version are kept in `test/storage/fixtures`.
  *
  *      0  magic "GJRN"
  *      4  format version, uint16
  *      6  durability, uint8: 0 none, 1 os, 2 disk
- *      7  optimizer state, uint8: 0 none, 1 momentum, 2 adagrad, 3 rowwise_adagrad, 4 adam
+ *      7  optimizer state, uint8: 0 none, else the journal code of its kind (src/optimizers)
  *      8  CRC-32 of all other bytes, those before it first
  *     12  bytes of the whole record, uint32
  *     16  table, uint64: a number that is never used for another table
  *     24  version, uint64
  *     32  sequence, uint64: 1 for the first update of a version
- *     40  gradient steps taken after it (adam's t), float64
+ *     40  gradient steps taken after it, float64
  *     48  milliseconds since 1970, float64
  *     56  rows, uint32
  *     60  bytes of a stored row, uint32
@@ -32,19 +26,24 @@ import { refuseData } from './refusals.ts'
  *     ..  state rows, float32
  *     ..  rows as stored
  */
+import { crc32 } from 'node:zlib'
+import { assert } from '../core/assert.ts'
+import type { Dtype, Durability } from '../core/types.ts'
+import { rowBytes } from '../layout/table-layout.ts'
+import { fromJournalCode, toJournalCode } from '../optimizers/kind-index.ts'
+import { stateLength } from '../optimizers/state-tensors.ts'
+import { refuseData } from './refusals.ts'
+
 const MAGIC = 0x4e524a47
 const FORMAT = 1
 const CRC_AT = 8
 const HEADER_BYTES = 80
 const DURABILITIES: readonly Durability[] = ['none', 'os', 'disk']
-const STATE_KINDS = [null, 'momentum', 'adagrad', 'rowwise_adagrad', 'adam'] as const
-
-export type StateKind = Exclude<Optimizer['kind'], 'sgd'>
 
 /** Optimizer state of the rows of a record. */
 export interface RecordState {
-  kind: StateKind
-  /** What a number of state is in rows that were never touched. */
+  kind: string
+  /** The value of a state number of a row that no gradient has touched. */
   initial: number
   /** Float32 numbers per row, at least 1. */
   length: number
@@ -56,7 +55,7 @@ export interface JournalRecord {
   tableId: number
   version: number
   sequence: number
-  /** Of `stateEpoch`: steps of an earlier one count no more. */
+  /** Gradient steps within `stateEpoch`; those of an earlier epoch no longer count. */
   step: number
   /** Raised each time the table drops its optimizer state; see the format above. */
   stateEpoch: number
@@ -71,7 +70,7 @@ export interface JournalRecord {
   state: RecordState | null
 }
 
-/** Where a record was found, for messages. */
+/** The place at which a record was found, for messages. */
 export interface RecordPlace {
   file: string
   tableId: number
@@ -79,11 +78,11 @@ export interface RecordPlace {
   sequence: number
 }
 
-/** Bytes that {@link encodeRecord} makes of such an update: what a group and the journal are bounded by. */
+/** The bytes that {@link encodeRecord} makes of such an update. They bound a batch, and the journal. */
 export const recordBytes = (rowCount: number, storedRowBytes: number, stateNumbers: number): number =>
   HEADER_BYTES + rowCount * (4 + stateNumbers * 4 + storedRowBytes)
 
-/** The record as bytes of its own: nothing of it shares memory with `record`. */
+/** The record as bytes, which share no memory with `record`. */
 export const encodeRecord = (record: JournalRecord): Uint8Array => {
   const { ids, rows, state } = record
   const stateNumbers = state?.length ?? 0
@@ -97,7 +96,7 @@ export const encodeRecord = (record: JournalRecord): Uint8Array => {
   view.setUint32(0, MAGIC, true)
   view.setUint16(4, FORMAT, true)
   view.setUint8(6, DURABILITIES.indexOf(record.durability))
-  view.setUint8(7, state === null ? 0 : STATE_KINDS.indexOf(state.kind))
+  view.setUint8(7, state === null ? 0 : toJournalCode(state.kind))
   view.setUint32(12, bytes.length, true)
   view.setBigUint64(16, BigInt(record.tableId), true)
   view.setBigUint64(24, BigInt(record.version), true)
@@ -121,8 +120,9 @@ const recordCrc = (bytes: Uint8Array): number =>
   crc32(bytes.subarray(CRC_AT + 4), crc32(bytes.subarray(0, CRC_AT)))
 
 /**
- * Reads a record. Its arrays are views of `bytes` where alignment allows. Refuses DamagedRecord, naming `place`, for anything
- * that {@link encodeRecord} did not write, and for a record that belongs elsewhere; UnknownFormat for a later format.
+ * Reads a record. Its arrays are views of `bytes` where alignment allows. Refuses DamagedRecord, naming
+ * `place`, for anything that {@link encodeRecord} did not write, and for a record that belongs elsewhere;
+ * UnknownFormat for a later format.
  */
 export const decodeRecord = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   const found = readFields(alignBytes(bytes), place)
@@ -132,7 +132,7 @@ export const decodeRecord = (bytes: Uint8Array, place: RecordPlace): JournalReco
   return found
 }
 
-/** Where a record says that it belongs, checked or not; zeros when it is too short to say anything. */
+/** The place that a record names, unchecked; zeros when it is too short to name one. */
 export const readPlace = (bytes: Uint8Array): Omit<RecordPlace, 'file'> => {
   if (bytes.length < HEADER_BYTES) return { tableId: 0, version: 0, sequence: 0 }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -166,10 +166,12 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   const storedRowBytes = view.getUint32(60, true)
   const stateNumbers = view.getUint32(64, true)
   const durability = DURABILITIES[view.getUint8(6)]
-  const kind = STATE_KINDS[view.getUint8(7)]
+  const stateCode = view.getUint8(7)
+  const kind = stateCode === 0 ? null : fromJournalCode(stateCode)
   const consistent =
     durability !== undefined && kind !== undefined && (kind === null) === (stateNumbers === 0)
-  // A checksum proves that these were written so, not that they were right: each is checked before a view is made.
+  // The checksum proves that these are the bytes that were written, not that they are right: check before
+  // making a view.
   const expectedBytes = recordBytes(rowCount, storedRowBytes, stateNumbers)
   if (!consistent || view.getUint32(12, true) !== bytes.length || expectedBytes !== bytes.length) {
     return refuseRecord(place, 'its sizes do not fit')
@@ -201,7 +203,7 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   }
 }
 
-/** Checks that a record can be written over a version of this shape. Refuses DamagedRecord. */
+/** Checks that a record can be replayed over a version of this shape. Refuses DamagedRecord. */
 export const checkRecordFits = (
   record: JournalRecord,
   version: { rows: number; dim: number; dtype: Dtype },
@@ -213,7 +215,7 @@ export const checkRecordFits = (
   const outside = record.ids.find((id) => id >= version.rows)
   if (outside !== undefined) refuseRecord(place, `it names row ${outside} of ${version.rows}`)
   const { state } = record
-  if (state !== null && state.length !== stateLength({ kind: state.kind } as Optimizer, version.dim)) {
+  if (state !== null && state.length !== stateLength(state, version.dim)) {
     refuseRecord(place, `its ${state.kind} state has ${state.length} numbers a row`)
   }
 }

@@ -1,3 +1,4 @@
+/** The journal of one database: its records, and an index of them in memory. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { assert } from '../core/assert.ts'
 import type { JournalRecord, RecordPlace } from './journal-record.ts'
@@ -8,11 +9,11 @@ export const JOURNAL_SCHEMA = `
   CREATE TABLE journal (id INTEGER PRIMARY KEY, record BLOB NOT NULL) STRICT;
 `
 
-/** A call of {@link Journal.prune} removes at most this much: the writer has other things to do. */
+/** One call of {@link Journal.prune} removes at most this much, because updates wait for it. */
 const PRUNE_BYTES_MAX = 4 * 1024 * 1024
 const PRUNE_RECORDS_MAX = 1024
 
-/** Where the records of one version are, in order of sequence. */
+/** The records of one version, in order of sequence. */
 interface Stream {
   sequences: number[]
   ids: number[]
@@ -23,31 +24,34 @@ interface Stream {
 
 /** A record that was found damaged while the journal was opened. */
 export interface DamagedEntry {
-  /** Of its row. */
+  /** The id of its row. */
   id: number
-  /** What its own bytes say it was, which may be wrong as well. */
+  /** The place that its own bytes name, which may be wrong as well. */
   place: RecordPlace
   refusal: StoredDataRefusal
 }
 
-/** What {@link Journal.describe} knows of a version's records. */
+/** A summary of a version's records. */
 export interface StreamSummary {
   tableId: number
   version: number
   /** Ascending. */
   sequences: readonly number[]
   bytes: number
-  /** The highest sequence that was answered as durable in some way; 0 if none was. Records of mode `none` promise nothing. */
+  /**
+   * The highest sequence that was answered as durable; 0 if none was. Records of mode `none` promise nothing.
+   */
   promised: number
 }
 
 /**
- * The journal of one database: records in the order in which they were written, and nothing else; a record says itself where
- * it belongs. An index in the file would double the pages of a commit, so there is one in memory, from one pass at start.
+ * The journal of one database: records in the order in which they were written; each names the version it
+ * belongs to. An index in the file would double the pages of a commit, so the index is in memory, and one
+ * pass at start builds it.
  */
 export class Journal {
   readonly path: string
-  /** Records that cannot be read: reasons not to start. */
+  /** Records that cannot be read. Unless an operator chose to lose them, they prevent a start. */
   readonly damaged: DamagedEntry[] = []
   readonly #insert: StatementSync
   readonly #select: StatementSync
@@ -65,7 +69,7 @@ export class Journal {
     this.#delete = database.prepare('DELETE FROM journal WHERE id = ?')
   }
 
-  /** Reads and checks every record. What is damaged is collected, not refused: the caller decides. */
+  /** Reads and checks every record. It collects damaged ones instead of refusing: the caller decides. */
   load(): void {
     for (const { id, record: bytes } of this.#selectAll.iterate() as Iterable<{
       id: number
@@ -89,7 +93,10 @@ export class Journal {
     return this.#bytes
   }
 
-  /** Asserts that `records` go on where the journal ends. Before a transaction, which our own mistake would end for good. */
+  /**
+   * Asserts that `records` continue the journal. Called before a transaction, whose failure would end all
+   * writing.
+   */
   checkOrder(records: readonly JournalRecord[]): void {
     const last = new Map<string, number>()
     for (const record of records) {
@@ -103,8 +110,9 @@ export class Journal {
   }
 
   /**
-   * Writes records, inside a transaction of the caller. The function returned is to be called when it is committed: only then
-   * do they count. `encoded[i]` is `records[i]` as bytes, made before the transaction began.
+   * Writes records, inside a transaction of the caller. The caller calls the returned function after the
+   * commit, which enters them into the index. `encoded[i]` is `records[i]` as bytes, made before the
+   * transaction began.
    */
   write(records: readonly JournalRecord[], encoded: readonly Uint8Array[]): () => void {
     encoded.forEach((bytes, i) => this.#insert.run(this.#nextId + i, bytes))
@@ -121,12 +129,13 @@ export class Journal {
     return decodeRecord(row?.record ?? new Uint8Array(0), place)
   }
 
-  /** Of one version; null when it has no record here. */
+  /** The summary of one version; null when it has no record here. */
   describe(tableId: number, version: number): StreamSummary | null {
     const stream = this.#streams.get(nameOf(tableId, version))
     return stream === undefined ? null : { tableId, version, ...summarize(stream) }
   }
 
+  /** The summaries of all versions that have records here. */
   describeAll(): StreamSummary[] {
     return [...this.#streams].map(([name, stream]) => {
       const [tableId, version] = name.split('/').map(Number)
@@ -135,8 +144,8 @@ export class Journal {
   }
 
   /**
-   * Deletes records through `throughSequence`, inside a transaction of the caller; the oldest first, a bounded number. The
-   * function returned is to be called when it is committed; it says whether all are gone.
+   * Deletes records through `throughSequence`, inside a transaction of the caller; the oldest first, a
+   * bounded number. The caller calls the returned function after the commit; it returns whether none is left.
    */
   prune(tableId: number, version: number, throughSequence: number): () => boolean {
     const stream = this.#streams.get(nameOf(tableId, version))
@@ -153,7 +162,10 @@ export class Journal {
     }
   }
 
-  /** Deletes every record after `afterSequence`, inside a transaction of the caller; to be confirmed like a prune. */
+  /**
+   * Deletes every record after `afterSequence`, inside a transaction of the caller, who confirms it like a
+   * prune.
+   */
   discard(tableId: number, version: number, afterSequence: number): () => void {
     const stream = this.#streams.get(nameOf(tableId, version))
     if (stream === undefined) return () => {}
@@ -166,7 +178,10 @@ export class Journal {
     }
   }
 
-  /** Deletes the records that cannot be read, inside a transaction of the caller: who goes on without them meets them no more. */
+  /**
+   * Deletes the records that cannot be read, inside a transaction of the caller, so that the next start does
+   * not meet them.
+   */
   deleteDamaged(): void {
     for (const { id } of this.damaged) this.#delete.run(id)
   }
@@ -214,7 +229,7 @@ const summarize = (stream: Stream): Omit<StreamSummary, 'tableId' | 'version'> =
   promised: stream.promised,
 })
 
-/** The place of the first element of an ascending list that is at least `value`. */
+/** The index of the first element of an ascending list that is at least `value`. */
 const findFirst = (list: readonly number[], value: number): number => {
   let low = 0
   let high = list.length

@@ -1,3 +1,4 @@
+/** The idempotency keys of one database, and the results that belong to them. */
 import { createHash } from 'node:crypto'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { rowCrc } from './catalog-rows.ts'
@@ -5,9 +6,9 @@ import { refuseData } from './refusals.ts'
 
 /** An idempotency key and the first result of the request that carried it. */
 export interface RememberedKey {
-  /** Of {@link hashKey}. */
+  /** Made by {@link hashKey}. */
   hash: Uint8Array
-  /** SHA-256 of the request: the same key with another one is a mistake of the client. */
+  /** SHA-256 of the request: the same key with another request is a mistake of the client. */
   request: Uint8Array
   /** The result, as JSON. */
   result: string
@@ -21,10 +22,10 @@ export const KEY_SCHEMA = `
 
 const KEY_COUNT_MAX = 100_000
 const KEY_AGE_MS_MAX = 24 * 60 * 60 * 1000
-/** Of a SHA-256, in hexadecimal: enough to tell keys apart, half the memory. */
+/** Hexadecimal digits of the hash that the map uses: enough to tell keys apart, at half the memory. */
 const NAME_LENGTH = 32
 
-/** The key under which a request is remembered. `scope` says whose key it is: the table and the operation. */
+/** The hash under which a request is remembered. `scope` is the namespace of the key: its table. */
 export const hashKey = (scope: string, key: string): Uint8Array =>
   new Uint8Array(
     createHash('sha256')
@@ -40,8 +41,9 @@ interface KeyEntry {
 type KeyRow = RememberedKey & { id: number; crc: number }
 
 /**
- * The idempotency keys of one database: rows only appended and dropped from the HTTP worker, found through a map in memory, since an
- * index of random hashes would cost a page per key and commit. At most 100,000, at most 24 hours.
+ * The idempotency keys of one database: at most 100,000, for at most 24 hours. Rows are appended at the end
+ * and dropped at the beginning, and a map in memory finds them: an index of random hashes in the file would
+ * cost each commit a page a key.
  */
 export class KeyMemory {
   readonly #path: string
@@ -66,6 +68,7 @@ export class KeyMemory {
     this.#deleteThrough = database.prepare('DELETE FROM keys WHERE id <= ?')
   }
 
+  /** How many keys there are. */
   get size(): number {
     return this.#entries.size
   }
@@ -78,6 +81,7 @@ export class KeyMemory {
     }
   }
 
+  /** The key with this hash; null when there is none. Refuses DamagedCatalog. */
   find(hash: Uint8Array): RememberedKey | null {
     const entry = this.#entries.get(nameOf(hash))
     if (entry === undefined) return null
@@ -89,8 +93,8 @@ export class KeyMemory {
   }
 
   /**
-   * Writes `keys`, inside a transaction of the caller, and drops what is too old or too much, a bounded number at a time.
-   * The function returned is to be called when that transaction is committed: only then are they found.
+   * Writes `keys`, inside a transaction of the caller, and drops keys that are too old or too many, a bounded
+   * number at a time. The caller calls the returned function after the commit; only then are the keys found.
    */
   write(keys: readonly RememberedKey[]): () => void {
     if (keys.length === 0) return () => {}
@@ -118,7 +122,7 @@ export class KeyMemory {
     return dropped
   }
 
-  /** A key that is remembered again moves to the end: the map stays in the order of ids. */
+  /** A key that is remembered again moves to the end, so that the map stays in the order of ids. */
   #enter(hash: Uint8Array, entry: KeyEntry): void {
     const name = nameOf(hash)
     this.#entries.delete(name)

@@ -1,3 +1,4 @@
+/** Opens a data directory: locks it, scans the logs, and checks everything but the snapshots. */
 import { GatherdError } from '../core/errors.ts'
 import { Catalog } from './catalog.ts'
 import {
@@ -7,11 +8,11 @@ import {
   type DataPaths,
   dataPaths,
   findDatabases,
+  lockDirectory,
   makeDirectory,
   OS_FORMAT,
 } from './data-directory.ts'
 import { openSqlite, type OpenSqlite, refuseDatabase } from './database-file.ts'
-import { lockDirectory } from './directory-lock.ts'
 import { ErrorLatch } from './error-latch.ts'
 import { failpoint } from './failpoints.ts'
 import type { DamagedEntry } from './journal.ts'
@@ -22,27 +23,27 @@ import { openUpdateLog, type UpdateLog } from './update-log.ts'
 import type { LogScan } from './wal-scan.ts'
 
 export interface OpenStoreOptions {
-  /** Goes on before damage of logs and journal instead of refusing; what that loses is in the report. */
+  /** Goes back to before damage of logs and journal instead of refusing; the report says what that loses. */
   goBackBeforeDamage?: boolean
-  /** For tests. */
+  /** Tests pass one that fails. */
   open?: OpenSqlite
   keyCountMax?: number
 }
 
-/** What opening found, for the log and for people. */
+/** The findings of an opening, for the log and for people. */
 export interface OpenReport {
   /** The directory held nothing before. */
   created: boolean
   catalogLog: LogScan
   osLog: LogScan
-  /** Only with `goBackBeforeDamage`: records that could not be read, and are gone now. */
+  /** Records that could not be read and were dropped; none without `goBackBeforeDamage`. */
   damagedRecords: readonly DamagedEntry[]
 }
 
 /**
- * Opens a data directory, making it where there is none, and checks all of catalog, logs, journal and keys; snapshots are left
- * to who loads them. Refuses InUse, UnsafeFile, MissingFile, UnknownFormat, DamagedLog, DamagedCatalog, DamagedRecord.
- * Every refusal leaves the directory to the next start, unlocked.
+ * Opens a data directory, or creates it, and checks all of catalog, logs, journal and keys; a snapshot is
+ * checked when it is loaded. Refuses InUse, UnsafeFile, MissingFile, UnknownFormat, DamagedLog,
+ * DamagedCatalog, DamagedRecord. A refusal leaves the directory unlocked for the next start.
  */
 export const openStore = (
   dataDir: string,
@@ -101,7 +102,7 @@ export const openStore = (
   }
 }
 
-/** What the system does not let us do in the directory, in its words; other errors as they are. */
+/** Refuses UnsafeFile for an error of the system, in its words. Other errors are thrown as they are. */
 const refuseSystemError = (directory: string, error: unknown): never => {
   const { code, syscall } = error as NodeJS.ErrnoException
   if (code === undefined || syscall === undefined) throw error
@@ -116,7 +117,10 @@ const checkCatalog = (paths: DataPaths, check: () => Store): Store => {
   }
 }
 
-/** Frames that SQLite dropped would confuse the next scan. Without any, a full disk need not keep us from starting. */
+/**
+ * Empties the log: frames that SQLite dropped would confuse the next scan. Without such, a full disk is no
+ * obstacle.
+ */
 const emptyLog = (log: UpdateLog): void => {
   try {
     log.database.checkpoint(true)

@@ -1,84 +1,17 @@
+/**
+ * Plans recovery: which snapshot of a version is loaded, and which journal records are written over it. Pure:
+ * evidence in, plans out.
+ */
 import { assert } from '../core/assert.ts'
 import type { CatalogImage, CatalogSnapshot, CatalogTable, CatalogVersion } from './catalog-rows.ts'
 import type { JournalEvidence, SequenceRange } from './journal-reader.ts'
+import { decide, type EvidenceState } from './recovery-decisions.ts'
 import { REFUSALS, type RefusalCode } from './refusals.ts'
 
-/*
- * What to load of each version, and what to write over it. Pure: evidence in, decisions out. With a catalog that was read whole
- * (without one there is no start, see open-store.ts), for each version:
- *
- *     newest snapshot    older snapshot     journal after it                   decision
- *     valid              any                valid                              newest + journal
- *     valid              any                missing, cut, damaged              refuse: the journal
- *     not valid          valid              valid, after the older one         older + journal, and say so
- *     not valid          valid              missing, cut, damaged              refuse: the newest snapshot
- *     not valid          not valid          any                                refuse: the newest snapshot
- *
- * `valid` journal: every record from the snapshot's start through all that was promised. An older snapshot needs all the
- * records of the newest one and more, so it never helps against damage in the journal.
- * `DECISIONS` is the same table as data; the test walks every combination through it.
+/**
+ * A listed snapshot and the state of its file: `valid` until reading it shows otherwise; then the version is
+ * planned again.
  */
-export const EVIDENCE_STATES = ['missing', 'cut', 'damaged', 'valid'] as const
-export type EvidenceState = (typeof EVIDENCE_STATES)[number]
-/** What is to be done for a version, or for the whole directory (`create`, `refuse-catalog`). */
-export type Decision = 'create' | 'refuse-catalog' | 'newest' | 'older' | 'refuse-journal' | 'refuse-snapshot'
-
-interface DecisionRow {
-  catalog: readonly EvidenceState[]
-  newest: readonly EvidenceState[]
-  older: readonly EvidenceState[]
-  journal: readonly EvidenceState[]
-  decision: Decision
-}
-
-const ANY = EVIDENCE_STATES
-const NOT_VALID = ['missing', 'cut', 'damaged'] as const
-const PRESENT = ['cut', 'damaged', 'valid'] as const
-
-/** One row for every combination. `journal` is judged for the snapshot that would be loaded. */
-export const DECISIONS: readonly DecisionRow[] = [
-  { catalog: ['missing'], newest: ['missing'], older: ['missing'], journal: ['missing'], decision: 'create' },
-  { catalog: ['missing'], newest: PRESENT, older: ANY, journal: ANY, decision: 'refuse-catalog' },
-  { catalog: ['missing'], newest: ['missing'], older: PRESENT, journal: ANY, decision: 'refuse-catalog' },
-  {
-    catalog: ['missing'],
-    newest: ['missing'],
-    older: ['missing'],
-    journal: PRESENT,
-    decision: 'refuse-catalog',
-  },
-  { catalog: ['cut', 'damaged'], newest: ANY, older: ANY, journal: ANY, decision: 'refuse-catalog' },
-  { catalog: ['valid'], newest: ['valid'], older: ANY, journal: ['valid'], decision: 'newest' },
-  { catalog: ['valid'], newest: ['valid'], older: ANY, journal: NOT_VALID, decision: 'refuse-journal' },
-  { catalog: ['valid'], newest: NOT_VALID, older: ['valid'], journal: ['valid'], decision: 'older' },
-  {
-    catalog: ['valid'],
-    newest: NOT_VALID,
-    older: ['valid'],
-    journal: NOT_VALID,
-    decision: 'refuse-snapshot',
-  },
-  { catalog: ['valid'], newest: NOT_VALID, older: NOT_VALID, journal: ANY, decision: 'refuse-snapshot' },
-]
-
-export type EvidenceStates = Record<'catalog' | 'newest' | 'older' | 'journal', EvidenceState>
-
-/** The rows of {@link DECISIONS} that fit. */
-export const findDecisions = (states: EvidenceStates): Decision[] => {
-  const parts = ['catalog', 'newest', 'older', 'journal'] as const
-  return DECISIONS.filter((row) => parts.every((part) => row[part].includes(states[part]))).map(
-    ({ decision }) => decision,
-  )
-}
-
-/** What is to be done. */
-export const decide = (states: EvidenceStates): Decision => {
-  const [decision, ...others] = findDecisions(states)
-  assert(decision !== undefined && others.length === 0, 'the table of decisions has one row for each case')
-  return decision
-}
-
-/** A listed snapshot and what is known of its file. `valid` until reading it shows otherwise; then plan again. */
 export interface SnapshotEvidence {
   listed: CatalogSnapshot
   state: EvidenceState
@@ -98,11 +31,11 @@ export interface VersionEvidence {
 export interface LoadPlan {
   kind: 'load'
   snapshot: CatalogSnapshot
-  /** Records of these sequences are written over the snapshot; first > last: none. */
+  /** Records of these sequences are written over the snapshot; none if first > last. */
   replay: SequenceRange
-  /** Records after the replayed ones belong to a state that is given up, and must be discarded before the next update. */
+  /** Whether records after the replayed ones are given up, and must be discarded before the next update. */
   discard: boolean
-  /** What people should know; empty when all is as it should be. */
+  /** Lines for people; none when all is as it should be. */
   warnings: string[]
 }
 
@@ -116,8 +49,9 @@ export interface RefusePlan {
 export type VersionPlan = LoadPlan | RefusePlan
 
 /**
- * Decides for one version. `goBackBeforeDamage` (the explicit point-in-time setting) takes the state with the highest sequence
- * that can be had instead of refusing, and says what is lost; it refuses only when no snapshot can be made whole.
+ * Plans one version. With `goBackBeforeDamage` (an explicit setting) it takes the state with the highest
+ * sequence that can be reached instead of refusing, and says what is lost; it refuses only when no snapshot
+ * can be made whole.
  */
 export const planVersion = (evidence: VersionEvidence, goBackBeforeDamage = false): VersionPlan => {
   const newestFirst = [...evidence.snapshots].sort(
@@ -143,7 +77,9 @@ export const planVersion = (evidence: VersionEvidence, goBackBeforeDamage = fals
   return goBackBeforeDamage ? planBefore(evidence, newestFirst, target, refusal) : refusal
 }
 
-/** The sequence below which nothing may be lost: what was answered as durable, and what a snapshot already held. */
+/**
+ * The sequence through which nothing may be lost: updates answered as durable, and those that a snapshot had.
+ */
 const promisedSequence = ({ snapshots, journal }: VersionEvidence): number =>
   Math.max(journal.promised, ...snapshots.map(({ listed }) => listed.endSequence))
 
@@ -153,7 +89,7 @@ const reach = (snapshot: CatalogSnapshot, journal: JournalEvidence): number =>
     ({ first, last }) => first <= snapshot.startSequence + 1 && last > snapshot.startSequence,
   )?.last ?? snapshot.startSequence
 
-/** What the journal is worth for a snapshot: whether it holds all of `startSequence + 1`..`target`. */
+/** The state of the journal for a snapshot: `valid` if it has all of `startSequence + 1`..`target`. */
 export const classifyJournal = (
   snapshot: CatalogSnapshot,
   journal: JournalEvidence,
@@ -166,7 +102,7 @@ export const classifyJournal = (
   return reached > snapshot.startSequence ? 'cut' : 'missing'
 }
 
-/** Also replays what lies after `target` without a gap: records that were not promised, but are there. */
+/** Also replays records that follow `target` without a gap: they were not promised, but they are there. */
 const loadFrom = (
   evidence: VersionEvidence,
   snapshot: CatalogSnapshot,
@@ -191,7 +127,9 @@ const planBefore = (
     .map(({ listed }) => ({ listed, reached: reach(listed, evidence.journal) }))
   const best = whole.toSorted((a, b) => b.reached - a.reached)[0]
   if (best === undefined) return refusal
-  const lost = `${nameVersion(evidence)} goes back to sequence ${best.reached}: sequences ${best.reached + 1} to ${target} are lost`
+  const lost =
+    `${nameVersion(evidence)} goes back to sequence ${best.reached}: ` +
+    `sequences ${best.reached + 1} to ${target} are lost`
   return loadFrom(evidence, best.listed, best.reached, [`${refusal.file}: ${refusal.detail}`, lost])
 }
 
@@ -203,8 +141,9 @@ const describeFallback = (
   newest: SnapshotEvidence,
   chosen: SnapshotEvidence,
 ): string =>
-  `${snapshotPath(evidence, newest.listed)}: the snapshot is ${newest.state}; ${nameVersion(evidence)} is loaded from the one before, ` +
-  `${chosen.listed.file}, and the journal: nothing is lost`
+  `${snapshotPath(evidence, newest.listed)}: the snapshot is ${newest.state}; ` +
+  `${nameVersion(evidence)} is loaded from the one before, ${chosen.listed.file}, and the journal: ` +
+  'nothing is lost'
 
 const refuseJournal = (evidence: VersionEvidence, snapshot: CatalogSnapshot, target: number): RefusePlan => {
   const reached = reach(snapshot, evidence.journal)
@@ -212,7 +151,9 @@ const refuseJournal = (evidence: VersionEvidence, snapshot: CatalogSnapshot, tar
     kind: 'refuse',
     code: 'JournalGap',
     file: evidence.journalFile,
-    detail: `the journal of ${nameVersion(evidence)} ends at sequence ${reached}, there were updates through ${target}`,
+    detail:
+      `the journal of ${nameVersion(evidence)} ends at sequence ${reached}, ` +
+      `there were updates through ${target}`,
   }
 }
 
@@ -229,7 +170,9 @@ const refuseSnapshots = (evidence: VersionEvidence, newest: SnapshotEvidence | u
     kind: 'refuse',
     code: newest.state === 'missing' ? 'MissingFile' : 'DamagedSnapshot',
     file: snapshotPath(evidence, newest.listed),
-    detail: `the snapshot of ${nameVersion(evidence)} is ${newest.state}, and no older one can be brought up to sequence ${newest.listed.endSequence}`,
+    detail:
+      `the snapshot of ${nameVersion(evidence)} is ${newest.state}, ` +
+      `and no older one can be brought up to sequence ${newest.listed.endSequence}`,
   }
 }
 
@@ -241,8 +184,9 @@ export const describeRefusal = ({ code, file, detail }: RefusePlan): string =>
   `${file}: ${detail}; ${REFUSALS[code].remedy}`
 
 /**
- * Through which sequence a version's records may be removed while `kept` are its snapshots: the start of the oldest. 0: none.
- * Not its end: what the file holds of the updates between is only made whole by their records.
+ * The sequence through which a version's records may be removed while `kept` are its snapshots: the start of
+ * the oldest; 0 for none. Its end would be too much: the file may have parts of the updates between, which
+ * only their records complete.
  */
 export const prunableThrough = (kept: readonly CatalogSnapshot[]): number =>
   kept.length === 0 ? 0 : Math.min(...kept.map(({ startSequence }) => startSequence))

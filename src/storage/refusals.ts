@@ -1,6 +1,6 @@
 /**
- * Why a data directory is not served. Nothing here is guessed away: the process says one line and ends with `exitCode`.
- * `remedy` is the last part of that line.
+ * The reasons for which a data directory is not served. No damage is guessed away: the process prints one
+ * line, which ends with `remedy`, and exits with `exitCode`.
  */
 export const REFUSALS = {
   InUse: { exitCode: 1, remedy: 'stop the other process or choose another directory' },
@@ -28,13 +28,16 @@ export const REFUSALS = {
 
 export type RefusalCode = keyof typeof REFUSALS
 
-/** Stored data that cannot be trusted, or cannot be had: a reason not to start. `message` is the whole line for people. */
+/**
+ * Thrown for stored data that cannot be trusted, or cannot be read, at a start. `message` is the whole line
+ * for people.
+ */
 export class StoredDataRefusal extends Error {
   override readonly name = 'StoredDataRefusal'
   readonly code: RefusalCode
   /** The file or directory that it is about. */
   readonly file: string
-  /** What is wrong, without file and remedy. */
+  /** The part of the message about the damage, without file and remedy. */
   readonly detail: string
 
   constructor(code: RefusalCode, file: string, detail: string, cause?: unknown) {
@@ -55,8 +58,9 @@ export function refuseData(code: RefusalCode, file: string, detail: string, caus
 }
 
 /**
- * A write or sync of the durable path failed, for another reason than a full disk. What the disk holds is unknown from here
- * on, and the next sync would report success for nothing: until a restart no update is acknowledged. Lookups go on.
+ * Thrown after a write or sync on the way to disk has failed for another reason than a full disk. The
+ * contents of the disk are unknown from then on, and the next sync would report success for lost pages, so no
+ * update is acknowledged until a restart. Lookups go on.
  */
 export class StoreFailed extends Error {
   override readonly name = 'StoreFailed'

@@ -1,37 +1,36 @@
+/**
+ * The format of a snapshot: a safetensors file, format version 1, that any reader of safetensors opens:
+ *
+ *     header              metadata: `gatherd_snapshot` "1" and the members of SnapshotFacts, each as a string
+ *     optimizer/state     F32 [rows, length], if the version has state
+ *     embeddings          F32, F16 or BF16 [rows, dim]; int8 rows as stored, U8 [rows, dim + 8]
+ *     optimizer/touched   U8 [rows], 1: the row has state of its own; if the version has state
+ *     checksums           U8 [4 x (blocks + 2)], uint32 little-endian: CRC-32 of the header with its length,
+ *                         of each MiB of the arrays above, and of the checksums before this one
+ *
+ * Checksums come last so that a file is written in one pass; as bytes, so that no array stands at an odd
+ * address. Fixtures of every version are kept in `test/storage/fixtures`.
+ */
 import { crc32 } from 'node:zlib'
 import { assert } from '../core/assert.ts'
 import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Dtype, ElementType, Optimizer } from '../core/types.ts'
+import type { Dtype, ElementType } from '../core/types.ts'
 import {
   readSafetensorsHeader,
   type SafetensorsHeader,
   writeSafetensorsHeader,
 } from '../formats/safetensors.ts'
 import { rowBytes } from '../layout/table-layout.ts'
-import { stateLength } from '../writer/updates/optimizer-step.ts'
-import type { StateKind } from './journal-record.ts'
+import { fromSnapshotCode, toSnapshotCode } from '../optimizers/kind-index.ts'
+import { stateLength } from '../optimizers/state-tensors.ts'
 import { refuseData } from './refusals.ts'
 
-/*
- * A snapshot is a safetensors file, format version 1, that any reader of safetensors opens:
- *
- *     header              metadata: `gatherd_snapshot` "1" and the members of SnapshotFacts, each as a string
- *     optimizer/state     F32 [rows, length], if the version has state
- *     embeddings          F32, F16 or BF16 [rows, dim]; int8 rows as stored, U8 [rows, dim + 8]
- *     optimizer/touched   U8 [rows], 1: the row has state of its own; if the version has state
- *     checksums           U8 [4 x (blocks + 2)], uint32 little-endian: CRC-32 of the header with its length, of each MiB of the
- *                         arrays above, and of the checksums before this one
- *
- * Checksums come last so that a file is written in one pass; as bytes, so that no array stands at an odd address.
- * Fixtures of every version are kept in `test/writer/durable/fixtures`.
- */
 const FORMAT_VERSION = '1'
 export const BLOCK_BYTES = 1024 * 1024
-const STATE_KINDS: readonly StateKind[] = ['momentum', 'adagrad', 'rowwise_adagrad', 'adam']
 const DTYPES: readonly Dtype[] = ['float32', 'float16', 'bfloat16', 'int8']
 
-/** What a snapshot says of itself. */
+/** The facts about a snapshot that its header has. */
 export interface SnapshotFacts {
   tableId: number
   table: string
@@ -39,19 +38,24 @@ export interface SnapshotFacts {
   rows: number
   dim: number
   dtype: Dtype
-  /** The file may hold parts of later updates, of none completely: the journal after this sequence is to be written over it. */
+  /**
+   * The file may have parts of later updates. The journal after this sequence is replayed over it, which
+   * completes them.
+   */
   startSequence: number
   /** Gradient steps taken, and the time of the last update, at the start. */
   step: number
   updatedAtMs: number
-  state: { kind: StateKind; length: number; epoch: number; initial: number } | null
+  state: { kind: string; length: number; epoch: number; initial: number } | null
 }
 
-/** Where the parts of a file are. */
+/** The places of the parts of a file. */
 export interface SnapshotPlan {
   facts: SnapshotFacts
   header: Uint8Array
-  /** Bytes of the arrays that are checked by blocks; they follow the header, and the checksums follow them. */
+  /**
+   * Bytes of the arrays that are checked in blocks. They follow the header, and the checksums follow them.
+   */
   dataBytes: number
   blockCount: number
   checksumBytes: number
@@ -76,7 +80,7 @@ const describeArrays = (
   ]
 }
 
-/** The whole file but for its contents. */
+/** Plans a whole file, except its contents. */
 export const planSnapshot = (facts: SnapshotFacts): SnapshotPlan => {
   const { rows, dim, dtype, state } = facts
   const dataBytes = rows * (rowBytes(dim, dtype) + (state === null ? 0 : state.length * 4 + 1))
@@ -92,7 +96,7 @@ export const planSnapshot = (facts: SnapshotFacts): SnapshotPlan => {
   return { facts, header, dataBytes, blockCount, checksumBytes, fileBytes: bodyBytes }
 }
 
-/** Members and their names in the file, in its order: the same facts give the same bytes. */
+/** Members and their names in the file, in a fixed order, so that the same facts give the same bytes. */
 const FACT_NAMES = [
   ['table_id', 'tableId'],
   ['table', 'table'],
@@ -109,12 +113,13 @@ const toMetadata = (facts: SnapshotFacts): Map<string, string> => {
   const metadata = new Map([['gatherd_snapshot', FORMAT_VERSION]])
   for (const [name, member] of FACT_NAMES) metadata.set(name, String(facts[member]))
   if (facts.state === null) return metadata
-  for (const member of ['kind', 'length', 'epoch', 'initial'] as const)
+  metadata.set('state_kind', toSnapshotCode(facts.state.kind))
+  for (const member of ['length', 'epoch', 'initial'] as const)
     metadata.set(`state_${member}`, String(facts.state[member]))
   return metadata
 }
 
-/** The last array of a file: the checksums of its header and blocks, sealed by one of themselves. */
+/** The last array of a file: the checksums of its header and blocks, then a checksum of these. */
 export const encodeChecksums = (header: Uint8Array, blocks: readonly number[]): Uint8Array => {
   const bytes = Buffer.alloc(4 * (blocks.length + 2))
   ;[crc32(header), ...blocks].forEach((crc, i) => bytes.writeUInt32LE(crc, i * 4))
@@ -122,7 +127,10 @@ export const encodeChecksums = (header: Uint8Array, blocks: readonly number[]): 
   return bytes
 }
 
-/** The checksums of the blocks. Refuses DamagedSnapshot when they, or that of the header, are wrong. */
+/**
+ * The checksums of the blocks. Refuses DamagedSnapshot if their own checksum, or that of the header, is
+ * wrong.
+ */
 export const decodeChecksums = (path: string, header: Uint8Array, bytes: Buffer): number[] => {
   if (bytes.readUInt32LE(bytes.length - 4) !== crc32(bytes.subarray(0, -4)))
     refuseSnapshot(path, 'its checksums are damaged')
@@ -133,8 +141,8 @@ export const decodeChecksums = (path: string, header: Uint8Array, bytes: Buffer)
 }
 
 /**
- * Reads the header of the file at `path`, of `fileBytes`. Refuses DamagedSnapshot for anything that {@link planSnapshot} did
- * not write and a file of another length; UnknownFormat for a later format.
+ * Reads the header of the file at `path`, which has `fileBytes`. Refuses DamagedSnapshot for a header that
+ * {@link planSnapshot} did not write, and for a file of another length; UnknownFormat for a later format.
  */
 export const readSnapshotHeader = (path: string, header: Uint8Array, fileBytes: number): SnapshotPlan => {
   const { metadata } = parseHeader(path, header, fileBytes)
@@ -149,7 +157,7 @@ export const readSnapshotHeader = (path: string, header: Uint8Array, fileBytes: 
   const facts = toFacts(metadata)
   if (facts === null) return refuseSnapshot(path, 'its header is damaged')
   const plan = planSnapshot(facts)
-  // Written the same way again, it is the same to the byte, shapes and places included.
+  // A header written from these facts must be the same to the byte, shapes and places included.
   if (!Buffer.from(plan.header).equals(header)) refuseSnapshot(path, 'its header is damaged')
   if (plan.fileBytes !== fileBytes)
     refuseSnapshot(path, `it has ${fileBytes} bytes, expected ${plan.fileBytes}`)
@@ -172,7 +180,7 @@ const toFacts = (metadata: ReadonlyMap<string, string>): SnapshotFacts | null =>
   }
   const dtype = DTYPES.find((known) => known === metadata.get('dtype'))
   const table = metadata.get('table')
-  const kind = STATE_KINDS.find((known) => known === metadata.get('state_kind'))
+  const kind = fromSnapshotCode(metadata.get('state_kind') ?? '')
   const numbers = {
     tableId: whole('table_id'),
     version: whole('version'),
@@ -198,7 +206,7 @@ const toFacts = (metadata: ReadonlyMap<string, string>): SnapshotFacts | null =>
     initial: Number(metadata.get('state_initial')),
   }
   const isState =
-    state.length === stateLength({ kind } as Optimizer, facts.dim) &&
+    state.length === stateLength({ kind }, facts.dim) &&
     !Number.isNaN(state.epoch) &&
     !Number.isNaN(state.initial)
   return isState ? { ...facts, state } : null

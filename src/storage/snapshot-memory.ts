@@ -1,24 +1,25 @@
+/** Maps the arrays of a snapshot file to the memory of a version. */
 import type { SegmentHandle } from '../tables/handles.ts'
 import { ROWS_AT, rowBytes } from '../layout/table-layout.ts'
 import { assert } from '../core/assert.ts'
 import type { SnapshotFacts } from './snapshot-format.ts'
 
-/** The memory that a snapshot is a picture of. */
+/** The memory that a snapshot is written from, or read into. */
 export interface SnapshotMemory {
   segments: readonly SegmentHandle[]
-  /** null while the facts have state: it is read over, and not kept. */
+  /** null although the facts have state: the state is skipped when the file is read. */
   state: { segments: readonly SegmentHandle[]; touched: Uint8Array } | null
 }
 
-/** A run of the arrays of a file, and where it lies in memory. */
+/** A range of the arrays of a file, and its place in memory. */
 interface Span {
   at: number
   bytes: number
-  /** null: nowhere. */
+  /** null: it has no place in memory. */
   memory: { buffer: ArrayBufferLike; at: number } | null
 }
 
-/** The arrays of a snapshot file as memory, in the order of the file. */
+/** The places in memory of the arrays of a snapshot file, in the order of the file. */
 export const layOutMemory = (facts: SnapshotFacts, memory: SnapshotMemory): readonly Span[] => {
   const spans: Span[] = []
   let at = 0
@@ -46,7 +47,10 @@ export const layOutMemory = (facts: SnapshotFacts, memory: SnapshotMemory): read
   return spans
 }
 
-/** Views of what lies at `at`..`at + bytes` of the arrays; memory of its own where it lies nowhere. */
+/**
+ * Views of the bytes `at`..`at + bytes` of the arrays. Bytes without a place in memory get memory of their
+ * own.
+ */
 export const viewMemory = (spans: readonly Span[], at: number, bytes: number): Uint8Array[] => {
   const views: Uint8Array[] = []
   const end = at + bytes

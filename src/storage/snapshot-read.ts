@@ -1,3 +1,4 @@
+/** Reads snapshot files, and checks them. */
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
@@ -5,7 +6,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { safetensorsHeaderBytes } from '../formats/safetensors.ts'
 import type { CatalogSnapshot } from './catalog-rows.ts'
-import type { EvidenceState } from './recovery-plan.ts'
+import type { EvidenceState } from './recovery-decisions.ts'
 import { refuseData, StoredDataRefusal } from './refusals.ts'
 import {
   BLOCK_BYTES,
@@ -17,7 +18,10 @@ import {
 } from './snapshot-format.ts'
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
-/** Bytes of one read, and reads under way: one is checked on this thread while the others wait for the disk or copy. */
+/**
+ * Bytes of one read, and how many are under way: one is checked on this thread while the others wait for the
+ * disk.
+ */
 const READ_BYTES = 4 * BLOCK_BYTES
 const READ_COUNT = 3
 
@@ -27,10 +31,11 @@ export interface ReadSnapshotOptions {
 }
 
 /**
- * Reads the snapshot at `path` straight into the memory that `allocate` gives for it, and checks every block. `allocate` may
- * throw, when the file is not the one it wants. Nobody else may use the memory meanwhile; after a refusal what it holds is
- * worthless. Refuses DamagedSnapshot, naming the block; MissingFile; UnknownFormat. The CRC of every block is checked and not
- * the SHA-256 of the file, which would take longer than reading it; that is for {@link verifySnapshot}.
+ * Reads the snapshot at `path` straight into the memory that `allocate` returns for it, and checks every
+ * block. `allocate` may throw if it wants another file. Nothing else may use the memory meanwhile, and after
+ * a refusal its contents are undefined. Refuses DamagedSnapshot, naming the block; MissingFile;
+ * UnknownFormat. It checks the CRC of every block, and leaves the SHA-256 of the file, which takes longer
+ * than reading, to {@link verifySnapshot}.
  */
 export const readSnapshot = async (
   path: string,
@@ -63,7 +68,7 @@ export const readSnapshot = async (
         options.onProgress?.(doneBytes, dataBytes)
       }
     }
-    // All of them end before the file is closed, also when one fails.
+    // All reads end before the file is closed, even if one fails.
     const ends = await Promise.allSettled(Array.from({ length: READ_COUNT }, readOn))
     for (const end of ends) if (end.status === 'rejected') throw end.reason
     return plan.facts
@@ -72,7 +77,10 @@ export const readSnapshot = async (
   }
 }
 
-/** What the snapshot at `path` says of itself, with header, checksums and length checked, not the blocks. Refuses as {@link readSnapshot}. */
+/**
+ * The facts of the snapshot at `path`, after checking header, checksums and length but no block. Refuses as
+ * {@link readSnapshot}.
+ */
 export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
   const handle = await openSnapshot(path)
   try {
@@ -83,8 +91,8 @@ export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
 }
 
 /**
- * Whether the file of a listed snapshot is there, as far as its ends and length tell: evidence for a plan. Blocks are checked
- * when it is loaded; a refusal then makes it `damaged`.
+ * The state of a listed snapshot's file, as far as header, checksums and length tell; recovery plans with it.
+ * Its blocks are checked when it is loaded, and a refusal then makes it `damaged`.
  */
 export const classifySnapshot = async (
   directory: string,
@@ -117,7 +125,10 @@ export const checkListed = (path: string, facts: SnapshotFacts, listed: CatalogS
     )
 }
 
-/** Checks the whole file: every block, and the SHA-256 that was noted when it was written. Refuses as {@link readSnapshot}. */
+/**
+ * Checks the whole file: every block, and the SHA-256 that the catalog lists. Refuses as {@link
+ * readSnapshot}.
+ */
 export const verifySnapshot = async (path: string, sha256: string): Promise<SnapshotFacts> => {
   const handle = await openSnapshot(path)
   try {
@@ -150,7 +161,7 @@ const openSnapshot = async (path: string): Promise<FileHandle> => {
   }
 }
 
-/** Header and checksums. */
+/** Reads and checks the header and the checksums. */
 const readEnds = async (
   handle: FileHandle,
   path: string,
@@ -185,7 +196,7 @@ const checkBlock = (
     refuseSnapshot(path, `block ${block} of ${checksums.length} (each a MiB) has a wrong checksum`)
 }
 
-/** Fills `views` from `at` on. Refuses DamagedSnapshot when the file ends before, or the disk cannot read it. */
+/** Fills `views` from `at` on. Refuses DamagedSnapshot if the file ends before that, or cannot be read. */
 const readAll = async (handle: FileHandle, path: string, views: Uint8Array[], at: number): Promise<void> => {
   let rest = views.filter((view) => view.length > 0)
   for (let position = at; rest.length > 0; ) {

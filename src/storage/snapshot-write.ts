@@ -1,6 +1,7 @@
+/** Writes snapshot files, and removes those that no catalog lists. */
 import { randomUUID, createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { failpoint } from './failpoints.ts'
@@ -15,8 +16,9 @@ import {
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
 /**
- * Written bytes that may wait for the disk, to begin with. A commit's sync waits for them too (the file system orders its own journal), so
- * this bounds what a snapshot adds to the time of an update. How many that are, the disk itself tells: a sync should take no longer than so.
+ * How many written blocks may be unsynced. A commit's sync waits for them too, because the file system orders
+ * its own journal, so this bounds what a snapshot adds to the time of an update. The bound adapts to the
+ * disk, so that a sync takes at most SYNC_MS_MAX.
  */
 const UNSYNCED_BLOCKS_MIN = 2
 const UNSYNCED_BLOCKS_FIRST = 4
@@ -24,18 +26,19 @@ const UNSYNCED_BLOCKS_MAX = 64
 const SYNC_MS_MAX = 20
 
 export interface WrittenSnapshot {
-  /** Name within the folder. */
+  /** Its name within the folder. */
   file: string
   bytes: number
-  /** Of the whole file, hexadecimal. */
+  /** SHA-256 of the whole file, hexadecimal. */
   sha256: string
 }
 
 /**
- * Writes a snapshot of `memory` into the folder `directory`; durable, and under its final name, when it resolves. Memory is
- * copied a MiB at a time on this thread, which is the one that updates it, and the copy is summed and written: between two
- * pieces updates run, so the file is whole only together with the journal after `facts.startSequence`, through the sequence
- * that the version has when this resolves. Rejects with the system's error, or `signal.reason`; then nothing is left behind.
+ * Writes a snapshot of `memory` into the folder `directory`; when it resolves, the file is durable and has
+ * its final name. The thread that updates the memory copies it, a MiB at a time, and writes the copy. Updates
+ * run between two copies, so the file is consistent only together with the journal after
+ * `facts.startSequence`, through the sequence that the version has when this resolves. Rejects with the
+ * system's error, or `signal.reason`, and then leaves no file.
  */
 export const writeSnapshot = async (
   directory: string,
@@ -75,7 +78,7 @@ export const writeSnapshot = async (
   }
 }
 
-/** Writes header, blocks and checksums. Two buffers: one is filled while the other is written. */
+/** Writes header, blocks and checksums. One of two buffers is filled while the other is written. */
 const writeFile = async (
   handle: FileHandle,
   plan: SnapshotPlan,
@@ -113,7 +116,7 @@ const writeFile = async (
       if (block === blockCount >> 1) failpoint('snapshot:half-written')
     }
   } finally {
-    // Nobody may close the file, or use the buffers, while a write is under way.
+    // The file must stay open, and the buffers unused, while a write is under way.
     await writing
   }
   const tail = encodeChecksums(header, checksums)
@@ -143,7 +146,10 @@ const copyMemory = (sources: readonly Uint8Array[], target: Buffer): void => {
   }
 }
 
-/** Writes every byte, from `at` on. A write that stops short is no error to Node; the next one says why. */
+/**
+ * Writes every byte, from `at` on. Node reports no error for a short write, but the next one fails with the
+ * reason.
+ */
 export const writeAll = async (
   handle: Pick<FileHandle, 'write'>,
   bytes: Uint8Array,
@@ -154,4 +160,20 @@ export const writeAll = async (
     if (bytesWritten === 0) throw Object.assign(new Error('the disk takes no more bytes'), { code: 'ENOSPC' })
     done += bytesWritten
   }
+}
+
+/**
+ * Removes the files of the folder of snapshots that the catalog does not list: a crash left them half
+ * written, or before they were listed, or after they no longer were. Only for a catalog that was read whole.
+ * Returns the names removed.
+ */
+export const sweepSnapshots = async (directory: string, listed: ReadonlySet<string>): Promise<string[]> => {
+  const removed = (await readdir(directory)).filter(
+    (name) => !listed.has(name) && /\.(tmp|safetensors)$/.test(name),
+  )
+  for (const name of removed) {
+    await rm(join(directory, name), { force: true })
+    failpoint('sweep:removed')
+  }
+  return removed
 }

@@ -1,5 +1,4 @@
-import { fsync } from 'node:fs'
-import { promisify } from 'node:util'
+/** The data directory of a running writer: catalog, journal and idempotency keys. */
 import { GatherdError } from '../core/errors.ts'
 import { Catalog } from './catalog.ts'
 import type { CatalogChange, CatalogImage } from './catalog-rows.ts'
@@ -10,17 +9,17 @@ import type { Journal, StreamSummary } from './journal.ts'
 import { inspectJournals, type JournalEvidence, readJournals } from './journal-reader.ts'
 import type { JournalRecord } from './journal-record.ts'
 import type { RememberedKey } from './key-memory.ts'
+import { OsSync } from './os-sync.ts'
 import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
 import type { SyncedWatermark } from './synced-watermark.ts'
 import type { UpdateBatch, UpdateLog } from './update-log.ts'
-import type { SyncedFrames } from './wal-scan.ts'
 
 export interface StoreBatch extends UpdateBatch {
   changes?: readonly CatalogChange[]
 }
 
-/** The parts of a store, opened and checked by `openStore`. */
+/** The files of a store, opened and checked by `openStore`. */
 export interface StoreDependencies {
   paths: DataPaths
   catalog: Catalog
@@ -34,42 +33,34 @@ export interface StoreDependencies {
   closeAll: () => void
 }
 
-interface UnsyncedLog extends SyncedFrames {
-  logNumber: number
-}
-
-const fsyncInPool = promisify(fsync)
-
 /**
- * The data directory of a running writer: catalog, journal and idempotency keys. Nothing here waits but for the disk; methods
- * that write return when it is done. The first failure other than a full disk ends all writing (StoreFailed); a full disk is
- * refused as DISK_FULL, with nothing changed.
+ * The catalog, journal and idempotency keys of a data directory. Methods that write return when the disk has
+ * it. The first failure other than a full disk ends all writing (StoreFailed); a full disk is refused as
+ * DISK_FULL, with nothing changed.
  */
 export class Store {
   readonly paths: DataPaths
   readonly #catalog: Catalog
   readonly #disk: UpdateLog
   readonly #os: UpdateLog
-  readonly #mark: SyncedWatermark
+  readonly #osSync: OsSync
   readonly #latch: ErrorLatch
   readonly #closeAll: () => void
   readonly #journals: readonly [Journal, Journal]
   readonly #directory: string
   #nextId: number
-  /** How much of which log of os.db is known to be synced. */
-  #osSynced = { logNumber: 0, frameCount: 0 }
   #isClosed = false
 
-  constructor(parts: StoreDependencies) {
-    this.paths = parts.paths
-    this.#catalog = parts.catalog
-    this.#disk = parts.disk
-    this.#os = parts.os
-    this.#mark = parts.mark
-    this.#latch = parts.latch
-    this.#closeAll = parts.closeAll
-    this.#journals = [parts.disk.journal, parts.os.journal]
-    const facts = parts.disk.superblock.read()
+  constructor(dependencies: StoreDependencies) {
+    this.paths = dependencies.paths
+    this.#catalog = dependencies.catalog
+    this.#disk = dependencies.disk
+    this.#os = dependencies.os
+    this.#osSync = new OsSync(dependencies.os.database, dependencies.mark, dependencies.latch)
+    this.#latch = dependencies.latch
+    this.#closeAll = dependencies.closeAll
+    this.#journals = [dependencies.disk.journal, dependencies.os.journal]
+    const facts = dependencies.disk.superblock.read()
     this.#directory = facts.directory
     this.#nextId = facts.nextId
   }
@@ -80,8 +71,8 @@ export class Store {
   }
 
   /**
-   * What to throw when `what` failed elsewhere in the durable path (a snapshot's sync, a rename): DISK_FULL, or StoreFailed,
-   * which ends all writing.
+   * The error to throw when `what` failed elsewhere on the way to disk (a snapshot's sync, a rename):
+   * DISK_FULL, or StoreFailed, which ends all writing.
    */
   classify(what: string, error: unknown): Error {
     return this.#latch.classify(what, error)
@@ -95,7 +86,10 @@ export class Store {
     return { ...this.#catalog.load(), nextId: facts.nextId }
   }
 
-  /** A number for a new table or snapshot, that nothing else ever had. Remembered with the next change of the catalog. */
+  /**
+   * A number for a new table or snapshot that nothing else ever had. The next change of the catalog stores
+   * it.
+   */
   takeId(): number {
     return this.#nextId++
   }
@@ -108,7 +102,8 @@ export class Store {
   /** Commits `batch` as one transaction, on disk when it returns. */
   commit(batch: StoreBatch): void {
     const { changes = [] } = batch
-    // What the catalog says of a version (a snapshot and its end, another mode) must not outlive the records it builds on.
+    // A change of the catalog (a listed snapshot, another mode) must not survive without the os records it
+    // builds on.
     if (changes.length > 0) this.syncOs()
     failpoint('commit:begun')
     this.#disk.commit('a commit', batch, () => {
@@ -123,11 +118,15 @@ export class Store {
       failpoint('commit:written')
     })
     failpoint('commit:durable')
-    // Whoever loses the log, which looks like any that ended early, must not lose tables with it, and then the files that no catalog lists.
-    if (changes.length > 0) this.#disk.whenIdle()
+    // A lost log looks like one that ended early. It must not take tables with it, whose unlisted files would
+    // be removed.
+    if (changes.length > 0) this.#disk.tryCheckpoint()
   }
 
-  /** Commits `os` updates as one transaction, which survives this process; the next sync makes it survive the machine. */
+  /**
+   * Commits `os` updates as one transaction, which survives this process; the next sync makes it survive the
+   * machine.
+   */
   commitOs(batch: UpdateBatch): void {
     this.#os.commit('a commit', batch, () => failpoint('commit-os:written'))
     failpoint('commit-os:done')
@@ -135,67 +134,36 @@ export class Store {
 
   /** Makes every `os` commit so far durable. */
   syncOs(): void {
-    const unsynced = this.#findUnsynced()
-    if (unsynced === null) return
-    this.#os.database.syncLog()
-    this.#noteSynced(unsynced)
+    this.#osSync.sync()
   }
 
   /** {@link Store.syncOs} in the thread pool: once a second, so that a power cut loses no more than that. */
-  async syncOsInBackground(): Promise<void> {
-    this.#latch.check()
-    const unsynced = this.#findUnsynced()
-    if (unsynced === null) return
-    try {
-      await fsyncInPool(this.#os.database.logDescriptor)
-    } catch (error) {
-      throw this.#latch.latch(`the sync of ${this.paths.os}-wal`, error)
-    }
-    this.#noteSynced(unsynced)
+  syncOsInBackground(): Promise<void> {
+    return this.#osSync.syncInBackground()
   }
 
-  /** What a sync now would cover, or null if that is nothing new. */
-  #findUnsynced(): UnsyncedLog | null {
-    const { database } = this.#os
-    const frameCount = database.logFrameCount()
-    const known = this.#osSynced.logNumber === database.logNumber ? this.#osSynced.frameCount : 0
-    return frameCount <= known
-      ? null
-      : { logNumber: database.logNumber, frameCount, salts: database.logSalts() }
-  }
-
-  #noteSynced(synced: UnsyncedLog): void {
-    const { logNumber, frameCount } = this.#osSynced
-    // A checkpoint meanwhile has synced it all, and begun another log; another sync may have covered more.
-    if (
-      synced.logNumber !== this.#os.database.logNumber ||
-      (logNumber === synced.logNumber && frameCount >= synced.frameCount)
-    )
-      return
-    this.#osSynced = synced
-    try {
-      this.#mark.write(synced)
-    } catch (error) {
-      throw this.#latch.classify(`writing ${this.paths.mark}`, error)
-    }
-  }
-
-  /** Bytes of all journal records: what snapshots and prunes bring down. */
+  /** Bytes of all journal records. Snapshots, which let records be pruned, bring this down. */
   journalBytes(): number {
     return this.#disk.journal.bytes + this.#os.journal.bytes
   }
 
-  /** Every version that has records, deleted ones included. A version with records of both kinds is listed twice. */
+  /**
+   * Every version that has records, deleted ones included. A version with records of both kinds is listed
+   * twice.
+   */
   journalStreams(): StreamSummary[] {
     return [...this.#disk.journal.describeAll(), ...this.#os.journal.describeAll()]
   }
 
-  /** What the journal holds of a version. */
+  /** The records that the journal has of a version. */
   inspectJournal(tableId: number, version: number): JournalEvidence {
     return inspectJournals(this.#journals, tableId, version)
   }
 
-  /** The records of a version after `afterSequence`, through `throughSequence`, in order. Refuses JournalGap and DamagedRecord. */
+  /**
+   * The records of a version after `afterSequence`, through `throughSequence`, in order. Refuses JournalGap
+   * and DamagedRecord.
+   */
   readJournal(
     tableId: number,
     version: number,
@@ -206,8 +174,8 @@ export class Store {
   }
 
   /**
-   * Removes records through `throughSequence`: at most the start of the oldest snapshot that is kept. A bounded number a call;
-   * true when none is left.
+   * Removes records through `throughSequence`: at most the start of the oldest snapshot that is kept. A
+   * bounded number a call; true when none is left.
    */
   pruneJournal(tableId: number, version: number, throughSequence: number): boolean {
     failpoint('prune:begun')
@@ -217,7 +185,7 @@ export class Store {
     return disk && os
   }
 
-  /** Removes every record after `afterSequence`: those that a plan goes back before. */
+  /** Removes every record after `afterSequence`, to which a recovery plan goes back. */
   discardJournal(tableId: number, version: number, afterSequence: number): void {
     failpoint('discard:begun')
     this.#disk.discard(tableId, version, afterSequence)
@@ -225,12 +193,14 @@ export class Store {
     failpoint('discard:done')
   }
 
-  /** Committed bytes of both write-ahead logs: what a checkpoint has to move. */
+  /** Committed bytes of both write-ahead logs, which a checkpoint would move. */
   logBytes(): number {
     return this.#disk.database.logFrameBytes() + this.#os.database.logFrameBytes()
   }
 
-  /** Moves the write-ahead logs into their databases. Takes the writer about two milliseconds per MiB: often and little. */
+  /**
+   * Moves the write-ahead logs into their databases. Takes about two milliseconds per MiB, so do it often.
+   */
   checkpoint(): void {
     failpoint('checkpoint:begun')
     this.#disk.database.checkpoint()
@@ -239,8 +209,8 @@ export class Store {
   }
 
   /**
-   * Checkpoints, and lets go of the directory; no sync may be under way. After a failure it only lets go: what SQLite itself moves
-   * on closing was durable before.
+   * Checkpoints and releases the directory; no sync may be under way. After a failure it only releases: pages
+   * that SQLite itself moves on closing were durable before.
    */
   close(): void {
     if (this.#isClosed) return

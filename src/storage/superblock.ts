@@ -1,14 +1,17 @@
+/** The superblock of a database: the one row that ties it to its directory and to its contents. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { rowCrc, type StoredValue } from './catalog-rows.ts'
 import { refuseData } from './refusals.ts'
 
-/** One row in each database that ties it to its directory and to what it holds. */
+/** The members of a superblock. */
 export interface SuperblockFacts {
-  /** Random, the same in every database of a data directory: one from elsewhere is noticed. */
+  /**
+   * Random, and the same in every database of a data directory, so that a database from elsewhere is noticed.
+   */
   directory: string
   /** The next number for a table or snapshot. */
   nextId: number
-  /** What the rest of the database adds up to. */
+  /** The sums over the rows of the database; see `Catalog.summarize`. */
   contents: string
 }
 
@@ -23,7 +26,7 @@ const valuesOf = ({ directory, nextId, contents }: SuperblockFacts): StoredValue
   contents,
 ]
 
-/** The superblock of a database. */
+/** Reads and writes the superblock. Its SQL table has the name `seal`, which the format on disk fixes. */
 export class Superblock {
   readonly #path: string
   readonly #select: StatementSync
@@ -37,7 +40,7 @@ export class Superblock {
     )
   }
 
-  /** Refuses DamagedCatalog when there is none, or its checksum is wrong. */
+  /** Reads it. Refuses DamagedCatalog when there is none, or its checksum is wrong. */
   read(): SuperblockFacts {
     const row = this.#select.get() as (SuperblockFacts & { crc: number }) | undefined
     if (row === undefined || rowCrc('seal', valuesOf(row)) !== row.crc)
@@ -45,6 +48,7 @@ export class Superblock {
     return { directory: row.directory, nextId: row.nextId, contents: row.contents }
   }
 
+  /** Writes it, inside a transaction of the caller. */
   write(facts: SuperblockFacts): void {
     const values = valuesOf(facts)
     this.#replace.run(...values, rowCrc('seal', values))

@@ -1,3 +1,6 @@
+/**
+ * One database with the journal and the idempotency keys of one durability, written in common transactions.
+ */
 import { GatherdError } from '../core/errors.ts'
 import { Database } from './database.ts'
 import { type DatabaseFormat, openDatabase, type OpenSqlite, refuseDatabase } from './database-file.ts'
@@ -8,10 +11,11 @@ import { KeyMemory, type RememberedKey } from './key-memory.ts'
 import { Superblock } from './superblock.ts'
 import { type LogRules, type LogScan, scanLog } from './wal-scan.ts'
 
-/** Updates that are committed together: all of them or none. */
+/** Updates that one transaction commits: all of them or none. */
 export interface UpdateBatch {
-  /** In the order of their sequences; keys are those of these updates, and of others that had nothing to change. */
+  /** In the order of their sequences. */
   records?: readonly JournalRecord[]
+  /** The keys of these updates, and of others that changed nothing. */
   keys?: readonly RememberedKey[]
 }
 
@@ -29,23 +33,26 @@ export class UpdateLog {
   readonly journal: Journal
   readonly keys: KeyMemory
   readonly superblock: Superblock
-  /** What its write-ahead log was like before SQLite opened it. */
+  /** The state of its write-ahead log before SQLite opened it. */
   readonly scan: LogScan
 
-  constructor(parts: Pick<UpdateLog, 'database' | 'journal' | 'keys' | 'superblock' | 'scan'>) {
-    this.database = parts.database
-    this.journal = parts.journal
-    this.keys = parts.keys
-    this.superblock = parts.superblock
-    this.scan = parts.scan
+  constructor(opened: Pick<UpdateLog, 'database' | 'journal' | 'keys' | 'superblock' | 'scan'>) {
+    this.database = opened.database
+    this.journal = opened.journal
+    this.keys = opened.keys
+    this.superblock = opened.superblock
+    this.scan = opened.scan
   }
 
-  /** SQLite checkpoints once more when it closes. */
+  /** Closes the file. SQLite checkpoints once more when it does. */
   close(): void {
     this.database.close()
   }
 
-  /** Commits `batch`; `writeMore` belongs to it and runs last. Throws DISK_FULL or StoreFailed, and then nothing is changed. */
+  /**
+   * Commits `batch`; `writeMore` belongs to it and runs last. Throws DISK_FULL or StoreFailed, and then
+   * nothing is changed.
+   */
   commit(what: string, batch: UpdateBatch, writeMore: () => void = () => {}): void {
     const { records = [], keys = [] } = batch
     this.journal.checkOrder(records)
@@ -61,8 +68,8 @@ export class UpdateLog {
     confirmKeys()
   }
 
-  /** Moves the log into the database; on a full disk it keeps everything. */
-  whenIdle(): void {
+  /** Moves the log into the database. On a full disk the log stays, and nothing is lost. */
+  tryCheckpoint(): void {
     try {
       this.database.checkpoint()
     } catch (error) {
@@ -70,7 +77,10 @@ export class UpdateLog {
     }
   }
 
-  /** Removes records of a version through `throughSequence`, the oldest first, a bounded number. True: they are all gone. */
+  /**
+   * Removes records of a version through `throughSequence`, oldest first, a bounded number; true if none is
+   * left.
+   */
   prune(tableId: number, version: number, throughSequence: number): boolean {
     if (this.journal.describe(tableId, version) === null) return true
     let confirm = () => true
@@ -97,8 +107,8 @@ export class UpdateLog {
 }
 
 /**
- * Opens and checks everything in the file, its write-ahead log first. Refuses InUse, UnknownFormat, DamagedLog, DamagedCatalog;
- * records that are damaged are in `journal.damaged`.
+ * Opens and checks everything in the file, its write-ahead log first. Refuses InUse, UnknownFormat,
+ * DamagedLog, DamagedCatalog; records that are damaged are in `journal.damaged`.
  */
 export const openUpdateLog = (path: string, format: DatabaseFormat, options: UpdateLogOptions): UpdateLog => {
   const scan = scanLog(`${path}-wal`, options.logRules)

@@ -5,7 +5,7 @@ import type { Dtype, ElementType } from '../core/types.ts'
 import type { NpyHeader } from '../formats/npy.ts'
 import type { SafetensorsHeader } from '../formats/safetensors.ts'
 import { quoteText } from '../formats/scanner.ts'
-import { STATE_PREFIX } from '../layout/state-layout.ts'
+import { STATE_PREFIX } from '../optimizers/state-tensors.ts'
 import { checkTableShape } from './build.ts'
 
 export type UploadFormat = 'raw' | 'npy' | 'safetensors'

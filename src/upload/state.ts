@@ -2,21 +2,23 @@ import { refuse } from '../core/errors.ts'
 import type { Optimizer } from '../core/types.ts'
 import type { ByteRange, SafetensorsHeader } from '../formats/safetensors.ts'
 import {
+  countsSteps,
+  hasState,
   STATE_PREFIX,
   type StateTensor,
   STEP_NAME,
   stateLength,
   stateTensors,
-} from '../layout/state-layout.ts'
+} from '../optimizers/state-tensors.ts'
 import { listNames, type UploadOptions, type UploadPlan } from './plan.ts'
 
-/** Where in a safetensors body the optimizer state is. Ranges are bytes of the whole body. */
+/** The places of the optimizer state in a safetensors body. Ranges are bytes of the whole body. */
 export interface StatePlan {
-  kind: Exclude<Optimizer['kind'], 'sgd'>
+  kind: string
   /** Float32 numbers per state row. */
   length: number
   tensors: (StateTensor & ByteRange)[]
-  /** Where the count of gradient steps is; null where the optimizer has none. */
+  /** The place of the count of gradient steps; null if the optimizer does not count them. */
   step: ByteRange | null
 }
 
@@ -27,34 +29,37 @@ export const listStateNames = ({ tensors }: SafetensorsHeader, { tensor }: Uploa
     : [...tensors.keys()].filter((name) => name.startsWith(STATE_PREFIX))
 
 /**
- * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer` has for the table. Refuses
- * INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an
- * int8 table, which no gradient changes.
+ * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer`
+ * has for the table. Refuses INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and
+ * SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an int8 table, which no gradient changes.
  */
 export const planState = (
   header: SafetensorsHeader,
   names: readonly string[],
-  { kind }: Pick<Optimizer, 'kind'>,
+  optimizer: Pick<Optimizer, 'kind'>,
   { rows, dim, dtype }: Pick<UploadPlan, 'rows' | 'dim' | 'dtype'>,
 ): StatePlan => {
+  const { kind } = optimizer
   if (dtype === 'int8') {
     refuse(
       'DTYPE_MISMATCH',
       `int8 tables take no gradients, and have no optimizer state: leave ${listNames(names)} out`,
     )
   }
-  if (kind === 'sgd') {
+  if (!hasState(optimizer)) {
     return refuse(
       'INVALID_REQUEST',
-      `the body has optimizer state, ${listNames(names)}, but the table's optimizer is sgd, which has none: give ?optimizer=, or leave it out`,
+      `the body has optimizer state, ${listNames(names)}, but the table's optimizer is ${kind}, ` +
+        'which has none: give ?optimizer=, or leave it out',
     )
   }
   const tensors = stateTensors(kind, rows, dim)
-  const wanted = tensors.map(({ name }) => name).concat(kind === 'adam' ? STEP_NAME : [])
+  const wanted = tensors.map(({ name }) => name).concat(countsSteps(optimizer) ? STEP_NAME : [])
   if (wanted.some((name) => !names.includes(name)) || names.some((name) => !wanted.includes(name))) {
     refuse(
       'INVALID_REQUEST',
-      `the table's optimizer is ${kind}, whose state is ${listNames(wanted)}; the body has ${listNames(names)}`,
+      `the table's optimizer is ${kind}, whose state is ${listNames(wanted)}; ` +
+        `the body has ${listNames(names)}`,
     )
   }
   const findRange = (name: string, elementType: 'float32' | 'int64', shape: readonly number[]): ByteRange => {
@@ -71,8 +76,8 @@ export const planState = (
   }
   return {
     kind,
-    length: stateLength({ kind }, dim),
+    length: stateLength(optimizer, dim),
     tensors: tensors.map((tensor) => ({ ...tensor, ...findRange(tensor.name, 'float32', tensor.shape) })),
-    step: kind === 'adam' ? findRange(STEP_NAME, 'int64', []) : null,
+    step: countsSteps(optimizer) ? findRange(STEP_NAME, 'int64', []) : null,
   }
 }

@@ -5,6 +5,7 @@ import {
   type SafetensorsHeader,
   safetensorsHeaderBytes,
 } from '../formats/safetensors.ts'
+import { DEFAULT_OPTIMIZER } from '../optimizers/complete.ts'
 import type { Arena } from '../tables/arena.ts'
 import { UploadBody } from './body.ts'
 import { buildTable } from './build.ts'
@@ -119,6 +120,6 @@ const planTensors = (header: SafetensorsHeader, upload: Upload): BodyPlan => {
   const named = header.metadata.get('optimizer')
   const brought =
     upload.optimizer === undefined && named !== undefined ? upload.readOptimizer?.(named) : undefined
-  const state = planState(header, names, upload.optimizer ?? brought ?? { kind: 'sgd' }, plan)
+  const state = planState(header, names, upload.optimizer ?? brought ?? DEFAULT_OPTIMIZER, plan)
   return { plan, state, settings: brought === undefined ? settings : { ...settings, optimizer: brought } }
 }

@@ -22,7 +22,7 @@ export interface BeginArguments {
   settings: Partial<Settings>
   precondition: Precondition
   /** The kind of the optimizer state that the caller will fill. It must be that of the table's optimizer. */
-  stateKind?: Exclude<Optimizer['kind'], 'sgd'>
+  stateKind?: string
   /**
    * Set for a merge: the rows are those of the current version with this adapter, which must still be
    * attached at the commit.

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { completeOptimizer } from '../../src/http/schemas/optimizer.ts'
+import { completeOptimizer } from '../../src/optimizers/complete.ts'
 import { beginBuild } from '../../src/writer/lifecycle/table-model.ts'
 import type { ShownUpdate } from '../../src/writer/updates/update.ts'
 import { instantiateApplyKernels } from '../../src/kernels/apply.ts'

@@ -1,8 +1,7 @@
 import { setFailpoint } from '../../src/storage/failpoints.ts'
 import { openStore } from '../../src/storage/open-store.ts'
-import { sweepSnapshots } from '../../src/storage/snapshot-folder.ts'
 import type { SnapshotFacts } from '../../src/storage/snapshot-format.ts'
-import { writeSnapshot } from '../../src/storage/snapshot-write.ts'
+import { sweepSnapshots, writeSnapshot } from '../../src/storage/snapshot-write.ts'
 import type { JournalRecord } from '../../src/storage/journal-record.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 

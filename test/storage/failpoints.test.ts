@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { failpoint, FAILPOINTS, setFailpoint } from '../../src/storage/failpoints.ts'
 import { inspectSnapshot } from '../../src/storage/snapshot-read.ts'
-import { sweepSnapshots } from '../../src/storage/snapshot-folder.ts'
+import { sweepSnapshots } from '../../src/storage/snapshot-write.ts'
 import { STORE_FAILPOINTS } from '../writer/failpoint-names.ts'
 import { makeFolder, openSample } from './samples.ts'
 
 afterEach(() => setFailpoint(null))
 
-const root = new URL('../../../', import.meta.url).pathname
+const root = new URL('../../', import.meta.url).pathname
 const child = new URL('failpoint-child.ts', import.meta.url).pathname
 
 const run = (directory: string, name: string) => {

@@ -16,7 +16,6 @@ import { describe, expect, test } from 'vitest'
 import type { Dtype } from '../../src/core/types.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { StoredDataRefusal } from '../../src/storage/refusals.ts'
-import { sweepSnapshots } from '../../src/storage/snapshot-folder.ts'
 import type { SnapshotFacts } from '../../src/storage/snapshot-format.ts'
 import type { SnapshotMemory } from '../../src/storage/snapshot-memory.ts'
 import {
@@ -25,7 +24,7 @@ import {
   readSnapshot,
   verifySnapshot,
 } from '../../src/storage/snapshot-read.ts'
-import { writeAll, writeSnapshot } from '../../src/storage/snapshot-write.ts'
+import { sweepSnapshots, writeAll, writeSnapshot } from '../../src/storage/snapshot-write.ts'
 import { PAGE_BYTES, ROWS_AT, rowBytes } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 import { makeFolder, refusalOfAsync, sampleSnapshot } from './samples.ts'

@@ -8,6 +8,7 @@ import { printRowsPage } from '../../export/print-rows.ts'
 import { readRows } from '../../export/rows.ts'
 import type { ElementType } from '../../core/types.ts'
 import { formatShape } from '../../formats/shape.ts'
+import { describeStates } from '../../optimizers/state-tensors.ts'
 import { isNotModified } from '../conditions.ts'
 import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
@@ -134,6 +135,8 @@ const describeBody = (reply: FastifyReply, format: ExportFormat, head: DataHead)
   })
 }
 
+const [firstState, ...otherStates] = describeStates()
+
 const describeData = {
   tags: ['tables'],
   summary: 'Download a table',
@@ -149,8 +152,8 @@ import io, numpy as np, requests
 words = np.load(io.BytesIO(requests.get("http://127.0.0.1:8080/v1/tables/words/data").content))
 \`\`\`
 
-With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors: \`optimizer/momentum\` (momentum),
-\`optimizer/accumulator\` (adagrad; of rowwise_adagrad one number per row), \`optimizer/m\`, \`optimizer/v\` and \`optimizer/step\` (adam), beside
+With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors: ${firstState},
+${otherStates.join(', ')}, beside
 \`embeddings\`; the optimizer itself is in the metadata. Uploaded again, training goes on where it was.
 
 \`\`\`sh

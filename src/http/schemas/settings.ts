@@ -3,7 +3,8 @@ import { type Static, Type } from 'typebox'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Optimizer, Settings } from '../../core/types.ts'
-import { completeOptimizer, OptimizerInput } from './optimizer.ts'
+import { completeOptimizer, EXAMPLE_OPTIMIZER } from '../../optimizers/complete.ts'
+import { OptimizerInput } from './optimizer.ts'
 import { compileChecker } from '../validate.ts'
 import { CLOSED, Durability, FillValue, Mode, PaddingIndex } from './scalars.ts'
 
@@ -27,7 +28,7 @@ export const settingsMembers = {
 /** The body of PATCH. */
 export const SettingsBody = Type.Object(settingsMembers, {
   ...CLOSED,
-  examples: [{ out_of_range: 'fill', fill_value: 0, optimizer: { kind: 'adagrad', learning_rate: 0.05 } }],
+  examples: [{ out_of_range: 'fill', fill_value: 0, optimizer: EXAMPLE_OPTIMIZER }],
 })
 
 /** The settings as query parameters of an upload. The optimizer is JSON text, or its kind alone. */
@@ -36,7 +37,7 @@ export const settingsQuery = {
   optimizer: Type.Optional(
     Type.String({
       description: 'The optimizer as JSON, or its kind alone',
-      examples: ['{"kind":"adagrad","learning_rate":0.05}'],
+      examples: [JSON.stringify(EXAMPLE_OPTIMIZER)],
     }),
   ),
 }

@@ -2,6 +2,7 @@
 import { Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import type { TableInfo } from '../../core/types.ts'
+import { EXAMPLE_OPTIMIZER } from '../../optimizers/complete.ts'
 import { OptimizerInput } from './optimizer.ts'
 import {
   Choice,
@@ -159,7 +160,7 @@ export const SpecificationBody = Type.Object(
           [0.7, 0.8, 0.9],
           [1, 1.1, 1.2],
         ],
-        optimizer: { kind: 'adagrad', learning_rate: 0.05 },
+        optimizer: EXAMPLE_OPTIMIZER,
       },
       {
         rows: 1000,

@@ -1,11 +1,15 @@
+/**
+ * One step of each optimizer in plain TypeScript. Its order of operations is the contract: every operation is
+ * rounded to float32 (a store into a Float32Array rounds, Math.fround rounds a value that is used again) and
+ * none is fused, so that the kernels equal it to the bit. The formulas are torch's, and FBGEMM's for
+ * rowwise_adagrad.
+ */
 import type { StepKernels } from '../apply.ts'
 
-/*
- * One step of each optimizer in plain TypeScript: the operation order that is the contract. Every operation is rounded to float32 (a store
- * into a Float32Array rounds; Math.fround where a value is used again), no fused multiply-add, so that the kernels equal it to the bit.
- * Formulas: torch's, and FBGEMM's for rowwise_adagrad.
- */
 const f = Math.fround
+
+/** A view of `count` numbers of the arena from byte `at` on. */
+type ViewNumbers = (at: number, count: number) => Float32Array
 
 /** Squares of a row, summed in four lanes as {@link StepKernels.limitNorms} says. */
 const sumSquares = (values: Float32Array): number => {
@@ -23,84 +27,97 @@ const areFinite = (...numbers: Float32Array[]): boolean =>
 const rootOf = (sum: number, epsilon: number, inside: boolean): number =>
   inside ? f(Math.sqrt(f(sum + epsilon))) : f(f(Math.sqrt(sum)) + epsilon)
 
+type NumberSteps = Pick<StepKernels, 'addDecay' | 'stepSgd' | 'stepMomentum' | 'stepAdagrad'>
+type RowSteps = Pick<StepKernels, 'stepRowwiseAdagrad' | 'stepAdam'>
+type Constraints = Pick<StepKernels, 'clampNegative' | 'limitNorms'>
+
 /** References of the steps, over the bytes of an arena. */
 export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
-  const view = (at: number, count: number): Float32Array => new Float32Array(arena, at, count)
-  return {
-    addDecay(weightsAt, gradientsAt, count, decay) {
-      const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
-      for (let i = 0; i < count; i++) gradients[i] += f(f(decay) * weights[i])
-    },
-    stepSgd(weightsAt, gradientsAt, count, rate) {
-      const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
-      for (let i = 0; i < count; i++) weights[i] -= f(f(rate) * gradients[i])
-      return areFinite(weights)
-    },
-    stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, nesterov) {
-      const [weights, gradients, state] = [
-        view(weightsAt, count),
-        view(gradientsAt, count),
-        view(stateAt, count),
-      ]
-      for (let i = 0; i < count; i++) {
-        state[i] = f(f(momentum) * state[i]) + gradients[i]
-        const direction = nesterov ? f(gradients[i] + f(f(momentum) * state[i])) : state[i]
-        weights[i] -= f(f(rate) * direction)
-      }
-      return areFinite(weights, state)
-    },
-    stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, inside) {
-      const [weights, gradients, state] = [
-        view(weightsAt, count),
-        view(gradientsAt, count),
-        view(stateAt, count),
-      ]
-      for (let i = 0; i < count; i++) {
-        state[i] += f(gradients[i] * gradients[i])
-        weights[i] -= f(f(f(rate) * gradients[i]) / rootOf(state[i], f(epsilon), inside))
-      }
-      return areFinite(weights, state)
-    },
-    stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside) {
-      const state = view(stateAt, rowCount)
-      for (let row = 0; row < rowCount; row++) {
-        const [weights, gradients] = [
-          view(weightsAt + row * dim * 4, dim),
-          view(gradientsAt + row * dim * 4, dim),
-        ]
-        state[row] += f(sumSquares(gradients) / dim)
-        const root = rootOf(state[row], f(epsilon), inside)
-        for (let k = 0; k < dim; k++) weights[k] -= f(f(f(rate) * gradients[k]) / root)
-      }
-      return areFinite(view(weightsAt, rowCount * dim), state)
-    },
-    stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon) {
-      for (let row = 0; row < rowCount; row++) {
-        const [weights, gradients] = [
-          view(weightsAt + row * dim * 4, dim),
-          view(gradientsAt + row * dim * 4, dim),
-        ]
-        const [m, v] = [view(stateAt + row * dim * 8, dim), view(stateAt + row * dim * 8 + dim * 4, dim)]
-        for (let k = 0; k < dim; k++) {
-          m[k] += f(f(keep1) * f(gradients[k] - m[k]))
-          v[k] += f(f(keep2) * f(f(gradients[k] * gradients[k]) - v[k]))
-          weights[k] -= f(f(f(size) * m[k]) / f(f(Math.sqrt(v[k])) + f(epsilon)))
-        }
-      }
-      return areFinite(view(weightsAt, rowCount * dim), view(stateAt, rowCount * dim * 2))
-    },
-    clampNegative(weightsAt, count) {
-      const weights = view(weightsAt, count)
-      for (let i = 0; i < count; i++) if (weights[i] < 0) weights[i] = 0
-    },
-    limitNorms(norm, weightsAt, rowCount, dim, limit) {
-      for (let row = 0; row < rowCount; row++) {
-        const weights = view(weightsAt + row * dim * 4, dim)
-        const length = f(Math.sqrt(sumSquares(weights)))
-        if (length === 0 || (norm === 'max' && length <= f(limit))) continue
-        for (let k = 0; k < dim; k++)
-          weights[k] = length === Infinity ? NaN : f(weights[k] * f(limit)) / length
-      }
-    },
-  }
+  const view: ViewNumbers = (at, count) => new Float32Array(arena, at, count)
+  return { ...makeNumberSteps(view), ...makeRowSteps(view), ...makeConstraints(view) }
 }
+
+/** Steps that treat each number alone, whatever row it is in. */
+const makeNumberSteps = (view: ViewNumbers): NumberSteps => ({
+  addDecay(weightsAt, gradientsAt, count, decay) {
+    const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
+    for (let i = 0; i < count; i++) gradients[i] += f(f(decay) * weights[i])
+  },
+  stepSgd(weightsAt, gradientsAt, count, rate) {
+    const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
+    for (let i = 0; i < count; i++) weights[i] -= f(f(rate) * gradients[i])
+    return areFinite(weights)
+  },
+  stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, nesterov) {
+    const [weights, gradients, state] = [
+      view(weightsAt, count),
+      view(gradientsAt, count),
+      view(stateAt, count),
+    ]
+    for (let i = 0; i < count; i++) {
+      state[i] = f(f(momentum) * state[i]) + gradients[i]
+      const direction = nesterov ? f(gradients[i] + f(f(momentum) * state[i])) : state[i]
+      weights[i] -= f(f(rate) * direction)
+    }
+    return areFinite(weights, state)
+  },
+  stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, inside) {
+    const [weights, gradients, state] = [
+      view(weightsAt, count),
+      view(gradientsAt, count),
+      view(stateAt, count),
+    ]
+    for (let i = 0; i < count; i++) {
+      state[i] += f(gradients[i] * gradients[i])
+      weights[i] -= f(f(f(rate) * gradients[i]) / rootOf(state[i], f(epsilon), inside))
+    }
+    return areFinite(weights, state)
+  },
+})
+
+/** Steps that need to know where a row begins. */
+const makeRowSteps = (view: ViewNumbers): RowSteps => ({
+  stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside) {
+    const state = view(stateAt, rowCount)
+    for (let row = 0; row < rowCount; row++) {
+      const [weights, gradients] = [
+        view(weightsAt + row * dim * 4, dim),
+        view(gradientsAt + row * dim * 4, dim),
+      ]
+      state[row] += f(sumSquares(gradients) / dim)
+      const root = rootOf(state[row], f(epsilon), inside)
+      for (let k = 0; k < dim; k++) weights[k] -= f(f(f(rate) * gradients[k]) / root)
+    }
+    return areFinite(view(weightsAt, rowCount * dim), state)
+  },
+  stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon) {
+    for (let row = 0; row < rowCount; row++) {
+      const [weights, gradients] = [
+        view(weightsAt + row * dim * 4, dim),
+        view(gradientsAt + row * dim * 4, dim),
+      ]
+      const [m, v] = [view(stateAt + row * dim * 8, dim), view(stateAt + row * dim * 8 + dim * 4, dim)]
+      for (let k = 0; k < dim; k++) {
+        m[k] += f(f(keep1) * f(gradients[k] - m[k]))
+        v[k] += f(f(keep2) * f(f(gradients[k] * gradients[k]) - v[k]))
+        weights[k] -= f(f(f(size) * m[k]) / f(f(Math.sqrt(v[k])) + f(epsilon)))
+      }
+    }
+    return areFinite(view(weightsAt, rowCount * dim), view(stateAt, rowCount * dim * 2))
+  },
+})
+
+const makeConstraints = (view: ViewNumbers): Constraints => ({
+  clampNegative(weightsAt, count) {
+    const weights = view(weightsAt, count)
+    for (let i = 0; i < count; i++) if (weights[i] < 0) weights[i] = 0
+  },
+  limitNorms(norm, weightsAt, rowCount, dim, limit) {
+    for (let row = 0; row < rowCount; row++) {
+      const weights = view(weightsAt + row * dim * 4, dim)
+      const length = f(Math.sqrt(sumSquares(weights)))
+      if (length === 0 || (norm === 'max' && length <= f(limit))) continue
+      for (let k = 0; k < dim; k++) weights[k] = length === Infinity ? NaN : f(weights[k] * f(limit)) / length
+    }
+  },
+})

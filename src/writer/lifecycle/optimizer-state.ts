@@ -3,7 +3,7 @@ import type { Optimizer } from '../../core/types.ts'
 import type { VersionHandle } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { TableVersion } from '../../tables/table.ts'
-import { stateInitial, stateLength } from '../updates/optimizer-step.ts'
+import { stateInitial, stateLength } from '../../optimizers/state-tensors.ts'
 
 /**
  * The optimizer state of a table version. It has memories of its own, laid out like the table's, with one
@@ -12,7 +12,7 @@ import { stateInitial, stateLength } from '../updates/optimizer-step.ts'
  * optimizer changes kind.
  */
 export interface OptimizerState {
-  kind: Optimizer['kind']
+  kind: string
   rows: TableVersion
   /** The number of float32 values per row. */
   length: number

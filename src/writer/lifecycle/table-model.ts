@@ -2,6 +2,7 @@
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Optimizer, Settings } from '../../core/types.ts'
+import { DEFAULT_OPTIMIZER } from '../../optimizers/complete.ts'
 import type { AdapterHandle, TableRecord, VersionHandle } from '../../tables/handles.ts'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
@@ -16,7 +17,7 @@ export const DEFAULT_SETTINGS: Settings = {
   out_of_range: 'error',
   fill_value: null,
   padding_index: null,
-  optimizer: { kind: 'sgd', learning_rate: 0.01 },
+  optimizer: DEFAULT_OPTIMIZER,
   durability: 'disk',
   keep_versions: 2,
 }

@@ -3,7 +3,7 @@ import { assert } from '../../core/assert.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { PlannedUpdate } from '../updates/apply.ts'
 import type { CatalogChange, CatalogSnapshot, CatalogTable } from '../../storage/catalog-rows.ts'
-import type { JournalRecord, StateKind } from '../../storage/journal-record.ts'
+import type { JournalRecord } from '../../storage/journal-record.ts'
 import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
 import type { SnapshotMemory } from '../../storage/snapshot-memory.ts'
 import type { WrittenSnapshot } from '../../storage/snapshot-write.ts'
@@ -61,7 +61,7 @@ export const toSnapshotFacts = (
     step: version.table.readStep(),
     updatedAtMs: version.table.readUpdatedAt(),
     state: state && {
-      kind: state.kind as StateKind,
+      kind: state.kind,
       length: state.length,
       epoch: table.stateEpoch,
       initial: state.initial,
@@ -116,7 +116,7 @@ export const toJournalRecord = (table: TableModel, update: PlannedUpdate, arena:
     rowBytes,
     rows: arena.bytes.subarray(postImages.rowsAt, postImages.rowsAt + count * rowBytes),
     state: state && {
-      kind: state.kind as StateKind,
+      kind: state.kind,
       initial: state.initial,
       length: state.length,
       rows: arena.float32.subarray(postImages.stateAt / 4, postImages.stateAt / 4 + count * state.length),

@@ -1,5 +1,10 @@
+/**
+ * Checks an update against the table as it is when the writer takes it, and names the offending value or
+ * index.
+ */
 import { refuse } from '../../core/errors.ts'
 import type { Settings } from '../../core/types.ts'
+import { hasState } from '../../optimizers/state-tensors.ts'
 import { pointerTo } from '../../tables/resolve.ts'
 import type { UpdateHead } from '../protocol.ts'
 import type { TableModel } from '../lifecycle/table-model.ts'
@@ -12,7 +17,10 @@ import {
   viewValues,
 } from './update.ts'
 
-/** What the HTTP worker checked before, of a table that it may have known in another state. Refuses DTYPE_MISMATCH, SHAPE_MISMATCH. */
+/**
+ * Repeats the checks of the HTTP worker, which may have known an earlier version of the table. Refuses
+ * DTYPE_MISMATCH and SHAPE_MISMATCH.
+ */
 export const checkUpdate = (table: TableModel, update: WriterUpdate): void => {
   const { dim, dtype } = table.current.handle
   if (dtype === 'int8')
@@ -24,7 +32,8 @@ export const checkUpdate = (table: TableModel, update: WriterUpdate): void => {
   if (valueCount === indexCount * dim) return
   refuse(
     'SHAPE_MISMATCH',
-    `${indexCount} rows of dim ${dim} are ${indexCount * dim} values, got ${valueCount} (${update.operation})`,
+    `${indexCount} rows of dim ${dim} are ${indexCount * dim} values, ` +
+      `got ${valueCount} (${update.operation})`,
   )
 }
 
@@ -38,15 +47,16 @@ export const refuseIndex = (table: TableModel, update: WriterUpdate, position: n
 }
 
 /**
- * Whether a value that is not finite would show in the rows or the state that come of it, which are checked anyway: a second look at all values
- * is a tenth of an update. Not in the row that gradients never change, nor below a constraint that puts a number in its place.
+ * True if a non-finite input always surfaces in the new rows or state, which are checked anyway; skipping the
+ * input scan saves about 10 %. It may not surface in the padding row, which gradients never change, nor where
+ * a constraint replaces it and no state keeps it.
  */
 export const showsInResult = ({ optimizer, padding_index }: Settings, { operation }: UpdateHead): boolean =>
   operation === 'gradients' &&
   padding_index === null &&
-  (optimizer.kind !== 'sgd' || optimizer.constraint === undefined)
+  (hasState(optimizer) || optimizer.constraint === undefined)
 
-/** Refuses NON_FINITE for values as they came. */
+/** Refuses NON_FINITE if an input value is not finite. */
 export const checkFinite = (
   table: TableModel,
   update: WriterUpdate,
@@ -56,7 +66,9 @@ export const checkFinite = (
   if (bad >= 0) refuseValue(table, update, bad)
 }
 
-/** Refuses NON_FINITE naming the first value that is not finite, if there is one. */
+/**
+ * The same without kernels, for an update that has failed already: names the first value that is not finite.
+ */
 export const refuseNonFinite = (table: TableModel, update: WriterUpdate): void => {
   const bad = viewValues(update).findIndex((value) => !Number.isFinite(value))
   if (bad >= 0) refuseValue(table, update, bad)
@@ -64,7 +76,8 @@ export const refuseNonFinite = (table: TableModel, update: WriterUpdate): void =
 
 const refuseValue = ({ current }: TableModel, update: WriterUpdate, bad: number): never => {
   const { operation, shape = [countIndices(update)] } = update
-  const pointer = `/${operation === 'gradients' ? 'gradients' : 'values'}${pointerTo(bad, [...shape, current.handle.dim])}`
+  const member = operation === 'gradients' ? 'gradients' : 'values'
+  const pointer = `/${member}${pointerTo(bad, [...shape, current.handle.dim])}`
   return refuse('NON_FINITE', `${pointer} is ${viewValues(update)[bad]}`, {
     errors: [{ pointer, detail: 'must be finite' }],
   })

@@ -1,3 +1,4 @@
+/** The order of updates, and the batches in which they are journaled. */
 import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
@@ -23,11 +24,11 @@ export interface GroupCommitDependencies extends Omit<ApplyContext, 'nowMs'> {
   keys: Idempotency
   /** Refuses TABLE_NOT_FOUND. */
   find: (name: string) => TableModel
-  /** Of the exports that are under way, of any table. */
+  /** The pre-image logs of all exports under way, of any table. */
   listLogs: () => PreImageLog[]
-  /** Rows may be half written: the process must end, and start from what is on disk. */
+  /** Called when rows may be half written: the process must end, and start again from the disk. */
   onFatal: (error: unknown) => void
-  /** A transaction has ended, well or with an error. */
+  /** Called after each transaction, with its error or null. */
   onCommit: (error: unknown) => void
 }
 
@@ -39,7 +40,7 @@ interface Waiting {
   reject: (error: unknown) => void
 }
 
-/** An update that waits for the disk: its rows are computed, its answer is known. `planned` is null when it names no rows. */
+/** A computed update that waits for the disk. `planned` is null when it names no rows. */
 interface Journaled {
   waiting: Waiting
   table: TableModel
@@ -47,32 +48,36 @@ interface Journaled {
   result: UpdateResult
 }
 
-/** The versions that a turn computes rows for. The last update of each is entered when another one follows. */
+/** Versions that a batch has computed rows of; `last` is entered when another update follows. */
 type PendingVersions = Map<VersionModel, { rows: PendingRows; last: PlannedUpdate }>
 
 /**
- * The order of updates. Those that came while the disk was busy are taken in one turn of the event loop: each is checked and computed aside, on
- * top of those before it; one transaction journals all; then they become visible and are answered. Nothing else runs within a turn.
+ * Group commit. The updates that came while the disk was busy form one batch: each is checked and computed
+ * aside, on top of those before it; one transaction journals all of them; then they become visible and are
+ * answered. A batch is taken within one turn of the event loop, so nothing else runs between its parts.
  */
 export class GroupCommit {
-  readonly #parts: GroupCommitDependencies
+  readonly #dependencies: GroupCommitDependencies
   #queue: Waiting[] = []
   #queuedBytes = 0
   #isScheduled = false
   #onIdle: (() => void)[] = []
 
-  constructor(parts: GroupCommitDependencies) {
-    this.#parts = parts
+  constructor(dependencies: GroupCommitDependencies) {
+    this.#dependencies = dependencies
   }
 
-  /** Takes an update on. Resolves when it is visible, and as durable as its table asks. Refuses OVERLOADED, and what the update is refused for. */
+  /**
+   * Queues an update. Resolves when it is visible, and as durable as its table asks. Refuses OVERLOADED, and
+   * rejects with the error of an update that is refused.
+   */
   submit(update: WriterUpdate): Promise<UpdateResult> {
-    const { keys, find } = this.#parts
+    const { keys, find } = this.#dependencies
     const bytes = (countValues(update) + countIndices(update)) * 4
     if (this.#queuedBytes + bytes > LIMITS.updateBytesInFlightMax) {
       refuse('OVERLOADED', 'too many updates are waiting', { headers: { 'Retry-After': '1' } })
     }
-    const reservation = update.key === undefined ? null : keys.reservation(find(update.name).id, update.key)
+    const reservation = update.key === undefined ? null : keys.reserve(find(update.name).id, update.key)
     this.#queuedBytes += bytes
     if (!this.#isScheduled) this.#schedule()
     return new Promise((resolve, reject) => this.#queue.push({ update, reservation, bytes, resolve, reject }))
@@ -85,10 +90,10 @@ export class GroupCommit {
 
   #schedule(): void {
     this.#isScheduled = true
-    setImmediate(() => this.#takeTurn())
+    setImmediate(() => this.#commitBatch())
   }
 
-  #takeTurn(): void {
+  #commitBatch(): void {
     const endsAt = performance.now() + LIMITS.commitBatchMsMax
     const journaled: Journaled[] = []
     const pending: PendingVersions = new Map()
@@ -118,18 +123,18 @@ export class GroupCommit {
     }
   }
 
-  /** Checks and computes one update. Without a journal to wait for it is visible and answered at once; then, or refused, null. */
+  /** Computes one update; null if it is answered already: refused, or visible without a journal. */
   #compute(waiting: Waiting, pending: PendingVersions): Journaled | null {
     const { update, reservation } = waiting
     try {
-      const { keys, find, store } = this.#parts
+      const { keys, find, store } = this.#dependencies
       if (update.deadlineAt !== undefined && Date.now() >= update.deadlineAt) {
         refuse('DEADLINE_EXCEEDED', 'X-Request-Timeout-Ms had passed before the update could begin')
       }
       const table = find(update.name)
       const first = reservation === null ? null : keys.find(reservation)
       if (first !== null) {
-        this.#whenIdle(waiting, () => waiting.resolve(first))
+        this.#answer(waiting, () => waiting.resolve(first))
         return null
       }
       checkPrecondition(update.precondition, currentState(table))
@@ -142,7 +147,7 @@ export class GroupCommit {
       }
       return this.#plan(waiting, table, pending)
     } catch (error) {
-      this.#whenIdle(waiting, () => waiting.reject(error))
+      this.#answer(waiting, () => waiting.reject(error))
       return null
     }
   }
@@ -154,7 +159,7 @@ export class GroupCommit {
     const before = pending.get(current)
     const rows = before?.rows ?? new PendingRows()
     if (before !== undefined) enterPending(rows, before.last)
-    const planned = computeUpdate({ ...this.#parts, nowMs: Date.now() }, table, update, rows)
+    const planned = computeUpdate({ ...this.#dependencies, nowMs: Date.now() }, table, update, rows)
     const result: UpdateResult = {
       version: current.handle.version,
       sequence: planned?.sequence ?? lastSequence(current),
@@ -168,10 +173,10 @@ export class GroupCommit {
     return null
   }
 
-  /** Journals and then finishes updates of one mode; all of them or none. `os` takes `none` too, while a snapshot runs. */
+  /** Journals and finishes updates of one mode, all or none. `os` includes `none` while a snapshot runs. */
   #commit(journaled: readonly Journaled[], mode: 'disk' | 'os'): void {
     if (journaled.length === 0) return
-    const { store, arena, keys, onCommit } = this.#parts
+    const { store, arena, keys, onCommit } = this.#dependencies
     const records: JournalRecord[] = []
     const remembered: RememberedKey[] = []
     for (const { waiting, table, planned, result } of journaled) {
@@ -189,7 +194,7 @@ export class GroupCommit {
           arena.release(planned.postImages.region)
           planned.version.planned = null
         }
-        this.#whenIdle(waiting, () => waiting.reject(error))
+        this.#answer(waiting, () => waiting.reject(error))
       }
       return
     }
@@ -199,9 +204,9 @@ export class GroupCommit {
     onCommit(null)
   }
 
-  /** Makes an update visible, and answers it. `keyIsUnsaved`: a key that it has was not stored with it. */
+  /** Makes an update visible, and answers it. `keyIsUnsaved`: its key, if it has one, is not in the store. */
   #finish({ waiting, table, planned, result }: Journaled, keyIsUnsaved: boolean): void {
-    const { arena, listLogs, onFatal, keys } = this.#parts
+    const { arena, listLogs, onFatal, keys } = this.#dependencies
     if (planned !== null) {
       const { version, sequence } = planned
       try {
@@ -216,18 +221,20 @@ export class GroupCommit {
     if (waiting.reservation !== null && keyIsUnsaved)
       keys.keepUnsaved(table.current, waiting.reservation, result)
     failpoint('update:visible')
-    this.#whenIdle(waiting, () => waiting.resolve(result))
+    this.#answer(waiting, () => waiting.resolve(result))
   }
 
-  #whenIdle({ reservation }: Waiting, tell: () => void): void {
-    if (reservation !== null) this.#parts.keys.release(reservation)
+  /** Frees the key of an update, then tells its caller. */
+  #answer({ reservation }: Waiting, tell: () => void): void {
+    if (reservation !== null) this.#dependencies.keys.release(reservation)
     tell()
   }
 }
 
 /**
- * Whether a start would bring journaled updates back that are not visible yet, and so their keys must be stored with them. Those of mode `none`
- * follow a gap, as a rule, until the snapshot is listed that they are journaled for.
+ * Whether recovery would replay this table's new journal records; if so, their idempotency keys must be
+ * stored in the same transaction. Records of mode `none` usually follow a gap until the snapshot that they
+ * are journaled for is listed.
  */
 const survives = ({ settings, current: { stored, table } }: TableModel): boolean =>
   settings.durability !== 'none' || stored.durableSequence === table.readSequence()

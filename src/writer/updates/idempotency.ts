@@ -1,3 +1,4 @@
+/** Idempotency keys: an update that is sent again with its key is answered with its first result. */
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { RememberedKey } from '../../storage/key-memory.ts'
@@ -6,7 +7,7 @@ import type { Store } from '../../storage/store.ts'
 import type { UpdateKey, UpdateResult } from '../protocol.ts'
 import type { VersionModel } from '../lifecycle/table-model.ts'
 
-/** A key whose update is under way: nobody else may use it until it is let go. */
+/** A key whose update is under way: no other update may use it until it is released. */
 export interface KeyReservation {
   name: string
   hash: Uint8Array
@@ -14,7 +15,7 @@ export interface KeyReservation {
 }
 
 interface UnsavedKey {
-  /** Of its handle: the version itself, which may leave its table, is not kept in memory by its keys. */
+  /** The key of its handle, not the version itself, so that a retired version can be garbage collected. */
   versionKey: string
   remembered: RememberedKey
 }
@@ -25,39 +26,43 @@ const nameOf = (hash: Uint8Array): string =>
 const isSame = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(one, other) === 0
 
 /**
- * The idempotency keys of all tables: which are in use, and where the results of those before are. Keys of updates that are journaled lie in the
- * store. Those of mode `none` stay here until a snapshot holds their updates: what a crash takes back must be applied again.
+ * The idempotency keys of all tables: those in use, and the results of earlier ones. The store has the keys
+ * of journaled updates. Keys of mode `none` stay here until a snapshot holds their updates: a crash takes
+ * those updates back, and the client must be able to apply them again.
  */
 export class Idempotency {
   readonly #store: Store
-  readonly #claims = new Map<string, KeyReservation>()
+  readonly #reservations = new Map<string, KeyReservation>()
   /** Oldest first. */
   readonly #unsaved = new Map<string, UnsavedKey>()
-  /** A clock that nobody sets while the process runs, or keys could be forgotten early. */
+  /** A monotonic clock: if the system's clock is set forward, keys must not expire early. */
   readonly #startMs = Date.now() - performance.now()
 
   constructor(store: Store) {
     this.#store = store
   }
 
-  /** Begins to use a key of a table. Refuses IDEMPOTENCY_IN_FLIGHT, and IDEMPOTENCY_MISMATCH when another request uses it. */
-  reservation(tableId: number, { key, request }: UpdateKey): KeyReservation {
+  /**
+   * Begins to use a key of a table. Refuses IDEMPOTENCY_IN_FLIGHT, and IDEMPOTENCY_MISMATCH when another
+   * request uses it.
+   */
+  reserve(tableId: number, { key, request }: UpdateKey): KeyReservation {
     const hash = hashKey(String(tableId), key)
     const reservation = { name: nameOf(hash), hash, request }
-    const other = this.#claims.get(reservation.name)
+    const other = this.#reservations.get(reservation.name)
     if (other !== undefined) {
       if (!isSame(other.request, request)) refuseMismatch()
       refuse('IDEMPOTENCY_IN_FLIGHT', 'the first request with this Idempotency-Key is still running', {
         headers: { 'Retry-After': '1' },
       })
     }
-    this.#claims.set(reservation.name, reservation)
+    this.#reservations.set(reservation.name, reservation)
     return reservation
   }
 
-  /** Ends the use of a key, whatever came of it. */
+  /** Ends the use of a key, after success or failure. */
   release(reservation: KeyReservation): void {
-    this.#claims.delete(reservation.name)
+    this.#reservations.delete(reservation.name)
   }
 
   /** The result of the first request with the key, or null. Refuses IDEMPOTENCY_MISMATCH. */
@@ -68,9 +73,12 @@ export class Idempotency {
     return { ...(JSON.parse(found.result) as UpdateResult), replayed: true }
   }
 
-  /** The result of an earlier request with the key, or null; nothing is done. Refuses as `claim` and `find`. */
+  /**
+   * The result of an earlier request with the key, or null; nothing is applied. Refuses as `reserve` and
+   * `find`.
+   */
   recall(tableId: number, key: UpdateKey): UpdateResult | null {
-    const reservation = this.reservation(tableId, key)
+    const reservation = this.reserve(tableId, key)
     try {
       return this.find(reservation)
     } finally {
@@ -78,12 +86,12 @@ export class Idempotency {
     }
   }
 
-  /** What is to be stored with an update. */
+  /** The key as it is stored with its update. */
   describe({ hash, request }: KeyReservation, result: UpdateResult): RememberedKey {
     return { hash, request, result: JSON.stringify(result), createdAtMs: this.#startMs + performance.now() }
   }
 
-  /** Remembers the key of an update that no journal holds. The oldest is forgotten when there are too many. */
+  /** Remembers the key of an update that no journal holds. Drops the oldest one when there are too many. */
   keepUnsaved(version: VersionModel, reservation: KeyReservation, result: UpdateResult): void {
     this.#unsaved.set(reservation.name, {
       versionKey: version.handle.key,
@@ -93,14 +101,14 @@ export class Idempotency {
     if (this.#unsaved.size > LIMITS.idempotencyKeyCountMax) this.#unsaved.delete(oldest)
   }
 
-  /** Keys of a version's updates that only live here: to be committed with the listing of its snapshot. */
+  /** The keys of a version that are only here. The caller commits them with the listing of its snapshot. */
   listUnsaved(version: VersionModel): RememberedKey[] {
     return [...this.#unsaved.values()]
       .filter(({ versionKey }) => versionKey === version.handle.key)
       .map(({ remembered }) => remembered)
   }
 
-  /** These are in the store now. */
+  /** Drops keys that are in the store now. */
   forgetUnsaved(saved: readonly RememberedKey[]): void {
     for (const { hash } of saved) this.#unsaved.delete(nameOf(hash))
   }

@@ -1,8 +1,10 @@
 import { assert } from '../../core/assert.ts'
 
 /**
- * Rows of one version that updates of a turn have computed and nobody sees yet: where in the writer's arena their newest bytes are. A later update
- * of the turn starts from these instead of from the table. An open-addressing table, as in update.ts.
+ * The rows of one version that updates of a batch have computed and that are not visible yet: addresses of
+ * their newest bytes in the writer's arena. A later update of the batch starts from these instead of from the
+ * table. This is a hash table with open addressing, because it is filled and read once for every row of a
+ * batch.
  */
 export class PendingRows {
   #capacity = 0
@@ -28,12 +30,15 @@ export class PendingRows {
     return this.#rowAts[place]
   }
 
-  /** Address of its state, or 0: no update of the turn has changed that. */
+  /** Address of its state, or 0 if no update of the batch has changed the state. */
   stateAt(place: number): number {
     return this.#stateAts[place]
   }
 
-  /** Enters what an update makes of `rows`: packed rows at `rowsAt`, of `rowBytes` each, and state likewise unless `stateAt` is 0. */
+  /**
+   * Enters the new rows of an update: packed at `rowsAt`, `rowBytes` each, and their state likewise unless
+   * `stateAt` is 0.
+   */
   enter(
     rows: Int32Array,
     at: { rowsAt: number; rowBytes: number; stateAt: number; stateBytes: number },
@@ -72,7 +77,7 @@ export class PendingRows {
     for (let i = 0; i < before.capacity; i++) {
       if (before.rows[i] === -1) continue
       const place = this.#probe(before.rows[i])
-      assert(this.#rows[place] === -1, 'each row stands once')
+      assert(this.#rows[place] === -1, 'each row is entered once')
       this.#rows[place] = before.rows[i]
       this.#rowAts[place] = before.rowAts[i]
       this.#stateAts[place] = before.stateAts[i]

@@ -2,11 +2,12 @@ import { GatherdError } from '../../core/errors.ts'
 import type { PreImages } from '../protocol.ts'
 
 /**
- * What updates overwrote since an export of a version began. Only the first change of a row counts: its old bytes are the
- * row at the sequence of the export. Rows that are absent here have not changed since.
+ * The old bytes of rows that updates have overwritten since an export of a version began. Only the first
+ * change of a row is recorded: those bytes are the row at the sequence of the export. A row that is absent
+ * has not changed since.
  */
 export class PreImageLog {
-  /** Whose rows: a table version, or its state. */
+  /** The rows that it is about: those of a table version, or of its state. */
   readonly source: { readonly rowBytes: number }
   readonly #rowBytes: number
   readonly #bytesMax: number
@@ -19,7 +20,7 @@ export class PreImageLog {
     this.#bytesMax = bytesMax
   }
 
-  /** Remembers the rows about to be overwritten: `bytes` holds rows.length x rowBytes of what they are now. */
+  /** Records rows that are about to be overwritten: `bytes` has rows.length x rowBytes, as they are now. */
   record(rows: Int32Array, bytes: Uint8Array): void {
     if (this.#overflowed) return
     for (let i = 0; i < rows.length; i++) {
@@ -33,7 +34,9 @@ export class PreImageLog {
     }
   }
 
-  /** Old rows within firstRow..firstRow+rowCount-1. Refuses OVERLOADED when updates changed more than is kept. */
+  /**
+   * Old rows within firstRow..firstRow+rowCount-1. Refuses OVERLOADED when updates changed more than is kept.
+   */
   read(firstRow: number, rowCount: number): PreImages {
     if (this.#overflowed) {
       throw new GatherdError(

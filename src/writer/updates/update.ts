@@ -2,7 +2,7 @@ import type { Arena } from '../../tables/arena.ts'
 import { type UpdateSource, openOwnUpdateSource } from './update-source.ts'
 import type { ArrayPlaces, UpdateArguments, UpdateHead } from '../protocol.ts'
 
-/** Where the kernels read the arrays of an update. */
+/** The places from which the kernels read the arrays of an update. */
 export interface PlacedUpdateSource extends ArrayPlaces {
   updateSource: UpdateSource
 }
@@ -12,25 +12,25 @@ export interface ShownUpdate extends UpdateHead {
   source: PlacedUpdateSource
 }
 
-/** An update as the writer takes it. */
+/** An update as the writer takes it: with arrays of its own, or with arrays in an update source. */
 export type WriterUpdate = UpdateArguments | ShownUpdate
 
 /** How many indices an update has. */
 export const countIndices = (update: WriterUpdate): number =>
   'source' in update ? update.source.indexCount : update.indices.length
 
-/** How many values. */
+/** How many values an update has. */
 export const countValues = (update: WriterUpdate): number =>
   'source' in update ? update.source.valueCount : update.values.length
 
-/** A view of its indices, for saying what is wrong with them. */
+/** A view of its indices, for error messages. */
 export const viewIndices = (update: WriterUpdate): Int32Array => {
   if (!('source' in update)) return update.indices
   const { updateSource, indicesAt, indexCount } = update.source
   return updateSource.int32.subarray(indicesAt / 4, indicesAt / 4 + indexCount)
 }
 
-/** A view of its values. */
+/** A view of its values, for error messages. */
 export const viewValues = (update: WriterUpdate): Float32Array => {
   if (!('source' in update)) return update.values
   const { updateSource, valuesAt, valueCount } = update.source
@@ -41,13 +41,13 @@ export const viewValues = (update: WriterUpdate): Float32Array => {
 export const copiedBytes = (update: WriterUpdate): number =>
   'source' in update ? 0 : update.indices.byteLength + update.values.byteLength
 
-/** Where its arrays are: where they were shown, or at `at` of the arena, to which they are copied. */
+/** The places of its arrays: in its update source, or from `at` on in the arena, to which they are copied. */
 export const placeSource = (arena: Arena, update: WriterUpdate, at: number): PlacedUpdateSource => {
   if ('source' in update) return update.source
   const { indices, values } = update
   const valuesAt = at + indices.byteLength
   arena.int32.set(indices, at / 4)
-  // The copy of a Buffer: a typed array's `set` into shared memory is several times slower.
+  // Buffer's copy, because a typed array's `set` into shared memory is several times slower.
   Buffer.from(values.buffer, values.byteOffset, values.byteLength).copy(arena.bytes, valuesAt)
   return {
     updateSource: openOwnUpdateSource(arena),

@@ -6,19 +6,20 @@ import { failpoint } from '../../storage/failpoints.ts'
 import type { PreImageLog } from './pre-images.ts'
 import { fillUntouched, markTouched, type OptimizerState } from '../lifecycle/optimizer-state.ts'
 
-/** Rows that are remembered at once. */
+/** Pre-images are recorded in blocks of so many bytes. */
 const BLOCK_BYTES = 64 * 1024
 
 /**
- * Writes the rows of an update inside one lock window, and gives its scratch back. `logs`: of the exports that are under way, of any table.
- * An exception here leaves rows half written, which only a restart can mend.
+ * Writes the rows of an update inside one lock window, and releases its post-images. `logs` are the pre-image
+ * logs of all exports under way, of any table. An exception here leaves rows half written, which only a
+ * restart repairs.
  */
 export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly PreImageLog[]): void => {
   const { version, rows, postImages, state } = update
   const { idsAt, rowsAt, stateAt } = postImages
   const count = rows.length
-  rememberRows(arena, logs, rows, idsAt, version.table, null)
-  if (state !== null) rememberRows(arena, logs, rows, idsAt, state.rows, state)
+  recordPreImages(arena, logs, rows, idsAt, version.table, null)
+  if (state !== null) recordPreImages(arena, logs, rows, idsAt, state.rows, state)
   version.table.write(update, () => {
     scatterStored(version.table, arena, { idsAt, count, sourceAt: rowsAt })
     failpoint('update:half-visible')
@@ -29,8 +30,8 @@ export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly 
   arena.release(postImages.region)
 }
 
-/** Hands what the rows are now, of the table or of its state, to the exports that read them. */
-const rememberRows = (
+/** Records the rows as they are now, of the table or of its state, for the exports that read them. */
+const recordPreImages = (
   arena: Arena,
   logs: readonly PreImageLog[],
   rows: Int32Array,

@@ -2,22 +2,25 @@ import type { CoalescedAt } from '../../kernels/update-source.ts'
 import type { Arena, Region } from '../../tables/arena.ts'
 import type { OptimizerState } from '../lifecycle/optimizer-state.ts'
 
-/** Where in the writer's arena an update is while its rows are computed. Addresses, in bytes; each part begins on a cache line. */
+/**
+ * The places in the writer's arena that an update uses while its rows are computed: byte addresses on cache
+ * lines.
+ */
 export interface UpdateWorkspace {
-  /** Which distinct rows there are, and at which places. */
+  /** The distinct rows, and the positions at which the update names them. */
   found: CoalescedAt
   /** Room for the gradients of a block of rows. */
   gradientsAt: number
-  /** Room for its arrays, if it brings them along. */
+  /** Room for its arrays, if they are not in an update source. */
   copiedAt: number
   region: Region
 }
 
-/** What stays of an update until it is visible. */
+/** The new rows of an update, which it keeps until they are visible. */
 export interface PostImages {
   /** The distinct rows, int32. */
   idsAt: number
-  /** Room for them as float32; in the end they are there as stored. */
+  /** Room for them as float32. The last step converts them to the storage dtype in place. */
   rowsAt: number
   /** Room for their state. */
   stateAt: number
@@ -28,14 +31,17 @@ const ALIGN = 64
 
 const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
-/** Reserves the workspace of an update of `count` indices. To be released as one region. Refuses OVERLOADED. */
+/**
+ * Reserves the workspace of an update of `count` indices. The caller releases it as one region. Refuses
+ * OVERLOADED.
+ */
 export const reserveWorkspace = (
   arena: Arena,
   count: number,
   gradientBytes: number,
   copiedBytes: number,
 ): UpdateWorkspace => {
-  // At most a quarter full: looking further is a branch that nobody foresees.
+  // At most a quarter full, because each further probe is a mispredicted branch.
   const capacity = 2 ** (34 - Math.clz32(count - 1))
   const listBytes = alignUp(count * 4)
   const slotBytes = alignUp(capacity * 4)
@@ -52,7 +58,10 @@ export const reserveWorkspace = (
   }
 }
 
-/** Reserves the scratch of `count` distinct rows, and brings their numbers there. To be released as one region. Refuses OVERLOADED. */
+/**
+ * Reserves the post-images of `count` distinct rows, and copies their row numbers there. The caller releases
+ * them as one region. Refuses OVERLOADED.
+ */
 export const reservePostImages = (
   arena: Arena,
   foundRowsAt: number,

@@ -5,7 +5,7 @@ import type { Optimizer } from '../../core/types.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { PreImageLog } from '../updates/pre-images.ts'
 import type { ExportedState, PreImages } from '../protocol.ts'
-import { stateInitial } from '../updates/optimizer-step.ts'
+import { stateInitial } from '../../optimizers/state-tensors.ts'
 import { pinState, unpinState, type OptimizerState } from '../lifecycle/optimizer-state.ts'
 import type { VersionModel } from '../lifecycle/table-model.ts'
 

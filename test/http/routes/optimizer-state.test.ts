@@ -209,12 +209,8 @@ describe('Optimizer state is refused', () => {
   type Tensor = { name: string; elementType: ElementType; shape: number[]; bytes: Uint8Array }
   const numbers = (name: string, shape: number[], fill = 1): Tensor => {
     const count = shape.reduce((product, size) => product * size, 1)
-    return {
-      name,
-      elementType: 'float32',
-      shape,
-      bytes: new Uint8Array(new Float32Array(count).fill(fill).buffer),
-    }
+    const bytes = new Uint8Array(new Float32Array(count).fill(fill).buffer)
+    return { name, elementType: 'float32', shape, bytes }
   }
   const stepOf = (value: bigint, shape: number[] = [], elementType: ElementType = 'int64'): Tensor => ({
     name: 'optimizer/step',
@@ -229,6 +225,7 @@ describe('Optimizer state is refused', () => {
     ])
   const rows = numbers('embeddings', [2, 3])
   const [m, v] = [numbers('optimizer/m', [2, 3]), numbers('optimizer/v', [2, 3])]
+  const NO_COUNT = /count of gradient steps/
 
   test.each([
     [
@@ -289,21 +286,14 @@ describe('Optimizer state is refused', () => {
       'DTYPE_MISMATCH',
       /int64, it is float64/,
     ],
-    [
-      'with a step below zero',
-      'adam',
-      [stepOf(-1n), m, v, rows],
-      400,
-      'INVALID_REQUEST',
-      /count of gradient steps/,
-    ],
+    ['with a step below zero', 'adam', [stepOf(-1n), m, v, rows], 400, 'INVALID_REQUEST', NO_COUNT],
     [
       'with a step of 2^53',
       'adam',
       [stepOf(2n ** 53n), m, v, rows],
       400,
       'INVALID_REQUEST',
-      /count of gradient steps/,
+      NO_COUNT,
     ],
     [
       'that is not finite',
@@ -387,11 +377,8 @@ describe('A PATCH of the optimizer', () => {
     for (const name of ['t', 'fresh']) await step(name, [0, 1], 3)
     expect(await stateOf('t')).toEqual(await stateOf('fresh'))
     await send('PATCH', 't', { optimizer: { kind: 'adagrad', initial_accumulator: 7 } })
-    expect((await stateOf('t'))['optimizer/accumulator']).toEqual([
-      'float32',
-      [3, 3],
-      Array.from({ length: 9 }, () => 7),
-    ])
+    const sevens = Array.from({ length: 9 }, () => 7)
+    expect((await stateOf('t'))['optimizer/accumulator']).toEqual(['float32', [3, 3], sevens])
     await send('PATCH', 't', { optimizer: adam })
     expect(await stateOf('t')).toMatchObject({
       'optimizer/step': ['int64', [], 0],
@@ -404,13 +391,8 @@ test('An update that would make the state of a row infinite is refused without a
   await create('t', { kind: 'adagrad', learning_rate: 1 })
   await step('t', [0], 1)
   const before = (await download('t')).rawPayload
-  const answer = await send('POST', 't/gradients', {
-    indices: [1, 2],
-    gradients: [
-      [1, 1, 1],
-      [1e30, 1, 1],
-    ],
-  })
+  const gradients = [1, 1e30].map((first) => [first, 1, 1])
+  const answer = await send('POST', 't/gradients', { indices: [1, 2], gradients })
   expect(answer.json()).toMatchObject({
     status: 422,
     code: 'NON_FINITE',

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Dtype, Optimizer } from '../../../src/core/types.ts'
-import { stateInitial } from '../../../src/writer/updates/optimizer-step.ts'
+import { stateInitial } from '../../../src/optimizers/state-tensors.ts'
 import { PreImageLog } from '../../../src/writer/updates/pre-images.ts'
 import { instantiateApplyKernels } from '../../../src/kernels/apply.ts'
 import { Arena } from '../../../src/tables/arena.ts'

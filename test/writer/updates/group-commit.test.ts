@@ -9,7 +9,7 @@ let parts: GroupCommitSetup
 let nowMs = 0
 beforeEach(() => {
   parts = makeGroupCommit()
-  // A turn also ends by time, which a busy machine takes: here it stands still.
+  // A batch also ends by time, and a busy machine may take that time: here the clock stands still.
   vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
 })
 afterEach(() => {
@@ -19,7 +19,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-/** Everything in one turn; a refusal is its code. */
+/** Everything in one batch; a refusal is its code. */
 const submitAll = (updates: UpdateArguments[]): Promise<(UpdateResult | string)[]> =>
   Promise.all(
     updates.map(async (one) => {
@@ -79,7 +79,7 @@ const lastImages = (tableId: number): Map<number, string> => {
   return images
 }
 
-describe('Updates of one turn', () => {
+describe('Updates of one batch', () => {
   test('see each other: all together are the same as one by one without a journal, whatever the optimizer', async () => {
     const property = fc.asyncProperty(
       fc.constantFrom(...OPTIMIZERS),
@@ -166,7 +166,7 @@ describe('Updates of one turn', () => {
     ])
   })
 
-  test('are all refused, and change nothing, when their transaction fails; the next turn begins where they did', async () => {
+  test('are all refused, and change nothing, when their transaction fails; the next batch begins where they did', async () => {
     const table = parts.add({ dim: 1 })
     await submitAll([update([0], [1])])
     const before = readVersion(table.current)
@@ -219,7 +219,7 @@ describe('An update', () => {
     expect(await submitAll([large])).toMatchObject([{ sequence: fitting + 1 }])
   })
 
-  test('waits for the next turn when the bytes of one are used up, and sees the one before it', async () => {
+  test('waits for the next batch when the bytes of one are used up, and sees the one before it', async () => {
     const table = parts.add({ rows: 2, dim: 65_536 })
     const rows = Array.from({ length: 16 }, () => 0)
     const large = update(rows, [], { operation: 'add', values: new Float32Array(16 * 65_536).fill(1) })
@@ -231,7 +231,7 @@ describe('An update', () => {
     )
   })
 
-  test('waits for the next turn when the time of one is used up', async () => {
+  test('waits for the next batch when the time of one is used up', async () => {
     parts.add({ dim: 1 })
     vi.spyOn(performance, 'now').mockImplementation(() => (nowMs += LIMITS.commitBatchMsMax + 1))
     expect(await submitAll([update([0], [1]), update([0], [2]), update([0], [3])])).toMatchObject([

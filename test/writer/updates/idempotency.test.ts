@@ -180,7 +180,7 @@ describe('A key of a table of mode none', () => {
   test('does not keep the rows of its version in memory when the table is replaced', async () => {
     const parts = makeGroupCommit()
     const table = parts.add({ durability: 'none' })
-    const reservation = parts.keys.reservation(table.id, { key: 'a', request: new Uint8Array(32) })
+    const reservation = parts.keys.reserve(table.id, { key: 'a', request: new Uint8Array(32) })
     parts.keys.keepUnsaved(table.current, reservation, {
       version: 1,
       sequence: 1,
@@ -201,10 +201,10 @@ test('A key may be claimed again only when it was let go', () => {
   const parts = makeGroupCommit()
   const keys = new Idempotency(parts.store)
   const key = { key: 'a', request: new Uint8Array(32) }
-  const reservation = keys.reservation(1, key)
-  expect(() => keys.reservation(1, key)).toThrow(expect.objectContaining({ code: 'IDEMPOTENCY_IN_FLIGHT' }))
-  expect(() => keys.reservation(2, key)).not.toThrow()
+  const reservation = keys.reserve(1, key)
+  expect(() => keys.reserve(1, key)).toThrow(expect.objectContaining({ code: 'IDEMPOTENCY_IN_FLIGHT' }))
+  expect(() => keys.reserve(2, key)).not.toThrow()
   keys.release(reservation)
-  expect(() => keys.reservation(1, key)).not.toThrow()
+  expect(() => keys.reserve(1, key)).not.toThrow()
   parts.close()
 })

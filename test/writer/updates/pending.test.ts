@@ -5,7 +5,7 @@ import { PendingRows } from '../../../src/writer/updates/pending.ts'
 const ROW_BYTES = 8
 const STATE_BYTES = 12
 
-describe('Rows that a turn has computed', () => {
+describe('Rows that a batch has computed', () => {
   test('are found where their last update left them, and their state where the last step did', () => {
     const updates = fc.array(
       fc.record({

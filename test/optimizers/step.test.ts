@@ -1,13 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Optimizer } from '../../../src/core/types.ts'
-import { instantiateApplyKernels } from '../../../src/kernels/apply.ts'
-import { createArenaMemory } from '../../../src/kernels/memories.ts'
-import { makeReferenceSteps } from '../../../src/kernels/reference/optimizer.ts'
-import { applyStep, stateInitial, stateLength } from '../../../src/writer/updates/optimizer-step.ts'
-import { makeApplyArenas } from '../../kernels/apply-arenas.ts'
+import type { Optimizer } from '../../src/core/types.ts'
+import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
+import { createArenaMemory } from '../../src/kernels/memories.ts'
+import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
+import { OPTIMIZER_KINDS } from '../../src/optimizers/kinds.ts'
+import { stateInitial, stateLength } from '../../src/optimizers/state-tensors.ts'
+import { applyStep } from '../../src/optimizers/step.ts'
+import { makeApplyArenas } from '../kernels/apply-arenas.ts'
 
-/** SEMANTICS: w = [1,2,3,4], summed g = [.4,.3,.1,.9], learning rate .1, first step; published values of each library's formula. */
+/**
+ * SEMANTICS: w = [1,2,3,4], summed g = [.4,.3,.1,.9], learning rate .1, first step; published values of each
+ * library's formula.
+ */
 const W = [1, 2, 3, 4]
 const G = [0.4, 0.3, 0.1, 0.9]
 
@@ -160,6 +165,10 @@ describe('A step by the kernels is the step by their references, to the bit', ()
     rowwise_adagrad: fc.record({ kind: fc.constant('rowwise_adagrad'), ...shared, ...accumulated }),
     adam: fc.record({ kind: fc.constant('adam'), ...shared, beta1: below1, beta2: below1, epsilon: small }),
   }
+
+  test('of every kind', () => {
+    expect(Object.keys(optimizers)).toEqual(OPTIMIZER_KINDS.map(({ kind }) => kind))
+  })
 
   test.each(Object.entries(optimizers))(
     '%s',

@@ -1,0 +1,35 @@
+import type { KindDeclaration } from './kind.ts'
+
+/** Parameters of both forms of Adagrad. */
+export type AdagradParameters = {
+  initial_accumulator: number
+  epsilon: number
+  epsilon_inside_sqrt: boolean
+}
+
+/** Their ranges. */
+export const ADAGRAD_RANGES = {
+  initial_accumulator: { minimum: 0 },
+  epsilon_inside_sqrt: {},
+  epsilon: { minimum: 0 },
+} as const
+
+/** torch's Adagrad: a sum of squared gradients for each weight. */
+export const adagrad: KindDeclaration<AdagradParameters> = {
+  kind: 'adagrad',
+  learningRate: 0.01,
+  defaults: { initial_accumulator: 0, epsilon: 1e-10, epsilon_inside_sqrt: false },
+  ranges: ADAGRAD_RANGES,
+  acceptsLazy: false,
+  state: {
+    journalCode: 2,
+    snapshotCode: 'adagrad',
+    tensors: [{ name: 'accumulator', width: 'dim' }],
+    countsSteps: false,
+    initial: ({ initial_accumulator }) => initial_accumulator,
+  },
+  step(kernels, optimizer, rate, { weightsAt, gradientsAt, stateAt, rowCount, dim }) {
+    const { epsilon, epsilon_inside_sqrt: inside } = optimizer
+    return kernels.stepAdagrad(weightsAt, gradientsAt, stateAt, rowCount * dim, rate, epsilon, inside)
+  },
+}

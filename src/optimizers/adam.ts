@@ -1,0 +1,27 @@
+import type { KindDeclaration } from './kind.ts'
+
+const BETA = { minimum: 0, exclusiveMaximum: 1 } as const
+
+/** torch's SparseAdam: only touched rows move, and epsilon is added to the uncorrected root. */
+export const adam: KindDeclaration<{ beta1: number; beta2: number; epsilon: number }> = {
+  kind: 'adam',
+  learningRate: 0.001,
+  defaults: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+  ranges: { beta1: BETA, beta2: BETA, epsilon: { minimum: 0 } },
+  acceptsLazy: true,
+  state: {
+    journalCode: 4,
+    snapshotCode: 'adam',
+    tensors: [
+      { name: 'm', width: 'dim' },
+      { name: 'v', width: 'dim' },
+    ],
+    countsSteps: true,
+    initial: () => 0,
+  },
+  step(kernels, { beta1, beta2, epsilon }, rate, { weightsAt, gradientsAt, stateAt, rowCount, dim, step }) {
+    const size = (rate * Math.sqrt(1 - beta2 ** step)) / (1 - beta1 ** step)
+    const [keep1, keep2] = [1 - beta1, 1 - beta2]
+    return kernels.stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon)
+  },
+}

@@ -1,0 +1,16 @@
+/** The list of optimizer kinds. A new kind is a file beside this one and a row here. */
+import { adagrad } from './adagrad.ts'
+import { adam } from './adam.ts'
+import type { OptimizerKind } from './kind.ts'
+import { momentum } from './momentum.ts'
+import { rowwiseAdagrad } from './rowwise-adagrad.ts'
+import { sgd } from './sgd.ts'
+
+/** All kinds, in the order in which the schema lists them. */
+export const OPTIMIZER_KINDS: readonly OptimizerKind[] = [sgd, momentum, adagrad, rowwiseAdagrad, adam]
+
+/** The kind of a table whose creator chose none. */
+export const DEFAULT_KIND: OptimizerKind = sgd
+
+/** The kind that examples in the documentation use. */
+export const EXAMPLE_KIND: OptimizerKind = adagrad

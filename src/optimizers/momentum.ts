@@ -1,0 +1,21 @@
+import type { KindDeclaration } from './kind.ts'
+
+/** torch's SGD with momentum: a buffer for each weight, optionally with Nesterov's look-ahead. */
+export const momentum: KindDeclaration<{ momentum: number; nesterov: boolean }> = {
+  kind: 'momentum',
+  learningRate: 0.01,
+  defaults: { momentum: 0, nesterov: false },
+  ranges: { momentum: { minimum: 0 }, nesterov: {} },
+  acceptsLazy: true,
+  state: {
+    journalCode: 1,
+    snapshotCode: 'momentum',
+    tensors: [{ name: 'momentum', width: 'dim' }],
+    countsSteps: false,
+    initial: () => 0,
+  },
+  step(kernels, optimizer, rate, { weightsAt, gradientsAt, stateAt, rowCount, dim }) {
+    const { momentum, nesterov } = optimizer
+    return kernels.stepMomentum(weightsAt, gradientsAt, stateAt, rowCount * dim, rate, momentum, nesterov)
+  },
+}

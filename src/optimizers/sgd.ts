@@ -1,0 +1,13 @@
+import type { KindDeclaration } from './kind.ts'
+
+/** Plain gradient descent. torch has no usable default rate for it, so it takes that of Adagrad. */
+export const sgd: KindDeclaration<Record<never, never>> = {
+  kind: 'sgd',
+  learningRate: 0.01,
+  defaults: {},
+  ranges: {},
+  acceptsLazy: false,
+  state: null,
+  step: (kernels, _optimizer, rate, { weightsAt, gradientsAt, rowCount, dim }) =>
+    kernels.stepSgd(weightsAt, gradientsAt, rowCount * dim, rate),
+}

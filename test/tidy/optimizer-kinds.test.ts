@@ -1,0 +1,31 @@
+import { describe, expect, test } from 'vitest'
+import { OPTIMIZER_KINDS } from '../../src/optimizers/kinds.ts'
+import { findNamedKinds, KIND_OWNERS } from './optimizer-kinds.ts'
+import { readFolder, readSource } from './source.ts'
+
+const kinds = OPTIMIZER_KINDS.map(({ kind }) => kind)
+const find = (path: string, text: string) => findNamedKinds([readSource(path, text)], kinds, KIND_OWNERS)
+
+describe('A kind of optimizer', () => {
+  test('is named by its declaration and its kernel alone', () => {
+    expect(findNamedKinds(readFolder('src'), kinds, KIND_OWNERS)).toEqual([])
+  })
+
+  test('is found wherever else it is named, in code and in comments', () => {
+    expect(find('src/export/plan.ts', `export {}\nexport const counts = kind === 'adam'\n`)).toEqual([
+      'src/export/plan.ts:2: names the optimizer adam',
+    ])
+    expect(find('src/storage/journal.ts', '// As rowwise_adagrad has it.\nexport {}')).toEqual([
+      'src/storage/journal.ts:1: names the optimizer rowwise_adagrad',
+    ])
+    expect(find('src/kernels/wasm/attend.as.ts', '// sgd\n')).toHaveLength(1)
+    expect(find('src/kernels/reference/floats.ts', '// momentum\nexport {}')).toHaveLength(1)
+  })
+
+  test('may be named where it is declared and computed, and is no part of another word', () => {
+    for (const path of ['optimizers/adam.ts', 'kernels/apply.ts', 'kernels/reference/optimizer.ts'])
+      expect(find(`src/${path}`, `export const kind = 'adam'`)).toEqual([])
+    expect(find('src/kernels/wasm/apply.as.ts', '// adam\n')).toEqual([])
+    expect(find('src/http/app.ts', `export const name = 'adamant'`)).toEqual([])
+  })
+})

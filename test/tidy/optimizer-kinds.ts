@@ -1,0 +1,30 @@
+import type { SourceFile } from './source.ts'
+import type { Violations } from './rules.ts'
+
+/** The files that may name an optimizer kind: its declaration, and the kernels that compute its step. */
+export const KIND_OWNERS: readonly RegExp[] = [
+  /^src\/optimizers\//,
+  /^src\/kernels\/apply\.ts$/,
+  /^src\/kernels\/wasm\/apply\.as\.ts$/,
+  /^src\/kernels\/reference\/optimizer(-[\w-]+)?\.ts$/,
+]
+
+/**
+ * Lines that name an optimizer kind outside its owners, comments included: what they say of one kind belongs
+ * into its declaration, or is missing for the next kind.
+ */
+export const findNamedKinds = (
+  files: readonly SourceFile[],
+  kinds: readonly string[],
+  owners: readonly RegExp[],
+): Violations => {
+  const names = new RegExp(`\\b(${kinds.join('|')})\\b`)
+  return files
+    .filter(({ path }) => !owners.some((owner) => owner.test(path)))
+    .flatMap(({ path, text }) =>
+      text.split('\n').flatMap((line, i) => {
+        const kind = names.exec(line)?.[1]
+        return kind === undefined ? [] : [`${path}:${i + 1}: names the optimizer ${kind}`]
+      }),
+    )
+}
