@@ -1,13 +1,13 @@
 import { refuse } from '../core/errors.ts'
 import { heapBytes } from '../kernels/attend.ts'
-import type { Answer } from '../lookup/encode.ts'
+import type { Answer, Encoding } from '../lookup/encode.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
 import type { Region } from '../tables/arena.ts'
 import { runAttendJob, type ScanJob, type SettleJob } from '../tables/attend.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { runAttendJobs } from '../workers/dispatch-attend.ts'
-import { type AttendEncoding, encodeScanResult } from './encode.ts'
+import { encodeScanResult } from './encode.ts'
 import { type AttendPlan, planAttend } from './plan.ts'
 import { checkText } from './print.ts'
 import { writeQueries } from './queries.ts'
@@ -33,7 +33,7 @@ export const attend = (
   entry: TableEntry,
   version: TableVersion,
   request: AttendRequest,
-  encoding: AttendEncoding,
+  encoding: Encoding,
   checkWanted: () => void,
 ): Answer | Promise<Answer> => {
   const { arena, pool } = services

@@ -1,19 +1,27 @@
+/*
+ * `gatherd get`: a table into a file.
+ */
 import { createWriteStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import {
+  findFormat,
+  type FormatName,
+  joinWords,
+  namedArraysNames,
+  tableFormatNames,
+} from '../formats/format.ts'
 import { callService } from './client.ts'
 import { type Command, DONE, JSON_OPTION, readChoice, readCount, URL_OPTION } from './command.ts'
 import { type Progress, showProgress } from './progress.ts'
 import { formatBytes, formatDuration, formatRate } from './quantities.ts'
 
-const MEDIA_TYPES = {
-  npy: 'application/x-npy',
-  safetensors: 'application/x-safetensors',
-  raw: 'application/octet-stream',
-} as const
-type FileFormat = keyof typeof MEDIA_TYPES
+const FORMATS = tableFormatNames()
+const ENDINGS = FORMATS.flatMap((name) => findFormat(name).fileEndings.map((ending) => `.${ending}`))
+/** The format of optimizer state, which needs named arrays. */
+const [STATE_FORMAT] = namedArraysNames()
 
 /** `gatherd get`. */
 export const getCommand: Command = {
@@ -21,10 +29,11 @@ export const getCommand: Command = {
   arguments: [2, 2],
   summary: 'Writes a table, as stored, to a file',
   description:
-    'All of it at one sequence. The format is that of the name (.npy, .safetensors, .bin, .raw), else the one the service prefers.',
+    `All of it at one sequence. The format is that of the name (${ENDINGS.join(', ')}), ` +
+    'else the one the service prefers.',
   options: {
-    format: { value: 'FORMAT', help: 'npy, safetensors or raw' },
-    include: { value: 'optimizer', help: 'the state of the optimizer too, as safetensors' },
+    format: { value: 'FORMAT', help: joinWords(FORMATS, 'or') },
+    include: { value: 'optimizer', help: `the state of the optimizer too, as ${STATE_FORMAT}` },
     version: { value: 'N', help: 'this version instead of the current one' },
     url: URL_OPTION,
     json: JSON_OPTION,
@@ -32,8 +41,7 @@ export const getCommand: Command = {
   run: async ({ positionals: [table, path], values, service, terminal }) => {
     const include = readChoice(values, 'include', ['optimizer'])
     const format =
-      readChoice(values, 'format', ['npy', 'safetensors', 'raw']) ??
-      (include === undefined ? formatOf(path) : 'safetensors')
+      readChoice(values, 'format', FORMATS) ?? (include === undefined ? findByEnding(path) : STATE_FORMAT)
     const version = readCount(values, 'version', 1)
     const startedAt = performance.now()
     const interruption = new AbortController()
@@ -44,7 +52,7 @@ export const getCommand: Command = {
         method: 'GET',
         path: `v1/tables/${encodeURIComponent(table)}/data`,
         query: { include, version },
-        headers: { accept: format === undefined ? '*/*' : MEDIA_TYPES[format] },
+        headers: { accept: format === undefined ? '*/*' : findFormat(format).mediaType },
         signal: interruption.signal,
       })
       const bytes = Number(answer.headers['content-length'])
@@ -68,13 +76,14 @@ export const getCommand: Command = {
   },
 }
 
-const formatOf = (path: string): FileFormat | undefined => {
-  if (/\.npy$/i.test(path)) return 'npy'
-  if (/\.safetensors$/i.test(path)) return 'safetensors'
-  return /\.(bin|raw)$/i.test(path) ? 'raw' : undefined
+const findByEnding = (path: string): FormatName | undefined => {
+  const name = path.toLowerCase()
+  return FORMATS.find((format) =>
+    findFormat(format).fileEndings.some((ending) => name.endsWith(`.${ending}`)),
+  )
 }
 
-/** The file appears under its name when it is whole; of a failure nothing stays. */
+/** Writes beside the path, so that the file appears under its name only when it is whole. */
 const writeAside = async (
   answer: IncomingMessage,
   path: string,

@@ -1,5 +1,9 @@
+/*
+ * `gatherd put`: a file into a table, whole or in parts that can be resumed.
+ */
 import { LIMITS } from '../core/limits.ts'
 import type { TableInfo } from '../core/types.ts'
+import { joinWords, listNamedArrays, RAW, tableFormatNames } from '../formats/format.ts'
 import { callForJson } from './client.ts'
 import {
   type Command,
@@ -27,16 +31,17 @@ const PARALLEL_COUNT_MAX = 64
 export const putCommand: Command = {
   usage: 'TABLE FILE',
   arguments: [2, 2],
-  summary: 'Creates or replaces a table from an npy, safetensors or raw file',
+  summary: `Creates or replaces a table from an ${joinWords(tableFormatNames(), 'or')} file`,
   description:
-    'A file of several parts is sent part by part. Broken off, the same command goes on where it was: only missing parts are sent.\n' +
+    'A file of several parts is sent part by part. Broken off, the same command goes on where it was: ' +
+    'only missing parts are sent.\n' +
     'The table is not changed before all of it has arrived.',
   options: {
     rows: { value: 'N', help: 'rows of a raw file (.bin, .raw)' },
     dim: { value: 'N', help: 'numbers in a row of a raw file' },
     'input-dtype': { value: 'TYPE', help: 'numbers of a raw file; default float32' },
     dtype: { value: 'TYPE', help: 'how the table stores them: float32, float16, bfloat16, int8' },
-    tensor: { value: 'NAME', help: 'the array of a safetensors file that is the table' },
+    tensor: { value: 'NAME', help: `the array of a ${listNamedArrays()} file that is the table` },
     'allow-non-finite': { help: 'stores NaN and infinity instead of refusing them' },
     set: {
       value: 'NAME=VALUE',
@@ -57,7 +62,7 @@ export const putCommand: Command = {
     const file = await inspectFile(path)
     const partBytes = choosePartBytes(file.bytes, readCount(input.values, 'part-bytes', 1))
     if (
-      file.contentType === 'application/octet-stream' &&
+      file.contentType === RAW.mediaType &&
       (parameters.rows === undefined || parameters.dim === undefined)
     ) {
       throw new UsageError('a raw file needs --rows and --dim')
@@ -86,7 +91,7 @@ interface PutResult {
   sentBytes: number
 }
 
-/** As asked for, or else so that there are not too many. Throws UsageError. */
+/** Chooses the size of parts: as asked for, else so that there are not too many. Throws UsageError. */
 export const choosePartBytes = (fileBytes: number, asked: number | undefined): number => {
   const least = Math.ceil(fileBytes / LIMITS.uploadPartCountMax)
   if (asked === undefined) return Math.max(PART_BYTES, least)
@@ -99,7 +104,7 @@ export const choosePartBytes = (fileBytes: number, asked: number | undefined): n
   return asked
 }
 
-/** The parameters of the upload, by the names of the contract. */
+/** Reads the parameters of the upload, by the names of the contract. */
 const readParameters = (values: OptionValues): UploadParameters => {
   const named = {
     rows: readCount(values, 'rows', 0),
@@ -119,7 +124,7 @@ const readParameters = (values: OptionValues): UploadParameters => {
   ) as UploadParameters
 }
 
-/** Numbers and truth values are such in JSON too; all else, an optimizer in JSON for one, is text. */
+/** Reads a setting as JSON would hold it: a number, a truth value, or text such as an optimizer in JSON. */
 const readSetting = (text: string): string | number | boolean => {
   if (text === 'true' || text === 'false') return text === 'true'
   return /^-?\d+(\.\d+)?([eE][-+]?\d+)?$/.test(text) ? Number(text) : text
@@ -161,7 +166,7 @@ const putWhole = (input: CommandInput, { table, file, digest, parameters }: Put)
         throw error
       }
     }
-    // Once more might undo what others have written in between.
+    // A repeated PUT might undo the changes of others in between.
     const info = await callRepeatedly(attempt, { tell: progress.tell, isRepeatable: false })
     return { info, sentBytes: file.bytes }
   })

@@ -150,7 +150,7 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
       mask,
       writeHead: head,
     }
-    if (head !== undefined && encoding === 'raw')
+    if (head !== undefined && encoding !== 'json')
       inPlace = sendInPlace(answers, { region, rowsAt, byteCount }, head)
     if (inPlace !== null) return describeAnswer(gathered, encoding, inPlace)
     return encodeAnswer(gathered, encoding, arena, buffers, printer)

@@ -1,6 +1,6 @@
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
-import type { ByteRange } from '../formats/safetensors.ts'
+import type { ByteRange } from '../formats/shape.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 import { STEP_NAME } from '../layout/state-layout.ts'

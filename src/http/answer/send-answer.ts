@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
+import { RAW } from '../../formats/format.ts'
 import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import { stateHeaders } from './state-headers.ts'
@@ -18,7 +19,7 @@ export const sendBuffer = (reply: FastifyReply, body: ResponseBuffer, mediaType:
 
 /** Sends the answer about one table, with the state that it is about; a binary one says its shape and dtype. */
 export const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: string): FastifyReply => {
-  if (encoding === 'raw' && answer.body.bytes.length <= JOINED_BYTES_MAX) return sendJoined(reply, answer)
+  if (encoding === RAW.name && answer.body.bytes.length <= JOINED_BYTES_MAX) return sendJoined(reply, answer)
   reply.headers(stateHeaders(answer.version, answer.sequence))
   if (encoding !== 'json') reply.headers(arrayHeaders(answer))
   return sendBuffer(reply, answer.body, answer.mediaType)

@@ -12,7 +12,7 @@ import { stateHeaders } from './state-headers.ts'
  * client. A client that takes nothing of a piece for `responseStallMsMax` is cut off; so is everybody when a piece cannot be had any more.
  */
 export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer): Promise<void> => {
-  const { rows, head, byteCount, mediaType, version, sequence } = answer
+  const { rows, head, tail, byteCount, mediaType, version, sequence } = answer
   const { raw } = reply
   const headers = Object.assign(
     reply.getHeaders() as OutgoingHttpHeaders,
@@ -33,6 +33,7 @@ export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer):
       ahead = rows.next()
       await writePiece(raw, piece)
     }
+    if (tail.length > 0) raw.write(tail)
     raw.end()
   } catch (error) {
     // Headers are out: a broken connection is the only way to say that this is not the answer.

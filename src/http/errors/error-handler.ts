@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { App } from '../context.ts'
-import { FORMAT_MEDIA_TYPES, type Format } from '../negotiate.ts'
+import { ARRAYS_FORMATS, listMediaTypes, LOOKUP_FORMATS } from '../negotiate.ts'
 import { HttpRefusal, renderProblem } from './problem.ts'
 
 /** The errors of Fastify that a client can cause. What is not here is our mistake. */
@@ -114,12 +114,11 @@ export const answerUnknownRoute = (app: App, request: FastifyRequest, reply: Fas
   answerError(new GatherdError('METHOD_NOT_ALLOWED', detail, { headers: { allow } }), request, reply)
 }
 
-/** Accept-Query (RFC 10008): npy and raw numbers have no place for the names of several tables. */
-const queryTypes = (path: string): string => {
-  const formats: Format[] =
-    path === '/v1/lookup' ? ['json', 'safetensors'] : ['json', 'raw', 'npy', 'safetensors']
-  return formats.map((format) => `"${FORMAT_MEDIA_TYPES[format]}"`).join(', ')
-}
+/** Accept-Query (RFC 10008): a lookup of several tables needs a format with names. */
+const queryTypes = (path: string): string =>
+  listMediaTypes(path === '/v1/lookup' ? ARRAYS_FORMATS : LOOKUP_FORMATS)
+    .map((type) => `"${type}"`)
+    .join(', ')
 
 /** What Node's parser says about bytes that are no HTTP. */
 interface ParserError extends Error {

@@ -61,14 +61,14 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
         : null
     }
     const { shape, index_dtype, version: _version, ...options } = query
-    const arrays = decodeIndices('raw', ids.subarray(0, head.bodyBytes), { shape, index_dtype })
+    const arrays = decodeIndices(head.format, ids.subarray(0, head.bodyBytes), { shape, index_dtype })
     const planned = prepareLookup(entry, version, { ...arrays, options }, head.answer)
     if (!isInline(planned)) return null
     const { elementType } = planned.plan
     const described =
       head.answer === 'json'
         ? {}
-        : arrayHeaders({ shape: answerShape('raw', elementType, planned.plan.shape), elementType })
+        : arrayHeaders({ shape: answerShape(head.answer, elementType, planned.plan.shape), elementType })
     const writeHead = createAnswerHead(version.handle.version, { ...described, ...type })
     return { planned: { ...planned, writeHead }, writeHead, query }
   }

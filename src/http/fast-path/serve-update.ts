@@ -31,7 +31,7 @@ export const createServeUpdate = ({ registry, writer, lookups: { arena } }: Http
   }
   return (head, body) => {
     const entry = registry.get(head.table)
-    if (entry === undefined || head.route === 'lookup' || head.format === 'raw') return null
+    if (entry === undefined || head.route === 'lookup') return null
     const query = CHECK_QUERY[head.route](Object.fromEntries(head.query)) as UpdateQuery
     const { arrays, ...how } = readUpdate(head.route, head.format, body, query)
     const { call, region } = planUpdate(entry, arrays, { ...how, precondition: {} }, arena)
