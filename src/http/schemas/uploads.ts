@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { FORMATS, RAW } from '../../formats/format.ts'
+import { FORMAT_MEDIA_TYPES, TABLE_FORMATS } from '../negotiate.ts'
 import { OptimizerInput } from './optimizer.ts'
 import { Choice, CLOSED, TableName } from './scalars.ts'
 import { UploadQuery } from './table.ts'
@@ -44,7 +45,7 @@ export const UploadBegin = Type.Object(
   {
     ...CLOSED,
     examples: [
-      { content_type: 'application/x-npy', bytes: 256_000_128 },
+      { content_type: FORMAT_MEDIA_TYPES[TABLE_FORMATS[0]], bytes: 256_000_128 },
       { rows: 1000, dim: 64, dtype: 'float16' },
     ],
   },
