@@ -24,9 +24,10 @@ interface Attending {
 }
 
 /**
- * Scores queries against every row of a version: plan, write the queries into the arena, scan the table in chunks, join what the chunks found,
- * encode. Answers at once when the table is small, else with a promise. Which chunks there were leaves no trace in the answer.
- * Each row is at the answer's sequence or a later one. `checkWanted` throws when nobody waits any more; it is asked before each chunk.
+ * Scores queries against every row of a version: plan, write the queries into the arena, scan the table in
+ * chunks, join what the chunks found, encode. Answers at once when the table is small, else with a promise.
+ * Which chunks there were leaves no trace in the answer. Each row is at the answer's sequence or a later one.
+ * `checkWanted` throws when nobody waits any more; it is asked before each chunk.
  */
 export const attend = (
   services: LookupServices,
@@ -138,7 +139,10 @@ const scanAtOnce = ({ arena }: LookupServices, attending: Attending): void => {
     runAttendJob(version, arena.memory, makeSettleJob(attending, plan.top.k, 0, plan.queryCount))
 }
 
-/** Every runner takes the next chunk when it has finished one, so each meets its chunks in ascending order, as its heaps want. */
+/**
+ * Every runner takes the next chunk when it has finished one, so each meets its chunks in ascending order, as
+ * its heaps want.
+ */
 const scanInChunks = async (
   { arena, pool }: LookupServices,
   attending: Attending,

@@ -26,7 +26,8 @@ export const fromJsonTensors = (tensors: ReadonlyMap<string, JsonTensor>): Queri
 
 /**
  * Reads the queries of a body of named arrays, floating-point numbers of any width. Refuses MALFORMED_BODY,
- * INVALID_REQUEST, DTYPE_MISMATCH, NON_FINITE, and UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names.
+ * INVALID_REQUEST, DTYPE_MISMATCH, NON_FINITE, and UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no
+ * names.
  */
 export const fromNamedArrays = (format: FormatName, body: Buffer): Queries => {
   const tensors = findNamedArrays(format).read(body)

@@ -9,7 +9,8 @@ import type { ScanResult } from './scan-result.ts'
 import { printScanResult } from './print.ts'
 
 /**
- * Copies the result out of the arena in the encoding that the client asked for: `logits`, or `indices` and `scores`.
+ * Copies the result out of the arena in the encoding that the client asked for: `logits`, or `indices` and
+ * `scores`.
  */
 export const encodeScanResult = (services: LookupServices, found: ScanResult, encoding: Encoding): Answer => {
   const { version, sequence, shape } = found

@@ -36,8 +36,8 @@ export interface ResumableUpload {
 const folderOf = (table: string): string => `v1/tables/${encodeURIComponent(table)}/uploads`
 
 /**
- * The upload to send parts to: one that was begun before with the same file, parts and parameters, else a new one. What the service
- * has is asked of it, so any machine with the file can go on.
+ * The upload to send parts to: one that was begun before with the same file, parts and parameters, else a new
+ * one. What the service has is asked of it, so any machine with the file can go on.
  */
 export const findUpload = async (service: Service, upload: ResumableUpload): Promise<UploadInfo> => {
   const { uploads } = await callForJson<{ uploads: UploadInfo[] }>(service, {

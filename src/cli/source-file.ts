@@ -37,7 +37,9 @@ export const inspectFile = async (path: string): Promise<SourceFile> => {
   }
 }
 
-/** Finds the type of a file by its first bytes. Bare numbers can begin with any, so that their name decides. */
+/**
+ * Finds the type of a file by its first bytes. Bare numbers can begin with any, so that their name decides.
+ */
 const findContentType = (path: string, head: Buffer): string => {
   const name = path.toLowerCase()
   const isNamed = ({ fileEndings }: Format) => fileEndings.some((ending) => name.endsWith(`.${ending}`))

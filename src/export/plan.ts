@@ -16,14 +16,19 @@ import { type NamedArray, NO_BYTES } from '../formats/shape.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { STEP_NAME, stateTensors } from '../layout/state-layout.ts'
 
-/** The bytes `from`..`from + byteCount` of every stored row, or of every row of optimizer state, row after row. */
+/**
+ * The bytes `from`..`from + byteCount` of every stored row, or of every row of optimizer state, row after
+ * row.
+ */
 export interface ExportPart {
   of: 'rows' | 'state'
   from: number
   byteCount: number
 }
 
-/** An export before it begins: the bytes around the rows, and the parts of the rows, each part for all rows. */
+/**
+ * An export before it begins: the bytes around the rows, and the parts of the rows, each part for all rows.
+ */
 export interface ExportPlan {
   head: Uint8Array
   parts: ExportPart[]
@@ -62,15 +67,16 @@ export const checkStateFormat = (name: FormatName): NamedArraysFormat => {
 /**
  * Plans a table in its storage dtype.
  *
- * numbers, one array   the stored rows [rows, dim]; of int8 [rows, dim + 8] bytes: dim bytes, then float32 scale and
+ * numbers, one array the stored rows [rows, dim]; of int8 [rows, dim + 8] bytes: dim bytes, then float32
+ * scale and
  *                      bias, per row
- * named arrays         `embeddings` [rows, dim]. int8: `scale` float32 [rows] and `bias` float32 [rows], then
+ * named arrays `embeddings` [rows, dim]. int8: `scale` float32 [rows] and `bias` float32 [rows], then
  *                      `embeddings` uint8 [rows, dim], whose values are embeddings * scale + bias; in this order, so
  *                      that the float32 are aligned
  *
- * With optimizer state, which needs named arrays, adam's `optimizer/step` int64 [] comes first, then the arrays of
- * `stateTensors` in float32, then the rows; the optimizer as JSON is the metadata `optimizer`. int8 rows take no
- * gradients, and have no state. Refuses NOT_ACCEPTABLE for a dtype that the format lacks.
+ * With optimizer state, which needs named arrays, adam's `optimizer/step` int64 [] comes first, then the
+ * arrays of `stateTensors` in float32, then the rows; the optimizer as JSON is the metadata `optimizer`. int8
+ * rows take no gradients, and have no state. Refuses NOT_ACCEPTABLE for a dtype that the format lacks.
  */
 export const planExport = (
   table: TableShape,

@@ -1,7 +1,8 @@
 /*
- * The registry of wire formats: one row says all that the rest of the service needs to know about a format. Routes,
- * plans, answers, the document and the commands derive their lists and checks from these rows, so a new format is a
- * file of its own, a row here and a golden test. JSON is no row: it is parsed and printed number by number.
+ * The registry of wire formats: one row says all that the rest of the service needs to know about a format.
+ * Routes, plans, answers, the document and the commands derive their lists and checks from these rows, so a
+ * new format is a file of its own, a row here and a golden test. JSON is no row: it is parsed and printed
+ * number by number.
  */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
@@ -31,15 +32,21 @@ interface FormatFacts {
 
 /** A body that begins with a header, by which an upload finds its arrays while the rest still comes. */
 interface HeaderFacts {
-  /** Whether a file that begins with these bytes, `FILE_PREFIX_BYTES` if it has so many, is of this format. */
+  /**
+   * Whether a file that begins with these bytes, `FILE_PREFIX_BYTES` if it has so many, is of this format.
+   */
   recognises(prefix: Uint8Array): boolean
   /** So many bytes are always enough for `measureHeader`. */
   prefixBytes: number
-  /** Returns the length of the header; null when the body has ended before it says so. Refuses MALFORMED_BODY. */
+  /**
+   * Returns the length of the header; null when the body has ended before it says so. Refuses MALFORMED_BODY.
+   */
   measureHeader(prefix: Uint8Array): number | null
 }
 
-/** Numbers and nothing else: the query of a request, or the headers of an answer, say their type and shape. */
+/**
+ * Numbers and nothing else: the query of a request, or the headers of an answer, say their type and shape.
+ */
 export interface NumbersFormat extends FormatFacts {
   carries: 'numbers'
   /** Reads a whole body; a shape of null makes it flat. */
@@ -127,8 +134,8 @@ const rowsByName = new Map<string, NamedFormat>(rows.map((row) => [row.name, row
 export const FORMATS: readonly NamedFormat[] = rows
 
 /**
- * Adds a row, for tests; it must happen before the modules are loaded that derive their tables from the rows. Returns
- * the undo.
+ * Adds a row, for tests; it must happen before the modules are loaded that derive their tables from the rows.
+ * Returns the undo.
  */
 export const registerFormat = (format: Format): (() => void) => {
   assert(!rowsByName.has(format.name), 'formats have distinct names')

@@ -60,9 +60,9 @@ export const looksLikeNpy = (prefix: Uint8Array): boolean =>
   MAGIC.every((byte, index) => prefix[index] === byte)
 
 /**
- * Returns the bytes from the start of the body to the first element, or null while `prefix` is too short to say (12
- * bytes are always enough). Refuses (MALFORMED_BODY) a wrong magic or version and a header above `npyHeaderBytesMax` as
- * soon as it is visible.
+ * Returns the bytes from the start of the body to the first element, or null while `prefix` is too short to
+ * say (12 bytes are always enough). Refuses (MALFORMED_BODY) a wrong magic or version and a header above
+ * `npyHeaderBytesMax` as soon as it is visible.
  */
 export const npyHeaderBytes = (prefix: Uint8Array): number | null => {
   if (!MAGIC.every((byte, index) => index >= prefix.length || prefix[index] === byte)) {
@@ -86,9 +86,9 @@ export const npyHeaderBytes = (prefix: Uint8Array): number | null => {
 }
 
 /**
- * Reads the header. `bytes` holds all of it, and any part of the elements. Refuses MALFORMED_BODY for bytes that are not
- * an npy header, DTYPE_MISMATCH for element types that are not served, and SHAPE_MISMATCH for column order, too many
- * dimensions or uncountable shapes.
+ * Reads the header. `bytes` holds all of it, and any part of the elements. Refuses MALFORMED_BODY for bytes
+ * that are not an npy header, DTYPE_MISMATCH for element types that are not served, and SHAPE_MISMATCH for
+ * column order, too many dimensions or uncountable shapes.
  */
 export const readNpyHeader = (bytes: Uint8Array): NpyHeader => {
   const dataAt = npyHeaderBytes(bytes)
@@ -112,8 +112,8 @@ export const readNpyHeader = (bytes: Uint8Array): NpyHeader => {
 }
 
 /**
- * Reads a whole body. Refuses as {@link readNpyHeader}, and with MALFORMED_BODY unless the elements fill the body
- * exactly.
+ * Reads a whole body. Refuses as {@link readNpyHeader}, and with MALFORMED_BODY unless the elements fill the
+ * body exactly.
  */
 export const readNpy = (bytes: Uint8Array): TypedBytes => {
   const { elementType, shape, dataAt, dataBytes } = readNpyHeader(bytes)
@@ -140,8 +140,8 @@ export const frameNpy = ({ elementType, shape }: Omit<NamedArray, 'name'>): Fram
 })
 
 /**
- * Makes the header that NumPy 2 writes (np.save) for an array in row order, byte for byte. Refuses NOT_ACCEPTABLE for
- * bfloat16, which npy lacks.
+ * Makes the header that NumPy 2 writes (np.save) for an array in row order, byte for byte. Refuses
+ * NOT_ACCEPTABLE for bfloat16, which npy lacks.
  */
 export const writeNpyHeader = (elementType: ElementType, shape: readonly number[]): Uint8Array => {
   const descr =

@@ -59,8 +59,8 @@ export const readHeaderText = (text: string): HeaderText => {
 }
 
 /**
- * Prints the text for arrays whose bytes are at `ranges`. It is built by hand, since an object would move names like
- * "7" to the front and lose "__proto__".
+ * Prints the text for arrays whose bytes are at `ranges`. It is built by hand, since an object would move
+ * names like "7" to the front and lose "__proto__".
  */
 export const printHeaderText = (
   arrays: readonly NamedArray[],
@@ -80,7 +80,10 @@ export const printHeaderText = (
   return `{${members.join(',')}}`
 }
 
-/** Reads one JSON object and calls `readMember` after each colon. Refuses equal keys, and more than arrays may be. */
+/**
+ * Reads one JSON object and calls `readMember` after each colon. Refuses equal keys, and more than arrays may
+ * be.
+ */
 const readMembers = (cursor: Cursor, readMember: (key: string) => void): void => {
   const seen = new Set<string>()
   expectToken(cursor, '{')
@@ -141,7 +144,10 @@ const readString = (cursor: Cursor): string => {
   return value
 }
 
-/** Returns the value of a JSON string with its quotes; null when it is none. A string without escapes is cut only. */
+/**
+ * Returns the value of a JSON string with its quotes; null when it is none. A string without escapes is cut
+ * only.
+ */
 const unescapeString = (literal: string): string | null => {
   if (PLAIN_STRING.test(literal)) return literal.slice(1, -1)
   try {

@@ -47,10 +47,10 @@ export const safetensorsHeaderBytes = (prefix: Uint8Array): number | null => {
 }
 
 /**
- * Reads and checks the header. `headerBytes` holds all of it, and any part of the data; `bodyBytes` is the length of
- * the whole body, or null when it is not known yet (the caller then compares the last `end` itself). Refuses
- * MALFORMED_BODY for bytes that are not safetensors, DTYPE_MISMATCH for dtypes that are not served, and SHAPE_MISMATCH
- * for uncountable shapes and too many dimensions.
+ * Reads and checks the header. `headerBytes` holds all of it, and any part of the data; `bodyBytes` is the
+ * length of the whole body, or null when it is not known yet (the caller then compares the last `end`
+ * itself). Refuses MALFORMED_BODY for bytes that are not safetensors, DTYPE_MISMATCH for dtypes that are not
+ * served, and SHAPE_MISMATCH for uncountable shapes and too many dimensions.
  */
 export const readSafetensorsHeader = (
   headerBytes: Uint8Array,
@@ -99,10 +99,10 @@ export const locateSafetensors = (headerBytes: Uint8Array, announcedBytes: numbe
 }
 
 /**
- * Makes the header for these arrays, whose bytes follow in the same order without gaps: those of `arrays[i]` go to
- * `ranges[i]`, counted from the end of the header. Spaces make the data begin at a multiple of 8; larger element types
- * first keep every array aligned. Names are distinct: a caller that lets clients choose them checks that. `bodyBytes`
- * is the length of header and data.
+ * Makes the header for these arrays, whose bytes follow in the same order without gaps: those of `arrays[i]`
+ * go to `ranges[i]`, counted from the end of the header. Spaces make the data begin at a multiple of 8;
+ * larger element types first keep every array aligned. Names are distinct: a caller that lets clients choose
+ * them checks that. `bodyBytes` is the length of header and data.
  */
 export const writeSafetensorsHeader = (
   arrays: readonly NamedArray[],
@@ -138,7 +138,9 @@ const decodeText = (bytes: Uint8Array, dataAt: number): string => {
     : refuse('MALFORMED_BODY', 'the safetensors header is not UTF-8')
 }
 
-/** Refuses (MALFORMED_BODY) arrays that do not cover the data from its first to its last byte, each byte once. */
+/**
+ * Refuses (MALFORMED_BODY) arrays that do not cover the data from its first to its last byte, each byte once.
+ */
 const checkOffsets = (tensors: ReadonlyMap<string, ArrayPlace>, dataBytes: number | null): void => {
   const sorted = [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)
   let covered = 0

@@ -69,9 +69,9 @@ interface AcceptRange {
 }
 
 /**
- * Chooses the format to answer in (RFC 9110, 12.5.1). `offered` is in the server's order of preference: its first is the
- * answer to no `Accept` and to `*` `/*`. Among equal qualities the more specific range wins, then the client's order.
- * Refuses NOT_ACCEPTABLE.
+ * Chooses the format to answer in (RFC 9110, 12.5.1). `offered` is in the server's order of preference: its
+ * first is the answer to no `Accept` and to `*` `/*`. Among equal qualities the more specific range wins,
+ * then the client's order. Refuses NOT_ACCEPTABLE.
  */
 export const negotiateFormat = (accept: string | undefined, offered: readonly Format[]): Format => {
   if (accept === undefined || accept === '*/*' || accept === '') return offered[0]
@@ -83,7 +83,10 @@ export const negotiateFormat = (accept: string | undefined, offered: readonly Fo
   )
 }
 
-/** Chooses the one of `offered` that a client asks for; undefined: none. `typeOf` gives the media type of each. */
+/**
+ * Chooses the one of `offered` that a client asks for; undefined: none. `typeOf` gives the media type of
+ * each.
+ */
 export const chooseByAccept = <Offer>(
   accept: string,
   offered: readonly Offer[],
@@ -137,8 +140,8 @@ const refuseAccept = (accept: string, offered: readonly Format[]): never =>
 const ENTITY_TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y
 
 /**
- * Reads the strong entity tags of an If-Match or If-None-Match, without quotes; `['*']` for `*`. Weak tags are left out:
- * they match nothing here. Refuses INVALID_REQUEST for anything that is no list of entity tags.
+ * Reads the strong entity tags of an If-Match or If-None-Match, without quotes; `['*']` for `*`. Weak tags
+ * are left out: they match nothing here. Refuses INVALID_REQUEST for anything that is no list of entity tags.
  */
 export const parseEntityTags = (name: string, header: string): string[] => {
   if (header.trim() === '*') return ['*']
@@ -174,8 +177,8 @@ export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
 }
 
 /**
- * Reads the client's deadline in milliseconds from the arrival of the request; undefined: it has none. Refuses
- * INVALID_REQUEST unless it is a whole number.
+ * Reads the client's deadline in milliseconds from the arrival of the request; undefined: it has none.
+ * Refuses INVALID_REQUEST unless it is a whole number.
  */
 export const parseRequestTimeout = (header: string | string[] | undefined): number | undefined => {
   if (header === undefined) return undefined

@@ -52,7 +52,10 @@ export const decodeIndices = (name: FormatName, body: Buffer, query: IndicesQuer
   }
 }
 
-/** The arrays of a lookup out of tensors `indices`, `offsets` and `weights`. Refuses INVALID_REQUEST, DTYPE_MISMATCH. */
+/**
+ * The arrays of a lookup out of tensors `indices`, `offsets` and `weights`. Refuses INVALID_REQUEST,
+ * DTYPE_MISMATCH.
+ */
 export const fromTypedTensors = (tensors: ReadonlyMap<string, TypedBytes>): LookupArrays => {
   for (const name of tensors.keys()) {
     if (!['indices', 'offsets', 'weights'].includes(name))

@@ -1,6 +1,6 @@
 /*
- * The answer to a lookup: rows that were gathered into the arena become JSON text, or the numbers between the head and
- * the tail of a format.
+ * The answer to a lookup: rows that were gathered into the arena become JSON text, or the numbers between the
+ * head and the tail of a format.
  */
 import { refuse } from '../core/errors.ts'
 import type { ElementType } from '../core/types.ts'
@@ -129,7 +129,10 @@ export const frameRows = (
   return format.frame(arrays)
 }
 
-/** Copies bare numbers, which is the hot case: behind the head of an HTTP answer if the fast path asks for one. */
+/**
+ * Copies bare numbers, which is the hot case: behind the head of an HTTP answer if the fast path asks for
+ * one.
+ */
 const copyNumbers = (
   { rowsAt, byteCount, writeHead }: GatherResult,
   arena: Arena,

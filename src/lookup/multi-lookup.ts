@@ -1,5 +1,6 @@
 /*
- * Lookups of several tables in one request: decoding the tensors of each, and joining the answers to one body.
+ * Lookups of several tables in one request: decoding the tensors of each, and joining the answers to one
+ * body.
  */
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -28,9 +29,9 @@ export interface TableAnswer {
 }
 
 /**
- * Reads the lookups of a body of named arrays: tensors `{table}/indices`, and `{table}/offsets`, `{table}/weights` to
- * pool. The options are the same for all. Refuses INVALID_REQUEST, DTYPE_MISMATCH, and UNSUPPORTED_MEDIA_TYPE for a
- * format whose arrays have no names.
+ * Reads the lookups of a body of named arrays: tensors `{table}/indices`, and `{table}/offsets`,
+ * `{table}/weights` to pool. The options are the same for all. Refuses INVALID_REQUEST, DTYPE_MISMATCH, and
+ * UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names.
  */
 export const decodeNamedTensors = (
   format: FormatName,
@@ -55,8 +56,8 @@ export const decodeNamedTensors = (
 }
 
 /**
- * Runs each lookup by `run`, in order. The first failure fails the whole request, with the pointer to its lookup before
- * its own.
+ * Runs each lookup by `run`, in order. The first failure fails the whole request, with the pointer to its
+ * lookup before its own.
  */
 export const runLookups = async (
   lookups: readonly NamedLookup[],
@@ -113,7 +114,9 @@ export const joinJson = ({ buffers }: LookupServices, answers: readonly Answer[]
   return { body: join(buffers, [...parts, ']}'], answers), mediaType: MEDIA_TYPES.json }
 }
 
-/** Refuses (INVALID_REQUEST) two lookups of one table: as named arrays their answers would have the same name. */
+/**
+ * Refuses (INVALID_REQUEST) two lookups of one table: as named arrays their answers would have the same name.
+ */
 export const refuseRepeatedTables = (lookups: readonly NamedLookup[], format: FormatName): void => {
   const seen = new Set<string>()
   for (const { table, pointer } of lookups) {

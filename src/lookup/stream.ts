@@ -1,6 +1,6 @@
 /*
- * Long answers, which are sent while they are being gathered, so that a slow client does not hold the memory of all of
- * its rows.
+ * Long answers, which are sent while they are being gathered, so that a slow client does not hold the memory
+ * of all of its rows.
  */
 import { assert } from '../core/assert.ts'
 import type { Region } from '../tables/arena.ts'
@@ -25,8 +25,8 @@ export interface StreamedAnswer extends Omit<Answer, 'body'> {
 }
 
 /**
- * Whether an answer is rows and nothing else, and long. Its memory would be in use for as long as its client takes to
- * read it.
+ * Whether an answer is rows and nothing else, and long. Its memory would be in use for as long as its client
+ * takes to read it.
  */
 export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean =>
   encoding !== 'json' &&
@@ -37,8 +37,9 @@ export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean 
   plan.answerBytes > PIECE_BYTES
 
 /**
- * Begins a long lookup: ids are resolved and checked, so that refusals come before the first byte; rows are read piece
- * by piece. Each row is at the sequence of the answer or at a later one. The stream must be read to its end, or closed.
+ * Begins a long lookup: ids are resolved and checked, so that refusals come before the first byte; rows are
+ * read piece by piece. Each row is at the sequence of the answer or at a later one. The stream must be read
+ * to its end, or closed.
  */
 export const streamLookup = (services: LookupServices, planned: PlannedLookup): StreamedAnswer => {
   const { arena } = services
@@ -94,8 +95,8 @@ export class RowStream {
   }
 
   /**
-   * Gathers the next piece, which the caller releases; null at the end. The caller may ask for one while the last is on
-   * its way. Rejects with OVERLOADED.
+   * Gathers the next piece, which the caller releases; null at the end. The caller may ask for one while the
+   * last is on its way. Rejects with OVERLOADED.
    */
   async next(): Promise<ResponseBuffer | null> {
     const { plan } = this.#planned

@@ -33,8 +33,8 @@ const checkRowsMembers = compileChecker(RowsMembers)
 export type UpdateFormat = 'json' | FormatName
 
 /**
- * Reads an update. Refuses INVALID_REQUEST, UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names, and bodies
- * that cannot be read.
+ * Reads an update. Refuses INVALID_REQUEST, UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names,
+ * and bodies that cannot be read.
  */
 export const readUpdate = (
   route: 'gradients' | 'rows',
@@ -90,8 +90,8 @@ export const answerUpdate = (
 })
 
 /**
- * Per-thread scratch for JSON values, reused to avoid garbage: they are copied to the writer's memory before the next
- * body is read.
+ * Per-thread scratch for JSON values, reused to avoid garbage: they are copied to the writer's memory before
+ * the next body is read.
  */
 let kept = new Float32Array(0)
 
@@ -101,7 +101,10 @@ const keepValues: KeepSingles = (values) => {
   return kept.subarray(0, values.length)
 }
 
-/** Reads the arrays of a JSON update, valid until the next one is read, and its other members, still unchecked. */
+/**
+ * Reads the arrays of a JSON update, valid until the next one is read, and its other members, still
+ * unchecked.
+ */
 const readJsonUpdate = (
   body: Buffer,
   valuesName: ValuesName,

@@ -31,10 +31,11 @@ export interface AdapterUpload {
 }
 
 /**
- * Attaches an adapter to the current version of a table, in the place of another, chunk by chunk as a table is uploaded.
- * Refusals come in the same order: the header and what it says (adapter-plan.ts); quota and precondition; length,
- * digest, numbers. Whatever fails, memory goes back and the table stays as it was. Returns whether there was no adapter
- * before. Refuses UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names.
+ * Attaches an adapter to the current version of a table, in the place of another, chunk by chunk as a table
+ * is uploaded. Refusals come in the same order: the header and what it says (adapter-plan.ts); quota and
+ * precondition; length, digest, numbers. Whatever fails, memory goes back and the table stays as it was.
+ * Returns whether there was no adapter before. Refuses UNSUPPORTED_MEDIA_TYPE for a format whose arrays have
+ * no names.
  */
 export const uploadAdapter = async (
   writer: WriterConnection,

@@ -1,6 +1,6 @@
 /*
- * The plan of an upload: where in the body the rows of the table are, and how they will be stored. Everything that can
- * be refused by the header and the query is refused here, before memory is reserved.
+ * The plan of an upload: where in the body the rows of the table are, and how they will be stored. Everything
+ * that can be refused by the header and the query is refused here, before memory is reserved.
  */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -64,9 +64,9 @@ export const planRaw = (options: UploadOptions): UploadPlan => {
 }
 
 /**
- * Plans one array. Refuses SHAPE_MISMATCH unless it is a table, DTYPE_MISMATCH for numbers that no table stores unless
- * the options say how, MALFORMED_BODY when the announced length is another, and INVALID_REQUEST for options of other
- * formats.
+ * Plans one array. Refuses SHAPE_MISMATCH unless it is a table, DTYPE_MISMATCH for numbers that no table
+ * stores unless the options say how, MALFORMED_BODY when the announced length is another, and INVALID_REQUEST
+ * for options of other formats.
  */
 export const planArray = (
   { array, bodyBytes }: { array: ArrayPlace; bodyBytes: number },
@@ -77,8 +77,8 @@ export const planArray = (
 }
 
 /**
- * Plans one of several arrays. Refuses as {@link planArray}, and with INVALID_REQUEST, and the names there are, when the
- * options leave open which one. Arrays of optimizer state become tables only by name.
+ * Plans one of several arrays. Refuses as {@link planArray}, and with INVALID_REQUEST, and the names there
+ * are, when the options leave open which one. Arrays of optimizer state become tables only by name.
  */
 export const planNamedArray = ({ arrays, bodyBytes }: LocatedArrays, options: UploadOptions): UploadPlan => {
   const name = options.tensor ?? chooseArray(arrays)

@@ -28,9 +28,9 @@ export const listStateNames = ({ arrays }: LocatedArrays, { tensor }: UploadOpti
     : [...arrays.keys()].filter((name) => name.startsWith(STATE_PREFIX))
 
 /**
- * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer` has for the table. Refuses
- * INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an
- * int8 table, which no gradient changes.
+ * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer`
+ * has for the table. Refuses INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and
+ * SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an int8 table, which no gradient changes.
  */
 export const planState = (
   located: LocatedArrays,

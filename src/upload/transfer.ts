@@ -19,8 +19,8 @@ export const takeHeader = async (
 }
 
 /**
- * Hands each of `sinks` its bytes. Refuses MALFORMED_BODY, with the text of `describe`, unless the body has exactly
- * `bodyBytes`.
+ * Hands each of `sinks` its bytes. Refuses MALFORMED_BODY, with the text of `describe`, unless the body has
+ * exactly `bodyBytes`.
  */
 export const writeBody = async (
   body: UploadBody,

@@ -1,6 +1,6 @@
 /*
- * A table out of a body that is still arriving: plan by its header, then write the rows into shared memory chunk by
- * chunk.
+ * A table out of a body that is still arriving: plan by its header, then write the rows into shared memory
+ * chunk by chunk.
  */
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
 import { findFormat } from '../formats/format.ts'
@@ -21,21 +21,25 @@ export interface Upload extends UploadOptions {
   /** Chunks of any size. */
   body: AsyncIterable<Uint8Array>
   /**
-   * Frees the memory of each chunk once it was used. Only for a source that makes every chunk for its reader, as
-   * node:http does. Otherwise up to 64 MiB of chunks wait for the garbage collector.
+   * Frees the memory of each chunk once it was used. Only for a source that makes every chunk for its reader,
+   * as node:http does. Otherwise up to 64 MiB of chunks wait for the garbage collector.
    */
   freesChunks?: boolean
-  /** NaN and infinity are stored as they are. In int8 storage a row that holds one reads as NaN throughout. */
+  /**
+   * NaN and infinity are stored as they are. In int8 storage a row that holds one reads as NaN throughout.
+   */
   allowNonFinite: boolean
   /** The sha-256 that the body must have. */
   digest?: Uint8Array
   settings: Partial<Settings>
   precondition: Precondition
-  /** The optimizer that state in the body must belong to: the one that is set with it, or that the table has. */
+  /**
+   * The optimizer that state in the body must belong to: the one that is set with it, or that the table has.
+   */
   optimizer?: Optimizer
   /**
-   * Reads the optimizer that the body names in its metadata, which is set when there is no `optimizer`. Refuses
-   * INVALID_REQUEST for text that is none.
+   * Reads the optimizer that the body names in its metadata, which is set when there is no `optimizer`.
+   * Refuses INVALID_REQUEST for text that is none.
    */
   readOptimizer?: (text: string) => Optimizer
 }
@@ -48,13 +52,13 @@ interface BodyPlan {
 }
 
 /**
- * Creates or replaces a table from a body, chunk by chunk: at most one chunk and a stage of the arena are in use beside
- * the table itself.
+ * Creates or replaces a table from a body, chunk by chunk: at most one chunk and a stage of the arena are in
+ * use beside the table itself.
  *
- * Order of refusals: the header and what it says (see plan.ts); quota and precondition; then, when the body was read,
- * its length (MALFORMED_BODY), digest (DIGEST_MISMATCH) and numbers (NON_FINITE, naming the first): a body damaged on
- * the way is not blamed for its numbers. Whatever fails, the source included, memory goes back and the table stays as it
- * was. Then the source is told so by its iterator's `return`, and not read on.
+ * Order of refusals: the header and what it says (see plan.ts); quota and precondition; then, when the body
+ * was read, its length (MALFORMED_BODY), digest (DIGEST_MISMATCH) and numbers (NON_FINITE, naming the first):
+ * a body damaged on the way is not blamed for its numbers. Whatever fails, the source included, memory goes
+ * back and the table stays as it was. Then the source is told so by its iterator's `return`, and not read on.
  */
 export const uploadTable = async (
   writer: WriterConnection,

@@ -4,8 +4,8 @@ import type { NamedArraysFormat } from '../../src/formats/format.ts'
 import type { NamedArray, TypedBytes } from '../../src/formats/shape.ts'
 
 /*
- * A format that only tests know: "TOY", one byte, the length of a JSON header as uint32, the header, the arrays without
- * gaps, and "END". It has a tail, which none of the formats that are served has.
+ * A format that only tests know: "TOY", one byte, the length of a JSON header as uint32, the header, the
+ * arrays without gaps, and "END". It has a tail, which none of the formats that are served has.
  */
 const MAGIC = Buffer.from('TOY!')
 const TAIL = Buffer.from('END')

@@ -5,7 +5,10 @@ import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import { stateHeaders } from './state-headers.ts'
 
-/** Below this, a body as text in the same piece as its headers costs less than the second piece (docs/performance.md). */
+/**
+ * Below this, a body as text in the same piece as its headers costs less than the second piece
+ * (docs/performance.md).
+ */
 const JOINED_BYTES_MAX = 4 * 1024
 
 /** Sends recycled memory; it is given back when the socket has taken it. */
@@ -17,7 +20,9 @@ export const sendBuffer = (reply: FastifyReply, body: ResponseBuffer, mediaType:
   return reply.send(body.bytes)
 }
 
-/** Sends the answer about one table, with the state that it is about; a binary one says its shape and dtype. */
+/**
+ * Sends the answer about one table, with the state that it is about; a binary one says its shape and dtype.
+ */
 export const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: string): FastifyReply => {
   if (encoding === RAW.name && answer.body.bytes.length <= JOINED_BYTES_MAX) return sendJoined(reply, answer)
   reply.headers(stateHeaders(answer.version, answer.sequence))
@@ -25,7 +30,9 @@ export const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: string
   return sendBuffer(reply, answer.body, answer.mediaType)
 }
 
-/** The same answer, byte for byte, as one write: Node joins text, but no Buffer, with the headers before it. */
+/**
+ * The same answer, byte for byte, as one write: Node joins text, but no Buffer, with the headers before it.
+ */
 const sendJoined = (reply: FastifyReply, answer: Answer): FastifyReply => {
   const { bytes, release } = answer.body
   const headers = Object.assign(

@@ -8,8 +8,9 @@ import { watchStall } from '../body/stall-watch.ts'
 import { stateHeaders } from './state-headers.ts'
 
 /**
- * Sends a long answer: one piece is being gathered while the socket takes the one before it, and no more than these two are held, however slow the
- * client. A client that takes nothing of a piece for `responseStallMsMax` is cut off; so is everybody when a piece cannot be had any more.
+ * Sends a long answer: one piece is being gathered while the socket takes the one before it, and no more than
+ * these two are held, however slow the client. A client that takes nothing of a piece for
+ * `responseStallMsMax` is cut off; so is everybody when a piece cannot be had any more.
  */
 export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer): Promise<void> => {
   const { rows, head, tail, byteCount, mediaType, version, sequence } = answer
@@ -48,7 +49,10 @@ export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer):
   }
 }
 
-/** Resolves when the system has taken the piece; then its memory goes back. Rejects when the client is gone, or stands still. */
+/**
+ * Resolves when the system has taken the piece; then its memory goes back. Rejects when the client is gone,
+ * or stands still.
+ */
 const writePiece = (raw: ServerResponse, piece: ResponseBuffer): Promise<void> =>
   new Promise((resolve, reject) => {
     const unwatch = watchStall(performance.now() + LIMITS.responseStallMsMax, () => raw.destroy())

@@ -19,9 +19,9 @@ const checkBegin = compileChecker(UploadBegin)
 const checkParameters = compileChecker(UploadParameters)
 
 /**
- * Reads the body that begins an upload. A specification that can never become a table, whatever the parts will be, is
- * refused at once, as the PUT would refuse it: INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH, NON_FINITE, and
- * MALFORMED_BODY for a total that the shape contradicts.
+ * Reads the body that begins an upload. A specification that can never become a table, whatever the parts
+ * will be, is refused at once, as the PUT would refuse it: INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH,
+ * NON_FINITE, and MALFORMED_BODY for a total that the shape contradicts.
  */
 export const readUploadBegin = (body: Buffer, table: string): UploadSpecification => {
   const { members } = readJsonObject(body, [])
@@ -33,7 +33,10 @@ export const readUploadBegin = (body: Buffer, table: string): UploadSpecificatio
   return { table, contentType, bytes: bytes ?? null, digest: digest ?? null, parameters }
 }
 
-/** Makes the table of an upload's parts, as a PUT of them all would. Refuses as that does, and as {@link commitUpload}. */
+/**
+ * Makes the table of an upload's parts, as a PUT of them all would. Refuses as that does, and as {@link
+ * commitUpload}.
+ */
 export const commitStaged = (
   context: HttpContext,
   table: string,

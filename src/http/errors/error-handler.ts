@@ -34,7 +34,9 @@ const toRefusal = (error: unknown): GatherdError | undefined => {
     : undefined
 }
 
-/** Answers any error as a problem, and logs it: our mistakes with their stack, a client's only for who debugs. */
+/**
+ * Answers any error as a problem, and logs it: our mistakes with their stack, a client's only for who debugs.
+ */
 export const answerError = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
   const refusal = toRefusal(error)
   if (refusal === undefined) {
@@ -79,8 +81,8 @@ const DESCRIBES_BODY = new Set([
 ])
 
 /**
- * A connection closed while the client still sends makes its system throw the answer away. So it stays open and the rest of
- * the body is read and dropped, for a while.
+ * A connection closed while the client still sends makes its system throw the answer away. So it stays open
+ * and the rest of the body is read and dropped, for a while.
  */
 const letBodyRunDry = (raw: IncomingMessage, reply: FastifyReply): void => {
   if (raw.complete) return

@@ -1,11 +1,15 @@
 /*
- * The strict reader of request heads. It knows few forms, each to the byte; every other head is for a whole HTTP parser.
+ * The strict reader of request heads. It knows few forms, each to the byte; every other head is for a whole
+ * HTTP parser.
  */
 import { LIMITS } from '../../core/limits.ts'
 import { type Format as RegistryFormat, FORMATS, RAW } from '../../formats/format.ts'
 import type { Format } from '../negotiate.ts'
 
-/** The head of a request that the fast path answers: a lookup or an update that says nothing unusual. Plain data. */
+/**
+ * The head of a request that the fast path answers: a lookup or an update that says nothing unusual. Plain
+ * data.
+ */
 export interface FastPathHead {
   /** The empty line included. */
   headBytes: number
@@ -33,7 +37,10 @@ const REQUEST_LINE =
 
 interface Accepted {
   bodyBytesMax: number
-  /** The options whose values are plain words and numbers; of a lookup those that leave the answer one row an id. */
+  /**
+   * The options whose values are plain words and numbers; of a lookup those that leave the answer one row an
+   * id.
+   */
   queryNames: readonly string[]
 }
 
@@ -86,9 +93,9 @@ const HEADER_LINE = /^([A-Za-z-]+): ?([!-~](?:[ -~]*[!-~])?)$/
 const ANYTHING = (): boolean => true
 
 /**
- * The headers that the fast path knows, and the values under which it knows what Fastify would do. Those that may be
- * anything are not read. A header that is missing from this list may mean anything: a key, a deadline, a condition, an
- * encoding.
+ * The headers that the fast path knows, and the values under which it knows what Fastify would do. Those that
+ * may be anything are not read. A header that is missing from this list may mean anything: a key, a deadline,
+ * a condition, an encoding.
  */
 const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string, (value: string) => boolean>([
   ['host', ANYTHING],
@@ -104,8 +111,8 @@ const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string,
 ])
 
 /**
- * Reads the head of the request that `bytes` begin with. null: it is incomplete, or not to the byte one that the fast
- * path knows, and is left to a whole HTTP parser. Never throws.
+ * Reads the head of the request that `bytes` begin with. null: it is incomplete, or not to the byte one that
+ * the fast path knows, and is left to a whole HTTP parser. Never throws.
  */
 export const readHead = (bytes: Buffer): FastPathHead | null => {
   const end = bytes.subarray(0, HEAD_BYTES_MAX).indexOf('\r\n\r\n')

@@ -25,8 +25,8 @@ interface Prepared {
 }
 
 /**
- * What a head asks of each state of its table: prepared once, run for every body that comes under the same head. A table that is gone
- * takes what was prepared for it along. null: it is not for the fast path.
+ * What a head asks of each state of its table: prepared once, run for every body that comes under the same
+ * head. A table that is gone takes what was prepared for it along. null: it is not for the fast path.
  */
 export type PreparedByTable = WeakMap<TableEntry, Prepared | null>
 
@@ -37,7 +37,10 @@ export type ServeLookup = (
   body: Buffer,
 ) => ResponseBuffer | null
 
-/** The {@link ServeLookup} of an HTTP worker. It checks, plans and gathers by the functions of the route in routes/lookup.ts. */
+/**
+ * The {@link ServeLookup} of an HTTP worker. It checks, plans and gathers by the functions of the route in
+ * routes/lookup.ts.
+ */
 export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLookup => {
   // Ids of any body, aligned. A lookup is over before the next one begins.
   const ids = Buffer.from(new ArrayBuffer(LANE_LOOKUP_BYTES_MAX))

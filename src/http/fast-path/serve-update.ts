@@ -17,8 +17,9 @@ const CHECK_QUERY = {
 }
 
 /**
- * Does an update whose body lies in the arena of the HTTP worker. null: nothing was done, for a reason that the route finds again, and says. It
- * decodes, checks and submits by the functions of the route in routes/updates.ts.
+ * Does an update whose body lies in the arena of the HTTP worker. null: nothing was done, for a reason that
+ * the route finds again, and says. It decodes, checks and submits by the functions of the route in
+ * routes/updates.ts.
  */
 export type ServeUpdate = (head: FastPathHead, body: Buffer) => Promise<ResponseBuffer | null> | null
 
