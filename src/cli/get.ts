@@ -65,7 +65,9 @@ export const getCommand: Command = {
       const facts = describeAnswer(answer, bytes)
       const ms = performance.now() - startedAt
       const { version: number, sequence, shape, dtype } = facts
-      const line = `${path}: version ${number} at sequence ${sequence}, ${shape.join(' x ')} ${dtype}, ${formatBytes(bytes)}, ${formatDuration(ms)}, ${formatRate(bytes, ms)}`
+      const line =
+        `${path}: version ${number} at sequence ${sequence}, ${shape.join(' x ')} ${dtype}, ` +
+        `${formatBytes(bytes)}, ${formatDuration(ms)}, ${formatRate(bytes, ms)}`
       terminal.print(
         values.json === true ? `${JSON.stringify({ table, file: path, ...facts })}\n` : `${line}\n`,
       )

@@ -197,6 +197,8 @@ const withProgress = async <Result>(
 
 const report = ({ values, terminal }: CommandInput, info: TableInfo, sentBytes: number, ms: number): void => {
   const { name, version, rows, dim, dtype } = info
-  const line = `${name}: version ${version}, ${rows} x ${dim} ${dtype}, ${formatDuration(ms)}, ${formatRate(sentBytes, ms)}`
+  const line =
+    `${name}: version ${version}, ${rows} x ${dim} ${dtype}, ` +
+    `${formatDuration(ms)}, ${formatRate(sentBytes, ms)}`
   terminal.print(values.json === true ? `${JSON.stringify(info)}\n` : `${line}\n`)
 }

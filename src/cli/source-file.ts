@@ -44,17 +44,16 @@ const findContentType = (path: string, head: Buffer): string => {
   const name = path.toLowerCase()
   const isNamed = ({ fileEndings }: Format) => fileEndings.some((ending) => name.endsWith(`.${ending}`))
   const found =
-    FORMATS.find((format) => format.carries === 'numbers' && isNamed(format)) ??
+    FORMATS.find((format) => isNumbers(format) && isNamed(format)) ??
     FORMATS.find((format) => format.carries !== 'numbers' && format.recognises(head))
   if (found !== undefined) return found.mediaType
-  const known = FORMATS.filter(({ carries }) => carries !== 'numbers').map((format) => format.name)
-  const endings = FORMATS.filter(({ carries }) => carries === 'numbers').flatMap(
-    (format) => format.fileEndings,
-  )
-  throw new UsageError(
-    `${path} is neither ${known.join(' nor ')}; raw numbers have a name that ends with .${endings.join(' or .')}`,
-  )
+  const [numbers, others] = [FORMATS.filter(isNumbers), FORMATS.filter((format) => !isNumbers(format))]
+  const known = others.map((format) => format.name).join(' nor ')
+  const endings = numbers.flatMap((format) => format.fileEndings).join(' or .')
+  throw new UsageError(`${path} is neither ${known}; raw numbers have a name that ends with .${endings}`)
 }
+
+const isNumbers = ({ carries }: Format): boolean => carries === 'numbers'
 
 /** Reads `bytes` bytes of the file from `at` on. */
 export const readPiece = (path: string, at: number, bytes: number): AsyncIterable<Uint8Array> =>

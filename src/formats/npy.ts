@@ -3,8 +3,8 @@
  *
  *     0    "\x93NUMPY", major, minor
  *     8    length of the header text: uint16 in version 1, uint32 in 2 and 3
- *     ..   the header text: {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, padded with spaces and '\n' to
- *          a multiple of 64
+ *     ..   the header text: {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, then spaces and
+ *          '\n' up to a multiple of 64
  *     ..   the elements
  *
  * The header is a Python literal. Only a fixed part of that language is read, and nothing is evaluated.

@@ -37,12 +37,9 @@ export const looksLikeSafetensors = (prefix: Uint8Array): boolean => prefix[LENG
 export const safetensorsHeaderBytes = (prefix: Uint8Array): number | null => {
   if (prefix.length < LENGTH_BYTES) return null
   const textBytes = new DataView(prefix.buffer, prefix.byteOffset, LENGTH_BYTES).getBigUint64(0, true)
-  if (textBytes > LIMITS.safetensorsHeaderBytesMax) {
-    refuse(
-      'MALFORMED_BODY',
-      `the safetensors header says it has ${textBytes} bytes; the limit is ${LIMITS.safetensorsHeaderBytesMax}`,
-    )
-  }
+  const limit = LIMITS.safetensorsHeaderBytesMax
+  if (textBytes > limit)
+    refuse('MALFORMED_BODY', `the safetensors header says it has ${textBytes} bytes; the limit is ${limit}`)
   return LENGTH_BYTES + Number(textBytes)
 }
 

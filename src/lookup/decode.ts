@@ -109,7 +109,8 @@ const FLOAT = /float/
 
 const checkType = ({ elementType }: TypedBytes, name: string, wanted: RegExp): ElementType => {
   if (wanted.test(elementType)) return elementType
-  const detail = `${name} must be ${wanted === INTEGER ? 'integers' : 'floating-point numbers'}, not ${elementType}`
+  const kind = wanted === INTEGER ? 'integers' : 'floating-point numbers'
+  const detail = `${name} must be ${kind}, not ${elementType}`
   return refuse('DTYPE_MISMATCH', detail, { errors: [{ pointer: `/${name}`, detail }] })
 }
 

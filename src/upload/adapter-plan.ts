@@ -94,7 +94,8 @@ const checkShapes = (a: ArrayPlace, b: ArrayPlace, rows: number, dim: number): n
     refuseAt(
       'SHAPE_MISMATCH',
       'a',
-      `a must have shape [${rows},r], it has [${a.shape.join()}]; the lora_embedding_A of PEFT is its transpose`,
+      `a must have shape [${rows},r], it has [${a.shape.join()}]; ` +
+        'the lora_embedding_A of PEFT is its transpose',
     )
   }
   if (rank < 1 || rank > LIMITS.adapterRankMax)
@@ -103,7 +104,8 @@ const checkShapes = (a: ArrayPlace, b: ArrayPlace, rows: number, dim: number): n
     refuseAt(
       'SHAPE_MISMATCH',
       'b',
-      `b must have shape [${rank},${dim}], it has [${b.shape.join()}]; the lora_embedding_B of PEFT is its transpose`,
+      `b must have shape [${rank},${dim}], it has [${b.shape.join()}]; ` +
+        'the lora_embedding_B of PEFT is its transpose',
     )
   }
   return rank
