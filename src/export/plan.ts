@@ -7,9 +7,9 @@ import {
   findFormat,
   type FormatName,
   joinWords,
+  listNamedArrayTypes,
   mediaTypesOf,
   type NamedArraysFormat,
-  namedArraysNames,
   tableFormatNames,
 } from '../formats/format.ts'
 import { type NamedArray, NO_BYTES } from '../formats/shape.ts'
@@ -60,8 +60,7 @@ export const exportFormats = (dtype: Dtype): FormatName[] =>
 export const checkStateFormat = (name: FormatName): NamedArraysFormat => {
   const format = findFormat(name)
   if (format.carries === 'named arrays') return format
-  const types = joinWords(mediaTypesOf(namedArraysNames()), 'or')
-  return refuse('NOT_ACCEPTABLE', `${name} cannot carry optimizer state; ask for ${types}`)
+  return refuse('NOT_ACCEPTABLE', `${name} cannot carry optimizer state; ask for ${listNamedArrayTypes()}`)
 }
 
 /**

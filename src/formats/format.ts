@@ -11,16 +11,15 @@ import { frameNpy, locateNpy, looksLikeNpy, npyHeaderBytes, NPY_PREFIX_BYTES, re
 import { readRaw } from './raw.ts'
 import {
   frameSafetensors,
-  type LocatedArrays,
   locateSafetensors,
   looksLikeSafetensors,
   readSafetensors,
   SAFETENSORS_PREFIX_BYTES,
   safetensorsHeaderBytes,
 } from './safetensors.ts'
-import type { ArrayPlace, Frame, NamedArray, TypedBytes } from './shape.ts'
+import type { ArrayPlace, Frame, LocatedArrays, NamedArray, TypedBytes } from './shape.ts'
 
-/** Facts that every format has. */
+/** The facts of every format. */
 interface FormatFacts {
   name: string
   mediaType: string
@@ -32,21 +31,15 @@ interface FormatFacts {
 
 /** A body that begins with a header, by which an upload finds its arrays while the rest still comes. */
 interface HeaderFacts {
-  /**
-   * Whether a file that begins with these bytes, `FILE_PREFIX_BYTES` if it has so many, is of this format.
-   */
+  /** Whether a file that begins with these bytes, at most `FILE_PREFIX_BYTES`, is of this format. */
   recognises(prefix: Uint8Array): boolean
   /** So many bytes are always enough for `measureHeader`. */
   prefixBytes: number
-  /**
-   * Returns the length of the header; null when the body has ended before it says so. Refuses MALFORMED_BODY.
-   */
+  /** Returns the length of the header; null when `prefix` is too short to say. Refuses MALFORMED_BODY. */
   measureHeader(prefix: Uint8Array): number | null
 }
 
-/**
- * Numbers and nothing else: the query of a request, or the headers of an answer, say their type and shape.
- */
+/** Numbers and nothing else: the query of a request, or the headers of an answer, have their shape. */
 export interface NumbersFormat extends FormatFacts {
   carries: 'numbers'
   /** Reads a whole body; a shape of null makes it flat. */
@@ -119,7 +112,7 @@ const SAFETENSORS = {
   frame: frameSafetensors,
 } as const satisfies NamedArraysFormat
 
-/** The order is that of the documents, and of preference among formats that say their shape. */
+/** In the order of the documents, which is the order of preference too. */
 const ROWS = [RAW, NPY, SAFETENSORS] as const
 
 /** The name of a row. */
@@ -161,7 +154,7 @@ export const findNamedArrays = (name: FormatName): NamedArraysFormat => {
   if (row.carries === 'named arrays') return row
   return refuse(
     'UNSUPPORTED_MEDIA_TYPE',
-    `${row.name} has no names for arrays; send ${joinWords(mediaTypesOf(namedArraysNames()), 'or')}`,
+    `${row.name} has no names for arrays; send ${listNamedArrayTypes()}`,
   )
 }
 
@@ -181,6 +174,9 @@ export const describesItself = ({ carries }: Format): boolean => carries !== 'nu
 
 /** The formats whose arrays have names, as messages list them. */
 export const listNamedArrays = (): string => joinWords(namedArraysNames(), 'or')
+
+/** The media types of these formats, as messages list them. */
+export const listNamedArrayTypes = (): string => joinWords(mediaTypesOf(namedArraysNames()), 'or')
 
 /** The media types of formats. */
 export const mediaTypesOf = (names: readonly FormatName[]): string[] =>

@@ -13,7 +13,7 @@ import { METADATA, printHeaderText, readHeaderText } from './safetensors-header.
 import type { HeaderText } from './safetensors-header.ts'
 import { quoteText } from './scanner.ts'
 import { arrayBytes, NO_BYTES, viewBytes } from './shape.ts'
-import type { ArrayPlace, ByteRange, Frame, NamedArray, TypedBytes } from './shape.ts'
+import type { ArrayPlace, ByteRange, Frame, LocatedArrays, NamedArray, TypedBytes } from './shape.ts'
 
 const LENGTH_BYTES = 8
 const BRACE = 0x7b
@@ -74,13 +74,6 @@ export const readSafetensors = (bytes: Uint8Array): Map<string, TypedBytes> => {
     arrays.set(name, { elementType, shape, data: viewBytes(bytes, dataAt + begin, dataAt + end) })
   }
   return arrays
-}
-
-/** Where the arrays of a body are. Ranges are counted from the start of the body. */
-export interface LocatedArrays {
-  arrays: Map<string, ArrayPlace>
-  metadata: Map<string, string>
-  bodyBytes: number
 }
 
 /** Finds the arrays of a body by its header. Refuses as {@link readSafetensorsHeader}. */

@@ -35,6 +35,14 @@ export interface ArrayPlace extends ByteRange {
   shape: number[]
 }
 
+/** The arrays of a body, and text about them. */
+export interface LocatedArrays {
+  arrays: Map<string, ArrayPlace>
+  metadata: Map<string, string>
+  /** The length of the whole body. */
+  bodyBytes: number
+}
+
 /** The bytes around the numbers of a body. */
 export interface Frame {
   head: Uint8Array

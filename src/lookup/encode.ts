@@ -4,7 +4,15 @@
  */
 import { refuse } from '../core/errors.ts'
 import type { ElementType } from '../core/types.ts'
-import { findFormat, type FormatName, FORMATS, joinWords, RAW } from '../formats/format.ts'
+import {
+  findFormat,
+  type FormatName,
+  FORMATS,
+  joinWords,
+  listNamedArrayTypes,
+  namedArraysNames,
+  RAW,
+} from '../formats/format.ts'
 import { formatShape, type Frame, NO_BYTES } from '../formats/shape.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
@@ -21,14 +29,6 @@ export const MEDIA_TYPES = Object.fromEntries([
   ['json', 'application/json; charset=utf-8'],
   ...FORMATS.map(({ name, mediaType }) => [name, mediaType]),
 ]) as Readonly<Record<Encoding, string>>
-
-/** What answers with several arrays may be asked for as, by name and by media type. */
-const NAMED_ARRAYS = FORMATS.filter(({ carries }) => carries === 'named arrays')
-const NAMED_NAMES = NAMED_ARRAYS.map(({ name }) => name)
-const NAMED_TYPES = joinWords(
-  NAMED_ARRAYS.map(({ mediaType }) => mediaType),
-  'or',
-)
 
 const NO_FRAME: Frame = { head: NO_BYTES, tail: NO_BYTES }
 
@@ -48,7 +48,7 @@ export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask
     if (elementType !== 'uint8') return
     return refuse(
       'DTYPE_MISMATCH',
-      `JSON has numbers, not int8 rows: ask for ${NAMED_TYPES}, or for another dtype`,
+      `JSON has numbers, not int8 rows: ask for ${listNamedArrayTypes()}, or for another dtype`,
       {
         errors: [{ pointer: '/dtype', detail: 'native is not available as JSON of an int8 table' }],
       },
@@ -56,17 +56,22 @@ export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask
   }
   const { carries, lacks, mediaType } = findFormat(encoding)
   if (elementType === 'bfloat16' && lacks.includes('bfloat16'))
-    refuse('NOT_ACCEPTABLE', `${encoding} cannot carry bfloat16; ask for ${NAMED_TYPES}`)
+    refuse('NOT_ACCEPTABLE', `${encoding} cannot carry bfloat16; ask for ${listNamedArrayTypes()}`)
   if (elementType === 'uint8' && lacks.includes('int8')) {
     refuse(
       'NOT_ACCEPTABLE',
-      `${encoding} cannot carry int8 rows, which have a scale and a bias each; ask for ${NAMED_TYPES}`,
+      `${encoding} cannot carry int8 rows, which have a scale and a bias each; ` +
+        `ask for ${listNamedArrayTypes()}`,
     )
   }
   if (mask && carries !== 'named arrays') {
-    refuse('INVALID_REQUEST', `a mask is answered in ${joinWords(['JSON', ...NAMED_NAMES], 'and')} only`, {
-      errors: [{ pointer: '/mask', detail: `not available as ${mediaType}` }],
-    })
+    refuse(
+      'INVALID_REQUEST',
+      `a mask is answered in ${joinWords(['JSON', ...namedArraysNames()], 'and')} only`,
+      {
+        errors: [{ pointer: '/mask', detail: `not available as ${mediaType}` }],
+      },
+    )
   }
 }
 

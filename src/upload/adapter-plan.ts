@@ -5,9 +5,8 @@ import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { ELEMENT_BYTES, type ElementType } from '../core/types.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
-import type { LocatedArrays } from '../formats/safetensors.ts'
 import { quoteText } from '../formats/scanner.ts'
-import type { ArrayPlace, ByteRange } from '../formats/shape.ts'
+import type { ArrayPlace, ByteRange, LocatedArrays } from '../formats/shape.ts'
 import type { AdapterHandle, VersionHandle } from '../tables/handles.ts'
 
 /** One array of an adapter's body. Ranges are bytes of the whole body. */

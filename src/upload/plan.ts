@@ -6,18 +6,9 @@ import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { ELEMENT_BYTES } from '../core/types.ts'
 import type { Dtype, ElementType } from '../core/types.ts'
-import {
-  describesItself,
-  findFormat,
-  type FormatName,
-  joinWords,
-  mediaTypesOf,
-  namedArraysNames,
-  RAW,
-} from '../formats/format.ts'
-import type { LocatedArrays } from '../formats/safetensors.ts'
+import { describesItself, findFormat, type FormatName, listNamedArrayTypes, RAW } from '../formats/format.ts'
 import { quoteText } from '../formats/scanner.ts'
-import type { ArrayPlace } from '../formats/shape.ts'
+import type { ArrayPlace, LocatedArrays } from '../formats/shape.ts'
 import { STATE_PREFIX } from '../layout/state-layout.ts'
 import { checkTableShape } from './build.ts'
 
@@ -157,8 +148,7 @@ export const checkOptions = ({ format, rows, dim, inputType, tensor }: UploadOpt
     )
   }
   if (row.carries !== 'named arrays' && tensor !== undefined) {
-    const types = joinWords(mediaTypesOf(namedArraysNames()), 'or')
-    refuse('INVALID_REQUEST', `tensor belongs to ${types}: other bodies hold one array`)
+    refuse('INVALID_REQUEST', `tensor belongs to ${listNamedArrayTypes()}: other bodies hold one array`)
   }
 }
 

@@ -1,7 +1,6 @@
 import { refuse } from '../core/errors.ts'
 import type { Optimizer } from '../core/types.ts'
-import type { LocatedArrays } from '../formats/safetensors.ts'
-import type { ByteRange } from '../formats/shape.ts'
+import type { ByteRange, LocatedArrays } from '../formats/shape.ts'
 import {
   STATE_PREFIX,
   type StateTensor,

@@ -4,7 +4,7 @@
  */
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
 import { findFormat } from '../formats/format.ts'
-import type { LocatedArrays } from '../formats/safetensors.ts'
+import type { LocatedArrays } from '../formats/shape.ts'
 import type { Arena } from '../tables/arena.ts'
 import { UploadBody } from './body.ts'
 import { buildTable } from './build.ts'
