@@ -28,7 +28,7 @@ export interface TableExport {
   body: ExportBody
 }
 
-/** How many bytes of rows are read at once. */
+/** Rows are read in chunks of about so many bytes. */
 const CHUNK_BYTES = 1024 * 1024
 
 /**

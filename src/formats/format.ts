@@ -175,7 +175,7 @@ export const describesItself = ({ carries }: Format): boolean => carries !== 'nu
 /** The formats whose arrays have names, as messages list them. */
 export const listNamedArrays = (): string => joinWords(namedArraysNames(), 'or')
 
-/** The media types of these formats, as messages list them. */
+/** The media types of the formats whose arrays have names, as messages list them. */
 export const listNamedArrayTypes = (): string => joinWords(mediaTypesOf(namedArraysNames()), 'or')
 
 /** The media types of formats. */

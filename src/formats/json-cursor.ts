@@ -20,7 +20,7 @@ export interface JsonCursor {
   readonly scanner: NumberScanner
   /** The length of the body, and so the place of the zero byte. */
   readonly end: number
-  /** How many objects and lists may be within each other. */
+  /** The depth to which objects and lists may nest. */
   readonly depthMax: number
   at: number
 }

@@ -24,9 +24,9 @@ export interface JsonObject {
 }
 
 export interface JsonLimits {
-  /** How many objects and lists may be within each other; default `jsonDepthMax`. */
+  /** The depth to which objects and lists may nest; default `jsonDepthMax`. */
   depthMax?: number
-  /** How many numbers one tensor may have; by default the body is the limit. */
+  /** The most numbers that one tensor may have; by default the body is the limit. */
   valueCountMax?: number
   /** The tensors for `toFloat32`, which are rounded as they are read. Default none. */
   singles?: readonly string[]
@@ -42,7 +42,7 @@ export interface JsonObjects {
 }
 
 export interface JsonObjectsLimits extends JsonLimits {
-  /** How many objects the list may have; by default the body is the limit. */
+  /** The most objects that the list may have; by default the body is the limit. */
   objectCountMax?: number
 }
 

@@ -49,9 +49,9 @@ for (const kind of ['i1', 'u1', 'b1']) ELEMENT_TYPES.set(`<${kind}`, ELEMENT_TYP
 export interface NpyHeader {
   elementType: ElementType
   shape: number[]
-  /** Where the elements begin, from the start of the body. */
+  /** The place of the first element, from the start of the body. */
   dataAt: number
-  /** How many bytes the elements take. */
+  /** The bytes of all elements. */
   dataBytes: number
 }
 

@@ -36,7 +36,7 @@ const ELEMENT_TYPES = new Map(
   Object.entries(DTYPES).map(([elementType, dtype]) => [dtype, elementType as ElementType]),
 )
 
-/** What the header says. Ranges are counted from the end of the header. */
+/** The content of a header. Ranges are counted from its end. */
 export interface HeaderText {
   /** In the order of the header, which need not be the order of the data. */
   tensors: Map<string, ArrayPlace>

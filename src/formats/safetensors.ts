@@ -23,7 +23,7 @@ export const SAFETENSORS_PREFIX_BYTES = LENGTH_BYTES
 
 /** A header as it was read. Ranges are counted from `dataAt`. */
 export interface SafetensorsHeader extends HeaderText {
-  /** Where the data begins, from the start of the body. */
+  /** The place of the data, from the start of the body. */
   dataAt: number
 }
 

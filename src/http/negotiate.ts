@@ -1,5 +1,5 @@
 /*
- * What the headers of a request ask for: formats by Content-Type and Accept, conditions, deadlines, ids.
+ * The wishes in the headers of a request: formats by Content-Type and Accept, conditions, deadlines, ids.
  */
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'

@@ -21,7 +21,7 @@ import type { JsonKernels } from '../kernels/print-floats.ts'
 import { printEmbeddings } from './print.ts'
 import { describeStored, splitStored, storedShape } from './int8-rows.ts'
 
-/** How an answer is written: JSON, or a format of the registry. */
+/** The encoding of an answer: JSON, or a format of the registry. */
 export type Encoding = 'json' | FormatName
 
 /** The Content-Type of each encoding. */
@@ -42,7 +42,7 @@ export interface Answer {
   elementType: ElementType
 }
 
-/** Refuses, before any work, what an encoding cannot carry. */
+/** Refuses, before any work, numbers or a mask that the encoding cannot carry. */
 export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask: boolean): void => {
   if (encoding === 'json') {
     if (elementType !== 'uint8') return

@@ -17,7 +17,7 @@ import { type LookupPlan, planLookup } from './plan.ts'
 import { poolBags } from './pooling.ts'
 import type { LookupRequest } from './request.ts'
 
-/** What a thread needs to answer lookups. One an HTTP worker. */
+/** The memory and kernels that a thread needs to answer lookups; one per HTTP worker. */
 export interface LookupServices {
   arena: Arena
   /** The part of it for bodies of updates on their way to the writer. */

@@ -28,7 +28,7 @@ export interface UploadOptions {
   contentLength?: number
 }
 
-/** Where in the body the rows are, and how they are stored. */
+/** The place of the rows in the body, and the way they are stored. */
 export interface UploadPlan {
   rows: number
   dim: number

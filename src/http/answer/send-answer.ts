@@ -15,7 +15,7 @@ const JOINED_BYTES_MAX = 4 * 1024
 export const sendBuffer = (reply: FastifyReply, body: ResponseBuffer, mediaType: string): FastifyReply => {
   reply.header('content-type', mediaType)
   reply.header('cache-control', 'no-store')
-  // Without `finish` the socket may still hold the bytes: then the collector has them.
+  // Without `finish` the socket may still read the bytes, so they are left to the collector.
   if (body.release !== leaveToCollector) reply.raw.once('finish', body.release)
   return reply.send(body.bytes)
 }

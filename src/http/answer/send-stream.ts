@@ -60,7 +60,7 @@ const writePiece = (raw: ServerResponse, piece: ResponseBuffer): Promise<void> =
     const settle = (error?: Error | null): void => {
       unwatch()
       raw.off('close', onClose)
-      // Of a connection that broke, the system may still hold the bytes: the collector has them.
+      // After a broken connection the system may still read the bytes, so they are left to the collector.
       if (error) reject(error)
       else {
         piece.release()

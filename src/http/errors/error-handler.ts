@@ -122,7 +122,7 @@ const queryTypes = (path: string): string =>
     .map((type) => `"${type}"`)
     .join(', ')
 
-/** What Node's parser says about bytes that are no HTTP. */
+/** The error of Node's parser for bytes that are no HTTP. */
 interface ParserError extends Error {
   code?: string
 }

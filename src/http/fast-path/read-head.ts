@@ -6,20 +6,17 @@ import { LIMITS } from '../../core/limits.ts'
 import { type Format as RegistryFormat, FORMATS, RAW } from '../../formats/format.ts'
 import type { Format } from '../negotiate.ts'
 
-/**
- * The head of a request that the fast path answers: a lookup or an update that says nothing unusual. Plain
- * data.
- */
+/** The head of a request that the fast path answers, as plain data. */
 export interface FastPathHead {
   /** The empty line included. */
   headBytes: number
   table: string
   route: FastPathRoute
-  /** Of the body. */
+  /** The format of the body. */
   format: Format
-  /** Of the answer. */
+  /** The format of the answer. */
   answer: 'json' | typeof RAW.name
-  /** In the order given, each name once. */
+  /** The query, in the order given; each name comes once. */
   query: [name: string, value: string][]
   bodyBytes: number
 }
@@ -37,10 +34,7 @@ const REQUEST_LINE =
 
 interface Accepted {
   bodyBytesMax: number
-  /**
-   * The options whose values are plain words and numbers; of a lookup those that leave the answer one row an
-   * id.
-   */
+  /** Options whose values are plain words and numbers; those of a lookup leave the answer one row an id. */
   queryNames: readonly string[]
 }
 

@@ -17,7 +17,7 @@ const LANE_ANSWER_BYTES_MAX = 1024 * 1024
 
 const checkQuery = compileQueryChecker(LookupQuery)
 
-/** What a head asks of a state of its table: of raw ids everything, of JSON only how the answer begins. */
+/** The work of a head for one state of its table: for raw ids all of it, for JSON only the head of the answer. */
 interface Prepared {
   planned: PlannedLookup | null
   writeHead: AnswerHead
@@ -25,7 +25,7 @@ interface Prepared {
 }
 
 /**
- * What a head asks of each state of its table: prepared once, run for every body that comes under the same
+ * The work of a head for each state of its table: prepared once, run for every body that comes under the same
  * head. A table that is gone takes what was prepared for it along. null: it is not for the fast path.
  */
 export type PreparedByTable = WeakMap<TableEntry, Prepared | null>
