@@ -68,9 +68,9 @@ export const checkStateFormat = (name: FormatName): NamedArraysFormat => {
  *
  *     numbers, one array   the stored rows [rows, dim]; of int8 [rows, dim + 8] bytes: dim bytes, then
  *                          float32 scale and bias, per row
- *     named arrays         `embeddings` [rows, dim]; of int8 `scale` float32 [rows] and `bias` float32 [rows],
- *                          then `embeddings` uint8 [rows, dim], whose values are embeddings * scale + bias; in
- *                          this order, so that the float32 are aligned
+ *     named arrays         `embeddings` [rows, dim]; of int8 `scale` and `bias` float32 [rows], then
+ *                          `embeddings` uint8 [rows, dim], whose values are embeddings * scale + bias;
+ *                          in this order, so that the float32 are aligned
  *
  * With optimizer state, which needs named arrays, adam's `optimizer/step` int64 [] comes first, then the
  * arrays of `stateTensors` in float32, then the rows; the optimizer as JSON is the metadata `optimizer`. int8

@@ -17,7 +17,7 @@ const LANE_ANSWER_BYTES_MAX = 1024 * 1024
 
 const checkQuery = compileQueryChecker(LookupQuery)
 
-/** The work of a head for one state of its table: for raw ids all of it, for JSON only the head of the answer. */
+/** The work of a head for one state of its table: for raw ids all of it, for JSON the head of the answer. */
 interface Prepared {
   planned: PlannedLookup | null
   writeHead: AnswerHead
