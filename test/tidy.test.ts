@@ -3,6 +3,7 @@ import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { FORMATS } from '../src/formats/format.ts'
 import * as arrows from './tidy/arrows.ts'
 import * as packages from './tidy/packages.ts'
 import * as rules from './tidy/rules.ts'
@@ -82,6 +83,28 @@ describe('a source file', () => {
     expect(
       rules.findSuppressions(one('// @ts-nocheck\n@inline function a(): void {}', 'src/kernels/a.as.ts')),
     ).toEqual([])
+  })
+
+  test('names no format outside of src/formats', () => {
+    expect(rules.findFormatNames(sources, FORMATS)).toEqual([])
+    const find = (text: string, path = 'src/http/app.ts') => rules.findFormatNames(one(text, path), FORMATS)
+    for (const text of [
+      `if (format === 'npy') read()`,
+      `if ('safetensors' !== format) read()`,
+      `switch (format) {\n  case 'raw': read()\n}`,
+      `type Format = 'json' | 'npy'`,
+      `const endings = { safetensors: 'st' }`,
+      'const formats = [`raw`]',
+      `reply.type('application/x-npy')`,
+      'reply.type(MEDIA_TYPES.raw)',
+    ]) {
+      expect(find(text), text).toHaveLength(1)
+      expect(find(text, 'src/formats/format.ts'), text).toEqual([])
+    }
+    expect(
+      find(`request.raw.end('a safetensors body')\nif (format.carries === 'named arrays') read()`),
+    ).toEqual([])
+    expect(find('const { raw } = request\nraw.end()')).toEqual([])
   })
 
   test('has a doc comment above each exported function and class', () => {

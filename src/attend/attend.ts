@@ -1,13 +1,13 @@
 import { refuse } from '../core/errors.ts'
 import { heapBytes } from '../kernels/attend.ts'
-import type { Answer } from '../lookup/encode.ts'
+import type { Answer, Encoding } from '../lookup/encode.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
 import type { Region } from '../tables/arena.ts'
 import { runAttendJob, type ScanJob, type SettleJob } from '../tables/attend.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { runAttendJobs } from '../workers/dispatch-attend.ts'
-import { type AttendEncoding, encodeScanResult } from './encode.ts'
+import { encodeScanResult } from './encode.ts'
 import { type AttendPlan, planAttend } from './plan.ts'
 import { checkText } from './print.ts'
 import { writeQueries } from './queries.ts'
@@ -24,16 +24,17 @@ interface Attending {
 }
 
 /**
- * Scores queries against every row of a version: plan, write the queries into the arena, scan the table in chunks, join what the chunks found,
- * encode. Answers at once when the table is small, else with a promise. Which chunks there were leaves no trace in the answer.
- * Each row is at the answer's sequence or a later one. `checkWanted` throws when nobody waits any more; it is asked before each chunk.
+ * Scores queries against every row of a version: plan, write the queries into the arena, scan the table in
+ * chunks, join what the chunks found, encode. Answers at once when the table is small, else with a promise.
+ * Which chunks there were leaves no trace in the answer. Each row is at the answer's sequence or a later one.
+ * `checkWanted` throws when nobody waits any more; it is asked before each chunk.
  */
 export const attend = (
   services: LookupServices,
   entry: TableEntry,
   version: TableVersion,
   request: AttendRequest,
-  encoding: AttendEncoding,
+  encoding: Encoding,
   checkWanted: () => void,
 ): Answer | Promise<Answer> => {
   const { arena, pool } = services
@@ -138,7 +139,10 @@ const scanAtOnce = ({ arena }: LookupServices, attending: Attending): void => {
     runAttendJob(version, arena.memory, makeSettleJob(attending, plan.top.k, 0, plan.queryCount))
 }
 
-/** Every runner takes the next chunk when it has finished one, so each meets its chunks in ascending order, as its heaps want. */
+/**
+ * Every runner takes the next chunk when it has finished one, so each meets its chunks in ascending order, as
+ * its heaps want.
+ */
 const scanInChunks = async (
   { arena, pool }: LookupServices,
   attending: Attending,

@@ -1,7 +1,10 @@
+/*
+ * The queries of an attend request out of its body: JSON numbers, or an array with a name.
+ */
 import { refuse } from '../core/errors.ts'
+import { findNamedArrays, type FormatName } from '../formats/format.ts'
 import { asFloat32 } from '../formats/index-array.ts'
 import { type JsonTensor, toFloat32 } from '../formats/json-reader.ts'
-import { readSafetensors } from '../formats/safetensors.ts'
 import { quoteText } from '../formats/scanner.ts'
 import { pointerTo } from '../tables/resolve.ts'
 import type { AttendRequest } from './request.ts'
@@ -10,7 +13,7 @@ type Queries = Pick<AttendRequest, 'queries' | 'shape'>
 
 const PLACE = { errors: [{ pointer: '/queries', detail: 'is required' }] }
 
-/** The queries of a JSON body. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
+/** Reads the queries of a JSON body. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
 export const fromJsonTensors = (tensors: ReadonlyMap<string, JsonTensor>): Queries => {
   const tensor = tensors.get('queries') ?? refuse('INVALID_REQUEST', 'queries are missing', PLACE)
   if (tensor.lengths !== undefined) {
@@ -21,9 +24,13 @@ export const fromJsonTensors = (tensors: ReadonlyMap<string, JsonTensor>): Queri
   return { queries: toFloat32(tensor, '/queries'), shape: tensor.shape }
 }
 
-/** The queries of a safetensors body, floating-point numbers of any width. Refuses MALFORMED_BODY, INVALID_REQUEST, DTYPE_MISMATCH, NON_FINITE. */
-export const fromSafetensors = (body: Buffer): Queries => {
-  const tensors = readSafetensors(body)
+/**
+ * Reads the queries of a body of named arrays, floating-point numbers of any width. Refuses MALFORMED_BODY,
+ * INVALID_REQUEST, DTYPE_MISMATCH, NON_FINITE, and UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no
+ * names.
+ */
+export const fromNamedArrays = (format: FormatName, body: Buffer): Queries => {
+  const tensors = findNamedArrays(format).read(body)
   for (const name of tensors.keys()) {
     if (name !== 'queries')
       refuse('INVALID_REQUEST', `there is a tensor ${quoteText(name)}; expected is queries`)

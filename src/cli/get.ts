@@ -4,17 +4,22 @@ import { rename, rm } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import {
+  findFormat,
+  type FormatName,
+  joinWords,
+  namedArraysNames,
+  tableFormatNames,
+} from '../formats/format.ts'
 import { callService } from './client.ts'
 import { type Command, DONE, JSON_OPTION, readChoice, readCount, URL_OPTION } from './command.ts'
 import { type Progress, showProgress } from './progress.ts'
 import { formatBytes, formatDuration, formatRate } from './formatting.ts'
 
-const MEDIA_TYPES = {
-  npy: 'application/x-npy',
-  safetensors: 'application/x-safetensors',
-  raw: 'application/octet-stream',
-} as const
-type FileFormat = keyof typeof MEDIA_TYPES
+const FORMATS = tableFormatNames()
+const ENDINGS = FORMATS.flatMap((name) => findFormat(name).fileEndings.map((ending) => `.${ending}`))
+/** The format of optimizer state, which needs named arrays. */
+const [STATE_FORMAT] = namedArraysNames()
 
 /** The command `gatherd get`. */
 export const getCommand: Command = {
@@ -22,20 +27,19 @@ export const getCommand: Command = {
   arguments: [2, 2],
   summary: 'Writes a table, as stored, to a file',
   description:
-    'The file holds all of the table at one sequence. Its name gives the format (.npy, .safetensors, ' +
-    '.bin, .raw), or else the service does.',
+    `All of it at one sequence. The format is that of the name (${ENDINGS.join(', ')}), ` +
+    'else the one the service prefers.',
   options: {
-    format: { value: 'FORMAT', help: 'npy, safetensors or raw' },
-    include: { value: 'optimizer', help: 'adds the state of the optimizer; the file is then safetensors' },
-    version: { value: 'N', help: 'gets this version instead of the current one' },
+    format: { value: 'FORMAT', help: joinWords(FORMATS, 'or') },
+    include: { value: 'optimizer', help: `the state of the optimizer too, as ${STATE_FORMAT}` },
+    version: { value: 'N', help: 'this version instead of the current one' },
     url: URL_OPTION,
     json: JSON_OPTION,
   },
   run: async ({ positionals: [table, path], values, service, terminal }) => {
     const include = readChoice(values, 'include', ['optimizer'])
     const format =
-      readChoice(values, 'format', ['npy', 'safetensors', 'raw']) ??
-      (include === undefined ? formatOf(path) : 'safetensors')
+      readChoice(values, 'format', FORMATS) ?? (include === undefined ? findByEnding(path) : STATE_FORMAT)
     const version = readCount(values, 'version', 1)
     const startedAt = performance.now()
     const interruption = new AbortController()
@@ -46,7 +50,7 @@ export const getCommand: Command = {
         method: 'GET',
         path: `v1/tables/${encodeURIComponent(table)}/data`,
         query: { include, version },
-        headers: { accept: format === undefined ? '*/*' : MEDIA_TYPES[format] },
+        headers: { accept: format === undefined ? '*/*' : findFormat(format).mediaType },
         signal: interruption.signal,
       })
       const bytes = Number(answer.headers['content-length'])
@@ -72,10 +76,11 @@ export const getCommand: Command = {
   },
 }
 
-const formatOf = (path: string): FileFormat | undefined => {
-  if (/\.npy$/i.test(path)) return 'npy'
-  if (/\.safetensors$/i.test(path)) return 'safetensors'
-  return /\.(bin|raw)$/i.test(path) ? 'raw' : undefined
+const findByEnding = (path: string): FormatName | undefined => {
+  const name = path.toLowerCase()
+  return FORMATS.find((format) =>
+    findFormat(format).fileEndings.some((ending) => name.endsWith(`.${ending}`)),
+  )
 }
 
 /** Writes to a temporary file and renames it when it is whole. A failure leaves no file behind. */

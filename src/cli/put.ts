@@ -4,6 +4,7 @@
  */
 import { LIMITS } from '../core/limits.ts'
 import type { TableInfo } from '../core/types.ts'
+import { joinWords, listNamedArrays, RAW, tableFormatNames } from '../formats/format.ts'
 import { EXAMPLE_OPTIMIZER } from '../optimizers/complete.ts'
 import { callForJson } from './client.ts'
 import {
@@ -32,7 +33,7 @@ const PARALLEL_COUNT_MAX = 64
 export const putCommand: Command = {
   usage: 'TABLE FILE',
   arguments: [2, 2],
-  summary: 'Creates or replaces a table from an npy, safetensors or raw file',
+  summary: `Creates or replaces a table from an ${joinWords(tableFormatNames(), 'or')} file`,
   description:
     'A large file is sent in parts. After an interruption, the same command sends the missing parts only.\n' +
     'The table does not change before all of it has arrived.',
@@ -41,7 +42,7 @@ export const putCommand: Command = {
     dim: { value: 'N', help: 'the numbers in a row of a raw file' },
     'input-dtype': { value: 'TYPE', help: 'the type of the numbers of a raw file; default float32' },
     dtype: { value: 'TYPE', help: 'the type that the table stores: float32, float16, bfloat16, int8' },
-    tensor: { value: 'NAME', help: 'the array of a safetensors file that is the table' },
+    tensor: { value: 'NAME', help: `the array of a ${listNamedArrays()} file that is the table` },
     'allow-non-finite': { help: 'stores NaN and infinity instead of refusing them' },
     set: {
       value: 'NAME=VALUE',
@@ -62,7 +63,7 @@ export const putCommand: Command = {
     const file = await inspectFile(path)
     const partBytes = choosePartBytes(file.bytes, readCount(input.values, 'part-bytes', 1))
     if (
-      file.contentType === 'application/octet-stream' &&
+      file.contentType === RAW.mediaType &&
       (parameters.rows === undefined || parameters.dim === undefined)
     ) {
       throw new UsageError('a raw file needs --rows and --dim')

@@ -1,6 +1,7 @@
 /** Uploads a file in parts: finds the upload to resume, sends the missing parts in parallel and commits. */
 import { isDeepStrictEqual } from 'node:util'
 import type { TableInfo } from '../core/types.ts'
+import { RAW } from '../formats/format.ts'
 import { callForJson, callService, jsonBody, type Service } from './client.ts'
 import type { Progress } from './progress.ts'
 import { callRepeatedly, type Wait } from './retry.ts'
@@ -128,7 +129,7 @@ const sendPart = async (
     sentBytes += count
     progress.add(count)
   }
-  const headers = { 'content-type': 'application/octet-stream', 'content-digest': digest }
+  const headers = { 'content-type': RAW.mediaType, 'content-digest': digest }
   const body = { chunks: readPiece(file.path, at, bytes), bytes }
   try {
     const answer = await callService(service, {

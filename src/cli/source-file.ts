@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { FILE_PREFIX_BYTES, type Format, FORMATS } from '../formats/format.ts'
 import { UsageError } from './errors.ts'
 
 /** A file to upload. */
@@ -20,18 +21,13 @@ export interface Part {
   digest: string
 }
 
-const RAW_NAME = /\.(bin|raw)$/i
-const NPY_MAGIC = Buffer.from('\x93NUMPY', 'latin1')
-/** A safetensors file has eight bytes of length, then JSON. */
-const BRACE_AT = 8
-
-/** Inspects the file at `path`. Throws UsageError for a file of unknown type, or an error of the system. */
+/** Describes the file at `path`. Throws UsageError for a file of no known format, or the system's error. */
 export const inspectFile = async (path: string): Promise<SourceFile> => {
   const handle = await open(path)
   try {
     const stats = await handle.stat()
     if (!stats.isFile()) throw new UsageError(`${path} is not a regular file`)
-    const head = Buffer.alloc(16)
+    const head = Buffer.alloc(FILE_PREFIX_BYTES)
     await handle.read(head, 0, head.length, 0)
     return { path, bytes: stats.size, contentType: findContentType(path, head) }
   } finally {
@@ -40,25 +36,30 @@ export const inspectFile = async (path: string): Promise<SourceFile> => {
 }
 
 /**
- * Returns the media type. The name marks raw numbers, since those can begin with any bytes; the other formats
- * are known by their first bytes.
+ * Finds the type of a file by its first bytes. Bare numbers can begin with any, so that their name decides.
  */
 const findContentType = (path: string, head: Buffer): string => {
-  if (RAW_NAME.test(path)) return 'application/octet-stream'
-  if (head.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC)) return 'application/x-npy'
-  if (head[BRACE_AT] === 0x7b) return 'application/x-safetensors'
-  throw new UsageError(
-    `${path} is neither npy nor safetensors; raw numbers have a name that ends with .bin or .raw`,
-  )
+  const name = path.toLowerCase()
+  const isNamed = ({ fileEndings }: Format) => fileEndings.some((ending) => name.endsWith(`.${ending}`))
+  const found =
+    FORMATS.find((format) => isNumbers(format) && isNamed(format)) ??
+    FORMATS.find((format) => format.carries !== 'numbers' && format.recognises(head))
+  if (found !== undefined) return found.mediaType
+  const [numbers, others] = [FORMATS.filter(isNumbers), FORMATS.filter((format) => !isNumbers(format))]
+  const known = others.map((format) => format.name).join(' nor ')
+  const endings = numbers.flatMap((format) => format.fileEndings).join(' or .')
+  throw new UsageError(`${path} is neither ${known}; raw numbers have a name that ends with .${endings}`)
 }
 
-/** Streams `bytes` bytes of the file, from `at` on. */
+const isNumbers = ({ carries }: Format): boolean => carries === 'numbers'
+
+/** Reads `bytes` bytes of the file from `at` on. */
 export const readPiece = (path: string, at: number, bytes: number): AsyncIterable<Uint8Array> =>
   createReadStream(path, { start: at, end: at + bytes - 1, highWaterMark: 256 * 1024 })
 
 const formatDigest = (sha256: Buffer): string => `sha-256=:${sha256.toString('base64')}:`
 
-/** Reads the file once and returns its digest, and its parts of `partBytes` with theirs. */
+/** Reads the file once, for its digest and for its parts of `partBytes` with theirs. */
 export const digestFile = async (
   file: SourceFile,
   partBytes: number,

@@ -1,13 +1,17 @@
+/*
+ * A table as a stream of bytes, at one sequence whatever is updated meanwhile.
+ */
 import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
+import type { FormatName } from '../formats/format.ts'
 import type { WriterClient } from '../writer/client.ts'
 import type { TableVersion } from '../tables/table.ts'
 import { checkStateFormat, planExport } from './plan.ts'
-import type { ExportFormat, ExportPart, ExportPlan } from './plan.ts'
+import type { ExportPart, ExportPlan } from './plan.ts'
 import { type ExportSource, readStateRows, readTableRows } from './source.ts'
 import { patchRows } from './stored-rows.ts'
 
-/** What exporting needs of the line to the writer. */
+/** The part of the connection to the writer that an export uses. */
 export type ExportLine = Pick<WriterClient, 'call'>
 
 /** A table on its way out. All of it is the table as it was at `sequence`, whatever is updated meanwhile. */
@@ -17,24 +21,28 @@ export interface TableExport {
   contentLength: number
   elementType: ElementType
   shape: number[]
-  /** To be read once, or closed: until then the version cannot be freed, and the writer remembers what updates overwrite. */
+  /**
+   * To be read once, or closed: until then the version cannot be freed, and the writer remembers what updates
+   * overwrite.
+   */
   body: ExportBody
 }
 
-/** How many bytes of rows are read at once. */
+/** Rows are read in chunks of about so many bytes. */
 const CHUNK_BYTES = 1024 * 1024
 
 /**
- * Begins to export a version, in its storage dtype, and (`withState`, safetensors only) the state of its optimizer at the same sequence.
- * Pins it until the body has ended, failed or was closed.
- * Refuses NOT_ACCEPTABLE when the format cannot carry the dtype, TABLE_NOT_FOUND or VERSION_NOT_FOUND when the version has just been
- * given up. Reading the body fails with OVERLOADED when updates overwrite more than the writer keeps for an export.
+ * Begins to export a version, in its storage dtype, and (`withState`, only as named arrays) the state of its
+ * optimizer at the same sequence. Pins it until the body has ended, failed or was closed. Refuses
+ * NOT_ACCEPTABLE when the format cannot carry the dtype, TABLE_NOT_FOUND or VERSION_NOT_FOUND when the
+ * version has just been freed. Reading the body fails with OVERLOADED when updates overwrite more than the
+ * writer keeps for an export.
  */
 export const exportTable = async (
   writer: ExportLine,
   name: string,
   version: TableVersion,
-  format: ExportFormat,
+  format: FormatName,
   withState = false,
 ): Promise<TableExport> => {
   const { handle } = version
@@ -48,10 +56,10 @@ export const exportTable = async (
       version: number,
       withState,
     })
-    const { contentLength, elementType, shape, header, parts } =
+    const { contentLength, elementType, shape, head, parts, tail } =
       state === null ? plan : planExport(handle, format, state)
     const sources = { rows: readTableRows(handle), state: state && readStateRows(state, handle.dim) }
-    const body = new ExportBody(writer, version, { header, parts, sources }, exportId)
+    const body = new ExportBody(writer, version, { head, parts, tail, sources }, exportId)
     return { version: number, sequence, contentLength, elementType, shape, body }
   } catch (error) {
     version.unpin()
@@ -59,14 +67,15 @@ export const exportTable = async (
   }
 }
 
-/** What an export writes, in order: the header, then parts of the rows of its sources. */
-interface ExportContent extends Pick<ExportPlan, 'header' | 'parts'> {
+/** The content of an export, in order: the head, parts of the rows of its sources, the tail. */
+interface ExportContent extends Pick<ExportPlan, 'head' | 'parts' | 'tail'> {
   sources: { rows: ExportSource; state: ExportSource | null }
 }
 
 /**
- * The bytes of an export: header, then rows in chunks of their own memory. An iterator by hand and not a generator, since the `return`
- * of a generator that never began does nothing, and a client may leave before the first byte.
+ * The bytes of an export: head, rows in chunks of their own memory, tail. It is an iterator by hand and not a
+ * generator, since the `return` of a generator that never began does nothing, and a client may leave before
+ * the first byte.
  */
 export class ExportBody implements AsyncIterableIterator<Buffer> {
   readonly #writer: ExportLine
@@ -74,7 +83,9 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   readonly #exportId: number
   readonly #parts: readonly ExportPart[]
   readonly #sources: ExportContent['sources']
-  #header: Uint8Array | null
+  /** The head and the tail; null once written, or when there is none. */
+  #head: Uint8Array | null
+  #tail: Uint8Array | null
   #part = 0
   #row = 0
   #isOpen = true
@@ -82,7 +93,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   constructor(
     writer: ExportLine,
     version: TableVersion,
-    { header, parts, sources }: ExportContent,
+    { head, parts, tail, sources }: ExportContent,
     exportId: number,
   ) {
     this.#writer = writer
@@ -90,7 +101,8 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
     this.#exportId = exportId
     this.#parts = parts
     this.#sources = sources
-    this.#header = header.length > 0 ? header : null
+    this.#head = head.length > 0 ? head : null
+    this.#tail = tail.length > 0 ? tail : null
   }
 
   [Symbol.asyncIterator](): this {
@@ -99,12 +111,15 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
 
   /** The next chunk. One at a time. */
   async next(): Promise<IteratorResult<Buffer, undefined>> {
-    const header = this.#header
-    this.#header = null
-    if (header !== null) return { done: false, value: Buffer.from(header) }
+    const head = this.#head
+    this.#head = null
+    if (head !== null) return { done: false, value: Buffer.from(head) }
     try {
       const chunk = this.#isOpen ? await this.#readChunk() : null
       if (chunk !== null) return { done: false, value: chunk }
+      const tail = this.#isOpen ? this.#tail : null
+      this.#tail = null
+      if (tail !== null) return { done: false, value: Buffer.from(tail) }
     } catch (error) {
       await this.return()
       throw error
@@ -124,13 +139,15 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   }
 
   /**
-   * Copies the next rows as they are, then puts the old ones in the place of those that updates have changed since the export began.
+   * Copies the next rows as they are, then puts the old ones in the place of those that updates have changed
+   * since the export began.
    *
-   * Why that is exactly the table at its sequence S: the writer, which writes alone and answers between writes, keeps what a row was at S
-   * before it first overwrites it. When it answers it has therefore kept every row that was touched before the answer, hence every
-   * row that was touched before or during the copy, which was over when it was asked: those are replaced whole, half-written ones too.
-   * Any other row was not written between S and the copy. The lock word could spare the question, but not on every machine: nothing
-   * orders plain copies before a later reading of it, while a message and its answer do.
+   * That is exactly the table at its sequence S: the writer, which writes alone and answers between writes,
+   * keeps what a row was at S before it first overwrites it. When it answers it has therefore kept every row
+   * that was touched before the answer, hence every row that was touched before or during the copy, which was
+   * over when it was asked: those are replaced whole, half-written ones too. Any other row was not written
+   * between S and the copy. The lock word could spare the question, but not on every machine: nothing orders
+   * plain copies before a later reading of it, while a message and its answer do.
    */
   async #readChunk(): Promise<Buffer | null> {
     const { rows } = this.#version.handle
@@ -155,7 +172,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   }
 }
 
-/** One part of each row, packed. */
+/** Cuts one part out of each row. */
 const cutRows = (
   stored: Buffer,
   rowCount: number,

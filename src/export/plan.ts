@@ -1,25 +1,40 @@
+/*
+ * The plan of an export: the bytes around the rows, and which bytes of the stored rows follow each other.
+ */
 import { refuse } from '../core/errors.ts'
 import type { Dtype, ElementType, Optimizer } from '../core/types.ts'
-import { writeNpyHeader } from '../formats/npy.ts'
-import { writeSafetensorsHeader } from '../formats/safetensors.ts'
+import {
+  findFormat,
+  type FormatName,
+  joinWords,
+  listNamedArrayTypes,
+  mediaTypesOf,
+  type NamedArraysFormat,
+  tableFormatNames,
+} from '../formats/format.ts'
+import { type NamedArray, NO_BYTES } from '../formats/shape.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { countsSteps, STEP_NAME, stateTensors } from '../optimizers/state-tensors.ts'
 
-export type ExportFormat = 'raw' | 'npy' | 'safetensors'
-
-/** Which bytes of every stored row, or of every row of optimizer state, come, row after row: from `from`, `byteCount` of them. */
+/**
+ * The bytes `from`..`from + byteCount` of every stored row, or of every row of optimizer state, row after
+ * row.
+ */
 export interface ExportPart {
   of: 'rows' | 'state'
   from: number
   byteCount: number
 }
 
-/** An export before it begins: what goes before the rows, and which parts of the rows follow, each part for all rows. */
+/**
+ * An export before it begins: the bytes around the rows, and the parts of the rows, each part for all rows.
+ */
 export interface ExportPlan {
-  header: Uint8Array
+  head: Uint8Array
   parts: ExportPart[]
+  tail: Uint8Array
   contentLength: number
-  /** Of the numbers that follow; int8 rows as they are stored are uint8. */
+  /** The type of the numbers; int8 rows as they are stored are uint8. */
   elementType: ElementType
   shape: number[]
 }
@@ -30,90 +45,96 @@ interface TableShape {
   dtype: Dtype
 }
 
-/** Optimizer state that is to come too. */
+/** Optimizer state that is exported too. */
 export interface IncludedState {
   optimizer: Optimizer
   /** Gradient steps taken. */
   step: number
 }
 
-/** The formats that carry a dtype as it is stored, the first to be preferred: npy has no bfloat16, and int8 rows are three arrays. */
-export const exportFormats = (dtype: Dtype): ExportFormat[] =>
-  dtype === 'float32' || dtype === 'float16' ? ['npy', 'safetensors', 'raw'] : ['safetensors', 'raw']
+/** The formats that carry a dtype as it is stored, in order of preference. */
+export const exportFormats = (dtype: Dtype): FormatName[] =>
+  tableFormatNames().filter((name) => !findFormat(name).lacks.includes(dtype))
 
-/** Refuses (NOT_ACCEPTABLE) optimizer state in a format that holds one array. */
-export const checkStateFormat = (format: ExportFormat): void => {
-  if (format !== 'safetensors')
-    refuse('NOT_ACCEPTABLE', `${format} cannot carry optimizer state; ask for application/x-safetensors`)
+/** Refuses (NOT_ACCEPTABLE) optimizer state in a format without names for its arrays. */
+export const checkStateFormat = (name: FormatName): NamedArraysFormat => {
+  const format = findFormat(name)
+  if (format.carries === 'named arrays') return format
+  return refuse('NOT_ACCEPTABLE', `${name} cannot carry optimizer state; ask for ${listNamedArrayTypes()}`)
 }
 
 /**
  * Plans a table in its storage dtype.
  *
- * raw           the stored rows; of int8, [rows, dim + 8] bytes: dim bytes, then float32 scale and bias, per row
- * npy           one array; NOT_ACCEPTABLE for bfloat16 and int8
- * safetensors   `embeddings` [rows, dim]. int8: `scale` F32 [rows] and `bias` F32 [rows], then `embeddings` U8 [rows, dim], of which the
- *               value is embeddings * scale + bias; in this order, so that the float32 are aligned
+ *     numbers, one array   the stored rows [rows, dim]; of int8 [rows, dim + 8] bytes: dim bytes, then
+ *                          float32 scale and bias, per row
+ *     named arrays         `embeddings` [rows, dim]; of int8 `scale` and `bias` float32 [rows], then
+ *                          `embeddings` uint8 [rows, dim], whose values are embeddings * scale + bias;
+ *                          in this order, so that the float32 are aligned
  *
- * Optimizer state is exported in safetensors only. Before all that comes `optimizer/step` I64 [] of a kind that counts
- * steps, then the arrays of `stateTensors` F32; the optimizer as JSON is the metadata `optimizer`. int8 rows take no
- * gradients and have no state.
+ * With optimizer state, which needs named arrays, `optimizer/step` int64 [] of a kind that counts steps comes first, then the
+ * arrays of `stateTensors` in float32, then the rows; the optimizer as JSON is the metadata `optimizer`. int8
+ * rows take no gradients, and have no state. Refuses NOT_ACCEPTABLE for a dtype that the format lacks.
  */
 export const planExport = (
   table: TableShape,
-  format: ExportFormat,
+  name: FormatName,
   state: IncludedState | null = null,
 ): ExportPlan => {
   const { rows, dim, dtype } = table
-  if (!exportFormats(dtype).includes(format)) {
-    refuse(
-      'NOT_ACCEPTABLE',
-      `${format} cannot carry ${dtype}; ask for application/x-safetensors or application/octet-stream`,
-    )
+  const format = findFormat(name)
+  if (format.lacks.includes(dtype)) {
+    const types = joinWords(mediaTypesOf(exportFormats(dtype)), 'or')
+    refuse('NOT_ACCEPTABLE', `${name} cannot carry ${dtype}; ask for ${types}`)
   }
-  if (state !== null) checkStateFormat(format)
-  if (format === 'safetensors') return planSafetensorsExport(table, state)
+  if (state !== null) checkStateFormat(name)
+  if (format.carries === 'named arrays') return planArrays(format, table, state)
   const storedBytes = rowBytes(dim, dtype)
   const elementType = dtype === 'int8' ? 'uint8' : dtype
   const shape = [rows, dtype === 'int8' ? storedBytes : dim]
-  const header = format === 'npy' ? writeNpyHeader(elementType, shape) : new Uint8Array(0)
+  const { head, tail } =
+    format.carries === 'one array'
+      ? format.frame({ name: 'embeddings', elementType, shape })
+      : { head: NO_BYTES, tail: NO_BYTES }
   return {
-    header,
+    head,
     parts: [{ of: 'rows', from: 0, byteCount: storedBytes }],
-    contentLength: header.length + rows * storedBytes,
+    tail,
+    contentLength: head.length + rows * storedBytes + tail.length,
     elementType,
     shape,
   }
 }
 
-interface Tensor {
-  name: string
-  elementType: ElementType
-  shape: number[]
-}
-
-const planSafetensorsExport = (table: TableShape, state: IncludedState | null): ExportPlan => {
+const planArrays = (
+  format: NamedArraysFormat,
+  table: TableShape,
+  state: IncludedState | null,
+): ExportPlan => {
   const { rows, dim, dtype } = table
   const rowTensors = planRows(table)
   const stateTensors = state === null || dtype === 'int8' ? [] : planState(table, state.optimizer)
   const counted = state !== null && dtype !== 'int8' && countsSteps(state.optimizer) ? [state.step] : []
-  const tensors: Tensor[] = [
-    ...counted.map((): Tensor => ({ name: STEP_NAME, elementType: 'int64', shape: [] })),
+  const tensors: NamedArray[] = [
+    ...counted.map((): NamedArray => ({ name: STEP_NAME, elementType: 'int64', shape: [] })),
     ...[...stateTensors, ...rowTensors].map(([tensor]) => tensor),
   ]
   const metadata = state === null ? undefined : new Map([['optimizer', JSON.stringify(state.optimizer)]])
-  const { header, bodyBytes } = writeSafetensorsHeader(tensors, metadata)
+  const { head, tail } = format.frame(tensors, metadata)
   const step = new Uint8Array(BigInt64Array.from(counted, BigInt).buffer)
+  const parts = [...stateTensors, ...rowTensors].map(([, part]) => part)
+  const rowPartsBytes = parts.reduce((sum, { byteCount }) => sum + byteCount, 0)
   return {
-    header: Buffer.concat([header, step]),
-    parts: [...stateTensors, ...rowTensors].map(([, part]) => part),
-    contentLength: bodyBytes,
+    head: Buffer.concat([head, step]),
+    parts,
+    tail,
+    contentLength: head.length + step.length + rows * rowPartsBytes + tail.length,
     elementType: dtype === 'int8' ? 'uint8' : dtype,
     shape: [rows, dim],
   }
 }
 
-const planRows = ({ rows, dim, dtype }: TableShape): [Tensor, ExportPart][] => {
+const planRows = ({ rows, dim, dtype }: TableShape): [NamedArray, ExportPart][] => {
   const shape = [rows, dim]
   if (dtype !== 'int8') {
     return [
@@ -139,7 +160,7 @@ const planRows = ({ rows, dim, dtype }: TableShape): [Tensor, ExportPart][] => {
   ]
 }
 
-const planState = ({ rows, dim }: TableShape, { kind }: Optimizer): [Tensor, ExportPart][] =>
+const planState = ({ rows, dim }: TableShape, { kind }: Optimizer): [NamedArray, ExportPart][] =>
   stateTensors(kind, rows, dim).map(({ name, shape, from, width }) => [
     { name, elementType: 'float32', shape },
     { of: 'state', from: from * 4, byteCount: width * 4 },

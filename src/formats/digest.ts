@@ -1,9 +1,13 @@
+/*
+ * The sha-256 of a body, as the header Content-Digest (RFC 9530) carries it.
+ */
 import { refuse } from '../core/errors.ts'
 import { quoteText } from './scanner.ts'
 
 /*
- * Content-Digest (RFC 9530) is a dictionary of structured fields (RFC 9651): `sha-256=:<base64>:, sha-512=:<base64>:;parameter=1`.
- * Each pattern is tried at one place only (sticky) and has one way to match, so reading is linear.
+ * The header is a dictionary of structured fields (RFC 9651): `sha-256=:<base64>:,
+ * sha-512=:<base64>:;parameter=1`. Each pattern is tried at one place only (sticky) and has one way to match,
+ * so reading is linear.
  */
 const KEY = /[a-z*][a-z0-9_.*-]*/y
 const BARE_ITEM = new RegExp(
@@ -23,8 +27,9 @@ const COMMA = /[ \t]*,[ \t]*/y
 const SHA256_BYTES = 32
 
 /**
- * The sha-256 that a Content-Digest header announces, 32 bytes; undefined when it has other algorithms only, which are ignored.
- * INVALID_REQUEST when the header is malformed. Of equal algorithms the last counts (RFC 9651, 3.2).
+ * Reads the sha-256 that a Content-Digest header announces, 32 bytes; undefined when it has other algorithms
+ * only, which are ignored. The last of equal algorithms counts (RFC 9651, 3.2). Refuses INVALID_REQUEST for a
+ * malformed header.
  */
 export const parseContentDigest = (header: string): Uint8Array | undefined => {
   let at = 0
@@ -53,7 +58,7 @@ export const parseContentDigest = (header: string): Uint8Array | undefined => {
   return at === header.length ? digest : refuseHeader(header)
 }
 
-/** A sha-256 as a Content-Digest header has it. */
+/** Prints a sha-256 for a Content-Digest header. */
 export const formatContentDigest = (digest: Uint8Array): string =>
   `sha-256=:${Buffer.from(digest).toString('base64')}:`
 

@@ -1,9 +1,12 @@
+/*
+ * Typed arrays over the bytes of a body, which have any type and any alignment.
+ */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { ELEMENT_BYTES } from '../core/types.ts'
 import type { ElementType } from '../core/types.ts'
 
-/** Typed arrays over the bytes of a body. They share its memory where its alignment allows, so they are for reading. */
+/** Indices of a body. They share its memory where its alignment allows, so they are for reading. */
 export type IndexArray =
   | Int8Array
   | Uint8Array
@@ -14,7 +17,10 @@ export type IndexArray =
   | BigInt64Array
   | BigUint64Array
 
-/** Indices of any integer type: a view when the bytes are aligned, else a copy. DTYPE_MISMATCH for floats and bool. */
+/**
+ * Reads indices of any integer type: a view when the bytes are aligned, else a copy. Refuses DTYPE_MISMATCH
+ * for floats and bool.
+ */
 export const asIndexArray = (data: Uint8Array, elementType: ElementType): IndexArray => {
   const { buffer, byteOffset, length } = alignBytes(data, elementType)
   switch (elementType) {
@@ -40,8 +46,9 @@ export const asIndexArray = (data: Uint8Array, elementType: ElementType): IndexA
 }
 
 /**
- * Gradients, weights or values as float32: a view when they are float32 and aligned, else a copy. float64 is rounded half to even
- * and overflows to infinity (the caller asks what is finite); the 16-bit types are exact. DTYPE_MISMATCH for integers and bool.
+ * Reads gradients, weights or values as float32: a view when they are float32 and aligned, else a copy.
+ * float64 is rounded half to even and overflows to infinity (the caller checks that all are finite); the
+ * 16-bit types are exact. Refuses DTYPE_MISMATCH for integers and bool.
  */
 export const asFloat32 = (data: Uint8Array, elementType: ElementType): Float32Array => {
   const { buffer, byteOffset, length } = alignBytes(data, elementType)
@@ -72,7 +79,7 @@ const alignBytes = (
 ): { buffer: ArrayBufferLike; byteOffset: number; length: number } => {
   const elementBytes = ELEMENT_BYTES[elementType]
   assert(data.length % elementBytes === 0, 'the formats hand on whole elements')
-  // Not data.slice(): that of a Buffer shares its memory.
+  // data.slice() would not do: that of a Buffer shares its memory.
   const { buffer, byteOffset } = data.byteOffset % elementBytes === 0 ? data : new Uint8Array(data)
   return { buffer, byteOffset, length: data.length / elementBytes }
 }

@@ -1,3 +1,6 @@
+/*
+ * The place in a JSON body that its readers share, and their refusals.
+ */
 import { Buffer, isUtf8 } from 'node:buffer'
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
@@ -6,8 +9,8 @@ import { createNumberScanner } from '../kernels/parse-numbers.ts'
 import type { NumberScanner } from '../kernels/parse-numbers.ts'
 
 /**
- * A place in a JSON body. `bytes` holds a copy of the body and, behind it, a zero byte, which no JSON holds: a loop that looks at each byte
- * before it goes on stops there and needs no other check of the end.
+ * A place in a JSON body. `bytes` holds a copy of the body and, behind it, a zero byte, which no JSON holds:
+ * a loop that looks at each byte before it goes on stops there and needs no other check of the end.
  */
 export interface JsonCursor {
   readonly bytes: Uint8Array
@@ -15,9 +18,9 @@ export interface JsonCursor {
   readonly buffer: Buffer
   /** Reads numbers of `bytes`. */
   readonly scanner: NumberScanner
-  /** Length of the body, where the zero byte is. */
+  /** The length of the body, and so the place of the zero byte. */
   readonly end: number
-  /** Objects and lists within each other. */
+  /** The depth to which objects and lists may nest. */
   readonly depthMax: number
   at: number
 }
@@ -28,7 +31,7 @@ const BODY_BYTES_MAX = Math.max(
   LIMITS.specificationBodyBytesMax,
 )
 
-/** One per thread: reading is synchronous, and what is read keeps no view of it. */
+/** One per thread: reading is synchronous, and no result is a view of it. */
 let workspace: { scanner: NumberScanner; buffer: Buffer } | undefined
 
 const takeWorkspace = (): { scanner: NumberScanner; buffer: Buffer } => {
@@ -40,25 +43,27 @@ const takeWorkspace = (): { scanner: NumberScanner; buffer: Buffer } => {
   return workspace
 }
 
-/** A cursor at the first byte, good until the next one is opened. MALFORMED_BODY when the body is not UTF-8. */
+/**
+ * Opens a cursor, valid until the next one is opened. Refuses MALFORMED_BODY for a body that is not UTF-8.
+ */
 export const openCursor = (body: Uint8Array, depthMax: number): JsonCursor => {
   assert(body.length <= BODY_BYTES_MAX, 'JSON bodies are bounded before they are read')
   const { scanner, buffer } = takeWorkspace()
   const bytes = scanner.text
-  // Not set(): into shared memory it goes byte by byte unless both sides are aligned alike.
+  // set() copies into shared memory byte by byte unless both sides are aligned alike.
   Buffer.from(body.buffer, body.byteOffset, body.length).copy(buffer)
   bytes[body.length] = 0
   if (!isUtf8(body)) refuse('MALFORMED_BODY', `the body: not UTF-8 at byte ${findUtf8End(body)}`)
   return { bytes, buffer, scanner, end: body.length, depthMax, at: 0 }
 }
 
-/** How long the longest beginning is that is UTF-8: a search by halves. */
+/** Finds the length of the longest beginning that is UTF-8, by halves. */
 const findUtf8End = (body: Uint8Array): number => {
   let valid = 0
   for (let step = body.length; step >= 1; step = Math.floor(step / 2)) {
     for (let next: number | undefined = valid; next !== undefined; ) {
       valid = next
-      // A step may end within a character, up to three bytes behind its first.
+      // A step may end within a character, up to three bytes after its first.
       const stops = [valid + step, valid + step - 1, valid + step - 2, valid + step - 3]
       next = stops.find((stop) => stop > valid && stop <= body.length && isUtf8(body.subarray(valid, stop)))
     }
@@ -74,11 +79,11 @@ const describeByte = (cursor: JsonCursor, at: number): string => {
     : `the byte 0x${byte.toString(16).padStart(2, '0')}`
 }
 
-/** Refuses (MALFORMED_BODY) with what was expected at byte `at`, and what is there. */
+/** Refuses (MALFORMED_BODY) the byte at `at`, naming it and what was expected. */
 export const refuseByte = (cursor: JsonCursor, at: number, expected: string): never =>
   refuse('MALFORMED_BODY', `the body: expected ${expected} at byte ${at}, found ${describeByte(cursor, at)}`)
 
-/** The place of the first byte from `at` on that is not white space. */
+/** Returns the place of the first byte from `at` on that is not white space. */
 export const skipSpace = (bytes: Uint8Array, at: number): number => {
   let byte = bytes[at]
   while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) byte = bytes[++at]

@@ -1,3 +1,6 @@
+/*
+ * Reading nested lists of numbers in one pass, into one run of values with a shape.
+ */
 import { refuse } from '../core/errors.ts'
 import { refuseByte, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
@@ -11,37 +14,37 @@ const CLOSE = 0x5d
 
 type Values = Float64Array | Float32Array
 
-/** Copies numbers away from where the next ones will be read to. */
+/** Copies numbers out of the memory that the next ones are read into. */
 export type KeepSingles = (values: Float32Array) => Float32Array
 
 const copySingles: KeepSingles = (values) => values.slice()
 
-/** What is known of a tensor while it is read. `depth` counts the lists that are open; the outermost is at depth 1. */
+/** A tensor while it is read. `depth` counts the lists that are open; the outermost is at depth 1. */
 interface Nest {
   readonly cursor: JsonCursor
   readonly pointer: string
   readonly valueCountMax: number
   readonly precision: Precision
   readonly keepSingles: KeepSingles
-  /** Whether a number has none as near as float32 can be. */
+  /** Whether a number is too large for float32. */
   isTooLarge: boolean
   /** Numbers so far; the last `filled` of them are in the scanner's values, the others in `chunks`. */
   count: number
   filled: number
   readonly chunks: Values[]
   depth: number
-  /** Of the deepest list so far. */
+  /** The depth of the deepest list so far. */
   depthMost: number
-  /** Where numbers are; -1 before the first. */
+  /** The depth of the numbers; -1 before the first. */
   leafDepth: number
-  /** By depth: elements of the open list so far, and of every closed one (-1: none is). */
+  /** By depth: elements of the open list so far, and of every closed one (-1: none is closed). */
   readonly counts: number[]
   readonly lengths: number[]
-  /** Lengths of the lists at depth 2, from the first that differs on. */
+  /** The lengths of the lists at depth 2, once one differs. */
   rowLengths: number[] | undefined
 }
 
-/** The pointer to the element that is being read. */
+/** Makes the pointer to the element that is being read. */
 const pointerOf = (nest: Nest, depth: number): string => {
   let path = nest.pointer
   for (let level = 1; level <= depth; level += 1) path += `/${nest.counts[level]}`
@@ -93,14 +96,20 @@ const flushValues = (nest: Nest): void => {
   nest.filled = 0
 }
 
-/** How many more numbers fit into the scanner's values, after these are put aside if they fill it, and are allowed. */
+/**
+ * Counts how many more numbers are allowed and fit into the scanner's values, which are put aside when they
+ * are full.
+ */
 const makeRoom = (nest: Nest): number => {
   const { length } = valuesOf(nest)
   if (nest.filled === length) flushValues(nest)
   return Math.min(length - nest.filled, nest.valueCountMax - nest.count)
 }
 
-/** Reads numbers from `start` on; returns the place of what follows the last one: a comma, when that is an element which is no number. */
+/**
+ * Reads numbers from `start` on. Returns the place behind the last one, which is that of a comma when an
+ * element that is no number follows.
+ */
 const readRun = (nest: Nest, start: number): number => {
   const { cursor, depth, valueCountMax, precision } = nest
   const { bytes, scanner } = cursor
@@ -132,7 +141,10 @@ const readRun = (nest: Nest, start: number): number => {
   }
 }
 
-/** Reads lists like the one that has been closed before `start`; returns the place behind the last. The others are for the caller. */
+/**
+ * Reads lists like the one that was closed before `start`. Returns the place behind the last of them; the
+ * caller reads all others.
+ */
 const readRows = (nest: Nest, start: number): number => {
   const { cursor, depth, lengths, precision } = nest
   if (depth + 1 !== nest.leafDepth || nest.rowLengths !== undefined) return start
@@ -174,11 +186,12 @@ const takeTensor = (nest: Nest): JsonTensor => {
 }
 
 /**
- * Reads the value at the cursor as nested number arrays; a bare number has rank 0. `pointer` is where it is in the body and `baseDepth`
- * how many objects and lists are around it. INVALID_REQUEST at an element that is no number, SHAPE_MISMATCH for numbers beside lists and
- * for lists of different length (but the rows of rank 2 may differ), BATCH_TOO_LARGE above `valueCountMax` numbers. With the precision `single`
- * the values are rounded to float32; they are float64 all the same when one of them is too large for that. `keepSingles` finds memory for up to
- * 65,536 of them; without it, and for more, it is their own.
+ * Reads the value at the cursor as nested number arrays; a bare number has rank 0. `pointer` is its place in
+ * the body and `baseDepth` the count of objects and lists around it. Refuses INVALID_REQUEST at an element
+ * that is no number, SHAPE_MISMATCH for numbers beside lists and for lists of different length (but the rows
+ * of rank 2 may differ), and BATCH_TOO_LARGE above `valueCountMax` numbers. With the precision `single` the
+ * values are rounded to float32, unless one of them is too large: then they stay float64. `keepSingles` finds
+ * memory for up to 65,536 of them; without it, and for more, they have memory of their own.
  */
 export const readTensor = (
   cursor: JsonCursor,
@@ -227,7 +240,7 @@ export const readTensor = (
     nest.counts[nest.depth] += 1
     at = skipSpace(bytes, at + 1)
   }
-  // The refusal names the number, which float32 does not have.
+  // The refusal names the number, which float32 cannot hold.
   if (nest.isTooLarge) return readTensor(cursor, pointer, baseDepth, valueCountMax)
   cursor.at = at
   return takeTensor(nest)

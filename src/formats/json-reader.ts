@@ -1,3 +1,7 @@
+/*
+ * Reading JSON bodies: ordinary members as JSON.parse reads them, tensors straight from the bytes into
+ * arrays.
+ */
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { openCursor, skipSpace } from './json-cursor.ts'
@@ -11,19 +15,22 @@ export { toFloat32, toIndexArray } from './json-tensor.ts'
 export type { JsonTensor } from './json-tensor.ts'
 
 export interface JsonObject {
-  /** The ordinary members, as JSON.parse reads them. Without a prototype: `__proto__` and `constructor` are names like others. */
+  /**
+   * The ordinary members, as JSON.parse reads them. It has no prototype, so that `__proto__` is a name like
+   * others.
+   */
   members: Record<string, unknown>
   tensors: Map<string, JsonTensor>
 }
 
 export interface JsonLimits {
-  /** Objects and lists within each other; default `jsonDepthMax`. */
+  /** The depth to which objects and lists may nest; default `jsonDepthMax`. */
   depthMax?: number
-  /** Numbers in one tensor; default no limit but the body's. */
+  /** The most numbers that one tensor may have; by default the body is the limit. */
   valueCountMax?: number
-  /** The tensors that `toFloat32` is for: rounded as they are read. Default none. */
+  /** The tensors for `toFloat32`, which are rounded as they are read. Default none. */
   singles?: readonly string[]
-  /** Finds memory for the numbers of `singles`; default their own. */
+  /** Finds memory for the numbers of `singles`; by default they have memory of their own. */
   keepSingles?: KeepSingles
 }
 
@@ -35,7 +42,7 @@ export interface JsonObjects {
 }
 
 export interface JsonObjectsLimits extends JsonLimits {
-  /** Objects in the list; default no limit but the body's. */
+  /** The most objects that the list may have; by default the body is the limit. */
   objectCountMax?: number
 }
 
@@ -72,7 +79,9 @@ const readObject = (
   return { members, tensors }
 }
 
-/** Runs `read` on the body. What is not JSON at all is refused as that, whatever `read` found wrong before it came there. */
+/**
+ * Runs `read` on the body. A body that is not JSON is refused as such, whatever `read` refused in it before.
+ */
 const readBody = <Result>(
   body: Uint8Array,
   limits: JsonLimits,
@@ -96,12 +105,14 @@ const readBody = <Result>(
 }
 
 /**
- * Reads a JSON object (UTF-8, strictly RFC 8259). Members named in `tensorNames` are nested number arrays and go straight from the bytes
- * into one array each, to the bit as JSON.parse reads them, or those rounded to float32; a name that is absent is absent from `tensors`.
+ * Reads a JSON object (UTF-8, strictly RFC 8259). Members named in `tensorNames` are nested number arrays and
+ * go straight from the bytes into one array each, to the bit as JSON.parse reads them, or those rounded to
+ * float32; a name that is absent is absent from `tensors`.
  *
- * MALFORMED_BODY, with the byte: not JSON, a name twice, nested too deep. INVALID_REQUEST, with a pointer: the body is no object, a
- * tensor has an element that is no number. SHAPE_MISMATCH, with a pointer: lists of different length, except the rows of rank 2; numbers
- * beside lists. BATCH_TOO_LARGE: more numbers than `valueCountMax`.
+ * Refuses MALFORMED_BODY, with the byte: not JSON, a name twice, nested too deep. INVALID_REQUEST, with a
+ * pointer: the body is no object, a tensor has an element that is no number. SHAPE_MISMATCH, with a pointer:
+ * lists of different length, except the rows of rank 2; numbers beside lists. BATCH_TOO_LARGE: more numbers
+ * than `valueCountMax`.
  */
 export const readJsonObject = (
   body: Uint8Array,
@@ -110,9 +121,9 @@ export const readJsonObject = (
 ): JsonObject => readBody(body, limits, (cursor) => readObject(cursor, '', 1, tensorNames, limits))
 
 /**
- * Reads a JSON object whose member `arrayName` is a list of objects with tensors, each as {@link readJsonObject} reads one; pointers
- * begin with its place, `/lookups/1/indices/3`. INVALID_REQUEST too when that member is missing or anything else; BATCH_TOO_LARGE above
- * `objectCountMax`.
+ * Reads a JSON object whose member `arrayName` is a list of objects with tensors, each as {@link
+ * readJsonObject} reads one; pointers begin with its place, `/lookups/1/indices/3`. Also refuses
+ * INVALID_REQUEST when that member is missing or anything else, and BATCH_TOO_LARGE above `objectCountMax`.
  */
 export const readJsonObjects = (
   body: Uint8Array,

@@ -1,3 +1,6 @@
+/*
+ * The grammar of JSON over the bytes of a body: values, numbers, objects and lists.
+ */
 import { refuse } from '../core/errors.ts'
 import { refuseByte, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
@@ -20,10 +23,10 @@ const SMALL_U = 0x75
 const ESCAPES = new Set([...'"\\/bfnrt'].map((character) => character.charCodeAt(0)))
 const LITERALS: Readonly<Record<number, string>> = { 0x74: 'true', 0x66: 'false', 0x6e: 'null' }
 
-/** What a value is called in messages. */
+/** The kind of a value, as messages name it. */
 export type JsonKind = 'an object' | 'a list' | 'a string' | 'a boolean' | 'null' | 'a number'
 
-/** The kind of value that begins at `at`, by its first byte; MALFORMED_BODY when none can. */
+/** Tells the kind of the value at `at` by its first byte. Refuses MALFORMED_BODY when no value begins so. */
 export const kindAt = (cursor: JsonCursor, at: number): JsonKind => {
   const byte = cursor.bytes[at]
   if (byte === OPEN_OBJECT) return 'an object'
@@ -35,7 +38,7 @@ export const kindAt = (cursor: JsonCursor, at: number): JsonKind => {
   return refuseByte(cursor, at, 'a value')
 }
 
-/** Refuses (MALFORMED_BODY) an object or list that begins at `at` at a depth that is too large; the outermost has depth 1. */
+/** Refuses (MALFORMED_BODY) an object or list at `at` that is nested too deep; the outermost has depth 1. */
 export const checkDepth = (cursor: JsonCursor, at: number, depth: number): void => {
   if (depth > cursor.depthMax)
     refuse('MALFORMED_BODY', `the body: nested deeper than ${cursor.depthMax} at byte ${at}`)
@@ -89,7 +92,7 @@ const skipNumber = (cursor: JsonCursor, start: number): number => {
   return at
 }
 
-/** Reads the number at `start`, any that the grammar allows, to `target[index]`; returns the place behind it. */
+/** Reads any number that the grammar allows at `start` into `target[index]`. Returns the place behind it. */
 export const readNumber = (
   cursor: JsonCursor,
   start: number,
@@ -111,8 +114,8 @@ const skipLiteral = (cursor: JsonCursor, at: number): number => {
 }
 
 /**
- * A fresh string costs ten times as much as a known one when it becomes the name of a property (the engine looks for its like among all
- * strings). Bodies have the same few names: they are kept.
+ * The few names that bodies have, kept: a fresh string costs ten times as much as a known one when it becomes
+ * the name of a property, since the engine looks for an equal one among all strings.
  */
 const knownNames = new Map<string, string>()
 const KNOWN_NAMES_MAX = 256
@@ -135,8 +138,9 @@ const readName = (cursor: JsonCursor): string => {
 }
 
 /**
- * Reads the object that begins at the cursor, calling `readValue` with the cursor at the value of each member; it leaves the cursor
- * behind that value. A name that comes twice is MALFORMED_BODY: which of the two is meant cannot be known.
+ * Reads the object at the cursor. It calls `readValue` with the cursor at the value of each member, which
+ * leaves the cursor behind that value. Refuses (MALFORMED_BODY) a name that comes twice, since either could
+ * be meant.
  */
 export const readMembers = (cursor: JsonCursor, depth: number, readValue: (name: string) => void): void => {
   const { bytes } = cursor
@@ -165,7 +169,9 @@ export const readMembers = (cursor: JsonCursor, depth: number, readValue: (name:
   cursor.at += 1
 }
 
-/** Reads the list that begins at the cursor, calling `readValue` with the cursor at each element, as {@link readMembers}. */
+/**
+ * Reads the list at the cursor, calling `readValue` with the cursor at each element, as {@link readMembers}.
+ */
 export const readElements = (cursor: JsonCursor, depth: number, readValue: (index: number) => void): void => {
   const { bytes } = cursor
   checkDepth(cursor, cursor.at, depth)
@@ -184,7 +190,10 @@ export const readElements = (cursor: JsonCursor, depth: number, readValue: (inde
   cursor.at += 1
 }
 
-/** Passes the value at the cursor; MALFORMED_BODY when it is not strictly RFC 8259. `depth` is that of the value, should it nest. */
+/**
+ * Passes the value at the cursor, whose depth is `depth`. Refuses MALFORMED_BODY unless it is strictly RFC
+ * 8259.
+ */
 export const skipValue = (cursor: JsonCursor, depth: number): void => {
   const kind = kindAt(cursor, cursor.at)
   if (kind === 'an object') readMembers(cursor, depth, () => skipValue(cursor, depth + 1))

@@ -1,23 +1,30 @@
+/*
+ * Nested number arrays of a JSON body, after they were read: their places for errors, and their numbers as
+ * indices or float32.
+ */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import type { ErrorCode, ErrorPlace } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 
-/** Nested number arrays of a JSON body, as one run of numbers. */
+/** Nested number arrays, as one run of numbers. */
 export interface JsonTensor {
-  /** Row-major. The caller's own. Float32 only where it was asked for and all of them are finite. */
+  /**
+   * Row-major, and the caller's own. Float32 only when the reader was asked for it and all of them are
+   * finite.
+   */
   values: Float64Array | Float32Array
-  /** A bare number has none: []. */
+  /** `[]` for a bare number. */
   shape: number[]
-  /** For rank 2 with rows of different length: the length of each. The shape is [rows, -1] then. */
+  /** The length of each row, when the rows of rank 2 differ in length. The shape is [rows, -1] then. */
   lengths?: Int32Array
 }
 
-/** A member name as part of an RFC 6901 pointer. */
+/** Escapes a member name for an RFC 6901 pointer. */
 export const escapePointer = (name: string): string =>
   name.includes('~') || name.includes('/') ? name.replaceAll('~', '~0').replaceAll('/', '~1') : name
 
-/** The pointer to the value at a flat position of a tensor, which itself is at `pointer`: `/indices/3/1`. */
+/** Makes the pointer to the value at a flat position of a tensor that is at `pointer`: `/indices/3/1`. */
 export const pointerAt = (tensor: JsonTensor, pointer: string, position: number): string => {
   if (tensor.lengths !== undefined) {
     let row = 0
@@ -34,7 +41,7 @@ export const pointerAt = (tensor: JsonTensor, pointer: string, position: number)
   return pointer + path
 }
 
-/** Refuses the values for which `explain` has something to say, with pointers to the first of them. */
+/** Refuses the values that `explain` objects to, with pointers to the first of them. */
 const refuseValues = (
   code: ErrorCode,
   detail: string,
@@ -60,8 +67,9 @@ const explainIndex = (value: number): string | undefined => {
 }
 
 /**
- * The values as indices: each an integer (3.0 is one) between -(2^53 - 1) and 2^53 - 1. The array is the tensor's own. INVALID_REQUEST
- * with the places of those that are not: JSON numbers beyond are rounded before they can be looked at.
+ * Returns the values as indices: integers (3.0 is one) between -(2^53 - 1) and 2^53 - 1, in the tensor's own
+ * array. Refuses INVALID_REQUEST with the places of all others: larger JSON numbers were rounded when they
+ * were read.
  */
 export const toIndexArray = (tensor: JsonTensor, pointer: string): Float64Array => {
   const { values } = tensor
@@ -78,7 +86,10 @@ const explainFloat32 = (value: number): string | undefined => {
   return `${Number.isFinite(value) ? value : 'the number'} is too large for float32`
 }
 
-/** The values rounded to float32, half to even. NON_FINITE with the places of those that are too large; JSON has no NaN. */
+/**
+ * Returns the values rounded to float32, half to even. Refuses NON_FINITE with the places of those that are
+ * too large; JSON has no NaN.
+ */
 export const toFloat32 = (tensor: JsonTensor, pointer: string): Float32Array => {
   if (tensor.values instanceof Float32Array) return tensor.values
   const rounded = new Float32Array(tensor.values)

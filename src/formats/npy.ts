@@ -1,25 +1,28 @@
-import { refuse } from '../core/errors.ts'
-import { LIMITS } from '../core/limits.ts'
-import type { ElementType } from '../core/types.ts'
-import { accept, expectToken, failAt, peek, quoteText, readWhole } from './scanner.ts'
-import type { Cursor } from './scanner.ts'
-import { arrayBytes, checkRank, viewBytes } from './shape.ts'
-import type { TypedBytes } from './shape.ts'
-
 /*
  * One array in NumPy's file format (numpy.lib.format), versions 1.0 to 3.0:
  *
  *     0    "\x93NUMPY", major, minor
  *     8    length of the header text: uint16 in version 1, uint32 in 2 and 3
- *     ..   the header text: {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), } and spaces up to a multiple of 64, '\n'
+ *     ..   the header text: {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, then spaces and
+ *          '\n' up to a multiple of 64
  *     ..   the elements
  *
- * The header is a Python literal; what is read here is a fixed part of that language, without any evaluation.
+ * The header is a Python literal. Only a fixed part of that language is read, and nothing is evaluated.
  */
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { ElementType } from '../core/types.ts'
+import { accept, expectToken, failAt, peek, quoteText, readWhole } from './scanner.ts'
+import type { Cursor } from './scanner.ts'
+import { arrayBytes, checkRank, NO_BYTES, viewBytes } from './shape.ts'
+import type { ArrayPlace, Frame, NamedArray, TypedBytes } from './shape.ts'
+
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
 const VERSION_AT = 6
 const LENGTH_AT = 8
 const ALIGN = 64
+/** The first bytes of a body that always say how long its header is. */
+export const NPY_PREFIX_BYTES = 12
 /** NumPy leaves room for the first dimension to grow in place, up to the digits of 2^64. */
 const GROWTH_DIGITS = 21
 
@@ -40,21 +43,26 @@ const DESCRIPTORS: Partial<Record<ElementType, string>> = {
 const ELEMENT_TYPES = new Map(
   Object.entries(DESCRIPTORS).map(([elementType, descr]) => [descr, elementType as ElementType]),
 )
-// A byte has no order, but writers outside Python (cnpy) say '<' for it.
+// A byte has no order, but writers outside Python (cnpy) put '<' before it.
 for (const kind of ['i1', 'u1', 'b1']) ELEMENT_TYPES.set(`<${kind}`, ELEMENT_TYPES.get(`|${kind}`)!)
 
 export interface NpyHeader {
   elementType: ElementType
   shape: number[]
-  /** Where the elements begin, from the start of the body. */
+  /** The place of the first element, from the start of the body. */
   dataAt: number
-  /** How many bytes the elements take. */
+  /** The bytes of all elements. */
   dataBytes: number
 }
 
+/** Whether a file that begins with `prefix` is npy. */
+export const looksLikeNpy = (prefix: Uint8Array): boolean =>
+  MAGIC.every((byte, index) => prefix[index] === byte)
+
 /**
- * Bytes from the start of the body to the first element, or null while `prefix` is too short to say (12 bytes are always enough).
- * Refuses (MALFORMED_BODY) a wrong magic or version and a header above `npyHeaderBytesMax` as soon as it is visible.
+ * Returns the bytes from the start of the body to the first element, or null while `prefix` is too short to
+ * say (12 bytes are always enough). Refuses (MALFORMED_BODY) a wrong magic or version and a header above
+ * `npyHeaderBytesMax` as soon as it is visible.
  */
 export const npyHeaderBytes = (prefix: Uint8Array): number | null => {
   if (!MAGIC.every((byte, index) => index >= prefix.length || prefix[index] === byte)) {
@@ -78,8 +86,9 @@ export const npyHeaderBytes = (prefix: Uint8Array): number | null => {
 }
 
 /**
- * Reads the header. `bytes` holds all of it, and any part of the elements. MALFORMED_BODY for what is no npy header;
- * DTYPE_MISMATCH for element types that are not served; SHAPE_MISMATCH for column order, too many dimensions or uncountable shapes.
+ * Reads the header. `bytes` holds all of it, and any part of the elements. Refuses MALFORMED_BODY for bytes
+ * that are not an npy header, DTYPE_MISMATCH for element types that are not served, and SHAPE_MISMATCH for
+ * column order, too many dimensions or uncountable shapes.
  */
 export const readNpyHeader = (bytes: Uint8Array): NpyHeader => {
   const dataAt = npyHeaderBytes(bytes)
@@ -102,7 +111,10 @@ export const readNpyHeader = (bytes: Uint8Array): NpyHeader => {
   return { elementType, shape, dataAt, dataBytes: arrayBytes(elementType, shape) }
 }
 
-/** Reads a whole body. Refuses as {@link readNpyHeader}, and MALFORMED_BODY unless the elements fill the body exactly. */
+/**
+ * Reads a whole body. Refuses as {@link readNpyHeader}, and with MALFORMED_BODY unless the elements fill the
+ * body exactly.
+ */
 export const readNpy = (bytes: Uint8Array): TypedBytes => {
   const { elementType, shape, dataAt, dataBytes } = readNpyHeader(bytes)
   if (bytes.length - dataAt !== dataBytes) {
@@ -114,7 +126,23 @@ export const readNpy = (bytes: Uint8Array): TypedBytes => {
   return { elementType, shape, data: viewBytes(bytes, dataAt, bytes.length) }
 }
 
-/** The header that NumPy 2 writes (np.save) for an array in row order, byte for byte. NOT_ACCEPTABLE for bfloat16, which npy lacks. */
+/** Finds the array of a body by its header. Refuses as {@link readNpyHeader}. */
+export const locateNpy = (headerBytes: Uint8Array): { array: ArrayPlace; bodyBytes: number } => {
+  const { elementType, shape, dataAt, dataBytes } = readNpyHeader(headerBytes)
+  const bodyBytes = dataAt + dataBytes
+  return { array: { elementType, shape, begin: dataAt, end: bodyBytes }, bodyBytes }
+}
+
+/** Frames one array, whose name npy has no place for. Refuses as {@link writeNpyHeader}. */
+export const frameNpy = ({ elementType, shape }: Omit<NamedArray, 'name'>): Frame => ({
+  head: writeNpyHeader(elementType, shape),
+  tail: NO_BYTES,
+})
+
+/**
+ * Makes the header that NumPy 2 writes (np.save) for an array in row order, byte for byte. Refuses
+ * NOT_ACCEPTABLE for bfloat16, which npy lacks.
+ */
 export const writeNpyHeader = (elementType: ElementType, shape: readonly number[]): Uint8Array => {
   const descr =
     DESCRIPTORS[elementType] ??
@@ -126,7 +154,7 @@ export const writeNpyHeader = (elementType: ElementType, shape: readonly number[
   const growth = shape.length === 0 ? '' : ' '.repeat(GROWTH_DIGITS - String(shape[0]).length)
   const literal = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }${growth}`
   const textAt = LENGTH_AT + 2
-  // A whole block of spaces when nothing is missing: so does NumPy.
+  // NumPy adds a whole block of spaces when none is missing.
   const padding = ALIGN - ((textAt + literal.length + 1) % ALIGN)
   const header = Buffer.alloc(textAt + literal.length + padding + 1, ' ')
   header.set([...MAGIC, 1, 0])

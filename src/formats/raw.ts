@@ -1,3 +1,7 @@
+/*
+ * Numbers and nothing else: little-endian, row-major, without a header. Their type and shape are said outside
+ * of the body.
+ */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { ELEMENT_BYTES } from '../core/types.ts'
@@ -9,8 +13,8 @@ import type { TypedBytes } from './shape.ts'
 export { formatShape }
 
 /**
- * Reads an octet-stream: numbers and nothing else. `shape` null: flat. Refuses MALFORMED_BODY when the body ends inside a number,
- * SHAPE_MISMATCH when its numbers are not as many as the shape has.
+ * Reads a whole body; a `shape` of null makes it flat. Refuses MALFORMED_BODY when the body ends inside a
+ * number, and SHAPE_MISMATCH when it does not have as many numbers as the shape.
  */
 export const readRaw = (
   bytes: Uint8Array,
@@ -39,8 +43,8 @@ export const readRaw = (
 }
 
 /**
- * Reads the query parameter `shape`: `2,3,64`; the empty string is a scalar. INVALID_REQUEST for anything else, for more than
- * `indexRankMax` dimensions, and for shapes whose elements cannot be counted.
+ * Reads the query parameter `shape`: `2,3,64`; the empty string is a scalar. Refuses INVALID_REQUEST for
+ * anything else, for more than `indexRankMax` dimensions, and for shapes whose elements cannot be counted.
  */
 export const parseShape = (text: string): number[] => {
   const parts = text === '' ? [] : text.split(',', LIMITS.indexRankMax + 1)

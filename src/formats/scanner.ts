@@ -1,10 +1,16 @@
+/*
+ * Reading the text of a header, character by character, for the formats whose header is text.
+ */
 import { refuse } from '../core/errors.ts'
 
-/** A place in the text of a header. Nothing here goes back: each character is looked at a bounded number of times. */
+/**
+ * A place in the text of a header. The functions of this file never go back, so each character is looked at a
+ * bounded number of times.
+ */
 export interface Cursor {
   readonly text: string
   at: number
-  /** What the text is, for messages: `the npy header`. */
+  /** The name of the text in messages: `the npy header`. */
   readonly what: string
 }
 
@@ -17,11 +23,11 @@ export const failAt = (cursor: Cursor, expected: string): never => {
   )
 }
 
-/** A client's text inside a message: as a JSON string, cut at 64 characters. */
+/** Quotes a client's text for a message: as a JSON string, cut at 64 characters. */
 export const quoteText = (text: string): string =>
   JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text)
 
-/** The next character that is not white space, without passing it; the empty string at the end. */
+/** Returns the next character that is not white space, without passing it; the empty string at the end. */
 export const peek = (cursor: Cursor): string => {
   while (cursor.at < cursor.text.length && ' \t\n\r'.includes(cursor.text[cursor.at])) cursor.at += 1
   return cursor.text.charAt(cursor.at)
@@ -40,7 +46,10 @@ export const expectToken = (cursor: Cursor, token: string): void => {
   if (!accept(cursor, token)) failAt(cursor, quoteText(token))
 }
 
-/** Reads a whole number, 0 or larger, without sign, leading zeros, fraction or exponent. Above 2^53 it is not exact: the caller checks. */
+/**
+ * Reads a whole number, 0 or larger, without sign, leading zeros, fraction or exponent. Above 2^53 it is not
+ * exact, which the caller checks.
+ */
 export const readWhole = (cursor: Cursor): number => {
   peek(cursor)
   const start = cursor.at

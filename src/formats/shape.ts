@@ -1,18 +1,61 @@
+/*
+ * The vocabulary that all formats share: what an array is, where its bytes are, and the arithmetic on shapes.
+ * Sizes that a client states are multiplied here and nowhere else, so that no product overflows unseen.
+ */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { ELEMENT_BYTES } from '../core/types.ts'
 import type { ElementType } from '../core/types.ts'
 
-/** An array as it lies in a body: row-major, little-endian. `data` is a view of the body, possibly unaligned for its type. */
+/**
+ * An array as it lies in a body: row-major, little-endian. `data` is a view of the body, possibly unaligned.
+ */
 export interface TypedBytes {
   elementType: ElementType
   shape: number[]
   data: Uint8Array
 }
 
+/** An array that is to be written: its numbers are elsewhere. */
+export interface NamedArray {
+  name: string
+  elementType: ElementType
+  shape: readonly number[]
+}
+
+/** Some bytes of a body; `end` is the first byte after them. */
+export interface ByteRange {
+  begin: number
+  end: number
+}
+
+/** An array, and where in a body its bytes are. */
+export interface ArrayPlace extends ByteRange {
+  elementType: ElementType
+  shape: number[]
+}
+
+/** The arrays of a body, and text about them. */
+export interface LocatedArrays {
+  arrays: Map<string, ArrayPlace>
+  metadata: Map<string, string>
+  /** The length of the whole body. */
+  bodyBytes: number
+}
+
+/** The bytes around the numbers of a body. */
+export interface Frame {
+  head: Uint8Array
+  tail: Uint8Array
+}
+
+/** The tail of a format that ends with its numbers. */
+export const NO_BYTES = new Uint8Array(0)
+
 /**
- * Whether every dimension is a whole number and their product an exact one. Zero dimensions do not excuse the others:
- * [2**40, 2**40, 0] is not countable (NumPy and safetensors refuse it too), so that no part of a shape overflows later.
+ * Whether every dimension is a whole number and their product an exact one. Zero dimensions do not excuse the
+ * others: [2**40, 2**40, 0] is not countable (NumPy and safetensors refuse it too), so that no part of a
+ * shape overflows later.
  */
 export const isCountable = (shape: readonly number[]): boolean => {
   let product = 1
@@ -22,26 +65,34 @@ export const isCountable = (shape: readonly number[]): boolean => {
   })
 }
 
-/** Elements of an array of this shape, exactly; 1 for a scalar. SHAPE_MISMATCH when the shape is not countable. */
+/**
+ * Counts the elements of a shape, exactly; 1 for a scalar. Refuses SHAPE_MISMATCH for an uncountable shape.
+ */
 export const elementCount = (shape: readonly number[]): number =>
   isCountable(shape) ? shape.reduce((product, dimension) => product * dimension, 1) : refuseSize(shape)
 
-/** Bytes of an array of this shape, exactly. SHAPE_MISMATCH as {@link elementCount}. */
+/** Counts the bytes of an array, exactly. Refuses as {@link elementCount}. */
 export const arrayBytes = (elementType: ElementType, shape: readonly number[]): number => {
   const bytes = elementCount(shape) * ELEMENT_BYTES[elementType]
   return Number.isSafeInteger(bytes) ? bytes : refuseSize(shape)
 }
 
-/** Refuses (SHAPE_MISMATCH) more than `arrayRankMax` dimensions. Readers ask before each push, so that a long list is never built. */
+/**
+ * Refuses (SHAPE_MISMATCH) more than `arrayRankMax` dimensions. Readers ask before each push, so that a long
+ * list is never built.
+ */
 export const checkRank = (rank: number): void => {
   if (rank > LIMITS.arrayRankMax)
     refuse('SHAPE_MISMATCH', `an array has at most ${LIMITS.arrayRankMax} dimensions`)
 }
 
-/** A shape as headers and messages show it: `2,3,64`; a scalar is the empty string. */
+/** Prints a shape as headers and messages show it: `2,3,64`; a scalar is the empty string. */
 export const formatShape = (shape: readonly number[]): string => shape.join(',')
 
-/** The bytes `begin`..`end` without a copy; a plain Uint8Array also when `bytes` is a Buffer, whose `slice` would not copy. */
+/**
+ * Views the bytes `begin`..`end`. The view is a plain Uint8Array even when `bytes` is a Buffer, whose `slice`
+ * differs.
+ */
 export const viewBytes = (bytes: Uint8Array, begin: number, end: number): Uint8Array =>
   new Uint8Array(bytes.buffer, bytes.byteOffset + begin, end - begin)
 

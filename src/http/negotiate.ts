@@ -1,33 +1,66 @@
+/*
+ * The wishes in the headers of a request: formats by Content-Type and Accept, conditions, deadlines, ids.
+ */
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
+import {
+  type FormatName,
+  FORMATS,
+  formatNames,
+  namedArraysNames,
+  tableFormatNames,
+} from '../formats/format.ts'
 import { quoteText } from '../formats/scanner.ts'
 
-/** The formats that bodies come and go in. */
-export type Format = 'json' | 'raw' | 'npy' | 'safetensors'
+/** The formats that bodies come and go in: JSON, and the registry's. */
+export type Format = 'json' | FormatName
 
-export const FORMAT_MEDIA_TYPES: Record<Format, string> = {
-  json: 'application/json',
-  raw: 'application/octet-stream',
-  npy: 'application/x-npy',
-  safetensors: 'application/x-safetensors',
-}
+/** The media type of each format. */
+export const FORMAT_MEDIA_TYPES = Object.fromEntries([
+  ['json', 'application/json'],
+  ...FORMATS.map(({ name, mediaType }) => [name, mediaType]),
+]) as Readonly<Record<Format, string>>
+
+/** The formats of one lookup and of its answer. */
+export const LOOKUP_FORMATS: readonly Format[] = ['json', ...formatNames()]
+
+/** The formats of requests and answers that are several arrays. */
+export const ARRAYS_FORMATS: readonly Format[] = ['json', ...namedArraysNames()]
+
+/** The formats of several arrays that have no form in JSON: adapters, and exports with optimizer state. */
+export const NAMED_ARRAYS_FORMATS: readonly FormatName[] = namedArraysNames()
+
+/** The formats of a whole table, in order of preference. */
+export const TABLE_FORMATS: readonly FormatName[] = tableFormatNames()
+
+/** The media types of formats, in their order. */
+export const listMediaTypes = (formats: readonly Format[]): string[] =>
+  formats.map((format) => FORMAT_MEDIA_TYPES[format])
 
 const FORMATS_BY_TYPE = new Map(
   Object.entries(FORMAT_MEDIA_TYPES).map(([format, type]) => [type, format as Format]),
 )
 
-/** token "/" token, each RFC 9110's; anything after a semicolon is parameters, which decide nothing here. */
+/** token "/" token, as in RFC 9110. Anything after a semicolon is parameters, which decide nothing here. */
 const MEDIA_TYPE = /^[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;.*)?$/
 
-/** The type and subtype of a Content-Type, in lower case; undefined when it is none. */
+/** Reads the type and subtype of a Content-Type, in lower case; undefined when it is malformed. */
 export const parseMediaType = (header: string): string | undefined =>
   MEDIA_TYPE.exec(header)?.[1].toLowerCase()
 
-/** The format that a Content-Type names, or undefined. */
+/** Finds the format that a Content-Type names; undefined for none and for others. */
 export const parseFormat = (header: string | undefined): Format | undefined => {
   if (header === undefined) return undefined
   return FORMATS_BY_TYPE.get(header) ?? FORMATS_BY_TYPE.get(parseMediaType(header) ?? '')
 }
+
+/** Finds the format of a body. Refuses (UNSUPPORTED_MEDIA_TYPE) a Content-Type that names none. */
+export const parseBodyFormat = (header: string | undefined): Format =>
+  parseFormat(header) ??
+  refuse(
+    'UNSUPPORTED_MEDIA_TYPE',
+    `Content-Type is ${quoteText(header ?? '')}; known are ${listMediaTypes(LOOKUP_FORMATS).join(', ')}`,
+  )
 
 interface AcceptRange {
   type: string
@@ -36,12 +69,13 @@ interface AcceptRange {
 }
 
 /**
- * The format to answer in (RFC 9110, 12.5.1). `offered` is in the server's order of preference: its first is the answer to
- * no `Accept` and to `*` `/*`. Among equal qualities the more specific range wins, then the client's order. Refuses NOT_ACCEPTABLE.
+ * Chooses the format to answer in (RFC 9110, 12.5.1). `offered` is in the server's order of preference: its
+ * first is the answer to no `Accept` and to `*` `/*`. Among equal qualities the more specific range wins,
+ * then the client's order. Refuses NOT_ACCEPTABLE.
  */
 export const negotiateFormat = (accept: string | undefined, offered: readonly Format[]): Format => {
   if (accept === undefined || accept === '*/*' || accept === '') return offered[0]
-  // One bare type is what programs send, thousands of times a second.
+  // Programs send one bare type, thousands of times a second.
   const exact = FORMATS_BY_TYPE.get(accept)
   if (exact !== undefined && offered.includes(exact)) return exact
   return (
@@ -49,7 +83,10 @@ export const negotiateFormat = (accept: string | undefined, offered: readonly Fo
   )
 }
 
-/** The one of `offered` that a client asks for; undefined: none of them. `typeOf` gives the media type of each. */
+/**
+ * Chooses the one of `offered` that a client asks for; undefined: none. `typeOf` gives the media type of
+ * each.
+ */
 export const chooseByAccept = <Offer>(
   accept: string,
   offered: readonly Offer[],
@@ -81,7 +118,7 @@ export const chooseByAccept = <Offer>(
   return ranked[0]?.offer
 }
 
-/** One element of an Accept header; what cannot be read matches nothing. */
+/** Reads one element of an Accept header; an unreadable one matches nothing. */
 const parseRange = (text: string, order: number): AcceptRange[] => {
   const type = parseMediaType(text)
   if (type === undefined) return []
@@ -90,7 +127,7 @@ const parseRange = (text: string, order: number): AcceptRange[] => {
   return /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(weight) ? [{ type, quality: Number(weight), order }] : []
 }
 
-/** How closely a range names a type: 2 exactly, 1 by its first half, 0 as any type, -1 not at all. */
+/** Rates how closely a range names a type: 2 exactly, 1 by its first half, 0 as any type, -1 not at all. */
 const specificity = (range: string, type: string): number => {
   if (range === type) return 2
   if (range === '*/*') return 0
@@ -98,16 +135,13 @@ const specificity = (range: string, type: string): number => {
 }
 
 const refuseAccept = (accept: string, offered: readonly Format[]): never =>
-  refuse(
-    'NOT_ACCEPTABLE',
-    `Accept is ${quoteText(accept)}; available: ${offered.map((format) => FORMAT_MEDIA_TYPES[format]).join(', ')}`,
-  )
+  refuse('NOT_ACCEPTABLE', `Accept is ${quoteText(accept)}; available: ${listMediaTypes(offered).join(', ')}`)
 
 const ENTITY_TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y
 
 /**
- * The strong entity tags of an If-Match or If-None-Match, without quotes; `['*']` for `*`. Weak tags are left out: they match
- * nothing here. Refuses INVALID_REQUEST for anything that is no list of entity tags.
+ * Reads the strong entity tags of an If-Match or If-None-Match, without quotes; `['*']` for `*`. Weak tags
+ * are left out: they match nothing here. Refuses INVALID_REQUEST for anything that is no list of entity tags.
  */
 export const parseEntityTags = (name: string, header: string): string[] => {
   if (header.trim() === '*') return ['*']
@@ -120,19 +154,19 @@ export const parseEntityTags = (name: string, header: string): string[] => {
         'INVALID_REQUEST',
         `${name} must be * or tags in quotes with commas between, it is ${quoteText(header)}`,
       )
-    // A tag of one star in quotes is no wildcard, and no table has it.
+    // A star in quotes is no wildcard, and no table has it for a tag.
     if (found[1] === undefined && found[2] !== '*') tags.push(found[2])
   }
   return tags
 }
 
-/** The header fields that conditions are in. Node joins repeated ones by a comma. */
+/** The header fields that hold conditions. Node joins repeated ones by a comma. */
 export interface ConditionHeaders {
   'if-match'?: string
   'if-none-match'?: string
 }
 
-/** What a request asks of the state of the table. Refuses INVALID_REQUEST as {@link parseEntityTags}. */
+/** Reads the conditions of a request on the state of the table. Refuses as {@link parseEntityTags}. */
 export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
   const precondition: Precondition = {}
   if (headers['if-match'] !== undefined)
@@ -142,7 +176,10 @@ export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
   return precondition
 }
 
-/** The client's deadline in milliseconds from the arrival of the request, or undefined. Refuses INVALID_REQUEST for no whole number. */
+/**
+ * Reads the client's deadline in milliseconds from the arrival of the request; undefined: it has none.
+ * Refuses INVALID_REQUEST unless it is a whole number.
+ */
 export const parseRequestTimeout = (header: string | string[] | undefined): number | undefined => {
   if (header === undefined) return undefined
   if (typeof header === 'string' && /^\d{1,9}$/.test(header)) return Number(header)
@@ -152,6 +189,6 @@ export const parseRequestTimeout = (header: string | string[] | undefined): numb
   )
 }
 
-/** Own ids come from elsewhere; a client's is kept when it is short and plain, so that it can be logged and echoed. */
+/** Whether a client's request id is short and plain, so that it can be logged and echoed. */
 export const isRequestId = (header: string | string[] | undefined): header is string =>
   typeof header === 'string' && /^[A-Za-z0-9._:/+=-]{1,128}$/.test(header)

@@ -1,17 +1,19 @@
+/*
+ * The arrays of one lookup out of its body: JSON numbers, or bytes in any format of the registry.
+ */
 import { refuse } from '../core/errors.ts'
 import type { ElementType } from '../core/types.ts'
+import { describesItself, findFormat, type FormatName } from '../formats/format.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import { type JsonTensor, toFloat32, toIndexArray } from '../formats/json-reader.ts'
-import { readNpy } from '../formats/npy.ts'
-import { parseShape, readRaw } from '../formats/raw.ts'
-import { readSafetensors } from '../formats/safetensors.ts'
+import { parseShape } from '../formats/raw.ts'
 import type { TypedBytes } from '../formats/shape.ts'
 import { parseIntegers, parseNumbers } from './number-list.ts'
 import type { LookupRequest } from './request.ts'
 
-/** What a body of ids alone cannot say; a safetensors body says all of it. */
+/** The facts that a body of ids alone cannot state. A body of named arrays states all of them. */
 export interface IndicesQuery {
-  /** `2,3`; absent: flat. Octet-stream only, like `index_dtype`. */
+  /** `2,3`; absent: flat. Only for bare numbers, like `index_dtype`. */
   shape?: string
   index_dtype?: ElementType
   /** `0,2,5` */
@@ -24,27 +26,24 @@ export interface IndicesQuery {
 export type LookupArrays = Omit<LookupRequest, 'options'>
 
 /** The arrays of a binary lookup. Refuses MALFORMED_BODY, INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH. */
-export const decodeIndices = (
-  format: 'raw' | 'npy' | 'safetensors',
-  body: Buffer,
-  query: IndicesQuery,
-): LookupArrays => {
+export const decodeIndices = (name: FormatName, body: Buffer, query: IndicesQuery): LookupArrays => {
+  const format = findFormat(name)
   const { shape, index_dtype: elementType = 'int32', offsets, weights } = query
-  if (format !== 'raw' && (shape !== undefined || query.index_dtype !== undefined)) {
+  if (describesItself(format) && (shape !== undefined || query.index_dtype !== undefined)) {
     refuse(
       'INVALID_REQUEST',
       'shape and index_dtype are for octet-stream bodies; this body carries them itself',
     )
   }
-  if (format === 'safetensors') {
+  if (format.carries === 'named arrays') {
     if (offsets !== undefined || weights !== undefined)
-      refuse('INVALID_REQUEST', 'offsets and weights are tensors of a safetensors body')
-    return fromTypedTensors(readSafetensors(body))
+      refuse('INVALID_REQUEST', `offsets and weights are tensors of a ${name} body`)
+    return fromTypedTensors(format.read(body))
   }
   const array =
-    format === 'npy'
-      ? readNpy(body)
-      : readRaw(body, elementType, shape === undefined ? null : parseShape(shape))
+    format.carries === 'one array'
+      ? format.read(body)
+      : format.read(body, elementType, shape === undefined ? null : parseShape(shape))
   if (offsets === undefined && weights === undefined) return readIndices(array)
   return {
     ...readIndices(array),
@@ -53,7 +52,10 @@ export const decodeIndices = (
   }
 }
 
-/** The arrays of a lookup out of tensors `indices`, `offsets` and `weights`. Refuses INVALID_REQUEST, DTYPE_MISMATCH. */
+/**
+ * The arrays of a lookup out of tensors `indices`, `offsets` and `weights`. Refuses INVALID_REQUEST,
+ * DTYPE_MISMATCH.
+ */
 export const fromTypedTensors = (tensors: ReadonlyMap<string, TypedBytes>): LookupArrays => {
   for (const name of tensors.keys()) {
     if (!['indices', 'offsets', 'weights'].includes(name))
@@ -107,7 +109,8 @@ const FLOAT = /float/
 
 const checkType = ({ elementType }: TypedBytes, name: string, wanted: RegExp): ElementType => {
   if (wanted.test(elementType)) return elementType
-  const detail = `${name} must be ${wanted === INTEGER ? 'integers' : 'floating-point numbers'}, not ${elementType}`
+  const kind = wanted === INTEGER ? 'integers' : 'floating-point numbers'
+  const detail = `${name} must be ${kind}, not ${elementType}`
   return refuse('DTYPE_MISMATCH', detail, { errors: [{ pointer: `/${name}`, detail }] })
 }
 

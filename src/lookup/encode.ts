@@ -1,8 +1,19 @@
+/*
+ * The answer to a lookup: rows that were gathered into the arena become JSON text, or the numbers between the
+ * head and the tail of a format.
+ */
 import { refuse } from '../core/errors.ts'
 import type { ElementType } from '../core/types.ts'
-import { writeNpyHeader } from '../formats/npy.ts'
-import { formatShape } from '../formats/raw.ts'
-import { writeSafetensorsHeader } from '../formats/safetensors.ts'
+import {
+  findFormat,
+  type FormatName,
+  FORMATS,
+  joinWords,
+  listNamedArrayTypes,
+  namedArraysNames,
+  RAW,
+} from '../formats/format.ts'
+import { formatShape, type Frame, NO_BYTES } from '../formats/shape.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
 import type { GatherResult } from './gather-result.ts'
@@ -10,14 +21,16 @@ import type { JsonKernels } from '../kernels/print-floats.ts'
 import { printEmbeddings } from './print.ts'
 import { describeStored, splitStored, storedShape } from './int8-rows.ts'
 
-export type Encoding = 'json' | 'raw' | 'npy' | 'safetensors'
+/** The encoding of an answer: JSON, or a format of the registry. */
+export type Encoding = 'json' | FormatName
 
-export const MEDIA_TYPES: Record<Encoding, string> = {
-  json: 'application/json; charset=utf-8',
-  raw: 'application/octet-stream',
-  npy: 'application/x-npy',
-  safetensors: 'application/x-safetensors',
-}
+/** The Content-Type of each encoding. */
+export const MEDIA_TYPES = Object.fromEntries([
+  ['json', 'application/json; charset=utf-8'],
+  ...FORMATS.map(({ name, mediaType }) => [name, mediaType]),
+]) as Readonly<Record<Encoding, string>>
+
+const NO_FRAME: Frame = { head: NO_BYTES, tail: NO_BYTES }
 
 /** An encoded answer. Its bytes are its own until they are released. */
 export interface Answer {
@@ -29,30 +42,36 @@ export interface Answer {
   elementType: ElementType
 }
 
-/** Refuses, before any work, what an encoding cannot carry. */
+/** Refuses, before any work, numbers or a mask that the encoding cannot carry. */
 export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask: boolean): void => {
-  if (encoding === 'npy' && elementType === 'bfloat16') {
-    refuse('NOT_ACCEPTABLE', 'npy cannot carry bfloat16; ask for application/x-safetensors')
-  }
-  if (encoding === 'npy' && elementType === 'uint8') {
-    refuse(
-      'NOT_ACCEPTABLE',
-      'npy cannot carry int8 rows, which have a scale and a bias each; ask for application/x-safetensors',
-    )
-  }
-  if (encoding === 'json' && elementType === 'uint8') {
-    refuse(
+  if (encoding === 'json') {
+    if (elementType !== 'uint8') return
+    return refuse(
       'DTYPE_MISMATCH',
-      'JSON has numbers, not int8 rows: ask for application/x-safetensors, or for another dtype',
+      `JSON has numbers, not int8 rows: ask for ${listNamedArrayTypes()}, or for another dtype`,
       {
         errors: [{ pointer: '/dtype', detail: 'native is not available as JSON of an int8 table' }],
       },
     )
   }
-  if (mask && (encoding === 'npy' || encoding === 'raw')) {
-    refuse('INVALID_REQUEST', 'a mask is answered in JSON and safetensors only', {
-      errors: [{ pointer: '/mask', detail: `not available as ${MEDIA_TYPES[encoding]}` }],
-    })
+  const { carries, lacks, mediaType } = findFormat(encoding)
+  if (elementType === 'bfloat16' && lacks.includes('bfloat16'))
+    refuse('NOT_ACCEPTABLE', `${encoding} cannot carry bfloat16; ask for ${listNamedArrayTypes()}`)
+  if (elementType === 'uint8' && lacks.includes('int8')) {
+    refuse(
+      'NOT_ACCEPTABLE',
+      `${encoding} cannot carry int8 rows, which have a scale and a bias each; ` +
+        `ask for ${listNamedArrayTypes()}`,
+    )
+  }
+  if (mask && carries !== 'named arrays') {
+    refuse(
+      'INVALID_REQUEST',
+      `a mask is answered in ${joinWords(['JSON', ...namedArraysNames()], 'and')} only`,
+      {
+        errors: [{ pointer: '/mask', detail: `not available as ${mediaType}` }],
+      },
+    )
   }
 }
 
@@ -64,10 +83,10 @@ export const encodeAnswer = (
   buffers: ResponseBuffers,
   printer: JsonKernels,
 ): Answer => {
-  const body =
-    encoding === 'json'
-      ? printEmbeddings({ arena, buffers, printer }, gathered)
-      : copyOut(gathered, encoding, headerOf(gathered, encoding), arena, buffers)
+  let body: ResponseBuffer
+  if (encoding === 'json') body = printEmbeddings({ arena, buffers, printer }, gathered)
+  else if (encoding === RAW.name) body = copyNumbers(gathered, arena, buffers)
+  else body = copyFramed(gathered, encoding, arena, buffers)
   return describeAnswer(gathered, encoding, body)
 }
 
@@ -85,46 +104,72 @@ export const describeAnswer = (
   elementType,
 })
 
-/** The shape that an answer names: rows as they are stored have more bytes than numbers. */
+/** The shape that an answer states. int8 rows in one array have their scales and biases in them. */
 export const answerShape = (
   encoding: Encoding,
   elementType: ElementType,
   shape: readonly number[],
-): readonly number[] => (encoding === 'raw' && elementType === 'uint8' ? storedShape(shape) : shape)
+): readonly number[] =>
+  elementType === 'uint8' && encoding !== 'json' && findFormat(encoding).carries !== 'named arrays'
+    ? storedShape(shape)
+    : shape
 
-const headerOf = (
-  { shape, elementType, mask, byteCount, writeHead }: GatherResult,
-  encoding: Exclude<Encoding, 'json'>,
-): Uint8Array | null => {
-  if (encoding === 'raw') return writeHead?.(byteCount) ?? null
-  if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
-  const tensors =
-    elementType === 'uint8' ? describeStored(shape) : [{ name: 'embeddings', elementType, shape: [...shape] }]
+/** Makes the bytes around the rows of an answer, and around the mask behind them. */
+export const frameRows = (
+  { shape, elementType, mask }: Pick<GatherResult, 'shape' | 'elementType' | 'mask'>,
+  encoding: FormatName,
+): Frame => {
+  const format = findFormat(encoding)
+  if (format.carries === 'numbers') return NO_FRAME
+  const rows = { name: 'embeddings', elementType, shape: [...shape] }
+  if (format.carries === 'one array') return format.frame(rows)
+  const arrays = elementType === 'uint8' ? describeStored(shape) : [rows]
   // A tensor has no rows of different length: the mask of ragged ids is flat.
   if (mask !== null)
-    tensors.push({
+    arrays.push({
       name: 'mask',
       elementType: 'uint8',
       shape: mask.lengths === undefined ? [...mask.shape] : [mask.bytes.length],
     })
-  return writeSafetensorsHeader(tensors).header
+  return format.frame(arrays)
 }
 
-const copyOut = (
-  { rowsAt, byteCount, mask, elementType, shape }: GatherResult,
-  encoding: Encoding,
-  header: Uint8Array | null,
+/**
+ * Copies bare numbers, which is the hot case: behind the head of an HTTP answer if the fast path asks for
+ * one.
+ */
+const copyNumbers = (
+  { rowsAt, byteCount, writeHead }: GatherResult,
   arena: Arena,
   buffers: ResponseBuffers,
 ): ResponseBuffer => {
-  const headerBytes = header?.length ?? 0
-  const body = buffers.acquire(headerBytes + byteCount + (mask?.bytes.length ?? 0))
-  if (header !== null) body.bytes.set(header)
-  if (encoding === 'safetensors' && elementType === 'uint8') {
+  const head = writeHead?.(byteCount) ?? null
+  const headBytes = head?.length ?? 0
+  const body = buffers.acquire(headBytes + byteCount)
+  if (head !== null) body.bytes.set(head)
+  arena.copyOut(rowsAt, byteCount, body.bytes, headBytes)
+  return body
+}
+
+const copyFramed = (
+  gathered: GatherResult,
+  encoding: FormatName,
+  arena: Arena,
+  buffers: ResponseBuffers,
+): ResponseBuffer => {
+  const { rowsAt, byteCount, mask, elementType, shape } = gathered
+  const { head, tail } = frameRows(gathered, encoding)
+  const maskBytes = mask?.bytes ?? NO_BYTES
+  const maskAt = head.length + byteCount
+  const tailAt = maskAt + maskBytes.length
+  const body = buffers.acquire(tailAt + tail.length)
+  body.bytes.set(head)
+  if (elementType === 'uint8' && findFormat(encoding).carries === 'named arrays') {
     const rows = arena.bytes.subarray(rowsAt, rowsAt + byteCount)
-    splitStored(rows, shape[shape.length - 1], body.bytes.subarray(headerBytes, headerBytes + byteCount))
-  } else arena.copyOut(rowsAt, byteCount, body.bytes, headerBytes)
-  if (mask !== null) body.bytes.set(mask.bytes, headerBytes + byteCount)
+    splitStored(rows, shape[shape.length - 1], body.bytes.subarray(head.length, maskAt))
+  } else arena.copyOut(rowsAt, byteCount, body.bytes, head.length)
+  body.bytes.set(maskBytes, maskAt)
+  body.bytes.set(tail, tailAt)
   return body
 }
 

@@ -17,7 +17,7 @@ import { type LookupPlan, planLookup } from './plan.ts'
 import { poolBags } from './pooling.ts'
 import type { LookupRequest } from './request.ts'
 
-/** What a thread needs to answer lookups. One an HTTP worker. */
+/** The memory and kernels that a thread needs to answer lookups; one per HTTP worker. */
 export interface LookupServices {
   arena: Arena
   /** The part of it for bodies of updates on their way to the writer. */
@@ -38,8 +38,9 @@ export interface PlannedLookup {
   encoding: Encoding
   plan: LookupPlan
   /**
-   * Makes bytes to put before a body at this sequence and of so many bytes, in the same buffer; octet-stream and JSON only. Whoever asks for it
-   * releases the answer whatever becomes of its client: it may lie in the arena.
+   * Makes bytes to put before a body at this sequence and of so many bytes, in the same buffer; octet-stream
+   * and JSON only. Whoever asks for it releases the answer whatever becomes of its client: it may lie in the
+   * arena.
    */
   writeHead?: (sequence: number, bodyBytes: number) => Uint8Array
 }
@@ -52,8 +53,8 @@ interface Gathering extends PlannedLookup {
 }
 
 /**
- * The lookup: plan, resolve the ids into the arena, gather or pool, round, encode. Answers at once when the work is small enough to
- * be done here, else with a promise. Refusals come before any row is read.
+ * The lookup: plan, resolve the ids into the arena, gather or pool, round, encode. Answers at once when the
+ * work is small enough to be done here, else with a promise. Refusals come before any row is read.
  */
 export const lookup = (
   services: LookupServices,
@@ -150,7 +151,7 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
       mask,
       writeHead: head,
     }
-    if (head !== undefined && encoding === 'raw')
+    if (head !== undefined && encoding !== 'json')
       inPlace = sendInPlace(answers, { region, rowsAt, byteCount }, head)
     if (inPlace !== null) return describeAnswer(gathered, encoding, inPlace)
     return encodeAnswer(gathered, encoding, arena, buffers, printer)
@@ -159,7 +160,10 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
   }
 }
 
-/** Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they will be printed. */
+/**
+ * Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they
+ * will be printed.
+ */
 const roundRows = (arena: Arena, version: TableVersion, plan: LookupPlan, region: Region): number => {
   const rowsAt = region.at + plan.rowsAt
   if (!plan.narrow || plan.elementType === 'uint8') return rowsAt

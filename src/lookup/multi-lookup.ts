@@ -1,6 +1,10 @@
+/*
+ * Lookups of several tables in one request: decoding the tensors of each, and joining the answers to one
+ * body.
+ */
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { readSafetensors, writeSafetensorsHeader } from '../formats/safetensors.ts'
+import { findNamedArrays, type FormatName } from '../formats/format.ts'
 import type { TypedBytes } from '../formats/shape.ts'
 import type { ResponseBuffer } from './buffers.ts'
 import { fromTypedTensors } from './decode.ts'
@@ -9,12 +13,12 @@ import type { LookupServices } from './lookup.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
 import { bytesShape, describeStored, splitStored } from './int8-rows.ts'
 
-/** One of the lookups of a request: which table, which version, what. */
+/** One of the lookups of a request: its table, its version and its ids. */
 export interface NamedLookup {
   table: string
   version?: number
   request: LookupRequest
-  /** Where it stands in the request, for naming places. */
+  /** The pointer to it in the request, for errors. */
   pointer: string
 }
 
@@ -25,12 +29,17 @@ export interface TableAnswer {
 }
 
 /**
- * The lookups of a safetensors body: tensors `{table}/indices`, and `{table}/offsets`, `{table}/weights` to pool. The options are the
- * same for all. Refuses INVALID_REQUEST, DTYPE_MISMATCH.
+ * Reads the lookups of a body of named arrays: tensors `{table}/indices`, and `{table}/offsets`,
+ * `{table}/weights` to pool. The options are the same for all. Refuses INVALID_REQUEST, DTYPE_MISMATCH, and
+ * UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names.
  */
-export const decodeNamedTensors = (body: Buffer, options: LookupOptions): NamedLookup[] => {
+export const decodeNamedTensors = (
+  format: FormatName,
+  body: Buffer,
+  options: LookupOptions,
+): NamedLookup[] => {
   const tables = new Map<string, Map<string, TypedBytes>>()
-  for (const [name, tensor] of readSafetensors(body)) {
+  for (const [name, tensor] of findNamedArrays(format).read(body)) {
     const [table, member, ...rest] = name.split('/')
     if (member === undefined || rest.length > 0) {
       refuse(
@@ -46,7 +55,10 @@ export const decodeNamedTensors = (body: Buffer, options: LookupOptions): NamedL
   })
 }
 
-/** Runs each lookup by `run`, in order. The first failure is the whole request's, with the place of its lookup before its own. */
+/**
+ * Runs each lookup by `run`, in order. The first failure fails the whole request, with the pointer to its
+ * lookup before its own.
+ */
 export const runLookups = async (
   lookups: readonly NamedLookup[],
   run: (lookup: NamedLookup) => Answer | Promise<Answer>,
@@ -102,35 +114,34 @@ export const joinJson = ({ buffers }: LookupServices, answers: readonly Answer[]
   return { body: join(buffers, [...parts, ']}'], answers), mediaType: MEDIA_TYPES.json }
 }
 
-/** Refuses INVALID_REQUEST for two lookups of one table: in safetensors their answers would have the same name. */
-export const refuseRepeatedTables = (lookups: readonly NamedLookup[]): void => {
+/**
+ * Refuses (INVALID_REQUEST) two lookups of one table: as named arrays their answers would have the same name.
+ */
+export const refuseRepeatedTables = (lookups: readonly NamedLookup[], format: FormatName): void => {
   const seen = new Set<string>()
   for (const { table, pointer } of lookups) {
     if (seen.has(table)) {
-      refuse(
-        'INVALID_REQUEST',
-        `table ${JSON.stringify(table)} is asked twice; safetensors can name it once`,
-        {
-          errors: [{ pointer: `${pointer}/table`, detail: 'is asked before' }],
-        },
-      )
+      refuse('INVALID_REQUEST', `table ${JSON.stringify(table)} is asked twice; ${format} can name it once`, {
+        errors: [{ pointer: `${pointer}/table`, detail: 'is asked before' }],
+      })
     }
     seen.add(table)
   }
 }
 
-/** Tensors `{table}/embeddings` out of raw answers. */
+/** Joins answers of bare numbers to tensors `{table}/embeddings`. */
 export const joinTensors = (
   { buffers }: LookupServices,
   lookups: readonly NamedLookup[],
   answers: readonly Answer[],
+  format: FormatName,
 ): TableAnswer => {
   const tensors = answers.flatMap(({ shape, elementType }, i) =>
     elementType === 'uint8'
       ? describeStored(bytesShape(shape), `${lookups[i].table}/`)
       : [{ name: `${lookups[i].table}/embeddings`, elementType, shape: [...shape] }],
   )
-  // A safetensors answer has nowhere else to say which state of each table it is about.
+  // The headers of the answer have no place for the states of several tables.
   const states = new Map(
     answers.flatMap(
       ({ version, sequence }, i) =>
@@ -140,10 +151,10 @@ export const joinTensors = (
         ] as const,
     ),
   )
-  const { header } = writeSafetensorsHeader(tensors, states)
+  const { head, tail } = findNamedArrays(format).frame(tensors, states)
   return {
-    body: join(buffers, [header, ...answers.map(tensorBytes)], answers),
-    mediaType: MEDIA_TYPES.safetensors,
+    body: join(buffers, [head, ...answers.map(tensorBytes), tail], answers),
+    mediaType: MEDIA_TYPES[format],
   }
 }
 

@@ -1,26 +1,33 @@
-import { writeNpyHeader } from '../formats/npy.ts'
-import { writeSafetensorsHeader } from '../formats/safetensors.ts'
+/*
+ * Long answers, which are sent while they are being gathered, so that a slow client does not hold the memory
+ * of all of its rows.
+ */
+import { assert } from '../core/assert.ts'
 import type { Region } from '../tables/arena.ts'
 import { resolveRows } from '../tables/resolve.ts'
 import { dispatchGather, INLINE_BYTES_MAX } from '../workers/dispatch.ts'
 import type { ResponseBuffer } from './buffers.ts'
-import { type Answer, type Encoding, MEDIA_TYPES } from './encode.ts'
+import { type Answer, frameRows, MEDIA_TYPES } from './encode.ts'
 import { writeFillRow } from './fill.ts'
 import type { LookupServices, PlannedLookup } from './lookup.ts'
 
-/** Of rows: longer answers are sent piece by piece. */
+/** Answers with more bytes of rows than this are sent piece by piece. */
 const PIECE_BYTES = 1024 * 1024
 
 /** An answer whose rows are gathered while those before them are on their way. */
 export interface StreamedAnswer extends Omit<Answer, 'body'> {
-  /** What comes before the rows: the head of an npy or safetensors body. */
+  /** The bytes that the format puts before the rows, and after them. */
   head: Uint8Array
-  /** Of head and rows. */
+  tail: Uint8Array
+  /** Bytes of head, rows and tail. */
   byteCount: number
   rows: RowStream
 }
 
-/** Whether an answer is rows and nothing else, and long: its memory would be held as long as its client takes to read it. */
+/**
+ * Whether an answer is rows and nothing else, and long. Its memory would be in use for as long as its client
+ * takes to read it.
+ */
 export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean =>
   encoding !== 'json' &&
   plan.bags === null &&
@@ -30,12 +37,14 @@ export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean 
   plan.answerBytes > PIECE_BYTES
 
 /**
- * Begins a long lookup: ids are resolved and checked, so that refusals come before the first byte; rows are read piece by piece. Each row is at the
- * sequence of the answer or at a later one. The stream must be read to its end, or closed.
+ * Begins a long lookup: ids are resolved and checked, so that refusals come before the first byte; rows are
+ * read piece by piece. Each row is at the sequence of the answer or at a later one. The stream must be read
+ * to its end, or closed.
  */
 export const streamLookup = (services: LookupServices, planned: PlannedLookup): StreamedAnswer => {
   const { arena } = services
   const { version, request, plan, encoding } = planned
+  assert(encoding !== 'json', 'JSON is printed as a whole')
   // Ids and fill row come before the rows.
   const region = arena.reserve(plan.rowsAt)
   try {
@@ -44,11 +53,12 @@ export const streamLookup = (services: LookupServices, planned: PlannedLookup): 
     const sequence = version.readSequence()
     resolveRows(request.indices, request.shape, ids, version.handle.rows, plan.mode)
     if (plan.mode === 'fill') writeFillRow(arena, region.at + plan.fillAt, plan, version)
-    const head = headOf(planned, encoding)
     const { shape, elementType } = plan
+    const { head, tail } = frameRows({ shape, elementType, mask: null }, encoding)
     return {
       head,
-      byteCount: head.length + plan.answerBytes,
+      tail,
+      byteCount: head.length + plan.answerBytes + tail.length,
       rows: new RowStream(services, planned, region),
       mediaType: MEDIA_TYPES[encoding],
       version: version.handle.version,
@@ -62,13 +72,7 @@ export const streamLookup = (services: LookupServices, planned: PlannedLookup): 
   }
 }
 
-const headOf = ({ plan: { shape, elementType } }: PlannedLookup, encoding: Encoding): Uint8Array => {
-  if (encoding === 'npy') return writeNpyHeader(elementType, [...shape])
-  if (encoding === 'raw') return new Uint8Array(0)
-  return writeSafetensorsHeader([{ name: 'embeddings', elementType, shape: [...shape] }]).header
-}
-
-/** The rows of a long answer, a piece at a time. Holds its ids, and the version that it reads. */
+/** The rows of a long answer, a piece at a time. It pins its ids, and the version that it reads. */
 export class RowStream {
   readonly #services: LookupServices
   readonly #planned: PlannedLookup
@@ -83,14 +87,17 @@ export class RowStream {
     this.#planned = planned
     this.#region = region
     const { gatheredRowBytes, gatheredBytes } = planned.plan
-    // What is worth the pool's while is gathered in pieces that it divides among its threads.
+    // Large gathers come in pieces that the pool divides among its threads.
     const pieceBytes =
       services.pool !== null && gatheredBytes >= 2 * INLINE_BYTES_MAX ? INLINE_BYTES_MAX : PIECE_BYTES
     this.#pieceRows = Math.max(1, Math.ceil(pieceBytes / Math.max(64, gatheredRowBytes)))
     planned.version.pin()
   }
 
-  /** The next piece, to be released by the caller; null at the end. One may be asked for while the last is on its way. Rejects with OVERLOADED. */
+  /**
+   * Gathers the next piece, which the caller releases; null at the end. The caller may ask for one while the
+   * last is on its way. Rejects with OVERLOADED.
+   */
   async next(): Promise<ResponseBuffer | null> {
     const { plan } = this.#planned
     const first = this.#nextPosition
@@ -106,7 +113,7 @@ export class RowStream {
     }
   }
 
-  /** Gives everything back, when the piece that is being gathered is done. */
+  /** Releases everything, once the piece that is being gathered is done. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -130,7 +137,7 @@ export class RowStream {
       await dispatchGather(version, arena, job, pool)
       let byteCount = gatheredBytes
       if (narrow && elementType !== 'uint8') {
-        // In their place: narrow numbers never overtake the wide ones.
+        // Converted in place: the narrow numbers never overtake the wide ones.
         version.kernels(arena.memory)[0].convert('float32', elementType, rows.at, gatheredBytes / 4, rows.at)
         byteCount = gatheredBytes / 2
       }

@@ -1,8 +1,11 @@
+/*
+ * One update out of its body and its query: JSON numbers, or arrays with names.
+ */
 import { refuse } from '../core/errors.ts'
+import { findNamedArrays, type FormatName, listNamedArrays } from '../formats/format.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import type { KeepSingles } from '../formats/json-nest.ts'
 import { readJsonObject, toFloat32, toIndexArray } from '../formats/json-reader.ts'
-import { readSafetensors } from '../formats/safetensors.ts'
 import type { UpdateArguments, UpdateResult } from '../writer/protocol.ts'
 import type { UpdateArrays } from './plan.ts'
 import { GradientsMembers, RowsMembers } from '../http/schemas/updates.ts'
@@ -10,14 +13,14 @@ import { compileChecker } from '../http/validate.ts'
 
 type ValuesName = UpdateArrays['valuesName']
 
-/** What is done with the arrays of a request. */
+/** An update as it was asked for, before it is checked against its table. */
 export interface ParsedUpdate {
   arrays: UpdateArrays
   operation: UpdateArguments['operation']
   learningRate?: number
 }
 
-/** What the query of a safetensors body says; a JSON body says it inside. */
+/** The options in the query beside named arrays; a JSON body has them inside. */
 export interface UpdateQuery {
   learning_rate?: number
   op?: 'set' | 'add'
@@ -26,10 +29,16 @@ export interface UpdateQuery {
 const checkGradientsMembers = compileChecker(GradientsMembers)
 const checkRowsMembers = compileChecker(RowsMembers)
 
-/** What the body of an update and its query ask. Refuses INVALID_REQUEST, and what a body is refused for. */
+/** The format of an update's body. */
+export type UpdateFormat = 'json' | FormatName
+
+/**
+ * Reads an update. Refuses INVALID_REQUEST, UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names,
+ * and bodies that cannot be read.
+ */
 export const readUpdate = (
   route: 'gradients' | 'rows',
-  format: 'json' | 'safetensors',
+  format: UpdateFormat,
   body: Buffer,
   query: UpdateQuery,
 ): ParsedUpdate => {
@@ -40,13 +49,13 @@ export const readUpdate = (
 const refuseQuery = (query: UpdateQuery): void => {
   const stray = Object.keys(query)[0]
   if (stray !== undefined)
-    refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`)
+    refuse('INVALID_REQUEST', `?${stray} is for ${listNamedArrays()} bodies; a JSON body has it inside`)
 }
 
-const readGradients = (format: 'json' | 'safetensors', body: Buffer, query: UpdateQuery): ParsedUpdate => {
-  if (format === 'safetensors') {
+const readGradients = (format: UpdateFormat, body: Buffer, query: UpdateQuery): ParsedUpdate => {
+  if (format !== 'json') {
     return {
-      arrays: readBinaryUpdate(body, 'gradients'),
+      arrays: readNamedArrays(format, body, 'gradients'),
       operation: 'gradients',
       learningRate: query.learning_rate,
     }
@@ -55,7 +64,7 @@ const readGradients = (format: 'json' | 'safetensors', body: Buffer, query: Upda
   return { arrays, operation: 'gradients', learningRate: checkGradientsMembers(members).learning_rate }
 }
 
-const readRows = (format: 'json' | 'safetensors', body: Buffer, { op }: UpdateQuery): ParsedUpdate => {
+const readRows = (format: UpdateFormat, body: Buffer, { op }: UpdateQuery): ParsedUpdate => {
   if (format === 'json') {
     const { arrays, members } = readJsonUpdate(body, 'values')
     return { arrays, operation: checkRowsMembers(members).op }
@@ -64,10 +73,10 @@ const readRows = (format: 'json' | 'safetensors', body: Buffer, { op }: UpdateQu
     return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', {
       errors: [{ pointer: '/op', detail: 'is required' }],
     })
-  return { arrays: readBinaryUpdate(body, 'values'), operation: op }
+  return { arrays: readNamedArrays(format, body, 'values'), operation: op }
 }
 
-/** The body of the answer to an update. */
+/** Makes the body of the answer to an update. */
 export const answerUpdate = (
   table: string,
   { version, sequence, rowsUpdated, durability, replayed }: UpdateResult,
@@ -80,7 +89,10 @@ export const answerUpdate = (
   replayed,
 })
 
-/** Of a thread: values go on to the writer's memory before the next body is read, and memory of their own would be work for the collector. */
+/**
+ * Per-thread scratch for JSON values, reused to avoid garbage: they are copied to the writer's memory before
+ * the next body is read.
+ */
 let kept = new Float32Array(0)
 
 const keepValues: KeepSingles = (values) => {
@@ -89,7 +101,10 @@ const keepValues: KeepSingles = (values) => {
   return kept.subarray(0, values.length)
 }
 
-/** The arrays of a JSON update, good until the next one is read, and its other members still to be checked. */
+/**
+ * Reads the arrays of a JSON update, valid until the next one is read, and its other members, still
+ * unchecked.
+ */
 const readJsonUpdate = (
   body: Buffer,
   valuesName: ValuesName,
@@ -119,9 +134,9 @@ const readJsonUpdate = (
   return { arrays, members }
 }
 
-/** The arrays of a safetensors update: views of the body where its numbers can be read in their places. */
-const readBinaryUpdate = (body: Buffer, valuesName: ValuesName): UpdateArrays => {
-  const tensors = readSafetensors(body)
+/** Reads the arrays of an update as views of the body, where their alignment allows it. */
+const readNamedArrays = (format: FormatName, body: Buffer, valuesName: ValuesName): UpdateArrays => {
+  const tensors = findNamedArrays(format).read(body)
   for (const name of tensors.keys()) {
     if (name === 'indices' || name === valuesName) continue
     refuse('INVALID_REQUEST', `there is a tensor ${JSON.stringify(name)}; expected indices and ${valuesName}`)

@@ -1,9 +1,12 @@
+/*
+ * The plan of an adapter's upload: where in the body its arrays are, and how they will be stored.
+ */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { ELEMENT_BYTES, type ElementType } from '../core/types.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
-import type { ByteRange, SafetensorsHeader, TensorPlace } from '../formats/safetensors.ts'
 import { quoteText } from '../formats/scanner.ts'
+import type { ArrayPlace, ByteRange, LocatedArrays } from '../formats/shape.ts'
 import type { AdapterHandle, VersionHandle } from '../tables/handles.ts'
 
 /** One array of an adapter's body. Ranges are bytes of the whole body. */
@@ -11,7 +14,7 @@ export interface AdapterArray extends ByteRange {
   elementType: ElementType
 }
 
-/** An adapter's body: where its arrays are, and what becomes of them. */
+/** An adapter's body: where its arrays are, and how they are stored. */
 export interface AdapterPlan {
   rank: number
   /** How A is stored. */
@@ -24,15 +27,16 @@ export interface AdapterPlan {
 }
 
 /**
- * Plans the arrays `a` [rows, r] and `b` [r, dim] of an adapter for the table `handle`; alpha is `alpha`, or an array of one number. Refuses
- * INVALID_REQUEST for other arrays and for no alpha or two, SHAPE_MISMATCH, DTYPE_MISMATCH, and NON_FINITE for an alpha that is not finite.
+ * Plans the arrays `a` [rows, r] and `b` [r, dim] of an adapter for a table of this shape; alpha is `alpha`,
+ * or an array of one number. Refuses INVALID_REQUEST for other arrays and for no alpha or two,
+ * SHAPE_MISMATCH, DTYPE_MISMATCH, and NON_FINITE for an alpha that is not finite.
  */
 export const planAdapter = (
-  { tensors, dataAt }: SafetensorsHeader,
+  { arrays, bodyBytes }: LocatedArrays,
   { rows, dim }: Pick<VersionHandle, 'rows' | 'dim'>,
   alpha: number | undefined,
 ): AdapterPlan => {
-  for (const name of tensors.keys()) {
+  for (const name of arrays.keys()) {
     if (!['a', 'b', 'alpha'].includes(name))
       refuseAt(
         'INVALID_REQUEST',
@@ -40,18 +44,13 @@ export const planAdapter = (
         `array ${quoteText(name)} is not expected; an adapter has a, b and alpha`,
       )
   }
-  const a = tensors.get('a') ?? refuseAt('INVALID_REQUEST', 'a', 'the body has no array a')
-  const b = tensors.get('b') ?? refuseAt('INVALID_REQUEST', 'b', 'the body has no array b')
+  const a = arrays.get('a') ?? refuseAt('INVALID_REQUEST', 'a', 'the body has no array a')
+  const b = arrays.get('b') ?? refuseAt('INVALID_REQUEST', 'b', 'the body has no array b')
   const rank = checkShapes(a, b, rows, dim)
-  const place = ({ elementType, begin, end }: TensorPlace): AdapterArray => ({
-    elementType,
-    begin: dataAt + begin,
-    end: dataAt + end,
-  })
+  const place = ({ elementType, begin, end }: ArrayPlace): AdapterArray => ({ elementType, begin, end })
   checkFloats('b', b)
   const planned = { rank, dtype: storageDtype(a), a: place(a), b: place(b) }
-  const bodyBytes = dataAt + Math.max(...[...tensors.values()].map(({ end }) => end))
-  const scalar = tensors.get('alpha')
+  const scalar = arrays.get('alpha')
   if (scalar === undefined)
     return {
       ...planned,
@@ -64,7 +63,7 @@ export const planAdapter = (
   return { ...planned, alpha: place(scalar), bodyBytes }
 }
 
-/** The number in the bytes of an array of one. Refuses DTYPE_MISMATCH for a bool. */
+/** Reads the number of an array of one. Refuses DTYPE_MISMATCH for a bool. */
 export const readScalar = (elementType: ElementType, bytes: Uint8Array): number => {
   if (elementType === 'float64') return new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0, true)
   return /float/.test(elementType)
@@ -88,13 +87,14 @@ const refuseAt = (
 ): never => refuse(code, detail, { errors: [{ pointer: `/${name}`, detail }] })
 
 /** Returns the rank. */
-const checkShapes = (a: TensorPlace, b: TensorPlace, rows: number, dim: number): number => {
+const checkShapes = (a: ArrayPlace, b: ArrayPlace, rows: number, dim: number): number => {
   const [aRows, rank] = a.shape
   if (a.shape.length !== 2 || aRows !== rows) {
     refuseAt(
       'SHAPE_MISMATCH',
       'a',
-      `a must have shape [${rows},r], it has [${a.shape.join()}]; the lora_embedding_A of PEFT is its transpose`,
+      `a must have shape [${rows},r], it has [${a.shape.join()}]; ` +
+        'the lora_embedding_A of PEFT is its transpose',
     )
   }
   if (rank < 1 || rank > LIMITS.adapterRankMax)
@@ -103,18 +103,19 @@ const checkShapes = (a: TensorPlace, b: TensorPlace, rows: number, dim: number):
     refuseAt(
       'SHAPE_MISMATCH',
       'b',
-      `b must have shape [${rank},${dim}], it has [${b.shape.join()}]; the lora_embedding_B of PEFT is its transpose`,
+      `b must have shape [${rank},${dim}], it has [${b.shape.join()}]; ` +
+        'the lora_embedding_B of PEFT is its transpose',
     )
   }
   return rank
 }
 
-const checkFloats = (name: string, { elementType }: TensorPlace): void => {
+const checkFloats = (name: string, { elementType }: ArrayPlace): void => {
   if (!/float/.test(elementType))
     refuseAt('DTYPE_MISMATCH', name, `${name} must be floating-point numbers, not ${elementType}`)
 }
 
-const storageDtype = (a: TensorPlace): AdapterHandle['dtype'] => {
+const storageDtype = (a: ArrayPlace): AdapterHandle['dtype'] => {
   checkFloats('a', a)
   return a.elementType === 'float16' || a.elementType === 'bfloat16' ? a.elementType : 'float32'
 }

@@ -1,6 +1,9 @@
+/*
+ * An adapter out of a body that is still arriving, as upload.ts makes a table.
+ */
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
-import { readSafetensorsHeader, safetensorsHeaderBytes } from '../formats/safetensors.ts'
+import { findNamedArrays, type FormatName } from '../formats/format.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 import type { TableEntry } from '../tables/registry.ts'
@@ -11,8 +14,10 @@ import { openBytesSink, type Sink, loaderSink } from './sinks.ts'
 import { checkDigest, takeHeader, writeBody } from './transfer.ts'
 import { RowLoader } from './row-loader.ts'
 
-/** One PUT of an adapter, as safetensors. */
+/** One PUT of an adapter. */
 export interface AdapterUpload {
+  /** Its arrays have names. */
+  format: FormatName
   /** Chunks of any size. */
   body: AsyncIterable<Uint8Array>
   /** See `Upload.freesChunks`. */
@@ -25,12 +30,12 @@ export interface AdapterUpload {
   precondition: Precondition
 }
 
-const PREFIX_BYTES = 8
-
 /**
- * Attaches an adapter to the current version of a table, in the place of another, chunk by chunk as a table is uploaded. Refusals come in the same
- * order: the header and what it says (adapter-plan.ts); quota and precondition; length, digest, numbers. Whatever fails, memory goes back
- * and the table stays what it was. Returns whether there was no adapter before.
+ * Attaches an adapter to the current version of a table, in the place of another, chunk by chunk as a table
+ * is uploaded. Refusals come in the same order: the header and what it says (adapter-plan.ts); quota and
+ * precondition; length, digest, numbers. Whatever fails, memory goes back and the table stays as it was.
+ * Returns whether there was no adapter before. Refuses UNSUPPORTED_MEDIA_TYPE for a format whose arrays have
+ * no names.
  */
 export const uploadAdapter = async (
   writer: WriterConnection,
@@ -38,18 +43,15 @@ export const uploadAdapter = async (
   entry: TableEntry,
   upload: AdapterUpload,
 ): Promise<boolean> => {
+  const format = findNamedArrays(upload.format)
   const body = new UploadBody(upload.body, {
     hashesBytes: upload.digest !== undefined,
     freesChunks: upload.freesChunks,
   })
   const { handle } = entry.current
   try {
-    const header = await takeHeader(body, PREFIX_BYTES, safetensorsHeaderBytes)
-    const plan = planAdapter(
-      readSafetensorsHeader(header, upload.contentLength ?? null),
-      handle,
-      upload.alpha,
-    )
+    const header = await takeHeader(body, format)
+    const plan = planAdapter(format.locate(header, upload.contentLength ?? null), handle, upload.alpha)
     const { rank, dtype } = plan
     const begin = {
       name: entry.record.name,
@@ -125,7 +127,7 @@ const openFactorSink = (
   sinks.push(loaderSink(writer, array, checkFinite))
 }
 
-/** What it returns reads the number, when the body was read. */
+/** Adds a sink for one number. Returns a function that reads the number, once the body was read. */
 const openScalarSink = (sinks: Sink[], array: AdapterArray): (() => number) => {
   const readBytes = openBytesSink(sinks, array)
   return () => readScalar(array.elementType, readBytes())

@@ -1,32 +1,34 @@
+/*
+ * The plan of an upload: where in the body the rows of the table are, and how they will be stored. Everything
+ * that can be refused by the header and the query is refused here, before memory is reserved.
+ */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { ELEMENT_BYTES } from '../core/types.ts'
 import type { Dtype, ElementType } from '../core/types.ts'
-import type { NpyHeader } from '../formats/npy.ts'
-import type { SafetensorsHeader } from '../formats/safetensors.ts'
+import { describesItself, findFormat, type FormatName, listNamedArrayTypes, RAW } from '../formats/format.ts'
 import { quoteText } from '../formats/scanner.ts'
+import type { ArrayPlace, LocatedArrays } from '../formats/shape.ts'
 import { STATE_PREFIX } from '../optimizers/state-tensors.ts'
 import { checkTableShape } from './build.ts'
 
-export type UploadFormat = 'raw' | 'npy' | 'safetensors'
-
-/** What the request says beside the body. */
+/** The part of an upload that the request states beside the body. */
 export interface UploadOptions {
-  format: UploadFormat
-  /** How values are to be stored; default as they come. */
+  format: FormatName
+  /** How values are to be stored; by default as they come. */
   dtype?: Dtype
-  /** Only with raw, and needed there. */
+  /** Only with bare numbers, and needed there. */
   rows?: number
   dim?: number
-  /** Only with raw; float32 by default. */
+  /** Only with bare numbers; float32 by default. */
   inputType?: ElementType
-  /** Only with safetensors: which array; needed when more than one has two dimensions. */
+  /** Only with named arrays: the name of the table's array, needed when more than one has two dimensions. */
   tensor?: string
-  /** What the client announced, if it did. */
+  /** The length of the body, if the client announced it. */
   contentLength?: number
 }
 
-/** Where in the body the rows are, and what becomes of them. */
+/** The place of the rows in the body, and the way they are stored. */
 export interface UploadPlan {
   rows: number
   dim: number
@@ -38,7 +40,7 @@ export interface UploadPlan {
   bodyBytes: number
 }
 
-/** Plans numbers without a header. INVALID_REQUEST without rows and dim, and as {@link planNpy}. */
+/** Plans bare numbers. Refuses INVALID_REQUEST without rows and dim, and as {@link planArray}. */
 export const planRaw = (options: UploadOptions): UploadPlan => {
   const { rows, dim, inputType = 'float32' } = options
   if (rows === undefined || dim === undefined) {
@@ -53,42 +55,35 @@ export const planRaw = (options: UploadOptions): UploadPlan => {
 }
 
 /**
- * Plans the array of an npy body. SHAPE_MISMATCH unless it is a table; DTYPE_MISMATCH when it must be said how to store it;
- * MALFORMED_BODY when the announced length is another; INVALID_REQUEST for options of other formats.
+ * Plans one array. Refuses SHAPE_MISMATCH unless it is a table, DTYPE_MISMATCH for numbers that no table
+ * stores unless the options say how, MALFORMED_BODY when the announced length is another, and INVALID_REQUEST
+ * for options of other formats.
  */
-export const planNpy = (header: NpyHeader, options: UploadOptions): UploadPlan => {
-  const bodyBytes = header.dataAt + header.dataBytes
-  return finishPlan(options, header.elementType, header.shape, {
-    dataBegin: header.dataAt,
-    dataEnd: bodyBytes,
-    bodyBytes,
-  })
+export const planArray = (
+  { array, bodyBytes }: { array: ArrayPlace; bodyBytes: number },
+  options: UploadOptions,
+): UploadPlan => {
+  const { elementType, shape, begin, end } = array
+  return finishPlan(options, elementType, shape, { dataBegin: begin, dataEnd: end, bodyBytes })
 }
 
 /**
- * Plans one array of a safetensors body. As {@link planNpy}; INVALID_REQUEST, with the names there are, when it is open which. Arrays of
- * optimizer state are taken for tables only by name.
+ * Plans one of several arrays. Refuses as {@link planArray}, and with INVALID_REQUEST, and the names there
+ * are, when the options leave open which one. Arrays of optimizer state become tables only by name.
  */
-export const planSafetensors = (header: SafetensorsHeader, options: UploadOptions): UploadPlan => {
-  const { tensors, dataAt } = header
-  const name = options.tensor ?? chooseTensor(tensors)
-  const place =
-    tensors.get(name) ??
+export const planNamedArray = ({ arrays, bodyBytes }: LocatedArrays, options: UploadOptions): UploadPlan => {
+  const name = options.tensor ?? chooseArray(arrays)
+  const array =
+    arrays.get(name) ??
     refuse(
       'INVALID_REQUEST',
-      `the body has no array ${quoteText(name)}; it has ${listNames([...tensors.keys()])}`,
+      `the body has no array ${quoteText(name)}; it has ${listNames([...arrays.keys()])}`,
     )
-  let dataBytes = 0
-  for (const { end } of tensors.values()) dataBytes = Math.max(dataBytes, end)
-  return finishPlan(options, place.elementType, place.shape, {
-    dataBegin: dataAt + place.begin,
-    dataEnd: dataAt + place.end,
-    bodyBytes: dataAt + dataBytes,
-  })
+  return planArray({ array, bodyBytes }, options)
 }
 
-const chooseTensor = (tensors: SafetensorsHeader['tensors']): string => {
-  const names = [...tensors]
+const chooseArray = (arrays: LocatedArrays['arrays']): string => {
+  const names = [...arrays]
     .filter(([name, { shape }]) => shape.length === 2 && !name.startsWith(STATE_PREFIX))
     .map(([name]) => name)
   if (names.length === 1) return names[0]
@@ -99,11 +94,11 @@ const chooseTensor = (tensors: SafetensorsHeader['tensors']): string => {
     )
   return refuse(
     'SHAPE_MISMATCH',
-    `a table has two dimensions; of the arrays in the body none has: ${listNames([...tensors.keys()])}`,
+    `a table has two dimensions; of the arrays in the body none has: ${listNames([...arrays.keys()])}`,
   )
 }
 
-/** Names in quotes, for messages; not all of very many. */
+/** Lists names in quotes, for messages; only the first of very many. */
 export const listNames = (names: readonly string[]): string => {
   const shown = names.slice(0, LIMITS.errorPlacesMax).map(quoteText).join(', ')
   return names.length === 0
@@ -139,20 +134,21 @@ const finishPlan = (
   return { rows, dim, sourceType, dtype, ...place }
 }
 
-/** How many bytes the body must have, and why, for messages. */
+/** States how many bytes the body must have, and why, for messages. */
 export const describeSize = (sourceType: ElementType, shape: readonly number[], bodyBytes: number): string =>
   `with ${sourceType} of shape [${shape.join(',')}] the body must have ${bodyBytes} bytes`
 
-/** Refuses INVALID_REQUEST for options of other formats: they would be ignored. */
+/** Refuses (INVALID_REQUEST) options of other formats, since they would be ignored. */
 export const checkOptions = ({ format, rows, dim, inputType, tensor }: UploadOptions): void => {
-  if (format !== 'raw' && (rows !== undefined || dim !== undefined || inputType !== undefined)) {
+  const row = findFormat(format)
+  if (describesItself(row) && (rows !== undefined || dim !== undefined || inputType !== undefined)) {
     refuse(
       'INVALID_REQUEST',
-      `${format} carries its shape and dtype: rows, dim and input_dtype belong to application/octet-stream`,
+      `${format} carries its shape and dtype: rows, dim and input_dtype belong to ${RAW.mediaType}`,
     )
   }
-  if (format !== 'safetensors' && tensor !== undefined) {
-    refuse('INVALID_REQUEST', 'tensor belongs to application/x-safetensors: other bodies hold one array')
+  if (row.carries !== 'named arrays' && tensor !== undefined) {
+    refuse('INVALID_REQUEST', `tensor belongs to ${listNamedArrayTypes()}: other bodies hold one array`)
   }
 }
 

@@ -1,6 +1,6 @@
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
-import type { ByteRange } from '../formats/safetensors.ts'
+import type { ByteRange } from '../formats/shape.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 import { STEP_NAME } from '../optimizers/state-tensors.ts'
@@ -9,7 +9,10 @@ import type { UploadPlan } from './plan.ts'
 import type { StatePlan } from './state.ts'
 import { RowLoader } from './row-loader.ts'
 
-/** Takes the bytes `begin`..`end` of a body, in order and in pieces cut anywhere. Closed at the end, read or not. */
+/**
+ * Takes the bytes `begin`..`end` of a body, in order and in pieces cut anywhere. Closed at the end, read or
+ * not.
+ */
 export interface Sink extends ByteRange {
   /** To be called, and when it returns a promise awaited, before each `write` of `byteCount` bytes. */
   prepare(byteCount: number): Promise<void> | null
@@ -31,7 +34,9 @@ export const openRowSink = (
   sinks.push(loaderSink(writer, range, () => refuseNonFinite(writer.firstNonFinite, plan)))
 }
 
-/** Adds to `sinks` those of the arrays of optimizer state, but for the step. Refuses as {@link openRowSink}. */
+/**
+ * Adds to `sinks` those of the arrays of optimizer state, but for the step. Refuses as {@link openRowSink}.
+ */
 export const openStateSinks = (
   sinks: Sink[],
   arena: Arena,
@@ -65,7 +70,10 @@ export const loaderSink = (writer: RowLoader, { begin, end }: ByteRange, checkFi
   checkFinite,
 })
 
-/** Adds to `sinks` one that keeps its bytes, of which there are few. What it returns gives them, when the body was read. */
+/**
+ * Adds to `sinks` one that keeps its bytes, of which there are few. What it returns gives them, when the body
+ * was read.
+ */
 export const openBytesSink = (sinks: Sink[], { begin, end }: ByteRange): (() => Uint8Array<ArrayBuffer>) => {
   const bytes = new Uint8Array(end - begin)
   let filled = 0
@@ -80,7 +88,10 @@ export const openBytesSink = (sinks: Sink[], { begin, end }: ByteRange): (() => 
   }
 }
 
-/** Adds to `sinks` that of the count of gradient steps. What it returns reads the count; it refuses INVALID_REQUEST for what is none. */
+/**
+ * Adds to `sinks` that of the count of gradient steps. What it returns reads the count; it refuses
+ * INVALID_REQUEST for what is none.
+ */
 export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) => {
   const readBytes = openBytesSink(sinks, range)
   return () => {

@@ -1,6 +1,6 @@
 import { refuse } from '../core/errors.ts'
 import type { Optimizer } from '../core/types.ts'
-import type { ByteRange, SafetensorsHeader } from '../formats/safetensors.ts'
+import type { ByteRange, LocatedArrays } from '../formats/shape.ts'
 import {
   countsSteps,
   hasState,
@@ -23,10 +23,10 @@ export interface StatePlan {
 }
 
 /** Names of optimizer state in a body; none when an array of that state is itself to become a table. */
-export const listStateNames = ({ tensors }: SafetensorsHeader, { tensor }: UploadOptions): string[] =>
+export const listStateNames = ({ arrays }: LocatedArrays, { tensor }: UploadOptions): string[] =>
   tensor?.startsWith(STATE_PREFIX) === true
     ? []
-    : [...tensors.keys()].filter((name) => name.startsWith(STATE_PREFIX))
+    : [...arrays.keys()].filter((name) => name.startsWith(STATE_PREFIX))
 
 /**
  * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer`
@@ -34,7 +34,7 @@ export const listStateNames = ({ tensors }: SafetensorsHeader, { tensor }: Uploa
  * SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an int8 table, which no gradient changes.
  */
 export const planState = (
-  header: SafetensorsHeader,
+  located: LocatedArrays,
   names: readonly string[],
   optimizer: Pick<Optimizer, 'kind'>,
   { rows, dim, dtype }: Pick<UploadPlan, 'rows' | 'dim' | 'dtype'>,
@@ -63,7 +63,7 @@ export const planState = (
     )
   }
   const findRange = (name: string, elementType: 'float32' | 'int64', shape: readonly number[]): ByteRange => {
-    const found = header.tensors.get(name)
+    const found = located.arrays.get(name)
     if (found?.elementType !== elementType)
       refuse('DTYPE_MISMATCH', `${name} must be ${elementType}, it is ${found?.elementType}`)
     if (found.shape.join() !== shape.join()) {
@@ -72,7 +72,7 @@ export const planState = (
         `${name} of ${kind} must have shape [${shape.join()}], it has [${found.shape.join()}]`,
       )
     }
-    return { begin: header.dataAt + found.begin, end: header.dataAt + found.end }
+    return { begin: found.begin, end: found.end }
   }
   return {
     kind,

@@ -1,23 +1,26 @@
+/*
+ * How a body goes from its source to the sinks of its arrays.
+ */
 import { refuse } from '../core/errors.ts'
+import type { ArrayFormat, NamedArraysFormat } from '../formats/format.ts'
 import type { UploadBody } from './body.ts'
 import type { Sink } from './sinks.ts'
 
-/** The bytes of a header, by what `measure` says of the first `prefixBytes`; fewer when the body ends inside. */
+/** Takes the header of a body of this format; fewer bytes when the body ends inside of it. */
 export const takeHeader = async (
   body: UploadBody,
-  prefixBytes: number,
-  measure: (prefix: Uint8Array) => number | null,
+  { prefixBytes, measureHeader }: ArrayFormat | NamedArraysFormat,
 ): Promise<Uint8Array> => {
   const prefix = await body.take(prefixBytes)
-  const headerBytes = measure(prefix)
+  const headerBytes = measureHeader(prefix)
   if (headerBytes === null || headerBytes <= prefix.length) return prefix
   const rest = await body.take(headerBytes - prefix.length)
   return Buffer.concat([prefix, rest])
 }
 
 /**
- * Hands each of `sinks` its bytes, and sees that the body has exactly the bytes it must have, `bodyBytes`. Refuses MALFORMED_BODY, with what
- * `describe` says of them.
+ * Hands each of `sinks` its bytes. Refuses MALFORMED_BODY, with the text of `describe`, unless the body has
+ * exactly `bodyBytes`.
  */
 export const writeBody = async (
   body: UploadBody,

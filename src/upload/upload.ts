@@ -1,16 +1,16 @@
+/*
+ * A table out of a body that is still arriving: plan by its header, then write the rows into shared memory
+ * chunk by chunk.
+ */
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
-import { npyHeaderBytes, readNpyHeader } from '../formats/npy.ts'
-import {
-  readSafetensorsHeader,
-  type SafetensorsHeader,
-  safetensorsHeaderBytes,
-} from '../formats/safetensors.ts'
+import { findFormat } from '../formats/format.ts'
+import type { LocatedArrays } from '../formats/shape.ts'
 import { DEFAULT_OPTIMIZER } from '../optimizers/complete.ts'
 import type { Arena } from '../tables/arena.ts'
 import { UploadBody } from './body.ts'
 import { buildTable } from './build.ts'
 import type { BuiltTable, WriterConnection } from './build.ts'
-import { describeSize, planNpy, planRaw, planSafetensors } from './plan.ts'
+import { describeSize, planArray, planNamedArray, planRaw } from './plan.ts'
 import type { UploadOptions, UploadPlan } from './plan.ts'
 import { openRowSink, openStateSinks, openStepSink, type Sink } from './sinks.ts'
 import { listStateNames, planState, type StatePlan } from './state.ts'
@@ -22,19 +22,26 @@ export interface Upload extends UploadOptions {
   /** Chunks of any size. */
   body: AsyncIterable<Uint8Array>
   /**
-   * Frees the memory of each chunk once it was used. Only for a source that makes every chunk for its reader, as node:http does. Otherwise
-   * they lie about until the garbage collector comes, up to 64 MiB of them.
+   * Frees the memory of each chunk once it was used. Only for a source that makes every chunk for its reader,
+   * as node:http does. Otherwise up to 64 MiB of chunks wait for the garbage collector.
    */
   freesChunks?: boolean
-  /** NaN and infinity are stored as they are. In int8 storage a row that holds one reads as NaN throughout. */
+  /**
+   * NaN and infinity are stored as they are. In int8 storage a row that holds one reads as NaN throughout.
+   */
   allowNonFinite: boolean
   /** The sha-256 that the body must have. */
   digest?: Uint8Array
   settings: Partial<Settings>
   precondition: Precondition
-  /** What optimizer state in the body must belong to: the optimizer that is set with it, or that the table has. */
+  /**
+   * The optimizer that state in the body must belong to: the one that is set with it, or that the table has.
+   */
   optimizer?: Optimizer
-  /** Without one, the optimizer that the body names in its metadata is set. Refuses INVALID_REQUEST for text that is none. */
+  /**
+   * Reads the optimizer that the body names in its metadata, which is set when there is no `optimizer`.
+   * Refuses INVALID_REQUEST for text that is none.
+   */
   readOptimizer?: (text: string) => Optimizer
 }
 
@@ -45,16 +52,14 @@ interface BodyPlan {
   settings: Partial<Settings>
 }
 
-/** As many bytes as the two formats need before they say how long their header is. */
-const PREFIX_BYTES = { npy: 12, safetensors: 8 }
-
 /**
- * Creates or replaces a table from a body, chunk by chunk: at most one chunk and a stage of the arena are held beside the table itself.
+ * Creates or replaces a table from a body, chunk by chunk: at most one chunk and a stage of the arena are in
+ * use beside the table itself.
  *
- * Order of refusals: the header and what it says (see plan.ts); quota and precondition; then, when the body was read, its length
- * (MALFORMED_BODY), digest (DIGEST_MISMATCH) and numbers (NON_FINITE, naming the first): a body damaged on the way is not blamed for
- * its numbers. Whatever fails, the source included, memory goes back and the table stays what it was. Then the source is told so by its
- * iterator's `return`, and not read on.
+ * Order of refusals: the header and what it says (see plan.ts); quota and precondition; then, when the body
+ * was read, its length (MALFORMED_BODY), digest (DIGEST_MISMATCH) and numbers (NON_FINITE, naming the first):
+ * a body damaged on the way is not blamed for its numbers. Whatever fails, the source included, memory goes
+ * back and the table stays as it was. Then the source is told so by its iterator's `return`, and not read on.
  */
 export const uploadTable = async (
   writer: WriterConnection,
@@ -97,29 +102,23 @@ export const uploadTable = async (
 
 /** Reads the header, if there is one, and no more. */
 const planBody = async (upload: Upload, body: UploadBody): Promise<BodyPlan> => {
-  const { settings } = upload
-  switch (upload.format) {
-    case 'raw':
-      return { plan: planRaw(upload), state: null, settings }
-    case 'npy': {
-      const header = await takeHeader(body, PREFIX_BYTES.npy, npyHeaderBytes)
-      return { plan: planNpy(readNpyHeader(header), upload), state: null, settings }
-    }
-    case 'safetensors': {
-      const header = await takeHeader(body, PREFIX_BYTES.safetensors, safetensorsHeaderBytes)
-      return planTensors(readSafetensorsHeader(header, upload.contentLength ?? null), upload)
-    }
-  }
+  const { settings, contentLength = null } = upload
+  const format = findFormat(upload.format)
+  if (format.carries === 'numbers') return { plan: planRaw(upload), state: null, settings }
+  const header = await takeHeader(body, format)
+  if (format.carries === 'one array')
+    return { plan: planArray(format.locate(header, contentLength), upload), state: null, settings }
+  return planArrays(format.locate(header, contentLength), upload)
 }
 
-const planTensors = (header: SafetensorsHeader, upload: Upload): BodyPlan => {
+const planArrays = (located: LocatedArrays, upload: Upload): BodyPlan => {
   const { settings } = upload
-  const plan = planSafetensors(header, upload)
-  const names = listStateNames(header, upload)
+  const plan = planNamedArray(located, upload)
+  const names = listStateNames(located, upload)
   if (names.length === 0) return { plan, state: null, settings }
-  const named = header.metadata.get('optimizer')
+  const named = located.metadata.get('optimizer')
   const brought =
     upload.optimizer === undefined && named !== undefined ? upload.readOptimizer?.(named) : undefined
-  const state = planState(header, names, upload.optimizer ?? brought ?? DEFAULT_OPTIMIZER, plan)
+  const state = planState(located, names, upload.optimizer ?? brought ?? DEFAULT_OPTIMIZER, plan)
   return { plan, state, settings: brought === undefined ? settings : { ...settings, optimizer: brought } }
 }

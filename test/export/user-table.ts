@@ -2,7 +2,7 @@
 
 import type { Dtype } from '../../src/core/types.ts'
 import { type ExportLine, exportTable, type TableExport } from '../../src/export/export.ts'
-import type { ExportFormat } from '../../src/export/plan.ts'
+import type { FormatName } from '../../src/formats/format.ts'
 import type { WriterClient } from '../../src/writer/client.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { createTable } from '../../src/upload/create.ts'
@@ -32,7 +32,7 @@ export const putUser = (
  */
 export const exportUser = (
   client: WriterClient,
-  format: ExportFormat,
+  format: FormatName,
   line: ExportLine = client,
 ): Promise<TableExport> => exportTable(line, 'user', client.registry.find('user').current, format)
 

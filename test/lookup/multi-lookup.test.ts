@@ -43,6 +43,7 @@ const services = { buffers: new ResponseBuffers(0) } as LookupServices
 describe('Named tensors', () => {
   test('are parsed as the lookups of their tables, bags included', () => {
     const lookups = decodeNamedTensors(
+      'safetensors',
       body(['user/indices', [3, 1]], ['user/offsets', [0, 1]], ['word/indices', [7]]),
       { pooling: 'sum' },
     )
@@ -69,7 +70,7 @@ describe('Named tensors', () => {
     ],
   ])('are refused with %s', (_what, bytes, pointer) => {
     const errors = pointer === undefined ? {} : { errors: [expect.objectContaining({ pointer })] }
-    expect(() => decodeNamedTensors(bytes, {})).toThrowError(
+    expect(() => decodeNamedTensors('safetensors', bytes, {})).toThrowError(
       expect.objectContaining({ code: 'INVALID_REQUEST', ...errors }),
     )
   })
@@ -136,14 +137,15 @@ describe('Lookups in several tables', () => {
       services,
       [named('a'), named('b')],
       [answer(Buffer.alloc(8, 1)), answer(Buffer.alloc(4, 2))],
+      'safetensors',
     )
     const tensors = readSafetensors(joined.body.bytes)
     expect(Array.from(tensors, ([name, { shape, data }]) => [name, shape, data[0]])).toEqual([
       ['a/embeddings', [2], 1],
       ['b/embeddings', [1], 2],
     ])
-    expect(() => refuseRepeatedTables([named('a'), named('b')])).not.toThrow()
-    expect(() => refuseRepeatedTables([named('a'), named('b'), named('a')])).toThrowError(
+    expect(() => refuseRepeatedTables([named('a'), named('b')], 'safetensors')).not.toThrow()
+    expect(() => refuseRepeatedTables([named('a'), named('b'), named('a')], 'safetensors')).toThrowError(
       expect.objectContaining({ code: 'INVALID_REQUEST' }),
     )
   })

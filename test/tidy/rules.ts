@@ -116,6 +116,40 @@ export const findUndocumented = (files: readonly SourceFile[]): Violations =>
     }),
   )
 
+/**
+ * Names and media types of formats as literals outside of src/formats, where a capability is to be asked for instead: a
+ * new format would be missing there. A name in a longer text is prose.
+ */
+export const findFormatNames = (
+  files: readonly SourceFile[],
+  formats: readonly { name: string; mediaType: string }[],
+): Violations => {
+  const words = new Set(formats.flatMap(({ name, mediaType }) => [name, mediaType]))
+  const isName = (value: unknown): boolean => typeof value === 'string' && words.has(value)
+  const isTable = (value: unknown): boolean => /^[A-Z_]+$/.test(String(value))
+  const nameOf = (node: unknown): unknown => (node as SyntaxNode | undefined)?.name
+  const matches = (node: SyntaxNode): boolean => {
+    switch (node.type) {
+      case 'Literal':
+        return isName(node.value)
+      case 'TemplateElement':
+        return isName((node.value as { cooked?: unknown }).cooked)
+      case 'Property':
+        // `{ raw } = request` takes a member of another thing.
+        return node.shorthand !== true && node.computed !== true && isName(nameOf(node.key))
+      case 'MemberExpression':
+        return node.computed !== true && isName(nameOf(node.property)) && isTable(nameOf(node.object))
+      default:
+        return false
+    }
+  }
+  return findNodes(
+    files.filter(({ path }) => !path.startsWith('src/formats/')),
+    matches,
+    'names a format: ask the registry for a capability',
+  )
+}
+
 /** Files that no compiler reads: what an editor or a merge has left behind. `built`: a folder of what the build makes. */
 export const findLeftovers = (paths: readonly string[], built: string): string[] =>
   paths

@@ -1,23 +1,23 @@
 import { describe, expect, test } from 'vitest'
-import { readNpyHeader, writeNpyHeader } from '../../src/formats/npy.ts'
-import { readSafetensorsHeader } from '../../src/formats/safetensors.ts'
+import { locateNpy, writeNpyHeader } from '../../src/formats/npy.ts'
+import { locateSafetensors } from '../../src/formats/safetensors.ts'
 import type { ElementType } from '../../src/core/types.ts'
-import { planNpy, planRaw, planSafetensors, type UploadOptions } from '../../src/upload/plan.ts'
+import { planArray, planNamedArray, planRaw, type UploadOptions } from '../../src/upload/plan.ts'
 import { codeOf, refusalOf } from '../formats/refusal.ts'
 import { safetensorsBody } from './bodies.ts'
 
 const npy = (elementType: ElementType, shape: number[], options: Partial<UploadOptions> = {}) =>
-  planNpy(readNpyHeader(writeNpyHeader(elementType, shape)), { format: 'npy', ...options })
+  planArray(locateNpy(writeNpyHeader(elementType, shape)), { format: 'npy', ...options })
 
 const header = (...shapes: [string, number[]][]) => {
   const tensors = shapes.map(([name, shape]) => {
     const length = shape.reduce((product, dimension) => product * dimension, 1)
     return { name, elementType: 'float32' as const, shape, data: new Float32Array(length) }
   })
-  return readSafetensorsHeader(safetensorsBody(...tensors), null)
+  return locateSafetensors(safetensorsBody(...tensors), null)
 }
 const safetensors = (parsed: ReturnType<typeof header>, options: Partial<UploadOptions> = {}) =>
-  planSafetensors(parsed, { format: 'safetensors', ...options })
+  planNamedArray(parsed, { format: 'safetensors', ...options })
 
 describe('The plan of an upload', () => {
   test('states the position of the rows and how they are stored', () => {

@@ -1,30 +1,38 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
+import { RAW } from '../../formats/format.ts'
 import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import { stateHeaders } from './state-headers.ts'
 
-/** Below this, a body as text in the same piece as its headers costs less than the second piece (docs/performance.md). */
+/**
+ * Below this, a body as text in the same piece as its headers costs less than the second piece
+ * (docs/performance.md).
+ */
 const JOINED_BYTES_MAX = 4 * 1024
 
 /** Sends recycled memory; it is given back when the socket has taken it. */
 export const sendBuffer = (reply: FastifyReply, body: ResponseBuffer, mediaType: string): FastifyReply => {
   reply.header('content-type', mediaType)
   reply.header('cache-control', 'no-store')
-  // Without `finish` the socket may still hold the bytes: then the collector has them.
+  // Without `finish` the socket may still read the bytes, so they are left to the collector.
   if (body.release !== leaveToCollector) reply.raw.once('finish', body.release)
   return reply.send(body.bytes)
 }
 
-/** Sends the answer about one table, with the state that it is about; a binary one says its shape and dtype. */
+/**
+ * Sends the answer about one table, with the state that it is about; a binary one says its shape and dtype.
+ */
 export const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: string): FastifyReply => {
-  if (encoding === 'raw' && answer.body.bytes.length <= JOINED_BYTES_MAX) return sendJoined(reply, answer)
+  if (encoding === RAW.name && answer.body.bytes.length <= JOINED_BYTES_MAX) return sendJoined(reply, answer)
   reply.headers(stateHeaders(answer.version, answer.sequence))
   if (encoding !== 'json') reply.headers(arrayHeaders(answer))
   return sendBuffer(reply, answer.body, answer.mediaType)
 }
 
-/** The same answer, byte for byte, as one write: Node joins text, but no Buffer, with the headers before it. */
+/**
+ * The same answer, byte for byte, as one write: Node joins text, but no Buffer, with the headers before it.
+ */
 const sendJoined = (reply: FastifyReply, answer: Answer): FastifyReply => {
   const { bytes, release } = answer.body
   const headers = Object.assign(

@@ -8,11 +8,12 @@ import { watchStall } from '../body/stall-watch.ts'
 import { stateHeaders } from './state-headers.ts'
 
 /**
- * Sends a long answer: one piece is being gathered while the socket takes the one before it, and no more than these two are held, however slow the
- * client. A client that takes nothing of a piece for `responseStallMsMax` is cut off; so is everybody when a piece cannot be had any more.
+ * Sends a long answer: one piece is being gathered while the socket takes the one before it, and no more than
+ * these two are held, however slow the client. A client that takes nothing of a piece for
+ * `responseStallMsMax` is cut off; so is everybody when a piece cannot be had any more.
  */
 export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer): Promise<void> => {
-  const { rows, head, byteCount, mediaType, version, sequence } = answer
+  const { rows, head, tail, byteCount, mediaType, version, sequence } = answer
   const { raw } = reply
   const headers = Object.assign(
     reply.getHeaders() as OutgoingHttpHeaders,
@@ -33,6 +34,7 @@ export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer):
       ahead = rows.next()
       await writePiece(raw, piece)
     }
+    if (tail.length > 0) raw.write(tail)
     raw.end()
   } catch (error) {
     // Headers are out: a broken connection is the only way to say that this is not the answer.
@@ -47,7 +49,10 @@ export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer):
   }
 }
 
-/** Resolves when the system has taken the piece; then its memory goes back. Rejects when the client is gone, or stands still. */
+/**
+ * Resolves when the system has taken the piece; then its memory goes back. Rejects when the client is gone,
+ * or stands still.
+ */
 const writePiece = (raw: ServerResponse, piece: ResponseBuffer): Promise<void> =>
   new Promise((resolve, reject) => {
     const unwatch = watchStall(performance.now() + LIMITS.responseStallMsMax, () => raw.destroy())
@@ -55,7 +60,7 @@ const writePiece = (raw: ServerResponse, piece: ResponseBuffer): Promise<void> =
     const settle = (error?: Error | null): void => {
       unwatch()
       raw.off('close', onClose)
-      // Of a connection that broke, the system may still hold the bytes: the collector has them.
+      // After a broken connection the system may still read the bytes, so they are left to the collector.
       if (error) reject(error)
       else {
         piece.release()

@@ -3,12 +3,13 @@ import { assert } from '../../core/assert.ts'
 import type { Precondition } from '../../core/types.ts'
 import { formatContentDigest, parseContentDigest } from '../../formats/digest.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
-import { checkOptions, planRaw, type UploadFormat } from '../../upload/plan.ts'
+import { findFormat, type FormatName, RAW } from '../../formats/format.ts'
+import { checkOptions, planRaw } from '../../upload/plan.ts'
 import { commitUpload } from '../../upload/staging/commit.ts'
 import type { StagedPart, UploadSpecification, UploadState } from '../../upload/staging/layout.ts'
 import { countBytes } from '../../upload/staging/part-files.ts'
 import type { HttpContext } from '../context.ts'
-import { FORMAT_MEDIA_TYPES, parseFormat } from '../negotiate.ts'
+import { parseFormat } from '../negotiate.ts'
 import type { UploadQuery } from '../schemas/table.ts'
 import { type PartAnswer, UploadBegin, type UploadInfoSchema, UploadParameters } from '../schemas/uploads.ts'
 import { describeStored, readUploadQuery, type StoredTable, storeTableBody } from './table-body.ts'
@@ -18,25 +19,24 @@ const checkBegin = compileChecker(UploadBegin)
 const checkParameters = compileChecker(UploadParameters)
 
 /**
- * The body that begins an upload. What can never become a table, whatever the parts will be, is refused at once, as the PUT would refuse it:
- * INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH, NON_FINITE, MALFORMED_BODY for a total that the shape contradicts.
+ * Reads the body that begins an upload. A specification that can never become a table, whatever the parts
+ * will be, is refused at once, as the PUT would refuse it: INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH,
+ * NON_FINITE, and MALFORMED_BODY for a total that the shape contradicts.
  */
 export const readUploadBegin = (body: Buffer, table: string): UploadSpecification => {
   const { members } = readJsonObject(body, [])
-  const {
-    content_type: contentType = FORMAT_MEDIA_TYPES.raw,
-    bytes,
-    digest,
-    ...parameters
-  } = checkBegin(members)
+  const { content_type: contentType = RAW.mediaType, bytes, digest, ...parameters } = checkBegin(members)
   const { options } = readUploadQuery(toQuery(parameters))
   const format = formatOf(contentType)
-  if (format === 'raw') planRaw({ ...options, format, contentLength: bytes })
+  if (findFormat(format).carries === 'numbers') planRaw({ ...options, format, contentLength: bytes })
   else checkOptions({ ...options, format })
   return { table, contentType, bytes: bytes ?? null, digest: digest ?? null, parameters }
 }
 
-/** Makes the table of an upload's parts, as a PUT of them all would. Refuses as that does, and as {@link commitUpload}. */
+/**
+ * Makes the table of an upload's parts, as a PUT of them all would. Refuses as that does, and as {@link
+ * commitUpload}.
+ */
 export const commitStaged = (
   context: HttpContext,
   table: string,
@@ -63,7 +63,7 @@ export const commitStaged = (
     },
   )
 
-const formatOf = (contentType: string): UploadFormat => {
+const formatOf = (contentType: string): FormatName => {
   const format = parseFormat(contentType)
   assert(format !== undefined && format !== 'json', 'the schema of the upload has the types there are')
   return format

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { App } from '../context.ts'
-import { FORMAT_MEDIA_TYPES, type Format } from '../negotiate.ts'
+import { ARRAYS_FORMATS, listMediaTypes, LOOKUP_FORMATS } from '../negotiate.ts'
 import { HttpRefusal, renderProblem } from './problem.ts'
 
 /** The errors of Fastify that a client can cause. What is not here is our mistake. */
@@ -34,7 +34,9 @@ const toRefusal = (error: unknown): GatherdError | undefined => {
     : undefined
 }
 
-/** Answers any error as a problem, and logs it: our mistakes with their stack, a client's only for who debugs. */
+/**
+ * Answers any error as a problem, and logs it: our mistakes with their stack, a client's only for who debugs.
+ */
 export const answerError = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
   const refusal = toRefusal(error)
   if (refusal === undefined) {
@@ -79,8 +81,8 @@ const DESCRIBES_BODY = new Set([
 ])
 
 /**
- * A connection closed while the client still sends makes its system throw the answer away. So it stays open and the rest of
- * the body is read and dropped, for a while.
+ * A connection closed while the client still sends makes its system throw the answer away. So it stays open
+ * and the rest of the body is read and dropped, for a while.
  */
 const letBodyRunDry = (raw: IncomingMessage, reply: FastifyReply): void => {
   if (raw.complete) return
@@ -114,14 +116,13 @@ export const answerUnknownRoute = (app: App, request: FastifyRequest, reply: Fas
   answerError(new GatherdError('METHOD_NOT_ALLOWED', detail, { headers: { allow } }), request, reply)
 }
 
-/** Accept-Query (RFC 10008): npy and raw numbers have no place for the names of several tables. */
-const queryTypes = (path: string): string => {
-  const formats: Format[] =
-    path === '/v1/lookup' ? ['json', 'safetensors'] : ['json', 'raw', 'npy', 'safetensors']
-  return formats.map((format) => `"${FORMAT_MEDIA_TYPES[format]}"`).join(', ')
-}
+/** Accept-Query (RFC 10008): a lookup of several tables needs a format with names. */
+const queryTypes = (path: string): string =>
+  listMediaTypes(path === '/v1/lookup' ? ARRAYS_FORMATS : LOOKUP_FORMATS)
+    .map((type) => `"${type}"`)
+    .join(', ')
 
-/** What Node's parser says about bytes that are no HTTP. */
+/** The error of Node's parser for bytes that are no HTTP. */
 interface ParserError extends Error {
   code?: string
 }

@@ -1,27 +1,32 @@
+/*
+ * The strict reader of request heads. It knows few forms, each to the byte; every other head is for a whole
+ * HTTP parser.
+ */
 import { LIMITS } from '../../core/limits.ts'
+import { type Format as RegistryFormat, FORMATS, RAW } from '../../formats/format.ts'
+import type { Format } from '../negotiate.ts'
 
-/** The head of a request that the fast path answers: a lookup or an update that says nothing unusual. Plain data. */
+/** The head of a request that the fast path answers, as plain data. */
 export interface FastPathHead {
   /** The empty line included. */
   headBytes: number
   table: string
   route: FastPathRoute
-  /** Of the body. */
-  format: FastPathFormat
-  /** Of the answer. */
-  answer: 'json' | 'raw'
-  /** In the order given, each name once. */
+  /** The format of the body. */
+  format: Format
+  /** The format of the answer. */
+  answer: 'json' | typeof RAW.name
+  /** The query, in the order given; each name comes once. */
   query: [name: string, value: string][]
   bodyBytes: number
 }
 
 export type FastPathRoute = 'lookup' | 'gradients' | 'rows'
-export type FastPathFormat = 'json' | 'raw' | 'safetensors'
 
-/** Whoever sends a longer head has more to say than the fast path listens to. */
+/** Longer heads hold more than the fast path knows. */
 export const HEAD_BYTES_MAX = 2 * 1024
 
-/** Larger lookups are rare and dear: their head is no part of their cost. */
+/** Larger lookups are rare, and cost so much that their head does not matter. */
 export const LANE_LOOKUP_BYTES_MAX = 64 * 1024
 
 const REQUEST_LINE =
@@ -29,38 +34,49 @@ const REQUEST_LINE =
 
 interface Accepted {
   bodyBytesMax: number
-  /** The options whose values are plain words and numbers; of a lookup those that leave the answer one row an id. */
+  /** Options whose values are plain words and numbers; those of a lookup leave the answer one row an id. */
   queryNames: readonly string[]
 }
 
-/** The bodies that the fast path takes on each route, and what may stand in the query beside them. */
-const ACCEPTED: Readonly<Record<FastPathRoute, Partial<Record<FastPathFormat, Accepted>>>> = {
+/** Formats that the fast path treats alike: JSON, or the formats of the registry that carry the same. */
+type FormatKind = 'json' | RegistryFormat['carries']
+
+/** The bodies that the fast path takes on each route, and the options that the query may have beside them. */
+const ACCEPTED: Readonly<Record<FastPathRoute, Partial<Record<FormatKind, Accepted>>>> = {
   lookup: {
-    raw: {
+    numbers: {
       bodyBytesMax: LANE_LOOKUP_BYTES_MAX,
       queryNames: ['mode', 'dtype', 'index_dtype', 'shape', 'fill_value', 'version'],
     },
     json: { bodyBytesMax: LANE_LOOKUP_BYTES_MAX, queryNames: ['version'] },
   },
   gradients: {
-    safetensors: { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: ['learning_rate'] },
+    'named arrays': { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: ['learning_rate'] },
     json: { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: [] },
   },
   rows: {
-    safetensors: { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: ['op'] },
+    'named arrays': { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: ['op'] },
     json: { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: [] },
   },
 }
 
-const FORMATS: ReadonlyMap<string, FastPathFormat> = new Map([
-  ['application/octet-stream', 'raw'],
-  ['application/json', 'json'],
-  ['application/x-safetensors', 'safetensors'],
+interface KnownFormat {
+  format: Format
+  kind: FormatKind
+}
+
+/** The formats of bodies by media type, made once: a request looks its own up by the header's text. */
+const BODY_FORMATS: ReadonlyMap<string, KnownFormat> = new Map<string, KnownFormat>([
+  ['application/json', { format: 'json', kind: 'json' }],
+  ...FORMATS.map(({ name, mediaType, carries }): [string, KnownFormat] => [
+    mediaType,
+    { format: name, kind: carries },
+  ]),
 ])
 
-/** What a client wants for an answer; none says the same as the last of them. */
-const ANSWERS: ReadonlyMap<string, FastPathHead['answer']> = new Map([
-  ['application/octet-stream', 'raw'],
+/** The answers that a client may ask for; without a wish it gets the last of them. */
+const ANSWERS: ReadonlyMap<string, FastPathHead['answer']> = new Map<string, FastPathHead['answer']>([
+  [RAW.mediaType, RAW.name],
   ['application/json', 'json'],
   ['*/*', 'json'],
 ])
@@ -71,12 +87,13 @@ const HEADER_LINE = /^([A-Za-z-]+): ?([!-~](?:[ -~]*[!-~])?)$/
 const ANYTHING = (): boolean => true
 
 /**
- * The headers that the fast path knows, and the values under which it knows what Fastify would do. Nobody here reads those that may be
- * anything. One that is missing from this list may mean anything: a key, a deadline, a condition, an encoding.
+ * The headers that the fast path knows, and the values under which it knows what Fastify would do. Those that
+ * may be anything are not read. A header that is missing from this list may mean anything: a key, a deadline,
+ * a condition, an encoding.
  */
 const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string, (value: string) => boolean>([
   ['host', ANYTHING],
-  ['content-type', (value) => FORMATS.has(value)],
+  ['content-type', (value) => BODY_FORMATS.has(value)],
   ['accept', (value) => ANSWERS.has(value)],
   ['content-length', (value) => /^[1-9][0-9]{0,8}$/.test(value)],
   ['connection', (value) => value === 'keep-alive' || value === 'Keep-Alive'],
@@ -88,8 +105,8 @@ const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string,
 ])
 
 /**
- * Reads the head of the request that `bytes` begin with. null: it is incomplete, or in any way another than those that the fast path knows to
- * the byte; what it is then is for a whole HTTP parser to say. Never throws.
+ * Reads the head of the request that `bytes` begin with. null: it is incomplete, or not to the byte one that
+ * the fast path knows, and is left to a whole HTTP parser. Never throws.
  */
 export const readHead = (bytes: Buffer): FastPathHead | null => {
   const end = bytes.subarray(0, HEAD_BYTES_MAX).indexOf('\r\n\r\n')
@@ -99,13 +116,14 @@ export const readHead = (bytes: Buffer): FastPathHead | null => {
   if (target === null) return null
   const [, table, route, queryText] = target as unknown as [string, string, FastPathRoute, string | undefined]
   const headers = readHeaders(lines)
-  const format = FORMATS.get(headers?.get('content-type') ?? '')
-  if (headers === null || format === undefined) return null
-  const taken = ACCEPTED[route][format]
+  const known = BODY_FORMATS.get(headers?.get('content-type') ?? '')
+  if (headers === null || known === undefined) return null
+  const { format, kind } = known
+  const taken = ACCEPTED[route][kind]
   const bodyBytes = Number(headers.get('content-length'))
   if (taken === undefined || !(bodyBytes <= taken.bodyBytesMax) || !headers.has('host')) return null
   const answer = ANSWERS.get(headers.get('accept') ?? '*/*') ?? 'json'
-  if (answer === 'raw' && route !== 'lookup') return null
+  if (answer !== 'json' && route !== 'lookup') return null
   const query = readQuery(queryText, taken.queryNames)
   return query === null ? null : { headBytes: end + 4, table, route, format, answer, query, bodyBytes }
 }

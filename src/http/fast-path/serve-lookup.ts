@@ -17,7 +17,7 @@ const LANE_ANSWER_BYTES_MAX = 1024 * 1024
 
 const checkQuery = compileQueryChecker(LookupQuery)
 
-/** What a head asks of a state of its table: of raw ids everything, of JSON only how the answer begins. */
+/** The work of a head for one state of its table: for raw ids all of it, for JSON the head of the answer. */
 interface Prepared {
   planned: PlannedLookup | null
   writeHead: AnswerHead
@@ -25,8 +25,8 @@ interface Prepared {
 }
 
 /**
- * What a head asks of each state of its table: prepared once, run for every body that comes under the same head. A table that is gone
- * takes what was prepared for it along. null: it is not for the fast path.
+ * The work of a head for each state of its table: prepared once, run for every body that comes under the same
+ * head. A table that is gone takes what was prepared for it along. null: it is not for the fast path.
  */
 export type PreparedByTable = WeakMap<TableEntry, Prepared | null>
 
@@ -37,7 +37,10 @@ export type ServeLookup = (
   body: Buffer,
 ) => ResponseBuffer | null
 
-/** The {@link ServeLookup} of an HTTP worker. It checks, plans and gathers by the functions of the route in routes/lookup.ts. */
+/**
+ * The {@link ServeLookup} of an HTTP worker. It checks, plans and gathers by the functions of the route in
+ * routes/lookup.ts.
+ */
 export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLookup => {
   // Ids of any body, aligned. A lookup is over before the next one begins.
   const ids = Buffer.from(new ArrayBuffer(LANE_LOOKUP_BYTES_MAX))
@@ -61,14 +64,14 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
         : null
     }
     const { shape, index_dtype, version: _version, ...options } = query
-    const arrays = decodeIndices('raw', ids.subarray(0, head.bodyBytes), { shape, index_dtype })
+    const arrays = decodeIndices(head.format, ids.subarray(0, head.bodyBytes), { shape, index_dtype })
     const planned = prepareLookup(entry, version, { ...arrays, options }, head.answer)
     if (!isInline(planned)) return null
     const { elementType } = planned.plan
     const described =
       head.answer === 'json'
         ? {}
-        : arrayHeaders({ shape: answerShape('raw', elementType, planned.plan.shape), elementType })
+        : arrayHeaders({ shape: answerShape(head.answer, elementType, planned.plan.shape), elementType })
     const writeHead = createAnswerHead(version.handle.version, { ...described, ...type })
     return { planned: { ...planned, writeHead }, writeHead, query }
   }

@@ -17,8 +17,9 @@ const CHECK_QUERY = {
 }
 
 /**
- * Does an update whose body lies in the arena of the HTTP worker. null: nothing was done, for a reason that the route finds again, and says. It
- * decodes, checks and submits by the functions of the route in routes/updates.ts.
+ * Does an update whose body lies in the arena of the HTTP worker. null: nothing was done, for a reason that
+ * the route finds again, and says. It decodes, checks and submits by the functions of the route in
+ * routes/updates.ts.
  */
 export type ServeUpdate = (head: FastPathHead, body: Buffer) => Promise<ResponseBuffer | null> | null
 
@@ -31,7 +32,7 @@ export const createServeUpdate = ({ registry, writer, lookups: { arena } }: Http
   }
   return (head, body) => {
     const entry = registry.get(head.table)
-    if (entry === undefined || head.route === 'lookup' || head.format === 'raw') return null
+    if (entry === undefined || head.route === 'lookup') return null
     const query = CHECK_QUERY[head.route](Object.fromEntries(head.query)) as UpdateQuery
     const { arrays, ...how } = readUpdate(head.route, head.format, body, query)
     const { call, region } = planUpdate(entry, arrays, { ...how, precondition: {} }, arena)

@@ -1,14 +1,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { attend } from '../../attend/attend.ts'
-import { fromJsonTensors, fromSafetensors } from '../../attend/decode.ts'
-import type { AttendEncoding } from '../../attend/encode.ts'
+import { fromJsonTensors, fromNamedArrays } from '../../attend/decode.ts'
 import type { AttendRequest } from '../../attend/request.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import { listNamedArrays } from '../../formats/format.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
-import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
+import { ARRAYS_FORMATS, listMediaTypes, negotiateFormat, parseBodyFormat } from '../negotiate.ts'
 import { acceptBodies } from '../body/receive.ts'
 import {
   ATTEND_TENSORS,
@@ -21,8 +21,6 @@ import {
 import { TableParams } from '../schemas/table.ts'
 import { sendAnswer } from '../answer/send-answer.ts'
 import { compileChecker } from '../validate.ts'
-
-const ENCODINGS: readonly AttendEncoding[] = ['json', 'safetensors']
 
 const checkMembers = compileChecker(AttendMembers)
 
@@ -50,8 +48,8 @@ found = load(answer.content)                        # indices and scores, both o
 A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are float32, in an order that depends on nothing but dim.`,
   params: TableParams,
   querystring: AttendQuery,
-  consumes: ENCODINGS.map((encoding) => FORMAT_MEDIA_TYPES[encoding]),
-  produces: ENCODINGS.map((encoding) => FORMAT_MEDIA_TYPES[encoding]),
+  consumes: listMediaTypes(ARRAYS_FORMATS),
+  produces: listMediaTypes(ARRAYS_FORMATS),
   body: AttendBody,
   response: { 200: AttendAnswer },
 }
@@ -66,13 +64,13 @@ type AttendHttpRequest = FastifyRequest<{
 export const addAttendRoute = (app: App, context: HttpContext): void => {
   const { registry, lookups } = context
   app.register(async (scope) => {
-    acceptBodies(scope, ENCODINGS, LIMITS.lookupBodyBytesMax)
+    acceptBodies(scope, ARRAYS_FORMATS, LIMITS.lookupBodyBytesMax)
     scope.post(
       '/v1/tables/:table/attend',
       { schema: describeAttend, bodyLimit: LIMITS.lookupBodyBytesMax },
       (request: AttendHttpRequest, reply) => {
         checkDeadline(request)
-        const encoding = negotiateFormat(request.headers.accept, ENCODINGS) as AttendEncoding
+        const encoding = negotiateFormat(request.headers.accept, ARRAYS_FORMATS)
         const entry = registry.find(request.params.table)
         const { version: number, ...decoded } = decodeRequest(request)
         const version = registry.resolve(entry, number)
@@ -87,11 +85,11 @@ export const addAttendRoute = (app: App, context: HttpContext): void => {
 /** What the body and the query ask, with the version that they pin. */
 const decodeRequest = (request: AttendHttpRequest): AttendRequest & { version?: number } => {
   const { version, ...options } = request.query
-  if (parseFormat(request.headers['content-type']) === 'safetensors')
-    return { ...fromSafetensors(request.body), options, version }
+  const format = parseBodyFormat(request.headers['content-type'])
+  if (format !== 'json') return { ...fromNamedArrays(format, request.body), options, version }
   const stray = Object.keys(options)[0]
   if (stray !== undefined) {
-    refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`, {
+    refuse('INVALID_REQUEST', `?${stray} is for ${listNamedArrays()} bodies; a JSON body has it inside`, {
       errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
     })
   }

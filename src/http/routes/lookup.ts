@@ -1,21 +1,18 @@
 import type { FastifyRequest } from 'fastify'
 import { LIMITS } from '../../core/limits.ts'
 import { decodeIndices } from '../../lookup/decode.ts'
-import type { Encoding } from '../../lookup/encode.ts'
 import { prepareLookup, runLookup } from '../../lookup/lookup.ts'
 import type { LookupRequest } from '../../lookup/request.ts'
 import { isStreamed, streamLookup } from '../../lookup/stream.ts'
 import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { readJsonLookup } from '../body/lookup-body.ts'
-import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
+import { listMediaTypes, LOOKUP_FORMATS, negotiateFormat, parseFormat } from '../negotiate.ts'
 import { acceptBodies } from '../body/receive.ts'
 import { LookupAnswer, LookupBody, LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { TableParams } from '../schemas/table.ts'
 import { sendAnswer } from '../answer/send-answer.ts'
 import { sendStreamed } from '../answer/send-stream.ts'
-
-const ENCODINGS: readonly Encoding[] = ['json', 'raw', 'npy', 'safetensors']
 
 const describeLookup = {
   tags: ['lookup'],
@@ -53,8 +50,8 @@ bags = load(answer.content)["embeddings"]           # shape (2, dim)
 \`\`\``,
   params: TableParams,
   querystring: LookupQuery,
-  consumes: Object.values(FORMAT_MEDIA_TYPES),
-  produces: Object.values(FORMAT_MEDIA_TYPES),
+  consumes: listMediaTypes(LOOKUP_FORMATS),
+  produces: listMediaTypes(LOOKUP_FORMATS),
   body: LookupBody,
   response: { 200: LookupAnswer },
 }
@@ -69,7 +66,7 @@ type LookupHttpRequest = FastifyRequest<{
 export const addLookupRoute = (app: App, context: HttpContext): void => {
   const { registry, lookups } = context
   app.register(async (scope) => {
-    acceptBodies(scope, ENCODINGS, LIMITS.lookupBodyBytesMax)
+    acceptBodies(scope, LOOKUP_FORMATS, LIMITS.lookupBodyBytesMax)
     scope.route({
       method: ['POST', 'QUERY'],
       url: '/v1/tables/:table/lookup',
@@ -77,7 +74,7 @@ export const addLookupRoute = (app: App, context: HttpContext): void => {
       bodyLimit: LIMITS.lookupBodyBytesMax,
       handler: (request: LookupHttpRequest, reply) => {
         checkDeadline(request)
-        const encoding = negotiateFormat(request.headers.accept, ENCODINGS)
+        const encoding = negotiateFormat(request.headers.accept, LOOKUP_FORMATS)
         const entry = registry.find(request.params.table)
         const { version: number, ...decoded } = decodeRequest(request)
         const version = registry.resolve(entry, number)

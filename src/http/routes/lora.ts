@@ -8,7 +8,14 @@ import { uploadAdapter } from '../../upload/adapter.ts'
 import { mergeAdapter } from '../../upload/merge.ts'
 import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
-import { FORMAT_MEDIA_TYPES, negotiateFormat, parsePrecondition } from '../negotiate.ts'
+import {
+  NAMED_ARRAYS_FORMATS,
+  type Format,
+  listMediaTypes,
+  negotiateFormat,
+  parseBodyFormat,
+  parsePrecondition,
+} from '../negotiate.ts'
 import { acceptBodies, acceptNoBody } from '../body/receive.ts'
 import { LoraAnswer, LoraQuery } from '../schemas/lora.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
@@ -31,7 +38,7 @@ export const addLoraRoutes = (app: App, context: HttpContext): void => {
     sendAdapter(reply, registry.find(request.params.table))
   })
   app.register(async (scope: App) => {
-    acceptBodies(scope, [], 0, ['safetensors'])
+    acceptBodies(scope, [], 0, NAMED_ARRAYS_FORMATS)
     scope.put(PATH, { schema: describePut }, async (request, reply) => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
@@ -61,6 +68,7 @@ export const addLoraRoutes = (app: App, context: HttpContext): void => {
 const upload = ({ registry, writer, lookups }: HttpContext, request: LoraRequest): Promise<boolean> => {
   const { 'content-length': length, 'content-digest': digest } = request.headers
   return uploadAdapter(writer, lookups.arena, registry.findTable(request.params.table), {
+    format: parseBodyFormat(request.headers['content-type']) as Exclude<Format, 'json'>,
     body: request.body as AsyncIterable<Uint8Array>,
     freesChunks: request.raw.socket instanceof Socket,
     contentLength: length === undefined ? undefined : Number(length),
@@ -107,7 +115,7 @@ requests.put("http://127.0.0.1:8080/v1/tables/words/lora?alpha=16", data=body, h
 \`\`\``,
   params: TableParams,
   querystring: LoraQuery,
-  consumes: [FORMAT_MEDIA_TYPES.safetensors],
+  consumes: listMediaTypes(NAMED_ARRAYS_FORMATS),
   body: BinaryAnswer,
   response: { 200: LoraAnswer, 201: LoraAnswer },
 }

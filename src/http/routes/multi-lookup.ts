@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import { listNamedArrays, RAW } from '../../formats/format.ts'
 import { readJsonObjects } from '../../formats/json-reader.ts'
 import { fromTensors } from '../../lookup/decode.ts'
 import { lookup } from '../../lookup/lookup.ts'
@@ -16,7 +17,7 @@ import {
 import { Type } from 'typebox'
 import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
-import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
+import { ARRAYS_FORMATS, listMediaTypes, negotiateFormat, parseBodyFormat } from '../negotiate.ts'
 import { acceptBodies } from '../body/receive.ts'
 import {
   LOOKUP_TENSORS,
@@ -54,18 +55,18 @@ answer = requests.post("http://127.0.0.1:8080/v1/lookup", data=body,
 rows = load(answer.content)["user/embeddings"]      # shape (2, 1, dim)
 \`\`\``,
   querystring: MultiLookupQuery,
-  consumes: [FORMAT_MEDIA_TYPES.json, FORMAT_MEDIA_TYPES.safetensors],
-  produces: [FORMAT_MEDIA_TYPES.json, FORMAT_MEDIA_TYPES.safetensors],
+  consumes: listMediaTypes(ARRAYS_FORMATS),
+  produces: listMediaTypes(ARRAYS_FORMATS),
   body: MultiLookupBody,
   response: { 200: MultiLookupAnswer },
 }
 
 type MultiLookupHttpRequest = FastifyRequest<{ Querystring: MultiLookupQueryInput; Body: Buffer }>
 
-/** `POST` and `QUERY /v1/lookup`: several tables in one request. JSON answers JSON, safetensors answers safetensors. */
+/** `POST` and `QUERY /v1/lookup`: several tables in one request. */
 export const addMultiLookupRoute = (app: App, context: HttpContext): void => {
   app.register(async (scope) => {
-    acceptBodies(scope, ['json', 'safetensors'], LIMITS.lookupBodyBytesMax)
+    acceptBodies(scope, ARRAYS_FORMATS, LIMITS.lookupBodyBytesMax)
     scope.route({
       method: ['POST', 'QUERY'],
       url: '/v1/lookup',
@@ -73,9 +74,9 @@ export const addMultiLookupRoute = (app: App, context: HttpContext): void => {
       bodyLimit: LIMITS.lookupBodyBytesMax,
       handler: async (request, reply) => {
         checkDeadline(request)
-        const encoding = negotiateFormat(request.headers.accept, ['json', 'safetensors'])
+        const encoding = negotiateFormat(request.headers.accept, ARRAYS_FORMATS)
         const lookups = decodeLookups(request as MultiLookupHttpRequest)
-        if (encoding === 'safetensors') refuseRepeatedTables(lookups)
+        if (encoding !== 'json') refuseRepeatedTables(lookups, encoding)
         const answers = await runLookups(lookups, (one) => {
           const entry = context.registry.find(one.table)
           return lookup(
@@ -83,13 +84,13 @@ export const addMultiLookupRoute = (app: App, context: HttpContext): void => {
             entry,
             context.registry.resolve(entry, one.version),
             one.request,
-            encoding === 'json' ? 'json' : 'raw',
+            encoding === 'json' ? 'json' : RAW.name,
           )
         })
         const joined =
           encoding === 'json'
             ? joinJson(context.lookups, answers)
-            : joinTensors(context.lookups, lookups, answers)
+            : joinTensors(context.lookups, lookups, answers, encoding)
         return sendBuffer(reply, joined.body, joined.mediaType)
       },
     })
@@ -97,10 +98,14 @@ export const addMultiLookupRoute = (app: App, context: HttpContext): void => {
 }
 
 const decodeLookups = ({ headers, query, body }: MultiLookupHttpRequest): NamedLookup[] => {
-  if (parseFormat(headers['content-type']) === 'safetensors') return decodeNamedTensors(body, query)
+  const format = parseBodyFormat(headers['content-type'])
+  if (format !== 'json') return decodeNamedTensors(format, body, query)
   const stray = Object.keys(query)[0]
   if (stray !== undefined)
-    refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; in JSON each lookup has its own options`)
+    refuse(
+      'INVALID_REQUEST',
+      `?${stray} is for ${listNamedArrays()} bodies; in JSON each lookup has its own options`,
+    )
   const { members, objects } = readJsonObjects(body, 'lookups', LOOKUP_TENSORS)
   checkNoMembers(members)
   return objects.map((object, i) =>

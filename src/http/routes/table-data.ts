@@ -3,16 +3,23 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import { GatherdError } from '../../core/errors.ts'
 import { exportTable } from '../../export/export.ts'
-import { type ExportFormat, exportFormats, planExport } from '../../export/plan.ts'
+import { exportFormats, planExport } from '../../export/plan.ts'
 import { printRowsPage } from '../../export/print-rows.ts'
 import { readRows } from '../../export/rows.ts'
 import type { ElementType } from '../../core/types.ts'
+import { findFormat, type FormatName } from '../../formats/format.ts'
 import { formatShape } from '../../formats/shape.ts'
 import { describeStates } from '../../optimizers/state-tensors.ts'
 import { isNotModified } from '../conditions.ts'
 import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
-import { FORMAT_MEDIA_TYPES, negotiateFormat } from '../negotiate.ts'
+import {
+  NAMED_ARRAYS_FORMATS,
+  FORMAT_MEDIA_TYPES,
+  listMediaTypes,
+  negotiateFormat,
+  TABLE_FORMATS,
+} from '../negotiate.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
 import { DataQuery, RowsAnswer, RowsQuery, TableParams } from '../schemas/table.ts'
 import { stateHeaders } from '../answer/state-headers.ts'
@@ -20,8 +27,6 @@ import { stateHeaders } from '../answer/state-headers.ts'
 const ROWS_LIMIT = 10
 /** Versions that may be replaced under an export before it begins. */
 const EXPORT_TRIES_MAX = 16
-const FORMATS: readonly ExportFormat[] = ['npy', 'safetensors', 'raw']
-const FILE_ENDINGS: Record<ExportFormat, string> = { npy: 'npy', safetensors: 'safetensors', raw: 'bin' }
 
 /** `GET /v1/tables/{table}/data` and `/rows`. */
 export const addTableDataRoutes = (app: App, context: HttpContext): void => {
@@ -64,10 +69,8 @@ const sendData = async (
   const { version, dtype } = current.handle
   // Of the formats a table can be sent in, those that cannot carry its dtype come last: asking for one says so.
   const withState = request.query.include === 'optimizer'
-  const offered: ExportFormat[] = withState
-    ? ['safetensors']
-    : [...new Set([...exportFormats(dtype), ...FORMATS])]
-  const format = negotiateFormat(request.headers.accept, offered) as ExportFormat
+  const offered = withState ? NAMED_ARRAYS_FORMATS : [...new Set([...exportFormats(dtype), ...TABLE_FORMATS])]
+  const format = negotiateFormat(request.headers.accept, offered) as FormatName
   const sequence = current.readSequence()
   if (isNotModified(request.headers, version, sequence))
     return reply.status(304).headers(stateHeaders(version, sequence)).send()
@@ -100,7 +103,7 @@ const exportCurrent = async (
   { registry, writer }: HttpContext,
   name: string,
   number: number | undefined,
-  format: ExportFormat,
+  format: FormatName,
   withState: boolean,
 ) => {
   for (let attempt = 1; ; attempt++) {
@@ -123,11 +126,11 @@ interface DataHead {
   shape: readonly number[]
 }
 
-const describeBody = (reply: FastifyReply, format: ExportFormat, head: DataHead): void => {
+const describeBody = (reply: FastifyReply, format: FormatName, head: DataHead): void => {
   reply.headers(stateHeaders(head.version, head.sequence)).headers({
     'content-type': FORMAT_MEDIA_TYPES[format],
     'content-length': String(head.contentLength),
-    'content-disposition': `attachment; filename="${head.name}.${FILE_ENDINGS[format]}"`,
+    'content-disposition': `attachment; filename="${head.name}.${findFormat(format).fileEndings[0]}"`,
     'x-shape': formatShape([...head.shape]),
     'x-dtype': head.elementType,
     'cache-control': 'no-cache',
@@ -162,7 +165,7 @@ curl -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x
 \`\`\``,
   params: TableParams,
   querystring: DataQuery,
-  produces: ['application/x-npy', 'application/x-safetensors', 'application/octet-stream'],
+  produces: listMediaTypes(TABLE_FORMATS),
   response: { 200: BinaryAnswer, 304: emptyAnswer('Nothing has changed') },
 }
 

@@ -8,7 +8,14 @@ import type { BuiltTable } from '../../upload/build.ts'
 import { createTable } from '../../upload/create.ts'
 import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
-import { type Format, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
+import {
+  type Format,
+  listMediaTypes,
+  negotiateFormat,
+  parseFormat,
+  parsePrecondition,
+  TABLE_FORMATS,
+} from '../negotiate.ts'
 import { acceptBodies } from '../body/receive.ts'
 import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
 import { checkDigest, readSpecification } from '../body/table-specification.ts'
@@ -22,7 +29,7 @@ type UploadRequest = FastifyRequest<{
 /** `PUT /v1/tables/{table}`: from a specification, or from data that is written into the table while it is being sent. */
 export const addTableUploadRoute = (app: App, context: HttpContext): void => {
   app.register(async (scope: App) => {
-    acceptBodies(scope, ['json'], LIMITS.specificationBodyBytesMax, ['npy', 'safetensors', 'raw'])
+    acceptBodies(scope, ['json'], LIMITS.specificationBodyBytesMax, TABLE_FORMATS)
     scope.put('/v1/tables/:table', { schema: describePut }, async (request, reply) => {
       checkDeadline(request)
       negotiateFormat(request.headers.accept, ['json'])
@@ -102,12 +109,7 @@ A table that is created takes the optimizer of \`?optimizer=\`, else the one tha
 specification has everything in its body. Without an initializer the rows are zeros.`,
   params: TableParams,
   querystring: UploadQuery,
-  consumes: [
-    'application/json',
-    'application/x-npy',
-    'application/x-safetensors',
-    'application/octet-stream',
-  ],
+  consumes: listMediaTypes(['json', ...TABLE_FORMATS]),
   body: SpecificationBody,
   response: { 200: TableInfoRef, 201: TableInfoRef },
 }

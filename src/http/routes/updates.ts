@@ -7,7 +7,13 @@ import { acceptBodiesInto, pinBody } from '../body/arena-bodies.ts'
 import type { App, HttpContext } from '../context.ts'
 import { checkDeadline } from '../deadline.ts'
 import { bindKey, parseIdempotencyKey } from '../idempotency.ts'
-import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat, parsePrecondition } from '../negotiate.ts'
+import {
+  ARRAYS_FORMATS,
+  listMediaTypes,
+  negotiateFormat,
+  parseBodyFormat,
+  parsePrecondition,
+} from '../negotiate.ts'
 import { TableParams } from '../schemas/table.ts'
 import {
   GradientsBody,
@@ -29,7 +35,7 @@ const describeUpdate = (what: { summary: string; description: string }) => ({
   tags: ['updates'],
   ...what,
   params: TableParams,
-  consumes: [FORMAT_MEDIA_TYPES.json, FORMAT_MEDIA_TYPES.safetensors],
+  consumes: listMediaTypes(ARRAYS_FORMATS),
   response: { 200: UpdateAnswer },
 })
 
@@ -80,7 +86,7 @@ requests.post("http://127.0.0.1:8080/v1/tables/words/rows?op=set", data=body, he
 export const addUpdateRoutes = (app: App, context: HttpContext): void => {
   const bodyLimit = LIMITS.updateBodyBytesMax
   app.register(async (scope) => {
-    acceptBodiesInto(scope, context.lookups.updateBodies, ['json', 'safetensors'], bodyLimit)
+    acceptBodiesInto(scope, context.lookups.updateBodies, ARRAYS_FORMATS, bodyLimit)
     scope.post('/v1/tables/:table/gradients', { schema: describeGradients, bodyLimit }, (request, reply) =>
       update(context, request as UpdateRequest, reply, 'gradients'),
     )
@@ -101,7 +107,7 @@ const update = async (
   negotiateFormat(request.headers.accept, ['json'])
   const name = parseIdempotencyKey(request.headers['idempotency-key'])
   const entry = context.registry.findTable(request.params.table)
-  const format = parseFormat(request.headers['content-type']) === 'json' ? 'json' : 'safetensors'
+  const format = parseBodyFormat(request.headers['content-type'])
   const asked = readUpdate(route, format, request.body, request.query)
   const key = name === undefined ? undefined : bindKey(name, meaningOf(request, asked), request.body)
   const result = await submit(context, request, entry, asked, key)
@@ -113,7 +119,7 @@ const update = async (
 
 /** What the request asks for beside the arrays, and how these are to be read. */
 const meaningOf = (request: UpdateRequest, { operation, learningRate }: ParsedUpdate) => [
-  parseFormat(request.headers['content-type']),
+  parseBodyFormat(request.headers['content-type']),
   operation,
   learningRate,
 ]

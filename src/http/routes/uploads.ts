@@ -1,4 +1,5 @@
 import { Socket } from 'node:net'
+import { RAW } from '../../formats/format.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { parseContentDigest } from '../../formats/digest.ts'
 import { receivePart } from '../../upload/staging/receive-part.ts'
@@ -130,7 +131,7 @@ requests.post(f"{upload}/commit").raise_for_status()
 \`\`\``,
   params: PartParams,
   querystring: NoQuery,
-  consumes: ['application/octet-stream'],
+  consumes: [RAW.mediaType],
   body: BinaryAnswer,
   response: { 200: PartAnswer },
 }

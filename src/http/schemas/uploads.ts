@@ -1,13 +1,16 @@
 /** The schemas of uploads in parts. */
 import { type Static, Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
-import { FORMAT_MEDIA_TYPES } from '../negotiate.ts'
+import { FORMATS, RAW } from '../../formats/format.ts'
+import { FORMAT_MEDIA_TYPES, TABLE_FORMATS } from '../negotiate.ts'
 import { OptimizerInput } from './optimizer.ts'
 import { Choice, CLOSED, TableName } from './scalars.ts'
 import { UploadQuery } from './table.ts'
 
-const { raw, npy, safetensors } = FORMAT_MEDIA_TYPES
-const ContentType = Choice([raw, npy, safetensors], { description: 'Type of the whole', default: raw })
+const ContentType = Choice(
+  FORMATS.map(({ mediaType }): string => mediaType),
+  { description: 'Type of the whole', default: RAW.mediaType },
+)
 const Digest = Type.String({
   pattern: '^sha-256=:[A-Za-z0-9+/]{43}=:$',
   description: 'sha-256=:<base64>:, as a Content-Digest (RFC 9530)',
@@ -43,7 +46,7 @@ export const UploadBegin = Type.Object(
   {
     ...CLOSED,
     examples: [
-      { content_type: npy, bytes: 256_000_128 },
+      { content_type: FORMAT_MEDIA_TYPES[TABLE_FORMATS[0]], bytes: 256_000_128 },
       { rows: 1000, dim: 64, dtype: 'float16' },
     ],
   },

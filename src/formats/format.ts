@@ -1,0 +1,189 @@
+/*
+ * The registry of wire formats: one row says all that the rest of the service needs to know about a format.
+ * Routes, plans, answers, the document and the commands derive their lists and checks from these rows, so a
+ * new format is a file of its own, a row here and a golden test. JSON is no row: it is parsed and printed
+ * number by number.
+ */
+import { assert } from '../core/assert.ts'
+import { refuse } from '../core/errors.ts'
+import type { Dtype, ElementType } from '../core/types.ts'
+import { frameNpy, locateNpy, looksLikeNpy, npyHeaderBytes, NPY_PREFIX_BYTES, readNpy } from './npy.ts'
+import { readRaw } from './raw.ts'
+import {
+  frameSafetensors,
+  locateSafetensors,
+  looksLikeSafetensors,
+  readSafetensors,
+  SAFETENSORS_PREFIX_BYTES,
+  safetensorsHeaderBytes,
+} from './safetensors.ts'
+import type { ArrayPlace, Frame, LocatedArrays, NamedArray, TypedBytes } from './shape.ts'
+
+/** The facts of every format. */
+interface FormatFacts {
+  name: string
+  mediaType: string
+  /** File endings without the dot; downloads get the first. */
+  fileEndings: readonly [string, ...string[]]
+  /** Dtypes of tables whose rows the format cannot carry as they are stored. */
+  lacks: readonly Dtype[]
+}
+
+/** A body that begins with a header, by which an upload finds its arrays while the rest still comes. */
+interface HeaderFacts {
+  /** Whether a file that begins with these bytes, at most `FILE_PREFIX_BYTES`, is of this format. */
+  recognises(prefix: Uint8Array): boolean
+  /** So many bytes are always enough for `measureHeader`. */
+  prefixBytes: number
+  /** Returns the length of the header; null when `prefix` is too short to say. Refuses MALFORMED_BODY. */
+  measureHeader(prefix: Uint8Array): number | null
+}
+
+/** Numbers and nothing else: the query of a request, or the headers of an answer, have their shape. */
+export interface NumbersFormat extends FormatFacts {
+  carries: 'numbers'
+  /** Reads a whole body; a shape of null makes it flat. */
+  read(bytes: Uint8Array, elementType: ElementType, shape: readonly number[] | null): TypedBytes
+}
+
+/** One array without a name. */
+export interface ArrayFormat extends FormatFacts, HeaderFacts {
+  carries: 'one array'
+  /** Reads a whole body. */
+  read(bytes: Uint8Array): TypedBytes
+  /** Finds the array by the header. `announcedBytes` is the length of the body, null when it is unknown. */
+  locate(header: Uint8Array, announcedBytes: number | null): { array: ArrayPlace; bodyBytes: number }
+  /** Makes the bytes around the numbers of an answer or an export. */
+  frame(array: NamedArray): Frame
+}
+
+/** Several arrays with names, and text about them. */
+export interface NamedArraysFormat extends FormatFacts, HeaderFacts {
+  carries: 'named arrays'
+  /** Reads a whole body. */
+  read(bytes: Uint8Array): ReadonlyMap<string, TypedBytes>
+  /** Finds the arrays by the header. `announcedBytes` is the length of the body, null when it is unknown. */
+  locate(header: Uint8Array, announcedBytes: number | null): LocatedArrays
+  /** Makes the bytes around arrays that follow each other without gaps. */
+  frame(arrays: readonly NamedArray[], metadata?: ReadonlyMap<string, string>): Frame
+}
+
+export type Format = NumbersFormat | ArrayFormat | NamedArraysFormat
+
+/** The bytes of a file that `recognises` is asked about. */
+export const FILE_PREFIX_BYTES = 16
+
+/** The format of bare numbers, which lookups answer within the service too, to be framed later. */
+export const RAW = {
+  name: 'raw',
+  mediaType: 'application/octet-stream',
+  fileEndings: ['bin', 'raw'],
+  carries: 'numbers',
+  lacks: [],
+  read: readRaw,
+} as const satisfies NumbersFormat
+
+const NPY = {
+  name: 'npy',
+  mediaType: 'application/x-npy',
+  fileEndings: ['npy'],
+  carries: 'one array',
+  // NumPy has no bfloat16, and an int8 row has a scale and a bias besides its bytes.
+  lacks: ['bfloat16', 'int8'],
+  recognises: looksLikeNpy,
+  prefixBytes: NPY_PREFIX_BYTES,
+  measureHeader: npyHeaderBytes,
+  read: readNpy,
+  locate: locateNpy,
+  frame: frameNpy,
+} as const satisfies ArrayFormat
+
+const SAFETENSORS = {
+  name: 'safetensors',
+  mediaType: 'application/x-safetensors',
+  fileEndings: ['safetensors'],
+  carries: 'named arrays',
+  lacks: [],
+  recognises: looksLikeSafetensors,
+  prefixBytes: SAFETENSORS_PREFIX_BYTES,
+  measureHeader: safetensorsHeaderBytes,
+  read: readSafetensors,
+  locate: locateSafetensors,
+  frame: frameSafetensors,
+} as const satisfies NamedArraysFormat
+
+/** In the order of the documents, which is the order of preference too. */
+const ROWS = [RAW, NPY, SAFETENSORS] as const
+
+/** The name of a row. */
+export type FormatName = (typeof ROWS)[number]['name']
+
+type NamedFormat = Format & { name: FormatName }
+
+const rows: NamedFormat[] = [...ROWS]
+const rowsByName = new Map<string, NamedFormat>(rows.map((row) => [row.name, row]))
+
+/** Every row. */
+export const FORMATS: readonly NamedFormat[] = rows
+
+/**
+ * Adds a row, for tests; it must happen before the modules are loaded that derive their tables from the rows.
+ * Returns the undo.
+ */
+export const registerFormat = (format: Format): (() => void) => {
+  assert(!rowsByName.has(format.name), 'formats have distinct names')
+  const row = format as NamedFormat
+  rows.push(row)
+  rowsByName.set(row.name, row)
+  return () => {
+    rows.splice(rows.indexOf(row), 1)
+    rowsByName.delete(row.name)
+  }
+}
+
+/** The row of a name. */
+export const findFormat = (name: FormatName): NamedFormat => {
+  const row = rowsByName.get(name)
+  assert(row !== undefined, 'a name of a format is that of a row')
+  return row
+}
+
+/** The row of a format whose arrays have names. Refuses (UNSUPPORTED_MEDIA_TYPE) all others. */
+export const findNamedArrays = (name: FormatName): NamedArraysFormat => {
+  const row = findFormat(name)
+  if (row.carries === 'named arrays') return row
+  return refuse(
+    'UNSUPPORTED_MEDIA_TYPE',
+    `${row.name} has no names for arrays; send ${listNamedArrayTypes()}`,
+  )
+}
+
+/** The names of all formats. */
+export const formatNames = (): FormatName[] => rows.map(({ name }) => name)
+
+/** The names of the formats whose arrays have names. */
+export const namedArraysNames = (): FormatName[] =>
+  rows.filter(({ carries }) => carries === 'named arrays').map(({ name }) => name)
+
+/** The names of the formats that whole tables come and go in: those that say their shape first. */
+export const tableFormatNames = (): FormatName[] =>
+  [...rows.filter(describesItself), ...rows.filter((row) => !describesItself(row))].map(({ name }) => name)
+
+/** Whether bodies of this format say their shape and type. */
+export const describesItself = ({ carries }: Format): boolean => carries !== 'numbers'
+
+/** The formats whose arrays have names, as messages list them. */
+export const listNamedArrays = (): string => joinWords(namedArraysNames(), 'or')
+
+/** The media types of the formats whose arrays have names, as messages list them. */
+export const listNamedArrayTypes = (): string => joinWords(mediaTypesOf(namedArraysNames()), 'or')
+
+/** The media types of formats. */
+export const mediaTypesOf = (names: readonly FormatName[]): string[] =>
+  names.map((name) => findFormat(name).mediaType)
+
+/** Words as a message lists them: `a, b or c`. */
+export const joinWords = (words: readonly string[], conjunction: 'and' | 'or'): string =>
+  words.length < 2
+    ? words.join('')
+    : `${words.slice(0, -1).join(', ')} ${conjunction} ${words[words.length - 1]}`

@@ -1,0 +1,179 @@
+/*
+ * The JSON text in the header of a safetensors body:
+ *
+ *     {"name": {"dtype", "shape", "data_offsets": [begin, end]}, .., "__metadata__"?: {string: string}}
+ *
+ * It is read with a scanner of its own, since JSON.parse silently keeps the last of two equal names.
+ */
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { ElementType } from '../core/types.ts'
+import { accept, expectToken, failAt, peek, quoteText, readWhole } from './scanner.ts'
+import type { Cursor } from './scanner.ts'
+import { arrayBytes, checkRank, formatShape } from './shape.ts'
+import type { ArrayPlace, ByteRange, NamedArray } from './shape.ts'
+
+/** The member of the header that is no array. */
+export const METADATA = '__metadata__'
+const PLAIN_STRING = /^"[^"\\\x00-\x1f]*"$/
+
+const DTYPES: Record<ElementType, string> = {
+  float64: 'F64',
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+  int8: 'I8',
+  int16: 'I16',
+  int32: 'I32',
+  int64: 'I64',
+  uint8: 'U8',
+  uint16: 'U16',
+  uint32: 'U32',
+  uint64: 'U64',
+  bool: 'BOOL',
+}
+const ELEMENT_TYPES = new Map(
+  Object.entries(DTYPES).map(([elementType, dtype]) => [dtype, elementType as ElementType]),
+)
+
+/** The content of a header. Ranges are counted from its end. */
+export interface HeaderText {
+  /** In the order of the header, which need not be the order of the data. */
+  tensors: Map<string, ArrayPlace>
+  metadata: Map<string, string>
+}
+
+/** Reads the whole text. Refuses MALFORMED_BODY, DTYPE_MISMATCH and SHAPE_MISMATCH. */
+export const readHeaderText = (text: string): HeaderText => {
+  const cursor: Cursor = { text, at: 0, what: 'the safetensors header' }
+  if (!text.startsWith('{')) failAt(cursor, "'{'")
+  const tensors = new Map<string, ArrayPlace>()
+  const metadata = new Map<string, string>()
+  readMembers(cursor, (name) => {
+    if (name === METADATA) readMembers(cursor, (key) => metadata.set(key, readString(cursor)))
+    else tensors.set(name, readTensor(cursor, name))
+  })
+  while (text[cursor.at] === ' ') cursor.at += 1
+  if (cursor.at < text.length) failAt(cursor, 'nothing but spaces')
+  return { tensors, metadata }
+}
+
+/**
+ * Prints the text for arrays whose bytes are at `ranges`. It is built by hand, since an object would move
+ * names like "7" to the front and lose "__proto__".
+ */
+export const printHeaderText = (
+  arrays: readonly NamedArray[],
+  ranges: readonly ByteRange[],
+  metadata?: ReadonlyMap<string, string>,
+): string => {
+  const members: string[] = []
+  if (metadata !== undefined && metadata.size > 0) {
+    const pairs = [...metadata].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)
+    members.push(`"${METADATA}":{${pairs.join(',')}}`)
+  }
+  for (const [index, { name, elementType, shape }] of arrays.entries()) {
+    const { begin, end } = ranges[index]
+    const facts = `"dtype":"${DTYPES[elementType]}","shape":[${formatShape(shape)}]`
+    members.push(`${JSON.stringify(name)}:{${facts},"data_offsets":[${begin},${end}]}`)
+  }
+  return `{${members.join(',')}}`
+}
+
+/**
+ * Reads one JSON object and calls `readMember` after each colon. Refuses equal keys, and more than arrays may
+ * be.
+ */
+const readMembers = (cursor: Cursor, readMember: (key: string) => void): void => {
+  const seen = new Set<string>()
+  expectToken(cursor, '{')
+  if (accept(cursor, '}')) return
+  do {
+    const key = readString(cursor)
+    if (seen.has(key)) refuse('MALFORMED_BODY', `${cursor.what} has the name ${quoteText(key)} twice`)
+    seen.add(key)
+    // The metadata is not an array, and does not count.
+    if (seen.size - Number(seen.has(METADATA)) > LIMITS.safetensorsTensorCountMax) {
+      refuse('MALFORMED_BODY', `${cursor.what} has more than ${LIMITS.safetensorsTensorCountMax} names`)
+    }
+    expectToken(cursor, ':')
+    readMember(key)
+  } while (accept(cursor, ','))
+  expectToken(cursor, '}')
+}
+
+const readTensor = (cursor: Cursor, name: string): ArrayPlace => {
+  const refuseTensor = (code: 'MALFORMED_BODY' | 'DTYPE_MISMATCH', what: string): never =>
+    refuse(code, `the safetensors array ${quoteText(name)} ${what}`)
+  const found: { dtype?: string; shape?: number[]; offsets?: ByteRange } = {}
+  readMembers(cursor, (key) => {
+    if (key === 'dtype') found.dtype = readString(cursor)
+    else if (key === 'shape') found.shape = readShape(cursor)
+    else if (key === 'data_offsets') found.offsets = readOffsets(cursor)
+    else refuseTensor('MALFORMED_BODY', `has ${quoteText(key)}; known are dtype, shape and data_offsets`)
+  })
+  const { dtype, shape, offsets } = found
+  if (dtype === undefined || shape === undefined || offsets === undefined) {
+    return refuseTensor('MALFORMED_BODY', 'needs dtype, shape and data_offsets')
+  }
+  const elementType =
+    ELEMENT_TYPES.get(dtype) ??
+    refuseTensor(
+      'DTYPE_MISMATCH',
+      `has dtype ${quoteText(dtype)}; read are ${Object.values(DTYPES).join(' ')}`,
+    )
+  const { begin, end } = offsets
+  const bytes = arrayBytes(elementType, shape)
+  if (end - begin !== bytes) {
+    refuseTensor(
+      'MALFORMED_BODY',
+      `takes ${bytes} bytes, but its data_offsets [${begin},${end}] hold ${end - begin}`,
+    )
+  }
+  return { elementType, shape, begin, end }
+}
+
+const readString = (cursor: Cursor): string => {
+  if (peek(cursor) !== '"') failAt(cursor, 'a string')
+  let end = cursor.at + 1
+  while (end < cursor.text.length && cursor.text[end] !== '"') end += cursor.text[end] === '\\' ? 2 : 1
+  const value = unescapeString(cursor.text.slice(cursor.at, end + 1))
+  // Half a surrogate pair is written as U+FFFD, so that two different names could become one.
+  if (value === null || !value.isWellFormed()) return failAt(cursor, 'a JSON string')
+  cursor.at = end + 1
+  return value
+}
+
+/**
+ * Returns the value of a JSON string with its quotes; null when it is none. A string without escapes is cut
+ * only.
+ */
+const unescapeString = (literal: string): string | null => {
+  if (PLAIN_STRING.test(literal)) return literal.slice(1, -1)
+  try {
+    return JSON.parse(literal) as string
+  } catch {
+    return null
+  }
+}
+
+const readShape = (cursor: Cursor): number[] => {
+  const shape: number[] = []
+  expectToken(cursor, '[')
+  if (accept(cursor, ']')) return shape
+  do {
+    checkRank(shape.length + 1)
+    shape.push(readWhole(cursor))
+  } while (accept(cursor, ','))
+  expectToken(cursor, ']')
+  return shape
+}
+
+const readOffsets = (cursor: Cursor): ByteRange => {
+  expectToken(cursor, '[')
+  const begin = readWhole(cursor)
+  expectToken(cursor, ',')
+  const end = readWhole(cursor)
+  expectToken(cursor, ']')
+  return { begin, end }
+}
