@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import { assertCount, makeBounds } from './bounds.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
 /** Which lengths of rows are changed: those above the limit, or all but it. */
 export type Norm = 'max' | 'unit'
@@ -144,12 +144,8 @@ const makeSteps = (exports: Exports, check: CheckRegions): StepKernels => ({
   },
 })
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/apply.wasm', import.meta.url))))
-
-/** The kernels over an arena of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
+/** The kernels over an arena of `memories.ts`. */
 export const instantiateApplyKernels = (arena: WebAssembly.Memory): StepKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { arena } }).exports as Exports
+  const exports = instantiateModule<Exports>('apply', { arena })
   return makeSteps(exports, makeCheck(arena.buffer.byteLength))
 }

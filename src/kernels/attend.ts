@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import type { Dtype } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
 /** How a query and a row are compared. A greater dot or cosine is better, a smaller l2 (the Euclidean distance). */
 export type Metric = 'dot' | 'cosine' | 'l2'
@@ -169,16 +169,12 @@ const makeHeaps = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'offer
   },
 })
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/attend.wasm', import.meta.url))))
-
-/** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
+/** The kernels over two memories of `memories.ts`. */
 export const instantiateAttendKernels = (
   table: WebAssembly.Memory,
   arena: WebAssembly.Memory,
 ): AttendKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { table, arena } }).exports as Exports
+  const exports = instantiateModule<Exports>('attend', { table, arena })
   const bounds = makeBounds(table.buffer.byteLength, arena.buffer.byteLength)
   return { ...makeScores(exports, bounds), ...makeHeaps(exports, bounds) }
 }

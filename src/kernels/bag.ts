@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import type { Dtype, Pooling } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
 /** How the rows of a bag become one. */
 export type BagOperation = Exclude<Pooling, 'none'>
@@ -93,13 +93,9 @@ const checkBags = (bags: Bags, bounds: Bounds, arena: DataView): { first: number
   return { first, last }
 }
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/bag.wasm', import.meta.url))))
-
-/** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
+/** The kernels over two memories of `memories.ts`. */
 export const instantiateBagKernels = (table: WebAssembly.Memory, arena: WebAssembly.Memory): BagKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { table, arena } }).exports as Exports
+  const exports = instantiateModule<Exports>('bag', { table, arena })
   const bounds = makeBounds(table.buffer.byteLength, arena.buffer.byteLength)
   const view = new DataView(arena.buffer)
   return {

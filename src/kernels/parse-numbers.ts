@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
+import { instantiateModule } from './compiled-modules.ts'
 import { createArenaMemory } from './memories.ts'
 
 /** Where things lie in a scanner's memory: one count, the tables, the values, the text. */
@@ -96,16 +96,11 @@ const writeTables = (memory: WebAssembly.Memory): void => {
   }
 }
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/parse-numbers.wasm', import.meta.url))))
-
 /** A scanner for texts of up to `textBytesMax`. It belongs to one thread. */
 export const createNumberScanner = (textBytesMax: number): NumberScanner => {
   const arena = createArenaMemory(TEXT_AT + textBytesMax + 1 + SPARE_BYTES)
   writeTables(arena)
-  const instance = new WebAssembly.Instance(compileModule(), { env: { arena, tablesAt: TABLES_AT } })
-  const { readRun, readRows } = instance.exports as unknown as Exports
+  const { readRun, readRows } = instantiateModule<Exports>('parse-numbers', { arena, tablesAt: TABLES_AT })
   const counter = new Uint32Array(arena.buffer, COUNT_AT, 1)
   const text = new Uint8Array(arena.buffer, TEXT_AT, textBytesMax + 1)
   const values = {

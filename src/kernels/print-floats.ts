@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
 const BINADES_BYTES = 256 * 16
 const CONSTANTS_AT = 5840
@@ -200,10 +200,6 @@ const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
   writeForms(new Uint8Array(arena.buffer, tablesAt, JSON_TABLES_BYTES))
 }
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/print-floats.wasm', import.meta.url))))
-
 /**
  * The printer for an arena, an imported 32-bit shared memory. `tablesAt` (a multiple of 8) is the place of JSON_TABLES_BYTES bytes that it
  * fills now and nothing else may write to; one thread at a time uses it, since the shape passes through there.
@@ -214,8 +210,7 @@ export const instantiateJsonKernels = (arena: WebAssembly.Memory, tablesAt: numb
     'the tables lie in the arena',
   )
   writeTables(arena, tablesAt)
-  const instance = new WebAssembly.Instance(compileModule(), { env: { arena, tablesAt } })
-  const { print } = instance.exports as unknown as Exports
+  const { print } = instantiateModule<Exports>('print-floats', { arena, tablesAt })
   const lengthsAt = tablesAt + LENGTHS_AT
   const lengths = new Uint32Array(arena.buffer, lengthsAt, OUTER_AXES_MAX)
 

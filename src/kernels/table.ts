@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import { type Dtype, ELEMENT_BYTES } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
 /**
  * Block touch: before it copies the next TOUCH_ROWS rows, a gather reads one byte of each of their cache lines, so that the misses of
@@ -250,13 +250,9 @@ const makeConverters = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'c
   },
 })
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/table.wasm', import.meta.url))))
-
-/** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
+/** The kernels over two memories of `memories.ts`. */
 export const instantiateKernels = (table: WebAssembly.Memory, arena: WebAssembly.Memory): TableKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { table, arena } }).exports as Exports
+  const exports = instantiateModule<Exports>('table', { table, arena })
   const bounds = makeBounds(table.buffer.byteLength, arena.buffer.byteLength)
   return {
     ...makeGathers(exports, bounds),

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import { assertCount } from './bounds.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
 /** Where {@link UpdateSourceKernels.coalesce} puts what it finds: byte addresses of the arena. */
 export interface CoalescedAt {
@@ -65,10 +65,6 @@ export interface UpdateSourceKernels {
 
 type Exports = Record<keyof UpdateSourceKernels, (...values: number[]) => number>
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/update-source.wasm', import.meta.url))))
-
 const makeRegionCheck =
   (bytesMax: number) =>
   (at: number, count: number): void =>
@@ -77,13 +73,12 @@ const makeRegionCheck =
       'numbers lie in their memory, aligned',
     )
 
-/** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
+/** The kernels over two memories of `memories.ts`. */
 export const instantiateUpdateSourceKernels = (
   updateSource: WebAssembly.Memory,
   arena: WebAssembly.Memory,
 ): UpdateSourceKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { updateSource, arena } })
-    .exports as Exports
+  const exports = instantiateModule<Exports>('update-source', { updateSource, arena })
   const source = makeRegionCheck(updateSource.buffer.byteLength)
   const target = makeRegionCheck(arena.buffer.byteLength)
   const checkRows = (
