@@ -1,9 +1,10 @@
 import { assert } from '../core/assert.ts'
 import { assertCount, makeBounds } from './bounds.ts'
+import { NORM_CODES } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
-/** Which lengths of rows are changed: those above the limit, or all but it. */
-export type Norm = 'max' | 'unit'
+/** Which lengths of rows a constraint changes: those above the limit, or all but it. */
+export type Norm = keyof typeof NORM_CODES
 
 /**
  * Optimizer steps on float32 rows packed in an arena: what they become takes the place of what they were. Arguments ending in `At` are
@@ -71,9 +72,6 @@ export interface StepKernels {
 
 type Numbers = (...values: number[]) => number
 type Exports = Record<keyof StepKernels, Numbers>
-
-/** As in apply.as.ts. */
-const NORM_CODES = { max: 0, unit: 1 } as const
 
 /** `count` numbers lie at each of these addresses. */
 type CheckRegions = (count: number, ...addresses: number[]) => void

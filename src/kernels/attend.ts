@@ -2,10 +2,11 @@ import { assert } from '../core/assert.ts'
 import type { Dtype } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
+import { METRIC_CODES, SOURCE_CODES } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
 /** How a query and a row are compared. A greater dot or cosine is better, a smaller l2 (the Euclidean distance). */
-export type Metric = 'dot' | 'cosine' | 'l2'
+export type Metric = keyof typeof METRIC_CODES
 
 /** Packed rows are read up to this far behind their end; what is there does not matter. */
 export const PACKED_SPARE_BYTES = 16
@@ -83,10 +84,6 @@ export interface AttendKernels {
 }
 
 type Exports = Record<'score' | 'scorePacked' | 'offerScores' | 'settleTop', (...values: number[]) => number>
-
-/** As in attend.as.ts and lanes.as.ts. */
-const METRIC_CODES = { dot: 0, cosine: 1, l2: 2 } as const
-const SOURCE_CODES = { float32: 0, float16: 1, bfloat16: 2, int8: 3 } as const
 
 const makeScores = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'score' | 'scorePacked'> => {
   const check = (

@@ -2,6 +2,7 @@ import { assert } from '../core/assert.ts'
 import type { Dtype, Pooling } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
+import { OPERATION_CODES } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
 /** How the rows of a bag become one. */
@@ -62,8 +63,6 @@ const TOUCH_FREE_BYTES = 64
 const LONG_ROW_BYTES = 1024
 const TOUCH_BYTES_LONG = 32_768
 
-/** As in bag.as.ts. */
-const OPERATION_CODES = { sum: 0, mean: 1, sqrtn: 2, max: 3 } as const
 const POOLS = {
   float32: 'poolFloat32',
   float16: 'poolFloat16',

@@ -1,24 +1,17 @@
 import { assert } from '../core/assert.ts'
 import { instantiateModule } from './compiled-modules.ts'
 import { createArenaMemory } from './memories.ts'
+import { PARSE_TABLES_BYTES, writeParseTables } from './parse-tables.ts'
 
 /** Where things lie in a scanner's memory: one count, the tables, the values, the text. */
 const COUNT_AT = 0
 const TABLES_AT = 64
-const INTEGERS_AT = 112
-const POWERS_AT = 256
-const TABLES_BYTES = POWERS_AT + 128 * 32
 const VALUES_AT = 8192
 const VALUE_COUNT_MAX = 64 * 1024
 const TEXT_AT = VALUES_AT + VALUE_COUNT_MAX * 8
 /** A word is read at the zero byte behind the text. */
 const SPARE_BYTES = 64
-assert(TABLES_AT + TABLES_BYTES <= VALUES_AT, 'the tables end before the values')
-
-const POWER_MIN = -64
-const POWER_MAX = 63
-/** Splits a double into two halves whose products are exact. */
-const SPLITTER = 2 ** 27 + 1
+assert(TABLES_AT + PARSE_TABLES_BYTES <= VALUES_AT, 'the tables end before the values')
 
 interface Exports {
   readRun(at: number, valuesAt: number, valuesEnd: number, single: boolean, countAt: number): number
@@ -67,39 +60,10 @@ export interface NumberScanner {
   ): number
 }
 
-/** What numbers.as.ts reads digits with. */
-const VECTORS: readonly number[][] = [
-  Array.from({ length: 16 }, () => 0x80),
-  Array.from({ length: 16 }, (_, index) => index),
-  Array.from({ length: 16 }, () => 0x30),
-  Array.from({ length: 16 }, () => 9),
-  Array.from({ length: 8 }, () => [1, 10]).flat(),
-  Array.from({ length: 4 }, () => [100, 0, 1, 0]).flat(),
-  Array.from({ length: 4 }, () => [10_000 & 0xff, 10_000 >> 8, 1, 0]).flat(),
-]
-
-/** Vectors; 10^0..10^16; then for each exponent 10^k as a double, in two halves, and what the double lacks: together good to 2^-106. */
-const writeTables = (memory: WebAssembly.Memory): void => {
-  new Uint8Array(memory.buffer, TABLES_AT, INTEGERS_AT).set(VECTORS.flat())
-  new BigUint64Array(memory.buffer, TABLES_AT + INTEGERS_AT, 17).set(
-    Array.from({ length: 17 }, (_, exponent) => 10n ** BigInt(exponent)),
-  )
-  const powers = new Float64Array(memory.buffer, TABLES_AT + POWERS_AT, (POWER_MAX - POWER_MIN + 1) * 4)
-  for (let exponent = POWER_MIN; exponent <= POWER_MAX; exponent += 1) {
-    // Fixed point, 600 bits behind the point: the last bit of 10^-64 as a double is 2^-265.
-    const exact = exponent >= 0 ? (10n ** BigInt(exponent)) << 600n : (1n << 600n) / 10n ** BigInt(-exponent)
-    const power = Number(`1e${exponent}`)
-    const split = power * SPLITTER
-    const high = split - (split - power)
-    const lacking = Number(exact - (BigInt(power * 2 ** 300) << 300n)) * 2 ** -300 * 2 ** -300
-    powers.set([power, high, power - high, lacking], (exponent - POWER_MIN) * 4)
-  }
-}
-
 /** A scanner for texts of up to `textBytesMax`. It belongs to one thread. */
 export const createNumberScanner = (textBytesMax: number): NumberScanner => {
   const arena = createArenaMemory(TEXT_AT + textBytesMax + 1 + SPARE_BYTES)
-  writeTables(arena)
+  writeParseTables(arena, TABLES_AT)
   const { readRun, readRows } = instantiateModule<Exports>('parse-numbers', { arena, tablesAt: TABLES_AT })
   const counter = new Uint32Array(arena.buffer, COUNT_AT, 1)
   const text = new Uint8Array(arena.buffer, TEXT_AT, textBytesMax + 1)

@@ -2,6 +2,7 @@ import { assert } from '../core/assert.ts'
 import { type Dtype, ELEMENT_BYTES } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
+import { ELEMENT_CODES, TOUCH_BYTES_MAX, TOUCH_ROWS } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
 /**
@@ -15,10 +16,8 @@ import { instantiateModule } from './compiled-modules.ts'
  * The lines of a block stay in the first cache until they are copied: wide rows go in shorter blocks. 1 KiB on an Intel Sapphire Rapids:
  * 64 rows 211, 32 rows 196, 16 rows 182.
  */
-export const TOUCH_ROWS = 64
 const TOUCH_BLOCK_BYTES_MAX = 16_384
 export const TOUCH_FREE_BYTES = 64
-export const TOUCH_BYTES_MAX = 2048
 
 /** Rows that a checked gather copies between two readings of their stripe words. */
 export const CHECK_ROWS = 32
@@ -29,7 +28,7 @@ const CHECK_BLOCK_BYTES_MAX = 65_536
 export type RowFormat = 'stored' | 'float32'
 
 /** Element types that the kernels read; integers are converted before they come here. */
-export type SourceType = 'float64' | 'float32' | 'float16' | 'bfloat16'
+export type SourceType = keyof typeof ELEMENT_CODES
 export type TargetType = 'float32' | 'float16' | 'bfloat16'
 
 /**
@@ -128,9 +127,6 @@ type Exports = Record<
   | 'finite',
   Numbers
 >
-
-/** As in elements.as.ts. */
-const ELEMENT_CODES = { float64: 0, float32: 1, float16: 2, bfloat16: 3 } as const
 
 const makeGathers = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'gather' | 'gatherChecked'> => {
   const check = (idsAt: number, count: number, outAt: number, fillAt: number, answerBytes: number): void => {

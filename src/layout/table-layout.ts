@@ -26,6 +26,8 @@ export const STRIPES_AT = 4096
 export const STRIPE_COUNT = 1024
 export const ROWS_AT = 8192
 export const SPARE_BYTES = 16
+/** Bytes behind the numbers of an int8 row: its float32 scale and its float32 bias. */
+export const INT8_SUFFIX_BYTES = 8
 export const PAGE_BYTES = 65_536
 
 assert(STRIPES_AT + STRIPE_COUNT * 4 === ROWS_AT, 'stripes end where rows begin')
@@ -33,7 +35,7 @@ assert(ROWS_AT % 64 === 0, 'rows begin on a cache line')
 
 /** Bytes of one stored row. int8 rows carry float32 scale and float32 bias behind their bytes. */
 export const rowBytes = (dim: number, dtype: Dtype): number =>
-  dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + 8 : dim * 2
+  dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + INT8_SUFFIX_BYTES : dim * 2
 
 /** Bytes of all rows: what TableInfo calls `bytes`. Exact: below 2^53 for every table that the limits allow. */
 export const tableBytes = (rows: number, dim: number, dtype: Dtype): number => {

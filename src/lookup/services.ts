@@ -1,5 +1,6 @@
 import { LIMITS } from '../core/limits.ts'
-import { instantiateJsonKernels, JSON_TABLES_BYTES } from '../kernels/print-floats.ts'
+import { instantiateJsonKernels } from '../kernels/print-floats.ts'
+import { PRINT_TABLES_BYTES } from '../kernels/print-tables.ts'
 import { Arena } from '../tables/arena.ts'
 import { ArenaShare } from '../tables/arena-share.ts'
 import type { ComputePool } from '../workers/pool.ts'
@@ -10,7 +11,7 @@ import type { LookupServices } from './lookup.ts'
 export const createLookupServices = (pool: ComputePool | null): LookupServices => {
   const arena = new Arena(LIMITS.lookupBytesInFlightMax)
   // Held for the arena's whole life.
-  const tables = arena.reserve(JSON_TABLES_BYTES)
+  const tables = arena.reserve(PRINT_TABLES_BYTES)
   return {
     arena,
     updateBodies: new ArenaShare(arena, LIMITS.updateBytesInFlightMax),

@@ -3,11 +3,9 @@
 // with zero, every operation rounds to float32, none is fused.
 // Four rows and two queries are in registers together; all queries meet a tile of rows before the next one is read.
 import { fence, rowAddress } from './access.as'
-import { biasOf, loadLanes, scaleOf, Source, sourceRowBytes } from './lanes.as'
+import { Metric, Source } from './codes.as'
+import { biasOf, loadLanes, scaleOf, sourceRowBytes } from './lanes.as'
 import { storeLanes } from './rows.as'
-
-/** As in attend.ts. */
-const enum Metric { Dot, Cosine, L2 }
 
 @inline
 function addTerm(metric: Metric, sum: v128, row: v128, query: v128): v128 {

@@ -1,7 +1,8 @@
 // Members of one bag onto the bag's row in the arena: rows of the table, widened in registers, or float32 rows of the arena.
 import { rowAddress, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
+import { Source } from './codes.as'
 import { widenBfloat16 } from './floats.as'
-import { biasOf, loadLanes, scaleOf, Source, sourceRowBytes } from './lanes.as'
+import { biasOf, loadLanes, scaleOf, sourceRowBytes } from './lanes.as'
 import { dequantiseLanes, storeLanes } from './rows.as'
 
 /** What a member does to its bag's row; Take makes it the row. */

@@ -2,10 +2,8 @@
 // The order is the members' order and every operation rounds to float32, so that a bag has one answer on every machine.
 import { fence, tableLoad8 } from './access.as'
 import { addPacked, addSteps, memberAt, readLanes, rowsBase, Step, writeLanes } from './bag-row.as'
-import { Source, sourceRowBytes } from './lanes.as'
-
-/** As in bag.ts. */
-const enum Operation { Sum, Mean, Sqrtn, Max }
+import { Operation, Source } from './codes.as'
+import { sourceRowBytes } from './lanes.as'
 
 /** Members that are looked at before the first of them is added, when rows are too small to be touched. */
 const BLOCK_MEMBERS: i32 = 128

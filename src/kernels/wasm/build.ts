@@ -23,7 +23,8 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ROWS_AT, STRIPES_AT, STRIPE_COUNT } from '../../layout/table-layout.ts'
+import { INT8_SUFFIX_BYTES, ROWS_AT, STRIPES_AT, STRIPE_COUNT } from '../../layout/table-layout.ts'
+import { SHARED_SOURCES } from './shared-source.ts'
 
 interface KernelModule {
   name: string
@@ -54,7 +55,7 @@ const FEATURES = [
 ]
 const JOIN_EXPORTS = ['memory', 'table.*', 'updateSource.*']
 /** Integer constants of the memory layout that the sources may name. */
-const CONSTANTS = { ROWS_AT, STRIPES_AT, STRIPE_COUNT }
+const CONSTANTS = { ROWS_AT, STRIPES_AT, STRIPE_COUNT, INT8_SUFFIX_BYTES }
 
 const folder = import.meta.dirname
 const target = join(folder, '../compiled')
@@ -112,7 +113,8 @@ const compileSources = async (module: KernelModule): Promise<Uint8Array> => {
       ...constants,
     ],
     {
-      readFile: (name) => (existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : null),
+      readFile: (name) =>
+        SHARED_SOURCES[name] ?? (existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : null),
       writeFile: (_name, contents) => {
         binary = contents
       },

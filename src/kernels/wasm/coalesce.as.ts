@@ -1,7 +1,7 @@
 // Which distinct rows the indices of an update mean: update source -> arena.
 import { updateSourceLoad32 } from './access.as'
 
-/** As in update source.ts. */
+/** What a slot holds that no row has taken yet. */
 const FREE: i32 = -1
 
 /** memory.fill would be a call into the engine. */

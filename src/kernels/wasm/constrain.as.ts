@@ -1,8 +1,6 @@
 // What a constraint makes of float32 rows that are packed in the arena, in place. Operations and their order are those of reference/optimizer.ts.
+import { Norm } from './codes.as'
 import { loadNumbers, storeNumbers, sumSquares } from './row-numbers.as'
-
-/** As in apply.ts. */
-const enum Norm { Max, Unit }
 
 @inline
 function clampLanes(count: i32, at: usize): void {

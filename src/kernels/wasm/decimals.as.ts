@@ -5,23 +5,10 @@
 
 // Whole vectors are loaded from memory, where json.ts puts them: the engine makes a constant anew at each place, in three instructions, and
 // takes two to load and repeat a lane.
-const ROUNDING: usize = 0
-const TWICE_SLACK: usize = 16
-const IMPLIED_BIT: usize = 32
-const LOWEST_BIT: usize = 48
-const SLACK: usize = 64
-const TENTH: usize = 80
-const TEN: usize = 96
-const NINE_DIGITS_MIN: usize = 112
-const EIGHT_DIGITS_MIN: usize = 128
-const PER_TEN_THOUSAND: usize = 144
-const TEN_THOUSAND: usize = 160
-const PER_HUNDRED: usize = 176
-const LESS_HUNDRED: usize = 192
-const PER_TEN: usize = 208
-const LESS_TEN: usize = 224
-const FORM_MAX: usize = 240
-const SIGN_BIT: usize = 256
+import {
+  EIGHT_DIGITS_MIN, FORM_MAX, IMPLIED_BIT, LESS_HUNDRED, LESS_TEN, LOWEST_BIT, NINE_DIGITS_MIN, PER_HUNDRED, PER_TEN,
+  PER_TEN_THOUSAND, ROUNDING, SIGN_BIT, SLACK, TEN, TEN_THOUSAND, TENTH, TWICE_SLACK,
+} from './print-tables.as'
 
 /** The entry of a value in the table of factors: 16 bytes by biased exponent. */
 @inline

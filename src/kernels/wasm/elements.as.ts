@@ -1,10 +1,8 @@
 // Elements of one type -> another, four at a time through float32, from the arena into either memory.
 // Sources may lie at any address. What does not fill four lanes goes one by one through the same lanes.
 import { tableStore16, tableStore32, tableStore64, tableStore128 } from './access.as'
+import { Element } from './codes.as'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './floats.as'
-
-/** As in index.ts. */
-export const enum Element { Float64, Float32, Float16, Bfloat16 }
 
 @inline
 function elementBytes(type: Element): i32 {

@@ -1,6 +1,7 @@
 // Uploaded values -> stored rows: arena -> table, before the version is published. No reader sees these rows yet, so no word guards them.
 import { tableStore8, tableStore32, rowAddress } from './access.as'
-import { Element, convertAny, firstNonFinite } from './elements.as'
+import { Element } from './codes.as'
+import { convertAny, firstNonFinite } from './elements.as'
 
 /** Writes `count` elements from `elementOffset` bytes behind the start of the rows. Returns the first that is stored as not finite, or -1. */
 export function ingest(source: Element, target: Element, sourceAt: usize, count: i32, rowsOffset: f64): i32 {

@@ -1,14 +1,12 @@
 // Four numbers of a row at a time, widened in registers. Where rows lie is known when the kernel is compiled.
 import { tableLoad32, tableLoad64, tableLoad128 } from './access.as'
+import { Source } from './codes.as'
 import { widenBfloat16, widenCommon } from './floats.as'
 import { dequantiseLanes } from './rows.as'
 
-/** Rows of the table in its dtype, or float32 rows packed in the arena. */
-export const enum Source { Float32, Float16, Bfloat16, Int8, Packed }
-
 @inline
 export function sourceRowBytes(source: Source, dim: i32): i32 {
-  if (source == Source.Int8) return dim + 8
+  if (source == Source.Int8) return dim + INT8_SUFFIX_BYTES
   return source == Source.Float16 || source == Source.Bfloat16 ? dim << 1 : dim << 2
 }
 

@@ -3,21 +3,15 @@
 // What is rare is left to the caller, who is told where: more than 19 significant digits, powers of ten beyond 10^-64 and 10^63,
 // values so close to the middle of two doubles that the sum of two doubles does not decide.
 
-// The vectors that numbers.ts lists; u64 powers of ten, 10^0..10^16; then for k = -64..63 four f64: 10^k, its upper 26 bits, its lower
+import {
+  ALIGN_AT, HUNDREDS_AT, INTEGERS_AT, NINES_AT, PAIRS_AT, POWER_MAX, POWER_MIN, POWERS_AT, THOUSANDS_AT, ZEROS_AT,
+} from './parse-tables.as'
+
+// The vectors that parse-tables.ts lists; u64 powers of ten, 10^0..10^16; then for k = -64..63 four f64: 10^k, its upper 26 bits, its lower
 // 26 or 27, what it lacks.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
-const ALIGN_AT: usize = 0
-const ZEROS_AT: usize = 32
-const NINES_AT: usize = 48
-const PAIRS_AT: usize = 64
-const HUNDREDS_AT: usize = 80
-const THOUSANDS_AT: usize = 96
-const INTEGERS_AT: usize = 112
-const POWERS_AT: usize = 256
-const POWER_MIN: i32 = -64
-const POWER_MAX: i32 = 63
 /** Integers up to here are doubles, as are powers of ten up to 10^22: their quotient is rounded once. */
 const EXACT_MAX: u64 = 9007199254740992
 const EXACT_POWER_MAX: i32 = 22

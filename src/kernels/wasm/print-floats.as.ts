@@ -3,6 +3,7 @@
 // (Ryu). No allocation and no static data, which would land in the shared arena: the tables lie where json.ts puts them.
 import { findDecimals } from './decimals.as'
 import { writeSlowPath } from './print-slow-path.as'
+import { CONSTANTS_AT, DECIMALS_AT, FORMS_AT, REST_AT, SLOW_PATH } from './print-tables.as'
 
 // By biased exponent 16 bytes: the u64 2^exponent / 10^power, rounded up, 60 bits behind the point; an i32, where the decimal point of nine
 // digits is, out of all bounds for what is not normal; and a u32, the offset of the form in which those are written. Then 77 u64 for
@@ -12,12 +13,6 @@ import { writeSlowPath } from './print-slow-path.as'
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
-const DECIMALS_AT: usize = 4736
-const REST_AT: usize = 5760
-const CONSTANTS_AT: usize = 5840
-const FORMS_AT: usize = 6112
-/** The first offset that is no form's. */
-const SLOW_PATH: u32 = 13 << 9
 const BLOCK: u32 = 64
 
 /** Writes `count` numbers and a comma behind each. Their decimals lie at `decimalAt`, they themselves at `valuesAt`. */
@@ -25,7 +20,7 @@ const BLOCK: u32 = 64
 function writeNumbers(tables: usize, at: usize, decimalAt: usize, valuesAt: usize, count: u32): usize {
   for (const end = decimalAt + (<usize>count << 4); decimalAt < end; decimalAt += 16) {
     const way = load<u32>(decimalAt, 12)
-    if (way < SLOW_PATH) {
+    if (way < <u32>SLOW_PATH) {
       const form = tables + way
       const digits = i8x16.swizzle(v128.load(decimalAt), v128.load(form, FORMS_AT))
       v128.store(at, v128.or(digits, v128.load(form, FORMS_AT + 16)))

@@ -1,16 +1,12 @@
 // Numbers that print-floats.as.ts has no form for, one at a time: zeros, what is not finite, subnormal numbers, powers of two, and decimals with
 // an exponent or many zeros.
 import { entryOf } from './decimals.as'
+import { NO_POINT, POINT_AT, POWER_MIN, POWERS_AT } from './print-tables.as'
 
 // What lies there: print-floats.as.ts.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
-const POINT_AT: usize = 8
-const POWERS_AT: usize = 4096
-/** What is not normal has no decimal point. */
-const NO_POINT: i32 = 1000
-const POWER_MIN: i32 = -31
 /**
  * Its shortest decimal, 7.038531e-26, is so close to the end of the interval that a reader who rounds to double first, as most do, misses
  * it.

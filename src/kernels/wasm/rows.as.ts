@@ -8,7 +8,7 @@ export const enum Row { Bytes4, Bytes8, Bytes16, Bytes32, Bytes64, Raw, Float16,
 /** `size` is the row's bytes for raw copies, its dim otherwise. */
 @inline
 export function storedBytes(kind: Row, size: i32): i32 {
-  if (kind == Row.Int8) return size + 8
+  if (kind == Row.Int8) return size + INT8_SUFFIX_BYTES
   if (kind == Row.Float16 || kind == Row.Bfloat16) return size << 1
   return size
 }
