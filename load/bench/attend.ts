@@ -15,7 +15,7 @@ import { createLookupServices } from '../../src/lookup/services.ts'
 import { rowBytes, ROWS_AT } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 import type { TableEntry } from '../../src/tables/registry.ts'
-import { TableVersion } from '../../src/tables/table.ts'
+import { TableReader } from '../../src/tables/table-reader.ts'
 import { ComputePool } from '../../src/workers/pool.ts'
 
 const ROWS = 1_000_000
@@ -55,7 +55,7 @@ const makeTable = (dtype: Dtype): TableEntry => {
     versions: [handle],
     adapters: [],
   }
-  const current = new TableVersion(handle)
+  const current = new TableReader(handle)
   return { record, current, versions: new Map([[1, current]]), adapters: new Map() }
 }
 

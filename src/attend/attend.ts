@@ -5,7 +5,7 @@ import type { LookupServices } from '../lookup/lookup.ts'
 import type { Region } from '../tables/arena.ts'
 import { runAttendJob, type ScanJob, type SettleJob } from '../tables/attend.ts'
 import type { TableEntry } from '../tables/registry.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { runAttendJobs } from '../workers/dispatch-attend.ts'
 import { type AttendEncoding, encodeScanResult } from './encode.ts'
 import { type AttendPlan, planAttend } from './plan.ts'
@@ -18,7 +18,7 @@ const SETTLE_ENTRIES_MAX = 2 ** 16
 
 /** An attend request under way. */
 interface Attending {
-  version: TableVersion
+  version: TableReader
   plan: AttendPlan
   region: Region
 }
@@ -31,7 +31,7 @@ interface Attending {
 export const attend = (
   services: LookupServices,
   entry: TableEntry,
-  version: TableVersion,
+  version: TableReader,
   request: AttendRequest,
   encoding: AttendEncoding,
   checkWanted: () => void,

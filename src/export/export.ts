@@ -1,7 +1,7 @@
 import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
 import type { WriterClient } from '../writer/client.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { checkStateFormat, planExport } from './plan.ts'
 import type { ExportFormat, ExportPart, ExportPlan } from './plan.ts'
 import { type ExportSource, readStateRows, readTableRows } from './source.ts'
@@ -33,7 +33,7 @@ const CHUNK_BYTES = 1024 * 1024
 export const exportTable = async (
   writer: ExportLine,
   name: string,
-  version: TableVersion,
+  version: TableReader,
   format: ExportFormat,
   withState = false,
 ): Promise<TableExport> => {
@@ -70,7 +70,7 @@ interface ExportContent extends Pick<ExportPlan, 'header' | 'parts'> {
  */
 export class ExportBody implements AsyncIterableIterator<Buffer> {
   readonly #writer: ExportLine
-  readonly #version: TableVersion
+  readonly #version: TableReader
   readonly #exportId: number
   readonly #parts: readonly ExportPart[]
   readonly #sources: ExportContent['sources']
@@ -81,7 +81,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
 
   constructor(
     writer: ExportLine,
-    version: TableVersion,
+    version: TableReader,
     { header, parts, sources }: ExportContent,
     exportId: number,
   ) {

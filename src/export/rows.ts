@@ -1,7 +1,7 @@
 import { assert } from '../core/assert.ts'
 import type { Arena } from '../tables/arena.ts'
 import { gatherRows } from '../tables/gather.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 
 /** A page of rows as float32. */
 export interface RowsPage {
@@ -20,7 +20,7 @@ const STEP_BYTES = 1024 * 1024
  * Reads rows offset..offset+limit-1, as many of them as there are, for people to look at. No row is half written.
  * Refuses OVERLOADED when a row stays busy too long, or the arena has no room.
  */
-export const readRows = (version: TableVersion, arena: Arena, offset: number, limit: number): RowsPage => {
+export const readRows = (version: TableReader, arena: Arena, offset: number, limit: number): RowsPage => {
   const { rows, dim } = version.handle
   assert(
     Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(limit) && limit >= 0,
@@ -39,7 +39,7 @@ export const readRows = (version: TableVersion, arena: Arena, offset: number, li
 }
 
 /** Copies rows from `firstRow` on into `target`, as many as it has room for. */
-const gatherFrom = (version: TableVersion, arena: Arena, firstRow: number, target: Float32Array): void => {
+const gatherFrom = (version: TableReader, arena: Arena, firstRow: number, target: Float32Array): void => {
   const count = target.length / version.handle.dim
   const region = arena.reserve(count * 4 + target.byteLength)
   try {

@@ -31,7 +31,12 @@ export const PARSE_TABLES_BYTES = POWERS_AT + (POWER_MAX - POWER_MIN + 1) * 32
 
 /** Offsets that the kernel uses. */
 export const PARSE_OFFSETS: Readonly<Record<string, number>> = {
-  ...Object.fromEntries(VECTORS.map(({ name }, index) => [name, VECTORS.slice(0, index).reduce((sum, { bytes }) => sum + bytes.length, 0)])),
+  ...Object.fromEntries(
+    VECTORS.map(({ name }, index) => [
+      name,
+      VECTORS.slice(0, index).reduce((sum, { bytes }) => sum + bytes.length, 0),
+    ]),
+  ),
   INTEGERS_AT,
   POWERS_AT,
 }

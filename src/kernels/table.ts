@@ -32,11 +32,11 @@ export type SourceType = keyof typeof ELEMENT_CODES
 export type TargetType = 'float32' | 'float16' | 'bfloat16'
 
 /**
- * The kernels over one table memory and one arena. Arguments ending in `At` are byte addresses of the arena, of any alignment;
+ * The kernels over one table memory and one arena that leave the table memory as it is. Arguments ending in `At` are byte addresses of the arena, of any alignment;
  * `firstRow` and `rowCount` say which rows the table memory holds. Nothing is allocated, and nothing but the region named is written.
  * Arguments are asserted in O(1); that ids were resolved is the caller's promise, but a foreign id is skipped, never read.
  */
-export interface TableKernels {
+export interface ReadKernels {
   /**
    * Row `ids[i]` -> position i of `outAt`, rows packed. ids are int32: rows of other segments are skipped, negative ones take the
    * ready row at `fillAt` (0: are skipped too). int8 as float32 is fround(byte * scale + bias), computed in float64.
@@ -69,6 +69,23 @@ export interface TableKernels {
     rowCount: number,
     dim: number,
   ): number
+  /**
+   * Elements within the arena, rounded as by {@link TableKernels.ingest}, which also says what is returned. The regions do not overlap, unless they begin together
+   * and the target's elements are not wider.
+   */
+  convert(
+    source: SourceType,
+    target: TargetType,
+    sourceAt: number,
+    elementCount: number,
+    targetAt: number,
+  ): number
+  /** Index of the first float32 that is infinite or NaN, or -1. */
+  finite(at: number, elementCount: number): number
+}
+
+/** Those and the kernels that change the rows of the table memory: for the writer, and for an upload that fills a version. */
+export interface TableKernels extends ReadKernels {
   /** The writer's: position i of the packed rows at `rowsAt` -> row `ids[i]`, guarded by its stripe word, which is even before. Foreign ids are skipped. */
   scatter(
     idsAt: number,
@@ -95,40 +112,30 @@ export interface TableKernels {
    * (of a range that overflows, of the row's first), or -1.
    */
   quantise(sourceAt: number, quantisedRowCount: number, dim: number, localRow: number): number
-  /**
-   * Elements within the arena, rounded as by {@link ingest}, which also says what is returned. The regions do not overlap, unless they begin together
-   * and the target's elements are not wider.
-   */
-  convert(
-    source: SourceType,
-    target: TargetType,
-    sourceAt: number,
-    elementCount: number,
-    targetAt: number,
-  ): number
-  /** Index of the first float32 that is infinite or NaN, or -1. */
-  finite(at: number, elementCount: number): number
 }
 
-type Numbers = (...values: number[]) => number
+type Gather = 'gatherRaw' | 'gatherFloat16' | 'gatherBfloat16' | 'gatherInt8'
 type Exports = Record<
-  | 'gatherRaw'
-  | 'gatherFloat16'
-  | 'gatherBfloat16'
-  | 'gatherInt8'
-  | 'gatherRawChecked'
-  | 'gatherFloat16Checked'
-  | 'gatherBfloat16Checked'
-  | 'gatherInt8Checked'
-  | 'scatter'
-  | 'ingest'
-  | 'quantise'
-  | 'convert'
-  | 'finite',
-  Numbers
+  Gather | `${Gather}Checked` | 'scatter' | 'ingest' | 'quantise' | 'convert' | 'finite',
+  (...values: number[]) => number
 >
 
-const makeGathers = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'gather' | 'gatherChecked'> => {
+/** The kernel that gives rows of each dtype as float32; that of float32 copies rows of any dtype as stored. */
+const GATHERS = {
+  float32: 'gatherRaw',
+  float16: 'gatherFloat16',
+  bfloat16: 'gatherBfloat16',
+  int8: 'gatherInt8',
+} as const satisfies Record<Dtype, Gather>
+/** The same with each row checked. */
+const CHECKED_GATHERS = {
+  float32: 'gatherRawChecked',
+  float16: 'gatherFloat16Checked',
+  bfloat16: 'gatherBfloat16Checked',
+  int8: 'gatherInt8Checked',
+} as const satisfies Record<Dtype, `${Gather}Checked`>
+
+const makeGathers = (exports: Exports, bounds: Bounds): Pick<ReadKernels, 'gather' | 'gatherChecked'> => {
   const check = (idsAt: number, count: number, outAt: number, fillAt: number, answerBytes: number): void => {
     assertCount(count)
     bounds.region(idsAt, count * 4)
@@ -143,12 +150,9 @@ const makeGathers = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'gath
       bounds.segment(firstRow, rowCount, bytes)
       const isTouched = bytes <= TOUCH_BYTES_MAX && (!asStored || bytes > TOUCH_FREE_BYTES)
       const touchRows = isTouched ? Math.min(TOUCH_ROWS, Math.floor(TOUCH_BLOCK_BYTES_MAX / bytes)) : 0
-      if (asStored) exports.gatherRaw(idsAt, count, outAt, fillAt, firstRow, rowCount, bytes, touchRows)
-      else if (dtype === 'float16')
-        exports.gatherFloat16(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
-      else if (dtype === 'bfloat16')
-        exports.gatherBfloat16(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
-      else exports.gatherInt8(idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
+      const kernel = GATHERS[asStored ? 'float32' : dtype]
+      const size = asStored ? bytes : dim
+      exports[kernel](idsAt, count, outAt, fillAt, firstRow, rowCount, size, touchRows)
     },
     gatherChecked(format, dtype, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim) {
       const bytes = rowBytes(dim, dtype)
@@ -157,43 +161,9 @@ const makeGathers = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'gath
       bounds.segment(firstRow, rowCount, bytes)
       assert(start >>> 0 === start && start <= count, 'the start is a position')
       const blockRows = Math.max(1, Math.min(CHECK_ROWS, Math.floor(CHECK_BLOCK_BYTES_MAX / bytes)))
-      if (asStored)
-        return exports.gatherRawChecked(
-          idsAt,
-          start,
-          count,
-          outAt,
-          fillAt,
-          firstRow,
-          rowCount,
-          bytes,
-          blockRows,
-        )
-      if (dtype === 'float16')
-        return exports.gatherFloat16Checked(
-          idsAt,
-          start,
-          count,
-          outAt,
-          fillAt,
-          firstRow,
-          rowCount,
-          dim,
-          blockRows,
-        )
-      if (dtype === 'bfloat16')
-        return exports.gatherBfloat16Checked(
-          idsAt,
-          start,
-          count,
-          outAt,
-          fillAt,
-          firstRow,
-          rowCount,
-          dim,
-          blockRows,
-        )
-      return exports.gatherInt8Checked(idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
+      const kernel = CHECKED_GATHERS[asStored ? 'float32' : dtype]
+      const size = asStored ? bytes : dim
+      return exports[kernel](idsAt, start, count, outAt, fillAt, firstRow, rowCount, size, blockRows)
     },
   }
 }
@@ -225,7 +195,7 @@ const makeWriters = (
   },
 })
 
-const makeConverters = (exports: Exports, bounds: Bounds): Pick<TableKernels, 'convert' | 'finite'> => ({
+const makeConverters = (exports: Exports, bounds: Bounds): Pick<ReadKernels, 'convert' | 'finite'> => ({
   convert(source, target, sourceAt, elementCount, targetAt) {
     assertCount(elementCount)
     const sourceBytes = elementCount * ELEMENT_BYTES[source]

@@ -4,7 +4,7 @@ import type { Arena, Region } from '../tables/arena.ts'
 import type { ArenaShare } from '../tables/arena-share.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import { resolveRows } from '../tables/resolve.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { dispatchGather } from '../workers/dispatch.ts'
 import { dispatchAdapted } from '../workers/dispatch-adapted.ts'
 import type { ComputePool } from '../workers/pool.ts'
@@ -32,7 +32,7 @@ export interface LookupServices {
 /** A lookup that has been checked: what is left is to read ids and rows, any number of times. */
 export interface PlannedLookup {
   entry: TableEntry
-  version: TableVersion
+  version: TableReader
   adapter: TableAdapter | null
   request: LookupRequest
   encoding: Encoding
@@ -58,7 +58,7 @@ interface Gathering extends PlannedLookup {
 export const lookup = (
   services: LookupServices,
   entry: TableEntry,
-  version: TableVersion,
+  version: TableReader,
   request: LookupRequest,
   encoding: Encoding,
 ): Answer | Promise<Answer> => runLookup(services, prepareLookup(entry, version, request, encoding))
@@ -66,7 +66,7 @@ export const lookup = (
 /** The first half of {@link lookup}: everything that does not depend on the values of the ids. */
 export const prepareLookup = (
   entry: TableEntry,
-  version: TableVersion,
+  version: TableReader,
   request: LookupRequest,
   encoding: Encoding,
 ): PlannedLookup => {
@@ -160,7 +160,7 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
 }
 
 /** Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they will be printed. */
-const roundRows = (arena: Arena, version: TableVersion, plan: LookupPlan, region: Region): number => {
+const roundRows = (arena: Arena, version: TableReader, plan: LookupPlan, region: Region): number => {
   const rowsAt = region.at + plan.rowsAt
   if (!plan.narrow || plan.elementType === 'uint8') return rowsAt
   const [kernels] = version.kernels(arena.memory)

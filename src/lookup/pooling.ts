@@ -1,6 +1,6 @@
 import type { TableAdapter } from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { dispatchAdaptedBags } from '../workers/dispatch-adapted.ts'
 import { dispatchBags } from '../workers/dispatch-bags.ts'
 import type { ComputePool } from '../workers/pool.ts'
@@ -40,7 +40,7 @@ export const writeMembers = (bags: BagPlan, paddingRow: number, { ids, offsets, 
 export const poolBags = (
   arena: Arena,
   pool: ComputePool | null,
-  version: TableVersion,
+  version: TableReader,
   adapter: TableAdapter | null,
   plan: LookupPlan & { bags: BagPlan },
   region: Region,

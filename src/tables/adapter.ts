@@ -2,13 +2,13 @@ import { instantiateLoraKernels, type LoraKernels } from '../kernels/lora.ts'
 import { gatherRows } from './gather.ts'
 import type { AdapterHandle } from './handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
-import { TableVersion } from './table.ts'
+import { TableReader } from './table-reader.ts'
 
 /** An adapter as one thread sees it. Whoever reads it across an `await` pins its factors. */
 export interface TableAdapter {
   readonly handle: AdapterHandle
   /** A, as a table of its own. */
-  readonly factors: TableVersion
+  readonly factors: TableReader
   /** alpha / rank. */
   readonly scale: number
 }
@@ -16,7 +16,7 @@ export interface TableAdapter {
 /** Maps an adapter. */
 export const openAdapter = (handle: AdapterHandle): TableAdapter => {
   const { key, version, rows, rank, alpha, dtype, attachedAt, a } = handle
-  const factors = new TableVersion({
+  const factors = new TableReader({
     key,
     version,
     rows,

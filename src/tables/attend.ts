@@ -8,7 +8,7 @@ import {
   queryBytes,
 } from '../kernels/attend.ts'
 import { gatherRows } from './gather.ts'
-import type { TableVersion } from './table.ts'
+import type { TableReader } from './table-reader.ts'
 
 /** Queries against rows firstRow..firstRow+rowCount-1 of a table. Addresses are bytes of the arena. */
 export interface ScanJob {
@@ -80,16 +80,16 @@ export const planBlocks = (dim: number): BlockPlan => {
 }
 
 /** Runs a part of an attend request. No row is scored half written. Refuses OVERLOADED when a row stays busy longer than a writer ever takes. */
-export const runAttendJob = (version: TableVersion, arena: WebAssembly.Memory, job: AttendJob): void => {
+export const runAttendJob = (version: TableReader, arena: WebAssembly.Memory, job: AttendJob): void => {
   if (job.kind === 'settle') settleTop(version, arena, job)
   else scanRows(version, arena, job)
 }
 
-const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableVersion, AttendKernels[]>>()
+const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableReader, AttendKernels[]>>()
 
 /** The kernels of each segment, made once per arena: tables that are only looked up need none. */
-const kernelsOf = (version: TableVersion, arena: WebAssembly.Memory): AttendKernels[] => {
-  const ofArena = instances.get(arena) ?? new WeakMap<TableVersion, AttendKernels[]>()
+const kernelsOf = (version: TableReader, arena: WebAssembly.Memory): AttendKernels[] => {
+  const ofArena = instances.get(arena) ?? new WeakMap<TableReader, AttendKernels[]>()
   instances.set(arena, ofArena)
   const kernels =
     ofArena.get(version) ??
@@ -98,7 +98,7 @@ const kernelsOf = (version: TableVersion, arena: WebAssembly.Memory): AttendKern
   return kernels
 }
 
-const settleTop = (version: TableVersion, arena: WebAssembly.Memory, job: SettleJob): void => {
+const settleTop = (version: TableReader, arena: WebAssembly.Memory, job: SettleJob): void => {
   const { metric, heapsAt, setCount, setBytes, queryCount, capacity, indicesAt, scoresAt } = job
   const [kernels] = kernelsOf(version, arena)
   const filled = kernels.settleTop(
@@ -116,7 +116,7 @@ const settleTop = (version: TableVersion, arena: WebAssembly.Memory, job: Settle
 
 /** A run of rows within one segment, small enough to stay in cache. */
 interface Block {
-  version: TableVersion
+  version: TableReader
   arena: WebAssembly.Memory
   kernels: AttendKernels
   job: ScanJob
@@ -128,7 +128,7 @@ interface Block {
   rowCount: number
 }
 
-const scanRows = (version: TableVersion, arena: WebAssembly.Memory, job: ScanJob): void => {
+const scanRows = (version: TableReader, arena: WebAssembly.Memory, job: ScanJob): void => {
   const plan = planBlocks(version.handle.dim)
   const kernels = kernelsOf(version, arena)
   const end = job.firstRow + job.rowCount

@@ -3,13 +3,13 @@ import type { TableInfo } from '../core/types.ts'
 import { openAdapter, type TableAdapter } from './adapter.ts'
 import type { AliasRecord, TableRecord } from './handles.ts'
 import { tableBytes } from '../layout/table-layout.ts'
-import { TableVersion } from './table.ts'
+import { TableReader } from './table-reader.ts'
 
 /** A table as one thread sees it. Replaced whole by each publication, so whoever holds one sees one state. */
 export interface TableEntry {
   readonly record: TableRecord
-  readonly current: TableVersion
-  readonly versions: ReadonlyMap<number, TableVersion>
+  readonly current: TableReader
+  readonly versions: ReadonlyMap<number, TableReader>
   /** By version. */
   readonly adapters: ReadonlyMap<number, TableAdapter>
 }
@@ -38,9 +38,9 @@ export class Registry {
     )
     if (record === null) this.#tables.delete(name)
     else {
-      const versions = new Map<number, TableVersion>()
+      const versions = new Map<number, TableReader>()
       for (const handle of record.versions) {
-        versions.set(handle.version, known.get(handle.key) ?? new TableVersion(handle))
+        versions.set(handle.version, known.get(handle.key) ?? new TableReader(handle))
         known.delete(handle.key)
       }
       const adapters = new Map<number, TableAdapter>()
@@ -122,7 +122,7 @@ export class Registry {
   }
 
   /** The version of a table that a request reads: the current one, or the one it names. Refuses VERSION_NOT_FOUND. */
-  resolve(entry: TableEntry, version: number | undefined): TableVersion {
+  resolve(entry: TableEntry, version: number | undefined): TableReader {
     if (version === undefined) return entry.current
     const found = entry.versions.get(version)
     if (found !== undefined) return found
@@ -152,7 +152,7 @@ export const describeBuilt = (entry: TableEntry, built: number): TableInfo => ({
   version: built,
 })
 
-const describeVersion = ({ record }: TableEntry, table: TableVersion, sequence: number): TableInfo => {
+const describeVersion = ({ record }: TableEntry, table: TableReader, sequence: number): TableInfo => {
   const { version, rows, dim, dtype } = table.handle
   return {
     name: record.name,

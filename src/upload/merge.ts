@@ -6,7 +6,7 @@ import type { Arena } from '../tables/arena.ts'
 import { gatherRows } from '../tables/gather.ts'
 import { checkPrecondition, entityTag } from '../tables/precondition.ts'
 import type { TableEntry } from '../tables/registry.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { type BuiltTable, buildTable, type WriterConnection } from './build.ts'
 import { refuseNonFinite } from './non-finite.ts'
 import { RowLoader } from './row-loader.ts'
@@ -69,7 +69,7 @@ export const mergeAdapter = async (
 const writeMerged = async (
   arena: Arena,
   writer: RowLoader,
-  current: TableVersion,
+  current: TableReader,
   adapter: TableAdapter,
 ): Promise<void> => {
   const { rows, dim } = current.handle

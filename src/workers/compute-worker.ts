@@ -4,7 +4,7 @@ import { type AttendJob, runAttendJob } from '../tables/attend.ts'
 import { type BagJob, poolRows } from '../tables/bags.ts'
 import { type GatherJob, gatherRows } from '../tables/gather.ts'
 import type { VersionHandle } from '../tables/handles.ts'
-import { TableVersion } from '../tables/table.ts'
+import { TableReader } from '../tables/table-reader.ts'
 
 /** What a compute worker does for an HTTP worker. */
 export type PoolJob = GatherJob | BagJob | AttendJob
@@ -18,7 +18,7 @@ export interface GatherTask {
   mapping?: { handle: VersionHandle; arena: WebAssembly.Memory }
 }
 
-const versions = new Map<string, TableVersion>()
+const versions = new Map<string, TableReader>()
 let arena: WebAssembly.Memory | undefined
 
 // The HTTP worker tells when a version is retired, so that no thread keeps its memory alive.
@@ -33,7 +33,7 @@ retired.unref()
 export default function gather({ key, job, mapping }: GatherTask): boolean | ErrorMessage {
   if (mapping !== undefined) {
     arena ??= mapping.arena
-    if (!versions.has(key)) versions.set(key, new TableVersion(mapping.handle))
+    if (!versions.has(key)) versions.set(key, new TableReader(mapping.handle))
   }
   const version = versions.get(key)
   if (version === undefined || arena === undefined) return false

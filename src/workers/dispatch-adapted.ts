@@ -9,7 +9,7 @@ import {
 } from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolInBlocks } from '../tables/bags.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 
 /** After this long, others on the thread get a turn. */
 const TURN_MS = 2
@@ -29,7 +29,7 @@ export const dispatchAdapted = (
 
 /** Pools adapted rows, in the same way. */
 export const dispatchAdaptedBags = (
-  version: TableVersion,
+  version: TableReader,
   adapter: TableAdapter,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
@@ -56,7 +56,7 @@ export const dispatchAdaptedBags = (
 const runInTurns = (
   arena: Arena,
   scratchBytes: readonly number[],
-  versions: readonly TableVersion[],
+  versions: readonly TableReader[],
   begin: (scratches: Region[]) => Generator<void>,
 ): void | Promise<void> => {
   const scratches: Region[] = []

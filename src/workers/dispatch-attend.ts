@@ -1,7 +1,7 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Arena } from '../tables/arena.ts'
 import { type AttendJob, runAttendJob } from '../tables/attend.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { INLINE_BYTES_MAX } from './dispatch.ts'
 import type { ComputePool } from './pool.ts'
 
@@ -49,7 +49,7 @@ export const planScan = (
 
 /** Where jobs run. The version is pinned and what the jobs write to stays reserved until the promise is settled. */
 export interface AttendWork {
-  version: TableVersion
+  version: TableReader
   arena: Arena
   pool: ComputePool | null
   runnerCount: number

@@ -1,6 +1,6 @@
 import type { Arena, Region } from '../tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolRows } from '../tables/bags.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { planDispatch } from './dispatch.ts'
 import type { ComputePool } from './pool.ts'
 
@@ -29,7 +29,7 @@ export const cutBags = (offsets: Int32Array, chunkMembers: number): BagRun[] => 
  * and the job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
  */
 export const dispatchBags = (
-  version: TableVersion,
+  version: TableReader,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
   pool: ComputePool | null,
@@ -68,7 +68,7 @@ const withScratch = (
 }
 
 const runOnPool = async (
-  version: TableVersion,
+  version: TableReader,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
   runs: readonly BagRun[],

@@ -1,6 +1,6 @@
 import type { Arena } from '../tables/arena.ts'
 import { type GatherJob, gatherRows } from '../tables/gather.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import type { ComputePool } from './pool.ts'
 
 /**
@@ -34,7 +34,7 @@ export const planDispatch = (count: number, rowBytes: number, threadCount: numbe
  * job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
  */
 export const dispatchGather = (
-  version: TableVersion,
+  version: TableReader,
   arena: Arena,
   job: GatherJob,
   pool: ComputePool | null,

@@ -114,7 +114,8 @@ const compileSources = async (module: KernelModule): Promise<Uint8Array> => {
     ],
     {
       readFile: (name) =>
-        SHARED_SOURCES[name] ?? (existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : null),
+        SHARED_SOURCES[name] ??
+        (existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : null),
       writeFile: (_name, contents) => {
         binary = contents
       },

@@ -1,7 +1,7 @@
 import type { Optimizer } from '../../core/types.ts'
 import type { VersionHandle } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
-import { TableVersion } from '../../tables/table.ts'
+import { TableWriter } from '../../tables/table-writer.ts'
 import { stateInitial, stateLength } from '../updates/optimizer-step.ts'
 
 /**
@@ -11,7 +11,7 @@ import { stateInitial, stateLength } from '../updates/optimizer-step.ts'
  */
 export interface OptimizerState {
   kind: Optimizer['kind']
-  rows: TableVersion
+  rows: TableWriter
   /** Float32 numbers per row. */
   length: number
   reservedBytes: number
@@ -32,7 +32,7 @@ export const createState = (
   const length = stateLength(optimizer, handle.dim)
   if (length === 0) return null
   const { segments, reservedBytes } = memory.allocate(handle.rows, length * 4)
-  const rows = new TableVersion({
+  const rows = new TableWriter({
     ...handle,
     key: `${handle.key}/state`,
     dim: length,

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { assert } from '../../core/assert.ts'
-import { scatterStored } from '../../tables/access.ts'
+import { scatterStored } from '../../tables/table-writer.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { VersionHandle } from '../../tables/handles.ts'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
-import { TableVersion } from '../../tables/table.ts'
+import { TableWriter } from '../../tables/table-writer.ts'
 import type { CatalogTable } from '../../storage/catalog-rows.ts'
 import { checkRecordFits, type JournalRecord, recordBytes } from '../../storage/journal-record.ts'
 import type { LoadPlan } from '../../storage/recovery-plan.ts'
@@ -82,7 +82,7 @@ const toVersionModel = (
   plan: LoadPlan,
 ): VersionModel => ({
   handle,
-  table: new TableVersion(handle),
+  table: new TableWriter(handle),
   reservedBytes,
   state: null,
   adapter: null,

@@ -1,7 +1,7 @@
 import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
 import type { StepKernels } from '../../kernels/apply.ts'
-import { gatherFloat32, gatherStored, storeFloat32 } from '../../tables/access.ts'
+import { gatherFloat32, gatherStored, storeFloat32 } from '../../tables/table-writer.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkFinite, checkUpdate, refuseIndex, refuseNonFinite, showsInResult } from './check-update.ts'
