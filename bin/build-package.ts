@@ -1,6 +1,6 @@
 /**
  * Makes what npm packs: `src/**\/*.ts` -> `dist/**\/*.js`, without types and with the names of JavaScript files, and the compiled
- * kernels. Types become blanks, so lines and columns in a stack trace are those of the sources. Run by `npm run build:package`.
+ * kernels. Types become blanks, so lines and columns in a stack trace are those of the sources. `npm run build:package` runs it.
  */
 import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
@@ -8,16 +8,16 @@ import { dirname, join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
 const target = join(root, 'dist')
-/** Sources of the kernels and what compiles and proves them, and declarations: nothing that a service runs. */
-const LEFT_OUT = [/\.as\.ts$/, /\.d\.ts$/, /^kernels\/build\.ts$/, /^kernels\/reference\//]
-/** What follows `from`, `import(` and `new URL(`: a quoted relative path of a module. */
+/** Files that no service runs: declarations, the sources of the kernels, and the references that prove them. */
+const LEFT_OUT = [/\.as\.ts$/, /\.d\.ts$/, /^kernels\/wasm\//, /^kernels\/reference\//]
+/** A quoted relative path of a module, which follows `from`, `import(` or `new URL(`. */
 const MODULE_PATH = /(['"])(\.{1,2}\/[^'"\n]*)\.ts\1/g
 
 const modules = globSync('**/*.ts', { cwd: join(root, 'src') })
   .map((path) => path.replaceAll('\\', '/'))
   .filter((path) => !LEFT_OUT.some((pattern) => pattern.test(path)))
 const kernels = globSync('kernels/compiled/*.wasm', { cwd: join(root, 'src') })
-if (kernels.length === 0) throw new Error('the kernels are not built: npm run build')
+if (kernels.length === 0) throw new Error('src/kernels/compiled has no kernels; npm run build makes them')
 
 rmSync(target, { recursive: true, force: true })
 for (const path of [...modules, ...kernels]) mkdirSync(dirname(join(target, path)), { recursive: true })

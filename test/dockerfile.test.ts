@@ -101,10 +101,10 @@ describe('the image', () => {
       '.env',
       '.npmrc',
       'node_modules/a/a.js',
-      'src/kernels/compiled/gather.wasm',
+      'compilers/package.json',
     ])
       expect([path, isInContext(path, ignored)]).toEqual([path, false])
-    for (const path of ['package-lock.json', 'src/main.ts'])
+    for (const path of ['package-lock.json', 'src/main.ts', 'src/kernels/compiled/table.wasm'])
       expect([path, isInContext(path, ignored)]).toEqual([path, true])
   })
 })

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import process from 'node:process'
 
 /** What some tests need beyond Node, and a user's machine may lack. */
-export type Need = 'chromium' | 'mounts' | 'python' | 'redis' | 'strace'
+export type Need = 'chromium' | 'compilers' | 'mounts' | 'python' | 'redis' | 'strace'
 
 interface Requirement {
   /** Tried in order. An own build of Python often stands before the system's, which has the packages. */
@@ -18,6 +18,15 @@ const REQUIREMENTS: Record<Need, Requirement> = {
     commands: ['chromium', 'chromium-browser', 'google-chrome'],
     probe: ['--version'],
     remedy: 'Chromium (Debian: apt-get install chromium)',
+  },
+  compilers: {
+    commands: [process.execPath],
+    probe: [
+      '-e',
+      `const { statSync } = require('fs')
+      for (const name of ['assemblyscript', 'binaryen']) statSync('compilers/node_modules/' + name)`,
+    ],
+    remedy: 'the compilers of the kernels (npm run build installs them)',
   },
   mounts: {
     commands: ['sh'],

@@ -3,11 +3,7 @@ import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { describe, expect, test } from 'vitest'
 import { AssertionFailure } from '../../src/core/assert.ts'
-import {
-  countPrintedRows,
-  instantiateJsonKernels,
-  printedBytesMax,
-} from '../../src/kernels/print-floats.ts'
+import { countPrintedRows, instantiateJsonKernels, printedBytesMax } from '../../src/kernels/print-floats.ts'
 import { PRINT_TABLES_BYTES } from '../../src/kernels/print-tables.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 import { printTensorReference, shortestDecimal } from '../../src/kernels/reference/print-floats.ts'
