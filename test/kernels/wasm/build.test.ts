@@ -70,7 +70,7 @@ describe('the build of the kernels', () => {
       readFileSync(join(root, 'src/kernels/compiled/lora.wasm')),
     )
     expect(run('--check', 'loro').stderr).toContain('no kernel module loro')
-  })
+  }, 180_000)
 
   test('gives the kernels the codes of TypeScript, which no kernel writes down again', () => {
     expect(SHARED_SOURCES['codes.as.ts']).toContain(
