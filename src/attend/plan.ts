@@ -3,9 +3,11 @@ import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Settings } from '../core/types.ts'
 import { heapBytes, type Metric, queryBytes } from '../kernels/attend.ts'
+import { alignUp } from '../layout/cache-lines.ts'
 import { planBlocks } from '../tables/attend.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
+import { resolvePaddingRow } from '../tables/resolve.ts'
 import { planScan, type ScanPlan } from '../workers/dispatch-attend.ts'
 import type { AttendRequest } from './request.ts'
 
@@ -35,9 +37,6 @@ export interface AttendPlan {
   heapsBytes: number
   regionBytes: number
 }
-
-const ALIGN = 64
-const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
 /** Checks a request against the table it reads and lays out its memory. `threadCount` 0: there is no pool. */
 export const planAttend = (
@@ -104,7 +103,7 @@ const countQueries = ({ queries, shape }: AttendRequest, dim: number): number =>
 
 /** The padding row is never an answer, so there may be one fewer than rows. */
 const planTop = (wanted: number, rows: number, paddingIndex: number | null): AttendPlan['top'] => {
-  const row = paddingIndex === null ? -1 : paddingIndex < 0 ? paddingIndex + rows : paddingIndex
+  const row = resolvePaddingRow(paddingIndex, rows)
   const skippedRow = row >= 0 && row < rows ? row : -1
   return { k: Math.min(wanted, skippedRow < 0 ? rows : rows - 1), skippedRow }
 }

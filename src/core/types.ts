@@ -92,3 +92,15 @@ export interface Precondition {
   /** `*`: the table must not exist. */
   ifNoneMatch?: string[]
 }
+
+/** Indices of a body: any integer width, or the safe integers of a JSON body. Views of its bytes where they are aligned, so for reading. */
+export type IndexArray =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float64Array

@@ -2,7 +2,7 @@ import { refuse } from '../core/errors.ts'
 import type { Dtype, ElementType, Optimizer } from '../core/types.ts'
 import { writeNpyHeader } from '../formats/npy.ts'
 import { writeSafetensorsHeader } from '../formats/safetensors.ts'
-import { rowBytes } from '../layout/table-layout.ts'
+import { int8BiasAt, int8ScaleAt, rowBytes } from '../layout/table-layout.ts'
 import { STEP_NAME, stateTensors } from '../layout/state-layout.ts'
 
 export type ExportFormat = 'raw' | 'npy' | 'safetensors'
@@ -125,11 +125,11 @@ const planRows = ({ rows, dim, dtype }: TableShape): [Tensor, ExportPart][] => {
   return [
     [
       { name: 'scale', elementType: 'float32', shape: [rows] },
-      { of: 'rows', from: dim, byteCount: 4 },
+      { of: 'rows', from: int8ScaleAt(dim), byteCount: 4 },
     ],
     [
       { name: 'bias', elementType: 'float32', shape: [rows] },
-      { of: 'rows', from: dim + 4, byteCount: 4 },
+      { of: 'rows', from: int8BiasAt(dim), byteCount: 4 },
     ],
     [
       { name: 'embeddings', elementType: 'uint8', shape },

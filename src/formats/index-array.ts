@@ -1,21 +1,13 @@
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { ELEMENT_BYTES } from '../core/types.ts'
-import type { ElementType } from '../core/types.ts'
-
-/** Typed arrays over the bytes of a body. They share its memory where its alignment allows, so they are for reading. */
-export type IndexArray =
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | BigInt64Array
-  | BigUint64Array
+import type { ElementType, IndexArray } from '../core/types.ts'
 
 /** Indices of any integer type: a view when the bytes are aligned, else a copy. DTYPE_MISMATCH for floats and bool. */
-export const asIndexArray = (data: Uint8Array, elementType: ElementType): IndexArray => {
+export const asIndexArray = (
+  data: Uint8Array,
+  elementType: ElementType,
+): Exclude<IndexArray, Float64Array> => {
   const { buffer, byteOffset, length } = alignBytes(data, elementType)
   switch (elementType) {
     case 'int8':

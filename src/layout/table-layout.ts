@@ -28,6 +28,10 @@ export const ROWS_AT = 8192
 export const SPARE_BYTES = 16
 /** Bytes behind the numbers of an int8 row: its float32 scale and its float32 bias. */
 export const INT8_SUFFIX_BYTES = 8
+/** Where the scale is in an int8 row of `dim` numbers. */
+export const int8ScaleAt = (dim: number): number => dim
+/** Where the bias is: behind the scale. */
+export const int8BiasAt = (dim: number): number => dim + 4
 export const PAGE_BYTES = 65_536
 
 assert(STRIPES_AT + STRIPE_COUNT * 4 === ROWS_AT, 'stripes end where rows begin')

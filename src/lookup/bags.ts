@@ -1,7 +1,7 @@
 import { type ErrorCode, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { pointerTo } from '../core/pointers.ts'
 import type { BagOperation } from '../kernels/bag.ts'
-import { pointerTo } from '../tables/resolve.ts'
 import type { LookupRequest } from './request.ts'
 
 /** The bags of a pooled lookup, as they were asked for. Plain data. */

@@ -1,4 +1,4 @@
-import type { IndexArray } from '../tables/resolve.ts'
+import type { IndexArray } from '../core/types.ts'
 import type { Nesting } from './request.ts'
 
 /** Which ids named a row. Nests as the ids do, pooled or not. */

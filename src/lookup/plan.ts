@@ -2,8 +2,10 @@ import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Dtype, Mode, Settings } from '../core/types.ts'
 import type { RowFormat } from '../kernels/table.ts'
+import { alignUp } from '../layout/cache-lines.ts'
 import type { AdapterHandle, VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
+import { resolvePaddingRow } from '../tables/resolve.ts'
 import { checkAdapted } from './adapted.ts'
 import { type BagPlan, planBags } from './bags.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
@@ -103,7 +105,7 @@ export const planLookup = (
     widen,
     gatheredBytes,
     answerBytes: narrow && !widen ? narrowBytes : gatheredBytes,
-    paddingRow: paddingRow(
+    paddingRow: resolvePaddingRow(
       options.padding_index === undefined ? settings.padding_index : options.padding_index,
       rows,
     ),
@@ -121,8 +123,6 @@ type Places = Pick<
   'idsAt' | 'offsetsAt' | 'weightsAt' | 'fillAt' | 'rowsAt' | 'narrowAt' | 'regionBytes'
 >
 
-const ALIGN = 64
-
 /** One after the other, each on a cache line. What a lookup does not have takes no room. */
 const placeRegions = (
   count: number,
@@ -134,7 +134,7 @@ const placeRegions = (
   let regionBytes = 0
   const place = (bytes: number): number => {
     const at = regionBytes
-    regionBytes += Math.ceil(bytes / ALIGN) * ALIGN
+    regionBytes += alignUp(bytes)
     return at
   }
   const idsAt = place(count * 4)
@@ -166,10 +166,4 @@ const planAnswer = (
   if (computed) return { elementType, rowFormat: 'float32', narrow: elementType !== 'float32' }
   const rowFormat = stored === 'float32' || (stored === elementType && !text) ? 'stored' : 'float32'
   return { elementType, rowFormat, narrow: elementType !== 'float32' && elementType !== stored }
-}
-
-/** A negative padding index counts from the end; one that names no row never matches. */
-const paddingRow = (index: number | null, rows: number): number => {
-  if (index === null) return -1
-  return index < 0 ? Math.max(-1, index + rows) : index
 }

@@ -1,5 +1,5 @@
 import type { AnswerDtype, Mode, Pooling } from '../core/types.ts'
-import type { IndexArray } from '../tables/resolve.ts'
+import type { IndexArray } from '../core/types.ts'
 
 /** How a flat run of values nests: row-major by `shape`. Rows of different length have the shape [rows, -1] and these lengths. */
 export interface Nesting {

@@ -1,15 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { syncDirectory } from '../system/disk.ts'
 import { Catalog } from './catalog.ts'
 import { CATALOG_SCHEMA } from './catalog-rows.ts'
-import {
-  createDatabase,
-  type DatabaseFormat,
-  type OpenSqlite,
-  plainFileExists,
-  syncDirectory,
-} from './database-file.ts'
+import { createDatabase, type DatabaseFormat, type OpenSqlite, plainFileExists } from './database-file.ts'
 import { failpoint } from './failpoints.ts'
 import { JOURNAL_SCHEMA } from './journal.ts'
 import { KEY_SCHEMA } from './key-memory.ts'

@@ -1,4 +1,4 @@
-import { closeSync, constants, fsyncSync, lstatSync, openSync } from 'node:fs'
+import { closeSync, constants, lstatSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { refuseData } from './refusals.ts'
@@ -50,18 +50,6 @@ export const createDatabase = (
     fill(database)
   } finally {
     database.close()
-  }
-}
-
-/** Makes renames, new names and removals in a directory durable. */
-export const syncDirectory = (path: string): void => {
-  // Windows has no such thing: a directory cannot be opened there.
-  if (process.platform === 'win32') return
-  const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
   }
 }
 

@@ -1,4 +1,5 @@
 import { GatherdError } from '../core/errors.ts'
+import { isDiskFullCode } from '../system/disk.ts'
 import { StoreFailed } from './refusals.ts'
 
 /** SQLite's primary code for a full disk; the database is rolled back and as good as before. */
@@ -51,5 +52,5 @@ export class ErrorLatch {
 /** No space left, or no quota: of SQLite or of the system. */
 export const isDiskFull = (error: unknown): boolean => {
   const { errcode, code } = error as { errcode?: number; code?: string }
-  return errcode === SQLITE_FULL || code === 'ENOSPC' || code === 'EDQUOT'
+  return errcode === SQLITE_FULL || isDiskFullCode(code)
 }

@@ -1,14 +1,13 @@
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { createArenaMemory } from '../kernels/memories.ts'
+import { alignUp, LINE_BYTES } from '../layout/cache-lines.ts'
 
 /** A part of an arena: ids in, rows out. Valid until released. */
 export interface Region {
   readonly at: number
   readonly bytes: number
 }
-
-const ALIGN = 64
 
 /**
  * A thread's own 32-bit shared memory, in which its kernels read ids and write rows. Regions are handed out first fit, so
@@ -39,8 +38,8 @@ export class Arena {
   /** A region of at least `bytes`, aligned to a cache line. Refuses OVERLOADED when what is in flight leaves no room. */
   reserve(bytes: number): Region {
     assert(Number.isSafeInteger(bytes) && bytes >= 0, 'a region is a count of bytes')
-    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN)
-    let at = ALIGN
+    const size = Math.max(LINE_BYTES, alignUp(bytes))
+    let at = LINE_BYTES
     let place = 0
     for (; place < this.#regions.length; place++) {
       const region = this.#regions[place]

@@ -1,18 +1,7 @@
 import { type ErrorPlace, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Mode } from '../core/types.ts'
-
-/** Ids as they came: any integer width, or the safe integers of a JSON body. */
-export type IndexArray =
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | BigInt64Array
-  | BigUint64Array
-  | Float64Array
+import { pointerTo } from '../core/pointers.ts'
+import type { IndexArray, Mode } from '../core/types.ts'
 
 /** Stands in the resolved rows where a row of the fill value goes. */
 export const FILL_ROW = -1
@@ -146,19 +135,11 @@ const refuseOutside = (
   )
 }
 
-/** The RFC 6901 path of flat position `position` in an array of `shape`, or in ragged rows of these lengths. */
-export const pointerTo = (position: number, shape: readonly number[], lengths?: Int32Array): string => {
-  if (lengths !== undefined) {
-    let row = 0
-    let column = position
-    for (; column >= lengths[row]; row++) column -= lengths[row]
-    return `/${row}/${column}`
-  }
-  let path = ''
-  let rest = position
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    path = `/${rest % shape[axis]}${path}`
-    rest = Math.floor(rest / shape[axis])
-  }
-  return path
+/**
+ * The row that a padding index means: a negative one counts from the end. -1 for null, and a row that no id resolves to when the index
+ * names none.
+ */
+export const resolvePaddingRow = (index: number | null, rows: number): number => {
+  if (index === null) return -1
+  return index < 0 ? Math.max(-1, index + rows) : index
 }

@@ -1,4 +1,5 @@
 import { refuse } from '../core/errors.ts'
+import { fitsFloat32 } from '../core/float32.ts'
 import { LIMITS } from '../core/limits.ts'
 import { ELEMENT_BYTES, type ElementType } from '../core/types.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
@@ -74,7 +75,7 @@ export const readScalar = (elementType: ElementType, bytes: Uint8Array): number 
 
 /** Refuses NON_FINITE unless alpha / rank is a finite float32. */
 export const checkAlpha = (alpha: number, rank: number): number =>
-  Number.isFinite(Math.fround(alpha / rank))
+  fitsFloat32(alpha / rank)
     ? alpha
     : refuseAt('NON_FINITE', 'alpha', `alpha is ${alpha}, which by rank ${rank} is no finite float32`)
 

@@ -1,5 +1,6 @@
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
+import { checkDigest } from '../formats/digest.ts'
 import { readSafetensorsHeader, safetensorsHeaderBytes } from '../formats/safetensors.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
@@ -8,7 +9,7 @@ import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScala
 import { UploadBody } from './body.ts'
 import type { WriterConnection } from './build.ts'
 import { openBytesSink, type Sink, loaderSink } from './sinks.ts'
-import { checkDigest, takeHeader, writeBody } from './transfer.ts'
+import { takeHeader, writeBody } from './transfer.ts'
 import { RowLoader } from './row-loader.ts'
 
 /** One PUT of an adapter, as safetensors. */
@@ -100,7 +101,7 @@ const fillAdapter = async (
   } finally {
     for (const sink of sinks) sink.close()
   }
-  checkDigest(body, digest)
+  checkDigest('body', body.digest(), digest)
   for (const sink of sinks) sink.checkFinite()
   return checkAlpha(readAlpha(), rank)
 }

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
+import { alignUp } from '../layout/cache-lines.ts'
 import { adaptedBlockRows, adaptRows, FACTOR_SCRATCH_BYTES, type TableAdapter } from '../tables/adapter.ts'
 import type { Arena } from '../tables/arena.ts'
 import { gatherRows } from '../tables/gather.ts'
@@ -77,7 +78,7 @@ const writeMerged = async (
     adaptedBlockRows(adapter.handle, dim),
     Math.max(1, Math.floor(TURN_BYTES / (dim * 4))),
   )
-  const idBytes = Math.ceil((blockRows * 4) / 64) * 64
+  const idBytes = alignUp(blockRows * 4)
   const region = arena.reserve(idBytes + FACTOR_SCRATCH_BYTES + blockRows * dim * 4)
   const idsAt = region.at
   const factorsAt = idsAt + idBytes

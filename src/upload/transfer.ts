@@ -41,11 +41,3 @@ export const writeBody = async (
   if (body.receivedBytes < bodyBytes)
     refuse('MALFORMED_BODY', `${describe()}, it ended after ${body.receivedBytes}`)
 }
-
-/** Refuses (DIGEST_MISMATCH) a body that was received whole and has another sha-256 than `expected`. */
-export const checkDigest = (body: UploadBody, expected: Uint8Array | undefined): void => {
-  const found = body.digest()
-  if (expected === undefined || found === null || Buffer.compare(found, expected) === 0) return
-  const text = (digest: Uint8Array) => Buffer.from(digest).toString('base64')
-  refuse('DIGEST_MISMATCH', `the body has the sha-256 ${text(found)}, announced was ${text(expected)}`)
-}

@@ -1,4 +1,5 @@
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
+import { checkDigest } from '../formats/digest.ts'
 import { npyHeaderBytes, readNpyHeader } from '../formats/npy.ts'
 import {
   readSafetensorsHeader,
@@ -13,7 +14,7 @@ import { describeSize, planNpy, planRaw, planSafetensors } from './plan.ts'
 import type { UploadOptions, UploadPlan } from './plan.ts'
 import { openRowSink, openStateSinks, openStepSink, type Sink } from './sinks.ts'
 import { listStateNames, planState, type StatePlan } from './state.ts'
-import { checkDigest, takeHeader, writeBody } from './transfer.ts'
+import { takeHeader, writeBody } from './transfer.ts'
 
 /** One PUT of a table with data. */
 export interface Upload extends UploadOptions {
@@ -85,7 +86,7 @@ export const uploadTable = async (
       } finally {
         for (const sink of sinks) sink.close()
       }
-      checkDigest(body, upload.digest)
+      checkDigest('body', body.digest(), upload.digest)
       if (!upload.allowNonFinite) for (const sink of sinks) sink.checkFinite()
       return readStep()
     })

@@ -1,5 +1,5 @@
 import type { Dtype } from '../../core/types.ts'
-import { rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
+import { int8BiasAt, rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
 import type { RowFormat, TableKernels } from '../table.ts'
 import { toBits, widenBfloat16, widenFloat16 } from './floats.ts'
 import type { Views } from './views.ts'
@@ -15,7 +15,7 @@ const widenRow = ({ table, arena }: Views, dtype: Dtype, from: number, to: numbe
 
 const dequantiseRow = ({ table, arena }: Views, from: number, to: number, dim: number): void => {
   const scale = table.getFloat32(from + dim, true)
-  const bias = table.getFloat32(from + dim + 4, true)
+  const bias = table.getFloat32(from + int8BiasAt(dim), true)
   for (let k = 0; k < dim; k++)
     arena.setUint32(to + k * 4, toBits(Math.fround(table.getUint8(from + k) * scale + bias)), true)
 }

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, readFile, statfs } from 'node:fs/promises'
 import { GatherdError, refuse } from '../../core/errors.ts'
+import { isDiskFullCode } from '../../system/disk.ts'
 import type { Staging } from './layout.ts'
 
-const FULL = new Set(['ENOSPC', 'EDQUOT'])
 /** What nobody can help who only sends requests. */
 const UNUSABLE = new Set(['EACCES', 'EIO', 'EMFILE', 'ENFILE', 'ENOTDIR', 'EPERM', 'EROFS'])
 
@@ -26,7 +26,7 @@ export const toUploadError = (error: unknown): unknown => {
   if (error instanceof GatherdError) return error
   const code = systemCode(error)
   if (code === undefined) return error
-  if (FULL.has(code))
+  if (isDiskFullCode(code))
     return new GatherdError('DISK_FULL', 'the disk that uploads are staged on is full', { cause: error })
   if (UNUSABLE.has(code))
     return new GatherdError('NOT_READY', `uploads cannot be staged: the disk says ${code}`, { cause: error })
@@ -83,17 +83,5 @@ export const readJson = async (path: string): Promise<unknown> => {
     return text === undefined ? undefined : JSON.parse(text)
   } catch {
     return undefined
-  }
-}
-
-/** Makes new names in a directory durable. */
-export const syncNames = async (directory: string): Promise<void> => {
-  // Windows has no such thing: a directory cannot be opened there.
-  if (process.platform === 'win32') return
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }

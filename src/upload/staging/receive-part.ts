@@ -2,6 +2,7 @@ import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
+import { checkDigest } from '../../formats/digest.ts'
 import { UploadBody } from '../body.ts'
 import { checkFreeSpace, createFile, ignoreMissing, workOnDisk, writeWhole } from './disk.ts'
 import {
@@ -58,7 +59,7 @@ export const receivePart = (
     const path = join(directory, newIncomingName())
     try {
       const { bytes, sha256 } = await writePart(staging, path, body, room)
-      checkDigest(sha256, body.digest)
+      checkDigest('part', Buffer.from(sha256, 'hex'), body.digest)
       const files = await listPartFiles(directory)
       // Others may have come meanwhile.
       checkRoom(await measureRoom(staging, upload, part, files), bytes)
@@ -128,14 +129,6 @@ const writePart = async (
   const digest = body.digest()
   assert(digest !== null, 'the body is hashed')
   return { bytes: body.receivedBytes, sha256: Buffer.from(digest).toString('hex') }
-}
-
-const checkDigest = (sha256: string, expected: Uint8Array | undefined): void => {
-  if (expected === undefined || Buffer.from(expected).toString('hex') === sha256) return
-  const [found, announced] = [Buffer.from(sha256, 'hex'), Buffer.from(expected)].map((digest) =>
-    digest.toString('base64'),
-  )
-  refuse('DIGEST_MISMATCH', `the part has the sha-256 ${found}, announced was ${announced}`)
 }
 
 /** Gives a whole part its name, and removes those that it takes the place of. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { assert } from '../../core/assert.ts'
+import { layOut } from '../../layout/cache-lines.ts'
 import { scatterStored } from '../../tables/table-writer.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { VersionHandle } from '../../tables/handles.ts'
@@ -164,14 +165,4 @@ const writeRecord = (
   } finally {
     arena.release(region)
   }
-}
-
-/** Each part begins on a cache line. */
-const layOut = (at: number, sizes: readonly number[]): number[] => {
-  let next = at
-  return sizes.map((bytes) => {
-    const here = next
-    next += Math.ceil(bytes / 64) * 64
-    return here
-  })
 }

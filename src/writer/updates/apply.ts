@@ -4,6 +4,7 @@ import type { StepKernels } from '../../kernels/apply.ts'
 import { gatherFloat32, gatherStored, storeFloat32 } from '../../tables/table-writer.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { TableMemory } from '../../tables/memory.ts'
+import { resolvePaddingRow } from '../../tables/resolve.ts'
 import { checkFinite, checkUpdate, refuseIndex, refuseNonFinite, showsInResult } from './check-update.ts'
 import { applyStep } from './optimizer-step.ts'
 import type { PendingRows } from './pending.ts'
@@ -96,7 +97,7 @@ const computeAt = (
     indicesAt,
     indexCount,
     handle.rows,
-    isStep ? paddingRow(table) : -1,
+    isStep ? resolvePaddingRow(table.settings.padding_index, handle.rows) : -1,
     workspace.found,
   )
   if (count < 0) return refuseIndex(table, update, -1 - count)
@@ -146,13 +147,6 @@ export const enterPending = (
     stateAt: state === null ? 0 : postImages.stateAt,
     stateBytes: (state?.length ?? 0) * 4,
   })
-
-/** The row that gradients never change, or -1. */
-const paddingRow = (table: TableModel): number => {
-  const padding = table.settings.padding_index
-  if (padding === null) return -1
-  return padding < 0 ? padding + table.current.handle.rows : padding
-}
 
 const countBlockRows = ({ current }: TableModel): number =>
   Math.max(1, Math.floor(BLOCK_BYTES / Math.max(4, current.handle.dim * 4)))

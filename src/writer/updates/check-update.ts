@@ -1,6 +1,6 @@
 import { refuse } from '../../core/errors.ts'
+import { pointerTo } from '../../core/pointers.ts'
 import type { Settings } from '../../core/types.ts'
-import { pointerTo } from '../../tables/resolve.ts'
 import type { UpdateHead } from '../protocol.ts'
 import type { TableModel } from '../lifecycle/table-model.ts'
 import {

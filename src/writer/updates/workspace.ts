@@ -1,4 +1,5 @@
 import type { CoalescedAt } from '../../kernels/update-source.ts'
+import { alignUp } from '../../layout/cache-lines.ts'
 import type { Arena, Region } from '../../tables/arena.ts'
 import type { OptimizerState } from '../lifecycle/optimizer-state.ts'
 
@@ -23,10 +24,6 @@ export interface PostImages {
   stateAt: number
   region: Region
 }
-
-const ALIGN = 64
-
-const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
 /** Reserves the workspace of an update of `count` indices. To be released as one region. Refuses OVERLOADED. */
 export const reserveWorkspace = (
