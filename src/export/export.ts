@@ -2,10 +2,8 @@ import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
 import type { WriterClient } from '../writer/client.ts'
 import type { TableReader } from '../tables/table-reader.ts'
-import { checkStateFormat, planExport } from './plan.ts'
-import type { ExportFormat, ExportPart, ExportPlan } from './plan.ts'
-import { type ExportSource, readStateRows, readTableRows } from './source.ts'
-import { patchRows } from './stored-rows.ts'
+import { checkStateFormat, type ExportFormat, type ExportPart, type ExportPlan, planExport } from './plan.ts'
+import { type ExportSource, patchRows, readStateRows, readTableRows } from './source.ts'
 
 /** What exporting needs of the line to the writer. */
 export type ExportLine = Pick<WriterClient, 'call'>

@@ -1,7 +1,6 @@
 import { assert } from '../core/assert.ts'
-import { refuse } from '../core/errors.ts'
-import type { ErrorCode, ErrorPlace } from '../core/errors.ts'
-import { fitsFloat32 } from '../core/float32.ts'
+import { type ErrorCode, type ErrorPlace, refuse } from '../core/errors.ts'
+import { fitsFloat32 } from '../core/types.ts'
 import { LIMITS } from '../core/limits.ts'
 import { pointerTo } from '../core/pointers.ts'
 

@@ -2,7 +2,7 @@ import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { assert } from '../core/assert.ts'
 import { type ErrorPlace, refuse } from '../core/errors.ts'
-import { fitsFloat32 } from '../core/float32.ts'
+import { fitsFloat32 } from '../core/types.ts'
 import { LIMITS } from '../core/limits.ts'
 import { explainSchemaError, pointerTo } from './errors/schema-errors.ts'
 

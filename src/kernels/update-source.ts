@@ -41,15 +41,7 @@ export interface UpdateSourceKernels {
     dim: number,
   ): void
   /** The same, but added to what row s is. */
-  addRows(
-    firstsAt: number,
-    nextsAt: number,
-    slotCount: number,
-    valuesAt: number,
-    count: number,
-    targetAt: number,
-    dim: number,
-  ): void
+  addRows: UpdateSourceKernels['sumRows']
   /** Row s of the packed rows at `targetAt` becomes the row of `values` at `places[s]`. */
   copyRows(
     placesAt: number,
@@ -65,13 +57,45 @@ export interface UpdateSourceKernels {
 
 type Exports = Record<keyof UpdateSourceKernels, (...values: number[]) => number>
 
+/** Asserts that `count` numbers lie in a memory, from a byte address on. */
+type CheckRegion = (at: number, count: number) => void
+
 const makeRegionCheck =
-  (bytesMax: number) =>
-  (at: number, count: number): void =>
+  (bytesMax: number): CheckRegion =>
+  (at, count) =>
     assert(
       at >>> 0 === at && at % 4 === 0 && at + count * 4 <= bytesMax,
       'numbers lie in their memory, aligned',
     )
+
+const makeCoalesce =
+  (exports: Exports, source: CheckRegion, target: CheckRegion): UpdateSourceKernels['coalesce'] =>
+  (indicesAt, count, rowCount, skippedRow, found) => {
+    const { slotsAt, capacity, rowsAt, firstsAt, lastsAt, nextsAt } = found
+    assertCount(count)
+    assertCount(rowCount)
+    assertCount(capacity)
+    assert(
+      capacity > count && (capacity & (capacity - 1)) === 0,
+      'the capacity is a power of two above the count',
+    )
+    source(indicesAt, count)
+    assert(rowsAt > 0, 'the word before the rows can be read')
+    target(slotsAt, capacity)
+    for (const listAt of [rowsAt, firstsAt, lastsAt, nextsAt]) target(listAt, count)
+    return exports.coalesce(
+      indicesAt,
+      count,
+      rowCount,
+      skippedRow,
+      slotsAt,
+      capacity,
+      rowsAt,
+      firstsAt,
+      lastsAt,
+      nextsAt,
+    )
+  }
 
 /** The kernels over two memories of `memories.ts`. */
 export const instantiateUpdateSourceKernels = (
@@ -94,53 +118,18 @@ export const instantiateUpdateSourceKernels = (
     source(valuesAt, count * dim)
     target(targetAt, slotCount * dim)
   }
+  const combineRows =
+    (kernel: 'sumRows' | 'addRows'): UpdateSourceKernels['sumRows'] =>
+    (firstsAt, nextsAt, slotCount, valuesAt, count, targetAt, dim) => {
+      checkRows(slotCount, valuesAt, count, targetAt, dim)
+      target(firstsAt, slotCount)
+      target(nextsAt, count)
+      exports[kernel](firstsAt, nextsAt, slotCount, valuesAt, targetAt, dim)
+    }
   return {
-    coalesce(
-      indicesAt,
-      count,
-      rowCount,
-      skippedRow,
-      { slotsAt, capacity, rowsAt, firstsAt, lastsAt, nextsAt },
-    ) {
-      assertCount(count)
-      assertCount(rowCount)
-      assertCount(capacity)
-      assert(
-        capacity > count && (capacity & (capacity - 1)) === 0,
-        'the capacity is a power of two above the count',
-      )
-      source(indicesAt, count)
-      assert(rowsAt > 0, 'the word before the rows can be read')
-      target(slotsAt, capacity)
-      target(rowsAt, count)
-      target(firstsAt, count)
-      target(lastsAt, count)
-      target(nextsAt, count)
-      return exports.coalesce(
-        indicesAt,
-        count,
-        rowCount,
-        skippedRow,
-        slotsAt,
-        capacity,
-        rowsAt,
-        firstsAt,
-        lastsAt,
-        nextsAt,
-      )
-    },
-    sumRows(firstsAt, nextsAt, slotCount, valuesAt, count, targetAt, dim) {
-      checkRows(slotCount, valuesAt, count, targetAt, dim)
-      target(firstsAt, slotCount)
-      target(nextsAt, count)
-      exports.sumRows(firstsAt, nextsAt, slotCount, valuesAt, targetAt, dim)
-    },
-    addRows(firstsAt, nextsAt, slotCount, valuesAt, count, targetAt, dim) {
-      checkRows(slotCount, valuesAt, count, targetAt, dim)
-      target(firstsAt, slotCount)
-      target(nextsAt, count)
-      exports.addRows(firstsAt, nextsAt, slotCount, valuesAt, targetAt, dim)
-    },
+    coalesce: makeCoalesce(exports, source, target),
+    sumRows: combineRows('sumRows'),
+    addRows: combineRows('addRows'),
     copyRows(placesAt, slotCount, valuesAt, count, targetAt, dim) {
       checkRows(slotCount, valuesAt, count, targetAt, dim)
       target(placesAt, slotCount)

@@ -1,5 +1,5 @@
 import { refuse } from '../core/errors.ts'
-import { fitsFloat32 } from '../core/float32.ts'
+import { fitsFloat32 } from '../core/types.ts'
 import { int8BiasAt } from '../layout/table-layout.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { TableReader } from '../tables/table-reader.ts'

@@ -1,6 +1,5 @@
 import { assert } from '../core/assert.ts'
-import type { ArenaShare } from '../tables/arena-share.ts'
-import type { Region } from '../tables/arena.ts'
+import type { ArenaShare, Region } from '../tables/arena.ts'
 import type { ResponseBuffer } from './buffers.ts'
 
 /** Smaller answers are copied out sooner than their region is kept and given back. */

@@ -1,14 +1,12 @@
-import type { JsonKernels } from '../kernels/print-floats.ts'
+import { instantiateJsonKernels, type JsonKernels } from '../kernels/print-floats.ts'
 import type { TableAdapter } from '../tables/adapter.ts'
-import type { Arena, Region } from '../tables/arena.ts'
-import type { ArenaShare } from '../tables/arena-share.ts'
+import { Arena, ArenaShare, type Region } from '../tables/arena.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import { resolveRows } from '../tables/resolve.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 import { dispatchGather } from '../workers/dispatch.ts'
 import { dispatchAdapted } from '../workers/dispatch-adapted.ts'
-import type { ComputePool } from '../workers/pool.ts'
-import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
+import { type ResponseBuffer, ResponseBuffers } from './buffers.ts'
 import { type Answer, checkEncoding, describeAnswer, type Encoding, encodeAnswer } from './encode.ts'
 import { writeFillRow } from './fill.ts'
 import { sendInPlace } from './in-place.ts'
@@ -16,6 +14,9 @@ import { computeMask } from './mask.ts'
 import { type LookupPlan, planLookup } from './plan.ts'
 import { poolBags } from './pooling.ts'
 import type { LookupRequest } from './request.ts'
+import { LIMITS } from '../core/limits.ts'
+import { PRINT_TABLES_BYTES } from '../kernels/print-tables.ts'
+import type { ComputePool } from '../workers/pool.ts'
 
 /** What a thread needs to answer lookups. One an HTTP worker. */
 export interface LookupServices {
@@ -170,4 +171,19 @@ const roundRows = (arena: Arena, version: TableReader, plan: LookupPlan, region:
   if (!plan.widen) return narrowAt
   kernels.convert(plan.elementType, 'float32', narrowAt, numberCount, rowsAt)
   return rowsAt
+}
+
+/** The arena, printer and buffers of a thread that answers lookups, and takes updates. `pool` null: it gathers everything itself. */
+export const createLookupServices = (pool: ComputePool | null): LookupServices => {
+  const arena = new Arena(LIMITS.lookupBytesInFlightMax)
+  // Held for the arena's whole life.
+  const tables = arena.reserve(PRINT_TABLES_BYTES)
+  return {
+    arena,
+    updateBodies: new ArenaShare(arena, LIMITS.updateBytesInFlightMax),
+    answers: new ArenaShare(arena, LIMITS.answerBytesInFlightMax),
+    buffers: new ResponseBuffers(LIMITS.responseBytesIdleMax),
+    printer: instantiateJsonKernels(arena.memory, tables.at),
+    pool,
+  }
 }

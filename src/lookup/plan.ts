@@ -1,14 +1,13 @@
-import { refuse } from '../core/errors.ts'
-import { LIMITS } from '../core/limits.ts'
 import type { Dtype, Mode, Settings } from '../core/types.ts'
 import type { RowFormat } from '../kernels/table.ts'
 import { alignUp } from '../layout/cache-lines.ts'
 import type { AdapterHandle, VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { resolvePaddingRow } from '../tables/resolve.ts'
-import { checkAdapted } from './adapted.ts'
 import { type BagPlan, planBags } from './bags.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 
 /** Element types of an answer; uint8: int8 rows as they are stored (see stored.ts). */
 export type AnswerType = Exclude<Dtype, 'int8'> | 'uint8'
@@ -166,4 +165,31 @@ const planAnswer = (
   if (computed) return { elementType, rowFormat: 'float32', narrow: elementType !== 'float32' }
   const rowFormat = stored === 'float32' || (stored === elementType && !text) ? 'stored' : 'float32'
   return { elementType, rowFormat, narrow: elementType !== 'float32' && elementType !== stored }
+}
+
+/**
+ * Refuses what rows with an adapter cannot be: DTYPE_MISMATCH for rows as they are stored, BATCH_TOO_LARGE for more arithmetic than one
+ * lookup gets.
+ */
+export const checkAdapted = (
+  { rank }: AdapterHandle,
+  { options, indices }: LookupRequest,
+  dim: number,
+): void => {
+  if (options.dtype === 'native') {
+    refuse(
+      'DTYPE_MISMATCH',
+      'the table has a LoRA adapter, which is added in float32: ask for float32, float16 or bfloat16',
+      {
+        errors: [{ pointer: '/dtype', detail: 'not as stored while an adapter is attached' }],
+      },
+    )
+  }
+  const terms = indices.length * dim * rank
+  if (terms > LIMITS.adaptedProductCountMax) {
+    refuse(
+      'BATCH_TOO_LARGE',
+      `${indices.length} rows of ${dim} with an adapter of rank ${rank} are ${terms} products, the limit is ${LIMITS.adaptedProductCountMax}`,
+    )
+  }
 }

@@ -1,7 +1,6 @@
 import { refuse } from '../core/errors.ts'
-import { fitsFloat32 } from '../core/float32.ts'
+import { ELEMENT_BYTES, type ElementType, fitsFloat32 } from '../core/types.ts'
 import { LIMITS } from '../core/limits.ts'
-import { ELEMENT_BYTES, type ElementType } from '../core/types.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import type { ByteRange, SafetensorsHeader, TensorPlace } from '../formats/safetensors.ts'
 import { quoteText } from '../formats/scanner.ts'

@@ -8,8 +8,7 @@ import type { TableEntry } from '../tables/registry.ts'
 import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScalar } from './adapter-plan.ts'
 import { UploadBody } from './body.ts'
 import type { WriterConnection } from './build.ts'
-import { openBytesSink, type Sink, loaderSink } from './sinks.ts'
-import { takeHeader, writeBody } from './transfer.ts'
+import { loaderSink, openBytesSink, type Sink, takeHeader, writeBody } from './sinks.ts'
 import { RowLoader } from './row-loader.ts'
 
 /** One PUT of an adapter, as safetensors. */

@@ -2,12 +2,14 @@ import { setImmediate } from 'node:timers/promises'
 import { assert } from '../core/assert.ts'
 import type { Dtype, Precondition, Settings } from '../core/types.ts'
 import type { Arena } from '../tables/arena.ts'
-import { buildTable, checkTableShape } from './build.ts'
-import type { BuiltTable, WriterConnection } from './build.ts'
-import { completeInitializer, initializeRows } from './initializers.ts'
-import type { CompleteInitializer, Initializer } from './initializers.ts'
-import { refuseNonFinite } from './non-finite.ts'
-import { RowLoader } from './row-loader.ts'
+import { buildTable, type BuiltTable, checkTableShape, type WriterConnection } from './build.ts'
+import {
+  completeInitializer,
+  type CompleteInitializer,
+  type Initializer,
+  initializeRows,
+} from './initializers.ts'
+import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
 /** A table by its specification. */
 export interface Specification {

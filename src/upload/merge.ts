@@ -9,8 +9,7 @@ import { checkPrecondition, entityTag } from '../tables/precondition.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 import { type BuiltTable, buildTable, type WriterConnection } from './build.ts'
-import { refuseNonFinite } from './non-finite.ts'
-import { RowLoader } from './row-loader.ts'
+import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
 /** What is merged before others on the thread get a turn. */
 const TURN_BYTES = 256 * 1024

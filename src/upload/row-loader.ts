@@ -1,13 +1,12 @@
 import { assert } from '../core/assert.ts'
-import { ELEMENT_BYTES } from '../core/types.ts'
-import type { Dtype, ElementType } from '../core/types.ts'
-import { instantiateKernels } from '../kernels/table.ts'
-import type { SourceType, TableKernels } from '../kernels/table.ts'
+import { type Dtype, ELEMENT_BYTES, type ElementType } from '../core/types.ts'
+import { instantiateKernels, type SourceType, type TableKernels } from '../kernels/table.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { isIntegerType, widenIntegers } from './integers.ts'
 import { PageWarmer } from './page-warmer.ts'
+import { refuse } from '../core/errors.ts'
 
 /** What arrives, and how it is stored. */
 export interface RowLoaderFormat {
@@ -177,4 +176,20 @@ export class RowLoader {
     }
     return segment
   }
+}
+
+/** Refuses (NON_FINITE), by row and column, the first element that is not finite; -1: all are. `pointer`: where it is in a JSON body. */
+export const refuseNonFinite = (
+  element: number,
+  { dim, dtype }: { dim: number; dtype: Dtype },
+  pointer?: (row: number, column: number) => string,
+): void => {
+  if (element < 0) return
+  const row = Math.floor(element / dim)
+  const column = element % dim
+  const detail = `the value at row ${row}, column ${column} is not finite as ${dtype}`
+  if (pointer === undefined) refuse('NON_FINITE', `${detail}; ?allow_non_finite=true stores it all the same`)
+  refuse('NON_FINITE', detail, {
+    errors: [{ pointer: pointer(row, column), detail: `not finite as ${dtype}` }],
+  })
 }

@@ -8,13 +8,17 @@ import {
 } from '../formats/safetensors.ts'
 import type { Arena } from '../tables/arena.ts'
 import { UploadBody } from './body.ts'
-import { buildTable } from './build.ts'
-import type { BuiltTable, WriterConnection } from './build.ts'
-import { describeSize, planNpy, planRaw, planSafetensors } from './plan.ts'
-import type { UploadOptions, UploadPlan } from './plan.ts'
-import { openRowSink, openStateSinks, openStepSink, type Sink } from './sinks.ts'
+import { buildTable, type BuiltTable, type WriterConnection } from './build.ts'
+import {
+  describeSize,
+  planNpy,
+  planRaw,
+  planSafetensors,
+  type UploadOptions,
+  type UploadPlan,
+} from './plan.ts'
+import { openRowSink, openStateSinks, openStepSink, type Sink, takeHeader, writeBody } from './sinks.ts'
 import { listStateNames, planState, type StatePlan } from './state.ts'
-import { takeHeader, writeBody } from './transfer.ts'
 
 /** One PUT of a table with data. */
 export interface Upload extends UploadOptions {

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { Arena } from '../../src/tables/arena.ts'
-import { ArenaShare } from '../../src/tables/arena-share.ts'
+import { Arena, ArenaShare } from '../../src/tables/arena.ts'
 
 test('A share of an arena ends before the arena does, and comes back', () => {
   const arena = new Arena(1024 * 1024)

@@ -5,8 +5,12 @@ import { formatContentDigest, parseContentDigest } from '../../formats/digest.ts
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { checkOptions, planRaw, type UploadFormat } from '../../upload/plan.ts'
 import { commitUpload } from '../../upload/staging/commit.ts'
-import type { StagedPart, UploadSpecification, UploadState } from '../../upload/staging/layout.ts'
-import { countBytes } from '../../upload/staging/part-files.ts'
+import {
+  countBytes,
+  type StagedPart,
+  type UploadSpecification,
+  type UploadState,
+} from '../../upload/staging/layout.ts'
 import type { HttpContext } from '../context.ts'
 import { FORMAT_MEDIA_TYPES, parseFormat } from '../negotiate.ts'
 import type { UploadQuery } from '../schemas/table.ts'

@@ -6,6 +6,9 @@ import { checkDigest } from '../../formats/digest.ts'
 import { UploadBody } from '../body.ts'
 import { checkFreeSpace, createFile, ignoreMissing, workOnDisk, writeWhole } from './disk.ts'
 import {
+  countBytes,
+  currentParts,
+  listPartFiles,
   newIncomingName,
   type PartFile,
   partName,
@@ -14,7 +17,6 @@ import {
   type Upload,
   uploadPath,
 } from './layout.ts'
-import { countBytes, currentParts, listPartFiles } from './part-files.ts'
 import { listOpenIds } from './uploads.ts'
 
 /** The body of a part. */

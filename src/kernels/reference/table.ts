@@ -2,7 +2,9 @@ import type { Dtype } from '../../core/types.ts'
 import { int8BiasAt, rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
 import type { RowFormat, TableKernels } from '../table.ts'
 import { toBits, widenBfloat16, widenFloat16 } from './floats.ts'
-import type { Views } from './views.ts'
+import { makeViews, type Views } from './views.ts'
+import { makeConverters } from './elements.ts'
+import { makeRowWriters } from './rows.ts'
 
 const copyRow = ({ table, arena }: Views, from: number, to: number, bytes: number): void => {
   for (let k = 0; k < bytes; k++) arena.setUint8(to + k, table.getUint8(from + k))
@@ -75,4 +77,10 @@ export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gather
     gatherChecked: (format, dtype, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim) =>
       gatherFrom(views, format, dtype, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, isBusy),
   }
+}
+
+/** What the kernels must do, in plain TypeScript, one value at a time: equal to them in every bit of both memories. */
+export const makeReferenceKernels = (table: ArrayBufferLike, arena: ArrayBufferLike): TableKernels => {
+  const views = makeViews(table, arena)
+  return { ...makeGathers(views), ...makeRowWriters(views), ...makeConverters(views) }
 }
