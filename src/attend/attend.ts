@@ -22,9 +22,10 @@ interface Attending {
 }
 
 /**
- * Scores queries against every row of a version: plan, write the queries into the arena, scan the table in chunks, join what the chunks found,
- * encode. Answers at once when the table is small, else with a promise. Which chunks there were leaves no trace in the answer.
- * Each row is at the answer's sequence or a later one. `checkWanted` throws when nobody waits any more; it is asked before each chunk.
+ * Scores queries against every row of a version: plan, write the queries into the arena, scan the table in
+ * chunks, join what the chunks found, encode. Answers at once when the table is small, else with a promise.
+ * Which chunks there were leaves no trace in the answer. Each row is at the answer's sequence or a later one.
+ * `checkWanted` throws when nobody waits any more; it is asked before each chunk.
  */
 export const attend = (
   services: LookupServices,
@@ -136,7 +137,10 @@ const scanAtOnce = ({ arena }: LookupServices, attending: Attending): void => {
     runAttendJob(version, arena.memory, makeSettleJob(attending, plan.top.k, 0, plan.queryCount))
 }
 
-/** Every runner takes the next chunk when it has finished one, so each meets its chunks in ascending order, as its heaps want. */
+/**
+ * Every runner takes the next chunk when it has finished one, so each meets its chunks in ascending order, as
+ * its heaps want.
+ */
 const scanInChunks = async (
   { arena, pool }: LookupServices,
   attending: Attending,
@@ -169,8 +173,9 @@ const scanInChunks = async (
 }
 
 /**
- * Writes queries as the kernels read them: zeros up to a multiple of four numbers, and for cosine each divided by its length, in float64, so
- * that neither a tiny nor a huge query loses anything. One without a direction stays zeros: its cosines are 0.
+ * Writes queries as the kernels read them: zeros up to a multiple of four numbers, and for cosine each
+ * divided by its length, in float64, so that neither a tiny nor a huge query loses anything. One without a
+ * direction stays zeros: its cosines are 0.
  */
 export const writeQueries = (
   arena: Arena,

@@ -9,7 +9,10 @@ import type { ScanResult } from './plan.ts'
 
 export type AttendEncoding = 'json' | 'safetensors'
 
-/** Copies what was found out of the arena in the encoding that the client asked for: `logits`, or `indices` and `scores`. */
+/**
+ * Copies what was found out of the arena in the encoding that the client asked for: `logits`, or `indices`
+ * and `scores`.
+ */
 export const encodeScanResult = (
   services: LookupServices,
   found: ScanResult,
@@ -38,7 +41,10 @@ const copyFound = (
   return body
 }
 
-/** Room for the text of one run of scores, which is printed whole. A longer one would hardly fit into an answer. */
+/**
+ * Room for the text of one run of scores, which is printed whole. A longer one would hardly fit into an
+ * answer.
+ */
 const ROW_BYTES_MAX = 128 * 1024 * 1024
 
 /** Refuses BATCH_TOO_LARGE, before any work, scores whose text cannot be an answer. */

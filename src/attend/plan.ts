@@ -14,7 +14,10 @@ import type { AttendRequest } from './request.ts'
 /** Several runners share the work only as long as their heaps stay below this together. */
 const HEAPS_BYTES_MAX = 64 * 1024 * 1024
 
-/** Everything about an attend request that is decided before memory is touched. Plain data; places are bytes from the region's begin. */
+/**
+ * Everything about an attend request that is decided before memory is touched. Plain data; places are bytes
+ * from the region's begin.
+ */
 export interface AttendPlan {
   metric: Metric
   queryCount: number

@@ -15,7 +15,10 @@ export interface TableExport {
   contentLength: number
   elementType: ElementType
   shape: number[]
-  /** To be read once, or closed: until then the version cannot be freed, and the writer remembers what updates overwrite. */
+  /**
+   * To be read once, or closed: until then the version cannot be freed, and the writer remembers what updates
+   * overwrite.
+   */
   body: ExportBody
 }
 
@@ -23,10 +26,11 @@ export interface TableExport {
 const CHUNK_BYTES = 1024 * 1024
 
 /**
- * Begins to export a version, in its storage dtype, and (`withState`, safetensors only) the state of its optimizer at the same sequence.
- * Pins it until the body has ended, failed or was closed.
- * Refuses NOT_ACCEPTABLE when the format cannot carry the dtype, TABLE_NOT_FOUND or VERSION_NOT_FOUND when the version has just been
- * given up. Reading the body fails with OVERLOADED when updates overwrite more than the writer keeps for an export.
+ * Begins to export a version, in its storage dtype, and (`withState`, safetensors only) the state of its
+ * optimizer at the same sequence. Pins it until the body has ended, failed or was closed. Refuses
+ * NOT_ACCEPTABLE when the format cannot carry the dtype, TABLE_NOT_FOUND or VERSION_NOT_FOUND when the
+ * version has just been given up. Reading the body fails with OVERLOADED when updates overwrite more than the
+ * writer keeps for an export.
  */
 export const exportTable = async (
   writer: ExportLine,
@@ -63,8 +67,9 @@ interface ExportContent extends Pick<ExportPlan, 'header' | 'parts'> {
 }
 
 /**
- * The bytes of an export: header, then rows in chunks of their own memory. An iterator by hand and not a generator, since the `return`
- * of a generator that never began does nothing, and a client may leave before the first byte.
+ * The bytes of an export: header, then rows in chunks of their own memory. An iterator by hand and not a
+ * generator, since the `return` of a generator that never began does nothing, and a client may leave before
+ * the first byte.
  */
 export class ExportBody implements AsyncIterableIterator<Buffer> {
   readonly #writer: ExportLine
@@ -122,12 +127,14 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   }
 
   /**
-   * Copies the next rows as they are, then puts the old ones in the place of those that updates have changed since the export began.
+   * Copies the next rows as they are, then puts the old ones in the place of those that updates have changed
+   * since the export began.
    *
-   * Why that is exactly the table at its sequence S: the writer, which writes alone and answers between writes, keeps what a row was at S
-   * before it first overwrites it. When it answers it has therefore kept every row that was touched before the answer, hence every
-   * row that was touched before or during the copy, which was over when it was asked: those are replaced whole, half-written ones too.
-   * Any other row was not written between S and the copy. The lock word could spare the question, but not on every machine: nothing
+   * Why that is exactly the table at its sequence S: the writer, which writes alone and answers between
+   * writes, keeps what a row was at S before it first overwrites it. When it answers it has therefore kept
+   * every row that was touched before the answer, hence every row that was touched before or during the copy,
+   * which was over when it was asked: those are replaced whole, half-written ones too. Any other row was not
+   * written between S and the copy. The lock word could spare the question, but not on every machine: nothing
    * orders plain copies before a later reading of it, while a message and its answer do.
    */
   async #readChunk(): Promise<Buffer | null> {

@@ -20,8 +20,8 @@ export interface RowsPage {
 const STEP_BYTES = 1024 * 1024
 
 /**
- * Reads rows offset..offset+limit-1, as many of them as there are, for people to look at. No row is half written.
- * Refuses OVERLOADED when a row stays busy too long, or the arena has no room.
+ * Reads rows offset..offset+limit-1, as many of them as there are, for people to look at. No row is half
+ * written. Refuses OVERLOADED when a row stays busy too long, or the arena has no room.
  */
 export const readRows = (version: TableReader, arena: Arena, offset: number, limit: number): RowsPage => {
   const { rows, dim } = version.handle
@@ -57,7 +57,10 @@ const gatherFrom = (version: TableReader, arena: Arena, firstRow: number, target
   }
 }
 
-/** A page of rows as JSON, numbers printed as lookups print them. Refuses BATCH_TOO_LARGE for a text beyond the size of an answer. */
+/**
+ * A page of rows as JSON, numbers printed as lookups print them. Refuses BATCH_TOO_LARGE for a text beyond
+ * the size of an answer.
+ */
 export const printRowsPage = (page: RowsPage, dim: number, arena: Arena, printer: JsonKernels): string => {
   const room = printedBytesMax([dim])
   const region = arena.reserve(dim * 4 + room)

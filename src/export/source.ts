@@ -42,7 +42,10 @@ export const readStateRows = ({ optimizer, initial, memory }: ExportedState, dim
   return { ...source, copy }
 }
 
-/** Copies rows as they are stored into memory of their own. They may be torn when the writer writes meanwhile: see {@link patchRows}. */
+/**
+ * Copies rows as they are stored into memory of their own. They may be torn when the writer writes meanwhile:
+ * see {@link patchRows}.
+ */
 export const copyRows = (handle: VersionHandle, firstRow: number, rowCount: number): Buffer => {
   const { dim, dtype, rows, segments } = handle
   assert(firstRow >= 0 && firstRow + rowCount <= rows, 'the rows are in the table')
@@ -54,7 +57,8 @@ export const copyRows = (handle: VersionHandle, firstRow: number, rowCount: numb
     const to = Math.min(end, segment.firstRow + segment.rowCount)
     if (from >= to) continue
     const at = ROWS_AT + (from - segment.firstRow) * storedBytes
-    // The copy of a Buffer: a typed array's `set` out of shared memory goes byte by byte unless both ends are aligned alike.
+    // The copy of a Buffer: a typed array's `set` out of shared memory goes byte by byte unless both ends are
+    // aligned alike.
     Buffer.from(segment.memory.buffer, at, (to - from) * storedBytes).copy(
       target,
       (from - firstRow) * storedBytes,

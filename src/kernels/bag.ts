@@ -9,7 +9,8 @@ import { instantiateModule } from './compiled-modules.ts'
 export type BagOperation = Exclude<Pooling, 'none'>
 
 /**
- * Bags in an arena. Bag b has the members offsets[b]..offsets[b+1]-1, a member is a row and a weight. Addresses are bytes of the arena.
+ * Bags in an arena. Bag b has the members offsets[b]..offsets[b+1]-1, a member is a row and a weight.
+ * Addresses are bytes of the arena.
  */
 export interface Bags {
   operation: BagOperation
@@ -35,25 +36,31 @@ export interface TableMembers {
 }
 
 /**
- * Pooling over one table memory and one arena, in the order of the members, every operation rounded to float32: p = weight * element
- * (none: the element), sum = sum + p from zero, and one division by the count or the sum of the weights (mean), or by the root of the
- * count or of the sum of their squares (sqrtn), summed alike; a divisor of zero gives zeros. max takes no weights: the first element
- * stays unless a later one is greater by strict `>`. An empty bag is zeros; any NaN is 7FC00000. int8 elements are as `gather` gives
- * them.
+ * Pooling over one table memory and one arena, in the order of the members, every operation rounded to
+ * float32: p = weight * element (none: the element), sum = sum + p from zero, and one division by the count
+ * or the sum of the weights (mean), or by the root of the count or of the sum of their squares (sqrtn),
+ * summed alike; a divisor of zero gives zeros. max takes no weights: the first element stays unless a later
+ * one is greater by strict `>`. An empty bag is zeros; any NaN is 7FC00000. int8 elements are as `gather`
+ * gives them.
  */
 export interface BagKernels {
-  /** Whole bags. Every row is read once. Ends with a fence: a lock word that is read afterwards is read after the rows. */
+  /**
+   * Whole bags. Every row is read once. Ends with a fence: a lock word that is read afterwards is read after
+   * the rows.
+   */
   pool(bags: Bags, members: TableMembers): void
   /**
-   * The part of the bags that is members `first`..`last`-1, whose rows lie packed at `rowsAt` as float32. A bag begins with its first
-   * member and is finished after its last: the parts of a bag, one after the other, are the bag. Empty bags are finished at once.
+   * The part of the bags that is members `first`..`last`-1, whose rows lie packed at `rowsAt` as float32. A
+   * bag begins with its first member and is finished after its last: the parts of a bag, one after the other,
+   * are the bag. Empty bags are finished at once.
    */
   poolPacked(bags: Bags, rowsAt: number, first: number, last: number): void
 }
 
 /**
- * Block touch, as in index.ts: one byte of every cache line of the next rows, this many bytes of them, before they are added. They stay in
- * the second-level cache until then. Float32 rows of one cache line overlap without it. The order of the touches is in bag.as.ts.
+ * Block touch, as in index.ts: one byte of every cache line of the next rows, this many bytes of them, before
+ * they are added. They stay in the second-level cache until then. Float32 rows of one cache line overlap
+ * without it. The order of the touches is in bag.as.ts.
  */
 const TOUCH_BYTES = 131_072
 const TOUCH_MEMBERS_MIN = 8
@@ -78,7 +85,10 @@ const planTouch = (dtype: Dtype, bytes: number): number => {
   return Math.max(TOUCH_MEMBERS_MIN, Math.min(TOUCH_MEMBERS_MAX, Math.floor(blockBytes / bytes)))
 }
 
-/** Asserts in O(1) what lies where; that offsets ascend is the caller's promise. Returns the first and the last offset. */
+/**
+ * Asserts in O(1) what lies where; that offsets ascend is the caller's promise. Returns the first and the
+ * last offset.
+ */
 const checkBags = (bags: Bags, bounds: Bounds, arena: DataView): { first: number; last: number } => {
   const { operation, dim, bagCount, offsetsAt, weightsAt, outAt } = bags
   assertCount(bagCount)

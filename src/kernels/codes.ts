@@ -1,6 +1,6 @@
 /**
- * Codes and sizes that the kernels and their callers share. They are written down here only: `wasm/shared-source.ts` makes the
- * AssemblyScript enums and constants of them.
+ * Codes and sizes that the kernels and their callers share. They are written down here only:
+ * `wasm/shared-source.ts` makes the AssemblyScript enums and constants of them.
  */
 
 /** Element types that conversions read and write. */

@@ -1,4 +1,7 @@
-/** Loads the kernels that `npm run build` compiled. Each module is compiled once per thread, however many memories use it. */
+/**
+ * Loads the kernels that `npm run build` compiled. Each module is compiled once per thread, however many
+ * memories use it.
+ */
 import { readFileSync } from 'node:fs'
 
 /** The modules in `compiled/`; `wasm/build.ts` says which sources each is made of. */

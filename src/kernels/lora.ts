@@ -18,8 +18,9 @@ export interface AdaptedRows {
 }
 
 /**
- * Low-rank adapters over a memory that holds the second factor, `rank` rows of `dim` float32, and an arena. Every operation is rounded to
- * float32, none is fused; which NaN an operation gives is the processor's choice.
+ * Low-rank adapters over a memory that holds the second factor, `rank` rows of `dim` float32, and an arena.
+ * Every operation is rounded to float32, none is fused; which NaN an operation gives is the processor's
+ * choice.
  */
 export interface LoraKernels {
   /** row[k] += scale * sum over j of factors[j] * second[j][k], summed from zero in the order of j. */

@@ -29,9 +29,9 @@ interface Exports {
 export type Precision = 'double' | 'single'
 
 /**
- * A private memory for one JSON text at a time, and the kernel that reads numbers (`1,-2.5,3e-7`) out of it. The caller puts the text into
- * `text` and a zero byte behind it. What `scan` and `scanRows` read goes to `values[precision]` from `valueIndex` on but not to
- * `valueIndexEnd`.
+ * A private memory for one JSON text at a time, and the kernel that reads numbers (`1,-2.5,3e-7`) out of it.
+ * The caller puts the text into `text` and a zero byte behind it. What `scan` and `scanRows` read goes to
+ * `values[precision]` from `valueIndex` on but not to `valueIndexEnd`.
  */
 export interface NumberScanner {
   /** As long as the longest text and the zero byte. Only what is used takes memory. */
@@ -41,15 +41,16 @@ export interface NumberScanner {
   /** Numbers that the last `scan` read, or rows that the last `scanRows` did. */
   count: number
   /**
-   * Reads numbers from `at` on, with commas and white space between them. Stops before an element that is no number, that is malformed or
-   * that it leaves to others: more than 19 significant digits, powers of ten beyond 10^-64..10^63, what is too close to the middle of two
-   * doubles, what float32 cannot hold. Returns the place behind the last number and the white space that follows it; `at` when there was
-   * none.
+   * Reads numbers from `at` on, with commas and white space between them. Stops before an element that is no
+   * number, that is malformed or that it leaves to others: more than 19 significant digits, powers of ten
+   * beyond 10^-64..10^63, what is too close to the middle of two doubles, what float32 cannot hold. Returns
+   * the place behind the last number and the white space that follows it; `at` when there was none.
    */
   scan(precision: Precision, at: number, valueIndex: number, valueIndexEnd: number): number
   /**
-   * Reads lists of exactly `length` numbers, at least one, from the comma before the first list on. Stops before a list that has another
-   * length or that `scan` would not read whole. Returns the place behind the last list; `at` when there was none.
+   * Reads lists of exactly `length` numbers, at least one, from the comma before the first list on. Stops
+   * before a list that has another length or that `scan` would not read whole. Returns the place behind the
+   * last list; `at` when there was none.
    */
   scanRows(
     precision: Precision,

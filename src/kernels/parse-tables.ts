@@ -1,5 +1,6 @@
 /**
- * The tables that the parsing kernel reads, and where each lies. The kernel gets the offsets from here when it is built.
+ * The tables that the parsing kernel reads, and where each lies. The kernel gets the offsets from here when
+ * it is built.
  */
 import { assert } from '../core/assert.ts'
 
@@ -44,8 +45,8 @@ export const PARSE_OFFSETS: Readonly<Record<string, number>> = {
 export const PARSE_POWERS = { POWER_MIN, POWER_MAX } as const
 
 /**
- * Fills PARSE_TABLES_BYTES from `tablesAt` on: vectors; 10^0..10^16 as integers; then for each exponent 10^k as a double, the double in
- * two halves, and what it lacks. Together they are good to 2^-106.
+ * Fills PARSE_TABLES_BYTES from `tablesAt` on: vectors; 10^0..10^16 as integers; then for each exponent 10^k
+ * as a double, the double in two halves, and what it lacks. Together they are good to 2^-106.
  */
 export const writeParseTables = (memory: WebAssembly.Memory, tablesAt: number): void => {
   new Uint8Array(memory.buffer, tablesAt, INTEGERS_AT).set(VECTORS.flatMap(({ bytes }) => bytes))

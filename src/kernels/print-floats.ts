@@ -20,7 +20,10 @@ interface Exports {
   ): number
 }
 
-/** A tensor as rows of `dim` values below outer axes; what lies below an axis of length zero prints nothing and is left out. */
+/**
+ * A tensor as rows of `dim` values below outer axes; what lies below an axis of length zero prints nothing
+ * and is left out.
+ */
 const splitShape = (
   shape: readonly number[],
 ): { outer: readonly number[]; dim: number; rowCount: number } => {
@@ -34,12 +37,15 @@ const splitShape = (
   }
 }
 
-/** How many rows (runs along the last axis that has an effect on the text) the text of a tensor has; see `printRows`. */
+/**
+ * How many rows (runs along the last axis that has an effect on the text) the text of a tensor has; see
+ * `printRows`.
+ */
 export const countPrintedRows = (shape: readonly number[]): number => splitShape(shape).rowCount
 
 /**
- * No text of `rowCount` rows (default: all) of a float32 tensor of this shape is longer, in bytes. Most are half as long: -0.12345679 is 12
- * with its comma, but a number may take 23.
+ * No text of `rowCount` rows (default: all) of a float32 tensor of this shape is longer, in bytes. Most are
+ * half as long: -0.12345679 is 12 with its comma, but a number may take 23.
  */
 export const printedBytesMax = (shape: readonly number[], rowCount = countPrintedRows(shape)): number =>
   rowCount * (splitShape(shape).dim * NUMBER_BYTES_MAX + shape.length * 2 + 1) + SCRIBBLE_BYTES
@@ -47,15 +53,16 @@ export const printedBytesMax = (shape: readonly number[], rowCount = countPrinte
 /** The printer of one arena. Addresses and sizes are bytes of that arena. */
 export interface JsonKernels {
   /**
-   * Prints float32 values (row-major, at `valuesAt`) as nested JSON arrays at `outAt`; a shape without axes is the bare number. Each
-   * number is the shortest decimal that reads back to the same float32, the closest of those, written as JavaScript writes numbers; minus
-   * zero is `-0`, NaN and infinities are `null`. `outBytesMax` must be at least `printedBytesMax(shape)`. Returns the length of the text.
+   * Prints float32 values (row-major, at `valuesAt`) as nested JSON arrays at `outAt`; a shape without axes
+   * is the bare number. Each number is the shortest decimal that reads back to the same float32, the closest
+   * of those, written as JavaScript writes numbers; minus zero is `-0`, NaN and infinities are `null`.
+   * `outBytesMax` must be at least `printedBytesMax(shape)`. Returns the length of the text.
    */
   printTensor(shape: readonly number[], valuesAt: number, outAt: number, outBytesMax: number): number
   /**
-   * The part of that text which belongs to `rowCount` rows from `firstRow`, brackets and commas included: the parts of a tensor, one
-   * after the other, are its text. `valuesAt` is where the values of `firstRow` lie. `outBytesMax` is at least `printedBytesMax(shape,
-   * rowCount)`.
+   * The part of that text which belongs to `rowCount` rows from `firstRow`, brackets and commas included: the
+   * parts of a tensor, one after the other, are its text. `valuesAt` is where the values of `firstRow` lie.
+   * `outBytesMax` is at least `printedBytesMax(shape, rowCount)`.
    */
   printRows(
     shape: readonly number[],
@@ -68,8 +75,9 @@ export interface JsonKernels {
 }
 
 /**
- * The printer for an arena, an imported 32-bit shared memory. `tablesAt` (a multiple of 8) is the place of PRINT_TABLES_BYTES bytes that it
- * fills now and nothing else may write to; one thread at a time uses it, since the shape passes through there.
+ * The printer for an arena, an imported 32-bit shared memory. `tablesAt` (a multiple of 8) is the place of
+ * PRINT_TABLES_BYTES bytes that it fills now and nothing else may write to; one thread at a time uses it,
+ * since the shape passes through there.
  */
 export const instantiateJsonKernels = (arena: WebAssembly.Memory, tablesAt: number): JsonKernels => {
   assert(

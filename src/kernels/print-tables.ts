@@ -1,10 +1,12 @@
 /**
- * The tables that the printing kernel reads, and where each lies in the bytes that the printer keeps in its arena. The kernel gets the
- * offsets from here when it is built.
+ * The tables that the printing kernel reads, and where each lies in the bytes that the printer keeps in its
+ * arena. The kernel gets the offsets from here when it is built.
  */
 import { assert } from '../core/assert.ts'
 
-/** Binary exponents take 16 bytes each: a factor, the place of the decimal point, and the offset of a form. */
+/**
+ * Binary exponents take 16 bytes each: a factor, the place of the decimal point, and the offset of a form.
+ */
 const BINADES_BYTES = 256 * 16
 /** Where an entry of a binary exponent holds the place of the decimal point. */
 const POINT_AT = 8
@@ -16,7 +18,9 @@ const POWERS_AT = BINADES_BYTES
 const POWER_MIN = -31
 const POWER_MAX = 45
 
-/** The kernel's own room: the decimals of 64 numbers at a time, and the numbers that do not fill four lanes. */
+/**
+ * The kernel's own room: the decimals of 64 numbers at a time, and the numbers that do not fill four lanes.
+ */
 const DECIMALS_AT = 4736
 const REST_AT = DECIMALS_AT + 64 * 16
 /** The lengths of a tensor's outer axes, uint32. */
@@ -25,7 +29,10 @@ const LENGTHS_AT = REST_AT + 16
 export const OUTER_AXES_MAX = 16
 const CONSTANTS_AT = LENGTHS_AT + OUTER_AXES_MAX * 4
 
-/** A form prints nine digits, the first two of which may be zeros; the point stands behind this many of them, or an exponent is due. */
+/**
+ * A form prints nine digits, the first two of which may be zeros; the point stands behind this many of them,
+ * or an exponent is due.
+ */
 const FORM_POINT_MIN = -3
 const FORM_POINT_MAX = 9
 const FORM_ZEROS_MAX = 2
@@ -61,7 +68,10 @@ const VECTORS = Object.entries({
 })
 const FORMS_AT = CONSTANTS_AT + VECTORS.length * 16
 
-/** Bytes of the arena that the printer keeps at `tablesAt`: the tables, the kernel's own room, and the shape of the tensor at hand. */
+/**
+ * Bytes of the arena that the printer keeps at `tablesAt`: the tables, the kernel's own room, and the shape
+ * of the tensor at hand.
+ */
 export const PRINT_TABLES_BYTES = FORMS_AT + FORMS_BYTES_ALL
 assert(POWERS_AT + (POWER_MAX - POWER_MIN + 1) * 8 <= DECIMALS_AT, 'the powers end before the decimals')
 
@@ -92,7 +102,10 @@ const powerOfTen = (exponent: number): bigint => {
   return ((1n << shift) - 1n) / magnitude + 1n
 }
 
-/** 2^exponent / 10^power with 60 bits behind the point, rounded up; the power is such that it is from 1 to below 10. */
+/**
+ * 2^exponent / 10^power with 60 bits behind the point, rounded up; the power is such that it is from 1 to
+ * below 10.
+ */
 const describeBinade = (exponent: number): { factor: bigint; power: number } => {
   const shifted = exponent >= 0 ? 1n << BigInt(exponent) : 1n
   const divide = (power: number): bigint => {
@@ -113,8 +126,9 @@ interface Form {
 }
 
 /**
- * How to write nine digits, `zeros` zeros and then none, with the point behind `point` of them: by place in the text, the byte of the decimal
- * (bytes 0..7 are the last eight digits, the first can only be 1) or 255; what is added to it; and the lengths by zeros at the end.
+ * How to write nine digits, `zeros` zeros and then none, with the point behind `point` of them: by place in
+ * the text, the byte of the decimal (bytes 0..7 are the last eight digits, the first can only be 1) or 255;
+ * what is added to it; and the lengths by zeros at the end.
  */
 const describeForm = (point: number, zeros: number, sign: string): Form => {
   const place = point - zeros

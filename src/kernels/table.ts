@@ -6,15 +6,16 @@ import { ELEMENT_CODES, TOUCH_BYTES_MAX, TOUCH_ROWS } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
 /**
- * Block touch: before it copies the next TOUCH_ROWS rows, a gather reads one byte of each of their cache lines, so that the misses of
- * many rows overlap. Rows of up to TOUCH_FREE_BYTES that are copied as stored overlap without it; rows above TOUCH_BYTES_MAX are
- * fetched ahead by the processor itself. ns per row, random rows of 1 GiB, load/bench/kernel.ts on an AMD EPYC, plain -> touch:
+ * Block touch: before it copies the next TOUCH_ROWS rows, a gather reads one byte of each of their cache
+ * lines, so that the misses of many rows overlap. Rows of up to TOUCH_FREE_BYTES that are copied as stored
+ * overlap without it; rows above TOUCH_BYTES_MAX are fetched ahead by the processor itself. ns per row,
+ * random rows of 1 GiB, load/bench/kernel.ts on an AMD EPYC, plain -> touch:
  *
  *     stored    32 B 16 -> 37    64 B 21 -> 31    128 B 54 -> 43   256 B 109 -> 48    1 KiB 422 -> 149    4 KiB 713 -> 850
  *     float16   32 B 162 -> 51   64 B 384 -> 61   128 B 470 -> 103   512 B 577 -> 226, as float32
  *
- * The lines of a block stay in the first cache until they are copied: wide rows go in shorter blocks. 1 KiB on an Intel Sapphire Rapids:
- * 64 rows 211, 32 rows 196, 16 rows 182.
+ * The lines of a block stay in the first cache until they are copied: wide rows go in shorter blocks. 1 KiB
+ * on an Intel Sapphire Rapids: 64 rows 211, 32 rows 196, 16 rows 182.
  */
 const TOUCH_BLOCK_BYTES_MAX = 16_384
 export const TOUCH_FREE_BYTES = 64
@@ -32,15 +33,17 @@ export type SourceType = keyof typeof ELEMENT_CODES
 export type TargetType = 'float32' | 'float16' | 'bfloat16'
 
 /**
- * The kernels over one table memory and one arena that leave the table memory as it is. Arguments ending in `At` are byte addresses of the arena, of any alignment;
- * `firstRow` and `rowCount` say which rows the table memory holds. Nothing is allocated, and nothing but the region named is written.
- * Arguments are asserted in O(1); that ids were resolved is the caller's promise, but a foreign id is skipped, never read.
+ * The kernels over one table memory and one arena that leave the table memory as it is. Arguments ending in
+ * `At` are byte addresses of the arena, of any alignment; `firstRow` and `rowCount` say which rows the table
+ * memory holds. Nothing is allocated, and nothing but the region named is written. Arguments are asserted in
+ * O(1); that ids were resolved is the caller's promise, but a foreign id is skipped, never read.
  */
 export interface ReadKernels {
   /**
-   * Row `ids[i]` -> position i of `outAt`, rows packed. ids are int32: rows of other segments are skipped, negative ones take the
-   * ready row at `fillAt` (0: are skipped too). int8 as float32 is fround(byte * scale + bias), computed in float64.
-   * Ends with a fence: a lock word that is read afterwards is read after the rows.
+   * Row `ids[i]` -> position i of `outAt`, rows packed. ids are int32: rows of other segments are skipped,
+   * negative ones take the ready row at `fillAt` (0: are skipped too). int8 as float32 is fround(byte * scale
+   * + bias), computed in float64. Ends with a fence: a lock word that is read afterwards is read after the
+   * rows.
    */
   gather(
     format: RowFormat,
@@ -54,8 +57,8 @@ export interface ReadKernels {
     dim: number,
   ): void
   /**
-   * The same from position `start` on, with each row checked against its stripe word, so that none is half written. Returns `count`,
-   * or the position at which a row stayed busy: back off, then go on from there.
+   * The same from position `start` on, with each row checked against its stripe word, so that none is half
+   * written. Returns `count`, or the position at which a row stayed busy: back off, then go on from there.
    */
   gatherChecked(
     format: RowFormat,
@@ -70,8 +73,8 @@ export interface ReadKernels {
     dim: number,
   ): number
   /**
-   * Elements within the arena, rounded as by {@link TableKernels.ingest}, which also says what is returned. The regions do not overlap, unless they begin together
-   * and the target's elements are not wider.
+   * Elements within the arena, rounded as by {@link TableKernels.ingest}, which also says what is returned.
+   * The regions do not overlap, unless they begin together and the target's elements are not wider.
    */
   convert(
     source: SourceType,
@@ -84,9 +87,15 @@ export interface ReadKernels {
   finite(at: number, elementCount: number): number
 }
 
-/** Those and the kernels that change the rows of the table memory: for the writer, and for an upload that fills a version. */
+/**
+ * Those and the kernels that change the rows of the table memory: for the writer, and for an upload that
+ * fills a version.
+ */
 export interface TableKernels extends ReadKernels {
-  /** The writer's: position i of the packed rows at `rowsAt` -> row `ids[i]`, guarded by its stripe word, which is even before. Foreign ids are skipped. */
+  /**
+   * The writer's: position i of the packed rows at `rowsAt` -> row `ids[i]`, guarded by its stripe word,
+   * which is even before. Foreign ids are skipped.
+   */
   scatter(
     idsAt: number,
     count: number,
@@ -96,8 +105,9 @@ export interface TableKernels extends ReadKernels {
     rowBytes: number,
   ): void
   /**
-   * Elements of an upload -> rows, `rowsOffset` bytes behind the first. Half to even through float32; overflow is infinity, NaN stays.
-   * All are written; returns the index of the first that is stored as infinity or NaN, or -1.
+   * Elements of an upload -> rows, `rowsOffset` bytes behind the first. Half to even through float32;
+   * overflow is infinity, NaN stays. All are written; returns the index of the first that is stored as
+   * infinity or NaN, or -1.
    */
   ingest(
     source: SourceType,
@@ -107,9 +117,9 @@ export interface TableKernels extends ReadKernels {
     rowsOffset: number,
   ): number
   /**
-   * float32 rows -> int8 rows, from row `localRow` of the segment on: scale = range / 255, byte = rint((x - min) * (255 / (range + 1e-8))),
-   * bias = min. A row with NaN, infinity or an infinite range is stored as NaN. Returns the index of its first such element
-   * (of a range that overflows, of the row's first), or -1.
+   * float32 rows -> int8 rows, from row `localRow` of the segment on: scale = range / 255, byte = rint((x -
+   * min) * (255 / (range + 1e-8))), bias = min. A row with NaN, infinity or an infinite range is stored as
+   * NaN. Returns the index of its first such element (of a range that overflows, of the row's first), or -1.
    */
   quantise(sourceAt: number, quantisedRowCount: number, dim: number, localRow: number): number
 }
@@ -120,7 +130,9 @@ type Exports = Record<
   (...values: number[]) => number
 >
 
-/** The kernel that gives rows of each dtype as float32; that of float32 copies rows of any dtype as stored. */
+/**
+ * The kernel that gives rows of each dtype as float32; that of float32 copies rows of any dtype as stored.
+ */
 const GATHERS = {
   float32: 'gatherRaw',
   float16: 'gatherFloat16',

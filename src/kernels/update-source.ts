@@ -16,20 +16,24 @@ export interface CoalescedAt {
 }
 
 /**
- * What reads the numbers of an update where they came, in an update source, which is never written, and puts what comes of them into an arena. Addresses
- * of indices and values are bytes of the update source, all others of the arena, all multiples of 4. The update source may be that arena; then the regions do not
- * overlap. Nothing is allocated, and nothing but the regions named is written. Arguments are asserted in O(1).
+ * What reads the numbers of an update where they came, in an update source, which is never written, and puts
+ * what comes of them into an arena. Addresses of indices and values are bytes of the update source, all
+ * others of the arena, all multiples of 4. The update source may be that arena; then the regions do not
+ * overlap. Nothing is allocated, and nothing but the regions named is written. Arguments are asserted in
+ * O(1).
  */
 export interface UpdateSourceKernels {
   /**
-   * The distinct rows among `count` int32, in the order in which they first appear, without `skippedRow` (-1: none). `firsts` and `lasts` say at which
-   * place each of them appears first and last, `nexts` for each place where its row appears next, or -1. Returns how many they are, or -1 - i: the i-th
-   * index is not within 0..rowCount-1.
+   * The distinct rows among `count` int32, in the order in which they first appear, without `skippedRow` (-1:
+   * none). `firsts` and `lasts` say at which place each of them appears first and last, `nexts` for each
+   * place where its row appears next, or -1. Returns how many they are, or -1 - i: the i-th index is not
+   * within 0..rowCount-1.
    */
   coalesce(indicesAt: number, count: number, rowCount: number, skippedRow: number, found: CoalescedAt): number
   /**
-   * Row s of the `slotCount` packed rows at `targetAt` becomes the sum of the rows of `values` at the places of list s, which begins at `firsts[s]` and
-   * goes on by `nexts`: in order, every addition rounded to float32. `count` rows are there.
+   * Row s of the `slotCount` packed rows at `targetAt` becomes the sum of the rows of `values` at the places
+   * of list s, which begins at `firsts[s]` and goes on by `nexts`: in order, every addition rounded to
+   * float32. `count` rows are there.
    */
   sumRows(
     firstsAt: number,

@@ -1,4 +1,7 @@
-/** Places on cache lines. Parts of a region begin on one, so that two threads that write neighbouring parts do not share a line. */
+/**
+ * Places on cache lines. Parts of a region begin on one, so that two threads that write neighbouring parts do
+ * not share a line.
+ */
 export const LINE_BYTES = 64
 
 /** The least multiple of a cache line that holds `bytes`. */

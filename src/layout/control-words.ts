@@ -1,6 +1,7 @@
 /**
- * The control words at the start of a version's first segment: its lock, sequence, optimizer step and time of change. `table-layout.ts`
- * says where each lies. The writer's thread changes them while other threads read, so the lock and the sequence are read by Atomics.
+ * The control words at the start of a version's first segment: its lock, sequence, optimizer step and time of
+ * change. `table-layout.ts` says where each lies. The writer's thread changes them while other threads read,
+ * so the lock and the sequence are read by Atomics.
  */
 import { LOCK_AT, ROWS_AT, SEQUENCE_AT, STEP_AT, UPDATED_AT } from './table-layout.ts'
 
@@ -34,7 +35,9 @@ export const waitForLockWord = ({ words }: ControlWords, lock: number, timeoutMs
   Atomics.wait(words, lockWord, lock, timeoutMs)
 }
 
-/** Committed updates so far. They take two words: both are read again when the high one has changed meanwhile. */
+/**
+ * Committed updates so far. They take two words: both are read again when the high one has changed meanwhile.
+ */
 export const readSequenceWords = ({ words }: ControlWords): number => {
   for (;;) {
     const high = Atomics.load(words, sequenceWord + 1)

@@ -3,7 +3,8 @@ import { LIMITS } from '../core/limits.ts'
 import type { Dtype } from '../core/types.ts'
 
 /**
- * Where everything lies inside the memories of a table version. All arithmetic on table bytes is in this file.
+ * Where everything lies inside the memories of a table version. All arithmetic on table bytes is in this
+ * file.
  *
  * A version is one or more segments, each a shared 64-bit WebAssembly.Memory:
  *
@@ -12,8 +13,8 @@ import type { Dtype } from '../core/types.ts'
  *     8192     rows, packed, rowBytes each, no padding
  *     + 16     spare bytes, so that a 16-byte load of the last row never leaves the memory
  *
- * Optimizer state lies in memories of its own, laid out alike with the state's bytes per row, since it comes and goes with the optimizer.
- * Lock and stripe words count up: odd while the writer writes, even at rest.
+ * Optimizer state lies in memories of its own, laid out alike with the state's bytes per row, since it comes
+ * and goes with the optimizer. Lock and stripe words count up: odd while the writer writes, even at rest.
  */
 export const LOCK_AT = 64
 /** Committed updates of the version, low and high 32 bits. */
@@ -41,7 +42,9 @@ assert(ROWS_AT % 64 === 0, 'rows begin on a cache line')
 export const rowBytes = (dim: number, dtype: Dtype): number =>
   dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + INT8_SUFFIX_BYTES : dim * 2
 
-/** Bytes of all rows: what TableInfo calls `bytes`. Exact: below 2^53 for every table that the limits allow. */
+/**
+ * Bytes of all rows: what TableInfo calls `bytes`. Exact: below 2^53 for every table that the limits allow.
+ */
 export const tableBytes = (rows: number, dim: number, dtype: Dtype): number => {
   assert(Number.isSafeInteger(rows) && rows >= 0 && rows <= LIMITS.tableRowsMax, `rows ${rows}`)
   assert(Number.isSafeInteger(dim) && dim >= 0 && dim <= LIMITS.dimMax, `dim ${dim}`)
@@ -56,7 +59,10 @@ export interface SegmentLayout {
   memoryBytes: number
 }
 
-/** Splits rows of `rowBytes` into segments of at most `segmentBytesMax`. A table without rows has one segment of control words. */
+/**
+ * Splits rows of `rowBytes` into segments of at most `segmentBytesMax`. A table without rows has one segment
+ * of control words.
+ */
 export const planSegments = (
   rows: number,
   rowBytes: number,

@@ -5,7 +5,10 @@ import type { Arena } from '../tables/arena.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 import type { LookupPlan } from './plan.ts'
 
-/** Writes one row of the fill value into the arena as the gather writes rows. Refuses NON_FINITE for a value that float32 cannot hold. */
+/**
+ * Writes one row of the fill value into the arena as the gather writes rows. Refuses NON_FINITE for a value
+ * that float32 cannot hold.
+ */
 export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, version: TableReader): void => {
   const { dim, dtype } = version.handle
   const value = Math.fround(plan.fillValue)

@@ -14,9 +14,10 @@ export interface RowsInPlace {
 }
 
 /**
- * A long answer as it lies in the arena, its head put right before its rows, where ids were that nobody needs any more. Its region is the answer's,
- * until the socket has taken the bytes or is gone. null: it is to be copied out, since it is short, or since so many answers wait for
- * their clients that `share` is used up: slow clients leave the rest of the arena to lookups.
+ * A long answer as it lies in the arena, its head put right before its rows, where ids were that nobody needs
+ * any more. Its region is the answer's, until the socket has taken the bytes or is gone. null: it is to be
+ * copied out, since it is short, or since so many answers wait for their clients that `share` is used up:
+ * slow clients leave the rest of the arena to lookups.
  */
 export const sendInPlace = (
   share: ArenaShare,

@@ -3,8 +3,9 @@ import type { ElementType } from '../core/types.ts'
 import { INT8_SUFFIX_BYTES } from '../layout/table-layout.ts'
 
 /*
- * int8 rows as they are stored: dim bytes, then float32 scale and bias; a number is byte * scale + bias. Raw answers give such rows as they
- * are, safetensors three arrays, in the order of their bytes: `scale` and `bias`, of the shape of the ids, and `embeddings`.
+ * int8 rows as they are stored: dim bytes, then float32 scale and bias; a number is byte * scale + bias. Raw
+ * answers give such rows as they are, safetensors three arrays, in the order of their bytes: `scale` and
+ * `bias`, of the shape of the ids, and `embeddings`.
  */
 const SCALE_BYTES = INT8_SUFFIX_BYTES / 2
 

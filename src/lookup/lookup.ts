@@ -39,8 +39,9 @@ export interface PlannedLookup {
   encoding: Encoding
   plan: LookupPlan
   /**
-   * Makes bytes to put before a body at this sequence and of so many bytes, in the same buffer; octet-stream and JSON only. Whoever asks for it
-   * releases the answer whatever becomes of its client: it may lie in the arena.
+   * Makes bytes to put before a body at this sequence and of so many bytes, in the same buffer; octet-stream
+   * and JSON only. Whoever asks for it releases the answer whatever becomes of its client: it may lie in the
+   * arena.
    */
   writeHead?: (sequence: number, bodyBytes: number) => Uint8Array
 }
@@ -53,8 +54,8 @@ interface Gathering extends PlannedLookup {
 }
 
 /**
- * The lookup: plan, resolve the ids into the arena, gather or pool, round, encode. Answers at once when the work is small enough to
- * be done here, else with a promise. Refusals come before any row is read.
+ * The lookup: plan, resolve the ids into the arena, gather or pool, round, encode. Answers at once when the
+ * work is small enough to be done here, else with a promise. Refusals come before any row is read.
  */
 export const lookup = (
   services: LookupServices,
@@ -160,7 +161,10 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
   }
 }
 
-/** Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they will be printed. */
+/**
+ * Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they
+ * will be printed.
+ */
 const roundRows = (arena: Arena, version: TableReader, plan: LookupPlan, region: Region): number => {
   const rowsAt = region.at + plan.rowsAt
   if (!plan.narrow || plan.elementType === 'uint8') return rowsAt
@@ -173,7 +177,10 @@ const roundRows = (arena: Arena, version: TableReader, plan: LookupPlan, region:
   return rowsAt
 }
 
-/** The arena, printer and buffers of a thread that answers lookups, and takes updates. `pool` null: it gathers everything itself. */
+/**
+ * The arena, printer and buffers of a thread that answers lookups, and takes updates. `pool` null: it gathers
+ * everything itself.
+ */
 export const createLookupServices = (pool: ComputePool | null): LookupServices => {
   const arena = new Arena(LIMITS.lookupBytesInFlightMax)
   // Held for the arena's whole life.

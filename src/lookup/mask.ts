@@ -7,7 +7,9 @@ export interface Mask extends Nesting {
   bytes: Uint8Array
 }
 
-/** True where the id itself is in 0..rows-1 and not the padding row, as Keras' compute_mask for `mask_zero`. */
+/**
+ * True where the id itself is in 0..rows-1 and not the padding row, as Keras' compute_mask for `mask_zero`.
+ */
 export const computeMask = (
   { indices, shape, lengths }: Nesting & { indices: IndexArray },
   rows: number,

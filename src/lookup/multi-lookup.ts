@@ -25,8 +25,8 @@ export interface TableAnswer {
 }
 
 /**
- * The lookups of a safetensors body: tensors `{table}/indices`, and `{table}/offsets`, `{table}/weights` to pool. The options are the
- * same for all. Refuses INVALID_REQUEST, DTYPE_MISMATCH.
+ * The lookups of a safetensors body: tensors `{table}/indices`, and `{table}/offsets`, `{table}/weights` to
+ * pool. The options are the same for all. Refuses INVALID_REQUEST, DTYPE_MISMATCH.
  */
 export const decodeNamedTensors = (body: Buffer, options: LookupOptions): NamedLookup[] => {
   const tables = new Map<string, Map<string, TypedBytes>>()
@@ -46,7 +46,10 @@ export const decodeNamedTensors = (body: Buffer, options: LookupOptions): NamedL
   })
 }
 
-/** Runs each lookup by `run`, in order. The first failure is the whole request's, with the place of its lookup before its own. */
+/**
+ * Runs each lookup by `run`, in order. The first failure is the whole request's, with the place of its lookup
+ * before its own.
+ */
 export const runLookups = async (
   lookups: readonly NamedLookup[],
   run: (lookup: NamedLookup) => Answer | Promise<Answer>,
@@ -102,7 +105,10 @@ export const joinJson = ({ buffers }: LookupServices, answers: readonly Answer[]
   return { body: join(buffers, [...parts, ']}'], answers), mediaType: MEDIA_TYPES.json }
 }
 
-/** Refuses INVALID_REQUEST for two lookups of one table: in safetensors their answers would have the same name. */
+/**
+ * Refuses INVALID_REQUEST for two lookups of one table: in safetensors their answers would have the same
+ * name.
+ */
 export const refuseRepeatedTables = (lookups: readonly NamedLookup[]): void => {
   const seen = new Set<string>()
   for (const { table, pointer } of lookups) {

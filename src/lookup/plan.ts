@@ -47,8 +47,9 @@ export interface LookupPlan {
 }
 
 /**
- * Checks a request against the table it reads and lays out its memory. Ids are resolved later, straight into the arena.
- * `text`: the answer will be printed, so the rows must end up as float32. `adapter`: what is added to the rows.
+ * Checks a request against the table it reads and lays out its memory. Ids are resolved later, straight into
+ * the arena. `text`: the answer will be printed, so the rows must end up as float32. `adapter`: what is added
+ * to the rows.
  */
 export const planLookup = (
   handle: VersionHandle,
@@ -168,8 +169,8 @@ const planAnswer = (
 }
 
 /**
- * Refuses what rows with an adapter cannot be: DTYPE_MISMATCH for rows as they are stored, BATCH_TOO_LARGE for more arithmetic than one
- * lookup gets.
+ * Refuses what rows with an adapter cannot be: DTYPE_MISMATCH for rows as they are stored, BATCH_TOO_LARGE
+ * for more arithmetic than one lookup gets.
  */
 export const checkAdapted = (
   { rank }: AdapterHandle,

@@ -1,7 +1,10 @@
 import type { AnswerDtype, Mode, Pooling } from '../core/types.ts'
 import type { IndexArray } from '../core/types.ts'
 
-/** How a flat run of values nests: row-major by `shape`. Rows of different length have the shape [rows, -1] and these lengths. */
+/**
+ * How a flat run of values nests: row-major by `shape`. Rows of different length have the shape [rows, -1]
+ * and these lengths.
+ */
 export interface Nesting {
   shape: readonly number[]
   lengths?: Int32Array

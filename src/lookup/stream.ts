@@ -20,7 +20,10 @@ export interface StreamedAnswer extends Omit<Answer, 'body'> {
   rows: RowStream
 }
 
-/** Whether an answer is rows and nothing else, and long: its memory would be held as long as its client takes to read it. */
+/**
+ * Whether an answer is rows and nothing else, and long: its memory would be held as long as its client takes
+ * to read it.
+ */
 export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean =>
   encoding !== 'json' &&
   plan.bags === null &&
@@ -30,8 +33,9 @@ export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean 
   plan.answerBytes > PIECE_BYTES
 
 /**
- * Begins a long lookup: ids are resolved and checked, so that refusals come before the first byte; rows are read piece by piece. Each row is at the
- * sequence of the answer or at a later one. The stream must be read to its end, or closed.
+ * Begins a long lookup: ids are resolved and checked, so that refusals come before the first byte; rows are
+ * read piece by piece. Each row is at the sequence of the answer or at a later one. The stream must be read
+ * to its end, or closed.
  */
 export const streamLookup = (services: LookupServices, planned: PlannedLookup): StreamedAnswer => {
   const { arena } = services
@@ -90,7 +94,10 @@ export class RowStream {
     planned.version.pin()
   }
 
-  /** The next piece, to be released by the caller; null at the end. One may be asked for while the last is on its way. Rejects with OVERLOADED. */
+  /**
+   * The next piece, to be released by the caller; null at the end. One may be asked for while the last is on
+   * its way. Rejects with OVERLOADED.
+   */
   async next(): Promise<ResponseBuffer | null> {
     const { plan } = this.#planned
     const first = this.#nextPosition

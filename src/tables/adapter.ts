@@ -44,7 +44,10 @@ export interface AdaptJob {
   factorsAt: number
 }
 
-/** Adds to each row (alpha / rank) * A[i] . B, in float32: products summed from zero in the order of the rank, scaled, added. */
+/**
+ * Adds to each row (alpha / rank) * A[i] . B, in float32: products summed from zero in the order of the rank,
+ * scaled, added.
+ */
 export const adaptRows = (adapter: TableAdapter, arena: WebAssembly.Memory, job: AdaptJob): void => {
   const { factors, scale, handle } = adapter
   const { idsAt, count, rowsAt, dim, factorsAt } = job

@@ -10,8 +10,9 @@ export interface Region {
 }
 
 /**
- * A thread's own 32-bit shared memory, in which its kernels read ids and write rows. Regions are handed out first fit, so
- * that a thread with one lookup at a time touches the same few pages again and again. Shared, since compute workers write into it.
+ * A thread's own 32-bit shared memory, in which its kernels read ids and write rows. Regions are handed out
+ * first fit, so that a thread with one lookup at a time touches the same few pages again and again. Shared,
+ * since compute workers write into it.
  */
 export class Arena {
   readonly memory: WebAssembly.Memory
@@ -35,7 +36,10 @@ export class Arena {
     this.#buffer = Buffer.from(buffer)
   }
 
-  /** A region of at least `bytes`, aligned to a cache line. Refuses OVERLOADED when what is in flight leaves no room. */
+  /**
+   * A region of at least `bytes`, aligned to a cache line. Refuses OVERLOADED when what is in flight leaves
+   * no room.
+   */
   reserve(bytes: number): Region {
     assert(Number.isSafeInteger(bytes) && bytes >= 0, 'a region is a count of bytes')
     const size = Math.max(LINE_BYTES, alignUp(bytes))
@@ -65,8 +69,8 @@ export class Arena {
   }
 
   /**
-   * Copies bytes out. `target.set()` would do it word by word, as shared memory is copied, and byte by byte where source and
-   * target are not aligned alike: twice and fifteen times as slow (docs/performance.md).
+   * Copies bytes out. `target.set()` would do it word by word, as shared memory is copied, and byte by byte
+   * where source and target are not aligned alike: twice and fifteen times as slow (docs/performance.md).
    */
   copyOut(at: number, byteCount: number, target: Uint8Array, targetAt: number): void {
     const copied = this.#buffer.copy(target, targetAt, at, at + byteCount)
@@ -78,7 +82,10 @@ export class Arena {
   }
 }
 
-/** What one kind of request may take of an arena: those that are announced and come slowly would keep all others out. */
+/**
+ * What one kind of request may take of an arena: those that are announced and come slowly would keep all
+ * others out.
+ */
 export class ArenaShare {
   readonly arena: Arena
   readonly #bytesMax: number

@@ -20,7 +20,10 @@ export interface ScanJob {
   queryCount: number
   /** Where the scores go: the one of query q and row r to place q * stride + r. */
   out: { scoresAt: number; stride: number } | null
-  /** The heaps that keep the best; jobs on the same heaps come in ascending order of rows. Row `skippedRow` is left out. */
+  /**
+   * The heaps that keep the best; jobs on the same heaps come in ascending order of rows. Row `skippedRow` is
+   * left out.
+   */
   top: { heapsAt: number; capacity: number; skippedRow: number } | null
   /** `planBlocks(...).scratchBytes` of the job's own. */
   scratchAt: number
@@ -45,7 +48,9 @@ const BLOCK_BYTES = 128 * 1024
 const BLOCK_ROWS_MAX = 4096
 const BLOCK_SCORES_BYTES = 64 * 1024
 const BLOCK_QUERIES_MAX = 32
-/** Rows that more queries than this meet are widened to float32 once, in the arena; for fewer, in registers. */
+/**
+ * Rows that more queries than this meet are widened to float32 once, in the arena; for fewer, in registers.
+ */
 const WIDENED_QUERIES_MAX = 2
 
 /** How a scan is cut: rows that stay in cache while all queries meet them, and queries at a time. */
@@ -79,7 +84,10 @@ export const planBlocks = (dim: number): BlockPlan => {
   }
 }
 
-/** Runs a part of an attend request. No row is scored half written. Refuses OVERLOADED when a row stays busy longer than a writer ever takes. */
+/**
+ * Runs a part of an attend request. No row is scored half written. Refuses OVERLOADED when a row stays busy
+ * longer than a writer ever takes.
+ */
 export const runAttendJob = (version: TableReader, arena: WebAssembly.Memory, job: AttendJob): void => {
   if (job.kind === 'settle') settleTop(version, arena, job)
   else scanRows(version, arena, job)

@@ -4,7 +4,10 @@ import { type BagKernels, type BagOperation, type Bags, instantiateBagKernels } 
 import { gatherRows } from './gather.ts'
 import type { TableReader } from './table-reader.ts'
 
-/** What is pooled and where it goes. Addresses are bytes of the arena; the members are resolved rows, as in a gather. */
+/**
+ * What is pooled and where it goes. Addresses are bytes of the arena; the members are resolved rows, as in a
+ * gather.
+ */
 export interface BagJob {
   kind: 'bags'
   operation: BagOperation
@@ -27,9 +30,10 @@ export const BAG_SCRATCH_BYTES = 256 * 1024
 assert(BAG_SCRATCH_BYTES >= LIMITS.dimMax * 4, 'the scratch holds a row')
 
 /**
- * Pools rows of a table that the writer may be writing to, so that no half-written row is in any bag. The usual case is two loads of the
- * lock word around one pass over the table. When it moved, and for tables of several segments, whose rows meet in one bag, the members'
- * rows are gathered first, some at a time. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
+ * Pools rows of a table that the writer may be writing to, so that no half-written row is in any bag. The
+ * usual case is two loads of the lock word around one pass over the table. When it moved, and for tables of
+ * several segments, whose rows meet in one bag, the members' rows are gathered first, some at a time. Refuses
+ * OVERLOADED when a row stays busy longer than a writer ever takes.
  */
 export const poolRows = (version: TableReader, arena: WebAssembly.Memory, job: BagJob): void => {
   const kernels = kernelsOf(version, arena)
@@ -74,7 +78,10 @@ export interface BlockChange {
   change: (rows: Pick<BagJob, 'idsAt'> & { count: number; rowsAt: number }) => void
 }
 
-/** Pools rows that are gathered first, and changed if `change` is there, in blocks; it gives a value between two of them. */
+/**
+ * Pools rows that are gathered first, and changed if `change` is there, in blocks; it gives a value between
+ * two of them.
+ */
 export function* poolInBlocks(
   version: TableReader,
   arena: WebAssembly.Memory,

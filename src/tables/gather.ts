@@ -18,9 +18,9 @@ export interface GatherJob {
 }
 
 /**
- * Copies rows out of a table that the writer may be writing to, so that no row is half written. The usual case is two loads
- * of the lock word around a plain gather. When it moved, the batch is repeated with a check per row.
- * Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
+ * Copies rows out of a table that the writer may be writing to, so that no row is half written. The usual
+ * case is two loads of the lock word around a plain gather. When it moved, the batch is repeated with a check
+ * per row. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
  */
 export const gatherRows = (version: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
   for (let attempt = 0; attempt < 2; attempt++) {

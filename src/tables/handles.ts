@@ -1,6 +1,8 @@
 import type { Dtype, Settings } from '../core/types.ts'
 
-/** Tables as plain data: what crosses threads. Memories in it are shared by a structured clone, never copied. */
+/**
+ * Tables as plain data: what crosses threads. Memories in it are shared by a structured clone, never copied.
+ */
 
 /** One memory of a version, as every thread maps it. */
 export interface SegmentHandle {
@@ -21,8 +23,8 @@ export interface VersionHandle {
 }
 
 /**
- * A low-rank adapter of a version: lookups add (alpha / rank) * A[i] . B to its row i. Never written after it was published; another one has
- * another key, which is unique as those of versions are.
+ * A low-rank adapter of a version: lookups add (alpha / rank) * A[i] . B to its row i. Never written after it
+ * was published; another one has another key, which is unique as those of versions are.
  */
 export interface AdapterHandle {
   key: string
@@ -46,7 +48,9 @@ export interface TableRecord {
   name: string
   settings: Settings
   createdAt: number
-  /** When settings or the current version last changed; updates move the time in the version's control words. */
+  /**
+   * When settings or the current version last changed; updates move the time in the version's control words.
+   */
   changedAt: number
   current: number
   /** Ascending by version. */

@@ -14,7 +14,10 @@ export interface TableEntry {
   readonly adapters: ReadonlyMap<number, TableAdapter>
 }
 
-/** The tables of one thread. The writer publishes into it; lookups resolve names here, without waiting for anybody. */
+/**
+ * The tables of one thread. The writer publishes into it; lookups resolve names here, without waiting for
+ * anybody.
+ */
 export class Registry {
   readonly #tables = new Map<string, TableEntry>()
   #aliases = new Map<string, AliasRecord>()
@@ -27,7 +30,10 @@ export class Registry {
     this.#onReleased = onReleased
   }
 
-  /** Makes `record` what this thread serves under the name; null: nothing any more. Versions that left are retired. */
+  /**
+   * Makes `record` what this thread serves under the name; null: nothing any more. Versions that left are
+   * retired.
+   */
   publish(name: string, record: TableRecord | null): void {
     const before = this.#tables.get(name)
     const known = new Map(
@@ -77,7 +83,10 @@ export class Registry {
     return this.#tables.get(name) ?? this.#aliased.get(name)
   }
 
-  /** What is read under the name: a table, or an alias of one. Refuses TABLE_NOT_FOUND, and VERSION_NOT_FOUND for an alias of a version that is gone. */
+  /**
+   * What is read under the name: a table, or an alias of one. Refuses TABLE_NOT_FOUND, and VERSION_NOT_FOUND
+   * for an alias of a version that is gone.
+   */
   find(name: string): TableEntry {
     return this.get(name) ?? this.#refuseMissing(name)
   }
@@ -121,7 +130,10 @@ export class Registry {
     return [...this.#aliases.values()].sort((a, b) => (a.alias < b.alias ? -1 : 1))
   }
 
-  /** The version of a table that a request reads: the current one, or the one it names. Refuses VERSION_NOT_FOUND. */
+  /**
+   * The version of a table that a request reads: the current one, or the one it names. Refuses
+   * VERSION_NOT_FOUND.
+   */
   resolve(entry: TableEntry, version: number | undefined): TableReader {
     if (version === undefined) return entry.current
     const found = entry.versions.get(version)
@@ -144,8 +156,9 @@ export const describeTable = (entry: TableEntry): TableInfo =>
   describeVersion(entry, entry.current, entry.current.readSequence())
 
 /**
- * The same of version `built` as it was committed, at sequence 0, whatever updates and replacements have come since: the answer to the
- * upload that made it. Of a version that has been replaced and let go already, only the number is left.
+ * The same of version `built` as it was committed, at sequence 0, whatever updates and replacements have come
+ * since: the answer to the upload that made it. Of a version that has been replaced and let go already, only
+ * the number is left.
  */
 export const describeBuilt = (entry: TableEntry, built: number): TableInfo => ({
   ...describeVersion(entry, entry.versions.get(built) ?? entry.current, 0),

@@ -7,9 +7,10 @@ import type { IndexArray, Mode } from '../core/types.ts'
 export const FILL_ROW = -1
 
 /**
- * Turns ids into row numbers of a table of `rows` rows, by the rule of `mode` (API.md's table: torch, `jnp.take` with fill,
- * clip and wrap, `A[x]`). `target[i]` becomes 0..rows-1, or FILL_ROW. `shape` and `lengths` are only for naming places.
- * Refuses INDEX_OUT_OF_RANGE with up to ten positions; a table without rows has no row to clip, wrap or clamp to.
+ * Turns ids into row numbers of a table of `rows` rows, by the rule of `mode` (API.md's table: torch,
+ * `jnp.take` with fill, clip and wrap, `A[x]`). `target[i]` becomes 0..rows-1, or FILL_ROW. `shape` and
+ * `lengths` are only for naming places. Refuses INDEX_OUT_OF_RANGE with up to ten positions; a table without
+ * rows has no row to clip, wrap or clamp to.
  */
 export const resolveRows = (
   indices: IndexArray,
@@ -51,7 +52,10 @@ const resolveNarrow = (
   return outside
 }
 
-/** Of the most frequent ids those before the first that is outside, in a loop for one width only. Returns how many. */
+/**
+ * Of the most frequent ids those before the first that is outside, in a loop for one width only. Returns how
+ * many.
+ */
 const copyInside = (indices: Int32Array, target: Int32Array, rows: number): number => {
   let i = 0
   for (; i < indices.length; i++) {
@@ -62,7 +66,10 @@ const copyInside = (indices: Int32Array, target: Int32Array, rows: number): numb
   return i
 }
 
-/** 64-bit ids by their halves: a BigInt is made only for what lies outside the table, so ids beyond 2^53 stay exact. */
+/**
+ * 64-bit ids by their halves: a BigInt is made only for what lies outside the table, so ids beyond 2^53 stay
+ * exact.
+ */
 const resolveWide = (
   indices: BigInt64Array | BigUint64Array,
   target: Int32Array,
@@ -136,8 +143,8 @@ const refuseOutside = (
 }
 
 /**
- * The row that a padding index means: a negative one counts from the end. -1 for null, and a row that no id resolves to when the index
- * names none.
+ * The row that a padding index means: a negative one counts from the end. -1 for null, and a row that no id
+ * resolves to when the index names none.
  */
 export const resolvePaddingRow = (index: number | null, rows: number): number => {
   if (index === null) return -1

@@ -1,6 +1,6 @@
 /**
- * A table version as a thread that only reads sees it. The writer's view is `table-writer.ts`; neither type can stand in for the other,
- * so a reader cannot come by a method that writes.
+ * A table version as a thread that only reads sees it. The writer's view is `table-writer.ts`; neither type
+ * can stand in for the other, so a reader cannot come by a method that writes.
  */
 import { assert } from '../core/assert.ts'
 import type { ReadKernels } from '../kernels/table.ts'
@@ -17,8 +17,8 @@ import { rowBytes } from '../layout/table-layout.ts'
 import type { VersionHandle } from './handles.ts'
 
 /**
- * Views of a version's control words and the kernels over its segments. A caller that reads it across an `await` pins it; a retired
- * version reports once when the last pin is gone.
+ * Views of a version's control words and the kernels over its segments. A caller that reads it across an
+ * `await` pins it; a retired version reports once when the last pin is gone.
  */
 export class TableReader {
   readonly handle: VersionHandle
@@ -45,7 +45,9 @@ export class TableReader {
     return kernels
   }
 
-  /** The lock word: odd while the writer writes rows. Two equal even readings around a gather prove it whole. */
+  /**
+   * The lock word: odd while the writer writes rows. Two equal even readings around a gather prove it whole.
+   */
   readLock(): number {
     return readLockWord(this.#control)
   }
@@ -81,7 +83,9 @@ export class TableReader {
     return this.#onReleased !== undefined
   }
 
-  /** Says that no new reader will come; `onReleased` runs when the last pin is gone, at once if there is none. */
+  /**
+   * Says that no new reader will come; `onReleased` runs when the last pin is gone, at once if there is none.
+   */
   retire(onReleased: () => void): void {
     assert(this.#onReleased === undefined, 'retired once')
     this.#onReleased = onReleased

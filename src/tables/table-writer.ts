@@ -1,6 +1,7 @@
 /**
- * A table version as the writer sees it: the only view that can change rows and control words. Only `src/writer` may import this file
- * (test/tidy holds that). The writer is the only one that writes, so it reads without looking at a lock.
+ * A table version as the writer sees it: the only view that can change rows and control words. Only
+ * `src/writer` may import this file (test/tidy holds that). The writer is the only one that writes, so it
+ * reads without looking at a lock.
  */
 import { assert } from '../core/assert.ts'
 import { instantiateKernels, type TableKernels } from '../kernels/table.ts'
@@ -65,8 +66,8 @@ export class TableWriter {
   }
 
   /**
-   * Opens the write window: readers see an odd lock during `write` and repeat. An exception inside leaves rows half written, which only
-   * a restart can mend, so it is not caught here.
+   * Opens the write window: readers see an odd lock during `write` and repeat. An exception inside leaves
+   * rows half written, which only a restart can mend, so it is not caught here.
    */
   write(changes: ControlChanges, write: () => void): void {
     assert(openWriteWindow(this.#control), 'one writer at a time')
@@ -87,8 +88,8 @@ export const gatherStored = (version: TableWriter, arena: Arena, rows: Rows): vo
   gatherUnchecked(version, arena.memory, { ...rows, format: 'stored', fillAt: 0 })
 
 /**
- * Rounds float32 rows to the storage dtype (not int8), half to even. Returns the index of the first element that is not finite
- * afterwards, or -1.
+ * Rounds float32 rows to the storage dtype (not int8), half to even. Returns the index of the first element
+ * that is not finite afterwards, or -1.
  */
 export const storeFloat32 = (
   version: TableWriter,

@@ -24,8 +24,9 @@ export interface AdapterPlan {
 }
 
 /**
- * Plans the arrays `a` [rows, r] and `b` [r, dim] of an adapter for the table `handle`; alpha is `alpha`, or an array of one number. Refuses
- * INVALID_REQUEST for other arrays and for no alpha or two, SHAPE_MISMATCH, DTYPE_MISMATCH, and NON_FINITE for an alpha that is not finite.
+ * Plans the arrays `a` [rows, r] and `b` [r, dim] of an adapter for the table `handle`; alpha is `alpha`, or
+ * an array of one number. Refuses INVALID_REQUEST for other arrays and for no alpha or two, SHAPE_MISMATCH,
+ * DTYPE_MISMATCH, and NON_FINITE for an alpha that is not finite.
  */
 export const planAdapter = (
   { tensors, dataAt }: SafetensorsHeader,

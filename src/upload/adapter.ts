@@ -28,9 +28,10 @@ export interface AdapterUpload {
 const PREFIX_BYTES = 8
 
 /**
- * Attaches an adapter to the current version of a table, in the place of another, chunk by chunk as a table is uploaded. Refusals come in the same
- * order: the header and what it says (adapter-plan.ts); quota and precondition; length, digest, numbers. Whatever fails, memory goes back
- * and the table stays what it was. Returns whether there was no adapter before.
+ * Attaches an adapter to the current version of a table, in the place of another, chunk by chunk as a table
+ * is uploaded. Refusals come in the same order: the header and what it says (adapter-plan.ts); quota and
+ * precondition; length, digest, numbers. Whatever fails, memory goes back and the table stays what it was.
+ * Returns whether there was no adapter before.
  */
 export const uploadAdapter = async (
   writer: WriterConnection,

@@ -9,8 +9,8 @@ export interface BodyOptions {
 }
 
 /**
- * A body as it comes in: counts its bytes, hashes them when asked to, and hands them on without keeping any. Closing it early tells the
- * source that nobody will read on.
+ * A body as it comes in: counts its bytes, hashes them when asked to, and hands them on without keeping any.
+ * Closing it early tells the source that nobody will read on.
  */
 export class UploadBody {
   readonly #chunks: AsyncIterator<Uint8Array>
@@ -37,7 +37,10 @@ export class UploadBody {
     return this.#receivedBytes
   }
 
-  /** The next bytes, at least one; null at the end. Valid until the next call. Rejects as the source does, when the client is gone. */
+  /**
+   * The next bytes, at least one; null at the end. Valid until the next call. Rejects as the source does,
+   * when the client is gone.
+   */
   async next(): Promise<Uint8Array | null> {
     const rest = this.#rest
     this.#rest = null

@@ -25,7 +25,10 @@ export interface Specification {
   precondition: Precondition
 }
 
-/** As {@link BuiltTable}, with the initializer that was used: its defaults filled in and its seed, if none was given, chosen. */
+/**
+ * As {@link BuiltTable}, with the initializer that was used: its defaults filled in and its seed, if none was
+ * given, chosen.
+ */
 export interface CreatedTable extends BuiltTable {
   initializer: CompleteInitializer | null
 }
@@ -34,9 +37,10 @@ export interface CreatedTable extends BuiltTable {
 const TURN_BYTES = 256 * 1024
 
 /**
- * Creates or replaces a table from a specification. Others run between chunks, so that a large table does not hold up the thread.
- * Refuses SHAPE_MISMATCH for what is no table, INVALID_REQUEST for an initializer without meaning, NON_FINITE for values (with a
- * pointer into `/values`) or an initializer beyond the dtype's range, and what the writer refuses.
+ * Creates or replaces a table from a specification. Others run between chunks, so that a large table does not
+ * hold up the thread. Refuses SHAPE_MISMATCH for what is no table, INVALID_REQUEST for an initializer without
+ * meaning, NON_FINITE for values (with a pointer into `/values`) or an initializer beyond the dtype's range,
+ * and what the writer refuses.
  */
 export const createTable = async (
   writer: WriterConnection,
@@ -50,7 +54,8 @@ export const createTable = async (
     writer,
     { name, rows, dim, dtype, settings, precondition },
     async (segments) => {
-      // Fresh memory is zero, and zero bits are zero in every dtype. Untouched, it takes no memory of the machine either.
+      // Fresh memory is zero, and zero bits are zero in every dtype. Untouched, it takes no memory of the
+      // machine either.
       if (initializer?.kind === 'zeros') return 0
       const writer = new RowLoader(arena, segments, { dim, sourceType: 'float32', dtype })
       try {

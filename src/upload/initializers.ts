@@ -3,7 +3,10 @@ import { refuse } from '../core/errors.ts'
 import { normalQuantile } from './normal-quantile.ts'
 import { fillRandomWords } from './random-words.ts'
 
-/** What a table without data is filled with, as in a specification. What is optional has a default, see {@link completeInitializer}. */
+/**
+ * What a table without data is filled with, as in a specification. What is optional has a default, see {@link
+ * completeInitializer}.
+ */
 export type Initializer =
   | { kind: 'zeros' }
   | { kind: 'constant'; value: number }
@@ -22,7 +25,9 @@ export type CompleteInitializer =
   | { kind: 'normal' | 'truncated_normal'; mean: number; stddev: number; seed: number }
   | { kind: 'variance_scaling'; scale: number; mode: FanMode; distribution: Distribution; seed: number }
 
-/** Writes rows firstRow..firstRow+rowCount-1 to the start of `target`, rowCount x dim. Any rows, in any order. */
+/**
+ * Writes rows firstRow..firstRow+rowCount-1 to the start of `target`, rowCount x dim. Any rows, in any order.
+ */
 export type RowFiller = (firstRow: number, rowCount: number, target: Float32Array) => void
 
 /** Standard deviation of a standard normal distribution cut at +-2 (JAX's and Keras' constant). */
@@ -33,8 +38,9 @@ const BELOW_MINUS_2 = 0.022750131948179207
 const SEEDS_MAX = 2 ** 48 - 1
 
 /**
- * Puts defaults in place: uniform -0.05..0.05; normal and truncated_normal mean 0, stddev 1/sqrt(dim); variance_scaling 1, fan_in, normal
- * (together flax's `Embed`); the seed is chosen at random. Refuses INVALID_REQUEST for numbers that make no distribution.
+ * Puts defaults in place: uniform -0.05..0.05; normal and truncated_normal mean 0, stddev 1/sqrt(dim);
+ * variance_scaling 1, fan_in, normal (together flax's `Embed`); the seed is chosen at random. Refuses
+ * INVALID_REQUEST for numbers that make no distribution.
  */
 export const completeInitializer = (initializer: Initializer, dim: number): CompleteInitializer => {
   switch (initializer.kind) {
@@ -65,9 +71,10 @@ export const completeInitializer = (initializer: Initializer, dim: number): Comp
 }
 
 /**
- * The filler of a rows x dim table. Element row * dim + column has a random word of its own (random-words.ts), u = (word + 1/2) / 2^32, and
- * is min + u (max - min), or mean + stddev times the normal quantile of u, in float64, rounded to float32 once. Only additions,
- * multiplications, divisions and square roots are used, so the same seed gives the same bits on every machine.
+ * The filler of a rows x dim table. Element row * dim + column has a random word of its own
+ * (random-words.ts), u = (word + 1/2) / 2^32, and is min + u (max - min), or mean + stddev times the normal
+ * quantile of u, in float64, rounded to float32 once. Only additions, multiplications, divisions and square
+ * roots are used, so the same seed gives the same bits on every machine.
  */
 export const initializeRows = (initializer: CompleteInitializer, rows: number, dim: number): RowFiller => {
   switch (initializer.kind) {
@@ -123,7 +130,10 @@ const fillQuantiles = (
   }
 }
 
-/** Variance scale / fan. fan_in is dim and fan_out is rows, as in flax's `Embed`; Keras names them the other way round. */
+/**
+ * Variance scale / fan. fan_in is dim and fan_out is rows, as in flax's `Embed`; Keras names them the other
+ * way round.
+ */
 const fillScaled = (
   initializer: CompleteInitializer & { kind: 'variance_scaling' },
   rows: number,

@@ -15,9 +15,10 @@ import { refuseNonFinite, RowLoader } from './row-loader.ts'
 const TURN_BYTES = 256 * 1024
 
 /**
- * Makes a version whose rows are what lookups answer now, adapter included, rounded to the storage dtype as an upload is; it has no adapter and no
- * optimizer state, and the settings of the table. The version before keeps its rows and its adapter. Refuses PRECONDITION_FAILED without an
- * adapter and when the table changes meanwhile, MEMORY_QUOTA_EXCEEDED, and NON_FINITE where a sum is too large for the dtype.
+ * Makes a version whose rows are what lookups answer now, adapter included, rounded to the storage dtype as
+ * an upload is; it has no adapter and no optimizer state, and the settings of the table. The version before
+ * keeps its rows and its adapter. Refuses PRECONDITION_FAILED without an adapter and when the table changes
+ * meanwhile, MEMORY_QUOTA_EXCEEDED, and NON_FINITE where a sum is too large for the dtype.
  */
 export const mergeAdapter = async (
   writer: WriterConnection,
@@ -32,7 +33,8 @@ export const mergeAdapter = async (
     refuse('PRECONDITION_FAILED', 'the table has no LoRA adapter that could be merged')
   const sequence = current.readSequence()
   checkPrecondition(precondition, { version, sequence })
-  // What was read is what must be current when it is replaced; under an adapter the rows themselves do not change.
+  // What was read is what must be current when it is replaced; under an adapter the rows themselves do not
+  // change.
   const unchanged = { ifMatch: [entityTag(version, sequence)] }
   const pinned = [current, adapter.factors]
   for (const one of pinned) one.pin()
@@ -55,7 +57,8 @@ export const mergeAdapter = async (
         await writeMerged(arena, writer, current, adapter)
       } finally {
         writer.close()
-        // Before the commit: it may wait for a change of the table that waits for the last reader of the adapter.
+        // Before the commit: it may wait for a change of the table that waits for the last reader of the
+        // adapter.
         unpin()
       }
       refuseNonFinite(writer.firstNonFinite, { dim, dtype }, (row, column) => `/rows/${row}/${column}`)

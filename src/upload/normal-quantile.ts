@@ -1,6 +1,7 @@
 /*
- * The inverse of the normal distribution function, by operations that IEEE 754 defines to the bit (+ - * / and the square root): what it
- * returns does not depend on the machine, nor on the Math library of the runtime.
+ * The inverse of the normal distribution function, by operations that IEEE 754 defines to the bit (+ - * /
+ * and the square root): what it returns does not depend on the machine, nor on the Math library of the
+ * runtime.
  */
 const LN2_HIGH = 6.9314718036912381649e-1
 const LN2_LOW = 1.90821492927058770002e-10
@@ -9,7 +10,10 @@ const double = new Float64Array(1)
 /** Little-endian, as everything here: the exponent is in the second word. */
 const words = new Uint32Array(double.buffer)
 
-/** The natural logarithm of a normal positive number, to about one unit in the last place (fdlibm's polynomial). */
+/**
+ * The natural logarithm of a normal positive number, to about one unit in the last place (fdlibm's
+ * polynomial).
+ */
 export const logarithm = (x: number): number => {
   double[0] = x
   let exponent = (words[1] >>> 20) - 1023
@@ -33,8 +37,9 @@ export const logarithm = (x: number): number => {
 }
 
 /**
- * The z below which a standard normal number lies with probability p, to 16 digits: Wichura's algorithm AS 241 (PPND16).
- * For p from 2^-33 to 1 - 2^-33, the probabilities that 32 random bits make: the algorithm's branch for farther tails is left out.
+ * The z below which a standard normal number lies with probability p, to 16 digits: Wichura's algorithm AS
+ * 241 (PPND16). For p from 2^-33 to 1 - 2^-33, the probabilities that 32 random bits make: the algorithm's
+ * branch for farther tails is left out.
  */
 export const normalQuantile = (p: number): number => {
   const q = p - 0.5

@@ -1,12 +1,18 @@
 import { openSync, read } from 'node:fs'
 import { ROWS_AT } from '../layout/table-layout.ts'
 
-/** What is brought into being at once, and the least distance to the writer. With smaller blocks the pool waits for the event loop between them. */
+/**
+ * What is brought into being at once, and the least distance to the writer. With smaller blocks the pool
+ * waits for the event loop between them.
+ */
 export const WARM_BLOCK_BYTES = 8 * 1024 * 1024
 /** How far ahead of the writer at most: a slow upload does not take the memory of the whole table early. */
 const AHEAD_BYTES_MAX = 4 * WARM_BLOCK_BYTES
 
-/** Never closed: one for the process. Undefined where the system has no such file: then the writer meets fresh pages itself. */
+/**
+ * Never closed: one for the process. Undefined where the system has no such file: then the writer meets fresh
+ * pages itself.
+ */
 let zeros: number | undefined
 try {
   zeros = openSync('/dev/zero', 'r')
@@ -15,9 +21,10 @@ try {
 }
 
 /**
- * Brings the pages of a segment into being ahead of its writer. The first touch of fresh memory costs more than copying into it, and
- * the thread that receives an upload has no time for it; reading zeros from the system does it on a thread of libuv's pool instead.
- * One block at a time, always in front of the writer, which must not pass a block before it is done: the zeros would come after the rows.
+ * Brings the pages of a segment into being ahead of its writer. The first touch of fresh memory costs more
+ * than copying into it, and the thread that receives an upload has no time for it; reading zeros from the
+ * system does it on a thread of libuv's pool instead. One block at a time, always in front of the writer,
+ * which must not pass a block before it is done: the zeros would come after the rows.
  */
 export class PageWarmer {
   readonly #memory: WebAssembly.Memory
@@ -34,14 +41,19 @@ export class PageWarmer {
     this.#memory = memory
   }
 
-  /** To be called, and when it returns a promise awaited, before the writer writes as far as `rowsOffset` bytes behind the first row. */
+  /**
+   * To be called, and when it returns a promise awaited, before the writer writes as far as `rowsOffset`
+   * bytes behind the first row.
+   */
   prepare(rowsOffset: number): Promise<void> | null {
     this.#writerAt = Math.max(this.#writerAt, ROWS_AT + rowsOffset)
     if (this.#busy === null) this.#start()
     return this.#busy !== null && this.#busy.beginAt < this.#writerAt ? this.#busy.done : null
   }
 
-  /** Starts no more blocks. One may be under way still, which matters to nobody when the segment is given up. */
+  /**
+   * Starts no more blocks. One may be under way still, which matters to nobody when the segment is given up.
+   */
   close(): void {
     this.#isClosed = true
   }

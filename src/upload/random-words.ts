@@ -1,16 +1,20 @@
 import { assert } from '../core/assert.ts'
 
 /*
- * Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011): a block cipher of
- * additions, rotations and exclusive ors of 32-bit integers, used as a generator. The key is the seed, the counter says which block, so
- * that any part of a table can be made without the parts before it, alike on every machine.
+ * Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3",
+ * 2011): a block cipher of additions, rotations and exclusive ors of 32-bit integers, used as a generator.
+ * The key is the seed, the counter says which block, so that any part of a table can be made without the
+ * parts before it, alike on every machine.
  */
 const PARITY = 0x1bd11bda
 const BLOCKS_PER_LOW_WORD = 2 ** 32
 
 const rotate = (word: number, bits: number): number => (word << bits) | (word >>> (32 - bits))
 
-/** One block: the two words of `counter`, enciphered with the two words of the key, go to target[at] and target[at + 1]. */
+/**
+ * One block: the two words of `counter`, enciphered with the two words of the key, go to target[at] and
+ * target[at + 1].
+ */
 export const encipherBlock = (
   key0: number,
   key1: number,
@@ -47,8 +51,8 @@ export const encipherBlock = (
 }
 
 /**
- * Fills `target` with the random words of elements firstElement, firstElement + 1, ..: word i & 1 of block i >> 1 belongs to element i.
- * `seed` is a whole number below 2^53; its low and high 32 bits are the key.
+ * Fills `target` with the random words of elements firstElement, firstElement + 1, ..: word i & 1 of block i
+ * >> 1 belongs to element i. `seed` is a whole number below 2^53; its low and high 32 bits are the key.
  */
 export const fillRandomWords = (seed: number, firstElement: number, target: Uint32Array): void => {
   assert(Number.isSafeInteger(seed) && seed >= 0, 'a seed is a whole number')

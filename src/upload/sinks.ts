@@ -9,7 +9,10 @@ import type { StatePlan } from './state.ts'
 import { refuse } from '../core/errors.ts'
 import type { UploadBody } from './body.ts'
 
-/** Takes the bytes `begin`..`end` of a body, in order and in pieces cut anywhere. Closed at the end, read or not. */
+/**
+ * Takes the bytes `begin`..`end` of a body, in order and in pieces cut anywhere. Closed at the end, read or
+ * not.
+ */
 export interface Sink extends ByteRange {
   /** To be called, and when it returns a promise awaited, before each `write` of `byteCount` bytes. */
   prepare(byteCount: number): Promise<void> | null
@@ -31,7 +34,9 @@ export const openRowSink = (
   sinks.push(loaderSink(writer, range, () => refuseNonFinite(writer.firstNonFinite, plan)))
 }
 
-/** Adds to `sinks` those of the arrays of optimizer state, but for the step. Refuses as {@link openRowSink}. */
+/**
+ * Adds to `sinks` those of the arrays of optimizer state, but for the step. Refuses as {@link openRowSink}.
+ */
 export const openStateSinks = (
   sinks: Sink[],
   arena: Arena,
@@ -65,7 +70,10 @@ export const loaderSink = (writer: RowLoader, { begin, end }: ByteRange, checkFi
   checkFinite,
 })
 
-/** Adds to `sinks` one that keeps its bytes, of which there are few. What it returns gives them, when the body was read. */
+/**
+ * Adds to `sinks` one that keeps its bytes, of which there are few. What it returns gives them, when the body
+ * was read.
+ */
 export const openBytesSink = (sinks: Sink[], { begin, end }: ByteRange): (() => Uint8Array<ArrayBuffer>) => {
   const bytes = new Uint8Array(end - begin)
   let filled = 0
@@ -80,7 +88,10 @@ export const openBytesSink = (sinks: Sink[], { begin, end }: ByteRange): (() => 
   }
 }
 
-/** Adds to `sinks` that of the count of gradient steps. What it returns reads the count; it refuses INVALID_REQUEST for what is none. */
+/**
+ * Adds to `sinks` that of the count of gradient steps. What it returns reads the count; it refuses
+ * INVALID_REQUEST for what is none.
+ */
 export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) => {
   const readBytes = openBytesSink(sinks, range)
   return () => {
@@ -91,7 +102,9 @@ export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) =>
   }
 }
 
-/** The bytes of a header, by what `measure` says of the first `prefixBytes`; fewer when the body ends inside. */
+/**
+ * The bytes of a header, by what `measure` says of the first `prefixBytes`; fewer when the body ends inside.
+ */
 export const takeHeader = async (
   body: UploadBody,
   prefixBytes: number,
@@ -105,8 +118,8 @@ export const takeHeader = async (
 }
 
 /**
- * Hands each of `sinks` its bytes, and sees that the body has exactly the bytes it must have, `bodyBytes`. Refuses MALFORMED_BODY, with what
- * `describe` says of them.
+ * Hands each of `sinks` its bytes, and sees that the body has exactly the bytes it must have, `bodyBytes`.
+ * Refuses MALFORMED_BODY, with what `describe` says of them.
  */
 export const writeBody = async (
   body: UploadBody,

@@ -27,9 +27,9 @@ export const listStateNames = ({ tensors }: SafetensorsHeader, { tensor }: Uploa
     : [...tensors.keys()].filter((name) => name.startsWith(STATE_PREFIX))
 
 /**
- * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer` has for the table. Refuses
- * INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an
- * int8 table, which no gradient changes.
+ * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer`
+ * has for the table. Refuses INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and
+ * SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an int8 table, which no gradient changes.
  */
 export const planState = (
   header: SafetensorsHeader,

@@ -26,19 +26,27 @@ export interface Upload extends UploadOptions {
   /** Chunks of any size. */
   body: AsyncIterable<Uint8Array>
   /**
-   * Frees the memory of each chunk once it was used. Only for a source that makes every chunk for its reader, as node:http does. Otherwise
-   * they lie about until the garbage collector comes, up to 64 MiB of them.
+   * Frees the memory of each chunk once it was used. Only for a source that makes every chunk for its reader,
+   * as node:http does. Otherwise they lie about until the garbage collector comes, up to 64 MiB of them.
    */
   freesChunks?: boolean
-  /** NaN and infinity are stored as they are. In int8 storage a row that holds one reads as NaN throughout. */
+  /**
+   * NaN and infinity are stored as they are. In int8 storage a row that holds one reads as NaN throughout.
+   */
   allowNonFinite: boolean
   /** The sha-256 that the body must have. */
   digest?: Uint8Array
   settings: Partial<Settings>
   precondition: Precondition
-  /** What optimizer state in the body must belong to: the optimizer that is set with it, or that the table has. */
+  /**
+   * What optimizer state in the body must belong to: the optimizer that is set with it, or that the table
+   * has.
+   */
   optimizer?: Optimizer
-  /** Without one, the optimizer that the body names in its metadata is set. Refuses INVALID_REQUEST for text that is none. */
+  /**
+   * Without one, the optimizer that the body names in its metadata is set. Refuses INVALID_REQUEST for text
+   * that is none.
+   */
   readOptimizer?: (text: string) => Optimizer
 }
 
@@ -53,12 +61,14 @@ interface BodyPlan {
 const PREFIX_BYTES = { npy: 12, safetensors: 8 }
 
 /**
- * Creates or replaces a table from a body, chunk by chunk: at most one chunk and a stage of the arena are held beside the table itself.
+ * Creates or replaces a table from a body, chunk by chunk: at most one chunk and a stage of the arena are
+ * held beside the table itself.
  *
- * Order of refusals: the header and what it says (see plan.ts); quota and precondition; then, when the body was read, its length
- * (MALFORMED_BODY), digest (DIGEST_MISMATCH) and numbers (NON_FINITE, naming the first): a body damaged on the way is not blamed for
- * its numbers. Whatever fails, the source included, memory goes back and the table stays what it was. Then the source is told so by its
- * iterator's `return`, and not read on.
+ * Order of refusals: the header and what it says (see plan.ts); quota and precondition; then, when the body
+ * was read, its length (MALFORMED_BODY), digest (DIGEST_MISMATCH) and numbers (NON_FINITE, naming the first):
+ * a body damaged on the way is not blamed for its numbers. Whatever fails, the source included, memory goes
+ * back and the table stays what it was. Then the source is told so by its iterator's `return`, and not read
+ * on.
  */
 export const uploadTable = async (
   writer: WriterConnection,

@@ -14,7 +14,10 @@ export interface GatherTask {
   /** Of the version. */
   key: string
   job: PoolJob
-  /** What the thread has to map before it knows the version: sent only after it said so, since cloning memories takes a millisecond. */
+  /**
+   * What the thread has to map before it knows the version: sent only after it said so, since cloning
+   * memories takes a millisecond.
+   */
   mapping?: { handle: VersionHandle; arena: WebAssembly.Memory }
 }
 
@@ -27,8 +30,8 @@ retired.onmessage = (event: unknown) => versions.delete((event as { data: string
 retired.unref()
 
 /**
- * Runs one task of the pool. False: this thread does not know the version, and nothing was done. One arena serves it all its life.
- * A refusal is returned: thrown ones lose their code on the way to the HTTP worker.
+ * Runs one task of the pool. False: this thread does not know the version, and nothing was done. One arena
+ * serves it all its life. A refusal is returned: thrown ones lose their code on the way to the HTTP worker.
  */
 export default function gather({ key, job, mapping }: GatherTask): boolean | ErrorMessage {
   if (mapping !== undefined) {

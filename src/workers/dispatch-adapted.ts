@@ -15,8 +15,9 @@ import type { TableReader } from '../tables/table-reader.ts'
 const TURN_MS = 2
 
 /**
- * Adds an adapter to gathered float32 rows, on this thread: with turns for others in between when it is much. Returns nothing when it is done
- * already, else a promise; the rows' part of the arena must stay reserved until then. Refuses OVERLOADED when the arena has no room.
+ * Adds an adapter to gathered float32 rows, on this thread: with turns for others in between when it is much.
+ * Returns nothing when it is done already, else a promise; the rows' part of the arena must stay reserved
+ * until then. Refuses OVERLOADED when the arena has no room.
  */
 export const dispatchAdapted = (
   adapter: TableAdapter,
@@ -52,7 +53,10 @@ export const dispatchAdaptedBags = (
   )
 }
 
-/** Runs the blocks that `begin` makes. `scratchBytes` are reserved, and `versions` pinned, for as long as that takes. */
+/**
+ * Runs the blocks that `begin` makes. `scratchBytes` are reserved, and `versions` pinned, for as long as that
+ * takes.
+ */
 const runInTurns = (
   arena: Arena,
   scratchBytes: readonly number[],

@@ -7,12 +7,17 @@ import type { ComputePool } from './pool.ts'
 
 /** A term is one number of one row against one query: about a tenth of a nanosecond. */
 export const INLINE_TERMS_MAX = 2 ** 23
-/** A chunk takes some milliseconds: long beside the cost of a task, short for whoever waits for the thread. */
+/**
+ * A chunk takes some milliseconds: long beside the cost of a task, short for whoever waits for the thread.
+ */
 const CHUNK_BYTES_MAX = 32 * 1024 * 1024
 const CHUNK_TERMS_MAX = 2 ** 25
 /** Rows that the kernel keeps in registers together. */
 const TILE_ROWS = 4
-/** A request that has begun waits this long for room in the queue, looking this often: what it has done would be lost. */
+/**
+ * A request that has begun waits this long for room in the queue, looking this often: what it has done would
+ * be lost.
+ */
 const ROOM_WAIT_MS_MAX = 1_000
 const ROOM_POLL_MS = 2
 
@@ -47,7 +52,10 @@ export const planScan = (
   }
 }
 
-/** Where jobs run. The version is pinned and what the jobs write to stays reserved until the promise is settled. */
+/**
+ * Where jobs run. The version is pinned and what the jobs write to stays reserved until the promise is
+ * settled.
+ */
 export interface AttendWork {
   version: TableReader
   arena: Arena
@@ -58,9 +66,10 @@ export interface AttendWork {
 }
 
 /**
- * Runs jobs until `nextJob` has none: `runnerCount` at a time on the pool, so that no request fills its queue; without a pool
- * one after the other here, with a turn for others in between. `nextJob(runner)` gives the runner its next one.
- * Settles when nothing runs any more; refuses what the first failure refused, OVERLOADED when the queue is full.
+ * Runs jobs until `nextJob` has none: `runnerCount` at a time on the pool, so that no request fills its
+ * queue; without a pool one after the other here, with a turn for others in between. `nextJob(runner)` gives
+ * the runner its next one. Settles when nothing runs any more; refuses what the first failure refused,
+ * OVERLOADED when the queue is full.
  */
 export const runAttendJobs = async (
   work: AttendWork,

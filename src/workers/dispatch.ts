@@ -4,8 +4,9 @@ import type { TableReader } from '../tables/table-reader.ts'
 import type { ComputePool } from './pool.ts'
 
 /**
- * A gather of fewer bytes than this runs in the HTTP worker itself. A pool task costs about 100 microseconds of CPU, a gather of
- * this size takes about a millisecond, which is as long as an HTTP worker should keep others waiting (docs/decisions.md, measured).
+ * A gather of fewer bytes than this runs in the HTTP worker itself. A pool task costs about 100 microseconds
+ * of CPU, a gather of this size takes about a millisecond, which is as long as an HTTP worker should keep
+ * others waiting (docs/decisions.md, measured).
  */
 export const INLINE_BYTES_MAX = 8 * 1024 * 1024
 /** Bytes of a task, so that its cost is small beside its work. */
@@ -30,8 +31,9 @@ export const planDispatch = (count: number, rowBytes: number, threadCount: numbe
 }
 
 /**
- * Gathers `job` here or on the pool. Returns nothing when it is done already, else a promise; the version is pinned and the
- * job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
+ * Gathers `job` here or on the pool. Returns nothing when it is done already, else a promise; the version is
+ * pinned and the job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's
+ * queue is full.
  */
 export const dispatchGather = (
   version: TableReader,

@@ -5,7 +5,10 @@ import { type ErrorMessage, fromMessage, refuse } from '../core/errors.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 import type { GatherTask, PoolJob } from './compute-worker.ts'
 
-/** The compute worker threads of one HTTP worker. The queue is bounded; no task is ever cancelled, since a cancelled task ends its thread. */
+/**
+ * The compute worker threads of one HTTP worker. The queue is bounded; no task is ever cancelled, since a
+ * cancelled task ends its thread.
+ */
 export class ComputePool {
   readonly threadCount: number
   readonly #queueDepthMax: number

@@ -67,7 +67,10 @@ const poolMembers = ({ arena }: Views, bags: Bags, first: number, last: number, 
   }
 }
 
-/** What the bag kernels must do, in plain TypeScript, one value at a time. A bag that is not finished may hold another NaN than theirs. */
+/**
+ * What the bag kernels must do, in plain TypeScript, one value at a time. A bag that is not finished may hold
+ * another NaN than theirs.
+ */
 export const makeReferenceBagKernels = (table: ArrayBufferLike, arena: ArrayBufferLike): BagKernels => {
   const views = makeViews(table, arena)
   return {

@@ -79,7 +79,10 @@ export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gather
   }
 }
 
-/** What the kernels must do, in plain TypeScript, one value at a time: equal to them in every bit of both memories. */
+/**
+ * What the kernels must do, in plain TypeScript, one value at a time: equal to them in every bit of both
+ * memories.
+ */
 export const makeReferenceKernels = (table: ArrayBufferLike, arena: ArrayBufferLike): TableKernels => {
   const views = makeViews(table, arena)
   return { ...makeGathers(views), ...makeRowWriters(views), ...makeConverters(views) }

@@ -1,10 +1,14 @@
-// One optimizer step on float32 rows that are packed in the arena: weights, summed gradients and state in, what they become out, in place.
-// The formulas and the order of operations are those of reference/optimizer.ts: every operation rounds to float32, none is fused.
-// Four numbers at a time; the last one to three go through the same operations, with zeros beside them that are not stored.
-// A step returns whether a weight or state that it makes is not finite: x - x is zero unless x is infinite or NaN.
+// One optimizer step on float32 rows that are packed in the arena: weights, summed gradients and state in,
+// what they become out, in place. The formulas and the order of operations are those of
+// reference/optimizer.ts: every operation rounds to float32, none is fused. Four numbers at a time; the last
+// one to three go through the same operations, with zeros beside them that are not stored. A step returns
+// whether a weight or state that it makes is not finite: x - x is zero unless x is infinite or NaN.
 import { loadNumbers, storeNumbers, sumSquares } from './row-numbers.as'
 
-/** Bits are set unless the first `count` (1..4) numbers are finite. What stands beside them may be anything: zero by zero, for one. */
+/**
+ * Bits are set unless the first `count` (1..4) numbers are finite. What stands beside them may be anything:
+ * zero by zero, for one.
+ */
 @inline
 function spoilOf(numbers: v128, count: i32): v128 {
   const spoil = f32x4.sub(numbers, numbers)

@@ -1,7 +1,8 @@
-// Scores of queries against a run of rows. Per pair of query and row: lane j of four adds up the terms of the columns j, j+4, j+8, ..
-// in ascending order, but the last `dim` mod 4 columns before all others; the sum is (lane 0 + lane 2) + (lane 1 + lane 3). Sums begin
-// with zero, every operation rounds to float32, none is fused.
-// Four rows and two queries are in registers together; all queries meet a tile of rows before the next one is read.
+// Scores of queries against a run of rows. Per pair of query and row: lane j of four adds up the terms of the
+// columns j, j+4, j+8, .. in ascending order, but the last `dim` mod 4 columns before all others; the sum is
+// (lane 0 + lane 2) + (lane 1 + lane 3). Sums begin with zero, every operation rounds to float32, none is
+// fused. Four rows and two queries are in registers together; all queries meet a tile of rows before the next
+// one is read.
 import { fence, rowAddress } from './access.as'
 import { Metric, Source } from './codes.as'
 import { biasOf, loadLanes, scaleOf, sourceRowBytes } from './lanes.as'
@@ -22,7 +23,10 @@ function sumLanes(first: v128, second: v128, third: v128, fourth: v128): v128 {
   return f32x4.add(v128.shuffle<i32>(left, right, 0, 1, 4, 5), v128.shuffle<i32>(left, right, 2, 3, 6, 7))
 }
 
-/** The last `rest` (1..3) columns of a row, zeros in the other lanes: what is read behind a row belongs to another. */
+/**
+ * The last `rest` (1..3) columns of a row, zeros in the other lanes: what is read behind a row belongs to
+ * another.
+ */
 @inline
 function loadTail(source: Source, row: u64, dim: i32, rest: i32, scale: v128, bias: v128): v128 {
   return v128.and(loadLanes(source, row, dim - rest, scale, bias), i32x4.gt_s(i32x4.splat(rest), i32x4(0, 1, 2, 3)))
@@ -55,7 +59,10 @@ function measureRows(source: Source, r0: u64, r1: u64, r2: u64, r3: u64, dim: i3
   return f32x4.sqrt(sumLanes(first, second, third, squareLanes(source, r3, dim)))
 }
 
-/** Sums -> scores: no minus zero, and one NaN only, since which one an operation gives is the processor's choice. */
+/**
+ * Sums -> scores: no minus zero, and one NaN only, since which one an operation gives is the processor's
+ * choice.
+ */
 @inline
 function finishScores(metric: Metric, sums: v128, lengths: v128): v128 {
   let scores = sums
@@ -73,7 +80,9 @@ function storeScores(to: usize, scores: v128, rowCount: i32): void {
   else storeLanes(to, scores, rowCount)
 }
 
-/** Four rows against one query, or (pair) two that follow each other. The first `rowCount` scores are stored. */
+/**
+ * Four rows against one query, or (pair) two that follow each other. The first `rowCount` scores are stored.
+ */
 @inline
 function scoreTile(
   source: Source, metric: Metric, pair: bool, r0: u64, r1: u64, r2: u64, r3: u64, lengths: v128,
@@ -186,7 +195,9 @@ function scoreInt8(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize,
   scoreSource(Source.Int8, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
-/** Rows of the table from row `local` of the segment on. Score of query q and row i -> outAt[q * stride + i]. */
+/**
+ * Rows of the table from row `local` of the segment on. Score of query q and row i -> outAt[q * stride + i].
+ */
 export function score(
   source: Source, metric: Metric, local: i32, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32,
 ): void {

@@ -1,4 +1,5 @@
-// Members of one bag onto the bag's row in the arena: rows of the table, widened in registers, or float32 rows of the arena.
+// Members of one bag onto the bag's row in the arena: rows of the table, widened in registers, or float32
+// rows of the arena.
 import { rowAddress, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
 import { Source } from './codes.as'
 import { widenBfloat16 } from './floats.as'
@@ -21,7 +22,10 @@ export function memberAt(source: Source, members: usize, i: i32, base: u64, rowB
   return <u64>load<u32>(members + (i << 2)) * <u64>(<u32>rowBytes) + base
 }
 
-/** One line of a row. Each offset has a bound of its own that is kept in a register, so that more than four of them cost more than an addition. */
+/**
+ * One line of a row. Each offset has a bound of its own that is kept in a register, so that more than four of
+ * them cost more than an addition.
+ */
 @inline
 function loadFloats(source: Source, at: u64, column: i32): v128 {
   if (source == Source.Packed) return v128.load(<usize>at + (column << 2))
@@ -86,7 +90,10 @@ function addFloats(
   v128.store(sums, s7, 112)
 }
 
-/** A constant that stays in a register. One that the compilers know is made anew before each use, which takes longer than the use. */
+/**
+ * A constant that stays in a register. One that the compilers know is made anew before each use, which takes
+ * longer than the use.
+ */
 @inline
 function keep(constant: i32, dim: i32): v128 {
   return i32x4.splat(constant + (dim >>> 31))

@@ -1,5 +1,6 @@
-// Bags of rows -> one row each, in one pass: every row is read once, widened in registers, added to its bag's row in the arena.
-// The order is the members' order and every operation rounds to float32, so that a bag has one answer on every machine.
+// Bags of rows -> one row each, in one pass: every row is read once, widened in registers, added to its bag's
+// row in the arena. The order is the members' order and every operation rounds to float32, so that a bag has
+// one answer on every machine.
 import { fence, tableLoad8 } from './access.as'
 import { addPacked, addSteps, memberAt, readLanes, rowsBase, Step, writeLanes } from './bag-row.as'
 import { Operation, Source } from './codes.as'
@@ -32,7 +33,10 @@ function touchLines(members: usize, count: i32, base: u64, rowBytes: i32, first:
   }
 }
 
-/** One byte of each of four lines: after the first three the processor fetches the fourth by itself, which is asked for when it is there. */
+/**
+ * One byte of each of four lines: after the first three the processor fetches the fourth by itself, which is
+ * asked for when it is there.
+ */
 function touchFours(members: usize, count: i32, base: u64, rowBytes: i32): void {
   const end = members + (count << 2)
   const behind = min(FOURTH_BEHIND, count) << 2
@@ -64,7 +68,10 @@ function clearRow(row: usize, dim: i32): void {
   for (let k = 0; k < dim; k += 4) writeLanes(row + (k << 2), i32x4.splat(0), dim - k)
 }
 
-/** What a bag is divided by: its count, the sum of its weights, or the root of the sum of their squares, summed as the rows are. */
+/**
+ * What a bag is divided by: its count, the sum of its weights, or the root of the sum of their squares,
+ * summed as the rows are.
+ */
 @inline
 function divisorOf(operation: Operation, weights: usize, begin: i32, end: i32): f32 {
   if (operation == Operation.Sum || operation == Operation.Max) return 1
@@ -109,9 +116,10 @@ function finishRow(row: usize, dim: i32, divisor: f32): void {
 }
 
 /**
- * Members `first`..`last`-1 onto the rows of `bagCount` bags. Bag b has the members offsets[b]..offsets[b+1]-1; it begins with the first
- * of them and is divided after the last, so that a bag may be pooled in parts. A member that is no row of the segment is the row at
- * `fillAt`; Packed rows begin with that of member `first`.
+ * Members `first`..`last`-1 onto the rows of `bagCount` bags. Bag b has the members
+ * offsets[b]..offsets[b+1]-1; it begins with the first of them and is divided after the last, so that a bag
+ * may be pooled in parts. A member that is no row of the segment is the row at `fillAt`; Packed rows begin
+ * with that of member `first`.
  */
 @inline
 function poolMembers(
@@ -163,7 +171,8 @@ function poolTable(
   fence()
 }
 
-// Named functions, one per source: the dispatch on it is outside of every loop, and only those in use are compiled.
+// Named functions, one per source: the dispatch on it is outside of every loop, and only those in use are
+// compiled.
 export function poolFloat32(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
@@ -192,7 +201,10 @@ export function poolInt8(
   poolTable(Source.Int8, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touchBlock)
 }
 
-/** Float32 rows of the arena: those of members `first`..`last`-1, whose bags may begin before and end behind them. */
+/**
+ * Float32 rows of the arena: those of members `first`..`last`-1, whose bags may begin before and end behind
+ * them.
+ */
 export function poolPacked(
   operation: Operation, rowsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32, first: i32, last: i32, outAt: usize, dim: i32,
 ): void {

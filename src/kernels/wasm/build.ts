@@ -1,7 +1,8 @@
 /**
- * Compiles the kernels: `src/kernels/wasm/*.as.ts` -> `src/kernels/compiled/*.wasm`, which is committed. `npm run build` runs it, after it
- * has installed the compilers from the package in `compilers/`. With `--check` it writes nothing and fails unless a rebuild gives the
- * committed bytes. Names of modules limit either to these.
+ * Compiles the kernels: `src/kernels/wasm/*.as.ts` -> `src/kernels/compiled/*.wasm`, which is committed. `npm
+ * run build` runs it, after it has installed the compilers from the package in `compilers/`. With `--check`
+ * it writes nothing and fails unless a rebuild gives the committed bytes. Names of modules limit either to
+ * these.
  *
  *     AssemblyScript  the sources; accesses to the memories of table and update source are imported functions
  *     wasm-merge      joins them with access.wat, which defines those functions over memories of their own
@@ -53,7 +54,10 @@ const target = join(folder, '../compiled')
 const packages = join(folder, '../../../compilers/node_modules')
 const builtFile = (module: KernelModule): string => join(target, `${module.name}.wasm`)
 
-/** The part of AssemblyScript's interface that is used here. Its own types would declare a second `console` for the whole project. */
+/**
+ * The part of AssemblyScript's interface that is used here. Its own types would declare a second `console`
+ * for the whole project.
+ */
 interface Compiler {
   main(
     options: string[],

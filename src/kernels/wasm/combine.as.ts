@@ -1,4 +1,5 @@
-// Rows of an update that mean the same row of the table become one: update source -> arena. Which they are, coalesce.as.ts has found.
+// Rows of an update that mean the same row of the table become one: update source -> arena. Which they are,
+// coalesce.as.ts has found.
 import { updateSourceLoad32, updateSourceLoad128, updateSourceLoad128At16, updateSourceLoad128At32, updateSourceLoad128At48 } from './access.as'
 
 @inline
@@ -11,7 +12,10 @@ function updateSourceLoadFloat(at: usize): f32 {
   return reinterpret<f32>(updateSourceLoad32(at))
 }
 
-/** The row at `target`, if it `isAdded` to, and the rows of one list, in order: sums of 16, 4 and 1 columns stay in registers. */
+/**
+ * The row at `target`, if it `isAdded` to, and the rows of one list, in order: sums of 16, 4 and 1 columns
+ * stay in registers.
+ */
 @inline
 function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, valuesAt: usize, rowBytes: i32): void {
   let at = 0

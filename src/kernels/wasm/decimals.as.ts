@@ -1,10 +1,11 @@
-// The shortest decimals of float32 numbers, four at a time: digits and the place of the point, to be put together by print-floats.as.ts.
-// The search for the digits is Schubfach (Raffaello Giulietti, "The Schubfach way to render doubles", 2020) for 24-bit significands,
-// here with one product of the significand and a 64-bit factor that the binary exponent alone decides; the ends of the interval that
-// rounds to the value are a sum away.
+// The shortest decimals of float32 numbers, four at a time: digits and the place of the point, to be put
+// together by print-floats.as.ts. The search for the digits is Schubfach (Raffaello Giulietti, "The Schubfach
+// way to render doubles", 2020) for 24-bit significands, here with one product of the significand and a
+// 64-bit factor that the binary exponent alone decides; the ends of the interval that rounds to the value are
+// a sum away.
 
-// Whole vectors are loaded from memory, where json.ts puts them: the engine makes a constant anew at each place, in three instructions, and
-// takes two to load and repeat a lane.
+// Whole vectors are loaded from memory, where json.ts puts them: the engine makes a constant anew at each
+// place, in three instructions, and takes two to load and repeat a lane.
 import {
   EIGHT_DIGITS_MIN, FORM_MAX, IMPLIED_BIT, LESS_HUNDRED, LESS_TEN, LOWEST_BIT, NINE_DIGITS_MIN, PER_HUNDRED, PER_TEN,
   PER_TEN_THOUSAND, ROUNDING, SIGN_BIT, SLACK, TEN, TEN_THOUSAND, TENTH, TWICE_SLACK,
@@ -55,11 +56,13 @@ function spreadDigits(fours: v128, constantsAt: usize): v128 {
 }
 
 /**
- * Finds the decimals of the four numbers at `valuesAt`: below 200,000,000, so that a ninth digit before the others can only be 1. Stores 16
- * bytes for each: the last eight digits as bytes 0..9; an i32, minus how many of the nine digits are zeros before the first other; and a
- * u32, the offset of the form in which print-floats.as.ts writes it: the form of nine positive digits, from the table of factors, 128 more for each
- * zero before the first digit, 64 more for negative numbers. FORM_MAX and more are for all that needs a closer look: what zeros, subnormal
- * numbers, powers of two and what is not finite come out as has no meaning.
+ * Finds the decimals of the four numbers at `valuesAt`: below 200,000,000, so that a ninth digit before the
+ * others can only be 1. Stores 16 bytes for each: the last eight digits as bytes 0..9; an i32, minus how many
+ * of the nine digits are zeros before the first other; and a u32, the offset of the form in which
+ * print-floats.as.ts writes it: the form of nine positive digits, from the table of factors, 128 more for
+ * each zero before the first digit, 64 more for negative numbers. FORM_MAX and more are for all that needs a
+ * closer look: what zeros, subnormal numbers, powers of two and what is not finite come out as has no
+ * meaning.
  */
 @inline
 export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usize, decimalsAt: usize): void {
@@ -77,9 +80,9 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
   const values = v128.load(valuesAt)
   const impliedBit = v128.load(constantsAt, IMPLIED_BIT)
   const significands = v128.or(i32x4.shl(values, 8), impliedBit)
-  // The values in units of a power of ten, 36 bits behind the point, and half the distance to their neighbours. Both are good to less
-  // than SLACK; what is as near as that to the end of an interval, or to a middle, lies on it. An end rounds to the value when the
-  // significand is even.
+  // The values in units of a power of ten, 36 bits behind the point, and half the distance to their
+  // neighbours. Both are good to less than SLACK; what is as near as that to the end of an interval, or to a
+  // middle, lies on it. An end rounds to the value when the significand is even.
   const values01 = i64x2.add(
     i64x2.extmul_low_i32x4_u(significands, high), i64x2.shr_u(i64x2.extmul_low_i32x4_u(significands, low), 32),
   )

@@ -1,5 +1,6 @@
-// Rows by id: table -> arena. Ids outside the segment are skipped (another segment answers them); negative ids take the fill row.
-// touchRows > 0: the cache lines of that many rows are asked for before the first of them is copied.
+// Rows by id: table -> arena. Ids outside the segment are skipped (another segment answers them); negative
+// ids take the fill row. touchRows > 0: the cache lines of that many rows are asked for before the first of
+// them is copied.
 import { fence, tableAtomicLoad, rowAddress, stripeAddress } from './access.as'
 import { touchRow } from './copy.as'
 import { areInside, baseOf, rowOf, touchInside } from './in-segment.as'
@@ -69,7 +70,10 @@ function gatherKind(
   fence()
 }
 
-/** Sum of the words that guard a block, or -1 when the writer is writing one of its rows. Words only grow: equal sums, equal words. */
+/**
+ * Sum of the words that guard a block, or -1 when the writer is writing one of its rows. Words only grow:
+ * equal sums, equal words.
+ */
 function stripeSum(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): i64 {
   let sum: u32 = 0
   let busy: u32 = 0
@@ -97,7 +101,10 @@ function gatherGuarded(kind: Row, idAt: usize, to: usize, fillAt: usize, firstRo
   return false
 }
 
-/** Positions `start`..`count`-1. Returns the first that is not finished: `count`, or where a busy row was given up. */
+/**
+ * Positions `start`..`count`-1. Returns the first that is not finished: `count`, or where a busy row was
+ * given up.
+ */
 @inline
 function gatherKindChecked(
   kind: Row, idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32, blockRows: i32,
@@ -122,7 +129,8 @@ function gatherKindChecked(
   return count
 }
 
-// Named functions, one per kind: the dispatch on the row size is outside of every loop, and each loop gets its own registers.
+// Named functions, one per kind: the dispatch on the row size is outside of every loop, and each loop gets
+// its own registers.
 function gatherBytes4(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
   gatherKind(Row.Bytes4, idsAt, count, outAt, fillAt, firstRow, rowCount, 4, touchRows)
 }

@@ -1,4 +1,5 @@
-// Blocks of ids that are all rows of one segment, which is nearly every block there is: no row of it needs a look at its id.
+// Blocks of ids that are all rows of one segment, which is nearly every block there is: no row of it needs a
+// look at its id.
 import { tableLoad8 } from './access.as'
 import { touchRow } from './copy.as'
 

@@ -24,7 +24,10 @@ export function biasOf(source: Source, at: u64, dim: i32): v128 {
   return f64x2.splat(<f64>reinterpret<f32>(tableLoad32(at + <u64>dim + 4)))
 }
 
-/** float16 bits, sign-extended to 32-bit lanes -> float32. Half the instructions of widenFloat16; a subnormal is a denormal operand here. */
+/**
+ * float16 bits, sign-extended to 32-bit lanes -> float32. Half the instructions of widenFloat16; a subnormal
+ * is a denormal operand here.
+ */
 @inline
 function widenAny(half: v128): v128 {
   const value = widenCommon(half)

@@ -1,14 +1,15 @@
-// Reads runs of JSON numbers, `1,-2.5,3e-7`, and rows of them, into float64 or float32. The text ends with a zero byte, so that no loop needs
-// to look for its end; sixteen digits at a time are read as one vector, up to 15 bytes of which may lie behind that zero.
-// What is rare is left to the caller, who is told where: more than 19 significant digits, powers of ten beyond 10^-64 and 10^63,
-// values so close to the middle of two doubles that the sum of two doubles does not decide.
+// Reads runs of JSON numbers, `1,-2.5,3e-7`, and rows of them, into float64 or float32. The text ends with a
+// zero byte, so that no loop needs to look for its end; sixteen digits at a time are read as one vector, up
+// to 15 bytes of which may lie behind that zero. What is rare is left to the caller, who is told where: more
+// than 19 significant digits, powers of ten beyond 10^-64 and 10^63, values so close to the middle of two
+// doubles that the sum of two doubles does not decide.
 
 import {
   ALIGN_AT, HUNDREDS_AT, INTEGERS_AT, NINES_AT, PAIRS_AT, POWER_MAX, POWER_MIN, POWERS_AT, THOUSANDS_AT, ZEROS_AT,
 } from './parse-tables.as'
 
-// The vectors that parse-tables.ts lists; u64 powers of ten, 10^0..10^16; then for k = -64..63 four f64: 10^k, its upper 26 bits, its lower
-// 26 or 27, what it lacks.
+// The vectors that parse-tables.ts lists; u64 powers of ten, 10^0..10^16; then for k = -64..63 four f64:
+// 10^k, its upper 26 bits, its lower 26 or 27, what it lacks.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
@@ -56,7 +57,9 @@ function appendDigits(value: u64, digits: v128, count: u32): u64 {
   return value * load<u64>(tablesAt + (<usize>count << 3), INTEGERS_AT) + joinDigits(digits, count)
 }
 
-/** value * 10^exponent, rounded once, from products of two doubles (Dekker); NaN where that does not decide. */
+/**
+ * value * 10^exponent, rounded once, from products of two doubles (Dekker); NaN where that does not decide.
+ */
 @inline
 function scale(value: u64, exponent: i32): f64 {
   const high = <f64>value
@@ -76,7 +79,9 @@ function scale(value: u64, exponent: i32): f64 {
   return rounded == product + rest * BELOW ? rounded : NaN
 }
 
-/** The end of the exponent that begins, behind its `e`, at `at`; 0 where there is none of one to three digits. */
+/**
+ * The end of the exponent that begins, behind its `e`, at `at`; 0 where there is none of one to three digits.
+ */
 @inline
 function skipExponent(at: usize): usize {
   const sign = load<u8>(at)
@@ -103,7 +108,10 @@ function hasTooManyDigits(first: usize, end: usize): bool {
   return end - first > 19
 }
 
-/** Reads the number at `at` to `valueAt` and returns its end; 0 where there is none, or one that is left to the caller. */
+/**
+ * Reads the number at `at` to `valueAt` and returns its end; 0 where there is none, or one that is left to
+ * the caller.
+ */
 @inline
 function readNumber(at: usize, valueAt: usize, single: bool): usize {
   const negative = load<u8>(at) == MINUS
@@ -173,9 +181,10 @@ function skipSpace(at: usize): usize {
 }
 
 /**
- * Reads numbers with commas between them from `at` on, as float32 (`single`) or float64, until something else follows or `valuesAt` reaches
- * `valuesEnd`. Stores how many at `countAt`. Returns the place behind the last one and the white space that follows it; `at` when there
- * was none. What is too large for float32 is left to the caller, too.
+ * Reads numbers with commas between them from `at` on, as float32 (`single`) or float64, until something else
+ * follows or `valuesAt` reaches `valuesEnd`. Stores how many at `countAt`. Returns the place behind the last
+ * one and the white space that follows it; `at` when there was none. What is too large for float32 is left to
+ * the caller, too.
  */
 export function readRun(at: usize, valuesAt: usize, valuesEnd: usize, single: bool, countAt: usize): usize {
   const valueBytes: usize = select<usize>(4, 8, single)
@@ -194,8 +203,9 @@ export function readRun(at: usize, valuesAt: usize, valuesEnd: usize, single: bo
 }
 
 /**
- * Reads rows of exactly `length` numbers, `,[1,2],[3,4]`, from the comma before the first on, until something else follows or another
- * would not fit before `valuesEnd`. Stores how many rows at `countAt`. Returns the place behind the last one; `at` when there was none.
+ * Reads rows of exactly `length` numbers, `,[1,2],[3,4]`, from the comma before the first on, until something
+ * else follows or another would not fit before `valuesEnd`. Stores how many rows at `countAt`. Returns the
+ * place behind the last one; `at` when there was none.
  */
 export function readRows(at: usize, length: u32, valuesAt: usize, valuesEnd: usize, single: bool, countAt: usize): usize {
   const valueBytes: usize = select<usize>(4, 8, single)

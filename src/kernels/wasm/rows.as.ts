@@ -1,4 +1,5 @@
-// One stored row -> one answered row. Which kind is known when the kernel is compiled: no test of it is left in a loop.
+// One stored row -> one answered row. Which kind is known when the kernel is compiled: no test of it is left
+// in a loop.
 import { tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
 import { copyOut } from './copy.as'
 import { areCommon, widenBfloat16, widenCommon, widenFloat16 } from './floats.as'

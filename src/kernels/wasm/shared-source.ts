@@ -1,6 +1,6 @@
 /**
- * The AssemblyScript files that `build.ts` makes of TypeScript constants, so that a code or an offset is written down once. The kernels
- * import them by the names below; they are never files on disk.
+ * The AssemblyScript files that `build.ts` makes of TypeScript constants, so that a code or an offset is
+ * written down once. The kernels import them by the names below; they are never files on disk.
  */
 import {
   ELEMENT_CODES,

@@ -20,9 +20,10 @@ export type StoreBody = (
 ) => Promise<CommittedTable>
 
 /**
- * Makes a table of the parts of an upload by `store`, removes them, and remembers what came of it: whoever asks again, because the answer
- * was lost, gets the same. Whatever is refused, everything stays in place. Refuses UPLOAD_NOT_FOUND, IDEMPOTENCY_IN_FLIGHT while another
- * commit runs, as {@link checkComplete} and {@link readParts}, and what `store` refuses.
+ * Makes a table of the parts of an upload by `store`, removes them, and remembers what came of it: whoever
+ * asks again, because the answer was lost, gets the same. Whatever is refused, everything stays in place.
+ * Refuses UPLOAD_NOT_FOUND, IDEMPOTENCY_IN_FLIGHT while another commit runs, as {@link checkComplete} and
+ * {@link readParts}, and what `store` refuses.
  */
 export const commitUpload = (
   staging: Staging,

@@ -21,7 +21,10 @@ export const ignoreMissing = (error: unknown): undefined => {
   if (!isMissing(error)) throw error
 }
 
-/** What an error of work on the files of an upload is to the client: DISK_FULL, NOT_READY, UPLOAD_NOT_FOUND; others stay what they are. */
+/**
+ * What an error of work on the files of an upload is to the client: DISK_FULL, NOT_READY, UPLOAD_NOT_FOUND;
+ * others stay what they are.
+ */
 export const toUploadError = (error: unknown): unknown => {
   if (error instanceof GatherdError) return error
   const code = systemCode(error)
@@ -45,7 +48,10 @@ export const workOnDisk = async <Result>(work: () => Promise<Result>): Promise<R
   }
 }
 
-/** Refuses DISK_FULL when `bytes` more would leave less than `uploadDiskFreeBytesMin`: tables need the disk more than uploads do. */
+/**
+ * Refuses DISK_FULL when `bytes` more would leave less than `uploadDiskFreeBytesMin`: tables need the disk
+ * more than uploads do.
+ */
 export const checkFreeSpace = async ({ directory, limits }: Staging, bytes: number): Promise<void> => {
   const { bavail, bsize } = await statfs(directory)
   const freeBytes = bavail * bsize

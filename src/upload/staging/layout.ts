@@ -13,8 +13,9 @@ import { readdir } from 'node:fs/promises'
  *     <upload>.json                              a committed upload: what was answered
  *     .<random>                                  is being made or removed: there for nobody
  *
- * Every HTTP worker works on these files and remembers nothing, so each sees what the others do, and a restart loses nothing. Whatever
- * becomes valid does so by one rename. Names are made here: of what clients send, only text that has the form of an id gets into a path.
+ * Every HTTP worker works on these files and remembers nothing, so each sees what the others do, and a
+ * restart loses nothing. Whatever becomes valid does so by one rename. Names are made here: of what clients
+ * send, only text that has the form of an id gets into a path.
  */
 
 /** The bounds that staging obeys, by their names in core/limits.ts. */
@@ -113,7 +114,10 @@ export const newIncomingName = (): string => `incoming-${randomName()}`
 /** Whether a name is that of a part that is being received. */
 export const isIncoming = (name: string): boolean => INCOMING.test(name)
 
-/** The name of a whole part, which says everything about it: a listing of the directory is the state of the upload. */
+/**
+ * The name of a whole part, which says everything about it: a listing of the directory is the state of the
+ * upload.
+ */
 export const partName = ({ part, stamp, bytes, sha256 }: Omit<PartFile, 'name'>): string =>
   `part-${String(part).padStart(4, '0')}-${stamp}-${bytes}-${sha256}`
 
@@ -131,7 +135,9 @@ export const commitName = (generation: number): string => `commit-${generation}`
 /** The generation of a commit; 0: the file is none. */
 export const parseCommitName = (name: string): number => Number(COMMIT.exec(name)?.[1] ?? 0)
 
-/** Every file of a whole part in the directory of an upload, also those that a later one took the place of. */
+/**
+ * Every file of a whole part in the directory of an upload, also those that a later one took the place of.
+ */
 export const listPartFiles = async (directory: string): Promise<PartFile[]> =>
   (await readdir(directory)).flatMap((name) => parsePartName(name) ?? [])
 

@@ -12,11 +12,13 @@ export interface Lease {
 const RENEWALS = 5
 
 /**
- * Takes the right to commit the upload in `directory` for `leaseMs`, and keeps renewing it until released. Refuses IDEMPOTENCY_IN_FLIGHT
- * while somebody else has it, whichever HTTP worker that is; one that died holds it no longer than `leaseMs`.
+ * Takes the right to commit the upload in `directory` for `leaseMs`, and keeps renewing it until released.
+ * Refuses IDEMPOTENCY_IN_FLIGHT while somebody else has it, whichever HTTP worker that is; one that died
+ * holds it no longer than `leaseMs`.
  *
- * A lease is a file whose mtime is renewed. One that is out of date is not removed, which two could do at once and each take the other's
- * away, but overtaken by the next generation: of those who try, one creates that file.
+ * A lease is a file whose mtime is renewed. One that is out of date is not removed, which two could do at
+ * once and each take the other's away, but overtaken by the next generation: of those who try, one creates
+ * that file.
  */
 export const takeLease = async (directory: string, leaseMs: number): Promise<Lease> => {
   const generation = Math.max(0, ...(await readdir(directory)).map(parseCommitName))

@@ -40,11 +40,11 @@ interface Room {
 const CHECK_BYTES = 64 * 1024 * 1024
 
 /**
- * Writes a part to disk as it comes in, chunk by chunk; when it is whole it takes the place of another with its number. Until then, and
- * whatever fails, everything stays as it was.
+ * Writes a part to disk as it comes in, chunk by chunk; when it is whole it takes the place of another with
+ * its number. Until then, and whatever fails, everything stays as it was.
  *
- * Refuses BODY_TOO_LARGE (a part, the announced total, all uploads together), DISK_FULL, DIGEST_MISMATCH, UPLOAD_NOT_FOUND when the upload
- * is taken away meanwhile, and what the body rejects with.
+ * Refuses BODY_TOO_LARGE (a part, the announced total, all uploads together), DISK_FULL, DIGEST_MISMATCH,
+ * UPLOAD_NOT_FOUND when the upload is taken away meanwhile, and what the body rejects with.
  */
 export const receivePart = (
   staging: Staging,

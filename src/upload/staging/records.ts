@@ -7,7 +7,10 @@ const FORMAT = 1
 
 type StoredRecord = Pick<UploadState, 'upload' | 'parts' | 'committed'> & { format: number }
 
-/** Remembers what a commit was answered, on disk when this resolves. From then on the upload is no longer open. */
+/**
+ * Remembers what a commit was answered, on disk when this resolves. From then on the upload is no longer
+ * open.
+ */
 export const writeRecord = async (
   staging: Staging,
   { upload, parts, committed }: Omit<UploadState, 'expiresAt'>,

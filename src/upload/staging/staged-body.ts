@@ -11,8 +11,8 @@ import { countBytes, type PartFile, type Upload } from './layout.ts'
 const READ_BYTES = 512 * 1024
 
 /**
- * Sees that parts, ascending, are a whole body: numbers from 0 or from 1 without a gap, and as many bytes as were announced. Refuses
- * INVALID_REQUEST, naming those that are missing. Returns the bytes of all.
+ * Sees that parts, ascending, are a whole body: numbers from 0 or from 1 without a gap, and as many bytes as
+ * were announced. Refuses INVALID_REQUEST, naming those that are missing. Returns the bytes of all.
  */
 export const checkComplete = ({ bytes }: Pick<Upload, 'bytes'>, parts: readonly PartFile[]): number => {
   if (parts.length === 0) refuse('INVALID_REQUEST', 'the upload has no parts yet')
@@ -45,8 +45,9 @@ const refuseMissing = (missing: readonly number[], last: number): never => {
 }
 
 /**
- * The bytes of parts one after the other, in memory that is used again for the next chunk. What a power cut or a disk made of a part since
- * it was received does not get by: then the part is dropped, and DIGEST_MISMATCH names it, so that it can be sent again.
+ * The bytes of parts one after the other, in memory that is used again for the next chunk. What a power cut
+ * or a disk made of a part since it was received does not get by: then the part is dropped, and
+ * DIGEST_MISMATCH names it, so that it can be sent again.
  */
 export async function* readParts(
   directory: string,

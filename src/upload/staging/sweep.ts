@@ -5,7 +5,10 @@ import { isHidden, isIncoming, isUploadId, parseRecordName, type Staging } from 
 import { removeRecord } from './records.ts'
 import { removeDirectory } from './uploads.ts'
 
-/** A part that was not written to for this long is no longer being received: a body that stands still is given up much earlier. */
+/**
+ * A part that was not written to for this long is no longer being received: a body that stands still is given
+ * up much earlier.
+ */
 const leftoverMs = ({ limits }: Staging): number => 10 * limits.uploadIdleMsMax
 
 interface Entry {
@@ -14,8 +17,9 @@ interface Entry {
 }
 
 /**
- * Removes uploads without activity for `uploadAgeMsMax`, records as old, records beyond the `uploadRememberedCountMax` newest, and what
- * crashes left behind. Several HTTP workers may do it at the same time. Files that are none of ours are left alone.
+ * Removes uploads without activity for `uploadAgeMsMax`, records as old, records beyond the
+ * `uploadRememberedCountMax` newest, and what crashes left behind. Several HTTP workers may do it at the same
+ * time. Files that are none of ours are left alone.
  */
 export const sweepUploads = async (staging: Staging): Promise<void> => {
   const { directory, limits } = staging
@@ -55,7 +59,10 @@ const listAges = async (directory: string, isWanted: (name: string) => boolean):
   return entries
 }
 
-/** Sweeps now and every `uploadSweepMs` until stopped by what this returns. What goes wrong is told to `onError`, and tried again. */
+/**
+ * Sweeps now and every `uploadSweepMs` until stopped by what this returns. What goes wrong is told to
+ * `onError`, and tried again.
+ */
 export const keepSweeping = (staging: Staging, onError: (error: unknown) => void): (() => void) => {
   const sweep = (): void => void sweepUploads(staging).catch(onError)
   sweep()

@@ -22,8 +22,8 @@ import { readRecord, removeRecord } from './records.ts'
 const FORMAT = 1
 
 /**
- * Begins an upload. Refuses OVERLOADED above `uploadCountMax` open ones, BODY_TOO_LARGE above `uploadStagedBytesMax`, and DISK_FULL when
- * the disk has no room for what is announced.
+ * Begins an upload. Refuses OVERLOADED above `uploadCountMax` open ones, BODY_TOO_LARGE above
+ * `uploadStagedBytesMax`, and DISK_FULL when the disk has no room for what is announced.
  */
 export const createUpload = async (
   staging: Staging,
@@ -93,14 +93,20 @@ export const removeUpload = async (staging: Staging, table: string, id: string):
   })
 }
 
-/** The ids of all open uploads, expired ones that were not swept yet included. None when nothing was ever staged. */
+/**
+ * The ids of all open uploads, expired ones that were not swept yet included. None when nothing was ever
+ * staged.
+ */
 export const listOpenIds = async ({ directory }: Staging): Promise<string[]> => {
   const names = (await readdir(directory).catch(ignoreMissing)) ?? []
   const committed = new Set(names.map(parseRecordName))
   return names.filter((name) => isUploadId(name) && !committed.has(name))
 }
 
-/** Removes the directory of an upload; for everybody else it is gone at once. Nothing happens when it is gone already. */
+/**
+ * Removes the directory of an upload; for everybody else it is gone at once. Nothing happens when it is gone
+ * already.
+ */
 export const removeDirectory = async (staging: Staging, id: string): Promise<void> => {
   const aside = hiddenPath(staging)
   try {
@@ -134,7 +140,10 @@ const readOpenState = async (
   return files && { ...open, parts: currentParts(files), committed: null }
 }
 
-/** undefined: a crash left half of the file, or a later gatherd wrote it. Such an upload is none, and goes when it is old. */
+/**
+ * undefined: a crash left half of the file, or a later gatherd wrote it. Such an upload is none, and goes
+ * when it is old.
+ */
 const readUpload = async (directory: string, id: string): Promise<Upload | undefined> => {
   const stored = (await readJson(join(directory, UPLOAD_FILE))) as
     | (Omit<Upload, 'id'> & { format: number })
