@@ -24,8 +24,8 @@ interface Attending {
 /**
  * Scores queries against every row of a version: plan, write the queries into the arena, scan the table in
  * chunks, join what the chunks found, encode. Answers at once when the table is small, else with a promise.
- * Which chunks there were leaves no trace in the answer. Each row is at the answer's sequence or a later one.
- * `checkWanted` throws when nobody waits any more; it is asked before each chunk.
+ * The answer does not depend on the chunks. Each row is at the answer's sequence or a later one.
+ * `checkWanted` throws when the client has gone; it is called before each chunk.
  */
 export const attend = (
   services: LookupServices,

@@ -154,6 +154,6 @@ export interface ScanResult {
   scoreCount: number
   /** float32. */
   scoresAt: number
-  /** Which rows the scores are of, int64; null: of all rows, in their order. */
+  /** The rows of the scores, int64; null: the scores are of all rows, in their order. */
   top: { indicesAt: number } | null
 }

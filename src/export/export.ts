@@ -5,7 +5,7 @@ import type { TableReader } from '../tables/table-reader.ts'
 import { checkStateFormat, type ExportFormat, type ExportPart, type ExportPlan, planExport } from './plan.ts'
 import { type ExportSource, patchRows, readStateRows, readTableRows } from './source.ts'
 
-/** What exporting needs of the line to the writer. */
+/** The calls of the writer that an export makes. */
 export type ExportLine = Pick<WriterClient, 'call'>
 
 /** A table on its way out. All of it is the table as it was at `sequence`, whatever is updated meanwhile. */
@@ -22,7 +22,7 @@ export interface TableExport {
   body: ExportBody
 }
 
-/** How many bytes of rows are read at once. */
+/** Bytes of rows that are read at once. */
 const CHUNK_BYTES = 1024 * 1024
 
 /**
@@ -61,7 +61,7 @@ export const exportTable = async (
   }
 }
 
-/** What an export writes, in order: the header, then parts of the rows of its sources. */
+/** The output of an export, in order: the header, then parts of the rows of its sources. */
 interface ExportContent extends Pick<ExportPlan, 'header' | 'parts'> {
   sources: { rows: ExportSource; state: ExportSource | null }
 }

@@ -8,7 +8,7 @@ import type { Arena } from '../tables/arena.ts'
 
 /** A page of rows as float32. */
 export interface RowsPage {
-  /** Of each row, at least; updates that run meanwhile may show in some. */
+  /** Every row is at least of this sequence; updates that run meanwhile may show in some. */
   sequence: number
   firstRow: number
   rowCount: number

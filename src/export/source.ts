@@ -33,7 +33,7 @@ export const readStateRows = ({ optimizer, initial, memory }: ExportedState, dim
   const untouchedRow = Buffer.from(new Float32Array(length).fill(initial).buffer)
   const copy = (firstRow: number, rowCount: number): Buffer => {
     const rows = copyRows(memory.rows, firstRow, rowCount)
-    // What was never written is zero.
+    // State that was never written is zero.
     if (initial === 0) return rows
     for (let i = 0; i < rowCount; i++)
       if (memory.touched[firstRow + i] === 0) untouchedRow.copy(rows, i * source.rowBytes)

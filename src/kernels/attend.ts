@@ -6,7 +6,7 @@ import { METRIC_CODES, SOURCE_CODES } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
 /**
- * How a query and a row are compared. A greater dot or cosine is better, a smaller l2 (the Euclidean
+ * The comparison of a query and a row. A greater dot or cosine is better, a smaller l2 (the Euclidean
  * distance).
  */
 export type Metric = keyof typeof METRIC_CODES

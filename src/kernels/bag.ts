@@ -5,7 +5,7 @@ import { assertCount, type Bounds, makeBounds } from './bounds.ts'
 import { OPERATION_CODES } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
-/** How the rows of a bag become one. */
+/** The operation that makes one row of the rows of a bag. */
 export type BagOperation = Exclude<Pooling, 'none'>
 
 /**

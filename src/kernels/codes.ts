@@ -9,13 +9,15 @@ export const ELEMENT_CODES = { float64: 0, float32: 1, float16: 2, bfloat16: 3 }
 /** Rows that attend and bag kernels read: the dtype of a table, or float32 rows packed in the arena. */
 export const SOURCE_CODES = { float32: 0, float16: 1, bfloat16: 2, int8: 3, packed: 4 } as const
 
-/** How a query and a row are compared. */
+/** Comparisons of a query and a row. */
 export const METRIC_CODES = { dot: 0, cosine: 1, l2: 2 } as const
 
-/** How the rows of a bag become one. */
+/** Operations that make one row of the rows of a bag. */
 export const OPERATION_CODES = { sum: 0, mean: 1, sqrtn: 2, max: 3 } as const
 
-/** Which lengths of rows a constraint changes: those above the limit, or all but it. */
+/**
+ * Constraints on the lengths of rows: `max` changes those above the limit, `unit` all that differ from it.
+ */
 export const NORM_CODES = { max: 0, unit: 1 } as const
 
 /** Rows whose cache lines are touched before the first of them is copied, at most. */

@@ -3,7 +3,7 @@ import { instantiateModule } from './compiled-modules.ts'
 import { createArenaMemory } from './memories.ts'
 import { PARSE_TABLES_BYTES, writeParseTables } from './parse-tables.ts'
 
-/** Where things lie in a scanner's memory: one count, the tables, the values, the text. */
+/** The layout of a scanner's memory: one count, the tables, the values, the text. */
 const COUNT_AT = 0
 const TABLES_AT = 64
 const VALUES_AT = 8192
@@ -25,7 +25,10 @@ interface Exports {
   ): number
 }
 
-/** What numbers become: float64 to the bit as JSON.parse reads them, or those rounded to float32. */
+/**
+ * The type that numbers are read as: float64 to the bit as JSON.parse reads them, or those rounded to
+ * float32.
+ */
 export type Precision = 'double' | 'single'
 
 /**

@@ -38,7 +38,7 @@ const splitShape = (
 }
 
 /**
- * How many rows (runs along the last axis that has an effect on the text) the text of a tensor has; see
+ * The number of rows in the text of a tensor: runs along the last axis that has an effect on the text. See
  * `printRows`.
  */
 export const countPrintedRows = (shape: readonly number[]): number => splitShape(shape).rowCount

@@ -8,7 +8,7 @@ import { assert } from '../core/assert.ts'
  * Binary exponents take 16 bytes each: a factor, the place of the decimal point, and the offset of a form.
  */
 const BINADES_BYTES = 256 * 16
-/** Where an entry of a binary exponent holds the place of the decimal point. */
+/** The offset of the decimal point's place within the entry of a binary exponent. */
 const POINT_AT = 8
 /** The place of the decimal point for subnormal numbers, infinities and NaN, which have none. */
 const NO_POINT = 1000
@@ -88,7 +88,7 @@ export const PRINT_OFFSETS: Readonly<Record<string, number>> = {
 /** Numbers of the tables that the kernel compares with. */
 export const PRINT_POINTS = { NO_POINT, POWER_MIN, SLOW_PATH: FORMS_BYTES_ALL } as const
 
-/** Where the lengths of the outer axes go, for a printer whose tables begin at `tablesAt`. */
+/** The address of the outer axes' lengths, for a printer whose tables begin at `tablesAt`. */
 export const lengthsAt = (tablesAt: number): number => tablesAt + LENGTHS_AT
 
 /** 10^exponent as 64 bits from the first one bit, rounded up. */
@@ -126,9 +126,9 @@ interface Form {
 }
 
 /**
- * How to write nine digits, `zeros` zeros and then none, with the point behind `point` of them: by place in
- * the text, the byte of the decimal (bytes 0..7 are the last eight digits, the first can only be 1) or 255;
- * what is added to it; and the lengths by zeros at the end.
+ * Describes how nine digits are written, `zeros` zeros and then none, with the point behind `point` of them:
+ * by place in the text, the byte of the decimal (bytes 0..7 are the last eight digits, the first can only be
+ * 1) or 255; what is added to it; and the lengths by zeros at the end.
  */
 const describeForm = (point: number, zeros: number, sign: string): Form => {
   const place = point - zeros

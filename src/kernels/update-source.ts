@@ -2,7 +2,7 @@ import { assert } from '../core/assert.ts'
 import { assertCount } from './bounds.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
-/** Where {@link UpdateSourceKernels.coalesce} puts what it finds: byte addresses of the arena. */
+/** The places of the results of {@link UpdateSourceKernels.coalesce}, as byte addresses of the arena. */
 export interface CoalescedAt {
   /** `capacity` int32 of its own, for finding rows. */
   slotsAt: number
@@ -16,9 +16,9 @@ export interface CoalescedAt {
 }
 
 /**
- * What reads the numbers of an update where they came, in an update source, which is never written, and puts
- * what comes of them into an arena. Addresses of indices and values are bytes of the update source, all
- * others of the arena, all multiples of 4. The update source may be that arena; then the regions do not
+ * Kernels that read the numbers of an update where they came, in an update source, which is never written,
+ * and put what comes of them into an arena. Addresses of indices and values are bytes of the update source,
+ * all others of the arena, all multiples of 4. The update source may be that arena; then the regions do not
  * overlap. Nothing is allocated, and nothing but the regions named is written. Arguments are asserted in
  * O(1).
  */

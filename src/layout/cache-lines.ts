@@ -7,7 +7,10 @@ export const LINE_BYTES = 64
 /** The least multiple of a cache line that holds `bytes`. */
 export const alignUp = (bytes: number): number => Math.ceil(bytes / LINE_BYTES) * LINE_BYTES
 
-/** Where parts of these sizes begin, one after the other from `at` on, each on a cache line. */
+/**
+ * Lays parts of these sizes out one after the other from `at` on, each on a cache line, and returns where
+ * they begin.
+ */
 export const layOut = (at: number, sizes: readonly number[]): number[] => {
   let next = at
   return sizes.map((bytes) => {

@@ -14,7 +14,7 @@ export interface ControlWords {
   readonly times: Float64Array
 }
 
-/** What one update changes besides the rows. */
+/** The changes of one update besides the rows. */
 export interface ControlChanges {
   sequence: number
   step: number

@@ -3,7 +3,7 @@ import { LIMITS } from '../core/limits.ts'
 import type { Dtype } from '../core/types.ts'
 
 /**
- * Where everything lies inside the memories of a table version. All arithmetic on table bytes is in this
+ * The layout of the memories of a table version. All arithmetic on table bytes is in this
  * file.
  *
  * A version is one or more segments, each a shared 64-bit WebAssembly.Memory:
@@ -29,9 +29,9 @@ export const ROWS_AT = 8192
 export const SPARE_BYTES = 16
 /** Bytes behind the numbers of an int8 row: its float32 scale and its float32 bias. */
 export const INT8_SUFFIX_BYTES = 8
-/** Where the scale is in an int8 row of `dim` numbers. */
+/** The offset of the scale in an int8 row of `dim` numbers. */
 export const int8ScaleAt = (dim: number): number => dim
-/** Where the bias is: behind the scale. */
+/** The offset of the bias, which follows the scale. */
 export const int8BiasAt = (dim: number): number => dim + 4
 export const PAGE_BYTES = 65_536
 
@@ -80,6 +80,6 @@ export const planSegments = (
   return segments
 }
 
-/** What the quota counts for a version: the pages of all its segments. */
+/** The bytes that the quota counts for a version: the pages of all its segments. */
 export const memoryBytes = (segments: readonly SegmentLayout[]): number =>
   segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)

@@ -18,7 +18,7 @@ export interface BagPlan {
 }
 
 /**
- * What a request wants pooled, checked; null when it wants rows. A bag is a run of flat indices between two
+ * The bags of a request, checked; null when it asks for rows. A bag is a run of flat indices between two
  * offsets, or a row of nested ones (API.md, Pooling). Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE,
  * BATCH_TOO_LARGE.
  */

@@ -14,7 +14,7 @@ export interface RowsInPlace {
 }
 
 /**
- * A long answer as it lies in the arena, its head put right before its rows, where ids were that nobody needs
+ * Answers from the arena, with the head right before the rows, in the place of ids that no step needs
  * any more. Its region is the answer's, until the socket has taken the bytes or is gone. null: it is to be
  * copied out, since it is short, or since so many answers wait for their clients that `share` is used up:
  * slow clients leave the rest of the arena to lookups.

@@ -18,7 +18,7 @@ import { LIMITS } from '../core/limits.ts'
 import { PRINT_TABLES_BYTES } from '../kernels/print-tables.ts'
 import type { ComputePool } from '../workers/pool.ts'
 
-/** What a thread needs to answer lookups. One an HTTP worker. */
+/** The memory, tools and threads that lookups are answered with. Each HTTP worker has its own. */
 export interface LookupServices {
   arena: Arena
   /** The part of it for bodies of updates on their way to the writer. */
@@ -40,7 +40,7 @@ export interface PlannedLookup {
   plan: LookupPlan
   /**
    * Makes bytes to put before a body at this sequence and of so many bytes, in the same buffer; octet-stream
-   * and JSON only. Whoever asks for it releases the answer whatever becomes of its client: it may lie in the
+   * and JSON only. The caller releases the answer whatever becomes of its client, since it may lie in the
    * arena.
    */
   writeHead?: (sequence: number, bodyBytes: number) => Uint8Array
@@ -125,7 +125,7 @@ const gather = (
   if (adapter === null) return pending
   const add = () => dispatchAdapted(adapter, arena, { idsAt, count, rowsAt, dim: version.handle.dim })
   if (pending === undefined) return add()
-  // As long as somebody reads the adapter, the rows that it was made for stay as they are.
+  // While the adapter is pinned, the rows that it was made for stay as they are.
   adapter.factors.pin()
   return pending.then(add).finally(() => adapter.factors.unpin())
 }

@@ -1,7 +1,7 @@
 import type { IndexArray } from '../core/types.ts'
 import type { Nesting } from './request.ts'
 
-/** Which ids named a row. Nests as the ids do, pooled or not. */
+/** Tells which ids named a row. It nests as the ids do, pooled or not. */
 export interface Mask extends Nesting {
   /** One byte per id, 1 or 0. */
   bytes: Uint8Array

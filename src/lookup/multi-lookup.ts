@@ -14,7 +14,7 @@ export interface NamedLookup {
   table: string
   version?: number
   request: LookupRequest
-  /** Where it stands in the request, for naming places. */
+  /** The pointer to it in the request, for naming places. */
   pointer: string
 }
 

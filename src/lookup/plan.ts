@@ -15,16 +15,16 @@ export type AnswerType = Exclude<Dtype, 'int8'> | 'uint8'
 /** Everything about a lookup that is decided before memory is touched. Plain data. */
 export interface LookupPlan {
   mode: Mode
-  /** What goes where an id has no row, NaN included. */
+  /** The value of rows whose id names none; it may be NaN. */
   fillValue: number
   count: number
-  /** What is pooled, or null: each index is a row of the answer. */
+  /** The bags that are pooled; null: each index is a row of the answer. */
   bags: BagPlan | null
   /** indices.shape + [dim], or [bags, dim]. */
   shape: number[]
   /** Element type of the answer. */
   elementType: AnswerType
-  /** What the kernel writes. */
+  /** The format of the rows that the kernel writes. */
   rowFormat: RowFormat
   gatheredRowBytes: number
   /** Float32 rows are rounded to the 16 bits of `elementType` afterwards. */
@@ -123,7 +123,7 @@ type Places = Pick<
   'idsAt' | 'offsetsAt' | 'weightsAt' | 'fillAt' | 'rowsAt' | 'narrowAt' | 'regionBytes'
 >
 
-/** One after the other, each on a cache line. What a lookup does not have takes no room. */
+/** Places the parts of a lookup one after the other, each on a cache line. Absent parts take no room. */
 const placeRegions = (
   count: number,
   bags: BagPlan | null,
@@ -169,7 +169,7 @@ const planAnswer = (
 }
 
 /**
- * Refuses what rows with an adapter cannot be: DTYPE_MISMATCH for rows as they are stored, BATCH_TOO_LARGE
+ * Refuses requests that an adapter cannot serve: DTYPE_MISMATCH for rows as they are stored, BATCH_TOO_LARGE
  * for more arithmetic than one lookup gets.
  */
 export const checkAdapted = (

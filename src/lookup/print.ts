@@ -11,7 +11,7 @@ const SLICE_BYTES = 512 * 1024
 /** Room before a text for what is known only when the text is. */
 const HEAD_ROOM_BYTES = 512
 
-/** What printing needs of a thread. */
+/** The parts of a thread's services that printing uses. */
 export interface PrintServices {
   arena: Arena
   buffers: ResponseBuffers

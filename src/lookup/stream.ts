@@ -8,14 +8,14 @@ import { type Answer, type Encoding, MEDIA_TYPES } from './encode.ts'
 import { writeFillRow } from './fill.ts'
 import type { LookupServices, PlannedLookup } from './lookup.ts'
 
-/** Of rows: longer answers are sent piece by piece. */
+/** Answers with more bytes of rows are sent piece by piece. */
 const PIECE_BYTES = 1024 * 1024
 
 /** An answer whose rows are gathered while those before them are on their way. */
 export interface StreamedAnswer extends Omit<Answer, 'body'> {
-  /** What comes before the rows: the head of an npy or safetensors body. */
+  /** The bytes before the rows: the head of an npy or safetensors body. */
   head: Uint8Array
-  /** Of head and rows. */
+  /** Bytes of head and rows. */
   byteCount: number
   rows: RowStream
 }
@@ -87,7 +87,7 @@ export class RowStream {
     this.#planned = planned
     this.#region = region
     const { gatheredRowBytes, gatheredBytes } = planned.plan
-    // What is worth the pool's while is gathered in pieces that it divides among its threads.
+    // Pieces that are large enough for the pool are divided among its threads.
     const pieceBytes =
       services.pool !== null && gatheredBytes >= 2 * INLINE_BYTES_MAX ? INLINE_BYTES_MAX : PIECE_BYTES
     this.#pieceRows = Math.max(1, Math.ceil(pieceBytes / Math.max(64, gatheredRowBytes)))

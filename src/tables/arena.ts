@@ -83,8 +83,8 @@ export class Arena {
 }
 
 /**
- * What one kind of request may take of an arena: those that are announced and come slowly would keep all
- * others out.
+ * The part of an arena that one kind of request may take. Bodies that are announced and come slowly would
+ * keep all others out.
  */
 export class ArenaShare {
   readonly arena: Arena
@@ -96,7 +96,9 @@ export class ArenaShare {
     this.#bytesMax = bytesMax
   }
 
-  /** As that of the arena. Refuses OVERLOADED when the share is used up, and when the arena is. */
+  /**
+   * Reserves a region as the arena does. Refuses OVERLOADED when the share is used up, and when the arena is.
+   */
   reserve(bytes: number): Region {
     if (this.#usedBytes + bytes > this.#bytesMax) {
       refuse('OVERLOADED', 'too many large requests of this kind are in flight', {

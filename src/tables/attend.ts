@@ -18,7 +18,7 @@ export interface ScanJob {
   rowCount: number
   queriesAt: number
   queryCount: number
-  /** Where the scores go: the one of query q and row r to place q * stride + r. */
+  /** The place of the scores: that of query q and row r goes to q * stride + r. */
   out: { scoresAt: number; stride: number } | null
   /**
    * The heaps that keep the best; jobs on the same heaps come in ascending order of rows. Row `skippedRow` is
@@ -53,7 +53,7 @@ const BLOCK_QUERIES_MAX = 32
  */
 const WIDENED_QUERIES_MAX = 2
 
-/** How a scan is cut: rows that stay in cache while all queries meet them, and queries at a time. */
+/** The blocks of a scan: rows that stay in cache while all queries meet them, and queries at a time. */
 export interface BlockPlan {
   blockRows: number
   blockQueries: number
@@ -129,9 +129,9 @@ interface Block {
   kernels: AttendKernels
   job: ScanJob
   plan: BlockPlan
-  /** Of the table. */
+  /** The first row, numbered within the table. */
   firstRow: number
-  /** Of the segment. */
+  /** The same row, numbered within the segment. */
   localRow: number
   rowCount: number
 }

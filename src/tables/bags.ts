@@ -5,8 +5,8 @@ import { gatherRows } from './gather.ts'
 import type { TableReader } from './table-reader.ts'
 
 /**
- * What is pooled and where it goes. Addresses are bytes of the arena; the members are resolved rows, as in a
- * gather.
+ * The members that are pooled, and the place of the results. Addresses are bytes of the arena; the members
+ * are resolved rows, as in a gather.
  */
 export interface BagJob {
   kind: 'bags'
@@ -72,7 +72,7 @@ const poolWhole = (version: TableReader, kernels: BagKernels, job: BagJob): bool
   return false
 }
 
-/** What is done to the rows of a block before they are pooled. */
+/** A change to the rows of a block before they are pooled. */
 export interface BlockChange {
   rowsMax: number
   change: (rows: Pick<BagJob, 'idsAt'> & { count: number; rowsAt: number }) => void

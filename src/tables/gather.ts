@@ -4,7 +4,7 @@ import type { ReadKernels } from '../kernels/table.ts'
 import type { VersionHandle } from './handles.ts'
 import type { TableReader } from './table-reader.ts'
 
-/** What a gather reads and where it writes. Addresses are bytes of the arena. */
+/** The ids that a gather reads, and the place where it writes rows. Addresses are bytes of the arena. */
 export interface GatherJob {
   /** As stored, or widened to float32. */
   format: 'stored' | 'float32'
@@ -32,13 +32,15 @@ export const gatherRows = (version: TableReader, arena: WebAssembly.Memory, job:
   gatherChecked(version, arena, job)
 }
 
-/** What both views of a version have in common. */
+/** The members that both views of a version have. */
 interface RowSource {
   readonly handle: VersionHandle
   kernels(arena: WebAssembly.Memory): readonly ReadKernels[]
 }
 
-/** Gathers without looking at a lock. Only the writer may rely on this alone, since nobody else writes. */
+/**
+ * Gathers without looking at a lock. Only the writer may rely on this alone, since no other thread writes.
+ */
 export const gatherUnchecked = (version: RowSource, arena: WebAssembly.Memory, job: GatherJob): void => {
   const kernels = version.kernels(arena)
   const { dim, dtype, segments } = version.handle

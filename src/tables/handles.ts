@@ -28,13 +28,13 @@ export interface VersionHandle {
  */
 export interface AdapterHandle {
   key: string
-  /** Of the version. */
+  /** The number of the version that it belongs to. */
   version: number
   /** Rows of A, which are the version's. */
   rows: number
   rank: number
   alpha: number
-  /** Of A. */
+  /** The dtype of A. */
   dtype: Exclude<Dtype, 'int8'>
   attachedAt: number
   /** A: `rows` rows of `rank` numbers. */

@@ -5,7 +5,10 @@ import type { AliasRecord, TableRecord } from './handles.ts'
 import { tableBytes } from '../layout/table-layout.ts'
 import { TableReader } from './table-reader.ts'
 
-/** A table as one thread sees it. Replaced whole by each publication, so whoever holds one sees one state. */
+/**
+ * A table as one thread sees it. Replaced whole by each publication, so a caller that holds one sees one
+ * state.
+ */
 export interface TableEntry {
   readonly record: TableRecord
   readonly current: TableReader
@@ -84,8 +87,8 @@ export class Registry {
   }
 
   /**
-   * What is read under the name: a table, or an alias of one. Refuses TABLE_NOT_FOUND, and VERSION_NOT_FOUND
-   * for an alias of a version that is gone.
+   * The table that is read under the name, which may be an alias. Refuses TABLE_NOT_FOUND, and
+   * VERSION_NOT_FOUND for an alias of a version that is gone.
    */
   find(name: string): TableEntry {
     return this.get(name) ?? this.#refuseMissing(name)
@@ -157,7 +160,7 @@ export const describeTable = (entry: TableEntry): TableInfo =>
 
 /**
  * The same of version `built` as it was committed, at sequence 0, whatever updates and replacements have come
- * since: the answer to the upload that made it. Of a version that has been replaced and let go already, only
+ * since: the answer to the upload that made it. When the version has been replaced and freed already, only
  * the number is left.
  */
 export const describeBuilt = (entry: TableEntry, built: number): TableInfo => ({

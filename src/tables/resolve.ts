@@ -53,8 +53,8 @@ const resolveNarrow = (
 }
 
 /**
- * Of the most frequent ids those before the first that is outside, in a loop for one width only. Returns how
- * many.
+ * A fast path for int32: copies ids until the first that is out of range, in a loop for one width. Returns
+ * how many.
  */
 const copyInside = (indices: Int32Array, target: Int32Array, rows: number): number => {
   let i = 0

@@ -14,7 +14,7 @@ export interface AdapterArray extends ByteRange {
 /** An adapter's body: where its arrays are, and what becomes of them. */
 export interface AdapterPlan {
   rank: number
-  /** How A is stored. */
+  /** The storage type of A. */
   dtype: AdapterHandle['dtype']
   a: AdapterArray
   b: AdapterArray

@@ -126,7 +126,7 @@ const openFactorSink = (
   sinks.push(loaderSink(writer, array, checkFinite))
 }
 
-/** What it returns reads the number, when the body was read. */
+/** Returns a function that reads the number once the body was read. */
 const openScalarSink = (sinks: Sink[], array: AdapterArray): (() => number) => {
   const readBytes = openBytesSink(sinks, array)
   return () => readScalar(array.elementType, readBytes())

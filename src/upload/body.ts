@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
 
-/** What to do with a body beside handing it on. */
+/** Options of receiving a body. */
 export interface BodyOptions {
   hashesBytes?: boolean
   /** See `Upload.freesChunks`. */
@@ -10,15 +10,15 @@ export interface BodyOptions {
 
 /**
  * A body as it comes in: counts its bytes, hashes them when asked to, and hands them on without keeping any.
- * Closing it early tells the source that nobody will read on.
+ * Closing it early tells the source to stop.
  */
 export class UploadBody {
   readonly #chunks: AsyncIterator<Uint8Array>
   readonly #hash: Hash | null
   readonly #freesChunks: boolean
-  /** What was received last. */
+  /** The chunk that was received last. */
   #chunk: Uint8Array | null = null
-  /** What of it was not handed on yet. */
+  /** The part of it that was not handed on yet. */
   #rest: Uint8Array | null = null
   #receivedBytes = 0
   #ended = false

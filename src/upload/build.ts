@@ -4,7 +4,7 @@ import type { WriterClient } from '../writer/client.ts'
 import type { BeginArguments } from '../writer/protocol.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 
-/** What making a table needs of the line to the writer. */
+/** The calls of the writer that make a table. */
 export type WriterConnection = Pick<WriterClient, 'call'>
 
 /** A version that became current. */

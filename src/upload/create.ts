@@ -33,7 +33,7 @@ export interface CreatedTable extends BuiltTable {
   initializer: CompleteInitializer | null
 }
 
-/** What is filled in one turn of the event loop: a few milliseconds for the costliest initializer. */
+/** Bytes that are filled in one turn of the event loop: a few milliseconds for the costliest initializer. */
 const TURN_BYTES = 256 * 1024
 
 /**

@@ -4,8 +4,8 @@ import { normalQuantile } from './normal-quantile.ts'
 import { fillRandomWords } from './random-words.ts'
 
 /**
- * What a table without data is filled with, as in a specification. What is optional has a default, see {@link
- * completeInitializer}.
+ * The values that fill a table without data, as in a specification. Optional members have a default, see
+ * {@link completeInitializer}.
  */
 export type Initializer =
   | { kind: 'zeros' }

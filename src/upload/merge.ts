@@ -11,7 +11,7 @@ import type { TableReader } from '../tables/table-reader.ts'
 import { type BuiltTable, buildTable, type WriterConnection } from './build.ts'
 import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
-/** What is merged before others on the thread get a turn. */
+/** Bytes that are merged before the event loop runs other work. */
 const TURN_BYTES = 256 * 1024
 
 /**
@@ -33,8 +33,8 @@ export const mergeAdapter = async (
     refuse('PRECONDITION_FAILED', 'the table has no LoRA adapter that could be merged')
   const sequence = current.readSequence()
   checkPrecondition(precondition, { version, sequence })
-  // What was read is what must be current when it is replaced; under an adapter the rows themselves do not
-  // change.
+  // The version that was read must be current when it is replaced; under an adapter the rows themselves do
+  // not change.
   const unchanged = { ifMatch: [entityTag(version, sequence)] }
   const pinned = [current, adapter.factors]
   for (const one of pinned) one.pin()
@@ -88,7 +88,7 @@ const writeMerged = async (
   try {
     for (let first = 0; first < rows; first += blockRows) {
       if (first > 0) await setImmediate()
-      // Whoever takes the adapter off waits for its readers.
+      // A request that removes the adapter waits for its readers.
       if (adapter.factors.isRetired)
         refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
       const count = Math.min(blockRows, rows - first)

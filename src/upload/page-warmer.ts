@@ -2,11 +2,13 @@ import { openSync, read } from 'node:fs'
 import { ROWS_AT } from '../layout/table-layout.ts'
 
 /**
- * What is brought into being at once, and the least distance to the writer. With smaller blocks the pool
+ * Bytes of pages that are touched at once, and the least distance to the loader. With smaller blocks the pool
  * waits for the event loop between them.
  */
 export const WARM_BLOCK_BYTES = 8 * 1024 * 1024
-/** How far ahead of the writer at most: a slow upload does not take the memory of the whole table early. */
+/**
+ * The greatest distance ahead of the loader: a slow upload does not take the memory of the whole table early.
+ */
 const AHEAD_BYTES_MAX = 4 * WARM_BLOCK_BYTES
 
 /**
@@ -52,7 +54,7 @@ export class PageWarmer {
   }
 
   /**
-   * Starts no more blocks. One may be under way still, which matters to nobody when the segment is given up.
+   * Starts no more blocks. One may be under way still, which does no harm when the segment is given up.
    */
   close(): void {
     this.#isClosed = true

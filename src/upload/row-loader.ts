@@ -8,7 +8,7 @@ import { isIntegerType, widenIntegers } from './integers.ts'
 import { PageWarmer } from './page-warmer.ts'
 import { refuse } from '../core/errors.ts'
 
-/** What arrives, and how it is stored. */
+/** The type that arrives, and the type that is stored. */
 export interface RowLoaderFormat {
   dim: number
   sourceType: ElementType
@@ -34,7 +34,7 @@ export class RowLoader {
   readonly #arena: Arena
   readonly #segments: readonly SegmentHandle[]
   readonly #format: RowLoaderFormat
-  /** What is written at once at least: an element, or for int8, whose scale is the row's, a row. */
+  /** The least that is written at once: an element, or a row for int8, whose scale is the row's. */
   readonly #unitElements: number
   readonly #unitBytes: number
   /** From one row to the next. */

@@ -10,13 +10,13 @@ import {
 } from '../layout/state-layout.ts'
 import { listNames, type UploadOptions, type UploadPlan } from './plan.ts'
 
-/** Where in a safetensors body the optimizer state is. Ranges are bytes of the whole body. */
+/** The places of optimizer state in a safetensors body. Ranges are bytes of the whole body. */
 export interface StatePlan {
   kind: Exclude<Optimizer['kind'], 'sgd'>
   /** Float32 numbers per state row. */
   length: number
   tensors: (StateTensor & ByteRange)[]
-  /** Where the count of gradient steps is; null where the optimizer has none. */
+  /** The place of the count of gradient steps; null when the optimizer has none. */
   step: ByteRange | null
 }
 

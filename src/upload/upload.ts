@@ -39,7 +39,7 @@ export interface Upload extends UploadOptions {
   settings: Partial<Settings>
   precondition: Precondition
   /**
-   * What optimizer state in the body must belong to: the optimizer that is set with it, or that the table
+   * The optimizer that state in the body must belong to: the one that is set with it, or that the table
    * has.
    */
   optimizer?: Optimizer

@@ -6,17 +6,17 @@ import { type GatherJob, gatherRows } from '../tables/gather.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import { TableReader } from '../tables/table-reader.ts'
 
-/** What a compute worker does for an HTTP worker. */
+/** A job that a compute worker runs for an HTTP worker. */
 export type PoolJob = GatherJob | BagJob | AttendJob
 
 /** A part of a large lookup. Ids and rows lie in the HTTP worker's arena; only these few words travel. */
 export interface GatherTask {
-  /** Of the version. */
+  /** The key of the version. */
   key: string
   job: PoolJob
   /**
-   * What the thread has to map before it knows the version: sent only after it said so, since cloning
-   * memories takes a millisecond.
+   * The memories that the thread maps before it knows the version. They are sent only after it said so, since
+   * cloning memories takes a millisecond.
    */
   mapping?: { handle: VersionHandle; arena: WebAssembly.Memory }
 }

@@ -11,11 +11,11 @@ import type { Arena, Region } from '../tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolInBlocks } from '../tables/bags.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 
-/** After this long, others on the thread get a turn. */
+/** After this long, the event loop runs other work of the thread. */
 const TURN_MS = 2
 
 /**
- * Adds an adapter to gathered float32 rows, on this thread: with turns for others in between when it is much.
+ * Adds an adapter to gathered float32 rows, on this thread. Long work lets the event loop run in between.
  * Returns nothing when it is done already, else a promise; the rows' part of the arena must stay reserved
  * until then. Refuses OVERLOADED when the arena has no room.
  */

@@ -8,7 +8,8 @@ import type { ComputePool } from './pool.ts'
 /** A term is one number of one row against one query: about a tenth of a nanosecond. */
 export const INLINE_TERMS_MAX = 2 ** 23
 /**
- * A chunk takes some milliseconds: long beside the cost of a task, short for whoever waits for the thread.
+ * A chunk takes some milliseconds: long beside the cost of a task, short for other work that waits for the
+ * thread.
  */
 const CHUNK_BYTES_MAX = 32 * 1024 * 1024
 const CHUNK_TERMS_MAX = 2 ** 25
@@ -21,7 +22,7 @@ const TILE_ROWS = 4
 const ROOM_WAIT_MS_MAX = 1_000
 const ROOM_POLL_MS = 2
 
-/** How a scan of a whole table is cut. Plain data. */
+/** The chunks of a scan of a whole table. Plain data. */
 export interface ScanPlan {
   /** Done by the HTTP worker, at once. */
   inline: boolean
@@ -53,15 +54,15 @@ export const planScan = (
 }
 
 /**
- * Where jobs run. The version is pinned and what the jobs write to stays reserved until the promise is
- * settled.
+ * The arena and the threads that run jobs. The version is pinned and what the jobs write to stays reserved
+ * until the promise is settled.
  */
 export interface AttendWork {
   version: TableReader
   arena: Arena
   pool: ComputePool | null
   runnerCount: number
-  /** Throws when nobody waits for the answer any more; asked before each job. */
+  /** Throws when the client has gone; it is called before each job. */
   checkWanted: () => void
 }
 

@@ -15,7 +15,7 @@ const TASK_BYTES_MIN = 4 * 1024 * 1024
 /** A row costs at least a cache line. */
 const ROW_BYTES_MIN = 64
 
-/** Where a gather runs, and in how many parts. Plain data. */
+/** Whether a gather runs inline or on the pool, and in how many parts. Plain data. */
 export interface DispatchPlan {
   inline: boolean
   /** Ids per task of the pool. */

@@ -50,7 +50,7 @@ export class ComputePool {
     }
   }
 
-  /** Runs a job on some thread. Whoever calls pins the version until then. */
+  /** Runs a job on some thread. The caller pins the version until the promise resolves. */
   async run(version: TableReader, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
     const { handle } = version
     const task: GatherTask = { key: handle.key, job }

@@ -28,7 +28,7 @@ export const scoreReference = (metric: Metric, query: Float32Array, row: Float32
 }
 
 /**
- * What one query finds among `scores`, score i being that of row i: the best `capacity`, best first.
+ * The rows that one query finds among `scores`, score i being that of row i: the best `capacity`, best first.
  * `skippedIndex` is left out.
  */
 export const topReference = (

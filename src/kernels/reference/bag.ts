@@ -18,7 +18,7 @@ const readStored = ({ table }: Views, dtype: Dtype, dim: number, at: number, k: 
   return fromBits(dtype === 'float16' ? widenFloat16(half) : widenBfloat16(half))
 }
 
-/** What a bag is divided by. `weights` null: all weigh one. */
+/** The divisor of a bag. `weights` null: all weigh one. */
 const divisorOf = (operation: BagOperation, weights: number[] | null, count: number): number => {
   if (operation === 'sum' || operation === 'max') return 1
   const terms = weights?.map((weight) => (operation === 'mean' ? weight : Math.fround(weight * weight)))
@@ -68,7 +68,7 @@ const poolMembers = ({ arena }: Views, bags: Bags, first: number, last: number, 
 }
 
 /**
- * What the bag kernels must do, in plain TypeScript, one value at a time. A bag that is not finished may hold
+ * The bag kernels' contract in plain TypeScript, one value at a time. A bag that is not finished may hold
  * another NaN than theirs.
  */
 export const makeReferenceBagKernels = (table: ArrayBufferLike, arena: ArrayBufferLike): BagKernels => {

@@ -41,7 +41,7 @@ export const shortestDecimal = (value: number): number => {
     const exponent = Number(tenth) - count + 1
     const nearest = `${digits}e${exponent}`
     if (readsBack(nearest)) {
-      // Of two equally close ones toExponential takes the larger.
+      // toExponential takes the larger of two that are equally close.
       const lower = `${digits - 1}e${exponent}`
       return Number(
         digits % 2 === 1 && isMiddle(value, digits - 1, exponent) && readsBack(lower) ? lower : nearest,

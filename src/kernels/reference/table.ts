@@ -66,7 +66,7 @@ const gatherFrom = (
   return count
 }
 
-/** Reference of both gathers, in a world where nobody writes meanwhile, so that a busy row stays busy. */
+/** Reference of both gathers, for memory that no thread writes meanwhile, so that a busy row stays busy. */
 export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gatherChecked'> => {
   const isBusy = (local: number): boolean =>
     views.table.getUint8(STRIPES_AT + (local % STRIPE_COUNT) * 4) % 2 === 1
@@ -80,7 +80,7 @@ export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gather
 }
 
 /**
- * What the kernels must do, in plain TypeScript, one value at a time: equal to them in every bit of both
+ * The kernels' contract in plain TypeScript, one value at a time: equal to them in every bit of both
  * memories.
  */
 export const makeReferenceKernels = (table: ArrayBufferLike, arena: ArrayBufferLike): TableKernels => {

@@ -6,10 +6,13 @@ import { widenBfloat16 } from './floats.as'
 import { biasOf, loadLanes, scaleOf, sourceRowBytes } from './lanes.as'
 import { dequantiseLanes, storeLanes } from './rows.as'
 
-/** What a member does to its bag's row; Take makes it the row. */
+/** The effect of a member on its bag's row; Take makes it the row. */
 export const enum Step { Add, AddWeighted, Max, Take }
 
-/** Where row 0 would be, from which ids are counted: below zero in segments that do not begin with it. */
+/**
+ * The address that row 0 would have, from which ids are counted: below zero in segments that do not begin
+ * with it.
+ */
 @inline
 export function rowsBase(source: Source, firstRow: i32, rowBytes: i32): u64 {
   return source == Source.Packed ? 0 : rowAddress(0, rowBytes) - <u64>(<u32>firstRow) * <u64>(<u32>rowBytes)

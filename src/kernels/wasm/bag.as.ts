@@ -12,7 +12,7 @@ const BLOCK_MEMBERS: i32 = 128
 /** Members between the touch of a row's first lines and that of the fourth. */
 const FOURTH_BEHIND: i32 = 32
 
-/** How many of `count` members are rows of this segment before the first that is none. */
+/** The number of members, up to `count`, that are rows of this segment before the first that is none. */
 function findMembers(members: usize, count: i32, firstRow: i32, rowCount: i32): i32 {
   for (let i = 0; i < count; i++) {
     if (<u32>(load<i32>(members + (i << 2)) - firstRow) >= <u32>rowCount) return i
@@ -69,7 +69,7 @@ function clearRow(row: usize, dim: i32): void {
 }
 
 /**
- * What a bag is divided by: its count, the sum of its weights, or the root of the sum of their squares,
+ * The divisor of a bag: its count, the sum of its weights, or the root of the sum of their squares,
  * summed as the rows are.
  */
 @inline

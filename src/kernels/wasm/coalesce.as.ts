@@ -1,7 +1,7 @@
-// Which distinct rows the indices of an update mean: update source -> arena.
+// Finds the distinct rows among the indices of an update: update source -> arena.
 import { updateSourceLoad32 } from './access.as'
 
-/** What a slot holds that no row has taken yet. */
+/** The content of a slot that no row has taken yet. */
 const FREE: i32 = -1
 
 /** memory.fill would be a call into the engine. */

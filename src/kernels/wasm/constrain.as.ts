@@ -1,4 +1,4 @@
-// What a constraint makes of float32 rows that are packed in the arena, in place. Operations and their order
+// Applies a constraint to float32 rows that are packed in the arena, in place. Operations and their order
 // are those of reference/optimizer.ts.
 import { Norm } from './codes.as'
 import { loadNumbers, storeNumbers, sumSquares } from './row-numbers.as'

@@ -17,7 +17,7 @@ export function areInside(idsAt: usize, count: i32, firstRow: i32, rowCount: i32
   return true
 }
 
-/** Where row 0 of the table would lie, if it were in this segment. */
+/** The address that row 0 of the table would have in this segment. */
 @inline
 export function baseOf(firstRow: i32, rowBytes: i32): u64 {
   return <u64>ROWS_AT - <u64>(<u32>firstRow) * <u64>(<u32>rowBytes)

@@ -10,14 +10,14 @@ export function sourceRowBytes(source: Source, dim: i32): i32 {
   return source == Source.Float16 || source == Source.Bfloat16 ? dim << 1 : dim << 2
 }
 
-/** What an int8 row is multiplied by, in float64 lanes. */
+/** The factor of an int8 row, in float64 lanes. */
 @inline
 export function scaleOf(source: Source, at: u64, dim: i32): v128 {
   if (source != Source.Int8) return i32x4.splat(0)
   return f64x2.splat(<f64>reinterpret<f32>(tableLoad32(at + <u64>dim)))
 }
 
-/** What is added to an int8 row, in float64 lanes. */
+/** The bias of an int8 row, in float64 lanes. */
 @inline
 export function biasOf(source: Source, at: u64, dim: i32): v128 {
   if (source != Source.Int8) return i32x4.splat(0)

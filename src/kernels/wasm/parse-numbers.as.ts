@@ -35,7 +35,7 @@ function loadDigits(at: usize): v128 {
   return i8x16.sub(v128.load(at), v128.load(tablesAt, ZEROS_AT))
 }
 
-/** How many of sixteen bytes are digits before the first that is none. */
+/** The number of digits among sixteen bytes before the first that is none. */
 @inline
 function countDigits(digits: v128): u32 {
   return ctz(~i8x16.bitmask(i8x16.le_u(digits, v128.load(tablesAt, NINES_AT))))

@@ -3,7 +3,7 @@
 import { entryOf } from './decimals.as'
 import { NO_POINT, POINT_AT, POWER_MIN, POWERS_AT } from './print-tables.as'
 
-// What lies there: print-floats.as.ts.
+// print-floats.as.ts says which tables lie there.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
@@ -52,8 +52,8 @@ function isPlain(point: i32): bool {
 }
 
 /**
- * How many of nine digits are left without zeros at the end, which are the zero bytes at the upper end of the
- * last eight.
+ * The number of nine digits that are left without zeros at the end, which are the zero bytes at the upper end
+ * of the last eight.
  */
 @inline
 function countDigits(others: u64): i32 {

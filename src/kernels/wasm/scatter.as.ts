@@ -23,7 +23,7 @@ function guardRow(local: i32): void {
   tableStore32(at, word + 1 + (word & 1))
 }
 
-/** An even word stays: the first of the rows that share it has let go of it. */
+/** An even word stays: the first of the rows that share it has released it. */
 @inline
 function releaseRow(local: i32): void {
   const at = stripeAddress(local)

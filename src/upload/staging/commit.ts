@@ -20,7 +20,7 @@ export type StoreBody = (
 ) => Promise<CommittedTable>
 
 /**
- * Makes a table of the parts of an upload by `store`, removes them, and remembers what came of it: whoever
+ * Makes a table of the parts of an upload by `store`, removes them, and remembers the result: a client that
  * asks again, because the answer was lost, gets the same. Whatever is refused, everything stays in place.
  * Refuses UPLOAD_NOT_FOUND, IDEMPOTENCY_IN_FLIGHT while another commit runs, as {@link checkComplete} and
  * {@link readParts}, and what `store` refuses.

@@ -4,7 +4,7 @@ import { GatherdError, refuse } from '../../core/errors.ts'
 import { isDiskFullCode } from '../../system/disk.ts'
 import type { Staging } from './layout.ts'
 
-/** What nobody can help who only sends requests. */
+/** Errors of the disk that no request can mend. */
 const UNUSABLE = new Set(['EACCES', 'EIO', 'EMFILE', 'ENFILE', 'ENOTDIR', 'EPERM', 'EROFS'])
 
 /** The code of an error of the system, or undefined. */
@@ -16,14 +16,14 @@ export const systemCode = (error: unknown): string | undefined => {
 /** Whether an error says that a file or directory is not there. */
 export const isMissing = (error: unknown): boolean => systemCode(error) === 'ENOENT'
 
-/** For `catch`: what is not there is undefined. */
+/** A handler for `catch` that makes undefined of a missing file. */
 export const ignoreMissing = (error: unknown): undefined => {
   if (!isMissing(error)) throw error
 }
 
 /**
- * What an error of work on the files of an upload is to the client: DISK_FULL, NOT_READY, UPLOAD_NOT_FOUND;
- * others stay what they are.
+ * Translates an error of work on the files of an upload for the client: DISK_FULL, NOT_READY,
+ * UPLOAD_NOT_FOUND; others stay what they are.
  */
 export const toUploadError = (error: unknown): unknown => {
   if (error instanceof GatherdError) return error
@@ -33,7 +33,7 @@ export const toUploadError = (error: unknown): unknown => {
     return new GatherdError('DISK_FULL', 'the disk that uploads are staged on is full', { cause: error })
   if (UNUSABLE.has(code))
     return new GatherdError('NOT_READY', `uploads cannot be staged: the disk says ${code}`, { cause: error })
-  // Somebody took the whole upload away meanwhile.
+  // Another request removed the whole upload meanwhile.
   if (code === 'ENOENT')
     return new GatherdError('UPLOAD_NOT_FOUND', 'the upload is not there any more', { cause: error })
   return error
@@ -82,7 +82,7 @@ export const writeDurably = async (path: string, text: string): Promise<void> =>
   }
 }
 
-/** What a file of ours says; undefined when there is none, or a crash left half of it. */
+/** The contents of a file that we wrote; undefined when there is none, or a crash left half of it. */
 export const readJson = async (path: string): Promise<unknown> => {
   const text = await readFile(path, 'utf8').catch(ignoreMissing)
   try {

@@ -11,7 +11,7 @@ import { readdir } from 'node:fs/promises'
  *       incoming-<random>                        a part that is being received
  *       commit-<generation>                      a commit under way, see lease.ts
  *     <upload>.json                              a committed upload: what was answered
- *     .<random>                                  is being made or removed: there for nobody
+ *     .<random>                                  is being made or removed: no request sees it
  *
  * Every HTTP worker works on these files and remembers nothing, so each sees what the others do, and a
  * restart loses nothing. Whatever becomes valid does so by one rename. Names are made here: of what clients
@@ -21,19 +21,19 @@ import { readdir } from 'node:fs/promises'
 /** The bounds that staging obeys, by their names in core/limits.ts. */
 export type StagingLimits = Record<Extract<keyof typeof LIMITS, `upload${string}`>, number>
 
-/** Where uploads are staged. */
+/** The directory of staged uploads, and its limits. */
 export interface Staging {
   directory: string
   limits: StagingLimits
 }
 
-/** What was asked for when the upload was begun. */
+/** The request that began the upload. */
 export interface UploadSpecification {
   table: string
   contentType: string
-  /** Of all parts together; null: not said. */
+  /** Bytes of all parts together; null: not announced. */
   bytes: number | null
-  /** Of the whole, like a Content-Digest; null: not said. */
+  /** The sha-256 of the whole, like a Content-Digest; null: not announced. */
   digest: string | null
   /** By the names of the query of a PUT, as they were given. */
   parameters: Readonly<Record<string, unknown>>
@@ -58,7 +58,7 @@ export interface PartFile extends StagedPart {
   name: string
 }
 
-/** What a commit was answered. */
+/** The answer to the commit. */
 export interface CommittedTable {
   created: boolean
   info: TableInfo
@@ -87,7 +87,7 @@ const COMMIT = /^commit-(\d{1,15})$/
 
 const randomName = (): string => randomBytes(16).toString('hex')
 
-/** A new id, which nobody can guess. */
+/** A new random id, which cannot be guessed. */
 export const newUploadId = randomName
 
 /** Whether `text` has the form of an id: only then it may become part of a path. */
@@ -141,7 +141,7 @@ export const parseCommitName = (name: string): number => Number(COMMIT.exec(name
 export const listPartFiles = async (directory: string): Promise<PartFile[]> =>
   (await readdir(directory)).flatMap((name) => parsePartName(name) ?? [])
 
-/** Of the files with one number the latest, in ascending order of numbers. */
+/** The latest file of each number, in ascending order of numbers. */
 export const currentParts = (files: readonly PartFile[]): PartFile[] => {
   const latest = new Map<number, PartFile>()
   for (const file of files) {

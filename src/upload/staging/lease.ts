@@ -13,7 +13,7 @@ const RENEWALS = 5
 
 /**
  * Takes the right to commit the upload in `directory` for `leaseMs`, and keeps renewing it until released.
- * Refuses IDEMPOTENCY_IN_FLIGHT while somebody else has it, whichever HTTP worker that is; one that died
+ * Refuses IDEMPOTENCY_IN_FLIGHT while another request has it, in whichever HTTP worker; one that died
  * holds it no longer than `leaseMs`.
  *
  * A lease is a file whose mtime is renewed. One that is out of date is not removed, which two could do at

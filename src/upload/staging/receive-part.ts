@@ -21,7 +21,7 @@ import { listOpenIds } from './uploads.ts'
 
 /** The body of a part. */
 export interface PartBody {
-  /** Of any size. */
+  /** Bytes of any number. */
   chunks: AsyncIterable<Uint8Array>
   /** See `Upload.freesChunks`. */
   freesChunks?: boolean
@@ -30,7 +30,7 @@ export interface PartBody {
   digest?: Uint8Array
 }
 
-/** How much a part may have, and by which bound. */
+/** The bytes that a part may have, and the bound that says so. */
 interface Room {
   bytes: number
   reason: string

@@ -7,7 +7,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { isMissing } from './disk.ts'
 import { countBytes, type PartFile, type Upload } from './layout.ts'
 
-/** Small enough that others get their turn between two reads. */
+/** Small enough that the event loop runs other work between two reads. */
 const READ_BYTES = 512 * 1024
 
 /**
