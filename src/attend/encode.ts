@@ -53,7 +53,8 @@ export const checkText = (shape: readonly number[]): void => {
   if (rowBytes > ROW_BYTES_MAX) {
     refuse(
       'BATCH_TOO_LARGE',
-      `${shape[shape.length - 1]} scores a query are too many for JSON; ask for application/x-safetensors or for top_k`,
+      `${shape[shape.length - 1]} scores a query are too many for JSON; ` +
+        `ask for application/x-safetensors or for top_k`,
     )
   }
 }

@@ -135,7 +135,8 @@ const checkSizes = (
   if (terms > LIMITS.attendProductCountMax) {
     refuse(
       'BATCH_TOO_LARGE',
-      `${queryCount} queries against ${rows} rows of ${dim} are ${terms} products, the limit is ${LIMITS.attendProductCountMax}; ask for fewer queries`,
+      `${queryCount} queries against ${rows} rows of ${dim} are ${terms} products, ` +
+        `the limit is ${LIMITS.attendProductCountMax}; ask for fewer queries`,
     )
   }
 }

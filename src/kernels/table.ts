@@ -11,7 +11,8 @@ import { instantiateModule } from './compiled-modules.ts'
  * overlap without it; rows above TOUCH_BYTES_MAX are fetched ahead by the processor itself. ns per row,
  * random rows of 1 GiB, load/bench/kernel.ts on an AMD EPYC, plain -> touch:
  *
- *     stored    32 B 16 -> 37    64 B 21 -> 31    128 B 54 -> 43   256 B 109 -> 48    1 KiB 422 -> 149    4 KiB 713 -> 850
+ *     stored    32 B 16 -> 37    64 B 21 -> 31    128 B 54 -> 43   256 B 109 -> 48    1 KiB 422 -> 149
+ *               4 KiB 713 -> 850
  *     float16   32 B 162 -> 51   64 B 384 -> 61   128 B 470 -> 103   512 B 577 -> 226, as float32
  *
  * The lines of a block stay in the first cache until they are copied: wide rows go in shorter blocks. 1 KiB

@@ -8,7 +8,7 @@ import type { Dtype } from '../core/types.ts'
  *
  * A version is one or more segments, each a shared 64-bit WebAssembly.Memory:
  *
- *     0        control words (segment 0 only is used): lock at 64, sequence at 128, optimizer step at 192, time at 256
+ *     0        control words (of segment 0): lock at 64, sequence at 128, optimizer step at 192, time at 256
  *     4096     1,024 stripe words: row r of the segment is guarded by word r mod 1,024
  *     8192     rows, packed, rowBytes each, no padding
  *     + 16     spare bytes, so that a 16-byte load of the last row never leaves the memory

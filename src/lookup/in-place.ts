@@ -29,7 +29,7 @@ export const sendInPlace = (
   const head = writeHead(byteCount)
   const at = rowsAt - head.length
   assert(at >= region.at, 'the ids or the fill row of a long answer take more room than a head')
-  if (!share.keep(region)) return null
+  if (!share.adopt(region)) return null
   bytes.set(head, at)
   return {
     bytes: Buffer.from(memory.buffer, at, head.length + byteCount),

@@ -67,7 +67,8 @@ export const planLookup = (
   if (countEmptyLists(request.shape) > LIMITS.lookupIndexCountMax) {
     refuse(
       'BATCH_TOO_LARGE',
-      `indices of shape ${request.shape.join()} are too many empty lists, the limit is ${LIMITS.lookupIndexCountMax}`,
+      `indices of shape ${request.shape.join()} are too many empty lists, ` +
+        `the limit is ${LIMITS.lookupIndexCountMax}`,
     )
   }
   if (request.shape.length > LIMITS.indexRankMax) {
@@ -190,7 +191,8 @@ export const checkAdapted = (
   if (terms > LIMITS.adaptedProductCountMax) {
     refuse(
       'BATCH_TOO_LARGE',
-      `${indices.length} rows of ${dim} with an adapter of rank ${rank} are ${terms} products, the limit is ${LIMITS.adaptedProductCountMax}`,
+      `${indices.length} rows of ${dim} with an adapter of rank ${rank} are ${terms} products, ` +
+        `the limit is ${LIMITS.adaptedProductCountMax}`,
     )
   }
 }

@@ -110,8 +110,11 @@ export class ArenaShare {
     return region
   }
 
-  /** Whether a region of the arena, reserved by itself, finds room in the share. Then it is released here. */
-  keep(region: Region): boolean {
+  /**
+   * Counts a region that was reserved in the arena itself, if the share has room for it; it is released here
+   * then. Returns whether it had.
+   */
+  adopt(region: Region): boolean {
     if (this.#usedBytes + region.bytes > this.#bytesMax) return false
     this.#usedBytes += region.bytes
     return true

@@ -102,7 +102,8 @@ export class Registry {
     if (alias === undefined) return this.#refuseMissing(name)
     return refuse(
       'TABLE_NOT_FOUND',
-      `${JSON.stringify(name)} is an alias, which is for reading; the table is ${JSON.stringify(alias.table)}`,
+      `${JSON.stringify(name)} is an alias, which is for reading; ` +
+        `the table is ${JSON.stringify(alias.table)}`,
     )
   }
 

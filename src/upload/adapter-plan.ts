@@ -95,7 +95,8 @@ const checkShapes = (a: TensorPlace, b: TensorPlace, rows: number, dim: number):
     refuseAt(
       'SHAPE_MISMATCH',
       'a',
-      `a must have shape [${rows},r], it has [${a.shape.join()}]; the lora_embedding_A of PEFT is its transpose`,
+      `a must have shape [${rows},r], it has [${a.shape.join()}]; ` +
+        `the lora_embedding_A of PEFT is its transpose`,
     )
   }
   if (rank < 1 || rank > LIMITS.adapterRankMax)
@@ -104,7 +105,8 @@ const checkShapes = (a: TensorPlace, b: TensorPlace, rows: number, dim: number):
     refuseAt(
       'SHAPE_MISMATCH',
       'b',
-      `b must have shape [${rank},${dim}], it has [${b.shape.join()}]; the lora_embedding_B of PEFT is its transpose`,
+      `b must have shape [${rank},${dim}], it has [${b.shape.join()}]; ` +
+        `the lora_embedding_B of PEFT is its transpose`,
     )
   }
   return rank

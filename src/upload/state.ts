@@ -46,7 +46,8 @@ export const planState = (
   if (kind === 'sgd') {
     return refuse(
       'INVALID_REQUEST',
-      `the body has optimizer state, ${listNames(names)}, but the table's optimizer is sgd, which has none: give ?optimizer=, or leave it out`,
+      `the body has optimizer state, ${listNames(names)}, but the table's optimizer is sgd, ` +
+        `which has none: give ?optimizer=, or leave it out`,
     )
   }
   const tensors = stateTensors(kind, rows, dim)
@@ -54,7 +55,8 @@ export const planState = (
   if (wanted.some((name) => !names.includes(name)) || names.some((name) => !wanted.includes(name))) {
     refuse(
       'INVALID_REQUEST',
-      `the table's optimizer is ${kind}, whose state is ${listNames(wanted)}; the body has ${listNames(names)}`,
+      `the table's optimizer is ${kind}, whose state is ${listNames(wanted)}; ` +
+        `the body has ${listNames(names)}`,
     )
   }
   const findRange = (name: string, elementType: 'float32' | 'int64', shape: readonly number[]): ByteRange => {

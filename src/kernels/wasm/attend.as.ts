@@ -18,8 +18,10 @@ function addTerm(metric: Metric, sum: v128, row: v128, query: v128): v128 {
 /** The sums of four rows' lanes, each in the lane of its row. */
 @inline
 function sumLanes(first: v128, second: v128, third: v128, fourth: v128): v128 {
-  const left = f32x4.add(v128.shuffle<i32>(first, second, 0, 4, 1, 5), v128.shuffle<i32>(first, second, 2, 6, 3, 7))
-  const right = f32x4.add(v128.shuffle<i32>(third, fourth, 0, 4, 1, 5), v128.shuffle<i32>(third, fourth, 2, 6, 3, 7))
+  const left = f32x4.add(v128.shuffle<i32>(first, second, 0, 4, 1, 5),
+    v128.shuffle<i32>(first, second, 2, 6, 3, 7))
+  const right = f32x4.add(v128.shuffle<i32>(third, fourth, 0, 4, 1, 5),
+    v128.shuffle<i32>(third, fourth, 2, 6, 3, 7))
   return f32x4.add(v128.shuffle<i32>(left, right, 0, 1, 4, 5), v128.shuffle<i32>(left, right, 2, 3, 6, 7))
 }
 
@@ -29,7 +31,8 @@ function sumLanes(first: v128, second: v128, third: v128, fourth: v128): v128 {
  */
 @inline
 function loadTail(source: Source, row: u64, dim: i32, rest: i32, scale: v128, bias: v128): v128 {
-  return v128.and(loadLanes(source, row, dim - rest, scale, bias), i32x4.gt_s(i32x4.splat(rest), i32x4(0, 1, 2, 3)))
+  return v128.and(loadLanes(source, row, dim - rest, scale, bias),
+    i32x4.gt_s(i32x4.splat(rest), i32x4(0, 1, 2, 3)))
 }
 
 /** A row's squares, added up in its lanes. */
@@ -140,12 +143,14 @@ function scoreTile(
     b3 = pair ? addTerm(metric, b3, fourth, b) : none
   }
   storeScores(to, finishScores(metric, sumLanes(a0, a1, a2, a3), lengths), rowCount)
-  if (pair) storeScores(to + (<usize>stride << 2), finishScores(metric, sumLanes(b0, b1, b2, b3), lengths), rowCount)
+  if (pair) storeScores(to + (<usize>stride << 2), finishScores(metric, sumLanes(b0, b1, b2, b3), lengths),
+    rowCount)
 }
 
 @inline
 function scoreRows(
-  source: Source, metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32,
+  source: Source, metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32,
 ): void {
   const rowBytes = <u64>(<u32>sourceRowBytes(source, dim))
   const queryBytes = <usize>((dim + 3) >> 2) << 4
@@ -165,33 +170,41 @@ function scoreRows(
       query += queryBytes << 1
       to += <usize>stride << 3
     }
-    if (q < queryCount) scoreTile(source, metric, false, r0, r1, r2, r3, lengths, query, dim, to, stride, rest)
+    if (q < queryCount) scoreTile(source, metric, false, r0, r1, r2, r3, lengths, query, dim, to, stride,
+      rest)
   }
 }
 
 @inline
 function scoreSource(
-  source: Source, metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32,
+  source: Source, metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32,
 ): void {
-  if (metric == Metric.Dot) scoreRows(source, Metric.Dot, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
-  else if (metric == Metric.Cosine) scoreRows(source, Metric.Cosine, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
+  if (metric == Metric.Dot) scoreRows(source, Metric.Dot, rowsAt, rowCount, queriesAt, queryCount, dim, outAt,
+    stride)
+  else if (metric == Metric.Cosine) scoreRows(source, Metric.Cosine, rowsAt, rowCount, queriesAt, queryCount,
+    dim, outAt, stride)
   else scoreRows(source, Metric.L2, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
 // A function per source: the dispatch is outside of every loop.
-function scoreFloat32(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32): void {
+function scoreFloat32(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32): void {
   scoreSource(Source.Float32, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
-function scoreFloat16(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32): void {
+function scoreFloat16(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32): void {
   scoreSource(Source.Float16, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
-function scoreBfloat16(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32): void {
+function scoreBfloat16(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32,
+  dim: i32, outAt: usize, stride: i32): void {
   scoreSource(Source.Bfloat16, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
-function scoreInt8(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32): void {
+function scoreInt8(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32): void {
   scoreSource(Source.Int8, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
@@ -199,12 +212,16 @@ function scoreInt8(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize,
  * Rows of the table from row `local` of the segment on. Score of query q and row i -> outAt[q * stride + i].
  */
 export function score(
-  source: Source, metric: Metric, local: i32, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32,
+  source: Source, metric: Metric, local: i32, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32,
 ): void {
   const rowsAt = rowAddress(local, sourceRowBytes(source, dim))
-  if (source == Source.Float32) scoreFloat32(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
-  else if (source == Source.Float16) scoreFloat16(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
-  else if (source == Source.Bfloat16) scoreBfloat16(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
+  if (source == Source.Float32) scoreFloat32(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt,
+    stride)
+  else if (source == Source.Float16) scoreFloat16(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt,
+    stride)
+  else if (source == Source.Bfloat16) scoreBfloat16(metric, rowsAt, rowCount, queriesAt, queryCount, dim,
+    outAt, stride)
   else scoreInt8(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
   // the caller's next read of the lock word must not overtake the rows on machines that reorder loads
   fence()
@@ -212,7 +229,8 @@ export function score(
 
 /** The same of float32 rows packed in the arena. */
 export function scorePacked(
-  metric: Metric, rowsAt: usize, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32,
+  metric: Metric, rowsAt: usize, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize,
+  stride: i32,
 ): void {
   scoreSource(Source.Packed, metric, <u64>rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }

@@ -53,7 +53,9 @@ function touchFours(members: usize, count: i32, base: u64, rowBytes: i32): void 
     tableLoad8(at + 128)
     tableLoad8(memberAt(Source.Float32, member, -FOURTH_BEHIND, base, rowBytes) + 192)
   }
-  for (let member = end - behind; member < end; member += 4) tableLoad8(memberAt(Source.Float32, member, 0, base, rowBytes) + 192)
+  for (let member = end - behind; member < end; member += 4) {
+    tableLoad8(memberAt(Source.Float32, member, 0, base, rowBytes) + 192)
+  }
 }
 
 /** Asks for the cache lines of the members' rows, so that those of many rows are under way at once. */
@@ -139,7 +141,8 @@ function poolMembers(
     if (begin == end || (from == begin && step != Step.Max)) clearRow(row, dim)
     let m = from
     while (m < stop) {
-      const members = source == Source.Packed ? membersAt + <usize>(m - first) * rowBytes : membersAt + (m << 2)
+      const members = source == Source.Packed ? membersAt + <usize>(m - first) * rowBytes
+        : membersAt + (m << 2)
       if (m >= found) {
         const length = findMembers(members, min(block, last - m), firstRow, rowCount)
         if (touchBlock > 0) touchMembers(members, length, firstRow, rowBytes)
@@ -165,7 +168,8 @@ function poolTable(
   const first = load<i32>(offsetsAt)
   const last = load<i32>(offsetsAt + (bagCount << 2))
   poolMembers(
-    source, operation, idsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, fillAt, firstRow, rowCount, dim, touchBlock,
+    source, operation, idsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, fillAt, firstRow, rowCount,
+    dim, touchBlock,
   )
   // the caller's next read of the lock word must not overtake the rows on machines that reorder loads
   fence()
@@ -177,28 +181,32 @@ export function poolFloat32(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
 ): void {
-  poolTable(Source.Float32, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touchBlock)
+  poolTable(Source.Float32, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow,
+    rowCount, dim, touchBlock)
 }
 
 export function poolFloat16(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
 ): void {
-  poolTable(Source.Float16, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touchBlock)
+  poolTable(Source.Float16, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow,
+    rowCount, dim, touchBlock)
 }
 
 export function poolBfloat16(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
 ): void {
-  poolTable(Source.Bfloat16, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touchBlock)
+  poolTable(Source.Bfloat16, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow,
+    rowCount, dim, touchBlock)
 }
 
 export function poolInt8(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
 ): void {
-  poolTable(Source.Int8, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touchBlock)
+  poolTable(Source.Int8, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount,
+    dim, touchBlock)
 }
 
 /**
@@ -206,7 +214,9 @@ export function poolInt8(
  * them.
  */
 export function poolPacked(
-  operation: Operation, rowsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32, first: i32, last: i32, outAt: usize, dim: i32,
+  operation: Operation, rowsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32, first: i32,
+  last: i32, outAt: usize, dim: i32,
 ): void {
-  poolMembers(Source.Packed, operation, rowsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, 0, 0, 0, dim, 0)
+  poolMembers(Source.Packed, operation, rowsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, 0, 0, 0,
+    dim, 0)
 }

@@ -157,7 +157,8 @@ const run = async (options: string[]): Promise<void> => {
   }
   if (differing.length > 0)
     fail(
-      `A rebuild gives other bytes for ${differing.join(', ')}: run npm run build and commit src/kernels/compiled.`,
+      `A rebuild gives other bytes for ${differing.join(', ')}: ` +
+        `run npm run build and commit src/kernels/compiled.`,
     )
 }
 

@@ -57,7 +57,8 @@ export function narrowFloat16(value: v128): v128 {
   // half to even
   const small = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000))
   const finite = v128.bitselect(small, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000)))
-  const special = v128.bitselect(i32x4.splat(0x7e00), i32x4.splat(0x7c00), i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)))
+  const special = v128.bitselect(i32x4.splat(0x7e00), i32x4.splat(0x7c00),
+    i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)))
   return v128.or(sign, v128.bitselect(special, finite, i32x4.gt_s(magnitude, i32x4.splat(0x477fffff))))
 }
 

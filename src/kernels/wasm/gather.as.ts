@@ -35,7 +35,8 @@ function gatherInside(kind: Row, idsAt: usize, count: i32, outAt: usize, base: u
 }
 
 @inline
-function gatherBlock(kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32): void {
+function gatherBlock(kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32,
+  rowCount: i32, size: i32): void {
   const rowBytes = storedBytes(kind, size)
   const outBytes = answeredBytes(kind, size)
   let to = outAt
@@ -49,7 +50,8 @@ function gatherBlock(kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: 
 
 @inline
 function gatherKind(
-  kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32, touchRows: i32,
+  kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32,
+  touchRows: i32,
 ): void {
   const rowBytes = storedBytes(kind, size)
   const outBytes = answeredBytes(kind, size)
@@ -90,7 +92,8 @@ function stripeSum(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): i64 
 
 /** One position, repeated until no write fell into it. False: given up. */
 @inline
-function gatherGuarded(kind: Row, idAt: usize, to: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32): bool {
+function gatherGuarded(kind: Row, idAt: usize, to: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  size: i32): bool {
   for (let spin = 0; spin < SPIN_MAX; spin++) {
     const before = stripeSum(idAt, 1, firstRow, rowCount)
     if (before < 0) continue
@@ -107,7 +110,8 @@ function gatherGuarded(kind: Row, idAt: usize, to: usize, fillAt: usize, firstRo
  */
 @inline
 function gatherKindChecked(
-  kind: Row, idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32, blockRows: i32,
+  kind: Row, idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  size: i32, blockRows: i32,
 ): i32 {
   const rowBytes = storedBytes(kind, size)
   const outBytes = answeredBytes(kind, size)
@@ -123,7 +127,8 @@ function gatherKindChecked(
       if (stripeSum(ids, length, firstRow, rowCount) == before) continue
     }
     for (let i = 0; i < length; i++) {
-      if (!gatherGuarded(kind, ids + (i << 2), to + i * outBytes, fillAt, firstRow, rowCount, size)) return from + i
+      if (!gatherGuarded(kind, ids + (i << 2), to + i * outBytes, fillAt, firstRow, rowCount,
+        size)) return from + i
     }
   }
   return count
@@ -131,29 +136,35 @@ function gatherKindChecked(
 
 // Named functions, one per kind: the dispatch on the row size is outside of every loop, and each loop gets
 // its own registers.
-function gatherBytes4(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+function gatherBytes4(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes4, idsAt, count, outAt, fillAt, firstRow, rowCount, 4, touchRows)
 }
 
-function gatherBytes8(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+function gatherBytes8(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes8, idsAt, count, outAt, fillAt, firstRow, rowCount, 8, touchRows)
 }
 
-function gatherBytes16(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+function gatherBytes16(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes16, idsAt, count, outAt, fillAt, firstRow, rowCount, 16, touchRows)
 }
 
-function gatherBytes32(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+function gatherBytes32(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes32, idsAt, count, outAt, fillAt, firstRow, rowCount, 32, touchRows)
 }
 
-function gatherBytes64(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+function gatherBytes64(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes64, idsAt, count, outAt, fillAt, firstRow, rowCount, 64, touchRows)
 }
 
 /** Rows as they are stored. */
 export function gatherRaw(
-  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32, touchRows: i32,
+  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32,
+  touchRows: i32,
 ): void {
   if (rowBytes == 4) gatherBytes4(idsAt, count, outAt, fillAt, firstRow, rowCount, touchRows)
   else if (rowBytes == 8) gatherBytes8(idsAt, count, outAt, fillAt, firstRow, rowCount, touchRows)
@@ -165,45 +176,55 @@ export function gatherRaw(
 
 /** float16 rows as float32. */
 export function gatherFloat16(
-  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchRows: i32,
+  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  touchRows: i32,
 ): void {
   gatherKind(Row.Float16, idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
 }
 
 /** bfloat16 rows as float32. */
 export function gatherBfloat16(
-  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchRows: i32,
+  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  touchRows: i32,
 ): void {
   gatherKind(Row.Bfloat16, idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
 }
 
 /** int8 rows (bytes, scale, bias) as float32. */
 export function gatherInt8(
-  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchRows: i32,
+  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  touchRows: i32,
 ): void {
   gatherKind(Row.Int8, idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
 }
 
 export function gatherRawChecked(
-  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32, blockRows: i32,
+  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  rowBytes: i32, blockRows: i32,
 ): i32 {
-  return gatherKindChecked(Row.Raw, idsAt, start, count, outAt, fillAt, firstRow, rowCount, rowBytes, blockRows)
+  return gatherKindChecked(Row.Raw, idsAt, start, count, outAt, fillAt, firstRow, rowCount, rowBytes,
+    blockRows)
 }
 
 export function gatherFloat16Checked(
-  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, blockRows: i32,
+  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  blockRows: i32,
 ): i32 {
-  return gatherKindChecked(Row.Float16, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
+  return gatherKindChecked(Row.Float16, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim,
+    blockRows)
 }
 
 export function gatherBfloat16Checked(
-  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, blockRows: i32,
+  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  blockRows: i32,
 ): i32 {
-  return gatherKindChecked(Row.Bfloat16, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
+  return gatherKindChecked(Row.Bfloat16, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim,
+    blockRows)
 }
 
 export function gatherInt8Checked(
-  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, blockRows: i32,
+  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  blockRows: i32,
 ): i32 {
   return gatherKindChecked(Row.Int8, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
 }

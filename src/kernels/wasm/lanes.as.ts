@@ -46,5 +46,6 @@ export function loadLanes(source: Source, at: u64, column: i32, scale: v128, bia
     return dequantiseLanes(i32x4.extend_low_i16x8_u(words), scale, bias)
   }
   const halves = i64x2.splat(<i64>tableLoad64(at + (<u64>column << 1)))
-  return source == Source.Float16 ? widenAny(i32x4.extend_low_i16x8_s(halves)) : widenBfloat16(i32x4.extend_low_i16x8_u(halves))
+  return source == Source.Float16 ? widenAny(i32x4.extend_low_i16x8_s(halves))
+    : widenBfloat16(i32x4.extend_low_i16x8_u(halves))
 }

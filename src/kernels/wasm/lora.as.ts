@@ -54,7 +54,8 @@ function addProduct(row: usize, factors: usize, rank: i32, scale: f32, dim: i32)
 }
 
 /** Row i of `rowsAt` gets its product, unless `ids[i]` is negative: no row of the table was meant. */
-export function addProducts(idsAt: usize, count: i32, factorsAt: usize, rank: i32, scale: f32, rowsAt: usize, dim: i32): void {
+export function addProducts(idsAt: usize, count: i32, factorsAt: usize, rank: i32, scale: f32, rowsAt: usize,
+  dim: i32): void {
   const factorBytes = <usize>rank << 2
   const rowBytes = <usize>dim << 2
   for (let i = 0; i < count; i++) {

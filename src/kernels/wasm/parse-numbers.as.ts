@@ -5,7 +5,8 @@
 // doubles that the sum of two doubles does not decide.
 
 import {
-  ALIGN_AT, HUNDREDS_AT, INTEGERS_AT, NINES_AT, PAIRS_AT, POWER_MAX, POWER_MIN, POWERS_AT, THOUSANDS_AT, ZEROS_AT,
+  ALIGN_AT, HUNDREDS_AT, INTEGERS_AT, NINES_AT, PAIRS_AT, POWER_MAX, POWER_MIN, POWERS_AT, THOUSANDS_AT,
+  ZEROS_AT,
 } from './parse-tables.as'
 
 // The vectors that parse-tables.ts lists; u64 powers of ten, 10^0..10^16; then for k = -64..63 four f64:
@@ -47,7 +48,8 @@ function joinDigits(digits: v128, count: u32): u64 {
   const aligned = i8x16.swizzle(digits, v128.load(tablesAt + count, ALIGN_AT))
   const pairs = i16x8.shr_u(i16x8.mul(aligned, v128.load(tablesAt, PAIRS_AT)), 8)
   const fours = i32x4.dot_i16x8_s(pairs, v128.load(tablesAt, HUNDREDS_AT))
-  const eights = i64x2.extract_lane(i32x4.dot_i16x8_s(i16x8.narrow_i32x4_u(fours, fours), v128.load(tablesAt, THOUSANDS_AT)), 0)
+  const eights = i64x2.extract_lane(i32x4.dot_i16x8_s(i16x8.narrow_i32x4_u(fours, fours),
+    v128.load(tablesAt, THOUSANDS_AT)), 0)
   return <u64><u32>eights * 100000000 + (<u64>eights >> 32)
 }
 
@@ -73,7 +75,8 @@ function scale(value: u64, exponent: i32): f64 {
   const highHigh = split - (split - high)
   const highLow = high - highHigh
   const product = high * factor
-  const error = highHigh * factorHigh - product + highHigh * factorLow + highLow * factorHigh + highLow * factorLow
+  const error = highHigh * factorHigh - product + highHigh * factorLow + highLow * factorHigh
+    + highLow * factorLow
   const rest = error + (high * load<f64>(power, 24) + low * factor)
   const rounded = product + rest * ABOVE
   return rounded == product + rest * BELOW ? rounded : NaN
@@ -207,7 +210,8 @@ export function readRun(at: usize, valuesAt: usize, valuesEnd: usize, single: bo
  * else follows or another would not fit before `valuesEnd`. Stores how many rows at `countAt`. Returns the
  * place behind the last one; `at` when there was none.
  */
-export function readRows(at: usize, length: u32, valuesAt: usize, valuesEnd: usize, single: bool, countAt: usize): usize {
+export function readRows(at: usize, length: u32, valuesAt: usize, valuesEnd: usize, single: bool,
+  countAt: usize): usize {
   const valueBytes: usize = select<usize>(4, 8, single)
   const rowBytes = length * valueBytes
   let rows: u32 = 0

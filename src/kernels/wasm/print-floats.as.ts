@@ -44,7 +44,8 @@ function writeNumbers(tables: usize, at: usize, decimalAt: usize, valuesAt: usiz
 function findBlock(valuesAt: usize, count: u32): void {
   let index: usize = 0
   for (; index + 4 <= count; index += 4) {
-    findDecimals(valuesAt + (index << 2), tablesAt, tablesAt + CONSTANTS_AT, tablesAt + DECIMALS_AT + (index << 4))
+    findDecimals(valuesAt + (index << 2), tablesAt, tablesAt + CONSTANTS_AT,
+      tablesAt + DECIMALS_AT + (index << 4))
   }
   if (index == count) return
   // Behind the last value there may be no memory.
@@ -86,7 +87,8 @@ function writeBrackets(at: usize, bracket: u8, count: i32): usize {
  * together are the text. Returns the end.
  */
 export function print(
-  shapeAt: usize, axisCount: i32, dim: u32, brackets: i32, valuesAt: usize, firstRow: u32, lastRow: u32, outAt: usize,
+  shapeAt: usize, axisCount: i32, dim: u32, brackets: i32, valuesAt: usize, firstRow: u32, lastRow: u32,
+  outAt: usize,
 ): usize {
   const valuesEnd = valuesAt + <usize>(lastRow - firstRow) * dim * 4
   const tables = tablesAt

@@ -153,7 +153,8 @@ function writeOther(at: usize, bits: u32): usize {
   }
   const first = decimal / 100000000
   const others = spreadDigits(decimal - first * 100000000)
-  return isPlain(point) ? writePlain(at, first + 48, others, point) : writeScientific(at, first + 48, others, point)
+  return isPlain(point) ? writePlain(at, first + 48, others, point)
+    : writeScientific(at, first + 48, others, point)
 }
 
 /**

@@ -1,6 +1,7 @@
 // One stored row -> one answered row. Which kind is known when the kernel is compiled: no test of it is left
 // in a loop.
-import { tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
+import { tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32,
+  tableLoad128At48 } from './access.as'
 import { copyOut } from './copy.as'
 import { areCommon, widenBfloat16, widenCommon, widenFloat16 } from './floats.as'
 
@@ -36,13 +37,15 @@ export function storeLanes(to: usize, lanes: v128, count: i32): void {
 @inline
 function widenLow(kind: Row, halves: v128, common: bool): v128 {
   if (kind == Row.Bfloat16) return widenBfloat16(i32x4.extend_low_i16x8_u(halves))
-  return common ? widenCommon(i32x4.extend_low_i16x8_s(halves)) : widenFloat16(i32x4.extend_low_i16x8_u(halves))
+  return common ? widenCommon(i32x4.extend_low_i16x8_s(halves))
+    : widenFloat16(i32x4.extend_low_i16x8_u(halves))
 }
 
 @inline
 function widenHigh(kind: Row, halves: v128, common: bool): v128 {
   if (kind == Row.Bfloat16) return widenBfloat16(i32x4.extend_high_i16x8_u(halves))
-  return common ? widenCommon(i32x4.extend_high_i16x8_s(halves)) : widenFloat16(i32x4.extend_high_i16x8_u(halves))
+  return common ? widenCommon(i32x4.extend_high_i16x8_s(halves))
+    : widenFloat16(i32x4.extend_high_i16x8_u(halves))
 }
 
 /** The tail's loads pass the row's end by up to 14 bytes: the spare bytes of the segment are for this. */

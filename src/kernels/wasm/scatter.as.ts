@@ -36,7 +36,8 @@ function releaseRow(local: i32): void {
  * first byte until after the last, and counts two for each row. Ids outside the segment are skipped, with
  * their row.
  */
-export function scatter(idsAt: usize, count: i32, rowsAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32): void {
+export function scatter(idsAt: usize, count: i32, rowsAt: usize, firstRow: i32, rowCount: i32,
+  rowBytes: i32): void {
   const step = rowBytes <= TOUCH_BYTES_MAX ? GUARD_ROWS : 1
   for (let from = 0; from < count; from += step) {
     if ((from & (TOUCH_ROWS - 1)) == 0 && rowBytes <= TOUCH_BYTES_MAX) {
@@ -55,7 +56,8 @@ export function scatter(idsAt: usize, count: i32, rowsAt: usize, firstRow: i32, 
     fence()
     for (let i = from; i < end; i++) {
       const local = load<i32>(idsAt + (i << 2)) - firstRow
-      if (<u32>local < <u32>rowCount) copyIn(rowAddress(local, rowBytes), rowsAt + <usize>i * rowBytes, rowBytes)
+      if (<u32>local < <u32>rowCount) copyIn(rowAddress(local, rowBytes), rowsAt + <usize>i * rowBytes,
+        rowBytes)
     }
     fence()
     for (let i = from; i < end; i++) {

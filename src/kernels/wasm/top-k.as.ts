@@ -89,7 +89,8 @@ function skipWorse(scores: usize, i: i32, rowCount: i32, limit: v128, smallestFi
   return place
 }
 
-function selectQuery(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex: i32, heap: usize, capacity: i32, smallestFirst: bool): void {
+function selectQuery(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex: i32, heap: usize,
+  capacity: i32, smallestFirst: bool): void {
   let i = 0
   while (i < rowCount) {
     if (load<i32>(heap) == capacity) {
@@ -100,7 +101,8 @@ function selectQuery(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex
     const end = min(i + 4, rowCount)
     for (; i < end; i++) {
       const index = firstIndex + i
-      if (index != skippedIndex) offer(heap, capacity, keyOf(load<f32>(scores + (i << 2)), index, smallestFirst))
+      if (index != skippedIndex) offer(heap, capacity,
+        keyOf(load<f32>(scores + (i << 2)), index, smallestFirst))
     }
   }
 }
@@ -115,7 +117,8 @@ export function offerScores(
 ): void {
   for (let q = 0; q < queryCount; q++) {
     const scores = scoresAt + (<usize>q * stride << 2)
-    selectQuery(scores, rowCount, firstIndex, skippedIndex, heapsAt + <usize>q * heapBytes(capacity), capacity, smallestFirst)
+    selectQuery(scores, rowCount, firstIndex, skippedIndex, heapsAt + <usize>q * heapBytes(capacity),
+      capacity, smallestFirst)
   }
 }
 
@@ -134,7 +137,8 @@ function sortKeys(keys: usize, count: i32): void {
  * query, `capacity` apart, best first. Returns the least count of a query.
  */
 export function settleTop(
-  heapsAt: usize, setCount: i32, setBytes: i32, queryCount: i32, capacity: i32, indicesAt: usize, scoresAt: usize, smallestFirst: bool,
+  heapsAt: usize, setCount: i32, setBytes: i32, queryCount: i32, capacity: i32, indicesAt: usize,
+  scoresAt: usize, smallestFirst: bool,
 ): i32 {
   let least = capacity
   for (let q = 0; q < queryCount; q++) {

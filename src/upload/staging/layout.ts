@@ -7,7 +7,7 @@ import { readdir } from 'node:fs/promises'
 /*
  *     <upload>/                                  an open upload; its mtime is the last activity
  *       upload.json                              what was asked for
- *       part-<part>-<stamp>-<bytes>-<sha256>     a whole part; of several with one number the highest stamp counts
+ *       part-<part>-<stamp>-<bytes>-<sha256>     a whole part; the highest stamp of a number counts
  *       incoming-<random>                        a part that is being received
  *       commit-<generation>                      a commit under way, see lease.ts
  *     <upload>.json                              a committed upload: what was answered

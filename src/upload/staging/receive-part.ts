@@ -93,11 +93,15 @@ const measureRoom = async (
     { bytes: uploadPartBytesMax, reason: `a part has at most ${uploadPartBytesMax} bytes` },
     {
       bytes: (upload.bytes ?? Infinity) - siblingBytes,
-      reason: `the upload was announced with ${upload.bytes} bytes, of which the other parts have ${siblingBytes}`,
+      reason:
+        `the upload was announced with ${upload.bytes} bytes, ` +
+        `of which the other parts have ${siblingBytes}`,
     },
     {
       bytes: uploadStagedBytesMax - stagedBytes,
-      reason: `all uploads together have at most ${uploadStagedBytesMax} bytes, of which ${stagedBytes} are there`,
+      reason:
+        `all uploads together have at most ${uploadStagedBytesMax} bytes, ` +
+        `of which ${stagedBytes} are there`,
     },
   ]
   return rooms.reduce((least, room) => (room.bytes < least.bytes ? room : least))

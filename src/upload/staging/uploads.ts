@@ -34,7 +34,8 @@ export const createUpload = async (
   if (bytes !== null && bytes > limits.uploadStagedBytesMax) {
     refuse(
       'BODY_TOO_LARGE',
-      `all uploads together have at most ${limits.uploadStagedBytesMax} bytes, this one is announced with ${bytes}`,
+      `all uploads together have at most ${limits.uploadStagedBytesMax} bytes, ` +
+        `this one is announced with ${bytes}`,
     )
   }
   const id = newUploadId()
