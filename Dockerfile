@@ -1,12 +1,5 @@
 # The image of gatherd: one process, no build tools, no root. `docker build -t gatherd .`
 
-FROM node:26.10.0-slim AS build
-WORKDIR /app
-COPY package.json package-lock.json ./
-RUN npm ci --omit=optional --ignore-scripts
-COPY src ./src
-RUN npm run build
-
 FROM node:26.10.0-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
@@ -20,7 +13,7 @@ LABEL org.opencontainers.image.title="gatherd" \
 ENV NODE_ENV=production GATHERD_HOST=0.0.0.0 GATHERD_PORT=8080 GATHERD_DATA_DIR=/data
 WORKDIR /app
 COPY --from=packages /app/node_modules ./node_modules
-COPY --from=build /app/src ./src
+COPY src ./src
 COPY package.json LICENSE ./
 RUN install -d -m 0700 -o 65532 -g 65532 /data
 USER 65532:65532

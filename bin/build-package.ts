@@ -9,19 +9,16 @@ import { dirname, join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
 const target = join(root, 'dist')
-/**
- * Files that a service never runs: the sources, the compiler and the references of the kernels, and
- * declarations.
- */
-const LEFT_OUT = [/\.as\.ts$/, /\.d\.ts$/, /^kernels\/build\.ts$/, /^kernels\/reference\//]
-/** A quoted relative path of a module, as it follows `from`, `import(` and `new URL(`. */
+/** Files that no service runs: declarations, the sources of the kernels, and the references that prove them. */
+const LEFT_OUT = [/\.as\.ts$/, /\.d\.ts$/, /^kernels\/wasm\//, /^kernels\/reference\//]
+/** A quoted relative path of a module, which follows `from`, `import(` or `new URL(`. */
 const MODULE_PATH = /(['"])(\.{1,2}\/[^'"\n]*)\.ts\1/g
 
 const modules = globSync('**/*.ts', { cwd: join(root, 'src') })
   .map((path) => path.replaceAll('\\', '/'))
   .filter((path) => !LEFT_OUT.some((pattern) => pattern.test(path)))
 const kernels = globSync('kernels/compiled/*.wasm', { cwd: join(root, 'src') })
-if (kernels.length === 0) throw new Error('the kernels are not built; run npm run build first')
+if (kernels.length === 0) throw new Error('src/kernels/compiled has no kernels; npm run build makes them')
 
 rmSync(target, { recursive: true, force: true })
 for (const path of [...modules, ...kernels]) mkdirSync(dirname(join(target, path)), { recursive: true })

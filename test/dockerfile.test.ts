@@ -102,10 +102,10 @@ describe('the Docker image', () => {
       '.env',
       '.npmrc',
       'node_modules/a/a.js',
-      'src/kernels/compiled/gather.wasm',
+      'compilers/package.json',
     ])
       expect([path, isInContext(path, ignored)]).toEqual([path, false])
-    for (const path of ['package-lock.json', 'src/main.ts'])
+    for (const path of ['package-lock.json', 'src/main.ts', 'src/kernels/compiled/table.wasm'])
       expect([path, isInContext(path, ignored)]).toEqual([path, true])
   })
 })

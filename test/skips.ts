@@ -6,8 +6,8 @@
 import { spawnSync } from 'node:child_process'
 import process from 'node:process'
 
-/** A program beside Node that some tests need and that a user's machine may lack. */
-export type Need = 'chromium' | 'mounts' | 'python' | 'redis' | 'strace'
+/** What some tests need beyond Node, and a user's machine may lack. */
+export type Need = 'chromium' | 'compilers' | 'mounts' | 'python' | 'redis' | 'strace'
 
 interface Requirement {
   /**
@@ -25,6 +25,15 @@ const REQUIREMENTS: Record<Need, Requirement> = {
     commands: ['chromium', 'chromium-browser', 'google-chrome'],
     probe: ['--version'],
     remedy: 'Chromium (Debian: apt-get install chromium)',
+  },
+  compilers: {
+    commands: [process.execPath],
+    probe: [
+      '-e',
+      `const { statSync } = require('fs')
+      for (const name of ['assemblyscript', 'binaryen']) statSync('compilers/node_modules/' + name)`,
+    ],
+    remedy: 'the compilers of the kernels (npm run build installs them)',
   },
   mounts: {
     commands: ['sh'],

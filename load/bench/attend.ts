@@ -10,12 +10,11 @@ import { attend } from '../../src/attend/attend.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import type { Dtype, Settings } from '../../src/core/types.ts'
 import type { Metric } from '../../src/kernels/attend.ts'
-import type { LookupServices } from '../../src/lookup/lookup.ts'
-import { createLookupServices } from '../../src/lookup/services.ts'
+import { createLookupServices, type LookupServices } from '../../src/lookup/lookup.ts'
 import { rowBytes, ROWS_AT } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 import type { TableEntry } from '../../src/tables/registry.ts'
-import { TableVersion } from '../../src/tables/table.ts'
+import { TableReader } from '../../src/tables/table-reader.ts'
 import { ComputePool } from '../../src/workers/pool.ts'
 
 const ROWS = 1_000_000
@@ -55,7 +54,7 @@ const makeTable = (dtype: Dtype): TableEntry => {
     versions: [handle],
     adapters: [],
   }
-  const current = new TableVersion(handle)
+  const current = new TableReader(handle)
   return { record, current, versions: new Map([[1, current]]), adapters: new Map() }
 }
 

@@ -14,7 +14,7 @@ import { Arena } from '../../src/tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolRows } from '../../src/tables/bags.ts'
 import { rowBytes, ROWS_AT } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
-import { TableVersion } from '../../src/tables/table.ts'
+import { TableReader } from '../../src/tables/table-reader.ts'
 import { type Distribution, makeIds } from '../zipf.ts'
 
 const ROWS = 1_000_000
@@ -47,7 +47,7 @@ const memory = new TableMemory(2 ** 31)
 const arena = new Arena(64 * 1024 * 1024)
 
 /** The numbers of bags.py; int8 rows are bytes with a scale of 1/256. */
-const makeTable = (dtype: Dtype): TableVersion => {
+const makeTable = (dtype: Dtype): TableReader => {
   const bytes = rowBytes(DIM, dtype)
   const { segments } = memory.allocate(ROWS, bytes)
   const { buffer } = segments[0].memory
@@ -71,7 +71,7 @@ const makeTable = (dtype: Dtype): TableVersion => {
     view.setFloat32(ROWS_AT + row * bytes + DIM, 1 / 256, true)
     view.setFloat32(ROWS_AT + row * bytes + DIM + 4, -0.5, true)
   }
-  return new TableVersion({ key: dtype, version: 1, rows: ROWS, dim: DIM, dtype, createdAt: 0, segments })
+  return new TableReader({ key: dtype, version: 1, rows: ROWS, dim: DIM, dtype, createdAt: 0, segments })
 }
 
 const makeJob = (): BagJob => {
@@ -93,7 +93,7 @@ interface Measured {
   sum: number
 }
 
-const measure = (version: TableVersion, job: BagJob, ids: Int32Array): Measured => {
+const measure = (version: TableReader, job: BagJob, ids: Int32Array): Measured => {
   arena.int32.set(ids, job.idsAt / 4)
   const start = performance.now()
   poolRows(version, arena.memory, job)
@@ -148,7 +148,7 @@ const checkSums = (ours: Measured, theirs: Measured, scenario: Scenario): void =
 
 const runScenario = async (
   scenario: Scenario,
-  version: TableVersion,
+  version: TableReader,
   job: BagJob,
   torch: Torch | undefined,
 ): Promise<Record<string, number | string>> => {
@@ -189,7 +189,7 @@ const folder = mkdtempSync(join(tmpdir(), 'gatherd-bags-'))
 const torch = await startTorch(process.argv[2] ?? 'python3', folder)
 try {
   console.log(torch?.version ?? 'No torch here.')
-  const tables = new Map<Dtype, TableVersion>()
+  const tables = new Map<Dtype, TableReader>()
   const job = makeJob()
   const results = []
   for (const scenario of SCENARIOS) {

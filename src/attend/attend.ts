@@ -1,16 +1,14 @@
 import { refuse } from '../core/errors.ts'
-import { heapBytes } from '../kernels/attend.ts'
+import { heapBytes, queryBytes } from '../kernels/attend.ts'
 import type { Answer, Encoding } from '../lookup/encode.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
-import type { Region } from '../tables/arena.ts'
+import type { Arena, Region } from '../tables/arena.ts'
 import { runAttendJob, type ScanJob, type SettleJob } from '../tables/attend.ts'
 import type { TableEntry } from '../tables/registry.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { runAttendJobs } from '../workers/dispatch-attend.ts'
-import { encodeScanResult } from './encode.ts'
+import { checkText, encodeScanResult } from './encode.ts'
 import { type AttendPlan, planAttend } from './plan.ts'
-import { checkText } from './print.ts'
-import { writeQueries } from './queries.ts'
 import type { AttendRequest } from './request.ts'
 
 /** Heap entries that are sorted in one go. */
@@ -18,7 +16,7 @@ const SETTLE_ENTRIES_MAX = 2 ** 16
 
 /** An attend request under way. */
 interface Attending {
-  version: TableVersion
+  version: TableReader
   plan: AttendPlan
   region: Region
 }
@@ -32,7 +30,7 @@ interface Attending {
 export const attend = (
   services: LookupServices,
   entry: TableEntry,
-  version: TableVersion,
+  version: TableReader,
   request: AttendRequest,
   encoding: Encoding,
   checkWanted: () => void,
@@ -172,4 +170,30 @@ const scanInChunks = async (
   } finally {
     version.unpin()
   }
+}
+
+/**
+ * Writes queries as the kernels read them: zeros up to a multiple of four numbers, and for cosine each
+ * divided by its length, in float64, so that neither a tiny nor a huge query loses anything. One without a
+ * direction stays zeros: its cosines are 0.
+ */
+export const writeQueries = (
+  arena: Arena,
+  at: number,
+  queries: Float32Array,
+  { metric, dim, queryCount }: AttendPlan,
+): void => {
+  const stride = queryBytes(dim) / 4
+  const target = arena.float32.subarray(at / 4, at / 4 + queryCount * stride)
+  for (let query = 0; query < queryCount; query++) {
+    const source = queries.subarray(query * dim, (query + 1) * dim)
+    const divisor = metric === 'cosine' ? measureLength(source) || 1 : 1
+    for (let k = 0; k < stride; k++) target[query * stride + k] = k < dim ? source[k] / divisor : 0
+  }
+}
+
+const measureLength = (values: Float32Array): number => {
+  let sum = 0
+  for (let k = 0; k < values.length; k++) sum += values[k] * values[k]
+  return Math.sqrt(sum)
 }

@@ -3,10 +3,10 @@
  */
 import { refuse } from '../core/errors.ts'
 import { findNamedArrays, type FormatName } from '../formats/format.ts'
+import { pointerTo } from '../core/pointers.ts'
 import { asFloat32 } from '../formats/index-array.ts'
 import { type JsonTensor, toFloat32 } from '../formats/json-reader.ts'
 import { quoteText } from '../formats/scanner.ts'
-import { pointerTo } from '../tables/resolve.ts'
 import type { AttendRequest } from './request.ts'
 
 type Queries = Pick<AttendRequest, 'queries' | 'shape'>

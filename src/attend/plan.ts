@@ -3,16 +3,21 @@ import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Settings } from '../core/types.ts'
 import { heapBytes, type Metric, queryBytes } from '../kernels/attend.ts'
+import { alignUp } from '../layout/cache-lines.ts'
 import { planBlocks } from '../tables/attend.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
+import { resolvePaddingRow } from '../tables/resolve.ts'
 import { planScan, type ScanPlan } from '../workers/dispatch-attend.ts'
 import type { AttendRequest } from './request.ts'
 
 /** Several runners share the work only as long as their heaps stay below this together. */
 const HEAPS_BYTES_MAX = 64 * 1024 * 1024
 
-/** Everything about an attend request that is decided before memory is touched. Plain data; places are bytes from the region's begin. */
+/**
+ * Everything about an attend request that is decided before memory is touched. Plain data; places are bytes
+ * from the region's begin.
+ */
 export interface AttendPlan {
   metric: Metric
   queryCount: number
@@ -35,9 +40,6 @@ export interface AttendPlan {
   heapsBytes: number
   regionBytes: number
 }
-
-const ALIGN = 64
-const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
 /** Checks a request against the table it reads and lays out its memory. `threadCount` 0: there is no pool. */
 export const planAttend = (
@@ -104,7 +106,7 @@ const countQueries = ({ queries, shape }: AttendRequest, dim: number): number =>
 
 /** The padding row is never an answer, so there may be one fewer than rows. */
 const planTop = (wanted: number, rows: number, paddingIndex: number | null): AttendPlan['top'] => {
-  const row = paddingIndex === null ? -1 : paddingIndex < 0 ? paddingIndex + rows : paddingIndex
+  const row = resolvePaddingRow(paddingIndex, rows)
   const skippedRow = row >= 0 && row < rows ? row : -1
   return { k: Math.min(wanted, skippedRow < 0 ? rows : rows - 1), skippedRow }
 }
@@ -133,7 +135,8 @@ const checkSizes = (
   if (terms > LIMITS.attendProductCountMax) {
     refuse(
       'BATCH_TOO_LARGE',
-      `${queryCount} queries against ${rows} rows of ${dim} are ${terms} products, the limit is ${LIMITS.attendProductCountMax}; ask for fewer queries`,
+      `${queryCount} queries against ${rows} rows of ${dim} are ${terms} products, ` +
+        `the limit is ${LIMITS.attendProductCountMax}; ask for fewer queries`,
     )
   }
 }
@@ -141,4 +144,17 @@ const checkSizes = (
 const limitRunners = (scan: ScanPlan, heapsBytes: number): ScanPlan => {
   const fitting = heapsBytes === 0 ? scan.runnerCount : Math.max(1, Math.floor(HEAPS_BYTES_MAX / heapsBytes))
   return { ...scan, runnerCount: Math.min(scan.runnerCount, fitting) }
+}
+
+/** Scores that lie in an arena, ready to be written out. */
+export interface ScanResult {
+  table: string
+  version: number
+  sequence: number
+  shape: readonly number[]
+  scoreCount: number
+  /** float32. */
+  scoresAt: number
+  /** The rows of the scores, int64; null: the scores are of all rows, in their order. */
+  top: { indicesAt: number } | null
 }

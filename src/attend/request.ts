@@ -1,6 +1,6 @@
 import type { Metric } from '../kernels/attend.ts'
 
-/** What an attend request asks, whatever format it came in. */
+/** An attend request as it was asked, in whatever format. */
 export interface AttendRequest {
   /** Row-major and finite; the last axis of `shape` is the dim. */
   queries: Float32Array

@@ -99,3 +99,18 @@ export interface Precondition {
   /** `*` requires that the table does not exist. */
   ifNoneMatch?: string[]
 }
+
+/** Indices of a body: any integer width, or the safe integers of a JSON body. Views of its bytes where they are aligned, so for reading. */
+export type IndexArray =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float64Array
+
+/** Whether a number stays finite as float32, in which tables are stored and computed. Not so for infinities and NaN. */
+export const fitsFloat32 = (value: number): boolean => Number.isFinite(Math.fround(value))

@@ -5,11 +5,10 @@ import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
 import type { FormatName } from '../formats/format.ts'
 import type { WriterClient } from '../writer/client.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { checkStateFormat, planExport } from './plan.ts'
 import type { ExportPart, ExportPlan } from './plan.ts'
-import { type ExportSource, readStateRows, readTableRows } from './source.ts'
-import { patchRows } from './stored-rows.ts'
+import { type ExportSource, patchRows, readStateRows, readTableRows } from './source.ts'
 
 /** The part of the connection to the writer that an export uses. */
 export type ExportLine = Pick<WriterClient, 'call'>
@@ -41,7 +40,7 @@ const CHUNK_BYTES = 1024 * 1024
 export const exportTable = async (
   writer: ExportLine,
   name: string,
-  version: TableVersion,
+  version: TableReader,
   format: FormatName,
   withState = false,
 ): Promise<TableExport> => {
@@ -79,7 +78,7 @@ interface ExportContent extends Pick<ExportPlan, 'head' | 'parts' | 'tail'> {
  */
 export class ExportBody implements AsyncIterableIterator<Buffer> {
   readonly #writer: ExportLine
-  readonly #version: TableVersion
+  readonly #version: TableReader
   readonly #exportId: number
   readonly #parts: readonly ExportPart[]
   readonly #sources: ExportContent['sources']
@@ -92,7 +91,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
 
   constructor(
     writer: ExportLine,
-    version: TableVersion,
+    version: TableReader,
     { head, parts, tail, sources }: ExportContent,
     exportId: number,
   ) {

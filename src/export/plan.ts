@@ -13,7 +13,7 @@ import {
   tableFormatNames,
 } from '../formats/format.ts'
 import { type NamedArray, NO_BYTES } from '../formats/shape.ts'
-import { rowBytes } from '../layout/table-layout.ts'
+import { int8BiasAt, int8ScaleAt, rowBytes } from '../layout/table-layout.ts'
 import { countsSteps, STEP_NAME, stateTensors } from '../optimizers/state-tensors.ts'
 
 /**
@@ -147,11 +147,11 @@ const planRows = ({ rows, dim, dtype }: TableShape): [NamedArray, ExportPart][] 
   return [
     [
       { name: 'scale', elementType: 'float32', shape: [rows] },
-      { of: 'rows', from: dim, byteCount: 4 },
+      { of: 'rows', from: int8ScaleAt(dim), byteCount: 4 },
     ],
     [
       { name: 'bias', elementType: 'float32', shape: [rows] },
-      { of: 'rows', from: dim + 4, byteCount: 4 },
+      { of: 'rows', from: int8BiasAt(dim), byteCount: 4 },
     ],
     [
       { name: 'embeddings', elementType: 'uint8', shape },

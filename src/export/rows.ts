@@ -1,11 +1,14 @@
 import { assert } from '../core/assert.ts'
-import type { Arena } from '../tables/arena.ts'
 import { gatherRows } from '../tables/gather.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { type JsonKernels, printedBytesMax } from '../kernels/print-floats.ts'
+import type { Arena } from '../tables/arena.ts'
 
 /** A page of rows as float32. */
 export interface RowsPage {
-  /** Of each row, at least; updates that run meanwhile may show in some. */
+  /** Every row is at least of this sequence; updates that run meanwhile may show in some. */
   sequence: number
   firstRow: number
   rowCount: number
@@ -17,10 +20,10 @@ export interface RowsPage {
 const STEP_BYTES = 1024 * 1024
 
 /**
- * Reads rows offset..offset+limit-1, as many of them as there are, for people to look at. No row is half written.
- * Refuses OVERLOADED when a row stays busy too long, or the arena has no room.
+ * Reads rows offset..offset+limit-1, as many of them as there are, for people to look at. No row is half
+ * written. Refuses OVERLOADED when a row stays busy too long, or the arena has no room.
  */
-export const readRows = (version: TableVersion, arena: Arena, offset: number, limit: number): RowsPage => {
+export const readRows = (version: TableReader, arena: Arena, offset: number, limit: number): RowsPage => {
   const { rows, dim } = version.handle
   assert(
     Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(limit) && limit >= 0,
@@ -39,7 +42,7 @@ export const readRows = (version: TableVersion, arena: Arena, offset: number, li
 }
 
 /** Copies rows from `firstRow` on into `target`, as many as it has room for. */
-const gatherFrom = (version: TableVersion, arena: Arena, firstRow: number, target: Float32Array): void => {
+const gatherFrom = (version: TableReader, arena: Arena, firstRow: number, target: Float32Array): void => {
   const count = target.length / version.handle.dim
   const region = arena.reserve(count * 4 + target.byteLength)
   try {
@@ -49,6 +52,36 @@ const gatherFrom = (version: TableVersion, arena: Arena, firstRow: number, targe
     Buffer.from(arena.memory.buffer, outAt, target.byteLength).copy(
       new Uint8Array(target.buffer, target.byteOffset),
     )
+  } finally {
+    arena.release(region)
+  }
+}
+
+/**
+ * A page of rows as JSON, numbers printed as lookups print them. Refuses BATCH_TOO_LARGE for a text beyond
+ * the size of an answer.
+ */
+export const printRowsPage = (page: RowsPage, dim: number, arena: Arena, printer: JsonKernels): string => {
+  const room = printedBytesMax([dim])
+  const region = arena.reserve(dim * 4 + room)
+  try {
+    const textAt = region.at + dim * 4
+    const rows: string[] = []
+    let byteCount = 0
+    for (let i = 0; i < page.rowCount; i++) {
+      arena.float32.set(page.values.subarray(i * dim, (i + 1) * dim), region.at / 4)
+      const length = printer.printTensor([dim], region.at, textAt, room)
+      byteCount += length
+      if (byteCount > LIMITS.lookupResponseBytesMax) {
+        refuse(
+          'BATCH_TOO_LARGE',
+          `the page takes more than ${LIMITS.lookupResponseBytesMax} bytes; ask for fewer rows`,
+        )
+      }
+      const text = Buffer.from(arena.bytes.slice(textAt, textAt + length)).toString('latin1')
+      rows.push(`{"index":${page.firstRow + i},"embedding":${text}}`)
+    }
+    return `{"rows":[${rows.join()}]}`
   } finally {
     arena.release(region)
   }

@@ -1,6 +1,7 @@
 /*
  * The sha-256 of a body, as the header Content-Digest (RFC 9530) carries it.
  */
+import { hash } from 'node:crypto'
 import { refuse } from '../core/errors.ts'
 import { quoteText } from './scanner.ts'
 
@@ -61,6 +62,25 @@ export const parseContentDigest = (header: string): Uint8Array | undefined => {
 /** Prints a sha-256 for a Content-Digest header. */
 export const formatContentDigest = (digest: Uint8Array): string =>
   `sha-256=:${Buffer.from(digest).toString('base64')}:`
+
+/**
+ * Refuses DIGEST_MISMATCH unless `what` (a body, a part) has the sha-256 that was announced. There is nothing to compare when none
+ * was announced (undefined) or the bytes were not hashed (null).
+ */
+export const checkDigest = (
+  what: string,
+  found: Uint8Array | null,
+  expected: Uint8Array | undefined,
+): void => {
+  if (found === null || expected === undefined || Buffer.compare(found, expected) === 0) return
+  const [foundText, expectedText] = [found, expected].map((digest) => Buffer.from(digest).toString('base64'))
+  refuse('DIGEST_MISMATCH', `the ${what} has the sha-256 ${foundText}, announced was ${expectedText}`)
+}
+
+/** The same of a body that lies here whole. */
+export const checkBodyDigest = (body: Uint8Array, expected: Uint8Array | undefined): void => {
+  if (expected !== undefined) checkDigest('body', hash('sha256', body, 'buffer'), expected)
+}
 
 const decodeDigest = (item: string | undefined, header: string): Uint8Array => {
   if (item === undefined || !item.startsWith(':')) return refuseHeader(header)

@@ -4,11 +4,11 @@
  */
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { escapePointer } from '../core/pointers.ts'
 import { openCursor, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
 import { type KeepSingles, readTensor } from './json-nest.ts'
 import { checkEnd, kindAt, readElements, readMembers, readPlain, skipValue } from './json-scan.ts'
-import { escapePointer } from './json-tensor.ts'
 import type { JsonTensor } from './json-tensor.ts'
 
 export { toFloat32, toIndexArray } from './json-tensor.ts'

@@ -3,9 +3,10 @@
  * indices or float32.
  */
 import { assert } from '../core/assert.ts'
-import { refuse } from '../core/errors.ts'
-import type { ErrorCode, ErrorPlace } from '../core/errors.ts'
+import { type ErrorCode, type ErrorPlace, refuse } from '../core/errors.ts'
+import { fitsFloat32 } from '../core/types.ts'
 import { LIMITS } from '../core/limits.ts'
+import { pointerTo } from '../core/pointers.ts'
 
 /** Nested number arrays, as one run of numbers. */
 export interface JsonTensor {
@@ -20,28 +21,7 @@ export interface JsonTensor {
   lengths?: Int32Array
 }
 
-/** Escapes a member name for an RFC 6901 pointer. */
-export const escapePointer = (name: string): string =>
-  name.includes('~') || name.includes('/') ? name.replaceAll('~', '~0').replaceAll('/', '~1') : name
-
-/** Makes the pointer to the value at a flat position of a tensor that is at `pointer`: `/indices/3/1`. */
-export const pointerAt = (tensor: JsonTensor, pointer: string, position: number): string => {
-  if (tensor.lengths !== undefined) {
-    let row = 0
-    let column = position
-    for (; column >= tensor.lengths[row]; row += 1) column -= tensor.lengths[row]
-    return `${pointer}/${row}/${column}`
-  }
-  let path = ''
-  let rest = position
-  for (let axis = tensor.shape.length - 1; axis >= 0; axis -= 1) {
-    path = `/${rest % tensor.shape[axis]}${path}`
-    rest = Math.floor(rest / tensor.shape[axis])
-  }
-  return pointer + path
-}
-
-/** Refuses the values that `explain` objects to, with pointers to the first of them. */
+/** Refuses the values for which `explain` has something to say, with pointers to the first of them. */
 const refuseValues = (
   code: ErrorCode,
   detail: string,
@@ -54,7 +34,10 @@ const refuseValues = (
   for (let position = 0; position < values.length && errors.length < LIMITS.errorPlacesMax; position += 1) {
     const explanation = explain(values[position])
     if (explanation !== undefined)
-      errors.push({ pointer: pointerAt(tensor, pointer, position), detail: explanation })
+      errors.push({
+        pointer: pointer + pointerTo(position, tensor.shape, tensor.lengths),
+        detail: explanation,
+      })
   }
   return refuse(code, `${detail}: ${errors[0].detail} at ${errors[0].pointer}`, { errors })
 }
@@ -82,7 +65,7 @@ export const toIndexArray = (tensor: JsonTensor, pointer: string): Float64Array 
 }
 
 const explainFloat32 = (value: number): string | undefined => {
-  if (Number.isFinite(Math.fround(value))) return undefined
+  if (fitsFloat32(value)) return undefined
   return `${Number.isFinite(value) ? value : 'the number'} is too large for float32`
 }
 

@@ -2,6 +2,7 @@ import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { assert } from '../core/assert.ts'
 import { type ErrorPlace, refuse } from '../core/errors.ts'
+import { fitsFloat32 } from '../core/types.ts'
 import { LIMITS } from '../core/limits.ts'
 import { explainSchemaError, pointerTo } from './errors/schema-errors.ts'
 
@@ -29,7 +30,7 @@ export const compileChecker = <Schema extends TSchema>(schema: Schema): Checker<
 /** Numbers that are infinite as float32, which is what the tables compute in. Integers have bounds in their schemas. */
 const findTooLarge = (value: unknown, at: string): ErrorPlace[] => {
   if (typeof value === 'number')
-    return Number.isFinite(Math.fround(value)) ? [] : [{ pointer: at, detail: 'is too large for float32' }]
+    return fitsFloat32(value) ? [] : [{ pointer: at, detail: 'is too large for float32' }]
   if (typeof value !== 'object' || value === null) return []
   const places: ErrorPlace[] = []
   for (const name in value) {

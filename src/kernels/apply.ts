@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import { assertCount, makeBounds } from './bounds.ts'
+import { NORM_CODES } from './codes.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
-/** Which lengths of rows are changed: those above the limit, or all but it. */
-export type Norm = 'max' | 'unit'
+/** Which lengths of rows a constraint changes: those above the limit, or all but it. */
+export type Norm = keyof typeof NORM_CODES
 
 /**
  * Optimizer steps on float32 rows packed in an arena: what they become takes the place of what they were. Arguments ending in `At` are
@@ -71,9 +72,6 @@ export interface StepKernels {
 
 type Numbers = (...values: number[]) => number
 type Exports = Record<keyof StepKernels, Numbers>
-
-/** As in apply.as.ts. */
-const NORM_CODES = { max: 0, unit: 1 } as const
 
 /** `count` numbers lie at each of these addresses. */
 type CheckRegions = (count: number, ...addresses: number[]) => void
@@ -144,12 +142,8 @@ const makeSteps = (exports: Exports, check: CheckRegions): StepKernels => ({
   },
 })
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/apply.wasm', import.meta.url))))
-
-/** The kernels over an arena of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
+/** The kernels over an arena of `memories.ts`. */
 export const instantiateApplyKernels = (arena: WebAssembly.Memory): StepKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { arena } }).exports as Exports
+  const exports = instantiateModule<Exports>('apply', { arena })
   return makeSteps(exports, makeCheck(arena.buffer.byteLength))
 }

@@ -1,11 +1,15 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import type { Dtype } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
+import { METRIC_CODES, SOURCE_CODES } from './codes.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
-/** How a query and a row are compared. A greater dot or cosine is better, a smaller l2 (the Euclidean distance). */
-export type Metric = 'dot' | 'cosine' | 'l2'
+/**
+ * The comparison of a query and a row. A greater dot or cosine is better, a smaller l2 (the Euclidean
+ * distance).
+ */
+export type Metric = keyof typeof METRIC_CODES
 
 /** Packed rows are read up to this far behind their end; what is there does not matter. */
 export const PACKED_SPARE_BYTES = 16
@@ -13,21 +17,27 @@ export const PACKED_SPARE_BYTES = 16
 /** Bytes of a query in the arena: float32, zeros up to a multiple of four numbers. */
 export const queryBytes = (dim: number): number => Math.ceil(dim / 4) * 16
 
-/** Bytes of a heap of the best `capacity` scores of a query. A heap is empty when its first four bytes are zero. */
+/**
+ * Bytes of a heap of the best `capacity` scores of a query. A heap is empty when its first four bytes are
+ * zero.
+ */
 export const heapBytes = (capacity: number): number => 8 + capacity * 8
 
 /**
- * Queries against runs of rows. Arguments ending in `At` are byte addresses of the arena; queries follow each other at `queryBytes(dim)`.
+ * Queries against runs of rows. Arguments ending in `At` are byte addresses of the arena; queries follow each
+ * other at `queryBytes(dim)`.
  *
- * Lane j of four adds up a pair's terms (q*a; for l2 the square of a-q) of the columns j, j+4, j+8, .. from zero, in ascending order but the last
- * `dim` mod 4 columns first; the sum is (lane 0 + lane 2) + (lane 1 + lane 3). dot is the sum, l2 its square root; cosine is the sum divided by
- * the length of the row (the root of its squares, summed alike; a length of zero gives 0), for queries whose own length is one.
- * Every operation rounds to float32. There is no minus zero; any NaN is 7FC00000.
+ * Lane j of four adds up a pair's terms (q*a; for l2 the square of a-q) of the columns j, j+4, j+8, .. from
+ * zero, in ascending order but the last `dim` mod 4 columns first; the sum is (lane 0 + lane 2) + (lane 1 +
+ * lane 3). dot is the sum, l2 its square root; cosine is the sum divided by the length of the row (the root
+ * of its squares, summed alike; a length of zero gives 0), for queries whose own length is one. Every
+ * operation rounds to float32. There is no minus zero; any NaN is 7FC00000.
  */
 export interface AttendKernels {
   /**
-   * Rows of the table from row `localRow` of the segment on: the score of query q and row i -> place q * stride + i of the float32 at `outAt`.
-   * Ends with a fence: a lock word that is read afterwards is read after the rows.
+   * Rows of the table from row `localRow` of the segment on: the score of query q and row i -> place q *
+   * stride + i of the float32 at `outAt`. Ends with a fence: a lock word that is read afterwards is read
+   * after the rows.
    */
   score(
     metric: Metric,
@@ -52,8 +62,9 @@ export interface AttendKernels {
     stride: number,
   ): void
   /**
-   * Offers scores as `score` leaves them to the heaps of their queries, which keep the best `capacity`: ties go to the lower index, NaN comes last.
-   * Score i is that of row firstIndex + i; row `skippedIndex` is left out. Over all calls on a heap the rows come in ascending order.
+   * Offers scores as `score` leaves them to the heaps of their queries, which keep the best `capacity`: ties
+   * go to the lower index, NaN comes last. Score i is that of row firstIndex + i; row `skippedIndex` is left
+   * out. Over all calls on a heap the rows come in ascending order.
    */
   offerScores(
     metric: Metric,
@@ -67,8 +78,9 @@ export interface AttendKernels {
     capacity: number,
   ): void
   /**
-   * Joins `setCount` sets of heaps, `setBytes` apart, into the first, and writes what each query found, best first: int64 indices and float32
-   * scores, `capacity` places a query. Returns how many of them the query with the fewest fills. The heaps are used up.
+   * Joins `setCount` sets of heaps, `setBytes` apart, into the first, and writes what each query found, best
+   * first: int64 indices and float32 scores, `capacity` places a query. Returns how many of them the query
+   * with the fewest fills. The heaps are used up.
    */
   settleTop(
     metric: Metric,
@@ -83,10 +95,6 @@ export interface AttendKernels {
 }
 
 type Exports = Record<'score' | 'scorePacked' | 'offerScores' | 'settleTop', (...values: number[]) => number>
-
-/** As in attend.as.ts and lanes.as.ts. */
-const METRIC_CODES = { dot: 0, cosine: 1, l2: 2 } as const
-const SOURCE_CODES = { float32: 0, float16: 1, bfloat16: 2, int8: 3 } as const
 
 const makeScores = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'score' | 'scorePacked'> => {
   const check = (
@@ -169,16 +177,12 @@ const makeHeaps = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'offer
   },
 })
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/attend.wasm', import.meta.url))))
-
-/** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
+/** The kernels over two memories of `memories.ts`. */
 export const instantiateAttendKernels = (
   table: WebAssembly.Memory,
   arena: WebAssembly.Memory,
 ): AttendKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { table, arena } }).exports as Exports
+  const exports = instantiateModule<Exports>('attend', { table, arena })
   const bounds = makeBounds(table.buffer.byteLength, arena.buffer.byteLength)
   return { ...makeScores(exports, bounds), ...makeHeaps(exports, bounds) }
 }

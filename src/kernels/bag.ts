@@ -1,14 +1,16 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import type { Dtype, Pooling } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { assertCount, type Bounds, makeBounds } from './bounds.ts'
+import { OPERATION_CODES } from './codes.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
-/** How the rows of a bag become one. */
+/** The operation that makes one row of the rows of a bag. */
 export type BagOperation = Exclude<Pooling, 'none'>
 
 /**
- * Bags in an arena. Bag b has the members offsets[b]..offsets[b+1]-1, a member is a row and a weight. Addresses are bytes of the arena.
+ * Bags in an arena. Bag b has the members offsets[b]..offsets[b+1]-1, a member is a row and a weight.
+ * Addresses are bytes of the arena.
  */
 export interface Bags {
   operation: BagOperation
@@ -34,25 +36,31 @@ export interface TableMembers {
 }
 
 /**
- * Pooling over one table memory and one arena, in the order of the members, every operation rounded to float32: p = weight * element
- * (none: the element), sum = sum + p from zero, and one division by the count or the sum of the weights (mean), or by the root of the
- * count or of the sum of their squares (sqrtn), summed alike; a divisor of zero gives zeros. max takes no weights: the first element
- * stays unless a later one is greater by strict `>`. An empty bag is zeros; any NaN is 7FC00000. int8 elements are as `gather` gives
- * them.
+ * Pooling over one table memory and one arena, in the order of the members, every operation rounded to
+ * float32: p = weight * element (none: the element), sum = sum + p from zero, and one division by the count
+ * or the sum of the weights (mean), or by the root of the count or of the sum of their squares (sqrtn),
+ * summed alike; a divisor of zero gives zeros. max takes no weights: the first element stays unless a later
+ * one is greater by strict `>`. An empty bag is zeros; any NaN is 7FC00000. int8 elements are as `gather`
+ * gives them.
  */
 export interface BagKernels {
-  /** Whole bags. Every row is read once. Ends with a fence: a lock word that is read afterwards is read after the rows. */
+  /**
+   * Whole bags. Every row is read once. Ends with a fence: a lock word that is read afterwards is read after
+   * the rows.
+   */
   pool(bags: Bags, members: TableMembers): void
   /**
-   * The part of the bags that is members `first`..`last`-1, whose rows lie packed at `rowsAt` as float32. A bag begins with its first
-   * member and is finished after its last: the parts of a bag, one after the other, are the bag. Empty bags are finished at once.
+   * The part of the bags that is members `first`..`last`-1, whose rows lie packed at `rowsAt` as float32. A
+   * bag begins with its first member and is finished after its last: the parts of a bag, one after the other,
+   * are the bag. Empty bags are finished at once.
    */
   poolPacked(bags: Bags, rowsAt: number, first: number, last: number): void
 }
 
 /**
- * Block touch, as in index.ts: one byte of every cache line of the next rows, this many bytes of them, before they are added. They stay in
- * the second-level cache until then. Float32 rows of one cache line overlap without it. The order of the touches is in bag.as.ts.
+ * Block touch, as in index.ts: one byte of every cache line of the next rows, this many bytes of them, before
+ * they are added. They stay in the second-level cache until then. Float32 rows of one cache line overlap
+ * without it. The order of the touches is in bag.as.ts.
  */
 const TOUCH_BYTES = 131_072
 const TOUCH_MEMBERS_MIN = 8
@@ -62,8 +70,6 @@ const TOUCH_FREE_BYTES = 64
 const LONG_ROW_BYTES = 1024
 const TOUCH_BYTES_LONG = 32_768
 
-/** As in bag.as.ts. */
-const OPERATION_CODES = { sum: 0, mean: 1, sqrtn: 2, max: 3 } as const
 const POOLS = {
   float32: 'poolFloat32',
   float16: 'poolFloat16',
@@ -79,7 +85,10 @@ const planTouch = (dtype: Dtype, bytes: number): number => {
   return Math.max(TOUCH_MEMBERS_MIN, Math.min(TOUCH_MEMBERS_MAX, Math.floor(blockBytes / bytes)))
 }
 
-/** Asserts in O(1) what lies where; that offsets ascend is the caller's promise. Returns the first and the last offset. */
+/**
+ * Asserts in O(1) what lies where; that offsets ascend is the caller's promise. Returns the first and the
+ * last offset.
+ */
 const checkBags = (bags: Bags, bounds: Bounds, arena: DataView): { first: number; last: number } => {
   const { operation, dim, bagCount, offsetsAt, weightsAt, outAt } = bags
   assertCount(bagCount)
@@ -93,13 +102,9 @@ const checkBags = (bags: Bags, bounds: Bounds, arena: DataView): { first: number
   return { first, last }
 }
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/bag.wasm', import.meta.url))))
-
-/** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
+/** The kernels over two memories of `memories.ts`. */
 export const instantiateBagKernels = (table: WebAssembly.Memory, arena: WebAssembly.Memory): BagKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { table, arena } }).exports as Exports
+  const exports = instantiateModule<Exports>('bag', { table, arena })
   const bounds = makeBounds(table.buffer.byteLength, arena.buffer.byteLength)
   const view = new DataView(arena.buffer)
   return {

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { assert } from '../core/assert.ts'
 import { assertCount, makeBounds } from './bounds.ts'
+import { instantiateModule } from './compiled-modules.ts'
 
 /** Rows that are adapted. Addresses are bytes of the arena. */
 export interface AdaptedRows {
@@ -18,8 +18,9 @@ export interface AdaptedRows {
 }
 
 /**
- * Low-rank adapters over a memory that holds the second factor, `rank` rows of `dim` float32, and an arena. Every operation is rounded to
- * float32, none is fused; which NaN an operation gives is the processor's choice.
+ * Low-rank adapters over a memory that holds the second factor, `rank` rows of `dim` float32, and an arena.
+ * Every operation is rounded to float32, none is fused; which NaN an operation gives is the processor's
+ * choice.
  */
 export interface LoraKernels {
   /** row[k] += scale * sum over j of factors[j] * second[j][k], summed from zero in the order of j. */
@@ -28,17 +29,12 @@ export interface LoraKernels {
 
 type Exports = Record<keyof LoraKernels, (...values: number[]) => void>
 
-let compiled: WebAssembly.Module | undefined
-const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/lora.wasm', import.meta.url))))
-
-/** The kernels over two memories of `memories.ts`. The module is compiled once per thread. Throws ENOENT before `npm run build`. */
+/** The kernels over two memories of `memories.ts`. */
 export const instantiateLoraKernels = (
   second: WebAssembly.Memory,
   arena: WebAssembly.Memory,
 ): LoraKernels => {
-  const exports = new WebAssembly.Instance(compileModule(), { env: { table: second, arena } })
-    .exports as Exports
+  const exports = instantiateModule<Exports>('lora', { table: second, arena })
   const bounds = makeBounds(second.buffer.byteLength, arena.buffer.byteLength)
   return {
     addProducts({ idsAt, count, factorsAt, rank, scale, rowsAt, dim }) {

@@ -6,8 +6,8 @@ import { adviseHugePages } from '../system/huge-pages.ts'
 const ARENA_BYTES_MAX = 2 ** 32
 
 /**
- * A shared 64-bit memory of `bytes` zeros (a whole number of pages) that never grows. The system gives it pages as they are touched, huge
- * ones where it can.
+ * A shared 64-bit memory of `bytes` zeros (a whole number of pages) that never grows. The system gives it
+ * pages as they are touched, huge ones where it can.
  */
 export const createTableMemory = (bytes: number): WebAssembly.Memory => {
   assert(Number.isSafeInteger(bytes) && bytes >= 0 && bytes % PAGE_BYTES === 0, 'table memory is whole pages')

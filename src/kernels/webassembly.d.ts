@@ -1,4 +1,7 @@
-/** What gatherd uses of WebAssembly: neither TypeScript's `esnext` library nor Node's types declare it. */
+/**
+ * The part of WebAssembly that gatherd uses: neither TypeScript's `esnext` library nor Node's types declare
+ * it.
+ */
 declare namespace WebAssembly {
   interface MemoryDescriptor {
     initial: number | bigint

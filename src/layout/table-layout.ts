@@ -3,17 +3,18 @@ import { LIMITS } from '../core/limits.ts'
 import type { Dtype } from '../core/types.ts'
 
 /**
- * Where everything lies inside the memories of a table version. All arithmetic on table bytes is in this file.
+ * The layout of the memories of a table version. All arithmetic on table bytes is in this
+ * file.
  *
  * A version is one or more segments, each a shared 64-bit WebAssembly.Memory:
  *
- *     0        control words (segment 0 only is used): lock at 64, sequence at 128, optimizer step at 192, time at 256
+ *     0        control words (of segment 0): lock at 64, sequence at 128, optimizer step at 192, time at 256
  *     4096     1,024 stripe words: row r of the segment is guarded by word r mod 1,024
  *     8192     rows, packed, rowBytes each, no padding
  *     + 16     spare bytes, so that a 16-byte load of the last row never leaves the memory
  *
- * Optimizer state lies in memories of its own, laid out alike with the state's bytes per row, since it comes and goes with the optimizer.
- * Lock and stripe words count up: odd while the writer writes, even at rest.
+ * Optimizer state lies in memories of its own, laid out alike with the state's bytes per row, since it comes
+ * and goes with the optimizer. Lock and stripe words count up: odd while the writer writes, even at rest.
  */
 export const LOCK_AT = 64
 /** Committed updates of the version, low and high 32 bits. */
@@ -26,6 +27,12 @@ export const STRIPES_AT = 4096
 export const STRIPE_COUNT = 1024
 export const ROWS_AT = 8192
 export const SPARE_BYTES = 16
+/** Bytes behind the numbers of an int8 row: its float32 scale and its float32 bias. */
+export const INT8_SUFFIX_BYTES = 8
+/** The offset of the scale in an int8 row of `dim` numbers. */
+export const int8ScaleAt = (dim: number): number => dim
+/** The offset of the bias, which follows the scale. */
+export const int8BiasAt = (dim: number): number => dim + 4
 export const PAGE_BYTES = 65_536
 
 assert(STRIPES_AT + STRIPE_COUNT * 4 === ROWS_AT, 'stripes end where rows begin')
@@ -33,9 +40,11 @@ assert(ROWS_AT % 64 === 0, 'rows begin on a cache line')
 
 /** Bytes of one stored row. int8 rows carry float32 scale and float32 bias behind their bytes. */
 export const rowBytes = (dim: number, dtype: Dtype): number =>
-  dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + 8 : dim * 2
+  dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + INT8_SUFFIX_BYTES : dim * 2
 
-/** Bytes of all rows: what TableInfo calls `bytes`. Exact: below 2^53 for every table that the limits allow. */
+/**
+ * Bytes of all rows: what TableInfo calls `bytes`. Exact: below 2^53 for every table that the limits allow.
+ */
 export const tableBytes = (rows: number, dim: number, dtype: Dtype): number => {
   assert(Number.isSafeInteger(rows) && rows >= 0 && rows <= LIMITS.tableRowsMax, `rows ${rows}`)
   assert(Number.isSafeInteger(dim) && dim >= 0 && dim <= LIMITS.dimMax, `dim ${dim}`)
@@ -50,7 +59,10 @@ export interface SegmentLayout {
   memoryBytes: number
 }
 
-/** Splits rows of `rowBytes` into segments of at most `segmentBytesMax`. A table without rows has one segment of control words. */
+/**
+ * Splits rows of `rowBytes` into segments of at most `segmentBytesMax`. A table without rows has one segment
+ * of control words.
+ */
 export const planSegments = (
   rows: number,
   rowBytes: number,
@@ -68,6 +80,6 @@ export const planSegments = (
   return segments
 }
 
-/** What the quota counts for a version: the pages of all its segments. */
+/** The bytes that the quota counts for a version: the pages of all its segments. */
 export const memoryBytes = (segments: readonly SegmentLayout[]): number =>
   segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)

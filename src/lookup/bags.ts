@@ -1,22 +1,26 @@
 import { type ErrorCode, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { pointerTo } from '../core/pointers.ts'
 import type { BagOperation } from '../kernels/bag.ts'
-import { pointerTo } from '../tables/resolve.ts'
 import type { LookupRequest } from './request.ts'
 
 /** The bags of a pooled lookup, as they were asked for. Plain data. */
 export interface BagPlan {
   operation: BagOperation
   bagCount: number
-  /** Bag b has the indices offsets[b]..offsets[b+1]-1: bagCount + 1 ascending numbers, from 0 to the count of indices. */
+  /**
+   * Bag b has the indices offsets[b]..offsets[b+1]-1: bagCount + 1 ascending numbers, from 0 to the count of
+   * indices.
+   */
   offsets: Int32Array
   /** One for each index, finite; null: all weigh one. */
   weights: Float32Array | null
 }
 
 /**
- * What a request wants pooled, checked; null when it wants rows. A bag is a run of flat indices between two offsets, or a row of nested
- * ones (API.md, Pooling). Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE, BATCH_TOO_LARGE.
+ * The bags of a request, checked; null when it asks for rows. A bag is a run of flat indices between two
+ * offsets, or a row of nested ones (API.md, Pooling). Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE,
+ * BATCH_TOO_LARGE.
  */
 export const planBags = (request: LookupRequest): BagPlan | null => {
   const { pooling = 'none' } = request.options

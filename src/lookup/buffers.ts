@@ -1,4 +1,7 @@
-/** A buffer for one answer. `release` gives it back once the socket has taken the bytes; without it the collector does. */
+/**
+ * A buffer for one answer. `release` gives it back once the socket has taken the bytes; without it the
+ * collector does.
+ */
 export interface ResponseBuffer {
   /** Exactly the bytes asked for. */
   bytes: Buffer
@@ -11,8 +14,9 @@ const CLASS_BYTES_MIN = 16 * 1024
 export const leaveToCollector = (): void => {}
 
 /**
- * Recycles the memory of large answers, since fresh pages cost more than the gather (docs/decisions.md). One free list per
- * power of two; what would make the lists hold more than `idleBytesMax` is left to the collector.
+ * Recycles the memory of large answers, since fresh pages cost more than the gather (docs/decisions.md). One
+ * free list per power of two; what would make the lists hold more than `idleBytesMax` is left to the
+ * collector.
  */
 export class ResponseBuffers {
   readonly #idleBytesMax: number

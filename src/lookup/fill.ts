@@ -1,13 +1,18 @@
 import { refuse } from '../core/errors.ts'
+import { fitsFloat32 } from '../core/types.ts'
+import { int8BiasAt } from '../layout/table-layout.ts'
 import type { Arena } from '../tables/arena.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import type { LookupPlan } from './plan.ts'
 
-/** Writes one row of the fill value into the arena as the gather writes rows. Refuses NON_FINITE for a value that float32 cannot hold. */
-export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, version: TableVersion): void => {
+/**
+ * Writes one row of the fill value into the arena as the gather writes rows. Refuses NON_FINITE for a value
+ * that float32 cannot hold.
+ */
+export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, version: TableReader): void => {
   const { dim, dtype } = version.handle
   const value = Math.fround(plan.fillValue)
-  if (Number.isFinite(plan.fillValue) && !Number.isFinite(value)) {
+  if (Number.isFinite(plan.fillValue) && !fitsFloat32(plan.fillValue)) {
     refuse('NON_FINITE', `fill_value ${plan.fillValue} is too large for float32`, {
       errors: [{ pointer: '/fill_value', detail: 'too large for float32' }],
     })
@@ -18,8 +23,8 @@ export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, ver
   }
   if (dtype === 'int8') {
     // A row of one number: the bias, with nothing added.
-    arena.bytes.fill(0, fillAt, fillAt + dim + 4)
-    arena.bytes.set(new Uint8Array(Float32Array.of(value).buffer), fillAt + dim + 4)
+    arena.bytes.fill(0, fillAt, fillAt + int8BiasAt(dim))
+    arena.bytes.set(new Uint8Array(Float32Array.of(value).buffer), fillAt + int8BiasAt(dim))
     return
   }
   // 16-bit storage answered as stored: round one number, repeat its bits.

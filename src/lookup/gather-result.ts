@@ -23,7 +23,8 @@ export const refuseLongText = (byteCount: number): void => {
   if (byteCount > LIMITS.lookupResponseBytesMax) {
     refuse(
       'BATCH_TOO_LARGE',
-      `as JSON the answer may take ${byteCount} bytes, the limit is ${LIMITS.lookupResponseBytesMax}; ask for a binary type`,
+      `as JSON the answer may take ${byteCount} bytes, the limit is ${LIMITS.lookupResponseBytesMax}; ` +
+        `ask for a binary type`,
     )
   }
 }

@@ -1,6 +1,5 @@
 import { assert } from '../core/assert.ts'
-import type { ArenaShare } from '../tables/arena-share.ts'
-import type { Region } from '../tables/arena.ts'
+import type { ArenaShare, Region } from '../tables/arena.ts'
 import type { ResponseBuffer } from './buffers.ts'
 
 /** Smaller answers are copied out sooner than their region is kept and given back. */
@@ -15,9 +14,10 @@ export interface RowsInPlace {
 }
 
 /**
- * A long answer as it lies in the arena, its head put right before its rows, where ids were that nobody needs any more. Its region is the answer's,
- * until the socket has taken the bytes or is gone. null: it is to be copied out, since it is short, or since so many answers wait for
- * their clients that `share` is used up: slow clients leave the rest of the arena to lookups.
+ * Answers from the arena, with the head right before the rows, in the place of ids that no step needs
+ * any more. Its region is the answer's, until the socket has taken the bytes or is gone. null: it is to be
+ * copied out, since it is short, or since so many answers wait for their clients that `share` is used up:
+ * slow clients leave the rest of the arena to lookups.
  */
 export const sendInPlace = (
   share: ArenaShare,
@@ -29,7 +29,7 @@ export const sendInPlace = (
   const head = writeHead(byteCount)
   const at = rowsAt - head.length
   assert(at >= region.at, 'the ids or the fill row of a long answer take more room than a head')
-  if (!share.keep(region)) return null
+  if (!share.adopt(region)) return null
   bytes.set(head, at)
   return {
     bytes: Buffer.from(memory.buffer, at, head.length + byteCount),

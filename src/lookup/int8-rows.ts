@@ -1,23 +1,24 @@
 import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
+import { INT8_SUFFIX_BYTES } from '../layout/table-layout.ts'
 
 /*
- * int8 rows as they are stored: dim bytes, then float32 scale and bias; a number is byte * scale + bias. Raw answers give such rows as they
- * are, safetensors three arrays, in the order of their bytes: `scale` and `bias`, of the shape of the ids, and `embeddings`.
+ * int8 rows as they are stored: dim bytes, then float32 scale and bias; a number is byte * scale + bias. Raw
+ * answers give such rows as they are, safetensors three arrays, in the order of their bytes: `scale` and
+ * `bias`, of the shape of the ids, and `embeddings`.
  */
-const SCALE_BYTES = 4
-const PARAMETER_BYTES = 2 * SCALE_BYTES
+const SCALE_BYTES = INT8_SUFFIX_BYTES / 2
 
 /** The shape of rows with their scales and biases, of which `shape` is that of the bytes alone. */
 export const storedShape = (shape: readonly number[]): number[] => [
   ...shape.slice(0, -1),
-  shape[shape.length - 1] + PARAMETER_BYTES,
+  shape[shape.length - 1] + INT8_SUFFIX_BYTES,
 ]
 
 /** The reverse: the shape of the bytes alone. */
 export const bytesShape = (shape: readonly number[]): number[] => [
   ...shape.slice(0, -1),
-  shape[shape.length - 1] - PARAMETER_BYTES,
+  shape[shape.length - 1] - INT8_SUFFIX_BYTES,
 ]
 
 /** The arrays of rows whose bytes have this shape. Names begin with `prefix`. */
@@ -32,12 +33,12 @@ export const describeStored = (
 
 /** Takes stored rows of `dim` apart into the three arrays, which take as many bytes. */
 export const splitStored = (stored: Uint8Array, dim: number, target: Uint8Array): void => {
-  const rowBytes = dim + PARAMETER_BYTES
+  const rowBytes = dim + INT8_SUFFIX_BYTES
   const rowCount = stored.length / rowBytes
   assert(Number.isInteger(rowCount) && target.length === stored.length, 'whole rows become as many bytes')
   const source = Buffer.from(stored.buffer, stored.byteOffset, stored.length)
   const biasesAt = rowCount * SCALE_BYTES
-  const bytesAt = rowCount * PARAMETER_BYTES
+  const bytesAt = rowCount * INT8_SUFFIX_BYTES
   for (let row = 0; row < rowCount; row++) {
     const at = row * rowBytes
     source.copy(target, row * SCALE_BYTES, at + dim, at + dim + SCALE_BYTES)

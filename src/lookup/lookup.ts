@@ -1,14 +1,12 @@
-import type { JsonKernels } from '../kernels/print-floats.ts'
+import { instantiateJsonKernels, type JsonKernels } from '../kernels/print-floats.ts'
 import type { TableAdapter } from '../tables/adapter.ts'
-import type { Arena, Region } from '../tables/arena.ts'
-import type { ArenaShare } from '../tables/arena-share.ts'
+import { Arena, ArenaShare, type Region } from '../tables/arena.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import { resolveRows } from '../tables/resolve.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { dispatchGather } from '../workers/dispatch.ts'
 import { dispatchAdapted } from '../workers/dispatch-adapted.ts'
-import type { ComputePool } from '../workers/pool.ts'
-import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
+import { type ResponseBuffer, ResponseBuffers } from './buffers.ts'
 import { type Answer, checkEncoding, describeAnswer, type Encoding, encodeAnswer } from './encode.ts'
 import { writeFillRow } from './fill.ts'
 import { sendInPlace } from './in-place.ts'
@@ -16,6 +14,9 @@ import { computeMask } from './mask.ts'
 import { type LookupPlan, planLookup } from './plan.ts'
 import { poolBags } from './pooling.ts'
 import type { LookupRequest } from './request.ts'
+import { LIMITS } from '../core/limits.ts'
+import { PRINT_TABLES_BYTES } from '../kernels/print-tables.ts'
+import type { ComputePool } from '../workers/pool.ts'
 
 /** The memory and kernels that a thread needs to answer lookups; one per HTTP worker. */
 export interface LookupServices {
@@ -32,7 +33,7 @@ export interface LookupServices {
 /** A lookup that has been checked: what is left is to read ids and rows, any number of times. */
 export interface PlannedLookup {
   entry: TableEntry
-  version: TableVersion
+  version: TableReader
   adapter: TableAdapter | null
   request: LookupRequest
   encoding: Encoding
@@ -59,7 +60,7 @@ interface Gathering extends PlannedLookup {
 export const lookup = (
   services: LookupServices,
   entry: TableEntry,
-  version: TableVersion,
+  version: TableReader,
   request: LookupRequest,
   encoding: Encoding,
 ): Answer | Promise<Answer> => runLookup(services, prepareLookup(entry, version, request, encoding))
@@ -67,7 +68,7 @@ export const lookup = (
 /** The first half of {@link lookup}: everything that does not depend on the values of the ids. */
 export const prepareLookup = (
   entry: TableEntry,
-  version: TableVersion,
+  version: TableReader,
   request: LookupRequest,
   encoding: Encoding,
 ): PlannedLookup => {
@@ -124,7 +125,7 @@ const gather = (
   if (adapter === null) return pending
   const add = () => dispatchAdapted(adapter, arena, { idsAt, count, rowsAt, dim: version.handle.dim })
   if (pending === undefined) return add()
-  // As long as somebody reads the adapter, the rows that it was made for stay as they are.
+  // While the adapter is pinned, the rows that it was made for stay as they are.
   adapter.factors.pin()
   return pending.then(add).finally(() => adapter.factors.unpin())
 }
@@ -164,7 +165,7 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
  * Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they
  * will be printed.
  */
-const roundRows = (arena: Arena, version: TableVersion, plan: LookupPlan, region: Region): number => {
+const roundRows = (arena: Arena, version: TableReader, plan: LookupPlan, region: Region): number => {
   const rowsAt = region.at + plan.rowsAt
   if (!plan.narrow || plan.elementType === 'uint8') return rowsAt
   const [kernels] = version.kernels(arena.memory)
@@ -174,4 +175,22 @@ const roundRows = (arena: Arena, version: TableVersion, plan: LookupPlan, region
   if (!plan.widen) return narrowAt
   kernels.convert(plan.elementType, 'float32', narrowAt, numberCount, rowsAt)
   return rowsAt
+}
+
+/**
+ * The arena, printer and buffers of a thread that answers lookups, and takes updates. `pool` null: it gathers
+ * everything itself.
+ */
+export const createLookupServices = (pool: ComputePool | null): LookupServices => {
+  const arena = new Arena(LIMITS.lookupBytesInFlightMax)
+  // Held for the arena's whole life.
+  const tables = arena.reserve(PRINT_TABLES_BYTES)
+  return {
+    arena,
+    updateBodies: new ArenaShare(arena, LIMITS.updateBytesInFlightMax),
+    answers: new ArenaShare(arena, LIMITS.answerBytesInFlightMax),
+    buffers: new ResponseBuffers(LIMITS.responseBytesIdleMax),
+    printer: instantiateJsonKernels(arena.memory, tables.at),
+    pool,
+  }
 }

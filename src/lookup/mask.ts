@@ -1,13 +1,15 @@
-import type { IndexArray } from '../tables/resolve.ts'
+import type { IndexArray } from '../core/types.ts'
 import type { Nesting } from './request.ts'
 
-/** Which ids named a row. Nests as the ids do, pooled or not. */
+/** Tells which ids named a row. It nests as the ids do, pooled or not. */
 export interface Mask extends Nesting {
   /** One byte per id, 1 or 0. */
   bytes: Uint8Array
 }
 
-/** True where the id itself is in 0..rows-1 and not the padding row, as Keras' compute_mask for `mask_zero`. */
+/**
+ * True where the id itself is in 0..rows-1 and not the padding row, as Keras' compute_mask for `mask_zero`.
+ */
 export const computeMask = (
   { indices, shape, lengths }: Nesting & { indices: IndexArray },
   rows: number,

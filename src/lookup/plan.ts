@@ -1,12 +1,13 @@
-import { refuse } from '../core/errors.ts'
-import { LIMITS } from '../core/limits.ts'
 import type { Dtype, Mode, Settings } from '../core/types.ts'
 import type { RowFormat } from '../kernels/table.ts'
+import { alignUp } from '../layout/cache-lines.ts'
 import type { AdapterHandle, VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
-import { checkAdapted } from './adapted.ts'
+import { resolvePaddingRow } from '../tables/resolve.ts'
 import { type BagPlan, planBags } from './bags.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 
 /** Element types of an answer; uint8: int8 rows as they are stored (see stored.ts). */
 export type AnswerType = Exclude<Dtype, 'int8'> | 'uint8'
@@ -14,16 +15,16 @@ export type AnswerType = Exclude<Dtype, 'int8'> | 'uint8'
 /** Everything about a lookup that is decided before memory is touched. Plain data. */
 export interface LookupPlan {
   mode: Mode
-  /** What goes where an id has no row, NaN included. */
+  /** The value of rows whose id names none; it may be NaN. */
   fillValue: number
   count: number
-  /** What is pooled, or null: each index is a row of the answer. */
+  /** The bags that are pooled; null: each index is a row of the answer. */
   bags: BagPlan | null
   /** indices.shape + [dim], or [bags, dim]. */
   shape: number[]
   /** Element type of the answer. */
   elementType: AnswerType
-  /** What the kernel writes. */
+  /** The format of the rows that the kernel writes. */
   rowFormat: RowFormat
   gatheredRowBytes: number
   /** Float32 rows are rounded to the 16 bits of `elementType` afterwards. */
@@ -46,8 +47,9 @@ export interface LookupPlan {
 }
 
 /**
- * Checks a request against the table it reads and lays out its memory. Ids are resolved later, straight into the arena.
- * `text`: the answer will be printed, so the rows must end up as float32. `adapter`: what is added to the rows.
+ * Checks a request against the table it reads and lays out its memory. Ids are resolved later, straight into
+ * the arena. `text`: the answer will be printed, so the rows must end up as float32. `adapter`: what is added
+ * to the rows.
  */
 export const planLookup = (
   handle: VersionHandle,
@@ -65,7 +67,8 @@ export const planLookup = (
   if (countEmptyLists(request.shape) > LIMITS.lookupIndexCountMax) {
     refuse(
       'BATCH_TOO_LARGE',
-      `indices of shape ${request.shape.join()} are too many empty lists, the limit is ${LIMITS.lookupIndexCountMax}`,
+      `indices of shape ${request.shape.join()} are too many empty lists, ` +
+        `the limit is ${LIMITS.lookupIndexCountMax}`,
     )
   }
   if (request.shape.length > LIMITS.indexRankMax) {
@@ -103,7 +106,7 @@ export const planLookup = (
     widen,
     gatheredBytes,
     answerBytes: narrow && !widen ? narrowBytes : gatheredBytes,
-    paddingRow: paddingRow(
+    paddingRow: resolvePaddingRow(
       options.padding_index === undefined ? settings.padding_index : options.padding_index,
       rows,
     ),
@@ -121,9 +124,7 @@ type Places = Pick<
   'idsAt' | 'offsetsAt' | 'weightsAt' | 'fillAt' | 'rowsAt' | 'narrowAt' | 'regionBytes'
 >
 
-const ALIGN = 64
-
-/** One after the other, each on a cache line. What a lookup does not have takes no room. */
+/** Places the parts of a lookup one after the other, each on a cache line. Absent parts take no room. */
 const placeRegions = (
   count: number,
   bags: BagPlan | null,
@@ -134,7 +135,7 @@ const placeRegions = (
   let regionBytes = 0
   const place = (bytes: number): number => {
     const at = regionBytes
-    regionBytes += Math.ceil(bytes / ALIGN) * ALIGN
+    regionBytes += alignUp(bytes)
     return at
   }
   const idsAt = place(count * 4)
@@ -168,8 +169,30 @@ const planAnswer = (
   return { elementType, rowFormat, narrow: elementType !== 'float32' && elementType !== stored }
 }
 
-/** A negative padding index counts from the end; one that names no row never matches. */
-const paddingRow = (index: number | null, rows: number): number => {
-  if (index === null) return -1
-  return index < 0 ? Math.max(-1, index + rows) : index
+/**
+ * Refuses requests that an adapter cannot serve: DTYPE_MISMATCH for rows as they are stored, BATCH_TOO_LARGE
+ * for more arithmetic than one lookup gets.
+ */
+export const checkAdapted = (
+  { rank }: AdapterHandle,
+  { options, indices }: LookupRequest,
+  dim: number,
+): void => {
+  if (options.dtype === 'native') {
+    refuse(
+      'DTYPE_MISMATCH',
+      'the table has a LoRA adapter, which is added in float32: ask for float32, float16 or bfloat16',
+      {
+        errors: [{ pointer: '/dtype', detail: 'not as stored while an adapter is attached' }],
+      },
+    )
+  }
+  const terms = indices.length * dim * rank
+  if (terms > LIMITS.adaptedProductCountMax) {
+    refuse(
+      'BATCH_TOO_LARGE',
+      `${indices.length} rows of ${dim} with an adapter of rank ${rank} are ${terms} products, ` +
+        `the limit is ${LIMITS.adaptedProductCountMax}`,
+    )
+  }
 }

@@ -1,6 +1,6 @@
 import type { TableAdapter } from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { dispatchAdaptedBags } from '../workers/dispatch-adapted.ts'
 import { dispatchBags } from '../workers/dispatch-bags.ts'
 import type { ComputePool } from '../workers/pool.ts'
@@ -16,8 +16,9 @@ export interface Members {
 }
 
 /**
- * Writes the offsets and weights of `bags` and leaves the members out whose row is `paddingRow` (-1: none is), so that they count neither
- * in a sum nor in a divisor. `ids` hold the resolved rows already, and keep the others in their order.
+ * Writes the offsets and weights of `bags` and leaves the members out whose row is `paddingRow` (-1: none
+ * is), so that they count neither in a sum nor in a divisor. `ids` hold the resolved rows already, and keep
+ * the others in their order.
  */
 export const writeMembers = (bags: BagPlan, paddingRow: number, { ids, offsets, weights }: Members): void => {
   offsets.set(bags.offsets)
@@ -36,11 +37,14 @@ export const writeMembers = (bags: BagPlan, paddingRow: number, { ids, offsets, 
   offsets[bags.bagCount] = kept
 }
 
-/** Pools the resolved ids of `region` into its rows, each adapted before if there is an adapter. Returns nothing when it is done already. */
+/**
+ * Pools the resolved ids of `region` into its rows, each adapted before if there is an adapter. Returns
+ * nothing when it is done already.
+ */
 export const poolBags = (
   arena: Arena,
   pool: ComputePool | null,
-  version: TableVersion,
+  version: TableReader,
   adapter: TableAdapter | null,
   plan: LookupPlan & { bags: BagPlan },
   region: Region,

@@ -11,7 +11,7 @@ const SLICE_BYTES = 512 * 1024
 /** Room before a text for what is known only when the text is. */
 const HEAD_ROOM_BYTES = 512
 
-/** What printing needs of a thread. */
+/** The parts of a thread's services that printing uses. */
 export interface PrintServices {
   arena: Arena
   buffers: ResponseBuffers
@@ -33,8 +33,9 @@ export const printEmbeddings = (services: PrintServices, gathered: GatherResult)
 }
 
 /**
- * A float32 tensor of the arena as nested JSON lists, between two texts. Its text is copied once, from the scratch that it was printed to.
- * `writeHead` makes up to 512 bytes that come before it all. Refuses BATCH_TOO_LARGE when it outgrows an answer.
+ * A float32 tensor of the arena as nested JSON lists, between two texts. Its text is copied once, from the
+ * scratch that it was printed to. `writeHead` makes up to 512 bytes that come before it all. Refuses
+ * BATCH_TOO_LARGE when it outgrows an answer.
  */
 export const printBetween = (
   { arena, buffers, printer }: PrintServices,

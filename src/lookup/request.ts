@@ -1,17 +1,20 @@
 import type { AnswerDtype, Mode, Pooling } from '../core/types.ts'
-import type { IndexArray } from '../tables/resolve.ts'
+import type { IndexArray } from '../core/types.ts'
 
-/** How a flat run of values nests: row-major by `shape`. Rows of different length have the shape [rows, -1] and these lengths. */
+/**
+ * The nesting of a flat run of values: row-major by `shape`. Rows of different length have the shape [rows,
+ * -1] and these lengths.
+ */
 export interface Nesting {
   shape: readonly number[]
   lengths?: Int32Array
 }
 
-/** What a lookup asks, whatever format it came in. Absent members are the table's to decide. */
+/** A lookup as it was asked, in whatever format. The table's settings decide for absent members. */
 export interface LookupRequest extends Nesting {
   /** The shape `[]` is one id. */
   indices: IndexArray
-  /** Where bags begin in flat indices. */
+  /** The first places of bags in flat indices. */
   offsets?: Nesting & { values: IndexArray }
   /** One for each index. */
   weights?: Nesting & { values: Float32Array }

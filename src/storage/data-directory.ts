@@ -25,6 +25,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
+import { syncDirectory } from '../system/disk.ts'
 import { Catalog } from './catalog.ts'
 import { CATALOG_SCHEMA } from './catalog-rows.ts'
 import {
@@ -33,7 +34,6 @@ import {
   type OpenSqlite,
   plainFileExists,
   SQLITE_BUSY,
-  syncDirectory,
 } from './database-file.ts'
 import { failpoint } from './failpoints.ts'
 import { JOURNAL_SCHEMA } from './journal.ts'

@@ -1,5 +1,5 @@
 /** Files that SQLite opens: their creation, and the checks before they are used. */
-import { closeSync, constants, fsyncSync, lstatSync, openSync } from 'node:fs'
+import { closeSync, constants, lstatSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { refuseData } from './refusals.ts'
@@ -57,19 +57,7 @@ export const createDatabase = (
   }
 }
 
-/** Makes renames, new names and removals in a directory durable. */
-export const syncDirectory = (path: string): void => {
-  // Windows cannot open a directory, and needs no such sync.
-  if (process.platform === 'win32') return
-  const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-/** Whether there is a plain file at `path`. Refuses UnsafeFile for anything else that is there. */
+/** Whether a plain file stands at `path`. Refuses UnsafeFile for anything else but nothing. */
 export const plainFileExists = (path: string): boolean => {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found !== undefined && !found.isFile()) refuseData('UnsafeFile', path, 'it is not a plain file')

@@ -1,5 +1,6 @@
 /** Remembers that a write or a sync has failed, so that nothing is acknowledged afterwards. */
 import { GatherdError } from '../core/errors.ts'
+import { isDiskFullCode } from '../system/disk.ts'
 import { StoreFailed } from './refusals.ts'
 
 /** SQLite's primary code for a full disk; the transaction is rolled back, and the database is as before. */
@@ -52,5 +53,5 @@ export class ErrorLatch {
 /** Whether an error of SQLite or of the system says that no space, or no quota, is left. */
 export const isDiskFull = (error: unknown): boolean => {
   const { errcode, code } = error as { errcode?: number; code?: string }
-  return errcode === SQLITE_FULL || code === 'ENOSPC' || code === 'EDQUOT'
+  return errcode === SQLITE_FULL || isDiskFullCode(code)
 }

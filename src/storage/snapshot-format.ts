@@ -70,7 +70,7 @@ const describeArrays = (
   const embeddings = {
     name: 'embeddings',
     elementType: dtype === 'int8' ? ('uint8' as const) : dtype,
-    shape: [rows, dtype === 'int8' ? dim + 8 : dim],
+    shape: [rows, dtype === 'int8' ? rowBytes(dim, dtype) : dim],
   }
   if (state === null) return [embeddings]
   return [

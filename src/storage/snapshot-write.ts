@@ -5,7 +5,7 @@ import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { failpoint } from './failpoints.ts'
-import { syncDirectory } from './database-file.ts'
+import { syncDirectory } from '../system/disk.ts'
 import {
   BLOCK_BYTES,
   encodeChecksums,

@@ -2,13 +2,13 @@ import { instantiateLoraKernels, type LoraKernels } from '../kernels/lora.ts'
 import { gatherRows } from './gather.ts'
 import type { AdapterHandle } from './handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
-import { TableVersion } from './table.ts'
+import { TableReader } from './table-reader.ts'
 
-/** An adapter as one thread sees it. Whoever reads it across an `await` pins its factors. */
+/** An adapter as one thread sees it. A caller that reads it across an `await` pins its factors. */
 export interface TableAdapter {
   readonly handle: AdapterHandle
   /** A, as a table of its own. */
-  readonly factors: TableVersion
+  readonly factors: TableReader
   /** alpha / rank. */
   readonly scale: number
 }
@@ -16,7 +16,7 @@ export interface TableAdapter {
 /** Maps an adapter. */
 export const openAdapter = (handle: AdapterHandle): TableAdapter => {
   const { key, version, rows, rank, alpha, dtype, attachedAt, a } = handle
-  const factors = new TableVersion({
+  const factors = new TableReader({
     key,
     version,
     rows,
@@ -44,7 +44,10 @@ export interface AdaptJob {
   factorsAt: number
 }
 
-/** Adds to each row (alpha / rank) * A[i] . B, in float32: products summed from zero in the order of the rank, scaled, added. */
+/**
+ * Adds to each row (alpha / rank) * A[i] . B, in float32: products summed from zero in the order of the rank,
+ * scaled, added.
+ */
 export const adaptRows = (adapter: TableAdapter, arena: WebAssembly.Memory, job: AdaptJob): void => {
   const { factors, scale, handle } = adapter
   const { idsAt, count, rowsAt, dim, factorsAt } = job
@@ -54,7 +57,7 @@ export const adaptRows = (adapter: TableAdapter, arena: WebAssembly.Memory, job:
 
 const instances = new WeakMap<TableAdapter, WeakMap<WebAssembly.Memory, LoraKernels>>()
 
-/** Made once per arena. */
+/** The kernels are made once per arena. */
 const kernelsOf = (adapter: TableAdapter, arena: WebAssembly.Memory): LoraKernels => {
   const ofAdapter = instances.get(adapter) ?? new WeakMap<WebAssembly.Memory, LoraKernels>()
   instances.set(adapter, ofAdapter)
@@ -63,18 +66,18 @@ const kernelsOf = (adapter: TableAdapter, arena: WebAssembly.Memory): LoraKernel
   return kernels
 }
 
-/** Rows are adapted so many at a time that their factors, and a few milliseconds, are enough. */
+/** Limits of a block of rows: its factors fit this scratch, and its arithmetic takes a few milliseconds. */
 export const FACTOR_SCRATCH_BYTES = 64 * 1024
 const BLOCK_TERMS_MAX = 2 ** 22
 
-/** How many rows are adapted at a time: their factors fit FACTOR_SCRATCH_BYTES. */
+/** The number of rows that are adapted at a time, so that their factors fit FACTOR_SCRATCH_BYTES. */
 export const adaptedBlockRows = ({ rank }: AdapterHandle, dim: number): number =>
   Math.max(
     1,
     Math.min(Math.floor(FACTOR_SCRATCH_BYTES / (rank * 4)), Math.floor(BLOCK_TERMS_MAX / (rank * dim))),
   )
 
-/** {@link adaptRows} in blocks; it gives a value between two of them. */
+/** Runs {@link adaptRows} in blocks, and yields between two of them. */
 export function* adaptInBlocks(
   adapter: TableAdapter,
   arena: WebAssembly.Memory,

@@ -1,6 +1,7 @@
 import { assert } from '../core/assert.ts'
-import { refuse } from '../core/errors.ts'
 import { createArenaMemory } from '../kernels/memories.ts'
+import { alignUp, LINE_BYTES } from '../layout/cache-lines.ts'
+import { refuse } from '../core/errors.ts'
 
 /** A part of an arena: ids in, rows out. Valid until released. */
 export interface Region {
@@ -8,11 +9,10 @@ export interface Region {
   readonly bytes: number
 }
 
-const ALIGN = 64
-
 /**
- * A thread's own 32-bit shared memory, in which its kernels read ids and write rows. Regions are handed out first fit, so
- * that a thread with one lookup at a time touches the same few pages again and again. Shared, since compute workers write into it.
+ * A thread's own 32-bit shared memory, in which its kernels read ids and write rows. Regions are handed out
+ * first fit, so that a thread with one lookup at a time touches the same few pages again and again. Shared,
+ * since compute workers write into it.
  */
 export class Arena {
   readonly memory: WebAssembly.Memory
@@ -36,11 +36,14 @@ export class Arena {
     this.#buffer = Buffer.from(buffer)
   }
 
-  /** A region of at least `bytes`, aligned to a cache line. Refuses OVERLOADED when what is in flight leaves no room. */
+  /**
+   * A region of at least `bytes`, aligned to a cache line. Refuses OVERLOADED when what is in flight leaves
+   * no room.
+   */
   reserve(bytes: number): Region {
     assert(Number.isSafeInteger(bytes) && bytes >= 0, 'a region is a count of bytes')
-    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN)
-    let at = ALIGN
+    const size = Math.max(LINE_BYTES, alignUp(bytes))
+    let at = LINE_BYTES
     let place = 0
     for (; place < this.#regions.length; place++) {
       const region = this.#regions[place]
@@ -66,8 +69,8 @@ export class Arena {
   }
 
   /**
-   * Copies bytes out. `target.set()` would do it word by word, as shared memory is copied, and byte by byte where source and
-   * target are not aligned alike: twice and fifteen times as slow (docs/performance.md).
+   * Copies bytes out. `target.set()` would do it word by word, as shared memory is copied, and byte by byte
+   * where source and target are not aligned alike: twice and fifteen times as slow (docs/performance.md).
    */
   copyOut(at: number, byteCount: number, target: Uint8Array, targetAt: number): void {
     const copied = this.#buffer.copy(target, targetAt, at, at + byteCount)
@@ -76,5 +79,49 @@ export class Arena {
 
   get reservedBytes(): number {
     return this.#regions.reduce((sum, region) => sum + region.bytes, 0)
+  }
+}
+
+/**
+ * The part of an arena that one kind of request may take. Bodies that are announced and come slowly would
+ * keep all others out.
+ */
+export class ArenaShare {
+  readonly arena: Arena
+  readonly #bytesMax: number
+  #usedBytes = 0
+
+  constructor(arena: Arena, bytesMax: number) {
+    this.arena = arena
+    this.#bytesMax = bytesMax
+  }
+
+  /**
+   * Reserves a region as the arena does. Refuses OVERLOADED when the share is used up, and when the arena is.
+   */
+  reserve(bytes: number): Region {
+    if (this.#usedBytes + bytes > this.#bytesMax) {
+      refuse('OVERLOADED', 'too many large requests of this kind are in flight', {
+        headers: { 'Retry-After': '1' },
+      })
+    }
+    const region = this.arena.reserve(bytes)
+    this.#usedBytes += region.bytes
+    return region
+  }
+
+  /**
+   * Counts a region that was reserved in the arena itself, if the share has room for it; it is released here
+   * then. Returns whether it had.
+   */
+  adopt(region: Region): boolean {
+    if (this.#usedBytes + region.bytes > this.#bytesMax) return false
+    this.#usedBytes += region.bytes
+    return true
+  }
+
+  release(region: Region): void {
+    this.arena.release(region)
+    this.#usedBytes -= region.bytes
   }
 }

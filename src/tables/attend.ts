@@ -8,7 +8,7 @@ import {
   queryBytes,
 } from '../kernels/attend.ts'
 import { gatherRows } from './gather.ts'
-import type { TableVersion } from './table.ts'
+import type { TableReader } from './table-reader.ts'
 
 /** Queries against rows firstRow..firstRow+rowCount-1 of a table. Addresses are bytes of the arena. */
 export interface ScanJob {
@@ -18,9 +18,12 @@ export interface ScanJob {
   rowCount: number
   queriesAt: number
   queryCount: number
-  /** Where the scores go: the one of query q and row r to place q * stride + r. */
+  /** The place of the scores: that of query q and row r goes to q * stride + r. */
   out: { scoresAt: number; stride: number } | null
-  /** The heaps that keep the best; jobs on the same heaps come in ascending order of rows. Row `skippedRow` is left out. */
+  /**
+   * The heaps that keep the best; jobs on the same heaps come in ascending order of rows. Row `skippedRow` is
+   * left out.
+   */
   top: { heapsAt: number; capacity: number; skippedRow: number } | null
   /** `planBlocks(...).scratchBytes` of the job's own. */
   scratchAt: number
@@ -45,10 +48,12 @@ const BLOCK_BYTES = 128 * 1024
 const BLOCK_ROWS_MAX = 4096
 const BLOCK_SCORES_BYTES = 64 * 1024
 const BLOCK_QUERIES_MAX = 32
-/** Rows that more queries than this meet are widened to float32 once, in the arena; for fewer, in registers. */
+/**
+ * Rows that more queries than this meet are widened to float32 once, in the arena; for fewer, in registers.
+ */
 const WIDENED_QUERIES_MAX = 2
 
-/** How a scan is cut: rows that stay in cache while all queries meet them, and queries at a time. */
+/** The blocks of a scan: rows that stay in cache while all queries meet them, and queries at a time. */
 export interface BlockPlan {
   blockRows: number
   blockQueries: number
@@ -79,17 +84,20 @@ export const planBlocks = (dim: number): BlockPlan => {
   }
 }
 
-/** Runs a part of an attend request. No row is scored half written. Refuses OVERLOADED when a row stays busy longer than a writer ever takes. */
-export const runAttendJob = (version: TableVersion, arena: WebAssembly.Memory, job: AttendJob): void => {
+/**
+ * Runs a part of an attend request. No row is scored half written. Refuses OVERLOADED when a row stays busy
+ * longer than a writer ever takes.
+ */
+export const runAttendJob = (version: TableReader, arena: WebAssembly.Memory, job: AttendJob): void => {
   if (job.kind === 'settle') settleTop(version, arena, job)
   else scanRows(version, arena, job)
 }
 
-const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableVersion, AttendKernels[]>>()
+const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableReader, AttendKernels[]>>()
 
 /** The kernels of each segment, made once per arena: tables that are only looked up need none. */
-const kernelsOf = (version: TableVersion, arena: WebAssembly.Memory): AttendKernels[] => {
-  const ofArena = instances.get(arena) ?? new WeakMap<TableVersion, AttendKernels[]>()
+const kernelsOf = (version: TableReader, arena: WebAssembly.Memory): AttendKernels[] => {
+  const ofArena = instances.get(arena) ?? new WeakMap<TableReader, AttendKernels[]>()
   instances.set(arena, ofArena)
   const kernels =
     ofArena.get(version) ??
@@ -98,7 +106,7 @@ const kernelsOf = (version: TableVersion, arena: WebAssembly.Memory): AttendKern
   return kernels
 }
 
-const settleTop = (version: TableVersion, arena: WebAssembly.Memory, job: SettleJob): void => {
+const settleTop = (version: TableReader, arena: WebAssembly.Memory, job: SettleJob): void => {
   const { metric, heapsAt, setCount, setBytes, queryCount, capacity, indicesAt, scoresAt } = job
   const [kernels] = kernelsOf(version, arena)
   const filled = kernels.settleTop(
@@ -116,19 +124,19 @@ const settleTop = (version: TableVersion, arena: WebAssembly.Memory, job: Settle
 
 /** A run of rows within one segment, small enough to stay in cache. */
 interface Block {
-  version: TableVersion
+  version: TableReader
   arena: WebAssembly.Memory
   kernels: AttendKernels
   job: ScanJob
   plan: BlockPlan
-  /** Of the table. */
+  /** The first row, numbered within the table. */
   firstRow: number
-  /** Of the segment. */
+  /** The same row, numbered within the segment. */
   localRow: number
   rowCount: number
 }
 
-const scanRows = (version: TableVersion, arena: WebAssembly.Memory, job: ScanJob): void => {
+const scanRows = (version: TableReader, arena: WebAssembly.Memory, job: ScanJob): void => {
   const plan = planBlocks(version.handle.dim)
   const kernels = kernelsOf(version, arena)
   const end = job.firstRow + job.rowCount

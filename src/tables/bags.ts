@@ -2,9 +2,12 @@ import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
 import { type BagKernels, type BagOperation, type Bags, instantiateBagKernels } from '../kernels/bag.ts'
 import { gatherRows } from './gather.ts'
-import type { TableVersion } from './table.ts'
+import type { TableReader } from './table-reader.ts'
 
-/** What is pooled and where it goes. Addresses are bytes of the arena; the members are resolved rows, as in a gather. */
+/**
+ * The members that are pooled, and the place of the results. Addresses are bytes of the arena; the members
+ * are resolved rows, as in a gather.
+ */
 export interface BagJob {
   kind: 'bags'
   operation: BagOperation
@@ -27,37 +30,35 @@ export const BAG_SCRATCH_BYTES = 256 * 1024
 assert(BAG_SCRATCH_BYTES >= LIMITS.dimMax * 4, 'the scratch holds a row')
 
 /**
- * Pools rows of a table that the writer may be writing to, so that no half-written row is in any bag. The usual case is two loads of the
- * lock word around one pass over the table. When it moved, and for tables of several segments, whose rows meet in one bag, the members'
- * rows are gathered first, some at a time. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
+ * Pools rows of a table that the writer may be writing to, so that no half-written row is in any bag. The
+ * usual case is two loads of the lock word around one pass over the table. When it moved, and for tables of
+ * several segments, whose rows meet in one bag, the members' rows are gathered first, some at a time. Refuses
+ * OVERLOADED when a row stays busy longer than a writer ever takes.
  */
-export const poolRows = (version: TableVersion, arena: WebAssembly.Memory, job: BagJob): void => {
+export const poolRows = (version: TableReader, arena: WebAssembly.Memory, job: BagJob): void => {
   const kernels = kernelsOf(version, arena)
   if (poolWhole(version, kernels, job)) return
   const blocks = poolInBlocks(version, arena, job)
   while (blocks.next().done !== true) continue
 }
 
-const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableVersion, BagKernels>>()
+const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableReader, BagKernels>>()
 
 /** The kernels of the first segment, made once per arena: tables that are only looked up need none. */
-const kernelsOf = (version: TableVersion, arena: WebAssembly.Memory): BagKernels => {
-  const ofArena = instances.get(arena) ?? new WeakMap<TableVersion, BagKernels>()
+const kernelsOf = (version: TableReader, arena: WebAssembly.Memory): BagKernels => {
+  const ofArena = instances.get(arena) ?? new WeakMap<TableReader, BagKernels>()
   instances.set(arena, ofArena)
   const kernels = ofArena.get(version) ?? instantiateBagKernels(version.handle.segments[0].memory, arena)
   ofArena.set(version, kernels)
   return kernels
 }
 
-const bagsOf = (
-  version: TableVersion,
-  { operation, bagCount, offsetsAt, weightsAt, outAt }: BagJob,
-): Bags => {
+const bagsOf = (version: TableReader, { operation, bagCount, offsetsAt, weightsAt, outAt }: BagJob): Bags => {
   return { operation, dim: version.handle.dim, bagCount, offsetsAt, weightsAt, outAt }
 }
 
 /** False: there are other segments, or the writer wrote meanwhile, twice. */
-const poolWhole = (version: TableVersion, kernels: BagKernels, job: BagJob): boolean => {
+const poolWhole = (version: TableReader, kernels: BagKernels, job: BagJob): boolean => {
   const { dtype, segments } = version.handle
   if (segments.length > 1) return false
   const { idsAt, fillAt } = job
@@ -71,15 +72,18 @@ const poolWhole = (version: TableVersion, kernels: BagKernels, job: BagJob): boo
   return false
 }
 
-/** What is done to the rows of a block before they are pooled. */
+/** A change to the rows of a block before they are pooled. */
 export interface BlockChange {
   rowsMax: number
   change: (rows: Pick<BagJob, 'idsAt'> & { count: number; rowsAt: number }) => void
 }
 
-/** Pools rows that are gathered first, and changed if `change` is there, in blocks; it gives a value between two of them. */
+/**
+ * Pools rows that are gathered first, and changed if `change` is there, in blocks; it gives a value between
+ * two of them.
+ */
 export function* poolInBlocks(
-  version: TableVersion,
+  version: TableReader,
   arena: WebAssembly.Memory,
   job: BagJob,
   change: BlockChange | null = null,

@@ -1,8 +1,10 @@
 import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { TableVersion } from './table.ts'
+import type { ReadKernels } from '../kernels/table.ts'
+import type { VersionHandle } from './handles.ts'
+import type { TableReader } from './table-reader.ts'
 
-/** What a gather reads and where it writes. Addresses are bytes of the arena. */
+/** The ids that a gather reads, and the place where it writes rows. Addresses are bytes of the arena. */
 export interface GatherJob {
   /** As stored, or widened to float32. */
   format: 'stored' | 'float32'
@@ -16,11 +18,11 @@ export interface GatherJob {
 }
 
 /**
- * Copies rows out of a table that the writer may be writing to, so that no row is half written. The usual case is two loads
- * of the lock word around a plain gather. When it moved, the batch is repeated with a check per row.
- * Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
+ * Copies rows out of a table that the writer may be writing to, so that no row is half written. The usual
+ * case is two loads of the lock word around a plain gather. When it moved, the batch is repeated with a check
+ * per row. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
  */
-export const gatherRows = (version: TableVersion, arena: WebAssembly.Memory, job: GatherJob): void => {
+export const gatherRows = (version: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
   for (let attempt = 0; attempt < 2; attempt++) {
     const lock = version.readLock()
     if (lock & 1) break
@@ -30,8 +32,16 @@ export const gatherRows = (version: TableVersion, arena: WebAssembly.Memory, job
   gatherChecked(version, arena, job)
 }
 
-/** Without looking at any lock: for the writer, which is the writer. */
-export const gatherUnchecked = (version: TableVersion, arena: WebAssembly.Memory, job: GatherJob): void => {
+/** The members that both views of a version have. */
+interface RowSource {
+  readonly handle: VersionHandle
+  kernels(arena: WebAssembly.Memory): readonly ReadKernels[]
+}
+
+/**
+ * Gathers without looking at a lock. Only the writer may rely on this alone, since no other thread writes.
+ */
+export const gatherUnchecked = (version: RowSource, arena: WebAssembly.Memory, job: GatherJob): void => {
   const kernels = version.kernels(arena)
   const { dim, dtype, segments } = version.handle
   for (let i = 0; i < kernels.length; i++) {
@@ -50,7 +60,7 @@ export const gatherUnchecked = (version: TableVersion, arena: WebAssembly.Memory
   }
 }
 
-const gatherChecked = (version: TableVersion, arena: WebAssembly.Memory, job: GatherJob): void => {
+const gatherChecked = (version: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
   const kernels = version.kernels(arena)
   const { dim, dtype, segments } = version.handle
   const giveUpAt = performance.now() + LIMITS.readerWaitMsMax

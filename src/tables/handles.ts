@@ -1,6 +1,8 @@
 import type { Dtype, Settings } from '../core/types.ts'
 
-/** Tables as plain data: what crosses threads. Memories in it are shared by a structured clone, never copied. */
+/**
+ * Tables as plain data: what crosses threads. Memories in it are shared by a structured clone, never copied.
+ */
 
 /** One memory of a version, as every thread maps it. */
 export interface SegmentHandle {
@@ -21,18 +23,18 @@ export interface VersionHandle {
 }
 
 /**
- * A low-rank adapter of a version: lookups add (alpha / rank) * A[i] . B to its row i. Never written after it was published; another one has
- * another key, which is unique as those of versions are.
+ * A low-rank adapter of a version: lookups add (alpha / rank) * A[i] . B to its row i. Never written after it
+ * was published; another one has another key, which is unique as those of versions are.
  */
 export interface AdapterHandle {
   key: string
-  /** Of the version. */
+  /** The number of the version that it belongs to. */
   version: number
   /** Rows of A, which are the version's. */
   rows: number
   rank: number
   alpha: number
-  /** Of A. */
+  /** The dtype of A. */
   dtype: Exclude<Dtype, 'int8'>
   attachedAt: number
   /** A: `rows` rows of `rank` numbers. */
@@ -46,7 +48,9 @@ export interface TableRecord {
   name: string
   settings: Settings
   createdAt: number
-  /** When settings or the current version last changed; updates move the time in the version's control words. */
+  /**
+   * When settings or the current version last changed; updates move the time in the version's control words.
+   */
   changedAt: number
   current: number
   /** Ascending by version. */

@@ -5,7 +5,9 @@ import { createTableMemory } from '../kernels/memories.ts'
 import type { SegmentHandle } from './handles.ts'
 import { memoryBytes, planSegments } from '../layout/table-layout.ts'
 
-/** The only allocator of table memory: every byte of every version, builds included, is counted here first. */
+/**
+ * The only allocator of table memory: every byte of every version, builds included, is counted here first.
+ */
 export class TableMemory {
   readonly quotaBytes: number
   readonly #segmentBytesMax: number

@@ -8,8 +8,8 @@ export type CurrentState = { version: number; sequence: number } | undefined
 export const entityTag = (version: number, sequence: number): string => `${version}-${sequence}`
 
 /**
- * `If-Match` and `If-None-Match` (RFC 9110) against the current state. `If-Match` also takes `"<version>"` for any
- * sequence of that version. Refuses PRECONDITION_FAILED.
+ * `If-Match` and `If-None-Match` (RFC 9110) against the current state. `If-Match` also takes `"<version>"`
+ * for any sequence of that version. Refuses PRECONDITION_FAILED.
  */
 export const checkPrecondition = (precondition: Precondition, current: CurrentState): void => {
   const { ifMatch, ifNoneMatch } = precondition

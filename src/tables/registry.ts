@@ -3,18 +3,24 @@ import type { TableInfo } from '../core/types.ts'
 import { openAdapter, type TableAdapter } from './adapter.ts'
 import type { AliasRecord, TableRecord } from './handles.ts'
 import { tableBytes } from '../layout/table-layout.ts'
-import { TableVersion } from './table.ts'
+import { TableReader } from './table-reader.ts'
 
-/** A table as one thread sees it. Replaced whole by each publication, so whoever holds one sees one state. */
+/**
+ * A table as one thread sees it. Replaced whole by each publication, so a caller that holds one sees one
+ * state.
+ */
 export interface TableEntry {
   readonly record: TableRecord
-  readonly current: TableVersion
-  readonly versions: ReadonlyMap<number, TableVersion>
+  readonly current: TableReader
+  readonly versions: ReadonlyMap<number, TableReader>
   /** By version. */
   readonly adapters: ReadonlyMap<number, TableAdapter>
 }
 
-/** The tables of one thread. The writer publishes into it; lookups resolve names here, without waiting for anybody. */
+/**
+ * The tables of one thread. The writer publishes into it; lookups resolve names here, without waiting for
+ * anybody.
+ */
 export class Registry {
   readonly #tables = new Map<string, TableEntry>()
   #aliases = new Map<string, AliasRecord>()
@@ -27,7 +33,10 @@ export class Registry {
     this.#onReleased = onReleased
   }
 
-  /** Makes `record` what this thread serves under the name; null: nothing any more. Versions that left are retired. */
+  /**
+   * Makes `record` what this thread serves under the name; null: nothing any more. Versions that left are
+   * retired.
+   */
   publish(name: string, record: TableRecord | null): void {
     const before = this.#tables.get(name)
     const known = new Map(
@@ -38,9 +47,9 @@ export class Registry {
     )
     if (record === null) this.#tables.delete(name)
     else {
-      const versions = new Map<number, TableVersion>()
+      const versions = new Map<number, TableReader>()
       for (const handle of record.versions) {
-        versions.set(handle.version, known.get(handle.key) ?? new TableVersion(handle))
+        versions.set(handle.version, known.get(handle.key) ?? new TableReader(handle))
         known.delete(handle.key)
       }
       const adapters = new Map<number, TableAdapter>()
@@ -77,7 +86,10 @@ export class Registry {
     return this.#tables.get(name) ?? this.#aliased.get(name)
   }
 
-  /** What is read under the name: a table, or an alias of one. Refuses TABLE_NOT_FOUND, and VERSION_NOT_FOUND for an alias of a version that is gone. */
+  /**
+   * The table that is read under the name, which may be an alias. Refuses TABLE_NOT_FOUND, and
+   * VERSION_NOT_FOUND for an alias of a version that is gone.
+   */
   find(name: string): TableEntry {
     return this.get(name) ?? this.#refuseMissing(name)
   }
@@ -90,7 +102,8 @@ export class Registry {
     if (alias === undefined) return this.#refuseMissing(name)
     return refuse(
       'TABLE_NOT_FOUND',
-      `${JSON.stringify(name)} is an alias, which is for reading; the table is ${JSON.stringify(alias.table)}`,
+      `${JSON.stringify(name)} is an alias, which is for reading; ` +
+        `the table is ${JSON.stringify(alias.table)}`,
     )
   }
 
@@ -121,8 +134,11 @@ export class Registry {
     return [...this.#aliases.values()].sort((a, b) => (a.alias < b.alias ? -1 : 1))
   }
 
-  /** The version of a table that a request reads: the current one, or the one it names. Refuses VERSION_NOT_FOUND. */
-  resolve(entry: TableEntry, version: number | undefined): TableVersion {
+  /**
+   * The version of a table that a request reads: the current one, or the one it names. Refuses
+   * VERSION_NOT_FOUND.
+   */
+  resolve(entry: TableEntry, version: number | undefined): TableReader {
     if (version === undefined) return entry.current
     const found = entry.versions.get(version)
     if (found !== undefined) return found
@@ -144,15 +160,16 @@ export const describeTable = (entry: TableEntry): TableInfo =>
   describeVersion(entry, entry.current, entry.current.readSequence())
 
 /**
- * The same of version `built` as it was committed, at sequence 0, whatever updates and replacements have come since: the answer to the
- * upload that made it. Of a version that has been replaced and let go already, only the number is left.
+ * The same of version `built` as it was committed, at sequence 0, whatever updates and replacements have come
+ * since: the answer to the upload that made it. When the version has been replaced and freed already, only
+ * the number is left.
  */
 export const describeBuilt = (entry: TableEntry, built: number): TableInfo => ({
   ...describeVersion(entry, entry.versions.get(built) ?? entry.current, 0),
   version: built,
 })
 
-const describeVersion = ({ record }: TableEntry, table: TableVersion, sequence: number): TableInfo => {
+const describeVersion = ({ record }: TableEntry, table: TableReader, sequence: number): TableInfo => {
   const { version, rows, dim, dtype } = table.handle
   return {
     name: record.name,

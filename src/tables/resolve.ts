@@ -1,26 +1,16 @@
 import { type ErrorPlace, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Mode } from '../core/types.ts'
-
-/** Ids as they came: any integer width, or the safe integers of a JSON body. */
-export type IndexArray =
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | BigInt64Array
-  | BigUint64Array
-  | Float64Array
+import { pointerTo } from '../core/pointers.ts'
+import type { IndexArray, Mode } from '../core/types.ts'
 
 /** Stands in the resolved rows where a row of the fill value goes. */
 export const FILL_ROW = -1
 
 /**
- * Turns ids into row numbers of a table of `rows` rows, by the rule of `mode` (API.md's table: torch, `jnp.take` with fill,
- * clip and wrap, `A[x]`). `target[i]` becomes 0..rows-1, or FILL_ROW. `shape` and `lengths` are only for naming places.
- * Refuses INDEX_OUT_OF_RANGE with up to ten positions; a table without rows has no row to clip, wrap or clamp to.
+ * Turns ids into row numbers of a table of `rows` rows, by the rule of `mode` (API.md's table: torch,
+ * `jnp.take` with fill, clip and wrap, `A[x]`). `target[i]` becomes 0..rows-1, or FILL_ROW. `shape` and
+ * `lengths` are only for naming places. Refuses INDEX_OUT_OF_RANGE with up to ten positions; a table without
+ * rows has no row to clip, wrap or clamp to.
  */
 export const resolveRows = (
   indices: IndexArray,
@@ -62,7 +52,10 @@ const resolveNarrow = (
   return outside
 }
 
-/** Of the most frequent ids those before the first that is outside, in a loop for one width only. Returns how many. */
+/**
+ * A fast path for int32: copies ids until the first that is out of range, in a loop for one width. Returns
+ * how many.
+ */
 const copyInside = (indices: Int32Array, target: Int32Array, rows: number): number => {
   let i = 0
   for (; i < indices.length; i++) {
@@ -73,7 +66,10 @@ const copyInside = (indices: Int32Array, target: Int32Array, rows: number): numb
   return i
 }
 
-/** 64-bit ids by their halves: a BigInt is made only for what lies outside the table, so ids beyond 2^53 stay exact. */
+/**
+ * 64-bit ids by their halves: a BigInt is made only for what lies outside the table, so ids beyond 2^53 stay
+ * exact.
+ */
 const resolveWide = (
   indices: BigInt64Array | BigUint64Array,
   target: Int32Array,
@@ -146,19 +142,11 @@ const refuseOutside = (
   )
 }
 
-/** The RFC 6901 path of flat position `position` in an array of `shape`, or in ragged rows of these lengths. */
-export const pointerTo = (position: number, shape: readonly number[], lengths?: Int32Array): string => {
-  if (lengths !== undefined) {
-    let row = 0
-    let column = position
-    for (; column >= lengths[row]; row++) column -= lengths[row]
-    return `/${row}/${column}`
-  }
-  let path = ''
-  let rest = position
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    path = `/${rest % shape[axis]}${path}`
-    rest = Math.floor(rest / shape[axis])
-  }
-  return path
+/**
+ * The row that a padding index means: a negative one counts from the end. -1 for null, and a row that no id
+ * resolves to when the index names none.
+ */
+export const resolvePaddingRow = (index: number | null, rows: number): number => {
+  if (index === null) return -1
+  return index < 0 ? Math.max(-1, index + rows) : index
 }

@@ -1,7 +1,9 @@
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import type { IndexArray } from '../core/types.ts'
+import { alignUp } from '../layout/cache-lines.ts'
 import type { Arena, Region } from '../tables/arena.ts'
-import { type IndexArray, resolveRows } from '../tables/resolve.ts'
+import { resolveRows } from '../tables/resolve.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { UpdateRef, UpdateHead } from '../writer/protocol.ts'
 
@@ -33,7 +35,7 @@ export const planUpdate = (
 ): UpdateMessage => {
   const { indices, shape, values } = arrays
   checkShapes(entry, arrays)
-  const idBytes = Math.ceil((indices.length * 4) / 64) * 64
+  const idBytes = alignUp(indices.length * 4)
   // A body that was received there has its values in place already.
   const isInPlace = values.buffer === arena.memory.buffer
   const region = arena.reserve(idBytes + (isInPlace ? 0 : values.byteLength))

@@ -2,8 +2,8 @@
  * The plan of an adapter's upload: where in the body its arrays are, and how they will be stored.
  */
 import { refuse } from '../core/errors.ts'
+import { ELEMENT_BYTES, type ElementType, fitsFloat32 } from '../core/types.ts'
 import { LIMITS } from '../core/limits.ts'
-import { ELEMENT_BYTES, type ElementType } from '../core/types.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import { quoteText } from '../formats/scanner.ts'
 import type { ArrayPlace, ByteRange, LocatedArrays } from '../formats/shape.ts'
@@ -17,7 +17,7 @@ export interface AdapterArray extends ByteRange {
 /** An adapter's body: where its arrays are, and how they are stored. */
 export interface AdapterPlan {
   rank: number
-  /** How A is stored. */
+  /** The storage type of A. */
   dtype: AdapterHandle['dtype']
   a: AdapterArray
   b: AdapterArray
@@ -73,7 +73,7 @@ export const readScalar = (elementType: ElementType, bytes: Uint8Array): number 
 
 /** Refuses NON_FINITE unless alpha / rank is a finite float32. */
 export const checkAlpha = (alpha: number, rank: number): number =>
-  Number.isFinite(Math.fround(alpha / rank))
+  fitsFloat32(alpha / rank)
     ? alpha
     : refuseAt('NON_FINITE', 'alpha', `alpha is ${alpha}, which by rank ${rank} is no finite float32`)
 

@@ -3,6 +3,7 @@
  */
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
+import { checkDigest } from '../formats/digest.ts'
 import { findNamedArrays, type FormatName } from '../formats/format.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
@@ -10,8 +11,7 @@ import type { TableEntry } from '../tables/registry.ts'
 import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScalar } from './adapter-plan.ts'
 import { UploadBody } from './body.ts'
 import type { WriterConnection } from './build.ts'
-import { openBytesSink, type Sink, loaderSink } from './sinks.ts'
-import { checkDigest, takeHeader, writeBody } from './transfer.ts'
+import { loaderSink, openBytesSink, type Sink, takeHeader, writeBody } from './sinks.ts'
 import { RowLoader } from './row-loader.ts'
 
 /** One PUT of an adapter. */
@@ -102,7 +102,7 @@ const fillAdapter = async (
   } finally {
     for (const sink of sinks) sink.close()
   }
-  checkDigest(body, digest)
+  checkDigest('body', body.digest(), digest)
   for (const sink of sinks) sink.checkFinite()
   return checkAlpha(readAlpha(), rank)
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
 
-/** What to do with a body beside handing it on. */
+/** Options of receiving a body. */
 export interface BodyOptions {
   hashesBytes?: boolean
   /** See `Upload.freesChunks`. */
@@ -9,16 +9,16 @@ export interface BodyOptions {
 }
 
 /**
- * A body as it comes in: counts its bytes, hashes them when asked to, and hands them on without keeping any. Closing it early tells the
- * source that nobody will read on.
+ * A body as it comes in: counts its bytes, hashes them when asked to, and hands them on without keeping any.
+ * Closing it early tells the source to stop.
  */
 export class UploadBody {
   readonly #chunks: AsyncIterator<Uint8Array>
   readonly #hash: Hash | null
   readonly #freesChunks: boolean
-  /** What was received last. */
+  /** The chunk that was received last. */
   #chunk: Uint8Array | null = null
-  /** What of it was not handed on yet. */
+  /** The part of it that was not handed on yet. */
   #rest: Uint8Array | null = null
   #receivedBytes = 0
   #ended = false
@@ -37,7 +37,10 @@ export class UploadBody {
     return this.#receivedBytes
   }
 
-  /** The next bytes, at least one; null at the end. Valid until the next call. Rejects as the source does, when the client is gone. */
+  /**
+   * The next bytes, at least one; null at the end. Valid until the next call. Rejects as the source does,
+   * when the client is gone.
+   */
   async next(): Promise<Uint8Array | null> {
     const rest = this.#rest
     this.#rest = null

@@ -4,7 +4,7 @@ import type { WriterClient } from '../writer/client.ts'
 import type { BeginArguments } from '../writer/protocol.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 
-/** What making a table needs of the line to the writer. */
+/** The calls of the writer that make a table. */
 export type WriterConnection = Pick<WriterClient, 'call'>
 
 /** A version that became current. */
@@ -15,9 +15,10 @@ export interface BuiltTable {
 }
 
 /**
- * Makes a version of a table: memory is reserved, `fill` writes the rows, then the version becomes current everywhere. Nobody sees it
- * before that; when anything fails its memory goes back, the table stays as it was, and the failure goes on to the caller.
- * `fill` writes optimizer state too when `begin` announces it, and returns the gradient steps that it comes from: 0 without.
+ * Makes a version of a table: memory is reserved, `fill` writes the rows, then the version becomes current
+ * everywhere. Nobody sees it before that; when anything fails its memory goes back, the table stays as it
+ * was, and the failure goes on to the caller. `fill` writes optimizer state too when `begin` announces it,
+ * and returns the gradient steps that it comes from: 0 without.
  */
 export const buildTable = async (
   writer: WriterConnection,
@@ -35,7 +36,10 @@ export const buildTable = async (
   }
 }
 
-/** Refuses (SHAPE_MISMATCH) what can be no table: no columns, or more rows or columns than are served. A table without rows is one. */
+/**
+ * Refuses (SHAPE_MISMATCH) what can be no table: no columns, or more rows or columns than are served. A table
+ * without rows is one.
+ */
 export const checkTableShape = (rows: number, dim: number): void => {
   const { tableRowsMax, dimMax } = LIMITS
   if (!Number.isSafeInteger(rows) || rows < 0 || rows > tableRowsMax) {

@@ -2,12 +2,14 @@ import { setImmediate } from 'node:timers/promises'
 import { assert } from '../core/assert.ts'
 import type { Dtype, Precondition, Settings } from '../core/types.ts'
 import type { Arena } from '../tables/arena.ts'
-import { buildTable, checkTableShape } from './build.ts'
-import type { BuiltTable, WriterConnection } from './build.ts'
-import { completeInitializer, initializeRows } from './initializers.ts'
-import type { CompleteInitializer, Initializer } from './initializers.ts'
-import { refuseNonFinite } from './non-finite.ts'
-import { RowLoader } from './row-loader.ts'
+import { buildTable, type BuiltTable, checkTableShape, type WriterConnection } from './build.ts'
+import {
+  completeInitializer,
+  type CompleteInitializer,
+  type Initializer,
+  initializeRows,
+} from './initializers.ts'
+import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
 /** A table by its specification. */
 export interface Specification {
@@ -23,18 +25,22 @@ export interface Specification {
   precondition: Precondition
 }
 
-/** As {@link BuiltTable}, with the initializer that was used: its defaults filled in and its seed, if none was given, chosen. */
+/**
+ * As {@link BuiltTable}, with the initializer that was used: its defaults filled in and its seed, if none was
+ * given, chosen.
+ */
 export interface CreatedTable extends BuiltTable {
   initializer: CompleteInitializer | null
 }
 
-/** What is filled in one turn of the event loop: a few milliseconds for the costliest initializer. */
+/** Bytes that are filled in one turn of the event loop: a few milliseconds for the costliest initializer. */
 const TURN_BYTES = 256 * 1024
 
 /**
- * Creates or replaces a table from a specification. Others run between chunks, so that a large table does not hold up the thread.
- * Refuses SHAPE_MISMATCH for what is no table, INVALID_REQUEST for an initializer without meaning, NON_FINITE for values (with a
- * pointer into `/values`) or an initializer beyond the dtype's range, and what the writer refuses.
+ * Creates or replaces a table from a specification. Others run between chunks, so that a large table does not
+ * hold up the thread. Refuses SHAPE_MISMATCH for what is no table, INVALID_REQUEST for an initializer without
+ * meaning, NON_FINITE for values (with a pointer into `/values`) or an initializer beyond the dtype's range,
+ * and what the writer refuses.
  */
 export const createTable = async (
   writer: WriterConnection,
@@ -48,7 +54,8 @@ export const createTable = async (
     writer,
     { name, rows, dim, dtype, settings, precondition },
     async (segments) => {
-      // Fresh memory is zero, and zero bits are zero in every dtype. Untouched, it takes no memory of the machine either.
+      // Fresh memory is zero, and zero bits are zero in every dtype. Untouched, it takes no memory of the
+      // machine either.
       if (initializer?.kind === 'zeros') return 0
       const writer = new RowLoader(arena, segments, { dim, sourceType: 'float32', dtype })
       try {

@@ -1,23 +1,24 @@
 import { setImmediate } from 'node:timers/promises'
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
+import { alignUp } from '../layout/cache-lines.ts'
 import { adaptedBlockRows, adaptRows, FACTOR_SCRATCH_BYTES, type TableAdapter } from '../tables/adapter.ts'
 import type { Arena } from '../tables/arena.ts'
 import { gatherRows } from '../tables/gather.ts'
 import { checkPrecondition, entityTag } from '../tables/precondition.ts'
 import type { TableEntry } from '../tables/registry.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { type BuiltTable, buildTable, type WriterConnection } from './build.ts'
-import { refuseNonFinite } from './non-finite.ts'
-import { RowLoader } from './row-loader.ts'
+import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
-/** What is merged before others on the thread get a turn. */
+/** Bytes that are merged before the event loop runs other work. */
 const TURN_BYTES = 256 * 1024
 
 /**
- * Makes a version whose rows are what lookups answer now, adapter included, rounded to the storage dtype as an upload is; it has no adapter and no
- * optimizer state, and the settings of the table. The version before keeps its rows and its adapter. Refuses PRECONDITION_FAILED without an
- * adapter and when the table changes meanwhile, MEMORY_QUOTA_EXCEEDED, and NON_FINITE where a sum is too large for the dtype.
+ * Makes a version whose rows are what lookups answer now, adapter included, rounded to the storage dtype as
+ * an upload is; it has no adapter and no optimizer state, and the settings of the table. The version before
+ * keeps its rows and its adapter. Refuses PRECONDITION_FAILED without an adapter and when the table changes
+ * meanwhile, MEMORY_QUOTA_EXCEEDED, and NON_FINITE where a sum is too large for the dtype.
  */
 export const mergeAdapter = async (
   writer: WriterConnection,
@@ -32,7 +33,8 @@ export const mergeAdapter = async (
     refuse('PRECONDITION_FAILED', 'the table has no LoRA adapter that could be merged')
   const sequence = current.readSequence()
   checkPrecondition(precondition, { version, sequence })
-  // What was read is what must be current when it is replaced; under an adapter the rows themselves do not change.
+  // The version that was read must be current when it is replaced; under an adapter the rows themselves do
+  // not change.
   const unchanged = { ifMatch: [entityTag(version, sequence)] }
   const pinned = [current, adapter.factors]
   for (const one of pinned) one.pin()
@@ -55,7 +57,8 @@ export const mergeAdapter = async (
         await writeMerged(arena, writer, current, adapter)
       } finally {
         writer.close()
-        // Before the commit: it may wait for a change of the table that waits for the last reader of the adapter.
+        // Before the commit: it may wait for a change of the table that waits for the last reader of the
+        // adapter.
         unpin()
       }
       refuseNonFinite(writer.firstNonFinite, { dim, dtype }, (row, column) => `/rows/${row}/${column}`)
@@ -69,7 +72,7 @@ export const mergeAdapter = async (
 const writeMerged = async (
   arena: Arena,
   writer: RowLoader,
-  current: TableVersion,
+  current: TableReader,
   adapter: TableAdapter,
 ): Promise<void> => {
   const { rows, dim } = current.handle
@@ -77,7 +80,7 @@ const writeMerged = async (
     adaptedBlockRows(adapter.handle, dim),
     Math.max(1, Math.floor(TURN_BYTES / (dim * 4))),
   )
-  const idBytes = Math.ceil((blockRows * 4) / 64) * 64
+  const idBytes = alignUp(blockRows * 4)
   const region = arena.reserve(idBytes + FACTOR_SCRATCH_BYTES + blockRows * dim * 4)
   const idsAt = region.at
   const factorsAt = idsAt + idBytes
@@ -85,7 +88,7 @@ const writeMerged = async (
   try {
     for (let first = 0; first < rows; first += blockRows) {
       if (first > 0) await setImmediate()
-      // Whoever takes the adapter off waits for its readers.
+      // A request that removes the adapter waits for its readers.
       if (adapter.factors.isRetired)
         refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
       const count = Math.min(blockRows, rows - first)

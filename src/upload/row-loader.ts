@@ -1,35 +1,40 @@
 import { assert } from '../core/assert.ts'
-import { ELEMENT_BYTES } from '../core/types.ts'
-import type { Dtype, ElementType } from '../core/types.ts'
-import { instantiateKernels } from '../kernels/table.ts'
-import type { SourceType, TableKernels } from '../kernels/table.ts'
+import { type Dtype, ELEMENT_BYTES, type ElementType } from '../core/types.ts'
+import { instantiateKernels, type SourceType, type TableKernels } from '../kernels/table.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { isIntegerType, widenIntegers } from './integers.ts'
 import { PageWarmer } from './page-warmer.ts'
+import { refuse } from '../core/errors.ts'
 
-/** What arrives, and how it is stored. */
+/** The type that arrives, and the type that is stored. */
 export interface RowLoaderFormat {
   dim: number
   sourceType: ElementType
   dtype: Dtype
-  /** Rows are columns `from`..`from + dim` of longer float32 rows, of `length`; what stands beside them stays. */
+  /**
+   * Rows are columns `from`..`from + dim` of longer float32 rows, of `length`; what stands beside them stays.
+   */
   within?: { from: number; length: number }
 }
 
-/** A chunk of a socket and what was left of the one before; small enough to stay in a core's cache between its two copies. */
+/**
+ * A chunk of a socket and what was left of the one before; small enough to stay in a core's cache between its
+ * two copies.
+ */
 const STAGE_BYTES = 128 * 1024
 
 /**
- * Writes the elements of a table in row order, in pieces cut anywhere: each byte is copied to a stage in the arena, and from there by a
- * kernel, which converts and checks on the way, into the segment that holds the row. Holds its stage until closed.
+ * Writes the elements of a table in row order, in pieces cut anywhere: each byte is copied to a stage in the
+ * arena, and from there by a kernel, which converts and checks on the way, into the segment that holds the
+ * row. Holds its stage until closed.
  */
 export class RowLoader {
   readonly #arena: Arena
   readonly #segments: readonly SegmentHandle[]
   readonly #format: RowLoaderFormat
-  /** What is written at once at least: an element, or for int8, whose scale is the row's, a row. */
+  /** The least that is written at once: an element, or a row for int8, whose scale is the row's. */
   readonly #unitElements: number
   readonly #unitBytes: number
   /** From one row to the next. */
@@ -37,7 +42,10 @@ export class RowLoader {
   readonly #region: Region
   /** The region begins with the stage. */
   readonly #stageBytes: number
-  /** Behind the stage elements become float32 that no kernel takes as they come: integers, and what is to be quantised. */
+  /**
+   * Behind the stage elements become float32 that no kernel takes as they come: integers, and what is to be
+   * quantised.
+   */
   readonly #widenedAt: number
   #stagedBytes = 0
   #segmentIndex = -1
@@ -69,7 +77,10 @@ export class RowLoader {
     this.#widenedAt = this.#region.at + this.#stageBytes
   }
 
-  /** Index of the first element that is stored as NaN or infinity (of an int8 row whose range overflows, its first), or -1. */
+  /**
+   * Index of the first element that is stored as NaN or infinity (of an int8 row whose range overflows, its
+   * first), or -1.
+   */
   get firstNonFinite(): number {
     return this.#firstNonFinite
   }
@@ -86,7 +97,8 @@ export class RowLoader {
   /** Takes the next bytes of the table. What does not make a whole unit waits for the next call. */
   write(bytes: Uint8Array): void {
     const { at } = this.#region
-    // The copy of a Buffer: a typed array's `set` into shared memory goes byte by byte unless both ends are aligned alike.
+    // The copy of a Buffer: a typed array's `set` into shared memory goes byte by byte unless both ends are
+    // aligned alike.
     const source = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     const staged = this.#arena.bytes
     for (let taken = 0; taken < source.length; ) {
@@ -128,7 +140,10 @@ export class RowLoader {
     }
   }
 
-  /** Stores `count` elements of one segment. Returns the first that is not finite, counted from the first of these, or -1. */
+  /**
+   * Stores `count` elements of one segment. Returns the first that is not finite, counted from the first of
+   * these, or -1.
+   */
   #store(segment: SegmentHandle, sourceAt: number, count: number): number {
     const { dim, dtype, sourceType, within } = this.#format
     const elementAt = this.#elementsWritten - segment.firstRow * dim
@@ -177,4 +192,23 @@ export class RowLoader {
     }
     return segment
   }
+}
+
+/**
+ * Refuses (NON_FINITE), by row and column, the first element that is not finite; -1: all are. `pointer`:
+ * where it is in a JSON body.
+ */
+export const refuseNonFinite = (
+  element: number,
+  { dim, dtype }: { dim: number; dtype: Dtype },
+  pointer?: (row: number, column: number) => string,
+): void => {
+  if (element < 0) return
+  const row = Math.floor(element / dim)
+  const column = element % dim
+  const detail = `the value at row ${row}, column ${column} is not finite as ${dtype}`
+  if (pointer === undefined) refuse('NON_FINITE', `${detail}; ?allow_non_finite=true stores it all the same`)
+  refuse('NON_FINITE', detail, {
+    errors: [{ pointer: pointer(row, column), detail: `not finite as ${dtype}` }],
+  })
 }

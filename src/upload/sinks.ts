@@ -1,13 +1,14 @@
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
+import type { ArrayFormat, NamedArraysFormat } from '../formats/format.ts'
 import type { ByteRange } from '../formats/shape.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 import { STEP_NAME } from '../optimizers/state-tensors.ts'
-import { refuseNonFinite } from './non-finite.ts'
+import type { UploadBody } from './body.ts'
 import type { UploadPlan } from './plan.ts'
+import { refuseNonFinite, RowLoader } from './row-loader.ts'
 import type { StatePlan } from './state.ts'
-import { RowLoader } from './row-loader.ts'
 
 /**
  * Takes the bytes `begin`..`end` of a body, in order and in pieces cut anywhere. Closed at the end, read or
@@ -100,4 +101,43 @@ export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) =>
       refuse('INVALID_REQUEST', `${STEP_NAME} is a count of gradient steps, not ${step}`)
     return step
   }
+}
+
+/** Takes the header of a body of this format; fewer bytes when the body ends inside of it. */
+export const takeHeader = async (
+  body: UploadBody,
+  { prefixBytes, measureHeader }: ArrayFormat | NamedArraysFormat,
+): Promise<Uint8Array> => {
+  const prefix = await body.take(prefixBytes)
+  const headerBytes = measureHeader(prefix)
+  if (headerBytes === null || headerBytes <= prefix.length) return prefix
+  const rest = await body.take(headerBytes - prefix.length)
+  return Buffer.concat([prefix, rest])
+}
+
+/**
+ * Hands each of `sinks` its bytes. Refuses MALFORMED_BODY, with the text of `describe`, unless the body has
+ * exactly `bodyBytes`.
+ */
+export const writeBody = async (
+  body: UploadBody,
+  bodyBytes: number,
+  describe: () => string,
+  sinks: readonly Sink[],
+): Promise<void> => {
+  for (let chunk = await body.next(); chunk !== null; chunk = await body.next()) {
+    const chunkEnd = body.receivedBytes
+    const chunkBegin = chunkEnd - chunk.length
+    if (chunkEnd > bodyBytes) refuse('MALFORMED_BODY', `${describe()}, it goes on: at least ${chunkEnd} came`)
+    for (const sink of sinks) {
+      const begin = Math.max(sink.begin, chunkBegin)
+      const end = Math.min(sink.end, chunkEnd)
+      if (begin >= end) continue
+      const isReady = sink.prepare(end - begin)
+      if (isReady !== null) await isReady
+      sink.write(chunk.subarray(begin - chunkBegin, end - chunkBegin))
+    }
+  }
+  if (body.receivedBytes < bodyBytes)
+    refuse('MALFORMED_BODY', `${describe()}, it ended after ${body.receivedBytes}`)
 }

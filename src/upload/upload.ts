@@ -3,6 +3,7 @@
  * chunk by chunk.
  */
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
+import { checkDigest } from '../formats/digest.ts'
 import { findFormat } from '../formats/format.ts'
 import type { LocatedArrays } from '../formats/shape.ts'
 import { DEFAULT_OPTIMIZER } from '../optimizers/complete.ts'
@@ -12,9 +13,8 @@ import { buildTable } from './build.ts'
 import type { BuiltTable, WriterConnection } from './build.ts'
 import { describeSize, planArray, planNamedArray, planRaw } from './plan.ts'
 import type { UploadOptions, UploadPlan } from './plan.ts'
-import { openRowSink, openStateSinks, openStepSink, type Sink } from './sinks.ts'
+import { openRowSink, openStateSinks, openStepSink, type Sink, takeHeader, writeBody } from './sinks.ts'
 import { listStateNames, planState, type StatePlan } from './state.ts'
-import { checkDigest, takeHeader, writeBody } from './transfer.ts'
 
 /** One PUT of a table with data. */
 export interface Upload extends UploadOptions {
@@ -91,7 +91,7 @@ export const uploadTable = async (
       } finally {
         for (const sink of sinks) sink.close()
       }
-      checkDigest(body, upload.digest)
+      checkDigest('body', body.digest(), upload.digest)
       if (!upload.allowNonFinite) for (const sink of sinks) sink.checkFinite()
       return readStep()
     })

@@ -4,21 +4,24 @@ import { type AttendJob, runAttendJob } from '../tables/attend.ts'
 import { type BagJob, poolRows } from '../tables/bags.ts'
 import { type GatherJob, gatherRows } from '../tables/gather.ts'
 import type { VersionHandle } from '../tables/handles.ts'
-import { TableVersion } from '../tables/table.ts'
+import { TableReader } from '../tables/table-reader.ts'
 
-/** What a compute worker does for an HTTP worker. */
+/** A job that a compute worker runs for an HTTP worker. */
 export type PoolJob = GatherJob | BagJob | AttendJob
 
 /** A part of a large lookup. Ids and rows lie in the HTTP worker's arena; only these few words travel. */
 export interface GatherTask {
-  /** Of the version. */
+  /** The key of the version. */
   key: string
   job: PoolJob
-  /** What the thread has to map before it knows the version: sent only after it said so, since cloning memories takes a millisecond. */
+  /**
+   * The memories that the thread maps before it knows the version. They are sent only after it said so, since
+   * cloning memories takes a millisecond.
+   */
   mapping?: { handle: VersionHandle; arena: WebAssembly.Memory }
 }
 
-const versions = new Map<string, TableVersion>()
+const versions = new Map<string, TableReader>()
 let arena: WebAssembly.Memory | undefined
 
 // The HTTP worker tells when a version is retired, so that no thread keeps its memory alive.
@@ -27,13 +30,13 @@ retired.onmessage = (event: unknown) => versions.delete((event as { data: string
 retired.unref()
 
 /**
- * Runs one task of the pool. False: this thread does not know the version, and nothing was done. One arena serves it all its life.
- * A refusal is returned: thrown ones lose their code on the way to the HTTP worker.
+ * Runs one task of the pool. False: this thread does not know the version, and nothing was done. One arena
+ * serves it all its life. A refusal is returned: thrown ones lose their code on the way to the HTTP worker.
  */
 export default function gather({ key, job, mapping }: GatherTask): boolean | ErrorMessage {
   if (mapping !== undefined) {
     arena ??= mapping.arena
-    if (!versions.has(key)) versions.set(key, new TableVersion(mapping.handle))
+    if (!versions.has(key)) versions.set(key, new TableReader(mapping.handle))
   }
   const version = versions.get(key)
   if (version === undefined || arena === undefined) return false

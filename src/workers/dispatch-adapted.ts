@@ -9,14 +9,15 @@ import {
 } from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolInBlocks } from '../tables/bags.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 
-/** After this long, others on the thread get a turn. */
+/** After this long, the event loop runs other work of the thread. */
 const TURN_MS = 2
 
 /**
- * Adds an adapter to gathered float32 rows, on this thread: with turns for others in between when it is much. Returns nothing when it is done
- * already, else a promise; the rows' part of the arena must stay reserved until then. Refuses OVERLOADED when the arena has no room.
+ * Adds an adapter to gathered float32 rows, on this thread. Long work lets the event loop run in between.
+ * Returns nothing when it is done already, else a promise; the rows' part of the arena must stay reserved
+ * until then. Refuses OVERLOADED when the arena has no room.
  */
 export const dispatchAdapted = (
   adapter: TableAdapter,
@@ -29,7 +30,7 @@ export const dispatchAdapted = (
 
 /** Pools adapted rows, in the same way. */
 export const dispatchAdaptedBags = (
-  version: TableVersion,
+  version: TableReader,
   adapter: TableAdapter,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
@@ -52,11 +53,14 @@ export const dispatchAdaptedBags = (
   )
 }
 
-/** Runs the blocks that `begin` makes. `scratchBytes` are reserved, and `versions` pinned, for as long as that takes. */
+/**
+ * Runs the blocks that `begin` makes. `scratchBytes` are reserved, and `versions` pinned, for as long as that
+ * takes.
+ */
 const runInTurns = (
   arena: Arena,
   scratchBytes: readonly number[],
-  versions: readonly TableVersion[],
+  versions: readonly TableReader[],
   begin: (scratches: Region[]) => Generator<void>,
 ): void | Promise<void> => {
   const scratches: Region[] = []

@@ -1,22 +1,28 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Arena } from '../tables/arena.ts'
 import { type AttendJob, runAttendJob } from '../tables/attend.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { INLINE_BYTES_MAX } from './dispatch.ts'
 import type { ComputePool } from './pool.ts'
 
 /** A term is one number of one row against one query: about a tenth of a nanosecond. */
 export const INLINE_TERMS_MAX = 2 ** 23
-/** A chunk takes some milliseconds: long beside the cost of a task, short for whoever waits for the thread. */
+/**
+ * A chunk takes some milliseconds: long beside the cost of a task, short for other work that waits for the
+ * thread.
+ */
 const CHUNK_BYTES_MAX = 32 * 1024 * 1024
 const CHUNK_TERMS_MAX = 2 ** 25
 /** Rows that the kernel keeps in registers together. */
 const TILE_ROWS = 4
-/** A request that has begun waits this long for room in the queue, looking this often: what it has done would be lost. */
+/**
+ * A request that has begun waits this long for room in the queue, looking this often: what it has done would
+ * be lost.
+ */
 const ROOM_WAIT_MS_MAX = 1_000
 const ROOM_POLL_MS = 2
 
-/** How a scan of a whole table is cut. Plain data. */
+/** The chunks of a scan of a whole table. Plain data. */
 export interface ScanPlan {
   /** Done by the HTTP worker, at once. */
   inline: boolean
@@ -47,20 +53,24 @@ export const planScan = (
   }
 }
 
-/** Where jobs run. The version is pinned and what the jobs write to stays reserved until the promise is settled. */
+/**
+ * The arena and the threads that run jobs. The version is pinned and what the jobs write to stays reserved
+ * until the promise is settled.
+ */
 export interface AttendWork {
-  version: TableVersion
+  version: TableReader
   arena: Arena
   pool: ComputePool | null
   runnerCount: number
-  /** Throws when nobody waits for the answer any more; asked before each job. */
+  /** Throws when the client has gone; it is called before each job. */
   checkWanted: () => void
 }
 
 /**
- * Runs jobs until `nextJob` has none: `runnerCount` at a time on the pool, so that no request fills its queue; without a pool
- * one after the other here, with a turn for others in between. `nextJob(runner)` gives the runner its next one.
- * Settles when nothing runs any more; refuses what the first failure refused, OVERLOADED when the queue is full.
+ * Runs jobs until `nextJob` has none: `runnerCount` at a time on the pool, so that no request fills its
+ * queue; without a pool one after the other here, with a turn for others in between. `nextJob(runner)` gives
+ * the runner its next one. Settles when nothing runs any more; refuses what the first failure refused,
+ * OVERLOADED when the queue is full.
  */
 export const runAttendJobs = async (
   work: AttendWork,

@@ -1,6 +1,6 @@
 import type { Arena, Region } from '../tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolRows } from '../tables/bags.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import { planDispatch } from './dispatch.ts'
 import type { ComputePool } from './pool.ts'
 
@@ -10,7 +10,10 @@ export interface BagRun {
   bagCount: number
 }
 
-/** Cuts bags into runs of at least `chunkMembers` members each, but the last. An empty bag counts as one: its row is written. */
+/**
+ * Cuts bags into runs of at least `chunkMembers` members each, but the last. An empty bag counts as one: its
+ * row is written.
+ */
 export const cutBags = (offsets: Int32Array, chunkMembers: number): BagRun[] => {
   const runs: BagRun[] = []
   const bagCount = offsets.length - 1
@@ -25,11 +28,12 @@ export const cutBags = (offsets: Int32Array, chunkMembers: number): BagRun[] => 
 }
 
 /**
- * Pools `job` here or, in runs of whole bags, on the pool. Returns nothing when it is done already, else a promise; the version is pinned
- * and the job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
+ * Pools `job` here or, in runs of whole bags, on the pool. Returns nothing when it is done already, else a
+ * promise; the version is pinned and the job's part of the arena must stay reserved until then. Refuses
+ * OVERLOADED when the pool's queue is full.
  */
 export const dispatchBags = (
-  version: TableVersion,
+  version: TableReader,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
   pool: ComputePool | null,
@@ -68,7 +72,7 @@ const withScratch = (
 }
 
 const runOnPool = async (
-  version: TableVersion,
+  version: TableReader,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
   runs: readonly BagRun[],

@@ -1,11 +1,12 @@
 import type { Arena } from '../tables/arena.ts'
 import { type GatherJob, gatherRows } from '../tables/gather.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import type { ComputePool } from './pool.ts'
 
 /**
- * A gather of fewer bytes than this runs in the HTTP worker itself. A pool task costs about 100 microseconds of CPU, a gather of
- * this size takes about a millisecond, which is as long as an HTTP worker should keep others waiting (docs/decisions.md, measured).
+ * A gather of fewer bytes than this runs in the HTTP worker itself. A pool task costs about 100 microseconds
+ * of CPU, a gather of this size takes about a millisecond, which is as long as an HTTP worker should keep
+ * others waiting (docs/decisions.md, measured).
  */
 export const INLINE_BYTES_MAX = 8 * 1024 * 1024
 /** Bytes of a task, so that its cost is small beside its work. */
@@ -14,7 +15,7 @@ const TASK_BYTES_MIN = 4 * 1024 * 1024
 /** A row costs at least a cache line. */
 const ROW_BYTES_MIN = 64
 
-/** Where a gather runs, and in how many parts. Plain data. */
+/** Whether a gather runs inline or on the pool, and in how many parts. Plain data. */
 export interface DispatchPlan {
   inline: boolean
   /** Ids per task of the pool. */
@@ -30,11 +31,12 @@ export const planDispatch = (count: number, rowBytes: number, threadCount: numbe
 }
 
 /**
- * Gathers `job` here or on the pool. Returns nothing when it is done already, else a promise; the version is pinned and the
- * job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's queue is full.
+ * Gathers `job` here or on the pool. Returns nothing when it is done already, else a promise; the version is
+ * pinned and the job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's
+ * queue is full.
  */
 export const dispatchGather = (
-  version: TableVersion,
+  version: TableReader,
   arena: Arena,
   job: GatherJob,
   pool: ComputePool | null,

@@ -2,10 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { BroadcastChannel } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { type ErrorMessage, fromMessage, refuse } from '../core/errors.ts'
-import type { TableVersion } from '../tables/table.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import type { GatherTask, PoolJob } from './compute-worker.ts'
 
-/** The compute worker threads of one HTTP worker. The queue is bounded; no task is ever cancelled, since a cancelled task ends its thread. */
+/**
+ * The compute worker threads of one HTTP worker. The queue is bounded; no task is ever cancelled, since a
+ * cancelled task ends its thread.
+ */
 export class ComputePool {
   readonly threadCount: number
   readonly #queueDepthMax: number
@@ -47,8 +50,8 @@ export class ComputePool {
     }
   }
 
-  /** Runs a job on some thread. Whoever calls pins the version until then. */
-  async run(version: TableVersion, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
+  /** Runs a job on some thread. The caller pins the version until the promise resolves. */
+  async run(version: TableReader, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
     const { handle } = version
     const task: GatherTask = { key: handle.key, job }
     let outcome = (await this.#pool.run(task)) as boolean | ErrorMessage

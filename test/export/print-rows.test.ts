@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { printRowsPage } from '../../src/export/print-rows.ts'
-import { createLookupServices } from '../../src/lookup/services.ts'
+import { printRowsPage } from '../../src/export/rows.ts'
+import { createLookupServices } from '../../src/lookup/lookup.ts'
 
 const { arena, printer } = createLookupServices(null)
 

@@ -4,7 +4,7 @@ import type { Dtype } from '../../src/core/types.ts'
 import { readRows } from '../../src/export/rows.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
-import { TableVersion } from '../../src/tables/table.ts'
+import { TableReader } from '../../src/tables/table-reader.ts'
 import { createTable } from '../../src/upload/create.ts'
 import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
@@ -33,7 +33,7 @@ const makeTable = async (rows: number, dim: number, dtype: Dtype = 'float32') =>
  * Reads a page while a writer never pauses; null when the read is refused as OVERLOADED, which is correct
  * here.
  */
-const readBusy = (version: TableVersion) => {
+const readBusy = (version: TableReader) => {
   try {
     return readRows(version, arena, 0, 16)
   } catch (error) {
@@ -94,7 +94,7 @@ describe('A page of rows', () => {
     })
     try {
       await new Promise((resolve) => worker.once('message', resolve))
-      const version = new TableVersion(handle)
+      const version = new TableReader(handle)
       let readCount = 0
       for (let round = 0; round < 500 && readCount < 300; round++) {
         const page = readBusy(version)

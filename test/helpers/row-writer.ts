@@ -1,12 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Arena } from '../../src/tables/arena.ts'
-import { scatterStored } from '../../src/tables/access.ts'
+import { scatterStored } from '../../src/tables/table-writer.ts'
 import type { VersionHandle } from '../../src/tables/handles.ts'
-import { TableVersion } from '../../src/tables/table.ts'
+import { TableWriter } from '../../src/tables/table-writer.ts'
 
 /** Writes whole rows of one number each, as the writer does, until it is terminated. */
 const { handle, hotRows } = workerData as { handle: VersionHandle; hotRows: number }
-const version = new TableVersion(handle)
+const version = new TableWriter(handle)
 const arena = new Arena(1024 * 1024)
 const ids = arena.reserve(hotRows * 4)
 const rows = arena.reserve(hotRows * version.rowBytes)

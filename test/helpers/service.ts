@@ -5,7 +5,7 @@ import { buildApp } from '../../src/http/app.ts'
 import type { App, HttpContext, Health } from '../../src/http/context.ts'
 import { WriterClient } from '../../src/writer/client.ts'
 import { Writer } from '../../src/writer/writer.ts'
-import { createLookupServices } from '../../src/lookup/services.ts'
+import { createLookupServices } from '../../src/lookup/lookup.ts'
 import type { StagingLimits } from '../../src/upload/staging/layout.ts'
 import { makeDataDir } from './data-dir.ts'
 

@@ -13,7 +13,7 @@ import {
 } from '../../src/kernels/attend.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
 import { scoreReference, topReference } from '../../src/kernels/reference/attend.ts'
-import { makeReferenceKernels } from '../../src/kernels/reference/kernels.ts'
+import { makeReferenceKernels } from '../../src/kernels/reference/table.ts'
 import { rowBytes, ROWS_AT, SPARE_BYTES } from '../../src/layout/table-layout.ts'
 import { DIMS } from './pair.ts'
 

@@ -2,7 +2,7 @@
 
 import { instantiateKernels, type TableKernels } from '../../src/kernels/table.ts'
 import { createArenaMemory, createTableMemory } from '../../src/kernels/memories.ts'
-import { makeReferenceKernels } from '../../src/kernels/reference/kernels.ts'
+import { makeReferenceKernels } from '../../src/kernels/reference/table.ts'
 
 /** Dims that exercise every path of the kernels: below, at and beside the SIMD width, and several blocks. */
 export const DIMS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 32, 33, 64, 100, 128, 257, 300]

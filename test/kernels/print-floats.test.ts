@@ -3,12 +3,8 @@ import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { describe, expect, test } from 'vitest'
 import { AssertionFailure } from '../../src/core/assert.ts'
-import {
-  countPrintedRows,
-  instantiateJsonKernels,
-  JSON_TABLES_BYTES,
-  printedBytesMax,
-} from '../../src/kernels/print-floats.ts'
+import { countPrintedRows, instantiateJsonKernels, printedBytesMax } from '../../src/kernels/print-floats.ts'
+import { PRINT_TABLES_BYTES } from '../../src/kernels/print-tables.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 import { printTensorReference, shortestDecimal } from '../../src/kernels/reference/print-floats.ts'
 import { createRandom } from '../formats/json-numbers.ts'
@@ -290,14 +286,14 @@ describe('the printer asserts', () => {
 
   test('that its tables lie in the arena', () => {
     expect(() => instantiateJsonKernels(arena, 4)).toThrow(AssertionFailure)
-    expect(() => instantiateJsonKernels(arena, arenaBytes.length - JSON_TABLES_BYTES + 8)).toThrow(
+    expect(() => instantiateJsonKernels(arena, arenaBytes.length - PRINT_TABLES_BYTES + 8)).toThrow(
       AssertionFailure,
     )
   })
 })
 
-test('Two printers of one arena with separate tables do not affect each other', () => {
-  const other = instantiateJsonKernels(arena, TABLES_AT + JSON_TABLES_BYTES)
+test('two printers of one arena with their own tables do not disturb each other', () => {
+  const other = instantiateJsonKernels(arena, TABLES_AT + PRINT_TABLES_BYTES)
   arenaValues.set([0.5, 1.5, 2.5, 3.5], VALUES_AT / 4)
   const room = printedBytesMax([2, 2])
   const length = other.printTensor([2, 2], VALUES_AT, TEXT_AT, room)

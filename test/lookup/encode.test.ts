@@ -3,7 +3,7 @@ import { readNpy } from '../../src/formats/npy.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { arrayHeaders, checkEncoding, type Encoding, encodeAnswer } from '../../src/lookup/encode.ts'
 import type { GatherResult } from '../../src/lookup/gather-result.ts'
-import { createLookupServices } from '../../src/lookup/services.ts'
+import { createLookupServices } from '../../src/lookup/lookup.ts'
 
 const { arena, buffers, printer } = createLookupServices(null)
 const region = arena.reserve(64)

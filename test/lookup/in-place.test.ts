@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { sendInPlace } from '../../src/lookup/in-place.ts'
-import { Arena } from '../../src/tables/arena.ts'
-import { ArenaShare } from '../../src/tables/arena-share.ts'
+import { Arena, ArenaShare } from '../../src/tables/arena.ts'
 
 const ROWS_BYTES = 64 * 1024
 

@@ -3,7 +3,7 @@ import { GatherdError } from '../../src/core/errors.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { type GatherJob, gatherRows, gatherUnchecked } from '../../src/tables/gather.ts'
 import type { VersionHandle } from '../../src/tables/handles.ts'
-import { TableVersion } from '../../src/tables/table.ts'
+import { TableReader } from '../../src/tables/table-reader.ts'
 import { createRandom } from './random.ts'
 
 export interface ReaderData {
@@ -32,7 +32,7 @@ const isWhole = (values: Float32Array, at: number, dim: number): boolean => {
 
 /** Reads rows that a writer fills with one number each; one with two numbers in it is torn. */
 const readRows = ({ handle, hotRows, readCount, seed, checks }: ReaderData): ReaderResult => {
-  const version = new TableVersion(handle)
+  const version = new TableReader(handle)
   const arena = new Arena(4 * 1024 * 1024)
   const random = createRandom(seed)
   const { dim } = handle

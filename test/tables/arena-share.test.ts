@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { Arena } from '../../src/tables/arena.ts'
-import { ArenaShare } from '../../src/tables/arena-share.ts'
+import { Arena, ArenaShare } from '../../src/tables/arena.ts'
 
 test('A share of an arena is exhausted before the arena, and can be used again after a release', () => {
   const arena = new Arena(1024 * 1024)
@@ -30,11 +29,11 @@ test('A region of the arena is moved to a share if it fits, and the share releas
   const arena = new Arena(128 * 1024)
   const share = new ArenaShare(arena, 4_096)
   const [first, second] = [arena.reserve(3_000), arena.reserve(2_000)]
-  expect(share.keep(first)).toBe(true)
-  expect(share.keep(second)).toBe(false)
+  expect(share.adopt(first)).toBe(true)
+  expect(share.adopt(second)).toBe(false)
   expect(() => share.reserve(2_000)).toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
   share.release(first)
-  expect(share.keep(second)).toBe(true)
+  expect(share.adopt(second)).toBe(true)
   share.release(second)
   expect(arena.reservedBytes).toBe(0)
 })

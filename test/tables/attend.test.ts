@@ -6,7 +6,7 @@ import { scoreReference, topReference } from '../../src/kernels/reference/attend
 import { Arena } from '../../src/tables/arena.ts'
 import { planBlocks, runAttendJob, type ScanJob } from '../../src/tables/attend.ts'
 import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
-import type { TableVersion } from '../../src/tables/table.ts'
+import type { TableReader } from '../../src/tables/table-reader.ts'
 import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 let service: TestWriter
@@ -15,7 +15,7 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-const putRows = async (rows: number, dim: number, values: ArrayLike<number>): Promise<TableVersion> => {
+const putRows = async (rows: number, dim: number, values: ArrayLike<number>): Promise<TableReader> => {
   await putTable(service.client, { name: 'words', rows, dim, values })
   return service.client.registry.find('words').current
 }
@@ -23,7 +23,7 @@ const putRows = async (rows: number, dim: number, values: ArrayLike<number>): Pr
 /** Makes a scan that writes the scores of all rows. */
 const makeScan = (
   arena: Arena,
-  version: TableVersion,
+  version: TableReader,
   queries: readonly Float32Array[],
   metric: Metric,
 ): ScanJob & { scoresAt: number } => {
@@ -155,7 +155,7 @@ const HOT_ROWS = 16
 const DIM = 512
 
 describe('While a writer changes hot rows', () => {
-  const startTestWriter = async (version: TableVersion): Promise<Worker> => {
+  const startTestWriter = async (version: TableReader): Promise<Worker> => {
     const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
       workerData: { handle: version.handle, hotRows: HOT_ROWS },
     })

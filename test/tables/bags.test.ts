@@ -6,7 +6,7 @@ import { Arena } from '../../src/tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolRows } from '../../src/tables/bags.ts'
 import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import { FILL_ROW } from '../../src/tables/resolve.ts'
-import type { TableVersion } from '../../src/tables/table.ts'
+import type { TableReader } from '../../src/tables/table-reader.ts'
 import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 let service: TestWriter
@@ -15,7 +15,7 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-const putRows = async (name: string, rows: number, dim: number): Promise<TableVersion> => {
+const putRows = async (name: string, rows: number, dim: number): Promise<TableReader> => {
   await putTable(service.client, {
     name,
     rows,

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Arena } from '../../src/tables/arena.ts'
 import { type GatherJob, gatherRows, gatherUnchecked } from '../../src/tables/gather.ts'
 import { STRIPES_AT } from '../../src/layout/table-layout.ts'
-import type { TableVersion } from '../../src/tables/table.ts'
+import type { TableReader } from '../../src/tables/table-reader.ts'
 import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 
 const HOT_ROWS = 16
@@ -15,8 +15,8 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-/** A writer thread repeatedly sets a whole row to one number, so that a row with two numbers is torn. */
-const startRowWriter = async (version: TableVersion): Promise<Worker> => {
+/** A writer thread sets all of a row to one number, again and again: a row with two numbers in it is torn. */
+const startRowWriter = async (version: TableReader): Promise<Worker> => {
   const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
     workerData: { handle: version.handle, hotRows: HOT_ROWS },
   })
@@ -25,8 +25,8 @@ const startRowWriter = async (version: TableVersion): Promise<Worker> => {
 }
 
 const countTorn = (
-  read: (version: TableVersion, arena: WebAssembly.Memory, job: GatherJob) => void,
-  version: TableVersion,
+  read: (version: TableReader, arena: WebAssembly.Memory, job: GatherJob) => void,
+  version: TableReader,
   batches: number,
   until: number,
 ) => {

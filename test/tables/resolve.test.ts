@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Mode } from '../../src/core/types.ts'
-import { type IndexArray, pointerTo, resolveRows } from '../../src/tables/resolve.ts'
+import { pointerTo } from '../../src/core/pointers.ts'
+import type { IndexArray } from '../../src/core/types.ts'
+import { resolveRows } from '../../src/tables/resolve.ts'
 
 const resolve = (indices: IndexArray, rows: number, mode: Mode): number[] => {
   const target = new Int32Array(indices.length)

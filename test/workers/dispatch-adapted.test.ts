@@ -4,7 +4,7 @@ import { Arena } from '../../src/tables/arena.ts'
 import { gatherRows } from '../../src/tables/gather.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
-import { TableVersion } from '../../src/tables/table.ts'
+import { TableReader } from '../../src/tables/table-reader.ts'
 import { dispatchAdapted, dispatchAdaptedBags } from '../../src/workers/dispatch-adapted.ts'
 
 const ROWS = 500
@@ -12,18 +12,18 @@ const DIM = 64
 const RANK = 128
 const memory = new TableMemory(2 ** 30)
 
-const allocate = (rows: number, dim: number): TableVersion['handle']['segments'] => {
+const allocate = (rows: number, dim: number): TableReader['handle']['segments'] => {
   const { segments } = memory.allocate(rows, dim * 4)
   const numbers = new Float32Array(segments[0].memory.buffer, ROWS_AT, rows * dim)
   for (let i = 0; i < numbers.length; i++) numbers[i] = ((i * 37) % 101) / 50 - 1
   return segments
 }
 
-let version: TableVersion
+let version: TableReader
 let adapter: TableAdapter
 let arena: Arena
 beforeEach(() => {
-  version = new TableVersion({
+  version = new TableReader({
     key: 'v',
     version: 1,
     rows: ROWS,

@@ -1,7 +1,6 @@
 import { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import type { Region } from '../../tables/arena.ts'
-import type { ArenaShare } from '../../tables/arena-share.ts'
+import type { ArenaShare, Region } from '../../tables/arena.ts'
 import type { App } from '../context.ts'
 import { FORMAT_MEDIA_TYPES, type Format } from '../negotiate.ts'
 import {

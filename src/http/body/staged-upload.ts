@@ -6,8 +6,12 @@ import { readJsonObject } from '../../formats/json-reader.ts'
 import { findFormat, type FormatName, RAW } from '../../formats/format.ts'
 import { checkOptions, planRaw } from '../../upload/plan.ts'
 import { commitUpload } from '../../upload/staging/commit.ts'
-import type { StagedPart, UploadSpecification, UploadState } from '../../upload/staging/layout.ts'
-import { countBytes } from '../../upload/staging/part-files.ts'
+import {
+  countBytes,
+  type StagedPart,
+  type UploadSpecification,
+  type UploadState,
+} from '../../upload/staging/layout.ts'
 import type { HttpContext } from '../context.ts'
 import { parseFormat } from '../negotiate.ts'
 import type { UploadQuery } from '../schemas/table.ts'

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { type ErrorPlace, refuse } from '../../core/errors.ts'
 import { type JsonTensor, readJsonObject, toFloat32 } from '../../formats/json-reader.ts'
 import { formatShape } from '../../formats/shape.ts'
@@ -52,15 +51,3 @@ const readValues = (
 
 const refusePlace = (pointer: string, detail: string): never =>
   refuse('INVALID_REQUEST', `${pointer} ${detail}`, { errors: [{ pointer, detail }] })
-
-/** Refuses DIGEST_MISMATCH unless a body that lies here whole has the announced sha-256. */
-export const checkDigest = (body: Buffer, expected: Uint8Array | undefined): void => {
-  if (expected === undefined) return
-  const found = createHash('sha256').update(body).digest()
-  if (found.equals(expected)) return
-  const announced = Buffer.from(expected).toString('base64')
-  refuse(
-    'DIGEST_MISMATCH',
-    `the body has the sha-256 ${found.toString('base64')}, announced was ${announced}`,
-  )
-}

@@ -1,4 +1,5 @@
 import type { ErrorPlace } from '../../core/errors.ts'
+import { escapePointer } from '../../core/pointers.ts'
 
 /** The keywords that our schemas use. */
 export interface PlainSchema {
@@ -133,8 +134,7 @@ const explainText = (schema: PlainSchema, value: string): string | undefined => 
 }
 
 /** The pointer to a member (RFC 6901). */
-export const pointerTo = (at: string, name: string): string =>
-  `${at}/${cutName(name).replaceAll('~', '~0').replaceAll('/', '~1')}`
+export const pointerTo = (at: string, name: string): string => `${at}/${escapePointer(cutName(name))}`
 
 /** Names come from clients: one of a megabyte does not belong into an answer. */
 const cutName = (name: string): string => (name.length > 64 ? `${name.slice(0, 64)}...` : name)

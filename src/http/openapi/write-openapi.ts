@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { MessageChannel } from 'node:worker_threads'
 import { LIMITS } from '../../core/limits.ts'
 import { WriterClient } from '../../writer/client.ts'
-import { createLookupServices } from '../../lookup/services.ts'
+import { createLookupServices } from '../../lookup/lookup.ts'
 import { buildApp } from '../app.ts'
 
 /** Where the committed copy of the document is. */

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { parseContentDigest } from '../../formats/digest.ts'
+import { checkBodyDigest, parseContentDigest } from '../../formats/digest.ts'
 import type { BuiltTable } from '../../upload/build.ts'
 import { createTable } from '../../upload/create.ts'
 import type { App, HttpContext } from '../context.ts'
@@ -18,7 +18,7 @@ import {
 } from '../negotiate.ts'
 import { acceptBodies } from '../body/receive.ts'
 import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
-import { checkDigest, readSpecification } from '../body/table-specification.ts'
+import { readSpecification } from '../body/table-specification.ts'
 import { describeStored, sendStored, storeTableBody } from '../body/table-body.ts'
 
 type UploadRequest = FastifyRequest<{
@@ -51,7 +51,7 @@ const create = ({ writer, lookups }: HttpContext, request: UploadRequest): Promi
     })
   }
   const body = request.body as Buffer
-  checkDigest(body, readDigest(request))
+  checkBodyDigest(body, readDigest(request))
   const { table } = request.params
   return createTable(writer, lookups.arena, {
     ...readSpecification(body),

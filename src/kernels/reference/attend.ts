@@ -3,7 +3,9 @@ import type { Metric } from '../attend.ts'
 /** Float32 of each operation, so that the sums are those of the kernel. */
 const { fround } = Math
 
-/** Sum of `terms`: four lanes, the last terms.length mod 4 first, then (lane 0 + lane 2) + (lane 1 + lane 3). */
+/**
+ * Sum of `terms`: four lanes, the last terms.length mod 4 first, then (lane 0 + lane 2) + (lane 1 + lane 3).
+ */
 const sumTerms = (terms: readonly number[]): number => {
   const lanes = [0, 0, 0, 0]
   const tail = terms.length - (terms.length % 4)
@@ -12,7 +14,9 @@ const sumTerms = (terms: readonly number[]): number => {
   return fround(fround(lanes[0] + lanes[2]) + fround(lanes[1] + lanes[3]))
 }
 
-/** The score of one query and one row, both float32 and of equal length; `cosine` takes queries of length one. */
+/**
+ * The score of one query and one row, both float32 and of equal length; `cosine` takes queries of length one.
+ */
 export const scoreReference = (metric: Metric, query: Float32Array, row: Float32Array): number => {
   const apart = (a: number, k: number): number => fround(a - query[k])
   const products = Array.from(row, (a, k) => fround(a * query[k]))
@@ -23,7 +27,10 @@ export const scoreReference = (metric: Metric, query: Float32Array, row: Float32
   return length === 0 ? 0 : fround(sumTerms(products) / length) + 0
 }
 
-/** What one query finds among `scores`, score i being that of row i: the best `capacity`, best first. `skippedIndex` is left out. */
+/**
+ * The rows that one query finds among `scores`, score i being that of row i: the best `capacity`, best first.
+ * `skippedIndex` is left out.
+ */
 export const topReference = (
   metric: Metric,
   scores: Float32Array,

@@ -1,5 +1,5 @@
 import type { Dtype } from '../../core/types.ts'
-import { rowBytes, ROWS_AT } from '../../layout/table-layout.ts'
+import { int8BiasAt, int8ScaleAt, rowBytes, ROWS_AT } from '../../layout/table-layout.ts'
 import type { BagKernels, BagOperation, Bags } from '../bag.ts'
 import { fromBits, toBits, widenBfloat16, widenFloat16 } from './floats.ts'
 import { makeViews, type Views } from './views.ts'
@@ -11,13 +11,14 @@ const readStored = ({ table }: Views, dtype: Dtype, dim: number, at: number, k: 
   if (dtype === 'float32') return table.getFloat32(at + k * 4, true)
   if (dtype === 'int8')
     return Math.fround(
-      table.getUint8(at + k) * table.getFloat32(at + dim, true) + table.getFloat32(at + dim + 4, true),
+      table.getUint8(at + k) * table.getFloat32(at + int8ScaleAt(dim), true) +
+        table.getFloat32(at + int8BiasAt(dim), true),
     )
   const half = table.getUint16(at + k * 2, true)
   return fromBits(dtype === 'float16' ? widenFloat16(half) : widenBfloat16(half))
 }
 
-/** What a bag is divided by. `weights` null: all weigh one. */
+/** The divisor of a bag. `weights` null: all weigh one. */
 const divisorOf = (operation: BagOperation, weights: number[] | null, count: number): number => {
   if (operation === 'sum' || operation === 'max') return 1
   const terms = weights?.map((weight) => (operation === 'mean' ? weight : Math.fround(weight * weight)))
@@ -66,7 +67,10 @@ const poolMembers = ({ arena }: Views, bags: Bags, first: number, last: number, 
   }
 }
 
-/** What the bag kernels must do, in plain TypeScript, one value at a time. A bag that is not finished may hold another NaN than theirs. */
+/**
+ * The bag kernels' contract in plain TypeScript, one value at a time. A bag that is not finished may hold
+ * another NaN than theirs.
+ */
 export const makeReferenceBagKernels = (table: ArrayBufferLike, arena: ArrayBufferLike): BagKernels => {
   const views = makeViews(table, arena)
   return {

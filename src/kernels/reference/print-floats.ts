@@ -1,5 +1,6 @@
 /**
- * The printer of float32 in plain TypeScript: slow, and written to be believed. `kernels/json.as.ts` must agree with it byte by byte.
+ * The printer of float32 in plain TypeScript: slow, and written to be believed. `kernels/json.as.ts` must
+ * agree with it byte by byte.
  */
 
 const bits = new DataView(new ArrayBuffer(4))
@@ -26,8 +27,9 @@ const isMiddle = (value: number, digits: number, exponent: number): boolean => {
 }
 
 /**
- * The shortest decimal that reads back to the same float32; of several the closest, of two equally close ones the even one (as JavaScript
- * chooses for doubles, and NumPy for float32). Returns the double that JavaScript prints with those digits.
+ * The shortest decimal that reads back to the same float32; of several the closest, of two equally close ones
+ * the even one (as JavaScript chooses for doubles, and NumPy for float32). Returns the double that JavaScript
+ * prints with those digits.
  */
 export const shortestDecimal = (value: number): number => {
   if (value <= 0) return value === 0 ? value : -shortestDecimal(-value)
@@ -39,13 +41,14 @@ export const shortestDecimal = (value: number): number => {
     const exponent = Number(tenth) - count + 1
     const nearest = `${digits}e${exponent}`
     if (readsBack(nearest)) {
-      // Of two equally close ones toExponential takes the larger.
+      // toExponential takes the larger of two that are equally close.
       const lower = `${digits - 1}e${exponent}`
       return Number(
         digits % 2 === 1 && isMiddle(value, digits - 1, exponent) && readsBack(lower) ? lower : nearest,
       )
     }
-    // At a power of two the interval reaches further up than down: the nearest may miss it while the next one does not.
+    // At a power of two the interval reaches further up than down: the nearest may miss it while the next one
+    // does not.
     const above = `${digits + 1}e${exponent}`
     if (readsBack(above)) return Number(above)
   }

@@ -1,4 +1,4 @@
-import { ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
+import { rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
 import type { TableKernels } from '../table.ts'
 import { roundHalfEven, toBits } from './floats.ts'
 import type { Views } from './views.ts'
@@ -37,7 +37,7 @@ export const makeRowWriters = ({ table, arena }: Views): Pick<TableKernels, 'sca
       const values = Array.from({ length: dim }, (_, k) =>
         arena.getFloat32(sourceAt + (i * dim + k) * 4, true),
       )
-      const usable = quantiseRow(values, table, ROWS_AT + (localRow + i) * (dim + 8))
+      const usable = quantiseRow(values, table, ROWS_AT + (localRow + i) * rowBytes(dim, 'int8'))
       const bad = values.findIndex((value) => !Number.isFinite(value))
       if (!usable && first < 0) first = i * dim + Math.max(0, bad)
     }

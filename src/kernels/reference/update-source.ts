@@ -1,6 +1,9 @@
 import type { UpdateSourceKernels } from '../update-source.ts'
 
-/** What the update source kernels must do, in plain TypeScript, over the bytes of an update source and an arena. */
+/**
+ * The update source kernels' contract in plain TypeScript, over the bytes of an update source and an
+ * arena.
+ */
 export const makeReferenceUpdateSourceKernels = (
   updateSource: ArrayBufferLike,
   arena: ArrayBufferLike,

@@ -1,5 +1,5 @@
-// Accesses to the table memory, by 64-bit address, and to the update source. The functions are in access.wat; after the build no call is left.
-// The arena is AssemblyScript's own memory: plain load and store.
+// Accesses to the table memory, by 64-bit address, and to the update source. The functions are in access.wat;
+// after the build no call is left. The arena is AssemblyScript's own memory: plain load and store.
 
 @external('env', 'table.load8')
 export declare function tableLoad8(at: u64): u32
@@ -12,7 +12,9 @@ export declare function tableLoad64(at: u64): u64
 @external('env', 'table.load128')
 export declare function tableLoad128(at: u64): v128
 
-/** The same, so many bytes further on: an offset in the instruction costs nothing, an addition before it does. */
+/**
+ * The same, so many bytes further on: an offset in the instruction costs nothing, an addition before it does.
+ */
 @external('env', 'table.load128.16')
 export declare function tableLoad128At16(at: u64): v128
 @external('env', 'table.load128.32')

@@ -1,10 +1,14 @@
-// One optimizer step on float32 rows that are packed in the arena: weights, summed gradients and state in, what they become out, in place.
-// The formulas and the order of operations are those of reference/optimizer.ts: every operation rounds to float32, none is fused.
-// Four numbers at a time; the last one to three go through the same operations, with zeros beside them that are not stored.
-// A step returns whether a weight or state that it makes is not finite: x - x is zero unless x is infinite or NaN.
+// One optimizer step on float32 rows that are packed in the arena: weights, summed gradients and state in,
+// what they become out, in place. The formulas and the order of operations are those of
+// reference/optimizer.ts: every operation rounds to float32, none is fused. Four numbers at a time; the last
+// one to three go through the same operations, with zeros beside them that are not stored. A step returns
+// whether a weight or state that it makes is not finite: x - x is zero unless x is infinite or NaN.
 import { loadNumbers, storeNumbers, sumSquares } from './row-numbers.as'
 
-/** Bits are set unless the first `count` (1..4) numbers are finite. What stands beside them may be anything: zero by zero, for one. */
+/**
+ * Bits are set unless the first `count` (1..4) numbers are finite. What stands beside them may be anything:
+ * zero by zero, for one.
+ */
 @inline
 function spoilOf(numbers: v128, count: i32): v128 {
   const spoil = f32x4.sub(numbers, numbers)
@@ -43,8 +47,10 @@ export function stepSgd(weightsAt: usize, gradientsAt: usize, count: i32, rate: 
   const rates = f32x4.splat(rate)
   let spoil = i32x4.splat(0)
   for (; count >= 16; count -= 16) {
-    const first = v128.or(sgdLanes(4, weightsAt, gradientsAt, rates), sgdLanes(4, weightsAt + 16, gradientsAt + 16, rates))
-    const second = v128.or(sgdLanes(4, weightsAt + 32, gradientsAt + 32, rates), sgdLanes(4, weightsAt + 48, gradientsAt + 48, rates))
+    const first = v128.or(sgdLanes(4, weightsAt, gradientsAt, rates),
+      sgdLanes(4, weightsAt + 16, gradientsAt + 16, rates))
+    const second = v128.or(sgdLanes(4, weightsAt + 32, gradientsAt + 32, rates),
+      sgdLanes(4, weightsAt + 48, gradientsAt + 48, rates))
     spoil = v128.or(spoil, v128.or(first, second))
     weightsAt += 64
     gradientsAt += 64
@@ -61,7 +67,8 @@ export function stepSgd(weightsAt: usize, gradientsAt: usize, count: i32, rate: 
 /** b = momentum * b + g; w -= rate * b, or (nesterov) w -= rate * (g + momentum * b). */
 @inline
 function momentumLanes(
-  count: i32, weightsAt: usize, gradientsAt: usize, stateAt: usize, rates: v128, momenta: v128, nesterov: bool,
+  count: i32, weightsAt: usize, gradientsAt: usize, stateAt: usize, rates: v128, momenta: v128,
+  nesterov: bool,
 ): v128 {
   const gradients = loadNumbers(gradientsAt, count)
   const buffer = f32x4.add(f32x4.mul(momenta, loadNumbers(stateAt, count)), gradients)
@@ -84,7 +91,8 @@ export function stepMomentum(
     gradientsAt += 16
     stateAt += 16
   }
-  if (count > 0) spoil = v128.or(spoil, momentumLanes(count, weightsAt, gradientsAt, stateAt, rates, momenta, nesterov))
+  if (count > 0) spoil = v128.or(spoil,
+    momentumLanes(count, weightsAt, gradientsAt, stateAt, rates, momenta, nesterov))
   return v128.any_true(spoil)
 }
 
@@ -111,7 +119,8 @@ function adagradLanes(
   const gradients = loadNumbers(gradientsAt, count)
   const sums = f32x4.add(loadNumbers(stateAt, count), f32x4.mul(gradients, gradients))
   storeNumbers(stateAt, sums, count)
-  return v128.or(spoilOf(sums, count), divideLanes(count, weightsAt, gradients, rates, rootOf(sums, epsilons, inside)))
+  return v128.or(spoilOf(sums, count),
+    divideLanes(count, weightsAt, gradients, rates, rootOf(sums, epsilons, inside)))
 }
 
 export function stepAdagrad(
@@ -126,13 +135,15 @@ export function stepAdagrad(
     gradientsAt += 16
     stateAt += 16
   }
-  if (count > 0) spoil = v128.or(spoil, adagradLanes(count, weightsAt, gradientsAt, stateAt, rates, epsilons, inside))
+  if (count > 0) spoil = v128.or(spoil,
+    adagradLanes(count, weightsAt, gradientsAt, stateAt, rates, epsilons, inside))
   return v128.any_true(spoil)
 }
 
 /** One accumulator per row: s += sum(g * g) / dim; w -= (rate * g) / root. */
 export function stepRowwiseAdagrad(
-  weightsAt: usize, gradientsAt: usize, stateAt: usize, rowCount: i32, dim: i32, rate: f32, epsilon: f32, inside: bool,
+  weightsAt: usize, gradientsAt: usize, stateAt: usize, rowCount: i32, dim: i32, rate: f32, epsilon: f32,
+  inside: bool,
 ): bool {
   const rates = f32x4.splat(rate)
   let spoil = i32x4.splat(0)
@@ -149,7 +160,8 @@ export function stepRowwiseAdagrad(
       weightsAt += 16
       gradientsAt += 16
     }
-    if (rest > 0) spoil = v128.or(spoil, divideLanes(rest, weightsAt, loadNumbers(gradientsAt, rest), rates, roots))
+    if (rest > 0) spoil = v128.or(spoil,
+      divideLanes(rest, weightsAt, loadNumbers(gradientsAt, rest), rates, roots))
     weightsAt += <usize>rest << 2
     gradientsAt += <usize>rest << 2
   }
@@ -159,7 +171,8 @@ export function stepRowwiseAdagrad(
 /** m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) + epsilon). */
 @inline
 function adamLanes(
-  count: i32, weightsAt: usize, gradientsAt: usize, mAt: usize, vAt: usize, sizes: v128, keeps1: v128, keeps2: v128, epsilons: v128,
+  count: i32, weightsAt: usize, gradientsAt: usize, mAt: usize, vAt: usize, sizes: v128, keeps1: v128,
+  keeps2: v128, epsilons: v128,
 ): v128 {
   const gradients = loadNumbers(gradientsAt, count)
   const oldM = loadNumbers(mAt, count)
@@ -174,7 +187,8 @@ function adamLanes(
 
 /** A state row is its m, then its v. */
 export function stepAdam(
-  weightsAt: usize, gradientsAt: usize, stateAt: usize, rowCount: i32, dim: i32, size: f32, keep1: f32, keep2: f32, epsilon: f32,
+  weightsAt: usize, gradientsAt: usize, stateAt: usize, rowCount: i32, dim: i32, size: f32, keep1: f32,
+  keep2: f32, epsilon: f32,
 ): bool {
   let spoil = i32x4.splat(0)
   const sizes = f32x4.splat(size)
@@ -187,12 +201,15 @@ export function stepAdam(
     let rest = dim
     for (; rest >= 4; rest -= 4) {
       const mAt = stateAt + at
-      spoil = v128.or(spoil, adamLanes(4, weightsAt + at, gradientsAt + at, mAt, mAt + rowBytes, sizes, keeps1, keeps2, epsilons))
+      spoil = v128.or(spoil,
+        adamLanes(4, weightsAt + at, gradientsAt + at, mAt, mAt + rowBytes, sizes, keeps1, keeps2, epsilons))
       at += 16
     }
     if (rest > 0) {
       const mAt = stateAt + at
-      spoil = v128.or(spoil, adamLanes(rest, weightsAt + at, gradientsAt + at, mAt, mAt + rowBytes, sizes, keeps1, keeps2, epsilons))
+      spoil = v128.or(spoil,
+        adamLanes(rest, weightsAt + at, gradientsAt + at, mAt, mAt + rowBytes, sizes, keeps1, keeps2,
+        epsilons))
     }
     weightsAt += rowBytes
     gradientsAt += rowBytes

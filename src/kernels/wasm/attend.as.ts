@@ -1,13 +1,12 @@
-// Scores of queries against a run of rows. Per pair of query and row: lane j of four adds up the terms of the columns j, j+4, j+8, ..
-// in ascending order, but the last `dim` mod 4 columns before all others; the sum is (lane 0 + lane 2) + (lane 1 + lane 3). Sums begin
-// with zero, every operation rounds to float32, none is fused.
-// Four rows and two queries are in registers together; all queries meet a tile of rows before the next one is read.
+// Scores of queries against a run of rows. Per pair of query and row: lane j of four adds up the terms of the
+// columns j, j+4, j+8, .. in ascending order, but the last `dim` mod 4 columns before all others; the sum is
+// (lane 0 + lane 2) + (lane 1 + lane 3). Sums begin with zero, every operation rounds to float32, none is
+// fused. Four rows and two queries are in registers together; all queries meet a tile of rows before the next
+// one is read.
 import { fence, rowAddress } from './access.as'
-import { biasOf, loadLanes, scaleOf, Source, sourceRowBytes } from './lanes.as'
+import { Metric, Source } from './codes.as'
+import { biasOf, loadLanes, scaleOf, sourceRowBytes } from './lanes.as'
 import { storeLanes } from './rows.as'
-
-/** As in attend.ts. */
-const enum Metric { Dot, Cosine, L2 }
 
 @inline
 function addTerm(metric: Metric, sum: v128, row: v128, query: v128): v128 {
@@ -19,15 +18,21 @@ function addTerm(metric: Metric, sum: v128, row: v128, query: v128): v128 {
 /** The sums of four rows' lanes, each in the lane of its row. */
 @inline
 function sumLanes(first: v128, second: v128, third: v128, fourth: v128): v128 {
-  const left = f32x4.add(v128.shuffle<i32>(first, second, 0, 4, 1, 5), v128.shuffle<i32>(first, second, 2, 6, 3, 7))
-  const right = f32x4.add(v128.shuffle<i32>(third, fourth, 0, 4, 1, 5), v128.shuffle<i32>(third, fourth, 2, 6, 3, 7))
+  const left = f32x4.add(v128.shuffle<i32>(first, second, 0, 4, 1, 5),
+    v128.shuffle<i32>(first, second, 2, 6, 3, 7))
+  const right = f32x4.add(v128.shuffle<i32>(third, fourth, 0, 4, 1, 5),
+    v128.shuffle<i32>(third, fourth, 2, 6, 3, 7))
   return f32x4.add(v128.shuffle<i32>(left, right, 0, 1, 4, 5), v128.shuffle<i32>(left, right, 2, 3, 6, 7))
 }
 
-/** The last `rest` (1..3) columns of a row, zeros in the other lanes: what is read behind a row belongs to another. */
+/**
+ * The last `rest` (1..3) columns of a row, zeros in the other lanes: what is read behind a row belongs to
+ * another.
+ */
 @inline
 function loadTail(source: Source, row: u64, dim: i32, rest: i32, scale: v128, bias: v128): v128 {
-  return v128.and(loadLanes(source, row, dim - rest, scale, bias), i32x4.gt_s(i32x4.splat(rest), i32x4(0, 1, 2, 3)))
+  return v128.and(loadLanes(source, row, dim - rest, scale, bias),
+    i32x4.gt_s(i32x4.splat(rest), i32x4(0, 1, 2, 3)))
 }
 
 /** A row's squares, added up in its lanes. */
@@ -57,7 +62,10 @@ function measureRows(source: Source, r0: u64, r1: u64, r2: u64, r3: u64, dim: i3
   return f32x4.sqrt(sumLanes(first, second, third, squareLanes(source, r3, dim)))
 }
 
-/** Sums -> scores: no minus zero, and one NaN only, since which one an operation gives is the processor's choice. */
+/**
+ * Sums -> scores: no minus zero, and one NaN only, since which one an operation gives is the processor's
+ * choice.
+ */
 @inline
 function finishScores(metric: Metric, sums: v128, lengths: v128): v128 {
   let scores = sums
@@ -75,7 +83,9 @@ function storeScores(to: usize, scores: v128, rowCount: i32): void {
   else storeLanes(to, scores, rowCount)
 }
 
-/** Four rows against one query, or (pair) two that follow each other. The first `rowCount` scores are stored. */
+/**
+ * Four rows against one query, or (pair) two that follow each other. The first `rowCount` scores are stored.
+ */
 @inline
 function scoreTile(
   source: Source, metric: Metric, pair: bool, r0: u64, r1: u64, r2: u64, r3: u64, lengths: v128,
@@ -133,12 +143,14 @@ function scoreTile(
     b3 = pair ? addTerm(metric, b3, fourth, b) : none
   }
   storeScores(to, finishScores(metric, sumLanes(a0, a1, a2, a3), lengths), rowCount)
-  if (pair) storeScores(to + (<usize>stride << 2), finishScores(metric, sumLanes(b0, b1, b2, b3), lengths), rowCount)
+  if (pair) storeScores(to + (<usize>stride << 2), finishScores(metric, sumLanes(b0, b1, b2, b3), lengths),
+    rowCount)
 }
 
 @inline
 function scoreRows(
-  source: Source, metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32,
+  source: Source, metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32,
 ): void {
   const rowBytes = <u64>(<u32>sourceRowBytes(source, dim))
   const queryBytes = <usize>((dim + 3) >> 2) << 4
@@ -158,44 +170,58 @@ function scoreRows(
       query += queryBytes << 1
       to += <usize>stride << 3
     }
-    if (q < queryCount) scoreTile(source, metric, false, r0, r1, r2, r3, lengths, query, dim, to, stride, rest)
+    if (q < queryCount) scoreTile(source, metric, false, r0, r1, r2, r3, lengths, query, dim, to, stride,
+      rest)
   }
 }
 
 @inline
 function scoreSource(
-  source: Source, metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32,
+  source: Source, metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32,
 ): void {
-  if (metric == Metric.Dot) scoreRows(source, Metric.Dot, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
-  else if (metric == Metric.Cosine) scoreRows(source, Metric.Cosine, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
+  if (metric == Metric.Dot) scoreRows(source, Metric.Dot, rowsAt, rowCount, queriesAt, queryCount, dim, outAt,
+    stride)
+  else if (metric == Metric.Cosine) scoreRows(source, Metric.Cosine, rowsAt, rowCount, queriesAt, queryCount,
+    dim, outAt, stride)
   else scoreRows(source, Metric.L2, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
 // A function per source: the dispatch is outside of every loop.
-function scoreFloat32(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32): void {
+function scoreFloat32(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32): void {
   scoreSource(Source.Float32, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
-function scoreFloat16(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32): void {
+function scoreFloat16(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32): void {
   scoreSource(Source.Float16, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
-function scoreBfloat16(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32): void {
+function scoreBfloat16(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32,
+  dim: i32, outAt: usize, stride: i32): void {
   scoreSource(Source.Bfloat16, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
-function scoreInt8(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32): void {
+function scoreInt8(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32): void {
   scoreSource(Source.Int8, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
-/** Rows of the table from row `local` of the segment on. Score of query q and row i -> outAt[q * stride + i]. */
+/**
+ * Rows of the table from row `local` of the segment on. Score of query q and row i -> outAt[q * stride + i].
+ */
 export function score(
-  source: Source, metric: Metric, local: i32, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32,
+  source: Source, metric: Metric, local: i32, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
+  outAt: usize, stride: i32,
 ): void {
   const rowsAt = rowAddress(local, sourceRowBytes(source, dim))
-  if (source == Source.Float32) scoreFloat32(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
-  else if (source == Source.Float16) scoreFloat16(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
-  else if (source == Source.Bfloat16) scoreBfloat16(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
+  if (source == Source.Float32) scoreFloat32(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt,
+    stride)
+  else if (source == Source.Float16) scoreFloat16(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt,
+    stride)
+  else if (source == Source.Bfloat16) scoreBfloat16(metric, rowsAt, rowCount, queriesAt, queryCount, dim,
+    outAt, stride)
   else scoreInt8(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
   // the caller's next read of the lock word must not overtake the rows on machines that reorder loads
   fence()
@@ -203,7 +229,8 @@ export function score(
 
 /** The same of float32 rows packed in the arena. */
 export function scorePacked(
-  metric: Metric, rowsAt: usize, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize, stride: i32,
+  metric: Metric, rowsAt: usize, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize,
+  stride: i32,
 ): void {
   scoreSource(Source.Packed, metric, <u64>rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }

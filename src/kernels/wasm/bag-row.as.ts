@@ -1,13 +1,19 @@
-// Members of one bag onto the bag's row in the arena: rows of the table, widened in registers, or float32 rows of the arena.
-import { rowAddress, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
+// Members of one bag onto the bag's row in the arena: rows of the table, widened in registers, or float32
+// rows of the arena.
+import { rowAddress, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32,
+  tableLoad128At48 } from './access.as'
+import { Source } from './codes.as'
 import { widenBfloat16 } from './floats.as'
-import { biasOf, loadLanes, scaleOf, Source, sourceRowBytes } from './lanes.as'
+import { biasOf, loadLanes, scaleOf, sourceRowBytes } from './lanes.as'
 import { dequantiseLanes, storeLanes } from './rows.as'
 
-/** What a member does to its bag's row; Take makes it the row. */
+/** The effect of a member on its bag's row; Take makes it the row. */
 export const enum Step { Add, AddWeighted, Max, Take }
 
-/** Where row 0 would be, from which ids are counted: below zero in segments that do not begin with it. */
+/**
+ * The address that row 0 would have, from which ids are counted: below zero in segments that do not begin
+ * with it.
+ */
 @inline
 export function rowsBase(source: Source, firstRow: i32, rowBytes: i32): u64 {
   return source == Source.Packed ? 0 : rowAddress(0, rowBytes) - <u64>(<u32>firstRow) * <u64>(<u32>rowBytes)
@@ -20,7 +26,10 @@ export function memberAt(source: Source, members: usize, i: i32, base: u64, rowB
   return <u64>load<u32>(members + (i << 2)) * <u64>(<u32>rowBytes) + base
 }
 
-/** One line of a row. Each offset has a bound of its own that is kept in a register, so that more than four of them cost more than an addition. */
+/**
+ * One line of a row. Each offset has a bound of its own that is kept in a register, so that more than four of
+ * them cost more than an addition.
+ */
 @inline
 function loadFloats(source: Source, at: u64, column: i32): v128 {
   if (source == Source.Packed) return v128.load(<usize>at + (column << 2))
@@ -46,7 +55,8 @@ function join(step: Step, sum: v128, value: v128, weight: v128): v128 {
 /** Columns `k`..`k`+31 of float32 rows (narrow: ..`k`+15), in registers while the members go by. */
 @inline
 function addFloats(
-  source: Source, step: Step, wide: bool, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32, firstRow: i32,
+  source: Source, step: Step, wide: bool, members: usize, weights: usize, count: i32, row: usize, k: i32,
+  dim: i32, firstRow: i32,
 ): void {
   const sums = row + (k << 2)
   const base = rowsBase(source, firstRow, dim << 2) + <u64>(<u32>k << 2)
@@ -85,7 +95,10 @@ function addFloats(
   v128.store(sums, s7, 112)
 }
 
-/** A constant that stays in a register. One that the compilers know is made anew before each use, which takes longer than the use. */
+/**
+ * A constant that stays in a register. One that the compilers know is made anew before each use, which takes
+ * longer than the use.
+ */
 @inline
 function keep(constant: i32, dim: i32): v128 {
   return i32x4.splat(constant + (dim >>> 31))
@@ -93,7 +106,8 @@ function keep(constant: i32, dim: i32): v128 {
 
 /** float16 bits, sign-extended -> float32, as widenAny of lanes.as.ts with its constants kept. */
 @inline
-function widenHalf(half: v128, moved: v128, raise: v128, magnitude: v128, special: v128, exponent: v128): v128 {
+function widenHalf(half: v128, moved: v128, raise: v128, magnitude: v128, special: v128,
+  exponent: v128): v128 {
   const value = f32x4.mul(v128.and(i32x4.shl(half, 13), moved), raise)
   return v128.or(value, v128.and(f32x4.ge(v128.and(value, magnitude), special), exponent))
 }
@@ -101,7 +115,8 @@ function widenHalf(half: v128, moved: v128, raise: v128, magnitude: v128, specia
 /** Eight columns from `k` on of 16-bit or int8 rows: one load of the table widened to two registers. */
 @inline
 function addEight(
-  source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32, firstRow: i32,
+  source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32,
+  firstRow: i32,
 ): void {
   const rowBytes = sourceRowBytes(source, dim)
   const base = rowsBase(source, firstRow, rowBytes)
@@ -129,8 +144,10 @@ function addEight(
       s0 = join(step, s0, widenBfloat16(i32x4.extend_low_i16x8_u(halves)), weight)
       s1 = join(step, s1, widenBfloat16(i32x4.extend_high_i16x8_u(halves)), weight)
     } else {
-      s0 = join(step, s0, widenHalf(i32x4.extend_low_i16x8_s(halves), moved, raise, magnitude, special, exponent), weight)
-      s1 = join(step, s1, widenHalf(i32x4.extend_high_i16x8_s(halves), moved, raise, magnitude, special, exponent), weight)
+      s0 = join(step, s0,
+        widenHalf(i32x4.extend_low_i16x8_s(halves), moved, raise, magnitude, special, exponent), weight)
+      s1 = join(step, s1,
+        widenHalf(i32x4.extend_high_i16x8_s(halves), moved, raise, magnitude, special, exponent), weight)
     }
   }
   v128.store(sums, s0)
@@ -155,7 +172,8 @@ export function writeLanes(to: usize, lanes: v128, count: i32): void {
 /** Up to four columns from `k` on. The table has spare bytes behind its rows, the arena has not. */
 @inline
 function addFew(
-  source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32, firstRow: i32,
+  source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32,
+  firstRow: i32,
 ): void {
   const rowBytes = sourceRowBytes(source, dim)
   const base = rowsBase(source, firstRow, rowBytes)
@@ -179,7 +197,8 @@ function addMembers(
 ): void {
   let k = 0
   if (source == Source.Float32 || source == Source.Packed) {
-    for (; k <= dim - 32; k += 32) addFloats(source, step, true, members, weights, count, row, k, dim, firstRow)
+    for (; k <= dim - 32; k += 32) addFloats(source, step, true, members, weights, count, row, k, dim,
+      firstRow)
     if (k <= dim - 16) {
       addFloats(source, step, false, members, weights, count, row, k, dim, firstRow)
       k += 16
@@ -195,7 +214,8 @@ export function addSteps(
   source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, dim: i32, firstRow: i32,
 ): void {
   if (step == Step.Add) addMembers(source, Step.Add, members, weights, count, row, dim, firstRow)
-  else if (step == Step.AddWeighted) addMembers(source, Step.AddWeighted, members, weights, count, row, dim, firstRow)
+  else if (step == Step.AddWeighted) addMembers(source, Step.AddWeighted, members, weights, count, row, dim,
+    firstRow)
   else if (step == Step.Max) addMembers(source, Step.Max, members, weights, count, row, dim, firstRow)
   else addMembers(source, Step.Take, members, weights, count, row, dim, firstRow)
 }

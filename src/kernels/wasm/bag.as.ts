@@ -1,11 +1,10 @@
-// Bags of rows -> one row each, in one pass: every row is read once, widened in registers, added to its bag's row in the arena.
-// The order is the members' order and every operation rounds to float32, so that a bag has one answer on every machine.
+// Bags of rows -> one row each, in one pass: every row is read once, widened in registers, added to its bag's
+// row in the arena. The order is the members' order and every operation rounds to float32, so that a bag has
+// one answer on every machine.
 import { fence, tableLoad8 } from './access.as'
 import { addPacked, addSteps, memberAt, readLanes, rowsBase, Step, writeLanes } from './bag-row.as'
-import { Source, sourceRowBytes } from './lanes.as'
-
-/** As in bag.ts. */
-const enum Operation { Sum, Mean, Sqrtn, Max }
+import { Operation, Source } from './codes.as'
+import { sourceRowBytes } from './lanes.as'
 
 /** Members that are looked at before the first of them is added, when rows are too small to be touched. */
 const BLOCK_MEMBERS: i32 = 128
@@ -13,7 +12,7 @@ const BLOCK_MEMBERS: i32 = 128
 /** Members between the touch of a row's first lines and that of the fourth. */
 const FOURTH_BEHIND: i32 = 32
 
-/** How many of `count` members are rows of this segment before the first that is none. */
+/** The number of members, up to `count`, that are rows of this segment before the first that is none. */
 function findMembers(members: usize, count: i32, firstRow: i32, rowCount: i32): i32 {
   for (let i = 0; i < count; i++) {
     if (<u32>(load<i32>(members + (i << 2)) - firstRow) >= <u32>rowCount) return i
@@ -34,7 +33,10 @@ function touchLines(members: usize, count: i32, base: u64, rowBytes: i32, first:
   }
 }
 
-/** One byte of each of four lines: after the first three the processor fetches the fourth by itself, which is asked for when it is there. */
+/**
+ * One byte of each of four lines: after the first three the processor fetches the fourth by itself, which is
+ * asked for when it is there.
+ */
 function touchFours(members: usize, count: i32, base: u64, rowBytes: i32): void {
   const end = members + (count << 2)
   const behind = min(FOURTH_BEHIND, count) << 2
@@ -51,7 +53,9 @@ function touchFours(members: usize, count: i32, base: u64, rowBytes: i32): void 
     tableLoad8(at + 128)
     tableLoad8(memberAt(Source.Float32, member, -FOURTH_BEHIND, base, rowBytes) + 192)
   }
-  for (let member = end - behind; member < end; member += 4) tableLoad8(memberAt(Source.Float32, member, 0, base, rowBytes) + 192)
+  for (let member = end - behind; member < end; member += 4) {
+    tableLoad8(memberAt(Source.Float32, member, 0, base, rowBytes) + 192)
+  }
 }
 
 /** Asks for the cache lines of the members' rows, so that those of many rows are under way at once. */
@@ -66,7 +70,10 @@ function clearRow(row: usize, dim: i32): void {
   for (let k = 0; k < dim; k += 4) writeLanes(row + (k << 2), i32x4.splat(0), dim - k)
 }
 
-/** What a bag is divided by: its count, the sum of its weights, or the root of the sum of their squares, summed as the rows are. */
+/**
+ * The divisor of a bag: its count, the sum of its weights, or the root of the sum of their squares,
+ * summed as the rows are.
+ */
 @inline
 function divisorOf(operation: Operation, weights: usize, begin: i32, end: i32): f32 {
   if (operation == Operation.Sum || operation == Operation.Max) return 1
@@ -111,9 +118,10 @@ function finishRow(row: usize, dim: i32, divisor: f32): void {
 }
 
 /**
- * Members `first`..`last`-1 onto the rows of `bagCount` bags. Bag b has the members offsets[b]..offsets[b+1]-1; it begins with the first
- * of them and is divided after the last, so that a bag may be pooled in parts. A member that is no row of the segment is the row at
- * `fillAt`; Packed rows begin with that of member `first`.
+ * Members `first`..`last`-1 onto the rows of `bagCount` bags. Bag b has the members
+ * offsets[b]..offsets[b+1]-1; it begins with the first of them and is divided after the last, so that a bag
+ * may be pooled in parts. A member that is no row of the segment is the row at `fillAt`; Packed rows begin
+ * with that of member `first`.
  */
 @inline
 function poolMembers(
@@ -133,7 +141,8 @@ function poolMembers(
     if (begin == end || (from == begin && step != Step.Max)) clearRow(row, dim)
     let m = from
     while (m < stop) {
-      const members = source == Source.Packed ? membersAt + <usize>(m - first) * rowBytes : membersAt + (m << 2)
+      const members = source == Source.Packed ? membersAt + <usize>(m - first) * rowBytes
+        : membersAt + (m << 2)
       if (m >= found) {
         const length = findMembers(members, min(block, last - m), firstRow, rowCount)
         if (touchBlock > 0) touchMembers(members, length, firstRow, rowBytes)
@@ -159,44 +168,55 @@ function poolTable(
   const first = load<i32>(offsetsAt)
   const last = load<i32>(offsetsAt + (bagCount << 2))
   poolMembers(
-    source, operation, idsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, fillAt, firstRow, rowCount, dim, touchBlock,
+    source, operation, idsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, fillAt, firstRow, rowCount,
+    dim, touchBlock,
   )
   // the caller's next read of the lock word must not overtake the rows on machines that reorder loads
   fence()
 }
 
-// Named functions, one per source: the dispatch on it is outside of every loop, and only those in use are compiled.
+// Named functions, one per source: the dispatch on it is outside of every loop, and only those in use are
+// compiled.
 export function poolFloat32(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
 ): void {
-  poolTable(Source.Float32, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touchBlock)
+  poolTable(Source.Float32, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow,
+    rowCount, dim, touchBlock)
 }
 
 export function poolFloat16(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
 ): void {
-  poolTable(Source.Float16, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touchBlock)
+  poolTable(Source.Float16, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow,
+    rowCount, dim, touchBlock)
 }
 
 export function poolBfloat16(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
 ): void {
-  poolTable(Source.Bfloat16, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touchBlock)
+  poolTable(Source.Bfloat16, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow,
+    rowCount, dim, touchBlock)
 }
 
 export function poolInt8(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
 ): void {
-  poolTable(Source.Int8, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount, dim, touchBlock)
+  poolTable(Source.Int8, operation, idsAt, weightsAt, offsetsAt, bagCount, outAt, fillAt, firstRow, rowCount,
+    dim, touchBlock)
 }
 
-/** Float32 rows of the arena: those of members `first`..`last`-1, whose bags may begin before and end behind them. */
+/**
+ * Float32 rows of the arena: those of members `first`..`last`-1, whose bags may begin before and end behind
+ * them.
+ */
 export function poolPacked(
-  operation: Operation, rowsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32, first: i32, last: i32, outAt: usize, dim: i32,
+  operation: Operation, rowsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32, first: i32,
+  last: i32, outAt: usize, dim: i32,
 ): void {
-  poolMembers(Source.Packed, operation, rowsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, 0, 0, 0, dim, 0)
+  poolMembers(Source.Packed, operation, rowsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, 0, 0, 0,
+    dim, 0)
 }

@@ -1,6 +1,8 @@
 /**
- * Compiles the kernels: `src/kernels/wasm/*.as.ts` -> `src/kernels/compiled/*.wasm`. Run by `npm run build`, and with `--if-older` by `npm install`
- * (prepare), which npx does too before its first run in a checkout: then only if a source or a compiler is newer than what is there.
+ * Compiles the kernels: `src/kernels/wasm/*.as.ts` -> `src/kernels/compiled/*.wasm`, which is committed. `npm
+ * run build` runs it, after it has installed the compilers from the package in `compilers/`. With `--check`
+ * it writes nothing and fails unless a rebuild gives the committed bytes. Names of modules limit either to
+ * these.
  *
  *     AssemblyScript  the sources; accesses to the memories of table and update source are imported functions
  *     wasm-merge      joins them with access.wat, which defines those functions over memories of their own
@@ -9,21 +11,12 @@
  * A new module is one more line of MODULES.
  */
 import { execFileSync } from 'node:child_process'
-import {
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { ROWS_AT, STRIPES_AT, STRIPE_COUNT } from '../../layout/table-layout.ts'
+import { pathToFileURL } from 'node:url'
+import { INT8_SUFFIX_BYTES, ROWS_AT, STRIPES_AT, STRIPE_COUNT } from '../../layout/table-layout.ts'
+import { SHARED_SOURCES } from './shared-source.ts'
 
 interface KernelModule {
   name: string
@@ -54,42 +47,37 @@ const FEATURES = [
 ]
 const JOIN_EXPORTS = ['memory', 'table.*', 'updateSource.*']
 /** Integer constants of the memory layout that the sources may name. */
-const CONSTANTS = { ROWS_AT, STRIPES_AT, STRIPE_COUNT }
+const CONSTANTS = { ROWS_AT, STRIPES_AT, STRIPE_COUNT, INT8_SUFFIX_BYTES }
 
 const folder = import.meta.dirname
 const target = join(folder, '../compiled')
+const packages = join(folder, '../../../compilers/node_modules')
 const builtFile = (module: KernelModule): string => join(target, `${module.name}.wasm`)
 
-/** What is used of AssemblyScript. Its own types would declare a second `console` for the whole project. */
+/**
+ * The part of AssemblyScript's interface that is used here. Its own types would declare a second `console`
+ * for the whole project.
+ */
 interface Compiler {
   main(
     options: string[],
     files: { readFile(name: string): string | null; writeFile(name: string, contents: Uint8Array): void },
   ): Promise<{ error: Error | null; stderr: { toString(): string } }>
 }
-const COMPILER: string = 'assemblyscript/asc'
+const COMPILER = join(packages, 'assemblyscript/dist/asc.js')
+const PROGRAMS = join(packages, 'binaryen/bin')
 
 const fail = (message: string): never => {
   console.error(message)
   process.exit(1)
 }
 
-/** Where binaryen's programs are, or null when the compilers are not installed (`npm install --omit=dev`). */
-const findCompilers = (): string | null => {
-  try {
-    import.meta.resolve(COMPILER)
-    return fileURLToPath(new URL('bin/', import.meta.resolve('binaryen')))
-  } catch {
-    return null
-  }
-}
-
-const runBinaryen = (programs: string, program: string, options: string[]): void => {
-  execFileSync(process.execPath, [join(programs, program), ...options, ...FEATURES], { stdio: 'inherit' })
+const runBinaryen = (program: string, options: string[]): void => {
+  execFileSync(process.execPath, [join(PROGRAMS, program), ...options, ...FEATURES], { stdio: 'inherit' })
 }
 
 const compileSources = async (module: KernelModule): Promise<Uint8Array> => {
-  const { main } = (await import(COMPILER)) as Compiler
+  const { main } = (await import(pathToFileURL(COMPILER).href)) as Compiler
   let binary: Uint8Array | undefined
   const constants = Object.entries(CONSTANTS).flatMap(([name, value]) => ['--use', `${name}=${value}`])
   const { error, stderr } = await main(
@@ -112,7 +100,9 @@ const compileSources = async (module: KernelModule): Promise<Uint8Array> => {
       ...constants,
     ],
     {
-      readFile: (name) => (existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : null),
+      readFile: (name) =>
+        SHARED_SOURCES[name] ??
+        (existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : null),
       writeFile: (_name, contents) => {
         binary = contents
       },
@@ -122,56 +112,54 @@ const compileSources = async (module: KernelModule): Promise<Uint8Array> => {
   return binary
 }
 
-const buildModule = async (module: KernelModule, programs: string, scratch: string): Promise<void> => {
-  const compiled = join(scratch, `${module.name}.compiled.wasm`)
-  const merged = join(scratch, `${module.name}.merged.wasm`)
-  const optimised = join(target, `.${module.name}.${process.pid}`)
+/** The bytes of a module, built in the folder `scratch`. */
+const buildModule = async (module: KernelModule, scratch: string): Promise<Buffer> => {
+  const [compiled, merged, optimised] = ['compiled', 'merged', 'optimised'].map((step) =>
+    join(scratch, `${module.name}.${step}.wasm`),
+  )
   writeFileSync(compiled, await compileSources(module))
-  runBinaryen(programs, 'wasm-merge', [
-    compiled,
-    module.name,
-    join(folder, 'access.wat'),
-    'env',
-    '-o',
-    merged,
-  ])
+  runBinaryen('wasm-merge', [compiled, module.name, join(folder, 'access.wat'), 'env', '-o', merged])
   const drop = JOIN_EXPORTS.map((name) => `--remove-exports=${name}`)
-  runBinaryen(programs, 'wasm-opt', [merged, ...drop, '-O3', '-O3', '-o', optimised])
-  const { byteLength } = readFileSync(optimised)
-  // by rename: another process may be reading the old one
-  renameSync(optimised, builtFile(module))
-  console.log(`${module.name}.wasm ${byteLength} bytes`)
+  runBinaryen('wasm-opt', [merged, ...drop, '-O3', '-O3', '-o', optimised])
+  return readFileSync(optimised)
 }
 
-const isUpToDate = (): boolean => {
-  const outputs = MODULES.map(builtFile)
-  if (!outputs.every((path) => existsSync(path))) return false
-  // The compilers are pinned in the lockfile.
-  const sources = [
-    '*.as.ts',
-    '*.wat',
-    'build.ts',
-    '../../layout/table-layout.ts',
-    '../../../package-lock.json',
-  ]
-  const changedMs = globSync(sources, { cwd: folder }).map((path) => statSync(join(folder, path)).mtimeMs)
-  return Math.max(...changedMs) < Math.min(...outputs.map((path) => statSync(path).mtimeMs))
+/** Replaces a file by rename, since another process may be reading the old one. */
+const replaceFile = (path: string, bytes: Buffer): void => {
+  writeFileSync(`${path}.${process.pid}`, bytes)
+  renameSync(`${path}.${process.pid}`, path)
 }
 
-const programs = findCompilers()
-if (process.argv.includes('--if-older') && isUpToDate()) {
-  console.log('The kernels are up to date.')
-} else if (programs === null) {
-  const missing = MODULES.filter((module) => !existsSync(builtFile(module)))
-  if (missing.length > 0)
-    fail(`The kernels are not built and the compilers are not installed: run npm install without --omit=dev.`)
-  console.log('The compilers are not installed; the kernels that are already built stay.')
-} else {
-  mkdirSync(target, { recursive: true })
+const isCommitted = (module: KernelModule, bytes: Buffer): boolean =>
+  existsSync(builtFile(module)) && readFileSync(builtFile(module)).equals(bytes)
+
+const run = async (options: string[]): Promise<void> => {
+  const isCheck = options.includes('--check')
+  const names = options.filter((option) => option !== '--check')
+  const modules = MODULES.filter(({ name }) => names.length === 0 || names.includes(name))
+  const unknown = names.filter((name) => !MODULES.some((module) => module.name === name))
+  if (unknown.length > 0) fail(`There is no kernel module ${unknown.join(', ')}.`)
+  if (!existsSync(COMPILER) || !existsSync(PROGRAMS))
+    fail('The compilers of the kernels are not installed: use npm run build, which installs them.')
+
   const scratch = mkdtempSync(join(tmpdir(), 'gatherd-kernels-'))
+  const differing: string[] = []
   try {
-    for (const module of MODULES) await buildModule(module, programs, scratch)
+    for (const module of modules) {
+      const bytes = await buildModule(module, scratch)
+      const isEqual = isCommitted(module, bytes)
+      if (!isEqual && isCheck) differing.push(module.name)
+      if (!isEqual && !isCheck) replaceFile(builtFile(module), bytes)
+      console.log(`${module.name}.wasm ${bytes.length} bytes${isEqual ? ', as before' : ''}`)
+    }
   } finally {
     rmSync(scratch, { recursive: true })
   }
+  if (differing.length > 0)
+    fail(
+      `A rebuild gives other bytes for ${differing.join(', ')}: ` +
+        `run npm run build and commit src/kernels/compiled.`,
+    )
 }
+
+await run(process.argv.slice(2))

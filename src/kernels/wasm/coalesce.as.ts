@@ -1,7 +1,7 @@
-// Which distinct rows the indices of an update mean: update source -> arena.
+// Finds the distinct rows among the indices of an update: update source -> arena.
 import { updateSourceLoad32 } from './access.as'
 
-/** As in update source.ts. */
+/** The content of a slot that no row has taken yet. */
 const FREE: i32 = -1
 
 /** memory.fill would be a call into the engine. */
@@ -14,8 +14,9 @@ function clearSlots(slotsAt: usize, capacity: i32): void {
 }
 
 /**
- * Rows stand in the order in which they first appear: row of slot s at `rowsAt`, where it appears first and last at `firstsAt` and `lastsAt`, and
- * for each index where the same row appears next, or -1. A table of `capacity` (a power of two, more than `count`) slots at `slotsAt` finds them.
+ * Rows stand in the order in which they first appear: row of slot s at `rowsAt`, where it appears first and
+ * last at `firstsAt` and `lastsAt`, and for each index where the same row appears next, or -1. A table of
+ * `capacity` (a power of two, more than `count`) slots at `slotsAt` finds them.
  */
 export function coalesce(
   indicesAt: usize, count: i32, rowCount: i32, skippedRow: i32,
@@ -33,12 +34,14 @@ export function coalesce(
     }
     let at = ((row * <i32>0x9e3779b1) >>> 7) & mask
     let slot = load<i32>(slotsAt + (<usize>at << 2))
-    // One test for both ends: a place that is free reads what lies before the rows, and whether that is equal does not matter.
+    // One test for both ends: a place that is free reads what lies before the rows, and whether that is equal
+    // does not matter.
     while (!(i32(slot == FREE) | i32(load<i32>(rowsAt + (<usize>slot << 2)) == row))) {
       at = (at + 1) & mask
       slot = load<i32>(slotsAt + (<usize>at << 2))
     }
-    // Whether a row is new is a coin toss, so nothing is asked: a new one goes before itself, and that link is cut.
+    // Whether a row is new is a coin toss, so nothing is asked: a new one goes before itself, and that link
+    // is cut.
     const isNew = slot == FREE
     slot = select(slotCount, slot, isNew)
     slotCount += i32(isNew)

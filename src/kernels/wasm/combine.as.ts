@@ -1,5 +1,7 @@
-// Rows of an update that mean the same row of the table become one: update source -> arena. Which they are, coalesce.as.ts has found.
-import { updateSourceLoad32, updateSourceLoad128, updateSourceLoad128At16, updateSourceLoad128At32, updateSourceLoad128At48 } from './access.as'
+// Rows of an update that mean the same row of the table become one: update source -> arena. Which they are,
+// coalesce.as.ts has found.
+import { updateSourceLoad32, updateSourceLoad128, updateSourceLoad128At16, updateSourceLoad128At32,
+  updateSourceLoad128At48 } from './access.as'
 
 @inline
 function read(at: usize, place: i32): i32 {
@@ -11,9 +13,13 @@ function updateSourceLoadFloat(at: usize): f32 {
   return reinterpret<f32>(updateSourceLoad32(at))
 }
 
-/** The row at `target`, if it `isAdded` to, and the rows of one list, in order: sums of 16, 4 and 1 columns stay in registers. */
+/**
+ * The row at `target`, if it `isAdded` to, and the rows of one list, in order: sums of 16, 4 and 1 columns
+ * stay in registers.
+ */
 @inline
-function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, valuesAt: usize, rowBytes: i32): void {
+function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, valuesAt: usize,
+  rowBytes: i32): void {
   let at = 0
   for (; at <= rowBytes - 64; at += 64) {
     const columns = valuesAt + at
@@ -44,7 +50,9 @@ function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, va
     const columns = valuesAt + at
     let sum = updateSourceLoad128(columns + first * rowBytes)
     if (isAdded) sum = f32x4.add(v128.load(target + at), sum)
-    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) sum = f32x4.add(sum, updateSourceLoad128(columns + i * rowBytes))
+    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) {
+      sum = f32x4.add(sum, updateSourceLoad128(columns + i * rowBytes))
+    }
     v128.store(target + at, sum)
   }
   for (; at < rowBytes; at += 4) {
@@ -55,13 +63,16 @@ function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, va
     }
     let sum = updateSourceLoadFloat(columns + first * rowBytes)
     if (isAdded) sum = load<f32>(target + at) + sum
-    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) sum += updateSourceLoadFloat(columns + i * rowBytes)
+    for (let i = read(nextsAt, first); i >= 0; i = read(nextsAt, i)) {
+      sum += updateSourceLoadFloat(columns + i * rowBytes)
+    }
     store<f32>(target + at, sum)
   }
 }
 
 /** Row s of the packed rows at `targetAt` becomes the sum of the rows of list s, in order. */
-export function sumRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize, dim: i32): void {
+export function sumRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize,
+  dim: i32): void {
   const rowBytes = dim << 2
   for (let slot = 0; slot < slotCount; slot++, targetAt += rowBytes) {
     combineRow(false, targetAt, read(firstsAt, slot), nextsAt, valuesAt, rowBytes)
@@ -69,7 +80,8 @@ export function sumRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesA
 }
 
 /** The rows of list s are added to row s of the packed rows at `targetAt`, in order. */
-export function addRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize, dim: i32): void {
+export function addRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize,
+  dim: i32): void {
   const rowBytes = dim << 2
   for (let slot = 0; slot < slotCount; slot++, targetAt += rowBytes) {
     combineRow(true, targetAt, read(firstsAt, slot), nextsAt, valuesAt, rowBytes)
@@ -95,6 +107,8 @@ export function findNonFinite(valuesAt: usize, count: i32): i32 {
     const bad = i32x4.eq(v128.and(updateSourceLoad128(valuesAt + (<usize>i << 2)), exponent), exponent)
     if (v128.any_true(bad)) return i + ctz(i32x4.bitmask(bad))
   }
-  for (; i < count; i++) if ((updateSourceLoad32(valuesAt + (<usize>i << 2)) & 0x7f800000) == 0x7f800000) return i
+  for (; i < count; i++) {
+    if ((updateSourceLoad32(valuesAt + (<usize>i << 2)) & 0x7f800000) == 0x7f800000) return i
+  }
   return -1
 }

@@ -1,8 +1,7 @@
-// What a constraint makes of float32 rows that are packed in the arena, in place. Operations and their order are those of reference/optimizer.ts.
+// Applies a constraint to float32 rows that are packed in the arena, in place. Operations and their order
+// are those of reference/optimizer.ts.
+import { Norm } from './codes.as'
 import { loadNumbers, storeNumbers, sumSquares } from './row-numbers.as'
-
-/** As in apply.ts. */
-const enum Norm { Max, Unit }
 
 @inline
 function clampLanes(count: i32, at: usize): void {
@@ -24,7 +23,10 @@ function scaleLanes(count: i32, at: usize, limits: v128, lengths: v128): void {
   storeNumbers(at, f32x4.div(f32x4.mul(loadNumbers(at, count), limits), lengths), count)
 }
 
-/** Rows whose length is not as it must be: w = (w * limit) / length. Zero rows stay; a length beyond float32 makes NaN. */
+/**
+ * Rows whose length is not as it must be: w = (w * limit) / length. Zero rows stay; a length beyond float32
+ * makes NaN.
+ */
 export function limitNorms(norm: Norm, weightsAt: usize, rowCount: i32, dim: i32, limit: f32): void {
   const limits = f32x4.splat(limit)
   for (let row = 0; row < rowCount; row++) {

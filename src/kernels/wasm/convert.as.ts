@@ -1,7 +1,11 @@
 // Numbers of the arena, in the arena.
-import { Element, convertAny, firstNonFinite } from './elements.as'
+import { Element } from './codes.as'
+import { convertAny, firstNonFinite } from './elements.as'
 
-/** Converts `count` elements. Target and source do not overlap, unless they begin together and the target's elements are not wider. */
+/**
+ * Converts `count` elements. Target and source do not overlap, unless they begin together and the target's
+ * elements are not wider.
+ */
 export function convert(source: Element, target: Element, sourceAt: usize, count: i32, targetAt: usize): i32 {
   return convertAny(false, source, target, sourceAt, count, <u64>targetAt)
 }

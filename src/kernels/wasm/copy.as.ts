@@ -1,7 +1,8 @@
 // Row copies between table and arena: exactly `bytes` bytes are written; reads stay inside the row too.
 // A tail that does not fill 16 bytes is one more load and store that overlaps what is already copied.
 import {
-  tableLoad8, tableLoad16, tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48,
+  tableLoad8, tableLoad16, tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32,
+  tableLoad128At48,
   tableStore8, tableStore16, tableStore32, tableStore64, tableStore128,
   tableStore128At16, tableStore128At32, tableStore128At48,
 } from './access.as'

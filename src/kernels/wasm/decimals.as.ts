@@ -1,27 +1,15 @@
-// The shortest decimals of float32 numbers, four at a time: digits and the place of the point, to be put together by print-floats.as.ts.
-// The search for the digits is Schubfach (Raffaello Giulietti, "The Schubfach way to render doubles", 2020) for 24-bit significands,
-// here with one product of the significand and a 64-bit factor that the binary exponent alone decides; the ends of the interval that
-// rounds to the value are a sum away.
+// The shortest decimals of float32 numbers, four at a time: digits and the place of the point, to be put
+// together by print-floats.as.ts. The search for the digits is Schubfach (Raffaello Giulietti, "The Schubfach
+// way to render doubles", 2020) for 24-bit significands, here with one product of the significand and a
+// 64-bit factor that the binary exponent alone decides; the ends of the interval that rounds to the value are
+// a sum away.
 
-// Whole vectors are loaded from memory, where json.ts puts them: the engine makes a constant anew at each place, in three instructions, and
-// takes two to load and repeat a lane.
-const ROUNDING: usize = 0
-const TWICE_SLACK: usize = 16
-const IMPLIED_BIT: usize = 32
-const LOWEST_BIT: usize = 48
-const SLACK: usize = 64
-const TENTH: usize = 80
-const TEN: usize = 96
-const NINE_DIGITS_MIN: usize = 112
-const EIGHT_DIGITS_MIN: usize = 128
-const PER_TEN_THOUSAND: usize = 144
-const TEN_THOUSAND: usize = 160
-const PER_HUNDRED: usize = 176
-const LESS_HUNDRED: usize = 192
-const PER_TEN: usize = 208
-const LESS_TEN: usize = 224
-const FORM_MAX: usize = 240
-const SIGN_BIT: usize = 256
+// Whole vectors are loaded from memory, where json.ts puts them: the engine makes a constant anew at each
+// place, in three instructions, and takes two to load and repeat a lane.
+import {
+  EIGHT_DIGITS_MIN, FORM_MAX, IMPLIED_BIT, LESS_HUNDRED, LESS_TEN, LOWEST_BIT, NINE_DIGITS_MIN, PER_HUNDRED,
+  PER_TEN, PER_TEN_THOUSAND, ROUNDING, SIGN_BIT, SLACK, TEN, TEN_THOUSAND, TENTH, TWICE_SLACK,
+} from './print-tables.as'
 
 /** The entry of a value in the table of factors: 16 bytes by biased exponent. */
 @inline
@@ -68,11 +56,13 @@ function spreadDigits(fours: v128, constantsAt: usize): v128 {
 }
 
 /**
- * Finds the decimals of the four numbers at `valuesAt`: below 200,000,000, so that a ninth digit before the others can only be 1. Stores 16
- * bytes for each: the last eight digits as bytes 0..9; an i32, minus how many of the nine digits are zeros before the first other; and a
- * u32, the offset of the form in which print-floats.as.ts writes it: the form of nine positive digits, from the table of factors, 128 more for each
- * zero before the first digit, 64 more for negative numbers. FORM_MAX and more are for all that needs a closer look: what zeros, subnormal
- * numbers, powers of two and what is not finite come out as has no meaning.
+ * Finds the decimals of the four numbers at `valuesAt`: below 200,000,000, so that a ninth digit before the
+ * others can only be 1. Stores 16 bytes for each: the last eight digits as bytes 0..9; an i32, minus how many
+ * of the nine digits are zeros before the first other; and a u32, the offset of the form in which
+ * print-floats.as.ts writes it: the form of nine positive digits, from the table of factors, 128 more for
+ * each zero before the first digit, 64 more for negative numbers. FORM_MAX and more are for all that needs a
+ * closer look: what zeros, subnormal numbers, powers of two and what is not finite come out as has no
+ * meaning.
  */
 @inline
 export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usize, decimalsAt: usize): void {
@@ -90,26 +80,31 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
   const values = v128.load(valuesAt)
   const impliedBit = v128.load(constantsAt, IMPLIED_BIT)
   const significands = v128.or(i32x4.shl(values, 8), impliedBit)
-  // The values in units of a power of ten, 36 bits behind the point, and half the distance to their neighbours. Both are good to less
-  // than SLACK; what is as near as that to the end of an interval, or to a middle, lies on it. An end rounds to the value when the
-  // significand is even.
+  // The values in units of a power of ten, 36 bits behind the point, and half the distance to their
+  // neighbours. Both are good to less than SLACK; what is as near as that to the end of an interval, or to a
+  // middle, lies on it. An end rounds to the value when the significand is even.
   const values01 = i64x2.add(
-    i64x2.extmul_low_i32x4_u(significands, high), i64x2.shr_u(i64x2.extmul_low_i32x4_u(significands, low), 32),
+    i64x2.extmul_low_i32x4_u(significands, high),
+    i64x2.shr_u(i64x2.extmul_low_i32x4_u(significands, low), 32),
   )
   const values23 = i64x2.add(
-    i64x2.extmul_high_i32x4_u(significands, high), i64x2.shr_u(i64x2.extmul_high_i32x4_u(significands, low), 32),
+    i64x2.extmul_high_i32x4_u(significands, high),
+    i64x2.shr_u(i64x2.extmul_high_i32x4_u(significands, low), 32),
   )
   const odd = v128.and(significands, v128.load(constantsAt, LOWEST_BIT))
   const slacks = i32x4.sub(v128.load(constantsAt, SLACK), i32x4.shr_u(odd, 5))
   const halves01 = i64x2.add(i64x2.shr_u(factors01, 25), i64x2.extend_low_i32x4_s(slacks))
   const halves23 = i64x2.add(i64x2.shr_u(factors23, 25), i64x2.extend_high_i32x4_s(slacks))
-  const lower = lowerHalves(floorBoth(i64x2.sub(values01, halves01)), floorBoth(i64x2.sub(values23, halves23)))
-  const upper = lowerHalves(floorBoth(i64x2.add(values01, halves01)), floorBoth(i64x2.add(values23, halves23)))
+  const lower = lowerHalves(floorBoth(i64x2.sub(values01, halves01)),
+    floorBoth(i64x2.sub(values23, halves23)))
+  const upper = lowerHalves(floorBoth(i64x2.add(values01, halves01)),
+    floorBoth(i64x2.add(values23, halves23)))
   // At most one multiple of ten reads back; when one does it is shorter than any other decimal that does.
   const tens = i32x4.mul(multiplyHigh(upper, v128.load(constantsAt, TENTH)), v128.load(constantsAt, TEN))
   const rounding = v128.load(constantsAt, ROUNDING)
   const twiceSlack = v128.load(constantsAt, TWICE_SLACK)
-  const nearest = lowerHalves(roundBoth(values01, rounding, twiceSlack), roundBoth(values23, rounding, twiceSlack))
+  const nearest = lowerHalves(roundBoth(values01, rounding, twiceSlack),
+    roundBoth(values23, rounding, twiceSlack))
   const decimals = v128.bitselect(tens, nearest, i32x4.gt_s(tens, lower))
 
   const areEight = i32x4.lt_s(decimals, v128.load(constantsAt, NINE_DIGITS_MIN))
@@ -119,7 +114,8 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
   const upperFours = i32x4.shr_u(multiplyHigh(lasts, v128.load(constantsAt, PER_TEN_THOUSAND)), 11)
   const lowerFours = i32x4.sub(lasts, i32x4.dot_i16x8_s(upperFours, v128.load(constantsAt, TEN_THOUSAND)))
   const negatives = v128.and(i32x4.shr_u(values, 25), v128.load(constantsAt, SIGN_BIT))
-  const forms = i32x4.min_u(v128.or(formsOfNine, i32x4.eq(significands, impliedBit)), v128.load(constantsAt, FORM_MAX))
+  const forms = i32x4.min_u(v128.or(formsOfNine, i32x4.eq(significands, impliedBit)),
+    v128.load(constantsAt, FORM_MAX))
   const ways = v128.or(i32x4.sub(forms, i32x4.shl(missing, 7)), negatives)
   const heads01 = v128.shuffle<u32>(missing, ways, 0, 4, 1, 5)
   const heads23 = v128.shuffle<u32>(missing, ways, 2, 6, 3, 7)

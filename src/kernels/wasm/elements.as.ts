@@ -1,10 +1,8 @@
 // Elements of one type -> another, four at a time through float32, from the arena into either memory.
 // Sources may lie at any address. What does not fill four lanes goes one by one through the same lanes.
 import { tableStore16, tableStore32, tableStore64, tableStore128 } from './access.as'
+import { Element } from './codes.as'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './floats.as'
-
-/** As in index.ts. */
-export const enum Element { Float64, Float32, Float16, Bfloat16 }
 
 @inline
 function elementBytes(type: Element): i32 {
@@ -21,7 +19,8 @@ function settleNan(lanes: v128): v128 {
 @inline
 function loadFour(type: Element, at: usize): v128 {
   if (type == Element.Float64) {
-    return settleNan(v128.shuffle<i32>(f32x4.demote_f64x2_zero(v128.load(at)), f32x4.demote_f64x2_zero(v128.load(at, 16)), 0, 1, 4, 5))
+    return settleNan(v128.shuffle<i32>(f32x4.demote_f64x2_zero(v128.load(at)),
+      f32x4.demote_f64x2_zero(v128.load(at, 16)), 0, 1, 4, 5))
   }
   if (type == Element.Float32) return v128.load(at)
   const halves = v128.load16x4_u(at)
@@ -48,7 +47,9 @@ function encode(type: Element, value: v128): v128 {
 /** Lanes whose exponent bits are all set: infinity and NaN. */
 @inline
 function nonFinite(type: Element, bits: v128): v128 {
-  const exponent = i32x4.splat(type == Element.Float16 ? 0x7c00 : type == Element.Bfloat16 ? 0x7f80 : 0x7f800000)
+  const exponent = i32x4.splat(
+    type == Element.Float16 ? 0x7c00 : type == Element.Bfloat16 ? 0x7f80 : 0x7f800000,
+  )
   return i32x4.eq(v128.and(bits, exponent), exponent)
 }
 
@@ -78,7 +79,8 @@ function storeOne(type: Element, intoTable: bool, to: u64, bits: v128): void {
 
 /** Converts all of `count` elements. Returns the index of the first whose result is not finite, or -1. */
 @inline
-function convertElements(source: Element, target: Element, intoTable: bool, from: usize, count: i32, to: u64): i32 {
+function convertElements(source: Element, target: Element, intoTable: bool, from: usize, count: i32,
+  to: u64): i32 {
   const sourceBytes = elementBytes(source)
   const targetBytes = elementBytes(target)
   let first = -1
@@ -113,7 +115,8 @@ function convertTo(target: Element, intoTable: bool, source: Element, from: usiz
 
 /** {@link convertElements} for types that are known when it runs. */
 @inline
-export function convertAny(intoTable: bool, source: Element, target: Element, from: usize, count: i32, to: u64): i32 {
+export function convertAny(intoTable: bool, source: Element, target: Element, from: usize, count: i32,
+  to: u64): i32 {
   if (target == Element.Float32) return convertTo(Element.Float32, intoTable, source, from, count, to)
   if (target == Element.Float16) return convertTo(Element.Float16, intoTable, source, from, count, to)
   return convertTo(Element.Bfloat16, intoTable, source, from, count, to)

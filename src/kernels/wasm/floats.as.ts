@@ -1,4 +1,5 @@
-// Conversions of four lanes between float32 and the 16-bit formats, in integer lanes: no branch, no denormal operand.
+// Conversions of four lanes between float32 and the 16-bit formats, in integer lanes: no branch, no denormal
+// operand.
 
 /** float16 bits in 32-bit lanes -> float32. */
 @inline
@@ -14,7 +15,10 @@ export function widenFloat16(half: v128): v128 {
   return v128.or(sign, v128.bitselect(special, finite, i32x4.gt_s(magnitude, i32x4.splat(0x7bff))))
 }
 
-/** True: each of eight float16 is zero or normal, and {@link widenCommon} may be used, which takes a third of the instructions. */
+/**
+ * True: each of eight float16 is zero or normal, and {@link widenCommon} may be used, which takes a third of
+ * the instructions.
+ */
 @inline
 export function areCommon(halves: v128): bool {
   const magnitude = v128.and(halves, i16x8.splat(0x7fff))
@@ -22,7 +26,10 @@ export function areCommon(halves: v128): bool {
   return !v128.any_true(v128.or(subnormal, i16x8.gt_s(magnitude, i16x8.splat(0x7bff))))
 }
 
-/** float16 bits, sign-extended to 32-bit lanes, zero or normal -> float32: moved into place, then exponents raised by 127 - 15. */
+/**
+ * float16 bits, sign-extended to 32-bit lanes, zero or normal -> float32: moved into place, then exponents
+ * raised by 127 - 15.
+ */
 @inline
 export function widenCommon(half: v128): v128 {
   const moved = v128.and(i32x4.shl(half, 13), i32x4.splat(<i32>0x8fffe000))
@@ -35,7 +42,10 @@ export function widenBfloat16(half: v128): v128 {
   return i32x4.shl(half, 16)
 }
 
-/** float32 -> float16 bits in 32-bit lanes. Half to even; 65,520 and above is infinity; NaN is 7E00 with its sign. */
+/**
+ * float32 -> float16 bits in 32-bit lanes. Half to even; 65,520 and above is infinity; NaN is 7E00 with its
+ * sign.
+ */
 @inline
 export function narrowFloat16(value: v128): v128 {
   const magnitude = v128.and(value, i32x4.splat(0x7fffffff))
@@ -43,10 +53,12 @@ export function narrowFloat16(value: v128): v128 {
   const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1))
   const rebased = i32x4.add(magnitude, i32x4.splat(((15 - 127) << 23) + 0xfff))
   const normal = i32x4.shr_u(i32x4.add(rebased, odd), 13)
-  // adding 0.5 leaves 24 bits below it, of which the last is 2^-24: the addition itself rounds a subnormal half to even
+  // adding 0.5 leaves 24 bits below it, of which the last is 2^-24: the addition itself rounds a subnormal
+  // half to even
   const small = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000))
   const finite = v128.bitselect(small, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000)))
-  const special = v128.bitselect(i32x4.splat(0x7e00), i32x4.splat(0x7c00), i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)))
+  const special = v128.bitselect(i32x4.splat(0x7e00), i32x4.splat(0x7c00),
+    i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)))
   return v128.or(sign, v128.bitselect(special, finite, i32x4.gt_s(magnitude, i32x4.splat(0x477fffff))))
 }
 

@@ -1,5 +1,6 @@
-// Rows by id: table -> arena. Ids outside the segment are skipped (another segment answers them); negative ids take the fill row.
-// touchRows > 0: the cache lines of that many rows are asked for before the first of them is copied.
+// Rows by id: table -> arena. Ids outside the segment are skipped (another segment answers them); negative
+// ids take the fill row. touchRows > 0: the cache lines of that many rows are asked for before the first of
+// them is copied.
 import { fence, tableAtomicLoad, rowAddress, stripeAddress } from './access.as'
 import { touchRow } from './copy.as'
 import { areInside, baseOf, rowOf, touchInside } from './in-segment.as'
@@ -34,7 +35,8 @@ function gatherInside(kind: Row, idsAt: usize, count: i32, outAt: usize, base: u
 }
 
 @inline
-function gatherBlock(kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32): void {
+function gatherBlock(kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32,
+  rowCount: i32, size: i32): void {
   const rowBytes = storedBytes(kind, size)
   const outBytes = answeredBytes(kind, size)
   let to = outAt
@@ -48,7 +50,8 @@ function gatherBlock(kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: 
 
 @inline
 function gatherKind(
-  kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32, touchRows: i32,
+  kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32,
+  touchRows: i32,
 ): void {
   const rowBytes = storedBytes(kind, size)
   const outBytes = answeredBytes(kind, size)
@@ -69,7 +72,10 @@ function gatherKind(
   fence()
 }
 
-/** Sum of the words that guard a block, or -1 when the writer is writing one of its rows. Words only grow: equal sums, equal words. */
+/**
+ * Sum of the words that guard a block, or -1 when the writer is writing one of its rows. Words only grow:
+ * equal sums, equal words.
+ */
 function stripeSum(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): i64 {
   let sum: u32 = 0
   let busy: u32 = 0
@@ -86,7 +92,8 @@ function stripeSum(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): i64 
 
 /** One position, repeated until no write fell into it. False: given up. */
 @inline
-function gatherGuarded(kind: Row, idAt: usize, to: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32): bool {
+function gatherGuarded(kind: Row, idAt: usize, to: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  size: i32): bool {
   for (let spin = 0; spin < SPIN_MAX; spin++) {
     const before = stripeSum(idAt, 1, firstRow, rowCount)
     if (before < 0) continue
@@ -97,10 +104,14 @@ function gatherGuarded(kind: Row, idAt: usize, to: usize, fillAt: usize, firstRo
   return false
 }
 
-/** Positions `start`..`count`-1. Returns the first that is not finished: `count`, or where a busy row was given up. */
+/**
+ * Positions `start`..`count`-1. Returns the first that is not finished: `count`, or where a busy row was
+ * given up.
+ */
 @inline
 function gatherKindChecked(
-  kind: Row, idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, size: i32, blockRows: i32,
+  kind: Row, idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  size: i32, blockRows: i32,
 ): i32 {
   const rowBytes = storedBytes(kind, size)
   const outBytes = answeredBytes(kind, size)
@@ -116,36 +127,44 @@ function gatherKindChecked(
       if (stripeSum(ids, length, firstRow, rowCount) == before) continue
     }
     for (let i = 0; i < length; i++) {
-      if (!gatherGuarded(kind, ids + (i << 2), to + i * outBytes, fillAt, firstRow, rowCount, size)) return from + i
+      if (!gatherGuarded(kind, ids + (i << 2), to + i * outBytes, fillAt, firstRow, rowCount,
+        size)) return from + i
     }
   }
   return count
 }
 
-// Named functions, one per kind: the dispatch on the row size is outside of every loop, and each loop gets its own registers.
-function gatherBytes4(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+// Named functions, one per kind: the dispatch on the row size is outside of every loop, and each loop gets
+// its own registers.
+function gatherBytes4(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes4, idsAt, count, outAt, fillAt, firstRow, rowCount, 4, touchRows)
 }
 
-function gatherBytes8(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+function gatherBytes8(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes8, idsAt, count, outAt, fillAt, firstRow, rowCount, 8, touchRows)
 }
 
-function gatherBytes16(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+function gatherBytes16(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes16, idsAt, count, outAt, fillAt, firstRow, rowCount, 16, touchRows)
 }
 
-function gatherBytes32(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+function gatherBytes32(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes32, idsAt, count, outAt, fillAt, firstRow, rowCount, 32, touchRows)
 }
 
-function gatherBytes64(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, touchRows: i32): void {
+function gatherBytes64(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  touchRows: i32): void {
   gatherKind(Row.Bytes64, idsAt, count, outAt, fillAt, firstRow, rowCount, 64, touchRows)
 }
 
 /** Rows as they are stored. */
 export function gatherRaw(
-  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32, touchRows: i32,
+  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32,
+  touchRows: i32,
 ): void {
   if (rowBytes == 4) gatherBytes4(idsAt, count, outAt, fillAt, firstRow, rowCount, touchRows)
   else if (rowBytes == 8) gatherBytes8(idsAt, count, outAt, fillAt, firstRow, rowCount, touchRows)
@@ -157,45 +176,55 @@ export function gatherRaw(
 
 /** float16 rows as float32. */
 export function gatherFloat16(
-  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchRows: i32,
+  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  touchRows: i32,
 ): void {
   gatherKind(Row.Float16, idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
 }
 
 /** bfloat16 rows as float32. */
 export function gatherBfloat16(
-  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchRows: i32,
+  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  touchRows: i32,
 ): void {
   gatherKind(Row.Bfloat16, idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
 }
 
 /** int8 rows (bytes, scale, bias) as float32. */
 export function gatherInt8(
-  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchRows: i32,
+  idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  touchRows: i32,
 ): void {
   gatherKind(Row.Int8, idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
 }
 
 export function gatherRawChecked(
-  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32, blockRows: i32,
+  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
+  rowBytes: i32, blockRows: i32,
 ): i32 {
-  return gatherKindChecked(Row.Raw, idsAt, start, count, outAt, fillAt, firstRow, rowCount, rowBytes, blockRows)
+  return gatherKindChecked(Row.Raw, idsAt, start, count, outAt, fillAt, firstRow, rowCount, rowBytes,
+    blockRows)
 }
 
 export function gatherFloat16Checked(
-  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, blockRows: i32,
+  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  blockRows: i32,
 ): i32 {
-  return gatherKindChecked(Row.Float16, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
+  return gatherKindChecked(Row.Float16, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim,
+    blockRows)
 }
 
 export function gatherBfloat16Checked(
-  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, blockRows: i32,
+  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  blockRows: i32,
 ): i32 {
-  return gatherKindChecked(Row.Bfloat16, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
+  return gatherKindChecked(Row.Bfloat16, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim,
+    blockRows)
 }
 
 export function gatherInt8Checked(
-  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, blockRows: i32,
+  idsAt: usize, start: i32, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
+  blockRows: i32,
 ): i32 {
   return gatherKindChecked(Row.Int8, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, blockRows)
 }

@@ -1,4 +1,5 @@
-// Blocks of ids that are all rows of one segment, which is nearly every block there is: no row of it needs a look at its id.
+// Blocks of ids that are all rows of one segment, which is nearly every block there is: no row of it needs a
+// look at its id.
 import { tableLoad8 } from './access.as'
 import { touchRow } from './copy.as'
 
@@ -16,7 +17,7 @@ export function areInside(idsAt: usize, count: i32, firstRow: i32, rowCount: i32
   return true
 }
 
-/** Where row 0 of the table would lie, if it were in this segment. */
+/** The address that row 0 of the table would have in this segment. */
 @inline
 export function baseOf(firstRow: i32, rowBytes: i32): u64 {
   return <u64>ROWS_AT - <u64>(<u32>firstRow) * <u64>(<u32>rowBytes)

@@ -1,8 +1,13 @@
-// Uploaded values -> stored rows: arena -> table, before the version is published. No reader sees these rows yet, so no word guards them.
+// Uploaded values -> stored rows: arena -> table, before the version is published. No reader sees these rows
+// yet, so no word guards them.
 import { tableStore8, tableStore32, rowAddress } from './access.as'
-import { Element, convertAny, firstNonFinite } from './elements.as'
+import { Element } from './codes.as'
+import { convertAny, firstNonFinite } from './elements.as'
 
-/** Writes `count` elements from `elementOffset` bytes behind the start of the rows. Returns the first that is stored as not finite, or -1. */
+/**
+ * Writes `count` elements from `elementOffset` bytes behind the start of the rows. Returns the first that is
+ * stored as not finite, or -1.
+ */
 export function ingest(source: Element, target: Element, sourceAt: usize, count: i32, rowsOffset: f64): i32 {
   return convertAny(true, source, target, sourceAt, count, <u64>ROWS_AT + <u64>rowsOffset)
 }
@@ -48,9 +53,10 @@ function quantiseRow(from: usize, dim: i32, to: u64): bool {
 }
 
 /**
- * float32 rows -> int8 rows (FBGEMM's 8-bit SBFloat): scale = range / 255, byte = rint((x - min) * (255 / (range + 1e-8))), bias = min.
- * A row that holds NaN or infinity, or whose range overflows, is stored as bytes 0, scale NaN, bias NaN: it reads as NaN.
- * Returns the first element that is not finite; of a row that overflows, its first element; or -1.
+ * float32 rows -> int8 rows (FBGEMM's 8-bit SBFloat): scale = range / 255, byte = rint((x - min) * (255 /
+ * (range + 1e-8))), bias = min. A row that holds NaN or infinity, or whose range overflows, is stored as
+ * bytes 0, scale NaN, bias NaN: it reads as NaN. Returns the first element that is not finite; of a row that
+ * overflows, its first element; or -1.
  */
 export function quantise(sourceAt: usize, count: i32, dim: i32, firstLocal: i32): i32 {
   if (dim == 0) return -1

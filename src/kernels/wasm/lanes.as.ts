@@ -1,32 +1,33 @@
 // Four numbers of a row at a time, widened in registers. Where rows lie is known when the kernel is compiled.
 import { tableLoad32, tableLoad64, tableLoad128 } from './access.as'
+import { Source } from './codes.as'
 import { widenBfloat16, widenCommon } from './floats.as'
 import { dequantiseLanes } from './rows.as'
 
-/** Rows of the table in its dtype, or float32 rows packed in the arena. */
-export const enum Source { Float32, Float16, Bfloat16, Int8, Packed }
-
 @inline
 export function sourceRowBytes(source: Source, dim: i32): i32 {
-  if (source == Source.Int8) return dim + 8
+  if (source == Source.Int8) return dim + INT8_SUFFIX_BYTES
   return source == Source.Float16 || source == Source.Bfloat16 ? dim << 1 : dim << 2
 }
 
-/** What an int8 row is multiplied by, in float64 lanes. */
+/** The factor of an int8 row, in float64 lanes. */
 @inline
 export function scaleOf(source: Source, at: u64, dim: i32): v128 {
   if (source != Source.Int8) return i32x4.splat(0)
   return f64x2.splat(<f64>reinterpret<f32>(tableLoad32(at + <u64>dim)))
 }
 
-/** What is added to an int8 row, in float64 lanes. */
+/** The bias of an int8 row, in float64 lanes. */
 @inline
 export function biasOf(source: Source, at: u64, dim: i32): v128 {
   if (source != Source.Int8) return i32x4.splat(0)
   return f64x2.splat(<f64>reinterpret<f32>(tableLoad32(at + <u64>dim + 4)))
 }
 
-/** float16 bits, sign-extended to 32-bit lanes -> float32. Half the instructions of widenFloat16; a subnormal is a denormal operand here. */
+/**
+ * float16 bits, sign-extended to 32-bit lanes -> float32. Half the instructions of widenFloat16; a subnormal
+ * is a denormal operand here.
+ */
 @inline
 function widenAny(half: v128): v128 {
   const value = widenCommon(half)
@@ -45,5 +46,6 @@ export function loadLanes(source: Source, at: u64, column: i32, scale: v128, bia
     return dequantiseLanes(i32x4.extend_low_i16x8_u(words), scale, bias)
   }
   const halves = i64x2.splat(<i64>tableLoad64(at + (<u64>column << 1)))
-  return source == Source.Float16 ? widenAny(i32x4.extend_low_i16x8_s(halves)) : widenBfloat16(i32x4.extend_low_i16x8_u(halves))
+  return source == Source.Float16 ? widenAny(i32x4.extend_low_i16x8_s(halves))
+    : widenBfloat16(i32x4.extend_low_i16x8_u(halves))
 }

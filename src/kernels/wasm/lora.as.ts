@@ -1,7 +1,10 @@
-// Rows of a low-rank adapter, added to rows in the arena. The table memory holds the second factor: `rank` rows of `dim` float32.
+// Rows of a low-rank adapter, added to rows in the arena. The table memory holds the second factor: `rank`
+// rows of `dim` float32.
 import { tableLoad32, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
 
-/** `row` += scale * (factors . B): products are summed from zero in the order of the factors, none is fused. */
+/**
+ * `row` += scale * (factors . B): products are summed from zero in the order of the factors, none is fused.
+ */
 @inline
 function addProduct(row: usize, factors: usize, rank: i32, scale: f32, dim: i32): void {
   const lanesOfScale = f32x4.splat(scale)
@@ -51,7 +54,8 @@ function addProduct(row: usize, factors: usize, rank: i32, scale: f32, dim: i32)
 }
 
 /** Row i of `rowsAt` gets its product, unless `ids[i]` is negative: no row of the table was meant. */
-export function addProducts(idsAt: usize, count: i32, factorsAt: usize, rank: i32, scale: f32, rowsAt: usize, dim: i32): void {
+export function addProducts(idsAt: usize, count: i32, factorsAt: usize, rank: i32, scale: f32, rowsAt: usize,
+  dim: i32): void {
   const factorBytes = <usize>rank << 2
   const rowBytes = <usize>dim << 2
   for (let i = 0; i < count; i++) {

@@ -1,23 +1,19 @@
-// Reads runs of JSON numbers, `1,-2.5,3e-7`, and rows of them, into float64 or float32. The text ends with a zero byte, so that no loop needs
-// to look for its end; sixteen digits at a time are read as one vector, up to 15 bytes of which may lie behind that zero.
-// What is rare is left to the caller, who is told where: more than 19 significant digits, powers of ten beyond 10^-64 and 10^63,
-// values so close to the middle of two doubles that the sum of two doubles does not decide.
+// Reads runs of JSON numbers, `1,-2.5,3e-7`, and rows of them, into float64 or float32. The text ends with a
+// zero byte, so that no loop needs to look for its end; sixteen digits at a time are read as one vector, up
+// to 15 bytes of which may lie behind that zero. What is rare is left to the caller, who is told where: more
+// than 19 significant digits, powers of ten beyond 10^-64 and 10^63, values so close to the middle of two
+// doubles that the sum of two doubles does not decide.
 
-// The vectors that numbers.ts lists; u64 powers of ten, 10^0..10^16; then for k = -64..63 four f64: 10^k, its upper 26 bits, its lower
-// 26 or 27, what it lacks.
+import {
+  ALIGN_AT, HUNDREDS_AT, INTEGERS_AT, NINES_AT, PAIRS_AT, POWER_MAX, POWER_MIN, POWERS_AT, THOUSANDS_AT,
+  ZEROS_AT,
+} from './parse-tables.as'
+
+// The vectors that parse-tables.ts lists; u64 powers of ten, 10^0..10^16; then for k = -64..63 four f64:
+// 10^k, its upper 26 bits, its lower 26 or 27, what it lacks.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
-const ALIGN_AT: usize = 0
-const ZEROS_AT: usize = 32
-const NINES_AT: usize = 48
-const PAIRS_AT: usize = 64
-const HUNDREDS_AT: usize = 80
-const THOUSANDS_AT: usize = 96
-const INTEGERS_AT: usize = 112
-const POWERS_AT: usize = 256
-const POWER_MIN: i32 = -64
-const POWER_MAX: i32 = 63
 /** Integers up to here are doubles, as are powers of ten up to 10^22: their quotient is rounded once. */
 const EXACT_MAX: u64 = 9007199254740992
 const EXACT_POWER_MAX: i32 = 22
@@ -40,7 +36,7 @@ function loadDigits(at: usize): v128 {
   return i8x16.sub(v128.load(at), v128.load(tablesAt, ZEROS_AT))
 }
 
-/** How many of sixteen bytes are digits before the first that is none. */
+/** The number of digits among sixteen bytes before the first that is none. */
 @inline
 function countDigits(digits: v128): u32 {
   return ctz(~i8x16.bitmask(i8x16.le_u(digits, v128.load(tablesAt, NINES_AT))))
@@ -52,7 +48,8 @@ function joinDigits(digits: v128, count: u32): u64 {
   const aligned = i8x16.swizzle(digits, v128.load(tablesAt + count, ALIGN_AT))
   const pairs = i16x8.shr_u(i16x8.mul(aligned, v128.load(tablesAt, PAIRS_AT)), 8)
   const fours = i32x4.dot_i16x8_s(pairs, v128.load(tablesAt, HUNDREDS_AT))
-  const eights = i64x2.extract_lane(i32x4.dot_i16x8_s(i16x8.narrow_i32x4_u(fours, fours), v128.load(tablesAt, THOUSANDS_AT)), 0)
+  const eights = i64x2.extract_lane(i32x4.dot_i16x8_s(i16x8.narrow_i32x4_u(fours, fours),
+    v128.load(tablesAt, THOUSANDS_AT)), 0)
   return <u64><u32>eights * 100000000 + (<u64>eights >> 32)
 }
 
@@ -62,7 +59,9 @@ function appendDigits(value: u64, digits: v128, count: u32): u64 {
   return value * load<u64>(tablesAt + (<usize>count << 3), INTEGERS_AT) + joinDigits(digits, count)
 }
 
-/** value * 10^exponent, rounded once, from products of two doubles (Dekker); NaN where that does not decide. */
+/**
+ * value * 10^exponent, rounded once, from products of two doubles (Dekker); NaN where that does not decide.
+ */
 @inline
 function scale(value: u64, exponent: i32): f64 {
   const high = <f64>value
@@ -76,13 +75,16 @@ function scale(value: u64, exponent: i32): f64 {
   const highHigh = split - (split - high)
   const highLow = high - highHigh
   const product = high * factor
-  const error = highHigh * factorHigh - product + highHigh * factorLow + highLow * factorHigh + highLow * factorLow
+  const error = highHigh * factorHigh - product + highHigh * factorLow + highLow * factorHigh
+    + highLow * factorLow
   const rest = error + (high * load<f64>(power, 24) + low * factor)
   const rounded = product + rest * ABOVE
   return rounded == product + rest * BELOW ? rounded : NaN
 }
 
-/** The end of the exponent that begins, behind its `e`, at `at`; 0 where there is none of one to three digits. */
+/**
+ * The end of the exponent that begins, behind its `e`, at `at`; 0 where there is none of one to three digits.
+ */
 @inline
 function skipExponent(at: usize): usize {
   const sign = load<u8>(at)
@@ -109,7 +111,10 @@ function hasTooManyDigits(first: usize, end: usize): bool {
   return end - first > 19
 }
 
-/** Reads the number at `at` to `valueAt` and returns its end; 0 where there is none, or one that is left to the caller. */
+/**
+ * Reads the number at `at` to `valueAt` and returns its end; 0 where there is none, or one that is left to
+ * the caller.
+ */
 @inline
 function readNumber(at: usize, valueAt: usize, single: bool): usize {
   const negative = load<u8>(at) == MINUS
@@ -179,9 +184,10 @@ function skipSpace(at: usize): usize {
 }
 
 /**
- * Reads numbers with commas between them from `at` on, as float32 (`single`) or float64, until something else follows or `valuesAt` reaches
- * `valuesEnd`. Stores how many at `countAt`. Returns the place behind the last one and the white space that follows it; `at` when there
- * was none. What is too large for float32 is left to the caller, too.
+ * Reads numbers with commas between them from `at` on, as float32 (`single`) or float64, until something else
+ * follows or `valuesAt` reaches `valuesEnd`. Stores how many at `countAt`. Returns the place behind the last
+ * one and the white space that follows it; `at` when there was none. What is too large for float32 is left to
+ * the caller, too.
  */
 export function readRun(at: usize, valuesAt: usize, valuesEnd: usize, single: bool, countAt: usize): usize {
   const valueBytes: usize = select<usize>(4, 8, single)
@@ -200,10 +206,12 @@ export function readRun(at: usize, valuesAt: usize, valuesEnd: usize, single: bo
 }
 
 /**
- * Reads rows of exactly `length` numbers, `,[1,2],[3,4]`, from the comma before the first on, until something else follows or another
- * would not fit before `valuesEnd`. Stores how many rows at `countAt`. Returns the place behind the last one; `at` when there was none.
+ * Reads rows of exactly `length` numbers, `,[1,2],[3,4]`, from the comma before the first on, until something
+ * else follows or another would not fit before `valuesEnd`. Stores how many rows at `countAt`. Returns the
+ * place behind the last one; `at` when there was none.
  */
-export function readRows(at: usize, length: u32, valuesAt: usize, valuesEnd: usize, single: bool, countAt: usize): usize {
+export function readRows(at: usize, length: u32, valuesAt: usize, valuesEnd: usize, single: bool,
+  countAt: usize): usize {
   const valueBytes: usize = select<usize>(4, 8, single)
   const rowBytes = length * valueBytes
   let rows: u32 = 0

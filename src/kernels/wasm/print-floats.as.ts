@@ -1,31 +1,32 @@
-// Prints float32 as JSON: the shortest decimal that reads back to the same float32, in the notation of JavaScript.
-// Two steps: decimals.as.ts finds the digits of a block of numbers, here they are written. Every float32 was compared with std::to_chars
-// (Ryu). No allocation and no static data, which would land in the shared arena: the tables lie where json.ts puts them.
+// Prints float32 as JSON: the shortest decimal that reads back to the same float32, in the notation of
+// JavaScript. Two steps: decimals.as.ts finds the digits of a block of numbers, here they are written. Every
+// float32 was compared with std::to_chars (Ryu). No allocation and no static data, which would land in the
+// shared arena: the tables lie where json.ts puts them.
 import { findDecimals } from './decimals.as'
 import { writeSlowPath } from './print-slow-path.as'
+import { CONSTANTS_AT, DECIMALS_AT, FORMS_AT, REST_AT, SLOW_PATH } from './print-tables.as'
 
-// By biased exponent 16 bytes: the u64 2^exponent / 10^power, rounded up, 60 bits behind the point; an i32, where the decimal point of nine
-// digits is, out of all bounds for what is not normal; and a u32, the offset of the form in which those are written. Then 77 u64 for
-// k = -31..45: 10^k * 2^r, rounded up, with r such that 2^63 <= power < 2^64. Then room for a block: decimals, and values; and the constants
-// of decimals.as.ts. Then the forms, for nine digits with the point behind -3 to 9 of them: four times two of 64 bytes, by how many zeros
-// the digits begin with and by sign. A form is which digit goes where, all other characters, and the length by zeros at the end.
+// By biased exponent 16 bytes: the u64 2^exponent / 10^power, rounded up, 60 bits behind the point; an i32,
+// where the decimal point of nine digits is, out of all bounds for what is not normal; and a u32, the offset
+// of the form in which those are written. Then 77 u64 for k = -31..45: 10^k * 2^r, rounded up, with r such
+// that 2^63 <= power < 2^64. Then room for a block: decimals, and values; and the constants of
+// decimals.as.ts. Then the forms, for nine digits with the point behind -3 to 9 of them: four times two of 64
+// bytes, by how many zeros the digits begin with and by sign. A form is which digit goes where, all other
+// characters, and the length by zeros at the end.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
-const DECIMALS_AT: usize = 4736
-const REST_AT: usize = 5760
-const CONSTANTS_AT: usize = 5840
-const FORMS_AT: usize = 6112
-/** The first offset that is no form's. */
-const SLOW_PATH: u32 = 13 << 9
 const BLOCK: u32 = 64
 
-/** Writes `count` numbers and a comma behind each. Their decimals lie at `decimalAt`, they themselves at `valuesAt`. */
+/**
+ * Writes `count` numbers and a comma behind each. Their decimals lie at `decimalAt`, they themselves at
+ * `valuesAt`.
+ */
 @inline
 function writeNumbers(tables: usize, at: usize, decimalAt: usize, valuesAt: usize, count: u32): usize {
   for (const end = decimalAt + (<usize>count << 4); decimalAt < end; decimalAt += 16) {
     const way = load<u32>(decimalAt, 12)
-    if (way < SLOW_PATH) {
+    if (way < <u32>SLOW_PATH) {
       const form = tables + way
       const digits = i8x16.swizzle(v128.load(decimalAt), v128.load(form, FORMS_AT))
       v128.store(at, v128.or(digits, v128.load(form, FORMS_AT + 16)))
@@ -43,7 +44,8 @@ function writeNumbers(tables: usize, at: usize, decimalAt: usize, valuesAt: usiz
 function findBlock(valuesAt: usize, count: u32): void {
   let index: usize = 0
   for (; index + 4 <= count; index += 4) {
-    findDecimals(valuesAt + (index << 2), tablesAt, tablesAt + CONSTANTS_AT, tablesAt + DECIMALS_AT + (index << 4))
+    findDecimals(valuesAt + (index << 2), tablesAt, tablesAt + CONSTANTS_AT,
+      tablesAt + DECIMALS_AT + (index << 4))
   }
   if (index == count) return
   // Behind the last value there may be no memory.
@@ -53,7 +55,10 @@ function findBlock(valuesAt: usize, count: u32): void {
   findDecimals(tablesAt + REST_AT, tablesAt, tablesAt + CONSTANTS_AT, tablesAt + DECIMALS_AT + (index << 4))
 }
 
-/** Axes that begin at `row` (or, for the row after one, that end before it): trailing ones of the counters that are at zero. */
+/**
+ * Axes that begin at `row` (or, for the row after one, that end before it): trailing ones of the counters
+ * that are at zero.
+ */
 function startingAxes(shapeAt: usize, axisCount: i32, row: u32): i32 {
   let axes = 0
   for (let axis = axisCount - 1; axis >= 0; axis -= 1) {
@@ -76,12 +81,14 @@ function writeBrackets(at: usize, bracket: u8, count: i32): usize {
 }
 
 /**
- * Prints the rows firstRow..lastRow (the last one not included) of a tensor whose values begin, for firstRow, at valuesAt.
- * A row is `dim` values; `axisCount` outer lengths, none of them zero, lie at shapeAt; `brackets` is 0 for a scalar, else 1.
- * What is printed is that part of the whole tensor's text: parts put together are the text. Returns the end.
+ * Prints the rows firstRow..lastRow (the last one not included) of a tensor whose values begin, for firstRow,
+ * at valuesAt. A row is `dim` values; `axisCount` outer lengths, none of them zero, lie at shapeAt;
+ * `brackets` is 0 for a scalar, else 1. What is printed is that part of the whole tensor's text: parts put
+ * together are the text. Returns the end.
  */
 export function print(
-  shapeAt: usize, axisCount: i32, dim: u32, brackets: i32, valuesAt: usize, firstRow: u32, lastRow: u32, outAt: usize,
+  shapeAt: usize, axisCount: i32, dim: u32, brackets: i32, valuesAt: usize, firstRow: u32, lastRow: u32,
+  outAt: usize,
 ): usize {
   const valuesEnd = valuesAt + <usize>(lastRow - firstRow) * dim * 4
   const tables = tablesAt

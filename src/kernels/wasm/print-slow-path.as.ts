@@ -1,19 +1,15 @@
-// Numbers that print-floats.as.ts has no form for, one at a time: zeros, what is not finite, subnormal numbers, powers of two, and decimals with
-// an exponent or many zeros.
+// Numbers that print-floats.as.ts has no form for, one at a time: zeros, what is not finite, subnormal
+// numbers, powers of two, and decimals with an exponent or many zeros.
 import { entryOf } from './decimals.as'
+import { NO_POINT, POINT_AT, POWER_MIN, POWERS_AT } from './print-tables.as'
 
-// What lies there: print-floats.as.ts.
+// print-floats.as.ts says which tables lie there.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
-const POINT_AT: usize = 8
-const POWERS_AT: usize = 4096
-/** What is not normal has no decimal point. */
-const NO_POINT: i32 = 1000
-const POWER_MIN: i32 = -31
 /**
- * Its shortest decimal, 7.038531e-26, is so close to the end of the interval that a reader who rounds to double first, as most do, misses
- * it.
+ * Its shortest decimal, 7.038531e-26, is so close to the end of the interval that a reader who rounds to
+ * double first, as most do, misses it.
  */
 const LONGER_BITS: u32 = 0x15ae43fd
 
@@ -29,7 +25,10 @@ function floorLog2(exponent: i32): i32 {
   return (exponent * 1741647) >> 19
 }
 
-/** The integer part of a product in 32.32 bits; its lowest bit is set when there is a fraction beyond the error of the powers. */
+/**
+ * The integer part of a product in 32.32 bits; its lowest bit is set when there is a fraction beyond the
+ * error of the powers.
+ */
 @inline
 function roundToOdd(product: u64): u32 {
   return <u32>(product >> 32) | u32(<u32>product > 2)
@@ -52,15 +51,18 @@ function isPlain(point: i32): bool {
   return <u32>(point + 5) <= 26
 }
 
-/** How many of nine digits are left without zeros at the end, which are the zero bytes at the upper end of the last eight. */
+/**
+ * The number of nine digits that are left without zeros at the end, which are the zero bytes at the upper end
+ * of the last eight.
+ */
 @inline
 function countDigits(others: u64): i32 {
   return <i32>((79 - clz(others)) >> 3)
 }
 
 /**
- * Writes nine digits, the first as a character and the others as bytes 0..9, with the decimal point behind `point` of them, and no zeros
- * at the end; returns that. May scribble over 16 bytes behind it.
+ * Writes nine digits, the first as a character and the others as bytes 0..9, with the decimal point behind
+ * `point` of them, and no zeros at the end; returns that. May scribble over 16 bytes behind it.
  */
 @inline
 function writePlain(at: usize, first: u32, others: u64, point: i32): usize {
@@ -103,7 +105,10 @@ function writeScientific(at: usize, first: u32, others: u64, point: i32): usize 
   return at + 3 + usize(tens > 0)
 }
 
-/** Writes zero, what is not finite, subnormal numbers and powers of two, whose neighbours are not equally far away. */
+/**
+ * Writes zero, what is not finite, subnormal numbers and powers of two, whose neighbours are not equally far
+ * away.
+ */
 function writeOther(at: usize, bits: u32): usize {
   const fraction = bits & 0x7fffff
   const biased = <i32>(bits >> 23 & 0xff)
@@ -124,7 +129,8 @@ function writeOther(at: usize, bits: u32): usize {
   const power = floorLog10(exponent, lowerCloser)
   const shift = exponent + floorLog2(-power) + 1
   const scale = load<u64>(tablesAt + POWERS_AT + (<usize>(-power - POWER_MIN) << 3))
-  // In quarters of 10^power: the value, and the ends of the interval that rounds to it. Ends count when the significand is even.
+  // In quarters of 10^power: the value, and the ends of the interval that rounds to it. Ends count when the
+  // significand is even.
   const factor = <u64>((significand << 2) << shift)
   const product = (scale >> 32) * factor + (((scale & 0xffffffff) * factor) >> 32)
   const half = <u64>(31 - shift)
@@ -147,10 +153,13 @@ function writeOther(at: usize, bits: u32): usize {
   }
   const first = decimal / 100000000
   const others = spreadDigits(decimal - first * 100000000)
-  return isPlain(point) ? writePlain(at, first + 48, others, point) : writeScientific(at, first + 48, others, point)
+  return isPlain(point) ? writePlain(at, first + 48, others, point)
+    : writeScientific(at, first + 48, others, point)
 }
 
-/** Writes what has no form: zeros, NaN and infinities as null, powers of two, whatever is very small or large. */
+/**
+ * Writes what has no form: zeros, NaN and infinities as null, powers of two, whatever is very small or large.
+ */
 export function writeSlowPath(at: usize, bits: u32, decimalAt: usize): usize {
   if ((bits & 0x7fffff) == 0) return writeOther(at, bits)
   const point = load<i32>(tablesAt + entryOf(bits), POINT_AT)

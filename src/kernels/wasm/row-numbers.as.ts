@@ -1,7 +1,10 @@
 // Numbers of the arena four at a time, and the last one to three of a row.
 import { storeLanes } from './rows.as'
 
-/** The first `count` (1..4) numbers at `at`, zeros behind them. In the loops `count` is the constant 4, and nothing is asked. */
+/**
+ * The first `count` (1..4) numbers at `at`, zeros behind them. In the loops `count` is the constant 4, and
+ * nothing is asked.
+ */
 @inline
 export function loadNumbers(at: usize, count: i32): v128 {
   if (count == 4) return v128.load(at)
@@ -22,7 +25,10 @@ function addSquares(count: i32, at: usize, sums: v128): v128 {
   return f32x4.add(sums, f32x4.mul(numbers, numbers))
 }
 
-/** Lane j of four adds up the squares of the columns j, j+4, j+8, .. in ascending order; the sum is (lane 0 + lane 2) + (lane 1 + lane 3). */
+/**
+ * Lane j of four adds up the squares of the columns j, j+4, j+8, .. in ascending order; the sum is (lane 0 +
+ * lane 2) + (lane 1 + lane 3).
+ */
 @inline
 export function sumSquares(at: usize, dim: i32): f32 {
   let sums = i32x4.splat(0)

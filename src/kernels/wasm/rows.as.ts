@@ -1,5 +1,7 @@
-// One stored row -> one answered row. Which kind is known when the kernel is compiled: no test of it is left in a loop.
-import { tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
+// One stored row -> one answered row. Which kind is known when the kernel is compiled: no test of it is left
+// in a loop.
+import { tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32,
+  tableLoad128At48 } from './access.as'
 import { copyOut } from './copy.as'
 import { areCommon, widenBfloat16, widenCommon, widenFloat16 } from './floats.as'
 
@@ -8,7 +10,7 @@ export const enum Row { Bytes4, Bytes8, Bytes16, Bytes32, Bytes64, Raw, Float16,
 /** `size` is the row's bytes for raw copies, its dim otherwise. */
 @inline
 export function storedBytes(kind: Row, size: i32): i32 {
-  if (kind == Row.Int8) return size + 8
+  if (kind == Row.Int8) return size + INT8_SUFFIX_BYTES
   if (kind == Row.Float16 || kind == Row.Bfloat16) return size << 1
   return size
 }
@@ -35,13 +37,15 @@ export function storeLanes(to: usize, lanes: v128, count: i32): void {
 @inline
 function widenLow(kind: Row, halves: v128, common: bool): v128 {
   if (kind == Row.Bfloat16) return widenBfloat16(i32x4.extend_low_i16x8_u(halves))
-  return common ? widenCommon(i32x4.extend_low_i16x8_s(halves)) : widenFloat16(i32x4.extend_low_i16x8_u(halves))
+  return common ? widenCommon(i32x4.extend_low_i16x8_s(halves))
+    : widenFloat16(i32x4.extend_low_i16x8_u(halves))
 }
 
 @inline
 function widenHigh(kind: Row, halves: v128, common: bool): v128 {
   if (kind == Row.Bfloat16) return widenBfloat16(i32x4.extend_high_i16x8_u(halves))
-  return common ? widenCommon(i32x4.extend_high_i16x8_s(halves)) : widenFloat16(i32x4.extend_high_i16x8_u(halves))
+  return common ? widenCommon(i32x4.extend_high_i16x8_s(halves))
+    : widenFloat16(i32x4.extend_high_i16x8_u(halves))
 }
 
 /** The tail's loads pass the row's end by up to 14 bytes: the spare bytes of the segment are for this. */

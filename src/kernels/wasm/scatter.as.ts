@@ -1,17 +1,17 @@
-// Rows by id: arena -> table. Only the writer calls this; it is the one writer, so the words need no compare-and-swap.
+// Rows by id: arena -> table. Only the writer calls this; it is the one writer, so the words need no
+// compare-and-swap.
 import { fence, tableLoad32, tableStore32, rowAddress, stripeAddress } from './access.as'
+import { TOUCH_BYTES_MAX, TOUCH_ROWS } from './codes.as'
 import { copyIn, touchRow } from './copy.as'
 
 /**
- * A fence waits for the stores before it: touched first, the cache lines of this many rows come at once and not one by one. ns per
- * row, random rows of 512 MiB on an AMD EPYC, without -> with: 16 B 48 -> 39, 64 B 61 -> 38, 256 B 130 -> 65, 1 KiB 231 -> 178.
+ * A fence waits for the stores before it: touched first, the cache lines of this many rows come at once and
+ * not one by one. ns per row, random rows of 512 MiB on an AMD EPYC, without -> with: 16 B 48 -> 39, 64 B 61
+ * -> 38, 256 B 130 -> 65, 1 KiB 231 -> 178.
  */
-const TOUCH_ROWS: i32 = 64
-const TOUCH_BYTES_MAX: i32 = 2048
-
 /**
- * So many rows are guarded at once, by two fences for all of them: a reader waits for one of them a little longer, but a fence costs as much as
- * the copy of a row.
+ * So many rows are guarded at once, by two fences for all of them: a reader waits for one of them a little
+ * longer, but a fence costs as much as the copy of a row.
  */
 const GUARD_ROWS: i32 = 8
 
@@ -23,7 +23,7 @@ function guardRow(local: i32): void {
   tableStore32(at, word + 1 + (word & 1))
 }
 
-/** An even word stays: the first of the rows that share it has let go of it. */
+/** An even word stays: the first of the rows that share it has released it. */
 @inline
 function releaseRow(local: i32): void {
   const at = stripeAddress(local)
@@ -32,10 +32,12 @@ function releaseRow(local: i32): void {
 }
 
 /**
- * Writes row `i` of the packed rows at `rowsAt` where id `i` says. The row's word is odd from before the first byte until after the
- * last, and counts two for each row. Ids outside the segment are skipped, with their row.
+ * Writes row `i` of the packed rows at `rowsAt` where id `i` says. The row's word is odd from before the
+ * first byte until after the last, and counts two for each row. Ids outside the segment are skipped, with
+ * their row.
  */
-export function scatter(idsAt: usize, count: i32, rowsAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32): void {
+export function scatter(idsAt: usize, count: i32, rowsAt: usize, firstRow: i32, rowCount: i32,
+  rowBytes: i32): void {
   const step = rowBytes <= TOUCH_BYTES_MAX ? GUARD_ROWS : 1
   for (let from = 0; from < count; from += step) {
     if ((from & (TOUCH_ROWS - 1)) == 0 && rowBytes <= TOUCH_BYTES_MAX) {
@@ -54,7 +56,8 @@ export function scatter(idsAt: usize, count: i32, rowsAt: usize, firstRow: i32, 
     fence()
     for (let i = from; i < end; i++) {
       const local = load<i32>(idsAt + (i << 2)) - firstRow
-      if (<u32>local < <u32>rowCount) copyIn(rowAddress(local, rowBytes), rowsAt + <usize>i * rowBytes, rowBytes)
+      if (<u32>local < <u32>rowCount) copyIn(rowAddress(local, rowBytes), rowsAt + <usize>i * rowBytes,
+        rowBytes)
     }
     fence()
     for (let i = from; i < end; i++) {

@@ -1,5 +1,6 @@
-// The best scores of each query, as a heap of 64-bit keys with the worst at the root: score above, index below, both such that a greater
-// key is a better answer. So ties go to the lower index, NaN comes last, and which rows met in which order leaves no trace.
+// The best scores of each query, as a heap of 64-bit keys with the worst at the root: score above, index
+// below, both such that a greater key is a better answer. So ties go to the lower index, NaN comes last, and
+// which rows met in which order leaves no trace.
 //
 //     0   int32 count of keys, 4 spare bytes
 //     8   int64 keys, room for `capacity`
@@ -74,7 +75,10 @@ function offer(heap: usize, capacity: i32, key: i64): void {
   } else if (key > load<i64>(heap, 8)) sink(heap + 8, capacity, key)
 }
 
-/** Position of the first four scores from `i` on of which one is better than `limit`: rows with fewer behind them are not looked at. */
+/**
+ * Position of the first four scores from `i` on of which one is better than `limit`: rows with fewer behind
+ * them are not looked at.
+ */
 @inline
 function skipWorse(scores: usize, i: i32, rowCount: i32, limit: v128, smallestFirst: bool): i32 {
   let place = i
@@ -85,7 +89,8 @@ function skipWorse(scores: usize, i: i32, rowCount: i32, limit: v128, smallestFi
   return place
 }
 
-function selectQuery(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex: i32, heap: usize, capacity: i32, smallestFirst: bool): void {
+function selectQuery(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex: i32, heap: usize,
+  capacity: i32, smallestFirst: bool): void {
   let i = 0
   while (i < rowCount) {
     if (load<i32>(heap) == capacity) {
@@ -96,19 +101,24 @@ function selectQuery(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex
     const end = min(i + 4, rowCount)
     for (; i < end; i++) {
       const index = firstIndex + i
-      if (index != skippedIndex) offer(heap, capacity, keyOf(load<f32>(scores + (i << 2)), index, smallestFirst))
+      if (index != skippedIndex) offer(heap, capacity,
+        keyOf(load<f32>(scores + (i << 2)), index, smallestFirst))
     }
   }
 }
 
-/** Offers scores[q * stride + i] to the heap of query q as row firstIndex + i, in ascending order over the calls. `skippedIndex` is left out. */
+/**
+ * Offers scores[q * stride + i] to the heap of query q as row firstIndex + i, in ascending order over the
+ * calls. `skippedIndex` is left out.
+ */
 export function offerScores(
   scoresAt: usize, stride: i32, rowCount: i32, queryCount: i32, firstIndex: i32, skippedIndex: i32,
   heapsAt: usize, capacity: i32, smallestFirst: bool,
 ): void {
   for (let q = 0; q < queryCount; q++) {
     const scores = scoresAt + (<usize>q * stride << 2)
-    selectQuery(scores, rowCount, firstIndex, skippedIndex, heapsAt + <usize>q * heapBytes(capacity), capacity, smallestFirst)
+    selectQuery(scores, rowCount, firstIndex, skippedIndex, heapsAt + <usize>q * heapBytes(capacity),
+      capacity, smallestFirst)
   }
 }
 
@@ -123,11 +133,12 @@ function sortKeys(keys: usize, count: i32): void {
 }
 
 /**
- * Joins `setCount` sets of heaps, `setBytes` apart, into the first; writes indices (int64) and scores of each query, `capacity` apart, best first.
- * Returns the least count of a query.
+ * Joins `setCount` sets of heaps, `setBytes` apart, into the first; writes indices (int64) and scores of each
+ * query, `capacity` apart, best first. Returns the least count of a query.
  */
 export function settleTop(
-  heapsAt: usize, setCount: i32, setBytes: i32, queryCount: i32, capacity: i32, indicesAt: usize, scoresAt: usize, smallestFirst: bool,
+  heapsAt: usize, setCount: i32, setBytes: i32, queryCount: i32, capacity: i32, indicesAt: usize,
+  scoresAt: usize, smallestFirst: bool,
 ): i32 {
   let least = capacity
   for (let q = 0; q < queryCount; q++) {

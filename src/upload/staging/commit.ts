@@ -1,8 +1,14 @@
 /** Commits a staged upload: its parts become a table. */
 import { workOnDisk } from './disk.ts'
 import { takeLease } from './lease.ts'
-import { type CommittedTable, type Staging, type Upload, uploadPath } from './layout.ts'
-import { currentParts, listPartFiles } from './part-files.ts'
+import {
+  type CommittedTable,
+  currentParts,
+  listPartFiles,
+  type Staging,
+  type Upload,
+  uploadPath,
+} from './layout.ts'
 import { readRecord, writeRecord } from './records.ts'
 import { checkComplete, readParts } from './staged-body.ts'
 import { findUpload, removeDirectory } from './uploads.ts'

@@ -2,10 +2,10 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, readFile, statfs } from 'node:fs/promises'
 import { GatherdError, refuse } from '../../core/errors.ts'
+import { isDiskFullCode } from '../../system/disk.ts'
 import type { Staging } from './layout.ts'
 
-const FULL = new Set(['ENOSPC', 'EDQUOT'])
-/** Errors that no client can resolve. */
+/** Errors of the disk that no request can mend. */
 const UNUSABLE = new Set(['EACCES', 'EIO', 'EMFILE', 'ENFILE', 'ENOTDIR', 'EPERM', 'EROFS'])
 
 /** Returns the code of a system error, or undefined for any other error. */
@@ -30,7 +30,7 @@ export const toUploadError = (error: unknown): unknown => {
   if (error instanceof GatherdError) return error
   const code = systemCode(error)
   if (code === undefined) return error
-  if (FULL.has(code))
+  if (isDiskFullCode(code))
     return new GatherdError('DISK_FULL', 'the disk that uploads are staged on is full', { cause: error })
   if (UNUSABLE.has(code))
     return new GatherdError('NOT_READY', `uploads cannot be staged, because the disk reports ${code}`, {
@@ -92,17 +92,5 @@ export const readJson = async (path: string): Promise<unknown> => {
     return text === undefined ? undefined : JSON.parse(text)
   } catch {
     return undefined
-  }
-}
-
-/** Makes new names in a directory durable. */
-export const syncNames = async (directory: string): Promise<void> => {
-  // Windows cannot open a directory.
-  if (process.platform === 'win32') return
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }

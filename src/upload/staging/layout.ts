@@ -17,6 +17,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { LIMITS } from '../../core/limits.ts'
 import type { TableInfo } from '../../core/types.ts'
+import { readdir } from 'node:fs/promises'
 
 /** The limits of staging, by their names in core/limits.ts. */
 export type StagingLimits = Record<Extract<keyof typeof LIMITS, `upload${string}`>, number>
@@ -134,3 +135,27 @@ export const commitName = (generation: number): string => `commit-${generation}`
 
 /** Returns the generation of a commit; 0 when the file is no commit. */
 export const parseCommitName = (name: string): number => Number(COMMIT.exec(name)?.[1] ?? 0)
+
+/**
+ * Every file of a whole part in the directory of an upload, also those that a later one took the place of.
+ */
+export const listPartFiles = async (directory: string): Promise<PartFile[]> =>
+  (await readdir(directory)).flatMap((name) => parsePartName(name) ?? [])
+
+/** The latest file of each number, in ascending order of numbers. */
+export const currentParts = (files: readonly PartFile[]): PartFile[] => {
+  const latest = new Map<number, PartFile>()
+  for (const file of files) {
+    const other = latest.get(file.part)
+    if (other === undefined || isLater(file, other)) latest.set(file.part, file)
+  }
+  return [...latest.values()].sort((a, b) => a.part - b.part)
+}
+
+/** Two that ended at the same time have one stamp: then any order will do that is the same for everybody. */
+const isLater = (a: PartFile, b: PartFile): boolean =>
+  a.stamp > b.stamp || (a.stamp === b.stamp && a.name > b.name)
+
+/** The bytes of parts together. */
+export const countBytes = (parts: readonly { bytes: number }[]): number =>
+  parts.reduce((sum, { bytes }) => sum + bytes, 0)

@@ -3,9 +3,13 @@ import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
+import { checkDigest } from '../../formats/digest.ts'
 import { UploadBody } from '../body.ts'
 import { checkFreeSpace, createFile, ignoreMissing, workOnDisk, writeWhole } from './disk.ts'
 import {
+  countBytes,
+  currentParts,
+  listPartFiles,
   newIncomingName,
   type PartFile,
   partName,
@@ -14,7 +18,6 @@ import {
   type Upload,
   uploadPath,
 } from './layout.ts'
-import { countBytes, currentParts, listPartFiles } from './part-files.ts'
 import { listOpenIds } from './uploads.ts'
 
 /** The body of a part. */
@@ -59,7 +62,7 @@ export const receivePart = (
     const path = join(directory, newIncomingName())
     try {
       const { bytes, sha256 } = await writePart(staging, path, body, room)
-      checkDigest(sha256, body.digest)
+      checkDigest('part', Buffer.from(sha256, 'hex'), body.digest)
       const files = await listPartFiles(directory)
       // Other parts may have arrived meanwhile.
       checkRoom(await measureRoom(staging, upload, part, files), bytes)
@@ -138,18 +141,7 @@ const writePart = async (
   return { bytes: body.receivedBytes, sha256: Buffer.from(digest).toString('hex') }
 }
 
-const checkDigest = (sha256: string, expected: Uint8Array | undefined): void => {
-  if (expected === undefined || Buffer.from(expected).toString('hex') === sha256) return
-  const [found, announced] = [Buffer.from(sha256, 'hex'), Buffer.from(expected)].map((digest) =>
-    digest.toString('base64'),
-  )
-  refuse(
-    'DIGEST_MISMATCH',
-    `the part has the sha-256 ${found}, but ${announced} was announced; send it again`,
-  )
-}
-
-/** Renames a whole part to its final name and removes the parts that it replaces. */
+/** Gives a whole part its name, and removes those that it takes the place of. */
 const placePart = async (
   directory: string,
   path: string,

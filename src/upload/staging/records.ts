@@ -1,12 +1,16 @@
 import { rename, rm, stat } from 'node:fs/promises'
-import { ignoreMissing, readJson, syncNames, writeDurably } from './disk.ts'
+import { syncDirectoryAsync } from '../../system/disk.ts'
+import { ignoreMissing, readJson, writeDurably } from './disk.ts'
 import { hiddenPath, isUploadId, recordPath, type Staging, type UploadState } from './layout.ts'
 
 const FORMAT = 1
 
 type StoredRecord = Pick<UploadState, 'upload' | 'parts' | 'committed'> & { format: number }
 
-/** Remembers what a commit was answered, on disk when this resolves. From then on the upload is no longer open. */
+/**
+ * Remembers what a commit was answered, on disk when this resolves. From then on the upload is no longer
+ * open.
+ */
 export const writeRecord = async (
   staging: Staging,
   { upload, parts, committed }: Omit<UploadState, 'expiresAt'>,
@@ -16,7 +20,7 @@ export const writeRecord = async (
   const record: StoredRecord = { format: FORMAT, upload, parts: shown, committed }
   await writeDurably(aside, JSON.stringify(record))
   await rename(aside, recordPath(staging, upload.id))
-  await syncNames(staging.directory)
+  await syncDirectoryAsync(staging.directory)
 }
 
 /** A committed upload as long as it is remembered; undefined: there is none of this table and id. */

@@ -6,8 +6,7 @@ import { join } from 'node:path'
 import { type ErrorPlace, refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { isMissing } from './disk.ts'
-import type { PartFile, Upload } from './layout.ts'
-import { countBytes } from './part-files.ts'
+import { countBytes, type PartFile, type Upload } from './layout.ts'
 
 /** Small enough that other requests are served between two reads. */
 const READ_BYTES = 512 * 1024

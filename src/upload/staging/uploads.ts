@@ -5,8 +5,10 @@ import { refuse } from '../../core/errors.ts'
 import { quoteText } from '../../formats/scanner.ts'
 import { checkFreeSpace, ignoreMissing, isMissing, readJson, workOnDisk, writeDurably } from './disk.ts'
 import {
+  currentParts,
   hiddenPath,
   isUploadId,
+  listPartFiles,
   newUploadId,
   parseRecordName,
   type Staging,
@@ -16,7 +18,6 @@ import {
   type UploadSpecification,
   type UploadState,
 } from './layout.ts'
-import { currentParts, listPartFiles } from './part-files.ts'
 import { readRecord, removeRecord } from './records.ts'
 
 const FORMAT = 1

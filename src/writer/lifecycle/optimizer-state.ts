@@ -2,7 +2,7 @@
 import type { Optimizer } from '../../core/types.ts'
 import type { VersionHandle } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
-import { TableVersion } from '../../tables/table.ts'
+import { TableWriter } from '../../tables/table-writer.ts'
 import { stateInitial, stateLength } from '../../optimizers/state-tensors.ts'
 
 /**
@@ -13,7 +13,7 @@ import { stateInitial, stateLength } from '../../optimizers/state-tensors.ts'
  */
 export interface OptimizerState {
   kind: string
-  rows: TableVersion
+  rows: TableWriter
   /** The number of float32 values per row. */
   length: number
   reservedBytes: number
@@ -40,7 +40,7 @@ export const createState = (
   const length = stateLength(optimizer, handle.dim)
   if (length === 0) return null
   const { segments, reservedBytes } = memory.allocate(handle.rows, length * 4)
-  const rows = new TableVersion({
+  const rows = new TableWriter({
     ...handle,
     key: `${handle.key}/state`,
     dim: length,

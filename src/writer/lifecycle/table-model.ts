@@ -7,7 +7,7 @@ import type { AdapterHandle, TableRecord, VersionHandle } from '../../tables/han
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { type CurrentState, checkPrecondition } from '../../tables/precondition.ts'
-import type { TableVersion } from '../../tables/table.ts'
+import type { TableWriter } from '../../tables/table-writer.ts'
 import type { CatalogSnapshot } from '../../storage/catalog-rows.ts'
 import type { BeginArguments } from '../protocol.ts'
 import { createState, type OptimizerState } from './optimizer-state.ts'
@@ -51,7 +51,7 @@ export interface StoredVersion {
 /** A version as the writer holds it. */
 export interface VersionModel {
   handle: VersionHandle
-  table: TableVersion
+  table: TableWriter
   reservedBytes: number
   state: OptimizerState | null
   adapter: AdapterModel | null

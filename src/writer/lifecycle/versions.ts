@@ -3,7 +3,7 @@ import { refuse } from '../../core/errors.ts'
 import type { Settings } from '../../core/types.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
-import { TableVersion } from '../../tables/table.ts'
+import { TableWriter } from '../../tables/table-writer.ts'
 import type { BeginArguments } from '../protocol.ts'
 import { dropState } from './optimizer-state.ts'
 import {
@@ -45,7 +45,7 @@ export const finishBuild = (
   { step, nowMs }: { step: number; nowMs: number },
 ): VersionModel => {
   const handle = { ...build.handle, version: (before?.highest ?? 0) + 1, createdAt: nowMs }
-  const table = new TableVersion(handle)
+  const table = new TableWriter(handle)
   build.state?.touched.fill(1)
   table.writeStep(step)
   return {

@@ -1,12 +1,13 @@
 /** Loads one version at a start: reads its snapshot and replays the journal. */
 import { join } from 'node:path'
 import { assert } from '../../core/assert.ts'
-import { scatterStored } from '../../tables/access.ts'
+import { layOut } from '../../layout/cache-lines.ts'
+import { scatterStored } from '../../tables/table-writer.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { VersionHandle } from '../../tables/handles.ts'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
-import { TableVersion } from '../../tables/table.ts'
+import { TableWriter } from '../../tables/table-writer.ts'
 import type { CatalogTable } from '../../storage/catalog-rows.ts'
 import { checkRecordFits, type JournalRecord, recordBytes } from '../../storage/journal-record.ts'
 import type { LoadPlan } from '../../storage/recovery-plan.ts'
@@ -83,7 +84,7 @@ const toVersionModel = (
   plan: LoadPlan,
 ): VersionModel => ({
   handle,
-  table: new TableVersion(handle),
+  table: new TableWriter(handle),
   reservedBytes,
   state: null,
   adapter: null,
@@ -168,14 +169,4 @@ const writeRecord = (
   } finally {
     arena.release(region)
   }
-}
-
-/** Each array begins on a cache line. */
-const layOut = (at: number, sizes: readonly number[]): number[] => {
-  let next = at
-  return sizes.map((bytes) => {
-    const here = next
-    next += Math.ceil(bytes / 64) * 64
-    return here
-  })
 }

@@ -5,6 +5,7 @@ import { assert } from '../../core/assert.ts'
 import type { StepKernels } from '../../kernels/apply.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { TableMemory } from '../../tables/memory.ts'
+import { resolvePaddingRow } from '../../tables/resolve.ts'
 import { createState, type OptimizerState } from '../lifecycle/optimizer-state.ts'
 import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
 import { checkFinite, checkUpdate, refuseIndex, refuseNonFinite, showsInResult } from './check-update.ts'
@@ -73,8 +74,13 @@ const computeAt = (
   const isStep = update.operation === 'gradients'
   const source = placeSource(arena, update, workspace.copiedAt)
   const { updateSource, indicesAt, indexCount } = source
-  const skipped = isStep ? paddingRow(table) : -1
-  const count = updateSource.kernels.coalesce(indicesAt, indexCount, handle.rows, skipped, workspace.found)
+  const count = updateSource.kernels.coalesce(
+    indicesAt,
+    indexCount,
+    handle.rows,
+    isStep ? resolvePaddingRow(table.settings.padding_index, handle.rows) : -1,
+    workspace.found,
+  )
   if (count < 0) return refuseIndex(table, update, -1 - count)
   if (isStep) current.state ??= createState(memory, handle, settings.optimizer)
   const state = isStep ? current.state : null
@@ -110,10 +116,3 @@ export const enterPending = (
     stateAt: state === null ? 0 : postImages.stateAt,
     stateBytes: (state?.length ?? 0) * 4,
   })
-
-/** The row that gradients never change, or -1. */
-const paddingRow = (table: TableModel): number => {
-  const padding = table.settings.padding_index
-  if (padding === null) return -1
-  return padding < 0 ? padding + table.current.handle.rows : padding
-}

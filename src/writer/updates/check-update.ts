@@ -3,9 +3,9 @@
  * index.
  */
 import { refuse } from '../../core/errors.ts'
+import { pointerTo } from '../../core/pointers.ts'
 import type { Settings } from '../../core/types.ts'
 import { hasState } from '../../optimizers/state-tensors.ts'
-import { pointerTo } from '../../tables/resolve.ts'
 import type { UpdateHead } from '../protocol.ts'
 import type { TableModel } from '../lifecycle/table-model.ts'
 import {

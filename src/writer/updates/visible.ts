@@ -1,6 +1,6 @@
-import { gatherStored, scatterStored } from '../../tables/access.ts'
+import { gatherStored, scatterStored } from '../../tables/table-writer.ts'
 import type { Arena } from '../../tables/arena.ts'
-import type { TableVersion } from '../../tables/table.ts'
+import type { TableWriter } from '../../tables/table-writer.ts'
 import type { PlannedUpdate } from './apply.ts'
 import { failpoint } from '../../storage/failpoints.ts'
 import type { PreImageLog } from './pre-images.ts'
@@ -36,7 +36,7 @@ const recordPreImages = (
   logs: readonly PreImageLog[],
   rows: Int32Array,
   idsAt: number,
-  source: TableVersion,
+  source: TableWriter,
   state: OptimizerState | null,
 ): void => {
   const interested = logs.filter((log) => log.source === source)

@@ -1,4 +1,5 @@
 import type { CoalescedAt } from '../../kernels/update-source.ts'
+import { alignUp } from '../../layout/cache-lines.ts'
 import type { Arena, Region } from '../../tables/arena.ts'
 import type { OptimizerState } from '../lifecycle/optimizer-state.ts'
 
@@ -26,10 +27,6 @@ export interface PostImages {
   stateAt: number
   region: Region
 }
-
-const ALIGN = 64
-
-const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
 /**
  * Reserves the workspace of an update of `count` indices. The caller releases it as one region. Refuses

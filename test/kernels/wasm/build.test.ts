@@ -1,21 +1,27 @@
 import { spawnSync } from 'node:child_process'
 import {
+  appendFileSync,
   cpSync,
   globSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
-  utimesSync,
-  writeFileSync,
+  symlinkSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { SHARED_SOURCES } from '../../../src/kernels/wasm/shared-source.ts'
+import { needs } from '../../skips.ts'
 
-const root = join(import.meta.dirname, '../..')
+const root = join(import.meta.dirname, '../../..')
 const elsewhere = mkdtempSync(join(tmpdir(), 'gatherd-build-'))
-const build = join(elsewhere, 'src/kernels/compiled')
+const compiled = join(elsewhere, 'src/kernels/compiled')
+for (const folder of ['core', 'layout', 'kernels'])
+  cpSync(join(root, 'src', folder), join(elsewhere, 'src', folder), { recursive: true })
+
+/** Runs the build of the copy. */
 const run = (...options: string[]) =>
   spawnSync(process.execPath, [join(elsewhere, 'src/kernels/wasm/build.ts'), ...options], {
     encoding: 'utf8',
@@ -24,41 +30,70 @@ const run = (...options: string[]) =>
 afterAll(() => rmSync(elsewhere, { recursive: true }))
 
 describe('the build of the kernels', () => {
-  test('fails and says what to do without compilers and built kernels', () => {
-    for (const folder of ['core', 'tables', 'kernels'])
-      cpSync(join(root, 'src', folder), join(elsewhere, 'src', folder), { recursive: true })
-    rmSync(build, { recursive: true, force: true })
+  test('fails and says what to do when the compilers are not there, and leaves built kernels alone', () => {
     const { status, stderr } = run()
     expect(status).toBe(1)
-    expect(stderr).toContain('npm install')
+    expect(stderr).toContain('npm run build')
+    const names = globSync('*.wasm', { cwd: compiled })
+    expect(names).toContain('table.wasm')
+    for (const name of names)
+      expect(readFileSync(join(compiled, name))).toEqual(
+        readFileSync(join(root, 'src/kernels/compiled', name)),
+      )
   })
 
-  test('does not change built kernels without compilers', () => {
-    mkdirSync(build)
-    const names = [
-      ...readFileSync(join(root, 'src/kernels/wasm/build.ts'), 'utf8').matchAll(/\{ name: '(\w+)'/g),
-    ].map(([, name]) => name)
-    expect(names).toContain('table')
-    for (const name of names) writeFileSync(join(build, `${name}.wasm`), 'built')
-    const { status, stdout } = run()
-    expect(status).toBe(0)
-    expect(stdout).toContain('not installed')
-    for (const name of names) expect(readFileSync(join(build, `${name}.wasm`), 'utf8')).toBe('built')
+  test('passes no check when the compilers are not there', () => {
+    const { status, stderr } = run('--check')
+    expect(status).toBe(1)
+    expect(stderr).toContain('not installed')
   })
 
-  test('needs compilers on install only if a kernel is missing or older than a source', () => {
-    const outputs = globSync(join(build, '*.wasm'))
-    const source = join(elsewhere, 'src/kernels/wasm/lanes.as.ts')
-    const date = (path: string, seconds: number) => utimesSync(path, seconds, seconds)
-    const soon = Date.now() / 1000 + 100
-    for (const path of outputs) date(path, soon)
-    expect(run('--if-older').stdout).toContain('up to date')
-    date(source, soon + 100)
-    expect(run('--if-older').stdout).toContain('not installed')
-    date(source, soon - 200)
-    expect(run('--if-older').stdout).toContain('up to date')
-    rmSync(outputs[0])
-    expect(run('--if-older').status).toBe(1)
+  test('gives the committed bytes again, and a check of other bytes fails and changes nothing', ({
+    skip,
+  }) => {
+    skip(!needs('compilers'))
+    mkdirSync(join(elsewhere, 'compilers'))
+    symlinkSync(join(root, 'compilers/node_modules'), join(elsewhere, 'compilers/node_modules'))
+    const equal = run('--check', 'lora')
+    expect([equal.status, equal.stderr]).toEqual([0, ''])
+    expect(equal.stdout).toContain('lora.wasm')
+
+    appendFileSync(join(compiled, 'lora.wasm'), 'x')
+    const changed = readFileSync(join(compiled, 'lora.wasm'))
+    const unequal = run('--check', 'lora')
+    expect(unequal.status).toBe(1)
+    expect(unequal.stderr).toContain('other bytes for lora')
+    expect(readFileSync(join(compiled, 'lora.wasm'))).toEqual(changed)
+
+    expect(run('lora').status).toBe(0)
+    expect(readFileSync(join(compiled, 'lora.wasm'))).toEqual(
+      readFileSync(join(root, 'src/kernels/compiled/lora.wasm')),
+    )
+    expect(run('--check', 'loro').stderr).toContain('no kernel module loro')
+  }, 180_000)
+
+  test('gives the kernels the codes of TypeScript, which no kernel writes down again', () => {
+    expect(SHARED_SOURCES['codes.as.ts']).toContain(
+      'export const enum Metric { Dot = 0, Cosine = 1, L2 = 2 }',
+    )
+    expect(SHARED_SOURCES['codes.as.ts']).toContain('export const TOUCH_ROWS: i32 = 64')
+    const kernels = globSync('src/kernels/wasm/*.as.ts', { cwd: root }).map((path) =>
+      readFileSync(join(root, path), 'utf8'),
+    )
+    for (const [name, text] of Object.entries(SHARED_SOURCES)) {
+      const imports = kernels.flatMap((kernel) =>
+        [...kernel.matchAll(/^import \{([^}]*)\} from '\.\/([\w-]+\.as)'/gm)]
+          .filter(([, , from]) => `${from}.ts` === name)
+          .flatMap(([, names]) => names.split(',').map((each) => each.trim())),
+      )
+      const shared = [...text.matchAll(/^export const (?:enum )?(\w+)/gm)].map(([, each]) => each)
+      expect(shared.filter((each) => !imports.includes(each))).toEqual([])
+      for (const each of shared)
+        expect(
+          kernels.some((kernel) => new RegExp(`\\bconst (enum )?${each}\\b`).test(kernel)),
+          each,
+        ).toBe(false)
+    }
   })
 
   test('makes table kernels that import the two memories alone', () => {

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import type { PartFile } from '../../../src/upload/staging/layout.ts'
-import { countBytes, currentParts } from '../../../src/upload/staging/part-files.ts'
+import { countBytes, currentParts, type PartFile } from '../../../src/upload/staging/layout.ts'
 
 const file = (part: number, stamp: number, name = ''): PartFile => ({
   part,

@@ -1,8 +1,13 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { type Staging, type Upload, uploadPath } from '../../../src/upload/staging/layout.ts'
-import { currentParts, listPartFiles } from '../../../src/upload/staging/part-files.ts'
+import {
+  currentParts,
+  listPartFiles,
+  type Staging,
+  type Upload,
+  uploadPath,
+} from '../../../src/upload/staging/layout.ts'
 import { receivePart } from '../../../src/upload/staging/receive-part.ts'
 import { createUpload, findUpload, removeUpload } from '../../../src/upload/staging/uploads.ts'
 import { filesOf, openStaging, partOf, sha256, specification } from './staging.ts'

@@ -1,8 +1,13 @@
 import { readdirSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { type PartFile, type Staging, uploadPath } from '../../../src/upload/staging/layout.ts'
-import { currentParts, listPartFiles } from '../../../src/upload/staging/part-files.ts'
+import {
+  currentParts,
+  listPartFiles,
+  type PartFile,
+  type Staging,
+  uploadPath,
+} from '../../../src/upload/staging/layout.ts'
 import { receivePart } from '../../../src/upload/staging/receive-part.ts'
 import { checkComplete, readParts } from '../../../src/upload/staging/staged-body.ts'
 import { createUpload } from '../../../src/upload/staging/uploads.ts'

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { WriterClient } from '../../../src/writer/client.ts'
-import { lookup } from '../../../src/lookup/lookup.ts'
-import { createLookupServices } from '../../../src/lookup/services.ts'
+import { createLookupServices, lookup } from '../../../src/lookup/lookup.ts'
 import { ROWS_AT } from '../../../src/layout/table-layout.ts'
 import { putTable, startTestWriter, type TestWriter } from '../../helpers/writer.ts'
 

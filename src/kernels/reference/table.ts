@@ -1,8 +1,10 @@
 import type { Dtype } from '../../core/types.ts'
-import { rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
+import { int8BiasAt, rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
 import type { RowFormat, TableKernels } from '../table.ts'
 import { toBits, widenBfloat16, widenFloat16 } from './floats.ts'
-import type { Views } from './views.ts'
+import { makeViews, type Views } from './views.ts'
+import { makeConverters } from './elements.ts'
+import { makeRowWriters } from './rows.ts'
 
 const copyRow = ({ table, arena }: Views, from: number, to: number, bytes: number): void => {
   for (let k = 0; k < bytes; k++) arena.setUint8(to + k, table.getUint8(from + k))
@@ -15,7 +17,7 @@ const widenRow = ({ table, arena }: Views, dtype: Dtype, from: number, to: numbe
 
 const dequantiseRow = ({ table, arena }: Views, from: number, to: number, dim: number): void => {
   const scale = table.getFloat32(from + dim, true)
-  const bias = table.getFloat32(from + dim + 4, true)
+  const bias = table.getFloat32(from + int8BiasAt(dim), true)
   for (let k = 0; k < dim; k++)
     arena.setUint32(to + k * 4, toBits(Math.fround(table.getUint8(from + k) * scale + bias)), true)
 }
@@ -64,7 +66,7 @@ const gatherFrom = (
   return count
 }
 
-/** Reference of both gathers, in a world where nobody writes meanwhile, so that a busy row stays busy. */
+/** Reference of both gathers, for memory that no thread writes meanwhile, so that a busy row stays busy. */
 export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gatherChecked'> => {
   const isBusy = (local: number): boolean =>
     views.table.getUint8(STRIPES_AT + (local % STRIPE_COUNT) * 4) % 2 === 1
@@ -75,4 +77,13 @@ export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gather
     gatherChecked: (format, dtype, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim) =>
       gatherFrom(views, format, dtype, idsAt, start, count, outAt, fillAt, firstRow, rowCount, dim, isBusy),
   }
+}
+
+/**
+ * The kernels' contract in plain TypeScript, one value at a time: equal to them in every bit of both
+ * memories.
+ */
+export const makeReferenceKernels = (table: ArrayBufferLike, arena: ArrayBufferLike): TableKernels => {
+  const views = makeViews(table, arena)
+  return { ...makeGathers(views), ...makeRowWriters(views), ...makeConverters(views) }
 }

@@ -1,0 +1,26 @@
+import type { Violations } from './rules.ts'
+import type { SourceFile } from './source.ts'
+
+/** Files of src that one room alone may import, types included: the path, and the pattern of the paths that may. */
+export const ROOM_OWNED: readonly { target: string; allowed: RegExp }[] = [
+  { target: 'src/tables/table-writer.ts', allowed: /^src\/writer\// },
+]
+
+/** Imports of an owned file from outside the room that owns it. */
+export const findForeignImporters = (files: readonly SourceFile[], owned: typeof ROOM_OWNED): Violations =>
+  files.flatMap(({ path, references }) =>
+    references
+      .filter(({ target }) => owned.some((rule) => rule.target === target && !rule.allowed.test(path)))
+      .map(({ target }) => `${path}: may not import ${target}`),
+  )
+
+/** Owned files that do not exist, or that nobody imports: the rule about them would hold for nothing. */
+export const findUnusedOwners = (files: readonly SourceFile[], owned: typeof ROOM_OWNED): Violations =>
+  owned
+    .filter(
+      ({ target, allowed }) =>
+        !files.some(
+          (file) => allowed.test(file.path) && file.references.some((each) => each.target === target),
+        ),
+    )
+    .map(({ target }) => `${target}: nobody imports it`)
