@@ -46,7 +46,7 @@ const main = async (): Promise<void> => {
   const arena = new Arena(256 * 1024 * 1024)
   process.stdout.write('ids     dim   bytes     inline: wall     cpu   pool: wall     cpu (us)\n')
   for (const dim of [16, 64]) {
-    const { buildId, segments } = await client.call('begin', {
+    const { buildId, segments } = await client.call('beginBuild', {
       name: 'bench',
       rows: ROWS,
       dim,
@@ -57,7 +57,7 @@ const main = async (): Promise<void> => {
     // Untouched memory is one page of zeros, which no cache misses.
     for (const { memory, rowCount } of segments)
       new Float32Array(memory.buffer, ROWS_AT, rowCount * dim).fill(1)
-    await client.call('commit', { buildId })
+    await client.call('commitBuild', { buildId })
     const version = client.registry.find('bench').current
     for (const count of [1024, 8192, 32_768, 65_536]) {
       const region = arena.reserve(count * 4 + count * dim * 4 + 64)

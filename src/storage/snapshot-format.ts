@@ -114,7 +114,7 @@ const toMetadata = (facts: SnapshotFacts): Map<string, string> => {
   return metadata
 }
 
-/** The last array of a file: the checksums of its header and blocks, sealed by one of themselves. */
+/** The last array of a file holds the checksums of its header and blocks, and one of themselves. */
 export const encodeChecksums = (header: Uint8Array, blocks: readonly number[]): Uint8Array => {
   const bytes = Buffer.alloc(4 * (blocks.length + 2))
   ;[crc32(header), ...blocks].forEach((crc, i) => bytes.writeUInt32LE(crc, i * 4))

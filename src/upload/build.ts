@@ -24,13 +24,13 @@ export const buildTable = async (
   begin: BeginArguments,
   fill: (segments: readonly SegmentHandle[], state: readonly SegmentHandle[] | null) => Promise<number>,
 ): Promise<BuiltTable> => {
-  const { buildId, segments, state } = await writer.call('begin', begin)
+  const { buildId, segments, state } = await writer.call('beginBuild', begin)
   try {
     const step = await fill(segments, state)
-    return await writer.call('commit', { buildId, step })
+    return await writer.call('commitBuild', { buildId, step })
   } catch (error) {
     // Only a closed line refuses this, and then the writer gives the build up by itself.
-    await writer.call('abort', { buildId }).catch(() => null)
+    await writer.call('abortBuild', { buildId }).catch(() => null)
     throw error
   }
 }

@@ -50,21 +50,23 @@ const showUpdate = ({ updateSource }: HttpWorkerLink, { places, ...head }: Updat
   return { ...head, source: { ...places, updateSource } }
 }
 
-const makeBuildProcedures = (writer: WriterDependencies): Pick<Procedures, 'begin' | 'commit' | 'abort'> => ({
-  begin: (httpWorker, argument) => {
+const makeBuildProcedures = (
+  writer: WriterDependencies,
+): Pick<Procedures, 'beginBuild' | 'commitBuild' | 'abortBuild'> => ({
+  beginBuild: (httpWorker, argument) => {
     refuseAlias(writer, argument.name)
     const buildId = writer.takeNumber()
     const build = beginBuild(writer.tables, writer.memory, `v${buildId}`, argument, Date.now())
     httpWorker.builds.set(buildId, build)
     return { buildId, segments: build.handle.segments, state: build.state?.rows.handle.segments ?? null }
   },
-  commit: async (httpWorker, { buildId, step = 0 }) => {
+  commitBuild: async (httpWorker, { buildId, step = 0 }) => {
     const build = httpWorker.builds.get(buildId) ?? refuse('PRECONDITION_FAILED', 'the upload was given up')
     // From here on the build is this procedure's, whatever becomes of the HTTP worker.
     httpWorker.builds.delete(buildId)
     return writer.lock(build.arguments.name, () => commitBuild(writer, build, step))
   },
-  abort: (httpWorker, { buildId }) => {
+  abortBuild: (httpWorker, { buildId }) => {
     const build = httpWorker.builds.get(buildId)
     httpWorker.builds.delete(buildId)
     if (build !== undefined) releaseBuild(build, writer.memory)

@@ -130,14 +130,14 @@ export interface WriterCalls {
   /** Answered when every table is loaded, after what was published before: an HTTP worker is ready then. */
   sync: { argument: null; answer: null }
   /** Checks the precondition, reserves quota and memory for a new version that only the caller sees. */
-  begin: {
+  beginBuild: {
     argument: BeginArguments
     answer: { buildId: number; segments: SegmentHandle[]; state: SegmentHandle[] | null }
   }
   /** Makes a build the current version on every HTTP worker. `step`: gradient steps that its state comes from. */
-  commit: { argument: { buildId: number; step?: number }; answer: { created: boolean; version: number } }
+  commitBuild: { argument: { buildId: number; step?: number }; answer: { created: boolean; version: number } }
   /** Gives a build up and its memory back. Unknown builds are no error. */
-  abort: { argument: { buildId: number }; answer: null }
+  abortBuild: { argument: { buildId: number }; answer: null }
   /** Makes an earlier version current again. */
   rollback: { argument: { name: string; version: number; precondition: Precondition }; answer: null }
   /** Points an alias at a table, or at a version of it. */

@@ -1,4 +1,4 @@
-/** Random cases of each kernel property: 10,000 where time is no object (CI), fewer at a desk. fast-check prints the seed of a failure. */
+/** Random cases of each property of a kernel. fast-check prints the seed of a failure. */
 export const PROPERTY_RUNS = process.env.CI === undefined ? 1_000 : 10_000
 
 /** Long enough for all of them on a busy machine. */

@@ -57,7 +57,7 @@ export const putTable = async (
   table: NewTable,
 ): Promise<{ created: boolean; version: number }> => {
   const { name, rows, dim, dtype = 'float32', settings = {}, values } = table
-  const { buildId, segments } = await client.call('begin', {
+  const { buildId, segments } = await client.call('beginBuild', {
     name,
     rows,
     dim,
@@ -71,7 +71,7 @@ export const putTable = async (
       for (let i = 0; i < target.length; i++) target[i] = values[firstRow * dim + i]
     }
   }
-  return client.call('commit', { buildId })
+  return client.call('commitBuild', { buildId })
 }
 
 /** The whole current table, as float32. float32 tables only. */

@@ -20,7 +20,7 @@ const attach = (value: number) =>
   )
 
 /** A merge during which, before the writer is asked `when`, another adapter is attached, or the adapter is deleted. */
-const mergeOvertaken = async (when: 'begin' | 'commit', overtake: () => Promise<unknown>) => {
+const mergeOvertaken = async (when: 'beginBuild' | 'commitBuild', overtake: () => Promise<unknown>) => {
   const { writer, registry, lookups } = service.context
   let overtaken: Promise<unknown> | undefined
   const line: WriterConnection = {

@@ -168,9 +168,9 @@ export const perform = async (client: WriterClient, operation: Operation): Promi
     case 'put': {
       const { name, values, settings = {} } = operation
       const begin = { name, rows: values.length, dim: 1, dtype: 'float32' as const, settings, precondition }
-      const { buildId, segments } = await client.call('begin', begin)
+      const { buildId, segments } = await client.call('beginBuild', begin)
       new Float32Array(segments[0].memory.buffer, ROWS_AT, values.length).set(values)
-      await client.call('commit', { buildId })
+      await client.call('commitBuild', { buildId })
       return false
     }
     case 'update': {

@@ -19,7 +19,7 @@ const gradients = (name: string, indices: number[], values: number[], preconditi
 describe('A table that is built', () => {
   test('is seen by nobody before its commit and by every HTTP worker afterwards', async () => {
     const other = service.connect()
-    const { buildId } = await service.client.call('begin', {
+    const { buildId } = await service.client.call('beginBuild', {
       name: 'user',
       rows: 2,
       dim: 1,
@@ -28,7 +28,7 @@ describe('A table that is built', () => {
       precondition: {},
     })
     expect(service.client.registry.get('user')).toBeUndefined()
-    expect(await service.client.call('commit', { buildId })).toEqual({ created: true, version: 1 })
+    expect(await service.client.call('commitBuild', { buildId })).toEqual({ created: true, version: 1 })
     expect(service.client.registry.find('user').current.handle.version).toBe(1)
     expect(other.registry.find('user').current.handle.version).toBe(1)
   })
@@ -49,16 +49,16 @@ describe('A table that is built', () => {
       settings: {},
       precondition: {},
     }
-    const { buildId } = await service.client.call('begin', begin)
+    const { buildId } = await service.client.call('beginBuild', begin)
     expect(service.writer.memory.reservedBytes).toBeGreaterThan(400_000)
-    await service.client.call('abort', { buildId })
-    await service.client.call('abort', { buildId })
+    await service.client.call('abortBuild', { buildId })
+    await service.client.call('abortBuild', { buildId })
     expect(service.writer.memory.reservedBytes).toBe(0)
     const other = service.connect()
-    await other.call('begin', begin)
+    await other.call('beginBuild', begin)
     other.close()
     await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
-    await expect(service.client.call('commit', { buildId })).rejects.toMatchObject({
+    await expect(service.client.call('commitBuild', { buildId })).rejects.toMatchObject({
       code: 'PRECONDITION_FAILED',
     })
   })
@@ -115,9 +115,9 @@ describe('A replacement', () => {
       settings: {},
       precondition: { ifMatch: ['1-0'] },
     }
-    const { buildId } = await service.client.call('begin', begin)
+    const { buildId } = await service.client.call('beginBuild', begin)
     await gradients('user', [0], [1])
-    await expect(service.client.call('commit', { buildId })).rejects.toMatchObject({
+    await expect(service.client.call('commitBuild', { buildId })).rejects.toMatchObject({
       code: 'PRECONDITION_FAILED',
     })
     expect(service.client.registry.find('user').current.handle.version).toBe(1)
@@ -260,7 +260,7 @@ describe('An update', () => {
 
 test('An HTTP worker that is closed refuses calls instead of leaving them open', async () => {
   const other = service.connect()
-  const pending = other.call('begin', {
+  const pending = other.call('beginBuild', {
     name: 'user',
     rows: 1,
     dim: 1,

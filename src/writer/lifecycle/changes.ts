@@ -40,7 +40,7 @@ export const commitBuild = async (
   writer: WriterDependencies,
   build: Build,
   step: number,
-): Promise<WriterCalls['commit']['answer']> => {
+): Promise<WriterCalls['commitBuild']['answer']> => {
   const { name, settings } = build.arguments
   let hasBegun = false
   try {
@@ -58,7 +58,7 @@ const replaceTable = async (
   writer: WriterDependencies,
   build: Build,
   step: number,
-): Promise<WriterCalls['commit']['answer']> => {
+): Promise<WriterCalls['commitBuild']['answer']> => {
   const { store, cleanup } = writer.opened
   const { name } = build.arguments
   const find = (): TableModel | undefined => writer.tables.get(name)

@@ -12,30 +12,30 @@ import type { VersionModel } from '../lifecycle/table-model.ts'
 export interface TableExport {
   rows: PreImageLog
   state: PreImageLog | null
-  heldState: OptimizerState | null
+  pinnedState: OptimizerState | null
 }
 
-/** Begins an export of a version, and of its optimizer state where asked to. The state is held until the export ends. */
+/** Begins an export of a version, and of its optimizer state where asked to. The state stays until the export ends. */
 export const beginExport = (
   { table, state }: VersionModel,
   optimizer: Optimizer,
   withState: boolean,
 ): { begun: TableExport; sequence: number; state: ExportedState | null } => {
   const sequence = table.readSequence()
-  const heldState = withState ? state : null
+  const pinnedState = withState ? state : null
   // One bound for both: an update of a row overwrites both.
   const rowsBytesMax = Math.floor(
-    (LIMITS.exportPreImageBytesMax * table.rowBytes) / (table.rowBytes + (heldState?.rows.rowBytes ?? 0)),
+    (LIMITS.exportPreImageBytesMax * table.rowBytes) / (table.rowBytes + (pinnedState?.rows.rowBytes ?? 0)),
   )
   const begun: TableExport = {
     rows: new PreImageLog(table, rowsBytesMax),
-    state: heldState && new PreImageLog(heldState.rows, LIMITS.exportPreImageBytesMax - rowsBytesMax),
-    heldState,
+    state: pinnedState && new PreImageLog(pinnedState.rows, LIMITS.exportPreImageBytesMax - rowsBytesMax),
+    pinnedState,
   }
   if (!withState) return { begun, sequence, state: null }
-  if (heldState !== null) reserveState(heldState)
-  const memory = heldState && { rows: heldState.rows.handle, touched: heldState.touched }
-  const initial = heldState?.initial ?? stateInitial(optimizer)
+  if (pinnedState !== null) reserveState(pinnedState)
+  const memory = pinnedState && { rows: pinnedState.rows.handle, touched: pinnedState.touched }
+  const initial = pinnedState?.initial ?? stateInitial(optimizer)
   return { begun, sequence, state: { optimizer, step: table.readStep(), initial, memory } }
 }
 
@@ -52,8 +52,8 @@ export const readPreImages = (
 }
 
 /** Ends an export: nothing is remembered for it any more. */
-export const endExport = ({ heldState }: TableExport, memory: TableMemory): void => {
-  if (heldState !== null) releaseState(heldState, memory)
+export const endExport = ({ pinnedState }: TableExport, memory: TableMemory): void => {
+  if (pinnedState !== null) releaseState(pinnedState, memory)
 }
 
 /** The logs of these exports, for the updates that they must be told about. */

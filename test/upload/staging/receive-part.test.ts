@@ -13,7 +13,7 @@ const partsOf = async (staging: Staging, { id }: Upload) => (await findUpload(st
 const code = (code: string) => expect.objectContaining({ code })
 
 /** A body that goes on only when it is let. */
-const heldBody = (...pieces: string[]) => {
+const reservedBody = (...pieces: string[]) => {
   const held = Promise.withResolvers<void>()
   async function* chunks() {
     for (const piece of pieces) yield Buffer.from(piece)
@@ -41,7 +41,7 @@ describe('a part', () => {
   test('is not there while it is being received, nor when it is cut short', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
-    const { chunks, fail } = heldBody('half')
+    const { chunks, fail } = reservedBody('half')
     const cut = receivePart(staging, upload, 0, { chunks })
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(1)
     expect(await partsOf(staging, upload)).toEqual([])
@@ -54,7 +54,7 @@ describe('a part', () => {
     using staging = openStaging()
     const upload = await begin(staging)
     await receivePart(staging, upload, 1, partOf('first'))
-    const { chunks, resume } = heldBody('second', ' time')
+    const { chunks, resume } = reservedBody('second', ' time')
     const second = receivePart(staging, upload, 1, { chunks })
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(2)
     expect(await partsOf(staging, upload)).toMatchObject([{ part: 1, bytes: 5 }])
@@ -95,7 +95,7 @@ describe('a part', () => {
   test('of an upload that is taken away meanwhile is refused', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
-    const { chunks, resume } = heldBody('part')
+    const { chunks, resume } = reservedBody('part')
     const sent = receivePart(staging, upload, 0, { chunks })
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(1)
     await removeUpload(staging, 'words', upload.id)
@@ -154,7 +154,7 @@ describe('a part that is too large', () => {
   test('together with one that was received at the same time', async () => {
     using staging = openStaging()
     const upload = await begin(staging, 10)
-    const [first, second] = [heldBody('sixsix'), heldBody('sixsix')]
+    const [first, second] = [reservedBody('sixsix'), reservedBody('sixsix')]
     const sent = [receivePart(staging, upload, 0, first), receivePart(staging, upload, 1, second)]
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(2)
     first.resume()
@@ -205,7 +205,7 @@ describe('a full disk', () => {
   test('that shows itself by an error leaves nothing of the part', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
-    const { chunks, fail } = heldBody('x')
+    const { chunks, fail } = reservedBody('x')
     const sent = receivePart(staging, upload, 0, { chunks })
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(1)
     fail(Object.assign(new Error('no space'), { code: 'ENOSPC' }))

@@ -53,7 +53,7 @@ describe('After a crash', () => {
 
   test('one that was not committed has left nothing', async () => {
     const opened = await start()
-    await opened.client.call('begin', {
+    await opened.client.call('beginBuild', {
       name: 'user',
       rows: 9,
       dim: 9,
@@ -140,8 +140,8 @@ describe('A replacement', () => {
       settings: {},
       precondition: {},
     }
-    const { buildId } = await opened.client.call('begin', begin)
-    const committed = opened.client.call('commit', { buildId })
+    const { buildId } = await opened.client.call('beginBuild', begin)
+    const committed = opened.client.call('commitBuild', { buildId })
     expect(await send(opened, [0], [7])).toMatchObject({ version: 1, sequence: 1 })
     expect(await committed).toEqual({ created: false, version: 2 })
     expect([readNumber(opened, 0), readRows(opened, 'user', 1)]).toEqual([0, [[7], [2]]])
@@ -159,9 +159,9 @@ describe('A replacement', () => {
       settings: {},
       precondition: { ifMatch: ['1-0'] },
     }
-    const { buildId } = await opened.client.call('begin', begin)
+    const { buildId } = await opened.client.call('beginBuild', begin)
     const reservedBytes = opened.writer.memory.reservedBytes
-    const committed = opened.client.call('commit', { buildId })
+    const committed = opened.client.call('commitBuild', { buildId })
     await send(opened, [0], [7])
     await expect(committed).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
     await whenIdle(opened)
@@ -172,9 +172,11 @@ describe('A replacement', () => {
   test('of a table that is new is refused when an alias has taken its name meanwhile', async () => {
     const opened = await start()
     const begin = { name: 'new', rows: 1, dim: 1, dtype: 'float32' as const, settings: {}, precondition: {} }
-    const { buildId } = await opened.client.call('begin', begin)
+    const { buildId } = await opened.client.call('beginBuild', begin)
     await opened.client.call('putAlias', { alias: 'new', table: 'user', version: null })
-    await expect(opened.client.call('commit', { buildId })).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
+    await expect(opened.client.call('commitBuild', { buildId })).rejects.toMatchObject({
+      code: 'INVALID_REQUEST',
+    })
     expect([...opened.writer.tables.keys()]).toEqual(['user'])
     await whenIdle(opened)
     expect(listFolder(opened.dataDir)).toHaveLength(1)

@@ -23,7 +23,7 @@ const step = (indices: number[], values: number[]) =>
 const patch = (optimizer: Optimizer) =>
   service.client.call('patch', { name: 'user', settings: { optimizer }, precondition: {} })
 const begin = (optimizer: Optimizer, stateKind: 'momentum' | 'adam') =>
-  service.client.call('begin', {
+  service.client.call('beginBuild', {
     name: 'user',
     rows: 2,
     dim: 1,
@@ -37,7 +37,7 @@ describe('State that comes with the rows', () => {
   test('is where training goes on, its steps too', async () => {
     const { buildId, state } = await begin(adam, 'adam')
     new Float32Array(state?.[0].memory.buffer ?? new ArrayBuffer(0), ROWS_AT, 4).set([4, 9, 0, 1])
-    await service.client.call('commit', { buildId, step: 1 })
+    await service.client.call('commitBuild', { buildId, step: 1 })
     await step([0, 1], [0, 0])
     // The second step: m and v halve, and the size is sqrt(1 - 1/4) / (1 - 1/4).
     const size = Math.fround(Math.sqrt(0.75) / 0.75)
@@ -50,11 +50,11 @@ describe('State that comes with the rows', () => {
   test('counts in the quota, and is given back with the build', async () => {
     const { buildId } = await begin(adam, 'adam')
     const reserved = service.writer.memory.reservedBytes
-    await service.client.call('abort', { buildId })
+    await service.client.call('abortBuild', { buildId })
     expect([reserved, service.writer.memory.reservedBytes]).toEqual([131_072, 0])
     const other = service.connect()
     const settings = { optimizer: adam }
-    await other.call('begin', {
+    await other.call('beginBuild', {
       name: 'user',
       rows: 2,
       dim: 1,
@@ -69,7 +69,7 @@ describe('State that comes with the rows', () => {
 
   test('is given back with its table', async () => {
     const { buildId } = await begin(adam, 'adam')
-    await service.client.call('commit', { buildId })
+    await service.client.call('commitBuild', { buildId })
     await service.client.call('remove', { name: 'user', precondition: {} })
     await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
   })
@@ -77,7 +77,7 @@ describe('State that comes with the rows', () => {
   test('is refused when the optimizer became another, before the upload or during it', async () => {
     await putTable(service.client, { name: 'user', rows: 2, dim: 1, settings: { optimizer: momentum } })
     const bring = () =>
-      service.client.call('begin', {
+      service.client.call('beginBuild', {
         name: 'user',
         rows: 2,
         dim: 1,
@@ -88,14 +88,14 @@ describe('State that comes with the rows', () => {
       })
     const { buildId } = await bring()
     await patch(sgd)
-    await expect(service.client.call('commit', { buildId, step: 1 })).rejects.toMatchObject({
+    await expect(service.client.call('commitBuild', { buildId, step: 1 })).rejects.toMatchObject({
       code: 'PRECONDITION_FAILED',
     })
     await expect(bring()).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
-    await service.client.call('abort', { buildId })
+    await service.client.call('abortBuild', { buildId })
     await patch(momentum)
     const again = await bring()
-    await expect(service.client.call('commit', { buildId: again.buildId })).resolves.toMatchObject({
+    await expect(service.client.call('commitBuild', { buildId: again.buildId })).resolves.toMatchObject({
       version: 2,
     })
   })
