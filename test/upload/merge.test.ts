@@ -39,7 +39,7 @@ const mergeOvertaken = async (when: 'beginBuild' | 'commitBuild', overtake: () =
   await overtaken
 }
 
-test.each(['begin', 'commit'] as const)(
+test.each(['beginBuild', 'commitBuild'] as const)(
   'A merge that another adapter overtakes before its %s is refused, and the other one stays',
   async (when) => {
     const reservedBytes = service.writer.memory.reservedBytes
@@ -53,7 +53,7 @@ test.each(['begin', 'commit'] as const)(
   },
 )
 
-test.each(['begin', 'commit'] as const)(
+test.each(['beginBuild', 'commitBuild'] as const)(
   'A merge whose adapter is deleted before its %s is refused',
   async (when) => {
     await mergeOvertaken(when, async () => service.app.inject({ method: 'DELETE', url: '/v1/tables/t/lora' }))
@@ -92,5 +92,5 @@ test('A merge that is given up at a turn lets whoever took the adapter off go on
   await expect(merged).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
   await dropped
   expect(factors?.isRetired).toBe(false)
-  expect(calls).not.toContain('commit')
+  expect(calls).not.toContain('commitBuild')
 })
