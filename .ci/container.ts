@@ -1,6 +1,7 @@
 /**
- * Does what `docker build` and `docker run` would, in a clean folder and without an engine: reads the Dockerfile, copies what it copies,
- * runs what it runs, starts its command as its user with its environment, and asks its health check. The image itself stays unverified.
+ * Does what `docker build` and `docker run` would, in a clean folder and without an engine: reads the
+ * Dockerfile, copies what it copies, runs what it runs, starts its command as its user with its environment,
+ * and asks its health check. The image itself stays unverified.
  */
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -53,7 +54,10 @@ const check = (what: string, holds: boolean, found = ''): void => {
   console.log(`${holds ? 'ok  ' : 'FAIL'} ${what}${holds || found === '' ? '' : `: ${found}`}`)
 }
 
-/** The files that a build would get: those that git knows or would add, less those that .dockerignore keeps out. */
+/**
+ * The files that a build would get: those that git knows or would add, less those that
+ * .dockerignore keeps out.
+ */
 const listContext = (): string[] => {
   const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
     cwd: ROOT,
@@ -123,7 +127,10 @@ class Builder {
     }
   }
 
-  /** Runs npm in the stage's folder, and `install -d` on the stage's paths. Anything else could reach outside the folder. */
+  /**
+   * Runs npm in the stage's folder, and `install -d` on the stage's paths. Anything else could reach outside
+   * the folder.
+   */
   #run(words: string[], stage: string, folder: string): void {
     const [command = '', ...rest] = words
     if (command !== 'npm' && !(command === 'install' && rest[0] === '-d'))

@@ -1,4 +1,7 @@
-/** One instruction: its keyword, its `--flags`, and the rest, as text and as words (of the JSON array, where it is one). */
+/**
+ * One instruction: its keyword, its `--flags`, and the rest, as text and as words (of the JSON array, where
+ * it is one).
+ */
 export interface Instruction {
   keyword: string
   flags: Record<string, string>
@@ -31,7 +34,10 @@ const parseInstruction = (line: string): Instruction => {
   return { keyword: keyword.toUpperCase(), flags, text, words: splitWords(text) }
 }
 
-/** The stages of a Dockerfile, in order. Reads what ours uses: continued lines, comments, flags, words and JSON arrays. */
+/**
+ * The stages of a Dockerfile, in order. Reads what ours uses: continued lines, comments, flags, words and
+ * JSON arrays.
+ */
 export const parseDockerfile = (text: string): Stage[] => {
   const lines = text
     .split('\n')
@@ -77,7 +83,10 @@ export const environmentOf = (stage: Stage): Record<string, string> =>
       ),
   )
 
-/** Whether `.dockerignore` lets a file into the build: the last line that names it, or a folder above it, decides; `!` lets in. */
+/**
+ * Whether `.dockerignore` lets a file into the build: the last line that names it, or a folder above it,
+ * decides; `!` lets in.
+ */
 export const isInContext = (path: string, ignoreText: string): boolean => {
   const parents = path.split('/').map((_, index, parts) => parts.slice(0, index + 1).join('/'))
   let included = true

@@ -62,8 +62,8 @@ export const findCommand = (need: Need): string | undefined => {
 export const has = (need: Need): boolean => findCommand(need) !== undefined
 
 /**
- * For `describe.skipIf(!needs('chromium'))`: true where the machine has it. Where it has not, says so and answers false; with `CI=true`
- * it throws instead, because a run that is to prove something must not skip.
+ * For `describe.skipIf(!needs('chromium'))`: true where the machine has it. Where it has not, says so and
+ * answers false; with `CI=true` it throws instead, because a run that is to prove something must not skip.
  */
 export const needs = (
   need: Need,

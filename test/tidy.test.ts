@@ -8,7 +8,10 @@ import * as rules from './tidy/rules.ts'
 import { one, packageFile, readText, sources, tests } from './tidy/repository.ts'
 import { ROOT } from './tidy/source.ts'
 
-/** Files over 250 lines, with their lines when they were listed. They may not grow; new ones are split instead. */
+/**
+ * Files over 250 lines, with their lines when they were listed. They may not grow; new ones are
+ * split instead.
+ */
 const LONG_FILES: Record<string, number> = {}
 
 const lines = (count: number): string => 'export {}\n'.repeat(count)

@@ -15,7 +15,9 @@ export interface RunningProcess {
   dispose: () => Promise<void>
 }
 
-/** Spawns src/main.ts on a free port. `environment` adds to GATHERD_PORT=0 and a data directory of its own. */
+/**
+ * Spawns src/main.ts on a free port. `environment` adds to GATHERD_PORT=0 and a data directory of its own.
+ */
 export const spawnProcess = (
   environment: Record<string, string> = {},
 ): Omit<RunningProcess, 'url'> & { ready: Promise<string> } => {

@@ -64,7 +64,9 @@ const makeCrashed = () => {
   return { directory, expected }
 }
 
-/** Opens a copy of `directory` with `bytes` in place of one file: what it says, or the code of the refusal. */
+/**
+ * Opens a copy of `directory` with `bytes` in place of one file: what it says, or the code of the refusal.
+ */
 const openDamaged = (
   directory: string,
   name: string,
@@ -135,7 +137,8 @@ describe('the log of catalog.db', () => {
     fc.assert(
       fc.property(fc.nat(bytes.length * 8 - 1), (bit) => {
         const found = openDamaged(directory, 'catalog.db-wal', flipBit(bytes, bit))
-        // The last commit of this file is a record in the middle of the version's journal: without it there is a gap.
+        // The last commit of this file is a record in the middle of the version's journal: without it there
+        // is a gap.
         if (typeof found === 'string') refused++
         else expect(found).toEqual(expected)
       }),

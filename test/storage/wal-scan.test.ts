@@ -42,7 +42,10 @@ interface Crashed {
   folder: string
 }
 
-/** What SQLite itself makes of a database with such a log: the commits it shows. Every one shown must be right. */
+/**
+ * What SQLite itself makes of a database with such a log: the commits it shows. Every one shown
+ * must be right.
+ */
 const readBySqlite = (crashed: Crashed, log: Buffer): number => {
   const path = join(crashed.folder, 'copy.db')
   writeFileSync(path, crashed.database)
@@ -130,7 +133,8 @@ describe('the scan of a write-ahead log', () => {
       const log = flip(crashed.log, at * 8 + (at % 8))
       const found = scan(crashed, log)
       if (found === 'refused') refused++
-      // The known limit: SQLite ends one commit early, and says nothing. Bits that nothing depends on change nothing.
+      // The known limit: SQLite ends one commit early, and says nothing. Bits that nothing
+      // depends on change nothing.
       else expect(found.commitCount).toBeGreaterThanOrEqual(9)
       if (found !== 'refused' && found.commitCount === 9) lastOnly++
       if (found !== 'refused' && at % 97 === 0) expect(readBySqlite(crashed, log)).toBe(found.commitCount)

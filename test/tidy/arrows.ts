@@ -3,8 +3,9 @@ import type { Violations } from './rules.ts'
 import type { SourceFile } from './source.ts'
 
 /**
- * Which rooms of src may import which, from top to bottom: an arrow always points further down, and every arrow is used.
- * A room is a folder of src, or a file right below it. An entry names a room, or a single file of one.
+ * Which rooms of src may import which, from top to bottom: an arrow always points further down, and every
+ * arrow is used. A room is a folder of src, or a file right below it. An entry names a room, or a single file
+ * of one.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   cli: [

@@ -18,7 +18,9 @@ export const findStrayImports = (files: readonly SourceFile[], rules: typeof SIN
       .map(({ specifier }) => `${file.path}: may not import ${specifier}`),
   )
 
-/** Importers of the function `name` of the file `origin`, whole-module imports included, other than `allowed`. */
+/**
+ * Importers of the function `name` of the file `origin`, whole-module imports included, other than `allowed`.
+ */
 export const findStrayCallers = (
   files: readonly SourceFile[],
   origin: string,
@@ -39,7 +41,10 @@ const isNamed = (node: unknown, name: string): boolean => (node as SyntaxNode | 
 const isProcess = (node: unknown): boolean =>
   isNamed(node, 'process') || isNamed((node as SyntaxNode).property, 'process')
 
-/** Readers of the environment outside `allowed`. Handing it over whole, to the function `reader` of the first of them, is no reading. */
+/**
+ * Readers of the environment outside `allowed`. Handing it over whole, to the function `reader` of the first
+ * of them, is no reading.
+ */
 export const findEnvironmentReaders = (
   files: readonly SourceFile[],
   allowed: readonly string[],
@@ -94,7 +99,10 @@ export const findCycles = (files: readonly SourceFile[]): Violations =>
     ),
   )
 
-/** Files that no entry reaches by imports or worker URLs: dead. AssemblyScript and declarations (`.d.ts`) are compiled, not imported. */
+/**
+ * Files that no entry reaches by imports or worker URLs: dead. AssemblyScript and declarations (`.d.ts`) are
+ * compiled, not imported.
+ */
 export const findUnreachable = (files: readonly SourceFile[], entries: readonly string[]): Violations => {
   const targetsOf = new Map(files.map((file) => [file.path, file.references.map(({ target }) => target)]))
   const reached = new Set<string>()

@@ -13,7 +13,10 @@ export interface OldName {
 
 const SIMD_AND_CHARTS = /^src\/kernels\/|^test\/kernels\/|^load\/(report|bench)\//
 
-/** Given-up names of threads, rooms, settings, types and functions. Everyday words among them are named with what makes them names. */
+/**
+ * Given-up names of threads, rooms, settings, types and functions. Everyday words among them are named with
+ * what makes them names.
+ */
 export const OLD_NAMES: readonly OldName[] = [
   { old: /keeper/i, now: 'writer' },
   {

@@ -60,7 +60,8 @@ describe('A writer killed at', () => {
       const { signal, lines, stderr } = run(directory, place)
       expect(signal, stderr).toBe('SIGKILL')
       const { opened, acknowledgedCount, doneCount } = await recover(directory, lines)
-      // Everything that was not answered is asked again: updates by their keys, which know whether they were applied.
+      // Everything that was not answered is asked again: updates by their keys, which know
+      // whether they were applied.
       for (let i = acknowledgedCount; i < OPERATIONS.length; i++) {
         const operation = OPERATIONS[i]
         if (operation.kind === 'update')

@@ -7,7 +7,10 @@ import { makeReferenceSteps } from '../../../src/kernels/reference/optimizer.ts'
 import { applyStep, stateInitial, stateLength } from '../../../src/writer/updates/optimizer-step.ts'
 import { makeApplyArenas } from '../../kernels/apply-arenas.ts'
 
-/** SEMANTICS: w = [1,2,3,4], summed g = [.4,.3,.1,.9], learning rate .1, first step; published values of each library's formula. */
+/**
+ * SEMANTICS: w = [1,2,3,4], summed g = [.4,.3,.1,.9], learning rate .1, first step; published values of each
+ * library's formula.
+ */
 const W = [1, 2, 3, 4]
 const G = [0.4, 0.3, 0.1, 0.9]
 
