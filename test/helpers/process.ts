@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { COMPILE_CACHE } from './compile-cache.ts'
 
 /** gatherd as its users run it: a process of its own. */
 export interface RunningProcess {
@@ -28,6 +29,7 @@ export const spawnProcess = (
     {
       env: {
         PATH: process.env.PATH,
+        ...COMPILE_CACHE,
         GATHERD_PORT: '0',
         GATHERD_DATA_DIR: dataDir,
         GATHERD_DRAIN_MS: '200',

@@ -221,14 +221,12 @@ const scoreValues = fc.oneof(
 )
 const heapCases = fc.record({
   metric: fc.constantFrom(...METRICS),
-  queries: fc
-    .integer({ min: 1, max: 40 })
-    .chain((length) =>
-      fc.array(fc.array(scoreValues, { minLength: length, maxLength: length }), {
-        minLength: 1,
-        maxLength: 4,
-      }),
-    ),
+  queries: fc.integer({ min: 1, max: 40 }).chain((length) =>
+    fc.array(fc.array(scoreValues, { minLength: length, maxLength: length }), {
+      minLength: 1,
+      maxLength: 4,
+    }),
+  ),
   capacity: fc.integer({ min: 1, max: 45 }),
   skipped: fc.integer({ min: -1, max: 40 }),
   firstIndex: fc.constantFrom(0, 17, 2 ** 31 - 60),

@@ -16,6 +16,7 @@ import {
   sampleRecord,
   sampleSnapshot,
 } from './samples.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const LAST = 12
 
@@ -114,7 +115,7 @@ describe.each(['catalog.db', 'os.db'])('%s', (name) => {
         const found = openDamaged(directory, name, flipBit(bytes, bit))
         if (typeof found !== 'string') expect(found).toEqual(expected)
       }),
-      { numRuns: 120 },
+      { numRuns: runsOf({ quick: 40, long: 120 }) },
     )
   })
 
@@ -142,7 +143,7 @@ describe('the log of catalog.db', () => {
         if (typeof found === 'string') refused++
         else expect(found).toEqual(expected)
       }),
-      { numRuns: 80 },
+      { numRuns: runsOf({ quick: 30, long: 80 }) },
     )
     expect(refused).toBeGreaterThan(60)
   })

@@ -15,6 +15,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type LogRules, type LogScan, scanLog } from '../../src/storage/wal-scan.ts'
 import { makeFolder, refusalOf } from './samples.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const PAGE_BYTES = 512
 const FRAME_BYTES = 24 + PAGE_BYTES
@@ -247,7 +248,7 @@ describe('the scan of a write-ahead log', () => {
         for (const { at, bytes } of changes) log.set(bytes.subarray(0, log.length - at), at)
         scan(crashed, log)
       }),
-      { numRuns: 300 },
+      { numRuns: runsOf({ quick: 60, long: 300 }) },
     )
   })
 })

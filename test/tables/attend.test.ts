@@ -8,6 +8,7 @@ import { planBlocks, runAttendJob, type ScanJob } from '../../src/tables/attend.
 import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import type { TableVersion } from '../../src/tables/table.ts'
 import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 let service: TestWriter
 beforeEach(async () => {
@@ -144,7 +145,7 @@ describe('A scan', () => {
         })
       },
     )
-    fc.assert(property, { numRuns: 60 })
+    fc.assert(property, { numRuns: runsOf({ quick: 20, long: 60 }) })
   })
 })
 

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Mode } from '../../src/core/types.ts'
 import { type IndexArray, pointerTo, resolveRows } from '../../src/tables/resolve.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const resolve = (indices: IndexArray, rows: number, mode: Mode): number[] => {
   const target = new Int32Array(indices.length)
@@ -58,7 +59,7 @@ describe('Ids outside the table', () => {
           }
         },
       ),
-      { numRuns: 5_000 },
+      { numRuns: runsOf({ quick: 1_000, long: 5_000 }) },
     )
   })
 

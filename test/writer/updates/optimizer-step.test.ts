@@ -6,6 +6,7 @@ import { createArenaMemory } from '../../../src/kernels/memories.ts'
 import { makeReferenceSteps } from '../../../src/kernels/reference/optimizer.ts'
 import { applyStep, stateInitial, stateLength } from '../../../src/writer/updates/optimizer-step.ts'
 import { makeApplyArenas } from '../../kernels/apply-arenas.ts'
+import { runsOf } from '../../helpers/property-runs.ts'
 
 /**
  * SEMANTICS: w = [1,2,3,4], summed g = [.4,.3,.1,.9], learning rate .1, first step; published values of each
@@ -183,7 +184,7 @@ describe('A step by the kernels is the step by their references, to the bit', ()
           applyStep(steps, optimizer, learningRate, rows)
         expect(arenas.difference()).toBeNull()
       })
-      fc.assert(property, { numRuns: 10_000 })
+      fc.assert(property, { numRuns: runsOf({ quick: 500, long: 10_000 }) })
     },
     120_000,
   )
