@@ -6,6 +6,7 @@ import { HttpWorkers } from '../../src/http/http-workers.ts'
 import { Writer } from '../../src/writer/writer.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { readSlices, SHORT_SLICE_NS } from '../helpers/slices.ts'
+import { runsLong } from '../skips.ts'
 
 // Each HTTP worker takes a second to start, and more on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -15,6 +16,7 @@ const note = (worker: Worker) => workers.push(worker)
 let directory: ReturnType<typeof makeDataDir>
 let writer: Writer
 let httpWorkers: HttpWorkers
+const isLong = runsLong('five deaths of an HTTP worker')
 const deaths: unknown[] = []
 const hopeless: unknown[] = []
 
@@ -113,19 +115,22 @@ describe('HttpWorkerLinks', () => {
     expect(deaths[0]).toMatchObject({ message: 'an HTTP worker has ended' })
   })
 
-  test('that die again and again are hopeless: five in ten seconds, whatever was before', async () => {
-    let nowMs = 0
-    const clock = vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
-    await start({ GATHERD_HTTP_THREADS: '1' })
-    for (let death = 1; death <= 6; death++) {
-      await expect.poll(() => httpWorkers.size, { timeout: 60_000 }).toBe(1)
-      await workers.at(-1)?.terminate()
-      await expect.poll(() => deaths.length + hopeless.length, { timeout: 20_000 }).toBe(death)
-      if (death === 1) nowMs += 10_000
-    }
-    clock.mockRestore()
-    expect([deaths.length, hopeless.length, httpWorkers.size]).toEqual([5, 1, 0])
-  })
+  test.skipIf(!isLong)(
+    'that die again and again are hopeless: five in ten seconds, whatever was before',
+    async () => {
+      let nowMs = 0
+      const clock = vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
+      await start({ GATHERD_HTTP_THREADS: '1' })
+      for (let death = 1; death <= 6; death++) {
+        await expect.poll(() => httpWorkers.size, { timeout: 60_000 }).toBe(1)
+        await workers.at(-1)?.terminate()
+        await expect.poll(() => deaths.length + hopeless.length, { timeout: 20_000 }).toBe(death)
+        if (death === 1) nowMs += 10_000
+      }
+      clock.mockRestore()
+      expect([deaths.length, hopeless.length, httpWorkers.size]).toEqual([5, 1, 0])
+    },
+  )
 
   test('are not replaced while the service goes down', async () => {
     await start()
