@@ -12,7 +12,7 @@ import { COMPILE_CACHE } from '../helpers/compile-cache.ts'
 
 afterEach(() => setFailpoint(null))
 
-const root = new URL('../../../', import.meta.url).pathname
+const root = new URL('../../', import.meta.url).pathname
 const child = new URL('failpoint-child.ts', import.meta.url).pathname
 
 const run = (directory: string, name: string) => {
