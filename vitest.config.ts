@@ -1,15 +1,39 @@
 import { defineConfig } from 'vitest/config'
 
+/**
+ * Test files that get a process of their own: they replace modules, start threads in it, or measure it. A crash or a
+ * leaked worker of one of them stays in its file.
+ */
+const ALONE = [
+  'test/config.test.ts',
+  'test/http/fast-path/mutants.test.ts',
+  'test/http/http-workers.test.ts',
+  'test/formats/hostile.test.ts',
+  'test/kernels/torn.test.ts',
+  'test/load/cpu.test.ts',
+  'test/load/peers.test.ts',
+  'test/reliability/**/*.test.ts',
+  'test/storage/error-latch.test.ts',
+  'test/system/**/*.test.ts',
+  'test/tables/memory.test.ts',
+]
+
 export default defineConfig({
   test: {
     environment: 'node',
-    include: ['test/**/*.test.ts'],
-    // A process per file: a crash, a leaked worker or a signal handler stays in its file.
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     // Named, so that no environment variable changes how the output ends.
     reporters: ['default'],
+    projects: [
+      // Two processes run all these files one after the other: modules are loaded and compiled once.
+      {
+        extends: true,
+        test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: ALONE, isolate: false },
+      },
+      { extends: true, test: { name: 'alone', include: ALONE } },
+    ],
   },
 })

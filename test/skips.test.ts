@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { describe, expect, test, vi } from 'vitest'
-import { commandOf, has, needs } from './skips.ts'
+import { commandOf, has, needs, runsLong } from './skips.ts'
 
 describe('a test that needs a program beside Node', () => {
   const missing = () => false
@@ -21,6 +21,17 @@ describe('a test that needs a program beside Node', () => {
 
   test('fails instead of being skipped when CI=true', () => {
     expect(() => needs('python', { CI: 'true' }, missing)).toThrow('may not skip')
+  })
+
+  test('runs in .ci/run, and says so elsewhere, where it takes long', () => {
+    const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    expect(runsLong('every failpoint', { CI: 'true' })).toBe(true)
+    expect(write).not.toHaveBeenCalled()
+    expect(runsLong('every failpoint', {})).toBe(false)
+    expect(write).toHaveBeenCalledExactlyOnceWith(
+      'skipped: every failpoint, which .ci/run runs (CI=true npm test)\n',
+    )
+    write.mockRestore()
   })
 
   test('gets a Python that has NumPy and requests', ({ skip }) => {

@@ -94,7 +94,17 @@ export const needs = (
   return false
 }
 
-/** The command that meets a need. Throws when the machine has none; call {@link needs} first. */
+/**
+ * For `test.skipIf(!runsLong('every failpoint'))`: true where CI=true, as in `.ci/run`. Elsewhere it says what is
+ * skipped and answers false.
+ */
+export const runsLong = (subject: string, environment: NodeJS.ProcessEnv = process.env): boolean => {
+  if (environment.CI === 'true') return true
+  process.stderr.write(`skipped: ${subject}, which .ci/run runs (CI=true npm test)\n`)
+  return false
+}
+
+/** The command that serves a need. Throws where the machine has none: guard with {@link needs}. */
 export const commandOf = (need: Need): string => {
   const command = findCommand(need)
   if (command === undefined) throw new Error(`the machine lacks ${REQUIREMENTS[need].remedy}`)

@@ -1,23 +1,20 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { FORMATS } from '../src/formats/format.ts'
-import * as arrows from './tidy/arrows.ts'
 import * as packages from './tidy/packages.ts'
 import * as rules from './tidy/rules.ts'
-import { readFolder, readSource, ROOT, type SourceFile } from './tidy/source.ts'
+import { one, packageFile, readText, sources, tests } from './tidy/repository.ts'
+import { ROOT } from './tidy/source.ts'
 
-/** Files over 250 lines, with their lines when they were listed. They may not grow; new ones are split instead. */
+/**
+ * Files over 250 lines, with their lines when they were listed. They may not grow; new ones are
+ * split instead.
+ */
 const LONG_FILES: Record<string, number> = {}
 
-const readText = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
-const sources = readFolder('src')
-const tests = readFolder('test')
-const packageFile = JSON.parse(readText('package.json')) as packages.PackageFile
-
-const one = (text: string, path = 'src/http/app.ts'): SourceFile[] => [readSource(path, text)]
 const lines = (count: number): string => 'export {}\n'.repeat(count)
 
 describe('a source file', () => {
@@ -140,110 +137,6 @@ describe('a source file', () => {
     expect(rules.findLongKernelFunctions(kernel(68))).toEqual([])
     expect(rules.findLongKernelFunctions(kernel(69))).toEqual([
       'src/kernels/a.as.ts: gather has 71 lines, the limit is 70',
-    ])
-  })
-})
-
-describe('imports', () => {
-  test('follow the arrows: main -> http -> lookup, writer/client -> tables, workers -> kernels, formats -> core', () => {
-    expect(arrows.findLayerViolations(sources, arrows.ARROWS)).toEqual([])
-    const find = (path: string, text: string) => arrows.findLayerViolations(one(text, path), arrows.ARROWS)
-    expect(
-      find(
-        'src/http/app.ts',
-        `import { refuse } from '../core/errors.ts'\nimport { call } from '../writer/client.ts'`,
-      ),
-    ).toEqual([])
-    expect(find('src/http/app.ts', `export * from '../writer/journal.ts'`)).toEqual([
-      'src/http/app.ts: may not import src/keeper/journal.ts',
-    ])
-    expect(find('src/core/errors.ts', `import type { A } from '../tables/a.ts'`)).toEqual([
-      'src/core/errors.ts: may not import src/tables/a.ts',
-    ])
-    expect(find('src/kernels/table.ts', `import { ROWS_AT } from '../tables/layout.ts'`)).toEqual([])
-    expect(find('src/kernels/table.ts', `await import('../tables/table.ts')`)).toHaveLength(1)
-    expect(
-      find('src/formats/npy.ts', `new Worker(new URL('../lookup/plan.ts', import.meta.url))`),
-    ).toHaveLength(1)
-    expect(find('src/formats/npy.ts', `export type A = import('../lookup/plan.ts').Plan`)).toHaveLength(1)
-    expect(find('src/helpers/a.ts', '')).toEqual(['src/helpers/a.ts: the arrows do not know helpers'])
-  })
-
-  test('of a framework stand in the one place for it', () => {
-    expect(arrows.findStrayImports(sources, arrows.SINGLE_IMPORTERS)).toEqual([])
-    const find = (path: string, specifier: string) =>
-      arrows.findStrayImports(one(`import a from '${specifier}'`, path), arrows.SINGLE_IMPORTERS)
-    expect(find('src/workers/pool.ts', 'piscina')).toEqual([])
-    expect(find('src/workers/dispatch.ts', 'piscina')).toEqual([
-      'src/workers/dispatch.ts: may not import piscina',
-    ])
-    expect(find('src/http/app.ts', '@fastify/swagger')).toEqual([])
-    expect(find('src/lookup/lookup.ts', 'fastify')).toHaveLength(1)
-    expect(find('src/lookup/lookup.ts', '@fastify/helmet')).toHaveLength(1)
-    expect(find('src/tables/registry.ts', 'node:sqlite')).toHaveLength(1)
-  })
-
-  test('give table memory to tables/memory.ts alone', () => {
-    const find = (files: SourceFile[]) =>
-      arrows.findStrayCallers(files, 'src/kernels/memories.ts', 'createTableMemory', 'src/tables/memory.ts')
-    expect(find(sources)).toEqual([])
-    expect(
-      find(one(`import { createTableMemory } from '../kernels/memories.ts'`, 'src/tables/memory.ts')),
-    ).toEqual([])
-    expect(
-      find(one(`import { createArena } from '../kernels/memories.ts'`, 'src/workers/compute-worker.ts')),
-    ).toEqual([])
-    const expected = ['src/tables/table.ts: may not use createTableMemory, which is for src/tables/memory.ts']
-    expect(
-      find(
-        one(`import { createTableMemory as create } from '../kernels/memories.ts'`, 'src/tables/table.ts'),
-      ),
-    ).toEqual(expected)
-    expect(find(one(`import * as memories from '../kernels/memories.ts'`, 'src/tables/table.ts'))).toEqual(
-      expected,
-    )
-  })
-
-  test('leave the environment to config.ts, and what commands need of it to cli/client.ts', () => {
-    const allowed = ['src/config.ts', 'src/cli/client.ts']
-    const find = (files: SourceFile[]) => arrows.findEnvironmentReaders(files, allowed, 'readConfig')
-    expect(find(sources)).toEqual([])
-    expect(find(one('export const a = process.env', 'src/config.ts'))).toEqual([])
-    expect(find(one('export const a = process.pid'))).toEqual([])
-    expect(find(one('export const a = readConfig(process.env)'))).toEqual([])
-    const expected = ['src/http/app.ts: reads the environment, which is for src/config.ts, src/cli/client.ts']
-    expect(find(one('export const a = process.env.HOME'))).toEqual(expected)
-    expect(find(one('export const a = globalThis.process.env'))).toEqual(expected)
-    expect(find(one(`import { env } from 'node:process'`))).toEqual(expected)
-  })
-
-  test('have no cycle', () => {
-    expect(arrows.findCycles(sources)).toEqual([])
-    const a = readSource('src/a.ts', `import { b } from './b.ts'`)
-    const b = (text: string) => readSource('src/b.ts', text)
-    expect(arrows.findCycles([a, b('export {}')])).toEqual([])
-    expect(arrows.findCycles([a, b(`new URL('./a.ts', import.meta.url)`)])).toEqual([])
-    expect(arrows.findCycles([a, b(`import type { A } from './a.ts'`)])).toEqual([
-      'src/a.ts -> src/b.ts -> src/a.ts',
-    ])
-  })
-
-  test('reach every file from an entry', () => {
-    const scripts = Object.values(packageFile.scripts).flatMap(
-      (script) => script.match(/src\/[\w/-]+\.ts/g) ?? [],
-    )
-    // A reference kernel is there for the test that compares it with the real one.
-    const references = tests
-      .flatMap((file) => file.references.map(({ target }) => target))
-      .filter((path) => path.startsWith('src/kernels/reference/'))
-    const entries = ['src/main.ts', 'src/cli.ts', ...scripts, ...references]
-    expect(arrows.findUnreachable(sources, entries)).toEqual([])
-
-    const main = readSource('src/main.ts', `new Worker(new URL('./http/HTTP worker.ts', import.meta.url))`)
-    const httpWorker = readSource('src/http/worker.ts', `await import('./app.ts')`)
-    expect(arrows.findUnreachable([main, httpWorker, ...one('')], ['src/main.ts'])).toEqual([])
-    expect(arrows.findUnreachable([main, ...one('')], ['src/main.ts'])).toEqual([
-      'src/http/app.ts: nothing reaches it',
     ])
   })
 })

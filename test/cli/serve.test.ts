@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readServiceUrl } from '../../src/cli/client.ts'
 import { ROOT } from '../tidy/source.ts'
+import { COMPILE_CACHE } from '../helpers/compile-cache.ts'
 
 let folder: string
 beforeEach(() => {
@@ -23,7 +24,7 @@ const start = (program: string, words: readonly string[], environment: Record<st
     GATHERD_DRAIN_MS: '0',
   }
   const child = spawn(program, words, {
-    env: { PATH: process.env.PATH, ...settings, ...environment },
+    env: { PATH: process.env.PATH, ...COMPILE_CACHE, ...settings, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let text = ''

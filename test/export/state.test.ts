@@ -6,6 +6,7 @@ import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { asFloats, readBody } from './user-table.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 let service: TestWriter
 beforeEach(async () => {
@@ -89,7 +90,7 @@ describe('While gradients are applied, an export of state', () => {
           }
           expect(firstOf(Buffer.concat(chunks))).toEqual(whole)
         }),
-        { numRuns: 12 },
+        { numRuns: runsOf({ quick: 4, long: 12 }) },
       )
     },
   )

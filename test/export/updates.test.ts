@@ -6,6 +6,7 @@ import { WriterClient } from '../../src/writer/client.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { asFloats, exportUser, putUser, readBody } from './user-table.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 let service: TestWriter
 beforeEach(async () => {
@@ -71,7 +72,7 @@ describe('While updates run, an export', () => {
         expect(exported.sequence).toBe(0)
         expect(firstOf(Buffer.concat(chunks))).toEqual(firstOf(Buffer.from(original.buffer)))
       }),
-      { numRuns: 15 },
+      { numRuns: runsOf({ quick: 5, long: 15 }) },
     )
   })
 

@@ -5,6 +5,7 @@ import { npyHeaderBytes, readNpy } from '../../src/formats/npy.ts'
 import { readSafetensors, safetensorsHeaderBytes } from '../../src/formats/safetensors.ts'
 import type { TypedBytes } from '../../src/formats/shape.ts'
 import { codeOf, readFixture } from './refusal.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 type Edit = { at: number; remove: number; insert: Uint8Array }
 
@@ -95,7 +96,7 @@ const checkRefusal = (action: () => unknown): void => {
 const check = (condition: boolean, what: string): void => {
   if (!condition) throw new Error(what)
 }
-const RUNS = { numRuns: 20_000 }
+const RUNS = { numRuns: runsOf({ quick: 2_000, long: 20_000 }) }
 
 describe('a corrupted body is either read or refused with one of three codes:', () => {
   test('npy bodies', () => {

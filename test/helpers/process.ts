@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { COMPILE_CACHE } from './compile-cache.ts'
 
 /** gatherd as its users run it: a process of its own. */
 export interface RunningProcess {
@@ -15,7 +16,9 @@ export interface RunningProcess {
   dispose: () => Promise<void>
 }
 
-/** Spawns src/main.ts on a free port. `environment` adds to GATHERD_PORT=0 and a data directory of its own. */
+/**
+ * Spawns src/main.ts on a free port. `environment` adds to GATHERD_PORT=0 and a data directory of its own.
+ */
 export const spawnProcess = (
   environment: Record<string, string> = {},
 ): Omit<RunningProcess, 'url'> & { ready: Promise<string> } => {
@@ -26,6 +29,7 @@ export const spawnProcess = (
     {
       env: {
         PATH: process.env.PATH,
+        ...COMPILE_CACHE,
         GATHERD_PORT: '0',
         GATHERD_DATA_DIR: dataDir,
         GATHERD_DRAIN_MS: '200',

@@ -4,7 +4,10 @@ import { release } from 'node:os'
 /** The shortest slice that a thread can ask for. */
 export const SHORT_SLICE_NS = 100_000
 
-/** Nanoseconds of the slices of the threads below a folder of /proc. null: this system does not say, or has no slices to ask for (Linux before 6.12). */
+/**
+ * Nanoseconds of the slices of the threads below a folder of /proc. null: this system does not say, or has no
+ * slices to ask for (Linux before 6.12).
+ */
 export const readSlices = (folder: string): number[] | null => {
   const [major, minor] = release().split('.').map(Number)
   if (!existsSync(`${folder}/sched`) || major < 6 || (major === 6 && minor < 12)) return null

@@ -6,6 +6,7 @@ import { HttpWorkers } from '../../src/http/http-workers.ts'
 import { Writer } from '../../src/writer/writer.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { readSlices, SHORT_SLICE_NS } from '../helpers/slices.ts'
+import { runsLong } from '../skips.ts'
 
 // An HTTP worker takes a second to start, and longer on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -15,6 +16,7 @@ const note = (worker: Worker) => workers.push(worker)
 let directory: ReturnType<typeof makeDataDir>
 let writer: Writer
 let httpWorkers: HttpWorkers
+const isLong = runsLong('five deaths of an HTTP worker')
 const deaths: unknown[] = []
 const hopeless: unknown[] = []
 
@@ -113,7 +115,7 @@ describe('HTTP workers', () => {
     expect(deaths[0]).toMatchObject({ message: 'an HTTP worker has ended' })
   })
 
-  test('that die five times within ten seconds are not replaced any more', async () => {
+  test.skipIf(!isLong)('that die five times within ten seconds are not replaced any more', async () => {
     let nowMs = 0
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
     await start({ GATHERD_HTTP_THREADS: '1' })

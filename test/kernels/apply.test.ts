@@ -4,6 +4,7 @@ import { AssertionFailure } from '../../src/core/assert.ts'
 import type { StepKernels } from '../../src/kernels/apply.ts'
 import { makeApplyArenas } from './apply-arenas.ts'
 import { DIMS } from './pair.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const arenas = makeApplyArenas(65_536)
 const [WEIGHTS_AT, GRADIENTS_AT, STATE_AT] = [1024, 16_384, 32_768]
@@ -73,7 +74,7 @@ describe('An optimizer step', () => {
         expect(run(arenas.kernels, at, one)).toBe(run(arenas.reference, at, one))
         expect(arenas.difference()).toBeNull()
       })
-      fc.assert(property, { numRuns: 10_000 })
+      fc.assert(property, { numRuns: runsOf({ quick: 500, long: 10_000 }) })
     },
     120_000,
   )

@@ -9,6 +9,7 @@ import {
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceUpdateSourceKernels } from '../../src/kernels/reference/update-source.ts'
 import { DIMS } from './pair.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const MEMORY_BYTES = 131_072
 const INDICES_AT = 64
@@ -142,7 +143,7 @@ describe('Equal rows of an update', () => {
         expect(listsOf(count)).toEqual(places)
       },
     )
-    fc.assert(property, { numRuns: 3_000 })
+    fc.assert(property, { numRuns: runsOf({ quick: 300, long: 3_000 }) })
   })
 })
 
@@ -170,7 +171,7 @@ describe('Values of equal rows', () => {
             : some[name](FOUND.firstsAt, FOUND.nextsAt, count, valuesAt, indices.length, targetAt, dim),
         )
       })
-      fc.assert(property, { numRuns: 5_000 })
+      fc.assert(property, { numRuns: runsOf({ quick: 500, long: 5_000 }) })
     },
     120_000,
   )

@@ -7,6 +7,7 @@ import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
 import { OPTIMIZER_KINDS } from '../../src/optimizers/kinds.ts'
 import { stateInitial, stateLength } from '../../src/optimizers/state-tensors.ts'
 import { applyStep } from '../../src/optimizers/step.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 import { makeApplyArenas } from '../kernels/apply-arenas.ts'
 
 /**
@@ -189,7 +190,7 @@ describe('A step by the kernels is the step by their references, to the bit', ()
           applyStep(steps, optimizer, learningRate, rows)
         expect(arenas.difference()).toBeNull()
       })
-      fc.assert(property, { numRuns: 10_000 })
+      fc.assert(property, { numRuns: runsOf({ quick: 500, long: 10_000 }) })
     },
     120_000,
   )

@@ -74,8 +74,9 @@ export const sendOperation = (
 }
 
 /**
- * To be called after a restart, with nothing else going on: compares every table with what it must be, sends again what was never answered, and
- * adds to the oracle's violations. Returns when the oldest answer of mode `os` was given that is gone.
+ * To be called after a restart, with nothing else going on: compares every table with what it must be, sends
+ * again what was never answered, and adds to the oracle's violations. Returns when the oldest answer of mode
+ * `os` was given that is gone.
  */
 export const checkRecovered = async (
   oracle: Oracle,
@@ -106,7 +107,9 @@ export const checkRecovered = async (
   return { oldestLostAtMs }
 }
 
-/** Whether the change that was under way took effect, and whether the versions are those that must be there. */
+/**
+ * Whether the change that was under way took effect, and whether the versions are those that must be there.
+ */
 const settleChange = (oracle: Oracle, table: TableOracle, { current, versions }: SeenTable): void => {
   const { pending, name } = table
   const target =

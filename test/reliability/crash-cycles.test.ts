@@ -2,33 +2,34 @@ import { describe, expect, test } from 'vitest'
 import { expectNoViolations } from './expectations.ts'
 import { REACHED, runCrashCycles, runFailpoints } from './crash-cycles.ts'
 import { REMOVALS, runWithout } from './mutants.ts'
+import { runsLong } from '../skips.ts'
 import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
 
-const QUICK_PLACES = ['update:half-visible', 'snapshot:renamed']
+const isLong = runsLong('failpoints and negative controls of kill -9')
 
 describe('A process that is killed in the middle of its work', { timeout: TIMEOUT_MS }, () => {
   test('has lost nothing, done nothing by half and nothing twice', async () => {
-    const finding = await runCrashCycles({ cycles: sizeOf({ quick: 3, ci: 30 }), seed: SEED })
+    const finding = await runCrashCycles({ cycles: sizeOf({ quick: 2, ci: 30 }), seed: SEED })
     expectNoViolations(finding)
     expect(finding.counts.answered).toBeGreaterThan(0)
   })
 
-  test('has lost something, if it answers before the commit', async () => {
+  test.skipIf(!isLong)('has lost something, if it answers before the commit', async () => {
     const { violations } = await runWithout(REMOVALS.commitFirst, (root) =>
       runCrashCycles({ cycles: 5, seed: SEED, root }),
     )
     expect(violations).toContainEqual(expect.stringContaining('lost'))
   })
 
-  test.runIf(process.env.CI === 'true')('has done something twice, if keys are not stored', async () => {
+  test.skipIf(!isLong)('has done something twice, if keys are not stored', async () => {
     const { violations } = await runWithout(REMOVALS.keys, (root) =>
       runCrashCycles({ cycles: 5, seed: SEED, root }),
     )
     expect(violations).toContainEqual(expect.stringMatching(/duplicate|phantom/))
   })
 
-  test('at a place with a name, has lost nothing', async () => {
-    const names = process.env.CI === 'true' ? REACHED : QUICK_PLACES
+  test.skipIf(!isLong)('at a place with a name, has lost nothing', async () => {
+    const names = REACHED
     const finding = await runFailpoints({ times: 1, seed: SEED, names })
     expectNoViolations(finding)
     expect(finding.n).toBe(names.length)

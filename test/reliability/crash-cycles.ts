@@ -72,8 +72,8 @@ const restart = async ({ launchOptions }: Life, oracle: Oracle): Promise<Launche
 }
 
 /**
- * D1: mixed updates, replacements, rollbacks, changes of mode and snapshots; kill -9 at a random moment; start again, compare, and send again
- * what was not answered.
+ * D1: mixed updates, replacements, rollbacks, changes of mode and snapshots; kill -9 at a random moment;
+ * start again, compare, and send again what was not answered.
  */
 export const runCrashCycles = ({
   cycles,
@@ -111,7 +111,9 @@ export const runCrashCycles = ({
     }
   })
 
-/** All but those that are only passed where there is damage to go back before: test/writer/durable has those. */
+/**
+ * All but those that are only passed where there is damage to go back before: test/writer/durable has those.
+ */
 export const REACHED: readonly string[] = FAILPOINTS.filter((name) => !name.startsWith('discard:'))
 
 const LIFE_MS_MAX = 15_000

@@ -18,7 +18,10 @@ export interface DamageSet {
   oracle: Oracle
   /** Names of its files, relative. */
   files: string[]
-  /** From which byte on damage of a write-ahead log may look like a commit that was never finished: P3's known limits. */
+  /**
+   * From which byte on damage of a write-ahead log may look like a commit that was never
+   * finished: P3's known limits.
+   */
   limits: Record<string, number>
 }
 
@@ -30,7 +33,10 @@ const TABLES = [
 const FRAME_BYTES = 4096 + 24
 const HEADER_BYTES = 32
 
-/** Where the last frame of the last but one commit begins: damage from there on can hide what the last commit was. */
+/**
+ * Where the last frame of the last but one commit begins: damage from there on can hide what
+ * the last commit was.
+ */
 const findLastCommits = (log: Buffer): number => {
   const ends: number[] = []
   const salts = log.length < HEADER_BYTES ? null : log.subarray(16, 24)
@@ -101,7 +107,10 @@ const fillDirectory = async (dataDir: string, seed: number): Promise<Oracle> => 
   }
 }
 
-/** The same contents twice: as kill -9 leaves them, nearly all in the write-ahead logs; and moved into the databases. */
+/**
+ * The same contents twice: as kill -9 leaves them, nearly all in the write-ahead logs; and
+ * moved into the databases.
+ */
 export const makeDamageSets = async (seed: number): Promise<{ sets: DamageSet[]; remove: () => void }> => {
   const folder = makeFolder()
   const killed = join(folder.path, 'killed')
@@ -125,7 +134,10 @@ export const RECORD_CHANGES: Readonly<Record<string, string>> = {
   'record empty': "UPDATE journal SET record = x'' WHERE id = ?1 AND ?2",
 }
 
-/** Makes such a change in a copy, at two records in the middle of the journal that `pick` chooses. False: it has too few. */
+/**
+ * Makes such a change in a copy, at two records in the middle of the journal that `pick` chooses. False: it
+ * has too few.
+ */
 export const changeRecord = (path: string, sql: string, pick: (end: number) => number): boolean => {
   const database = new DatabaseSync(path)
   try {

@@ -17,7 +17,9 @@ const SECTOR_BYTES = 512
 const LOG_HEADER_BYTES = 32
 const QUOTA_BYTES = 64 * 1024 * 1024
 
-/** What was done to a copy. `at`: the first byte that is not as it was; of a file that is shorter, its length. */
+/**
+ * What was done to a copy. `at`: the first byte that is not as it was; of a file that is shorter, its length.
+ */
 interface Damage {
   what: string
   file: string
@@ -168,7 +170,10 @@ export interface DamageOptions {
   onTrial?: (trial: number) => void
 }
 
-/** D4 and D5: files cut, flipped, zeroed, deleted, swapped; records missing, doubled, moved; a start from each. */
+/**
+ * D4 and D5: files cut, flipped, zeroed, deleted, swapped; records missing, doubled, moved; a
+ * start from each.
+ */
 export const runDamage = ({ trials, seed, goesBack = false, onTrial }: DamageOptions): Promise<Finding> =>
   measure({ id: 'D4 D5', title: 'damaged data directory', seed }, async () => {
     const random = createRandom(seed)

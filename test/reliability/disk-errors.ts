@@ -59,7 +59,9 @@ const workUntilFailure = async (
   return hasFailed
 }
 
-/** Nothing may be answered any more, although the disk may work again. What is refused now was never begun. */
+/**
+ * Nothing may be answered any more, although the disk may work again. What is refused now was never begun.
+ */
 const checkRefusals = async (ask: Ask, oracle: Oracle, random: Random): Promise<void> => {
   for (let i = 0; i < TRIES_AFTER; i++) {
     const operation = makeOperation(random, random.pick(oracle.tables))
@@ -119,7 +121,10 @@ const failOnce = async (
   }
 }
 
-/** D7: a write, sync or rename fails, once or from then on. No update is answered from then on until a restart, and nothing is lost by it. */
+/**
+ * D7: a write, sync or rename fails, once or from then on. No update is answered from then on until a
+ * restart, and nothing is lost by it.
+ */
 export const runDiskErrors = ({
   times,
   seed,

@@ -1,17 +1,19 @@
 import { describe, expect, test } from 'vitest'
 import { expectNoViolations } from './expectations.ts'
-import { needs } from '../skips.ts'
+import { needs, runsLong } from '../skips.ts'
 import { runDiskErrors } from './disk-errors.ts'
 import { runDiskFull } from './disk-full.ts'
 import { REMOVALS, runWithout } from './mutants.ts'
 import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
 
-describe.skipIf(!needs('mounts'))('A disk that is full', { timeout: TIMEOUT_MS }, () => {
+const isLong = runsLong('full and failing disks')
+
+describe.skipIf(!isLong || !needs('mounts'))('A disk that is full', { timeout: TIMEOUT_MS }, () => {
   test('stops updates with 507, not lookups, and nothing is lost when there is space again', async () => {
     expectNoViolations(await runDiskFull({ fills: sizeOf({ quick: 1, ci: 5 }), seed: SEED }))
   })
 
-  test.runIf(process.env.CI === 'true')('is found, if it is taken for any other failure', async () => {
+  test('is found, if it is taken for any other failure', async () => {
     const { violations } = await runWithout(REMOVALS.fullDisk, (root) =>
       runDiskFull({ fills: 1, seed: SEED, root }),
     )
@@ -19,10 +21,9 @@ describe.skipIf(!needs('mounts'))('A disk that is full', { timeout: TIMEOUT_MS }
   })
 })
 
-describe.skipIf(!needs('strace'))('A disk that fails', { timeout: TIMEOUT_MS }, () => {
+describe.skipIf(!isLong || !needs('strace'))('A disk that fails', { timeout: TIMEOUT_MS }, () => {
   test('ends all answers to updates until a restart, lookups go on, and nothing is lost', async () => {
-    const sizes = process.env.CI === 'true' ? {} : { calls: ['fsync'], andOn: [''] }
-    expectNoViolations(await runDiskErrors({ times: sizeOf({ quick: 1, ci: 2 }), seed: SEED, ...sizes }))
+    expectNoViolations(await runDiskErrors({ times: sizeOf({ quick: 1, ci: 2 }), seed: SEED }))
   })
 
   test('is found, if the failure is forgotten', async () => {

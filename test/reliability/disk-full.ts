@@ -38,7 +38,10 @@ const fillDisk = (directory: string): string => {
 
 const codeOf = (answer: Answer): string => readJson<{ code?: string }>(answer).code ?? ''
 
-/** What a reader gets while updates are refused: rows, and a word of why in the readiness, after `patienceMs` at most. */
+/**
+ * What a reader gets while updates are refused: rows, and a word of why in the readiness, after `patienceMs`
+ * at most.
+ */
 export const checkDegraded = async (
   ask: Ask,
   oracle: Oracle,
@@ -78,7 +81,8 @@ const workUntilFull = async (ask: Ask, oracle: Oracle, random: Random): Promise<
   const endsAtMs = performance.now() + FULL_MS_MAX
   while (!isFull && performance.now() < endsAtMs) await sleep(20)
   if (!isFull) oracle.violations.push('updates go on although the disk is full')
-  // A small update may fit where a larger one did not, and until the next refusal the service is ready, as it says.
+  // A small update may fit where a larger one did not, and until the next refusal the service
+  // is ready, as it says.
   else await checkDegraded(ask, oracle, /full/, DEGRADED_MS_MAX)
   await workload.stop()
 }
@@ -105,7 +109,10 @@ const waitUntilBack = async (ask: Ask, oracle: Oracle, random: Random): Promise<
   }
 }
 
-/** D6: a small file system is filled while updates run, and freed again; then kill -9, a start, and the comparison. */
+/**
+ * D6: a small file system is filled while updates run, and freed again; then kill -9, a start,
+ * and the comparison.
+ */
 export const runDiskFull = ({ fills, seed, root }: DiskFullOptions): Promise<Finding> =>
   measure({ id: 'D6', title: 'disk full', seed }, async () => {
     const random = createRandom(seed)

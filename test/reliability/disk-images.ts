@@ -23,12 +23,18 @@ const mountImage = (image: string, directory: string): Mounted => {
   return { directory, unmount: () => run('umount', directory) }
 }
 
-/** A disk whose state at a moment can be had: an ext4 file system in a file of another one that clones files at once. */
+/**
+ * A disk whose state at a moment can be had: an ext4 file system in a file of another one that clones files
+ * at once.
+ */
 export interface CuttableDisk {
   directory: string
   /** Everything so far is on the disk. */
   sync: () => void
-  /** What a machine finds that loses its power now: every block that was handed to the disk, and none that was not. */
+  /**
+   * What a machine finds that loses its power now: every block that was handed to the disk, and
+   * none that was not.
+   */
   cut: () => Promise<string>
   /** Mounts such a state, as the machine would when power is back. */
   mountCut: (image: string) => Mounted

@@ -10,7 +10,8 @@ export interface FaultInjection {
 }
 
 /**
- * `rule` is strace's: `fsync:error=EIO:when=1`, `when=3+`. It counts for each thread by itself; calls of SQLite are those of the writer's thread.
+ * `rule` is strace's: `fsync:error=EIO:when=1`, `when=3+`. It counts for each thread by itself; calls of
+ * SQLite are those of the writer's thread.
  */
 export const injectFault = async (pid: number, rule: string): Promise<FaultInjection> => {
   const tracer = spawn(

@@ -46,7 +46,10 @@ const HOT_TABLE = '/v1/tables/hot'
 /** So many ids that a lookup takes longer than an update. */
 const HOT_IDS = 1_024
 
-/** The n-th update sets all rows to n: a row is one number, and never less than the sequence that the answer names. */
+/**
+ * The n-th update sets all rows to n: a row is one number, and never less than the sequence
+ * that the answer names.
+ */
 const judgeHotRows = (answer: Answer): string | null => {
   const sequence = Number(answer.headers['x-table-sequence'])
   const values = toFloat32(answer)

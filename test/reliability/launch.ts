@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ROOT } from '../tidy/source.ts'
+import { COMPILE_CACHE } from '../helpers/compile-cache.ts'
 
 /** A gatherd of its own, on a data directory that outlives it. */
 export interface Launched {
@@ -31,8 +31,7 @@ const READY_MS_MAX = 60_000
 /** One HTTP thread, no pool, no drain: what is tested is the writer, and starts should be quick. */
 const environmentOf = ({ dataDir, environment }: LaunchOptions): Record<string, string> => ({
   PATH: process.env.PATH ?? '',
-  // Compiled code of the starts before: it halves the processor time of a start.
-  NODE_COMPILE_CACHE: join(tmpdir(), 'gatherd-compile-cache'),
+  ...COMPILE_CACHE,
   GATHERD_PORT: '0',
   GATHERD_DATA_DIR: dataDir,
   GATHERD_HTTP_THREADS: '1',

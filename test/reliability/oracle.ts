@@ -1,6 +1,7 @@
 /*
- * What a service must hold, as known outside of it: everything that was sent, what was answered, and in which order the answers say it took
- * effect. Plain data, so that it can be cloned at the moment of a cut. All numbers are integers that float32 holds exactly.
+ * What a service must hold, as known outside of it: everything that was sent, what was answered, and in which
+ * order the answers say it took effect. Plain data, so that it can be cloned at the moment of a cut. All
+ * numbers are integers that float32 holds exactly.
  */
 
 export const ROW_COUNT = 48
@@ -35,7 +36,10 @@ export interface History {
   snapshotSequence: number
 }
 
-/** A change of the table that was not answered yet. `wasSeen`: an answer to something else shows that it took effect. */
+/**
+ * A change of the table that was not answered yet. `wasSeen`: an answer to something else shows
+ * that it took effect.
+ */
 export type Change = (
   | { kind: 'put'; base: number }
   | { kind: 'rollback'; version: number }
@@ -91,7 +95,10 @@ export const findTable = (oracle: Oracle, name: string): TableOracle => {
   return table
 }
 
-/** The history of a version; that of a replacement which is under way is begun. undefined: it cannot exist, or is gone. */
+/**
+ * The history of a version; that of a replacement which is under way is begun. undefined: it cannot exist, or
+ * is gone.
+ */
 const historyOf = (table: TableOracle, version: number): History | undefined => {
   const { pending } = table
   if (pending?.kind === 'put' && version === table.highest + 1) {

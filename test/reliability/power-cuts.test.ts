@@ -1,19 +1,23 @@
 import { describe, expect, test } from 'vitest'
 import { expectNoViolations } from './expectations.ts'
-import { needs } from '../skips.ts'
+import { needs, runsLong } from '../skips.ts'
 import { REMOVALS, runWithout } from './mutants.ts'
 import { runPowerCuts } from './power-cuts.ts'
 import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
 
-describe.skipIf(!needs('mounts'))('A machine that loses its power', { timeout: TIMEOUT_MS }, () => {
-  test('has lost nothing that was answered for disk, and at most a second of os', async () => {
-    expectNoViolations(await runPowerCuts({ cuts: sizeOf({ quick: 1, ci: 5 }), seed: SEED }))
-  })
+describe.skipIf(!runsLong('power cuts') || !needs('mounts'))(
+  'A machine that loses its power',
+  { timeout: TIMEOUT_MS },
+  () => {
+    test('has lost nothing that was answered for disk, and at most a second of os', async () => {
+      expectNoViolations(await runPowerCuts({ cuts: sizeOf({ quick: 1, ci: 5 }), seed: SEED }))
+    })
 
-  test('has lost something, if commits are not synced', async () => {
-    const { violations } = await runWithout(REMOVALS.sync, (root) =>
-      runPowerCuts({ cuts: 3, seed: SEED, root }),
-    )
-    expect(violations).toContainEqual(expect.stringContaining('lost'))
-  })
-})
+    test('has lost something, if commits are not synced', async () => {
+      const { violations } = await runWithout(REMOVALS.sync, (root) =>
+        runPowerCuts({ cuts: 3, seed: SEED, root }),
+      )
+      expect(violations).toContainEqual(expect.stringContaining('lost'))
+    })
+  },
+)

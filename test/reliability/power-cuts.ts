@@ -47,7 +47,10 @@ const listKeys = ({ tables }: Oracle): Set<string> =>
     ),
   )
 
-/** Works for a while, and cuts in the middle of it. Work goes on while the disk is copied; only no new change of a table begins. */
+/**
+ * Works for a while, and cuts in the middle of it. Work goes on while the disk is copied; only no new change
+ * of a table begins.
+ */
 const workAndCut = async (
   url: string,
   oracle: Oracle,
@@ -65,7 +68,8 @@ const workAndCut = async (
   const image = await disk.cut()
   await workload.stop()
   ask.close()
-  // What was answered later is looked for by its key, also when its version is gone by now: it was not when the disk was cut.
+  // What was answered later is looked for by its key, also when its version is gone by now: it was not when
+  // the disk was cut.
   const before = listKeys(known)
   known.unanswered.push(...workload.sent.filter(({ key }) => !before.has(key)))
   return { image, oracle: known, atMs }
@@ -96,7 +100,10 @@ const checkCut = async (
   }
 }
 
-/** D9: the disk as it is at a moment, in the middle of the work; a start from it; the same comparison as after kill -9. */
+/**
+ * D9: the disk as it is at a moment, in the middle of the work; a start from it; the same comparison as after
+ * kill -9.
+ */
 export const runPowerCuts = ({ cuts, seed, root, tables, onCut }: PowerCutOptions): Promise<Finding> =>
   measure({ id: 'D9', title: 'power cut', seed }, async () => {
     const random = createRandom(seed)

@@ -12,8 +12,9 @@ import { runTornRows } from './torn-rows.ts'
 import { WIDE_TABLES } from './workload.ts'
 
 /*
- * The long form: npm run test:reliability [-- --only=D1,D9 --scale=0.1 --seed=1 --report=FILE]. Each test, then its negative control: the same
- * with a guard removed, which must find something. Exit code 1 when a test finds something, or a control nothing.
+ * The long form: npm run test:reliability [-- --only=D1,D9 --scale=0.1 --seed=1 --report=FILE]. Each test,
+ * then its negative control: the same with a guard removed, which must find something. Exit code 1 when a
+ * test finds something, or a control nothing.
  */
 
 interface LongTest {

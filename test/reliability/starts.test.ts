@@ -8,6 +8,7 @@ import { makeFolder } from './folders.ts'
 import { launch, launchReady } from './launch.ts'
 import { DIM, foldRows, type Oracle, place } from './oracle.ts'
 import { createRandom } from './random.ts'
+import { runsLong } from '../skips.ts'
 import { SEED, TIMEOUT_MS } from './sizes.ts'
 import { createTables, makeOperation, startWorkload } from './workload.ts'
 
@@ -97,10 +98,14 @@ const DAMAGES: { title: string; file: string; damage: (dataDir: string) => void;
     },
   ]
 
+/** main.test.ts has a second process, too; the other kinds of damage are starts as the first one is. */
+const isLong = runsLong('a second process, and starts from four kinds of damage')
+
 describe('A start from a damaged directory', { timeout: TIMEOUT_MS }, () => {
-  test.each(DAMAGES)(
+  test.for(DAMAGES)(
     'ends with code 3 and one line of file and remedy: $title',
-    async ({ damage, file, isRecoverable }) => {
+    async ({ damage, file, isRecoverable }, { skip }) => {
+      skip(!isLong && damage !== DAMAGES[0].damage)
       const { dataDir, oracle } = copyOriginal()
       damage(dataDir)
       const refused = launch({ dataDir })
@@ -136,7 +141,7 @@ describe('A start from a damaged directory', { timeout: TIMEOUT_MS }, () => {
   )
 })
 
-describe('A second process on a directory', { timeout: TIMEOUT_MS }, () => {
+describe.skipIf(!isLong)('A second process on a directory', { timeout: TIMEOUT_MS }, () => {
   test('ends with code 1 and one line, and the first one has lost nothing', async () => {
     const folder = makeFolder()
     opened.push(folder.remove)

@@ -47,7 +47,8 @@ const readRows = ({ handle, hotRows, readCount, seed, checks }: ReaderData): Rea
     try {
       read(version, arena.memory, job)
     } catch (error) {
-      // The machine took the writer's core away in the middle of a row: refusing is right, answering would not be.
+      // The machine took the writer's core away in the middle of a row: refusing is right, answering would
+      // not be.
       if (!(error instanceof GatherdError) || error.code !== 'OVERLOADED') throw error
       result.busy++
       continue

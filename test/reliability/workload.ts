@@ -120,7 +120,10 @@ const sendChange = (ask: Ask, { name, dim }: TableOracle, change: Change) => {
   })
 }
 
-/** Sends updates, changes and snapshots until it is stopped. Clients that get no answer once stop by themselves. */
+/**
+ * Sends updates, changes and snapshots until it is stopped. Clients that get no answer once
+ * stop by themselves.
+ */
 export const startWorkload = (options: WorkloadOptions): Workload => {
   const { ask, oracle, random, clientCount = CLIENT_COUNT, updatesOnly = false, onRefusal } = options
   const names = options.tables ?? oracle.tables.map(({ name }) => name)

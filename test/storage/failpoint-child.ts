@@ -6,8 +6,9 @@ import type { JournalRecord } from '../../src/storage/journal-record.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 
 /*
- * A writer's life in small, which passes every failpoint of the durable half. `argv`: directory, failpoint. Each line of its
- * output is something that was acknowledged: `updates 3`, `snapshot FILE 2`, `pruned 1`, `discarded 4`.
+ * A writer's life in small, which passes every failpoint of the durable half. `argv`: directory, failpoint.
+ * Each line of its output is something that was acknowledged: `updates 3`, `snapshot FILE 2`, `pruned 1`,
+ * `discarded 4`.
  */
 const [directory, name] = process.argv.slice(2)
 const say = (line: string): void => {

@@ -173,7 +173,10 @@ export const refusalOfAsync = async (action: () => Promise<unknown>): Promise<Re
   return null
 }
 
-/** SQLite with a switch: statements that match `sql` fail while it is set; `comesAfter`: though they have done what they say. */
+/**
+ * SQLite with a switch: statements that match `sql` fail while it is set; `comesAfter`: though they have done
+ * what they say.
+ */
 export class FaultySqlite {
   fault: { sql: string; errcode: number; keepsTransaction?: boolean; comesAfter?: boolean } | null = null
   /** By path. */

@@ -28,6 +28,7 @@ import { sweepSnapshots, writeAll, writeSnapshot } from '../../src/storage/snaps
 import { PAGE_BYTES, ROWS_AT, rowBytes } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 import { makeFolder, refusalOfAsync, sampleSnapshot } from './samples.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const MiB = 1024 * 1024
 
@@ -285,7 +286,7 @@ describe('a damaged snapshot', () => {
           expect([null, 'DamagedSnapshot', 'UnknownFormat']).toContain(outcome)
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runsOf({ quick: 60, long: 300 }) },
     )
     expect(written.bytes).toBe(original.length)
   })

@@ -16,6 +16,7 @@ import {
   sampleRecord,
   sampleSnapshot,
 } from './samples.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const LAST = 12
 
@@ -64,7 +65,9 @@ const makeCrashed = () => {
   return { directory, expected }
 }
 
-/** Opens a copy of `directory` with `bytes` in place of one file: what it says, or the code of the refusal. */
+/**
+ * Opens a copy of `directory` with `bytes` in place of one file: what it says, or the code of the refusal.
+ */
 const openDamaged = (
   directory: string,
   name: string,
@@ -112,7 +115,7 @@ describe.each(['catalog.db', 'os.db'])('%s', (name) => {
         const found = openDamaged(directory, name, flipBit(bytes, bit))
         if (typeof found !== 'string') expect(found).toEqual(expected)
       }),
-      { numRuns: 120 },
+      { numRuns: runsOf({ quick: 40, long: 120 }) },
     )
   })
 
@@ -135,11 +138,12 @@ describe('the log of catalog.db', () => {
     fc.assert(
       fc.property(fc.nat(bytes.length * 8 - 1), (bit) => {
         const found = openDamaged(directory, 'catalog.db-wal', flipBit(bytes, bit))
-        // The last commit of this file is a record in the middle of the version's journal: without it there is a gap.
+        // The last commit of this file is a record in the middle of the version's journal: without it there
+        // is a gap.
         if (typeof found === 'string') refused++
         else expect(found).toEqual(expected)
       }),
-      { numRuns: 80 },
+      { numRuns: runsOf({ quick: 30, long: 80 }) },
     )
     expect(refused).toBeGreaterThan(60)
   })

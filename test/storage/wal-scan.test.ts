@@ -15,6 +15,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type LogRules, type LogScan, scanLog } from '../../src/storage/wal-scan.ts'
 import { makeFolder, refusalOf } from './samples.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const PAGE_BYTES = 512
 const FRAME_BYTES = 24 + PAGE_BYTES
@@ -42,7 +43,10 @@ interface Crashed {
   folder: string
 }
 
-/** What SQLite itself makes of a database with such a log: the commits it shows. Every one shown must be right. */
+/**
+ * What SQLite itself makes of a database with such a log: the commits it shows. Every one shown
+ * must be right.
+ */
 const readBySqlite = (crashed: Crashed, log: Buffer): number => {
   const path = join(crashed.folder, 'copy.db')
   writeFileSync(path, crashed.database)
@@ -130,7 +134,8 @@ describe('the scan of a write-ahead log', () => {
       const log = flip(crashed.log, at * 8 + (at % 8))
       const found = scan(crashed, log)
       if (found === 'refused') refused++
-      // The known limit: SQLite ends one commit early, and says nothing. Bits that nothing depends on change nothing.
+      // The known limit: SQLite ends one commit early, and says nothing. Bits that nothing
+      // depends on change nothing.
       else expect(found.commitCount).toBeGreaterThanOrEqual(9)
       if (found !== 'refused' && found.commitCount === 9) lastOnly++
       if (found !== 'refused' && at % 97 === 0) expect(readBySqlite(crashed, log)).toBe(found.commitCount)
@@ -243,7 +248,7 @@ describe('the scan of a write-ahead log', () => {
         for (const { at, bytes } of changes) log.set(bytes.subarray(0, log.length - at), at)
         scan(crashed, log)
       }),
-      { numRuns: 300 },
+      { numRuns: runsOf({ quick: 60, long: 300 }) },
     )
   })
 })

@@ -8,6 +8,7 @@ import { planBlocks, runAttendJob, type ScanJob } from '../../src/tables/attend.
 import { LOCK_AT, STRIPES_AT } from '../../src/layout/table-layout.ts'
 import type { TableReader } from '../../src/tables/table-reader.ts'
 import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 let service: TestWriter
 beforeEach(async () => {
@@ -147,7 +148,7 @@ describe('An attend scan', () => {
         })
       },
     )
-    fc.assert(property, { numRuns: 60 })
+    fc.assert(property, { numRuns: runsOf({ quick: 20, long: 60 }) })
   })
 })
 

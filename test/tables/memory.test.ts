@@ -10,6 +10,7 @@ import {
   tableBytes,
 } from '../../src/layout/table-layout.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 describe('The layout of a table', () => {
   test('covers every row once in order, in segments within the bound and with spare bytes', () => {
@@ -33,7 +34,7 @@ describe('The layout of a table', () => {
           expect(segments.length).toBeGreaterThan(0)
         },
       ),
-      { numRuns: 200 },
+      { numRuns: runsOf({ quick: 40, long: 200 }) },
     )
   })
 

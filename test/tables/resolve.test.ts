@@ -4,6 +4,7 @@ import type { Mode } from '../../src/core/types.ts'
 import { pointerTo } from '../../src/core/pointers.ts'
 import type { IndexArray } from '../../src/core/types.ts'
 import { resolveRows } from '../../src/tables/resolve.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const resolve = (indices: IndexArray, rows: number, mode: Mode): number[] => {
   const target = new Int32Array(indices.length)
@@ -62,7 +63,7 @@ describe('Ids outside the table', () => {
           }
         },
       ),
-      { numRuns: 5_000 },
+      { numRuns: runsOf({ quick: 1_000, long: 5_000 }) },
     )
   })
 

@@ -1,197 +1,146 @@
-import { type SourceFile, type SyntaxNode, walkTree } from './source.ts'
+import { findGraphCycles } from './imports.ts'
 import type { Violations } from './rules.ts'
+import type { SourceFile } from './source.ts'
 
 /**
- * Which parts of src may import which: main -> http -> attend, upload, export -> lookup,
- * writer/client -> tables, workers -> kernels, formats -> core, system. cli -> main, and of the writer what checks a data directory.
- * A part is a folder, or a file right below src. An entry is a part, or a single file of one. The part itself is always allowed.
+ * Which rooms of src may import which, from top to bottom: an arrow always points further down, and every
+ * arrow is used. A room is a folder of src, or a file right below it. An entry names a room, or a single file
+ * of one.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  core: [],
-  config: ['core'],
-  formats: ['core', 'kernels'],
-  system: [],
-  kernels: ['core', 'system', 'tables/layout'],
-  tables: ['core', 'kernels'],
-  workers: ['core', 'kernels', 'formats', 'tables'],
-  observe: ['core', 'tables'],
-  lookup: ['core', 'kernels', 'formats', 'tables', 'workers'],
-  attend: ['core', 'kernels', 'formats', 'tables', 'workers', 'lookup'],
-  writer: ['core', 'kernels', 'formats', 'tables', 'workers', 'observe', 'config'],
-  upload: ['core', 'kernels', 'formats', 'tables', 'writer/client', 'writer/protocol'],
-  export: ['core', 'kernels', 'formats', 'tables', 'writer/client', 'writer/protocol'],
-  version: [],
   cli: [
-    'core',
-    'formats',
-    'version',
     'main',
-    'writer/durable/catalog-rows',
-    'writer/durable/data-directory',
-    'writer/durable/open-store',
-    'writer/durable/recovery-plan',
-    'writer/durable/refusals',
-    'writer/durable/snapshot-read',
-    'writer/durable/store',
     'writer/recovery/plan-version',
+    'storage/catalog-rows',
+    'storage/data-directory',
+    'storage/open-store',
+    'storage/recovery-plan',
+    'storage/refusals',
+    'storage/snapshot-read',
+    'storage/store',
+    'version',
+    'optimizers',
+    'formats',
+    'core',
+  ],
+  main: [
+    'http/http-workers',
+    'writer/writer',
+    'writer/recovery/start-progress',
+    'storage/failpoints',
+    'storage/refusals',
+    'config',
+    'version',
+    'system',
+    'core',
   ],
   http: [
-    'core',
-    'system',
-    'formats',
-    'tables',
-    'workers',
-    'lookup',
     'attend',
     'upload',
     'export',
+    'update',
+    'lookup',
     'writer/client',
     'writer/protocol',
-    'writer/request',
-    'observe',
-    'config',
-    'version',
-  ],
-  orphan: [],
-  'front-group': ['core', 'config', 'http/HTTP worker', 'writer/writer'],
-  'start-progress': ['core', 'writer/recovery/recover'],
-  main: [
-    'core',
-    'config',
-    'version',
-    'front-group',
-    'start-progress',
-    'orphan',
-    'http',
-    'writer',
-    'lookup',
-    'tables',
+    'writer/writer',
     'workers',
-    'observe',
+    'config',
+    'version',
+    'tables',
+    'optimizers',
+    'formats',
+    'layout',
+    'system',
+    'core',
   ],
+  attend: ['lookup', 'workers', 'tables', 'kernels', 'formats', 'layout', 'core'],
+  upload: [
+    'writer/client',
+    'writer/protocol',
+    'tables',
+    'optimizers',
+    'kernels',
+    'formats',
+    'layout',
+    'system',
+    'core',
+  ],
+  export: [
+    'writer/client',
+    'writer/protocol',
+    'tables',
+    'optimizers',
+    'formats',
+    'kernels',
+    'layout',
+    'core',
+  ],
+  update: ['writer/protocol', 'tables', 'formats', 'layout', 'core'],
+  lookup: ['workers', 'tables', 'formats', 'kernels', 'layout', 'core'],
+  writer: ['storage', 'tables', 'optimizers', 'kernels', 'layout', 'core'],
+  storage: ['tables', 'optimizers', 'formats', 'layout', 'system', 'core'],
+  workers: ['tables', 'core'],
+  config: [],
+  version: [],
+  tables: ['kernels', 'layout', 'core'],
+  optimizers: ['kernels', 'core'],
+  formats: ['kernels', 'core'],
+  kernels: ['layout', 'system', 'core'],
+  layout: ['core'],
+  system: [],
+  core: [],
 }
 
-/** Packages that one place alone may import. */
-export const SINGLE_IMPORTERS: readonly { packages: RegExp; allowed: RegExp }[] = [
-  { packages: /^piscina$/, allowed: /^src\/workers\/pool\.ts$/ },
-  { packages: /^(fastify|@fastify\/)/, allowed: /^src\/http\// },
-  { packages: /^node:sqlite$/, allowed: /^src\/writer\// },
-]
-
-const partOf = (path: string): string =>
+const roomOf = (path: string): string =>
   path
     .replace(/^src\//, '')
     .replace(/(\.as)?\.ts$/, '')
     .split('/')[0] ?? ''
 
-/** Imports against the arrows. A part that the arrows do not know is one too. */
-export const findLayerViolations = (
-  files: readonly SourceFile[],
-  arrows: Readonly<Record<string, readonly string[]>>,
-): Violations =>
+/** References of a file that leave its room for another room of src. */
+const departuresOf = (file: SourceFile): readonly { target: string }[] =>
+  file.references.filter(({ target }) => target.startsWith('src/') && roomOf(target) !== roomOf(file.path))
+
+const names = (entry: string, target: string): boolean =>
+  entry === roomOf(target) || entry === target.slice('src/'.length, -'.ts'.length)
+
+/** Imports against the arrows. A room that the arrows do not know is a violation, too. */
+export const findLayerViolations = (files: readonly SourceFile[], arrows: typeof ARROWS): Violations =>
   files.flatMap((file) => {
-    const part = partOf(file.path)
-    const allowed = arrows[part]
-    if (allowed === undefined) return [`${file.path}: the arrows do not know ${part}`]
-    return file.references
-      .filter(({ target }) => target.startsWith('src/') && partOf(target) !== part)
-      .filter(({ target }) => !allowed.includes(partOf(target)) && !allowed.includes(target.slice(4, -3)))
+    const room = roomOf(file.path)
+    const allowed = arrows[room]
+    if (allowed === undefined) return [`${file.path}: the arrows do not know ${room}`]
+    return departuresOf(file)
+      .filter(({ target }) => !allowed.some((entry) => names(entry, target)))
       .map(({ target }) => `${file.path}: may not import ${target}`)
   })
 
-/** Imports of a package outside the one place for it. */
-export const findStrayImports = (files: readonly SourceFile[], rules: typeof SINGLE_IMPORTERS): Violations =>
-  files.flatMap((file) =>
-    file.references
-      .filter(({ specifier }) =>
-        rules.some((rule) => rule.packages.test(specifier) && !rule.allowed.test(file.path)),
-      )
-      .map(({ specifier }) => `${file.path}: may not import ${specifier}`),
+/** Arrows that no import uses: they would let in what nobody has decided. */
+export const findUnusedArrows = (files: readonly SourceFile[], arrows: typeof ARROWS): Violations =>
+  Object.entries(arrows).flatMap(([room, allowed]) => {
+    const targets = files.filter(({ path }) => roomOf(path) === room).flatMap(departuresOf)
+    return allowed
+      .filter((entry) => !targets.some(({ target }) => names(entry, target)))
+      .map((entry) => `${room} -> ${entry}: no import uses this arrow`)
+  })
+
+/** Arrows that do not point further down the list than the room that they leave. */
+export const findUpwardArrows = (arrows: typeof ARROWS): Violations => {
+  const rooms = Object.keys(arrows)
+  return Object.entries(arrows).flatMap(([room, allowed]) =>
+    allowed
+      .filter((entry) => rooms.indexOf(roomOf(entry)) <= rooms.indexOf(room))
+      .map((entry) => `${room} -> ${entry}: does not point down`),
   )
-
-/** Importers of the function `name` of the file `origin`, whole-module imports included, other than `allowed`. */
-export const findStrayCallers = (
-  files: readonly SourceFile[],
-  origin: string,
-  name: string,
-  allowed: string,
-): Violations =>
-  files
-    .filter((file) => file.path !== allowed)
-    .filter((file) =>
-      file.references.some(
-        ({ target, names }) => target === origin && (names.includes(name) || names.includes('*')),
-      ),
-    )
-    .map(({ path }) => `${path}: may not use ${name}, which is for ${allowed}`)
-
-const isNamed = (node: unknown, name: string): boolean => (node as SyntaxNode | undefined)?.name === name
-/** `process`, or a member so called (`globalThis.process`). */
-const isProcess = (node: unknown): boolean =>
-  isNamed(node, 'process') || isNamed((node as SyntaxNode).property, 'process')
-
-/** Readers of the environment outside `allowed`. Handing it over whole, to the function `reader` of the first of them, is no reading. */
-export const findEnvironmentReaders = (
-  files: readonly SourceFile[],
-  allowed: readonly string[],
-  reader: string,
-): Violations =>
-  files
-    .filter(({ path }) => !allowed.includes(path))
-    .filter(({ tree, references }) => {
-      if (
-        references.some(
-          ({ specifier, names }) => /^(node:)?process$/.test(specifier) && names.includes('env'),
-        )
-      )
-        return true
-      const nodes = tree === null ? [] : [...walkTree(tree)]
-      const handed = nodes
-        .filter((node) => node.type === 'CallExpression' && isNamed(node.callee, reader))
-        .flatMap((node) => node.arguments)
-      return nodes.some(
-        (node) =>
-          node.type === 'MemberExpression' &&
-          isNamed(node.property, 'env') &&
-          isProcess(node.object) &&
-          !handed.includes(node),
-      )
-    })
-    .map(({ path }) => `${path}: reads the environment, which is for ${allowed.join(', ')}`)
-
-/** Import cycles, imports of types included; each as the path around it. Starting a thread is no import. */
-export const findCycles = (files: readonly SourceFile[]): Violations => {
-  const targetsOf = new Map(
-    files.map((file) => [
-      file.path,
-      file.references.filter(({ startsThread }) => !startsThread).map(({ target }) => target),
-    ]),
-  )
-  const done = new Set<string>()
-  const cycles: Violations = []
-  const visit = (path: string, trail: readonly string[]): void => {
-    const start = trail.indexOf(path)
-    if (start >= 0) cycles.push([...trail.slice(start), path].join(' -> '))
-    if (start >= 0 || done.has(path)) return
-    for (const target of targetsOf.get(path) ?? []) visit(target, [...trail, path])
-    done.add(path)
-  }
-  for (const path of targetsOf.keys()) visit(path, [])
-  return cycles
 }
 
-/** Files that no entry reaches by imports or worker URLs: dead. AssemblyScript and declarations (`.d.ts`) are compiled, not imported. */
-export const findUnreachable = (files: readonly SourceFile[], entries: readonly string[]): Violations => {
-  const targetsOf = new Map(files.map((file) => [file.path, file.references.map(({ target }) => target)]))
-  const reached = new Set<string>()
-  const queue = [...entries]
-  for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
-    if (reached.has(path)) continue
-    reached.add(path)
-    queue.push(...(targetsOf.get(path) ?? []))
+/** Rooms that import each other, directly or by way of others; each as the path around it. */
+export const findRoomCycles = (files: readonly SourceFile[]): Violations => {
+  const targetsOf = new Map<string, Set<string>>()
+  for (const file of files) {
+    const targets = targetsOf.get(roomOf(file.path)) ?? new Set()
+    for (const { target } of departuresOf(file)) targets.add(roomOf(target))
+    targetsOf.set(roomOf(file.path), targets)
   }
-  const isModule = (file: SourceFile): boolean => file.tree !== null && !file.path.endsWith('.d.ts')
-  return files
-    .filter((file) => isModule(file) && !reached.has(file.path))
-    .map(({ path }) => `${path}: nothing reaches it`)
+  return findGraphCycles(targetsOf)
 }

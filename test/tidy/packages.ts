@@ -41,7 +41,10 @@ export const findUnsafeLocks = (lock: LockFile): Violations =>
     return entry.resolved === undefined ? [] : [`${path}: names the host it came from`]
   })
 
-/** Optional packages (mostly builds for other platforms) that a locked package names and the lock lacks: `npm ci` refuses such a lock. */
+/**
+ * Optional packages (mostly builds for other platforms) that a locked package names and the lock lacks: `npm
+ * ci` refuses such a lock.
+ */
 export const findMissingOptionals = (lock: LockFile): Violations =>
   Object.entries(lock.packages).flatMap(([path, entry]) =>
     Object.keys(entry.optionalDependencies ?? {})
@@ -67,7 +70,10 @@ export const findUnknownScripts = (file: PackageFile, page: string): Violations 
     .filter((name) => !(name in file.scripts))
     .map((name) => `npm run ${name}: no such script`)
 
-/** Paths of the repository in backticks on a page (`src/...`, also with a line after a colon) that do not exist. */
+/**
+ * Paths of the repository in backticks on a page (`src/...`, also with a line after a colon)
+ * that do not exist.
+ */
 export const findMissingPaths = (page: string, exists: (path: string) => boolean): Violations =>
   [...page.matchAll(/`((?:src|test|docs|load|examples|openapi|\.ci)\/[\w./-]*)/g)]
     .map((match) => match[1] ?? '')

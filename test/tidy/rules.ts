@@ -33,7 +33,10 @@ export const findLongFiles = (
   return violations
 }
 
-/** Functions over 70 lines in AssemblyScript, which the linter cannot parse: from a head at the margin to the next `}` at the margin. */
+/**
+ * Functions over 70 lines in AssemblyScript, which the linter cannot parse: from a head at the margin to the
+ * next `}` at the margin.
+ */
 export const findLongKernelFunctions = (files: readonly SourceFile[]): Violations => {
   const violations: Violations = []
   for (const { path, text } of files.filter((file) => file.tree === null)) {
@@ -150,7 +153,10 @@ export const findFormatNames = (
   )
 }
 
-/** Files that no compiler reads: what an editor or a merge has left behind. `built`: a folder of what the build makes. */
+/**
+ * Files that no compiler reads: what an editor or a merge has left behind. `built`: a folder of what the
+ * build makes.
+ */
 export const findLeftovers = (paths: readonly string[], built: string): string[] =>
   paths
     .filter((path) => !path.startsWith(built) && !/\.(?:ts|wat)$/.test(path))

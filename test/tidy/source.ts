@@ -11,7 +11,10 @@ export interface SyntaxNode {
   [key: string]: unknown
 }
 
-/** One reference from a file to another: an import, a re-export, `import()`, or a worker's `new URL('./x.ts', import.meta.url)`. */
+/**
+ * One reference from a file to another: an import, a re-export, `import()`, or a worker's `new
+ * URL('./x.ts', import.meta.url)`.
+ */
 export interface Reference {
   /** As written. */
   specifier: string
@@ -23,7 +26,10 @@ export interface Reference {
   startsThread: boolean
 }
 
-/** A source file with what the rules need to know of it. AssemblyScript (`.as.ts`) has no tree: its decorators are not TypeScript. */
+/**
+ * A source file with what the rules need to know of it. AssemblyScript (`.as.ts`) has no tree: its decorators
+ * are not TypeScript.
+ */
 export interface SourceFile {
   /** From the root of the repository, with `/`. */
   path: string

@@ -9,6 +9,7 @@ import { uploadTable } from '../../src/upload/upload.ts'
 import { type Expected, flatten, type GoldenCase, readSuite } from '../golden/golden.ts'
 import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, npyBody, readAll, uploadOf } from './bodies.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 let service: TestWriter
 const arena = new Arena(4 * 1024 * 1024)
@@ -110,7 +111,7 @@ describe('Uploaded numbers', () => {
         const wanted = Array.from({ length: 4 * DIM }, (_, i) => integerAsFloat32(bytes, type, i))
         expect(await uploadRandom(bytes, type, 'float32')).toEqual(wanted)
       }),
-      { numRuns: 40 },
+      { numRuns: runsOf({ quick: 10, long: 40 }) },
     )
   })
 
@@ -133,7 +134,7 @@ describe('Uploaded numbers', () => {
         const throughSingle = await uploadRandom(bytesOf(Float32Array.from(single)), 'float32', 'bfloat16')
         expect(await uploadRandom(bytes, type, 'bfloat16')).toEqual(throughSingle)
       }),
-      { numRuns: 40 },
+      { numRuns: runsOf({ quick: 10, long: 40 }) },
     )
   })
 
@@ -144,7 +145,7 @@ describe('Uploaded numbers', () => {
         const wanted = await uploadRandom(bytesOf(single), 'float32', 'int8')
         expect(await uploadRandom(bytes, type, 'int8')).toEqual(wanted)
       }),
-      { numRuns: 15 },
+      { numRuns: runsOf({ quick: 5, long: 15 }) },
     )
   })
 

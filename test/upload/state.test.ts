@@ -8,6 +8,7 @@ import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
 import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, safetensorsBody, uploadOf } from './bodies.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 let service: TestWriter
 const arena = new Arena(8 * 1024 * 1024)
@@ -90,7 +91,7 @@ describe('Optimizer state in an upload', () => {
             expect(Buffer.compare(found.get(name)?.data ?? new Uint8Array(0), bytesOf(data)), name).toBe(0)
           }
         }),
-        { numRuns: 12 },
+        { numRuns: runsOf({ quick: 4, long: 12 }) },
       )
     },
   )

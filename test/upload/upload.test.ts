@@ -8,6 +8,7 @@ import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { uploadTable } from '../../src/upload/upload.ts'
 import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { bodyOf, bytesOf, cutAt, npyBody, readAll, safetensorsBody, uploadOf } from './bodies.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 let service: TestWriter
 const arena = new Arena(8 * 1024 * 1024)
@@ -102,7 +103,7 @@ describe('An upload', () => {
           await upload('npy', bodyOf(...cutAt(body, cuts)), { dtype })
           expect(readAll(service.client, arena)).toEqual(whole)
         }),
-        { numRuns: 15 },
+        { numRuns: runsOf({ quick: 5, long: 15 }) },
       )
     }
   })

@@ -5,8 +5,8 @@ import { Writer } from '../../src/writer/writer.ts'
 import { LIFE, perform } from './life.ts'
 
 /*
- * A whole writer's life, which passes every failpoint of it. `argv`: directory, failpoint. Each line of its output is the number of an operation
- * that was acknowledged, in the order of life.ts.
+ * A whole writer's life, which passes every failpoint of it. `argv`: directory, failpoint. Each line of its
+ * output is the number of an operation that was acknowledged, in the order of life.ts.
  */
 const [directory, name] = process.argv.slice(2)
 setFailpoint(name)

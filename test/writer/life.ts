@@ -3,7 +3,9 @@ import type { WriterClient } from '../../src/writer/client.ts'
 import type { Writer } from '../../src/writer/writer.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 
-/** Something that a client asks of a writer. Tables have one column, and numbers that float32 holds exactly. */
+/**
+ * Something that a client asks of a writer. Tables have one column, and numbers that float32 holds exactly.
+ */
 export type Operation =
   | { kind: 'put'; name: string; values: number[]; settings?: Partial<Settings> }
   | {

@@ -38,7 +38,9 @@ export const makeDirectory = (): string => {
   return dataDir
 }
 
-/** Opens a directory; it is closed after the test, if it was not before. Rejects when the start is refused. */
+/**
+ * Opens a directory; it is closed after the test, if it was not before. Rejects when the start is refused.
+ */
 export const openWriter = async (
   dataDir: string,
   options: Partial<WriterOptions> & Partial<LoadOptions> = {},
@@ -84,8 +86,8 @@ export const openWriter = async (
 }
 
 /**
- * The directory as `kill -9` at this moment would leave it. Another process copies: opening and closing a database here would drop
- * SQLite's lock.
+ * The directory as `kill -9` at this moment would leave it. Another process copies: opening and closing a
+ * database here would drop SQLite's lock.
  */
 export const crash = (dataDir: string): string => {
   const copy = mkdtempSync(join(dirname(dataDir), 'gatherd-crash-'))
@@ -139,7 +141,10 @@ export const readNumber = ({ writer }: Pick<OpenWriter, 'writer'>, row: number, 
 /** Snapshot files and others in the folder of snapshots. */
 export const listFolder = (dataDir: string): string[] => readdirSync(join(dataDir, 'snapshots')).sort()
 
-/** Writes a snapshot of the current version, and does `work` before it is listed: the table must be large enough for that. */
+/**
+ * Writes a snapshot of the current version, and does `work` before it is listed: the table must be large
+ * enough for that.
+ */
 export const duringSnapshot = async (
   { writer }: OpenWriter,
   work: () => Promise<void>,

@@ -27,7 +27,7 @@ export type FastPathRoute = 'lookup' | 'gradients' | 'rows'
 export const HEAD_BYTES_MAX = 2 * 1024
 
 /** Larger lookups are rare, and cost so much that their head does not matter. */
-export const LANE_LOOKUP_BYTES_MAX = 64 * 1024
+export const FAST_PATH_LOOKUP_BYTES_MAX = 64 * 1024
 
 const REQUEST_LINE =
   /^POST \/v1\/tables\/([A-Za-z0-9][A-Za-z0-9_.-]{0,127})\/(lookup|gradients|rows)(?:\?([a-z_]+=[A-Za-z0-9.,_-]+(?:&[a-z_]+=[A-Za-z0-9.,_-]+)*))? HTTP\/1\.1$/
@@ -45,10 +45,10 @@ type FormatKind = 'json' | RegistryFormat['carries']
 const ACCEPTED: Readonly<Record<FastPathRoute, Partial<Record<FormatKind, Accepted>>>> = {
   lookup: {
     numbers: {
-      bodyBytesMax: LANE_LOOKUP_BYTES_MAX,
+      bodyBytesMax: FAST_PATH_LOOKUP_BYTES_MAX,
       queryNames: ['mode', 'dtype', 'index_dtype', 'shape', 'fill_value', 'version'],
     },
-    json: { bodyBytesMax: LANE_LOOKUP_BYTES_MAX, queryNames: ['version'] },
+    json: { bodyBytesMax: FAST_PATH_LOOKUP_BYTES_MAX, queryNames: ['version'] },
   },
   gradients: {
     'named arrays': { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: ['learning_rate'] },

@@ -10,10 +10,10 @@ import { readJsonLookup } from '../body/lookup-body.ts'
 import { LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { compileQueryChecker } from '../validate.ts'
 import { type AnswerHead, createAnswerHead } from './answer-head.ts'
-import { LANE_LOOKUP_BYTES_MAX, type FastPathHead } from './read-head.ts'
+import { FAST_PATH_LOOKUP_BYTES_MAX, type FastPathHead } from './read-head.ts'
 
 /** Larger answers are written in pieces, or gathered elsewhere: that is not for here. */
-const LANE_ANSWER_BYTES_MAX = 1024 * 1024
+const FAST_PATH_ANSWER_BYTES_MAX = 1024 * 1024
 
 const checkQuery = compileQueryChecker(LookupQuery)
 
@@ -43,7 +43,7 @@ export type ServeLookup = (
  */
 export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLookup => {
   // Ids of any body, aligned. A lookup is over before the next one begins.
-  const ids = Buffer.from(new ArrayBuffer(LANE_LOOKUP_BYTES_MAX))
+  const ids = Buffer.from(new ArrayBuffer(FAST_PATH_LOOKUP_BYTES_MAX))
   const threadCount = lookups.pool?.threadCount ?? 0
 
   /** Whether the answer is made here and at once. */
@@ -51,7 +51,7 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
     adapter === null &&
     plan.bags === null &&
     planDispatch(plan.count, version.rowBytes, threadCount).inline &&
-    plan.answerBytes <= LANE_ANSWER_BYTES_MAX
+    plan.answerBytes <= FAST_PATH_ANSWER_BYTES_MAX
 
   const prepare = (head: FastPathHead, entry: TableEntry): Prepared | null => {
     const query = checkQuery(Object.fromEntries(head.query)) as LookupQueryInput

@@ -7,9 +7,10 @@ import { createChooser } from './seeded-choices.ts'
 import { makeConversation } from './requests.ts'
 import { type Servers, startServers } from './servers.ts'
 import { MemorySocket } from './socket.ts'
+import { runsOf } from '../../helpers/property-runs.ts'
 
-/** FAST_PATH_CASES=1000000 makes a long run of minutes; FAST_PATH_SEED chooses other conversations. */
-const CASES = Number(process.env.FAST_PATH_CASES ?? 8_000)
+/** FAST_PATH_CASES=1000000 runs the whole of it, which takes minutes; FAST_PATH_SEED begins elsewhere. */
+const CASES = Number(process.env.FAST_PATH_CASES ?? runsOf({ quick: 2_000, long: 8_000 }))
 const SEED = Number(process.env.FAST_PATH_SEED ?? 20_261_122)
 
 let servers: Servers

@@ -43,7 +43,9 @@ const step = (client = service.client) =>
     precondition: {},
   })
 
-/** The writer has begun what `service.client` asked of it before, and the other HTTP worker has heard of it. */
+/**
+ * The writer has begun what `service.client` asked of it before, and the other HTTP worker has heard of it.
+ */
 const heard = async () => {
   // Lines are not ordered among each other: some turns, so that all that can happen has happened.
   for (let turn = 0; turn < 20; turn++)

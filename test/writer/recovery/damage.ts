@@ -18,7 +18,10 @@ export const damageFile = (dataDir: string, file: string, damage: Damage): void 
   writeFileSync(path, bytes)
 }
 
-/** Takes records out of the journal of a directory that nobody has open: those of these places, counted from 1. */
+/**
+ * Takes records out of the journal of a directory that nobody has open: those of these places,
+ * counted from 1.
+ */
 export const dropRecords = (
   dataDir: string,
   places: readonly number[],

@@ -9,6 +9,7 @@ import { ROWS_AT } from '../../../src/layout/table-layout.ts'
 import { TableMemory } from '../../../src/tables/memory.ts'
 import { beginBuild } from '../../../src/writer/lifecycle/table-model.ts'
 import { commitAside, updateAside } from '../../helpers/aside.ts'
+import { runsOf } from '../../helpers/property-runs.ts'
 
 const arena = new Arena(16 * 1024 * 1024)
 const kernels = instantiateApplyKernels(arena.memory)
@@ -102,7 +103,7 @@ describe('An update of many rows', () => {
           expect(read()).toEqual(expected)
         },
       )
-      fc.assert(property, { numRuns: 30 })
+      fc.assert(property, { numRuns: runsOf({ quick: 8, long: 30 }) })
     },
   )
 

@@ -103,7 +103,9 @@ export const update = (
   ...changes,
 })
 
-/** What a version is, to the bit: rows as stored, optimizer state of the rows that have some, steps, sequence. */
+/**
+ * What a version is, to the bit: rows as stored, optimizer state of the rows that have some, steps, sequence.
+ */
 export const readVersion = ({ handle, table, state }: VersionModel) => {
   const rowsOf = (version: VersionModel['table']): string[] =>
     version.handle.segments.flatMap(({ memory, rowCount }) =>

@@ -4,6 +4,7 @@ import { LIMITS } from '../../../src/core/limits.ts'
 import type { Optimizer } from '../../../src/core/types.ts'
 import type { UpdateArguments, UpdateResult } from '../../../src/writer/protocol.ts'
 import { makeGroupCommit, readVersion, type GroupCommitSetup, update } from './group-commit-dependencies.ts'
+import { runsOf } from '../../helpers/property-runs.ts'
 
 let parts: GroupCommitSetup
 let nowMs = 0
@@ -109,7 +110,7 @@ describe('Updates of one batch', () => {
         )
       },
     )
-    await fc.assert(property, { numRuns: process.env.CI === undefined ? 150 : 1_500 })
+    await fc.assert(property, { numRuns: runsOf({ quick: 50, long: 1_500 }) })
   })
 
   test('take steps of adam one after another: the second counts the first', async () => {

@@ -1,0 +1,88 @@
+import { cpSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { makeDataDir } from '../helpers/data-dir.ts'
+import { type Service, startService } from '../helpers/service.ts'
+import { type Ask, type KeyedUpdate, readContents } from './directory-contents.ts'
+
+/** A data directory that an earlier commit left by kill -9; fixtures/README.md says how it was made. */
+const FOLDER = join(import.meta.dirname, 'fixtures/service-1')
+
+interface Contents {
+  tables: Record<string, object>
+  replays: Record<string, object>
+  aliases: object
+  aliased: object
+}
+const readFixture = (name: string): unknown => JSON.parse(readFileSync(join(FOLDER, name), 'utf8'))
+const expected = readFixture('contents.json') as Contents
+const updates = readFixture('updates.json') as KeyedUpdate[]
+
+let directory: ReturnType<typeof makeDataDir>
+let service: Service
+beforeAll(async () => {
+  directory = makeDataDir()
+  cpSync(join(FOLDER, 'data'), directory.dataDir, { recursive: true })
+  service = await startService({ dataDir: directory.dataDir })
+})
+afterAll(async () => {
+  await service.close()
+  directory.remove()
+})
+
+const ask: Ask = async (method, url, { body, headers } = {}) => {
+  const payload = body instanceof Uint8Array ? Buffer.from(body) : body
+  const answer = await service.app.inject({ method, url, payload, headers })
+  return { status: answer.statusCode, headers: answer.headers, body: answer.rawPayload }
+}
+/** As JSON has it: without what is undefined. */
+const read = async (): Promise<Contents> =>
+  JSON.parse(JSON.stringify(await readContents(ask, updates))) as Contents
+
+describe('A data directory of an earlier commit', () => {
+  test('has every kind of table, optimizer, durability and change', () => {
+    expect(Object.keys(expected.tables)).toEqual([
+      'adagrad',
+      'adam',
+      'adapted',
+      'int8',
+      'momentum',
+      'replaced',
+      'rowwise',
+      'sgd',
+      'unsaved',
+      'uploaded',
+    ])
+    expect(updates.length).toBeGreaterThan(20)
+    for (const file of ['catalog.db-wal', 'os.db-wal'])
+      expect(readFileSync(join(FOLDER, 'data', file)).length).toBeGreaterThan(10_000)
+  })
+
+  test('opens with equal rows, versions, settings, state, adapters and uploads', async () => {
+    expect((await read()).tables).toEqual(expected.tables)
+  })
+
+  test('opens with equal aliases', async () => {
+    const { aliases, aliased } = await read()
+    expect(aliases).toEqual(expected.aliases)
+    expect(aliased).toEqual(expected.aliased)
+  })
+
+  test('knows every key: a repeated update changes nothing, and another one with the key is refused', async () => {
+    const { replays } = await read()
+    expect(replays).toEqual(expected.replays)
+    for (const replay of Object.values(replays))
+      expect(replay).toMatchObject({
+        again: { status: 200, answer: { replayed: true } },
+        other: { status: 422, code: 'IDEMPOTENCY_MISMATCH' },
+      })
+  })
+
+  test('says the same when it is closed and opened again', async () => {
+    const before = await read()
+    await service.close()
+    service = await startService({ dataDir: directory.dataDir })
+    expect((await read()).tables).toEqual(before.tables)
+    expect((await read()).replays).toEqual(expected.replays)
+  })
+})
