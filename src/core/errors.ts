@@ -38,7 +38,7 @@ export const ERRORS = {
   DIGEST_MISMATCH: { status: 422, title: 'The bytes do not have the announced digest', retryable: false },
   IDEMPOTENCY_MISMATCH: { status: 422, title: 'The key was used for another request', retryable: false },
   RATE_LIMITED: { status: 429, title: 'Too many requests of this client', retryable: true },
-  INTERNAL: { status: 500, title: 'A mistake of the server', retryable: false },
+  INTERNAL: { status: 500, title: 'Internal server error', retryable: false },
   OVERLOADED: { status: 503, title: 'Too much work in flight', retryable: true },
   NOT_READY: { status: 503, title: 'Not ready', retryable: true },
   SHUTTING_DOWN: { status: 503, title: 'Shutting down', retryable: true },

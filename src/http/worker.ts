@@ -8,7 +8,7 @@ import { createLookupServices } from '../lookup/services.ts'
 import { requestShortTimeSlices } from '../system/time-slice.ts'
 import { keepSweeping } from '../upload/staging/sweep.ts'
 import { buildApp } from './app.ts'
-import type { HttpContext, Health } from './context.ts'
+import { createHttpContext, type Health } from './context.ts'
 
 /** What an HTTP worker is started with. */
 export interface HttpWorkerData {
@@ -47,14 +47,14 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
   )
   const lookups = createLookupServices(pool)
   writer.show(lookups.arena.memory)
-  const context: HttpContext = {
+  const context = createHttpContext({
     writer,
     registry: writer.registry,
     lookups,
     staging: { directory: data.uploadsDir, limits: LIMITS },
     health,
     logLevel: data.logLevel,
-  }
+  })
   const app = await buildApp(context, { fastPath: data.fastPath })
   assert(parentPort !== null, 'an HTTP worker is a worker thread')
   const parent = parentPort

@@ -1,126 +1,66 @@
 import { refuse } from '../core/errors.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import type { KeepSingles } from '../formats/json-nest.ts'
-import { readJsonObject, toFloat32, toIndexArray } from '../formats/json-reader.ts'
+import { type JsonTensor, toFloat32, toIndexArray } from '../formats/json-reader.ts'
 import { readSafetensors } from '../formats/safetensors.ts'
-import type { UpdateArguments, UpdateResult } from '../writer/protocol.ts'
+import type { UpdateArguments } from '../writer/protocol.ts'
 import type { UpdateArrays } from './plan.ts'
-import { GradientsMembers, RowsMembers } from '../http/schemas/updates.ts'
-import { compileChecker } from '../http/validate.ts'
 
-type ValuesName = UpdateArrays['valuesName']
+/** Turns bodies of updates into arrays. The members beside the arrays are checked by schemas, in http/. */
 
-/** What is done with the arrays of a request. */
+/** The name that a request gives to its values. */
+export type ValuesName = UpdateArrays['valuesName']
+
+/** An update as its request states it. */
 export interface ParsedUpdate {
   arrays: UpdateArrays
   operation: UpdateArguments['operation']
   learningRate?: number
 }
 
-/** What the query of a safetensors body says; a JSON body says it inside. */
-export interface UpdateQuery {
-  learning_rate?: number
-  op?: 'set' | 'add'
-}
-
-const checkGradientsMembers = compileChecker(GradientsMembers)
-const checkRowsMembers = compileChecker(RowsMembers)
-
-/** What the body of an update and its query ask. Refuses INVALID_REQUEST, and what a body is refused for. */
-export const readUpdate = (
-  route: 'gradients' | 'rows',
-  format: 'json' | 'safetensors',
-  body: Buffer,
-  query: UpdateQuery,
-): ParsedUpdate => {
-  if (format === 'json') refuseQuery(query)
-  return route === 'gradients' ? readGradients(format, body, query) : readRows(format, body, query)
-}
-
-const refuseQuery = (query: UpdateQuery): void => {
-  const stray = Object.keys(query)[0]
-  if (stray !== undefined)
-    refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`)
-}
-
-const readGradients = (format: 'json' | 'safetensors', body: Buffer, query: UpdateQuery): ParsedUpdate => {
-  if (format === 'safetensors') {
-    return {
-      arrays: readBinaryUpdate(body, 'gradients'),
-      operation: 'gradients',
-      learningRate: query.learning_rate,
-    }
+/**
+ * Memory for the values of JSON updates, overwritten by the next one. The writer's copy of an update is
+ * made before the next body is read, so that one buffer is enough, and nothing is allocated per request.
+ */
+export const createValueMemory = (): KeepSingles => {
+  let kept = new Float32Array(0)
+  return (values) => {
+    if (kept.length < values.length) kept = new Float32Array(values.length)
+    kept.set(values)
+    return kept.subarray(0, values.length)
   }
-  const { arrays, members } = readJsonUpdate(body, 'gradients')
-  return { arrays, operation: 'gradients', learningRate: checkGradientsMembers(members).learning_rate }
 }
 
-const readRows = (format: 'json' | 'safetensors', body: Buffer, { op }: UpdateQuery): ParsedUpdate => {
-  if (format === 'json') {
-    const { arrays, members } = readJsonUpdate(body, 'values')
-    return { arrays, operation: checkRowsMembers(members).op }
-  }
-  if (op === undefined)
-    return refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', {
-      errors: [{ pointer: '/op', detail: 'is required' }],
-    })
-  return { arrays: readBinaryUpdate(body, 'values'), operation: op }
-}
-
-/** The body of the answer to an update. */
-export const answerUpdate = (
-  table: string,
-  { version, sequence, rowsUpdated, durability, replayed }: UpdateResult,
-) => ({
-  table,
-  version,
-  sequence,
-  rows_updated: rowsUpdated,
-  durability,
-  replayed,
-})
-
-/** Of a thread: values go on to the writer's memory before the next body is read, and memory of their own would be work for the collector. */
-let kept = new Float32Array(0)
-
-const keepValues: KeepSingles = (values) => {
-  if (kept.length < values.length) kept = new Float32Array(values.length)
-  kept.set(values)
-  return kept.subarray(0, values.length)
-}
-
-/** The arrays of a JSON update, good until the next one is read, and its other members still to be checked. */
-const readJsonUpdate = (
-  body: Buffer,
+/** The arrays of a JSON update. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
+export const fromTensors = (
+  tensors: ReadonlyMap<string, JsonTensor>,
   valuesName: ValuesName,
-): { arrays: UpdateArrays; members: Record<string, unknown> } => {
-  const { members, tensors } = readJsonObject(body, ['indices', valuesName], {
-    singles: [valuesName],
-    keepSingles: keepValues,
-  })
+): UpdateArrays => {
   const indices = tensors.get('indices') ?? refuseMissing('indices')
   const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
-  for (const [name, tensor] of [
-    ['indices', indices],
-    [valuesName, values],
-  ] as const) {
-    if (tensor.lengths === undefined) continue
-    refuse('SHAPE_MISMATCH', `${name} are ragged`, {
-      errors: [{ pointer: `/${name}`, detail: 'rows must have equal lengths' }],
-    })
-  }
-  const arrays = {
+  refuseRagged('indices', indices)
+  refuseRagged(valuesName, values)
+  return {
     indices: toIndexArray(indices, '/indices'),
     shape: indices.shape,
     values: toFloat32(values, `/${valuesName}`),
     valuesShape: values.shape,
     valuesName,
   }
-  return { arrays, members }
 }
 
-/** The arrays of a safetensors update: views of the body where its numbers can be read in their places. */
-const readBinaryUpdate = (body: Buffer, valuesName: ValuesName): UpdateArrays => {
+const refuseRagged = (name: string, { lengths }: JsonTensor): void => {
+  if (lengths === undefined) return
+  refuse('SHAPE_MISMATCH', `${name} are ragged`, {
+    errors: [{ pointer: `/${name}`, detail: 'rows must have equal lengths' }],
+  })
+}
+
+/**
+ * The arrays of a safetensors update: views of the body where its numbers are aligned. Refuses
+ * MALFORMED_BODY, INVALID_REQUEST, DTYPE_MISMATCH.
+ */
+export const fromSafetensors = (body: Buffer, valuesName: ValuesName): UpdateArrays => {
   const tensors = readSafetensors(body)
   for (const name of tensors.keys()) {
     if (name === 'indices' || name === valuesName) continue

@@ -2,21 +2,33 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
-import { stateHeaders } from './state-headers.ts'
+import { entityTag } from '../../tables/precondition.ts'
 
-/** Below this, a body as text in the same piece as its headers costs less than the second piece (docs/performance.md). */
+/** Sends answers that are in memory as a whole, with the headers of the state that they are of. */
+
+/** The headers of every lookup, export, update and table description: the state that the answer is of. */
+export const stateHeaders = (
+  version: number,
+  sequence: number,
+): Readonly<Record<'etag' | 'x-table-version' | 'x-table-sequence', string>> => ({
+  etag: `"${entityTag(version, sequence)}"`,
+  'x-table-version': String(version),
+  'x-table-sequence': String(sequence),
+})
+
+/** Below this, a body as text joined to its headers costs less than a second write (docs/performance.md). */
 const JOINED_BYTES_MAX = 4 * 1024
 
-/** Sends recycled memory; it is given back when the socket has taken it. */
+/** Sends recycled memory, which is released when the socket has taken it. */
 export const sendBuffer = (reply: FastifyReply, body: ResponseBuffer, mediaType: string): FastifyReply => {
   reply.header('content-type', mediaType)
   reply.header('cache-control', 'no-store')
-  // Without `finish` the socket may still hold the bytes: then the collector has them.
+  // Without `finish` the socket may still hold the bytes, which are then left to the garbage collector.
   if (body.release !== leaveToCollector) reply.raw.once('finish', body.release)
   return reply.send(body.bytes)
 }
 
-/** Sends the answer about one table, with the state that it is about; a binary one says its shape and dtype. */
+/** Sends the answer about one table with its state; a binary one also states its shape and dtype. */
 export const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: string): FastifyReply => {
   if (encoding === 'raw' && answer.body.bytes.length <= JOINED_BYTES_MAX) return sendJoined(reply, answer)
   reply.headers(stateHeaders(answer.version, answer.sequence))
@@ -24,7 +36,7 @@ export const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: string
   return sendBuffer(reply, answer.body, answer.mediaType)
 }
 
-/** The same answer, byte for byte, as one write: Node joins text, but no Buffer, with the headers before it. */
+/** The same answer, byte for byte, in one write: Node joins text with the headers, but not a Buffer. */
 const sendJoined = (reply: FastifyReply, answer: Answer): FastifyReply => {
   const { bytes, release } = answer.body
   const headers = Object.assign(

@@ -1,7 +1,12 @@
 import { LIMITS } from '../../core/limits.ts'
+import type { HeadFacts } from '../admit.ts'
 
-/** The head of a request that the fast path answers: a lookup or an update that says nothing unusual. Plain data. */
+/** Reads the heads that the fast path knows to the byte. It is strict: any other head is Fastify's to read. */
+
+/** The head of a plain lookup or update. Plain data. */
 export interface FastPathHead {
+  /** The facts that admission decides on. */
+  facts: HeadFacts
   /** The empty line included. */
   headBytes: number
   table: string
@@ -18,10 +23,10 @@ export interface FastPathHead {
 export type FastPathRoute = 'lookup' | 'gradients' | 'rows'
 export type FastPathFormat = 'json' | 'raw' | 'safetensors'
 
-/** Whoever sends a longer head has more to say than the fast path listens to. */
+/** Longer heads have headers that the fast path does not know. */
 export const HEAD_BYTES_MAX = 2 * 1024
 
-/** Larger lookups are rare and dear: their head is no part of their cost. */
+/** Larger lookups are rare, and so expensive that reading their head does not matter. */
 export const LANE_LOOKUP_BYTES_MAX = 64 * 1024
 
 const REQUEST_LINE =
@@ -29,7 +34,7 @@ const REQUEST_LINE =
 
 interface Accepted {
   bodyBytesMax: number
-  /** The options whose values are plain words and numbers; of a lookup those that leave the answer one row an id. */
+  /** The options whose values are plain words and numbers; for lookups, those with one row per id. */
   queryNames: readonly string[]
 }
 
@@ -58,7 +63,7 @@ const FORMATS: ReadonlyMap<string, FastPathFormat> = new Map([
   ['application/x-safetensors', 'safetensors'],
 ])
 
-/** What a client wants for an answer; none says the same as the last of them. */
+/** The answer by `Accept`. No header means the same as the last of them. */
 const ANSWERS: ReadonlyMap<string, FastPathHead['answer']> = new Map([
   ['application/octet-stream', 'raw'],
   ['application/json', 'json'],
@@ -71,8 +76,9 @@ const HEADER_LINE = /^([A-Za-z-]+): ?([!-~](?:[ -~]*[!-~])?)$/
 const ANYTHING = (): boolean => true
 
 /**
- * The headers that the fast path knows, and the values under which it knows what Fastify would do. Nobody here reads those that may be
- * anything. One that is missing from this list may mean anything: a key, a deadline, a condition, an encoding.
+ * The headers that the fast path knows, and the values for which it knows what Fastify would do. The service
+ * ignores those that may have any value. A header that is not in this list may mean anything: a key, a
+ * deadline, a condition, an encoding.
  */
 const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string, (value: string) => boolean>([
   ['host', ANYTHING],
@@ -83,13 +89,13 @@ const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string,
   ['user-agent', ANYTHING],
   ['accept-encoding', ANYTHING],
   ['accept-language', ANYTHING],
-  // Node's fetch says it of itself.
+  // Node's fetch sends it.
   ['sec-fetch-mode', ANYTHING],
 ])
 
 /**
- * Reads the head of the request that `bytes` begin with. null: it is incomplete, or in any way another than those that the fast path knows to
- * the byte; what it is then is for a whole HTTP parser to say. Never throws.
+ * Reads the head of the request that `bytes` begin with. null: it is incomplete, or differs in any way from
+ * the heads that the fast path knows; a whole HTTP parser has to read it. Never throws.
  */
 export const readHead = (bytes: Buffer): FastPathHead | null => {
   const end = bytes.subarray(0, HEAD_BYTES_MAX).indexOf('\r\n\r\n')
@@ -107,7 +113,14 @@ export const readHead = (bytes: Buffer): FastPathHead | null => {
   const answer = ANSWERS.get(headers.get('accept') ?? '*/*') ?? 'json'
   if (answer === 'raw' && route !== 'lookup') return null
   const query = readQuery(queryText, taken.queryNames)
-  return query === null ? null : { headBytes: end + 4, table, route, format, answer, query, bodyBytes }
+  if (query === null) return null
+  const facts: HeadFacts = {
+    urlBytes: requestLine.length - 'POST  HTTP/1.1'.length,
+    headerCount: lines.length,
+    hasHost: true,
+    needsTables: true,
+  }
+  return { facts, headBytes: end + 4, table, route, format, answer, query, bodyBytes }
 }
 
 const readHeaders = (lines: readonly string[]): Map<string, string> | null => {

@@ -9,15 +9,15 @@ import type { HttpContext } from '../context.ts'
 import { readJsonLookup } from '../body/lookup-body.ts'
 import { LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { compileQueryChecker } from '../validate.ts'
-import { type AnswerHead, createAnswerHead } from './answer-head.ts'
+import { type AnswerHead, createAnswerHead, createHttpDate } from './answer-head.ts'
 import { LANE_LOOKUP_BYTES_MAX, type FastPathHead } from './read-head.ts'
 
-/** Larger answers are written in pieces, or gathered elsewhere: that is not for here. */
+/** Larger answers are streamed, or gathered by compute workers, which Fastify's route does. */
 const LANE_ANSWER_BYTES_MAX = 1024 * 1024
 
 const checkQuery = compileQueryChecker(LookupQuery)
 
-/** What a head asks of a state of its table: of raw ids everything, of JSON only how the answer begins. */
+/** A lookup as far as its head and the table decide it: for raw ids all of it, for JSON only the answer's head. */
 interface Prepared {
   planned: PlannedLookup | null
   writeHead: AnswerHead
@@ -25,25 +25,26 @@ interface Prepared {
 }
 
 /**
- * What a head asks of each state of its table: prepared once, run for every body that comes under the same head. A table that is gone
- * takes what was prepared for it along. null: it is not for the fast path.
+ * The lookups of one head by the state of the table: prepared once, run for every body with the same head,
+ * and collected with the entry of the table. null: the request is not for the fast path.
  */
 export type PreparedByTable = WeakMap<TableEntry, Prepared | null>
 
-/** Answers lookups: head and body in one buffer, or null for everything that is not simply a 200. */
+/** Answers lookups: head and body in one buffer. null: Fastify is to answer. */
 export type ServeLookup = (
   head: FastPathHead,
   prepared: PreparedByTable,
   body: Buffer,
 ) => ResponseBuffer | null
 
-/** The {@link ServeLookup} of an HTTP worker. It checks, plans and gathers by the functions of the route in routes/lookup.ts. */
+/** The {@link ServeLookup} of an HTTP worker, made of the functions that routes/lookup.ts is made of. */
 export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLookup => {
-  // Ids of any body, aligned. A lookup is over before the next one begins.
+  // The ids of the current body, aligned. A lookup ends before the next one begins.
   const ids = Buffer.from(new ArrayBuffer(LANE_LOOKUP_BYTES_MAX))
   const threadCount = lookups.pool?.threadCount ?? 0
+  const httpDate = createHttpDate()
 
-  /** Whether the answer is made here and at once. */
+  /** Whether this thread makes the answer, at once. */
   const isInline = ({ plan, adapter, version }: PlannedLookup): boolean =>
     adapter === null &&
     plan.bags === null &&
@@ -55,9 +56,9 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
     const version = registry.resolve(entry, query.version)
     const type = { 'content-type': MEDIA_TYPES[head.answer], 'cache-control': 'no-store' }
     if (head.format === 'json') {
-      // With a version inside the body, or rows for an answer, its head depends on the body.
+      // The head of an answer in octets states a shape, which depends on the body.
       return head.answer === 'json'
-        ? { planned: null, writeHead: createAnswerHead(version.handle.version, type), query }
+        ? { planned: null, writeHead: createAnswerHead(httpDate, version.handle.version, type), query }
         : null
     }
     const { shape, index_dtype, version: _version, ...options } = query
@@ -69,7 +70,7 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
       head.answer === 'json'
         ? {}
         : arrayHeaders({ shape: answerShape('raw', elementType, planned.plan.shape), elementType })
-    const writeHead = createAnswerHead(version.handle.version, { ...described, ...type })
+    const writeHead = createAnswerHead(httpDate, version.handle.version, { ...described, ...type })
     return { planned: { ...planned, writeHead }, writeHead, query }
   }
 

@@ -1,15 +1,12 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import { attend } from '../../attend/attend.ts'
 import { fromJsonTensors, fromSafetensors } from '../../attend/decode.ts'
-import type { AttendEncoding } from '../../attend/encode.ts'
 import type { AttendRequest } from '../../attend/request.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
-import type { App, HttpContext } from '../context.ts'
-import { checkDeadline } from '../deadline.ts'
-import { FORMAT_MEDIA_TYPES, negotiateFormat, parseFormat } from '../negotiate.ts'
-import { acceptBodies } from '../body/receive.ts'
+import { sendAnswer } from '../answer/send-answer.ts'
+import { checkDeadline } from '../conditions.ts'
+import { defineRoute, type Route } from '../define-route.ts'
 import {
   ATTEND_TENSORS,
   AttendAnswer,
@@ -19,15 +16,16 @@ import {
   type AttendQueryInput,
 } from '../schemas/attend.ts'
 import { TableParams } from '../schemas/table.ts'
-import { sendAnswer } from '../answer/send-answer.ts'
 import { compileChecker } from '../validate.ts'
-
-const ENCODINGS: readonly AttendEncoding[] = ['json', 'safetensors']
 
 const checkMembers = compileChecker(AttendMembers)
 
-const describeAttend = {
-  tags: ['lookup'],
+/** `POST /v1/tables/{table}/attend`. */
+export const attendRoute: Route = defineRoute({
+  method: 'POST',
+  url: '/v1/tables/:table/attend',
+  scope: 'read',
+  tag: 'lookup',
   summary: 'Score queries against the whole table',
   description: `Without \`top_k\` the dot products of each query with every row (flax \`Embed.attend\`: queries . A^T), as \`logits\`; with it the best rows
 of each query, as \`indices\` and \`scores\`, best first: largest dot product or cosine, smallest \`l2\` (Euclidean distance). Of equal scores the lower index
@@ -49,59 +47,51 @@ found = load(answer.content)                        # indices and scores, both o
 
 A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are float32, in an order that depends on nothing but dim.`,
   params: TableParams,
-  querystring: AttendQuery,
-  consumes: ENCODINGS.map((encoding) => FORMAT_MEDIA_TYPES[encoding]),
-  produces: ENCODINGS.map((encoding) => FORMAT_MEDIA_TYPES[encoding]),
-  body: AttendBody,
+  query: AttendQuery,
+  bodySchema: AttendBody,
   response: { 200: AttendAnswer },
-}
+  accepts: { whole: ['json', 'safetensors'] },
+  bodyBytesMax: LIMITS.lookupBodyBytesMax,
+  answers: ['json', 'safetensors'],
+  answersState: true,
+  deadline: true,
+  errors: [
+    'TABLE_NOT_FOUND',
+    'VERSION_NOT_FOUND',
+    'BATCH_TOO_LARGE',
+    'SHAPE_MISMATCH',
+    'DTYPE_MISMATCH',
+    'NON_FINITE',
+  ],
+  handler: ({ registry, lookups }, { params, query, body, bodyFormat, encoding, request, reply }) => {
+    const entry = registry.find(params.table)
+    const { version: number, ...decoded } = readAttend(bodyFormat, body, query)
+    const version = registry.resolve(entry, number)
+    // A scan may be long: it ends when its deadline has passed, or the client has left.
+    const checkWanted = (): void => {
+      checkDeadline(request)
+      if (reply.raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client has left')
+    }
+    const answer = attend(lookups, entry, version, decoded, encoding, checkWanted)
+    if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
+    return sendAnswer(reply, answer, encoding)
+  },
+})
 
-type AttendHttpRequest = FastifyRequest<{
-  Params: { table: string }
-  Querystring: AttendQueryInput
-  Body: Buffer
-}>
-
-/** `POST /v1/tables/{table}/attend`. */
-export const addAttendRoute = (app: App, context: HttpContext): void => {
-  const { registry, lookups } = context
-  app.register(async (scope) => {
-    acceptBodies(scope, ENCODINGS, LIMITS.lookupBodyBytesMax)
-    scope.post(
-      '/v1/tables/:table/attend',
-      { schema: describeAttend, bodyLimit: LIMITS.lookupBodyBytesMax },
-      (request: AttendHttpRequest, reply) => {
-        checkDeadline(request)
-        const encoding = negotiateFormat(request.headers.accept, ENCODINGS) as AttendEncoding
-        const entry = registry.find(request.params.table)
-        const { version: number, ...decoded } = decodeRequest(request)
-        const version = registry.resolve(entry, number)
-        const answer = attend(lookups, entry, version, decoded, encoding, () => checkWanted(request, reply))
-        if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
-        return sendAnswer(reply, answer, encoding)
-      },
-    )
-  })
-}
-
-/** What the body and the query ask, with the version that they pin. */
-const decodeRequest = (request: AttendHttpRequest): AttendRequest & { version?: number } => {
-  const { version, ...options } = request.query
-  if (parseFormat(request.headers['content-type']) === 'safetensors')
-    return { ...fromSafetensors(request.body), options, version }
+/** The request that body and query make, with the version that they pin. */
+const readAttend = (
+  format: 'json' | 'safetensors',
+  body: Buffer,
+  { version, ...options }: AttendQueryInput,
+): AttendRequest & { version?: number } => {
+  if (format === 'safetensors') return { ...fromSafetensors(body), options, version }
   const stray = Object.keys(options)[0]
   if (stray !== undefined) {
     refuse('INVALID_REQUEST', `?${stray} is for safetensors bodies; a JSON body has it inside`, {
       errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
     })
   }
-  const { members, tensors } = readJsonObject(request.body, ATTEND_TENSORS, { singles: ATTEND_TENSORS })
+  const { members, tensors } = readJsonObject(body, ATTEND_TENSORS, { singles: ATTEND_TENSORS })
   const { version: inside, ...asked } = checkMembers(members)
   return { ...fromJsonTensors(tensors), options: asked, version: version ?? inside }
-}
-
-/** A scan may be long: it ends when its deadline has passed, or the client is gone. */
-const checkWanted = (request: FastifyRequest, reply: FastifyReply): void => {
-  checkDeadline(request)
-  if (reply.raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client is gone')
 }

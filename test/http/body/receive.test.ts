@@ -1,12 +1,12 @@
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
-import { watchStall } from '../../../src/http/body/stall-watch.ts'
+import { StallWatch } from '../../../src/http/body/stall-watch.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 
 // Once, and before the first deadline is watched: the sweeper lives as long as this clock.
 beforeAll(() => {
-  vi.useFakeTimers({ toFake: ['setInterval', 'setTimeout', 'clearTimeout', 'performance'] })
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] })
 })
 afterAll(() => {
   vi.useRealTimers()
@@ -15,7 +15,7 @@ afterAll(() => {
 describe('a deadline', () => {
   test('is noticed once, up to a second late', () => {
     let passed = 0
-    watchStall(performance.now() + 1_500, () => passed++)
+    new StallWatch().watch(performance.now() + 1_500, () => passed++)
     vi.advanceTimersByTime(1_400)
     expect(passed).toBe(0)
     vi.advanceTimersByTime(1_200)
@@ -26,7 +26,7 @@ describe('a deadline', () => {
 
   test('that is not watched any more is not noticed', () => {
     let passed = 0
-    watchStall(performance.now() + 500, () => passed++)()
+    new StallWatch().watch(performance.now() + 500, () => passed++)()
     vi.advanceTimersByTime(5_000)
     expect(passed).toBe(0)
   })
