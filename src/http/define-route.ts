@@ -36,8 +36,9 @@ type Member<Accepted, Name extends keyof BodyFormats> =
   Accepted extends Record<Name, readonly (infer F)[]> ? F : never
 type BodyOf<Accepted> = Accepted extends 'bytes'
   ? Chunks
-  : | (Accepted extends { whole: readonly Format[] } ? Buffer : never)
-    | (Accepted extends { streamed: readonly Format[] } ? Chunks : never)
+  :
+      | (Accepted extends { whole: readonly Format[] } ? Buffer : never)
+      | (Accepted extends { streamed: readonly Format[] } ? Chunks : never)
 type FormatOf<Accepted> = Member<Accepted, 'whole'> | Member<Accepted, 'streamed'>
 
 /** A request that has passed every check that its route declares. */
@@ -102,10 +103,7 @@ export interface RouteDeclaration<
   whileLoading?: boolean
   /** Where Fastify would add a HEAD route beside GET: the declaration brings its own. */
   ownHead?: boolean
-  handler(
-    context: HttpContext,
-    call: RouteCall<Static<Params>, Static<Query>, Accepted, Answered>,
-  ): unknown
+  handler(context: HttpContext, call: RouteCall<Static<Params>, Static<Query>, Accepted, Answered>): unknown
 }
 
 /** Any route, for lists of them. */

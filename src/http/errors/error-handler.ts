@@ -23,7 +23,8 @@ const FASTIFY_REFUSALS: Readonly<Record<string, () => GatherdError>> = {
     new GatherdError('MALFORMED_BODY', 'the body does not have the length that Content-Length announced'),
   FST_ERR_ROUTE_MISSING_CONTENT_TYPE: () =>
     new GatherdError('INVALID_REQUEST', 'QUERY needs a body and its Content-Type'),
-  FST_ERR_BAD_URL: () => new GatherdError('INVALID_REQUEST', 'the path has a % without two hexadecimal digits'),
+  FST_ERR_BAD_URL: () =>
+    new GatherdError('INVALID_REQUEST', 'the path has a % without two hexadecimal digits'),
   FST_ERR_MAX_PARAM_LENGTH: () =>
     new HttpRefusal(414, 'INVALID_REQUEST', `the URL has at most ${LIMITS.urlBytesMax} bytes`),
 }

@@ -127,7 +127,9 @@ export class FastPathConnection implements SocketReader {
         return
       }
       const known = this.#recognise(bytes, at)
-      const reserved = known === undefined ? null : this.#pinBody(known.head, bytes, at)
+      // Admission is decided before the body, as by Fastify's first hook.
+      const isAdmitted = known !== undefined && this.#exits.admits(known.head)
+      const reserved = isAdmitted ? this.#pinBody(known.head, bytes, at) : null
       if (known === undefined || reserved === null) {
         this.#demoteWith(null, bytes.subarray(at))
         return

@@ -10,6 +10,8 @@ export type Served = ResponseBuffer | Promise<ResponseBuffer | null> | null
 /** The services of the fast path that its connections share. */
 export interface FastPathExits<Connection> {
   readHead(bytes: Buffer): KnownHead | undefined
+  /** Whether a request with this head may be answered here now. */
+  admits(head: FastPathHead): boolean
   /** Memory for a body that arrives in pieces, or whose answer takes time. null: there is none left. */
   reserve(head: FastPathHead): ReservedBody | null
   /** Answers a request whose body lies in its reserved memory, if it has any. */

@@ -38,15 +38,15 @@ export const openFastPath = (app: App, context: HttpContext): void => {
   let nowMs = performance.now()
   let isOpen = true
   const takeOver = server.listeners('connection') as ((this: typeof server, socket: Socket) => void)[]
-  // A refusal is found again by the route, which answers it. Any other error is a bug, of which the route may know nothing.
+  // The route finds a refusal again, and answers it. Any other error is a bug that the route may not have.
   const report = (error: unknown): void => {
     if (error instanceof GatherdError) return
     app.log.error({ err: error }, 'the fast path failed and handed the request to Fastify')
   }
   const exits: FastPathExits<FastPathConnection> = {
     readHead: createHeadReader(),
-    reserve: (head) =>
-      head.route === 'lookup' ? reserveLookup(head) : reserveUpdate(context, head, report),
+    admits: ({ facts }) => isAdmitted(facts, context.health.state),
+    reserve: (head) => (head.route === 'lookup' ? reserveLookup(head) : reserveUpdate(context, head, report)),
     serve: createServe(context, report),
     readBuffer: Buffer.allocUnsafeSlow(READ_BYTES),
     nowMs: () => nowMs,
@@ -106,7 +106,6 @@ const createServe = (
   const serveLookup = createServeLookup(context)
   const serveUpdate = createServeUpdate(context, report)
   return (known, body) => {
-    if (!isAdmitted(known.head.facts, context.health.state)) return null
     try {
       return known.head.route === 'lookup'
         ? serveLookup(known.head, known.prepared, body)

@@ -55,9 +55,7 @@ const get = defineRoute({
   answers: ['json'],
   errors: ['UPLOAD_NOT_FOUND'],
   handler: async ({ staging }, { params: { table, upload }, reply }) =>
-    reply
-      .header('cache-control', 'no-store')
-      .send(describeUpload(await findUpload(staging, table, upload))),
+    reply.header('cache-control', 'no-store').send(describeUpload(await findUpload(staging, table, upload))),
 })
 
 const begin = defineRoute({

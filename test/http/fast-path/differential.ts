@@ -8,7 +8,8 @@ import { MemorySocket } from './socket.ts'
 /** A conversation in which two servers differ. */
 export interface Difference {
   seed: number
-  /** What was sent, piece by piece. */
+  state: string
+  /** The bytes of the client, piece by piece. */
   said: string[]
   /** What came back before and after the client had ended its side. */
   fastPath: string[]
@@ -24,6 +25,14 @@ export interface Outcome {
 }
 
 const BATCH = 200
+
+/**
+ * The states of the service in which conversations take place, by their seed. The ready one is by far the
+ * most frequent; in the others admission refuses requests, or ends their connections.
+ */
+const STATES = ['ready', 'ready', 'ready', 'loading', 'ready', 'ready', 'draining', 'degraded'] as const
+
+const stateOf = (seed: number): (typeof STATES)[number] => STATES[Math.floor(seed / BATCH) % STATES.length]
 
 /** Long enough for every answer that does not wait for a clock. */
 export const settle = async ({ isBusy }: Servers): Promise<void> => {
@@ -44,9 +53,12 @@ export const compareServers = async (servers: Servers, cases: number, seed: numb
   fastPath.server.on('request', onRequest)
   try {
     while (outcome.cases < cases && outcome.difference === null) {
-      await compareBatch(servers, Math.min(BATCH, cases - outcome.cases), seed + outcome.cases, outcome)
+      const firstSeed = seed + outcome.cases
+      servers.setState(stateOf(firstSeed))
+      await compareBatch(servers, Math.min(BATCH, cases - outcome.cases), firstSeed, outcome)
     }
   } finally {
+    servers.setState('ready')
     fastPath.server.off('request', onRequest)
   }
   return outcome
@@ -90,6 +102,7 @@ const compareBatch = async (
     if (outcome.difference === null && states[0].join() !== states[1].join()) {
       outcome.difference = {
         seed,
+        state: stateOf(firstSeed),
         said: pieces.map((piece) => piece.toString('latin1')),
         fastPath: states[0],
         plain: states[1],

@@ -1,4 +1,4 @@
-import type { App } from '../../../src/http/context.ts'
+import type { App, Health } from '../../../src/http/context.ts'
 import { putTable, readTable } from '../../helpers/writer.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 import { TABLES, UPDATED } from './drafts.ts'
@@ -10,6 +10,8 @@ export interface Servers {
   plain: App
   /** Whether a writer has been asked for something that it has not answered. */
   isBusy: () => boolean
+  /** Puts both services into a state, as their owner would. */
+  setState: (state: Health['state']) => void
   /** The updated tables of each: rows, and how many updates there were. */
   readUpdated: () => { fastPath: unknown; plain: unknown }
   close: () => Promise<void>
@@ -55,6 +57,10 @@ export const startServers = async (): Promise<Servers> => {
     fastPath: service.app,
     plain: plain.app,
     isBusy: () => callCount > 0,
+    setState: (state) => {
+      for (const { health } of [service.context, plain.context])
+        Object.assign(health, { state, reason: `the service is ${state}` })
+    },
     readUpdated: () => ({ fastPath: readUpdated(service), plain: readUpdated(plain) }),
     close: async () => {
       await plain.close()

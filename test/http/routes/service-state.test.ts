@@ -73,7 +73,7 @@ describe('the state of the service', () => {
     }
   })
 
-  test('a mistake of the server is a 500 that tells nothing but the request id, and a line in the log', async () => {
+  test('a bug of ours is a 500 that tells nothing but the request id, and a line in the log', async () => {
     const { registry } = service.context
     const find = registry.find
     registry.find = () => {
@@ -89,10 +89,10 @@ describe('the state of the service', () => {
       expect(response.statusCode).toBe(500)
       expect(response.json()).toEqual({
         type: '/docs/errors#INTERNAL',
-        title: 'A mistake of the server',
+        title: 'Internal server error',
         status: 500,
         code: 'INTERNAL',
-        detail: 'a mistake of the server, logged under the request id mine-1',
+        detail: 'internal server error, logged under the request id mine-1',
         instance: 'mine-1',
         retryable: false,
       })
