@@ -94,7 +94,7 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
   return app
 }
 
-/** Ids of requests: the client's own if it can be logged as it is, else one that is unique to this process. */
+/** Ids of requests: the client's own if it can be logged, else one that is unique to this process. */
 const createRequestIds = (): ((raw?: IncomingMessage) => string) => {
   const prefix = randomBytes(6).toString('base64url')
   let count = 0

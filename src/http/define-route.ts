@@ -85,7 +85,7 @@ export interface RouteDeclaration<
   bodyBytesMax?: number
   /** The formats of answers, best first. Empty: nothing is answered that `Accept` could be about. */
   answers: readonly Answered[]
-  /** `declared` (default) chooses among `answers` by `Accept`; the handler may choose; or any `Accept` will do. */
+  /** Who chooses among `answers` by `Accept`: the declaration (default), the handler, or nobody. */
   negotiation?: 'declared' | 'handler' | 'none'
   /** The errors beside those that follow from the other members, and those of every route. */
   errors: readonly ErrorCode[]

@@ -4,7 +4,7 @@ import type { Config } from '../config.ts'
 import type { HttpWorkerCommand, HttpWorkerData, HttpWorkerEvent } from './worker.ts'
 import type { Writer } from '../writer/writer.ts'
 
-/** So many HTTP workers may die in so long a time; then it is not chance. */
+/** With this many deaths within this time another HTTP worker would die too: the process ends. */
 const DEATHS_MAX = 5
 const DEATHS_WITHIN_MS = 10_000
 
@@ -16,11 +16,11 @@ interface RunningHttpWorker {
 export interface HttpWorkersEvents {
   /** An HTTP worker has died and is being replaced. */
   onDeath: (error: unknown) => void
-  /** They die again and again: the process should end. */
+  /** HTTP workers die again and again: the process should end. */
   onHopeless: (error: unknown) => void
 }
 
-/** The HTTP threads on one port. One that dies takes its own connections along and is replaced. */
+/** The HTTP threads on one port. One that dies loses its connections, and is replaced. */
 export class HttpWorkers {
   readonly #config: Config
   readonly #writer: Writer
@@ -39,20 +39,20 @@ export class HttpWorkers {
     return this.#running.size
   }
 
-  /** Starts all of them; returns the port, which the first one finds when any free one will do. Rejects when one cannot listen. */
+  /** Starts all of them, and returns the port that the first has found. Rejects when one cannot listen. */
   async start(): Promise<number> {
     const port = await this.#start(this.#config.port)
     await Promise.all(Array.from({ length: this.#config.httpThreadCount - 1 }, () => this.#start(port)))
     return port
   }
 
-  /** Readiness goes off; requests are still served. */
+  /** Makes the service not ready, while requests are still served. */
   drain(): void {
     this.#isClosing = true
     this.#tell({ kind: 'drain' })
   }
 
-  /** Finishes what is under way. Resolves when every HTTP worker has ended. */
+  /** Lets requests under way finish. Resolves when every HTTP worker has ended. */
   async close(): Promise<void> {
     this.#isClosing = true
     this.#tell({ kind: 'close' })

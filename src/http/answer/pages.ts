@@ -2,13 +2,18 @@ import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import type { TableInfo } from '../../core/types.ts'
 
 const STYLE = `
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --soft: color-mix(in srgb, currentColor 62%, transparent) }
+:root { color-scheme: light dark;
+  --line: color-mix(in srgb, currentColor 18%, transparent);
+  --soft: color-mix(in srgb, currentColor 62%, transparent) }
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 58rem; margin: 3rem auto; padding: 0 1.25rem }
 h1 { font-size: 1.7rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem }
 p.lead { color: var(--soft); margin: .3rem 0 0 }
-table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .45rem .7rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
-th { font-weight: 600; font-size: .85rem; color: var(--soft) } td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
-code, pre { font: .88rem/1.5 ui-monospace, monospace } pre { padding: .9rem 1.1rem; border: 1px solid var(--line); border-radius: .5rem; overflow-x: auto }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .45rem .7rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+th { font-weight: 600; font-size: .85rem; color: var(--soft) }
+td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
+code, pre { font: .88rem/1.5 ui-monospace, monospace }
+pre { padding: .9rem 1.1rem; border: 1px solid var(--line); border-radius: .5rem; overflow-x: auto }
 nav a { margin-right: 1.2rem } tr:target { background: color-mix(in srgb, gold 30%, transparent) }
 `
 
@@ -23,7 +28,8 @@ export const escapeHtml = (text: string): string =>
 
 const renderPage = (title: string, body: string): string => `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escapeHtml(title)}</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>
 <body>
 ${body}
 </body>
@@ -34,7 +40,7 @@ const LINKS =
   '<nav><a href="/docs">Try the API</a><a href="/openapi.json">OpenAPI</a><a href="/docs/errors">Errors</a>' +
   '<a href="/v1/limits">Limits</a><a href="/readyz">Readiness</a></nav>'
 
-/** What the service page tells. */
+/** The contents of the service page. */
 export interface ServicePage {
   version: string
   /** `http://host:port`, as the reader wrote it. */
@@ -44,11 +50,12 @@ export interface ServicePage {
   tableCount: number
 }
 
-/** The page at `/`: what this is, what it holds, and the first three commands. */
+/** The page at `/`: the service, its tables, and the first three commands. */
 export const renderServicePage = ({ version, address, state, tables, tableCount }: ServicePage): string => {
   const rows = tables.map(
     ({ name, rows, dim, dtype, version, sequence, bytes }) =>
-      `<tr><td><a href="/v1/tables/${escapeHtml(name)}">${escapeHtml(name)}</a></td><td class="number">${rows} &times; ${dim}</td><td>${dtype}</td>` +
+      `<tr><td><a href="/v1/tables/${escapeHtml(name)}">${escapeHtml(name)}</a></td>` +
+      `<td class="number">${rows} &times; ${dim}</td><td>${dtype}</td>` +
       `<td class="number">${formatBytes(bytes)}</td><td class="number">${version}-${sequence}</td></tr>`,
   )
   const more =
@@ -58,12 +65,14 @@ export const renderServicePage = ({ version, address, state, tables, tableCount 
   const list =
     rows.length === 0
       ? '<p>There are none yet. The first command makes one.</p>'
-      : `<table><thead><tr><th>Name</th><th>Rows &times; dim</th><th>Stored as</th><th>Size</th><th>Version-sequence</th></tr></thead><tbody>${rows.join('')}</tbody></table>${more}`
+      : `<table><thead><tr><th>Name</th><th>Rows &times; dim</th><th>Stored as</th><th>Size</th>` +
+        `<th>Version-sequence</th></tr></thead><tbody>${rows.join('')}</tbody></table>${more}`
   const at = escapeHtml(address)
   return renderPage(
     'gatherd',
     `<h1>gatherd ${escapeHtml(version)}</h1>
-<p class="lead">Embedding tables over HTTP: upload a matrix, look rows up in batches, push gradients back. This one is ${escapeHtml(state)}.</p>
+<p class="lead">Embedding tables over HTTP: upload a matrix, look rows up in batches, push gradients back.
+This one is ${escapeHtml(state)}.</p>
 <h2>Links</h2>
 ${LINKS}
 <h2>Tables</h2>
@@ -86,7 +95,7 @@ const formatBytes = (bytes: number): string => {
   return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${units[power]}`
 }
 
-/** What to do about each error. Beside the one table of codes, for people. */
+/** The remedy of each error, for people, beside the one table of codes. */
 export const REMEDIES: Record<ErrorCode, string> = {
   MALFORMED_BODY: 'Send a body that is what its Content-Type says, complete, and as long as announced.',
   INVALID_REQUEST:
@@ -110,7 +119,8 @@ export const REMEDIES: Record<ErrorCode, string> = {
   SHAPE_MISMATCH: 'Make the shapes fit; the detail tells both.',
   DTYPE_MISMATCH: 'Convert the numbers, or choose another dtype.',
   NON_FINITE:
-    'Remove NaN, infinity and numbers beyond the dtype; an upload may allow NaN and infinity by <code>?allow_non_finite=true</code>.',
+    'Remove NaN, infinity and numbers beyond the dtype; ' +
+    'an upload may allow NaN and infinity by <code>?allow_non_finite=true</code>.',
   DIGEST_MISMATCH: 'The body was damaged on the way: send it again.',
   IDEMPOTENCY_MISMATCH: 'Use a new key for a new request.',
   RATE_LIMITED: 'Wait as long as <code>Retry-After</code> says.',
@@ -133,9 +143,11 @@ export const renderErrorsPage = (): string => {
   return renderPage(
     'gatherd: errors',
     `<h1>Errors</h1>
-<p class="lead">Every error is <code>application/problem+json</code> (RFC 9457). <code>code</code> is what programs should look at, <code>instance</code> is the request id.</p>
+<p class="lead">Every error is <code>application/problem+json</code> (RFC 9457).
+Programs should look at <code>code</code>; <code>instance</code> is the request id.</p>
 <h2>Codes</h2>
-<table><thead><tr><th>Code</th><th>Status</th><th>Means</th><th>What to do</th><th>Retry unchanged</th></tr></thead><tbody>${rows.join('\n')}</tbody></table>
+<table><thead><tr><th>Code</th><th>Status</th><th>Means</th><th>What to do</th><th>Retry unchanged</th></tr>
+</thead><tbody>${rows.join('\n')}</tbody></table>
 <h2>Links</h2>
 ${LINKS}`,
   )

@@ -52,7 +52,7 @@ export const sendStreamed = async (
   }
 }
 
-/** Resolves when the system has taken the piece, and releases it. Rejects when the client leaves or stalls. */
+/** Resolves when the system has taken the piece, and releases it. Rejects if the client leaves or stalls. */
 const writePiece = (raw: ServerResponse, piece: ResponseBuffer, stalls: StallWatch): Promise<void> =>
   new Promise((resolve, reject) => {
     const unwatch = stalls.watch(performance.now() + LIMITS.responseStallMsMax, () => raw.destroy())

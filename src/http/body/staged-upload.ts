@@ -18,8 +18,9 @@ const checkBegin = compileChecker(UploadBegin)
 const checkParameters = compileChecker(UploadParameters)
 
 /**
- * The body that begins an upload. What can never become a table, whatever the parts will be, is refused at once, as the PUT would refuse it:
- * INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH, NON_FINITE, MALFORMED_BODY for a total that the shape contradicts.
+ * The body that begins an upload. An upload that can never become a table, whatever its parts, is refused at
+ * once, as the PUT would refuse it: INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH, NON_FINITE, and
+ * MALFORMED_BODY for a total that the shape contradicts.
  */
 export const readUploadBegin = (body: Buffer, table: string): UploadSpecification => {
   const { members } = readJsonObject(body, [])
@@ -36,7 +37,7 @@ export const readUploadBegin = (body: Buffer, table: string): UploadSpecificatio
   return { table, contentType, bytes: bytes ?? null, digest: digest ?? null, parameters }
 }
 
-/** Makes the table of an upload's parts, as a PUT of them all would. Refuses as that does, and as {@link commitUpload}. */
+/** Makes the table of an upload's parts. Refuses as a PUT of them all would, and as {@link commitUpload}. */
 export const commitStaged = (
   context: HttpContext,
   table: string,
@@ -53,7 +54,7 @@ export const commitStaged = (
         format: formatOf(contentType),
         query: toQuery(checkParameters(parameters)),
         body,
-        // Each is a view of one buffer.
+        // The chunks are views of one buffer.
         freesChunks: false,
         contentLength,
         digest: digest === null ? undefined : parseContentDigest(digest),

@@ -9,7 +9,10 @@ import { compileChecker } from '../validate.ts'
 
 const checkMembers = compileChecker(SpecificationMembers)
 
-/** A specification as its JSON body has it, with the defaults: float32, zeros. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
+/**
+ * A specification as its JSON body has it, with the defaults: float32, zeros. Refuses INVALID_REQUEST,
+ * SHAPE_MISMATCH, NON_FINITE.
+ */
 export const readSpecification = (body: Buffer): Omit<Specification, 'name' | 'precondition'> => {
   const { members, tensors } = readJsonObject(body, ['values'], { singles: ['values'] })
   const { rows, dim, dtype = 'float32', initializer, ...settingsMembers } = checkMembers(members)
@@ -28,7 +31,7 @@ export const readSpecification = (body: Buffer): Omit<Specification, 'name' | 'p
   return { rows, dim, dtype, settings, source: { initializer: initializer ?? { kind: 'zeros' } } }
 }
 
-/** Values say rows and dim themselves; said beside them, they must agree. */
+/** Values have rows and dim themselves. Members of the same name must agree with them. */
 const readValues = (
   tensor: JsonTensor,
   rows: number | undefined,
@@ -53,7 +56,7 @@ const readValues = (
 const refusePlace = (pointer: string, detail: string): never =>
   refuse('INVALID_REQUEST', `${pointer} ${detail}`, { errors: [{ pointer, detail }] })
 
-/** Refuses DIGEST_MISMATCH unless a body that lies here whole has the announced sha-256. */
+/** Refuses DIGEST_MISMATCH unless the whole body has the announced sha-256. */
 export const checkDigest = (body: Buffer, expected: Uint8Array | undefined): void => {
   if (expected === undefined) return
   const found = createHash('sha256').update(body).digest()

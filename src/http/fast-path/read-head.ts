@@ -1,7 +1,7 @@
 import { LIMITS } from '../../core/limits.ts'
 import type { HeadFacts } from '../admit.ts'
 
-/** Reads the heads that the fast path knows to the byte. It is strict: any other head is Fastify's to read. */
+/** Reads the heads that the fast path knows to the byte. Any other head is Fastify's to read. */
 
 /** The head of a plain lookup or update. Plain data. */
 export interface FastPathHead {
@@ -29,8 +29,12 @@ export const HEAD_BYTES_MAX = 2 * 1024
 /** Larger lookups are rare, and so expensive that reading their head does not matter. */
 export const LANE_LOOKUP_BYTES_MAX = 64 * 1024
 
-const REQUEST_LINE =
-  /^POST \/v1\/tables\/([A-Za-z0-9][A-Za-z0-9_.-]{0,127})\/(lookup|gradients|rows)(?:\?([a-z_]+=[A-Za-z0-9.,_-]+(?:&[a-z_]+=[A-Za-z0-9.,_-]+)*))? HTTP\/1\.1$/
+const TABLE = '[A-Za-z0-9][A-Za-z0-9_.-]{0,127}'
+const OPTION = '[a-z_]+=[A-Za-z0-9.,_-]+'
+const REQUEST_LINE = new RegExp(
+  String.raw`^POST /v1/tables/(${TABLE})/(lookup|gradients|rows)` +
+    String.raw`(?:\?(${OPTION}(?:&${OPTION})*))? HTTP/1\.1$`,
+)
 
 interface Accepted {
   bodyBytesMax: number

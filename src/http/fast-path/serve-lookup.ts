@@ -17,7 +17,7 @@ const LANE_ANSWER_BYTES_MAX = 1024 * 1024
 
 const checkQuery = compileQueryChecker(LookupQuery)
 
-/** A lookup as far as its head and the table decide it: for raw ids all of it, for JSON only the answer's head. */
+/** The part of a lookup that its head decides: for raw ids all of it, for JSON the head of the answer. */
 interface Prepared {
   planned: PlannedLookup | null
   writeHead: AnswerHead

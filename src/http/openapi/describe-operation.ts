@@ -129,7 +129,7 @@ const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Rout
   }
   if (verifiesDigest)
     properties['Content-Digest'] = text('sha-256=:<base64>: of the body, verified (RFC 9530)')
-  // Any request may carry it, and is refused when it is malformed; probes that need no key have no use for it.
+  // Any request is refused when it is malformed. Probes, which need no key, have no use for it.
   if (scope !== 'open') properties['X-Request-Timeout-Ms'] = text('Milliseconds that the client will wait')
   return { type: 'object', properties }
 }

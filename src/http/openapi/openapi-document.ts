@@ -5,11 +5,13 @@ import { describeOperation } from './describe-operation.ts'
 
 /** The OpenAPI document: what is said once, and the operations that the declarations of routes make. */
 
-const DESCRIPTION = `Embedding tables over HTTP: upload a matrix, look rows up in batches, push gradients back.
+const DESCRIPTION = `Embedding tables over HTTP: upload a matrix, look rows up in batches, push gradients
+back.
 
-Numbers in binary bodies are little-endian, row-major, without padding. The type of the answer is chosen by \`Accept\`; JSON without one.
-Every error is \`${PROBLEM_MEDIA_TYPE}\` with a \`code\` from [one table](/docs/errors). \`X-Request-Timeout-Ms\` is a deadline: what cannot be begun
-before it is answered 504. \`X-Request-Id\`, when it is plain text of up to 128 characters, is the id in answers and log lines.
+Numbers in binary bodies are little-endian, row-major, without padding. The type of the answer is chosen by
+\`Accept\`; JSON without one. Every error is \`${PROBLEM_MEDIA_TYPE}\` with a \`code\` from [one
+table](/docs/errors). \`X-Request-Timeout-Ms\` is a deadline: what cannot be begun before it is answered
+504. \`X-Request-Id\`, when it is plain text of up to 128 characters, is the id in answers and log lines.
 
 The examples can be run here: PUT makes the table \`words\` that the others use.`
 

@@ -55,13 +55,17 @@ const put = defineRoute({
   scope: 'admin',
   tag: 'versions',
   summary: 'Create an alias, or point it elsewhere',
-  description: `Another name to read a table by: lookups, \`attend\`, descriptions, downloads. With \`version\` it stays at that one; without, it is whichever is
-current. Every request sees it before or after the change, none in between. Changes go to the table itself. The alias outlives its table: a table that is made
-again under the name is what it reads then; while table or version is gone, reading is a 404 that says so.
+  description: `Another name to read a table by: lookups, \`attend\`, descriptions, downloads. With
+\`version\` it stays at that one; without, it is whichever is current. Every request sees it before or after
+the change, none in between. Changes go to the table itself. The alias outlives its table: a table that is
+made again under the name is what it reads then; while table or version is gone, reading is a 404 that says
+so.
 
 \`\`\`sh
-curl -s -X PUT http://127.0.0.1:8080/v1/aliases/production -H 'content-type: application/json' -d '{"table":"words","version":1}'
-curl -s http://127.0.0.1:8080/v1/tables/production/lookup -H 'content-type: application/json' -d '{"indices":[0]}'
+curl -s -X PUT http://127.0.0.1:8080/v1/aliases/production -H 'content-type: application/json' \\
+  -d '{"table":"words","version":1}'
+curl -s http://127.0.0.1:8080/v1/tables/production/lookup -H 'content-type: application/json' \\
+  -d '{"indices":[0]}'
 \`\`\``,
   params: AliasParams,
   query: NoQuery,

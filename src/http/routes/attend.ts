@@ -27,8 +27,9 @@ export const attendRoute: Route = defineRoute({
   scope: 'read',
   tag: 'lookup',
   summary: 'Score queries against the whole table',
-  description: `Without \`top_k\` the dot products of each query with every row (flax \`Embed.attend\`: queries . A^T), as \`logits\`; with it the best rows
-of each query, as \`indices\` and \`scores\`, best first: largest dot product or cosine, smallest \`l2\` (Euclidean distance). Of equal scores the lower index
+  description: `Without \`top_k\` the dot products of each query with every row (flax \`Embed.attend\`:
+queries . A^T), as \`logits\`; with it the best rows of each query, as \`indices\` and \`scores\`, best
+first: largest dot product or cosine, smallest \`l2\` (Euclidean distance). Of equal scores the lower index
 comes first, NaN last. The row at the table's \`padding_index\` is never among the best.
 
 \`\`\`sh
@@ -41,11 +42,13 @@ import numpy as np, requests
 from safetensors.numpy import load, save
 body = save({"queries": np.ones((32, 100), np.float32)})
 answer = requests.post("http://127.0.0.1:8080/v1/tables/words/attend?top_k=10&metric=l2", data=body,
-                       headers={"content-type": "application/x-safetensors", "accept": "application/x-safetensors"})
+                       headers={"content-type": "application/x-safetensors",
+                                "accept": "application/x-safetensors"})
 found = load(answer.content)                        # indices and scores, both of shape (32, 10)
 \`\`\`
 
-A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are float32, in an order that depends on nothing but dim.`,
+A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are
+float32, in an order that depends on nothing but dim.`,
   params: TableParams,
   query: AttendQuery,
   bodySchema: AttendBody,

@@ -33,7 +33,8 @@ answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?mode=clip",
 rows = np.load(io.BytesIO(answer.content))          # shape (2, 2, dim), float32
 \`\`\`
 
-Binary bodies are arrays only: ids as octet-stream (int32 unless \`index_dtype\` says otherwise) or npy, or safetensors with a tensor \`indices\`. The options go in the query.
+Binary bodies are arrays only: ids as octet-stream (int32 unless \`index_dtype\` says otherwise) or npy, or
+safetensors with a tensor \`indices\`. The options go in the query.
 
 With \`pooling\` the rows of each bag become one row, and the answer has the shape (bags, dim):
 
@@ -44,9 +45,11 @@ curl -s http://127.0.0.1:8080/v1/tables/words/lookup -H 'content-type: applicati
 
 \`\`\`python
 from safetensors.numpy import load, save
-body = save({"indices": np.array([3, 1, 2]), "offsets": np.array([0, 2]), "weights": np.array([0.5, 2, 1], np.float32)})
+body = save({"indices": np.array([3, 1, 2]), "offsets": np.array([0, 2]),
+             "weights": np.array([0.5, 2, 1], np.float32)})
 answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?pooling=sum", data=body,
-                       headers={"content-type": "application/x-safetensors", "accept": "application/x-safetensors"})
+                       headers={"content-type": "application/x-safetensors",
+                                "accept": "application/x-safetensors"})
 bags = load(answer.content)["embeddings"]           # shape (2, dim)
 \`\`\``,
   params: TableParams,

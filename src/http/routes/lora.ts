@@ -38,22 +38,27 @@ const put = defineRoute({
   scope: 'admin',
   tag: 'lora',
   summary: 'Attach a LoRA adapter',
-  description: `From now on lookups of the current version answer \`E[i] + (alpha / r) * A[i] . B\`, in float32: arrays \`a\` [rows, r] and \`b\` [r, dim], and
-\`alpha\`, in the query or as an array of one number. Another adapter takes the place of the one before. Bags pool adapted rows; rows that mode
-\`fill\` makes up stay as they are. \`dtype=native\` is refused, \`attend\` too, and so is every update: the rows are what the adapter was trained on.
-\`/data\` and \`/rows\` are the rows without it. A replacement of the table has no adapter. Attaching one is an update: the sequence, and so the ETag,
-is one higher. Its memory counts against the quota.
+  description: `From now on lookups of the current version answer \`E[i] + (alpha / r) * A[i] . B\`, in
+float32: arrays \`a\` [rows, r] and \`b\` [r, dim], and \`alpha\`, in the query or as an array of one
+number. Another adapter takes the place of the one before. Bags pool adapted rows; rows that mode \`fill\`
+makes up stay as they are. \`dtype=native\` is refused, \`attend\` too, and so is every update: the rows are
+what the adapter was trained on. \`/data\` and \`/rows\` are the rows without it. A replacement of the table
+has no adapter. Attaching one is an update: the sequence, and so the ETag, is one higher. Its memory counts
+against the quota.
 
 \`\`\`sh
-curl -X PUT 'http://127.0.0.1:8080/v1/tables/words/lora?alpha=16' -H 'content-type: application/x-safetensors' --data-binary @adapter.safetensors
+curl -X PUT 'http://127.0.0.1:8080/v1/tables/words/lora?alpha=16' \\
+  -H 'content-type: application/x-safetensors' --data-binary @adapter.safetensors
 \`\`\`
 
 \`\`\`python
 import requests
 from safetensors.torch import save
-a, b = layer.lora_embedding_A["default"], layer.lora_embedding_B["default"]      # of a PEFT embedding, which keeps both transposed
+# A PEFT embedding keeps both transposed.
+a, b = layer.lora_embedding_A["default"], layer.lora_embedding_B["default"]
 body = save({"a": a.detach().T.contiguous(), "b": b.detach().T.contiguous()})
-requests.put("http://127.0.0.1:8080/v1/tables/words/lora?alpha=16", data=body, headers={"content-type": "application/x-safetensors"})
+requests.put("http://127.0.0.1:8080/v1/tables/words/lora?alpha=16", data=body,
+             headers={"content-type": "application/x-safetensors"})
 \`\`\``,
   params: TableParams,
   query: LoraQuery,
@@ -96,7 +101,8 @@ const remove = defineRoute({
   tag: 'lora',
   summary: 'Take the LoRA adapter off',
   description:
-    'Lookups answer the rows as they are again, and updates are taken. Done when no lookup adds it any more; without an adapter nothing happens.',
+    'Lookups answer the rows as they are again, and updates are taken. ' +
+    'Done when no lookup adds it any more; without an adapter nothing happens.',
   params: TableParams,
   query: NoQuery,
   response: { 204: emptyAnswer('There is none any more') },
@@ -118,9 +124,11 @@ const merge = defineRoute({
   scope: 'admin',
   tag: 'lora',
   summary: 'Merge the LoRA adapter into the rows',
-  description: `Makes a new version whose rows are what lookups answer now, rounded to the dtype of the table (half to even; int8 is quantised again), without
-an adapter and without optimizer state, and current at once: as \`merge_and_unload\` of PEFT. The version before stays readable with its adapter as long as
-\`keep_versions\` allows, and both need memory at the same time. \`PRECONDITION_FAILED\` when there is no adapter, or the table changes meanwhile.`,
+  description: `Makes a new version whose rows are what lookups answer now, rounded to the dtype of the
+table (half to even; int8 is quantised again), without an adapter and without optimizer state, and current
+at once: as \`merge_and_unload\` of PEFT. The version before stays readable with its adapter as long as
+\`keep_versions\` allows, and both need memory at the same time. \`PRECONDITION_FAILED\` when there is no
+adapter, or the table changes meanwhile.`,
   params: TableParams,
   query: NoQuery,
   response: { 200: TableInfoRef },

@@ -29,16 +29,17 @@ import { compileChecker } from '../validate.ts'
 const checkNoMembers = compileChecker(Type.Object({}, CLOSED))
 const checkMembers = compileChecker(NamedLookupMembers)
 
-/** `POST` and `QUERY /v1/lookup`: several tables in one request. JSON answers JSON, safetensors answers safetensors. */
+/** `POST` and `QUERY /v1/lookup`: several tables in one request. */
 export const multiLookupRoute: Route = defineRoute({
   method: ['POST', 'QUERY'],
   url: '/v1/lookup',
   scope: 'read',
   tag: 'lookup',
   summary: 'Look rows up in several tables',
-  description: `All or nothing: one failure fails the request, with a pointer to the lookup that did. A safetensors body has a tensor
-\`{table}/indices\` per table (to pool also \`{table}/offsets\` and \`{table}/weights\`) and is answered by \`{table}/embeddings\`; its options go in
-the query and hold for all.
+  description: `All or nothing: one failure fails the request, with a pointer to the lookup that did. A
+safetensors body has a tensor \`{table}/indices\` per table (to pool also \`{table}/offsets\` and
+\`{table}/weights\`) and is answered by \`{table}/embeddings\`; its options go in the query and hold for
+all.
 
 \`\`\`sh
 curl -s http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\
@@ -50,7 +51,8 @@ import numpy as np, requests
 from safetensors.numpy import load, save
 body = save({"words/indices": np.array([3, 1]), "user/indices": np.array([[7], [9]])})
 answer = requests.post("http://127.0.0.1:8080/v1/lookup", data=body,
-                       headers={"content-type": "application/x-safetensors", "accept": "application/x-safetensors"})
+                       headers={"content-type": "application/x-safetensors",
+                                "accept": "application/x-safetensors"})
 rows = load(answer.content)["user/embeddings"]      # shape (2, 1, dim)
 \`\`\``,
   query: MultiLookupQuery,

@@ -12,8 +12,9 @@ const snapshots = defineRoute({
   scope: 'admin',
   tag: 'service',
   summary: 'Write snapshots now',
-  description: `Of every version that has changed since its last one; lookups and updates go on meanwhile. They are also written by themselves, by the size of the
-journal and by age, and on shutdown. For tables with durability \`none\` this is what a restart brings back.
+  description: `Of every version that has changed since its last one; lookups and updates go on meanwhile.
+They are also written by themselves, by the size of the journal and by age, and on shutdown. For tables with
+durability \`none\` this is what a restart brings back.
 
 \`\`\`sh
 curl -s -X POST http://127.0.0.1:8080/v1/snapshots
@@ -70,7 +71,8 @@ const ready = defineRoute({
   tag: 'service',
   summary: 'Should it be given requests?',
   description:
-    '503 with the reason until every table is loaded, and from the signal to stop until the end. `degraded`, with the reason: the disk takes no updates; lookups are answered.',
+    '503 with the reason until every table is loaded, and from the signal to stop until the end. ' +
+    '`degraded`, with the reason: the disk takes no updates; lookups are answered.',
   response: { 200: HealthAnswer },
   answers: ['json'],
   negotiation: 'none',

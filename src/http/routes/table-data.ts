@@ -28,8 +28,9 @@ const data: RouteDeclaration<typeof TableParams, typeof DataQuery> = {
   scope: 'read',
   tag: 'tables',
   summary: 'Download a table',
-  description: `The whole table as stored, all of it at one sequence, whatever is updated meanwhile. By \`Accept\` as npy (default), safetensors or raw
-numbers. npy has no bfloat16 and no int8: those tables come as safetensors by default.
+  description: `The whole table as stored, all of it at one sequence, whatever is updated meanwhile. By
+\`Accept\` as npy (default), safetensors or raw numbers. npy has no bfloat16 and no int8: those tables come
+as safetensors by default.
 
 \`\`\`sh
 curl http://127.0.0.1:8080/v1/tables/words/data -o words.npy
@@ -40,13 +41,15 @@ import io, numpy as np, requests
 words = np.load(io.BytesIO(requests.get("http://127.0.0.1:8080/v1/tables/words/data").content))
 \`\`\`
 
-With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors: \`optimizer/momentum\` (momentum),
-\`optimizer/accumulator\` (adagrad; of rowwise_adagrad one number per row), \`optimizer/m\`, \`optimizer/v\` and \`optimizer/step\` (adam), beside
-\`embeddings\`; the optimizer itself is in the metadata. Uploaded again, training goes on where it was.
+With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors:
+\`optimizer/momentum\` (momentum), \`optimizer/accumulator\` (adagrad; of rowwise_adagrad one number per
+row), \`optimizer/m\`, \`optimizer/v\` and \`optimizer/step\` (adam), beside \`embeddings\`; the optimizer
+itself is in the metadata. Uploaded again, training goes on where it was.
 
 \`\`\`sh
 curl 'http://127.0.0.1:8080/v1/tables/words/data?include=optimizer' -o words.safetensors
-curl -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x-safetensors' --data-binary @words.safetensors
+curl -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x-safetensors' \\
+  --data-binary @words.safetensors
 \`\`\``,
   params: TableParams,
   query: DataQuery,
@@ -62,7 +65,7 @@ curl -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x
     const current = context.registry.resolve(entry, query.version)
     const { record } = entry
     const { version, dtype } = current.handle
-    // Formats that cannot carry the dtype of the table come last: a request for one is refused with the reason.
+    // Formats that cannot carry the dtype come last: a request for one is refused with the reason.
     const withState = query.include === 'optimizer'
     const offered: ExportFormat[] = withState
       ? ['safetensors']

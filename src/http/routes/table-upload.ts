@@ -12,18 +12,20 @@ import type { HttpContext } from '../context.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
 
-/** `PUT /v1/tables/{table}`: from a specification, or from data that is written into the table as it arrives. */
+/** `PUT /v1/tables/{table}`: from a specification, or from data that is stored while it arrives. */
 export const tableUploadRoute: Route = defineRoute({
   method: 'PUT',
   url: '/v1/tables/:table',
   scope: 'admin',
   tag: 'tables',
   summary: 'Create or replace a table',
-  description: `From a specification in JSON, or from data as npy, safetensors or raw little-endian numbers, written into memory while it is being sent.
-Nobody sees the table before it is complete; then it is the new version, and the settings of the old one stay.
+  description: `From a specification in JSON, or from data as npy, safetensors or raw little-endian numbers,
+written into memory while it is being sent. Nobody sees the table before it is complete; then it is the new
+version, and the settings of the old one stay.
 
 \`\`\`sh
-curl -X PUT http://127.0.0.1:8080/v1/tables/words -H 'content-type: application/x-npy' --data-binary @words.npy
+curl -X PUT http://127.0.0.1:8080/v1/tables/words -H 'content-type: application/x-npy' \\
+  --data-binary @words.npy
 curl -X PUT 'http://127.0.0.1:8080/v1/tables/words?rows=1000&dim=64&dtype=float16' \\
   -H 'content-type: application/octet-stream' --data-binary @words.f32
 \`\`\`
@@ -31,14 +33,18 @@ curl -X PUT 'http://127.0.0.1:8080/v1/tables/words?rows=1000&dim=64&dtype=float1
 \`\`\`python
 import io, numpy as np, requests
 body = io.BytesIO(); np.save(body, np.random.rand(1000, 64).astype("float32"))
-requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(), headers={"content-type": "application/x-npy"}).raise_for_status()
+answer = requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(),
+                      headers={"content-type": "application/x-npy"})
+answer.raise_for_status()
 \`\`\`
 
-A safetensors body may bring the state of the table's optimizer, as \`GET /v1/tables/{table}/data?include=optimizer\` gives it: all of it, or none.
-A table that is created takes the optimizer of \`?optimizer=\`, else the one that the metadata names.
+A safetensors body may bring the state of the table's optimizer, as \`GET
+/v1/tables/{table}/data?include=optimizer\` gives it: all of it, or none. A table that is created takes the
+optimizer of \`?optimizer=\`, else the one that the metadata names.
 
-\`If-None-Match: *\` creates only, \`If-Match\` replaces only that version. \`Content-Digest: sha-256=:...:\` is verified. The query is for data; a
-specification has everything in its body. Without an initializer the rows are zeros.`,
+\`If-None-Match: *\` creates only, \`If-Match\` replaces only that version. \`Content-Digest:
+sha-256=:...:\` is verified. The query is for data; a specification has everything in its body. Without an
+initializer the rows are zeros.`,
   params: TableParams,
   query: UploadQuery,
   bodySchema: SpecificationBody,

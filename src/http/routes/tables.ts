@@ -47,7 +47,8 @@ const get = defineRoute({
   tag: 'tables',
   summary: 'Describe a table',
   description:
-    'The ETag is `"<version>-<sequence>"`; with it in `If-None-Match` the answer is 304 while the data is the same.',
+    'The ETag is `"<version>-<sequence>"`; with it in `If-None-Match` the answer is 304 ' +
+    'while the data is the same.',
   params: TableParams,
   query: NoQuery,
   response: { 200: TableInfoRef, 304: emptyAnswer('Nothing has changed') },
@@ -72,7 +73,8 @@ const patch = defineRoute({
   tag: 'tables',
   summary: 'Change settings',
   description:
-    'What is absent stays. An optimizer of another kind begins without state. `If-Match` makes it conditional.',
+    'Settings that are absent stay. An optimizer of another kind begins without state. ' +
+    '`If-Match` makes it conditional.',
   params: TableParams,
   query: NoQuery,
   bodySchema: SettingsBody,

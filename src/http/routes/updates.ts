@@ -46,7 +46,8 @@ const gradients = defineRoute({
   ...shared,
   url: '/v1/tables/:table/gradients',
   summary: 'Push gradients back',
-  description: `One step of the table's optimizer on each row that is named; gradients of equal indices are summed first. All or nothing.
+  description: `One step of the table's optimizer on each row that is named; gradients of equal indices are
+summed first. All or nothing.
 
 \`\`\`sh
 curl -s http://127.0.0.1:8080/v1/tables/words/gradients -H 'content-type: application/json' \\
@@ -80,7 +81,8 @@ curl -s http://127.0.0.1:8080/v1/tables/words/rows -H 'content-type: application
 import numpy as np, requests
 from safetensors.numpy import save
 body = save({"indices": np.array([0, 2]), "values": np.zeros((2, 3), np.float32)})
-requests.post("http://127.0.0.1:8080/v1/tables/words/rows?op=set", data=body, headers={"content-type": "application/x-safetensors"}).json()
+requests.post("http://127.0.0.1:8080/v1/tables/words/rows?op=set", data=body,
+              headers={"content-type": "application/x-safetensors"}).json()
 \`\`\``,
   query: RowsUpdateQuery,
   bodySchema: RowsUpdateBody,

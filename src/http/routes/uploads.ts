@@ -64,11 +64,14 @@ const begin = defineRoute({
   scope: 'admin',
   tag: 'uploads',
   summary: 'Begin an upload in parts',
-  description: `For tables that are too large, or networks that are too bad, for one PUT. Says what a PUT says in its headers and its query; the parts follow in any
-order, \`commit\` makes the table of them. The upload is there until ${LIMITS.uploadAgeMsMax / 3_600_000} hours have passed without a part, also across restarts.
+  description: `For tables that are too large, or networks that are too bad, for one PUT. Says what a PUT
+says in its headers and its query; the parts follow in any order, \`commit\` makes the table of them. The
+upload is there until ${LIMITS.uploadAgeMsMax / 3_600_000} hours have passed without a part, also across
+restarts.
 
 \`\`\`sh
-curl http://127.0.0.1:8080/v1/tables/words/uploads -H 'content-type: application/json' -d '{"content_type":"application/x-npy"}'
+curl http://127.0.0.1:8080/v1/tables/words/uploads -H 'content-type: application/json' \\
+  -d '{"content_type":"application/x-npy"}'
 \`\`\``,
   params: TableParams,
   query: NoQuery,
@@ -93,22 +96,25 @@ const receive = defineRoute({
   scope: 'admin',
   tag: 'uploads',
   summary: 'Send a part',
-  description: `Parts are numbered from 0 or from 1 and may come in any order, several at once, and again: the last whole one counts. A part that is cut
-short leaves nothing. \`Content-Digest\` is verified. One part has at most ${LIMITS.uploadPartBytesMax} bytes; any Content-Type will do.
+  description: `Parts are numbered from 0 or from 1 and may come in any order, several at once, and again:
+the last whole one counts. A part that is cut short leaves nothing. \`Content-Digest\` is verified. One part
+has at most ${LIMITS.uploadPartBytesMax} bytes; any Content-Type will do.
 
 \`\`\`sh
 split -d -a 4 -b 64M words.npy words.part.
 for i in 0 1 2 3; do
-  curl --retry 9 --retry-all-errors -T words.part.000$i http://127.0.0.1:8080/v1/tables/words/uploads/$ID/parts/$i
+  curl --retry 9 --retry-all-errors -T words.part.000$i \\
+    http://127.0.0.1:8080/v1/tables/words/uploads/$ID/parts/$i
 done
 \`\`\`
 
 \`\`\`python
 import requests
 size = 64 * 2**20
+# upload: the Location of the POST
 with open("words.npy", "rb") as file:
     for number, part in enumerate(iter(lambda: file.read(size), b"")):
-        requests.put(f"{upload}/parts/{number}", data=part).raise_for_status()      # upload: Location of the POST
+        requests.put(f"{upload}/parts/{number}", data=part).raise_for_status()
 requests.post(f"{upload}/commit").raise_for_status()
 \`\`\``,
   params: PartParams,
@@ -155,9 +161,11 @@ const commit = defineRoute({
   scope: 'admin',
   tag: 'uploads',
   summary: 'Make the table',
-  description: `As a PUT of all parts, in the order of their numbers: the same checks, the same answer, \`If-Match\` and \`If-None-Match\` too. When it is refused
-the parts stay, so that what is wrong can be sent again; when it is done they are gone. Safe to repeat: once it is done, the same answer comes again.
-\`INVALID_REQUEST\` when numbers are missing or the total is not the announced one, \`IDEMPOTENCY_IN_FLIGHT\` while it is being done.`,
+  description: `As a PUT of all parts, in the order of their numbers: the same checks, the same answer,
+\`If-Match\` and \`If-None-Match\` too. When it is refused the parts stay, so that what is wrong can be sent
+again; when it is done they are gone. Safe to repeat: once it is done, the same answer comes again.
+\`INVALID_REQUEST\` when numbers are missing or the total is not the announced one,
+\`IDEMPOTENCY_IN_FLIGHT\` while it is being done.`,
   params: UploadParams,
   query: NoQuery,
   response: { 200: TableInfoRef, 201: TableInfoRef },

@@ -28,7 +28,8 @@ const list = defineRoute({
   tag: 'versions',
   summary: 'List the readable versions of a table',
   description:
-    'Each can be looked up with `?version=` and made current again by `rollback`. `keep_versions` says how many stay.',
+    'Each can be looked up with `?version=` and made current again by `rollback`. ' +
+    '`keep_versions` says how many stay.',
   params: TableParams,
   query: NoQuery,
   response: { 200: VersionsAnswer },
@@ -45,8 +46,9 @@ const rollback = defineRoute({
   scope: 'admin',
   tag: 'versions',
   summary: 'Make an earlier version current again',
-  description: `In an instant, with the updates that it had. No version goes away by it, unless there are more than \`keep_versions\`; the next replacement takes the
-highest number ever used plus one. Settings stay as they are. \`If-Match\` makes it conditional.
+  description: `In an instant, with the updates that it had. No version goes away by it, unless there are
+more than \`keep_versions\`; the next replacement takes the highest number ever used plus one. Settings stay
+as they are. \`If-Match\` makes it conditional.
 
 \`\`\`sh
 curl -s http://127.0.0.1:8080/v1/tables/words/rollback -H 'content-type: application/json' -d '{"version":1}'

@@ -6,20 +6,22 @@ const options = {
     Type.Integer({
       minimum: 1,
       description:
-        'Only the best so many rows of each query; more than there are gives all. Without it: the dot products with all rows',
+        'Only the best so many rows of each query; more than there are gives all. ' +
+        'Without it: the dot products with all rows',
     }),
   ),
   metric: Type.Optional(
     Choice(['dot', 'cosine', 'l2'], {
       description:
-        'What top_k goes by: largest dot product, largest cosine (0 for a row of zeros), or smallest Euclidean distance',
+        'What top_k goes by: largest dot product, largest cosine (0 for a row of zeros), ' +
+        'or smallest Euclidean distance',
       default: 'dot',
     }),
   ),
   version: Type.Optional(Version),
 }
 
-/** Members that are numbers, which the JSON reader takes out. */
+/** The members that are arrays of numbers. The JSON reader reads them apart from the others. */
 export const ATTEND_TENSORS = ['queries'] as const
 
 /** JSON members beside the queries. */

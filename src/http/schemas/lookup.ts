@@ -38,7 +38,7 @@ export type LookupMembersInput = Static<typeof LookupMembers>
 /** One of several lookups: the table is a member. */
 export const NamedLookupMembers = Type.Object({ table: TableName, ...options }, CLOSED)
 
-/** The query of a binary lookup: the options by the same names, and what the body does not say about itself. */
+/** The query of a binary lookup: the same options, and the facts that the body does not carry itself. */
 export const LookupQuery = Type.Object(
   {
     ...options,

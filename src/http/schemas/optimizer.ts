@@ -72,7 +72,10 @@ export const OptimizerInput = Type.Union(
   { description: 'How gradients become steps. Without one: sgd with learning_rate 0.01' },
 )
 
-/** torch's own: SparseAdam begins at 1e-3, Adagrad at 1e-2; sgd and momentum have no usable default there and take Adagrad's. */
+/**
+ * The defaults of PyTorch: 1e-3 of SparseAdam, 1e-2 of Adagrad. sgd and momentum have no usable default
+ * there and take Adagrad's.
+ */
 const defaultRate = (kind: Optimizer['kind']): number => (kind === 'adam' ? 0.001 : 0.01)
 
 /** The optimizer with every default written out: PyTorch's, and FBGEMM's for rowwise_adagrad. */

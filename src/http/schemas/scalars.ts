@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 
-/** API.md, "Names used everywhere". */
+/** A name begins with a letter or digit, so that no path segment of the API can be one. */
 export const TABLE_NAME_PATTERN = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,${LIMITS.tableNameLengthMax - 1}}$`
 
 export const TableName = Type.String({
@@ -46,21 +46,25 @@ export const IndexDtype = Choice(['int32', 'int64', 'uint32', 'uint64'], {
 
 export const Mode = Choice(['error', 'fill', 'clip', 'wrap', 'clamp'], {
   description:
-    'What an id outside 0..rows-1 gives. error: 422. fill: -rows..-1 count from the end, anything else a row of fill_value (jnp.take). ' +
-    'clip: the nearest row, negatives row 0. wrap: id mod rows. clamp: -rows..-1 count from the end, then the nearest row (A[x] in JAX)',
+    'What an id outside 0..rows-1 gives. error: 422. fill: -rows..-1 count from the end, ' +
+    'anything else a row of fill_value (jnp.take). clip: the nearest row, negatives row 0. ' +
+    'wrap: id mod rows. clamp: -rows..-1 count from the end, then the nearest row (A[x] in JAX)',
 })
 
 export const Pooling = Choice(['none', 'sum', 'mean', 'max', 'sqrtn'], {
   description:
-    'How the rows of a bag become one: a bag is a list of indices, or a run of flat ones between two offsets. An empty bag is zeros. With weights w, ' +
+    'How the rows of a bag become one: a bag is a list of indices, or a run of flat ones ' +
+    'between two offsets. An empty bag is zeros. With weights w, ' +
     'mean is sum(w e) / sum(w) and sqrtn is sum(w e) / sqrt(sum(w w)); max takes none',
   default: 'none',
 })
 
 export const AnswerDtype = Choice(['float32', 'float16', 'bfloat16', 'native'], {
   description:
-    'Numbers of the answer; native: as stored. Rows of int8 tables are then bytes, of which a number is byte * scale + bias: in safetensors ' +
-    'uint8 embeddings with scale and bias of the shape of the ids; in octet-stream the dim bytes, float32 scale and float32 bias of each row; JSON and npy have no such rows',
+    'Numbers of the answer; native: as stored. Rows of int8 tables are then bytes, ' +
+    'of which a number is byte * scale + bias: in safetensors uint8 embeddings with scale and bias ' +
+    'of the shape of the ids; in octet-stream the dim bytes, float32 scale and float32 bias ' +
+    'of each row; JSON and npy have no such rows',
   default: 'float32',
 })
 
@@ -94,7 +98,7 @@ export const Version = Type.Integer({
 /** Optional members of an object that lets no other members in. */
 export const CLOSED = { additionalProperties: false } as const
 
-/** Numbers (or booleans) nested as deep as the array has dimensions. Read by the JSON reader, not by the schema. */
+/** Numbers (or booleans) nested as deep as the array has dimensions. The JSON reader checks them. */
 export const nested = (type: 'number' | 'integer' | 'boolean', description: string, examples?: unknown[]) =>
   Type.Unsafe<unknown>({
     description,

@@ -13,7 +13,7 @@ const KeepVersions = Type.Integer({
   description: 'How many versions of the data stay readable, the current one included',
 })
 
-/** The settings of a table as members of a JSON body. What is absent stays as it is. */
+/** The settings of a table as members of a JSON body. Settings that are absent stay as they are. */
 export const settingsMembers = {
   out_of_range: Type.Optional(Mode),
   fill_value: Type.Optional(FillValue),
@@ -56,7 +56,10 @@ export const completeSettings = (members: Static<typeof SettingsBody>): Partial<
 const SettingsQuery = Type.Object(settingsQuery)
 const checkOptimizer = compileChecker(OptimizerInput)
 
-/** The settings among the query parameters of an upload. Refuses INVALID_REQUEST for an optimizer that cannot be read. */
+/**
+ * The settings among the query parameters of an upload. Refuses INVALID_REQUEST for an optimizer that cannot
+ * be read.
+ */
 export const readSettingsQuery = ({
   optimizer,
   ...others
@@ -65,7 +68,7 @@ export const readSettingsQuery = ({
   return { ...completeSettings(others), optimizer: readOptimizer(optimizer, 'the query parameter optimizer') }
 }
 
-/** An optimizer as text: JSON, or its kind alone. Refuses INVALID_REQUEST; `what` says where the text is from. */
+/** An optimizer as text: JSON, or its kind alone. Refuses INVALID_REQUEST, calling the text `what`. */
 export const readOptimizer = (text: string, what: string): Optimizer => {
   const input = text.startsWith('{') ? parseJson(text, what) : { kind: text }
   return completeOptimizer(checkOptimizer(input, '/optimizer'))
