@@ -18,14 +18,14 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >
 
-/** What the service is able to do. The owner of the HTTP worker changes it in place; requests read it. */
+/** The ability of the service. The owner of the HTTP worker changes it in place; requests read it. */
 export interface Health {
   state: 'loading' | 'ready' | 'degraded' | 'draining'
-  /** For people: what the service waits for, or what went wrong. */
+  /** The cause of the state, for people. */
   reason: string
 }
 
-/** What the owner of an HTTP worker gives it. */
+/** The parts of the context that the owner of an HTTP worker gives it. */
 export interface HttpDependencies {
   writer: WriterClient
   /** The tables that this HTTP worker serves: `writer.registry`. */

@@ -85,7 +85,7 @@ export interface RouteDeclaration<
   bodyBytesMax?: number
   /** The formats of answers, best first. Empty: nothing is answered that `Accept` could be about. */
   answers: readonly Answered[]
-  /** Who chooses among `answers` by `Accept`: the declaration (default), the handler, or nobody. */
+  /** The choice among `answers` by `Accept` is the declaration's (default), the handler's, or none. */
   negotiation?: 'declared' | 'handler' | 'none'
   /** The errors beside those that follow from the other members, and those of every route. */
   errors: readonly ErrorCode[]
@@ -101,7 +101,7 @@ export interface RouteDeclaration<
   answersState?: boolean
   /** Is answered while tables are being loaded. */
   whileLoading?: boolean
-  /** Where Fastify would add a HEAD route beside GET: the declaration brings its own. */
+  /** HEAD has a declaration of its own; otherwise Fastify adds it beside GET. */
   ownHead?: boolean
   handler(context: HttpContext, call: RouteCall<Static<Params>, Static<Query>, Accepted, Answered>): unknown
 }

@@ -9,7 +9,8 @@ body { font: 16px/1.55 system-ui, sans-serif; max-width: 58rem; margin: 3rem aut
 h1 { font-size: 1.7rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem }
 p.lead { color: var(--soft); margin: .3rem 0 0 }
 table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; padding: .45rem .7rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+th, td { text-align: left; padding: .45rem .7rem .45rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top }
 th { font-weight: 600; font-size: .85rem; color: var(--soft) }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
 code, pre { font: .88rem/1.5 ui-monospace, monospace }

@@ -7,7 +7,7 @@ import { HttpRefusal } from '../errors/problem.ts'
 
 /** Reads bodies that are handed over chunk by chunk, while they arrive. */
 
-/** What is known of a streamed body before it has come. */
+/** The facts about a streamed body that are known before it has come. */
 export const announcedBody = ({
   raw,
   headers,

@@ -11,9 +11,9 @@ export interface FastPathHead {
   headBytes: number
   table: string
   route: FastPathRoute
-  /** Of the body. */
+  /** The format of the body. */
   format: FastPathFormat
-  /** Of the answer. */
+  /** The format of the answer. */
   answer: 'json' | 'raw'
   /** In the order given, each name once. */
   query: [name: string, value: string][]
@@ -27,7 +27,7 @@ export type FastPathFormat = 'json' | 'raw' | 'safetensors'
 export const HEAD_BYTES_MAX = 2 * 1024
 
 /** Larger lookups are rare, and so expensive that reading their head does not matter. */
-export const LANE_LOOKUP_BYTES_MAX = 64 * 1024
+export const FAST_PATH_LOOKUP_BYTES_MAX = 64 * 1024
 
 const TABLE = '[A-Za-z0-9][A-Za-z0-9_.-]{0,127}'
 const OPTION = '[a-z_]+=[A-Za-z0-9.,_-]+'
@@ -46,10 +46,10 @@ interface Accepted {
 const ACCEPTED: Readonly<Record<FastPathRoute, Partial<Record<FastPathFormat, Accepted>>>> = {
   lookup: {
     raw: {
-      bodyBytesMax: LANE_LOOKUP_BYTES_MAX,
+      bodyBytesMax: FAST_PATH_LOOKUP_BYTES_MAX,
       queryNames: ['mode', 'dtype', 'index_dtype', 'shape', 'fill_value', 'version'],
     },
-    json: { bodyBytesMax: LANE_LOOKUP_BYTES_MAX, queryNames: ['version'] },
+    json: { bodyBytesMax: FAST_PATH_LOOKUP_BYTES_MAX, queryNames: ['version'] },
   },
   gradients: {
     safetensors: { bodyBytesMax: LIMITS.updateBodyBytesMax, queryNames: ['learning_rate'] },

@@ -10,10 +10,10 @@ import { readJsonLookup } from '../body/lookup-body.ts'
 import { LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { compileQueryChecker } from '../validate.ts'
 import { type AnswerHead, createAnswerHead, createHttpDate } from './answer-head.ts'
-import { LANE_LOOKUP_BYTES_MAX, type FastPathHead } from './read-head.ts'
+import { FAST_PATH_LOOKUP_BYTES_MAX, type FastPathHead } from './read-head.ts'
 
 /** Larger answers are streamed, or gathered by compute workers, which Fastify's route does. */
-const LANE_ANSWER_BYTES_MAX = 1024 * 1024
+const FAST_PATH_ANSWER_BYTES_MAX = 1024 * 1024
 
 const checkQuery = compileQueryChecker(LookupQuery)
 
@@ -40,7 +40,7 @@ export type ServeLookup = (
 /** The {@link ServeLookup} of an HTTP worker, made of the functions that routes/lookup.ts is made of. */
 export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLookup => {
   // The ids of the current body, aligned. A lookup ends before the next one begins.
-  const ids = Buffer.from(new ArrayBuffer(LANE_LOOKUP_BYTES_MAX))
+  const ids = Buffer.from(new ArrayBuffer(FAST_PATH_LOOKUP_BYTES_MAX))
   const threadCount = lookups.pool?.threadCount ?? 0
   const httpDate = createHttpDate()
 
@@ -49,7 +49,7 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
     adapter === null &&
     plan.bags === null &&
     planDispatch(plan.count, version.rowBytes, threadCount).inline &&
-    plan.answerBytes <= LANE_ANSWER_BYTES_MAX
+    plan.answerBytes <= FAST_PATH_ANSWER_BYTES_MAX
 
   const prepare = (head: FastPathHead, entry: TableEntry): Prepared | null => {
     const query = checkQuery(Object.fromEntries(head.query)) as LookupQueryInput

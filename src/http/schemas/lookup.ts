@@ -28,7 +28,7 @@ const options = {
   version: Type.Optional(Version),
 }
 
-/** Members of a lookup that are numbers, which the JSON reader takes out. */
+/** The members that are arrays of numbers. The JSON reader reads them apart from the others. */
 export const LOOKUP_TENSORS = ['indices', 'offsets', 'weights'] as const
 
 /** A lookup's JSON members beside its tensors. */

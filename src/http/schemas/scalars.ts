@@ -10,7 +10,7 @@ export const TableName = Type.String({
   examples: ['words'],
 })
 
-/** A choice among words. TypeBox leaves the type out of an enum; readers of the document want it. */
+/** A choice among words. It has the type that TypeBox leaves out of an enum, for the document. */
 export const Choice = <const Words extends string[]>(
   words: [...Words],
   options: { description?: string; default?: Words[number] } = {},
@@ -95,7 +95,7 @@ export const Version = Type.Integer({
   description: 'Reads this version instead of the current one',
 })
 
-/** Optional members of an object that lets no other members in. */
+/** Makes an object refuse members that its schema does not have. */
 export const CLOSED = { additionalProperties: false } as const
 
 /** Numbers (or booleans) nested as deep as the array has dimensions. The JSON reader checks them. */

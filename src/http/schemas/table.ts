@@ -18,7 +18,7 @@ import {
 } from './scalars.ts'
 import { settingsMembers, settingsQuery } from './settings.ts'
 
-/** Tables of this or another service are described by this. */
+/** The description of a table. */
 export const TableInfoSchema = Type.Object(
   {
     name: TableName,
@@ -122,7 +122,7 @@ export const InitializerSchema = Type.Union(
   { description: 'What the rows begin as; zeros without one', default: { kind: 'zeros' } },
 )
 
-/** Members of a specification beside `values`, which the JSON reader takes out. */
+/** The members of a specification beside `values`, which the JSON reader reads apart. */
 export const SpecificationMembers = Type.Object(
   {
     rows: Type.Optional(Rows),

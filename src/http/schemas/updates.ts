@@ -9,7 +9,7 @@ const Operation = Choice(['set', 'add'], {
 })
 const operation = { op: Operation }
 
-/** Members that are numbers, which the JSON reader takes out. */
+/** The members that are arrays of numbers. The JSON reader reads them apart from the others. */
 export const GRADIENTS_TENSORS = ['indices', 'gradients'] as const
 export const ROWS_TENSORS = ['indices', 'values'] as const
 

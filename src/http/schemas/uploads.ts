@@ -12,7 +12,7 @@ const Digest = Type.String({
   description: 'sha-256=:<base64>:, as a Content-Digest (RFC 9530)',
 })
 
-/** What the query of a PUT says, as JSON. */
+/** The query of a PUT, as JSON. */
 export const UploadParameters = Type.Object(
   {
     ...UploadQuery.properties,
@@ -80,7 +80,7 @@ export const UploadsAnswer = Type.Object({
   uploads: Type.Array(UploadInfoRef, { description: 'Open ones, oldest first' }),
 })
 
-// What is no id is no mistake of form: there is just no such upload.
+// Any text may be an id, so that an unknown one is a 404 and not a 400.
 const UploadId = Type.String({ description: 'Id of the upload' })
 export const UploadParams = Type.Object({ table: TableName, upload: UploadId }, CLOSED)
 

@@ -8,9 +8,9 @@ import { makeConversation } from './requests.ts'
 import { type Servers, startServers } from './servers.ts'
 import { MemorySocket } from './socket.ts'
 
-/** LANE_CASES=1000000 for the whole of it, which takes minutes; LANE_SEED to begin elsewhere. */
-const CASES = Number(process.env.LANE_CASES ?? 8_000)
-const SEED = Number(process.env.LANE_SEED ?? 20_261_122)
+/** FAST_PATH_CASES=1000000 for the whole of it, which takes minutes; FAST_PATH_SEED to begin elsewhere. */
+const CASES = Number(process.env.FAST_PATH_CASES ?? 8_000)
+const SEED = Number(process.env.FAST_PATH_SEED ?? 20_261_122)
 
 let servers: Servers
 beforeAll(async () => {

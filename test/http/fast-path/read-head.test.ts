@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
-import { LANE_LOOKUP_BYTES_MAX, readHead } from '../../../src/http/fast-path/read-head.ts'
+import { FAST_PATH_LOOKUP_BYTES_MAX, readHead } from '../../../src/http/fast-path/read-head.ts'
 
 const LINE = 'POST /v1/tables/user/lookup HTTP/1.1'
 const HEADERS = [
@@ -144,7 +144,7 @@ describe('The fast path reads', () => {
     ],
     ['of a client that says what it does anyway', [...HEADERS, 'Connection: keep-alive']],
     ['of one that says it with capitals', [...HEADERS, 'connection: Keep-Alive']],
-    ['with the longest body', instead('Content-Length', `Content-Length: ${LANE_LOOKUP_BYTES_MAX}`)],
+    ['with the longest body', instead('Content-Length', `Content-Length: ${FAST_PATH_LOOKUP_BYTES_MAX}`)],
   ])('headers %s', (_, headers) => {
     expect(read(LINE, headers)).not.toBe(null)
   })
