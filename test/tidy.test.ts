@@ -71,6 +71,22 @@ describe('a source file', () => {
     ])
   })
 
+  test('of a room that answers requests has no state of its own', () => {
+    const rooms = ['src/http', 'src/lookup', 'src/update', 'src/attend']
+    expect(rules.findHiddenState(sources, rooms)).toEqual([])
+    const find = (text: string, path = 'src/http/app.ts') => rules.findHiddenState(one(text, path), rooms)
+    expect(
+      find('const byName = new Map([[1, 2]])\nexport const f = () => { let a = new Set(); return a }'),
+    ).toEqual([])
+    expect(find('export {}\nlet kept = new Float32Array(0)')).toEqual([
+      'src/http/app.ts:2: state of a module',
+    ])
+    expect(find('export let count = 0')).toHaveLength(1)
+    expect(find('const bodies = new WeakMap<object, number>()')).toHaveLength(1)
+    expect(find('export const watched = new Set()')).toHaveLength(1)
+    expect(find('let compiled', 'src/kernels/bag.ts')).toEqual([])
+  })
+
   test('switches no checker off', () => {
     expect(rules.findSuppressions(sources)).toEqual([])
     expect(rules.findSuppressions(one('// @ts-ignore\nexport {}'))).toEqual([

@@ -10,29 +10,30 @@ import fastify, {
   LogController,
 } from 'fastify'
 import type { TSchema } from 'typebox'
-import { refuse } from '../core/errors.ts'
+import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { admit, type HeadFacts, isLastOfConnection, REFUSALS, type Refusal } from './admit.ts'
 import type { App, HttpContext } from './context.ts'
 import { answerClientError, answerError, answerUnknownRoute } from './errors/error-handler.ts'
 import { openFastPath } from './fast-path/fast-path.ts'
 import { isRequestId, parseRequestTimeout } from './negotiate.ts'
 import { HttpRefusal } from './errors/problem.ts'
-import { registerRoutes } from './routes.ts'
+import { registerRoutes, ROUTES } from './routes.ts'
 import { compileChecker, compileQueryChecker, type Query } from './validate.ts'
 
-/** Log lines are few, so writing them at once costs less than a thread for them; standard output is for people. */
+/** Log lines are few, so writing them at once costs less than a thread. Standard output is for people. */
 const STANDARD_ERROR = { write: (line: string) => void writeSync(2, line) }
 
 export interface AppOptions {
-  /** Where log lines go instead of to standard error. */
+  /** Takes log lines in place of standard error. */
   logStream?: { write(line: string): void }
-  /** Whether lookups of raw ids go by the fast path. */
+  /** Whether the fast path is open. */
   fastPath?: boolean
 }
 
 /**
- * The HTTP edge over `context`, ready to listen or to be injected into. Nothing is loaded from folders: hooks, plugins and routes
- * are added here and in routes.ts, in the order they run.
+ * The HTTP edge over `context`, ready to listen or to be injected into. Hooks, plugins and routes are added
+ * here and in routes.ts, in the order they run; nothing is loaded from folders.
  */
 export const buildApp = async (context: HttpContext, options: AppOptions = {}): Promise<App> => {
   const nextRequestId = createRequestIds()
@@ -49,7 +50,7 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
     keepAliveTimeout: LIMITS.keepAliveTimeoutMs,
     // Node's request timeout would end long uploads: receive.ts watches bodies instead.
     requestTimeout: 0,
-    // While draining, what comes in on open connections is still served.
+    // While draining, requests on open connections are still served.
     return503OnClosing: false,
     frameworkErrors: answerError,
     clientErrorHandler: (error, socket) => answerClientError(error, socket as Socket, nextRequestId()),
@@ -57,23 +58,25 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
       headersTimeout: LIMITS.headersTimeoutMs,
       connectionsCheckingInterval: 1_000,
       maxHeaderSize: LIMITS.headerBytesMax,
-      // checkHead does it, with a problem for an answer.
+      // Admission refuses a missing Host, with a problem for an answer.
       requireHostHeader: false,
       insecureHTTPParser: false,
     },
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.server.maxConnections = LIMITS.connectionCountMax
-  // Node drops headers beyond a maximum without a word; checkHead refuses them.
+  // Node drops headers beyond a maximum silently; admission refuses them.
   app.server.maxHeadersCount = 0
-  // A logger of its own costs a request as much as the lookup; the few lines that are about one say its id themselves.
+  // A logger per request costs as much as a lookup; the few lines about a request carry its id themselves.
   app.setChildLoggerFactory((logger) => logger)
   app.setValidatorCompiler(compileValidator)
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply))
-  app.setNotFoundHandler((request, reply) => answerUnknownRoute(app, request, reply))
+  app.setNotFoundHandler((request, reply) => answerUnknownRoute(app, ROUTES, request, reply))
   app.removeAllContentTypeParsers()
   // Decorated, so that requests keep one hidden class.
   app.decorateRequest('deadlineAt', undefined)
+  app.decorateRequest('bodyFormat', undefined)
+  app.decorateRequest('arenaBody', undefined)
   app.addHook('onRequest', (request, reply, done) => {
     let refusal: Error | undefined
     try {
@@ -84,14 +87,14 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
     done(refusal)
   })
   if (app.log.level === 'debug' || app.log.level === 'trace') app.addHook('onResponse', logResponse)
-  // A log of every answer is the route's to write.
+  // The fast path logs no answers, so it stays closed where every answer is logged.
   else if (options.fastPath) openFastPath(app, context)
   await registerRoutes(app, context)
   await app.ready()
   return app
 }
 
-/** Ids of requests: the client's own when it can be logged as it is, else one that is unique to this process. */
+/** Ids of requests: the client's own if it can be logged, else one that is unique to this process. */
 const createRequestIds = (): ((raw?: IncomingMessage) => string) => {
   const prefix = randomBytes(6).toString('base64url')
   let count = 0
@@ -101,24 +104,30 @@ const createRequestIds = (): ((raw?: IncomingMessage) => string) => {
   }
 }
 
-/** What holds for every request, before its route is looked at. Refuses INVALID_REQUEST (400, 414, 431) and NOT_READY. */
+/** Admits a request by its head, or refuses it, before anything of its body is read. */
 const checkHead = ({ health }: HttpContext, request: FastifyRequest, reply: FastifyReply): void => {
   const { raw } = request
   const { headers, url = '' } = raw
   reply.header('x-content-type-options', 'nosniff')
   if (headers['x-request-id'] !== undefined) reply.header('x-request-id', request.id)
-  if (health.state === 'draining') reply.header('connection', 'close')
-  if (raw.rawHeaders.length > 2 * LIMITS.headerCountMax) {
-    throw new HttpRefusal(431, 'INVALID_REQUEST', `a request has at most ${LIMITS.headerCountMax} headers`)
+  if (isLastOfConnection(health.state)) reply.header('connection', 'close')
+  const declaration = request.routeOptions.config?.declaration
+  const facts: HeadFacts = {
+    urlBytes: url.length,
+    headerCount: raw.rawHeaders.length / 2,
+    hasHost: headers.host !== undefined || raw.httpVersion !== '1.1',
+    // A path that no route has is a 404, but as long as nothing else of the API is answered either.
+    needsTables: declaration === undefined ? url.startsWith('/v1/') : declaration.whileLoading !== true,
   }
-  if (url.length > LIMITS.urlBytesMax)
-    throw new HttpRefusal(414, 'INVALID_REQUEST', `the URL has at most ${LIMITS.urlBytesMax} bytes`)
-  if (headers.host === undefined && raw.httpVersion === '1.1')
-    refuse('INVALID_REQUEST', 'the Host header is missing')
-  if (health.state === 'loading' && url.startsWith('/v1/') && !url.startsWith('/v1/limits'))
-    refuse('NOT_READY', health.reason)
+  const refusal = admit(facts, health.state)
+  if (refusal !== null) throw toError(refusal, health.reason)
   const timeoutMs = parseRequestTimeout(headers['x-request-timeout-ms'])
   if (timeoutMs !== undefined) request.deadlineAt = Date.now() + timeoutMs
+}
+
+const toError = (refusal: Refusal, reason: string): GatherdError => {
+  const { code, detail = reason, status } = REFUSALS[refusal]
+  return status === undefined ? new GatherdError(code, detail) : new HttpRefusal(status, code, detail)
 }
 
 const logResponse = (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
@@ -131,8 +140,8 @@ const logResponse = (request: FastifyRequest, reply: FastifyReply, done: () => v
 }
 
 /**
- * Parameters and queries are checked by their schemas. Bodies are bytes at this point, and headers are read where they matter:
- * their schemas are for the document.
+ * Checks parameters and queries by their schemas. Bodies are bytes at this point, and headers are read from
+ * the declaration of the route: their schemas are for the document.
  */
 const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   if (httpPart === 'querystring')

@@ -1,17 +1,15 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type {
-  FastifyBaseLogger,
-  FastifyInstance,
-  RawReplyDefaultExpression,
-  RawRequestDefaultExpression,
-  RawServerDefault,
-} from 'fastify'
-import type { WriterClient } from '../writer/client.ts'
+import type { KeepSingles } from '../formats/json-nest.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
 import type { Registry } from '../tables/registry.ts'
+import { createValueMemory } from '../update/decode.ts'
 import type { Staging } from '../upload/staging/layout.ts'
+import type { WriterClient } from '../writer/client.ts'
+import { StallWatch } from './body/stall-watch.ts'
 
-/** The Fastify instance that routes are added to: schemas of TypeBox give the types of requests. */
+/** The Fastify instance that routes are added to. */
 export type App = FastifyInstance<
   RawServerDefault,
   RawRequestDefaultExpression,
@@ -20,15 +18,15 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >
 
-/** What the service is able to do. Changed in place by whoever runs the HTTP worker, read at each request. */
+/** The ability of the service. The owner of the HTTP worker changes it in place; requests read it. */
 export interface Health {
   state: 'loading' | 'ready' | 'degraded' | 'draining'
-  /** For people: what is waited for, or what went wrong. */
+  /** The cause of the state, for people. */
   reason: string
 }
 
-/** Everything that routes need from outside. One per HTTP worker. */
-export interface HttpContext {
+/** The parts of the context that the owner of an HTTP worker gives it. */
+export interface HttpDependencies {
   writer: WriterClient
   /** The tables that this HTTP worker serves: `writer.registry`. */
   registry: Registry
@@ -38,3 +36,18 @@ export interface HttpContext {
   health: Health
   logLevel: string
 }
+
+/** Everything that routes need from outside, and the state that requests of one HTTP worker share. */
+export interface HttpContext extends HttpDependencies {
+  /** Ends bodies that do not arrive, and answers that the client does not take. */
+  stalls: StallWatch
+  /** Memory for the values of a JSON update, overwritten by the next one. */
+  keepUpdateValues: KeepSingles
+}
+
+/** The context of one HTTP worker. */
+export const createHttpContext = (dependencies: HttpDependencies): HttpContext => ({
+  ...dependencies,
+  stalls: new StallWatch(),
+  keepUpdateValues: createValueMemory(),
+})

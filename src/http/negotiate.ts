@@ -2,7 +2,6 @@
  * The wishes in the headers of a request: formats by Content-Type and Accept, conditions, deadlines, ids.
  */
 import { refuse } from '../core/errors.ts'
-import type { Precondition } from '../core/types.ts'
 import {
   type FormatName,
   FORMATS,
@@ -137,49 +136,7 @@ const specificity = (range: string, type: string): number => {
 const refuseAccept = (accept: string, offered: readonly Format[]): never =>
   refuse('NOT_ACCEPTABLE', `Accept is ${quoteText(accept)}; available: ${listMediaTypes(offered).join(', ')}`)
 
-const ENTITY_TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y
-
-/**
- * Reads the strong entity tags of an If-Match or If-None-Match, without quotes; `['*']` for `*`. Weak tags
- * are left out: they match nothing here. Refuses INVALID_REQUEST for anything that is no list of entity tags.
- */
-export const parseEntityTags = (name: string, header: string): string[] => {
-  if (header.trim() === '*') return ['*']
-  const tags: string[] = []
-  ENTITY_TAG.lastIndex = 0
-  while (ENTITY_TAG.lastIndex < header.length || header.length === 0) {
-    const found = ENTITY_TAG.exec(header)
-    if (found === null)
-      return refuse(
-        'INVALID_REQUEST',
-        `${name} must be * or tags in quotes with commas between, it is ${quoteText(header)}`,
-      )
-    // A star in quotes is no wildcard, and no table has it for a tag.
-    if (found[1] === undefined && found[2] !== '*') tags.push(found[2])
-  }
-  return tags
-}
-
-/** The header fields that hold conditions. Node joins repeated ones by a comma. */
-export interface ConditionHeaders {
-  'if-match'?: string
-  'if-none-match'?: string
-}
-
-/** Reads the conditions of a request on the state of the table. Refuses as {@link parseEntityTags}. */
-export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
-  const precondition: Precondition = {}
-  if (headers['if-match'] !== undefined)
-    precondition.ifMatch = parseEntityTags('If-Match', headers['if-match'])
-  if (headers['if-none-match'] !== undefined)
-    precondition.ifNoneMatch = parseEntityTags('If-None-Match', headers['if-none-match'])
-  return precondition
-}
-
-/**
- * Reads the client's deadline in milliseconds from the arrival of the request; undefined: it has none.
- * Refuses INVALID_REQUEST unless it is a whole number.
- */
+/** The client's deadline in milliseconds from the arrival of the request, or undefined. Refuses INVALID_REQUEST for no whole number. */
 export const parseRequestTimeout = (header: string | string[] | undefined): number | undefined => {
   if (header === undefined) return undefined
   if (typeof header === 'string' && /^\d{1,9}$/.test(header)) return Number(header)

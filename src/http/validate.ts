@@ -6,13 +6,13 @@ import { fitsFloat32 } from '../core/types.ts'
 import { LIMITS } from '../core/limits.ts'
 import { explainSchemaError, pointerTo } from './errors/schema-errors.ts'
 
-/** Checks a value that came from outside against a schema, compiled once. */
+/** Checks a value from outside against a schema that was compiled once. */
 export type Checker<Schema extends TSchema> = (value: unknown, at?: string) => Static<Schema>
 
 /**
- * Compiles `schema` to a check without coercion and without defaults. The check returns the value itself; it refuses
- * INVALID_REQUEST with pointers to the culprits, and NON_FINITE for a number that is infinite as float32. `at` is the pointer
- * of the value inside the body.
+ * Compiles `schema` to a check without coercion and without defaults. The check returns the value itself. It
+ * refuses INVALID_REQUEST with pointers to the places that do not fit, and NON_FINITE for a number that is
+ * infinite as float32. `at` is the pointer of the value inside the body.
  */
 export const compileChecker = <Schema extends TSchema>(schema: Schema): Checker<Schema> => {
   const compiled = Compile(schema)
@@ -27,7 +27,7 @@ export const compileChecker = <Schema extends TSchema>(schema: Schema): Checker<
   }
 }
 
-/** Numbers that are infinite as float32, which is what the tables compute in. Integers have bounds in their schemas. */
+/** Numbers that are infinite as float32, in which tables compute. Integers have bounds in their schemas. */
 const findTooLarge = (value: unknown, at: string): ErrorPlace[] => {
   if (typeof value === 'number')
     return fitsFloat32(value) ? [] : [{ pointer: at, detail: 'is too large for float32' }]
@@ -35,7 +35,7 @@ const findTooLarge = (value: unknown, at: string): ErrorPlace[] => {
   const places: ErrorPlace[] = []
   for (const name in value) {
     const member = (value as Record<string, unknown>)[name]
-    // Text, which most members are, costs nothing here.
+    // Most members are text, and have no numbers.
     if (typeof member !== 'string') places.push(...findTooLarge(member, pointerTo(at, name)))
   }
   return places
@@ -45,8 +45,9 @@ const findTooLarge = (value: unknown, at: string): ErrorPlace[] => {
 export type Query = Readonly<Record<string, string | string[] | undefined>>
 
 /**
- * Compiles the schema of a query string: an object of scalars. Text becomes a number, boolean or null only where the schema has
- * one and the text is exactly that in JSON; `1e1` is a number but no integer. Refuses as {@link compileChecker}.
+ * Compiles the schema of a query string: an object of scalars. Text becomes a number, boolean or null only if
+ * the schema has one and the text is exactly that in JSON; `1e1` is a number but not an integer. Refuses as
+ * {@link compileChecker}.
  */
 export const compileQueryChecker = <Schema extends TSchema>(
   schema: Schema,
@@ -73,7 +74,7 @@ interface ScalarSchema {
 const INTEGER = /^-?(0|[1-9]\d*)$/
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 
-/** What the text stands for; the text itself when the schema has nothing that it could be. */
+/** The value that the text stands for by the schema; else the text itself. */
 const convertText = (schema: ScalarSchema, text: string): unknown => {
   for (const { type } of schema.anyOf ?? [schema]) {
     if (type === 'integer' && INTEGER.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
@@ -84,7 +85,7 @@ const convertText = (schema: ScalarSchema, text: string): unknown => {
   return text
 }
 
-/** The detail tells the first place, `errors` all of them up to the limit. */
+/** Refuses with the first place as the detail, and all places up to the limit as `errors`. */
 const refusePlaces = (code: 'INVALID_REQUEST' | 'NON_FINITE', places: readonly ErrorPlace[]): never => {
   const { pointer, detail } = places[0]
   const more = places.length > 1 ? ` (and ${places.length - 1} more)` : ''

@@ -8,9 +8,9 @@ import { createLookupServices } from '../lookup/lookup.ts'
 import { requestShortTimeSlices } from '../system/time-slice.ts'
 import { keepSweeping } from '../upload/staging/sweep.ts'
 import { buildApp } from './app.ts'
-import type { HttpContext, Health } from './context.ts'
+import { createHttpContext, type Health } from './context.ts'
 
-/** What an HTTP worker is started with. */
+/** The data that an HTTP worker is started with. */
 export interface HttpWorkerData {
   writerPort: MessagePort
   host: string
@@ -19,7 +19,7 @@ export interface HttpWorkerData {
   /** Uploads in parts are staged here. */
   uploadsDir: string
   logLevel: string
-  /** Whether lookups of raw ids go by the fast path. */
+  /** Whether the fast path is open. */
   fastPath: boolean
 }
 
@@ -31,7 +31,7 @@ export type HttpWorkerEvent = { kind: 'listening'; port: number } | { kind: 'clo
 
 /** Entry of an HTTP worker thread: a whole HTTP server on the common port. */
 const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
-  // Before the compute workers start: they work for lookups too.
+  // Before the compute workers start, because they inherit the time slice.
   requestShortTimeSlices()
   const pool =
     data.computeThreadCount === 0
@@ -47,14 +47,14 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
   )
   const lookups = createLookupServices(pool)
   writer.show(lookups.arena.memory)
-  const context: HttpContext = {
+  const context = createHttpContext({
     writer,
     registry: writer.registry,
     lookups,
     staging: { directory: data.uploadsDir, limits: LIMITS },
     health,
     logLevel: data.logLevel,
-  }
+  })
   const app = await buildApp(context, { fastPath: data.fastPath })
   assert(parentPort !== null, 'an HTTP worker is a worker thread')
   const parent = parentPort
@@ -73,14 +73,14 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
   keepSweeping(context.staging, (error) =>
     app.log.warn({ err: error }, 'abandoned uploads could not be removed'),
   )
-  // Fastify hands these to Node as they are; its types do not know reusePort.
+  // Fastify hands these options to Node unchanged; its types lack reusePort.
   const where: FastifyListenOptions & { reusePort: boolean } = {
     host: data.host,
     port: data.port,
     reusePort: true,
     backlog: 1024,
   }
-  // Fastify's line about it would come before the service is whole; the main thread says when it is.
+  // The main thread logs when all HTTP workers listen; Fastify's own line would come before that.
   app.log.level = 'silent'
   await app.listen(where)
   app.log.level = data.logLevel

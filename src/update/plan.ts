@@ -7,13 +7,13 @@ import { resolveRows } from '../tables/resolve.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { UpdateRef, UpdateHead } from '../writer/protocol.ts'
 
-/** An update on its way to the writer: its arrays lie in `region` of the HTTP worker's arena, until the answer has come. */
+/** An update for the writer. Its arrays lie in `region` of the arena until the answer has come. */
 export interface UpdateMessage {
   call: UpdateRef
   region: Region
 }
 
-/** The arrays of an update as they came. `valuesName` is what the request calls the values, for naming places. */
+/** The arrays of an update as they came. Errors call the values as the request does, by `valuesName`. */
 export interface UpdateArrays {
   indices: IndexArray
   shape: readonly number[]
@@ -23,9 +23,10 @@ export interface UpdateArrays {
 }
 
 /**
- * Checks an update against the table as this HTTP worker knows it, and makes the call to the writer, which checks the state again, and the values.
- * Row numbers and values are put where both threads see them: memory that is handed over has to be made, and is garbage in the end. Refuses
- * BATCH_TOO_LARGE, DTYPE_MISMATCH, SHAPE_MISMATCH, INDEX_OUT_OF_RANGE, OVERLOADED.
+ * Checks an update against the table as this HTTP worker knows it, and makes the call to the writer, which
+ * checks the state again, and the values. Row numbers and values are put into shared memory, because
+ * buffers that are transferred have to be allocated and collected for each update. Refuses BATCH_TOO_LARGE,
+ * DTYPE_MISMATCH, SHAPE_MISMATCH, INDEX_OUT_OF_RANGE, OVERLOADED.
  */
 export const planUpdate = (
   entry: TableEntry,
@@ -52,7 +53,7 @@ export const planUpdate = (
   }
 }
 
-/** The copy of a Buffer: a typed array's `set` into shared memory is several times slower. */
+/** Copies by Buffer, because the `set` of a typed array into shared memory is several times slower. */
 const copyValues = (arena: Arena, values: Float32Array, at: number): void => {
   Buffer.from(values.buffer, values.byteOffset, values.byteLength).copy(arena.bytes, at)
 }
@@ -74,7 +75,7 @@ const checkShapes = (
     )
   }
   const wanted = [...shape, dim]
-  // An empty list carries no dim of its own: [] goes with [].
+  // An empty list states no dim, so [] fits [].
   const empty = indices.length === 0 && values.length === 0
   if (
     empty ||
@@ -83,7 +84,8 @@ const checkShapes = (
     return
   refuse(
     'SHAPE_MISMATCH',
-    `${valuesName} must have the shape of the indices and ${dim} columns, [${wanted}]; they have [${valuesShape}]`,
+    `${valuesName} must have the shape of the indices and ${dim} columns, [${wanted}]; ` +
+      `they have [${valuesShape}]`,
     {
       errors: [{ pointer: `/${valuesName}`, detail: `expected shape [${wanted}], got [${valuesShape}]` }],
     },

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { LIMITS } from '../../src/core/limits.ts'
 import { buildApp } from '../../src/http/app.ts'
-import type { App, HttpContext, Health } from '../../src/http/context.ts'
+import { type App, createHttpContext, type HttpContext, type Health } from '../../src/http/context.ts'
 import { WriterClient } from '../../src/writer/client.ts'
 import { Writer } from '../../src/writer/writer.ts'
 import { createLookupServices } from '../../src/lookup/lookup.ts'
@@ -55,14 +55,14 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
   const lookups = createLookupServices(null)
   client.show(lookups.arena.memory)
   const staging = { directory: join(dataDir, 'uploads'), limits: { ...LIMITS, ...options.stagingLimits } }
-  const context: HttpContext = {
+  const context = createHttpContext({
     writer: client,
     registry: client.registry,
     lookups,
     staging,
     health,
     logLevel,
-  }
+  })
   const log: Record<string, unknown>[] = []
   const app = await buildApp(context, {
     logStream: { write: (line) => log.push(JSON.parse(line)) },

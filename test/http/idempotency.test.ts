@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { GatherdError } from '../../src/core/errors.ts'
-import { bindKey, parseIdempotencyKey } from '../../src/http/idempotency.ts'
+import { parseIdempotencyKey } from '../../src/http/conditions.ts'
+import { bindKey } from '../../src/update/run.ts'
 
 const codeOf = (work: () => unknown) => {
   try {

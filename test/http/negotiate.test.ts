@@ -2,15 +2,14 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../../src/core/errors.ts'
 import { GatherdError } from '../../src/core/errors.ts'
+import { parseEntityTags, parsePrecondition } from '../../src/http/conditions.ts'
 import {
   chooseByAccept,
   type Format,
   isRequestId,
   negotiateFormat,
-  parseEntityTags,
   parseFormat,
   parseMediaType,
-  parsePrecondition,
   parseRequestTimeout,
 } from '../../src/http/negotiate.ts'
 

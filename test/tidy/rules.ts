@@ -161,3 +161,29 @@ export const findLeftovers = (paths: readonly string[], built: string): string[]
   paths
     .filter((path) => !path.startsWith(built) && !/\.(?:ts|wat)$/.test(path))
     .map((path) => `${path}: neither TypeScript nor WebAssembly text`)
+
+const EMPTY_COLLECTIONS = new Set(['Map', 'Set', 'WeakMap', 'WeakSet'])
+
+const isHiddenState = (declaration: SyntaxNode): boolean => {
+  if (declaration.type !== 'VariableDeclaration') return false
+  if (declaration.kind !== 'const') return true
+  return (declaration.declarations as SyntaxNode[]).some((declarator) => {
+    const initial = declarator.init as SyntaxNode | null
+    if (initial?.type !== 'NewExpression') return false
+    const { name } = initial.callee as SyntaxNode & { name?: string }
+    return EMPTY_COLLECTIONS.has(name ?? '') && (initial.arguments as SyntaxNode[]).length === 0
+  })
+}
+
+/**
+ * Variables of modules that can be written: `let`, and collections that begin empty. In the rooms that answer
+ * requests such state belongs to the context of the thread, where a test and a reader can see it.
+ */
+export const findHiddenState = (files: readonly SourceFile[], rooms: readonly string[]): Violations =>
+  files
+    .filter(({ path }) => rooms.some((room) => path.startsWith(`${room}/`)))
+    .flatMap((file) =>
+      ((file.tree?.body ?? []) as SyntaxNode[])
+        .filter((statement) => isHiddenState((statement.declaration as SyntaxNode | null) ?? statement))
+        .map((statement) => `${file.path}:${lineAt(file, statement.start)}: state of a module`),
+    )

@@ -3,15 +3,24 @@ import type { FastifyReply } from 'fastify'
 import { RAW } from '../../formats/format.ts'
 import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
-import { stateHeaders } from './state-headers.ts'
+import { entityTag } from '../../tables/precondition.ts'
 
-/**
- * Below this, a body as text in the same piece as its headers costs less than the second piece
- * (docs/performance.md).
- */
+/** Sends answers that are in memory as a whole, with the headers of the state that they are of. */
+
+/** The headers of every lookup, export, update and table description: the state that the answer is of. */
+export const stateHeaders = (
+  version: number,
+  sequence: number,
+): Readonly<Record<'etag' | 'x-table-version' | 'x-table-sequence', string>> => ({
+  etag: `"${entityTag(version, sequence)}"`,
+  'x-table-version': String(version),
+  'x-table-sequence': String(sequence),
+})
+
+/** Below this, a body as text joined to its headers costs less than a second write (docs/performance.md). */
 const JOINED_BYTES_MAX = 4 * 1024
 
-/** Sends recycled memory; it is given back when the socket has taken it. */
+/** Sends recycled memory, which is released when the socket has taken it. */
 export const sendBuffer = (reply: FastifyReply, body: ResponseBuffer, mediaType: string): FastifyReply => {
   reply.header('content-type', mediaType)
   reply.header('cache-control', 'no-store')

@@ -4,15 +4,19 @@ import { LIMITS } from '../../core/limits.ts'
 import type { ResponseBuffer } from '../../lookup/buffers.ts'
 import { arrayHeaders } from '../../lookup/encode.ts'
 import type { StreamedAnswer } from '../../lookup/stream.ts'
-import { watchStall } from '../body/stall-watch.ts'
-import { stateHeaders } from './state-headers.ts'
+import type { StallWatch } from '../body/stall-watch.ts'
+import { stateHeaders } from './send-answer.ts'
 
 /**
- * Sends a long answer: one piece is being gathered while the socket takes the one before it, and no more than
- * these two are held, however slow the client. A client that takes nothing of a piece for
- * `responseStallMsMax` is cut off; so is everybody when a piece cannot be had any more.
+ * Sends a long answer: one piece is gathered while the socket takes the one before it, and no more than
+ * these two are in memory, however slow the client. The connection is broken off when the client takes
+ * nothing of a piece for `responseStallMsMax`, and when a piece cannot be gathered any more.
  */
-export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer): Promise<void> => {
+export const sendStreamed = async (
+  reply: FastifyReply,
+  answer: StreamedAnswer,
+  stalls: StallWatch,
+): Promise<void> => {
   const { rows, head, tail, byteCount, mediaType, version, sequence } = answer
   const { raw } = reply
   const headers = Object.assign(
@@ -32,12 +36,12 @@ export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer):
     if (head.length > 0) raw.write(head)
     for (let piece = await ahead; piece !== null; piece = await ahead) {
       ahead = rows.next()
-      await writePiece(raw, piece)
+      await writePiece(raw, piece, stalls)
     }
     if (tail.length > 0) raw.write(tail)
     raw.end()
   } catch (error) {
-    // Headers are out: a broken connection is the only way to say that this is not the answer.
+    // The headers are out, so only a broken connection can tell the client that the answer failed.
     raw.destroy()
     if (!raw.req.aborted) reply.log.warn({ err: error }, 'a long answer was broken off')
     ahead.then(
@@ -49,13 +53,10 @@ export const sendStreamed = async (reply: FastifyReply, answer: StreamedAnswer):
   }
 }
 
-/**
- * Resolves when the system has taken the piece; then its memory goes back. Rejects when the client is gone,
- * or stands still.
- */
-const writePiece = (raw: ServerResponse, piece: ResponseBuffer): Promise<void> =>
+/** Resolves when the system has taken the piece, and releases it. Rejects if the client leaves or stalls. */
+const writePiece = (raw: ServerResponse, piece: ResponseBuffer, stalls: StallWatch): Promise<void> =>
   new Promise((resolve, reject) => {
-    const unwatch = watchStall(performance.now() + LIMITS.responseStallMsMax, () => raw.destroy())
+    const unwatch = stalls.watch(performance.now() + LIMITS.responseStallMsMax, () => raw.destroy())
     const onClose = (): void => settle(new Error('the client is gone'))
     const settle = (error?: Error | null): void => {
       unwatch()

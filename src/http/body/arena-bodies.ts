@@ -1,89 +1,85 @@
 import { Socket } from 'node:net'
+import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { ArenaShare, Region } from '../../tables/arena.ts'
 import type { App } from '../context.ts'
-import { FORMAT_MEDIA_TYPES, type Format } from '../negotiate.ts'
-import {
-  BodyChunks,
-  checkBodyHeaders,
-  collectBody,
-  type Collector,
-  refuseNoBody,
-  refuseOtherTypes,
-} from './receive.ts'
+import { type BodyDone, type BodyLimits, collectBody, type Collector } from './collect-body.ts'
 
-/** A body in an arena, for as long as somebody needs it: the response until it has ended, and whoever holds it beyond that. */
-class ArenaBody {
+/**
+ * Bodies of updates lie in the arena of the HTTP worker, where kernels and the writer read them in place:
+ * without a copy, and without memory that the garbage collector would have to find.
+ */
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The body in the arena, if it lies there. */
+    arenaBody?: ArenaBody
+  }
+}
+
+/** A body in an arena. Its memory is released with the last pin: that of the response, or of an update. */
+export class ArenaBody {
   readonly #share: ArenaShare
   readonly #region: Region
-  #holderCount = 0
+  #pinCount = 0
 
   constructor(share: ArenaShare, region: Region) {
     this.#share = share
     this.#region = region
   }
 
-  /** Holds it. What is returned lets go, once. */
-  hold(): () => void {
-    this.#holderCount++
-    let isHeld = true
+  /** Pins the body. The function returned unpins it; calling it again does nothing. */
+  pin(): () => void {
+    this.#pinCount++
+    let isPinned = true
     return () => {
-      if (!isHeld) return
-      isHeld = false
-      this.#holderCount--
-      if (this.#holderCount === 0) this.#share.release(this.#region)
+      if (!isPinned) return
+      isPinned = false
+      this.#pinCount--
+      if (this.#pinCount === 0) this.#share.release(this.#region)
     }
   }
 }
 
-const bodies = new WeakMap<FastifyRequest, ArenaBody>()
+const unpinNothing = (): void => {}
 
 /**
- * Keeps the body of a request where it is, also when the client goes away and the response ends: another thread may still read it. The
- * function returned lets go. For bodies of {@link acceptBodiesInto}; one of unannounced length is nobody else's anyway.
+ * Pins the body of a request where it lies, because another thread may read it after the client has gone
+ * and the response has ended. The function returned unpins it. Bodies outside the arena need no pin.
  */
-export const pinBody = (request: FastifyRequest): (() => void) => bodies.get(request)?.hold() ?? (() => {})
+export const pinBody = (request: FastifyRequest): (() => void) => request.arenaBody?.pin() ?? unpinNothing
 
-/**
- * As `acceptBodies` of whole bodies, which are collected in a share of an arena when their length is announced: without garbage, and where kernels and
- * other threads can read them. They are there until the response has ended, or the client is gone.
- */
-export const acceptBodiesInto = (
-  scope: App,
+/** Collects a body of announced length in `share`. It stays until the response ends, or the client leaves. */
+export const collectInArena = (
+  request: FastifyRequest,
+  payload: IncomingMessage,
   share: ArenaShare,
-  whole: readonly Format[],
-  bytesMax: number,
+  limits: BodyLimits,
+  done: BodyDone,
 ): void => {
-  for (const format of whole) {
-    scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
-      checkBodyHeaders(request)
-      const announcedBytes = Number(request.headers['content-length'] ?? NaN)
-      if (Number.isNaN(announcedBytes) || announcedBytes > bytesMax) {
-        collectBody(payload, announcedBytes, bytesMax, new BodyChunks(), done)
-        return
-      }
-      const region = share.reserve(announcedBytes)
-      // What is injected comes from the caller's own memory.
-      const chunks = new BodyInPlace(
-        Buffer.from(share.arena.memory.buffer, region.at, announcedBytes),
-        request.raw.socket instanceof Socket,
-      )
-      collectBody(payload, announcedBytes, bytesMax, chunks, (error, body) => {
-        if (error === null) bodies.set(request, new ArenaBody(share, region))
-        else share.release(region)
-        done(error, body)
-      })
-    })
-  }
-  // The first hook after the body: from here on the response has it. It closes in any case, and finishes only when the client waits for it.
+  const { announcedBytes } = limits
+  const region = share.reserve(announcedBytes)
+  const memory = Buffer.from(share.arena.memory.buffer, region.at, announcedBytes)
+  // The memory of an injected request belongs to its caller.
+  const chunks = new BodyInPlace(memory, request.raw.socket instanceof Socket)
+  collectBody(payload, limits, chunks, (error, body) => {
+    if (error === null) request.arenaBody = new ArenaBody(share, region)
+    else share.release(region)
+    done(error, body)
+  })
+}
+
+/**
+ * Makes the response pin the body, from the first hook after it. A response closes in any case; it
+ * finishes only when the client waits for it.
+ */
+export const releaseWithResponse = (scope: App): void => {
   scope.addHook('preValidation', (request, { raw }, done) => {
-    const release = pinBody(request)
-    raw.once('finish', release).once('close', release)
-    if (raw.closed) release()
+    const unpin = pinBody(request)
+    raw.once('finish', unpin).once('close', unpin)
+    if (raw.closed) unpin()
     done()
   })
-  refuseOtherTypes(scope, whole)
-  refuseNoBody(scope)
 }
 
 class BodyInPlace implements Collector {
@@ -96,7 +92,7 @@ class BodyInPlace implements Collector {
     this.#freesChunks = freesChunks
   }
 
-  /** Copies, and frees the chunk's memory at once: the garbage collector would come for it with every few bodies. */
+  /** Copies, and frees the chunk's memory at once: otherwise every few bodies start a collection. */
   add(chunk: Buffer): void {
     chunk.copy(this.#body, this.#bytes)
     this.#bytes += chunk.length

@@ -1,26 +1,44 @@
 import type { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
+import type { FastifyRequest } from 'fastify'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { HttpRefusal } from '../errors/problem.ts'
+
+/** Reads bodies that are handed over chunk by chunk, while they arrive. */
+
+/** The facts about a streamed body that are known before it has come. */
+export const announcedBody = ({
+  raw,
+  headers,
+}: FastifyRequest): { freesChunks: boolean; contentLength: number | undefined } => {
+  const length = headers['content-length']
+  return {
+    // Chunks from a socket are copies made for us, whose memory can be freed before the collector finds it.
+    freesChunks: raw.socket instanceof Socket,
+    contentLength: length === undefined ? undefined : Number(length),
+  }
+}
 
 /** The refusal of a body that comes too slowly. */
 export const refuseSlow = (receivedBytes: number): Error =>
   new HttpRefusal(408, 'INVALID_REQUEST', `the body came too slowly: ${receivedBytes} bytes so far`)
 
-/** The refusal of a body whose sender went away. Nobody is there to read it, but an upload must know. */
+/** The refusal of a body whose sender went away. No client reads it, but an upload has to know. */
 export const refuseCut = (cause: Error): Error =>
   new GatherdError('MALFORMED_BODY', 'the body ended before its announced end', { cause })
 
 /**
- * The chunks of a body, each valid on its own. Rejects when the client goes away (MALFORMED_BODY), sends nothing for
- * `uploadIdleMsMax`, or is slower than the slowest body taken (408). A consumer that stops early leaves the rest unread.
+ * The chunks of a body, each valid on its own. Rejects when the client goes away (MALFORMED_BODY), sends
+ * nothing for `uploadIdleMsMax`, or is slower than `bodyBytesPerMsMin` allows (408). A consumer that stops
+ * early leaves the rest unread.
  */
 export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint8Array, void, void> {
   const queue: Buffer[] = []
   let queuedBytes = 0
   let receivedBytes = 0
   let waitedMs = 0
-  // Whoever asks late may find the client gone already, and no event comes any more.
+  // The client may have left before the first read, after which there is no event any more.
   let failure = payload.destroyed && !payload.readableEnded ? refuseCut(new Error('closed')) : undefined
   let wake = (): void => {}
   const onData = (chunk: Buffer): void => {
@@ -69,7 +87,7 @@ export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint
   } finally {
     payload.off('data', onData).off('end', onEnd).off('close', onClose)
     payload.pause()
-    // A client that goes away after we have lost interest is no event that should end the process.
+    // An error event without a listener ends the process, also when the client leaves after this.
     payload.off('error', onError).on('error', () => {})
   }
 }

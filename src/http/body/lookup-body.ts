@@ -6,12 +6,15 @@ import type { LookupRequest } from '../../lookup/request.ts'
 import { LOOKUP_TENSORS, LookupMembers } from '../schemas/lookup.ts'
 import { compileChecker } from '../validate.ts'
 
-/** As many bags as ids, and a last offset. */
+/** Offsets of as many bags as there are ids, and a last one. */
 const VALUE_COUNT_MAX = LIMITS.lookupIndexCountMax + 1
 
 const checkMembers = compileChecker(LookupMembers)
 
-/** What a JSON body and its query ask, with the version that one of them pins. Refuses INVALID_REQUEST, and what a body is refused for. */
+/**
+ * The lookup of a JSON body and its query, with the version that one of them pins. Refuses INVALID_REQUEST,
+ * and as {@link readJsonObject}.
+ */
 export const readJsonLookup = (
   body: Uint8Array,
   query: Readonly<Record<string, unknown>> & { version?: number },

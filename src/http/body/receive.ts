@@ -1,91 +1,109 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { GatherdError, refuse } from '../../core/errors.ts'
-import { LIMITS } from '../../core/limits.ts'
 import { quoteText } from '../../formats/scanner.ts'
-import { readChunks, refuseCut, refuseSlow } from './body-stream.ts'
-import type { App } from '../context.ts'
-import { watchStall } from './stall-watch.ts'
+import type { App, HttpContext } from '../context.ts'
+import { formatsOf, type Route } from '../define-route.ts'
 import { FORMAT_MEDIA_TYPES, type Format } from '../negotiate.ts'
+import { collectInArena, releaseWithResponse } from './arena-bodies.ts'
+import { readChunks } from './body-stream.ts'
+import { type BodyDone, BodyChunks, collectBody } from './collect-body.ts'
+
+/** Parsers of Fastify for the bodies that a route declares, in the scope that the route has for itself. */
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The format whose parser has read the body; undefined without a body, or for one of any type. */
+    bodyFormat?: Format
+  }
+}
 
 /**
- * Makes the routes of `scope` take bodies of these formats: `whole` as a Buffer of at most `bytesMax` bytes, `streamed` as chunks while
- * they are being sent, at any length. Any other type, and none, is refused (UNSUPPORTED_MEDIA_TYPE); so is no body at all.
+ * Makes the route of `scope` take the bodies that it declares. Any other type, and none, is refused
+ * (UNSUPPORTED_MEDIA_TYPE), and so is a missing body (MALFORMED_BODY).
  */
-export const acceptBodies = (
-  scope: App,
-  whole: readonly Format[],
-  bytesMax: number,
-  streamed: readonly Format[] = [],
-): void => {
+export const acceptBodies = (scope: App, context: HttpContext, route: Route): void => {
+  const { accepts, bodyBytesMax = 0 } = route
+  if (accepts === undefined) return
+  if (accepts === 'nothing') return acceptNoBody(scope)
+  if (accepts === 'bytes') return acceptAnyBody(scope)
+  const { whole = [], streamed = [], inArena = false } = accepts
   for (const format of whole) {
-    scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
-      checkBodyHeaders(request)
-      collectBody(payload, Number(request.headers['content-length'] ?? NaN), bytesMax, new BodyChunks(), done)
+    addParser(scope, format, (request, payload, done) => {
+      const announcedBytes = Number(request.headers['content-length'] ?? NaN)
+      const limits = { announcedBytes, bytesMax: bodyBytesMax, stalls: context.stalls }
+      // A body of unannounced length has no place in the arena before it has come.
+      if (inArena && announcedBytes <= bodyBytesMax)
+        collectInArena(request, payload, context.lookups.updateBodies, limits, done)
+      else collectBody(payload, limits, new BodyChunks(), done)
     })
   }
-  for (const format of streamed) {
-    scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
-      checkBodyHeaders(request)
-      done(null, readChunks(payload))
-    })
-  }
-  refuseOtherTypes(scope, [...whole, ...streamed])
+  for (const format of streamed)
+    addParser(scope, format, (_request, payload, done) => done(null, readChunks(payload)))
+  if (inArena) releaseWithResponse(scope)
+  refuseOtherTypes(scope, formatsOf(route))
   refuseNoBody(scope)
 }
 
+type Parse = (request: FastifyRequest, payload: IncomingMessage, done: BodyDone) => void
+
+const addParser = (scope: App, format: Format, parse: Parse): void => {
+  scope.addContentTypeParser(FORMAT_MEDIA_TYPES[format], (request, payload, done) => {
+    checkBodyHeaders(request)
+    request.bodyFormat = format
+    parse(request, payload, done)
+  })
+}
+
 /** Refuses requests of `scope` that come without a body. */
-export const refuseNoBody = (scope: App): void => {
+const refuseNoBody = (scope: App): void => {
   scope.addHook('preValidation', (request, _reply, done) =>
     done(request.body === undefined ? refuseEmpty() : undefined),
   )
 }
 
-/** Makes the routes of `scope` take a body of any type, or of none, as chunks while it is being sent. No body at all is refused. */
-export const acceptAnyBody = (scope: App): void => {
-  scope.addContentTypeParser(
-    '*',
-    (request: FastifyRequest, payload: IncomingMessage, done: (error: null, body: unknown) => void) => {
-      checkBodyHeaders(request)
-      done(null, readChunks(payload))
-    },
-  )
+/** Takes a body of any type, or of none, as chunks while it arrives. */
+const acceptAnyBody = (scope: App): void => {
+  scope.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage, done: BodyDone) => {
+    checkBodyHeaders(request)
+    done(null, readChunks(payload))
+  })
   refuseNoBody(scope)
 }
 
-/** For routes without a body. Clients that send a type with nothing under it mean no harm. */
-export const acceptNoBody = (scope: App): void => {
-  scope.addContentTypeParser(
-    '*',
-    (request: FastifyRequest, _payload: unknown, done: (error: Error | null) => void) => {
-      const { 'content-length': length, 'transfer-encoding': coding } = request.headers
-      const isEmpty = coding === undefined && (length === undefined || Number(length) === 0)
-      done(isEmpty ? null : new GatherdError('INVALID_REQUEST', `${request.method} takes no body here`))
-    },
-  )
+/** Refuses bodies, but not the Content-Type that some clients send without one. */
+const acceptNoBody = (scope: App): void => {
+  scope.addContentTypeParser('*', (request: FastifyRequest, _payload: unknown, done: BodyDone) => {
+    const { 'content-length': length, 'transfer-encoding': coding } = request.headers
+    const isEmpty = coding === undefined && (length === undefined || Number(length) === 0)
+    done(isEmpty ? null : new GatherdError('INVALID_REQUEST', `${request.method} takes no body here`))
+  })
 }
 
-/** Refuses bodies of `scope` that are none of `formats` (UNSUPPORTED_MEDIA_TYPE). */
-export const refuseOtherTypes = (scope: App, formats: readonly Format[]): void => {
+/** Refuses bodies of `scope` that come in none of `formats` (UNSUPPORTED_MEDIA_TYPE). */
+const refuseOtherTypes = (scope: App, formats: readonly Format[]): void => {
   scope.addContentTypeParser('*', (request: FastifyRequest) => {
     const given = request.headers['content-type']
     const types = formats.map((format) => FORMAT_MEDIA_TYPES[format]).join(', ')
     return refuse(
       'UNSUPPORTED_MEDIA_TYPE',
       given === undefined
-        ? `the body has no Content-Type; read are ${types}`
-        : `Content-Type is ${quoteText(given)}; read are ${types}`,
+        ? `the body has no Content-Type; send one of ${types}`
+        : `Content-Type is ${quoteText(given)}; send one of ${types}`,
     )
   })
 }
 
-/** Refuses what Node and Fastify let through: encoded bodies, which would be stored as they are, and two types for one body. */
-export const checkBodyHeaders = (request: FastifyRequest): void => {
+/**
+ * Refuses what Node and Fastify let through: encoded bodies, which would be stored as they are, and two
+ * types for one body.
+ */
+const checkBodyHeaders = (request: FastifyRequest): void => {
   const encoding = request.headers['content-encoding']
   if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
     refuse(
       'UNSUPPORTED_MEDIA_TYPE',
-      `Content-Encoding is ${quoteText(encoding)}; bodies are read as they are (identity)`,
+      `Content-Encoding is ${quoteText(encoding)}; send the body without encoding (identity)`,
     )
   }
   const { rawHeaders } = request.raw
@@ -93,67 +111,7 @@ export const checkBodyHeaders = (request: FastifyRequest): void => {
   for (let i = 0; i < rawHeaders.length; i += 2) {
     if (rawHeaders[i].length === 12 && rawHeaders[i].toLowerCase() === 'content-type') types++
   }
-  if (types > 1) refuse('UNSUPPORTED_MEDIA_TYPE', 'there is more than one Content-Type')
-}
-
-/** Where the chunks of a body go. */
-export interface Collector {
-  add(chunk: Buffer): void
-  finish(): Buffer
-}
-
-/** Keeps the chunks, and joins them in the end. */
-export class BodyChunks implements Collector {
-  readonly #chunks: Buffer[] = []
-
-  add(chunk: Buffer): void {
-    this.#chunks.push(chunk)
-  }
-
-  /** Each chunk is a copy made for us, so a body of one chunk needs no other. */
-  finish(): Buffer {
-    return this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks)
-  }
-}
-
-/**
- * Collects a body. `announcedBytes` is NaN when it comes in chunks. What is refused is not read further here: the answer goes out,
- * and whoever sends it lets the rest run dry.
- */
-export const collectBody = (
-  payload: IncomingMessage,
-  announcedBytes: number,
-  bytesMax: number,
-  collector: Collector,
-  done: (error: Error | null, body?: Buffer) => void,
-): void => {
-  if (announcedBytes > bytesMax) {
-    done(refuseLarge(bytesMax))
-    return
-  }
-  let receivedBytes = 0
-  const stop = (error: Error): void => {
-    unwatch()
-    payload.off('data', onData).off('end', onEnd).off('error', onError)
-    done(error)
-  }
-  const onData = (chunk: Buffer): void => {
-    receivedBytes += chunk.length
-    if (receivedBytes > bytesMax) stop(refuseLarge(bytesMax))
-    else collector.add(chunk)
-  }
-  const onEnd = (): void => {
-    unwatch()
-    done(null, collector.finish())
-  }
-  const onError = (cause: Error): void => stop(refuseCut(cause))
-  const waitMs =
-    LIMITS.headersTimeoutMs +
-    (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / LIMITS.bodyBytesPerMsMin
-  const unwatch = watchStall(performance.now() + waitMs, () => stop(refuseSlow(receivedBytes)))
-  payload.on('data', onData).on('end', onEnd).on('error', onError)
+  if (types > 1) refuse('UNSUPPORTED_MEDIA_TYPE', 'there is more than one Content-Type; send one')
 }
 
 const refuseEmpty = (): Error => new GatherdError('MALFORMED_BODY', 'the request has no body')
-const refuseLarge = (bytesMax: number): Error =>
-  new GatherdError('BODY_TOO_LARGE', `the body of this route has at most ${bytesMax} bytes`)

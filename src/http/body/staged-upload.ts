@@ -57,7 +57,7 @@ export const commitStaged = (
         format: formatOf(contentType),
         query: toQuery(checkParameters(parameters)),
         body,
-        // Each is a view of one buffer.
+        // The chunks are views of one buffer.
         freesChunks: false,
         contentLength,
         digest: digest === null ? undefined : parseContentDigest(digest),

@@ -10,11 +10,11 @@ import { sendTableInfo } from '../routes/tables.ts'
 import { readOptimizer, readSettingsQuery } from '../schemas/settings.ts'
 import type { UploadQuery } from '../schemas/table.ts'
 
-/** Data that becomes a table, wherever it comes from. */
+/** Data that becomes a table: the body of a PUT, or the parts of an upload. */
 export interface TableBody {
   table: string
   format: UploadOptions['format']
-  /** The query of the PUT, or what stands for it. */
+  /** The query of the PUT, or the parameters of the upload. */
   query: Static<typeof UploadQuery>
   /** Chunks of any size. */
   body: AsyncIterable<Uint8Array>
@@ -26,7 +26,10 @@ export interface TableBody {
   precondition: Precondition
 }
 
-/** What the query of an upload says, by the names of the code. Refuses INVALID_REQUEST for an optimizer that cannot be read. */
+/**
+ * The query of an upload, by the names of the code. Refuses INVALID_REQUEST for an optimizer that cannot be
+ * read.
+ */
 export const readUploadQuery = (
   query: Static<typeof UploadQuery>,
 ): { options: Omit<UploadOptions, 'format'>; allowNonFinite: boolean; settings: Partial<Settings> } => {
@@ -64,7 +67,7 @@ export const storeTableBody = (
   })
 }
 
-/** What the request that made a version of a table is answered. */
+/** The answer to a request that has made a version of a table. */
 export interface StoredTable {
   created: boolean
   info: TableInfo
@@ -76,7 +79,7 @@ export const describeStored = (
   table: string,
   { created, version }: BuiltTable,
 ): StoredTable =>
-  // Only somebody who deletes it at the same time can have taken it away again.
+  // The table can be missing only if another client has deleted it meanwhile.
   ({ created, info: describeBuilt(registry.find(table), version) })
 
 /** 201 with its place for a table that is new, 200 for one that was replaced. */

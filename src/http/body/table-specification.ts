@@ -8,7 +8,10 @@ import { compileChecker } from '../validate.ts'
 
 const checkMembers = compileChecker(SpecificationMembers)
 
-/** A specification as its JSON body has it, with the defaults: float32, zeros. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
+/**
+ * A specification as its JSON body has it, with the defaults: float32, zeros. Refuses INVALID_REQUEST,
+ * SHAPE_MISMATCH, NON_FINITE.
+ */
 export const readSpecification = (body: Buffer): Omit<Specification, 'name' | 'precondition'> => {
   const { members, tensors } = readJsonObject(body, ['values'], { singles: ['values'] })
   const { rows, dim, dtype = 'float32', initializer, ...settingsMembers } = checkMembers(members)
@@ -27,7 +30,7 @@ export const readSpecification = (body: Buffer): Omit<Specification, 'name' | 'p
   return { rows, dim, dtype, settings, source: { initializer: initializer ?? { kind: 'zeros' } } }
 }
 
-/** Values say rows and dim themselves; said beside them, they must agree. */
+/** Values have rows and dim themselves. Members of the same name must agree with them. */
 const readValues = (
   tensor: JsonTensor,
   rows: number | undefined,

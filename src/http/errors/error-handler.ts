@@ -4,28 +4,32 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { App } from '../context.ts'
-import { ARRAYS_FORMATS, listMediaTypes, LOOKUP_FORMATS } from '../negotiate.ts'
+import { formatsOf, methodsOf, type Route } from '../define-route.ts'
+import { FORMAT_MEDIA_TYPES } from '../negotiate.ts'
 import { HttpRefusal, renderProblem } from './problem.ts'
 
-/** The errors of Fastify that a client can cause. What is not here is our mistake. */
+/** Answers errors: refusals as problems, our own bugs as INTERNAL, and bytes that Node could not parse. */
+
+/** The errors of Fastify that a client can cause. Any other is a bug of ours. */
 const FASTIFY_REFUSALS: Readonly<Record<string, () => GatherdError>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
     new GatherdError(
       'UNSUPPORTED_MEDIA_TYPE',
-      'the Content-Type cannot be read, or is none that is read here',
+      'the Content-Type cannot be read, or this route reads no such type',
     ),
   FST_ERR_CTP_BODY_TOO_LARGE: () =>
     new GatherdError('BODY_TOO_LARGE', 'the body is larger than this route takes'),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
-    new GatherdError('MALFORMED_BODY', 'the body has not the length that Content-Length announced'),
+    new GatherdError('MALFORMED_BODY', 'the body does not have the length that Content-Length announced'),
   FST_ERR_ROUTE_MISSING_CONTENT_TYPE: () =>
     new GatherdError('INVALID_REQUEST', 'QUERY needs a body and its Content-Type'),
-  FST_ERR_BAD_URL: () => new GatherdError('INVALID_REQUEST', 'the path has a % that begins no character'),
+  FST_ERR_BAD_URL: () =>
+    new GatherdError('INVALID_REQUEST', 'the path has a % without two hexadecimal digits'),
   FST_ERR_MAX_PARAM_LENGTH: () =>
     new HttpRefusal(414, 'INVALID_REQUEST', `the URL has at most ${LIMITS.urlBytesMax} bytes`),
 }
 
-/** The refusal that an error stands for; undefined: a mistake of the server. */
+/** The refusal that an error stands for; undefined: a bug of ours. */
 const toRefusal = (error: unknown): GatherdError | undefined => {
   if (error instanceof GatherdError) return error
   const code = (error as { code?: unknown } | null)?.code
@@ -42,10 +46,10 @@ export const answerError = (error: unknown, request: FastifyRequest, reply: Fast
   if (refusal === undefined) {
     request.log.error(
       { reqId: request.id, err: error, method: request.method, url: cutUrl(request.url) },
-      'a request failed by a mistake of the server',
+      'a request failed: internal server error',
     )
     sendProblem(
-      new GatherdError('INTERNAL', `a mistake of the server, logged under the request id ${request.id}`),
+      new GatherdError('INTERNAL', `internal server error, logged under the request id ${request.id}`),
       request,
       reply,
     )
@@ -65,11 +69,11 @@ const sendProblem = (refusal: GatherdError, request: FastifyRequest, reply: Fast
   const { status, headers, body } = renderProblem(refusal, request.id)
   for (const name of Object.keys(reply.getHeaders())) if (DESCRIBES_BODY.has(name)) reply.removeHeader(name)
   letBodyRunDry(request.raw, reply)
-  // A Buffer: for text Fastify would add a charset, which this media type does not have.
+  // A Buffer, because Fastify adds a charset to text, which this media type does not have.
   void reply.status(status).headers(headers).send(Buffer.from(body))
 }
 
-/** Headers that the answer may have had before it became an error. */
+/** Headers that a handler may have set before it failed. */
 const DESCRIBES_BODY = new Set([
   'content-length',
   'content-disposition',
@@ -96,17 +100,22 @@ const letBodyRunDry = (raw: IncomingMessage, reply: FastifyReply): void => {
   })
 }
 
-/** 404, or 405 with `Allow` where the path has other methods; OPTIONS tells them. */
-export const answerUnknownRoute = (app: App, request: FastifyRequest, reply: FastifyReply): void => {
+/** Answers 404, or 405 with `Allow` where the path has other methods, and OPTIONS with the methods. */
+export const answerUnknownRoute = (
+  app: App,
+  routes: readonly Route[],
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void => {
   const path = request.url.split('?', 1)[0]
   const methods = app.supportedMethods.filter((method) => app.findRoute({ method, url: path }) !== null)
-  // A route that has the method and still does not know the path is one of files.
+  // A route that has the method and still does not know the path is one of the static files.
   if (methods.length === 0 || methods.includes(request.method)) {
     answerError(new GatherdError('ROUTE_NOT_FOUND', `there is nothing at ${cutUrl(path)}`), request, reply)
     return
   }
   const allow = methods.join(', ')
-  if (methods.includes('QUERY')) reply.header('accept-query', queryTypes(path))
+  if (methods.includes('QUERY')) reply.header('accept-query', listQueryTypes(routes, path))
   if (request.method === 'OPTIONS') {
     letBodyRunDry(request.raw, reply)
     void reply.status(204).header('allow', allow).send()
@@ -116,24 +125,31 @@ export const answerUnknownRoute = (app: App, request: FastifyRequest, reply: Fas
   answerError(new GatherdError('METHOD_NOT_ALLOWED', detail, { headers: { allow } }), request, reply)
 }
 
-/** Accept-Query (RFC 10008): a lookup of several tables needs a format with names. */
-const queryTypes = (path: string): string =>
-  listMediaTypes(path === '/v1/lookup' ? ARRAYS_FORMATS : LOOKUP_FORMATS)
-    .map((type) => `"${type}"`)
-    .join(', ')
+/** Accept-Query (RFC 10008): the types of bodies that the QUERY route at `path` reads. */
+const listQueryTypes = (routes: readonly Route[], path: string): string => {
+  const route = routes.find((one) => methodsOf(one).includes('QUERY') && matchesPath(one.url, path))
+  const formats = route === undefined ? [] : formatsOf(route)
+  return formats.map((format) => `"${FORMAT_MEDIA_TYPES[format]}"`).join(', ')
+}
 
-/** The error of Node's parser for bytes that are no HTTP. */
+const matchesPath = (url: string, path: string): boolean => {
+  const parts = path.split('/')
+  const wanted = url.split('/')
+  return wanted.length === parts.length && wanted.every((part, i) => part[0] === ':' || part === parts[i])
+}
+
+/** An error of Node's parser about bytes that are not HTTP. */
 interface ParserError extends Error {
   code?: string
 }
 
-/** Answers bytes that break HTTP, then closes the connection. What came before them is answered first. */
+/** Answers bytes that are not HTTP, after the requests before them, and closes the connection. */
 export const answerClientError = (error: ParserError, socket: Socket, requestId: string): void => {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }
-  // The answer that the connection waits for, by Node's own note: there is no public one.
+  // The answer that the connection waits for. Node has no public name for it.
   const pending = (socket as { _httpMessage?: ServerResponse | null })._httpMessage
   if (pending?.req.complete && !pending.writableFinished) {
     pending.once('finish', () => answerClientError(error, socket, requestId))
@@ -151,7 +167,8 @@ const renderRaw = (refusal: GatherdError, requestId: string): string => {
     connection: 'close',
     'content-length': String(Buffer.byteLength(body)),
   })
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`
 }
 
 const toClientRefusal = (error: ParserError, isInBody: boolean): GatherdError => {
@@ -176,5 +193,5 @@ const toClientRefusal = (error: ParserError, isInBody: boolean): GatherdError =>
       `the head of a request has at most ${LIMITS.headerBytesMax} bytes`,
     )
   }
-  return new GatherdError('INVALID_REQUEST', 'this is no HTTP/1.1 request')
+  return new GatherdError('INVALID_REQUEST', 'these bytes are not an HTTP/1.1 request')
 }

@@ -3,7 +3,7 @@ import { LIMITS } from '../../core/limits.ts'
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
 
-/** Where every code is explained; `type` of a problem is a place on this page. */
+/** The page that explains every code. The `type` of a problem is a place on it. */
 export const ERRORS_PAGE = '/docs/errors'
 
 const DETAIL_LENGTH_MAX = 1_000
@@ -21,14 +21,14 @@ export interface Problem {
   retryable: boolean
 }
 
-/** A problem ready to be sent: also by code that writes to the socket itself. */
+/** A problem ready to be sent, by Fastify or straight to a socket. */
 export interface RenderedProblem {
   status: number
   headers: Record<string, string>
   body: string
 }
 
-/** A refusal whose status is HTTP's own (408, 414, 431) and not that of its code. */
+/** A refusal whose status is one of HTTP's own (408, 414, 431) and not that of its code. */
 export class HttpRefusal extends GatherdError {
   readonly #httpStatus: number
 
@@ -60,7 +60,7 @@ export const toProblem = (error: GatherdError, requestId: string): Problem => {
   return problem
 }
 
-/** Status, headers and body of a refusal. 429 and 503 always say when to come back. */
+/** Status, headers and body of a refusal. 429 and 503 always carry Retry-After. */
 export const renderProblem = (error: GatherdError, requestId: string): RenderedProblem => {
   const { status } = error
   const headers: Record<string, string> = {

@@ -23,8 +23,8 @@ export interface PlainSchema {
 }
 
 /**
- * Says where and why `value` does not fit `schema`, for people: each place once, with the expected alternatives. Infinite
- * numbers are numbers here. The compiled check decides whether there is anything to say.
+ * Explains to people where and why `value` does not fit `schema`: each place once, with the expected
+ * alternatives. Infinite numbers are numbers here. The compiled check decides whether there is an error.
  */
 export const explainSchemaError = (schema: PlainSchema, value: unknown, at: string): ErrorPlace[] => {
   if (schema.anyOf !== undefined) return explainUnion(schema.anyOf, value, at)
@@ -44,7 +44,7 @@ export const explainSchemaError = (schema: PlainSchema, value: unknown, at: stri
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Objects told apart by their `kind` are explained by the one they mean to be. */
+/** Objects that differ by their `kind` are explained by the schema of that kind. */
 const explainUnion = (schemas: readonly PlainSchema[], value: unknown, at: string): ErrorPlace[] => {
   const kinds = schemas.flatMap((schema) => schema.properties?.kind?.const ?? [])
   if (kinds.length > 0 && isObject(value)) {
@@ -54,7 +54,7 @@ const explainUnion = (schemas: readonly PlainSchema[], value: unknown, at: strin
   }
   const attempts = schemas.map((schema) => ({ schema, places: explainSchemaError(schema, value, at) }))
   if (attempts.some(({ places }) => places.length === 0)) return []
-  // An alternative of the right type is the one meant: its bounds are what to tell.
+  // An alternative of the right type is the one meant, so its bounds are the explanation.
   const near = attempts.find(({ schema }) => explainType(schema, value) === undefined)
   return (
     near?.places ?? [
@@ -136,5 +136,5 @@ const explainText = (schema: PlainSchema, value: string): string | undefined => 
 /** The pointer to a member (RFC 6901). */
 export const pointerTo = (at: string, name: string): string => `${at}/${escapePointer(cutName(name))}`
 
-/** Names come from clients: one of a megabyte does not belong into an answer. */
+/** Names come from clients, and one of a megabyte would make the answer as long. */
 const cutName = (name: string): string => (name.length > 64 ? `${name.slice(0, 64)}...` : name)

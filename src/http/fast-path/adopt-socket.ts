@@ -1,21 +1,21 @@
 import { Socket, type SocketConstructorOpts } from 'node:net'
 
-/** Says where what a socket reads goes, and hears of it. */
+/** Chooses the memory that a socket reads into, and gets what was read. */
 export interface SocketReader {
-  /** Where the next bytes go: asked once, and again after each `read`. */
+  /** The memory for the next bytes. Called once, and again after each `read`. */
   target(): Uint8Array
-  /** `byteCount` bytes have come into `memory`, where they stay only until this returns. False: read no further for now. */
+  /** `byteCount` bytes lie in `memory`, until this returns. False: read no further for now. */
   read(byteCount: number, memory: Uint8Array): boolean
 }
 
-/** A socket that reads into the memory of its reader. */
+/** A socket that reads into memory that its reader chooses. */
 export interface AdoptedSocket {
   socket: Socket
-  /** From now on into `memory`, also before the next read. */
+  /** Makes the next read go into `memory`. */
   redirect(memory: Uint8Array): void
 }
 
-/** What Node keeps to itself of the connections that a server accepts. */
+/** The parts of an accepted connection that Node does not document. */
 interface Handle {
   reading: boolean
   readStop(): number
@@ -28,10 +28,11 @@ interface Accepted {
 }
 
 /**
- * Makes a new socket of an accepted one, which reads into memory of the reader's choice (`onread` of `net.Socket`). Node offers that for connections
- * that one opens, not for those that a server accepts, and otherwise reads 64 KiB at a time into memory that it allocates for each
- * read: half of what a large body costs (docs/performance.md). null: this is no TCP connection of the Node that this was written for, and is
- * as it was. The new socket stands for the old one in the server's count of its connections.
+ * Makes a new socket of an accepted one, which reads into memory of the reader's choice (`onread` of
+ * `net.Socket`). Node offers that for connections that one opens, not for those that a server accepts: those
+ * it reads 64 KiB at a time into memory allocated for each read, which is half of the cost of a large body
+ * (docs/performance.md). null: the handle is not one of the Node that this was written for; the accepted
+ * socket is unchanged. The new socket takes the place of the old one in the server's count of connections.
  */
 export const adoptSocket = (accepted: Socket, reader: SocketReader): AdoptedSocket | null => {
   const inner = accepted as unknown as Accepted
@@ -45,7 +46,7 @@ export const adoptSocket = (accepted: Socket, reader: SocketReader): AdoptedSock
     return null
   handle.readStop()
   handle.reading = false
-  // Node tells of the next read by the memory that it knew before.
+  // Node reports the next read with the memory that it knew before.
   let redirected: Uint8Array | undefined
   const read = (byteCount: number, memory: Uint8Array): boolean => {
     const into = redirected ?? memory

@@ -1,15 +1,15 @@
-/** The memory of a body: kept until its request is answered, or is somebody else's. */
+/** The memory of a body, until its request is answered or handed to Fastify. */
 export interface ReservedBody {
   readonly bytes: Buffer
-  /** To be called once. */
+  /** Is called once. */
   release: () => void
 }
 
-/** A body may come in this many pieces, and one more for each `PIECE_BYTES` of it: beyond that it is not waited for here. */
+/** A body may arrive in this many pieces, and one more per `PIECE_BYTES`. With more, Fastify waits for it. */
 const PIECE_COUNT_MAX = 64
 const PIECE_BYTES = 4 * 1024
 
-/** A body on its way into its memory. */
+/** A body that arrives in its memory, piece by piece. */
 export class ArrivingBody {
   readonly reserved: ReservedBody
   #filledBytes = 0
@@ -19,7 +19,7 @@ export class ArrivingBody {
     this.reserved = reserved
   }
 
-  /** Where the next bytes of it belong. Never empty while it is not whole. */
+  /** The place of the next bytes. Never empty while the body is not whole. */
   get room(): Buffer {
     return this.reserved.bytes.subarray(this.#filledBytes)
   }
@@ -32,18 +32,18 @@ export class ArrivingBody {
     return this.#filledBytes === this.reserved.bytes.length
   }
 
-  /** Whether its client sends so little at a time that it is work without end. */
+  /** Whether the client sends so little at a time that each byte costs a read. */
   get isTooMany(): boolean {
     return !this.isWhole && this.#pieceCount > PIECE_COUNT_MAX + this.reserved.bytes.length / PIECE_BYTES
   }
 
-  /** Notes that `byteCount` more bytes lie in their places. */
+  /** Counts `byteCount` more bytes, which lie in their places. */
   note(byteCount: number): void {
     this.#filledBytes += byteCount
     this.#pieceCount++
   }
 
-  /** Copies what of `bytes` belongs to it. Returns how many do. */
+  /** Copies the bytes that belong to the body, and returns their count. */
   add(bytes: Buffer): number {
     const byteCount = bytes.copy(this.room)
     this.note(byteCount)

@@ -2,56 +2,37 @@ import type { Socket } from 'node:net'
 import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type AdoptedSocket, adoptSocket, type SocketReader } from './adopt-socket.ts'
 import { ArrivingBody, type ReservedBody } from './arriving-body.ts'
+import type { FastPathExits } from './exits.ts'
 import type { KnownHead } from './known-heads.ts'
 import type { FastPathHead } from './read-head.ts'
 
-/** An answer, now or later. null: everything that is not simply a 200. */
-export type Served = ResponseBuffer | Promise<ResponseBuffer | null> | null
-
-/** What a connection needs of the fast path it is in. */
-export interface FastPathExits {
-  readHead(bytes: Buffer): KnownHead | undefined
-  /** Memory for a body that is not all there, or whose answer is not made at once. null: there is none to be had. */
-  reserve(head: FastPathHead): ReservedBody | null
-  /** A body that was held lies where it was held. */
-  serve(known: KnownHead, body: Buffer): Served
-  /** Makes the socket Fastify's, as if it had just been accepted. */
-  giveToFastify(socket: Socket): void
-  /** The connection is not in the fast path any more. */
-  forget(connection: FastPathConnection): void
-  /** Milliseconds of `performance.now()`, a sweep old at most. */
-  nowMs(): number
-  /** What is read lies here, of all connections: until the next one reads. */
-  readBuffer: Buffer
-}
-
 /**
- * A connection whose client has asked for nothing but what the fast path answers. Requests are answered in the order they come, each by one
+ * A connection whose requests so far were all for the fast path. They are answered in order, each by one
  * write, before the next is looked at. While the client does not take its answers nothing more is read.
  */
 export class FastPathConnection implements SocketReader {
   readonly socket: Socket
-  /** When something was last heard of the client. */
+  /** When the client last sent or took something. */
   heardAtMs: number
-  /** Whether the client has asked anything yet. */
+  /** Whether the client has sent nothing yet. */
   isNew = true
-  /** When the body that is waited for began; undefined: none is. */
+  /** When the body that is arriving began; undefined: none is. */
   bodySinceMs: number | undefined
-  readonly #exits: FastPathExits
+  readonly #exits: FastPathExits<FastPathConnection>
   readonly #adopted: AdoptedSocket | null
-  /** The head of the last request, which clients repeat to the byte. */
+  /** The head of the last request. Clients repeat heads to the byte. */
   #known: KnownHead | undefined
-  /** The body of a request that is not all here. */
+  /** The body of a request that has not arrived as a whole. */
   #arriving: ArrivingBody | null = null
   /** An answer is being made. */
   isAnswering = false
-  /** Requests that wait until the client takes answers again, or has the one that is being made. */
+  /** Requests that wait until the client takes answers again, or until an answer is made. */
   #unread: Buffer | undefined
   #hasLeft = false
   #hasEnded = false
   #closesAfterwards = false
 
-  constructor(accepted: Socket, exits: FastPathExits) {
+  constructor(accepted: Socket, exits: FastPathExits<FastPathConnection>) {
     this.#exits = exits
     this.heardAtMs = exits.nowMs()
     this.#adopted = adoptSocket(accepted, this)
@@ -72,30 +53,33 @@ export class FastPathConnection implements SocketReader {
 
   read(byteCount: number, memory: Uint8Array): boolean {
     const bytes = Buffer.from(memory.buffer, memory.byteOffset, byteCount)
-    // Node's parser reads by itself; what it leaves to the socket is the socket's.
+    // Node's parser reads the handle itself; bytes that come here later belong to the socket's readers.
     if (this.#hasLeft) return this.socket.push(Buffer.from(bytes))
     this.#hear(bytes)
     return true
   }
 
-  /** Hands the connection over for good, with everything that has not been answered; after the answer that is being made it is ended. */
+  /**
+   * Hands the connection to Fastify for good, with everything that has not been answered. While an answer
+   * is being made the connection is ended after it instead.
+   */
   demote(): void {
     if (this.isAnswering) this.#closesAfterwards = true
     else if (this.#arriving !== null) this.#demoteWith(null, this.#known?.bytes, this.#arriving.arrived)
     else this.#demoteWith(null, this.#unread)
   }
 
-  /** Ends the connection once the answers under way are out. What still comes over it is too late. */
+  /** Ends the connection once the answers under way are sent. Later requests are dropped. */
   close(): void {
     const { socket } = this
     this.#exits.forget(this)
     socket.off('data', this.#hear).off('drain', this.#goOn).resume().destroySoon()
   }
 
-  /** `held` is let go before Fastify looks for room for the same body. */
+  /** `reserved` is released before Fastify looks for room for the same body. */
   #demoteWith(reserved: ReservedBody | null, ...unanswered: (Buffer | undefined)[]): void {
     const { socket } = this
-    // Copies: the memory that they are in is not theirs.
+    // A copy, because the next read overwrites the memory that they lie in.
     const bytes = Buffer.concat(unanswered.filter((part) => part !== undefined))
     reserved?.release()
     this.#exits.forget(this)
@@ -110,9 +94,9 @@ export class FastPathConnection implements SocketReader {
     socket.off('drain', this.#goOn)
     this.#exits.giveToFastify(socket)
     if (socket.isPaused()) socket.resume()
-    // Node's parser listens for data also where it reads the handle itself.
+    // Node's parser listens for data even when it reads the handle itself.
     if (bytes.length > 0) socket.emit('data', bytes)
-    // Whoever listens now has not heard it.
+    // The new listeners have missed the end.
     if (this.#hasEnded) socket.emit('end')
   }
 
@@ -135,7 +119,7 @@ export class FastPathConnection implements SocketReader {
     if (this.#serve(arriving.reserved.bytes, arriving.reserved, rest) && rest.length > 0) this.#take(rest)
   }
 
-  /** Answers the requests in `bytes`, which begin with one, until something is not for the fast path. */
+  /** Answers the requests that `bytes` begin with, up to the first that is not for the fast path. */
   #take(bytes: Buffer): void {
     for (let at = 0; at < bytes.length; ) {
       if (this.isAnswering || this.socket.writableNeedDrain) {
@@ -143,7 +127,9 @@ export class FastPathConnection implements SocketReader {
         return
       }
       const known = this.#recognise(bytes, at)
-      const reserved = known === undefined ? null : this.#pinBody(known.head, bytes, at)
+      // Admission is decided before the body, as by Fastify's first hook.
+      const isAdmitted = known !== undefined && this.#exits.admits(known.head)
+      const reserved = isAdmitted ? this.#pinBody(known.head, bytes, at) : null
       if (known === undefined || reserved === null) {
         this.#demoteWith(null, bytes.subarray(at))
         return
@@ -156,7 +142,10 @@ export class FastPathConnection implements SocketReader {
     }
   }
 
-  /** Where the body of the request at `at` lies: in `bytes`, in memory of its own, or there in part. null: it is not for the fast path. */
+  /**
+   * The place of the body of the request at `at`: here in `bytes`, in memory of its own, or arriving there.
+   * null: the request is not for the fast path.
+   */
   #pinBody(head: FastPathHead, bytes: Buffer, at: number): ReservedBody | 'here' | 'arriving' | null {
     const isWhole = at + head.headBytes + head.bodyBytes <= bytes.length
     if (isWhole && head.route === 'lookup') return 'here'
@@ -170,7 +159,7 @@ export class FastPathConnection implements SocketReader {
     return 'arriving'
   }
 
-  /** Answers the request whose head is known. False: somebody else does, this one and all that follow it. */
+  /** Answers the request whose head is known. False: Fastify has it now, and all that follow it. */
   #serve(body: Buffer, reserved: ReservedBody | null, rest: Buffer): boolean {
     const known = this.#known as KnownHead
     const served = this.#exits.serve(known, body)
@@ -187,7 +176,7 @@ export class FastPathConnection implements SocketReader {
     return served !== null
   }
 
-  /** The second half of it, for an answer that took time. */
+  /** Sends an answer that took time, and goes on with the requests behind it. */
   #finish(known: KnownHead, answer: ResponseBuffer | null, reserved: ReservedBody | null): void {
     this.isAnswering = false
     if (answer === null && !this.socket.destroyed)
@@ -199,7 +188,7 @@ export class FastPathConnection implements SocketReader {
   }
 
   #write({ bytes, release }: ResponseBuffer): void {
-    // With a callback Node does more; without one the collector has the memory.
+    // write() is cheaper without a callback; without one, the garbage collector reclaims the buffer.
     if (release === leaveToCollector) this.socket.write(bytes)
     else this.socket.write(bytes, release)
   }
@@ -221,7 +210,7 @@ export class FastPathConnection implements SocketReader {
     if (!this.isAnswering) this.socket.once('drain', this.#goOn)
   }
 
-  /** Goes on with what waited. */
+  /** Goes on with the requests that waited. */
   readonly #goOn = (): void => {
     const unread = this.#unread
     this.heardAtMs = this.#exits.nowMs()

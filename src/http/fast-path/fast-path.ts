@@ -1,8 +1,11 @@
 import type { Socket } from 'node:net'
+import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { App, HttpContext } from '../context.ts'
-import { FastPathConnection, type FastPathExits, type Served } from './connection.ts'
+import { isAdmitted } from './admission.ts'
 import type { ReservedBody } from './arriving-body.ts'
+import { FastPathConnection } from './connection.ts'
+import type { FastPathExits, Served } from './exits.ts'
 import { createHeadReader, type KnownHead } from './known-heads.ts'
 import type { FastPathHead } from './read-head.ts'
 import { createServeLookup } from './serve-lookup.ts'
@@ -10,20 +13,24 @@ import { createServeUpdate, reserveUpdate } from './serve-update.ts'
 
 const SWEEP_MS = 250
 
-/** A body that is still not there is waited for by Fastify, whose clock is the one that counts. */
+/** After this long Fastify waits for the rest of a body, because its clock decides when it is too late. */
 const BODY_WAIT_MS = 500
 
-/** As long as `node:http` waits beyond what it tells the client. */
+/** The time that `node:http` waits beyond the Keep-Alive timeout that it announces. */
 const KEEP_ALIVE_MARGIN_MS = 1_000
 
-/** Of all connections together: what is read is done with before the next read. Longer bodies are read straight to where they belong. */
+/**
+ * One buffer serves all connections, because its bytes are consumed before the next read. Longer bodies are
+ * read straight into their own memory.
+ */
 const READ_BYTES = 32 * 1024
 
 /**
- * Opens the fast path: new connections of `app` are read by it first. Plain lookups and updates, by far the most frequent requests of a busy service,
- * are answered without `node:http`, which is half of the cost of a small lookup and of a large body (docs/performance.md). At the first byte of
- * anything else the connection is Fastify's, untouched, and stays it. Answers, limits and timeouts are the same on both sides. To be
- * called before the app is ready.
+ * Opens the fast path, which reads new connections of `app` before `node:http` does. It answers plain lookups
+ * and updates, by far the most frequent requests of a busy service, without `node:http`, which is half of the
+ * cost of a small lookup and of a large body (docs/performance.md). With the first other request the
+ * connection becomes Fastify's, and stays it. Answers, limits and timeouts are the same on both sides. Call
+ * it before the app is ready.
  */
 export const openFastPath = (app: App, context: HttpContext): void => {
   const { server } = app
@@ -31,10 +38,16 @@ export const openFastPath = (app: App, context: HttpContext): void => {
   let nowMs = performance.now()
   let isOpen = true
   const takeOver = server.listeners('connection') as ((this: typeof server, socket: Socket) => void)[]
-  const exits: FastPathExits = {
+  // The route finds a refusal again, and answers it. Any other error is a bug that the route may not have.
+  const report = (error: unknown): void => {
+    if (error instanceof GatherdError) return
+    app.log.error({ err: error }, 'the fast path failed and handed the request to Fastify')
+  }
+  const exits: FastPathExits<FastPathConnection> = {
     readHead: createHeadReader(),
-    reserve: (head) => (head.route === 'lookup' ? reserveLookup(head) : reserveUpdate(context, head)),
-    serve: createServe(context),
+    admits: ({ facts }) => isAdmitted(facts, context.health.state),
+    reserve: (head) => (head.route === 'lookup' ? reserveLookup(head) : reserveUpdate(context, head, report)),
+    serve: createServe(context, report),
     readBuffer: Buffer.allocUnsafeSlow(READ_BYTES),
     nowMs: () => nowMs,
     forget: (connection) => connections.delete(connection),
@@ -86,17 +99,19 @@ const reserveLookup = ({ bodyBytes }: FastPathHead): ReservedBody => ({
   release: () => {},
 })
 
-const createServe = (context: HttpContext): ((known: KnownHead, body: Buffer) => Served) => {
+const createServe = (
+  context: HttpContext,
+  report: (error: unknown) => void,
+): ((known: KnownHead, body: Buffer) => Served) => {
   const serveLookup = createServeLookup(context)
-  const serveUpdate = createServeUpdate(context)
+  const serveUpdate = createServeUpdate(context, report)
   return (known, body) => {
-    if (context.health.state !== 'ready') return null
-    // Whatever goes wrong here goes wrong again in the route, which says so in the words of a route.
     try {
       return known.head.route === 'lookup'
         ? serveLookup(known.head, known.prepared, body)
         : serveUpdate(known.head, body)
-    } catch {
+    } catch (error) {
+      report(error)
       return null
     }
   }

@@ -1,7 +1,7 @@
 import { HEAD_BYTES_MAX, type FastPathHead, readHead } from './read-head.ts'
 import type { PreparedByTable } from './serve-lookup.ts'
 
-/** A head that has been read, and what was prepared under it: the same bytes mean the same again. */
+/** A head that has been read, and what was prepared for it. The same bytes mean the same again. */
 export interface KnownHead {
   bytes: Buffer
   head: FastPathHead
@@ -13,7 +13,7 @@ const KNOWN_COUNT_MAX = 512
 
 const END = Buffer.from('\r\n\r\n')
 
-/** Reads heads as {@link readHead} does, those that it remembers without reading. undefined: the request is not for the fast path. */
+/** Reads heads by {@link readHead}, or remembers them. undefined: the request is not for the fast path. */
 export const createHeadReader = (): ((bytes: Buffer) => KnownHead | undefined) => {
   const known = new Map<string, KnownHead>()
   return (bytes) => {
@@ -24,9 +24,9 @@ export const createHeadReader = (): ((bytes: Buffer) => KnownHead | undefined) =
     if (remembered !== undefined) return remembered
     const head = readHead(bytes)
     if (head === null) return undefined
-    // Rather all at once than a queue that every request would have to keep in order.
+    // All at once, because every request would have to keep a queue in order.
     if (known.size === KNOWN_COUNT_MAX) known.clear()
-    // A copy: what the head came in may be much larger.
+    // A copy, because the buffer that the head lies in may be much larger.
     const found: KnownHead = {
       bytes: Buffer.from(bytes.subarray(0, head.headBytes)),
       head,

@@ -4,10 +4,13 @@
  */
 import { LIMITS } from '../../core/limits.ts'
 import { type Format as RegistryFormat, FORMATS, RAW } from '../../formats/format.ts'
+import type { HeadFacts } from '../admit.ts'
 import type { Format } from '../negotiate.ts'
 
 /** The head of a request that the fast path answers, as plain data. */
 export interface FastPathHead {
+  /** The facts that admission decides on. */
+  facts: HeadFacts
   /** The empty line included. */
   headBytes: number
   table: string
@@ -29,8 +32,12 @@ export const HEAD_BYTES_MAX = 2 * 1024
 /** Larger lookups are rare, and cost so much that their head does not matter. */
 export const FAST_PATH_LOOKUP_BYTES_MAX = 64 * 1024
 
-const REQUEST_LINE =
-  /^POST \/v1\/tables\/([A-Za-z0-9][A-Za-z0-9_.-]{0,127})\/(lookup|gradients|rows)(?:\?([a-z_]+=[A-Za-z0-9.,_-]+(?:&[a-z_]+=[A-Za-z0-9.,_-]+)*))? HTTP\/1\.1$/
+const TABLE = '[A-Za-z0-9][A-Za-z0-9_.-]{0,127}'
+const OPTION = '[a-z_]+=[A-Za-z0-9.,_-]+'
+const REQUEST_LINE = new RegExp(
+  String.raw`^POST /v1/tables/(${TABLE})/(lookup|gradients|rows)` +
+    String.raw`(?:\?(${OPTION}(?:&${OPTION})*))? HTTP/1\.1$`,
+)
 
 interface Accepted {
   bodyBytesMax: number
@@ -100,7 +107,7 @@ const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string,
   ['user-agent', ANYTHING],
   ['accept-encoding', ANYTHING],
   ['accept-language', ANYTHING],
-  // Node's fetch says it of itself.
+  // Node's fetch sends it.
   ['sec-fetch-mode', ANYTHING],
 ])
 
@@ -125,7 +132,14 @@ export const readHead = (bytes: Buffer): FastPathHead | null => {
   const answer = ANSWERS.get(headers.get('accept') ?? '*/*') ?? 'json'
   if (answer !== 'json' && route !== 'lookup') return null
   const query = readQuery(queryText, taken.queryNames)
-  return query === null ? null : { headBytes: end + 4, table, route, format, answer, query, bodyBytes }
+  if (query === null) return null
+  const facts: HeadFacts = {
+    urlBytes: requestLine.length - 'POST  HTTP/1.1'.length,
+    headerCount: lines.length,
+    hasHost: true,
+    needsTables: true,
+  }
+  return { facts, headBytes: end + 4, table, route, format, answer, query, bodyBytes }
 }
 
 const readHeaders = (lines: readonly string[]): Map<string, string> | null => {

@@ -9,10 +9,10 @@ import type { HttpContext } from '../context.ts'
 import { readJsonLookup } from '../body/lookup-body.ts'
 import { LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
 import { compileQueryChecker } from '../validate.ts'
-import { type AnswerHead, createAnswerHead } from './answer-head.ts'
+import { type AnswerHead, createAnswerHead, createHttpDate } from './answer-head.ts'
 import { FAST_PATH_LOOKUP_BYTES_MAX, type FastPathHead } from './read-head.ts'
 
-/** Larger answers are written in pieces, or gathered elsewhere: that is not for here. */
+/** Larger answers are streamed, or gathered by compute workers, which Fastify's route does. */
 const FAST_PATH_ANSWER_BYTES_MAX = 1024 * 1024
 
 const checkQuery = compileQueryChecker(LookupQuery)
@@ -30,7 +30,7 @@ interface Prepared {
  */
 export type PreparedByTable = WeakMap<TableEntry, Prepared | null>
 
-/** Answers lookups: head and body in one buffer, or null for everything that is not simply a 200. */
+/** Answers lookups: head and body in one buffer. null: Fastify is to answer. */
 export type ServeLookup = (
   head: FastPathHead,
   prepared: PreparedByTable,
@@ -45,8 +45,9 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
   // Ids of any body, aligned. A lookup is over before the next one begins.
   const ids = Buffer.from(new ArrayBuffer(FAST_PATH_LOOKUP_BYTES_MAX))
   const threadCount = lookups.pool?.threadCount ?? 0
+  const httpDate = createHttpDate()
 
-  /** Whether the answer is made here and at once. */
+  /** Whether this thread makes the answer, at once. */
   const isInline = ({ plan, adapter, version }: PlannedLookup): boolean =>
     adapter === null &&
     plan.bags === null &&
@@ -58,9 +59,9 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
     const version = registry.resolve(entry, query.version)
     const type = { 'content-type': MEDIA_TYPES[head.answer], 'cache-control': 'no-store' }
     if (head.format === 'json') {
-      // With a version inside the body, or rows for an answer, its head depends on the body.
+      // The head of an answer in octets states a shape, which depends on the body.
       return head.answer === 'json'
-        ? { planned: null, writeHead: createAnswerHead(version.handle.version, type), query }
+        ? { planned: null, writeHead: createAnswerHead(httpDate, version.handle.version, type), query }
         : null
     }
     const { shape, index_dtype, version: _version, ...options } = query
@@ -72,7 +73,7 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
       head.answer === 'json'
         ? {}
         : arrayHeaders({ shape: answerShape(head.answer, elementType, planned.plan.shape), elementType })
-    const writeHead = createAnswerHead(version.handle.version, { ...described, ...type })
+    const writeHead = createAnswerHead(httpDate, version.handle.version, { ...described, ...type })
     return { planned: { ...planned, writeHead }, writeHead, query }
   }
 

@@ -1,11 +1,14 @@
 import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { MEDIA_TYPES } from '../../lookup/encode.ts'
+import { AssertionFailure } from '../../core/assert.ts'
+import { answerUpdate } from '../../update/encode.ts'
 import { planUpdate } from '../../update/plan.ts'
+import { submitUpdate } from '../../update/run.ts'
+import { readUpdate, type UpdateQuery } from '../body/update-body.ts'
 import type { HttpContext } from '../context.ts'
 import { GradientsQuery, RowsUpdateQuery } from '../schemas/updates.ts'
-import { answerUpdate, readUpdate, type UpdateQuery } from '../../update/decode.ts'
 import { compileQueryChecker } from '../validate.ts'
-import { type AnswerHead, createAnswerHead } from './answer-head.ts'
+import { type AnswerHead, createAnswerHead, createHttpDate } from './answer-head.ts'
 import type { ReservedBody } from './arriving-body.ts'
 import type { FastPathHead } from './read-head.ts'
 
@@ -24,21 +27,25 @@ const CHECK_QUERY = {
 export type ServeUpdate = (head: FastPathHead, body: Buffer) => Promise<ResponseBuffer | null> | null
 
 /** The {@link ServeUpdate} of an HTTP worker. */
-export const createServeUpdate = ({ registry, writer, lookups: { arena } }: HttpContext): ServeUpdate => {
+export const createServeUpdate = (
+  { registry, writer, lookups: { arena }, keepUpdateValues }: HttpContext,
+  report: (error: unknown) => void,
+): ServeUpdate => {
+  const httpDate = createHttpDate()
   let latest: { version: number; writeHead: AnswerHead } | undefined
   const headOf = (version: number): AnswerHead => {
-    if (latest?.version !== version) latest = { version, writeHead: createAnswerHead(version, HEADERS) }
+    if (latest?.version !== version)
+      latest = { version, writeHead: createAnswerHead(httpDate, version, HEADERS) }
     return latest.writeHead
   }
   return (head, body) => {
     const entry = registry.get(head.table)
     if (entry === undefined || head.route === 'lookup') return null
     const query = CHECK_QUERY[head.route](Object.fromEntries(head.query)) as UpdateQuery
-    const { arrays, ...how } = readUpdate(head.route, head.format, body, query)
-    const { call, region } = planUpdate(entry, arrays, { ...how, precondition: {} }, arena)
-    return writer.call('update', call).then(
+    const { arrays, ...how } = readUpdate(head.route, head.format, body, query, keepUpdateValues)
+    const message = planUpdate(entry, arrays, { ...how, precondition: {} }, arena)
+    return submitUpdate(writer, arena, message).then(
       (result) => {
-        arena.release(region)
         const text = JSON.stringify(answerUpdate(entry.record.name, result))
         const bytes = Buffer.concat([
           headOf(result.version)(result.sequence, Buffer.byteLength(text)),
@@ -46,8 +53,10 @@ export const createServeUpdate = ({ registry, writer, lookups: { arena } }: Http
         ])
         return { bytes, release: leaveToCollector }
       },
-      () => {
-        arena.release(region)
+      (error: unknown) => {
+        report(error)
+        // The update may have been made by then, and the route would make it again.
+        if (error instanceof AssertionFailure) throw error
         return null
       },
     )
@@ -58,6 +67,7 @@ export const createServeUpdate = ({ registry, writer, lookups: { arena } }: Http
 export const reserveUpdate = (
   { lookups: { updateBodies } }: HttpContext,
   { bodyBytes }: FastPathHead,
+  report: (error: unknown) => void,
 ): ReservedBody | null => {
   try {
     const region = updateBodies.reserve(bodyBytes)
@@ -65,7 +75,8 @@ export const reserveUpdate = (
       bytes: Buffer.from(updateBodies.arena.memory.buffer, region.at, bodyBytes),
       release: () => updateBodies.release(region),
     }
-  } catch {
+  } catch (error) {
+    report(error)
     return null
   }
 }

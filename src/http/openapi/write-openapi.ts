@@ -6,22 +6,24 @@ import { LIMITS } from '../../core/limits.ts'
 import { WriterClient } from '../../writer/client.ts'
 import { createLookupServices } from '../../lookup/lookup.ts'
 import { buildApp } from '../app.ts'
+import { createHttpContext } from '../context.ts'
 
-/** Where the committed copy of the document is. */
+/** The path of the committed copy of the document. */
 export const DOCUMENT_PATH = fileURLToPath(new URL('../../../openapi/openapi.json', import.meta.url))
 
-/** The document that the routes make, as it is committed. No writer is needed: nothing is asked of one. */
+/** The document that the routes make, as it is committed. It needs no writer, because nothing calls one. */
 export const renderDocument = async (): Promise<string> => {
   const { port1, port2 } = new MessageChannel()
   const writer = new WriterClient(port1)
-  const app = await buildApp({
+  const context = createHttpContext({
     writer,
     registry: writer.registry,
     lookups: createLookupServices(null),
     staging: { directory: '', limits: LIMITS },
-    health: { state: 'loading', reason: 'only the document is asked for' },
+    health: { state: 'loading', reason: 'only the document is needed' },
     logLevel: 'silent',
   })
+  const app = await buildApp(context)
   try {
     return `${JSON.stringify(app.swagger(), null, 2)}\n`
   } finally {
@@ -31,7 +33,7 @@ export const renderDocument = async (): Promise<string> => {
   }
 }
 
-/** `node src/http/openapi/write-openapi.ts [--write]`: prints the document, or puts it in its place. */
+/** `node src/http/openapi/write-openapi.ts [--write]`: prints the document, or writes the committed copy. */
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const document = await renderDocument()
   if (process.argv.includes('--write')) writeFileSync(DOCUMENT_PATH, document)

@@ -1,4 +1,3 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import { attend } from '../../attend/attend.ts'
 import { fromJsonTensors, fromNamedArrays } from '../../attend/decode.ts'
 import type { AttendRequest } from '../../attend/request.ts'
@@ -6,10 +5,10 @@ import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { listNamedArrays } from '../../formats/format.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
-import type { App, HttpContext } from '../context.ts'
-import { checkDeadline } from '../deadline.ts'
-import { ARRAYS_FORMATS, listMediaTypes, negotiateFormat, parseBodyFormat } from '../negotiate.ts'
-import { acceptBodies } from '../body/receive.ts'
+import { sendAnswer } from '../answer/send-answer.ts'
+import { checkDeadline } from '../conditions.ts'
+import { defineRoute, type Route } from '../define-route.ts'
+import { ARRAYS_FORMATS, type Format } from '../negotiate.ts'
 import {
   ATTEND_TENSORS,
   AttendAnswer,
@@ -19,16 +18,20 @@ import {
   type AttendQueryInput,
 } from '../schemas/attend.ts'
 import { TableParams } from '../schemas/table.ts'
-import { sendAnswer } from '../answer/send-answer.ts'
 import { compileChecker } from '../validate.ts'
 
 const checkMembers = compileChecker(AttendMembers)
 
-const describeAttend = {
-  tags: ['lookup'],
+/** `POST /v1/tables/{table}/attend`. */
+export const attendRoute: Route = defineRoute({
+  method: 'POST',
+  url: '/v1/tables/:table/attend',
+  scope: 'read',
+  tag: 'lookup',
   summary: 'Score queries against the whole table',
-  description: `Without \`top_k\` the dot products of each query with every row (flax \`Embed.attend\`: queries . A^T), as \`logits\`; with it the best rows
-of each query, as \`indices\` and \`scores\`, best first: largest dot product or cosine, smallest \`l2\` (Euclidean distance). Of equal scores the lower index
+  description: `Without \`top_k\` the dot products of each query with every row (flax \`Embed.attend\`:
+queries . A^T), as \`logits\`; with it the best rows of each query, as \`indices\` and \`scores\`, best
+first: largest dot product or cosine, smallest \`l2\` (Euclidean distance). Of equal scores the lower index
 comes first, NaN last. The row at the table's \`padding_index\` is never among the best.
 
 \`\`\`sh
@@ -41,65 +44,59 @@ import numpy as np, requests
 from safetensors.numpy import load, save
 body = save({"queries": np.ones((32, 100), np.float32)})
 answer = requests.post("http://127.0.0.1:8080/v1/tables/words/attend?top_k=10&metric=l2", data=body,
-                       headers={"content-type": "application/x-safetensors", "accept": "application/x-safetensors"})
+                       headers={"content-type": "application/x-safetensors",
+                                "accept": "application/x-safetensors"})
 found = load(answer.content)                        # indices and scores, both of shape (32, 10)
 \`\`\`
 
-A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are float32, in an order that depends on nothing but dim.`,
+A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are
+float32, in an order that depends on nothing but dim.`,
   params: TableParams,
-  querystring: AttendQuery,
-  consumes: listMediaTypes(ARRAYS_FORMATS),
-  produces: listMediaTypes(ARRAYS_FORMATS),
-  body: AttendBody,
+  query: AttendQuery,
+  bodySchema: AttendBody,
   response: { 200: AttendAnswer },
-}
+  accepts: { whole: ARRAYS_FORMATS },
+  bodyBytesMax: LIMITS.lookupBodyBytesMax,
+  answers: ARRAYS_FORMATS,
+  answersState: true,
+  deadline: true,
+  errors: [
+    'TABLE_NOT_FOUND',
+    'VERSION_NOT_FOUND',
+    'BATCH_TOO_LARGE',
+    'SHAPE_MISMATCH',
+    'DTYPE_MISMATCH',
+    'NON_FINITE',
+  ],
+  handler: ({ registry, lookups }, { params, query, body, bodyFormat, encoding, request, reply }) => {
+    const entry = registry.find(params.table)
+    const { version: number, ...decoded } = readAttend(bodyFormat, body, query)
+    const version = registry.resolve(entry, number)
+    // A scan may be long: it ends when its deadline has passed, or the client has left.
+    const checkWanted = (): void => {
+      checkDeadline(request)
+      if (reply.raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client has left')
+    }
+    const answer = attend(lookups, entry, version, decoded, encoding, checkWanted)
+    if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
+    return sendAnswer(reply, answer, encoding)
+  },
+})
 
-type AttendHttpRequest = FastifyRequest<{
-  Params: { table: string }
-  Querystring: AttendQueryInput
-  Body: Buffer
-}>
-
-/** `POST /v1/tables/{table}/attend`. */
-export const addAttendRoute = (app: App, context: HttpContext): void => {
-  const { registry, lookups } = context
-  app.register(async (scope) => {
-    acceptBodies(scope, ARRAYS_FORMATS, LIMITS.lookupBodyBytesMax)
-    scope.post(
-      '/v1/tables/:table/attend',
-      { schema: describeAttend, bodyLimit: LIMITS.lookupBodyBytesMax },
-      (request: AttendHttpRequest, reply) => {
-        checkDeadline(request)
-        const encoding = negotiateFormat(request.headers.accept, ARRAYS_FORMATS)
-        const entry = registry.find(request.params.table)
-        const { version: number, ...decoded } = decodeRequest(request)
-        const version = registry.resolve(entry, number)
-        const answer = attend(lookups, entry, version, decoded, encoding, () => checkWanted(request, reply))
-        if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
-        return sendAnswer(reply, answer, encoding)
-      },
-    )
-  })
-}
-
-/** What the body and the query ask, with the version that they pin. */
-const decodeRequest = (request: AttendHttpRequest): AttendRequest & { version?: number } => {
-  const { version, ...options } = request.query
-  const format = parseBodyFormat(request.headers['content-type'])
-  if (format !== 'json') return { ...fromNamedArrays(format, request.body), options, version }
+/** The request that body and query make, with the version that they pin. */
+const readAttend = (
+  format: Format,
+  body: Buffer,
+  { version, ...options }: AttendQueryInput,
+): AttendRequest & { version?: number } => {
+  if (format !== 'json') return { ...fromNamedArrays(format, body), options, version }
   const stray = Object.keys(options)[0]
   if (stray !== undefined) {
     refuse('INVALID_REQUEST', `?${stray} is for ${listNamedArrays()} bodies; a JSON body has it inside`, {
       errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
     })
   }
-  const { members, tensors } = readJsonObject(request.body, ATTEND_TENSORS, { singles: ATTEND_TENSORS })
+  const { members, tensors } = readJsonObject(body, ATTEND_TENSORS, { singles: ATTEND_TENSORS })
   const { version: inside, ...asked } = checkMembers(members)
   return { ...fromJsonTensors(tensors), options: asked, version: version ?? inside }
-}
-
-/** A scan may be long: it ends when its deadline has passed, or the client is gone. */
-const checkWanted = (request: FastifyRequest, reply: FastifyReply): void => {
-  checkDeadline(request)
-  if (reply.raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client is gone')
 }

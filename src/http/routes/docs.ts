@@ -1,22 +1,23 @@
 import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { describeTable } from '../../tables/registry.ts'
 import { version } from '../../version.ts'
 import type { App, HttpContext } from '../context.ts'
+import { defineRoute } from '../define-route.ts'
 import { documentOptions } from '../openapi/openapi-document.ts'
 import { chooseByAccept } from '../negotiate.ts'
 import { renderErrorsPage, renderServicePage } from '../answer/pages.ts'
 import { ERRORS_PAGE } from '../errors/problem.ts'
-import { ProblemSchema } from '../schemas/problem.ts'
-import { ServiceAnswer } from '../schemas/service.ts'
+import { registerRoute } from '../register-route.ts'
+import { ProblemSchema, ServiceAnswer } from '../schemas/service.ts'
 import { TableInfoSchema } from '../schemas/table.ts'
 import { UploadInfoSchema } from '../schemas/uploads.ts'
 
 const SHOWN_TABLES_MAX = 100
 
-/** Collects the document from the routes that are added after it. */
+/** Starts the document. It is made of the routes that are added afterwards. */
 export const addDocument = async (app: App): Promise<void> => {
   app.addSchema(ProblemSchema)
   app.addSchema(TableInfoSchema)
@@ -27,7 +28,7 @@ export const addDocument = async (app: App): Promise<void> => {
 /** `/openapi.json`, Swagger UI at `/docs`, the page of errors, and the page at `/`. */
 export const addDocsRoutes = async (app: App, context: HttpContext): Promise<void> => {
   let document: string | undefined
-  app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
+  app.get('/openapi.json', (_request, reply) => {
     document ??= JSON.stringify(app.swagger())
     reply.type('application/json; charset=utf-8').header('cache-control', 'no-cache').send(document)
   })
@@ -35,22 +36,18 @@ export const addDocsRoutes = async (app: App, context: HttpContext): Promise<voi
   await app.register(async (pages: App) => {
     await pages.register(helmet, {
       contentSecurityPolicy: { useDefaults: false, directives: POLICY },
-      // TLS ends before us, if there is any: what depends on it is for whoever ends it.
+      // If there is TLS, a proxy ends it, and these headers are the proxy's to set.
       strictTransportSecurity: false,
       crossOriginOpenerPolicy: false,
       originAgentCluster: false,
     })
     await pages.register(swaggerUi, { routePrefix: '/docs', uiConfig: UI, theme: { title: 'gatherd API' } })
-    pages.get(
-      ERRORS_PAGE,
-      { schema: { hide: true } },
-      (_request, reply) => void sendHtml(reply, renderErrorsPage()),
-    )
-    pages.get('/', { schema: describeService }, (request, reply) => void sendService(context, request, reply))
+    pages.get(ERRORS_PAGE, (_request, reply) => void sendHtml(reply, renderErrorsPage()))
+    registerRoute(pages, context, serviceRoute)
   })
 }
 
-/** Swagger UI sets styles inline; nothing else may come from anywhere but here. */
+/** Swagger UI sets styles inline. Everything else has to come from this server. */
 const POLICY = {
   'default-src': ["'self'"],
   'style-src': ["'self'", "'unsafe-inline'"],
@@ -72,33 +69,6 @@ const UI = {
 const sendHtml = (reply: FastifyReply, html: string): FastifyReply =>
   reply.type('text/html; charset=utf-8').header('cache-control', 'no-cache').send(html)
 
-const sendService = (
-  { registry, health }: HttpContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): FastifyReply => {
-  const names = registry.names()
-  const shown = names.slice(0, SHOWN_TABLES_MAX)
-  reply.header('vary', 'accept')
-  const accept = request.headers.accept ?? '*/*'
-  if (chooseByAccept(accept, ['application/json', 'text/html'], (type) => type) === 'text/html') {
-    const tables = shown.flatMap((name) => registry.get(name) ?? []).map(describeTable)
-    const address = `${request.protocol}://${request.host}`
-    return sendHtml(
-      reply,
-      renderServicePage({ version, address, state: health.state, tables, tableCount: names.length }),
-    )
-  }
-  const answer = {
-    name: 'gatherd',
-    version,
-    ready: health.state === 'ready' || health.state === 'degraded',
-    links: LINKS,
-    tables: shown,
-  }
-  return reply.header('cache-control', 'no-cache').send(answer)
-}
-
 const LINKS = {
   tables: '/v1/tables',
   document: '/openapi.json',
@@ -109,10 +79,36 @@ const LINKS = {
   ready: '/readyz',
 }
 
-const describeService = {
-  tags: ['service'],
+/** JSON for programs, a page for browsers, which ask for text/html. */
+const serviceRoute = defineRoute({
+  method: 'GET',
+  url: '/',
+  scope: 'open',
+  tag: 'service',
   summary: 'What this is',
   description: 'JSON for programs; a page for people, whose browsers ask for text/html.',
-  produces: ['application/json', 'text/html'],
   response: { 200: ServiceAnswer },
-}
+  answers: ['json', 'html'],
+  negotiation: 'none',
+  whileLoading: true,
+  errors: [],
+  handler: ({ registry, health: { state } }, { request, reply }) => {
+    const names = registry.names()
+    const shown = names.slice(0, SHOWN_TABLES_MAX)
+    reply.header('vary', 'accept')
+    const accept = request.headers.accept ?? '*/*'
+    if (chooseByAccept(accept, ['application/json', 'text/html'], (type) => type) === 'text/html') {
+      const tables = shown.flatMap((name) => registry.get(name) ?? []).map(describeTable)
+      const address = `${request.protocol}://${request.host}`
+      sendHtml(reply, renderServicePage({ version, address, state, tables, tableCount: names.length }))
+      return
+    }
+    reply.header('cache-control', 'no-cache').send({
+      name: 'gatherd',
+      version,
+      ready: state === 'ready' || state === 'degraded',
+      links: LINKS,
+      tables: shown,
+    })
+  },
+})

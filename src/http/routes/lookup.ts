@@ -1,21 +1,22 @@
-import type { FastifyRequest } from 'fastify'
 import { LIMITS } from '../../core/limits.ts'
 import { decodeIndices } from '../../lookup/decode.ts'
 import { prepareLookup, runLookup } from '../../lookup/lookup.ts'
 import type { LookupRequest } from '../../lookup/request.ts'
 import { isStreamed, streamLookup } from '../../lookup/stream.ts'
-import type { App, HttpContext } from '../context.ts'
-import { checkDeadline } from '../deadline.ts'
-import { readJsonLookup } from '../body/lookup-body.ts'
-import { listMediaTypes, LOOKUP_FORMATS, negotiateFormat, parseFormat } from '../negotiate.ts'
-import { acceptBodies } from '../body/receive.ts'
-import { LookupAnswer, LookupBody, LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
-import { TableParams } from '../schemas/table.ts'
 import { sendAnswer } from '../answer/send-answer.ts'
 import { sendStreamed } from '../answer/send-stream.ts'
+import { readJsonLookup } from '../body/lookup-body.ts'
+import { defineRoute, type Route } from '../define-route.ts'
+import { type Format, LOOKUP_FORMATS } from '../negotiate.ts'
+import { LookupAnswer, LookupBody, LookupQuery, type LookupQueryInput } from '../schemas/lookup.ts'
+import { TableParams } from '../schemas/table.ts'
 
-const describeLookup = {
-  tags: ['lookup'],
+/** `POST` and `QUERY /v1/tables/{table}/lookup`. */
+export const lookupRoute: Route = defineRoute({
+  method: ['POST', 'QUERY'],
+  url: '/v1/tables/:table/lookup',
+  scope: 'read',
+  tag: 'lookup',
   summary: 'Look rows up',
   description: `One row per id, in the order of the ids, shaped like them. JSON, or without any parsing:
 
@@ -32,7 +33,8 @@ answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?mode=clip",
 rows = np.load(io.BytesIO(answer.content))          # shape (2, 2, dim), float32
 \`\`\`
 
-Binary bodies are arrays only: ids as octet-stream (int32 unless \`index_dtype\` says otherwise) or npy, or safetensors with a tensor \`indices\`. The options go in the query.
+Binary bodies are arrays only: ids as octet-stream (int32 unless \`index_dtype\` says otherwise) or npy, or
+safetensors with a tensor \`indices\`. The options go in the query.
 
 With \`pooling\` the rows of each bag become one row, and the answer has the shape (bags, dim):
 
@@ -43,62 +45,52 @@ curl -s http://127.0.0.1:8080/v1/tables/words/lookup -H 'content-type: applicati
 
 \`\`\`python
 from safetensors.numpy import load, save
-body = save({"indices": np.array([3, 1, 2]), "offsets": np.array([0, 2]), "weights": np.array([0.5, 2, 1], np.float32)})
+body = save({"indices": np.array([3, 1, 2]), "offsets": np.array([0, 2]),
+             "weights": np.array([0.5, 2, 1], np.float32)})
 answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?pooling=sum", data=body,
-                       headers={"content-type": "application/x-safetensors", "accept": "application/x-safetensors"})
+                       headers={"content-type": "application/x-safetensors",
+                                "accept": "application/x-safetensors"})
 bags = load(answer.content)["embeddings"]           # shape (2, dim)
 \`\`\``,
   params: TableParams,
-  querystring: LookupQuery,
-  consumes: listMediaTypes(LOOKUP_FORMATS),
-  produces: listMediaTypes(LOOKUP_FORMATS),
-  body: LookupBody,
+  query: LookupQuery,
+  bodySchema: LookupBody,
   response: { 200: LookupAnswer },
-}
+  accepts: { whole: LOOKUP_FORMATS },
+  bodyBytesMax: LIMITS.lookupBodyBytesMax,
+  answers: LOOKUP_FORMATS,
+  answersState: true,
+  deadline: true,
+  errors: [
+    'TABLE_NOT_FOUND',
+    'VERSION_NOT_FOUND',
+    'BATCH_TOO_LARGE',
+    'INDEX_OUT_OF_RANGE',
+    'SHAPE_MISMATCH',
+    'DTYPE_MISMATCH',
+    'NON_FINITE',
+  ],
+  handler: ({ registry, lookups, stalls }, { params, query, body, bodyFormat, encoding, reply }) => {
+    const entry = registry.find(params.table)
+    const { version: number, ...decoded } = readLookup(bodyFormat, body, query)
+    const version = registry.resolve(entry, number)
+    const planned = prepareLookup(entry, version, decoded, encoding)
+    if (isStreamed(planned)) return sendStreamed(reply, streamLookup(lookups, planned), stalls)
+    const answer = runLookup(lookups, planned)
+    if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
+    // Nothing is returned, because Fastify waits for a reply that is returned as for a promise.
+    sendAnswer(reply, answer, encoding)
+    return undefined
+  },
+})
 
-type LookupHttpRequest = FastifyRequest<{
-  Params: { table: string }
-  Querystring: LookupQueryInput
-  Body: Buffer
-}>
-
-/** `POST` and `QUERY /v1/tables/{table}/lookup`. */
-export const addLookupRoute = (app: App, context: HttpContext): void => {
-  const { registry, lookups } = context
-  app.register(async (scope) => {
-    acceptBodies(scope, LOOKUP_FORMATS, LIMITS.lookupBodyBytesMax)
-    scope.route({
-      method: ['POST', 'QUERY'],
-      url: '/v1/tables/:table/lookup',
-      schema: describeLookup,
-      bodyLimit: LIMITS.lookupBodyBytesMax,
-      handler: (request: LookupHttpRequest, reply) => {
-        checkDeadline(request)
-        const encoding = negotiateFormat(request.headers.accept, LOOKUP_FORMATS)
-        const entry = registry.find(request.params.table)
-        const { version: number, ...decoded } = decodeRequest(request)
-        const version = registry.resolve(entry, number)
-        const planned = prepareLookup(entry, version, decoded, encoding)
-        if (isStreamed(planned)) return sendStreamed(reply, streamLookup(lookups, planned))
-        const answer = runLookup(lookups, planned)
-        if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
-        // Nothing is returned: what is, Fastify takes for a promise to wait for.
-        sendAnswer(reply, answer, encoding)
-        return undefined
-      },
-    })
-  })
-}
-
-/** What the body and the query ask, with the version that they pin. */
-const decodeRequest = (request: LookupHttpRequest): LookupRequest & { version?: number } => {
-  const { shape, index_dtype, offsets, weights, version, ...options } = request.query
-  const format = parseFormat(request.headers['content-type']) ?? 'json'
-  if (format !== 'json')
-    return {
-      ...decodeIndices(format, request.body, { shape, index_dtype, offsets, weights }),
-      options,
-      version,
-    }
-  return readJsonLookup(request.body, request.query)
+/** The request that body and query make, with the version that they pin. */
+const readLookup = (
+  format: Format,
+  body: Buffer,
+  query: LookupQueryInput,
+): LookupRequest & { version?: number } => {
+  if (format === 'json') return readJsonLookup(body, query)
+  const { shape, index_dtype, offsets, weights, version, ...options } = query
+  return { ...decodeIndices(format, body, { shape, index_dtype, offsets, weights }), options, version }
 }

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { listNamedArrays, RAW } from '../../formats/format.ts'
@@ -14,11 +14,9 @@ import {
   refuseRepeatedTables,
   runLookups,
 } from '../../lookup/multi-lookup.ts'
-import { Type } from 'typebox'
-import type { App, HttpContext } from '../context.ts'
-import { checkDeadline } from '../deadline.ts'
-import { ARRAYS_FORMATS, listMediaTypes, negotiateFormat, parseBodyFormat } from '../negotiate.ts'
-import { acceptBodies } from '../body/receive.ts'
+import { sendBuffer } from '../answer/send-answer.ts'
+import { defineRoute, type Route } from '../define-route.ts'
+import { ARRAYS_FORMATS, type Format } from '../negotiate.ts'
 import {
   LOOKUP_TENSORS,
   MultiLookupAnswer,
@@ -28,18 +26,22 @@ import {
   NamedLookupMembers,
 } from '../schemas/lookup.ts'
 import { CLOSED } from '../schemas/scalars.ts'
-import { sendBuffer } from '../answer/send-answer.ts'
 import { compileChecker } from '../validate.ts'
 
 const checkNoMembers = compileChecker(Type.Object({}, CLOSED))
 const checkMembers = compileChecker(NamedLookupMembers)
 
-const describeMultiLookup = {
-  tags: ['lookup'],
+/** `POST` and `QUERY /v1/lookup`: several tables in one request. */
+export const multiLookupRoute: Route = defineRoute({
+  method: ['POST', 'QUERY'],
+  url: '/v1/lookup',
+  scope: 'read',
+  tag: 'lookup',
   summary: 'Look rows up in several tables',
-  description: `All or nothing: one failure fails the request, with a pointer to the lookup that did. A safetensors body has a tensor
-\`{table}/indices\` per table (to pool also \`{table}/offsets\` and \`{table}/weights\`) and is answered by \`{table}/embeddings\`; its options go in
-the query and hold for all.
+  description: `All or nothing: one failure fails the request, with a pointer to the lookup that did. A
+safetensors body has a tensor \`{table}/indices\` per table (to pool also \`{table}/offsets\` and
+\`{table}/weights\`) and is answered by \`{table}/embeddings\`; its options go in the query and hold for
+all.
 
 \`\`\`sh
 curl -s http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\
@@ -51,54 +53,43 @@ import numpy as np, requests
 from safetensors.numpy import load, save
 body = save({"words/indices": np.array([3, 1]), "user/indices": np.array([[7], [9]])})
 answer = requests.post("http://127.0.0.1:8080/v1/lookup", data=body,
-                       headers={"content-type": "application/x-safetensors", "accept": "application/x-safetensors"})
+                       headers={"content-type": "application/x-safetensors",
+                                "accept": "application/x-safetensors"})
 rows = load(answer.content)["user/embeddings"]      # shape (2, 1, dim)
 \`\`\``,
-  querystring: MultiLookupQuery,
-  consumes: listMediaTypes(ARRAYS_FORMATS),
-  produces: listMediaTypes(ARRAYS_FORMATS),
-  body: MultiLookupBody,
+  query: MultiLookupQuery,
+  bodySchema: MultiLookupBody,
   response: { 200: MultiLookupAnswer },
-}
-
-type MultiLookupHttpRequest = FastifyRequest<{ Querystring: MultiLookupQueryInput; Body: Buffer }>
-
-/** `POST` and `QUERY /v1/lookup`: several tables in one request. */
-export const addMultiLookupRoute = (app: App, context: HttpContext): void => {
-  app.register(async (scope) => {
-    acceptBodies(scope, ARRAYS_FORMATS, LIMITS.lookupBodyBytesMax)
-    scope.route({
-      method: ['POST', 'QUERY'],
-      url: '/v1/lookup',
-      schema: describeMultiLookup,
-      bodyLimit: LIMITS.lookupBodyBytesMax,
-      handler: async (request, reply) => {
-        checkDeadline(request)
-        const encoding = negotiateFormat(request.headers.accept, ARRAYS_FORMATS)
-        const lookups = decodeLookups(request as MultiLookupHttpRequest)
-        if (encoding !== 'json') refuseRepeatedTables(lookups, encoding)
-        const answers = await runLookups(lookups, (one) => {
-          const entry = context.registry.find(one.table)
-          return lookup(
-            context.lookups,
-            entry,
-            context.registry.resolve(entry, one.version),
-            one.request,
-            encoding === 'json' ? 'json' : RAW.name,
-          )
-        })
-        const joined =
-          encoding === 'json'
-            ? joinJson(context.lookups, answers)
-            : joinTensors(context.lookups, lookups, answers, encoding)
-        return sendBuffer(reply, joined.body, joined.mediaType)
-      },
+  accepts: { whole: ARRAYS_FORMATS },
+  bodyBytesMax: LIMITS.lookupBodyBytesMax,
+  answers: ARRAYS_FORMATS,
+  deadline: true,
+  errors: [
+    'TABLE_NOT_FOUND',
+    'VERSION_NOT_FOUND',
+    'BATCH_TOO_LARGE',
+    'INDEX_OUT_OF_RANGE',
+    'SHAPE_MISMATCH',
+    'DTYPE_MISMATCH',
+    'NON_FINITE',
+  ],
+  handler: async (context, { query, body, bodyFormat, encoding, reply }) => {
+    const lookups = readLookups(bodyFormat, body, query)
+    if (encoding !== 'json') refuseRepeatedTables(lookups, encoding)
+    const answers = await runLookups(lookups, (one) => {
+      const entry = context.registry.find(one.table)
+      const version = context.registry.resolve(entry, one.version)
+      return lookup(context.lookups, entry, version, one.request, encoding === 'json' ? 'json' : RAW.name)
     })
-  })
-}
+    const joined =
+      encoding === 'json'
+        ? joinJson(context.lookups, answers)
+        : joinTensors(context.lookups, lookups, answers, encoding)
+    return sendBuffer(reply, joined.body, joined.mediaType)
+  },
+})
 
-const decodeLookups = ({ headers, query, body }: MultiLookupHttpRequest): NamedLookup[] => {
-  const format = parseBodyFormat(headers['content-type'])
+const readLookups = (format: Format, body: Buffer, query: MultiLookupQueryInput): NamedLookup[] => {
   if (format !== 'json') return decodeNamedTensors(format, body, query)
   const stray = Object.keys(query)[0]
   if (stray !== undefined)

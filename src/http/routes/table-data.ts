@@ -1,102 +1,95 @@
 import { Readable } from 'node:stream'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Static } from 'typebox'
+import type { FastifyReply } from 'fastify'
 import { GatherdError } from '../../core/errors.ts'
+import type { ElementType } from '../../core/types.ts'
 import { exportTable } from '../../export/export.ts'
 import { exportFormats, planExport } from '../../export/plan.ts'
 import { printRowsPage, readRows } from '../../export/rows.ts'
-import type { ElementType } from '../../core/types.ts'
 import { findFormat, type FormatName } from '../../formats/format.ts'
 import { formatShape } from '../../formats/shape.ts'
 import { describeStates } from '../../optimizers/state-tensors.ts'
+import { stateHeaders } from '../answer/send-answer.ts'
 import { isNotModified } from '../conditions.ts'
-import type { App, HttpContext } from '../context.ts'
-import { checkDeadline } from '../deadline.ts'
-import {
-  NAMED_ARRAYS_FORMATS,
-  FORMAT_MEDIA_TYPES,
-  listMediaTypes,
-  negotiateFormat,
-  TABLE_FORMATS,
-} from '../negotiate.ts'
+import type { HttpContext } from '../context.ts'
+import { defineRoute, type Route, type RouteDeclaration } from '../define-route.ts'
+import { FORMAT_MEDIA_TYPES, NAMED_ARRAYS_FORMATS, negotiateFormat, TABLE_FORMATS } from '../negotiate.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
 import { DataQuery, RowsAnswer, RowsQuery, TableParams } from '../schemas/table.ts'
-import { stateHeaders } from '../answer/state-headers.ts'
 
 const ROWS_LIMIT = 10
 /** Versions that may be replaced under an export before it begins. */
 const EXPORT_TRIES_MAX = 16
 
-/** `GET /v1/tables/{table}/data` and `/rows`. */
-export const addTableDataRoutes = (app: App, context: HttpContext): void => {
-  const options = { schema: describeData, exposeHeadRoute: false }
-  app.get('/v1/tables/:table/data', options, (request, reply) => sendData(context, request, reply))
-  app.head('/v1/tables/:table/data', { schema: { ...describeData, hide: true } }, (request, reply) =>
-    sendData(context, request, reply),
-  )
+const [firstState, ...otherStates] = describeStates()
 
-  app.get('/v1/tables/:table/rows', { schema: describeRows }, (request, reply) => {
-    checkDeadline(request)
-    negotiateFormat(request.headers.accept, ['json'])
-    const { offset = 0, limit = ROWS_LIMIT } = request.query
-    const { current } = context.registry.find(request.params.table)
-    const { version, dim } = current.handle
-    const { arena, printer } = context.lookups
-    const page = readRows(current, arena, offset, limit)
-    reply
-      .headers(stateHeaders(version, page.sequence))
-      .header('cache-control', 'no-cache')
-      .type('application/json; charset=utf-8')
-    ;(reply as FastifyReply).send(printRowsPage(page, dim, arena, printer))
-  })
-}
+const data: RouteDeclaration<typeof TableParams, typeof DataQuery> = {
+  method: 'GET',
+  url: '/v1/tables/:table/data',
+  ownHead: true,
+  scope: 'read',
+  tag: 'tables',
+  summary: 'Download a table',
+  description: `The whole table as stored, all of it at one sequence, whatever is updated meanwhile. By
+\`Accept\` as npy (default), safetensors or raw numbers. npy has no bfloat16 and no int8: those tables come
+as safetensors by default.
 
-type DataRequest = FastifyRequest<{
-  Params: Static<typeof TableParams>
-  Querystring: Static<typeof DataQuery>
-}>
+\`\`\`sh
+curl http://127.0.0.1:8080/v1/tables/words/data -o words.npy
+\`\`\`
 
-const sendData = async (
-  context: HttpContext,
-  request: DataRequest,
-  reply: FastifyReply,
-): Promise<FastifyReply> => {
-  checkDeadline(request)
-  const entry = context.registry.find(request.params.table)
-  const current = context.registry.resolve(entry, request.query.version)
-  const { record } = entry
-  const { version, dtype } = current.handle
-  // Of the formats a table can be sent in, those that cannot carry its dtype come last: asking for one says so.
-  const withState = request.query.include === 'optimizer'
-  const offered = withState ? NAMED_ARRAYS_FORMATS : [...new Set([...exportFormats(dtype), ...TABLE_FORMATS])]
-  const format = negotiateFormat(request.headers.accept, offered) as FormatName
-  const sequence = current.readSequence()
-  if (isNotModified(request.headers, version, sequence))
-    return reply.status(304).headers(stateHeaders(version, sequence)).send()
-  if (request.method === 'HEAD') {
-    // Headers do not depend on how many steps were taken.
-    const state = withState ? { optimizer: record.settings.optimizer, step: 0 } : null
-    describeBody(reply, format, {
-      ...planExport(current.handle, format, state),
-      version,
-      sequence,
-      name: record.name,
-    })
-    return reply.send()
-  }
-  const exported = await exportCurrent(
-    context,
-    request.params.table,
-    request.query.version,
-    format,
-    withState,
-  )
-  describeBody(reply, format, { ...exported, name: record.name })
-  return reply.send(Readable.from(exported.body, { objectMode: false }))
+\`\`\`python
+import io, numpy as np, requests
+words = np.load(io.BytesIO(requests.get("http://127.0.0.1:8080/v1/tables/words/data").content))
+\`\`\`
+
+With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors:
+${firstState}, ${otherStates.join(', ')}, beside \`embeddings\`; the optimizer
+itself is in the metadata. Uploaded again, training goes on where it was.
+
+\`\`\`sh
+curl 'http://127.0.0.1:8080/v1/tables/words/data?include=optimizer' -o words.safetensors
+curl -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x-safetensors' \\
+  --data-binary @words.safetensors
+\`\`\``,
+  params: TableParams,
+  query: DataQuery,
+  response: { 200: BinaryAnswer, 304: emptyAnswer('Nothing has changed') },
+  answers: TABLE_FORMATS,
+  negotiation: 'handler',
+  answersState: true,
+  deadline: true,
+  conditional: true,
+  errors: ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND'],
+  handler: async (context, { params, query, precondition, request, reply }) => {
+    const entry = context.registry.find(params.table)
+    const current = context.registry.resolve(entry, query.version)
+    const { record } = entry
+    const { version, dtype } = current.handle
+    // Formats that cannot carry the dtype come last: a request for one is refused with the reason.
+    const withState = query.include === 'optimizer'
+    const offered = withState
+      ? NAMED_ARRAYS_FORMATS
+      : [...new Set([...exportFormats(dtype), ...TABLE_FORMATS])]
+    const format = negotiateFormat(request.headers.accept, offered) as FormatName
+    const sequence = current.readSequence()
+    if (isNotModified(precondition, version, sequence))
+      return reply.status(304).headers(stateHeaders(version, sequence)).send()
+    if (request.method === 'HEAD') {
+      // The headers are the same after any number of steps.
+      const state = withState ? { optimizer: record.settings.optimizer, step: 0 } : null
+      const planned = planExport(current.handle, format, state)
+      describeBody(reply, format, { ...planned, version, sequence, name: record.name })
+      return reply.send()
+    }
+    const exported = await exportCurrent(context, params.table, query.version, format, withState)
+    describeBody(reply, format, { ...exported, name: record.name })
+    return reply.send(Readable.from(exported.body, { objectMode: false }))
+  },
 }
 
 /**
- * Exports what is read under `name`. A version that is replaced and let go while the writer is being asked is no reason to refuse: there is a newer one.
+ * Exports the table that is read under `name`. When the version is replaced and released while the writer is
+ * being asked, the newer one is exported instead of a refusal.
  */
 const exportCurrent = async (
   { registry, writer }: HttpContext,
@@ -137,42 +130,36 @@ const describeBody = (reply: FastifyReply, format: FormatName, head: DataHead): 
   })
 }
 
-const [firstState, ...otherStates] = describeStates()
-
-const describeData = {
-  tags: ['tables'],
-  summary: 'Download a table',
-  description: `The whole table as stored, all of it at one sequence, whatever is updated meanwhile. By \`Accept\` as npy (default), safetensors or raw
-numbers. npy has no bfloat16 and no int8: those tables come as safetensors by default.
-
-\`\`\`sh
-curl http://127.0.0.1:8080/v1/tables/words/data -o words.npy
-\`\`\`
-
-\`\`\`python
-import io, numpy as np, requests
-words = np.load(io.BytesIO(requests.get("http://127.0.0.1:8080/v1/tables/words/data").content))
-\`\`\`
-
-With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors: ${firstState},
-${otherStates.join(', ')}, beside
-\`embeddings\`; the optimizer itself is in the metadata. Uploaded again, training goes on where it was.
-
-\`\`\`sh
-curl 'http://127.0.0.1:8080/v1/tables/words/data?include=optimizer' -o words.safetensors
-curl -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x-safetensors' --data-binary @words.safetensors
-\`\`\``,
-  params: TableParams,
-  querystring: DataQuery,
-  produces: listMediaTypes(TABLE_FORMATS),
-  response: { 200: BinaryAnswer, 304: emptyAnswer('Nothing has changed') },
-}
-
-const describeRows = {
-  tags: ['tables'],
+const rows = defineRoute({
+  method: 'GET',
+  url: '/v1/tables/:table/rows',
+  scope: 'read',
+  tag: 'tables',
   summary: 'Browse rows',
   description: 'For people; programs look rows up. Beyond the last row there are none.',
   params: TableParams,
-  querystring: RowsQuery,
+  query: RowsQuery,
   response: { 200: RowsAnswer },
-}
+  answers: ['json'],
+  answersState: true,
+  deadline: true,
+  errors: ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND', 'BATCH_TOO_LARGE'],
+  handler: ({ registry, lookups }, { params, query: { offset = 0, limit = ROWS_LIMIT }, reply }) => {
+    const { current } = registry.find(params.table)
+    const { version, dim } = current.handle
+    const { arena, printer } = lookups
+    const page = readRows(current, arena, offset, limit)
+    reply
+      .headers(stateHeaders(version, page.sequence))
+      .header('cache-control', 'no-cache')
+      .type('application/json; charset=utf-8')
+      .send(printRowsPage(page, dim, arena, printer))
+  },
+})
+
+/** `GET /v1/tables/{table}/data` and `/rows`. */
+export const tableDataRoutes: readonly Route[] = [
+  defineRoute(data),
+  defineRoute({ ...data, method: 'HEAD', ownHead: false }),
+  rows,
+]

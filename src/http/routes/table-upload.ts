@@ -1,97 +1,33 @@
-import { Socket } from 'node:net'
-import type { FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
+import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { checkBodyDigest, parseContentDigest } from '../../formats/digest.ts'
+import type { Precondition } from '../../core/types.ts'
+import { checkBodyDigest } from '../../formats/digest.ts'
 import type { BuiltTable } from '../../upload/build.ts'
 import { createTable } from '../../upload/create.ts'
-import type { App, HttpContext } from '../context.ts'
-import { checkDeadline } from '../deadline.ts'
-import {
-  type Format,
-  listMediaTypes,
-  negotiateFormat,
-  parseFormat,
-  parsePrecondition,
-  TABLE_FORMATS,
-} from '../negotiate.ts'
-import { acceptBodies } from '../body/receive.ts'
-import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
-import { readSpecification } from '../body/table-specification.ts'
+import { announcedBody } from '../body/body-stream.ts'
 import { describeStored, sendStored, storeTableBody } from '../body/table-body.ts'
+import { readSpecification } from '../body/table-specification.ts'
+import type { HttpContext } from '../context.ts'
+import { defineRoute, type Route } from '../define-route.ts'
+import { TABLE_FORMATS } from '../negotiate.ts'
+import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
 
-type UploadRequest = FastifyRequest<{
-  Params: Static<typeof TableParams>
-  Querystring: Static<typeof UploadQuery>
-}>
-
-/** `PUT /v1/tables/{table}`: from a specification, or from data that is written into the table while it is being sent. */
-export const addTableUploadRoute = (app: App, context: HttpContext): void => {
-  app.register(async (scope: App) => {
-    acceptBodies(scope, ['json'], LIMITS.specificationBodyBytesMax, TABLE_FORMATS)
-    scope.put('/v1/tables/:table', { schema: describePut }, async (request, reply) => {
-      checkDeadline(request)
-      negotiateFormat(request.headers.accept, ['json'])
-      const format = parseFormat(request.headers['content-type'])
-      const built =
-        format === 'json' || format === undefined
-          ? await create(context, request)
-          : await upload(context, request, format)
-      return sendStored(reply, describeStored(context.registry, request.params.table, built))
-    })
-  })
-}
-
-const create = ({ writer, lookups }: HttpContext, request: UploadRequest): Promise<BuiltTable> => {
-  const extra = Object.keys(request.query)
-  if (extra.length > 0) {
-    refuse('INVALID_REQUEST', 'a specification has everything in its body and nothing in the query', {
-      errors: extra.map((name) => ({ pointer: `/${name}`, detail: 'belongs into the body' })),
-    })
-  }
-  const body = request.body as Buffer
-  checkBodyDigest(body, readDigest(request))
-  const { table } = request.params
-  return createTable(writer, lookups.arena, {
-    ...readSpecification(body),
-    name: table,
-    precondition: parsePrecondition(request.headers),
-  })
-}
-
-const upload = (
-  context: HttpContext,
-  request: UploadRequest,
-  format: Exclude<Format, 'json'>,
-): Promise<BuiltTable> => {
-  const length = request.headers['content-length']
-  return storeTableBody(context, {
-    table: request.params.table,
-    format,
-    query: request.query,
-    body: request.body as AsyncIterable<Uint8Array>,
-    // What comes from a socket is a copy made for us, which can be given back before the collector finds it.
-    freesChunks: request.raw.socket instanceof Socket,
-    contentLength: length === undefined ? undefined : Number(length),
-    digest: readDigest(request),
-    precondition: parsePrecondition(request.headers),
-  })
-}
-
-const readDigest = ({ headers }: UploadRequest): Uint8Array | undefined => {
-  const header = headers['content-digest']
-  return header === undefined ? undefined : parseContentDigest(String(header))
-}
-
-const describePut = {
-  tags: ['tables'],
+/** `PUT /v1/tables/{table}`: from a specification, or from data that is stored while it arrives. */
+export const tableUploadRoute: Route = defineRoute({
+  method: 'PUT',
+  url: '/v1/tables/:table',
+  scope: 'admin',
+  tag: 'tables',
   summary: 'Create or replace a table',
-  description: `From a specification in JSON, or from data as npy, safetensors or raw little-endian numbers, written into memory while it is being sent.
-Nobody sees the table before it is complete; then it is the new version, and the settings of the old one stay.
+  description: `From a specification in JSON, or from data as npy, safetensors or raw little-endian numbers,
+written into memory while it is being sent. Nobody sees the table before it is complete; then it is the new
+version, and the settings of the old one stay.
 
 \`\`\`sh
-curl -X PUT http://127.0.0.1:8080/v1/tables/words -H 'content-type: application/x-npy' --data-binary @words.npy
+curl -X PUT http://127.0.0.1:8080/v1/tables/words -H 'content-type: application/x-npy' \\
+  --data-binary @words.npy
 curl -X PUT 'http://127.0.0.1:8080/v1/tables/words?rows=1000&dim=64&dtype=float16' \\
   -H 'content-type: application/octet-stream' --data-binary @words.f32
 \`\`\`
@@ -99,17 +35,72 @@ curl -X PUT 'http://127.0.0.1:8080/v1/tables/words?rows=1000&dim=64&dtype=float1
 \`\`\`python
 import io, numpy as np, requests
 body = io.BytesIO(); np.save(body, np.random.rand(1000, 64).astype("float32"))
-requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(), headers={"content-type": "application/x-npy"}).raise_for_status()
+answer = requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(),
+                      headers={"content-type": "application/x-npy"})
+answer.raise_for_status()
 \`\`\`
 
-A safetensors body may bring the state of the table's optimizer, as \`GET /v1/tables/{table}/data?include=optimizer\` gives it: all of it, or none.
-A table that is created takes the optimizer of \`?optimizer=\`, else the one that the metadata names.
+A safetensors body may bring the state of the table's optimizer, as \`GET
+/v1/tables/{table}/data?include=optimizer\` gives it: all of it, or none. A table that is created takes the
+optimizer of \`?optimizer=\`, else the one that the metadata names.
 
-\`If-None-Match: *\` creates only, \`If-Match\` replaces only that version. \`Content-Digest: sha-256=:...:\` is verified. The query is for data; a
-specification has everything in its body. Without an initializer the rows are zeros.`,
+\`If-None-Match: *\` creates only, \`If-Match\` replaces only that version. \`Content-Digest:
+sha-256=:...:\` is verified. The query is for data; a specification has everything in its body. Without an
+initializer the rows are zeros.`,
   params: TableParams,
-  querystring: UploadQuery,
-  consumes: listMediaTypes(['json', ...TABLE_FORMATS]),
-  body: SpecificationBody,
+  query: UploadQuery,
+  bodySchema: SpecificationBody,
   response: { 200: TableInfoRef, 201: TableInfoRef },
+  accepts: { whole: ['json'], streamed: TABLE_FORMATS },
+  bodyBytesMax: LIMITS.specificationBodyBytesMax,
+  answers: ['json'],
+  answersState: true,
+  deadline: true,
+  conditional: true,
+  verifiesDigest: true,
+  errors: [
+    'SHAPE_MISMATCH',
+    'DTYPE_MISMATCH',
+    'NON_FINITE',
+    'DIGEST_MISMATCH',
+    'MEMORY_QUOTA_EXCEEDED',
+    'DISK_FULL',
+  ],
+  handler: async (context, { params, query, body, bodyFormat, digest, precondition, request, reply }) => {
+    const { table } = params
+    let built: BuiltTable
+    if (bodyFormat === 'json') {
+      assert(Buffer.isBuffer(body), 'a specification is read as a whole')
+      built = await create(context, table, query, { body, digest, precondition })
+    } else {
+      assert(!Buffer.isBuffer(body), 'data is streamed')
+      const format = bodyFormat
+      const announced = announcedBody(request)
+      const source = { ...announced, table, format, query, body, digest, precondition }
+      built = await storeTableBody(context, source)
+    }
+    return sendStored(reply, describeStored(context.registry, table, built))
+  },
+})
+
+interface SpecificationRequest {
+  body: Buffer
+  digest: Uint8Array | undefined
+  precondition: Precondition
+}
+
+const create = (
+  { writer, lookups }: HttpContext,
+  name: string,
+  query: Static<typeof UploadQuery>,
+  { body, digest, precondition }: SpecificationRequest,
+): Promise<BuiltTable> => {
+  const extra = Object.keys(query)
+  if (extra.length > 0) {
+    refuse('INVALID_REQUEST', 'a specification has everything in its body and nothing in the query', {
+      errors: extra.map((parameter) => ({ pointer: `/${parameter}`, detail: 'belongs into the body' })),
+    })
+  }
+  checkBodyDigest(body, digest)
+  return createTable(writer, lookups.arena, { ...readSpecification(body), name, precondition })
 }

@@ -5,56 +5,30 @@ import type { TableInfo } from '../../core/types.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { quoteText } from '../../formats/scanner.ts'
 import { describeTable, type TableEntry } from '../../tables/registry.ts'
+import { stateHeaders } from '../answer/send-answer.ts'
 import { isNotModified } from '../conditions.ts'
-import type { App, HttpContext } from '../context.ts'
-import { checkDeadline } from '../deadline.ts'
-import { negotiateFormat, parsePrecondition } from '../negotiate.ts'
-import { acceptBodies, acceptNoBody } from '../body/receive.ts'
+import { defineRoute, type Route } from '../define-route.ts'
 import { emptyAnswer, TABLE_NAME_PATTERN } from '../schemas/scalars.ts'
 import { completeSettings, SettingsBody } from '../schemas/settings.ts'
 import { NoQuery, TableInfoRef, TableParams, TablesAnswer, TablesQuery } from '../schemas/table.ts'
-import { stateHeaders } from '../answer/state-headers.ts'
 import { compileChecker } from '../validate.ts'
 
+const URL = '/v1/tables/:table'
 const PAGE_LIMIT = 100
 const checkSettings = compileChecker(SettingsBody)
 
-/** `/v1/tables` and `/v1/tables/{table}`, without the data. */
-export const addTableRoutes = (app: App, context: HttpContext): void => {
-  addReadingRoutes(app, context)
-  app.register(async (scope: App) => {
-    acceptBodies(scope, ['json'], LIMITS.specificationBodyBytesMax)
-    scope.patch('/v1/tables/:table', { schema: describePatch }, async (request, reply) => {
-      checkDeadline(request)
-      negotiateFormat(request.headers.accept, ['json'])
-      const { table } = request.params
-      context.registry.findTable(table)
-      const { members } = readJsonObject(request.body as Buffer, [])
-      const settings = completeSettings(checkSettings(members))
-      await context.writer.call('patch', {
-        name: table,
-        settings,
-        precondition: parsePrecondition(request.headers),
-      })
-      return sendTable(reply, context.registry.findTable(table))
-    })
-  })
-  app.register(async (scope: App) => {
-    acceptNoBody(scope)
-    scope.delete('/v1/tables/:table', { schema: describeDelete }, async (request, reply) => {
-      checkDeadline(request)
-      const { table: name } = request.params
-      context.registry.findTable(name)
-      await context.writer.call('remove', { name, precondition: parsePrecondition(request.headers) })
-      return reply.status(204).send()
-    })
-  })
-}
-
-const addReadingRoutes = (app: App, { registry }: HttpContext): void => {
-  app.get('/v1/tables', { schema: describeList }, (request, reply) => {
-    negotiateFormat(request.headers.accept, ['json'])
-    const { limit = PAGE_LIMIT, cursor } = request.query
+const list = defineRoute({
+  method: 'GET',
+  url: '/v1/tables',
+  scope: 'read',
+  tag: 'tables',
+  summary: 'List tables',
+  description: 'In the order of their names. `next`, also as a `Link` header, leads to the page behind.',
+  query: TablesQuery,
+  response: { 200: TablesAnswer },
+  answers: ['json'],
+  errors: [],
+  handler: ({ registry }, { query: { limit = PAGE_LIMIT, cursor }, reply }) => {
     const after = cursor === undefined ? '' : readCursor(cursor)
     const names = registry.names().filter((name) => name > after)
     const page = names.slice(0, limit)
@@ -63,20 +37,86 @@ const addReadingRoutes = (app: App, { registry }: HttpContext): void => {
     reply
       .header('cache-control', 'no-cache')
       .send({ tables: page.map((name) => describeTable(registry.find(name))), next })
-  })
+  },
+})
 
-  app.get('/v1/tables/:table', { schema: describeGet }, (request, reply) => {
-    negotiateFormat(request.headers.accept, ['json'])
-    const entry = registry.find(request.params.table)
+const get = defineRoute({
+  method: 'GET',
+  url: URL,
+  scope: 'read',
+  tag: 'tables',
+  summary: 'Describe a table',
+  description:
+    'The ETag is `"<version>-<sequence>"`; with it in `If-None-Match` the answer is 304 ' +
+    'while the data is the same.',
+  params: TableParams,
+  query: NoQuery,
+  response: { 200: TableInfoRef, 304: emptyAnswer('Nothing has changed') },
+  answers: ['json'],
+  answersState: true,
+  conditional: true,
+  errors: ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND'],
+  handler: ({ registry }, { params, precondition, reply }) => {
+    const entry = registry.find(params.table)
     const { version } = entry.current.handle
     const sequence = entry.current.readSequence()
-    if (isNotModified(request.headers, version, sequence))
+    if (isNotModified(precondition, version, sequence))
       return reply.status(304).headers(stateHeaders(version, sequence)).send()
     return sendTable(reply, entry)
-  })
-}
+  },
+})
 
-/** The name that a cursor stands for. Refuses INVALID_REQUEST for anything that was no `next`. */
+const patch = defineRoute({
+  method: 'PATCH',
+  url: URL,
+  scope: 'admin',
+  tag: 'tables',
+  summary: 'Change settings',
+  description:
+    'Settings that are absent stay. An optimizer of another kind begins without state. ' +
+    '`If-Match` makes it conditional.',
+  params: TableParams,
+  query: NoQuery,
+  bodySchema: SettingsBody,
+  response: { 200: TableInfoRef },
+  accepts: { whole: ['json'] },
+  bodyBytesMax: LIMITS.specificationBodyBytesMax,
+  answers: ['json'],
+  answersState: true,
+  deadline: true,
+  conditional: true,
+  errors: ['TABLE_NOT_FOUND', 'DISK_FULL', 'NON_FINITE'],
+  handler: async ({ registry, writer }, { params: { table }, body, precondition, reply }) => {
+    registry.findTable(table)
+    const settings = completeSettings(checkSettings(readJsonObject(body, []).members))
+    await writer.call('patch', { name: table, settings, precondition })
+    return sendTable(reply, registry.findTable(table))
+  },
+})
+
+const remove = defineRoute({
+  method: 'DELETE',
+  url: URL,
+  scope: 'admin',
+  tag: 'tables',
+  summary: 'Delete a table',
+  description: 'Lookups in flight finish. `If-Match` makes it conditional.',
+  params: TableParams,
+  query: NoQuery,
+  response: { 204: emptyAnswer('It is gone') },
+  accepts: 'nothing',
+  answers: [],
+  deadline: true,
+  conditional: true,
+  errors: ['TABLE_NOT_FOUND', 'DISK_FULL'],
+  handler: async ({ registry, writer }, { params, precondition, reply }) => {
+    registry.findTable(params.table)
+    await writer.call('remove', { name: params.table, precondition })
+    return reply.status(204).send()
+  },
+})
+
+/** The name that a cursor stands for. Refuses INVALID_REQUEST for a cursor that was no `next`. */
 const readCursor = (cursor: string): string => {
   const name = Buffer.from(cursor, 'base64url').toString()
   if (new RegExp(TABLE_NAME_PATTERN).test(name)) return name
@@ -93,40 +133,5 @@ export const sendTable = (reply: FastifyReply, entry: TableEntry): FastifyReply 
 export const sendTableInfo = (reply: FastifyReply, info: TableInfo): FastifyReply =>
   reply.headers(stateHeaders(info.version, info.sequence)).header('cache-control', 'no-cache').send(info)
 
-const describeList = {
-  tags: ['tables'],
-  summary: 'List tables',
-  description: 'In the order of their names. `next`, also as a `Link` header, leads to the page behind.',
-  querystring: TablesQuery,
-  response: { 200: TablesAnswer },
-}
-
-const describeGet = {
-  tags: ['tables'],
-  summary: 'Describe a table',
-  description:
-    'The ETag is `"<version>-<sequence>"`; with it in `If-None-Match` the answer is 304 while the data is the same.',
-  params: TableParams,
-  querystring: NoQuery,
-  response: { 200: TableInfoRef, 304: emptyAnswer('Nothing has changed') },
-}
-
-const describePatch = {
-  tags: ['tables'],
-  summary: 'Change settings',
-  description:
-    'What is absent stays. An optimizer of another kind begins without state. `If-Match` makes it conditional.',
-  params: TableParams,
-  querystring: NoQuery,
-  body: SettingsBody,
-  response: { 200: TableInfoRef },
-}
-
-const describeDelete = {
-  tags: ['tables'],
-  summary: 'Delete a table',
-  description: 'Lookups in flight finish. `If-Match` makes it conditional.',
-  params: TableParams,
-  querystring: NoQuery,
-  response: { 204: emptyAnswer('It is gone') },
-}
+/** `/v1/tables` and `/v1/tables/{table}`, without the data. */
+export const tableRoutes: readonly Route[] = [list, get, patch, remove]

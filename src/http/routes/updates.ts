@@ -1,19 +1,12 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import { LIMITS } from '../../core/limits.ts'
-import type { UpdateKey, UpdateResult } from '../../writer/protocol.ts'
-import { planUpdate, type UpdateMessage } from '../../update/plan.ts'
-import type { TableEntry } from '../../tables/registry.ts'
-import { acceptBodiesInto, pinBody } from '../body/arena-bodies.ts'
-import type { App, HttpContext } from '../context.ts'
-import { checkDeadline } from '../deadline.ts'
-import { bindKey, parseIdempotencyKey } from '../idempotency.ts'
-import {
-  ARRAYS_FORMATS,
-  listMediaTypes,
-  negotiateFormat,
-  parseBodyFormat,
-  parsePrecondition,
-} from '../negotiate.ts'
+import { answerUpdate } from '../../update/encode.ts'
+import { bindKey, runUpdate } from '../../update/run.ts'
+import { stateHeaders } from '../answer/send-answer.ts'
+import { pinBody } from '../body/arena-bodies.ts'
+import { readUpdate, type UpdateQuery } from '../body/update-body.ts'
+import type { HttpContext } from '../context.ts'
+import { defineRoute, type Route, type RouteCall } from '../define-route.ts'
+import { ARRAYS_FORMATS } from '../negotiate.ts'
 import { TableParams } from '../schemas/table.ts'
 import {
   GradientsBody,
@@ -22,27 +15,40 @@ import {
   RowsUpdateQuery,
   UpdateAnswer,
 } from '../schemas/updates.ts'
-import { stateHeaders } from '../answer/state-headers.ts'
-import { answerUpdate, type ParsedUpdate, readUpdate, type UpdateQuery } from '../../update/decode.ts'
 
-type UpdateRequest = FastifyRequest<{
-  Params: { table: string }
-  Querystring: UpdateQuery
-  Body: Buffer
-}>
+const ACCEPTS = { whole: ARRAYS_FORMATS, inArena: true } as const
 
-const describeUpdate = (what: { summary: string; description: string }) => ({
-  tags: ['updates'],
-  ...what,
+const shared = {
+  method: 'POST',
+  scope: 'write',
+  tag: 'updates',
   params: TableParams,
-  consumes: listMediaTypes(ARRAYS_FORMATS),
   response: { 200: UpdateAnswer },
-})
+  accepts: ACCEPTS,
+  bodyBytesMax: LIMITS.updateBodyBytesMax,
+  answers: ['json'],
+  answersState: true,
+  deadline: true,
+  conditional: true,
+  idempotent: true,
+  errors: [
+    'TABLE_NOT_FOUND',
+    'DISK_FULL',
+    'BATCH_TOO_LARGE',
+    'INDEX_OUT_OF_RANGE',
+    'SHAPE_MISMATCH',
+    'DTYPE_MISMATCH',
+    'NON_FINITE',
+    'MEMORY_QUOTA_EXCEEDED',
+  ],
+} as const
 
-const describeGradients = {
-  ...describeUpdate({
-    summary: 'Push gradients back',
-    description: `One step of the table's optimizer on each row that is named; gradients of equal indices are summed first. All or nothing.
+const gradients = defineRoute({
+  ...shared,
+  url: '/v1/tables/:table/gradients',
+  summary: 'Push gradients back',
+  description: `One step of the table's optimizer on each row that is named; gradients of equal indices are
+summed first. All or nothing.
 
 \`\`\`sh
 curl -s http://127.0.0.1:8080/v1/tables/words/gradients -H 'content-type: application/json' \\
@@ -56,15 +62,16 @@ body = save({"indices": np.array([3, 1, 3]), "gradients": np.ones((3, 100), np.f
 requests.post("http://127.0.0.1:8080/v1/tables/words/gradients?learning_rate=0.1", data=body,
               headers={"content-type": "application/x-safetensors"}).json()
 \`\`\``,
-  }),
-  querystring: GradientsQuery,
-  body: GradientsBody,
-}
+  query: GradientsQuery,
+  bodySchema: GradientsBody,
+  handler: (context, call) => update('gradients', context, call),
+})
 
-const describeRowsUpdate = {
-  ...describeUpdate({
-    summary: 'Set rows, or add to them',
-    description: `\`set\`: the last of equal indices wins; \`add\`: they all add, in order. All or nothing.
+const rows = defineRoute({
+  ...shared,
+  url: '/v1/tables/:table/rows',
+  summary: 'Set rows, or add to them',
+  description: `\`set\`: the last of equal indices wins; \`add\`: they all add, in order. All or nothing.
 
 \`\`\`sh
 curl -s http://127.0.0.1:8080/v1/tables/words/rows -H 'content-type: application/json' \\
@@ -75,83 +82,37 @@ curl -s http://127.0.0.1:8080/v1/tables/words/rows -H 'content-type: application
 import numpy as np, requests
 from safetensors.numpy import save
 body = save({"indices": np.array([0, 2]), "values": np.zeros((2, 3), np.float32)})
-requests.post("http://127.0.0.1:8080/v1/tables/words/rows?op=set", data=body, headers={"content-type": "application/x-safetensors"}).json()
+requests.post("http://127.0.0.1:8080/v1/tables/words/rows?op=set", data=body,
+              headers={"content-type": "application/x-safetensors"}).json()
 \`\`\``,
-  }),
-  querystring: RowsUpdateQuery,
-  body: RowsUpdateBody,
-}
+  query: RowsUpdateQuery,
+  bodySchema: RowsUpdateBody,
+  handler: (context, call) => update('rows', context, call),
+})
 
-/** `POST /v1/tables/{table}/gradients` and `POST /v1/tables/{table}/rows`. */
-export const addUpdateRoutes = (app: App, context: HttpContext): void => {
-  const bodyLimit = LIMITS.updateBodyBytesMax
-  app.register(async (scope) => {
-    acceptBodiesInto(scope, context.lookups.updateBodies, ARRAYS_FORMATS, bodyLimit)
-    scope.post('/v1/tables/:table/gradients', { schema: describeGradients, bodyLimit }, (request, reply) =>
-      update(context, request as UpdateRequest, reply, 'gradients'),
-    )
-    scope.post('/v1/tables/:table/rows', { schema: describeRowsUpdate, bodyLimit }, (request, reply) =>
-      update(context, request as UpdateRequest, reply, 'rows'),
-    )
-  })
-}
+type UpdateCall = RouteCall<{ table: string }, UpdateQuery, typeof ACCEPTS, 'json'>
 
-/** One update: decode, check, hand to the writer, answer. */
 const update = async (
-  context: HttpContext,
-  request: UpdateRequest,
-  reply: FastifyReply,
   route: 'gradients' | 'rows',
-): Promise<FastifyReply> => {
-  checkDeadline(request)
-  negotiateFormat(request.headers.accept, ['json'])
-  const name = parseIdempotencyKey(request.headers['idempotency-key'])
-  const entry = context.registry.findTable(request.params.table)
-  const format = parseBodyFormat(request.headers['content-type'])
-  const asked = readUpdate(route, format, request.body, request.query)
-  const key = name === undefined ? undefined : bindKey(name, meaningOf(request, asked), request.body)
-  const result = await submit(context, request, entry, asked, key)
+  { registry, writer, lookups, keepUpdateValues }: HttpContext,
+  { params, query, body, bodyFormat, idempotencyKey, precondition, request, reply }: UpdateCall,
+) => {
+  const entry = registry.findTable(params.table)
+  const parsed = readUpdate(route, bodyFormat, body, query, keepUpdateValues)
+  const meaning = [bodyFormat, parsed.operation, parsed.learningRate]
+  const result = await runUpdate(writer, lookups.arena, {
+    entry,
+    parsed,
+    precondition,
+    key: idempotencyKey === undefined ? undefined : bindKey(idempotencyKey, meaning, body),
+    deadlineAt: request.deadlineAt,
+    pinBody: () => pinBody(request),
+  })
   return reply
     .headers(stateHeaders(result.version, result.sequence))
     .header('cache-control', 'no-store')
     .send(answerUpdate(entry.record.name, result))
 }
 
-/** What the request asks for beside the arrays, and how these are to be read. */
-const meaningOf = (request: UpdateRequest, { operation, learningRate }: ParsedUpdate) => [
-  parseBodyFormat(request.headers['content-type']),
-  operation,
-  learningRate,
-]
-
-/** Checks the update and hands it to the writer. One that was done before is not refused for what the table has become since. */
-const submit = async (
-  { writer, lookups }: HttpContext,
-  request: UpdateRequest,
-  entry: TableEntry,
-  { arrays, ...how }: ParsedUpdate,
-  key: UpdateKey | undefined,
-): Promise<UpdateResult> => {
-  const precondition = parsePrecondition(request.headers)
-  let mail: UpdateMessage
-  try {
-    mail = planUpdate(
-      entry,
-      arrays,
-      { ...how, precondition, key, deadlineAt: request.deadlineAt },
-      lookups.arena,
-    )
-  } catch (error) {
-    const first = key === undefined ? null : await writer.call('recall', { name: entry.record.name, key })
-    if (first === null) throw error
-    return first
-  }
-  // The writer reads the values where the body lies, whether or not the client still waits.
-  const release = pinBody(request)
-  try {
-    return await writer.call('update', mail.call)
-  } finally {
-    lookups.arena.release(mail.region)
-    release()
-  }
-}
+/** `POST /v1/tables/{table}/gradients` and `POST /v1/tables/{table}/rows`. */
+export const updateRoutes: readonly Route[] = [gradients, rows]

@@ -3,10 +3,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { tableBytes } from '../../layout/table-layout.ts'
 import type { TableEntry } from '../../tables/registry.ts'
-import type { App, HttpContext } from '../context.ts'
-import { checkDeadline } from '../deadline.ts'
-import { negotiateFormat, parsePrecondition } from '../negotiate.ts'
-import { acceptBodies } from '../body/receive.ts'
+import { defineRoute, type Route } from '../define-route.ts'
 import { NoQuery, TableInfoRef, TableParams } from '../schemas/table.ts'
 import { RollbackBody, VersionsAnswer } from '../schemas/versions.ts'
 import { compileChecker } from '../validate.ts'
@@ -14,57 +11,66 @@ import { sendTable } from './tables.ts'
 
 const checkRollback = compileChecker(RollbackBody)
 
-/** `GET /v1/tables/{table}/versions` and `POST /v1/tables/{table}/rollback`. */
-export const addVersionRoutes = (app: App, { registry, writer }: HttpContext): void => {
-  app.get('/v1/tables/:table/versions', { schema: describeVersions }, (request, reply) => {
-    negotiateFormat(request.headers.accept, ['json'])
-    reply.header('cache-control', 'no-cache').send(listVersions(registry.find(request.params.table)))
-  })
-  app.register(async (scope: App) => {
-    acceptBodies(scope, ['json'], LIMITS.specificationBodyBytesMax)
-    scope.post('/v1/tables/:table/rollback', { schema: describeRollback }, async (request, reply) => {
-      checkDeadline(request)
-      negotiateFormat(request.headers.accept, ['json'])
-      const { table: name } = request.params
-      registry.findTable(name)
-      const { version } = checkRollback(readJsonObject(request.body as unknown as Buffer, []).members)
-      await writer.call('rollback', { name, version, precondition: parsePrecondition(request.headers) })
-      return sendTable(reply, registry.findTable(name))
-    })
-  })
-}
-
 const listVersions = ({ record }: TableEntry): Static<typeof VersionsAnswer> => ({
   versions: record.versions.map(({ version, createdAt, rows, dim, dtype }) => ({
     version,
     created_at: new Date(createdAt).toISOString(),
     bytes: tableBytes(rows, dim, dtype),
-    // What an alias of one version reads is not what the table is.
+    // Also under an alias of one version: `current` is about the table.
     current: version === record.current,
   })),
 })
 
-const describeVersions = {
-  tags: ['versions'],
+const list = defineRoute({
+  method: 'GET',
+  url: '/v1/tables/:table/versions',
+  scope: 'read',
+  tag: 'versions',
   summary: 'List the readable versions of a table',
   description:
-    'Each can be looked up with `?version=` and made current again by `rollback`. `keep_versions` says how many stay.',
+    'Each can be looked up with `?version=` and made current again by `rollback`. ' +
+    '`keep_versions` says how many stay.',
   params: TableParams,
-  querystring: NoQuery,
+  query: NoQuery,
   response: { 200: VersionsAnswer },
-}
+  answers: ['json'],
+  errors: ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND'],
+  handler: ({ registry }, { params, reply }) => {
+    reply.header('cache-control', 'no-cache').send(listVersions(registry.find(params.table)))
+  },
+})
 
-const describeRollback = {
-  tags: ['versions'],
+const rollback = defineRoute({
+  method: 'POST',
+  url: '/v1/tables/:table/rollback',
+  scope: 'admin',
+  tag: 'versions',
   summary: 'Make an earlier version current again',
-  description: `In an instant, with the updates that it had. No version goes away by it, unless there are more than \`keep_versions\`; the next replacement takes the
-highest number ever used plus one. Settings stay as they are. \`If-Match\` makes it conditional.
+  description: `In an instant, with the updates that it had. No version goes away by it, unless there are
+more than \`keep_versions\`; the next replacement takes the highest number ever used plus one. Settings stay
+as they are. \`If-Match\` makes it conditional.
 
 \`\`\`sh
 curl -s http://127.0.0.1:8080/v1/tables/words/rollback -H 'content-type: application/json' -d '{"version":1}'
 \`\`\``,
   params: TableParams,
-  querystring: NoQuery,
-  body: RollbackBody,
+  query: NoQuery,
+  bodySchema: RollbackBody,
   response: { 200: TableInfoRef },
-}
+  accepts: { whole: ['json'] },
+  bodyBytesMax: LIMITS.specificationBodyBytesMax,
+  answers: ['json'],
+  answersState: true,
+  deadline: true,
+  conditional: true,
+  errors: ['TABLE_NOT_FOUND', 'DISK_FULL', 'VERSION_NOT_FOUND'],
+  handler: async ({ registry, writer }, { params: { table: name }, body, precondition, reply }) => {
+    registry.findTable(name)
+    const { version } = checkRollback(readJsonObject(body, []).members)
+    await writer.call('rollback', { name, version, precondition })
+    return sendTable(reply, registry.findTable(name))
+  },
+})
+
+/** `GET /v1/tables/{table}/versions` and `POST /v1/tables/{table}/rollback`. */
+export const versionRoutes: readonly Route[] = [list, rollback]

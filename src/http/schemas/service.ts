@@ -1,7 +1,10 @@
 /** The schemas of health, snapshots, limits and the service itself. */
 import { Type } from 'typebox'
+import { ERRORS } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { Choice, TableName } from './scalars.ts'
+
+/** Schemas of the service itself: its health, limits, snapshots and errors. */
 
 export const HealthAnswer = Type.Object({
   status: Choice(['alive', 'ready', 'degraded']),
@@ -33,3 +36,28 @@ export const ServiceAnswer = Type.Object({
   links: Type.Record(Type.String(), Type.String()),
   tables: Type.Array(Type.String(), { description: 'Names, at most 100' }),
 })
+
+/** The body of every error, which errors/problem.ts makes. */
+export const ProblemSchema = Type.Object(
+  {
+    type: Type.String({ description: 'Where the code is explained' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    code: Type.Enum(Object.keys(ERRORS), { type: 'string' }),
+    detail: Type.String({ description: 'What is wrong and where, for people' }),
+    instance: Type.String({ description: 'The request id, as in X-Request-Id and in the log' }),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({
+          pointer: Type.String({ description: 'JSON pointer (RFC 6901)' }),
+          detail: Type.String(),
+        }),
+        {
+          description: `The places, at most ${LIMITS.errorPlacesMax}`,
+        },
+      ),
+    ),
+    retryable: Type.Boolean({ description: 'Whether the same request may succeed later' }),
+  },
+  { $id: 'Problem', description: 'An error (RFC 9457)' },
+)

@@ -1,12 +1,12 @@
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
-import { watchStall } from '../../../src/http/body/stall-watch.ts'
+import { StallWatch } from '../../../src/http/body/stall-watch.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 
 // The clock is faked once, before the first deadline is watched, because the watch keeps its timer.
 beforeAll(() => {
-  vi.useFakeTimers({ toFake: ['setInterval', 'setTimeout', 'clearTimeout', 'performance'] })
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] })
 })
 afterAll(() => {
   vi.useRealTimers()
@@ -15,7 +15,7 @@ afterAll(() => {
 describe('a watched deadline', () => {
   test('is reported once, at most a second late', () => {
     let passed = 0
-    watchStall(performance.now() + 1_500, () => passed++)
+    new StallWatch().watch(performance.now() + 1_500, () => passed++)
     vi.advanceTimersByTime(1_400)
     expect(passed).toBe(0)
     vi.advanceTimersByTime(1_200)
@@ -26,7 +26,7 @@ describe('a watched deadline', () => {
 
   test('is not reported after its watch has ended', () => {
     let passed = 0
-    watchStall(performance.now() + 500, () => passed++)()
+    new StallWatch().watch(performance.now() + 500, () => passed++)()
     vi.advanceTimersByTime(5_000)
     expect(passed).toBe(0)
   })

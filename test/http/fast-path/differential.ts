@@ -13,6 +13,7 @@ import { MemorySocket } from './socket.ts'
 /** A conversation that the two servers answer differently. */
 export interface Difference {
   seed: number
+  state: string
   /** The bytes of the client, piece by piece. */
   said: string[]
   /** The answers before and after the client has ended its side. */
@@ -30,7 +31,15 @@ export interface Outcome {
 
 const BATCH = 200
 
-/** Waits for every answer that does not depend on a timeout. */
+/**
+ * The states of the service in which conversations take place, by their seed. The ready one is by far the
+ * most frequent; in the others admission refuses requests, or ends their connections.
+ */
+const STATES = ['ready', 'ready', 'ready', 'loading', 'ready', 'ready', 'draining', 'degraded'] as const
+
+const stateOf = (seed: number): (typeof STATES)[number] => STATES[Math.floor(seed / BATCH) % STATES.length]
+
+/** Long enough for every answer that does not wait for a clock. */
 export const settle = async ({ isBusy }: Servers): Promise<void> => {
   for (let quiet = 0; quiet < 4; quiet = isBusy() ? 0 : quiet + 1) await turn()
 }
@@ -49,9 +58,12 @@ export const compareServers = async (servers: Servers, cases: number, seed: numb
   fastPath.server.on('request', onRequest)
   try {
     while (outcome.cases < cases && outcome.difference === null) {
-      await compareBatch(servers, Math.min(BATCH, cases - outcome.cases), seed + outcome.cases, outcome)
+      const firstSeed = seed + outcome.cases
+      servers.setState(stateOf(firstSeed))
+      await compareBatch(servers, Math.min(BATCH, cases - outcome.cases), firstSeed, outcome)
     }
   } finally {
+    servers.setState('ready')
     fastPath.server.off('request', onRequest)
   }
   return outcome
@@ -95,6 +107,7 @@ const compareBatch = async (
     if (outcome.difference === null && states[0].join() !== states[1].join()) {
       outcome.difference = {
         seed,
+        state: stateOf(firstSeed),
         said: pieces.map((piece) => piece.toString('latin1')),
         fastPath: states[0],
         plain: states[1],

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type * as ReadHead from '../../../src/http/fast-path/read-head.ts'
 import { runsLong } from '../../skips.ts'
+import type * as Admission from '../../../src/http/fast-path/admission.ts'
 import { compareServers } from './differential.ts'
 import { type Servers, startServers } from './servers.ts'
 
@@ -16,6 +17,15 @@ vi.mock('../../../src/http/fast-path/read-head.ts', async (importOriginal) => {
   return { ...original, readHead }
 })
 
+/** Whether the fast path skips admission, which Fastify's hook does not. */
+const admitting = vi.hoisted(() => ({ skips: false }))
+vi.mock('../../../src/http/fast-path/admission.ts', async (importOriginal) => {
+  const original = await importOriginal<typeof Admission>()
+  const isAdmitted: typeof original.isAdmitted = (facts, state) =>
+    admitting.skips || original.isAdmitted(facts, state)
+  return { ...original, isAdmitted }
+})
+
 let servers: Servers
 // Each test has its own servers, because a fast path caches the heads that it has read.
 beforeEach(async () => {
@@ -23,6 +33,7 @@ beforeEach(async () => {
 })
 afterEach(() => {
   reading.careless = undefined
+  admitting.skips = false
   return servers.close()
 })
 
@@ -93,6 +104,12 @@ describe('The comparison with Fastify notices a fast path that', () => {
     reading.careless = readAs(change)
     const { difference } = await compareServers(servers, 20_000, 1)
     expect(difference).not.toBe(null)
+  })
+
+  test('skips admission', { timeout: 60_000 }, async () => {
+    admitting.skips = true
+    const { difference } = await compareServers(servers, 20_000, 1)
+    expect(difference).toMatchObject({ state: 'loading' })
   })
 
   test('differs, but not a correct one behind the same mock', async () => {

@@ -1,6 +1,4 @@
-/** The two services that the differential test compares, one with the fast path and one without. */
-
-import type { App } from '../../../src/http/context.ts'
+import type { App, Health } from '../../../src/http/context.ts'
 import { putTable, readTable } from '../../helpers/writer.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 import { TABLES, UPDATED } from './request-drafts.ts'
@@ -12,7 +10,9 @@ export interface Servers {
   plain: App
   /** Whether a call to a writer is pending. */
   isBusy: () => boolean
-  /** The rows and sequences of the updated tables of each service. */
+  /** Puts both services into a state, as their owner would. */
+  setState: (state: Health['state']) => void
+  /** The updated tables of each: rows, and how many updates there were. */
   readUpdated: () => { fastPath: unknown; plain: unknown }
   close: () => Promise<void>
 }
@@ -57,6 +57,10 @@ export const startServers = async (): Promise<Servers> => {
     fastPath: service.app,
     plain: plain.app,
     isBusy: () => callCount > 0,
+    setState: (state) => {
+      for (const { health } of [service.context, plain.context])
+        Object.assign(health, { state, reason: `the service is ${state}` })
+    },
     readUpdated: () => ({ fastPath: readUpdated(service), plain: readUpdated(plain) }),
     close: async () => {
       await plain.close()

@@ -9,6 +9,7 @@ interface Operation {
   summary?: string
   tags?: string[]
   description?: string
+  'x-scope'?: string
   parameters?: { in: string; name: string; schema: Json }[]
   requestBody?: {
     content: Record<string, { schema: Json; example?: Json; examples?: Record<string, { value: Json }> }>
@@ -52,7 +53,16 @@ describe('every operation of the document', () => {
     }
   })
 
-  test('lists its errors, which are problems', () => {
+  test('has a scope; only those that hold no data are open', () => {
+    const scopes = operations().map(({ path, operation }) => ({ path, scope: operation['x-scope'] }))
+    for (const { path, scope } of scopes) expect(['read', 'write', 'admin', 'open'], path).toContain(scope)
+    const open = scopes.filter(({ scope }) => scope === 'open').map(({ path }) => path)
+    expect(open.sort()).toEqual(['/', '/livez', '/readyz'])
+    const written = scopes.filter(({ scope }) => scope === 'write').map(({ path }) => path)
+    expect(written.sort()).toEqual(['/v1/tables/{table}/gradients', '/v1/tables/{table}/rows'])
+  })
+
+  test('lists its errors as problems', () => {
     for (const { path, method, operation } of operations()) {
       const errors = Object.entries(operation.responses).filter(([status]) => status >= '400')
       expect(

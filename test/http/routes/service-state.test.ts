@@ -92,7 +92,7 @@ describe('the service', () => {
         title: 'Internal server error',
         status: 500,
         code: 'INTERNAL',
-        detail: 'a mistake of the server, logged under the request id mine-1',
+        detail: 'internal server error, logged under the request id mine-1',
         instance: 'mine-1',
         retryable: false,
       })

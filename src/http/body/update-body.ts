@@ -1,0 +1,59 @@
+/** Reads the body and the query of an update, and checks the members beside its arrays. */
+import { refuse } from '../../core/errors.ts'
+import { listNamedArrays } from '../../formats/format.ts'
+import type { KeepSingles } from '../../formats/json-nest.ts'
+import { readJsonObject } from '../../formats/json-reader.ts'
+import { fromNamedArrays, fromTensors, type ParsedUpdate, type ValuesName } from '../../update/decode.ts'
+import type { Format } from '../negotiate.ts'
+import { GradientsMembers, RowsMembers } from '../schemas/updates.ts'
+import { compileChecker } from '../validate.ts'
+
+/** The query of an update of named arrays. A JSON update has the same as members of its body. */
+export interface UpdateQuery {
+  learning_rate?: number
+  op?: 'set' | 'add'
+}
+
+const checkGradientsMembers = compileChecker(GradientsMembers)
+const checkRowsMembers = compileChecker(RowsMembers)
+
+/**
+ * Reads the body and the query of an update. The values of a JSON body lie in `keepSingles`, until the next
+ * one is read. Refuses INVALID_REQUEST, and what the format refuses.
+ */
+export const readUpdate = (
+  route: 'gradients' | 'rows',
+  format: Format,
+  body: Buffer,
+  query: UpdateQuery,
+  keepSingles: KeepSingles,
+): ParsedUpdate => {
+  const valuesName: ValuesName = route === 'gradients' ? 'gradients' : 'values'
+  if (format !== 'json') {
+    if (route === 'gradients')
+      return {
+        arrays: fromNamedArrays(format, body, valuesName),
+        operation: 'gradients',
+        learningRate: query.learning_rate,
+      }
+    const operation = query.op ?? refuseNoOperation()
+    return { arrays: fromNamedArrays(format, body, valuesName), operation }
+  }
+  refuseQuery(query)
+  const limits = { singles: [valuesName], keepSingles }
+  const { members, tensors } = readJsonObject(body, ['indices', valuesName], limits)
+  const arrays = fromTensors(tensors, valuesName)
+  if (route === 'rows') return { arrays, operation: checkRowsMembers(members).op }
+  return { arrays, operation: 'gradients', learningRate: checkGradientsMembers(members).learning_rate }
+}
+
+const refuseNoOperation = (): never =>
+  refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', {
+    errors: [{ pointer: '/op', detail: 'is required' }],
+  })
+
+const refuseQuery = (query: UpdateQuery): void => {
+  const stray = Object.keys(query)[0]
+  if (stray !== undefined)
+    refuse('INVALID_REQUEST', `?${stray} is for ${listNamedArrays()} bodies; a JSON body has it inside`)
+}
