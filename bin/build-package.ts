@@ -9,7 +9,7 @@ import { dirname, join, resolve } from 'node:path'
 const root = resolve(import.meta.dirname, '..')
 const target = join(root, 'dist')
 /** Sources of the kernels and what compiles and proves them, and declarations: nothing that a service runs. */
-const LEFT_OUT = [/\.as\.ts$/, /\.d\.ts$/, /^kernels\/build\.ts$/, /^kernels\/reference\//]
+const LEFT_OUT = [/\.as\.ts$/, /\.d\.ts$/, /^kernels\/wasm\/build\.ts$/, /^kernels\/reference\//]
 /** What follows `from`, `import(` and `new URL(`: a quoted relative path of a module. */
 const MODULE_PATH = /(['"])(\.{1,2}\/[^'"\n]*)\.ts\1/g
 

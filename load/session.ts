@@ -10,7 +10,7 @@ import type { OpenLoopResult, Results, ScenarioResult, TargetResult } from './re
 import { makeTable, type SourceTable } from './rows.ts'
 import { type Scenario, SEEDS, TABLES } from './scenarios.ts'
 import type { Target } from './peers/target.ts'
-import { type UploadMeasure, uploadTable } from './bench/upload.ts'
+import { type UploadMeasure, uploadTable } from './upload-table.ts'
 import type { Wire } from './wires/wire.ts'
 import { imitateAnswers, learnAnswers, verifyUpdate } from './verify.ts'
 

@@ -125,7 +125,7 @@ const put = async (url: string, table: string, durability: string): Promise<void
 }
 
 const main = async (): Promise<void> => {
-  const outPath = join(import.meta.dirname, 'out')
+  const outPath = join(import.meta.dirname, '../out')
   mkdirSync(outPath, { recursive: true })
   const { prefix, note } = placeProcesses(true)
   process.stdout.write(`${note}\n`)

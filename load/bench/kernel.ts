@@ -196,7 +196,7 @@ interface Peers {
 }
 
 const startPeers = async (): Promise<Peers> => {
-  const program = join(import.meta.dirname, 'peers', 'take.py')
+  const program = join(import.meta.dirname, '../peers/take.py')
   const startNumpy = (hugePages: boolean): Promise<Peer | null> =>
     startPeer(options.python, [program], { NUMPY_MADVISE_HUGEPAGE: hugePages ? '1' : '0' })
   return { c: await startC(), numpy: await startNumpy(true), numpy4k: await startNumpy(false) }

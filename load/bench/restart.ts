@@ -16,7 +16,7 @@ const GIBIBYTES = Number(process.argv[3] ?? 1)
 const DIM = 64
 const READ_BYTES = 4 * 1024 * 1024
 const SERVER_PATH = join(import.meta.dirname, '../../src/main.ts')
-const outPath = join(import.meta.dirname, 'out')
+const outPath = join(import.meta.dirname, '../out')
 mkdirSync(outPath, { recursive: true })
 // Not in /tmp, which may be memory.
 const dataPath = mkdtempSync(join(outPath, 'restart-'))

@@ -77,7 +77,7 @@ const startAll = async (outPath: string, prefix: string[]): Promise<Contender[]>
 }
 
 const main = async (): Promise<void> => {
-  const outPath = join(import.meta.dirname, 'out')
+  const outPath = join(import.meta.dirname, '../out')
   mkdirSync(outPath, { recursive: true })
   const { prefix, apart, note } = placeProcesses(true)
   process.stdout.write(`${note}\n`)

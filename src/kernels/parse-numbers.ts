@@ -98,7 +98,7 @@ const writeTables = (memory: WebAssembly.Memory): void => {
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/parse-numbers.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/parse-numbers.wasm', import.meta.url))))
 
 /** A scanner for texts of up to `textBytesMax`. It belongs to one thread. */
 export const createNumberScanner = (textBytesMax: number): NumberScanner => {

@@ -202,7 +202,7 @@ const writeTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/print-floats.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/print-floats.wasm', import.meta.url))))
 
 /**
  * The printer for an arena, an imported 32-bit shared memory. `tablesAt` (a multiple of 8) is the place of JSON_TABLES_BYTES bytes that it

@@ -67,7 +67,7 @@ type Exports = Record<keyof UpdateSourceKernels, (...values: number[]) => number
 
 let compiled: WebAssembly.Module | undefined
 const compileModule = (): WebAssembly.Module =>
-  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./build/update-source.wasm', import.meta.url))))
+  (compiled ??= new WebAssembly.Module(readFileSync(new URL('./compiled/update-source.wasm', import.meta.url))))
 
 const makeRegionCheck =
   (bytesMax: number) =>

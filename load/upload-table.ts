@@ -1,7 +1,7 @@
 /** Puts tables on a server the way a client with a matrix does. */
-import { LEARNING_RATE, type TablePlan } from '../scenarios.ts'
-import type { SourceTable } from '../rows.ts'
-import type { Target } from '../peers/target.ts'
+import { LEARNING_RATE, type TablePlan } from './scenarios.ts'
+import type { SourceTable } from './rows.ts'
+import type { Target } from './peers/target.ts'
 
 /** How long one table took. */
 export interface UploadMeasure {
