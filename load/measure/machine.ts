@@ -17,7 +17,7 @@ export interface Versions {
   autocannon: string
 }
 
-const ROOT_PATH = join(import.meta.dirname, '..')
+const ROOT_PATH = join(import.meta.dirname, '../..')
 
 /** The machine this runs on. */
 export const describeMachine = (): Machine => ({

@@ -10,7 +10,7 @@ export async function startNullHttp({ outPath, prefix }: PeerOptions): Promise<T
   const server = await startServer({
     prefix,
     command: process.execPath,
-    args: [join(import.meta.dirname, 'peers/null-http.ts')],
+    args: [join(import.meta.dirname, 'null-http.ts')],
     env: {},
     logPath: join(outPath, 'null-http.log'),
   })

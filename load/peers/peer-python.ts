@@ -27,7 +27,7 @@ async function startPython(
   const server = await startServer({
     prefix,
     command: python,
-    args: [join(import.meta.dirname, 'peers', `${name}_app.py`)],
+    args: [join(import.meta.dirname, `${name}_app.py`)],
     env: { PYTHONDONTWRITEBYTECODE: '1' },
     logPath: join(outPath, `${name}.log`),
   })

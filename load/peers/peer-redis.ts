@@ -100,7 +100,7 @@ async function startKind(
 async function loadFunction(url: string): Promise<boolean> {
   const connection = await openConnection(url, redisWire).catch(() => undefined)
   if (connection === undefined) return false
-  const program = readFileSync(join(import.meta.dirname, 'peers/sgd.lua'))
+  const program = readFileSync(join(import.meta.dirname, 'sgd.lua'))
   await command(connection, 'FUNCTION', 'LOAD', 'REPLACE', program).finally(() => connection.close())
   return true
 }
