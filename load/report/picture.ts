@@ -22,7 +22,7 @@ const GAP = 28
 const MARGIN = 24
 const TITLE_HEIGHT = 84
 const PANEL_HEIGHT = 140
-const LINE_LENGTH_MAX = 138
+const LINE_LENGTH_MAX = 110
 
 /** What the picture and its words need of the results: medians of the scenarios shown. Throws when it would be empty. */
 export function takePictured(results: Results): Results {

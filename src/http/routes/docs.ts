@@ -6,6 +6,7 @@ import { describeTable } from '../../tables/registry.ts'
 import { version } from '../../version.ts'
 import type { App, HttpContext } from '../context.ts'
 import { documentOptions } from '../openapi/openapi-document.ts'
+import { nameOrigin, originOf } from '../openapi/own-origin.ts'
 import { chooseByAccept } from '../negotiate.ts'
 import { renderErrorsPage, renderServicePage } from '../answer/pages.ts'
 import { ERRORS_PAGE } from '../errors/problem.ts'
@@ -27,9 +28,10 @@ export const addDocument = async (app: App): Promise<void> => {
 /** `/openapi.json`, Swagger UI at `/docs`, the page of errors, and the page at `/`. */
 export const addDocsRoutes = async (app: App, context: HttpContext): Promise<void> => {
   let document: string | undefined
-  app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
-    document ??= JSON.stringify(app.swagger())
-    reply.type('application/json; charset=utf-8').header('cache-control', 'no-cache').send(document)
+  const documentFor = (request: FastifyRequest): string =>
+    nameOrigin((document ??= JSON.stringify(app.swagger())), originOf(request))
+  app.get('/openapi.json', { schema: { hide: true } }, (request, reply) => {
+    reply.type('application/json; charset=utf-8').header('cache-control', 'no-cache').send(documentFor(request))
   })
 
   await app.register(async (pages: App) => {
@@ -40,7 +42,13 @@ export const addDocsRoutes = async (app: App, context: HttpContext): Promise<voi
       crossOriginOpenerPolicy: false,
       originAgentCluster: false,
     })
-    await pages.register(swaggerUi, { routePrefix: '/docs', uiConfig: UI, theme: { title: 'gatherd API' } })
+    await pages.register(swaggerUi, {
+      routePrefix: '/docs',
+      uiConfig: UI,
+      theme: { title: 'gatherd API' },
+      transformSpecification: (_document, request) => JSON.parse(documentFor(request)),
+      transformSpecificationClone: false,
+    })
     pages.get(
       ERRORS_PAGE,
       { schema: { hide: true } },
@@ -83,7 +91,7 @@ const sendService = (
   const accept = request.headers.accept ?? '*/*'
   if (chooseByAccept(accept, ['application/json', 'text/html'], (type) => type) === 'text/html') {
     const tables = shown.flatMap((name) => registry.get(name) ?? []).map(describeTable)
-    const address = `${request.protocol}://${request.host}`
+    const address = originOf(request)
     return sendHtml(
       reply,
       renderServicePage({ version, address, state: health.state, tables, tableCount: names.length }),

@@ -41,17 +41,17 @@ const describeMultiLookup = {
 the query and hold for all.
 
 \`\`\`sh
-curl -s http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\
+curl -fsS http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\
   -d '{"lookups":[{"table":"words","indices":[3,1]},{"table":"words","indices":0}]}'
 \`\`\`
 
 \`\`\`python
 import numpy as np, requests
 from safetensors.numpy import load, save
-body = save({"words/indices": np.array([3, 1]), "user/indices": np.array([[7], [9]])})
+body = save({"words/indices": np.array([[3], [1]])})
 answer = requests.post("http://127.0.0.1:8080/v1/lookup", data=body,
                        headers={"content-type": "application/x-safetensors", "accept": "application/x-safetensors"})
-rows = load(answer.content)["user/embeddings"]      # shape (2, 1, dim)
+rows = load(answer.content)["words/embeddings"]      # shape (2, 1, dim)
 \`\`\``,
   querystring: MultiLookupQuery,
   consumes: [FORMAT_MEDIA_TYPES.json, FORMAT_MEDIA_TYPES.safetensors],

@@ -24,7 +24,7 @@ const describeSnapshots = {
 journal and by age, and on shutdown. For tables with durability \`none\` this is what a restart brings back.
 
 \`\`\`sh
-curl -s -X POST http://127.0.0.1:8080/v1/snapshots
+curl -fsS -X POST http://127.0.0.1:8080/v1/snapshots
 \`\`\``,
   querystring: NoQuery,
   response: { 200: SnapshotsAnswer },

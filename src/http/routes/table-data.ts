@@ -141,12 +141,13 @@ const describeData = {
 numbers. npy has no bfloat16 and no int8: those tables come as safetensors by default.
 
 \`\`\`sh
-curl http://127.0.0.1:8080/v1/tables/words/data -o words.npy
+curl -fsS http://127.0.0.1:8080/v1/tables/words/data -o words.npy
 \`\`\`
 
 \`\`\`python
 import io, numpy as np, requests
-words = np.load(io.BytesIO(requests.get("http://127.0.0.1:8080/v1/tables/words/data").content))
+answer = requests.get("http://127.0.0.1:8080/v1/tables/words/data")
+words = np.load(io.BytesIO(answer.content))
 \`\`\`
 
 With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors: \`optimizer/momentum\` (momentum),
@@ -154,8 +155,9 @@ With \`?include=optimizer\` the state of the optimizer comes too, at the same se
 \`embeddings\`; the optimizer itself is in the metadata. Uploaded again, training goes on where it was.
 
 \`\`\`sh
-curl 'http://127.0.0.1:8080/v1/tables/words/data?include=optimizer' -o words.safetensors
-curl -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x-safetensors' --data-binary @words.safetensors
+curl -fsS 'http://127.0.0.1:8080/v1/tables/words/data?include=optimizer' -o words.safetensors
+curl -fsS -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x-safetensors' \\
+  --data-binary @words.safetensors
 \`\`\``,
   params: TableParams,
   querystring: DataQuery,

@@ -99,7 +99,28 @@ const describeBegin = {
 order, \`commit\` makes the table of them. The upload is there until ${LIMITS.uploadAgeMsMax / 3_600_000} hours have passed without a part, also across restarts.
 
 \`\`\`sh
-curl http://127.0.0.1:8080/v1/tables/words/uploads -H 'content-type: application/json' -d '{"content_type":"application/x-npy"}'
+head -c 48 /dev/zero > words.f32
+split -d -a 4 -b 16 words.f32 words.part.
+url=http://127.0.0.1:8080/v1/tables/words/uploads
+id=$(curl -fsS $url -H 'content-type: application/json' \\
+  -d '{"content_type":"application/octet-stream","rows":4,"dim":3}' | sed -E 's/.*"upload":"([^"]+)".*/\\1/')
+for i in 0 1 2; do
+  curl -fsS --retry 9 --retry-all-errors -T words.part.000$i $url/$id/parts/$i
+done
+curl -fsS -X POST $url/$id/commit
+\`\`\`
+
+\`\`\`python
+import io, numpy as np, requests
+body = io.BytesIO()
+np.save(body, np.ones((4, 3), np.float32))
+begun = requests.post("http://127.0.0.1:8080/v1/tables/words/uploads", json={"content_type": "application/x-npy"})
+upload = f"http://127.0.0.1:8080{begun.headers['location']}"
+size = 64                # of a large table 64 * 2**20
+for number in range(0, -(-len(body.getvalue()) // size)):
+    part = body.getvalue()[number * size : (number + 1) * size]
+    requests.put(f"{upload}/parts/{number}", data=part).raise_for_status()
+requests.post(f"{upload}/commit").raise_for_status()
 \`\`\``,
   params: TableParams,
   querystring: NoQuery,
@@ -111,23 +132,7 @@ const describeReceive = {
   tags: ['uploads'],
   summary: 'Send a part',
   description: `Parts are numbered from 0 or from 1 and may come in any order, several at once, and again: the last whole one counts. A part that is cut
-short leaves nothing. \`Content-Digest\` is verified. One part has at most ${LIMITS.uploadPartBytesMax} bytes; any Content-Type will do.
-
-\`\`\`sh
-split -d -a 4 -b 64M words.npy words.part.
-for i in 0 1 2 3; do
-  curl --retry 9 --retry-all-errors -T words.part.000$i http://127.0.0.1:8080/v1/tables/words/uploads/$ID/parts/$i
-done
-\`\`\`
-
-\`\`\`python
-import requests
-size = 64 * 2**20
-with open("words.npy", "rb") as file:
-    for number, part in enumerate(iter(lambda: file.read(size), b"")):
-        requests.put(f"{upload}/parts/{number}", data=part).raise_for_status()      # upload: Location of the POST
-requests.post(f"{upload}/commit").raise_for_status()
-\`\`\``,
+short leaves nothing. \`Content-Digest\` is verified. One part has at most ${LIMITS.uploadPartBytesMax} bytes; any Content-Type will do.`,
   params: PartParams,
   querystring: NoQuery,
   consumes: ['application/octet-stream'],

@@ -40,8 +40,16 @@ test('the committed document is the one that the routes make (npm run openapi)',
   expect(readFileSync(DOCUMENT_PATH, 'utf8') === text).toBe(true)
 })
 
-test('the served document is the committed one', async () => {
-  expect((await service.app.inject({ url: '/openapi.json' })).json()).toEqual(document)
+test('the served document is the committed one, with examples for the address that it is read at', async () => {
+  const read = async (url: string, host: string) => (await service.app.inject({ url, headers: { host } })).json()
+  for (const url of ['/openapi.json', '/docs/json']) {
+    expect(await read(url, '127.0.0.1:8080')).toEqual(document)
+    expect(await read(url, 'tables.example')).toEqual(
+      JSON.parse(text.replaceAll('http://127.0.0.1:8080', 'http://tables.example')),
+    )
+  }
+  const odd = await service.app.inject({ url: '/openapi.json', headers: { host: 'a"$&b' } })
+  expect(JSON.stringify(odd.statusCode === 200 ? odd.json() : {})).not.toContain('127.0.0.1:8080')
 })
 
 describe('every operation', () => {
