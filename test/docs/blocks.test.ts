@@ -31,6 +31,8 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 const firstLine = ({ text }: Block): string => text.split('\n', 1)[0]
 const isRun = ({ info }: Block): boolean => info === 'sh' || info === 'python'
 const isShown = ({ info }: Block): boolean => info === 'json' || info === 'text'
+/** It is compared with what the service printed, in a test of its own. */
+const isBanner = ({ text }: Block): boolean => text.includes(' is ready: ')
 const usesPython = ({ info, text }: Block): boolean => info === 'python' || /\bpython3\b/.test(text)
 
 /** Runs the blocks of a section, and compares what each prints with what is shown under it. */
@@ -42,15 +44,16 @@ const runSection = async ({ blocks }: Section): Promise<void> => {
       printed = await (block.info === 'sh' ? runner.runShell(block.text) : runner.runPython(block.text)).catch(
         (error: Error) => expect.unreachable(`${place}: ${error.message}`),
       )
-    } else if (isShown(block)) {
+    } else if (isShown(block) && !isBanner(block)) {
       expect(printed, `${place}: nothing runs before it`).toBeDefined()
-      expect(isAnswer(printed ?? '', block.text), `${place}: it prints\n${printed}`).toBe(true)
+      const kind = block.info === 'json' ? 'json' : 'text'
+      expect(isAnswer(printed ?? '', block.text, kind), `${place}: it prints\n${printed}`).toBe(true)
       printed = undefined
     } else printed = undefined
   }
 }
 
-const describePage = (name: string, sections: Section[]): void =>
+const describePage = (name: string, sections: Section[]): void => {
   describe(name, () => {
     afterAll(() => runner.endPython())
     for (const section of sections) {
@@ -61,6 +64,7 @@ const describePage = (name: string, sections: Section[]): void =>
       )
     }
   })
+}
 
 describe('The blocks', () => {
   const blocks = PAGES.flatMap((page) =>
@@ -82,9 +86,12 @@ describe('The blocks', () => {
   })
 
   test('that show an answer would be found out by another one', () => {
-    expect(isAnswer('{"a":[1, 2]}\n{"b":3}', '{"a":[1, 2]}\n{"b":...}')).toBe(true)
-    for (const other of ['{"a":[1, 2]}{"c":3}', '{"a":[1, 3]}{"b":3}', '{"a":[1, 2]}', '{"a":[1, 2]}{"b":3}x'])
-      expect(isAnswer(other, '{"a":[1, 2]}\n{"b":...}'), other).toBe(false)
+    const shown = '{"a":[1, 2]}\n{"b":...}'
+    expect(isAnswer('{"a":[1,2]}{"b":3}\n', shown, 'json')).toBe(true)
+    for (const other of ['{"a":[1,2]}{"c":3}', '{"a":[1,3]}{"b":3}', '{"a":[1,2]}', '{"a":[1,2]}{"b":3}x'])
+      expect(isAnswer(other, shown, 'json'), other).toBe(false)
+    expect(isAnswer('6  7\n2 3\n', '6 7\n2 3', 'text')).toBe(true)
+    expect(isAnswer('67\n2 3\n', '6 7\n2 3', 'text')).toBe(false)
   })
 
   test('that fail are found out', async () => {
@@ -99,11 +106,24 @@ describe('The blocks', () => {
 
 for (const page of PAGES) describePage(page, readSections(read(page)))
 
-test('README.md shows what a start prints', () => {
-  const shown = readSections(read('README.md'))
-    .flatMap(({ blocks }) => blocks)
-    .find(({ text }) => text.includes('is ready:'))
-  expect(isAnswer(service.output().replaceAll(/^\{.*\n/gm, ''), (shown?.text ?? '').replaceAll(ORIGIN, service.url))).toBe(true)
+describe('The README', () => {
+  const blocks = readSections(read('README.md')).flatMap((section) => section.blocks)
+
+  test('shows what a start prints', () => {
+    const shown = (blocks.find(isBanner)?.text ?? '').replaceAll(ORIGIN, service.url)
+    const printed = service.output().replaceAll(/^\{.*\n/gm, '')
+    expect(isAnswer(printed, shown, 'text'), printed).toBe(true)
+  })
+
+  test('begins with the requests that a start prints', () => {
+    const listRequests = (text: string) =>
+      [...text.replaceAll('\\\n', '').matchAll(/curl .*?http:\/\/[^/]+(\/\S+) .*?-d '([^']+)'/g)].map(
+        ([, path, body]) => `${path} ${body}`,
+      )
+    const printed = listRequests(service.output())
+    expect(printed).toHaveLength(2)
+    expect(listRequests(blocks.filter(isRun)[0].text)).toEqual(printed)
+  })
 })
 
 describe('The page /docs', () => {

@@ -33,11 +33,13 @@ export class BlockRunner {
   private readonly environment: NodeJS.ProcessEnv
   private python: { child: ChildProcess; lines: Interface; answers: AsyncIterator<string> } | undefined
 
-  /** `python` is the command of an interpreter with NumPy, requests and safetensors, if there is one. */
-  constructor(
-    private readonly origin: string,
-    private readonly pythonCommand: string | undefined,
-  ) {
+  private readonly origin: string
+  private readonly pythonCommand: string | undefined
+
+  /** `pythonCommand` is an interpreter with NumPy, requests and safetensors, if there is one. */
+  constructor(origin: string, pythonCommand: string | undefined) {
+    this.origin = origin
+    this.pythonCommand = pythonCommand
     const commands = join(this.folder, 'commands')
     const installed = join(this.folder, 'node_modules/.bin')
     mkdirSync(commands)
@@ -113,9 +115,12 @@ export class BlockRunner {
   }
 }
 
-/** Whether a block prints what stands under it: `...` stands for anything, and white space between words does not count. */
-export const isAnswer = (printed: string, shown: string): boolean => {
-  const squeeze = (text: string): string => text.trim().replaceAll(/\s+/g, ' ').replaceAll('} {', '}{')
+/**
+ * Whether a block prints what stands under it, where `...` stands for anything. White space in JSON does not count; in
+ * text, any amount of it counts as one space.
+ */
+export const isAnswer = (printed: string, shown: string, kind: 'json' | 'text'): boolean => {
+  const squeeze = (text: string): string => text.trim().replaceAll(/\s+/g, kind === 'json' ? '' : ' ')
   const pattern = squeeze(shown)
     .split('...')
     .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
