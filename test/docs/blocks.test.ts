@@ -3,7 +3,7 @@
  * origin of the service, in the order of the pages, on one service. What a block prints is compared with the block of
  * kind `json` or `text` under it.
  */
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningProcess, startProcess } from '../helpers/process.ts'
@@ -54,6 +54,7 @@ const runSection = async ({ blocks }: Section): Promise<void> => {
 }
 
 const describePage = (name: string, sections: Section[]): void => {
+  if (!sections.some(({ blocks }) => blocks.some(isRun))) return
   describe(name, () => {
     afterAll(() => runner.endPython())
     for (const section of sections) {
@@ -70,6 +71,11 @@ describe('The blocks', () => {
   const blocks = PAGES.flatMap((page) =>
     readSections(read(page)).flatMap((section) => section.blocks.map((block) => ({ page, block }))),
   )
+
+  test('are those of every page', () => {
+    const pages = globSync(['*.md', 'docs/**/*.md', 'examples/**/*.md'], { cwd: ROOT })
+    expect(PAGES.toSorted()).toEqual(pages.map((path) => path.replaceAll('\\', '/')).toSorted())
+  })
 
   test('that do not run are listed with a reason, and marked', () => {
     const left = blocks.filter(({ block }) => !isRun(block) && !isShown(block))

@@ -1,6 +1,6 @@
 /** The pages whose blocks run, in their order, and the blocks that cannot run in a test. */
 
-/** Pages with blocks, from the root. */
+/** Every page of the documentation, from the root. */
 export const PAGES: readonly string[] = [
   'README.md',
   'docs/tutorial.md',
@@ -21,6 +21,7 @@ export const PAGES: readonly string[] = [
   'CONTRIBUTING.md',
   'SECURITY.md',
   'CHANGELOG.md',
+  'examples/glove/README.md',
 ]
 
 /** A block that does not run: its page, info string and first line. */
@@ -58,4 +59,5 @@ export const NOT_RUN: readonly LeftOut[] = [
   ...migration('"""Keras -> gatherd: the same rows, the same mask, the same training step.', 'OK rows and mask: keras Embedding'),
   ...migration('"""PyTorch -> gatherd: the same rows, the same refusals, the same bags, the same step.', 'OK rows: torch Embedding'),
   { page: 'docs/explanation/how-it-works.md', info: '', begins: THREADS_DRAWING, reason: DRAWING },
+  { page: 'CONTRIBUTING.md', info: '', begins: 'src/', reason: DRAWING },
 ]

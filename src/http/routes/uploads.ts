@@ -108,6 +108,26 @@ for i in 0 1 2; do
   curl -fsS --retry 9 --retry-all-errors -T words.part.000$i $url/$id/parts/$i
 done
 curl -fsS -X POST $url/$id/commit
+\`\`\``,
+  params: TableParams,
+  querystring: NoQuery,
+  body: UploadBegin,
+  response: { 201: UploadInfoRef },
+}
+
+const describeReceive = {
+  tags: ['uploads'],
+  summary: 'Send a part',
+  description: `Parts are numbered from 0 or from 1 and may come in any order, several at once, and again: the last whole one counts. A part that is cut
+short leaves nothing. \`Content-Digest\` is verified. One part has at most ${LIMITS.uploadPartBytesMax} bytes; any Content-Type will do.
+
+\`\`\`sh
+url=http://127.0.0.1:8080/v1/tables/words/uploads
+id=$(curl -fsS $url -H 'content-type: application/json' \\
+  -d '{"content_type":"application/octet-stream","rows":4,"dim":3}' | sed -E 's/.*"upload":"([^"]+)".*/\\1/')
+head -c 48 /dev/zero > words.f32
+curl -fsS --retry 9 --retry-all-errors -T words.f32 $url/$id/parts/0
+curl -fsS -X POST $url/$id/commit
 \`\`\`
 
 \`\`\`python
@@ -122,17 +142,6 @@ for number in range(0, -(-len(body.getvalue()) // size)):
     requests.put(f"{upload}/parts/{number}", data=part).raise_for_status()
 requests.post(f"{upload}/commit").raise_for_status()
 \`\`\``,
-  params: TableParams,
-  querystring: NoQuery,
-  body: UploadBegin,
-  response: { 201: UploadInfoRef },
-}
-
-const describeReceive = {
-  tags: ['uploads'],
-  summary: 'Send a part',
-  description: `Parts are numbered from 0 or from 1 and may come in any order, several at once, and again: the last whole one counts. A part that is cut
-short leaves nothing. \`Content-Digest\` is verified. One part has at most ${LIMITS.uploadPartBytesMax} bytes; any Content-Type will do.`,
   params: PartParams,
   querystring: NoQuery,
   consumes: ['application/octet-stream'],
