@@ -41,9 +41,10 @@ const runSection = async ({ blocks }: Section): Promise<void> => {
   for (const block of blocks) {
     const place = `line ${block.line}`
     if (isRun(block)) {
-      printed = await (block.info === 'sh' ? runner.runShell(block.text) : runner.runPython(block.text)).catch(
-        (error: Error) => expect.unreachable(`${place}: ${error.message}`),
-      )
+      printed = await (block.info === 'sh'
+        ? runner.runShell(block.text)
+        : runner.runPython(block.text)
+      ).catch((error: Error) => expect.unreachable(`${place}: ${error.message}`))
     } else if (isShown(block) && !isBanner(block)) {
       expect(printed, `${place}: nothing runs before it`).toBeDefined()
       const kind = block.info === 'json' ? 'json' : 'text'

@@ -32,13 +32,23 @@ describe('The links of the documentation', () => {
   })
 
   test('are all looked at', () => {
-    const page = '# A\n\n[a](b.md), [c](#a), [d](#d) ![e](e.svg "t")\n[f](b.md#b-c)\n`[x](y)`\n```\n[x](z)\n```\n'
+    const page =
+      '# A\n\n[a](b.md), [c](#a), [d](#d) ![e](e.svg "t")\n[f](b.md#b-c)\n`[x](y)`\n```\n[x](z)\n```\n'
     const files: Record<string, string> = { 'p/a.md': page, 'p/b.md': '## B, `c`\n' }
-    expect(findBrokenLinks('p/a.md', (path) => files[path] ?? '', (path) => path in files)).toEqual([
-      'p/a.md: #d names no heading of p/a.md',
-      'p/a.md: e.svg does not exist',
-    ])
-    expect(findBrokenLinks('p/a.md', (path) => files[path] ?? '', (path) => path === 'p/a.md')).toEqual([
+    expect(
+      findBrokenLinks(
+        'p/a.md',
+        (path) => files[path] ?? '',
+        (path) => path in files,
+      ),
+    ).toEqual(['p/a.md: #d names no heading of p/a.md', 'p/a.md: e.svg does not exist'])
+    expect(
+      findBrokenLinks(
+        'p/a.md',
+        (path) => files[path] ?? '',
+        (path) => path === 'p/a.md',
+      ),
+    ).toEqual([
       'p/a.md: b.md does not exist',
       'p/a.md: #d names no heading of p/a.md',
       'p/a.md: e.svg does not exist',

@@ -31,7 +31,10 @@ export const addDocsRoutes = async (app: App, context: HttpContext): Promise<voi
   const documentFor = (request: FastifyRequest): string =>
     nameOrigin((document ??= JSON.stringify(app.swagger())), originOf(request))
   app.get('/openapi.json', { schema: { hide: true } }, (request, reply) => {
-    reply.type('application/json; charset=utf-8').header('cache-control', 'no-cache').send(documentFor(request))
+    reply
+      .type('application/json; charset=utf-8')
+      .header('cache-control', 'no-cache')
+      .send(documentFor(request))
   })
 
   await app.register(async (pages: App) => {

@@ -41,7 +41,8 @@ test('the committed document is the one that the routes make (npm run openapi)',
 })
 
 test('the served document is the committed one, with examples for the address that it is read at', async () => {
-  const read = async (url: string, host: string) => (await service.app.inject({ url, headers: { host } })).json()
+  const read = async (url: string, host: string) =>
+    (await service.app.inject({ url, headers: { host } })).json()
   for (const url of ['/openapi.json', '/docs/json']) {
     expect(await read(url, '127.0.0.1:8080')).toEqual(document)
     expect(await read(url, 'tables.example')).toEqual(
