@@ -1,6 +1,7 @@
 /**
- * Makes what npm packs: `src/**\/*.ts` -> `dist/**\/*.js`, without types and with the names of JavaScript files, and the compiled
- * kernels. Types become blanks, so lines and columns in a stack trace are those of the sources. Run by `npm run build:package`.
+ * Makes what npm packs: `src/**\/*.ts` -> `dist/**\/*.js`, without types and with the names of JavaScript
+ * files, and the compiled kernels. Types become blanks, so lines and columns in a stack trace are those of
+ * the sources. Run by `npm run build:package`.
  */
 import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
@@ -8,9 +9,9 @@ import { dirname, join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
 const target = join(root, 'dist')
-/** Sources of the kernels and what compiles and proves them, and declarations: nothing that a service runs. */
+/** Sources, compiler and references of the kernels, and declarations: a service runs none of them. */
 const LEFT_OUT = [/\.as\.ts$/, /\.d\.ts$/, /^kernels\/wasm\/build\.ts$/, /^kernels\/reference\//]
-/** What follows `from`, `import(` and `new URL(`: a quoted relative path of a module. */
+/** A quoted relative path of a module, as after `from`, `import(` and `new URL(`. */
 const MODULE_PATH = /(['"])(\.{1,2}\/[^'"\n]*)\.ts\1/g
 
 const modules = globSync('**/*.ts', { cwd: join(root, 'src') })

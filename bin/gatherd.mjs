@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * `npx gatherd`. Whatever Node starts this, gatherd runs on the Node that it pins, where that is installed, or else on a Node that
- * `engines` allows. So this file is plain JavaScript that also old releases understand.
+ * `npx gatherd`. Under any Node that starts this, gatherd runs on the Node that it pins, where that is
+ * installed, or else on a Node that `engines` allows. So this file is plain JavaScript that also old releases
+ * understand.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -13,7 +14,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const packageFile = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
-/** A checkout has the sources; what npm packs has JavaScript, because Node strips no types below node_modules. */
+/**
+ * A checkout has the sources; what npm packs has JavaScript, because Node strips no types below node_modules.
+ */
 const source = join(root, 'src', 'cli.ts')
 const entry = existsSync(source) ? source : join(root, 'dist', 'cli.js')
 
@@ -75,8 +78,10 @@ if (runtime !== null) {
   await import(pathToFileURL(entry).href)
 } else {
   process.stderr.write(
-    `gatherd: this is Node ${process.versions.node}, gatherd needs ${packageFile.engines.node}, and npm has no Node ${pinnedMajor} for ` +
-      `${process.platform}-${process.arch}, or was told to leave optional packages out; install a newer Node\n`,
+    `gatherd: this is Node ${process.versions.node}, gatherd needs ${packageFile.engines.node}, and ` +
+      `npm has no Node ${pinnedMajor} for ` +
+      `${process.platform}-${process.arch}, or was told to leave optional packages out; install a ` +
+      'newer Node\n',
   )
   process.exitCode = 1
 }

@@ -1,4 +1,6 @@
-/** Writes the pages that are tables of the source: `npm run docs`. A test fails when they differ from what this renders. */
+/**
+ * `npm run docs`: writes the pages that are tables of the source. A test fails when they differ from these.
+ */
 import { writeFileSync } from 'node:fs'
 import { CONFIG_SCHEMA } from '../src/config.ts'
 import { ERRORS } from '../src/core/errors.ts'
@@ -21,10 +23,10 @@ const describeValues = ({ type, enum: words, minimum, maximum }: Setting): strin
 
 /** docs/reference/configuration.md */
 export const renderConfiguration = (): string => {
-  const rows = Object.entries(CONFIG_SCHEMA.properties as Record<string, Setting>).map(
-    ([name, setting]) =>
-      `| \`${name}\` | ${describeValues(setting)} | ${setting.default === undefined ? '' : `\`${setting.default}\``} | ${setting.description} |`,
-  )
+  const rows = Object.entries(CONFIG_SCHEMA.properties as Record<string, Setting>).map(([name, setting]) => {
+    const preset = setting.default === undefined ? '' : `\`${setting.default}\``
+    return `| \`${name}\` | ${describeValues(setting)} | ${preset} | ${setting.description} |`
+  })
   const limits = Object.entries(LIMITS).map(([name, value]) => `| \`${name}\` | ${value} |`)
   return `# Configuration
 
@@ -58,8 +60,8 @@ export const renderErrors = (): string => {
 
 Every error is \`application/problem+json\` (RFC 9457) and carries one of these codes. Its member \`errors\`
 names up to ten places in the request by JSON pointer. A retryable request may succeed later without a change;
-\`Retry-After\` says when to try again. \`npm run docs\` generates this page from the source, and \`/docs/errors\`
-of a running service says for each code what to do.
+\`Retry-After\` says when to try again. \`npm run docs\` generates this page from the source, and
+\`/docs/errors\` of a running service says for each code what to do.
 
 | code | status | meaning | retryable |
 | --- | --- | --- | --- |

@@ -34,7 +34,10 @@ export async function uploadTable(
   }
 }
 
-/** A table that was there before keeps its settings when its data are replaced: what the updates rely on is said again. */
+/**
+ * A table keeps its settings when its data are replaced, so the optimizer that the updates rely on is set
+ * again.
+ */
 async function setOptimizer(target: Target, table: string): Promise<void> {
   const answer = await fetch(`${target.url}/v1/tables/${table}`, {
     method: 'PATCH',

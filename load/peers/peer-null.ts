@@ -1,4 +1,4 @@
-/** The floor: what HTTP alone costs in Node. */
+/** The floor: the cost of HTTP alone in Node. */
 import { join } from 'node:path'
 import { startServer } from './child.ts'
 import { httpWire } from '../wires/http-wire.ts'

@@ -1,4 +1,7 @@
-/** Latency percentiles on a logarithmic axis: from the median to the 99th, on to the 99.9th, and the slowest answer. */
+/**
+ * Latency percentiles on a logarithmic axis: from the median to the 99th, on to the 99.9th, and the slowest
+ * answer.
+ */
 import { formatUs } from './format.ts'
 import { makeLogScale } from './scale.ts'
 import type { Latency } from '../measure/histogram.ts'
@@ -17,10 +20,13 @@ const RIGHT = 22
 const LANE_HEIGHT = 12
 const ROW_GAP = 12
 const TOP = 26
-/** Of fewer answers, the 99.9th percentile is the slowest one. */
+/** With fewer answers the 99.9th percentile is the slowest one. */
 const COUNT_FOR_P999 = 2_000
 
-/** One row per scenario, one lane in it per server. `all` are the rows of all plots to be compared: they set the axis. */
+/**
+ * One row per scenario, one line in it per server. `all` are the rows of all plots to be compared: they set
+ * the axis.
+ */
 export function drawRanges(label: string, rows: RangeRow[], all: RangeRow[]): string {
   const latencies = all.flatMap((row) => row.lanes.flatMap(({ latency }) => [latency.p50Us, latency.maxUs]))
   const labelWidth = Math.max(...all.map((row) => row.label.length)) * LETTER_WIDTH + LABEL_GAP
@@ -52,12 +58,14 @@ function drawLane(
 ): string {
   const { p50Us, p90Us, p99Us, p999Us, maxUs } = latency
   const tail = requestCount >= COUNT_FOR_P999
-  const detail = `p50 ${formatUs(p50Us)}, p90 ${formatUs(p90Us)}, p99 ${formatUs(p99Us)}, p99.9 ${formatUs(p999Us)}, max ${formatUs(maxUs)}`
+  const detail =
+    `p50 ${formatUs(p50Us)}, p90 ${formatUs(p90Us)}, p99 ${formatUs(p99Us)}, p99.9 ` +
+    `${formatUs(p999Us)}, max ${formatUs(maxUs)}`
   return element(
     'g',
     { class: seriesClass(name) },
     hint(`${name}: ${detail}, ${requestCount} answers`),
-    // Thin marks are hard to point at: the whole lane answers.
+    // Thin marks are hard to point at: the whole line reacts.
     element('rect', {
       x: at(p50Us),
       y: y - LANE_HEIGHT / 2,

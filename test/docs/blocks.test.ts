@@ -1,7 +1,7 @@
 /**
- * Every block of the README, of docs/, of the descriptions at `/docs` and of the page at `/` runs, verbatim but for the
- * origin of the service, in the order of the pages, on one service. What a block prints is compared with the block of
- * kind `json` or `text` under it.
+ * Every block of the README, of docs/, of the descriptions at `/docs` and of the page at `/` runs, verbatim
+ * but for the origin of the service, in the order of the pages, on one service. What a block prints is
+ * compared with the block of kind `json` or `text` under it.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

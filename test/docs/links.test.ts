@@ -1,4 +1,7 @@
-/** Every relative link of the documentation leads to a file that is there, and every anchor to a heading of it. */
+/**
+ * Every relative link of the documentation leads to a file that is there, and every anchor to a heading of
+ * it.
+ */
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'

@@ -1,6 +1,6 @@
 /**
- * Reads Markdown pages as far as the tests of the documentation need it: fenced blocks with the heading that they
- * stand under, anchors of headings, and links.
+ * Reads Markdown pages as far as the tests of the documentation need it: fenced blocks with the heading that
+ * they stand under, anchors of headings, and links.
  */
 
 /** A fenced block. `info` is the whole info string, for example `sh no-run`; `line` counts from 1. */
@@ -19,7 +19,10 @@ export interface Section {
 const FENCE = /^```(.*)$/
 const HEADING = /^#{1,6} +(.*?) *$/
 
-/** Splits a page at its headings. Blocks before the first heading belong to a section named ''. Throws on an open fence. */
+/**
+ * Splits a page at its headings. Blocks before the first heading belong to a section named ''. Throws on an
+ * open fence.
+ */
 export const readSections = (page: string): Section[] => {
   const sections: Section[] = [{ heading: '', blocks: [] }]
   let open: Block | undefined
@@ -44,7 +47,10 @@ export const readSections = (page: string): Section[] => {
 const withoutCode = (page: string): string =>
   page.replaceAll(/^```.*?^```$/gms, '').replaceAll(/`[^`\n]*`/g, (code) => 'x'.repeat(code.length))
 
-/** Anchors as GitHub makes them of headings: lower case, punctuation dropped, spaces as hyphens, repeats numbered. */
+/**
+ * Anchors as GitHub makes them of headings: lower case, punctuation dropped, spaces as hyphens, repeats
+ * numbered.
+ */
 export const listAnchors = (page: string): string[] => {
   const counts = new Map<string, number>()
   return page

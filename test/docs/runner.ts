@@ -1,6 +1,6 @@
 /**
- * Runs the blocks of the documentation as their readers do: shell blocks by bash, the Python blocks of a page one
- * after another in one interpreter. Only the origin of the service is replaced in them.
+ * Runs the blocks of the documentation as their readers do: shell blocks by bash, the Python blocks of a page
+ * one after another in one interpreter. Only the origin of the service is replaced in them.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -116,8 +116,8 @@ export class BlockRunner {
 }
 
 /**
- * Whether a block prints what stands under it, where `...` stands for anything. White space in JSON does not count; in
- * text, any amount of it counts as one space.
+ * Whether a block prints what stands under it, where `...` stands for anything. White space in JSON does not
+ * count; in text, any amount of it counts as one space.
  */
 export const isAnswer = (printed: string, shown: string, kind: 'json' | 'text'): boolean => {
   const squeeze = (text: string): string => text.trim().replaceAll(/\s+/g, kind === 'json' ? '' : ' ')
