@@ -36,7 +36,7 @@ const usableBytes = (): number => {
   return constrained > 0 && constrained < totalmem() ? constrained : totalmem()
 }
 
-/** Every variable: its type, default and meaning. `docs/configuration.md` is generated from this. */
+/** Every variable: its type, default and meaning. `docs/reference/configuration.md` is generated from this. */
 export const CONFIG_SCHEMA = Type.Object({
   GATHERD_HOST: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address to listen on' }),
   GATHERD_PORT: Type.Integer({

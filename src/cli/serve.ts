@@ -6,7 +6,7 @@ export const serveCommand: Command = {
   arguments: [0, 0],
   summary: 'Serves until SIGTERM or Ctrl-C',
   description:
-    'Settings come from the environment: GATHERD_PORT, GATHERD_DATA_DIR and the others of docs/configuration.md.',
+    'Settings come from the environment: GATHERD_PORT, GATHERD_DATA_DIR and the others of docs/reference/configuration.md.',
   options: {
     recover: {
       value: 'before-damage',

@@ -1,5 +1,5 @@
 /**
- * The one table of error codes. Code, HTTP status, title; `docs/errors.md` and the OpenAPI document are tested against it.
+ * The one table of error codes. Code, HTTP status, title; `docs/reference/errors.md` and the OpenAPI document are tested against it.
  * `retryable`: the same request may succeed later without being changed.
  */
 export const ERRORS = {

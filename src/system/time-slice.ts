@@ -2,7 +2,7 @@
  * Short turns on the processor, by `sched_setattr` through `node:ffi`. Linux lets a thread go on until its slice is over (1.4 to 3 ms) before one
  * that wakes gets the processor, unless that has asked for shorter slices. An HTTP worker sleeps between lookups, and without them each that
  * comes during a commit of the writer, or while threads of the garbage collector run, waits for those: p99 beside updates on disk is 3 times as
- * high (docs/performance.md). Slices change who comes first, not how much of the processor each thread gets.
+ * high (docs/explanation/performance.md). Slices change who comes first, not how much of the processor each thread gets.
  */
 import process from 'node:process'
 import { loadFfi } from './ffi.ts'

@@ -4,7 +4,7 @@ import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import { stateHeaders } from './state-headers.ts'
 
-/** Below this, a body as text in the same piece as its headers costs less than the second piece (docs/performance.md). */
+/** Below this, a body as text in the same piece as its headers costs less than the second piece (docs/explanation/performance.md). */
 const JOINED_BYTES_MAX = 4 * 1024
 
 /** Sends recycled memory; it is given back when the socket has taken it. */

@@ -30,7 +30,7 @@ interface Accepted {
 /**
  * Makes a new socket of an accepted one, which reads into memory of the reader's choice (`onread` of `net.Socket`). Node offers that for connections
  * that one opens, not for those that a server accepts, and otherwise reads 64 KiB at a time into memory that it allocates for each
- * read: half of what a large body costs (docs/performance.md). null: this is no TCP connection of the Node that this was written for, and is
+ * read: half of what a large body costs (docs/explanation/performance.md). null: this is no TCP connection of the Node that this was written for, and is
  * as it was. The new socket stands for the old one in the server's count of its connections.
  */
 export const adoptSocket = (accepted: Socket, reader: SocketReader): AdoptedSocket | null => {

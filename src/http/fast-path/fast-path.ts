@@ -21,7 +21,7 @@ const READ_BYTES = 32 * 1024
 
 /**
  * Opens the fast path: new connections of `app` are read by it first. Plain lookups and updates, by far the most frequent requests of a busy service,
- * are answered without `node:http`, which is half of the cost of a small lookup and of a large body (docs/performance.md). At the first byte of
+ * are answered without `node:http`, which is half of the cost of a small lookup and of a large body (docs/explanation/performance.md). At the first byte of
  * anything else the connection is Fastify's, untouched, and stays it. Answers, limits and timeouts are the same on both sides. To be
  * called before the app is ready.
  */
