@@ -116,6 +116,10 @@ for (const page of PAGES) describePage(page, readSections(read(page)))
 describe('The README', () => {
   const blocks = readSections(read('README.md')).flatMap((section) => section.blocks)
 
+  test('has at most 150 lines', () => {
+    expect(read('README.md').trimEnd().split('\n').length).toBeLessThanOrEqual(150)
+  })
+
   test('shows what a start prints', () => {
     const shown = (blocks.find(isBanner)?.text ?? '').replaceAll(ORIGIN, service.url)
     const printed = service.output().replaceAll(/^\{.*\n/gm, '')
