@@ -136,7 +136,7 @@ body = io.BytesIO()
 np.save(body, np.ones((4, 3), np.float32))
 begun = requests.post("http://127.0.0.1:8080/v1/tables/words/uploads", json={"content_type": "application/x-npy"})
 upload = f"http://127.0.0.1:8080{begun.headers['location']}"
-size = 64                # of a large table 64 * 2**20
+size = 64                # 64 * 2**20 for a large table
 for number in range(0, -(-len(body.getvalue()) // size)):
     part = body.getvalue()[number * size : (number + 1) * size]
     requests.put(f"{upload}/parts/{number}", data=part).raise_for_status()
