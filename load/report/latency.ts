@@ -63,7 +63,7 @@ export function drawOpenLoop({ openLoop, scenarios }: Results): string {
 
 const rangeRow = (scenario: ScenarioResult, label: string): RangeRow => ({
   label,
-  lanes: Object.entries(scenario.measured).map(([name, { median }]) => ({
+  bands: Object.entries(scenario.measured).map(([name, { median }]) => ({
     name,
     latency: median,
     requestCount: median.requestCount,
