@@ -1,4 +1,6 @@
-/** Writes the pages that are tables of the source: `npm run docs`. A test fails when they differ from what this renders. */
+/**
+ * `npm run docs`: writes the pages that are tables of the source. A test fails when they differ from these.
+ */
 import { writeFileSync } from 'node:fs'
 import { CONFIG_SCHEMA } from '../src/config.ts'
 import { ERRORS } from '../src/core/errors.ts'
@@ -19,18 +21,19 @@ const describeValues = ({ type, enum: words, minimum, maximum }: Setting): strin
   return maximum === undefined ? `whole number from ${minimum}` : `whole number, ${minimum} to ${maximum}`
 }
 
-/** docs/configuration.md */
+/** docs/reference/configuration.md */
 export const renderConfiguration = (): string => {
-  const rows = Object.entries(CONFIG_SCHEMA.properties as Record<string, Setting>).map(
-    ([name, setting]) =>
-      `| \`${name}\` | ${describeValues(setting)} | ${setting.default === undefined ? '' : `\`${setting.default}\``} | ${setting.description} |`,
-  )
+  const rows = Object.entries(CONFIG_SCHEMA.properties as Record<string, Setting>).map(([name, setting]) => {
+    const preset = setting.default === undefined ? '' : `\`${setting.default}\``
+    return `| \`${name}\` | ${describeValues(setting)} | ${preset} | ${setting.description} |`
+  })
   const limits = Object.entries(LIMITS).map(([name, value]) => `| \`${name}\` | ${value} |`)
   return `# Configuration
 
-gatherd is configured by its environment. Everything is checked at start: all mistakes are named at once, a \`GATHERD_\` name that is not
-in this table is one of them, and the process ends with code 1. Only \`GATHERD_URL\`, which tells \`npx gatherd put\` and the other commands where the
-service is, may be set too. This page is generated (\`npm run docs\`).
+gatherd reads its configuration from environment variables and checks all of it at start. It names all
+mistakes at once and ends with code 1; a variable that begins with \`GATHERD_\` and is not in this table is
+such a mistake. One more may be set: \`GATHERD_URL\` tells \`npx gatherd put\` and the other commands where
+the service is. \`npm run docs\` generates this page from the source.
 
 | variable | values | default | meaning |
 | --- | --- | --- | --- |
@@ -38,7 +41,8 @@ ${rows.join('\n')}
 
 ## Limits
 
-Fixed bounds, as \`GET /v1/limits\` shows them. Reaching one is an error with a name, and loses nothing.
+These bounds are fixed; \`GET /v1/limits\` answers them too. A request that exceeds one is refused with an
+error code, and nothing is changed or lost.
 
 | limit | value |
 | --- | --- |
@@ -46,7 +50,7 @@ ${limits.join('\n')}
 `
 }
 
-/** docs/errors.md */
+/** docs/reference/errors.md */
 export const renderErrors = (): string => {
   const rows = Object.entries(ERRORS).map(
     ([code, { status, title, retryable }]) =>
@@ -54,8 +58,10 @@ export const renderErrors = (): string => {
   )
   return `# Errors
 
-Every error is \`application/problem+json\` (RFC 9457) with one of these codes. \`errors\` names up to ten places by JSON pointer. A retryable
-request may succeed later as it is; \`Retry-After\` says when to try. This page is generated (\`npm run docs\`).
+Every error is \`application/problem+json\` (RFC 9457) and carries one of these codes. Its member \`errors\`
+names up to ten places in the request by JSON pointer. A retryable request may succeed later without a change;
+\`Retry-After\` says when to try again. \`npm run docs\` generates this page from the source, and
+\`/docs/errors\` of a running service says for each code what to do.
 
 | code | status | meaning | retryable |
 | --- | --- | --- | --- |
@@ -64,6 +70,6 @@ ${rows.join('\n')}
 }
 
 if (import.meta.main) {
-  writeFileSync(new URL('./configuration.md', import.meta.url), renderConfiguration())
-  writeFileSync(new URL('./errors.md', import.meta.url), renderErrors())
+  writeFileSync(new URL('./reference/configuration.md', import.meta.url), renderConfiguration())
+  writeFileSync(new URL('./reference/errors.md', import.meta.url), renderErrors())
 }

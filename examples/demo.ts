@@ -1,6 +1,7 @@
 /**
- * A first real run: upload 20,000 word vectors, look words up, see what is near, push one gradient step that moves two words
- * together. `npm run demo`; another service than the one on port 8080 is named by the first argument.
+ * A first real run: uploads 20,000 word vectors, looks words up, finds their neighbours, and pushes one
+ * gradient step that moves two words together. Run it by `npm run demo`; the first argument names another
+ * service than the one on port 8080.
  */
 import { readFileSync } from 'node:fs'
 import { findOrStartService } from './service.ts'
@@ -68,7 +69,8 @@ const main = async (): Promise<void> => {
       new Uint8Array(vectors),
     )
     say(
-      `\nUploaded GloVe: ${info.rows} rows x ${info.dim}, ${info.dtype}, ${info.bytes} bytes, version ${info.version}.`,
+      `\nUploaded GloVe: ${info.rows} rows x ${info.dim}, ${info.dtype}, ${info.bytes} bytes, version ` +
+        `${info.version}.`,
     )
 
     const names = ['coffee', 'python', 'paris']
@@ -80,7 +82,8 @@ const main = async (): Promise<void> => {
     const pair = ['python', 'java']
     const [a, b] = await lookUp(table, pair)
     say(
-      `\ncosine(${pair.join(', ')}) is ${cosine(a, b).toFixed(4)}. One SGD step on 1/2 |a - b|^2, learning rate 0.4:`,
+      `\ncosine(${pair.join(', ')}) is ${cosine(a, b).toFixed(4)}. One SGD step on 1/2 |a - b|^2, ` +
+        'learning rate 0.4:',
     )
     const step = await post<{ sequence: number; rows_updated: number }>(`${table}/gradients`, {
       indices: pair.map(row),
@@ -89,7 +92,8 @@ const main = async (): Promise<void> => {
     })
     const [movedA, movedB] = await lookUp(table, pair)
     say(
-      `  ${step.rows_updated} rows updated, sequence ${step.sequence}: the cosine is ${cosine(movedA, movedB).toFixed(4)} now.`,
+      `  ${step.rows_updated} rows updated, sequence ${step.sequence}: the cosine is ` +
+        `${cosine(movedA, movedB).toFixed(4)} now.`,
     )
     await showNear(table, ['python'])
     if (!service.startedHere) say(`\nThe table stays, also when gatherd restarts: curl ${table}`)

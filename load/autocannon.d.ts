@@ -7,7 +7,7 @@ declare module 'autocannon' {
     getRequestBuffer(): Buffer
     /** Answers that are not yet complete. `addBody` is given every piece of a body. */
     pipelinedRequests: { addBody(piece: Buffer): void }
-    /** Is given what comes from the connection. */
+    /** Reads the bytes of the connection. */
     parser: { execute(piece: Buffer): void }
     on(event: 'response', listener: (status: number, wireBytes: number, latencyMs: number) => void): this
   }

@@ -14,9 +14,9 @@ export interface LoadOptions {
   scenarioPattern: RegExp
   peerPattern: RegExp
   python: string
-  /** Client and servers run where the system likes. */
+  /** Whether the system places client and servers. */
   free: boolean
-  /** Where the picture goes; none without. */
+  /** The file of the picture; undefined draws none. */
   svgPath: string | undefined
   /** Results to draw instead of measuring. */
   fromPath: string | undefined
@@ -24,22 +24,26 @@ export interface LoadOptions {
 
 export const USAGE = `npm run load -- [options]
 
-  --quick              tables of 100,000 rows, fewer scenarios, shorter windows: about two minutes instead of eight
+  --quick              tables of 100,000 rows, fewer scenarios, shorter windows: two minutes instead of eight
   --scenarios REGEX    only these, e.g. 'binary-d64-n(8|64)-'
   --seconds S          length of one measurement (default 0.4, quick 0.3)
   --repeats N          interleaved repeats of which the median counts (default 5, quick 3)
   --out DIR            where results.json, report.html and the servers' logs go (default load/out)
-  --svg FILE           also draws the picture of the README, and writes the medians it shows beside it (FILE with .json)
+  --svg FILE           also draws the picture of the README, and writes its medians beside it (.json)
   --from FILE          draws the results of an earlier run; measures nothing
   --free               client and servers float over all cores; without it the client has a core of its own
-  --url URL            measures a gatherd that runs already; its tables load16, load64, update64 and durable64 are replaced
+  --url URL            measures a gatherd that runs already; replaces its tables load16, load64, update64
+                       and durable64
   --pid PID            process of that server, for CPU and memory
   --peers REGEX        only these comparisons: ${PEER_NAMES.join(', ')}
                        (default: all that are installed; '-' for none)
   --python PATH        the Python that has numpy, orjson, uvicorn and fastapi (default python3)
   --help`
 
-/** Reads the arguments after the program's name; undefined when help was asked for. Throws on anything unknown or out of range. */
+/**
+ * Reads the arguments after the program's name; undefined when help was asked for. Throws on anything unknown
+ * or out of range.
+ */
 export function readOptions(args: string[]): LoadOptions | undefined {
   const { values } = parseArgs({
     args,

@@ -1,4 +1,4 @@
-/** A table as a client with a matrix sends it. */
+/** Sends a table as a client with a matrix does. */
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { type SourceTable, toBytes } from './rows.ts'
@@ -13,7 +13,7 @@ export async function putTable(url: string, plan: TablePlan, source: SourceTable
   const headers = { 'content-type': 'application/octet-stream', 'content-length': bytes.length }
   const upload = request(`${url}/v1/tables/${plan.name}?${query}`, { method: 'PUT', headers })
   const answered = once(upload, 'response').then(([answer]) => readAnswer(answer))
-  // Awaited below; until then a failure is told by the writing itself.
+  // This is awaited below; until then the writing tells of a failure.
   answered.catch(() => {})
   for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES) {
     // A refusal may come before the body is through, and ends the wait.

@@ -4,7 +4,7 @@ import type { Machine, Versions } from './measure/machine.ts'
 import type { RunMeasure } from './measure/meter.ts'
 import type { Scenario } from './scenarios.ts'
 import type { Target } from './peers/target.ts'
-import type { UploadMeasure } from './bench/upload.ts'
+import type { UploadMeasure } from './upload-table.ts'
 import type { Skipped } from './peers/peer.ts'
 
 export const RESULTS_FORMAT = 2

@@ -1,4 +1,7 @@
-/** Seeded table values and gradients. The tables are kept, so that every looked-up row can be compared with what was uploaded. */
+/**
+ * Seeded table values and gradients. The tables are kept, so that every looked-up row can be compared with
+ * what was uploaded.
+ */
 import { makeRandom } from './zipf.ts'
 
 export interface SourceTable {

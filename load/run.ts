@@ -1,4 +1,7 @@
-/** `npm run load`: measures gatherd beside what is installed to compare with, prints a table, writes JSON and one HTML page. */
+/**
+ * `npm run load`: measures gatherd beside the peers that are installed, prints a table, writes JSON and one
+ * HTML page.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -95,7 +98,7 @@ async function run(options: LoadOptions): Promise<void> {
   if (options.svgPath !== undefined) writePicture(results, options.svgPath)
 }
 
-/** The picture, what it shows as JSON, and the words under it in the README when that shows it. */
+/** Writes the picture, its figures as JSON, and the words under it into the README if that shows it. */
 function writePicture(results: Results, svgPath: string): void {
   const shown = takePictured(results)
   writeFileSync(svgPath, drawPicture(shown))

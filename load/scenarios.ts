@@ -1,4 +1,4 @@
-/** What is measured, as plain data: tables, seeds and the list of scenarios. */
+/** The plan of a run as plain data: tables, seeds and the list of scenarios. */
 import type { Distribution } from './zipf.ts'
 
 export type Encoding = 'binary' | 'json' | 'safetensors'
@@ -6,7 +6,7 @@ export type Encoding = 'binary' | 'json' | 'safetensors'
 export interface TablePlan {
   name: string
   dim: number
-  /** The request is refused by nobody but costs a write to disk each: only the scenario that says so uses a `disk` table. */
+  /** `disk` costs a sync for each update, so only the scenario that asks for it has such a table. */
   durability: 'none' | 'disk'
 }
 
@@ -44,7 +44,7 @@ const CONNECTION_COUNT = 16
 const CONNECTION_COUNT_LARGE = 8
 const SWEEP_CONNECTION_COUNTS = [1, 4, 64]
 
-/** Everything that `npm run load` measures; `quick` leaves out what tells least. */
+/** All scenarios of `npm run load`; `quick` leaves out those that tell least. */
 export function listScenarios(quick: boolean): Scenario[] {
   return [...listLookups(), ...listGradients(), ...listSweep()].filter(
     (scenario) => !quick || isQuick(scenario),
@@ -58,7 +58,7 @@ function listLookups(): Scenario[] {
   return [
     ...[8, 1_024, 8_192].map((idCount) => makeLookup('binary', 16, idCount, 'zipf')),
     ...[8, 64, 1_024, 8_192].map((idCount) => makeLookup('binary', 64, idCount, 'zipf')),
-    // A handful of rows costs the same wherever they lie.
+    // A few rows cost the same whatever their ids.
     ...[16, 64].map((dim) => makeLookup('binary', dim, 1_024, 'uniform')),
     makeLookup('json', 16, 1_024, 'zipf'),
     ...[8, 64].map((idCount) => makeLookup('json', 64, idCount, 'zipf')),
@@ -125,7 +125,8 @@ function makeGradients(
 
 function withId(scenario: Scenario): Scenario {
   const { kind, encoding, dim, idCount, distribution, connectionCount, durability } = scenario
-  const id = `${kind}-${encoding}-d${dim}-n${idCount}-${distribution}-c${connectionCount}${durability === 'disk' ? '-disk' : ''}`
+  const place = durability === 'disk' ? '-disk' : ''
+  const id = `${kind}-${encoding}-d${dim}-n${idCount}-${distribution}-c${connectionCount}${place}`
   return { ...scenario, id }
 }
 

@@ -10,7 +10,7 @@ import type { OpenLoopResult, Results, ScenarioResult, TargetResult } from './re
 import { makeTable, type SourceTable } from './rows.ts'
 import { type Scenario, SEEDS, TABLES } from './scenarios.ts'
 import type { Target } from './peers/target.ts'
-import { type UploadMeasure, uploadTable } from './bench/upload.ts'
+import { type UploadMeasure, uploadTable } from './upload-table.ts'
 import type { Wire } from './wires/wire.ts'
 import { imitateAnswers, learnAnswers, verifyUpdate } from './verify.ts'
 
@@ -19,7 +19,7 @@ export interface Session {
   scenarios: Scenario[]
   rowCount: number
   options: Pick<LoadOptions, 'quick' | 'windowSeconds' | 'warmupSeconds' | 'repeatCount'>
-  /** The client has a core of its own, and never sleeps. */
+  /** Whether the client has a core of its own, on which it polls. */
   apart: boolean
   say(text: string): void
 }
@@ -31,18 +31,27 @@ interface Work {
   runs: Map<Target, RunMeasure[]>
 }
 
-/** V8 needs seconds, not requests, to settle; without this its cost per request falls by half while being measured. */
+/**
+ * V8 needs seconds, not requests, to settle; without this its cost per request falls by half while being
+ * measured.
+ */
 const SETTLE_SECONDS = 2
 const SETTLE_SECONDS_QUICK = 0.6
-/** After a measurement, for whatever the server still tidies up. */
+/** A pause after a measurement, in which the server tidies up. */
 const PAUSE_MS = 30
 const OPEN_LOOP_CONNECTION_COUNT = 32
-/** Half of what the slowest server manages: everyone can keep up, and queues are not the whole story. */
+/**
+ * The rate of the open loop: at half of what the slowest server manages, every server keeps up, and latency
+ * is not all queueing.
+ */
 const OPEN_LOOP_SHARE = 0.5
 /** Percentiles need more answers than a closed-loop window gives at that rate. */
 const OPEN_LOOP_STRETCH = 2
 
-/** Measures all scenarios on all targets that support them. Throws {@link WrongAnswer} at the first answer that is not right. */
+/**
+ * Measures all scenarios on all targets that support them. Throws {@link WrongAnswer} at the first wrong
+ * answer.
+ */
 export async function runSession(
   session: Session,
 ): Promise<Pick<Results, 'targets' | 'scenarios' | 'openLoop'>> {
@@ -101,7 +110,7 @@ async function prepareAll(
   const idPools = { zipf: makeIdPool('zipf', rowCount), uniform: makeIdPool('uniform', rowCount) }
   for (const scenario of scenarios) {
     const plans = planRequests(scenario, idPools[scenario.distribution])
-    // The same bytes for all who speak one protocol.
+    // All servers of one protocol get the same bytes.
     const encoded = new Map<Wire, Buffer[]>()
     const prepared = new Map<Target, PreparedRequest[]>()
     for (const target of targets.filter((candidate) => candidate.supports(scenario))) {
@@ -146,13 +155,14 @@ async function measureAll(session: Session, works: Work[]): Promise<void> {
     for (const work of works) {
       const figures: string[] = []
       for (let turn = 0; turn < targets.length; turn++) {
-        // Another one goes first each time.
+        // Another server goes first each time.
         const target = targets[(turn + repeat) % targets.length]
         if (!work.prepared.has(target)) continue
         const run = await measure(session, target, work, options)
         work.runs.set(target, [...(work.runs.get(target) ?? []), run])
         figures.push(
-          `${target.name} ${Math.round(run.requestsPerSecond)}/s ${run.serverCpuPerRequestUs?.toFixed(1) ?? '?'} us`,
+          `${target.name} ${Math.round(run.requestsPerSecond)}/s ` +
+            `${run.serverCpuPerRequestUs?.toFixed(1) ?? '?'} us`,
         )
       }
       say(`${repeat + 1}/${options.repeatCount} ${work.scenario.id}: ${figures.join(', ')}`)
@@ -181,7 +191,7 @@ async function measure({ apart }: Session, target: Target, work: Work, times: Ti
   return run
 }
 
-/** A floor answers what it was told last: it is told again before each measurement. */
+/** A floor answers as many bytes as it was last told, so it is told before each measurement. */
 async function requestsFor(target: Target, { prepared }: Work): Promise<PreparedRequest[]> {
   const requests = prepared.get(target) as PreparedRequest[]
   return target.role === 'floor' ? imitateAnswers(target, requests) : requests
@@ -198,7 +208,10 @@ async function naming<T>(target: Target, scenario: Scenario, action: () => Promi
   }
 }
 
-/** Everyone at one rate, so that latencies can be compared: half of what the slowest real server answers in the closed loop. */
+/**
+ * Measures all servers at one rate, so that latencies can be compared: half of what the slowest real server
+ * answers in the closed loop.
+ */
 async function measureOpenLoop(
   { targets, options, apart, say }: Session,
   works: Work[],
@@ -233,7 +246,8 @@ async function measureOpenLoop(
     }
     results.push({ scenarioId: work.scenario.id, ratePerSecond, measured: measuredOf(runs) })
     say(
-      `open loop at ${ratePerSecond}/s ${work.scenario.id}: ${[...runs].map(([target, own]) => `${target.name} p99 ${own[0].p99Us} us`).join(', ')}`,
+      `open loop at ${ratePerSecond}/s ${work.scenario.id}: ` +
+        [...runs].map(([target, own]) => `${target.name} p99 ${own[0].p99Us} us`).join(', '),
     )
   }
   return results

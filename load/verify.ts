@@ -1,4 +1,4 @@
-/** Nothing is timed before it has been seen to be right: every server must answer the rows that were uploaded, to the bit. */
+/** Checks every server before it is timed: it must answer the uploaded rows, to the bit. */
 import { type Connection, openConnection } from './wires/connection.ts'
 import { type PreparedRequest, WrongAnswer } from './measure/meter.ts'
 import type { RequestPlan } from './wires/requests.ts'
@@ -6,7 +6,7 @@ import { gatherRows, type SourceTable, toBytes } from './rows.ts'
 import { LEARNING_RATE, type Scenario } from './scenarios.ts'
 import type { Target } from './peers/target.ts'
 
-/** Answers compared value by value, per scenario and server; of the others the length is checked, always. */
+/** Answers compared value by value, per scenario and server; the length of every other answer is checked. */
 const COMPARED_COUNT = 8
 /** An update's answer holds the sequence, which grows by a few digits while requests go on. */
 const GROWTH_BYTES = 12
@@ -37,7 +37,10 @@ async function connected<T>(target: Target, action: (connection: Connection) => 
   }
 }
 
-/** How long each answer must be, once the first ones have been compared with the table. `requests` are the plans as bytes. */
+/**
+ * How long each answer must be, once the first ones have been compared with the table. `requests` are the
+ * plans as bytes.
+ */
 export async function learnAnswers(
   target: Target,
   scenario: Scenario,

@@ -6,7 +6,10 @@ export type Distribution = 'zipf' | 'uniform'
 /** Rank times stride must stay an exact integer. */
 const ROW_COUNT_MAX = 2 ** 26
 
-/** Uniform numbers in [0, 1) with 32 random bits each, from a counter that is hashed (so close seeds give unrelated streams). */
+/**
+ * Uniform numbers in [0, 1) with 32 random bits each, from a counter that is hashed (so close seeds give
+ * unrelated streams).
+ */
 export function makeRandom(seed: number): () => number {
   let counter = hashInteger(seed | 0)
   return () => {
@@ -23,14 +26,17 @@ function hashInteger(value: number): number {
 }
 
 /**
- * The row in which the `rank`-th most wanted id lives: a fixed permutation of 0..rowCount-1 that sends neighbours
- * in rank far apart, since a table is not sorted by how often its rows are asked for.
+ * The row in which the `rank`-th most wanted id lives: a fixed permutation of 0..rowCount-1 that sends
+ * neighbours in rank far apart, since tables are not sorted by popularity.
  */
 export function spreadRank(rank: number, rowCount: number): number {
   return (rank * strideFor(rowCount) + (rowCount >>> 1)) % rowCount
 }
 
-/** The number nearest to the golden section of `rowCount` that shares no factor with it: multiples spread most evenly. */
+/**
+ * The number nearest to the golden section of `rowCount` that shares no factor with it: multiples spread most
+ * evenly.
+ */
 function strideFor(rowCount: number): number {
   let stride = Math.max(1, Math.round(rowCount * 0.618_033_988_75))
   while (greatestCommonDivisor(stride, rowCount) !== 1) stride += 1
@@ -46,7 +52,7 @@ export interface IdStream {
   rowCount: number
   count: number
   seed: number
-  /** The s of P(rank r) ~ 1 / r^s; of no use to uniform ids. */
+  /** The s of P(rank r) ~ 1 / r^s; uniform ids ignore it. */
   exponent: number
 }
 

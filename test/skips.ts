@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process'
 import process from 'node:process'
 
 /** What some tests need beyond Node, and a user's machine may lack. */
-export type Need = 'chromium' | 'compilers' | 'mounts' | 'python' | 'redis' | 'strace'
+export type Need = 'chromium' | 'compilers' | 'mounts' | 'python' | 'redis' | 'safetensors' | 'strace'
 
 interface Requirement {
   /**
@@ -51,6 +51,11 @@ const REQUIREMENTS: Record<Need, Requirement> = {
     commands: ['redis-server', 'valkey-server'],
     probe: ['--version'],
     remedy: 'Redis or Valkey (Debian: apt-get install redis-server)',
+  },
+  safetensors: {
+    commands: ['python3', '/usr/bin/python3'],
+    probe: ['-c', 'import numpy, requests, safetensors.numpy'],
+    remedy: 'Python 3 with NumPy, requests and safetensors (python3 -m pip install safetensors)',
   },
   strace: {
     commands: ['strace'],

@@ -227,8 +227,8 @@ describe('dependencies', () => {
     ])
   })
 
-  test('are explained in docs/decisions.md', () => {
-    expect(packages.findUnexplained(packageFile, readText('docs/decisions.md'))).toEqual([])
+  test('are explained in docs/explanation/decisions.md', () => {
+    expect(packages.findUnexplained(packageFile, readText('docs/explanation/decisions.md'))).toEqual([])
     const file = { scripts: {}, dependencies: { fastify: '5.0.0' } }
     expect(packages.findUnexplained(file, '| `fastify` | the server |')).toEqual([])
     expect(packages.findUnexplained(file, 'We use `fastify`.\n| `fastify-plugin` | |')).toEqual([

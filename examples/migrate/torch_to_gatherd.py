@@ -1,6 +1,7 @@
 """PyTorch -> gatherd: the same rows, the same refusals, the same bags, the same step.
 
-python torch_to_gatherd.py [http://127.0.0.1:8080]      needs: torch, numpy, requests, safetensors
+python torch_to_gatherd.py [http://127.0.0.1:8080]
+It needs torch, numpy, requests, safetensors.
 """
 
 import sys
@@ -17,12 +18,13 @@ TENSORS = {"content-type": "application/x-safetensors"}
 
 def lookup(tensors, **options):
     body = save({name: np.asarray(tensor) for name, tensor in tensors.items()})
-    answer = requests.post(f"{url}/lookup", params=options, data=body, headers={**TENSORS, "accept": "application/x-safetensors"})
+    headers = {**TENSORS, "accept": "application/x-safetensors"}
+    answer = requests.post(f"{url}/lookup", params=options, data=body, headers=headers)
     answer.raise_for_status()
     return load(answer.content)["embeddings"]
 
 
-# The layer and its matrix. `error` is the default mode; the defaults of adam are those of SparseAdam.
+# The layer and its matrix. `error` is the default mode, and the defaults of adam are those of SparseAdam.
 layer = torch.nn.Embedding(1000, 16, padding_idx=0, sparse=True)
 A = layer.weight.detach().numpy().copy()
 settings = {"padding_index": 0, "optimizer": "adam"}
@@ -45,14 +47,18 @@ print("OK out of range: refused by both")
 # EmbeddingBag: four bags, the third is empty, the last is all padding.
 flat, offsets = torch.tensor([3, 1, 4, 0, 999, 5, 0, 0]), torch.tensor([0, 3, 6, 6])
 for kind in ("sum", "mean", "max"):
-    bags = torch.nn.functional.embedding_bag(flat, layer.weight, offsets, mode=kind, padding_idx=0).detach()
-    np.testing.assert_allclose(lookup({"indices": flat, "offsets": offsets}, pooling=kind), bags, rtol=1e-6, atol=1e-7)
+    expected = torch.nn.functional.embedding_bag(flat, layer.weight, offsets, mode=kind, padding_idx=0)
+    bags = lookup({"indices": flat, "offsets": offsets}, pooling=kind)
+    np.testing.assert_allclose(bags, expected.detach(), rtol=1e-6, atol=1e-7)
 weights = torch.rand(8)
-bags = torch.nn.functional.embedding_bag(flat, layer.weight, offsets, mode="sum", padding_idx=0, per_sample_weights=weights).detach()
-np.testing.assert_allclose(lookup({"indices": flat, "offsets": offsets, "weights": weights}, pooling="sum"), bags, rtol=1e-6, atol=1e-6)
+expected = torch.nn.functional.embedding_bag(
+    flat, layer.weight, offsets, mode="sum", padding_idx=0, per_sample_weights=weights
+).detach()
+bags = lookup({"indices": flat, "offsets": offsets, "weights": weights}, pooling="sum")
+np.testing.assert_allclose(bags, expected, rtol=1e-6, atol=1e-6)
 print("OK bags: torch EmbeddingBag")
 
-# One step. Both sum the gradients of id 3 first, neither moves the padding row nor a row that is not named.
+# One step. Both sum the gradients of id 3 first; neither moves the padding row or a row that is not named.
 optimizer = torch.optim.SparseAdam(layer.parameters())
 ((layer(ids) - 1) ** 2).sum().backward()
 optimizer.step()

@@ -1,6 +1,7 @@
 /**
- * What the best rows of a table cost: top 10 of 1,000,000 x 64 float32 by dot product, for 1 query and for 32, in one thread and in two,
- * against numpy (A @ q, argpartition, one thread) when Python has it. Without HTTP; the answer is encoded as safetensors.
+ * Measures the search for the best rows of a table: top 10 of 1,000,000 x 64 float32 by dot product, for 1
+ * query and for 32, in one thread and in two, beside numpy (A @ q, argpartition, one thread) when Python has
+ * it. There is no HTTP; the answer is encoded as safetensors.
  *
  *     node load/bench/attend.ts [python3]      milliseconds, the median of interleaved passes
  */
@@ -72,7 +73,7 @@ const ask = async (
   return performance.now() - start
 }
 
-/** A numpy that makes a pass when asked; null when there is none. */
+/** A Python process that runs one pass in numpy on request; null without numpy. */
 const startNumpy = async (
   python: string,
 ): Promise<{ version: string; ask: (count: number) => Promise<number>; close: () => void } | null> => {

@@ -1,6 +1,6 @@
 /**
- * What a pooled id costs: bags of 50 ids, sum, over 1,000,000 x 64, one thread, without HTTP, against torch's embedding_bag (one thread,
- * the same ids) when Python has it.
+ * Measures a pooled id: bags of 50 ids, sum, over 1,000,000 x 64, one thread, without HTTP, beside torch's
+ * embedding_bag (one thread, the same ids) when Python has it.
  *
  *     node load/bench/bags.ts [python3]      ns per id, best and median of interleaved passes
  */
@@ -22,10 +22,10 @@ const DIM = 64
 const BAG = 50
 const BAG_COUNT = 400
 const COUNT = BAG * BAG_COUNT
-/** Not counted: the engine is still compiling. */
+/** These passes do not count: the engine is still compiling. */
 const WARM_COUNT = 10
 const PASS_COUNT = WARM_COUNT + 31
-/** Sums of the same numbers in another order, and in 16 bits, differ by less. */
+/** Sums in another order, or in 16 bits, differ by less than this. */
 const TOLERANCE = 0.01
 
 interface Scenario {
@@ -106,7 +106,7 @@ const measure = (version: TableReader, job: BagJob, ids: Int32Array): Measured =
 
 type Torch = (scenario: Scenario, ids: Int32Array) => Promise<Measured>
 
-/** A torch that makes a pass when asked; null when there is none. */
+/** A Python process that runs one pass in torch on request; null without torch. */
 const startTorch = async (
   python: string,
   folder: string,
@@ -161,7 +161,7 @@ const runScenario = async (
     ours.push(measure(version, weighted ? job : { ...job, weightsAt: 0 }, part))
     if (torch === undefined || dtype === 'int8') continue
     const answer = await torch(scenario, part)
-    // A torch too old for this dtype.
+    // This torch is too old for the dtype.
     if (Number.isNaN(answer.sum)) continue
     checkSums(ours[pass], answer, scenario)
     theirs.push(answer)

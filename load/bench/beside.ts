@@ -1,7 +1,9 @@
 /**
- * What updates and snapshots do to lookups, and snapshots to updates: latency of 64-id lookups at a fixed rate (open loop, counted from the moment
- * each was due) alone, beside 500 more lookups a second, beside 500 updates a second of 64 rows in modes `none` and `disk`, and beside those while snapshots are written one after
- * another; and of those updates themselves. 1,000,000 x 64 float32; medians of interleaved repeats.
+ * Measures how updates and snapshots disturb lookups, and snapshots updates: latency of 64-id lookups at a
+ * fixed rate (open loop, counted from the moment each was due) alone, beside 500 more lookups a second,
+ * beside 500 updates a second of 64 rows in modes `none` and `disk`, and beside those while gatherd writes
+ * snapshots one after another; and the latency of those updates. The table is 1,000,000 x 64 float32; figures
+ * are medians of interleaved repeats.
  *
  *     node load/bench/beside.ts [repeats] [lookups a second] [seconds]
  */
@@ -22,7 +24,7 @@ const UPDATES_PER_SECOND = 500
 const [REPEATS, LOOKUPS_PER_SECOND, SECONDS] = [3, 1_000, 3].map((fallback, i) =>
   Number(process.argv[2 + i] ?? fallback),
 )
-/** The second shows what more requests cost, whatever they ask. */
+/** The second phase shows the cost of more requests of any kind. */
 const PHASES = [
   'alone',
   'as many lookups',
@@ -35,7 +37,7 @@ type Phase = (typeof PHASES)[number]
 interface Beside {
   url: string
   pid: number | undefined
-  /** null: it looks rows up. */
+  /** null means a stream of lookups. */
   table: string | null
   withSnapshots: boolean
 }
@@ -73,7 +75,10 @@ const prepareLookups = (url: string): PreparedRequest[] => {
   return prepare(url, lookups, 'read', [64 * DIM * 4, 64 * DIM * 4])
 }
 
-/** The client never sleeps, and is one thread for everything: a second one would delay the first by more than the server does. */
+/**
+ * The client polls in one thread for everything: a second thread would delay the first by more than the
+ * server does.
+ */
 const drive = (
   url: string,
   pid: number | undefined,
@@ -125,7 +130,7 @@ const put = async (url: string, table: string, durability: string): Promise<void
 }
 
 const main = async (): Promise<void> => {
-  const outPath = join(import.meta.dirname, 'out')
+  const outPath = join(import.meta.dirname, '../out')
   mkdirSync(outPath, { recursive: true })
   const { prefix, note } = placeProcesses(true)
   process.stdout.write(`${note}\n`)
@@ -168,7 +173,8 @@ const print = (
   const ms = (runs: OpenLoopMeasure[], key: 'p50Us' | 'p99Us' | 'p999Us'): string =>
     runs.length === 0 ? '' : (median(runs.map((run) => run[key])) / 1_000).toFixed(2)
   process.stdout.write(
-    `${LOOKUPS_PER_SECOND} lookups a second of 64 ids, ${UPDATES_PER_SECOND} updates a second of 64 rows; milliseconds\n`,
+    `${LOOKUPS_PER_SECOND} lookups a second of 64 ids, ${UPDATES_PER_SECOND} updates a second of 64 ` +
+      'rows; milliseconds\n',
   )
   process.stdout.write(
     'phase                       lookup p50    p99  p99.9   update p50    p99  p99.9   snapshots\n',
@@ -184,7 +190,9 @@ const print = (
     ]
     const widths = [12, 7, 7, 13, 7, 7]
     process.stdout.write(
-      `${phase.padEnd(26)}${columns.map((text, i) => text.padStart(widths[i])).join('')}${String(snapshots || '').padStart(12)}\n`,
+      phase.padEnd(26) +
+        columns.map((text, i) => text.padStart(widths[i])).join('') +
+        `${String(snapshots || '').padStart(12)}\n`,
     )
   }
 }

@@ -1,6 +1,11 @@
 /**
- * What a gather costs in the HTTP worker, and what it costs as a task of the pool: where the threshold of workers/dispatch.ts comes from.
- * `node load/bench/dispatch.ts`: microseconds of wall time and of CPU (all threads) per gather of random rows, medians of interleaved repeats.
+ * Measures a gather in the HTTP worker and as a task of the pool. The threshold of workers/dispatch.ts comes
+ * from these figures.
+ *
+ *     node load/bench/dispatch.ts
+ *
+ * It prints microseconds of wall time and of CPU (all threads) per gather of random rows, medians of
+ * interleaved repeats.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -54,7 +59,7 @@ const main = async (): Promise<void> => {
       settings: { keep_versions: 1 },
       precondition: {},
     })
-    // Untouched memory is one page of zeros, which no cache misses.
+    // Memory that nobody has written is one page of zeros, which every cache holds.
     for (const { memory, rowCount } of segments)
       new Float32Array(memory.buffer, ROWS_AT, rowCount * dim).fill(1)
     await client.call('commitBuild', { buildId })
@@ -84,7 +89,8 @@ const main = async (): Promise<void> => {
         median(list, (cost) => cost.cpuUs),
       ])
       process.stdout.write(
-        `${String(count).padEnd(7)} ${String(dim).padEnd(5)} ${String(count * dim * 4).padEnd(9)} ${columns.join('  ')}\n`,
+        `${String(count).padEnd(7)} ${String(dim).padEnd(5)} ${String(count * dim * 4).padEnd(9)} ` +
+          `${columns.join('  ')}\n`,
       )
       arena.release(region)
     }

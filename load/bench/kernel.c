@@ -1,6 +1,7 @@
-// Random-row gather in C for kernel.ts: one measurement for each line on standard input. usage: kernel TABLE_BYTES BATCH
-// The table is float32 without huge pages, word i of which is i with its lower 14 bits cleared. A line names a variant, the dim and a
-// file of int32 ids; the answer is nanoseconds per row of the second half, and the sum of the words of the last batch, for comparison.
+// Gathers random rows in C for kernel.ts: one measurement for each line on standard input. Usage: kernel
+// TABLE_BYTES BATCH. The table is float32 without huge pages, word i of which is i with its lower 14 bits
+// cleared. A line names a variant, the dim and a file of int32 ids; the answer is nanoseconds per row of the
+// second half, and the sum of the words of the last batch, for comparison.
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
@@ -18,11 +19,13 @@ static double nowNs(void) {
   return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-static void plain(char *restrict out, const char *restrict table, const uint32_t *restrict ids, size_t count, size_t rowBytes) {
+static void plain(char *restrict out, const char *restrict table, const uint32_t *restrict ids,
+                  size_t count, size_t rowBytes) {
   for (size_t i = 0; i < count; i++) memcpy(out + i * rowBytes, table + ids[i] * rowBytes, rowBytes);
 }
 
-static void prefetched(char *restrict out, const char *restrict table, const uint32_t *restrict ids, size_t count, size_t rowBytes) {
+static void prefetched(char *restrict out, const char *restrict table, const uint32_t *restrict ids,
+                       size_t count, size_t rowBytes) {
   for (size_t i = 0; i < count; i++) {
     const char *next = table + ids[i + AHEAD < count ? i + AHEAD : i] * rowBytes;
     for (size_t b = 0; b < rowBytes; b += 64) __builtin_prefetch(next + b, 0, 0);

@@ -1,12 +1,16 @@
 /**
- * What a gathered row costs: random rows of 1 GiB of float32, batches of 4,096 uniform ids, output reused, one thread.
+ * Measures a gathered row: random rows of 1 GiB of float32, batches of 4,096 uniform ids, output reused, one
+ * thread.
  *
- *     node load/bench/kernel.ts [--python=python3] [dim...]      ns per row, the best of several interleaved passes
+ *     node load/bench/kernel.ts [--python=python3] [dim...]
  *
- * `gather` is what a lookup calls; `plain` copies row by row; `touch n` reads one byte of every cache line of the next n rows before it
- * copies them; `checked` also checks each row against its stripe word. Beside them, interleaved: where gcc is, C by memcpy per row and by
- * memcpy with prefetch, both without huge pages; where Python has NumPy, numpy.take with its defaults and with `mode='clip'` into memory
- * that is there, in a process that asks for huge pages, as NumPy does by itself, and in one that does not (4K).
+ * It prints nanoseconds per row, the best of several interleaved passes.
+ *
+ * `gather` is what a lookup calls; `plain` copies row by row; `touch n` reads one byte of every cache line of
+ * the next n rows before it copies them; `checked` also checks each row against its stripe word. Beside them
+ * run, interleaved: with gcc, C by memcpy per row and by memcpy with prefetch, both without huge pages; with
+ * NumPy, numpy.take with its defaults and with `mode='clip'` into memory that is there, in a process that
+ * asks for huge pages, as NumPy does by itself, and in one that does not (4K).
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -20,7 +24,10 @@ import { PAGE_BYTES, ROWS_AT } from '../../src/layout/table-layout.ts'
 
 const ROWS_BYTES = 2 ** 30
 const BATCH = 4096
-/** The first half of them is not counted: it brings the table's page tables back into the caches after another process has run. */
+/**
+ * The first half of the batches does not count: it brings the table's page tables back into the caches after
+ * another process has run.
+ */
 const BATCH_COUNT = 128
 const PASS_COUNT = 9
 const IDS_AT = PAGE_BYTES
@@ -55,11 +62,11 @@ const drawIds = (rowCount: number): void => {
   for (let i = 0; i < pool.length; i++) pool[i] = Math.floor(Math.random() * rowCount)
 }
 
-/** Sum of the words that were gathered last. */
+/** The sum of the words that the last batch gathered. */
 const sumWords = (dim: number): number =>
   new Uint32Array(arena.buffer, OUT_AT, BATCH * dim).reduce((sum, word) => sum + word, 0)
 
-/** Another program that gathers rows of a table like ours: which it is, and ns per row and the last sum of a pass. */
+/** Another program that gathers rows of an equal table. A pass gives nanoseconds per row and the last sum. */
 interface Peer {
   version: string
   ask(variant: string, dim: number): Promise<{ ns: number; sum: number }>
@@ -68,7 +75,7 @@ interface Peer {
 
 const idsFolder = mkdtempSync(join(tmpdir(), 'gatherd-kernel-'))
 
-/** Null when it does not start. */
+/** Starts such a program; null when it does not start. */
 const startPeer = async (
   command: string,
   args: string[],
@@ -108,7 +115,7 @@ const startC = async (): Promise<Peer | null> => {
   return startPeer(program, [])
 }
 
-/** ns per row of the second half of the batches drawn. */
+/** Nanoseconds per row over the second half of the batches drawn. */
 const runBatches = (run: () => void): number => {
   let start = 0
   for (let batch = 0; batch < BATCH_COUNT; batch++) {
@@ -150,7 +157,7 @@ const makePeers = (peers: Peers, dim: number): Record<string, Variant> => {
   ])
 }
 
-/** Compares the rows too: by the sum of the last batch. */
+/** Runs a pass and compares its rows by the sum of the last batch. */
 const askPeer = async (peer: Peer, variant: string, dim: number): Promise<number> => {
   const { ns, sum } = await peer.ask(variant, dim)
   ids.set(pool.subarray(-BATCH))
@@ -162,7 +169,10 @@ const askPeer = async (peer: Peer, variant: string, dim: number): Promise<number
   return ns
 }
 
-/** The same passes for each variant in turn, so that a disturbance of the machine meets all of them; each with ids that no cache knows. */
+/**
+ * Runs a pass of each variant in turn, so that a disturbance of the machine meets all of them; no cache has
+ * seen the ids of any.
+ */
 const measure = async (peers: Peers, dim: number): Promise<Record<string, number>> => {
   const rowCount = Math.floor(ROWS_BYTES / dim / 4)
   const variants = { ...makeOwn(dim, rowCount), ...makePeers(peers, dim) }
@@ -176,7 +186,7 @@ const measure = async (peers: Peers, dim: number): Promise<Record<string, number
   return best
 }
 
-/** What one small lookup pays for its gather, checks of arguments included. */
+/** Nanoseconds that a small lookup pays for its gather, checks of arguments included. */
 const measureCall = (): number => {
   const rowCount = ROWS_BYTES / 64
   ids.set(Array.from({ length: 8 }, (_, i) => i * 3))
@@ -196,7 +206,7 @@ interface Peers {
 }
 
 const startPeers = async (): Promise<Peers> => {
-  const program = join(import.meta.dirname, 'peers', 'take.py')
+  const program = join(import.meta.dirname, '../peers/take.py')
   const startNumpy = (hugePages: boolean): Promise<Peer | null> =>
     startPeer(options.python, [program], { NUMPY_MADVISE_HUGEPAGE: hugePages ? '1' : '0' })
   return { c: await startC(), numpy: await startNumpy(true), numpy4k: await startNumpy(false) }

@@ -1,7 +1,8 @@
 /**
- * What a step of training costs: gradients of 100,000 random rows of 1,000,000 x 64 float32, in updates as large as the service takes,
- * one thread, without HTTP and journal; against torch's optimizers on sparse gradients (one thread, the same ids and gradients) when Python
- * has it: in the same batches, and all rows in one step.
+ * Measures a step of training: gradients of 100,000 random rows of 1,000,000 x 64 float32, in updates as
+ * large as the service takes, one thread, without HTTP and journal; beside torch's optimizers on sparse
+ * gradients (one thread, the same ids and gradients) when Python has it: in the same batches, and all rows in
+ * one step.
  *
  *     node load/bench/optimizer.ts [python3]      milliseconds, best and median of interleaved passes
  */
@@ -28,11 +29,11 @@ const DIM = 64
 const COUNT = 100_000
 const BATCH = LIMITS.updateRowCountMax
 const PASS_COUNT = 15
-/** Of a weight, after all passes. */
+/** How much a weight may differ from torch after all passes. */
 const TOLERANCE = 1e-5
 
 const adagrad = { learning_rate: 0.01, initial_accumulator: 0, epsilon: 1e-10, epsilon_inside_sqrt: false }
-/** Those that torch has for sparse gradients, in its defaults; then what it has not. */
+/** First the optimizers that torch has for sparse gradients, with its defaults; then those that it lacks. */
 const OPTIMIZERS: Optimizer[] = [
   { kind: 'adagrad', ...adagrad },
   { kind: 'sgd', learning_rate: 0.01 },
@@ -50,7 +51,7 @@ const gradients = Float32Array.from(
   (_, i) => ((i * 104_729) % 10_007) / 10_007 - 0.5,
 )
 
-/** The numbers of peers/optimizer.py. */
+/** Makes the numbers of peers/optimizer.py. */
 const makeTable = (optimizer: Optimizer): TableModel => {
   const begin = {
     name: optimizer.kind,
@@ -69,7 +70,7 @@ const makeTable = (optimizer: Optimizer): TableModel => {
 
 interface Measured {
   ms: number
-  /** Of the weights of the rows that took the step. */
+  /** The sum of the weights of the rows that took the step. */
   sum: number
 }
 
@@ -97,7 +98,7 @@ interface Torch {
   close: () => void
 }
 
-/** A torch that makes a pass when asked; null when there is none. */
+/** A Python process that runs one pass in torch on request; null without torch. */
 const startTorch = async (python: string, folder: string): Promise<Torch | null> => {
   const [gradientsPath, idsPath] = [join(folder, 'gradients'), join(folder, 'ids')]
   writeFileSync(gradientsPath, gradients)
@@ -152,7 +153,7 @@ const runScenario = async (
     if (difference > TOLERANCE * COUNT * DIM)
       throw new Error(`${kind}: the rows of pass ${pass} add up to ${difference} more or less in torch`)
   }
-  // The first pass makes state, and compiles.
+  // The first pass allocates state, and the engine compiles.
   const [gatherd, theirs, atOnce] = [ours, batched, whole].map((passes) =>
     passes.length === 0 ? null : summarise(passes.slice(1)),
   )

@@ -1,8 +1,9 @@
 /**
- * How fast a table is back after a restart: 1 GiB of float32 rows, from the snapshot, every checksum verified, against `cat FILE > /dev/null`
- * of the same file, and against a program that reads it into memory as new as a table's is and checks nothing: where a virtual machine gives free
- * memory back to its host, new memory costs more than the reading. Cold (page cache dropped before each) where the system lets us,
- * and warm; medians of interleaved passes.
+ * Measures how fast a table is back after a restart: 1 GiB of float32 rows, from the snapshot, every checksum
+ * verified, beside `cat FILE > /dev/null` of the same file, and beside a program that reads it into new
+ * memory and checks nothing: a virtual machine may give free memory back to its host, and then new memory
+ * costs more than reading. Passes are cold (page cache dropped before each, if the system allows it) and
+ * warm; figures are medians of interleaved passes.
  *
  *     node load/bench/restart.ts [passes] [gibibytes]
  */
@@ -16,9 +17,10 @@ const GIBIBYTES = Number(process.argv[3] ?? 1)
 const DIM = 64
 const READ_BYTES = 4 * 1024 * 1024
 const SERVER_PATH = join(import.meta.dirname, '../../src/main.ts')
-const outPath = join(import.meta.dirname, 'out')
+const MEMORIES_URL = new URL('../../src/kernels/memories.ts', import.meta.url).href
+const outPath = join(import.meta.dirname, '../out')
 mkdirSync(outPath, { recursive: true })
-// Not in /tmp, which may be memory.
+// /tmp may be memory, so the data directory is elsewhere.
 const dataPath = mkdtempSync(join(outPath, 'restart-'))
 const logPath = join(dataPath, 'gatherd.log')
 
@@ -46,9 +48,12 @@ const timeCat = (file: string): number => {
   return performance.now() - from
 }
 
-/** Of a process of its own, which waits about as long as a server takes until it loads: by then the host has what was freed before. */
+/**
+ * Runs in a process of its own. It waits about as long as a server takes until it loads: by then the host has
+ * the memory that the last process freed.
+ */
 const READ_PROGRAM = `
-  const { createTableMemory } = await import(${JSON.stringify(new URL('../../src/kernels/memories.ts', import.meta.url).href)})
+  const { createTableMemory } = await import(${JSON.stringify(MEMORIES_URL)})
   const { open } = await import('node:fs/promises')
   const handle = await open(process.argv[1])
   const { size } = await handle.stat()
@@ -72,7 +77,7 @@ const timeReading = (file: string): number => {
   return Number(stdout)
 }
 
-/** Milliseconds of loading as the service logs them, and from its start until it is ready. */
+/** Milliseconds of loading, as the service logs them, and from its start until it is ready. */
 const timeRestart = async (): Promise<{ loadMs: number; readyMs: number }> => {
   const from = performance.now()
   const server = await start()
@@ -122,7 +127,9 @@ const main = async (): Promise<void> => {
       median(passes.map((one) => one.ready)),
     ]
     process.stdout.write(
-      `${cold ? 'cold' : 'warm'}: cat ${speed(cat)}, read into new memory ${speed(read)}, load ${speed(load)} (${(cat / load).toFixed(2)} and ${(read / load).toFixed(2)} of them), ready ${(ready / 1_000).toFixed(2)} s after the start\n`,
+      `${cold ? 'cold' : 'warm'}: cat ${speed(cat)}, read into new memory ${speed(read)}, load ` +
+        `${speed(load)} (${(cat / load).toFixed(2)} and ${(read / load).toFixed(2)} of them), ready ` +
+        `${(ready / 1_000).toFixed(2)} s after the start\n`,
     )
   }
 }

@@ -1,8 +1,11 @@
 /**
- * Where the time of one small update goes: gradients of 1,024 Zipf ids of 1,000,000 x 64 float32, shown in an HTTP worker's arena, one thread, without HTTP,
- * messages and journal. Each kernel is timed by itself; what is left is JavaScript, and the clock.
+ * Splits the time of one small update: gradients of 1,024 Zipf ids of 1,000,000 x 64 float32, shown in an
+ * HTTP worker's arena, one thread, without HTTP, messages and journal. Each kernel is timed by itself; the
+ * rest is JavaScript, and the clock.
  *
- *     node load/bench/update-steps.ts [rounds] [sgd,adagrad,..]      microseconds an update, medians of rounds of 512 updates
+ *     node load/bench/update-steps.ts [rounds] [sgd,adagrad,..]
+ *
+ * It prints microseconds an update, medians of rounds of 512 updates.
  */
 import type { Optimizer } from '../../src/core/types.ts'
 import { computeUpdate } from '../../src/writer/updates/apply.ts'
@@ -18,7 +21,10 @@ import { TableMemory } from '../../src/tables/memory.ts'
 import { makeIds } from '../zipf.ts'
 
 const [ROWS, DIM, COUNT, BATCH_COUNT] = [1_000_000, 64, 1_024, 512]
-/** Bodies of so many requests lie in the arena at once: they are not in the core's own cache when they are read. */
+/**
+ * The arena holds the bodies of this many requests at once, so that a body has left the core's own cache when
+ * it is read.
+ */
 const BODY_COUNT = 8
 const BODY_BYTES = COUNT * (DIM + 1) * 4
 const ROUND_COUNT = Number(process.argv[2] ?? 8)
@@ -45,7 +51,7 @@ const ids = makeIds({
   exponent: 1,
 })
 
-/** Milliseconds of a round by what they were spent in. */
+/** Milliseconds of a round, by kernel. */
 type Spent = Map<string, number>
 
 /** Lets each function add its time to what was `spent` under its name. */
@@ -112,12 +118,12 @@ const measure = (optimizer: Optimizer): Record<string, string> => {
     spent.clear()
     for (let batch = 0; batch < BATCH_COUNT; batch++) {
       update(table, batch)
-      // Made by the first update.
+      // The first update makes the state.
       if (round + batch === 0 && table.current.state !== null) {
         measureEach(table.current.state.rows.kernels(arena.memory)[0], 'state ', spent)
       }
     }
-    // The first round compiles, and touches state for the first time.
+    // In the first round the engine compiles, and state is touched for the first time.
     if (round > 0) rounds.push(new Map(spent))
   }
   const names = [...rounds[0].keys()]

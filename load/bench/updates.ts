@@ -1,6 +1,7 @@
 /**
- * What durability costs: updates a second of 1, 64 and 1,024 rows x 64 (SGD, safetensors, Zipf ids), 1 and 32 clients, in the modes `disk`, `os` and `none`,
- * and the same steps by a Lua function in Redis with appendfsync `always`, `everysec` and without a file. Medians of interleaved repeats.
+ * Measures the price of durability: updates a second of 1, 64 and 1,024 rows x 64 (SGD, safetensors, Zipf
+ * ids), 1 and 32 clients, in the modes `disk`, `os` and `none`, and the same steps by a Lua function in Redis
+ * with appendfsync `always`, `everysec` and without a file. Medians of interleaved repeats.
  *
  *     node load/bench/updates.ts [repeats] [seconds]
  */
@@ -77,7 +78,7 @@ const startAll = async (outPath: string, prefix: string[]): Promise<Contender[]>
 }
 
 const main = async (): Promise<void> => {
-  const outPath = join(import.meta.dirname, 'out')
+  const outPath = join(import.meta.dirname, '../out')
   mkdirSync(outPath, { recursive: true })
   const { prefix, apart, note } = placeProcesses(true)
   process.stdout.write(`${note}\n`)

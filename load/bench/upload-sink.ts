@@ -1,6 +1,9 @@
 /**
- * Uploads 1,000,000 x 64 float32 as npy, and sends the same body to a node:http server that throws it away: seconds of each,
- * medians of interleaved repeats. `node load/bench/upload-sink.ts [repeats]`.
+ * Uploads 1,000,000 x 64 float32 as npy, and sends the same body to a node:http server that throws it away.
+ *
+ *     node load/bench/upload-sink.ts [repeats]
+ *
+ * It prints the seconds of each, medians of interleaved repeats.
  */
 import { fork } from 'node:child_process'
 import { createServer, request } from 'node:http'
@@ -70,9 +73,12 @@ const main = async (): Promise<void> => {
   await service.stop()
   sink.disconnect()
   const line = (name: string, values: number[]) =>
-    `${name.padEnd(8)} ${median(values).toFixed(3)} s   ${(bodyBytes / 1e6 / median(values)).toFixed(0)} MB/s   (${values.map((value) => value.toFixed(2)).join(' ')})`
+    `${name.padEnd(8)} ${median(values).toFixed(3)} s   ` +
+    `${(bodyBytes / 1e6 / median(values)).toFixed(0)} MB/s   ` +
+    `(${values.map((value) => value.toFixed(2)).join(' ')})`
   process.stdout.write(
-    `${line('gatherd', seconds.gatherd)}\n${line('sink', seconds.sink)}\nratio    ${(median(seconds.gatherd) / median(seconds.sink)).toFixed(2)}\n`,
+    `${line('gatherd', seconds.gatherd)}\n${line('sink', seconds.sink)}\nratio    ` +
+      `${(median(seconds.gatherd) / median(seconds.sink)).toFixed(2)}\n`,
   )
 }
 

@@ -1,6 +1,7 @@
 /**
- * What a server has used so far, in all processes that it consists of, read from /proc (Linux). Processor time is the figure to compare servers by: client
- * and server share the machine, so requests per second measure the client as well.
+ * Reads from /proc (Linux) how much processor time and memory a server has used so far, in all of its
+ * processes. Processor time is the figure to compare servers by: client and server share the machine, so
+ * requests per second measure the client as well.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 
@@ -14,7 +15,9 @@ export interface CpuReading {
   threadNs: Map<string, number>
 }
 
-/** All processor time of process `pid` and its children until now; undefined where there is no /proc, or no such process. */
+/**
+ * All processor time of process `pid` and its children until now; undefined without /proc or such a process.
+ */
 export function readCpu(pid: number): CpuReading | undefined {
   if (readProcessFile(pid, 'stat') === undefined) return undefined
   const tree = listTree(pid)
@@ -26,14 +29,15 @@ export function readCpu(pid: number): CpuReading | undefined {
 
 function readTicks(pid: number): number {
   const stat = readProcessFile(pid, 'stat') ?? ')'
-  // The name, in brackets, may hold spaces and brackets; the fields after it are fixed: utime, stime and those of children are the 12th to 15th.
+  // The name, in brackets, may hold spaces and brackets; the fields after it are fixed: utime, stime and
+  // those of children are the 12th to 15th.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0) * TICK_NS
 }
 
 /**
- * Nanoseconds of processor time between two readings. Exact (the scheduler's clock) unless a thread ended in between,
- * which takes its figure with it: then the process's own count, in steps of 10 ms.
+ * Nanoseconds of processor time between two readings. It is exact (the scheduler's clock) unless a thread
+ * ended in between, which takes its figure along; then it is the process's own count, in steps of 10 ms.
  */
 export function cpuBetween(before: CpuReading, after: CpuReading): number {
   let spentNs = 0
@@ -43,8 +47,8 @@ export function cpuBetween(before: CpuReading, after: CpuReading): number {
 }
 
 /**
- * Nanoseconds that all processors of the machine have been busy since it started, in steps of 10 ms; undefined where
- * there is no /proc. What is left of it after server and client is disturbance by others.
+ * Nanoseconds that all processors of the machine have been busy since it started, in steps of 10 ms;
+ * undefined without /proc. The part that neither server nor client used is disturbance by others.
  */
 export function readMachineCpu(): number | undefined {
   const text = readText('/proc/stat')
@@ -58,7 +62,10 @@ export function readMachineCpu(): number | undefined {
   return (user + nice + system + irq + softirq + steal) * TICK_NS
 }
 
-/** Resident memory of process `pid` and its children now and at its highest, in bytes; undefined where there is no /proc, or no such process. */
+/**
+ * Resident memory of process `pid` and its children now and at its highest, in bytes; undefined without /proc
+ * or such a process.
+ */
 export function readMemory(pid: number): { rssBytes: number; rssPeakBytes: number } | undefined {
   if (readProcessFile(pid, 'status') === undefined) return undefined
   const field = (name: string): number =>
@@ -71,7 +78,7 @@ export function readMemory(pid: number): { rssBytes: number; rssPeakBytes: numbe
   return { rssBytes: field('VmRSS'), rssPeakBytes: field('VmHWM') }
 }
 
-/** The process and all below it. */
+/** The process and all of its descendants. */
 function listTree(pid: number): number[] {
   const children = listThreads(pid).flatMap((thread) =>
     (readProcessFile(pid, `task/${thread}/children`) ?? '').split(' ').filter(Boolean),
@@ -96,7 +103,7 @@ function listThreads(pid: number): string[] {
 
 const readProcessFile = (pid: number, name: string): string | undefined => readText(`/proc/${pid}/${name}`)
 
-/** A process or thread may end at any moment: no file is an answer, not a failure. */
+/** A process or thread may end at any moment, so a missing file is no failure. */
 function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'latin1')

@@ -1,4 +1,7 @@
-/** Latencies in whole microseconds. autocannon's own histogram keeps whole milliseconds, more than most answers take. */
+/**
+ * Records latencies in whole microseconds: autocannon's own histogram keeps whole milliseconds, more than
+ * most answers take.
+ */
 import { build, type Histogram } from 'hdr-histogram-js'
 
 const LATENCY_MAX_US = 600_000_000
@@ -13,9 +16,12 @@ export interface Latency {
 }
 
 export interface LatencyHistogram {
-  /** `latencyMs` may be fractional; zero and less count as one microsecond, more than ten minutes as ten minutes. */
+  /**
+   * `latencyMs` may be fractional; zero and less count as one microsecond, more than ten minutes as ten
+   * minutes.
+   */
   record(latencyMs: number): void
-  /** Forgets everything: what was recorded while warming up. */
+  /** Forgets all that was recorded, for the end of the warm-up. */
   reset(): void
   count(): number
   /** All zero when nothing was recorded. */

@@ -1,4 +1,4 @@
-/** Where and what was measured: a figure without its machine, versions and commit says nothing. */
+/** Describes the machine, the versions and the commit of a run: a figure without them says nothing. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
@@ -17,7 +17,7 @@ export interface Versions {
   autocannon: string
 }
 
-const ROOT_PATH = join(import.meta.dirname, '..')
+const ROOT_PATH = join(import.meta.dirname, '../..')
 
 /** The machine this runs on. */
 export const describeMachine = (): Machine => ({
@@ -27,14 +27,16 @@ export const describeMachine = (): Machine => ({
   kernel: `${type()} ${release()}`,
 })
 
-/** Versions of what takes part. */
+/** Versions of all that takes part. */
 export const describeVersions = (): Versions => ({
   gatherd: readVersion(join(ROOT_PATH, 'package.json')),
   node: process.version,
   autocannon: readVersion(join(ROOT_PATH, 'node_modules/autocannon/package.json')),
 })
 
-/** The commit of the checkout, marked with `+` when tracked files differ from it; empty outside a repository. */
+/**
+ * The commit of the checkout, marked with `+` when tracked files differ from it; empty outside a repository.
+ */
 export function describeCommit(): string {
   const commit = askGit(['rev-parse', '--short=10', 'HEAD'])
   return commit === '' || askGit(['status', '--porcelain', '--untracked-files=no']) === ''

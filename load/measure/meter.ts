@@ -1,17 +1,20 @@
-/** One measurement window: what was answered in it, how fast, and what that cost server and client. */
+/** One measurement window: counts its answers, and the time that server and client spent on them. */
 import { assert } from '../../src/core/assert.ts'
 import { cpuBetween, type CpuReading, readCpu, readMachineCpu, readMemory } from './cpu.ts'
 import { type Latency, makeHistogram } from './histogram.ts'
 import type { Polling } from '../wires/polling.ts'
 
-/** One request as it is sent, and what its answer must look like. */
+/** One request as bytes, and the length of its right answer. */
 export interface PreparedRequest {
   bytes: Buffer
   answerBytesMin: number
   answerBytesMax: number
 }
 
-/** The figures of one window. Those of the server are absent when its process is unknown; polling is no work of the client. */
+/**
+ * The figures of one window. Those of the server are absent when its process is unknown; polling is no work
+ * of the client.
+ */
 export interface RunMeasure extends Latency {
   requestCount: number
   seconds: number
@@ -24,11 +27,11 @@ export interface RunMeasure extends Latency {
   serverRssBytes?: number
   clientCpuPerRequestUs: number
   clientCores: number
-  /** Used by neither: disturbance, which makes every other figure worse. */
+  /** Processors that neither used: a disturbance, which makes every other figure worse. */
   otherCores?: number
 }
 
-/** An answer that is not the one expected: the run ends, since no figure about wrong answers is worth having. */
+/** An answer is wrong. The run ends, since figures about wrong answers are worthless. */
 export class WrongAnswer extends Error {
   override readonly name = 'WrongAnswer'
 }
@@ -42,7 +45,9 @@ export interface Meter {
   end(): RunMeasure
 }
 
-/** `rowCount` is the number of rows in one request. Answers before `begin` (warm-up) are checked, not counted. */
+/**
+ * `rowCount` is the number of rows in one request. Answers before `begin` (warm-up) are checked, not counted.
+ */
 export function makeMeter(pid: number | undefined, rowCount: number, polling: Polling): Meter {
   const histogram = makeHistogram()
   let before: Usage | undefined
@@ -74,12 +79,12 @@ export function makeMeter(pid: number | undefined, rowCount: number, polling: Po
   }
 }
 
-/** What had been used at one moment. */
+/** The counters at one moment. */
 interface Usage {
   atMs: number
   server: CpuReading | undefined
   clientNs: number
-  /** By the clock, how long the client has only polled. */
+  /** Milliseconds by the clock in which the client has only polled. */
   idleMs: number
   machineNs: number | undefined
 }
@@ -101,7 +106,8 @@ type UsageFigures = Pick<RunMeasure, 'seconds' | 'clientCpuPerRequestUs' | 'clie
 function describeUsage(before: Usage, after: Usage, requestCount: number, rowCount: number): UsageFigures {
   const seconds = (after.atMs - before.atMs) / 1_000
   const clientNs = after.clientNs - before.clientNs
-  // A share, not a difference: the clock goes on while others have the core, which the processor time of the client does not.
+  // This is a share and no difference: the clock goes on while others have the core, and the client's
+  // processor time does not.
   const workNs = clientNs * (1 - (after.idleMs - before.idleMs) / (after.atMs - before.atMs))
   const figures: UsageFigures = {
     seconds,

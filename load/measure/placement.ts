@@ -1,6 +1,6 @@
 /**
- * Which cores client and servers run on. Left alone, Linux packs both onto one core or splits them as it likes, and the CPU per request
- * of the same server changes with that from second to second.
+ * Decides which cores client and servers run on. Left alone, Linux packs both onto one core or splits them,
+ * and the CPU per request of the same server changes with that from second to second.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 export interface Placement {
   /** Whether the client has a core of its own. */
   apart: boolean
-  /** What stands before the command of every server. */
+  /** The words that go before the command of every server. */
   prefix: string[]
   /** One sentence for the report. */
   note: string
@@ -16,7 +16,10 @@ export interface Placement {
 
 const SHARED = 'Client and servers share the cores as the system likes'
 
-/** Keeps this process on the first core it may use, and servers started with `prefix` on the others; `apart` false leaves all alone. */
+/**
+ * Keeps this process on the first core it may use, and servers started with `prefix` on the others; with
+ * `apart` false nothing is placed.
+ */
 export function placeProcesses(apart: boolean): Placement {
   if (!apart) return share('asked for')
   const [own, ...others] = readCores()
@@ -36,7 +39,7 @@ export function placeProcesses(apart: boolean): Placement {
 
 const share = (reason: string): Placement => ({ apart: false, prefix: [], note: `${SHARED}: ${reason}` })
 
-/** Numbers of the cores that this process may use; empty where the system does not say. */
+/** Numbers of the cores that this process may use; empty when the system does not tell. */
 function readCores(): number[] {
   try {
     return parseCores(

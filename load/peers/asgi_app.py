@@ -1,9 +1,10 @@
-"""The same as fastapi_app.py on bare ASGI: the most that can be had from Python by leaving the framework out."""
+"""The same as fastapi_app.py on bare ASGI: the most that Python gives without a framework."""
 from urllib.parse import parse_qs
 
 import numpy
 
-from numpy_tables import JSON, OCTETS, Table, describe_lookup, describe_update, print_json, read_gradients, read_ids, serve, tables
+from numpy_tables import JSON, OCTETS, Table, describe_lookup, describe_update, print_json
+from numpy_tables import read_gradients, read_ids, serve, tables
 
 
 async def read_body(receive):
@@ -45,7 +46,8 @@ async def upload(name, scope, receive, send):
     if filled != values.nbytes:
         return await refuse(send, 422, "SHAPE_MISMATCH")
     tables[name] = Table(values)
-    await answer_json(send, {"name": name, "version": 1, "sequence": 0, "rows": values.shape[0], "dim": values.shape[1]}, 201)
+    rows, dim = values.shape
+    await answer_json(send, {"name": name, "version": 1, "sequence": 0, "rows": rows, "dim": dim}, 201)
 
 
 async def lookup(name, table, kind, body, send):

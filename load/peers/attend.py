@@ -1,4 +1,7 @@
-"""What `load/bench/attend.ts` is measured against: numpy, one thread. Reads lines "<queries>", answers milliseconds of one pass."""
+"""The numpy side of load/bench/attend.ts, one thread.
+
+A line on standard input is a number of queries; the answer is the milliseconds of one pass.
+"""
 import sys
 import time
 

@@ -1,9 +1,9 @@
 """torch's embedding_bag for load/bench/bags.ts: one thread, one measurement for each line on standard input.
 
-usage: bags.py ROWS DIM BAG
+Usage: bags.py ROWS DIM BAG
 
-A line names the dtype of the table, whether ids are weighted (0, 1) and a file of int32 ids; the answer is nanoseconds per id, and the
-sum of the pooled rows, for comparison.
+A line names the dtype of the table, whether ids are weighted (0, 1) and a file of int32 ids. The answer is
+nanoseconds per id, and the sum of the pooled rows for comparison.
 """
 
 import sys
@@ -28,6 +28,8 @@ for line in sys.stdin:
     offsets = torch.arange(0, len(ids), bag)
     weights = (torch.arange(len(ids)) % 7 / 7).to(tables[dtype].dtype) if weighted == "1" else None
     start = time.perf_counter()
-    pooled = torch.nn.functional.embedding_bag(ids, tables[dtype], offsets, mode="sum", per_sample_weights=weights)
+    pooled = torch.nn.functional.embedding_bag(
+        ids, tables[dtype], offsets, mode="sum", per_sample_weights=weights
+    )
     elapsed = time.perf_counter() - start
     print(elapsed * 1e9 / len(ids), pooled.double().sum().item(), flush=True)

@@ -8,14 +8,17 @@ const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 15_000
 
 export interface ServerCommand {
-  /** What stands before the command: where it may run. */
+  /** Words before the command, which hold it to its cores. */
   prefix?: string[]
   command: string
   args: string[]
   env: Record<string, string>
   /** Receives all that the server prints. */
   logPath: string
-  /** Where it will answer, and how to ask whether it does; without this, the first address that it prints, once `/readyz` is 200. */
+  /**
+   * The address, and a question whether it answers there; without it, the first address that the server
+   * prints, once `/readyz` is 200.
+   */
   known?: { url: string; isReady(): Promise<boolean> }
 }
 
@@ -43,7 +46,7 @@ export async function startServer(server: ServerCommand): Promise<RunningServer>
   child.once('exit', (code) =>
     ended.reject(new Error(`${named} ended with code ${code} before it was ready: see ${server.logPath}`)),
   )
-  // Awaited below, and of no interest once the server is ready.
+  // The race below awaits it; once the server is ready, nobody does.
   ended.promise.catch(() => {})
   try {
     const url = await Promise.race([waitForUrl(child, server, named), ended.promise])

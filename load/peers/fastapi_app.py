@@ -1,17 +1,20 @@
-"""The same lookups and updates as a small FastAPI application over NumPy: what a day's work gives.
+"""The same lookups and updates as a small FastAPI application over NumPy: the result of a day's work.
 
-Binary bodies bypass pydantic, JSON goes through orjson straight from the array. Prints its address once it listens.
+Binary bodies bypass pydantic; orjson prints JSON straight from the array. The program prints its address
+once it listens.
 """
 import numpy
 from fastapi import FastAPI, Request, Response
 
-from numpy_tables import JSON, OCTETS, Table, describe_lookup, describe_update, print_json, read_gradients, read_ids, serve, tables
+from numpy_tables import JSON, OCTETS, Table, describe_lookup, describe_update, print_json
+from numpy_tables import read_gradients, read_ids, serve, tables
 
 app = FastAPI(openapi_url=None)
 
 
 def refuse(status, code):
-    return Response(print_json({"status": status, "code": code}), status, media_type="application/problem+json")
+    body = print_json({"status": status, "code": code})
+    return Response(body, status, media_type="application/problem+json")
 
 
 def answer(value, status=200):

@@ -1,4 +1,7 @@
-/** Looks nothing up: reads each request and answers bytes of one buffer, as many as `?reply=` said last. The floor of node:http here. */
+/**
+ * The floor of node:http: reads each request, looks nothing up, and answers as many bytes of one buffer as
+ * the last `?reply=` said.
+ */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 

@@ -1,4 +1,4 @@
-"""Tables in NumPy, which both Python servers share: one gather per request, no copy that NumPy does not force.
+"""Tables in NumPy for both Python servers: one gather per request, and no copy that NumPy does not force.
 
 No durability, no versions, no schemas.
 """
@@ -26,17 +26,19 @@ class Table:
 
     def holds(self, ids):
         """Whether all ids are in range."""
-        # Seen as unsigned, a negative id is larger than any row: one comparison finds both kinds.
-        return not ids.size or int(ids.view(numpy.uint32 if ids.itemsize == 4 else numpy.uint64).max()) < len(self.values)
+        # As an unsigned number a negative id is larger than any row, so one comparison finds both kinds.
+        unsigned = numpy.uint32 if ids.itemsize == 4 else numpy.uint64
+        return not ids.size or int(ids.view(unsigned).max()) < len(self.values)
 
     def gather(self, ids):
         """Rows of ids that are all in range, else None."""
-        # The ids are known to be good: clip skips take's own check, and the copy that it makes for it.
+        # The ids are checked already: with clip, take skips its own check and the copy that it makes for it.
         return self.values.take(ids, axis=0, mode="clip") if self.holds(ids) else None
 
     def descend(self, ids, gradients):
         """One SGD step; gradients of equal ids are summed first. The number of distinct rows, or None."""
-        if gradients.shape != (ids.size, self.values.shape[1]) or not self.holds(ids) or not numpy.isfinite(gradients).all():
+        fits = gradients.shape == (ids.size, self.values.shape[1])
+        if not fits or not self.holds(ids) or not numpy.isfinite(gradients).all():
             return None
         self.sequence += 1
         if not ids.size:
@@ -59,7 +61,9 @@ def print_json(value):
 
 
 def read_ids(kind, body):
-    return numpy.frombuffer(body, numpy.int32) if kind == OCTETS else numpy.array(orjson.loads(body)["indices"], numpy.int64)
+    if kind == OCTETS:
+        return numpy.frombuffer(body, numpy.int32)
+    return numpy.array(orjson.loads(body)["indices"], numpy.int64)
 
 
 def read_gradients(kind, body):
@@ -77,17 +81,21 @@ def read_safetensors(body):
     types = {"I64": numpy.int64, "F32": numpy.float32}
     whole = memoryview(body)
     return {
-        name: numpy.frombuffer(whole[start + t["data_offsets"][0]:start + t["data_offsets"][1]], types[t["dtype"]]).reshape(t["shape"])
+        name: numpy.frombuffer(
+            whole[start + t["data_offsets"][0] : start + t["data_offsets"][1]], types[t["dtype"]]
+        ).reshape(t["shape"])
         for name, t in json.loads(body[8:start]).items()
     }
 
 
 def describe_lookup(name, table, rows):
-    return {"table": name, "version": 1, "sequence": table.sequence, "shape": rows.shape, "dtype": "float32", "embeddings": rows}
+    answer = {"table": name, "version": 1, "sequence": table.sequence, "shape": rows.shape}
+    return {**answer, "dtype": "float32", "embeddings": rows}
 
 
 def describe_update(name, table, updated):
-    return {"table": name, "version": 1, "sequence": table.sequence, "rows_updated": updated, "durability": "none", "replayed": False}
+    answer = {"table": name, "version": 1, "sequence": table.sequence, "rows_updated": updated}
+    return {**answer, "durability": "none", "replayed": False}
 
 
 def serve(name, app):

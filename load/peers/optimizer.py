@@ -1,5 +1,8 @@
-"""One optimizer step on sparse gradients in torch, one thread, when asked: a line `<kind> <batch> <path>` on standard input, a line `<ms> <sum>`
-of the rows stepped afterwards on standard output. The file at path holds the ids as int32, that at gradients_path float32."""
+"""Optimizer steps on sparse gradients in torch for load/bench/optimizer.ts, one thread.
+
+A line `<kind> <batch> <path>` on standard input asks for a step; the answer is a line `<ms> <sum>` of the
+rows that took it. The file at path holds the ids as int32, that at gradients_path float32.
+"""
 import sys
 import time
 import warnings

@@ -1,4 +1,4 @@
-/** The floor: what HTTP alone costs in Node. */
+/** The floor: the cost of HTTP alone in Node. */
 import { join } from 'node:path'
 import { startServer } from './child.ts'
 import { httpWire } from '../wires/http-wire.ts'
@@ -10,7 +10,7 @@ export async function startNullHttp({ outPath, prefix }: PeerOptions): Promise<T
   const server = await startServer({
     prefix,
     command: process.execPath,
-    args: [join(import.meta.dirname, 'peers/null-http.ts')],
+    args: [join(import.meta.dirname, 'null-http.ts')],
     env: {},
     logPath: join(outPath, 'null-http.log'),
   })

@@ -1,4 +1,4 @@
-/** NumPy behind HTTP: what a day's work gives in Python, with a framework and without one. */
+/** NumPy behind HTTP: the result of a day's work in Python, with a framework and without one. */
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { startServer } from './child.ts'
@@ -7,7 +7,7 @@ import type { PeerOptions } from './peer.ts'
 import type { Target } from './target.ts'
 
 const NEEDED = { asgi: ['uvicorn', 'numpy', 'orjson'], fastapi: ['fastapi', 'uvicorn', 'numpy', 'orjson'] }
-/** Used by uvicorn when they are there, which makes it faster. */
+/** uvicorn uses these when they are installed, and is faster then. */
 const WELCOME = ['uvloop', 'httptools']
 
 /** Starts peers/fastapi_app.py; throws the reason in one line when Python or a module is missing. */
@@ -27,7 +27,7 @@ async function startPython(
   const server = await startServer({
     prefix,
     command: python,
-    args: [join(import.meta.dirname, 'peers', `${name}_app.py`)],
+    args: [join(import.meta.dirname, `${name}_app.py`)],
     env: { PYTHONDONTWRITEBYTECODE: '1' },
     logPath: join(outPath, `${name}.log`),
   })
@@ -51,7 +51,9 @@ import importlib.util, importlib.metadata as metadata, platform, sys
 missing = [name for name in ${JSON.stringify(modules)} if importlib.util.find_spec(name) is None]
 if missing: sys.exit('Python has no ' + ', '.join(missing))
 extra = [name for name in ${JSON.stringify(WELCOME)} if importlib.util.find_spec(name)]
-print(', '.join(['Python ' + platform.python_version()] + [name + ' ' + metadata.version(name) for name in ${JSON.stringify(modules)} + extra]))`
+names = ${JSON.stringify(modules)} + extra
+versions = ['Python ' + platform.python_version()] + [name + ' ' + metadata.version(name) for name in names]
+print(', '.join(versions))`
   try {
     return execFileSync(python, ['-c', program], {
       encoding: 'utf8',

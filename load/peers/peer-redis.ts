@@ -34,12 +34,12 @@ export const startRedisFsync = (options: PeerOptions): Promise<Target> =>
   startKind(options, {
     name: 'redis-fsync',
     note: 'the same with appendfsync always',
-    // Rewriting the file is a second process that nobody waits for: it would be measured with whatever runs at that moment.
+    // A second process rewrites the file, and its cost would fall on another measurement.
     settings: ['--appendonly', 'yes', '--appendfsync', 'always', '--auto-aof-rewrite-percentage', '0'],
     supports: (scenario) => scenario.durability === 'disk' && scenario.encoding !== 'json',
   })
 
-/** Redis with an append-only file that is synchronised once a second: what mode `os` promises. */
+/** Redis with an append-only file that is synchronised once a second, as mode `os` promises. */
 export const startRedisEverysec = (options: PeerOptions): Promise<Target> =>
   startKind(options, {
     name: 'redis-everysec',
@@ -96,11 +96,11 @@ async function startKind(
   }
 }
 
-/** Whether the server answers; then it knows the function. */
+/** Whether the server answers; it loads the function first. */
 async function loadFunction(url: string): Promise<boolean> {
   const connection = await openConnection(url, redisWire).catch(() => undefined)
   if (connection === undefined) return false
-  const program = readFileSync(join(import.meta.dirname, 'peers/sgd.lua'))
+  const program = readFileSync(join(import.meta.dirname, 'sgd.lua'))
   await command(connection, 'FUNCTION', 'LOAD', 'REPLACE', program).finally(() => connection.close())
   return true
 }
@@ -121,7 +121,7 @@ function readVersion(): string {
   return version
 }
 
-/** A port that was free a moment ago: Redis takes none for "any". */
+/** A port that was free a moment ago: Redis cannot be asked to choose one. */
 async function findFreePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))

@@ -1,4 +1,4 @@
-/** What a comparison needs to be started, and why it may be missing. */
+/** The needs of a comparison, and the reason why it may be missing. */
 
 export interface PeerOptions {
   /** The Python that has NumPy and the frameworks installed. */
@@ -6,7 +6,7 @@ export interface PeerOptions {
   /** Only peers whose name matches. */
   pattern: RegExp
   outPath: string
-  /** What stands before the command of every server: where it may run. */
+  /** Words before the command of every server, which hold it to its cores. */
   prefix: string[]
 }
 

@@ -1,4 +1,4 @@
-/** Optional comparisons: each is started when what it needs is installed, and named as skipped when not. */
+/** Optional comparisons: the run starts each whose needs are installed, and names the others as skipped. */
 import type { PeerOptions, Skipped } from './peer.ts'
 import { startNullHttp } from './peer-null.ts'
 import { startAsgi, startFastapi } from './peer-python.ts'

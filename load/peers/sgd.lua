@@ -1,6 +1,7 @@
 #!lua name=load
--- One SGD step on rows that are packed float32, one key each: gradients of equal ids are summed, then every row is read, changed and
--- written once. Arguments: prefix of the keys, dimensions, learning rate, ids (int32 each), gradients (float32 each).
+-- One SGD step on rows that are packed float32, one key each: gradients of equal ids are summed, then every
+-- row is read, changed and written once. Arguments: prefix of the keys, dimensions, learning rate, ids (int32
+-- each), gradients (float32 each).
 
 local function sum_gradients(ids, gradients, dim, format)
   local distinct, sums = {}, {}

@@ -1,11 +1,11 @@
 """numpy.take for load/bench/kernel.ts: one measurement for each line on standard input.
 
-usage: take.py TABLE_BYTES BATCH
+Usage: take.py TABLE_BYTES BATCH
 
-The table is float32, word i of which is i with its lower 14 bits cleared. A line names a variant, the dim and a file of int32 ids; the
-answer is nanoseconds per row of the second half of them, and the sum of the words of the last batch, for comparison. `take` is a call with defaults,
-`clip` the one that looks at no id and writes to memory that is there. NumPy asks for huge pages for its tables, unless the environment
-says NUMPY_MADVISE_HUGEPAGE=0.
+The table is float32; word i is i with its lower 14 bits cleared. A line names a variant, the dim and a file
+of int32 ids. The answer is nanoseconds per row over their second half, and the sum of the words of the last
+batch for comparison. `take` is a call with defaults; `clip` checks no id and writes to memory that is there.
+NumPy asks for huge pages for its tables unless the environment says NUMPY_MADVISE_HUGEPAGE=0.
 """
 
 import sys

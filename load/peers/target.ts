@@ -1,4 +1,4 @@
-/** Who is measured: gatherd itself, and beside it whatever comparison is installed. */
+/** The servers that are measured: gatherd itself, and beside it each comparison that is installed. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,13 +12,16 @@ export interface Target {
   name: string
   /** One line for the report: what it is. */
   note: string
-  /** Of what it is made of, as in `Redis 7.0.15`. */
+  /** Versions of its parts, as in `Redis 7.0.15`. */
   versions: string
   /** `floor` looks nothing up: it answers as many bytes, to show what HTTP alone costs. */
   role: 'gatherd' | 'peer' | 'floor'
   wire: Wire
   url: string
-  /** Process whose CPU and memory, with that of its children, are read; unknown for a server that somebody else started. */
+  /**
+   * Process whose CPU and memory, with that of its children, are read; undefined for a server that the run
+   * did not start.
+   */
   pid: number | undefined
   supports(scenario: Scenario): boolean
   stop(): Promise<void>
@@ -26,7 +29,10 @@ export interface Target {
 
 const SERVER_PATH = join(import.meta.dirname, '../../src/main.ts')
 
-/** Starts gatherd on a free port with an empty data directory of its own, which `stop` removes. `prefix` stands before its command. */
+/**
+ * Starts gatherd on a free port with an empty data directory of its own, which `stop` removes. `prefix`
+ * stands before its command.
+ */
 export async function startGatherd(outPath: string, prefix: string[] = []): Promise<Target> {
   const dataPath = mkdtempSync(join(tmpdir(), 'gatherd-load-'))
   const forget = (): void => rmSync(dataPath, { recursive: true, force: true })

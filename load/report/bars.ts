@@ -7,7 +7,7 @@ export interface Bar {
   name: string
   value: number
   label: string
-  /** Stands softly behind the label. */
+  /** A note in a softer colour behind the label. */
   note?: string
   /** Shown on hover. */
   detail: string

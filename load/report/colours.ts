@@ -3,12 +3,14 @@ export const COLOURS = `
 :root {
   color-scheme: light dark;
   --page: #f6f7f8; --card: #ffffff; --ink: #16191d; --soft: #565f6b; --line: #dfe3e8; --grid: #e8ebef;
-  --gatherd: #0a7c86; --fastapi: #d9730d; --asgi: #b08a00; --redis: #b8327a; --floor: #8b949e; --other: #7a52c7;
+  --gatherd: #0a7c86; --fastapi: #d9730d; --asgi: #b08a00; --redis: #b8327a; --floor: #8b949e;
+  --other: #7a52c7;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #0e1114; --card: #161b20; --ink: #e7eaee; --soft: #a0aab6; --line: #2b323a; --grid: #252c33;
-    --gatherd: #2fc4cf; --fastapi: #f0994a; --asgi: #d9b73a; --redis: #ee7fb4; --floor: #7b8794; --other: #b195f5;
+    --gatherd: #2fc4cf; --fastapi: #f0994a; --asgi: #d9b73a; --redis: #ee7fb4; --floor: #7b8794;
+    --other: #b195f5;
   }
 }
 .series-gatherd { --series: var(--gatherd) }

@@ -1,4 +1,7 @@
-/** Curves: CPU per row against the size of a request, throughput and latency against the number of connections. */
+/**
+ * Curves: CPU per row against the size of a request, throughput and latency against the number of
+ * connections.
+ */
 import type { RunMeasure } from '../measure/meter.ts'
 import type { Results } from '../results.ts'
 import { formatCount, formatShort, formatUs } from './format.ts'
@@ -37,7 +40,8 @@ export function drawCpuPerRow(results: Results): string {
   )
   return section(
     'Server CPU per row',
-    'What one row of a lookup costs falls with the number of rows in a request, until only the rows themselves are left. The axes are the same in all plots.',
+    'What one row of a lookup costs falls with the number of rows in a request, until only the rows ' +
+      'themselves are left. The axes are the same in all plots.',
     element('div', { class: 'plots' }, ...drawn),
   )
 }
@@ -77,7 +81,8 @@ export function drawSweep(results: Results): string {
   if (plots.length === 0) return ''
   return section(
     'Against the number of connections',
-    'Binary lookups of 64 dimensions. Where throughput is flat, server or client is busy all the time and more connections only wait.',
+    'Binary lookups of 64 dimensions. Where throughput is flat, server or client is busy all the time ' +
+      'and more connections only wait.',
     element('div', { class: 'plots' }, ...plots.map(drawLines)),
   )
 }

@@ -24,7 +24,8 @@ export function drawLatency(results: Results): string {
     rows.length === 0 ? '' : element('h3', {}, title) + drawRanges(`Latency: ${title}`, rows, all)
   return section(
     'Latency under full load',
-    'With every connection always busy this is mostly queueing: connections divided by throughput. The axis is logarithmic.',
+    'With every connection always busy this is mostly queueing: connections divided by throughput. The ' +
+      'axis is logarithmic.',
     drawRangeKey(),
     element(
       'div',
@@ -46,7 +47,9 @@ export function drawOpenLoop({ openLoop, scenarios }: Results): string {
   const halves = [rows.slice(0, middle), rows.slice(middle)]
   return section(
     'Latency at a fixed rate',
-    'The open loop: requests come at random moments at the same average rate for every server, half of what the slowest one manages, and latency counts from the moment a request was due. The axis is logarithmic.',
+    'The open loop: requests come at random moments at the same average rate for every server, half of ' +
+      'what the slowest one manages, and latency counts from the moment a request was due. The axis is ' +
+      'logarithmic.',
     drawRangeKey(),
     element(
       'div',
@@ -60,7 +63,7 @@ export function drawOpenLoop({ openLoop, scenarios }: Results): string {
 
 const rangeRow = (scenario: ScenarioResult, label: string): RangeRow => ({
   label,
-  lanes: Object.entries(scenario.measured).map(([name, { median }]) => ({
+  bands: Object.entries(scenario.measured).map(([name, { median }]) => ({
     name,
     latency: median,
     requestCount: median.requestCount,

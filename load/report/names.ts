@@ -21,17 +21,20 @@ export function groupScenarios(scenarios: ScenarioResult[]): ScenarioGroup[] {
 
 function titleOf({ kind, encoding, dim, distribution }: ScenarioResult): string {
   if (kind === 'gradients') return `Gradient updates, ${dim} dimensions, SGD`
-  return `${ENCODING_NAMES[encoding]} lookup, ${dim} dimensions, ${distribution === 'zipf' ? 'Zipf' : 'uniform'} ids`
+  return (
+    `${ENCODING_NAMES[encoding]} lookup, ${dim} dimensions, ` +
+    `${distribution === 'zipf' ? 'Zipf' : 'uniform'} ids`
+  )
 }
 
-/** What tells a scenario from the others of its group. */
+/** The difference of a scenario from the others of its group. */
 export function headingOf({ kind, encoding, idCount, durability }: ScenarioResult): string {
   const ids = `${formatCount(idCount)} ${idCount === 1 ? 'id' : 'ids'}`
   if (kind === 'lookup') return ids
   return `${formatCount(idCount)} rows, ${durability === 'disk' ? 'on disk' : ENCODING_NAMES[encoding]}`
 }
 
-/** Ids and dimensions of a scenario, for where its encoding stands above. */
+/** Ids and dimensions of a scenario, under a heading that names its encoding. */
 export const sizeOf = ({ idCount, dim, distribution }: ScenarioResult): string =>
   `${formatCount(idCount)} × ${dim}${distribution === 'uniform' ? ', uniform' : ''}`
 

@@ -7,7 +7,7 @@ import { groupScenarios, headingOf } from './names.ts'
 import { section } from './section.ts'
 import { element } from './svg.ts'
 
-/** A client this busy is what limits the figure. */
+/** A client that is busier than this limits the figure. */
 const CLIENT_CORES_FULL = 0.9
 
 /** Requests per second of every scenario. */
@@ -46,7 +46,9 @@ export function drawCpu(results: Results): string {
   )
   return section(
     'Server CPU per request',
-    'Processor time of the whole server, all threads and processes. Client and server share the machine, so this compares servers better than requests per second. Each panel has its own scale; shorter is better.',
+    'Processor time of the whole server, all threads and processes. Client and server share the ' +
+      'machine, so this compares servers better than requests per second. Each panel has its own scale; ' +
+      'shorter is better.',
     bars,
   )
 }
@@ -56,7 +58,8 @@ export function drawUploads({ targets }: Results): string {
   const tables = new Map<string, Bar[]>()
   for (const { name, uploads } of targets) {
     for (const { rowCount, dim, durability, bytesPerSecond, seconds, table } of uploads) {
-      const heading = `${table}: ${formatShort(rowCount)} × ${dim}${durability === 'disk' ? ', on disk' : ''}`
+      const place = durability === 'disk' ? ', on disk' : ''
+      const heading = `${table}: ${formatShort(rowCount)} × ${dim}${place}`
       const bar = {
         name,
         value: bytesPerSecond,
@@ -70,7 +73,8 @@ export function drawUploads({ targets }: Results): string {
   const panels = [...tables].map(([heading, bars]) => drawBars(heading, bars))
   return section(
     'Upload',
-    'Raw float32 numbers in one streamed PUT, once each, from the first byte sent to the answer; Redis takes MSETs of 1,024 rows. Longer is better.',
+    'Raw float32 numbers in one streamed PUT, once each, from the first byte sent to the answer; Redis ' +
+      'takes MSETs of 1,024 rows. Longer is better.',
     element('div', { class: 'panels', style: 'margin-top:18px' }, ...panels),
   )
 }
@@ -100,7 +104,10 @@ function barsOf(
   return Object.entries(scenario.measured).flatMap(([name, { median }]) => {
     const value = read(median)
     if (value === undefined) return []
-    const detail = `${formatCount(median.requestsPerSecond)} requests/s, ${formatShort(median.rowsPerSecond)} rows/s, ${formatUs(median.serverCpuPerRequestUs)} of CPU each, ${formatUs((median.serverCpuPerRowNs ?? Number.NaN) / 1_000)} a row`
+    const detail =
+      `${formatCount(median.requestsPerSecond)} requests/s, ` +
+      `${formatShort(median.rowsPerSecond)} rows/s, ${formatUs(median.serverCpuPerRequestUs)} of CPU ` +
+      `each, ${formatUs((median.serverCpuPerRowNs ?? Number.NaN) / 1_000)} a row`
     return [{ name, value, label: print(median), detail }]
   })
 }

@@ -1,4 +1,6 @@
-/** The picture of the README: what a request costs each server, as one SVG without anything around it, and the words under it. */
+/**
+ * The picture of the README: the cost of a request on each server as one SVG file, and the words under it.
+ */
 import type { Results, ScenarioResult } from '../results.ts'
 import { type Bar, drawBars } from './bars.ts'
 import { BAR_STYLE, COLOURS, FONT } from './colours.ts'
@@ -22,9 +24,9 @@ const GAP = 28
 const MARGIN = 24
 const TITLE_HEIGHT = 84
 const PANEL_HEIGHT = 140
-const LINE_LENGTH_MAX = 138
+const LINE_LENGTH_MAX = 110
 
-/** What the picture and its words need of the results: medians of the scenarios shown. Throws when it would be empty. */
+/** Keeps the medians of the scenarios that the picture shows. Throws when it would be empty. */
 export function takePictured(results: Results): Results {
   const shown = SHOWN.flatMap(({ id }) => results.scenarios.filter((scenario) => scenario.id === id))
   const scenarios = shown.map((scenario) => {
@@ -57,7 +59,9 @@ export function drawPicture({ scenarios }: Results): string {
     const y = TITLE_HEIGHT + Math.floor(index / COLUMN_COUNT) * PANEL_HEIGHT
     return element('g', { transform: `translate(${x} ${y})` }, drawBars(heading, bars, WIDTHS))
   })
-  const style = `${COLOURS}${BAR_STYLE}svg { font: 12px ${FONT} } .title { font-size: 17px; font-weight: 650 } .under { fill: var(--card); stroke: var(--line) }`
+  const style =
+    `${COLOURS}${BAR_STYLE}svg { font: 12px ${FONT} } .title { font-size: 17px; ` +
+    'font-weight: 650 } .under { fill: var(--card); stroke: var(--line) }'
   const picture = drawing(
     width,
     height,
@@ -84,16 +88,20 @@ function barsOf(measured: ScenarioResult['measured']): Bar[] {
   })
 }
 
-/** The words under the picture: what ran where, and how. One paragraph of Markdown. */
+/** The words under the picture: machine, versions and method, as one paragraph of Markdown. */
 export function describePicture(results: Results): string {
   const { machine, method, commit, madeAt } = results
   const sentences = [
-    `Medians of ${method.repeatCount} interleaved repeats of ${formatCount(method.windowSeconds)} s in one run of \`npm run load\` on ${madeAt.slice(0, 10)}.`,
-    `Machine: ${machine.cpu}, ${machine.coreCount} cores, ${formatBytes(machine.memoryBytes)}, ${machine.kernel}.`,
+    `Medians of ${method.repeatCount} interleaved repeats of ${formatCount(method.windowSeconds)} s in ` +
+      `one run of \`npm run load\` on ${madeAt.slice(0, 10)}.`,
+    `Machine: ${machine.cpu}, ${machine.coreCount} cores, ${formatBytes(machine.memoryBytes)}, ` +
+      `${machine.kernel}.`,
     `Versions: ${listVersions(results)}${commit === '' ? '' : `; commit ${commit}`}.`,
-    `Tables of ${formatCount(method.rowCount)} rows of float32, Zipf ids (s = ${method.zipfExponent}), 16 connections that each wait for their answer.`,
+    `Tables of ${formatCount(method.rowCount)} rows of float32, Zipf ids (s = ${method.zipfExponent}), ` +
+      '16 connections that each wait for their answer.',
     `${method.placement}.`,
-    'CPU is that of all threads of a server. Every server has answered the uploaded rows to the bit before it was measured; `null-http` answers as many bytes and looks nothing up.',
+    'CPU is that of all threads of a server. Every server has answered the uploaded rows to the bit ' +
+      'before it was measured; `null-http` answers as many bytes and looks nothing up.',
   ]
   return wrap(sentences.join(' ').replaceAll('\u2009', ' '))
 }

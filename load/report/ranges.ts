@@ -1,4 +1,7 @@
-/** Latency percentiles on a logarithmic axis: from the median to the 99th, on to the 99.9th, and the slowest answer. */
+/**
+ * Latency percentiles on a logarithmic axis: from the median to the 99th, on to the 99.9th, and the slowest
+ * answer.
+ */
 import { formatUs } from './format.ts'
 import { makeLogScale } from './scale.ts'
 import type { Latency } from '../measure/histogram.ts'
@@ -6,7 +9,7 @@ import { drawing, element, hint, line, seriesClass, text } from './svg.ts'
 
 export interface RangeRow {
   label: string
-  lanes: { name: string; latency: Latency; requestCount: number }[]
+  bands: { name: string; latency: Latency; requestCount: number }[]
 }
 
 const WIDTH = 540
@@ -14,30 +17,33 @@ const WIDTH = 540
 const LETTER_WIDTH = 6.6
 const LABEL_GAP = 12
 const RIGHT = 22
-const LANE_HEIGHT = 12
+const BAND_HEIGHT = 12
 const ROW_GAP = 12
 const TOP = 26
-/** Of fewer answers, the 99.9th percentile is the slowest one. */
+/** With fewer answers the 99.9th percentile is the slowest one. */
 const COUNT_FOR_P999 = 2_000
 
-/** One row per scenario, one lane in it per server. `all` are the rows of all plots to be compared: they set the axis. */
+/**
+ * Draws a row for each scenario, and in it a band for each server. `all` are the rows of all plots that are
+ * compared: they set the axis.
+ */
 export function drawRanges(label: string, rows: RangeRow[], all: RangeRow[]): string {
-  const latencies = all.flatMap((row) => row.lanes.flatMap(({ latency }) => [latency.p50Us, latency.maxUs]))
+  const latencies = all.flatMap((row) => row.bands.flatMap(({ latency }) => [latency.p50Us, latency.maxUs]))
   const labelWidth = Math.max(...all.map((row) => row.label.length)) * LETTER_WIDTH + LABEL_GAP
   const scale = makeLogScale(latencies, labelWidth, WIDTH - RIGHT)
-  const laneCount = rows.reduce((sum, row) => sum + row.lanes.length, 0)
-  const height = TOP + laneCount * LANE_HEIGHT + rows.length * ROW_GAP
+  const bandCount = rows.reduce((sum, row) => sum + row.bands.length, 0)
+  const height = TOP + bandCount * BAND_HEIGHT + rows.length * ROW_GAP
   const grid = scale.ticks.flatMap((tick) => [
     line(scale.at(tick), TOP - 6, scale.at(tick), height - 2, 'grid'),
     text(scale.at(tick), 13, formatUs(tick), 'plot-tick', 'middle'),
   ])
   let y = TOP + ROW_GAP / 2
   const body = rows.map((row) => {
-    const rowHeight = row.lanes.length * LANE_HEIGHT
+    const rowHeight = row.bands.length * BAND_HEIGHT
     const drawn = [text(labelWidth - LABEL_GAP, y + rowHeight / 2 + 4, row.label, 'plot-label', 'end')]
-    for (const lane of row.lanes) {
-      drawn.push(drawLane(lane, scale.at, y + LANE_HEIGHT / 2))
-      y += LANE_HEIGHT
+    for (const band of row.bands) {
+      drawn.push(drawBand(band, scale.at, y + BAND_HEIGHT / 2))
+      y += BAND_HEIGHT
     }
     y += ROW_GAP
     return drawn.join('')
@@ -45,24 +51,26 @@ export function drawRanges(label: string, rows: RangeRow[], all: RangeRow[]): st
   return drawing(WIDTH, height, label, ...grid, ...body)
 }
 
-function drawLane(
-  { name, latency, requestCount }: RangeRow['lanes'][number],
+function drawBand(
+  { name, latency, requestCount }: RangeRow['bands'][number],
   at: (us: number) => number,
   y: number,
 ): string {
   const { p50Us, p90Us, p99Us, p999Us, maxUs } = latency
   const tail = requestCount >= COUNT_FOR_P999
-  const detail = `p50 ${formatUs(p50Us)}, p90 ${formatUs(p90Us)}, p99 ${formatUs(p99Us)}, p99.9 ${formatUs(p999Us)}, max ${formatUs(maxUs)}`
+  const detail =
+    `p50 ${formatUs(p50Us)}, p90 ${formatUs(p90Us)}, p99 ${formatUs(p99Us)}, p99.9 ` +
+    `${formatUs(p999Us)}, max ${formatUs(maxUs)}`
   return element(
     'g',
     { class: seriesClass(name) },
     hint(`${name}: ${detail}, ${requestCount} answers`),
-    // Thin marks are hard to point at: the whole lane answers.
+    // Thin marks are hard to point at: the whole band reacts.
     element('rect', {
       x: at(p50Us),
-      y: y - LANE_HEIGHT / 2,
+      y: y - BAND_HEIGHT / 2,
       width: Math.max(1, at(maxUs) - at(p50Us)),
-      height: LANE_HEIGHT,
+      height: BAND_HEIGHT,
       class: 'target',
     }),
     line(at(p99Us), y, at(maxUs), y, 'whisker'),

@@ -1,4 +1,4 @@
-/** What all parts of the page share. */
+/** The frame that all parts of the page share. */
 import type { Results } from '../results.ts'
 import { escapeHtml } from './format.ts'
 import { element, seriesClass } from './svg.ts'

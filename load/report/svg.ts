@@ -7,10 +7,10 @@ export type Attributes = Record<string, string | number | undefined>
 export function element(name: string, attributes: Attributes, ...children: string[]): string {
   const written = Object.entries(attributes)
     .filter(([, value]) => value !== undefined)
-    .map(
-      ([key, value]) =>
-        ` ${key}="${escapeHtml(typeof value === 'number' ? String(Math.round(value * 100) / 100) : String(value))}"`,
-    )
+    .map(([key, value]) => {
+      const shown = typeof value === 'number' ? Math.round(value * 100) / 100 : value
+      return ` ${key}="${escapeHtml(String(shown))}"`
+    })
   return `<${name}${written.join('')}>${children.join('')}</${name}>`
 }
 
@@ -32,7 +32,7 @@ export function text(
 export const line = (x1: number, y1: number, x2: number, y2: number, className: string): string =>
   element('line', { x1, y1, x2, y2, class: className })
 
-/** A drawing that shrinks with its container and is named for those who cannot see it. */
+/** A drawing that shrinks with its container and is named for readers who cannot see it. */
 export const drawing = (width: number, height: number, label: string, ...children: string[]): string =>
   element(
     'svg',
@@ -40,7 +40,7 @@ export const drawing = (width: number, height: number, label: string, ...childre
     ...children,
   )
 
-/** What a pointer resting on a mark shows. */
+/** The text that a pointer resting on a mark shows. */
 export const hint = (value: string): string => element('title', {}, escapeHtml(value))
 
 const SERIES: Record<string, string> = {

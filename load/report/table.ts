@@ -1,4 +1,4 @@
-/** All numbers, for those who want to compute with them. */
+/** A table of all numbers, for readers who want to compute with them. */
 import type { OpenLoopResult, Results, ScenarioResult } from '../results.ts'
 import type { RunMeasure } from '../measure/meter.ts'
 import { escapeHtml, formatCount, formatShort, formatUs } from './format.ts'

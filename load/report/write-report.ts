@@ -1,4 +1,7 @@
-/** The report: one HTML page with its plots and style inside, which can be mailed, archived or opened from disk. */
+/**
+ * The report: one HTML page with its plots and style inside, which can be mailed, archived or opened from
+ * disk.
+ */
 import type { Results, ScenarioResult } from '../results.ts'
 import { escapeHtml, formatBytes, formatCount, formatShort, formatUs } from './format.ts'
 import { drawCpuPerRow, drawSweep } from './curves.ts'
@@ -63,7 +66,8 @@ function drawHeader(results: Results): string {
     element(
       'p',
       {},
-      `Lookups and updates over HTTP of tables with ${formatCount(method.rowCount)} rows, client and servers on one machine.${method.quick ? ' A quick run: short windows, few scenarios.' : ''}`,
+      `Lookups and updates over HTTP of tables with ${formatCount(method.rowCount)} rows, client and ` +
+        `servers on one machine.${method.quick ? ' A quick run: short windows, few scenarios.' : ''}`,
     ),
     drawLegend(results),
     element(

@@ -1,4 +1,7 @@
-/** The closed loop: every connection sends its next request when the last one is answered. Driven by autocannon. */
+/**
+ * The closed loop: every connection sends its next request when the last one is answered. autocannon drives
+ * it.
+ */
 import autocannon, { type Client } from 'autocannon'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { assert } from '../../src/core/assert.ts'
@@ -17,7 +20,7 @@ export interface ClosedLoop {
   rowCount: number
   warmupSeconds: number
   seconds: number
-  /** The client never sleeps. */
+  /** Whether the client polls in place of sleeping. */
   polls: boolean
 }
 
@@ -25,11 +28,17 @@ export interface ClosedLoop {
 const RUN_SECONDS_MAX = 86_400
 const STOP_CHECK_MS = 10
 const ANSWER_SECONDS_MAX = 30
-/** A window with fewer answers per connection than this measures its own edges: it is made longer, up to five times. */
+/**
+ * A window with fewer answers per connection than this measures its own edges: it is made longer, up to five
+ * times.
+ */
 const ANSWERS_PER_CONNECTION_MIN = 4
 const WINDOW_STRETCH_MAX = 5
 
-/** Measures one window after a warm-up. Rejects at the first wrong answer, refused connection or missing answer. */
+/**
+ * Measures one window after a warm-up. Rejects at the first wrong answer, refused connection or missing
+ * answer.
+ */
 export async function driveClosedLoop(loop: ClosedLoop): Promise<RunMeasure> {
   const polling = startPolling(loop.polls)
   const meter = makeMeter(loop.pid, loop.rowCount, polling)
@@ -70,13 +79,14 @@ async function measureWindow(
   return meter.end()
 }
 
-/** What autocannon is told of an answer in another protocol than its own. */
+/** The head that autocannon is given for an answer in another protocol than its own. */
 const SYNTHETIC_ANSWER = Buffer.from('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
 
 /**
- * Makes every autocannon client take its bytes from the prepared requests, and count the bytes of an answer. Left alone, autocannon
- * builds a copy of all requests per connection and decodes every body to a string: for megabytes of floats that
- * costs more than the server's whole work. A protocol other than HTTP is read by its own reader, in front of autocannon's.
+ * Makes every autocannon client take its bytes from the prepared requests, and count the bytes of an answer.
+ * Left alone, autocannon builds a copy of all requests per connection and decodes every body to a string: for
+ * megabytes of floats that costs more than the server's whole work. A protocol other than HTTP is read by its
+ * own reader, in front of autocannon's.
  */
 function makeClientSetup(
   { requests, wire }: ClosedLoop,

@@ -1,4 +1,7 @@
-/** One connection for what is asked outside of measurements: loading, comparing answers, asking whether a server is ready. */
+/**
+ * One connection for requests outside of measurements: loading, comparing answers, asking whether a server is
+ * ready.
+ */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Wire } from './wire.ts'

@@ -4,7 +4,7 @@ import { putTable } from '../put-table.ts'
 import type { AnswerDone, AnswerReader, Wire } from './wire.ts'
 
 export const httpWire: Wire = {
-  // The same bytes for everyone, so the port cannot stand in the Host field.
+  // All servers get the same bytes, so the Host field cannot hold the port.
   encodeRequest: (scenario, plan) =>
     encodeRequest('127.0.0.1', pathOf(scenario), headersOf(scenario), encodeBody(scenario, plan)),
   makeReader: makeAnswerReader,

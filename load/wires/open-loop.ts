@@ -1,6 +1,7 @@
 /**
- * The open loop: requests are due at times that do not wait for the answers, as those of independent users are.
- * Latency counts from the moment a request was due, so a stall is seen by everyone who came meanwhile.
+ * The open loop: requests are due at times that do not wait for the answers, as those of independent users
+ * are. Latency counts from the moment a request was due, so a stall shows in every request that came due
+ * meanwhile.
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -21,7 +22,7 @@ export interface OpenLoop {
   ratePerSecond: number
   warmupSeconds: number
   seconds: number
-  /** The client never sleeps. */
+  /** Whether the client polls in place of sleeping. */
   polls: boolean
 }
 
@@ -60,7 +61,7 @@ interface Line {
 
 interface Sender {
   idle: Line[]
-  /** When the requests that wait for a connection were due, in order. */
+  /** The due times of the requests that wait for a connection, in order. */
   due: number[]
   submit(dueMs: number): void
   complete(line: Line, status: number, bodyBytes: number): void
@@ -93,7 +94,10 @@ function makeSender(requests: PreparedRequest[], meter: Meter): Sender {
   return sender
 }
 
-/** Submits requests until the window is over. It polls the clock when the next one is near: timers are a millisecond coarse. */
+/**
+ * Submits requests until the window is over. It polls the clock when the next one is near: timers are a
+ * millisecond coarse.
+ */
 function makeSchedule(loop: OpenLoop, sender: Sender, meter: Meter, polling: Polling): Promise<void> {
   const { ratePerSecond, warmupSeconds, seconds } = loop
   const random = makeRandom(SEEDS.arrivals)

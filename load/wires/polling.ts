@@ -1,6 +1,6 @@
 /**
- * A client with a core of its own never sleeps: a sleeping one is woken by the server, which pays for that with an interrupt to another
- * core, and the slower the server the more often. A client on another machine would not be woken by the server either.
+ * Keeps a client with a core of its own from sleeping. The server would have to wake it, and pay for an
+ * interrupt to another core, the more often the slower it is. No server wakes a client on another machine.
  */
 
 export interface Polling {
@@ -11,7 +11,10 @@ export interface Polling {
   stop(): void
 }
 
-/** Keeps the event loop of this thread turning until it is stopped. With `on` false nothing is done, and no time is idle. */
+/**
+ * Keeps the event loop of this thread turning until it is stopped. With `on` false nothing is done, and no
+ * time is idle.
+ */
 export function startPolling(on: boolean): Polling {
   let idle = 0
   let worked = true

@@ -1,6 +1,7 @@
 /**
- * RESP, which Redis speaks. A row is one key: a letter for the table and four bytes for the id, shorter than anybody's real keys, with
- * its numbers as they lie in memory. A lookup is MGET, a step of gradients is a call of the function in peers/sgd.lua.
+ * RESP, the protocol of Redis. A row is one key: a letter for the table and four bytes for the id, shorter
+ * than anybody's real keys, with its numbers as they lie in memory. A lookup is MGET, a step of gradients is
+ * a call of the function in peers/sgd.lua.
  */
 import { type Connection, openConnection } from './connection.ts'
 import type { RequestPlan } from './requests.ts'
@@ -19,7 +20,7 @@ const COMMANDS_IN_FLIGHT = 4
 /** A command with its arguments, as Redis reads it. */
 export function encodeCommand(parts: (string | Buffer)[]): Buffer {
   const sizes = parts.map((part) => Buffer.byteLength(part))
-  // Loading a table makes millions of these: one buffer, not one a piece.
+  // Loading a table makes millions of these: they share one buffer.
   const bytes = Buffer.allocUnsafe(
     sizes.reduce((sum, size) => sum + `$${size}\r\n\r\n`.length + size, `*${parts.length}\r\n`.length),
   )
@@ -32,7 +33,7 @@ export function encodeCommand(parts: (string | Buffer)[]): Buffer {
   return bytes
 }
 
-/** Sends one command; throws what Redis says against it. */
+/** Sends one command; throws the error that Redis answers. */
 export async function command(connection: Connection, ...parts: (string | Buffer)[]): Promise<Buffer> {
   return demand(connection, encodeCommand(parts))
 }
@@ -87,8 +88,8 @@ function encodeRows(prefix: string, { rowCount, dim, values }: SourceTable, firs
 }
 
 /**
- * Reads replies of RESP2, one per request: status 200, 404 when a value is missing, 500 for an error. The body is all bulk strings of the
- * reply in a row, or the text of the error.
+ * Reads replies of RESP2, one per request: status 200, 404 when a value is missing, 500 for an error. The
+ * body is all bulk strings of the reply in a row, or the text of the error.
  */
 export function makeReplyReader(done: AnswerDone, keep?: (piece: Buffer) => void): AnswerReader {
   let head = ''

@@ -1,19 +1,22 @@
-/** The bytes of every request, made before anything is timed. */
+/** Makes the bytes of every request before anything is timed. */
 import { makeGradients, toBytes } from '../rows.ts'
 import { LEARNING_RATE, type Scenario, SEEDS, ZIPF_EXPONENT } from '../scenarios.ts'
 import { type Distribution, makeIds } from '../zipf.ts'
 
-/** Ids that there are before they start over: rows of 256 bytes then no longer fit a cache. */
+/** How many ids there are before they repeat: rows of 256 bytes then no longer fit a cache. */
 const POOL_ID_COUNT = 2 ** 19
 const POOL_REQUEST_COUNT_MAX = 8_192
-/** Answers in JSON are read once to learn their length, and gradients are large: fewer of them. Their cost is not in the rows. */
+/**
+ * Answers in JSON are read once to learn their length, and gradients are large: fewer of them. Their cost is
+ * not in the rows.
+ */
 const POOL_ID_COUNT_TEXT = 2 ** 13
 const POOL_REQUEST_COUNT_TEXT_MAX = 256
 
-/** One request of a scenario, whoever is asked. */
+/** One request of a scenario, the same for all servers. */
 export interface RequestPlan {
   ids: Int32Array
-  /** Of an update: a row for each id. */
+  /** The gradients of an update, a row for each id. */
   gradients?: Float32Array
 }
 
@@ -44,7 +47,7 @@ export function planRequests(scenario: Scenario, idPool: Int32Array): RequestPla
   })
 }
 
-/** Path of the route that a scenario asks. */
+/** The path of a scenario's route. */
 export const pathOf = (scenario: Scenario): string => `/v1/tables/${scenario.table}/${scenario.kind}`
 
 /** Headers of a request of this scenario, without those of the connection. */
@@ -86,11 +89,13 @@ function encodeJsonGradients(ids: Int32Array, gradients: Float32Array, dim: numb
     Array.from(gradients.subarray(position * dim, (position + 1) * dim), shortestFloat32),
   )
   return Buffer.from(
-    `{"indices":${JSON.stringify([...ids])},"gradients":[${rows.map((row) => `[${row.join(',')}]`).join(',')}],"learning_rate":${LEARNING_RATE}}`,
+    `{"indices":${JSON.stringify([...ids])},` +
+      `"gradients":[${rows.map((row) => `[${row.join(',')}]`).join(',')}],` +
+      `"learning_rate":${LEARNING_RATE}}`,
   )
 }
 
-/** The shortest decimal that reads back as the same float32: what a client's JSON library prints for such a number. */
+/** The shortest decimal that reads back as the same float32: a client's JSON library prints the same. */
 export function shortestFloat32(value: number): string {
   // Six digits and fewer always survive: what is shorter prints with trailing zeros, which Number() drops.
   for (let digits = 6; digits < 9; digits++) {

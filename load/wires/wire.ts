@@ -1,12 +1,12 @@
-/** How a server is spoken to: the plans of a scenario as bytes of its protocol, and where an answer ends. */
+/** A protocol: encodes the plans of a scenario, and finds the end of an answer. */
 import type { RequestPlan } from './requests.ts'
 import type { SourceTable } from '../rows.ts'
 import type { Scenario, TablePlan } from '../scenarios.ts'
 
-/** Told once per answer: 200 when it is one to the request, and the bytes of its body. */
+/** Called once per answer, with its status (200 when it is right) and the bytes of its body. */
 export type AnswerDone = (status: number, bodyBytes: number) => void
 
-/** Is given what comes from a connection, in pieces of any length. */
+/** Reads the bytes of a connection, in pieces of any length. */
 export type AnswerReader = (piece: Buffer) => void
 
 export interface Wire {

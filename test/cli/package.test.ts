@@ -75,10 +75,12 @@ describe('The npm package', () => {
     expect(packed.filter((path) => /\.ts$|\.wat$|^src|^test/.test(path))).toEqual([])
     for (const path of [
       'dist/cli.js',
-      'dist/http/HTTP worker.js',
-      'dist/workers/compute worker.js',
+      'dist/http/worker.js',
+      'dist/workers/compute-worker.js',
       'dist/kernels/compiled/table.wasm',
       'openapi/openapi.json',
+      'docs/load.svg',
+      'docs/how-to/deploy.md',
     ])
       expect(packed).toContain(path)
     const modules = readdirSync(join(ROOT, 'src/kernels/compiled'))

@@ -62,7 +62,7 @@ describe('the picture of a fixed result', () => {
           .split('\n')
           .map((line) => line.length),
       ),
-    ).toBeLessThanOrEqual(140)
+    ).toBeLessThanOrEqual(110)
   })
 })
 

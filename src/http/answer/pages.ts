@@ -80,13 +80,13 @@ ${LINKS}
 ${list}
 <h2>First steps</h2>
 <pre>curl -X PUT ${at}/v1/tables/words -H 'content-type: application/json' \\
-  -d '{"values": [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]}'
+  -d '{"values": [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9], [1, 1.1, 1.2]]}'
 
 curl -X POST ${at}/v1/tables/words/lookup -H 'content-type: application/json' \\
   -d '{"indices": [2, 0]}'
 
 curl -X POST ${at}/v1/tables/words/gradients -H 'content-type: application/json' \\
-  -d '{"indices": [2], "gradients": [[1, 1]]}'</pre>`,
+  -d '{"indices": [2], "gradients": [[1, 1, 1]]}'</pre>`,
   )
 }
 

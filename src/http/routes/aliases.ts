@@ -62,9 +62,9 @@ made again under the name is what it reads then; while table or version is gone,
 so.
 
 \`\`\`sh
-curl -s -X PUT http://127.0.0.1:8080/v1/aliases/production -H 'content-type: application/json' \\
-  -d '{"table":"words","version":1}'
-curl -s http://127.0.0.1:8080/v1/tables/production/lookup -H 'content-type: application/json' \\
+curl -fsS -X PUT http://127.0.0.1:8080/v1/aliases/production -H 'content-type: application/json' \\
+  -d '{"table":"words"}'
+curl -fsS http://127.0.0.1:8080/v1/tables/production/lookup -H 'content-type: application/json' \\
   -d '{"indices":[0]}'
 \`\`\``,
   params: AliasParams,

@@ -35,18 +35,18 @@ first: largest dot product or cosine, smallest \`l2\` (Euclidean distance). Of e
 comes first, NaN last. The row at the table's \`padding_index\` is never among the best.
 
 \`\`\`sh
-curl -s http://127.0.0.1:8080/v1/tables/user/attend -H 'content-type: application/json' \\
-  -d '{"queries":[0.5,0.5],"top_k":2,"metric":"cosine"}'
+curl -fsS http://127.0.0.1:8080/v1/tables/words/attend -H 'content-type: application/json' \\
+  -d '{"queries":[0.5,0.5,0.5],"top_k":2,"metric":"cosine"}'
 \`\`\`
 
 \`\`\`python
 import numpy as np, requests
 from safetensors.numpy import load, save
-body = save({"queries": np.ones((32, 100), np.float32)})
-answer = requests.post("http://127.0.0.1:8080/v1/tables/words/attend?top_k=10&metric=l2", data=body,
+body = save({"queries": np.ones((32, 3), np.float32)})
+answer = requests.post("http://127.0.0.1:8080/v1/tables/words/attend?top_k=2&metric=l2", data=body,
                        headers={"content-type": "application/x-safetensors",
                                 "accept": "application/x-safetensors"})
-found = load(answer.content)                        # indices and scores, both of shape (32, 10)
+found = load(answer.content)                        # indices and scores, both of shape (32, 2)
 \`\`\`
 
 A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are

@@ -1,12 +1,13 @@
 import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { describeTable } from '../../tables/registry.ts'
 import { version } from '../../version.ts'
 import type { App, HttpContext } from '../context.ts'
 import { defineRoute } from '../define-route.ts'
 import { documentOptions } from '../openapi/openapi-document.ts'
+import { nameOrigin, originOf } from '../openapi/own-origin.ts'
 import { chooseByAccept } from '../negotiate.ts'
 import { renderErrorsPage, renderServicePage } from '../answer/pages.ts'
 import { ERRORS_PAGE } from '../errors/problem.ts'
@@ -28,9 +29,13 @@ export const addDocument = async (app: App): Promise<void> => {
 /** `/openapi.json`, Swagger UI at `/docs`, the page of errors, and the page at `/`. */
 export const addDocsRoutes = async (app: App, context: HttpContext): Promise<void> => {
   let document: string | undefined
-  app.get('/openapi.json', (_request, reply) => {
-    document ??= JSON.stringify(app.swagger())
-    reply.type('application/json; charset=utf-8').header('cache-control', 'no-cache').send(document)
+  const documentFor = (request: FastifyRequest): string =>
+    nameOrigin((document ??= JSON.stringify(app.swagger())), originOf(request))
+  app.get('/openapi.json', (request, reply) => {
+    reply
+      .type('application/json; charset=utf-8')
+      .header('cache-control', 'no-cache')
+      .send(documentFor(request))
   })
 
   await app.register(async (pages: App) => {
@@ -41,7 +46,13 @@ export const addDocsRoutes = async (app: App, context: HttpContext): Promise<voi
       crossOriginOpenerPolicy: false,
       originAgentCluster: false,
     })
-    await pages.register(swaggerUi, { routePrefix: '/docs', uiConfig: UI, theme: { title: 'gatherd API' } })
+    await pages.register(swaggerUi, {
+      routePrefix: '/docs',
+      uiConfig: UI,
+      theme: { title: 'gatherd API' },
+      transformSpecification: (_document, request) => JSON.parse(documentFor(request)),
+      transformSpecificationClone: false,
+    })
     pages.get(ERRORS_PAGE, (_request, reply) => void sendHtml(reply, renderErrorsPage()))
     registerRoute(pages, context, serviceRoute)
   })
@@ -99,7 +110,7 @@ const serviceRoute = defineRoute({
     const accept = request.headers.accept ?? '*/*'
     if (chooseByAccept(accept, ['application/json', 'text/html'], (type) => type) === 'text/html') {
       const tables = shown.flatMap((name) => registry.get(name) ?? []).map(describeTable)
-      const address = `${request.protocol}://${request.host}`
+      const address = originOf(request)
       sendHtml(reply, renderServicePage({ version, address, state, tables, tableCount: names.length }))
       return
     }

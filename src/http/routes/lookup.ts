@@ -21,13 +21,14 @@ export const lookupRoute: Route = defineRoute({
   description: `One row per id, in the order of the ids, shaped like them. JSON, or without any parsing:
 
 \`\`\`sh
-printf '\\x03\\0\\0\\0\\x01\\0\\0\\0' | curl -s http://127.0.0.1:8080/v1/tables/words/lookup \\
+printf '\\x03\\0\\0\\0\\x01\\0\\0\\0' | curl -fsS 'http://127.0.0.1:8080/v1/tables/words/lookup?index_dtype=int32' \\
   -H 'content-type: application/octet-stream' -H 'accept: application/octet-stream' --data-binary @- | od -f
 \`\`\`
 
 \`\`\`python
 import io, numpy as np, requests
-body = io.BytesIO(); np.save(body, np.array([[3, 1], [2, 0]]))
+body = io.BytesIO()
+np.save(body, np.array([[3, 1], [2, 0]]))
 answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?mode=clip", data=body.getvalue(),
                        headers={"content-type": "application/x-npy", "accept": "application/x-npy"})
 rows = np.load(io.BytesIO(answer.content))          # shape (2, 2, dim), float32
@@ -39,11 +40,12 @@ safetensors with a tensor \`indices\`. The options go in the query.
 With \`pooling\` the rows of each bag become one row, and the answer has the shape (bags, dim):
 
 \`\`\`sh
-curl -s http://127.0.0.1:8080/v1/tables/words/lookup -H 'content-type: application/json' \\
+curl -fsS http://127.0.0.1:8080/v1/tables/words/lookup -H 'content-type: application/json' \\
   -d '{"indices":[[3,1],[2]],"pooling":"mean"}'
 \`\`\`
 
 \`\`\`python
+import numpy as np, requests
 from safetensors.numpy import load, save
 body = save({"indices": np.array([3, 1, 2]), "offsets": np.array([0, 2]),
              "weights": np.array([0.5, 2, 1], np.float32)})

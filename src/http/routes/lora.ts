@@ -47,19 +47,19 @@ what the adapter was trained on. \`/data\` and \`/rows\` are the rows without it
 has no adapter. Attaching one is an update: the sequence, and so the ETag, is one higher. Its memory counts
 against the quota.
 
-\`\`\`sh
-curl -X PUT 'http://127.0.0.1:8080/v1/tables/words/lora?alpha=16' \\
-  -H 'content-type: application/x-safetensors' --data-binary @adapter.safetensors
+\`\`\`python
+import numpy as np, requests
+from safetensors.numpy import save
+# A PEFT embedding keeps both transposed:
+# send lora_embedding_A["default"].T and lora_embedding_B["default"].T.
+body = save({"a": np.ones((4, 2), np.float32), "b": np.ones((2, 3), np.float32)})
+requests.put("http://127.0.0.1:8080/v1/tables/words/lora?alpha=16", data=body,
+             headers={"content-type": "application/x-safetensors"}).raise_for_status()
 \`\`\`
 
-\`\`\`python
-import requests
-from safetensors.torch import save
-# A PEFT embedding keeps both transposed.
-a, b = layer.lora_embedding_A["default"], layer.lora_embedding_B["default"]
-body = save({"a": a.detach().T.contiguous(), "b": b.detach().T.contiguous()})
-requests.put("http://127.0.0.1:8080/v1/tables/words/lora?alpha=16", data=body,
-             headers={"content-type": "application/x-safetensors"})
+\`\`\`sh
+curl -fsS http://127.0.0.1:8080/v1/tables/words/lora
+curl -fsS -X DELETE http://127.0.0.1:8080/v1/tables/words/lora
 \`\`\``,
   params: TableParams,
   query: LoraQuery,

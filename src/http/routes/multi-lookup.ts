@@ -44,18 +44,18 @@ safetensors body has a tensor \`{table}/indices\` per table (to pool also \`{tab
 all.
 
 \`\`\`sh
-curl -s http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\
+curl -fsS http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\
   -d '{"lookups":[{"table":"words","indices":[3,1]},{"table":"words","indices":0}]}'
 \`\`\`
 
 \`\`\`python
 import numpy as np, requests
 from safetensors.numpy import load, save
-body = save({"words/indices": np.array([3, 1]), "user/indices": np.array([[7], [9]])})
+body = save({"words/indices": np.array([[3], [1]])})
 answer = requests.post("http://127.0.0.1:8080/v1/lookup", data=body,
                        headers={"content-type": "application/x-safetensors",
                                 "accept": "application/x-safetensors"})
-rows = load(answer.content)["user/embeddings"]      # shape (2, 1, dim)
+rows = load(answer.content)["words/embeddings"]      # shape (2, 1, dim)
 \`\`\``,
   query: MultiLookupQuery,
   bodySchema: MultiLookupBody,

@@ -17,7 +17,7 @@ They are also written by themselves, by the size of the journal and by age, and 
 durability \`none\` this is what a restart brings back.
 
 \`\`\`sh
-curl -s -X POST http://127.0.0.1:8080/v1/snapshots
+curl -fsS -X POST http://127.0.0.1:8080/v1/snapshots
 \`\`\``,
   query: NoQuery,
   response: { 200: SnapshotsAnswer },

@@ -34,12 +34,13 @@ const data: RouteDeclaration<typeof TableParams, typeof DataQuery> = {
 as safetensors by default.
 
 \`\`\`sh
-curl http://127.0.0.1:8080/v1/tables/words/data -o words.npy
+curl -fsS http://127.0.0.1:8080/v1/tables/words/data -o words.npy
 \`\`\`
 
 \`\`\`python
 import io, numpy as np, requests
-words = np.load(io.BytesIO(requests.get("http://127.0.0.1:8080/v1/tables/words/data").content))
+answer = requests.get("http://127.0.0.1:8080/v1/tables/words/data")
+words = np.load(io.BytesIO(answer.content))
 \`\`\`
 
 With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors:
@@ -47,8 +48,8 @@ ${firstState}, ${otherStates.join(', ')}, beside \`embeddings\`; the optimizer
 itself is in the metadata. Uploaded again, training goes on where it was.
 
 \`\`\`sh
-curl 'http://127.0.0.1:8080/v1/tables/words/data?include=optimizer' -o words.safetensors
-curl -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x-safetensors' \\
+curl -fsS 'http://127.0.0.1:8080/v1/tables/words/data?include=optimizer' -o words.safetensors
+curl -fsS -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: application/x-safetensors' \\
   --data-binary @words.safetensors
 \`\`\``,
   params: TableParams,

@@ -26,18 +26,19 @@ written into memory while it is being sent. Nobody sees the table before it is c
 version, and the settings of the old one stay.
 
 \`\`\`sh
-curl -X PUT http://127.0.0.1:8080/v1/tables/words -H 'content-type: application/x-npy' \\
-  --data-binary @words.npy
-curl -X PUT 'http://127.0.0.1:8080/v1/tables/words?rows=1000&dim=64&dtype=float16' \\
-  -H 'content-type: application/octet-stream' --data-binary @words.f32
+curl -fsS -X PUT http://127.0.0.1:8080/v1/tables/words -H 'content-type: application/json' \\
+  -d '{"values":[[0.1,0.2,0.3],[0.4,0.5,0.6],[0.7,0.8,0.9],[1,1.1,1.2]]}'
+head -c 48 /dev/zero |
+  curl -fsS -X PUT 'http://127.0.0.1:8080/v1/tables/words?rows=4&dim=3&dtype=float16' --data-binary @- \\
+    -H 'content-type: application/octet-stream'
 \`\`\`
 
 \`\`\`python
 import io, numpy as np, requests
-body = io.BytesIO(); np.save(body, np.random.rand(1000, 64).astype("float32"))
-answer = requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(),
-                      headers={"content-type": "application/x-npy"})
-answer.raise_for_status()
+body = io.BytesIO()
+np.save(body, np.random.rand(4, 3).astype("float32"))
+requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(),
+             headers={"content-type": "application/x-npy"}).raise_for_status()
 \`\`\`
 
 A safetensors body may bring the state of the table's optimizer, as \`GET

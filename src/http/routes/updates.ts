@@ -51,14 +51,14 @@ const gradients = defineRoute({
 summed first. All or nothing.
 
 \`\`\`sh
-curl -s http://127.0.0.1:8080/v1/tables/words/gradients -H 'content-type: application/json' \\
+curl -fsS http://127.0.0.1:8080/v1/tables/words/gradients -H 'content-type: application/json' \\
   -d '{"indices":[0],"gradients":[[0.1,0.2,0.3]],"learning_rate":0.1}'
 \`\`\`
 
 \`\`\`python
 import numpy as np, requests
 from safetensors.numpy import save
-body = save({"indices": np.array([3, 1, 3]), "gradients": np.ones((3, 100), np.float32)})
+body = save({"indices": np.array([3, 1, 3]), "gradients": np.ones((3, 3), np.float32)})
 requests.post("http://127.0.0.1:8080/v1/tables/words/gradients?learning_rate=0.1", data=body,
               headers={"content-type": "application/x-safetensors"}).json()
 \`\`\``,
@@ -74,7 +74,7 @@ const rows = defineRoute({
   description: `\`set\`: the last of equal indices wins; \`add\`: they all add, in order. All or nothing.
 
 \`\`\`sh
-curl -s http://127.0.0.1:8080/v1/tables/words/rows -H 'content-type: application/json' \\
+curl -fsS http://127.0.0.1:8080/v1/tables/words/rows -H 'content-type: application/json' \\
   -d '{"op":"set","indices":[0],"values":[[1,2,3]]}'
 \`\`\`
 

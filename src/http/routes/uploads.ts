@@ -70,8 +70,15 @@ upload is there until ${LIMITS.uploadAgeMsMax / 3_600_000} hours have passed wit
 restarts.
 
 \`\`\`sh
-curl http://127.0.0.1:8080/v1/tables/words/uploads -H 'content-type: application/json' \\
-  -d '{"content_type":"application/x-npy"}'
+head -c 48 /dev/zero > words.f32
+split -d -a 4 -b 16 words.f32 words.part.
+url=http://127.0.0.1:8080/v1/tables/words/uploads
+id=$(curl -fsS $url -H 'content-type: application/json' \\
+  -d '{"content_type":"application/octet-stream","rows":4,"dim":3}' | sed -E 's/.*"upload":"([^"]+)".*/\\1/')
+for i in 0 1 2; do
+  curl -fsS --retry 9 --retry-all-errors -T words.part.000$i $url/$id/parts/$i
+done
+curl -fsS -X POST $url/$id/commit
 \`\`\``,
   params: TableParams,
   query: NoQuery,
@@ -101,20 +108,24 @@ the last whole one counts. A part that is cut short leaves nothing. \`Content-Di
 has at most ${LIMITS.uploadPartBytesMax} bytes; any Content-Type will do.
 
 \`\`\`sh
-split -d -a 4 -b 64M words.npy words.part.
-for i in 0 1 2 3; do
-  curl --retry 9 --retry-all-errors -T words.part.000$i \\
-    http://127.0.0.1:8080/v1/tables/words/uploads/$ID/parts/$i
-done
+url=http://127.0.0.1:8080/v1/tables/words/uploads
+id=$(curl -fsS $url -H 'content-type: application/json' \\
+  -d '{"content_type":"application/octet-stream","rows":4,"dim":3}' | sed -E 's/.*"upload":"([^"]+)".*/\\1/')
+head -c 48 /dev/zero > words.f32
+curl -fsS --retry 9 --retry-all-errors -T words.f32 $url/$id/parts/0
+curl -fsS -X POST $url/$id/commit
 \`\`\`
 
 \`\`\`python
-import requests
-size = 64 * 2**20
-# upload: the Location of the POST
-with open("words.npy", "rb") as file:
-    for number, part in enumerate(iter(lambda: file.read(size), b"")):
-        requests.put(f"{upload}/parts/{number}", data=part).raise_for_status()
+import io, numpy as np, requests
+body = io.BytesIO()
+np.save(body, np.ones((4, 3), np.float32))
+begun = requests.post("http://127.0.0.1:8080/v1/tables/words/uploads", json={"content_type": "application/x-npy"})
+upload = f"http://127.0.0.1:8080{begun.headers['location']}"
+size = 64                # 64 * 2**20 for a large table
+for number in range(0, -(-len(body.getvalue()) // size)):
+    part = body.getvalue()[number * size : (number + 1) * size]
+    requests.put(f"{upload}/parts/{number}", data=part).raise_for_status()
 requests.post(f"{upload}/commit").raise_for_status()
 \`\`\``,
   params: PartParams,

@@ -51,7 +51,10 @@ more than \`keep_versions\`; the next replacement takes the highest number ever 
 as they are. \`If-Match\` makes it conditional.
 
 \`\`\`sh
-curl -s http://127.0.0.1:8080/v1/tables/words/rollback -H 'content-type: application/json' -d '{"version":1}'
+url=http://127.0.0.1:8080/v1/tables/words
+version=$(curl -fsS $url | sed -E 's/.*"version":([0-9]+).*/\\1/')
+curl -fsS -X PUT $url -H 'content-type: application/json' -d '{"rows":4,"dim":3}'
+curl -fsS $url/rollback -H 'content-type: application/json' -d "{\\"version\\":$version}"
 \`\`\``,
   params: TableParams,
   query: NoQuery,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import Schema from 'typebox/schema'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { nameOrigin } from '../../../src/http/openapi/own-origin.ts'
 import { DOCUMENT_PATH, renderDocument } from '../../../src/http/openapi/write-openapi.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 
@@ -41,8 +42,20 @@ test('The committed document equals the one generated from the routes (npm run o
   expect(readFileSync(DOCUMENT_PATH, 'utf8') === text).toBe(true)
 })
 
-test('The served document equals the committed one', async () => {
-  expect((await service.app.inject({ url: '/openapi.json' })).json()).toEqual(document)
+test('the served document is the committed one, with examples for the address that it is read at', async () => {
+  const read = async (url: string, host: string) =>
+    (await service.app.inject({ url, headers: { host } })).json()
+  for (const url of ['/openapi.json', '/docs/json']) {
+    expect(await read(url, '127.0.0.1:8080')).toEqual(document)
+    expect(await read(url, 'tables.example')).toEqual(
+      JSON.parse(text.replaceAll('http://127.0.0.1:8080', 'http://tables.example')),
+    )
+  }
+})
+
+test('an address is text in the document, whatever a client writes as its host', () => {
+  const text = nameOrigin('{"a":"http://127.0.0.1:8080/v1"}', 'http://a"$&b')
+  expect(JSON.parse(text)).toEqual({ a: 'http://a"$&b/v1' })
 })
 
 describe('every operation of the document', () => {

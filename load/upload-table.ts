@@ -1,7 +1,7 @@
 /** Puts tables on a server the way a client with a matrix does. */
-import { LEARNING_RATE, type TablePlan } from '../scenarios.ts'
-import type { SourceTable } from '../rows.ts'
-import type { Target } from '../peers/target.ts'
+import { LEARNING_RATE, type TablePlan } from './scenarios.ts'
+import type { SourceTable } from './rows.ts'
+import type { Target } from './peers/target.ts'
 
 /** How long one table took. */
 export interface UploadMeasure {
@@ -34,7 +34,10 @@ export async function uploadTable(
   }
 }
 
-/** A table that was there before keeps its settings when its data are replaced: what the updates rely on is said again. */
+/**
+ * A table keeps its settings when its data are replaced, so the optimizer that the updates rely on is set
+ * again.
+ */
 async function setOptimizer(target: Target, table: string): Promise<void> {
   const answer = await fetch(`${target.url}/v1/tables/${table}`, {
     method: 'PATCH',
