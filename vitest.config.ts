@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
 /**
- * Test files that get a process of their own: they replace modules, start threads in it, or measure it. A crash or a
- * leaked worker of one of them stays in its file.
+ * Test files that get a process of their own: they replace modules, start threads in it, or measure it. A
+ * crash or a leaked worker of one of them stays in its file.
  */
 const ALONE = [
   'test/config.test.ts',

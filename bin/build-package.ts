@@ -9,7 +9,9 @@ import { dirname, join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
 const target = join(root, 'dist')
-/** Files that no service runs: declarations, the sources of the kernels, and the references that prove them. */
+/**
+ * Files that no service runs: declarations, the sources of the kernels, and the references that prove them.
+ */
 const LEFT_OUT = [/\.as\.ts$/, /\.d\.ts$/, /^kernels\/wasm\//, /^kernels\/reference\//]
 /** A quoted relative path of a module, which follows `from`, `import(` or `new URL(`. */
 const MODULE_PATH = /(['"])(\.{1,2}\/[^'"\n]*)\.ts\1/g

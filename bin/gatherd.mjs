@@ -79,8 +79,8 @@ if (runtime !== null) {
   await import(pathToFileURL(entry).href)
 } else {
   process.stderr.write(
-    `gatherd: this is Node ${process.versions.node}, gatherd needs ${packageFile.engines.node}, and npm has ` +
-      `no Node ${pinnedMajor} for ${process.platform}-${process.arch}, or was told to leave optional ` +
+    `gatherd: this is Node ${process.versions.node}, gatherd needs ${packageFile.engines.node}, and npm ` +
+      `has no Node ${pinnedMajor} for ${process.platform}-${process.arch}, or was told to leave optional ` +
       'packages out; install a newer Node\n',
   )
   process.exitCode = 1

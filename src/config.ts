@@ -43,7 +43,9 @@ const usableBytes = (): number => {
   return constrained > 0 && constrained < totalmem() ? constrained : totalmem()
 }
 
-/** Every variable with its type, default and meaning. `docs/configuration.md` is generated from it. */
+/**
+ * Every variable with its type, default and meaning. `docs/reference/configuration.md` is generated from it.
+ */
 export const CONFIG_SCHEMA = Type.Object({
   GATHERD_HOST: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address to listen on' }),
   GATHERD_PORT: Type.Integer({

@@ -100,8 +100,8 @@ export const needs = (
 }
 
 /**
- * For `test.skipIf(!runsLong('every failpoint'))`: true where CI=true, as in `.ci/run`. Elsewhere it says what is
- * skipped and answers false.
+ * For `test.skipIf(!runsLong('every failpoint'))`: true where CI=true, as in `.ci/run`. Elsewhere it says
+ * what is skipped and answers false.
  */
 export const runsLong = (subject: string, environment: NodeJS.ProcessEnv = process.env): boolean => {
   if (environment.CI === 'true') return true

@@ -8,7 +8,7 @@ export const serveCommand: Command = {
   summary: 'Serves until SIGTERM or Ctrl-C',
   description:
     'Settings come from the environment: GATHERD_PORT, GATHERD_DATA_DIR and the others of ' +
-    'docs/configuration.md.',
+    'docs/reference/configuration.md.',
   options: {
     recover: {
       value: 'before-damage',

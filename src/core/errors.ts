@@ -1,6 +1,6 @@
 /**
- * The one table of error codes, with HTTP status and title. Tests compare `docs/errors.md` and the OpenAPI
- * document with it. `retryable` says that the same request, unchanged, may succeed later.
+ * The one table of error codes, with HTTP status and title. Tests compare `docs/reference/errors.md` and the
+ * OpenAPI document with it. `retryable` says that the same request, unchanged, may succeed later.
  */
 export const ERRORS = {
   MALFORMED_BODY: { status: 400, title: 'The body cannot be read as what it says it is', retryable: false },

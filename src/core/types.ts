@@ -100,7 +100,10 @@ export interface Precondition {
   ifNoneMatch?: string[]
 }
 
-/** Indices of a body: any integer width, or the safe integers of a JSON body. Views of its bytes where they are aligned, so for reading. */
+/**
+ * Indices of a body: any integer width, or the safe integers of a JSON body. Views of its bytes where they
+ * are aligned, so for reading.
+ */
 export type IndexArray =
   | Int8Array
   | Uint8Array
@@ -112,5 +115,8 @@ export type IndexArray =
   | BigUint64Array
   | Float64Array
 
-/** Whether a number stays finite as float32, in which tables are stored and computed. Not so for infinities and NaN. */
+/**
+ * Whether a number stays finite as float32, in which tables are stored and computed. Not so for infinities
+ * and NaN.
+ */
 export const fitsFloat32 = (value: number): boolean => Number.isFinite(Math.fround(value))

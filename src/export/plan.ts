@@ -72,9 +72,10 @@ export const checkStateFormat = (name: FormatName): NamedArraysFormat => {
  *                          `embeddings` uint8 [rows, dim], whose values are embeddings * scale + bias;
  *                          in this order, so that the float32 are aligned
  *
- * With optimizer state, which needs named arrays, `optimizer/step` int64 [] of a kind that counts steps comes first, then the
- * arrays of `stateTensors` in float32, then the rows; the optimizer as JSON is the metadata `optimizer`. int8
- * rows take no gradients, and have no state. Refuses NOT_ACCEPTABLE for a dtype that the format lacks.
+ * With optimizer state, which needs named arrays, `optimizer/step` int64 [] of a kind that counts steps comes
+ * first, then the arrays of `stateTensors` in float32, then the rows; the optimizer as JSON is the metadata
+ * `optimizer`. int8 rows take no gradients, and have no state. Refuses NOT_ACCEPTABLE for a dtype that the
+ * format lacks.
  */
 export const planExport = (
   table: TableShape,

@@ -64,8 +64,8 @@ export const formatContentDigest = (digest: Uint8Array): string =>
   `sha-256=:${Buffer.from(digest).toString('base64')}:`
 
 /**
- * Refuses DIGEST_MISMATCH unless `what` (a body, a part) has the sha-256 that was announced. There is nothing to compare when none
- * was announced (undefined) or the bytes were not hashed (null).
+ * Refuses DIGEST_MISMATCH unless `what` (a body, a part) has the sha-256 that was announced. There is nothing
+ * to compare when none was announced (undefined) or the bytes were not hashed (null).
  */
 export const checkDigest = (
   what: string,

@@ -136,7 +136,10 @@ const specificity = (range: string, type: string): number => {
 const refuseAccept = (accept: string, offered: readonly Format[]): never =>
   refuse('NOT_ACCEPTABLE', `Accept is ${quoteText(accept)}; available: ${listMediaTypes(offered).join(', ')}`)
 
-/** The client's deadline in milliseconds from the arrival of the request, or undefined. Refuses INVALID_REQUEST for no whole number. */
+/**
+ * The client's deadline in milliseconds from the arrival of the request, or undefined. Refuses
+ * INVALID_REQUEST for no whole number.
+ */
 export const parseRequestTimeout = (header: string | string[] | undefined): number | undefined => {
   if (header === undefined) return undefined
   if (typeof header === 'string' && /^\d{1,9}$/.test(header)) return Number(header)

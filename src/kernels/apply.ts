@@ -7,10 +7,12 @@ import { instantiateModule } from './compiled-modules.ts'
 export type Norm = keyof typeof NORM_CODES
 
 /**
- * Optimizer steps on float32 rows packed in an arena: what they become takes the place of what they were. Arguments ending in `At` are
- * byte addresses of the arena, multiples of 4; coefficients are rounded to float32. Every operation rounds to float32, none is fused; which NaN
- * an operation gives is the processor's choice. Regions do not overlap. Nothing is allocated, and nothing but the regions named is
- * written. Arguments are asserted in O(1). What is called a step returns whether every weight and all state that it made is finite.
+ * Optimizer steps on float32 rows packed in an arena: what they become takes the place of what they were.
+ * Arguments ending in `At` are byte addresses of the arena, multiples of 4; coefficients are rounded to
+ * float32. Every operation rounds to float32, none is fused; which NaN an operation gives is the processor's
+ * choice. Regions do not overlap. Nothing is allocated, and nothing but the regions named is written.
+ * Arguments are asserted in O(1). What is called a step returns whether every weight and all state that it
+ * made is finite.
  */
 export interface StepKernels {
   /** g += decay * w. */
@@ -37,7 +39,9 @@ export interface StepKernels {
     epsilon: number,
     inside: boolean,
   ): boolean
-  /** The same with one s for each row: s += sum(g * g) / dim. Squares are summed as {@link limitNorms} says. */
+  /**
+   * The same with one s for each row: s += sum(g * g) / dim. Squares are summed as {@link limitNorms} says.
+   */
   stepRowwiseAdagrad(
     weightsAt: number,
     gradientsAt: number,
@@ -48,7 +52,10 @@ export interface StepKernels {
     epsilon: number,
     inside: boolean,
   ): boolean
-  /** m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) + epsilon). A state row is its m, then its v. */
+  /**
+   * m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) + epsilon). A state row is its
+   * m, then its v.
+   */
   stepAdam(
     weightsAt: number,
     gradientsAt: number,
@@ -63,9 +70,10 @@ export interface StepKernels {
   /** Numbers below zero become zero. */
   clampNegative(weightsAt: number, count: number): void
   /**
-   * Rows whose Euclidean length is above `limit` (max), or is not `limit` (unit): w = (w * limit) / length. Rows of length zero stay; a
-   * length beyond float32 makes NaN of the row. Squares are summed in four lanes: lane j adds up the columns j, j+4, j+8, .. in ascending
-   * order, and the sum is (lane 0 + lane 2) + (lane 1 + lane 3).
+   * Rows whose Euclidean length is above `limit` (max), or is not `limit` (unit): w = (w * limit) / length.
+   * Rows of length zero stay; a length beyond float32 makes NaN of the row. Squares are summed in four lanes:
+   * lane j adds up the columns j, j+4, j+8, .. in ascending order, and the sum is (lane 0 + lane 2) + (lane 1
+   * + lane 3).
    */
   limitNorms(norm: Norm, weightsAt: number, rowCount: number, dim: number, limit: number): void
 }

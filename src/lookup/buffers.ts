@@ -14,9 +14,9 @@ const CLASS_BYTES_MIN = 16 * 1024
 export const leaveToCollector = (): void => {}
 
 /**
- * Recycles the memory of large answers, since fresh pages cost more than the gather (docs/decisions.md). One
- * free list per power of two; what would make the lists hold more than `idleBytesMax` is left to the
- * collector.
+ * Recycles the memory of large answers, since fresh pages cost more than the gather
+ * (docs/explanation/decisions.md). One free list per power of two; what would make the lists hold more than
+ * `idleBytesMax` is left to the collector.
  */
 export class ResponseBuffers {
   readonly #idleBytesMax: number

@@ -1,4 +1,7 @@
-/** The parts of writing to a disk that Node leaves to the system: names that must last, and errors that say it is full. */
+/**
+ * The parts of writing to a disk that Node leaves to the system: names that must last, and errors that say it
+ * is full.
+ */
 import { closeSync, constants, fsyncSync, openSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 

@@ -1,8 +1,8 @@
 /**
  * Requests the shortest scheduler slice, by `sched_setattr` through `node:ffi`. Without it, an HTTP thread
  * that wakes for a lookup waits up to 3 ms for a commit or garbage collection thread to finish its slice (1.4
- * to 3 ms): p99 beside updates on disk is 3 times as high (docs/performance.md). A shorter slice changes who
- * runs first, not how much processor time each thread gets.
+ * to 3 ms): p99 beside updates on disk is 3 times as high (docs/explanation/performance.md). A shorter slice
+ * changes who runs first, not how much processor time each thread gets.
  */
 import process from 'node:process'
 import { loadFfi } from './ffi.ts'

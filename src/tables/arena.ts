@@ -70,7 +70,8 @@ export class Arena {
 
   /**
    * Copies bytes out. `target.set()` would do it word by word, as shared memory is copied, and byte by byte
-   * where source and target are not aligned alike: twice and fifteen times as slow (docs/performance.md).
+   * where source and target are not aligned alike: twice and fifteen times as slow
+   * (docs/explanation/performance.md).
    */
   copyOut(at: number, byteCount: number, target: Uint8Array, targetAt: number): void {
     const copied = this.#buffer.copy(target, targetAt, at, at + byteCount)

@@ -6,7 +6,7 @@ import type { ComputePool } from './pool.ts'
 /**
  * A gather of fewer bytes than this runs in the HTTP worker itself. A pool task costs about 100 microseconds
  * of CPU, a gather of this size takes about a millisecond, which is as long as an HTTP worker should keep
- * others waiting (docs/decisions.md, measured).
+ * others waiting (docs/explanation/decisions.md, measured).
  */
 export const INLINE_BYTES_MAX = 8 * 1024 * 1024
 /** Bytes of a task, so that its cost is small beside its work. */

@@ -35,6 +35,9 @@ export interface WriterDependencies {
   takeNumber(): number
   /** The table. Refuses TABLE_NOT_FOUND. */
   find(name: string): TableModel
-  /** Runs `work` when nobody else changes what the table is: its versions, settings, adapter. Updates go on meanwhile. */
+  /**
+   * Runs `work` when nobody else changes what the table is: its versions, settings, adapter. Updates go on
+   * meanwhile.
+   */
   lock<Result>(name: string, work: () => Promise<Result>): Promise<Result>
 }

@@ -66,7 +66,10 @@ const lookUp = async (ask: Ask, name: string): Promise<Record<string, unknown>> 
   return { status: answer.status, version, sequence, ...factsOf(answer.body) }
 }
 
-/** What a service says of one table: settings, versions, rows of each version, optimizer state, a lookup, an adapter, uploads. */
+/**
+ * What a service says of one table: settings, versions, rows of each version, optimizer state, a lookup, an
+ * adapter, uploads.
+ */
 const readTable = async (ask: Ask, name: string): Promise<Record<string, unknown>> => {
   const path = `/v1/tables/${name}`
   const info = await ask('GET', path)
@@ -89,7 +92,9 @@ const readTable = async (ask: Ask, name: string): Promise<Record<string, unknown
   }
 }
 
-/** Sends an update again, and another one with its key. The first is answered as before, the second refused. */
+/**
+ * Sends an update again, and another one with its key. The first is answered as before, the second refused.
+ */
 const repeatUpdate = async (ask: Ask, { path, key, body }: KeyedUpdate): Promise<Record<string, unknown>> => {
   const headers = { 'idempotency-key': key }
   const again = await ask('POST', path, { body, headers })
@@ -100,7 +105,9 @@ const repeatUpdate = async (ask: Ask, { path, key, body }: KeyedUpdate): Promise
   }
 }
 
-/** All that a service says of its data. Nothing in it depends on when it is asked, and asking changes nothing. */
+/**
+ * All that a service says of its data. Nothing in it depends on when it is asked, and asking changes nothing.
+ */
 export const readContents = async (
   ask: Ask,
   updates: readonly KeyedUpdate[],

@@ -1,10 +1,12 @@
 /**
- * Makes a data directory with the code of a checkout, through its HTTP API alone, and writes down what that code reads from it:
+ * Makes a data directory with the code of a checkout, through its HTTP API alone, and writes down what that
+ * code reads from it:
  *
  *   node test/storage/make-directory.ts CHECKOUT FOLDER
  *
- * The directory, FOLDER/data, is left by kill -9 with updates that no snapshot has. FOLDER/contents.json is what the
- * same code answers when it opens a copy; FOLDER/updates.json has the updates that were sent with an Idempotency-Key.
+ * The directory, FOLDER/data, is left by kill -9 with updates that no snapshot has. FOLDER/contents.json is
+ * what the same code answers when it opens a copy; FOLDER/updates.json has the updates that were sent with an
+ * Idempotency-Key.
  */
 import { spawn } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

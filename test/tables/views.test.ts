@@ -24,7 +24,9 @@ declare const rows: Parameters<typeof scatterStored>[2]
 export const used = [reader, writer, entry, arena, memory, job, rows, gatherRows, scatterStored]
 `
 
-/** What the compiler says of these statements, one a line, as `<index>: <code>`; none when they all compile. */
+/**
+ * What the compiler says of these statements, one a line, as `<index>: <code>`; none when they all compile.
+ */
 const compile = (statements: readonly string[]): string[] => {
   const lines = HEAD.split('\n').length
   writeFileSync(join(folder, 'case.mts'), `${HEAD}\n${statements.join('\n')}\n`)

@@ -16,7 +16,7 @@ describe('the package of the compilers', () => {
     expect(packages.findLooseVersions(compilers)).toEqual([])
     expect(packages.findUnsafeLocks(lock)).toEqual([])
     expect(packages.findMissingOptionals(lock)).toEqual([])
-    expect(packages.findUnexplained(compilers, readText('docs/decisions.md'))).toEqual([])
+    expect(packages.findUnexplained(compilers, readText('docs/explanation/decisions.md'))).toEqual([])
     expect(lock.packages).toHaveProperty(['node_modules/assemblyscript'])
   })
 

@@ -1,7 +1,10 @@
 import type { Violations } from './rules.ts'
 import type { SourceFile } from './source.ts'
 
-/** Files of src that one room alone may import, types included: the path, and the pattern of the paths that may. */
+/**
+ * Files of src that one room alone may import, types included: the path, and the pattern of the paths that
+ * may.
+ */
 export const ROOM_OWNED: readonly { target: string; allowed: RegExp }[] = [
   { target: 'src/tables/table-writer.ts', allowed: /^src\/writer\// },
 ]

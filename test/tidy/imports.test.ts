@@ -40,16 +40,14 @@ describe('imports', () => {
     )
   })
 
-  test('leave the environment to config.ts, and what commands need of it to cli/environment.ts', () => {
-    const allowed = ['src/config.ts', 'src/cli/environment.ts']
+  test('leave the environment to config.ts, and what commands need of it to cli/client.ts', () => {
+    const allowed = ['src/config.ts', 'src/cli/client.ts']
     const find = (files: SourceFile[]) => imports.findEnvironmentReaders(files, allowed, 'readConfig')
     expect(find(sources)).toEqual([])
     expect(find(one('export const a = process.env', 'src/config.ts'))).toEqual([])
     expect(find(one('export const a = process.pid'))).toEqual([])
     expect(find(one('export const a = readConfig(process.env)'))).toEqual([])
-    const expected = [
-      'src/http/app.ts: reads the environment, which is for src/config.ts, src/cli/environment.ts',
-    ]
+    const expected = ['src/http/app.ts: reads the environment, which is for src/config.ts, src/cli/client.ts']
     expect(find(one('export const a = process.env.HOME'))).toEqual(expected)
     expect(find(one('export const a = globalThis.process.env'))).toEqual(expected)
     expect(find(one(`import { env } from 'node:process'`))).toEqual(expected)

@@ -23,7 +23,6 @@ describe('a name that was given up', () => {
     'startLane(server)',
     '// A request takes the lane.',
     'LIMITS.turnBytesMax',
-    'new TableWriter(build)',
     '// The seal is written last.',
     'readSyncMark(path)',
     '// The sync mark says what a power cut spares.',

@@ -34,7 +34,6 @@ export const OLD_NAMES: readonly OldName[] = [
     old: /\bturn(Bytes|Ms)Max\b|\bUpdateTurns\b|\bmakeTurns\b|\bTurns?Parts\b|\bwriter\/turns\b/,
     now: 'group commit',
   },
-  { old: /\bTableWriter\b|\bWriterFormat\b|\bwriterSink\b/, now: 'RowLoader' },
   { old: /\bSealedFacts\b|\bSEAL_SCHEMA\b|\b(un)?seal(s|ed|ing)?\b/i, now: 'superblock' },
   { old: /\bsync[- ]?marks?\b|SyncMark/i, now: 'synced watermark' },
   { old: /\bScrubbing(Parts)?\b(?! (of|the|a) )/, now: 'Scrubber' },

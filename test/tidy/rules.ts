@@ -120,8 +120,8 @@ export const findUndocumented = (files: readonly SourceFile[]): Violations =>
   )
 
 /**
- * Names and media types of formats as literals outside of src/formats, where a capability is to be asked for instead: a
- * new format would be missing there. A name in a longer text is prose.
+ * Names and media types of formats as literals outside of src/formats, where a capability is to be asked for
+ * instead: a new format would be missing there. A name in a longer text is prose.
  */
 export const findFormatNames = (
   files: readonly SourceFile[],

@@ -19,7 +19,10 @@ const attach = (value: number) =>
     '?alpha=1',
   )
 
-/** A merge during which, before the writer is asked `when`, another adapter is attached, or the adapter is deleted. */
+/**
+ * A merge during which, before the writer is asked `when`, another adapter is attached, or the adapter is
+ * deleted.
+ */
 const mergeOvertaken = async (when: 'beginBuild' | 'commitBuild', overtake: () => Promise<unknown>) => {
   const { writer, registry, lookups } = service.context
   let overtaken: Promise<unknown> | undefined

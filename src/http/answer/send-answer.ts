@@ -17,7 +17,10 @@ export const stateHeaders = (
   'x-table-sequence': String(sequence),
 })
 
-/** Below this, a body as text joined to its headers costs less than a second write (docs/performance.md). */
+/**
+ * Below this, a body as text joined to its headers costs less than a second write
+ * (docs/explanation/performance.md).
+ */
 const JOINED_BYTES_MAX = 4 * 1024
 
 /** Sends recycled memory, which is released when the socket has taken it. */

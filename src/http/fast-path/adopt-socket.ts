@@ -31,8 +31,9 @@ interface Accepted {
  * Makes a new socket of an accepted one, which reads into memory of the reader's choice (`onread` of
  * `net.Socket`). Node offers that for connections that one opens, not for those that a server accepts: those
  * it reads 64 KiB at a time into memory allocated for each read, which is half of the cost of a large body
- * (docs/performance.md). null: the handle is not one of the Node that this was written for; the accepted
- * socket is unchanged. The new socket takes the place of the old one in the server's count of connections.
+ * (docs/explanation/performance.md). null: the handle is not one of the Node that this was written for; the
+ * accepted socket is unchanged. The new socket takes the place of the old one in the server's count of
+ * connections.
  */
 export const adoptSocket = (accepted: Socket, reader: SocketReader): AdoptedSocket | null => {
   const inner = accepted as unknown as Accepted

@@ -28,9 +28,9 @@ const READ_BYTES = 32 * 1024
 /**
  * Opens the fast path, which reads new connections of `app` before `node:http` does. It answers plain lookups
  * and updates, by far the most frequent requests of a busy service, without `node:http`, which is half of the
- * cost of a small lookup and of a large body (docs/performance.md). With the first other request the
- * connection becomes Fastify's, and stays it. Answers, limits and timeouts are the same on both sides. Call
- * it before the app is ready.
+ * cost of a small lookup and of a large body (docs/explanation/performance.md). With the first other request
+ * the connection becomes Fastify's, and stays it. Answers, limits and timeouts are the same on both sides.
+ * Call it before the app is ready.
  */
 export const openFastPath = (app: App, context: HttpContext): void => {
   const { server } = app

@@ -2,6 +2,7 @@ import type { FastifySchema } from 'fastify'
 import type { TSchema } from 'typebox'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import { RAW } from '../../formats/format.ts'
 import { type AnswerFormat, formatsOf, type Route } from '../define-route.ts'
 import { PROBLEM_MEDIA_TYPE } from '../errors/problem.ts'
 import { FORMAT_MEDIA_TYPES } from '../negotiate.ts'
@@ -37,7 +38,7 @@ export const describeOperation = (route: Route): FastifySchema => {
     headers: requestHeaders(route),
     ...(query !== undefined && { querystring: withoutPresets(query as QuerySchema) }),
     ...(bodySchema !== undefined && {
-      body: { content: contentOf(consumes.length > 0 ? consumes : [FORMAT_MEDIA_TYPES.raw], bodySchema) },
+      body: { content: contentOf(consumes.length > 0 ? consumes : [RAW.mediaType], bodySchema) },
     }),
     response: { ...Object.fromEntries(answers), ...errorResponses(errorsOf(route)) },
     'x-scope': scope,

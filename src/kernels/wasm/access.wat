@@ -1,6 +1,8 @@
-;; What AssemblyScript cannot say: accesses to a second memory. Merged into the kernels and inlined by build.ts.
-;; The arena becomes the memory of the AssemblyScript sources; the table is reached by 64-bit addresses only through here.
-;; The update source is another 32-bit memory, which is only read: an HTTP worker's arena as the writer sees it. What a module does not use is dropped from it.
+;; AssemblyScript has no word for a second memory, so that the accesses to it are written here. build.ts
+;; merges this file into the kernels, and wasm-opt inlines every function.
+;; The arena becomes the memory of the AssemblyScript sources. The table is reached by 64-bit addresses, only
+;; through here. The update source is another 32-bit memory, which is only read: an HTTP worker's arena as the
+;; writer sees it. wasm-opt drops the functions that a module does not use.
 ;; The maxima are the largest that may be imported: 16 GiB and 4 GiB.
 (module
   (import "env" "table" (memory $table i64 1 262144 shared))
@@ -13,24 +15,34 @@
   (func (export "table.load32") (param i64) (result i32) (i32.load $table align=1 (local.get 0)))
   (func (export "table.load64") (param i64) (result i64) (i64.load $table align=1 (local.get 0)))
   (func (export "table.load128") (param i64) (result v128) (v128.load $table align=1 (local.get 0)))
-  (func (export "table.load128.16") (param i64) (result v128) (v128.load $table offset=16 align=1 (local.get 0)))
-  (func (export "table.load128.32") (param i64) (result v128) (v128.load $table offset=32 align=1 (local.get 0)))
-  (func (export "table.load128.48") (param i64) (result v128) (v128.load $table offset=48 align=1 (local.get 0)))
+  (func (export "table.load128.16") (param i64) (result v128)
+    (v128.load $table offset=16 align=1 (local.get 0)))
+  (func (export "table.load128.32") (param i64) (result v128)
+    (v128.load $table offset=32 align=1 (local.get 0)))
+  (func (export "table.load128.48") (param i64) (result v128)
+    (v128.load $table offset=48 align=1 (local.get 0)))
 
   (func (export "table.store8") (param i64 i32) (i32.store8 $table (local.get 0) (local.get 1)))
   (func (export "table.store16") (param i64 i32) (i32.store16 $table align=1 (local.get 0) (local.get 1)))
   (func (export "table.store32") (param i64 i32) (i32.store $table align=1 (local.get 0) (local.get 1)))
   (func (export "table.store64") (param i64 i64) (i64.store $table align=1 (local.get 0) (local.get 1)))
   (func (export "table.store128") (param i64 v128) (v128.store $table align=1 (local.get 0) (local.get 1)))
-  (func (export "table.store128.16") (param i64 v128) (v128.store $table offset=16 align=1 (local.get 0) (local.get 1)))
-  (func (export "table.store128.32") (param i64 v128) (v128.store $table offset=32 align=1 (local.get 0) (local.get 1)))
-  (func (export "table.store128.48") (param i64 v128) (v128.store $table offset=48 align=1 (local.get 0) (local.get 1)))
+  (func (export "table.store128.16") (param i64 v128)
+    (v128.store $table offset=16 align=1 (local.get 0) (local.get 1)))
+  (func (export "table.store128.32") (param i64 v128)
+    (v128.store $table offset=32 align=1 (local.get 0) (local.get 1)))
+  (func (export "table.store128.48") (param i64 v128)
+    (v128.store $table offset=48 align=1 (local.get 0) (local.get 1)))
 
   (func (export "updateSource.load32") (param i32) (result i32) (i32.load $updateSource (local.get 0)))
-  (func (export "updateSource.load128") (param i32) (result v128) (v128.load $updateSource align=4 (local.get 0)))
-  (func (export "updateSource.load128.16") (param i32) (result v128) (v128.load $updateSource offset=16 align=4 (local.get 0)))
-  (func (export "updateSource.load128.32") (param i32) (result v128) (v128.load $updateSource offset=32 align=4 (local.get 0)))
-  (func (export "updateSource.load128.48") (param i32) (result v128) (v128.load $updateSource offset=48 align=4 (local.get 0)))
+  (func (export "updateSource.load128") (param i32) (result v128)
+    (v128.load $updateSource align=4 (local.get 0)))
+  (func (export "updateSource.load128.16") (param i32) (result v128)
+    (v128.load $updateSource offset=16 align=4 (local.get 0)))
+  (func (export "updateSource.load128.32") (param i32) (result v128)
+    (v128.load $updateSource offset=32 align=4 (local.get 0)))
+  (func (export "updateSource.load128.48") (param i32) (result v128)
+    (v128.load $updateSource offset=48 align=4 (local.get 0)))
 
   (func (export "table.atomicLoad") (param i64) (result i32) (i32.atomic.load $table (local.get 0)))
   (func (export "table.fence") (atomic.fence)))

@@ -1,6 +1,9 @@
 import { NPY, TABLE, type Wrong } from './wrong.ts'
 
-/** Requests about tables and their settings, and paths that no route has, that must be refused. One request a line, and the code that it must get. */
+/**
+ * Requests about tables and their settings, and paths that no route has, that must be refused. One request a
+ * line, and the code that it must get.
+ */
 export const WRONG_TABLES: Record<string, Wrong> = {
   'no body at all, in a change of settings': { method: 'PATCH', url: TABLE, code: 'MALFORMED_BODY' },
   'a name that is none': {

@@ -1,7 +1,10 @@
 import { LIMITS } from '../../../src/core/limits.ts'
 import { floats, npy, NPY, RAW, TABLE, type Wrong } from './wrong.ts'
 
-/** Uploads, whole tables in one request, that must be refused. One request a line, and the code that it must get. */
+/**
+ * Uploads, whole tables in one request, that must be refused. One request a line, and the code that it must
+ * get.
+ */
 export const WRONG_UPLOADS: Record<string, Wrong> = {
   'no body at all, in an upload': { method: 'PUT', url: TABLE, code: 'MALFORMED_BODY' },
   'a Content-Digest that is none': {

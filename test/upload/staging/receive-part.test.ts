@@ -18,7 +18,7 @@ const partsOf = async (staging: Staging, { id }: Upload) => (await findUpload(st
 const code = (code: string) => expect.objectContaining({ code })
 
 /** A body that pauses before its last piece until the test resumes it. */
-const heldBody = (...pieces: string[]) => {
+const pausedBody = (...pieces: string[]) => {
   const held = Promise.withResolvers<void>()
   async function* chunks() {
     for (const piece of pieces) yield Buffer.from(piece)
@@ -46,7 +46,7 @@ describe('a part of an upload', () => {
   test('does not exist while it is being received or after it was cut short', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
-    const { chunks, fail } = heldBody('half')
+    const { chunks, fail } = pausedBody('half')
     const cut = receivePart(staging, upload, 0, { chunks })
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(1)
     expect(await partsOf(staging, upload)).toEqual([])
@@ -59,7 +59,7 @@ describe('a part of an upload', () => {
     using staging = openStaging()
     const upload = await begin(staging)
     await receivePart(staging, upload, 1, partOf('first'))
-    const { chunks, resume } = heldBody('second', ' time')
+    const { chunks, resume } = pausedBody('second', ' time')
     const second = receivePart(staging, upload, 1, { chunks })
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(2)
     expect(await partsOf(staging, upload)).toMatchObject([{ part: 1, bytes: 5 }])
@@ -100,7 +100,7 @@ describe('a part of an upload', () => {
   test('is refused when its upload is deleted meanwhile', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
-    const { chunks, resume } = heldBody('part')
+    const { chunks, resume } = pausedBody('part')
     const sent = receivePart(staging, upload, 0, { chunks })
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(1)
     await removeUpload(staging, 'words', upload.id)
@@ -159,7 +159,7 @@ describe('a part that is too large', () => {
   test('together with one that is received concurrently', async () => {
     using staging = openStaging()
     const upload = await begin(staging, 10)
-    const [first, second] = [heldBody('sixsix'), heldBody('sixsix')]
+    const [first, second] = [pausedBody('sixsix'), pausedBody('sixsix')]
     const sent = [receivePart(staging, upload, 0, first), receivePart(staging, upload, 1, second)]
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(2)
     first.resume()
@@ -210,7 +210,7 @@ describe('a full disk', () => {
   test('leaves no file of a part that fails with an error', async () => {
     using staging = openStaging()
     const upload = await begin(staging)
-    const { chunks, fail } = heldBody('x')
+    const { chunks, fail } = pausedBody('x')
     const sent = receivePart(staging, upload, 0, { chunks })
     await expect.poll(() => filesOf(uploadPath(staging, upload.id))).toHaveLength(1)
     fail(Object.assign(new Error('no space'), { code: 'ENOSPC' }))
