@@ -26,7 +26,7 @@ const splitWords = (text: string): string[] => {
 const parseInstruction = (line: string): Instruction => {
   const [, keyword, rest] = /^(\w+)\s+([^]*)$/.exec(line) ?? []
   if (keyword === undefined || rest === undefined)
-    throw new Error(`the Dockerfile has a line that is no instruction: ${line}`)
+    throw new Error(`the Dockerfile has a line that is not an instruction: ${line}`)
   const flags: Record<string, string> = {}
   const unflagged = rest.replace(/^(--[\w-]+=\S+\s+)+/, (all) => {
     for (const match of all.matchAll(/--([\w-]+)=(\S+)/g)) flags[match[1] ?? ''] = match[2] ?? ''
