@@ -81,13 +81,13 @@ export const CONFIG_SCHEMA = Type.Object({
   GATHERD_FAST_PATH: Type.Enum(['on', 'off'], {
     default: 'on',
     description:
-      'Whether plain lookups and updates, in JSON, octet-stream and safetensors, take the fast path',
+      'Whether plain lookups (JSON, octet-stream) and updates (JSON, safetensors) take the fast path',
   }),
   GATHERD_DRAIN_MS: Type.Integer({
     default: 5_000,
     minimum: 0,
     maximum: 20_000,
-    description: 'Milliseconds of service after SIGTERM, with readiness off',
+    description: 'Milliseconds of service after SIGTERM or Ctrl-C, with readiness off',
   }),
   GATHERD_RECOVER: Type.Enum(['never', 'before-damage'], {
     default: 'never',

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import type { Service } from './client.ts'
 import { UsageError } from './errors.ts'
 
-/** Exit codes of every command. `verify` has one more: 3, when a start would refuse. */
+/** Exit codes of every command. `serve` and `verify` have one more: 3, when a start refuses the data. */
 export const DONE = 0
 export const FAILED = 1
 export const MISUSED = 2

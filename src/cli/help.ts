@@ -29,6 +29,6 @@ export const describeCommands = (commands: Readonly<Record<string, Command>>): s
 
 ${alignColumns(rows)}
 Each command has a --help.
-Exit codes: 0 done, 1 failed, 2 wrong usage; for verify also 3, when a start would refuse.
+Exit codes: 0 done, 1 failed, 2 wrong usage; for serve and verify also 3, when a start refuses the data.
 `
 }

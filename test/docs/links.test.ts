@@ -71,3 +71,17 @@ describe('The links of the documentation', () => {
     expect(pages.filter((path) => path.startsWith('docs/') && !seen.has(path))).toEqual([])
   })
 })
+
+/** Paths in backticks below `src/` that the section "From file to file" names and that do not exist. */
+const findLostFiles = (page: string, exists: (path: string) => boolean): string[] => {
+  const section = page.split(/^## /m).find((text) => text.startsWith('From file to file')) ?? ''
+  return [...section.matchAll(/`([\w/-]+\.ts)`/g)].map(([, path]) => path).filter((path) => !exists(path))
+}
+
+describe('The way through the code in CONTRIBUTING', () => {
+  test('names files that exist', () => {
+    expect(findLostFiles(read('CONTRIBUTING.md'), (path) => existsSync(join(ROOT, 'src', path)))).toEqual([])
+    const page = '## A\n`gone.ts`\n## From file to file\n`a/b.ts` -> `c.ts`\n## B\n'
+    expect(findLostFiles(page, (path) => path === 'a/b.ts')).toEqual(['c.ts'])
+  })
+})
