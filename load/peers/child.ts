@@ -1,4 +1,4 @@
-/** Servers that the run starts itself: a child process each, stopped by its own handle and nothing else. */
+/** Starts servers as child processes, and stops each by its own handle alone. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
 import { createInterface } from 'node:readline'
@@ -16,8 +16,8 @@ export interface ServerCommand {
   /** Receives all that the server prints. */
   logPath: string
   /**
-   * The address, and a question whether it answers there; without it, the first address that the server
-   * prints, once `/readyz` is 200.
+   * The address and a check whether the server answers there. Without it, the address is the first one that
+   * the server prints, and the server is ready once `/readyz` is 200.
    */
   known?: { url: string; isReady(): Promise<boolean> }
 }
