@@ -46,7 +46,7 @@ export async function startServer(server: ServerCommand): Promise<RunningServer>
   child.once('exit', (code) =>
     ended.reject(new Error(`${named} ended with code ${code} before it was ready: see ${server.logPath}`)),
   )
-  // The race below awaits it; once the server is ready, nobody does.
+  // The race below awaits it, but not once the server is ready.
   ended.promise.catch(() => {})
   try {
     const url = await Promise.race([waitForUrl(child, server, named), ended.promise])

@@ -13,7 +13,7 @@ import { runsOf } from '../../helpers/property-runs.ts'
 
 const arena = new Arena(16 * 1024 * 1024)
 const kernels = instantiateApplyKernels(arena.memory)
-afterEach(() => expect(arena.reservedBytes, 'the scratch is given back').toBe(0))
+afterEach(() => expect(arena.reservedBytes, 'the workspace is released').toBe(0))
 
 const adagrad: Optimizer = {
   kind: 'adagrad',
