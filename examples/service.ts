@@ -1,9 +1,10 @@
+/** Finds or starts the gatherd that an example talks to. */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** A gatherd to talk to. `stop` ends it when it was started here, and leaves it alone when it ran before. */
+/** A running service. `stop` ends it when it was started here, and leaves it running otherwise. */
 export interface Service {
   url: string
   startedHere: boolean
@@ -16,7 +17,7 @@ const isReady = (url: string): Promise<boolean> =>
     () => false,
   )
 
-/** The service at `url`, or one that is started on a free port with a data directory of its own. */
+/** Returns the service at `url`, or starts one on a free port with a data directory of its own. */
 export const findOrStartService = async (url: string): Promise<Service> => {
   if (await isReady(url)) return { url, startedHere: false, stop: async () => {} }
   const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-demo-'))

@@ -13,7 +13,7 @@ export async function putTable(url: string, plan: TablePlan, source: SourceTable
   const headers = { 'content-type': 'application/octet-stream', 'content-length': bytes.length }
   const upload = request(`${url}/v1/tables/${plan.name}?${query}`, { method: 'PUT', headers })
   const answered = once(upload, 'response').then(([answer]) => readAnswer(answer))
-  // This is awaited below; until then the writing tells of a failure.
+  // This promise is awaited below. Until then a failure shows in the writing.
   answered.catch(() => {})
   for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES) {
     // A refusal may come before the body is through, and ends the wait.

@@ -10,7 +10,7 @@ export interface SourceTable {
   values: Float32Array
 }
 
-/** A table of numbers spread evenly over -0.05..0.05, what Keras starts an embedding with. */
+/** A table of numbers spread evenly over -0.05..0.05, as Keras initializes an embedding. */
 export function makeTable(rowCount: number, dim: number, seed: number): SourceTable {
   return { rowCount, dim, values: makeValues(rowCount * dim, seed * 1_000 + dim, 0.05) }
 }

@@ -28,7 +28,7 @@ async function measure(options: LoadOptions): Promise<Results> {
   )
   if (scenarios.length === 0) throw new Error('no scenario matches --scenarios')
   const beganMs = performance.now()
-  // Once this process is held to a core, it sees no more than that.
+  // This comes first, because a process that is held to one core sees only that core.
   const machine = describeMachine()
   const placement = placeProcesses(!options.free && options.url === undefined)
   const { outPath, python, peerPattern: pattern } = options

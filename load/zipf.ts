@@ -26,8 +26,8 @@ function hashInteger(value: number): number {
 }
 
 /**
- * The row in which the `rank`-th most wanted id lives: a fixed permutation of 0..rowCount-1 that sends
- * neighbours in rank far apart, since tables are not sorted by popularity.
+ * Returns the row of the `rank`-th most frequent id. The mapping is a fixed permutation of 0..rowCount-1 that
+ * puts neighbours in rank far apart, because tables are not sorted by popularity.
  */
 export function spreadRank(rank: number, rowCount: number): number {
   return (rank * strideFor(rowCount) + (rowCount >>> 1)) % rowCount

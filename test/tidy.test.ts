@@ -10,19 +10,19 @@ import { one, packageFile, readText, sources, tests } from './tidy/repository.ts
 import { ROOT } from './tidy/source.ts'
 
 /**
- * Files over 250 lines, with their lines when they were listed. They may not grow; new ones are
+ * The files over 250 lines, with their lines when they were listed. They may not grow, and new files are
  * split instead.
  */
 const LONG_FILES: Record<string, number> = {}
 
 const lines = (count: number): string => 'export {}\n'.repeat(count)
 
-describe('a source file', () => {
-  test('has at most 400 lines, and over 250 only where the list says so', () => {
+describe('A source file', () => {
+  test('has at most 400 lines, and over 250 only when it is listed', () => {
     expect(rules.findLongFiles(sources, LONG_FILES)).toEqual([])
   })
 
-  test('is refused when it is too long, is not listed, has grown, or is listed in vain', () => {
+  test('is refused when it is too long, not listed, has grown, or no longer needs its entry', () => {
     const find = (count: number, ratchet: Record<string, number>) =>
       rules.findLongFiles(one(lines(count), 'src/a.ts'), ratchet)
     expect(find(250, {})).toEqual([])
@@ -34,7 +34,7 @@ describe('a source file', () => {
     expect(find(1, { 'src/b.ts': 300 })).toEqual(['src/b.ts: gone, take it off the list'])
   })
 
-  test('has a kebab-case name that says something', () => {
+  test('has a specific name in kebab-case', () => {
     expect(rules.findBadNames([...sources, ...tests].map((file) => file.path))).toEqual([])
     expect(
       rules.findBadNames(['src/core/errors.ts', 'src/kernels/gather-f32.as.ts', 'test/a-b.test.ts']),
@@ -46,7 +46,7 @@ describe('a source file', () => {
     ])
   })
 
-  test('is one that a compiler reads', () => {
+  test('is read by a compiler', () => {
     const paths = globSync('src/**/*.*', { cwd: ROOT }).map((path) => path.replaceAll('\\', '/'))
     expect(rules.findLeftovers(paths, 'src/kernels/compiled/')).toEqual([])
     expect(
@@ -57,7 +57,7 @@ describe('a source file', () => {
     ).toEqual(['src/a.ts.orig: neither TypeScript nor WebAssembly text'])
   })
 
-  test('has no type any', () => {
+  test('does not use the type any', () => {
     expect(rules.findAnyTypes([...sources, ...tests])).toEqual([])
     expect(
       rules.findAnyTypes(one('const any = 1 // any\nexport const cast = (value: unknown) => value as any')),
@@ -71,7 +71,7 @@ describe('a source file', () => {
     ])
   })
 
-  test('of a room that answers requests has no state of its own', () => {
+  test('of a room that answers requests has no mutable module state', () => {
     const rooms = ['src/http', 'src/lookup', 'src/update', 'src/attend']
     expect(rules.findHiddenState(sources, rooms)).toEqual([])
     const find = (text: string, path = 'src/http/app.ts') => rules.findHiddenState(one(text, path), rooms)
@@ -87,7 +87,7 @@ describe('a source file', () => {
     expect(find('let compiled', 'src/kernels/bag.ts')).toEqual([])
   })
 
-  test('switches no checker off', () => {
+  test('does not switch a checker off', () => {
     expect(rules.findSuppressions(sources)).toEqual([])
     expect(rules.findSuppressions(one('// @ts-ignore\nexport {}'))).toEqual([
       'src/http/app.ts: switches a checker off',
@@ -98,7 +98,7 @@ describe('a source file', () => {
     ).toEqual([])
   })
 
-  test('names no format outside of src/formats', () => {
+  test('names no format outside src/formats', () => {
     expect(rules.findFormatNames(sources, FORMATS)).toEqual([])
     const find = (text: string, path = 'src/http/app.ts') => rules.findFormatNames(one(text, path), FORMATS)
     for (const text of [
@@ -157,7 +157,7 @@ describe('a source file', () => {
   })
 })
 
-describe('the linter', () => {
+describe('The linter', () => {
   test('refuses any, cycles, long functions and long files', () => {
     const folder = mkdtempSync(join(tmpdir(), 'gatherd-lint-'))
     try {
@@ -183,7 +183,7 @@ describe('the linter', () => {
   })
 })
 
-describe('dependencies', () => {
+describe('Dependencies', () => {
   test('have exact versions', () => {
     expect(packages.findLooseVersions(packageFile)).toEqual([])
     const find = (version: string) =>
@@ -237,7 +237,7 @@ describe('dependencies', () => {
   })
 })
 
-describe('the pages', () => {
+describe('The pages', () => {
   const pages = globSync(['*.md', 'docs/**/*.md'], { cwd: ROOT }).map(readText)
 
   test('name only scripts that exist', () => {

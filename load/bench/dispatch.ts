@@ -59,7 +59,7 @@ const main = async (): Promise<void> => {
       settings: { keep_versions: 1 },
       precondition: {},
     })
-    // Memory that nobody has written is one page of zeros, which every cache holds.
+    // Memory that was never written is one page of zeros, which every cache holds.
     for (const { memory, rowCount } of segments)
       new Float32Array(memory.buffer, ROWS_AT, rowCount * dim).fill(1)
     await client.call('commitBuild', { buildId })

@@ -20,7 +20,7 @@ const SERVER_PATH = join(import.meta.dirname, '../../src/main.ts')
 const MEMORIES_URL = new URL('../../src/kernels/memories.ts', import.meta.url).href
 const outPath = join(import.meta.dirname, '../out')
 mkdirSync(outPath, { recursive: true })
-// /tmp may be memory, so the data directory is elsewhere.
+// The data directory is not in /tmp, which may be memory.
 const dataPath = mkdtempSync(join(outPath, 'restart-'))
 const logPath = join(dataPath, 'gatherd.log')
 

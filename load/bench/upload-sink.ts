@@ -1,5 +1,5 @@
 /**
- * Uploads 1,000,000 x 64 float32 as npy, and sends the same body to a node:http server that throws it away.
+ * Uploads 1,000,000 x 64 float32 as npy, and sends the same body to a node:http server that discards it.
  *
  *     node load/bench/upload-sink.ts [repeats]
  *

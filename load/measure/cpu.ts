@@ -36,8 +36,9 @@ function readTicks(pid: number): number {
 }
 
 /**
- * Nanoseconds of processor time between two readings. It is exact (the scheduler's clock) unless a thread
- * ended in between, which takes its figure along; then it is the process's own count, in steps of 10 ms.
+ * Returns the nanoseconds of processor time between two readings. They are exact, by the scheduler's clock,
+ * unless a thread ended in between, whose figure is lost. Then they are the count of the process, in steps of
+ * 10 ms.
  */
 export function cpuBetween(before: CpuReading, after: CpuReading): number {
   let spentNs = 0

@@ -1,4 +1,4 @@
-/** Describes the machine, the versions and the commit of a run: a figure without them says nothing. */
+/** Describes the machine, the versions and the commit of a run, which every figure of it needs. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
@@ -19,7 +19,7 @@ export interface Versions {
 
 const ROOT_PATH = join(import.meta.dirname, '../..')
 
-/** The machine this runs on. */
+/** Describes the machine. */
 export const describeMachine = (): Machine => ({
   cpu: cpus()[0]?.model.trim() ?? 'unknown',
   coreCount: availableParallelism(),
@@ -27,7 +27,7 @@ export const describeMachine = (): Machine => ({
   kernel: `${type()} ${release()}`,
 })
 
-/** Versions of all that takes part. */
+/** Returns the versions of all programs of the run. */
 export const describeVersions = (): Versions => ({
   gatherd: readVersion(join(ROOT_PATH, 'package.json')),
   node: process.version,

@@ -27,11 +27,11 @@ export interface RunMeasure extends Latency {
   serverRssBytes?: number
   clientCpuPerRequestUs: number
   clientCores: number
-  /** Processors that neither used: a disturbance, which makes every other figure worse. */
+  /** Processors that others kept busy. Such a disturbance makes every other figure worse. */
   otherCores?: number
 }
 
-/** An answer is wrong. The run ends, since figures about wrong answers are worthless. */
+/** A wrong answer, which ends the run, because its figures would mean nothing. */
 export class WrongAnswer extends Error {
   override readonly name = 'WrongAnswer'
 }
@@ -106,7 +106,7 @@ type UsageFigures = Pick<RunMeasure, 'seconds' | 'clientCpuPerRequestUs' | 'clie
 function describeUsage(before: Usage, after: Usage, requestCount: number, rowCount: number): UsageFigures {
   const seconds = (after.atMs - before.atMs) / 1_000
   const clientNs = after.clientNs - before.clientNs
-  // This is a share and no difference: the clock goes on while others have the core, and the client's
+  // This is a share, not a difference: the clock runs on while others use the core, and the client's
   // processor time does not.
   const workNs = clientNs * (1 - (after.idleMs - before.idleMs) / (after.atMs - before.atMs))
   const figures: UsageFigures = {

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 export interface Placement {
   /** Whether the client has a core of its own. */
   apart: boolean
-  /** The words that go before the command of every server. */
+  /** The words in front of the command of every server. */
   prefix: string[]
   /** One sentence for the report. */
   note: string

@@ -1,4 +1,4 @@
-"""The same as fastapi_app.py on bare ASGI: the most that Python gives without a framework."""
+"""Serves the same requests as fastapi_app.py on bare ASGI, without the cost of a framework."""
 from urllib.parse import parse_qs
 
 import numpy

@@ -1,4 +1,4 @@
-/** Servers that the run starts itself: a child process each, stopped by its own handle and nothing else. */
+/** Starts servers as child processes, and stops each by its own handle alone. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
 import { createInterface } from 'node:readline'
@@ -16,8 +16,8 @@ export interface ServerCommand {
   /** Receives all that the server prints. */
   logPath: string
   /**
-   * The address, and a question whether it answers there; without it, the first address that the server
-   * prints, once `/readyz` is 200.
+   * The address and a check whether the server answers there. Without it, the address is the first one that
+   * the server prints, and the server is ready once `/readyz` is 200.
    */
   known?: { url: string; isReady(): Promise<boolean> }
 }
@@ -46,7 +46,7 @@ export async function startServer(server: ServerCommand): Promise<RunningServer>
   child.once('exit', (code) =>
     ended.reject(new Error(`${named} ended with code ${code} before it was ready: see ${server.logPath}`)),
   )
-  // The race below awaits it; once the server is ready, nobody does.
+  // The race below awaits it, but not once the server is ready.
   ended.promise.catch(() => {})
   try {
     const url = await Promise.race([waitForUrl(child, server, named), ended.promise])

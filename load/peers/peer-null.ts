@@ -1,4 +1,4 @@
-/** The floor: the cost of HTTP alone in Node. */
+/** Starts the floor, which measures the cost of HTTP alone in Node. */
 import { join } from 'node:path'
 import { startServer } from './child.ts'
 import { httpWire } from '../wires/http-wire.ts'

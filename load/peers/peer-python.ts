@@ -1,4 +1,4 @@
-/** NumPy behind HTTP: the result of a day's work in Python, with a framework and without one. */
+/** Starts the Python servers, which are NumPy behind HTTP with a framework and without one. */
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { startServer } from './child.ts'

@@ -1,4 +1,4 @@
-/** Redis: rows as keys, in memory alone, and with every write on disk before it is answered. */
+/** Starts Redis with rows as keys: in memory alone, and with its writes on disk in two modes. */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'

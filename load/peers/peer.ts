@@ -1,4 +1,4 @@
-/** The needs of a comparison, and the reason why it may be missing. */
+/** The options of a comparison, and the reason why it may be missing. */
 
 export interface PeerOptions {
   /** The Python that has NumPy and the frameworks installed. */

@@ -1,11 +1,11 @@
-/** Optional comparisons: the run starts each whose needs are installed, and names the others as skipped. */
+/** Starts each optional comparison whose programs are installed, and names the others as skipped. */
 import type { PeerOptions, Skipped } from './peer.ts'
 import { startNullHttp } from './peer-null.ts'
 import { startAsgi, startFastapi } from './peer-python.ts'
 import { startRedis, startRedisFsync } from './peer-redis.ts'
 import type { Target } from './target.ts'
 
-/** In the order in which the report shows them. */
+/** The comparisons in the order in which the report shows them. */
 const PEERS: Record<string, (options: PeerOptions) => Promise<Target>> = {
   fastapi: startFastapi,
   asgi: startAsgi,
@@ -16,7 +16,7 @@ const PEERS: Record<string, (options: PeerOptions) => Promise<Target>> = {
 
 export const PEER_NAMES = Object.keys(PEERS)
 
-/** Starts every peer that can be; one that cannot is reported, never a failure of the run. */
+/** Starts every peer that can start. One that cannot is reported and does not fail the run. */
 export async function startPeers(options: PeerOptions): Promise<{ targets: Target[]; skipped: Skipped[] }> {
   const targets: Target[] = []
   const skipped: Skipped[] = []

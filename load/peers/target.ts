@@ -10,7 +10,7 @@ import type { Wire } from '../wires/wire.ts'
 
 export interface Target {
   name: string
-  /** One line for the report: what it is. */
+  /** A description of one line for the report. */
   note: string
   /** Versions of its parts, as in `Redis 7.0.15`. */
   versions: string

@@ -1,4 +1,4 @@
-/** Numbers as people read them: three significant digits, commas between thousands, a unit that fits. */
+/** Formats numbers for people: three significant digits, commas between thousands, a unit that fits. */
 
 const THIN_SPACE = '\u2009'
 

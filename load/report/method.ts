@@ -1,4 +1,4 @@
-/** Explains how the figures were made, and their limits. */
+/** Explains how the figures were measured, and their limits. */
 import type { Results } from '../results.ts'
 import { escapeHtml, formatBytes, formatCount } from './format.ts'
 import { section } from './section.ts'

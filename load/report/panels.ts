@@ -1,4 +1,4 @@
-/** Bars: throughput, CPU per request, uploads. A section without data is an empty string. */
+/** Draws throughput, CPU per request and uploads as bars. A section without data is an empty string. */
 import type { RunMeasure } from '../measure/meter.ts'
 import type { Results, ScenarioResult } from '../results.ts'
 import { type Bar, drawBars } from './bars.ts'
@@ -53,7 +53,7 @@ export function drawCpu(results: Results): string {
   )
 }
 
-/** How fast tables are taken in. */
+/** The speed of uploads. */
 export function drawUploads({ targets }: Results): string {
   const tables = new Map<string, Bar[]>()
   for (const { name, uploads } of targets) {

@@ -1,4 +1,4 @@
-/** Versions of all that takes part, as one line. */
+/** Lists the versions of all programs of the run in one line. */
 import type { Results } from '../results.ts'
 
 /** Each version once, in the order of the servers. */

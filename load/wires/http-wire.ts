@@ -1,4 +1,4 @@
-/** HTTP/1.1: gatherd, and every comparison that takes the same requests. */
+/** Speaks HTTP/1.1 with gatherd and with every comparison that takes the same requests. */
 import { encodeBody, encodeRequest, headersOf, pathOf } from './requests.ts'
 import { putTable } from '../put-table.ts'
 import type { AnswerDone, AnswerReader, Wire } from './wire.ts'

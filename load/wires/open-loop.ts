@@ -31,7 +31,10 @@ export interface OpenLoopMeasure extends RunMeasure {
   unsentCount: number
 }
 
-/** A gap long enough to sleep in: a client that never does takes a core from the server. */
+/**
+ * The client sleeps in gaps longer than this, because a client that never sleeps takes a core from the
+ * server.
+ */
 const SLEEP_MS_MIN = 2
 
 /** Measures one window after a warm-up, with exponentially distributed seeded gaps between requests. */

@@ -4,16 +4,16 @@
  */
 
 export interface Polling {
-  /** Milliseconds since the start in which there was nothing to do: no work of the client. */
+  /** Milliseconds since the start in which the client had no work. */
   idleMs(): number
-  /** Says that the current turn had something to do. */
+  /** Reports that the current round of the event loop had work. */
   work(): void
   stop(): void
 }
 
 /**
- * Keeps the event loop of this thread turning until it is stopped. With `on` false nothing is done, and no
- * time is idle.
+ * Keeps the event loop of this thread running until it is stopped. With `on` false it does nothing, and no
+ * time counts as idle.
  */
 export function startPolling(on: boolean): Polling {
   let idle = 0

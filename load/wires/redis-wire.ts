@@ -1,7 +1,7 @@
 /**
- * RESP, the protocol of Redis. A row is one key: a letter for the table and four bytes for the id, shorter
- * than anybody's real keys, with its numbers as they lie in memory. A lookup is MGET, a step of gradients is
- * a call of the function in peers/sgd.lua.
+ * Speaks RESP, the protocol of Redis. A row is one key: a letter for the table and four bytes for the id,
+ * which is shorter than real keys. Its value is the numbers as they lie in memory. A lookup is MGET, and a
+ * step of gradients calls the function in peers/sgd.lua.
  */
 import { type Connection, openConnection } from './connection.ts'
 import type { RequestPlan } from './requests.ts'

@@ -1,4 +1,4 @@
-/** A protocol: encodes the plans of a scenario, and finds the end of an answer. */
+/** Describes a protocol, which encodes the plans of a scenario and finds the end of an answer. */
 import type { RequestPlan } from './requests.ts'
 import type { SourceTable } from '../rows.ts'
 import type { Scenario, TablePlan } from '../scenarios.ts'

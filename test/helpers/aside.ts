@@ -1,3 +1,4 @@
+/** Builds and updates tables in one thread, without a writer and without a disk. */
 import { type ApplyContext, computeUpdate } from '../../src/writer/updates/apply.ts'
 import { PendingRows } from '../../src/writer/updates/pending.ts'
 import type { PreImageLog } from '../../src/writer/updates/pre-images.ts'
@@ -6,11 +7,11 @@ import type { WriterUpdate } from '../../src/writer/updates/update.ts'
 import { makeVisible } from '../../src/writer/updates/visible.ts'
 import { finishBuild, planReplacement } from '../../src/writer/lifecycle/versions.ts'
 
-/** The table that a build becomes, which no writer and no disk knows. */
+/** Turns a build into a table that no writer and no disk has. */
 export const commitAside = (build: Build, { step = 0, nowMs = 0 } = {}): TableModel =>
   planReplacement(build, finishBuild(build, undefined, { step, nowMs }), undefined, 1).table
 
-/** One update of such a table, computed and visible at once. */
+/** Computes an update of such a table and makes it visible at once. */
 export const updateAside = (
   context: ApplyContext,
   table: TableModel,

@@ -1,10 +1,11 @@
+/** Starts gatherd as a child process, as its users run it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { COMPILE_CACHE } from './compile-cache.ts'
 
-/** gatherd as its users run it: a process of its own. */
+/** A running gatherd process. */
 export interface RunningProcess {
   url: string
   child: ChildProcess
@@ -12,12 +13,13 @@ export interface RunningProcess {
   output: () => string
   /** Resolves to the exit code, or the name of the signal that ended it. */
   exited: Promise<number | string>
-  /** Ends it whatever it does, and removes its data. */
+  /** Kills the process and removes its data. */
   dispose: () => Promise<void>
 }
 
 /**
- * Spawns src/main.ts on a free port. `environment` adds to GATHERD_PORT=0 and a data directory of its own.
+ * Spawns src/main.ts on a free port with a data directory of its own. `environment` is added to its
+ * environment.
  */
 export const spawnProcess = (
   environment: Record<string, string> = {},
@@ -52,7 +54,7 @@ export const spawnProcess = (
     child.stderr.on('data', read)
     void exited.then((code) => reject(new Error(`ended with ${code} before it was ready: ${text}`)))
   })
-  // Whoever only waits for the exit has no interest in this one.
+  // A test that only waits for the exit does not await `ready`, whose rejection is then not an error.
   ready.catch(() => {})
   const dispose = async () => {
     child.kill('SIGKILL')
@@ -62,7 +64,7 @@ export const spawnProcess = (
   return { child, output: () => text, exited, ready, dispose }
 }
 
-/** The same, ready. */
+/** Spawns a process and waits until it is ready. */
 export const startProcess = async (environment: Record<string, string> = {}): Promise<RunningProcess> => {
   const started = spawnProcess(environment)
   try {

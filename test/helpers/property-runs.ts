@@ -1,13 +1,14 @@
+/** Decides how many random cases a test runs. */
 import process from 'node:process'
 
-/** `.ci/run` sets CI=true, and tests then run at their long numbers; `npm test` alone has the quick ones. */
+/** `.ci/run` sets CI=true, and tests then run their long numbers of cases. `npm test` runs the quick ones. */
 export const IS_LONG = process.env.CI === 'true'
 
-/** The number of cases of a test. */
+/** Returns the number of cases that a test runs. */
 export const runsOf = ({ quick, long }: { quick: number; long: number }): number => (IS_LONG ? long : quick)
 
-/** Random cases of each property of a kernel. fast-check prints the seed of a failure. */
+/** The number of random cases of each kernel property. fast-check prints the seed of a failure. */
 export const PROPERTY_RUNS = runsOf({ quick: 200, long: 10_000 })
 
-/** Long enough for all of them on a busy machine. */
+/** The timeout of a property, long enough for all cases on a busy machine. */
 export const PROPERTY_TIMEOUT_MS = 300_000

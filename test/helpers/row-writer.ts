@@ -1,10 +1,13 @@
+/**
+ * A worker thread that writes whole rows of one number each, as the writer does, until it is terminated.
+ * Tests of readers run it.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { Arena } from '../../src/tables/arena.ts'
 import { scatterStored } from '../../src/tables/table-writer.ts'
 import type { VersionHandle } from '../../src/tables/handles.ts'
 import { TableWriter } from '../../src/tables/table-writer.ts'
 
-/** Writes whole rows of one number each, as the writer does, until it is terminated. */
 const { handle, hotRows } = workerData as { handle: VersionHandle; hotRows: number }
 const version = new TableWriter(handle)
 const arena = new Arena(1024 * 1024)

@@ -1,3 +1,4 @@
+/** Starts a whole service in the thread of the test. */
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { LIMITS } from '../../src/core/limits.ts'
@@ -13,29 +14,29 @@ export interface ServiceOptions {
   quotaBytes?: number
   segmentBytesMax?: number
   logLevel?: string
-  /** Whether raw lookups go by the fast path; it is off without it, and wherever every answer is logged. */
+  /** Turns the fast path on. It is off by default, and off when every answer is logged. */
   fastPath?: boolean
-  /** One that stays, in place of an empty one that is removed in the end. */
+  /** A directory to keep. Without it an empty one is made, and removed at the end. */
   dataDir?: string
-  /** In place of those of core/limits.ts. */
+  /** Replaces limits of core/limits.ts. */
   stagingLimits?: Partial<StagingLimits>
 }
 
-/** A whole service in one thread: a real writer behind a real line, one HTTP worker, no pool. */
+/** A service in one thread: a writer, one HTTP worker on a real message channel, and no compute pool. */
 export interface Service {
   app: App
   writer: Writer
   context: HttpContext
-  /** Lines of the log so far, parsed. */
+  /** The log lines so far, parsed. */
   log: Record<string, unknown>[]
-  /** Errors that the writer could tell nobody about. */
+  /** Errors of the writer that belong to no request. */
   writerErrors: unknown[]
   /** Listens on a free port and returns `http://127.0.0.1:port`. */
   listen: () => Promise<string>
   close: () => Promise<void>
 }
 
-/** Starts a service that is ready. Close it, or the test never ends. */
+/** Starts a service and waits until it is ready. The test must close it, or its process does not end. */
 export const startService = async (options: ServiceOptions = {}): Promise<Service> => {
   const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug', fastPath = false } = options
   const writerErrors: unknown[] = []

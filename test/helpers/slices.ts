@@ -1,12 +1,13 @@
+/** Reads the scheduler slices of threads from /proc. */
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
 
-/** The shortest slice that a thread can ask for. */
+/** The shortest scheduler slice that a thread can request. */
 export const SHORT_SLICE_NS = 100_000
 
 /**
- * Nanoseconds of the slices of the threads below a folder of /proc. null: this system does not say, or has no
- * slices to ask for (Linux before 6.12).
+ * Returns the slice of each thread below a folder of /proc, in nanoseconds. Returns null on a system that
+ * does not report slices, or where a thread cannot request one (Linux before 6.12).
  */
 export const readSlices = (folder: string): number[] | null => {
   const [major, minor] = release().split('.').map(Number)

@@ -1,3 +1,4 @@
+/** Starts a writer and its clients in the thread of the test. */
 import { MessageChannel } from 'node:worker_threads'
 import type { Dtype, Settings } from '../../src/core/types.ts'
 import { WriterClient } from '../../src/writer/client.ts'
@@ -5,16 +6,16 @@ import { Writer, type WriterOptions } from '../../src/writer/writer.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { makeDataDir } from './data-dir.ts'
 
-/** A writer with one HTTP worker in this thread, over a real message channel. */
+/** A writer and the client of one HTTP worker in this thread, on a real message channel. */
 export interface TestWriter {
   writer: Writer
   client: WriterClient
-  /** One more HTTP worker. */
+  /** Connects the client of one more HTTP worker. */
   connect(): WriterClient
   close(): Promise<void>
 }
 
-/** A writer that is loaded, over an empty directory unless `dataDir` names one that stays. */
+/** Loads a writer on an empty directory, or on `dataDir`, which is kept. */
 export const startTestWriter = async ({
   dataDir,
   ...options
@@ -36,7 +37,7 @@ export const startTestWriter = async ({
     own?.remove()
   }
   const client = connect()
-  // After it every table that there is.
+  // After the answer the client has every table.
   await client.call('sync', null)
   return { writer, client, connect, close }
 }
@@ -47,11 +48,11 @@ interface NewTable {
   dim: number
   dtype?: Dtype
   settings?: Partial<Settings>
-  /** Row-major float32; zeros without it. float32 tables only. */
+  /** The values of a float32 table in row-major order; zeros by default. */
   values?: ArrayLike<number>
 }
 
-/** Creates or replaces a table; float32 values are written as an upload would. */
+/** Creates or replaces a table, and writes float32 values as an upload does. */
 export const putTable = async (
   client: WriterClient,
   table: NewTable,
@@ -74,7 +75,7 @@ export const putTable = async (
   return client.call('commitBuild', { buildId })
 }
 
-/** The whole current table, as float32. float32 tables only. */
+/** Reads all rows of the current version of a float32 table. */
 export const readTable = (client: WriterClient, name: string): number[][] => {
   const { handle } = client.registry.find(name).current
   return handle.segments.flatMap(({ memory, rowCount }) =>

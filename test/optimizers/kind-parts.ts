@@ -1,9 +1,12 @@
+/**
+ * Finds the parts that an optimizer kind lacks, by running each part of the service that depends on kinds.
+ */
 import { instantiateApplyKernels, type StepKernels } from '../../src/kernels/apply.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
 import type { OptimizerKind } from '../../src/optimizers/kind.ts'
 
-/** The modules in which a kind takes part, loaded with the list of kinds that is to be examined. */
+/** The modules that depend on the list of kinds, loaded with the list under examination. */
 export const loadParts = async () => ({
   ...(await import('../../src/optimizers/kinds.ts')),
   ...(await import('../../src/optimizers/complete.ts')),
@@ -21,9 +24,8 @@ const ROWS = 3
 const DIM = 5
 
 /**
- * The parts that a kind lacks, by name; none when it is whole. A part is tried, not looked at: it counts when
- * the service could go through it and come back, so that a kind which compiles and is refused at the next
- * start is found.
+ * Returns the names of the parts that a kind lacks, or none when it is complete. Each part is run and read
+ * back, not inspected, so that a kind is found that compiles but is refused at the next start.
  */
 export const findMissingParts = (parts: Parts, kind: OptimizerKind): string[] => {
   const trials: Record<string, () => boolean> = {
@@ -37,7 +39,7 @@ export const findMissingParts = (parts: Parts, kind: OptimizerKind): string[] =>
   return Object.entries(trials).flatMap(([part, isThere]) => (attempt(isThere) ? [] : [part]))
 }
 
-/** A part that throws is as good as missing. */
+/** A part that throws counts as missing. */
 const attempt = (isThere: () => boolean): boolean => {
   try {
     return isThere()
@@ -66,7 +68,7 @@ const hasTensors = (parts: Parts, { kind }: OptimizerKind): boolean => {
   return length > 0 && areNamed && areDistinct && columns.every((column, i) => column === i)
 }
 
-/** Both implementations move every weight the same way, to finite numbers. */
+/** Both implementations must change every weight to the same finite number. */
 const stepsAlike = (parts: Parts, { kind }: OptimizerKind): boolean => {
   const memory = createArenaMemory(4096)
   const copy = new SharedArrayBuffer(memory.buffer.byteLength)

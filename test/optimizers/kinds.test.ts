@@ -4,7 +4,7 @@ import type { OptimizerKind, StateDeclaration } from '../../src/optimizers/kind.
 import { OPTIMIZER_KINDS } from '../../src/optimizers/kinds.ts'
 import { findMissingParts, loadParts } from './kind-parts.ts'
 
-/** Codes as releases have written them: a change here makes their directories unreadable. */
+/** The codes that releases have written. A change here makes their directories unreadable. */
 const WRITTEN_CODES = [
   ['sgd', undefined, undefined],
   ['momentum', 1, 'momentum'],
@@ -13,7 +13,9 @@ const WRITTEN_CODES = [
   ['adam', 4, 'adam'],
 ]
 
-/** A kind that no release has. It keeps state that its step, that of sgd, leaves alone. */
+/**
+ * The state of a kind that no release has. The step of the kind is that of sgd, and leaves the state alone.
+ */
 const TOY_STATE: StateDeclaration = {
   journalCode: 200,
   snapshotCode: 'toy-state',
@@ -35,7 +37,7 @@ const TOY: OptimizerKind = {
     kernels.stepSgd(weightsAt, gradientsAt, rowCount * dim, rate),
 }
 
-/** Everything that depends on the list of kinds, loaded anew with `kind` in it. */
+/** Loads everything that depends on the list of kinds again, with `kind` in the list. */
 const loadWith = async (kind: OptimizerKind) => {
   vi.resetModules()
   vi.doMock('../../src/optimizers/kinds.ts', async (original) => {
@@ -45,7 +47,7 @@ const loadWith = async (kind: OptimizerKind) => {
   return loadParts()
 }
 
-/** The toy without a part that the types ask for. */
+/** Returns the toy kind without a member that its type requires. */
 const without = (member: keyof OptimizerKind): OptimizerKind => ({ ...TOY, [member]: undefined })
 const withState = (changes: Partial<Record<keyof StateDeclaration, unknown>>): OptimizerKind => ({
   ...TOY,
@@ -59,20 +61,20 @@ afterEach(() => {
 
 describe('Every kind of optimizer', () => {
   test.each(OPTIMIZER_KINDS.map((kind) => [kind.kind, kind] as const))(
-    'has all its parts: %s',
+    'has all its parts (%s)',
     async (_, kind) => {
       expect(findMissingParts(await loadParts(), kind)).toEqual([])
     },
   )
 
-  test('has the codes on disk that it has always had', () => {
+  test('has the same codes on disk as in every release', () => {
     const codes = OPTIMIZER_KINDS.map(({ kind, state }) => [kind, state?.journalCode, state?.snapshotCode])
     expect(codes).toEqual(WRITTEN_CODES)
   })
 })
 
 describe('A kind that is added to the list', () => {
-  test('is whole by its declaration alone', async () => {
+  test('is complete with its declaration alone', async () => {
     const parts = await loadWith(TOY)
     expect(findMissingParts(parts, TOY)).toEqual([])
     expect(parts.completeOptimizer({ kind: 'toy', max_norm: 2 })).toEqual({
@@ -93,7 +95,7 @@ describe('A kind that is added to the list', () => {
     expect(() => check({ kind: 'toy', beta1: 0.5 })).toThrow('/beta1')
   })
 
-  test('may do without state, and then needs no codes', async () => {
+  test('may have no state, and then needs no codes', async () => {
     const stateless = { ...TOY, state: null }
     const parts = await loadWith(stateless)
     expect(findMissingParts(parts, stateless)).toEqual([])
@@ -114,7 +116,7 @@ describe('A kind that is added to the list', () => {
     ['a journal code that is a byte', withState({ journalCode: 256 }), 'journal record'],
     ['a journal code beside that of no state', withState({ journalCode: 0 }), 'journal record'],
     ['a snapshot code', withState({ snapshotCode: undefined }), 'snapshot header'],
-  ])('is found out when it lacks %s', async (_what, kind, part) => {
+  ])('is reported when it lacks %s', async (_what, kind, part) => {
     const missing = await loadWith(kind).then(
       (parts) => findMissingParts(parts, kind),
       () => ['loading'],

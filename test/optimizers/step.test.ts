@@ -11,8 +11,8 @@ import { runsOf } from '../helpers/property-runs.ts'
 import { makeApplyArenas } from '../kernels/apply-arenas.ts'
 
 /**
- * SEMANTICS: w = [1,2,3,4], summed g = [.4,.3,.1,.9], learning rate .1, first step; published values of each
- * library's formula.
+ * The common case is w = [1, 2, 3, 4] with summed gradients [.4, .3, .1, .9], learning rate .1, first step.
+ * The expected values come from the published formula of each library.
  */
 const W = [1, 2, 3, 4]
 const G = [0.4, 0.3, 0.1, 0.9]
@@ -22,7 +22,7 @@ const numbers = new Float32Array(arena.buffer)
 const kernels = instantiateApplyKernels(arena)
 const reference = makeReferenceSteps(arena.buffer)
 
-/** One row after one step, by the kernels; by their references it is the same. */
+/** Returns a row after one step by the kernels, whose references must give the same. */
 const step = (
   optimizer: Optimizer,
   at: { weights?: number[]; gradients?: number[]; step?: number } = {},
@@ -61,24 +61,24 @@ const rowwise = { ...adagrad, kind: 'rowwise_adagrad', epsilon: 1e-8 } as const
 describe('One step reproduces', () => {
   test('sgd', () => expectClose(step({ kind: 'sgd', learning_rate: 0.1 }), [0.96, 1.97, 2.99, 3.91]))
   test("torch's Adagrad", () => expectClose(step(adagrad), [0.9, 1.9, 2.9, 3.9]))
-  test("Keras' and optax' Adagrad with their settings", () =>
+  test('the Adagrad of Keras and optax with their settings', () =>
     expectClose(
       step({ ...adagrad, initial_accumulator: 0.1, epsilon: 1e-7, epsilon_inside_sqrt: true }),
       [0.921553561, 1.931175298, 2.969848879, 3.90565437],
     ))
-  test("FBGEMM's row-wise Adagrad, the mean of squares for the row", () =>
+  test("FBGEMM's row-wise Adagrad, with the mean of squares of the row", () =>
     expectClose(step(rowwise), [0.922661082, 1.941995812, 2.980665271, 3.825987435]))
   test('row-wise Adagrad with coupled weight decay', () =>
     expectClose(
       step({ ...rowwise, weight_decay: 0.01 }),
       [0.924223351, 1.940857249, 2.975973258, 3.82626817],
     ))
-  test("torch's SparseAdam, epsilon on the uncorrected root", () =>
+  test("torch's SparseAdam, with epsilon added to the uncorrected root", () =>
     expectClose(
       step({ kind: 'adam', learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
       [0.900000079, 1.900000105, 2.900000316, 3.900000035],
     ))
-  test('momentum, whose first step is plain sgd, and nesterov, which looks ahead', () => {
+  test('momentum, whose first step is plain sgd, and Nesterov momentum, which looks ahead', () => {
     expectClose(
       step({ kind: 'momentum', learning_rate: 0.1, momentum: 0.9, nesterov: false }),
       [0.96, 1.97, 2.99, 3.91],
@@ -90,9 +90,9 @@ describe('One step reproduces', () => {
   })
 })
 
-describe('A constraint on touched rows', () => {
+describe('A constraint on updated rows', () => {
   const still = { kind: 'sgd', learning_rate: 0 } as const
-  test('max_norm shrinks a longer row to the limit and leaves a shorter one as it is', () => {
+  test('of max_norm shrinks a longer row to the limit and leaves a shorter one as it is', () => {
     expect(
       step({ ...still, constraint: { kind: 'max_norm', value: 1 } }, { weights: [3, 4], gradients: [0, 0] }),
     ).toEqual([Math.fround(0.6), Math.fround(0.8)])
@@ -100,7 +100,7 @@ describe('A constraint on touched rows', () => {
       step({ ...still, constraint: { kind: 'max_norm', value: 10 } }, { weights: [3, 4], gradients: [0, 0] }),
     ).toEqual([3, 4])
   })
-  test('unit_norm survives a zero row', () => {
+  test('of unit_norm leaves a zero row finite', () => {
     expect(
       step({ ...still, constraint: { kind: 'unit_norm' } }, { weights: [0, 0], gradients: [0, 0] }),
     ).toEqual([0, 0])
@@ -108,20 +108,20 @@ describe('A constraint on touched rows', () => {
       step({ ...still, constraint: { kind: 'unit_norm' } }, { weights: [0, 5], gradients: [0, 0] }),
     ).toEqual([0, 1])
   })
-  test('non_negative cuts at zero', () => {
+  test('of non_negative replaces negative numbers by zero', () => {
     expect(
       step({ ...still, constraint: { kind: 'non_negative' } }, { weights: [-1, 2], gradients: [0, 0] }),
     ).toEqual([0, 2])
   })
 })
 
-test('A summed gradient of zero still steps: decay and moments apply', () => {
+test('A summed gradient of zero still takes a step, because decay and moments apply', () => {
   expect(
     step({ kind: 'sgd', learning_rate: 1, weight_decay: 0.5 }, { weights: [2], gradients: [0] }),
   ).toEqual([1])
 })
 
-test('A learning rate of the request stands in for that of the optimizer', () => {
+test('A learning rate in the request replaces that of the optimizer', () => {
   numbers.set([1], 0)
   numbers.set([2], 64)
   applyStep(kernels, { kind: 'sgd', learning_rate: 1 }, 0.25, {
@@ -135,7 +135,7 @@ test('A learning rate of the request stands in for that of the optimizer', () =>
   expect(numbers[0]).toBe(0.5)
 })
 
-describe('A step by the kernels is the step by their references, to the bit', () => {
+describe('A step by the kernels equals the step by their references to the bit', () => {
   const arenas = makeApplyArenas(65_536)
   const small = fc.double({ min: 0, max: 1, noNaN: true })
   const shared = {
@@ -167,12 +167,12 @@ describe('A step by the kernels is the step by their references, to the bit', ()
     adam: fc.record({ kind: fc.constant('adam'), ...shared, beta1: below1, beta2: below1, epsilon: small }),
   }
 
-  test('of every kind', () => {
+  test('for every kind', () => {
     expect(Object.keys(optimizers)).toEqual(OPTIMIZER_KINDS.map(({ kind }) => kind))
   })
 
   test.each(Object.entries(optimizers))(
-    '%s',
+    'for %s',
     (_kind, optimizer) => {
       const cases = fc.record({
         optimizer,

@@ -1,3 +1,6 @@
+/**
+ * An HTTP client for the reliability tests, whose requests may end with the process that they are sent to.
+ */
 import { Agent, request } from 'node:http'
 
 export interface Answer {
@@ -11,10 +14,10 @@ export interface Asked {
   headers?: Record<string, string>
 }
 
-/** Sends a request. null: no whole answer came, and nobody knows what became of it. */
+/** Sends a request. Resolves to null when no complete answer arrives, which leaves its effect unknown. */
 export type Ask = (method: string, path: string, asked?: Asked) => Promise<Answer | null>
 
-/** A client that keeps its connections. A body that is no Buffer is sent as JSON. */
+/** Makes a client that reuses its connections. It sends a body that is not a Buffer as JSON. */
 export const createAsk = (url: string): Ask & { close: () => void } => {
   const agent = new Agent({ keepAlive: true })
   const ask: Ask = (method, path, { body, headers = {} } = {}) =>
@@ -48,10 +51,10 @@ export const createAsk = (url: string): Ask & { close: () => void } => {
   return Object.assign(ask, { close: () => agent.destroy() })
 }
 
-/** The body of an answer, as JSON. */
+/** Parses the body of an answer as JSON. */
 export const readJson = <Body>({ body }: Answer): Body => JSON.parse(body.toString()) as Body
 
-/** Asks for something that must be answered with 2xx. */
+/** Sends a request that must be answered with 2xx. */
 export const askOrFail = async (ask: Ask, method: string, path: string, asked?: Asked): Promise<Answer> => {
   const answer = await ask(method, path, asked)
   if (answer === null) throw new Error(`${method} ${path} was not answered`)

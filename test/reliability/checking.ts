@@ -1,3 +1,4 @@
+/** Compares a restarted service with the oracle, which is the record of every request and answer before. */
 import { type Answer, type Ask, askOrFail, readJson } from './asking.ts'
 import {
   adoptChange,
@@ -24,7 +25,7 @@ export interface UpdateAnswer {
 interface SeenVersion {
   version: number
   sequence: number
-  /** Row-major. */
+  /** The rows in row-major order. */
   values: Float32Array
 }
 
@@ -36,12 +37,12 @@ interface SeenTable {
 /** Whether an answered update must have survived. */
 export type MustSurvive = (operation: Placed) => boolean
 
-/** What survives `kill -9`. */
+/** Selects the updates that survive `kill -9`. */
 export const surviveKill: MustSurvive = ({ durability }) => durability !== 'none'
 
 const ALL_ROWS = { indices: Array.from({ length: ROW_COUNT }, (_, row) => row) }
 
-/** Reads a table in all its versions. Nothing may change it meanwhile. */
+/** Reads a table in all its versions. It must not change while it is read. */
 export const seeTable = async (ask: Ask, name: string): Promise<SeenTable> => {
   const listed = readJson<{ versions: { version: number; current: boolean }[] }>(
     await askOrFail(ask, 'GET', `/v1/tables/${name}/versions`),
@@ -60,7 +61,7 @@ export const seeTable = async (ask: Ask, name: string): Promise<SeenTable> => {
   return { current: listed.versions.find(({ current }) => current)?.version ?? 0, versions }
 }
 
-/** Sends an update, for the first time or again. */
+/** Sends an update for the first time or again. */
 export const sendOperation = (
   ask: Ask,
   { table, path, kind, rows, amount, dim, key }: Operation,
@@ -74,9 +75,9 @@ export const sendOperation = (
 }
 
 /**
- * To be called after a restart, with nothing else going on: compares every table with what it must be, sends
- * again what was never answered, and adds to the oracle's violations. Returns when the oldest answer of mode
- * `os` was given that is gone.
+ * Compares every table with the oracle after a restart, while no other request runs, sends unanswered updates
+ * again, and adds to the violations of the oracle. Returns the time of the oldest answer whose update of mode
+ * `os` is lost.
  */
 export const checkRecovered = async (
   oracle: Oracle,
@@ -98,7 +99,7 @@ export const checkRecovered = async (
       }
     }
   }
-  // A process that dies meanwhile is looked at again after the next start.
+  // A process that ends in between is compared again after the next start.
   if (!(await resend(oracle, ask, seen))) return { oldestLostAtMs }
   await askAgain(oracle, ask, mustSurvive)
   for (const table of oracle.tables) {
@@ -108,14 +109,14 @@ export const checkRecovered = async (
 }
 
 /**
- * Whether the change that was under way took effect, and whether the versions are those that must be there.
+ * Finds out whether the pending change took effect, and checks that the table has the versions it must have.
  */
 const settleChange = (oracle: Oracle, table: TableOracle, { current, versions }: SeenTable): void => {
   const { pending, name } = table
   const target =
     pending?.kind === 'put' ? table.highest + 1 : pending?.kind === 'rollback' ? pending.version : null
   if (pending?.kind === 'settings') {
-    // The answers to updates say which mode it is; both are as durable as this test asks.
+    // Later answers to updates name the mode. Both modes survive what this test does.
     table.pending = null
   } else if (target !== null && current === target) adoptChange(table)
   else {
@@ -130,7 +131,7 @@ const settleChange = (oracle: Oracle, table: TableOracle, { current, versions }:
   if (found !== expected) oracle.violations.push(`lost: ${name} has the versions ${found}, not ${expected}`)
 }
 
-/** Takes out the updates that are gone. */
+/** Removes lost updates from the history and returns them. */
 const takeLost = (
   oracle: Oracle,
   { name }: TableOracle,
@@ -156,7 +157,7 @@ const takeLost = (
   return gone.map(([, operation]) => operation)
 }
 
-/** What nobody answered is sent again: it has been applied, or is now, once. False: the process is gone. */
+/** Sends unanswered updates again, so that each is applied once. Returns false when the process has ended. */
 const resend = async (oracle: Oracle, ask: Ask, seen: ReadonlyMap<string, SeenTable>): Promise<boolean> => {
   for (;;) {
     const [operation] = oracle.unanswered
@@ -172,7 +173,7 @@ const resend = async (oracle: Oracle, ask: Ask, seen: ReadonlyMap<string, SeenTa
     }
     const result = readJson<UpdateAnswer>(answer)
     const before = seen.get(operation.table)?.versions.find(({ version }) => version === result.version)
-    // A version that nobody sees any more says nothing.
+    // A version that no longer exists gives no evidence.
     if (before !== undefined && result.replayed !== result.sequence <= before.sequence) {
       const { version, sequence, replayed } = result
       const what = replayed ? 'its key is known, its rows are not' : 'its rows are there, its key is not'
@@ -186,7 +187,7 @@ const resend = async (oracle: Oracle, ask: Ask, seen: ReadonlyMap<string, SeenTa
 
 const ASKED_AGAIN = 3
 
-/** Keys that were answered long ago must be answered the same, and change nothing. */
+/** Sends answered updates again, which must get the same answer and change nothing. */
 const askAgain = async (oracle: Oracle, ask: Ask, mustSurvive: MustSurvive): Promise<void> => {
   for (const table of oracle.tables) {
     for (const [version, { bySequence }] of table.versions) {
@@ -230,7 +231,7 @@ const compareVersion = (
   )
 }
 
-/** The state of one table at a sequence, for tests that look themselves. */
+/** Returns the rows that one table must have at a sequence. */
 export const expectedRows = (
   oracle: Oracle,
   name: string,

@@ -7,28 +7,28 @@ import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
 
 const isLong = runsLong('failpoints and negative controls of kill -9')
 
-describe('A process that is killed in the middle of its work', { timeout: TIMEOUT_MS }, () => {
-  test('has lost nothing, done nothing by half and nothing twice', async () => {
+describe('A process that is killed during its work', { timeout: TIMEOUT_MS }, () => {
+  test('loses no update, and applies none partly or twice', async () => {
     const finding = await runCrashCycles({ cycles: sizeOf({ quick: 2, ci: 30 }), seed: SEED })
     expectNoViolations(finding)
     expect(finding.counts.answered).toBeGreaterThan(0)
   })
 
-  test.skipIf(!isLong)('has lost something, if it answers before the commit', async () => {
+  test.skipIf(!isLong)('loses updates when it answers before the commit', async () => {
     const { violations } = await runWithout(REMOVALS.commitFirst, (root) =>
       runCrashCycles({ cycles: 5, seed: SEED, root }),
     )
     expect(violations).toContainEqual(expect.stringContaining('lost'))
   })
 
-  test.skipIf(!isLong)('has done something twice, if keys are not stored', async () => {
+  test.skipIf(!isLong)('applies updates twice when keys are not stored', async () => {
     const { violations } = await runWithout(REMOVALS.keys, (root) =>
       runCrashCycles({ cycles: 5, seed: SEED, root }),
     )
     expect(violations).toContainEqual(expect.stringMatching(/duplicate|phantom/))
   })
 
-  test.skipIf(!isLong)('at a place with a name, has lost nothing', async () => {
+  test.skipIf(!isLong)('loses nothing when it is killed at a failpoint', async () => {
     const names = REACHED
     const finding = await runFailpoints({ times: 1, seed: SEED, names })
     expectNoViolations(finding)

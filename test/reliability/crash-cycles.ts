@@ -1,3 +1,4 @@
+/** Kills a working process at random moments or at failpoints, starts it again and compares its data. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FAILPOINTS } from '../../src/storage/failpoints.ts'
 import { makeFolder } from './folders.ts'
@@ -11,9 +12,9 @@ import { createTables, startWorkload } from './workload.ts'
 
 const ALIVE_MS_MIN = 50
 const ALIVE_MS_MAX = 600
-/** After so many there is no use in going on. */
+/** A run ends after this many violations. */
 const VIOLATIONS_MAX = 20
-/** Small: snapshots are also written by themselves. */
+/** A small limit, so that automatic snapshots are written, too. */
 const SNAPSHOT_JOURNAL_BYTES = 64 * 1024
 
 const snapshotSettings = (journalBytes = SNAPSHOT_JOURNAL_BYTES) => ({
@@ -23,10 +24,10 @@ const snapshotSettings = (journalBytes = SNAPSHOT_JOURNAL_BYTES) => ({
 export interface CrashOptions {
   cycles: number
   seed: number
-  /** A copy of the source with a guard removed. */
+  /** The root of a copy of the source with a guard removed. */
   root?: string
   tables?: readonly NewTable[]
-  /** A version with so much journal gets a snapshot. */
+  /** A version whose journal exceeds this size gets a snapshot. */
   snapshotJournalBytes?: number
   onCycle?: (cycle: number, oracle: Oracle) => void
 }
@@ -37,7 +38,7 @@ interface Life {
   counts: Record<string, number>
 }
 
-/** Works until `end` has ended the process, one way or another. */
+/** Runs the workload until `end` has ended the process. */
 const work = async (
   { random, counts }: Life,
   oracle: Oracle,
@@ -59,7 +60,7 @@ const check = async (oracle: Oracle, { url }: Launched): Promise<void> => {
   ask.close()
 }
 
-/** Starts again and compares. Not to start is to have lost everything. */
+/** Starts the process again and compares its data. A failed start counts as a loss of everything. */
 const restart = async ({ launchOptions }: Life, oracle: Oracle): Promise<Launched | null> => {
   try {
     const running = await launchReady(launchOptions)
@@ -72,8 +73,8 @@ const restart = async ({ launchOptions }: Life, oracle: Oracle): Promise<Launche
 }
 
 /**
- * D1: mixed updates, replacements, rollbacks, changes of mode and snapshots; kill -9 at a random moment;
- * start again, compare, and send again what was not answered.
+ * D1 runs updates, replacements, rollbacks, changes of mode and snapshots, and kills the process at a random
+ * moment. It then starts the process again, compares its data, and sends unanswered updates again.
  */
 export const runCrashCycles = ({
   cycles,
@@ -112,13 +113,14 @@ export const runCrashCycles = ({
   })
 
 /**
- * All but those that are only passed where there is damage to go back before: test/writer/durable has those.
+ * The failpoints that this workload passes. The others are passed only when recovery goes back before damage;
+ * test/storage/failpoints.test.ts has those.
  */
 export const REACHED: readonly string[] = FAILPOINTS.filter((name) => !name.startsWith('discard:'))
 
 const LIFE_MS_MAX = 15_000
 
-/** D2: the process kills itself at a named place while the same work is done; `times` each. */
+/** D2 runs the same workload while the process kills itself at a failpoint, `times` at each. */
 export const runFailpoints = ({
   times,
   seed,
@@ -168,7 +170,7 @@ const dieAt = async (
       await sleep(ALIVE_MS_MIN)
       await kill()
     })
-    // Something must be left over for the next start to sweep.
+    // The first crash leaves a file that the next start removes.
     if (name === 'sweep:removed') await workUntilDeath(life, oracle, 'snapshot:directory-synced')
     if (!died) died = await workUntilDeath(life, oracle, name)
     running = await launchReady(launchOptions)
@@ -180,7 +182,7 @@ const dieAt = async (
   }
 }
 
-/** Starts with the failpoint armed, and works until it is passed. */
+/** Starts with the failpoint armed, and runs the workload until the process reaches it. */
 const workUntilDeath = async (life: Life, oracle: Oracle, name: string): Promise<boolean> => {
   const { dataDir, environment } = life.launchOptions
   const armed = launch({ dataDir, environment: { ...environment, GATHERD_FAILPOINT: name } })

@@ -1,3 +1,4 @@
+/** Makes the data directories that the damage test damages, and changes journal records in them. */
 import { cpSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -11,16 +12,16 @@ import type { Oracle } from './oracle.ts'
 import { createRandom } from './random.ts'
 import { createTables, startWorkload } from './workload.ts'
 
-/** A data directory to be damaged, and what is in it. */
+/** A data directory to damage, and the oracle of its contents. */
 export interface DamageSet {
   title: string
   path: string
   oracle: Oracle
-  /** Names of its files, relative. */
+  /** The paths of its files, relative to it. */
   files: string[]
   /**
-   * From which byte on damage of a write-ahead log may look like a commit that was never
-   * finished: P3's known limits.
+   * The byte of each write-ahead log from which on damage may look like an unfinished commit. This is the
+   * known limit of P3.
    */
   limits: Record<string, number>
 }
@@ -34,8 +35,8 @@ const FRAME_BYTES = 4096 + 24
 const HEADER_BYTES = 32
 
 /**
- * Where the last frame of the last but one commit begins: damage from there on can hide what
- * the last commit was.
+ * Returns the offset of the last frame of the last commit but one. Damage from there on can hide the last
+ * commit.
  */
 const findLastCommits = (log: Buffer): number => {
   const ends: number[] = []
@@ -81,7 +82,7 @@ const describe = (title: string, path: string, oracle: Oracle): DamageSet => {
   }
 }
 
-/** Updates, a snapshot in between, a replacement, updates; kill -9. */
+/** Fills a directory with updates before and after two snapshots, and kills the process. */
 const fillDirectory = async (dataDir: string, seed: number): Promise<Oracle> => {
   const running = await launchReady({ dataDir })
   try {
@@ -97,7 +98,7 @@ const fillDirectory = async (dataDir: string, seed: number): Promise<Oracle> => 
     await askOrFail(ask, 'POST', '/v1/snapshots')
     await update(80)
     await askOrFail(ask, 'POST', '/v1/snapshots')
-    // Past the sync of the second, so that some of `os` is known to be on disk.
+    // The pause includes the sync of each second, so that part of mode `os` is known to be on disk.
     await sleep(1_300)
     await update(80)
     ask.close()
@@ -108,8 +109,8 @@ const fillDirectory = async (dataDir: string, seed: number): Promise<Oracle> => 
 }
 
 /**
- * The same contents twice: as kill -9 leaves them, nearly all in the write-ahead logs; and
- * moved into the databases.
+ * Makes two directories of the same contents: one as kill -9 leaves it, with nearly everything in the
+ * write-ahead logs, and one with everything moved into the databases.
  */
 export const makeDamageSets = async (seed: number): Promise<{ sets: DamageSet[]; remove: () => void }> => {
   const folder = makeFolder()
@@ -124,7 +125,7 @@ export const makeDamageSets = async (seed: number): Promise<{ sets: DamageSet[];
   }
 }
 
-/** Changes of journal records that SQLite finds nothing wrong with. `?1` is a record, `?2` another one. */
+/** Changes of journal records that SQLite accepts. `?1` is a record, `?2` another one. */
 export const RECORD_CHANGES: Readonly<Record<string, string>> = {
   'record missing': 'DELETE FROM journal WHERE id = ?1 AND ?2',
   'record doubled':
@@ -135,8 +136,8 @@ export const RECORD_CHANGES: Readonly<Record<string, string>> = {
 }
 
 /**
- * Makes such a change in a copy, at two records in the middle of the journal that `pick` chooses. False: it
- * has too few.
+ * Changes two records in the middle of the journal of a copy, which `pick` chooses. Returns false when the
+ * journal has too few.
  */
 export const changeRecord = (path: string, sql: string, pick: (end: number) => number): boolean => {
   const database = new DatabaseSync(path)
@@ -144,7 +145,7 @@ export const changeRecord = (path: string, sql: string, pick: (end: number) => n
     const ids = (database.prepare('SELECT id FROM journal ORDER BY id').all() as { id: number }[]).map(
       ({ id }) => id,
     )
-    // Without the last one a journal is as it was before it: nothing can tell.
+    // The last record is excepted, because a journal without it is as it was before that update.
     const middle = ids.slice(0, -1)
     if (middle.length < 2) return false
     const first = pick(middle.length)

@@ -1,3 +1,4 @@
+/** Damages copies of a data directory at random and starts from each. */
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openStore } from '../../src/storage/open-store.ts'
@@ -17,18 +18,16 @@ const SECTOR_BYTES = 512
 const LOG_HEADER_BYTES = 32
 const QUOTA_BYTES = 64 * 1024 * 1024
 
-/**
- * What was done to a copy. `at`: the first byte that is not as it was; of a file that is shorter, its length.
- */
+/** The damage of a copy. `at` is the first changed byte, or the length of a file that was cut. */
 interface Damage {
   what: string
   file: string
   at: number
-  /** A log was taken away, or has become too short to hold a commit. */
+  /** Whether a log was removed, or is too short to hold a commit. */
   hidesLog?: boolean
 }
 
-/** What came of it: the name of a refusal, `same`, `limit` (P3's known limits), or what must not be. */
+/** The outcome of a start: a refusal, the same data, a known limit of P3, or a violation. */
 interface Outcome {
   kind: 'refused' | 'same' | 'limit' | 'violation'
   detail: string
@@ -48,7 +47,7 @@ const zeroSector = (bytes: Buffer, random: Random): number => {
   return at
 }
 
-/** Does something to a copy in `directory`. null: it could not be done there. */
+/** Damages the copy in `directory`. Returns null when the chosen damage is not possible there. */
 const damageCopy = ({ files }: DamageSet, directory: string, random: Random): Damage | null => {
   const file = random.pick(files)
   const path = join(directory, file)
@@ -91,11 +90,11 @@ const damageCopy = ({ files }: DamageSet, directory: string, random: Random): Da
   return { what: kind < 80 ? 'flipped' : 'zeroed', file, at }
 }
 
-/** Whether damage may look like a commit that was never finished, or like a log that was never written. */
+/** Whether damage may look like an unfinished commit, or like a log that was never written. */
 const isKnownLimit = ({ limits }: DamageSet, { what, file, at, hidesLog = false }: Damage): boolean =>
   hidesLog || (limits[file] !== undefined && (what === 'cut' ? at : at + SECTOR_BYTES) >= limits[file])
 
-/** Compares what was loaded with what was answered. */
+/** Compares the loaded tables with the answers before. */
 const classify = (set: DamageSet, damage: Damage, tables: ReadonlyMap<string, TableModel>): Outcome => {
   const lost: string[] = []
   for (const expected of set.oracle.tables) {
@@ -131,7 +130,7 @@ interface Start {
   goesBack: boolean
 }
 
-/** A start from a damaged copy, without the HTTP side. */
+/** Starts from a damaged copy, without HTTP. */
 const startFrom = async (
   set: DamageSet,
   damage: Damage,
@@ -165,14 +164,14 @@ const startFrom = async (
 export interface DamageOptions {
   trials: number
   seed: number
-  /** The control: damage is not refused, as with --recover=before-damage. */
+  /** Goes back before damage instead of refusing it. This is the negative control. */
   goesBack?: boolean
   onTrial?: (trial: number) => void
 }
 
 /**
- * D4 and D5: files cut, flipped, zeroed, deleted, swapped; records missing, doubled, moved; a
- * start from each.
+ * D4 and D5 start from copies whose files are cut, flipped, zeroed, deleted or swapped, or whose records are
+ * missing, duplicated or moved.
  */
 export const runDamage = ({ trials, seed, goesBack = false, onTrial }: DamageOptions): Promise<Finding> =>
   measure({ id: 'D4 D5', title: 'damaged data directory', seed }, async () => {

@@ -1,3 +1,6 @@
+/**
+ * Makes system calls of the writer fail while it works, and checks that it acknowledges nothing afterwards.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Ask, createAsk, readJson } from './asking.ts'
 import { checkRecovered, sendOperation, surviveKill } from './checking.ts'
@@ -10,7 +13,7 @@ import { createRandom, type Random } from './random.ts'
 import { type Finding, measure } from './report.ts'
 import { createTables, makeOperation, startWorkload } from './workload.ts'
 
-/** SQLite syncs with fsync and writes with pwrite64; snapshots use these too, and are renamed. */
+/** SQLite syncs with fsync and writes with pwrite64. Snapshots use these calls, too, and rename. */
 const ERROR_CALLS = ['fsync', 'pwrite64', 'rename'] as const
 
 const FAILURE_MS_MAX = 20_000
@@ -18,20 +21,20 @@ const BEFORE_MS = 150
 const TRIES_AFTER = 12
 
 export interface DiskErrorOptions {
-  /** Of each call, once and from the n-th on, so many runs with another n. */
+  /** The runs of each case, each with another n: a case fails the n-th call alone, or all from it on. */
   times: number
   seed: number
   root?: string
   calls?: readonly string[]
-  /** `''`: the n-th call alone; `'+'`: it and all after it. */
+  /** `''` fails the n-th call alone, `'+'` that call and all after it. */
   andOn?: readonly string[]
-  /** What else goes on when the call fails: updates and all, or changes of tables and snapshots alone. */
+  /** The load when the call fails: with updates, or with changes of tables and snapshots alone. */
   beside?: readonly Beside[]
 }
 
 type Beside = 'updates' | 'nothing'
 
-/** Works until an answer says that the disk has failed. */
+/** Runs the workload until an answer says that the disk has failed. */
 const workUntilFailure = async (
   ask: Ask,
   oracle: Oracle,
@@ -49,7 +52,7 @@ const workUntilFailure = async (
       if (answer.status === 503 && code === 'NOT_READY' && /could not be written: .*(I\/O|EIO)/.test(detail))
         hasFailed = true
       else oracle.violations.push(`after a failed write: ${answer.status} ${answer.body.toString()}`)
-      // What the disk holds of it is unknown.
+      // The disk may hold this update or not.
       return false
     },
   })
@@ -60,7 +63,8 @@ const workUntilFailure = async (
 }
 
 /**
- * Nothing may be answered any more, although the disk may work again. What is refused now was never begun.
+ * Checks that no update is acknowledged any more, even if the disk works again. An update that is refused now
+ * was never begun.
  */
 const checkRefusals = async (ask: Ask, oracle: Oracle, random: Random): Promise<void> => {
   for (let i = 0; i < TRIES_AFTER; i++) {
@@ -76,7 +80,7 @@ const checkRefusals = async (ask: Ask, oracle: Oracle, random: Random): Promise<
     await ask('POST', `/v1/tables/${name}/rollback`, { body: { version: current } }),
   ]
   for (const answer of others) {
-    // Where there is nothing to write, nothing can fail.
+    // A snapshot without anything to write cannot fail.
     if (answer?.status === 503 || answer?.body.toString() === '{"snapshots":[]}') continue
     oracle.violations.push(`answered after a failed write: ${answer?.status} ${answer?.body.toString()}`)
   }
@@ -122,8 +126,8 @@ const failOnce = async (
 }
 
 /**
- * D7: a write, sync or rename fails, once or from then on. No update is answered from then on until a
- * restart, and nothing is lost by it.
+ * D7 makes a write, sync or rename fail, once or from then on. No update may be acknowledged after that until
+ * a restart, and nothing may be lost.
  */
 export const runDiskErrors = ({
   times,

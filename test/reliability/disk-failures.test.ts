@@ -9,11 +9,11 @@ import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
 const isLong = runsLong('full and failing disks')
 
 describe.skipIf(!isLong || !needs('mounts'))('A disk that is full', { timeout: TIMEOUT_MS }, () => {
-  test('stops updates with 507, not lookups, and nothing is lost when there is space again', async () => {
+  test('stops updates with 507 but not lookups, and loses nothing when there is space again', async () => {
     expectNoViolations(await runDiskFull({ fills: sizeOf({ quick: 1, ci: 5 }), seed: SEED }))
   })
 
-  test('is found, if it is taken for any other failure', async () => {
+  test('causes violations when it is handled as any other failure', async () => {
     const { violations } = await runWithout(REMOVALS.fullDisk, (root) =>
       runDiskFull({ fills: 1, seed: SEED, root }),
     )
@@ -22,11 +22,11 @@ describe.skipIf(!isLong || !needs('mounts'))('A disk that is full', { timeout: T
 })
 
 describe.skipIf(!isLong || !needs('strace'))('A disk that fails', { timeout: TIMEOUT_MS }, () => {
-  test('ends all answers to updates until a restart, lookups go on, and nothing is lost', async () => {
+  test('stops acknowledgements of updates until a restart while lookups continue, and loses nothing', async () => {
     expectNoViolations(await runDiskErrors({ times: sizeOf({ quick: 1, ci: 2 }), seed: SEED }))
   })
 
-  test('is found, if the failure is forgotten', async () => {
+  test('causes violations when the failure is not remembered', async () => {
     const { violations } = await runWithout(REMOVALS.latch, (root) =>
       runDiskErrors({ times: 1, seed: SEED, calls: ['fsync'], andOn: [''], beside: ['updates'], root }),
     )

@@ -1,3 +1,4 @@
+/** Fills a small file system while updates run, frees it, and checks that nothing was lost. */
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,7 +22,7 @@ export interface DiskFullOptions {
   root?: string
 }
 
-/** Writes a file until there is no space left. */
+/** Writes a file until there is no space left, and returns its path. */
 const fillDisk = (directory: string): string => {
   const path = join(directory, 'filler')
   const descriptor = openSync(path, 'w')
@@ -39,8 +40,8 @@ const fillDisk = (directory: string): string => {
 const codeOf = (answer: Answer): string => readJson<{ code?: string }>(answer).code ?? ''
 
 /**
- * What a reader gets while updates are refused: rows, and a word of why in the readiness, after `patienceMs`
- * at most.
+ * Checks that lookups succeed while updates are refused, and that the readiness states the cause within
+ * `patienceMs`.
  */
 export const checkDegraded = async (
   ask: Ask,
@@ -64,7 +65,7 @@ export const checkDegraded = async (
   }
 }
 
-/** Updates go on until the disk takes no more. */
+/** Sends updates until the disk is full. */
 const workUntilFull = async (ask: Ask, oracle: Oracle, random: Random): Promise<void> => {
   let isFull = false
   const workload = startWorkload({
@@ -81,13 +82,12 @@ const workUntilFull = async (ask: Ask, oracle: Oracle, random: Random): Promise<
   const endsAtMs = performance.now() + FULL_MS_MAX
   while (!isFull && performance.now() < endsAtMs) await sleep(20)
   if (!isFull) oracle.violations.push('updates go on although the disk is full')
-  // A small update may fit where a larger one did not, and until the next refusal the service
-  // is ready, as it says.
+  // A small update may fit after a larger one did not, and then the service is ready until the next refusal.
   else await checkDegraded(ask, oracle, /full/, DEGRADED_MS_MAX)
   await workload.stop()
 }
 
-/** Tries an update again and again. Returns how long it took until one was answered. */
+/** Sends updates until one succeeds. Returns how long that took. */
 const waitUntilBack = async (ask: Ask, oracle: Oracle, random: Random): Promise<number> => {
   const startMs = performance.now()
   for (;;) {
@@ -110,8 +110,8 @@ const waitUntilBack = async (ask: Ask, oracle: Oracle, random: Random): Promise<
 }
 
 /**
- * D6: a small file system is filled while updates run, and freed again; then kill -9, a start,
- * and the comparison.
+ * D6 fills a small file system while updates run and frees it again. It then kills the process, starts it and
+ * compares its data.
  */
 export const runDiskFull = ({ fills, seed, root }: DiskFullOptions): Promise<Finding> =>
   measure({ id: 'D6', title: 'disk full', seed }, async () => {

@@ -1,3 +1,4 @@
+/** File systems for the reliability tests: a disk whose state can be cut at a moment, and a small one. */
 import { execFile, spawnSync } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,7 +12,7 @@ const run = (command: string, ...argv: string[]): void => {
   if (status !== 0) throw new Error(`${command} ${argv.join(' ')}: ${error?.message ?? stderr}`)
 }
 
-/** A file system in a file, mounted. */
+/** A mounted file system whose blocks lie in a file. */
 export interface Mounted {
   directory: string
   unmount: () => void
@@ -24,19 +25,19 @@ const mountImage = (image: string, directory: string): Mounted => {
 }
 
 /**
- * A disk whose state at a moment can be had: an ext4 file system in a file of another one that clones files
- * at once.
+ * A disk whose state can be copied at a moment. It is an ext4 file system in a file of another file system
+ * that clones files at once.
  */
 export interface CuttableDisk {
   directory: string
-  /** Everything so far is on the disk. */
+  /** Writes everything so far to the disk. */
   sync: () => void
   /**
-   * What a machine finds that loses its power now: every block that was handed to the disk, and
-   * none that was not.
+   * Copies the state that a machine finds after it loses its power now: every block that was given to the
+   * disk, and no other.
    */
   cut: () => Promise<string>
-  /** Mounts such a state, as the machine would when power is back. */
+  /** Mounts such a state as the machine does when power returns. */
   mountCut: (image: string) => Mounted
   remove: () => void
 }
@@ -44,7 +45,7 @@ export interface CuttableDisk {
 const HOST_BYTES = 1024 * 1024 * 1024
 const DISK_BYTES = 128 * 1024 * 1024
 
-/** Makes one. Root may; needs mkfs.ext4, mkfs.xfs, mount and a loop device. */
+/** Makes such a disk. It needs root, mkfs.ext4, mkfs.xfs, mount and a loop device. */
 export const makeCuttableDisk = (): CuttableDisk => {
   const folder = makeFolder()
   const opened = new DisposableStack()
@@ -87,7 +88,7 @@ export const makeCuttableDisk = (): CuttableDisk => {
   }
 }
 
-/** A file system in memory, of so many bytes. */
+/** Mounts a file system of `bytes` bytes in memory. */
 export const mountMemory = (bytes: number): Mounted => {
   const folder = makeFolder()
   run('mount', '-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder.path)

@@ -1,17 +1,18 @@
+/** Makes system calls of a process fail by strace. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const ATTACH_MS_MAX = 10_000
 
-/** Makes system calls of a running process fail, from now on until {@link FaultInjection.end}. */
+/** A running injection, which makes system calls of a process fail until `end`. */
 export interface FaultInjection {
   end: () => Promise<void>
 }
 
 /**
- * `rule` is strace's: `fsync:error=EIO:when=1`, `when=3+`. It counts for each thread by itself; calls of
- * SQLite are those of the writer's thread.
+ * Starts an injection. `rule` has the form of strace: `fsync:error=EIO:when=1`, or `when=3+`. It counts the
+ * calls of each thread separately. All calls of SQLite come from the writer's thread.
  */
 export const injectFault = async (pid: number, rule: string): Promise<FaultInjection> => {
   const tracer = spawn(

@@ -1,3 +1,4 @@
+/** Reads rows over HTTP while they change or their table is replaced, and looks for mixed answers. */
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, type Ask, askOrFail, createAsk } from './asking.ts'
@@ -8,7 +9,7 @@ import { type Finding, measure } from './report.ts'
 
 export interface HttpOptions {
   seed: number
-  /** Then there is no use in going on. */
+  /** The run ends after this many violations. */
   violationsMax?: number
   root?: string
 }
@@ -43,12 +44,12 @@ const withService = async <Result>(
 const HOT_ROWS = 16
 const HOT_DIM = 1_024
 const HOT_TABLE = '/v1/tables/hot'
-/** So many ids that a lookup takes longer than an update. */
+/** With this many ids a lookup takes longer than an update. */
 const HOT_IDS = 1_024
 
 /**
- * The n-th update sets all rows to n: a row is one number, and never less than the sequence
- * that the answer names.
+ * Checks an answer. The n-th update sets all rows to n, so a row has one number, which is never less than the
+ * sequence that the answer names.
  */
 const judgeHotRows = (answer: Answer): string | null => {
   const sequence = Number(answer.headers['x-table-sequence'])
@@ -58,14 +59,14 @@ const judgeHotRows = (answer: Answer): string | null => {
   for (let at = 0; at < values.length; at += HOT_DIM) {
     const first = values[at]
     if (first < sequence) return `a row of sequence ${first} in an answer of sequence ${sequence}`
-    // Written and read from HTTP worker to back: the ends differ in a torn row, or its middle does.
+    // Rows are written and read from start to end, so a torn row differs at its end or in its middle.
     for (let i = at + 127; i < at + HOT_DIM; i += 128)
       if (values[i] !== first) return `a row of ${first} and ${values[i]}`
   }
   return null
 }
 
-/** An update as safetensors: all rows become `value`. */
+/** Encodes an update as safetensors that sets all rows to `value`. */
 const writeHotRows = (value: number): Buffer => {
   const indices = Int32Array.from({ length: HOT_ROWS }, (_, row) => row)
   const values = new Float32Array(HOT_ROWS * HOT_DIM).fill(value)
@@ -79,7 +80,7 @@ const writeHotRows = (value: number): Buffer => {
   return Buffer.concat([length, Buffer.from(header), Buffer.from(indices.buffer), Buffer.from(values.buffer)])
 }
 
-/** C1 over HTTP: lookups of sixteen rows while all of them change. */
+/** C1 over HTTP looks up sixteen rows while all of them change. */
 export const runHotLookups = (options: HttpOptions & { lookups: number }): Promise<Finding> =>
   measure({ id: 'C1 HTTP', title: 'torn rows, over HTTP', seed: options.seed }, () =>
     withService(options, { GATHERD_HTTP_THREADS: '2', GATHERD_COMPUTE_THREADS: '1' }, async (ask) => {
@@ -128,7 +129,7 @@ const SWAP_EVERY_MS = 50
 const READER_COUNT = 16
 const READ_IDS = 256
 const MiB = 1024 * 1024
-/** Version pages that are freed, and not given back to the system at once. */
+/** The memory of freed versions that is not returned to the system at once. */
 const SLACK_BYTES = 64 * MiB
 const SETTLE_MS_MAX = 20_000
 
@@ -157,7 +158,7 @@ const readSwapped = async (ask: Ask, random: Random): Promise<string | null> => 
   return wrong === undefined ? null : `${wrong} in an answer of version ${version}`
 }
 
-/** C6: a table is replaced again and again under sixteen readers; the n-th version is all n. */
+/** C6 replaces a table repeatedly while sixteen readers use it. All values of the n-th version are n. */
 export const runSwaps = (options: HttpOptions & { swaps: number }): Promise<Finding> =>
   measure({ id: 'C6', title: 'swaps under readers', seed: options.seed }, () =>
     withService(options, { GATHERD_HTTP_THREADS: '2' }, async (ask, { child }) => {
@@ -180,7 +181,7 @@ export const runSwaps = (options: HttpOptions & { swaps: number }): Promise<Find
       let version = 1
       while (version < options.swaps && violations.length < violationsMax) {
         await Promise.all([putSwapped(ask, ++version), sleep(SWAP_EVERY_MS)])
-        // What a process grows by once is no leak.
+        // Growth during the warm-up is not a leak.
         if (version === WARM_UP) baseBytes = residentBytes(child.pid ?? 0)
       }
       isDone = true

@@ -1,3 +1,4 @@
+/** Starts gatherd processes on data directories that outlive them. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -5,30 +6,30 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ROOT } from '../tidy/source.ts'
 import { COMPILE_CACHE } from '../helpers/compile-cache.ts'
 
-/** A gatherd of its own, on a data directory that outlives it. */
+/** A gatherd process on a data directory that outlives it. */
 export interface Launched {
   url: string
   child: ChildProcess
-  /** What it has written so far. */
+  /** Returns the output so far. */
   output: () => string
   /** Resolves to the exit code, or the name of the signal that ended it. */
   exited: Promise<number | string>
-  /** As `kill -9`; resolves when it is gone. */
+  /** Kills the process by SIGKILL, and resolves when it has ended. */
   kill: () => Promise<void>
 }
 
 export interface LaunchOptions {
   dataDir: string
   environment?: Record<string, string>
-  /** Arguments of the command line. */
+  /** The arguments of the command line. */
   argv?: string[]
-  /** Where `src/` is; a copy with something removed, in negative controls. */
+  /** The folder of `src/`. In negative controls it is a copy with a guard removed. */
   root?: string
 }
 
 const READY_MS_MAX = 60_000
 
-/** One HTTP thread, no pool, no drain: what is tested is the writer, and starts should be quick. */
+/** One HTTP thread, no pool and no drain, because these tests are about the writer and need quick starts. */
 const environmentOf = ({ dataDir, environment }: LaunchOptions): Record<string, string> => ({
   PATH: process.env.PATH ?? '',
   ...COMPILE_CACHE,
@@ -42,7 +43,7 @@ const environmentOf = ({ dataDir, environment }: LaunchOptions): Record<string, 
   ...environment,
 })
 
-/** Starts it; `ready` resolves to its address, or rejects when it ends before. */
+/** Starts a process. `ready` resolves to its address, or rejects when it ends before it is ready. */
 export const launch = (options: LaunchOptions): Omit<Launched, 'url'> & { ready: Promise<string> } => {
   const { root = ROOT, argv = [] } = options
   const child = spawn(
@@ -78,7 +79,7 @@ export const launch = (options: LaunchOptions): Omit<Launched, 'url'> & { ready:
   return { child, output: () => text, exited, ready, kill }
 }
 
-/** The same, ready. One that is not is gone when this rejects. */
+/** Starts a process and waits until it is ready. When this rejects, the process has ended. */
 export const launchReady = async (options: LaunchOptions): Promise<Launched> => {
   const launched = launch(options)
   try {

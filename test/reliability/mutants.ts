@@ -1,9 +1,10 @@
+/** Copies of the source with a guard removed, in which the reliability tests must find violations. */
 import { cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../tidy/source.ts'
 import { makeFolder } from './folders.ts'
 
-/** A guard, and what stands there without it. */
+/** A guard and the code that replaces it. */
 export interface Removal {
   title: string
   file: string
@@ -11,7 +12,7 @@ export interface Removal {
   to: string
 }
 
-/** The guards that negative controls remove. Each text must stand in its file exactly once. */
+/** The guards that negative controls remove. Each text must occur exactly once in its file. */
 export const REMOVALS = {
   sync: {
     title: 'commits are not synced',
@@ -75,7 +76,7 @@ export const REMOVALS = {
   },
 } as const satisfies Record<string, Removal>
 
-/** A copy of the source with a guard removed, which runs like the real one. */
+/** Makes a copy of the repository with a guard removed, which runs as the original does. */
 export const makeMutant = ({ file, from, to }: Removal): { root: string; remove: () => void } => {
   const folder = makeFolder()
   for (const name of readdirSync(ROOT)) {

@@ -1,16 +1,16 @@
-/*
- * What a service must hold, as known outside of it: everything that was sent, what was answered, and in which
- * order the answers say it took effect. Plain data, so that it can be cloned at the moment of a cut. All
- * numbers are integers that float32 holds exactly.
+/**
+ * The record, kept outside the service, of every request, its answer, and the order that the answers state,
+ * from which the contents of the service follow. It is plain data, so that it can be cloned at a power cut.
+ * All numbers are integers that float32 represents exactly.
  */
 
 export const ROW_COUNT = 48
-/** Numbers in a row, unless a table has more. */
+/** The numbers in a row, unless a table states its own. */
 export const DIM = 4
 
 export type Mode = 'disk' | 'os' | 'none'
 
-/** One keyed update. All its rows get the same number, in every column: half of it cannot be overlooked. */
+/** A keyed update. All its rows get the same number in every column, so that a partial effect shows. */
 export interface Operation {
   key: string
   table: string
@@ -21,24 +21,24 @@ export interface Operation {
   amount: number
 }
 
-/** An update that was answered, and where it stands. */
+/** An answered update and its place in the history. */
 export interface Placed extends Operation {
   durability: Mode
-  /** On the clock of `performance.now()`. */
+  /** The time of the answer by `performance.now()`. */
   answeredAtMs: number
 }
 
-/** A version: rows that are all `base`, and the updates on top of them by their sequences. */
+/** The history of a version: rows that are all `base`, and the later updates by their sequences. */
 export interface History {
   base: number
   bySequence: Map<number, Placed>
-  /** The sequence of the last snapshot that was answered: not even mode `none` may fall behind. */
+  /** The sequence of the last answered snapshot, which even mode `none` must keep. */
   snapshotSequence: number
 }
 
 /**
- * A change of the table that was not answered yet. `wasSeen`: an answer to something else shows
- * that it took effect.
+ * A change of the table that was not answered yet. `wasSeen` says that the answer to another request shows
+ * its effect.
  */
 export type Change = (
   | { kind: 'put'; base: number }
@@ -66,7 +66,7 @@ export interface NewTable {
 
 export interface Oracle {
   tables: TableOracle[]
-  /** Sent, and never answered: to be sent again. */
+  /** The updates that were sent and never answered, which are to be sent again. */
   unanswered: Operation[]
   violations: string[]
 }
@@ -96,8 +96,8 @@ export const findTable = (oracle: Oracle, name: string): TableOracle => {
 }
 
 /**
- * The history of a version; that of a replacement which is under way is begun. undefined: it cannot exist, or
- * is gone.
+ * Returns the history of a version, and begins that of a pending replacement. Returns undefined when the
+ * version cannot exist or was removed.
  */
 const historyOf = (table: TableOracle, version: number): History | undefined => {
   const { pending } = table
@@ -111,7 +111,7 @@ const historyOf = (table: TableOracle, version: number): History | undefined => 
   return table.versions.get(version)
 }
 
-/** Enters an answered update. Two of one place, or one of two places, are violations. */
+/** Records an answered update. Two updates at one place, or one update at two places, are violations. */
 export const place = (
   oracle: Oracle,
   operation: Operation,
@@ -137,7 +137,7 @@ export const place = (
   })
 }
 
-/** A change took effect. */
+/** Records that the pending change took effect. */
 export const adoptChange = (table: TableOracle): void => {
   const { pending } = table
   table.pending = null
@@ -154,14 +154,14 @@ export const adoptChange = (table: TableOracle): void => {
     if (version !== table.current) table.versions.delete(version)
 }
 
-/** A change did not take effect. */
+/** Records that the pending change did not take effect. */
 export const dropChange = (table: TableOracle): void => {
   const { pending } = table
   table.pending = null
   if (pending?.kind === 'put') table.versions.delete(table.highest + 1)
 }
 
-/** All rows after the updates 1 to `sequence`, as one number a row. null: an update is missing in between. */
+/** Returns the number of each row after the updates 1 to `sequence`, or null when one of them is missing. */
 export const foldRows = (history: History, sequence: number): number[] | null => {
   const rows = Array.from({ length: ROW_COUNT }, () => history.base)
   for (let at = 1; at <= sequence; at++) {

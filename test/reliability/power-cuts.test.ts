@@ -9,11 +9,11 @@ describe.skipIf(!runsLong('power cuts') || !needs('mounts'))(
   'A machine that loses its power',
   { timeout: TIMEOUT_MS },
   () => {
-    test('has lost nothing that was answered for disk, and at most a second of os', async () => {
+    test('loses no update of mode disk, and at most a second of updates of mode os', async () => {
       expectNoViolations(await runPowerCuts({ cuts: sizeOf({ quick: 1, ci: 5 }), seed: SEED }))
     })
 
-    test('has lost something, if commits are not synced', async () => {
+    test('loses updates when commits are not synced', async () => {
       const { violations } = await runWithout(REMOVALS.sync, (root) =>
         runPowerCuts({ cuts: 3, seed: SEED, root }),
       )

@@ -1,3 +1,4 @@
+/** Copies the disk in the middle of the work, as a power cut leaves it, and starts from the copy. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createAsk } from './asking.ts'
@@ -13,28 +14,30 @@ const ALIVE_MS_MIN = 100
 const ALIVE_MS_MAX = 600
 const VIOLATIONS_MAX = 20
 const MANY_SNAPSHOTS = { GATHERD_SNAPSHOT_JOURNAL_BYTES: '65536' }
-/** `os` is synced once a second. A busy machine is late with it, and with its answers. */
+/** Mode `os` is synced once a second. A busy machine syncs later, and answers later. */
 const UNSYNCED_MS_MAX = 1_000
 const LATE_MS_MAX = 1_500
 
 export interface PowerCutOptions {
   cuts: number
   seed: number
-  /** A copy of the source with a guard removed. */
+  /** The root of a copy of the source with a guard removed. */
   root?: string
-  /** Names of the tables to work on; all without it. */
+  /** The names of the tables to change. The default is all tables. */
   tables?: readonly string[]
   onCut?: (cut: number, violations: readonly string[]) => void
 }
 
 interface Cut {
   image: string
-  /** What was known when it began, and of what came later that it may be there. */
+  /**
+   * The oracle at the start of the cut. Later updates are unanswered in it, because they may be on the disk.
+   */
   oracle: Oracle
   atMs: number
 }
 
-/** What survives a power cut at a moment. */
+/** Selects the updates that survive a power cut at `atMs`. */
 const survivePowerCut =
   (atMs: number): MustSurvive =>
   ({ durability, answeredAtMs }) =>
@@ -48,8 +51,8 @@ const listKeys = ({ tables }: Oracle): Set<string> =>
   )
 
 /**
- * Works for a while, and cuts in the middle of it. Work goes on while the disk is copied; only no new change
- * of a table begins.
+ * Runs the workload for a while and cuts the disk during it. Updates continue while the disk is copied, but
+ * no new change of a table begins.
  */
 const workAndCut = async (
   url: string,
@@ -59,7 +62,7 @@ const workAndCut = async (
 ): Promise<Cut> => {
   const ask = createAsk(url)
   const { random, tables } = work
-  // Changes of tables and snapshots sync everything: without them it is the sync of each second that counts.
+  // Changes of tables and snapshots sync everything. Without them only the sync of each second does.
   const workload = startWorkload({ ask, oracle, random, tables, updatesOnly: tables !== undefined })
   await sleep(ALIVE_MS_MIN + random.below(ALIVE_MS_MAX - ALIVE_MS_MIN))
   workload.pause()
@@ -68,14 +71,14 @@ const workAndCut = async (
   const image = await disk.cut()
   await workload.stop()
   ask.close()
-  // What was answered later is looked for by its key, also when its version is gone by now: it was not when
+  // Later updates are found by their keys, even if their version is removed by now, because it existed when
   // the disk was cut.
   const before = listKeys(known)
   known.unanswered.push(...workload.sent.filter(({ key }) => !before.has(key)))
   return { image, oracle: known, atMs }
 }
 
-/** Starts from the state that a cut left, and compares. */
+/** Starts from the state of a cut and compares its data. */
 const checkCut = async (
   disk: CuttableDisk,
   { image, oracle, atMs }: Cut,
@@ -101,7 +104,7 @@ const checkCut = async (
 }
 
 /**
- * D9: the disk as it is at a moment, in the middle of the work; a start from it; the same comparison as after
+ * D9 copies the disk at a moment in the middle of the work, starts from the copy, and compares as after
  * kill -9.
  */
 export const runPowerCuts = ({ cuts, seed, root, tables, onCut }: PowerCutOptions): Promise<Finding> =>

@@ -1,14 +1,14 @@
-/** Numbers that a seed decides (mulberry32): a run can be repeated, as far as the machine's timing allows. */
+/** Numbers from a seed (mulberry32), with which a run can be repeated as far as its timing allows. */
 export interface Random {
-  /** 0 to below 1. */
+  /** Returns a number from 0 to below 1. */
   next(): number
-  /** An integer, 0 to below `end`. */
+  /** Returns an integer from 0 to below `end`. */
   below(end: number): number
-  /** One of a list. */
+  /** Returns an item of a list. */
   pick<Item>(items: readonly Item[]): Item
 }
 
-/** A source of numbers for `seed`. */
+/** Makes a source of random numbers from `seed`. */
 export const createRandom = (seed: number): Random => {
   let state = seed >>> 0
   const next = (): number => {

@@ -1,6 +1,7 @@
+/** The findings of the reliability tests and their report. */
 import { writeFileSync } from 'node:fs'
 
-/** What a test came to. `n`: of what it is named for; `violations`: one line each. */
+/** The result of a test. `n` counts its cases, and `violations` has one line for each. */
 export interface Finding {
   id: string
   title: string
@@ -8,13 +9,13 @@ export interface Finding {
   violations: string[]
   seed: number
   seconds: number
-  /** What the same test found with its guard removed: it must find something. null: it is run elsewhere. */
+  /** The number of violations with a guard removed, which must not be 0. null when it is run elsewhere. */
   control: { title: string; found: number; example: string | null } | null
-  /** Counts beside. */
+  /** Further counts by name. */
   counts: Record<string, number>
 }
 
-/** Runs a test and takes its time. */
+/** Runs a test and measures its time. */
 export const measure = async (
   head: Pick<Finding, 'id' | 'title' | 'seed'>,
   run: () => Promise<Pick<Finding, 'n' | 'violations' | 'counts'>>,
@@ -24,7 +25,7 @@ export const measure = async (
   return { ...head, ...found, seconds: Math.round((performance.now() - startMs) / 100) / 10, control: null }
 }
 
-/** What a control found, in the form of a report. */
+/** Returns the finding of a negative control in the form of the report. */
 export const toControl = (
   title: string,
   { violations }: Pick<Finding, 'violations'>,
@@ -34,14 +35,14 @@ export const toControl = (
   example: violations[0] ?? null,
 })
 
-/** Writes everything that was found, for programs. */
+/** Writes all findings as JSON. */
 export const writeReport = (path: string, findings: readonly Finding[]): void =>
   writeFileSync(
     path,
     `${JSON.stringify({ node: process.version, date: new Date().toISOString(), findings }, null, 2)}\n`,
   )
 
-/** The same, for people: a line a test, and a line a violation. */
+/** Describes a finding for people: one line for the test and one for each violation. */
 export const describeFinding = ({
   id,
   title,

@@ -1,3 +1,4 @@
+/** Runs the long form of the reliability tests: `npm run test:reliability`. */
 import { parseArgs } from 'node:util'
 import { needs } from '../skips.ts'
 import { runCrashCycles, runFailpoints } from './crash-cycles.ts'
@@ -12,9 +13,9 @@ import { runTornRows } from './torn-rows.ts'
 import { WIDE_TABLES } from './workload.ts'
 
 /*
- * The long form: npm run test:reliability [-- --only=D1,D9 --scale=0.1 --seed=1 --report=FILE]. Each test,
- * then its negative control: the same with a guard removed, which must find something. Exit code 1 when a
- * test finds something, or a control nothing.
+ * The options are [-- --only=D1,D9 --scale=0.1 --seed=1 --report=FILE]. Each test is followed by its negative
+ * control, the same test with a guard removed, which must find a violation. The exit code is 1 when a test
+ * finds a violation or a control finds none.
  */
 
 interface LongTest {
@@ -32,7 +33,7 @@ const without = (
   run: (seed) => runWithout(removal, (root) => run(root, seed)),
 })
 
-/** Large tables, and one snapshot after the other. */
+/** Large tables and frequent snapshots. */
 const SNAPSHOTS = { tables: WIDE_TABLES, snapshotJournalBytes: 4096 }
 
 const TESTS: readonly LongTest[] = [

@@ -26,7 +26,7 @@ beforeAll(async () => {
 }, TIMEOUT_MS)
 afterAll(() => original.remove())
 
-/** A directory with one table and some updates, left by kill -9. */
+/** Makes a directory with one table and some updates, which kill -9 leaves. */
 const makeOriginal = async (): Promise<typeof original> => {
   const folder = makeFolder()
   const running = await launchReady({ dataDir: folder.path })
@@ -98,12 +98,12 @@ const DAMAGES: { title: string; file: string; damage: (dataDir: string) => void;
     },
   ]
 
-/** main.test.ts has a second process, too; the other kinds of damage are starts as the first one is. */
+/** The quick form has one kind of damage. main.test.ts has a second process, too. */
 const isLong = runsLong('a second process, and starts from four kinds of damage')
 
 describe('A start from a damaged directory', { timeout: TIMEOUT_MS }, () => {
   test.for(DAMAGES)(
-    'ends with code 3 and one line of file and remedy: $title',
+    'ends with code 3 and one line that names the file and a remedy: $title',
     async ({ damage, file, isRecoverable }, { skip }) => {
       skip(!isLong && damage !== DAMAGES[0].damage)
       const { dataDir, oracle } = copyOriginal()
@@ -142,7 +142,7 @@ describe('A start from a damaged directory', { timeout: TIMEOUT_MS }, () => {
 })
 
 describe.skipIf(!isLong)('A second process on a directory', { timeout: TIMEOUT_MS }, () => {
-  test('ends with code 1 and one line, and the first one has lost nothing', async () => {
+  test('ends with code 1 and one line, and the first process loses nothing', async () => {
     const folder = makeFolder()
     opened.push(folder.remove)
     const first = await launchReady({ dataDir: folder.path })

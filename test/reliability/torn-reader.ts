@@ -1,3 +1,4 @@
+/** A thread that reads rows while a writer changes them, and counts torn ones. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { GatherdError } from '../../src/core/errors.ts'
 import { Arena } from '../../src/tables/arena.ts'
@@ -11,14 +12,14 @@ export interface ReaderData {
   hotRows: number
   readCount: number
   seed: number
-  /** False: without a look at the lock, as a control. */
+  /** False reads rows without checking the lock, as a negative control. */
   checks: boolean
 }
 
 export interface ReaderResult {
   read: number
   torn: number
-  /** Batches that were refused because a row stayed busy. */
+  /** The number of batches that were refused because a row stayed busy. */
   busy: number
 }
 
@@ -30,7 +31,7 @@ const isWhole = (values: Float32Array, at: number, dim: number): boolean => {
   return true
 }
 
-/** Reads rows that a writer fills with one number each; one with two numbers in it is torn. */
+/** Reads rows that a writer fills with one number each. A row with two numbers is torn. */
 const readRows = ({ handle, hotRows, readCount, seed, checks }: ReaderData): ReaderResult => {
   const version = new TableReader(handle)
   const arena = new Arena(4 * 1024 * 1024)
@@ -47,8 +48,8 @@ const readRows = ({ handle, hotRows, readCount, seed, checks }: ReaderData): Rea
     try {
       read(version, arena.memory, job)
     } catch (error) {
-      // The machine took the writer's core away in the middle of a row: refusing is right, answering would
-      // not be.
+      // The scheduler stopped the writer in the middle of a row. The read is then refused, because an answer
+      // would be torn.
       if (!(error instanceof GatherdError) || error.code !== 'OVERLOADED') throw error
       result.busy++
       continue

@@ -1,3 +1,4 @@
+/** Reads rows in two threads while a third one writes them, and counts torn rows. */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { rowBytes } from '../../src/layout/table-layout.ts'
@@ -8,7 +9,7 @@ import type { ReaderData, ReaderResult } from './torn-reader.ts'
 
 const HOT_ROWS = 16
 const READER_COUNT = 2
-/** Of all reads, how many have rows so long. */
+/** The share of all reads for each length of row. */
 const SHARES: readonly { dim: number; share: number }[] = [
   { dim: 8, share: 0.5 },
   { dim: 64, share: 0.3 },
@@ -19,7 +20,7 @@ const SHARES: readonly { dim: number; share: number }[] = [
 export interface TornRowsOptions {
   reads: number
   seed: number
-  /** False: the control, without a look at the lock. */
+  /** False reads rows without checking the lock, as a negative control. */
   checks?: boolean
 }
 
@@ -68,7 +69,7 @@ const readAgainstWriter = async (
   return sum
 }
 
-/** C1, in process: two readers and a writer on the same sixteen rows. */
+/** C1 in one process runs two readers and a writer on the same sixteen rows. */
 export const runTornRows = ({ reads, seed, checks = true }: TornRowsOptions): Promise<Finding> =>
   measure({ id: 'C1', title: 'torn rows, in process', seed }, async () => {
     const counts: Record<string, number> = { 'refused batches': 0 }

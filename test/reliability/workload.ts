@@ -1,3 +1,4 @@
+/** The workload of the reliability tests: clients that send updates, changes of tables and snapshots. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, type Ask, askOrFail, readJson } from './asking.ts'
 import { sendOperation, type UpdateAnswer } from './checking.ts'
@@ -17,7 +18,7 @@ import {
 } from './oracle.ts'
 import type { Random } from './random.ts'
 
-/** `moving` is switched between `disk` and `os` again and again. */
+/** The tables of the workload. `moving` is switched between `disk` and `os` repeatedly. */
 export const TABLES: readonly NewTable[] = [
   { name: 'on-disk', durability: 'disk' },
   { name: 'in-os', durability: 'os' },
@@ -25,7 +26,7 @@ export const TABLES: readonly NewTable[] = [
   { name: 'volatile', durability: 'none' },
 ]
 
-/** Snapshots of these are written in several pieces, between which updates run. */
+/** Tables whose snapshots are written in several pieces, between which updates run. */
 export const WIDE_TABLES: readonly NewTable[] = [
   { name: 'wide-on-disk', durability: 'disk', dim: 32_768 },
   { name: 'wide-volatile', durability: 'none', dim: 32_768 },
@@ -38,7 +39,7 @@ const ADD_MAX = 999
 const SET_MAX = 100_000
 const PAUSE_MS_MAX = 60
 
-/** Creates the tables: rows of zeros. Gradients with learning rate 1 are integers taken away. */
+/** Creates the tables with rows of zeros. With learning rate 1 a gradient subtracts an integer. */
 export const createTables = async (ask: Ask, tables = TABLES): Promise<Oracle> => {
   for (const { name, durability, dim = DIM } of tables) {
     await askOrFail(ask, 'PUT', `/v1/tables/${name}`, {
@@ -59,31 +60,31 @@ export interface WorkloadOptions {
   ask: Ask
   oracle: Oracle
   random: Random
-  /** Names of tables; all without it. */
+  /** The names of the tables to change. The default is all tables. */
   tables?: readonly string[]
-  /** So many clients send updates, one at a time each. */
+  /** The number of clients that send updates, each one at a time. */
   clientCount?: number
-  /** Only updates: no replacements, rollbacks, snapshots and changes of settings. */
+  /** Sends only updates: no replacements, rollbacks, snapshots and changes of settings. */
   updatesOnly?: boolean
-  /** What an answer other than 200 is: true: it says that nothing was done. */
+  /** Classifies an answer other than 200. True means that the request had no effect. */
   onRefusal?: (answer: Answer) => boolean
 }
 
 export interface Workload {
-  /** Requests that were answered 2xx. */
+  /** Returns the number of requests that were answered with 2xx. */
   answeredCount: () => number
-  /** Every update so far, whatever came of it. */
+  /** Every update so far, whatever its answer. */
   sent: readonly Operation[]
-  /** No new change of a table begins until {@link resume}: what is under way can still end. */
+  /** Begins no new change of a table until {@link resume}. A running change can still end. */
   pause: () => void
   resume: () => void
-  /** No new request is sent; resolves when the last one is answered, or will never be. */
+  /** Sends no new request. Resolves when the last one is answered, or will never be. */
   stop: () => Promise<void>
 }
 
 let serial = 0
 
-/** A keyed update of a table. */
+/** Makes a random keyed update of a table. */
 export const makeOperation = (
   random: Random,
   { name: table, dim }: Pick<TableOracle, 'name' | 'dim'>,
@@ -121,8 +122,7 @@ const sendChange = (ask: Ask, { name, dim }: TableOracle, change: Change) => {
 }
 
 /**
- * Sends updates, changes and snapshots until it is stopped. Clients that get no answer once
- * stop by themselves.
+ * Sends updates, changes and snapshots until it is stopped. A client stops by itself when it gets no answer.
  */
 export const startWorkload = (options: WorkloadOptions): Workload => {
   const { ask, oracle, random, clientCount = CLIENT_COUNT, updatesOnly = false, onRefusal } = options

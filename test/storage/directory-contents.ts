@@ -1,6 +1,10 @@
+/**
+ * Asks a running service for everything that it holds. Two services hold the same data exactly when these
+ * descriptions are equal, which is how tests compare a data directory before and after a change of the code.
+ */
 import { createHash } from 'node:crypto'
 
-/** One request to a service, in a process of its own or in this thread. */
+/** Sends one request to a service, which runs in a process of its own or in this thread. */
 export type Ask = (
   method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE',
   path: string,
@@ -14,7 +18,7 @@ export interface KeyedUpdate {
   body: object
 }
 
-/** An array as it is compared: enough of its bytes to see a difference, and the hash of all. */
+/** Describes an array for comparison: its first bytes show a difference, and its hash covers all of them. */
 interface ArrayFacts {
   bytes: number
   head: string
@@ -29,7 +33,7 @@ const factsOf = (bytes: Uint8Array): ArrayFacts => ({
   sha256: createHash('sha256').update(bytes).digest('hex'),
 })
 
-/** The arrays of a safetensors body by name, with type and shape. Read without the code under test. */
+/** Describes the arrays of a safetensors body by name. It does not use the reader that is under test. */
 const describeTensors = (body: Buffer): Record<string, unknown> => {
   const headerBytes = Number(body.readBigUInt64LE(0))
   const header = JSON.parse(body.toString('utf8', 8, 8 + headerBytes)) as Record<
@@ -53,7 +57,7 @@ const SAFETENSORS = { accept: 'application/x-safetensors' }
 const readJson = async (ask: Ask, path: string): Promise<unknown> =>
   JSON.parse(String((await ask('GET', path)).body))
 
-/** Uploads of a table without the time when they expire, which a copy of the directory puts off. */
+/** Reads the uploads of a table without their time of expiry, which opening a copy of the directory moves. */
 const readUploads = async (ask: Ask, path: string): Promise<unknown> => {
   const { uploads } = (await readJson(ask, path)) as { uploads: object[] }
   return uploads.map((upload) => ({ ...upload, expires_at: undefined }))
@@ -67,8 +71,8 @@ const lookUp = async (ask: Ask, name: string): Promise<Record<string, unknown>> 
 }
 
 /**
- * What a service says of one table: settings, versions, rows of each version, optimizer state, a lookup, an
- * adapter, uploads.
+ * Reads everything about one table: settings, versions, rows of each version, optimizer state, a lookup, the
+ * adapter and the uploads.
  */
 const readTable = async (ask: Ask, name: string): Promise<Record<string, unknown>> => {
   const path = `/v1/tables/${name}`
@@ -93,7 +97,8 @@ const readTable = async (ask: Ask, name: string): Promise<Record<string, unknown
 }
 
 /**
- * Sends an update again, and another one with its key. The first is answered as before, the second refused.
+ * Sends an update again, and then a different update with the same key. The service must answer the first as
+ * before and refuse the second.
  */
 const repeatUpdate = async (ask: Ask, { path, key, body }: KeyedUpdate): Promise<Record<string, unknown>> => {
   const headers = { 'idempotency-key': key }
@@ -106,7 +111,8 @@ const repeatUpdate = async (ask: Ask, { path, key, body }: KeyedUpdate): Promise
 }
 
 /**
- * All that a service says of its data. Nothing in it depends on when it is asked, and asking changes nothing.
+ * Reads all data of a service. The result does not depend on the time of the requests, and the requests
+ * change nothing.
  */
 export const readContents = async (
   ask: Ask,

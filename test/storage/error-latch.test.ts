@@ -25,7 +25,7 @@ const prepare = () => {
   return { sqlite, directory, store }
 }
 
-/** Every way to write to a store, each of which must refuse once one has failed. */
+/** Every way to write to a store. All of them must refuse after one write has failed. */
 const writes: [string, (store: Store) => void][] = [
   ['a commit', (store) => store.commit({ records: [sampleRecord(9)] })],
   ['a commit of mode os', (store) => store.commitOs({ records: [sampleRecord(9, { durability: 'os' })] })],
@@ -35,9 +35,9 @@ const writes: [string, (store: Store) => void][] = [
   ['a checkpoint', (store) => store.checkpoint()],
 ]
 
-describe('after one failed write or sync', () => {
+describe('A store after a failed write or sync', () => {
   for (const errcode of [FSYNC, WRITE, 10]) {
-    test(`(SQLite ${errcode}) nothing is committed any more, though SQLite would`, () => {
+    test(`commits nothing more after SQLite error ${errcode}, although SQLite itself would`, () => {
       const { sqlite, store, directory } = prepare()
       sqlite.fault = { sql: 'COMMIT', errcode }
       expect(() => store.commit({ records: [sampleRecord(2)] })).toThrow(StoreFailed)
@@ -46,14 +46,14 @@ describe('after one failed write or sync', () => {
       expect(store.failure?.message).toContain(`SQLite ${errcode}`)
       expect(readSequences(store)).toEqual([1])
       store.close()
-      // A restart asks the disk again.
+      // A new store tries the disk again.
       const again = openSample(directory)
       expect(readSequences(again)).toEqual([1])
       again.commit({ records: [sampleRecord(2)] })
     })
   }
 
-  test.each(writes)('of %s', (_name, write) => {
+  test.each(writes)('refuses commits when the failed write was %s', (_name, write) => {
     const { sqlite, store } = prepare()
     for (const sql of ['COMMIT', 'PRAGMA wal_checkpoint(RESTART)']) {
       sqlite.fault = { sql, errcode: FSYNC }
@@ -64,14 +64,14 @@ describe('after one failed write or sync', () => {
     expect(() => store.commit({ records: [sampleRecord(2)] })).toThrow(StoreFailed)
   })
 
-  test('a transaction that SQLite left open is rolled back', () => {
+  test('rolls back a transaction that SQLite left open', () => {
     const { sqlite, store } = prepare()
     sqlite.fault = { sql: 'COMMIT', errcode: FSYNC, keepsTransaction: true }
     expect(() => store.commit({ records: [sampleRecord(2)] })).toThrow(StoreFailed)
     expect(sqlite.databases.get(store.paths.catalog)?.isTransaction).toBe(false)
   })
 
-  test('elsewhere in the durable path it is the same: a snapshot that cannot be synced', () => {
+  test('refuses commits when the sync of a snapshot has failed, too', () => {
     const { store } = prepare()
     const error = store.classify(
       'the sync of a snapshot',
@@ -83,7 +83,7 @@ describe('after one failed write or sync', () => {
 })
 
 describe('a full disk', () => {
-  test('refuses the update with 507, changes nothing, and is over when there is space', () => {
+  test('fails the update with 507 and changes nothing, and updates succeed again once there is space', () => {
     const { sqlite, store, directory } = prepare()
     for (const keepsTransaction of [false, true]) {
       for (const sql of ['COMMIT', 'INSERT INTO journal']) {
@@ -106,7 +106,7 @@ describe('a full disk', () => {
     expect(readSequences(openSample(directory))).toEqual([1, 2])
   })
 
-  test('leaves nothing in the log that looks like damage behind what comes next: the log begins anew', () => {
+  test('leaves no frames that a later scan takes for damage, because the log is restarted', () => {
     const { sqlite, store } = prepare()
     for (let sequence = 2; sequence <= 6; sequence++) store.commit({ records: [sampleRecord(sequence)] })
     const before = store.logBytes()
@@ -120,7 +120,7 @@ describe('a full disk', () => {
     expect(store.logBytes()).toBeGreaterThan(afterOne)
   })
 
-  test('as SQLite itself reports it: rolled back, and no ROLLBACK after it', () => {
+  test('is handled when SQLite itself reports it and has already rolled the transaction back', () => {
     const { sqlite, store } = prepare()
     const database = sqlite.databases.get(store.paths.catalog) as DatabaseSync
     const { page_count: pages } = database.prepare('PRAGMA page_count').get() as { page_count: number }

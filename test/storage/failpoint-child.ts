@@ -1,3 +1,7 @@
+/**
+ * A child process that uses a store until it reaches the failpoint named in its arguments and is killed
+ * there. The tests of the store's failpoints start it.
+ */
 import { setFailpoint } from '../../src/storage/failpoints.ts'
 import { openStore } from '../../src/storage/open-store.ts'
 import type { SnapshotFacts } from '../../src/storage/snapshot-format.ts'
@@ -6,8 +10,8 @@ import type { JournalRecord } from '../../src/storage/journal-record.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 
 /*
- * A writer's life in small, which passes every failpoint of the durable half. `argv`: directory, failpoint.
- * Each line of its output is something that was acknowledged: `updates 3`, `snapshot FILE 2`, `pruned 1`,
+ * The steps below pass every failpoint of src/storage. The arguments are the directory and the failpoint.
+ * Each line of output reports one acknowledged step: `updates 3`, `snapshot FILE 2`, `pruned 1`,
  * `discarded 4`.
  */
 const [directory, name] = process.argv.slice(2)

@@ -23,7 +23,7 @@ const run = (directory: string, name: string) => {
   return { signal, status, stderr, lines: stdout.split('\n').filter((line) => line !== '') }
 }
 
-/** The last number that was acknowledged with `word`; 0 if none was. */
+/** Returns the last number that was acknowledged with `word`, or 0 if there is none. */
 const lastOf = (lines: string[], word: string): number =>
   Number(
     lines
@@ -32,7 +32,7 @@ const lastOf = (lines: string[], word: string): number =>
       .at(-1) ?? 0,
   )
 
-describe('a failpoint', () => {
+describe('A failpoint', () => {
   test('does nothing unless it is armed', () => {
     for (const name of FAILPOINTS) failpoint(name)
     setFailpoint('commit:begun:2')
@@ -40,11 +40,11 @@ describe('a failpoint', () => {
     failpoint('commit:written')
   })
 
-  test('that does not exist cannot be armed', () => {
+  test('cannot be armed unless it exists', () => {
     expect(() => setFailpoint('commit:never')).toThrow('there is no failpoint commit:never')
   })
 
-  test('stands in the source, each of them', () => {
+  test('is reached somewhere in src, whichever its name', () => {
     const source = globSync('src/**/*.ts', { cwd: root })
       .map((path) => readFileSync(join(root, path), 'utf8'))
       .join('\n')
@@ -54,11 +54,11 @@ describe('a failpoint', () => {
 
 const isLong = runsLong('three of four failpoints of the store')
 
-describe('a process killed at', () => {
+describe('A process that uses a store', () => {
   const places = STORE_FAILPOINTS.flatMap((name) =>
     name.startsWith('commit:') ? [name, `${name}:3`] : [name],
   )
-  test.for(places)('%s has lost nothing that it acknowledged', async (name, { skip }) => {
+  test.for(places)('loses nothing that it acknowledged when it is killed at %s', async (name, { skip }) => {
     skip(!isLong && places.indexOf(name) % 4 > 0)
     const directory = makeFolder()
     const { signal, lines, stderr } = run(directory, name)
@@ -79,7 +79,7 @@ describe('a process killed at', () => {
     store.commit({ keys: [] })
   })
 
-  test('none of them has acknowledged everything, and closed', () => {
+  test('acknowledges every step and exits with 0 when no failpoint kills it', () => {
     const directory = makeFolder()
     const { status, lines, stderr } = run(directory, 'commit:begun:1000')
     expect(status, stderr).toBe(0)

@@ -12,7 +12,7 @@ import {
   sampleVersion,
 } from './samples.ts'
 
-/** The directory as format 1 was written first; never made anew. */
+/** A directory that the first release of format 1 wrote. It is never regenerated. */
 const openFixture = () => {
   const directory = makeFolder()
   mkdirSync(join(directory, 'snapshots'))
@@ -22,7 +22,7 @@ const openFixture = () => {
   return openSample(directory)
 }
 
-test('a data directory of format 1 is read as it was written, for ever', () => {
+test('A data directory of format 1 is read as it was written', () => {
   const store = openFixture()
   expect(store.load()).toEqual({
     tables: [sampleTable()],

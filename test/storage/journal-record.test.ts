@@ -67,8 +67,8 @@ const anyRecord = fc
     }),
   )
 
-describe('a journal record', () => {
-  test('comes back as it was written', () => {
+describe('A journal record', () => {
+  test('reads back as it was written', () => {
     fc.assert(
       fc.property(anyRecord, (record) => {
         const bytes = encodeRecord(record)
@@ -78,26 +78,26 @@ describe('a journal record', () => {
     )
   })
 
-  test('reads the same from an odd address', () => {
+  test('reads the same from an unaligned address', () => {
     const memory = new Uint8Array(encodeRecord(withState).length + 1)
     memory.set(encodeRecord(withState), 1)
     expect(decode(memory.subarray(1))).toEqual(withState)
   })
 
-  test('shares no memory with what it was made of', () => {
+  test('shares no memory with the arrays that it was encoded from', () => {
     const record = { ...withState, rows: withState.rows.slice() }
     const bytes = encodeRecord(record)
     record.rows.fill(0)
     expect(decode(bytes).rows).toEqual(withState.rows)
   })
 
-  test('of format 1 is read and written as the fixture has it, for ever', () => {
+  test('of format 1 is read from the fixture and written with the same bytes', () => {
     const fixture = new Uint8Array(readFileSync(new URL('fixtures/record-1.bin', import.meta.url)))
     expect(decode(fixture)).toEqual(withState)
     expect(encodeRecord(withState)).toEqual(fixture)
   })
 
-  test('is refused when it is cut anywhere, or longer', () => {
+  test('is refused when it is cut at any byte, or has bytes added', () => {
     const bytes = encodeRecord(withState)
     for (let length = 0; length < bytes.length; length++)
       expect(refusalOf(() => decode(bytes.subarray(0, length)))).toBe('DamagedRecord')
@@ -114,20 +114,20 @@ describe('a journal record', () => {
     expect(refusalOf(() => decode(bytes))).toBe(null)
   })
 
-  test('is refused in the place of another', () => {
+  test('is refused when it lies where another record belongs', () => {
     const bytes = encodeRecord(withState)
     for (const place of [{ tableId: 8 }, { version: 4 }, { sequence: 6 }]) {
       expect(refusalOf(() => decodeRecord(bytes, { ...placeOf(withState), ...place }))).toBe('DamagedRecord')
     }
   })
 
-  test('of a later format is refused as such', () => {
+  test('of a later format is refused with an error that says so', () => {
     expect(refusalOf(() => decode(resum(encodeRecord(withState), (bytes) => bytes.set([2], 4))))).toBe(
       'UnknownFormat',
     )
   })
 
-  test('that was damaged before it was summed is read as something, or refused, and nothing else', () => {
+  test('that was damaged before its checksum was computed is either decoded or refused, without any other error', () => {
     const original = encodeRecord(withState)
     fc.assert(
       fc.property(
@@ -147,7 +147,7 @@ describe('a journal record', () => {
   })
 })
 
-/** A copy with changes and a right checksum. */
+/** Returns a copy with changes and a checksum that matches them. */
 const resum = (original: Uint8Array, change: (bytes: Uint8Array) => void): Uint8Array => {
   const bytes = original.slice()
   change(bytes)
@@ -155,12 +155,12 @@ const resum = (original: Uint8Array, change: (bytes: Uint8Array) => void): Uint8
   return bytes
 }
 
-describe('a record for a version', () => {
+describe('A record for a version', () => {
   const version = { rows: 10, dim: 2, dtype: 'float32' as const }
   const fits = (changes: Partial<JournalRecord>) =>
     refusalOf(() => checkRecordFits(sampleRecord(3, changes), version, 'catalog.db'))
 
-  test('is refused when it does not fit: rows outside, another width, state of another length', () => {
+  test('is refused when it has rows out of range, another width, or state of another length', () => {
     const state = { kind: 'adam' as const, initial: 0, length: 4, rows: new Float32Array(4) }
     expect(fits({})).toBe(null)
     expect(fits({ state })).toBe(null)

@@ -6,8 +6,8 @@ const os = (sequence: number) => sampleRecord(sequence, { durability: 'os' })
 const none = (sequence: number) => sampleRecord(sequence, { durability: 'none' })
 const range = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, i) => first + i)
 
-describe('pruning the journal', () => {
-  test('takes records through a sequence away, of both files, and no others', () => {
+describe('Pruning the journal', () => {
+  test('removes the records through a sequence from both files, and no others', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     store.commit({ records: range(1, 5).map(disk) })
@@ -22,7 +22,7 @@ describe('pruning the journal', () => {
     expect([readSequences(again, 2, 1), readSequences(again, 1, 2)]).toEqual([[1], [1]])
   })
 
-  test('does a bounded part at a time, the oldest first, and says when it is done', () => {
+  test('removes a bounded number of records at a time, the oldest first, and says when it is done', () => {
     const store = openSample(makeFolder())
     store.commit({ records: range(1, 3000).map(disk) })
     expect(store.pruneJournal(1, 1, 2500)).toBe(false)
@@ -35,7 +35,7 @@ describe('pruning the journal', () => {
     expect(store.pruneJournal(7, 1, 2500)).toBe(true)
   })
 
-  test('brings the bytes down to those that are left', () => {
+  test('lowers the count of bytes to those of the records that are left', () => {
     const store = openSample(makeFolder())
     store.commit({ records: range(1, 10).map(disk) })
     const bytes = store.journalBytes()
@@ -45,15 +45,15 @@ describe('pruning the journal', () => {
     expect([store.journalBytes(), store.journalStreams()]).toEqual([0, []])
   })
 
-  test('knows versions that the catalog does not', () => {
+  test('finds versions that the catalog does not list', () => {
     const store = openSample(makeFolder())
     store.commit({ records: [sampleRecord(3, { tableId: 2 ** 40, version: 9 })] })
     expect(store.journalStreams()).toMatchObject([{ tableId: 2 ** 40, version: 9, sequences: [3] }])
   })
 })
 
-describe('discarding', () => {
-  test('takes everything after a sequence away, so that another history can begin there', () => {
+describe('Discarding', () => {
+  test('removes everything after a sequence, so that new records can continue from there', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     store.commit({ records: range(1, 5).map(disk) })
@@ -67,8 +67,8 @@ describe('discarding', () => {
   })
 })
 
-describe('reading the journal', () => {
-  test('refuses a gap before, between and at the end of what is asked for', () => {
+describe('Reading the journal', () => {
+  test('refuses a gap before, within and at the end of the requested range', () => {
     const store = openSample(makeFolder())
     store.commitOs({ records: [none(3), none(4), none(8)] })
     const read = (after: number, through?: number) =>
@@ -84,7 +84,7 @@ describe('reading the journal', () => {
     expect([read(8), read(0, 0)]).toEqual([null, null])
   })
 
-  test('tells what was promised from what is merely there', () => {
+  test('distinguishes records that were acknowledged from those that merely exist', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     store.commit({ records: [disk(1), disk(2)] })

@@ -5,7 +5,7 @@ import { makeDataDir } from '../helpers/data-dir.ts'
 import { type Service, startService } from '../helpers/service.ts'
 import { type Ask, type KeyedUpdate, readContents } from './directory-contents.ts'
 
-/** A data directory that an earlier commit left by kill -9; fixtures/README.md says how it was made. */
+/** A data directory that an earlier commit left after kill -9. fixtures/README.md says how it was made. */
 const FOLDER = join(import.meta.dirname, 'fixtures/service-1')
 
 interface Contents {
@@ -35,7 +35,7 @@ const ask: Ask = async (method, url, { body, headers } = {}) => {
   const answer = await service.app.inject({ method, url, payload, headers })
   return { status: answer.statusCode, headers: answer.headers, body: answer.rawPayload }
 }
-/** As JSON has it: without what is undefined. */
+/** Returns the value as JSON keeps it, without undefined members. */
 const read = async (): Promise<Contents> =>
   JSON.parse(JSON.stringify(await readContents(ask, updates))) as Contents
 
@@ -68,7 +68,7 @@ describe('A data directory of an earlier commit', () => {
     expect(aliased).toEqual(expected.aliased)
   })
 
-  test('knows every key: a repeated update changes nothing, and another one with the key is refused', async () => {
+  test('remembers every idempotency key: a repeated update changes nothing, a different one is refused', async () => {
     const { replays } = await read()
     expect(replays).toEqual(expected.replays)
     for (const replay of Object.values(replays))
@@ -78,7 +78,7 @@ describe('A data directory of an earlier commit', () => {
       })
   })
 
-  test('says the same when it is closed and opened again', async () => {
+  test('has the same contents after it is closed and opened again', async () => {
     const before = await read()
     await service.close()
     service = await startService({ dataDir: directory.dataDir })

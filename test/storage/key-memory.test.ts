@@ -17,14 +17,14 @@ const makeMemory = (countMax?: number) => {
   return { database, keys, add, found, rowCount }
 }
 
-describe('idempotency keys', () => {
-  test('are told apart by scope and key, whatever their letters', () => {
+describe('Idempotency keys', () => {
+  test('differ when the scope or the key differs, whatever characters they have', () => {
     expect(hashKey('a', 'b')).toEqual(hashKey('a', 'b'))
     expect(hashKey('a', 'b')).not.toEqual(hashKey('b', 'a'))
     expect(hashKey('a', 'b","c')).not.toEqual(hashKey('a","b', 'c'))
   })
 
-  test('are found when their transaction is committed, not before', () => {
+  test('are found once their transaction is committed, and not before', () => {
     const { keys } = makeMemory()
     const confirm = keys.write([sampleKey('a')])
     expect(keys.find(sampleKey('a').hash)).toBe(null)
@@ -32,7 +32,7 @@ describe('idempotency keys', () => {
     expect(keys.find(sampleKey('a').hash)).toEqual(sampleKey('a'))
   })
 
-  test('are bounded in number: the oldest go first', () => {
+  test('are bounded in number, and the oldest are removed first', () => {
     const { add, found, keys, rowCount } = makeMemory(5)
     for (let i = 0; i < 20; i++) add([`k${i}`])
     expect([keys.size, rowCount()]).toEqual([5, 5])
@@ -41,7 +41,7 @@ describe('idempotency keys', () => {
     expect(found(['k16', 'k17', 'k18', 'z'])).toEqual(['k18', 'z'])
   })
 
-  test('are forgotten after 24 hours, a few with each commit', () => {
+  test('expire after 24 hours, and each commit removes a few', () => {
     const { add, found, keys, rowCount } = makeMemory()
     add(
       Array.from({ length: 50 }, (_, i) => `old${i}`),
@@ -57,7 +57,7 @@ describe('idempotency keys', () => {
     expect(found(['old49', 'day'])).toEqual(['day'])
   })
 
-  test('that are remembered again count from then on', () => {
+  test('that are stored again expire 24 hours after that', () => {
     const { add, found, rowCount } = makeMemory(3)
     add(['a'])
     add(['b'])
@@ -69,7 +69,7 @@ describe('idempotency keys', () => {
     expect(rowCount()).toBe(3)
   })
 
-  test('survive restarts, in order, and go on being pruned', () => {
+  test('survive restarts in their order, and are still pruned afterwards', () => {
     const directory = makeFolder()
     let store = openSample(directory, { keyCountMax: 4 })
     store.commit({ keys: ['a', 'b', 'c', 'd'].map((name) => sampleKey(name)) })
@@ -83,7 +83,7 @@ describe('idempotency keys', () => {
     ])
   })
 
-  test('are refused when any part of one has changed on disk', () => {
+  test('are refused at opening when any part of one has changed on disk', () => {
     for (const change of [
       `hash = x'${'00'.repeat(32)}'`,
       `request = x'00'`,

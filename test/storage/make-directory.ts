@@ -66,7 +66,7 @@ const start = async (dataDir: string): Promise<{ ask: Ask; kill: () => Promise<v
   return { ask, kill }
 }
 
-/** Values that bfloat16 holds exactly, different in each row. */
+/** Values that bfloat16 represents exactly, different in each row. */
 const makeRows = (rows: number, dim: number, seed: number): number[][] =>
   Array.from({ length: rows }, (_, row) =>
     Array.from({ length: dim }, (_, column) => (((row * 7 + column * 3 + seed) % 61) - 30) / 8),
@@ -127,14 +127,14 @@ const encodeAdapter = (rows: number, dim: number): Uint8Array => {
 
 const updates: KeyedUpdate[] = []
 
-/** Throws unless the service does what it is asked. */
+/** Sends a request and throws unless it succeeds. */
 const mustDo = async (...[method, path, request]: Parameters<Ask>): Promise<Buffer> => {
   const answer = await service.ask(method, path, request)
   if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${String(answer.body)}`)
   return answer.body
 }
 
-/** A gradient step of each table that is trained, with a key, and rows that are set or added to. */
+/** Sends a keyed gradient step to each table that has an optimizer, and updates that set and add rows. */
 const trainTables = async (round: number): Promise<void> => {
   for (const name of TRAINED) {
     const indices = [round, (round * 5) % 12, round]
@@ -169,7 +169,7 @@ const createTables = async (): Promise<void> => {
   })
 }
 
-/** Versions, aliases and settings that are no longer as they were created. */
+/** Changes versions, aliases and settings, so that the directory holds more than what was created. */
 const changeTables = async (): Promise<void> => {
   for (const seed of [20, 30])
     await mustDo('PUT', '/v1/tables/replaced', {
@@ -187,7 +187,7 @@ const changeTables = async (): Promise<void> => {
   await mustDo('DELETE', '/v1/aliases/gone')
 }
 
-/** One upload with parts that are missing, one that became a table. */
+/** Leaves one upload with missing parts, and completes another one into a table. */
 const stageUploads = async (): Promise<void> => {
   const begin = async (table: string): Promise<string> => {
     const body = { rows: 8, dim: 4, bytes: 128 }

@@ -10,7 +10,7 @@ import type { LoadPlan } from '../../src/storage/recovery-plan.ts'
 import { NEWEST, OLDER, planFor } from './plan-for.ts'
 import { makeFolder, openSample, refusalOf, sampleChanges, sampleRecord } from './samples.ts'
 
-/** Journals in each state, as seen from a snapshot that starts at `start`. */
+/** A journal in each state, relative to a snapshot that starts at `start`. */
 const journalsIn: Record<State, (start: number) => [number, number][]> = {
   missing: () => [],
   cut: (start) => [[start + 1, start + 2]],
@@ -29,16 +29,16 @@ const combinations = EVIDENCE_STATES.flatMap((catalog) =>
   ),
 )
 
-describe('the table of decisions', () => {
-  test('has exactly one row for each of the 256 combinations', () => {
+describe('The decision table of recovery', () => {
+  test('has exactly one row for each of the 256 combinations of states', () => {
     expect(combinations.length).toBe(256)
     expect(combinations.filter((states) => findDecisions(states).length !== 1)).toEqual([])
   })
 
   test.each(combinations.filter(({ catalog }) => catalog === 'valid'))(
-    'is what is planned: newest $newest, older $older, journal $journal',
+    'agrees with the plan for newest $newest, older $older, journal $journal',
     ({ newest, older, journal }) => {
-      // Said again in other words than the table's.
+      // The expectation is written independently of the table.
       const chosen = newest === 'valid' ? NEWEST : older === 'valid' ? OLDER : null
       const plan = planFor(
         [
@@ -66,7 +66,7 @@ describe('the table of decisions', () => {
   )
 
   test.each(combinations.filter(({ catalog }) => catalog !== 'valid'))(
-    'is what opening does: catalog $catalog, newest $newest, older $older, journal $journal',
+    'agrees with opening a store: catalog $catalog, newest $newest, older $older, journal $journal',
     ({ catalog, newest, older, journal }) => {
       const directory = makeDirectory({ catalog, newest, older, journal })
       const refusal = refusalOf(() => openSample(directory))
@@ -77,7 +77,7 @@ describe('the table of decisions', () => {
   )
 })
 
-/** The databases of a store that holds something, written once. */
+/** The databases of a store with contents, written once and copied into each directory. */
 let template: { catalog: Buffer; os: Buffer } | null = null
 const makeTemplate = () => {
   const store = openSample(makeFolder())
@@ -87,7 +87,7 @@ const makeTemplate = () => {
   return { catalog: readFileSync(store.paths.catalog), os: readFileSync(store.paths.os) }
 }
 
-/** A directory in which these files are in these states; what `os.db` holds stands for the journal. */
+/** Makes a directory whose files have these states. The state of the journal is that of `os.db`. */
 const makeDirectory = (states: Record<'catalog' | 'newest' | 'older' | 'journal', State>): string => {
   const directory = makeFolder()
   template ??= makeTemplate()

@@ -6,11 +6,11 @@ import * as recovery from '../../src/storage/recovery-plan.ts'
 import { NEWEST, OLDER, planFor } from './plan-for.ts'
 import { sampleSnapshot } from './samples.ts'
 
-describe('going back before damage, when asked to', () => {
+describe('Recovery that may go back before damage', () => {
   const goBack = (snapshots: [CatalogSnapshot, State][], ranges: [number, number][]) =>
     planFor(snapshots, ranges, { promised: 30, goBack: true })
 
-  test('takes the highest sequence that can be had, and says what is lost', () => {
+  test('takes the highest sequence that can be restored, and reports the loss', () => {
     const plan = goBack(
       [
         [OLDER, 'valid'],
@@ -32,7 +32,7 @@ describe('going back before damage, when asked to', () => {
     )
   })
 
-  test('never takes a snapshot that the journal does not make whole', () => {
+  test('never takes a snapshot whose later updates are missing in the journal', () => {
     expect(
       goBack(
         [
@@ -53,7 +53,7 @@ describe('going back before damage, when asked to', () => {
     ).toMatchObject({ kind: 'refuse' })
   })
 
-  test('changes nothing where nothing is wrong', () => {
+  test('plans the same as without permission when nothing is damaged', () => {
     expect(
       goBack(
         [
@@ -74,7 +74,7 @@ describe('going back before damage, when asked to', () => {
   })
 })
 
-test('a plan without permission never loses anything, whatever the evidence', () => {
+test('A plan without permission never loses an update, whatever files are damaged', () => {
   const arbitrary = fc.record({
     snapshots: fc.array(fc.tuple(fc.nat(20), fc.nat(6), fc.constantFrom(...EVIDENCE_STATES)), {
       maxLength: 3,

@@ -3,8 +3,8 @@ import * as recovery from '../../src/storage/recovery-plan.ts'
 import { NEWEST, OLDER, planFor } from './plan-for.ts'
 import { sampleSnapshot, sampleVersion } from './samples.ts'
 
-describe('a plan', () => {
-  test('needs no journal for a snapshot that no update touched', () => {
+describe('A recovery plan', () => {
+  test('needs no journal for a snapshot that no update followed', () => {
     const quiet = sampleSnapshot({ startSequence: 0, endSequence: 0 })
     expect(planFor([[quiet, 'valid']], [])).toMatchObject({
       kind: 'load',
@@ -14,7 +14,7 @@ describe('a plan', () => {
     })
   })
 
-  test('needs the journal through the end of a snapshot, and through all that was promised', () => {
+  test('needs the journal through the end of a snapshot and through every acknowledged update', () => {
     expect(planFor([[NEWEST, 'valid']], [[21, 24]])).toMatchObject({ kind: 'refuse' })
     expect(planFor([[NEWEST, 'valid']], [[21, 25]])).toMatchObject({ kind: 'load', replay: { last: 25 } })
     expect(
@@ -28,7 +28,7 @@ describe('a plan', () => {
     ).toMatchObject({ kind: 'refuse', detail: expect.stringContaining('ends at sequence 25') })
   })
 
-  test('does not mind damage before the start of the snapshot that it loads', () => {
+  test('ignores damage before the start of the snapshot that it loads', () => {
     expect(
       planFor(
         [
@@ -55,7 +55,7 @@ describe('a plan', () => {
     ).toMatchObject({ kind: 'refuse' })
   })
 
-  test('of a table of mode none goes back to its last snapshot, and gives up what was journaled for one that never was listed', () => {
+  test('of a table of mode none uses its last snapshot, and discards records of a snapshot that was never listed', () => {
     const plan = planFor(
       [[OLDER, 'valid']],
       [
@@ -73,7 +73,7 @@ describe('a plan', () => {
     })
   })
 
-  test('of a table of mode none does not go further back than its last snapshot unasked', () => {
+  test('of a table of mode none does not go back beyond its last snapshot without permission', () => {
     expect(
       planFor(
         [
@@ -86,11 +86,11 @@ describe('a plan', () => {
     ).toMatchObject({ kind: 'refuse', code: 'DamagedSnapshot' })
   })
 
-  test('is a refusal when nothing is listed', () => {
+  test('is a refusal when no snapshot is listed', () => {
     expect(planFor([], [[1, 5]])).toMatchObject({ kind: 'refuse', code: 'MissingFile' })
   })
 
-  test('takes the newest of many, and the next newest that is valid', () => {
+  test('takes the newest snapshot of many, or else the next newest valid one', () => {
     const many = [1, 2, 3].map((id) => sampleSnapshot({ id, startSequence: id * 10, endSequence: id * 10 }))
     expect(
       planFor(
@@ -114,7 +114,7 @@ describe('a plan', () => {
     ).toMatchObject({ kind: 'load', snapshot: many[1] })
   })
 
-  test('says in one line what is wrong, where, and what to do', () => {
+  test('that refuses says in one line what is wrong, where, and what to do', () => {
     const plan = planFor(
       [
         [OLDER, 'missing'],
@@ -129,14 +129,14 @@ describe('a plan', () => {
   })
 })
 
-describe('pruning', () => {
-  test('stops at the start of the oldest snapshot that is kept', () => {
+describe('Pruning', () => {
+  test('stops at the start of the oldest kept snapshot', () => {
     expect(recovery.prunableThrough([NEWEST, OLDER])).toBe(10)
     expect(recovery.prunableThrough([NEWEST])).toBe(20)
     expect(recovery.prunableThrough([])).toBe(0)
   })
 
-  test('finds journals of versions that are gone', () => {
+  test('finds journals of versions that no longer exist', () => {
     const streams = [
       { tableId: 1, version: 1 },
       { tableId: 1, version: 2 },

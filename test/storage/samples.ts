@@ -1,3 +1,7 @@
+/**
+ * Sample rows of the catalog, sample records and stores over temporary folders, shared by the tests of
+ * storage and of the writer, and a SQLite whose statements can be made to fail.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,14 +28,14 @@ afterEach(() => {
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true })
 })
 
-/** A directory of the test's own, removed after it. */
+/** Makes a directory for one test, which is removed after it. */
 export const makeFolder = (): string => {
   const directory = mkdtempSync(join(tmpdir(), 'gatherd-durable-'))
   directories.push(directory)
   return directory
 }
 
-/** Opens a store that is closed after the test, if it was not before. */
+/** Opens a store that is closed after the test, unless the test closes it. */
 export const openSample = (directory: string, options?: OpenStoreOptions): Store => {
   const { store } = openStore(directory, options)
   stores.push(store)
@@ -105,13 +109,13 @@ export const sampleAdapter = (changes: Partial<CatalogAdapter> = {}): CatalogAda
   ...changes,
 })
 
-/** A table with one version: what most tests begin with. */
+/** Creates a table with one version, with which most tests begin. */
 export const sampleChanges = (): CatalogChange[] => [
   { kind: 'put-table', table: sampleTable() },
   { kind: 'put-version', version: sampleVersion() },
 ]
 
-/** Update `sequence`: one row, whose every byte is the sequence. */
+/** Returns the record of update `sequence`: one row, each byte of which is the sequence. */
 export const sampleRecord = (sequence: number, changes: Partial<JournalRecord> = {}): JournalRecord => ({
   tableId: 1,
   version: 1,
@@ -135,11 +139,11 @@ export const sampleKey = (name: string, changes: Partial<RememberedKey> = {}): R
   ...changes,
 })
 
-/** Sequences of a version that can be read from the start on. */
+/** Returns the sequences of a version that can be read without a gap from the start. */
 export const readSequences = (store: Store, tableId = 1, version = 1, after = 0): number[] =>
   [...store.readJournal(tableId, version, after)].map(({ sequence }) => sequence)
 
-/** The code with which `action` was refused; null when it was not. Other errors fail the test. */
+/** Returns the code with which `action` was refused, or null when it was not. Other errors fail the test. */
 export const refusalOf = (action: () => unknown): RefusalCode | null => {
   try {
     action()
@@ -150,7 +154,7 @@ export const refusalOf = (action: () => unknown): RefusalCode | null => {
   return null
 }
 
-/** What `action` throws; undefined when it does not. */
+/** Returns what `action` throws, or undefined when it does not throw. */
 export const errorOf = (action: () => unknown): unknown => {
   try {
     action()
@@ -160,7 +164,7 @@ export const errorOf = (action: () => unknown): unknown => {
   return undefined
 }
 
-/** A file that is no database: opening and closing one here would drop SQLite's lock. */
+/** Reads a file that is not an open database: to open and close one here would drop the store's lock. */
 export const readBytes = (path: string): Buffer => readFileSync(path)
 
 export const refusalOfAsync = async (action: () => Promise<unknown>): Promise<RefusalCode | null> => {
@@ -174,12 +178,12 @@ export const refusalOfAsync = async (action: () => Promise<unknown>): Promise<Re
 }
 
 /**
- * SQLite with a switch: statements that match `sql` fail while it is set; `comesAfter`: though they have done
- * what they say.
+ * A SQLite that can be made to fail: while `fault` is set, statements that match its `sql` fail. With
+ * `comesAfter` they take effect first.
  */
 export class FaultySqlite {
   fault: { sql: string; errcode: number; keepsTransaction?: boolean; comesAfter?: boolean } | null = null
-  /** By path. */
+  /** The open databases by path. */
   readonly databases = new Map<string, DatabaseSync>()
 
   readonly open = (path: string): DatabaseSync => {

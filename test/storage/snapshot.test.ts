@@ -47,7 +47,7 @@ const sampleFacts = (changes: Partial<SnapshotFacts> = {}): SnapshotFacts => ({
 })
 const adam = { kind: 'adam' as const, length: 6, epoch: 1, initial: 0 }
 
-/** Memory for a version of these facts, in several segments where it is larger than one page. */
+/** Allocates memory for a version, in several segments when it is larger than one page. */
 const allocate = (facts: SnapshotFacts, segmentBytesMax = 2 * PAGE_BYTES): SnapshotMemory => {
   const memory = new TableMemory(1024 * MiB, segmentBytesMax)
   const { segments } = memory.allocate(facts.rows, rowBytes(facts.dim, facts.dtype))
@@ -61,7 +61,7 @@ const allocate = (facts: SnapshotFacts, segmentBytesMax = 2 * PAGE_BYTES): Snaps
   }
 }
 
-/** Every array of the memory as one run of bytes. */
+/** Returns a view of the bytes of each array of the memory. */
 const viewAll = (facts: SnapshotFacts, memory: SnapshotMemory): Uint8Array[] => {
   const views = (segments: SnapshotMemory['segments'], bytes: number) =>
     segments.map(({ memory: { buffer }, rowCount }) => new Uint8Array(buffer, ROWS_AT, rowCount * bytes))
@@ -94,7 +94,7 @@ const read = async (path: string) => {
   return { facts, bytes: bytesOf(facts, found as unknown as SnapshotMemory) }
 }
 
-describe('a snapshot', () => {
+describe('A snapshot', () => {
   const kinds: Partial<SnapshotFacts>[] = [
     ...(['float32', 'float16', 'bfloat16', 'int8'] as Dtype[]).flatMap((dtype) => [
       { dtype },
@@ -109,7 +109,7 @@ describe('a snapshot', () => {
     { startSequence: 2 ** 50, table: 'a"b\\é', step: 2 ** 40 },
     { state: { kind: 'rowwise_adagrad', length: 1, epoch: 4, initial: Math.fround(0.1) } },
   ]
-  test.each(kinds)('of %j comes back to the byte, facts included', async (changes) => {
+  test.each(kinds)('of %j reads back with the same bytes and the same header fields', async (changes) => {
     const facts = sampleFacts(changes)
     const { path, memory, written } = await writeSample(facts)
     const again = await read(path)
@@ -121,7 +121,7 @@ describe('a snapshot', () => {
     expect(statSync(path).mode & 0o777).toBe(0o600)
   })
 
-  test('is a safetensors file with the table in it', async () => {
+  test('is a safetensors file that holds the table', async () => {
     const facts = sampleFacts({ rows: 4, dim: 2, state: { ...adam, length: 4 } })
     const { path, memory } = await writeSample(facts)
     const tensors = readSafetensors(readFileSync(path))
@@ -131,7 +131,7 @@ describe('a snapshot', () => {
     expect(Buffer.from(embeddings?.data ?? []).equals(bytesOf(facts, memory).subarray(0, 32))).toBe(true)
   })
 
-  test('of format 1 is read as the fixture has it, and written so, for ever', async () => {
+  test('of format 1 is read from the fixture and written with the same bytes', async () => {
     const path = new URL('fixtures/snapshot-1.safetensors', import.meta.url).pathname
     const facts = sampleFacts({ rows: 3, dim: 2, dtype: 'float16', state: { ...adam, length: 4 } })
     const again = await read(path)
@@ -141,7 +141,7 @@ describe('a snapshot', () => {
     expect(readFileSync(written.path).equals(readFileSync(path))).toBe(true)
   })
 
-  test('of which the state is not wanted any more leaves it out, checked all the same', async () => {
+  test('is read without its state when that is not wanted, but its state is still verified', async () => {
     const facts = sampleFacts({ state: adam })
     const { path, memory } = await writeSample(facts)
     const target = { ...allocate(facts), state: null }
@@ -151,7 +151,7 @@ describe('a snapshot', () => {
     ).toBe(true)
   })
 
-  test('says how far it is, to the last byte', async () => {
+  test('reports the progress of its reading, through the last byte', async () => {
     const { path } = await writeSample(sampleFacts({ rows: 100_000, dim: 16 }))
     const seen: number[] = []
     await readSnapshot(path, allocate, { onProgress: (bytes) => seen.push(bytes) })
@@ -159,7 +159,7 @@ describe('a snapshot', () => {
     expect(seen.at(-1)).toBe(6_400_000)
   })
 
-  test('is not read when whoever asks finds that it is another', async () => {
+  test('is not read when the caller finds from its header that it is another one', async () => {
     const { path } = await writeSample(sampleFacts())
     const refusal = new Error('not mine')
     await expect(
@@ -170,8 +170,8 @@ describe('a snapshot', () => {
   })
 })
 
-describe('a snapshot taken while updates go on', () => {
-  test('and what was journaled since it began are the version as it is, whatever the interleaving', async () => {
+describe('A snapshot that is written during updates', () => {
+  test('equals the current version once the records since its start are replayed, whatever the interleaving', async () => {
     const facts = sampleFacts({
       rows: 20_000,
       dim: 64,
@@ -209,7 +209,7 @@ describe('a snapshot taken while updates go on', () => {
       if (found.state !== null) found.state.touched[row] = 1
     }
     expect(records.length).toBeGreaterThan(10)
-    // Without the journal it is no state that ever was.
+    // Without the journal the snapshot mixes rows of several sequences.
     expect(before).toBe(false)
     expect(bytesOf(facts, found).equals(bytesOf(facts, memory))).toBe(true)
   })
@@ -222,14 +222,14 @@ const rowViews = (segments: SnapshotMemory['segments'], row: number, bytes: numb
       ({ memory: { buffer }, firstRow }) => new Uint8Array(buffer, ROWS_AT + (row - firstRow) * bytes, bytes),
     )
 
-describe('a damaged snapshot', () => {
+describe('A damaged snapshot', () => {
   const facts = sampleFacts({ rows: 5, dim: 2, state: { ...adam, length: 4 } })
   const damage = async (path: string, bytes: Uint8Array): Promise<string | null> => {
     writeFileSync(path, bytes)
     return refusalOfAsync(() => readSnapshot(path, allocate))
   }
 
-  test('is refused when it is cut anywhere, or longer', async () => {
+  test('is refused when it is cut at any byte, or has bytes added', async () => {
     const { path } = await writeSample(facts)
     const bytes = new Uint8Array(readFileSync(path))
     for (let length = 0; length < bytes.length; length += length < bytes.length - 200 ? 7 : 1) {
@@ -249,7 +249,7 @@ describe('a damaged snapshot', () => {
     }
   })
 
-  test('is named with the block that is wrong, and the file', async () => {
+  test('is refused with the name of the file and the number of the damaged block', async () => {
     const { path } = await writeSample(sampleFacts({ rows: 100_000, dim: 16 }))
     const bytes = readFileSync(path)
     bytes[4.5 * MiB] ^= 1
@@ -261,13 +261,13 @@ describe('a damaged snapshot', () => {
     )
   })
 
-  test('of a later format is refused as such', async () => {
+  test('of a later format is refused with an error that says so', async () => {
     const { path } = await writeSample(facts)
     const text = readFileSync(path, 'latin1').replace('"gatherd_snapshot":"1"', '"gatherd_snapshot":"2"')
     expect(await damage(path, Buffer.from(text, 'latin1'))).toBe('UnknownFormat')
   })
 
-  test('that was damaged before it was summed is read as something, or refused, and nothing else', async () => {
+  test('that was damaged before its checksums were computed is either read or refused, without any other error', async () => {
     const { path, written } = await writeSample(facts)
     const original = new Uint8Array(readFileSync(path))
     const headerBytes = 8 + Number(new DataView(original.buffer).getBigUint64(0, true))
@@ -291,7 +291,7 @@ describe('a damaged snapshot', () => {
     expect(written.bytes).toBe(original.length)
   })
 
-  test('is told from one that is missing, cut, or another by what its listing says', async () => {
+  test('is distinguished from one that is missing, cut, or replaced, by the facts in its listing', async () => {
     const { folder, path, written } = await writeSample(facts)
     const listed = sampleSnapshot({ ...written, startSequence: 7, stateKind: 'adam' })
     expect(await classifySnapshot(folder, listed)).toBe('valid')
@@ -314,14 +314,14 @@ describe('a damaged snapshot', () => {
     expect(await classifySnapshot(folder, listed)).toBe('missing')
   })
 
-  test('is found by the SHA-256 even where every checksum is right', async () => {
+  test('is detected by the SHA-256 even when every block checksum is right', async () => {
     const { path, written } = await writeSample(facts)
     const other = await writeSample({ ...facts, startSequence: 8 })
     renameSync(other.path, path)
     expect(await refusalOfAsync(() => verifySnapshot(path, written.sha256))).toBe('DamagedSnapshot')
   })
 
-  test('behind a link, or that is a directory, is refused', async () => {
+  test('that is a symbolic link or a directory is refused', async () => {
     const { folder, path } = await writeSample(facts)
     symlinkSync(path, join(folder, 'link'))
     mkdirSync(join(folder, 'directory'))
@@ -331,8 +331,8 @@ describe('a damaged snapshot', () => {
   })
 })
 
-describe('writing a snapshot', () => {
-  test('leaves nothing behind when it is given up, or fails', async () => {
+describe('Writing a snapshot', () => {
+  test('leaves no file behind when it is aborted or fails', async () => {
     const folder = makeFolder()
     const facts = sampleFacts({ rows: 100_000, dim: 16 })
     const memory = allocate(facts, 8 * MiB)
@@ -344,7 +344,7 @@ describe('writing a snapshot', () => {
     await expect(writeSnapshot(join(folder, 'none'), facts, memory)).rejects.toThrow('ENOENT')
   })
 
-  test('goes on after a write that stopped short, and ends at one that took nothing', async () => {
+  test('continues after a short write, and fails at a write of zero bytes', async () => {
     const file = Buffer.alloc(10)
     const write = (limit: number) => async (bytes: Uint8Array, from: number, count: number, at: number) => {
       const bytesWritten = Math.min(count, limit)
@@ -364,7 +364,7 @@ describe('writing a snapshot', () => {
     })
   })
 
-  test('of which a crash left files is cleaned up: those that nobody lists', async () => {
+  test('that a crash interrupted leaves files that the next sweep removes, because no listing names them', async () => {
     const folder = makeFolder()
     for (const name of ['a.safetensors', 'b.safetensors', 'c.tmp', 'README'])
       writeFileSync(join(folder, name), '')

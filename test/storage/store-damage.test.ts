@@ -20,7 +20,7 @@ import { runsOf } from '../helpers/property-runs.ts'
 
 const LAST = 12
 
-/** Everything that a store can be asked. */
+/** Reads everything that a store can return. */
 const readEverything = (store: Store) => ({
   image: store.load(),
   records: [...store.readJournal(1, 1, 0)],
@@ -42,7 +42,7 @@ const fill = (store: Store): void => {
   }
 }
 
-/** A directory as a clean shutdown leaves it: everything in the databases, no logs. */
+/** Makes a directory as a clean shutdown leaves it: everything is in the databases, and there are no logs. */
 const makeClosed = () => {
   const directory = makeFolder()
   const store = openSample(directory)
@@ -52,21 +52,22 @@ const makeClosed = () => {
   return { directory, expected }
 }
 
-/** A directory as a crash leaves it: nearly everything in the logs. */
+/** Makes a directory as a crash leaves it: nearly everything is in the logs. */
 const makeCrashed = () => {
   const live = makeFolder()
   const store = openSample(live)
   fill(store)
   const expected = readEverything(store)
   const directory = makeFolder()
-  // Copying opens and closes the databases, and so drops the lock of the store, which is not used after this.
+  // Copying opens and closes the databases, which drops the lock of the store. It is not used after this.
   cpSync(live, directory, { recursive: true })
   store.close()
   return { directory, expected }
 }
 
 /**
- * Opens a copy of `directory` with `bytes` in place of one file: what it says, or the code of the refusal.
+ * Opens a copy of `directory` in which `bytes` replace one file. Returns its contents, or the code of the
+ * refusal.
  */
 const openDamaged = (
   directory: string,
@@ -95,7 +96,7 @@ const flipBit = (bytes: Uint8Array, bit: number): Uint8Array => {
 }
 
 describe.each(['catalog.db', 'os.db'])('%s', (name) => {
-  test('with any sector zeroed is refused, or says what it said', () => {
+  test('with any sector zeroed is refused, or has the same contents', () => {
     const { directory, expected } = makeClosed()
     const bytes = new Uint8Array(readFileSync(join(directory, name)))
     let refused = 0
@@ -107,7 +108,7 @@ describe.each(['catalog.db', 'os.db'])('%s', (name) => {
     expect(refused).toBeGreaterThan(5)
   })
 
-  test('with any bit flipped is refused, or says what it said', () => {
+  test('with any bit flipped is refused, or has the same contents', () => {
     const { directory, expected } = makeClosed()
     const bytes = new Uint8Array(readFileSync(join(directory, name)))
     fc.assert(
@@ -119,7 +120,7 @@ describe.each(['catalog.db', 'os.db'])('%s', (name) => {
     )
   })
 
-  test('cut anywhere is refused', () => {
+  test('is refused when it is cut at any byte', () => {
     const { directory } = makeClosed()
     const bytes = new Uint8Array(readFileSync(join(directory, name)))
     for (const length of [0, 1, 99, 100, 511, 512, 4095, 4096, 8192, bytes.length - 4096, bytes.length - 1]) {
@@ -130,16 +131,16 @@ describe.each(['catalog.db', 'os.db'])('%s', (name) => {
   })
 })
 
-describe('the log of catalog.db', () => {
-  test('with any bit flipped is refused, or ends one commit early, or says what it said', () => {
+describe('The log of catalog.db', () => {
+  test('with any bit flipped is refused, or ends one commit early, or has the same contents', () => {
     const { directory, expected } = makeCrashed()
     const bytes = new Uint8Array(readFileSync(join(directory, 'catalog.db-wal')))
     let refused = 0
     fc.assert(
       fc.property(fc.nat(bytes.length * 8 - 1), (bit) => {
         const found = openDamaged(directory, 'catalog.db-wal', flipBit(bytes, bit))
-        // The last commit of this file is a record in the middle of the version's journal: without it there
-        // is a gap.
+        // The last commit of this file is a record in the middle of the version's journal, so its loss leaves
+        // a gap.
         if (typeof found === 'string') refused++
         else expect(found).toEqual(expected)
       }),
@@ -148,7 +149,7 @@ describe('the log of catalog.db', () => {
     expect(refused).toBeGreaterThan(60)
   })
 
-  test('cut short loses commits from its end only: the known limit', () => {
+  test('loses only commits at its end when it is cut, which is the known limit', () => {
     const { directory } = makeCrashed()
     const bytes = readFileSync(join(directory, 'catalog.db-wal'))
     const copy = makeFolder()
@@ -161,7 +162,7 @@ describe('the log of catalog.db', () => {
     expect(refusalOf(() => readSequences(store))).toBe('JournalGap')
   })
 
-  test('is empty after every start, so that nothing of it confuses the next scan', () => {
+  test('is empty after every start, so that the next scan finds no old frames', () => {
     const { directory, expected } = makeCrashed()
     const bytes = readFileSync(join(directory, 'catalog.db-wal'))
     writeFileSync(join(directory, 'catalog.db-wal'), bytes.subarray(0, bytes.length - 30))
@@ -173,7 +174,7 @@ describe('the log of catalog.db', () => {
     expect(expected.records.length).toBe(LAST)
   })
 
-  test('that is damaged is left as it is by a refused start', () => {
+  test('is not changed by a start that refuses it as damaged', () => {
     const { directory } = makeCrashed()
     const path = join(directory, 'catalog.db-wal')
     const damaged = flipBit(new Uint8Array(readFileSync(path)), 20_000 * 8)
@@ -182,7 +183,7 @@ describe('the log of catalog.db', () => {
     expect(new Uint8Array(readFileSync(path))).toEqual(damaged)
   })
 
-  test('is gone back before its damage when told to, with the loss in the report', () => {
+  test('is used up to its damage when recovery may go back, and the loss is reported', () => {
     const { directory } = makeCrashed()
     const path = join(directory, 'catalog.db-wal')
     writeFileSync(path, flipBit(new Uint8Array(readFileSync(path)), 20_000 * 8))
@@ -198,8 +199,8 @@ describe('the log of catalog.db', () => {
   })
 })
 
-describe('the log of os.db', () => {
-  test('may end anywhere after what was synced, and loses its end', () => {
+describe('The log of os.db', () => {
+  test('may be damaged after the synced part, and loses only its end', () => {
     const { directory } = makeCrashed()
     const path = join(directory, 'os.db-wal')
     const bytes = new Uint8Array(readFileSync(path))
@@ -212,7 +213,7 @@ describe('the log of os.db', () => {
     expect(sequences).toEqual(sequences.map((_, i) => i + 1))
   })
 
-  test('is refused when it is damaged before that', () => {
+  test('is refused when it is damaged within the synced part', () => {
     const live = makeFolder()
     const store = openSample(live)
     fill(store)
@@ -225,7 +226,7 @@ describe('the log of os.db', () => {
   })
 })
 
-describe('a catalog that SQLite finds nothing wrong with', () => {
+describe('A catalog that SQLite accepts as whole', () => {
   const makeChange = (): ((sql: string) => string | null) => {
     const { directory } = makeClosed()
     return (sql) => {
@@ -238,7 +239,7 @@ describe('a catalog that SQLite finds nothing wrong with', () => {
     }
   }
 
-  test('is refused when a value was changed, in any column of any table', () => {
+  test('is refused when a value was changed in any column of any table', () => {
     const columns = {
       tables: ['name', 'settings', 'highest', 'current', 'created_at', 'changed_at', 'state_epoch', 'id'],
       versions: ['rows', 'dim', 'dtype', 'created_at', 'version', 'table_id'],
@@ -265,7 +266,7 @@ describe('a catalog that SQLite finds nothing wrong with', () => {
     expect(change(`UPDATE snapshots SET state_kind = 'adam'`)).toBe('DamagedCatalog')
   })
 
-  test('is refused when a row is gone, or came from elsewhere', () => {
+  test('is refused when a row is missing, or comes from another database', () => {
     const change = makeChange()
     for (const table of ['tables', 'versions', 'snapshots', 'seal'])
       expect(change(`DELETE FROM ${table}`)).toBe('DamagedCatalog')
@@ -274,7 +275,7 @@ describe('a catalog that SQLite finds nothing wrong with', () => {
     expect(change(`INSERT INTO snapshots SELECT id + 1, ${columns} FROM snapshots`)).toBe('DamagedCatalog')
   })
 
-  test('is refused when a record is doubled, or changed', () => {
+  test('is refused when a record is duplicated or changed', () => {
     const change = makeChange()
     expect(change('INSERT INTO journal SELECT id + 1000, record FROM journal WHERE id = 3')).toBe(
       'DamagedRecord',
@@ -285,7 +286,7 @@ describe('a catalog that SQLite finds nothing wrong with', () => {
     )
   })
 
-  test('is gone back before a damaged record when told to, for good', () => {
+  test('is used up to a damaged record when recovery may go back, and later records stay discarded', () => {
     const { directory } = makeClosed()
     const database = new DatabaseSync(join(directory, 'catalog.db'))
     database.exec(`UPDATE journal SET record = x'00' WHERE id = 3`)
@@ -298,7 +299,7 @@ describe('a catalog that SQLite finds nothing wrong with', () => {
     expect(readSequences(openSample(directory))).toEqual([1, 2])
   })
 
-  test('has a gap when a record is gone from between', () => {
+  test('has a gap when a record in the middle is missing', () => {
     const { directory } = makeClosed()
     const database = new DatabaseSync(join(directory, 'catalog.db'))
     database.exec('DELETE FROM journal WHERE id = 3')

@@ -30,8 +30,8 @@ const {
   sampleVersion,
 } = samples
 
-describe('a new data directory', () => {
-  test('is made with its parents, for its owner alone', () => {
+describe('A new data directory', () => {
+  test('is created with its parents, and only its owner may read it', () => {
     const directory = join(makeFolder(), 'a', 'data')
     const store = openSample(directory)
     expect(store.load()).toEqual({
@@ -49,7 +49,7 @@ describe('a new data directory', () => {
     expect(modes.every((mode) => mode === 0)).toBe(true)
   })
 
-  test('says that it is new, once', () => {
+  test('is reported as new once', () => {
     const directory = makeFolder()
     const first = openStore(directory)
     first.store.close()
@@ -58,7 +58,7 @@ describe('a new data directory', () => {
     expect([first.report.created, second.report.created]).toEqual([true, false])
   })
 
-  test('is finished by the next start when the first one ended in between', () => {
+  test('is completed by the next start when the first one was interrupted', () => {
     const directory = makeFolder()
     openSample(directory).close()
     for (const name of ['os.db', 'os.mark']) rmSync(join(directory, name))
@@ -68,8 +68,8 @@ describe('a new data directory', () => {
   })
 })
 
-describe('the catalog', () => {
-  test('comes back as it was committed', () => {
+describe('The catalog', () => {
+  test('reads back as it was committed', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     const [table, version] = [sampleTable({ id: store.takeId() }), sampleVersion()]
@@ -105,7 +105,7 @@ describe('the catalog', () => {
     expect(openSample(directory).load()).toEqual(expected)
   })
 
-  test('changes and forgets: a table goes with its versions and the listing of its snapshots', () => {
+  test('updates and deletes entries: a deleted table takes its versions and listed snapshots with it', () => {
     const store = openSample(makeFolder())
     store.commit({ changes: sampleChanges() })
     store.commit({
@@ -139,7 +139,7 @@ describe('the catalog', () => {
     expect(store.load()).toMatchObject({ tables: [], versions: [], aliases: [], snapshots: [] })
   })
 
-  test('never gives a number to two tables, also when the first is gone', () => {
+  test('never gives two tables the same number, even when the first one is deleted', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     const id = store.takeId()
@@ -150,8 +150,8 @@ describe('the catalog', () => {
   })
 })
 
-describe('updates', () => {
-  test('of a group are committed together, with their keys, and come back in order', () => {
+describe('Updates', () => {
+  test('of a batch are committed together with their keys, and read back in order', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     const records = [1, 2, 3].map((sequence) => sampleRecord(sequence))
@@ -164,7 +164,7 @@ describe('updates', () => {
     expect(again.findKey(sampleKey('c').hash)).toBe(null)
   })
 
-  test('of a group are all there or none', () => {
+  test('of a batch are either all stored or none', () => {
     const sqlite = new samples.FaultySqlite()
     const directory = makeFolder()
     const store = openSample(directory, { open: sqlite.open })
@@ -185,7 +185,7 @@ describe('updates', () => {
     expect(readSequences(openSample(directory))).toEqual([1])
   })
 
-  test('of a version whose mode changed lie in two files, and are read as one journal', () => {
+  test('of a version whose mode changed are stored in two files and read as one journal', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     store.commit({ changes: sampleChanges(), records: [sampleRecord(1), sampleRecord(2)] })
@@ -201,7 +201,7 @@ describe('updates', () => {
     expect(again.findKey(sampleKey('os').hash)?.result).toBe(sampleKey('os').result)
   })
 
-  test('must come in order: anything else is a mistake of ours, which changes nothing and ends nothing', () => {
+  test('must have consecutive sequences: others fail an assertion and leave the store usable and unchanged', () => {
     const store = openSample(makeFolder())
     store.commit({ records: [sampleRecord(1)] })
     expect(() => store.commit({ records: [sampleRecord(1)] })).toThrow('in order')
@@ -211,7 +211,7 @@ describe('updates', () => {
     expect(readSequences(store)).toEqual([1, 2])
   })
 
-  test('of mode os are synced before the catalog says anything that builds on them, and on demand', async () => {
+  test('of mode os are synced on demand, and before the catalog refers to them', async () => {
     const store = openSample(makeFolder())
     const mark = (): Buffer => samples.readBytes(store.paths.mark)
     const before = mark()
@@ -226,8 +226,8 @@ describe('updates', () => {
   })
 })
 
-describe('a checkpoint', () => {
-  test('moves the logs into the databases; what comes after it counts from nothing', () => {
+describe('A checkpoint', () => {
+  test('moves the logs into the databases, and the size of the logs counts from zero again', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     store.commit({ records: [sampleRecord(1)] })
@@ -265,8 +265,8 @@ describe('a checkpoint', () => {
   )
 })
 
-describe('a data directory in use', () => {
-  test('is refused to a second store of the process, which does no harm', () => {
+describe('A data directory in use', () => {
+  test('is refused to a second store of the same process, which leaves the first intact', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     store.commit({ records: [sampleRecord(1)] })
@@ -276,7 +276,7 @@ describe('a data directory in use', () => {
     expect(readSequences(openSample(directory))).toEqual([1, 2])
   })
 
-  test('is refused to a second process, by name and with exit code 1, also after a second store of the first was', () => {
+  test('is refused to a second process with exit code 1, even after a second store in the first was refused', () => {
     const directory = makeFolder()
     const store = openSample(directory)
     expect(refusalOf(() => openStore(directory))).toBe('InUse')
@@ -295,7 +295,7 @@ describe('a data directory in use', () => {
   })
 })
 
-describe('a data directory that is not as it should be', () => {
+describe('A data directory with wrong files', () => {
   const prepare = (): string => {
     const directory = makeFolder()
     const store = openSample(directory)
@@ -305,7 +305,7 @@ describe('a data directory that is not as it should be', () => {
   }
   const open = (directory: string) => refusalOf(() => openSample(directory))
 
-  test('is refused without its catalog, unless there is nothing else', () => {
+  test('is refused without its catalog, unless it is empty', () => {
     const directory = prepare()
     rmSync(join(directory, 'catalog.db'))
     expect(open(directory)).toBe('MissingFile')
@@ -325,7 +325,7 @@ describe('a data directory that is not as it should be', () => {
     expect(open(directory)).toBe('MissingFile')
   })
 
-  test('is refused with a database of another directory, or in the place of another', () => {
+  test('is refused with a database of another directory, or with the two databases exchanged', () => {
     const [directory, other] = [prepare(), prepare()]
     renameSync(join(other, 'os.db'), join(directory, 'os.db'))
     expect(open(directory)).toBe('DamagedCatalog')
@@ -335,7 +335,7 @@ describe('a data directory that is not as it should be', () => {
     expect(open(third)).toBe('DamagedCatalog')
   })
 
-  test('is refused in a later format', () => {
+  test('is refused when its format is a later one', () => {
     const directory = prepare()
     const database = new DatabaseSync(join(directory, 'catalog.db'))
     database.exec('PRAGMA user_version = 2')
@@ -343,7 +343,7 @@ describe('a data directory that is not as it should be', () => {
     expect(open(directory)).toBe('UnknownFormat')
   })
 
-  test('is refused where a file is a link, a directory, or none of ours', () => {
+  test('is refused when a file is a link, a directory, or not a database of gatherd', () => {
     const directory = prepare()
     renameSync(join(directory, 'os.db'), join(directory, 'elsewhere'))
     symlinkSync(join(directory, 'elsewhere'), join(directory, 'os.db'))
@@ -356,7 +356,7 @@ describe('a data directory that is not as it should be', () => {
     chmodSync(directory, 0o700)
   })
 
-  test('is named in one line, with what to do', () => {
+  test('is refused with one line that names it and says what to do', () => {
     const directory = prepare()
     rmSync(join(directory, 'os.db'))
     const error = samples.errorOf(() => openStore(directory))

@@ -15,12 +15,12 @@ const writeSample = (): string => {
   return path
 }
 
-describe('the mark of a synced log', () => {
-  test('says what was written last', () => {
+describe('The synced watermark', () => {
+  test('reads back the value that was written last', () => {
     expect(readSyncedWatermark(writeSample())).toEqual(SYNCED)
   })
 
-  test('says nothing when it is missing, cut or damaged', () => {
+  test('has no value when its file is missing, cut or damaged', () => {
     const path = writeSample()
     const bytes = readFileSync(path)
     expect(readSyncedWatermark(`${path}-none`)).toBe(null)

@@ -21,7 +21,7 @@ const PAGE_BYTES = 512
 const FRAME_BYTES = 24 + PAGE_BYTES
 const FULL: LogRules = { everyCommitSynced: true }
 
-/** A database whose log holds `commitCount` commits that were not moved into it, as a crash leaves them. */
+/** Makes a database whose log still holds `commitCount` commits, as after a crash. */
 const makeCrashed = (commitCount: number, run: (database: DatabaseSync) => void = () => {}) => {
   const folder = makeFolder()
   const path = join(folder, 'live.db')
@@ -44,8 +44,8 @@ interface Crashed {
 }
 
 /**
- * What SQLite itself makes of a database with such a log: the commits it shows. Every one shown
- * must be right.
+ * Opens a database with such a log in SQLite, and returns the number of commits that SQLite shows. Each of
+ * them must be right.
  */
 const readBySqlite = (crashed: Crashed, log: Buffer): number => {
   const path = join(crashed.folder, 'copy.db')
@@ -80,7 +80,7 @@ const scan = (crashed: Crashed, log: Buffer, rules: LogRules = FULL): LogScan | 
   return found ?? 'refused'
 }
 
-/** In place: a file that is emptied and written again waits for the disk. */
+/** Overwrites a file in place, because truncating and writing it again waits for the disk. */
 const overwrite = (path: string, bytes: Buffer): void => {
   const file = openSync(path, constants.O_CREAT | constants.O_RDWR)
   writeSync(file, bytes, 0, bytes.length, 0)
@@ -94,14 +94,14 @@ const flip = (log: Buffer, bit: number): Buffer => {
   return copy
 }
 
-/** The last frame of each commit, from the frames' own heads. */
+/** Finds the last frame of each commit by the headers of the frames. */
 const commitFrames = (log: Buffer): number[] =>
   Array.from({ length: (log.length - 32) / FRAME_BYTES }, (_, i) => i).filter(
     (i) => log.readUInt32BE(32 + i * FRAME_BYTES + 4) !== 0,
   )
 
-describe('the scan of a write-ahead log', () => {
-  test('finds nothing wrong with a log that is missing, empty, or whole', () => {
+describe('The scan of a write-ahead log', () => {
+  test('accepts a log that is missing, empty, or whole', () => {
     const crashed = makeCrashed(12)
     expect(scanLog(join(crashed.folder, 'none-wal'), FULL)).toMatchObject({ commitCount: 0, frameCount: 0 })
     expect(scan(crashed, Buffer.alloc(0))).toMatchObject({ commitCount: 0 })
@@ -115,7 +115,7 @@ describe('the scan of a write-ahead log', () => {
     expect(readBySqlite(crashed, crashed.log)).toBe(12)
   })
 
-  test('of a log cut at any byte finds what SQLite will show', () => {
+  test('finds as many commits as SQLite will show when the log is cut at any byte', () => {
     const crashed = makeCrashed(6)
     const commits = commitFrames(crashed.log)
     for (let length = 0; length < crashed.log.length; length++) {
@@ -126,7 +126,7 @@ describe('the scan of a write-ahead log', () => {
     }
   })
 
-  test('refuses a flipped bit wherever SQLite would lose more than the last commit, and only there', () => {
+  test('refuses a flipped bit exactly where SQLite would lose more than the last commit', () => {
     const crashed = makeCrashed(10)
     let refused = 0
     let lastOnly = 0
@@ -134,8 +134,8 @@ describe('the scan of a write-ahead log', () => {
       const log = flip(crashed.log, at * 8 + (at % 8))
       const found = scan(crashed, log)
       if (found === 'refused') refused++
-      // The known limit: SQLite ends one commit early, and says nothing. Bits that nothing
-      // depends on change nothing.
+      // The known limit is that SQLite ends one commit early without an error. A bit that nothing depends on
+      // changes nothing.
       else expect(found.commitCount).toBeGreaterThanOrEqual(9)
       if (found !== 'refused' && found.commitCount === 9) lastOnly++
       if (found !== 'refused' && at % 97 === 0) expect(readBySqlite(crashed, log)).toBe(found.commitCount)
@@ -145,7 +145,7 @@ describe('the scan of a write-ahead log', () => {
     expect(refused + lastOnly).toBe(crashed.log.length)
   })
 
-  test('refuses a zeroed sector likewise, but for one place: where the head of the last frame of the last but one commit was', () => {
+  test('refuses a zeroed sector likewise, except at the header of the last frame of the last commit but one', () => {
     const crashed = makeCrashed(10)
     const lastButOne = 32 + commitFrames(crashed.log)[8] * FRAME_BYTES
     let refused = 0
@@ -163,7 +163,7 @@ describe('the scan of a write-ahead log', () => {
     expect(refused).toBeGreaterThan((crashed.log.length / 100) * 0.7)
   })
 
-  test('is needed: SQLite alone shows half the commits after one flipped bit, and calls it whole', () => {
+  test('is needed, because SQLite alone shows half the commits after one flipped bit without an error', () => {
     const crashed = makeCrashed(10)
     const middle = commitFrames(crashed.log)[4]
     const log = flip(crashed.log, (32 + middle * FRAME_BYTES + 200) * 8)
@@ -171,7 +171,7 @@ describe('the scan of a write-ahead log', () => {
     expect(scan(crashed, log)).toBe('refused')
   })
 
-  test('refuses zeroed sectors in the middle, and a bad header with frames behind it', () => {
+  test('refuses zeroed sectors in the middle, and a bad header that frames follow', () => {
     const crashed = makeCrashed(10)
     const middle = commitFrames(crashed.log)[4]
     for (const at of [0, 32 + middle * FRAME_BYTES]) {
@@ -182,7 +182,7 @@ describe('the scan of a write-ahead log', () => {
     })
   })
 
-  test('takes any mixture of written and unwritten pages in the last commit for one that was never finished', () => {
+  test('treats any mixture of written and unwritten pages in the last commit as an unfinished commit', () => {
     const crashed = makeCrashed(5)
     const commits = commitFrames(crashed.log)
     const first = commits[3] + 1
@@ -197,7 +197,7 @@ describe('the scan of a write-ahead log', () => {
     }
   })
 
-  test('passes over what earlier logs left behind, and still refuses damage before the end', () => {
+  test('ignores frames of earlier logs, and still refuses damage before the end', () => {
     const crashed = makeCrashed(4, (database) => {
       database.exec('CREATE TABLE earlier (payload BLOB)')
       for (let i = 0; i < 30; i++) database.prepare('INSERT INTO earlier VALUES (zeroblob(300))').run()
@@ -210,7 +210,7 @@ describe('the scan of a write-ahead log', () => {
     expect(scan(crashed, flip(crashed.log, (32 + 100) * 8))).toBe('refused')
   })
 
-  test('passes over what a rolled back transaction left behind', () => {
+  test('ignores frames of a transaction that was rolled back', () => {
     const crashed = makeCrashed(3, (database) => {
       database.exec('PRAGMA cache_size = 5; BEGIN; CREATE TABLE gone (payload BLOB)')
       for (let i = 0; i < 60; i++) database.prepare('INSERT INTO gone VALUES (zeroblob(400))').run()
@@ -221,7 +221,7 @@ describe('the scan of a write-ahead log', () => {
     expect((found as LogScan).droppedFrameCount).toBeGreaterThan(10)
   })
 
-  test('goes back to before the damage when told to, and counts what is lost', () => {
+  test('ends before the damage when it may lose commits, and counts them', () => {
     const crashed = makeCrashed(10)
     const middle = commitFrames(crashed.log)[4]
     const log = flip(crashed.log, (32 + middle * FRAME_BYTES + 200) * 8)
@@ -236,7 +236,7 @@ describe('the scan of a write-ahead log', () => {
     })
   })
 
-  test('never throws anything but a refusal, whatever the bytes', () => {
+  test('throws nothing but refusals, whatever the bytes', () => {
     const crashed = makeCrashed(3)
     const change = fc.record({
       at: fc.nat(crashed.log.length - 1),
@@ -253,13 +253,13 @@ describe('the scan of a write-ahead log', () => {
   })
 })
 
-describe('the scan of a log whose commits are synced later', () => {
+describe('The scan of a log whose commits are synced later', () => {
   const marked = (crashed: Crashed, frameCount: number): LogRules => ({
     everyCommitSynced: false,
     synced: { salts: [crashed.log.readUInt32BE(16), crashed.log.readUInt32BE(20)], frameCount },
   })
 
-  test('takes a bad frame for the end of what was written, and counts the commits behind it', () => {
+  test('treats a bad frame as the end of the log, and counts the commits after it', () => {
     const crashed = makeCrashed(10)
     const middle = commitFrames(crashed.log)[4]
     const log = flip(crashed.log, (32 + middle * FRAME_BYTES + 200) * 8)
@@ -269,7 +269,7 @@ describe('the scan of a log whose commits are synced later', () => {
     })
   })
 
-  test('refuses it within what is known to be synced', () => {
+  test('refuses a bad frame within the synced part', () => {
     const crashed = makeCrashed(10)
     const middle = commitFrames(crashed.log)[4]
     const log = flip(crashed.log, (32 + middle * FRAME_BYTES + 200) * 8)
@@ -280,7 +280,7 @@ describe('the scan of a log whose commits are synced later', () => {
     ).toMatchObject({ commitCount: 4 })
   })
 
-  test('refuses it cut shorter than what is known to be synced, unless it may lose commits', () => {
+  test('refuses a log that is shorter than its synced part, unless it may lose commits', () => {
     const crashed = makeCrashed(10)
     const middle = commitFrames(crashed.log)[4]
     const log = crashed.log.subarray(0, 32 + (middle + 1) * FRAME_BYTES)
@@ -296,7 +296,7 @@ describe('the scan of a log whose commits are synced later', () => {
   })
 })
 
-test('a log behind a symbolic link is refused', () => {
+test('A log that is a symbolic link is refused', () => {
   const { folder, log } = makeCrashed(1)
   writeFileSync(join(folder, 'real'), log)
   symlinkSync(join(folder, 'real'), join(folder, 'link'))

@@ -3,7 +3,7 @@ import * as arrows from './arrows.ts'
 import { one, sources } from './repository.ts'
 import { readSource } from './source.ts'
 
-describe('imports of one room from another', () => {
+describe('Imports of one room from another', () => {
   test('follow the arrows from main down to core', () => {
     expect(arrows.findLayerViolations(sources, arrows.ARROWS)).toEqual([])
     const find = (path: string, text: string) => arrows.findLayerViolations(one(text, path), arrows.ARROWS)
@@ -28,7 +28,7 @@ describe('imports of one room from another', () => {
     expect(find('src/helpers/a.ts', '')).toEqual(['src/helpers/a.ts: the arrows do not know helpers'])
   })
 
-  test('keep storage from the writer, layout from kernels, and the verbs from HTTP', () => {
+  test('are refused from storage to the writer, from layout to kernels, and from a verb to HTTP', () => {
     const find = (path: string, specifier: string) =>
       arrows.findLayerViolations(one(`import { a } from '${specifier}'`, path), arrows.ARROWS)
     expect(find('src/storage/journal.ts', '../writer/protocol.ts')).toHaveLength(1)
@@ -38,7 +38,7 @@ describe('imports of one room from another', () => {
     expect(find('src/lookup/plan.ts', '../writer/client.ts')).toHaveLength(1)
   })
 
-  test('use every arrow', () => {
+  test('use every arrow of the list', () => {
     expect(arrows.findUnusedArrows(sources, arrows.ARROWS)).toEqual([])
     const files = [
       ...one(`import '../writer/client.ts'\nimport '../core/a.ts'`, 'src/http/app.ts'),
@@ -52,7 +52,7 @@ describe('imports of one room from another', () => {
     ).toEqual(['main -> core: no import uses this arrow', 'http -> writer/writer: no import uses this arrow'])
   })
 
-  test('have arrows that all point down', () => {
+  test('have only arrows that point down the list', () => {
     expect(arrows.findUpwardArrows(arrows.ARROWS)).toEqual([])
     expect(arrows.findUpwardArrows({ http: ['writer/client'], writer: ['core'], core: [] })).toEqual([])
     expect(arrows.findUpwardArrows({ http: ['core'], core: ['http/app'] })).toEqual([
@@ -61,7 +61,7 @@ describe('imports of one room from another', () => {
     expect(arrows.findUpwardArrows({ http: ['nowhere'] })).toEqual(['http -> nowhere: does not point down'])
   })
 
-  test('have no cycle of rooms, though no file may be in a cycle', () => {
+  test('have no cycle of rooms, even where no files form a cycle', () => {
     expect(arrows.findRoomCycles(sources)).toEqual([])
     const http = (specifier: string) => readSource('src/http/app.ts', `import '${specifier}'`)
     const update = (specifier: string) => readSource('src/update/plan.ts', `import '${specifier}'`)

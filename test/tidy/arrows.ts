@@ -1,11 +1,15 @@
+/**
+ * The rule about which room of src may import which. Rooms that import only downwards can be read and tested
+ * one at a time.
+ */
 import { findGraphCycles } from './imports.ts'
 import type { Violations } from './rules.ts'
 import type { SourceFile } from './source.ts'
 
 /**
- * Which rooms of src may import which, from top to bottom: an arrow always points further down, and every
- * arrow is used. A room is a folder of src, or a file right below it. An entry names a room, or a single file
- * of one.
+ * Lists which rooms of src may import which, from top to bottom. An arrow always points further down, and
+ * every arrow is used. A room is a folder of src, or a file right below it. An entry names a room, or a
+ * single file of one.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   cli: [
@@ -96,14 +100,14 @@ const roomOf = (path: string): string =>
     .replace(/(\.as)?\.ts$/, '')
     .split('/')[0] ?? ''
 
-/** References of a file that leave its room for another room of src. */
+/** Returns the references of a file to other rooms of src. */
 const departuresOf = (file: SourceFile): readonly { target: string }[] =>
   file.references.filter(({ target }) => target.startsWith('src/') && roomOf(target) !== roomOf(file.path))
 
 const names = (entry: string, target: string): boolean =>
   entry === roomOf(target) || entry === target.slice('src/'.length, -'.ts'.length)
 
-/** Imports against the arrows. A room that the arrows do not know is a violation, too. */
+/** Finds imports that no arrow allows. A room that the list does not have is a violation, too. */
 export const findLayerViolations = (files: readonly SourceFile[], arrows: typeof ARROWS): Violations =>
   files.flatMap((file) => {
     const room = roomOf(file.path)
@@ -114,7 +118,7 @@ export const findLayerViolations = (files: readonly SourceFile[], arrows: typeof
       .map(({ target }) => `${file.path}: may not import ${target}`)
   })
 
-/** Arrows that no import uses: they would let in what nobody has decided. */
+/** Finds arrows that no import uses, because they would allow imports that were never decided on. */
 export const findUnusedArrows = (files: readonly SourceFile[], arrows: typeof ARROWS): Violations =>
   Object.entries(arrows).flatMap(([room, allowed]) => {
     const targets = files.filter(({ path }) => roomOf(path) === room).flatMap(departuresOf)
@@ -123,7 +127,7 @@ export const findUnusedArrows = (files: readonly SourceFile[], arrows: typeof AR
       .map((entry) => `${room} -> ${entry}: no import uses this arrow`)
   })
 
-/** Arrows that do not point further down the list than the room that they leave. */
+/** Finds arrows that do not point down the list. */
 export const findUpwardArrows = (arrows: typeof ARROWS): Violations => {
   const rooms = Object.keys(arrows)
   return Object.entries(arrows).flatMap(([room, allowed]) =>
@@ -133,7 +137,7 @@ export const findUpwardArrows = (arrows: typeof ARROWS): Violations => {
   )
 }
 
-/** Rooms that import each other, directly or by way of others; each as the path around it. */
+/** Finds cycles of rooms that import each other, directly or through others. Each is a path. */
 export const findRoomCycles = (files: readonly SourceFile[]): Violations => {
   const targetsOf = new Map<string, Set<string>>()
   for (const file of files) {

@@ -9,8 +9,8 @@ const readJson = <T>(path: string): T => JSON.parse(readText(path)) as T
 const compilers = readJson<packages.PackageFile>('compilers/package.json')
 const main = readJson<packages.PackageFile>('package.json')
 
-describe('the package of the compilers', () => {
-  test('has exact versions, checksums, no install script and no host, and is explained', () => {
+describe('The package of the compilers', () => {
+  test('has exact versions, checksums, no install script and no host, and the docs explain it', () => {
     const lock = readJson<packages.LockFile>('compilers/package-lock.json')
     expect(Object.keys(compilers.dependencies ?? {})).toEqual(['assemblyscript', 'binaryen'])
     expect(packages.findLooseVersions(compilers)).toEqual([])
@@ -20,7 +20,7 @@ describe('the package of the compilers', () => {
     expect(lock.packages).toHaveProperty(['node_modules/assemblyscript'])
   })
 
-  test('is left alone by npm ci, which installs no compiler and runs no script of ours', () => {
+  test('is not installed by npm ci, which installs no compiler and runs no script of the repository', () => {
     const { packages: locked } = readJson<packages.LockFile>('package-lock.json')
     expect(Object.keys(locked).filter((path) => /\/(assemblyscript|binaryen)$/.test(path))).toEqual([])
     const lifecycle = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare']
@@ -28,7 +28,7 @@ describe('the package of the compilers', () => {
     expect(main.scripts.build).toContain('npm ci --prefix compilers')
   })
 
-  test('is not needed to start: every module that the loader names is committed', () => {
+  test('is not needed for a start, because every module that the loader names is committed', () => {
     const loader = readText('src/kernels/compiled-modules.ts')
     const names = [...loader.matchAll(/^ {2}\| '([\w-]+)'/gm)].map(([, name]) => `${name}.wasm`)
     expect(names).toHaveLength(8)

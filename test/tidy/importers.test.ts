@@ -4,13 +4,13 @@ import { readFolder, readSource } from './source.ts'
 
 const sources = readFolder('src')
 
-describe('the writer view of a table version', () => {
-  test('is imported by the writer, and by nobody else', () => {
+describe('The writer view of a table version', () => {
+  test('is imported by the writer alone', () => {
     expect(findForeignImporters(sources, ROOM_OWNED)).toEqual([])
     expect(findUnusedOwners(sources, ROOM_OWNED)).toEqual([])
   })
 
-  test('is refused to every other room, as a type and as a re-export too', () => {
+  test('may not be imported by another room, not even as a type or a re-export', () => {
     const find = (path: string, text: string) => findForeignImporters([readSource(path, text)], ROOM_OWNED)
     const importWriter = `import { TableWriter } from '../tables/table-writer.ts'`
     for (const room of ['attend', 'export', 'http', 'lookup', 'update', 'upload', 'workers']) {
@@ -25,7 +25,7 @@ describe('the writer view of a table version', () => {
     expect(find('src/writer/a.ts', importWriter)).toEqual([])
   })
 
-  test('has a rule that is about something', () => {
+  test('has a rule that names existing files with importers', () => {
     const owned = [{ target: 'src/tables/gone.ts', allowed: /^src\/writer\// }]
     expect(findUnusedOwners(sources, owned)).toEqual(['src/tables/gone.ts: nobody imports it'])
   })

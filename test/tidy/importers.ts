@@ -1,15 +1,16 @@
+/** The rule about files of src that only one room may import. */
 import type { Violations } from './rules.ts'
 import type { SourceFile } from './source.ts'
 
 /**
- * Files of src that one room alone may import, types included: the path, and the pattern of the paths that
- * may.
+ * Lists files of src that one room alone may import, types included. `allowed` matches the paths of the files
+ * that may.
  */
 export const ROOM_OWNED: readonly { target: string; allowed: RegExp }[] = [
   { target: 'src/tables/table-writer.ts', allowed: /^src\/writer\// },
 ]
 
-/** Imports of an owned file from outside the room that owns it. */
+/** Finds imports of an owned file from outside the room that owns it. */
 export const findForeignImporters = (files: readonly SourceFile[], owned: typeof ROOM_OWNED): Violations =>
   files.flatMap(({ path, references }) =>
     references
@@ -17,7 +18,7 @@ export const findForeignImporters = (files: readonly SourceFile[], owned: typeof
       .map(({ target }) => `${path}: may not import ${target}`),
   )
 
-/** Owned files that do not exist, or that nobody imports: the rule about them would hold for nothing. */
+/** Finds owned files that do not exist or have no allowed importer, which leave the rule without effect. */
 export const findUnusedOwners = (files: readonly SourceFile[], owned: typeof ROOM_OWNED): Violations =>
   owned
     .filter(

@@ -3,8 +3,8 @@ import * as imports from './imports.ts'
 import { one, packageFile, sources, tests } from './repository.ts'
 import { readSource, type SourceFile } from './source.ts'
 
-describe('imports', () => {
-  test('of a framework stand in the one place for it', () => {
+describe('Imports', () => {
+  test('of a framework occur only in the one place for it', () => {
     expect(imports.findStrayImports(sources, imports.SINGLE_IMPORTERS)).toEqual([])
     const find = (path: string, specifier: string) =>
       imports.findStrayImports(one(`import a from '${specifier}'`, path), imports.SINGLE_IMPORTERS)
@@ -19,7 +19,7 @@ describe('imports', () => {
     expect(find('src/tables/registry.ts', 'node:sqlite')).toHaveLength(1)
   })
 
-  test('give table memory to tables/memory.ts alone', () => {
+  test('of the function that allocates table memory occur only in tables/memory.ts', () => {
     const find = (files: SourceFile[]) =>
       imports.findStrayCallers(files, 'src/kernels/memories.ts', 'createTableMemory', 'src/tables/memory.ts')
     expect(find(sources)).toEqual([])
@@ -40,7 +40,7 @@ describe('imports', () => {
     )
   })
 
-  test('leave the environment to config.ts, and what commands need of it to cli/client.ts', () => {
+  test('of the environment occur only in config.ts and, for the commands, in cli/client.ts', () => {
     const allowed = ['src/config.ts', 'src/cli/client.ts']
     const find = (files: SourceFile[]) => imports.findEnvironmentReaders(files, allowed, 'readConfig')
     expect(find(sources)).toEqual([])
@@ -68,7 +68,7 @@ describe('imports', () => {
     const scripts = Object.values(packageFile.scripts).flatMap(
       (script) => script.match(/src\/[\w/-]+\.ts/g) ?? [],
     )
-    // A reference kernel is there for the test that compares it with the real one.
+    // Only tests import a reference kernel, to compare it with the compiled one.
     const references = tests
       .flatMap((file) => file.references.map(({ target }) => target))
       .filter((path) => path.startsWith('src/kernels/reference/'))

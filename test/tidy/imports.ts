@@ -1,14 +1,15 @@
+/** The rules about imports: frameworks, the environment, cycles and files that nothing imports. */
 import type { Violations } from './rules.ts'
 import { type SourceFile, type SyntaxNode, walkTree } from './source.ts'
 
-/** Packages that one place alone may import. */
+/** The packages that only one place may import. */
 export const SINGLE_IMPORTERS: readonly { packages: RegExp; allowed: RegExp }[] = [
   { packages: /^piscina$/, allowed: /^src\/workers\/pool\.ts$/ },
   { packages: /^(fastify|@fastify\/)/, allowed: /^src\/http\// },
   { packages: /^node:sqlite$/, allowed: /^src\/storage\// },
 ]
 
-/** Imports of a package outside the one place for it. */
+/** Finds imports of a package outside the one place for it. */
 export const findStrayImports = (files: readonly SourceFile[], rules: typeof SINGLE_IMPORTERS): Violations =>
   files.flatMap((file) =>
     file.references
@@ -19,7 +20,8 @@ export const findStrayImports = (files: readonly SourceFile[], rules: typeof SIN
   )
 
 /**
- * Importers of the function `name` of the file `origin`, whole-module imports included, other than `allowed`.
+ * Finds importers of the function `name` of the file `origin` other than `allowed`. An import of the whole
+ * module counts.
  */
 export const findStrayCallers = (
   files: readonly SourceFile[],
@@ -37,13 +39,13 @@ export const findStrayCallers = (
     .map(({ path }) => `${path}: may not use ${name}, which is for ${allowed}`)
 
 const isNamed = (node: unknown, name: string): boolean => (node as SyntaxNode | undefined)?.name === name
-/** `process`, or a member so called (`globalThis.process`). */
+/** Whether a node is `process`, or a member of that name (`globalThis.process`). */
 const isProcess = (node: unknown): boolean =>
   isNamed(node, 'process') || isNamed((node as SyntaxNode).property, 'process')
 
 /**
- * Readers of the environment outside `allowed`. Handing it over whole, to the function `reader` of the first
- * of them, is no reading.
+ * Finds files outside `allowed` that read the environment. To pass it whole to the function `reader` of the
+ * first allowed file does not count.
  */
 export const findEnvironmentReaders = (
   files: readonly SourceFile[],
@@ -73,7 +75,7 @@ export const findEnvironmentReaders = (
     })
     .map(({ path }) => `${path}: reads the environment, which is for ${allowed.join(', ')}`)
 
-/** Cycles of a graph, given as the targets of each node; each cycle as the path around it. */
+/** Finds the cycles of a graph, which is given as the targets of each node. Each cycle is a path. */
 export const findGraphCycles = (targetsOf: ReadonlyMap<string, Iterable<string>>): Violations => {
   const done = new Set<string>()
   const cycles: Violations = []
@@ -88,7 +90,7 @@ export const findGraphCycles = (targetsOf: ReadonlyMap<string, Iterable<string>>
   return cycles
 }
 
-/** Import cycles of files, imports of types included. Starting a thread is not an import. */
+/** Finds import cycles of files, imports of types included. To start a thread is not an import. */
 export const findCycles = (files: readonly SourceFile[]): Violations =>
   findGraphCycles(
     new Map(
@@ -100,8 +102,8 @@ export const findCycles = (files: readonly SourceFile[]): Violations =>
   )
 
 /**
- * Files that no entry reaches by imports or worker URLs: dead. AssemblyScript and declarations (`.d.ts`) are
- * compiled, not imported.
+ * Finds dead files, which no entry reaches by imports or worker URLs. AssemblyScript and declarations
+ * (`.d.ts`) are excepted, because they are compiled and not imported.
  */
 export const findUnreachable = (files: readonly SourceFile[], entries: readonly string[]): Violations => {
   const targetsOf = new Map(files.map((file) => [file.path, file.references.map(({ target }) => target)]))

@@ -23,14 +23,14 @@ describe('A line', () => {
     expect(find('src/kernels/wasm/a.as.ts', `// ${words(108)}`)).toHaveLength(1)
   })
 
-  test('of code may hold one literal that nobody breaks', () => {
+  test('of code may hold one long literal', () => {
     expect(find('src/a.ts', `export const a = '${words(120)}'`)).toEqual([])
     expect(find('src/a.ts', `export const a = /${words(120)}/`)).toEqual([])
     expect(find('src/a.ts', 'export const a = `', words(120), '`')).toEqual([])
     expect(find('src/a.ts', `export const a = '${words(120)}' // ${words(110)}`)).toHaveLength(1)
   })
 
-  test('of a page may be a row, a link or what a program printed', () => {
+  test('of a page may be a long row of a table, a long link or printed output', () => {
     expect(find('docs/a.md', words(110))).toEqual([])
     expect(find('docs/a.md', words(111))).toEqual(['docs/a.md:1: 111 characters'])
     expect(find('docs/a.md', `- ${words(109)}`)).toEqual(['docs/a.md:1: 111 characters'])
@@ -40,7 +40,7 @@ describe('A line', () => {
     expect(find('docs/a.md', '```', words(120), '```', words(120))).toEqual(['docs/a.md:4: 120 characters'])
   })
 
-  test('of any other text is too long but for an address', () => {
+  test('of any other text may be long only for an address', () => {
     expect(find('examples/a.py', `# ${words(108)}`, `# https://example.org/${'a'.repeat(100)}`)).toEqual([])
     expect(find('examples/a.py', `# ${words(109)}`)).toEqual(['examples/a.py:1: 111 characters'])
     expect(find('.ci/run', words(111))).toHaveLength(1)

@@ -1,3 +1,4 @@
+/** The rule that lines of code, comments and pages end at 110 characters. */
 import { posix } from 'node:path'
 import type { Violations } from './rules.ts'
 import { readSource, walkTree } from './source.ts'
@@ -6,8 +7,8 @@ import type { TextFile } from './text.ts'
 const LINE_CHARACTERS_MAX = 110
 
 /**
- * Ranges of literals, which neither the formatter nor a reader breaks: strings, templates and
- * regular expressions.
+ * Returns the ranges of literals, which the formatter does not break: strings, templates and regular
+ * expressions.
  */
 const literalRanges = ({ path, text }: TextFile): [number, number][] => {
   const { tree } = readSource(path, text)
@@ -20,7 +21,7 @@ const literalRanges = ({ path, text }: TextFile): [number, number][] => {
     .map(({ start, end }) => [start, end])
 }
 
-/** Characters of each long line that are no literal, by the index of the line. */
+/** Counts the characters outside literals of each long line, by the index of the line. */
 const measureCode = (file: TextFile): Map<number, number> => {
   const measured = new Map<number, number>()
   let ranges: [number, number][] | undefined
@@ -43,8 +44,7 @@ const findLongCode = (file: TextFile): number[] =>
   [...measureCode(file)].filter(([, characters]) => characters > LINE_CHARACTERS_MAX).map(([index]) => index)
 
 /**
- * Long lines of a page, but for rows of tables, links and addresses, and what stands in a fence as a program
- * printed it.
+ * Finds long lines of a page. Rows of tables, links, addresses and printed output in a fence are excepted.
  */
 const findLongProse = ({ text }: TextFile): number[] => {
   let isFenced = false
@@ -52,7 +52,7 @@ const findLongProse = ({ text }: TextFile): number[] => {
     const isFence = /^\s*(```|~~~)/.test(line)
     if (isFence) isFenced = !isFenced
     const isWhole = isFenced || isFence || /^\s*\|/.test(line) || /^\s*[-*]?\s*\S+$/.test(line)
-    // A link that alone is longer than the rest of the line leaves no place to break.
+    // A line cannot be broken within a link.
     const rest = line.replaceAll(/\]\([^)]*\)|https?:\/\/\S+/g, '')
     return line.length > LINE_CHARACTERS_MAX && !isWhole && rest.length > LINE_CHARACTERS_MAX ? [index] : []
   })
@@ -65,7 +65,7 @@ const findLongText = ({ text }: TextFile): number[] =>
       line.replaceAll(/https?:\/\/\S+/g, '').length > LINE_CHARACTERS_MAX ? [index] : [],
     )
 
-/** Lines that end behind the 110th character. */
+/** Finds lines of more than 110 characters. */
 export const findLongLines = (files: readonly TextFile[]): Violations =>
   files.flatMap((file) => {
     const ending = posix.extname(file.path)

@@ -12,11 +12,11 @@ const find = (paths: readonly string[]) =>
   )
 
 describe('Tests', () => {
-  test('mirror src', () => {
+  test('have the same folders as src', () => {
     expect(findMisplacedTests(pathsOf(tests), pathsOf(sources))).toEqual([])
   })
 
-  test('that lie in a folder of src, or at the root beside their file, are in place', () => {
+  test('are in place in a folder that src has, or at the root with the name of a file of src', () => {
     expect(
       find([
         'test/main.test.ts',
@@ -28,7 +28,7 @@ describe('Tests', () => {
     ).toEqual([])
   })
 
-  test('are misplaced where src has no such room, no such folder of it, or no such file', () => {
+  test('are misplaced when src has no such room, no such folder in it, or no such file', () => {
     expect(
       find([
         'test/keys/keys.test.ts',
@@ -44,7 +44,7 @@ describe('Tests', () => {
     ])
   })
 
-  test('have no exception that nothing needs', () => {
+  test('have no unused exception', () => {
     expect(findMisplacedTests([], ['src/main.ts'], { subjects: ['golden'], roots: ['skips'] })).toEqual([
       'golden: test has nothing of that name',
       'skips: test has nothing of that name',

@@ -1,28 +1,29 @@
+/** The rule that the folders of test mirror those of src. */
 import { posix } from 'node:path'
 import type { Violations } from './rules.ts'
 
-/** Folders of test that are about something else than a room of src. */
+/** The folders of test that do not belong to a room of src. */
 export const OTHER_SUBJECTS: readonly string[] = [
-  // They mirror the folders of the same names at the root.
+  // These mirror the folders of the same names at the root of the repository.
   'docs',
   'examples',
   'load',
-  // These run whole services, or read the repository.
+  // The tests in these run whole services, or read the repository.
   'golden',
   'reliability',
   'tidy',
-  // What tests share.
+  // This one holds helpers that tests share.
   'helpers',
 ]
 
-/** Tests at the root of test that have no file of src with their name. */
+/** The tests at the root of test that have no file of src with their name. */
 export const OTHER_TESTS: readonly string[] = ['dockerfile', 'skips', 'tidy']
 
 const isTest = (path: string): boolean => path.endsWith('.test.ts')
 
 /**
- * Tests that lie in no folder of src: `test/<room>/**` mirrors `src/<room>/**`, and a test at the root is
- * about the file of that name. An exception that no file needs is a violation, too.
+ * Finds misplaced tests: `test/<room>/**` mirrors `src/<room>/**`, and a test at the root is about the file
+ * of that name. An exception that no file needs is a violation, too.
  */
 export const findMisplacedTests = (
   tests: readonly string[],
@@ -35,7 +36,7 @@ export const findMisplacedTests = (
   const isRoot = (path: string): boolean => posix.dirname(path) === 'test'
   const misplaced = tests
     .filter((path) => !isRoot(path) && !subjects.includes(roomOf(path)))
-    // A room of src, or for a test the very folder.
+    // A helper needs a room of src with its name, and a test needs the same folder.
     .filter((path) => !folders.has(isTest(path) ? posix.dirname(path) : `test/${roomOf(path)}`))
     .map((path) => `${path}: src has no folder of that name`)
   const nameless = tests

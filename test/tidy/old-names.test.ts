@@ -7,8 +7,8 @@ const texts = readTexts().filter(({ path }) => !path.startsWith('test/tidy/old-n
 
 const find = (text: string, path = 'src/http/app.ts') => findOldNames([{ path, text }], OLD_NAMES, OLD_PATHS)
 
-describe('a name that was given up', () => {
-  test('stands nowhere', () => {
+describe('A replaced name', () => {
+  test('occurs nowhere', () => {
     expect(findOldNames(texts, OLD_NAMES, OLD_PATHS)).toEqual([])
   })
 
@@ -63,7 +63,7 @@ describe('a name that was given up', () => {
     expect(find(text)).toEqual([])
   })
 
-  test('is one of a file, too', () => {
+  test('is found in the name of a file, too', () => {
     for (const path of [
       'src/keeper/journal.ts',
       'src/front-group.ts',
@@ -79,7 +79,7 @@ describe('a name that was given up', () => {
       expect(find('', path)).toEqual([])
   })
 
-  test('may be a word of another trade: lanes of SIMD and of charts', () => {
+  test('may occur as a word of another field, such as lanes of SIMD and of charts', () => {
     expect(find('// Four lanes are added at once.', 'src/kernels/wasm/bag.as.ts')).toEqual([])
     expect(find('const laneHeight = lane * 2', 'load/report/chart.ts')).toEqual([])
     expect(find('// Four lanes are added at once.', 'src/lookup/bags.ts')).toHaveLength(1)

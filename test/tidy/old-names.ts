@@ -1,11 +1,12 @@
+/** The rule that names which were replaced do not come back. */
 import type { Violations } from './rules.ts'
 import type { TextFile } from './text.ts'
 
-/** A name that this code base has given up. */
+/** A name that this code base has replaced. */
 export interface OldName {
-  /** Matches one use of it within a line. */
+  /** Matches a use of the name within a line. */
   old: RegExp
-  /** What stands in its place. */
+  /** The name that replaced it. */
   now: string
   /** Files where the same word means something else. */
   except?: RegExp
@@ -14,8 +15,8 @@ export interface OldName {
 const SIMD_AND_CHARTS = /^src\/kernels\/|^test\/kernels\/|^load\/(report|bench)\//
 
 /**
- * Given-up names of threads, rooms, settings, types and functions. Everyday words among them are named with
- * what makes them names.
+ * Replaced names of threads, rooms, settings, types and functions. The pattern of an everyday word includes
+ * the context that makes it a name.
  */
 export const OLD_NAMES: readonly OldName[] = [
   { old: /keeper/i, now: 'writer' },
@@ -74,7 +75,7 @@ export const OLD_NAMES: readonly OldName[] = [
   { old: /\bpreimages?\b|\bPreimages?\b|\w+Preimages?\b/, now: 'pre-images' },
 ]
 
-/** Paths of files that were renamed. */
+/** The earlier paths of files that were renamed. */
 export const OLD_PATHS: readonly RegExp[] = [
   /keeper|\bfront(-group|s)?\.|gatherer|inbox|\blane\b|lookup-many|preimages|formless/,
   /\/(turns|seal|sync-mark|desk|scratch|scrubbing|forgetting|keyclaim)\.(test\.)?ts$/,
@@ -84,10 +85,10 @@ export const OLD_PATHS: readonly RegExp[] = [
   /^src\/system\/slice\.ts$|^src\/(system\/)?orphan\.ts$/,
 ]
 
-/** Name of a table of SQL on disk, which stays what it is. */
+/** The SQL table on disk, whose name stays. */
 const SQL_SEAL = /\b(TABLE|INTO|FROM|UPDATE|EXISTS|table) (IF NOT EXISTS )?seal\b|['`"]seal['`"]|\bseal: \[/
 
-/** Uses of a given-up name, and files that are called by one. */
+/** Finds uses of a replaced name in texts and in paths of files. */
 export const findOldNames = (
   files: readonly TextFile[],
   oldNames: readonly OldName[],

@@ -7,11 +7,11 @@ const kinds = OPTIMIZER_KINDS.map(({ kind }) => kind)
 const find = (path: string, text: string) => findNamedKinds([readSource(path, text)], kinds, KIND_OWNERS)
 
 describe('A kind of optimizer', () => {
-  test('is named by its declaration and its kernel alone', () => {
+  test('is named only by its declaration and its kernel', () => {
     expect(findNamedKinds(readFolder('src'), kinds, KIND_OWNERS)).toEqual([])
   })
 
-  test('is found wherever else it is named, in code and in comments', () => {
+  test('is found where it is named elsewhere, in code and in comments', () => {
     expect(find('src/export/plan.ts', `export {}\nexport const counts = kind === 'adam'\n`)).toEqual([
       'src/export/plan.ts:2: names the optimizer adam',
     ])
@@ -22,7 +22,7 @@ describe('A kind of optimizer', () => {
     expect(find('src/kernels/reference/floats.ts', '// momentum\nexport {}')).toHaveLength(1)
   })
 
-  test('may be named where it is declared and computed, and is no part of another word', () => {
+  test('may be named where it is declared and computed, and as a part of another word', () => {
     for (const path of ['optimizers/adam.ts', 'kernels/apply.ts', 'kernels/reference/optimizer.ts'])
       expect(find(`src/${path}`, `export const kind = 'adam'`)).toEqual([])
     expect(find('src/kernels/wasm/apply.as.ts', '// adam\n')).toEqual([])

@@ -1,3 +1,4 @@
+/** The rule that only its declaration and its kernel name an optimizer kind. */
 import type { SourceFile } from './source.ts'
 import type { Violations } from './rules.ts'
 
@@ -10,8 +11,8 @@ export const KIND_OWNERS: readonly RegExp[] = [
 ]
 
 /**
- * Lines that name an optimizer kind outside its owners, comments included: what they say of one kind belongs
- * into its declaration, or is missing for the next kind.
+ * Finds lines, comments included, that name an optimizer kind outside its owners. A fact about one kind
+ * belongs into its declaration; elsewhere it would be missing for the next kind.
  */
 export const findNamedKinds = (
   files: readonly SourceFile[],

@@ -1,6 +1,7 @@
+/** The rules about dependencies, and about the scripts and files that pages name. */
 import type { Violations } from './rules.ts'
 
-/** What the rules read of package.json. */
+/** The members of package.json that the rules read. */
 export interface PackageFile {
   scripts: Record<string, string>
   dependencies?: Record<string, string>
@@ -8,7 +9,7 @@ export interface PackageFile {
   devDependencies?: Record<string, string>
 }
 
-/** What the rules read of package-lock.json. */
+/** The members of package-lock.json that the rules read. */
 export interface LockFile {
   packages: Record<string, LockedPackage>
 }
@@ -26,13 +27,13 @@ const dependenciesOf = (file: PackageFile): Record<string, string> => ({
   ...file.devDependencies,
 })
 
-/** Dependencies whose version is a range. */
+/** Finds dependencies whose version is a range. */
 export const findLooseVersions = (file: PackageFile): Violations =>
   Object.entries(dependenciesOf(file))
     .filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version))
     .map(([name, version]) => `${name}: ${version} is not exact`)
 
-/** Locked packages that run code when installed, have no checksum, or name where they were fetched. */
+/** Finds locked packages that run code when installed, have no checksum, or name a host. */
 export const findUnsafeLocks = (lock: LockFile): Violations =>
   Object.entries(lock.packages).flatMap(([path, entry]) => {
     if (path === '') return []
@@ -42,8 +43,8 @@ export const findUnsafeLocks = (lock: LockFile): Violations =>
   })
 
 /**
- * Optional packages (mostly builds for other platforms) that a locked package names and the lock lacks: `npm
- * ci` refuses such a lock.
+ * Finds optional packages, mostly builds for other platforms, that a locked package names and the lock lacks.
+ * `npm ci` refuses such a lock.
  */
 export const findMissingOptionals = (lock: LockFile): Violations =>
   Object.entries(lock.packages).flatMap(([path, entry]) =>
@@ -55,7 +56,7 @@ export const findMissingOptionals = (lock: LockFile): Violations =>
       .map((name) => `${path}: ${name} is not locked`),
   )
 
-/** Dependencies that the page of decisions does not name in a table row. */
+/** Finds dependencies that no table row of the page of decisions names. */
 export const findUnexplained = (file: PackageFile, page: string): Violations => {
   const rows = page.split('\n').filter((line) => line.startsWith('|'))
   return Object.keys(dependenciesOf(file))
@@ -63,7 +64,7 @@ export const findUnexplained = (file: PackageFile, page: string): Violations => 
     .map((name) => `${name}: no row says why it is here`)
 }
 
-/** `npm run NAME` on a page, where package.json has no such script. */
+/** Finds each `npm run NAME` on a page for which package.json has no script. */
 export const findUnknownScripts = (file: PackageFile, page: string): Violations =>
   [...page.matchAll(/\bnpm run ([\w:-]+)/g)]
     .map((match) => match[1] ?? '')
@@ -71,8 +72,8 @@ export const findUnknownScripts = (file: PackageFile, page: string): Violations 
     .map((name) => `npm run ${name}: no such script`)
 
 /**
- * Paths of the repository in backticks on a page (`src/...`, also with a line after a colon)
- * that do not exist.
+ * Finds paths of the repository in backticks on a page (`src/...`, also with a line after a colon) that do
+ * not exist.
  */
 export const findMissingPaths = (page: string, exists: (path: string) => boolean): Violations =>
   [...page.matchAll(/`((?:src|test|docs|load|examples|openapi|\.ci)\/[\w./-]*)/g)]

@@ -1,9 +1,10 @@
+/** Reads the repository once for all rules. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { PackageFile } from './packages.ts'
 import { readFolder, readSource, ROOT, type SourceFile } from './source.ts'
 
-/** A file of the repository as text. */
+/** Reads a file of the repository as text. */
 export const readText = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 
 /** All files of src. */
@@ -14,5 +15,5 @@ export const tests = readFolder('test')
 
 export const packageFile = JSON.parse(readText('package.json')) as PackageFile
 
-/** A file of a test of a rule, as the rules take them. */
+/** Makes a source file from text, for the test of a rule. */
 export const one = (text: string, path = 'src/http/app.ts'): SourceFile[] => [readSource(path, text)]

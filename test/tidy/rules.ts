@@ -1,6 +1,7 @@
+/** The rules about single source files: length, names, comments and what the linter cannot check. */
 import { lineAt, type SourceFile, type SyntaxNode, walkTree } from './source.ts'
 
-/** Every rule returns what breaks it, one line each, `path: what`; none when all is well. */
+/** The result of a rule: one line `path: what` for each violation. */
 export type Violations = string[]
 
 const FILE_LINES_MAX = 400
@@ -8,8 +9,8 @@ const FILE_LINES_AIM = 250
 const FUNCTION_LINES_MAX = 70
 
 /**
- * Files over 400 lines, and files over 250 that `ratchet` (path -> lines when it was listed) does not list.
- * A listed file may not grow, and leaves the list once it is short enough.
+ * Finds files over 400 lines, and files over 250 that `ratchet` (path -> lines when it was listed) does not
+ * list. A listed file may not grow, and leaves the list once it is short enough.
  */
 export const findLongFiles = (
   files: readonly SourceFile[],
@@ -34,8 +35,8 @@ export const findLongFiles = (
 }
 
 /**
- * Functions over 70 lines in AssemblyScript, which the linter cannot parse: from a head at the margin to the
- * next `}` at the margin.
+ * Finds functions over 70 lines in AssemblyScript, which the linter cannot parse. A function begins with a
+ * head at the margin and ends at the next `}` at the margin.
  */
 export const findLongKernelFunctions = (files: readonly SourceFile[]): Violations => {
   const violations: Violations = []
@@ -62,13 +63,13 @@ const findNodes = (
           .map((node) => `${file.path}:${lineAt(file, node.start)}: ${what}`),
   )
 
-/** Uses of the type `any`. */
+/** Finds uses of the type `any`. */
 export const findAnyTypes = (files: readonly SourceFile[]): Violations =>
   findNodes(files, (node) => node.type === 'TSAnyKeyword', 'the type any')
 
 const VAGUE_NAMES = new Set(['utils', 'util', 'helpers', 'helper', 'misc', 'common'])
 
-/** File names that are not kebab-case, or that say nothing. */
+/** Finds file names that are not kebab-case, or are too general, such as `utils.ts`. */
 export const findBadNames = (paths: readonly string[]): Violations =>
   paths.flatMap((path) => {
     const name = path.slice(path.lastIndexOf('/') + 1)
@@ -77,7 +78,7 @@ export const findBadNames = (paths: readonly string[]): Violations =>
     return /^[a-z0-9]+(-[a-z0-9]+)*(\.as|\.test|\.d)?\.ts$/.test(name) ? [] : [`${path}: not kebab-case`]
   })
 
-/** Lines with a mark of unfinished work. */
+/** Finds lines with a mark of unfinished work. */
 export const findUnfinished = (files: readonly SourceFile[]): Violations =>
   files.flatMap(({ path, text }) =>
     text
@@ -87,7 +88,7 @@ export const findUnfinished = (files: readonly SourceFile[]): Violations =>
       ),
   )
 
-/** Comments that switch a checker off. AssemblyScript files must: they are not TypeScript. */
+/** Finds comments that switch a checker off. AssemblyScript may have them, because it is not TypeScript. */
 export const findSuppressions = (files: readonly SourceFile[]): Violations =>
   files.flatMap(({ path, text, tree }) =>
     tree !== null && /@ts-(ignore|nocheck|expect-error)|(oxlint|eslint)-disable|biome-ignore/.test(text)
@@ -104,7 +105,7 @@ const isFunctionOrClass = (declaration: SyntaxNode): boolean => {
   })
 }
 
-/** Exported functions and classes without a doc comment right above. Of overloads, the first counts. */
+/** Finds exported functions and classes without a doc comment right above. The first overload counts. */
 export const findUndocumented = (files: readonly SourceFile[]): Violations =>
   files.flatMap((file) =>
     ((file.tree?.body ?? []) as SyntaxNode[]).flatMap((statement, index, body) => {
@@ -120,8 +121,8 @@ export const findUndocumented = (files: readonly SourceFile[]): Violations =>
   )
 
 /**
- * Names and media types of formats as literals outside of src/formats, where a capability is to be asked for
- * instead: a new format would be missing there. A name in a longer text is prose.
+ * Finds names and media types of formats as literals outside src/formats. A new format would be missing
+ * there, so such code must ask the registry for a capability. A name within a longer text is prose.
  */
 export const findFormatNames = (
   files: readonly SourceFile[],
@@ -138,7 +139,7 @@ export const findFormatNames = (
       case 'TemplateElement':
         return isName((node.value as { cooked?: unknown }).cooked)
       case 'Property':
-        // `{ raw } = request` takes a member of another thing.
+        // `{ raw } = request` reads a member and names no format.
         return node.shorthand !== true && node.computed !== true && isName(nameOf(node.key))
       case 'MemberExpression':
         return node.computed !== true && isName(nameOf(node.property)) && isTable(nameOf(node.object))
@@ -154,8 +155,8 @@ export const findFormatNames = (
 }
 
 /**
- * Files that no compiler reads: what an editor or a merge has left behind. `built`: a folder of what the
- * build makes.
+ * Finds files that no compiler reads, which an editor or a merge has left behind. `built` is a folder of
+ * files that the build makes.
  */
 export const findLeftovers = (paths: readonly string[], built: string): string[] =>
   paths
@@ -176,8 +177,8 @@ const isHiddenState = (declaration: SyntaxNode): boolean => {
 }
 
 /**
- * Variables of modules that can be written: `let`, and collections that begin empty. In the rooms that answer
- * requests such state belongs to the context of the thread, where a test and a reader can see it.
+ * Finds mutable variables of modules: `let`, and collections that begin empty. In the rooms that answer
+ * requests such state belongs to the context of the thread, where tests and readers can see it.
  */
 export const findHiddenState = (files: readonly SourceFile[], rooms: readonly string[]): Violations =>
   files

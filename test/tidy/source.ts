@@ -1,3 +1,4 @@
+/** Parses the source files of the repository and finds the imports of each, for the rules. */
 import { readFileSync, globSync } from 'node:fs'
 import { dirname, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,26 +13,26 @@ export interface SyntaxNode {
 }
 
 /**
- * One reference from a file to another: an import, a re-export, `import()`, or a worker's `new
- * URL('./x.ts', import.meta.url)`.
+ * A reference from a file to another: an import, a re-export, `import()`, or a worker's
+ * `new URL('./x.ts', import.meta.url)`.
  */
 export interface Reference {
-  /** As written. */
+  /** The specifier as written. */
   specifier: string
-  /** The file it names, as a path of the repository; the specifier itself when it is a package. */
+  /** The path of the file that it names, or the specifier itself when it names a package. */
   target: string
-  /** Imported names; `*` for a namespace, `default` for the default export. */
+  /** The imported names: `*` for a namespace, `default` for the default export. */
   names: string[]
-  /** Starts a thread instead of importing. */
+  /** Whether the reference starts a thread instead of importing. */
   startsThread: boolean
 }
 
 /**
- * A source file with what the rules need to know of it. AssemblyScript (`.as.ts`) has no tree: its decorators
- * are not TypeScript.
+ * A source file with the facts that the rules need. AssemblyScript (`.as.ts`) has no tree, because its
+ * decorators are not TypeScript.
  */
 export interface SourceFile {
-  /** From the root of the repository, with `/`. */
+  /** The path from the root of the repository, with `/`. */
   path: string
   text: string
   lineCount: number
@@ -45,7 +46,7 @@ export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const isNode = (value: unknown): value is SyntaxNode =>
   typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string'
 
-/** All nodes below `node`, itself first, in source order. */
+/** Yields `node` and all nodes below it, in source order. */
 export function* walkTree(node: SyntaxNode): Generator<SyntaxNode> {
   yield node
   for (const value of Object.values(node)) {
@@ -53,7 +54,7 @@ export function* walkTree(node: SyntaxNode): Generator<SyntaxNode> {
   }
 }
 
-/** The value of a string literal, else undefined. */
+/** Returns the value of a string literal, or undefined for another node. */
 export const literalOf = (value: unknown): string | undefined =>
   isNode(value) && value.type === 'Literal' && typeof value.value === 'string' ? value.value : undefined
 
@@ -101,7 +102,7 @@ const referencesOf = (path: string, tree: SyntaxNode): Reference[] => {
   return references
 }
 
-/** Reads one file given as text. Throws with the path when it cannot be parsed. */
+/** Parses a file that is given as text. Throws an error with the path when it cannot be parsed. */
 export const readSource = (path: string, text: string): SourceFile => {
   const lineCount = text.split('\n').length - (text.endsWith('\n') ? 1 : 0)
   if (path.endsWith('.as.ts')) return { path, text, lineCount, tree: null, references: [] }
@@ -113,13 +114,13 @@ export const readSource = (path: string, text: string): SourceFile => {
   }
 }
 
-/** All TypeScript files below a folder of the repository, generated ones left out, sorted by path. */
+/** Reads all TypeScript files below a folder of the repository, except generated ones, sorted by path. */
 export const readFolder = (folder: string): SourceFile[] =>
   globSync(`${folder}/**/*.ts`, { cwd: ROOT, exclude: ['src/kernels/compiled/**'] })
     .map((path) => path.replaceAll('\\', '/'))
     .toSorted()
     .map((path) => readSource(path, readFileSync(`${ROOT}/${path}`, 'utf8')))
 
-/** The line (from 1) of an offset. */
+/** Returns the line of an offset, counted from 1. */
 export const lineAt = (file: SourceFile, offset: number): number =>
   file.text.slice(0, offset).split('\n').length

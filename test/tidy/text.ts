@@ -1,3 +1,4 @@
+/** Reads the texts of the repository that people write: code, pages and scripts. */
 import { globSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from './source.ts'
@@ -9,11 +10,11 @@ export interface TextFile {
 }
 
 const FOLDERS = ['src', 'test', 'load', 'docs', 'bin', 'examples', '.ci']
-/** Made by programs, or kept to the byte: data, goldens, compiled kernels. */
+/** Files that programs make or that must keep their bytes: data, goldens and compiled kernels. */
 const MADE = /^src\/kernels\/compiled\/|(^|\/)fixtures\/|^test\/golden\/.*\.json$|^docs\/load\.json$|\/glove-/
 const TEXT = /\.(ts|mjs|py|md|wat|sh|yml)$|^\.ci\/[a-z]+$/
 
-/** All texts of the repository that people write, sorted by path. */
+/** Reads all texts of the repository that people write, sorted by path. */
 export const readTexts = (): TextFile[] =>
   globSync([...FOLDERS.map((folder) => `${folder}/**/*`), '*.md', '*.ts'], { cwd: ROOT })
     .map((path) => path.replaceAll('\\', '/'))

@@ -1,3 +1,7 @@
+/**
+ * A child process that performs the operations of life.ts on a writer until it reaches the failpoint named in
+ * its arguments and is killed there. failpoints.test.ts starts it.
+ */
 import { MessageChannel } from 'node:worker_threads'
 import { WriterClient } from '../../src/writer/client.ts'
 import { setFailpoint } from '../../src/storage/failpoints.ts'
@@ -5,8 +9,8 @@ import { Writer } from '../../src/writer/writer.ts'
 import { LIFE, perform } from './life.ts'
 
 /*
- * A whole writer's life, which passes every failpoint of it. `argv`: directory, failpoint. Each line of its
- * output is the number of an operation that was acknowledged, in the order of life.ts.
+ * The operations pass every failpoint of the writer. The arguments are the directory and the failpoint. Each
+ * line of output is the number of an acknowledged operation, in the order of life.ts.
  */
 const [directory, name] = process.argv.slice(2)
 setFailpoint(name)
@@ -29,7 +33,7 @@ for (const group of LIFE) {
       process.stdout.write(`${first + i}\n`)
     }),
   )
-  // What runs in the background of an operation is done before the next one: a failpoint counts its passes.
+  // Background work ends before the next operation, so that a failpoint always counts the same passes.
   await writer.storage.cleanup.whenIdle()
 }
 client.close()

@@ -1,10 +1,10 @@
+/**
+ * Lists the failpoints by the process that passes them, which is where a test kills it. `name:2` stands for
+ * the second pass.
+ */
 import type { Failpoint } from '../../src/storage/failpoints.ts'
 
-/*
- * Who passes which failpoint, and so where a test kills it. `name:2` is its second pass.
- */
-
-/** The store and its snapshots: durable/failpoint-child.ts. */
+/** The failpoints of the store and its snapshots, which test/storage/failpoint-child.ts passes. */
 export const STORE_FAILPOINTS = [
   'store:created',
   'store:opened',
@@ -28,19 +28,19 @@ export const STORE_FAILPOINTS = [
   'sweep:removed',
 ] as const satisfies Failpoint[]
 
-/** A whole writer: failpoint-child.ts; with the passes at which it is killed. */
+/** The failpoints of the writer, which failpoint-child.ts passes, with the passes at which it is killed. */
 export const WRITER_FAILPOINTS = {
   'update:committed': [1, 2, 4],
   'update:half-visible': [1, 3, 5],
   'update:visible': [1, 4, 6],
   'snapshot:listed': [1, 3],
   'version:written': [1, 3, 4],
-  // Uploads, a rollback, a change of settings, a replacement that retires a version, a deletion.
+  // The passes are uploads, a rollback, a change of settings, a replacement and a deletion.
   'catalog:changed': [1, 3, 4, 5, 6, 7],
   'publish:done': [1, 3, 4, 5, 6, 7],
   'forget:begun': [1, 5, 6],
   'forget:done': [1, 5, 6],
 } as const satisfies Partial<Record<Failpoint, number[]>>
 
-/** Only the process passes these. */
+/** The failpoints that only a whole gatherd process passes. */
 export const PROCESS_FAILPOINTS = ['drain:begun'] as const satisfies Failpoint[]

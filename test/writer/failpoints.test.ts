@@ -19,21 +19,21 @@ const run = (directory: string, name: string) => {
   return { signal, status, stderr, lines: stdout.split('\n').filter((line) => line !== '') }
 }
 
-/** The model after so many operations: states[0] is an empty directory. */
+/** The model after each number of operations. states[0] is an empty directory. */
 const states = OPERATIONS.reduce<Model[]>(
   (all, operation) => [...all, applyToModel(all[all.length - 1], operation)],
   [{ tables: {}, aliases: {} }],
 )
 const END = states[states.length - 1]
 
-/** How many operations were asked when so many were acknowledged. */
+/** Returns how many operations had been sent when `acknowledgedCount` of them were acknowledged. */
 const askedWhen = (acknowledgedCount: number): number => {
   let asked = 0
   for (const group of LIFE) if (asked <= acknowledgedCount) asked += group.length
   return asked
 }
 
-/** Starts again; returns how many operations have had their effect. */
+/** Opens the directory again and returns how many operations have taken effect. */
 const recover = async (directory: string, lines: string[]) => {
   const acknowledgedCount = lines.length
   expect(lines).toEqual(lines.map((_, i) => String(i)))
@@ -47,27 +47,26 @@ const recover = async (directory: string, lines: string[]) => {
   return { opened, acknowledgedCount, doneCount: acknowledgedCount + at }
 }
 
-test('Every failpoint is passed by one of three children', () => {
+test('Every failpoint is passed by exactly one of three kinds of process', () => {
   const names = [...STORE_FAILPOINTS, ...Object.keys(WRITER_FAILPOINTS), ...PROCESS_FAILPOINTS]
   expect(names.sort()).toEqual([...FAILPOINTS].sort())
 })
 
 const isLong = runsLong('five of six failpoints')
 
-describe('A writer killed at', () => {
+describe('A writer', () => {
   const places = Object.entries(WRITER_FAILPOINTS).flatMap(([name, passes]) =>
     passes.map((pass) => `${name}:${pass}`),
   )
   test.for(places)(
-    '%s has what it acknowledged, and what it was asked last wholly or not at all',
+    'killed at %s has every acknowledged operation, and each later one wholly or not at all',
     async (place, { skip }) => {
       skip(!isLong && places.indexOf(place) % 6 > 0)
       const directory = makeDirectory()
       const { signal, lines, stderr } = run(directory, place)
       expect(signal, stderr).toBe('SIGKILL')
       const { opened, acknowledgedCount, doneCount } = await recover(directory, lines)
-      // Everything that was not answered is asked again: updates by their keys, which know
-      // whether they were applied.
+      // Every operation that was not answered is sent again. The keys of updates prevent a second effect.
       for (let i = acknowledgedCount; i < OPERATIONS.length; i++) {
         const operation = OPERATIONS[i]
         if (operation.kind === 'update')
@@ -81,7 +80,7 @@ describe('A writer killed at', () => {
     },
   )
 
-  test('none of them has acknowledged everything, and closed', async () => {
+  test('that no failpoint kills acknowledges every operation and closes', async () => {
     const directory = makeDirectory()
     const { status, lines, stderr } = run(directory, 'update:visible:1000')
     expect([status, stderr]).toEqual([0, ''])
@@ -92,8 +91,8 @@ describe('A writer killed at', () => {
   })
 })
 
-describe('A process killed at', () => {
-  test.each(PROCESS_FAILPOINTS)('%s has what it acknowledged', async (name) => {
+describe('A process', () => {
+  test.each(PROCESS_FAILPOINTS)('killed at %s has every operation that it acknowledged', async (name) => {
     const directory = makeDirectory()
     const environment = {
       GATHERD_DATA_DIR: directory,

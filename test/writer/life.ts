@@ -1,11 +1,13 @@
+/**
+ * A sequence of client operations that passes every failpoint of a writer, and a model of what the writer
+ * must hold after each of them.
+ */
 import type { Settings } from '../../src/core/types.ts'
 import type { WriterClient } from '../../src/writer/client.ts'
 import type { Writer } from '../../src/writer/writer.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 
-/**
- * Something that a client asks of a writer. Tables have one column, and numbers that float32 holds exactly.
- */
+/** An operation that a client requests. Tables have one column of numbers that float32 represents exactly. */
 export type Operation =
   | { kind: 'put'; name: string; values: number[]; settings?: Partial<Settings> }
   | {
@@ -38,7 +40,7 @@ const update = (
   ...{ kind: 'update', name, operation, indices, values, key: `key-${keyCount++}` },
 })
 
-/** What is asked, in order. The operations of one group are asked all at once. */
+/** The operations in order. Those of one group are sent at the same time. */
 export const LIFE: readonly Operation[][] = [
   [{ kind: 'put', name: 'disk', values: [1, 2, 3], settings: settings('disk') }],
   [{ kind: 'put', name: 'os', values: [4, 5], settings: settings('os') }],
@@ -69,7 +71,7 @@ export const LIFE: readonly Operation[][] = [
   [update('disk', 'add', [0], [5])],
 ]
 
-/** All of them in a row. */
+/** All operations as one list. */
 export const OPERATIONS: readonly Operation[] = LIFE.flat()
 
 interface ModelTable {
@@ -79,13 +81,13 @@ interface ModelTable {
   versions: Record<number, { sequence: number; rows: number[] }>
 }
 
-/** What a writer should hold: tables and aliases as plain data. */
+/** The tables and aliases that a writer must hold, as plain data. */
 export interface Model {
   tables: Record<string, ModelTable>
   aliases: Record<string, string>
 }
 
-/** The model after `operation`, by the contract alone. */
+/** Returns the model after `operation`, computed from the contract and not from the code under test. */
 export const applyToModel = (before: Model, operation: Operation): Model => {
   const after = structuredClone(before)
   const { tables, aliases } = after
@@ -136,7 +138,7 @@ const keepTwo = (table: ModelTable): void => {
   for (const number of numbers.slice(2)) if (number !== table.current) delete table.versions[number]
 }
 
-/** The same of a writer; of the settings, those that are in `like`. */
+/** Describes a writer in the form of a model, with those settings that `like` has. */
 export const describeWriter = ({ tables, aliases }: Writer, like: Model): Model => ({
   tables: Object.fromEntries(
     [...tables].map(([name, table]) => [
@@ -163,7 +165,7 @@ export const describeWriter = ({ tables, aliases }: Writer, like: Model): Model 
   aliases: Object.fromEntries([...aliases.values()].map(({ alias, table }) => [alias, table])),
 })
 
-/** Asks it of a writer. Resolves when it is acknowledged: whether the answer was a repetition. */
+/** Sends an operation. Resolves when it is acknowledged, to whether the answer was a replayed one. */
 export const perform = async (client: WriterClient, operation: Operation): Promise<boolean> => {
   const precondition = {}
   switch (operation.kind) {

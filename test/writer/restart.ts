@@ -1,3 +1,4 @@
+/** Opens, closes and crashes a writer over a directory that outlives it, and reads what it holds. */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -12,7 +13,7 @@ import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { readVersion, update } from './updates/group-commit-dependencies.ts'
 
-/** A writer over a directory that outlives it, and what it says on the way. */
+/** A writer over a directory that outlives it, with the warnings, errors and progress that it reports. */
 export interface OpenWriter {
   writer: Writer
   client: WriterClient
@@ -22,7 +23,7 @@ export interface OpenWriter {
   health: WriterHealth[]
   progress: LoadProgress[]
   connect: () => WriterClient
-  /** As SIGTERM would. */
+  /** Closes the writer as SIGTERM does. */
   close: () => Promise<void>
 }
 
@@ -31,7 +32,7 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
 })
 
-/** A directory of the test's own, removed after it. */
+/** Makes a directory for one test, which is removed after it. */
 export const makeDirectory = (): string => {
   const { dataDir, remove } = makeDataDir()
   cleanUps.push(remove)
@@ -39,7 +40,8 @@ export const makeDirectory = (): string => {
 }
 
 /**
- * Opens a directory; it is closed after the test, if it was not before. Rejects when the start is refused.
+ * Opens a directory, which is closed after the test unless the test closes it. Rejects when the start is
+ * refused.
  */
 export const openWriter = async (
   dataDir: string,
@@ -86,8 +88,8 @@ export const openWriter = async (
 }
 
 /**
- * The directory as `kill -9` at this moment would leave it. Another process copies: opening and closing a
- * database here would drop SQLite's lock.
+ * Copies the directory as `kill -9` at this moment would leave it. Another process copies, because to open
+ * and close a database file here would drop SQLite's lock.
  */
 export const crash = (dataDir: string): string => {
   const copy = mkdtempSync(join(dirname(dataDir), 'gatherd-crash-'))
@@ -96,7 +98,7 @@ export const crash = (dataDir: string): string => {
   return copy
 }
 
-/** Sends an update through the line of an HTTP worker. */
+/** Sends an update as an HTTP worker does. */
 export const send = (
   { client }: Pick<OpenWriter, 'client'>,
   indices: number[],
@@ -104,12 +106,12 @@ export const send = (
   changes: Partial<UpdateArguments> = {},
 ): Promise<UpdateResult> => client.call('update', update(indices, values, changes))
 
-/** A key, and the request that it stands for. */
+/** Returns an idempotency key that is bound to a request. */
 export const keyOf = (key: string, request = 'body'): { key: UpdateArguments['key'] } => ({
   key: { key, request: new Uint8Array(32).fill(request.length).fill(request.charCodeAt(0), 1) },
 })
 
-/** Everything that a writer holds of a table, as plain data, versions to the bit. */
+/** Describes everything that a writer holds of a table as plain data, with the exact bytes of versions. */
 export const describeTable = ({ writer }: Pick<OpenWriter, 'writer'>, name = 'user') => {
   const { id, settings, createdAt, changedAt, highest, stateEpoch, current, versions } = writer.find(name)
   const numbers = [...versions.keys()].sort((a, b) => a - b)
@@ -119,7 +121,7 @@ export const describeTable = ({ writer }: Pick<OpenWriter, 'writer'>, name = 'us
   }
 }
 
-/** Float32 rows of the current version, or of another. */
+/** Reads the float32 rows of the current version, or of `version`. */
 export const readRows = (
   { writer }: Pick<OpenWriter, 'writer'>,
   name = 'user',
@@ -132,18 +134,18 @@ export const readRows = (
   return rows.map((row) => Array.from(new Float32Array(Uint8Array.from(Buffer.from(row, 'hex')).buffer)))
 }
 
-/** The first number of a row, of a table of float32 in one segment. */
+/** Reads the first number of a row of a float32 table that has one segment. */
 export const readNumber = ({ writer }: Pick<OpenWriter, 'writer'>, row: number, name = 'user'): number => {
   const { segments, dim } = writer.find(name).current.handle
   return new Float32Array(segments[0].memory.buffer, ROWS_AT, (row + 1) * dim)[row * dim]
 }
 
-/** Snapshot files and others in the folder of snapshots. */
+/** Lists all files in the folder of snapshots. */
 export const listFolder = (dataDir: string): string[] => readdirSync(join(dataDir, 'snapshots')).sort()
 
 /**
- * Writes a snapshot of the current version, and does `work` before it is listed: the table must be large
- * enough for that.
+ * Writes a snapshot of the current version and runs `work` before it is listed. The table must be so large
+ * that the snapshot takes longer than `work`.
  */
 export const duringSnapshot = async (
   { writer }: OpenWriter,
@@ -160,5 +162,5 @@ export const duringSnapshot = async (
   await taken
 }
 
-/** Of a table of one column whose snapshot takes long enough for {@link duringSnapshot}. */
+/** The rows of a one-column table whose snapshot takes long enough for {@link duringSnapshot}. */
 export const MANY_ROWS = 2_000_000

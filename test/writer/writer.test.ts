@@ -16,8 +16,8 @@ const gradients = (name: string, indices: number[], values: number[], preconditi
     precondition,
   })
 
-describe('A table that is built', () => {
-  test('is seen by nobody before its commit and by every HTTP worker afterwards', async () => {
+describe('A table that is being built', () => {
+  test('is invisible before its commit and visible to every HTTP worker afterwards', async () => {
     const other = service.connect()
     const { buildId } = await service.client.call('beginBuild', {
       name: 'user',
@@ -40,7 +40,7 @@ describe('A table that is built', () => {
     expect(late.registry.names()).toEqual(['user'])
   })
 
-  test('gives its memory back when it is aborted, twice or by an HTTP worker that goes away', async () => {
+  test('releases its memory once when it is aborted, even twice, or when its HTTP worker ends', async () => {
     const begin = {
       name: 'user',
       rows: 1000,
@@ -63,7 +63,7 @@ describe('A table that is built', () => {
     })
   })
 
-  test('is refused over the quota before memory is touched', async () => {
+  test('is refused when it exceeds the quota, before memory is touched', async () => {
     await service.close()
     service = await startTestWriter({ quotaBytes: 1024 * 1024 })
     await expect(putTable(service.client, { name: 'user', rows: 1024, dim: 1024 })).rejects.toMatchObject({
@@ -74,7 +74,7 @@ describe('A table that is built', () => {
 })
 
 describe('A replacement', () => {
-  test('takes the next version, keeps the settings and leaves keep_versions readable', async () => {
+  test('gets the next version, keeps the settings, and leaves keep_versions versions readable', async () => {
     await putTable(service.client, {
       name: 'user',
       rows: 1,
@@ -92,7 +92,7 @@ describe('A replacement', () => {
     )
   })
 
-  test('frees an old version only when its last reader on every HTTP worker is gone', async () => {
+  test('frees an old version only when every HTTP worker has finished its last read of it', async () => {
     const other = service.connect()
     await putTable(service.client, { name: 'user', rows: 1, dim: 1, settings: { keep_versions: 1 } })
     const one = service.writer.memory.reservedBytes
@@ -105,7 +105,7 @@ describe('A replacement', () => {
     await expect.poll(() => service.writer.memory.reservedBytes).toBe(one)
   })
 
-  test('is refused when the condition that held at its begin no longer does at its commit', async () => {
+  test('is refused when its condition held at the start of the build but not at the commit', async () => {
     await putTable(service.client, { name: 'user', rows: 1, dim: 1, values: [1] })
     const begin = {
       name: 'user',
@@ -141,7 +141,7 @@ describe('Settings', () => {
     await expect(patch(-4)).resolves.toBeNull()
   })
 
-  test('drop optimizer state with its memory when the kind of optimizer changes, and keep it when it does not', async () => {
+  test('drop optimizer state and its memory only when the kind of optimizer changes', async () => {
     const adagrad = {
       kind: 'adagrad' as const,
       learning_rate: 1,
@@ -169,7 +169,7 @@ describe('Settings', () => {
 })
 
 describe('An update', () => {
-  test('sums equal rows first, counts distinct rows and moves the sequence by one', async () => {
+  test('sums the gradients of equal rows, counts distinct rows, and increments the sequence by one', async () => {
     await putTable(service.client, {
       name: 'user',
       rows: 3,
@@ -186,7 +186,7 @@ describe('An update', () => {
     ])
   })
 
-  test('changes nothing when any part of it is refused', async () => {
+  test('changes nothing when any part of it is invalid', async () => {
     await putTable(service.client, { name: 'user', rows: 2, dim: 1, dtype: 'float16' })
     await expect(gradients('user', [0, 2], [1, 1])).rejects.toMatchObject({ code: 'INDEX_OUT_OF_RANGE' })
     await expect(gradients('user', [0, -1], [1, 1])).rejects.toMatchObject({ code: 'INDEX_OUT_OF_RANGE' })
@@ -199,12 +199,12 @@ describe('An update', () => {
     expect(service.client.registry.find('user').current.readSequence()).toBe(0)
   })
 
-  test('without indices is no step', async () => {
+  test('without indices does not advance the optimizer step', async () => {
     await putTable(service.client, { name: 'user', rows: 2, dim: 1 })
     expect(await gradients('user', [], [])).toMatchObject({ sequence: 0, rowsUpdated: 0 })
   })
 
-  test('never moves the padding row, but set and add may', async () => {
+  test('of gradients never changes the padding row, while set and add may', async () => {
     await putTable(service.client, {
       name: 'user',
       rows: 2,
@@ -224,7 +224,7 @@ describe('An update', () => {
     expect(readTable(service.client, 'user')[1]).toEqual([9])
   })
 
-  test('after the deadline of its client is not begun', async () => {
+  test('is not begun after the deadline of its client', async () => {
     await putTable(service.client, { name: 'user', rows: 1, dim: 1 })
     const late = {
       name: 'user',
@@ -258,7 +258,7 @@ describe('An update', () => {
   })
 })
 
-test('An HTTP worker that is closed refuses calls instead of leaving them open', async () => {
+test('An HTTP worker that is closed rejects calls instead of leaving them pending', async () => {
   const other = service.connect()
   const pending = other.call('beginBuild', {
     name: 'user',

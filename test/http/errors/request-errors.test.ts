@@ -25,8 +25,8 @@ beforeAll(async () => {
 })
 afterAll(() => service.close())
 
-describe('is refused, and changes nothing:', () => {
-  test.each(Object.entries(WRONG))('%s', async (_name, wrong) => {
+describe('A request is refused and changes nothing', () => {
+  test.each(Object.entries(WRONG))('for %s', async (_name, wrong) => {
     const before = (await service.app.inject({ url: TABLE })).body
     const reservedBytes = service.writer.memory.reservedBytes
     const response = await sendWrong(service.app, wrong)
@@ -48,7 +48,7 @@ describe('is refused, and changes nothing:', () => {
   })
 })
 
-test('every code that can be reached by now has its wrong input above', () => {
+test('Every error code that a request alone can cause has a wrong request in these files', () => {
   const LATER: ErrorCode[] = [
     'UNAUTHENTICATED',
     'FORBIDDEN',

@@ -1,18 +1,19 @@
+/** Lists wrong lookups with the errors that they must get. request-errors.test.ts sends them. */
 import { LIMITS } from '../../../src/core/limits.ts'
 import { floats, LOOKUP, npy, NPY, RAW, SAFE, type Wrong } from './wrong.ts'
 
-/** Lookups that must be refused. One request a line, and the code that it must get. */
+/** Lookups that must be refused, with the error code of each. The key names what is wrong. */
 export const WRONG_LOOKUPS: Record<string, Wrong> = {
-  'a body that is no JSON': { url: LOOKUP, payload: '{"indices":[1,', code: 'MALFORMED_BODY' },
+  'a body that is not JSON': { url: LOOKUP, payload: '{"indices":[1,', code: 'MALFORMED_BODY' },
   'no body at all': { url: LOOKUP, code: 'MALFORMED_BODY' },
   'an empty JSON body': { url: LOOKUP, payload: '', code: 'MALFORMED_BODY' },
-  'a JSON body that is no object': { url: LOOKUP, payload: '[1,2]', code: 'INVALID_REQUEST' },
+  'a JSON body that is not an object': { url: LOOKUP, payload: '[1,2]', code: 'INVALID_REQUEST' },
   'JSON nested too deep': {
     url: LOOKUP,
     payload: `{"indices":${'['.repeat(40)}1${']'.repeat(40)}}`,
     code: 'MALFORMED_BODY',
   },
-  'a body that is no npy': {
+  'a body that is not npy': {
     url: LOOKUP,
     type: NPY,
     payload: Buffer.from('not npy at all'),
@@ -67,7 +68,7 @@ export const WRONG_LOOKUPS: Record<string, Wrong> = {
     code: 'INVALID_REQUEST',
     pointer: '/version',
   },
-  'a lookup in no table': {
+  'a lookup in a missing table': {
     url: '/v1/tables/none/lookup',
     payload: { indices: [0] },
     code: 'TABLE_NOT_FOUND',
@@ -77,7 +78,7 @@ export const WRONG_LOOKUPS: Record<string, Wrong> = {
     payload: { indices: [0] },
     code: 'VERSION_NOT_FOUND',
   },
-  'an Accept that no lookup has': {
+  'an Accept without a type of a lookup': {
     url: LOOKUP,
     payload: { indices: [0] },
     headers: { accept: 'text/html' },
@@ -123,7 +124,7 @@ export const WRONG_LOOKUPS: Record<string, Wrong> = {
     code: 'BATCH_TOO_LARGE',
     detail: /65536/,
   },
-  'an id outside': {
+  'an id out of range': {
     url: LOOKUP,
     payload: { indices: [0, 2] },
     code: 'INDEX_OUT_OF_RANGE',

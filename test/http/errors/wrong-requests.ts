@@ -1,3 +1,4 @@
+/** Joins the lists of wrong requests that request-errors.test.ts sends. */
 import { WRONG_LOOKUPS } from './wrong-lookups.ts'
 import { WRONG_TABLES } from './wrong-tables.ts'
 import { WRONG_UPDATES } from './wrong-updates.ts'
@@ -7,7 +8,7 @@ import type { Wrong } from './wrong.ts'
 export { LOOKUP, sendWrong, TABLE } from './wrong.ts'
 export type { Wrong } from './wrong.ts'
 
-/** Requests that must be refused, by what is wrong with them. */
+/** All requests that must be refused, by what is wrong with them. */
 export const WRONG: Record<string, Wrong> = {
   ...WRONG_LOOKUPS,
   ...WRONG_UPDATES,

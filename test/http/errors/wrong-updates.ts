@@ -1,7 +1,8 @@
+/** Lists wrong updates with the errors that they must get. request-errors.test.ts sends them. */
 import { LIMITS } from '../../../src/core/limits.ts'
 import { SAFE, TABLE, type Wrong } from './wrong.ts'
 
-/** Updates of rows that must be refused. One request a line, and the code that it must get. */
+/** Updates of rows that must be refused, with the error code of each. The key names what is wrong. */
 export const WRONG_UPDATES: Record<string, Wrong> = {
   'an update without op': {
     url: `${TABLE}/rows`,
@@ -9,12 +10,12 @@ export const WRONG_UPDATES: Record<string, Wrong> = {
     code: 'INVALID_REQUEST',
     pointer: '/op',
   },
-  'gradients for no table': {
+  'gradients for a missing table': {
     url: '/v1/tables/none/gradients',
     payload: { indices: [0], gradients: [[1, 1]] },
     code: 'TABLE_NOT_FOUND',
   },
-  'an update of another sequence': {
+  'the condition of an earlier sequence on an update': {
     url: `${TABLE}/gradients`,
     payload: { indices: [0], gradients: [[1, 1]] },
     headers: { 'if-match': '"1-77"' },
@@ -27,7 +28,7 @@ export const WRONG_UPDATES: Record<string, Wrong> = {
     code: 'BODY_TOO_LARGE',
     detail: /16777216/,
   },
-  'an id outside, in an update': {
+  'an id out of range in an update': {
     url: `${TABLE}/gradients`,
     payload: { indices: [-1], gradients: [[1, 1]] },
     code: 'INDEX_OUT_OF_RANGE',

@@ -1,13 +1,14 @@
+/** Lists wrong uploads with the errors that they must get. request-errors.test.ts sends them. */
 import { LIMITS } from '../../../src/core/limits.ts'
 import { floats, npy, NPY, RAW, TABLE, type Wrong } from './wrong.ts'
 
 /**
- * Uploads, whole tables in one request, that must be refused. One request a line, and the code that it must
- * get.
+ * Uploads of a table in one request that must be refused, with the error code of each. The key names what is
+ * wrong.
  */
 export const WRONG_UPLOADS: Record<string, Wrong> = {
-  'no body at all, in an upload': { method: 'PUT', url: TABLE, code: 'MALFORMED_BODY' },
-  'a Content-Digest that is none': {
+  'no body in an upload': { method: 'PUT', url: TABLE, code: 'MALFORMED_BODY' },
+  'an invalid Content-Digest': {
     method: 'PUT',
     url: TABLE,
     headers: { 'content-digest': 'sha-256=x' },
@@ -49,7 +50,7 @@ export const WRONG_UPLOADS: Record<string, Wrong> = {
     payload: npy('float32', [1, 1], floats(1)),
     code: 'INVALID_REQUEST',
   },
-  'an optimizer in the query that is no JSON': {
+  'an optimizer in the query that is not JSON': {
     method: 'PUT',
     url: `${TABLE}?optimizer={`,
     type: NPY,
@@ -73,21 +74,21 @@ export const WRONG_UPLOADS: Record<string, Wrong> = {
     headers: { 'content-encoding': 'identity, br' },
     code: 'UNSUPPORTED_MEDIA_TYPE',
   },
-  'a replacement of another version': {
+  'a condition that names another version than the replaced one': {
     method: 'PUT',
     url: TABLE,
     payload: { rows: 1, dim: 1 },
     headers: { 'if-match': '"9"' },
     code: 'PRECONDITION_FAILED',
   },
-  'a creation of what exists': {
+  'the creation of a table that exists': {
     method: 'PUT',
     url: TABLE,
     payload: { rows: 1, dim: 1 },
     headers: { 'if-none-match': '*' },
     code: 'PRECONDITION_FAILED',
   },
-  'an upload over what exists': {
+  'an upload that must create a table that exists': {
     method: 'PUT',
     url: TABLE,
     type: NPY,
@@ -101,7 +102,7 @@ export const WRONG_UPLOADS: Record<string, Wrong> = {
     payload: ' '.repeat(LIMITS.specificationBodyBytesMax + 1),
     code: 'BODY_TOO_LARGE',
   },
-  'values that are no rows': {
+  'values that are not rows': {
     method: 'PUT',
     url: TABLE,
     payload: { values: [1, 2] },
@@ -113,7 +114,7 @@ export const WRONG_UPLOADS: Record<string, Wrong> = {
     payload: { values: [[1, 2], [3]] },
     code: 'SHAPE_MISMATCH',
   },
-  'values that rows contradict': {
+  'values that contradict the number of rows': {
     method: 'PUT',
     url: TABLE,
     payload: { values: [[1, 2]], rows: 2 },
@@ -133,7 +134,7 @@ export const WRONG_UPLOADS: Record<string, Wrong> = {
     payload: npy('float32', [2, 2], floats(1, 2, 3)),
     code: 'MALFORMED_BODY',
   },
-  'data that is longer': {
+  'data that is longer than its size says': {
     method: 'PUT',
     url: `${TABLE}?rows=1&dim=2`,
     type: RAW,
@@ -183,13 +184,13 @@ export const WRONG_UPLOADS: Record<string, Wrong> = {
     headers: { 'x-request-timeout-ms': '0' },
     code: 'DEADLINE_EXCEEDED',
   },
-  'more memory than there is': {
+  'a table that exceeds the memory quota': {
     method: 'PUT',
     url: TABLE,
     payload: { rows: 9_000_000, dim: 1 },
     code: 'MEMORY_QUOTA_EXCEEDED',
   },
-  'the largest table that can be asked for': {
+  'the largest table that a request can name': {
     method: 'PUT',
     url: TABLE,
     payload: { rows: 2 ** 31 - 2, dim: 65_536 },

@@ -1,3 +1,4 @@
+/** Describes wrong requests and sends them; the lists beside it hold the requests. */
 import type { ErrorCode } from '../../../src/core/errors.ts'
 import { writeNpyHeader } from '../../../src/formats/npy.ts'
 import type { App } from '../../../src/http/context.ts'
@@ -10,18 +11,18 @@ export interface Wrong {
   headers?: Record<string, string>
   payload?: object | string | Buffer
   code: ErrorCode
-  /** Of the first place. */
+  /** The pointer of the first error. */
   pointer?: string
   detail?: RegExp
 }
 
-/** An npy body. */
+/** Makes an npy body. */
 export const npy = (
   elementType: Parameters<typeof writeNpyHeader>[0],
   shape: number[],
   data: Buffer,
 ): Buffer => Buffer.concat([writeNpyHeader(elementType, shape), data])
-/** Numbers as float32. */
+/** Encodes numbers as float32. */
 export const floats = (...values: number[]) => Buffer.from(new Float32Array(values).buffer)
 export const LOOKUP = '/v1/tables/t/lookup'
 export const TABLE = '/v1/tables/t'
@@ -29,7 +30,7 @@ export const RAW = 'application/octet-stream'
 export const NPY = 'application/x-npy'
 export const SAFE = 'application/x-safetensors'
 
-/** Sends it as it is. */
+/** Sends a wrong request unchanged. */
 export const sendWrong = (app: App, { method = 'POST', url = '/', type, headers = {}, payload }: Wrong) => {
   const given = type ?? (payload === undefined ? '' : 'application/json')
   return app.inject({

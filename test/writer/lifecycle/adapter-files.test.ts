@@ -12,7 +12,7 @@ beforeEach(async () => {
 })
 afterEach(() => started.close())
 
-test('When B cannot be written, A is removed again', async () => {
+test('When the file of B cannot be written, the file of A is removed', async () => {
   const { dataDir, remove } = makeDataDir()
   try {
     const memory = new TableMemory(1024 * 1024)
@@ -42,7 +42,7 @@ test('When B cannot be written, A is removed again', async () => {
   }
 })
 
-test('A write of an adapter that fails ends all acknowledging, as any other of the durable path', async () => {
+test('A failed write of an adapter stops all later acknowledgements, as any failed durable write does', async () => {
   const argument = { name: 't', version: 1, rank: 1, dtype: 'float32', precondition: {} } as const
   const { adapterId } = await started.client.call('beginAdapter', argument)
   const { store } = started.writer.storage

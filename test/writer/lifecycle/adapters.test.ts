@@ -13,7 +13,7 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-/** A of ones, B of `value`: every number of the table becomes larger by it. */
+/** Attaches an adapter with A of ones and B of `value`, which adds `value` to every number of the table. */
 const begin = async (value = 10, version = 1) => {
   const argument = { name: 't', version, rank: 1, dtype: 'float32' as const, precondition: {} }
   const { adapterId, a, b } = await service.client.call('beginAdapter', argument)
@@ -44,16 +44,17 @@ const step = (client = service.client) =>
   })
 
 /**
- * The writer has begun what `service.client` asked of it before, and the other HTTP worker has heard of it.
+ * Waits until the writer has begun the earlier calls of `service.client` and the other HTTP worker has
+ * received its messages about them.
  */
-const heard = async () => {
-  // Lines are not ordered among each other: some turns, so that all that can happen has happened.
-  for (let turn = 0; turn < 20; turn++)
+const settleMessages = async () => {
+  // Message channels are not ordered among each other, so several round trips let every message arrive.
+  for (let roundTrip = 0; roundTrip < 20; roundTrip++)
     await Promise.all([service.client.call('sync', null), other.call('sync', null)])
 }
 
 describe('An adapter', () => {
-  test('is on every HTTP worker when its upload is answered, and off when its deletion is', async () => {
+  test('applies on every HTTP worker once its upload is answered, and on none once its deletion is', async () => {
     expect(await attach()).toEqual({ created: true })
     for (const client of [service.client, other])
       expect(await read(client, 1)).toEqual({ row: [13, 14], sequence: 1 })
@@ -69,7 +70,7 @@ describe('An adapter', () => {
     expect(await read(late, 0)).toEqual({ row: [11, 12], sequence: 1 })
   })
 
-  test('is not taken off before the last lookup that adds it is done, and until then the rows stay', async () => {
+  test('is removed only after the last lookup that uses it, and the rows do not change until then', async () => {
     await attach()
     const reservedBytes = service.writer.memory.reservedBytes
     const adapter = other.registry.find('t').adapters.get(1)
@@ -78,10 +79,10 @@ describe('An adapter', () => {
     const dropped = service.client
       .call('dropAdapter', { name: 't', precondition: {} })
       .then(() => (isDone = true))
-    await heard()
+    await settleMessages()
     await expect(step()).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
     expect([isDone, service.writer.memory.reservedBytes]).toEqual([false, reservedBytes])
-    // Nobody begins to read it any more.
+    // A new read does not use it any more.
     expect((await read(other, 1)).row).toEqual([3, 4])
     adapter?.factors.unpin()
     await dropped
@@ -89,24 +90,24 @@ describe('An adapter', () => {
     expect(await step()).toMatchObject({ sequence: 3, rowsUpdated: 1 })
   })
 
-  test('that replaces another waits for its readers in the same way', async () => {
+  test('that replaces another one waits for the readers of that one in the same way', async () => {
     await attach(10)
     const adapter = other.registry.find('t').adapters.get(1)
     adapter?.factors.pin()
     const replaced = attach(20)
-    await heard()
+    await settleMessages()
     adapter?.factors.unpin()
     expect(await replaced).toEqual({ created: false })
     expect(await read(other, 0)).toEqual({ row: [21, 22], sequence: 2 })
   })
 
-  test('refuses updates of its version from every HTTP worker', async () => {
+  test('makes updates of its version refused from every HTTP worker', async () => {
     await attach()
     for (const client of [service.client, other])
       await expect(step(client)).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
   })
 
-  test('is refused for a version that is not current any more, and its memory comes back', async () => {
+  test('is refused for a version that is no longer current, and its memory is released', async () => {
     const adapterId = await begin()
     await putTable(other, { name: 't', rows: 3, dim: 2 })
     const reservedBytes = service.writer.memory.reservedBytes
@@ -119,7 +120,7 @@ describe('An adapter', () => {
     expect(service.writer.memory.reservedBytes).toBe(reservedBytes - 2 * 65_536)
   })
 
-  test('is refused by the condition of its upload when the table has changed meanwhile', async () => {
+  test('is refused by the condition of its upload when the table has changed in between', async () => {
     const argument = {
       name: 't',
       version: 1,
@@ -134,18 +135,18 @@ describe('An adapter', () => {
     })
   })
 
-  test('that an HTTP worker was filling goes with the HTTP worker', async () => {
+  test('that is still being filled is removed when its HTTP worker ends', async () => {
     const reservedBytes = service.writer.memory.reservedBytes
     await begin()
     expect(service.writer.memory.reservedBytes).toBe(reservedBytes + 2 * 65_536)
     service.client.close()
-    // A channel says that it is closed after the messages before it, one turn later.
-    for (let turn = 0; turn < 100 && service.writer.memory.reservedBytes > reservedBytes; turn++)
+    // A channel reports its closing after earlier messages, one round of the event loop later.
+    for (let round = 0; round < 100 && service.writer.memory.reservedBytes > reservedBytes; round++)
       await other.call('sync', null)
     expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
   })
 
-  test('goes with its version, and with its table', async () => {
+  test('is removed together with its version, and with its table', async () => {
     await attach()
     await putTable(service.client, { name: 't', rows: 3, dim: 2, settings: { keep_versions: 1 } })
     expect(service.writer.memory.reservedBytes).toBe(65_536)
@@ -154,7 +155,7 @@ describe('An adapter', () => {
     expect(service.writer.memory.reservedBytes).toBe(0)
   })
 
-  test('of a table that is not there is TABLE_NOT_FOUND', async () => {
+  test('of a table that does not exist is refused with TABLE_NOT_FOUND', async () => {
     await expect(
       service.client.call('dropAdapter', { name: 'none', precondition: {} }),
     ).rejects.toMatchObject({ code: 'TABLE_NOT_FOUND' })

@@ -14,7 +14,7 @@ const put = (alias: string, table = 'user', version: number | null = null) =>
 const remove = (alias: string) => opened.client.call('removeAlias', { alias })
 
 describe('An alias', () => {
-  test('is on every HTTP worker when it is answered, points elsewhere when it is put again, and is off when it is deleted', async () => {
+  test('resolves on every HTTP worker once it is answered, and follows a second PUT and a deletion', async () => {
     const other = opened.connect()
     expect(await put('latest')).toEqual({ created: true })
     expect(other.registry.find('latest').current.handle.version).toBe(2)
@@ -24,7 +24,7 @@ describe('An alias', () => {
     expect(other.registry.aliases()).toEqual([])
   })
 
-  test('is there after a crash, as it was last answered', async () => {
+  test('survives a crash as it was last answered', async () => {
     await put('a')
     await put('b', 'user', 1)
     await put('a', 'user', 2)
@@ -38,7 +38,7 @@ describe('An alias', () => {
     expect(again.client.registry.find('b').current.handle.version).toBe(1)
   })
 
-  test('outlives its table, also across a restart, and stands for the next one of the name', async () => {
+  test('outlives its table, even across a restart, and then names the next table of that name', async () => {
     await put('latest')
     await opened.client.call('remove', { name: 'user', precondition: {} })
     const again = await openWriter(crash(opened.dataDir))
@@ -49,14 +49,14 @@ describe('An alias', () => {
     expect(again.client.registry.find('latest').current.handle.version).toBe(1)
   })
 
-  test('needs a table and a version that are there', async () => {
+  test('is refused unless its table and version exist', async () => {
     await expect(put('a', 'none')).rejects.toMatchObject({ code: 'TABLE_NOT_FOUND' })
     await expect(put('a', 'user', 7)).rejects.toMatchObject({ code: 'VERSION_NOT_FOUND' })
     await expect(remove('a')).rejects.toMatchObject({ code: 'ALIAS_NOT_FOUND' })
     expect(opened.writer.storage.store.load().aliases).toEqual([])
   })
 
-  test('and a table never have the same name', async () => {
+  test('never has the same name as a table', async () => {
     await expect(put('user')).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
     await put('latest')
     await expect(putTable(opened.client, { name: 'latest', rows: 1, dim: 1 })).rejects.toMatchObject({
@@ -64,7 +64,7 @@ describe('An alias', () => {
     })
   })
 
-  test('is refused when there are too many; one that exists may still be changed', async () => {
+  test('is refused when there are too many, but one that exists may still be changed', async () => {
     await put('a')
     vi.spyOn(opened.writer.aliases, 'size', 'get').mockReturnValue(LIMITS.aliasCountMax)
     await expect(put('b')).rejects.toMatchObject({ code: 'INVALID_REQUEST' })

@@ -34,7 +34,7 @@ const adam: Optimizer = { kind: 'adam', learning_rate: 1, beta1: 0.5, beta2: 0.5
 const gradients = { operation: 'gradients' as const }
 
 describe('After a crash', () => {
-  test('an upload that was answered is there, with its settings, times and numbers', async () => {
+  test('an answered upload exists with its settings, times and numbers', async () => {
     const opened = await start({ padding_index: 1, keep_versions: 3, durability: 'os', optimizer: adam })
     await put(opened, [5, 6, 7])
     const expected = describeTable(opened)
@@ -51,7 +51,7 @@ describe('After a crash', () => {
     })
   })
 
-  test('one that was not committed has left nothing', async () => {
+  test('an upload that was not committed has left nothing', async () => {
     const opened = await start()
     await opened.client.call('beginBuild', {
       name: 'user',
@@ -66,13 +66,13 @@ describe('After a crash', () => {
     expect(listFolder(again.dataDir)).toHaveLength(1)
   })
 
-  test('settings are what they were changed to', async () => {
+  test('changed settings have their new values', async () => {
     const opened = await start()
     await patch(opened, { out_of_range: 'clip', durability: 'os' })
     expect(describeTable(await after(opened))).toEqual(describeTable(opened))
   })
 
-  test('the version that was rolled back to is current, with its updates and those that came later', async () => {
+  test('the version of a rollback is current, with its updates before and after the rollback', async () => {
     const opened = await start({ keep_versions: 3 })
     await send(opened, [0], [10])
     await put(opened, [5, 6])
@@ -85,11 +85,11 @@ describe('After a crash', () => {
       [[10], [20]],
       [[50], [6]],
     ])
-    // The number of a version is never given again.
+    // The number of a version is never used again.
     expect(await put(again, [9])).toMatchObject({ version: 3 })
   })
 
-  test('a table that was deleted is not there, and a new one of the name has nothing of it', async () => {
+  test('a deleted table does not exist, and a new table of the same name has none of its data', async () => {
     const opened = await start()
     await send(opened, [0], [10])
     await opened.client.call('remove', { name: 'user', precondition: {} })
@@ -100,13 +100,13 @@ describe('After a crash', () => {
     expect(describeTable(again)).toMatchObject({ highest: 1, versions: [{ sequence: 0 }] })
   })
 
-  test('steps of sgd and adam are counted on', async () => {
+  test('the steps of sgd and adam continue from their count', async () => {
     const opened = await start({ optimizer: adam }, [0])
     await send(opened, [0], [2], gradients)
     const again = await after(opened)
     for (const one of [opened, again]) await send(one, [0], [2], gradients)
     expect(describeTable(again).versions[0]).toMatchObject({ step: 2, sequence: 2 })
-    // Equal gradients: each corrected step is the rate.
+    // With equal gradients each bias-corrected step equals the learning rate.
     expect(readNumber(again, 0)).toBe(-2)
     const other = await start({ optimizer: sgd }, [0])
     await send(other, [0], [2], gradients)
@@ -115,7 +115,7 @@ describe('After a crash', () => {
 })
 
 describe('A replacement', () => {
-  test('takes files, records and listing of the versions that leave with it', async () => {
+  test('removes the files, records and listings of the versions that it retires', async () => {
     const opened = await start({ keep_versions: 1 })
     const [upload] = listFolder(opened.dataDir)
     await send(opened, [0], [10])
@@ -130,7 +130,7 @@ describe('A replacement', () => {
     expect(describeTable(await after(opened))).toEqual(describeTable(opened))
   })
 
-  test('holds no update up: one that comes while its rows are written lands in the version before', async () => {
+  test('delays no update: one that arrives while the new rows are written changes the previous version', async () => {
     const opened = await start()
     const begin = {
       name: 'user',
@@ -148,7 +148,7 @@ describe('A replacement', () => {
     expect(readRows(await after(opened), 'user', 1)).toEqual([[7], [2]])
   })
 
-  test('whose condition names a sequence that an update has moved meanwhile is refused, and leaves no file', async () => {
+  test('is refused and leaves no file when an update has changed the sequence that its condition names', async () => {
     const opened = await start()
     const rows = MANY_ROWS
     const begin = {
@@ -169,7 +169,7 @@ describe('A replacement', () => {
     expect(opened.writer.memory.reservedBytes).toBeLessThan(reservedBytes)
   })
 
-  test('of a table that is new is refused when an alias has taken its name meanwhile', async () => {
+  test('that would create a table is refused when an alias has taken the name in between', async () => {
     const opened = await start()
     const begin = { name: 'new', rows: 1, dim: 1, dtype: 'float32' as const, settings: {}, precondition: {} }
     const { buildId } = await opened.client.call('beginBuild', begin)
@@ -184,7 +184,7 @@ describe('A replacement', () => {
 })
 
 describe('A change of mode', () => {
-  test('from none to disk writes what was not journaled first: nothing of it is lost afterwards', async () => {
+  test('from none to disk first writes the updates that were not journaled, so that none is lost', async () => {
     const opened = await start({ durability: 'none', keep_versions: 3 })
     await send(opened, [0], [10])
     await put(opened, [3, 4])
@@ -200,7 +200,7 @@ describe('A change of mode', () => {
     expect(await send(again, [1], [40], restart.keyOf('a'))).toMatchObject({ replayed: true })
   })
 
-  test('that comes with a replacement writes the versions before first: one that is rolled back to takes updates, and starts again', async () => {
+  test('in a replacement first writes the earlier versions, so that a rollback to one takes durable updates', async () => {
     const opened = await start({ durability: 'none' })
     await send(opened, [0], [5])
     await put(opened, [7, 8], { durability: 'disk' })
@@ -211,7 +211,7 @@ describe('A change of mode', () => {
     expect(again.client.registry.find('user').current.readSequence()).toBe(2)
   })
 
-  test('from none to os loses no update that comes while the snapshot for it is written', async () => {
+  test('from none to os loses no update that arrives while its snapshot is written', async () => {
     const opened = await openWriter(makeDirectory())
     await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1, settings: { durability: 'none' } })
     await send(opened, [0], [1])
@@ -223,7 +223,7 @@ describe('A change of mode', () => {
     expect(await send(again, [1], [2], restart.keyOf('a'))).toMatchObject({ replayed: true })
   })
 
-  test('from none to disk loses no update of a version that is written already while the next one is', async () => {
+  test('from none to disk loses no update of a version whose snapshot is complete while the next is written', async () => {
     const opened = await start({ durability: 'none', keep_versions: 3 })
     await send(opened, [0], [10])
     await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1 })
@@ -241,7 +241,7 @@ describe('A change of mode', () => {
     expect(await send(again, [1], [30], restart.keyOf('a'))).toMatchObject({ replayed: true })
   })
 
-  test('to none and back leaves a gap in the journal that no start stumbles over', async () => {
+  test('to none and back leaves a gap in the journal that no start refuses', async () => {
     const opened = await start()
     await send(opened, [0], [10])
     await patch(opened, { durability: 'none' })
@@ -256,7 +256,7 @@ describe('A change of mode', () => {
 })
 
 test.each(['journal', 'snapshot'])(
-  'State that was begun keeps its initial value, also when it comes from the %s',
+  'Existing optimizer state keeps its initial value, even when it is restored from the %s',
   async (source) => {
     const adagrad: Optimizer = {
       kind: 'adagrad',
@@ -271,19 +271,19 @@ test.each(['journal', 'snapshot'])(
     await patch(opened, { optimizer: { ...adagrad, initial_accumulator: 99 } })
     const again = await after(opened)
     await send(again, [1], [1], gradients)
-    // 1 / sqrt(3 + 1), for both.
+    // Both move by 1 / sqrt(3 + 1).
     expect(readRows(again)).toEqual([[-0.5], [-0.5]])
   },
 )
 
-describe('Another kind of optimizer', () => {
+describe('A change of the optimizer kind', () => {
   const withState = async () => {
     const opened = await start({ optimizer: adam, keep_versions: 3 }, [0, 0])
     await send(opened, [0], [2], gradients)
     return opened
   }
 
-  test('drops state and steps for ever, also when the first kind comes back', async () => {
+  test('drops state and steps for good, even when the first kind is set again', async () => {
     const opened = await withState()
     await patch(opened, { optimizer: sgd })
     await patch(opened, { optimizer: adam })
@@ -291,12 +291,12 @@ describe('Another kind of optimizer', () => {
     expect(describeTable(again)).toEqual(describeTable(opened))
     expect(describeTable(again).versions).toMatchObject([{ state: null, step: 0, sequence: 1 }])
     for (const one of [opened, again]) await send(one, [0, 1], [2, 2], gradients)
-    // A first step for both, that of row 0 from where it stood.
+    // Both rows take a first step, row 0 from its earlier value.
     expect(readRows(again)).toEqual([[-2], [-1]])
     expect(describeTable(again).versions).toEqual(describeTable(opened).versions)
   })
 
-  test('drops it from snapshots that hold it, too', async () => {
+  test('drops the state from snapshots that hold it, too', async () => {
     const opened = await withState()
     await opened.client.call('snapshot', null)
     await patch(opened, { optimizer: sgd })
@@ -304,7 +304,7 @@ describe('Another kind of optimizer', () => {
     expect(describeTable(await after(opened)).versions).toMatchObject([{ state: null, step: 0 }])
   })
 
-  test('that comes with a replacement drops it from the versions before', async () => {
+  test('in a replacement drops the state of the earlier versions', async () => {
     const opened = await withState()
     await put(opened, [7, 7], { optimizer: sgd })
     await rollBack(opened, 1)
@@ -313,7 +313,7 @@ describe('Another kind of optimizer', () => {
     expect(describeTable(again).versions).toMatchObject([{ state: null, step: 0 }, { state: null }])
   })
 
-  test('while a snapshot of the state is written drops it from that one', async () => {
+  test('while a snapshot of the state is written drops the state from that snapshot', async () => {
     const opened = await openWriter(makeDirectory())
     await putTable(opened.client, { name: 'user', rows: MANY_ROWS, dim: 1, settings: { optimizer: adam } })
     await send(opened, [0], [2], gradients)

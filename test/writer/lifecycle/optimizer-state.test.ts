@@ -33,13 +33,13 @@ const begin = (optimizer: Optimizer, stateKind: 'momentum' | 'adam') =>
     stateKind,
   })
 
-describe('State that comes with the rows', () => {
-  test('is where training goes on, its steps too', async () => {
+describe('Optimizer state that is uploaded with the rows', () => {
+  test('continues the training, including the count of steps', async () => {
     const { buildId, state } = await begin(adam, 'adam')
     new Float32Array(state?.[0].memory.buffer ?? new ArrayBuffer(0), ROWS_AT, 4).set([4, 9, 0, 1])
     await service.client.call('commitBuild', { buildId, step: 1 })
     await step([0, 1], [0, 0])
-    // The second step: m and v halve, and the size is sqrt(1 - 1/4) / (1 - 1/4).
+    // This is the second step: m and v halve, and its size is sqrt(1 - 1/4) / (1 - 1/4).
     const size = Math.fround(Math.sqrt(0.75) / 0.75)
     expect(readTable(service.client, 'user')).toEqual([
       [-Math.fround(Math.fround(size * 2) / Math.fround(Math.sqrt(4.5)))],
@@ -47,7 +47,7 @@ describe('State that comes with the rows', () => {
     ])
   })
 
-  test('counts in the quota, and is given back with the build', async () => {
+  test('counts towards the quota, and is released with an aborted build', async () => {
     const { buildId } = await begin(adam, 'adam')
     const reserved = service.writer.memory.reservedBytes
     await service.client.call('abortBuild', { buildId })
@@ -67,14 +67,14 @@ describe('State that comes with the rows', () => {
     await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
   })
 
-  test('is given back with its table', async () => {
+  test('is released with its table', async () => {
     const { buildId } = await begin(adam, 'adam')
     await service.client.call('commitBuild', { buildId })
     await service.client.call('remove', { name: 'user', precondition: {} })
     await expect.poll(() => service.writer.memory.reservedBytes).toBe(0)
   })
 
-  test('is refused when the optimizer became another, before the upload or during it', async () => {
+  test('is refused when the optimizer was changed before the upload or during it', async () => {
     await putTable(service.client, { name: 'user', rows: 2, dim: 1, settings: { optimizer: momentum } })
     const bring = () =>
       service.client.call('beginBuild', {
@@ -101,7 +101,7 @@ describe('State that comes with the rows', () => {
   })
 })
 
-test('A replacement under another kind of optimizer takes the state of the versions before it away', async () => {
+test('A replacement with another kind of optimizer drops the state of the earlier versions', async () => {
   await putTable(service.client, { name: 'user', rows: 2, dim: 1, settings: { optimizer: momentum } })
   const one = service.writer.memory.reservedBytes
   await step([0], [1])
@@ -117,7 +117,7 @@ test('A replacement under another kind of optimizer takes the state of the versi
   expect(service.writer.memory.reservedBytes).toBe(3 * one)
 })
 
-test('An update that would make state infinite or NaN is refused, and changes nothing', async () => {
+test('An update that would make the state infinite or NaN is refused and changes nothing', async () => {
   const adagrad: Optimizer = {
     kind: 'adagrad',
     learning_rate: 1,

@@ -1,27 +1,25 @@
+/** Damages the files of a data directory, and reports how a start on it is refused. */
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { CatalogSnapshot } from '../../../src/storage/catalog-rows.ts'
 import { type OpenWriter, openWriter } from '../restart.ts'
 
-/** What happens to a file of the folder of snapshots. */
+/** The ways in which a snapshot file is damaged. */
 export type Damage = 'flipped' | 'cut' | 'missing'
 
-/** Damages a file: a bit of its first number, its end, or all of it. */
+/** Damages a file: flips a bit of its first number, cuts its end, or removes it. */
 export const damageFile = (dataDir: string, file: string, damage: Damage): void => {
   const path = join(dataDir, 'snapshots', file)
   if (damage === 'missing') return rmSync(path)
   const bytes = readFileSync(path)
   if (damage === 'cut') return truncateSync(path, bytes.length - 3)
-  // Behind the header, whose length is its first eight bytes.
+  // The numbers follow the header, whose length is in the first eight bytes.
   bytes[8 + Number(bytes.readBigUInt64LE(0))] ^= 1
   writeFileSync(path, bytes)
 }
 
-/**
- * Takes records out of the journal of a directory that nobody has open: those of these places,
- * counted from 1.
- */
+/** Removes the records at these places, counted from 1, from the journal of a directory that is closed. */
 export const dropRecords = (
   dataDir: string,
   places: readonly number[],
@@ -35,11 +33,11 @@ export const dropRecords = (
   opened.close()
 }
 
-/** Snapshots of the current version, oldest first. */
+/** Returns the snapshots of the current version, oldest first. */
 export const snapshotsOf = ({ writer }: OpenWriter, name = 'user'): CatalogSnapshot[] =>
   writer.find(name).current.stored.snapshots
 
-/** How a start is refused: its code and what it says. */
+/** Returns the code and the message with which a start is refused. */
 export const refusalOf = async (
   dataDir: string,
   options: Parameters<typeof openWriter>[1] = {},

@@ -13,7 +13,7 @@ const RANK = 2
 const WAIT = { timeout: 10_000 }
 const services = createLookupServices(null)
 
-/** Every row as a lookup answers it, and the sequence that it names. */
+/** Reads every row as a lookup answers it, and the sequence of the answer. */
 const readAll = async ({ client }: OpenWriter) => {
   const entry = client.registry.find('user')
   const request = { indices: Int32Array.from({ length: ROWS }, (_, i) => i), shape: [ROWS], options: {} }
@@ -25,7 +25,7 @@ const readAll = async ({ client }: OpenWriter) => {
 const tableAt = (row: number, column: number) => row * 10 + column
 const aAt = (row: number, k: number) => row + 1 + k
 const bAt = (k: number, column: number) => (k + 1) * (column + 1)
-/** By hand: the row, and alpha / rank times A . B. */
+/** Computes a number independently: that of the row, plus alpha / rank times the product of A and B. */
 const adapted = (alpha: number): number[] =>
   Array.from({ length: ROWS * DIM }, (_, i) => {
     const [row, column] = [Math.floor(i / DIM), i % DIM]
@@ -69,7 +69,7 @@ const filesOf = ({ writer }: OpenWriter) => writer.find('user').current.adapter?
 
 describe('An adapter', () => {
   test.each(['float32', 'float16'] as const)(
-    'comes back from a crash with the same lookup results (%s)',
+    'survives a crash with the same lookup results (%s)',
     async (dtype) => {
       const opened = await start()
       await attach(opened, 4, dtype)
@@ -84,7 +84,7 @@ describe('An adapter', () => {
     },
   )
 
-  test('that was replaced, or taken off, is as it was answered last, and files of others are gone', async () => {
+  test('that was replaced or removed is as last answered, and files of earlier adapters are gone', async () => {
     const opened = await start()
     await attach(opened, 4)
     const before = filesOf(opened)
@@ -101,7 +101,7 @@ describe('An adapter', () => {
     expect(await send(again, [0], [1, 1, 1])).toMatchObject({ sequence: 4 })
   })
 
-  test('is there after a stop and a start, of mode none too, at its sequence', async () => {
+  test('survives a stop and a start at its sequence, in mode none too', async () => {
     const opened = await start('none')
     await send(opened, [0], [0, 1, 2])
     await attach(opened, 4)
@@ -110,7 +110,7 @@ describe('An adapter', () => {
   })
 
   test.each([0, 1])(
-    'whose file %i is damaged refuses the start; told to go back, it is lost and the table is not',
+    'whose file %i is damaged makes a start fail, or is dropped without its table when recovery may go back',
     async (which) => {
       const opened = await start()
       await attach(opened, 4)
@@ -126,7 +126,7 @@ describe('An adapter', () => {
     },
   )
 
-  test('whose files were exchanged is refused', async () => {
+  test('is refused when its two files were exchanged', async () => {
     const opened = await start()
     await attach(opened, 4)
     const [a, b] = filesOf(opened)
@@ -136,7 +136,7 @@ describe('An adapter', () => {
     expect(await refusalOf(crash(opened.dataDir))).toMatchObject({ code: 'DamagedSnapshot' })
   })
 
-  test('whose HTTP worker goes while its files are written has its memory counted once', async () => {
+  test('has its memory counted once when its HTTP worker ends while its files are written', async () => {
     const opened = await start()
     const { memory } = opened.writer
     const withoutAdapter = memory.reservedBytes

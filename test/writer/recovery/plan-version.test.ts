@@ -27,7 +27,7 @@ const image = (changes: Partial<CatalogImage> = {}): CatalogImage => ({
 })
 
 describe('The versions of a catalog', () => {
-  test('are found with their snapshots, each judged by its file', async () => {
+  test('are found with their snapshots, each classified by its file', async () => {
     const opened = await openWriter(makeDirectory())
     await putTable(opened.client, { name: 'user', rows: 2, dim: 1 })
     await send(opened, [0], [1])
@@ -46,17 +46,17 @@ describe('The versions of a catalog', () => {
       replay: { first: 2, last: 1 },
       warnings: [],
     })
-    // Whoever reads it finds more than its ends and length show.
+    // Only a full read finds this damage; the ends and the length of the file are right.
     found[0].snapshots[1].state = 'damaged'
     expect(refusalOf(() => planFound(store, found[0], false))).toBe('DamagedSnapshot')
   })
 
-  test('without a table are refused', async () => {
+  test('are refused when their table is missing', async () => {
     const store = openSample(makeFolder())
     expect(await refusalOfAsync(() => findVersions(store, image({ tables: [] })))).toBe('DamagedCatalog')
   })
 
-  test('without a file, or without their records, are refused', async () => {
+  test('are refused when a file or journal records are missing', async () => {
     const store = openSample(makeFolder())
     const [found] = await findVersions(store, image())
     expect(found.snapshots.map(({ state }) => state)).toEqual(['missing'])
@@ -68,7 +68,7 @@ describe('The versions of a catalog', () => {
   })
 })
 
-test('The files of a catalog are those of snapshots and of adapters', () => {
+test('The files that a catalog lists are those of snapshots and of adapters', () => {
   expect([...listFiles(image({ adapters: [sampleAdapter()] }))].sort()).toEqual([
     'a.safetensors',
     'b.safetensors',

@@ -17,7 +17,7 @@ import {
 } from '../restart.ts'
 import { type Damage, damageFile, dropRecords, refusalOf, snapshotsOf } from './damage.ts'
 
-/** Snapshots at 0 and 2, updates through 4: each sets its sequence in row 0, and adds 1 to row 1. */
+/** Snapshots exist at 0 and 2, updates through 4. Each sets row 0 to its sequence and adds 1 to row 1. */
 const start = async (settings: Partial<Settings> = {}): Promise<OpenWriter> => {
   const opened = await openWriter(makeDirectory())
   await putTable(opened.client, { name: 'user', rows: 3, dim: 1, values: [0, 0, 9], settings })
@@ -37,13 +37,13 @@ describe('A start after a crash', () => {
     const again = await openWriter(crash(opened.dataDir))
     expect(describeTable(again)).toEqual(describeTable(opened))
     expect([readRows(again), again.warnings]).toEqual([rowsAt(4), []])
-    // It goes on where it was, and stands another crash.
+    // Updates continue from there, and survive another crash.
     expect(await send(again, [0, 1], [5, 5])).toMatchObject({ sequence: 5 })
     expect(readRows(await openWriter(crash(again.dataDir)))).toEqual(rowsAt(5))
   })
 
   test.each(DAMAGES)(
-    'loads the snapshot before when the newest is %s, says so, and loses nothing',
+    'loads the older snapshot when the newest is %s, reports it, and loses nothing',
     async (damage) => {
       const opened = await start()
       const image = crash(opened.dataDir)
@@ -53,7 +53,7 @@ describe('A start after a crash', () => {
       expect([readRows(again), sequenceOf(again)]).toEqual([rowsAt(4), 4])
       expect(again.warnings.join('\n')).toContain(`${newest.file}: `)
       expect(again.warnings.at(-1)).toMatch(/nothing is lost$/)
-      // The damaged one is forgotten.
+      // The damaged snapshot is no longer listed.
       expect([snapshotsOf(again).map(({ file }) => file), listFolder(image)]).toEqual([
         [older.file],
         [older.file],
@@ -64,7 +64,7 @@ describe('A start after a crash', () => {
   )
 
   test.each(DAMAGES)(
-    'is refused when both snapshots are %s, naming a file, and left as it is',
+    'is refused when both snapshots are %s, with an error that names a file, and changes nothing',
     async (damage) => {
       const opened = await start()
       const image = crash(opened.dataDir)
@@ -79,7 +79,7 @@ describe('A start after a crash', () => {
     },
   )
 
-  test('is refused when a record is missing, and goes back before it when told to, saying what is lost', async () => {
+  test('is refused when a record is missing, or goes back before it when allowed and reports the loss', async () => {
     const opened = await start()
     const image = crash(opened.dataDir)
     dropRecords(image, [3])
@@ -93,13 +93,13 @@ describe('A start after a crash', () => {
     expect(again.warnings.at(-1)).toBe(
       'table "user", version 1 goes back to sequence 2: sequences 3 to 4 are lost',
     )
-    // What was given up is gone for good, and another 3 takes its place.
+    // The discarded updates stay discarded, and a new update 3 takes their place.
     await send(again, [0, 1], [33, 33])
     const third = await openWriter(crash(image))
     expect([readRows(third), sequenceOf(third), third.warnings]).toEqual([rowsAt(33), 3, []])
   })
 
-  test('that goes back before a snapshot forgets that one: its file holds what was given up', async () => {
+  test('that goes back before a snapshot removes it from the catalog, because it holds discarded updates', async () => {
     const opened = await start()
     const image = crash(opened.dataDir)
     const [older, newest] = snapshotsOf(opened)
@@ -113,9 +113,9 @@ describe('A start after a crash', () => {
     expect([readRows(third), third.warnings]).toEqual([rowsAt(33), []])
   })
 
-  test('that goes back behind a whole file whose end is not in the journal forgets that one, too', async () => {
+  test('that goes back removes a whole snapshot, too, when the journal does not reach its end', async () => {
     const opened = await start()
-    // As if the newest one had been written while updates 3 and 4 ran.
+    // The listing is that of a snapshot that was written during updates 3 and 4.
     const [older, newest] = snapshotsOf(opened)
     opened.writer.storage.store.commit({
       changes: [{ kind: 'put-snapshot', snapshot: { ...newest, endSequence: 4 } }],
@@ -130,15 +130,15 @@ describe('A start after a crash', () => {
     expect([readRows(third), sequenceOf(third), third.warnings]).toEqual([rowsAt(33), 3, []])
   })
 
-  test('of mode none goes back to the last snapshot, without a word', async () => {
+  test('uses the last snapshot without a warning in mode none', async () => {
     const opened = await start({ durability: 'none' })
     const again = await openWriter(crash(opened.dataDir))
     expect([readRows(again), sequenceOf(again), again.warnings]).toEqual([rowsAt(2), 2, []])
   })
 })
 
-describe('What the catalog does not list', () => {
-  test('is swept: files of a snapshot that was not finished, and journals of versions that are gone', async () => {
+describe('Data that the catalog does not list', () => {
+  test('is removed: files of unfinished snapshots and journals of versions that no longer exist', async () => {
     const opened = await start()
     const image = crash(opened.dataDir)
     const listed = listFolder(image)
@@ -148,7 +148,7 @@ describe('What the catalog does not list', () => {
     store.commit({ records: [sampleRecord(1, { tableId: 77 }), sampleRecord(1, { tableId: 1, version: 9 })] })
     store.close()
     const again = await openWriter(image)
-    // What is not ours stays.
+    // Files that gatherd did not write stay.
     expect(listFolder(image)).toEqual([...listed, 'notes.txt'].sort())
     expect(
       again.writer.storage.store.journalStreams().map(({ tableId, version }) => `${tableId}/${version}`),
@@ -158,14 +158,14 @@ describe('What the catalog does not list', () => {
 })
 
 describe('A quota that is too small', () => {
-  test('refuses the start, and names the table and the variable', async () => {
+  test('makes a start fail with an error that names the table and the variable', async () => {
     const opened = await start()
     const { code, message } = await refusalOf(crash(opened.dataDir), { quotaBytes: 1000 })
     expect(code).toBe('MEMORY_QUOTA_EXCEEDED')
     expect(message).toMatch(/^table "user" cannot be loaded: .*; raise GATHERD_MEMORY_QUOTA_BYTES$/)
   })
 
-  test('refuses it for an adapter, too', async () => {
+  test('makes a start fail for an adapter, too', async () => {
     const opened = await start()
     const begin = { name: 'user', version: 1, rank: 1, dtype: 'float32' as const, precondition: {} }
     const { adapterId } = await opened.client.call('beginAdapter', begin)
@@ -177,7 +177,7 @@ describe('A quota that is too small', () => {
 })
 
 describe('Progress', () => {
-  test('grows from nothing to everything, in rows and bytes of all tables', async () => {
+  test('grows from zero to the rows and bytes of all tables', async () => {
     const opened = await start()
     await putTable(opened.client, { name: 'large', rows: 600_000, dim: 4 })
     const { progress } = await openWriter(crash(opened.dataDir))

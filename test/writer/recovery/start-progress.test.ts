@@ -3,7 +3,7 @@ import { StartProgress } from '../../../src/writer/recovery/start-progress.ts'
 
 const MiB = 1024 * 1024
 
-/** Progress over a clock that only `pass` moves. */
+/** Makes a progress report whose clock only `pass` advances. */
 const start = (isTTY: boolean) => {
   const written: string[] = []
   let nowMs = 1_000
@@ -16,8 +16,8 @@ const start = (isTTY: boolean) => {
   return { written, progress, tell, pass: (ms: number) => (nowMs += ms) }
 }
 
-describe('In a log, progress', () => {
-  test('is a line every other second, as JSON, with rate and time left', () => {
+describe('Progress in a log', () => {
+  test('is a line of JSON every two seconds, with rate and time left', () => {
     const { written, tell, pass, progress } = start(false)
     tell(0.1)
     pass(1_999)
@@ -57,7 +57,7 @@ describe('In a log, progress', () => {
     })
   })
 
-  test('says no time left before anything is loaded, and none is left of nothing', () => {
+  test('has no time left before anything is loaded, and none when there is nothing to load', () => {
     const { written, tell, pass, progress } = start(false)
     pass(2_000)
     tell(0)
@@ -70,8 +70,8 @@ describe('In a log, progress', () => {
   })
 })
 
-describe('On a terminal, progress', () => {
-  test('is a bar that is drawn again ten times a second, and taken away in the end', () => {
+describe('Progress on a terminal', () => {
+  test('is a bar that is redrawn ten times a second and erased at the end', () => {
     const { written, tell, pass, progress } = start(true)
     pass(100)
     tell(0)
@@ -88,7 +88,7 @@ describe('On a terminal, progress', () => {
     expect(JSON.parse(written[3])).toMatchObject({ msg: 'loaded', loadedBytes: 50 * MiB, ms: 200 })
   })
 
-  test('that was over before it was drawn leaves the last line alone, and none when there was nothing to load', () => {
+  test('prints only the last line when loading ends before the first bar, and nothing without tables', () => {
     const { written, tell, progress } = start(true)
     tell(1)
     progress.end()

@@ -13,7 +13,7 @@ import { runsOf } from '../../helpers/property-runs.ts'
 
 const arena = new Arena(16 * 1024 * 1024)
 const kernels = instantiateApplyKernels(arena.memory)
-afterEach(() => expect(arena.reservedBytes, 'the scratch is given back').toBe(0))
+afterEach(() => expect(arena.reservedBytes, 'the workspace is released').toBe(0))
 
 const adagrad: Optimizer = {
   kind: 'adagrad',
@@ -23,7 +23,7 @@ const adagrad: Optimizer = {
   epsilon_inside_sqrt: false,
 }
 
-/** A table of zeros that only this thread knows. */
+/** Makes a table of zeros that only this thread uses. */
 const makeTable = (rows: number, dim: number, dtype: Dtype, optimizer: Optimizer) => {
   const memory = new TableMemory(1024 * 1024 * 1024, 65_536 * 16)
   const begin = { name: 'user', rows, dim, dtype, settings: { optimizer }, precondition: {} }
@@ -53,7 +53,7 @@ const makeTable = (rows: number, dim: number, dtype: Dtype, optimizer: Optimizer
 
 describe('An update of many rows', () => {
   const f = Math.fround
-  /** Row by row and number by number, in the order of the contract. Changes `rows` and `state`. */
+  /** Applies an update number by number in the order of the contract. Changes `rows` and `state`. */
   const stepRows = (
     rows: number[],
     state: number[],
@@ -107,24 +107,27 @@ describe('An update of many rows', () => {
     },
   )
 
-  test.each(['set', 'add'] as const)('%s goes through 16 bits as one does', (operation) => {
-    const { update, read } = makeTable(600, 3, 'float16', adagrad)
-    const indices = Array.from({ length: 1200 }, (_, i) => (i * 7) % 600)
-    const values = Float32Array.from({ length: 3600 }, (_, i) => i / 8192)
-    update(operation, indices, values)
-    const expected = new Float16Array(1800)
-    for (let i = 0; i < 600; i++) {
-      for (let k = 0; k < 3; k++) {
-        const [first, last] = [values[i * 3 + k], values[(i + 600) * 3 + k]]
-        expected[indices[i] * 3 + k] = operation === 'set' ? last : f(first + last)
+  test.each(['set', 'add'] as const)(
+    'of %s rounds each result to 16 bits as an update of one row does',
+    (operation) => {
+      const { update, read } = makeTable(600, 3, 'float16', adagrad)
+      const indices = Array.from({ length: 1200 }, (_, i) => (i * 7) % 600)
+      const values = Float32Array.from({ length: 3600 }, (_, i) => i / 8192)
+      update(operation, indices, values)
+      const expected = new Float16Array(1800)
+      for (let i = 0; i < 600; i++) {
+        for (let k = 0; k < 3; k++) {
+          const [first, last] = [values[i * 3 + k], values[(i + 600) * 3 + k]]
+          expected[indices[i] * 3 + k] = operation === 'set' ? last : f(first + last)
+        }
       }
-    }
-    expect(read()).toEqual(Array.from(expected))
-  })
+      expect(read()).toEqual(Array.from(expected))
+    },
+  )
 })
 
-describe('The logs of exports', () => {
-  test('hear what rows and state were, each of its own, in blocks of any size', () => {
+describe('The pre-image logs of exports', () => {
+  test('receive the earlier rows and the earlier state, each its own, whatever the size of the blocks', () => {
     const [rows, dim] = [300, 256]
     const { table, update } = makeTable(rows, dim, 'float32', adagrad)
     const all = Array.from({ length: rows }, (_, row) => row)
@@ -146,8 +149,8 @@ describe('The logs of exports', () => {
   })
 })
 
-describe('The scratch', () => {
-  test('is given back after a refusal', () => {
+describe('The workspace of an update', () => {
+  test('is released after a refusal', () => {
     const { update } = makeTable(2, 1, 'float16', adagrad)
     expect(() => update('set', [0], Float32Array.of(1e9))).toThrowError(
       expect.objectContaining({ code: 'NON_FINITE' }),
@@ -157,7 +160,7 @@ describe('The scratch', () => {
     )
   })
 
-  test('that finds no room refuses, and keeps nothing', () => {
+  test('that finds no memory refuses the update and reserves nothing', () => {
     const { update } = makeTable(1000, 1024, 'float32', adagrad)
     const taken = arena.reserve(12 * 1024 * 1024)
     const indices = Array.from({ length: 1000 }, (_, row) => row)

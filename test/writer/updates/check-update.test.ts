@@ -34,12 +34,12 @@ const kinds: Optimizer[] = [
   },
 ]
 
-describe.each(kinds)('A gradient that is not finite, for %o', (optimizer) => {
+describe.each(kinds)('A gradient that is not finite, with %o,', (optimizer) => {
   test.each([
     ['in a row of its own', [0, 1, 2], null],
     ['in one of equal rows', [1, 1, 1], null],
     ['in the padding row', [0, 1, 2], 1],
-  ] as const)('%s is named, and nothing changes', async (_, indices, padding) => {
+  ] as const)('%s is refused with its place and changes nothing', async (_, indices, padding) => {
     const settings: Partial<Settings> = { optimizer, padding_index: padding, durability: 'none' }
     const values = [1, 2, 3, 4, 5, 6]
     await putTable(service.client, { name: 'user', rows: 3, dim: 2, values, settings })
@@ -63,7 +63,7 @@ describe.each(kinds)('A gradient that is not finite, for %o', (optimizer) => {
 })
 
 test.each(['set', 'add'] as const)(
-  'A value that is not finite is refused by %s, also when a later one takes its place',
+  'A value that is not finite is refused by %s, even when a later value replaces it',
   async (operation) => {
     await putTable(service.client, { name: 'user', rows: 3, dim: 1, values: [1, 2, 3] })
     const update = {
@@ -81,7 +81,7 @@ test.each(['set', 'add'] as const)(
   },
 )
 
-test('A gradient that is finite, and a step that is not, is refused for its row', async () => {
+test('A finite gradient whose step is not finite is refused with the place of its row', async () => {
   const settings: Partial<Settings> = { optimizer: { kind: 'sgd', learning_rate: 1e30 } }
   await putTable(service.client, { name: 'user', rows: 3, dim: 1, values: [1, 2, 3], settings })
   const update = {

@@ -1,3 +1,4 @@
+/** Sets a group commit up over a real store, with tables of its own, for tests that need no whole writer. */
 import type { Dtype, Durability, Optimizer } from '../../../src/core/types.ts'
 import { openStore } from '../../../src/storage/open-store.ts'
 import type { Store } from '../../../src/storage/store.ts'
@@ -21,13 +22,13 @@ export interface NewTable {
   optimizer?: Optimizer
 }
 
-/** Turns over a real store, and tables that no HTTP worker and no catalog knows. */
+/** A group commit over a real store, with tables that no HTTP worker and no catalog has. */
 export interface GroupCommitSetup {
   groupCommit: GroupCommit
   store: Store
   keys: Idempotency
   arena: Arena
-  /** Transactions of each log so far. */
+  /** The number of transactions in each log so far. */
   commits: { disk: number; os: number }
   fatal: unknown[]
   add: (table?: NewTable) => TableModel
@@ -89,7 +90,7 @@ export const makeGroupCommit = (): GroupCommitSetup => {
   return { groupCommit, store, keys, arena, commits, fatal, add, close }
 }
 
-/** An update of `set`, unless `changes` say otherwise, of rows of as many numbers as fit. */
+/** Returns a `set` of these rows; `changes` replace any part of it. */
 export const update = (
   indices: number[],
   values: number[],
@@ -104,7 +105,8 @@ export const update = (
 })
 
 /**
- * What a version is, to the bit: rows as stored, optimizer state of the rows that have some, steps, sequence.
+ * Describes a version exactly: rows as stored, the optimizer state of the rows that have one, steps and
+ * sequence.
  */
 export const readVersion = ({ handle, table, state }: VersionModel) => {
   const rowsOf = (version: VersionModel['table']): string[] =>

@@ -26,8 +26,8 @@ const addKeyed = (opened: OpenWriter, key: string, value = 1) =>
   send(opened, [0], [value], { ...add, ...keyOf(key, `add ${value}`) })
 const snapshot = ({ client }: OpenWriter) => client.call('snapshot', null)
 
-describe('A key that comes again', () => {
-  test('is answered with the first result, and applied once', async () => {
+describe('A repeated key', () => {
+  test('is answered with the first result, and the update is applied once', async () => {
     const opened = await start()
     const first = await addKeyed(opened, 'a')
     await send(opened, [0], [10], add)
@@ -36,7 +36,7 @@ describe('A key that comes again', () => {
     expect(readRows(opened)).toEqual([[11]])
   })
 
-  test('with another request is refused, before and after the first one is done', async () => {
+  test('with another request is refused while the first one runs and after it', async () => {
     const opened = await start()
     const both = await Promise.allSettled([
       addKeyed(opened, 'a'),
@@ -52,7 +52,7 @@ describe('A key that comes again', () => {
     expect(readRows(opened)).toEqual([[1]])
   })
 
-  test('while the first is under way is refused with a time to wait, and answered afterwards', async () => {
+  test('is refused with a time to wait while the first request runs, and answered afterwards', async () => {
     const opened = await start()
     const both = await Promise.allSettled([addKeyed(opened, 'a'), addKeyed(opened, 'a')])
     expect(both[1]).toMatchObject({
@@ -62,7 +62,7 @@ describe('A key that comes again', () => {
     expect(readRows(opened)).toEqual([[1]])
   })
 
-  test('is free again when the first was refused, which is not remembered', async () => {
+  test('is free again when the first request was refused, because refusals are not stored', async () => {
     const opened = await start()
     const outside = send(opened, [7], [1], keyOf('a', 'outside'))
     await expect(outside).rejects.toMatchObject({ code: 'INDEX_OUT_OF_RANGE' })
@@ -73,14 +73,14 @@ describe('A key that comes again', () => {
     expect(await addKeyed(opened, 'a')).toMatchObject({ replayed: false, sequence: 1 })
   })
 
-  test('is answered whatever its condition says, since the first result is what is asked for', async () => {
+  test('is answered whatever its condition, because the client asks for the first result', async () => {
     const opened = await start()
     const once = () => send(opened, [0], [1], { ...add, ...keyOf('a'), precondition: { ifMatch: ['1-0'] } })
     await once()
     expect(await once()).toMatchObject({ replayed: true, sequence: 1 })
   })
 
-  test('for an update that names no rows is answered, too', async () => {
+  test('of an update without rows is answered, too', async () => {
     const opened = await start()
     await send(opened, [], [], keyOf('a'))
     await send(opened, [0], [1])
@@ -92,7 +92,7 @@ describe('A key that comes again', () => {
   })
 
   test.each(['disk', 'os'] as const)(
-    'after a crash is answered with the first result (%s)',
+    'is answered with the first result after a crash (%s)',
     async (durability) => {
       const opened = await start(durability)
       const first = await addKeyed(opened, 'a')
@@ -105,7 +105,7 @@ describe('A key that comes again', () => {
     },
   )
 
-  test('belongs to its table, and goes with it: neither another nor its successor of that name knows it', async () => {
+  test('belongs to its table alone: another table, or a later one of the same name, does not have it', async () => {
     const opened = await start()
     await putTable(opened.client, { name: 'other', rows: 1, dim: 1 })
     await addKeyed(opened, 'a')
@@ -120,7 +120,7 @@ describe('A key that comes again', () => {
 })
 
 describe('A key of a table of mode none', () => {
-  test('is remembered while the process runs', async () => {
+  test('is stored while the process runs', async () => {
     const opened = await start('none')
     await addKeyed(opened, 'a')
     expect(await addKeyed(opened, 'a')).toMatchObject({ replayed: true, sequence: 1 })
@@ -148,7 +148,7 @@ describe('A key of a table of mode none', () => {
     expect(readRows(again)).toEqual([[2]])
   })
 
-  test('is lost with its update when the snapshot that both are journaled for does not come about', async () => {
+  test('is lost with its update when the snapshot for which both are journaled is not finished', async () => {
     const opened = await start('none', MANY_ROWS)
     await addKeyed(opened, 'a')
     let image = ''
@@ -162,11 +162,11 @@ describe('A key of a table of mode none', () => {
     expect(readNumber(again, 0)).toBe(2)
   })
 
-  test('survives when its update does: one that is journaled behind a snapshot without a gap, for another one', async () => {
+  test('survives with its update when the journal continues a finished snapshot without a gap', async () => {
     const opened = await start('none', MANY_ROWS)
     await addKeyed(opened, 'a')
     await duringSnapshot(opened, async () => void (await addKeyed(opened, 'b')))
-    // Now everything so far would come back.
+    // From here on a start would restore every update so far.
     let image = ''
     await duringSnapshot(opened, async () => {
       await addKeyed(opened, 'c')
@@ -178,33 +178,33 @@ describe('A key of a table of mode none', () => {
   })
 
   test('does not keep the rows of its version in memory when the table is replaced', async () => {
-    const parts = makeGroupCommit()
-    const table = parts.add({ durability: 'none' })
-    const reservation = parts.keys.reserve(table.id, { key: 'a', request: new Uint8Array(32) })
-    parts.keys.keepUnsaved(table.current, reservation, {
+    const setup = makeGroupCommit()
+    const table = setup.add({ durability: 'none' })
+    const reservation = setup.keys.reserve(table.id, { key: 'a', request: new Uint8Array(32) })
+    setup.keys.keepUnsaved(table.current, reservation, {
       version: 1,
       sequence: 1,
       rowsUpdated: 1,
       durability: 'none',
       replayed: false,
     })
-    // Another object with the handle's key is as good: only the key is kept.
-    expect(parts.keys.listUnsaved({ ...table.current })).toHaveLength(1)
+    // Another object with the same handle key finds it, because only the key of the handle is stored.
+    expect(setup.keys.listUnsaved({ ...table.current })).toHaveLength(1)
     expect(
-      parts.keys.listUnsaved({ ...table.current, handle: { ...table.current.handle, key: 'another' } }),
+      setup.keys.listUnsaved({ ...table.current, handle: { ...table.current.handle, key: 'another' } }),
     ).toEqual([])
-    parts.close()
+    setup.close()
   })
 })
 
-test('A key may be claimed again only when it was let go', () => {
-  const parts = makeGroupCommit()
-  const keys = new Idempotency(parts.store)
+test('A key can be reserved again only after it was released', () => {
+  const setup = makeGroupCommit()
+  const keys = new Idempotency(setup.store)
   const key = { key: 'a', request: new Uint8Array(32) }
   const reservation = keys.reserve(1, key)
   expect(() => keys.reserve(1, key)).toThrow(expect.objectContaining({ code: 'IDEMPOTENCY_IN_FLIGHT' }))
   expect(() => keys.reserve(2, key)).not.toThrow()
   keys.release(reservation)
   expect(() => keys.reserve(1, key)).not.toThrow()
-  parts.close()
+  setup.close()
 })

@@ -6,7 +6,7 @@ const ROW_BYTES = 8
 const STATE_BYTES = 12
 
 describe('Rows that a batch has computed', () => {
-  test('are found where their last update left them, and their state where the last step did', () => {
+  test('are found as their last update left them, with the state after the last step', () => {
     const updates = fc.array(
       fc.record({
         rows: fc.uniqueArray(
@@ -47,7 +47,7 @@ describe('Rows that a batch has computed', () => {
     )
   })
 
-  test('are none to begin with', () => {
+  test('are none at first', () => {
     expect([new PendingRows().size, new PendingRows().find(0)]).toEqual([0, -1])
   })
 })

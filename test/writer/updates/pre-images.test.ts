@@ -3,7 +3,7 @@ import { PreImageLog } from '../../../src/writer/updates/pre-images.ts'
 
 const bytes = (...values: number[]) => Uint8Array.from(values)
 
-test('Only the first change of a row counts, and only rows of the range are read', () => {
+test('A log stores only the first change of a row, and reads only rows of the range', () => {
   const log = new PreImageLog({ rowBytes: 2 }, 100)
   log.record(Int32Array.of(3, 9), bytes(1, 2, 3, 4))
   log.record(Int32Array.of(3, 5), bytes(9, 9, 5, 6))

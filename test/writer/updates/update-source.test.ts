@@ -13,7 +13,7 @@ beforeEach(async () => {
 })
 afterEach(() => service.close())
 
-/** Arrays that the writer reads where they are. */
+/** Arrays in shared memory that the writer reads in place. */
 const mail = (indices: number[], values: number[], head: Partial<UpdateHead> = {}) => {
   arena.int32.set(indices, INDICES_AT / 4)
   arena.float32.set(values, VALUES_AT / 4)
@@ -30,9 +30,9 @@ const valuesNow = (count: number): number[] => [
   ...arena.float32.subarray(VALUES_AT / 4, VALUES_AT / 4 + count),
 ]
 
-describe('An update in memory that an HTTP worker has shown', () => {
+describe('An update in the shared memory of an HTTP worker', () => {
   test.each(['gradients', 'set', 'add'] as const)(
-    'is read there by %s, and stays as it came',
+    'of %s is read in place and not changed',
     async (operation) => {
       const optimizer = { kind: 'sgd', learning_rate: 1 } as const
       await putTable(service.client, {
@@ -54,7 +54,7 @@ describe('An update in memory that an HTTP worker has shown', () => {
     },
   )
 
-  test('is refused for what it is refused for elsewhere, by its places', async () => {
+  test('is refused for the same reasons as any update, with the places of the errors', async () => {
     await putTable(service.client, { name: 'user', rows: 3, dim: 1, values: [1, 2, 3] })
     await expect(mail([0, 3], [1, 1])).rejects.toMatchObject({
       code: 'INDEX_OUT_OF_RANGE',
@@ -77,7 +77,7 @@ describe('An update in memory that an HTTP worker has shown', () => {
     expect(readTable(service.client, 'user').flat()).toEqual([1, 2, 3])
   })
 
-  test('of one HTTP worker is not read in the memory of another', async () => {
+  test('is not read from the memory of another HTTP worker', async () => {
     await putTable(service.client, { name: 'user', rows: 1, dim: 1, values: [0] })
     const other = service.connect()
     const otherArena = new Arena(64 * 1024)

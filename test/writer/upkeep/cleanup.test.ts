@@ -19,7 +19,7 @@ const prepare = () => {
 }
 
 describe('Cleanup', () => {
-  test('removes every record through a sequence, in as many transactions as it takes, and those of others stay', async () => {
+  test('removes every record of a version through a sequence in several transactions, and no others', async () => {
     const { store, cleanup, errors } = prepare()
     const count = 3_000
     store.commit({ records: Array.from({ length: count }, (_, i) => sampleRecord(i + 1)) })
@@ -32,7 +32,7 @@ describe('Cleanup', () => {
     store.close()
   })
 
-  test('removes files, and one that is gone already is no error', async () => {
+  test('removes files, and a missing file is no error', async () => {
     const { store, cleanup, errors, addFile } = prepare()
     const [gone, kept] = ['a.safetensors', 'b.safetensors'].map(addFile)
     cleanup.files(['a.safetensors', 'never.safetensors'])
@@ -41,7 +41,7 @@ describe('Cleanup', () => {
     store.close()
   })
 
-  test('goes on after an error, which it tells', async () => {
+  test('reports an error and continues', async () => {
     const { store, cleanup, errors, addFile } = prepare()
     const path = addFile('a.safetensors')
     cleanup.files([`${'long'.repeat(100)}`])
@@ -51,7 +51,7 @@ describe('Cleanup', () => {
     store.close()
   })
 
-  test('leaves records alone after a failure of the store, and files that may be listed', async () => {
+  test('removes no records after a failure of the store, and no files that may still be listed', async () => {
     const { store, cleanup, errors, addFile } = prepare()
     const path = addFile('a.safetensors')
     store.commit({ records: [sampleRecord(1)] })

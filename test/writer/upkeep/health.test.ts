@@ -15,7 +15,7 @@ const FULL = 13
 const WAIT = { timeout: 10_000 }
 const FSYNC = 1034
 
-/** A writer with a table, over a disk that can be made to fail. */
+/** Starts a writer with a table over a disk that can be made to fail. */
 const start = async (settings = {}, dataDir = makeDirectory()) => {
   const sqlite = new FaultySqlite()
   const opened = await openWriter(dataDir, { store: { open: sqlite.open } })
@@ -30,7 +30,7 @@ const beginAdapter = ({ client }: restart.OpenWriter, version = 1) =>
   client.call('beginAdapter', { name: 'user', version, rank: 1, dtype: 'float32', precondition: {} })
 
 const { rename } = fs
-/** All but the first `goodCount` renames fail with `code`. */
+/** Makes all renames but the first `goodCount` fail with `code`. */
 const failRenames = (code: string | null, goodCount = 0): void => {
   let count = 0
   fs.rename =
@@ -44,7 +44,7 @@ afterEach(() => failRenames(null))
 
 describe('A full disk', () => {
   test.each(['disk', 'os'] as const)(
-    'refuses updates (%s), says so, and is over with the first that succeeds',
+    'makes updates of mode %s fail, is reported, and ends with the first update that succeeds',
     async (durability) => {
       const { opened, fail, states } = await start({ durability })
       await send(opened, [0], [1])
@@ -63,14 +63,14 @@ describe('A full disk', () => {
     },
   )
 
-  test('is over by itself when there is space again', async () => {
+  test('ends by itself when there is space again', async () => {
     const { opened, fail, states } = await start()
     fail(FULL)
     await expect(send(opened, [0], [2])).rejects.toMatchObject({ code: 'DISK_FULL' })
     await expect.poll(states, WAIT).toEqual(['ready', 'degraded', 'ready'])
   })
 
-  test('refuses changes of every kind with DISK_FULL; nothing of them stays, and updates go on afterwards', async () => {
+  test('makes every kind of change fail with DISK_FULL and leave nothing, and updates continue afterwards', async () => {
     const { opened, fail } = await start()
     await putTable(opened.client, { name: 'user', rows: 2, dim: 1 })
     await send(opened, [0], [1])
@@ -110,7 +110,7 @@ describe('A full disk', () => {
     ['ENOSPC', 'DISK_FULL'],
     ['EIO', 'NOT_READY'],
   ])(
-    'or a broken one (%s) refuses what needs a file with %s, and no half of it stays',
+    'or a broken one (%s) makes changes that need a file fail with %s, and leaves no part of them',
     async (code, expected) => {
       for (const attempt of ['upload', 'adapter', 'snapshot'] as const) {
         const { opened } = await start()
@@ -128,7 +128,7 @@ describe('A full disk', () => {
             }),
           snapshot: () => opened.client.call('snapshot', null),
         }
-        // The adapter's second file.
+        // The second file of the adapter fails.
         failRenames(code, attempt === 'adapter' ? 1 : 0)
         await expect(attempts[attempt]()).rejects.toMatchObject({ code: expected })
         failRenames(null)
@@ -149,7 +149,7 @@ describe('A full disk', () => {
 
 describe('A failed write or sync', () => {
   test.each(['disk', 'os', 'none'] as const)(
-    'ends updates of every mode until a restart; lookups go on (%s)',
+    'stops updates of every mode until a restart while lookups continue (%s)',
     async (durability) => {
       const { opened, fail, states } = await start({ durability })
       await putTable(opened.client, { name: 'disk', rows: 1, dim: 1 })
@@ -179,7 +179,7 @@ describe('A failed write or sync', () => {
     },
   )
 
-  test('of an upload leaves its file, which the catalog may list after all', async () => {
+  test('of an upload leaves its file, because the catalog may already list it', async () => {
     const { opened, fail } = await start()
     const [upload] = listFolder(opened.dataDir)
     fail(FSYNC)
@@ -188,13 +188,13 @@ describe('A failed write or sync', () => {
     })
     await opened.writer.storage.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toHaveLength(2)
-    // This one was not listed: the next start knows, and sweeps.
+    // The catalog does not list this file, so the next start removes it.
     await opened.close()
     const again = await openWriter(opened.dataDir)
     expect(listFolder(again.dataDir)).toEqual([upload])
   })
 
-  test('of an upload, or an adapter, that the disk has after all leaves a directory that starts', async () => {
+  test('of an upload or adapter leaves a directory that opens, even if the write reached the disk', async () => {
     for (const what of ['upload', 'adapter']) {
       const { opened, sqlite } = await start()
       const { adapterId } = await beginAdapter(opened)
@@ -213,7 +213,7 @@ describe('A failed write or sync', () => {
     }
   })
 
-  test('is told without paths', () => {
+  test('is reported without paths', () => {
     const cause = Object.assign(new Error('open /secret/catalog.db'), { code: 'EIO' })
     const told = describeFailure(new StoreFailed('/secret/catalog.db failed', { cause }))
     expect(told).toBe(
@@ -224,7 +224,7 @@ describe('A failed write or sync', () => {
 })
 
 describe('An open store', () => {
-  test('is ready again at once when something was committed, and degraded for ever when it failed', () => {
+  test('is ready at once after a commit, and stays degraded after a failure', () => {
     const { store } = openStore(makeDirectory())
     const told: string[] = []
     const health = new StoreHealth(
@@ -246,14 +246,14 @@ describe('An open store', () => {
     store.close()
   })
 
-  test('is synced each second, so that a power cut loses no more of mode os', async () => {
+  test('is synced each second, so that a power cut loses at most a second of mode os', async () => {
     const { opened } = await start({ durability: 'os' })
     const sync = vi.spyOn(opened.writer.storage.store, 'syncOsInBackground')
     await expect.poll(() => sync.mock.calls.length, WAIT).toBeGreaterThan(1)
     vi.restoreAllMocks()
   })
 
-  test('has its logs moved into the databases before they are large', async () => {
+  test('moves its logs into the databases before they grow large', async () => {
     const { opened } = await start()
     const { store } = opened.writer.storage
     await putTable(opened.client, { name: 'wide', rows: 16, dim: 65_536 })

@@ -40,7 +40,7 @@ const damage = ({ file }: { file: string }) => {
   writeFileSync(path, bytes)
 }
 
-test('A snapshot file that is damaged while the service runs is named, and replaced by whole ones', async () => {
+test('A snapshot file that is damaged while the service runs is reported and replaced by a whole one', async () => {
   const [first] = listed()
   damage(first)
   await expect.poll(() => listed().includes(first)).toBe(false)
@@ -55,7 +55,7 @@ test('A snapshot file that is damaged while the service runs is named, and repla
   ])
 })
 
-test('Of two snapshots the damaged one goes and the whole one stays', async () => {
+test('A damaged snapshot is removed and the whole one beside it stays', async () => {
   const { snapshots } = service.writer.storage
   const table = service.writer.find('user')
   await snapshots.take(table, table.current)
@@ -65,7 +65,7 @@ test('Of two snapshots the damaged one goes and the whole one stays', async () =
   expect(listed()).toContain(older)
 })
 
-test('Whole files are left alone', async () => {
+test('Whole snapshot files are not changed', async () => {
   const before = listed()
   await new Promise((resolve) => setTimeout(resolve, 50))
   expect(listed()).toEqual(before)

@@ -38,7 +38,7 @@ const rangesOf = ({ writer }: restart.OpenWriter) =>
   writer.storage.store.inspectJournal(writer.find('user').id, 1).ranges
 
 describe('A snapshot', () => {
-  test('is written of every version that has changed, and of no other', async () => {
+  test('is written for every version that has changed, and for no other', async () => {
     const opened = await start()
     await putTable(opened.client, { name: 'other', rows: 1, dim: 1 })
     await send(opened, [0], [1])
@@ -47,7 +47,7 @@ describe('A snapshot', () => {
     expect(await snapshot(opened)).toEqual({ snapshots: [] })
   })
 
-  test('makes the second of two that are kept, and removes the file and the records that only older ones need', async () => {
+  test('is one of the two newest that are kept, and files and records that only older ones need are removed', async () => {
     const opened = await start()
     const [upload] = listFolder(opened.dataDir)
     await send(opened, [0], [1])
@@ -55,7 +55,7 @@ describe('A snapshot', () => {
     await snapshot(opened)
     await opened.writer.storage.cleanup.whenIdle()
     expect(listFolder(opened.dataDir)).toContain(upload)
-    // The upload may still have to be brought up to date.
+    // A start may still need these records to bring the upload up to date.
     expect(rangesOf(opened)).toEqual([{ first: 1, last: 2 }])
     await send(opened, [2], [3])
     await snapshot(opened)
@@ -70,7 +70,7 @@ describe('A snapshot', () => {
   })
 
   test.each(['disk', 'os', 'none'] as const)(
-    'is whole although rows change while it is written (%s)',
+    'is whole in mode %s even if rows change while it is written',
     async (durability) => {
       const opened = await start({ durability }, MANY_ROWS)
       await send(opened, [0], [1])
@@ -86,19 +86,19 @@ describe('A snapshot', () => {
     },
   )
 
-  test('while which the first gradient makes state brings that state back', async () => {
+  test('restores state that the first gradient created while it was written', async () => {
     const opened = await start({ optimizer: adagrad }, MANY_ROWS)
     await send(opened, [1], [5])
     await duringSnapshot(opened, async () => void (await send(opened, [0], [1], { operation: 'gradients' })))
     const again = await openWriter(crash(opened.dataDir))
     const step = { operation: 'gradients' as const }
     for (const one of [opened, again]) await send(one, [0], [1], step)
-    // Accumulators 1 + 1, then 2 + 1.
+    // The accumulators are 1 + 1 and then 2 + 1.
     expect(readNumber(again, 0)).toBeCloseTo(-1 / Math.sqrt(2) - 1 / Math.sqrt(3), 6)
     expect(readNumber(again, 0)).toBe(readNumber(opened, 0))
   })
 
-  test('while which the state is dropped holds that memory, and brings nothing of it back', async () => {
+  test('holds the memory of state that is dropped while it is written, and does not restore that state', async () => {
     const opened = await start({ optimizer: adagrad }, MANY_ROWS)
     const { memory } = opened.writer
     const withoutState = memory.reservedBytes
@@ -119,7 +119,7 @@ describe('A snapshot', () => {
     expect(again.writer.memory.reservedBytes).toBe(withoutState)
   })
 
-  test('of a version that is deleted meanwhile is not listed, and its file goes', async () => {
+  test('of a version that is deleted in between is not listed, and its file is removed', async () => {
     const opened = await start({}, MANY_ROWS)
     await send(opened, [0], [1])
     const table = opened.writer.find('user')
@@ -132,7 +132,7 @@ describe('A snapshot', () => {
     expect(await opened.writer.storage.snapshots.take(table, table.current)).toBeNull()
   })
 
-  test('names the table as it is by then: another one of the name is not taken for it', async () => {
+  test('is not listed for a new table of the same name that replaced its table in between', async () => {
     const opened = await start({}, MANY_ROWS)
     const table = opened.writer.find('user')
     const taken = opened.writer.storage.snapshots.take(table, table.current)
@@ -143,12 +143,12 @@ describe('A snapshot', () => {
     expect(readRows(again)).toEqual([[1], [2]])
   })
 
-  test('that ends between the journaling of an adapter and its publication forgets neither', async () => {
+  test('that ends between the journaling and the publication of an adapter loses neither', async () => {
     const opened = await start({}, 4)
     const table = opened.writer.find('user')
     const begin = { name: 'user', version: 1, rank: 1, dtype: 'float32' as const, precondition: {} }
     const { adapterId } = await opened.client.call('beginAdapter', begin)
-    // An HTTP worker that is slow to acknowledge.
+    // An HTTP worker is slow to acknowledge.
     const gate = Promise.withResolvers<void>()
     const { httpWorkers } = opened.writer
     const publish = httpWorkers.publish.bind(httpWorkers)
@@ -167,8 +167,8 @@ describe('A snapshot', () => {
   })
 })
 
-describe('Snapshots are taken by themselves', () => {
-  test('of the version with the most journal, when that is too much', async () => {
+describe('An automatic snapshot', () => {
+  test('is taken of the version with the largest journal when that exceeds the limit', async () => {
     const opened = await openWriter(makeDirectory(), { snapshotJournalBytes: 1_000 })
     for (const name of ['a', 'b']) await putTable(opened.client, { name, rows: 200, dim: 1 })
     const rows = Array.from({ length: 200 }, (_, i) => i)
@@ -182,7 +182,7 @@ describe('Snapshots are taken by themselves', () => {
     expect(opened.errors).toEqual([])
   })
 
-  test('of a version that has changed, when its snapshot is old', async () => {
+  test('is taken of a changed version when its last snapshot is old', async () => {
     const opened = await openWriter(makeDirectory(), { snapshotAgeMs: 1 })
     await putTable(opened.client, { name: 'changed', rows: 1, dim: 1, settings: { durability: 'none' } })
     await putTable(opened.client, { name: 'same', rows: 1, dim: 1 })
@@ -193,7 +193,7 @@ describe('Snapshots are taken by themselves', () => {
     expect(readRows(await openWriter(crash(opened.dataDir)), 'changed')).toEqual([[1]])
   })
 
-  test('when the writer closes, so that the next start replays nothing, and also what mode none would lose is there', async () => {
+  test('is taken when the writer closes, so that the next start replays nothing and mode none loses nothing', async () => {
     const opened = await start({ durability: 'none' })
     await putTable(opened.client, { name: 'disk', rows: 2, dim: 1 })
     await send(opened, [0], [1])
@@ -207,7 +207,7 @@ describe('Snapshots are taken by themselves', () => {
     ])
   })
 
-  test('and are broken off when closing takes too long; nothing is left of them, and nothing is lost', async () => {
+  test('is aborted when closing takes too long, and then leaves no file and loses no update', async () => {
     const opened = await start({}, MANY_ROWS)
     await send(opened, [0], [1])
     const [upload] = listFolder(opened.dataDir)
@@ -222,7 +222,7 @@ describe('Snapshots are taken by themselves', () => {
   })
 })
 
-test('With the journal of a snapshot pruned at its end instead of its start, rows would be lost: the records between are kept', async () => {
+test('Pruning keeps the records between start and end of a snapshot, without which rows would be lost', async () => {
   const opened = await start({}, MANY_ROWS)
   await send(opened, [0], [1])
   for (const value of [2, 3])
