@@ -84,7 +84,7 @@ const resolveWide = (
     const low = halves[2 * i]
     if (halves[2 * i + 1] === 0 && low < rows) target[i] = low
     else {
-      // Far outside the table, the row depends only on the sign and on the remainder, listed both fit a
+      // Far outside the table, the row depends only on the sign and on the remainder, which both fit a
       // number.
       const index = indices[i]
       const near = index >= -size * 2n && index <= size * 2n
