@@ -15,11 +15,14 @@ export type Norm = keyof typeof NORM_CODES
  * method whose name begins with `step` returns true if every weight and all state that it wrote are finite.
  */
 export interface StepKernels {
-  /** g += decay * w. */
+  /** Adds weight decay: g += decay * w. */
   addDecay(weightsAt: number, gradientsAt: number, count: number, decay: number): void
-  /** w -= rate * g. */
+  /** Takes a step of plain gradient descent: w -= rate * g. */
   stepSgd(weightsAt: number, gradientsAt: number, count: number, rate: number): boolean
-  /** b = momentum * b + g; w -= rate * b, or (nesterov) w -= rate * (g + momentum * b). */
+  /**
+   * Takes a step of SGD with momentum: b = momentum * b + g; w -= rate * b, or (nesterov) w -= rate * (g +
+   * momentum * b).
+   */
   stepMomentum(
     weightsAt: number,
     gradientsAt: number,
@@ -29,7 +32,10 @@ export interface StepKernels {
     momentum: number,
     nesterov: boolean,
   ): boolean
-  /** s += g * g; w -= (rate * g) / (sqrt(s) + epsilon), or (inside) / sqrt(s + epsilon). */
+  /**
+   * Takes an Adagrad step: s += g * g; w -= (rate * g) / (sqrt(s) + epsilon), or (inside) / sqrt(s +
+   * epsilon).
+   */
   stepAdagrad(
     weightsAt: number,
     gradientsAt: number,
@@ -40,7 +46,7 @@ export interface StepKernels {
     inside: boolean,
   ): boolean
   /**
-   * Like stepAdagrad with one s for each row: s += sum(g * g) / dim. Squares are summed as in {@link
+   * Takes an Adagrad step with one s for each row: s += sum(g * g) / dim. Squares are summed as in {@link
    * limitNorms}.
    */
   stepRowwiseAdagrad(
@@ -54,8 +60,8 @@ export interface StepKernels {
     inside: boolean,
   ): boolean
   /**
-   * m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) + epsilon). A state row holds
-   * its m, then its v.
+   * Takes an Adam step: m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) +
+   * epsilon). A state row holds its m, then its v.
    */
   stepAdam(
     weightsAt: number,

@@ -24,7 +24,10 @@ export interface AdaptedRows {
  * on the processor.
  */
 export interface LoraKernels {
-  /** row[k] += scale * sum over j of factors[j] * second[j][k], summed from zero in the order of j. */
+  /**
+   * Adds the products: row[k] += scale * sum over j of factors[j] * second[j][k], summed from zero in the
+   * order of j.
+   */
   addProducts(rows: AdaptedRows): void
 }
 

@@ -19,7 +19,7 @@ export interface ScanJob {
   rowCount: number
   queriesAt: number
   queryCount: number
-  /** The scores go here: that of query q and row r to q * stride + r. null discards them. */
+  /** The destination of the scores: q * stride + r for query q and row r. null discards them. */
   out: { scoresAt: number; stride: number } | null
   /**
    * Heaps that collect the best scores of each query. Jobs that share heaps run in ascending order of rows.
@@ -208,7 +208,7 @@ const scanBlock = (block: Block): void => {
   }
 }
 
-/** Scores rows in the table memory. Returns false if both attempts met a write: rows may be half written. */
+/** Scores rows in the table memory. Returns false if rows may be half written, after two attempts. */
 const tryScoreInPlace = (
   block: Block,
   queriesAt: number,

@@ -13,7 +13,7 @@ export interface BagJob {
   kind: 'bags'
   operation: BagOperation
   bagCount: number
-  /** bagCount + 1 ascending int32 offsets into the members at `idsAt` and `weightsAt`. */
+  /** The offsets into the members at `idsAt` and `weightsAt`: bagCount + 1 ascending int32. */
   offsetsAt: number
   /** The members, int32. A member of FILL_ROW uses the float32 row at `fillAt`. */
   idsAt: number

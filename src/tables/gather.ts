@@ -10,7 +10,7 @@ import type { TableReader } from './table-reader.ts'
  * arena.
  */
 export interface GatherJob {
-  /** Whether rows are copied as stored or widened to float32. */
+  /** The output format of the rows: as stored, or widened to float32. */
   format: 'stored' | 'float32'
   /** `count` resolved row numbers, int32. FILL_ROW uses the row at `fillAt`. */
   idsAt: number

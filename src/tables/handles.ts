@@ -43,7 +43,10 @@ export interface AdapterHandle {
   b: WebAssembly.Memory
 }
 
-/** What every thread knows of a table: its settings, its current version and its other readable versions. */
+/**
+ * The state of a table that every thread knows: its settings, its current version and its other readable
+ * versions.
+ */
 export interface TableRecord {
   name: string
   settings: Settings

@@ -111,7 +111,10 @@ export class Registry {
     )
   }
 
-  /** Refuses INVALID_REQUEST if the name is an alias: a table with the same name would be hidden by it. */
+  /**
+   * Refuses INVALID_REQUEST if the name is an alias, because a table and an alias of the same name could not
+   * be told apart.
+   */
   refuseAlias(name: string): void {
     if (this.#aliases.has(name))
       refuse(

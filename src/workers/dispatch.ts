@@ -16,7 +16,7 @@ const TASK_BYTES_MIN = 4 * 1024 * 1024
 /** Reading a row costs at least one cache line. */
 const ROW_BYTES_MIN = 64
 
-/** Whether a gather runs inline or on the pool, and how it is split. Plain data. */
+/** The plan of a gather: whether it runs inline or on the pool, and how it is split. Plain data. */
 export interface DispatchPlan {
   inline: boolean
   /** The number of ids in each pool task. */
