@@ -21,11 +21,11 @@ const sumTerms = (terms: readonly number[]): number => {
  * length one.
  */
 export const scoreReference = (metric: Metric, query: Float32Array, row: Float32Array): number => {
-  const difference = (a: number, k: number): number => fround(a - query[k])
+  const subtract = (a: number, k: number): number => fround(a - query[k])
   const products = Array.from(row, (a, k) => fround(a * query[k]))
   if (metric === 'dot') return sumTerms(products)
   if (metric === 'l2')
-    return fround(Math.sqrt(sumTerms(Array.from(row, (a, k) => fround(difference(a, k) * difference(a, k))))))
+    return fround(Math.sqrt(sumTerms(Array.from(row, (a, k) => fround(subtract(a, k) * subtract(a, k))))))
   const length = fround(Math.sqrt(sumTerms(Array.from(row, (a) => fround(a * a)))))
   return length === 0 ? 0 : fround(sumTerms(products) / length) + 0
 }
