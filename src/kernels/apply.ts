@@ -1,25 +1,28 @@
+/** The kernels of optimizer steps and constraints. */
 import { assert } from '../core/assert.ts'
 import { assertCount, makeBounds } from './bounds.ts'
 import { NORM_CODES } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
-/** Which lengths of rows a constraint changes: those above the limit, or all but it. */
+/** The norm constraint: `max` changes rows above the limit, `unit` all rows that differ from it. */
 export type Norm = keyof typeof NORM_CODES
 
 /**
- * Optimizer steps on float32 rows packed in an arena: what they become takes the place of what they were.
- * Arguments ending in `At` are byte addresses of the arena, multiples of 4; coefficients are rounded to
- * float32. Every operation rounds to float32, none is fused; which NaN an operation gives is the processor's
- * choice. Regions do not overlap. Nothing is allocated, and nothing but the regions named is written.
- * Arguments are asserted in O(1). What is called a step returns whether every weight and all state that it
- * made is finite.
+ * Optimizer steps on float32 rows packed in an arena, whose results replace their inputs. Arguments that end
+ * in `At` are byte addresses of the arena, multiples of 4; coefficients are rounded to float32. Every
+ * operation rounds to float32 and none is fused; the bits of a NaN depend on the processor. Regions do not
+ * overlap. The kernels allocate nothing and write only the regions named. Arguments are asserted in O(1). A
+ * method whose name begins with `step` returns true if every weight and all state that it wrote are finite.
  */
 export interface StepKernels {
-  /** g += decay * w. */
+  /** Adds weight decay: g += decay * w. */
   addDecay(weightsAt: number, gradientsAt: number, count: number, decay: number): void
-  /** w -= rate * g. */
+  /** Takes a step of plain gradient descent: w -= rate * g. */
   stepSgd(weightsAt: number, gradientsAt: number, count: number, rate: number): boolean
-  /** b = momentum * b + g; w -= rate * b, or (nesterov) w -= rate * (g + momentum * b). */
+  /**
+   * Takes a step of SGD with momentum: b = momentum * b + g; w -= rate * b, or (nesterov) w -= rate * (g +
+   * momentum * b).
+   */
   stepMomentum(
     weightsAt: number,
     gradientsAt: number,
@@ -29,7 +32,10 @@ export interface StepKernels {
     momentum: number,
     nesterov: boolean,
   ): boolean
-  /** s += g * g; w -= (rate * g) / (sqrt(s) + epsilon), or (inside) / sqrt(s + epsilon). */
+  /**
+   * Takes an Adagrad step: s += g * g; w -= (rate * g) / (sqrt(s) + epsilon), or (inside) / sqrt(s +
+   * epsilon).
+   */
   stepAdagrad(
     weightsAt: number,
     gradientsAt: number,
@@ -40,7 +46,8 @@ export interface StepKernels {
     inside: boolean,
   ): boolean
   /**
-   * The same with one s for each row: s += sum(g * g) / dim. Squares are summed as {@link limitNorms} says.
+   * Takes an Adagrad step with one s for each row: s += sum(g * g) / dim. Squares are summed as in {@link
+   * limitNorms}.
    */
   stepRowwiseAdagrad(
     weightsAt: number,
@@ -53,8 +60,8 @@ export interface StepKernels {
     inside: boolean,
   ): boolean
   /**
-   * m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) + epsilon). A state row is its
-   * m, then its v.
+   * Takes an Adam step: m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) +
+   * epsilon). A state row holds its m, then its v.
    */
   stepAdam(
     weightsAt: number,
@@ -67,13 +74,13 @@ export interface StepKernels {
     keep2: number,
     epsilon: number,
   ): boolean
-  /** Numbers below zero become zero. */
+  /** Sets numbers below zero to zero. */
   clampNegative(weightsAt: number, count: number): void
   /**
-   * Rows whose Euclidean length is above `limit` (max), or is not `limit` (unit): w = (w * limit) / length.
-   * Rows of length zero stay; a length beyond float32 makes NaN of the row. Squares are summed in four lanes:
-   * lane j adds up the columns j, j+4, j+8, .. in ascending order, and the sum is (lane 0 + lane 2) + (lane 1
-   * + lane 3).
+   * Scales rows whose Euclidean length is above `limit` (max) or differs from it (unit): w = (w * limit) /
+   * length. Rows of length zero are left unchanged; a length beyond float32 turns the row into NaN. Squares
+   * are summed in four lanes: lane j adds up the columns j, j+4, j+8, .. in ascending order, and the sum is
+   * (lane 0 + lane 2) + (lane 1 + lane 3).
    */
   limitNorms(norm: Norm, weightsAt: number, rowCount: number, dim: number, limit: number): void
 }
@@ -81,7 +88,7 @@ export interface StepKernels {
 type Numbers = (...values: number[]) => number
 type Exports = Record<keyof StepKernels, Numbers>
 
-/** `count` numbers lie at each of these addresses. */
+/** Asserts that `count` numbers from each of these addresses on lie within the arena. */
 type CheckRegions = (count: number, ...addresses: number[]) => void
 
 const makeCheck = (arenaBytes: number): CheckRegions => {
@@ -150,7 +157,7 @@ const makeSteps = (exports: Exports, check: CheckRegions): StepKernels => ({
   },
 })
 
-/** The kernels over an arena of `memories.ts`. */
+/** Instantiates the kernels over an arena of `memories.ts`. */
 export const instantiateApplyKernels = (arena: WebAssembly.Memory): StepKernels => {
   const exports = instantiateModule<Exports>('apply', { arena })
   return makeSteps(exports, makeCheck(arena.buffer.byteLength))

@@ -1,3 +1,4 @@
+/** The kernels that score queries against rows and keep the best rows. */
 import { assert } from '../core/assert.ts'
 import type { Dtype } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
@@ -6,38 +7,39 @@ import { METRIC_CODES, SOURCE_CODES } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
 /**
- * The comparison of a query and a row. A greater dot or cosine is better, a smaller l2 (the Euclidean
+ * The metric that compares a query with a row. A greater dot or cosine is better, a smaller l2 (the Euclidean
  * distance).
  */
 export type Metric = keyof typeof METRIC_CODES
 
-/** Packed rows are read up to this far behind their end; what is there does not matter. */
+/** Kernels read up to this many bytes after the end of packed rows; the values there do not matter. */
 export const PACKED_SPARE_BYTES = 16
 
-/** Bytes of a query in the arena: float32, zeros up to a multiple of four numbers. */
+/** Returns the bytes of a query in the arena: float32, padded with zeros to a multiple of four numbers. */
 export const queryBytes = (dim: number): number => Math.ceil(dim / 4) * 16
 
 /**
- * Bytes of a heap of the best `capacity` scores of a query. A heap is empty when its first four bytes are
- * zero.
+ * Returns the bytes of a heap of the best `capacity` scores of a query. A heap is empty if its first four
+ * bytes are zero.
  */
 export const heapBytes = (capacity: number): number => 8 + capacity * 8
 
 /**
- * Queries against runs of rows. Arguments ending in `At` are byte addresses of the arena; queries follow each
- * other at `queryBytes(dim)`.
+ * Scores queries against runs of rows. Arguments that end in `At` are byte addresses of the arena; queries
+ * follow each other at a distance of `queryBytes(dim)`.
  *
- * Lane j of four adds up a pair's terms (q*a; for l2 the square of a-q) of the columns j, j+4, j+8, .. from
- * zero, in ascending order but the last `dim` mod 4 columns first; the sum is (lane 0 + lane 2) + (lane 1 +
- * lane 3). dot is the sum, l2 its square root; cosine is the sum divided by the length of the row (the root
- * of its squares, summed alike; a length of zero gives 0), for queries whose own length is one. Every
- * operation rounds to float32. There is no minus zero; any NaN is 7FC00000.
+ * The terms of a query and a row (q*a; for l2 the square of a-q) are summed in four lanes. Lane j adds up the
+ * columns j, j+4, j+8, .. from zero in ascending order, except that the last `dim` mod 4 columns come first;
+ * the sum is (lane 0 + lane 2) + (lane 1 + lane 3). dot is the sum, l2 its square root; cosine is the sum
+ * divided by the length of the row (the root of its squares, summed the same way; a length of zero gives 0),
+ * for queries of length one. Every operation rounds to float32. Scores are never minus zero, and every NaN is
+ * 7FC00000.
  */
 export interface AttendKernels {
   /**
-   * Rows of the table from row `localRow` of the segment on: the score of query q and row i -> place q *
-   * stride + i of the float32 at `outAt`. Ends with a fence: a lock word that is read afterwards is read
-   * after the rows.
+   * Scores rows of the table from row `localRow` of the segment on. The score of query q and row i goes to
+   * index q * stride + i of the float32 at `outAt`. Ends with a fence, so that a lock word loaded afterwards
+   * is loaded after the rows.
    */
   score(
     metric: Metric,
@@ -50,7 +52,7 @@ export interface AttendKernels {
     outAt: number,
     stride: number,
   ): void
-  /** The same of float32 rows in the arena, with PACKED_SPARE_BYTES behind them. */
+  /** Scores float32 rows in the arena, with PACKED_SPARE_BYTES after them. */
   scorePacked(
     metric: Metric,
     rowsAt: number,
@@ -62,9 +64,9 @@ export interface AttendKernels {
     stride: number,
   ): void
   /**
-   * Offers scores as `score` leaves them to the heaps of their queries, which keep the best `capacity`: ties
-   * go to the lower index, NaN comes last. Score i is that of row firstIndex + i; row `skippedIndex` is left
-   * out. Over all calls on a heap the rows come in ascending order.
+   * Offers scores as `score` stores them to the heaps of their queries, which keep the best `capacity`: ties
+   * go to the lower index, NaN comes last. Score i belongs to row firstIndex + i; row `skippedIndex` is
+   * excluded. The calls on a heap must offer rows in ascending order.
    */
   offerScores(
     metric: Metric,
@@ -78,9 +80,9 @@ export interface AttendKernels {
     capacity: number,
   ): void
   /**
-   * Joins `setCount` sets of heaps, `setBytes` apart, into the first, and writes what each query found, best
-   * first: int64 indices and float32 scores, `capacity` places a query. Returns how many of them the query
-   * with the fewest fills. The heaps are used up.
+   * Merges `setCount` sets of heaps, `setBytes` apart, into the first set and writes the results of each
+   * query, best first: int64 indices and float32 scores, with space for `capacity` per query. Returns the
+   * smallest count of results of a query. Destroys the heaps.
    */
   settleTop(
     metric: Metric,
@@ -139,7 +141,7 @@ const makeScores = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'scor
 const makeHeaps = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'offerScores' | 'settleTop'> => ({
   offerScores(metric, scoresAt, stride, rowCount, queryCount, firstIndex, skippedIndex, heapsAt, capacity) {
     for (const count of [stride, rowCount, queryCount, firstIndex, capacity]) assertCount(count)
-    assert(capacity > 0, 'a heap has room')
+    assert(capacity > 0, 'the capacity of a heap is above zero')
     if (rowCount > 0 && queryCount > 0) bounds.region(scoresAt, ((queryCount - 1) * stride + rowCount) * 4)
     bounds.region(heapsAt, queryCount * heapBytes(capacity))
     const smallestFirst = metric === 'l2' ? 1 : 0
@@ -159,7 +161,7 @@ const makeHeaps = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'offer
     for (const count of [setCount, setBytes, queryCount, capacity]) assertCount(count)
     assert(
       setCount > 0 && (setCount === 1 || setBytes >= queryCount * heapBytes(capacity)),
-      'sets of heaps lie apart',
+      'sets of heaps do not overlap',
     )
     bounds.region(heapsAt, (setCount - 1) * setBytes + queryCount * heapBytes(capacity))
     bounds.region(indicesAt, queryCount * capacity * 8)
@@ -177,7 +179,7 @@ const makeHeaps = (exports: Exports, bounds: Bounds): Pick<AttendKernels, 'offer
   },
 })
 
-/** The kernels over two memories of `memories.ts`. */
+/** Instantiates the kernels over two memories of `memories.ts`. */
 export const instantiateAttendKernels = (
   table: WebAssembly.Memory,
   arena: WebAssembly.Memory,

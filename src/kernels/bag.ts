@@ -1,3 +1,4 @@
+/** The kernels that pool bags of rows into one row each. */
 import { assert } from '../core/assert.ts'
 import type { Dtype, Pooling } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
@@ -5,68 +6,71 @@ import { assertCount, type Bounds, makeBounds } from './bounds.ts'
 import { OPERATION_CODES } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
-/** The operation that makes one row of the rows of a bag. */
+/** The operation that reduces the rows of a bag to one row. */
 export type BagOperation = Exclude<Pooling, 'none'>
 
 /**
- * Bags in an arena. Bag b has the members offsets[b]..offsets[b+1]-1, a member is a row and a weight.
+ * Bags in an arena. Bag b has the members offsets[b]..offsets[b+1]-1, each of which is a row and a weight.
  * Addresses are bytes of the arena.
  */
 export interface Bags {
   operation: BagOperation
   dim: number
   bagCount: number
-  /** bagCount + 1 ascending int32. */
+  /** The offsets: bagCount + 1 ascending int32. */
   offsetsAt: number
-  /** A float32 for each member, or 0: all weigh one. */
+  /** The float32 weight of each member, or 0 if all weights are one. */
   weightsAt: number
-  /** bagCount rows of dim float32, packed. */
+  /** The results: bagCount rows of dim float32, packed. */
   outAt: number
 }
 
-/** Members that are rows of a table memory. */
+/** Members whose rows are in a table memory. */
 export interface TableMembers {
   dtype: Dtype
-  /** Member m is the row of the int32 at idsAt + 4m. */
+  /** The row number of member m is the int32 at idsAt + 4m. */
   idsAt: number
-  /** The float32 row that a member takes whose row the memory does not hold. */
+  /** The float32 row for members whose row is not in the memory. */
   fillAt: number
   firstRow: number
   rowCount: number
 }
 
 /**
- * Pooling over one table memory and one arena, in the order of the members, every operation rounded to
- * float32: p = weight * element (none: the element), sum = sum + p from zero, and one division by the count
- * or the sum of the weights (mean), or by the root of the count or of the sum of their squares (sqrtn),
- * summed alike; a divisor of zero gives zeros. max takes no weights: the first element stays unless a later
- * one is greater by strict `>`. An empty bag is zeros; any NaN is 7FC00000. int8 elements are as `gather`
- * gives them.
+ * Pools the members of one table memory and one arena in their order, and rounds every operation to float32:
+ * p = weight * element (without weights: the element), sum = sum + p from zero, then one division by the
+ * count or the sum of the weights (mean), or by the root of the count or of the sum of their squares (sqrtn),
+ * which are summed the same way. A divisor of zero gives zeros. max takes no weights: the first element stays
+ * unless a later one is greater (strict `>`). An empty bag gives zeros; every NaN is 7FC00000. int8 elements
+ * have the values that `gather` returns.
  */
 export interface BagKernels {
   /**
-   * Whole bags. Every row is read once. Ends with a fence: a lock word that is read afterwards is read after
-   * the rows.
+   * Pools whole bags and reads every row once. Ends with a fence, so that a lock word loaded afterwards is
+   * loaded after the rows.
    */
   pool(bags: Bags, members: TableMembers): void
   /**
-   * The part of the bags that is members `first`..`last`-1, whose rows lie packed at `rowsAt` as float32. A
-   * bag begins with its first member and is finished after its last: the parts of a bag, one after the other,
-   * are the bag. Empty bags are finished at once.
+   * Pools the part of the bags that is members `first`..`last`-1, whose rows are packed at `rowsAt` as
+   * float32. A bag is started at its first member and finished after its last, so that consecutive parts add
+   * up to whole bags. Empty bags are finished at once.
    */
   poolPacked(bags: Bags, rowsAt: number, first: number, last: number): void
 }
 
 /**
- * Block touch, as in index.ts: one byte of every cache line of the next rows, this many bytes of them, before
- * they are added. They stay in the second-level cache until then. Float32 rows of one cache line overlap
- * without it. The order of the touches is in bag.as.ts.
+ * Block touch as in table.ts: before the next rows are added, the kernel loads one byte of every cache line
+ * of this many bytes of rows, which stay in the L2 cache until then. The misses of float32 rows of one cache
+ * line overlap without it. bag.as.ts defines the order of the touches.
  */
 const TOUCH_BYTES = 131_072
 const TOUCH_MEMBERS_MIN = 8
 const TOUCH_MEMBERS_MAX = 512
 const TOUCH_FREE_BYTES = 64
-/** Rows that are longer are worth fewer: each group of 32 columns goes through all of them again. */
+/**
+ * Blocks of longer rows are smaller, because each group of 32 columns passes over all rows of the block
+ * again.
+ */
 const LONG_ROW_BYTES = 1024
 const TOUCH_BYTES_LONG = 32_768
 
@@ -86,8 +90,8 @@ const planTouch = (dtype: Dtype, bytes: number): number => {
 }
 
 /**
- * Asserts in O(1) what lies where; that offsets ascend is the caller's promise. Returns the first and the
- * last offset.
+ * Asserts in O(1) that the regions lie within the arena; the caller guarantees that the offsets ascend.
+ * Returns the first and the last offset.
  */
 const checkBags = (bags: Bags, bounds: Bounds, arena: DataView): { first: number; last: number } => {
   const { operation, dim, bagCount, offsetsAt, weightsAt, outAt } = bags
@@ -102,7 +106,7 @@ const checkBags = (bags: Bags, bounds: Bounds, arena: DataView): { first: number
   return { first, last }
 }
 
-/** The kernels over two memories of `memories.ts`. */
+/** Instantiates the kernels over two memories of `memories.ts`. */
 export const instantiateBagKernels = (table: WebAssembly.Memory, arena: WebAssembly.Memory): BagKernels => {
   const exports = instantiateModule<Exports>('bag', { table, arena })
   const bounds = makeBounds(table.buffer.byteLength, arena.buffer.byteLength)
@@ -136,7 +140,7 @@ export const instantiateBagKernels = (table: WebAssembly.Memory, arena: WebAssem
       checkBags(bags, bounds, view)
       assertCount(first)
       assertCount(last)
-      assert(first <= last, 'members ascend')
+      assert(first <= last, 'the first member does not come after the last')
       bounds.region(rowsAt, (last - first) * dim * 4)
       exports.poolPacked(
         OPERATION_CODES[operation],

@@ -1,10 +1,10 @@
 /**
- * Loads the kernels that `npm run build` compiled. Each module is compiled once per thread, however many
- * memories use it.
+ * Loads the compiled kernels that `npm run build` writes. Each module is compiled once per thread, however
+ * many memories use it.
  */
 import { readFileSync } from 'node:fs'
 
-/** The modules in `compiled/`; `wasm/build.ts` says which sources each is made of. */
+/** The modules in `compiled/`. `wasm/build.ts` lists the sources of each. */
 export type ModuleName =
   | 'apply'
   | 'attend'
@@ -17,7 +17,7 @@ export type ModuleName =
 
 const modules = new Map<ModuleName, WebAssembly.Module>()
 
-/** The compiled module. Throws ENOENT when its file is missing, which `npm run build` makes. */
+/** Returns the compiled module. Throws ENOENT if its file is missing; `npm run build` creates it. */
 export const loadModule = (name: ModuleName): WebAssembly.Module => {
   const known = modules.get(name)
   if (known !== undefined) return known
@@ -26,6 +26,6 @@ export const loadModule = (name: ModuleName): WebAssembly.Module => {
   return module
 }
 
-/** An instance of the module over these imports: memories, and places in them. Returns what it exports. */
+/** Instantiates the module with these imports (memories, and addresses in them) and returns its exports. */
 export const instantiateModule = <Exports>(name: ModuleName, imports: Record<string, unknown>): Exports =>
   new WebAssembly.Instance(loadModule(name), { env: imports }).exports as Exports

@@ -1,35 +1,39 @@
+/** The kernel that adds low-rank adapters to rows. */
 import { assert } from '../core/assert.ts'
 import { assertCount, makeBounds } from './bounds.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
-/** Rows that are adapted. Addresses are bytes of the arena. */
+/** The rows to which an adapter is added. Addresses are bytes of the arena. */
 export interface AdaptedRows {
-  /** int32; a row whose id is negative stays as it is. */
+  /** The ids, int32. A row with a negative id is left unchanged. */
   idsAt: number
   count: number
-  /** count x rank float32: the rows of the first factor. */
+  /** The rows of the first factor: count x rank float32. */
   factorsAt: number
   rank: number
-  /** Rounded to float32. */
+  /** The scale of the product, which is rounded to float32. */
   scale: number
-  /** count x dim float32, packed; what they become takes their place. */
+  /** The rows, count x dim float32, packed. The results replace them. */
   rowsAt: number
   dim: number
 }
 
 /**
- * Low-rank adapters over a memory that holds the second factor, `rank` rows of `dim` float32, and an arena.
- * Every operation is rounded to float32, none is fused; which NaN an operation gives is the processor's
- * choice.
+ * Adds low-rank adapters, with the second factor (`rank` rows of `dim` float32) in a table memory and
+ * everything else in an arena. Every operation rounds to float32 and none is fused; the bits of a NaN depend
+ * on the processor.
  */
 export interface LoraKernels {
-  /** row[k] += scale * sum over j of factors[j] * second[j][k], summed from zero in the order of j. */
+  /**
+   * Adds the products: row[k] += scale * sum over j of factors[j] * second[j][k], summed from zero in the
+   * order of j.
+   */
   addProducts(rows: AdaptedRows): void
 }
 
 type Exports = Record<keyof LoraKernels, (...values: number[]) => void>
 
-/** The kernels over two memories of `memories.ts`. */
+/** Instantiates the kernel over two memories of `memories.ts`. */
 export const instantiateLoraKernels = (
   second: WebAssembly.Memory,
   arena: WebAssembly.Memory,
@@ -38,7 +42,7 @@ export const instantiateLoraKernels = (
   const bounds = makeBounds(second.buffer.byteLength, arena.buffer.byteLength)
   return {
     addProducts({ idsAt, count, factorsAt, rank, scale, rowsAt, dim }) {
-      for (const number of [count, rank, dim]) assertCount(number)
+      for (const size of [count, rank, dim]) assertCount(size)
       assert(rank > 0 && dim > 0, 'factors have rows and columns')
       bounds.region(idsAt, count * 4)
       bounds.region(factorsAt, count * rank * 4)

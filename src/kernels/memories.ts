@@ -1,3 +1,4 @@
+/** Creates the shared memories of tables and arenas. */
 import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
 import { PAGE_BYTES } from '../layout/table-layout.ts'
@@ -6,8 +7,8 @@ import { adviseHugePages } from '../system/huge-pages.ts'
 const ARENA_BYTES_MAX = 2 ** 32
 
 /**
- * A shared 64-bit memory of `bytes` zeros (a whole number of pages) that never grows. The system gives it
- * pages as they are touched, huge ones where it can.
+ * Creates a shared 64-bit memory of `bytes` zeros (a whole number of pages) that never grows. The system
+ * allocates its pages on first touch, as huge pages if it can.
  */
 export const createTableMemory = (bytes: number): WebAssembly.Memory => {
   assert(Number.isSafeInteger(bytes) && bytes >= 0 && bytes % PAGE_BYTES === 0, 'table memory is whole pages')
@@ -18,7 +19,10 @@ export const createTableMemory = (bytes: number): WebAssembly.Memory => {
   return memory
 }
 
-/** A shared 32-bit memory of at least `bytesMax`, up to 4 GiB. It never grows: views of it stay valid. */
+/**
+ * Creates a shared 32-bit memory of at least `bytesMax`, up to 4 GiB. It never grows, so views of it stay
+ * valid.
+ */
 export const createArenaMemory = (bytesMax: number): WebAssembly.Memory => {
   assert(
     Number.isSafeInteger(bytesMax) && bytesMax > 0 && bytesMax <= ARENA_BYTES_MAX,

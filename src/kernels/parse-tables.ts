@@ -1,10 +1,10 @@
 /**
- * The tables that the parsing kernel reads, and where each lies. The kernel gets the offsets from here when
- * it is built.
+ * The lookup tables of the parsing kernel and their offsets. `wasm/shared-source.ts` compiles the offsets
+ * into the kernel.
  */
 import { assert } from '../core/assert.ts'
 
-/** Vectors that the kernel reads digits with, by the name of their offset there. */
+/** The vectors with which the kernel reads digits, by the name of their offset in the kernel. */
 const VECTORS: readonly { name: string; bytes: number[] }[] = [
   {
     name: 'ALIGN_AT',
@@ -24,13 +24,13 @@ assert(INTEGERS_AT + INTEGER_COUNT * 8 <= POWERS_AT, 'the integers end before th
 
 const POWER_MIN = -64
 const POWER_MAX = 63
-/** Splits a double into two halves whose products are exact (Veltkamp). */
+/** Veltkamp's constant, which splits a double into two halves whose products are exact. */
 const SPLITTER = 2 ** 27 + 1
 
-/** Bytes that the tables take. */
+/** The size of the tables in bytes. */
 export const PARSE_TABLES_BYTES = POWERS_AT + (POWER_MAX - POWER_MIN + 1) * 32
 
-/** Offsets that the kernel uses. */
+/** The offsets of the tables, by the names that the kernel imports. */
 export const PARSE_OFFSETS: Readonly<Record<string, number>> = {
   ...Object.fromEntries(
     VECTORS.map(({ name }, index) => [
@@ -41,12 +41,13 @@ export const PARSE_OFFSETS: Readonly<Record<string, number>> = {
   INTEGERS_AT,
   POWERS_AT,
 }
-/** The powers of ten that the tables hold. */
+/** The range of the exponents whose powers of ten are in the tables. */
 export const PARSE_POWERS = { POWER_MIN, POWER_MAX } as const
 
 /**
- * Fills PARSE_TABLES_BYTES from `tablesAt` on: vectors; 10^0..10^16 as integers; then for each exponent 10^k
- * as a double, the double in two halves, and what it lacks. Together they are good to 2^-106.
+ * Writes the tables, PARSE_TABLES_BYTES from `tablesAt` on: the vectors; 10^0..10^16 as integers; then for
+ * each exponent k the double nearest to 10^k, its two halves, and the difference from the exact power. Double
+ * and difference together have a relative error below 2^-106.
  */
 export const writeParseTables = (memory: WebAssembly.Memory, tablesAt: number): void => {
   new Uint8Array(memory.buffer, tablesAt, INTEGERS_AT).set(VECTORS.flatMap(({ bytes }) => bytes))
@@ -55,12 +56,13 @@ export const writeParseTables = (memory: WebAssembly.Memory, tablesAt: number): 
   )
   const powers = new Float64Array(memory.buffer, tablesAt + POWERS_AT, (POWER_MAX - POWER_MIN + 1) * 4)
   for (let exponent = POWER_MIN; exponent <= POWER_MAX; exponent += 1) {
-    // Fixed point, 600 bits behind the point: the last bit of 10^-64 as a double is 2^-265.
+    // Fixed point with 600 fraction bits, which is enough because the last bit of 10^-64 as a double is
+    // 2^-265.
     const exact = exponent >= 0 ? (10n ** BigInt(exponent)) << 600n : (1n << 600n) / 10n ** BigInt(-exponent)
     const power = Number(`1e${exponent}`)
     const split = power * SPLITTER
     const high = split - (split - power)
-    const lacking = Number(exact - (BigInt(power * 2 ** 300) << 300n)) * 2 ** -300 * 2 ** -300
-    powers.set([power, high, power - high, lacking], (exponent - POWER_MIN) * 4)
+    const residual = Number(exact - (BigInt(power * 2 ** 300) << 300n)) * 2 ** -300 * 2 ** -300
+    powers.set([power, high, power - high, residual], (exponent - POWER_MIN) * 4)
   }
 }

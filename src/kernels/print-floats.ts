@@ -1,11 +1,12 @@
+/** Prints float32 tensors as JSON text with the print-floats kernel. */
 import { assert } from '../core/assert.ts'
 import { instantiateModule } from './compiled-modules.ts'
 import { lengthsAt, OUTER_AXES_MAX, PRINT_TABLES_BYTES, writePrintTables } from './print-tables.ts'
 
-/** `-100000000000000000000` and a comma. */
+/** The longest number is `-100000000000000000000` with its comma. */
 const NUMBER_BYTES_MAX = 23
-/** The printer stores eight bytes at a time and may write this far behind what it has printed. */
-const SCRIBBLE_BYTES = 16
+/** The kernel stores up to a vector at a time and may overwrite this many bytes after the text. */
+const OVERRUN_BYTES = 16
 
 interface Exports {
   print(
@@ -21,8 +22,8 @@ interface Exports {
 }
 
 /**
- * A tensor as rows of `dim` values below outer axes; what lies below an axis of length zero prints nothing
- * and is left out.
+ * Splits a shape into rows of `dim` values below outer axes. Axes below an axis of length zero print nothing
+ * and are dropped.
  */
 const splitShape = (
   shape: readonly number[],
@@ -38,31 +39,32 @@ const splitShape = (
 }
 
 /**
- * The number of rows in the text of a tensor: runs along the last axis that has an effect on the text. See
- * `printRows`.
+ * Returns the number of rows in the text of a tensor, which are runs along the last axis that affects the
+ * text. See `printRows`.
  */
 export const countPrintedRows = (shape: readonly number[]): number => splitShape(shape).rowCount
 
 /**
- * No text of `rowCount` rows (default: all) of a float32 tensor of this shape is longer, in bytes. Most are
- * half as long: -0.12345679 is 12 with its comma, but a number may take 23.
+ * Returns an upper bound of the bytes of `rowCount` rows (default: all) of the text of a float32 tensor. Most
+ * texts are half as long: -0.12345679 is 12 bytes with its comma, but a number may need 23.
  */
 export const printedBytesMax = (shape: readonly number[], rowCount = countPrintedRows(shape)): number =>
-  rowCount * (splitShape(shape).dim * NUMBER_BYTES_MAX + shape.length * 2 + 1) + SCRIBBLE_BYTES
+  rowCount * (splitShape(shape).dim * NUMBER_BYTES_MAX + shape.length * 2 + 1) + OVERRUN_BYTES
 
 /** The printer of one arena. Addresses and sizes are bytes of that arena. */
 export interface JsonKernels {
   /**
    * Prints float32 values (row-major, at `valuesAt`) as nested JSON arrays at `outAt`; a shape without axes
-   * is the bare number. Each number is the shortest decimal that reads back to the same float32, the closest
-   * of those, written as JavaScript writes numbers; minus zero is `-0`, NaN and infinities are `null`.
-   * `outBytesMax` must be at least `printedBytesMax(shape)`. Returns the length of the text.
+   * prints the bare number. Each number is the shortest decimal that reads back to the same float32, the
+   * closest of these if there are several, in the notation of JavaScript. Minus zero is `-0`; NaN and
+   * infinities are `null`. `outBytesMax` must be at least `printedBytesMax(shape)`. Returns the length of the
+   * text.
    */
   printTensor(shape: readonly number[], valuesAt: number, outAt: number, outBytesMax: number): number
   /**
-   * The part of that text which belongs to `rowCount` rows from `firstRow`, brackets and commas included: the
-   * parts of a tensor, one after the other, are its text. `valuesAt` is where the values of `firstRow` lie.
-   * `outBytesMax` is at least `printedBytesMax(shape, rowCount)`.
+   * Prints the part of that text that belongs to `rowCount` rows from `firstRow`, including brackets and
+   * commas, so that the parts of a tensor concatenate to its text. `valuesAt` is the address of the values of
+   * `firstRow`. `outBytesMax` must be at least `printedBytesMax(shape, rowCount)`.
    */
   printRows(
     shape: readonly number[],
@@ -75,9 +77,9 @@ export interface JsonKernels {
 }
 
 /**
- * The printer for an arena, an imported 32-bit shared memory. `tablesAt` (a multiple of 8) is the place of
- * PRINT_TABLES_BYTES bytes that it fills now and nothing else may write to; one thread at a time uses it,
- * since the shape passes through there.
+ * Creates the printer for an arena, a 32-bit shared memory. `tablesAt` (a multiple of 8) is the address of
+ * PRINT_TABLES_BYTES bytes, which this function fills and nothing else may write to. Only one thread may use
+ * the printer at a time, because it passes the shape to the kernel through those bytes.
  */
 export const instantiateJsonKernels = (arena: WebAssembly.Memory, tablesAt: number): JsonKernels => {
   assert(
@@ -94,13 +96,13 @@ export const instantiateJsonKernels = (arena: WebAssembly.Memory, tablesAt: numb
     assert(outer.length <= OUTER_AXES_MAX, 'the shape has at most 17 axes')
     assert(
       firstRow >= 0 && rowCount >= 0 && firstRow + rowCount <= rowCountAll,
-      'the rows are rows of the tensor',
+      'the rows lie within the tensor',
     )
     assert(
       valuesAt % 4 === 0 && valuesAt >= 0 && valuesAt + rowCount * dim * 4 <= arena.buffer.byteLength,
       'the values lie in the arena',
     )
-    assert(printedBytesMax(shape, rowCount) <= outBytesMax, 'the text has room')
+    assert(printedBytesMax(shape, rowCount) <= outBytesMax, 'outBytesMax is large enough for the text')
     assert(outAt >= 0 && outAt + outBytesMax <= arena.buffer.byteLength, 'the text lies in the arena')
     lengths.set(outer)
     const end = print(

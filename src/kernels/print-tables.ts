@@ -1,52 +1,60 @@
 /**
- * The tables that the printing kernel reads, and where each lies in the bytes that the printer keeps in its
- * arena. The kernel gets the offsets from here when it is built.
+ * The lookup tables of the printing kernel and their offsets in the bytes that the printer reserves in its
+ * arena. `wasm/shared-source.ts` compiles the offsets into the kernel.
  */
 import { assert } from '../core/assert.ts'
 
 /**
- * Binary exponents take 16 bytes each: a factor, the place of the decimal point, and the offset of a form.
+ * Each binary exponent has an entry of 16 bytes: a factor, the position of the decimal point, and the offset
+ * of a form.
  */
 const BINADES_BYTES = 256 * 16
-/** The offset of the decimal point's place within the entry of a binary exponent. */
+/** The offset of the decimal point's position within the entry of a binary exponent. */
 const POINT_AT = 8
-/** The place of the decimal point for subnormal numbers, infinities and NaN, which have none. */
+/**
+ * The position of the decimal point that marks subnormal numbers, infinities and NaN, which are printed
+ * another way.
+ */
 const NO_POINT = 1000
 
-/** Powers of ten that the kernel multiplies by, 64 bits each. */
+/** The powers of ten that the kernel multiplies by, 64 bits each. */
 const POWERS_AT = BINADES_BYTES
 const POWER_MIN = -31
 const POWER_MAX = 45
 
 /**
- * The kernel's own room: the decimals of 64 numbers at a time, and the numbers that do not fill four lanes.
+ * The working memory of the kernel: the decimals of 64 numbers at a time, and the numbers that do not fill
+ * four lanes.
  */
 const DECIMALS_AT = 4736
 const REST_AT = DECIMALS_AT + 64 * 16
 /** The lengths of a tensor's outer axes, uint32. */
 const LENGTHS_AT = REST_AT + 16
-/** A tensor has at most so many axes before the last. */
+/** The most axes of a tensor before its last axis. */
 export const OUTER_AXES_MAX = 16
 const CONSTANTS_AT = LENGTHS_AT + OUTER_AXES_MAX * 4
 
 /**
- * A form prints nine digits, the first two of which may be zeros; the point stands behind this many of them,
- * or an exponent is due.
+ * A form prints nine digits, the first two of which may be zeros. The decimal point follows this many of
+ * them; outside this range the number needs an exponent or more zeros than a form has.
  */
 const FORM_POINT_MIN = -3
 const FORM_POINT_MAX = 9
 const FORM_ZEROS_MAX = 2
 const FORM_BYTES = 64
 const DIGITS_MAX = 9
-/** Forms of one place of the point: by sign, and by zeros. */
+/** The bytes of all forms for one position of the point, by sign and by leading zeros. */
 const FORMS_BYTES = 2 * 4 * FORM_BYTES
-/** Bytes of all forms, and the first offset that is no form's. */
+/** The bytes of all forms, which is also the first offset that is not a form. */
 const FORMS_BYTES_ALL = (FORM_POINT_MAX - FORM_POINT_MIN + 1) * FORMS_BYTES
 
 const SLACK = 4n
-/** Four times the same 32 bits. */
+/** Repeats 32 bits in both halves of 64 bits. */
 const repeat = (lane: number): bigint => BigInt(lane) * 0x1_0000_0001n
-/** Vectors that decimals.as.ts loads, by the name of their offset there: each is 64 bits twice. */
+/**
+ * The vectors that decimals.as.ts loads, by the name of their offset in the kernel. Each repeats 64 bits
+ * twice.
+ */
 const VECTORS = Object.entries({
   ROUNDING: 2n ** 35n - SLACK,
   TWICE_SLACK: 2n * SLACK,
@@ -69,13 +77,16 @@ const VECTORS = Object.entries({
 const FORMS_AT = CONSTANTS_AT + VECTORS.length * 16
 
 /**
- * Bytes of the arena that the printer keeps at `tablesAt`: the tables, the kernel's own room, and the shape
- * of the tensor at hand.
+ * The bytes of the arena that the printer reserves at `tablesAt`: the tables, the working memory of the
+ * kernel, and the shape of the tensor that is being printed.
  */
 export const PRINT_TABLES_BYTES = FORMS_AT + FORMS_BYTES_ALL
 assert(POWERS_AT + (POWER_MAX - POWER_MIN + 1) * 8 <= DECIMALS_AT, 'the powers end before the decimals')
 
-/** Offsets that the kernel uses: of tables, within an entry, and of each vector behind CONSTANTS_AT. */
+/**
+ * The offsets that the kernel uses: those of tables, those within an entry, and those of the vectors after
+ * CONSTANTS_AT.
+ */
 export const PRINT_OFFSETS: Readonly<Record<string, number>> = {
   POINT_AT,
   POWERS_AT,
@@ -85,13 +96,13 @@ export const PRINT_OFFSETS: Readonly<Record<string, number>> = {
   FORMS_AT,
   ...Object.fromEntries(VECTORS.map(([name], index) => [name, index * 16])),
 }
-/** Numbers of the tables that the kernel compares with. */
+/** The constants of the tables that the kernel compares with. */
 export const PRINT_POINTS = { NO_POINT, POWER_MIN, SLOW_PATH: FORMS_BYTES_ALL } as const
 
-/** The address of the outer axes' lengths, for a printer whose tables begin at `tablesAt`. */
+/** Returns the address of the outer axes' lengths, for a printer whose tables begin at `tablesAt`. */
 export const lengthsAt = (tablesAt: number): number => tablesAt + LENGTHS_AT
 
-/** 10^exponent as 64 bits from the first one bit, rounded up. */
+/** Returns the leading 64 bits of 10^exponent, rounded up. */
 const powerOfTen = (exponent: number): bigint => {
   const magnitude = 10n ** BigInt(Math.abs(exponent))
   if (exponent >= 0) {
@@ -103,8 +114,8 @@ const powerOfTen = (exponent: number): bigint => {
 }
 
 /**
- * 2^exponent / 10^power with 60 bits behind the point, rounded up; the power is such that it is from 1 to
- * below 10.
+ * Returns 2^exponent / 10^power with 60 fraction bits, rounded up, with the power chosen so that the quotient
+ * is at least 1 and below 10.
  */
 const describeBinade = (exponent: number): { factor: bigint; power: number } => {
   const shifted = exponent >= 0 ? 1n << BigInt(exponent) : 1n
@@ -126,9 +137,10 @@ interface Form {
 }
 
 /**
- * Describes how nine digits are written, `zeros` zeros and then none, with the point behind `point` of them:
- * by place in the text, the byte of the decimal (bytes 0..7 are the last eight digits, the first can only be
- * 1) or 255; what is added to it; and the lengths by zeros at the end.
+ * Describes the text of nine digits that begin with `zeros` zeros, with the decimal point after `point` of
+ * them: for each character of the text, the byte of the decimal that it copies (bytes 0..7 are the last eight
+ * digits; the first digit can only be 1), or 255, and the value that is added to it; then the length of the
+ * text by the number of zeros at the end.
  */
 const describeForm = (point: number, zeros: number, sign: string): Form => {
   const place = point - zeros
@@ -150,7 +162,7 @@ const writeForms = (bytes: Uint8Array): void => {
     for (let zeros = 0; zeros <= FORM_ZEROS_MAX; zeros += 1) {
       for (const [index, sign] of ['', '-'].entries()) {
         const { sources, characters, lengths } = describeForm(point, zeros, sign)
-        assert(sources.length <= 16, 'the text is one vector')
+        assert(sources.length <= 16, 'the text fits one vector')
         const at = FORMS_AT + (point - FORM_POINT_MIN) * FORMS_BYTES + (zeros * 2 + index) * FORM_BYTES
         bytes.set([...sources, ...Array<number>(16 - sources.length).fill(255)], at)
         bytes.set(characters, at + 16)
@@ -160,7 +172,7 @@ const writeForms = (bytes: Uint8Array): void => {
   }
 }
 
-/** Fills PRINT_TABLES_BYTES of an arena from `tablesAt` on. */
+/** Writes the tables, PRINT_TABLES_BYTES of an arena from `tablesAt` on. */
 export const writePrintTables = (arena: WebAssembly.Memory, tablesAt: number): void => {
   const view = new DataView(arena.buffer, tablesAt, PRINT_TABLES_BYTES)
   const setPoint = (biased: number, point: number): void => {

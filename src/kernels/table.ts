@@ -1,3 +1,4 @@
+/** The kernels over one table memory and one arena: gather, scatter and conversions. */
 import { assert } from '../core/assert.ts'
 import { type Dtype, ELEMENT_BYTES } from '../core/types.ts'
 import { rowBytes } from '../layout/table-layout.ts'
@@ -6,45 +7,45 @@ import { ELEMENT_CODES, TOUCH_BYTES_MAX, TOUCH_ROWS } from './codes.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
 /**
- * Block touch: before it copies the next TOUCH_ROWS rows, a gather reads one byte of each of their cache
- * lines, so that the misses of many rows overlap. Rows of up to TOUCH_FREE_BYTES that are copied as stored
- * overlap without it; rows above TOUCH_BYTES_MAX are fetched ahead by the processor itself. ns per row,
+ * Block touch: before it copies the next TOUCH_ROWS rows, a gather loads one byte of each of their cache
+ * lines, so that the cache misses of many rows overlap. Rows of up to TOUCH_FREE_BYTES that are copied as
+ * stored overlap without it, and the hardware prefetcher handles rows above TOUCH_BYTES_MAX. ns per row,
  * random rows of 1 GiB, load/bench/kernel.ts on an AMD EPYC, plain -> touch:
  *
  *     stored    32 B 16 -> 37    64 B 21 -> 31    128 B 54 -> 43   256 B 109 -> 48    1 KiB 422 -> 149
  *               4 KiB 713 -> 850
  *     float16   32 B 162 -> 51   64 B 384 -> 61   128 B 470 -> 103   512 B 577 -> 226, as float32
  *
- * The lines of a block stay in the first cache until they are copied: wide rows go in shorter blocks. 1 KiB
- * on an Intel Sapphire Rapids: 64 rows 211, 32 rows 196, 16 rows 182.
+ * The lines of a block have to stay in the L1 cache until they are copied, so wide rows use shorter blocks. 1
+ * KiB on an Intel Sapphire Rapids: 64 rows 211, 32 rows 196, 16 rows 182.
  */
 const TOUCH_BLOCK_BYTES_MAX = 16_384
 export const TOUCH_FREE_BYTES = 64
 
-/** Rows that a checked gather copies between two readings of their stripe words. */
+/** The number of rows that a checked gather copies between two readings of their stripe words. */
 export const CHECK_ROWS = 32
-/** A block of wide rows is shorter: the longer it takes, the likelier a write falls into it. */
+/** The most bytes of such a block: the longer it takes, the likelier a write interrupts it. */
 const CHECK_BLOCK_BYTES_MAX = 65_536
 
-/** Rows as they are stored, or widened to float32. */
+/** The format of gathered rows: as stored, or widened to float32. */
 export type RowFormat = 'stored' | 'float32'
 
-/** Element types that the kernels read; integers are converted before they come here. */
+/** The element types that the kernels read. Integers are converted before they get here. */
 export type SourceType = keyof typeof ELEMENT_CODES
 export type TargetType = 'float32' | 'float16' | 'bfloat16'
 
 /**
- * The kernels over one table memory and one arena that leave the table memory as it is. Arguments ending in
- * `At` are byte addresses of the arena, of any alignment; `firstRow` and `rowCount` say which rows the table
- * memory holds. Nothing is allocated, and nothing but the region named is written. Arguments are asserted in
- * O(1); that ids were resolved is the caller's promise, but a foreign id is skipped, never read.
+ * The kernels that only read the table memory. Arguments that end in `At` are byte addresses of the arena, of
+ * any alignment; `firstRow` and `rowCount` name the rows that the table memory holds. The kernels allocate
+ * nothing and write only the regions named. Arguments are asserted in O(1); ids are not checked, but the row
+ * of an id outside the segment is skipped and never read.
  */
 export interface ReadKernels {
   /**
-   * Row `ids[i]` -> position i of `outAt`, rows packed. ids are int32: rows of other segments are skipped,
-   * negative ones take the ready row at `fillAt` (0: are skipped too). int8 as float32 is fround(byte * scale
-   * + bias), computed in float64. Ends with a fence: a lock word that is read afterwards is read after the
-   * rows.
+   * Copies row `ids[i]` to position i of `outAt`, rows packed. ids are int32: rows of other segments are
+   * skipped, and negative ids take the prepared row at `fillAt`, or are skipped too if that is 0. int8 as
+   * float32 is fround(byte * scale + bias), computed in float64. Ends with a fence, so that a lock word
+   * loaded afterwards is loaded after the rows.
    */
   gather(
     format: RowFormat,
@@ -58,8 +59,8 @@ export interface ReadKernels {
     dim: number,
   ): void
   /**
-   * The same from position `start` on, with each row checked against its stripe word, so that none is half
-   * written. Returns `count`, or the position at which a row stayed busy: back off, then go on from there.
+   * Gathers from position `start` on and checks the stripe word of each row, so that no row is half written.
+   * Returns `count`, or the position at which a row stayed busy; the caller backs off and continues there.
    */
   gatherChecked(
     format: RowFormat,
@@ -74,8 +75,8 @@ export interface ReadKernels {
     dim: number,
   ): number
   /**
-   * Elements within the arena, rounded as by {@link TableKernels.ingest}, which also says what is returned.
-   * The regions do not overlap, unless they begin together and the target's elements are not wider.
+   * Converts elements within the arena, with the rounding and the result of {@link TableKernels.ingest}. The
+   * regions do not overlap, unless they begin at the same address and the target's elements are not wider.
    */
   convert(
     source: SourceType,
@@ -84,18 +85,15 @@ export interface ReadKernels {
     elementCount: number,
     targetAt: number,
   ): number
-  /** Index of the first float32 that is infinite or NaN, or -1. */
+  /** Returns the index of the first float32 that is infinite or NaN, or -1. */
   finite(at: number, elementCount: number): number
 }
 
-/**
- * Those and the kernels that change the rows of the table memory: for the writer, and for an upload that
- * fills a version.
- */
+/** All kernels, including those that change rows: for the writer, and for an upload that fills a version. */
 export interface TableKernels extends ReadKernels {
   /**
-   * The writer's: position i of the packed rows at `rowsAt` -> row `ids[i]`, guarded by its stripe word,
-   * which is even before. Foreign ids are skipped.
+   * Copies position i of the packed rows at `rowsAt` to row `ids[i]`, guarded by its stripe word, which is
+   * even before. Only the writer calls this. Ids outside the segment are skipped.
    */
   scatter(
     idsAt: number,
@@ -106,9 +104,9 @@ export interface TableKernels extends ReadKernels {
     rowBytes: number,
   ): void
   /**
-   * Elements of an upload -> rows, `rowsOffset` bytes behind the first. Half to even through float32;
-   * overflow is infinity, NaN stays. All are written; returns the index of the first that is stored as
-   * infinity or NaN, or -1.
+   * Converts elements of an upload into rows, from `rowsOffset` bytes after the start of the rows on. Rounds
+   * half to even through float32; overflow gives infinity, and NaN stays NaN. Writes all elements; returns
+   * the index of the first that is stored as infinity or NaN, or -1.
    */
   ingest(
     source: SourceType,
@@ -118,9 +116,10 @@ export interface TableKernels extends ReadKernels {
     rowsOffset: number,
   ): number
   /**
-   * float32 rows -> int8 rows, from row `localRow` of the segment on: scale = range / 255, byte = rint((x -
-   * min) * (255 / (range + 1e-8))), bias = min. A row with NaN, infinity or an infinite range is stored as
-   * NaN. Returns the index of its first such element (of a range that overflows, of the row's first), or -1.
+   * Quantises float32 rows to int8 rows, from row `localRow` of the segment on: scale = range / 255, byte =
+   * rint((x - min) * (255 / (range + 1e-8))), bias = min. A row with NaN, infinity or an infinite range is
+   * stored as NaN. Returns the index of the first element that is not finite (of a row whose range overflows,
+   * its first element), or -1.
    */
   quantise(sourceAt: number, quantisedRowCount: number, dim: number, localRow: number): number
 }
@@ -132,7 +131,8 @@ type Exports = Record<
 >
 
 /**
- * The kernel that gives rows of each dtype as float32; that of float32 copies rows of any dtype as stored.
+ * The kernels that return rows of each dtype as float32. That of float32 also copies rows of any dtype as
+ * stored.
  */
 const GATHERS = {
   float32: 'gatherRaw',
@@ -140,7 +140,7 @@ const GATHERS = {
   bfloat16: 'gatherBfloat16',
   int8: 'gatherInt8',
 } as const satisfies Record<Dtype, Gather>
-/** The same with each row checked. */
+/** The same kernels with a check of each row. */
 const CHECKED_GATHERS = {
   float32: 'gatherRawChecked',
   float16: 'gatherFloat16Checked',
@@ -149,11 +149,11 @@ const CHECKED_GATHERS = {
 } as const satisfies Record<Dtype, `${Gather}Checked`>
 
 const makeGathers = (exports: Exports, bounds: Bounds): Pick<ReadKernels, 'gather' | 'gatherChecked'> => {
-  const check = (idsAt: number, count: number, outAt: number, fillAt: number, answerBytes: number): void => {
+  const check = (idsAt: number, count: number, outAt: number, fillAt: number, outputBytes: number): void => {
     assertCount(count)
     bounds.region(idsAt, count * 4)
-    bounds.region(outAt, count * answerBytes)
-    if (fillAt !== 0) bounds.region(fillAt, answerBytes)
+    bounds.region(outAt, count * outputBytes)
+    if (fillAt !== 0) bounds.region(fillAt, outputBytes)
   }
   return {
     gather(format, dtype, idsAt, count, outAt, fillAt, firstRow, rowCount, dim) {
@@ -172,7 +172,7 @@ const makeGathers = (exports: Exports, bounds: Bounds): Pick<ReadKernels, 'gathe
       const asStored = format === 'stored' || dtype === 'float32'
       check(idsAt, count, outAt, fillAt, asStored ? bytes : dim * 4)
       bounds.segment(firstRow, rowCount, bytes)
-      assert(start >>> 0 === start && start <= count, 'the start is a position')
+      assert(start >>> 0 === start && start <= count, 'the start is a position of the batch')
       const blockRows = Math.max(1, Math.min(CHECK_ROWS, Math.floor(CHECK_BLOCK_BYTES_MAX / bytes)))
       const kernel = CHECKED_GATHERS[asStored ? 'float32' : dtype]
       const size = asStored ? bytes : dim
@@ -218,7 +218,7 @@ const makeConverters = (exports: Exports, bounds: Bounds): Pick<ReadKernels, 'co
     const inPlace = sourceAt === targetAt && targetBytes <= sourceBytes
     assert(
       inPlace || sourceAt + sourceBytes <= targetAt || targetAt + targetBytes <= sourceAt,
-      'source and target lie apart',
+      'source and target do not overlap',
     )
     return exports.convert(ELEMENT_CODES[source], ELEMENT_CODES[target], sourceAt, elementCount, targetAt)
   },
@@ -229,7 +229,7 @@ const makeConverters = (exports: Exports, bounds: Bounds): Pick<ReadKernels, 'co
   },
 })
 
-/** The kernels over two memories of `memories.ts`. */
+/** Instantiates the kernels over two memories of `memories.ts`. */
 export const instantiateKernels = (table: WebAssembly.Memory, arena: WebAssembly.Memory): TableKernels => {
   const exports = instantiateModule<Exports>('table', { table, arena })
   const bounds = makeBounds(table.buffer.byteLength, arena.buffer.byteLength)

@@ -1,14 +1,23 @@
+/**
+ * The kernels that read the ids and values of an update from its update source and merge the values of equal
+ * ids.
+ */
 import { assert } from '../core/assert.ts'
 import { assertCount } from './bounds.ts'
 import { instantiateModule } from './compiled-modules.ts'
 
-/** The places of the results of {@link UpdateSourceKernels.coalesce}, as byte addresses of the arena. */
+/**
+ * The destinations of the results of {@link UpdateSourceKernels.coalesce}, as byte addresses of the arena.
+ */
 export interface CoalescedAt {
-  /** `capacity` int32 of its own, for finding rows. */
+  /** The hash table that finds rows: `capacity` int32. */
   slotsAt: number
-  /** A power of two above `count`. */
+  /** The capacity of the hash table, a power of two above `count`. */
   capacity: number
-  /** `count` int32 each; of the first three as many as there are distinct rows mean something. */
+  /**
+   * Four lists of `count` int32. The first three are only filled for as many entries as there are distinct
+   * rows.
+   */
   rowsAt: number
   firstsAt: number
   lastsAt: number
@@ -16,24 +25,24 @@ export interface CoalescedAt {
 }
 
 /**
- * Kernels that read the numbers of an update where they came, in an update source, which is never written,
- * and put what comes of them into an arena. Addresses of indices and values are bytes of the update source,
- * all others of the arena, all multiples of 4. The update source may be that arena; then the regions do not
- * overlap. Nothing is allocated, and nothing but the regions named is written. Arguments are asserted in
- * O(1).
+ * Kernels that read the numbers of an update directly from its update source, which they never write, and
+ * write results to an arena. Addresses of indices and values are bytes of the update source, all others of
+ * the arena, and all are multiples of 4. The update source may be the same memory as the arena, in which case
+ * the regions do not overlap. The kernels allocate nothing and write only the regions named. Arguments are
+ * asserted in O(1).
  */
 export interface UpdateSourceKernels {
   /**
-   * The distinct rows among `count` int32, in the order in which they first appear, without `skippedRow` (-1:
-   * none). `firsts` and `lasts` say at which place each of them appears first and last, `nexts` for each
-   * place where its row appears next, or -1. Returns how many they are, or -1 - i: the i-th index is not
-   * within 0..rowCount-1.
+   * Finds the distinct rows among `count` int32, in the order of their first appearance, without `skippedRow`
+   * (-1: none). `firsts` and `lasts` hold the position of each row's first and last appearance; `nexts`
+   * holds, for each position, the next position of the same row, or -1. Returns the count of distinct rows,
+   * or -1 - i if the i-th index is outside 0..rowCount-1.
    */
   coalesce(indicesAt: number, count: number, rowCount: number, skippedRow: number, found: CoalescedAt): number
   /**
-   * Row s of the `slotCount` packed rows at `targetAt` becomes the sum of the rows of `values` at the places
-   * of list s, which begins at `firsts[s]` and goes on by `nexts`: in order, every addition rounded to
-   * float32. `count` rows are there.
+   * Sets row s of the `slotCount` packed rows at `targetAt` to the sum of the rows of `values` in list s,
+   * which begins at position `firsts[s]` and continues through `nexts`. The rows are added in that order and
+   * every addition rounds to float32. `values` has `count` rows.
    */
   sumRows(
     firstsAt: number,
@@ -44,9 +53,9 @@ export interface UpdateSourceKernels {
     targetAt: number,
     dim: number,
   ): void
-  /** The same, but added to what row s is. */
+  /** Adds the rows of list s to the existing row s; otherwise like `sumRows`. */
   addRows: UpdateSourceKernels['sumRows']
-  /** Row s of the packed rows at `targetAt` becomes the row of `values` at `places[s]`. */
+  /** Sets row s of the packed rows at `targetAt` to the row of `values` at position `places[s]`. */
   copyRows(
     placesAt: number,
     slotCount: number,
@@ -55,13 +64,13 @@ export interface UpdateSourceKernels {
     targetAt: number,
     dim: number,
   ): void
-  /** Index of the first float32 that is infinite or NaN, or -1. */
+  /** Returns the index of the first float32 that is infinite or NaN, or -1. */
   findNonFinite(valuesAt: number, count: number): number
 }
 
 type Exports = Record<keyof UpdateSourceKernels, (...values: number[]) => number>
 
-/** Asserts that `count` numbers lie in a memory, from a byte address on. */
+/** Asserts that `count` numbers from a byte address on lie within a memory. */
 type CheckRegion = (at: number, count: number) => void
 
 const makeRegionCheck =
@@ -69,7 +78,7 @@ const makeRegionCheck =
   (at, count) =>
     assert(
       at >>> 0 === at && at % 4 === 0 && at + count * 4 <= bytesMax,
-      'numbers lie in their memory, aligned',
+      'numbers are aligned and lie within their memory',
     )
 
 const makeCoalesce =
@@ -101,7 +110,7 @@ const makeCoalesce =
     )
   }
 
-/** The kernels over two memories of `memories.ts`. */
+/** Instantiates the kernels over two memories of `memories.ts`. */
 export const instantiateUpdateSourceKernels = (
   updateSource: WebAssembly.Memory,
   arena: WebAssembly.Memory,

@@ -1,6 +1,6 @@
 /**
- * The part of WebAssembly that gatherd uses: neither TypeScript's `esnext` library nor Node's types declare
- * it.
+ * Declares the part of WebAssembly that gatherd uses, which neither TypeScript's `esnext` library nor Node's
+ * types declare.
  */
 declare namespace WebAssembly {
   interface MemoryDescriptor {

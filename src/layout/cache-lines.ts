@@ -1,21 +1,21 @@
 /**
- * Places on cache lines. Parts of a region begin on one, so that two threads that write neighbouring parts do
- * not share a line.
+ * Cache line arithmetic. Each part of a memory region begins on a cache line of its own, so that two threads
+ * that write neighbouring parts never share a line (false sharing).
  */
 export const LINE_BYTES = 64
 
-/** The least multiple of a cache line that holds `bytes`. */
+/** Rounds `bytes` up to a whole number of cache lines. */
 export const alignUp = (bytes: number): number => Math.ceil(bytes / LINE_BYTES) * LINE_BYTES
 
 /**
- * Lays parts of these sizes out one after the other from `at` on, each on a cache line, and returns where
- * they begin.
+ * Places parts of these sizes one after the other from `at` on, each on a cache line boundary, and returns
+ * the address of each.
  */
 export const layOut = (at: number, sizes: readonly number[]): number[] => {
   let next = at
   return sizes.map((bytes) => {
-    const here = next
+    const address = next
     next += alignUp(bytes)
-    return here
+    return address
   })
 }

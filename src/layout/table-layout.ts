@@ -1,49 +1,51 @@
-import { assert } from '../core/assert.ts'
-import { LIMITS } from '../core/limits.ts'
-import type { Dtype } from '../core/types.ts'
-
 /**
- * The layout of the memories of a table version. All arithmetic on table bytes is in this
- * file.
+ * The memory layout of a table version. All arithmetic on table bytes is in this file.
  *
  * A version is one or more segments, each a shared 64-bit WebAssembly.Memory:
  *
  *     0        control words (of segment 0): lock at 64, sequence at 128, optimizer step at 192, time at 256
  *     4096     1,024 stripe words: row r of the segment is guarded by word r mod 1,024
  *     8192     rows, packed, rowBytes each, no padding
- *     + 16     spare bytes, so that a 16-byte load of the last row never leaves the memory
+ *     + 16     spare bytes, so that a 16-byte load of the last row stays within the memory
  *
- * Optimizer state lies in memories of its own, laid out alike with the state's bytes per row, since it comes
- * and goes with the optimizer. Lock and stripe words count up: odd while the writer writes, even at rest.
+ * Optimizer state has memories of its own, because it is created and freed with the optimizer. Their layout
+ * is the same, with the state's bytes per row. Lock and stripe words are counters: odd while the writer
+ * writes, even otherwise.
  */
+import { assert } from '../core/assert.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { Dtype } from '../core/types.ts'
+
+/** The lock word of the version. */
 export const LOCK_AT = 64
-/** Committed updates of the version, low and high 32 bits. */
+/** The count of committed updates of the version: low word, then high word. */
 export const SEQUENCE_AT = 128
-/** Gradient steps taken, float64; optimizers that count steps read it. */
+/** The count of gradient steps taken, a float64. Only optimizers that count steps read it. */
 export const STEP_AT = 192
-/** Milliseconds since 1970 of the last change, float64. */
+/** The time of the last change in milliseconds since 1970, a float64. */
 export const UPDATED_AT = 256
 export const STRIPES_AT = 4096
 export const STRIPE_COUNT = 1024
 export const ROWS_AT = 8192
 export const SPARE_BYTES = 16
-/** Bytes behind the numbers of an int8 row: its float32 scale and its float32 bias. */
+/** An int8 row ends with 8 bytes: its float32 scale and its float32 bias. */
 export const INT8_SUFFIX_BYTES = 8
-/** The offset of the scale in an int8 row of `dim` numbers. */
+/** Returns the offset of the scale in an int8 row of `dim` numbers. */
 export const int8ScaleAt = (dim: number): number => dim
-/** The offset of the bias, which follows the scale. */
+/** Returns the offset of the bias, which follows the scale. */
 export const int8BiasAt = (dim: number): number => dim + 4
 export const PAGE_BYTES = 65_536
 
 assert(STRIPES_AT + STRIPE_COUNT * 4 === ROWS_AT, 'stripes end where rows begin')
 assert(ROWS_AT % 64 === 0, 'rows begin on a cache line')
 
-/** Bytes of one stored row. int8 rows carry float32 scale and float32 bias behind their bytes. */
+/** Returns the bytes of one stored row. An int8 row includes its float32 scale and bias. */
 export const rowBytes = (dim: number, dtype: Dtype): number =>
   dtype === 'float32' ? dim * 4 : dtype === 'int8' ? dim + INT8_SUFFIX_BYTES : dim * 2
 
 /**
- * Bytes of all rows: what TableInfo calls `bytes`. Exact: below 2^53 for every table that the limits allow.
+ * Returns the bytes of all rows, reported as `bytes` in TableInfo. The limits keep every table below 2^53
+ * bytes, so the result is exact.
  */
 export const tableBytes = (rows: number, dim: number, dtype: Dtype): number => {
   assert(Number.isSafeInteger(rows) && rows >= 0 && rows <= LIMITS.tableRowsMax, `rows ${rows}`)
@@ -51,17 +53,17 @@ export const tableBytes = (rows: number, dim: number, dtype: Dtype): number => {
   return rows * rowBytes(dim, dtype)
 }
 
-/** One memory of a table version: which rows it holds and how large it is. */
+/** The rows that one memory of a table version holds, and its size. */
 export interface SegmentLayout {
   firstRow: number
   rowCount: number
-  /** A whole number of pages. */
+  /** The size of the memory, a whole number of pages. */
   memoryBytes: number
 }
 
 /**
- * Splits rows of `rowBytes` into segments of at most `segmentBytesMax`. A table without rows has one segment
- * of control words.
+ * Splits rows of `rowBytes` into segments of at most `segmentBytesMax`. A table without rows gets one
+ * segment, which holds only its control words.
  */
 export const planSegments = (
   rows: number,
@@ -80,6 +82,6 @@ export const planSegments = (
   return segments
 }
 
-/** The bytes that the quota counts for a version: the pages of all its segments. */
+/** Returns the bytes that a version uses of the memory quota: all pages of all its segments. */
 export const memoryBytes = (segments: readonly SegmentLayout[]): number =>
   segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)

@@ -1,20 +1,21 @@
+/** Adagrad as torch defines it. `rowwise-adagrad.ts` shares the parameters. */
 import type { KindDeclaration } from './kind.ts'
 
-/** Parameters of both forms of Adagrad. */
+/** The parameters of both forms of Adagrad. */
 export type AdagradParameters = {
   initial_accumulator: number
   epsilon: number
   epsilon_inside_sqrt: boolean
 }
 
-/** Their ranges. */
+/** The ranges of the parameters of both forms. */
 export const ADAGRAD_RANGES = {
   initial_accumulator: { minimum: 0 },
   epsilon_inside_sqrt: {},
   epsilon: { minimum: 0 },
 } as const
 
-/** torch's Adagrad: a sum of squared gradients for each weight. */
+/** The Adagrad kind, which keeps a sum of squared gradients for each weight. */
 export const adagrad: KindDeclaration<AdagradParameters> = {
   kind: 'adagrad',
   learningRate: 0.01,

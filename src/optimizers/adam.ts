@@ -2,7 +2,10 @@ import type { KindDeclaration } from './kind.ts'
 
 const BETA = { minimum: 0, exclusiveMaximum: 1 } as const
 
-/** torch's SparseAdam: only touched rows move, and epsilon is added to the uncorrected root. */
+/**
+ * Adam as torch's SparseAdam defines it: only touched rows change, and epsilon is added to the root of v
+ * before bias correction.
+ */
 export const adam: KindDeclaration<{ beta1: number; beta2: number; epsilon: number }> = {
   kind: 'adam',
   learningRate: 0.001,

@@ -1,11 +1,14 @@
-/** Finds a kind by its name, and by its codes on disk. Loading this fails if two kinds share one of them. */
+/**
+ * Finds an optimizer kind by its name or by its codes on disk. Loading this module fails if two kinds share
+ * one of these.
+ */
 import { assert } from '../core/assert.ts'
 import type { OptimizerKind, StateDeclaration } from './kind.ts'
 import { OPTIMIZER_KINDS } from './kinds.ts'
 
-const indexBy = <Code>(what: string, codes: readonly (readonly [Code, OptimizerKind])[]) => {
+const indexBy = <Code>(label: string, codes: readonly (readonly [Code, OptimizerKind])[]) => {
   const index = new Map(codes)
-  assert(index.size === codes.length, `no two optimizer kinds share a ${what}`)
+  assert(index.size === codes.length, `no two optimizer kinds share a ${label}`)
   return index
 }
 
@@ -24,11 +27,11 @@ const bySnapshotCode = indexBy(
 )
 
 /**
- * The declaration of a kind. Settings were checked against the schema, so an unknown name is our own mistake.
+ * Returns the declaration of a kind. Settings were validated against the schema, so an unknown name is a bug.
  */
 export const findKind = (name: string): OptimizerKind => {
   const kind = byName.get(name)
-  assert(kind !== undefined, 'an optimizer is of a kind that is listed')
+  assert(kind !== undefined, 'the kind of an optimizer is listed in kinds.ts')
   return kind
 }
 
@@ -38,28 +41,28 @@ const findState = (name: string): StateDeclaration => {
   return state
 }
 
-/** The code of a kind's state in a journal record. */
+/** Returns the code that identifies the state of a kind in a journal record. */
 export const toJournalCode = (name: string): number => {
   const { journalCode } = findState(name)
   assert(
     Number.isInteger(journalCode) && journalCode > 0 && journalCode < 256,
-    'a journal code is a byte above 0',
+    'a journal code is an integer from 1 to 255',
   )
   return journalCode
 }
 
-/** The name of the kind whose state has this code in a journal record; undefined for a code that is none. */
+/** Returns the name of the kind with this code in a journal record, or undefined if there is none. */
 export const fromJournalCode = (code: number): string | undefined => byJournalCode.get(code)?.kind
 
-/** The code of a kind's state in the header of a snapshot. */
+/** Returns the code that identifies the state of a kind in the header of a snapshot. */
 export const toSnapshotCode = (name: string): string => {
   const { snapshotCode } = findState(name)
-  assert(typeof snapshotCode === 'string' && snapshotCode !== '', 'a snapshot code is a word')
+  assert(
+    typeof snapshotCode === 'string' && snapshotCode !== '',
+    'a snapshot code is a string that is not empty',
+  )
   return snapshotCode
 }
 
-/**
- * The name of the kind whose state has this code in the header of a snapshot; undefined for a code that is
- * none.
- */
+/** Returns the name of the kind with this code in the header of a snapshot, or undefined if there is none. */
 export const fromSnapshotCode = (code: string): string | undefined => bySnapshotCode.get(code)?.kind

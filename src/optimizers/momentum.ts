@@ -1,6 +1,6 @@
 import type { KindDeclaration } from './kind.ts'
 
-/** torch's SGD with momentum: a buffer for each weight, optionally with Nesterov's look-ahead. */
+/** SGD with momentum as torch defines it: a buffer for each weight, optionally with Nesterov's look-ahead. */
 export const momentum: KindDeclaration<{ momentum: number; nesterov: boolean }> = {
   kind: 'momentum',
   learningRate: 0.01,

@@ -1,6 +1,6 @@
 /**
- * Every optimizer kind has two things beside its own formula: weight decay, which is added to the gradients
- * before a step, and a constraint, which touched rows obey after it.
+ * The parts of a step that every optimizer kind shares: weight decay, which is added to the gradients before
+ * the step, and a constraint, which is applied to the touched rows after it.
  */
 import { assert } from '../core/assert.ts'
 import type { Constraint, Optimizer } from '../core/types.ts'
@@ -9,7 +9,7 @@ import type { ParameterFacts, StepRows } from './kind.ts'
 
 interface ConstraintKind {
   kind: string
-  /** The range of its `value`; null for a constraint that has none. */
+  /** The range of its `value`, or null if the constraint takes none. */
   value: ParameterFacts | null
   apply(kernels: StepKernels, constraint: Constraint, rows: StepRows): void
 }
@@ -36,14 +36,14 @@ export const CONSTRAINT_KINDS: readonly ConstraintKind[] = [
   },
 ]
 
-/** Ranges of the members that every optimizer may have, whatever its kind. */
+/** The ranges of the members that optimizers of every kind may have. */
 export const SHARED_RANGES = {
   learning_rate: { minimum: 0 },
   weight_decay: { minimum: 0, description: 'Added to the gradient of touched rows (coupled)' },
   max_norm: { exclusiveMinimum: 0, description: 'Short for the constraint max_norm' },
 } as const satisfies Record<string, ParameterFacts>
 
-/** Adds the weight decay of `optimizer` to the gradients: coupled, torch's L2 form. */
+/** Adds the weight decay of `optimizer` to the gradients. This is the coupled form, torch's L2. */
 export const addWeightDecay = (
   kernels: StepKernels,
   { weight_decay: decay }: Optimizer,
@@ -52,9 +52,9 @@ export const addWeightDecay = (
   if (decay) kernels.addDecay(weightsAt, gradientsAt, rowCount * dim, decay)
 }
 
-/** Brings the rows within `constraint`. */
+/** Applies `constraint` to the rows. */
 export const applyConstraint = (kernels: StepKernels, constraint: Constraint, rows: StepRows): void => {
   const found = CONSTRAINT_KINDS.find(({ kind }) => kind === constraint.kind)
-  assert(found !== undefined, 'a constraint is of a kind that is listed')
+  assert(found !== undefined, 'the kind of a constraint is listed in CONSTRAINT_KINDS')
   found.apply(kernels, constraint, rows)
 }

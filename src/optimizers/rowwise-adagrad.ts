@@ -1,7 +1,7 @@
 import { ADAGRAD_RANGES, type AdagradParameters } from './adagrad.ts'
 import type { KindDeclaration } from './kind.ts'
 
-/** FBGEMM's row-wise Adagrad: one sum of mean squared gradients for a whole row. */
+/** Row-wise Adagrad as FBGEMM defines it: one sum of mean squared gradients for a whole row. */
 export const rowwiseAdagrad: KindDeclaration<AdagradParameters> = {
   kind: 'rowwise_adagrad',
   learningRate: 0.01,

@@ -1,6 +1,6 @@
 import type { KindDeclaration } from './kind.ts'
 
-/** Plain gradient descent. torch has no usable default rate for it, so it takes that of Adagrad. */
+/** Plain gradient descent. torch has no usable default learning rate for it, so it has that of Adagrad. */
 export const sgd: KindDeclaration<Record<never, never>> = {
   kind: 'sgd',
   learningRate: 0.01,

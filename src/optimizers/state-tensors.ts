@@ -1,6 +1,6 @@
 /**
  * The state of an optimizer: float32 numbers for each row of the table, packed into one state row. Clients
- * export and upload it as named tensors, each of which takes the same columns of every state row.
+ * export and upload it as named tensors, each of which is a range of columns of all state rows.
  */
 import type { Optimizer } from '../core/types.ts'
 import { findKind } from './kind-index.ts'
@@ -9,25 +9,28 @@ import { OPTIMIZER_KINDS } from './kinds.ts'
 export interface StateTensor {
   name: string
   shape: number[]
-  /** Columns `from`..`from + width` of the state rows. */
+  /** The tensor takes columns `from`..`from + width` of the state rows. */
   from: number
   width: number
 }
 
 type Named = Pick<Optimizer, 'kind'>
 
-/** Arrays of a safetensors body whose names begin so are optimizer state. */
+/** Prefix of the names of optimizer state in a safetensors body. */
 export const STATE_PREFIX = 'optimizer/'
-/** The scalar beside the tensors of a kind that counts its gradient steps. */
+/** The name of the scalar that a kind that counts its gradient steps exports with its tensors. */
 export const STEP_NAME = `${STATE_PREFIX}step`
 
-/** Whether an optimizer of this kind keeps state. */
+/** True if an optimizer of this kind keeps state. */
 export const hasState = ({ kind }: Named): boolean => findKind(kind).state !== null
 
-/** Whether the count of gradient steps is part of its state. */
+/** True if the count of gradient steps is part of its state. */
 export const countsSteps = ({ kind }: Named): boolean => findKind(kind).state?.countsSteps ?? false
 
-/** The tensors of a kind for a table of rows x dim, in the order of their columns; none without state. */
+/**
+ * Returns the tensors of a kind for a table of rows x dim, in the order of their columns; empty if it has no
+ * state.
+ */
 export const stateTensors = (kind: string, rows: number, dim: number): StateTensor[] => {
   let from = 0
   return (findKind(kind).state?.tensors ?? []).map(({ name, width: each }) => {
@@ -38,17 +41,17 @@ export const stateTensors = (kind: string, rows: number, dim: number): StateTens
   })
 }
 
-/** Float32 numbers of state per row. */
+/** Returns the count of float32 state numbers of each row. */
 export const stateLength = ({ kind }: Named, dim: number): number =>
   stateTensors(kind, 0, dim).reduce((sum, { width }) => sum + width, 0)
 
-/** The value of a state number of a row that no gradient has touched. */
+/** Returns the initial value of a state number of a row. */
 export const stateInitial = (optimizer: Optimizer): number =>
   Math.fround(findKind(optimizer.kind).state?.initial(optimizer) ?? 0)
 
 /**
- * Which tensors each kind exports, in Markdown: a phrase for each set of tensors, with the kinds that have
- * it.
+ * Lists the tensors that each kind exports, in Markdown: one phrase for each set of tensors, followed by the
+ * kinds that have it.
  */
 export const describeStates = (): string[] => {
   const kindsByTensors = new Map<string, string[]>()

@@ -5,10 +5,10 @@ import { findKind } from './kind-index.ts'
 import { addWeightDecay, applyConstraint } from './regularization.ts'
 
 /**
- * One step of `optimizer` for every row of `rows`, then its constraint. `learningRate` replaces the
- * optimizer's own. Formulas and defaults are those of torch, or of the library that a kind's file names;
- * coefficients are computed once in float64, then rounded to float32. Returns whether all weights and state
- * are known to be finite; after a constraint that is unknown.
+ * Takes one step of `optimizer` for every row of `rows`, then applies its constraint. `learningRate`
+ * overrides that of the optimizer. Formulas and defaults are those of torch, or of the library that the file
+ * of the kind names; coefficients are computed once in float64, then rounded to float32. Returns true if all
+ * weights and state are known to be finite, which they are not after a constraint.
  */
 export const applyStep = (
   kernels: StepKernels,

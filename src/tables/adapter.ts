@@ -1,19 +1,23 @@
+/**
+ * Low-rank adapters (LoRA) on the read path: maps an adapter into this thread and adds its product to
+ * gathered rows.
+ */
 import { instantiateLoraKernels, type LoraKernels } from '../kernels/lora.ts'
 import { gatherRows } from './gather.ts'
 import type { AdapterHandle } from './handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { TableReader } from './table-reader.ts'
 
-/** An adapter as one thread sees it. A caller that reads it across an `await` pins its factors. */
+/** An adapter as mapped by one thread. A caller that uses it across an `await` pins its factors. */
 export interface TableAdapter {
   readonly handle: AdapterHandle
-  /** A, as a table of its own. */
+  /** The factor A, read like a table. */
   readonly factors: TableReader
-  /** alpha / rank. */
+  /** The scale of the product: alpha / rank. */
   readonly scale: number
 }
 
-/** Maps an adapter. */
+/** Maps the shared memories of an adapter into this thread. */
 export const openAdapter = (handle: AdapterHandle): TableAdapter => {
   const { key, version, rows, rank, alpha, dtype, attachedAt, a } = handle
   const factors = new TableReader({
@@ -28,25 +32,25 @@ export const openAdapter = (handle: AdapterHandle): TableAdapter => {
   return { handle, factors, scale: alpha / rank }
 }
 
-/** Bytes of the numbers of an adapter: A as stored, B as float32. */
+/** Returns the bytes of the factors of an adapter: A as stored, B as float32. */
 export const adapterBytes = ({ rows, rank, dtype }: AdapterHandle, dim: number): number =>
   rows * rowBytes(rank, dtype) + rank * dim * 4
 
-/** Float32 rows of a version that are to be adapted. Addresses are bytes of the arena. */
+/** Float32 rows of a version to which an adapter is added. Addresses are bytes of the arena. */
 export interface AdaptJob {
-  /** Resolved rows, int32; those of FILL_ROW stay as they are. */
+  /** The resolved row numbers, int32. Rows of FILL_ROW are left unchanged. */
   idsAt: number
   count: number
-  /** count x dim float32, packed. */
+  /** The rows: count x dim float32, packed. */
   rowsAt: number
   dim: number
-  /** Room for the factors of all rows, or of a block: rank float32 each. */
+  /** Space for the gathered factors, `rank` float32 for each row of the job (or of one block of it). */
   factorsAt: number
 }
 
 /**
- * Adds to each row (alpha / rank) * A[i] . B, in float32: products summed from zero in the order of the rank,
- * scaled, added.
+ * Adds (alpha / rank) * A[i] . B to each row i, in float32: the products are summed from zero in rank order,
+ * then scaled, then added.
  */
 export const adaptRows = (adapter: TableAdapter, arena: WebAssembly.Memory, job: AdaptJob): void => {
   const { factors, scale, handle } = adapter
@@ -57,27 +61,29 @@ export const adaptRows = (adapter: TableAdapter, arena: WebAssembly.Memory, job:
 
 const instances = new WeakMap<TableAdapter, WeakMap<WebAssembly.Memory, LoraKernels>>()
 
-/** The kernels are made once per arena. */
+/** Returns the kernels of an adapter, which are instantiated once per arena. */
 const kernelsOf = (adapter: TableAdapter, arena: WebAssembly.Memory): LoraKernels => {
-  const ofAdapter = instances.get(adapter) ?? new WeakMap<WebAssembly.Memory, LoraKernels>()
-  instances.set(adapter, ofAdapter)
-  const kernels = ofAdapter.get(arena) ?? instantiateLoraKernels(adapter.handle.b, arena)
-  ofAdapter.set(arena, kernels)
+  const kernelsByArena = instances.get(adapter) ?? new WeakMap<WebAssembly.Memory, LoraKernels>()
+  instances.set(adapter, kernelsByArena)
+  const kernels = kernelsByArena.get(arena) ?? instantiateLoraKernels(adapter.handle.b, arena)
+  kernelsByArena.set(arena, kernels)
   return kernels
 }
 
-/** Limits of a block of rows: its factors fit this scratch, and its arithmetic takes a few milliseconds. */
+/**
+ * Limits of a block of rows: its factors fit this many bytes, and its arithmetic takes a few milliseconds.
+ */
 export const FACTOR_SCRATCH_BYTES = 64 * 1024
 const BLOCK_TERMS_MAX = 2 ** 22
 
-/** The number of rows that are adapted at a time, so that their factors fit FACTOR_SCRATCH_BYTES. */
+/** Returns how many rows are adapted at a time, so that their factors fit FACTOR_SCRATCH_BYTES. */
 export const adaptedBlockRows = ({ rank }: AdapterHandle, dim: number): number =>
   Math.max(
     1,
     Math.min(Math.floor(FACTOR_SCRATCH_BYTES / (rank * 4)), Math.floor(BLOCK_TERMS_MAX / (rank * dim))),
   )
 
-/** Runs {@link adaptRows} in blocks, and yields between two of them. */
+/** Runs {@link adaptRows} in blocks and yields between them, so that the caller can run other work. */
 export function* adaptInBlocks(
   adapter: TableAdapter,
   arena: WebAssembly.Memory,

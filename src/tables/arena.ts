@@ -1,18 +1,19 @@
+/** The memory in which a thread's kernels read ids and write rows, and the allocator of its regions. */
 import { assert } from '../core/assert.ts'
 import { createArenaMemory } from '../kernels/memories.ts'
 import { alignUp, LINE_BYTES } from '../layout/cache-lines.ts'
 import { refuse } from '../core/errors.ts'
 
-/** A part of an arena: ids in, rows out. Valid until released. */
+/** A reserved part of an arena, which holds ids or rows. It is valid until it is released. */
 export interface Region {
   readonly at: number
   readonly bytes: number
 }
 
 /**
- * A thread's own 32-bit shared memory, in which its kernels read ids and write rows. Regions are handed out
- * first fit, so that a thread with one lookup at a time touches the same few pages again and again. Shared,
- * since compute workers write into it.
+ * A 32-bit memory that belongs to one thread and from which its kernels read ids and write rows. Regions are
+ * allocated first fit, so that a thread with one lookup at a time keeps reusing the same few pages. The
+ * memory is shared because compute workers write into it.
  */
 export class Arena {
   readonly memory: WebAssembly.Memory
@@ -22,7 +23,7 @@ export class Arena {
   readonly float32: Float32Array
   readonly uint16: Uint16Array
   readonly #buffer: Buffer
-  /** In ascending order of address. */
+  /** The reserved regions, in ascending order of address. */
   readonly #regions: Region[] = []
 
   constructor(bytesMax: number) {
@@ -37,16 +38,16 @@ export class Arena {
   }
 
   /**
-   * A region of at least `bytes`, aligned to a cache line. Refuses OVERLOADED when what is in flight leaves
-   * no room.
+   * Reserves a region of at least `bytes`, aligned to a cache line. Refuses OVERLOADED if the regions in use
+   * leave no space for it.
    */
   reserve(bytes: number): Region {
-    assert(Number.isSafeInteger(bytes) && bytes >= 0, 'a region is a count of bytes')
+    assert(Number.isSafeInteger(bytes) && bytes >= 0, 'the size of a region is a count of bytes')
     const size = Math.max(LINE_BYTES, alignUp(bytes))
     let at = LINE_BYTES
-    let place = 0
-    for (; place < this.#regions.length; place++) {
-      const region = this.#regions[place]
+    let position = 0
+    for (; position < this.#regions.length; position++) {
+      const region = this.#regions[position]
       if (region.at - at >= size) break
       at = region.at + region.bytes
     }
@@ -54,28 +55,29 @@ export class Arena {
       refuse('OVERLOADED', 'too many large requests are in flight', { headers: { 'Retry-After': '1' } })
     }
     const region = { at, bytes: size }
-    if (place === this.#regions.length) this.#regions.push(region)
-    else this.#regions.splice(place, 0, region)
+    if (position === this.#regions.length) this.#regions.push(region)
+    else this.#regions.splice(position, 0, region)
     return region
   }
 
+  /** Frees a region. Each region is released exactly once. */
   release(region: Region): void {
     const regions = this.#regions
-    const place = regions.lastIndexOf(region)
-    assert(place >= 0, 'a region is released once')
-    // The usual one: a thread with one lookup at a time.
-    if (place === regions.length - 1) regions.pop()
-    else regions.splice(place, 1)
+    const position = regions.lastIndexOf(region)
+    assert(position >= 0, 'a region is released once')
+    // A thread with one lookup at a time releases the last region.
+    if (position === regions.length - 1) regions.pop()
+    else regions.splice(position, 1)
   }
 
   /**
-   * Copies bytes out. `target.set()` would do it word by word, as shared memory is copied, and byte by byte
-   * where source and target are not aligned alike: twice and fifteen times as slow
+   * Copies bytes out of the arena. `target.set()` copies shared memory word by word, and byte by byte if
+   * source and target are aligned differently, which is twice and fifteen times as slow
    * (docs/explanation/performance.md).
    */
   copyOut(at: number, byteCount: number, target: Uint8Array, targetAt: number): void {
     const copied = this.#buffer.copy(target, targetAt, at, at + byteCount)
-    assert(copied === byteCount, 'the target has room for what is copied')
+    assert(copied === byteCount, 'the target is large enough for the copied bytes')
   }
 
   get reservedBytes(): number {
@@ -84,8 +86,8 @@ export class Arena {
 }
 
 /**
- * The part of an arena that one kind of request may take. Bodies that are announced and come slowly would
- * keep all others out.
+ * A limit on how much of an arena one kind of request may reserve. Without it, announced bodies that arrive
+ * slowly would exhaust the arena for all other requests.
  */
 export class ArenaShare {
   readonly arena: Arena
@@ -97,9 +99,7 @@ export class ArenaShare {
     this.#bytesMax = bytesMax
   }
 
-  /**
-   * Reserves a region as the arena does. Refuses OVERLOADED when the share is used up, and when the arena is.
-   */
+  /** Reserves a region of the arena. Refuses OVERLOADED if the share or the arena is exhausted. */
   reserve(bytes: number): Region {
     if (this.#usedBytes + bytes > this.#bytesMax) {
       refuse('OVERLOADED', 'too many large requests of this kind are in flight', {
@@ -112,8 +112,8 @@ export class ArenaShare {
   }
 
   /**
-   * Counts a region that was reserved in the arena itself, if the share has room for it; it is released here
-   * then. Returns whether it had.
+   * Charges a region that was reserved directly from the arena to this share. Returns false if the share
+   * cannot take it; otherwise the region must be released here.
    */
   adopt(region: Region): boolean {
     if (this.#usedBytes + region.bytes > this.#bytesMax) return false
@@ -121,6 +121,7 @@ export class ArenaShare {
     return true
   }
 
+  /** Frees a region and subtracts it from the share. */
   release(region: Region): void {
     this.arena.release(region)
     this.#usedBytes -= region.bytes

@@ -1,3 +1,4 @@
+/** The jobs of an attend request: scoring queries against rows, and keeping the best rows of each query. */
 import { assert } from '../core/assert.ts'
 import {
   type AttendKernels,
@@ -10,7 +11,7 @@ import {
 import { gatherRows } from './gather.ts'
 import type { TableReader } from './table-reader.ts'
 
-/** Queries against rows firstRow..firstRow+rowCount-1 of a table. Addresses are bytes of the arena. */
+/** Scores queries against rows firstRow..firstRow+rowCount-1 of a table. Addresses are bytes of the arena. */
 export interface ScanJob {
   kind: 'scan'
   metric: Metric
@@ -18,18 +19,18 @@ export interface ScanJob {
   rowCount: number
   queriesAt: number
   queryCount: number
-  /** The place of the scores: that of query q and row r goes to q * stride + r. */
+  /** The destination of the scores: q * stride + r for query q and row r. null discards them. */
   out: { scoresAt: number; stride: number } | null
   /**
-   * The heaps that keep the best; jobs on the same heaps come in ascending order of rows. Row `skippedRow` is
-   * left out.
+   * Heaps that collect the best scores of each query. Jobs that share heaps run in ascending order of rows.
+   * Row `skippedRow` is excluded.
    */
   top: { heapsAt: number; capacity: number; skippedRow: number } | null
-  /** `planBlocks(...).scratchBytes` of the job's own. */
+  /** Address of `planBlocks(...).scratchBytes` bytes that no other job uses. */
   scratchAt: number
 }
 
-/** The heaps of several scans become the best of each query; see `AttendKernels.settleTop`. */
+/** Merges the heaps of several scans into the best rows of each query; see `AttendKernels.settleTop`. */
 export interface SettleJob {
   kind: 'settle'
   metric: Metric
@@ -49,22 +50,23 @@ const BLOCK_ROWS_MAX = 4096
 const BLOCK_SCORES_BYTES = 64 * 1024
 const BLOCK_QUERIES_MAX = 32
 /**
- * Rows that more queries than this meet are widened to float32 once, in the arena; for fewer, in registers.
+ * With more queries than this, the rows of a block are widened to float32 once, in the arena. With fewer, the
+ * kernel widens them in registers for each query.
  */
 const WIDENED_QUERIES_MAX = 2
 
-/** The blocks of a scan: rows that stay in cache while all queries meet them, and queries at a time. */
+/** The plan of a scan: the rows of a block stay in cache while all queries are scored against them. */
 export interface BlockPlan {
   blockRows: number
   blockQueries: number
-  /** Places in the scratch. */
+  /** Offsets within the scratch region. */
   scoresAt: number
   idsAt: number
   packedAt: number
   scratchBytes: number
 }
 
-/** The blocks of a scan of rows of `dim` numbers. */
+/** Plans the blocks of a scan over rows of `dim` numbers. */
 export const planBlocks = (dim: number): BlockPlan => {
   const rowsInCache = Math.floor(BLOCK_BYTES / (dim * 4))
   const blockRows = Math.max(4, Math.min(BLOCK_ROWS_MAX, rowsInCache - (rowsInCache % 4)))
@@ -85,8 +87,8 @@ export const planBlocks = (dim: number): BlockPlan => {
 }
 
 /**
- * Runs a part of an attend request. No row is scored half written. Refuses OVERLOADED when a row stays busy
- * longer than a writer ever takes.
+ * Runs one job of an attend request. A row that is being written is never scored. Refuses OVERLOADED if a row
+ * stays locked longer than any update takes.
  */
 export const runAttendJob = (version: TableReader, arena: WebAssembly.Memory, job: AttendJob): void => {
   if (job.kind === 'settle') settleTop(version, arena, job)
@@ -95,14 +97,14 @@ export const runAttendJob = (version: TableReader, arena: WebAssembly.Memory, jo
 
 const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableReader, AttendKernels[]>>()
 
-/** The kernels of each segment, made once per arena: tables that are only looked up need none. */
+/** Returns the kernels of each segment, instantiated per arena on first use since many tables need none. */
 const kernelsOf = (version: TableReader, arena: WebAssembly.Memory): AttendKernels[] => {
-  const ofArena = instances.get(arena) ?? new WeakMap<TableReader, AttendKernels[]>()
-  instances.set(arena, ofArena)
+  const kernelsByVersion = instances.get(arena) ?? new WeakMap<TableReader, AttendKernels[]>()
+  instances.set(arena, kernelsByVersion)
   const kernels =
-    ofArena.get(version) ??
+    kernelsByVersion.get(version) ??
     version.handle.segments.map(({ memory }) => instantiateAttendKernels(memory, arena))
-  ofArena.set(version, kernels)
+  kernelsByVersion.set(version, kernels)
   return kernels
 }
 
@@ -119,19 +121,19 @@ const settleTop = (version: TableReader, arena: WebAssembly.Memory, job: SettleJ
     indicesAt,
     scoresAt,
   )
-  assert(filled === capacity, 'every query has found as many rows as it asked for')
+  assert(filled === capacity, 'every query has as many results as it asked for')
 }
 
-/** A run of rows within one segment, small enough to stay in cache. */
+/** A run of rows within one segment, few enough to stay in cache. */
 interface Block {
   version: TableReader
   arena: WebAssembly.Memory
   kernels: AttendKernels
   job: ScanJob
   plan: BlockPlan
-  /** The first row, numbered within the table. */
+  /** The first row, counted from the start of the table. */
   firstRow: number
-  /** The same row, numbered within the segment. */
+  /** The same row, counted from the start of the segment. */
   localRow: number
   rowCount: number
 }
@@ -162,7 +164,7 @@ const scanRows = (version: TableReader, arena: WebAssembly.Memory, job: ScanJob)
   })
 }
 
-/** All queries, some at a time, against one block. */
+/** Scores all queries, some at a time, against one block. */
 const scanBlock = (block: Block): void => {
   const { version, kernels, job, plan, firstRow, rowCount } = block
   const { dim, dtype } = version.handle
@@ -175,7 +177,7 @@ const scanBlock = (block: Block): void => {
     const stride = out?.stride ?? plan.blockRows
     const scoresAt =
       out === null ? job.scratchAt + plan.scoresAt : out.scoresAt + (query * stride + firstRow) * 4
-    if (!packed && !scoreWhole(block, queriesAt, queryCount, scoresAt, stride)) {
+    if (!packed && !tryScoreInPlace(block, queriesAt, queryCount, scoresAt, stride)) {
       packRows(block)
       packed = true
     }
@@ -206,8 +208,8 @@ const scanBlock = (block: Block): void => {
   }
 }
 
-/** Scores rows where they lie. False: the writer wrote meanwhile, twice, so that some may be half written. */
-const scoreWhole = (
+/** Scores rows in the table memory. Returns false if rows may be half written, after two attempts. */
+const tryScoreInPlace = (
   block: Block,
   queriesAt: number,
   queryCount: number,
@@ -225,7 +227,7 @@ const scoreWhole = (
   return false
 }
 
-/** Copies the rows into the scratch as float32, each as a whole. */
+/** Copies the rows of the block into the scratch as float32; the gather guarantees that each is whole. */
 const packRows = ({ version, arena, job, plan, firstRow, rowCount }: Block): void => {
   const idsAt = job.scratchAt + plan.idsAt
   const ids = new Int32Array(arena.buffer, idsAt, rowCount)

@@ -1,3 +1,4 @@
+/** Pools the rows of bags (sum, mean, sqrtn or max) from a version that the writer may be updating. */
 import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
 import { type BagKernels, type BagOperation, type Bags, instantiateBagKernels } from '../kernels/bag.ts'
@@ -5,51 +6,57 @@ import { gatherRows } from './gather.ts'
 import type { TableReader } from './table-reader.ts'
 
 /**
- * The members that are pooled, and the place of the results. Addresses are bytes of the arena; the members
- * are resolved rows, as in a gather.
+ * One pooling job: its members and the destination of the results. Addresses are bytes of the arena. Members
+ * are resolved row numbers, as in a gather.
  */
 export interface BagJob {
   kind: 'bags'
   operation: BagOperation
   bagCount: number
-  /** bagCount + 1 ascending int32; they count from `idsAt` and `weightsAt`. */
+  /** The offsets into the members at `idsAt` and `weightsAt`: bagCount + 1 ascending int32. */
   offsetsAt: number
-  /** int32; FILL_ROW takes the float32 row at `fillAt`. */
+  /** The members, int32. A member of FILL_ROW uses the float32 row at `fillAt`. */
   idsAt: number
-  /** float32, or 0: all weigh one. */
+  /** The float32 weight of each member, or 0 if all weights are one. */
   weightsAt: number
   fillAt: number
-  /** bagCount rows of float32, packed. */
+  /** The results: bagCount rows of float32, packed. */
   outAt: number
-  /** BAG_SCRATCH_BYTES of the job's own. */
+  /** Address of BAG_SCRATCH_BYTES bytes that no other job uses. */
   scratchAt: number
 }
 
-/** At least one row, and few enough that they stay in cache until they are pooled. */
+/**
+ * Size of a block of gathered rows: at least one row, and few enough to stay in cache until they are pooled.
+ */
 export const BAG_SCRATCH_BYTES = 256 * 1024
-assert(BAG_SCRATCH_BYTES >= LIMITS.dimMax * 4, 'the scratch holds a row')
+assert(BAG_SCRATCH_BYTES >= LIMITS.dimMax * 4, 'the scratch holds at least one row')
 
 /**
- * Pools rows of a table that the writer may be writing to, so that no half-written row is in any bag. The
- * usual case is two loads of the lock word around one pass over the table. When it moved, and for tables of
- * several segments, whose rows meet in one bag, the members' rows are gathered first, some at a time. Refuses
- * OVERLOADED when a row stays busy longer than a writer ever takes.
+ * Pools rows of a table that the writer may be updating, without using a half-written row. The common case is
+ * one pass over the table between two loads of the lock word. If the lock word changed, or if the table has
+ * several segments (a bag may combine rows of any of them), the members' rows are gathered in blocks first.
+ * Refuses OVERLOADED if a row stays locked longer than any update takes.
  */
 export const poolRows = (version: TableReader, arena: WebAssembly.Memory, job: BagJob): void => {
   const kernels = kernelsOf(version, arena)
-  if (poolWhole(version, kernels, job)) return
+  if (tryPoolInPlace(version, kernels, job)) return
   const blocks = poolInBlocks(version, arena, job)
   while (blocks.next().done !== true) continue
 }
 
 const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableReader, BagKernels>>()
 
-/** The kernels of the first segment, made once per arena: tables that are only looked up need none. */
+/**
+ * Returns the kernels of the first segment. They are instantiated per arena on first use, because most tables
+ * only serve lookups.
+ */
 const kernelsOf = (version: TableReader, arena: WebAssembly.Memory): BagKernels => {
-  const ofArena = instances.get(arena) ?? new WeakMap<TableReader, BagKernels>()
-  instances.set(arena, ofArena)
-  const kernels = ofArena.get(version) ?? instantiateBagKernels(version.handle.segments[0].memory, arena)
-  ofArena.set(version, kernels)
+  const kernelsByVersion = instances.get(arena) ?? new WeakMap<TableReader, BagKernels>()
+  instances.set(arena, kernelsByVersion)
+  const kernels =
+    kernelsByVersion.get(version) ?? instantiateBagKernels(version.handle.segments[0].memory, arena)
+  kernelsByVersion.set(version, kernels)
   return kernels
 }
 
@@ -57,8 +64,11 @@ const bagsOf = (version: TableReader, { operation, bagCount, offsetsAt, weightsA
   return { operation, dim: version.handle.dim, bagCount, offsetsAt, weightsAt, outAt }
 }
 
-/** False: there are other segments, or the writer wrote meanwhile, twice. */
-const poolWhole = (version: TableReader, kernels: BagKernels, job: BagJob): boolean => {
+/**
+ * Pools directly from the table memory. Returns false if there are several segments, or if the writer wrote
+ * during both attempts.
+ */
+const tryPoolInPlace = (version: TableReader, kernels: BagKernels, job: BagJob): boolean => {
   const { dtype, segments } = version.handle
   if (segments.length > 1) return false
   const { idsAt, fillAt } = job
@@ -72,15 +82,15 @@ const poolWhole = (version: TableReader, kernels: BagKernels, job: BagJob): bool
   return false
 }
 
-/** A change to the rows of a block before they are pooled. */
+/** A transformation of the rows of a block before they are pooled. */
 export interface BlockChange {
   rowsMax: number
   change: (rows: Pick<BagJob, 'idsAt'> & { count: number; rowsAt: number }) => void
 }
 
 /**
- * Pools rows that are gathered first, and changed if `change` is there, in blocks; it gives a value between
- * two of them.
+ * Gathers rows in blocks, applies `change` to them if given, and pools them. Yields between blocks, so that
+ * the caller can run other work.
  */
 export function* poolInBlocks(
   version: TableReader,
@@ -109,7 +119,7 @@ export function* poolInBlocks(
     while (bagEnd < bagCount && (end === last || offsets[bagEnd] < end)) bagEnd++
     const places = { offsetsAt: offsetsAt + bag * 4, weightsAt, outAt: outAt + bag * rowBytes }
     kernels.poolPacked({ ...bagsOf(version, job), ...places, bagCount: bagEnd - bag }, scratchAt, first, end)
-    // A bag that goes on behind the block is met again.
+    // A bag that continues after this block is resumed with the next one.
     bag = offsets[bagEnd] > end ? bagEnd - 1 : bagEnd
     if (bag < bagCount) yield
   }

@@ -1,26 +1,31 @@
+/** Copies rows out of a version by row number, while the writer may be updating it. */
 import { GatherdError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ReadKernels } from '../kernels/table.ts'
 import type { VersionHandle } from './handles.ts'
 import type { TableReader } from './table-reader.ts'
 
-/** The ids that a gather reads, and the place where it writes rows. Addresses are bytes of the arena. */
+/**
+ * One gather: the row numbers that it reads and the destination of the rows. Addresses are bytes of the
+ * arena.
+ */
 export interface GatherJob {
-  /** As stored, or widened to float32. */
+  /** The output format of the rows: as stored, or widened to float32. */
   format: 'stored' | 'float32'
-  /** `count` resolved rows, int32; FILL_ROW takes the row at `fillAt`. */
+  /** `count` resolved row numbers, int32. FILL_ROW uses the row at `fillAt`. */
   idsAt: number
   count: number
-  /** count rows, packed. */
+  /** The destination: `count` rows, packed. */
   outAt: number
-  /** A ready row of the answer. */
+  /** The row that stands in for FILL_ROW, already in the output format. */
   fillAt: number
 }
 
 /**
- * Copies rows out of a table that the writer may be writing to, so that no row is half written. The usual
- * case is two loads of the lock word around a plain gather. When it moved, the batch is repeated with a check
- * per row. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
+ * Copies rows out of a table that the writer may be updating, without returning a half-written row. The
+ * common case is a plain gather between two loads of the lock word. If the lock word changed twice, the rows
+ * are gathered again with a check of each row. Refuses OVERLOADED if a row stays locked longer than any
+ * update takes.
  */
 export const gatherRows = (version: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
   for (let attempt = 0; attempt < 2; attempt++) {
@@ -32,14 +37,15 @@ export const gatherRows = (version: TableReader, arena: WebAssembly.Memory, job:
   gatherChecked(version, arena, job)
 }
 
-/** The members that both views of a version have. */
+/** The members that the reader view and the writer view of a version share. */
 interface RowSource {
   readonly handle: VersionHandle
   kernels(arena: WebAssembly.Memory): readonly ReadKernels[]
 }
 
 /**
- * Gathers without looking at a lock. Only the writer may rely on this alone, since no other thread writes.
+ * Gathers rows without checking the lock word. Only the writer may use this alone, because no other thread
+ * writes rows.
  */
 export const gatherUnchecked = (version: RowSource, arena: WebAssembly.Memory, job: GatherJob): void => {
   const kernels = version.kernels(arena)
@@ -83,7 +89,7 @@ const gatherChecked = (version: TableReader, arena: WebAssembly.Memory, job: Gat
       )
       if (done >= job.count) break
       if (performance.now() > giveUpAt) {
-        throw new GatherdError('OVERLOADED', 'a row was being written for too long', {
+        throw new GatherdError('OVERLOADED', 'a row stayed locked by an update for too long; try again', {
           headers: { 'Retry-After': '1' },
         })
       }

@@ -1,17 +1,17 @@
+/**
+ * Descriptions of tables, versions, adapters and aliases as plain data, which threads send to each other. A
+ * structured clone shares the memories in them and never copies their bytes.
+ */
 import type { Dtype, Settings } from '../core/types.ts'
 
-/**
- * Tables as plain data: what crosses threads. Memories in it are shared by a structured clone, never copied.
- */
-
-/** One memory of a version, as every thread maps it. */
+/** One memory of a version. Every thread maps the same memory. */
 export interface SegmentHandle {
   memory: WebAssembly.Memory
   firstRow: number
   rowCount: number
 }
 
-/** A readable version of a table. `key` is unique for ever in this process. */
+/** A readable version of a table. `key` is never reused within this process. */
 export interface VersionHandle {
   key: string
   version: number
@@ -23,46 +23,50 @@ export interface VersionHandle {
 }
 
 /**
- * A low-rank adapter of a version: lookups add (alpha / rank) * A[i] . B to its row i. Never written after it
- * was published; another one has another key, which is unique as those of versions are.
+ * A low-rank adapter of a version: lookups add (alpha / rank) * A[i] . B to its row i. Its factors never
+ * change after publication; a replacement gets a new `key`, which is never reused, like the keys of versions.
  */
 export interface AdapterHandle {
   key: string
-  /** The number of the version that it belongs to. */
+  /** The number of the version that the adapter belongs to. */
   version: number
-  /** Rows of A, which are the version's. */
+  /** The row count of A, equal to that of the version. */
   rows: number
   rank: number
   alpha: number
   /** The dtype of A. */
   dtype: Exclude<Dtype, 'int8'>
   attachedAt: number
-  /** A: `rows` rows of `rank` numbers. */
+  /** The segments of A: `rows` rows of `rank` numbers. */
   a: SegmentHandle[]
-  /** B: `rank` rows of float32, as many numbers as the version has columns, as rows of a segment. */
+  /** The memory of B: `rank` rows of `dim` float32, in the layout of a segment. */
   b: WebAssembly.Memory
 }
 
-/** A table as every thread knows it: what is current, what else is readable. */
+/**
+ * The state of a table that every thread knows: its settings, its current version and its other readable
+ * versions.
+ */
 export interface TableRecord {
   name: string
   settings: Settings
   createdAt: number
   /**
-   * When settings or the current version last changed; updates move the time in the version's control words.
+   * The time when the settings or the current version last changed. The time of updates is in the control
+   * words of the version.
    */
   changedAt: number
   current: number
-  /** Ascending by version. */
+  /** The readable versions, in ascending order of number. */
   versions: VersionHandle[]
-  /** At most one of each version. */
+  /** The attached adapters, at most one for each version. */
   adapters: AdapterHandle[]
 }
 
-/** Another name under which a table is read. */
+/** Another name under which clients can read a table. */
 export interface AliasRecord {
   alias: string
   table: string
-  /** null: whichever is current. */
+  /** The version that the alias is pinned to, or null to follow the current one. */
   version: number | null
 }

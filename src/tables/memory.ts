@@ -1,3 +1,4 @@
+/** Allocates table memory within the quota. */
 import { LIMITS } from '../core/limits.ts'
 import { refuse } from '../core/errors.ts'
 import { assert } from '../core/assert.ts'
@@ -6,7 +7,8 @@ import type { SegmentHandle } from './handles.ts'
 import { memoryBytes, planSegments } from '../layout/table-layout.ts'
 
 /**
- * The only allocator of table memory: every byte of every version, builds included, is counted here first.
+ * The only allocator of table memory. Every byte of every version, including versions that are still being
+ * built, is reserved here first.
  */
 export class TableMemory {
   readonly quotaBytes: number
@@ -14,7 +16,7 @@ export class TableMemory {
   #reservedBytes = 0
 
   constructor(quotaBytes: number, segmentBytesMax: number = LIMITS.segmentBytesMax) {
-    assert(Number.isSafeInteger(quotaBytes) && quotaBytes >= 0, 'quota is a count of bytes')
+    assert(Number.isSafeInteger(quotaBytes) && quotaBytes >= 0, 'the quota is a count of bytes')
     this.quotaBytes = quotaBytes
     this.#segmentBytesMax = segmentBytesMax
   }
@@ -24,20 +26,21 @@ export class TableMemory {
   }
 
   /**
-   * Memories for `rows` rows of `rowBytes`, zeroed by the system when first touched.
-   * Refuses MEMORY_QUOTA_EXCEEDED: shared memory never fails in time by itself, so the reservation must.
+   * Allocates the segments for `rows` rows of `rowBytes`, which the system zeroes when they are first
+   * touched. Refuses MEMORY_QUOTA_EXCEEDED: allocating shared memory succeeds even when physical memory is
+   * short, so the quota has to fail first.
    */
   allocate(rows: number, rowBytes: number): { segments: SegmentHandle[]; reservedBytes: number } {
     const layout = planSegments(rows, rowBytes, this.#segmentBytesMax)
     const bytes = memoryBytes(layout)
     if (this.#reservedBytes + bytes > this.quotaBytes) {
-      const never =
+      const remedy =
         bytes > this.quotaBytes
           ? 'it can never fit'
           : 'it does not fit now; delete a table or wait for an old version to be freed'
       refuse(
         'MEMORY_QUOTA_EXCEEDED',
-        `the table needs ${bytes} bytes, ${this.#reservedBytes} of ${this.quotaBytes} are in use: ${never}`,
+        `the table needs ${bytes} bytes, ${this.#reservedBytes} of ${this.quotaBytes} are in use: ${remedy}`,
       )
     }
     this.#reservedBytes += bytes
@@ -49,9 +52,9 @@ export class TableMemory {
     return { segments, reservedBytes: bytes }
   }
 
-  /** Gives `bytes` of an earlier reservation back to the quota. */
+  /** Returns `bytes` of an earlier reservation to the quota. */
   release(bytes: number): void {
-    assert(bytes <= this.#reservedBytes, 'released more than was reserved')
+    assert(bytes <= this.#reservedBytes, 'the quota never releases more than was reserved')
     this.#reservedBytes -= bytes
   }
 }

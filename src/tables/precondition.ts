@@ -1,15 +1,16 @@
+/** Entity tags of a table, and the conditional request headers that compare them (RFC 9110). */
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
 
-/** The state that conditions are about; undefined: there is no such table. */
+/** The state that conditions are evaluated against, or undefined if the table does not exist. */
 export type CurrentState = { version: number; sequence: number } | undefined
 
-/** The strong entity tag of a state, without quotes. */
+/** Returns the strong entity tag of a state, without quotes. */
 export const entityTag = (version: number, sequence: number): string => `${version}-${sequence}`
 
 /**
- * `If-Match` and `If-None-Match` (RFC 9110) against the current state. `If-Match` also takes `"<version>"`
- * for any sequence of that version. Refuses PRECONDITION_FAILED.
+ * Evaluates `If-Match` and `If-None-Match` (RFC 9110) against the current state. `If-Match` also accepts
+ * `"<version>"`, which matches any sequence of that version. Refuses PRECONDITION_FAILED.
  */
 export const checkPrecondition = (precondition: Precondition, current: CurrentState): void => {
   const { ifMatch, ifNoneMatch } = precondition

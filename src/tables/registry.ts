@@ -1,3 +1,4 @@
+/** The tables and aliases that one thread serves, by name. */
 import { refuse } from '../core/errors.ts'
 import type { TableInfo } from '../core/types.ts'
 import { openAdapter, type TableAdapter } from './adapter.ts'
@@ -6,36 +7,36 @@ import { tableBytes } from '../layout/table-layout.ts'
 import { TableReader } from './table-reader.ts'
 
 /**
- * A table as one thread sees it. Replaced whole by each publication, so a caller that holds one sees one
- * state.
+ * A table as mapped by one thread. Every publication replaces the whole entry, so a caller that keeps one
+ * sees a single consistent state.
  */
 export interface TableEntry {
   readonly record: TableRecord
   readonly current: TableReader
   readonly versions: ReadonlyMap<number, TableReader>
-  /** By version. */
+  /** The adapters, by the number of their version. */
   readonly adapters: ReadonlyMap<number, TableAdapter>
 }
 
 /**
- * The tables of one thread. The writer publishes into it; lookups resolve names here, without waiting for
- * anybody.
+ * The tables of one thread. The writer publishes changes into it, and lookups resolve names in it without
+ * taking a lock.
  */
 export class Registry {
   readonly #tables = new Map<string, TableEntry>()
   #aliases = new Map<string, AliasRecord>()
-  /** Aliases whose table and version are there, as what a reader of them reads. */
+  /** Aliases that resolve to a readable version, with the entry that their readers use. */
   readonly #aliased = new Map<string, TableEntry>()
   readonly #onReleased: (key: string) => void
 
-  /** `onReleased(key)`: no reader of this thread holds the version any more. */
+  /** Calls `onReleased(key)` once no reader of this thread has the version pinned any more. */
   constructor(onReleased: (key: string) => void) {
     this.#onReleased = onReleased
   }
 
   /**
-   * Makes `record` what this thread serves under the name; null: nothing any more. Versions that left are
-   * retired.
+   * Serves `record` under the name from now on, or nothing if it is null. Retires the versions that are no
+   * longer part of it.
    */
   publish(name: string, record: TableRecord | null): void {
     const before = this.#tables.get(name)
@@ -58,7 +59,7 @@ export class Registry {
         knownAdapters.delete(handle.key)
       }
       const current = versions.get(record.current)
-      if (current === undefined) throw new Error('the current version is among the readable ones')
+      if (current === undefined) throw new Error('the current version is not among the readable ones')
       this.#tables.set(name, { record, current, versions, adapters })
     }
     this.#resolveAliases()
@@ -66,7 +67,7 @@ export class Registry {
     for (const [key, { factors }] of knownAdapters) factors.retire(() => this.#onReleased(key))
   }
 
-  /** Makes these the aliases of this thread, in the place of all before. */
+  /** Replaces all aliases of this thread. */
   publishAliases(aliases: readonly AliasRecord[]): void {
     this.#aliases = new Map(aliases.map((alias) => [alias.alias, alias]))
     this.#resolveAliases()
@@ -81,20 +82,23 @@ export class Registry {
     }
   }
 
-  /** The table or alias, or undefined. */
+  /** Returns the table with this name or behind this alias, or undefined. */
   get(name: string): TableEntry | undefined {
     return this.#tables.get(name) ?? this.#aliased.get(name)
   }
 
   /**
-   * The table that is read under the name, which may be an alias. Refuses TABLE_NOT_FOUND, and
-   * VERSION_NOT_FOUND for an alias of a version that is gone.
+   * Returns the table to read under the name, which may be an alias. Refuses TABLE_NOT_FOUND, and
+   * VERSION_NOT_FOUND for an alias whose version was deleted.
    */
   find(name: string): TableEntry {
     return this.get(name) ?? this.#refuseMissing(name)
   }
 
-  /** The table itself, which is to be changed. Refuses TABLE_NOT_FOUND, also for an alias. */
+  /**
+   * Returns the table to change. An alias can only be read, so it is refused with TABLE_NOT_FOUND like an
+   * unknown name.
+   */
   findTable(name: string): TableEntry {
     const entry = this.#tables.get(name)
     if (entry !== undefined) return entry
@@ -102,12 +106,15 @@ export class Registry {
     if (alias === undefined) return this.#refuseMissing(name)
     return refuse(
       'TABLE_NOT_FOUND',
-      `${JSON.stringify(name)} is an alias, which is for reading; ` +
-        `the table is ${JSON.stringify(alias.table)}`,
+      `${JSON.stringify(name)} is an alias, which can only be read; ` +
+        `send the request to its table ${JSON.stringify(alias.table)}`,
     )
   }
 
-  /** Refuses INVALID_REQUEST for the name of an alias: a table of that name could not be told from it. */
+  /**
+   * Refuses INVALID_REQUEST if the name is an alias, because a table and an alias of the same name could not
+   * be told apart.
+   */
   refuseAlias(name: string): void {
     if (this.#aliases.has(name))
       refuse(
@@ -119,23 +126,24 @@ export class Registry {
   #refuseMissing(name: string): never {
     const alias = this.#aliases.get(name)
     if (alias === undefined) return refuse('TABLE_NOT_FOUND', `there is no table ${JSON.stringify(name)}`)
-    const what = `${JSON.stringify(name)} is an alias of table ${JSON.stringify(alias.table)}`
-    if (!this.#tables.has(alias.table)) return refuse('TABLE_NOT_FOUND', `${what}, which is not there`)
-    return refuse('VERSION_NOT_FOUND', `${what}, version ${alias.version}, which is not there any more`)
+    const description = `${JSON.stringify(name)} is an alias of table ${JSON.stringify(alias.table)}`
+    if (!this.#tables.has(alias.table))
+      return refuse('TABLE_NOT_FOUND', `${description}, which does not exist`)
+    return refuse('VERSION_NOT_FOUND', `${description}, version ${alias.version}, which no longer exists`)
   }
 
-  /** An alias, whether what it stands for is there or not. Refuses ALIAS_NOT_FOUND. */
+  /** Returns an alias, even if its table or version no longer exists. Refuses ALIAS_NOT_FOUND. */
   findAlias(name: string): AliasRecord {
     return this.#aliases.get(name) ?? refuse('ALIAS_NOT_FOUND', `there is no alias ${JSON.stringify(name)}`)
   }
 
-  /** The aliases, in ascending order of UTF-16 code units. */
+  /** Returns the aliases in ascending order of UTF-16 code units. */
   aliases(): AliasRecord[] {
     return [...this.#aliases.values()].sort((a, b) => (a.alias < b.alias ? -1 : 1))
   }
 
   /**
-   * The version of a table that a request reads: the current one, or the one it names. Refuses
+   * Returns the version that a request reads: the one it names, or the current one. Refuses
    * VERSION_NOT_FOUND.
    */
   resolve(entry: TableEntry, version: number | undefined): TableReader {
@@ -149,20 +157,23 @@ export class Registry {
     )
   }
 
-  /** Names in ascending order of UTF-16 code units. */
+  /** Returns the table names in ascending order of UTF-16 code units. */
   names(): string[] {
     return [...this.#tables.keys()].sort()
   }
 }
 
-/** The description that clients see. `sequence` and `updated_at` are read from the control words now. */
+/**
+ * Describes the current version to clients. `sequence` and `updated_at` are read from the control words at
+ * the time of the call.
+ */
 export const describeTable = (entry: TableEntry): TableInfo =>
   describeVersion(entry, entry.current, entry.current.readSequence())
 
 /**
- * The same of version `built` as it was committed, at sequence 0, whatever updates and replacements have come
- * since: the answer to the upload that made it. When the version has been replaced and freed already, only
- * the number is left.
+ * Describes version `built` as it was committed, at sequence 0, whatever updates and replacements followed.
+ * This is the response to the upload that built it. If the version was replaced and freed already, only its
+ * number is still known, and the rest describes the current version.
  */
 export const describeBuilt = (entry: TableEntry, built: number): TableInfo => ({
   ...describeVersion(entry, entry.versions.get(built) ?? entry.current, 0),

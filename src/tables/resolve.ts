@@ -1,16 +1,17 @@
+/** Turns the ids of a request into row numbers, by the mode that the request chose for ids out of range. */
 import { type ErrorPlace, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { pointerTo } from '../core/pointers.ts'
 import type { IndexArray, Mode } from '../core/types.ts'
 
-/** Stands in the resolved rows where a row of the fill value goes. */
+/** The resolved row number of an id that takes the fill value. */
 export const FILL_ROW = -1
 
 /**
- * Turns ids into row numbers of a table of `rows` rows, by the rule of `mode` (API.md's table: torch,
- * `jnp.take` with fill, clip and wrap, `A[x]`). `target[i]` becomes 0..rows-1, or FILL_ROW. `shape` and
- * `lengths` are only for naming places. Refuses INDEX_OUT_OF_RANGE with up to ten positions; a table without
- * rows has no row to clip, wrap or clamp to.
+ * Turns ids into row numbers of a table of `rows` rows by the rule of `mode` (docs/reference/semantics.md:
+ * torch, `jnp.take` with fill, clip and wrap, `A[x]`). `target[i]` becomes 0..rows-1, or FILL_ROW. `shape`
+ * and `lengths` are only used to name positions in errors. Refuses INDEX_OUT_OF_RANGE with up to ten
+ * positions; clip, wrap and clamp refuse too if the table has no rows.
  */
 export const resolveRows = (
   indices: IndexArray,
@@ -28,7 +29,7 @@ export const resolveRows = (
     refuseOutside(indices, (position) => pointerTo(position, shape, lengths), rows, mode, outside)
 }
 
-/** Returns how many ids no row answers. */
+/** Resolves ids that fit a number. Returns how many of them have no row. */
 const resolveNarrow = (
   indices: Exclude<IndexArray, BigInt64Array | BigUint64Array>,
   target: Int32Array,
@@ -44,7 +45,7 @@ const resolveNarrow = (
     const index = indices[i]
     if (index >= 0 && index < rows) target[i] = index
     else {
-      const row = placeOutside(index, rows, mode)
+      const row = rowOutside(index, rows, mode)
       if (row === undefined) outside++
       else target[i] = row
     }
@@ -53,8 +54,8 @@ const resolveNarrow = (
 }
 
 /**
- * A fast path for int32: copies ids until the first that is out of range, in a loop for one width. Returns
- * how many.
+ * Fast path for int32: copies ids until the first one that is out of range, in a loop over a single element
+ * type. Returns the count copied.
  */
 const copyInside = (indices: Int32Array, target: Int32Array, rows: number): number => {
   let i = 0
@@ -67,8 +68,8 @@ const copyInside = (indices: Int32Array, target: Int32Array, rows: number): numb
 }
 
 /**
- * 64-bit ids by their halves: a BigInt is made only for what lies outside the table, so ids beyond 2^53 stay
- * exact.
+ * Resolves 64-bit ids by their 32-bit halves. A BigInt is created only for ids outside the table, so ids
+ * beyond 2^53 stay exact and the common case stays fast.
  */
 const resolveWide = (
   indices: BigInt64Array | BigUint64Array,
@@ -83,10 +84,11 @@ const resolveWide = (
     const low = halves[2 * i]
     if (halves[2 * i + 1] === 0 && low < rows) target[i] = low
     else {
-      // Far outside, the place only depends on the side and on the remainder: both fit a number.
+      // Far outside the table, the row depends only on the sign and on the remainder, which both fit a
+      // number.
       const index = indices[i]
       const near = index >= -size * 2n && index <= size * 2n
-      const row = near ? placeOutside(Number(index), rows, mode) : placeFar(index, rows, mode)
+      const row = near ? rowOutside(Number(index), rows, mode) : rowFarOutside(index, rows, mode)
       if (row === undefined) outside++
       else target[i] = row
     }
@@ -94,8 +96,8 @@ const resolveWide = (
   return outside
 }
 
-/** The row for an id outside 0..rows-1, FILL_ROW, or undefined where the mode has none. */
-const placeOutside = (index: number, rows: number, mode: Mode): number | undefined => {
+/** Returns the row for an id outside 0..rows-1: a row number, FILL_ROW, or undefined if the mode has none. */
+const rowOutside = (index: number, rows: number, mode: Mode): number | undefined => {
   const fromEnd = index < 0 && index >= -rows
   switch (mode) {
     case 'error':
@@ -111,8 +113,8 @@ const placeOutside = (index: number, rows: number, mode: Mode): number | undefin
   }
 }
 
-const placeFar = (index: bigint, rows: number, mode: Mode): number | undefined => {
-  if (mode !== 'wrap' || rows === 0) return placeOutside(index < 0n ? -Infinity : Infinity, rows, mode)
+const rowFarOutside = (index: bigint, rows: number, mode: Mode): number | undefined => {
+  if (mode !== 'wrap' || rows === 0) return rowOutside(index < 0n ? -Infinity : Infinity, rows, mode)
   const size = BigInt(rows)
   return Number(((index % size) + size) % size)
 }
@@ -131,11 +133,11 @@ const refuseOutside = (
     if (inside) continue
     places.push({ pointer: `/indices${pointerOf(i)}`, detail: `${index} is outside 0..${rows - 1}` })
   }
-  const which = places.map((place) => place.detail.split(' ')[0]).join(', ')
-  const why = mode === 'error' ? '' : ` (mode ${mode} has no row to give in a table without rows)`
+  const listed = places.map((place) => place.detail.split(' ')[0]).join(', ')
+  const reason = mode === 'error' ? '' : ` (mode ${mode} needs a table with at least one row)`
   return refuse(
     'INDEX_OUT_OF_RANGE',
-    `${outside} of ${indices.length} indices are outside the table's ${rows} rows: ${which}${why}`,
+    `${outside} of ${indices.length} indices are outside the table's ${rows} rows: ${listed}${reason}`,
     {
       errors: places,
     },
@@ -143,8 +145,8 @@ const refuseOutside = (
 }
 
 /**
- * The row that a padding index means: a negative one counts from the end. -1 for null, and a row that no id
- * resolves to when the index names none.
+ * Returns the row that a padding index refers to; a negative index counts from the end. Returns -1 for null,
+ * and a number that no id resolves to if the index is outside the table.
  */
 export const resolvePaddingRow = (index: number | null, rows: number): number => {
   if (index === null) return -1

@@ -1,6 +1,6 @@
 /**
- * A table version as a thread that only reads sees it. The writer's view is `table-writer.ts`; neither type
- * can stand in for the other, so a reader cannot come by a method that writes.
+ * The read-only view of a table version. The writable view is in `table-writer.ts`; the two types are
+ * unrelated, so code that only reads cannot obtain a method that writes.
  */
 import { assert } from '../core/assert.ts'
 import type { ReadKernels } from '../kernels/table.ts'
@@ -17,8 +17,8 @@ import { rowBytes } from '../layout/table-layout.ts'
 import type { VersionHandle } from './handles.ts'
 
 /**
- * Views of a version's control words and the kernels over its segments. A caller that reads it across an
- * `await` pins it; a retired version reports once when the last pin is gone.
+ * Maps the control words of a version and instantiates the kernels over its segments. A caller that uses it
+ * across an `await` pins it. After it is retired, it calls back once when the last pin is gone.
  */
 export class TableReader {
   readonly handle: VersionHandle
@@ -35,7 +35,7 @@ export class TableReader {
     this.#control = viewControlWords(handle.segments[0].memory.buffer)
   }
 
-  /** The kernels of each segment over `arena`, made once per arena. */
+  /** Returns the kernels of each segment over `arena`, which are instantiated once per arena. */
   kernels(arena: WebAssembly.Memory): ReadKernels[] {
     let kernels = this.#kernels.get(arena)
     if (kernels === undefined) {
@@ -46,48 +46,52 @@ export class TableReader {
   }
 
   /**
-   * The lock word: odd while the writer writes rows. Two equal even readings around a gather prove it whole.
+   * Returns the lock word, which is odd while the writer writes rows. If it is even and equal before and
+   * after a gather, no row was written in between.
    */
   readLock(): number {
     return readLockWord(this.#control)
   }
 
-  /** Sleeps until the lock word may have changed, at most a millisecond. */
+  /** Blocks the thread until the lock word may have changed, for at most a millisecond. */
   waitForWriter(): void {
     const lock = this.readLock()
     if (lock & 1) waitForLockWord(this.#control, lock, 1)
   }
 
-  /** Committed updates so far. */
+  /** Returns the count of committed updates. */
   readSequence(): number {
     return readSequenceWords(this.#control)
   }
 
-  /** Milliseconds since 1970 of the last update, 0 when there was none. */
+  /** Returns the time of the last update in milliseconds since 1970, or 0 if there was none. */
   readUpdatedAt(): number {
     return readUpdatedAtMs(this.#control)
   }
 
+  /** Keeps the version readable until the matching `unpin`. */
   pin(): void {
     this.#pinCount++
   }
 
+  /** Ends one pin, and reports a retired version as released if it was the last one. */
   unpin(): void {
-    assert(this.#pinCount > 0, 'unpinned more often than pinned')
+    assert(this.#pinCount > 0, 'a version is unpinned no more often than it was pinned')
     this.#pinCount--
     this.#reportWhenFree()
   }
 
-  /** Whether the version was retired and is still pinned. */
+  /** True if the version was retired and is still pinned. */
   get isRetired(): boolean {
     return this.#onReleased !== undefined
   }
 
   /**
-   * Says that no new reader will come; `onReleased` runs when the last pin is gone, at once if there is none.
+   * Marks the version as no longer available to new readers. `onReleased` runs when the last pin is gone, or
+   * at once if there is none.
    */
   retire(onReleased: () => void): void {
-    assert(this.#onReleased === undefined, 'retired once')
+    assert(this.#onReleased === undefined, 'a version is retired once')
     this.#onReleased = onReleased
     this.#reportWhenFree()
   }

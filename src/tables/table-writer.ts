@@ -1,7 +1,7 @@
 /**
- * A table version as the writer sees it: the only view that can change rows and control words. Only
- * `src/writer` may import this file (test/tidy holds that). The writer is the only one that writes, so it
- * reads without looking at a lock.
+ * The writer's view of a table version, and the only one that can change rows and control words. Only
+ * `src/writer` may import this file (test/tidy enforces it). No other thread writes, so the writer reads rows
+ * without checking a lock.
  */
 import { assert } from '../core/assert.ts'
 import { instantiateKernels, type TableKernels } from '../kernels/table.ts'
@@ -21,7 +21,10 @@ import type { Arena } from './arena.ts'
 import { type GatherJob, gatherUnchecked } from './gather.ts'
 import type { VersionHandle } from './handles.ts'
 
-/** Views of the control words of a version, or of its optimizer state, and the kernels over its segments. */
+/**
+ * Maps the control words of a version, or of its optimizer state, and instantiates the kernels over its
+ * segments.
+ */
 export class TableWriter {
   readonly handle: VersionHandle
   readonly rowBytes: number
@@ -35,7 +38,7 @@ export class TableWriter {
     this.#control = viewControlWords(handle.segments[0].memory.buffer)
   }
 
-  /** The kernels of each segment over `arena`, made once per arena. */
+  /** Returns the kernels of each segment over `arena`, which are instantiated once per arena. */
   kernels(arena: WebAssembly.Memory): TableKernels[] {
     let kernels = this.#kernels.get(arena)
     if (kernels === undefined) {
@@ -45,51 +48,52 @@ export class TableWriter {
     return kernels
   }
 
-  /** Committed updates so far. */
+  /** Returns the count of committed updates. */
   readSequence(): number {
     return readSequenceWords(this.#control)
   }
 
-  /** Milliseconds since 1970 of the last update, 0 when there was none. */
+  /** Returns the time of the last update in milliseconds since 1970, or 0 if there was none. */
   readUpdatedAt(): number {
     return readUpdatedAtMs(this.#control)
   }
 
-  /** Gradient steps taken. */
+  /** Returns the count of gradient steps taken. */
   readStep(): number {
     return readStepCount(this.#control)
   }
 
-  /** Sets the count of gradient steps, when state comes with the rows or the optimizer changes. */
+  /** Sets the count of gradient steps when state is loaded with the rows or the optimizer changes. */
   writeStep(step: number): void {
     writeStepCount(this.#control, step)
   }
 
   /**
-   * Opens the write window: readers see an odd lock during `write` and repeat. An exception inside leaves
-   * rows half written, which only a restart can mend, so it is not caught here.
+   * Runs `write` inside the write window, during which readers see an odd lock word and repeat their reads.
+   * If `write` throws, rows may be half written and only a restart can restore them, so the exception is not
+   * caught here.
    */
   write(changes: ControlChanges, write: () => void): void {
-    assert(openWriteWindow(this.#control), 'one writer at a time')
+    assert(openWriteWindow(this.#control), 'only one writer at a time opens the write window')
     write()
     closeWriteWindow(this.#control, changes)
   }
 }
 
-/** Addresses are bytes of the writer's arena. */
+/** The part of a gather that the writer chooses. Addresses are bytes of its arena. */
 type Rows = Pick<GatherJob, 'idsAt' | 'count' | 'outAt'>
 
 /** Gathers rows as float32. */
 export const gatherFloat32 = (version: TableWriter, arena: Arena, rows: Rows): void =>
   gatherUnchecked(version, arena.memory, { ...rows, format: 'float32', fillAt: 0 })
 
-/** Gathers rows as stored. */
+/** Gathers rows in their stored format. */
 export const gatherStored = (version: TableWriter, arena: Arena, rows: Rows): void =>
   gatherUnchecked(version, arena.memory, { ...rows, format: 'stored', fillAt: 0 })
 
 /**
- * Rounds float32 rows to the storage dtype (not int8), half to even. Returns the index of the first element
- * that is not finite afterwards, or -1.
+ * Rounds float32 rows to the storage dtype (except int8), half to even. Returns the index of the first
+ * element that is not finite after rounding, or -1.
  */
 export const storeFloat32 = (
   version: TableWriter,
@@ -97,13 +101,16 @@ export const storeFloat32 = (
   rows: { sourceAt: number; count: number; outAt: number },
 ): number => {
   const { dim, dtype } = version.handle
-  assert(dtype !== 'int8', 'int8 rows are written by uploads only')
+  assert(dtype !== 'int8', 'only uploads write int8 rows')
   return version
     .kernels(arena.memory)[0]
     .convert('float32', dtype, rows.sourceAt, rows.count * dim, rows.outAt)
 }
 
-/** Writes stored rows, each guarded by its stripe word. Only inside the write window of the version. */
+/**
+ * Writes rows in their stored format, each guarded by its stripe word. May only be called inside the write
+ * window of the version.
+ */
 export const scatterStored = (
   version: TableWriter,
   arena: Arena,

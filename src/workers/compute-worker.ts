@@ -1,3 +1,7 @@
+/**
+ * The code of a compute worker thread: runs gather, bag and attend jobs that an HTTP worker hands to its
+ * pool.
+ */
 import { BroadcastChannel, workerData } from 'node:worker_threads'
 import { type ErrorMessage, toMessage } from '../core/errors.ts'
 import { type AttendJob, runAttendJob } from '../tables/attend.ts'
@@ -9,14 +13,17 @@ import { TableReader } from '../tables/table-reader.ts'
 /** A job that a compute worker runs for an HTTP worker. */
 export type PoolJob = GatherJob | BagJob | AttendJob
 
-/** A part of a large lookup. Ids and rows lie in the HTTP worker's arena; only these few words travel. */
+/**
+ * A message to a compute worker: one job. Ids and rows stay in the HTTP worker's arena; only these few fields
+ * are copied between threads.
+ */
 export interface GatherTask {
-  /** The key of the version. */
+  /** The key of the version that the job reads. */
   key: string
   job: PoolJob
   /**
-   * The memories that the thread maps before it knows the version. They are sent only after it said so, since
-   * cloning memories takes a millisecond.
+   * Memories for a thread that does not know the version yet. The HTTP worker sends them only after the
+   * thread reported that, because cloning memories takes a millisecond.
    */
   mapping?: { handle: VersionHandle; arena: WebAssembly.Memory }
 }
@@ -24,14 +31,15 @@ export interface GatherTask {
 const versions = new Map<string, TableReader>()
 let arena: WebAssembly.Memory | undefined
 
-// The HTTP worker tells when a version is retired, so that no thread keeps its memory alive.
+// The HTTP worker announces retired versions, so that no thread keeps their memory alive.
 const retired = new BroadcastChannel((workerData as { retiredChannel: string }).retiredChannel)
 retired.onmessage = (event: unknown) => versions.delete((event as { data: string }).data)
 retired.unref()
 
 /**
- * Runs one task of the pool. False: this thread does not know the version, and nothing was done. One arena
- * serves it all its life. A refusal is returned: thrown ones lose their code on the way to the HTTP worker.
+ * Runs one task of the pool. Returns false, with nothing done, if this thread does not know the version. The
+ * thread uses the same arena for its whole life. A refusal is returned, because an exception would lose its
+ * code on the way to the HTTP worker.
  */
 export default function gather({ key, job, mapping }: GatherTask): boolean | ErrorMessage {
   if (mapping !== undefined) {

@@ -1,3 +1,7 @@
+/**
+ * Adds a low-rank adapter to gathered or pooled rows on the HTTP worker itself, in time slices so that long
+ * work does not block its event loop.
+ */
 import { setImmediate } from 'node:timers/promises'
 import {
   type AdaptJob,
@@ -11,24 +15,24 @@ import type { Arena, Region } from '../tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolInBlocks } from '../tables/bags.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 
-/** After this long, the event loop runs other work of the thread. */
-const TURN_MS = 2
+/** The length of a time slice; after it, the event loop runs other work of the thread. */
+const SLICE_MS = 2
 
 /**
- * Adds an adapter to gathered float32 rows, on this thread. Long work lets the event loop run in between.
- * Returns nothing when it is done already, else a promise; the rows' part of the arena must stay reserved
- * until then. Refuses OVERLOADED when the arena has no room.
+ * Adds an adapter to gathered float32 rows on this thread, in time slices. Returns nothing if it finishes
+ * within the first slice, else a promise; until that settles, the caller keeps the rows' region of the arena
+ * reserved. Refuses OVERLOADED if the arena has no space.
  */
 export const dispatchAdapted = (
   adapter: TableAdapter,
   arena: Arena,
   job: Omit<AdaptJob, 'factorsAt'>,
 ): void | Promise<void> =>
-  runInTurns(arena, [FACTOR_SCRATCH_BYTES], [adapter.factors], ([factors]) =>
+  runInSlices(arena, [FACTOR_SCRATCH_BYTES], [adapter.factors], ([factors]) =>
     adaptInBlocks(adapter, arena.memory, { ...job, factorsAt: factors.at }),
   )
 
-/** Pools adapted rows, in the same way. */
+/** Pools adapted rows; otherwise like {@link dispatchAdapted}. */
 export const dispatchAdaptedBags = (
   version: TableReader,
   adapter: TableAdapter,
@@ -36,7 +40,7 @@ export const dispatchAdaptedBags = (
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
 ): void | Promise<void> => {
   const { dim } = version.handle
-  return runInTurns(
+  return runInSlices(
     arena,
     [BAG_SCRATCH_BYTES, FACTOR_SCRATCH_BYTES],
     [version, adapter.factors],
@@ -54,10 +58,10 @@ export const dispatchAdaptedBags = (
 }
 
 /**
- * Runs the blocks that `begin` makes. `scratchBytes` are reserved, and `versions` pinned, for as long as that
- * takes.
+ * Runs the blocks that `begin` creates. Reserves `scratchBytes` and pins `versions` until the last block is
+ * done.
  */
-const runInTurns = (
+const runInSlices = (
   arena: Arena,
   scratchBytes: readonly number[],
   versions: readonly TableReader[],
@@ -72,7 +76,7 @@ const runInTurns = (
   try {
     for (const bytes of scratchBytes) scratches.push(arena.reserve(bytes))
     const blocks = begin(scratches)
-    if (!runTurn(blocks)) return runOtherTurns(blocks).finally(end)
+    if (!runSlice(blocks)) return runRemainingSlices(blocks).finally(end)
   } catch (error) {
     end()
     throw error
@@ -80,14 +84,14 @@ const runInTurns = (
   end()
 }
 
-/** True: there are no more blocks. */
-const runTurn = (blocks: Generator<void>): boolean => {
-  const endsAt = performance.now() + TURN_MS
+/** Runs blocks for one time slice. Returns true if none are left. */
+const runSlice = (blocks: Generator<void>): boolean => {
+  const endsAt = performance.now() + SLICE_MS
   while (blocks.next().done !== true) if (performance.now() >= endsAt) return false
   return true
 }
 
-const runOtherTurns = async (blocks: Generator<void>): Promise<void> => {
+const runRemainingSlices = async (blocks: Generator<void>): Promise<void> => {
   do await setImmediate()
-  while (!runTurn(blocks))
+  while (!runSlice(blocks))
 }

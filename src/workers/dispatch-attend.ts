@@ -1,3 +1,4 @@
+/** Splits a scan of a whole table into jobs and runs them, inline or on the compute pool. */
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Arena } from '../tables/arena.ts'
 import { type AttendJob, runAttendJob } from '../tables/attend.ts'
@@ -5,33 +6,36 @@ import type { TableReader } from '../tables/table-reader.ts'
 import { INLINE_BYTES_MAX } from './dispatch.ts'
 import type { ComputePool } from './pool.ts'
 
-/** A term is one number of one row against one query: about a tenth of a nanosecond. */
+/**
+ * The most terms that run inline. A term is one number of one row multiplied with one query, which takes
+ * about a tenth of a nanosecond.
+ */
 export const INLINE_TERMS_MAX = 2 ** 23
 /**
- * A chunk takes some milliseconds: long beside the cost of a task, short for other work that waits for the
- * thread.
+ * A chunk of these sizes takes some milliseconds: long compared with the cost of a pool task, short for other
+ * work that waits for the thread.
  */
 const CHUNK_BYTES_MAX = 32 * 1024 * 1024
 const CHUNK_TERMS_MAX = 2 ** 25
-/** Rows that the kernel keeps in registers together. */
+/** The number of rows that the kernel keeps in registers together. */
 const TILE_ROWS = 4
 /**
- * A request that has begun waits this long for room in the queue, looking this often: what it has done would
- * be lost.
+ * A request that has started waits this long for space in the queue and checks at this interval, because
+ * refusing it would waste the work already done.
  */
 const ROOM_WAIT_MS_MAX = 1_000
 const ROOM_POLL_MS = 2
 
-/** The chunks of a scan of a whole table. Plain data. */
+/** How a scan of a whole table is split. Plain data. */
 export interface ScanPlan {
-  /** Done by the HTTP worker, at once. */
+  /** True if the HTTP worker runs the scan itself, as one chunk. */
   inline: boolean
   chunkRows: number
-  /** Chunks that are under way together, each with memory of its own. */
+  /** The number of chunks that run at the same time, each with memory of its own. */
   runnerCount: number
 }
 
-/** Decides from the sizes alone; `threadCount` 0: there is no pool. */
+/** Plans a scan from its sizes alone. A `threadCount` of 0 means that there is no pool. */
 export const planScan = (
   rows: number,
   rowBytes: number,
@@ -54,23 +58,23 @@ export const planScan = (
 }
 
 /**
- * The arena and the threads that run jobs. The version is pinned and what the jobs write to stays reserved
- * until the promise is settled.
+ * The version, arena and pool that jobs use. The caller keeps the version pinned and the regions that the
+ * jobs write reserved until the promise settles.
  */
 export interface AttendWork {
   version: TableReader
   arena: Arena
   pool: ComputePool | null
   runnerCount: number
-  /** Throws when the client has gone; it is called before each job. */
+  /** Throws if the client has disconnected. It is called before each job. */
   checkWanted: () => void
 }
 
 /**
- * Runs jobs until `nextJob` has none: `runnerCount` at a time on the pool, so that no request fills its
- * queue; without a pool one after the other here, with a turn for others in between. `nextJob(runner)` gives
- * the runner its next one. Settles when nothing runs any more; refuses what the first failure refused,
- * OVERLOADED when the queue is full.
+ * Runs jobs until `nextJob` returns null. On the pool, `runnerCount` jobs run at a time, so that one request
+ * cannot fill the queue. Without a pool, jobs run here one after the other, and the event loop runs other
+ * work between them. `nextJob(runner)` returns the next job of a runner. The promise settles once no job is
+ * running any more; it rejects with the first failure, which is OVERLOADED if the queue is full.
  */
 export const runAttendJobs = async (
   work: AttendWork,
@@ -80,12 +84,12 @@ export const runAttendJobs = async (
   let failed = false
   const run = async (runner: number): Promise<void> => {
     try {
-      let begun = false
+      let hasStarted = false
       for (let job = nextJob(runner); job !== null && !failed; job = nextJob(runner)) {
-        if (begun && pool !== null) await waitForRoom(pool)
+        if (hasStarted && pool !== null) await waitForRoom(pool)
         checkWanted()
         await runJob(work, job)
-        begun = true
+        hasStarted = true
       }
     } catch (error) {
       failed = true

@@ -1,18 +1,19 @@
+/** Pools bags inline or, if they are many, in parts on the compute pool. */
 import type { Arena, Region } from '../tables/arena.ts'
 import { BAG_SCRATCH_BYTES, type BagJob, poolRows } from '../tables/bags.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 import { planDispatch } from './dispatch.ts'
 import type { ComputePool } from './pool.ts'
 
-/** A run of whole bags. */
+/** Consecutive whole bags that one task pools. */
 export interface BagRun {
   firstBag: number
   bagCount: number
 }
 
 /**
- * Cuts bags into runs of at least `chunkMembers` members each, but the last. An empty bag counts as one: its
- * row is written.
+ * Splits bags into runs of at least `chunkMembers` members each, except for the last run. An empty bag counts
+ * as one member, because its row has to be written.
  */
 export const cutBags = (offsets: Int32Array, chunkMembers: number): BagRun[] => {
   const runs: BagRun[] = []
@@ -28,9 +29,9 @@ export const cutBags = (offsets: Int32Array, chunkMembers: number): BagRun[] => 
 }
 
 /**
- * Pools `job` here or, in runs of whole bags, on the pool. Returns nothing when it is done already, else a
- * promise; the version is pinned and the job's part of the arena must stay reserved until then. Refuses
- * OVERLOADED when the pool's queue is full.
+ * Pools `job` on this thread or, in runs of whole bags, on the pool. Returns nothing if it is done already,
+ * else a promise. The version is pinned meanwhile, and the caller keeps the regions of the job reserved until
+ * the promise settles. Refuses OVERLOADED if the queue of the pool is full.
  */
 export const dispatchBags = (
   version: TableReader,
@@ -49,7 +50,7 @@ export const dispatchBags = (
   return withScratch(arena, runs.length, (scratches) => runOnPool(version, arena, job, runs, scratches, pool))
 }
 
-/** Reserves a scratch for each task, for as long as `work` takes. */
+/** Reserves a scratch region for each task until `work` is done. */
 const withScratch = (
   arena: Arena,
   taskCount: number,
@@ -93,7 +94,7 @@ const runOnPool = async (
       scratchAt: scratches[i].at,
     })
   })
-  // All settle before anything is released: a task that still runs writes into the region.
+  // Regions are released only after all tasks have settled, because a running task writes into its region.
   const results = await Promise.allSettled(tasks)
   version.unpin()
   const failed = results.find((result) => result.status === 'rejected')

@@ -1,28 +1,29 @@
+/** Decides whether a gather runs on the HTTP worker or on the compute pool, and runs it there. */
 import type { Arena } from '../tables/arena.ts'
 import { type GatherJob, gatherRows } from '../tables/gather.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 import type { ComputePool } from './pool.ts'
 
 /**
- * A gather of fewer bytes than this runs in the HTTP worker itself. A pool task costs about 100 microseconds
- * of CPU, a gather of this size takes about a millisecond, which is as long as an HTTP worker should keep
- * others waiting (docs/explanation/decisions.md, measured).
+ * A gather of fewer bytes than this runs on the HTTP worker itself. A pool task costs about 100 microseconds
+ * of CPU, and a gather of this size takes about a millisecond, which is as long as an HTTP worker should
+ * block other requests (docs/explanation/decisions.md, measured).
  */
 export const INLINE_BYTES_MAX = 8 * 1024 * 1024
-/** Bytes of a task, so that its cost is small beside its work. */
+/** The least bytes of a pool task, so that its fixed cost is small compared with its work. */
 const TASK_BYTES_MIN = 4 * 1024 * 1024
 
-/** A row costs at least a cache line. */
+/** Reading a row costs at least one cache line. */
 const ROW_BYTES_MIN = 64
 
-/** Whether a gather runs inline or on the pool, and in how many parts. Plain data. */
+/** The plan of a gather: whether it runs inline or on the pool, and how it is split. Plain data. */
 export interface DispatchPlan {
   inline: boolean
-  /** Ids per task of the pool. */
+  /** The number of ids in each pool task. */
   chunkCount: number
 }
 
-/** Decides from the size alone; `threadCount` 0 means that everything runs inline. */
+/** Plans a gather from its size alone. A `threadCount` of 0 makes everything run inline. */
 export const planDispatch = (count: number, rowBytes: number, threadCount: number): DispatchPlan => {
   const costBytes = count * Math.max(rowBytes, ROW_BYTES_MIN)
   if (threadCount === 0 || costBytes < INLINE_BYTES_MAX) return { inline: true, chunkCount: count }
@@ -31,9 +32,9 @@ export const planDispatch = (count: number, rowBytes: number, threadCount: numbe
 }
 
 /**
- * Gathers `job` here or on the pool. Returns nothing when it is done already, else a promise; the version is
- * pinned and the job's part of the arena must stay reserved until then. Refuses OVERLOADED when the pool's
- * queue is full.
+ * Gathers `job` on this thread or on the pool. Returns nothing if it is done already, else a promise. The
+ * version is pinned meanwhile, and the caller keeps the regions of the job reserved until the promise
+ * settles. Refuses OVERLOADED if the queue of the pool is full.
  */
 export const dispatchGather = (
   version: TableReader,
@@ -52,7 +53,7 @@ export const dispatchGather = (
     const part = { ...job, idsAt: job.idsAt + first * 4, outAt: job.outAt + first * outRowBytes, count }
     tasks.push(pool.run(version, arena.memory, part))
   }
-  // All settle before anything is released: a task that still runs writes into the region.
+  // Regions are released only after all tasks have settled, because a running task writes into its region.
   return Promise.allSettled(tasks).then((results) => {
     version.unpin()
     const failed = results.find((result) => result.status === 'rejected')

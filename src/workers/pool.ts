@@ -1,3 +1,4 @@
+/** The pool of compute worker threads that one HTTP worker owns. */
 import { randomUUID } from 'node:crypto'
 import { BroadcastChannel } from 'node:worker_threads'
 import { Piscina } from 'piscina'
@@ -6,8 +7,8 @@ import type { TableReader } from '../tables/table-reader.ts'
 import type { GatherTask, PoolJob } from './compute-worker.ts'
 
 /**
- * The compute worker threads of one HTTP worker. The queue is bounded; no task is ever cancelled, since a
- * cancelled task ends its thread.
+ * The compute worker threads of one HTTP worker. The queue is bounded. No task is ever cancelled, because
+ * Piscina ends the thread of a cancelled task.
  */
 export class ComputePool {
   readonly threadCount: number
@@ -26,7 +27,7 @@ export class ComputePool {
       minThreads: threadCount,
       maxThreads: threadCount,
       maxQueue: queueDepthMax,
-      // A thread asleep in Atomics.wait would not hear what is retired.
+      // A thread that blocks in Atomics.wait would not receive the messages about retired versions.
       atomics: 'async',
       workerData: { retiredChannel },
     })
@@ -36,21 +37,21 @@ export class ComputePool {
     return this.#pool.queueSize
   }
 
-  /** Whether `taskCount` more tasks fit the queue. */
+  /** True if the queue has space for `taskCount` more tasks. */
   hasRoom(taskCount: number): boolean {
     return this.#pool.queueSize + taskCount <= this.#queueDepthMax
   }
 
-  /** Refuses OVERLOADED unless `taskCount` more tasks fit the queue. */
+  /** Refuses OVERLOADED unless the queue has space for `taskCount` more tasks. */
   admit(taskCount: number): void {
     if (!this.hasRoom(taskCount)) {
-      refuse('OVERLOADED', `${this.#pool.queueSize} gather tasks are waiting already`, {
+      refuse('OVERLOADED', `the compute queue is full: ${this.#pool.queueSize} tasks are waiting`, {
         headers: { 'Retry-After': '1' },
       })
     }
   }
 
-  /** Runs a job on some thread. The caller pins the version until the promise resolves. */
+  /** Runs a job on any thread of the pool. The caller keeps the version pinned until the promise settles. */
   async run(version: TableReader, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
     const { handle } = version
     const task: GatherTask = { key: handle.key, job }
@@ -62,7 +63,7 @@ export class ComputePool {
     if (typeof outcome === 'object') throw fromMessage(outcome)
   }
 
-  /** Lets every thread forget a version, so that its memory can be freed. */
+  /** Tells every thread to drop its mapping of a version, so that the memory can be freed. */
   retire(key: string): void {
     this.#retired.postMessage(key)
   }

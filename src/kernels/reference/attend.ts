@@ -1,10 +1,12 @@
+/** The reference of the kernels that score rows and select the best of them. */
 import type { Metric } from '../attend.ts'
 
-/** Float32 of each operation, so that the sums are those of the kernel. */
+/** Each operation rounds to float32, so that the sums equal those of the kernel. */
 const { fround } = Math
 
 /**
- * Sum of `terms`: four lanes, the last terms.length mod 4 first, then (lane 0 + lane 2) + (lane 1 + lane 3).
+ * Returns the sum of `terms` in four lanes: the last terms.length mod 4 come first, and the sum is (lane 0 +
+ * lane 2) + (lane 1 + lane 3).
  */
 const sumTerms = (terms: readonly number[]): number => {
   const lanes = [0, 0, 0, 0]
@@ -15,21 +17,22 @@ const sumTerms = (terms: readonly number[]): number => {
 }
 
 /**
- * The score of one query and one row, both float32 and of equal length; `cosine` takes queries of length one.
+ * Returns the score of one query and one row, both float32 and of equal length. `cosine` expects queries of
+ * length one.
  */
 export const scoreReference = (metric: Metric, query: Float32Array, row: Float32Array): number => {
-  const apart = (a: number, k: number): number => fround(a - query[k])
+  const subtract = (a: number, k: number): number => fround(a - query[k])
   const products = Array.from(row, (a, k) => fround(a * query[k]))
   if (metric === 'dot') return sumTerms(products)
   if (metric === 'l2')
-    return fround(Math.sqrt(sumTerms(Array.from(row, (a, k) => fround(apart(a, k) * apart(a, k))))))
+    return fround(Math.sqrt(sumTerms(Array.from(row, (a, k) => fround(subtract(a, k) * subtract(a, k))))))
   const length = fround(Math.sqrt(sumTerms(Array.from(row, (a) => fround(a * a)))))
   return length === 0 ? 0 : fround(sumTerms(products) / length) + 0
 }
 
 /**
- * The rows that one query finds among `scores`, score i being that of row i: the best `capacity`, best first.
- * `skippedIndex` is left out.
+ * Returns the best `capacity` rows among `scores`, best first. Score i belongs to row i, and `skippedIndex`
+ * is excluded.
  */
 export const topReference = (
   metric: Metric,

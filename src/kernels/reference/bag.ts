@@ -1,10 +1,11 @@
+/** The reference of the kernels that pool bags, in plain TypeScript. */
 import type { Dtype } from '../../core/types.ts'
 import { int8BiasAt, int8ScaleAt, rowBytes, ROWS_AT } from '../../layout/table-layout.ts'
 import type { BagKernels, BagOperation, Bags } from '../bag.ts'
 import { fromBits, toBits, widenBfloat16, widenFloat16 } from './floats.ts'
 import { makeViews, type Views } from './views.ts'
 
-/** Element `k` of member `m`'s row, a float32. */
+/** Returns element `k` of the row of member `m`, a float32. */
 type ReadElement = (m: number, k: number) => number
 
 const readStored = ({ table }: Views, dtype: Dtype, dim: number, at: number, k: number): number => {
@@ -18,15 +19,18 @@ const readStored = ({ table }: Views, dtype: Dtype, dim: number, at: number, k: 
   return fromBits(dtype === 'float16' ? widenFloat16(half) : widenBfloat16(half))
 }
 
-/** The divisor of a bag. `weights` null: all weigh one. */
-const divisorOf = (operation: BagOperation, weights: number[] | null, count: number): number => {
+/** Returns the divisor of a bag. `weights` is null if all weights are one. */
+const computeDivisor = (operation: BagOperation, weights: number[] | null, count: number): number => {
   if (operation === 'sum' || operation === 'max') return 1
   const terms = weights?.map((weight) => (operation === 'mean' ? weight : Math.fround(weight * weight)))
   const sum = terms === undefined ? count : terms.reduce((before, term) => Math.fround(before + term), 0)
   return operation === 'mean' ? sum : Math.fround(Math.sqrt(sum))
 }
 
-/** One element of one bag: members `from`..`end`-1 onto `before`, undefined where the bag begins. */
+/**
+ * Pools one element of one bag: adds members `from`..`end`-1 to `before`, which is undefined at the start of
+ * the bag.
+ */
 const poolElement = (
   operation: BagOperation,
   weights: number[] | null,
@@ -55,7 +59,7 @@ const poolMembers = ({ arena }: Views, bags: Bags, first: number, last: number, 
     const isEmpty = begin === end
     if (from >= stop && !isEmpty) continue
     const weights = weightsAt === 0 ? null : Array.from({ length: end }, (_, m) => weightOf(m))
-    const divisor = divisorOf(operation, weights?.slice(begin) ?? null, end - begin)
+    const divisor = computeDivisor(operation, weights?.slice(begin) ?? null, end - begin)
     for (let k = 0; k < dim; k++) {
       const at = outAt + (bag * dim + k) * 4
       const before = from === begin ? undefined : arena.getFloat32(at, true)
@@ -68,8 +72,8 @@ const poolMembers = ({ arena }: Views, bags: Bags, first: number, last: number, 
 }
 
 /**
- * The bag kernels' contract in plain TypeScript, one value at a time. A bag that is not finished may hold
- * another NaN than theirs.
+ * Creates the reference of the bag kernels, which computes one value at a time. A bag that is not finished
+ * may contain NaN with other bits than that of the compiled kernels.
  */
 export const makeReferenceBagKernels = (table: ArrayBufferLike, arena: ArrayBufferLike): BagKernels => {
   const views = makeViews(table, arena)

@@ -1,10 +1,11 @@
+/** The reference of the kernels that convert elements between types. */
 import type { SourceType, TableKernels, TargetType } from '../table.ts'
 import { ELEMENT_BYTES } from '../../core/types.ts'
 import { ROWS_AT } from '../../layout/table-layout.ts'
 import { fromBits, narrowBfloat16, narrowFloat16, toBits, widenBfloat16, widenFloat16 } from './floats.ts'
 import type { Views } from './views.ts'
 
-/** Bits of the float32 that an element stands for. */
+/** Returns the bits of the float32 value of an element. */
 const readElement = (view: DataView, type: SourceType, at: number): number => {
   if (type === 'float64') return toBits(Math.fround(view.getFloat64(at, true)))
   if (type === 'float32') return view.getUint32(at, true)
@@ -12,7 +13,7 @@ const readElement = (view: DataView, type: SourceType, at: number): number => {
   return type === 'float16' ? widenFloat16(half) : widenBfloat16(half)
 }
 
-/** Stores the float32 of these bits. True: as a finite number. */
+/** Stores the float32 with these bits as `type`. Returns true if the stored number is finite. */
 const writeElement = (view: DataView, type: TargetType, at: number, bits: number): boolean => {
   if (type === 'float32') {
     view.setUint32(at, bits, true)
@@ -41,7 +42,7 @@ const convertElements = (
   return first
 }
 
-/** References of what converts elements. */
+/** Creates the references of the kernels that convert elements. */
 export const makeConverters = ({
   table,
   arena,

@@ -1,21 +1,21 @@
-/** One value at a time, as bits, so that NaN and minus zero stay what they are. */
+/** Conversions of single numbers by their bits, which preserve NaN and minus zero. */
 
 const scratch = new DataView(new ArrayBuffer(8))
 
-/** The float32 with these bits. */
+/** Returns the float32 with these bits. */
 export const fromBits = (bits: number): number => {
   scratch.setUint32(0, bits)
   return scratch.getFloat32(0)
 }
 
-/** Bits of the float32 nearest to `value`, half to even; NaN is 7FC00000. */
+/** Returns the bits of the float32 nearest to `value`, half to even. NaN gives 7FC00000. */
 export const toBits = (value: number): number => {
   if (Number.isNaN(value)) return 0x7fc00000
   scratch.setFloat32(0, value)
   return scratch.getUint32(0)
 }
 
-/** float16 bits -> float32 bits. Exact; NaN keeps sign and mantissa. */
+/** Converts float16 bits to float32 bits. Exact; NaN keeps its sign and mantissa. */
 export const widenFloat16 = (half: number): number => {
   const sign = (half & 0x8000) << 16
   const exponent = (half >> 10) & 31
@@ -25,10 +25,10 @@ export const widenFloat16 = (half: number): number => {
   return (sign | toBits(mantissa * 2 ** -24)) >>> 0
 }
 
-/** bfloat16 bits -> float32 bits. Exact. */
+/** Converts bfloat16 bits to float32 bits. Exact. */
 export const widenBfloat16 = (half: number): number => (half << 16) >>> 0
 
-/** float32 bits -> float16 bits, half to even; NaN is 7E00 with its sign. */
+/** Converts float32 bits to float16 bits, half to even. NaN gives 7E00 with its sign. */
 export const narrowFloat16 = (bits: number): number => {
   const value = fromBits(bits)
   if (Number.isNaN(value)) return ((bits >>> 16) & 0x8000) | 0x7e00
@@ -36,7 +36,7 @@ export const narrowFloat16 = (bits: number): number => {
   return scratch.getUint16(0)
 }
 
-/** float32 bits -> bfloat16 bits, half to even; NaN is 7FC0 with its sign. */
+/** Converts float32 bits to bfloat16 bits, half to even. NaN gives 7FC0 with its sign. */
 export const narrowBfloat16 = (bits: number): number => {
   const upper = bits >>> 16
   if (Number.isNaN(fromBits(bits))) return (upper & 0x8000) | 0x7fc0

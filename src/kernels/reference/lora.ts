@@ -1,7 +1,7 @@
 import { ROWS_AT } from '../../layout/table-layout.ts'
 import type { LoraKernels } from '../lora.ts'
 
-/** The adapter kernels' contract in plain TypeScript, one number at a time. */
+/** Creates the reference of the adapter kernel, which computes one number at a time in plain TypeScript. */
 export const makeReferenceLoraKernels = (second: ArrayBufferLike, arena: ArrayBufferLike): LoraKernels => ({
   addProducts({ idsAt, count, factorsAt, rank, scale, rowsAt, dim }) {
     const ids = new Int32Array(arena, idsAt, count)

@@ -1,17 +1,17 @@
 /**
- * One step of each optimizer in plain TypeScript. Its order of operations is the contract: every operation is
- * rounded to float32 (a store into a Float32Array rounds, Math.fround rounds a value that is used again) and
- * none is fused, so that the kernels equal it to the bit. The formulas are torch's, and FBGEMM's for
- * rowwise_adagrad.
+ * The reference of the optimizer steps and constraints. Its order of operations is the contract of the
+ * kernels, which equal it in every bit: every operation rounds to float32 (a store into a Float32Array
+ * rounds; Math.fround rounds a value that is used again) and none is fused. The formulas are those of torch,
+ * and of FBGEMM for rowwise_adagrad.
  */
 import type { StepKernels } from '../apply.ts'
 
 const f = Math.fround
 
-/** A view of `count` numbers of the arena from byte `at` on. */
+/** Returns a view of `count` numbers of the arena from byte `at` on. */
 type ViewNumbers = (at: number, count: number) => Float32Array
 
-/** Squares of a row, summed in four lanes as {@link StepKernels.limitNorms} says. */
+/** Returns the sum of the squares of a row, in four lanes as {@link StepKernels.limitNorms} defines it. */
 const sumSquares = (values: Float32Array): number => {
   const lanes = [0, 0, 0, 0]
   values.forEach((value, column) => {
@@ -20,7 +20,7 @@ const sumSquares = (values: Float32Array): number => {
   return f(f(lanes[0] + lanes[2]) + f(lanes[1] + lanes[3]))
 }
 
-/** Whether all numbers are finite. */
+/** Returns true if all numbers are finite. */
 const areFinite = (...numbers: Float32Array[]): boolean =>
   numbers.every((some) => some.every(Number.isFinite))
 
@@ -31,13 +31,13 @@ type NumberSteps = Pick<StepKernels, 'addDecay' | 'stepSgd' | 'stepMomentum' | '
 type RowSteps = Pick<StepKernels, 'stepRowwiseAdagrad' | 'stepAdam'>
 type Constraints = Pick<StepKernels, 'clampNegative' | 'limitNorms'>
 
-/** References of the steps, over the bytes of an arena. */
+/** Creates the reference of the steps and constraints over the bytes of an arena. */
 export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
   const view: ViewNumbers = (at, count) => new Float32Array(arena, at, count)
   return { ...makeNumberSteps(view), ...makeRowSteps(view), ...makeConstraints(view) }
 }
 
-/** Steps that treat each number alone, whatever row it is in. */
+/** Creates the steps that process each number independently of its row. */
 const makeNumberSteps = (view: ViewNumbers): NumberSteps => ({
   addDecay(weightsAt, gradientsAt, count, decay) {
     const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
@@ -75,7 +75,7 @@ const makeNumberSteps = (view: ViewNumbers): NumberSteps => ({
   },
 })
 
-/** Steps that need to know where a row begins. */
+/** Creates the steps that depend on where a row begins. */
 const makeRowSteps = (view: ViewNumbers): RowSteps => ({
   stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside) {
     const state = view(stateAt, rowCount)

@@ -1,9 +1,13 @@
+/** The reference of the kernels that write whole rows: scatter and quantise. */
 import { rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
 import type { TableKernels } from '../table.ts'
 import { roundHalfEven, toBits } from './floats.ts'
 import type { Views } from './views.ts'
 
-/** FBGEMM's 8-bit SBFloat, every operation rounded to float32. False: the row has no such form and is NaN. */
+/**
+ * Quantises a row as FBGEMM's 8-bit SBFloat does, with every operation rounded to float32. Returns false if
+ * the row cannot be quantised and is stored as NaN.
+ */
 const quantiseRow = (values: number[], table: DataView, rowAt: number): boolean => {
   const bias = Math.min(...values)
   const range = Math.fround(Math.max(...values) - bias)
@@ -18,7 +22,7 @@ const quantiseRow = (values: number[], table: DataView, rowAt: number): boolean 
   return usable
 }
 
-/** References of what writes whole rows. */
+/** Creates the references of the kernels that write whole rows. */
 export const makeRowWriters = ({ table, arena }: Views): Pick<TableKernels, 'scatter' | 'quantise'> => ({
   scatter(idsAt, count, rowsAt, firstRow, rowCount, bytes) {
     for (let i = 0; i < count; i++) {

@@ -1,3 +1,7 @@
+/**
+ * The reference of the table kernels, in plain TypeScript. The compiled kernels must equal it in every bit of
+ * both memories.
+ */
 import type { Dtype } from '../../core/types.ts'
 import { int8BiasAt, rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
 import type { RowFormat, TableKernels } from '../table.ts'
@@ -22,7 +26,7 @@ const dequantiseRow = ({ table, arena }: Views, from: number, to: number, dim: n
     arena.setUint32(to + k * 4, toBits(Math.fround(table.getUint8(from + k) * scale + bias)), true)
 }
 
-const answerRow = (
+const writeOutputRow = (
   views: Views,
   format: RowFormat,
   dtype: Dtype,
@@ -35,7 +39,10 @@ const answerRow = (
   else widenRow(views, dtype, from, to, dim)
 }
 
-/** Positions from `start` on, up to the first whose row is busy, if that matters. */
+/**
+ * Gathers the positions from `start` on and returns the first whose row is busy, or `count`. A plain gather
+ * never considers a row busy.
+ */
 const gatherFrom = (
   views: Views,
   format: RowFormat,
@@ -51,22 +58,24 @@ const gatherFrom = (
   isBusy: (local: number) => boolean,
 ): number => {
   const bytes = rowBytes(dim, dtype)
-  const answerBytes = format === 'stored' ? bytes : dim * 4
+  const outputBytes = format === 'stored' ? bytes : dim * 4
   for (let i = start; i < count; i++) {
     const id = views.arena.getInt32(idsAt + i * 4, true)
     const local = id - firstRow
-    const to = outAt + i * answerBytes
+    const to = outAt + i * outputBytes
     if (id < 0) {
-      if (fillAt !== 0) views.arenaBytes.copyWithin(to, fillAt, fillAt + answerBytes)
+      if (fillAt !== 0) views.arenaBytes.copyWithin(to, fillAt, fillAt + outputBytes)
     } else if (local >= 0 && local < rowCount) {
       if (isBusy(local)) return i
-      answerRow(views, format, dtype, ROWS_AT + local * bytes, to, dim)
+      writeOutputRow(views, format, dtype, ROWS_AT + local * bytes, to, dim)
     }
   }
   return count
 }
 
-/** Reference of both gathers, for memory that no thread writes meanwhile, so that a busy row stays busy. */
+/**
+ * Creates the reference of both gathers. No thread may write the memory meanwhile, so a busy row stays busy.
+ */
 export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gatherChecked'> => {
   const isBusy = (local: number): boolean =>
     views.table.getUint8(STRIPES_AT + (local % STRIPE_COUNT) * 4) % 2 === 1
@@ -79,10 +88,7 @@ export const makeGathers = (views: Views): Pick<TableKernels, 'gather' | 'gather
   }
 }
 
-/**
- * The kernels' contract in plain TypeScript, one value at a time: equal to them in every bit of both
- * memories.
- */
+/** Creates the reference of all table kernels, which computes one value at a time. */
 export const makeReferenceKernels = (table: ArrayBufferLike, arena: ArrayBufferLike): TableKernels => {
   const views = makeViews(table, arena)
   return { ...makeGathers(views), ...makeRowWriters(views), ...makeConverters(views) }

@@ -1,8 +1,8 @@
 import type { UpdateSourceKernels } from '../update-source.ts'
 
 /**
- * The update source kernels' contract in plain TypeScript, over the bytes of an update source and an
- * arena.
+ * Creates the reference of the update source kernels in plain TypeScript, over the bytes of an update source
+ * and an arena.
  */
 export const makeReferenceUpdateSourceKernels = (
   updateSource: ArrayBufferLike,

@@ -1,4 +1,4 @@
-/** The two memories as the references see them. */
+/** The views of a table memory and an arena through which the reference kernels access them. */
 export interface Views {
   readonly table: DataView
   readonly arena: DataView
@@ -6,7 +6,7 @@ export interface Views {
   readonly arenaBytes: Uint8Array
 }
 
-/** Views of a table's and an arena's bytes. */
+/** Creates views of the bytes of a table and of an arena. */
 export const makeViews = (table: ArrayBufferLike, arena: ArrayBufferLike): Views => ({
   table: new DataView(table),
   arena: new DataView(arena),

@@ -1,5 +1,8 @@
-// Accesses to the table memory, by 64-bit address, and to the update source. The functions are in access.wat;
-// after the build no call is left. The arena is AssemblyScript's own memory: plain load and store.
+/**
+ * Accesses to the table memory, by 64-bit address, and to the update source. access.wat defines the
+ * functions; after the build no call is left. The arena is AssemblyScript's own memory, accessed by plain
+ * load and store.
+ */
 
 @external('env', 'table.load8')
 export declare function tableLoad8(at: u64): u32
@@ -13,7 +16,8 @@ export declare function tableLoad64(at: u64): u64
 export declare function tableLoad128(at: u64): v128
 
 /**
- * The same, so many bytes further on: an offset in the instruction costs nothing, an addition before it does.
+ * These functions load from 16, 32 or 48 bytes after the address: an offset in the instruction is free, an
+ * addition before it is not.
  */
 @external('env', 'table.load128.16')
 export declare function tableLoad128At16(at: u64): v128
@@ -22,7 +26,7 @@ export declare function tableLoad128At32(at: u64): v128
 @external('env', 'table.load128.48')
 export declare function tableLoad128At48(at: u64): v128
 
-/** The update source: a 32-bit memory that is only read. Addresses are multiples of 4. */
+/** The update source is a 32-bit memory that is only read. Addresses are multiples of 4. */
 @external('env', 'updateSource.load32')
 export declare function updateSourceLoad32(at: usize): u32
 @external('env', 'updateSource.load128')
@@ -54,17 +58,20 @@ export declare function tableStore128At48(at: u64, value: v128): void
 @external('env', 'table.atomicLoad')
 export declare function tableAtomicLoad(at: u64): u32
 
-/** No access moves across it, on any processor. (AssemblyScript's own emits what its validator refuses.) */
+/**
+ * Orders all memory accesses before it with those after it, on every processor. (The fence that
+ * AssemblyScript emits is rejected by its own validator.)
+ */
 @external('env', 'table.fence')
 export declare function fence(): void
 
-/** Address of row `local` of the segment. */
+/** Returns the address of row `local` of the segment. */
 @inline
 export function rowAddress(local: i32, rowBytes: i32): u64 {
   return <u64>ROWS_AT + <u64>(<u32>local) * <u64>(<u32>rowBytes)
 }
 
-/** Address of the word that guards row `local`. */
+/** Returns the address of the stripe word that guards row `local`. */
 @inline
 export function stripeAddress(local: i32): u64 {
   return <u64>(STRIPES_AT + ((local & (STRIPE_COUNT - 1)) << 2))

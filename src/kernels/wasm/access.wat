@@ -1,9 +1,9 @@
-;; AssemblyScript has no word for a second memory, so that the accesses to it are written here. build.ts
-;; merges this file into the kernels, and wasm-opt inlines every function.
-;; The arena becomes the memory of the AssemblyScript sources. The table is reached by 64-bit addresses, only
-;; through here. The update source is another 32-bit memory, which is only read: an HTTP worker's arena as the
-;; writer sees it. wasm-opt drops the functions that a module does not use.
-;; The maxima are the largest that may be imported: 16 GiB and 4 GiB.
+;; AssemblyScript cannot access a second memory, so the accesses are defined here. build.ts merges this file
+;; into the kernels, and wasm-opt inlines every function and drops those that a module does not use. The arena
+;; becomes the memory of the AssemblyScript sources. The table has 64-bit addresses and is only accessed
+;; through these functions. The update source is another 32-bit memory, which the kernels only read: the arena
+;; of an HTTP worker, mapped by the writer. The maxima are the largest memories that may be imported: 16 GiB
+;; for the table, 4 GiB for the others.
 (module
   (import "env" "table" (memory $table i64 1 262144 shared))
   (import "env" "arena" (memory $arena 1 65536 shared))

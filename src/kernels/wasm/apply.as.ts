@@ -1,20 +1,22 @@
-// One optimizer step on float32 rows that are packed in the arena: weights, summed gradients and state in,
-// what they become out, in place. The formulas and the order of operations are those of
-// reference/optimizer.ts: every operation rounds to float32, none is fused. Four numbers at a time; the last
-// one to three go through the same operations, with zeros beside them that are not stored. A step returns
-// whether a weight or state that it makes is not finite: x - x is zero unless x is infinite or NaN.
+/**
+ * Applies one optimizer step in place to float32 rows that are packed in the arena: weights, summed gradients
+ * and state. The formulas and the order of operations are those of reference/optimizer.ts: every operation
+ * rounds to float32 and none is fused. Four numbers are processed at a time; the last one to three go through
+ * the same operations, with zeros beside them that are not stored. A step returns true if a weight or state
+ * that it writes is not finite: x - x is zero unless x is infinite or NaN.
+ */
 import { loadNumbers, storeNumbers, sumSquares } from './row-numbers.as'
 
 /**
- * Bits are set unless the first `count` (1..4) numbers are finite. What stands beside them may be anything:
- * zero by zero, for one.
+ * Returns lanes with bits set if any of the first `count` (1..4) numbers is not finite. The lanes after them
+ * are ignored, because they may hold anything, such as the NaN of zero divided by zero.
  */
 @inline
-function spoilOf(numbers: v128, count: i32): v128 {
-  const spoil = f32x4.sub(numbers, numbers)
-  if (count == 4) return spoil
-  if (count == 1) return v128.and(spoil, i32x4(-1, 0, 0, 0))
-  return v128.and(spoil, count == 2 ? i32x4(-1, -1, 0, 0) : i32x4(-1, -1, -1, 0))
+function nonFiniteBits(numbers: v128, count: i32): v128 {
+  const nonFinite = f32x4.sub(numbers, numbers)
+  if (count == 4) return nonFinite
+  if (count == 1) return v128.and(nonFinite, i32x4(-1, 0, 0, 0))
+  return v128.and(nonFinite, count == 2 ? i32x4(-1, -1, 0, 0) : i32x4(-1, -1, -1, 0))
 }
 
 /** g += decay * w. */
@@ -24,6 +26,7 @@ function decayLanes(count: i32, weightsAt: usize, gradientsAt: usize, decays: v1
   storeNumbers(gradientsAt, f32x4.add(loadNumbers(gradientsAt, count), decayed), count)
 }
 
+/** Adds weight decay to the gradients. */
 export function addDecay(weightsAt: usize, gradientsAt: usize, count: i32, decay: f32): void {
   const decays = f32x4.splat(decay)
   for (; count >= 4; count -= 4) {
@@ -40,28 +43,29 @@ function sgdLanes(count: i32, weightsAt: usize, gradientsAt: usize, rates: v128)
   const change = f32x4.mul(rates, loadNumbers(gradientsAt, count))
   const weights = f32x4.sub(loadNumbers(weightsAt, count), change)
   storeNumbers(weightsAt, weights, count)
-  return spoilOf(weights, count)
+  return nonFiniteBits(weights, count)
 }
 
+/** Takes a step of plain gradient descent. */
 export function stepSgd(weightsAt: usize, gradientsAt: usize, count: i32, rate: f32): bool {
   const rates = f32x4.splat(rate)
-  let spoil = i32x4.splat(0)
+  let nonFinite = i32x4.splat(0)
   for (; count >= 16; count -= 16) {
     const first = v128.or(sgdLanes(4, weightsAt, gradientsAt, rates),
       sgdLanes(4, weightsAt + 16, gradientsAt + 16, rates))
     const second = v128.or(sgdLanes(4, weightsAt + 32, gradientsAt + 32, rates),
       sgdLanes(4, weightsAt + 48, gradientsAt + 48, rates))
-    spoil = v128.or(spoil, v128.or(first, second))
+    nonFinite = v128.or(nonFinite, v128.or(first, second))
     weightsAt += 64
     gradientsAt += 64
   }
   for (; count >= 4; count -= 4) {
-    spoil = v128.or(spoil, sgdLanes(4, weightsAt, gradientsAt, rates))
+    nonFinite = v128.or(nonFinite, sgdLanes(4, weightsAt, gradientsAt, rates))
     weightsAt += 16
     gradientsAt += 16
   }
-  if (count > 0) spoil = v128.or(spoil, sgdLanes(count, weightsAt, gradientsAt, rates))
-  return v128.any_true(spoil)
+  if (count > 0) nonFinite = v128.or(nonFinite, sgdLanes(count, weightsAt, gradientsAt, rates))
+  return v128.any_true(nonFinite)
 }
 
 /** b = momentum * b + g; w -= rate * b, or (nesterov) w -= rate * (g + momentum * b). */
@@ -76,24 +80,26 @@ function momentumLanes(
   const direction = nesterov ? f32x4.add(gradients, f32x4.mul(momenta, buffer)) : buffer
   const weights = f32x4.sub(loadNumbers(weightsAt, count), f32x4.mul(rates, direction))
   storeNumbers(weightsAt, weights, count)
-  return v128.or(spoilOf(buffer, count), spoilOf(weights, count))
+  return v128.or(nonFiniteBits(buffer, count), nonFiniteBits(weights, count))
 }
 
+/** Takes a step of SGD with momentum. */
 export function stepMomentum(
   weightsAt: usize, gradientsAt: usize, stateAt: usize, count: i32, rate: f32, momentum: f32, nesterov: bool,
 ): bool {
   const rates = f32x4.splat(rate)
-  let spoil = i32x4.splat(0)
+  let nonFinite = i32x4.splat(0)
   const momenta = f32x4.splat(momentum)
   for (; count >= 4; count -= 4) {
-    spoil = v128.or(spoil, momentumLanes(4, weightsAt, gradientsAt, stateAt, rates, momenta, nesterov))
+    nonFinite = v128.or(nonFinite,
+      momentumLanes(4, weightsAt, gradientsAt, stateAt, rates, momenta, nesterov))
     weightsAt += 16
     gradientsAt += 16
     stateAt += 16
   }
-  if (count > 0) spoil = v128.or(spoil,
+  if (count > 0) nonFinite = v128.or(nonFinite,
     momentumLanes(count, weightsAt, gradientsAt, stateAt, rates, momenta, nesterov))
-  return v128.any_true(spoil)
+  return v128.any_true(nonFinite)
 }
 
 /** sqrt(s) + epsilon, or (inside) sqrt(s + epsilon). */
@@ -108,10 +114,10 @@ function divideLanes(count: i32, weightsAt: usize, gradients: v128, rates: v128,
   const change = f32x4.div(f32x4.mul(rates, gradients), roots)
   const weights = f32x4.sub(loadNumbers(weightsAt, count), change)
   storeNumbers(weightsAt, weights, count)
-  return spoilOf(weights, count)
+  return nonFiniteBits(weights, count)
 }
 
-/** s += g * g; then as above. */
+/** s += g * g; w -= (rate * g) / root. */
 @inline
 function adagradLanes(
   count: i32, weightsAt: usize, gradientsAt: usize, stateAt: usize, rates: v128, epsilons: v128, inside: bool,
@@ -119,25 +125,26 @@ function adagradLanes(
   const gradients = loadNumbers(gradientsAt, count)
   const sums = f32x4.add(loadNumbers(stateAt, count), f32x4.mul(gradients, gradients))
   storeNumbers(stateAt, sums, count)
-  return v128.or(spoilOf(sums, count),
+  return v128.or(nonFiniteBits(sums, count),
     divideLanes(count, weightsAt, gradients, rates, rootOf(sums, epsilons, inside)))
 }
 
+/** Takes an Adagrad step. */
 export function stepAdagrad(
   weightsAt: usize, gradientsAt: usize, stateAt: usize, count: i32, rate: f32, epsilon: f32, inside: bool,
 ): bool {
   const rates = f32x4.splat(rate)
-  let spoil = i32x4.splat(0)
+  let nonFinite = i32x4.splat(0)
   const epsilons = f32x4.splat(epsilon)
   for (; count >= 4; count -= 4) {
-    spoil = v128.or(spoil, adagradLanes(4, weightsAt, gradientsAt, stateAt, rates, epsilons, inside))
+    nonFinite = v128.or(nonFinite, adagradLanes(4, weightsAt, gradientsAt, stateAt, rates, epsilons, inside))
     weightsAt += 16
     gradientsAt += 16
     stateAt += 16
   }
-  if (count > 0) spoil = v128.or(spoil,
+  if (count > 0) nonFinite = v128.or(nonFinite,
     adagradLanes(count, weightsAt, gradientsAt, stateAt, rates, epsilons, inside))
-  return v128.any_true(spoil)
+  return v128.any_true(nonFinite)
 }
 
 /** One accumulator per row: s += sum(g * g) / dim; w -= (rate * g) / root. */
@@ -146,26 +153,26 @@ export function stepRowwiseAdagrad(
   inside: bool,
 ): bool {
   const rates = f32x4.splat(rate)
-  let spoil = i32x4.splat(0)
+  let nonFinite = i32x4.splat(0)
   const epsilons = f32x4.splat(epsilon)
   for (let row = 0; row < rowCount; row++) {
     const sum = load<f32>(stateAt) + sumSquares(gradientsAt, dim) / <f32>dim
     store<f32>(stateAt, sum)
     stateAt += 4
-    spoil = v128.or(spoil, spoilOf(f32x4.splat(sum), 4))
+    nonFinite = v128.or(nonFinite, nonFiniteBits(f32x4.splat(sum), 4))
     const roots = rootOf(f32x4.splat(sum), epsilons, inside)
     let rest = dim
     for (; rest >= 4; rest -= 4) {
-      spoil = v128.or(spoil, divideLanes(4, weightsAt, v128.load(gradientsAt), rates, roots))
+      nonFinite = v128.or(nonFinite, divideLanes(4, weightsAt, v128.load(gradientsAt), rates, roots))
       weightsAt += 16
       gradientsAt += 16
     }
-    if (rest > 0) spoil = v128.or(spoil,
+    if (rest > 0) nonFinite = v128.or(nonFinite,
       divideLanes(rest, weightsAt, loadNumbers(gradientsAt, rest), rates, roots))
     weightsAt += <usize>rest << 2
     gradientsAt += <usize>rest << 2
   }
-  return v128.any_true(spoil)
+  return v128.any_true(nonFinite)
 }
 
 /** m += keep1 * (g - m); v += keep2 * (g * g - v); w -= (size * m) / (sqrt(v) + epsilon). */
@@ -181,16 +188,16 @@ function adamLanes(
   const v = f32x4.add(oldV, f32x4.mul(keeps2, f32x4.sub(f32x4.mul(gradients, gradients), oldV)))
   storeNumbers(mAt, m, count)
   storeNumbers(vAt, v, count)
-  const spoil = v128.or(spoilOf(m, count), spoilOf(v, count))
-  return v128.or(spoil, divideLanes(count, weightsAt, m, sizes, rootOf(v, epsilons, false)))
+  const nonFinite = v128.or(nonFiniteBits(m, count), nonFiniteBits(v, count))
+  return v128.or(nonFinite, divideLanes(count, weightsAt, m, sizes, rootOf(v, epsilons, false)))
 }
 
-/** A state row is its m, then its v. */
+/** Takes an Adam step. A state row holds its m, then its v. */
 export function stepAdam(
   weightsAt: usize, gradientsAt: usize, stateAt: usize, rowCount: i32, dim: i32, size: f32, keep1: f32,
   keep2: f32, epsilon: f32,
 ): bool {
-  let spoil = i32x4.splat(0)
+  let nonFinite = i32x4.splat(0)
   const sizes = f32x4.splat(size)
   const keeps1 = f32x4.splat(keep1)
   const keeps2 = f32x4.splat(keep2)
@@ -201,13 +208,13 @@ export function stepAdam(
     let rest = dim
     for (; rest >= 4; rest -= 4) {
       const mAt = stateAt + at
-      spoil = v128.or(spoil,
+      nonFinite = v128.or(nonFinite,
         adamLanes(4, weightsAt + at, gradientsAt + at, mAt, mAt + rowBytes, sizes, keeps1, keeps2, epsilons))
       at += 16
     }
     if (rest > 0) {
       const mAt = stateAt + at
-      spoil = v128.or(spoil,
+      nonFinite = v128.or(nonFinite,
         adamLanes(rest, weightsAt + at, gradientsAt + at, mAt, mAt + rowBytes, sizes, keeps1, keeps2,
         epsilons))
     }
@@ -215,5 +222,5 @@ export function stepAdam(
     gradientsAt += rowBytes
     stateAt += rowBytes << 1
   }
-  return v128.any_true(spoil)
+  return v128.any_true(nonFinite)
 }

@@ -1,8 +1,10 @@
-// Scores of queries against a run of rows. Per pair of query and row: lane j of four adds up the terms of the
-// columns j, j+4, j+8, .. in ascending order, but the last `dim` mod 4 columns before all others; the sum is
-// (lane 0 + lane 2) + (lane 1 + lane 3). Sums begin with zero, every operation rounds to float32, none is
-// fused. Four rows and two queries are in registers together; all queries meet a tile of rows before the next
-// one is read.
+/**
+ * Scores queries against a run of rows. For each query and row, lane j of four adds up the terms of the
+ * columns j, j+4, j+8, .. in ascending order, except that the last `dim` mod 4 columns come before all
+ * others; the sum is (lane 0 + lane 2) + (lane 1 + lane 3). Sums start from zero, every operation rounds to
+ * float32, and none is fused. Four rows and two queries are in registers together, and all queries are scored
+ * against a tile of rows before the next tile is read.
+ */
 import { fence, rowAddress } from './access.as'
 import { Metric, Source } from './codes.as'
 import { biasOf, loadLanes, scaleOf, sourceRowBytes } from './lanes.as'
@@ -11,11 +13,11 @@ import { storeLanes } from './rows.as'
 @inline
 function addTerm(metric: Metric, sum: v128, row: v128, query: v128): v128 {
   if (metric != Metric.L2) return f32x4.add(sum, f32x4.mul(row, query))
-  const apart = f32x4.sub(row, query)
-  return f32x4.add(sum, f32x4.mul(apart, apart))
+  const difference = f32x4.sub(row, query)
+  return f32x4.add(sum, f32x4.mul(difference, difference))
 }
 
-/** The sums of four rows' lanes, each in the lane of its row. */
+/** Sums the lanes of four rows and returns each sum in the lane of its row. */
 @inline
 function sumLanes(first: v128, second: v128, third: v128, fourth: v128): v128 {
   const left = f32x4.add(v128.shuffle<i32>(first, second, 0, 4, 1, 5),
@@ -26,8 +28,8 @@ function sumLanes(first: v128, second: v128, third: v128, fourth: v128): v128 {
 }
 
 /**
- * The last `rest` (1..3) columns of a row, zeros in the other lanes: what is read behind a row belongs to
- * another.
+ * Loads the last `rest` (1..3) columns of a row, with zeros in the other lanes, because the bytes after a row
+ * belong to another row.
  */
 @inline
 function loadTail(source: Source, row: u64, dim: i32, rest: i32, scale: v128, bias: v128): v128 {
@@ -35,7 +37,7 @@ function loadTail(source: Source, row: u64, dim: i32, rest: i32, scale: v128, bi
     i32x4.gt_s(i32x4.splat(rest), i32x4(0, 1, 2, 3)))
 }
 
-/** A row's squares, added up in its lanes. */
+/** Sums the squares of a row in four lanes. */
 @inline
 function squareLanes(source: Source, row: u64, dim: i32): v128 {
   const scale = scaleOf(source, row, dim)
@@ -53,7 +55,7 @@ function squareLanes(source: Source, row: u64, dim: i32): v128 {
   return sum
 }
 
-/** Lengths of four rows. */
+/** Returns the lengths of four rows. */
 @inline
 function measureRows(source: Source, r0: u64, r1: u64, r2: u64, r3: u64, dim: i32): v128 {
   const first = squareLanes(source, r0, dim)
@@ -63,8 +65,8 @@ function measureRows(source: Source, r0: u64, r1: u64, r2: u64, r3: u64, dim: i3
 }
 
 /**
- * Sums -> scores: no minus zero, and one NaN only, since which one an operation gives is the processor's
- * choice.
+ * Turns sums into scores without minus zero and with a single NaN, because the bits of a NaN depend on the
+ * processor.
  */
 @inline
 function finishScores(metric: Metric, sums: v128, lengths: v128): v128 {
@@ -84,7 +86,8 @@ function storeScores(to: usize, scores: v128, rowCount: i32): void {
 }
 
 /**
- * Four rows against one query, or (pair) two that follow each other. The first `rowCount` scores are stored.
+ * Scores four rows against one query, or (pair) against two consecutive queries. Stores the first `rowCount`
+ * scores.
  */
 @inline
 function scoreTile(
@@ -156,7 +159,7 @@ function scoreRows(
   const queryBytes = <usize>((dim + 3) >> 2) << 4
   for (let i = 0; i < rowCount; i += 4) {
     const rest = rowCount - i
-    // in a last tile of fewer rows the last one stands in for those that are not there
+    // In a last tile of fewer rows, the last row is used in place of the missing ones.
     const r0 = rowsAt + <u64>i * rowBytes
     const r1 = rest > 1 ? r0 + rowBytes : r0
     const r2 = rest > 2 ? r1 + rowBytes : r1
@@ -187,7 +190,7 @@ function scoreSource(
   else scoreRows(source, Metric.L2, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
 }
 
-// A function per source: the dispatch is outside of every loop.
+// Each source has a function of its own, so that the dispatch on it is outside of every loop.
 function scoreFloat32(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
   outAt: usize, stride: i32): void {
   scoreSource(Source.Float32, metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
@@ -209,7 +212,8 @@ function scoreInt8(metric: Metric, rowsAt: u64, rowCount: i32, queriesAt: usize,
 }
 
 /**
- * Rows of the table from row `local` of the segment on. Score of query q and row i -> outAt[q * stride + i].
+ * Scores rows of the table from row `local` of the segment on, and stores the score of query q and row i at
+ * index q * stride + i.
  */
 export function score(
   source: Source, metric: Metric, local: i32, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32,
@@ -223,11 +227,11 @@ export function score(
   else if (source == Source.Bfloat16) scoreBfloat16(metric, rowsAt, rowCount, queriesAt, queryCount, dim,
     outAt, stride)
   else scoreInt8(metric, rowsAt, rowCount, queriesAt, queryCount, dim, outAt, stride)
-  // the caller's next read of the lock word must not overtake the rows on machines that reorder loads
+  // Without a fence, processors that reorder loads could read the lock word before the rows.
   fence()
 }
 
-/** The same of float32 rows packed in the arena. */
+/** Scores float32 rows that are packed in the arena. */
 export function scorePacked(
   metric: Metric, rowsAt: usize, rowCount: i32, queriesAt: usize, queryCount: i32, dim: i32, outAt: usize,
   stride: i32,

@@ -1,5 +1,7 @@
-// Members of one bag onto the bag's row in the arena: rows of the table, widened in registers, or float32
-// rows of the arena.
+/**
+ * Adds members of one bag to the row of the bag in the arena. The members are rows of the table, widened in
+ * registers, or float32 rows of the arena.
+ */
 import { rowAddress, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32,
   tableLoad128At48 } from './access.as'
 import { Source } from './codes.as'
@@ -7,19 +9,21 @@ import { widenBfloat16 } from './floats.as'
 import { biasOf, loadLanes, scaleOf, sourceRowBytes } from './lanes.as'
 import { dequantiseLanes, storeLanes } from './rows.as'
 
-/** The effect of a member on its bag's row; Take makes it the row. */
+/** How a member changes the row of its bag. Take replaces the row with the member. */
 export const enum Step { Add, AddWeighted, Max, Take }
 
 /**
- * The address that row 0 would have, from which ids are counted: below zero in segments that do not begin
- * with it.
+ * Returns the address that row 0 of the table would have, to which ids are relative. It is negative in
+ * segments that do not begin with row 0.
  */
 @inline
 export function rowsBase(source: Source, firstRow: i32, rowBytes: i32): u64 {
   return source == Source.Packed ? 0 : rowAddress(0, rowBytes) - <u64>(<u32>firstRow) * <u64>(<u32>rowBytes)
 }
 
-/** Address of member `i`: of the table, or (Packed) of the arena. Ids are those of rows of this segment. */
+/**
+ * Returns the address of member `i` in the table, or (Packed) in the arena. Ids must be rows of this segment.
+ */
 @inline
 export function memberAt(source: Source, members: usize, i: i32, base: u64, rowBytes: i32): u64 {
   if (source == Source.Packed) return <u64>(members + <usize>i * rowBytes) + base
@@ -27,8 +31,8 @@ export function memberAt(source: Source, members: usize, i: i32, base: u64, rowB
 }
 
 /**
- * One line of a row. Each offset has a bound of its own that is kept in a register, so that more than four of
- * them cost more than an addition.
+ * Loads four columns of one cache line of a row. The engine keeps a bound for each offset in a register, so
+ * more than four offsets cost more than an addition.
  */
 @inline
 function loadFloats(source: Source, at: u64, column: i32): v128 {
@@ -44,7 +48,10 @@ function weightOf(step: Step, weights: usize, i: i32): v128 {
   return step == Step.AddWeighted ? v128.load32_splat(weights + (i << 2)) : i32x4.splat(0)
 }
 
-/** Max: the later wins by strict `>`; of equal ones, and beside NaN, the earlier stays. */
+/**
+ * Combines a value with the sum. For Max the later value replaces the earlier if it is greater (strict `>`);
+ * it does not if they are equal or either is NaN.
+ */
 @inline
 function join(step: Step, sum: v128, value: v128, weight: v128): v128 {
   if (step == Step.Take) return value
@@ -52,7 +59,10 @@ function join(step: Step, sum: v128, value: v128, weight: v128): v128 {
   return f32x4.add(sum, step == Step.AddWeighted ? f32x4.mul(weight, value) : value)
 }
 
-/** Columns `k`..`k`+31 of float32 rows (narrow: ..`k`+15), in registers while the members go by. */
+/**
+ * Adds columns `k`..`k`+31 (or, if not `wide`, ..`k`+15) of float32 rows, and keeps the sums in registers for
+ * all members.
+ */
 @inline
 function addFloats(
   source: Source, step: Step, wide: bool, members: usize, weights: usize, count: i32, row: usize, k: i32,
@@ -96,15 +106,18 @@ function addFloats(
 }
 
 /**
- * A constant that stays in a register. One that the compilers know is made anew before each use, which takes
- * longer than the use.
+ * Returns a constant that the compilers cannot see through, so that it stays in a register. They would
+ * recreate a known constant before each use, which takes longer than the use.
  */
 @inline
-function keep(constant: i32, dim: i32): v128 {
+function hideConstant(constant: i32, dim: i32): v128 {
   return i32x4.splat(constant + (dim >>> 31))
 }
 
-/** float16 bits, sign-extended -> float32, as widenAny of lanes.as.ts with its constants kept. */
+/**
+ * Converts sign-extended float16 bits to float32 like widenAny in lanes.as.ts, with its constants in
+ * registers.
+ */
 @inline
 function widenHalf(half: v128, moved: v128, raise: v128, magnitude: v128, special: v128,
   exponent: v128): v128 {
@@ -112,7 +125,9 @@ function widenHalf(half: v128, moved: v128, raise: v128, magnitude: v128, specia
   return v128.or(value, v128.and(f32x4.ge(v128.and(value, magnitude), special), exponent))
 }
 
-/** Eight columns from `k` on of 16-bit or int8 rows: one load of the table widened to two registers. */
+/**
+ * Adds eight columns from `k` on of 16-bit or int8 rows: one load of the table is widened to two registers.
+ */
 @inline
 function addEight(
   source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32,
@@ -121,11 +136,11 @@ function addEight(
   const rowBytes = sourceRowBytes(source, dim)
   const base = rowsBase(source, firstRow, rowBytes)
   const sums = row + (k << 2)
-  const moved = keep(<i32>0x8fffe000, dim)
-  const raise = keep(reinterpret<i32>(<f32>5.192296858534828e33), dim)
-  const magnitude = keep(0x7fffffff, dim)
-  const special = keep(reinterpret<i32>(<f32>65536), dim)
-  const exponent = keep(0x7f800000, dim)
+  const moved = hideConstant(<i32>0x8fffe000, dim)
+  const raise = hideConstant(reinterpret<i32>(<f32>5.192296858534828e33), dim)
+  const magnitude = hideConstant(0x7fffffff, dim)
+  const special = hideConstant(reinterpret<i32>(<f32>65536), dim)
+  const exponent = hideConstant(0x7f800000, dim)
   let s0 = v128.load(sums)
   let s1 = v128.load(sums, 16)
   for (let i = 0; i < count; i++) {
@@ -154,7 +169,7 @@ function addEight(
   v128.store(sums, s1, 16)
 }
 
-/** The first `count` (1..4) lanes, and nothing behind them. */
+/** Loads the first `count` (1..4) lanes and reads nothing after them. */
 @inline
 export function readLanes(at: usize, count: i32): v128 {
   if (count >= 4) return v128.load(at)
@@ -169,7 +184,7 @@ export function writeLanes(to: usize, lanes: v128, count: i32): void {
   else storeLanes(to, lanes, count)
 }
 
-/** Up to four columns from `k` on. The table has spare bytes behind its rows, the arena has not. */
+/** Adds up to four columns from `k` on. The table has spare bytes after its rows; the arena does not. */
 @inline
 function addFew(
   source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, k: i32, dim: i32,
@@ -190,7 +205,7 @@ function addFew(
   writeLanes(row + (k << 2), sum, rest)
 }
 
-/** Members of one bag onto the bag's row. */
+/** Adds members of one bag to its row, for a source and a step that are known at compile time. */
 @inline
 function addMembers(
   source: Source, step: Step, members: usize, weights: usize, count: i32, row: usize, dim: i32, firstRow: i32,

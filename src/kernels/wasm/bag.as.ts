@@ -1,18 +1,23 @@
-// Bags of rows -> one row each, in one pass: every row is read once, widened in registers, added to its bag's
-// row in the arena. The order is the members' order and every operation rounds to float32, so that a bag has
-// one answer on every machine.
+/**
+ * Pools bags of rows into one row each in one pass: every row is read once, widened in registers and added to
+ * the row of its bag in the arena. Members are added in order and every operation rounds to float32, so that
+ * the result of a bag is the same on every machine.
+ */
 import { fence, tableLoad8 } from './access.as'
 import { addPacked, addSteps, memberAt, readLanes, rowsBase, Step, writeLanes } from './bag-row.as'
 import { Operation, Source } from './codes.as'
 import { sourceRowBytes } from './lanes.as'
 
-/** Members that are looked at before the first of them is added, when rows are too small to be touched. */
+/**
+ * The number of members that are checked before the first of them is added, if rows are too small to be
+ * touched.
+ */
 const BLOCK_MEMBERS: i32 = 128
 
-/** Members between the touch of a row's first lines and that of the fourth. */
+/** The number of members between the touch of the first lines of a row and that of its fourth line. */
 const FOURTH_BEHIND: i32 = 32
 
-/** The number of members, up to `count`, that are rows of this segment before the first that is none. */
+/** Counts the members, up to `count`, before the first that is not a row of this segment. */
 function findMembers(members: usize, count: i32, firstRow: i32, rowCount: i32): i32 {
   for (let i = 0; i < count; i++) {
     if (<u32>(load<i32>(members + (i << 2)) - firstRow) >= <u32>rowCount) return i
@@ -20,7 +25,7 @@ function findMembers(members: usize, count: i32, firstRow: i32, rowCount: i32): 
   return count
 }
 
-/** One byte of each of the up to four lines from `first` on to the row's last byte, of the members' rows. */
+/** Touches up to four cache lines of each member's row, from offset `first` to its last byte. */
 function touchLines(members: usize, count: i32, base: u64, rowBytes: i32, first: u64, last: u64): void {
   const second = min(first + 64, last)
   const third = min(first + 128, last)
@@ -34,8 +39,8 @@ function touchLines(members: usize, count: i32, base: u64, rowBytes: i32, first:
 }
 
 /**
- * One byte of each of four lines: after the first three the processor fetches the fourth by itself, which is
- * asked for when it is there.
+ * Touches four cache lines of each member's row. After the first three, the hardware prefetcher fetches the
+ * fourth, which is touched only once it has arrived.
  */
 function touchFours(members: usize, count: i32, base: u64, rowBytes: i32): void {
   const end = members + (count << 2)
@@ -58,7 +63,7 @@ function touchFours(members: usize, count: i32, base: u64, rowBytes: i32): void 
   }
 }
 
-/** Asks for the cache lines of the members' rows, so that those of many rows are under way at once. */
+/** Touches all cache lines of the members' rows, so that the cache misses of many rows overlap. */
 function touchMembers(members: usize, count: i32, firstRow: i32, rowBytes: i32): void {
   const base = rowsBase(Source.Float32, firstRow, rowBytes)
   let k = 0
@@ -71,11 +76,11 @@ function clearRow(row: usize, dim: i32): void {
 }
 
 /**
- * The divisor of a bag: its count, the sum of its weights, or the root of the sum of their squares,
- * summed as the rows are.
+ * Returns the divisor of a bag: its count, the sum of its weights, or the root of the sum of their squares,
+ * summed in the same order as the rows.
  */
 @inline
-function divisorOf(operation: Operation, weights: usize, begin: i32, end: i32): f32 {
+function computeDivisor(operation: Operation, weights: usize, begin: i32, end: i32): f32 {
   if (operation == Operation.Sum || operation == Operation.Max) return 1
   let sum = <f32>(end - begin)
   if (weights != 0) {
@@ -88,13 +93,13 @@ function divisorOf(operation: Operation, weights: usize, begin: i32, end: i32): 
   return operation == Operation.Mean ? sum : sqrt<f32>(sum)
 }
 
-/** Any NaN becomes 7FC00000: which one an addition gives is the processor's choice. */
+/** Replaces every NaN with 7FC00000, because the bits of a NaN depend on the processor. */
 @inline
-function settleNan(lanes: v128): v128 {
+function replaceNan(lanes: v128): v128 {
   return v128.bitselect(lanes, i32x4.splat(0x7fc00000), f32x4.eq(lanes, lanes))
 }
 
-/** One division; zeros when the divisor is zero. */
+/** Divides the sums by the divisor. A divisor of zero gives zeros. */
 function finishRow(row: usize, dim: i32, divisor: f32): void {
   if (divisor == 0) {
     clearRow(row, dim)
@@ -105,23 +110,23 @@ function finishRow(row: usize, dim: i32, divisor: f32): void {
   if (divisor == 1) {
     for (; k <= dim - 16; k += 16) {
       const at = row + (k << 2)
-      v128.store(at, settleNan(v128.load(at)))
-      v128.store(at, settleNan(v128.load(at, 16)), 16)
-      v128.store(at, settleNan(v128.load(at, 32)), 32)
-      v128.store(at, settleNan(v128.load(at, 48)), 48)
+      v128.store(at, replaceNan(v128.load(at)))
+      v128.store(at, replaceNan(v128.load(at, 16)), 16)
+      v128.store(at, replaceNan(v128.load(at, 32)), 32)
+      v128.store(at, replaceNan(v128.load(at, 48)), 48)
     }
   }
   for (; k < dim; k += 4) {
     const at = row + (k << 2)
-    writeLanes(at, settleNan(f32x4.div(readLanes(at, dim - k), divisors)), dim - k)
+    writeLanes(at, replaceNan(f32x4.div(readLanes(at, dim - k), divisors)), dim - k)
   }
 }
 
 /**
- * Members `first`..`last`-1 onto the rows of `bagCount` bags. Bag b has the members
- * offsets[b]..offsets[b+1]-1; it begins with the first of them and is divided after the last, so that a bag
- * may be pooled in parts. A member that is no row of the segment is the row at `fillAt`; Packed rows begin
- * with that of member `first`.
+ * Pools members `first`..`last`-1 into the rows of `bagCount` bags. Bag b has the members
+ * offsets[b]..offsets[b+1]-1; it is started at the first of them and divided after the last, so that a bag
+ * may be pooled in parts. A member that is not a row of the segment uses the row at `fillAt`. Packed rows
+ * begin with that of member `first`.
  */
 @inline
 function poolMembers(
@@ -155,11 +160,11 @@ function poolMembers(
       else addSteps(source, now, members, weightsAt + (m << 2), count, row, dim, firstRow)
       m += count
     }
-    if (from < end && m == end) finishRow(row, dim, divisorOf(operation, weightsAt, begin, end))
+    if (from < end && m == end) finishRow(row, dim, computeDivisor(operation, weightsAt, begin, end))
   }
 }
 
-/** Whole bags of rows of the table. */
+/** Pools whole bags of rows of the table. */
 @inline
 function poolTable(
   source: Source, operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
@@ -171,12 +176,12 @@ function poolTable(
     source, operation, idsAt, weightsAt, offsetsAt, bagCount, first, last, outAt, fillAt, firstRow, rowCount,
     dim, touchBlock,
   )
-  // the caller's next read of the lock word must not overtake the rows on machines that reorder loads
+  // Without a fence, processors that reorder loads could read the lock word before the rows.
   fence()
 }
 
-// Named functions, one per source: the dispatch on it is outside of every loop, and only those in use are
-// compiled.
+// Each source has a named function, so that the dispatch on it is outside of every loop and only functions in
+// use are compiled by the engine.
 export function poolFloat32(
   operation: Operation, idsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32,
   outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32, touchBlock: i32,
@@ -210,8 +215,8 @@ export function poolInt8(
 }
 
 /**
- * Float32 rows of the arena: those of members `first`..`last`-1, whose bags may begin before and end behind
- * them.
+ * Pools float32 rows of the arena, those of members `first`..`last`-1, whose bags may begin before and end
+ * after them.
  */
 export function poolPacked(
   operation: Operation, rowsAt: usize, weightsAt: usize, offsetsAt: usize, bagCount: i32, first: i32,

@@ -1,14 +1,14 @@
 /**
  * Compiles the kernels: `src/kernels/wasm/*.as.ts` -> `src/kernels/compiled/*.wasm`, which is committed. `npm
  * run build` runs it, after it has installed the compilers from the package in `compilers/`. With `--check`
- * it writes nothing and fails unless a rebuild gives the committed bytes. Names of modules limit either to
- * these.
+ * it writes nothing and fails unless a rebuild gives the committed bytes. Names of modules as arguments limit
+ * either to these modules.
  *
- *     AssemblyScript  the sources; accesses to the memories of table and update source are imported functions
- *     wasm-merge      joins them with access.wat, which defines those functions over memories of their own
- *     wasm-opt        drops the exports that served the join, inlines; no call is left in the loops
+ *     AssemblyScript  compiles the sources; accesses to the table and update source memories are imports
+ *     wasm-merge      joins them with access.wat, which defines those imports over memories of their own
+ *     wasm-opt        drops the exports that only served the join, and inlines; no call is left in the loops
  *
- * A new module is one more line of MODULES.
+ * To add a module, add an entry to MODULES.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -46,7 +46,7 @@ const FEATURES = [
   '--enable-nontrapping-float-to-int',
 ]
 const JOIN_EXPORTS = ['memory', 'table.*', 'updateSource.*']
-/** Integer constants of the memory layout that the sources may name. */
+/** The integer constants of the memory layout that the sources may use. */
 const CONSTANTS = { ROWS_AT, STRIPES_AT, STRIPE_COUNT, INT8_SUFFIX_BYTES }
 
 const folder = import.meta.dirname
@@ -55,7 +55,7 @@ const packages = join(folder, '../../../compilers/node_modules')
 const builtFile = (module: KernelModule): string => join(target, `${module.name}.wasm`)
 
 /**
- * The part of AssemblyScript's interface that is used here. Its own types would declare a second `console`
+ * The part of the AssemblyScript interface that is used here. Its own types would declare a second `console`
  * for the whole project.
  */
 interface Compiler {
@@ -112,7 +112,7 @@ const compileSources = async (module: KernelModule): Promise<Uint8Array> => {
   return binary
 }
 
-/** The bytes of a module, built in the folder `scratch`. */
+/** Builds a module in the folder `scratch` and returns its bytes. */
 const buildModule = async (module: KernelModule, scratch: string): Promise<Buffer> => {
   const [compiled, merged, optimised] = ['compiled', 'merged', 'optimised'].map((step) =>
     join(scratch, `${module.name}.${step}.wasm`),
@@ -124,7 +124,7 @@ const buildModule = async (module: KernelModule, scratch: string): Promise<Buffe
   return readFileSync(optimised)
 }
 
-/** Replaces a file by rename, since another process may be reading the old one. */
+/** Replaces a file by rename, because another process may be reading the old one. */
 const replaceFile = (path: string, bytes: Buffer): void => {
   writeFileSync(`${path}.${process.pid}`, bytes)
   renameSync(`${path}.${process.pid}`, path)

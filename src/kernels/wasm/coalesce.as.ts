@@ -1,10 +1,13 @@
-// Finds the distinct rows among the indices of an update: update source -> arena.
+/**
+ * Finds the distinct rows among the indices of an update, which it reads from the update source, and writes
+ * lists of them to the arena.
+ */
 import { updateSourceLoad32 } from './access.as'
 
-/** The content of a slot that no row has taken yet. */
+/** Marks a slot of the hash table that no row uses yet. */
 const FREE: i32 = -1
 
-/** memory.fill would be a call into the engine. */
+/** Marks all slots as free. A loop is used because memory.fill would be a call into the engine. */
 @inline
 function clearSlots(slotsAt: usize, capacity: i32): void {
   const free = i32x4.splat(FREE)
@@ -14,9 +17,10 @@ function clearSlots(slotsAt: usize, capacity: i32): void {
 }
 
 /**
- * Rows stand in the order in which they first appear: row of slot s at `rowsAt`, where it appears first and
- * last at `firstsAt` and `lastsAt`, and for each index where the same row appears next, or -1. A table of
- * `capacity` (a power of two, more than `count`) slots at `slotsAt` finds them.
+ * Lists the distinct rows in the order of their first appearance: the row of slot s at `rowsAt`, its first
+ * and last position at `firstsAt` and `lastsAt`, and at `nextsAt`, for each index, the next position of the
+ * same row, or -1. A hash table of `capacity` slots (a power of two, more than `count`) at `slotsAt` finds
+ * them. Returns the count of rows, or -1 - i if index i is out of range.
  */
 export function coalesce(
   indicesAt: usize, count: i32, rowCount: i32, skippedRow: i32,
@@ -34,14 +38,14 @@ export function coalesce(
     }
     let at = ((row * <i32>0x9e3779b1) >>> 7) & mask
     let slot = load<i32>(slotsAt + (<usize>at << 2))
-    // One test for both ends: a place that is free reads what lies before the rows, and whether that is equal
-    // does not matter.
+    // A single test covers both ends of the probe. For a free slot it reads the word before the rows, whose
+    // value does not matter.
     while (!(i32(slot == FREE) | i32(load<i32>(rowsAt + (<usize>slot << 2)) == row))) {
       at = (at + 1) & mask
       slot = load<i32>(slotsAt + (<usize>at << 2))
     }
-    // Whether a row is new is a coin toss, so nothing is asked: a new one goes before itself, and that link
-    // is cut.
+    // Whether a row is new is unpredictable, so the code avoids a branch: a new row is linked to itself, and
+    // the store of -1 below cuts that link.
     const isNew = slot == FREE
     slot = select(slotCount, slot, isNew)
     slotCount += i32(isNew)

@@ -1,5 +1,7 @@
-// Rows of an update that mean the same row of the table become one: update source -> arena. Which they are,
-// coalesce.as.ts has found.
+/**
+ * Merges the rows of an update that address the same row of the table, from the update source into the arena.
+ * coalesce.as.ts has listed which rows these are.
+ */
 import { updateSourceLoad32, updateSourceLoad128, updateSourceLoad128At16, updateSourceLoad128At32,
   updateSourceLoad128At48 } from './access.as'
 
@@ -14,8 +16,8 @@ function updateSourceLoadFloat(at: usize): f32 {
 }
 
 /**
- * The row at `target`, if it `isAdded` to, and the rows of one list, in order: sums of 16, 4 and 1 columns
- * stay in registers.
+ * Sums the rows of one list in order, on top of the row at `target` if it `isAdded`. The sums of 16, 4 or 1
+ * columns stay in registers.
  */
 @inline
 function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, valuesAt: usize,
@@ -70,7 +72,7 @@ function combineRow(isAdded: bool, target: usize, first: i32, nextsAt: usize, va
   }
 }
 
-/** Row s of the packed rows at `targetAt` becomes the sum of the rows of list s, in order. */
+/** Sets row s of the packed rows at `targetAt` to the sum of the rows of list s, in order. */
 export function sumRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize,
   dim: i32): void {
   const rowBytes = dim << 2
@@ -79,7 +81,7 @@ export function sumRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesA
   }
 }
 
-/** The rows of list s are added to row s of the packed rows at `targetAt`, in order. */
+/** Adds the rows of list s, in order, to row s of the packed rows at `targetAt`. */
 export function addRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize,
   dim: i32): void {
   const rowBytes = dim << 2
@@ -88,7 +90,7 @@ export function addRows(firstsAt: usize, nextsAt: usize, slotCount: i32, valuesA
   }
 }
 
-/** Row s of the packed rows at `targetAt` becomes the row `places[s]`. */
+/** Sets row s of the packed rows at `targetAt` to the row at position `places[s]`. */
 export function copyRows(placesAt: usize, slotCount: i32, valuesAt: usize, targetAt: usize, dim: i32): void {
   const rowBytes = dim << 2
   for (let slot = 0; slot < slotCount; slot++, targetAt += rowBytes) {
@@ -99,7 +101,7 @@ export function copyRows(placesAt: usize, slotCount: i32, valuesAt: usize, targe
   }
 }
 
-/** Index of the first float32 that is infinite or NaN, or -1. */
+/** Returns the index of the first float32 that is infinite or NaN, or -1. */
 export function findNonFinite(valuesAt: usize, count: i32): i32 {
   const exponent = i32x4.splat(0x7f800000)
   let i = 0

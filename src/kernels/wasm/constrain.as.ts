@@ -1,5 +1,7 @@
-// Applies a constraint to float32 rows that are packed in the arena, in place. Operations and their order
-// are those of reference/optimizer.ts.
+/**
+ * Applies a constraint in place to float32 rows that are packed in the arena. The operations and their order
+ * are those of reference/optimizer.ts.
+ */
 import { Norm } from './codes.as'
 import { loadNumbers, storeNumbers, sumSquares } from './row-numbers.as'
 
@@ -9,7 +11,7 @@ function clampLanes(count: i32, at: usize): void {
   storeNumbers(at, v128.andnot(weights, f32x4.lt(weights, i32x4.splat(0))), count)
 }
 
-/** Numbers below zero become zero. */
+/** Sets numbers below zero to zero. */
 export function clampNegative(weightsAt: usize, count: i32): void {
   for (; count >= 4; count -= 4) {
     clampLanes(4, weightsAt)
@@ -24,8 +26,8 @@ function scaleLanes(count: i32, at: usize, limits: v128, lengths: v128): void {
 }
 
 /**
- * Rows whose length is not as it must be: w = (w * limit) / length. Zero rows stay; a length beyond float32
- * makes NaN.
+ * Scales rows whose length violates the constraint: w = (w * limit) / length. Zero rows are left unchanged; a
+ * length beyond float32 turns the row into NaN.
  */
 export function limitNorms(norm: Norm, weightsAt: usize, rowCount: i32, dim: i32, limit: f32): void {
   const limits = f32x4.splat(limit)

@@ -1,5 +1,7 @@
-// Row copies between table and arena: exactly `bytes` bytes are written; reads stay inside the row too.
-// A tail that does not fill 16 bytes is one more load and store that overlaps what is already copied.
+/**
+ * Copies rows between table and arena. A copy writes exactly `bytes` bytes and reads only within the row. A
+ * tail of fewer than 16 bytes is copied by one more load and store that overlap the bytes before it.
+ */
 import {
   tableLoad8, tableLoad16, tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32,
   tableLoad128At48,
@@ -95,7 +97,9 @@ export function copyIn(to: u64, from: usize, bytes: i32): void {
   if (k < bytes) copyIn16(to + <u64>(bytes - 16), from + bytes - 16)
 }
 
-/** Reads one byte of every cache line of a row, so that the lines of many rows are under way at once. */
+/**
+ * Touches a row: loads one byte of each of its cache lines, so that the cache misses of many rows overlap.
+ */
 @inline
 export function touchRow(from: u64, bytes: i32): void {
   let k = 0

@@ -1,23 +1,28 @@
-// The shortest decimals of float32 numbers, four at a time: digits and the place of the point, to be put
-// together by print-floats.as.ts. The search for the digits is Schubfach (Raffaello Giulietti, "The Schubfach
-// way to render doubles", 2020) for 24-bit significands, here with one product of the significand and a
-// 64-bit factor that the binary exponent alone decides; the ends of the interval that rounds to the value are
-// a sum away.
+/**
+ * Finds the shortest decimals of float32 numbers, four at a time: the digits and the position of the point,
+ * which print-floats.as.ts turns into text. The algorithm is Schubfach (Raffaello Giulietti, "The Schubfach
+ * way to render doubles", 2020) for 24-bit significands, here with one product of the significand and a
+ * 64-bit factor that depends only on the binary exponent; the ends of the rounding interval need one more
+ * addition each.
+ */
 
-// Whole vectors are loaded from memory, where json.ts puts them: the engine makes a constant anew at each
-// place, in three instructions, and takes two to load and repeat a lane.
+// Constants are loaded as whole vectors from the tables of print-tables.ts, because the engine recreates a
+// constant at each use, in three instructions, and takes two to load and repeat a lane.
 import {
   EIGHT_DIGITS_MIN, FORM_MAX, IMPLIED_BIT, LESS_HUNDRED, LESS_TEN, LOWEST_BIT, NINE_DIGITS_MIN, PER_HUNDRED,
   PER_TEN, PER_TEN_THOUSAND, ROUNDING, SIGN_BIT, SLACK, TEN, TEN_THOUSAND, TENTH, TWICE_SLACK,
 } from './print-tables.as'
 
-/** The entry of a value in the table of factors: 16 bytes by biased exponent. */
+/**
+ * Returns the offset of the entry of a value in the table of factors, which has 16 bytes for each biased
+ * exponent.
+ */
 @inline
 export function entryOf(bits: u32): usize {
   return <usize>(bits >> 19 & 0xff0)
 }
 
-/** The lower halves of four u64. */
+/** Returns the lower halves of four u64. */
 @inline
 function lowerHalves(first: v128, second: v128): v128 {
   return v128.shuffle<u32>(first, second, 0, 2, 4, 6)
@@ -28,25 +33,25 @@ function upperHalves(first: v128, second: v128): v128 {
   return v128.shuffle<u32>(first, second, 1, 3, 5, 7)
 }
 
-/** The upper halves of four products of u32. */
+/** Returns the upper halves of four products of u32. */
 @inline
 function multiplyHigh(values: v128, factors: v128): v128 {
   return upperHalves(i64x2.extmul_low_i32x4_u(values, factors), i64x2.extmul_high_i32x4_u(values, factors))
 }
 
-/** Two u64 without the 36 bits behind their point. */
+/** Removes the 36 fraction bits of two u64. */
 @inline
 function floorBoth(values: v128): v128 {
   return i64x2.shr_u(values, 36)
 }
 
-/** The nearest integers; of two equally near ones the even one. */
+/** Rounds two u64 to the nearest integers, half to even. */
 @inline
 function roundBoth(values: v128, rounding: v128, twiceSlack: v128): v128 {
   return floorBoth(i64x2.add(i64x2.add(values, rounding), v128.and(i64x2.shr_u(values, 33), twiceSlack)))
 }
 
-/** Numbers below 10,000 as four digits each: bytes 0..9, the first digit in the lowest byte. */
+/** Splits numbers below 10,000 into four digits each: bytes 0..9, with the first digit in the lowest byte. */
 @inline
 function spreadDigits(fours: v128, constantsAt: usize): v128 {
   const hundreds = i32x4.shr_u(i32x4.dot_i16x8_s(fours, v128.load(constantsAt, PER_HUNDRED)), 20)
@@ -56,13 +61,12 @@ function spreadDigits(fours: v128, constantsAt: usize): v128 {
 }
 
 /**
- * Finds the decimals of the four numbers at `valuesAt`: below 200,000,000, so that a ninth digit before the
- * others can only be 1. Stores 16 bytes for each: the last eight digits as bytes 0..9; an i32, minus how many
- * of the nine digits are zeros before the first other; and a u32, the offset of the form in which
- * print-floats.as.ts writes it: the form of nine positive digits, from the table of factors, 128 more for
- * each zero before the first digit, 64 more for negative numbers. FORM_MAX and more are for all that needs a
- * closer look: what zeros, subnormal numbers, powers of two and what is not finite come out as has no
- * meaning.
+ * Finds the decimals of the four numbers at `valuesAt`. Each is below 200,000,000, so a ninth digit before
+ * the other eight can only be 1. Stores 16 bytes for each number: the last eight digits as bytes 0..9; an
+ * i32, minus the count of leading zeros among the nine digits; and a u32, the offset of the form with which
+ * print-floats.as.ts writes the number: that of nine positive digits from the table of factors, plus 128 for
+ * each leading zero, plus 64 for negative numbers. Offsets of FORM_MAX and more mark numbers for the slow
+ * path: zeros, subnormal numbers, powers of two, infinities and NaN, whose digits here are meaningless.
  */
 @inline
 export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usize, decimalsAt: usize): void {
@@ -80,9 +84,9 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
   const values = v128.load(valuesAt)
   const impliedBit = v128.load(constantsAt, IMPLIED_BIT)
   const significands = v128.or(i32x4.shl(values, 8), impliedBit)
-  // The values in units of a power of ten, 36 bits behind the point, and half the distance to their
-  // neighbours. Both are good to less than SLACK; what is as near as that to the end of an interval, or to a
-  // middle, lies on it. An end rounds to the value when the significand is even.
+  // The values in units of a power of ten, with 36 fraction bits, and half the distance to their neighbours.
+  // The error of both is below SLACK; a value within that distance of an end of its interval, or of a
+  // midpoint, is exactly on it. An end belongs to the interval if the significand is even.
   const values01 = i64x2.add(
     i64x2.extmul_low_i32x4_u(significands, high),
     i64x2.shr_u(i64x2.extmul_low_i32x4_u(significands, low), 32),
@@ -99,7 +103,7 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
     floorBoth(i64x2.sub(values23, halves23)))
   const upper = lowerHalves(floorBoth(i64x2.add(values01, halves01)),
     floorBoth(i64x2.add(values23, halves23)))
-  // At most one multiple of ten reads back; when one does it is shorter than any other decimal that does.
+  // At most one multiple of ten reads back; if one does, it is shorter than every other decimal that does.
   const tens = i32x4.mul(multiplyHigh(upper, v128.load(constantsAt, TENTH)), v128.load(constantsAt, TEN))
   const rounding = v128.load(constantsAt, ROUNDING)
   const twiceSlack = v128.load(constantsAt, TWICE_SLACK)
@@ -116,9 +120,9 @@ export function findDecimals(valuesAt: usize, factorsAt: usize, constantsAt: usi
   const negatives = v128.and(i32x4.shr_u(values, 25), v128.load(constantsAt, SIGN_BIT))
   const forms = i32x4.min_u(v128.or(formsOfNine, i32x4.eq(significands, impliedBit)),
     v128.load(constantsAt, FORM_MAX))
-  const ways = v128.or(i32x4.sub(forms, i32x4.shl(missing, 7)), negatives)
-  const heads01 = v128.shuffle<u32>(missing, ways, 0, 4, 1, 5)
-  const heads23 = v128.shuffle<u32>(missing, ways, 2, 6, 3, 7)
+  const formOffsets = v128.or(i32x4.sub(forms, i32x4.shl(missing, 7)), negatives)
+  const heads01 = v128.shuffle<u32>(missing, formOffsets, 0, 4, 1, 5)
+  const heads23 = v128.shuffle<u32>(missing, formOffsets, 2, 6, 3, 7)
   const digits01 = spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 0, 4, 1, 5), constantsAt)
   const digits23 = spreadDigits(v128.shuffle<u32>(upperFours, lowerFours, 2, 6, 3, 7), constantsAt)
   v128.store(decimalsAt, v128.shuffle<u64>(digits01, heads01, 0, 2))

@@ -1,5 +1,8 @@
-// Elements of one type -> another, four at a time through float32, from the arena into either memory.
-// Sources may lie at any address. What does not fill four lanes goes one by one through the same lanes.
+/**
+ * Converts elements of one type to another through float32, four at a time, from the arena into either
+ * memory. Sources may have any alignment. The last one to three elements are converted one by one with the
+ * same operations.
+ */
 import { tableStore16, tableStore32, tableStore64, tableStore128 } from './access.as'
 import { Element } from './codes.as'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './floats.as'
@@ -10,16 +13,19 @@ function elementBytes(type: Element): i32 {
   return type == Element.Float32 ? 4 : 2
 }
 
-/** Any NaN becomes 7FC00000: which one the conversion from float64 gives is the processor's choice. */
+/**
+ * Replaces every NaN with 7FC00000, because the bits that the conversion from float64 gives depend on the
+ * processor.
+ */
 @inline
-function settleNan(lanes: v128): v128 {
+function replaceNan(lanes: v128): v128 {
   return v128.bitselect(lanes, i32x4.splat(0x7fc00000), f32x4.eq(lanes, lanes))
 }
 
 @inline
 function loadFour(type: Element, at: usize): v128 {
   if (type == Element.Float64) {
-    return settleNan(v128.shuffle<i32>(f32x4.demote_f64x2_zero(v128.load(at)),
+    return replaceNan(v128.shuffle<i32>(f32x4.demote_f64x2_zero(v128.load(at)),
       f32x4.demote_f64x2_zero(v128.load(at, 16)), 0, 1, 4, 5))
   }
   if (type == Element.Float32) return v128.load(at)
@@ -27,16 +33,16 @@ function loadFour(type: Element, at: usize): v128 {
   return type == Element.Float16 ? widenFloat16(halves) : widenBfloat16(halves)
 }
 
-/** One element in every lane. */
+/** Loads one element into every lane. */
 @inline
 function loadOne(type: Element, at: usize): v128 {
-  if (type == Element.Float64) return settleNan(f32x4.splat(<f32>load<f64>(at)))
+  if (type == Element.Float64) return replaceNan(f32x4.splat(<f32>load<f64>(at)))
   if (type == Element.Float32) return v128.load32_splat(at)
   const half = i32x4.splat(<i32>load<u16>(at))
   return type == Element.Float16 ? widenFloat16(half) : widenBfloat16(half)
 }
 
-/** The target's bits in 32-bit lanes. */
+/** Returns the bits of the target type in 32-bit lanes. */
 @inline
 function encode(type: Element, value: v128): v128 {
   if (type == Element.Float16) return narrowFloat16(value)
@@ -44,7 +50,7 @@ function encode(type: Element, value: v128): v128 {
   return value
 }
 
-/** Lanes whose exponent bits are all set: infinity and NaN. */
+/** Marks the lanes whose exponent bits are all set, which are infinity and NaN. */
 @inline
 function nonFinite(type: Element, bits: v128): v128 {
   const exponent = i32x4.splat(
@@ -77,7 +83,7 @@ function storeOne(type: Element, intoTable: bool, to: u64, bits: v128): void {
   }
 }
 
-/** Converts all of `count` elements. Returns the index of the first whose result is not finite, or -1. */
+/** Converts `count` elements. Returns the index of the first whose result is not finite, or -1. */
 @inline
 function convertElements(source: Element, target: Element, intoTable: bool, from: usize, count: i32,
   to: u64): i32 {
@@ -113,7 +119,7 @@ function convertTo(target: Element, intoTable: bool, source: Element, from: usiz
   return convertElements(Element.Bfloat16, target, intoTable, from, count, to)
 }
 
-/** {@link convertElements} for types that are known when it runs. */
+/** Calls {@link convertElements} for types that are only known at run time. */
 @inline
 export function convertAny(intoTable: bool, source: Element, target: Element, from: usize, count: i32,
   to: u64): i32 {
@@ -122,7 +128,7 @@ export function convertAny(intoTable: bool, source: Element, target: Element, fr
   return convertTo(Element.Bfloat16, intoTable, source, from, count, to)
 }
 
-/** Index of the first float32 that is infinite or NaN, or -1. */
+/** Returns the index of the first float32 that is infinite or NaN, or -1. */
 export function firstNonFinite(at: usize, count: i32): i32 {
   let i = 0
   for (; i <= count - 4; i += 4) {

@@ -1,12 +1,14 @@
-// Rows by id: table -> arena. Ids outside the segment are skipped (another segment answers them); negative
-// ids take the fill row. touchRows > 0: the cache lines of that many rows are asked for before the first of
-// them is copied.
+/**
+ * Copies rows by id from the table to the arena. Ids outside the segment are skipped, because another segment
+ * provides them; negative ids take the fill row. If touchRows is above zero, the cache lines of that many
+ * rows are touched before the first of them is copied.
+ */
 import { fence, tableAtomicLoad, rowAddress, stripeAddress } from './access.as'
 import { touchRow } from './copy.as'
 import { areInside, baseOf, rowOf, touchInside } from './in-segment.as'
-import { Row, storedBytes, answeredBytes, answerRow } from './rows.as'
+import { Row, storedBytes, outputBytes, writeOutputRow } from './rows.as'
 
-/** A reader that meets a busy row tries this often before it gives up the position. */
+/** The number of times a reader retries a busy row before it gives up the position. */
 const SPIN_MAX: i32 = 256
 
 function touchBlock(idsAt: usize, count: i32, firstRow: i32, rowCount: i32, rowBytes: i32): void {
@@ -19,31 +21,31 @@ function touchBlock(idsAt: usize, count: i32, firstRow: i32, rowCount: i32, rowB
 @inline
 function gatherInside(kind: Row, idsAt: usize, count: i32, outAt: usize, base: u64, size: i32): void {
   const rowBytes = storedBytes(kind, size)
-  const outBytes = answeredBytes(kind, size)
+  const outBytes = outputBytes(kind, size)
   const end = idsAt + (count << 2)
   let to = outAt
   let id = idsAt
   if (kind < Row.Raw) {
     for (; id + 16 <= end; id += 16, to += outBytes << 2) {
-      answerRow(kind, to, rowOf(id, base, rowBytes), size)
-      answerRow(kind, to + outBytes, rowOf(id + 4, base, rowBytes), size)
-      answerRow(kind, to + (outBytes << 1), rowOf(id + 8, base, rowBytes), size)
-      answerRow(kind, to + 3 * outBytes, rowOf(id + 12, base, rowBytes), size)
+      writeOutputRow(kind, to, rowOf(id, base, rowBytes), size)
+      writeOutputRow(kind, to + outBytes, rowOf(id + 4, base, rowBytes), size)
+      writeOutputRow(kind, to + (outBytes << 1), rowOf(id + 8, base, rowBytes), size)
+      writeOutputRow(kind, to + 3 * outBytes, rowOf(id + 12, base, rowBytes), size)
     }
   }
-  for (; id < end; id += 4, to += outBytes) answerRow(kind, to, rowOf(id, base, rowBytes), size)
+  for (; id < end; id += 4, to += outBytes) writeOutputRow(kind, to, rowOf(id, base, rowBytes), size)
 }
 
 @inline
 function gatherBlock(kind: Row, idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32,
   rowCount: i32, size: i32): void {
   const rowBytes = storedBytes(kind, size)
-  const outBytes = answeredBytes(kind, size)
+  const outBytes = outputBytes(kind, size)
   let to = outAt
   for (let i = 0; i < count; i++, to += outBytes) {
     const id = load<i32>(idsAt + (i << 2))
     const local = id - firstRow
-    if (<u32>local < <u32>rowCount) answerRow(kind, to, rowAddress(local, rowBytes), size)
+    if (<u32>local < <u32>rowCount) writeOutputRow(kind, to, rowAddress(local, rowBytes), size)
     else if (id < 0 && fillAt != 0) memory.copy(to, fillAt, outBytes)
   }
 }
@@ -54,7 +56,7 @@ function gatherKind(
   touchRows: i32,
 ): void {
   const rowBytes = storedBytes(kind, size)
-  const outBytes = answeredBytes(kind, size)
+  const outBytes = outputBytes(kind, size)
   const step = touchRows > 0 ? touchRows : count
   for (let from = 0; from < count; from += step) {
     const length = min(step, count - from)
@@ -68,13 +70,13 @@ function gatherKind(
     if (touchRows > 0) touchBlock(ids, length, firstRow, rowCount, rowBytes)
     gatherBlock(kind, ids, length, outAt + from * outBytes, fillAt, firstRow, rowCount, size)
   }
-  // the caller's next read of the lock word must not overtake the rows on machines that reorder loads
+  // Without a fence, processors that reorder loads could read the lock word before the rows.
   fence()
 }
 
 /**
- * Sum of the words that guard a block, or -1 when the writer is writing one of its rows. Words only grow:
- * equal sums, equal words.
+ * Returns the sum of the stripe words of a block, or -1 if the writer is writing one of its rows. Words only
+ * grow, so equal sums mean equal words.
  */
 function stripeSum(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): i64 {
   let sum: u32 = 0
@@ -90,7 +92,7 @@ function stripeSum(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): i64 
   return busy & 1 ? -1 : <i64>sum
 }
 
-/** One position, repeated until no write fell into it. False: given up. */
+/** Gathers one position and repeats it until no write interrupted it. Returns false if it gave up. */
 @inline
 function gatherGuarded(kind: Row, idAt: usize, to: usize, fillAt: usize, firstRow: i32, rowCount: i32,
   size: i32): bool {
@@ -105,8 +107,8 @@ function gatherGuarded(kind: Row, idAt: usize, to: usize, fillAt: usize, firstRo
 }
 
 /**
- * Positions `start`..`count`-1. Returns the first that is not finished: `count`, or where a busy row was
- * given up.
+ * Gathers positions `start`..`count`-1. Returns the first that is not finished: `count`, or the position of a
+ * busy row that it gave up.
  */
 @inline
 function gatherKindChecked(
@@ -114,7 +116,7 @@ function gatherKindChecked(
   size: i32, blockRows: i32,
 ): i32 {
   const rowBytes = storedBytes(kind, size)
-  const outBytes = answeredBytes(kind, size)
+  const outBytes = outputBytes(kind, size)
   for (let from = start; from < count; from += blockRows) {
     const length = min(blockRows, count - from)
     const ids = idsAt + (from << 2)
@@ -134,8 +136,8 @@ function gatherKindChecked(
   return count
 }
 
-// Named functions, one per kind: the dispatch on the row size is outside of every loop, and each loop gets
-// its own registers.
+// Each kind has a named function, so that the dispatch on the row size is outside of every loop and each loop
+// gets its own registers.
 function gatherBytes4(idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32,
   touchRows: i32): void {
   gatherKind(Row.Bytes4, idsAt, count, outAt, fillAt, firstRow, rowCount, 4, touchRows)
@@ -161,7 +163,7 @@ function gatherBytes64(idsAt: usize, count: i32, outAt: usize, fillAt: usize, fi
   gatherKind(Row.Bytes64, idsAt, count, outAt, fillAt, firstRow, rowCount, 64, touchRows)
 }
 
-/** Rows as they are stored. */
+/** Gathers rows as stored. */
 export function gatherRaw(
   idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, rowBytes: i32,
   touchRows: i32,
@@ -174,7 +176,7 @@ export function gatherRaw(
   else gatherKind(Row.Raw, idsAt, count, outAt, fillAt, firstRow, rowCount, rowBytes, touchRows)
 }
 
-/** float16 rows as float32. */
+/** Gathers float16 rows as float32. */
 export function gatherFloat16(
   idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
   touchRows: i32,
@@ -182,7 +184,7 @@ export function gatherFloat16(
   gatherKind(Row.Float16, idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
 }
 
-/** bfloat16 rows as float32. */
+/** Gathers bfloat16 rows as float32. */
 export function gatherBfloat16(
   idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
   touchRows: i32,
@@ -190,7 +192,7 @@ export function gatherBfloat16(
   gatherKind(Row.Bfloat16, idsAt, count, outAt, fillAt, firstRow, rowCount, dim, touchRows)
 }
 
-/** int8 rows (bytes, scale, bias) as float32. */
+/** Gathers int8 rows (bytes, scale, bias) as float32. */
 export function gatherInt8(
   idsAt: usize, count: i32, outAt: usize, fillAt: usize, firstRow: i32, rowCount: i32, dim: i32,
   touchRows: i32,

@@ -1,9 +1,11 @@
-// Blocks of ids that are all rows of one segment, which is nearly every block there is: no row of it needs a
-// look at its id.
+/**
+ * Fast paths for blocks whose ids are all rows of one segment, which is the case for nearly every block. One
+ * check of the block replaces a check of each id.
+ */
 import { tableLoad8 } from './access.as'
 import { touchRow } from './copy.as'
 
-/** Whether every id is a row of this segment: then no row of the block needs a look at its id. */
+/** Returns true if every id is a row of this segment. */
 export function areInside(idsAt: usize, count: i32, firstRow: i32, rowCount: i32): bool {
   const first = i32x4.splat(firstRow)
   const limit = i32x4.splat(rowCount)
@@ -17,19 +19,22 @@ export function areInside(idsAt: usize, count: i32, firstRow: i32, rowCount: i32
   return true
 }
 
-/** The address that row 0 of the table would have in this segment. */
+/** Returns the address that row 0 of the table would have in this segment. */
 @inline
 export function baseOf(firstRow: i32, rowBytes: i32): u64 {
   return <u64>ROWS_AT - <u64>(<u32>firstRow) * <u64>(<u32>rowBytes)
 }
 
-/** Address of the row whose id is at `idAt`. */
+/** Returns the address of the row whose id is at `idAt`. */
 @inline
 export function rowOf(idAt: usize, base: u64, rowBytes: i32): u64 {
   return base + <u64>load<u32>(idAt) * <u64>(<u32>rowBytes)
 }
 
-/** One byte of each line of rows that are all inside: of four lines of each row, then of the next four. */
+/**
+ * Touches rows that are all inside the segment: loads one byte of four cache lines of each row, then of the
+ * next four.
+ */
 export function touchInside(idsAt: usize, count: i32, base: u64, rowBytes: i32): void {
   const end = idsAt + (count << 2)
   let k = 0

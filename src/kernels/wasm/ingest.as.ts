@@ -1,24 +1,27 @@
-// Uploaded values -> stored rows: arena -> table, before the version is published. No reader sees these rows
-// yet, so no word guards them.
+/**
+ * Converts uploaded values in the arena to stored rows in the table before the version is published. No
+ * reader can see these rows yet, so no stripe word guards them.
+ */
 import { tableStore8, tableStore32, rowAddress } from './access.as'
 import { Element } from './codes.as'
 import { convertAny, firstNonFinite } from './elements.as'
 
 /**
- * Writes `count` elements from `elementOffset` bytes behind the start of the rows. Returns the first that is
- * stored as not finite, or -1.
+ * Converts `count` elements into rows, from `rowsOffset` bytes after the start of the rows on. Returns the
+ * index of the first that is stored as infinity or NaN, or -1.
  */
 export function ingest(source: Element, target: Element, sourceAt: usize, count: i32, rowsOffset: f64): i32 {
   return convertAny(true, source, target, sourceAt, count, <u64>ROWS_AT + <u64>rowsOffset)
 }
 
-/** Smallest lane of minima, or largest of maxima. NaN in any lane wins. */
+/** Returns the smallest lane. The result is NaN if any lane is NaN. */
 @inline
 function lowest(lanes: v128): f32 {
   const pairs = f32x4.min(lanes, v128.shuffle<i32>(lanes, lanes, 2, 3, 0, 1))
   return min(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1))
 }
 
+/** Returns the largest lane. The result is NaN if any lane is NaN. */
 @inline
 function highest(lanes: v128): f32 {
   const pairs = f32x4.max(lanes, v128.shuffle<i32>(lanes, lanes, 2, 3, 0, 1))
@@ -53,10 +56,10 @@ function quantiseRow(from: usize, dim: i32, to: u64): bool {
 }
 
 /**
- * float32 rows -> int8 rows (FBGEMM's 8-bit SBFloat): scale = range / 255, byte = rint((x - min) * (255 /
- * (range + 1e-8))), bias = min. A row that holds NaN or infinity, or whose range overflows, is stored as
- * bytes 0, scale NaN, bias NaN: it reads as NaN. Returns the first element that is not finite; of a row that
- * overflows, its first element; or -1.
+ * Quantises float32 rows to int8 rows (FBGEMM's 8-bit SBFloat): scale = range / 255, byte = rint((x - min) *
+ * (255 / (range + 1e-8))), bias = min. A row that contains NaN or infinity, or whose range overflows, is
+ * stored as bytes 0 with scale NaN and bias NaN, so that it reads as NaN. Returns the index of the first
+ * element that is not finite (of a row whose range overflows, its first element), or -1.
  */
 export function quantise(sourceAt: usize, count: i32, dim: i32, firstLocal: i32): i32 {
   if (dim == 0) return -1

@@ -1,4 +1,7 @@
-// Four numbers of a row at a time, widened in registers. Where rows lie is known when the kernel is compiled.
+/**
+ * Loads four numbers of a row at a time and widens them in registers. The source is a compile-time constant,
+ * so no test of it is left in a loop.
+ */
 import { tableLoad32, tableLoad64, tableLoad128 } from './access.as'
 import { Source } from './codes.as'
 import { widenBfloat16, widenCommon } from './floats.as'
@@ -10,14 +13,14 @@ export function sourceRowBytes(source: Source, dim: i32): i32 {
   return source == Source.Float16 || source == Source.Bfloat16 ? dim << 1 : dim << 2
 }
 
-/** The factor of an int8 row, in float64 lanes. */
+/** Returns the scale of an int8 row in float64 lanes; zeros for other sources. */
 @inline
 export function scaleOf(source: Source, at: u64, dim: i32): v128 {
   if (source != Source.Int8) return i32x4.splat(0)
   return f64x2.splat(<f64>reinterpret<f32>(tableLoad32(at + <u64>dim)))
 }
 
-/** The bias of an int8 row, in float64 lanes. */
+/** Returns the bias of an int8 row in float64 lanes; zeros for other sources. */
 @inline
 export function biasOf(source: Source, at: u64, dim: i32): v128 {
   if (source != Source.Int8) return i32x4.splat(0)
@@ -25,18 +28,21 @@ export function biasOf(source: Source, at: u64, dim: i32): v128 {
 }
 
 /**
- * float16 bits, sign-extended to 32-bit lanes -> float32. Half the instructions of widenFloat16; a subnormal
- * is a denormal operand here.
+ * Converts float16 bits, sign-extended to 32-bit lanes, to float32, with half the instructions of
+ * widenFloat16. A subnormal is a denormal operand here.
  */
 @inline
 function widenAny(half: v128): v128 {
   const value = widenCommon(half)
-  // infinity and NaN have become 65,536 and above
+  // Infinity and NaN have become 65,536 and above.
   const special = f32x4.ge(f32x4.abs(value), f32x4.splat(65536))
   return v128.or(value, v128.and(special, i32x4.splat(0x7f800000)))
 }
 
-/** Numbers `column`..`column`+3 of the row at `at`. At a row's end it reads up to 12 bytes further. */
+/**
+ * Loads the numbers `column`..`column`+3 of the row at `at`. At the end of a row it reads up to 12 bytes
+ * after it.
+ */
 @inline
 export function loadLanes(source: Source, at: u64, column: i32, scale: v128, bias: v128): v128 {
   if (source == Source.Packed) return v128.load(<usize>at + (column << 2))

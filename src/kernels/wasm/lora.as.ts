@@ -1,9 +1,12 @@
-// Rows of a low-rank adapter, added to rows in the arena. The table memory holds the second factor: `rank`
-// rows of `dim` float32.
+/**
+ * Adds rows of a low-rank adapter to rows in the arena. The table memory holds the second factor: `rank` rows
+ * of `dim` float32.
+ */
 import { tableLoad32, tableLoad128, tableLoad128At16, tableLoad128At32, tableLoad128At48 } from './access.as'
 
 /**
- * `row` += scale * (factors . B): products are summed from zero in the order of the factors, none is fused.
+ * Adds scale * (factors . B) to `row`. The products are summed from zero in the order of the factors, and
+ * none is fused.
  */
 @inline
 function addProduct(row: usize, factors: usize, rank: i32, scale: f32, dim: i32): void {
@@ -53,7 +56,10 @@ function addProduct(row: usize, factors: usize, rank: i32, scale: f32, dim: i32)
   }
 }
 
-/** Row i of `rowsAt` gets its product, unless `ids[i]` is negative: no row of the table was meant. */
+/**
+ * Adds its product to each row i of `rowsAt`, except where `ids[i]` is negative, which means that it is not a
+ * row of the table.
+ */
 export function addProducts(idsAt: usize, count: i32, factorsAt: usize, rank: i32, scale: f32, rowsAt: usize,
   dim: i32): void {
   const factorBytes = <usize>rank << 2

@@ -1,25 +1,28 @@
-// Reads runs of JSON numbers, `1,-2.5,3e-7`, and rows of them, into float64 or float32. The text ends with a
-// zero byte, so that no loop needs to look for its end; sixteen digits at a time are read as one vector, up
-// to 15 bytes of which may lie behind that zero. What is rare is left to the caller, who is told where: more
-// than 19 significant digits, powers of ten beyond 10^-64 and 10^63, values so close to the middle of two
-// doubles that the sum of two doubles does not decide.
+/**
+ * Reads runs of JSON numbers, `1,-2.5,3e-7`, and rows of them, into float64 or float32. The text ends with a
+ * zero byte, so no loop has to check for its end. Sixteen digits at a time are read as one vector, up to 15
+ * bytes of which may lie after that zero. The caller handles rare numbers, whose position it learns: more
+ * than 19 significant digits, powers of ten outside 10^-64..10^63, values too near the midpoint of two
+ * doubles.
+ */
 
 import {
   ALIGN_AT, HUNDREDS_AT, INTEGERS_AT, NINES_AT, PAIRS_AT, POWER_MAX, POWER_MIN, POWERS_AT, THOUSANDS_AT,
   ZEROS_AT,
 } from './parse-tables.as'
 
-// The vectors that parse-tables.ts lists; u64 powers of ten, 10^0..10^16; then for k = -64..63 four f64:
-// 10^k, its upper 26 bits, its lower 26 or 27, what it lacks.
+// The tables at this address: the vectors that parse-tables.ts lists; u64 powers of ten, 10^0..10^16; then
+// four f64 for each k = -64..63: 10^k, its upper 26 bits, its lower 26 or 27 bits, and the difference from
+// the exact power.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
-/** Integers up to here are doubles, as are powers of ten up to 10^22: their quotient is rounded once. */
+/** Integers up to this bound and powers of ten up to 10^22 are exact, so their quotient rounds only once. */
 const EXACT_MAX: u64 = 9007199254740992
 const EXACT_POWER_MAX: i32 = 22
-/** Veltkamp's constant: splits a double into two halves whose products are exact. */
+/** Veltkamp's constant, which splits a double into two halves whose products are exact. */
 const SPLITTER: f64 = 134217729
-/** The error of `scale` is far below 2^-40 of the part that decides the rounding. */
+/** The error of `scale` is within these bounds: far below 2^-40 of the part that decides the rounding. */
 const ABOVE: f64 = 1.0000000000009095
 const BELOW: f64 = 0.9999999999990905
 
@@ -30,19 +33,19 @@ const COMMA: u8 = 0x2c
 const OPEN: u8 = 0x5b
 const CLOSE: u8 = 0x5d
 
-/** Bytes minus '0'. */
+/** Loads sixteen bytes and subtracts '0' from each. */
 @inline
 function loadDigits(at: usize): v128 {
   return i8x16.sub(v128.load(at), v128.load(tablesAt, ZEROS_AT))
 }
 
-/** The number of digits among sixteen bytes before the first that is none. */
+/** Counts the digits before the first of sixteen bytes that is not a digit. */
 @inline
 function countDigits(digits: v128): u32 {
   return ctz(~i8x16.bitmask(i8x16.le_u(digits, v128.load(tablesAt, NINES_AT))))
 }
 
-/** The number that the first `count` digits are. */
+/** Returns the number that the first `count` digits represent. */
 @inline
 function joinDigits(digits: v128, count: u32): u64 {
   const aligned = i8x16.swizzle(digits, v128.load(tablesAt + count, ALIGN_AT))
@@ -53,14 +56,15 @@ function joinDigits(digits: v128, count: u32): u64 {
   return <u64><u32>eights * 100000000 + (<u64>eights >> 32)
 }
 
-/** `value` with that number appended. */
+/** Appends the first `count` digits to `value`. */
 @inline
 function appendDigits(value: u64, digits: v128, count: u32): u64 {
   return value * load<u64>(tablesAt + (<usize>count << 3), INTEGERS_AT) + joinDigits(digits, count)
 }
 
 /**
- * value * 10^exponent, rounded once, from products of two doubles (Dekker); NaN where that does not decide.
+ * Returns value * 10^exponent, rounded once, from products of two doubles (Dekker), or NaN if these do not
+ * decide the rounding.
  */
 @inline
 function scale(value: u64, exponent: i32): f64 {
@@ -83,7 +87,8 @@ function scale(value: u64, exponent: i32): f64 {
 }
 
 /**
- * The end of the exponent that begins, behind its `e`, at `at`; 0 where there is none of one to three digits.
+ * Returns the end of the exponent whose sign or first digit is at `at`, or 0 if it does not have one to three
+ * digits.
  */
 @inline
 function skipExponent(at: usize): usize {
@@ -94,7 +99,7 @@ function skipExponent(at: usize): usize {
   return at == begin || at == begin + 4 ? 0 : at
 }
 
-/** The exponent written from `at` to `end`. */
+/** Returns the exponent written from `at` to `end`. */
 @inline
 function readExponent(at: usize, end: usize): i32 {
   const sign = load<u8>(at)
@@ -105,15 +110,17 @@ function readExponent(at: usize, end: usize): i32 {
   return sign == MINUS ? -exponent : exponent
 }
 
-/** Whether the digits from `first` to `end`, a point among them, have more than 19 that count. */
+/**
+ * Returns true if the digits from `first` to `end`, which include a point, have more than 19 significant
+ * ones.
+ */
 function hasTooManyDigits(first: usize, end: usize): bool {
   while (load<u8>(first) == ZERO || load<u8>(first) == POINT) first += 1
   return end - first > 19
 }
 
 /**
- * Reads the number at `at` to `valueAt` and returns its end; 0 where there is none, or one that is left to
- * the caller.
+ * Reads the number at `at` into `valueAt`. Returns its end, or 0 if there is none that this kernel handles.
  */
 @inline
 function readNumber(at: usize, valueAt: usize, single: bool): usize {
@@ -184,10 +191,10 @@ function skipSpace(at: usize): usize {
 }
 
 /**
- * Reads numbers with commas between them from `at` on, as float32 (`single`) or float64, until something else
- * follows or `valuesAt` reaches `valuesEnd`. Stores how many at `countAt`. Returns the place behind the last
- * one and the white space that follows it; `at` when there was none. What is too large for float32 is left to
- * the caller, too.
+ * Reads numbers separated by commas from `at` on, as float32 (`single`) or float64, until something else
+ * follows or `valuesAt` reaches `valuesEnd`. Stores their count at `countAt`. Returns the position after the
+ * last number and the white space that follows it, or `at` if it read none. Numbers too large for float32 are
+ * left to the caller, too.
  */
 export function readRun(at: usize, valuesAt: usize, valuesEnd: usize, single: bool, countAt: usize): usize {
   const valueBytes: usize = select<usize>(4, 8, single)
@@ -206,9 +213,9 @@ export function readRun(at: usize, valuesAt: usize, valuesEnd: usize, single: bo
 }
 
 /**
- * Reads rows of exactly `length` numbers, `,[1,2],[3,4]`, from the comma before the first on, until something
- * else follows or another would not fit before `valuesEnd`. Stores how many rows at `countAt`. Returns the
- * place behind the last one; `at` when there was none.
+ * Reads rows of exactly `length` numbers, `,[1,2],[3,4]`, starting at the comma before the first, until
+ * something else follows or another row would not fit before `valuesEnd`. Stores the count of rows at
+ * `countAt`. Returns the position after the last row, or `at` if it read none.
  */
 export function readRows(at: usize, length: u32, valuesAt: usize, valuesEnd: usize, single: bool,
   countAt: usize): usize {

@@ -1,33 +1,37 @@
-// Prints float32 as JSON: the shortest decimal that reads back to the same float32, in the notation of
-// JavaScript. Two steps: decimals.as.ts finds the digits of a block of numbers, here they are written. Every
-// float32 was compared with std::to_chars (Ryu). No allocation and no static data, which would land in the
-// shared arena: the tables lie where json.ts puts them.
+/**
+ * Prints float32 as JSON: the shortest decimal that reads back to the same float32, in the notation of
+ * JavaScript. decimals.as.ts finds the digits of a block of numbers, and this file writes them. The output
+ * for every float32 was compared with std::to_chars (Ryu). The kernel allocates nothing and has no static
+ * data, which would be placed in the shared arena; the tables are at the address that print-floats.ts
+ * chooses.
+ */
 import { findDecimals } from './decimals.as'
 import { writeSlowPath } from './print-slow-path.as'
 import { CONSTANTS_AT, DECIMALS_AT, FORMS_AT, REST_AT, SLOW_PATH } from './print-tables.as'
 
-// By biased exponent 16 bytes: the u64 2^exponent / 10^power, rounded up, 60 bits behind the point; an i32,
-// where the decimal point of nine digits is, out of all bounds for what is not normal; and a u32, the offset
-// of the form in which those are written. Then 77 u64 for k = -31..45: 10^k * 2^r, rounded up, with r such
-// that 2^63 <= power < 2^64. Then room for a block: decimals, and values; and the constants of
-// decimals.as.ts. Then the forms, for nine digits with the point behind -3 to 9 of them: four times two of 64
-// bytes, by how many zeros the digits begin with and by sign. A form is which digit goes where, all other
-// characters, and the length by zeros at the end.
+// The tables at this address. First, 16 bytes for each biased exponent: the u64 2^exponent / 10^power,
+// rounded up, with 60 fraction bits; an i32, the position of the decimal point in nine digits, or NO_POINT if
+// the number is not normal; a u32, the offset of the form for these digits. Then 77 u64 for k = -31..45: 10^k
+// * 2^r, rounded up, with r chosen so that 2^63 <= power < 2^64. Then working memory for the decimals and
+// values of a block, and the constants of decimals.as.ts. Then the forms for nine digits with the point after
+// -3 to 9 of them: for each position four times two forms of 64 bytes, by the number of leading zeros and by
+// sign. A form holds the digit for each character, all other characters, and the length by the number of
+// trailing zeros.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
 const BLOCK: u32 = 64
 
 /**
- * Writes `count` numbers and a comma behind each. Their decimals lie at `decimalAt`, they themselves at
+ * Writes `count` numbers, each followed by a comma. Their decimals are at `decimalAt`, their values at
  * `valuesAt`.
  */
 @inline
 function writeNumbers(tables: usize, at: usize, decimalAt: usize, valuesAt: usize, count: u32): usize {
   for (const end = decimalAt + (<usize>count << 4); decimalAt < end; decimalAt += 16) {
-    const way = load<u32>(decimalAt, 12)
-    if (way < <u32>SLOW_PATH) {
-      const form = tables + way
+    const formOffset = load<u32>(decimalAt, 12)
+    if (formOffset < <u32>SLOW_PATH) {
+      const form = tables + formOffset
       const digits = i8x16.swizzle(v128.load(decimalAt), v128.load(form, FORMS_AT))
       v128.store(at, v128.or(digits, v128.load(form, FORMS_AT + 16)))
       at += load<u8>(form + <usize>(clz(load<u64>(decimalAt)) >> 3), FORMS_AT + 32)
@@ -48,7 +52,7 @@ function findBlock(valuesAt: usize, count: u32): void {
       tablesAt + DECIMALS_AT + (index << 4))
   }
   if (index == count) return
-  // Behind the last value there may be no memory.
+  // There may be no memory after the last value, so the rest is copied first.
   for (let rest = index; rest < count; rest += 1) {
     store<u32>(tablesAt + (rest - index << 2), load<u32>(valuesAt + (rest << 2)), REST_AT)
   }
@@ -56,8 +60,8 @@ function findBlock(valuesAt: usize, count: u32): void {
 }
 
 /**
- * Axes that begin at `row` (or, for the row after one, that end before it): trailing ones of the counters
- * that are at zero.
+ * Counts the axes that begin at `row` (or, for the row after one, that end before it): the trailing counters
+ * that are zero.
  */
 function startingAxes(shapeAt: usize, axisCount: i32, row: u32): i32 {
   let axes = 0
@@ -70,7 +74,7 @@ function startingAxes(shapeAt: usize, axisCount: i32, row: u32): i32 {
   return axes
 }
 
-/** There are few: memory.fill would be a call into the engine. */
+/** Writes `count` brackets. They are few, and memory.fill would be a call into the engine. */
 @inline
 function writeBrackets(at: usize, bracket: u8, count: i32): usize {
   for (; count > 0; count -= 1) {
@@ -81,10 +85,10 @@ function writeBrackets(at: usize, bracket: u8, count: i32): usize {
 }
 
 /**
- * Prints the rows firstRow..lastRow (the last one not included) of a tensor whose values begin, for firstRow,
- * at valuesAt. A row is `dim` values; `axisCount` outer lengths, none of them zero, lie at shapeAt;
- * `brackets` is 0 for a scalar, else 1. What is printed is that part of the whole tensor's text: parts put
- * together are the text. Returns the end.
+ * Prints the rows firstRow..lastRow (excluding the last) of a tensor; the values of firstRow begin at
+ * valuesAt. A row is `dim` values; the `axisCount` outer lengths, none of them zero, are at shapeAt;
+ * `brackets` is 0 for a scalar, else 1. The parts of a tensor concatenate to its text. Returns the end of the
+ * text.
  */
 export function print(
   shapeAt: usize, axisCount: i32, dim: u32, brackets: i32, valuesAt: usize, firstRow: u32, lastRow: u32,

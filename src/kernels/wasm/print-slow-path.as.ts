@@ -1,32 +1,34 @@
-// Numbers that print-floats.as.ts has no form for, one at a time: zeros, what is not finite, subnormal
-// numbers, powers of two, and decimals with an exponent or many zeros.
+/**
+ * Prints, one at a time, the numbers that have no form in print-floats.as.ts: zeros, infinities and NaN,
+ * subnormal numbers, powers of two, and decimals with an exponent or many zeros.
+ */
 import { entryOf } from './decimals.as'
 import { NO_POINT, POINT_AT, POWER_MIN, POWERS_AT } from './print-tables.as'
 
-// print-floats.as.ts says which tables lie there.
+// print-floats.as.ts describes the tables at this address.
 @external('env', 'tablesAt')
 declare const tablesAt: usize
 
 /**
- * Its shortest decimal, 7.038531e-26, is so close to the end of the interval that a reader who rounds to
- * double first, as most do, misses it.
+ * The float32 whose shortest decimal, 7.038531e-26, is so close to the end of its rounding interval that a
+ * reader that rounds to double first, as most do, gets another float32.
  */
 const LONGER_BITS: u32 = 0x15ae43fd
 
-/** floor(log10(2^exponent)), or of 3/4 of it. */
+/** Returns floor(log10(2^exponent)), or floor(log10(3/4 * 2^exponent)). */
 @inline
 function floorLog10(exponent: i32, threeQuarters: bool): i32 {
   return (exponent * 1262611 - select<i32>(524031, 0, threeQuarters)) >> 22
 }
 
-/** floor(log2(10^exponent)) */
+/** Returns floor(log2(10^exponent)). */
 @inline
 function floorLog2(exponent: i32): i32 {
   return (exponent * 1741647) >> 19
 }
 
 /**
- * The integer part of a product in 32.32 bits; its lowest bit is set when there is a fraction beyond the
+ * Returns the integer part of a product of 32.32 bits. Its lowest bit is set if the fraction exceeds the
  * error of the powers.
  */
 @inline
@@ -34,7 +36,7 @@ function roundToOdd(product: u64): u32 {
   return <u32>(product >> 32) | u32(<u32>product > 2)
 }
 
-/** Eight decimal digits as eight bytes 0..9, the first digit in the lowest byte. */
+/** Returns eight decimal digits as eight bytes 0..9, with the first digit in the lowest byte. */
 @inline
 function spreadDigits(value: u32): u64 {
   const high = (<u64>value * 109951163) >> 40
@@ -45,15 +47,15 @@ function spreadDigits(value: u32): u64 {
   return (twos << 8) - tens * ((10 << 8) - 1)
 }
 
-/** Whether a decimal with the point behind `point` digits is written without an exponent. */
+/** Returns true if a decimal with the point after `point` digits is written without an exponent. */
 @inline
 function isPlain(point: i32): bool {
   return <u32>(point + 5) <= 26
 }
 
 /**
- * The number of nine digits that are left without zeros at the end, which are the zero bytes at the upper end
- * of the last eight.
+ * Counts the digits of nine that remain without trailing zeros. Those are the zero bytes at the upper end of
+ * the last eight.
  */
 @inline
 function countDigits(others: u64): i32 {
@@ -61,8 +63,9 @@ function countDigits(others: u64): i32 {
 }
 
 /**
- * Writes nine digits, the first as a character and the others as bytes 0..9, with the decimal point behind
- * `point` of them, and no zeros at the end; returns that. May scribble over 16 bytes behind it.
+ * Writes nine digits, the first as a character and the others as bytes 0..9, with the decimal point after
+ * `point` of them and without trailing zeros. Returns the end of the text; up to 16 bytes after it may be
+ * overwritten.
  */
 @inline
 function writePlain(at: usize, first: u32, others: u64, point: i32): usize {
@@ -89,7 +92,7 @@ function writePlain(at: usize, first: u32, others: u64, point: i32): usize {
   return at + point
 }
 
-/** The same with an exponent. */
+/** Writes nine digits with an exponent; otherwise like writePlain. */
 @inline
 function writeScientific(at: usize, first: u32, others: u64, point: i32): usize {
   const digits = countDigits(others)
@@ -106,7 +109,7 @@ function writeScientific(at: usize, first: u32, others: u64, point: i32): usize 
 }
 
 /**
- * Writes zero, what is not finite, subnormal numbers and powers of two, whose neighbours are not equally far
+ * Writes zero, infinities and NaN, subnormal numbers, and powers of two, whose neighbours are not equally far
  * away.
  */
 function writeOther(at: usize, bits: u32): usize {
@@ -124,13 +127,13 @@ function writeOther(at: usize, bits: u32): usize {
   }
   const significand = select<u32>(fraction | 0x800000, fraction, biased != 0)
   const exponent = select<i32>(biased, 1, biased != 0) - 150
-  // Below a power of two the next value is only half as far away.
+  // The next value below a power of two is only half as far away as the next above it.
   const lowerCloser = fraction == 0 && biased > 1
   const power = floorLog10(exponent, lowerCloser)
   const shift = exponent + floorLog2(-power) + 1
   const scale = load<u64>(tablesAt + POWERS_AT + (<usize>(-power - POWER_MIN) << 3))
-  // In quarters of 10^power: the value, and the ends of the interval that rounds to it. Ends count when the
-  // significand is even.
+  // The value and the ends of its rounding interval, in quarters of 10^power. The ends belong to the interval
+  // if the significand is even.
   const factor = <u64>((significand << 2) << shift)
   const product = (scale >> 32) * factor + (((scale & 0xffffffff) * factor) >> 32)
   const half = <u64>(31 - shift)
@@ -158,7 +161,8 @@ function writeOther(at: usize, bits: u32): usize {
 }
 
 /**
- * Writes what has no form: zeros, NaN and infinities as null, powers of two, whatever is very small or large.
+ * Writes a number that has no form: zeros, NaN and infinities as null, powers of two, very small and very
+ * large numbers.
  */
 export function writeSlowPath(at: usize, bits: u32, decimalAt: usize): usize {
   if ((bits & 0x7fffff) == 0) return writeOther(at, bits)

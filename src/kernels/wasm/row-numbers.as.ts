@@ -1,9 +1,9 @@
-// Numbers of the arena four at a time, and the last one to three of a row.
+/** Loads, stores and sums numbers of the arena four at a time, and the last one to three numbers of a row. */
 import { storeLanes } from './rows.as'
 
 /**
- * The first `count` (1..4) numbers at `at`, zeros behind them. In the loops `count` is the constant 4, and
- * nothing is asked.
+ * Loads `count` (1..4) numbers into the first lanes, with zeros in the others. The loops pass the constant 4,
+ * for which no branch remains.
  */
 @inline
 export function loadNumbers(at: usize, count: i32): v128 {
@@ -26,8 +26,8 @@ function addSquares(count: i32, at: usize, sums: v128): v128 {
 }
 
 /**
- * Lane j of four adds up the squares of the columns j, j+4, j+8, .. in ascending order; the sum is (lane 0 +
- * lane 2) + (lane 1 + lane 3).
+ * Returns the sum of the squares of a row. Lane j of four adds up the columns j, j+4, j+8, .. in ascending
+ * order; the sum is (lane 0 + lane 2) + (lane 1 + lane 3).
  */
 @inline
 export function sumSquares(at: usize, dim: i32): f32 {

@@ -1,5 +1,7 @@
-// One stored row -> one answered row. Which kind is known when the kernel is compiled: no test of it is left
-// in a loop.
+/**
+ * Writes one stored row in the output format. The kind of row is a compile-time constant, so no test of it is
+ * left in a loop.
+ */
 import { tableLoad32, tableLoad64, tableLoad128, tableLoad128At16, tableLoad128At32,
   tableLoad128At48 } from './access.as'
 import { copyOut } from './copy.as'
@@ -7,7 +9,10 @@ import { areCommon, widenBfloat16, widenCommon, widenFloat16 } from './floats.as
 
 export const enum Row { Bytes4, Bytes8, Bytes16, Bytes32, Bytes64, Raw, Float16, Bfloat16, Int8 }
 
-/** `size` is the row's bytes for raw copies, its dim otherwise. */
+/**
+ * Returns the bytes of a stored row. `size` is that number itself for raw copies, and the dim for other
+ * kinds.
+ */
 @inline
 export function storedBytes(kind: Row, size: i32): i32 {
   if (kind == Row.Int8) return size + INT8_SUFFIX_BYTES
@@ -16,7 +21,7 @@ export function storedBytes(kind: Row, size: i32): i32 {
 }
 
 @inline
-export function answeredBytes(kind: Row, size: i32): i32 {
+export function outputBytes(kind: Row, size: i32): i32 {
   if (kind >= Row.Float16) return size << 2
   return size
 }
@@ -48,7 +53,10 @@ function widenHigh(kind: Row, halves: v128, common: bool): v128 {
     : widenFloat16(i32x4.extend_high_i16x8_u(halves))
 }
 
-/** The tail's loads pass the row's end by up to 14 bytes: the spare bytes of the segment are for this. */
+/**
+ * Widens a 16-bit row to float32. The loads of the tail read up to 14 bytes after the row; the spare bytes of
+ * the segment allow that.
+ */
 @inline
 function widenRow(kind: Row, to: usize, from: u64, dim: i32): void {
   let k = 0
@@ -73,7 +81,7 @@ function widenRow(kind: Row, to: usize, from: u64, dim: i32): void {
   storeLanes(to + (k << 2), lanes, dim & 3)
 }
 
-/** Four bytes, widened to 32-bit lanes, as fround(byte * scale + bias) with the arithmetic in float64. */
+/** Dequantises four bytes, extended to 32-bit lanes: fround(byte * scale + bias), computed in float64. */
 @inline
 export function dequantiseLanes(bytes: v128, scale: v128, bias: v128): v128 {
   const low = f64x2.add(f64x2.mul(f64x2.convert_low_i32x4_s(bytes), scale), bias)
@@ -82,7 +90,10 @@ export function dequantiseLanes(bytes: v128, scale: v128, bias: v128): v128 {
   return v128.shuffle<i32>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 1, 4, 5)
 }
 
-/** The tail's loads end inside the row: scale and bias follow the bytes. */
+/**
+ * Dequantises an int8 row to float32. The loads of the tail end within the row, because scale and bias follow
+ * the bytes.
+ */
 @inline
 function dequantiseRow(to: usize, from: u64, dim: i32): void {
   const scale = f64x2.splat(<f64>reinterpret<f32>(tableLoad32(from + <u64>dim)))
@@ -105,7 +116,7 @@ function dequantiseRow(to: usize, from: u64, dim: i32): void {
 }
 
 @inline
-export function answerRow(kind: Row, to: usize, from: u64, size: i32): void {
+export function writeOutputRow(kind: Row, to: usize, from: u64, size: i32): void {
   if (kind == Row.Bytes4) store<u32>(to, tableLoad32(from))
   else if (kind == Row.Bytes8) store<u64>(to, tableLoad64(from))
   else if (kind == Row.Bytes16) v128.store(to, tableLoad128(from))

@@ -1,6 +1,6 @@
 /**
- * The AssemblyScript files that `build.ts` makes of TypeScript constants, so that a code or an offset is
- * written down once. The kernels import them by the names below; they are never files on disk.
+ * The AssemblyScript files that `build.ts` generates from TypeScript constants, so that each code and offset
+ * is defined only once. The kernels import them by the names below; they never exist on disk.
  */
 import {
   ELEMENT_CODES,
@@ -28,7 +28,7 @@ const declareConstants = (type: 'usize' | 'i32', values: Integers): string =>
     .map(([name, value]) => `export const ${name}: ${type} = ${value}\n`)
     .join('')
 
-/** Text of the generated files, by the name under which a kernel imports them. */
+/** The text of the generated files, by the name under which a kernel imports them. */
 export const SHARED_SOURCES: Readonly<Record<string, string>> = {
   'codes.as.ts': [
     declareEnum('Element', ELEMENT_CODES),

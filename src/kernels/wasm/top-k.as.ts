@@ -1,16 +1,21 @@
-// The best scores of each query, as a heap of 64-bit keys with the worst at the root: score above, index
-// below, both such that a greater key is a better answer. So ties go to the lower index, NaN comes last, and
-// which rows met in which order leaves no trace.
-//
-//     0   int32 count of keys, 4 spare bytes
-//     8   int64 keys, room for `capacity`
+/**
+ * Keeps the best scores of each query in a heap of 64-bit keys with the worst key at the root. The upper half
+ * of a key encodes the score, the lower half the index, both such that a greater key is a better result. So
+ * ties go to the lower index, NaN comes last, and the result does not depend on how a scan was split.
+ *
+ *     0   int32 count of keys, 4 spare bytes
+ *     8   int64 keys, space for `capacity`
+ */
 
 @inline
 function heapBytes(capacity: i32): usize {
   return 8 + (<usize>capacity << 3)
 }
 
-/** Order of the score: of floats as integers; the smallest for NaN. */
+/**
+ * Returns the key of a score and an index. The score becomes an integer that sorts like it, the smallest for
+ * NaN.
+ */
 @inline
 function keyOf(score: f32, index: i32, smallestFirst: bool): i64 {
   const bits = reinterpret<i32>(score)
@@ -32,8 +37,8 @@ function indexOf(key: i64): i32 {
   return ~(<i32>key)
 }
 
-/** Puts `key` where it belongs below the root, whose place is free. */
-function sink(keys: usize, count: i32, key: i64): void {
+/** Sifts `key` down from the root, whose slot is free. */
+function siftDown(keys: usize, count: i32, key: i64): void {
   let place = 0
   for (;;) {
     let child = 2 * place + 1
@@ -53,8 +58,8 @@ function sink(keys: usize, count: i32, key: i64): void {
   store<i64>(keys + (<usize>place << 3), key)
 }
 
-/** Adds a key to a heap with room. */
-function rise(keys: usize, count: i32, key: i64): void {
+/** Sifts `key` up from the end of a heap that is not full. */
+function siftUp(keys: usize, count: i32, key: i64): void {
   let place = count
   while (place > 0) {
     const parent = (place - 1) >> 1
@@ -70,14 +75,14 @@ function rise(keys: usize, count: i32, key: i64): void {
 function offer(heap: usize, capacity: i32, key: i64): void {
   const count = load<i32>(heap)
   if (count < capacity) {
-    rise(heap + 8, count, key)
+    siftUp(heap + 8, count, key)
     store<i32>(heap, count + 1)
-  } else if (key > load<i64>(heap, 8)) sink(heap + 8, capacity, key)
+  } else if (key > load<i64>(heap, 8)) siftDown(heap + 8, capacity, key)
 }
 
 /**
- * Position of the first four scores from `i` on of which one is better than `limit`: rows with fewer behind
- * them are not looked at.
+ * Returns the position of the first four scores from `i` on of which at least one is better than `limit`.
+ * Stops before the last rows if fewer than four are left.
  */
 @inline
 function skipWorse(scores: usize, i: i32, rowCount: i32, limit: v128, smallestFirst: bool): i32 {
@@ -89,13 +94,13 @@ function skipWorse(scores: usize, i: i32, rowCount: i32, limit: v128, smallestFi
   return place
 }
 
-function selectQuery(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex: i32, heap: usize,
+function offerToHeap(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex: i32, heap: usize,
   capacity: i32, smallestFirst: bool): void {
   let i = 0
   while (i < rowCount) {
     if (load<i32>(heap) == capacity) {
       const limit = scoreOf(load<i64>(heap, 8), smallestFirst)
-      // indices come in ascending order, so a score as good as the worst that is kept has lost to it
+      // Indices come in ascending order, so a score equal to the worst one in the heap loses to it.
       if (limit == limit) i = skipWorse(scores, i, rowCount, f32x4.splat(limit), smallestFirst)
     }
     const end = min(i + 4, rowCount)
@@ -108,8 +113,8 @@ function selectQuery(scores: usize, rowCount: i32, firstIndex: i32, skippedIndex
 }
 
 /**
- * Offers scores[q * stride + i] to the heap of query q as row firstIndex + i, in ascending order over the
- * calls. `skippedIndex` is left out.
+ * Offers scores[q * stride + i] to the heap of query q as row firstIndex + i. The calls must offer rows in
+ * ascending order. Row `skippedIndex` is excluded.
  */
 export function offerScores(
   scoresAt: usize, stride: i32, rowCount: i32, queryCount: i32, firstIndex: i32, skippedIndex: i32,
@@ -117,24 +122,26 @@ export function offerScores(
 ): void {
   for (let q = 0; q < queryCount; q++) {
     const scores = scoresAt + (<usize>q * stride << 2)
-    selectQuery(scores, rowCount, firstIndex, skippedIndex, heapsAt + <usize>q * heapBytes(capacity),
+    offerToHeap(scores, rowCount, firstIndex, skippedIndex, heapsAt + <usize>q * heapBytes(capacity),
       capacity, smallestFirst)
   }
 }
 
-/** Best first: the worst is taken from the root and goes behind what is left. */
+/**
+ * Sorts keys best first: moves the worst from the root to the end of the remaining heap, until none is left.
+ */
 function sortKeys(keys: usize, count: i32): void {
   for (let last = count - 1; last > 0; last--) {
     const worst = load<i64>(keys)
     const moved = load<i64>(keys + (<usize>last << 3))
-    sink(keys, last, moved)
+    siftDown(keys, last, moved)
     store<i64>(keys + (<usize>last << 3), worst)
   }
 }
 
 /**
- * Joins `setCount` sets of heaps, `setBytes` apart, into the first; writes indices (int64) and scores of each
- * query, `capacity` apart, best first. Returns the least count of a query.
+ * Merges `setCount` sets of heaps, `setBytes` apart, into the first, and writes indices (int64) and scores of
+ * each query, `capacity` apart, best first. Returns the smallest count of results of a query.
  */
 export function settleTop(
   heapsAt: usize, setCount: i32, setBytes: i32, queryCount: i32, capacity: i32, indicesAt: usize,
