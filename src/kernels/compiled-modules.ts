@@ -18,7 +18,7 @@ export type ModuleName =
 const modules = new Map<ModuleName, WebAssembly.Module>()
 
 /** The compiled module. Throws ENOENT when its file is missing, which `npm run build` makes. */
-export const loadModule = (name: ModuleName): WebAssembly.Module => {
+const loadModule = (name: ModuleName): WebAssembly.Module => {
   const known = modules.get(name)
   if (known !== undefined) return known
   const module = new WebAssembly.Module(readFileSync(new URL(`./compiled/${name}.wasm`, import.meta.url)))

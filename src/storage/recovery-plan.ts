@@ -90,7 +90,7 @@ const reach = (snapshot: CatalogSnapshot, journal: JournalEvidence): number =>
   )?.last ?? snapshot.startSequence
 
 /** The state of the journal for a snapshot: `valid` if it has all of `startSequence + 1`..`target`. */
-export const classifyJournal = (
+const classifyJournal = (
   snapshot: CatalogSnapshot,
   journal: JournalEvidence,
   target: number,

@@ -11,7 +11,7 @@ import type { TableModel, VersionModel } from './table-model.ts'
 import type { TableChange } from './versions.ts'
 
 /** The catalog row of a table. */
-export const toCatalogTable = (table: TableModel): CatalogTable => ({
+const toCatalogTable = (table: TableModel): CatalogTable => ({
   id: table.id,
   name: table.name,
   createdAtMs: table.createdAt,
