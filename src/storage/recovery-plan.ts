@@ -19,7 +19,7 @@ export interface SnapshotEvidence {
 
 export interface VersionEvidence {
   table: CatalogTable
-  version: CatalogVersion
+  versionRow: CatalogVersion
   /** In any order. */
   snapshots: readonly SnapshotEvidence[]
   journal: JournalEvidence
@@ -133,8 +133,8 @@ const planBefore = (
   return loadFrom(evidence, best.listed, best.reached, [`${refusal.file}: ${refusal.detail}`, lost])
 }
 
-const nameVersion = ({ table, version }: VersionEvidence): string =>
-  `table ${JSON.stringify(table.name)}, version ${version.version}`
+const nameVersion = ({ table, versionRow }: VersionEvidence): string =>
+  `table ${JSON.stringify(table.name)}, version ${versionRow.version}`
 
 const describeFallback = (
   evidence: VersionEvidence,

@@ -88,27 +88,26 @@ export const planBlocks = (dim: number): BlockPlan => {
  * Runs a part of an attend request. No row is scored half written. Refuses OVERLOADED when a row stays busy
  * longer than a writer ever takes.
  */
-export const runAttendJob = (version: TableReader, arena: WebAssembly.Memory, job: AttendJob): void => {
-  if (job.kind === 'settle') settleTop(version, arena, job)
-  else scanRows(version, arena, job)
+export const runAttendJob = (reader: TableReader, arena: WebAssembly.Memory, job: AttendJob): void => {
+  if (job.kind === 'settle') settleTop(reader, arena, job)
+  else scanRows(reader, arena, job)
 }
 
 const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableReader, AttendKernels[]>>()
 
 /** The kernels of each segment, made once per arena: tables that are only looked up need none. */
-const kernelsOf = (version: TableReader, arena: WebAssembly.Memory): AttendKernels[] => {
+const kernelsOf = (reader: TableReader, arena: WebAssembly.Memory): AttendKernels[] => {
   const ofArena = instances.get(arena) ?? new WeakMap<TableReader, AttendKernels[]>()
   instances.set(arena, ofArena)
   const kernels =
-    ofArena.get(version) ??
-    version.handle.segments.map(({ memory }) => instantiateAttendKernels(memory, arena))
-  ofArena.set(version, kernels)
+    ofArena.get(reader) ?? reader.handle.segments.map(({ memory }) => instantiateAttendKernels(memory, arena))
+  ofArena.set(reader, kernels)
   return kernels
 }
 
-const settleTop = (version: TableReader, arena: WebAssembly.Memory, job: SettleJob): void => {
+const settleTop = (reader: TableReader, arena: WebAssembly.Memory, job: SettleJob): void => {
   const { metric, heapsAt, setCount, setBytes, queryCount, capacity, indicesAt, scoresAt } = job
-  const [kernels] = kernelsOf(version, arena)
+  const [kernels] = kernelsOf(reader, arena)
   const filled = kernels.settleTop(
     metric,
     heapsAt,
@@ -124,7 +123,7 @@ const settleTop = (version: TableReader, arena: WebAssembly.Memory, job: SettleJ
 
 /** A run of rows within one segment, small enough to stay in cache. */
 interface Block {
-  version: TableReader
+  reader: TableReader
   arena: WebAssembly.Memory
   kernels: AttendKernels
   job: ScanJob
@@ -136,11 +135,11 @@ interface Block {
   rowCount: number
 }
 
-const scanRows = (version: TableReader, arena: WebAssembly.Memory, job: ScanJob): void => {
-  const plan = planBlocks(version.handle.dim)
-  const kernels = kernelsOf(version, arena)
+const scanRows = (reader: TableReader, arena: WebAssembly.Memory, job: ScanJob): void => {
+  const plan = planBlocks(reader.handle.dim)
+  const kernels = kernelsOf(reader, arena)
   const end = job.firstRow + job.rowCount
-  version.handle.segments.forEach((segment, i) => {
+  reader.handle.segments.forEach((segment, i) => {
     const last = Math.min(end, segment.firstRow + segment.rowCount)
     for (
       let firstRow = Math.max(job.firstRow, segment.firstRow);
@@ -149,7 +148,7 @@ const scanRows = (version: TableReader, arena: WebAssembly.Memory, job: ScanJob)
     ) {
       const rowCount = Math.min(plan.blockRows, last - firstRow)
       scanBlock({
-        version,
+        reader,
         arena,
         kernels: kernels[i],
         job,
@@ -164,8 +163,8 @@ const scanRows = (version: TableReader, arena: WebAssembly.Memory, job: ScanJob)
 
 /** All queries, some at a time, against one block. */
 const scanBlock = (block: Block): void => {
-  const { version, kernels, job, plan, firstRow, rowCount } = block
-  const { dim, dtype } = version.handle
+  const { reader, kernels, job, plan, firstRow, rowCount } = block
+  const { dim, dtype } = reader.handle
   const { metric, out, top } = job
   let packed = dtype !== 'float32' && job.queryCount > WIDENED_QUERIES_MAX
   if (packed) packRows(block)
@@ -214,23 +213,23 @@ const scoreWhole = (
   scoresAt: number,
   stride: number,
 ): boolean => {
-  const { version, kernels, job, localRow, rowCount } = block
-  const { dim, dtype } = version.handle
+  const { reader, kernels, job, localRow, rowCount } = block
+  const { dim, dtype } = reader.handle
   for (let attempt = 0; attempt < 2; attempt++) {
-    const lock = version.readLock()
+    const lock = reader.readLock()
     if (lock & 1) return false
     kernels.score(job.metric, dtype, localRow, rowCount, queriesAt, queryCount, dim, scoresAt, stride)
-    if (version.readLock() === lock) return true
+    if (reader.readLock() === lock) return true
   }
   return false
 }
 
 /** Copies the rows into the scratch as float32, each as a whole. */
-const packRows = ({ version, arena, job, plan, firstRow, rowCount }: Block): void => {
+const packRows = ({ reader, arena, job, plan, firstRow, rowCount }: Block): void => {
   const idsAt = job.scratchAt + plan.idsAt
   const ids = new Int32Array(arena.buffer, idsAt, rowCount)
   for (let i = 0; i < rowCount; i++) ids[i] = firstRow + i
-  gatherRows(version, arena, {
+  gatherRows(reader, arena, {
     format: 'float32',
     idsAt,
     count: rowCount,

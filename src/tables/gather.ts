@@ -22,14 +22,14 @@ export interface GatherJob {
  * case is two loads of the lock word around a plain gather. When it moved, the batch is repeated with a check
  * per row. Refuses OVERLOADED when a row stays busy longer than a writer ever takes.
  */
-export const gatherRows = (version: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
+export const gatherRows = (reader: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
   for (let attempt = 0; attempt < 2; attempt++) {
-    const lock = version.readLock()
+    const lock = reader.readLock()
     if (lock & 1) break
-    gatherUnchecked(version, arena, job)
-    if (version.readLock() === lock) return
+    gatherUnchecked(reader, arena, job)
+    if (reader.readLock() === lock) return
   }
-  gatherChecked(version, arena, job)
+  gatherChecked(reader, arena, job)
 }
 
 /** The members that both views of a version have. */
@@ -41,9 +41,9 @@ interface RowSource {
 /**
  * Gathers without looking at a lock. Only the writer may rely on this alone, since no other thread writes.
  */
-export const gatherUnchecked = (version: RowSource, arena: WebAssembly.Memory, job: GatherJob): void => {
-  const kernels = version.kernels(arena)
-  const { dim, dtype, segments } = version.handle
+export const gatherUnchecked = (source: RowSource, arena: WebAssembly.Memory, job: GatherJob): void => {
+  const kernels = source.kernels(arena)
+  const { dim, dtype, segments } = source.handle
   for (let i = 0; i < kernels.length; i++) {
     const { firstRow, rowCount } = segments[i]
     kernels[i].gather(
@@ -60,9 +60,9 @@ export const gatherUnchecked = (version: RowSource, arena: WebAssembly.Memory, j
   }
 }
 
-const gatherChecked = (version: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
-  const kernels = version.kernels(arena)
-  const { dim, dtype, segments } = version.handle
+const gatherChecked = (reader: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
+  const kernels = reader.kernels(arena)
+  const { dim, dtype, segments } = reader.handle
   const giveUpAt = performance.now() + LIMITS.readerWaitMsMax
   for (let i = 0; i < kernels.length; i++) {
     const { firstRow, rowCount } = segments[i]
@@ -87,7 +87,7 @@ const gatherChecked = (version: TableReader, arena: WebAssembly.Memory, job: Gat
           headers: { 'Retry-After': '1' },
         })
       }
-      version.waitForWriter()
+      reader.waitForWriter()
     }
   }
 }

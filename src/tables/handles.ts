@@ -44,7 +44,7 @@ export interface AdapterHandle {
 }
 
 /** A table as every thread knows it: what is current, what else is readable. */
-export interface TableRecord {
+export interface TableHandle {
   name: string
   settings: Settings
   createdAt: number

@@ -1,7 +1,7 @@
 import { refuse } from '../core/errors.ts'
 import type { TableInfo } from '../core/types.ts'
 import { openAdapter, type TableAdapter } from './adapter.ts'
-import type { AliasRecord, TableRecord } from './handles.ts'
+import type { AliasRecord, TableHandle } from './handles.ts'
 import { tableBytes } from '../layout/table-layout.ts'
 import { TableReader } from './table-reader.ts'
 
@@ -10,7 +10,7 @@ import { TableReader } from './table-reader.ts'
  * state.
  */
 export interface TableEntry {
-  readonly record: TableRecord
+  readonly record: TableHandle
   readonly current: TableReader
   readonly versions: ReadonlyMap<number, TableReader>
   /** By version. */
@@ -37,11 +37,9 @@ export class Registry {
    * Makes `record` what this thread serves under the name; null: nothing any more. Versions that left are
    * retired.
    */
-  publish(name: string, record: TableRecord | null): void {
+  publish(name: string, record: TableHandle | null): void {
     const before = this.#tables.get(name)
-    const known = new Map(
-      [...(before?.versions.values() ?? [])].map((version) => [version.handle.key, version]),
-    )
+    const known = new Map([...(before?.versions.values() ?? [])].map((reader) => [reader.handle.key, reader]))
     const knownAdapters = new Map(
       [...(before?.adapters.values() ?? [])].map((adapter) => [adapter.handle.key, adapter]),
     )
@@ -62,7 +60,7 @@ export class Registry {
       this.#tables.set(name, { record, current, versions, adapters })
     }
     this.#resolveAliases()
-    for (const [key, version] of known) version.retire(() => this.#onReleased(key))
+    for (const [key, reader] of known) reader.retire(() => this.#onReleased(key))
     for (const [key, { factors }] of knownAdapters) factors.retire(() => this.#onReleased(key))
   }
 

@@ -51,8 +51,8 @@ export class ComputePool {
   }
 
   /** Runs a job on some thread. The caller pins the version until the promise resolves. */
-  async run(version: TableReader, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
-    const { handle } = version
+  async run(reader: TableReader, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
+    const { handle } = reader
     const task: GatherTask = { key: handle.key, job }
     let outcome = (await this.#pool.run(task)) as boolean | ErrorMessage
     if (outcome === false)

@@ -108,7 +108,7 @@ export const sampleAdapter = (changes: Partial<CatalogAdapter> = {}): CatalogAda
 /** A table with one version: what most tests begin with. */
 export const sampleChanges = (): CatalogChange[] => [
   { kind: 'put-table', table: sampleTable() },
-  { kind: 'put-version', version: sampleVersion() },
+  { kind: 'put-version', versionRow: sampleVersion() },
 ]
 
 /** Update `sequence`: one row, whose every byte is the sequence. */

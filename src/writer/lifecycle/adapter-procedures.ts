@@ -142,9 +142,9 @@ const commitChange = (
   change: CatalogChange,
   nowMs: number,
 ): void => {
-  const { stored, table: version } = table.current
+  const { stored, table: view } = table.current
   const isJournaled = table.settings.durability !== 'none' || stored.journalPins > 0
-  const sequence = version.readSequence() + 1
+  const sequence = view.readSequence() + 1
   writer
     .store()
     .commit({ changes: [change], records: isJournaled ? [toEmptyRecord(table, sequence, nowMs)] : [] })
