@@ -8,8 +8,7 @@ import type { TableEntry } from '../tables/registry.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 import { runAttendJobs } from '../workers/dispatch-attend.ts'
 import { checkText, encodeScanResult } from './encode.ts'
-import { type AttendPlan, planAttend } from './plan.ts'
-import type { AttendRequest } from './request.ts'
+import { type AttendPlan, type AttendRequest, planAttend } from './plan.ts'
 
 /** Heap entries that are sorted in one go. */
 const SETTLE_ENTRIES_MAX = 2 ** 16

@@ -1,6 +1,6 @@
 import { attend } from '../../attend/attend.ts'
 import { fromJsonTensors, fromNamedArrays } from '../../attend/decode.ts'
-import type { AttendRequest } from '../../attend/request.ts'
+import type { AttendRequest } from '../../attend/plan.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { listNamedArrays } from '../../formats/format.ts'
