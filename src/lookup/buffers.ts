@@ -14,7 +14,7 @@ export interface ResponseBuffer {
 const CLASS_BYTES_MIN = 16 * 1024
 
 /** The `release` of small buffers: there is nothing to wait for. */
-export const leaveToCollector = (): void => {}
+export const releaseToCollector = (): void => {}
 
 /**
  * Recycles the memory of large answers, since fresh pages cost more than the gather
@@ -37,7 +37,7 @@ export class ResponseBuffers {
   /** A buffer of `byteCount` bytes with whatever was in it before: the caller writes all of them. */
   acquire(byteCount: number): ResponseBuffer {
     if (byteCount < CLASS_BYTES_MIN)
-      return { bytes: Buffer.allocUnsafe(byteCount), release: leaveToCollector }
+      return { bytes: Buffer.allocUnsafe(byteCount), release: releaseToCollector }
     const classBytes = 2 ** Math.ceil(Math.log2(byteCount))
     const whole = this.#idle.get(classBytes)?.pop()
     if (whole !== undefined) this.#idleBytes -= classBytes

@@ -6,7 +6,7 @@ import { assert } from '../core/assert.ts'
 import type { CatalogImage, CatalogSnapshot, CatalogTable, CatalogVersion } from './catalog-rows.ts'
 import type { JournalEvidence, SequenceRange } from './journal-reader.ts'
 import { decide, type EvidenceState } from './recovery-decisions.ts'
-import { REFUSALS, type RefusalCode } from './refusals.ts'
+import type { RefusalCode } from './refusals.ts'
 
 /**
  * A listed snapshot and the state of its file: `valid` until reading it shows otherwise; then the version is
@@ -178,10 +178,6 @@ const refuseSnapshots = (evidence: VersionEvidence, newest: SnapshotEvidence | u
 
 const snapshotPath = (evidence: VersionEvidence, { file }: CatalogSnapshot): string =>
   `${evidence.snapshotFolder}/${file}`
-
-/** The line for people about a refusal. */
-export const describeRefusal = ({ code, file, detail }: RefusePlan): string =>
-  `${file}: ${detail}; ${REFUSALS[code].remedy}`
 
 /**
  * The sequence through which a version's records may be removed while `kept` are its snapshots: the start of
