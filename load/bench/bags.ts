@@ -93,10 +93,10 @@ interface Measured {
   sum: number
 }
 
-const measure = (version: TableReader, job: BagJob, ids: Int32Array): Measured => {
+const measure = (reader: TableReader, job: BagJob, ids: Int32Array): Measured => {
   arena.int32.set(ids, job.idsAt / 4)
   const start = performance.now()
-  poolRows(version, arena.memory, job)
+  poolRows(reader, arena.memory, job)
   const ns = ((performance.now() - start) * 1e6) / COUNT
   const sum = arena.float32
     .subarray(job.outAt / 4, job.outAt / 4 + BAG_COUNT * DIM)
@@ -148,7 +148,7 @@ const checkSums = (ours: Measured, theirs: Measured, scenario: Scenario): void =
 
 const runScenario = async (
   scenario: Scenario,
-  version: TableReader,
+  reader: TableReader,
   job: BagJob,
   torch: Torch | undefined,
 ): Promise<Record<string, number | string>> => {
@@ -158,7 +158,7 @@ const runScenario = async (
   const theirs: Measured[] = []
   for (let pass = 0; pass < PASS_COUNT; pass++) {
     const part = ids.slice(pass * COUNT, (pass + 1) * COUNT)
-    ours.push(measure(version, weighted ? job : { ...job, weightsAt: 0 }, part))
+    ours.push(measure(reader, weighted ? job : { ...job, weightsAt: 0 }, part))
     if (torch === undefined || dtype === 'int8') continue
     const answer = await torch(scenario, part)
     // This torch is too old for the dtype.
@@ -193,9 +193,9 @@ try {
   const job = makeJob()
   const results = []
   for (const scenario of SCENARIOS) {
-    const version = tables.get(scenario.dtype) ?? makeTable(scenario.dtype)
-    tables.set(scenario.dtype, version)
-    results.push(await runScenario(scenario, version, job, torch?.ask))
+    const reader = tables.get(scenario.dtype) ?? makeTable(scenario.dtype)
+    tables.set(scenario.dtype, reader)
+    results.push(await runScenario(scenario, reader, job, torch?.ask))
   }
   console.table(results)
 } finally {

@@ -63,7 +63,7 @@ const main = async (): Promise<void> => {
     for (const { memory, rowCount } of segments)
       new Float32Array(memory.buffer, ROWS_AT, rowCount * dim).fill(1)
     await client.call('commitBuild', { buildId })
-    const version = client.registry.find('bench').current
+    const reader = client.registry.find('bench').current
     for (const count of [1024, 8192, 32_768, 65_536]) {
       const region = arena.reserve(count * 4 + count * dim * 4 + 64)
       const job: GatherJob = {
@@ -77,8 +77,8 @@ const main = async (): Promise<void> => {
       const costs: { inline: Cost[]; pool: Cost[] } = { inline: [], pool: [] }
       const runs = Math.max(20, Math.floor(200_000 / count))
       for (let repeat = 0; repeat <= REPEATS; repeat++) {
-        const inline = await measure(() => gatherRows(version, arena.memory, job), runs)
-        const pooled = await measure(() => pool.run(version, arena.memory, job), runs)
+        const inline = await measure(() => gatherRows(reader, arena.memory, job), runs)
+        const pooled = await measure(() => pool.run(reader, arena.memory, job), runs)
         // The first round warms up.
         if (repeat === 0) continue
         costs.inline.push(inline)

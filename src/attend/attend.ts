@@ -8,15 +8,14 @@ import type { TableEntry } from '../tables/registry.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 import { runAttendJobs } from '../workers/dispatch-attend.ts'
 import { checkText, encodeScanResult } from './encode.ts'
-import { type AttendPlan, planAttend } from './plan.ts'
-import type { AttendRequest } from './request.ts'
+import { type AttendPlan, type AttendRequest, planAttend } from './plan.ts'
 
 /** Heap entries that are sorted in one go. */
 const SETTLE_ENTRIES_MAX = 2 ** 16
 
 /** An attend request under way. */
 interface Attending {
-  version: TableReader
+  reader: TableReader
   plan: AttendPlan
   region: Region
 }
@@ -30,30 +29,30 @@ interface Attending {
 export const attend = (
   services: LookupServices,
   entry: TableEntry,
-  version: TableReader,
+  reader: TableReader,
   request: AttendRequest,
   encoding: Encoding,
   checkWanted: () => void,
 ): Answer | Promise<Answer> => {
   const { arena, pool } = services
-  if (entry.adapters.has(version.handle.version)) {
+  if (entry.adapters.has(reader.handle.version)) {
     refuse(
       'PRECONDITION_FAILED',
       'the table has a LoRA adapter, which attend does not add: merge the adapter or delete it',
     )
   }
-  const plan = planAttend(version.handle, entry.record.settings, request, pool?.threadCount ?? 0)
+  const plan = planAttend(reader.handle, entry.record.settings, request, pool?.threadCount ?? 0)
   if (encoding === 'json') checkText(plan.shape)
   const region = arena.reserve(plan.regionBytes)
-  const attending: Attending = { version, plan, region }
+  const attending: Attending = { reader, plan, region }
   // Before the rows are read, so that none is older.
-  const sequence = version.readSequence()
+  const sequence = reader.readSequence()
   const finish = (): Answer => {
     const top = plan.top === null ? null : { indicesAt: region.at + plan.indicesAt }
     const { shape, scoreCount } = plan
     const found = {
       table: entry.record.name,
-      version: version.handle.version,
+      version: reader.handle.version,
       sequence,
       shape,
       scoreCount,
@@ -131,10 +130,10 @@ const makeSettleJob = (
 })
 
 const scanAtOnce = ({ arena }: LookupServices, attending: Attending): void => {
-  const { version, plan } = attending
-  runAttendJob(version, arena.memory, makeScanJob(attending, 0, 0, plan.rows))
+  const { reader, plan } = attending
+  runAttendJob(reader, arena.memory, makeScanJob(attending, 0, 0, plan.rows))
   if (plan.top !== null)
-    runAttendJob(version, arena.memory, makeSettleJob(attending, plan.top.k, 0, plan.queryCount))
+    runAttendJob(reader, arena.memory, makeSettleJob(attending, plan.top.k, 0, plan.queryCount))
 }
 
 /**
@@ -146,10 +145,10 @@ const scanInChunks = async (
   attending: Attending,
   checkWanted: () => void,
 ): Promise<void> => {
-  const { version, plan } = attending
+  const { reader, plan } = attending
   const { rows, top, queryCount, scan } = plan
-  const work = { version, arena, pool, runnerCount: scan.runnerCount, checkWanted }
-  version.pin()
+  const work = { reader, arena, pool, runnerCount: scan.runnerCount, checkWanted }
+  reader.pin()
   try {
     let row = 0
     await runAttendJobs(work, (runner) => {
@@ -168,7 +167,7 @@ const scanInChunks = async (
       return makeSettleJob(attending, top.k, first, Math.min(queriesPerJob, queryCount - first))
     })
   } finally {
-    version.unpin()
+    reader.unpin()
   }
 }
 

@@ -7,7 +7,7 @@ import { pointerTo } from '../core/pointers.ts'
 import { asFloat32 } from '../formats/index-array.ts'
 import { type JsonTensor, toFloat32 } from '../formats/json-reader.ts'
 import { quoteText } from '../formats/scanner.ts'
-import type { AttendRequest } from './request.ts'
+import type { AttendRequest } from './plan.ts'
 
 type Queries = Pick<AttendRequest, 'queries' | 'shape'>
 

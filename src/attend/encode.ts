@@ -60,7 +60,7 @@ export const checkText = (shape: readonly number[]): void => {
 }
 
 /** Prints what was found as the JSON answer. */
-export const printScanResult = (services: LookupServices, found: ScanResult): ResponseBuffer => {
+const printScanResult = (services: LookupServices, found: ScanResult): ResponseBuffer => {
   const { table, version, sequence, shape, top } = found
   const head = JSON.stringify({ table, version, sequence, shape }).slice(0, -1)
   const prefix =

@@ -4,12 +4,11 @@ import { LIMITS } from '../core/limits.ts'
 import type { Settings } from '../core/types.ts'
 import { heapBytes, type Metric, queryBytes } from '../kernels/attend.ts'
 import { alignUp } from '../layout/cache-lines.ts'
+import { rowBytes } from '../layout/table-layout.ts'
 import { planBlocks } from '../tables/attend.ts'
 import type { VersionHandle } from '../tables/handles.ts'
-import { rowBytes } from '../layout/table-layout.ts'
 import { resolvePaddingRow } from '../tables/resolve.ts'
 import { planScan, type ScanPlan } from '../workers/dispatch-attend.ts'
-import type { AttendRequest } from './request.ts'
 
 /** Several runners share the work only as long as their heaps stay below this together. */
 const HEAPS_BYTES_MAX = 64 * 1024 * 1024
@@ -157,4 +156,19 @@ export interface ScanResult {
   scoresAt: number
   /** The rows of the scores, int64; null: the scores are of all rows, in their order. */
   top: { indicesAt: number } | null
+}
+
+/** An attend request as it was asked, in whatever format. */
+export interface AttendRequest {
+  /** Row-major and finite; the last axis of `shape` is the dim. */
+  queries: Float32Array
+  shape: readonly number[]
+  options: AttendOptions
+}
+
+/** The members beside the queries, in the names of the contract. */
+export interface AttendOptions {
+  /** Absent: all scores of the table. */
+  top_k?: number
+  metric?: Metric
 }

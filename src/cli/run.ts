@@ -2,10 +2,10 @@
 import { createInterface } from 'node:readline/promises'
 import { version } from '../version.ts'
 import { openService, readServiceUrl, type Service } from './client.ts'
-import { type Command, FAILED, MISUSED, DONE, parseWords, readText, type Terminal } from './command.ts'
+import { type Command, DONE, FAILED, MISUSED, parseWords, readText, type Terminal } from './command.ts'
 import { CallError, UsageError } from './errors.ts'
+import { alignColumns } from './formatting.ts'
 import { getCommand } from './get.ts'
-import { describeCommand, describeCommands } from './help.ts'
 import { lookupCommand } from './lookup.ts'
 import { lsCommand } from './ls.ts'
 import { putCommand } from './put.ts'
@@ -95,4 +95,37 @@ const askOnTerminal = async (question: string): Promise<boolean> => {
   } finally {
     lines.close()
   }
+}
+
+/** The help texts, derived from the commands' descriptions. */
+
+/** Returns the help of one command. */
+const describeCommand = (name: string, { usage, summary, description, options }: Command): string => {
+  const rows = Object.entries(options).map(([option, { value, help }]) => [
+    `  --${option}${value === undefined ? '' : ` ${value}`}`,
+    help,
+  ])
+  const head = ['Usage: gatherd', name, usage, rows.length > 0 ? '[options]' : '']
+    .filter((word) => word !== '')
+    .join(' ')
+  const parts = [
+    head,
+    `${summary}.${description === undefined ? '' : `\n${description}`}`,
+    alignColumns(rows).trimEnd(),
+  ]
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`
+}
+
+/** Returns the help of `gatherd` itself, which lists all commands. */
+const describeCommands = (commands: Readonly<Record<string, Command>>): string => {
+  const rows = Object.entries(commands).map(([name, { usage, summary }]) => [
+    `  gatherd ${name} ${usage}`.trimEnd(),
+    summary,
+  ])
+  return `An embedding lookup service, and commands for a running one.
+
+${alignColumns(rows)}
+Each command has a --help.
+Exit codes: 0 done, 1 failed, 2 wrong usage; for verify also 3, when a start would refuse.
+`
 }

@@ -108,10 +108,10 @@ const verifyVersion = async (store: Store, found: VersionFound, progress: Progre
     if (evidence.state !== 'valid') progress.tell(`${path}: ${refusal?.detail ?? `the snapshot is ${state}`}`)
     progress.add(listed.bytes)
   }
-  const { table, version } = found
-  const isCurrent = version.version === table.current
-  const what = `${version.rows} x ${version.dim} ${version.dtype}${isCurrent ? ', current' : ''}`
-  const facts = { table: table.name, version: version.version, what }
+  const { table, versionRow } = found
+  const isCurrent = versionRow.version === table.current
+  const what = `${versionRow.rows} x ${versionRow.dim} ${versionRow.dtype}${isCurrent ? ', current' : ''}`
+  const facts = { table: table.name, version: versionRow.version, what }
   try {
     const plan = planFound(store, found, false)
     return { ...facts, ok: true, found: describePlan(plan), warnings: plan.warnings, refusal: null }

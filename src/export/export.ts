@@ -40,14 +40,14 @@ const CHUNK_BYTES = 1024 * 1024
 export const exportTable = async (
   writer: ExportLine,
   name: string,
-  version: TableReader,
+  reader: TableReader,
   format: FormatName,
   withState = false,
 ): Promise<TableExport> => {
-  const { handle } = version
+  const { handle } = reader
   const plan = planExport(handle, format)
   if (withState) checkStateFormat(format)
-  version.pin()
+  reader.pin()
   try {
     const number = handle.version
     const { exportId, sequence, state } = await writer.call('beginExport', {
@@ -58,10 +58,10 @@ export const exportTable = async (
     const { contentLength, elementType, shape, head, parts, tail } =
       state === null ? plan : planExport(handle, format, state)
     const sources = { rows: readTableRows(handle), state: state && readStateRows(state, handle.dim) }
-    const body = new ExportBody(writer, version, { head, parts, tail, sources }, exportId)
+    const body = new ExportBody(writer, reader, { head, parts, tail, sources }, exportId)
     return { version: number, sequence, contentLength, elementType, shape, body }
   } catch (error) {
-    version.unpin()
+    reader.unpin()
     throw error
   }
 }
@@ -78,7 +78,7 @@ interface ExportContent extends Pick<ExportPlan, 'head' | 'parts' | 'tail'> {
  */
 export class ExportBody implements AsyncIterableIterator<Buffer> {
   readonly #writer: ExportLine
-  readonly #version: TableReader
+  readonly #reader: TableReader
   readonly #exportId: number
   readonly #parts: readonly ExportPart[]
   readonly #sources: ExportContent['sources']
@@ -91,12 +91,12 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
 
   constructor(
     writer: ExportLine,
-    version: TableReader,
+    reader: TableReader,
     { head, parts, tail, sources }: ExportContent,
     exportId: number,
   ) {
     this.#writer = writer
-    this.#version = version
+    this.#reader = reader
     this.#exportId = exportId
     this.#parts = parts
     this.#sources = sources
@@ -130,7 +130,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   async return(): Promise<IteratorResult<Buffer, undefined>> {
     if (this.#isOpen) {
       this.#isOpen = false
-      this.#version.unpin()
+      this.#reader.unpin()
       // Only a closed line refuses this, and then the writer ends the export by itself.
       await this.#writer.call('endExport', { exportId: this.#exportId }).catch(() => null)
     }
@@ -149,7 +149,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
    * plain copies before a later reading of it, while a message and its answer do.
    */
   async #readChunk(): Promise<Buffer | null> {
-    const { rows } = this.#version.handle
+    const { rows } = this.#reader.handle
     if (this.#row === rows) {
       this.#part += 1
       this.#row = 0

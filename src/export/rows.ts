@@ -23,8 +23,8 @@ const STEP_BYTES = 1024 * 1024
  * Reads rows offset..offset+limit-1, as many of them as there are, for people to look at. No row is half
  * written. Refuses OVERLOADED when a row stays busy too long, or the arena has no room.
  */
-export const readRows = (version: TableReader, arena: Arena, offset: number, limit: number): RowsPage => {
-  const { rows, dim } = version.handle
+export const readRows = (reader: TableReader, arena: Arena, offset: number, limit: number): RowsPage => {
+  const { rows, dim } = reader.handle
   assert(
     Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(limit) && limit >= 0,
     'a page is of whole rows',
@@ -32,23 +32,23 @@ export const readRows = (version: TableReader, arena: Arena, offset: number, lim
   const rowCount = Math.max(0, Math.min(limit, rows - offset))
   const values = new Float32Array(rowCount * dim)
   // Before the rows, so that none is older.
-  const sequence = version.readSequence()
+  const sequence = reader.readSequence()
   const stepRows = Math.max(1, Math.floor(STEP_BYTES / (dim * 4)))
   for (let done = 0; done < rowCount; done += stepRows) {
     const count = Math.min(stepRows, rowCount - done)
-    gatherFrom(version, arena, offset + done, values.subarray(done * dim, (done + count) * dim))
+    gatherFrom(reader, arena, offset + done, values.subarray(done * dim, (done + count) * dim))
   }
   return { sequence, firstRow: offset, rowCount, values }
 }
 
 /** Copies rows from `firstRow` on into `target`, as many as it has room for. */
-const gatherFrom = (version: TableReader, arena: Arena, firstRow: number, target: Float32Array): void => {
-  const count = target.length / version.handle.dim
+const gatherFrom = (reader: TableReader, arena: Arena, firstRow: number, target: Float32Array): void => {
+  const count = target.length / reader.handle.dim
   const region = arena.reserve(count * 4 + target.byteLength)
   try {
     const outAt = region.at + count * 4
     for (let i = 0; i < count; i++) arena.int32[region.at / 4 + i] = firstRow + i
-    gatherRows(version, arena.memory, { format: 'float32', idsAt: region.at, count, outAt, fillAt: 0 })
+    gatherRows(reader, arena.memory, { format: 'float32', idsAt: region.at, count, outAt, fillAt: 0 })
     Buffer.from(arena.memory.buffer, outAt, target.byteLength).copy(
       new Uint8Array(target.buffer, target.byteOffset),
     )

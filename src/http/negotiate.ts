@@ -53,14 +53,6 @@ export const parseFormat = (header: string | undefined): Format | undefined => {
   return FORMATS_BY_TYPE.get(header) ?? FORMATS_BY_TYPE.get(parseMediaType(header) ?? '')
 }
 
-/** Finds the format of a body. Refuses (UNSUPPORTED_MEDIA_TYPE) a Content-Type that names none. */
-export const parseBodyFormat = (header: string | undefined): Format =>
-  parseFormat(header) ??
-  refuse(
-    'UNSUPPORTED_MEDIA_TYPE',
-    `Content-Type is ${quoteText(header ?? '')}; known are ${listMediaTypes(LOOKUP_FORMATS).join(', ')}`,
-  )
-
 interface AcceptRange {
   type: string
   quality: number

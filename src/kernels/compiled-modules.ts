@@ -18,7 +18,7 @@ export type ModuleName =
 const modules = new Map<ModuleName, WebAssembly.Module>()
 
 /** Returns the compiled module. Throws ENOENT if its file is missing; `npm run build` creates it. */
-export const loadModule = (name: ModuleName): WebAssembly.Module => {
+const loadModule = (name: ModuleName): WebAssembly.Module => {
   const known = modules.get(name)
   if (known !== undefined) return known
   const module = new WebAssembly.Module(readFileSync(new URL(`./compiled/${name}.wasm`, import.meta.url)))

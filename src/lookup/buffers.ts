@@ -1,3 +1,6 @@
+import { assert } from '../core/assert.ts'
+import type { ArenaShare, Region } from '../tables/arena.ts'
+
 /**
  * A buffer for one answer. `release` gives it back once the socket has taken the bytes; without it the
  * collector does.
@@ -11,7 +14,7 @@ export interface ResponseBuffer {
 const CLASS_BYTES_MIN = 16 * 1024
 
 /** The `release` of small buffers: there is nothing to wait for. */
-export const leaveToCollector = (): void => {}
+export const releaseToCollector = (): void => {}
 
 /**
  * Recycles the memory of large answers, since fresh pages cost more than the gather
@@ -34,7 +37,7 @@ export class ResponseBuffers {
   /** A buffer of `byteCount` bytes with whatever was in it before: the caller writes all of them. */
   acquire(byteCount: number): ResponseBuffer {
     if (byteCount < CLASS_BYTES_MIN)
-      return { bytes: Buffer.allocUnsafe(byteCount), release: leaveToCollector }
+      return { bytes: Buffer.allocUnsafe(byteCount), release: releaseToCollector }
     const classBytes = 2 ** Math.ceil(Math.log2(byteCount))
     const whole = this.#idle.get(classBytes)?.pop()
     if (whole !== undefined) this.#idleBytes -= classBytes
@@ -54,5 +57,40 @@ export class ResponseBuffers {
     const list = this.#idle.get(buffer.length)
     if (list === undefined) this.#idle.set(buffer.length, [buffer])
     else list.push(buffer)
+  }
+}
+
+/** Smaller answers are copied out sooner than their region is kept and given back. */
+const IN_PLACE_BYTES_MIN = 64 * 1024
+
+/** Rows of an answer where they were gathered. */
+export interface RowsInPlace {
+  /** Nobody writes to it but who has reserved it: what is sent from it stays what it is. */
+  region: Region
+  rowsAt: number
+  byteCount: number
+}
+
+/**
+ * Answers from the arena, with the head right before the rows, in the place of ids that no step needs
+ * any more. Its region is the answer's, until the socket has taken the bytes or is gone. null: it is to be
+ * copied out, since it is short, or since so many answers wait for their clients that `share` is used up:
+ * slow clients leave the rest of the arena to lookups.
+ */
+export const sendInPlace = (
+  share: ArenaShare,
+  { region, rowsAt, byteCount }: RowsInPlace,
+  writeHead: (bodyBytes: number) => Uint8Array,
+): ResponseBuffer | null => {
+  if (byteCount < IN_PLACE_BYTES_MIN) return null
+  const { bytes, memory } = share.arena
+  const head = writeHead(byteCount)
+  const at = rowsAt - head.length
+  assert(at >= region.at, 'the ids or the fill row of a long answer take more room than a head')
+  if (!share.adopt(region)) return null
+  bytes.set(head, at)
+  return {
+    bytes: Buffer.from(memory.buffer, at, head.length + byteCount),
+    release: () => share.release(region),
   }
 }

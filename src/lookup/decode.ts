@@ -8,7 +8,6 @@ import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import { type JsonTensor, toFloat32, toIndexArray } from '../formats/json-reader.ts'
 import { parseShape } from '../formats/raw.ts'
 import type { TypedBytes } from '../formats/shape.ts'
-import { parseIntegers, parseNumbers } from './number-list.ts'
 import type { LookupRequest } from './request.ts'
 
 /** The facts that a body of ids alone cannot state. A body of named arrays states all of them. */
@@ -115,3 +114,30 @@ const checkType = ({ elementType }: TypedBytes, name: string, wanted: RegExp): E
 }
 
 const missing = { errors: [{ pointer: '/indices', detail: 'is required' }] }
+
+/** Lists of numbers in a query string: `0,2,5`; the empty string has none. Written as in JSON; no spaces. */
+
+const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
+
+const parseList = (
+  text: string,
+  name: string,
+  wanted: string,
+  isFit: (value: number) => boolean,
+): number[] => {
+  const parts = text === '' ? [] : text.split(',')
+  return parts.map((part, i) => {
+    const value = NUMBER.test(part) ? Number(part) : NaN
+    if (isFit(value)) return value
+    const detail = `expected ${wanted}, got ${JSON.stringify(part)}`
+    return refuse('INVALID_REQUEST', `${name}: ${detail}`, { errors: [{ pointer: `/${name}/${i}`, detail }] })
+  })
+}
+
+/** The numbers of query parameter `name`. Refuses INVALID_REQUEST with the place. */
+export const parseNumbers = (text: string, name: string): number[] =>
+  parseList(text, name, 'a number', (value) => !Number.isNaN(value))
+
+/** The integers of query parameter `name`. Refuses INVALID_REQUEST with the place. */
+export const parseIntegers = (text: string, name: string): number[] =>
+  parseList(text, name, 'an integer', Number.isSafeInteger)

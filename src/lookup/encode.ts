@@ -16,9 +16,8 @@ import {
 import { formatShape, type Frame, NO_BYTES } from '../formats/shape.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
-import type { GatherResult } from './gather-result.ts'
+import { type GatherResult, printEmbeddings } from './print.ts'
 import type { JsonKernels } from '../kernels/print-floats.ts'
-import { printEmbeddings } from './print.ts'
 import { describeStored, splitStored, storedShape } from './int8-rows.ts'
 
 /** The encoding of an answer: JSON, or a format of the registry. */

@@ -9,8 +9,8 @@ import type { LookupPlan } from './plan.ts'
  * Writes one row of the fill value into the arena as the gather writes rows. Refuses NON_FINITE for a value
  * that float32 cannot hold.
  */
-export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, version: TableReader): void => {
-  const { dim, dtype } = version.handle
+export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, reader: TableReader): void => {
+  const { dim, dtype } = reader.handle
   const value = Math.fround(plan.fillValue)
   if (Number.isFinite(plan.fillValue) && !fitsFloat32(plan.fillValue)) {
     refuse('NON_FINITE', `fill_value ${plan.fillValue} is too large for float32`, {
@@ -30,7 +30,7 @@ export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, ver
   // 16-bit storage answered as stored: round one number, repeat its bits.
   const scratch = arena.reserve(8)
   arena.float32[scratch.at / 4] = value
-  version.kernels(arena.memory)[0].convert('float32', dtype, scratch.at, 1, scratch.at + 4)
+  reader.kernels(arena.memory)[0].convert('float32', dtype, scratch.at, 1, scratch.at + 4)
   arena.uint16.fill(arena.uint16[(scratch.at + 4) / 2], fillAt / 2, fillAt / 2 + dim)
   arena.release(scratch)
 }

@@ -6,10 +6,9 @@ import { resolveRows } from '../tables/resolve.ts'
 import type { TableReader } from '../tables/table-reader.ts'
 import { dispatchGather } from '../workers/dispatch.ts'
 import { dispatchAdapted } from '../workers/dispatch-adapted.ts'
-import { type ResponseBuffer, ResponseBuffers } from './buffers.ts'
+import { type ResponseBuffer, ResponseBuffers, sendInPlace } from './buffers.ts'
 import { type Answer, checkEncoding, describeAnswer, type Encoding, encodeAnswer } from './encode.ts'
 import { writeFillRow } from './fill.ts'
-import { sendInPlace } from './in-place.ts'
 import { computeMask } from './mask.ts'
 import { type LookupPlan, planLookup } from './plan.ts'
 import { poolBags } from './pooling.ts'
@@ -33,7 +32,7 @@ export interface LookupServices {
 /** A lookup that has been checked: what is left is to read ids and rows, any number of times. */
 export interface PlannedLookup {
   entry: TableEntry
-  version: TableReader
+  reader: TableReader
   adapter: TableAdapter | null
   request: LookupRequest
   encoding: Encoding
@@ -60,34 +59,28 @@ interface Gathering extends PlannedLookup {
 export const lookup = (
   services: LookupServices,
   entry: TableEntry,
-  version: TableReader,
+  reader: TableReader,
   request: LookupRequest,
   encoding: Encoding,
-): Answer | Promise<Answer> => runLookup(services, prepareLookup(entry, version, request, encoding))
+): Answer | Promise<Answer> => runLookup(services, prepareLookup(entry, reader, request, encoding))
 
 /** The first half of {@link lookup}: everything that does not depend on the values of the ids. */
 export const prepareLookup = (
   entry: TableEntry,
-  version: TableReader,
+  reader: TableReader,
   request: LookupRequest,
   encoding: Encoding,
 ): PlannedLookup => {
-  const adapter = entry.adapters.get(version.handle.version) ?? null
-  const plan = planLookup(
-    version.handle,
-    entry.record.settings,
-    request,
-    encoding === 'json',
-    adapter?.handle,
-  )
+  const adapter = entry.adapters.get(reader.handle.version) ?? null
+  const plan = planLookup(reader.handle, entry.record.settings, request, encoding === 'json', adapter?.handle)
   checkEncoding(encoding, plan.elementType, plan.mask)
-  return { entry, version, adapter, request, encoding, plan }
+  return { entry, reader, adapter, request, encoding, plan }
 }
 
 /** The second half of {@link lookup}. The ids are those that the request has now. */
 export const runLookup = (services: LookupServices, planned: PlannedLookup): Answer | Promise<Answer> => {
   const region = services.arena.reserve(planned.plan.regionBytes)
-  const gathering: Gathering = { ...planned, region, sequence: planned.version.readSequence() }
+  const gathering: Gathering = { ...planned, region, sequence: planned.reader.readSequence() }
   const abandon = (error: unknown): never => {
     services.arena.release(region)
     throw error
@@ -106,24 +99,24 @@ export const runLookup = (services: LookupServices, planned: PlannedLookup): Ans
 /** Ids in, rows out, all inside the region. */
 const gather = (
   { arena, pool }: LookupServices,
-  { version, adapter, request, plan, region }: Gathering,
+  { reader, adapter, request, plan, region }: Gathering,
 ): void | Promise<void> => {
   const { bags, count } = plan
   const idsAt = region.at + plan.idsAt
   const ids = arena.int32.subarray(idsAt / 4, idsAt / 4 + count)
-  resolveRows(request.indices, request.shape, ids, version.handle.rows, plan.mode, request.lengths)
+  resolveRows(request.indices, request.shape, ids, reader.handle.rows, plan.mode, request.lengths)
   const fillAt = region.at + plan.fillAt
-  if (plan.mode === 'fill') writeFillRow(arena, fillAt, plan, version)
-  if (bags !== null) return poolBags(arena, pool, version, adapter, { ...plan, bags }, region)
+  if (plan.mode === 'fill') writeFillRow(arena, fillAt, plan, reader)
+  if (bags !== null) return poolBags(arena, pool, reader, adapter, { ...plan, bags }, region)
   const rowsAt = region.at + plan.rowsAt
   const pending = dispatchGather(
-    version,
+    reader,
     arena,
     { format: plan.rowFormat, idsAt, count, outAt: rowsAt, fillAt },
     pool,
   )
   if (adapter === null) return pending
-  const add = () => dispatchAdapted(adapter, arena, { idsAt, count, rowsAt, dim: version.handle.dim })
+  const add = () => dispatchAdapted(adapter, arena, { idsAt, count, rowsAt, dim: reader.handle.dim })
   if (pending === undefined) return add()
   // While the adapter is pinned, the rows that it was made for stay as they are.
   adapter.factors.pin()
@@ -133,11 +126,11 @@ const gather = (
 /** Rounds and encodes what the gather left in the arena. The region is given back, or is the answer's. */
 const finish = (services: LookupServices, gathering: Gathering): Answer => {
   const { arena, answers, buffers, printer } = services
-  const { entry, version, request, encoding, plan, region, sequence, writeHead } = gathering
-  const { version: number, rows } = version.handle
+  const { entry, reader, request, encoding, plan, region, sequence, writeHead } = gathering
+  const { version: number, rows } = reader.handle
   let inPlace: ResponseBuffer | null = null
   try {
-    const rowsAt = roundRows(arena, version, plan, region)
+    const rowsAt = roundRows(arena, reader, plan, region)
     const mask = plan.mask ? computeMask(request, rows, plan.paddingRow) : null
     const { shape, elementType, answerBytes: byteCount } = plan
     const head = writeHead && ((bodyBytes: number) => writeHead(sequence, bodyBytes))
@@ -165,10 +158,10 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
  * Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they
  * will be printed.
  */
-const roundRows = (arena: Arena, version: TableReader, plan: LookupPlan, region: Region): number => {
+const roundRows = (arena: Arena, reader: TableReader, plan: LookupPlan, region: Region): number => {
   const rowsAt = region.at + plan.rowsAt
   if (!plan.narrow || plan.elementType === 'uint8') return rowsAt
-  const [kernels] = version.kernels(arena.memory)
+  const [kernels] = reader.kernels(arena.memory)
   const narrowAt = region.at + plan.narrowAt
   const numberCount = plan.gatheredBytes / 4
   kernels.convert('float32', plan.elementType, rowsAt, numberCount, narrowAt)

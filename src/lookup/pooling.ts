@@ -44,7 +44,7 @@ export const writeMembers = (bags: BagPlan, paddingRow: number, { ids, offsets, 
 export const poolBags = (
   arena: Arena,
   pool: ComputePool | null,
-  version: TableReader,
+  reader: TableReader,
   adapter: TableAdapter | null,
   plan: LookupPlan & { bags: BagPlan },
   region: Region,
@@ -65,6 +65,6 @@ export const poolBags = (
   })
   const job = { operation: bags.operation, bagCount: bags.bagCount, weightsAt, ...places }
   return adapter === null
-    ? dispatchBags(version, arena, job, pool)
-    : dispatchAdaptedBags(version, adapter, arena, job)
+    ? dispatchBags(reader, arena, job, pool)
+    : dispatchAdaptedBags(reader, adapter, arena, job)
 }

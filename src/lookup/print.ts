@@ -1,9 +1,11 @@
 import { assert } from '../core/assert.ts'
+import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { ElementType } from '../core/types.ts'
 import { countPrintedRows, type JsonKernels, printedBytesMax } from '../kernels/print-floats.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
-import { type GatherResult, refuseLongText } from './gather-result.ts'
-import { printMask } from './mask.ts'
+import { type Mask, printMask } from './mask.ts'
 
 /** Text is printed in slices of at most this size, so that the scratch of a long answer stays in cache. */
 const SLICE_BYTES = 512 * 1024
@@ -94,4 +96,30 @@ const prependHead = (bytes: Buffer, start: number, head?: Uint8Array): Buffer =>
   assert(head.length <= start, 'there is room for the head')
   bytes.set(head, start - head.length)
   return bytes.subarray(start - head.length)
+}
+
+/** Rows that lie in an arena, ready to be written out. */
+export interface GatherResult {
+  table: string
+  version: number
+  sequence: number
+  shape: readonly number[]
+  elementType: ElementType
+  /** Where the rows begin in the arena, and their bytes. */
+  rowsAt: number
+  byteCount: number
+  mask: Mask | null
+  /** Makes bytes to put before a body of so many, in the same buffer; octet-stream and JSON only. */
+  writeHead?: (bodyBytes: number) => Uint8Array
+}
+
+/** Refuses BATCH_TOO_LARGE for JSON text that outgrows an answer. */
+export const refuseLongText = (byteCount: number): void => {
+  if (byteCount > LIMITS.lookupResponseBytesMax) {
+    refuse(
+      'BATCH_TOO_LARGE',
+      `as JSON the answer may take ${byteCount} bytes, the limit is ${LIMITS.lookupResponseBytesMax}; ` +
+        `ask for a binary type`,
+    )
+  }
 }

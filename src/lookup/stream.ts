@@ -43,16 +43,16 @@ export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean 
  */
 export const streamLookup = (services: LookupServices, planned: PlannedLookup): StreamedAnswer => {
   const { arena } = services
-  const { version, request, plan, encoding } = planned
+  const { reader, request, plan, encoding } = planned
   assert(encoding !== 'json', 'JSON is printed as a whole')
   // Ids and fill row come before the rows.
   const region = arena.reserve(plan.rowsAt)
   try {
     const idsAt = region.at + plan.idsAt
     const ids = arena.int32.subarray(idsAt / 4, idsAt / 4 + plan.count)
-    const sequence = version.readSequence()
-    resolveRows(request.indices, request.shape, ids, version.handle.rows, plan.mode)
-    if (plan.mode === 'fill') writeFillRow(arena, region.at + plan.fillAt, plan, version)
+    const sequence = reader.readSequence()
+    resolveRows(request.indices, request.shape, ids, reader.handle.rows, plan.mode)
+    if (plan.mode === 'fill') writeFillRow(arena, region.at + plan.fillAt, plan, reader)
     const { shape, elementType } = plan
     const { head, tail } = frameRows({ shape, elementType, mask: null }, encoding)
     return {
@@ -61,7 +61,7 @@ export const streamLookup = (services: LookupServices, planned: PlannedLookup): 
       byteCount: head.length + plan.answerBytes + tail.length,
       rows: new RowStream(services, planned, region),
       mediaType: MEDIA_TYPES[encoding],
-      version: version.handle.version,
+      version: reader.handle.version,
       sequence,
       shape,
       elementType,
@@ -91,7 +91,7 @@ export class RowStream {
     const pieceBytes =
       services.pool !== null && gatheredBytes >= 2 * INLINE_BYTES_MAX ? INLINE_BYTES_MAX : PIECE_BYTES
     this.#pieceRows = Math.max(1, Math.ceil(pieceBytes / Math.max(64, gatheredRowBytes)))
-    planned.version.pin()
+    planned.reader.pin()
   }
 
   /**
@@ -122,7 +122,7 @@ export class RowStream {
 
   async #gather(first: number, count: number): Promise<ResponseBuffer> {
     const { arena, buffers, pool } = this.#services
-    const { version, plan } = this.#planned
+    const { reader, plan } = this.#planned
     const { rowFormat, gatheredRowBytes, narrow, elementType } = plan
     const gatheredBytes = count * gatheredRowBytes
     const rows = arena.reserve(gatheredBytes)
@@ -134,11 +134,11 @@ export class RowStream {
         outAt: rows.at,
         fillAt: this.#region.at + plan.fillAt,
       }
-      await dispatchGather(version, arena, job, pool)
+      await dispatchGather(reader, arena, job, pool)
       let byteCount = gatheredBytes
       if (narrow && elementType !== 'uint8') {
         // Converted in place: the narrow numbers never overtake the wide ones.
-        version.kernels(arena.memory)[0].convert('float32', elementType, rows.at, gatheredBytes / 4, rows.at)
+        reader.kernels(arena.memory)[0].convert('float32', elementType, rows.at, gatheredBytes / 4, rows.at)
         byteCount = gatheredBytes / 2
       }
       const piece = buffers.acquire(byteCount)
@@ -152,6 +152,6 @@ export class RowStream {
   #freeWhenClosed(): void {
     if (!this.#isClosed || this.#runningCount > 0) return
     this.#services.arena.release(this.#region)
-    this.#planned.version.unpin()
+    this.#planned.reader.unpin()
   }
 }

@@ -88,7 +88,7 @@ export type CatalogChange =
    * later.
    */
   | { kind: 'delete-table'; tableId: number }
-  | { kind: 'put-version'; version: CatalogVersion }
+  | { kind: 'put-version'; versionRow: CatalogVersion }
   /** Also lists its snapshots and its adapter no more. */
   | { kind: 'delete-version'; tableId: number; version: number }
   | { kind: 'put-alias'; alias: CatalogAlias }

@@ -104,7 +104,7 @@ export class Catalog {
       case 'put-table':
         return this.#put('tables', { ...change.table, settings: JSON.stringify(change.table.settings) })
       case 'put-version':
-        return this.#put('versions', { ...change.version })
+        return this.#put('versions', { ...change.versionRow })
       case 'put-alias':
         return this.#put('aliases', { ...change.alias })
       case 'put-snapshot':

@@ -206,16 +206,16 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
 /** Checks that a record can be replayed over a version of this shape. Refuses DamagedRecord. */
 export const checkRecordFits = (
   record: JournalRecord,
-  version: { rows: number; dim: number; dtype: Dtype },
+  table: { rows: number; dim: number; dtype: Dtype },
   file: string,
 ): void => {
   const place = { file, tableId: record.tableId, version: record.version, sequence: record.sequence }
-  if (record.rowBytes !== rowBytes(version.dim, version.dtype))
+  if (record.rowBytes !== rowBytes(table.dim, table.dtype))
     refuseRecord(place, `its rows have ${record.rowBytes} bytes`)
-  const outside = record.ids.find((id) => id >= version.rows)
-  if (outside !== undefined) refuseRecord(place, `it names row ${outside} of ${version.rows}`)
+  const outside = record.ids.find((id) => id >= table.rows)
+  if (outside !== undefined) refuseRecord(place, `it names row ${outside} of ${table.rows}`)
   const { state } = record
-  if (state !== null && state.length !== stateLength(state, version.dim)) {
+  if (state !== null && state.length !== stateLength(state, table.dim)) {
     refuseRecord(place, `its ${state.kind} state has ${state.length} numbers a row`)
   }
 }

@@ -6,7 +6,7 @@ import { assert } from '../core/assert.ts'
 import type { CatalogImage, CatalogSnapshot, CatalogTable, CatalogVersion } from './catalog-rows.ts'
 import type { JournalEvidence, SequenceRange } from './journal-reader.ts'
 import { decide, type EvidenceState } from './recovery-decisions.ts'
-import { REFUSALS, type RefusalCode } from './refusals.ts'
+import type { RefusalCode } from './refusals.ts'
 
 /**
  * A listed snapshot and the state of its file: `valid` until reading it shows otherwise; then the version is
@@ -19,7 +19,7 @@ export interface SnapshotEvidence {
 
 export interface VersionEvidence {
   table: CatalogTable
-  version: CatalogVersion
+  versionRow: CatalogVersion
   /** In any order. */
   snapshots: readonly SnapshotEvidence[]
   journal: JournalEvidence
@@ -90,7 +90,7 @@ const reach = (snapshot: CatalogSnapshot, journal: JournalEvidence): number =>
   )?.last ?? snapshot.startSequence
 
 /** The state of the journal for a snapshot: `valid` if it has all of `startSequence + 1`..`target`. */
-export const classifyJournal = (
+const classifyJournal = (
   snapshot: CatalogSnapshot,
   journal: JournalEvidence,
   target: number,
@@ -133,8 +133,8 @@ const planBefore = (
   return loadFrom(evidence, best.listed, best.reached, [`${refusal.file}: ${refusal.detail}`, lost])
 }
 
-const nameVersion = ({ table, version }: VersionEvidence): string =>
-  `table ${JSON.stringify(table.name)}, version ${version.version}`
+const nameVersion = ({ table, versionRow }: VersionEvidence): string =>
+  `table ${JSON.stringify(table.name)}, version ${versionRow.version}`
 
 const describeFallback = (
   evidence: VersionEvidence,
@@ -178,10 +178,6 @@ const refuseSnapshots = (evidence: VersionEvidence, newest: SnapshotEvidence | u
 
 const snapshotPath = (evidence: VersionEvidence, { file }: CatalogSnapshot): string =>
   `${evidence.snapshotFolder}/${file}`
-
-/** The line for people about a refusal. */
-export const describeRefusal = ({ code, file, detail }: RefusePlan): string =>
-  `${file}: ${detail}; ${REFUSALS[code].remedy}`
 
 /**
  * The sequence through which a version's records may be removed while `kept` are its snapshots: the start of

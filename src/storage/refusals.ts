@@ -41,7 +41,7 @@ export class StoredDataRefusal extends Error {
   readonly detail: string
 
   constructor(code: RefusalCode, file: string, detail: string, cause?: unknown) {
-    super(`${file}: ${detail}; ${REFUSALS[code].remedy}`, cause === undefined ? undefined : { cause })
+    super(describeRefusal({ code, file, detail }), cause === undefined ? undefined : { cause })
     this.code = code
     this.file = file
     this.detail = detail
@@ -51,6 +51,17 @@ export class StoredDataRefusal extends Error {
     return REFUSALS[this.code].exitCode
   }
 }
+
+/** The line for people about a refusal. */
+export const describeRefusal = ({
+  code,
+  file,
+  detail,
+}: {
+  code: RefusalCode
+  file: string
+  detail: string
+}): string => `${file}: ${detail}; ${REFUSALS[code].remedy}`
 
 /** Throws the refusal `code` about `file`. */
 export function refuseData(code: RefusalCode, file: string, detail: string, cause?: unknown): never {

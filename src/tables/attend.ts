@@ -90,27 +90,27 @@ export const planBlocks = (dim: number): BlockPlan => {
  * Runs one job of an attend request. A row that is being written is never scored. Refuses OVERLOADED if a row
  * stays locked longer than any update takes.
  */
-export const runAttendJob = (version: TableReader, arena: WebAssembly.Memory, job: AttendJob): void => {
-  if (job.kind === 'settle') settleTop(version, arena, job)
-  else scanRows(version, arena, job)
+export const runAttendJob = (reader: TableReader, arena: WebAssembly.Memory, job: AttendJob): void => {
+  if (job.kind === 'settle') settleTop(reader, arena, job)
+  else scanRows(reader, arena, job)
 }
 
 const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableReader, AttendKernels[]>>()
 
 /** Returns the kernels of each segment, instantiated per arena on first use since many tables need none. */
-const kernelsOf = (version: TableReader, arena: WebAssembly.Memory): AttendKernels[] => {
+const kernelsOf = (reader: TableReader, arena: WebAssembly.Memory): AttendKernels[] => {
   const kernelsByVersion = instances.get(arena) ?? new WeakMap<TableReader, AttendKernels[]>()
   instances.set(arena, kernelsByVersion)
   const kernels =
-    kernelsByVersion.get(version) ??
-    version.handle.segments.map(({ memory }) => instantiateAttendKernels(memory, arena))
-  kernelsByVersion.set(version, kernels)
+    kernelsByVersion.get(reader) ??
+    reader.handle.segments.map(({ memory }) => instantiateAttendKernels(memory, arena))
+  kernelsByVersion.set(reader, kernels)
   return kernels
 }
 
-const settleTop = (version: TableReader, arena: WebAssembly.Memory, job: SettleJob): void => {
+const settleTop = (reader: TableReader, arena: WebAssembly.Memory, job: SettleJob): void => {
   const { metric, heapsAt, setCount, setBytes, queryCount, capacity, indicesAt, scoresAt } = job
-  const [kernels] = kernelsOf(version, arena)
+  const [kernels] = kernelsOf(reader, arena)
   const filled = kernels.settleTop(
     metric,
     heapsAt,
@@ -126,7 +126,7 @@ const settleTop = (version: TableReader, arena: WebAssembly.Memory, job: SettleJ
 
 /** A run of rows within one segment, few enough to stay in cache. */
 interface Block {
-  version: TableReader
+  reader: TableReader
   arena: WebAssembly.Memory
   kernels: AttendKernels
   job: ScanJob
@@ -138,11 +138,11 @@ interface Block {
   rowCount: number
 }
 
-const scanRows = (version: TableReader, arena: WebAssembly.Memory, job: ScanJob): void => {
-  const plan = planBlocks(version.handle.dim)
-  const kernels = kernelsOf(version, arena)
+const scanRows = (reader: TableReader, arena: WebAssembly.Memory, job: ScanJob): void => {
+  const plan = planBlocks(reader.handle.dim)
+  const kernels = kernelsOf(reader, arena)
   const end = job.firstRow + job.rowCount
-  version.handle.segments.forEach((segment, i) => {
+  reader.handle.segments.forEach((segment, i) => {
     const last = Math.min(end, segment.firstRow + segment.rowCount)
     for (
       let firstRow = Math.max(job.firstRow, segment.firstRow);
@@ -151,7 +151,7 @@ const scanRows = (version: TableReader, arena: WebAssembly.Memory, job: ScanJob)
     ) {
       const rowCount = Math.min(plan.blockRows, last - firstRow)
       scanBlock({
-        version,
+        reader,
         arena,
         kernels: kernels[i],
         job,
@@ -166,8 +166,8 @@ const scanRows = (version: TableReader, arena: WebAssembly.Memory, job: ScanJob)
 
 /** Scores all queries, some at a time, against one block. */
 const scanBlock = (block: Block): void => {
-  const { version, kernels, job, plan, firstRow, rowCount } = block
-  const { dim, dtype } = version.handle
+  const { reader, kernels, job, plan, firstRow, rowCount } = block
+  const { dim, dtype } = reader.handle
   const { metric, out, top } = job
   let packed = dtype !== 'float32' && job.queryCount > WIDENED_QUERIES_MAX
   if (packed) packRows(block)
@@ -216,23 +216,23 @@ const tryScoreInPlace = (
   scoresAt: number,
   stride: number,
 ): boolean => {
-  const { version, kernels, job, localRow, rowCount } = block
-  const { dim, dtype } = version.handle
+  const { reader, kernels, job, localRow, rowCount } = block
+  const { dim, dtype } = reader.handle
   for (let attempt = 0; attempt < 2; attempt++) {
-    const lock = version.readLock()
+    const lock = reader.readLock()
     if (lock & 1) return false
     kernels.score(job.metric, dtype, localRow, rowCount, queriesAt, queryCount, dim, scoresAt, stride)
-    if (version.readLock() === lock) return true
+    if (reader.readLock() === lock) return true
   }
   return false
 }
 
 /** Copies the rows of the block into the scratch as float32; the gather guarantees that each is whole. */
-const packRows = ({ version, arena, job, plan, firstRow, rowCount }: Block): void => {
+const packRows = ({ reader, arena, job, plan, firstRow, rowCount }: Block): void => {
   const idsAt = job.scratchAt + plan.idsAt
   const ids = new Int32Array(arena.buffer, idsAt, rowCount)
   for (let i = 0; i < rowCount; i++) ids[i] = firstRow + i
-  gatherRows(version, arena, {
+  gatherRows(reader, arena, {
     format: 'float32',
     idsAt,
     count: rowCount,

@@ -38,10 +38,10 @@ assert(BAG_SCRATCH_BYTES >= LIMITS.dimMax * 4, 'the scratch holds at least one r
  * several segments (a bag may combine rows of any of them), the members' rows are gathered in blocks first.
  * Refuses OVERLOADED if a row stays locked longer than any update takes.
  */
-export const poolRows = (version: TableReader, arena: WebAssembly.Memory, job: BagJob): void => {
-  const kernels = kernelsOf(version, arena)
-  if (tryPoolInPlace(version, kernels, job)) return
-  const blocks = poolInBlocks(version, arena, job)
+export const poolRows = (reader: TableReader, arena: WebAssembly.Memory, job: BagJob): void => {
+  const kernels = kernelsOf(reader, arena)
+  if (tryPoolInPlace(reader, kernels, job)) return
+  const blocks = poolInBlocks(reader, arena, job)
   while (blocks.next().done !== true) continue
 }
 
@@ -51,33 +51,33 @@ const instances = new WeakMap<WebAssembly.Memory, WeakMap<TableReader, BagKernel
  * Returns the kernels of the first segment. They are instantiated per arena on first use, because most tables
  * only serve lookups.
  */
-const kernelsOf = (version: TableReader, arena: WebAssembly.Memory): BagKernels => {
+const kernelsOf = (reader: TableReader, arena: WebAssembly.Memory): BagKernels => {
   const kernelsByVersion = instances.get(arena) ?? new WeakMap<TableReader, BagKernels>()
   instances.set(arena, kernelsByVersion)
   const kernels =
-    kernelsByVersion.get(version) ?? instantiateBagKernels(version.handle.segments[0].memory, arena)
-  kernelsByVersion.set(version, kernels)
+    kernelsByVersion.get(reader) ?? instantiateBagKernels(reader.handle.segments[0].memory, arena)
+  kernelsByVersion.set(reader, kernels)
   return kernels
 }
 
-const bagsOf = (version: TableReader, { operation, bagCount, offsetsAt, weightsAt, outAt }: BagJob): Bags => {
-  return { operation, dim: version.handle.dim, bagCount, offsetsAt, weightsAt, outAt }
+const bagsOf = (reader: TableReader, { operation, bagCount, offsetsAt, weightsAt, outAt }: BagJob): Bags => {
+  return { operation, dim: reader.handle.dim, bagCount, offsetsAt, weightsAt, outAt }
 }
 
 /**
  * Pools directly from the table memory. Returns false if there are several segments, or if the writer wrote
  * during both attempts.
  */
-const tryPoolInPlace = (version: TableReader, kernels: BagKernels, job: BagJob): boolean => {
-  const { dtype, segments } = version.handle
+const tryPoolInPlace = (reader: TableReader, kernels: BagKernels, job: BagJob): boolean => {
+  const { dtype, segments } = reader.handle
   if (segments.length > 1) return false
   const { idsAt, fillAt } = job
   const { firstRow, rowCount } = segments[0]
   for (let attempt = 0; attempt < 2; attempt++) {
-    const lock = version.readLock()
+    const lock = reader.readLock()
     if (lock & 1) return false
-    kernels.pool(bagsOf(version, job), { dtype, idsAt, fillAt, firstRow, rowCount })
-    if (version.readLock() === lock) return true
+    kernels.pool(bagsOf(reader, job), { dtype, idsAt, fillAt, firstRow, rowCount })
+    if (reader.readLock() === lock) return true
   }
   return false
 }
@@ -93,21 +93,21 @@ export interface BlockChange {
  * the caller can run other work.
  */
 export function* poolInBlocks(
-  version: TableReader,
+  reader: TableReader,
   arena: WebAssembly.Memory,
   job: BagJob,
   change: BlockChange | null = null,
 ): Generator<void> {
   const { bagCount, offsetsAt, weightsAt, outAt, idsAt, fillAt, scratchAt } = job
-  const kernels = kernelsOf(version, arena)
-  const rowBytes = version.handle.dim * 4
+  const kernels = kernelsOf(reader, arena)
+  const rowBytes = reader.handle.dim * 4
   const blockMembers = Math.min(Math.floor(BAG_SCRATCH_BYTES / rowBytes), change?.rowsMax ?? Infinity)
   const offsets = new Int32Array(arena.buffer, offsetsAt, bagCount + 1)
   const last = offsets[bagCount]
   let bag = 0
   for (let first = offsets[0]; bag < bagCount; first += blockMembers) {
     const end = Math.min(first + blockMembers, last)
-    gatherRows(version, arena, {
+    gatherRows(reader, arena, {
       format: 'float32',
       idsAt: idsAt + first * 4,
       count: end - first,
@@ -118,7 +118,7 @@ export function* poolInBlocks(
     let bagEnd = bag
     while (bagEnd < bagCount && (end === last || offsets[bagEnd] < end)) bagEnd++
     const places = { offsetsAt: offsetsAt + bag * 4, weightsAt, outAt: outAt + bag * rowBytes }
-    kernels.poolPacked({ ...bagsOf(version, job), ...places, bagCount: bagEnd - bag }, scratchAt, first, end)
+    kernels.poolPacked({ ...bagsOf(reader, job), ...places, bagCount: bagEnd - bag }, scratchAt, first, end)
     // A bag that continues after this block is resumed with the next one.
     bag = offsets[bagEnd] > end ? bagEnd - 1 : bagEnd
     if (bag < bagCount) yield

@@ -27,14 +27,14 @@ export interface GatherJob {
  * are gathered again with a check of each row. Refuses OVERLOADED if a row stays locked longer than any
  * update takes.
  */
-export const gatherRows = (version: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
+export const gatherRows = (reader: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
   for (let attempt = 0; attempt < 2; attempt++) {
-    const lock = version.readLock()
+    const lock = reader.readLock()
     if (lock & 1) break
-    gatherUnchecked(version, arena, job)
-    if (version.readLock() === lock) return
+    gatherUnchecked(reader, arena, job)
+    if (reader.readLock() === lock) return
   }
-  gatherChecked(version, arena, job)
+  gatherChecked(reader, arena, job)
 }
 
 /** The members that the reader view and the writer view of a version share. */
@@ -47,9 +47,9 @@ interface RowSource {
  * Gathers rows without checking the lock word. Only the writer may use this alone, because no other thread
  * writes rows.
  */
-export const gatherUnchecked = (version: RowSource, arena: WebAssembly.Memory, job: GatherJob): void => {
-  const kernels = version.kernels(arena)
-  const { dim, dtype, segments } = version.handle
+export const gatherUnchecked = (source: RowSource, arena: WebAssembly.Memory, job: GatherJob): void => {
+  const kernels = source.kernels(arena)
+  const { dim, dtype, segments } = source.handle
   for (let i = 0; i < kernels.length; i++) {
     const { firstRow, rowCount } = segments[i]
     kernels[i].gather(
@@ -66,9 +66,9 @@ export const gatherUnchecked = (version: RowSource, arena: WebAssembly.Memory, j
   }
 }
 
-const gatherChecked = (version: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
-  const kernels = version.kernels(arena)
-  const { dim, dtype, segments } = version.handle
+const gatherChecked = (reader: TableReader, arena: WebAssembly.Memory, job: GatherJob): void => {
+  const kernels = reader.kernels(arena)
+  const { dim, dtype, segments } = reader.handle
   const giveUpAt = performance.now() + LIMITS.readerWaitMsMax
   for (let i = 0; i < kernels.length; i++) {
     const { firstRow, rowCount } = segments[i]
@@ -93,7 +93,7 @@ const gatherChecked = (version: TableReader, arena: WebAssembly.Memory, job: Gat
           headers: { 'Retry-After': '1' },
         })
       }
-      version.waitForWriter()
+      reader.waitForWriter()
     }
   }
 }

@@ -47,7 +47,7 @@ export interface AdapterHandle {
  * The state of a table that every thread knows: its settings, its current version and its other readable
  * versions.
  */
-export interface TableRecord {
+export interface TableHandle {
   name: string
   settings: Settings
   createdAt: number

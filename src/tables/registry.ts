@@ -2,7 +2,7 @@
 import { refuse } from '../core/errors.ts'
 import type { TableInfo } from '../core/types.ts'
 import { openAdapter, type TableAdapter } from './adapter.ts'
-import type { AliasRecord, TableRecord } from './handles.ts'
+import type { AliasRecord, TableHandle } from './handles.ts'
 import { tableBytes } from '../layout/table-layout.ts'
 import { TableReader } from './table-reader.ts'
 
@@ -11,7 +11,7 @@ import { TableReader } from './table-reader.ts'
  * sees a single consistent state.
  */
 export interface TableEntry {
-  readonly record: TableRecord
+  readonly record: TableHandle
   readonly current: TableReader
   readonly versions: ReadonlyMap<number, TableReader>
   /** The adapters, by the number of their version. */
@@ -38,11 +38,9 @@ export class Registry {
    * Serves `record` under the name from now on, or nothing if it is null. Retires the versions that are no
    * longer part of it.
    */
-  publish(name: string, record: TableRecord | null): void {
+  publish(name: string, record: TableHandle | null): void {
     const before = this.#tables.get(name)
-    const known = new Map(
-      [...(before?.versions.values() ?? [])].map((version) => [version.handle.key, version]),
-    )
+    const known = new Map([...(before?.versions.values() ?? [])].map((reader) => [reader.handle.key, reader]))
     const knownAdapters = new Map(
       [...(before?.adapters.values() ?? [])].map((adapter) => [adapter.handle.key, adapter]),
     )
@@ -63,7 +61,7 @@ export class Registry {
       this.#tables.set(name, { record, current, versions, adapters })
     }
     this.#resolveAliases()
-    for (const [key, version] of known) version.retire(() => this.#onReleased(key))
+    for (const [key, reader] of known) reader.retire(() => this.#onReleased(key))
     for (const [key, { factors }] of knownAdapters) factors.retire(() => this.#onReleased(key))
   }
 

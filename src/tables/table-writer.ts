@@ -84,27 +84,25 @@ export class TableWriter {
 type Rows = Pick<GatherJob, 'idsAt' | 'count' | 'outAt'>
 
 /** Gathers rows as float32. */
-export const gatherFloat32 = (version: TableWriter, arena: Arena, rows: Rows): void =>
-  gatherUnchecked(version, arena.memory, { ...rows, format: 'float32', fillAt: 0 })
+export const gatherFloat32 = (table: TableWriter, arena: Arena, rows: Rows): void =>
+  gatherUnchecked(table, arena.memory, { ...rows, format: 'float32', fillAt: 0 })
 
 /** Gathers rows in their stored format. */
-export const gatherStored = (version: TableWriter, arena: Arena, rows: Rows): void =>
-  gatherUnchecked(version, arena.memory, { ...rows, format: 'stored', fillAt: 0 })
+export const gatherStored = (table: TableWriter, arena: Arena, rows: Rows): void =>
+  gatherUnchecked(table, arena.memory, { ...rows, format: 'stored', fillAt: 0 })
 
 /**
  * Rounds float32 rows to the storage dtype (except int8), half to even. Returns the index of the first
  * element that is not finite after rounding, or -1.
  */
 export const storeFloat32 = (
-  version: TableWriter,
+  table: TableWriter,
   arena: Arena,
   rows: { sourceAt: number; count: number; outAt: number },
 ): number => {
-  const { dim, dtype } = version.handle
+  const { dim, dtype } = table.handle
   assert(dtype !== 'int8', 'only uploads write int8 rows')
-  return version
-    .kernels(arena.memory)[0]
-    .convert('float32', dtype, rows.sourceAt, rows.count * dim, rows.outAt)
+  return table.kernels(arena.memory)[0].convert('float32', dtype, rows.sourceAt, rows.count * dim, rows.outAt)
 }
 
 /**
@@ -112,12 +110,12 @@ export const storeFloat32 = (
  * window of the version.
  */
 export const scatterStored = (
-  version: TableWriter,
+  table: TableWriter,
   arena: Arena,
   rows: { idsAt: number; count: number; sourceAt: number },
 ): void => {
-  const kernels = version.kernels(arena.memory)
-  version.handle.segments.forEach(({ firstRow, rowCount }, i) => {
-    kernels[i].scatter(rows.idsAt, rows.count, rows.sourceAt, firstRow, rowCount, version.rowBytes)
+  const kernels = table.kernels(arena.memory)
+  table.handle.segments.forEach(({ firstRow, rowCount }, i) => {
+    kernels[i].scatter(rows.idsAt, rows.count, rows.sourceAt, firstRow, rowCount, table.rowBytes)
   })
 }

@@ -17,11 +17,14 @@ const AHEAD_BYTES_MAX = 4 * WARM_BLOCK_BYTES
  * The descriptor of /dev/zero, one for the process, which is never closed. Undefined on a system without it:
  * the upload then touches its pages itself.
  */
-let zeros: number | undefined
-try {
-  zeros = openSync('/dev/zero', 'r')
-} catch {
-  zeros = undefined
+const zeros = openZeros()
+
+function openZeros(): number | undefined {
+  try {
+    return openSync('/dev/zero', 'r')
+  } catch {
+    return undefined
+  }
 }
 
 /**

@@ -46,12 +46,12 @@ export default function gather({ key, job, mapping }: GatherTask): boolean | Err
     arena ??= mapping.arena
     if (!versions.has(key)) versions.set(key, new TableReader(mapping.handle))
   }
-  const version = versions.get(key)
-  if (version === undefined || arena === undefined) return false
+  const reader = versions.get(key)
+  if (reader === undefined || arena === undefined) return false
   try {
-    if (!('kind' in job)) gatherRows(version, arena, job)
-    else if (job.kind === 'bags') poolRows(version, arena, job)
-    else runAttendJob(version, arena, job)
+    if (!('kind' in job)) gatherRows(reader, arena, job)
+    else if (job.kind === 'bags') poolRows(reader, arena, job)
+    else runAttendJob(reader, arena, job)
     return true
   } catch (error) {
     return toMessage(error)

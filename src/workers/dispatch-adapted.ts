@@ -34,19 +34,19 @@ export const dispatchAdapted = (
 
 /** Pools adapted rows; otherwise like {@link dispatchAdapted}. */
 export const dispatchAdaptedBags = (
-  version: TableReader,
+  reader: TableReader,
   adapter: TableAdapter,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
 ): void | Promise<void> => {
-  const { dim } = version.handle
+  const { dim } = reader.handle
   return runInSlices(
     arena,
     [BAG_SCRATCH_BYTES, FACTOR_SCRATCH_BYTES],
-    [version, adapter.factors],
+    [reader, adapter.factors],
     ([scratch, factors]) =>
       poolInBlocks(
-        version,
+        reader,
         arena.memory,
         { ...job, kind: 'bags', scratchAt: scratch.at },
         {
@@ -68,9 +68,9 @@ const runInSlices = (
   begin: (scratches: Region[]) => Generator<void>,
 ): void | Promise<void> => {
   const scratches: Region[] = []
-  for (const version of versions) version.pin()
+  for (const reader of versions) reader.pin()
   const end = (): void => {
-    for (const version of versions) version.unpin()
+    for (const reader of versions) reader.unpin()
     for (const scratch of scratches) arena.release(scratch)
   }
   try {

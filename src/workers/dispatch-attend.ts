@@ -62,7 +62,7 @@ export const planScan = (
  * jobs write reserved until the promise settles.
  */
 export interface AttendWork {
-  version: TableReader
+  reader: TableReader
   arena: Arena
   pool: ComputePool | null
   runnerCount: number
@@ -108,11 +108,11 @@ const waitForRoom = async (pool: ComputePool): Promise<void> => {
   while (!pool.hasRoom(1) && performance.now() < giveUpAt) await setTimeout(ROOM_POLL_MS)
 }
 
-const runJob = ({ version, arena, pool }: AttendWork, job: AttendJob): Promise<void> => {
+const runJob = ({ reader, arena, pool }: AttendWork, job: AttendJob): Promise<void> => {
   if (pool !== null) {
     pool.admit(1)
-    return pool.run(version, arena.memory, job)
+    return pool.run(reader, arena.memory, job)
   }
-  runAttendJob(version, arena.memory, job)
+  runAttendJob(reader, arena.memory, job)
   return setImmediate()
 }

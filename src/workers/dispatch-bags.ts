@@ -34,20 +34,20 @@ export const cutBags = (offsets: Int32Array, chunkMembers: number): BagRun[] => 
  * the promise settles. Refuses OVERLOADED if the queue of the pool is full.
  */
 export const dispatchBags = (
-  version: TableReader,
+  reader: TableReader,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
   pool: ComputePool | null,
 ): void | Promise<void> => {
   const offsets = arena.int32.subarray(job.offsetsAt / 4, job.offsetsAt / 4 + job.bagCount + 1)
-  const plan = planDispatch(offsets[job.bagCount] + job.bagCount, version.rowBytes, pool?.threadCount ?? 0)
+  const plan = planDispatch(offsets[job.bagCount] + job.bagCount, reader.rowBytes, pool?.threadCount ?? 0)
   if (plan.inline || pool === null)
     return withScratch(arena, 1, ([scratch]) =>
-      poolRows(version, arena.memory, { ...job, kind: 'bags', scratchAt: scratch.at }),
+      poolRows(reader, arena.memory, { ...job, kind: 'bags', scratchAt: scratch.at }),
     )
   const runs = cutBags(offsets, plan.chunkCount)
   pool.admit(runs.length)
-  return withScratch(arena, runs.length, (scratches) => runOnPool(version, arena, job, runs, scratches, pool))
+  return withScratch(arena, runs.length, (scratches) => runOnPool(reader, arena, job, runs, scratches, pool))
 }
 
 /** Reserves a scratch region for each task until `work` is done. */
@@ -73,20 +73,20 @@ const withScratch = (
 }
 
 const runOnPool = async (
-  version: TableReader,
+  reader: TableReader,
   arena: Arena,
   job: Omit<BagJob, 'kind' | 'scratchAt'>,
   runs: readonly BagRun[],
   scratches: readonly Region[],
   pool: ComputePool,
 ): Promise<void> => {
-  version.pin()
+  reader.pin()
   const tasks = runs.map(({ firstBag, bagCount }, i) => {
     const places = {
       offsetsAt: job.offsetsAt + firstBag * 4,
-      outAt: job.outAt + firstBag * version.handle.dim * 4,
+      outAt: job.outAt + firstBag * reader.handle.dim * 4,
     }
-    return pool.run(version, arena.memory, {
+    return pool.run(reader, arena.memory, {
       ...job,
       ...places,
       kind: 'bags',
@@ -96,7 +96,7 @@ const runOnPool = async (
   })
   // Regions are released only after all tasks have settled, because a running task writes into its region.
   const results = await Promise.allSettled(tasks)
-  version.unpin()
+  reader.unpin()
   const failed = results.find((result) => result.status === 'rejected')
   if (failed !== undefined) throw failed.reason
 }

@@ -37,25 +37,25 @@ export const planDispatch = (count: number, rowBytes: number, threadCount: numbe
  * settles. Refuses OVERLOADED if the queue of the pool is full.
  */
 export const dispatchGather = (
-  version: TableReader,
+  reader: TableReader,
   arena: Arena,
   job: GatherJob,
   pool: ComputePool | null,
 ): void | Promise<void> => {
-  const plan = planDispatch(job.count, version.rowBytes, pool?.threadCount ?? 0)
-  if (plan.inline || pool === null) return gatherRows(version, arena.memory, job)
-  const outRowBytes = job.format === 'stored' ? version.rowBytes : version.handle.dim * 4
+  const plan = planDispatch(job.count, reader.rowBytes, pool?.threadCount ?? 0)
+  if (plan.inline || pool === null) return gatherRows(reader, arena.memory, job)
+  const outRowBytes = job.format === 'stored' ? reader.rowBytes : reader.handle.dim * 4
   pool.admit(Math.ceil(job.count / plan.chunkCount))
   const tasks: Promise<void>[] = []
-  version.pin()
+  reader.pin()
   for (let first = 0; first < job.count; first += plan.chunkCount) {
     const count = Math.min(plan.chunkCount, job.count - first)
     const part = { ...job, idsAt: job.idsAt + first * 4, outAt: job.outAt + first * outRowBytes, count }
-    tasks.push(pool.run(version, arena.memory, part))
+    tasks.push(pool.run(reader, arena.memory, part))
   }
   // Regions are released only after all tasks have settled, because a running task writes into its region.
   return Promise.allSettled(tasks).then((results) => {
-    version.unpin()
+    reader.unpin()
     const failed = results.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
   })

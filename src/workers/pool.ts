@@ -52,8 +52,8 @@ export class ComputePool {
   }
 
   /** Runs a job on any thread of the pool. The caller keeps the version pinned until the promise settles. */
-  async run(version: TableReader, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
-    const { handle } = version
+  async run(reader: TableReader, arena: WebAssembly.Memory, job: PoolJob): Promise<void> {
+    const { handle } = reader
     const task: GatherTask = { key: handle.key, job }
     let outcome = (await this.#pool.run(task)) as boolean | ErrorMessage
     if (outcome === false)

@@ -1,7 +1,7 @@
 /** The writer's side of its links to the HTTP workers: calls, answers and publications. */
 import type { MessagePort } from 'node:worker_threads'
 import type { Arena } from '../tables/arena.ts'
-import type { AliasRecord, TableRecord } from '../tables/handles.ts'
+import type { AliasRecord, TableHandle } from '../tables/handles.ts'
 import type { TableMemory } from '../tables/memory.ts'
 import type { TableExport } from './upkeep/exports.ts'
 import { type UpdateSource, openUpdateSource } from './updates/update-source.ts'
@@ -24,7 +24,7 @@ export interface HttpWorkerLink extends AdapterBuilds {
 
 /** The state that a new HTTP worker is told. */
 export interface Published {
-  tables: () => Iterable<TableRecord>
+  tables: () => Iterable<TableHandle>
   aliases: () => AliasRecord[]
   health: () => WriterHealth
 }
@@ -89,7 +89,7 @@ export class HttpWorkerLinks {
   }
 
   /** Publishes a table to every HTTP worker; null says that it is gone. Resolves when all have applied it. */
-  async publish(name: string, record: TableRecord | null): Promise<void> {
+  async publish(name: string, record: TableHandle | null): Promise<void> {
     await Promise.all(
       [...this.#httpWorkers].map((httpWorker) => this.#tell(httpWorker, { kind: 'publish', name, record })),
     )
@@ -135,7 +135,7 @@ export class HttpWorkerLinks {
   #tell(
     httpWorker: HttpWorkerLink,
     what:
-      | { kind: 'publish'; name: string; record: TableRecord | null }
+      | { kind: 'publish'; name: string; record: TableHandle | null }
       | { kind: 'aliases'; aliases: AliasRecord[] },
   ): Promise<void> {
     const publicationId = this.#nextPublicationId++

@@ -9,7 +9,7 @@ import type {
   AdapterHandle,
   AliasRecord,
   SegmentHandle,
-  TableRecord,
+  TableHandle,
   VersionHandle,
 } from '../tables/handles.ts'
 
@@ -228,7 +228,7 @@ export type HttpWorkerMessage =
 export type WriterMessage =
   | { kind: 'answers'; answers: WriterAnswer[] }
   /** `record: null` says that the table is gone. */
-  | { kind: 'publish'; publicationId: number; name: string; record: TableRecord | null }
+  | { kind: 'publish'; publicationId: number; name: string; record: TableHandle | null }
   /** All aliases, which replace those published before. */
   | { kind: 'aliases'; publicationId: number; aliases: AliasRecord[] }
   | { kind: 'health'; health: WriterHealth }

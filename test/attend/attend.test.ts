@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { attend } from '../../src/attend/attend.ts'
-import type { AttendOptions } from '../../src/attend/request.ts'
+import type { AttendOptions } from '../../src/attend/plan.ts'
 import { GatherdError } from '../../src/core/errors.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { scoreReference, topReference } from '../../src/kernels/reference/attend.ts'

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { planAttend } from '../../src/attend/plan.ts'
-import type { AttendOptions } from '../../src/attend/request.ts'
+import { type AttendOptions, planAttend } from '../../src/attend/plan.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import type { Settings } from '../../src/core/types.ts'
 import { heapBytes, queryBytes } from '../../src/kernels/attend.ts'

@@ -50,7 +50,7 @@ const makeDirectory = async (): Promise<{ directory: string; older: string; newe
   store.commit({
     changes: [
       { kind: 'put-table', table: sampleTable() },
-      { kind: 'put-version', version: sampleVersion() },
+      { kind: 'put-version', versionRow: sampleVersion() },
     ],
   })
   for (const sequence of [1, 2, 3, 4, 5, 6]) store.commit({ records: [sampleRecord(sequence)] })

@@ -33,9 +33,9 @@ const makeTable = async (rows: number, dim: number, dtype: Dtype = 'float32') =>
  * Reads a page while a writer never pauses; null when the read is refused as OVERLOADED, which is correct
  * here.
  */
-const readBusy = (version: TableReader) => {
+const readBusy = (reader: TableReader) => {
   try {
-    return readRows(version, arena, 0, 16)
+    return readRows(reader, arena, 0, 16)
   } catch (error) {
     expect(error).toMatchObject({ code: 'OVERLOADED' })
     return null
@@ -44,20 +44,20 @@ const readBusy = (version: TableReader) => {
 
 describe('A page of rows', () => {
   test('has the existing rows of its range', async () => {
-    const version = await makeTable(5, 2)
-    expect(readRows(version, arena, 1, 3)).toEqual({
+    const reader = await makeTable(5, 2)
+    expect(readRows(reader, arena, 1, 3)).toEqual({
       sequence: 0,
       firstRow: 1,
       rowCount: 3,
       values: Float32Array.of(1, 1, 2, 2, 3, 3),
     })
-    expect(readRows(version, arena, 4, 10)).toMatchObject({ rowCount: 1, values: Float32Array.of(4, 4) })
+    expect(readRows(reader, arena, 4, 10)).toMatchObject({ rowCount: 1, values: Float32Array.of(4, 4) })
     for (const [offset, limit] of [
       [5, 10],
       [1000, 10],
       [0, 0],
     ])
-      expect(readRows(version, arena, offset, limit)).toMatchObject({ rowCount: 0 })
+      expect(readRows(reader, arena, offset, limit)).toMatchObject({ rowCount: 0 })
   })
 
   test('is float32 for every dtype', async () => {
@@ -68,15 +68,15 @@ describe('A page of rows', () => {
 
   test('of wide rows in many segments needs little arena memory', async () => {
     const small = new Arena(1536 * 1024)
-    const version = await makeTable(100, 30_001)
-    expect(version.handle.segments.length).toBeGreaterThan(5)
-    const { values } = readRows(version, small, 10, 90)
+    const reader = await makeTable(100, 30_001)
+    expect(reader.handle.segments.length).toBeGreaterThan(5)
+    const { values } = readRows(reader, small, 10, 90)
     expect(values.every((value, i) => value === 10 + Math.floor(i / 30_001))).toBe(true)
     expect(small.reservedBytes).toBe(0)
   })
 
   test('states a sequence that its rows have reached at least', async () => {
-    const version = await makeTable(2, 1)
+    const reader = await makeTable(2, 1)
     await service.client.call('update', {
       name: 'user',
       operation: 'set',
@@ -84,7 +84,7 @@ describe('A page of rows', () => {
       values: Float32Array.of(9),
       precondition: {},
     })
-    expect(readRows(version, arena, 0, 2)).toMatchObject({ sequence: 1, values: Float32Array.of(0, 9) })
+    expect(readRows(reader, arena, 0, 2)).toMatchObject({ sequence: 1, values: Float32Array.of(0, 9) })
   })
 
   test('never contains a half-written row', async () => {
@@ -94,10 +94,10 @@ describe('A page of rows', () => {
     })
     try {
       await new Promise((resolve) => worker.once('message', resolve))
-      const version = new TableReader(handle)
+      const reader = new TableReader(handle)
       let readCount = 0
       for (let round = 0; round < 500 && readCount < 300; round++) {
-        const page = readBusy(version)
+        const page = readBusy(reader)
         if (page === null) continue
         readCount += 1
         for (let row = 0; row < 16; row++) {

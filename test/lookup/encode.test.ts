@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { readNpy } from '../../src/formats/npy.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { arrayHeaders, checkEncoding, type Encoding, encodeAnswer } from '../../src/lookup/encode.ts'
-import type { GatherResult } from '../../src/lookup/gather-result.ts'
+import type { GatherResult } from '../../src/lookup/print.ts'
 import { createLookupServices } from '../../src/lookup/lookup.ts'
 
 const { arena, buffers, printer } = createLookupServices(null)

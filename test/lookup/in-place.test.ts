@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { sendInPlace } from '../../src/lookup/in-place.ts'
+import { sendInPlace } from '../../src/lookup/buffers.ts'
 import { Arena, ArenaShare } from '../../src/tables/arena.ts'
 
 const ROWS_BYTES = 64 * 1024

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseIntegers, parseNumbers } from '../../src/lookup/number-list.ts'
+import { parseIntegers, parseNumbers } from '../../src/lookup/decode.ts'
 
 describe('A list of numbers in a query', () => {
   test('is separated by commas', () => {

@@ -104,14 +104,14 @@ const classify = (set: DamageSet, damage: Damage, tables: ReadonlyMap<string, Ta
       continue
     }
     for (const [number, history] of expected.versions) {
-      const version = table.versions.get(number)
-      if (version === undefined) {
+      const model = table.versions.get(number)
+      if (model === undefined) {
         lost.push(`${expected.name} ${number} is gone`)
         continue
       }
-      const sequence = version.table.readSequence()
+      const sequence = model.table.readSequence()
       const rows = foldRows(history, sequence)
-      const [{ memory }] = version.handle.segments
+      const [{ memory }] = model.handle.segments
       const values = new Float32Array(memory.buffer, ROWS_AT, ROW_COUNT * DIM)
       const where = `${expected.name} ${number}-${sequence}`
       if (rows === null) return { kind: 'violation', detail: `phantom: ${where} never was` }

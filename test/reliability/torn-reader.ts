@@ -33,7 +33,7 @@ const isWhole = (values: Float32Array, at: number, dim: number): boolean => {
 
 /** Reads rows that a writer fills with one number each. A row with two numbers is torn. */
 const readRows = ({ handle, hotRows, readCount, seed, checks }: ReaderData): ReaderResult => {
-  const version = new TableReader(handle)
+  const reader = new TableReader(handle)
   const arena = new Arena(4 * 1024 * 1024)
   const random = createRandom(seed)
   const { dim } = handle
@@ -46,7 +46,7 @@ const readRows = ({ handle, hotRows, readCount, seed, checks }: ReaderData): Rea
     const format = random.below(2) === 0 ? 'stored' : 'float32'
     const job: GatherJob = { format, idsAt: ids.at, count: BATCH_ROWS, outAt: rows.at, fillAt: rows.at }
     try {
-      read(version, arena.memory, job)
+      read(reader, arena.memory, job)
     } catch (error) {
       // The scheduler stopped the writer in the middle of a row. The read is then refused, because an answer
       // would be torn.

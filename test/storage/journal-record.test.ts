@@ -156,9 +156,9 @@ const resum = (original: Uint8Array, change: (bytes: Uint8Array) => void): Uint8
 }
 
 describe('A record for a version', () => {
-  const version = { rows: 10, dim: 2, dtype: 'float32' as const }
+  const table = { rows: 10, dim: 2, dtype: 'float32' as const }
   const fits = (changes: Partial<JournalRecord>) =>
-    refusalOf(() => checkRecordFits(sampleRecord(3, changes), version, 'catalog.db'))
+    refusalOf(() => checkRecordFits(sampleRecord(3, changes), table, 'catalog.db'))
 
   test('is refused when it has rows out of range, another width, or state of another length', () => {
     const state = { kind: 'adam' as const, initial: 0, length: 4, rows: new Float32Array(4) }

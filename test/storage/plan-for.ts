@@ -27,7 +27,7 @@ export const planFor = (
   return planVersion(
     {
       table: sampleTable(),
-      version: sampleVersion(),
+      versionRow: sampleVersion(),
       journal,
       journalFile: 'data/catalog.db',
       snapshotFolder: 'data/snapshots',

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import * as recovery from '../../src/storage/recovery-plan.ts'
+import { describeRefusal } from '../../src/storage/refusals.ts'
 import { NEWEST, OLDER, planFor } from './plan-for.ts'
 import { sampleSnapshot, sampleVersion } from './samples.ts'
 
@@ -122,7 +123,7 @@ describe('A recovery plan', () => {
       ],
       [[11, 30]],
     ) as recovery.RefusePlan
-    expect(recovery.describeRefusal(plan)).toBe(
+    expect(describeRefusal(plan)).toBe(
       'data/snapshots/newest.safetensors: the snapshot of table "user", version 1 is damaged, and no older one can be brought up to sequence 25; ' +
         'restore the file, or start once with --recover=before-damage to go back to an older state',
     )

@@ -112,7 +112,7 @@ export const sampleAdapter = (changes: Partial<CatalogAdapter> = {}): CatalogAda
 /** Creates a table with one version, with which most tests begin. */
 export const sampleChanges = (): CatalogChange[] => [
   { kind: 'put-table', table: sampleTable() },
-  { kind: 'put-version', version: sampleVersion() },
+  { kind: 'put-version', versionRow: sampleVersion() },
 ]
 
 /** Returns the record of update `sequence`: one row, each byte of which is the sequence. */

@@ -72,7 +72,7 @@ describe('The catalog', () => {
   test('reads back as it was committed', () => {
     const directory = makeFolder()
     const store = openSample(directory)
-    const [table, version] = [sampleTable({ id: store.takeId() }), sampleVersion()]
+    const [table, versionRow] = [sampleTable({ id: store.takeId() }), sampleVersion()]
     const snapshot = sampleSnapshot({
       id: store.takeId(),
       stateKind: 'adam',
@@ -87,14 +87,14 @@ describe('The catalog', () => {
     store.commit({
       changes: [
         { kind: 'put-table', table },
-        { kind: 'put-version', version },
+        { kind: 'put-version', versionRow },
         { kind: 'put-snapshot', snapshot },
         ...aliases.map((alias) => ({ kind: 'put-alias' as const, alias })),
       ],
     })
     const expected = {
       tables: [table],
-      versions: [version],
+      versions: [versionRow],
       aliases,
       snapshots: [snapshot],
       adapters: [],
@@ -111,7 +111,7 @@ describe('The catalog', () => {
     store.commit({
       changes: [
         { kind: 'put-table', table: sampleTable({ highest: 2, current: 2 }) },
-        { kind: 'put-version', version: sampleVersion({ version: 2 }) },
+        { kind: 'put-version', versionRow: sampleVersion({ version: 2 }) },
       ],
     })
     store.commit({

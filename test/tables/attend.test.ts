@@ -24,11 +24,11 @@ const putRows = async (rows: number, dim: number, values: ArrayLike<number>): Pr
 /** Makes a scan that writes the scores of all rows. */
 const makeScan = (
   arena: Arena,
-  version: TableReader,
+  reader: TableReader,
   queries: readonly Float32Array[],
   metric: Metric,
 ): ScanJob & { scoresAt: number } => {
-  const { rows, dim } = version.handle
+  const { rows, dim } = reader.handle
   const queriesAt = arena.reserve(queries.length * queryBytes(dim)).at
   const scoresAt = arena.reserve(queries.length * rows * 4).at
   queries.forEach((query, q) => {
@@ -71,14 +71,14 @@ describe('An attend scan', () => {
   test('scores every row of every segment, in chunks as at once', async () => {
     const [rows, dim] = [4400, 10]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => Math.sin(i))
-    const version = await putRows(rows, dim, values)
-    expect(version.handle.segments.length).toBeGreaterThan(3)
+    const reader = await putRows(rows, dim, values)
+    expect(reader.handle.segments.length).toBeGreaterThan(3)
     const queries = Array.from({ length: 12 }, (_, q) =>
       Float32Array.from({ length: dim }, (_unused, k) => Math.cos(q * dim + k)),
     )
     const arena = new Arena(32 * 1024 * 1024)
     for (const metric of ['dot', 'cosine', 'l2'] as const) {
-      const { scoresAt, ...job } = makeScan(arena, version, queries, metric)
+      const { scoresAt, ...job } = makeScan(arena, reader, queries, metric)
       const scores = arena.float32.subarray(scoresAt / 4, scoresAt / 4 + queries.length * rows)
       const expected = Float32Array.from(scores, (_, i) => {
         const row = i % rows
@@ -91,7 +91,7 @@ describe('An attend scan', () => {
       for (const chunkRows of [rows, 700]) {
         scores.fill(NaN)
         for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
-          runAttendJob(version, arena.memory, {
+          runAttendJob(reader, arena.memory, {
             ...job,
             firstRow,
             rowCount: Math.min(chunkRows, rows - firstRow),
@@ -108,7 +108,7 @@ describe('An attend scan', () => {
   test('finds the top k of each query for any chunks', async () => {
     const [rows, dim] = [300, 3]
     const values = Float32Array.from({ length: rows * dim }, (_, i) => (i * 7919) % 5)
-    const version = await putRows(rows, dim, values)
+    const reader = await putRows(rows, dim, values)
     const queries = [Float32Array.of(1, 0, -1), Float32Array.of(0, 2, 1), Float32Array.of(0, 0, 0)]
     const property = fc.property(
       fc.constantFrom<Metric>('dot', 'l2'),
@@ -117,12 +117,12 @@ describe('An attend scan', () => {
       fc.integer({ min: -1, max: rows - 1 }),
       (metric, capacity, chunkRows, skippedRow) => {
         const arena = new Arena(4 * 1024 * 1024)
-        const { scoresAt, ...scan } = makeScan(arena, version, queries, metric)
+        const { scoresAt, ...scan } = makeScan(arena, reader, queries, metric)
         const heapsAt = arena.reserve(queries.length * heapBytes(capacity)).at
         arena.bytes.fill(0, heapsAt, heapsAt + queries.length * heapBytes(capacity))
         const job: ScanJob = { ...scan, out: null, top: { heapsAt, capacity, skippedRow } }
         for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
-          runAttendJob(version, arena.memory, {
+          runAttendJob(reader, arena.memory, {
             ...job,
             firstRow,
             rowCount: Math.min(chunkRows, rows - firstRow),
@@ -130,7 +130,7 @@ describe('An attend scan', () => {
         }
         const indicesAt = arena.reserve(queries.length * capacity * 8).at
         const sets = { setCount: 1, setBytes: 0, heapsAt, queryCount: queries.length, capacity }
-        runAttendJob(version, arena.memory, { kind: 'settle', metric, ...sets, indicesAt, scoresAt })
+        runAttendJob(reader, arena.memory, { kind: 'settle', metric, ...sets, indicesAt, scoresAt })
         queries.forEach((query, q) => {
           const all = Float32Array.from({ length: rows }, (_, row) =>
             scoreReference(metric, query, values.subarray(row * dim, (row + 1) * dim)),
@@ -156,9 +156,9 @@ const HOT_ROWS = 16
 const DIM = 512
 
 describe('While a writer changes hot rows', () => {
-  const startTestWriter = async (version: TableReader): Promise<Worker> => {
+  const startTestWriter = async (reader: TableReader): Promise<Worker> => {
     const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
-      workerData: { handle: version.handle, hotRows: HOT_ROWS },
+      workerData: { handle: reader.handle, hotRows: HOT_ROWS },
     })
     await new Promise((resolve) => writer.once('message', resolve))
     return writer
@@ -171,10 +171,10 @@ describe('While a writer changes hot rows', () => {
   const query = Float32Array.from({ length: DIM }, (_, k) => (k & 4 ? -1 : 1))
 
   test('no torn row is scored, and without the check some are', async () => {
-    const version = await putRows(HOT_ROWS, DIM, new Float32Array(HOT_ROWS * DIM))
+    const reader = await putRows(HOT_ROWS, DIM, new Float32Array(HOT_ROWS * DIM))
     const arena = new Arena(4 * 1024 * 1024)
-    const { scoresAt, ...job } = makeScan(arena, version, [query], 'dot')
-    const kernels = instantiateAttendKernels(version.handle.segments[0].memory, arena.memory)
+    const { scoresAt, ...job } = makeScan(arena, reader, [query], 'dot')
+    const kernels = instantiateAttendKernels(reader.handle.segments[0].memory, arena.memory)
     const countTorn = (read: () => void, times: number, until: number): number => {
       let torn = 0
       for (let i = 0; i < times && torn < until; i++) {
@@ -185,9 +185,9 @@ describe('While a writer changes hot rows', () => {
       }
       return torn
     }
-    const writer = await startTestWriter(version)
+    const writer = await startTestWriter(reader)
     try {
-      expect(countTorn(() => runAttendJob(version, arena.memory, job), 5_000, 1)).toBe(0)
+      expect(countTorn(() => runAttendJob(reader, arena.memory, job), 5_000, 1)).toBe(0)
       const scoreUnchecked = () =>
         kernels.score('dot', 'float32', 0, HOT_ROWS, job.queriesAt, 1, DIM, scoresAt, HOT_ROWS)
       expect(countTorn(scoreUnchecked, 1_000_000, 1)).toBeGreaterThan(0)
@@ -197,17 +197,17 @@ describe('While a writer changes hot rows', () => {
   })
 
   test('a dead writer makes scans of its half-written row OVERLOADED, and no others', async () => {
-    const version = await putRows(4, 2, [1, 1, 2, 2, 3, 3, 4, 4])
+    const reader = await putRows(4, 2, [1, 1, 2, 2, 3, 3, 4, 4])
     const arena = new Arena(1024 * 1024)
-    const { scoresAt, ...job } = makeScan(arena, version, [Float32Array.of(1, 1)], 'dot')
-    const words = new Int32Array(version.handle.segments[0].memory.buffer)
+    const { scoresAt, ...job } = makeScan(arena, reader, [Float32Array.of(1, 1)], 'dot')
+    const words = new Int32Array(reader.handle.segments[0].memory.buffer)
     words[LOCK_AT / 4] = 1
-    runAttendJob(version, arena.memory, job)
+    runAttendJob(reader, arena.memory, job)
     expect(Array.from(arena.float32.subarray(scoresAt / 4, scoresAt / 4 + 4))).toEqual([2, 4, 6, 8])
     words[STRIPES_AT / 4 + 2] = 1
-    expect(() => runAttendJob(version, arena.memory, job)).toThrowError(
+    expect(() => runAttendJob(reader, arena.memory, job)).toThrowError(
       expect.objectContaining({ code: 'OVERLOADED' }),
     )
-    expect(() => runAttendJob(version, arena.memory, { ...job, rowCount: 2 })).not.toThrow()
+    expect(() => runAttendJob(reader, arena.memory, { ...job, rowCount: 2 })).not.toThrow()
   })
 })

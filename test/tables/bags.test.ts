@@ -94,8 +94,8 @@ describe('A table of several segments', () => {
     'is pooled as %s in the order of the members for rows in any segments',
     async (operation) => {
       const [rows, dim] = [1000, 33]
-      const version = await putRows('words', rows, dim)
-      expect(version.handle.segments.length).toBeGreaterThan(2)
+      const reader = await putRows('words', rows, dim)
+      expect(reader.handle.segments.length).toBeGreaterThan(2)
       const sizes = [3, 0, 50, 1, 0, 246]
       const ids = Array.from({ length: 300 }, (_, m) => (m % 41 === 7 ? FILL_ROW : (m * 337) % rows))
       const wanted: Wanted = {
@@ -104,7 +104,7 @@ describe('A table of several segments', () => {
         ...(operation !== 'max' && { weights: ids.map((_, m) => (m % 7) - 2.5) }),
       }
       const { arena, job, answer } = makeJob(dim, operation, wanted)
-      poolRows(version, arena.memory, job)
+      poolRows(reader, arena.memory, job)
       expect(answer()).toEqual(await poolReference(rows, dim, operation, wanted))
     },
   )
@@ -113,15 +113,15 @@ describe('A table of several segments', () => {
     const dim = 8192
     const blockMembers = BAG_SCRATCH_BYTES / (dim * 4)
     expect(blockMembers).toBe(8)
-    const version = await putRows('wide', 6, dim)
-    expect(version.handle.segments.length).toBe(6)
+    const reader = await putRows('wide', 6, dim)
+    expect(reader.handle.segments.length).toBe(6)
     for (const sizes of [[8, 8], [7, 1, 1, 7], [0, 8, 0, 8, 0], [20, 0, 0, 4], [3, 25, 0], [0], [0, 0]]) {
       const count = sizes.reduce((sum, size) => sum + size, 0)
       const wanted = { sizes, ids: Array.from({ length: count }, (_, m) => (m * 5) % 6) }
       for (const operation of ['mean', 'max'] as const) {
         const { arena, job, answer } = makeJob(dim, operation, wanted)
         arena.float32.fill(7, job.outAt / 4, job.outAt / 4 + sizes.length * dim)
-        poolRows(version, arena.memory, job)
+        poolRows(reader, arena.memory, job)
         expect(answer(), `${operation} ${sizes.join()}`).toEqual(
           await poolReference(6, dim, operation, wanted),
         )
@@ -134,36 +134,36 @@ describe('While a writer changes rows', () => {
   const wanted = { sizes: [2, 1], ids: [0, 1, 1] }
 
   test('bags are pooled row by row with the same result', async () => {
-    const version = await putRows('words', 4, 5)
-    const words = new Int32Array(version.handle.segments[0].memory.buffer)
+    const reader = await putRows('words', 4, 5)
+    const words = new Int32Array(reader.handle.segments[0].memory.buffer)
     words[LOCK_AT / 4] = 1
     const { arena, job, answer } = makeJob(5, 'sum', wanted)
-    poolRows(version, arena.memory, job)
+    poolRows(reader, arena.memory, job)
     expect(answer()).toEqual(await poolReference(4, 5, 'sum', wanted))
   })
 
   test('a row that stays locked is refused as OVERLOADED', async () => {
-    const version = await putRows('words', 4, 5)
-    const words = new Int32Array(version.handle.segments[0].memory.buffer)
+    const reader = await putRows('words', 4, 5)
+    const words = new Int32Array(reader.handle.segments[0].memory.buffer)
     // These are the words after a writer died while it wrote row 1.
     words[LOCK_AT / 4] = 1
     words[STRIPES_AT / 4 + 1] = 1
     const { arena, job } = makeJob(5, 'sum', wanted)
-    expect(() => poolRows(version, arena.memory, job)).toThrowError(
+    expect(() => poolRows(reader, arena.memory, job)).toThrowError(
       expect.objectContaining({ code: 'OVERLOADED' }),
     )
     arena.int32.set([0, 2, 3], job.idsAt / 4)
-    expect(() => poolRows(version, arena.memory, job)).not.toThrow()
+    expect(() => poolRows(reader, arena.memory, job)).not.toThrow()
   })
 
   test('no torn row is pooled, and without the check some are', async () => {
     const dim = 512
     const hotRows = 16
     await putTable(service.client, { name: 'hot', rows: hotRows, dim })
-    const version = service.client.registry.find('hot').current
+    const reader = service.client.registry.find('hot').current
     const sizes = Array.from({ length: hotRows }, () => 1)
     const { arena, job, answer } = makeJob(dim, 'sum', { sizes, ids: sizes.map((_, row) => row) })
-    const kernels = instantiateBagKernels(version.handle.segments[0].memory, arena.memory)
+    const kernels = instantiateBagKernels(reader.handle.segments[0].memory, arena.memory)
     const unchecked = () =>
       kernels.pool({ ...job, dim }, { ...job, dtype: 'float32', firstRow: 0, rowCount: hotRows })
     // This writer never pauses. On a busy machine it may be descheduled within a row for longer than a reader
@@ -171,7 +171,7 @@ describe('While a writer changes rows', () => {
     const checked = () => {
       for (;;) {
         try {
-          return poolRows(version, arena.memory, job)
+          return poolRows(reader, arena.memory, job)
         } catch (error) {
           expect(error).toMatchObject({ code: 'OVERLOADED' })
         }
@@ -189,7 +189,7 @@ describe('While a writer changes rows', () => {
       return torn
     }
     const url = new URL('../helpers/row-writer.ts', import.meta.url)
-    const writer = new Worker(url, { workerData: { handle: version.handle, hotRows } })
+    const writer = new Worker(url, { workerData: { handle: reader.handle, hotRows } })
     try {
       await new Promise((resolve) => writer.once('message', resolve))
       expect(countTorn(checked, 5_000)).toBe(0)

@@ -16,17 +16,17 @@ beforeEach(async () => {
 afterEach(() => service.close())
 
 /** A writer thread sets all of a row to one number, again and again: a row with two numbers in it is torn. */
-const startRowWriter = async (version: TableReader): Promise<Worker> => {
+const startRowWriter = async (reader: TableReader): Promise<Worker> => {
   const writer = new Worker(new URL('../helpers/row-writer.ts', import.meta.url), {
-    workerData: { handle: version.handle, hotRows: HOT_ROWS },
+    workerData: { handle: reader.handle, hotRows: HOT_ROWS },
   })
   await new Promise((resolve) => writer.once('message', resolve))
   return writer
 }
 
 const countTorn = (
-  read: (version: TableReader, arena: WebAssembly.Memory, job: GatherJob) => void,
-  version: TableReader,
+  read: (reader: TableReader, arena: WebAssembly.Memory, job: GatherJob) => void,
+  reader: TableReader,
   batches: number,
   until: number,
 ) => {
@@ -38,7 +38,7 @@ const countTorn = (
   let busy = 0
   for (let batch = 0; batch < batches && torn < until; batch++) {
     try {
-      read(version, arena.memory, {
+      read(reader, arena.memory, {
         format: 'stored',
         idsAt: region.at,
         count: HOT_ROWS,
@@ -62,11 +62,11 @@ const countTorn = (
 describe('While a writer changes hot rows', () => {
   test('no torn row is read, and without the check some are', async () => {
     await putTable(service.client, { name: 'hot', rows: HOT_ROWS, dim: DIM })
-    const version = service.client.registry.find('hot').current
-    const writer = await startRowWriter(version)
+    const reader = service.client.registry.find('hot').current
+    const writer = await startRowWriter(reader)
     try {
-      expect(countTorn(gatherRows, version, 5_000, 1)).toBe(0)
-      expect(countTorn(gatherUnchecked, version, 1_000_000, 1)).toBeGreaterThan(0)
+      expect(countTorn(gatherRows, reader, 5_000, 1)).toBe(0)
+      expect(countTorn(gatherUnchecked, reader, 1_000_000, 1)).toBeGreaterThan(0)
     } finally {
       await writer.terminate()
     }
@@ -74,8 +74,8 @@ describe('While a writer changes hot rows', () => {
 
   test('a reader is refused as OVERLOADED for a row that stays locked', async () => {
     await putTable(service.client, { name: 'hot', rows: 2, dim: 1 })
-    const version = service.client.registry.find('hot').current
-    const words = new Int32Array(version.handle.segments[0].memory.buffer)
+    const reader = service.client.registry.find('hot').current
+    const words = new Int32Array(reader.handle.segments[0].memory.buffer)
     const arena = new Arena(65_536)
     const region = arena.reserve(64)
     const job: GatherJob = {
@@ -88,10 +88,10 @@ describe('While a writer changes hot rows', () => {
     // These are the words after a writer died within a row.
     words[64 / 4] = 1
     words[STRIPES_AT / 4] = 1
-    expect(() => gatherRows(version, arena.memory, job)).toThrowError(
+    expect(() => gatherRows(reader, arena.memory, job)).toThrowError(
       expect.objectContaining({ code: 'OVERLOADED' }),
     )
     arena.int32[region.at / 4] = 1
-    expect(() => gatherRows(version, arena.memory, job)).not.toThrow()
+    expect(() => gatherRows(reader, arena.memory, job)).not.toThrow()
   })
 })

@@ -45,6 +45,9 @@ describe('A replaced name', () => {
     'return TAKEN',
     'judgeSnapshot(file)',
     'new Preimages()',
+    'release: leaveToCollector',
+    'record: TableRecord',
+    'const read = (version: TableReader) => version.pin()',
   ])('is found: %s', (text) => {
     expect(find(text).length).toBeGreaterThan(0)
     expect(find(`export {}\n${text}`)[0]).toMatch(/^src\/http\/app\.ts:2: .+ is .+ now$/)

@@ -55,6 +55,12 @@ export const OLD_NAMES: readonly OldName[] = [
     now: 'pin and unpin, reserve and release',
   },
   { old: /\bleave(State|With)\b|\b[Kk]eyClaims?\b/, now: 'releaseState, demoteWith, KeyReservation' },
+  { old: /\bleaveToCollector\b/, now: 'releaseToCollector' },
+  { old: /\bTableRecord\b/, now: 'TableHandle' },
+  {
+    old: /\bversion: (Table(Reader|Writer)|VersionModel|CatalogVersion)\b/,
+    now: 'reader, table, model or versionRow: a version is a number',
+  },
   { old: /\bcall\('(begin|commit|abort)'/, now: 'beginBuild, commitBuild, abortBuild' },
   { old: /\b(encode|print)?Found\b(?=[>,;[(]| =| \{| \|)/, now: 'ScanResult' },
   { old: /\bGathered\b(?=[>,;[(]| =| \{| \|)/, now: 'GatherResult' },

@@ -19,11 +19,11 @@ const allocate = (rows: number, dim: number): TableReader['handle']['segments'] 
   return segments
 }
 
-let version: TableReader
+let reader: TableReader
 let adapter: TableAdapter
 let arena: Arena
 beforeEach(() => {
-  version = new TableReader({
+  reader = new TableReader({
     key: 'v',
     version: 1,
     rows: ROWS,
@@ -55,7 +55,7 @@ const gather = (ids: number[]) => {
   const region = arena.reserve(ids.length * (DIM * 4 + 4))
   const rowsAt = region.at + Math.ceil((ids.length * 4) / 64) * 64
   arena.int32.set(ids, region.at / 4)
-  gatherRows(version, arena.memory, {
+  gatherRows(reader, arena.memory, {
     format: 'float32',
     idsAt: region.at,
     count: ids.length,
@@ -108,7 +108,7 @@ describe('Adding an adapter', () => {
       fillAt: 64,
       outAt,
     }
-    const pending = dispatchAdaptedBags(version, adapter, arena, job)
+    const pending = dispatchAdaptedBags(reader, adapter, arena, job)
     expect(pending).toBeInstanceOf(Promise)
     await pending
     let first = 0

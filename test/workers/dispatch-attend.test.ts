@@ -69,7 +69,7 @@ describe('The jobs of an attend scan', () => {
 
   /** Prepares the jobs of a scan for the scores of the query (1, 1, 1, 1). */
   const prepare = (withPool: boolean, runnerCount = 2) => {
-    const version = service.client.registry.find('words').current
+    const reader = service.client.registry.find('words').current
     const queriesAt = arena.reserve(DIM * 4).at
     arena.float32.fill(1, queriesAt / 4, queriesAt / 4 + DIM)
     const scoresAt = arena.reserve(ROWS * 4).at
@@ -80,7 +80,7 @@ describe('The jobs of an attend scan', () => {
     const out = { scoresAt, stride: ROWS }
     const base = { kind: 'scan' as const, metric: 'dot' as const, queriesAt, queryCount: 1, out, top: null }
     const work: AttendWork = {
-      version,
+      reader,
       arena,
       pool: withPool ? pool : null,
       runnerCount,
@@ -161,7 +161,7 @@ describe('The jobs of an attend scan', () => {
 
   test('are refused with the code that the pool gives', async () => {
     const { work, nextJob } = prepare(true)
-    const words = new Int32Array(work.version.handle.segments[0].memory.buffer)
+    const words = new Int32Array(work.reader.handle.segments[0].memory.buffer)
     // These are the words after a writer died within a row.
     words[LOCK_AT / 4] = 1
     words[STRIPES_AT / 4 + 500] = 1

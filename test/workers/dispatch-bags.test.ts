@@ -60,7 +60,7 @@ describe('Dispatched bags', () => {
   })
 
   const prepare = (count: number) => {
-    const version = service.client.registry.find('words').current
+    const reader = service.client.registry.find('words').current
     const bagCount = Math.ceil(count / 9)
     const job = {
       operation: 'mean' as const,
@@ -79,32 +79,32 @@ describe('Dispatched bags', () => {
     const rows = () => arena.float32.slice(job.outAt / 4, job.outAt / 4 + bagCount * DIM)
     const expected = () => {
       const copy = arena.bytes.slice().buffer
-      const table = version.handle.segments[0].memory.buffer
+      const table = reader.handle.segments[0].memory.buffer
       makeReferenceBagKernels(table, copy).pool(
         { ...job, dim: DIM },
         { ...job, dtype: 'float32', firstRow: 0, rowCount: ROWS },
       )
       return new Float32Array(copy, job.outAt, bagCount * DIM)
     }
-    return { version, job, rows, expected }
+    return { reader, job, rows, expected }
   }
 
   test('are pooled inline when they are few or when there is no pool', () => {
     const few = prepare(100)
     const before = arena.reservedBytes
-    expect(dispatchBags(few.version, arena, few.job, pool)).toBeUndefined()
+    expect(dispatchBags(few.reader, arena, few.job, pool)).toBeUndefined()
     expect(few.rows()).toEqual(few.expected())
     const many = prepare(COUNT)
-    expect(dispatchBags(many.version, arena, many.job, null)).toBeUndefined()
+    expect(dispatchBags(many.reader, arena, many.job, null)).toBeUndefined()
     expect(arena.reservedBytes).toBeGreaterThan(before)
   })
 
   test('are pooled by the compute workers, each a run of them, when they are many', {
     timeout: 120_000,
   }, async () => {
-    const { version, job, rows, expected } = prepare(COUNT)
+    const { reader, job, rows, expected } = prepare(COUNT)
     const before = arena.reservedBytes
-    const pending = dispatchBags(version, arena, job, pool)
+    const pending = dispatchBags(reader, arena, job, pool)
     expect(pending).toBeInstanceOf(Promise)
     await pending
     // To the bit; comparing numbers one by one takes seconds.
@@ -113,10 +113,10 @@ describe('Dispatched bags', () => {
   })
 
   test('pin the version until they are done', async () => {
-    const { version, job } = prepare(COUNT)
-    const pending = dispatchBags(version, arena, job, pool)
+    const { reader, job } = prepare(COUNT)
+    const pending = dispatchBags(reader, arena, job, pool)
     let released = false
-    version.retire(() => {
+    reader.retire(() => {
       released = true
     })
     expect(released).toBe(false)
@@ -128,7 +128,7 @@ describe('Dispatched bags', () => {
     const jobs = Array.from({ length: 6 }, () => prepare(COUNT))
     const before = arena.reservedBytes
     const results = await Promise.allSettled(
-      jobs.map(async ({ version, job }) => dispatchBags(version, arena, job, pool)),
+      jobs.map(async ({ reader, job }) => dispatchBags(reader, arena, job, pool)),
     )
     const codes = results.flatMap((result) =>
       result.status === 'rejected' ? [(result.reason as { code: string }).code] : [],
@@ -136,10 +136,10 @@ describe('Dispatched bags', () => {
     expect(codes.length).toBeGreaterThan(0)
     expect(new Set(codes)).toEqual(new Set(['OVERLOADED']))
     expect(arena.reservedBytes).toBe(before)
-    const words = new Int32Array(jobs[0].version.handle.segments[0].memory.buffer)
+    const words = new Int32Array(jobs[0].reader.handle.segments[0].memory.buffer)
     words[LOCK_AT / 4] = 1
     words[STRIPES_AT / 4 + 3] = 1
-    await expect(dispatchBags(jobs[0].version, arena, jobs[0].job, pool)).rejects.toMatchObject({
+    await expect(dispatchBags(jobs[0].reader, arena, jobs[0].job, pool)).rejects.toMatchObject({
       code: 'OVERLOADED',
     })
     expect(arena.reservedBytes).toBe(before)

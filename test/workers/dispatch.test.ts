@@ -45,15 +45,15 @@ describe('A large gather', () => {
       dim: DIM,
       values: Float32Array.from({ length: ROWS * DIM }, (_, i) => i),
     })
-    const version = service.client.registry.find('user').current
-    expect(version.handle.segments.length).toBe(2)
+    const reader = service.client.registry.find('user').current
+    expect(reader.handle.segments.length).toBe(2)
     const arena = new Arena(64 * 1024 * 1024)
     const ids = arena.reserve(COUNT * 4)
     const fill = arena.reserve(DIM * 4)
     const out = arena.reserve(COUNT * DIM * 4)
     for (let i = 0; i < COUNT; i++) arena.int32[ids.at / 4 + i] = (i * 7919) % ROWS
     return {
-      version,
+      reader,
       arena,
       out,
       job: { format: 'stored' as const, idsAt: ids.at, count: COUNT, outAt: out.at, fillAt: fill.at },
@@ -61,8 +61,8 @@ describe('A large gather', () => {
   }
 
   test('runs in the pool in chunks over all segments, in the order of the request', async () => {
-    const { version, arena, out, job } = await prepare()
-    const pending = dispatchGather(version, arena, job, pool)
+    const { reader, arena, out, job } = await prepare()
+    const pending = dispatchGather(reader, arena, job, pool)
     expect(pending).toBeInstanceOf(Promise)
     await pending
     for (let i = 0; i < COUNT; i += 997) {
@@ -73,9 +73,9 @@ describe('A large gather', () => {
   })
 
   test('pins its version until the last chunk is done', async () => {
-    const { version, arena, job } = await prepare()
+    const { reader, arena, job } = await prepare()
     const before = service.writer.memory.reservedBytes
-    const pending = dispatchGather(version, arena, job, pool)
+    const pending = dispatchGather(reader, arena, job, pool)
     await service.client.call('remove', { name: 'user', precondition: {} })
     expect(service.writer.memory.reservedBytes).toBeLessThanOrEqual(before)
     await pending
@@ -83,16 +83,16 @@ describe('A large gather', () => {
   })
 
   test('is refused as a whole when the queue is full', async () => {
-    const { version, arena, job } = await prepare()
+    const { reader, arena, job } = await prepare()
     const pending: (void | Promise<void>)[] = []
     const fill = () => {
-      for (let i = 0; i < 20; i++) pending.push(dispatchGather(version, arena, job, pool))
+      for (let i = 0; i < 20; i++) pending.push(dispatchGather(reader, arena, job, pool))
     }
     expect(fill).toThrowError(
       expect.objectContaining({ code: 'OVERLOADED', headers: { 'Retry-After': '1' } }),
     )
     expect(pool.queueDepth).toBeLessThanOrEqual(8)
     await Promise.all(pending)
-    await dispatchGather(version, arena, job, pool)
+    await dispatchGather(reader, arena, job, pool)
   })
 })

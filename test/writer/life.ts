@@ -103,12 +103,12 @@ export const applyToModel = (before: Model, operation: Operation): Model => {
     }
     case 'update': {
       const { versions, current } = tables[operation.name]
-      const version = versions[current]
-      version.sequence++
+      const model = versions[current]
+      model.sequence++
       operation.indices.forEach((row, i) => {
         const value = operation.values[i]
-        if (operation.operation === 'set') version.rows[row] = value
-        else version.rows[row] += operation.operation === 'add' ? value : -RATE * value
+        if (operation.operation === 'set') model.rows[row] = value
+        else model.rows[row] += operation.operation === 'add' ? value : -RATE * value
       })
       break
     }
@@ -153,10 +153,10 @@ export const describeWriter = ({ tables, aliases }: Writer, like: Model): Model 
         current: table.current.handle.version,
         highest: table.highest,
         versions: Object.fromEntries(
-          [...table.versions].map(([number, version]) => {
-            const { segments, rows } = version.handle
+          [...table.versions].map(([number, model]) => {
+            const { segments, rows } = model.handle
             const values = new Float32Array(segments[0].memory.buffer, ROWS_AT, rows)
-            return [number, { sequence: version.table.readSequence(), rows: [...values] }]
+            return [number, { sequence: model.table.readSequence(), rows: [...values] }]
           }),
         ),
       },

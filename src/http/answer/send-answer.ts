@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { RAW } from '../../formats/format.ts'
-import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
+import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import { entityTag } from '../../tables/precondition.ts'
 
@@ -28,7 +28,7 @@ export const sendBuffer = (reply: FastifyReply, body: ResponseBuffer, mediaType:
   reply.header('content-type', mediaType)
   reply.header('cache-control', 'no-store')
   // Without `finish` the socket may still read the bytes, so they are left to the collector.
-  if (body.release !== leaveToCollector) reply.raw.once('finish', body.release)
+  if (body.release !== releaseToCollector) reply.raw.once('finish', body.release)
   return reply.send(body.bytes)
 }
 

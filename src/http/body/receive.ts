@@ -4,7 +4,7 @@ import { GatherdError, refuse } from '../../core/errors.ts'
 import { quoteText } from '../../formats/scanner.ts'
 import type { App, HttpContext } from '../context.ts'
 import { formatsOf, type Route } from '../define-route.ts'
-import { FORMAT_MEDIA_TYPES, type Format } from '../negotiate.ts'
+import { FORMAT_MEDIA_TYPES, type Format, listMediaTypes } from '../negotiate.ts'
 import { collectInArena, releaseWithResponse } from './arena-bodies.ts'
 import { readChunks } from './body-stream.ts'
 import { type BodyDone, BodyChunks, collectBody } from './collect-body.ts'
@@ -84,7 +84,7 @@ const acceptNoBody = (scope: App): void => {
 const refuseOtherTypes = (scope: App, formats: readonly Format[]): void => {
   scope.addContentTypeParser('*', (request: FastifyRequest) => {
     const given = request.headers['content-type']
-    const types = formats.map((format) => FORMAT_MEDIA_TYPES[format]).join(', ')
+    const types = listMediaTypes(formats).join(', ')
     return refuse(
       'UNSUPPORTED_MEDIA_TYPE',
       given === undefined

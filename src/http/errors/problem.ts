@@ -43,7 +43,7 @@ export class HttpRefusal extends GatherdError {
 }
 
 /** The problem document of a refusal. Of the places, the first `errorPlacesMax` are shown. */
-export const toProblem = (error: GatherdError, requestId: string): Problem => {
+const toProblem = (error: GatherdError, requestId: string): Problem => {
   const { code } = error
   const { title, retryable } = ERRORS[code]
   const problem: Problem = {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
+import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type AdoptedSocket, adoptSocket, type SocketReader } from './adopt-socket.ts'
 import { ArrivingBody, type ReservedBody } from './arriving-body.ts'
 import type { FastPathExits } from './exits.ts'
@@ -189,7 +189,7 @@ export class FastPathConnection implements SocketReader {
 
   #write({ bytes, release }: ResponseBuffer): void {
     // write() is cheaper without a callback; without one, the garbage collector reclaims the buffer.
-    if (release === leaveToCollector) this.socket.write(bytes)
+    if (release === releaseToCollector) this.socket.write(bytes)
     else this.socket.write(bytes, release)
   }
 

@@ -106,6 +106,8 @@ const createServe = (
   const serveLookup = createServeLookup(context)
   const serveUpdate = createServeUpdate(context, report)
   return (known, body) => {
+    // The service may have begun to shut down while the body arrived.
+    if (!isAdmitted(known.head.facts, context.health.state)) return null
     try {
       return known.head.route === 'lookup'
         ? serveLookup(known.head, known.prepared, body)

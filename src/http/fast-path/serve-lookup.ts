@@ -48,32 +48,32 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
   const httpDate = createHttpDate()
 
   /** Whether this thread makes the answer, at once. */
-  const isInline = ({ plan, adapter, version }: PlannedLookup): boolean =>
+  const isInline = ({ plan, adapter, reader }: PlannedLookup): boolean =>
     adapter === null &&
     plan.bags === null &&
-    planDispatch(plan.count, version.rowBytes, threadCount).inline &&
+    planDispatch(plan.count, reader.rowBytes, threadCount).inline &&
     plan.answerBytes <= FAST_PATH_ANSWER_BYTES_MAX
 
   const prepare = (head: FastPathHead, entry: TableEntry): Prepared | null => {
     const query = checkQuery(Object.fromEntries(head.query)) as LookupQueryInput
-    const version = registry.resolve(entry, query.version)
+    const reader = registry.resolve(entry, query.version)
     const type = { 'content-type': MEDIA_TYPES[head.answer], 'cache-control': 'no-store' }
     if (head.format === 'json') {
       // The head of an answer in octets states a shape, which depends on the body.
       return head.answer === 'json'
-        ? { planned: null, writeHead: createAnswerHead(httpDate, version.handle.version, type), query }
+        ? { planned: null, writeHead: createAnswerHead(httpDate, reader.handle.version, type), query }
         : null
     }
     const { shape, index_dtype, version: _version, ...options } = query
     const arrays = decodeIndices(head.format, ids.subarray(0, head.bodyBytes), { shape, index_dtype })
-    const planned = prepareLookup(entry, version, { ...arrays, options }, head.answer)
+    const planned = prepareLookup(entry, reader, { ...arrays, options }, head.answer)
     if (!isInline(planned)) return null
     const { elementType } = planned.plan
     const described =
       head.answer === 'json'
         ? {}
         : arrayHeaders({ shape: answerShape(head.answer, elementType, planned.plan.shape), elementType })
-    const writeHead = createAnswerHead(httpDate, version.handle.version, { ...described, ...type })
+    const writeHead = createAnswerHead(httpDate, reader.handle.version, { ...described, ...type })
     return { planned: { ...planned, writeHead }, writeHead, query }
   }
 

@@ -1,4 +1,4 @@
-import { leaveToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
+import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { MEDIA_TYPES } from '../../lookup/encode.ts'
 import { AssertionFailure } from '../../core/assert.ts'
 import { answerUpdate } from '../../update/encode.ts'
@@ -51,7 +51,7 @@ export const createServeUpdate = (
           headOf(result.version)(result.sequence, Buffer.byteLength(text)),
           Buffer.from(text),
         ])
-        return { bytes, release: leaveToCollector }
+        return { bytes, release: releaseToCollector }
       },
       (error: unknown) => {
         report(error)

@@ -1,6 +1,6 @@
 import { attend } from '../../attend/attend.ts'
 import { fromJsonTensors, fromNamedArrays } from '../../attend/decode.ts'
-import type { AttendRequest } from '../../attend/request.ts'
+import type { AttendRequest } from '../../attend/plan.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { listNamedArrays } from '../../formats/format.ts'
@@ -71,13 +71,13 @@ float32, in an order that depends on nothing but dim.`,
   handler: ({ registry, lookups }, { params, query, body, bodyFormat, encoding, request, reply }) => {
     const entry = registry.find(params.table)
     const { version: number, ...decoded } = readAttend(bodyFormat, body, query)
-    const version = registry.resolve(entry, number)
+    const reader = registry.resolve(entry, number)
     // A scan may be long: it ends when its deadline has passed, or the client has left.
     const checkWanted = (): void => {
       checkDeadline(request)
       if (reply.raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client has left')
     }
-    const answer = attend(lookups, entry, version, decoded, encoding, checkWanted)
+    const answer = attend(lookups, entry, reader, decoded, encoding, checkWanted)
     if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
     return sendAnswer(reply, answer, encoding)
   },

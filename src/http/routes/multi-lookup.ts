@@ -78,8 +78,8 @@ rows = load(answer.content)["words/embeddings"]      # shape (2, 1, dim)
     if (encoding !== 'json') refuseRepeatedTables(lookups, encoding)
     const answers = await runLookups(lookups, (one) => {
       const entry = context.registry.find(one.table)
-      const version = context.registry.resolve(entry, one.version)
-      return lookup(context.lookups, entry, version, one.request, encoding === 'json' ? 'json' : RAW.name)
+      const reader = context.registry.resolve(entry, one.version)
+      return lookup(context.lookups, entry, reader, one.request, encoding === 'json' ? 'json' : RAW.name)
     })
     const joined =
       encoding === 'json'

@@ -36,7 +36,6 @@ export const LOOKUP_TENSORS = ['indices', 'offsets', 'weights'] as const
 
 /** The JSON members of a lookup beside its arrays. */
 export const LookupMembers = Type.Object(options, CLOSED)
-export type LookupMembersInput = Static<typeof LookupMembers>
 
 /** One of several lookups, which names its table in a member. */
 export const NamedLookupMembers = Type.Object({ table: TableName, ...options }, CLOSED)

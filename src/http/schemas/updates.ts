@@ -12,10 +12,6 @@ const Operation = Choice(['set', 'add'], {
 })
 const operation = { op: Operation }
 
-/** Members that hold arrays of numbers, which the JSON reader extracts. */
-export const GRADIENTS_TENSORS = ['indices', 'gradients'] as const
-export const ROWS_TENSORS = ['indices', 'values'] as const
-
 /** The JSON members beside the arrays. */
 export const GradientsMembers = Type.Object(learningRate, CLOSED)
 export const RowsMembers = Type.Object(operation, CLOSED)

@@ -1,14 +1,16 @@
-/**
- * The reference of the table kernels, in plain TypeScript. The compiled kernels must equal it in every bit of
- * both memories.
- */
-import type { Dtype } from '../../core/types.ts'
+import { type Dtype, ELEMENT_BYTES } from '../../core/types.ts'
 import { int8BiasAt, rowBytes, ROWS_AT, STRIPE_COUNT, STRIPES_AT } from '../../layout/table-layout.ts'
-import type { RowFormat, TableKernels } from '../table.ts'
-import { toBits, widenBfloat16, widenFloat16 } from './floats.ts'
+import type { RowFormat, SourceType, TableKernels, TargetType } from '../table.ts'
+import {
+  fromBits,
+  narrowBfloat16,
+  narrowFloat16,
+  roundHalfEven,
+  toBits,
+  widenBfloat16,
+  widenFloat16,
+} from './floats.ts'
 import { makeViews, type Views } from './views.ts'
-import { makeConverters } from './elements.ts'
-import { makeRowWriters } from './rows.ts'
 
 const copyRow = ({ table, arena }: Views, from: number, to: number, bytes: number): void => {
   for (let k = 0; k < bytes; k++) arena.setUint8(to + k, table.getUint8(from + k))
@@ -93,3 +95,94 @@ export const makeReferenceKernels = (table: ArrayBufferLike, arena: ArrayBufferL
   const views = makeViews(table, arena)
   return { ...makeGathers(views), ...makeRowWriters(views), ...makeConverters(views) }
 }
+
+/** FBGEMM's 8-bit SBFloat, every operation rounded to float32. False: the row has no such form and is NaN. */
+const quantiseRow = (values: number[], table: DataView, rowAt: number): boolean => {
+  const bias = Math.min(...values)
+  const range = Math.fround(Math.max(...values) - bias)
+  const usable = Number.isFinite(range)
+  const inverse = Math.fround(255 / Math.fround(range + Math.fround(1e-8)))
+  for (const [k, value] of values.entries()) {
+    const byte = usable ? roundHalfEven(Math.fround(Math.fround(value - bias) * inverse)) : 0
+    table.setUint8(rowAt + k, byte)
+  }
+  table.setUint32(rowAt + values.length, usable ? toBits(Math.fround(range / 255)) : toBits(NaN), true)
+  table.setUint32(rowAt + values.length + 4, usable ? toBits(bias) : toBits(NaN), true)
+  return usable
+}
+
+/** References of what writes whole rows. */
+const makeRowWriters = ({ table, arena }: Views): Pick<TableKernels, 'scatter' | 'quantise'> => ({
+  scatter(idsAt, count, rowsAt, firstRow, rowCount, bytes) {
+    for (let i = 0; i < count; i++) {
+      const local = arena.getInt32(idsAt + i * 4, true) - firstRow
+      if (local < 0 || local >= rowCount) continue
+      const word = STRIPES_AT + (local % STRIPE_COUNT) * 4
+      table.setInt32(word, table.getInt32(word, true) + 2, true)
+      for (let k = 0; k < bytes; k++)
+        table.setUint8(ROWS_AT + local * bytes + k, arena.getUint8(rowsAt + i * bytes + k))
+    }
+  },
+  quantise(sourceAt, quantisedRowCount, dim, localRow) {
+    if (dim === 0) return -1
+    let first = -1
+    for (let i = 0; i < quantisedRowCount; i++) {
+      const values = Array.from({ length: dim }, (_, k) =>
+        arena.getFloat32(sourceAt + (i * dim + k) * 4, true),
+      )
+      const usable = quantiseRow(values, table, ROWS_AT + (localRow + i) * rowBytes(dim, 'int8'))
+      const bad = values.findIndex((value) => !Number.isFinite(value))
+      if (!usable && first < 0) first = i * dim + Math.max(0, bad)
+    }
+    return first
+  },
+})
+
+/** Bits of the float32 that an element stands for. */
+const readElement = (view: DataView, type: SourceType, at: number): number => {
+  if (type === 'float64') return toBits(Math.fround(view.getFloat64(at, true)))
+  if (type === 'float32') return view.getUint32(at, true)
+  const half = view.getUint16(at, true)
+  return type === 'float16' ? widenFloat16(half) : widenBfloat16(half)
+}
+
+/** Stores the float32 of these bits. True: as a finite number. */
+const writeElement = (view: DataView, type: TargetType, at: number, bits: number): boolean => {
+  if (type === 'float32') {
+    view.setUint32(at, bits, true)
+    return Number.isFinite(fromBits(bits))
+  }
+  const half = type === 'float16' ? narrowFloat16(bits) : narrowBfloat16(bits)
+  view.setUint16(at, half, true)
+  return Number.isFinite(fromBits(type === 'float16' ? widenFloat16(half) : widenBfloat16(half)))
+}
+
+const convertElements = (
+  source: SourceType,
+  target: TargetType,
+  from: DataView,
+  sourceAt: number,
+  count: number,
+  to: DataView,
+  targetAt: number,
+): number => {
+  let first = -1
+  for (let i = 0; i < count; i++) {
+    const bits = readElement(from, source, sourceAt + i * ELEMENT_BYTES[source])
+    const isFinite = writeElement(to, target, targetAt + i * ELEMENT_BYTES[target], bits)
+    if (!isFinite && first < 0) first = i
+  }
+  return first
+}
+
+/** References of what converts elements. */
+const makeConverters = ({ table, arena }: Views): Pick<TableKernels, 'ingest' | 'convert' | 'finite'> => ({
+  ingest: (source, target, sourceAt, elementCount, rowsOffset) =>
+    convertElements(source, target, arena, sourceAt, elementCount, table, ROWS_AT + rowsOffset),
+  convert: (source, target, sourceAt, elementCount, targetAt) =>
+    convertElements(source, target, arena, sourceAt, elementCount, arena, targetAt),
+  finite(at, elementCount) {
+    for (let i = 0; i < elementCount; i++) if (!Number.isFinite(arena.getFloat32(at + i * 4, true))) return i
+    return -1
+  },
+})

@@ -70,10 +70,10 @@ const replaceTable = async (
   let change: TableChange
   try {
     const nowMs = Date.now()
-    const version = finishBuild(build, find(), { step, nowMs })
+    const model = finishBuild(build, find(), { step, nowMs })
     const id = find()?.id ?? store.takeId()
-    const facts = toSnapshotFacts(planReplacement(build, version, find(), id).table, version)
-    const written = await writeSnapshot(store.paths.snapshots, facts, toSnapshotMemory(version)).catch(
+    const facts = toSnapshotFacts(planReplacement(build, model, find(), id).table, model)
+    const written = await writeSnapshot(store.paths.snapshots, facts, toSnapshotMemory(model)).catch(
       (error: unknown) => {
         throw store.classify('the rows of an upload', error)
       },
@@ -83,16 +83,12 @@ const replaceTable = async (
     // During the write, updates may have moved the sequence that a condition names, and an alias may have
     // taken the name.
     refuseAlias(writer, name)
-    change = planReplacement(build, version, find(), id)
+    change = planReplacement(build, model, find(), id)
     const end = { endSequence: 0, stateEpoch: change.table.stateEpoch, nowMs }
     const snapshot = toCatalogSnapshot(store.takeId(), facts, written, end)
-    version.stored.snapshots = [snapshot]
+    model.stored.snapshots = [snapshot]
     store.commit({
-      changes: [
-        ...toCatalogChanges(change),
-        toCatalogVersion(id, version),
-        { kind: 'put-snapshot', snapshot },
-      ],
+      changes: [...toCatalogChanges(change), toCatalogVersion(id, model), { kind: 'put-snapshot', snapshot }],
     })
   } catch (error) {
     releaseBuild(build, writer.memory)
@@ -137,7 +133,7 @@ const withVersionsCovered = async <Result>(
   const versions = [...before.versions.values()]
   for (const { stored } of versions) stored.journalPins++
   try {
-    for (const version of versions.filter(isUncovered)) await writer.storage.snapshots.take(before, version)
+    for (const model of versions.filter(isUncovered)) await writer.storage.snapshots.take(before, model)
     return await change()
   } finally {
     for (const { stored } of versions) stored.journalPins--

@@ -3,7 +3,7 @@ import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Optimizer, Settings } from '../../core/types.ts'
 import { DEFAULT_OPTIMIZER } from '../../optimizers/complete.ts'
-import type { AdapterHandle, TableRecord, VersionHandle } from '../../tables/handles.ts'
+import type { AdapterHandle, TableHandle, VersionHandle } from '../../tables/handles.ts'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { type CurrentState, checkPrecondition } from '../../tables/precondition.ts'
@@ -96,15 +96,13 @@ export const lastSequence = ({ table, planned }: VersionModel): number =>
   planned?.sequence ?? table.readSequence()
 
 /** The record of a table that HTTP workers get. */
-export const toRecord = (table: TableModel): TableRecord => ({
+export const toRecord = (table: TableModel): TableHandle => ({
   name: table.name,
   settings: table.settings,
   createdAt: table.createdAt,
   changedAt: table.changedAt,
   current: table.current.handle.version,
-  versions: [...table.versions.values()]
-    .map((version) => version.handle)
-    .sort((a, b) => a.version - b.version),
+  versions: [...table.versions.values()].map((model) => model.handle).sort((a, b) => a.version - b.version),
   adapters: [...table.versions.values()].flatMap(({ adapter }) => (adapter === null ? [] : [adapter.handle])),
 })
 

@@ -11,7 +11,7 @@ import type { TableModel, VersionModel } from './table-model.ts'
 import type { TableChange } from './versions.ts'
 
 /** The catalog row of a table. */
-export const toCatalogTable = (table: TableModel): CatalogTable => ({
+const toCatalogTable = (table: TableModel): CatalogTable => ({
   id: table.id,
   name: table.name,
   createdAtMs: table.createdAt,
@@ -33,7 +33,7 @@ export const toCatalogChanges = ({ table, retired }: TableChange): CatalogChange
 /** The catalog change that adds a version. */
 export const toCatalogVersion = (tableId: number, { handle }: VersionModel): CatalogChange => ({
   kind: 'put-version',
-  version: {
+  versionRow: {
     tableId,
     version: handle.version,
     rows: handle.rows,
@@ -46,10 +46,10 @@ export const toCatalogVersion = (tableId: number, { handle }: VersionModel): Cat
 /** The facts of a snapshot that begins now, for its header. */
 export const toSnapshotFacts = (
   table: Pick<TableModel, 'id' | 'name' | 'stateEpoch'>,
-  version: VersionModel,
+  model: VersionModel,
 ): SnapshotFacts => {
-  assert(version.planned === null, 'a snapshot begins when no computed update is still invisible')
-  const { handle, state } = version
+  assert(model.planned === null, 'a snapshot begins when no computed update is still invisible')
+  const { handle, state } = model
   return {
     tableId: table.id,
     table: table.name,
@@ -57,9 +57,9 @@ export const toSnapshotFacts = (
     rows: handle.rows,
     dim: handle.dim,
     dtype: handle.dtype,
-    startSequence: version.table.readSequence(),
-    step: version.table.readStep(),
-    updatedAtMs: version.table.readUpdatedAt(),
+    startSequence: model.table.readSequence(),
+    step: model.table.readStep(),
+    updatedAtMs: model.table.readUpdatedAt(),
     state: state && {
       kind: state.kind,
       length: state.length,
@@ -101,12 +101,12 @@ export const toCatalogSnapshot = (
  * the arena changes.
  */
 export const toJournalRecord = (table: TableModel, update: PlannedUpdate, arena: Arena): JournalRecord => {
-  const { version, rows, postImages, state, sequence, step, nowMs } = update
+  const { model, rows, postImages, state, sequence, step, nowMs } = update
   const count = rows.length
-  const { rowBytes } = version.table
+  const { rowBytes } = model.table
   return {
     tableId: table.id,
-    version: version.handle.version,
+    version: model.handle.version,
     sequence,
     step,
     stateEpoch: table.stateEpoch,

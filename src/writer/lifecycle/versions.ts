@@ -67,13 +67,13 @@ export const finishBuild = (
  */
 export const planReplacement = (
   build: Build,
-  version: VersionModel,
+  model: VersionModel,
   before: TableModel | undefined,
   id: number,
 ): TableChange => {
   checkBuild(build, before)
   const { name, settings } = build.arguments
-  const { createdAt, rows, version: number } = version.handle
+  const { createdAt, rows, version: number } = model.handle
   const merged = mergeSettings(before?.settings ?? DEFAULT_SETTINGS, settings, rows)
   checkStateKind(build.arguments, merged.optimizer)
   const dropsState = before !== undefined && before.settings.optimizer.kind !== merged.optimizer.kind
@@ -85,8 +85,8 @@ export const planReplacement = (
     changedAt: createdAt,
     highest: number,
     stateEpoch: (before?.stateEpoch ?? 0) + (dropsState ? 1 : 0),
-    current: version,
-    versions: new Map([...(before?.versions ?? []), [number, version]]),
+    current: model,
+    versions: new Map([...(before?.versions ?? []), [number, model]]),
   }
   return { table, before, retired: trimVersions(table), dropsState }
 }
@@ -124,16 +124,16 @@ const trimVersions = (table: TableModel): VersionModel[] => {
   const retired = [...table.versions.values()]
     .sort((a, b) => b.handle.version - a.handle.version)
     .slice(table.settings.keep_versions)
-    .filter((version) => version !== table.current)
+    .filter((model) => model !== table.current)
   for (const { handle } of retired) table.versions.delete(handle.version)
   return retired
 }
 
 /** Drops the state and the steps of every version, which mean nothing to an optimizer of another kind. */
 export const resetStates = (versions: Iterable<VersionModel>, memory: TableMemory): void => {
-  for (const version of versions) {
-    if (version.state !== null) dropState(version.state, memory)
-    version.state = null
-    version.table.writeStep(0)
+  for (const model of versions) {
+    if (model.state !== null) dropState(model.state, memory)
+    model.state = null
+    model.table.writeStep(0)
   }
 }

@@ -40,7 +40,7 @@ export const loadVersion = async (
   key: string,
 ): Promise<VersionModel> => {
   const { store, memory, onProgress } = dependencies
-  const { table, version: listed } = found
+  const { table, versionRow: listed } = found
   const { rows, dim, dtype } = listed
   const { segments, reservedBytes } = memory.allocate(rows, rowBytes(dim, dtype))
   const handle: VersionHandle = {
@@ -64,12 +64,12 @@ export const loadVersion = async (
       }
     }
     const facts = await readSnapshot(path, allocate, { onProgress: (bytes) => onProgress(bytes) })
-    const version = toVersionModel(handle, reservedBytes, found, plan)
+    const model = toVersionModel(handle, reservedBytes, found, plan)
     const step = plan.snapshot.stateEpoch === table.stateEpoch ? facts.step : 0
-    version.table.write({ sequence: facts.startSequence, step, nowMs: facts.updatedAtMs }, () => {})
-    version.state = loaded.state
-    await replay(dependencies, found, plan, version, loaded)
-    return version
+    model.table.write({ sequence: facts.startSequence, step, nowMs: facts.updatedAtMs }, () => {})
+    model.state = loaded.state
+    await replay(dependencies, found, plan, model, loaded)
+    return model
   } catch (error) {
     memory.release(reservedBytes)
     if (loaded.state !== null) dropState(loaded.state, memory)
@@ -122,9 +122,9 @@ const takeUpState = (
 /** Writes the records over the snapshot's rows, in order. */
 const replay = async (
   { store, memory, arena }: LoadDependencies,
-  { table, version: listed }: VersionFound,
+  { table, versionRow: listed }: VersionFound,
   { replay: range }: LoadPlan,
-  version: VersionModel,
+  model: VersionModel,
   loaded: { state: OptimizerState | null },
 ): Promise<void> => {
   if (range.last < range.first) return
@@ -134,25 +134,20 @@ const replay = async (
     const { state, stateEpoch } = record
     const isCurrent = stateEpoch === table.stateEpoch
     if (loaded.state === null && state !== null && isCurrent) {
-      loaded.state = takeUpState(memory, version.handle, table, { ...state, epoch: stateEpoch })
-      version.state = loaded.state
+      loaded.state = takeUpState(memory, model.handle, table, { ...state, epoch: stateEpoch })
+      model.state = loaded.state
     }
-    writeRecord(arena, version, record, isCurrent)
-    version.stored.journalBytes += recordBytes(record.ids.length, record.rowBytes, state?.length ?? 0)
+    writeRecord(arena, model, record, isCurrent)
+    model.stored.journalBytes += recordBytes(record.ids.length, record.rowBytes, state?.length ?? 0)
     if (++count % RECORDS_PER_PAUSE === 0) await new Promise(setImmediate)
   }
 }
 
-const writeRecord = (
-  arena: Arena,
-  version: VersionModel,
-  record: JournalRecord,
-  isCurrent: boolean,
-): void => {
+const writeRecord = (arena: Arena, model: VersionModel, record: JournalRecord, isCurrent: boolean): void => {
   const { ids, rows, state, sequence, updatedAtMs } = record
-  const { table } = version
+  const { table } = model
   const step = isCurrent ? record.step : table.readStep()
-  const writerState = isCurrent && state !== null ? version.state : null
+  const writerState = isCurrent && state !== null ? model.state : null
   const stateBytes = writerState === null || state === null ? 0 : state.rows.byteLength
   const region = arena.reserve(ids.byteLength + rows.length + stateBytes + 64 * 3)
   const [idsAt, rowsAt, stateAt] = layOut(region.at, [ids.byteLength, rows.length, stateBytes])

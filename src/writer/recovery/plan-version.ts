@@ -16,7 +16,7 @@ import type { Store } from '../../storage/store.ts'
  */
 export interface VersionFound {
   table: CatalogTable
-  version: CatalogVersion
+  versionRow: CatalogVersion
   snapshots: SnapshotEvidence[]
 }
 
@@ -27,22 +27,22 @@ export interface VersionFound {
 export const findVersions = async (store: Store, image: CatalogImage): Promise<VersionFound[]> => {
   const tables = new Map(image.tables.map((table) => [table.id, table]))
   const found: VersionFound[] = []
-  for (const version of image.versions) {
-    const table = tables.get(version.tableId)
+  for (const versionRow of image.versions) {
+    const table = tables.get(versionRow.tableId)
     if (table === undefined) {
       return refuseData(
         'DamagedCatalog',
         store.paths.catalog,
-        `version ${version.version} belongs to table ${version.tableId}, which the catalog does not list`,
+        `version ${versionRow.version} belongs to table ${versionRow.tableId}, which the catalog does not list`,
       )
     }
     const listed = image.snapshots.filter(
-      ({ tableId, version: number }) => tableId === table.id && number === version.version,
+      ({ tableId, version: number }) => tableId === table.id && number === versionRow.version,
     )
     const snapshots: SnapshotEvidence[] = []
     for (const snapshot of listed)
       snapshots.push({ listed: snapshot, state: await classifySnapshot(store.paths.snapshots, snapshot) })
-    found.push({ table, version, snapshots })
+    found.push({ table, versionRow, snapshots })
   }
   return found
 }
@@ -52,13 +52,13 @@ export const findVersions = async (store: Store, image: CatalogImage): Promise<V
  * finds an older state that is whole.
  */
 export const planFound = (store: Store, found: VersionFound, goesBack: boolean): LoadPlan => {
-  const { table, version, snapshots } = found
+  const { table, versionRow, snapshots } = found
   const plan = planVersion(
     {
       table,
-      version,
+      versionRow,
       snapshots,
-      journal: store.inspectJournal(table.id, version.version),
+      journal: store.inspectJournal(table.id, versionRow.version),
       journalFile: store.paths.catalog,
       snapshotFolder: store.paths.snapshots,
     },

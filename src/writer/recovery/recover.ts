@@ -63,14 +63,14 @@ export const recover = async (dependencies: RecoverDependencies): Promise<Recove
   const loaded = new Map<string, VersionModel>()
   let before = { loadedBytes: 0, loadedRows: 0 }
   for (const one of found) {
-    const { table, version } = one
-    const bytes = tableBytes(version.rows, version.dim, version.dtype)
+    const { table, versionRow } = one
+    const bytes = tableBytes(versionRow.rows, versionRow.dim, versionRow.dtype)
     const tell = (share: number): void => {
       const loadedBytes = before.loadedBytes + Math.round(bytes * share)
-      const loadedRows = before.loadedRows + Math.round(version.rows * share)
+      const loadedRows = before.loadedRows + Math.round(versionRow.rows * share)
       dependencies.onProgress({
         table: table.name,
-        version: version.version,
+        version: versionRow.version,
         ...totals,
         loadedBytes,
         loadedRows,
@@ -78,10 +78,10 @@ export const recover = async (dependencies: RecoverDependencies): Promise<Recove
     }
     tell(0)
     loaded.set(
-      `${table.id}/${version.version}`,
+      `${table.id}/${versionRow.version}`,
       await loadFound(dependencies, one, (done) => tell(bytes === 0 ? 1 : Math.min(1, done / bytes))),
     )
-    before = { loadedBytes: before.loadedBytes + bytes, loadedRows: before.loadedRows + version.rows }
+    before = { loadedBytes: before.loadedBytes + bytes, loadedRows: before.loadedRows + versionRow.rows }
   }
   await loadAdapters(dependencies, image, loaded)
   for (const { tableId, version } of findOrphans(image, store.journalStreams())) {
@@ -94,10 +94,10 @@ export const recover = async (dependencies: RecoverDependencies): Promise<Recove
 
 const sumUp = (found: readonly VersionFound[]): Pick<LoadProgress, 'totalBytes' | 'totalRows'> => ({
   totalBytes: found.reduce(
-    (sum, { version }) => sum + tableBytes(version.rows, version.dim, version.dtype),
+    (sum, { versionRow }) => sum + tableBytes(versionRow.rows, versionRow.dim, versionRow.dtype),
     0,
   ),
-  totalRows: found.reduce((sum, { version }) => sum + version.rows, 0),
+  totalRows: found.reduce((sum, { versionRow }) => sum + versionRow.rows, 0),
 })
 
 /**
@@ -113,16 +113,16 @@ const loadFound = async (
   for (;;) {
     const plan = planFound(store, found, dependencies.goesBack)
     try {
-      const version = await loadVersion(
+      const model = await loadVersion(
         { ...dependencies, onProgress },
         found,
         plan,
         `v${dependencies.takeNumber()}`,
       )
       for (const warning of plan.warnings) onWarning(warning)
-      dropUseless(store, found, version.stored)
-      if (plan.discard) store.discardJournal(found.table.id, found.version.version, plan.replay.last)
-      return version
+      dropUseless(store, found, model.stored)
+      if (plan.discard) store.discardJournal(found.table.id, found.versionRow.version, plan.replay.last)
+      return model
     } catch (error) {
       const evidence = found.snapshots.find(({ listed }) => listed === plan.snapshot)
       const isDamaged =
@@ -163,8 +163,8 @@ const loadAdapters = async (
   loaded: ReadonlyMap<string, VersionModel>,
 ): Promise<void> => {
   for (const listed of image.adapters) {
-    const version = loaded.get(`${listed.tableId}/${listed.version}`)
-    if (version === undefined) {
+    const model = loaded.get(`${listed.tableId}/${listed.version}`)
+    if (model === undefined) {
       refuseData(
         'DamagedCatalog',
         store.paths.catalog,
@@ -173,7 +173,7 @@ const loadAdapters = async (
       )
     }
     try {
-      version.adapter = await loadAdapter(store.paths.snapshots, memory, version, listed, `a${takeNumber()}`)
+      model.adapter = await loadAdapter(store.paths.snapshots, memory, model, listed, `a${takeNumber()}`)
     } catch (error) {
       if (!goesBack || !(error instanceof StoredDataRefusal)) {
         throw sayQuota(error, image.tables.find(({ id }) => id === listed.tableId)?.name ?? '')

@@ -28,7 +28,7 @@ export interface ApplyContext {
  * visible or gives them up, in the order of their sequences.
  */
 export interface PlannedUpdate {
-  version: VersionModel
+  model: VersionModel
   /** The distinct rows, in the order in which they first appear. */
   rows: Int32Array
   postImages: PostImages
@@ -70,7 +70,7 @@ const computeAt = (
   pending: PendingRows,
 ): PlannedUpdate => {
   const { current, settings } = table
-  const { handle, table: version } = current
+  const { handle, table: view } = current
   const isStep = update.operation === 'gradients'
   const source = placeSource(arena, update, workspace.copiedAt)
   const { updateSource, indicesAt, indexCount } = source
@@ -87,7 +87,7 @@ const computeAt = (
   assert(state === null || state.kind === settings.optimizer.kind, 'state is that of the optimizer')
   const postImages = reservePostImages(arena, workspace.found.rowsAt, count, handle.dim, state)
   const rows = arena.int32.subarray(postImages.idsAt / 4, postImages.idsAt / 4 + count)
-  const before = current.planned ?? { sequence: version.readSequence(), step: version.readStep() }
+  const before = current.planned ?? { sequence: view.readSequence(), step: view.readStep() }
   const planned = { sequence: before.sequence + 1, step: before.step + (isStep ? 1 : 0) }
   const { step } = planned
   const isChecked = !showsInResult(settings, update)
@@ -102,17 +102,14 @@ const computeAt = (
     throw error
   }
   current.planned = planned
-  return { version: current, rows, postImages, state, sequence: planned.sequence, step, nowMs }
+  return { model: current, rows, postImages, state, sequence: planned.sequence, step, nowMs }
 }
 
 /** Tells later updates of the same group commit where the rows of this one are. */
-export const enterPending = (
-  pending: PendingRows,
-  { rows, postImages, state, version }: PlannedUpdate,
-): void =>
+export const enterPending = (pending: PendingRows, { rows, postImages, state, model }: PlannedUpdate): void =>
   pending.enter(rows, {
     rowsAt: postImages.rowsAt,
-    rowBytes: version.table.rowBytes,
+    rowBytes: model.table.rowBytes,
     stateAt: state === null ? 0 : postImages.stateAt,
     stateBytes: (state?.length ?? 0) * 4,
   })

@@ -73,7 +73,7 @@ export const computeSteps = (work: RowWork): void => {
 /** The step of the block of `rowCount` rows from `first` on. */
 const stepBlock = (work: RowWork, first: number, rowCount: number): void => {
   const { arena, kernels, table, update, source, workspace, rows, postImages, state, step } = work
-  const { handle, table: version } = table.current
+  const { handle, table: view } = table.current
   const { updateSource, valuesAt, indexCount } = source
   const { dim, dtype } = handle
   const { gradientsAt } = workspace
@@ -83,7 +83,7 @@ const stepBlock = (work: RowWork, first: number, rowCount: number): void => {
   const weightsAt = postImages.rowsAt + first * dim * 4
   const stateAt = postImages.stateAt + first * (state?.length ?? 0) * 4
   updateSource.kernels.sumRows(firstAt, nextsAt, rowCount, valuesAt, indexCount, gradientsAt, dim)
-  gatherFloat32(version, arena, { idsAt, count: rowCount, outAt: weightsAt })
+  gatherFloat32(view, arena, { idsAt, count: rowCount, outAt: weightsAt })
   if (state !== null) {
     gatherStored(state.rows, arena, { idsAt, count: rowCount, outAt: stateAt })
     fillUntouched(state, rows, first, rowCount, arena.float32, stateAt / 4)
@@ -106,10 +106,10 @@ const overlayRows = (
   count: number,
 ): void => {
   if (pending.size === 0) return
-  const { handle, table: version } = table.current
+  const { handle, table: view } = table.current
   const { dim, dtype } = handle
   assert(dtype !== 'int8', 'int8 tables take no updates')
-  const [kernels] = version.kernels(arena.memory)
+  const [kernels] = view.kernels(arena.memory)
   for (let i = first; i < first + count; i++) {
     const place = pending.find(rows[i])
     if (place < 0) continue
@@ -129,12 +129,12 @@ const storeRows = (
   first: number,
   count: number,
 ): void => {
-  const version = table.current.table
-  const { dim, dtype } = version.handle
-  const bad = storeFloat32(version, arena, {
+  const view = table.current.table
+  const { dim, dtype } = view.handle
+  const bad = storeFloat32(view, arena, {
     sourceAt: rowsAt + first * dim * 4,
     count,
-    outAt: rowsAt + first * version.rowBytes,
+    outAt: rowsAt + first * view.rowBytes,
   })
   if (bad < 0) return
   const row = rows[first + Math.floor(bad / dim)]

@@ -192,7 +192,7 @@ export class GroupCommit {
       for (const { waiting, planned } of journaled) {
         if (planned !== null) {
           arena.release(planned.postImages.region)
-          planned.version.planned = null
+          planned.model.planned = null
         }
         this.#answer(waiting, () => waiting.reject(error))
       }
@@ -208,14 +208,14 @@ export class GroupCommit {
   #finish({ waiting, table, planned, result }: Journaled, keyIsUnsaved: boolean): void {
     const { arena, listLogs, onFatal, keys } = this.#dependencies
     if (planned !== null) {
-      const { version, sequence } = planned
+      const { model, sequence } = planned
       try {
         makeVisible(arena, planned, listLogs())
       } catch (error) {
         onFatal(error)
         throw error
       }
-      if (version.planned?.sequence === sequence) version.planned = null
+      if (model.planned?.sequence === sequence) model.planned = null
       noteJournaled(table, planned)
     }
     if (waiting.reservation !== null && keyIsUnsaved)
@@ -239,10 +239,10 @@ export class GroupCommit {
 const survives = ({ settings, current: { stored, table } }: TableModel): boolean =>
   settings.durability !== 'none' || stored.durableSequence === table.readSequence()
 
-const noteJournaled = ({ settings }: TableModel, { version, sequence, rows, state }: PlannedUpdate): void => {
-  const { stored } = version
+const noteJournaled = ({ settings }: TableModel, { model, sequence, rows, state }: PlannedUpdate): void => {
+  const { stored } = model
   if (settings.durability === 'none' && stored.journalPins === 0) return
-  stored.journalBytes += recordBytes(rows.length, version.table.rowBytes, state?.length ?? 0)
+  stored.journalBytes += recordBytes(rows.length, model.table.rowBytes, state?.length ?? 0)
   if (stored.durableSequence === sequence - 1) stored.durableSequence = sequence
   else assert(settings.durability === 'none', 'what is acknowledged is covered without a gap')
 }

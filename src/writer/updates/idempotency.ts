@@ -92,9 +92,9 @@ export class Idempotency {
   }
 
   /** Remembers the key of an update that no journal holds. Drops the oldest one when there are too many. */
-  keepUnsaved(version: VersionModel, reservation: KeyReservation, result: UpdateResult): void {
+  keepUnsaved(model: VersionModel, reservation: KeyReservation, result: UpdateResult): void {
     this.#unsaved.set(reservation.name, {
-      versionKey: version.handle.key,
+      versionKey: model.handle.key,
       remembered: this.describe(reservation, result),
     })
     const [oldest] = this.#unsaved.keys()
@@ -102,9 +102,9 @@ export class Idempotency {
   }
 
   /** The keys of a version that are only here. The caller commits them with the listing of its snapshot. */
-  listUnsaved(version: VersionModel): RememberedKey[] {
+  listUnsaved(model: VersionModel): RememberedKey[] {
     return [...this.#unsaved.values()]
-      .filter(({ versionKey }) => versionKey === version.handle.key)
+      .filter(({ versionKey }) => versionKey === model.handle.key)
       .map(({ remembered }) => remembered)
   }
 

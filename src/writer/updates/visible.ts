@@ -15,13 +15,13 @@ const BLOCK_BYTES = 64 * 1024
  * restart repairs.
  */
 export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly PreImageLog[]): void => {
-  const { version, rows, postImages, state } = update
+  const { model, rows, postImages, state } = update
   const { idsAt, rowsAt, stateAt } = postImages
   const count = rows.length
-  recordPreImages(arena, logs, rows, idsAt, version.table, null)
+  recordPreImages(arena, logs, rows, idsAt, model.table, null)
   if (state !== null) recordPreImages(arena, logs, rows, idsAt, state.rows, state)
-  version.table.write(update, () => {
-    scatterStored(version.table, arena, { idsAt, count, sourceAt: rowsAt })
+  model.table.write(update, () => {
+    scatterStored(model.table, arena, { idsAt, count, sourceAt: rowsAt })
     failpoint('update:half-visible')
     if (state === null) return
     scatterStored(state.rows, arena, { idsAt, count, sourceAt: stateAt })

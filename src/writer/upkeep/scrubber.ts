@@ -20,7 +20,7 @@ export interface ScrubberDependencies {
 
 interface Listed {
   table: TableModel
-  version: VersionModel
+  model: VersionModel
   snapshot: CatalogSnapshot
 }
 
@@ -67,12 +67,12 @@ export class Scrubber {
       .finally(() => (this.#checking = null))
   }
 
-  async #check({ table, version, snapshot }: Listed): Promise<void> {
+  async #check({ table, model, snapshot }: Listed): Promise<void> {
     const { store, onError, snapshots } = this.#dependencies
     try {
       await verifySnapshot(join(store.paths.snapshots, snapshot.file), snapshot.sha256)
     } catch (error) {
-      const { stored } = version
+      const { stored } = model
       // The snapshot was replaced meanwhile, or the failure does not concern the contents of the file.
       if (!stored.snapshots.includes(snapshot)) return
       if (!(error instanceof StoredDataRefusal)) throw error
@@ -80,14 +80,14 @@ export class Scrubber {
       // The damaged snapshot becomes the oldest, so that the next snapshot drops it. If it was the only one,
       // the second new one drops it.
       stored.snapshots = [snapshot, ...stored.snapshots.filter((one) => one !== snapshot)]
-      while (stored.snapshots.includes(snapshot) && (await snapshots.take(table, version)) !== null);
+      while (stored.snapshots.includes(snapshot) && (await snapshots.take(table, model)) !== null);
     }
   }
 
   #listAll(): Listed[] {
     return [...this.#dependencies.tables.values()].flatMap((table) =>
-      [...table.versions.values()].flatMap((version) =>
-        version.stored.snapshots.map((snapshot) => ({ table, version, snapshot })),
+      [...table.versions.values()].flatMap((model) =>
+        model.stored.snapshots.map((snapshot) => ({ table, model, snapshot })),
       ),
     )
   }

@@ -64,8 +64,8 @@ export class Snapshots {
    * listed. When it resolves, the snapshot covers the whole version, and no update can come before the
    * current iteration of the event loop ends. Rejects with DISK_FULL or StoreFailed.
    */
-  take(table: TableModel, version: VersionModel): Promise<SnapshotSummary | null> {
-    const taken = this.#tail.then(() => this.#write(table.id, version))
+  take(table: TableModel, model: VersionModel): Promise<SnapshotSummary | null> {
+    const taken = this.#tail.then(() => this.#write(table.id, model))
     this.#tail = taken.catch(() => {})
     return taken
   }
@@ -73,15 +73,15 @@ export class Snapshots {
   /** Writes a snapshot of every version that has changed since its last one. */
   async takeStale(): Promise<SnapshotSummary[]> {
     const stale = [...this.#dependencies.tables.values()]
-      .flatMap((table) => [...table.versions.values()].map((version) => ({ table, version })))
-      .filter(({ version }) => isStale(version))
+      .flatMap((table) => [...table.versions.values()].map((model) => ({ table, model })))
+      .filter(({ model }) => isStale(model))
       // Updates of mode `none` are in no journal, so their tables come first.
       .sort(
         (a, b) =>
           Number(a.table.settings.durability !== 'none') - Number(b.table.settings.durability !== 'none'),
       )
     const taken: SnapshotSummary[] = []
-    for (const { table, version } of stale) taken.push(...[(await this.take(table, version)) ?? []].flat())
+    for (const { table, model } of stale) taken.push(...[(await this.take(table, model)) ?? []].flat())
     return taken
   }
 
@@ -108,7 +108,7 @@ export class Snapshots {
     const due = this.#findDue()
     if (due === null) return
     this.#isBusy = true
-    this.take(due.table, due.version)
+    this.take(due.table, due.model)
       .catch((error: unknown) => {
         this.#retryAtMs = performance.now() + RETRY_MS
         this.#dependencies.onError(error)
@@ -120,39 +120,38 @@ export class Snapshots {
    * Finds the version with the most journal, if that exceeds the limit, or else one whose snapshot is too
    * old.
    */
-  #findDue(): { table: TableModel; version: VersionModel } | null {
+  #findDue(): { table: TableModel; model: VersionModel } | null {
     const all = [...this.#dependencies.tables.values()].flatMap((table) =>
-      [...table.versions.values()].map((version) => ({ table, version })),
+      [...table.versions.values()].map((model) => ({ table, model })),
     )
-    const [largest] = all.sort((a, b) => b.version.stored.journalBytes - a.version.stored.journalBytes)
-    if (largest !== undefined && largest.version.stored.journalBytes >= this.#dependencies.journalBytes)
+    const [largest] = all.sort((a, b) => b.model.stored.journalBytes - a.model.stored.journalBytes)
+    if (largest !== undefined && largest.model.stored.journalBytes >= this.#dependencies.journalBytes)
       return largest
     const before = Date.now() - this.#dependencies.ageMs
     return (
-      all.find(
-        ({ version }) => isStale(version) && (version.stored.snapshots.at(-1)?.createdAtMs ?? 0) < before,
-      ) ?? null
+      all.find(({ model }) => isStale(model) && (model.stored.snapshots.at(-1)?.createdAtMs ?? 0) < before) ??
+      null
     )
   }
 
-  async #write(tableId: number, version: VersionModel): Promise<SnapshotSummary | null> {
+  async #write(tableId: number, model: VersionModel): Promise<SnapshotSummary | null> {
     const { store, memory } = this.#dependencies
-    const table = this.#find(tableId, version)
+    const table = this.#find(tableId, model)
     if (table === null) return null
     this.#abort.signal.throwIfAborted()
-    const { stored, state } = version
+    const { stored, state } = model
     const bytesBefore = stored.journalBytes
     // Rows change while the file is written, so the snapshot needs the journal records of that time to be
     // consistent.
     stored.journalPins++
     if (state !== null) pinState(state)
     try {
-      const facts = toSnapshotFacts(table, version)
+      const facts = toSnapshotFacts(table, model)
       const { signal } = this.#abort
       const written = await writeSnapshot(
         store.paths.snapshots,
         facts,
-        toSnapshotMemory(version),
+        toSnapshotMemory(model),
         signal,
       ).catch((error: unknown) => {
         // A failure that our own abort caused is not the disk's.
@@ -160,7 +159,7 @@ export class Snapshots {
           ? error
           : store.classify('a snapshot', error)
       })
-      return this.#list(table, version, facts, written, bytesBefore)
+      return this.#list(table, model, facts, written, bytesBefore)
     } finally {
       stored.journalPins--
       if (state !== null) unpinState(state, memory)
@@ -173,22 +172,22 @@ export class Snapshots {
    */
   #list(
     begun: TableModel,
-    version: VersionModel,
+    model: VersionModel,
     facts: SnapshotFacts,
     written: WrittenSnapshot,
     bytesBefore: number,
   ): SnapshotSummary | null {
     const { store, keys, cleanup } = this.#dependencies
-    if (this.#find(begun.id, version) === null) {
+    if (this.#find(begun.id, model) === null) {
       cleanup.files([written.file])
       return null
     }
-    const { stored } = version
-    const endSequence = version.table.readSequence()
+    const { stored } = model
+    const endSequence = model.table.readSequence()
     const end = { endSequence, stateEpoch: begun.stateEpoch, nowMs: Date.now() }
     const snapshot = toCatalogSnapshot(store.takeId(), facts, written, end)
     const dropped = stored.snapshots.slice(0, -(KEPT_COUNT - 1))
-    const saved = keys.listUnsaved(version)
+    const saved = keys.listUnsaved(model)
     const changes: CatalogChange[] = dropped.map(({ id }) => ({ kind: 'delete-snapshot', snapshotId: id }))
     try {
       store.commit({ changes: [{ kind: 'put-snapshot', snapshot }, ...changes], keys: saved })
@@ -202,15 +201,15 @@ export class Snapshots {
     // The change of an adapter may already be journaled while its sequence is not yet counted.
     stored.durableSequence = Math.max(stored.durableSequence, endSequence)
     stored.journalBytes -= bytesBefore
-    cleanup.records(begun.id, version.handle.version, prunableThrough(stored.snapshots))
+    cleanup.records(begun.id, model.handle.version, prunableThrough(stored.snapshots))
     cleanup.files(dropped.map(({ file }) => file))
-    return { table: begun.name, version: version.handle.version, sequence: endSequence, bytes: written.bytes }
+    return { table: begun.name, version: model.handle.version, sequence: endSequence, bytes: written.bytes }
   }
 
   /** Returns the table in its present state if it still has the version, or else null. */
-  #find(tableId: number, version: VersionModel): TableModel | null {
+  #find(tableId: number, model: VersionModel): TableModel | null {
     for (const table of this.#dependencies.tables.values()) {
-      if (table.id === tableId) return table.versions.get(version.handle.version) === version ? table : null
+      if (table.id === tableId) return table.versions.get(model.handle.version) === model ? table : null
     }
     return null
   }

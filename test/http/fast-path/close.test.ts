@@ -50,6 +50,28 @@ describe('A server with a fast path', () => {
     await closing
   })
 
+  test('ends the connection after a body that arrives while the service begins to shut down', async () => {
+    const service = await startFastPath()
+    const port = Number(new URL(await service.listen()).port)
+    const client = dial(port)
+    const before = request([1])
+    const bytes = request([2, 3])
+    // The answer to the first request shows that the first part of the second has been read.
+    client.client.write(Buffer.concat([before, bytes.subarray(0, -2)]))
+    expect(await client.until(1)).toMatchObject([{ status: 200, rows: rowsOf([1]) }])
+    expect(service.byFastify()).toBe(0)
+    Object.assign(service.context.health, { state: 'draining', reason: 'the service is shutting down' })
+    client.client.write(bytes.subarray(-2))
+    const [, answer] = await client.until(2)
+    expect(answer).toMatchObject({
+      status: 200,
+      rows: rowsOf([2, 3]),
+      head: expect.stringMatching(/\r\nconnection: close\r\n/i),
+    })
+    await client.closed
+    await service.close()
+  })
+
   test('limits the connections of the fast path and of Fastify together', async () => {
     const service = await startFastPath()
     service.app.server.maxConnections = 2

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import Schema from 'typebox/schema'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { nameOrigin } from '../../../src/http/openapi/own-origin.ts'
+import { nameOrigin } from '../../../src/http/openapi/openapi-document.ts'
 import { DOCUMENT_PATH, renderDocument } from '../../../src/http/openapi/write-openapi.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { takeLease } from '../../../src/upload/staging/lease.ts'
+import { takeLease } from '../../../src/upload/staging/commit.ts'
 import { makeOlder } from './staging.ts'
 
 let directory: string

@@ -36,7 +36,7 @@ describe('The versions of a catalog', () => {
     const loaded = store.load()
     damageFile(opened.dataDir, loaded.snapshots[0].file, 'cut')
     const found = await findVersions(store, loaded)
-    expect(found).toMatchObject([{ table: { name: 'user' }, version: { version: 1 } }])
+    expect(found).toMatchObject([{ table: { name: 'user' }, versionRow: { version: 1 } }])
     expect(found[0].snapshots.map(({ state, listed }) => [listed.id, state])).toEqual([
       [loaded.snapshots[0].id, 'cut'],
       [loaded.snapshots[1].id, 'valid'],

@@ -109,12 +109,12 @@ export const update = (
  * sequence.
  */
 export const readVersion = ({ handle, table, state }: VersionModel) => {
-  const rowsOf = (version: VersionModel['table']): string[] =>
-    version.handle.segments.flatMap(({ memory, rowCount }) =>
+  const rowsOf = (table: VersionModel['table']): string[] =>
+    table.handle.segments.flatMap(({ memory, rowCount }) =>
       Array.from({ length: rowCount }, (_, row) =>
-        Buffer.from(
-          new Uint8Array(memory.buffer, ROWS_AT + row * version.rowBytes, version.rowBytes),
-        ).toString('hex'),
+        Buffer.from(new Uint8Array(memory.buffer, ROWS_AT + row * table.rowBytes, table.rowBytes)).toString(
+          'hex',
+        ),
       ),
     )
   return {
