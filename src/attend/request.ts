@@ -1,6 +1,7 @@
+/** The types of a decoded attend request. */
 import type { Metric } from '../kernels/attend.ts'
 
-/** An attend request as it was asked, in whatever format. */
+/** A decoded attend request, which does not depend on the format of its body. */
 export interface AttendRequest {
   /** Row-major and finite; the last axis of `shape` is the dim. */
   queries: Float32Array
@@ -8,9 +9,9 @@ export interface AttendRequest {
   options: AttendOptions
 }
 
-/** The members beside the queries, in the names of the contract. */
+/** The options of an attend request, under the names of the HTTP contract. */
 export interface AttendOptions {
-  /** Absent: all scores of the table. */
+  /** Number of best rows per query. When absent, the answer has the scores of all rows. */
   top_k?: number
   metric?: Metric
 }
