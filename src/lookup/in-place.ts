@@ -1,23 +1,24 @@
+/** Sends long answers straight from the arena, without a copy. */
 import { assert } from '../core/assert.ts'
 import type { ArenaShare, Region } from '../tables/arena.ts'
 import type { ResponseBuffer } from './buffers.ts'
 
-/** Smaller answers are copied out sooner than their region is kept and given back. */
+/** Copying a smaller answer costs less than keeping its region reserved. */
 const IN_PLACE_BYTES_MIN = 64 * 1024
 
-/** Rows of an answer where they were gathered. */
+/** The rows of an answer in the region that they were gathered into. */
 export interface RowsInPlace {
-  /** Nobody writes to it but who has reserved it: what is sent from it stays what it is. */
+  /** Only the owner of the region writes to it, so bytes that are being sent from it do not change. */
   region: Region
   rowsAt: number
   byteCount: number
 }
 
 /**
- * Answers from the arena, with the head right before the rows, in the place of ids that no step needs
- * any more. Its region is the answer's, until the socket has taken the bytes or is gone. null: it is to be
- * copied out, since it is short, or since so many answers wait for their clients that `share` is used up:
- * slow clients leave the rest of the arena to lookups.
+ * Answers from the arena. The head is written right before the rows, over ids that no step needs any more.
+ * The region belongs to the answer until the socket has taken the bytes or is closed. Returns null if the
+ * answer must be copied out: it is short, or the answers that wait for slow clients have used `share` up,
+ * whose limit leaves the rest of the arena to lookups.
  */
 export const sendInPlace = (
   share: ArenaShare,
