@@ -22,12 +22,12 @@ const RENEWALS = 5
  */
 export const takeLease = async (directory: string, leaseMs: number): Promise<Lease> => {
   const generation = Math.max(0, ...(await readdir(directory)).map(parseCommitName))
-  if (generation > 0 && (await isHeld(join(directory, commitName(generation)), leaseMs))) refuseHeld()
+  if (generation > 0 && (await isActive(join(directory, commitName(generation)), leaseMs))) refuseActive()
   const path = join(directory, commitName(generation + 1))
   try {
     await (await createFile(path)).close()
   } catch (error) {
-    if (systemCode(error) === 'EEXIST') refuseHeld()
+    if (systemCode(error) === 'EEXIST') refuseActive()
     throw error
   }
   const timer = setInterval(() => {
@@ -44,16 +44,16 @@ export const takeLease = async (directory: string, leaseMs: number): Promise<Lea
   }
 }
 
-const isHeld = async (path: string, leaseMs: number): Promise<boolean> => {
+const isActive = async (path: string, leaseMs: number): Promise<boolean> => {
   try {
     return (await stat(path)).mtimeMs + leaseMs > Date.now()
   } catch (error) {
-    // The lease was released after it was listed. Generations now begin anew, so the next number is unknown
-    // and the client has to try again.
+    // The lease was released after it was listed. Generations now begin with 1 again, so the next number is
+    // unknown, and the client has to try again.
     if (isMissing(error)) return true
     throw error
   }
 }
 
-const refuseHeld = (): never =>
+const refuseActive = (): never =>
   refuse('IDEMPOTENCY_IN_FLIGHT', 'the upload is being committed', { headers: { 'Retry-After': '1' } })
