@@ -1,7 +1,6 @@
-/**
- * The examples of the document name a service at its default address. A reader gets them with the address
- * that the document was read at, so that they can be copied.
- */
+/** Gives each reader of the OpenAPI document examples with the address that they read it at. */
+
+/** The address of the service in the committed document. */
 const DEFAULT_ORIGIN = 'http://127.0.0.1:8080'
 
 /** The address of the service as the client wrote it: `http://host:port`. */
@@ -9,8 +8,8 @@ export const originOf = ({ protocol, host }: { protocol: string; host: string })
   `${protocol}://${host}`
 
 /**
- * The text of the document with examples for `origin`, which is escaped: it comes from a header of the
- * client.
+ * Replaces the address in the examples by `origin`, so that readers can copy them. The origin is escaped,
+ * because it comes from a header of the client.
  */
 export const nameOrigin = (document: string, origin: string): string =>
   document.replaceAll(DEFAULT_ORIGIN, () => JSON.stringify(origin).slice(1, -1))
