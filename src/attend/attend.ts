@@ -1,3 +1,7 @@
+/**
+ * Answers attend requests: scores queries against every row of a version, on this thread or on compute
+ * workers.
+ */
 import { refuse } from '../core/errors.ts'
 import { heapBytes, queryBytes } from '../kernels/attend.ts'
 import type { Answer, Encoding } from '../lookup/encode.ts'
@@ -10,7 +14,7 @@ import { runAttendJobs } from '../workers/dispatch-attend.ts'
 import { checkText, encodeScanResult } from './encode.ts'
 import { type AttendPlan, type AttendRequest, planAttend } from './plan.ts'
 
-/** Heap entries that are sorted in one go. */
+/** A settle job sorts at most this many heap entries, unless a single query has more. */
 const SETTLE_ENTRIES_MAX = 2 ** 16
 
 /** An attend request under way. */
@@ -21,10 +25,11 @@ interface Attending {
 }
 
 /**
- * Scores queries against every row of a version: plan, write the queries into the arena, scan the table in
- * chunks, join what the chunks found, encode. Answers at once when the table is small, else with a promise.
- * Which chunks there were leaves no trace in the answer. Each row is at the answer's sequence or a later one.
- * `checkWanted` throws when nobody waits any more; it is asked before each chunk.
+ * Scores queries against every row of a version: plans, writes the queries into the arena, scans the table in
+ * chunks, merges the results of the chunks and encodes them. Returns the answer itself for a small table,
+ * otherwise a promise. The answer does not depend on how the table was divided into chunks. Each row is read
+ * at the answer's sequence or a later one. `checkWanted` is called before each chunk, and throws when the
+ * client no longer waits for the answer.
  */
 export const attend = (
   services: LookupServices,
@@ -50,7 +55,7 @@ export const attend = (
   const finish = (): Answer => {
     const top = plan.top === null ? null : { indicesAt: region.at + plan.indicesAt }
     const { shape, scoreCount } = plan
-    const found = {
+    const result = {
       table: entry.record.name,
       version: reader.handle.version,
       sequence,
@@ -59,7 +64,7 @@ export const attend = (
       scoresAt: region.at + plan.scoresAt,
       top,
     }
-    return encodeScanResult(services, found, encoding)
+    return encodeScanResult(services, result, encoding)
   }
   const release = (): void => arena.release(region)
   try {
@@ -76,7 +81,7 @@ export const attend = (
   }
 }
 
-/** Queries in place, heaps empty. */
+/** Writes the queries into the region and empties the heaps of every runner. */
 const prepare = (
   { arena }: LookupServices,
   { plan, region }: Attending,
@@ -137,8 +142,8 @@ const scanAtOnce = ({ arena }: LookupServices, attending: Attending): void => {
 }
 
 /**
- * Every runner takes the next chunk when it has finished one, so each meets its chunks in ascending order, as
- * its heaps want.
+ * Scans the table in chunks on all runners. A runner takes the next chunk when it has finished one, so it
+ * meets its chunks in ascending order, which its heaps require.
  */
 const scanInChunks = async (
   { arena, pool }: LookupServices,
@@ -172,9 +177,9 @@ const scanInChunks = async (
 }
 
 /**
- * Writes queries as the kernels read them: zeros up to a multiple of four numbers, and for cosine each
- * divided by its length, in float64, so that neither a tiny nor a huge query loses anything. One without a
- * direction stays zeros: its cosines are 0.
+ * Writes queries in the layout of the kernels: padded with zeros to a multiple of four numbers and, for
+ * cosine, divided by their length. The length is computed in float64, so that neither a tiny nor a huge query
+ * loses precision. A query of length zero stays zero, and its cosines are 0.
  */
 export const writeQueries = (
   arena: Arena,

@@ -1,6 +1,4 @@
-/*
- * The queries of an attend request out of its body: JSON numbers, or an array with a name.
- */
+/** Decodes the queries of an attend request, from JSON numbers or from a body of named arrays. */
 import { refuse } from '../core/errors.ts'
 import { findNamedArrays, type FormatName } from '../formats/format.ts'
 import { pointerTo } from '../core/pointers.ts'
@@ -15,7 +13,7 @@ const PLACE = { errors: [{ pointer: '/queries', detail: 'is required' }] }
 
 /** Reads the queries of a JSON body. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
 export const fromJsonTensors = (tensors: ReadonlyMap<string, JsonTensor>): Queries => {
-  const tensor = tensors.get('queries') ?? refuse('INVALID_REQUEST', 'queries are missing', PLACE)
+  const tensor = tensors.get('queries') ?? refuse('INVALID_REQUEST', 'the member queries is missing', PLACE)
   if (tensor.lengths !== undefined) {
     refuse('SHAPE_MISMATCH', 'the queries are not all of one length', {
       errors: [{ pointer: '/queries', detail: 'must have equal lengths' }],
@@ -33,7 +31,7 @@ export const fromNamedArrays = (format: FormatName, body: Buffer): Queries => {
   const tensors = findNamedArrays(format).read(body)
   for (const name of tensors.keys()) {
     if (name !== 'queries')
-      refuse('INVALID_REQUEST', `there is a tensor ${quoteText(name)}; expected is queries`)
+      refuse('INVALID_REQUEST', `the body has a tensor ${quoteText(name)}; only queries is expected`)
   }
   const { data, elementType, shape } =
     tensors.get('queries') ?? refuse('INVALID_REQUEST', 'the body has no tensor "queries"', PLACE)

@@ -1,5 +1,6 @@
-/*
- * The answer to an attend request: scores and row numbers out of the arena, as JSON text or as named arrays.
+/**
+ * Encodes the answer to an attend request: copies scores and row numbers out of the arena, as JSON text or as
+ * named arrays.
  */
 import { refuse } from '../core/errors.ts'
 import { findNamedArrays, type FormatName } from '../formats/format.ts'
@@ -11,22 +12,28 @@ import { printBetween } from '../lookup/print.ts'
 import type { ScanResult } from './plan.ts'
 
 /**
- * Copies the result out of the arena in the encoding that the client asked for: `logits`, or `indices` and
+ * Copies the result out of the arena in the encoding that the client requested: `logits`, or `indices` and
  * `scores`.
  */
-export const encodeScanResult = (services: LookupServices, found: ScanResult, encoding: Encoding): Answer => {
-  const { version, sequence, shape } = found
-  const body = encoding === 'json' ? printScanResult(services, found) : copyFound(services, found, encoding)
+export const encodeScanResult = (
+  services: LookupServices,
+  result: ScanResult,
+  encoding: Encoding,
+): Answer => {
+  const { version, sequence, shape } = result
+  const body =
+    encoding === 'json' ? printScanResult(services, result) : copyScanResult(services, result, encoding)
   return { body, mediaType: MEDIA_TYPES[encoding], version, sequence, shape, elementType: 'float32' }
 }
 
-const copyFound = (
+const copyScanResult = (
   { arena, buffers }: LookupServices,
   { shape, scoreCount, scoresAt, top }: ScanResult,
   format: FormatName,
 ): ResponseBuffer => {
   const scores = { name: top === null ? 'logits' : 'scores', elementType: 'float32' as const, shape }
-  // Indices first: the wider type, so that both lie at multiples of their size.
+  // The indices come first because they are the wider type: both arrays then lie at multiples of their
+  // element size.
   const tensors =
     top === null ? [scores] : [{ name: 'indices', elementType: 'int64' as const, shape }, scores]
   const { head, tail } = findNamedArrays(format).frame(tensors)
@@ -42,35 +49,41 @@ const copyFound = (
 }
 
 /**
- * Room for the text of one run of scores, which is printed whole. A longer one would hardly fit into an
- * answer.
+ * The most text that one row of scores may take, because a row is printed as a whole. A longer one would
+ * hardly fit into an answer.
  */
 const ROW_BYTES_MAX = 128 * 1024 * 1024
 
-/** Refuses BATCH_TOO_LARGE, before any work, scores whose text cannot be an answer. */
+/**
+ * Refuses (BATCH_TOO_LARGE) scores whose text cannot fit into an answer. It is called before any work is
+ * done.
+ */
 export const checkText = (shape: readonly number[]): void => {
   const rowBytes = printedBytesMax(shape, Math.min(1, countPrintedRows(shape)))
   if (rowBytes > ROW_BYTES_MAX) {
     refuse(
       'BATCH_TOO_LARGE',
-      `${shape[shape.length - 1]} scores a query are too many for JSON; ` +
+      `${shape[shape.length - 1]} scores per query are too many for JSON; ` +
         `ask for application/x-safetensors or for top_k`,
     )
   }
 }
 
 /** Prints what was found as the JSON answer. */
-const printScanResult = (services: LookupServices, found: ScanResult): ResponseBuffer => {
-  const { table, version, sequence, shape, top } = found
+const printScanResult = (services: LookupServices, result: ScanResult): ResponseBuffer => {
+  const { table, version, sequence, shape, top } = result
   const head = JSON.stringify({ table, version, sequence, shape }).slice(0, -1)
   const prefix =
     top === null
       ? `${head},"logits":`
-      : `${head},"indices":${printIndices(services, found, top.indicesAt)},"scores":`
-  return printBetween(services, prefix, { shape, valuesAt: found.scoresAt }, '}')
+      : `${head},"indices":${printIndices(services, result, top.indicesAt)},"scores":`
+  return printBetween(services, prefix, { shape, valuesAt: result.scoresAt }, '}')
 }
 
-/** Row numbers, nested by shape. They are int64 for safetensors; the upper half is zero. */
+/**
+ * Prints row numbers as lists nested by shape. The arena holds them as int64 for safetensors; the upper half
+ * is always zero.
+ */
 const printIndices = ({ arena }: LookupServices, { shape }: ScanResult, indicesAt: number): string => {
   const word = indicesAt / 4
   const nest = (axis: number, first: number, count: number): string => {

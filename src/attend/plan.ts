@@ -1,3 +1,6 @@
+/**
+ * Plans an attend request: checks it against the table that it reads, and lays out the memory that it needs.
+ */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -10,37 +13,43 @@ import type { VersionHandle } from '../tables/handles.ts'
 import { resolvePaddingRow } from '../tables/resolve.ts'
 import { planScan, type ScanPlan } from '../workers/dispatch-attend.ts'
 
-/** Several runners share the work only as long as their heaps stay below this together. */
+/** The scan gets several runners only as long as all their heaps together stay below this size. */
 const HEAPS_BYTES_MAX = 64 * 1024 * 1024
 
 /**
- * Everything about an attend request that is decided before memory is touched. Plain data; places are bytes
- * from the region's begin.
+ * The plan of an attend request, made before memory is touched. It is plain data; places are byte offsets
+ * from the start of the region.
  */
 export interface AttendPlan {
   metric: Metric
   queryCount: number
   dim: number
   rows: number
-  /** The best `k` of each query, row `skippedRow` (or -1) left out; null: the scores of all rows. */
+  /**
+   * The scan keeps the best `k` rows of each query and skips row `skippedRow` (-1: none). null: the answer
+   * has the scores of all rows.
+   */
   top: { k: number; skippedRow: number } | null
-  /** queries.shape without dim, then k or rows. */
+  /** The shape of the queries without dim, followed by k or rows. */
   shape: number[]
   scan: ScanPlan
   queriesAt: number
-  /** int64, `top` only. */
+  /** Place of the int64 row numbers; it is used only with `top`. */
   indicesAt: number
   scoresAt: number
-  /** float32 numbers of the answer. */
+  /** Number of float32 scores in the answer. */
   scoreCount: number
-  /** Runner r has its heaps at runnersAt + r * runnerBytes, and its scratch behind them. */
+  /** Runner r has its heaps at runnersAt + r * runnerBytes, followed by its working memory. */
   runnersAt: number
   runnerBytes: number
   heapsBytes: number
   regionBytes: number
 }
 
-/** Checks a request against the table it reads and lays out its memory. `threadCount` 0: there is no pool. */
+/**
+ * Checks a request against the table that it reads and lays out its memory. A `threadCount` of 0 means that
+ * there is no pool.
+ */
 export const planAttend = (
   handle: VersionHandle,
   settings: Settings,
@@ -103,11 +112,11 @@ const countQueries = ({ queries, shape }: AttendRequest, dim: number): number =>
   return count
 }
 
-/** The padding row is never an answer, so there may be one fewer than rows. */
-const planTop = (wanted: number, rows: number, paddingIndex: number | null): AttendPlan['top'] => {
+/** Plans the best rows. The padding row is never one of them, so there may be one fewer than rows. */
+const planTop = (topK: number, rows: number, paddingIndex: number | null): AttendPlan['top'] => {
   const row = resolvePaddingRow(paddingIndex, rows)
   const skippedRow = row >= 0 && row < rows ? row : -1
-  return { k: Math.min(wanted, skippedRow < 0 ? rows : rows - 1), skippedRow }
+  return { k: Math.min(topK, skippedRow < 0 ? rows : rows - 1), skippedRow }
 }
 
 const checkSizes = (
@@ -152,9 +161,9 @@ export interface ScanResult {
   sequence: number
   shape: readonly number[]
   scoreCount: number
-  /** float32. */
+  /** Place of the float32 scores. */
   scoresAt: number
-  /** The rows of the scores, int64; null: the scores are of all rows, in their order. */
+  /** Place of the int64 row numbers of the scores. null: the scores are those of all rows, in row order. */
   top: { indicesAt: number } | null
 }
 

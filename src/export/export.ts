@@ -1,5 +1,6 @@
-/*
- * A table as a stream of bytes, at one sequence whatever is updated meanwhile.
+/**
+ * Exports a table as a stream of bytes. All of it is the table at one sequence, whatever is updated
+ * meanwhile.
  */
 import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
@@ -11,9 +12,9 @@ import type { ExportPart, ExportPlan } from './plan.ts'
 import { type ExportSource, patchRows, readStateRows, readTableRows } from './source.ts'
 
 /** The part of the connection to the writer that an export uses. */
-export type ExportLine = Pick<WriterClient, 'call'>
+export type ExportWriter = Pick<WriterClient, 'call'>
 
-/** A table on its way out. All of it is the table as it was at `sequence`, whatever is updated meanwhile. */
+/** An export that has begun. Its body is the table as it was at `sequence`, whatever is updated meanwhile. */
 export interface TableExport {
   version: number
   sequence: number
@@ -21,24 +22,24 @@ export interface TableExport {
   elementType: ElementType
   shape: number[]
   /**
-   * To be read once, or closed: until then the version cannot be freed, and the writer remembers what updates
-   * overwrite.
+   * The caller must read it to its end or close it. Until then the version cannot be freed, and the writer
+   * keeps the pre-images of rows that updates overwrite.
    */
   body: ExportBody
 }
 
-/** Rows are read in chunks of about so many bytes. */
+/** Rows are read in chunks of about this many bytes. */
 const CHUNK_BYTES = 1024 * 1024
 
 /**
- * Begins to export a version, in its storage dtype, and (`withState`, only as named arrays) the state of its
- * optimizer at the same sequence. Pins it until the body has ended, failed or was closed. Refuses
- * NOT_ACCEPTABLE when the format cannot carry the dtype, TABLE_NOT_FOUND or VERSION_NOT_FOUND when the
- * version has just been freed. Reading the body fails with OVERLOADED when updates overwrite more than the
- * writer keeps for an export.
+ * Begins to export a version in its storage dtype and, `withState`, the state of its optimizer at the same
+ * sequence, which needs named arrays. The version is pinned until the body has ended, failed or was closed.
+ * Refuses NOT_ACCEPTABLE when the format cannot carry the dtype, and TABLE_NOT_FOUND or VERSION_NOT_FOUND
+ * when the version has just been freed. Reading the body fails with OVERLOADED when updates overwrite more
+ * than the writer keeps for an export.
  */
 export const exportTable = async (
-  writer: ExportLine,
+  writer: ExportWriter,
   name: string,
   reader: TableReader,
   format: FormatName,
@@ -72,17 +73,17 @@ interface ExportContent extends Pick<ExportPlan, 'head' | 'parts' | 'tail'> {
 }
 
 /**
- * The bytes of an export: head, rows in chunks of their own memory, tail. It is an iterator by hand and not a
- * generator, since the `return` of a generator that never began does nothing, and a client may leave before
- * the first byte.
+ * Iterates over the bytes of an export: the head, chunks of rows (each in memory of its own), the tail. It is
+ * a class and not a generator, because the `return` of a generator that never began does nothing, and a
+ * client may leave before the first byte.
  */
 export class ExportBody implements AsyncIterableIterator<Buffer> {
-  readonly #writer: ExportLine
+  readonly #writer: ExportWriter
   readonly #reader: TableReader
   readonly #exportId: number
   readonly #parts: readonly ExportPart[]
   readonly #sources: ExportContent['sources']
-  /** The head and the tail; null once written, or when there is none. */
+  /** The head and the tail. null: it has been written, or there is none. */
   #head: Uint8Array | null
   #tail: Uint8Array | null
   #part = 0
@@ -90,7 +91,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   #isOpen = true
 
   constructor(
-    writer: ExportLine,
+    writer: ExportWriter,
     reader: TableReader,
     { head, parts, tail, sources }: ExportContent,
     exportId: number,
@@ -108,7 +109,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
     return this
   }
 
-  /** The next chunk. One at a time. */
+  /** Returns the next chunk. The caller must wait for it before the next call. */
   async next(): Promise<IteratorResult<Buffer, undefined>> {
     const head = this.#head
     this.#head = null
@@ -126,7 +127,7 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
     return this.return()
   }
 
-  /** Ends the export, read to its end or not. Ending it again does nothing. */
+  /** Ends the export, whether or not it was read to its end. Ending it again does nothing. */
   async return(): Promise<IteratorResult<Buffer, undefined>> {
     if (this.#isOpen) {
       this.#isOpen = false
@@ -138,15 +139,15 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
   }
 
   /**
-   * Copies the next rows as they are, then puts the old ones in the place of those that updates have changed
-   * since the export began.
+   * Copies the next rows without a lock, then replaces the rows that updates have changed since the export
+   * began by their pre-images.
    *
-   * That is exactly the table at its sequence S: the writer, which writes alone and answers between writes,
-   * keeps what a row was at S before it first overwrites it. When it answers it has therefore kept every row
-   * that was touched before the answer, hence every row that was touched before or during the copy, which was
-   * over when it was asked: those are replaced whole, half-written ones too. Any other row was not written
-   * between S and the copy. The lock word could spare the question, but not on every machine: nothing orders
-   * plain copies before a later reading of it, while a message and its answer do.
+   * The result is exactly the table at the export's sequence S. Only the writer writes rows: before it first
+   * overwrites a row, it keeps the pre-image at S, and it answers calls between writes. When it answers, it
+   * has therefore kept every row that was written before or during the copy, because the copy was finished
+   * before the call. Those rows are replaced as a whole, torn ones included. Every other row was not written
+   * between S and the copy. Reading the lock word instead could spare the call, but not on every machine:
+   * nothing orders plain copies before a later read of that word, while a message and its answer do.
    */
   async #readChunk(): Promise<Buffer | null> {
     const { rows } = this.#reader.handle
@@ -164,8 +165,8 @@ export class ExportBody implements AsyncIterableIterator<Buffer> {
     this.#row += rowCount
     const stored = source.copy(firstRow, rowCount)
     if (source.isWritten) {
-      const question = { exportId: this.#exportId, of: part.of, firstRow, rowCount }
-      patchRows(stored, firstRow, rowBytes, await this.#writer.call('readPreImages', question))
+      const request = { exportId: this.#exportId, of: part.of, firstRow, rowCount }
+      patchRows(stored, firstRow, rowBytes, await this.#writer.call('readPreImages', request))
     }
     return part.byteCount === rowBytes ? stored : cutRows(stored, rowCount, rowBytes, part)
   }

@@ -1,5 +1,5 @@
-/*
- * The plan of an export: the bytes around the rows, and which bytes of the stored rows follow each other.
+/**
+ * Plans an export: the bytes around the rows, and the order in which the bytes of the stored rows are sent.
  */
 import { refuse } from '../core/errors.ts'
 import type { Dtype, ElementType, Optimizer } from '../core/types.ts'
@@ -17,8 +17,8 @@ import { int8BiasAt, int8ScaleAt, rowBytes } from '../layout/table-layout.ts'
 import { countsSteps, STEP_NAME, stateTensors } from '../optimizers/state-tensors.ts'
 
 /**
- * The bytes `from`..`from + byteCount` of every stored row, or of every row of optimizer state, row after
- * row.
+ * A part of an export: the bytes `from`..`from + byteCount` of every stored row, or of every row of optimizer
+ * state, one row after the other.
  */
 export interface ExportPart {
   of: 'rows' | 'state'
@@ -27,14 +27,15 @@ export interface ExportPart {
 }
 
 /**
- * An export before it begins: the bytes around the rows, and the parts of the rows, each part for all rows.
+ * The plan of an export: the bytes around the rows, and the parts of the rows. Each part is sent for all rows
+ * before the next one.
  */
 export interface ExportPlan {
   head: Uint8Array
   parts: ExportPart[]
   tail: Uint8Array
   contentLength: number
-  /** The type of the numbers; int8 rows as they are stored are uint8. */
+  /** The element type of the numbers; stored int8 rows count as uint8. */
   elementType: ElementType
   shape: number[]
 }
@@ -45,18 +46,20 @@ interface TableShape {
   dtype: Dtype
 }
 
-/** Optimizer state that is exported too. */
+/** The optimizer state that the export includes. */
 export interface IncludedState {
   optimizer: Optimizer
   /** Gradient steps taken. */
   step: number
 }
 
-/** The formats that carry a dtype as it is stored, in order of preference. */
+/** Lists the formats that can carry a dtype as it is stored, in order of preference. */
 export const exportFormats = (dtype: Dtype): FormatName[] =>
   tableFormatNames().filter((name) => !findFormat(name).lacks.includes(dtype))
 
-/** Refuses (NOT_ACCEPTABLE) optimizer state in a format without names for its arrays. */
+/**
+ * Returns the format if it has names for the arrays of optimizer state. Refuses (NOT_ACCEPTABLE) any other.
+ */
 export const checkStateFormat = (name: FormatName): NamedArraysFormat => {
   const format = findFormat(name)
   if (format.carries === 'named arrays') return format
@@ -72,10 +75,10 @@ export const checkStateFormat = (name: FormatName): NamedArraysFormat => {
  *                          `embeddings` uint8 [rows, dim], whose values are embeddings * scale + bias;
  *                          in this order, so that the float32 are aligned
  *
- * With optimizer state, which needs named arrays, `optimizer/step` int64 [] of a kind that counts steps comes
- * first, then the arrays of `stateTensors` in float32, then the rows; the optimizer as JSON is the metadata
- * `optimizer`. int8 rows take no gradients, and have no state. Refuses NOT_ACCEPTABLE for a dtype that the
- * format lacks.
+ * Optimizer state needs named arrays: `optimizer/step` int64 [] comes first if the kind counts steps, then
+ * the arrays of `stateTensors` in float32, then the rows. The optimizer as JSON is the metadata `optimizer`.
+ * int8 rows take no gradients, so they have no state. Refuses NOT_ACCEPTABLE for a dtype that the format
+ * lacks.
  */
 export const planExport = (
   table: TableShape,
@@ -115,14 +118,14 @@ const planArrays = (
   const { rows, dim, dtype } = table
   const rowTensors = planRows(table)
   const stateTensors = state === null || dtype === 'int8' ? [] : planState(table, state.optimizer)
-  const counted = state !== null && dtype !== 'int8' && countsSteps(state.optimizer) ? [state.step] : []
+  const steps = state !== null && dtype !== 'int8' && countsSteps(state.optimizer) ? [state.step] : []
   const tensors: NamedArray[] = [
-    ...counted.map((): NamedArray => ({ name: STEP_NAME, elementType: 'int64', shape: [] })),
+    ...steps.map((): NamedArray => ({ name: STEP_NAME, elementType: 'int64', shape: [] })),
     ...[...stateTensors, ...rowTensors].map(([tensor]) => tensor),
   ]
   const metadata = state === null ? undefined : new Map([['optimizer', JSON.stringify(state.optimizer)]])
   const { head, tail } = format.frame(tensors, metadata)
-  const step = new Uint8Array(BigInt64Array.from(counted, BigInt).buffer)
+  const step = new Uint8Array(BigInt64Array.from(steps, BigInt).buffer)
   const parts = [...stateTensors, ...rowTensors].map(([, part]) => part)
   const rowPartsBytes = parts.reduce((sum, { byteCount }) => sum + byteCount, 0)
   return {

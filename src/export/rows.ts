@@ -1,3 +1,4 @@
+/** Reads a page of rows for people who browse a table, and prints it as JSON. */
 import { assert } from '../core/assert.ts'
 import { gatherRows } from '../tables/gather.ts'
 import type { TableReader } from '../tables/table-reader.ts'
@@ -8,7 +9,7 @@ import type { Arena } from '../tables/arena.ts'
 
 /** A page of rows as float32. */
 export interface RowsPage {
-  /** Every row is at least of this sequence; updates that run meanwhile may show in some. */
+  /** Every row is at this sequence or a later one: updates that run meanwhile may show in some rows. */
   sequence: number
   firstRow: number
   rowCount: number
@@ -16,12 +17,12 @@ export interface RowsPage {
   values: Float32Array
 }
 
-/** Wide rows are read in steps, so that a page of them needs no large part of the arena. */
+/** Rows are read in steps of about this many bytes, so that a page of wide rows takes little of the arena. */
 const STEP_BYTES = 1024 * 1024
 
 /**
- * Reads rows offset..offset+limit-1, as many of them as there are, for people to look at. No row is half
- * written. Refuses OVERLOADED when a row stays busy too long, or the arena has no room.
+ * Reads rows offset..offset+limit-1, as far as the table has them. No row is half written. Refuses OVERLOADED
+ * when a row stays locked too long, or the arena has no room.
  */
 export const readRows = (reader: TableReader, arena: Arena, offset: number, limit: number): RowsPage => {
   const { rows, dim } = reader.handle
@@ -58,8 +59,8 @@ const gatherFrom = (reader: TableReader, arena: Arena, firstRow: number, target:
 }
 
 /**
- * A page of rows as JSON, numbers printed as lookups print them. Refuses BATCH_TOO_LARGE for a text beyond
- * the size of an answer.
+ * Prints a page of rows as JSON, with numbers in the form that lookups print. Refuses BATCH_TOO_LARGE for a
+ * text longer than an answer may be.
  */
 export const printRowsPage = (page: RowsPage, dim: number, arena: Arena, printer: JsonKernels): string => {
   const room = printedBytesMax([dim])

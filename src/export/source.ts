@@ -1,26 +1,30 @@
+/** The rows that an export copies: those of a version, and those of its optimizer state. */
 import { assert } from '../core/assert.ts'
 import { rowBytes, ROWS_AT } from '../layout/table-layout.ts'
 import { stateLength } from '../optimizers/state-tensors.ts'
 import type { VersionHandle } from '../tables/handles.ts'
 import type { ExportedState, PreImages } from '../writer/protocol.ts'
 
-/** Rows that an export reads: the table's, or those of its optimizer state. */
+/** Rows that an export reads: those of a table, or those of its optimizer state. */
 export interface ExportSource {
   rowBytes: number
-  /** They may be overwritten while they are copied: what they were is to be asked for afterwards. */
+  /**
+   * Whether the writer may overwrite the rows while they are copied. If so, the caller must request their
+   * pre-images afterwards.
+   */
   isWritten: boolean
-  /** Copies rows as they are into memory of their own. They may be torn when the writer writes meanwhile. */
+  /** Copies rows as they are stored into new memory. They may be torn if the writer writes meanwhile. */
   copy(firstRow: number, rowCount: number): Buffer
 }
 
-/** The rows of a version, as stored. */
+/** The rows of a version, in their stored bytes. */
 export const readTableRows = (handle: VersionHandle): ExportSource => ({
   rowBytes: rowBytes(handle.dim, handle.dtype),
   isWritten: true,
   copy: (firstRow, rowCount) => copyRows(handle, firstRow, rowCount),
 })
 
-/** State rows of a table of `dim`: the initial value where no gradient has been. */
+/** The state rows of a table of `dim` numbers. A row that has taken no gradient yet has the initial value. */
 export const readStateRows = ({ optimizer, initial, memory }: ExportedState, dim: number): ExportSource => {
   const length = stateLength(optimizer, dim)
   const source = { rowBytes: length * 4, isWritten: memory !== null }
@@ -33,7 +37,7 @@ export const readStateRows = ({ optimizer, initial, memory }: ExportedState, dim
   const untouchedRow = Buffer.from(new Float32Array(length).fill(initial).buffer)
   const copy = (firstRow: number, rowCount: number): Buffer => {
     const rows = copyRows(memory.rows, firstRow, rowCount)
-    // State that was never written is zero.
+    // State memory that was never written is already zero.
     if (initial === 0) return rows
     for (let i = 0; i < rowCount; i++)
       if (memory.touched[firstRow + i] === 0) untouchedRow.copy(rows, i * source.rowBytes)
@@ -43,8 +47,8 @@ export const readStateRows = ({ optimizer, initial, memory }: ExportedState, dim
 }
 
 /**
- * Copies rows as they are stored into memory of their own. They may be torn when the writer writes meanwhile:
- * see {@link patchRows}.
+ * Copies rows as they are stored into new memory. They may be torn if the writer writes meanwhile: {@link
+ * patchRows} repairs them.
  */
 export const copyRows = (handle: VersionHandle, firstRow: number, rowCount: number): Buffer => {
   const { dim, dtype, rows, segments } = handle
@@ -57,8 +61,8 @@ export const copyRows = (handle: VersionHandle, firstRow: number, rowCount: numb
     const to = Math.min(end, segment.firstRow + segment.rowCount)
     if (from >= to) continue
     const at = ROWS_AT + (from - segment.firstRow) * storedBytes
-    // The copy of a Buffer: a typed array's `set` out of shared memory goes byte by byte unless both ends are
-    // aligned alike.
+    // Buffer.copy is used because the `set` of a typed array copies out of shared memory byte by byte, unless
+    // source and target are aligned alike.
     Buffer.from(segment.memory.buffer, at, (to - from) * storedBytes).copy(
       target,
       (from - firstRow) * storedBytes,
@@ -67,14 +71,14 @@ export const copyRows = (handle: VersionHandle, firstRow: number, rowCount: numb
   return target
 }
 
-/** Puts old rows in their places among the copied ones, of which the first is `firstRow`. */
+/** Replaces copied rows by their pre-images. `firstRow` is the first of the copied rows. */
 export const patchRows = (
   target: Buffer,
   firstRow: number,
   storedBytes: number,
   { rows, bytes }: PreImages,
 ): void => {
-  assert(bytes.length === rows.length * storedBytes, 'one old row for each')
+  assert(bytes.length === rows.length * storedBytes, 'there is one pre-image for each row')
   for (let i = 0; i < rows.length; i++) {
     target.set(bytes.subarray(i * storedBytes, (i + 1) * storedBytes), (rows[i] - firstRow) * storedBytes)
   }

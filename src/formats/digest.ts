@@ -1,14 +1,12 @@
-/*
- * The sha-256 of a body, as the header Content-Digest (RFC 9530) carries it.
- */
+/** Reads, prints and checks the sha-256 of a body in the header Content-Digest (RFC 9530). */
 import { hash } from 'node:crypto'
 import { refuse } from '../core/errors.ts'
 import { quoteText } from './scanner.ts'
 
 /*
  * The header is a dictionary of structured fields (RFC 9651): `sha-256=:<base64>:,
- * sha-512=:<base64>:;parameter=1`. Each pattern is tried at one place only (sticky) and has one way to match,
- * so reading is linear.
+ * sha-512=:<base64>:;parameter=1`. Each pattern is sticky, so it is tried at one place only, and it has one
+ * way to match: reading takes linear time.
  */
 const KEY = /[a-z*][a-z0-9_.*-]*/y
 const BARE_ITEM = new RegExp(
@@ -28,17 +26,17 @@ const COMMA = /[ \t]*,[ \t]*/y
 const SHA256_BYTES = 32
 
 /**
- * Reads the sha-256 that a Content-Digest header announces, 32 bytes; undefined when it has other algorithms
- * only, which are ignored. The last of equal algorithms counts (RFC 9651, 3.2). Refuses INVALID_REQUEST for a
- * malformed header.
+ * Reads the sha-256 that a Content-Digest header announces, 32 bytes. Other algorithms are ignored: without
+ * sha-256 the result is undefined. The last of equal algorithms counts (RFC 9651, 3.2). Refuses
+ * INVALID_REQUEST for a malformed header.
  */
 export const parseContentDigest = (header: string): Uint8Array | undefined => {
   let at = 0
   const take = (pattern: RegExp): string | undefined => {
     pattern.lastIndex = at
-    const found = pattern.exec(header)?.[0]
-    at += found?.length ?? 0
-    return found
+    const token = pattern.exec(header)?.[0]
+    at += token?.length ?? 0
+    return token
   }
   const takeKey = (): string => take(KEY) ?? refuseHeader(header)
   const takeValue = (): string | undefined =>
@@ -64,20 +62,22 @@ export const formatContentDigest = (digest: Uint8Array): string =>
   `sha-256=:${Buffer.from(digest).toString('base64')}:`
 
 /**
- * Refuses DIGEST_MISMATCH unless `what` (a body, a part) has the sha-256 that was announced. There is nothing
- * to compare when none was announced (undefined) or the bytes were not hashed (null).
+ * Refuses DIGEST_MISMATCH unless `what` (a body, a part) has the announced sha-256. Nothing is compared when
+ * none was announced (undefined) or the bytes were not hashed (null).
  */
 export const checkDigest = (
   what: string,
-  found: Uint8Array | null,
+  actual: Uint8Array | null,
   expected: Uint8Array | undefined,
 ): void => {
-  if (found === null || expected === undefined || Buffer.compare(found, expected) === 0) return
-  const [foundText, expectedText] = [found, expected].map((digest) => Buffer.from(digest).toString('base64'))
-  refuse('DIGEST_MISMATCH', `the ${what} has the sha-256 ${foundText}, announced was ${expectedText}`)
+  if (actual === null || expected === undefined || Buffer.compare(actual, expected) === 0) return
+  const [actualText, expectedText] = [actual, expected].map((digest) =>
+    Buffer.from(digest).toString('base64'),
+  )
+  refuse('DIGEST_MISMATCH', `the ${what} has the sha-256 ${actualText}; the announced one is ${expectedText}`)
 }
 
-/** The same of a body that lies here whole. */
+/** Does the same for a body that is in memory as a whole. */
 export const checkBodyDigest = (body: Uint8Array, expected: Uint8Array | undefined): void => {
   if (expected !== undefined) checkDigest('body', hash('sha256', body, 'buffer'), expected)
 }

@@ -1,8 +1,8 @@
-/*
- * The registry of wire formats: one row says all that the rest of the service needs to know about a format.
- * Routes, plans, answers, the document and the commands derive their lists and checks from these rows, so a
- * new format is a file of its own, a row here and a golden test. JSON is no row: it is parsed and printed
- * number by number.
+/**
+ * The registry of wire formats. One row holds every fact that the rest of the service needs about a format:
+ * routes, plans, answers, the OpenAPI document and the commands derive their lists and checks from the rows.
+ * A new format is therefore a file of its own, a row here and a golden test. JSON has no row, because it is
+ * parsed and printed number by number.
  */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
@@ -19,7 +19,7 @@ import {
 } from './safetensors.ts'
 import type { ArrayPlace, Frame, LocatedArrays, NamedArray, TypedBytes } from './shape.ts'
 
-/** The facts of every format. */
+/** The facts that every format has. */
 interface FormatFacts {
   name: string
   mediaType: string
@@ -29,20 +29,23 @@ interface FormatFacts {
   lacks: readonly Dtype[]
 }
 
-/** A body that begins with a header, by which an upload finds its arrays while the rest still comes. */
+/**
+ * The facts of formats whose bodies begin with a header. An upload finds the arrays by it before the rest of
+ * the body has arrived.
+ */
 interface HeaderFacts {
   /** Whether a file that begins with these bytes, at most `FILE_PREFIX_BYTES`, is of this format. */
   recognises(prefix: Uint8Array): boolean
-  /** So many bytes are always enough for `measureHeader`. */
+  /** `measureHeader` never needs more than this many bytes. */
   prefixBytes: number
   /** Returns the length of the header; null when `prefix` is too short to say. Refuses MALFORMED_BODY. */
   measureHeader(prefix: Uint8Array): number | null
 }
 
-/** Numbers and nothing else: the query of a request, or the headers of an answer, have their shape. */
+/** A format of bare numbers. Their shape is in the query of a request, or in the headers of an answer. */
 export interface NumbersFormat extends FormatFacts {
   carries: 'numbers'
-  /** Reads a whole body; a shape of null makes it flat. */
+  /** Reads a whole body. With a shape of null the result has one dimension. */
   read(bytes: Uint8Array, elementType: ElementType, shape: readonly number[] | null): TypedBytes
 }
 
@@ -57,7 +60,7 @@ export interface ArrayFormat extends FormatFacts, HeaderFacts {
   frame(array: NamedArray): Frame
 }
 
-/** Several arrays with names, and text about them. */
+/** Several named arrays, with metadata as text. */
 export interface NamedArraysFormat extends FormatFacts, HeaderFacts {
   carries: 'named arrays'
   /** Reads a whole body. */
@@ -70,10 +73,10 @@ export interface NamedArraysFormat extends FormatFacts, HeaderFacts {
 
 export type Format = NumbersFormat | ArrayFormat | NamedArraysFormat
 
-/** The bytes of a file that `recognises` is asked about. */
+/** `recognises` gets at most this many bytes of a file. */
 export const FILE_PREFIX_BYTES = 16
 
-/** The format of bare numbers, which lookups answer within the service too, to be framed later. */
+/** The format of bare numbers. Lookups within the service also answer in it, and are framed later. */
 export const RAW = {
   name: 'raw',
   mediaType: 'application/octet-stream',
@@ -112,10 +115,10 @@ const SAFETENSORS = {
   frame: frameSafetensors,
 } as const satisfies NamedArraysFormat
 
-/** In the order of the documents, which is the order of preference too. */
+/** The rows, in the order of the documentation, which is the order of preference too. */
 const ROWS = [RAW, NPY, SAFETENSORS] as const
 
-/** The name of a row. */
+/** The name of a format that has a row. */
 export type FormatName = (typeof ROWS)[number]['name']
 
 type NamedFormat = Format & { name: FormatName }
@@ -127,8 +130,8 @@ const rowsByName = new Map<string, NamedFormat>(rows.map((row) => [row.name, row
 export const FORMATS: readonly NamedFormat[] = rows
 
 /**
- * Adds a row, for tests; it must happen before the modules are loaded that derive their tables from the rows.
- * Returns the undo.
+ * Adds a row, for tests. It must be called before the modules are loaded that derive their tables from the
+ * rows. Returns a function that removes the row.
  */
 export const registerFormat = (format: Format): (() => void) => {
   assert(!rowsByName.has(format.name), 'formats have distinct names')
@@ -141,14 +144,14 @@ export const registerFormat = (format: Format): (() => void) => {
   }
 }
 
-/** The row of a name. */
+/** Finds the row of a format by its name. */
 export const findFormat = (name: FormatName): NamedFormat => {
   const row = rowsByName.get(name)
-  assert(row !== undefined, 'a name of a format is that of a row')
+  assert(row !== undefined, 'every format name has a row')
   return row
 }
 
-/** The row of a format whose arrays have names. Refuses (UNSUPPORTED_MEDIA_TYPE) all others. */
+/** Finds the row of a format of named arrays. Refuses (UNSUPPORTED_MEDIA_TYPE) every other format. */
 export const findNamedArrays = (name: FormatName): NamedArraysFormat => {
   const row = findFormat(name)
   if (row.carries === 'named arrays') return row
@@ -165,11 +168,11 @@ export const formatNames = (): FormatName[] => rows.map(({ name }) => name)
 export const namedArraysNames = (): FormatName[] =>
   rows.filter(({ carries }) => carries === 'named arrays').map(({ name }) => name)
 
-/** The names of the formats that whole tables come and go in: those that say their shape first. */
+/** The names of the formats of whole tables. Formats whose bodies contain their shape come first. */
 export const tableFormatNames = (): FormatName[] =>
   [...rows.filter(describesItself), ...rows.filter((row) => !describesItself(row))].map(({ name }) => name)
 
-/** Whether bodies of this format say their shape and type. */
+/** Whether bodies of this format contain their shape and element type. */
 export const describesItself = ({ carries }: Format): boolean => carries !== 'numbers'
 
 /** The formats whose arrays have names, as messages list them. */

@@ -1,12 +1,12 @@
-/*
- * Typed arrays over the bytes of a body, which have any type and any alignment.
- */
+/** Makes typed arrays of the bytes of a body, which may have any element type and any alignment. */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { ELEMENT_BYTES } from '../core/types.ts'
 import type { ElementType } from '../core/types.ts'
 
-/** Indices of a body. They share its memory where its alignment allows, so they are for reading. */
+/**
+ * The indices of a body. They share its memory where its alignment allows, so they must not be written to.
+ */
 export type IndexArray =
   | Int8Array
   | Uint8Array
@@ -66,7 +66,7 @@ export const asFloat32 = (data: Uint8Array, elementType: ElementType): Float32Ar
   }
 }
 
-/** bfloat16 is the upper half of float32. */
+/** Widens bfloat16 to float32, whose upper half it is. */
 const widenBfloat16 = (source: Uint16Array): Float32Array => {
   const bits = new Uint32Array(source.length)
   for (let index = 0; index < source.length; index += 1) bits[index] = source[index] << 16
@@ -79,7 +79,7 @@ const alignBytes = (
 ): { buffer: ArrayBufferLike; byteOffset: number; length: number } => {
   const elementBytes = ELEMENT_BYTES[elementType]
   assert(data.length % elementBytes === 0, 'the formats hand on whole elements')
-  // data.slice() would not do: that of a Buffer shares its memory.
+  // data.slice() would not copy: that of a Buffer shares its memory.
   const { buffer, byteOffset } = data.byteOffset % elementBytes === 0 ? data : new Uint8Array(data)
   return { buffer, byteOffset, length: data.length / elementBytes }
 }

@@ -1,6 +1,4 @@
-/*
- * The place in a JSON body that its readers share, and their refusals.
- */
+/** The cursor that the readers of a JSON body share, and the errors that they raise at it. */
 import { Buffer, isUtf8 } from 'node:buffer'
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
@@ -9,16 +7,16 @@ import { createNumberScanner } from '../kernels/parse-numbers.ts'
 import type { NumberScanner } from '../kernels/parse-numbers.ts'
 
 /**
- * A place in a JSON body. `bytes` holds a copy of the body and, behind it, a zero byte, which no JSON holds:
- * a loop that looks at each byte before it goes on stops there and needs no other check of the end.
+ * A place in a JSON body. `bytes` holds a copy of the body followed by a zero byte, which valid JSON never
+ * contains: a loop that checks each byte stops there and needs no other check for the end.
  */
 export interface JsonCursor {
   readonly bytes: Uint8Array
-  /** The same bytes, for cutting out text. */
+  /** The same bytes as a Buffer, which decodes text. */
   readonly buffer: Buffer
-  /** Reads numbers of `bytes`. */
+  /** Reads the numbers in `bytes`. */
   readonly scanner: NumberScanner
-  /** The length of the body, and so the place of the zero byte. */
+  /** The length of the body, which is also the place of the zero byte. */
   readonly end: number
   /** The depth to which objects and lists may nest. */
   readonly depthMax: number
@@ -31,7 +29,7 @@ const BODY_BYTES_MAX = Math.max(
   LIMITS.specificationBodyBytesMax,
 )
 
-/** One per thread: reading is synchronous, and no result is a view of it. */
+/** Every body of a thread reuses this memory: reading is synchronous, and no result is a view of it. */
 let workspace: { scanner: NumberScanner; buffer: Buffer } | undefined
 
 const takeWorkspace = (): { scanner: NumberScanner; buffer: Buffer } => {
@@ -57,7 +55,7 @@ export const openCursor = (body: Uint8Array, depthMax: number): JsonCursor => {
   return { bytes, buffer, scanner, end: body.length, depthMax, at: 0 }
 }
 
-/** Finds the length of the longest beginning that is UTF-8, by halves. */
+/** Finds the length of the longest prefix that is UTF-8, by bisection. */
 const findUtf8End = (body: Uint8Array): number => {
   let valid = 0
   for (let step = body.length; step >= 1; step = Math.floor(step / 2)) {
@@ -79,7 +77,7 @@ const describeByte = (cursor: JsonCursor, at: number): string => {
     : `the byte 0x${byte.toString(16).padStart(2, '0')}`
 }
 
-/** Refuses (MALFORMED_BODY) the byte at `at`, naming it and what was expected. */
+/** Refuses (MALFORMED_BODY) the byte at `at`. The message names it and what was expected. */
 export const refuseByte = (cursor: JsonCursor, at: number, expected: string): never =>
   refuse('MALFORMED_BODY', `the body: expected ${expected} at byte ${at}, found ${describeByte(cursor, at)}`)
 

@@ -1,6 +1,4 @@
-/*
- * Reading nested lists of numbers in one pass, into one run of values with a shape.
- */
+/** Reads nested lists of numbers in one pass, into one flat array with a shape. */
 import { refuse } from '../core/errors.ts'
 import { refuseByte, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
@@ -14,7 +12,7 @@ const CLOSE = 0x5d
 
 type Values = Float64Array | Float32Array
 
-/** Copies numbers out of the memory that the next ones are read into. */
+/** Copies numbers out of the scanner's memory, which the next ones overwrite. */
 export type KeepSingles = (values: Float32Array) => Float32Array
 
 const copySingles: KeepSingles = (values) => values.slice()
@@ -26,9 +24,12 @@ interface Nest {
   readonly valueCountMax: number
   readonly precision: Precision
   readonly keepSingles: KeepSingles
-  /** Whether a number is too large for float32. */
+  /** Whether some number was too large for float32. */
   isTooLarge: boolean
-  /** Numbers so far; the last `filled` of them are in the scanner's values, the others in `chunks`. */
+  /**
+   * Count of the numbers read so far. The last `filled` of them are still in the scanner's values, the others
+   * in `chunks`.
+   */
   count: number
   filled: number
   readonly chunks: Values[]
@@ -37,7 +38,10 @@ interface Nest {
   depthMost: number
   /** The depth of the numbers; -1 before the first. */
   leafDepth: number
-  /** By depth: elements of the open list so far, and of every closed one (-1: none is closed). */
+  /**
+   * Indexed by depth: the number of elements of the open list so far, and of every closed list (-1: none is
+   * closed yet).
+   */
   readonly counts: number[]
   readonly lengths: number[]
   /** The lengths of the lists at depth 2, once one differs. */
@@ -97,8 +101,8 @@ const flushValues = (nest: Nest): void => {
 }
 
 /**
- * Counts how many more numbers are allowed and fit into the scanner's values, which are put aside when they
- * are full.
+ * Returns how many more numbers are allowed and fit into the scanner's values. Full values are moved to
+ * `chunks` first.
  */
 const makeRoom = (nest: Nest): number => {
   const { length } = valuesOf(nest)
@@ -107,8 +111,8 @@ const makeRoom = (nest: Nest): number => {
 }
 
 /**
- * Reads numbers from `start` on. Returns the place behind the last one, which is that of a comma when an
- * element that is no number follows.
+ * Reads numbers from `start` on. Returns the place behind the last number; if an element that is no number
+ * follows, that is the place of the comma before it.
  */
 const readRun = (nest: Nest, start: number): number => {
   const { cursor, depth, valueCountMax, precision } = nest
@@ -142,8 +146,8 @@ const readRun = (nest: Nest, start: number): number => {
 }
 
 /**
- * Reads lists like the one that was closed before `start`. Returns the place behind the last of them; the
- * caller reads all others.
+ * Reads lists of the same length as the one that ended before `start`, as long as the scanner knows their
+ * form. Returns the place behind the last of them; the caller reads all others.
  */
 const readRows = (nest: Nest, start: number): number => {
   const { cursor, depth, lengths, precision } = nest
@@ -187,11 +191,11 @@ const takeTensor = (nest: Nest): JsonTensor => {
 
 /**
  * Reads the value at the cursor as nested number arrays; a bare number has rank 0. `pointer` is its place in
- * the body and `baseDepth` the count of objects and lists around it. Refuses INVALID_REQUEST at an element
- * that is no number, SHAPE_MISMATCH for numbers beside lists and for lists of different length (but the rows
- * of rank 2 may differ), and BATCH_TOO_LARGE above `valueCountMax` numbers. With the precision `single` the
- * values are rounded to float32, unless one of them is too large: then they stay float64. `keepSingles` finds
- * memory for up to 65,536 of them; without it, and for more, they have memory of their own.
+ * the body and `baseDepth` the number of objects and lists around it. Refuses INVALID_REQUEST at an element
+ * that is no number, SHAPE_MISMATCH for numbers beside lists and for lists of different length (the rows of
+ * rank 2 may differ), and BATCH_TOO_LARGE above `valueCountMax` numbers. With the precision `single` the
+ * values are rounded to float32, unless one of them is too large: then they stay float64. `keepSingles`
+ * provides memory for up to 65,536 float32 values; without it, and for more values, new memory is allocated.
  */
 export const readTensor = (
   cursor: JsonCursor,
@@ -240,7 +244,7 @@ export const readTensor = (
     nest.counts[nest.depth] += 1
     at = skipSpace(bytes, at + 1)
   }
-  // The refusal names the number, which float32 cannot hold.
+  // The values are read again as float64, so that the error can name the number that is too large.
   if (nest.isTooLarge) return readTensor(cursor, pointer, baseDepth, valueCountMax)
   cursor.at = at
   return takeTensor(nest)

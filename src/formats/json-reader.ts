@@ -1,6 +1,6 @@
-/*
- * Reading JSON bodies: ordinary members as JSON.parse reads them, tensors straight from the bytes into
- * arrays.
+/**
+ * Reads JSON bodies. Ordinary members are read as JSON.parse reads them, tensors go straight from the bytes
+ * into arrays.
  */
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -16,8 +16,8 @@ export type { JsonTensor } from './json-tensor.ts'
 
 export interface JsonObject {
   /**
-   * The ordinary members, as JSON.parse reads them. It has no prototype, so that `__proto__` is a name like
-   * others.
+   * The ordinary members, as JSON.parse reads them. The object has no prototype, so that `__proto__` is an
+   * ordinary name.
    */
   members: Record<string, unknown>
   tensors: Map<string, JsonTensor>
@@ -28,9 +28,11 @@ export interface JsonLimits {
   depthMax?: number
   /** The most numbers that one tensor may have; by default the body is the limit. */
   valueCountMax?: number
-  /** The tensors for `toFloat32`, which are rounded as they are read. Default none. */
+  /**
+   * The names of tensors that are rounded to float32 while they are read, for `toFloat32`. None by default.
+   */
   singles?: readonly string[]
-  /** Finds memory for the numbers of `singles`; by default they have memory of their own. */
+  /** Provides memory for the numbers of `singles`. By default new memory is allocated. */
   keepSingles?: KeepSingles
 }
 
@@ -80,7 +82,8 @@ const readObject = (
 }
 
 /**
- * Runs `read` on the body. A body that is not JSON is refused as such, whatever `read` refused in it before.
+ * Runs `read` on the body. If `read` refuses the body for another reason, the rest of it is still checked, so
+ * that a body that is not JSON is always refused as such.
  */
 const readBody = <Result>(
   body: Uint8Array,
@@ -105,14 +108,14 @@ const readBody = <Result>(
 }
 
 /**
- * Reads a JSON object (UTF-8, strictly RFC 8259). Members named in `tensorNames` are nested number arrays and
- * go straight from the bytes into one array each, to the bit as JSON.parse reads them, or those rounded to
- * float32; a name that is absent is absent from `tensors`.
+ * Reads a JSON object (UTF-8, strictly RFC 8259). Each member named in `tensorNames` is a nested number array
+ * and is read into one flat array, with exactly the values of JSON.parse or those rounded to float32. An
+ * absent name is absent from `tensors`.
  *
- * Refuses MALFORMED_BODY, with the byte: not JSON, a name twice, nested too deep. INVALID_REQUEST, with a
- * pointer: the body is no object, a tensor has an element that is no number. SHAPE_MISMATCH, with a pointer:
- * lists of different length, except the rows of rank 2; numbers beside lists. BATCH_TOO_LARGE: more numbers
- * than `valueCountMax`.
+ * Refuses MALFORMED_BODY, with the byte, for a body that is not JSON, has a name twice or is nested too deep.
+ * Refuses INVALID_REQUEST, with a pointer, for a body that is no object and for an element of a tensor that
+ * is no number. Refuses SHAPE_MISMATCH, with a pointer, for numbers beside lists and for lists of different
+ * length, except the rows of rank 2. Refuses BATCH_TOO_LARGE for more numbers than `valueCountMax`.
  */
 export const readJsonObject = (
   body: Uint8Array,

@@ -1,6 +1,4 @@
-/*
- * The grammar of JSON over the bytes of a body: values, numbers, objects and lists.
- */
+/** Scans the grammar of JSON over the bytes of a body: values, numbers, objects and lists. */
 import { refuse } from '../core/errors.ts'
 import { refuseByte, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
@@ -114,14 +112,14 @@ const skipLiteral = (cursor: JsonCursor, at: number): number => {
 }
 
 /**
- * The few names that bodies have, kept: a fresh string costs ten times as much as a known one when it becomes
- * the name of a property, since the engine looks for an equal one among all strings.
+ * Caches the few names that bodies have. A fresh string costs ten times as much as a known one when it
+ * becomes the name of a property, because the engine looks for an equal one among all strings.
  */
 const knownNames = new Map<string, string>()
 const KNOWN_NAMES_MAX = 256
 const KNOWN_NAME_LENGTH_MAX = 64
 
-const takeKnown = (name: string): string => {
+const internName = (name: string): string => {
   const known = knownNames.get(name)
   if (known !== undefined) return known
   if (knownNames.size >= KNOWN_NAMES_MAX) knownNames.clear()
@@ -134,13 +132,13 @@ const readName = (cursor: JsonCursor): string => {
   if (cursor.bytes[start] !== QUOTE) refuseByte(cursor, start, 'the name of a member')
   cursor.at = skipString(cursor, start)
   const text = cursor.buffer.toString('utf8', start + 1, cursor.at - 1)
-  return takeKnown(text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text)
+  return internName(text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text)
 }
 
 /**
- * Reads the object at the cursor. It calls `readValue` with the cursor at the value of each member, which
- * leaves the cursor behind that value. Refuses (MALFORMED_BODY) a name that comes twice, since either could
- * be meant.
+ * Reads the object at the cursor. Calls `readValue` with the cursor at the value of each member; `readValue`
+ * must leave the cursor behind that value. Refuses (MALFORMED_BODY) a name that occurs twice, because it is
+ * unclear which value is meant.
  */
 export const readMembers = (cursor: JsonCursor, depth: number, readValue: (name: string) => void): void => {
   const { bytes } = cursor
@@ -170,7 +168,8 @@ export const readMembers = (cursor: JsonCursor, depth: number, readValue: (name:
 }
 
 /**
- * Reads the list at the cursor, calling `readValue` with the cursor at each element, as {@link readMembers}.
+ * Reads the list at the cursor. Calls `readValue` with the cursor at each element, as {@link readMembers}
+ * does.
  */
 export const readElements = (cursor: JsonCursor, depth: number, readValue: (index: number) => void): void => {
   const { bytes } = cursor
@@ -191,8 +190,8 @@ export const readElements = (cursor: JsonCursor, depth: number, readValue: (inde
 }
 
 /**
- * Passes the value at the cursor, whose depth is `depth`. Refuses MALFORMED_BODY unless it is strictly RFC
- * 8259.
+ * Moves past the value at the cursor, whose depth is `depth`. Refuses MALFORMED_BODY unless it is strictly
+ * RFC 8259.
  */
 export const skipValue = (cursor: JsonCursor, depth: number): void => {
   const kind = kindAt(cursor, cursor.at)

@@ -1,6 +1,6 @@
-/*
- * Nested number arrays of a JSON body, after they were read: their places for errors, and their numbers as
- * indices or float32.
+/**
+ * Converts the nested number arrays of a JSON body to indices or float32, and reports the places of numbers
+ * that do not fit.
  */
 import { assert } from '../core/assert.ts'
 import { type ErrorCode, type ErrorPlace, refuse } from '../core/errors.ts'
@@ -8,11 +8,11 @@ import { fitsFloat32 } from '../core/types.ts'
 import { LIMITS } from '../core/limits.ts'
 import { pointerTo } from '../core/pointers.ts'
 
-/** Nested number arrays, as one run of numbers. */
+/** Nested number arrays as one flat array of numbers. */
 export interface JsonTensor {
   /**
-   * Row-major, and the caller's own. Float32 only when the reader was asked for it and all of them are
-   * finite.
+   * Row-major, in memory that belongs to the caller. A Float32Array only if the reader was told to round and
+   * all values are finite.
    */
   values: Float64Array | Float32Array
   /** `[]` for a bare number. */
@@ -21,7 +21,7 @@ export interface JsonTensor {
   lengths?: Int32Array
 }
 
-/** Refuses the values for which `explain` has something to say, with pointers to the first of them. */
+/** Refuses the values that `explain` explains, with pointers to the first of them. */
 const refuseValues = (
   code: ErrorCode,
   detail: string,
@@ -50,9 +50,9 @@ const explainIndex = (value: number): string | undefined => {
 }
 
 /**
- * Returns the values as indices: integers (3.0 is one) between -(2^53 - 1) and 2^53 - 1, in the tensor's own
- * array. Refuses INVALID_REQUEST with the places of all others: larger JSON numbers were rounded when they
- * were read.
+ * Returns the values as indices, in the tensor's own array: integers (3.0 is one) from -(2^53 - 1) to 2^53 -
+ * 1. Refuses INVALID_REQUEST with the places of all others, because larger JSON numbers were rounded when
+ * they were read.
  */
 export const toIndexArray = (tensor: JsonTensor, pointer: string): Float64Array => {
   const { values } = tensor

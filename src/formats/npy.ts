@@ -1,4 +1,4 @@
-/*
+/**
  * One array in NumPy's file format (numpy.lib.format), versions 1.0 to 3.0:
  *
  *     0    "\x93NUMPY", major, minor
@@ -21,7 +21,7 @@ const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
 const VERSION_AT = 6
 const LENGTH_AT = 8
 const ALIGN = 64
-/** The first bytes of a body that always say how long its header is. */
+/** The length of the prefix of a body that always contains the length of its header. */
 export const NPY_PREFIX_BYTES = 12
 /** NumPy leaves room for the first dimension to grow in place, up to the digits of 2^64. */
 const GROWTH_DIGITS = 21
@@ -43,7 +43,7 @@ const DESCRIPTORS: Partial<Record<ElementType, string>> = {
 const ELEMENT_TYPES = new Map(
   Object.entries(DESCRIPTORS).map(([elementType, descr]) => [descr, elementType as ElementType]),
 )
-// A byte has no order, but writers outside Python (cnpy) put '<' before it.
+// A single byte has no byte order, but writers outside Python (cnpy) put '<' before it.
 for (const kind of ['i1', 'u1', 'b1']) ELEMENT_TYPES.set(`<${kind}`, ELEMENT_TYPES.get(`|${kind}`)!)
 
 export interface NpyHeader {
@@ -70,7 +70,7 @@ export const npyHeaderBytes = (prefix: Uint8Array): number | null => {
   }
   const [major, minor] = prefix.subarray(VERSION_AT, LENGTH_AT)
   if (major < 1 || major > 3 || minor > 0) {
-    refuse('MALFORMED_BODY', `npy version ${major}.${minor ?? '?'} is not known here; 1.0, 2.0 and 3.0 are`)
+    refuse('MALFORMED_BODY', `npy version ${major}.${minor ?? '?'} is not supported; 1.0, 2.0 and 3.0 are`)
   }
   const textAt = LENGTH_AT + (major === 1 ? 2 : 4)
   if (prefix.length < textAt) return null
@@ -133,7 +133,7 @@ export const locateNpy = (headerBytes: Uint8Array): { array: ArrayPlace; bodyByt
   return { array: { elementType, shape, begin: dataAt, end: bodyBytes }, bodyBytes }
 }
 
-/** Frames one array, whose name npy has no place for. Refuses as {@link writeNpyHeader}. */
+/** Frames one array. npy has no place for its name. Refuses as {@link writeNpyHeader}. */
 export const frameNpy = ({ elementType, shape }: Omit<NamedArray, 'name'>): Frame => ({
   head: writeNpyHeader(elementType, shape),
   tail: NO_BYTES,
@@ -171,32 +171,32 @@ interface Literal {
 }
 
 const readLiteral = (cursor: Cursor): Literal => {
-  const found: Partial<Literal> = {}
+  const literal: Partial<Literal> = {}
   expectToken(cursor, '{')
   while (!accept(cursor, '}')) {
-    readEntry(cursor, found)
+    readEntry(cursor, literal)
     if (!accept(cursor, ',') && peek(cursor) !== '}') failAt(cursor, "',' or '}'")
   }
   if (peek(cursor) !== '') failAt(cursor, 'nothing but white space')
-  const { descr, fortranOrder, shape } = found
+  const { descr, fortranOrder, shape } = literal
   if (descr === undefined || fortranOrder === undefined || shape === undefined) {
     return refuse('MALFORMED_BODY', "the npy header needs the keys 'descr', 'fortran_order' and 'shape'")
   }
   return { descr, fortranOrder, shape }
 }
 
-const readEntry = (cursor: Cursor, found: Partial<Literal>): void => {
+const readEntry = (cursor: Cursor, literal: Partial<Literal>): void => {
   const keyAt = cursor.at
   const key = readQuoted(cursor)
   expectToken(cursor, ':')
-  if (key === 'descr' && found.descr === undefined) {
+  if (key === 'descr' && literal.descr === undefined) {
     if ('[({'.includes(peek(cursor) || ' ')) refuseDescriptor('a structure')
-    found.descr = readQuoted(cursor)
-  } else if (key === 'fortran_order' && found.fortranOrder === undefined) {
-    found.fortranOrder = accept(cursor, 'True')
-    if (!found.fortranOrder && !accept(cursor, 'False')) failAt(cursor, 'True or False')
-  } else if (key === 'shape' && found.shape === undefined) {
-    found.shape = readTuple(cursor)
+    literal.descr = readQuoted(cursor)
+  } else if (key === 'fortran_order' && literal.fortranOrder === undefined) {
+    literal.fortranOrder = accept(cursor, 'True')
+    if (!literal.fortranOrder && !accept(cursor, 'False')) failAt(cursor, 'True or False')
+  } else if (key === 'shape' && literal.shape === undefined) {
+    literal.shape = readTuple(cursor)
   } else {
     cursor.at = keyAt
     failAt(cursor, "each of the keys 'descr', 'fortran_order' and 'shape' once and no other")
@@ -236,6 +236,6 @@ const refuseDescriptor = (descr: string): never => {
   const known = Object.values(DESCRIPTORS).join(' ')
   return refuse(
     'DTYPE_MISMATCH',
-    `the npy array has elements of ${quoteText(descr)}; read are ${known}${hint}`,
+    `the npy array has elements of ${quoteText(descr)}; supported are ${known}${hint}`,
   )
 }

@@ -1,6 +1,6 @@
-/*
- * Numbers and nothing else: little-endian, row-major, without a header. Their type and shape are said outside
- * of the body.
+/**
+ * The format of bare numbers: little-endian, row-major, without a header. Their type and shape are not in the
+ * body.
  */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -13,8 +13,8 @@ import type { TypedBytes } from './shape.ts'
 export { formatShape }
 
 /**
- * Reads a whole body; a `shape` of null makes it flat. Refuses MALFORMED_BODY when the body ends inside a
- * number, and SHAPE_MISMATCH when it does not have as many numbers as the shape.
+ * Reads a whole body. With a `shape` of null the result has one dimension. Refuses MALFORMED_BODY when the
+ * body ends inside a number, and SHAPE_MISMATCH when it does not have as many numbers as the shape.
  */
 export const readRaw = (
   bytes: Uint8Array,
@@ -43,8 +43,9 @@ export const readRaw = (
 }
 
 /**
- * Reads the query parameter `shape`: `2,3,64`; the empty string is a scalar. Refuses INVALID_REQUEST for
- * anything else, for more than `indexRankMax` dimensions, and for shapes whose elements cannot be counted.
+ * Reads the query parameter `shape`, such as `2,3,64`; the empty string is a scalar. Refuses INVALID_REQUEST
+ * for anything else, for more than `indexRankMax` dimensions, and for shapes whose elements cannot be
+ * counted.
  */
 export const parseShape = (text: string): number[] => {
   const parts = text === '' ? [] : text.split(',', LIMITS.indexRankMax + 1)

@@ -1,9 +1,9 @@
-/*
+/**
  * The JSON text in the header of a safetensors body:
  *
  *     {"name": {"dtype", "shape", "data_offsets": [begin, end]}, .., "__metadata__"?: {string: string}}
  *
- * It is read with a scanner of its own, since JSON.parse silently keeps the last of two equal names.
+ * It has a scanner of its own, because JSON.parse silently keeps the last of two equal names.
  */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -59,8 +59,8 @@ export const readHeaderText = (text: string): HeaderText => {
 }
 
 /**
- * Prints the text for arrays whose bytes are at `ranges`. It is built by hand, since an object would move
- * names like "7" to the beginning and lose "__proto__".
+ * Prints the text for arrays whose bytes are at `ranges`. It is built by hand, because an object would move
+ * names like "7" to the front and lose "__proto__".
  */
 export const printHeaderText = (
   arrays: readonly NamedArray[],
@@ -81,8 +81,8 @@ export const printHeaderText = (
 }
 
 /**
- * Reads one JSON object and calls `readMember` after each colon. Refuses equal keys, and more than arrays may
- * be.
+ * Reads one JSON object and calls `readMember` after each colon. Refuses a key that occurs twice, and more
+ * keys than a body may have arrays.
  */
 const readMembers = (cursor: Cursor, readMember: (key: string) => void): void => {
   const seen = new Set<string>()
@@ -105,14 +105,14 @@ const readMembers = (cursor: Cursor, readMember: (key: string) => void): void =>
 const readTensor = (cursor: Cursor, name: string): ArrayPlace => {
   const refuseTensor = (code: 'MALFORMED_BODY' | 'DTYPE_MISMATCH', what: string): never =>
     refuse(code, `the safetensors array ${quoteText(name)} ${what}`)
-  const found: { dtype?: string; shape?: number[]; offsets?: ByteRange } = {}
+  const members: { dtype?: string; shape?: number[]; offsets?: ByteRange } = {}
   readMembers(cursor, (key) => {
-    if (key === 'dtype') found.dtype = readString(cursor)
-    else if (key === 'shape') found.shape = readShape(cursor)
-    else if (key === 'data_offsets') found.offsets = readOffsets(cursor)
-    else refuseTensor('MALFORMED_BODY', `has ${quoteText(key)}; known are dtype, shape and data_offsets`)
+    if (key === 'dtype') members.dtype = readString(cursor)
+    else if (key === 'shape') members.shape = readShape(cursor)
+    else if (key === 'data_offsets') members.offsets = readOffsets(cursor)
+    else refuseTensor('MALFORMED_BODY', `has ${quoteText(key)}; expected are dtype, shape and data_offsets`)
   })
-  const { dtype, shape, offsets } = found
+  const { dtype, shape, offsets } = members
   if (dtype === undefined || shape === undefined || offsets === undefined) {
     return refuseTensor('MALFORMED_BODY', 'needs dtype, shape and data_offsets')
   }
@@ -120,7 +120,7 @@ const readTensor = (cursor: Cursor, name: string): ArrayPlace => {
     ELEMENT_TYPES.get(dtype) ??
     refuseTensor(
       'DTYPE_MISMATCH',
-      `has dtype ${quoteText(dtype)}; read are ${Object.values(DTYPES).join(' ')}`,
+      `has dtype ${quoteText(dtype)}; supported are ${Object.values(DTYPES).join(' ')}`,
     )
   const { begin, end } = offsets
   const bytes = arrayBytes(elementType, shape)
@@ -138,15 +138,15 @@ const readString = (cursor: Cursor): string => {
   let end = cursor.at + 1
   while (end < cursor.text.length && cursor.text[end] !== '"') end += cursor.text[end] === '\\' ? 2 : 1
   const value = unescapeString(cursor.text.slice(cursor.at, end + 1))
-  // Half a surrogate pair is written as U+FFFD, so that two different names could become one.
+  // An unpaired surrogate is written as U+FFFD, so that two different names could become one.
   if (value === null || !value.isWellFormed()) return failAt(cursor, 'a JSON string')
   cursor.at = end + 1
   return value
 }
 
 /**
- * Returns the value of a JSON string with its quotes; null when it is none. A string without escapes is cut
- * only.
+ * Returns the value of a JSON string with its quotes, or null when the text is none. A string without escapes
+ * needs no parser.
  */
 const unescapeString = (literal: string): string | null => {
   if (PLAIN_STRING.test(literal)) return literal.slice(1, -1)

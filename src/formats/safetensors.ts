@@ -1,4 +1,4 @@
-/*
+/**
  * Several named arrays in one body (huggingface/safetensors):
  *
  *     0      N, uint64
@@ -18,10 +18,10 @@ import type { ArrayPlace, ByteRange, Frame, LocatedArrays, NamedArray, TypedByte
 const LENGTH_BYTES = 8
 const BRACE = 0x7b
 
-/** The first bytes of a body that say how long its header is. */
+/** The length of the prefix of a body that contains the length of its header. */
 export const SAFETENSORS_PREFIX_BYTES = LENGTH_BYTES
 
-/** A header as it was read. Ranges are counted from `dataAt`. */
+/** A header that was read. Ranges are counted from `dataAt`. */
 export interface SafetensorsHeader extends HeaderText {
   /** The place of the data, from the start of the body. */
   dataAt: number
@@ -90,9 +90,9 @@ export const locateSafetensors = (headerBytes: Uint8Array, announcedBytes: numbe
 
 /**
  * Makes the header for these arrays, whose bytes follow in the same order without gaps: those of `arrays[i]`
- * go to `ranges[i]`, counted from the end of the header. Spaces make the data begin at a multiple of 8;
- * larger element types first keep every array aligned. Names are distinct: a caller that lets clients choose
- * them checks that. `bodyBytes` is the length of header and data.
+ * go to `ranges[i]`, counted from the end of the header. Spaces pad the header, so that the data begins at a
+ * multiple of 8; every array is aligned if those of larger element types come first. Names must be distinct:
+ * a caller checks that when clients choose them. `bodyBytes` is the length of header and data.
  */
 export const writeSafetensorsHeader = (
   arrays: readonly NamedArray[],

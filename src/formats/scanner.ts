@@ -1,10 +1,8 @@
-/*
- * Reading the text of a header, character by character, for the formats whose header is text.
- */
+/** Scans the text of a header, character by character, for the formats whose header is text. */
 import { refuse } from '../core/errors.ts'
 
 /**
- * A place in the text of a header. The functions of this file never go back, so each character is looked at a
+ * A place in the text of a header. No function of this file moves it back, so each character is read a
  * bounded number of times.
  */
 export interface Cursor {
@@ -14,12 +12,15 @@ export interface Cursor {
   readonly what: string
 }
 
-/** Refuses (MALFORMED_BODY) with what was expected, what was found, and where. */
+/**
+ * Refuses (MALFORMED_BODY) the text at the cursor. The message says what was expected, what is there, and
+ * where.
+ */
 export const failAt = (cursor: Cursor, expected: string): never => {
-  const found = cursor.at < cursor.text.length ? quoteText(cursor.text[cursor.at]) : 'its end'
+  const actual = cursor.at < cursor.text.length ? quoteText(cursor.text[cursor.at]) : 'its end'
   return refuse(
     'MALFORMED_BODY',
-    `${cursor.what}: expected ${expected} at character ${cursor.at}, found ${found}`,
+    `${cursor.what}: expected ${expected} at character ${cursor.at}, found ${actual}`,
   )
 }
 
@@ -27,13 +28,15 @@ export const failAt = (cursor: Cursor, expected: string): never => {
 export const quoteText = (text: string): string =>
   JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text)
 
-/** Returns the next character that is not white space, without passing it; the empty string at the end. */
+/**
+ * Returns the next character that is not white space, without moving past it; the empty string at the end.
+ */
 export const peek = (cursor: Cursor): string => {
   while (cursor.at < cursor.text.length && ' \t\n\r'.includes(cursor.text[cursor.at])) cursor.at += 1
   return cursor.text.charAt(cursor.at)
 }
 
-/** Passes `token` if it comes next, white space aside. */
+/** Moves past `token` if it comes next, after any white space. Returns whether it did. */
 export const accept = (cursor: Cursor, token: string): boolean => {
   peek(cursor)
   if (!cursor.text.startsWith(token, cursor.at)) return false
@@ -41,14 +44,14 @@ export const accept = (cursor: Cursor, token: string): boolean => {
   return true
 }
 
-/** Passes `token`, or refuses (MALFORMED_BODY) when something else comes next. */
+/** Moves past `token`. Refuses (MALFORMED_BODY) anything else. */
 export const expectToken = (cursor: Cursor, token: string): void => {
   if (!accept(cursor, token)) failAt(cursor, quoteText(token))
 }
 
 /**
  * Reads a whole number, 0 or larger, without sign, leading zeros, fraction or exponent. Above 2^53 it is not
- * exact, which the caller checks.
+ * exact; the caller checks that.
  */
 export const readWhole = (cursor: Cursor): number => {
   peek(cursor)

@@ -1,6 +1,6 @@
-/*
- * The vocabulary that all formats share: what an array is, where its bytes are, and the arithmetic on shapes.
- * Sizes that a client states are multiplied here and nowhere else, so that no product overflows unseen.
+/**
+ * The types and the arithmetic that all formats share: arrays, the places of their bytes, and shapes. Sizes
+ * that a client states are multiplied only here, so that no overflow goes unnoticed.
  */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -16,7 +16,7 @@ export interface TypedBytes {
   data: Uint8Array
 }
 
-/** An array that is to be written: its numbers are elsewhere. */
+/** An array to be written. Its numbers are kept elsewhere. */
 export interface NamedArray {
   name: string
   elementType: ElementType
@@ -35,7 +35,7 @@ export interface ArrayPlace extends ByteRange {
   shape: number[]
 }
 
-/** The arrays of a body, and text about them. */
+/** The arrays of a body, and its metadata. */
 export interface LocatedArrays {
   arrays: Map<string, ArrayPlace>
   metadata: Map<string, string>
@@ -53,9 +53,9 @@ export interface Frame {
 export const NO_BYTES = new Uint8Array(0)
 
 /**
- * Whether every dimension is a whole number and their product an exact one. Zero dimensions do not excuse the
- * others: [2**40, 2**40, 0] is not countable (NumPy and safetensors refuse it too), so that no part of a
- * shape overflows later.
+ * Whether every dimension is a whole number and their product is exact. A dimension of zero does not excuse
+ * the others: [2**40, 2**40, 0] is not countable (NumPy and safetensors refuse it too), so that no part of a
+ * shape can overflow later.
  */
 export const isCountable = (shape: readonly number[]): boolean => {
   let product = 1
@@ -78,8 +78,8 @@ export const arrayBytes = (elementType: ElementType, shape: readonly number[]): 
 }
 
 /**
- * Refuses (SHAPE_MISMATCH) more than `arrayRankMax` dimensions. Readers ask before each push, so that a long
- * list is never built.
+ * Refuses (SHAPE_MISMATCH) more than `arrayRankMax` dimensions. Readers call it before they append a
+ * dimension, so that a long list is never built.
  */
 export const checkRank = (rank: number): void => {
   if (rank > LIMITS.arrayRankMax)

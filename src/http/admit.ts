@@ -1,20 +1,19 @@
+/**
+ * Decides whether a request gets as far as its route. Admission is one pure function over plain data, called
+ * by the fast path and by Fastify's first hook, so that both treat a request alike.
+ */
 import type { ErrorCode } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Health } from './context.ts'
 
-/**
- * Admission decides whether a request gets as far as its route. It is one pure function over plain data,
- * called by the fast path and by Fastify's first hook, so that a request has the same fate on both.
- */
-
-/** The facts of a request's head that admission looks at. The fast path keeps them with a known head. */
+/** The facts of a request's head that admission depends on. The fast path stores them with a known head. */
 export interface HeadFacts {
   /** Length of the request target. */
   urlBytes: number
   headerCount: number
-  /** False for a request of HTTP/1.1 without a Host header. */
+  /** Whether the Host header is present, which HTTP/1.1 requires; true for other versions. */
   hasHost: boolean
-  /** Whether the request is answered from tables, and so has to wait until they are loaded. */
+  /** Whether the answer needs tables, so that the request is refused until they are loaded. */
   needsTables: boolean
 }
 
@@ -22,8 +21,8 @@ export interface HeadFacts {
 export type Refusal = 'headersTooMany' | 'urlTooLong' | 'hostMissing' | 'tablesLoading'
 
 /**
- * The answer that each reason gets. `status` is set where HTTP has one beside that of the code; a detail
- * that is absent is the reason that the service gives for its state.
+ * The answer to each reason. `status` is set where HTTP has a more specific one than the code. Without a
+ * `detail` the answer has the reason that the service gives for its state.
  */
 export const REFUSALS: Readonly<Record<Refusal, { code: ErrorCode; detail?: string; status?: number }>> = {
   headersTooMany: {
@@ -36,11 +35,11 @@ export const REFUSALS: Readonly<Record<Refusal, { code: ErrorCode; detail?: stri
     status: 414,
     detail: `the URL has at most ${LIMITS.urlBytesMax} bytes`,
   },
-  hostMissing: { code: 'INVALID_REQUEST', detail: 'the Host header is missing' },
+  hostMissing: { code: 'INVALID_REQUEST', detail: 'the Host header is missing; HTTP/1.1 requires it' },
   tablesLoading: { code: 'NOT_READY' },
 }
 
-/** Why a request with this head is refused while the service is in this state; null: it is admitted. */
+/** Returns the reason to refuse a request with this head in this state of the service; null admits it. */
 export const admit = (head: HeadFacts, state: Health['state']): Refusal | null => {
   if (head.headerCount > LIMITS.headerCountMax) return 'headersTooMany'
   if (head.urlBytes > LIMITS.urlBytesMax) return 'urlTooLong'

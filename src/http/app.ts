@@ -1,3 +1,4 @@
+/** Builds the Fastify app of an HTTP worker: its options, hooks and error handlers. */
 import { randomBytes } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
@@ -21,7 +22,10 @@ import { HttpRefusal } from './errors/problem.ts'
 import { registerRoutes, ROUTES } from './routes.ts'
 import { compileChecker, compileQueryChecker, type Query } from './validate.ts'
 
-/** Log lines are few, so writing them at once costs less than a thread. Standard output is for people. */
+/**
+ * Writes log lines to standard error synchronously: they are few, so this costs less than a logging thread.
+ * Standard output is for people.
+ */
 const STANDARD_ERROR = { write: (line: string) => void writeSync(2, line) }
 
 export interface AppOptions {
@@ -32,8 +36,8 @@ export interface AppOptions {
 }
 
 /**
- * The HTTP edge over `context`, ready to listen or to be injected into. Hooks, plugins and routes are added
- * here and in routes.ts, in the order they run; nothing is loaded from folders.
+ * Builds the HTTP app over `context`, ready to listen or to be injected into. Hooks, plugins and routes are
+ * added here and in routes.ts, in the order in which they run; nothing is loaded from folders.
  */
 export const buildApp = async (context: HttpContext, options: AppOptions = {}): Promise<App> => {
   const nextRequestId = createRequestIds()
@@ -43,12 +47,12 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
       redact: ['headers.authorization', 'req.headers.authorization'],
       stream: options.logStream ?? STANDARD_ERROR,
     },
-    // A line per request costs more than a small lookup.
+    // A log line per request would cost more than a small lookup.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (raw) => nextRequestId(raw),
     routerOptions: { maxParamLength: LIMITS.urlBytesMax },
     keepAliveTimeout: LIMITS.keepAliveTimeoutMs,
-    // Node's request timeout would end long uploads: receive.ts watches bodies instead.
+    // Node's request timeout would end long uploads, so receive.ts watches bodies itself.
     requestTimeout: 0,
     // While draining, requests on open connections are still served.
     return503OnClosing: false,
@@ -58,22 +62,23 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
       headersTimeout: LIMITS.headersTimeoutMs,
       connectionsCheckingInterval: 1_000,
       maxHeaderSize: LIMITS.headerBytesMax,
-      // Admission refuses a missing Host, with a problem for an answer.
+      // Admission refuses a missing Host, so that the answer is a problem document.
       requireHostHeader: false,
       insecureHTTPParser: false,
     },
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.server.maxConnections = LIMITS.connectionCountMax
-  // Node drops headers beyond a maximum silently; admission refuses them.
+  // Node would silently drop headers beyond a maximum; admission refuses them instead.
   app.server.maxHeadersCount = 0
-  // A logger per request costs as much as a lookup; the few lines about a request carry its id themselves.
+  // A logger per request would cost as much as a lookup; the few lines about a request contain its id
+  // themselves.
   app.setChildLoggerFactory((logger) => logger)
   app.setValidatorCompiler(compileValidator)
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply))
   app.setNotFoundHandler((request, reply) => answerUnknownRoute(app, ROUTES, request, reply))
   app.removeAllContentTypeParsers()
-  // Decorated, so that requests keep one hidden class.
+  // The properties are declared here, so that all requests share one hidden class.
   app.decorateRequest('deadlineAt', undefined)
   app.decorateRequest('bodyFormat', undefined)
   app.decorateRequest('arenaBody', undefined)
@@ -87,20 +92,22 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
     done(refusal)
   })
   if (app.log.level === 'debug' || app.log.level === 'trace') app.addHook('onResponse', logResponse)
-  // The fast path logs no answers, so it stays closed where every answer is logged.
+  // The fast path logs no answers, so it stays closed when every answer is logged.
   else if (options.fastPath) openFastPath(app, context)
   await registerRoutes(app, context)
   await app.ready()
   return app
 }
 
-/** Ids of requests: the client's own if it can be logged, else one that is unique to this process. */
+/**
+ * Creates request ids: the client's own if it can be logged, otherwise one that is unique to this process.
+ */
 const createRequestIds = (): ((raw?: IncomingMessage) => string) => {
   const prefix = randomBytes(6).toString('base64url')
   let count = 0
   return (raw) => {
-    const given = raw?.headers['x-request-id']
-    return isRequestId(given) ? given : `${prefix}-${(count++).toString(36)}`
+    const clientId = raw?.headers['x-request-id']
+    return isRequestId(clientId) ? clientId : `${prefix}-${(count++).toString(36)}`
   }
 }
 
@@ -116,7 +123,8 @@ const checkHead = ({ health }: HttpContext, request: FastifyRequest, reply: Fast
     urlBytes: url.length,
     headerCount: raw.rawHeaders.length / 2,
     hasHost: headers.host !== undefined || raw.httpVersion !== '1.1',
-    // A path that no route has is a 404, but as long as nothing else of the API is answered either.
+    // An unknown path is a 404, but an unknown path of the API is refused like its other paths until the
+    // tables are loaded.
     needsTables: declaration === undefined ? url.startsWith('/v1/') : declaration.whileLoading !== true,
   }
   const refusal = admit(facts, health.state)
@@ -140,8 +148,8 @@ const logResponse = (request: FastifyRequest, reply: FastifyReply, done: () => v
 }
 
 /**
- * Checks parameters and queries by their schemas. Bodies are bytes at this point, and headers are read from
- * the declaration of the route: their schemas are for the document.
+ * Checks path parameters and queries by their schemas. Bodies are still bytes at this point, and headers are
+ * read as the route's declaration says; their schemas are only for the OpenAPI document.
  */
 const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   if (httpPart === 'querystring')

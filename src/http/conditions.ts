@@ -1,3 +1,7 @@
+/**
+ * Parses and checks the headers that make a request conditional: `If-Match` and `If-None-Match` on the state
+ * of the table, `X-Request-Timeout-Ms` on the time, `Idempotency-Key` on earlier requests.
+ */
 import type { FastifyRequest } from 'fastify'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -5,18 +9,13 @@ import type { Precondition } from '../core/types.ts'
 import { quoteText } from '../formats/scanner.ts'
 import { checkPrecondition, entityTag } from '../tables/precondition.ts'
 
-/**
- * The headers by which a client makes its request depend on something: `If-Match` and `If-None-Match` on
- * the state of the table, `X-Request-Timeout-Ms` on the time, `Idempotency-Key` on what was done before.
- */
-
 /** The header fields of a precondition. Node joins repeated ones by a comma. */
 export interface ConditionHeaders {
   'if-match'?: string
   'if-none-match'?: string
 }
 
-/** The precondition that a request states. Refuses INVALID_REQUEST as {@link parseEntityTags}. */
+/** Reads the precondition of a request. Refuses INVALID_REQUEST as {@link parseEntityTags}. */
 export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
   const precondition: Precondition = {}
   if (headers['if-match'] !== undefined)
@@ -29,29 +28,30 @@ export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
 const ENTITY_TAG = String.raw`[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)`
 
 /**
- * The strong entity tags of an If-Match or If-None-Match, without quotes; `['*']` for `*`. Weak tags are
- * left out because they match nothing here. Refuses INVALID_REQUEST for a header that lists no entity tags.
+ * Reads the strong entity tags of an If-Match or If-None-Match header, without quotes; `['*']` for `*`. Weak
+ * tags are left out, because nothing here matches them. Refuses INVALID_REQUEST for a header that lists no
+ * entity tags.
  */
 export const parseEntityTags = (name: string, header: string): string[] => {
   if (header.trim() === '*') return ['*']
   const tags: string[] = []
   const pattern = new RegExp(ENTITY_TAG, 'y')
   while (pattern.lastIndex < header.length || header.length === 0) {
-    const found = pattern.exec(header)
-    if (found === null)
+    const match = pattern.exec(header)
+    if (match === null)
       return refuse(
         'INVALID_REQUEST',
         `${name} must be * or tags in quotes with commas between, it is ${quoteText(header)}`,
       )
     // A star in quotes is not the wildcard, and no table has that tag.
-    if (found[1] === undefined && found[2] !== '*') tags.push(found[2])
+    if (match[1] === undefined && match[2] !== '*') tags.push(match[2])
   }
   return tags
 }
 
 /**
- * Whether the client has this state already, by its `If-None-Match`: then the answer is 304. Refuses
- * PRECONDITION_FAILED when its `If-Match` does not hold.
+ * Whether the client already has this state, according to its `If-None-Match`; the answer is then 304.
+ * Refuses PRECONDITION_FAILED when its `If-Match` does not hold.
  */
 export const isNotModified = (
   { ifMatch, ifNoneMatch }: Precondition,
@@ -74,7 +74,10 @@ export const checkDeadline = ({ deadlineAt }: FastifyRequest): void => {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** When the client stops waiting, in milliseconds since 1970; set on arrival if the client says so. */
+    /**
+     * The time when the client stops waiting, in milliseconds since 1970. It is set on arrival if the client
+     * names a timeout.
+     */
     deadlineAt?: number
   }
 }
@@ -85,9 +88,9 @@ const BARE_KEY = /^[\x21\x23-\x7e][\x21-\x7e]*$/
 const QUOTED_KEY = /^"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])+)"$/
 
 /**
- * The key of an `Idempotency-Key` header, bare or in double quotes, which are not part of it; undefined
- * without the header. Refuses INVALID_REQUEST for any other text, and for two headers, which Node joins by
- * a comma and a space.
+ * Reads the key of an `Idempotency-Key` header, which is bare or in double quotes; undefined without the
+ * header. Refuses INVALID_REQUEST for any other text, and for two headers, which Node joins by a comma and a
+ * space.
  */
 export const parseIdempotencyKey = (header: string | string[] | undefined): string | undefined => {
   if (header === undefined) return undefined

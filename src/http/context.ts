@@ -1,3 +1,4 @@
+/** The context of an HTTP worker: everything that its routes need. */
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -18,7 +19,9 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >
 
-/** The ability of the service. The owner of the HTTP worker changes it in place; requests read it. */
+/**
+ * Whether the service can serve requests. The owner of the HTTP worker changes it in place; requests read it.
+ */
 export interface Health {
   state: 'loading' | 'ready' | 'degraded' | 'draining'
   /** The cause of the state, for people. */
@@ -39,7 +42,7 @@ export interface HttpDependencies {
 
 /** Everything that routes need from outside, and the state that requests of one HTTP worker share. */
 export interface HttpContext extends HttpDependencies {
-  /** Ends bodies that do not arrive, and answers that the client does not take. */
+  /** Ends requests whose bodies do not arrive, and answers that the client does not read. */
   stalls: StallWatch
   /** Memory for the values of a JSON update, overwritten by the next one. */
   keepUpdateValues: KeepSingles

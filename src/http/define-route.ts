@@ -1,14 +1,13 @@
+/**
+ * Declares routes as data. register-route.ts makes a Fastify route of each declaration, and openapi/ its part
+ * of the document. The handler gets what was negotiated, with types from the declaration.
+ */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { ErrorCode } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
 import type { HttpContext } from './context.ts'
 import type { Format } from './negotiate.ts'
-
-/**
- * A route is a declaration: register-route.ts makes a Fastify route of it, and openapi/ its part of the
- * document. The handler gets what was negotiated, typed by the declaration.
- */
 
 /** The permission that a request needs. `open` needs no key. */
 export type Scope = 'read' | 'write' | 'admin' | 'open'
@@ -20,11 +19,14 @@ export type AnswerFormat = Format | 'html'
 
 /** The formats in which a route reads bodies. */
 export interface BodyFormats {
-  /** Read as a whole, as a Buffer of at most `bodyBytesMax` bytes. */
+  /** The formats that are read as a whole, into a Buffer of at most `bodyBytesMax` bytes. */
   whole?: readonly Format[]
-  /** Handed over as chunks while they arrive, at any length. */
+  /** The formats that the handler gets as chunks while they arrive, at any length. */
   streamed?: readonly Format[]
-  /** Collects whole bodies of announced length in the arena, where kernels and the writer read them. */
+  /**
+   * Whether whole bodies of announced length are collected in the arena, where kernels and the writer read
+   * them.
+   */
   inArena?: boolean
 }
 
@@ -48,7 +50,7 @@ export interface RouteCall<Params, Query, Accepted, Answered> {
   body: BodyOf<Accepted>
   /** The format that the body came in. */
   bodyFormat: FormatOf<Accepted>
-  /** The format to answer in. Means nothing where the handler negotiates. */
+  /** The format to answer in. Not set where the handler negotiates. */
   encoding: Answered
   /** `If-Match` and `If-None-Match`; empty unless the route is conditional. */
   precondition: Precondition
@@ -70,7 +72,7 @@ export interface RouteDeclaration<
   method: Method | readonly Method[]
   url: string
   scope: Scope
-  /** The section of the document. Without one the route is not shown. */
+  /** The section of the document. A route without one is not shown. */
   tag?: string
   summary: string
   description?: string
@@ -80,14 +82,14 @@ export interface RouteDeclaration<
   bodySchema?: TSchema
   /** The answers by status, as the document shows them. */
   response: Readonly<Record<number, TSchema>>
-  /** Absent: a method whose body Fastify never reads, such as GET. */
+  /** The bodies that the route accepts. Absent for methods whose body Fastify never reads, such as GET. */
   accepts?: Accepted
   bodyBytesMax?: number
-  /** The formats of answers, best first. Empty: nothing is answered that `Accept` could be about. */
+  /** The formats of answers, best first. Empty if `Accept` has nothing to choose from. */
   answers: readonly Answered[]
   /** The choice among `answers` by `Accept` is the declaration's (default), the handler's, or none. */
   negotiation?: 'declared' | 'handler' | 'none'
-  /** The errors beside those that follow from the other members, and those of every route. */
+  /** The errors of this route, without those of every route and those that follow from the other members. */
   errors: readonly ErrorCode[]
   /** Refuses the request once `X-Request-Timeout-Ms` has passed. Without it the header is only checked. */
   deadline?: boolean
@@ -99,9 +101,9 @@ export interface RouteDeclaration<
   verifiesDigest?: boolean
   /** Answers carry `ETag`, `X-Table-Version` and `X-Table-Sequence`. */
   answersState?: boolean
-  /** Is answered while tables are being loaded. */
+  /** Whether the route answers while tables are being loaded. */
   whileLoading?: boolean
-  /** HEAD has a declaration of its own; otherwise Fastify adds it beside GET. */
+  /** Whether HEAD has a declaration of its own; otherwise Fastify adds it beside GET. */
   ownHead?: boolean
   handler(context: HttpContext, call: RouteCall<Static<Params>, Static<Query>, Accepted, Answered>): unknown
 }

@@ -5,7 +5,7 @@ import type { Config } from '../config.ts'
 import type { HttpWorkerCommand, HttpWorkerData, HttpWorkerEvent } from './worker.ts'
 import type { Writer } from '../writer/writer.ts'
 
-/** When this many HTTP workers die within this time, restarting them does not help. */
+/** After this many deaths of HTTP workers within this time, restarting them does not help. */
 const DEATHS_MAX = 5
 const DEATHS_WITHIN_MS = 10_000
 
@@ -17,7 +17,7 @@ interface RunningHttpWorker {
 export interface HttpWorkersEvents {
   /** An HTTP worker died and is being replaced. */
   onDeath: (error: unknown) => void
-  /** HTTP workers die again and again, so the process should end. */
+  /** HTTP workers keep dying, so the process should end. */
   onHopeless: (error: unknown) => void
 }
 
@@ -53,17 +53,17 @@ export class HttpWorkers {
   /** Turns readiness off. Requests are still served. */
   drain(): void {
     this.#isClosing = true
-    this.#tell({ kind: 'drain' })
+    this.#broadcast({ kind: 'drain' })
   }
 
   /** Finishes the requests in progress and resolves when every HTTP worker has ended. */
   async close(): Promise<void> {
     this.#isClosing = true
-    this.#tell({ kind: 'close' })
+    this.#broadcast({ kind: 'close' })
     await Promise.all([...this.#running].map(({ closed }) => closed))
   }
 
-  #tell(command: HttpWorkerCommand): void {
+  #broadcast(command: HttpWorkerCommand): void {
     for (const { worker } of this.#running) worker.postMessage(command)
   }
 

@@ -1,5 +1,5 @@
-/*
- * The wishes in the headers of a request: formats by Content-Type and Accept, conditions, deadlines, ids.
+/**
+ * Parses what a client requests in its headers: formats by Content-Type and Accept, a timeout, a request id.
  */
 import { refuse } from '../core/errors.ts'
 import {
@@ -11,7 +11,7 @@ import {
 } from '../formats/format.ts'
 import { quoteText } from '../formats/scanner.ts'
 
-/** The formats that bodies come and go in: JSON, and the registry's. */
+/** The formats of requests and answers: JSON, and those of the registry. */
 export type Format = 'json' | FormatName
 
 /** The media type of each format. */
@@ -23,10 +23,10 @@ export const FORMAT_MEDIA_TYPES = Object.fromEntries([
 /** The formats of one lookup and of its answer. */
 export const LOOKUP_FORMATS: readonly Format[] = ['json', ...formatNames()]
 
-/** The formats of requests and answers that are several arrays. */
+/** The formats of requests and answers that consist of several arrays. */
 export const ARRAYS_FORMATS: readonly Format[] = ['json', ...namedArraysNames()]
 
-/** The formats of several arrays that have no form in JSON: adapters, and exports with optimizer state. */
+/** The formats of named arrays without JSON, for adapters and exports with optimizer state. */
 export const NAMED_ARRAYS_FORMATS: readonly FormatName[] = namedArraysNames()
 
 /** The formats of a whole table, in order of preference. */
@@ -40,7 +40,7 @@ const FORMATS_BY_TYPE = new Map(
   Object.entries(FORMAT_MEDIA_TYPES).map(([format, type]) => [type, format as Format]),
 )
 
-/** token "/" token, as in RFC 9110. Anything after a semicolon is parameters, which decide nothing here. */
+/** A media type as in RFC 9110: token, slash, token. Parameters after a semicolon are ignored. */
 const MEDIA_TYPE = /^[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;.*)?$/
 
 /** Reads the type and subtype of a Content-Type, in lower case; undefined when it is malformed. */
@@ -66,7 +66,7 @@ interface AcceptRange {
  */
 export const negotiateFormat = (accept: string | undefined, offered: readonly Format[]): Format => {
   if (accept === undefined || accept === '*/*' || accept === '') return offered[0]
-  // Programs send one bare type, thousands of times a second.
+  // Programs send one bare type, thousands of times a second, so it is looked up first.
   const exact = FORMATS_BY_TYPE.get(accept)
   if (exact !== undefined && offered.includes(exact)) return exact
   return (
@@ -75,8 +75,8 @@ export const negotiateFormat = (accept: string | undefined, offered: readonly Fo
 }
 
 /**
- * Chooses the one of `offered` that a client asks for; undefined: none. `typeOf` gives the media type of
- * each.
+ * Chooses the one of `offered` that a client prefers; undefined when it accepts none. `typeOf` returns the
+ * media type of each.
  */
 export const chooseByAccept = <Offer>(
   accept: string,
@@ -129,8 +129,8 @@ const refuseAccept = (accept: string, offered: readonly Format[]): never =>
   refuse('NOT_ACCEPTABLE', `Accept is ${quoteText(accept)}; available: ${listMediaTypes(offered).join(', ')}`)
 
 /**
- * The client's deadline in milliseconds from the arrival of the request, or undefined. Refuses
- * INVALID_REQUEST for no whole number.
+ * Reads the client's timeout, in milliseconds from the arrival of the request; undefined without the header.
+ * Refuses INVALID_REQUEST for anything but a whole number.
  */
 export const parseRequestTimeout = (header: string | string[] | undefined): number | undefined => {
   if (header === undefined) return undefined

@@ -1,3 +1,4 @@
+/** Makes Fastify routes from declarations. */
 import type { FastifyReply, FastifyRequest, HTTPMethods, RouteOptions } from 'fastify'
 import { parseContentDigest } from '../formats/digest.ts'
 import { acceptBodies } from './body/receive.ts'
@@ -8,7 +9,7 @@ import { type Format, negotiateFormat } from './negotiate.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The declaration that the route was made of; those of plugins have none. */
+    /** The declaration of the route. Routes of plugins have none. */
     declaration?: Route
   }
 }
@@ -38,7 +39,7 @@ export const registerRoute = (app: App, context: HttpContext, route: Route): voi
   })
 }
 
-/** The schemas by the names that Fastify gives them. It checks `params` and `querystring` by them. */
+/** The schemas under the names that Fastify gives them. Fastify checks `params` and `querystring` by them. */
 const describeSchemas = ({ params, query, bodySchema, response }: Route): Record<string, unknown> => ({
   ...(params !== undefined && { params }),
   ...(query !== undefined && { querystring: query }),
@@ -46,7 +47,7 @@ const describeSchemas = ({ params, query, bodySchema, response }: Route): Record
   response,
 })
 
-/** Applies what the declaration says to one request. Refuses what the request asks for in vain. */
+/** Applies the declaration to one request. Refuses a request that does not fit the declaration. */
 const negotiate = (
   route: Route,
   request: FastifyRequest,

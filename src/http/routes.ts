@@ -1,3 +1,4 @@
+/** Lists the routes of the API, and registers them. */
 import { addDocsRoutes, addDocument } from './routes/docs.ts'
 import { aliasRoutes } from './routes/aliases.ts'
 import { attendRoute } from './routes/attend.ts'

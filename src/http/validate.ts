@@ -1,3 +1,4 @@
+/** Checks values from outside against schemas that are compiled once. */
 import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { assert } from '../core/assert.ts'
@@ -27,7 +28,10 @@ export const compileChecker = <Schema extends TSchema>(schema: Schema): Checker<
   }
 }
 
-/** Numbers that are infinite as float32, in which tables compute. Integers have bounds in their schemas. */
+/**
+ * Finds the numbers that are infinite as float32, in which tables compute. Integers have bounds in their
+ * schemas.
+ */
 const findTooLarge = (value: unknown, at: string): ErrorPlace[] => {
   if (typeof value === 'number')
     return fitsFloat32(value) ? [] : [{ pointer: at, detail: 'is too large for float32' }]
@@ -35,7 +39,7 @@ const findTooLarge = (value: unknown, at: string): ErrorPlace[] => {
   const places: ErrorPlace[] = []
   for (const name in value) {
     const member = (value as Record<string, unknown>)[name]
-    // Most members are text, and have no numbers.
+    // Most members are text, which contains no numbers.
     if (typeof member !== 'string') places.push(...findTooLarge(member, pointerTo(at, name)))
   }
   return places
@@ -74,7 +78,7 @@ interface ScalarSchema {
 const INTEGER = /^-?(0|[1-9]\d*)$/
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 
-/** The value that the text stands for by the schema; else the text itself. */
+/** Returns the value that the text stands for in the schema; otherwise the text itself. */
 const convertText = (schema: ScalarSchema, text: string): unknown => {
   for (const { type } of schema.anyOf ?? [schema]) {
     if (type === 'integer' && INTEGER.test(text) && Number.isSafeInteger(Number(text))) return Number(text)

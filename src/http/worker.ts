@@ -1,3 +1,4 @@
+/** The entry point of an HTTP worker thread: a whole HTTP server on the port that all HTTP workers share. */
 import { parentPort, type MessagePort, workerData } from 'node:worker_threads'
 import type { FastifyListenOptions } from 'fastify'
 import { assert } from '../core/assert.ts'
@@ -16,22 +17,22 @@ export interface HttpWorkerData {
   host: string
   port: number
   computeThreadCount: number
-  /** Uploads in parts are staged here. */
+  /** The directory in which uploads in parts are staged. */
   uploadsDir: string
   logLevel: string
   /** Whether the fast path is open. */
   fastPath: boolean
 }
 
-/** Main thread to HTTP worker. */
+/** Messages from the main thread to an HTTP worker. */
 export type HttpWorkerCommand = { kind: 'drain' } | { kind: 'close' }
 
-/** HTTP worker to main thread. */
+/** Messages from an HTTP worker to the main thread. */
 export type HttpWorkerEvent = { kind: 'listening'; port: number } | { kind: 'closed' }
 
-/** Entry of an HTTP worker thread: a whole HTTP server on the common port. */
+/** Runs an HTTP worker until the main thread closes it. */
 const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
-  // Before the compute workers start, because they inherit the time slice.
+  // This comes before the compute workers start, because they inherit the time slice.
   requestShortTimeSlices()
   const pool =
     data.computeThreadCount === 0
@@ -74,7 +75,7 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
     app.log.warn({ err: error }, 'abandoned uploads could not be removed'),
   )
   // Fastify hands these options to Node unchanged; its types lack reusePort.
-  const where: FastifyListenOptions & { reusePort: boolean } = {
+  const listenOptions: FastifyListenOptions & { reusePort: boolean } = {
     host: data.host,
     port: data.port,
     reusePort: true,
@@ -82,7 +83,7 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
   }
   // The main thread logs when all HTTP workers listen; Fastify's own line would come before that.
   app.log.level = 'silent'
-  await app.listen(where)
+  await app.listen(listenOptions)
   app.log.level = data.logLevel
   const address = app.server.address()
   assert(address !== null && typeof address === 'object', 'a listening server has an address')

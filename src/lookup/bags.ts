@@ -1,26 +1,26 @@
+/** Plans the bags of a pooled lookup: checks its offsets and weights. */
 import { type ErrorCode, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { pointerTo } from '../core/pointers.ts'
 import type { BagOperation } from '../kernels/bag.ts'
 import type { LookupRequest } from './request.ts'
 
-/** The bags of a pooled lookup, as they were asked for. Plain data. */
+/** The bags of a pooled lookup, as plain data. */
 export interface BagPlan {
   operation: BagOperation
   bagCount: number
   /**
-   * Bag b has the indices offsets[b]..offsets[b+1]-1: bagCount + 1 ascending numbers, from 0 to the count of
-   * indices.
+   * Bag b has the indices offsets[b]..offsets[b+1]-1. These are bagCount + 1 ascending numbers, from 0 to the
+   * number of indices.
    */
   offsets: Int32Array
-  /** One for each index, finite; null: all weigh one. */
+  /** A finite weight for each index. null: every weight is one. */
   weights: Float32Array | null
 }
 
 /**
- * The bags of a request, checked; null when it asks for rows. A bag is a run of flat indices between two
- * offsets, or a row of nested ones (API.md, Pooling). Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE,
- * BATCH_TOO_LARGE.
+ * Checks the bags of a request; null if it does not pool. A bag is a run of flat indices between two offsets,
+ * or a row of nested indices. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE, BATCH_TOO_LARGE.
  */
 export const planBags = (request: LookupRequest): BagPlan | null => {
   const { pooling = 'none' } = request.options
@@ -41,7 +41,7 @@ export const planBags = (request: LookupRequest): BagPlan | null => {
 const refuseAt = (code: ErrorCode, pointer: string, detail: string): never =>
   refuse(code, detail, { errors: [{ pointer, detail }] })
 
-/** Room for the offsets of `bagCount` bags. */
+/** Allocates the offsets of `bagCount` bags. Refuses BATCH_TOO_LARGE for too many. */
 const allocateOffsets = (bagCount: number): Int32Array => {
   if (bagCount > LIMITS.lookupIndexCountMax)
     refuse('BATCH_TOO_LARGE', `${bagCount} bags in one lookup, the limit is ${LIMITS.lookupIndexCountMax}`)
@@ -49,12 +49,23 @@ const allocateOffsets = (bagCount: number): Int32Array => {
 }
 
 const checkUnpooled = ({ offsets, weights, lengths }: LookupRequest): void => {
-  if (offsets !== undefined) refuseAt('INVALID_REQUEST', '/offsets', 'offsets are for pooling')
-  if (weights !== undefined) refuseAt('INVALID_REQUEST', '/weights', 'weights are for pooling')
-  if (lengths !== undefined) refuseAt('SHAPE_MISMATCH', '/indices', 'lists of different length need pooling')
+  if (offsets !== undefined)
+    refuseAt(
+      'INVALID_REQUEST',
+      '/offsets',
+      'offsets are only for pooling: send pooling too, or leave them out',
+    )
+  if (weights !== undefined)
+    refuseAt(
+      'INVALID_REQUEST',
+      '/weights',
+      'weights are only for pooling: send pooling too, or leave them out',
+    )
+  if (lengths !== undefined)
+    refuseAt('SHAPE_MISMATCH', '/indices', 'lists of different length need pooling: send pooling too')
 }
 
-/** Each row of nested indices is a bag. Flat ones without offsets are no bags, unless there are none. */
+/** Makes a bag of each row of nested indices. Flat indices need offsets, unless there are no indices. */
 const nestedOffsets = ({ indices, shape, lengths }: LookupRequest): Int32Array => {
   if (shape.length > 2)
     refuseAt(
@@ -71,7 +82,7 @@ const nestedOffsets = ({ indices, shape, lengths }: LookupRequest): Int32Array =
   return offsets
 }
 
-/** Offsets as PyTorch's EmbeddingBag takes them, but all of them checked. */
+/** Checks offsets as PyTorch's EmbeddingBag defines them, every one of them. */
 const flatOffsets = (
   request: LookupRequest,
   { values, shape }: NonNullable<LookupRequest['offsets']>,
@@ -79,19 +90,23 @@ const flatOffsets = (
   const includesLast = request.options.include_last_offset ?? false
   const count = request.indices.length
   if (request.shape.length !== 1)
-    refuseAt('INVALID_REQUEST', '/offsets', 'offsets are for flat indices; nested ones are bags already')
+    refuseAt(
+      'INVALID_REQUEST',
+      '/offsets',
+      'offsets are for flat indices; nested ones are already bags, so leave offsets out',
+    )
   if (shape.length !== 1)
     refuseAt('SHAPE_MISMATCH', '/offsets', `offsets are one list; these have ${shape.length} axes`)
   if (values.length === 0 && (includesLast || count > 0))
-    refuseAt('INVALID_REQUEST', '/offsets', 'offsets begin with 0')
+    refuseAt('INVALID_REQUEST', '/offsets', 'offsets must begin with 0; the list is empty')
   const offsets = allocateOffsets(includesLast ? values.length - 1 : values.length)
   for (let i = 0; i < values.length; i++) {
     const offset = Number(values[i])
     const before = i === 0 ? 0 : offsets[i - 1]
     if (i === 0 && offset !== 0)
-      refuseAt('INVALID_REQUEST', '/offsets/0', `offsets begin with 0, not ${offset}`)
+      refuseAt('INVALID_REQUEST', '/offsets/0', `offsets must begin with 0, not ${offset}`)
     if (offset < before)
-      refuseAt('INVALID_REQUEST', `/offsets/${i}`, `offsets do not decrease; ${offset} follows ${before}`)
+      refuseAt('INVALID_REQUEST', `/offsets/${i}`, `offsets must not decrease; ${offset} follows ${before}`)
     if (offset > count)
       refuseAt('SHAPE_MISMATCH', `/offsets/${i}`, `offset ${offset} is behind the end of ${count} indices`)
     offsets[i] = offset
@@ -101,7 +116,7 @@ const flatOffsets = (
     refuseAt(
       'SHAPE_MISMATCH',
       `/offsets/${values.length - 1}`,
-      `the last offset is the count of indices, ${count}`,
+      `the last offset must be the number of indices, ${count}; it is ${offsets[values.length - 1]}`,
     )
   }
   return offsets
@@ -110,13 +125,22 @@ const flatOffsets = (
 const checkWeights = (request: LookupRequest, operation: BagOperation): Float32Array | null => {
   const { weights } = request
   if (weights === undefined) return null
-  if (operation === 'max') refuseAt('INVALID_REQUEST', '/weights', 'max takes no weights')
+  if (operation === 'max')
+    refuseAt(
+      'INVALID_REQUEST',
+      '/weights',
+      'pooling max takes no weights: leave them out, or choose another pooling',
+    )
   const { values, shape, lengths } = weights
   if (values.length !== request.indices.length) {
-    refuseAt('SHAPE_MISMATCH', '/weights', `${values.length} weights for ${request.indices.length} indices`)
+    refuseAt(
+      'SHAPE_MISMATCH',
+      '/weights',
+      `there are ${values.length} weights for ${request.indices.length} indices; send one for each`,
+    )
   }
   if (shape.length !== 1 && !nestAlike(weights, request))
-    refuseAt('SHAPE_MISMATCH', '/weights', 'weights nest as the indices do, or not at all')
+    refuseAt('SHAPE_MISMATCH', '/weights', 'weights must be nested like the indices, or flat')
   const bad = values.findIndex((weight) => !Number.isFinite(weight))
   if (bad >= 0)
     refuseAt('NON_FINITE', `/weights${pointerTo(bad, shape, lengths)}`, `weight ${values[bad]} is not finite`)

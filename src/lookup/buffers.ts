@@ -1,12 +1,13 @@
+/** Recycles the memory of answers. */
 import { assert } from '../core/assert.ts'
 import type { ArenaShare, Region } from '../tables/arena.ts'
 
 /**
- * A buffer for one answer. `release` gives it back once the socket has taken the bytes; without it the
- * collector does.
+ * A buffer for one answer. Calling `release` when the socket has taken the bytes recycles it; without that
+ * call the garbage collector frees it.
  */
 export interface ResponseBuffer {
-  /** Exactly the bytes asked for. */
+  /** Exactly as many bytes as were requested. */
   bytes: Buffer
   release: () => void
 }
@@ -17,9 +18,9 @@ const CLASS_BYTES_MIN = 16 * 1024
 export const releaseToCollector = (): void => {}
 
 /**
- * Recycles the memory of large answers, since fresh pages cost more than the gather
- * (docs/explanation/decisions.md). One free list per power of two; what would make the lists hold more than
- * `idleBytesMax` is left to the collector.
+ * Recycles the memory of large answers, because fresh pages cost more than the gather
+ * (docs/explanation/decisions.md). There is one free list per power of two. A buffer that would make the
+ * lists hold more than `idleBytesMax` is left to the garbage collector.
  */
 export class ResponseBuffers {
   readonly #idleBytesMax: number
@@ -34,7 +35,7 @@ export class ResponseBuffers {
     return this.#idleBytes
   }
 
-  /** A buffer of `byteCount` bytes with whatever was in it before: the caller writes all of them. */
+  /** Returns a buffer of `byteCount` bytes, which are not cleared: the caller must write all of them. */
   acquire(byteCount: number): ResponseBuffer {
     if (byteCount < CLASS_BYTES_MIN)
       return { bytes: Buffer.allocUnsafe(byteCount), release: releaseToCollector }
@@ -46,12 +47,12 @@ export class ResponseBuffers {
     const release = () => {
       if (released) return
       released = true
-      this.#giveBack(buffer)
+      this.#recycle(buffer)
     }
     return { bytes: buffer.subarray(0, byteCount), release }
   }
 
-  #giveBack(buffer: Buffer): void {
+  #recycle(buffer: Buffer): void {
     if (this.#idleBytes + buffer.length > this.#idleBytesMax) return
     this.#idleBytes += buffer.length
     const list = this.#idle.get(buffer.length)

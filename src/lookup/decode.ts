@@ -1,6 +1,4 @@
-/*
- * The arrays of one lookup out of its body: JSON numbers, or bytes in any format of the registry.
- */
+/** Decodes the arrays of one lookup from its body: JSON numbers, or bytes in any format of the registry. */
 import { refuse } from '../core/errors.ts'
 import type { ElementType } from '../core/types.ts'
 import { describesItself, findFormat, type FormatName } from '../formats/format.ts'
@@ -12,31 +10,34 @@ import type { LookupRequest } from './request.ts'
 
 /** The facts that a body of ids alone cannot state. A body of named arrays states all of them. */
 export interface IndicesQuery {
-  /** `2,3`; absent: flat. Only for bare numbers, like `index_dtype`. */
+  /** A shape such as `2,3`; when absent the ids are flat. Only for bare numbers, like `index_dtype`. */
   shape?: string
   index_dtype?: ElementType
-  /** `0,2,5` */
+  /** A list such as `0,2,5`. */
   offsets?: string
-  /** `0.5,1,2` */
+  /** A list such as `0.5,1,2`. */
   weights?: string
 }
 
 /** The arrays of a lookup. */
 export type LookupArrays = Omit<LookupRequest, 'options'>
 
-/** The arrays of a binary lookup. Refuses MALFORMED_BODY, INVALID_REQUEST, SHAPE_MISMATCH, DTYPE_MISMATCH. */
+/**
+ * Decodes the arrays of a binary lookup. Refuses MALFORMED_BODY, INVALID_REQUEST, SHAPE_MISMATCH,
+ * DTYPE_MISMATCH.
+ */
 export const decodeIndices = (name: FormatName, body: Buffer, query: IndicesQuery): LookupArrays => {
   const format = findFormat(name)
   const { shape, index_dtype: elementType = 'int32', offsets, weights } = query
   if (describesItself(format) && (shape !== undefined || query.index_dtype !== undefined)) {
     refuse(
       'INVALID_REQUEST',
-      'shape and index_dtype are for octet-stream bodies; this body carries them itself',
+      'shape and index_dtype are for octet-stream bodies; this body contains them, so leave them out',
     )
   }
   if (format.carries === 'named arrays') {
     if (offsets !== undefined || weights !== undefined)
-      refuse('INVALID_REQUEST', `offsets and weights are tensors of a ${name} body`)
+      refuse('INVALID_REQUEST', `offsets and weights must be tensors of a ${name} body, not query parameters`)
     return fromTypedTensors(format.read(body))
   }
   const array =
@@ -52,13 +53,16 @@ export const decodeIndices = (name: FormatName, body: Buffer, query: IndicesQuer
 }
 
 /**
- * The arrays of a lookup out of tensors `indices`, `offsets` and `weights`. Refuses INVALID_REQUEST,
+ * Decodes the arrays of a lookup from tensors `indices`, `offsets` and `weights`. Refuses INVALID_REQUEST,
  * DTYPE_MISMATCH.
  */
 export const fromTypedTensors = (tensors: ReadonlyMap<string, TypedBytes>): LookupArrays => {
   for (const name of tensors.keys()) {
     if (!['indices', 'offsets', 'weights'].includes(name))
-      refuse('INVALID_REQUEST', `tensor ${JSON.stringify(name)} is not expected here`)
+      refuse(
+        'INVALID_REQUEST',
+        `the body has a tensor ${JSON.stringify(name)}; only indices, offsets and weights are expected`,
+      )
   }
   const indices =
     tensors.get('indices') ?? refuse('INVALID_REQUEST', 'the body has no tensor "indices"', missing)
@@ -81,9 +85,10 @@ export const fromTypedTensors = (tensors: ReadonlyMap<string, TypedBytes>): Look
   }
 }
 
-/** The arrays of a JSON lookup. Refuses INVALID_REQUEST, NON_FINITE. */
+/** Decodes the arrays of a JSON lookup. Refuses INVALID_REQUEST, NON_FINITE. */
 export const fromTensors = (tensors: ReadonlyMap<string, JsonTensor>): LookupArrays => {
-  const indices = tensors.get('indices') ?? refuse('INVALID_REQUEST', 'indices are missing', missing)
+  const indices =
+    tensors.get('indices') ?? refuse('INVALID_REQUEST', 'the member indices is missing', missing)
   const offsets = tensors.get('offsets')
   const weights = tensors.get('weights')
   return {
@@ -106,9 +111,9 @@ const toList = <Values extends { length: number }>(values: Values) => ({ values,
 const INTEGER = /^u?int/
 const FLOAT = /float/
 
-const checkType = ({ elementType }: TypedBytes, name: string, wanted: RegExp): ElementType => {
-  if (wanted.test(elementType)) return elementType
-  const kind = wanted === INTEGER ? 'integers' : 'floating-point numbers'
+const checkType = ({ elementType }: TypedBytes, name: string, pattern: RegExp): ElementType => {
+  if (pattern.test(elementType)) return elementType
+  const kind = pattern === INTEGER ? 'integers' : 'floating-point numbers'
   const detail = `${name} must be ${kind}, not ${elementType}`
   return refuse('DTYPE_MISMATCH', detail, { errors: [{ pointer: `/${name}`, detail }] })
 }

@@ -1,6 +1,6 @@
-/*
- * The answer to a lookup: rows that were gathered into the arena become JSON text, or the numbers between the
- * head and the tail of a format.
+/**
+ * Encodes the answer to a lookup: rows in the arena become JSON text, or numbers between the head and the
+ * tail of a format.
  */
 import { refuse } from '../core/errors.ts'
 import type { ElementType } from '../core/types.ts'
@@ -31,7 +31,7 @@ export const MEDIA_TYPES = Object.fromEntries([
 
 const NO_FRAME: Frame = { head: NO_BYTES, tail: NO_BYTES }
 
-/** An encoded answer. Its bytes are its own until they are released. */
+/** An encoded answer. Its bytes are not shared until they are released. */
 export interface Answer {
   body: ResponseBuffer
   mediaType: string
@@ -41,7 +41,7 @@ export interface Answer {
   elementType: ElementType
 }
 
-/** Refuses, before any work, numbers or a mask that the encoding cannot carry. */
+/** Refuses numbers or a mask that the encoding cannot carry. It is called before any work is done. */
 export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask: boolean): void => {
   if (encoding === 'json') {
     if (elementType !== 'uint8') return
@@ -74,7 +74,7 @@ export const checkEncoding = (encoding: Encoding, elementType: ElementType, mask
   }
 }
 
-/** Copies gathered rows out of the arena in the encoding that the client asked for. */
+/** Copies gathered rows out of the arena in the encoding that the client requested. */
 export const encodeAnswer = (
   gathered: GatherResult,
   encoding: Encoding,
@@ -89,7 +89,7 @@ export const encodeAnswer = (
   return describeAnswer(gathered, encoding, body)
 }
 
-/** An answer whose body is made. */
+/** Describes an answer whose body has been made. */
 export const describeAnswer = (
   { version, sequence, shape, elementType }: GatherResult,
   encoding: Encoding,
@@ -103,7 +103,7 @@ export const describeAnswer = (
   elementType,
 })
 
-/** The shape that an answer states. int8 rows in one array have their scales and biases in them. */
+/** Returns the shape that an answer states. int8 rows in one array include their scales and biases. */
 export const answerShape = (
   encoding: Encoding,
   elementType: ElementType,
@@ -123,7 +123,7 @@ export const frameRows = (
   const rows = { name: 'embeddings', elementType, shape: [...shape] }
   if (format.carries === 'one array') return format.frame(rows)
   const arrays = elementType === 'uint8' ? describeStored(shape) : [rows]
-  // A tensor has no rows of different length: the mask of ragged ids is flat.
+  // A tensor cannot have rows of different length, so the mask of ragged ids is flat.
   if (mask !== null)
     arrays.push({
       name: 'mask',
@@ -134,8 +134,8 @@ export const frameRows = (
 }
 
 /**
- * Copies bare numbers, which is the hot case: behind the head of an HTTP answer if the fast path asks for
- * one.
+ * Copies bare numbers, the most frequent case. If the fast path requests a head of the HTTP answer, it goes
+ * before them.
  */
 const copyNumbers = (
   { rowsAt, byteCount, writeHead }: GatherResult,
@@ -172,7 +172,7 @@ const copyFramed = (
   return body
 }
 
-/** The headers that describe a binary array to a client that sees only numbers. */
+/** The headers that describe a binary array to a client that gets only numbers. */
 export const arrayHeaders = (answer: Pick<Answer, 'shape' | 'elementType'>): Record<string, string> => ({
   'x-shape': formatShape(answer.shape),
   'x-dtype': answer.elementType,

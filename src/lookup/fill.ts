@@ -1,3 +1,4 @@
+/** Makes the row that mode `fill` answers for unknown ids. */
 import { refuse } from '../core/errors.ts'
 import { fitsFloat32 } from '../core/types.ts'
 import { int8BiasAt } from '../layout/table-layout.ts'
@@ -6,8 +7,8 @@ import type { TableReader } from '../tables/table-reader.ts'
 import type { LookupPlan } from './plan.ts'
 
 /**
- * Writes one row of the fill value into the arena as the gather writes rows. Refuses NON_FINITE for a value
- * that float32 cannot hold.
+ * Writes one row of the fill value into the arena, in the format in which the gather writes rows. Refuses
+ * NON_FINITE for a value that float32 cannot represent.
  */
 export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, reader: TableReader): void => {
   const { dim, dtype } = reader.handle
@@ -22,12 +23,12 @@ export const writeFillRow = (arena: Arena, fillAt: number, plan: LookupPlan, rea
     return
   }
   if (dtype === 'int8') {
-    // A row of one number: the bias, with nothing added.
+    // Every byte is 0, so every number of the row is the bias.
     arena.bytes.fill(0, fillAt, fillAt + int8BiasAt(dim))
     arena.bytes.set(new Uint8Array(Float32Array.of(value).buffer), fillAt + int8BiasAt(dim))
     return
   }
-  // 16-bit storage answered as stored: round one number, repeat its bits.
+  // Rows of 16-bit numbers are answered as stored, so one number is rounded and its bits are repeated.
   const scratch = arena.reserve(8)
   arena.float32[scratch.at / 4] = value
   reader.kernels(arena.memory)[0].convert('float32', dtype, scratch.at, 1, scratch.at + 4)

@@ -1,27 +1,27 @@
+/**
+ * The form of int8 rows in answers. A stored row is dim bytes, then float32 scale and bias; a number is byte
+ * * scale + bias. Raw answers contain the rows as they are stored, safetensors three arrays in this order:
+ * `scale` and `bias`, of the shape of the ids, and `embeddings`.
+ */
 import { assert } from '../core/assert.ts'
 import type { ElementType } from '../core/types.ts'
 import { INT8_SUFFIX_BYTES } from '../layout/table-layout.ts'
 
-/*
- * int8 rows as they are stored: dim bytes, then float32 scale and bias; a number is byte * scale + bias. Raw
- * answers give such rows as they are, safetensors three arrays, in the order of their bytes: `scale` and
- * `bias`, of the shape of the ids, and `embeddings`.
- */
 const SCALE_BYTES = INT8_SUFFIX_BYTES / 2
 
-/** The shape of rows with their scales and biases, of which `shape` is that of the bytes alone. */
+/** Returns the shape of rows with their scales and biases; `shape` is that of the bytes alone. */
 export const storedShape = (shape: readonly number[]): number[] => [
   ...shape.slice(0, -1),
   shape[shape.length - 1] + INT8_SUFFIX_BYTES,
 ]
 
-/** The reverse: the shape of the bytes alone. */
+/** Returns the shape of the bytes alone, the reverse of {@link storedShape}. */
 export const bytesShape = (shape: readonly number[]): number[] => [
   ...shape.slice(0, -1),
   shape[shape.length - 1] - INT8_SUFFIX_BYTES,
 ]
 
-/** The arrays of rows whose bytes have this shape. Names begin with `prefix`. */
+/** Describes the arrays of rows whose bytes have this shape. Their names begin with `prefix`. */
 export const describeStored = (
   shape: readonly number[],
   prefix = '',
@@ -31,7 +31,7 @@ export const describeStored = (
   { name: `${prefix}embeddings`, elementType: 'uint8', shape: [...shape] },
 ]
 
-/** Takes stored rows of `dim` apart into the three arrays, which take as many bytes. */
+/** Splits stored rows of `dim` into the three arrays, which together have as many bytes. */
 export const splitStored = (stored: Uint8Array, dim: number, target: Uint8Array): void => {
   const rowBytes = dim + INT8_SUFFIX_BYTES
   const rowCount = stored.length / rowBytes

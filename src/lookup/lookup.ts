@@ -1,3 +1,4 @@
+/** Looks rows up: plans, resolves the ids, gathers or pools, rounds and encodes. */
 import { instantiateJsonKernels, type JsonKernels } from '../kernels/print-floats.ts'
 import type { TableAdapter } from '../tables/adapter.ts'
 import { Arena, ArenaShare, type Region } from '../tables/arena.ts'
@@ -20,16 +21,16 @@ import type { ComputePool } from '../workers/pool.ts'
 /** The memory and kernels that a thread needs to answer lookups; one per HTTP worker. */
 export interface LookupServices {
   arena: Arena
-  /** The part of it for bodies of updates on their way to the writer. */
+  /** The share of the arena for bodies of updates on their way to the writer. */
   updateBodies: ArenaShare
-  /** The part of it for long answers on their way to their clients. */
+  /** The share of the arena for long answers on their way to their clients. */
   answers: ArenaShare
   buffers: ResponseBuffers
   printer: JsonKernels
   pool: ComputePool | null
 }
 
-/** A lookup that has been checked: what is left is to read ids and rows, any number of times. */
+/** A lookup that has been checked. Its ids and rows can then be read any number of times. */
 export interface PlannedLookup {
   entry: TableEntry
   reader: TableReader
@@ -38,23 +39,24 @@ export interface PlannedLookup {
   encoding: Encoding
   plan: LookupPlan
   /**
-   * Makes bytes to put before a body at this sequence and of so many bytes, in the same buffer; octet-stream
-   * and JSON only. Whoever asks for it releases the answer whatever becomes of its client: it may lie in the
-   * arena.
+   * Makes bytes that are put before a body at this sequence, of `bodyBytes`, in the same buffer; octet-stream
+   * and JSON only. A caller that sets it must always release the answer, even if the client leaves, because
+   * it may lie in the arena.
    */
   writeHead?: (sequence: number, bodyBytes: number) => Uint8Array
 }
 
-/** A lookup under way: what was planned, and where in the arena it happens. */
+/** A running lookup: its plan, and its region of the arena. */
 interface Gathering extends PlannedLookup {
   region: Region
-  /** Read before the rows are: each of them is at this sequence or a later one. */
+  /** It is read before the rows, so each of them is at this sequence or a later one. */
   sequence: number
 }
 
 /**
- * The lookup: plan, resolve the ids into the arena, gather or pool, round, encode. Answers at once when the
- * work is small enough to be done here, else with a promise. Refusals come before any row is read.
+ * Looks rows up: plans, resolves the ids into the arena, gathers or pools, rounds and encodes. Returns the
+ * answer itself if the work is small enough for this thread, otherwise a promise. Requests are refused before
+ * any row is read.
  */
 export const lookup = (
   services: LookupServices,
@@ -96,7 +98,7 @@ export const runLookup = (services: LookupServices, planned: PlannedLookup): Ans
     : pending.then(() => finish(services, gathering), abandon)
 }
 
-/** Ids in, rows out, all inside the region. */
+/** Resolves the ids into the region, and gathers or pools the rows there. */
 const gather = (
   { arena, pool }: LookupServices,
   { reader, adapter, request, plan, region }: Gathering,
@@ -118,12 +120,12 @@ const gather = (
   if (adapter === null) return pending
   const add = () => dispatchAdapted(adapter, arena, { idsAt, count, rowsAt, dim: reader.handle.dim })
   if (pending === undefined) return add()
-  // While the adapter is pinned, the rows that it was made for stay as they are.
+  // The rows stay unchanged while their adapter is pinned.
   adapter.factors.pin()
   return pending.then(add).finally(() => adapter.factors.unpin())
 }
 
-/** Rounds and encodes what the gather left in the arena. The region is given back, or is the answer's. */
+/** Rounds and encodes the gathered rows. The region is released, or becomes part of the answer. */
 const finish = (services: LookupServices, gathering: Gathering): Answer => {
   const { arena, answers, buffers, printer } = services
   const { entry, reader, request, encoding, plan, region, sequence, writeHead } = gathering
@@ -155,8 +157,8 @@ const finish = (services: LookupServices, gathering: Gathering): Answer => {
 }
 
 /**
- * Returns where the rows of the answer lie: rounded to 16 bits if the answer is, and widened again if they
- * will be printed.
+ * Returns the place of the answer's rows. They are rounded to 16 bits if the answer's numbers are, and
+ * widened again if they will be printed.
  */
 const roundRows = (arena: Arena, reader: TableReader, plan: LookupPlan, region: Region): number => {
   const rowsAt = region.at + plan.rowsAt
@@ -171,12 +173,12 @@ const roundRows = (arena: Arena, reader: TableReader, plan: LookupPlan, region: 
 }
 
 /**
- * The arena, printer and buffers of a thread that answers lookups, and takes updates. `pool` null: it gathers
- * everything itself.
+ * Creates the services of a thread that answers lookups and receives updates. If `pool` is null, the thread
+ * gathers all rows itself.
  */
 export const createLookupServices = (pool: ComputePool | null): LookupServices => {
   const arena = new Arena(LIMITS.lookupBytesInFlightMax)
-  // Held for the arena's whole life.
+  // These tables stay reserved as long as the arena exists.
   const tables = arena.reserve(PRINT_TABLES_BYTES)
   return {
     arena,

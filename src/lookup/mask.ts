@@ -1,14 +1,16 @@
+/** The mask of a lookup: which ids named a row. */
 import type { IndexArray } from '../core/types.ts'
 import type { Nesting } from './request.ts'
 
-/** Tells which ids named a row. It nests as the ids do, pooled or not. */
+/** Tells which ids named a row. It is nested like the ids, whether they are pooled or not. */
 export interface Mask extends Nesting {
   /** One byte per id, 1 or 0. */
   bytes: Uint8Array
 }
 
 /**
- * True where the id itself is in 0..rows-1 and not the padding row, as Keras' compute_mask for `mask_zero`.
+ * Computes a mask: 1 where the id is in 0..rows-1 and not the padding row, as Keras' compute_mask for
+ * `mask_zero`.
  */
 export const computeMask = (
   { indices, shape, lengths }: Nesting & { indices: IndexArray },
@@ -23,7 +25,7 @@ export const computeMask = (
   return { bytes, shape, lengths }
 }
 
-/** As nested JSON lists of booleans. */
+/** Prints a mask as nested JSON lists of booleans. */
 export const printMask = ({ bytes, shape, lengths }: Mask): string => {
   let words = Array.from(bytes, (one): string => (one === 1 ? 'true' : 'false'))
   if (lengths !== undefined) return printLists(words, lengths)

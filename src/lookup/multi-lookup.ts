@@ -1,6 +1,6 @@
-/*
- * Lookups of several tables in one request: decoding the tensors of each, and joining the answers to one
- * body.
+/**
+ * Looks rows up in several tables in one request: decodes the tensors of each lookup, and joins the answers
+ * to one body.
  */
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -18,11 +18,11 @@ export interface NamedLookup {
   table: string
   version?: number
   request: LookupRequest
-  /** The pointer to it in the request, for errors. */
+  /** The pointer to this lookup in the request, for errors. */
   pointer: string
 }
 
-/** The answers of several lookups as one. */
+/** The joined answer of several lookups. */
 export interface TableAnswer {
   body: ResponseBuffer
   mediaType: string
@@ -56,8 +56,8 @@ export const decodeNamedTensors = (
 }
 
 /**
- * Runs each lookup by `run`, in order. The first failure fails the whole request, with the pointer to its
- * lookup before its own.
+ * Runs each lookup by `run`, in order. The first failure fails the whole request; its pointers begin with the
+ * pointer to its lookup.
  */
 export const runLookups = async (
   lookups: readonly NamedLookup[],
@@ -90,7 +90,7 @@ export const runLookups = async (
   }
 }
 
-/** Runs `work`; the places that its refusal names are put below `pointer`. */
+/** Runs `work`. If it refuses, the places in its error are put below `pointer`. */
 export const placeErrors = <Result>(pointer: string, work: () => Result): Result => {
   try {
     return work()
@@ -107,7 +107,7 @@ const placeError = (error: unknown, pointer: string): unknown => {
   return new GatherdError(error.code, error.message, { errors, headers: error.headers })
 }
 
-/** `{"results":[...]}` around JSON answers. */
+/** Joins JSON answers to `{"results":[...]}`. */
 export const joinJson = ({ buffers }: LookupServices, answers: readonly Answer[]): TableAnswer => {
   const parts = answers.flatMap(({ body }, i) => [i === 0 ? '{"results":[' : ',', body.bytes])
   if (answers.length === 0) parts.push('{"results":[')
@@ -115,15 +115,20 @@ export const joinJson = ({ buffers }: LookupServices, answers: readonly Answer[]
 }
 
 /**
- * Refuses (INVALID_REQUEST) two lookups of one table: as named arrays their answers would have the same name.
+ * Refuses (INVALID_REQUEST) two lookups of one table, because as named arrays their answers would have the
+ * same name.
  */
 export const refuseRepeatedTables = (lookups: readonly NamedLookup[], format: FormatName): void => {
   const seen = new Set<string>()
   for (const { table, pointer } of lookups) {
     if (seen.has(table)) {
-      refuse('INVALID_REQUEST', `table ${JSON.stringify(table)} is asked twice; ${format} can name it once`, {
-        errors: [{ pointer: `${pointer}/table`, detail: 'is asked before' }],
-      })
+      refuse(
+        'INVALID_REQUEST',
+        `table ${JSON.stringify(table)} is looked up twice; a ${format} answer can contain it once`,
+        {
+          errors: [{ pointer: `${pointer}/table`, detail: 'is looked up before' }],
+        },
+      )
     }
     seen.add(table)
   }
@@ -141,7 +146,7 @@ export const joinTensors = (
       ? describeStored(bytesShape(shape), `${lookups[i].table}/`)
       : [{ name: `${lookups[i].table}/embeddings`, elementType, shape: [...shape] }],
   )
-  // The headers of the answer have no place for the states of several tables.
+  // The states are metadata, because the headers of the answer have no place for those of several tables.
   const states = new Map(
     answers.flatMap(
       ({ version, sequence }, i) =>
@@ -158,7 +163,7 @@ export const joinTensors = (
   }
 }
 
-/** The bytes of a raw answer as those of its arrays. */
+/** Returns the bytes of a raw answer in the order of its arrays. */
 const tensorBytes = ({ body, shape, elementType }: Answer): Uint8Array => {
   if (elementType !== 'uint8') return body.bytes
   const split = Buffer.allocUnsafe(body.bytes.length)

@@ -1,3 +1,4 @@
+/** Plans a lookup: checks it against the table that it reads, and lays out the memory that it needs. */
 import type { Dtype, Mode, Settings } from '../core/types.ts'
 import type { RowFormat } from '../kernels/table.ts'
 import { alignUp } from '../layout/cache-lines.ts'
@@ -9,31 +10,31 @@ import type { LookupOptions, LookupRequest } from './request.ts'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 
-/** Element types of an answer; uint8: int8 rows as they are stored (see stored.ts). */
+/** The element types of an answer. uint8 stands for int8 rows as they are stored (see int8-rows.ts). */
 export type AnswerType = Exclude<Dtype, 'int8'> | 'uint8'
 
-/** Everything about a lookup that is decided before memory is touched. Plain data. */
+/** The plan of a lookup, made before memory is touched, as plain data. */
 export interface LookupPlan {
   mode: Mode
-  /** The value of rows whose id names none; it may be NaN. */
+  /** The value of rows for ids that name no row; it may be NaN. */
   fillValue: number
   count: number
-  /** The bags that are pooled; null: each index is a row of the answer. */
+  /** The bags to pool. null: each index gives a row of the answer. */
   bags: BagPlan | null
-  /** indices.shape + [dim], or [bags, dim]. */
+  /** The shape of the answer: indices.shape + [dim], or [bags, dim]. */
   shape: number[]
   /** Element type of the answer. */
   elementType: AnswerType
   /** The format of the rows that the kernel writes. */
   rowFormat: RowFormat
   gatheredRowBytes: number
-  /** Float32 rows are rounded to the 16 bits of `elementType` afterwards. */
+  /** Whether float32 rows are then rounded to the 16 bits of `elementType`. */
   narrow: boolean
-  /** Rounded rows are widened again: JSON prints float32 numbers whatever the dtype. */
+  /** Whether rounded rows are widened again, because JSON prints float32 numbers for every dtype. */
   widen: boolean
   gatheredBytes: number
   answerBytes: number
-  /** Row whose places in the mask are false, or -1. */
+  /** The row whose ids are false in the mask; -1 for none. */
   paddingRow: number
   mask: boolean
   /** Offsets inside the lookup's region of the arena. */
@@ -47,9 +48,9 @@ export interface LookupPlan {
 }
 
 /**
- * Checks a request against the table it reads and lays out its memory. Ids are resolved later, straight into
- * the arena. `text`: the answer will be printed, so the rows must end up as float32. `adapter`: what is added
- * to the rows.
+ * Checks a request against the table that it reads and lays out its memory. Ids are resolved later, straight
+ * into the arena. `text` says that the answer will be printed, so the rows must end up as float32. `adapter`
+ * is the one that is added to the rows.
  */
 export const planLookup = (
   handle: VersionHandle,
@@ -115,7 +116,10 @@ export const planLookup = (
   }
 }
 
-/** A shape costs a client nothing when there is a 0 in it, but its lists are printed. */
+/**
+ * Counts the empty lists of a shape with a 0 in it. Such a shape costs a client nothing, but its lists are
+ * printed.
+ */
 const countEmptyLists = (shape: readonly number[]): number =>
   shape.includes(0) ? shape.slice(0, shape.indexOf(0)).reduce((product, length) => product * length, 1) : 0
 
@@ -124,7 +128,7 @@ type Places = Pick<
   'idsAt' | 'offsetsAt' | 'weightsAt' | 'fillAt' | 'rowsAt' | 'narrowAt' | 'regionBytes'
 >
 
-/** Places the parts of a lookup one after the other, each on a cache line. Absent parts take no room. */
+/** Places the parts of a lookup one after the other, each on a cache line. Absent parts have no length. */
 const placeRegions = (
   count: number,
   bags: BagPlan | null,
@@ -147,15 +151,15 @@ const placeRegions = (
   return { idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes }
 }
 
-/** Pooled and adapted rows are float32, whatever the table holds. */
+/** Plans the number formats. Pooled and adapted rows are computed as float32, whatever the table stores. */
 const planAnswer = (
   stored: Dtype,
   options: LookupOptions,
   text: boolean,
   computed: boolean,
 ): { elementType: AnswerType; rowFormat: RowFormat; narrow: boolean } => {
-  const wanted = options.dtype ?? 'float32'
-  const elementType = wanted === 'native' ? stored : wanted
+  const requested = options.dtype ?? 'float32'
+  const elementType = requested === 'native' ? stored : requested
   if (elementType === 'int8') {
     if (computed)
       refuse(
@@ -171,7 +175,7 @@ const planAnswer = (
 
 /**
  * Refuses requests that an adapter cannot serve: DTYPE_MISMATCH for rows as they are stored, BATCH_TOO_LARGE
- * for more arithmetic than one lookup gets.
+ * for more products than one lookup may compute.
  */
 export const checkAdapted = (
   { rank }: AdapterHandle,

@@ -1,3 +1,4 @@
+/** Pools the rows of bags. */
 import type { TableAdapter } from '../tables/adapter.ts'
 import type { Arena, Region } from '../tables/arena.ts'
 import type { TableReader } from '../tables/table-reader.ts'
@@ -7,7 +8,7 @@ import type { ComputePool } from '../workers/pool.ts'
 import type { BagPlan } from './bags.ts'
 import type { LookupPlan } from './plan.ts'
 
-/** Bags as the kernels take them. */
+/** The members of bags, in the form that the kernels read. */
 export interface Members {
   /** Resolved rows. */
   ids: Int32Array
@@ -16,9 +17,9 @@ export interface Members {
 }
 
 /**
- * Writes the offsets and weights of `bags` and leaves the members out whose row is `paddingRow` (-1: none
- * is), so that they count neither in a sum nor in a divisor. `ids` hold the resolved rows already, and keep
- * the others in their order.
+ * Writes the offsets and weights of `bags` without the members whose row is `paddingRow` (-1: none is), so
+ * that these count neither in a sum nor in a divisor. `ids` already has the resolved rows; the others are
+ * moved up in their order.
  */
 export const writeMembers = (bags: BagPlan, paddingRow: number, { ids, offsets, weights }: Members): void => {
   offsets.set(bags.offsets)
@@ -38,8 +39,8 @@ export const writeMembers = (bags: BagPlan, paddingRow: number, { ids, offsets, 
 }
 
 /**
- * Pools the resolved ids of `region` into its rows, each adapted before if there is an adapter. Returns
- * nothing when it is done already.
+ * Pools the resolved ids of `region` into its rows; an adapter is added to each row before. Returns undefined
+ * if the work is already done.
  */
 export const poolBags = (
   arena: Arena,

@@ -1,3 +1,4 @@
+/** Prints float32 rows as JSON answers. */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -7,10 +8,10 @@ import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
 import { type Mask, printMask } from './mask.ts'
 
-/** Text is printed in slices of at most this size, so that the scratch of a long answer stays in cache. */
+/** Text is printed in slices of at most this size, so that the memory it is printed to stays in the cache. */
 const SLICE_BYTES = 512 * 1024
 
-/** Room before a text for what is known only when the text is. */
+/** Space reserved before the body for a head whose length depends on it. */
 const HEAD_ROOM_BYTES = 512
 
 /** The parts of a thread's services that printing uses. */
@@ -35,9 +36,9 @@ export const printEmbeddings = (services: PrintServices, gathered: GatherResult)
 }
 
 /**
- * A float32 tensor of the arena as nested JSON lists, between two texts. Its text is copied once, from the
- * scratch that it was printed to. `writeHead` makes up to 512 bytes that come before it all. Refuses
- * BATCH_TOO_LARGE when it outgrows an answer.
+ * Prints a float32 tensor of the arena as nested JSON lists between two texts. The text is copied once, from
+ * the slice that it was printed to. `writeHead` makes up to 512 bytes that go before the body. Refuses
+ * BATCH_TOO_LARGE for text longer than an answer may be.
  */
 export const printBetween = (
   { arena, buffers, printer }: PrintServices,
@@ -60,7 +61,7 @@ export const printBetween = (
       const length = printer.printRows(shape, row, count, valuesAt + row * rowBytes, text.at, room)
       refuseLongText(end - start + length)
       if (body === undefined) {
-        // Rows to come are likely to take as much as these; when there are none, this is exact.
+        // The remaining rows most likely take as much text as these. If there are none, the size is exact.
         const likelyBytes = count === rowCount ? length : Math.ceil((length / count) * rowCount * 1.02)
         body = buffers.acquire(start + Buffer.byteLength(prefix) + likelyBytes + suffix.length)
         end += body.bytes.write(prefix, start)
@@ -82,7 +83,7 @@ export const printBetween = (
   }
 }
 
-/** The same bytes, with room for at least `bytesMin`, and some more. */
+/** Moves the bytes to a buffer of at least `bytesMin`, and some more. */
 const growBuffer = (buffers: ResponseBuffers, from: ResponseBuffer, bytesMin: number): ResponseBuffer => {
   const grown = buffers.acquire(Math.ceil(bytesMin * 1.5))
   grown.bytes.set(from.bytes)
@@ -90,7 +91,7 @@ const growBuffer = (buffers: ResponseBuffers, from: ResponseBuffer, bytesMin: nu
   return grown
 }
 
-/** The bytes from `start` on, with a head right before them. */
+/** Puts a head right before the bytes from `start` on. */
 const prependHead = (bytes: Buffer, start: number, head?: Uint8Array): Buffer => {
   if (head === undefined) return bytes
   assert(head.length <= start, 'there is room for the head')

@@ -1,27 +1,31 @@
+/** The types of a decoded lookup. */
 import type { AnswerDtype, Mode, Pooling } from '../core/types.ts'
 import type { IndexArray } from '../core/types.ts'
 
 /**
- * The nesting of a flat run of values: row-major by `shape`. Rows of different length have the shape [rows,
- * -1] and these lengths.
+ * The nesting of flat values: row-major by `shape`. Rows of different length have the shape [rows, -1] and
+ * these lengths.
  */
 export interface Nesting {
   shape: readonly number[]
   lengths?: Int32Array
 }
 
-/** A lookup as it was asked, in whatever format. The table's settings decide for absent members. */
+/**
+ * A decoded lookup, which does not depend on the format of its body. The settings of the table apply for
+ * absent members.
+ */
 export interface LookupRequest extends Nesting {
-  /** The shape `[]` is one id. */
+  /** The ids; the shape `[]` is one id. */
   indices: IndexArray
-  /** The first places of bags in flat indices. */
+  /** The place in flat indices at which each bag begins. */
   offsets?: Nesting & { values: IndexArray }
-  /** One for each index. */
+  /** A weight for each index. */
   weights?: Nesting & { values: Float32Array }
   options: LookupOptions
 }
 
-/** The members beside the arrays, in the names of the contract. */
+/** The options of a lookup, under the names of the HTTP contract. */
 export interface LookupOptions {
   mode?: Mode
   /** null is NaN. */

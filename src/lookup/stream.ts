@@ -1,6 +1,6 @@
-/*
- * Long answers, which are sent while they are being gathered, so that a slow client does not hold the memory
- * of all of its rows.
+/**
+ * Long answers, which are sent while they are gathered, so that a slow client does not occupy the memory of
+ * all of its rows.
  */
 import { assert } from '../core/assert.ts'
 import type { Region } from '../tables/arena.ts'
@@ -14,19 +14,19 @@ import type { LookupServices, PlannedLookup } from './lookup.ts'
 /** Answers with more bytes of rows than this are sent piece by piece. */
 const PIECE_BYTES = 1024 * 1024
 
-/** An answer whose rows are gathered while those before them are on their way. */
+/** An answer whose rows are gathered while earlier ones are being sent. */
 export interface StreamedAnswer extends Omit<Answer, 'body'> {
-  /** The bytes that the format puts before the rows, and after them. */
+  /** The bytes of the format before and after the rows. */
   head: Uint8Array
   tail: Uint8Array
-  /** Bytes of head, rows and tail. */
+  /** Length of head, rows and tail together. */
   byteCount: number
   rows: RowStream
 }
 
 /**
- * Whether an answer is rows and nothing else, and long. Its memory would be in use for as long as its client
- * takes to read it.
+ * Whether an answer is long and consists of rows only. If it were gathered as a whole, its memory would be in
+ * use for as long as its client takes to read it.
  */
 export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean =>
   encoding !== 'json' &&
@@ -37,15 +37,15 @@ export const isStreamed = ({ plan, adapter, encoding }: PlannedLookup): boolean 
   plan.answerBytes > PIECE_BYTES
 
 /**
- * Begins a long lookup: ids are resolved and checked, so that refusals come before the first byte; rows are
- * read piece by piece. Each row is at the sequence of the answer or at a later one. The stream must be read
- * to its end, or closed.
+ * Begins a long lookup. Ids are resolved and checked now, so that the request is refused before the first
+ * byte; rows are read piece by piece. Each row is at the sequence of the answer or at a later one. The caller
+ * must read the stream to its end or close it.
  */
 export const streamLookup = (services: LookupServices, planned: PlannedLookup): StreamedAnswer => {
   const { arena } = services
   const { reader, request, plan, encoding } = planned
   assert(encoding !== 'json', 'JSON is printed as a whole')
-  // Ids and fill row come before the rows.
+  // The plan places ids and fill row before the rows, which the region leaves out.
   const region = arena.reserve(plan.rowsAt)
   try {
     const idsAt = region.at + plan.idsAt
@@ -72,7 +72,10 @@ export const streamLookup = (services: LookupServices, planned: PlannedLookup): 
   }
 }
 
-/** The rows of a long answer, a piece at a time. It pins its ids, and the version that it reads. */
+/**
+ * The rows of a long answer, one piece at a time. The stream keeps its ids reserved and pins the version that
+ * it reads.
+ */
 export class RowStream {
   readonly #services: LookupServices
   readonly #planned: PlannedLookup
@@ -87,7 +90,7 @@ export class RowStream {
     this.#planned = planned
     this.#region = region
     const { gatheredRowBytes, gatheredBytes } = planned.plan
-    // Large gathers come in pieces that the pool divides among its threads.
+    // Large answers have pieces large enough for the pool to divide among its threads.
     const pieceBytes =
       services.pool !== null && gatheredBytes >= 2 * INLINE_BYTES_MAX ? INLINE_BYTES_MAX : PIECE_BYTES
     this.#pieceRows = Math.max(1, Math.ceil(pieceBytes / Math.max(64, gatheredRowBytes)))
@@ -95,8 +98,8 @@ export class RowStream {
   }
 
   /**
-   * Gathers the next piece, which the caller releases; null at the end. The caller may ask for one while the
-   * last is on its way. Rejects with OVERLOADED.
+   * Gathers the next piece, which the caller must release; null at the end. The caller may request the next
+   * piece before the last one is sent. Rejects with OVERLOADED.
    */
   async next(): Promise<ResponseBuffer | null> {
     const { plan } = this.#planned
@@ -113,7 +116,7 @@ export class RowStream {
     }
   }
 
-  /** Releases everything, once the piece that is being gathered is done. */
+  /** Releases everything, after the piece that is being gathered. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true

@@ -9,10 +9,12 @@ export interface CatalogTable {
   createdAtMs: number
   changedAtMs: number
   settings: Settings
-  /** The highest version there ever was. */
+  /** The highest version that the table has ever had. */
   highest: number
   current: number
-  /** Raised each time the table drops its optimizer state: only state of this epoch is taken up again. */
+  /**
+   * Raised each time the table drops its optimizer state. Recovery only restores state of the current epoch.
+   */
   stateEpoch: number
 }
 
@@ -29,7 +31,7 @@ export interface CatalogAlias {
   alias: string
   /** The name of a table, which need not exist. */
   table: string
-  /** null: the current one. */
+  /** The version that the alias names; null for the current one. */
   version: number | null
 }
 
@@ -84,8 +86,8 @@ export interface CatalogImage {
 export type CatalogChange =
   | { kind: 'put-table'; table: CatalogTable }
   /**
-   * Also deletes its versions, and lists their snapshots and adapters no more. Journal and files are removed
-   * later.
+   * Also deletes the versions of the table and the rows of their snapshots and adapters. Journal and files
+   * are removed later.
    */
   | { kind: 'delete-table'; tableId: number }
   | { kind: 'put-version'; versionRow: CatalogVersion }
@@ -99,10 +101,10 @@ export type CatalogChange =
   | { kind: 'delete-adapter'; tableId: number; version: number }
 
 /**
- * SQLite's own checks cover the structure of pages, not the values: a flipped bit in a number passes them. So
- * each row has a CRC-32 of its values, and the superblock has the count of rows and the sum of their CRCs.
- * SQLite stores this text in the file, so it stays the same to the byte: long lines are continued with a
- * backslash.
+ * SQLite's own checks cover the structure of pages, not the values: they do not notice a flipped bit in a
+ * number. So each row has a CRC-32 of its values, and the superblock has the count of rows and the sum of
+ * their CRCs. SQLite stores this text in the file, so it must stay the same to the byte: long lines are
+ * continued with a backslash.
  */
 export const CATALOG_SCHEMA = `
   CREATE TABLE tables (id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL, \

@@ -133,8 +133,8 @@ export class Catalog {
   }
 
   /**
-   * The count of rows and the sum of their checksums for each table. The superblock has it, to notice a lost
-   * or doubled row.
+   * Returns the count of rows and the sum of their checksums for each table. The superblock stores it, so
+   * that a lost or doubled row is noticed.
    */
   summarize(): string {
     return TABLE_NAMES.map((name) => {

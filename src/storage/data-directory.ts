@@ -77,7 +77,8 @@ export const dataPaths = (dataDir: string): DataPaths => {
 }
 
 /**
- * Creates the directory (0700) if there is none, durably. Refuses UnsafeFile if something else has its name.
+ * Creates the directory (0700), durably, if it does not exist. Refuses UnsafeFile if the path names something
+ * else.
  */
 export const makeDirectory = (path: string): void => {
   if (!existsSync(path)) {
@@ -88,9 +89,9 @@ export const makeDirectory = (path: string): void => {
 }
 
 /**
- * Creates the catalog of an empty directory. Refuses MissingFile when the directory is not empty: then there
- * was a catalog. A crash meanwhile leaves a file under another name, or an empty catalog without os.db, which
- * {@link createOs} completes.
+ * Creates the catalog of an empty directory. Refuses MissingFile when the directory is not empty, because it
+ * then had a catalog. A crash meanwhile leaves a file under another name, or an empty catalog without os.db,
+ * which {@link createOs} completes.
  */
 export const createCatalog = (paths: DataPaths, open: OpenSqlite): void => {
   const remains = [paths.os, `${paths.os}-wal`, `${paths.catalog}-wal`]
@@ -98,7 +99,7 @@ export const createCatalog = (paths: DataPaths, open: OpenSqlite): void => {
     .map((path) => basename(path))
   if (readdirSync(paths.snapshots).length > 0) remains.push('snapshots')
   if (remains.length > 0)
-    refuseData('MissingFile', paths.catalog, `it is missing, but there is ${remains.join(', ')}`)
+    refuseData('MissingFile', paths.catalog, `it is missing, but these exist: ${remains.join(', ')}`)
   createBeside(paths.catalog, CATALOG_FORMAT, open, { directory: randomUUID(), nextId: 1, contents: '' })
 }
 
@@ -128,17 +129,17 @@ const createBeside = (
   failpoint('store:created')
 }
 
-/** Whether each of the databases is there. */
+/** Tells which of the databases exist. */
 export const findDatabases = (paths: DataPaths): { catalog: boolean; os: boolean } => ({
   catalog: plainFileExists(paths.catalog),
   os: plainFileExists(paths.os),
 })
 
 /**
- * Locks a data directory for this process, until it releases the lock or dies. The lock is taken before
+ * Locks a data directory for this process until it releases the lock or dies. The lock is taken before
  * anything in the directory is read, because a log that another process is writing looks damaged. Node has no
- * file locks but SQLite has, so the lock is an empty database that is locked and never written. Refuses
- * InUse. Nothing else in the process may open the file: closing it there would drop the lock.
+ * file locks, but SQLite does, so the lock is an empty database that is locked and never written. Refuses
+ * InUse. Nothing else in the process may open the file, because closing it would drop the lock.
  */
 export const lockDirectory = (dataDir: string, open: OpenSqlite): { release(): void } => {
   const path = join(dataDir, 'lock')
@@ -155,6 +156,6 @@ export const lockDirectory = (dataDir: string, open: OpenSqlite): { release(): v
     if (errcode === SQLITE_BUSY) return refuseData('InUse', dataDir, 'it is in use by another gatherd', error)
     return refuseData('UnsafeFile', path, `it cannot be locked (${message})`, error)
   }
-  const held = database
-  return { release: () => held.close() }
+  const locked = database
+  return { release: () => locked.close() }
 }

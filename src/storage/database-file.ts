@@ -7,7 +7,10 @@ import { refuseData } from './refusals.ts'
 /** Opens a file with SQLite; tests pass one that fails. */
 export type OpenSqlite = (path: string) => DatabaseSync
 
-/** Waits for no lock: only another server can have it, and that one will not release it soon. */
+/**
+ * Opens a file without waiting for a lock, because only another server can have it, and that one will not
+ * release it soon.
+ */
 export const openSqlite: OpenSqlite = (path) => new DatabaseSync(path, { timeout: 0 })
 
 export interface DatabaseFormat {
@@ -57,11 +60,11 @@ export const createDatabase = (
   }
 }
 
-/** Whether a plain file stands at `path`. Refuses UnsafeFile for anything else but nothing. */
+/** Whether a plain file exists at `path`. Refuses UnsafeFile if something else does. */
 export const plainFileExists = (path: string): boolean => {
-  const found = lstatSync(path, { throwIfNoEntry: false })
-  if (found !== undefined && !found.isFile()) refuseData('UnsafeFile', path, 'it is not a plain file')
-  return found !== undefined
+  const status = lstatSync(path, { throwIfNoEntry: false })
+  if (status !== undefined && !status.isFile()) refuseData('UnsafeFile', path, 'it is not a plain file')
+  return status !== undefined
 }
 
 /**
@@ -90,8 +93,8 @@ export const openDatabase = (
 }
 
 /**
- * SQLite reports no error for a mode that the file system does not allow; it only tells the mode that it is
- * in.
+ * Checks the modes of the database. SQLite reports no error for a mode that the file system does not allow;
+ * it only tells the mode that it is in.
  */
 const checkMode = (database: DatabaseSync, path: string): void => {
   const { journal_mode: mode } = database.prepare('PRAGMA journal_mode').get() as { journal_mode: string }
@@ -123,8 +126,8 @@ const checkIntegrity = (database: DatabaseSync, path: string): void => {
 }
 
 /**
- * Throws the refusal for an error of SQLite while it opens or reads `path`. Other errors are thrown as they
- * are.
+ * Throws the refusal for an error of SQLite while it opens or reads `path`. Other errors are thrown
+ * unchanged.
  */
 export const refuseDatabase = (path: string, error: unknown): never => {
   const { code, errcode, message } = error as { code?: string; errcode?: number; message: string }

@@ -23,18 +23,18 @@ export class Database {
   readonly #countLog: StatementSync
   readonly #restartLog: StatementSync
   /**
-   * Used for syncs besides SQLite's own. Closing it is safe: in exclusive mode the log, unlike the database,
-   * has no lock.
+   * A descriptor for syncs beside SQLite's own. Closing it is safe: in exclusive mode the log, unlike the
+   * database, has no lock.
    */
   readonly #logDescriptor: number
   /**
-   * A transaction that found the disk full may have left frames in the log. Behind the next frames they would
-   * look like damage, so a checkpoint begins the log anew first.
+   * Whether a transaction that found the disk full may have left frames in the log. Behind the next frames
+   * they would look like damage, so a checkpoint must first restart the log.
    */
   #hasRemains = false
   #logNumber = 1
 
-  /** Takes over what {@link openDatabase} opened. */
+  /** Takes ownership of a database from {@link openDatabase}. */
   constructor(path: string, database: DatabaseSync, latch: ErrorLatch) {
     this.path = path
     this.#database = database
@@ -70,7 +70,7 @@ export class Database {
     }
   }
 
-  /** SQLite rolls back by itself after most failures, and a ROLLBACK would then fail too. */
+  /** Rolls back, unless SQLite has done so itself, as after most failures: a ROLLBACK would then fail too. */
   #rollBack(what: string): void {
     try {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
@@ -79,7 +79,7 @@ export class Database {
     }
   }
 
-  /** Counts the logs: each checkpoint begins another. */
+  /** The number of the log: each checkpoint begins another. */
   get logNumber(): number {
     return this.#logNumber
   }
@@ -107,7 +107,7 @@ export class Database {
     return this.#logDescriptor
   }
 
-  /** Makes every commit so far durable. Not needed with synchronous=FULL, where each commit is. */
+  /** Makes every commit so far durable. With synchronous=FULL each commit already is. */
   syncLog(): void {
     this.#latch.check()
     try {
@@ -118,9 +118,9 @@ export class Database {
   }
 
   /**
-   * Moves the log into the database; the next commit begins a new one in its place. The file keeps its
+   * Moves the log into the database; the next commit begins a new log in its place. The file keeps its
    * length, because a commit into existing blocks is synced twice as fast as one that lengthens the file.
-   * `truncate` empties it, as each start must.
+   * `truncate` empties the file, which every start must do.
    */
   checkpoint(truncate = false): void {
     this.#latch.check()

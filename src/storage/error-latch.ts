@@ -8,13 +8,13 @@ const SQLITE_FULL = 13
 
 /**
  * Remembers the first failed write or sync until the process ends. SQLite does not: its next commit after a
- * failed fsync succeeds, because the system reports an error once and then takes the lost pages for written.
- * A full disk is no such failure: it is refused as DISK_FULL, and the next attempt may succeed.
+ * failed fsync succeeds, because the operating system reports an error once and then treats the lost pages as
+ * written. A full disk is not latched: it is refused as DISK_FULL, and the next attempt may succeed.
  */
 export class ErrorLatch {
   #failure: StoreFailed | null = null
 
-  /** The failure since which nothing is acknowledged, or null. */
+  /** The failure after which nothing is acknowledged, or null. */
   get failure(): StoreFailed | null {
     return this.#failure
   }
@@ -24,13 +24,15 @@ export class ErrorLatch {
     if (this.#failure !== null) throw this.#failure
   }
 
-  /** The error to throw for `error` while doing `what`. Latches it, unless the disk was only full. */
+  /**
+   * Returns the error to throw when `error` happens during `what`. Latches it, unless the disk was only full.
+   */
   classify(what: string, error: unknown): Error {
     if (this.#failure !== null) return this.#failure
     if (isDiskFull(error)) {
       return new GatherdError(
         'DISK_FULL',
-        'the disk is full: nothing was changed, and updates go on when there is space again',
+        'the disk is full: nothing was changed; free some space, and updates are accepted again',
         {
           cause: error,
         },
@@ -50,7 +52,7 @@ export class ErrorLatch {
   }
 }
 
-/** Whether an error of SQLite or of the system says that no space, or no quota, is left. */
+/** Whether an error of SQLite or of the operating system says that no space, or no quota, is left. */
 export const isDiskFull = (error: unknown): boolean => {
   const { errcode, code } = error as { errcode?: number; code?: string }
   return errcode === SQLITE_FULL || isDiskFullCode(code)

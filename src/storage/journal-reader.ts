@@ -1,6 +1,4 @@
-/**
- * Reads both journals of a store as one: the records of a version in order, and what is missing among them.
- */
+/** Reads both journals of a store as one: the records of a version in order, and the gaps among them. */
 import { assert } from '../core/assert.ts'
 import type { Journal } from './journal.ts'
 import type { JournalRecord } from './journal-record.ts'
@@ -12,7 +10,7 @@ export interface SequenceRange {
   last: number
 }
 
-/** The records that the journal has of one version. */
+/** The sequences of the records that the journal has of one version. */
 export interface JournalEvidence {
   /** Runs of sequences without a gap, ascending. */
   ranges: SequenceRange[]
@@ -23,12 +21,12 @@ export interface JournalEvidence {
 /** The journals of a store. A version whose durability was changed has records in both. */
 export type Journals = readonly [Journal, Journal]
 
-/** The records that both journals together have of a version. */
+/** Finds the records that both journals together have of a version. */
 export const inspectJournals = (journals: Journals, tableId: number, version: number): JournalEvidence => {
-  const found = journals.map((journal) => journal.describe(tableId, version))
+  const summaries = journals.map((journal) => journal.describe(tableId, version))
   return {
-    ranges: toRanges(mergeSequences(found[0]?.sequences ?? [], found[1]?.sequences ?? [])),
-    promised: Math.max(0, ...found.map((summary) => summary?.promised ?? 0)),
+    ranges: toRanges(mergeSequences(summaries[0]?.sequences ?? [], summaries[1]?.sequences ?? [])),
+    promised: Math.max(0, ...summaries.map((summary) => summary?.promised ?? 0)),
   }
 }
 
@@ -36,13 +34,13 @@ export interface JournalQuery {
   tableId: number
   version: number
   afterSequence: number
-  /** undefined: to the end of the journal. */
+  /** The last sequence to read; undefined reads to the end of the journal. */
   throughSequence?: number
 }
 
 /**
- * The records of a version in order. Refuses JournalGap when one is missing before the last or before
- * `throughSequence`, DamagedRecord when one cannot be read.
+ * Reads the records of a version in order. Refuses JournalGap when one is missing before the last or before
+ * `throughSequence`, and DamagedRecord when one cannot be read.
  */
 export function* readJournals(journals: Journals, query: JournalQuery): Generator<JournalRecord> {
   const { tableId, version, afterSequence, throughSequence = Infinity } = query
@@ -70,7 +68,8 @@ const refuseGap = (
 }
 
 /**
- * Merges two ascending lists; `source` is the list that a sequence came from. A sequence in both comes twice.
+ * Merges two ascending lists; `source` is the list that a sequence comes from. A sequence in both lists
+ * occurs twice.
  */
 function* mergeSequences(
   first: readonly number[],
@@ -85,7 +84,7 @@ function* mergeSequences(
   }
 }
 
-/** Ranges without a gap; a sequence that comes twice counts once. */
+/** Joins sequences to ranges without a gap; a sequence that occurs twice counts once. */
 const toRanges = (merged: Iterable<{ sequence: number }>): SequenceRange[] => {
   const ranges: SequenceRange[] = []
   for (const { sequence } of merged) {

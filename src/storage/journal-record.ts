@@ -78,11 +78,14 @@ export interface RecordPlace {
   sequence: number
 }
 
-/** The bytes that {@link encodeRecord} makes of such an update. They bound a batch, and the journal. */
+/**
+ * The length of the record that {@link encodeRecord} makes of such an update. It limits the size of a batch,
+ * and of the journal.
+ */
 export const recordBytes = (rowCount: number, storedRowBytes: number, stateNumbers: number): number =>
   HEADER_BYTES + rowCount * (4 + stateNumbers * 4 + storedRowBytes)
 
-/** The record as bytes, which share no memory with `record`. */
+/** Encodes a record into new memory. */
 export const encodeRecord = (record: JournalRecord): Uint8Array => {
   const { ids, rows, state } = record
   const stateNumbers = state?.length ?? 0
@@ -125,14 +128,14 @@ const recordCrc = (bytes: Uint8Array): number =>
  * UnknownFormat for a later format.
  */
 export const decodeRecord = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
-  const found = readFields(alignBytes(bytes), place)
+  const decoded = readFields(alignBytes(bytes), place)
   for (const part of ['tableId', 'version', 'sequence'] as const) {
-    if (found[part] !== place[part]) refuseRecord(place, `it belongs to ${describePlace(found)}`)
+    if (decoded[part] !== place[part]) refuseRecord(place, `it belongs to ${describePlace(decoded)}`)
   }
-  return found
+  return decoded
 }
 
-/** The place that a record names, unchecked; zeros when it is too short to name one. */
+/** Reads the place that a record names, unchecked; zeros when it is too short to name one. */
 export const readPlace = (bytes: Uint8Array): Omit<RecordPlace, 'file'> => {
   if (bytes.length < HEADER_BYTES) return { tableId: 0, version: 0, sequence: 0 }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -170,8 +173,8 @@ const readFields = (bytes: Uint8Array, place: RecordPlace): JournalRecord => {
   const kind = stateCode === 0 ? null : fromJournalCode(stateCode)
   const consistent =
     durability !== undefined && kind !== undefined && (kind === null) === (stateNumbers === 0)
-  // The checksum proves that these are the bytes that were written, not that they are right: check before
-  // making a view.
+  // The checksum only proves that the bytes were not changed, so the sizes are checked before a view is made
+  // of them.
   const expectedBytes = recordBytes(rowCount, storedRowBytes, stateNumbers)
   if (!consistent || view.getUint32(12, true) !== bytes.length || expectedBytes !== bytes.length) {
     return refuseRecord(place, 'its sizes do not fit')

@@ -51,7 +51,7 @@ export interface StreamSummary {
  */
 export class Journal {
   readonly path: string
-  /** Records that cannot be read. Unless an operator chose to lose them, they prevent a start. */
+  /** Records that cannot be read. They prevent a start, unless the operator has chosen to lose them. */
   readonly damaged: DamagedEntry[] = []
   readonly #insert: StatementSync
   readonly #select: StatementSync
@@ -69,7 +69,10 @@ export class Journal {
     this.#delete = database.prepare('DELETE FROM journal WHERE id = ?')
   }
 
-  /** Reads and checks every record. It collects damaged ones instead of refusing: the caller decides. */
+  /**
+   * Reads and checks every record. Damaged ones are collected and not refused, because the caller decides
+   * about them.
+   */
   load(): void {
     for (const { id, record: bytes } of this.#selectAll.iterate() as Iterable<{
       id: number
@@ -119,7 +122,7 @@ export class Journal {
     return () => records.forEach((record, i) => this.#enter(record, this.#nextId++, encoded[i].length))
   }
 
-  /** The record of `sequence`. Refuses DamagedRecord. */
+  /** Reads the record of `sequence`. Refuses DamagedRecord. */
   read(tableId: number, version: number, sequence: number): JournalRecord {
     const stream = this.#streams.get(nameOf(tableId, version))
     const at = stream === undefined ? -1 : findFirst(stream.sequences, sequence)
@@ -163,7 +166,7 @@ export class Journal {
   }
 
   /**
-   * Deletes every record after `afterSequence`, inside a transaction of the caller, who confirms it like a
+   * Deletes every record after `afterSequence`, inside a transaction of the caller, who confirms it as for a
    * prune.
    */
   discard(tableId: number, version: number, afterSequence: number): () => void {
@@ -180,7 +183,7 @@ export class Journal {
 
   /**
    * Deletes the records that cannot be read, inside a transaction of the caller, so that the next start does
-   * not meet them.
+   * not find them.
    */
   deleteDamaged(): void {
     for (const { id } of this.damaged) this.#delete.run(id)

@@ -8,7 +8,7 @@ import { refuseData } from './refusals.ts'
 export interface RememberedKey {
   /** Made by {@link hashKey}. */
   hash: Uint8Array
-  /** SHA-256 of the request: the same key with another request is a mistake of the client. */
+  /** SHA-256 of the request. The same key with another request is an error of the client. */
   request: Uint8Array
   /** The result, as JSON. */
   result: string
@@ -22,10 +22,13 @@ export const KEY_SCHEMA = `
 
 const KEY_COUNT_MAX = 100_000
 const KEY_AGE_MS_MAX = 24 * 60 * 60 * 1000
-/** Hexadecimal digits of the hash that the map uses: enough to tell keys apart, at half the memory. */
+/**
+ * Number of hexadecimal digits of the hash that the map uses, which are enough to tell keys apart at half the
+ * memory.
+ */
 const NAME_LENGTH = 32
 
-/** The hash under which a request is remembered. `scope` is the namespace of the key: its table. */
+/** Makes the hash under which a request is remembered. `scope` is the namespace of the key: its table. */
 export const hashKey = (scope: string, key: string): Uint8Array =>
   new Uint8Array(
     createHash('sha256')
@@ -42,8 +45,8 @@ type KeyRow = RememberedKey & { id: number; crc: number }
 
 /**
  * The idempotency keys of one database: at most 100,000, for at most 24 hours. Rows are appended at the end
- * and dropped at the beginning, and a map in memory finds them: an index of random hashes in the file would
- * cost each commit a page a key.
+ * and deleted at the beginning, and a map in memory finds them: an index of random hashes in the file would
+ * cost each commit one page per key.
  */
 export class KeyMemory {
   readonly #path: string
@@ -68,7 +71,7 @@ export class KeyMemory {
     this.#deleteThrough = database.prepare('DELETE FROM keys WHERE id <= ?')
   }
 
-  /** How many keys there are. */
+  /** The number of keys. */
   get size(): number {
     return this.#entries.size
   }
@@ -81,7 +84,7 @@ export class KeyMemory {
     }
   }
 
-  /** The key with this hash; null when there is none. Refuses DamagedCatalog. */
+  /** Finds the key with this hash; null when there is none. Refuses DamagedCatalog. */
   find(hash: Uint8Array): RememberedKey | null {
     const entry = this.#entries.get(nameOf(hash))
     if (entry === undefined) return null
@@ -122,7 +125,10 @@ export class KeyMemory {
     return dropped
   }
 
-  /** A key that is remembered again moves to the end, so that the map stays in the order of ids. */
+  /**
+   * Enters a key at the end of the map. A key that is remembered again moves there, so that the map stays in
+   * the order of ids.
+   */
   #enter(hash: Uint8Array, entry: KeyEntry): void {
     const name = nameOf(hash)
     this.#entries.delete(name)

@@ -23,16 +23,19 @@ import { openUpdateLog, type UpdateLog } from './update-log.ts'
 import type { LogScan } from './wal-scan.ts'
 
 export interface OpenStoreOptions {
-  /** Goes back to before damage of logs and journal instead of refusing; the report says what that loses. */
+  /**
+   * Whether to go back to a state before the damage of logs and journal instead of refusing; the report tells
+   * which updates that loses.
+   */
   goBackBeforeDamage?: boolean
-  /** Tests pass one that fails. */
+  /** Opens SQLite files; tests pass a function that fails. */
   open?: OpenSqlite
   keyCountMax?: number
 }
 
-/** The findings of an opening, for the log and for people. */
+/** The findings while a directory was opened, for the log and for people. */
 export interface OpenReport {
-  /** The directory held nothing before. */
+  /** Whether the directory was empty before. */
   created: boolean
   catalogLog: LogScan
   osLog: LogScan
@@ -51,39 +54,39 @@ export const openStore = (
 ): { store: Store; report: OpenReport } => {
   const open = options.open ?? openSqlite
   const paths = dataPaths(dataDir)
-  const opened = new DisposableStack()
+  const cleanup = new DisposableStack()
   try {
     makeDirectory(paths.directory)
     const lock = lockDirectory(paths.directory, open)
-    opened.defer(() => lock.release())
+    cleanup.defer(() => lock.release())
     makeDirectory(paths.snapshots)
-    const found = findDatabases(paths)
-    if (!found.catalog) createCatalog(paths, open)
+    const exists = findDatabases(paths)
+    if (!exists.catalog) createCatalog(paths, open)
     const latch = new ErrorLatch()
     const allowLostCommits = options.goBackBeforeDamage ?? false
-    const common = { latch, open, keyCountMax: options.keyCountMax }
+    const shared = { latch, open, keyCountMax: options.keyCountMax }
     const disk = openUpdateLog(paths.catalog, CATALOG_FORMAT, {
-      ...common,
+      ...shared,
       synchronous: 'FULL',
       logRules: { everyCommitSynced: true, allowLostCommits },
     })
-    opened.defer(() => disk.close())
-    if (!found.os) createOs(paths, disk.superblock.read(), open)
+    cleanup.defer(() => disk.close())
+    if (!exists.os) createOs(paths, disk.superblock.read(), open)
     const os = openUpdateLog(paths.os, OS_FORMAT, {
-      ...common,
+      ...shared,
       synchronous: 'NORMAL',
       logRules: { everyCommitSynced: false, synced: readSyncedWatermark(paths.mark), allowLostCommits },
     })
-    opened.defer(() => os.close())
+    cleanup.defer(() => os.close())
     if (os.superblock.read().directory !== disk.superblock.read().directory)
       refuseData('DamagedCatalog', paths.os, 'it belongs to another data directory')
     const damagedRecords = [...disk.journal.damaged, ...os.journal.damaged]
     if (damagedRecords.length > 0 && !allowLostCommits) throw damagedRecords[0].refusal
     const mark = new SyncedWatermark(paths.mark)
-    opened.defer(() => mark.close())
+    cleanup.defer(() => mark.close())
     const store = checkCatalog(paths, () => {
       const catalog = new Catalog(paths.catalog, disk.database)
-      const store = new Store({ paths, catalog, disk, os, mark, latch, closeAll: () => opened.dispose() })
+      const store = new Store({ paths, catalog, disk, os, mark, latch, closeAll: () => cleanup.dispose() })
       store.load()
       return store
     })
@@ -94,15 +97,17 @@ export const openStore = (
     failpoint('store:opened')
     return {
       store,
-      report: { created: !found.catalog, catalogLog: disk.scan, osLog: os.scan, damagedRecords },
+      report: { created: !exists.catalog, catalogLog: disk.scan, osLog: os.scan, damagedRecords },
     }
   } catch (error) {
-    opened.dispose()
+    cleanup.dispose()
     return refuseSystemError(paths.directory, error)
   }
 }
 
-/** Refuses UnsafeFile for an error of the system, in its words. Other errors are thrown as they are. */
+/**
+ * Refuses UnsafeFile for an error of the operating system, with its code. Other errors are thrown unchanged.
+ */
 const refuseSystemError = (directory: string, error: unknown): never => {
   const { code, syscall } = error as NodeJS.ErrnoException
   if (code === undefined || syscall === undefined) throw error
@@ -118,8 +123,8 @@ const checkCatalog = (paths: DataPaths, check: () => Store): Store => {
 }
 
 /**
- * Empties the log: frames that SQLite dropped would confuse the next scan. Without such, a full disk is no
- * obstacle.
+ * Empties the log, because frames that SQLite dropped would confuse the next scan. If there are none, a full
+ * disk is not an error.
  */
 const emptyLog = (log: UpdateLog): void => {
   try {

@@ -1,6 +1,6 @@
 /**
- * Syncs the log of os.db, whose commits survive this process at once, but a power cut only after a sync, and
- * notes in the synced watermark how far that went.
+ * Syncs the log of os.db, and records in the synced watermark how far that went. Commits of os.db survive the
+ * process at once, but a power cut only after a sync.
  */
 import { fsync } from 'node:fs'
 import { promisify } from 'node:util'
@@ -34,10 +34,10 @@ export class OsSync {
     const unsynced = this.#findUnsynced()
     if (unsynced === null) return
     this.#database.syncLog()
-    this.#noteSynced(unsynced)
+    this.#recordSynced(unsynced)
   }
 
-  /** The same in the thread pool, so that the writer goes on meanwhile. */
+  /** Does the same in the thread pool, so that the writer continues meanwhile. */
   async syncInBackground(): Promise<void> {
     this.#latch.check()
     const unsynced = this.#findUnsynced()
@@ -47,10 +47,10 @@ export class OsSync {
     } catch (error) {
       throw this.#latch.latch(`the sync of ${this.#database.path}-wal`, error)
     }
-    this.#noteSynced(unsynced)
+    this.#recordSynced(unsynced)
   }
 
-  /** The frames that a sync now would cover, or null if all of them are synced. */
+  /** Finds the frames that a sync would now cover; null if all of them are synced. */
   #findUnsynced(): UnsyncedLog | null {
     const { logNumber } = this.#database
     const frameCount = this.#database.logFrameCount()
@@ -58,10 +58,10 @@ export class OsSync {
     return frameCount <= known ? null : { logNumber, frameCount, salts: this.#database.logSalts() }
   }
 
-  #noteSynced(synced: UnsyncedLog): void {
+  #recordSynced(synced: UnsyncedLog): void {
     const { logNumber, frameCount } = this.#synced
-    // A checkpoint meanwhile has synced everything and begun another log; another sync may have covered more
-    // frames.
+    // A checkpoint meanwhile has synced everything and begun another log, or another sync may have covered
+    // more frames.
     const isStale = synced.logNumber !== this.#database.logNumber
     if (isStale || (logNumber === synced.logNumber && frameCount >= synced.frameCount)) return
     this.#synced = synced

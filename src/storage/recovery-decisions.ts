@@ -1,7 +1,7 @@
 /**
- * The decision table of recovery: what is loaded of a version, given what is left of its files. The same
- * table as data is `DECISIONS`, and its test walks every combination through it. Without a catalog that was
- * read whole there is no start (open-store.ts); with one, for each version:
+ * The decision table of recovery: it tells which files of a version are loaded, given the state of each. The
+ * same table as data is `DECISIONS`, and its test covers every combination. Without a catalog that was read
+ * completely, gatherd does not start (open-store.ts). With one, each version is decided as follows:
  *
  *     newest snapshot    older snapshot     journal after it             decision
  *     valid              any                valid                              newest + journal
@@ -60,7 +60,7 @@ export const DECISIONS: readonly DecisionRow[] = [
 
 export type EvidenceStates = Record<'catalog' | 'newest' | 'older' | 'journal', EvidenceState>
 
-/** The decisions of all rows of {@link DECISIONS} that fit. */
+/** Finds the decisions of all rows of {@link DECISIONS} that fit. */
 export const findDecisions = (states: EvidenceStates): Decision[] => {
   const parts = ['catalog', 'newest', 'older', 'journal'] as const
   return DECISIONS.filter((row) => parts.every((part) => row[part].includes(states[part]))).map(
@@ -68,7 +68,7 @@ export const findDecisions = (states: EvidenceStates): Decision[] => {
   )
 }
 
-/** The one decision for these states. */
+/** Returns the only decision for these states. */
 export const decide = (states: EvidenceStates): Decision => {
   const [decision, ...others] = findDecisions(states)
   assert(decision !== undefined && others.length === 0, 'the decision table has one row for each case')

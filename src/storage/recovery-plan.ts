@@ -1,6 +1,6 @@
 /**
- * Plans recovery: which snapshot of a version is loaded, and which journal records are written over it. Pure:
- * evidence in, plans out.
+ * Plans recovery: which snapshot of a version is loaded, and which journal records are replayed over it. Its
+ * functions are pure: they turn evidence into plans.
  */
 import { assert } from '../core/assert.ts'
 import type { CatalogImage, CatalogSnapshot, CatalogTable, CatalogVersion } from './catalog-rows.ts'
@@ -9,8 +9,8 @@ import { decide, type EvidenceState } from './recovery-decisions.ts'
 import type { RefusalCode } from './refusals.ts'
 
 /**
- * A listed snapshot and the state of its file: `valid` until reading it shows otherwise; then the version is
- * planned again.
+ * A listed snapshot and the state of its file. It counts as `valid` until reading it shows otherwise; the
+ * version is then planned again.
  */
 export interface SnapshotEvidence {
   listed: CatalogSnapshot
@@ -31,11 +31,11 @@ export interface VersionEvidence {
 export interface LoadPlan {
   kind: 'load'
   snapshot: CatalogSnapshot
-  /** Records of these sequences are written over the snapshot; none if first > last. */
+  /** The sequences of the records that are replayed over the snapshot; none if first > last. */
   replay: SequenceRange
-  /** Whether records after the replayed ones are given up, and must be discarded before the next update. */
+  /** Whether records after the replayed ones are lost, and must be discarded before the next update. */
   discard: boolean
-  /** Lines for people; none when all is as it should be. */
+  /** Log lines for people; none if nothing is damaged. */
   warnings: string[]
 }
 
@@ -49,9 +49,9 @@ export interface RefusePlan {
 export type VersionPlan = LoadPlan | RefusePlan
 
 /**
- * Plans one version. With `goBackBeforeDamage` (an explicit setting) it takes the state with the highest
- * sequence that can be reached instead of refusing, and says what is lost; it refuses only when no snapshot
- * can be made whole.
+ * Plans one version. With `goBackBeforeDamage` (an explicit setting) it does not refuse but takes the state
+ * with the highest sequence that can be reached, and tells which updates are lost; it refuses only if no
+ * snapshot can be completed.
  */
 export const planVersion = (evidence: VersionEvidence, goBackBeforeDamage = false): VersionPlan => {
   const newestFirst = [...evidence.snapshots].sort(
@@ -78,12 +78,13 @@ export const planVersion = (evidence: VersionEvidence, goBackBeforeDamage = fals
 }
 
 /**
- * The sequence through which nothing may be lost: updates answered as durable, and those that a snapshot had.
+ * The sequence through which nothing may be lost: that of every update that was answered as durable or is in
+ * a snapshot.
  */
 const promisedSequence = ({ snapshots, journal }: VersionEvidence): number =>
   Math.max(journal.promised, ...snapshots.map(({ listed }) => listed.endSequence))
 
-/** The last sequence that can be replayed over a snapshot without a gap. */
+/** Finds the last sequence that can be replayed over a snapshot without a gap. */
 const reach = (snapshot: CatalogSnapshot, journal: JournalEvidence): number =>
   journal.ranges.find(
     ({ first, last }) => first <= snapshot.startSequence + 1 && last > snapshot.startSequence,
@@ -102,7 +103,10 @@ const classifyJournal = (
   return reached > snapshot.startSequence ? 'cut' : 'missing'
 }
 
-/** Also replays records that follow `target` without a gap: they were not promised, but they are there. */
+/**
+ * Plans to load a snapshot. Records that follow `target` without a gap are replayed too: no client was told
+ * that they are durable, but they exist.
+ */
 const loadFrom = (
   evidence: VersionEvidence,
   snapshot: CatalogSnapshot,
@@ -115,7 +119,10 @@ const loadFrom = (
   return { kind: 'load', snapshot, replay: { first: snapshot.startSequence + 1, last }, discard, warnings }
 }
 
-/** The snapshot with the highest sequence within reach, among those that the journal makes whole. */
+/**
+ * Plans to load the snapshot from which the highest sequence can be reached, among those that the journal
+ * completes.
+ */
 const planBefore = (
   evidence: VersionEvidence,
   newestFirst: readonly SnapshotEvidence[],
@@ -180,14 +187,14 @@ const snapshotPath = (evidence: VersionEvidence, { file }: CatalogSnapshot): str
   `${evidence.snapshotFolder}/${file}`
 
 /**
- * The sequence through which a version's records may be removed while `kept` are its snapshots: the start of
- * the oldest; 0 for none. Its end would be too much: the file may have parts of the updates between, which
- * only their records complete.
+ * Returns the sequence through which the records of a version may be removed, if `kept` are its snapshots:
+ * the start of the oldest, or 0 for none. Its end would be too much: the file may have parts of the updates
+ * between, which only their records complete.
  */
 export const prunableThrough = (kept: readonly CatalogSnapshot[]): number =>
   kept.length === 0 ? 0 : Math.min(...kept.map(({ startSequence }) => startSequence))
 
-/** Journals of versions that the catalog does not list any more: all their records may go. */
+/** Finds the journals of versions that the catalog no longer lists: all their records may be removed. */
 export const findOrphans = (
   image: Pick<CatalogImage, 'versions'>,
   streams: readonly { tableId: number; version: number }[],

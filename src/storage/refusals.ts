@@ -1,6 +1,6 @@
 /**
- * The reasons for which a data directory is not served. No damage is guessed away: the process prints one
- * line, which ends with `remedy`, and exits with `exitCode`.
+ * The reasons for which a data directory is not served. gatherd does not guess around damage: the process
+ * prints one line, which ends with `remedy`, and exits with `exitCode`.
  */
 export const REFUSALS = {
   InUse: { exitCode: 1, remedy: 'stop the other process or choose another directory' },
@@ -29,13 +29,12 @@ export const REFUSALS = {
 export type RefusalCode = keyof typeof REFUSALS
 
 /**
- * Thrown for stored data that cannot be trusted, or cannot be read, at a start. `message` is the whole line
- * for people.
+ * Thrown at a start for stored data that cannot be trusted or read. `message` is the whole line for people.
  */
 export class StoredDataRefusal extends Error {
   override readonly name = 'StoredDataRefusal'
   readonly code: RefusalCode
-  /** The file or directory that it is about. */
+  /** The file or directory that the refusal is about. */
   readonly file: string
   /** The part of the message about the damage, without file and remedy. */
   readonly detail: string
@@ -69,9 +68,9 @@ export function refuseData(code: RefusalCode, file: string, detail: string, caus
 }
 
 /**
- * Thrown after a write or sync on the way to disk has failed for another reason than a full disk. The
- * contents of the disk are unknown from then on, and the next sync would report success for lost pages, so no
- * update is acknowledged until a restart. Lookups go on.
+ * Thrown after a write or sync has failed for another reason than a full disk. The contents of the disk are
+ * unknown from then on, and the next sync would report success for lost pages, so no update is acknowledged
+ * until a restart. Lookups continue.
  */
 export class StoreFailed extends Error {
   override readonly name = 'StoreFailed'

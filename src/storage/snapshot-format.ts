@@ -30,7 +30,7 @@ const FORMAT_VERSION = '1'
 export const BLOCK_BYTES = 1024 * 1024
 const DTYPES: readonly Dtype[] = ['float32', 'float16', 'bfloat16', 'int8']
 
-/** The facts about a snapshot that its header has. */
+/** The facts about a snapshot in its header. */
 export interface SnapshotFacts {
   tableId: number
   table: string
@@ -39,8 +39,8 @@ export interface SnapshotFacts {
   dim: number
   dtype: Dtype
   /**
-   * The file may have parts of later updates. The journal after this sequence is replayed over it, which
-   * completes them.
+   * The journal after this sequence is replayed over the file. That completes later updates, of which the
+   * file may have parts.
    */
   startSequence: number
   /** Gradient steps taken, and the time of the last update, at the start. */
@@ -62,7 +62,7 @@ export interface SnapshotPlan {
   fileBytes: number
 }
 
-/** The arrays under the blocks, in order. */
+/** Describes the arrays that the blocks cover, in order. */
 const describeArrays = (
   facts: SnapshotFacts,
 ): { name: string; elementType: ElementType; shape: number[] }[] => {
@@ -119,7 +119,7 @@ const toMetadata = (facts: SnapshotFacts): Map<string, string> => {
   return metadata
 }
 
-/** The last array of a file: the checksums of its header and blocks, then a checksum of these. */
+/** Encodes the last array of a file: the checksums of its header and blocks, then a checksum of these. */
 export const encodeChecksums = (header: Uint8Array, blocks: readonly number[]): Uint8Array => {
   const bytes = Buffer.alloc(4 * (blocks.length + 2))
   ;[crc32(header), ...blocks].forEach((crc, i) => bytes.writeUInt32LE(crc, i * 4))
@@ -128,8 +128,8 @@ export const encodeChecksums = (header: Uint8Array, blocks: readonly number[]): 
 }
 
 /**
- * The checksums of the blocks. Refuses DamagedSnapshot if their own checksum, or that of the header, is
- * wrong.
+ * Decodes the checksums of the blocks. Refuses DamagedSnapshot if their own checksum, or that of the header,
+ * is wrong.
  */
 export const decodeChecksums = (path: string, header: Uint8Array, bytes: Buffer): number[] => {
   if (bytes.readUInt32LE(bytes.length - 4) !== crc32(bytes.subarray(0, -4)))
@@ -157,7 +157,7 @@ export const readSnapshotHeader = (path: string, header: Uint8Array, fileBytes: 
   const facts = toFacts(metadata)
   if (facts === null) return refuseSnapshot(path, 'its header is damaged')
   const plan = planSnapshot(facts)
-  // A header written from these facts must be the same to the byte, shapes and places included.
+  // The header must be byte for byte the one that these facts give, with its shapes and places.
   if (!Buffer.from(plan.header).equals(header)) refuseSnapshot(path, 'its header is damaged')
   if (plan.fileBytes !== fileBytes)
     refuseSnapshot(path, `it has ${fileBytes} bytes, expected ${plan.fileBytes}`)
@@ -212,6 +212,6 @@ const toFacts = (metadata: ReadonlyMap<string, string>): SnapshotFacts | null =>
   return isState ? { ...facts, state } : null
 }
 
-/** Throws DamagedSnapshot about the file at `path`. */
+/** Refuses (DamagedSnapshot) the file at `path`. */
 export const refuseSnapshot = (path: string, what: string, cause?: unknown): never =>
   refuseData('DamagedSnapshot', path, `the snapshot is damaged: ${what}`, cause)

@@ -7,7 +7,7 @@ import type { SnapshotFacts } from './snapshot-format.ts'
 /** The memory that a snapshot is written from, or read into. */
 export interface SnapshotMemory {
   segments: readonly SegmentHandle[]
-  /** null although the facts have state: the state is skipped when the file is read. */
+  /** If this is null although the facts have state, the state is skipped when the file is read. */
   state: { segments: readonly SegmentHandle[]; touched: Uint8Array } | null
 }
 
@@ -15,11 +15,11 @@ export interface SnapshotMemory {
 interface Span {
   at: number
   bytes: number
-  /** null: it has no place in memory. */
+  /** The place in memory; null if there is none. */
   memory: { buffer: ArrayBufferLike; at: number } | null
 }
 
-/** The places in memory of the arrays of a snapshot file, in the order of the file. */
+/** Lists the places in memory of the arrays of a snapshot file, in the order of the file. */
 export const layOutMemory = (facts: SnapshotFacts, memory: SnapshotMemory): readonly Span[] => {
   const spans: Span[] = []
   let at = 0
@@ -48,8 +48,7 @@ export const layOutMemory = (facts: SnapshotFacts, memory: SnapshotMemory): read
 }
 
 /**
- * Views of the bytes `at`..`at + bytes` of the arrays. Bytes without a place in memory get memory of their
- * own.
+ * Makes views of the bytes `at`..`at + bytes` of the arrays. Bytes without a place in memory get new memory.
  */
 export const viewMemory = (spans: readonly Span[], at: number, bytes: number): Uint8Array[] => {
   const views: Uint8Array[] = []

@@ -19,21 +19,21 @@ import {
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
 /**
- * Bytes of one read, and how many are under way: one is checked on this thread while the others wait for the
- * disk.
+ * The length of one read, and the number of concurrent reads: one is checked on this thread while the others
+ * wait for the disk.
  */
 const READ_BYTES = 4 * BLOCK_BYTES
 const READ_COUNT = 3
 
 export interface ReadSnapshotOptions {
-  /** Bytes read and checked so far, of all. */
+  /** Called with the bytes that have been read and checked so far, and those of the whole file. */
   onProgress?: (bytes: number, ofBytes: number) => void
 }
 
 /**
  * Reads the snapshot at `path` straight into the memory that `allocate` returns for it, and checks every
- * block. `allocate` may throw if it wants another file. Nothing else may use the memory meanwhile, and after
- * a refusal its contents are undefined. Refuses DamagedSnapshot, naming the block; MissingFile;
+ * block. `allocate` may throw if the file is not the expected one. Nothing else may use the memory meanwhile,
+ * and after a refusal its contents are undefined. Refuses DamagedSnapshot, naming the block; MissingFile;
  * UnknownFormat. It checks the CRC of every block, and leaves the SHA-256 of the file, which takes longer
  * than reading, to {@link verifySnapshot}.
  */
@@ -78,8 +78,8 @@ export const readSnapshot = async (
 }
 
 /**
- * The facts of the snapshot at `path`, after checking header, checksums and length but no block. Refuses as
- * {@link readSnapshot}.
+ * Reads the facts of the snapshot at `path`, after checking header, checksums and length but no block.
+ * Refuses as {@link readSnapshot}.
  */
 export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
   const handle = await openSnapshot(path)
@@ -91,8 +91,8 @@ export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
 }
 
 /**
- * The state of a listed snapshot's file, as far as header, checksums and length tell; recovery plans with it.
- * Its blocks are checked when it is loaded, and a refusal then makes it `damaged`.
+ * Classifies the file of a listed snapshot by its header, checksums and length; recovery plans with the
+ * result. The blocks are checked when the file is loaded, and a refusal then makes it `damaged`.
  */
 export const classifySnapshot = async (
   directory: string,

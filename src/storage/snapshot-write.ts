@@ -16,8 +16,8 @@ import {
 import { layOutMemory, type SnapshotMemory, viewMemory } from './snapshot-memory.ts'
 
 /**
- * How many written blocks may be unsynced. A commit's sync waits for them too, because the file system orders
- * its own journal, so this bounds what a snapshot adds to the time of an update. The bound adapts to the
+ * The number of written blocks that may be unsynced. A commit's sync waits for them too, because the file
+ * system orders its own journal, so this limits how much a snapshot delays an update. The limit adapts to the
  * disk, so that a sync takes at most SYNC_MS_MAX.
  */
 const UNSYNCED_BLOCKS_MIN = 2
@@ -37,8 +37,8 @@ export interface WrittenSnapshot {
  * Writes a snapshot of `memory` into the folder `directory`; when it resolves, the file is durable and has
  * its final name. The thread that updates the memory copies it, a MiB at a time, and writes the copy. Updates
  * run between two copies, so the file is consistent only together with the journal after
- * `facts.startSequence`, through the sequence that the version has when this resolves. Rejects with the
- * system's error, or `signal.reason`, and then leaves no file.
+ * `facts.startSequence`, through the sequence that the version has when this resolves. Rejects with the error
+ * of the operating system, or `signal.reason`, and then leaves no file.
  */
 export const writeSnapshot = async (
   directory: string,
@@ -163,9 +163,9 @@ export const writeAll = async (
 }
 
 /**
- * Removes the files of the folder of snapshots that the catalog does not list: a crash left them half
- * written, or before they were listed, or after they no longer were. Only for a catalog that was read whole.
- * Returns the names removed.
+ * Removes the files in the folder of snapshots that the catalog does not list. A crash left them half
+ * written, not yet listed, or no longer listed. The catalog must have been read completely. Returns the
+ * removed names.
  */
 export const sweepSnapshots = async (directory: string, listed: ReadonlySet<string>): Promise<string[]> => {
   const removed = (await readdir(directory)).filter(

@@ -29,14 +29,14 @@ export interface StoreDependencies {
   os: UpdateLog
   mark: SyncedWatermark
   latch: ErrorLatch
-  /** Closes databases and mark, and releases the lock, in the right order. */
+  /** Closes the databases and the synced watermark, and releases the lock, in the right order. */
   closeAll: () => void
 }
 
 /**
  * The catalog, journal and idempotency keys of a data directory. Methods that write return when the disk has
- * it. The first failure other than a full disk ends all writing (StoreFailed); a full disk is refused as
- * DISK_FULL, with nothing changed.
+ * the data. The first failure other than a full disk ends all writing (StoreFailed); a full disk is refused
+ * as DISK_FULL, with nothing changed.
  */
 export class Store {
   readonly paths: DataPaths
@@ -65,20 +65,20 @@ export class Store {
     this.#nextId = facts.nextId
   }
 
-  /** Why updates are refused, or null. */
+  /** The failure because of which updates are refused, or null. */
   get failure(): StoreFailed | null {
     return this.#latch.failure
   }
 
   /**
-   * The error to throw when `what` failed elsewhere on the way to disk (a snapshot's sync, a rename):
+   * Returns the error to throw when `what` failed elsewhere on the way to disk (a snapshot's sync, a rename):
    * DISK_FULL, or StoreFailed, which ends all writing.
    */
   classify(what: string, error: unknown): Error {
     return this.#latch.classify(what, error)
   }
 
-  /** The catalog, every row checked. Refuses DamagedCatalog. */
+  /** Reads the catalog and checks every row. Refuses DamagedCatalog. */
   load(): CatalogImage {
     const facts = this.#disk.superblock.read()
     if (facts.contents !== this.#catalog.summarize())
@@ -87,23 +87,23 @@ export class Store {
   }
 
   /**
-   * A number for a new table or snapshot that nothing else ever had. The next change of the catalog stores
-   * it.
+   * Returns a number for a new table or snapshot that nothing else has ever had. The next change of the
+   * catalog stores it.
    */
   takeId(): number {
     return this.#nextId++
   }
 
-  /** The first result of a request with this key; null when there is none. */
+  /** Finds the first result of a request with this key; null when there is none. */
   findKey(hash: Uint8Array): RememberedKey | null {
     return this.#disk.keys.find(hash) ?? this.#os.keys.find(hash)
   }
 
-  /** Commits `batch` as one transaction, on disk when it returns. */
+  /** Commits `batch` as one transaction, which is on disk when this returns. */
   commit(batch: StoreBatch): void {
     const { changes = [] } = batch
-    // A change of the catalog (a listed snapshot, another mode) must not survive without the os records it
-    // builds on.
+    // A change of the catalog (a listed snapshot, another durability) must not survive without the `os`
+    // records that it depends on.
     if (changes.length > 0) this.syncOs()
     failpoint('commit:begun')
     this.#disk.commit('a commit', batch, () => {
@@ -118,8 +118,8 @@ export class Store {
       failpoint('commit:written')
     })
     failpoint('commit:durable')
-    // A lost log looks like one that ended early. It must not take tables with it, whose unlisted files would
-    // be removed.
+    // A lost log looks like one that ended early. It must not take changes of tables with it, because the
+    // files of unlisted tables would be removed.
     if (changes.length > 0) this.#disk.tryCheckpoint()
   }
 
@@ -148,21 +148,21 @@ export class Store {
   }
 
   /**
-   * Every version that has records, deleted ones included. A version with records of both kinds is listed
-   * twice.
+   * Lists every version that has records, deleted ones included. A version with records of both kinds is
+   * listed twice.
    */
   journalStreams(): StreamSummary[] {
     return [...this.#disk.journal.describeAll(), ...this.#os.journal.describeAll()]
   }
 
-  /** The records that the journal has of a version. */
+  /** Finds the records that the journal has of a version. */
   inspectJournal(tableId: number, version: number): JournalEvidence {
     return inspectJournals(this.#journals, tableId, version)
   }
 
   /**
-   * The records of a version after `afterSequence`, through `throughSequence`, in order. Refuses JournalGap
-   * and DamagedRecord.
+   * Reads the records of a version after `afterSequence`, through `throughSequence`, in order. Refuses
+   * JournalGap and DamagedRecord.
    */
   readJournal(
     tableId: number,
@@ -174,8 +174,8 @@ export class Store {
   }
 
   /**
-   * Removes records through `throughSequence`: at most the start of the oldest snapshot that is kept. A
-   * bounded number a call; true when none is left.
+   * Removes records through `throughSequence`, which is at most the start of the oldest snapshot that is
+   * kept. Each call removes a limited number; true when none is left.
    */
   pruneJournal(tableId: number, version: number, throughSequence: number): boolean {
     failpoint('prune:begun')
@@ -185,7 +185,7 @@ export class Store {
     return disk && os
   }
 
-  /** Removes every record after `afterSequence`, to which a recovery plan goes back. */
+  /** Removes every record after `afterSequence`, when a recovery plan goes back to that sequence. */
   discardJournal(tableId: number, version: number, afterSequence: number): void {
     failpoint('discard:begun')
     this.#disk.discard(tableId, version, afterSequence)
@@ -209,7 +209,7 @@ export class Store {
   }
 
   /**
-   * Checkpoints and releases the directory; no sync may be under way. After a failure it only releases: pages
+   * Checkpoints and releases the directory. No sync may be running. After a failure it only releases: pages
    * that SQLite itself moves on closing were durable before.
    */
   close(): void {

@@ -6,7 +6,8 @@ import { refuseData } from './refusals.ts'
 /** The members of a superblock. */
 export interface SuperblockFacts {
   /**
-   * Random, and the same in every database of a data directory, so that a database from elsewhere is noticed.
+   * A random text that is the same in every database of a data directory, so that a database from elsewhere
+   * is noticed.
    */
   directory: string
   /** The next number for a table or snapshot. */
@@ -40,7 +41,7 @@ export class Superblock {
     )
   }
 
-  /** Reads it. Refuses DamagedCatalog when there is none, or its checksum is wrong. */
+  /** Reads the superblock. Refuses DamagedCatalog when there is none, or its checksum is wrong. */
   read(): SuperblockFacts {
     const row = this.#select.get() as (SuperblockFacts & { crc: number }) | undefined
     if (row === undefined || rowCrc('seal', valuesOf(row)) !== row.crc)
@@ -48,7 +49,7 @@ export class Superblock {
     return { directory: row.directory, nextId: row.nextId, contents: row.contents }
   }
 
-  /** Writes it, inside a transaction of the caller. */
+  /** Writes the superblock, inside a transaction of the caller. */
   write(facts: SuperblockFacts): void {
     const values = valuesOf(facts)
     this.#replace.run(...values, rowCrc('seal', values))

@@ -50,8 +50,8 @@ export class UpdateLog {
   }
 
   /**
-   * Commits `batch`; `writeMore` belongs to it and runs last. Throws DISK_FULL or StoreFailed, and then
-   * nothing is changed.
+   * Commits `batch`. `writeMore` runs last, in the same transaction. Throws DISK_FULL or StoreFailed, and
+   * then nothing is changed.
    */
   commit(what: string, batch: UpdateBatch, writeMore: () => void = () => {}): void {
     const { records = [], keys = [] } = batch
@@ -78,7 +78,7 @@ export class UpdateLog {
   }
 
   /**
-   * Removes records of a version through `throughSequence`, oldest first, a bounded number; true if none is
+   * Removes a limited number of records of a version through `throughSequence`, oldest first; true if none is
    * left.
    */
   prune(tableId: number, version: number, throughSequence: number): boolean {

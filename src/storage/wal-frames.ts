@@ -121,7 +121,7 @@ export class FrameReader {
     this.#checksum = header.checksum
   }
 
-  /** The next frame, or null at the end. */
+  /** Reads the next frame; null at the end. */
   next(): Frame | null {
     const index = this.#nextFrame++
     if (index >= this.#count) return null

@@ -1,19 +1,18 @@
 /**
- * Finds out what SQLite would make of a write-ahead log before SQLite opens it. SQLite ends the log at the
- * first frame that does not check out, silently, even if acknowledged commits follow it; this scan refuses
- * such a log instead.
+ * Checks a write-ahead log before SQLite opens it. SQLite silently ends the log at the first frame with a
+ * wrong checksum, even if acknowledged commits follow it; this scan refuses such a log instead.
  */
 import { closeSync, constants, openSync } from 'node:fs'
 import { refuseData } from './refusals.ts'
 import { type Frame, type FrameReader, openLog, type Salts } from './wal-frames.ts'
 
 export interface LogScan {
-  /** Frames that SQLite will take: those of whole commits before anything damaged. */
+  /** Number of frames that SQLite will use: those of complete commits before anything damaged. */
   frameCount: number
   commitCount: number
-  /** Frames of this log behind them, which SQLite drops: those of an unfinished commit. */
+  /** Number of frames of this log behind them, which SQLite drops: those of an unfinished commit. */
   droppedFrameCount: number
-  /** Whole commits among the dropped ones, at least: 0 unless `rules` allow more. */
+  /** The least number of complete commits among the dropped frames: 0 unless `rules` allow more. */
   lostCommitCount: number
   salts: Salts
 }
@@ -26,12 +25,16 @@ export interface SyncedFrames {
 
 export interface LogRules {
   /**
-   * Every commit was synced before the next began (synchronous=FULL), so only the last one may be unfinished.
+   * Whether every commit was synced before the next began (synchronous=FULL), so that only the last one may
+   * be unfinished.
    */
   everyCommitSynced: boolean
-  /** Without that: the frames known to have been synced. Damage among these is refused all the same. */
+  /**
+   * If not every commit was synced: the frames that are known to be synced. Damage among these is still
+   * refused.
+   */
   synced?: SyncedFrames | null
-  /** Goes back to before the damage instead of refusing. */
+  /** Whether to go back to before the damage instead of refusing. */
   allowLostCommits?: boolean
 }
 
@@ -100,11 +103,7 @@ const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan 
     return rules.everyCommitSynced ? { ...scan, lostCommitCount: 0 } : scan
   if (rules.allowLostCommits) return { ...scan, lostCommitCount: Math.max(1, lostCommitCount) }
   const where = `frame ${frame.index + 1} of the write-ahead log`
-  return refuseData(
-    'DamagedLog',
-    path,
-    `${where} is damaged, and ${rest.commitCount} commits stand behind it`,
-  )
+  return refuseData('DamagedLog', path, `${where} is damaged, and ${rest.commitCount} commits follow it`)
 }
 
 interface Rest {
@@ -116,7 +115,7 @@ interface Rest {
   hasOtherFrame: boolean
 }
 
-/** Looks at the frames behind the damaged one; `openPages` are those that its transaction wrote before it. */
+/** Inspects the frames behind the damaged one. `openPages` are those that its transaction wrote before it. */
 const inspectRest = (frames: FrameReader, badFrame: Frame, openPages: Set<number>): Rest => {
   const rest = { frameCount: badFrame.hasSalts ? 1 : 0, commitCount: 0, hasOtherFrame: false }
   let transactionEnded = badFrame.hasSalts && badFrame.isCommit
@@ -134,7 +133,7 @@ const inspectRest = (frames: FrameReader, badFrame: Frame, openPages: Set<number
 }
 
 const isDamage = (rules: LogRules, rest: Rest, badFrame: Frame, salts: Salts): boolean => {
-  // No unfinished write leaves a frame that fits into the chain of checksums but has other salts.
+  // An unfinished write never leaves a frame that fits into the chain of checksums but has other salts.
   if (badFrame.isIntact) return true
   // With every commit synced, a transaction begins only when every frame of the one before it is on disk.
   if (rules.everyCommitSynced) return rest.hasOtherFrame

@@ -1,6 +1,6 @@
 /**
- * Turns bodies of updates into arrays: JSON numbers, or arrays with names. The members beside the arrays are
- * checked by schemas, in http/.
+ * Decodes the arrays of an update from its body: JSON numbers, or named arrays. The schemas in http/ check
+ * the other members.
  */
 import { refuse } from '../core/errors.ts'
 import { findNamedArrays, type FormatName } from '../formats/format.ts'
@@ -21,19 +21,19 @@ export interface ParsedUpdate {
 }
 
 /**
- * Memory for the values of JSON updates, overwritten by the next one. The writer's copy of an update is
- * made before the next body is read, so that one buffer is enough, and nothing is allocated per request.
+ * Makes memory for the values of JSON updates, which the next one overwrites. The writer's copy of an update
+ * is made before the next body is read, so one buffer is enough, and nothing is allocated per request.
  */
 export const createValueMemory = (): KeepSingles => {
-  let kept = new Float32Array(0)
+  let buffer = new Float32Array(0)
   return (values) => {
-    if (kept.length < values.length) kept = new Float32Array(values.length)
-    kept.set(values)
-    return kept.subarray(0, values.length)
+    if (buffer.length < values.length) buffer = new Float32Array(values.length)
+    buffer.set(values)
+    return buffer.subarray(0, values.length)
   }
 }
 
-/** The arrays of a JSON update. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
+/** Decodes the arrays of a JSON update. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE. */
 export const fromTensors = (
   tensors: ReadonlyMap<string, JsonTensor>,
   valuesName: ValuesName,
@@ -53,7 +53,7 @@ export const fromTensors = (
 
 const refuseRagged = (name: string, { lengths }: JsonTensor): void => {
   if (lengths === undefined) return
-  refuse('SHAPE_MISMATCH', `${name} are ragged`, {
+  refuse('SHAPE_MISMATCH', `${name} are ragged: all rows must have the same length`, {
     errors: [{ pointer: `/${name}`, detail: 'rows must have equal lengths' }],
   })
 }
@@ -67,7 +67,10 @@ export const fromNamedArrays = (format: FormatName, body: Buffer, valuesName: Va
   const tensors = findNamedArrays(format).read(body)
   for (const name of tensors.keys()) {
     if (name === 'indices' || name === valuesName) continue
-    refuse('INVALID_REQUEST', `there is a tensor ${JSON.stringify(name)}; expected indices and ${valuesName}`)
+    refuse(
+      'INVALID_REQUEST',
+      `the body has a tensor ${JSON.stringify(name)}; only indices and ${valuesName} are expected`,
+    )
   }
   const indices = tensors.get('indices') ?? refuseMissing('indices')
   const values = tensors.get(valuesName) ?? refuseMissing(valuesName)
@@ -81,6 +84,6 @@ export const fromNamedArrays = (format: FormatName, body: Buffer, valuesName: Va
 }
 
 const refuseMissing = (name: string): never =>
-  refuse('INVALID_REQUEST', `${name} are missing`, {
+  refuse('INVALID_REQUEST', `the body has no ${name}`, {
     errors: [{ pointer: `/${name}`, detail: 'is required' }],
   })

@@ -1,6 +1,7 @@
+/** Encodes the answer to an update. */
 import type { UpdateResult } from '../writer/protocol.ts'
 
-/** The body of the answer to an update, by the names of the contract. */
+/** Makes the body of the answer to an update, under the names of the HTTP contract. */
 export const answerUpdate = (
   table: string,
   { version, sequence, rowsUpdated, durability, replayed }: UpdateResult,

@@ -1,3 +1,4 @@
+/** Plans an update: checks it against the table, and puts its arrays where the writer can read them. */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { IndexArray } from '../core/types.ts'
@@ -7,13 +8,15 @@ import { resolveRows } from '../tables/resolve.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { UpdateRef, UpdateHead } from '../writer/protocol.ts'
 
-/** An update for the writer. Its arrays lie in `region` of the arena until the answer has come. */
+/**
+ * A call to the writer. The arrays of the update lie in `region` of the arena until the answer has arrived.
+ */
 export interface UpdateMessage {
   call: UpdateRef
   region: Region
 }
 
-/** The arrays of an update as they came. Errors call the values as the request does, by `valuesName`. */
+/** The decoded arrays of an update. Errors call the values by `valuesName`, as the request does. */
 export interface UpdateArrays {
   indices: IndexArray
   shape: readonly number[]
@@ -25,19 +28,19 @@ export interface UpdateArrays {
 /**
  * Checks an update against the table as this HTTP worker knows it, and makes the call to the writer, which
  * checks the state again, and the values. Row numbers and values are put into shared memory, because
- * buffers that are transferred have to be allocated and collected for each update. Refuses BATCH_TOO_LARGE,
+ * transferred buffers would have to be allocated and collected for each update. Refuses BATCH_TOO_LARGE,
  * DTYPE_MISMATCH, SHAPE_MISMATCH, INDEX_OUT_OF_RANGE, OVERLOADED.
  */
 export const planUpdate = (
   entry: TableEntry,
   arrays: UpdateArrays,
-  how: Omit<UpdateHead, 'name' | 'shape'>,
+  options: Omit<UpdateHead, 'name' | 'shape'>,
   arena: Arena,
 ): UpdateMessage => {
   const { indices, shape, values } = arrays
   checkShapes(entry, arrays)
   const idBytes = alignUp(indices.length * 4)
-  // A body that was received there has its values in place already.
+  // The values of a body that was received in the arena are already in place.
   const isInPlace = values.buffer === arena.memory.buffer
   const region = arena.reserve(idBytes + (isInPlace ? 0 : values.byteLength))
   try {
@@ -46,7 +49,7 @@ export const planUpdate = (
     if (!isInPlace) copyValues(arena, values, region.at + idBytes)
     const valuesAt = isInPlace ? values.byteOffset : region.at + idBytes
     const places = { indicesAt: region.at, indexCount: indices.length, valuesAt, valueCount: values.length }
-    return { call: { name: entry.record.name, places, shape: [...shape], ...how }, region }
+    return { call: { name: entry.record.name, places, shape: [...shape], ...options }, region }
   } catch (error) {
     arena.release(region)
     throw error
@@ -74,20 +77,20 @@ const checkShapes = (
       `${indices.length} rows in one update, the limit is ${LIMITS.updateRowCountMax}`,
     )
   }
-  const wanted = [...shape, dim]
+  const expected = [...shape, dim]
   // An empty list states no dim, so [] fits [].
   const empty = indices.length === 0 && values.length === 0
   if (
     empty ||
-    (wanted.length === valuesShape.length && wanted.every((size, axis) => size === valuesShape[axis]))
+    (expected.length === valuesShape.length && expected.every((size, axis) => size === valuesShape[axis]))
   )
     return
   refuse(
     'SHAPE_MISMATCH',
-    `${valuesName} must have the shape of the indices and ${dim} columns, [${wanted}]; ` +
+    `${valuesName} must have the shape of the indices and ${dim} columns, [${expected}]; ` +
       `they have [${valuesShape}]`,
     {
-      errors: [{ pointer: `/${valuesName}`, detail: `expected shape [${wanted}], got [${valuesShape}]` }],
+      errors: [{ pointer: `/${valuesName}`, detail: `expected shape [${expected}], got [${valuesShape}]` }],
     },
   )
 }

@@ -1,3 +1,4 @@
+/** Runs an update: hands it to the writer and waits for the result. */
 import { createHash } from 'node:crypto'
 import type { Precondition } from '../core/types.ts'
 import type { Arena } from '../tables/arena.ts'
@@ -7,36 +8,36 @@ import type { UpdateKey, UpdateResult } from '../writer/protocol.ts'
 import type { ParsedUpdate } from './decode.ts'
 import { planUpdate, type UpdateMessage } from './plan.ts'
 
-/** An update and what its request demands beside it. */
+/** A parsed update, and the conditions of its request. */
 export interface UpdateRequest {
   entry: TableEntry
   parsed: ParsedUpdate
   precondition: Precondition
   key: UpdateKey | undefined
   deadlineAt: number | undefined
-  /** Pins the body, which the writer reads in place; the function returned unpins it. */
+  /** Pins the body, because the writer reads it in place. The returned function unpins it. */
   pinBody: () => () => void
 }
 
 /**
  * Plans an update, submits it and waits for the result. A request with a key that was used before gets the
- * first result, also when the table would refuse the update by now.
+ * first result, even if the table would now refuse the update.
  */
 export const runUpdate = async (
   writer: WriterClient,
   arena: Arena,
   { entry, parsed, precondition, key, deadlineAt, pinBody }: UpdateRequest,
 ): Promise<UpdateResult> => {
-  const { arrays, ...how } = parsed
+  const { arrays, ...options } = parsed
   let message: UpdateMessage
   try {
-    message = planUpdate(entry, arrays, { ...how, precondition, key, deadlineAt }, arena)
+    message = planUpdate(entry, arrays, { ...options, precondition, key, deadlineAt }, arena)
   } catch (error) {
     const first = key === undefined ? null : await writer.call('recall', { name: entry.record.name, key })
     if (first === null) throw error
     return first
   }
-  // The writer reads the body whether or not the client still waits.
+  // The body is pinned, because the writer reads it even if the client no longer waits.
   const unpin = pinBody()
   try {
     return await submitUpdate(writer, arena, message)
@@ -45,7 +46,7 @@ export const runUpdate = async (
   }
 }
 
-/** Hands a planned update to the writer, and releases its memory when the result has come. */
+/** Hands a planned update to the writer, and releases its memory when the result has arrived. */
 export const submitUpdate = (
   writer: WriterClient,
   arena: Arena,
@@ -53,8 +54,8 @@ export const submitUpdate = (
 ): Promise<UpdateResult> => writer.call('update', call).finally(() => arena.release(region))
 
 /**
- * Binds `key` to its request by a SHA-256 of the body and of `meaning`, everything else that the request
- * asks for. Another request with the same key is recognised by it.
+ * Binds `key` to its request by a SHA-256 of the body and of `meaning`, the other facts of the request. The
+ * hash tells when another request uses the same key.
  */
 export const bindKey = (
   key: string,

@@ -1,5 +1,6 @@
-/*
- * The plan of an adapter's upload: where in the body its arrays are, and how they will be stored.
+/**
+ * Plans the upload of an adapter: the places of its arrays in the body, and the types in which they are
+ * stored.
  */
 import { refuse } from '../core/errors.ts'
 import { ELEMENT_BYTES, type ElementType, fitsFloat32 } from '../core/types.ts'
@@ -14,21 +15,21 @@ export interface AdapterArray extends ByteRange {
   elementType: ElementType
 }
 
-/** An adapter's body: where its arrays are, and how they are stored. */
+/** The plan of an adapter's body: the places of its arrays, and the types in which they are stored. */
 export interface AdapterPlan {
   rank: number
   /** The storage type of A. */
   dtype: AdapterHandle['dtype']
   a: AdapterArray
   b: AdapterArray
-  /** The number, or where it stands. */
+  /** The number, or its place in the body. */
   alpha: number | AdapterArray
   bodyBytes: number
 }
 
 /**
  * Plans the arrays `a` [rows, r] and `b` [r, dim] of an adapter for a table of this shape; alpha is `alpha`,
- * or an array of one number. Refuses INVALID_REQUEST for other arrays and for no alpha or two,
+ * or an array of one number. Refuses INVALID_REQUEST for other arrays and for a missing or doubled alpha,
  * SHAPE_MISMATCH, DTYPE_MISMATCH, and NON_FINITE for an alpha that is not finite.
  */
 export const planAdapter = (
@@ -54,7 +55,7 @@ export const planAdapter = (
   if (scalar === undefined)
     return {
       ...planned,
-      alpha: checkAlpha(alpha ?? refuseAt('INVALID_REQUEST', 'alpha', ALPHA_WANTED), rank),
+      alpha: checkAlpha(alpha ?? refuseAt('INVALID_REQUEST', 'alpha', ALPHA_MISSING), rank),
       bodyBytes,
     }
   if (alpha !== undefined) refuseAt('INVALID_REQUEST', 'alpha', 'alpha is in the query and in the body')
@@ -77,7 +78,7 @@ export const checkAlpha = (alpha: number, rank: number): number =>
     ? alpha
     : refuseAt('NON_FINITE', 'alpha', `alpha is ${alpha}, which by rank ${rank} is no finite float32`)
 
-const ALPHA_WANTED =
+const ALPHA_MISSING =
   'alpha is missing: give ?alpha=, or an array alpha of one number; rows get alpha / r times A . B'
 
 const refuseAt = (
@@ -86,7 +87,7 @@ const refuseAt = (
   detail: string,
 ): never => refuse(code, detail, { errors: [{ pointer: `/${name}`, detail }] })
 
-/** Returns the rank. */
+/** Checks the shapes of both factors and returns the rank. */
 const checkShapes = (a: ArrayPlace, b: ArrayPlace, rows: number, dim: number): number => {
   const [aRows, rank] = a.shape
   if (a.shape.length !== 2 || aRows !== rows) {

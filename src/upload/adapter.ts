@@ -1,6 +1,4 @@
-/*
- * An adapter out of a body that is still arriving, as upload.ts makes a table.
- */
+/** Makes an adapter from a body that is still arriving, as upload.ts makes a table. */
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
 import { checkDigest } from '../formats/digest.ts'
@@ -16,7 +14,7 @@ import { RowLoader } from './row-loader.ts'
 
 /** One PUT of an adapter. */
 export interface AdapterUpload {
-  /** Its arrays have names. */
+  /** A format of named arrays. */
   format: FormatName
   /** Chunks of any size. */
   body: AsyncIterable<Uint8Array>
@@ -25,17 +23,17 @@ export interface AdapterUpload {
   contentLength?: number
   /** The sha-256 that the body must have. */
   digest?: Uint8Array
-  /** Absent: the body has it. */
+  /** The alpha of the query; when absent, the body must have it. */
   alpha?: number
   precondition: Precondition
 }
 
 /**
- * Attaches an adapter to the current version of a table, in the place of another, chunk by chunk as a table
- * is uploaded. Refusals come in the same order: the header and what it says (adapter-plan.ts); quota and
- * precondition; length, digest, numbers. Whatever fails, memory goes back and the table stays as it was.
- * Returns whether there was no adapter before. Refuses UNSUPPORTED_MEDIA_TYPE for a format whose arrays have
- * no names.
+ * Attaches an adapter to the current version of a table, or replaces its adapter, chunk by chunk as a table
+ * is uploaded. Requests are refused in the same order: for the header and its facts (adapter-plan.ts); for
+ * quota and precondition; for length, digest and numbers. After any failure the memory is freed and the table
+ * is unchanged. Returns whether there was no adapter before. Refuses UNSUPPORTED_MEDIA_TYPE for a format
+ * whose arrays have no names.
  */
 export const uploadAdapter = async (
   writer: WriterConnection,
@@ -65,7 +63,8 @@ export const uploadAdapter = async (
       const alpha = await fillAdapter(arena, body, plan, handle.dim, { a, b }, upload.digest)
       return (await writer.call('commitAdapter', { adapterId, alpha })).created
     } catch (error) {
-      // Only a closed line refuses this, and then the writer gives the adapter up by itself.
+      // The call fails only when the connection to the writer is closed, and then the writer aborts the
+      // adapter itself.
       await writer.call('abortAdapter', { adapterId }).catch(() => null)
       throw error
     }
@@ -127,7 +126,7 @@ const openFactorSink = (
   sinks.push(loaderSink(writer, array, checkFinite))
 }
 
-/** Adds a sink for one number. Returns a function that reads the number, once the body was read. */
+/** Adds a sink for one number. Returns a function that reads the number after the body was read. */
 const openScalarSink = (sinks: Sink[], array: AdapterArray): (() => number) => {
   const readBytes = openBytesSink(sinks, array)
   return () => readScalar(array.elementType, readBytes())

@@ -1,7 +1,8 @@
+/** Receives the body of an upload. */
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
 
-/** Options of receiving a body. */
+/** Options for receiving a body. */
 export interface BodyOptions {
   hashesBytes?: boolean
   /** See `Upload.freesChunks`. */
@@ -9,8 +10,8 @@ export interface BodyOptions {
 }
 
 /**
- * A body as it comes in: counts its bytes, hashes them when asked to, and hands them on without keeping any.
- * Closing it early tells the source to stop.
+ * A body that is arriving. It counts the bytes, hashes them if requested, and hands them on without storing
+ * any. Closing it early tells the source to stop.
  */
 export class UploadBody {
   readonly #chunks: AsyncIterator<Uint8Array>
@@ -18,7 +19,7 @@ export class UploadBody {
   readonly #freesChunks: boolean
   /** The chunk that was received last. */
   #chunk: Uint8Array | null = null
-  /** The part of it that was not handed on yet. */
+  /** The part of that chunk that was not handed on yet. */
   #rest: Uint8Array | null = null
   #receivedBytes = 0
   #ended = false
@@ -38,8 +39,8 @@ export class UploadBody {
   }
 
   /**
-   * The next bytes, at least one; null at the end. Valid until the next call. Rejects as the source does,
-   * when the client is gone.
+   * Returns the next bytes, at least one; null at the end. They are valid until the next call. Rejects as the
+   * source does, for example when the client has left.
    */
   async next(): Promise<Uint8Array | null> {
     const rest = this.#rest
@@ -59,27 +60,30 @@ export class UploadBody {
     return null
   }
 
-  /** The next `byteCount` bytes, in memory of their own; fewer at the end of the body. */
+  /** Returns the next `byteCount` bytes in new memory; fewer at the end of the body. */
   async take(byteCount: number): Promise<Uint8Array> {
-    const taken = new Uint8Array(byteCount)
+    const bytes = new Uint8Array(byteCount)
     let filled = 0
     while (filled < byteCount) {
       const chunk = await this.next()
       if (chunk === null) break
       const used = Math.min(chunk.length, byteCount - filled)
-      taken.set(chunk.subarray(0, used), filled)
+      bytes.set(chunk.subarray(0, used), filled)
       filled += used
       if (used < chunk.length) this.#rest = chunk.subarray(used)
     }
-    return taken.subarray(0, filled)
+    return bytes.subarray(0, filled)
   }
 
-  /** The sha-256 of all that was received. Once, at the end. */
+  /** Returns the sha-256 of all received bytes. May be called once, at the end. */
   digest(): Uint8Array | null {
     return this.#hash?.digest() ?? null
   }
 
-  /** Stops the source, unless it has ended. What that throws is not news: the body is given up anyway. */
+  /**
+   * Stops the source, unless it has ended. Errors of the source are ignored, because the body is abandoned
+   * anyway.
+   */
   async close(): Promise<void> {
     this.#freeChunk()
     if (this.#ended) return
@@ -87,7 +91,7 @@ export class UploadBody {
     await this.#chunks.return?.().then(null, () => null)
   }
 
-  /** Frees the last chunk when that is wanted, and its memory is no part of a larger one. */
+  /** Frees the last chunk if the options say so and its memory is not part of a larger buffer. */
   #freeChunk(): void {
     const buffer = this.#chunk?.buffer
     if (this.#freesChunks && buffer instanceof ArrayBuffer && buffer.byteLength === this.#chunk?.byteLength)

@@ -1,3 +1,4 @@
+/** Makes a version of a table through the writer. */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { WriterClient } from '../writer/client.ts'
@@ -7,18 +8,18 @@ import type { SegmentHandle } from '../tables/handles.ts'
 /** The calls of the writer that make a table. */
 export type WriterConnection = Pick<WriterClient, 'call'>
 
-/** A version that became current. */
+/** A version that has become current. */
 export interface BuiltTable {
-  /** There was no table of that name before. */
+  /** Whether there was no table of that name before. */
   created: boolean
   version: number
 }
 
 /**
- * Makes a version of a table: memory is reserved, `fill` writes the rows, then the version becomes current
- * everywhere. Nobody sees it before that; when anything fails its memory goes back, the table stays as it
- * was, and the failure goes on to the caller. `fill` writes optimizer state too when `begin` announces it,
- * and returns the gradient steps that it comes from: 0 without.
+ * Makes a version of a table: memory is reserved, `fill` writes the rows, then the version becomes current in
+ * every thread. It is not visible before that. After any failure its memory is freed, the table is unchanged,
+ * and the error is passed to the caller. `fill` also writes optimizer state if `begin` announces it, and
+ * returns the number of gradient steps behind that state: 0 without state.
  */
 export const buildTable = async (
   writer: WriterConnection,
@@ -30,15 +31,16 @@ export const buildTable = async (
     const step = await fill(segments, state)
     return await writer.call('commitBuild', { buildId, step })
   } catch (error) {
-    // Only a closed line refuses this, and then the writer gives the build up by itself.
+    // The call fails only when the connection to the writer is closed, and then the writer aborts the build
+    // itself.
     await writer.call('abortBuild', { buildId }).catch(() => null)
     throw error
   }
 }
 
 /**
- * Refuses (SHAPE_MISMATCH) what can be no table: no columns, or more rows or columns than are served. A table
- * without rows is one.
+ * Refuses (SHAPE_MISMATCH) shapes that no table can have: no columns, or more rows or columns than the
+ * limits. A table may have no rows.
  */
 export const checkTableShape = (rows: number, dim: number): void => {
   const { tableRowsMax, dimMax } = LIMITS

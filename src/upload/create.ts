@@ -1,3 +1,4 @@
+/** Creates a table from a specification. */
 import { setImmediate } from 'node:timers/promises'
 import { assert } from '../core/assert.ts'
 import type { Dtype, Precondition, Settings } from '../core/types.ts'
@@ -11,36 +12,39 @@ import {
 } from './initializers.ts'
 import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
-/** A table by its specification. */
+/** The specification of a table. */
 export interface Specification {
   name: string
   rows: number
   dim: number
   dtype: Dtype
-  /** The rows themselves, rows x dim; or what they are made by. */
+  /** The values of all rows, rows x dim; or the initializer that makes them. */
   source: { values: Float32Array } | { initializer: Initializer }
-  /** NaN and infinity among the values are stored as they are. */
+  /** Whether NaN and infinity among the values are stored as they are. */
   allowNonFinite?: boolean
   settings: Partial<Settings>
   precondition: Precondition
 }
 
 /**
- * As {@link BuiltTable}, with the initializer that was used: its defaults filled in and its seed, if none was
- * given, chosen.
+ * A {@link BuiltTable} with the initializer that was used: its defaults are filled in, and its seed is chosen
+ * if none was given.
  */
 export interface CreatedTable extends BuiltTable {
   initializer: CompleteInitializer | null
 }
 
-/** Bytes that are filled in one turn of the event loop: a few milliseconds for the costliest initializer. */
-const TURN_BYTES = 256 * 1024
+/**
+ * Bytes that are filled before the event loop runs other work: a few milliseconds for the costliest
+ * initializer.
+ */
+const SLICE_BYTES = 256 * 1024
 
 /**
- * Creates or replaces a table from a specification. Others run between chunks, so that a large table does not
- * hold up the thread. Refuses SHAPE_MISMATCH for what is no table, INVALID_REQUEST for an initializer without
- * meaning, NON_FINITE for values (with a pointer into `/values`) or an initializer beyond the dtype's range,
- * and what the writer refuses.
+ * Creates or replaces a table from a specification. Other work runs between chunks, so that a large table
+ * does not block the thread. Refuses SHAPE_MISMATCH for a shape that no table has, INVALID_REQUEST for an
+ * initializer without meaning, NON_FINITE for values (with a pointer into `/values`) or an initializer beyond
+ * the dtype's range, and whatever the writer refuses.
  */
 export const createTable = async (
   writer: WriterConnection,
@@ -54,8 +58,8 @@ export const createTable = async (
     writer,
     { name, rows, dim, dtype, settings, precondition },
     async (segments) => {
-      // Fresh memory is zero, and zero bits are zero in every dtype. Untouched, it takes no memory of the
-      // machine either.
+      // New memory is zero, and zero bits are zero in every dtype. Pages that are never touched also take no
+      // physical memory.
       if (initializer?.kind === 'zeros') return 0
       const writer = new RowLoader(arena, segments, { dim, sourceType: 'float32', dtype })
       try {
@@ -79,9 +83,9 @@ export const createTable = async (
 const writeValues = async (writer: RowLoader, values: Float32Array, count: number): Promise<void> => {
   assert(values.length === count, 'values are rows x dim')
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-  for (let at = 0; at < bytes.length; at += TURN_BYTES) {
+  for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
     if (at > 0) await setImmediate()
-    writer.write(bytes.subarray(at, at + TURN_BYTES))
+    writer.write(bytes.subarray(at, at + SLICE_BYTES))
   }
 }
 
@@ -92,12 +96,12 @@ const writeInitial = async (
   dim: number,
 ): Promise<void> => {
   const fill = initializeRows(initializer, rows, dim)
-  const turnRows = Math.max(1, Math.floor(TURN_BYTES / (dim * 4)))
-  const target = new Float32Array(Math.min(turnRows, rows) * dim)
+  const sliceRows = Math.max(1, Math.floor(SLICE_BYTES / (dim * 4)))
+  const target = new Float32Array(Math.min(sliceRows, rows) * dim)
   const bytes = new Uint8Array(target.buffer)
-  for (let row = 0; row < rows; row += turnRows) {
+  for (let row = 0; row < rows; row += sliceRows) {
     if (row > 0) await setImmediate()
-    const rowCount = Math.min(turnRows, rows - row)
+    const rowCount = Math.min(sliceRows, rows - row)
     fill(row, rowCount, target)
     writer.write(bytes.subarray(0, rowCount * dim * 4))
   }

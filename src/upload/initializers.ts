@@ -27,7 +27,7 @@ export type CompleteInitializer =
   | { kind: 'variance_scaling'; scale: number; mode: FanMode; distribution: Distribution; seed: number }
 
 /**
- * Writes rows firstRow..firstRow+rowCount-1 to the start of `target`, rowCount x dim. Rows may be asked for
+ * Writes rows firstRow..firstRow+rowCount-1 to the start of `target`, rowCount x dim. Rows may be requested
  * in any order.
  */
 export type RowFiller = (firstRow: number, rowCount: number, target: Float32Array) => void
@@ -118,7 +118,10 @@ const fillUniform = (
 const fillNormal = (parameters: { mean: number; stddev: number; seed: number }, dim: number): RowFiller =>
   fillQuantiles({ ...parameters, from: 0 }, dim)
 
-/** The distribution is cut at mean +- 2 stddev; stddev is that before the cut, as in JAX and Keras. */
+/**
+ * Fills from a normal distribution that is cut at mean +- 2 stddev; stddev is that before the cut, as in JAX
+ * and Keras.
+ */
 const fillTruncated = (parameters: { mean: number; stddev: number; seed: number }, dim: number): RowFiller =>
   fillQuantiles({ ...parameters, from: BELOW_MINUS_2 }, dim)
 
@@ -136,8 +139,8 @@ const fillQuantiles = (
 }
 
 /**
- * The variance is scale / fan. fan_in is dim and fan_out is rows, as in flax's `Embed`; Keras swaps the two
- * names.
+ * Fills with the variance scale / fan. fan_in is dim and fan_out is rows, as in flax's `Embed`; Keras swaps
+ * the two names.
  */
 const fillScaled = (
   initializer: CompleteInitializer & { kind: 'variance_scaling' },

@@ -1,15 +1,16 @@
+/** Converts integers of uploads to float32, which the kernels read. */
 import type { ElementType } from '../core/types.ts'
 
-/** Element types that the kernels do not read. */
+/** The element types that the kernels do not read. */
 export type IntegerType = Exclude<ElementType, 'float64' | 'float32' | 'float16' | 'bfloat16'>
 
-/** Whether `type` has to pass {@link widenIntegers} on its way to a kernel. */
+/** Whether {@link widenIntegers} must convert `type` for a kernel. */
 export const isIntegerType = (type: ElementType): type is IntegerType =>
   type !== 'float64' && type !== 'float32' && type !== 'float16' && type !== 'bfloat16'
 
 /**
- * Integers at `at` of `buffer` (aligned for their type) as float32, rounded once, half to even: target.length
- * of them. A bool is 0 or 1.
+ * Converts target.length integers at `at` of `buffer` (aligned for their type) to float32, rounded once, half
+ * to even. A bool becomes 0 or 1.
  */
 export const widenIntegers = (
   type: IntegerType,
@@ -54,9 +55,10 @@ const EXACT = 2 ** 53
 const LOST_BITS = 0x7ff
 
 /**
- * 64-bit integers by their upper words (which carry the sign) and lower words. Above 2^53 a double would
- * round, and the store to float32 round again: there the 11 lowest bits, which a double has no room for, are
- * first folded into the one above them (rounding to odd), so that the store is the only rounding.
+ * Converts 64-bit integers, given by their upper words (which carry the sign) and lower words. Above 2^53 a
+ * double would round, and the store to float32 would round again. There the 11 lowest bits, which a double
+ * cannot hold, are first folded into the one above them (rounding to odd), so that the store is the only
+ * rounding.
  */
 const widenWide = (upper: Int32Array | Uint32Array, lower: Uint32Array, target: Float32Array): void => {
   for (let i = 0; i < target.length; i++) {

@@ -1,3 +1,4 @@
+/** Merges the adapter of a table into its rows. */
 import { setImmediate } from 'node:timers/promises'
 import { refuse } from '../core/errors.ts'
 import type { Precondition } from '../core/types.ts'
@@ -12,12 +13,12 @@ import { type BuiltTable, buildTable, type WriterConnection } from './build.ts'
 import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
 /** Bytes that are merged before the event loop runs other work. */
-const TURN_BYTES = 256 * 1024
+const SLICE_BYTES = 256 * 1024
 
 /**
- * Makes a version whose rows are what lookups answer now, adapter included, rounded to the storage dtype as
- * an upload is; it has no adapter and no optimizer state, and the settings of the table. The version before
- * keeps its rows and its adapter. Refuses PRECONDITION_FAILED without an adapter and when the table changes
+ * Makes a version of the rows that lookups answer now, adapter included, rounded to the storage dtype as an
+ * upload is. It has the settings of the table, no adapter and no optimizer state. The version before keeps
+ * its rows and its adapter. Refuses PRECONDITION_FAILED without an adapter and when the table changes
  * meanwhile, MEMORY_QUOTA_EXCEEDED, and NON_FINITE where a sum is too large for the dtype.
  */
 export const mergeAdapter = async (
@@ -33,8 +34,8 @@ export const mergeAdapter = async (
     refuse('PRECONDITION_FAILED', 'the table has no LoRA adapter that could be merged')
   const sequence = current.readSequence()
   checkPrecondition(precondition, { version, sequence })
-  // The version that was read must be current when it is replaced; under an adapter the rows themselves do
-  // not change.
+  // The version that was read must still be current when it is replaced. Its rows do not change while it has
+  // an adapter.
   const unchanged = { ifMatch: [entityTag(version, sequence)] }
   const pinned = [current, adapter.factors]
   for (const one of pinned) one.pin()
@@ -57,8 +58,8 @@ export const mergeAdapter = async (
         await writeMerged(arena, writer, current, adapter)
       } finally {
         writer.close()
-        // Before the commit: it may wait for a change of the table that waits for the last reader of the
-        // adapter.
+        // The pins end before the commit, which may wait for a change of the table that waits for the last
+        // reader of the adapter.
         unpin()
       }
       refuseNonFinite(writer.firstNonFinite, { dim, dtype }, (row, column) => `/rows/${row}/${column}`)
@@ -78,7 +79,7 @@ const writeMerged = async (
   const { rows, dim } = current.handle
   const blockRows = Math.min(
     adaptedBlockRows(adapter.handle, dim),
-    Math.max(1, Math.floor(TURN_BYTES / (dim * 4))),
+    Math.max(1, Math.floor(SLICE_BYTES / (dim * 4))),
   )
   const idBytes = alignUp(blockRows * 4)
   const region = arena.reserve(idBytes + FACTOR_SCRATCH_BYTES + blockRows * dim * 4)
@@ -88,7 +89,7 @@ const writeMerged = async (
   try {
     for (let first = 0; first < rows; first += blockRows) {
       if (first > 0) await setImmediate()
-      // A request that removes the adapter waits for its readers.
+      // The merge stops early, because a request that removes the adapter waits for its readers.
       if (adapter.factors.isRetired)
         refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')
       const count = Math.min(blockRows, rows - first)

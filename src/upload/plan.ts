@@ -1,6 +1,6 @@
-/*
- * The plan of an upload: where in the body the rows of the table are, and how they will be stored. Everything
- * that can be refused by the header and the query is refused here, before memory is reserved.
+/**
+ * Plans an upload: the place of the rows in the body, and the type in which they are stored. Everything that
+ * header and query alone can show is refused here, before memory is reserved.
  */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -12,17 +12,17 @@ import type { ArrayPlace, LocatedArrays } from '../formats/shape.ts'
 import { STATE_PREFIX } from '../optimizers/state-tensors.ts'
 import { checkTableShape } from './build.ts'
 
-/** The part of an upload that the request states beside the body. */
+/** The options of an upload, which the request states beside the body. */
 export interface UploadOptions {
   format: FormatName
-  /** How values are to be stored; by default as they come. */
+  /** The storage dtype; by default that of the values. */
   dtype?: Dtype
-  /** Only with bare numbers, and needed there. */
+  /** Rows and dim; only with bare numbers, and required there. */
   rows?: number
   dim?: number
-  /** Only with bare numbers; float32 by default. */
+  /** The type of the values; only with bare numbers, float32 by default. */
   inputType?: ElementType
-  /** Only with named arrays: the name of the table's array, needed when more than one has two dimensions. */
+  /** The name of the table's array; only with named arrays, and required when several have two dimensions. */
   tensor?: string
   /** The length of the body, if the client announced it. */
   contentLength?: number
@@ -56,8 +56,8 @@ export const planRaw = (options: UploadOptions): UploadPlan => {
 
 /**
  * Plans one array. Refuses SHAPE_MISMATCH unless it is a table, DTYPE_MISMATCH for numbers that no table
- * stores unless the options say how, MALFORMED_BODY when the announced length is another, and INVALID_REQUEST
- * for options of other formats.
+ * stores unless the options name a dtype, MALFORMED_BODY when the announced length differs, and
+ * INVALID_REQUEST for options of other formats.
  */
 export const planArray = (
   { array, bodyBytes }: { array: ArrayPlace; bodyBytes: number },
@@ -68,8 +68,8 @@ export const planArray = (
 }
 
 /**
- * Plans one of several arrays. Refuses as {@link planArray}, and with INVALID_REQUEST, and the names there
- * are, when the options leave open which one. Arrays of optimizer state become tables only by name.
+ * Plans one of several arrays. Refuses as {@link planArray}, and with INVALID_REQUEST, which lists the names,
+ * when the options do not decide on one. Arrays of optimizer state become tables only by name.
  */
 export const planNamedArray = ({ arrays, bodyBytes }: LocatedArrays, options: UploadOptions): UploadPlan => {
   const name = options.tensor ?? chooseArray(arrays)
@@ -98,7 +98,7 @@ const chooseArray = (arrays: LocatedArrays['arrays']): string => {
   )
 }
 
-/** Lists names in quotes, for messages; only the first of very many. */
+/** Lists names in quotes, for messages. Only the first of very many are listed. */
 export const listNames = (names: readonly string[]): string => {
   const shown = names.slice(0, LIMITS.errorPlacesMax).map(quoteText).join(', ')
   return names.length === 0
@@ -134,11 +134,11 @@ const finishPlan = (
   return { rows, dim, sourceType, dtype, ...place }
 }
 
-/** States how many bytes the body must have, and why, for messages. */
+/** Describes how many bytes the body must have, and why, for messages. */
 export const describeSize = (sourceType: ElementType, shape: readonly number[], bodyBytes: number): string =>
   `with ${sourceType} of shape [${shape.join(',')}] the body must have ${bodyBytes} bytes`
 
-/** Refuses (INVALID_REQUEST) options of other formats, since they would be ignored. */
+/** Refuses (INVALID_REQUEST) options of other formats, because they would be ignored. */
 export const checkOptions = ({ format, rows, dim, inputType, tensor }: UploadOptions): void => {
   const row = findFormat(format)
   if (describesItself(row) && (rows !== undefined || dim !== undefined || inputType !== undefined)) {

@@ -1,3 +1,4 @@
+/** Writes the rows of an upload into the memory of a table. */
 import { assert } from '../core/assert.ts'
 import { type Dtype, ELEMENT_BYTES, type ElementType } from '../core/types.ts'
 import { instantiateKernels, type SourceType, type TableKernels } from '../kernels/table.ts'
@@ -8,43 +9,47 @@ import { isIntegerType, widenIntegers } from './integers.ts'
 import { PageWarmer } from './page-warmer.ts'
 import { refuse } from '../core/errors.ts'
 
-/** The type that arrives, and the type that is stored. */
+/** The type of the arriving values, and the type in which they are stored. */
 export interface RowLoaderFormat {
   dim: number
   sourceType: ElementType
   dtype: Dtype
   /**
-   * Rows are columns `from`..`from + dim` of longer float32 rows, of `length`; what stands beside them stays.
+   * If set, the values are columns `from`..`from + dim` of longer float32 rows of `length`; the other columns
+   * do not change.
    */
   within?: { from: number; length: number }
 }
 
 /**
- * A chunk of a socket and what was left of the one before; small enough to stay in a core's cache between its
- * two copies.
+ * Enough for a chunk of a socket and the rest of the one before, and small enough to stay in a core's cache
+ * between its two copies.
  */
 const STAGE_BYTES = 128 * 1024
 
 /**
- * Writes the elements of a table in row order, in pieces cut anywhere: each byte is copied to a stage in the
- * arena, and from there by a kernel, which converts and checks on the way, into the segment that holds the
- * row. Holds its stage until closed.
+ * Writes the elements of a table in row order, from pieces of any length. Each byte is copied to a stage in
+ * the arena, and from there by a kernel, which converts and checks it, into the segment that contains the
+ * row. The stage stays reserved until the loader is closed.
  */
 export class RowLoader {
   readonly #arena: Arena
   readonly #segments: readonly SegmentHandle[]
   readonly #format: RowLoaderFormat
-  /** The least that is written at once: an element, or a row for int8, whose scale is the row's. */
+  /**
+   * The smallest unit that is written at once: an element, or a row for int8, because its scale depends on
+   * the whole row.
+   */
   readonly #unitElements: number
   readonly #unitBytes: number
-  /** From one row to the next. */
+  /** The distance from one row to the next. */
   readonly #rowBytes: number
   readonly #region: Region
   /** The region begins with the stage. */
   readonly #stageBytes: number
   /**
-   * Behind the stage elements become float32 that no kernel takes as they come: integers, and what is to be
-   * quantised.
+   * The memory behind the stage, in which elements become float32 if no kernel reads them as they arrive:
+   * integers, and numbers to be quantised.
    */
   readonly #widenedAt: number
   #stagedBytes = 0
@@ -67,7 +72,7 @@ export class RowLoader {
     this.#format = format
     this.#unitElements = dtype === 'int8' ? dim : 1
     this.#unitBytes = this.#unitElements * ELEMENT_BYTES[sourceType]
-    // A multiple of every element's size, so that what lies behind is aligned.
+    // The length is a multiple of every element's size, so that the memory behind the stage is aligned.
     this.#stageBytes = Math.ceil(Math.max(STAGE_BYTES, this.#unitBytes) / 8) * 8
     const isWidened = isIntegerType(sourceType) || (dtype === 'int8' && sourceType !== 'float32')
     const widenedBytes = isWidened
@@ -78,14 +83,17 @@ export class RowLoader {
   }
 
   /**
-   * Index of the first element that is stored as NaN or infinity (of an int8 row whose range overflows, its
-   * first), or -1.
+   * The index of the first element that is stored as NaN or infinity (for an int8 row whose range overflows,
+   * that of its first element), or -1.
    */
   get firstNonFinite(): number {
     return this.#firstNonFinite
   }
 
-  /** To be called, and when it returns a promise awaited, before each `write` of `byteCount` bytes. */
+  /**
+   * Must be called before each `write` of `byteCount` bytes. If it returns a promise, the caller must await
+   * it.
+   */
   prepare(byteCount: number): Promise<void> | null {
     const { dim, sourceType } = this.#format
     const { rowCount, firstRow } = this.#segmentAt(Math.floor(this.#elementsWritten / dim))
@@ -94,17 +102,17 @@ export class RowLoader {
     return this.#warmer?.prepare(offset) ?? null
   }
 
-  /** Takes the next bytes of the table. What does not make a whole unit waits for the next call. */
+  /** Writes the next bytes of the table. An incomplete unit waits for the next call. */
   write(bytes: Uint8Array): void {
     const { at } = this.#region
-    // The copy of a Buffer: a typed array's `set` into shared memory goes byte by byte unless both ends are
-    // aligned alike.
+    // Buffer.copy is used because the `set` of a typed array copies into shared memory byte by byte, unless
+    // source and target are aligned alike.
     const source = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     const staged = this.#arena.bytes
-    for (let taken = 0; taken < source.length; ) {
-      const count = Math.min(source.length - taken, this.#stageBytes - this.#stagedBytes)
-      source.copy(staged, at + this.#stagedBytes, taken, taken + count)
-      taken += count
+    for (let copied = 0; copied < source.length; ) {
+      const count = Math.min(source.length - copied, this.#stageBytes - this.#stagedBytes)
+      source.copy(staged, at + this.#stagedBytes, copied, copied + count)
+      copied += count
       this.#stagedBytes += count
       const unitCount = Math.floor(this.#stagedBytes / this.#unitBytes)
       if (unitCount === 0) continue
@@ -115,13 +123,13 @@ export class RowLoader {
     }
   }
 
-  /** Gives the stage back. */
+  /** Releases the stage. */
   close(): void {
     this.#arena.release(this.#region)
     this.#warmer?.close()
   }
 
-  /** Stores what lies at the start of the stage, segment by segment. */
+  /** Stores the units at the start of the stage, segment by segment. */
   #writeUnits(unitCount: number): void {
     const { dim, sourceType, within } = this.#format
     let sourceAt = this.#region.at
@@ -132,8 +140,9 @@ export class RowLoader {
           ? segment.firstRow + segment.rowCount
           : Math.floor(this.#elementsWritten / dim) + 1
       const count = Math.min(left, rowsEnd * dim - this.#elementsWritten)
-      const found = this.#store(segment, sourceAt, count)
-      if (found >= 0 && this.#firstNonFinite < 0) this.#firstNonFinite = this.#elementsWritten + found
+      const badElement = this.#store(segment, sourceAt, count)
+      if (badElement >= 0 && this.#firstNonFinite < 0)
+        this.#firstNonFinite = this.#elementsWritten + badElement
       this.#elementsWritten += count
       sourceAt += count * ELEMENT_BYTES[sourceType]
       left -= count
@@ -178,7 +187,7 @@ export class RowLoader {
     return kernels.quantise(at, count / dim, dim, elementAt / dim)
   }
 
-  /** The segment that holds `row`, with its kernels at hand. Rows come in order. */
+  /** Finds the segment that contains `row`, and instantiates its kernels. Rows arrive in order. */
   #segmentAt(row: number): SegmentHandle {
     let segment = this.#segments[this.#segmentIndex]
     while (segment === undefined || row >= segment.firstRow + segment.rowCount) {
@@ -186,7 +195,7 @@ export class RowLoader {
       assert(segment !== undefined, 'no more is written than the table holds')
       this.#kernels = instantiateKernels(segment.memory, this.#arena.memory)
       this.#warmer?.close()
-      // Its zeros would fall on what stands beside the columns.
+      // With `within` there is no warmer, because its zeros would overwrite the other columns.
       if (this.#format.within === undefined)
         this.#warmer = new PageWarmer(segment.memory, segment.rowCount * this.#rowBytes)
     }
@@ -195,8 +204,8 @@ export class RowLoader {
 }
 
 /**
- * Refuses (NON_FINITE), by row and column, the first element that is not finite; -1: all are. `pointer`:
- * where it is in a JSON body.
+ * Refuses (NON_FINITE), by row and column, the first element that is not finite; -1 means that all are.
+ * `pointer` returns its place in a JSON body.
  */
 export const refuseNonFinite = (
   element: number,
@@ -207,7 +216,7 @@ export const refuseNonFinite = (
   const row = Math.floor(element / dim)
   const column = element % dim
   const detail = `the value at row ${row}, column ${column} is not finite as ${dtype}`
-  if (pointer === undefined) refuse('NON_FINITE', `${detail}; ?allow_non_finite=true stores it all the same`)
+  if (pointer === undefined) refuse('NON_FINITE', `${detail}; ?allow_non_finite=true stores it anyway`)
   refuse('NON_FINITE', detail, {
     errors: [{ pointer: pointer(row, column), detail: `not finite as ${dtype}` }],
   })

@@ -1,3 +1,4 @@
+/** Distributes the bytes of a body to sinks, each of which receives one range. */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import type { ArrayFormat, NamedArraysFormat } from '../formats/format.ts'
@@ -11,11 +12,14 @@ import { refuseNonFinite, RowLoader } from './row-loader.ts'
 import type { StatePlan } from './state.ts'
 
 /**
- * Takes the bytes `begin`..`end` of a body, in order and in pieces cut anywhere. Closed at the end, read or
- * not.
+ * Receives the bytes `begin`..`end` of a body, in order and in pieces of any length. It is closed at the end,
+ * whether or not the range was complete.
  */
 export interface Sink extends ByteRange {
-  /** To be called, and when it returns a promise awaited, before each `write` of `byteCount` bytes. */
+  /**
+   * Must be called before each `write` of `byteCount` bytes. If it returns a promise, the caller must await
+   * it.
+   */
   prepare(byteCount: number): Promise<void> | null
   write(bytes: Uint8Array): void
   close(): void
@@ -23,20 +27,21 @@ export interface Sink extends ByteRange {
   checkFinite(): void
 }
 
-/** Adds to `sinks` those of the rows of a table. Refuses OVERLOADED when the arena has no room. */
+/** Adds the sink for the rows of a table to `sinks`. Refuses OVERLOADED when the arena has no room. */
 export const openRowSink = (
   sinks: Sink[],
   arena: Arena,
   segments: readonly SegmentHandle[],
   plan: UploadPlan,
 ): void => {
-  const writer = new RowLoader(arena, segments, plan)
+  const loader = new RowLoader(arena, segments, plan)
   const range = { begin: plan.dataBegin, end: plan.dataEnd }
-  sinks.push(loaderSink(writer, range, () => refuseNonFinite(writer.firstNonFinite, plan)))
+  sinks.push(loaderSink(loader, range, () => refuseNonFinite(loader.firstNonFinite, plan)))
 }
 
 /**
- * Adds to `sinks` those of the arrays of optimizer state, but for the step. Refuses as {@link openRowSink}.
+ * Adds the sinks for the arrays of optimizer state to `sinks`, without that of the step. Refuses as {@link
+ * openRowSink}.
  */
 export const openStateSinks = (
   sinks: Sink[],
@@ -46,34 +51,34 @@ export const openStateSinks = (
 ): void => {
   for (const { name, from, width, begin, end } of tensors) {
     const within = width === length ? undefined : { from, length }
-    const writer = new RowLoader(arena, segments, {
+    const loader = new RowLoader(arena, segments, {
       dim: width,
       sourceType: 'float32',
       dtype: 'float32',
       within,
     })
     const checkFinite = (): void => {
-      const at = writer.firstNonFinite
+      const at = loader.firstNonFinite
       if (at >= 0)
         refuse('NON_FINITE', `${name} is not finite at row ${Math.floor(at / width)}, column ${at % width}`)
     }
-    sinks.push(loaderSink(writer, { begin, end }, checkFinite))
+    sinks.push(loaderSink(loader, { begin, end }, checkFinite))
   }
 }
 
-/** The sink of a range that a writer takes. */
-export const loaderSink = (writer: RowLoader, { begin, end }: ByteRange, checkFinite: () => void): Sink => ({
+/** Makes the sink of a range that a row loader writes. */
+export const loaderSink = (loader: RowLoader, { begin, end }: ByteRange, checkFinite: () => void): Sink => ({
   begin,
   end,
-  prepare: (byteCount) => writer.prepare(byteCount),
-  write: (bytes) => writer.write(bytes),
-  close: () => writer.close(),
+  prepare: (byteCount) => loader.prepare(byteCount),
+  write: (bytes) => loader.write(bytes),
+  close: () => loader.close(),
   checkFinite,
 })
 
 /**
- * Adds to `sinks` one that keeps its bytes, of which there are few. What it returns gives them, when the body
- * was read.
+ * Adds a sink that stores its few bytes to `sinks`. The returned function returns them after the body was
+ * read.
  */
 export const openBytesSink = (sinks: Sink[], { begin, end }: ByteRange): (() => Uint8Array<ArrayBuffer>) => {
   const bytes = new Uint8Array(end - begin)
@@ -90,8 +95,8 @@ export const openBytesSink = (sinks: Sink[], { begin, end }: ByteRange): (() => 
 }
 
 /**
- * Adds to `sinks` that of the count of gradient steps. What it returns reads the count; it refuses
- * INVALID_REQUEST for what is none.
+ * Adds the sink for the count of gradient steps to `sinks`. The returned function reads the count, and
+ * refuses INVALID_REQUEST for a number that is no count.
  */
 export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) => {
   const readBytes = openBytesSink(sinks, range)
@@ -103,7 +108,7 @@ export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) =>
   }
 }
 
-/** Takes the header of a body of this format; fewer bytes when the body ends inside of it. */
+/** Reads the header of a body of this format; it is shorter if the body ends inside it. */
 export const takeHeader = async (
   body: UploadBody,
   { prefixBytes, measureHeader }: ArrayFormat | NamedArraysFormat,
@@ -116,8 +121,8 @@ export const takeHeader = async (
 }
 
 /**
- * Hands each of `sinks` its bytes. Refuses MALFORMED_BODY, with the text of `describe`, unless the body has
- * exactly `bodyBytes`.
+ * Writes the bytes of a body to `sinks`. Refuses MALFORMED_BODY, with the text of `describe`, unless the body
+ * has exactly `bodyBytes`.
  */
 export const writeBody = async (
   body: UploadBody,
@@ -128,7 +133,7 @@ export const writeBody = async (
   for (let chunk = await body.next(); chunk !== null; chunk = await body.next()) {
     const chunkEnd = body.receivedBytes
     const chunkBegin = chunkEnd - chunk.length
-    if (chunkEnd > bodyBytes) refuse('MALFORMED_BODY', `${describe()}, it goes on: at least ${chunkEnd} came`)
+    if (chunkEnd > bodyBytes) refuse('MALFORMED_BODY', `${describe()}, it has at least ${chunkEnd}`)
     for (const sink of sinks) {
       const begin = Math.max(sink.begin, chunkBegin)
       const end = Math.min(sink.end, chunkEnd)

@@ -1,3 +1,4 @@
+/** Plans the optimizer state in the body of an upload. */
 import { refuse } from '../core/errors.ts'
 import type { Optimizer } from '../core/types.ts'
 import type { ByteRange, LocatedArrays } from '../formats/shape.ts'
@@ -22,15 +23,17 @@ export interface StatePlan {
   step: ByteRange | null
 }
 
-/** Names of optimizer state in a body; none when an array of that state is itself to become a table. */
+/**
+ * Lists the names of optimizer state in a body; none when an array of that state is itself to become a table.
+ */
 export const listStateNames = ({ arrays }: LocatedArrays, { tensor }: UploadOptions): string[] =>
   tensor?.startsWith(STATE_PREFIX) === true
     ? []
     : [...arrays.keys()].filter((name) => name.startsWith(STATE_PREFIX))
 
 /**
- * Plans the optimizer state of a body: `names`, of which there is at least one, must be all that `optimizer`
- * has for the table. Refuses INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and
+ * Plans the optimizer state of a body. `names`, of which there is at least one, must be all arrays that
+ * `optimizer` has for the table. Refuses INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and
  * SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an int8 table, which no gradient changes.
  */
 export const planState = (
@@ -54,25 +57,25 @@ export const planState = (
     )
   }
   const tensors = stateTensors(kind, rows, dim)
-  const wanted = tensors.map(({ name }) => name).concat(countsSteps(optimizer) ? STEP_NAME : [])
-  if (wanted.some((name) => !names.includes(name)) || names.some((name) => !wanted.includes(name))) {
+  const expected = tensors.map(({ name }) => name).concat(countsSteps(optimizer) ? STEP_NAME : [])
+  if (expected.some((name) => !names.includes(name)) || names.some((name) => !expected.includes(name))) {
     refuse(
       'INVALID_REQUEST',
-      `the table's optimizer is ${kind}, whose state is ${listNames(wanted)}; ` +
+      `the table's optimizer is ${kind}, whose state is ${listNames(expected)}; ` +
         `the body has ${listNames(names)}`,
     )
   }
   const findRange = (name: string, elementType: 'float32' | 'int64', shape: readonly number[]): ByteRange => {
-    const found = located.arrays.get(name)
-    if (found?.elementType !== elementType)
-      refuse('DTYPE_MISMATCH', `${name} must be ${elementType}, it is ${found?.elementType}`)
-    if (found.shape.join() !== shape.join()) {
+    const array = located.arrays.get(name)
+    if (array?.elementType !== elementType)
+      refuse('DTYPE_MISMATCH', `${name} must be ${elementType}, it is ${array?.elementType}`)
+    if (array.shape.join() !== shape.join()) {
       refuse(
         'SHAPE_MISMATCH',
-        `${name} of ${kind} must have shape [${shape.join()}], it has [${found.shape.join()}]`,
+        `${name} of ${kind} must have shape [${shape.join()}], it has [${array.shape.join()}]`,
       )
     }
-    return { begin: found.begin, end: found.end }
+    return { begin: array.begin, end: array.end }
   }
   return {
     kind,

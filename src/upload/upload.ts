@@ -1,6 +1,6 @@
-/*
- * A table out of a body that is still arriving: plan by its header, then write the rows into shared memory
- * chunk by chunk.
+/**
+ * Makes a table from a body that is still arriving: plans by its header, then writes the rows into shared
+ * memory chunk by chunk.
  */
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
 import { checkDigest } from '../formats/digest.ts'
@@ -22,12 +22,13 @@ export interface Upload extends UploadOptions {
   /** Chunks of any size. */
   body: AsyncIterable<Uint8Array>
   /**
-   * Frees the memory of each chunk once it was used. Only for a source that makes every chunk for its reader,
-   * as node:http does. Otherwise up to 64 MiB of chunks wait for the garbage collector.
+   * Whether the memory of each chunk is freed after use. Only for a source that makes every chunk for its
+   * reader, as node:http does. Otherwise up to 64 MiB of chunks wait for the garbage collector.
    */
   freesChunks?: boolean
   /**
-   * NaN and infinity are stored as they are. In int8 storage a row that holds one reads as NaN throughout.
+   * Whether NaN and infinity are stored as they are. In int8 storage a row with one of them reads as NaN
+   * throughout.
    */
   allowNonFinite: boolean
   /** The sha-256 that the body must have. */
@@ -35,17 +36,17 @@ export interface Upload extends UploadOptions {
   settings: Partial<Settings>
   precondition: Precondition
   /**
-   * The optimizer that state in the body must belong to: the one that is set with it, or that the table has.
+   * The optimizer that state in the body must belong to: the one that the request sets, or that of the table.
    */
   optimizer?: Optimizer
   /**
-   * Reads the optimizer that the body names in its metadata, which is set when there is no `optimizer`.
-   * Refuses INVALID_REQUEST for text that is none.
+   * Reads the optimizer that the body names in its metadata, which is used when there is no `optimizer`.
+   * Refuses INVALID_REQUEST for text that names none.
    */
   readOptimizer?: (text: string) => Optimizer
 }
 
-/** A body as planned, and the optimizer that it brings along. */
+/** The plan of a body, with the optimizer that it names. */
 interface BodyPlan {
   plan: UploadPlan
   state: StatePlan | null
@@ -56,10 +57,11 @@ interface BodyPlan {
  * Creates or replaces a table from a body, chunk by chunk: at most one chunk and a stage of the arena are in
  * use beside the table itself.
  *
- * Order of refusals: the header and what it says (see plan.ts); quota and precondition; then, when the body
- * was read, its length (MALFORMED_BODY), digest (DIGEST_MISMATCH) and numbers (NON_FINITE, naming the first):
- * a body damaged on the way is not blamed for its numbers. Whatever fails, the source included, memory goes
- * back and the table stays as it was. Then the source is told so by its iterator's `return`, and not read on.
+ * Requests are refused in this order: for the header and its facts (see plan.ts); for quota and precondition;
+ * then, when the body was read, for its length (MALFORMED_BODY), digest (DIGEST_MISMATCH) and numbers
+ * (NON_FINITE, naming the first), so that a body that was damaged on the way is reported as such. After any
+ * failure, including one of the source, the memory is freed and the table is unchanged; the source is stopped
+ * by its iterator's `return`.
  */
 export const uploadTable = async (
   writer: WriterConnection,
@@ -100,7 +102,7 @@ export const uploadTable = async (
   }
 }
 
-/** Reads the header, if there is one, and no more. */
+/** Plans a body. Reads its header, if there is one, and no more. */
 const planBody = async (upload: Upload, body: UploadBody): Promise<BodyPlan> => {
   const { settings, contentLength = null } = upload
   const format = findFormat(upload.format)
@@ -116,9 +118,15 @@ const planArrays = (located: LocatedArrays, upload: Upload): BodyPlan => {
   const plan = planNamedArray(located, upload)
   const names = listStateNames(located, upload)
   if (names.length === 0) return { plan, state: null, settings }
-  const named = located.metadata.get('optimizer')
-  const brought =
-    upload.optimizer === undefined && named !== undefined ? upload.readOptimizer?.(named) : undefined
-  const state = planState(located, names, upload.optimizer ?? brought ?? DEFAULT_OPTIMIZER, plan)
-  return { plan, state, settings: brought === undefined ? settings : { ...settings, optimizer: brought } }
+  const metadataText = located.metadata.get('optimizer')
+  const metadataOptimizer =
+    upload.optimizer === undefined && metadataText !== undefined
+      ? upload.readOptimizer?.(metadataText)
+      : undefined
+  const state = planState(located, names, upload.optimizer ?? metadataOptimizer ?? DEFAULT_OPTIMIZER, plan)
+  return {
+    plan,
+    state,
+    settings: metadataOptimizer === undefined ? settings : { ...settings, optimizer: metadataOptimizer },
+  }
 }

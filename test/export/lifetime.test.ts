@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type ExportLine, exportTable } from '../../src/export/export.ts'
+import { type ExportWriter, exportTable } from '../../src/export/export.ts'
 import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { exportUser, putUser, readBody } from './user-table.ts'
 
@@ -11,7 +11,7 @@ beforeEach(async () => {
 afterEach(() => service.close())
 
 describe('An export pins its version until', () => {
-  const prepare = async (line?: ExportLine) => {
+  const prepare = async (line?: ExportWriter) => {
     await putUser(service.client, 8, 65_536, 'float32', new Float32Array(8 * 65_536))
     const exported = await exportUser(service.client, 'npy', line)
     await service.client.call('remove', { name: 'user', precondition: {} })
@@ -56,7 +56,7 @@ describe('An export pins its version until', () => {
   })
 
   test('it fails', async () => {
-    const failing: ExportLine = {
+    const failing: ExportWriter = {
       call: (procedure, argument) =>
         procedure === 'readPreImages'
           ? Promise.reject(new Error('changed too much'))
@@ -90,7 +90,7 @@ describe('An export pins its version until', () => {
 test('The end of an export is reported to the writer, which then forgets it', async () => {
   await putUser(service.client, 1, 2, 'float32', Float32Array.of(1, 2))
   const calls: string[] = []
-  const line: ExportLine = {
+  const line: ExportWriter = {
     call: (procedure, argument) => {
       calls.push(procedure)
       return service.client.call(procedure, argument)

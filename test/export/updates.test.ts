@@ -1,7 +1,7 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { ExportLine } from '../../src/export/export.ts'
+import type { ExportWriter } from '../../src/export/export.ts'
 import { WriterClient } from '../../src/writer/client.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
@@ -27,7 +27,7 @@ const update = (operation: 'set' | 'add', indices: number[], values: number[]) =
  * A connection that hides the pre-images of overwritten rows, which shows what an export would be without
  * them.
  */
-const forgetful = (client: WriterClient): ExportLine => ({
+const forgetful = (client: WriterClient): ExportWriter => ({
   call: async (procedure, argument) => {
     const answer = await client.call(procedure, argument)
     return procedure === 'readPreImages'

@@ -1,7 +1,7 @@
 /** The table `user`, which the tests of exports create and export. */
 
 import type { Dtype } from '../../src/core/types.ts'
-import { type ExportLine, exportTable, type TableExport } from '../../src/export/export.ts'
+import { type ExportWriter, exportTable, type TableExport } from '../../src/export/export.ts'
 import type { FormatName } from '../../src/formats/format.ts'
 import type { WriterClient } from '../../src/writer/client.ts'
 import { Arena } from '../../src/tables/arena.ts'
@@ -33,7 +33,7 @@ export const putUser = (
 export const exportUser = (
   client: WriterClient,
   format: FormatName,
-  line: ExportLine = client,
+  line: ExportWriter = client,
 ): Promise<TableExport> => exportTable(line, 'user', client.registry.find('user').current, format)
 
 export const readBody = async (body: AsyncIterable<Buffer>): Promise<Buffer> =>

@@ -220,7 +220,7 @@ describe('An upload is refused without a change', () => {
 
   test('when the digest differs, which is checked before the numbers', async () => {
     const bad = npyBody('float32', [1, 2], Float32Array.of(NaN, 1))
-    await expectRefusal({ code: 'DIGEST_MISMATCH', message: /announced was/ }, 'npy', bad, {
+    await expectRefusal({ code: 'DIGEST_MISMATCH', message: /the announced one is/ }, 'npy', bad, {
       digest: sha256(sixNpy),
     })
     await expectRefusal({ code: 'NON_FINITE', message: /row 0, column 0/ }, 'npy', bad, {

@@ -1,3 +1,4 @@
+/** Sends answers that are in memory as a whole, with the headers of the state that they are of. */
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { RAW } from '../../formats/format.ts'
@@ -5,9 +6,7 @@ import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts
 import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import { entityTag } from '../../tables/precondition.ts'
 
-/** Sends answers that are in memory as a whole, with the headers of the state that they are of. */
-
-/** The headers of every lookup, export, update and table description: the state that the answer is of. */
+/** The headers of lookups, exports, updates and table descriptions that name the state of the table. */
 export const stateHeaders = (
   version: number,
   sequence: number,
@@ -18,12 +17,12 @@ export const stateHeaders = (
 })
 
 /**
- * Below this, a body as text joined to its headers costs less than a second write
+ * Up to this size, a body sent as text together with its headers costs less than a second write
  * (docs/explanation/performance.md).
  */
 const JOINED_BYTES_MAX = 4 * 1024
 
-/** Sends recycled memory, which is released when the socket has taken it. */
+/** Sends a recycled buffer and releases it when the socket has taken it. */
 export const sendBuffer = (reply: FastifyReply, body: ResponseBuffer, mediaType: string): FastifyReply => {
   reply.header('content-type', mediaType)
   reply.header('cache-control', 'no-store')
@@ -33,7 +32,8 @@ export const sendBuffer = (reply: FastifyReply, body: ResponseBuffer, mediaType:
 }
 
 /**
- * Sends the answer about one table, with the state that it is about; a binary one says its shape and dtype.
+ * Sends the answer about one table with the headers of its state. A binary answer also has headers for its
+ * shape and dtype.
  */
 export const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: string): FastifyReply => {
   if (encoding === RAW.name && answer.body.bytes.length <= JOINED_BYTES_MAX) return sendJoined(reply, answer)
@@ -42,9 +42,7 @@ export const sendAnswer = (reply: FastifyReply, answer: Answer, encoding: string
   return sendBuffer(reply, answer.body, answer.mediaType)
 }
 
-/**
- * The same answer, byte for byte, as one write: Node joins text, but no Buffer, with the headers before it.
- */
+/** Sends the same bytes in one write: Node joins a text with the headers before it, but not a Buffer. */
 const sendJoined = (reply: FastifyReply, answer: Answer): FastifyReply => {
   const { bytes, release } = answer.body
   const headers = Object.assign(

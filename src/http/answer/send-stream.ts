@@ -1,3 +1,4 @@
+/** Sends long answers in pieces, so that none has to be in memory as a whole. */
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { LIMITS } from '../../core/limits.ts'
@@ -8,9 +9,9 @@ import type { StallWatch } from '../body/stall-watch.ts'
 import { stateHeaders } from './send-answer.ts'
 
 /**
- * Sends a long answer: one piece is gathered while the socket takes the one before it, and no more than
- * these two are in memory, however slow the client. The connection is broken off when the client takes
- * nothing of a piece for `responseStallMsMax`, and when a piece cannot be gathered any more.
+ * Sends a long answer. One piece is gathered while the socket takes the one before it, so no more than two
+ * are in memory, however slow the client is. The connection is closed when the client takes nothing of a
+ * piece for `responseStallMsMax`, or when a piece cannot be gathered.
  */
 export const sendStreamed = async (
   reply: FastifyReply,
@@ -31,20 +32,21 @@ export const sendStreamed = async (
   )
   reply.hijack()
   raw.writeHead(reply.statusCode, headers)
-  let ahead = rows.next()
+  let nextPiece = rows.next()
   try {
     if (head.length > 0) raw.write(head)
-    for (let piece = await ahead; piece !== null; piece = await ahead) {
-      ahead = rows.next()
+    for (let piece = await nextPiece; piece !== null; piece = await nextPiece) {
+      nextPiece = rows.next()
       await writePiece(raw, piece, stalls)
     }
     if (tail.length > 0) raw.write(tail)
     raw.end()
   } catch (error) {
-    // The headers are out, so only a broken connection can tell the client that the answer failed.
+    // The headers have been sent, so only a closed connection can tell the client that the answer failed.
     raw.destroy()
-    if (!raw.req.aborted) reply.log.warn({ err: error }, 'a long answer was broken off')
-    ahead.then(
+    if (!raw.req.aborted)
+      reply.log.warn({ err: error }, 'a streamed answer failed, and its connection was closed')
+    nextPiece.then(
       (piece) => piece?.release(),
       () => {},
     )
@@ -53,15 +55,19 @@ export const sendStreamed = async (
   }
 }
 
-/** Resolves when the system has taken the piece, and releases it. Rejects if the client leaves or stalls. */
+/**
+ * Writes a piece. Resolves, and releases the piece, when the operating system has taken it. Rejects if the
+ * client leaves or stalls.
+ */
 const writePiece = (raw: ServerResponse, piece: ResponseBuffer, stalls: StallWatch): Promise<void> =>
   new Promise((resolve, reject) => {
     const unwatch = stalls.watch(performance.now() + LIMITS.responseStallMsMax, () => raw.destroy())
-    const onClose = (): void => settle(new Error('the client is gone'))
+    const onClose = (): void => settle(new Error('the client has closed the connection'))
     const settle = (error?: Error | null): void => {
       unwatch()
       raw.off('close', onClose)
-      // After a broken connection the system may still read the bytes, so they are left to the collector.
+      // After an error the operating system may still read the bytes, so they are left to the garbage
+      // collector.
       if (error) reject(error)
       else {
         piece.release()

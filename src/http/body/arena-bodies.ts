@@ -1,14 +1,13 @@
+/**
+ * Collects the bodies of updates in the arena of the HTTP worker. Kernels and the writer read them there
+ * without a copy, and they add no work for the garbage collector.
+ */
 import { Socket } from 'node:net'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { ArenaShare, Region } from '../../tables/arena.ts'
 import type { App } from '../context.ts'
 import { type BodyDone, type BodyLimits, collectBody, type Collector } from './collect-body.ts'
-
-/**
- * Bodies of updates lie in the arena of the HTTP worker, where kernels and the writer read them in place:
- * without a copy, and without memory that the garbage collector would have to find.
- */
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -17,7 +16,9 @@ declare module 'fastify' {
   }
 }
 
-/** A body in an arena. Its memory is released with the last pin: that of the response, or of an update. */
+/**
+ * A body in an arena. Its memory is released with its last pin: that of the response, or that of an update.
+ */
 export class ArenaBody {
   readonly #share: ArenaShare
   readonly #region: Region
@@ -28,7 +29,7 @@ export class ArenaBody {
     this.#region = region
   }
 
-  /** Pins the body. The function returned unpins it; calling it again does nothing. */
+  /** Pins the body. The returned function unpins it; calling it again does nothing. */
   pin(): () => void {
     this.#pinCount++
     let isPinned = true
@@ -44,12 +45,15 @@ export class ArenaBody {
 const unpinNothing = (): void => {}
 
 /**
- * Pins the body of a request where it lies, because another thread may read it after the client has gone
- * and the response has ended. The function returned unpins it. Bodies outside the arena need no pin.
+ * Pins the body of a request, because another thread may read it after the client has left and the response
+ * has ended. The returned function unpins it. A body outside the arena needs no pin.
  */
 export const pinBody = (request: FastifyRequest): (() => void) => request.arenaBody?.pin() ?? unpinNothing
 
-/** Collects a body of announced length in `share`. It stays until the response ends, or the client leaves. */
+/**
+ * Collects a body of announced length in `share`. It stays there until the response ends or the client
+ * leaves.
+ */
 export const collectInArena = (
   request: FastifyRequest,
   payload: IncomingMessage,
@@ -60,7 +64,7 @@ export const collectInArena = (
   const { announcedBytes } = limits
   const region = share.reserve(announcedBytes)
   const memory = Buffer.from(share.arena.memory.buffer, region.at, announcedBytes)
-  // The memory of an injected request belongs to its caller.
+  // The chunks of an injected request belong to its caller, so their memory is not freed.
   const chunks = new BodyInPlace(memory, request.raw.socket instanceof Socket)
   collectBody(payload, limits, chunks, (error, body) => {
     if (error === null) request.arenaBody = new ArenaBody(share, region)
@@ -70,8 +74,8 @@ export const collectInArena = (
 }
 
 /**
- * Makes the response pin the body, from the first hook after it. A response closes in any case; it
- * finishes only when the client waits for it.
+ * Pins the body for the response in the first hook after the body was collected. Every response emits
+ * `close`; it emits `finish` only if the client waits for it.
  */
 export const releaseWithResponse = (scope: App): void => {
   scope.addHook('preValidation', (request, { raw }, done) => {
@@ -92,7 +96,10 @@ class BodyInPlace implements Collector {
     this.#freesChunks = freesChunks
   }
 
-  /** Copies, and frees the chunk's memory at once: otherwise every few bodies start a collection. */
+  /**
+   * Copies the chunk and frees its memory at once; otherwise a garbage collection would start every few
+   * bodies.
+   */
   add(chunk: Buffer): void {
     chunk.copy(this.#body, this.#bytes)
     this.#bytes += chunk.length

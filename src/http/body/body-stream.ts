@@ -1,3 +1,4 @@
+/** Reads bodies chunk by chunk, while they arrive. */
 import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
@@ -5,40 +6,39 @@ import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { HttpRefusal } from '../errors/problem.ts'
 
-/** Reads bodies that are handed over chunk by chunk, while they arrive. */
-
-/** The facts about a streamed body that are known before it has come. */
+/** The facts about a streamed body that are known before it has arrived. */
 export const announcedBody = ({
   raw,
   headers,
 }: FastifyRequest): { freesChunks: boolean; contentLength: number | undefined } => {
   const length = headers['content-length']
   return {
-    // Chunks from a socket are copies made for us, whose memory can be freed before the collector finds it.
+    // Node copies each chunk from a socket for us, so its memory can be freed before the garbage collector
+    // finds it.
     freesChunks: raw.socket instanceof Socket,
     contentLength: length === undefined ? undefined : Number(length),
   }
 }
 
-/** The refusal of a body that comes too slowly. */
+/** The error for a body that arrives too slowly. */
 export const refuseSlow = (receivedBytes: number): Error =>
-  new HttpRefusal(408, 'INVALID_REQUEST', `the body came too slowly: ${receivedBytes} bytes so far`)
+  new HttpRefusal(408, 'INVALID_REQUEST', `the body arrived too slowly: ${receivedBytes} bytes so far`)
 
-/** The refusal of a body whose sender went away. No client reads it, but an upload has to know. */
+/** The error for a body whose sender left. No client reads it, but the upload fails with it. */
 export const refuseCut = (cause: Error): Error =>
   new GatherdError('MALFORMED_BODY', 'the body ended before its announced end', { cause })
 
 /**
- * The chunks of a body, each valid on its own. Rejects when the client goes away (MALFORMED_BODY), sends
- * nothing for `uploadIdleMsMax`, or is slower than `bodyBytesPerMsMin` allows (408). A consumer that stops
- * early leaves the rest unread.
+ * Yields the chunks of a body, each in memory of its own. Fails when the client leaves (MALFORMED_BODY),
+ * sends nothing for `uploadIdleMsMax`, or is slower than `bodyBytesPerMsMin` allows (408). If the consumer
+ * stops early, the rest stays unread.
  */
 export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint8Array, void, void> {
   const queue: Buffer[] = []
   let queuedBytes = 0
   let receivedBytes = 0
   let waitedMs = 0
-  // The client may have left before the first read, after which there is no event any more.
+  // The client may have left before the first read; the payload then emits no more events.
   let failure = payload.destroyed && !payload.readableEnded ? refuseCut(new Error('closed')) : undefined
   let wake = (): void => {}
   const onData = (chunk: Buffer): void => {
@@ -87,7 +87,7 @@ export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint
   } finally {
     payload.off('data', onData).off('end', onEnd).off('close', onClose)
     payload.pause()
-    // An error event without a listener ends the process, also when the client leaves after this.
+    // An error event without a listener would end the process, and the client may still leave after this.
     payload.off('error', onError).on('error', () => {})
   }
 }

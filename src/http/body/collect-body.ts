@@ -1,21 +1,20 @@
+/** Collects whole bodies, within limits of size and time. */
 import type { IncomingMessage } from 'node:http'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { refuseCut, refuseSlow } from './body-stream.ts'
 import type { StallWatch } from './stall-watch.ts'
 
-/** Collects bodies that are read as a whole, within a size and a time. */
-
 /** Called once with the body, or with the reason why there is none. */
 export type BodyDone = (error: Error | null, body?: unknown) => void
 
-/** Keeps the chunks of a body. */
+/** Stores the chunks of a body as they arrive. */
 export interface Collector {
   add(chunk: Buffer): void
   finish(): Buffer
 }
 
-/** Keeps the chunks, and joins them in the end. */
+/** Stores the chunks in a list and joins them at the end. */
 export class BodyChunks implements Collector {
   readonly #chunks: Buffer[] = []
 
@@ -23,7 +22,7 @@ export class BodyChunks implements Collector {
     this.#chunks.push(chunk)
   }
 
-  /** Each chunk is a copy that Node has made for us, so a body of one chunk needs no other. */
+  /** Node has copied each chunk for us, so a body of one chunk needs no other copy. */
   finish(): Buffer {
     return this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks)
   }
@@ -31,15 +30,15 @@ export class BodyChunks implements Collector {
 
 /** The bounds of one body. */
 export interface BodyLimits {
-  /** NaN when the body comes in chunks of HTTP. */
+  /** NaN for a body with chunked transfer coding. */
   announcedBytes: number
   bytesMax: number
   stalls: StallWatch
 }
 
 /**
- * Collects a body. After a refusal nothing more is read here: the error handler sends the answer, and
- * drops the rest of the body.
+ * Collects a body. After an error nothing more is read here: the error handler sends the answer and drops the
+ * rest of the body.
  */
 export const collectBody = (
   payload: IncomingMessage,
@@ -75,4 +74,4 @@ export const collectBody = (
 }
 
 const refuseLarge = (bytesMax: number): Error =>
-  new GatherdError('BODY_TOO_LARGE', `the body of this route has at most ${bytesMax} bytes`)
+  new GatherdError('BODY_TOO_LARGE', `the body of this route may have at most ${bytesMax} bytes`)

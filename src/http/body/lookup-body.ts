@@ -1,3 +1,4 @@
+/** Reads the JSON body of a lookup, for its route and for the fast path. */
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
@@ -6,14 +7,16 @@ import type { LookupRequest } from '../../lookup/request.ts'
 import { LOOKUP_TENSORS, LookupMembers } from '../schemas/lookup.ts'
 import { compileChecker } from '../validate.ts'
 
-/** Offsets of as many bags as there are ids, and a last one. */
+/**
+ * The most numbers in one member: an offset for each of as many bags as ids are allowed, and a last offset.
+ */
 const VALUE_COUNT_MAX = LIMITS.lookupIndexCountMax + 1
 
 const checkMembers = compileChecker(LookupMembers)
 
 /**
- * The lookup of a JSON body and its query, with the version that one of them pins. Refuses INVALID_REQUEST,
- * and as {@link readJsonObject}.
+ * Reads a lookup from its JSON body and its query, with the version that one of them names. Refuses
+ * INVALID_REQUEST, and whatever {@link readJsonObject} refuses.
  */
 export const readJsonLookup = (
   body: Uint8Array,
@@ -21,7 +24,7 @@ export const readJsonLookup = (
 ): LookupRequest & { version?: number } => {
   const stray = Object.keys(query).find((name) => name !== 'version')
   if (stray !== undefined) {
-    refuse('INVALID_REQUEST', `?${stray} is for binary bodies; a JSON body has it inside`, {
+    refuse('INVALID_REQUEST', `?${stray} is for binary bodies; put it into the JSON body`, {
       errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
     })
   }

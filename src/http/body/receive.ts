@@ -1,3 +1,4 @@
+/** Adds the Fastify parsers for the bodies that a route declares, to the scope that belongs to the route. */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { GatherdError, refuse } from '../../core/errors.ts'
@@ -9,8 +10,6 @@ import { collectInArena, releaseWithResponse } from './arena-bodies.ts'
 import { readChunks } from './body-stream.ts'
 import { type BodyDone, BodyChunks, collectBody } from './collect-body.ts'
 
-/** Parsers of Fastify for the bodies that a route declares, in the scope that the route has for itself. */
-
 declare module 'fastify' {
   interface FastifyRequest {
     /** The format whose parser has read the body; undefined without a body, or for one of any type. */
@@ -19,8 +18,8 @@ declare module 'fastify' {
 }
 
 /**
- * Makes the route of `scope` take the bodies that it declares. Any other type, and none, is refused
- * (UNSUPPORTED_MEDIA_TYPE), and so is a missing body (MALFORMED_BODY).
+ * Makes the route of `scope` accept the bodies that it declares. A body of another type or without a type is
+ * refused (UNSUPPORTED_MEDIA_TYPE), and so is a missing body (MALFORMED_BODY).
  */
 export const acceptBodies = (scope: App, context: HttpContext, route: Route): void => {
   const { accepts, bodyBytesMax = 0 } = route
@@ -32,7 +31,7 @@ export const acceptBodies = (scope: App, context: HttpContext, route: Route): vo
     addParser(scope, format, (request, payload, done) => {
       const announcedBytes = Number(request.headers['content-length'] ?? NaN)
       const limits = { announcedBytes, bytesMax: bodyBytesMax, stalls: context.stalls }
-      // A body of unannounced length has no place in the arena before it has come.
+      // A body of unannounced length cannot get memory in the arena before it has arrived.
       if (inArena && announcedBytes <= bodyBytesMax)
         collectInArena(request, payload, context.lookups.updateBodies, limits, done)
       else collectBody(payload, limits, new BodyChunks(), done)
@@ -62,7 +61,7 @@ const refuseNoBody = (scope: App): void => {
   )
 }
 
-/** Takes a body of any type, or of none, as chunks while it arrives. */
+/** Accepts a body of any type, or without a type, as chunks while it arrives. */
 const acceptAnyBody = (scope: App): void => {
   scope.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage, done: BodyDone) => {
     checkBodyHeaders(request)
@@ -71,32 +70,34 @@ const acceptAnyBody = (scope: App): void => {
   refuseNoBody(scope)
 }
 
-/** Refuses bodies, but not the Content-Type that some clients send without one. */
+/** Refuses bodies, but accepts a Content-Type without a body, which some clients send. */
 const acceptNoBody = (scope: App): void => {
   scope.addContentTypeParser('*', (request: FastifyRequest, _payload: unknown, done: BodyDone) => {
     const { 'content-length': length, 'transfer-encoding': coding } = request.headers
     const isEmpty = coding === undefined && (length === undefined || Number(length) === 0)
-    done(isEmpty ? null : new GatherdError('INVALID_REQUEST', `${request.method} takes no body here`))
+    done(
+      isEmpty ? null : new GatherdError('INVALID_REQUEST', `${request.method} takes no body here; send none`),
+    )
   })
 }
 
 /** Refuses bodies of `scope` that come in none of `formats` (UNSUPPORTED_MEDIA_TYPE). */
 const refuseOtherTypes = (scope: App, formats: readonly Format[]): void => {
   scope.addContentTypeParser('*', (request: FastifyRequest) => {
-    const given = request.headers['content-type']
+    const contentType = request.headers['content-type']
     const types = listMediaTypes(formats).join(', ')
     return refuse(
       'UNSUPPORTED_MEDIA_TYPE',
-      given === undefined
+      contentType === undefined
         ? `the body has no Content-Type; send one of ${types}`
-        : `Content-Type is ${quoteText(given)}; send one of ${types}`,
+        : `Content-Type is ${quoteText(contentType)}; send one of ${types}`,
     )
   })
 }
 
 /**
- * Refuses what Node and Fastify let through: encoded bodies, which would be stored as they are, and two
- * types for one body.
+ * Refuses requests that Node and Fastify would accept: encoded bodies, which would be stored without being
+ * decoded, and two types for one body.
  */
 const checkBodyHeaders = (request: FastifyRequest): void => {
   const encoding = request.headers['content-encoding']
@@ -111,7 +112,8 @@ const checkBodyHeaders = (request: FastifyRequest): void => {
   for (let i = 0; i < rawHeaders.length; i += 2) {
     if (rawHeaders[i].length === 12 && rawHeaders[i].toLowerCase() === 'content-type') types++
   }
-  if (types > 1) refuse('UNSUPPORTED_MEDIA_TYPE', 'there is more than one Content-Type; send one')
+  if (types > 1) refuse('UNSUPPORTED_MEDIA_TYPE', 'the request has more than one Content-Type; send one')
 }
 
-const refuseEmpty = (): Error => new GatherdError('MALFORMED_BODY', 'the request has no body')
+const refuseEmpty = (): Error =>
+  new GatherdError('MALFORMED_BODY', 'the request has no body; this route needs one')

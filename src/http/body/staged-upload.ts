@@ -1,3 +1,4 @@
+/** Translates between the HTTP contract of uploads in parts and the staging of their parts. */
 import type { Static } from 'typebox'
 import { assert } from '../../core/assert.ts'
 import type { Precondition } from '../../core/types.ts'
@@ -38,8 +39,8 @@ export const readUploadBegin = (body: Buffer, table: string): UploadSpecificatio
 }
 
 /**
- * Makes the table of an upload's parts, as a PUT of them all would. Refuses as that does, and as {@link
- * commitUpload}.
+ * Makes a table of an upload's parts, as one PUT of all of them would. Refuses whatever that PUT and {@link
+ * commitUpload} refuse.
  */
 export const commitStaged = (
   context: HttpContext,
@@ -57,7 +58,7 @@ export const commitStaged = (
         format: formatOf(contentType),
         query: toQuery(checkParameters(parameters)),
         body,
-        // The chunks are views of one buffer.
+        // The chunks are views of one buffer, so their memory cannot be freed one by one.
         freesChunks: false,
         contentLength,
         digest: digest === null ? undefined : parseContentDigest(digest),
@@ -73,20 +74,20 @@ const formatOf = (contentType: string): FormatName => {
   return format
 }
 
-/** In a query the optimizer is text. */
+/** Converts the parameters of an upload to those of a query, in which the optimizer is text. */
 const toQuery = ({ optimizer, ...others }: Static<typeof UploadParameters>): Static<typeof UploadQuery> =>
   optimizer === undefined
     ? others
     : { ...others, optimizer: typeof optimizer === 'string' ? optimizer : JSON.stringify(optimizer) }
 
-/** A part as clients see it. */
+/** Describes a part for clients. */
 export const describePart = ({ part, bytes, sha256 }: StagedPart): Static<typeof PartAnswer> => ({
   part,
   bytes,
   digest: formatContentDigest(Buffer.from(sha256, 'hex')),
 })
 
-/** An upload as clients see it. */
+/** Describes an upload for clients. */
 export const describeUpload = ({
   upload,
   parts,

@@ -1,3 +1,5 @@
+/** Watches the deadlines of bodies and answers. */
+
 const SWEEP_MS = 1_000
 
 interface Watched {
@@ -6,8 +8,8 @@ interface Watched {
 }
 
 /**
- * Deadlines of bodies and answers that almost always end in time, thousands of times a second. One timer
- * sweeps them all, because a timer each would cost more than a microsecond.
+ * The deadlines of bodies and answers. Thousands are set each second and almost all are met. One timer checks
+ * them all, because setting a timer for each would cost more than a microsecond.
  */
 export class StallWatch {
   readonly #watched = new Set<Watched>()
@@ -19,19 +21,19 @@ export class StallWatch {
    */
   watch(deadlineMs: number, onPassed: () => void): () => void {
     this.#sweeper ??= setInterval(this.#sweep, SWEEP_MS).unref()
-    const one: Watched = { deadlineMs, onPassed }
-    this.#watched.add(one)
-    return () => this.#watched.delete(one)
+    const entry: Watched = { deadlineMs, onPassed }
+    this.#watched.add(entry)
+    return () => this.#watched.delete(entry)
   }
 
   readonly #sweep = (): void => {
     const nowMs = performance.now()
-    for (const one of this.#watched) {
-      if (one.deadlineMs > nowMs) continue
-      this.#watched.delete(one)
-      one.onPassed()
+    for (const entry of this.#watched) {
+      if (entry.deadlineMs > nowMs) continue
+      this.#watched.delete(entry)
+      entry.onPassed()
     }
-    // An idle service has no timer, and one that is closed leaves none behind.
+    // The timer stops when there is nothing to watch, so that a closed service leaves none behind.
     if (this.#watched.size > 0) return
     clearInterval(this.#sweeper)
     this.#sweeper = undefined

@@ -1,3 +1,4 @@
+/** Stores the data of a PUT, or of the parts of an upload, as a table. */
 import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
 import type { Precondition, Settings, TableInfo } from '../../core/types.ts'
@@ -27,8 +28,8 @@ export interface TableBody {
 }
 
 /**
- * The query of an upload, by the names of the code. Refuses INVALID_REQUEST for an optimizer that cannot be
- * read.
+ * Splits the query of an upload into options and settings, under the names of the code. Refuses
+ * INVALID_REQUEST for an optimizer that cannot be read.
  */
 export const readUploadQuery = (
   query: Static<typeof UploadQuery>,
@@ -49,7 +50,7 @@ export const readUploadQuery = (
   }
 }
 
-/** Creates or replaces a table from data. Refuses as {@link uploadTable}. */
+/** Creates or replaces a table from data. Refuses whatever {@link uploadTable} refuses. */
 export const storeTableBody = (
   { writer, lookups, registry }: HttpContext,
   source: TableBody,
@@ -67,7 +68,7 @@ export const storeTableBody = (
   })
 }
 
-/** The answer to a request that has made a version of a table. */
+/** The result of a request that has made a version of a table. */
 export interface StoredTable {
   created: boolean
   info: TableInfo
@@ -82,7 +83,7 @@ export const describeStored = (
   // The table can be missing only if another client has deleted it meanwhile.
   ({ created, info: describeBuilt(registry.find(table), version) })
 
-/** 201 with its place for a table that is new, 200 for one that was replaced. */
+/** Answers 201 with a Location for a new table, 200 for one that was replaced. */
 export const sendStored = (reply: FastifyReply, { created, info }: StoredTable): FastifyReply => {
   if (created) reply.status(201).header('location', `/v1/tables/${info.name}`)
   return sendTableInfo(reply, info)

@@ -1,3 +1,4 @@
+/** Reads the JSON specification of a table. */
 import { type ErrorPlace, refuse } from '../../core/errors.ts'
 import { type JsonTensor, readJsonObject, toFloat32 } from '../../formats/json-reader.ts'
 import { formatShape } from '../../formats/shape.ts'
@@ -9,7 +10,7 @@ import { compileChecker } from '../validate.ts'
 const checkMembers = compileChecker(SpecificationMembers)
 
 /**
- * A specification as its JSON body has it, with the defaults: float32, zeros. Refuses INVALID_REQUEST,
+ * Reads a specification from its JSON body and adds the defaults: float32, zeros. Refuses INVALID_REQUEST,
  * SHAPE_MISMATCH, NON_FINITE.
  */
 export const readSpecification = (body: Buffer): Omit<Specification, 'name' | 'precondition'> => {
@@ -18,19 +19,19 @@ export const readSpecification = (body: Buffer): Omit<Specification, 'name' | 'p
   const settings = completeSettings(settingsMembers)
   const tensor = tensors.get('values')
   if (tensor !== undefined) {
-    if (initializer !== undefined) refusePlace('/initializer', 'has no place beside values')
+    if (initializer !== undefined) refusePlace('/initializer', 'is not allowed beside values')
     return { ...readValues(tensor, rows, dim), dtype, settings }
   }
   const missing: ErrorPlace[] = []
   if (rows === undefined) missing.push({ pointer: '/rows', detail: 'is missing' })
   if (dim === undefined) missing.push({ pointer: '/dim', detail: 'is missing' })
   if (rows === undefined || dim === undefined) {
-    return refuse('INVALID_REQUEST', 'a specification has rows and dim, or values', { errors: missing })
+    return refuse('INVALID_REQUEST', 'a specification needs rows and dim, or values', { errors: missing })
   }
   return { rows, dim, dtype, settings, source: { initializer: initializer ?? { kind: 'zeros' } } }
 }
 
-/** Values have rows and dim themselves. Members of the same name must agree with them. */
+/** Takes rows and dim from the values. Members of the same names must agree with them. */
 const readValues = (
   tensor: JsonTensor,
   rows: number | undefined,
@@ -44,10 +45,7 @@ const readValues = (
       `values must be rows of numbers, [[..], [..]]; they have shape [${formatShape([...shape])}]`,
     )
   if ((rows ?? shape[0]) !== shape[0] || (dim ?? shape[1]) !== shape[1]) {
-    refuse(
-      'SHAPE_MISMATCH',
-      `values have ${shape[0]} rows of ${shape[1]}; rows and dim beside them say otherwise`,
-    )
+    refuse('SHAPE_MISMATCH', `values have ${shape[0]} rows of ${shape[1]}; the members rows and dim differ`)
   }
   return { rows: shape[0], dim: shape[1], source: { values: toFloat32(tensor, '/values') } }
 }

@@ -8,7 +8,7 @@ import type { Format } from '../negotiate.ts'
 import { GradientsMembers, RowsMembers } from '../schemas/updates.ts'
 import { compileChecker } from '../validate.ts'
 
-/** The query of an update of named arrays. A JSON update has the same as members of its body. */
+/** The query of an update by named arrays. A JSON update has the same members in its body. */
 export interface UpdateQuery {
   learning_rate?: number
   op?: 'set' | 'add'
@@ -18,8 +18,8 @@ const checkGradientsMembers = compileChecker(GradientsMembers)
 const checkRowsMembers = compileChecker(RowsMembers)
 
 /**
- * Reads the body and the query of an update. The values of a JSON body lie in `keepSingles`, until the next
- * one is read. Refuses INVALID_REQUEST, and what the format refuses.
+ * Reads the body and the query of an update. `keepSingles` provides the memory for the values of a JSON body,
+ * which the next one overwrites. Refuses INVALID_REQUEST, and whatever the format refuses.
  */
 export const readUpdate = (
   route: 'gradients' | 'rows',
@@ -48,12 +48,12 @@ export const readUpdate = (
 }
 
 const refuseNoOperation = (): never =>
-  refuse('INVALID_REQUEST', '?op=set or ?op=add is needed', {
+  refuse('INVALID_REQUEST', 'the query parameter op is missing; send ?op=set or ?op=add', {
     errors: [{ pointer: '/op', detail: 'is required' }],
   })
 
 const refuseQuery = (query: UpdateQuery): void => {
   const stray = Object.keys(query)[0]
   if (stray !== undefined)
-    refuse('INVALID_REQUEST', `?${stray} is for ${listNamedArrays()} bodies; a JSON body has it inside`)
+    refuse('INVALID_REQUEST', `?${stray} is for ${listNamedArrays()} bodies; put it into the JSON body`)
 }

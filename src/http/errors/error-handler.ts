@@ -1,3 +1,4 @@
+/** Answers errors: refusals as problems, other errors as INTERNAL, and bytes that Node could not parse. */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -8,17 +9,15 @@ import { formatsOf, methodsOf, type Route } from '../define-route.ts'
 import { FORMAT_MEDIA_TYPES } from '../negotiate.ts'
 import { HttpRefusal, renderProblem } from './problem.ts'
 
-/** Answers errors: refusals as problems, our own bugs as INTERNAL, and bytes that Node could not parse. */
-
-/** The errors of Fastify that a client can cause. Any other is a bug of ours. */
+/** The errors of Fastify that a client can cause. Any other is an internal error. */
 const FASTIFY_REFUSALS: Readonly<Record<string, () => GatherdError>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
     new GatherdError(
       'UNSUPPORTED_MEDIA_TYPE',
-      'the Content-Type cannot be read, or this route reads no such type',
+      'the Content-Type is malformed, or this route does not accept it',
     ),
   FST_ERR_CTP_BODY_TOO_LARGE: () =>
-    new GatherdError('BODY_TOO_LARGE', 'the body is larger than this route takes'),
+    new GatherdError('BODY_TOO_LARGE', 'the body is larger than this route accepts'),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
     new GatherdError('MALFORMED_BODY', 'the body does not have the length that Content-Length announced'),
   FST_ERR_ROUTE_MISSING_CONTENT_TYPE: () =>
@@ -29,7 +28,7 @@ const FASTIFY_REFUSALS: Readonly<Record<string, () => GatherdError>> = {
     new HttpRefusal(414, 'INVALID_REQUEST', `the URL has at most ${LIMITS.urlBytesMax} bytes`),
 }
 
-/** The refusal that an error stands for; undefined: a bug of ours. */
+/** Returns the refusal that an error stands for; undefined for an internal error. */
 const toRefusal = (error: unknown): GatherdError | undefined => {
   if (error instanceof GatherdError) return error
   const code = (error as { code?: unknown } | null)?.code
@@ -39,7 +38,8 @@ const toRefusal = (error: unknown): GatherdError | undefined => {
 }
 
 /**
- * Answers any error as a problem, and logs it: our mistakes with their stack, a client's only for who debugs.
+ * Answers any error as a problem and logs it: internal errors with their stack at level error, refusals at
+ * level debug.
  */
 export const answerError = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
   const refusal = toRefusal(error)
@@ -68,12 +68,12 @@ const cutUrl = (url: string): string => (url.length > 256 ? `${url.slice(0, 256)
 const sendProblem = (refusal: GatherdError, request: FastifyRequest, reply: FastifyReply): void => {
   const { status, headers, body } = renderProblem(refusal, request.id)
   for (const name of Object.keys(reply.getHeaders())) if (DESCRIBES_BODY.has(name)) reply.removeHeader(name)
-  letBodyRunDry(request.raw, reply)
+  drainBody(request.raw, reply)
   // A Buffer, because Fastify adds a charset to text, which this media type does not have.
   void reply.status(status).headers(headers).send(Buffer.from(body))
 }
 
-/** Headers that a handler may have set before it failed. */
+/** The headers about a body, which a handler may have set before it failed. */
 const DESCRIBES_BODY = new Set([
   'content-length',
   'content-disposition',
@@ -85,10 +85,10 @@ const DESCRIBES_BODY = new Set([
 ])
 
 /**
- * A connection closed while the client still sends makes its system throw the answer away. So it stays open
- * and the rest of the body is read and dropped, for a while.
+ * Keeps the connection open after the answer, and reads and drops the rest of the body for up to `lingerMs`.
+ * If the connection closed while the client still sends, the client's system would discard the answer.
  */
-const letBodyRunDry = (raw: IncomingMessage, reply: FastifyReply): void => {
+const drainBody = (raw: IncomingMessage, reply: FastifyReply): void => {
   if (raw.complete) return
   if (reply.hasHeader('connection')) reply.removeHeader('connection')
   reply.raw.once('finish', () => {
@@ -109,7 +109,7 @@ export const answerUnknownRoute = (
 ): void => {
   const path = request.url.split('?', 1)[0]
   const methods = app.supportedMethods.filter((method) => app.findRoute({ method, url: path }) !== null)
-  // A route that has the method and still does not know the path is one of the static files.
+  // If a route has the method and still does not know the path, it is that of the static files.
   if (methods.length === 0 || methods.includes(request.method)) {
     answerError(new GatherdError('ROUTE_NOT_FOUND', `there is nothing at ${cutUrl(path)}`), request, reply)
     return
@@ -117,7 +117,7 @@ export const answerUnknownRoute = (
   const allow = methods.join(', ')
   if (methods.includes('QUERY')) reply.header('accept-query', listQueryTypes(routes, path))
   if (request.method === 'OPTIONS') {
-    letBodyRunDry(request.raw, reply)
+    drainBody(request.raw, reply)
     void reply.status(204).header('allow', allow).send()
     return
   }
@@ -134,8 +134,8 @@ const listQueryTypes = (routes: readonly Route[], path: string): string => {
 
 const matchesPath = (url: string, path: string): boolean => {
   const parts = path.split('/')
-  const wanted = url.split('/')
-  return wanted.length === parts.length && wanted.every((part, i) => part[0] === ':' || part === parts[i])
+  const pattern = url.split('/')
+  return pattern.length === parts.length && pattern.every((part, i) => part[0] === ':' || part === parts[i])
 }
 
 /** An error of Node's parser about bytes that are not HTTP. */
@@ -149,7 +149,7 @@ export const answerClientError = (error: ParserError, socket: Socket, requestId:
     socket.destroy()
     return
   }
-  // The answer that the connection waits for. Node has no public name for it.
+  // The pending answer of the connection, for which Node has no public name.
   const pending = (socket as { _httpMessage?: ServerResponse | null })._httpMessage
   if (pending?.req.complete && !pending.writableFinished) {
     pending.once('finish', () => answerClientError(error, socket, requestId))

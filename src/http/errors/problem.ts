@@ -1,3 +1,4 @@
+/** Renders refusals as problem documents (RFC 9457). */
 import { ERRORS, type ErrorCode, type ErrorPlace, GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 
@@ -60,7 +61,7 @@ const toProblem = (error: GatherdError, requestId: string): Problem => {
   return problem
 }
 
-/** Status, headers and body of a refusal. 429 and 503 always carry Retry-After. */
+/** Renders status, headers and body of a refusal. 429 and 503 always have Retry-After. */
 export const renderProblem = (error: GatherdError, requestId: string): RenderedProblem => {
   const { status } = error
   const headers: Record<string, string> = {

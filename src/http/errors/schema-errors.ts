@@ -1,3 +1,4 @@
+/** Explains to clients why a value does not fit a schema. */
 import type { ErrorPlace } from '../../core/errors.ts'
 import { escapePointer } from '../../core/pointers.ts'
 
@@ -23,8 +24,9 @@ export interface PlainSchema {
 }
 
 /**
- * Explains to people where and why `value` does not fit `schema`: each place once, with the expected
- * alternatives. Infinite numbers are numbers here. The compiled check decides whether there is an error.
+ * Explains where and why `value` does not fit `schema`: each place once, with the expected alternatives.
+ * Infinite numbers count as numbers. The compiled check, not this function, decides whether there is an
+ * error.
  */
 export const explainSchemaError = (schema: PlainSchema, value: unknown, at: string): ErrorPlace[] => {
   if (schema.anyOf !== undefined) return explainUnion(schema.anyOf, value, at)
@@ -44,17 +46,18 @@ export const explainSchemaError = (schema: PlainSchema, value: unknown, at: stri
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Objects that differ by their `kind` are explained by the schema of that kind. */
+/** Explains a union. Objects that differ by their `kind` are explained by the schema of that kind. */
 const explainUnion = (schemas: readonly PlainSchema[], value: unknown, at: string): ErrorPlace[] => {
   const kinds = schemas.flatMap((schema) => schema.properties?.kind?.const ?? [])
   if (kinds.length > 0 && isObject(value)) {
-    const meant = schemas.find((schema) => schema.properties?.kind?.const === value.kind)
-    if (meant === undefined) return [{ pointer: `${at}/kind`, detail: `must be one of ${listValues(kinds)}` }]
-    return explainSchemaError(meant, value, at)
+    const schemaOfKind = schemas.find((schema) => schema.properties?.kind?.const === value.kind)
+    if (schemaOfKind === undefined)
+      return [{ pointer: `${at}/kind`, detail: `must be one of ${listValues(kinds)}` }]
+    return explainSchemaError(schemaOfKind, value, at)
   }
   const attempts = schemas.map((schema) => ({ schema, places: explainSchemaError(schema, value, at) }))
   if (attempts.some(({ places }) => places.length === 0)) return []
-  // An alternative of the right type is the one meant, so its bounds are the explanation.
+  // The client most likely meant the alternative of the right type, so its bounds are the explanation.
   const near = attempts.find(({ schema }) => explainType(schema, value) === undefined)
   return (
     near?.places ?? [
@@ -136,5 +139,5 @@ const explainText = (schema: PlainSchema, value: string): string | undefined => 
 /** The pointer to a member (RFC 6901). */
 export const pointerTo = (at: string, name: string): string => `${at}/${escapePointer(cutName(name))}`
 
-/** Names come from clients, and one of a megabyte would make the answer as long. */
+/** Shortens a name, because clients choose it and one of a megabyte would make the answer as long. */
 const cutName = (name: string): string => (name.length > 64 ? `${name.slice(0, 64)}...` : name)

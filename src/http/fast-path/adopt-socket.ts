@@ -1,10 +1,14 @@
+/** Makes accepted sockets read into memory of our choice, which Node offers only for outgoing connections. */
 import { Socket, type SocketConstructorOpts } from 'node:net'
 
-/** Chooses the memory that a socket reads into, and gets what was read. */
+/** Chooses the memory that a socket reads into, and receives the bytes. */
 export interface SocketReader {
-  /** The memory for the next bytes. Called once, and again after each `read`. */
+  /** Returns the memory for the next bytes. Called once, and again after each `read`. */
   target(): Uint8Array
-  /** `byteCount` bytes lie in `memory`, until this returns. False: read no further for now. */
+  /**
+   * Receives `byteCount` bytes in `memory`, which are valid until this returns. Returning false stops
+   * reading.
+   */
   read(byteCount: number, memory: Uint8Array): boolean
 }
 
@@ -28,12 +32,12 @@ interface Accepted {
 }
 
 /**
- * Makes a new socket of an accepted one, which reads into memory of the reader's choice (`onread` of
- * `net.Socket`). Node offers that for connections that one opens, not for those that a server accepts: those
- * it reads 64 KiB at a time into memory allocated for each read, which is half of the cost of a large body
- * (docs/explanation/performance.md). null: the handle is not one of the Node that this was written for; the
- * accepted socket is unchanged. The new socket takes the place of the old one in the server's count of
- * connections.
+ * Replaces an accepted socket by a new one that reads into memory of the reader's choice (`onread` of
+ * `net.Socket`). Node offers that only for outgoing connections. It reads accepted ones 64 KiB at a time into
+ * memory allocated for each read, which is half of the cost of a large body
+ * (docs/explanation/performance.md). Returns null, and leaves the accepted socket unchanged, when the handle
+ * is not one of the Node version that this was written for. The new socket takes the place of the old one in
+ * the server's count of connections.
  */
 export const adoptSocket = (accepted: Socket, reader: SocketReader): AdoptedSocket | null => {
   const inner = accepted as unknown as Accepted
@@ -47,7 +51,7 @@ export const adoptSocket = (accepted: Socket, reader: SocketReader): AdoptedSock
     return null
   handle.readStop()
   handle.reading = false
-  // Node reports the next read with the memory that it knew before.
+  // Node reports the next read with the memory from before the redirection.
   let redirected: Uint8Array | undefined
   const read = (byteCount: number, memory: Uint8Array): boolean => {
     const into = redirected ?? memory

@@ -1,9 +1,11 @@
+/**
+ * Renders the heads of the fast path's answers, with the bytes and in the order that Fastify and `node:http`
+ * write.
+ */
 import { LIMITS } from '../../core/limits.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
 
-/** The heads of the fast path's answers, to the byte and in the order that Fastify and `node:http` write. */
-
-/** The Date of now (RFC 9110, 5.6.7). */
+/** Returns the current value of the header Date (RFC 9110, 5.6.7). */
 export type HttpDate = () => string
 
 /** Makes an {@link HttpDate} that renders its text once a second, as `node:http` does. */
@@ -16,29 +18,31 @@ export const createHttpDate = (): HttpDate => {
   }
 }
 
-/** The head of an answer at this sequence, for a body of so many bytes. Valid until the next call. */
+/**
+ * Returns the head of an answer at this sequence, for a body of `bodyBytes`. It is valid until the next call.
+ */
 export type AnswerHead = (sequence: number, bodyBytes: number) => Uint8Array
 
 /**
- * An {@link AnswerHead} for one version, with `headers` between those of the state and the length. Between
- * two updates and within a second most of the head is the same text, and often all of it: those parts are
- * rendered once.
+ * Makes an {@link AnswerHead} for one version, with `headers` between those of the state and the length.
+ * Between two updates and within a second most of the head stays the same, and often all of it, so those
+ * parts are rendered only once.
  */
 export const createAnswerHead = (
   httpDate: HttpDate,
   version: number,
   headers: Readonly<Record<string, string>>,
 ): AnswerHead => {
-  let written = { sequence: -1, date: '', before: '', after: '' }
+  let rendered = { sequence: -1, date: '', before: '', after: '' }
   let latest = { bodyBytes: -1, bytes: new Uint8Array() }
   return (sequence, bodyBytes) => {
     const now = httpDate()
-    if (written.sequence !== sequence || written.date !== now) {
-      written = { sequence, date: now, ...renderHead(version, sequence, headers, now) }
+    if (rendered.sequence !== sequence || rendered.date !== now) {
+      rendered = { sequence, date: now, ...renderHead(version, sequence, headers, now) }
       latest = { bodyBytes: -1, bytes: latest.bytes }
     }
     if (latest.bodyBytes !== bodyBytes) {
-      latest = { bodyBytes, bytes: Buffer.from(`${written.before}${bodyBytes}${written.after}`, 'latin1') }
+      latest = { bodyBytes, bytes: Buffer.from(`${rendered.before}${bodyBytes}${rendered.after}`, 'latin1') }
     }
     return latest.bytes
   }

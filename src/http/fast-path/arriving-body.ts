@@ -1,11 +1,13 @@
+/** Collects the bodies of the fast path's requests that arrive in several pieces. */
+
 /** The memory of a body, until its request is answered or handed to Fastify. */
 export interface ReservedBody {
   readonly bytes: Buffer
-  /** Is called once. */
+  /** Must be called exactly once. */
   release: () => void
 }
 
-/** A body may arrive in this many pieces, and one more per `PIECE_BYTES`. With more, Fastify waits for it. */
+/** A body may arrive in this many pieces, plus one per `PIECE_BYTES`. If there are more, Fastify reads it. */
 const PIECE_COUNT_MAX = 64
 const PIECE_BYTES = 4 * 1024
 
@@ -19,7 +21,7 @@ export class ArrivingBody {
     this.reserved = reserved
   }
 
-  /** The place of the next bytes. Never empty while the body is not whole. */
+  /** The memory for the next bytes. It is never empty while the body is incomplete. */
   get room(): Buffer {
     return this.reserved.bytes.subarray(this.#filledBytes)
   }
@@ -33,11 +35,11 @@ export class ArrivingBody {
   }
 
   /** Whether the client sends so little at a time that each byte costs a read. */
-  get isTooMany(): boolean {
+  get hasTooManyPieces(): boolean {
     return !this.isWhole && this.#pieceCount > PIECE_COUNT_MAX + this.reserved.bytes.length / PIECE_BYTES
   }
 
-  /** Counts `byteCount` more bytes, which lie in their places. */
+  /** Counts `byteCount` more bytes, which are already in their places. */
   note(byteCount: number): void {
     this.#filledBytes += byteCount
     this.#pieceCount++

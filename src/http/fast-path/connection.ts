@@ -1,3 +1,4 @@
+/** Reads the requests of one connection for the fast path, up to the first that Fastify must answer. */
 import type { Socket } from 'node:net'
 import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { type AdoptedSocket, adoptSocket, type SocketReader } from './adopt-socket.ts'
@@ -8,15 +9,16 @@ import type { FastPathHead } from './read-head.ts'
 
 /**
  * A connection whose requests so far were all for the fast path. They are answered in order, each by one
- * write, before the next is looked at. While the client does not take its answers nothing more is read.
+ * write, before the next one is parsed. While the client does not read its answers, no more requests are
+ * read.
  */
 export class FastPathConnection implements SocketReader {
   readonly socket: Socket
-  /** When the client last sent or took something. */
+  /** The time when the client last sent data or read an answer. */
   heardAtMs: number
   /** Whether the client has sent nothing yet. */
   isNew = true
-  /** When the body that is arriving began; undefined: none is. */
+  /** The time when the body that is arriving began; undefined when no body is arriving. */
   bodySinceMs: number | undefined
   readonly #exits: FastPathExits<FastPathConnection>
   readonly #adopted: AdoptedSocket | null
@@ -24,20 +26,20 @@ export class FastPathConnection implements SocketReader {
   #known: KnownHead | undefined
   /** The body of a request that has not arrived as a whole. */
   #arriving: ArrivingBody | null = null
-  /** An answer is being made. */
+  /** Whether an answer is being made. */
   isAnswering = false
-  /** Requests that wait until the client takes answers again, or until an answer is made. */
+  /** Requests that are postponed until the client reads answers again, or until an answer is made. */
   #unread: Buffer | undefined
-  #hasLeft = false
+  #isDemoted = false
   #hasEnded = false
-  #closesAfterwards = false
+  #closesWhenIdle = false
 
   constructor(accepted: Socket, exits: FastPathExits<FastPathConnection>) {
     this.#exits = exits
     this.heardAtMs = exits.nowMs()
     this.#adopted = adoptSocket(accepted, this)
     this.socket = this.#adopted?.socket ?? accepted
-    if (this.#adopted === null) accepted.on('data', this.#hear)
+    if (this.#adopted === null) accepted.on('data', this.#onData)
     else this.socket.resume()
     this.socket.on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onError)
   }
@@ -53,83 +55,86 @@ export class FastPathConnection implements SocketReader {
 
   read(byteCount: number, memory: Uint8Array): boolean {
     const bytes = Buffer.from(memory.buffer, memory.byteOffset, byteCount)
-    // Node's parser reads the handle itself; bytes that come here later belong to the socket's readers.
-    if (this.#hasLeft) return this.socket.push(Buffer.from(bytes))
-    this.#hear(bytes)
+    // Node's parser now reads the handle itself; bytes that still come here belong to the socket's listeners.
+    if (this.#isDemoted) return this.socket.push(Buffer.from(bytes))
+    this.#onData(bytes)
     return true
   }
 
   /**
-   * Hands the connection to Fastify for good, with everything that has not been answered. While an answer
-   * is being made the connection is ended after it instead.
+   * Hands the connection to Fastify for good, with everything that has not been answered. If an answer is
+   * being made, the connection is closed after it instead.
    */
   demote(): void {
-    if (this.isAnswering) this.#closesAfterwards = true
+    if (this.isAnswering) this.#closesWhenIdle = true
     else if (this.#arriving !== null) this.#demoteWith(null, this.#known?.bytes, this.#arriving.arrived)
     else this.#demoteWith(null, this.#unread)
   }
 
-  /** Ends the connection once the answers under way are sent. Later requests are dropped. */
+  /** Ends the connection when the pending answers have been sent. Later requests are dropped. */
   close(): void {
     const { socket } = this
     this.#exits.forget(this)
-    socket.off('data', this.#hear).off('drain', this.#goOn).resume().destroySoon()
+    socket.off('data', this.#onData).off('drain', this.#continue).resume().destroySoon()
   }
 
-  /** `reserved` is released before Fastify looks for room for the same body. */
+  /**
+   * Hands the connection to Fastify with the bytes that are not answered. `reserved` is released first,
+   * because Fastify reserves memory for the same body.
+   */
   #demoteWith(reserved: ReservedBody | null, ...unanswered: (Buffer | undefined)[]): void {
     const { socket } = this
-    // A copy, because the next read overwrites the memory that they lie in.
+    // The bytes are copied, because the next read overwrites their memory.
     const bytes = Buffer.concat(unanswered.filter((part) => part !== undefined))
     reserved?.release()
     this.#exits.forget(this)
-    this.#hasLeft = true
+    this.#isDemoted = true
     if (this.#arriving !== null) this.#adopted?.redirect(this.#exits.readBuffer)
     this.#forgetBody()
     socket
-      .off('data', this.#hear)
+      .off('data', this.#onData)
       .off('end', this.#onEnd)
       .off('close', this.#onClose)
       .off('error', this.#onError)
-    socket.off('drain', this.#goOn)
+    socket.off('drain', this.#continue)
     this.#exits.giveToFastify(socket)
     if (socket.isPaused()) socket.resume()
     // Node's parser listens for data even when it reads the handle itself.
     if (bytes.length > 0) socket.emit('data', bytes)
-    // The new listeners have missed the end.
+    // The new listeners were added after the end, so it is emitted again.
     if (this.#hasEnded) socket.emit('end')
   }
 
-  readonly #hear = (bytes: Buffer): void => {
+  readonly #onData = (bytes: Buffer): void => {
     this.heardAtMs = this.#exits.nowMs()
     this.isNew = false
     const arriving = this.#arriving
     if (arriving === null) {
-      this.#take(bytes)
+      this.#serveAll(bytes)
       return
     }
     const { room } = arriving
     let rest = bytes.subarray(bytes.length)
     if (room.buffer === bytes.buffer && room.byteOffset === bytes.byteOffset) arriving.note(bytes.length)
     else rest = bytes.subarray(arriving.add(bytes))
-    if (arriving.isTooMany) this.demote()
+    if (arriving.hasTooManyPieces) this.demote()
     if (!arriving.isWhole) return
     this.#arriving = null
     this.bodySinceMs = undefined
-    if (this.#serve(arriving.reserved.bytes, arriving.reserved, rest) && rest.length > 0) this.#take(rest)
+    if (this.#serve(arriving.reserved.bytes, arriving.reserved, rest) && rest.length > 0) this.#serveAll(rest)
   }
 
   /** Answers the requests that `bytes` begin with, up to the first that is not for the fast path. */
-  #take(bytes: Buffer): void {
+  #serveAll(bytes: Buffer): void {
     for (let at = 0; at < bytes.length; ) {
       if (this.isAnswering || this.socket.writableNeedDrain) {
-        this.#wait(bytes.subarray(at))
+        this.#postpone(bytes.subarray(at))
         return
       }
       const known = this.#recognise(bytes, at)
       // Admission is decided before the body, as by Fastify's first hook.
       const isAdmitted = known !== undefined && this.#exits.admits(known.head)
-      const reserved = isAdmitted ? this.#pinBody(known.head, bytes, at) : null
+      const reserved = isAdmitted ? this.#reserveBody(known.head, bytes, at) : null
       if (known === undefined || reserved === null) {
         this.#demoteWith(null, bytes.subarray(at))
         return
@@ -143,10 +148,10 @@ export class FastPathConnection implements SocketReader {
   }
 
   /**
-   * The place of the body of the request at `at`: here in `bytes`, in memory of its own, or arriving there.
-   * null: the request is not for the fast path.
+   * Finds the body of the request at `at`: 'here' in `bytes`, copied to memory of its own, or still arriving
+   * there. null: the request is not for the fast path.
    */
-  #pinBody(head: FastPathHead, bytes: Buffer, at: number): ReservedBody | 'here' | 'arriving' | null {
+  #reserveBody(head: FastPathHead, bytes: Buffer, at: number): ReservedBody | 'here' | 'arriving' | null {
     const isWhole = at + head.headBytes + head.bodyBytes <= bytes.length
     if (isWhole && head.route === 'lookup') return 'here'
     const reserved = this.#exits.reserve(head)
@@ -159,7 +164,7 @@ export class FastPathConnection implements SocketReader {
     return 'arriving'
   }
 
-  /** Answers the request whose head is known. False: Fastify has it now, and all that follow it. */
+  /** Answers the request whose head is known. Returns false when Fastify gets it, with all that follow it. */
   #serve(body: Buffer, reserved: ReservedBody | null, rest: Buffer): boolean {
     const known = this.#known as KnownHead
     const served = this.#exits.serve(known, body)
@@ -176,7 +181,7 @@ export class FastPathConnection implements SocketReader {
     return served !== null
   }
 
-  /** Sends an answer that took time, and goes on with the requests behind it. */
+  /** Sends an answer that was made asynchronously, and continues with the requests behind it. */
   #finish(known: KnownHead, answer: ResponseBuffer | null, reserved: ReservedBody | null): void {
     this.isAnswering = false
     if (answer === null && !this.socket.destroyed)
@@ -184,7 +189,7 @@ export class FastPathConnection implements SocketReader {
     if (this.socket.destroyed) answer?.release()
     else if (answer !== null) this.#write(answer)
     reserved?.release()
-    if (!this.socket.destroyed) this.#goOn()
+    if (!this.socket.destroyed) this.#continue()
   }
 
   #write({ bytes, release }: ResponseBuffer): void {
@@ -204,23 +209,23 @@ export class FastPathConnection implements SocketReader {
     return this.#known
   }
 
-  #wait(unread: Buffer): void {
+  #postpone(unread: Buffer): void {
     this.#unread = Buffer.from(unread)
     this.socket.pause()
-    if (!this.isAnswering) this.socket.once('drain', this.#goOn)
+    if (!this.isAnswering) this.socket.once('drain', this.#continue)
   }
 
-  /** Goes on with the requests that waited. */
-  readonly #goOn = (): void => {
+  /** Continues with the postponed requests. */
+  readonly #continue = (): void => {
     const unread = this.#unread
     this.heardAtMs = this.#exits.nowMs()
     if (unread !== undefined) {
       this.#unread = undefined
       this.socket.resume()
-      this.#take(unread)
+      this.#serveAll(unread)
     }
-    if (!this.isIdle || this.#hasLeft) return
-    if (this.#closesAfterwards) this.close()
+    if (!this.isIdle || this.#isDemoted) return
+    if (this.#closesWhenIdle) this.close()
     else if (this.#hasEnded) this.socket.end()
   }
 

@@ -1,3 +1,4 @@
+/** Opens the fast path, which answers plain lookups and updates without `node:http` and Fastify. */
 import type { Socket } from 'node:net'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
@@ -13,32 +14,36 @@ import { createServeUpdate, reserveUpdate } from './serve-update.ts'
 
 const SWEEP_MS = 250
 
-/** After this long Fastify waits for the rest of a body, because its clock decides when it is too late. */
+/**
+ * If a body takes longer than this, Fastify waits for the rest of it, because Fastify's timeouts decide when
+ * it is too late.
+ */
 const BODY_WAIT_MS = 500
 
 /** The time that `node:http` waits beyond the Keep-Alive timeout that it announces. */
 const KEEP_ALIVE_MARGIN_MS = 1_000
 
 /**
- * One buffer serves all connections, because its bytes are consumed before the next read. Longer bodies are
- * read straight into their own memory.
+ * All connections share one read buffer, because its bytes are consumed before the next read. Longer bodies
+ * are read straight into their own memory.
  */
 const READ_BYTES = 32 * 1024
 
 /**
  * Opens the fast path, which reads new connections of `app` before `node:http` does. It answers plain lookups
  * and updates, by far the most frequent requests of a busy service, without `node:http`, which is half of the
- * cost of a small lookup and of a large body (docs/explanation/performance.md). With the first other request
- * the connection becomes Fastify's, and stays it. Answers, limits and timeouts are the same on both sides.
- * Call it before the app is ready.
+ * cost of a small lookup and of a large body (docs/explanation/performance.md). The first other request hands
+ * the connection to Fastify for good. Answers, limits and timeouts are the same on both paths. Call it before
+ * the app is ready.
  */
 export const openFastPath = (app: App, context: HttpContext): void => {
   const { server } = app
   const connections = new Set<FastPathConnection>()
   let nowMs = performance.now()
   let isOpen = true
-  const takeOver = server.listeners('connection') as ((this: typeof server, socket: Socket) => void)[]
-  // The route finds a refusal again, and answers it. Any other error is a bug that the route may not have.
+  const httpListeners = server.listeners('connection') as ((this: typeof server, socket: Socket) => void)[]
+  // A refusal is not logged, because the route finds it again and answers it. Any other error is a bug that
+  // the route may not have.
   const report = (error: unknown): void => {
     if (error instanceof GatherdError) return
     app.log.error({ err: error }, 'the fast path failed and handed the request to Fastify')
@@ -52,7 +57,7 @@ export const openFastPath = (app: App, context: HttpContext): void => {
     nowMs: () => nowMs,
     forget: (connection) => connections.delete(connection),
     giveToFastify: (socket) => {
-      for (const listener of takeOver) listener.call(server, socket)
+      for (const listener of httpListeners) listener.call(server, socket)
     },
   }
   const sweep = (): void => {
@@ -61,19 +66,19 @@ export const openFastPath = (app: App, context: HttpContext): void => {
   }
   const closeOverdue = (connection: FastPathConnection): void => {
     const { socket, isNew, bodySinceMs, heardAtMs, isAnswering } = connection
-    const silentMs = nowMs - heardAtMs
+    const idleMs = nowMs - heardAtMs
     if (isAnswering) return
     if (bodySinceMs !== undefined) {
       if (nowMs - bodySinceMs >= BODY_WAIT_MS) connection.demote()
     } else if (isNew) {
-      if (silentMs >= LIMITS.headersTimeoutMs) refuseLate(connection)
-    } else if (silentMs >= LIMITS.keepAliveTimeoutMs + KEEP_ALIVE_MARGIN_MS) socket.destroy()
+      if (idleMs >= LIMITS.headersTimeoutMs) refuseLate(connection)
+    } else if (idleMs >= LIMITS.keepAliveTimeoutMs + KEEP_ALIVE_MARGIN_MS) socket.destroy()
   }
   const refuseLate = (connection: FastPathConnection): void => {
     connection.demote()
     server.emit(
       'clientError',
-      Object.assign(new Error('nothing came'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }),
+      Object.assign(new Error('no request arrived in time'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }),
       connection.socket,
     )
   }

@@ -1,19 +1,26 @@
+/** Remembers the heads of requests, because clients repeat them byte for byte. */
 import { HEAD_BYTES_MAX, type FastPathHead, readHead } from './read-head.ts'
 import type { PreparedByTable } from './serve-lookup.ts'
 
-/** A head that has been read, and what was prepared for it. The same bytes mean the same again. */
+/** A head that has been read, and the work that was prepared for it. Equal bytes have the same meaning. */
 export interface KnownHead {
   bytes: Buffer
   head: FastPathHead
   prepared: PreparedByTable
 }
 
-/** Heads of one client differ by the length of the body alone; a service has few clients. */
+/**
+ * The most heads that are remembered. Those of one client differ only in the length of the body, and a
+ * service has few clients.
+ */
 const KNOWN_COUNT_MAX = 512
 
 const END = Buffer.from('\r\n\r\n')
 
-/** Reads heads by {@link readHead}, or remembers them. undefined: the request is not for the fast path. */
+/**
+ * Makes a function that reads heads by {@link readHead}, or remembers them. It returns undefined when the
+ * request is not for the fast path.
+ */
 export const createHeadReader = (): ((bytes: Buffer) => KnownHead | undefined) => {
   const known = new Map<string, KnownHead>()
   return (bytes) => {
@@ -24,15 +31,15 @@ export const createHeadReader = (): ((bytes: Buffer) => KnownHead | undefined) =
     if (remembered !== undefined) return remembered
     const head = readHead(bytes)
     if (head === null) return undefined
-    // All at once, because every request would have to keep a queue in order.
+    // All heads are forgotten at once, because otherwise every request would have to maintain an order.
     if (known.size === KNOWN_COUNT_MAX) known.clear()
-    // A copy, because the buffer that the head lies in may be much larger.
-    const found: KnownHead = {
+    // The head is copied, because the buffer around it may be much larger.
+    const added: KnownHead = {
       bytes: Buffer.from(bytes.subarray(0, head.headBytes)),
       head,
       prepared: new WeakMap(),
     }
-    known.set(text, found)
-    return found
+    known.set(text, added)
+    return added
   }
 }

@@ -1,6 +1,6 @@
-/*
- * The strict reader of request heads. It knows few forms, each to the byte; every other head is for a whole
- * HTTP parser.
+/**
+ * Reads request heads strictly. It knows few forms, byte for byte; every other head is left to Node's HTTP
+ * parser.
  */
 import { LIMITS } from '../../core/limits.ts'
 import { type Format as RegistryFormat, FORMATS, RAW } from '../../formats/format.ts'
@@ -11,7 +11,7 @@ import type { Format } from '../negotiate.ts'
 export interface FastPathHead {
   /** The facts that admission decides on. */
   facts: HeadFacts
-  /** The empty line included. */
+  /** The length of the head, including the empty line. */
   headBytes: number
   table: string
   route: FastPathRoute
@@ -26,10 +26,10 @@ export interface FastPathHead {
 
 export type FastPathRoute = 'lookup' | 'gradients' | 'rows'
 
-/** Longer heads hold more than the fast path knows. */
+/** Longer heads contain headers that the fast path does not know. */
 export const HEAD_BYTES_MAX = 2 * 1024
 
-/** Larger lookups are rare, and cost so much that their head does not matter. */
+/** Larger lookups are rare, and cost so much that the cost of parsing their head does not matter. */
 export const FAST_PATH_LOOKUP_BYTES_MAX = 64 * 1024
 
 const TABLE = '[A-Za-z0-9][A-Za-z0-9_.-]{0,127}'
@@ -41,14 +41,19 @@ const REQUEST_LINE = new RegExp(
 
 interface Accepted {
   bodyBytesMax: number
-  /** Options whose values are plain words and numbers; those of a lookup leave the answer one row an id. */
+  /**
+   * The query options whose values are plain words and numbers. Those of a lookup leave the answer one row
+   * per id.
+   */
   queryNames: readonly string[]
 }
 
 /** Formats that the fast path treats alike: JSON, or the formats of the registry that carry the same. */
 type FormatKind = 'json' | RegistryFormat['carries']
 
-/** The bodies that the fast path takes on each route, and the options that the query may have beside them. */
+/**
+ * The bodies that the fast path accepts on each route, and the options that the query may have beside them.
+ */
 const ACCEPTED: Readonly<Record<FastPathRoute, Partial<Record<FormatKind, Accepted>>>> = {
   lookup: {
     numbers: {
@@ -72,7 +77,7 @@ interface KnownFormat {
   kind: FormatKind
 }
 
-/** The formats of bodies by media type, made once: a request looks its own up by the header's text. */
+/** The formats of bodies by media type, so that a request finds its own by the text of the header. */
 const BODY_FORMATS: ReadonlyMap<string, KnownFormat> = new Map<string, KnownFormat>([
   ['application/json', { format: 'json', kind: 'json' }],
   ...FORMATS.map(({ name, mediaType, carries }): [string, KnownFormat] => [
@@ -81,22 +86,22 @@ const BODY_FORMATS: ReadonlyMap<string, KnownFormat> = new Map<string, KnownForm
   ]),
 ])
 
-/** The answers that a client may ask for; without a wish it gets the last of them. */
+/** The formats of answers by `Accept`. Without that header the last entry applies. */
 const ANSWERS: ReadonlyMap<string, FastPathHead['answer']> = new Map<string, FastPathHead['answer']>([
   [RAW.mediaType, RAW.name],
   ['application/json', 'json'],
   ['*/*', 'json'],
 ])
 
-/** No space before the colon, at most one behind it, none at the end; printable ASCII. */
+/** A header line: no space before the colon, at most one behind it, none at the end; printable ASCII. */
 const HEADER_LINE = /^([A-Za-z-]+): ?([!-~](?:[ -~]*[!-~])?)$/
 
 const ANYTHING = (): boolean => true
 
 /**
- * The headers that the fast path knows, and the values under which it knows what Fastify would do. Those that
- * may be anything are not read. A header that is missing from this list may mean anything: a key, a deadline,
- * a condition, an encoding.
+ * The headers that the fast path knows, each with the values for which it behaves as Fastify does. Headers
+ * that may have any value are not read. A header that is missing from this list may change the request: it
+ * may be a key, a deadline, a condition or an encoding.
  */
 const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string, (value: string) => boolean>([
   ['host', ANYTHING],
@@ -107,13 +112,13 @@ const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string,
   ['user-agent', ANYTHING],
   ['accept-encoding', ANYTHING],
   ['accept-language', ANYTHING],
-  // Node's fetch sends it.
+  // Node's fetch sends this header.
   ['sec-fetch-mode', ANYTHING],
 ])
 
 /**
- * Reads the head of the request that `bytes` begin with. null: it is incomplete, or not to the byte one that
- * the fast path knows, and is left to a whole HTTP parser. Never throws.
+ * Reads the head of the request that `bytes` begin with. null: the head is incomplete or has a form that the
+ * fast path does not know, and is left to Node's HTTP parser. Never throws.
  */
 export const readHead = (bytes: Buffer): FastPathHead | null => {
   const end = bytes.subarray(0, HEAD_BYTES_MAX).indexOf('\r\n\r\n')
@@ -126,12 +131,12 @@ export const readHead = (bytes: Buffer): FastPathHead | null => {
   const known = BODY_FORMATS.get(headers?.get('content-type') ?? '')
   if (headers === null || known === undefined) return null
   const { format, kind } = known
-  const taken = ACCEPTED[route][kind]
+  const accepted = ACCEPTED[route][kind]
   const bodyBytes = Number(headers.get('content-length'))
-  if (taken === undefined || !(bodyBytes <= taken.bodyBytesMax) || !headers.has('host')) return null
+  if (accepted === undefined || !(bodyBytes <= accepted.bodyBytesMax) || !headers.has('host')) return null
   const answer = ANSWERS.get(headers.get('accept') ?? '*/*') ?? 'json'
   if (answer !== 'json' && route !== 'lookup') return null
-  const query = readQuery(queryText, taken.queryNames)
+  const query = readQuery(queryText, accepted.queryNames)
   if (query === null) return null
   const facts: HeadFacts = {
     urlBytes: requestLine.length - 'POST  HTTP/1.1'.length,

@@ -1,3 +1,4 @@
+/** Answers lookups on the fast path. It checks, plans and gathers by the functions of routes/lookup.ts. */
 import { assert } from '../../core/assert.ts'
 import type { ResponseBuffer } from '../../lookup/buffers.ts'
 import { decodeIndices } from '../../lookup/decode.ts'
@@ -12,12 +13,15 @@ import { compileQueryChecker } from '../validate.ts'
 import { type AnswerHead, createAnswerHead, createHttpDate } from './answer-head.ts'
 import { FAST_PATH_LOOKUP_BYTES_MAX, type FastPathHead } from './read-head.ts'
 
-/** Larger answers are streamed, or gathered by compute workers, which Fastify's route does. */
+/** Larger answers are left to Fastify's route, which streams them or has compute workers gather them. */
 const FAST_PATH_ANSWER_BYTES_MAX = 1024 * 1024
 
 const checkQuery = compileQueryChecker(LookupQuery)
 
-/** The work of a head for one state of its table: for raw ids all of it, for JSON the head of the answer. */
+/**
+ * The prepared work of a head for one state of its table: all of it for raw ids, the head of the answer for
+ * JSON.
+ */
 interface Prepared {
   planned: PlannedLookup | null
   writeHead: AnswerHead
@@ -25,24 +29,22 @@ interface Prepared {
 }
 
 /**
- * The work of a head for each state of its table: prepared once, run for every body that comes under the same
- * head. A table that is gone takes what was prepared for it along. null: it is not for the fast path.
+ * The prepared work of a head by state of its table: prepared once, run for every body under the same head.
+ * When a table is removed, the garbage collector removes its work too. null: the head is not for the fast
+ * path.
  */
 export type PreparedByTable = WeakMap<TableEntry, Prepared | null>
 
-/** Answers lookups: head and body in one buffer. null: Fastify is to answer. */
+/** Answers a lookup with head and body in one buffer. null: Fastify must answer. */
 export type ServeLookup = (
   head: FastPathHead,
   prepared: PreparedByTable,
   body: Buffer,
 ) => ResponseBuffer | null
 
-/**
- * The {@link ServeLookup} of an HTTP worker. It checks, plans and gathers by the functions of the route in
- * routes/lookup.ts.
- */
+/** Makes the {@link ServeLookup} of an HTTP worker. */
 export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLookup => {
-  // Ids of any body, aligned. A lookup is over before the next one begins.
+  // Aligned memory for the ids of any body. Lookups share it, because each ends before the next one begins.
   const ids = Buffer.from(new ArrayBuffer(FAST_PATH_LOOKUP_BYTES_MAX))
   const threadCount = lookups.pool?.threadCount ?? 0
   const httpDate = createHttpDate()
@@ -59,7 +61,7 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
     const reader = registry.resolve(entry, query.version)
     const type = { 'content-type': MEDIA_TYPES[head.answer], 'cache-control': 'no-store' }
     if (head.format === 'json') {
-      // The head of an answer in octets states a shape, which depends on the body.
+      // The head of a binary answer contains its shape, which depends on the body.
       return head.answer === 'json'
         ? { planned: null, writeHead: createAnswerHead(httpDate, reader.handle.version, type), query }
         : null
@@ -82,9 +84,9 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
     { query, writeHead }: Prepared,
     body: Buffer,
   ): PlannedLookup | null => {
-    const { version: number, ...asked } = readJsonLookup(body, query)
+    const { version: number, ...request } = readJsonLookup(body, query)
     if (number !== query.version) return null
-    const planned = prepareLookup(entry, registry.resolve(entry, number), asked, 'json')
+    const planned = prepareLookup(entry, registry.resolve(entry, number), request, 'json')
     return isInline(planned) ? { ...planned, writeHead } : null
   }
 

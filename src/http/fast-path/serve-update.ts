@@ -1,3 +1,4 @@
+/** Applies updates on the fast path. It decodes, checks and submits by the functions of routes/updates.ts. */
 import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
 import { MEDIA_TYPES } from '../../lookup/encode.ts'
 import { AssertionFailure } from '../../core/assert.ts'
@@ -20,13 +21,12 @@ const CHECK_QUERY = {
 }
 
 /**
- * Does an update whose body lies in the arena of the HTTP worker. null: nothing was done, for a reason that
- * the route finds again, and says. It decodes, checks and submits by the functions of the route in
- * routes/updates.ts.
+ * Applies an update whose body lies in the arena of the HTTP worker. null: nothing was applied; the route
+ * repeats the request and answers the reason.
  */
 export type ServeUpdate = (head: FastPathHead, body: Buffer) => Promise<ResponseBuffer | null> | null
 
-/** The {@link ServeUpdate} of an HTTP worker. */
+/** Makes the {@link ServeUpdate} of an HTTP worker. */
 export const createServeUpdate = (
   { registry, writer, lookups: { arena }, keepUpdateValues }: HttpContext,
   report: (error: unknown) => void,
@@ -42,8 +42,8 @@ export const createServeUpdate = (
     const entry = registry.get(head.table)
     if (entry === undefined || head.route === 'lookup') return null
     const query = CHECK_QUERY[head.route](Object.fromEntries(head.query)) as UpdateQuery
-    const { arrays, ...how } = readUpdate(head.route, head.format, body, query, keepUpdateValues)
-    const message = planUpdate(entry, arrays, { ...how, precondition: {} }, arena)
+    const { arrays, ...options } = readUpdate(head.route, head.format, body, query, keepUpdateValues)
+    const message = planUpdate(entry, arrays, { ...options, precondition: {} }, arena)
     return submitUpdate(writer, arena, message).then(
       (result) => {
         const text = JSON.stringify(answerUpdate(entry.record.name, result))
@@ -55,7 +55,7 @@ export const createServeUpdate = (
       },
       (error: unknown) => {
         report(error)
-        // The update may have been made by then, and the route would make it again.
+        // The update may already have been applied, and the route would apply it again.
         if (error instanceof AssertionFailure) throw error
         return null
       },
@@ -63,7 +63,10 @@ export const createServeUpdate = (
   }
 }
 
-/** Memory for the body of an update, where the writer can read it. null: too much is in flight. */
+/**
+ * Reserves memory for the body of an update, where the writer can read it. null: too many bodies are in
+ * flight.
+ */
 export const reserveUpdate = (
   { lookups: { updateBodies } }: HttpContext,
   { bodyBytes }: FastPathHead,

@@ -1,3 +1,4 @@
+/** Makes the OpenAPI operation of a route from its declaration. */
 import type { FastifySchema } from 'fastify'
 import type { TSchema } from 'typebox'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
@@ -6,8 +7,6 @@ import { RAW } from '../../formats/format.ts'
 import { type AnswerFormat, formatsOf, type Route } from '../define-route.ts'
 import { PROBLEM_MEDIA_TYPE } from '../errors/problem.ts'
 import { FORMAT_MEDIA_TYPES } from '../negotiate.ts'
-
-/** Makes the part of the document that a route's declaration stands for. */
 
 /** The errors that any request may get. */
 const ANYWHERE: readonly ErrorCode[] = [
@@ -67,8 +66,8 @@ interface QuerySchema {
 }
 
 /**
- * Swagger UI sends defaults and examples of query parameters unasked, and with a body of another type they
- * are refused. So the description tells them in words.
+ * Moves the defaults and examples of query parameters into their descriptions. Swagger UI would send them
+ * although the reader did not choose them, and with a body of another type they are refused.
  */
 const withoutPresets = (schema: QuerySchema): QuerySchema => ({
   ...schema,
@@ -87,7 +86,7 @@ const withoutPresets = (schema: QuerySchema): QuerySchema => ({
   ),
 })
 
-/** The schema is shown for JSON; other types are bytes. */
+/** Shows the schema for JSON; other types are bytes. */
 const contentOf = (types: readonly string[], json: unknown): Record<string, { schema: unknown }> =>
   Object.fromEntries(
     types.map((type) => [
@@ -115,7 +114,7 @@ const text = (description: string, examples?: string[]) => ({
   ...(examples && { examples }),
 })
 
-/** The headers that mean something to a route, as parameters. */
+/** The request headers that a route reads, as parameters. */
 const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Route): object => {
   const properties: Record<string, object> = {}
   if (conditional) {
@@ -125,12 +124,12 @@ const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Rout
   if (idempotent) {
     properties['Idempotency-Key'] = text(
       `1 to ${LIMITS.idempotencyKeyLengthMax} visible ASCII characters, bare or in double quotes: ` +
-        'the same key and request again answers the first result',
+        'the same request with the same key gets the first result again',
     )
   }
   if (verifiesDigest)
     properties['Content-Digest'] = text('sha-256=:<base64>: of the body, verified (RFC 9530)')
-  // Any request is refused when it is malformed. Probes, which need no key, have no use for it.
+  // Every route refuses a malformed X-Request-Timeout-Ms, but probes, which need no key, have no use for it.
   if (scope !== 'open') properties['X-Request-Timeout-Ms'] = text('Milliseconds that the client will wait')
   return { type: 'object', properties }
 }

@@ -1,21 +1,23 @@
+/** Configures the OpenAPI document: its general part here, its operations from the declarations of routes. */
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { version } from '../../version.ts'
 import { PROBLEM_MEDIA_TYPE } from '../errors/problem.ts'
 import { describeOperation } from './describe-operation.ts'
 
-/** The OpenAPI document: what is said once, and the operations that the declarations of routes make. */
-
 const DESCRIPTION = `Embedding tables over HTTP: upload a matrix, look rows up in batches, push gradients
 back.
 
-Numbers in binary bodies are little-endian, row-major, without padding. The type of the answer is chosen by
-\`Accept\`; JSON without one. Every error is \`${PROBLEM_MEDIA_TYPE}\` with a \`code\` from [one
-table](/docs/errors). \`X-Request-Timeout-Ms\` is a deadline: what cannot be begun before it is answered
-504. \`X-Request-Id\`, when it is plain text of up to 128 characters, is the id in answers and log lines.
+Numbers in binary bodies are little-endian, row-major, without padding. \`Accept\` chooses the format of the
+answer; the default is JSON. Every error is \`${PROBLEM_MEDIA_TYPE}\` with a \`code\` from [one
+table](/docs/errors). \`X-Request-Timeout-Ms\` is a deadline: a request whose work cannot begin before it gets
+a 504. \`X-Request-Id\`, if it is plain text of up to 128 characters, is the id in answers and log lines.
 
 The examples can be run here: PUT makes the table \`words\` that the others use.`
 
-/** Options of @fastify/swagger. A route without a declaration, and HEAD beside GET, are not shown. */
+/**
+ * Options of @fastify/swagger. A route without a declaration is not shown, and neither is the HEAD that
+ * Fastify adds to a GET.
+ */
 export const documentOptions: FastifyDynamicSwaggerOptions = {
   openapi: {
     // QUERY has been an operation since 3.2.
@@ -29,10 +31,10 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
     servers: [{ url: '/' }],
     tags: [
       { name: 'tables', description: 'Make, describe, change and download tables' },
-      { name: 'uploads', description: 'Tables in parts, over networks that break' },
-      { name: 'lookup', description: 'Rows for ids' },
-      { name: 'versions', description: 'Go back to earlier data, and name what is read' },
-      { name: 'updates', description: 'Gradients and values into rows' },
+      { name: 'uploads', description: 'Upload tables in parts, over unreliable networks' },
+      { name: 'lookup', description: 'Look rows up by their ids' },
+      { name: 'versions', description: 'Roll back to earlier data, and read tables under an alias' },
+      { name: 'updates', description: 'Apply gradients and values to rows' },
       { name: 'lora', description: 'Low-rank adapters, added to rows as they are looked up' },
       { name: 'service', description: 'Health, limits, snapshots' },
     ],

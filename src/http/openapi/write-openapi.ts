@@ -1,3 +1,4 @@
+/** Renders the committed copy of the OpenAPI document. */
 import { writeFileSync } from 'node:fs'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -11,7 +12,7 @@ import { createHttpContext } from '../context.ts'
 /** The path of the committed copy of the document. */
 export const DOCUMENT_PATH = fileURLToPath(new URL('../../../openapi/openapi.json', import.meta.url))
 
-/** The document that the routes make, as it is committed. It needs no writer, because nothing calls one. */
+/** Renders the document of the routes as it is committed. It needs no writer, because nothing calls one. */
 export const renderDocument = async (): Promise<string> => {
   const { port1, port2 } = new MessageChannel()
   const writer = new WriterClient(port1)

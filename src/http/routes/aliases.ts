@@ -1,3 +1,4 @@
+/** The routes of aliases, under which clients read tables. */
 import type { Static } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
@@ -55,11 +56,10 @@ const put = defineRoute({
   scope: 'admin',
   tag: 'versions',
   summary: 'Create an alias, or point it elsewhere',
-  description: `Another name to read a table by: lookups, \`attend\`, descriptions, downloads. With
-\`version\` it stays at that one; without, it is whichever is current. Every request sees it before or after
-the change, none in between. Changes go to the table itself. The alias outlives its table: a table that is
-made again under the name is what it reads then; while table or version is gone, reading is a 404 that says
-so.
+  description: `An alias is another name for reading a table: by lookups, \`attend\`, descriptions and
+downloads. With \`version\` it names that version; without, the current one. Every request sees the alias
+either before or after a change. Updates go to the table itself. An alias outlives its table: it also reads
+a new table of the same name. While the table or the version does not exist, reading is a 404 that says so.
 
 \`\`\`sh
 curl -fsS -X PUT http://127.0.0.1:8080/v1/aliases/production -H 'content-type: application/json' \\
@@ -96,7 +96,7 @@ const remove = defineRoute({
   description: 'The table stays.',
   params: AliasParams,
   query: NoQuery,
-  response: { 204: emptyAnswer('It is gone') },
+  response: { 204: emptyAnswer('The alias is deleted') },
   accepts: 'nothing',
   answers: [],
   deadline: true,

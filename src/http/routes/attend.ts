@@ -1,3 +1,4 @@
+/** The route that scores queries against a whole table. */
 import { attend } from '../../attend/attend.ts'
 import { fromJsonTensors, fromNamedArrays } from '../../attend/decode.ts'
 import type { AttendRequest } from '../../attend/plan.ts'
@@ -29,10 +30,11 @@ export const attendRoute: Route = defineRoute({
   scope: 'read',
   tag: 'lookup',
   summary: 'Score queries against the whole table',
-  description: `Without \`top_k\` the dot products of each query with every row (flax \`Embed.attend\`:
-queries . A^T), as \`logits\`; with it the best rows of each query, as \`indices\` and \`scores\`, best
-first: largest dot product or cosine, smallest \`l2\` (Euclidean distance). Of equal scores the lower index
-comes first, NaN last. The row at the table's \`padding_index\` is never among the best.
+  description: `Without \`top_k\` the answer is the dot products of each query with every row (flax
+\`Embed.attend\`: queries . A^T), as \`logits\`. With it the answer is the best rows of each query, best
+first, as \`indices\` and \`scores\`: the largest dot product or cosine, or the smallest \`l2\` (Euclidean
+distance). Of equal scores the lower index comes first; NaN comes last. The row at the table's
+\`padding_index\` is never among the best.
 
 \`\`\`sh
 curl -fsS http://127.0.0.1:8080/v1/tables/words/attend -H 'content-type: application/json' \\
@@ -50,7 +52,7 @@ found = load(answer.content)                        # indices and scores, both o
 \`\`\`
 
 A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are
-float32, in an order that depends on nothing but dim.`,
+float32, in an order that depends only on dim.`,
   params: TableParams,
   query: AttendQuery,
   bodySchema: AttendBody,
@@ -75,7 +77,7 @@ float32, in an order that depends on nothing but dim.`,
     // A scan may be long: it ends when its deadline has passed, or the client has left.
     const checkWanted = (): void => {
       checkDeadline(request)
-      if (reply.raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client has left')
+      if (reply.raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client has closed the connection')
     }
     const answer = attend(lookups, entry, reader, decoded, encoding, checkWanted)
     if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
@@ -83,7 +85,7 @@ float32, in an order that depends on nothing but dim.`,
   },
 })
 
-/** The request that body and query make, with the version that they pin. */
+/** Reads the request from body and query, with the version that one of them names. */
 const readAttend = (
   format: Format,
   body: Buffer,
@@ -92,11 +94,11 @@ const readAttend = (
   if (format !== 'json') return { ...fromNamedArrays(format, body), options, version }
   const stray = Object.keys(options)[0]
   if (stray !== undefined) {
-    refuse('INVALID_REQUEST', `?${stray} is for ${listNamedArrays()} bodies; a JSON body has it inside`, {
+    refuse('INVALID_REQUEST', `?${stray} is for ${listNamedArrays()} bodies; put it into the JSON body`, {
       errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
     })
   }
   const { members, tensors } = readJsonObject(body, ATTEND_TENSORS, { singles: ATTEND_TENSORS })
-  const { version: inside, ...asked } = checkMembers(members)
-  return { ...fromJsonTensors(tensors), options: asked, version: version ?? inside }
+  const { version: bodyVersion, ...bodyOptions } = checkMembers(members)
+  return { ...fromJsonTensors(tensors), options: bodyOptions, version: version ?? bodyVersion }
 }

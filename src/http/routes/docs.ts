@@ -1,3 +1,4 @@
+/** The routes that show the service to people: the OpenAPI document, Swagger UI, and HTML pages. */
 import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
@@ -17,7 +18,7 @@ import { UploadInfoSchema } from '../schemas/uploads.ts'
 
 const SHOWN_TABLES_MAX = 100
 
-/** Starts the document. It is made of the routes that are added afterwards. */
+/** Registers the OpenAPI document, which collects the routes that are added afterwards. */
 export const addDocument = async (app: App): Promise<void> => {
   app.addSchema(ProblemSchema)
   app.addSchema(TableInfoSchema)
@@ -40,7 +41,7 @@ export const addDocsRoutes = async (app: App, context: HttpContext): Promise<voi
   await app.register(async (pages: App) => {
     await pages.register(helmet, {
       contentSecurityPolicy: { useDefaults: false, directives: POLICY },
-      // If there is TLS, a proxy ends it, and these headers are the proxy's to set.
+      // If there is TLS, it ends at a proxy, which sets these headers.
       strictTransportSecurity: false,
       crossOriginOpenerPolicy: false,
       originAgentCluster: false,
@@ -57,7 +58,7 @@ export const addDocsRoutes = async (app: App, context: HttpContext): Promise<voi
   })
 }
 
-/** Swagger UI sets styles inline. Everything else has to come from this server. */
+/** Swagger UI sets styles inline. Everything else must come from this server. */
 const POLICY = {
   'default-src': ["'self'"],
   'style-src': ["'self'", "'unsafe-inline'"],
@@ -89,14 +90,14 @@ const LINKS = {
   ready: '/readyz',
 }
 
-/** JSON for programs, a page for browsers, which ask for text/html. */
+/** Answers JSON to programs, and a page to browsers, which accept text/html. */
 const serviceRoute = defineRoute({
   method: 'GET',
   url: '/',
   scope: 'open',
   tag: 'service',
-  summary: 'What this is',
-  description: 'JSON for programs; a page for people, whose browsers ask for text/html.',
+  summary: 'Describe the service',
+  description: 'Programs get JSON; browsers, which accept text/html, get a page.',
   response: { 200: ServiceAnswer },
   answers: ['json', 'html'],
   negotiation: 'none',

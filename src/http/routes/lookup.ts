@@ -1,3 +1,4 @@
+/** The route that looks rows up. */
 import { LIMITS } from '../../core/limits.ts'
 import { decodeIndices } from '../../lookup/decode.ts'
 import { prepareLookup, runLookup } from '../../lookup/lookup.ts'
@@ -18,7 +19,8 @@ export const lookupRoute: Route = defineRoute({
   scope: 'read',
   tag: 'lookup',
   summary: 'Look rows up',
-  description: `One row per id, in the order of the ids, shaped like them. JSON, or without any parsing:
+  description: `The answer has one row per id, in the order and the shape of the ids. Requests and
+answers are JSON, or binary, which needs no parsing:
 
 \`\`\`sh
 printf '\\x03\\0\\0\\0\\x01\\0\\0\\0' | curl -fsS 'http://127.0.0.1:8080/v1/tables/words/lookup?index_dtype=int32' \\
@@ -34,8 +36,8 @@ answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?mode=clip",
 rows = np.load(io.BytesIO(answer.content))          # shape (2, 2, dim), float32
 \`\`\`
 
-Binary bodies are arrays only: ids as octet-stream (int32 unless \`index_dtype\` says otherwise) or npy, or
-safetensors with a tensor \`indices\`. The options go in the query.
+Binary bodies contain only arrays: ids as octet-stream (int32 unless \`index_dtype\` names another type) or
+npy, or safetensors with a tensor \`indices\`. The options go in the query.
 
 With \`pooling\` the rows of each bag become one row, and the answer has the shape (bags, dim):
 
@@ -80,13 +82,13 @@ bags = load(answer.content)["embeddings"]           # shape (2, dim)
     if (isStreamed(planned)) return sendStreamed(reply, streamLookup(lookups, planned), stalls)
     const answer = runLookup(lookups, planned)
     if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))
-    // Nothing is returned, because Fastify waits for a reply that is returned as for a promise.
+    // The reply is not returned, because Fastify would await it like a promise.
     sendAnswer(reply, answer, encoding)
     return undefined
   },
 })
 
-/** The request that body and query make, with the version that they pin. */
+/** Reads the request from body and query, with the version that one of them names. */
 const readLookup = (
   format: Format,
   body: Buffer,

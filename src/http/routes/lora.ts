@@ -1,3 +1,4 @@
+/** The routes of the LoRA adapter of a table. */
 import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
 import { adapterBytes } from '../../tables/adapter.ts'
@@ -21,7 +22,7 @@ const get = defineRoute({
   scope: 'read',
   tag: 'lora',
   summary: 'Describe the LoRA adapter',
-  description: 'That of the current version; `lora` is null when there is none.',
+  description: 'The adapter of the current version; `lora` is null when there is none.',
   params: TableParams,
   query: NoQuery,
   response: { 200: LoraAnswer },
@@ -39,13 +40,13 @@ const put = defineRoute({
   scope: 'admin',
   tag: 'lora',
   summary: 'Attach a LoRA adapter',
-  description: `From now on lookups of the current version answer \`E[i] + (alpha / r) * A[i] . B\`, in
-float32: arrays \`a\` [rows, r] and \`b\` [r, dim], and \`alpha\`, in the query or as an array of one
-number. Another adapter takes the place of the one before. Bags pool adapted rows; rows that mode \`fill\`
-makes up stay as they are. \`dtype=native\` is refused, \`attend\` too, and so is every update: the rows are
-what the adapter was trained on. \`/data\` and \`/rows\` are the rows without it. A replacement of the table
-has no adapter. Attaching one is an update: the sequence, and so the ETag, is one higher. Its memory counts
-against the quota.
+  description: `Lookups of the current version then answer \`E[i] + (alpha / r) * A[i] . B\`, in float32.
+The body has the arrays \`a\` [rows, r] and \`b\` [r, dim]; \`alpha\` is in the query or an array of one
+number. A new adapter replaces the one before. Bags pool adapted rows; rows that mode \`fill\` makes up are
+not adapted. \`dtype=native\` and \`attend\` are refused, and so is every update, because the adapter was
+trained on these rows. \`/data\` and \`/rows\` give the rows without the adapter. A replacement of the table
+has no adapter. Attaching one is an update: it raises the sequence by one, and so changes the ETag. Its
+memory counts against the quota.
 
 \`\`\`python
 import numpy as np, requests
@@ -101,13 +102,13 @@ const remove = defineRoute({
   url: URL,
   scope: 'admin',
   tag: 'lora',
-  summary: 'Take the LoRA adapter off',
+  summary: 'Detach the LoRA adapter',
   description:
-    'Lookups answer the rows as they are again, and updates are taken. ' +
-    'Done when no lookup adds it any more; without an adapter nothing happens.',
+    'Lookups answer the rows themselves again, and updates are accepted. The answer is sent when ' +
+    'no lookup adds the adapter any more. Without an adapter nothing happens.',
   params: TableParams,
   query: NoQuery,
-  response: { 204: emptyAnswer('There is none any more') },
+  response: { 204: emptyAnswer('The table has no adapter') },
   accepts: 'nothing',
   answers: [],
   deadline: true,
@@ -126,11 +127,11 @@ const merge = defineRoute({
   scope: 'admin',
   tag: 'lora',
   summary: 'Merge the LoRA adapter into the rows',
-  description: `Makes a new version whose rows are what lookups answer now, rounded to the dtype of the
-table (half to even; int8 is quantised again), without an adapter and without optimizer state, and current
-at once: as \`merge_and_unload\` of PEFT. The version before stays readable with its adapter as long as
-\`keep_versions\` allows, and both need memory at the same time. \`PRECONDITION_FAILED\` when there is no
-adapter, or the table changes meanwhile.`,
+  description: `Makes a new version of the rows that lookups answer now, rounded to the dtype of the
+table (half to even; int8 is quantised again), without an adapter and without optimizer state. It becomes
+current at once, as by \`merge_and_unload\` of PEFT. The version before stays readable with its adapter as
+long as \`keep_versions\` allows, and both need memory at the same time. The request is refused with
+\`PRECONDITION_FAILED\` if there is no adapter, or if the table changes meanwhile.`,
   params: TableParams,
   query: NoQuery,
   response: { 200: TableInfoRef },

@@ -1,3 +1,4 @@
+/** The route that looks rows up in several tables at once. */
 import { Type } from 'typebox'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
@@ -38,10 +39,9 @@ export const multiLookupRoute: Route = defineRoute({
   scope: 'read',
   tag: 'lookup',
   summary: 'Look rows up in several tables',
-  description: `All or nothing: one failure fails the request, with a pointer to the lookup that did. A
-safetensors body has a tensor \`{table}/indices\` per table (to pool also \`{table}/offsets\` and
-\`{table}/weights\`) and is answered by \`{table}/embeddings\`; its options go in the query and hold for
-all.
+  description: `If one lookup fails, the request fails, with a pointer to that lookup. A safetensors
+body has a tensor \`{table}/indices\` per table (and \`{table}/offsets\` and \`{table}/weights\` to pool), and
+its answer has \`{table}/embeddings\`. Its options go in the query and apply to all lookups.
 
 \`\`\`sh
 curl -fsS http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\

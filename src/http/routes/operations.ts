@@ -1,10 +1,9 @@
+/** Routes for people and programs that operate the service. */
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { HealthAnswer, LimitsAnswer, SnapshotsAnswer } from '../schemas/service.ts'
 import { NoQuery } from '../schemas/table.ts'
-
-/** Routes for people and programs that operate the service. */
 
 const snapshots = defineRoute({
   method: 'POST',
@@ -12,9 +11,10 @@ const snapshots = defineRoute({
   scope: 'admin',
   tag: 'service',
   summary: 'Write snapshots now',
-  description: `Of every version that has changed since its last one; lookups and updates go on meanwhile.
-They are also written by themselves, by the size of the journal and by age, and on shutdown. For tables with
-durability \`none\` this is what a restart brings back.
+  description: `Writes a snapshot of every version that has changed since its last one; lookups and
+updates continue meanwhile. The service also writes snapshots by itself, depending on the size of the
+journal and on age, and on shutdown. A restart restores a table with durability \`none\` from its last
+snapshot.
 
 \`\`\`sh
 curl -fsS -X POST http://127.0.0.1:8080/v1/snapshots
@@ -36,7 +36,7 @@ const limits = defineRoute({
   tag: 'service',
   summary: 'The limits of the service',
   description:
-    'Names end in their unit: bytes, a count, or milliseconds. Reaching one is an error that says so.',
+    'Each name ends in its unit: bytes, a count, or milliseconds. A request beyond a limit is refused.',
   query: NoQuery,
   response: { 200: LimitsAnswer },
   answers: ['json'],
@@ -47,13 +47,13 @@ const limits = defineRoute({
   },
 })
 
-// Orchestrators ask the next two, so any Accept will do.
+// Orchestrators call the next two routes, so they accept any Accept header.
 const live = defineRoute({
   method: 'GET',
   url: '/livez',
   scope: 'open',
   tag: 'service',
-  summary: 'Is the process alive?',
+  summary: 'Report that the process is alive',
   response: { 200: HealthAnswer },
   answers: ['json'],
   negotiation: 'none',
@@ -69,10 +69,10 @@ const ready = defineRoute({
   url: '/readyz',
   scope: 'open',
   tag: 'service',
-  summary: 'Should it be given requests?',
+  summary: 'Report whether the service takes requests',
   description:
-    '503 with the reason until every table is loaded, and from the signal to stop until the end. ' +
-    '`degraded`, with the reason: the disk takes no updates; lookups are answered.',
+    'Answers 503 with the reason until every table is loaded, and again from the stop signal on. ' +
+    'Answers `degraded` with the reason while the disk takes no updates; lookups still work.',
   response: { 200: HealthAnswer },
   answers: ['json'],
   negotiation: 'none',

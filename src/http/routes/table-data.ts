@@ -1,3 +1,4 @@
+/** The routes that download a table and browse its rows. */
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { GatherdError } from '../../core/errors.ts'
@@ -17,7 +18,7 @@ import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
 import { DataQuery, RowsAnswer, RowsQuery, TableParams } from '../schemas/table.ts'
 
 const ROWS_LIMIT = 10
-/** Versions that may be replaced under an export before it begins. */
+/** An export is tried this many times, if its version is replaced each time before it begins. */
 const EXPORT_TRIES_MAX = 16
 
 const [firstState, ...otherStates] = describeStates()
@@ -29,9 +30,9 @@ const data: RouteDeclaration<typeof TableParams, typeof DataQuery> = {
   scope: 'read',
   tag: 'tables',
   summary: 'Download a table',
-  description: `The whole table as stored, all of it at one sequence, whatever is updated meanwhile. By
-\`Accept\` as npy (default), safetensors or raw numbers. npy has no bfloat16 and no int8: those tables come
-as safetensors by default.
+  description: `Sends the whole table as it is stored, at one sequence, whatever is updated meanwhile.
+\`Accept\` chooses npy (default), safetensors or raw numbers. npy has no bfloat16 and no int8: such tables
+are sent as safetensors by default.
 
 \`\`\`sh
 curl -fsS http://127.0.0.1:8080/v1/tables/words/data -o words.npy
@@ -43,9 +44,9 @@ answer = requests.get("http://127.0.0.1:8080/v1/tables/words/data")
 words = np.load(io.BytesIO(answer.content))
 \`\`\`
 
-With \`?include=optimizer\` the state of the optimizer comes too, at the same sequence, as safetensors:
+\`?include=optimizer\` adds the state of the optimizer at the same sequence, as safetensors:
 ${firstState}, ${otherStates.join(', ')}, beside \`embeddings\`; the optimizer
-itself is in the metadata. Uploaded again, training goes on where it was.
+itself is in the metadata. When the file is uploaded again, training resumes where it was.
 
 \`\`\`sh
 curl -fsS 'http://127.0.0.1:8080/v1/tables/words/data?include=optimizer' -o words.safetensors
@@ -66,7 +67,7 @@ curl -fsS -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: applicat
     const current = context.registry.resolve(entry, query.version)
     const { record } = entry
     const { version, dtype } = current.handle
-    // Formats that cannot carry the dtype come last: a request for one is refused with the reason.
+    // Formats that cannot carry the dtype are offered last: a request for one is refused with the reason.
     const withState = query.include === 'optimizer'
     const offered = withState
       ? NAMED_ARRAYS_FORMATS
@@ -76,7 +77,7 @@ curl -fsS -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: applicat
     if (isNotModified(precondition, version, sequence))
       return reply.status(304).headers(stateHeaders(version, sequence)).send()
     if (request.method === 'HEAD') {
-      // The headers are the same after any number of steps.
+      // The headers do not depend on the number of steps.
       const state = withState ? { optimizer: record.settings.optimizer, step: 0 } : null
       const planned = planExport(current.handle, format, state)
       describeBody(reply, format, { ...planned, version, sequence, name: record.name })
@@ -89,8 +90,8 @@ curl -fsS -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: applicat
 }
 
 /**
- * Exports the table that is read under `name`. When the version is replaced and released while the writer is
- * being asked, the newer one is exported instead of a refusal.
+ * Exports the table that is read under `name`. If the version is replaced and freed before the writer begins
+ * the export, the newer one is exported and the request is not refused.
  */
 const exportCurrent = async (
   { registry, writer }: HttpContext,
@@ -137,7 +138,7 @@ const rows = defineRoute({
   scope: 'read',
   tag: 'tables',
   summary: 'Browse rows',
-  description: 'For people; programs look rows up. Beyond the last row there are none.',
+  description: 'Meant for people; programs look rows up. A page beyond the last row is empty.',
   params: TableParams,
   query: RowsQuery,
   response: { 200: RowsAnswer },

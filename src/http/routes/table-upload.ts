@@ -1,3 +1,4 @@
+/** The route that creates or replaces a table. */
 import type { Static } from 'typebox'
 import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
@@ -14,16 +15,16 @@ import { defineRoute, type Route } from '../define-route.ts'
 import { TABLE_FORMATS } from '../negotiate.ts'
 import { SpecificationBody, TableInfoRef, TableParams, UploadQuery } from '../schemas/table.ts'
 
-/** `PUT /v1/tables/{table}`: from a specification, or from data that is stored while it arrives. */
+/** `PUT /v1/tables/{table}` with a specification, or with data that is stored while it arrives. */
 export const tableUploadRoute: Route = defineRoute({
   method: 'PUT',
   url: '/v1/tables/:table',
   scope: 'admin',
   tag: 'tables',
   summary: 'Create or replace a table',
-  description: `From a specification in JSON, or from data as npy, safetensors or raw little-endian numbers,
-written into memory while it is being sent. Nobody sees the table before it is complete; then it is the new
-version, and the settings of the old one stay.
+  description: `Makes a table from a specification in JSON, or from data as npy, safetensors or raw
+little-endian numbers, which is written into memory while it arrives. No request sees the table before it
+is complete; then it is the new version, with the settings of the old one.
 
 \`\`\`sh
 curl -fsS -X PUT http://127.0.0.1:8080/v1/tables/words -H 'content-type: application/json' \\
@@ -41,11 +42,11 @@ requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(),
              headers={"content-type": "application/x-npy"}).raise_for_status()
 \`\`\`
 
-A safetensors body may bring the state of the table's optimizer, as \`GET
-/v1/tables/{table}/data?include=optimizer\` gives it: all of it, or none. A table that is created takes the
-optimizer of \`?optimizer=\`, else the one that the metadata names.
+A safetensors body may contain the state of the table's optimizer, as \`GET
+/v1/tables/{table}/data?include=optimizer\` gives it: all of it or none. A new table gets the optimizer
+of \`?optimizer=\`, else the one that the metadata names.
 
-\`If-None-Match: *\` creates only, \`If-Match\` replaces only that version. \`Content-Digest:
+\`If-None-Match: *\` only creates, \`If-Match\` only replaces that version. \`Content-Digest:
 sha-256=:...:\` is verified. The query is for data; a specification has everything in its body. Without an
 initializer the rows are zeros.`,
   params: TableParams,
@@ -98,8 +99,8 @@ const create = (
 ): Promise<BuiltTable> => {
   const extra = Object.keys(query)
   if (extra.length > 0) {
-    refuse('INVALID_REQUEST', 'a specification has everything in its body and nothing in the query', {
-      errors: extra.map((parameter) => ({ pointer: `/${parameter}`, detail: 'belongs into the body' })),
+    refuse('INVALID_REQUEST', 'a JSON specification takes no query parameters: put them into its body', {
+      errors: extra.map((parameter) => ({ pointer: `/${parameter}`, detail: 'belongs in the body' })),
     })
   }
   checkBodyDigest(body, digest)

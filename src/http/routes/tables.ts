@@ -1,3 +1,4 @@
+/** The routes that list, describe, change and delete tables. */
 import type { FastifyReply } from 'fastify'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
@@ -23,7 +24,8 @@ const list = defineRoute({
   scope: 'read',
   tag: 'tables',
   summary: 'List tables',
-  description: 'In the order of their names. `next`, also as a `Link` header, leads to the page behind.',
+  description:
+    'Tables are in the order of their names. `next`, also as a `Link` header, leads to the next page.',
   query: TablesQuery,
   response: { 200: TablesAnswer },
   answers: ['json'],
@@ -73,8 +75,8 @@ const patch = defineRoute({
   tag: 'tables',
   summary: 'Change settings',
   description:
-    'Settings that are absent stay. An optimizer of another kind begins without state. ' +
-    '`If-Match` makes it conditional.',
+    'Absent settings do not change. An optimizer of another kind begins without state. ' +
+    '`If-Match` makes the request conditional.',
   params: TableParams,
   query: NoQuery,
   bodySchema: SettingsBody,
@@ -100,10 +102,10 @@ const remove = defineRoute({
   scope: 'admin',
   tag: 'tables',
   summary: 'Delete a table',
-  description: 'Lookups in flight finish. `If-Match` makes it conditional.',
+  description: 'Lookups in flight finish. `If-Match` makes the request conditional.',
   params: TableParams,
   query: NoQuery,
-  response: { 204: emptyAnswer('It is gone') },
+  response: { 204: emptyAnswer('The table is deleted') },
   accepts: 'nothing',
   answers: [],
   deadline: true,
@@ -116,20 +118,24 @@ const remove = defineRoute({
   },
 })
 
-/** The name that a cursor stands for. Refuses INVALID_REQUEST for a cursor that was no `next`. */
+/** Decodes a cursor to a name. Refuses INVALID_REQUEST for a cursor that is not the `next` of a page. */
 const readCursor = (cursor: string): string => {
   const name = Buffer.from(cursor, 'base64url').toString()
   if (new RegExp(TABLE_NAME_PATTERN).test(name)) return name
-  return refuse('INVALID_REQUEST', `cursor ${quoteText(cursor)} was not given out here`, {
-    errors: [{ pointer: '/cursor', detail: 'is no `next` of a page before' }],
-  })
+  return refuse(
+    'INVALID_REQUEST',
+    `the cursor ${quoteText(cursor)} is not the next of a page; send one that is, or none`,
+    {
+      errors: [{ pointer: '/cursor', detail: 'is not the `next` of a page' }],
+    },
+  )
 }
 
 /** Answers with the description of a table as it is now, and the headers of its state. */
 export const sendTable = (reply: FastifyReply, entry: TableEntry): FastifyReply =>
   sendTableInfo(reply, describeTable(entry))
 
-/** Answers with a description, and the headers of the state that it is of. */
+/** Answers with a description, and the headers of the state that it describes. */
 export const sendTableInfo = (reply: FastifyReply, info: TableInfo): FastifyReply =>
   reply.headers(stateHeaders(info.version, info.sequence)).header('cache-control', 'no-cache').send(info)
 

@@ -1,3 +1,4 @@
+/** The routes that update rows: by gradients, or by values. */
 import { LIMITS } from '../../core/limits.ts'
 import { answerUpdate } from '../../update/encode.ts'
 import { bindKey, runUpdate } from '../../update/run.ts'
@@ -47,8 +48,8 @@ const gradients = defineRoute({
   ...shared,
   url: '/v1/tables/:table/gradients',
   summary: 'Push gradients back',
-  description: `One step of the table's optimizer on each row that is named; gradients of equal indices are
-summed first. All or nothing.
+  description: `Applies one step of the table's optimizer to each row that \`indices\` names; gradients of
+equal indices are summed first. Either all rows change or none.
 
 \`\`\`sh
 curl -fsS http://127.0.0.1:8080/v1/tables/words/gradients -H 'content-type: application/json' \\
@@ -71,7 +72,8 @@ const rows = defineRoute({
   ...shared,
   url: '/v1/tables/:table/rows',
   summary: 'Set rows, or add to them',
-  description: `\`set\`: the last of equal indices wins; \`add\`: they all add, in order. All or nothing.
+  description: `With \`set\` the last of equal indices wins; with \`add\` all are added, in order. Either
+all rows change or none.
 
 \`\`\`sh
 curl -fsS http://127.0.0.1:8080/v1/tables/words/rows -H 'content-type: application/json' \\

@@ -1,3 +1,4 @@
+/** The routes of uploads in parts. */
 import { LIMITS } from '../../core/limits.ts'
 import { receivePart } from '../../upload/staging/receive-part.ts'
 import {
@@ -30,7 +31,7 @@ const list = defineRoute({
   scope: 'admin',
   tag: 'uploads',
   summary: 'List open uploads',
-  description: 'Those of one table, which need not exist.',
+  description: 'Lists the open uploads of one table, which need not exist yet.',
   params: TableParams,
   query: NoQuery,
   response: { 200: UploadsAnswer },
@@ -48,7 +49,7 @@ const get = defineRoute({
   scope: 'admin',
   tag: 'uploads',
   summary: 'Describe an upload',
-  description: 'Says which parts are there, so that only the others need to be sent.',
+  description: 'Lists the parts that have arrived, so that only the others need to be sent.',
   params: UploadParams,
   query: NoQuery,
   response: { 200: UploadInfoRef },
@@ -64,10 +65,10 @@ const begin = defineRoute({
   scope: 'admin',
   tag: 'uploads',
   summary: 'Begin an upload in parts',
-  description: `For tables that are too large, or networks that are too bad, for one PUT. Says what a PUT
-says in its headers and its query; the parts follow in any order, \`commit\` makes the table of them. The
-upload is there until ${LIMITS.uploadAgeMsMax / 3_600_000} hours have passed without a part, also across
-restarts.
+  description: `Meant for tables that are too large, or networks that are too unreliable, for one PUT. The
+body has the headers and the query of that PUT as members. The parts follow in any order, and \`commit\`
+makes the table of them. The upload is kept until ${LIMITS.uploadAgeMsMax / 3_600_000} hours have passed
+without a part, also across restarts.
 
 \`\`\`sh
 head -c 48 /dev/zero > words.f32
@@ -103,9 +104,9 @@ const receive = defineRoute({
   scope: 'admin',
   tag: 'uploads',
   summary: 'Send a part',
-  description: `Parts are numbered from 0 or from 1 and may come in any order, several at once, and again:
-the last whole one counts. A part that is cut short leaves nothing. \`Content-Digest\` is verified. One part
-has at most ${LIMITS.uploadPartBytesMax} bytes; any Content-Type will do.
+  description: `Parts are numbered from 0 or from 1. They may be sent in any order, several at once, and
+again: the last complete one counts. An incomplete part is discarded. \`Content-Digest\` is verified. A part
+has at most ${LIMITS.uploadPartBytesMax} bytes; any Content-Type is accepted.
 
 \`\`\`sh
 url=http://127.0.0.1:8080/v1/tables/words/uploads
@@ -151,11 +152,11 @@ const remove = defineRoute({
   url: `${URL}/:upload`,
   scope: 'admin',
   tag: 'uploads',
-  summary: 'Give an upload up',
+  summary: 'Abort an upload',
   description: 'Its parts are removed. A table that was made of them stays.',
   params: UploadParams,
   query: NoQuery,
-  response: { 204: emptyAnswer('It is gone') },
+  response: { 204: emptyAnswer('The upload is deleted') },
   accepts: 'nothing',
   answers: [],
   deadline: true,
@@ -171,12 +172,12 @@ const commit = defineRoute({
   url: `${URL}/:upload/commit`,
   scope: 'admin',
   tag: 'uploads',
-  summary: 'Make the table',
-  description: `As a PUT of all parts, in the order of their numbers: the same checks, the same answer,
-\`If-Match\` and \`If-None-Match\` too. When it is refused the parts stay, so that what is wrong can be sent
-again; when it is done they are gone. Safe to repeat: once it is done, the same answer comes again.
-\`INVALID_REQUEST\` when numbers are missing or the total is not the announced one,
-\`IDEMPOTENCY_IN_FLIGHT\` while it is being done.`,
+  summary: 'Make the table of the parts',
+  description: `Does what one PUT of all parts in the order of their numbers would do, with the same
+checks, the same answer, \`If-Match\` and \`If-None-Match\`. If it is refused, the parts stay, so that wrong
+ones can be sent again; if it succeeds, they are removed. It can be repeated safely: after a success it
+gives the same answer again. It is refused with \`INVALID_REQUEST\` if numbers are missing or the total is
+not the announced one, and with \`IDEMPOTENCY_IN_FLIGHT\` while another commit of the upload runs.`,
   params: UploadParams,
   query: NoQuery,
   response: { 200: TableInfoRef, 201: TableInfoRef },

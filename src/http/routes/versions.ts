@@ -1,3 +1,4 @@
+/** The routes that list the versions of a table and roll it back. */
 import type { Static } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
@@ -16,7 +17,7 @@ const listVersions = ({ record }: TableEntry): Static<typeof VersionsAnswer> => 
     version,
     created_at: new Date(createdAt).toISOString(),
     bytes: tableBytes(rows, dim, dtype),
-    // Also under an alias of one version: `current` is about the table.
+    // This is about the table, also when it is read under an alias of one version.
     current: version === record.current,
   })),
 })
@@ -28,8 +29,8 @@ const list = defineRoute({
   tag: 'versions',
   summary: 'List the readable versions of a table',
   description:
-    'Each can be looked up with `?version=` and made current again by `rollback`. ' +
-    '`keep_versions` says how many stay.',
+    'Each version can be looked up with `?version=` and made current again by `rollback`. ' +
+    '`keep_versions` is the number that stays.',
   params: TableParams,
   query: NoQuery,
   response: { 200: VersionsAnswer },
@@ -46,9 +47,9 @@ const rollback = defineRoute({
   scope: 'admin',
   tag: 'versions',
   summary: 'Make an earlier version current again',
-  description: `In an instant, with the updates that it had. No version goes away by it, unless there are
-more than \`keep_versions\`; the next replacement takes the highest number ever used plus one. Settings stay
-as they are. \`If-Match\` makes it conditional.
+  description: `Takes effect at once, with the updates that the version had. No version is removed, unless
+there are more than \`keep_versions\`; the next replacement gets the highest number ever used plus one.
+Settings do not change. \`If-Match\` makes the request conditional.
 
 \`\`\`sh
 url=http://127.0.0.1:8080/v1/tables/words

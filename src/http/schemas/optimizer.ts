@@ -29,9 +29,7 @@ const shared = {
   max_norm: Type.Optional(Type.Number(SHARED_RANGES.max_norm)),
 }
 const lazy = {
-  lazy: Type.Optional(
-    Type.Literal(true, { description: 'Only touched rows move; there is no other way here' }),
-  ),
+  lazy: Type.Optional(Type.Literal(true, { description: 'Only touched rows change; no other mode exists' })),
 }
 
 const describeKind = ({ kind, ranges, defaults, acceptsLazy }: OptimizerKind) => {
@@ -53,7 +51,7 @@ const describeKind = ({ kind, ranges, defaults, acceptsLazy }: OptimizerKind) =>
 export const OptimizerInput = Type.Unsafe<Input>(
   Type.Union(OPTIMIZER_KINDS.map(describeKind), {
     description:
-      `How gradients become steps. Without one: ${DEFAULT_OPTIMIZER.kind} ` +
+      `The rule that turns gradients into steps. Default: ${DEFAULT_OPTIMIZER.kind} ` +
       `with learning_rate ${DEFAULT_OPTIMIZER.learning_rate}`,
   }),
 )

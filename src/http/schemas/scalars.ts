@@ -99,7 +99,7 @@ export const Version = Type.Integer({
   description: 'Reads this version instead of the current one',
 })
 
-/** The object allows no other members. */
+/** Options of an object that allows no other members. */
 export const CLOSED = { additionalProperties: false } as const
 
 /**
@@ -117,7 +117,7 @@ export const nested = (type: 'number' | 'integer' | 'boolean', description: stri
 export const BinaryAnswer = Type.Unsafe<unknown>({
   type: 'string',
   format: 'binary',
-  description: 'Numbers in the format asked for',
+  description: 'Numbers in the requested format',
 })
 
 /** A response without a body in the OpenAPI document. */

@@ -4,8 +4,6 @@ import { ERRORS } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { Choice, TableName } from './scalars.ts'
 
-/** Schemas of the service itself: its health, limits, snapshots and errors. */
-
 export const HealthAnswer = Type.Object({
   status: Choice(['alive', 'ready', 'degraded']),
   reason: Type.Optional(Type.String()),
@@ -40,11 +38,11 @@ export const ServiceAnswer = Type.Object({
 /** The body of every error, which errors/problem.ts makes. */
 export const ProblemSchema = Type.Object(
   {
-    type: Type.String({ description: 'Where the code is explained' }),
+    type: Type.String({ description: 'Place of the code on the page of errors' }),
     title: Type.String(),
     status: Type.Integer(),
     code: Type.Enum(Object.keys(ERRORS), { type: 'string' }),
-    detail: Type.String({ description: 'What is wrong and where, for people' }),
+    detail: Type.String({ description: 'The error and its place, for people' }),
     instance: Type.String({ description: 'The request id, as in X-Request-Id and in the log' }),
     errors: Type.Optional(
       Type.Array(
@@ -53,7 +51,7 @@ export const ProblemSchema = Type.Object(
           detail: Type.String(),
         }),
         {
-          description: `The places, at most ${LIMITS.errorPlacesMax}`,
+          description: `The first places of the error, at most ${LIMITS.errorPlacesMax}`,
         },
       ),
     ),

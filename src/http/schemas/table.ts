@@ -42,7 +42,7 @@ export const TableInfoSchema = Type.Object(
   { $id: 'TableInfo', description: 'A table: its current data and its settings' },
 )
 
-/** A reference to the schema above, typed. */
+/** A typed reference to the schema above. */
 export const TableInfoRef = Type.Unsafe<TableInfo>({ $ref: 'TableInfo#' })
 
 export const TableParams = Type.Object({ table: TableName }, CLOSED)

@@ -4,11 +4,12 @@ import { Choice, CLOSED, Durability, nested, TableName } from './scalars.ts'
 
 const learningRate = {
   learning_rate: Type.Optional(
-    Type.Number({ minimum: 0, description: "Replaces the optimizer's own for this update" }),
+    Type.Number({ minimum: 0, description: "Replaces the optimizer's learning rate in this update" }),
   ),
 }
 const Operation = Choice(['set', 'add'], {
-  description: 'set: the last of equal indices wins; add: equal indices all add, in order',
+  description:
+    'set: the last of equal indices wins. add: the values of equal indices are all added, in order',
 })
 const operation = { op: Operation }
 
@@ -20,7 +21,7 @@ export const RowsMembers = Type.Object(operation, CLOSED)
 export const GradientsQuery = Type.Object(learningRate, CLOSED)
 export const RowsUpdateQuery = Type.Object({ op: Type.Optional(Operation) }, CLOSED)
 
-const indices = nested('integer', 'The rows, of any shape S')
+const indices = nested('integer', 'The rows to update; any shape S')
 
 export const GradientsBody = Type.Object(
   { indices, gradients: nested('number', 'Numbers of shape S + [dim]'), ...learningRate },
@@ -53,6 +54,6 @@ export const UpdateAnswer = Type.Object({
   rows_updated: Type.Integer({ description: 'Number of distinct rows' }),
   durability: Durability,
   replayed: Type.Boolean({
-    description: 'Whether this is the remembered answer to an earlier request with the same key',
+    description: 'Whether this is the stored answer to an earlier request with the same key',
   }),
 })

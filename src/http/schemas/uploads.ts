@@ -9,7 +9,7 @@ import { UploadQuery } from './table.ts'
 
 const ContentType = Choice(
   FORMATS.map(({ mediaType }): string => mediaType),
-  { description: 'Type of the whole', default: RAW.mediaType },
+  { description: 'Media type of all parts together', default: RAW.mediaType },
 )
 const Digest = Type.String({
   pattern: '^sha-256=:[A-Za-z0-9+/]{43}=:$',
@@ -57,11 +57,11 @@ export const PartAnswer = Type.Object({ part: Type.Integer(), bytes: Type.Intege
 /** The description of an upload in parts. */
 export const UploadInfoSchema = Type.Object(
   {
-    upload: Type.String({ description: 'Its id' }),
+    upload: Type.String({ description: 'Id of the upload' }),
     table: TableName,
     content_type: ContentType,
-    bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'As announced' }),
-    digest: Type.Union([Digest, Type.Null()], { description: 'As announced' }),
+    bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'Announced length' }),
+    digest: Type.Union([Digest, Type.Null()], { description: 'Announced digest' }),
     parameters: UploadParameters,
     received_bytes: Type.Integer({ description: 'Bytes of all parts together' }),
     parts: Type.Array(PartAnswer, { description: 'The complete parts, ascending' }),
@@ -71,20 +71,20 @@ export const UploadInfoSchema = Type.Object(
     created_at: Type.String({ format: 'date-time' }),
     expires_at: Type.String({
       format: 'date-time',
-      description: 'When it will be removed, unless there is activity before',
+      description: 'The time of its removal, unless there is activity before',
     }),
   },
   { $id: 'UploadInfo', description: 'An upload in parts' },
 )
 
-/** A reference to the schema above, typed. */
+/** A typed reference to the schema above. */
 export const UploadInfoRef = Type.Unsafe<Static<typeof UploadInfoSchema>>({ $ref: 'UploadInfo#' })
 
 export const UploadsAnswer = Type.Object({
-  uploads: Type.Array(UploadInfoRef, { description: 'Open ones, oldest first' }),
+  uploads: Type.Array(UploadInfoRef, { description: 'The open uploads, oldest first' }),
 })
 
-// A malformed id is not refused by its form: there is just no such upload.
+// The schema accepts any id, because a malformed one is only an upload that does not exist.
 const UploadId = Type.String({ description: 'Id of the upload' })
 export const UploadParams = Type.Object({ table: TableName, upload: UploadId }, CLOSED)
 

@@ -16,7 +16,7 @@ export const VersionsAnswer = Type.Object({
       bytes: Type.Integer({ description: 'Bytes of all rows' }),
       current: Type.Boolean({ description: 'Whether lookups and updates use this version by default' }),
     }),
-    { description: 'The readable ones, ascending' },
+    { description: 'The readable versions, ascending' },
   ),
 })
 
@@ -24,7 +24,7 @@ export const RollbackBody = Type.Object({ version: VersionNumber }, { ...CLOSED,
 
 const AliasName = Type.String({
   pattern: TABLE_NAME_PATTERN,
-  description: 'Name of an alias; no table has it',
+  description: 'Name of an alias, which no table may have',
   examples: ['production'],
 })
 

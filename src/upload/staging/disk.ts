@@ -31,14 +31,20 @@ export const toUploadError = (error: unknown): unknown => {
   const code = systemCode(error)
   if (code === undefined) return error
   if (isDiskFullCode(code))
-    return new GatherdError('DISK_FULL', 'the disk that uploads are staged on is full', { cause: error })
+    return new GatherdError(
+      'DISK_FULL',
+      'the disk that uploads are staged on is full: free some space, then send the part again',
+      { cause: error },
+    )
   if (UNUSABLE.has(code))
     return new GatherdError('NOT_READY', `uploads cannot be staged, because the disk reports ${code}`, {
       cause: error,
     })
   // Another request has removed the whole upload meanwhile.
   if (code === 'ENOENT')
-    return new GatherdError('UPLOAD_NOT_FOUND', 'the upload is not there any more', { cause: error })
+    return new GatherdError('UPLOAD_NOT_FOUND', 'the upload has been removed; begin a new one', {
+      cause: error,
+    })
   return error
 }
 

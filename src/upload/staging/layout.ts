@@ -3,11 +3,11 @@
  *
  *     <upload>/                                  an open upload; its mtime is the last activity
  *       upload.json                              the request that began it
- *       part-<part>-<stamp>-<bytes>-<sha256>     a whole part; the highest stamp of a number counts
+ *       part-<part>-<stamp>-<bytes>-<sha256>     a complete part; the highest stamp of a number counts
  *       incoming-<random>                        a part that is being received
  *       commit-<generation>                      a commit in progress, see lease.ts
- *     <upload>.json                              a committed upload: the answer that it got
- *     .<random>                                  is being made or removed, and no reader looks at it
+ *     <upload>.json                              a committed upload, with the answer to its commit
+ *     .<random>                                  is being made or removed, and ignored by readers
  *
  * HTTP workers keep no state of uploads in memory but work on these files, so each sees what the others do,
  * and a restart loses nothing. Everything becomes valid by one rename. All names are made here. Text from a
@@ -65,7 +65,7 @@ export interface CommittedTable {
   info: TableInfo
 }
 
-/** An upload as clients see it. */
+/** The state of an upload, as clients see it. */
 export interface UploadState {
   upload: Upload
   /** The parts in ascending order. */
@@ -88,7 +88,7 @@ const COMMIT = /^commit-(\d{1,15})$/
 
 const randomName = (): string => randomBytes(16).toString('hex')
 
-/** Makes a new id, which nobody can guess. */
+/** Makes a new id, which cannot be guessed. */
 export const newUploadId = randomName
 
 /** Returns whether `text` has the form of an id. Only then may it become part of a path. */
@@ -124,9 +124,9 @@ export const partName = ({ part, stamp, bytes, sha256 }: Omit<PartFile, 'name'>)
 
 /** Parses the name of a whole part; undefined when the file is none. */
 export const parsePartName = (name: string): PartFile | undefined => {
-  const found = PART.exec(name)
-  if (found === null) return undefined
-  const [, part, stamp, bytes, sha256] = found
+  const match = PART.exec(name)
+  if (match === null) return undefined
+  const [, part, stamp, bytes, sha256] = match
   return { part: Number(part), stamp: Number(stamp), bytes: Number(bytes), sha256, name }
 }
 
@@ -137,12 +137,13 @@ export const commitName = (generation: number): string => `commit-${generation}`
 export const parseCommitName = (name: string): number => Number(COMMIT.exec(name)?.[1] ?? 0)
 
 /**
- * Every file of a whole part in the directory of an upload, also those that a later one took the place of.
+ * Lists every file of a complete part in the directory of an upload, also those that a later one has
+ * replaced.
  */
 export const listPartFiles = async (directory: string): Promise<PartFile[]> =>
   (await readdir(directory)).flatMap((name) => parsePartName(name) ?? [])
 
-/** The latest file of each number, in ascending order of numbers. */
+/** Returns the latest file of each number, in ascending order of numbers. */
 export const currentParts = (files: readonly PartFile[]): PartFile[] => {
   const latest = new Map<number, PartFile>()
   for (const file of files) {
@@ -152,10 +153,13 @@ export const currentParts = (files: readonly PartFile[]): PartFile[] => {
   return [...latest.values()].sort((a, b) => a.part - b.part)
 }
 
-/** Two that ended at the same time have one stamp: then any order will do that is the same for everybody. */
+/**
+ * Tells which of two files with one number counts. Two parts that ended at the same time have the same stamp;
+ * any order will then do, as long as every HTTP worker uses the same.
+ */
 const isLater = (a: PartFile, b: PartFile): boolean =>
   a.stamp > b.stamp || (a.stamp === b.stamp && a.name > b.name)
 
-/** The bytes of parts together. */
+/** Returns the length of all parts together. */
 export const countBytes = (parts: readonly { bytes: number }[]): number =>
   parts.reduce((sum, { bytes }) => sum + bytes, 0)

@@ -31,7 +31,7 @@ export interface PartBody {
   digest?: Uint8Array
 }
 
-/** How many bytes a part may have, and the limit that says so. */
+/** The number of bytes that a part may have, and the limit behind it. */
 interface Room {
   bytes: number
   reason: string
@@ -41,11 +41,11 @@ interface Room {
 const CHECK_BYTES = 64 * 1024 * 1024
 
 /**
- * Writes a part to disk chunk by chunk. When it is whole, it replaces an earlier part of its number. Until
- * then, and after any failure, everything stays as it was.
+ * Writes a part to disk chunk by chunk. When it is complete, it replaces an earlier part of its number. Until
+ * then, and after any failure, everything stays unchanged.
  *
  * Refuses BODY_TOO_LARGE (for the part, the announced total, or all uploads together), DISK_FULL,
- * DIGEST_MISMATCH, UPLOAD_NOT_FOUND when the upload is removed meanwhile, and what the body rejects with.
+ * DIGEST_MISMATCH, UPLOAD_NOT_FOUND when the upload is removed meanwhile, and whatever the body rejects with.
  */
 export const receivePart = (
   staging: Staging,
@@ -111,8 +111,8 @@ const measureRoom = async (
   return rooms.reduce((least, room) => (room.bytes < least.bytes ? room : least))
 }
 
-const checkRoom = ({ bytes, reason }: Room, wantedBytes: number): void => {
-  if (wantedBytes > bytes) refuse('BODY_TOO_LARGE', `the part has at least ${wantedBytes} bytes; ${reason}`)
+const checkRoom = ({ bytes, reason }: Room, partBytes: number): void => {
+  if (partBytes > bytes) refuse('BODY_TOO_LARGE', `the part has at least ${partBytes} bytes; ${reason}`)
 }
 
 const writePart = async (
@@ -141,7 +141,7 @@ const writePart = async (
   return { bytes: body.receivedBytes, sha256: Buffer.from(digest).toString('hex') }
 }
 
-/** Gives a whole part its name, and removes those that it takes the place of. */
+/** Gives a complete part its name, and removes the parts that it replaces. */
 const placePart = async (
   directory: string,
   path: string,

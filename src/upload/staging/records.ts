@@ -1,3 +1,4 @@
+/** Records of committed uploads, which answer a repeated commit. */
 import { rename, rm, stat } from 'node:fs/promises'
 import { syncDirectoryAsync } from '../../system/disk.ts'
 import { ignoreMissing, readJson, writeDurably } from './disk.ts'
@@ -8,7 +9,7 @@ const FORMAT = 1
 type StoredRecord = Pick<UploadState, 'upload' | 'parts' | 'committed'> & { format: number }
 
 /**
- * Remembers what a commit was answered, on disk when this resolves. From then on the upload is no longer
+ * Records the answer to a commit, which is on disk when this resolves. From then on the upload is no longer
  * open.
  */
 export const writeRecord = async (
@@ -16,14 +17,14 @@ export const writeRecord = async (
   { upload, parts, committed }: Omit<UploadState, 'expiresAt'>,
 ): Promise<void> => {
   const aside = hiddenPath(staging)
-  const shown = parts.map(({ part, bytes, sha256 }) => ({ part, bytes, sha256 }))
-  const record: StoredRecord = { format: FORMAT, upload, parts: shown, committed }
+  const partRecords = parts.map(({ part, bytes, sha256 }) => ({ part, bytes, sha256 }))
+  const record: StoredRecord = { format: FORMAT, upload, parts: partRecords, committed }
   await writeDurably(aside, JSON.stringify(record))
   await rename(aside, recordPath(staging, upload.id))
   await syncDirectoryAsync(staging.directory)
 }
 
-/** A committed upload as long as it is remembered; undefined: there is none of this table and id. */
+/** Reads a committed upload while its record exists; undefined if there is none for this table and id. */
 export const readRecord = async (
   staging: Staging,
   table: string,
@@ -39,6 +40,6 @@ export const readRecord = async (
   return expiresAt > Date.now() ? { upload, parts, expiresAt, committed } : undefined
 }
 
-/** Forgets a committed upload. */
+/** Removes the record of a committed upload. */
 export const removeRecord = (staging: Staging, id: string): Promise<void> =>
   rm(recordPath(staging, id), { force: true })

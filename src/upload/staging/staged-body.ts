@@ -8,7 +8,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { isMissing } from './disk.ts'
 import { countBytes, type PartFile, type Upload } from './layout.ts'
 
-/** Small enough that other requests are served between two reads. */
+/** The length of one read, which is small enough that other requests are served between two reads. */
 const READ_BYTES = 512 * 1024
 
 /**
@@ -20,9 +20,9 @@ export const checkComplete = ({ bytes }: Pick<Upload, 'bytes'>, parts: readonly 
   if (parts.length === 0) refuse('INVALID_REQUEST', 'the upload has no parts yet')
   const first = parts[0].part === 0 ? 0 : 1
   const last = parts[parts.length - 1].part
-  const there = new Set(parts.map(({ part }) => part))
+  const received = new Set(parts.map(({ part }) => part))
   const missing = Array.from({ length: last - first + 1 }, (_, i) => first + i).filter(
-    (part) => !there.has(part),
+    (part) => !received.has(part),
   )
   if (missing.length > 0) refuseMissing(missing, last)
   const receivedBytes = countBytes(parts)

@@ -50,12 +50,12 @@ const removeCutParts = async (directory: string, ageMsMax: number): Promise<void
   }
 }
 
-const listAges = async (directory: string, isWanted: (name: string) => boolean): Promise<Entry[]> => {
+const listAges = async (directory: string, matches: (name: string) => boolean): Promise<Entry[]> => {
   const now = Date.now()
   const entries: Entry[] = []
   for (const name of (await readdir(directory).catch(ignoreMissing)) ?? []) {
-    const found = isWanted(name) ? await stat(join(directory, name)).catch(ignoreMissing) : undefined
-    if (found !== undefined) entries.push({ name, ageMs: now - found.mtimeMs })
+    const stats = matches(name) ? await stat(join(directory, name)).catch(ignoreMissing) : undefined
+    if (stats !== undefined) entries.push({ name, ageMs: now - stats.mtimeMs })
   }
   return entries
 }

@@ -62,9 +62,9 @@ export const createUpload = async (
 /** Finds an upload, open or committed. Refuses UPLOAD_NOT_FOUND, also when it belongs to another table. */
 export const findUpload = (staging: Staging, table: string, id: string): Promise<UploadState> =>
   workOnDisk(async () => {
-    const found = (await readRecord(staging, table, id)) ?? (await readOpenState(staging, table, id))
+    const state = (await readRecord(staging, table, id)) ?? (await readOpenState(staging, table, id))
     // The upload may have been committed between the two reads.
-    return found ?? (await readRecord(staging, table, id)) ?? refuseUnknown(table, id)
+    return state ?? (await readRecord(staging, table, id)) ?? refuseUnknown(table, id)
   })
 
 /**
@@ -109,8 +109,8 @@ export const listOpenIds = async ({ directory }: Staging): Promise<string[]> => 
 }
 
 /**
- * Removes the directory of an upload, which disappears at once for other readers. Does nothing when it is
- * gone already.
+ * Removes the directory of an upload, which disappears at once for other readers. Does nothing if it does not
+ * exist.
  */
 export const removeDirectory = async (staging: Staging, id: string): Promise<void> => {
   const aside = hiddenPath(staging)
@@ -146,8 +146,8 @@ const readOpenState = async (
 }
 
 /**
- * Returns undefined when a crash left half of the file, or a later gatherd wrote it. Such an upload counts as
- * none and is removed when it is old.
+ * Reads the specification of an upload. Returns undefined when a crash left half of the file, or a later
+ * gatherd wrote it. Such an upload counts as missing and is removed when it is old.
  */
 const readUpload = async (directory: string, id: string): Promise<Upload | undefined> => {
   const stored = (await readJson(join(directory, UPLOAD_FILE))) as

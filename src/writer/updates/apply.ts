@@ -1,6 +1,4 @@
-/**
- * Applies one update: checks it and computes its rows aside, in the writer's arena, before anybody sees them.
- */
+/** Applies one update: checks it and computes its rows in the writer's arena, before any reader sees them. */
 import { assert } from '../../core/assert.ts'
 import type { StepKernels } from '../../kernels/apply.ts'
 import type { Arena } from '../../tables/arena.ts'
@@ -16,16 +14,16 @@ import { type UpdateWorkspace, reserveWorkspace, reservePostImages, type PostIma
 
 export interface ApplyContext {
   memory: TableMemory
-  /** The writer's own. */
+  /** The writer's own arena. */
   arena: Arena
-  /** Over the arena. */
+  /** Kernels over the arena. */
   kernels: StepKernels
   nowMs: number
 }
 
 /**
- * An update whose new rows are computed, in the arena, and not yet visible. The caller makes such updates
- * visible or gives them up, in the order of their sequences.
+ * An update whose new rows are computed in the arena and not yet visible. The caller makes such updates
+ * visible or abandons them, in the order of their sequences.
  */
 export interface PlannedUpdate {
   model: VersionModel
@@ -39,9 +37,9 @@ export interface PlannedUpdate {
 }
 
 /**
- * Computes one update of the current version aside: everything that can be refused is refused here, before a
- * row changes. `pending` has the rows that earlier updates of the same group commit computed. Returns null
- * for an update that names no rows, and so changes nothing.
+ * Computes one update of the current version without changing the table: every reason to refuse is found
+ * here, before a row changes. `pending` has the rows that earlier updates of the same group commit have
+ * computed. Returns null for an update that names no rows, and so changes nothing.
  */
 export const computeUpdate = (
   context: ApplyContext,

@@ -1,5 +1,5 @@
 /**
- * Checks an update against the table as it is when the writer takes it, and names the offending value or
+ * Checks an update against the table at the time when the writer takes it, and names the offending value or
  * index.
  */
 import { refuse } from '../../core/errors.ts'
@@ -47,9 +47,9 @@ export const refuseIndex = (table: TableModel, update: WriterUpdate, position: n
 }
 
 /**
- * True if a non-finite input always surfaces in the new rows or state, which are checked anyway; skipping the
- * input scan saves about 10 %. It may not surface in the padding row, which gradients never change, nor where
- * a constraint replaces it and no state keeps it.
+ * Whether a non-finite input always shows in the new rows or state, which are checked anyway; skipping the
+ * input scan saves about 10 %. It may not show in the padding row, which gradients never change, nor where a
+ * constraint replaces it and no state contains it.
  */
 export const showsInResult = ({ optimizer, padding_index }: Settings, { operation }: UpdateHead): boolean =>
   operation === 'gradients' &&
@@ -67,7 +67,8 @@ export const checkFinite = (
 }
 
 /**
- * The same without kernels, for an update that has failed already: names the first value that is not finite.
+ * Does the same without kernels, for an update that has already failed: refuses the first value that is not
+ * finite.
  */
 export const refuseNonFinite = (table: TableModel, update: WriterUpdate): void => {
   const bad = viewValues(update).findIndex((value) => !Number.isFinite(value))

@@ -1,6 +1,6 @@
 /**
  * Computes the new rows of an update in the writer's arena: the values of `set` and `add`, and the optimizer
- * step of `gradients`, a block of rows at a time. Nothing in the table changes here.
+ * step of `gradients`, block by block. The table itself is not changed here.
  */
 import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
@@ -14,10 +14,10 @@ import type { PendingRows } from './pending.ts'
 import type { PlacedUpdateSource, WriterUpdate } from './update.ts'
 import type { PostImages, UpdateWorkspace } from './workspace.ts'
 
-/** An update whose rows are to be computed, and the places in the arena for doing so. */
+/** An update whose rows are to be computed, and the places in the arena that this uses. */
 export interface RowWork {
   arena: Arena
-  /** Over the arena. */
+  /** Kernels over the arena. */
   kernels: StepKernels
   table: TableModel
   update: WriterUpdate
@@ -29,7 +29,7 @@ export interface RowWork {
   state: OptimizerState | null
   /** Gradient steps of the version including this update. */
   step: number
-  /** Rows of this version that are computed and not visible. */
+  /** Rows of this version that are computed and not yet visible. */
   pending: PendingRows
 }
 
@@ -38,11 +38,11 @@ export interface RowWork {
  */
 const BLOCK_BYTES = 64 * 1024
 
-/** How many rows make a block. */
+/** Returns the number of rows in a block. */
 export const countBlockRows = ({ current }: TableModel): number =>
   Math.max(1, Math.floor(BLOCK_BYTES / Math.max(4, current.handle.dim * 4)))
 
-/** `set` and `add`: combines the values of equal rows, then stores the rows. Refuses NON_FINITE. */
+/** Computes `set` and `add`: combines the values of equal rows, then stores the rows. Refuses NON_FINITE. */
 export const computeValues = (work: RowWork): void => {
   const { arena, table, update, source, workspace, rows, postImages } = work
   const { updateSource, valuesAt, indexCount } = source
@@ -61,7 +61,8 @@ export const computeValues = (work: RowWork): void => {
 }
 
 /**
- * `gradients`: sums those of equal rows, then rows and state take the optimizer's step. Refuses NON_FINITE.
+ * Computes `gradients`: sums the gradients of equal rows, then applies the optimizer's step to rows and
+ * state. Refuses NON_FINITE.
  */
 export const computeSteps = (work: RowWork): void => {
   const blockRows = countBlockRows(work.table)
@@ -70,7 +71,7 @@ export const computeSteps = (work: RowWork): void => {
     stepBlock(work, first, Math.min(blockRows, count - first))
 }
 
-/** The step of the block of `rowCount` rows from `first` on. */
+/** Applies the step to the block of `rowCount` rows from `first` on. */
 const stepBlock = (work: RowWork, first: number, rowCount: number): void => {
   const { arena, kernels, table, update, source, workspace, rows, postImages, state, step } = work
   const { handle, table: view } = table.current
@@ -97,8 +98,8 @@ const stepBlock = (work: RowWork, first: number, rowCount: number): void => {
 }
 
 /**
- * Replaces rows and state that earlier updates of this group commit have computed: the table still has the
- * old ones.
+ * Replaces rows and state that earlier updates of this group commit have computed, because the table still
+ * has the old ones.
  */
 const overlayRows = (
   { arena, table, rows, postImages, state, pending }: RowWork,
@@ -142,7 +143,8 @@ const storeRows = (
 }
 
 /**
- * Refuses NON_FINITE for state that is not finite: it would freeze or corrupt its row at every later step.
+ * Refuses NON_FINITE for state that is not finite, because it would freeze or corrupt its row at every later
+ * step.
  */
 const checkState = (
   { table, arena, rows }: RowWork,

@@ -24,9 +24,9 @@ export interface GroupCommitDependencies extends Omit<ApplyContext, 'nowMs'> {
   keys: Idempotency
   /** Refuses TABLE_NOT_FOUND. */
   find: (name: string) => TableModel
-  /** The pre-image logs of all exports under way, of any table. */
+  /** Returns the pre-image logs of all running exports, of any table. */
   listLogs: () => PreImageLog[]
-  /** Called when rows may be half written: the process must end, and start again from the disk. */
+  /** Called when rows may be half written: the process must end and restart from the disk. */
   onFatal: (error: unknown) => void
   /** Called after each transaction, with its error or null. */
   onCommit: (error: unknown) => void
@@ -40,7 +40,7 @@ interface Waiting {
   reject: (error: unknown) => void
 }
 
-/** A computed update that waits for the disk. `planned` is null when it names no rows. */
+/** A computed update that waits for the transaction. `planned` is null when it names no rows. */
 interface Journaled {
   waiting: Waiting
   table: TableModel
@@ -48,13 +48,13 @@ interface Journaled {
   result: UpdateResult
 }
 
-/** Versions that a batch has computed rows of; `last` is entered when another update follows. */
+/** The versions that a batch has computed rows of; `last` is entered when another update follows. */
 type PendingVersions = Map<VersionModel, { rows: PendingRows; last: PlannedUpdate }>
 
 /**
- * Group commit. The updates that came while the disk was busy form one batch: each is checked and computed
- * aside, on top of those before it; one transaction journals all of them; then they become visible and are
- * answered. A batch is taken within one turn of the event loop, so nothing else runs between its parts.
+ * Group commit. The updates that arrived while the disk was busy form one batch: each is checked and computed
+ * on top of those before it; one transaction journals all of them; then they become visible and are answered.
+ * A batch is processed in one callback of the event loop, so nothing else runs between its parts.
  */
 export class GroupCommit {
   readonly #dependencies: GroupCommitDependencies
@@ -68,14 +68,16 @@ export class GroupCommit {
   }
 
   /**
-   * Queues an update. Resolves when it is visible, and as durable as its table asks. Refuses OVERLOADED, and
-   * rejects with the error of an update that is refused.
+   * Queues an update. Resolves when it is visible, and as durable as the settings of its table require.
+   * Refuses OVERLOADED, and rejects with the error of an update that is refused.
    */
   submit(update: WriterUpdate): Promise<UpdateResult> {
     const { keys, find } = this.#dependencies
     const bytes = (countValues(update) + countIndices(update)) * 4
     if (this.#queuedBytes + bytes > LIMITS.updateBytesInFlightMax) {
-      refuse('OVERLOADED', 'too many updates are waiting', { headers: { 'Retry-After': '1' } })
+      refuse('OVERLOADED', 'too many updates are queued; try again later', {
+        headers: { 'Retry-After': '1' },
+      })
     }
     const reservation = update.key === undefined ? null : keys.reserve(find(update.name).id, update.key)
     this.#queuedBytes += bytes
@@ -83,7 +85,7 @@ export class GroupCommit {
     return new Promise((resolve, reject) => this.#queue.push({ update, reservation, bytes, resolve, reject }))
   }
 
-  /** Resolves when no update waits. */
+  /** Resolves when no update is queued. */
   whenIdle(): Promise<void> {
     return this.#isScheduled ? new Promise((resolve) => this.#onIdle.push(resolve)) : Promise.resolve()
   }
@@ -98,15 +100,15 @@ export class GroupCommit {
     const journaled: Journaled[] = []
     const pending: PendingVersions = new Map()
     let bytes = 0
-    let taken = 0
+    let count = 0
     for (const waiting of this.#queue) {
-      if (taken > 0 && (bytes > LIMITS.commitBatchBytesMax || performance.now() > endsAt)) break
-      taken++
+      if (count > 0 && (bytes > LIMITS.commitBatchBytesMax || performance.now() > endsAt)) break
+      count++
       bytes += waiting.bytes
-      const one = this.#compute(waiting, pending)
-      if (one !== null) journaled.push(one)
+      const computed = this.#compute(waiting, pending)
+      if (computed !== null) journaled.push(computed)
     }
-    this.#queue = this.#queue.slice(taken)
+    this.#queue = this.#queue.slice(count)
     this.#queuedBytes -= bytes
     this.#commit(
       journaled.filter(({ table }) => table.settings.durability === 'disk'),
@@ -119,11 +121,13 @@ export class GroupCommit {
     if (this.#queue.length > 0) this.#schedule()
     else {
       this.#isScheduled = false
-      for (const tell of this.#onIdle.splice(0)) tell()
+      for (const settle of this.#onIdle.splice(0)) settle()
     }
   }
 
-  /** Computes one update; null if it is answered already: refused, or visible without a journal. */
+  /**
+   * Computes one update; null if it has already been answered, because it was refused or needs no journal.
+   */
   #compute(waiting: Waiting, pending: PendingVersions): Journaled | null {
     const { update, reservation } = waiting
     try {
@@ -173,7 +177,9 @@ export class GroupCommit {
     return null
   }
 
-  /** Journals and finishes updates of one mode, all or none. `os` includes `none` while a snapshot runs. */
+  /**
+   * Journals and finishes the updates of one mode, all or none. `os` includes `none` while a snapshot runs.
+   */
   #commit(journaled: readonly Journaled[], mode: 'disk' | 'os'): void {
     if (journaled.length === 0) return
     const { store, arena, keys, onCommit } = this.#dependencies
@@ -200,11 +206,14 @@ export class GroupCommit {
     }
     failpoint('update:committed')
     const unsaved = journaled.filter(({ table }) => !survives(table))
-    for (const one of journaled) this.#finish(one, unsaved.includes(one))
+    for (const update of journaled) this.#finish(update, unsaved.includes(update))
     onCommit(null)
   }
 
-  /** Makes an update visible, and answers it. `keyIsUnsaved`: its key, if it has one, is not in the store. */
+  /**
+   * Makes an update visible, and answers it. `keyIsUnsaved` says that its key, if it has one, is not in the
+   * store.
+   */
   #finish({ waiting, table, planned, result }: Journaled, keyIsUnsaved: boolean): void {
     const { arena, listLogs, onFatal, keys } = this.#dependencies
     if (planned !== null) {
@@ -224,10 +233,10 @@ export class GroupCommit {
     this.#answer(waiting, () => waiting.resolve(result))
   }
 
-  /** Frees the key of an update, then tells its caller. */
-  #answer({ reservation }: Waiting, tell: () => void): void {
+  /** Releases the key of an update, then resolves or rejects the promise of its caller. */
+  #answer({ reservation }: Waiting, settle: () => void): void {
     if (reservation !== null) this.#dependencies.keys.release(reservation)
-    tell()
+    settle()
   }
 }
 

@@ -7,7 +7,7 @@ import type { Store } from '../../storage/store.ts'
 import type { UpdateKey, UpdateResult } from '../protocol.ts'
 import type { VersionModel } from '../lifecycle/table-model.ts'
 
-/** A key whose update is under way: no other update may use it until it is released. */
+/** A key whose update is running: no other update may use it until it is released. */
 export interface KeyReservation {
   name: string
   hash: Uint8Array
@@ -27,8 +27,8 @@ const isSame = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(o
 
 /**
  * The idempotency keys of all tables: those in use, and the results of earlier ones. The store has the keys
- * of journaled updates. Keys of mode `none` stay here until a snapshot holds their updates: a crash takes
- * those updates back, and the client must be able to apply them again.
+ * of journaled updates. Keys of mode `none` stay here until a snapshot contains their updates: a crash undoes
+ * those updates, and the client must be able to apply them again.
  */
 export class Idempotency {
   readonly #store: Store
@@ -65,17 +65,17 @@ export class Idempotency {
     this.#reservations.delete(reservation.name)
   }
 
-  /** The result of the first request with the key, or null. Refuses IDEMPOTENCY_MISMATCH. */
+  /** Finds the result of the first request with the key, or null. Refuses IDEMPOTENCY_MISMATCH. */
   find({ name, hash, request }: KeyReservation): UpdateResult | null {
-    const found = this.#unsaved.get(name)?.remembered ?? this.#store.findKey(hash)
-    if (found === null) return null
-    if (!isSame(found.request, request)) refuseMismatch()
-    return { ...(JSON.parse(found.result) as UpdateResult), replayed: true }
+    const remembered = this.#unsaved.get(name)?.remembered ?? this.#store.findKey(hash)
+    if (remembered === null) return null
+    if (!isSame(remembered.request, request)) refuseMismatch()
+    return { ...(JSON.parse(remembered.result) as UpdateResult), replayed: true }
   }
 
   /**
-   * The result of an earlier request with the key, or null; nothing is applied. Refuses as `reserve` and
-   * `find`.
+   * Finds the result of an earlier request with the key, or null, without applying anything. Refuses as
+   * `reserve` and `find`.
    */
   recall(tableId: number, key: UpdateKey): UpdateResult | null {
     const reservation = this.reserve(tableId, key)
@@ -86,7 +86,7 @@ export class Idempotency {
     }
   }
 
-  /** The key as it is stored with its update. */
+  /** Makes the key in the form in which it is stored with its update. */
   describe({ hash, request }: KeyReservation, result: UpdateResult): RememberedKey {
     return { hash, request, result: JSON.stringify(result), createdAtMs: this.#startMs + performance.now() }
   }

@@ -1,7 +1,8 @@
+/** The rows that the updates of one batch have computed. */
 import { assert } from '../../core/assert.ts'
 
 /**
- * The rows of one version that updates of a batch have computed and that are not visible yet: addresses of
+ * The rows of one version that updates of a batch have computed and that are not yet visible, as addresses of
  * their newest bytes in the writer's arena. A later update of the batch starts from these instead of from the
  * table. This is a hash table with open addressing, because it is filled and read once for every row of a
  * batch.
@@ -11,33 +12,33 @@ export class PendingRows {
   #count = 0
   #rows = new Int32Array(0)
   #rowAts = new Int32Array(0)
-  /** 0: the update wrote no state. */
+  /** Addresses of the states; 0 if the update wrote no state. */
   #stateAts = new Int32Array(0)
 
   get size(): number {
     return this.#count
   }
 
-  /** The place of a row for {@link PendingRows.rowAt} and {@link PendingRows.stateAt}, or -1. */
+  /** Finds the place of a row for {@link PendingRows.rowAt} and {@link PendingRows.stateAt}, or -1. */
   find(row: number): number {
     if (this.#count === 0) return -1
     const at = this.#probe(row)
     return this.#rows[at] === row ? at : -1
   }
 
-  /** Address of the row as stored. */
+  /** Returns the address of the stored row. */
   rowAt(place: number): number {
     return this.#rowAts[place]
   }
 
-  /** Address of its state, or 0 if no update of the batch has changed the state. */
+  /** Returns the address of the row's state, or 0 if no update of the batch has changed the state. */
   stateAt(place: number): number {
     return this.#stateAts[place]
   }
 
   /**
-   * Enters the new rows of an update: packed at `rowsAt`, `rowBytes` each, and their state likewise unless
-   * `stateAt` is 0.
+   * Enters the new rows of an update. They are packed at `rowsAt`, `rowBytes` each, and so is their state
+   * unless `stateAt` is 0.
    */
   enter(
     rows: Int32Array,

@@ -1,13 +1,14 @@
+/** The pre-images that the writer records for a running export. */
 import { GatherdError } from '../../core/errors.ts'
 import type { PreImages } from '../protocol.ts'
 
 /**
- * The old bytes of rows that updates have overwritten since an export of a version began. Only the first
- * change of a row is recorded: those bytes are the row at the sequence of the export. A row that is absent
- * has not changed since.
+ * The pre-images of rows that updates have overwritten since an export of a version began. Only the first
+ * change of a row is recorded: those bytes are the row at the sequence of the export. A row without a
+ * pre-image has not changed since.
  */
 export class PreImageLog {
-  /** The rows that it is about: those of a table version, or of its state. */
+  /** The rows that the log covers: those of a table version, or those of its state. */
   readonly source: { readonly rowBytes: number }
   readonly #rowBytes: number
   readonly #bytesMax: number
@@ -20,7 +21,9 @@ export class PreImageLog {
     this.#bytesMax = bytesMax
   }
 
-  /** Records rows that are about to be overwritten: `bytes` has rows.length x rowBytes, as they are now. */
+  /**
+   * Records rows that are about to be overwritten. `bytes` has their current bytes, rows.length x rowBytes.
+   */
   record(rows: Int32Array, bytes: Uint8Array): void {
     if (this.#overflowed) return
     for (let i = 0; i < rows.length; i++) {
@@ -35,7 +38,8 @@ export class PreImageLog {
   }
 
   /**
-   * Old rows within firstRow..firstRow+rowCount-1. Refuses OVERLOADED when updates changed more than is kept.
+   * Returns the pre-images within firstRow..firstRow+rowCount-1. Refuses OVERLOADED when updates changed more
+   * than the log may store.
    */
   read(firstRow: number, rowCount: number): PreImages {
     if (this.#overflowed) {

@@ -1,3 +1,4 @@
+/** Makes computed updates visible to readers. */
 import { gatherStored, scatterStored } from '../../tables/table-writer.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { TableWriter } from '../../tables/table-writer.ts'
@@ -6,13 +7,13 @@ import { failpoint } from '../../storage/failpoints.ts'
 import type { PreImageLog } from './pre-images.ts'
 import { fillUntouched, markTouched, type OptimizerState } from '../lifecycle/optimizer-state.ts'
 
-/** Pre-images are recorded in blocks of so many bytes. */
+/** Pre-images are recorded in blocks of about this many bytes. */
 const BLOCK_BYTES = 64 * 1024
 
 /**
  * Writes the rows of an update inside one lock window, and releases its post-images. `logs` are the pre-image
- * logs of all exports under way, of any table. An exception here leaves rows half written, which only a
- * restart repairs.
+ * logs of all running exports, of any table. An exception here leaves rows half written, which only a restart
+ * repairs.
  */
 export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly PreImageLog[]): void => {
   const { model, rows, postImages, state } = update
@@ -30,7 +31,7 @@ export const makeVisible = (arena: Arena, update: PlannedUpdate, logs: readonly 
   arena.release(postImages.region)
 }
 
-/** Records the rows as they are now, of the table or of its state, for the exports that read them. */
+/** Records the present rows, of the table or of its state, for the exports that read them. */
 const recordPreImages = (
   arena: Arena,
   logs: readonly PreImageLog[],
@@ -39,17 +40,17 @@ const recordPreImages = (
   source: TableWriter,
   state: OptimizerState | null,
 ): void => {
-  const interested = logs.filter((log) => log.source === source)
-  if (interested.length === 0) return
+  const matching = logs.filter((log) => log.source === source)
+  if (matching.length === 0) return
   const blockRows = Math.max(1, Math.floor(BLOCK_BYTES / source.rowBytes))
   const region = arena.reserve(Math.min(blockRows, rows.length) * source.rowBytes)
   try {
     for (let first = 0; first < rows.length; first += blockRows) {
-      const some = rows.subarray(first, first + blockRows)
-      gatherStored(source, arena, { idsAt: idsAt + first * 4, count: some.length, outAt: region.at })
-      if (state !== null) fillUntouched(state, some, 0, some.length, arena.float32, region.at / 4)
-      for (const log of interested)
-        log.record(some, arena.bytes.subarray(region.at, region.at + some.length * source.rowBytes))
+      const blockIds = rows.subarray(first, first + blockRows)
+      gatherStored(source, arena, { idsAt: idsAt + first * 4, count: blockIds.length, outAt: region.at })
+      if (state !== null) fillUntouched(state, blockIds, 0, blockIds.length, arena.float32, region.at / 4)
+      for (const log of matching)
+        log.record(blockIds, arena.bytes.subarray(region.at, region.at + blockIds.length * source.rowBytes))
     }
   } finally {
     arena.release(region)

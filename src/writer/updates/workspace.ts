@@ -1,29 +1,33 @@
+/**
+ * Memory of the writer's arena for an update: the workspace in which its rows are computed, and its
+ * post-images.
+ */
 import type { CoalescedAt } from '../../kernels/update-source.ts'
 import { alignUp } from '../../layout/cache-lines.ts'
 import type { Arena, Region } from '../../tables/arena.ts'
 import type { OptimizerState } from '../lifecycle/optimizer-state.ts'
 
 /**
- * The places in the writer's arena that an update uses while its rows are computed: byte addresses on cache
- * lines.
+ * The places in the writer's arena that an update uses while its rows are computed. They are byte addresses
+ * on cache lines.
  */
 export interface UpdateWorkspace {
   /** The distinct rows, and the positions at which the update names them. */
   found: CoalescedAt
-  /** Room for the gradients of a block of rows. */
+  /** Place of the gradients of a block of rows. */
   gradientsAt: number
-  /** Room for its arrays, if they are not in an update source. */
+  /** Place of the copied arrays, if they are not in an update source. */
   copiedAt: number
   region: Region
 }
 
-/** The new rows of an update, which it keeps until they are visible. */
+/** The new rows of an update, which stay reserved until they are visible. */
 export interface PostImages {
-  /** The distinct rows, int32. */
+  /** Place of the numbers of the distinct rows, int32. */
   idsAt: number
-  /** Room for them as float32. The last step converts them to the storage dtype in place. */
+  /** Place of the rows as float32. The last step converts them to the storage dtype in place. */
   rowsAt: number
-  /** Room for their state. */
+  /** Place of their state. */
   stateAt: number
   region: Region
 }
@@ -38,7 +42,7 @@ export const reserveWorkspace = (
   gradientBytes: number,
   copiedBytes: number,
 ): UpdateWorkspace => {
-  // At most a quarter full, because each further probe is a mispredicted branch.
+  // The hash table is at most a quarter full, because each further probe is a mispredicted branch.
   const capacity = 2 ** (34 - Math.clz32(count - 1))
   const listBytes = alignUp(count * 4)
   const slotBytes = alignUp(capacity * 4)

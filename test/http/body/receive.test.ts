@@ -64,7 +64,7 @@ describe('a body that is received as a whole', () => {
     const answer = answerOf(socket)
     const other = await begin(100, '{"a"')
     vi.advanceTimersByTime(4_000)
-    expect(await answer).toMatch(/^HTTP\/1\.1 408 [^]*the body came too slowly: 1 bytes so far/)
+    expect(await answer).toMatch(/^HTTP\/1\.1 408 [^]*the body arrived too slowly: 1 bytes so far/)
     // The other request came later, so its deadline has not passed.
     const answered = answerOf(other)
     other.write(' '.repeat(96))
