@@ -9,7 +9,7 @@ const isLong = runsLong('failpoints and negative controls of kill -9')
 
 describe('A process that is killed in the middle of its work', { timeout: TIMEOUT_MS }, () => {
   test('has lost nothing, done nothing by half and nothing twice', async () => {
-    const finding = await runCrashCycles({ cycles: sizeOf({ quick: 2, ci: 30 }), seed: SEED })
+    const finding = await runCrashCycles({ cycles: sizeOf({ quick: 1, ci: 30 }), seed: SEED })
     expectNoViolations(finding)
     expect(finding.counts.answered).toBeGreaterThan(0)
   })
