@@ -1,4 +1,9 @@
+import process from 'node:process'
 import { defineConfig } from 'vitest/config'
+import { COMPILE_CACHE } from './test/helpers/compile-cache.ts'
+
+// The processes of the tests inherit it, and the threads that they start, each of which loads the service.
+Object.assign(process.env, COMPILE_CACHE)
 
 /**
  * Test files that get a process of their own: they replace modules, start threads in it, or measure it. A

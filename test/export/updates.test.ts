@@ -72,7 +72,7 @@ describe('While updates run, an export', () => {
         expect(exported.sequence).toBe(0)
         expect(firstOf(Buffer.concat(chunks))).toEqual(firstOf(Buffer.from(original.buffer)))
       }),
-      { numRuns: runsOf({ quick: 5, long: 15 }) },
+      { numRuns: runsOf({ quick: 3, long: 15 }) },
     )
   })
 

@@ -7,7 +7,7 @@ export const IS_LONG = process.env.CI === 'true'
 export const runsOf = ({ quick, long }: { quick: number; long: number }): number => (IS_LONG ? long : quick)
 
 /** Random cases of each property of a kernel. fast-check prints the seed of a failure. */
-export const PROPERTY_RUNS = runsOf({ quick: 200, long: 10_000 })
+export const PROPERTY_RUNS = runsOf({ quick: 100, long: 10_000 })
 
 /** Long enough for all of them on a busy machine. */
 export const PROPERTY_TIMEOUT_MS = 300_000
