@@ -1,17 +1,25 @@
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningProcess, spawnProcess, startProcess } from './helpers/process.ts'
 
+/** One process serves all tests, in their order: the last of them ends it. */
+let service: RunningProcess
 const running: { dispose: () => Promise<void> }[] = []
+beforeAll(async () => {
+  service = await startProcess({
+    GATHERD_HTTP_THREADS: '3',
+    GATHERD_COMPUTE_THREADS: '2',
+    GATHERD_DRAIN_MS: '600',
+  })
+  running.push(service)
+}, 60_000)
 afterEach(async () => {
+  if (service.child.exitCode === null) await fetch(`${service.url}/v1/tables/user`, { method: 'DELETE' })
+})
+afterAll(async () => {
   for (const one of running.splice(0)) await one.dispose()
 })
-const start = async (environment: Record<string, string> = {}): Promise<RunningProcess> => {
-  const started = await startProcess(environment)
-  running.push(started)
-  return started
-}
 
 const json = (body: unknown) => ({
   headers: { 'content-type': 'application/json' },
@@ -47,7 +55,7 @@ const ask = (
 
 describe('The process', () => {
   test('prints its address and a first lookup that works', async () => {
-    const { url, output } = await start()
+    const { url, output } = service
     expect(output()).toMatch(/^gatherd \d+\.\d+\.\d+ is ready: http:\/\/127\.0\.0\.1:\d+\n/)
     const [, put, lookup] = [...output().matchAll(/curl -X (\w+) (\S+) -H '[^']+' -d '([^']+)'/g)].reduce<
       (RegExpMatchArray | null)[]
@@ -66,7 +74,7 @@ describe('The process', () => {
   })
 
   test('shows a change on all HTTP workers before it answers the request that made it', async () => {
-    const { url } = await start({ GATHERD_HTTP_THREADS: '3' })
+    const { url } = service
     const table = `${url}/v1/tables/user`
     for (let version = 1; version <= 5; version++) {
       expect((await ask(table, 'PUT', { values: [[version]] })).status).toBe(version === 1 ? 201 : 200)
@@ -86,7 +94,7 @@ describe('The process', () => {
   })
 
   test('hands a large lookup to the compute workers, which answer the same rows', async () => {
-    const { url } = await start({ GATHERD_HTTP_THREADS: '1', GATHERD_COMPUTE_THREADS: '2' })
+    const { url } = service
     const rows = 3_000
     const dim = 128
     const table = Float32Array.from({ length: rows * dim }, (_, i) => i)
@@ -118,18 +126,17 @@ describe('A start that fails', () => {
   })
 
   test('exits with code 1 when the port is in use, and a gatherd that uses it keeps serving', async () => {
-    const first = await start()
-    const second = spawnProcess({ GATHERD_PORT: new URL(first.url).port })
+    const second = spawnProcess({ GATHERD_PORT: new URL(service.url).port })
     running.push(second)
     expect(await second.exited).toBe(1)
     expect(second.output()).toBe('gatherd: the port is in use; choose another with GATHERD_PORT\n')
-    expect((await fetch(`${first.url}/readyz`)).status).toBe(200)
+    expect((await fetch(`${service.url}/readyz`)).status).toBe(200)
   })
 })
 
 describe('SIGTERM', () => {
   test('turns readiness off, fails no request of forty clients, and leads to exit code 0', async () => {
-    const { url, child, exited } = await start({ GATHERD_DRAIN_MS: '600' })
+    const { url, child, exited } = service
     await fetch(`${url}/v1/tables/user`, { method: 'PUT', ...json({ values: [[1, 2]] }) })
     const counts = { answered: 0, failed: 0 }
     let draining = false

@@ -1,7 +1,6 @@
 /** Reads nested lists of numbers in one pass, into one flat array with a shape. */
 import { refuse } from '../core/errors.ts'
-import { refuseByte, skipSpace } from './json-cursor.ts'
-import type { JsonCursor } from './json-cursor.ts'
+import { type JsonCursor, refuseByte, skipSpace } from './json-cursor.ts'
 import { checkDepth, kindAt, readNumber, startsNumber } from './json-scan.ts'
 import type { JsonTensor } from './json-tensor.ts'
 import type { Precision } from '../kernels/parse-numbers.ts'

@@ -60,7 +60,7 @@ export const readHeaderText = (text: string): HeaderText => {
 
 /**
  * Prints the text for arrays whose bytes are at `ranges`. It is built by hand, because an object would move
- * names like "7" to the front and lose "__proto__".
+ * names like "7" to the beginning and lose "__proto__".
  */
 export const printHeaderText = (
   arrays: readonly NamedArray[],

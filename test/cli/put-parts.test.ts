@@ -1,22 +1,22 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { UploadInfo } from '../../src/cli/resumable.ts'
 import { writeNpyHeader } from '../../src/formats/npy.ts'
+import { makeDataDir } from '../helpers/data-dir.ts'
 import { type RunningProcess, startProcess } from '../helpers/process.ts'
 import { runCommand } from './terminal.ts'
 
 const ROWS = 16_384
 const DIM = 16
-let folder: string
+const own = makeDataDir()
+const folder = own.dataDir
 let path: string
 let service: RunningProcess
 let environment: Record<string, string>
 
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'gatherd-cli-'))
+beforeAll(async () => {
   path = join(folder, 'user.npy')
   // A float16 is finite unless all its exponent bits are set.
   const values = randomBytes(ROWS * DIM * 2).map((byte) => byte & 0xbb)
@@ -27,10 +27,10 @@ beforeEach(async () => {
     GATHERD_COMPUTE_THREADS: '0',
   }
   service = await startProcess(environment)
-})
-afterEach(async () => {
-  await service.dispose()
-  rmSync(folder, { recursive: true, force: true })
+}, 60_000)
+afterAll(async () => {
+  await service?.dispose()
+  own.remove()
 })
 
 const put = (...options: string[]) => runCommand(['put', 'user', path, '--url', service.url, ...options])
@@ -68,6 +68,20 @@ test('A file sent in parts becomes the same table, with its settings, and no upl
   expect(await listUploads()).toEqual([])
 })
 
+test('A service that is killed while parts arrive and restarted gets the remaining parts', async () => {
+  const putting = put('--part-bytes', '3000', '--parallel', '1')
+  await expect
+    .poll(async () => (await listUploads())[0]?.received_bytes ?? 0, { timeout: 10_000, interval: 10 })
+    .toBeGreaterThan(0)
+  service.child.kill('SIGKILL')
+  await service.exited
+  service = await startProcess({ ...environment, GATHERD_PORT: new URL(service.url).port })
+  expect((await listUploads())[0]?.received_bytes).toBeGreaterThan(0)
+  const { code, reported } = await putting
+  expect([code, reported]).toEqual([0, expect.stringContaining('trying again in')])
+  await expectStored()
+}, 60_000)
+
 test('An interrupted upload is resumed without sending the stored parts again', async () => {
   // The commit is refused after all parts have arrived; the parts stay on the service.
   expect(await put('--part-bytes', '50000', '--set', 'nothing=1')).toMatchObject({
@@ -98,17 +112,3 @@ test('An interrupted upload is resumed without sending the stored parts again', 
   expect([code, reported]).toEqual([0, `resuming upload ${upload}: 100 kB have arrived already\n`])
   await expectStored()
 })
-
-test('A service that is killed while parts arrive and restarted gets the remaining parts', async () => {
-  const putting = put('--part-bytes', '3000', '--parallel', '1')
-  await expect
-    .poll(async () => (await listUploads())[0]?.received_bytes ?? 0, { timeout: 10_000, interval: 10 })
-    .toBeGreaterThan(0)
-  service.child.kill('SIGKILL')
-  await service.exited
-  service = await startProcess({ ...environment, GATHERD_PORT: new URL(service.url).port })
-  expect((await listUploads())[0]?.received_bytes).toBeGreaterThan(0)
-  const { code, reported } = await putting
-  expect([code, reported]).toEqual([0, expect.stringContaining('trying again in')])
-  await expectStored()
-}, 60_000)

@@ -8,7 +8,7 @@ export const IS_LONG = process.env.CI === 'true'
 export const runsOf = ({ quick, long }: { quick: number; long: number }): number => (IS_LONG ? long : quick)
 
 /** The number of random cases of each kernel property. fast-check prints the seed of a failure. */
-export const PROPERTY_RUNS = runsOf({ quick: 200, long: 10_000 })
+export const PROPERTY_RUNS = runsOf({ quick: 100, long: 10_000 })
 
 /** The timeout of a property, long enough for all cases on a busy machine. */
 export const PROPERTY_TIMEOUT_MS = 300_000

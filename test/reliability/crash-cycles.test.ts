@@ -9,7 +9,7 @@ const isLong = runsLong('failpoints and negative controls of kill -9')
 
 describe('A process that is killed during its work', { timeout: TIMEOUT_MS }, () => {
   test('loses no update, and applies none partly or twice', async () => {
-    const finding = await runCrashCycles({ cycles: sizeOf({ quick: 2, ci: 30 }), seed: SEED })
+    const finding = await runCrashCycles({ cycles: sizeOf({ quick: 1, ci: 30 }), seed: SEED })
     expectNoViolations(finding)
     expect(finding.counts.answered).toBeGreaterThan(0)
   })

@@ -286,7 +286,7 @@ describe('A damaged snapshot', () => {
           expect([null, 'DamagedSnapshot', 'UnknownFormat']).toContain(outcome)
         },
       ),
-      { numRuns: runsOf({ quick: 60, long: 300 }) },
+      { numRuns: runsOf({ quick: 30, long: 300 }) },
     )
     expect(written.bytes).toBe(original.length)
   })

@@ -248,7 +248,7 @@ describe('The scan of a write-ahead log', () => {
         for (const { at, bytes } of changes) log.set(bytes.subarray(0, log.length - at), at)
         scan(crashed, log)
       }),
-      { numRuns: runsOf({ quick: 60, long: 300 }) },
+      { numRuns: runsOf({ quick: 30, long: 300 }) },
     )
   })
 })

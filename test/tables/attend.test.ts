@@ -148,7 +148,7 @@ describe('An attend scan', () => {
         })
       },
     )
-    fc.assert(property, { numRuns: runsOf({ quick: 20, long: 60 }) })
+    fc.assert(property, { numRuns: runsOf({ quick: 10, long: 60 }) })
   })
 })
 

@@ -111,7 +111,7 @@ describe('Uploaded numbers', () => {
         const wanted = Array.from({ length: 4 * DIM }, (_, i) => integerAsFloat32(bytes, type, i))
         expect(await uploadRandom(bytes, type, 'float32')).toEqual(wanted)
       }),
-      { numRuns: runsOf({ quick: 10, long: 40 }) },
+      { numRuns: runsOf({ quick: 5, long: 40 }) },
     )
   })
 
@@ -134,7 +134,7 @@ describe('Uploaded numbers', () => {
         const throughSingle = await uploadRandom(bytesOf(Float32Array.from(single)), 'float32', 'bfloat16')
         expect(await uploadRandom(bytes, type, 'bfloat16')).toEqual(throughSingle)
       }),
-      { numRuns: runsOf({ quick: 10, long: 40 }) },
+      { numRuns: runsOf({ quick: 5, long: 40 }) },
     )
   })
 
@@ -145,7 +145,7 @@ describe('Uploaded numbers', () => {
         const wanted = await uploadRandom(bytesOf(single), 'float32', 'int8')
         expect(await uploadRandom(bytes, type, 'int8')).toEqual(wanted)
       }),
-      { numRuns: runsOf({ quick: 5, long: 15 }) },
+      { numRuns: runsOf({ quick: 3, long: 15 }) },
     )
   })
 

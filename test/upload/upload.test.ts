@@ -103,7 +103,7 @@ describe('An upload', () => {
           await upload('npy', bodyOf(...cutAt(body, cuts)), { dtype })
           expect(readAll(service.client, arena)).toEqual(whole)
         }),
-        { numRuns: runsOf({ quick: 5, long: 15 }) },
+        { numRuns: runsOf({ quick: 3, long: 15 }) },
       )
     }
   })

@@ -33,7 +33,7 @@ const computeDivisor = (operation: BagOperation, weights: number[] | null, count
  */
 const poolElement = (
   operation: BagOperation,
-  weights: number[] | null,
+  weightOf: ((m: number) => number) | null,
   read: (m: number) => number,
   from: number,
   end: number,
@@ -43,14 +43,14 @@ const poolElement = (
   for (let m = from; m < end; m++) {
     const element = read(m)
     if (operation === 'max') sum = element > sum ? element : sum
-    else sum = Math.fround(sum + (weights === null ? element : Math.fround(weights[m] * element)))
+    else sum = Math.fround(sum + (weightOf === null ? element : Math.fround(weightOf(m) * element)))
   }
   return sum
 }
 
 const poolMembers = ({ arena }: Views, bags: Bags, first: number, last: number, read: ReadElement): void => {
   const { operation, dim, bagCount, offsetsAt, weightsAt, outAt } = bags
-  const weightOf = (m: number): number => arena.getFloat32(weightsAt + m * 4, true)
+  const weightOf = weightsAt === 0 ? null : (m: number): number => arena.getFloat32(weightsAt + m * 4, true)
   for (let bag = 0; bag < bagCount; bag++) {
     const begin = arena.getInt32(offsetsAt + bag * 4, true)
     const end = arena.getInt32(offsetsAt + bag * 4 + 4, true)
@@ -58,12 +58,12 @@ const poolMembers = ({ arena }: Views, bags: Bags, first: number, last: number, 
     const stop = Math.min(end, last)
     const isEmpty = begin === end
     if (from >= stop && !isEmpty) continue
-    const weights = weightsAt === 0 ? null : Array.from({ length: end }, (_, m) => weightOf(m))
-    const divisor = computeDivisor(operation, weights?.slice(begin) ?? null, end - begin)
+    const weights = weightOf && Array.from({ length: end - begin }, (_, i) => weightOf(begin + i))
+    const divisor = computeDivisor(operation, weights, end - begin)
     for (let k = 0; k < dim; k++) {
       const at = outAt + (bag * dim + k) * 4
       const before = from === begin ? undefined : arena.getFloat32(at, true)
-      const sum = isEmpty ? 0 : poolElement(operation, weights, (m) => read(m, k), from, stop, before)
+      const sum = isEmpty ? 0 : poolElement(operation, weightOf, (m) => read(m, k), from, stop, before)
       const isFinished = !isEmpty && stop === end
       const pooled = isFinished ? (divisor === 0 ? 0 : Math.fround(sum / divisor)) : sum
       arena.setUint32(at, toBits(pooled), true)

@@ -1,6 +1,7 @@
 /** Applies one update: checks it and computes its rows in the writer's arena, before any reader sees them. */
 import { assert } from '../../core/assert.ts'
 import type { StepKernels } from '../../kernels/apply.ts'
+import { recordBytes } from '../../storage/journal-record.ts'
 import type { Arena } from '../../tables/arena.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { resolvePaddingRow } from '../../tables/resolve.ts'
@@ -111,3 +112,15 @@ export const enterPending = (pending: PendingRows, { rows, postImages, state, mo
     stateAt: state === null ? 0 : postImages.stateAt,
     stateBytes: (state?.length ?? 0) * 4,
   })
+
+/** Counts a journaled update in what is stored of its version: bytes of journal, and the durable sequence. */
+export const noteJournaled = (
+  { settings }: TableModel,
+  { model, sequence, rows, state }: PlannedUpdate,
+): void => {
+  const { stored } = model
+  if (settings.durability === 'none' && stored.journalPins === 0) return
+  stored.journalBytes += recordBytes(rows.length, model.table.rowBytes, state?.length ?? 0)
+  if (stored.durableSequence === sequence - 1) stored.durableSequence = sequence
+  else assert(settings.durability === 'none', 'what is acknowledged is covered without a gap')
+}

@@ -1,12 +1,10 @@
 /** The order of updates, and the batches in which they are journaled. */
-import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
-import { type ApplyContext, computeUpdate, enterPending, type PlannedUpdate } from './apply.ts'
+import { type ApplyContext, computeUpdate, enterPending, noteJournaled, type PlannedUpdate } from './apply.ts'
 import { failpoint } from '../../storage/failpoints.ts'
 import type { JournalRecord } from '../../storage/journal-record.ts'
-import { recordBytes } from '../../storage/journal-record.ts'
 import type { RememberedKey } from '../../storage/key-memory.ts'
 import type { Store } from '../../storage/store.ts'
 import type { Idempotency, KeyReservation } from './idempotency.ts'
@@ -110,18 +108,16 @@ export class GroupCommit {
     }
     this.#queue = this.#queue.slice(count)
     this.#queuedBytes -= bytes
+    const isOfDisk = ({ table }: Journaled): boolean => table.settings.durability === 'disk'
+    this.#commit(journaled.filter(isOfDisk), 'disk')
     this.#commit(
-      journaled.filter(({ table }) => table.settings.durability === 'disk'),
-      'disk',
-    )
-    this.#commit(
-      journaled.filter(({ table }) => table.settings.durability !== 'disk'),
+      journaled.filter((update) => !isOfDisk(update)),
       'os',
     )
     if (this.#queue.length > 0) this.#schedule()
     else {
       this.#isScheduled = false
-      for (const settle of this.#onIdle.splice(0)) settle()
+      for (const resolve of this.#onIdle.splice(0)) resolve()
     }
   }
 
@@ -234,24 +230,15 @@ export class GroupCommit {
   }
 
   /** Releases the key of an update, then resolves or rejects the promise of its caller. */
-  #answer({ reservation }: Waiting, settle: () => void): void {
+  #answer({ reservation }: Waiting, finish: () => void): void {
     if (reservation !== null) this.#dependencies.keys.release(reservation)
-    settle()
+    finish()
   }
 }
 
 /**
- * Whether recovery would replay this table's new journal records; if so, their idempotency keys must be
- * stored in the same transaction. Records of mode `none` usually follow a gap until the snapshot that they
- * are journaled for is listed.
+ * Whether recovery would replay this table's new journal records, so that the same transaction must store
+ * their keys. Records of mode `none` usually follow a gap until the snapshot that needs them is listed.
  */
 const survives = ({ settings, current: { stored, table } }: TableModel): boolean =>
   settings.durability !== 'none' || stored.durableSequence === table.readSequence()
-
-const noteJournaled = ({ settings }: TableModel, { model, sequence, rows, state }: PlannedUpdate): void => {
-  const { stored } = model
-  if (settings.durability === 'none' && stored.journalPins === 0) return
-  stored.journalBytes += recordBytes(rows.length, model.table.rowBytes, state?.length ?? 0)
-  if (stored.durableSequence === sequence - 1) stored.durableSequence = sequence
-  else assert(settings.durability === 'none', 'what is acknowledged is covered without a gap')
-}

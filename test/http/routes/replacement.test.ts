@@ -1,10 +1,11 @@
 import { Agent, request } from 'node:http'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { runsOf } from '../../helpers/property-runs.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 
 const ROWS = 2_048
 const DIM = 32
-const REPLACEMENTS = 50
+const REPLACEMENTS = runsOf({ quick: 15, long: 50 })
 const CLIENTS = 8
 
 let service: Service

@@ -14,7 +14,7 @@ test('An upload is shared by all HTTP workers, survives a crash, and is committe
   timeout: 60_000,
 }, async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-test-uploads-'))
-  const environment = { GATHERD_DATA_DIR: dataDir, GATHERD_HTTP_THREADS: '3' }
+  const environment = { GATHERD_DATA_DIR: dataDir, GATHERD_HTTP_THREADS: '3', GATHERD_COMPUTE_THREADS: '0' }
   const processes: RunningProcess[] = []
   const start = async () => {
     processes.push(await startProcess(environment))
