@@ -28,24 +28,35 @@ const ALONE = [
  * By default V8 takes the whole of them for garbage to come and collects twice a start, which is half of the
  * start's processor time. With these flags it counts them against a heap that may grow first.
  */
-const V8_FLAGS = ['--external-memory-accounted-in-global-limit', '--initial-old-space-size=2048']
+const V8_FLAGS = ['--external-memory-accounted-in-global-limit', '--initial-old-space-size=768']
+
+/**
+ * Groups of files that share processes: modules are loaded and compiled once a group. A process that ran all
+ * files would hold more and more memory.
+ */
+const SHARED: Readonly<Record<string, string>> = {
+  http: 'test/{http,golden}/**/*.test.ts',
+  writing: 'test/{writer,storage,upload,export,update}/**/*.test.ts',
+  reading: 'test/{lookup,attend,tables,workers,kernels,layout,formats,optimizers}/**/*.test.ts',
+  around: 'test/{cli,docs,examples,load,tidy}/**/*.test.ts',
+  root: 'test/*.test.ts',
+}
 
 export default defineConfig({
   test: {
     environment: 'node',
     pool: 'forks',
     execArgv: V8_FLAGS,
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     // Named, so that no environment variable changes how the output ends.
     reporters: ['default'],
     projects: [
-      // Two processes run all these files one after the other: modules are loaded and compiled once.
-      {
-        extends: true,
-        test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: ALONE, isolate: false },
-      },
+      ...Object.entries(SHARED).map(([name, include]) => ({
+        extends: true as const,
+        test: { name, include: [include], exclude: ALONE, isolate: false },
+      })),
       { extends: true, test: { name: 'alone', include: ALONE } },
     ],
   },

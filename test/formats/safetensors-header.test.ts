@@ -86,7 +86,7 @@ describe('the JSON', () => {
 
   test('says which array has what besides', () => {
     const { detail } = refusalOf(() => readSafetensors(makeBody('{"a":{"dtype":"U8","extra":1}}', 4)))
-    expect(detail).toBe('the safetensors array "a" has "extra"; known are dtype, shape and data_offsets')
+    expect(detail).toBe('the safetensors array "a" has "extra"; expected are dtype, shape and data_offsets')
   })
 
   test('that is not UTF-8 is MALFORMED_BODY, not a name with U+FFFD', () => {

@@ -84,3 +84,9 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     },
   }
 }
+
+/** Deletes every table, so that the tests of a file can share a service and each begin with an empty one. */
+export const removeTables = async ({ app, context }: Pick<Service, 'app' | 'context'>): Promise<void> => {
+  for (const name of context.registry.names())
+    await app.inject({ method: 'DELETE', url: `/v1/tables/${encodeURIComponent(name)}` })
+}

@@ -27,7 +27,7 @@ describe('A JSON update', () => {
   ])('is refused without %s, by the name of the member', (name, members) => {
     expect(refusalOf(() => decode(members as Record<string, JsonTensor>))).toEqual({
       code: 'INVALID_REQUEST',
-      detail: `${name} are missing`,
+      detail: `the body has no ${name}`,
     })
   })
 
@@ -73,8 +73,11 @@ describe('An update of named arrays', () => {
   test('is refused when an array is missing or has an unknown name', () => {
     const decode = (arrays: Record<string, Part>) =>
       refusalOf(() => fromNamedArrays('safetensors', encode(arrays), 'gradients'))
-    expect(decode({ gradients: values })).toEqual({ code: 'INVALID_REQUEST', detail: 'indices are missing' })
-    expect(decode({ indices })).toEqual({ code: 'INVALID_REQUEST', detail: 'gradients are missing' })
+    expect(decode({ gradients: values })).toEqual({
+      code: 'INVALID_REQUEST',
+      detail: 'the body has no indices',
+    })
+    expect(decode({ indices })).toEqual({ code: 'INVALID_REQUEST', detail: 'the body has no gradients' })
     expect(decode({ indices, gradients: values, values })).toEqual({
       code: 'INVALID_REQUEST',
       detail: 'there is a tensor "values"; expected indices and gradients',

@@ -194,7 +194,7 @@ describe('Through an alias', () => {
   ])('nothing can be changed: %s %s is a 404 that names the table', async (method, path, payload) => {
     const answer = await send(method, `/v1/tables/live${path}`, payload)
     expect([answer.statusCode, answer.json<Problem>().code]).toEqual([404, 'TABLE_NOT_FOUND'])
-    expect(answer.json<Problem>().detail).toContain('the table is "user"')
+    expect(answer.json<Problem>().detail).toContain('its table "user"')
     expect((await send('GET', '/v1/tables/user')).headers.etag).toBe('"2-0"')
   })
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { readSafetensors, writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
 import {
   createGoldenTable,
@@ -9,13 +9,14 @@ import {
   readSuite,
   type Send,
 } from '../../golden/golden.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
 })
-afterEach(() => service.close())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 const put = (table: string, payload: object) =>
   service.app.inject({ method: 'PUT', url: `/v1/tables/${table}`, payload })

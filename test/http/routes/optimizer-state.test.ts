@@ -1,17 +1,18 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
   readSafetensors,
   readSafetensorsHeader,
   writeSafetensorsHeader,
 } from '../../../src/formats/safetensors.ts'
 import type { ElementType } from '../../../src/core/types.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
 })
-afterEach(() => service.close())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 const SAFETENSORS = 'application/x-safetensors'
 const ROWS = [

@@ -1,12 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Settings, TableInfo } from '../../../src/core/types.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
 })
-afterEach(() => service.close())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 const put = (table: string, payload: object, headers = {}) =>
   service.app.inject({ method: 'PUT', url: `/v1/tables/${table}`, payload, headers })
