@@ -35,6 +35,9 @@ export interface Config {
   failpoint: string | null
 }
 
+/** The settings that HTTP workers go by. Each worker gets the configuration as it is. */
+export type HttpSettings = Pick<Config, 'logLevel' | 'fastPath'>
+
 const MiB = 1024 * 1024
 
 /** Returns the memory that this process may use: the limit of its cgroup, if there is one. */

@@ -2,6 +2,7 @@
  * Decides whether a request gets as far as its route. Admission is one pure function over plain data, called
  * by the fast path and by Fastify's first hook, so that both treat a request alike.
  */
+import type { HttpSettings } from '../config.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Health } from './context.ts'
@@ -15,6 +16,12 @@ export interface HeadFacts {
   hasHost: boolean
   /** Whether the answer needs tables, so that the request is refused until they are loaded. */
   needsTables: boolean
+}
+
+/** The facts of the service that admission looks at. The context of an HTTP worker has them. */
+export interface ServiceFacts {
+  readonly health: Readonly<Health>
+  readonly settings: HttpSettings
 }
 
 /** A reason to refuse a request by its head. */
@@ -39,14 +46,14 @@ export const REFUSALS: Readonly<Record<Refusal, { code: ErrorCode; detail?: stri
   tablesLoading: { code: 'NOT_READY' },
 }
 
-/** Returns the reason to refuse a request with this head in this state of the service; null admits it. */
-export const admit = (head: HeadFacts, state: Health['state']): Refusal | null => {
+/** Returns the reason to refuse a request with this head by a service like this; null admits it. */
+export const admit = (head: HeadFacts, { health }: ServiceFacts): Refusal | null => {
   if (head.headerCount > LIMITS.headerCountMax) return 'headersTooMany'
   if (head.urlBytes > LIMITS.urlBytesMax) return 'urlTooLong'
   if (!head.hasHost) return 'hostMissing'
-  if (state === 'loading' && head.needsTables) return 'tablesLoading'
+  if (health.state === 'loading' && head.needsTables) return 'tablesLoading'
   return null
 }
 
 /** Whether the answer to an admitted request ends its connection, because the service is shutting down. */
-export const isLastOfConnection = (state: Health['state']): boolean => state === 'draining'
+export const isLastOfConnection = ({ health }: ServiceFacts): boolean => health.state === 'draining'

@@ -31,8 +31,6 @@ const STANDARD_ERROR = { write: (line: string) => void writeSync(2, line) }
 export interface AppOptions {
   /** Takes log lines in place of standard error. */
   logStream?: { write(line: string): void }
-  /** Whether the fast path is open. */
-  fastPath?: boolean
 }
 
 /**
@@ -43,7 +41,7 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
   const nextRequestId = createRequestIds()
   const app: App = fastify({
     logger: {
-      level: context.logLevel,
+      level: context.settings.logLevel,
       redact: ['headers.authorization', 'req.headers.authorization'],
       stream: options.logStream ?? STANDARD_ERROR,
     },
@@ -93,7 +91,7 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
   })
   if (app.log.level === 'debug' || app.log.level === 'trace') app.addHook('onResponse', logResponse)
   // The fast path logs no answers, so it stays closed when every answer is logged.
-  else if (options.fastPath) openFastPath(app, context)
+  else if (context.settings.fastPath) openFastPath(app, context)
   await registerRoutes(app, context)
   await app.ready()
   return app
@@ -112,12 +110,12 @@ const createRequestIds = (): ((raw?: IncomingMessage) => string) => {
 }
 
 /** Admits a request by its head, or refuses it, before anything of its body is read. */
-const checkHead = ({ health }: HttpContext, request: FastifyRequest, reply: FastifyReply): void => {
+const checkHead = (context: HttpContext, request: FastifyRequest, reply: FastifyReply): void => {
   const { raw } = request
   const { headers, url = '' } = raw
   reply.header('x-content-type-options', 'nosniff')
   if (headers['x-request-id'] !== undefined) reply.header('x-request-id', request.id)
-  if (isLastOfConnection(health.state)) reply.header('connection', 'close')
+  if (isLastOfConnection(context)) reply.header('connection', 'close')
   const declaration = request.routeOptions.config?.declaration
   const facts: HeadFacts = {
     urlBytes: url.length,
@@ -127,8 +125,8 @@ const checkHead = ({ health }: HttpContext, request: FastifyRequest, reply: Fast
     // tables are loaded.
     needsTables: declaration === undefined ? url.startsWith('/v1/') : declaration.whileLoading !== true,
   }
-  const refusal = admit(facts, health.state)
-  if (refusal !== null) throw toError(refusal, health.reason)
+  const refusal = admit(facts, context)
+  if (refusal !== null) throw toError(refusal, context.health.reason)
   const timeoutMs = parseRequestTimeout(headers['x-request-timeout-ms'])
   if (timeoutMs !== undefined) request.deadlineAt = Date.now() + timeoutMs
 }

@@ -2,6 +2,7 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { HttpSettings } from '../config.ts'
 import type { KeepSingles } from '../formats/json-nest.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
 import type { Registry } from '../tables/registry.ts'
@@ -37,7 +38,7 @@ export interface HttpDependencies {
   /** Uploads in parts. */
   staging: Staging
   health: Health
-  logLevel: string
+  settings: HttpSettings
 }
 
 /** Everything that routes need from outside, and the state that requests of one HTTP worker share. */

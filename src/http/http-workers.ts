@@ -70,15 +70,14 @@ export class HttpWorkers {
   #start(port: number): Promise<number> {
     const { port1, port2 } = new MessageChannel()
     this.#writer.connect(port1)
-    const { host, dataDir, httpThreadCount, computeThreadCount, logLevel, fastPath } = this.#config
+    const { host, dataDir, httpThreadCount, computeThreadCount } = this.#config
     const data: HttpWorkerData = {
       writerPort: port2,
       host,
       port,
       computeThreadCount: Math.ceil(computeThreadCount / httpThreadCount),
       uploadsDir: join(dataDir, 'uploads'),
-      logLevel,
-      fastPath,
+      settings: this.#config,
     }
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: data,

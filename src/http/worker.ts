@@ -1,6 +1,7 @@
 /** The entry point of an HTTP worker thread: a whole HTTP server on the port that all HTTP workers share. */
 import { parentPort, type MessagePort, workerData } from 'node:worker_threads'
 import type { FastifyListenOptions } from 'fastify'
+import type { HttpSettings } from '../config.ts'
 import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
 import { WriterClient } from '../writer/client.ts'
@@ -19,9 +20,7 @@ export interface HttpWorkerData {
   computeThreadCount: number
   /** The directory in which uploads in parts are staged. */
   uploadsDir: string
-  logLevel: string
-  /** Whether the fast path is open. */
-  fastPath: boolean
+  settings: HttpSettings
 }
 
 /** Messages from the main thread to an HTTP worker. */
@@ -54,9 +53,9 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
     lookups,
     staging: { directory: data.uploadsDir, limits: LIMITS },
     health,
-    logLevel: data.logLevel,
+    settings: data.settings,
   })
-  const app = await buildApp(context, { fastPath: data.fastPath })
+  const app = await buildApp(context)
   assert(parentPort !== null, 'an HTTP worker is a worker thread')
   const parent = parentPort
   const send = (event: HttpWorkerEvent) => parent.postMessage(event)
@@ -84,7 +83,7 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
   // The main thread logs when all HTTP workers listen; Fastify's own line would come before that.
   app.log.level = 'silent'
   await app.listen(listenOptions)
-  app.log.level = data.logLevel
+  app.log.level = data.settings.logLevel
   const address = app.server.address()
   assert(address !== null && typeof address === 'object', 'a listening server has an address')
   send({ kind: 'listening', port: address.port })

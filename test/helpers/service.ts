@@ -62,12 +62,11 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     lookups,
     staging,
     health,
-    logLevel,
+    settings: { logLevel, fastPath },
   })
   const log: Record<string, unknown>[] = []
   const app = await buildApp(context, {
     logStream: { write: (line) => log.push(JSON.parse(line)) },
-    fastPath,
   })
   return {
     app,

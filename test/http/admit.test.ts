@@ -1,19 +1,31 @@
 import { describe, expect, test } from 'vitest'
 import { ERRORS } from '../../src/core/errors.ts'
 import { LIMITS } from '../../src/core/limits.ts'
-import { admit, type HeadFacts, isLastOfConnection, REFUSALS } from '../../src/http/admit.ts'
+import {
+  admit,
+  type HeadFacts,
+  isLastOfConnection,
+  REFUSALS,
+  type ServiceFacts,
+} from '../../src/http/admit.ts'
 import type { Health } from '../../src/http/context.ts'
 
 const HEAD: HeadFacts = { urlBytes: 20, headerCount: 4, hasHost: true, needsTables: true }
 const STATES: Health['state'][] = ['loading', 'ready', 'degraded', 'draining']
 
+/** A service in this state. */
+const serviceIn = (state: Health['state']): ServiceFacts => ({
+  health: { state, reason: state },
+  settings: { logLevel: 'info', fastPath: true },
+})
+
 describe('A request', () => {
   test('is admitted once tables are loaded, whatever else the service is', () => {
-    expect(STATES.map((state) => admit(HEAD, state))).toEqual(['tablesLoading', null, null, null])
+    expect(STATES.map((state) => admit(HEAD, serviceIn(state)))).toEqual(['tablesLoading', null, null, null])
   })
 
   test('that needs no tables is admitted while they are loaded', () => {
-    expect(admit({ ...HEAD, needsTables: false }, 'loading')).toBe(null)
+    expect(admit({ ...HEAD, needsTables: false }, serviceIn('loading'))).toBe(null)
   })
 
   test.each<[keyof typeof REFUSALS, Partial<HeadFacts>, Partial<HeadFacts>]>([
@@ -21,12 +33,12 @@ describe('A request', () => {
     ['urlTooLong', { urlBytes: LIMITS.urlBytesMax + 1 }, { urlBytes: LIMITS.urlBytesMax }],
     ['hostMissing', { hasHost: false }, { hasHost: true }],
   ])('is refused in every state: %s', (refusal, wrong, right) => {
-    for (const state of STATES) expect(admit({ ...HEAD, ...wrong }, state)).toBe(refusal)
-    expect(admit({ ...HEAD, ...right }, 'ready')).toBe(null)
+    for (const state of STATES) expect(admit({ ...HEAD, ...wrong }, serviceIn(state))).toBe(refusal)
+    expect(admit({ ...HEAD, ...right }, serviceIn('ready'))).toBe(null)
   })
 
   test('is the last of its connection while the service drains', () => {
-    expect(STATES.map(isLastOfConnection)).toEqual([false, false, false, true])
+    expect(STATES.map((state) => isLastOfConnection(serviceIn(state)))).toEqual([false, false, false, true])
   })
 
   test('is refused by a code of the table of errors', () => {

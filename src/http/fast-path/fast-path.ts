@@ -50,7 +50,7 @@ export const openFastPath = (app: App, context: HttpContext): void => {
   }
   const exits: FastPathExits<FastPathConnection> = {
     readHead: createHeadReader(),
-    admits: ({ facts }) => isAdmitted(facts, context.health.state),
+    admits: ({ facts }) => isAdmitted(facts, context),
     reserve: (head) => (head.route === 'lookup' ? reserveLookup(head) : reserveUpdate(context, head, report)),
     serve: createServe(context, report),
     readBuffer: Buffer.allocUnsafeSlow(READ_BYTES),
@@ -112,7 +112,7 @@ const createServe = (
   const serveUpdate = createServeUpdate(context, report)
   return (known, body) => {
     // The service may have begun to shut down while the body arrived.
-    if (!isAdmitted(known.head.facts, context.health.state)) return null
+    if (!isAdmitted(known.head.facts, context)) return null
     try {
       return known.head.route === 'lookup'
         ? serveLookup(known.head, known.prepared, body)

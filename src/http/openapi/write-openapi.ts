@@ -22,7 +22,7 @@ export const renderDocument = async (): Promise<string> => {
     lookups: createLookupServices(null),
     staging: { directory: '', limits: LIMITS },
     health: { state: 'loading', reason: 'only the document is needed' },
-    logLevel: 'silent',
+    settings: { logLevel: 'silent', fastPath: false },
   })
   const app = await buildApp(context)
   try {

@@ -21,8 +21,8 @@ vi.mock('../../../src/http/fast-path/read-head.ts', async (importOriginal) => {
 const admitting = vi.hoisted(() => ({ skips: false }))
 vi.mock('../../../src/http/fast-path/admission.ts', async (importOriginal) => {
   const original = await importOriginal<typeof Admission>()
-  const isAdmitted: typeof original.isAdmitted = (facts, state) =>
-    admitting.skips || original.isAdmitted(facts, state)
+  const isAdmitted: typeof original.isAdmitted = (facts, service) =>
+    admitting.skips || original.isAdmitted(facts, service)
   return { ...original, isAdmitted }
 })
 
