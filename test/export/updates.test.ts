@@ -121,6 +121,8 @@ describe('While updates run, an export', () => {
     })
     const client = new WriterClient(port2)
     try {
+      // The thread begins to load when it starts; a table is refused as NOT_READY before that.
+      await client.call('sync', null)
       const [count, width] = [2048, 1024]
       await putUser(client, count, width, 'float32', new Float32Array(count * width))
       const all = Int32Array.from({ length: count }, (__, row) => row)

@@ -80,7 +80,7 @@ describe('An update of named arrays', () => {
     expect(decode({ indices })).toEqual({ code: 'INVALID_REQUEST', detail: 'the body has no gradients' })
     expect(decode({ indices, gradients: values, values })).toEqual({
       code: 'INVALID_REQUEST',
-      detail: 'there is a tensor "values"; expected indices and gradients',
+      detail: 'the body has a tensor "values"; only indices and gradients are expected',
     })
   })
 
