@@ -100,7 +100,10 @@ const DAMAGES: { title: string; file: string; damage: (dataDir: string) => void;
     },
   ]
 
-/** Tests of recovery and of `gatherd verify` have damage in their quick form, main.test.ts a second process. */
+/**
+ * Quick forms of damage are in the tests of recovery and of `gatherd verify`, and main.test.ts has one of a
+ * second process.
+ */
 const isLong = runsLong('a second process, and starts of a process from damaged directories')
 
 describe.skipIf(!isLong)('A start from a damaged directory', { timeout: TIMEOUT_MS }, () => {
