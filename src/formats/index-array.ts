@@ -1,27 +1,16 @@
 /** Makes typed arrays of the bytes of a body, which may have any element type and any alignment. */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
-import { ELEMENT_BYTES } from '../core/types.ts'
-import type { ElementType } from '../core/types.ts'
-
-/**
- * The indices of a body. They share its memory where its alignment allows, so they must not be written to.
- */
-export type IndexArray =
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | BigInt64Array
-  | BigUint64Array
+import { ELEMENT_BYTES, type ElementType, type IndexArray } from '../core/types.ts'
 
 /**
  * Reads indices of any integer type: a view when the bytes are aligned, else a copy. Refuses DTYPE_MISMATCH
  * for floats and bool.
  */
-export const asIndexArray = (data: Uint8Array, elementType: ElementType): IndexArray => {
+export const asIndexArray = (
+  data: Uint8Array,
+  elementType: ElementType,
+): Exclude<IndexArray, Float64Array> => {
   const { buffer, byteOffset, length } = alignBytes(data, elementType)
   switch (elementType) {
     case 'int8':

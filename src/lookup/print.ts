@@ -115,7 +115,7 @@ export interface GatherResult {
 }
 
 /** Refuses BATCH_TOO_LARGE for JSON text that outgrows an answer. */
-export const refuseLongText = (byteCount: number): void => {
+const refuseLongText = (byteCount: number): void => {
   if (byteCount > LIMITS.lookupResponseBytesMax) {
     refuse(
       'BATCH_TOO_LARGE',
