@@ -26,7 +26,6 @@ import {
 import { basename, dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { syncDirectory } from '../system/disk.ts'
-import { Catalog } from './catalog.ts'
 import { CATALOG_SCHEMA } from './catalog-rows.ts'
 import {
   createDatabase,
@@ -38,6 +37,7 @@ import {
 import { failpoint } from './failpoints.ts'
 import { JOURNAL_SCHEMA } from './journal.ts'
 import { KEY_SCHEMA } from './key-memory.ts'
+import { CATALOG_MIGRATIONS, OS_MIGRATIONS } from './migrations.ts'
 import { refuseData } from './refusals.ts'
 import { Superblock, SUPERBLOCK_SCHEMA, type SuperblockFacts } from './superblock.ts'
 
@@ -50,18 +50,17 @@ export interface DataPaths {
   snapshots: string
 }
 
-const FORMAT_VERSION = 1
-/** "GDca". */
+/** "GDca". Its format counts as that of the directory. */
 export const CATALOG_FORMAT: DatabaseFormat = {
   applicationId: 0x47446361,
-  formatVersion: FORMAT_VERSION,
   schema: CATALOG_SCHEMA + JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
+  migrations: CATALOG_MIGRATIONS,
 }
 /** "GDos". */
 export const OS_FORMAT: DatabaseFormat = {
   applicationId: 0x47446f73,
-  formatVersion: FORMAT_VERSION,
   schema: JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
+  migrations: OS_MIGRATIONS,
 }
 
 /** The paths within `dataDir`. */
@@ -120,10 +119,8 @@ const createBeside = (
 ): void => {
   const aside = `${path}.new`
   for (const suffix of ['', '-wal', '-journal']) rmSync(aside + suffix, { force: true })
-  createDatabase(aside, format, open, (database) => {
-    const contents = format === CATALOG_FORMAT ? new Catalog(aside, database).summarize() : ''
-    new Superblock(aside, database).write({ ...facts, contents })
-  })
+  // The steps from format 1 to the present one write the contents.
+  createDatabase(aside, format, open, (database) => new Superblock(aside, database).write(facts))
   renameSync(aside, path)
   syncDirectory(dirname(path))
   failpoint('store:created')

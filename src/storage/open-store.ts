@@ -12,7 +12,7 @@ import {
   makeDirectory,
   OS_FORMAT,
 } from './data-directory.ts'
-import { openSqlite, type OpenSqlite, refuseDatabase } from './database-file.ts'
+import { openSqlite, type OpenSqlite, presentFormat, refuseDatabase } from './database-file.ts'
 import { ErrorLatch } from './error-latch.ts'
 import { failpoint } from './failpoints.ts'
 import type { DamagedEntry } from './journal.ts'
@@ -39,8 +39,24 @@ export interface OpenReport {
   created: boolean
   catalogLog: LogScan
   osLog: LogScan
+  /** The format that the directory had before; less than the present one if it was migrated. */
+  formatBefore: number
   /** Records that could not be read and were dropped; none without `goBackBeforeDamage`. */
   damagedRecords: readonly DamagedEntry[]
+}
+
+/** Describes the irregularities of a report for people, a line for each. */
+export const describeReport = (report: OpenReport): string[] => {
+  const lines = [report.catalogLog, report.osLog]
+    .filter(({ droppedFrameCount }) => droppedFrameCount > 0)
+    .map(
+      ({ droppedFrameCount }) =>
+        `${droppedFrameCount} frames of an unfinished commit were dropped; nothing in it was acknowledged`,
+    )
+  const format = presentFormat(CATALOG_FORMAT)
+  if (report.formatBefore < format)
+    lines.push(`the data directory was brought from format ${report.formatBefore} to format ${format}`)
+  return [...lines, ...report.damagedRecords.map(({ refusal }) => refusal.message)]
 }
 
 /**
@@ -97,7 +113,13 @@ export const openStore = (
     failpoint('store:opened')
     return {
       store,
-      report: { created: !exists.catalog, catalogLog: disk.scan, osLog: os.scan, damagedRecords },
+      report: {
+        created: !exists.catalog,
+        catalogLog: disk.scan,
+        osLog: os.scan,
+        formatBefore: disk.formatBefore,
+        damagedRecords,
+      },
     }
   } catch (error) {
     cleanup.dispose()

@@ -3,7 +3,13 @@
  */
 import { GatherdError } from '../core/errors.ts'
 import { Database } from './database.ts'
-import { type DatabaseFormat, openDatabase, type OpenSqlite, refuseDatabase } from './database-file.ts'
+import {
+  type DatabaseFormat,
+  migrate,
+  openDatabase,
+  type OpenSqlite,
+  refuseDatabase,
+} from './database-file.ts'
 import type { ErrorLatch } from './error-latch.ts'
 import { Journal } from './journal.ts'
 import { encodeRecord, type JournalRecord } from './journal-record.ts'
@@ -35,13 +41,18 @@ export class UpdateLog {
   readonly superblock: Superblock
   /** The state of its write-ahead log before SQLite opened it. */
   readonly scan: LogScan
+  /** The format that it had before it was opened. */
+  readonly formatBefore: number
 
-  constructor(opened: Pick<UpdateLog, 'database' | 'journal' | 'keys' | 'superblock' | 'scan'>) {
+  constructor(
+    opened: Pick<UpdateLog, 'database' | 'journal' | 'keys' | 'superblock' | 'scan' | 'formatBefore'>,
+  ) {
     this.database = opened.database
     this.journal = opened.journal
     this.keys = opened.keys
     this.superblock = opened.superblock
     this.scan = opened.scan
+    this.formatBefore = opened.formatBefore
   }
 
   /** Closes the file. SQLite checkpoints once more when it does. */
@@ -114,6 +125,7 @@ export const openUpdateLog = (path: string, format: DatabaseFormat, options: Upd
   const scan = scanLog(`${path}-wal`, options.logRules)
   const opened = openDatabase(path, format, options.synchronous, options.open)
   try {
+    const formatBefore = migrate(opened, path, format)
     const journal = new Journal(path, opened)
     const keys = new KeyMemory(path, opened, options.keyCountMax)
     const superblock = new Superblock(path, opened)
@@ -126,6 +138,7 @@ export const openUpdateLog = (path: string, format: DatabaseFormat, options: Upd
       keys,
       superblock,
       scan,
+      formatBefore,
     })
   } catch (error) {
     opened.close()

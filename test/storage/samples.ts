@@ -66,6 +66,7 @@ export const sampleTable = (changes: Partial<CatalogTable> = {}): CatalogTable =
   highest: 1,
   current: 1,
   stateEpoch: 0,
+  revision: 0,
   ...changes,
 })
 
@@ -76,6 +77,7 @@ export const sampleVersion = (changes: Partial<CatalogVersion> = {}): CatalogVer
   dim: 2,
   dtype: 'float32',
   createdAtMs: 1_700_000_000_000,
+  reserved: 100,
   ...changes,
 })
 
