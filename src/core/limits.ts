@@ -13,6 +13,8 @@ export const LIMITS = {
   dimMax: 65_536,
   tableCountMax: 1_000,
   tableNameLengthMax: 128,
+  /** Names of deleted tables whose highest version is remembered one by one. */
+  formerTableCountMax: 1_000,
   keepVersionsMax: 16,
   /** The size of one shared 64-bit WebAssembly memory. */
   segmentBytesMax: 16 * GiB,

@@ -58,6 +58,7 @@ export class KeyMemory {
   readonly #entries = new Map<string, KeyEntry>()
   readonly #countMax: number
   #nextId = 1
+  #newestMs: number | null = null
 
   constructor(path: string, database: Pick<DatabaseSync, 'prepare'>, countMax: number = KEY_COUNT_MAX) {
     this.#path = path
@@ -74,6 +75,11 @@ export class KeyMemory {
   /** The number of keys. */
   get size(): number {
     return this.#entries.size
+  }
+
+  /** The latest time of a key; null when there is none. */
+  get newestMs(): number | null {
+    return this.#newestMs
   }
 
   /** Fills the map. Refuses DamagedCatalog for a row whose checksum is wrong. */
@@ -134,6 +140,7 @@ export class KeyMemory {
     this.#entries.delete(name)
     this.#entries.set(name, entry)
     this.#nextId = entry.id + 1
+    this.#newestMs = Math.max(this.#newestMs ?? 0, entry.createdAtMs)
   }
 
   #check(row: KeyRow): void {

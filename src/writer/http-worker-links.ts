@@ -16,6 +16,8 @@ export interface HttpWorkerLink extends AdapterBuilds {
   updateSource: UpdateSource | null
   builds: Map<number, Build>
   exports: Map<number, TableExport>
+  /** The idempotency keys that its requests have reserved. */
+  keyIds: Set<number>
   /** Publications that the HTTP worker has not acknowledged yet, with the functions that resolve them. */
   unacknowledged: Map<number, () => void>
   /** Answers to be sent by the next microtask. */
@@ -66,6 +68,7 @@ export class HttpWorkerLinks {
       builds: new Map(),
       adapterBuilds: new Map(),
       exports: new Map(),
+      keyIds: new Set<number>(),
       unacknowledged: new Map(),
     }
     const httpWorker: HttpWorkerLink = { port, updateSource: null, ...maps, answers: [] }

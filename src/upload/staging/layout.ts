@@ -63,6 +63,8 @@ export interface PartFile extends StagedPart {
 export interface CommittedTable {
   created: boolean
   info: TableInfo
+  /** 0 in records of releases that had no revisions. */
+  revision: number
 }
 
 /** The state of an upload, as clients see it. */

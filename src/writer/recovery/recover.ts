@@ -10,6 +10,8 @@ import { refuseData, StoredDataRefusal } from '../../storage/refusals.ts'
 import { sweepSnapshots } from '../../storage/snapshot-write.ts'
 import type { Store } from '../../storage/store.ts'
 import type { TableModel, VersionModel, StoredVersion } from '../lifecycle/table-model.ts'
+import { heldVersions } from '../lifecycle/aliases.ts'
+import { FormerTables } from '../lifecycle/former-tables.ts'
 import { loadAdapter } from './load-adapter.ts'
 import { loadVersion } from './load-version.ts'
 import { findVersions, listFiles, planFound, type VersionFound } from './plan-version.ts'
@@ -48,6 +50,7 @@ export interface RecoverDependencies {
 export interface Recovered {
   tables: Map<string, TableModel>
   aliases: Map<string, AliasRecord>
+  formerTables: FormerTables
 }
 
 /**
@@ -89,7 +92,7 @@ export const recover = async (dependencies: RecoverDependencies): Promise<Recove
   }
   await sweepSnapshots(store.paths.snapshots, listFiles(store.load()))
   const aliases = new Map(image.aliases.map((alias): [string, AliasRecord] => [alias.alias, alias]))
-  return { tables: buildTables(store, image, loaded), aliases }
+  return { tables: buildTables(store, image, loaded), aliases, formerTables: new FormerTables(image.names) }
 }
 
 const sumUp = (found: readonly VersionFound[]): Pick<LoadProgress, 'totalBytes' | 'totalRows'> => ({
@@ -219,6 +222,7 @@ const buildTables = (
           highest,
           stateEpoch,
           revision,
+          held: heldVersions(image.aliases, name, new Map(versions as [number, VersionModel][])),
           current,
           versions: new Map(versions as [number, VersionModel][]),
         },

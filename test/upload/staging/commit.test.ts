@@ -15,7 +15,7 @@ import {
 import { filesOf, makeOlder, openStaging, partOf, someTable, specification } from './staging.ts'
 
 const code = (code: string) => expect.objectContaining({ code })
-const done = { created: true, info: someTable }
+const done = { created: true, info: someTable, revision: 0 }
 
 /** Makes a store that collects bodies in a list. */
 const collector = () => {

@@ -21,7 +21,7 @@ const stage = async (staging: Staging): Promise<Upload> => {
   return upload
 }
 const commit = (staging: Staging, { id }: Upload) =>
-  commitUpload(staging, 'words', id, async () => ({ created: true, info: someTable }))
+  commitUpload(staging, 'words', id, async () => ({ created: true, info: someTable, revision: 0 }))
 
 describe('a sweep of staged uploads', () => {
   test('does nothing without uploads', async () => {
