@@ -42,8 +42,8 @@ export interface ListedTag {
 const ENTITY_TAG = String.raw`[ \t]*(?:(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)`
 
 /**
- * Reads the entity tags of an If-Match or If-None-Match header. `If-Match` compares strongly, so that a weak tag
- * matches nothing there; `If-None-Match` compares weakly (RFC 9110, 13.1). Empty elements of the list are
+ * Reads the entity tags of an If-Match or If-None-Match header. `If-Match` compares strongly, so that a weak
+ * tag matches nothing there; `If-None-Match` compares weakly (RFC 9110, 13.1). Empty elements of the list are
  * ignored. Refuses INVALID_REQUEST for a header that lists no entity tags.
  */
 export const parseEntityTags = (name: string, header: string): ListedTag[] => {
@@ -75,8 +75,8 @@ const isOfKnownFormat = (tag: string): boolean => {
 }
 
 /**
- * Whether the client already has what has the entity tag `tag`, according to its `If-None-Match`; the answer is
- * then 304. Refuses PRECONDITION_FAILED when its `If-Match` does not hold.
+ * Whether the client already has what has the entity tag `tag`, according to its `If-None-Match`; the answer
+ * is then 304. Refuses PRECONDITION_FAILED when its `If-Match` does not hold.
  */
 export const isNotModified = (
   { ifMatch, ifNoneMatch }: Precondition,

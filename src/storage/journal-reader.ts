@@ -22,8 +22,8 @@ export interface JournalEvidence {
 export type Journals = readonly [Journal, Journal]
 
 /**
- * Finds the records that both journals together have of a version. `skips` are sequences that have no record and
- * need none.
+ * Finds the records that both journals together have of a version. `skips` are sequences that have no record
+ * and need none.
  */
 export const inspectJournals = (
   journals: Journals,

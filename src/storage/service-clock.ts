@@ -1,7 +1,7 @@
 /**
- * The clock by which stored things age. It goes on only while a service runs, at the pace of the monotonic clock,
- * and begins at the newest time that is stored: a clock of the system that is set wrong for one start makes
- * nothing older. Time without a running service does not count, so things are kept rather longer.
+ * The clock by which stored things age. It goes on only while a service runs, at the pace of the monotonic
+ * clock, and begins at the newest time that is stored: a clock of the system that is set wrong for one start
+ * makes nothing older. Time without a running service does not count, so things are kept rather longer.
  */
 export class ServiceClock {
   readonly #originMs: number

@@ -3,7 +3,9 @@ import type { TableInfo } from '../core/types.ts'
 import { tableBytes } from '../layout/table-layout.ts'
 import type { AliasRecord, HeldVersions, TableHandle, VersionHandle } from './handles.ts'
 
-/** Describes a version at `sequence` as the current one; `updatedAtMs` is the time of its last update, or 0. */
+/**
+ * Describes a version at `sequence` as the current one; `updatedAtMs` is the time of its last update, or 0.
+ */
 export const describeVersion = (
   { name, settings, createdAt, changedAt, held }: TableHandle,
   { version, rows, dim, dtype }: VersionHandle,

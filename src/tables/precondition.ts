@@ -1,6 +1,6 @@
 /**
- * Entity tags of a table, and the conditional request headers that compare them (RFC 9110). Tags are strong, and
- * none names two things: a version, a sequence and a revision are never used again.
+ * Entity tags of a table, and the conditional request headers that compare them (RFC 9110). Tags are strong,
+ * and none names two things: a version, a sequence and a revision are never used again.
  *
  *     <version>-<sequence>                           rows: lookups, updates
  *     <version>-<sequence>-<revision>                the description of the table
@@ -56,8 +56,9 @@ const namesState = (tag: string, { name, version, sequence, revision }: TableSta
 }
 
 /**
- * Evaluates `If-Match` and `If-None-Match` (RFC 9110) against the current state, by tags of any form. `If-Match`
- * also accepts `"<version>"`, which matches any sequence of that version. Refuses PRECONDITION_FAILED.
+ * Evaluates `If-Match` and `If-None-Match` (RFC 9110) against the current state, by tags of any form.
+ * `If-Match` also accepts `"<version>"`, which matches any sequence of that version. Refuses
+ * PRECONDITION_FAILED.
  */
 export const checkPrecondition = (precondition: Precondition, current: CurrentState): void => {
   const { ifMatch, ifNoneMatch } = precondition

@@ -19,10 +19,10 @@ export interface Outcome<Result> {
 }
 
 /**
- * Runs `change`, or returns the result that an earlier request has stored with the key, whatever has become of
- * the table since. `readRequest` resolves to the hash of this request, which must be that of the first; it is
- * called only for a key that is known, so it may read a body to its end. `change` gets the number of the key,
- * which it stores in its transaction. Refuses IDEMPOTENCY_IN_FLIGHT and IDEMPOTENCY_MISMATCH.
+ * Runs `change`, or returns the result that an earlier request has stored with the key, whatever has become
+ * of the table since. `readRequest` resolves to the hash of this request, which must be that of the first; it
+ * is called only for a key that is known, so it may read a body to its end. `change` gets the number of the
+ * key, which it stores in its transaction. Refuses IDEMPOTENCY_IN_FLIGHT and IDEMPOTENCY_MISMATCH.
  */
 export const runOnce = async <Result>(
   writer: Pick<WriterClient, 'call'>,
@@ -39,7 +39,7 @@ export const runOnce = async <Result>(
       return refuse('IDEMPOTENCY_IN_FLIGHT', 'the key has just expired; send the request again')
     return { result: first.result as Result, isReplay: true }
   } finally {
-    // The call fails only when the connection to the writer is closed, and then the writer ends the key itself.
+    // The call fails only when the connection to the writer is closed, and then the writer ends the key.
     await writer.call('endKey', { keyId }).catch(() => null)
   }
 }
@@ -57,7 +57,9 @@ export const hashRequest = (meaning: readonly unknown[], digest: Uint8Array = ne
       .digest(),
   )
 
-/** Reads a body to its end and returns its SHA-256. Refuses DIGEST_MISMATCH when it is not the announced one. */
+/**
+ * Reads a body to its end and returns its SHA-256. Refuses DIGEST_MISMATCH when it is not the announced one.
+ */
 export const hashBody = async (
   body: Uint8Array | AsyncIterable<Uint8Array>,
   announced: Uint8Array | undefined,

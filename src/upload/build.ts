@@ -32,8 +32,8 @@ export interface BuildKey {
  * Makes a version of a table: memory is reserved, `fill` writes the rows, then the version becomes current in
  * every thread. It is not visible before that. After any failure its memory is freed, the table is unchanged,
  * and the error is passed to the caller. `fill` also writes optimizer state if `begin` announces it, and
- * returns the number of gradient steps behind that state: 0 without state. `makeKey` is called after that; the key
- * is stored together with the version.
+ * returns the number of gradient steps behind that state: 0 without state. `makeKey` is called after that;
+ * the key is stored together with the version.
  */
 export const buildTable = async (
   writer: WriterConnection,

@@ -6,7 +6,8 @@ import type { TableMemory } from '../tables/memory.ts'
 import type { TableExport } from './upkeep/exports.ts'
 import { type UpdateSource, openUpdateSource } from './updates/update-source.ts'
 import type { AdapterBuilds } from './lifecycle/adapter-procedures.ts'
-import type { HttpWorkerMessage, WriterAnswer, WriterCall, WriterHealth, WriterMessage } from './protocol.ts'
+import type { HttpWorkerMessage, WriterAnswer, WriterCall, WriterMessage } from './messages.ts'
+import type { WriterHealth } from './protocol.ts'
 import type { Build } from './lifecycle/table-model.ts'
 
 /** The link to one HTTP worker, with the builds and exports that it has in progress. */

@@ -3,15 +3,8 @@
  * shares memories instead of copying them. An HTTP worker sends calls (`WriterCalls`) and the writer answers.
  * The writer publishes tables, aliases and health, and each HTTP worker acknowledges tables and aliases.
  */
-import type { ErrorMessage } from '../core/errors.ts'
 import type { Dtype, Durability, Optimizer, Precondition, Settings, TableInfo } from '../core/types.ts'
-import type {
-  AdapterHandle,
-  AliasRecord,
-  SegmentHandle,
-  TableHandle,
-  VersionHandle,
-} from '../tables/handles.ts'
+import type { AdapterHandle, AliasRecord, SegmentHandle, VersionHandle } from '../tables/handles.ts'
 
 export interface BeginArguments {
   name: string
@@ -202,8 +195,8 @@ export interface WriterCalls {
   }
   remove: { argument: { name: string; precondition: Precondition; key?: ChangeKey }; answer: null }
   /**
-   * Reserves an idempotency key for a change that is no update, until `endKey`. `isKnown` says that an earlier
-   * change has stored it.
+   * Reserves an idempotency key for a change that is no update, until `endKey`. `isKnown` says that an
+   * earlier change has stored it.
    */
   beginKey: {
     argument: { key: string; resource: { kind: 'table' | 'alias'; name: string } }
@@ -242,37 +235,3 @@ export interface WriterCalls {
 }
 
 export type WriterProcedure = keyof WriterCalls
-
-export interface WriterCall {
-  callId: number
-  procedure: WriterProcedure
-  argument: unknown
-}
-
-/** The answer to a call, or the error it was refused with. */
-export interface WriterAnswer {
-  callId: number
-  answer?: unknown
-  error?: ErrorMessage
-}
-
-/** Messages of an HTTP worker to the writer. */
-export type HttpWorkerMessage =
-  | { kind: 'calls'; calls: WriterCall[] }
-  | { kind: 'published'; publicationId: number }
-  /**
-   * The memory that holds the updates of this HTTP worker. It is sent once, so that an update message is a
-   * few numbers.
-   */
-  | { kind: 'shown'; memory: WebAssembly.Memory }
-  /** No lookup of this HTTP worker reads the version any more. */
-  | { kind: 'released'; key: string }
-
-/** Messages of the writer to an HTTP worker. */
-export type WriterMessage =
-  | { kind: 'answers'; answers: WriterAnswer[] }
-  /** `record: null` says that the table is gone. */
-  | { kind: 'publish'; publicationId: number; name: string; record: TableHandle | null }
-  /** All aliases, which replace those published before. */
-  | { kind: 'aliases'; publicationId: number; aliases: AliasRecord[] }
-  | { kind: 'health'; health: WriterHealth }

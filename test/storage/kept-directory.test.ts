@@ -24,7 +24,9 @@ interface Contents {
 const readFixture = (name: string): unknown => JSON.parse(readFileSync(join(FOLDER, name), 'utf8'))
 const withoutQuote = (tag: string): string => tag.slice(0, -1)
 
-/** The answers of that commit with what they have had since: three forms of entity tags, and held versions. */
+/**
+ * The answers of that commit with what they have had since: three forms of entity tags, and held versions.
+ */
 const translate = (contents: Contents): Contents => {
   for (const table of Object.values(contents.tables)) {
     table.etag = `${withoutQuote(table.etag)}-0"`

@@ -7,8 +7,8 @@ import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import { entityTag } from '../../tables/precondition.ts'
 
 /**
- * The headers of lookups, exports, updates and table descriptions that name the state of the table. `tag` is the
- * entity tag where the answer is not rows.
+ * The headers of lookups, exports, updates and table descriptions that name the state of the table. `tag` is
+ * the entity tag where the answer is not rows.
  */
 export const stateHeaders = (
   version: number,

@@ -21,7 +21,9 @@ export const describeRead = (
   return { info, tag, headers: infoHeaders(info, tag) }
 }
 
-/** Answers with the description of a table after a change, or with that after the first request of its key. */
+/**
+ * Answers with the description of a table after a change, or with that after the first request of its key.
+ */
 export const sendTableInfo = (
   reply: FastifyReply,
   { info, revision }: DescribedTable,
@@ -30,8 +32,8 @@ export const sendTableInfo = (
   reply.headers(infoHeaders(info, infoTag({ ...info, revision }))).send(markReplay(reply, info, isReplay))
 
 /**
- * Returns the body of an answer to a change. When it is that to an earlier request with the same key, it says so
- * in the member `replayed`, and in a header, which answers without a body have too.
+ * Returns the body of an answer to a change. When it is that to an earlier request with the same key, it says
+ * so in the member `replayed`, and in a header, which answers without a body have too.
  */
 export const markReplay = <Body extends object>(
   reply: FastifyReply,

@@ -1,11 +1,7 @@
 /** The writer's procedures that attach an adapter to a table and remove it. */
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { refuse } from '../../core/errors.ts'
-import type { CatalogAdapter, CatalogChange } from '../../storage/catalog-rows.ts'
+import type { CatalogChange } from '../../storage/catalog-rows.ts'
 import type { RememberedKey } from '../../storage/key-memory.ts'
-import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
-import { writeSnapshot } from '../../storage/snapshot-write.ts'
 import type { Store } from '../../storage/store.ts'
 import { adapterBytes } from '../../tables/adapter.ts'
 import type { TableMemory } from '../../tables/memory.ts'
@@ -13,6 +9,7 @@ import { checkPrecondition } from '../../tables/precondition.ts'
 import type { ChangedAdapter, ChangeKey, WriterCalls } from '../protocol.ts'
 import type { ChangeKeys } from './change-keys.ts'
 import type { Cleanup } from '../upkeep/cleanup.ts'
+import { writeAdapter } from './adapter-files.ts'
 import {
   type AdapterBuild,
   attachAdapter,
@@ -206,51 +203,4 @@ const publishAdapter = async (
     writer.cleanup().files(before.files)
   }
   countChange(current, Date.now())
-}
-
-/** Writes the factors of an adapter to disk. */
-
-/**
- * Writes A and B, each as a file of the snapshot format, and returns their catalog entry. Rejects with the
- * system's error.
- */
-export const writeAdapter = async (
-  directory: string,
-  table: TableModel,
-  { handle }: AdapterBuild,
-  alpha: number,
-  nowMs: number,
-): Promise<CatalogAdapter> => {
-  const { version, rows, rank, dtype, a, b } = handle
-  const facts = {
-    tableId: table.id,
-    table: table.name,
-    version,
-    startSequence: 0,
-    step: 0,
-    updatedAtMs: nowMs,
-    state: null,
-  }
-  const factsA: SnapshotFacts = { ...facts, rows, dim: rank, dtype }
-  const factsB: SnapshotFacts = { ...facts, rows: rank, dim: table.current.handle.dim, dtype: 'float32' }
-  const writtenA = await writeSnapshot(directory, factsA, { segments: a, state: null })
-  const writtenB = await writeSnapshot(directory, factsB, {
-    segments: [{ memory: b, firstRow: 0, rowCount: rank }],
-    state: null,
-  }).catch(async (error: unknown) => {
-    await rm(join(directory, writtenA.file), { force: true })
-    throw error
-  })
-  return {
-    tableId: table.id,
-    version,
-    rank,
-    alpha,
-    attachedAtMs: nowMs,
-    dtype,
-    fileA: writtenA.file,
-    sha256A: writtenA.sha256,
-    fileB: writtenB.file,
-    sha256B: writtenB.sha256,
-  }
 }

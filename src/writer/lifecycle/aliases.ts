@@ -1,6 +1,6 @@
 /**
- * The writer's procedures that set and delete aliases. An alias of one version holds it: the version stays beyond
- * `keep_versions`, within the memory quota, until the alias is deleted or points elsewhere.
+ * The writer's procedures that set and delete aliases. An alias of one version holds it: the version stays
+ * beyond `keep_versions`, within the memory quota, until the alias is deleted or points elsewhere.
  */
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
@@ -69,8 +69,8 @@ export const makeAliasProcedures = (writer: WriterDependencies): AliasProcedures
 })
 
 /**
- * Commits a change of one alias together with the tables whose versions it holds or gives up. Nothing else runs
- * between plan and commit, so it needs no lock of a table: an upload that is being written plans again.
+ * Commits a change of one alias together with the tables whose versions it holds or gives up. Nothing else
+ * runs between plan and commit, so it needs no lock of a table: an upload that is being written plans again.
  */
 const changeAliases = async (
   writer: WriterDependencies,

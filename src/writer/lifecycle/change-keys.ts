@@ -1,7 +1,7 @@
 /**
- * Idempotency keys of changes that are no updates: uploads, settings, deletions, rollbacks, adapters, aliases. A
- * key is reserved before the change begins, since an upload may take long, and stored in the transaction of the
- * change. It belongs to the name of a table or alias, so that it outlives a deletion.
+ * Idempotency keys of changes that are no updates: uploads, settings, deletions, rollbacks, adapters,
+ * aliases. A key is reserved before the change begins, since an upload may take long, and stored in the
+ * transaction of the change. It belongs to the name of a table or alias, so that it outlives a deletion.
  */
 import { refuse } from '../../core/errors.ts'
 import { hashKey, type RememberedKey } from '../../storage/key-memory.ts'

@@ -1,6 +1,6 @@
 /**
- * The highest versions of deleted tables. A table that is made again under the name goes on from there, so that
- * no ETag ever names two versions.
+ * The highest versions of deleted tables. A table that is made again under the name goes on from there, so
+ * that no ETag ever names two versions.
  */
 import { LIMITS } from '../../core/limits.ts'
 import type { CatalogChange, CatalogName } from '../../storage/catalog-rows.ts'
@@ -15,8 +15,8 @@ export interface FormerChange {
 const FLOOR_ID = 0
 
 /**
- * The names of deleted tables with their highest versions, at most `formerTableCountMax`. Beyond that the oldest
- * name loses its row, and its version becomes the least from which any new table goes on.
+ * The names of deleted tables with their highest versions, at most `formerTableCountMax`. Beyond that the
+ * oldest name loses its row, and its version becomes the least from which any new table goes on.
  */
 export class FormerTables {
   /** By name, oldest first. */

@@ -34,8 +34,8 @@ export const reserveSequences = (store: Store, table: TableModel, model: Version
 }
 
 /**
- * The catalog's changes of a clean stop, after which the next start skips nothing: the reserve of every version
- * whose updates are all on disk ends with its last one.
+ * The catalog's changes of a clean stop, after which the next start skips nothing: the reserve of every
+ * version whose updates are all on disk ends with its last one.
  */
 export const planCleanStop = (tables: Iterable<TableModel>): CatalogChange[] =>
   [...tables].flatMap((table) =>

@@ -2,10 +2,11 @@
  * The sequences that a version gives out. None is given out twice, not even after a crash took updates back,
  * because ETags and idempotency keys name updates by them.
  *
- * Sequences are reserved in the catalog in large steps, before the first of a step is given out. After a start
- * that may have lost updates, every sequence between the last update and the end of the reserve may have been
- * given out, so the next update goes on above; the catalog lists the sequences between as skipped, and the
- * journal has no gap there. Both are written with the first update that needs them: a start writes nothing.
+ * Sequences are reserved in the catalog in large steps, before the first of a step is given out. After a
+ * start that may have lost updates, every sequence between the last update and the end of the reserve may
+ * have been given out, so the next update goes on above; the catalog lists the sequences between as skipped,
+ * and the journal has no gap there. Both are written with the first update that needs them: a start writes
+ * nothing.
  */
 import { LIMITS } from '../../core/limits.ts'
 import type { CatalogSkip, CatalogVersion } from '../../storage/catalog-rows.ts'
@@ -19,8 +20,8 @@ export const openReserve = (): SequenceReserve => ({
 })
 
 /**
- * The sequences of a loaded version, whose last update is `last`. `reached` is the end of the journal, skipped
- * sequences included; `mayHaveLost` says whether later updates may have been answered.
+ * The sequences of a loaded version, whose last update is `last`. `reached` is the end of the journal,
+ * skipped sequences included; `mayHaveLost` says whether later updates may have been answered.
  */
 export const resumeReserve = (
   { tableId, version, reserved }: CatalogVersion,

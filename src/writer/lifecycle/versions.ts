@@ -39,8 +39,8 @@ const checkAdapterKey = ({ adapterKey }: BeginArguments, table: TableModel | und
 
 /**
  * Turns a build into a version. Its number is the highest ever used plus one, and all its state counts as
- * written. `step` is the number of gradient steps behind the state, `formerHighest` the highest version of deleted
- * tables of the name.
+ * written. `step` is the number of gradient steps behind the state, `formerHighest` the highest version of
+ * deleted tables of the name.
  */
 export const finishBuild = (
   build: Build,

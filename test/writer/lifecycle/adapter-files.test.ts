@@ -1,6 +1,6 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { writeAdapter } from '../../../src/writer/lifecycle/adapter-procedures.ts'
+import { writeAdapter } from '../../../src/writer/lifecycle/adapter-files.ts'
 import { TableMemory } from '../../../src/tables/memory.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
 import { putTable, startTestWriter, type TestWriter } from '../../helpers/writer.ts'
