@@ -69,6 +69,8 @@ export const LIMITS = {
   sequencesReservedMax: 65_536,
   idempotencyKeyLengthMax: 128,
   idempotencyKeyCountMax: 100_000,
+  /** Keys may be forgotten after this time, counted while the service runs. */
+  idempotencyKeyAgeMsMax: 24 * 60 * 60 * 1_000,
   aliasCountMax: 1_000,
   /** Updates are refused while the journal is larger than this, because snapshots cannot keep up. */
   journalBytesMax: 1 * GiB,

@@ -16,7 +16,7 @@ import { openSqlite, type OpenSqlite, presentFormat, refuseDatabase } from './da
 import { ErrorLatch } from './error-latch.ts'
 import { failpoint } from './failpoints.ts'
 import type { DamagedEntry } from './journal.ts'
-import { refuseData } from './refusals.ts'
+import { refuseData, type StoredDataRefusal } from './refusals.ts'
 import { Store } from './store.ts'
 import { readSyncedWatermark, SyncedWatermark } from './synced-watermark.ts'
 import { openUpdateLog, type UpdateLog } from './update-log.ts'
@@ -43,6 +43,8 @@ export interface OpenReport {
   formatBefore: number
   /** Records that could not be read and were dropped; none without `goBackBeforeDamage`. */
   damagedRecords: readonly DamagedEntry[]
+  /** Why idempotency keys were dropped; none without `goBackBeforeDamage`. */
+  damagedKeys: readonly StoredDataRefusal[]
 }
 
 /** Describes the irregularities of a report for people, a line for each. */
@@ -56,13 +58,16 @@ export const describeReport = (report: OpenReport): string[] => {
   const format = presentFormat(CATALOG_FORMAT)
   if (report.formatBefore < format)
     lines.push(`the data directory was brought from format ${report.formatBefore} to format ${format}`)
-  return [...lines, ...report.damagedRecords.map(({ refusal }) => refusal.message)]
+  const keys = report.damagedKeys.map(
+    ({ file, detail }) => `${file}: ${detail}: it is dropped, and its request would be done again`,
+  )
+  return [...lines, ...report.damagedRecords.map(({ refusal }) => refusal.message), ...keys]
 }
 
 /**
  * Opens a data directory, or creates it, and checks all of catalog, logs, journal and keys; a snapshot is
  * checked when it is loaded. Refuses InUse, UnsafeFile, MissingFile, UnknownFormat, DamagedLog,
- * DamagedCatalog, DamagedRecord. A refusal leaves the directory unlocked for the next start.
+ * DamagedCatalog, DamagedRecord, DamagedKey. A refusal leaves the directory unlocked for the next start.
  */
 export const openStore = (
   dataDir: string,
@@ -97,7 +102,9 @@ export const openStore = (
     if (os.superblock.read().directory !== disk.superblock.read().directory)
       refuseData('DamagedCatalog', paths.os, 'it belongs to another data directory')
     const damagedRecords = [...disk.journal.damaged, ...os.journal.damaged]
-    if (damagedRecords.length > 0 && !allowLostCommits) throw damagedRecords[0].refusal
+    const damagedKeys = [...disk.keys.damaged, ...os.keys.damaged].map(({ refusal }) => refusal)
+    const [damage] = [...damagedRecords.map(({ refusal }) => refusal), ...damagedKeys]
+    if (damage !== undefined && !allowLostCommits) throw damage
     const mark = new SyncedWatermark(paths.mark)
     cleanup.defer(() => mark.close())
     const store = checkCatalog(paths, () => {
@@ -119,6 +126,7 @@ export const openStore = (
         osLog: os.scan,
         formatBefore: disk.formatBefore,
         damagedRecords,
+        damagedKeys,
       },
     }
   } catch (error) {

@@ -118,6 +118,7 @@ describe('A process', () => {
     const { writer } = await openWriter(directory)
     const expected = { current: 1, highest: 1, settings: {}, versions: { 1: { sequence: 1, rows: [42, 2] } } }
     expect(describeWriter(writer, { tables: {}, aliases: {}, former: {} })).toEqual({
+      former: {},
       tables: { user: expected },
       aliases: {},
     })

@@ -43,6 +43,19 @@ export const resumeReserve = (
 export const nextSequence = (model: VersionModel): number =>
   Math.max(lastSequence(model), model.sequences.floor) + 1
 
+/**
+ * Finds the skips that nothing needs any more: no snapshot that is kept begins before them, and every key of an
+ * update that they took back has been forgotten.
+ */
+export const findOldSkips = (
+  { sequences: { skips } }: VersionModel,
+  throughSequence: number,
+  nowMs: number,
+): CatalogSkip[] =>
+  skips.filter(
+    ({ last, createdAtMs }) => last <= throughSequence && nowMs - createdAtMs > LIMITS.idempotencyKeyAgeMsMax,
+  )
+
 /** Whether an update of this sequence was taken back: by a crash, or by going back before damage. */
 export const isTakenBack = ({ sequences: { skips } }: VersionModel, sequence: number): boolean =>
   skips.some(({ first, last }) => first <= sequence && sequence <= last)
