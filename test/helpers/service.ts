@@ -84,8 +84,15 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
   }
 }
 
-/** Deletes every table, so that the tests of a file can share a service and each begin with an empty one. */
+/**
+ * Deletes every table and alias, so that the tests of a file can share a service and each begin with an empty
+ * one.
+ */
 export const removeTables = async ({ app, context }: Pick<Service, 'app' | 'context'>): Promise<void> => {
-  for (const name of context.registry.names())
-    await app.inject({ method: 'DELETE', url: `/v1/tables/${encodeURIComponent(name)}` })
+  const { registry } = context
+  const urls = [
+    ...registry.names().map((name) => `/v1/tables/${encodeURIComponent(name)}`),
+    ...registry.aliases().map(({ alias }) => `/v1/aliases/${encodeURIComponent(alias)}`),
+  ]
+  for (const url of urls) await app.inject({ method: 'DELETE', url })
 }
