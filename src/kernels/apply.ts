@@ -28,7 +28,7 @@ export type Coefficient = number | boolean
  * operation rounds to float32 and none is fused; the bits of a NaN depend on the processor. Regions do not
  * overlap. The kernels allocate nothing and write only the regions named. Arguments are asserted in O(1).
  *
- * The step of an optimizer kind is called by its name, an export of `wasm/apply.as.ts`, where its formula
+ * The step of an optimizer kind is called by its name, an export of `wasm/apply*.as.ts`, where its formula
  * stands. It returns true if every weight and all state that it wrote are finite.
  */
 export interface StepKernels {
@@ -56,7 +56,7 @@ export interface StepKernels {
   limitNorms(norm: Norm, weightsAt: number, rowCount: number, dim: number, limit: number): void
 }
 
-/** A function of `wasm/apply.as.ts`, or its reference. A step returns nonzero if a number is not finite. */
+/** A function of `wasm/apply*.as.ts`, or its reference. A step returns nonzero if a number is not finite. */
 type Kernel = (...values: number[]) => number | boolean | void
 /** The kernels by their names. */
 export type StepExports = Readonly<Record<string, Kernel>>
@@ -80,7 +80,7 @@ export const makeStepKernels = (exports: StepExports, arenaBytes: number): StepK
   const check = makeCheck(arenaBytes)
   const takeStep = (name: string, places: number[], coefficients: Coefficient[]): boolean => {
     const kernel = exports[name]
-    assert(kernel !== undefined, 'the kernel of a step is exported by wasm/apply.as.ts')
+    assert(kernel !== undefined, 'the kernel of a step is exported by wasm/apply*.as.ts')
     assert(kernel.length === places.length + coefficients.length, 'a kernel gets all its arguments')
     return !kernel(...places, ...coefficients.map(Number))
   }

@@ -26,7 +26,8 @@ describe('A kind of optimizer', () => {
   test('may be named where it is declared and computed, and as a part of another word', () => {
     for (const path of ['optimizers/adam.ts', 'kernels/reference/optimizer.ts'])
       expect(find(`src/${path}`, `export const kind = 'adam'`)).toEqual([])
-    expect(find('src/kernels/wasm/apply.as.ts', '// adam\n')).toEqual([])
+    for (const name of ['apply', 'apply-adaptive'])
+      expect(find(`src/kernels/wasm/${name}.as.ts`, '// adam\n')).toEqual([])
     expect(find('src/http/app.ts', `export const name = 'adamant'`)).toEqual([])
   })
 })
