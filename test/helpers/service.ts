@@ -1,6 +1,7 @@
 /** Starts a whole service in the thread of the test. */
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
+import { readConfig } from '../../src/config.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import { buildApp } from '../../src/http/app.ts'
 import { type App, createHttpContext, type HttpContext, type Health } from '../../src/http/context.ts'
@@ -62,7 +63,7 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     lookups,
     staging,
     health,
-    settings: { logLevel, fastPath },
+    settings: { ...readConfig({}), logLevel, fastPath },
   })
   const log: Record<string, unknown>[] = []
   const app = await buildApp(context, {
