@@ -7,6 +7,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { listNamedArrays } from '../../formats/format.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { sendAnswer } from '../answer/send-answer.ts'
+import { chooseVersion } from '../body/lookup-body.ts'
 import { checkDeadline } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { ARRAYS_FORMATS, type Format } from '../negotiate.ts'
@@ -100,5 +101,5 @@ const readAttend = (
   }
   const { members, tensors } = readJsonObject(body, ATTEND_TENSORS, { singles: ATTEND_TENSORS })
   const { version: bodyVersion, ...bodyOptions } = checkMembers(members)
-  return { ...fromJsonTensors(tensors), options: bodyOptions, version: version ?? bodyVersion }
+  return { ...fromJsonTensors(tensors), options: bodyOptions, version: chooseVersion(version, bodyVersion) }
 }
