@@ -2,7 +2,7 @@
 import { refuse } from '../core/errors.ts'
 import { type JsonCursor, refuseByte, skipSpace } from './json-cursor.ts'
 import { checkDepth, kindAt, readNumber, startsNumber } from './json-scan.ts'
-import type { JsonTensor } from './json-tensor.ts'
+import { type CountLimit, type JsonTensor, refuseCount } from './json-tensor.ts'
 import type { Precision } from '../kernels/parse-numbers.ts'
 
 const COMMA = 0x2c
@@ -10,12 +10,6 @@ const OPEN = 0x5b
 const CLOSE = 0x5d
 
 type Values = Float64Array | Float32Array
-
-/** The most numbers that a tensor may have. `reason` is put behind the message of a refusal. */
-export interface CountLimit {
-  countMax: number
-  reason?: string
-}
 
 /** Copies numbers out of the scanner's memory, which the next ones overwrite. */
 export type KeepSingles = (values: Float32Array) => Float32Array
@@ -128,10 +122,7 @@ const readRun = (nest: Nest, start: number): number => {
   }
   let at = start
   for (;;) {
-    if (nest.count >= limit.countMax) {
-      const detail = `${nest.pointer} has more than ${limit.countMax} numbers${limit.reason ?? ''}`
-      refuse('BATCH_TOO_LARGE', detail, { errors: [{ pointer: nest.pointer, detail }] })
-    }
+    if (nest.count >= limit.countMax) refuseCount(nest.pointer, limit)
     const room = makeRoom(nest)
     let end = scanner.scan(precision, at, nest.filled, nest.filled + (depth === 0 ? 1 : room))
     let { count } = scanner

@@ -25,7 +25,7 @@ export const computeMask = (
   return { bytes, shape, lengths }
 }
 
-/** Describes a mask as a tensor. A tensor cannot have rows of different length: that of ragged ids is flat. */
+/** Describes a mask as a tensor. That of ragged ids is flat, because a tensor has rows of one length. */
 export const describeMask = ({
   bytes,
   shape,

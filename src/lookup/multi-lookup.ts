@@ -38,8 +38,8 @@ export interface TableAnswer {
 
 /**
  * Reads the lookups of a body of named arrays: tensors `{table}/indices`, and `{table}/offsets`,
- * `{table}/weights` to pool. Options and version are the same for all. Refuses INVALID_REQUEST, DTYPE_MISMATCH, and
- * UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names.
+ * `{table}/weights` to pool. Options and version are the same for all. Refuses INVALID_REQUEST,
+ * DTYPE_MISMATCH, and UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names.
  */
 export const decodeNamedTensors = (
   format: FormatName,

@@ -40,7 +40,7 @@ export const readJsonLookup = (
   return { ...fromTensors(tensors), options, version: chooseVersion(query.version, version) }
 }
 
-/** Returns the version that a query or its JSON body names. Refuses INVALID_REQUEST for two different ones. */
+/** Returns the version that query or JSON body names. Refuses INVALID_REQUEST for two different ones. */
 export const chooseVersion = (
   inQuery: number | undefined,
   inBody: number | undefined,

@@ -53,7 +53,8 @@ found = load(answer.content)                        # indices and scores, both o
 \`\`\`
 
 A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are
-float32, in an order that depends only on dim.`,
+float32, in an order that depends only on dim; those that float32 cannot hold are taken again in float64, so
+that huge and tiny rows are measured like others.`,
   params: TableParams,
   query: AttendQuery,
   bodySchema: AttendBody,
