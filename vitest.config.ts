@@ -37,7 +37,7 @@ const V8_FLAGS = ['--external-memory-accounted-in-global-limit', '--initial-old-
 const SHARED: Readonly<Record<string, string>> = {
   http: 'test/{http,golden}/**/*.test.ts',
   writing: 'test/{writer,storage,upload,export,update}/**/*.test.ts',
-  reading: 'test/{lookup,attend,tables,workers,kernels,layout,formats,optimizers}/**/*.test.ts',
+  reading: 'test/{core,lookup,attend,tables,workers,kernels,layout,formats,optimizers}/**/*.test.ts',
   around: 'test/{cli,docs,examples,load,tidy}/**/*.test.ts',
   root: 'test/*.test.ts',
 }

@@ -1,10 +1,11 @@
 /** Runs one command of the command line and reports its failure. */
 import { createInterface } from 'node:readline/promises'
+import { suggestWord } from '../core/nearest-word.ts'
 import { version } from '../version.ts'
 import { openService, readServiceUrl, type Service } from './client.ts'
 import { type Command, DONE, FAILED, MISUSED, parseWords, readText, type Terminal } from './command.ts'
 import { CallError, UsageError } from './errors.ts'
-import { alignColumns } from './formatting.ts'
+import { alignColumns, wrapText } from './formatting.ts'
 import { getCommand } from './get.ts'
 import { lookupCommand } from './lookup.ts'
 import { lsCommand } from './ls.ts'
@@ -13,6 +14,9 @@ import { rmCommand } from './rm.ts'
 import { serveCommand } from './serve.ts'
 import { snapshotCommand } from './snapshot.ts'
 import { verifyCommand } from './verify.ts'
+
+/** The length of a line of help behind an option. */
+const HELP_LENGTH = 72
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: serveCommand,
@@ -44,7 +48,9 @@ export const runCommandLine = async (
     return name === undefined ? MISUSED : DONE
   }
   if (!Object.hasOwn(COMMANDS, name)) {
-    terminal.report(`gatherd: there is no command ${JSON.stringify(name)}; gatherd --help lists them\n`)
+    terminal.report(
+      `gatherd: there is no command ${JSON.stringify(name)}${suggestWord(name, Object.keys(COMMANDS))}; gatherd --help lists them\n`,
+    )
     return MISUSED
   }
   return runCommand(name, rest, terminal)
@@ -54,13 +60,16 @@ const runCommand = async (name: string, words: readonly string[], terminal: Term
   const command = COMMANDS[name]
   let service: Service | null = null
   try {
-    const { positionals, values } = parseWords(command, words)
+    const { positionals, values } =
+      command.readsWords === true
+        ? { positionals: [], values: { help: words.includes('--help') } }
+        : parseWords(command, words)
     if (values.help === true) {
       terminal.print(describeCommand(name, command))
       return DONE
     }
     service = openService(readText(values, 'url') ?? readServiceUrl())
-    return await command.run({ positionals, values, service, terminal })
+    return await command.run({ positionals, values, words, service, terminal })
   } catch (error) {
     if (error instanceof UsageError) {
       terminal.report(`gatherd ${name}: ${error.message}; gatherd ${name} --help says more\n`)
@@ -101,10 +110,13 @@ const askOnTerminal = async (question: string): Promise<boolean> => {
 
 /** Returns the help of one command. */
 const describeCommand = (name: string, { usage, summary, description, options }: Command): string => {
-  const rows = Object.entries(options).map(([option, { value, help }]) => [
-    `  --${option}${value === undefined ? '' : ` ${value}`}`,
-    help,
-  ])
+  const rows = Object.entries(options).flatMap(([option, { value, help }]) => {
+    const [first, ...others] = wrapText(help, HELP_LENGTH)
+    return [
+      [`  --${option}${value === undefined ? '' : ` ${value}`}`, first],
+      ...others.map((line) => ['', line]),
+    ]
+  })
   const head = ['Usage: gatherd', name, usage, rows.length > 0 ? '[options]' : '']
     .filter((word) => word !== '')
     .join(' ')

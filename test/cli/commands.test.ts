@@ -101,11 +101,13 @@ describe('put', () => {
       [['put', 'x', folder], /is not a regular file|EISDIR/],
       [['put', 'x', file('user.npy'), '--rows', '-3'], /--rows is a whole number from 0 on, not "-3"/],
       [['put', 'x', file('user.npy'), '--set', 'durability'], /--set is NAME=VALUE/],
-      [['put', 'x', file('user.npy'), '--nothing'], /Unknown option '--nothing'/],
-      [
-        ['put', 'x', file('user.npy'), '--rows'],
-        /Option '--rows' argument is ambiguous; gatherd put --help says more\n$/,
-      ],
+      [['put', 'x', file('user.npy'), '--nothing'], /there is no option --nothing; gatherd put --help/],
+      [['put', 'x', file('user.npy'), '--tenosr=a'], /there is no option --tenosr; did you mean --tensor\?/],
+      [['put', 'x', file('user.npy'), '-t'], /there is no option -t; gatherd put --help says more\n$/],
+      [['put', 'x', file('user.npy'), '--rows'], /--rows needs a value behind it; gatherd put --help/],
+      [['put', 'x', file('user.npy'), '--rows', '--dim=2'], /--rows needs a value behind it/],
+      [['put', 'x', file('user.npy'), '--json=1'], /--json takes no value; gatherd put --help says more\n$/],
+      [['put', 'x', file('user.npy'), '--part-bytes', '1g'], /--part-bytes is a size, such as 16MiB/],
     ]
     for (const [words, reported] of cases) expect(await run(...words)).toEqual(failed(2, reported))
   })
@@ -225,6 +227,7 @@ describe('The command line', () => {
     expect(await runCommand(['frob'])).toEqual(
       failed(2, 'gatherd: there is no command "frob"; gatherd --help lists them\n'),
     )
+    expect(await runCommand(['lokup'])).toEqual(failed(2, /"lokup"; did you mean lookup\?;/))
     expect(await runCommand(['constructor'])).toEqual(failed(2, /no command/))
     expect((await runCommand([])).code).toBe(2)
     for (const url of ['frob', 'ftp://127.0.0.1/', '127.0.0.1:8080']) {
