@@ -42,6 +42,9 @@ const SHARED: Readonly<Record<string, string>> = {
   root: 'test/*.test.ts',
 }
 
+/** The patterns of all groups. A test file outside of them would never run. */
+export const PATTERNS: readonly string[] = [...Object.values(SHARED), ...ALONE]
+
 export default defineConfig({
   test: {
     environment: 'node',

@@ -121,8 +121,8 @@ const start = async (words: readonly string[]): Promise<void> => {
 }
 
 /**
- * Runs the service with the settings of the environment and the options in `words`. Resolves when it is ready;
- * a start that fails ends the process with a line that says why.
+ * Runs the service with the settings of the environment and the options in `words`. Resolves when it is
+ * ready; a start that fails ends the process with a line that says why.
  */
 export const serve = async (words: readonly string[]): Promise<void> => {
   try {

@@ -71,7 +71,7 @@ const scaleOf = (name: string, unit: string, count: number, memoryBytes: number)
   return Object.hasOwn(units, unit) ? units[unit] : undefined
 }
 
-/** Prints a number of bytes or milliseconds with the largest unit that leaves no fraction: `64MiB`, `15min`. */
+/** Prints bytes or milliseconds with the largest unit that leaves no fraction: `64MiB`, `15min`. */
 export const printQuantity = (name: string, count: number): string => {
   const units = isSize(name)
     ? (['TiB', 'GiB', 'MiB', 'KiB'] as const)

@@ -100,7 +100,7 @@ const parseOrRefuse = (
 ): Pick<CommandInput, 'positionals' | 'values'> => {
   try {
     // parseArgs would read the id -1 as an option. With a blank before it, it reads an argument.
-    const args = words.map((word) => (/^-\d/.test(word) ? ` ${word}` : word))
+    const args = words.map((word) => (/^-\d/.test(word) ? ` ${word}` : word === '-h' ? '--help' : word))
     const { positionals, values } = parseArgs({ args, options, allowPositionals: true, strict: true })
     const restore = <Value>(value: Value) =>
       typeof value === 'string' ? value.replace(/^ (?=-\d)/, '') : value
@@ -117,7 +117,7 @@ const parseOrRefuse = (
   }
 }
 
-/** Says what is wrong with an option, in the words of this program. Any error but one of parseArgs is thrown. */
+/** Says what is wrong with an option. An error that is not one of parseArgs is thrown on. */
 const explainParseError = (error: unknown, options: readonly string[]): string => {
   const { code, message } = error as NodeJS.ErrnoException
   const option = /'(?:-\w, )?(--?[^' =]*)/.exec(message)?.[1] ?? ''

@@ -15,6 +15,18 @@ import { serveCommand } from './serve.ts'
 import { snapshotCommand } from './snapshot.ts'
 import { verifyCommand } from './verify.ts'
 
+const ADDRESS = '--url or GATHERD_URL names the service'
+
+/** What to do about errors whose remedy is another command line. The messages of others say it themselves. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  TABLE_NOT_FOUND: 'gatherd ls lists the tables',
+  ROUTE_NOT_FOUND: ADDRESS,
+  ECONNREFUSED: `gatherd serve starts one, and ${ADDRESS}`,
+  ENOTFOUND: ADDRESS,
+  EAI_AGAIN: ADDRESS,
+  EPROTO: 'gatherd itself speaks http:// only',
+}
+
 /** The length of a line of help behind an option. */
 const HELP_LENGTH = 72
 
@@ -38,18 +50,21 @@ export const runCommandLine = async (
   terminal: Terminal = openTerminal(),
 ): Promise<number> => {
   const [name, ...rest] = words
-  if (name === '--version') {
+  if (name === '--version' || name === '-v') {
     terminal.print(`${version}\n`)
     return DONE
   }
-  if (name === undefined || name === '--help' || name === 'help') {
+  if (name === 'help' && rest.length === 1 && Object.hasOwn(COMMANDS, rest[0])) {
+    return runCommandLine([rest[0], '--help'], terminal)
+  }
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     const print = name === undefined ? terminal.report : terminal.print
     print(describeCommands(COMMANDS))
     return name === undefined ? MISUSED : DONE
   }
   if (!Object.hasOwn(COMMANDS, name)) {
     terminal.report(
-      `gatherd: there is no command ${JSON.stringify(name)}${suggestWord(name, Object.keys(COMMANDS))}; gatherd --help lists them\n`,
+      `gatherd: there is no command ${JSON.stringify(name)}${suggestWord(name, [...Object.keys(COMMANDS), '--help', '--version'])}; gatherd --help lists them\n`,
     )
     return MISUSED
   }
@@ -62,7 +77,7 @@ const runCommand = async (name: string, words: readonly string[], terminal: Term
   try {
     const { positionals, values } =
       command.readsWords === true
-        ? { positionals: [], values: { help: words.includes('--help') } }
+        ? { positionals: [], values: { help: words.includes('--help') || words.includes('-h') } }
         : parseWords(command, words)
     if (values.help === true) {
       terminal.print(describeCommand(name, command))
@@ -77,7 +92,10 @@ const runCommand = async (name: string, words: readonly string[], terminal: Term
     }
     const isExpected = error instanceof CallError || (error as NodeJS.ErrnoException).code !== undefined
     if (!isExpected) throw error
-    terminal.report(`gatherd ${name}: ${(error as Error).message}\n`)
+    const remedy = error instanceof CallError ? REMEDIES[error.code] : undefined
+    terminal.report(
+      `gatherd ${name}: ${(error as Error).message}${remedy === undefined ? '' : `; ${remedy}`}\n`,
+    )
     return FAILED
   } finally {
     service?.agent.destroy()
@@ -85,9 +103,11 @@ const runCommand = async (name: string, words: readonly string[], terminal: Term
 }
 
 const openTerminal = (): Terminal => {
-  // A reader that has seen enough closes the pipe (`| head`).
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+  process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    // A reader that has seen enough closes the pipe (`| head`).
+    if (code === 'EPIPE') return
+    process.stderr.write(`gatherd: the output cannot be written: ${message}\n`)
+    process.exit(FAILED)
   })
   return {
     print: (text) => void process.stdout.write(text),

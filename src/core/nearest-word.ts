@@ -1,6 +1,6 @@
 /** Finds the word that was probably meant by a misspelt one. */
 
-/** Returns the number of letters to insert, delete, replace or swap with their neighbour to get from a to b. */
+/** Returns how many letters have to be inserted, deleted, replaced or swapped to get from a to b. */
 const distanceOf = (a: string, b: string): number => {
   const rows = Array.from({ length: a.length + 1 }, (_, i) =>
     Array.from({ length: b.length + 1 }, (_, j) => (i === 0 ? j : i)),
