@@ -20,7 +20,7 @@ const ANYWHERE: readonly ErrorCode[] = [
 
 /** The operation of a route, in the terms of @fastify/swagger. */
 export const describeOperation = (route: Route): FastifySchema => {
-  const { tag, summary, description, params, query, bodySchema, response, scope } = route
+  const { tag, operationId, summary, description, params, query, bodySchema, response, scope } = route
   const consumes = formatsOf(route).map(mediaTypeOf)
   const produces = route.answers.map(mediaTypeOf)
   const answers = Object.entries(response).map(([status, answer]) => [
@@ -31,6 +31,7 @@ export const describeOperation = (route: Route): FastifySchema => {
   ])
   const operation = {
     tags: [tag],
+    operationId,
     summary,
     ...(description !== undefined && { description }),
     ...(params !== undefined && { params }),
@@ -62,7 +63,10 @@ const errorsOf = (route: Route): ErrorCode[] => [
 ]
 
 interface QuerySchema {
-  properties: Record<string, { default?: unknown; examples?: unknown[]; description?: string }>
+  properties: Record<
+    string,
+    { title?: string; default?: unknown; examples?: unknown[]; description?: string }
+  >
 }
 
 /**
@@ -72,17 +76,19 @@ interface QuerySchema {
 const withoutPresets = (schema: QuerySchema): QuerySchema => ({
   ...schema,
   properties: Object.fromEntries(
-    Object.entries(schema.properties).map(([name, { default: preset, examples, description, ...rest }]) => {
-      const sentences = [
-        description,
-        preset === undefined ? undefined : `Default: ${preset}`,
-        examples && `For example: ${examples.join(' or ')}`,
-      ]
-      return [
-        name,
-        { ...rest, description: sentences.filter((sentence) => sentence !== undefined).join('. ') },
-      ]
-    }),
+    Object.entries(schema.properties).map(
+      ([name, { title: _title, default: preset, examples, description, ...rest }]) => {
+        const sentences = [
+          description,
+          preset === undefined ? undefined : `Default: ${preset}`,
+          examples && `For example: ${examples.join(' or ')}`,
+        ]
+        return [
+          name,
+          { ...rest, description: sentences.filter((sentence) => sentence !== undefined).join('. ') },
+        ]
+      },
+    ),
   ),
 })
 
