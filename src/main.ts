@@ -84,8 +84,8 @@ const announce = (address: string, { httpThreadCount, memoryQuotaBytes }: Config
   const json = "-H 'content-type: application/json'"
   process.stdout.write(
     `${ready}\n\nA first lookup to try:\n` +
-      `  curl -X PUT ${address}/v1/tables/words ${json} -d '{"values":[[1,2],[3,4],[5,6]]}'\n` +
-      `  curl ${address}/v1/tables/words/lookup ${json} -d '{"indices":[2,0]}'\n` +
+      `  curl -X PUT ${address}/v1/tables/user ${json} -d '{"values":[[1,2],[3,4],[5,6]]}'\n` +
+      `  curl ${address}/v1/tables/user/lookup ${json} -d '{"indices":[2,0]}'\n` +
       `Documentation: ${address}/docs\n`,
   )
 }

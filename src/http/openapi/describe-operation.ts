@@ -134,7 +134,7 @@ const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Rout
     )
   }
   if (verifiesDigest)
-    properties['Content-Digest'] = text('sha-256=:<base64>: of the body, verified (RFC 9530)')
+    properties['Content-Digest'] = text('`sha-256=:<base64>:` of the body, verified (RFC 9530)')
   // Every route refuses a malformed X-Request-Timeout-Ms, but probes, which need no key, have no use for it.
   if (scope !== 'open') properties['X-Request-Timeout-Ms'] = text('Milliseconds that the client will wait')
   return { type: 'object', properties }
@@ -143,7 +143,7 @@ const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Rout
 const responseHeaders = ({ answersState, answers }: Route): Record<string, object> | undefined => {
   if (!answersState) return undefined
   const headers: Record<string, object> = {
-    ETag: text('"<version>-<sequence>", strong'),
+    ETag: text('`"<version>-<sequence>"`, strong'),
     'X-Table-Version': text('Version of the data'),
     'X-Table-Sequence': text('Committed updates of that version'),
   }

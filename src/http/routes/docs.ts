@@ -10,6 +10,7 @@ import { defineRoute } from '../define-route.ts'
 import { type OpenApiDocument, toOpenApi31 } from '../openapi/finish-document.ts'
 import { documentOptions, nameOrigin, originOf } from '../openapi/openapi-document.ts'
 import { chooseByAccept } from '../negotiate.ts'
+import { DOCS_THEME } from '../answer/docs-theme.ts'
 import { renderErrorsPage, renderServicePage } from '../answer/pages.ts'
 import { ERRORS_PAGE } from '../errors/problem.ts'
 import { registerRoute } from '../register-route.ts'
@@ -64,7 +65,7 @@ export const addDocsRoutes = async (app: App, context: HttpContext): Promise<voi
     await pages.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: UI,
-      theme: { title: 'gatherd API' },
+      theme: DOCS_THEME,
       transformSpecification: (_document, request) => JSON.parse(documentFor(request)),
       transformSpecificationClone: false,
     })

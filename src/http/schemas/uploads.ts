@@ -13,7 +13,7 @@ const ContentType = Choice(
 )
 const Digest = Type.String({
   pattern: '^sha-256=:[A-Za-z0-9+/]{43}=:$',
-  description: 'sha-256=:<base64>:, as a Content-Digest (RFC 9530)',
+  description: '`sha-256=:<base64>:`, as a Content-Digest (RFC 9530)',
 })
 
 /** The query parameters of a PUT, as JSON. */

@@ -176,6 +176,15 @@ describe('every operation of the document', () => {
     }
   })
 
+  test('shows what is between < and > as code, because pages would take it for a tag', () => {
+    const descriptions = [...text.matchAll(/"(?:description|summary)": "((?:[^"\\]|\\.)*)"/g)].map(
+      ([, one]) => JSON.parse(`"${one}"`) as string,
+    )
+    const bare = descriptions.map((one) => one.replaceAll(/```.*?```|`[^`]*`/gs, ''))
+    expect(bare.filter((one) => /<\w/.test(one))).toEqual([])
+    expect(descriptions.length).toBeGreaterThan(100)
+  })
+
   test('refers to existing schemas', () => {
     const names = [...text.matchAll(/"\$ref": "([^"]*)"/g)].map(([, reference]) => reference)
     for (const name of new Set(names))
