@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { MessageChannel } from 'node:worker_threads'
+import { readConfig } from '../../config.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { WriterClient } from '../../writer/client.ts'
 import { createLookupServices } from '../../lookup/lookup.ts'
@@ -27,7 +28,7 @@ export const renderDocuments = async (): Promise<Record<string, string>> => {
     lookups: createLookupServices(null),
     staging: { directory: '', limits: LIMITS },
     health: { state: 'loading', reason: 'only the document is needed' },
-    settings: { logLevel: 'silent', fastPath: false },
+    settings: { ...readConfig({}), logLevel: 'silent', fastPath: false },
   })
   const app = await buildApp(context)
   try {
