@@ -32,9 +32,15 @@ export const quoteText = (text: string): string =>
  * Returns the next character that is not white space, without moving past it; the empty string at the end.
  */
 export const peek = (cursor: Cursor): string => {
-  while (cursor.at < cursor.text.length && ' \t\n\r'.includes(cursor.text[cursor.at])) cursor.at += 1
-  return cursor.text.charAt(cursor.at)
+  const { text } = cursor
+  let { at } = cursor
+  // Padding may be a hundred megabytes long.
+  for (let code = text.charCodeAt(at); isSpace(code); code = text.charCodeAt(at)) at += 1
+  cursor.at = at
+  return text.charAt(at)
 }
+
+const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
 
 /** Moves past `token` if it comes next, after any white space. Returns whether it did. */
 export const accept = (cursor: Cursor, token: string): boolean => {

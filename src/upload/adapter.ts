@@ -102,7 +102,7 @@ const fillAdapter = async (
     for (const sink of sinks) sink.close()
   }
   checkDigest('body', body.digest(), digest)
-  for (const sink of sinks) sink.checkFinite()
+  for (const sink of sinks) await sink.checkFinite()
   return checkAlpha(readAlpha(), rank)
 }
 

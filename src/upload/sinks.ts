@@ -7,8 +7,10 @@ import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 import { STEP_NAME } from '../optimizers/state-tensors.ts'
 import type { UploadBody } from './body.ts'
-import type { UploadPlan } from './plan.ts'
-import { refuseNonFinite, RowLoader } from './row-loader.ts'
+import type { UploadPlan } from './finish-plan.ts'
+import { ColumnLoader } from './column-loader.ts'
+import { type ElementLoader, refuseNonFinite, RowLoader } from './row-loader.ts'
+import { checkStoredRows, openStoredSink } from './stored-rows.ts'
 import type { StatePlan } from './state.ts'
 
 /**
@@ -24,7 +26,7 @@ export interface Sink extends ByteRange {
   write(bytes: Uint8Array): void
   close(): void
   /** Refuses NON_FINITE for the first number that is not finite. */
-  checkFinite(): void
+  checkFinite(): void | Promise<void>
 }
 
 /** Adds the sink for the rows of a table to `sinks`. Refuses OVERLOADED when the arena has no room. */
@@ -34,7 +36,16 @@ export const openRowSink = (
   segments: readonly SegmentHandle[],
   plan: UploadPlan,
 ): void => {
-  const loader = new RowLoader(arena, segments, plan)
+  if (plan.storedParts !== undefined) {
+    for (const part of plan.storedParts) sinks.push(openStoredSink(segments, plan.dim, part))
+    sinks[sinks.length - 1].checkFinite = () => checkStoredRows(segments, plan.dim)
+    return
+  }
+  const { dtype } = plan
+  const loader: ElementLoader =
+    plan.isColumnOrder === true && dtype !== 'int8'
+      ? new ColumnLoader(arena, segments, { ...plan, dtype })
+      : new RowLoader(arena, segments, plan)
   const range = { begin: plan.dataBegin, end: plan.dataEnd }
   sinks.push(loaderSink(loader, range, () => refuseNonFinite(loader.firstNonFinite, plan)))
 }
@@ -67,7 +78,11 @@ export const openStateSinks = (
 }
 
 /** Makes the sink of a range that a row loader writes. */
-export const loaderSink = (loader: RowLoader, { begin, end }: ByteRange, checkFinite: () => void): Sink => ({
+export const loaderSink = (
+  loader: ElementLoader,
+  { begin, end }: ByteRange,
+  checkFinite: () => void,
+): Sink => ({
   begin,
   end,
   prepare: (byteCount) => loader.prepare(byteCount),

@@ -11,8 +11,9 @@ import type { Arena } from '../tables/arena.ts'
 import { UploadBody } from './body.ts'
 import { buildTable } from './build.ts'
 import type { BuiltTable, WriterConnection } from './build.ts'
-import { describeSize, planArray, planNamedArray, planRaw } from './plan.ts'
-import type { UploadOptions, UploadPlan } from './plan.ts'
+import { describeSize } from './finish-plan.ts'
+import { planArray, planNamedArray, planRaw } from './plan.ts'
+import type { UploadOptions, UploadPlan } from './finish-plan.ts'
 import { openRowSink, openStateSinks, openStepSink, type Sink, takeHeader, writeBody } from './sinks.ts'
 import { listStateNames, planState, type StatePlan } from './state.ts'
 
@@ -94,7 +95,7 @@ export const uploadTable = async (
         for (const sink of sinks) sink.close()
       }
       checkDigest('body', body.digest(), upload.digest)
-      if (!upload.allowNonFinite) for (const sink of sinks) sink.checkFinite()
+      if (!upload.allowNonFinite) for (const sink of sinks) await sink.checkFinite()
       return readStep()
     })
   } finally {
