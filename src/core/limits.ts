@@ -51,7 +51,7 @@ export const LIMITS = {
   /** The tensors of a lookup or an update, which needs all of them. */
   safetensorsRequestTensorCountMax: 1_024,
   /** Headers of uploads above `headerBytesFreeMax` that an HTTP worker receives and reads at the same time. */
-  headerBytesInFlightMax: 256 * MiB,
+  headerBytesInFlightMax: 128 * MiB,
   headerBytesFreeMax: 1 * MiB,
   rowsPageMax: 1_000,
   tablesPageMax: 1_000,

@@ -67,8 +67,9 @@ export const findNearName = (name: string, known: readonly string[]): string | u
   )
 }
 
-/** Continues a message about an unknown name: `; did you mean "indices"?`, or nothing. */
+/** Continues a message about an unknown name: `; did you mean indices?`, or nothing. */
 export const suggestName = (name: string, known: readonly string[]): string => {
   const near = findNearName(name, known)
-  return near === undefined ? '' : `; did you mean ${JSON.stringify(near)}?`
+  if (near === undefined) return ''
+  return `; did you mean ${/^[\w./-]+$/.test(near) ? near : JSON.stringify(near)}?`
 }

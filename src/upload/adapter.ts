@@ -9,7 +9,8 @@ import type { TableEntry } from '../tables/registry.ts'
 import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScalar } from './adapter-plan.ts'
 import { UploadBody } from './body.ts'
 import type { WriterConnection } from './build.ts'
-import { loaderSink, openBytesSink, type Sink, takeHeader, writeBody } from './sinks.ts'
+import { loaderSink, openBytesSink, type Sink, writeBody } from './sinks.ts'
+import { readHeader } from './read-header.ts'
 import { RowLoader } from './row-loader.ts'
 
 /** One PUT of an adapter. */
@@ -48,8 +49,9 @@ export const uploadAdapter = async (
   })
   const { handle } = entry.current
   try {
-    const header = await takeHeader(body, format)
-    const plan = planAdapter(format.locate(header, upload.contentLength ?? null), handle, upload.alpha)
+    const announcedBytes = upload.contentLength ?? null
+    const located = await readHeader(body, format, (header) => format.locate(header, announcedBytes))
+    const plan = planAdapter(located, handle, upload.alpha)
     const { rank, dtype } = plan
     const begin = {
       name: entry.record.name,

@@ -1,7 +1,6 @@
 /** Distributes the bytes of a body to sinks, each of which receives one range. */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
-import type { ArrayFormat, NamedArraysFormat } from '../formats/format.ts'
 import type { ByteRange } from '../formats/shape.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
@@ -121,18 +120,6 @@ export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) =>
       refuse('INVALID_REQUEST', `${STEP_NAME} is a count of gradient steps, not ${step}`)
     return step
   }
-}
-
-/** Reads the header of a body of this format; it is shorter if the body ends inside it. */
-export const takeHeader = async (
-  body: UploadBody,
-  { prefixBytes, measureHeader }: ArrayFormat | NamedArraysFormat,
-): Promise<Uint8Array> => {
-  const prefix = await body.take(prefixBytes)
-  const headerBytes = measureHeader(prefix)
-  if (headerBytes === null || headerBytes <= prefix.length) return prefix
-  const rest = await body.take(headerBytes - prefix.length)
-  return Buffer.concat([prefix, rest])
 }
 
 /**

@@ -14,7 +14,8 @@ import type { BuiltTable, WriterConnection } from './build.ts'
 import { describeSize } from './finish-plan.ts'
 import { planArray, planNamedArray, planRaw } from './plan.ts'
 import type { UploadOptions, UploadPlan } from './finish-plan.ts'
-import { openRowSink, openStateSinks, openStepSink, type Sink, takeHeader, writeBody } from './sinks.ts'
+import { openRowSink, openStateSinks, openStepSink, type Sink, writeBody } from './sinks.ts'
+import { readHeader } from './read-header.ts'
 import { listStateNames, planState, type StatePlan } from './state.ts'
 
 /** One PUT of a table with data. */
@@ -108,10 +109,12 @@ const planBody = async (upload: Upload, body: UploadBody): Promise<BodyPlan> => 
   const { settings, contentLength = null } = upload
   const format = findFormat(upload.format)
   if (format.carries === 'numbers') return { plan: planRaw(upload), state: null, settings }
-  const header = await takeHeader(body, format)
-  if (format.carries === 'one array')
-    return { plan: planArray(format.locate(header, contentLength), upload), state: null, settings }
-  return planArrays(format.locate(header, contentLength), upload)
+  if (format.carries === 'one array') {
+    const located = await readHeader(body, format, (header) => format.locate(header, contentLength))
+    return { plan: planArray(located, upload), state: null, settings }
+  }
+  const located = await readHeader(body, format, (header) => format.locate(header, contentLength))
+  return planArrays(located, upload)
 }
 
 const planArrays = (located: LocatedArrays, upload: Upload): BodyPlan => {

@@ -12,7 +12,7 @@ import { compileChecker } from '../validate.ts'
  */
 const VALUE_COUNT_MAX = LIMITS.lookupIndexCountMax + 1
 
-const checkMembers = compileChecker(LookupMembers)
+const checkMembers = compileChecker(LookupMembers, LOOKUP_TENSORS)
 
 /**
  * Reads a lookup from its JSON body and its query, with the version that one of them names. Refuses
