@@ -34,7 +34,7 @@ interface FormatFacts {
  * the body has arrived.
  */
 interface HeaderFacts {
-  /** Whether a file that begins with these bytes, at most `FILE_PREFIX_BYTES`, is of this format. */
+  /** Whether a file that begins with these bytes is of this format. */
   recognises(prefix: Uint8Array): boolean
   /** `measureHeader` never needs more than this many bytes. */
   prefixBytes: number
@@ -72,9 +72,6 @@ export interface NamedArraysFormat extends FormatFacts, HeaderFacts {
 }
 
 export type Format = NumbersFormat | ArrayFormat | NamedArraysFormat
-
-/** `recognises` gets at most this many bytes of a file. */
-export const FILE_PREFIX_BYTES = 16
 
 /** The format of bare numbers. Lookups within the service also answer in it, and are framed later. */
 export const RAW = {

@@ -77,8 +77,8 @@ export const planNamedArray = (located: LocatedArrays, options: UploadOptions): 
 const refuseName = (name: string, names: readonly string[]): never =>
   refuse(
     'INVALID_REQUEST',
-    `the body has no array ${quoteText(name)}; it has ${listNames(names)}${suggestName(name, names)}. Of a ` +
-      'checkpoint in shards, model.safetensors.index.json says which file has it',
+    `the body has no array ${quoteText(name)}; it has ${listNames(names)}${suggestName(name, names) || '.'} ` +
+      'Of a checkpoint in shards, model.safetensors.index.json says which file has it',
   )
 
 /**
