@@ -50,7 +50,9 @@ export const LIMITS = {
   safetensorsTensorCountMax: 262_144,
   /** The tensors of a lookup or an update, which needs all of them. */
   safetensorsRequestTensorCountMax: 1_024,
-  /** Headers of uploads above `headerBytesFreeMax` that an HTTP worker receives and reads at the same time. */
+  /**
+   * Headers of uploads above `headerBytesFreeMax` that an HTTP worker receives and reads at the same time.
+   */
   headerBytesInFlightMax: 128 * MiB,
   headerBytesFreeMax: 1 * MiB,
   rowsPageMax: 1_000,

@@ -98,6 +98,9 @@ const NPY = {
   frame: frameNpy,
 } as const satisfies ArrayFormat
 
+/** The format of one array, in which commands send what they have converted. */
+export const ONE_ARRAY: ArrayFormat = NPY
+
 const SAFETENSORS = {
   name: 'safetensors',
   mediaType: 'application/x-safetensors',

@@ -119,8 +119,8 @@ const refuseContent = (body: Uint8Array): void => {
 const BEGINNING_BYTES = 4
 
 /**
- * Refuses (MALFORMED_BODY) the byte at `at`. The message names it, what was expected, and the cause if it is a
- * known one.
+ * Refuses (MALFORMED_BODY) the byte at `at`. The message names it, what was expected, and the cause if it is
+ * a known one.
  */
 export const refuseByte = (cursor: JsonCursor, at: number, expected: string): never => {
   if (at < BEGINNING_BYTES) refuseContent(cursor.bytes.subarray(0, cursor.end))

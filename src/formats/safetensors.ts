@@ -76,8 +76,8 @@ export const readSafetensorsHeader = (
 }
 
 /**
- * Reads a whole body of a request, of which every array is asked for: each as a view of it, by name. Refuses as
- * {@link readSafetensorsHeader}, and DTYPE_MISMATCH or SHAPE_MISMATCH for arrays that are not read here.
+ * Reads a whole body of a request, of which every array is asked for: each as a view of it, by name. Refuses
+ * as {@link readSafetensorsHeader}, and DTYPE_MISMATCH or SHAPE_MISMATCH for arrays that are not read here.
  */
 export const readSafetensors = (bytes: Uint8Array): Map<string, TypedBytes> => {
   const { tensors, unread, dataAt } = readSafetensorsHeader(

@@ -1,5 +1,6 @@
 /** Scans the text of a header, character by character, for the formats whose header is text. */
 import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 
 /**
  * A place in the text of a header. No function of this file moves it back, so each character is read a
@@ -27,6 +28,16 @@ export const failAt = (cursor: Cursor, expected: string): never => {
 /** Quotes a client's text for a message: as a JSON string, cut at 64 characters. */
 export const quoteText = (text: string): string =>
   JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text)
+
+/** Lists names in quotes, for messages. Only the first of very many are listed. */
+export const listNames = (names: readonly string[]): string => {
+  const shown = names.slice(0, LIMITS.errorPlacesMax).map(quoteText).join(', ')
+  return names.length === 0
+    ? 'none'
+    : names.length > LIMITS.errorPlacesMax
+      ? `${shown} and ${names.length - LIMITS.errorPlacesMax} more`
+      : shown
+}
 
 /**
  * Returns the next character that is not white space, without moving past it; the empty string at the end.

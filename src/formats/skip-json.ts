@@ -6,8 +6,8 @@ import { accept, type Cursor, expectToken, failAt, peek } from './scanner.ts'
 const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
 
 /**
- * Moves past the value at the cursor; `skipString` moves past a string. Refuses MALFORMED_BODY for text that is
- * no JSON value.
+ * Moves past the value at the cursor; `skipString` moves past a string. Refuses MALFORMED_BODY for text that
+ * is no JSON value.
  */
 export const skipJson = (cursor: Cursor, skipString: (cursor: Cursor) => void, depth = 1): void => {
   if (depth > LIMITS.jsonDepthMax) failAt(cursor, `no more than ${LIMITS.jsonDepthMax} levels`)

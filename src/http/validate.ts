@@ -13,8 +13,8 @@ export type Checker<Schema extends TSchema> = (value: unknown, at?: string) => S
 /**
  * Compiles `schema` to a check without coercion and without defaults. The check returns the value itself. It
  * refuses INVALID_REQUEST with pointers to the places that do not fit, and NON_FINITE for a number that is
- * infinite as float32. `at` is the pointer of the value inside the body. `alsoKnown` are members that are read
- * elsewhere; messages about unknown ones list them.
+ * infinite as float32. `at` is the pointer of the value inside the body. `alsoKnown` are members that are
+ * read elsewhere; messages about unknown ones list them.
  */
 export const compileChecker = <Schema extends TSchema>(
   schema: Schema,

@@ -31,8 +31,8 @@ export type LookupArrays = Omit<LookupRequest, 'options'>
 const DEFAULT_INDEX_TYPE: ElementType = 'int32'
 
 /**
- * The header that says how bare ids were read: neither their bytes nor their number show that int64 were read as
- * int32. Bodies that state their own type have none.
+ * The header that says how bare ids were read: neither their bytes nor their number show that int64 were
+ * read as int32. Bodies that state their own type have none.
  */
 export const indexHeaders = (name: FormatName, { index_dtype }: IndicesQuery): Record<string, string> =>
   describesItself(findFormat(name)) ? {} : { 'x-index-dtype': index_dtype ?? DEFAULT_INDEX_TYPE }

@@ -17,7 +17,9 @@ export interface ColumnLoaderFormat {
   dtype: Exclude<Dtype, 'int8'>
 }
 
-/** A panel is about as large as the cache of a core, and has at least as many rows as a cache line has bytes. */
+/**
+ * A panel is about as large as the cache of a core, and has at least as many rows as a cache line has bytes.
+ */
 const PANEL_BYTES = 1024 * 1024
 const PANEL_ROWS_MIN = 64
 /** Elements are moved in squares, whose lines stay in the first cache. */
@@ -35,10 +37,10 @@ interface Panel {
 
 /**
  * Writes the elements of a table in column order, from pieces of any length. The table's own memory is the
- * buffer: it is divided into panels of a few rows, and a column is written piece by piece to all panels, each of
- * which collects its columns one after the other. When the last column of a panel has arrived, the panel is
- * transposed through a copy. So each byte is written twice, in long runs, and only one panel is copied at a
- * time, while the element by element way would touch a cache line for each element.
+ * buffer: it is divided into panels of a few rows, and a column is written piece by piece to all panels,
+ * each of which collects its columns one after the other. When the last column of a panel has arrived, the
+ * panel is transposed through a copy. So each byte is written twice, in long runs, and only one panel is
+ * copied at a time, while the element by element way would touch a cache line for each element.
  */
 export class ColumnLoader implements ElementLoader {
   readonly #segments: readonly SegmentHandle[]

@@ -45,9 +45,9 @@ export interface UploadPlan extends Arrangement {
 }
 
 /**
- * Completes a plan. Refuses SHAPE_MISMATCH unless the shape is that of a table, DTYPE_MISMATCH for numbers that no
- * table stores unless the options name a dtype, MALFORMED_BODY when the announced length differs, and
- * INVALID_REQUEST for options of other formats.
+ * Completes a plan. Refuses SHAPE_MISMATCH unless the shape is that of a table, DTYPE_MISMATCH for numbers
+ * that no table stores unless the options name a dtype, MALFORMED_BODY when the announced length differs,
+ * and INVALID_REQUEST for options of other formats.
  */
 export const finishPlan = (
   options: UploadOptions,

@@ -3,10 +3,9 @@
  * header and query alone can show is refused here, before memory is reserved.
  */
 import { refuse } from '../core/errors.ts'
-import { LIMITS } from '../core/limits.ts'
 import { suggestName } from '../core/suggest-name.ts'
 import { ELEMENT_BYTES } from '../core/types.ts'
-import { quoteText } from '../formats/scanner.ts'
+import { listNames, quoteText } from '../formats/scanner.ts'
 import type { ArrayPlace, LocatedArrays } from '../formats/shape.ts'
 import { rowBytes } from '../layout/table-layout.ts'
 import { STATE_PREFIX } from '../optimizers/state-tensors.ts'
@@ -15,8 +14,8 @@ import { finishPlan, type UploadOptions, type UploadPlan } from './finish-plan.t
 import { planStoredArrays, planStoredRows } from './plan-stored.ts'
 
 /**
- * Plans bare numbers. With `dtype=int8`, a body of whose length only stored rows can be is read as those, because
- * this is what an export of the table gives. Refuses INVALID_REQUEST without rows and dim, and as
+ * Plans bare numbers. With `dtype=int8`, a body of whose length only stored rows can be is read as those,
+ * because this is what an export of the table gives. Refuses INVALID_REQUEST without rows and dim, and as
  * {@link planArray}.
  */
 export const planRaw = (options: UploadOptions): UploadPlan => {
@@ -82,8 +81,8 @@ const refuseName = (name: string, names: readonly string[]): never =>
   )
 
 /**
- * Chooses the only array of two dimensions. One without rows is chosen only if there is no other. An array that
- * is not read here counts, because it may be the one that is meant.
+ * Chooses the only array of two dimensions. One without rows is chosen only if there is no other. An array
+ * that is not read here counts, because it may be the one that is meant.
  */
 const chooseArray = ({ arrays, unread }: LocatedArrays): string => {
   const matrices = [...arrays]
@@ -106,14 +105,4 @@ const chooseArray = ({ arrays, unread }: LocatedArrays): string => {
     'a table has two dimensions; of the arrays in the body none has: ' +
       listNames([...arrays.keys(), ...unread.keys()]),
   )
-}
-
-/** Lists names in quotes, for messages. Only the first of very many are listed. */
-export const listNames = (names: readonly string[]): string => {
-  const shown = names.slice(0, LIMITS.errorPlacesMax).map(quoteText).join(', ')
-  return names.length === 0
-    ? 'none'
-    : names.length > LIMITS.errorPlacesMax
-      ? `${shown} and ${names.length - LIMITS.errorPlacesMax} more`
-      : shown
 }

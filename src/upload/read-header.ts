@@ -7,17 +7,20 @@ import type { UploadBody } from './body.ts'
 /** Memory for a large header is counted in such pieces, as they arrive. */
 const PIECE_BYTES = 1024 * 1024
 
-/** The bytes of large headers that have arrived in this thread and are not read yet. */
-let bytesInFlight = 0
+/** The bytes of large headers that have arrived at an HTTP worker and are not read yet. */
+export interface HeaderMemory {
+  bytes: number
+}
 
 /**
- * Receives the header of a body of this format and returns what `read` makes of it; the header is shorter if the
- * body ends inside it. Refuses OVERLOADED when headers above `headerBytesFreeMax` take more than
- * `headerBytesInFlightMax` together.
+ * Receives the header of a body of this format and returns what `read` makes of it; the header is shorter if
+ * the body ends inside it. Refuses OVERLOADED when the headers above `headerBytesFreeMax` in `memory` take
+ * more than `headerBytesInFlightMax` together.
  */
 export const readHeader = async <Result>(
   body: UploadBody,
   { prefixBytes, measureHeader }: ArrayFormat | NamedArraysFormat,
+  memory: HeaderMemory,
   read: (header: Uint8Array) => Result,
 ): Promise<Result> => {
   const prefix = await body.take(prefixBytes)
@@ -36,12 +39,12 @@ export const readHeader = async <Result>(
       if (piece.length === 0) break
       header.set(piece, filled)
       filled += piece.length
-      bytesInFlight += piece.length
-      if (bytesInFlight > LIMITS.headerBytesInFlightMax)
+      memory.bytes += piece.length
+      if (memory.bytes > LIMITS.headerBytesInFlightMax)
         refuse('OVERLOADED', 'other uploads with large headers are being received; try again later')
     }
     return read(header.subarray(0, filled))
   } finally {
-    bytesInFlight -= filled - prefix.length
+    memory.bytes -= filled - prefix.length
   }
 }

@@ -7,26 +7,11 @@ import type { SegmentHandle } from '../tables/handles.ts'
 import { STEP_NAME } from '../optimizers/state-tensors.ts'
 import type { UploadBody } from './body.ts'
 import type { UploadPlan } from './finish-plan.ts'
+import type { Sink } from './sink.ts'
 import { ColumnLoader } from './column-loader.ts'
 import { type ElementLoader, refuseNonFinite, RowLoader } from './row-loader.ts'
 import { checkStoredRows, openStoredSink } from './stored-rows.ts'
 import type { StatePlan } from './state.ts'
-
-/**
- * Receives the bytes `begin`..`end` of a body, in order and in pieces of any length. It is closed at the end,
- * whether or not the range was complete.
- */
-export interface Sink extends ByteRange {
-  /**
-   * Must be called before each `write` of `byteCount` bytes. If it returns a promise, the caller must await
-   * it.
-   */
-  prepare(byteCount: number): Promise<void> | null
-  write(bytes: Uint8Array): void
-  close(): void
-  /** Refuses NON_FINITE for the first number that is not finite. */
-  checkFinite(): void | Promise<void>
-}
 
 /** Adds the sink for the rows of a table to `sinks`. Refuses OVERLOADED when the arena has no room. */
 export const openRowSink = (

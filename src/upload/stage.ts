@@ -22,8 +22,8 @@ export interface StageFormat {
 const STAGE_BYTES = 128 * 1024
 
 /**
- * A buffer in the arena. Each byte is copied to it, and `store` is called with whole units at its start, which
- * are little-endian. It stays reserved until it is closed.
+ * A buffer in the arena. Each byte is copied to it, and `store` is called with whole units at its start,
+ * which are little-endian. It stays reserved until it is closed.
  */
 export class Stage {
   readonly #arena: Arena
@@ -77,8 +77,8 @@ export class Stage {
   }
 
   /**
-   * Returns where `count` elements that begin at `sourceAt` are in a type that kernels read: widened behind the
-   * stage if they are integers, or if float32 is needed, and else in place.
+   * Returns where `count` elements that begin at `sourceAt` are in a type that kernels read: widened behind
+   * the stage if they are integers, or if float32 is needed, and else in place.
    */
   readable(kernels: TableKernels, sourceAt: number, count: number): { type: SourceType; at: number } {
     const { sourceType, needsFloat32 } = this.#format

@@ -1,6 +1,7 @@
 /** Plans the optimizer state in the body of an upload. */
 import { refuse } from '../core/errors.ts'
 import type { Optimizer } from '../core/types.ts'
+import { listNames } from '../formats/scanner.ts'
 import type { ByteRange, LocatedArrays } from '../formats/shape.ts'
 import {
   countsSteps,
@@ -12,7 +13,6 @@ import {
   stateTensors,
 } from '../optimizers/state-tensors.ts'
 import { type UploadOptions, type UploadPlan } from './finish-plan.ts'
-import { listNames } from './plan.ts'
 
 /** The places of the optimizer state in a safetensors body. Ranges are bytes of the whole body. */
 export interface StatePlan {

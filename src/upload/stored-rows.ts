@@ -1,12 +1,12 @@
 /**
- * Writes int8 rows that arrive as they are stored: dim bytes, float32 scale, float32 bias, which is the layout
- * of FBGEMM and torchrec too. They are not quantised again, so the table is the same to the bit.
+ * Writes int8 rows that arrive as they are stored: dim bytes, float32 scale, float32 bias, which is the
+ * layout of FBGEMM and torchrec too. They are not quantised again, so the table is the same to the bit.
  */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { int8BiasAt, int8ScaleAt, rowBytes, ROWS_AT } from '../layout/table-layout.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
-import type { Sink } from './sinks.ts'
+import type { Sink } from './sink.ts'
 import type { StoredPart } from './finish-plan.ts'
 
 /** After so many rows the event loop gets a turn. */
@@ -43,8 +43,8 @@ export const openStoredSink = (
 }
 
 /**
- * Refuses NON_FINITE for the first row with a number that is not finite: byte * scale + bias is monotonous, so
- * that the smallest and the largest byte of a row decide.
+ * Refuses NON_FINITE for the first row with a number that is not finite: byte * scale + bias is monotonous,
+ * so that the smallest and the largest byte of a row decide.
  */
 export const checkStoredRows = async (segments: readonly SegmentHandle[], dim: number): Promise<void> => {
   const storedBytes = rowBytes(dim, 'int8')

@@ -14,8 +14,9 @@ import type { BuiltTable, WriterConnection } from './build.ts'
 import { describeSize } from './finish-plan.ts'
 import { planArray, planNamedArray, planRaw } from './plan.ts'
 import type { UploadOptions, UploadPlan } from './finish-plan.ts'
-import { openRowSink, openStateSinks, openStepSink, type Sink, writeBody } from './sinks.ts'
-import { readHeader } from './read-header.ts'
+import { openRowSink, openStateSinks, openStepSink, writeBody } from './sinks.ts'
+import type { Sink } from './sink.ts'
+import { type HeaderMemory, readHeader } from './read-header.ts'
 import { listStateNames, planState, type StatePlan } from './state.ts'
 
 /** One PUT of a table with data. */
@@ -46,6 +47,8 @@ export interface Upload extends UploadOptions {
    * Refuses INVALID_REQUEST for text that names none.
    */
   readOptimizer?: (text: string) => Optimizer
+  /** Counts the memory of headers that are being received; by default that of this upload alone. */
+  headers?: HeaderMemory
 }
 
 /** The plan of a body, with the optimizer that it names. */
@@ -106,14 +109,14 @@ export const uploadTable = async (
 
 /** Plans a body. Reads its header, if there is one, and no more. */
 const planBody = async (upload: Upload, body: UploadBody): Promise<BodyPlan> => {
-  const { settings, contentLength = null } = upload
+  const { settings, contentLength = null, headers = { bytes: 0 } } = upload
   const format = findFormat(upload.format)
   if (format.carries === 'numbers') return { plan: planRaw(upload), state: null, settings }
   if (format.carries === 'one array') {
-    const located = await readHeader(body, format, (header) => format.locate(header, contentLength))
+    const located = await readHeader(body, format, headers, (header) => format.locate(header, contentLength))
     return { plan: planArray(located, upload), state: null, settings }
   }
-  const located = await readHeader(body, format, (header) => format.locate(header, contentLength))
+  const located = await readHeader(body, format, headers, (header) => format.locate(header, contentLength))
   return planArrays(located, upload)
 }
 

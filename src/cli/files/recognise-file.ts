@@ -1,6 +1,6 @@
 /**
- * Knows a file of vectors by its first bytes: one that the service reads is sent as it is, one that is cheap to
- * convert becomes a temporary npy file, and for any other there is an error that says what to do.
+ * Knows a file of vectors by its first bytes: one that the service reads is sent as it is, one that is cheap
+ * to convert becomes a temporary npy file, and for any other there is an error that says what to do.
  */
 import { createReadStream, createWriteStream } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
@@ -8,9 +8,9 @@ import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { recogniseContent } from '../../formats/first-bytes.ts'
-import { type Format, FORMATS, RAW } from '../../formats/format.ts'
+import { type Format, FORMATS, ONE_ARRAY, RAW } from '../../formats/format.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { listNames } from '../../upload/plan.ts'
+import { listNames } from '../../formats/scanner.ts'
 import { UsageError } from '../errors.ts'
 import { makeTemporaryFile } from './temporary-file.ts'
 import { convertVectors, recogniseVectors } from './vectors.ts'
@@ -39,7 +39,6 @@ export interface SendableFile {
 
 /** A line of word vectors has to fit. */
 const HEAD_BYTES = 256 * 1024
-const NPY_TYPE = 'application/x-npy'
 const GZIP_DEPTH_MAX = 2
 
 /** Finds or makes the file to send. Throws UsageError, or the system's error. */
@@ -63,7 +62,7 @@ export const recogniseFile = async (path: string, options: FileOptions, depth = 
       options.wordsPath === undefined
         ? 'row i is the i-th word of the file; --words FILE writes the words'
         : `row i is line i of ${options.wordsPath}, from 0`
-    return { ...made, contentType: NPY_TYPE, usesTensor: false, note }
+    return { ...made, contentType: ONE_ARRAY.mediaType, usesTensor: false, note }
   }
   if (content !== undefined) throw new UsageError(`${path} is ${content.name}: ${content.remedy}`)
   if (isNamedRaw) return { ...keep, contentType: RAW.mediaType }
@@ -137,7 +136,7 @@ const unpackNpz = async (path: string, { tensor }: FileOptions): Promise<Sendabl
     )
   }
   const made = await makeTemporaryFile('array.npy', (target) => unpackEntry(path, entry, target))
-  return { ...made, contentType: NPY_TYPE, usesTensor: tensor !== undefined }
+  return { ...made, contentType: ONE_ARRAY.mediaType, usesTensor: tensor !== undefined }
 }
 
 const describeArchive = (path: string, entries: readonly ZipEntry[]): string => {

@@ -1,6 +1,7 @@
 /**
- * Converts word vectors to npy: the text of GloVe (`word 0.1 0.2`), and the text and binary forms of word2vec,
- * which begin with a line `rows dim`; fastText's .vec is that text. Row i is the i-th word of the file.
+ * Converts word vectors to npy: the text of GloVe (`word 0.1 0.2`), and the text and binary forms of
+ * word2vec, which begin with a line `rows dim`; fastText's .vec is that text. Row i is the i-th word of the
+ * file.
  */
 import { createReadStream } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
@@ -40,7 +41,7 @@ export const recogniseVectors = (head: Buffer): VectorsForm | undefined => {
   const lines = text.split('\n').slice(0, -1).map(splitLine)
   const [first] = lines
   // A table of numbers alone has no words, and is not read as if its first column were one.
-  if (lines.length === 0 || lines.every(([word]) => NUMBER.test(word))) return undefined
+  if (lines.every(([word]) => NUMBER.test(word))) return undefined
   if (first.length < 3 || !first.slice(1).every((field) => NUMBER.test(field))) return undefined
   return { kind: 'text', rows: null, dim: first.length - 1, headerBytes: 0 }
 }

@@ -1,6 +1,6 @@
 /**
- * Reads the directory of a zip archive and unpacks one of its files (PKWARE APPNOTE 6.3, with zip64): enough for
- * npz, which `np.savez` stores and `np.savez_compressed` deflates.
+ * Reads the directory of a zip archive and unpacks one of its files (PKWARE APPNOTE 6.3, with zip64): enough
+ * for npz, which `np.savez` stores and `np.savez_compressed` deflates.
  */
 import { createReadStream, createWriteStream } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'

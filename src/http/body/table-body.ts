@@ -52,7 +52,7 @@ export const readUploadQuery = (
 
 /** Creates or replaces a table from data. Refuses whatever {@link uploadTable} refuses. */
 export const storeTableBody = (
-  { writer, lookups, registry }: HttpContext,
+  { writer, lookups, registry, headers }: HttpContext,
   source: TableBody,
 ): Promise<BuiltTable> => {
   const { table, query, ...upload } = source
@@ -61,6 +61,7 @@ export const storeTableBody = (
     ...upload,
     ...options,
     name: table,
+    headers,
     allowNonFinite,
     settings,
     optimizer: settings.optimizer ?? registry.get(table)?.record.settings.optimizer,

@@ -24,10 +24,9 @@ export const createHttpDate = (): HttpDate => {
 export type AnswerHead = (sequence: number, bodyBytes: number) => Uint8Array
 
 /**
- * Makes an {@link AnswerHead} for one version, with `leading` headers before those of the state, and `headers`
- * between them and the length.
- * Between two updates and within a second most of the head stays the same, and often all of it, so those
- * parts are rendered only once.
+ * Makes an {@link AnswerHead} for one version, with `leading` headers before those of the state, and
+ * `headers` between them and the length. Between two updates and within a second most of the head stays the
+ * same, and often all of it, so those parts are rendered only once.
  */
 export const createAnswerHead = (
   httpDate: HttpDate,
