@@ -100,6 +100,8 @@ const AFTER_COMMA = new Set(['a value', 'the name of a member'])
 
 const explainSlip = ({ bytes }: JsonCursor, at: number, expected: string): string => {
   const found = String.fromCharCode(bytes[at])
+  if (expected === 'nothing more' && '{['.includes(found))
+    return '; of several JSON values, as in NDJSON, send each in a request of its own'
   const isClosing = found === '}' || found === ']'
   const isSlip =
     Object.hasOwn(SLIPS, found) && (AFTER_COMMA.has(expected) || (found === 'I' && expected === 'a digit'))

@@ -212,8 +212,5 @@ export const readPlain = (cursor: JsonCursor, depth: number): unknown => {
 /** Refuses (MALFORMED_BODY) anything but white space from the cursor to the end of the body. */
 export const checkEnd = (cursor: JsonCursor): void => {
   const at = skipSpace(cursor.bytes, cursor.at)
-  if (at === cursor.end) return
-  const isValue = cursor.bytes[at] === OPEN_OBJECT || cursor.bytes[at] === OPEN_LIST
-  const hint = isValue ? ' (of several JSON values, as in NDJSON, send each in a request of its own)' : ''
-  refuseByte(cursor, at, `nothing more${hint}`)
+  if (at < cursor.end) refuseByte(cursor, at, 'nothing more')
 }

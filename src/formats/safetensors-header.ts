@@ -198,7 +198,8 @@ const readShape = (cursor: Cursor): number[] => {
   expectToken(cursor, '[')
   if (accept(cursor, ']')) return shape
   do {
-    if (shape.length === AXES_COUNT_MAX) failAt(cursor, `at most ${AXES_COUNT_MAX} dimensions`)
+    if (shape.length === AXES_COUNT_MAX)
+      refuse('SHAPE_MISMATCH', `${cursor.what} has a shape of more than ${AXES_COUNT_MAX} dimensions`)
     shape.push(readWhole(cursor))
   } while (accept(cursor, ','))
   expectToken(cursor, ']')

@@ -2,6 +2,7 @@
  * Makes a table from a body that is still arriving: plans by its header, then writes the rows into shared
  * memory chunk by chunk.
  */
+import { GatherdError } from '../core/errors.ts'
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
 import { checkDigest } from '../formats/digest.ts'
 import { findFormat } from '../formats/format.ts'
@@ -124,16 +125,29 @@ const planArrays = (located: LocatedArrays, upload: Upload): BodyPlan => {
   const { settings } = upload
   const plan = planNamedArray(located, upload)
   const names = listStateNames(located, upload)
-  if (names.length === 0) return { plan, state: null, settings }
-  const metadataText = located.metadata.get('optimizer')
-  const metadataOptimizer =
-    upload.optimizer === undefined && metadataText !== undefined
-      ? upload.readOptimizer?.(metadataText)
-      : undefined
+  const metadataOptimizer = readMetadataOptimizer(located, upload, names.length > 0)
+  const withOptimizer = metadataOptimizer === undefined ? settings : { ...settings, optimizer: metadataOptimizer }
+  if (names.length === 0) return { plan, state: null, settings: withOptimizer }
   const state = planState(located, names, upload.optimizer ?? metadataOptimizer ?? DEFAULT_OPTIMIZER, plan)
-  return {
-    plan,
-    state,
-    settings: metadataOptimizer === undefined ? settings : { ...settings, optimizer: metadataOptimizer },
+  return { plan, state, settings: withOptimizer }
+}
+}
+
+/**
+ * Reads the optimizer that the metadata names, for a table that has none. Without state, the word may be that of
+ * another writer, and what cannot be read is ignored.
+ */
+const readMetadataOptimizer = (
+  { metadata }: LocatedArrays,
+  { optimizer, readOptimizer }: Upload,
+  hasState: boolean,
+): Optimizer | undefined => {
+  const text = metadata.get('optimizer')
+  if (optimizer !== undefined || text === undefined) return undefined
+  try {
+    return readOptimizer?.(text)
+  } catch (error) {
+    if (hasState || !(error instanceof GatherdError)) throw error
+    return undefined
   }
 }
