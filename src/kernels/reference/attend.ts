@@ -1,14 +1,17 @@
 /** The reference of the kernels that score rows and select the best of them. */
 import type { Metric } from '../attend.ts'
 
-/** Each operation rounds to float32, so that the sums equal those of the kernel. */
+/**
+ * Each operation rounds to float32, as a store into a Float32Array does, so that the sums equal those of the
+ * kernel.
+ */
 const { fround } = Math
 
 /**
  * Returns the sum of `terms` in four lanes: the last terms.length mod 4 come first, and the sum is (lane 0 +
  * lane 2) + (lane 1 + lane 3).
  */
-const sumTerms = (terms: readonly number[]): number => {
+const sumTerms = (terms: Float32Array): number => {
   const lanes = [0, 0, 0, 0]
   const tail = terms.length - (terms.length % 4)
   for (let k = tail; k < terms.length; k++) lanes[k - tail] = fround(lanes[k - tail] + terms[k])
@@ -21,12 +24,13 @@ const sumTerms = (terms: readonly number[]): number => {
  * length one.
  */
 export const scoreReference = (metric: Metric, query: Float32Array, row: Float32Array): number => {
-  const subtract = (a: number, k: number): number => fround(a - query[k])
-  const products = Array.from(row, (a, k) => fround(a * query[k]))
+  if (metric === 'l2') {
+    const differences = row.map((a, k) => a - query[k])
+    return fround(Math.sqrt(sumTerms(differences.map((a) => a * a))))
+  }
+  const products = row.map((a, k) => a * query[k])
   if (metric === 'dot') return sumTerms(products)
-  if (metric === 'l2')
-    return fround(Math.sqrt(sumTerms(Array.from(row, (a, k) => fround(subtract(a, k) * subtract(a, k))))))
-  const length = fround(Math.sqrt(sumTerms(Array.from(row, (a) => fround(a * a)))))
+  const length = fround(Math.sqrt(sumTerms(row.map((a) => a * a))))
   return length === 0 ? 0 : fround(sumTerms(products) / length) + 0
 }
 

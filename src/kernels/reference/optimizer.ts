@@ -4,7 +4,8 @@
  * rounds; Math.fround rounds a value that is used again) and none is fused. The formulas are those of torch,
  * and of FBGEMM for rowwise_adagrad.
  */
-import type { StepKernels } from '../apply.ts'
+import { makeStepKernels, type StepExports, type StepKernels } from '../apply.ts'
+import { NORM_CODES } from '../codes.ts'
 
 const f = Math.fround
 
@@ -20,25 +21,22 @@ const sumSquares = (values: Float32Array): number => {
   return f(f(lanes[0] + lanes[2]) + f(lanes[1] + lanes[3]))
 }
 
-/** Returns true if all numbers are finite. */
-const areFinite = (...numbers: Float32Array[]): boolean =>
-  numbers.every((some) => some.every(Number.isFinite))
+/** Returns true if a number is not finite. */
+const hasNonFinite = (...numbers: Float32Array[]): boolean =>
+  !numbers.every((some) => some.every(Number.isFinite))
 
-const rootOf = (sum: number, epsilon: number, inside: boolean): number =>
+const rootOf = (sum: number, epsilon: number, inside: number): number =>
   inside ? f(Math.sqrt(f(sum + epsilon))) : f(f(Math.sqrt(sum)) + epsilon)
-
-type NumberSteps = Pick<StepKernels, 'addDecay' | 'stepSgd' | 'stepMomentum' | 'stepAdagrad'>
-type RowSteps = Pick<StepKernels, 'stepRowwiseAdagrad' | 'stepAdam'>
-type Constraints = Pick<StepKernels, 'clampNegative' | 'limitNorms'>
 
 /** Creates the reference of the steps and constraints over the bytes of an arena. */
 export const makeReferenceSteps = (arena: ArrayBufferLike): StepKernels => {
   const view: ViewNumbers = (at, count) => new Float32Array(arena, at, count)
-  return { ...makeNumberSteps(view), ...makeRowSteps(view), ...makeConstraints(view) }
+  const kernels = { ...makeNumberSteps(view), ...makeRowSteps(view), ...makeConstraints(view) }
+  return makeStepKernels(kernels, arena.byteLength)
 }
 
 /** Creates the steps that process each number independently of its row. */
-const makeNumberSteps = (view: ViewNumbers): NumberSteps => ({
+const makeNumberSteps = (view: ViewNumbers): StepExports => ({
   addDecay(weightsAt, gradientsAt, count, decay) {
     const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
     for (let i = 0; i < count; i++) gradients[i] += f(f(decay) * weights[i])
@@ -46,7 +44,7 @@ const makeNumberSteps = (view: ViewNumbers): NumberSteps => ({
   stepSgd(weightsAt, gradientsAt, count, rate) {
     const [weights, gradients] = [view(weightsAt, count), view(gradientsAt, count)]
     for (let i = 0; i < count; i++) weights[i] -= f(f(rate) * gradients[i])
-    return areFinite(weights)
+    return hasNonFinite(weights)
   },
   stepMomentum(weightsAt, gradientsAt, stateAt, count, rate, momentum, nesterov) {
     const [weights, gradients, state] = [
@@ -59,7 +57,7 @@ const makeNumberSteps = (view: ViewNumbers): NumberSteps => ({
       const direction = nesterov ? f(gradients[i] + f(f(momentum) * state[i])) : state[i]
       weights[i] -= f(f(rate) * direction)
     }
-    return areFinite(weights, state)
+    return hasNonFinite(weights, state)
   },
   stepAdagrad(weightsAt, gradientsAt, stateAt, count, rate, epsilon, inside) {
     const [weights, gradients, state] = [
@@ -71,12 +69,12 @@ const makeNumberSteps = (view: ViewNumbers): NumberSteps => ({
       state[i] += f(gradients[i] * gradients[i])
       weights[i] -= f(f(f(rate) * gradients[i]) / rootOf(state[i], f(epsilon), inside))
     }
-    return areFinite(weights, state)
+    return hasNonFinite(weights, state)
   },
 })
 
 /** Creates the steps that depend on where a row begins. */
-const makeRowSteps = (view: ViewNumbers): RowSteps => ({
+const makeRowSteps = (view: ViewNumbers): StepExports => ({
   stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside) {
     const state = view(stateAt, rowCount)
     for (let row = 0; row < rowCount; row++) {
@@ -88,7 +86,7 @@ const makeRowSteps = (view: ViewNumbers): RowSteps => ({
       const root = rootOf(state[row], f(epsilon), inside)
       for (let k = 0; k < dim; k++) weights[k] -= f(f(f(rate) * gradients[k]) / root)
     }
-    return areFinite(view(weightsAt, rowCount * dim), state)
+    return hasNonFinite(view(weightsAt, rowCount * dim), state)
   },
   stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon) {
     for (let row = 0; row < rowCount; row++) {
@@ -103,11 +101,11 @@ const makeRowSteps = (view: ViewNumbers): RowSteps => ({
         weights[k] -= f(f(f(size) * m[k]) / f(f(Math.sqrt(v[k])) + f(epsilon)))
       }
     }
-    return areFinite(view(weightsAt, rowCount * dim), view(stateAt, rowCount * dim * 2))
+    return hasNonFinite(view(weightsAt, rowCount * dim), view(stateAt, rowCount * dim * 2))
   },
 })
 
-const makeConstraints = (view: ViewNumbers): Constraints => ({
+const makeConstraints = (view: ViewNumbers): StepExports => ({
   clampNegative(weightsAt, count) {
     const weights = view(weightsAt, count)
     for (let i = 0; i < count; i++) if (weights[i] < 0) weights[i] = 0
@@ -116,7 +114,7 @@ const makeConstraints = (view: ViewNumbers): Constraints => ({
     for (let row = 0; row < rowCount; row++) {
       const weights = view(weightsAt + row * dim * 4, dim)
       const length = f(Math.sqrt(sumSquares(weights)))
-      if (length === 0 || (norm === 'max' && length <= f(limit))) continue
+      if (length === 0 || (norm === NORM_CODES.max && length <= f(limit))) continue
       for (let k = 0; k < dim; k++) weights[k] = length === Infinity ? NaN : f(weights[k] * f(limit)) / length
     }
   },
