@@ -126,11 +126,11 @@ const planArrays = (located: LocatedArrays, upload: Upload): BodyPlan => {
   const plan = planNamedArray(located, upload)
   const names = listStateNames(located, upload)
   const metadataOptimizer = readMetadataOptimizer(located, upload, names.length > 0)
-  const withOptimizer = metadataOptimizer === undefined ? settings : { ...settings, optimizer: metadataOptimizer }
+  const withOptimizer =
+    metadataOptimizer === undefined ? settings : { ...settings, optimizer: metadataOptimizer }
   if (names.length === 0) return { plan, state: null, settings: withOptimizer }
   const state = planState(located, names, upload.optimizer ?? metadataOptimizer ?? DEFAULT_OPTIMIZER, plan)
   return { plan, state, settings: withOptimizer }
-}
 }
 
 /**
