@@ -7,22 +7,12 @@
  *                   Each commit is synced.
  *     os.db         journal and keys of `os` updates, and of `none` while a snapshot runs. Its log is
  *                   synced once a second.
- *     os.mark       how much of os.db-wal was synced
+ *     *.mark        how much of the logs was synced; see synced-watermark.ts
  *     *.db-wal      SQLite's write-ahead logs
  *     snapshots/    safetensors files
  */
 import { randomUUID } from 'node:crypto'
-import {
-  closeSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { syncDirectory } from '../system/disk.ts'
@@ -35,6 +25,7 @@ import {
   plainFileExists,
   SQLITE_BUSY,
 } from './database-file.ts'
+import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import { failpoint } from './failpoints.ts'
 import { JOURNAL_SCHEMA } from './journal.ts'
 import { KEY_SCHEMA } from './key-memory.ts'
@@ -46,7 +37,8 @@ export interface DataPaths {
   directory: string
   catalog: string
   os: string
-  mark: string
+  catalogMark: string
+  osMark: string
   snapshots: string
 }
 
@@ -71,21 +63,10 @@ export const dataPaths = (dataDir: string): DataPaths => {
     directory,
     catalog: join(directory, 'catalog.db'),
     os: join(directory, 'os.db'),
-    mark: join(directory, 'os.mark'),
+    catalogMark: join(directory, 'catalog.mark'),
+    osMark: join(directory, 'os.mark'),
     snapshots: join(directory, 'snapshots'),
   }
-}
-
-/**
- * Creates the directory (0700), durably, if it does not exist. Refuses UnsafeFile if the path names something
- * else.
- */
-export const makeDirectory = (path: string): void => {
-  if (!existsSync(path)) {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-    syncDirectory(dirname(path))
-  }
-  if (!statSync(path).isDirectory()) refuseData('UnsafeFile', path, 'it is not a directory')
 }
 
 /**
@@ -154,6 +135,7 @@ export const lockDirectory = (dataDir: string, open: OpenSqlite): { release(): v
     database?.close()
     const { errcode, message } = error as { errcode?: number; message: string }
     if (errcode === SQLITE_BUSY) return refuseData('InUse', dataDir, 'it is in use by another gatherd', error)
+    if (classifyDiskError(error) !== null) return refuseDiskError(path, error)
     return refuseData('UnsafeFile', path, `it cannot be locked (${message})`, error)
   }
   const locked = database

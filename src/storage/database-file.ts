@@ -2,6 +2,7 @@
 import { closeSync, constants, lstatSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import { refuseData } from './refusals.ts'
 
 /** Opens a file with SQLite; tests pass one that fails. */
@@ -134,7 +135,8 @@ export const refuseDatabase = (path: string, error: unknown): never => {
   if (errcode === SQLITE_BUSY)
     return refuseData('InUse', dirname(path), 'it is in use by another gatherd', error)
   // gatherd writes no number beyond 2^53, so one in the file is damage.
-  if (errcode === undefined && code !== 'ERR_OUT_OF_RANGE') throw error
+  if (errcode === undefined && code !== 'ERR_OUT_OF_RANGE') return refuseDiskError(path, error)
+  if (classifyDiskError(error) !== null) return refuseDiskError(path, error)
   return refuseData('DamagedCatalog', path, `SQLite cannot read it (${firstLine(message)})`, error)
 }
 

@@ -12,7 +12,6 @@ import type { RememberedKey } from './key-memory.ts'
 import { OsSync } from './os-sync.ts'
 import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
-import type { SyncedWatermark } from './synced-watermark.ts'
 import type { UpdateBatch, UpdateLog } from './update-log.ts'
 
 export interface StoreBatch extends UpdateBatch {
@@ -27,9 +26,8 @@ export interface StoreDependencies {
   disk: UpdateLog
   /** os.db, synced once a second. */
   os: UpdateLog
-  mark: SyncedWatermark
   latch: ErrorLatch
-  /** Closes the databases and the synced watermark, and releases the lock, in the right order. */
+  /** Closes the databases, and releases the lock, in the right order. */
   closeAll: () => void
 }
 
@@ -56,7 +54,7 @@ export class Store {
     this.#catalog = dependencies.catalog
     this.#disk = dependencies.disk
     this.#os = dependencies.os
-    this.#osSync = new OsSync(dependencies.os.database, dependencies.mark, dependencies.latch)
+    this.#osSync = new OsSync(dependencies.os.database, dependencies.latch)
     this.#latch = dependencies.latch
     this.#closeAll = dependencies.closeAll
     this.#journals = [dependencies.disk.journal, dependencies.os.journal]
@@ -217,8 +215,8 @@ export class Store {
     this.#isClosed = true
     try {
       if (this.#latch.failure === null) {
-        this.#disk.database.checkpoint(true)
-        this.#os.database.checkpoint(true)
+        this.#disk.database.emptyLog()
+        this.#os.database.emptyLog()
       }
     } catch (error) {
       // On a full disk the logs keep everything.
