@@ -60,6 +60,11 @@ export const LIMITS = {
    */
   commitBatchBytesMax: 16 * MiB,
   commitBatchMsMax: 5,
+  /**
+   * Sequences of a version that are reserved on disk at a time. After a crash that took updates back, at most
+   * this many are skipped.
+   */
+  sequencesReservedMax: 65_536,
   idempotencyKeyLengthMax: 128,
   idempotencyKeyCountMax: 100_000,
   aliasCountMax: 1_000,

@@ -16,7 +16,6 @@ import { closeSync, constants, existsSync, openSync, readdirSync, renameSync, rm
 import { basename, dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { syncDirectory } from '../system/disk.ts'
-import { Catalog } from './catalog.ts'
 import { CATALOG_SCHEMA } from './catalog-rows.ts'
 import {
   createDatabase,
@@ -29,6 +28,7 @@ import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import { failpoint } from './failpoints.ts'
 import { JOURNAL_SCHEMA } from './journal.ts'
 import { KEY_SCHEMA } from './key-memory.ts'
+import { CATALOG_MIGRATIONS, OS_MIGRATIONS } from './migrations.ts'
 import { refuseData } from './refusals.ts'
 import { Superblock, SUPERBLOCK_SCHEMA, type SuperblockFacts } from './superblock.ts'
 
@@ -42,18 +42,17 @@ export interface DataPaths {
   snapshots: string
 }
 
-const FORMAT_VERSION = 1
-/** "GDca". */
+/** "GDca". Its format counts as that of the directory. */
 export const CATALOG_FORMAT: DatabaseFormat = {
   applicationId: 0x47446361,
-  formatVersion: FORMAT_VERSION,
   schema: CATALOG_SCHEMA + JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
+  migrations: CATALOG_MIGRATIONS,
 }
 /** "GDos". */
 export const OS_FORMAT: DatabaseFormat = {
   applicationId: 0x47446f73,
-  formatVersion: FORMAT_VERSION,
   schema: JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
+  migrations: OS_MIGRATIONS,
 }
 
 /** The paths within `dataDir`. */
@@ -101,10 +100,8 @@ const createBeside = (
 ): void => {
   const aside = `${path}.new`
   for (const suffix of ['', '-wal', '-journal']) rmSync(aside + suffix, { force: true })
-  createDatabase(aside, format, open, (database) => {
-    const contents = format === CATALOG_FORMAT ? new Catalog(aside, database).summarize() : ''
-    new Superblock(aside, database).write({ ...facts, contents })
-  })
+  // The steps from format 1 to the present one write the contents.
+  createDatabase(aside, format, open, (database) => new Superblock(aside, database).write(facts))
   renameSync(aside, path)
   syncDirectory(dirname(path))
   failpoint('store:created')

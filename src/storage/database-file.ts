@@ -3,6 +3,7 @@ import { closeSync, constants, lstatSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
+import type { Migration } from './migrations.ts'
 import { refuseData } from './refusals.ts'
 
 /** Opens a file with SQLite; tests pass one that fails. */
@@ -17,9 +18,15 @@ export const openSqlite: OpenSqlite = (path) => new DatabaseSync(path, { timeout
 export interface DatabaseFormat {
   /** SQLite's `application_id`, which tells the databases of a directory apart. */
   applicationId: number
-  formatVersion: number
+  /** The tables of format 1. */
   schema: string
+  /** The steps from format 1 to the present one, in order. */
+  migrations: readonly Migration[]
 }
+
+/** The format that this release writes: each migration leads to the next number. */
+export const presentFormat = ({ migrations }: Pick<DatabaseFormat, 'migrations'>): number =>
+  1 + migrations.length
 
 /** SQLite's code for a file that another process has locked. */
 export const SQLITE_BUSY = 5
@@ -54,8 +61,9 @@ export const createDatabase = (
   try {
     database.exec(PRAGMAS)
     database.exec(`PRAGMA application_id = ${format.applicationId}`)
-    database.exec(`PRAGMA user_version = ${format.formatVersion}; ${format.schema}`)
+    database.exec(`PRAGMA user_version = 1; ${format.schema}`)
     fill(database)
+    migrate(database, path, format)
   } finally {
     database.close()
   }
@@ -71,7 +79,7 @@ export const plainFileExists = (path: string): boolean => {
 /**
  * Opens an existing database for this process alone; the caller has scanned its log. Refuses InUse,
  * UnknownFormat, and DamagedCatalog if SQLite's own check fails. FULL syncs the log with each commit, NORMAL
- * only before a checkpoint.
+ * only before a checkpoint. After a refusal the caller closes what `open` has returned.
  */
 export const openDatabase = (
   path: string,
@@ -79,16 +87,14 @@ export const openDatabase = (
   synchronous: 'FULL' | 'NORMAL',
   open: OpenSqlite,
 ): DatabaseSync => {
-  let database: DatabaseSync | null = null
   try {
-    database = open(path)
+    const database = open(path)
     database.exec(`${PRAGMAS} PRAGMA synchronous = ${synchronous};`)
     checkMode(database, path)
     checkFormat(database, path, format)
     checkIntegrity(database, path)
     return database
   } catch (error) {
-    database?.close()
     return refuseDatabase(path, error)
   }
 }
@@ -111,13 +117,28 @@ const checkFormat = (database: DatabaseSync, path: string, format: DatabaseForma
   const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
   if (applicationId !== format.applicationId)
     refuseData('DamagedCatalog', path, 'it is not the database that belongs there')
-  if (version !== format.formatVersion) {
+  if (version < 1 || version > presentFormat(format)) {
     refuseData(
       'UnknownFormat',
       path,
-      `it has format ${version}, this release reads format ${format.formatVersion}`,
+      `it has format ${version}, this release reads formats up to ${presentFormat(format)}`,
     )
   }
+}
+
+/**
+ * Brings a database to the present format by all missing steps, in one transaction. Returns the format that
+ * it had. Refuses DamagedCatalog, and leaves the transaction to the caller, who closes the database.
+ */
+export const migrate = (database: DatabaseSync, path: string, { migrations }: DatabaseFormat): number => {
+  const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
+  const missing = migrations.slice(version - 1)
+  if (missing.length === 0) return version
+  database.exec('BEGIN')
+  for (const step of missing) step(database, path)
+  database.exec(`PRAGMA user_version = ${presentFormat({ migrations })}`)
+  database.exec('COMMIT')
+  return version
 }
 
 const checkIntegrity = (database: DatabaseSync, path: string): void => {

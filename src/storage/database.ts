@@ -229,7 +229,6 @@ export class Database {
   /** Closes the file. SQLite checkpoints when the last connection closes. */
   close(): void {
     closeSync(this.#logDescriptor)
-    this.watermark.close()
-    this.#database.close()
+    this.watermark.closeAround(`${this.path}-wal`, () => this.#database.close())
   }
 }

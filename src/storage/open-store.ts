@@ -11,7 +11,13 @@ import {
   lockDirectory,
   OS_FORMAT,
 } from './data-directory.ts'
-import { type DatabaseFormat, openSqlite, type OpenSqlite, refuseDatabase } from './database-file.ts'
+import {
+  type DatabaseFormat,
+  openSqlite,
+  type OpenSqlite,
+  presentFormat,
+  refuseDatabase,
+} from './database-file.ts'
 import { ErrorLatch } from './error-latch.ts'
 import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import { failpoint } from './failpoints.ts'
@@ -39,6 +45,8 @@ export interface OpenReport {
   created: boolean
   catalogLog: LogScan
   osLog: LogScan
+  /** The format that the directory had before; less than the present one if it was migrated. */
+  formatBefore: number
   /** Records that could not be read and were dropped; none without `goBackBeforeDamage`. */
   damagedRecords: readonly DamagedEntry[]
   /** Whether the disk had no room for emptying the logs, which are whole all the same. */
@@ -47,6 +55,20 @@ export interface OpenReport {
 
 /** A read that fails while a database is opened is tried this often in all. */
 const OPEN_TRIES = 3
+
+/** Describes the irregularities of a report for people, a line for each. */
+export const describeReport = (report: OpenReport): string[] => {
+  const lines = [report.catalogLog, report.osLog]
+    .filter(({ droppedFrameCount }) => droppedFrameCount > 0)
+    .map(
+      ({ droppedFrameCount }) =>
+        `${droppedFrameCount} frames of an unfinished commit were dropped; nothing in it was acknowledged`,
+    )
+  const format = presentFormat(CATALOG_FORMAT)
+  if (report.formatBefore < format)
+    lines.push(`the data directory was brought from format ${report.formatBefore} to format ${format}`)
+  return [...lines, ...report.damagedRecords.map(({ refusal }) => refusal.message)]
+}
 
 /**
  * Opens a data directory, or creates it, and checks all of catalog, logs, journal and keys; a snapshot is
@@ -106,6 +128,7 @@ export const openStore = (
         created: !exists.catalog,
         catalogLog: disk.scan,
         osLog: os.scan,
+        formatBefore: disk.formatBefore,
         damagedRecords,
         isDiskFull: emptied.includes(false),
       },

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib'
 import { safetensorsHeaderBytes } from '../formats/safetensors.ts'
 import { readFully } from '../system/reads.ts'
 import type { CatalogSnapshot } from './catalog-rows.ts'
-import { refuseDiskError } from './disk-errors.ts'
+import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import type { EvidenceState } from './recovery-decisions.ts'
 import { refuseData, StoredDataRefusal } from './refusals.ts'
 import {
@@ -233,7 +233,8 @@ const readAll = async (handle: FileHandle, path: string, views: Uint8Array[], at
   try {
     bytes = await readFully(handle, views, at)
   } catch (error) {
-    return refuseDiskError(path, error)
+    if (classifyDiskError(error) !== null) return refuseDiskError(path, error)
+    return refuseSnapshot(path, `it cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
   }
   if (bytes < wantedBytes) refuseSnapshot(path, `it ends at byte ${at + bytes}`)
 }

@@ -9,12 +9,12 @@
  *    12  frames, uint32; 0: the log may be missing
  *    16  CRC-32 of the above, uint32
  */
-import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { isDiskFullCode, syncDirectory } from '../system/disk.ts'
 import { readFullySync } from '../system/reads.ts'
-import { refuseDiskError } from './disk-errors.ts'
+import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import type { SyncedFrames } from './wal-scan.ts'
 
 const MAGIC = 0x32595347
@@ -91,6 +91,27 @@ export class SyncedWatermark {
   clear(): void {
     this.write(CLEARED)
     fsyncSync(this.#descriptor)
+  }
+
+  /**
+   * Calls `close`, at which SQLite moves the log into the database and removes it if it can, and closes the
+   * watermark. It is cleared meanwhile, and written again if the log stays.
+   */
+  closeAround(log: string, close: () => void): void {
+    const before = readSyncedWatermark(this.path)
+    try {
+      this.clear()
+    } catch (error) {
+      // The disk fails, and what it keeps of the log is not known.
+      if (classifyDiskError(error) === null) throw error
+    }
+    try {
+      close()
+    } finally {
+      const status = statSync(log, { throwIfNoEntry: false })
+      if (before?.isCleared === true && status !== undefined && status.size > 0) this.write(before)
+      closeSync(this.#descriptor)
+    }
   }
 
   close(): void {

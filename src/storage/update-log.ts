@@ -4,7 +4,13 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { GatherdError } from '../core/errors.ts'
 import { Database } from './database.ts'
-import { type DatabaseFormat, openDatabase, type OpenSqlite, refuseDatabase } from './database-file.ts'
+import {
+  type DatabaseFormat,
+  migrate,
+  openDatabase,
+  type OpenSqlite,
+  refuseDatabase,
+} from './database-file.ts'
 import { refuseDiskError } from './disk-errors.ts'
 import type { ErrorLatch } from './error-latch.ts'
 import { Journal } from './journal.ts'
@@ -41,13 +47,18 @@ export class UpdateLog {
   readonly superblock: Superblock
   /** The state of its write-ahead log before SQLite opened it. */
   readonly scan: LogScan
+  /** The format that it had before it was opened. */
+  readonly formatBefore: number
 
-  constructor(opened: Pick<UpdateLog, 'database' | 'journal' | 'keys' | 'superblock' | 'scan'>) {
+  constructor(
+    opened: Pick<UpdateLog, 'database' | 'journal' | 'keys' | 'superblock' | 'scan' | 'formatBefore'>,
+  ) {
     this.database = opened.database
     this.journal = opened.journal
     this.keys = opened.keys
     this.superblock = opened.superblock
     this.scan = opened.scan
+    this.formatBefore = opened.formatBefore
   }
 
   /** Closes the file. SQLite checkpoints once more when it does. */
@@ -120,18 +131,14 @@ export class UpdateLog {
 export const openUpdateLog = (path: string, format: DatabaseFormat, options: UpdateLogOptions): UpdateLog => {
   const scan = scanLog(`${path}-wal`, { ...options.logRules, synced: readSyncedWatermark(options.watermark) })
   const watermark = openWatermark(options.watermark)
+  let opened: DatabaseSync | null = null
+  const open: OpenSqlite = (file) => (opened = options.open(file))
   try {
     cutLog(`${path}-wal`, scan, watermark, options.logRules.allowLostCommits === true)
-    const opened = openDatabase(path, format, options.synchronous, options.open)
-    try {
-      return readDatabase(path, opened, { ...options, watermark, scan })
-    } catch (error) {
-      opened.close()
-      return refuseDatabase(path, error)
-    }
+    return readDatabase(path, format, { ...options, open, watermark, scan })
   } catch (error) {
-    watermark.close()
-    throw error
+    watermark.closeAround(`${path}-wal`, () => opened?.close())
+    return refuseDatabase(path, error)
   }
 }
 
@@ -145,10 +152,12 @@ const openWatermark = (path: string): SyncedWatermark => {
 
 const readDatabase = (
   path: string,
-  opened: DatabaseSync,
+  format: DatabaseFormat,
   options: Omit<UpdateLogOptions, 'watermark'> & { watermark: SyncedWatermark; scan: LogScan },
 ): UpdateLog => {
-  const { latch, watermark, scan, synchronous, keyCountMax } = options
+  const { latch, watermark, scan, synchronous, keyCountMax, open } = options
+  const opened = openDatabase(path, format, synchronous, open)
+  const formatBefore = migrate(opened, path, format)
   const journal = new Journal(path, opened)
   const keys = new KeyMemory(path, opened, keyCountMax)
   const superblock = new Superblock(path, opened)
@@ -156,5 +165,5 @@ const readDatabase = (
   keys.load()
   superblock.read()
   const database = new Database(path, opened, { latch, watermark, syncsCommits: synchronous === 'FULL' })
-  return new UpdateLog({ database, journal, keys, superblock, scan })
+  return new UpdateLog({ database, journal, keys, superblock, scan, formatBefore })
 }

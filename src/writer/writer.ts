@@ -6,7 +6,7 @@ import { instantiateApplyKernels } from '../kernels/apply.ts'
 import { Arena } from '../tables/arena.ts'
 import type { AliasRecord } from '../tables/handles.ts'
 import { TableMemory } from '../tables/memory.ts'
-import { openStore, type OpenStoreOptions } from '../storage/open-store.ts'
+import { describeReport, openStore, type OpenStoreOptions } from '../storage/open-store.ts'
 import { StoreFailed } from '../storage/refusals.ts'
 import type { Store } from '../storage/store.ts'
 import { endExport, listLogs } from './upkeep/exports.ts'
@@ -97,14 +97,7 @@ export class Writer implements WriterDependencies {
     const startMs = performance.now()
     const { store, report } = openStore(options.dataDir, { ...options.store, goBackBeforeDamage: goesBack })
     try {
-      for (const log of [report.catalogLog, report.osLog]) {
-        if (log.droppedFrameCount > 0)
-          onWarning(
-            `${log.droppedFrameCount} frames of an unfinished commit were dropped; ` +
-              'nothing in it was acknowledged',
-          )
-      }
-      for (const { refusal } of report.damagedRecords) onWarning(refusal.message)
+      for (const line of describeReport(report)) onWarning(line)
       const { tables, aliases } = await recover({
         store,
         memory: this.memory,

@@ -40,6 +40,8 @@ describe('A new data directory', () => {
       aliases: [],
       snapshots: [],
       adapters: [],
+      names: [],
+      skips: [],
       nextId: 1,
     })
     const modes = [directory, ...readdirSync(directory).map((name) => join(directory, name))].map(
@@ -98,6 +100,8 @@ describe('The catalog', () => {
       aliases,
       snapshots: [snapshot],
       adapters: [],
+      names: [],
+      skips: [],
       nextId: 3,
     }
     expect(store.load()).toEqual(expected)
@@ -338,7 +342,7 @@ describe('A data directory with wrong files', () => {
   test('is refused when its format is a later one', () => {
     const directory = prepare()
     const database = new DatabaseSync(join(directory, 'catalog.db'))
-    database.exec('PRAGMA user_version = 2')
+    database.exec('PRAGMA user_version = 99')
     database.close()
     expect(open(directory)).toBe('UnknownFormat')
   })

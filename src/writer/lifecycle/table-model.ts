@@ -60,6 +60,8 @@ export interface VersionModel {
    * The sequence and step after the updates that are computed but not yet visible; null when there are none.
    */
   planned: { sequence: number; step: number } | null
+  /** No update has had a higher sequence; the catalog holds it. See `CatalogVersion`. */
+  reserved: number
   /** The keys of former adapters that lookups still add. */
   leavingAdapters: Set<string>
 }
@@ -74,6 +76,8 @@ export interface TableModel {
   highest: number
   /** Raised each time the optimizer state is dropped, so that a start ignores older state on disk. */
   stateEpoch: number
+  /** Raised by each change of what clients see of the table, except its data. */
+  revision: number
   current: VersionModel
   versions: Map<number, VersionModel>
 }

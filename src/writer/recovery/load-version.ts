@@ -80,7 +80,7 @@ export const loadVersion = async (
 const toVersionModel = (
   handle: VersionHandle,
   reservedBytes: number,
-  { snapshots }: VersionFound,
+  { versionRow, snapshots }: VersionFound,
   plan: LoadPlan,
 ): VersionModel => ({
   handle,
@@ -98,6 +98,7 @@ const toVersionModel = (
     journalPins: 0,
   },
   planned: null,
+  reserved: versionRow.reserved,
   leavingAdapters: new Set(),
 })
 

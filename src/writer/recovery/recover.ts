@@ -207,7 +207,7 @@ const buildTables = (
           `the catalog does not list the current version of table ${JSON.stringify(table.name)}`,
         )
       }
-      const { id, name, settings, highest, stateEpoch } = table
+      const { id, name, settings, highest, stateEpoch, revision } = table
       return [
         name,
         {
@@ -218,6 +218,7 @@ const buildTables = (
           changedAt: table.changedAtMs,
           highest,
           stateEpoch,
+          revision,
           current,
           versions: new Map(versions as [number, VersionModel][]),
         },
