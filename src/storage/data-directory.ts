@@ -31,6 +31,7 @@ import { KEY_SCHEMA } from './key-memory.ts'
 import { CATALOG_MIGRATIONS, OS_MIGRATIONS } from './migrations.ts'
 import { refuseData } from './refusals.ts'
 import { Superblock, SUPERBLOCK_SCHEMA, type SuperblockFacts } from './superblock.ts'
+import { SyncedWatermark } from './synced-watermark.ts'
 
 /** The paths of a data directory's files. */
 export interface DataPaths {
@@ -47,12 +48,14 @@ export const CATALOG_FORMAT: DatabaseFormat = {
   applicationId: 0x47446361,
   schema: CATALOG_SCHEMA + JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
   migrations: CATALOG_MIGRATIONS,
+  watermarkedSince: 3,
 }
 /** "GDos". */
 export const OS_FORMAT: DatabaseFormat = {
   applicationId: 0x47446f73,
   schema: JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
   migrations: OS_MIGRATIONS,
+  watermarkedSince: 2,
 }
 
 /** The paths within `dataDir`. */
@@ -80,7 +83,11 @@ export const createCatalog = (paths: DataPaths, open: OpenSqlite): void => {
   if (readdirSync(paths.snapshots).length > 0) remains.push('snapshots')
   if (remains.length > 0)
     refuseData('MissingFile', paths.catalog, `it is missing, but these exist: ${remains.join(', ')}`)
-  createBeside(paths.catalog, CATALOG_FORMAT, open, { directory: randomUUID(), nextId: 1, contents: '' })
+  createBeside(paths.catalog, paths.catalogMark, CATALOG_FORMAT, open, {
+    directory: randomUUID(),
+    nextId: 1,
+    contents: '',
+  })
 }
 
 /** Creates os.db beside a catalog that never had a table. Refuses MissingFile otherwise. */
@@ -89,11 +96,16 @@ export const createOs = (paths: DataPaths, catalog: SuperblockFacts, open: OpenS
   // SQLite would apply a leftover log to the new database.
   if (existsSync(`${paths.os}-wal`))
     refuseData('MissingFile', paths.os, 'it is missing, but its write-ahead log is there')
-  createBeside(paths.os, OS_FORMAT, open, { directory: catalog.directory, nextId: 1, contents: '' })
+  createBeside(paths.os, paths.osMark, OS_FORMAT, open, {
+    directory: catalog.directory,
+    nextId: 1,
+    contents: '',
+  })
 }
 
 const createBeside = (
   path: string,
+  watermark: string,
   format: DatabaseFormat,
   open: OpenSqlite,
   facts: SuperblockFacts,
@@ -102,6 +114,12 @@ const createBeside = (
   for (const suffix of ['', '-wal', '-journal']) rmSync(aside + suffix, { force: true })
   // The steps from format 1 to the present one write the contents.
   createDatabase(aside, format, open, (database) => new Superblock(aside, database).write(facts))
+  const cleared = new SyncedWatermark(watermark)
+  try {
+    cleared.clear()
+  } finally {
+    cleared.close()
+  }
   renameSync(aside, path)
   syncDirectory(dirname(path))
   failpoint('store:created')

@@ -6,6 +6,7 @@ import { GatherdError } from '../core/errors.ts'
 import { Database } from './database.ts'
 import {
   type DatabaseFormat,
+  isWatermarked,
   migrate,
   openDatabase,
   type OpenSqlite,
@@ -33,7 +34,7 @@ export interface UpdateLogOptions {
   synchronous: 'FULL' | 'NORMAL'
   /** The path of the synced watermark of its log. */
   watermark: string
-  logRules: Omit<LogRules, 'synced'>
+  logRules: Omit<LogRules, 'synced' | 'needsWatermark'>
   latch: ErrorLatch
   open: OpenSqlite
   keyCountMax?: number
@@ -129,8 +130,12 @@ export class UpdateLog {
  * {@link refuseDiskError} does; records that are damaged are in `journal.damaged`.
  */
 export const openUpdateLog = (path: string, format: DatabaseFormat, options: UpdateLogOptions): UpdateLog => {
-  const scan = scanLog(`${path}-wal`, { ...options.logRules, synced: readSyncedWatermark(options.watermark) })
-  const watermark = openWatermark(options.watermark)
+  const scan = scanLog(`${path}-wal`, {
+    ...options.logRules,
+    synced: readSyncedWatermark(options.watermark),
+    needsWatermark: passDiskErrors(path, () => isWatermarked(path, format)),
+  })
+  const watermark = passDiskErrors(options.watermark, () => new SyncedWatermark(options.watermark))
   let opened: DatabaseSync | null = null
   const open: OpenSqlite = (file) => (opened = options.open(file))
   try {
@@ -142,9 +147,9 @@ export const openUpdateLog = (path: string, format: DatabaseFormat, options: Upd
   }
 }
 
-const openWatermark = (path: string): SyncedWatermark => {
+const passDiskErrors = <Result>(path: string, run: () => Result): Result => {
   try {
-    return new SyncedWatermark(path)
+    return run()
   } catch (error) {
     return refuseDiskError(path, error)
   }

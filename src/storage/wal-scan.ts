@@ -39,6 +39,8 @@ export interface LogRules {
   everyCommitSynced: boolean
   /** The frames that are known to be synced. Damage among these is refused, and so is their absence. */
   synced?: SyncedFrames | null
+  /** Whether the directory has had a watermark, so that a log which is missing together with it is refused. */
+  needsWatermark?: boolean
   /** Whether to go back to before the damage instead of refusing. */
   allowLostCommits?: boolean
 }
@@ -78,13 +80,17 @@ export const scanLog = (path: string, rules: LogRules): LogScan => {
   }
 }
 
-/** The scan of a log without frames. Refuses DamagedLog if frames of it were synced. */
+/** The scan of a log without frames. Refuses DamagedLog unless a clean stop has emptied it. */
 const scanNothing = (path: string, rules: LogRules, state: 'missing' | 'empty'): LogScan => {
-  const { synced } = rules
-  if (!synced?.isCleared || synced.frameCount === 0) return EMPTY
+  const { synced = null, needsWatermark = false } = rules
+  const isLost = synced === null ? needsWatermark : synced.isCleared && synced.frameCount > 0
+  if (!isLost) return EMPTY
   if (rules.allowLostCommits) return { ...EMPTY, lostCommitCount: 1 }
-  const what = `the write-ahead log is ${state}: ${synced.frameCount} frames of it were synced, and no clean stop`
-  return refuseData('DamagedLog', path, `${what} has moved them into the database`)
+  const known =
+    synced === null
+      ? 'so is the record of what was synced, without which it may have had commits'
+      : `${synced.frameCount} frames of it were synced, and no clean stop has moved them into the database`
+  return refuseData('DamagedLog', path, `the write-ahead log is ${state}: ${known}`)
 }
 
 const scanFrames = (path: string, descriptor: number, rules: LogRules): LogScan => {

@@ -170,6 +170,15 @@ describe('The log of catalog.db', () => {
     },
   )
 
+  test('is refused when it is removed together with the record of what was synced', () => {
+    const { directory } = makeCrashed()
+    rmSync(join(directory, 'catalog.mark'))
+    expect(refusalOf(() => openSample(directory))).toBe(null)
+    const { directory: other } = makeCrashed()
+    for (const name of ['catalog.mark', 'catalog.db-wal']) rmSync(join(other, name))
+    expect(refusalOf(() => openSample(other))).toBe('DamagedLog')
+  })
+
   test('is refused when it is an earlier log of the same database', () => {
     const live = makeFolder()
     const store = openSample(live)
