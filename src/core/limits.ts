@@ -77,6 +77,8 @@ export const LIMITS = {
    * about 2 ms a MiB.
    */
   logBytesMax: 4 * MiB,
+  /** Space of the disk that is kept for deletions, so that they succeed on a full disk and free more. */
+  diskReserveBytes: 512 * KiB,
   /** A shutdown writes snapshots for this long at most. The journal holds whatever they miss. */
   shutdownSnapshotMsMax: 10_000,
   computeQueueDepthMax: 64,

@@ -8,6 +8,7 @@
  *     os.db         journal and keys of `os` updates, and of `none` while a snapshot runs. Its log is
  *                   synced once a second.
  *     *.mark        how much of the logs was synced; see synced-watermark.ts
+ *     reserve       space for deletions on a full disk; see space-reserve.ts
  *     *.db-wal      SQLite's write-ahead logs
  *     snapshots/    safetensors files
  */
@@ -40,6 +41,7 @@ export interface DataPaths {
   os: string
   catalogMark: string
   osMark: string
+  reserve: string
   snapshots: string
 }
 
@@ -67,6 +69,7 @@ export const dataPaths = (dataDir: string): DataPaths => {
     os: join(directory, 'os.db'),
     catalogMark: join(directory, 'catalog.mark'),
     osMark: join(directory, 'os.mark'),
+    reserve: join(directory, 'reserve'),
     snapshots: join(directory, 'snapshots'),
   }
 }

@@ -11,7 +11,8 @@ import {
 } from 'node:fs'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { assert } from '../core/assert.ts'
-import { type ErrorLatch, isDiskFull } from './error-latch.ts'
+import { classifyDiskError } from './disk-errors.ts'
+import type { ErrorLatch } from './error-latch.ts'
 import type { SyncedWatermark } from './synced-watermark.ts'
 import { LOG_HEADER_BYTES, type Salts } from './wal-frames.ts'
 
@@ -135,7 +136,8 @@ export class Database {
     try {
       this.watermark.write({ salts: this.logSalts(), frameCount })
     } catch (error) {
-      if (!isDiskFull(error)) throw this.#latch.latch(`writing ${this.watermark.path}`, error)
+      if (classifyDiskError(error) !== 'full')
+        throw this.#latch.latch(`writing ${this.watermark.path}`, error)
     }
   }
 

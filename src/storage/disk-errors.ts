@@ -28,6 +28,9 @@ const NOT_OPENED_CODES: ReadonlySet<string> = new Set([
   'EPERM',
 ])
 
+/** Calls that begin only once a file is open, so that their errors are about what it holds. */
+const IO_CALLS = /^(read|write|pwrite|fsync|fdatasync|ftruncate)/
+
 /** Codes of reads and writes that a disk, or a volume behind a network, has failed. */
 const IO_CODES: ReadonlySet<string> = new Set([
   'EBADMSG',
@@ -48,8 +51,9 @@ export const classifyDiskError = (error: unknown): DiskFault | null => {
   if (errcode !== undefined) return SQLITE_FAULTS[errcode & 0xff] ?? null
   if (code === undefined || (syscall === undefined && !isDiskFullCode(code))) return null
   if (isDiskFullCode(code)) return 'full'
-  if (code === 'EROFS') return 'read-only'
-  if (NOT_OPENED_CODES.has(code)) return 'not-opened'
+  const isOfOpenFile = syscall !== undefined && IO_CALLS.test(syscall)
+  if (code === 'EROFS') return isOfOpenFile ? 'io' : 'read-only'
+  if (NOT_OPENED_CODES.has(code)) return isOfOpenFile ? 'io' : 'not-opened'
   return IO_CODES.has(code) ? 'io' : null
 }
 

@@ -1,5 +1,6 @@
 /** Cuts a write-ahead log behind its last complete commit, before SQLite opens it. */
 import { closeSync, constants, copyFileSync, existsSync, fsyncSync, ftruncateSync, openSync } from 'node:fs'
+import { nameDamaged } from './damaged-files.ts'
 import { refuseDiskError } from './disk-errors.ts'
 import type { SyncedWatermark } from './synced-watermark.ts'
 import type { LogScan } from './wal-scan.ts'
@@ -30,11 +31,4 @@ const truncateFile = (path: string, bytes: number): void => {
   } finally {
     closeSync(descriptor)
   }
-}
-
-/** The first free name for a copy of a damaged file. */
-const nameDamaged = (path: string): string => {
-  let name = `${path}.damaged`
-  for (let n = 2; existsSync(name); n++) name = `${path}.damaged-${n}`
-  return name
 }

@@ -22,7 +22,8 @@ import { ErrorLatch } from './error-latch.ts'
 import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import { failpoint } from './failpoints.ts'
 import type { DamagedEntry } from './journal.ts'
-import { refuseData, StoredDataRefusal } from './refusals.ts'
+import { refuseData, StoredDataRefusal, StoreFailed } from './refusals.ts'
+import { SpaceReserve } from './space-reserve.ts'
 import { Store } from './store.ts'
 import { makeDirectory, refuseForeign } from './unusable-directory.ts'
 import { openUpdateLog, type UpdateLog, type UpdateLogOptions } from './update-log.ts'
@@ -49,7 +50,7 @@ export interface OpenReport {
   formatBefore: number
   /** Records that could not be read and were dropped; none without `goBackBeforeDamage`. */
   damagedRecords: readonly DamagedEntry[]
-  /** Whether the disk had no room for emptying the logs, which are whole all the same. */
+  /** Whether the disk had no room for emptying the logs, which are whole all the same, or for the reserve. */
   isDiskFull: boolean
 }
 
@@ -113,14 +114,17 @@ export const openStore = (
       refuseData('DamagedCatalog', paths.os, 'it belongs to another data directory')
     const damagedRecords = [...disk.journal.damaged, ...os.journal.damaged]
     if (damagedRecords.length > 0 && !allowLostCommits) throw damagedRecords[0].refusal
+    const reserve = new SpaceReserve(paths.reserve)
+    cleanup.defer(() => reserve.close())
     const store = checkCatalog(paths, () => {
       const catalog = new Catalog(paths.catalog, disk.database)
-      const store = new Store({ paths, catalog, disk, os, latch, closeAll: () => cleanup.dispose() })
+      const store = new Store({ paths, catalog, disk, os, reserve, latch, closeAll: () => cleanup.dispose() })
       store.load()
       return store
     })
     for (const log of [disk, os]) log.dropDamaged()
     const emptied = [disk, os].map(emptyLog)
+    const isDiskFull = emptied.includes(false) || !reserve.fill()
     failpoint('store:opened')
     return {
       store,
@@ -130,12 +134,12 @@ export const openStore = (
         osLog: os.scan,
         formatBefore: disk.formatBefore,
         damagedRecords,
-        isDiskFull: emptied.includes(false),
+        isDiskFull,
       },
     }
   } catch (error) {
     cleanup.dispose()
-    return refuseSystemError(paths.directory, error)
+    return refuseStart(paths.directory, error)
   }
 }
 
@@ -152,14 +156,16 @@ const openLog = (path: string, format: DatabaseFormat, options: UpdateLogOptions
 }
 
 /**
- * Refuses an error of the operating system, or a full disk, with the directory and a remedy. Other errors are
- * thrown unchanged.
+ * Refuses a start for what happened to a file of `directory`: a full disk, a write that failed, another error
+ * of the system. Other errors are thrown unchanged.
  */
-const refuseSystemError = (directory: string, error: unknown): never => {
-  if (error instanceof GatherdError && error.code === 'DISK_FULL')
-    return refuseData('DiskFull', directory, 'the disk is full', error)
-  if (classifyDiskError(error) !== null) return refuseDiskError(directory, error)
-  const { code, syscall } = error as NodeJS.ErrnoException
+export const refuseStart = (directory: string, error: unknown): never => {
+  const isOfDisk =
+    error instanceof StoreFailed ||
+    (error instanceof GatherdError && (error.code === 'DISK_FULL' || error.code === 'NOT_READY'))
+  const reason = isOfDisk && error.cause !== undefined ? error.cause : error
+  if (classifyDiskError(reason) !== null) return refuseDiskError(directory, reason)
+  const { code, syscall } = reason as NodeJS.ErrnoException
   if (code === undefined || syscall === undefined) throw error
   return refuseData('UnsafeFile', directory, `the data directory cannot be used (${code}, ${syscall})`, error)
 }

@@ -12,6 +12,7 @@ import type { RememberedKey } from './key-memory.ts'
 import { OsSync } from './os-sync.ts'
 import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
+import type { SpaceReserve } from './space-reserve.ts'
 import type { UpdateBatch, UpdateLog } from './update-log.ts'
 
 export interface StoreBatch extends UpdateBatch {
@@ -26,6 +27,7 @@ export interface StoreDependencies {
   disk: UpdateLog
   /** os.db, synced once a second. */
   os: UpdateLog
+  reserve: SpaceReserve
   latch: ErrorLatch
   /** Closes the databases, and releases the lock, in the right order. */
   closeAll: () => void
@@ -42,6 +44,7 @@ export class Store {
   readonly #disk: UpdateLog
   readonly #os: UpdateLog
   readonly #osSync: OsSync
+  readonly #reserve: SpaceReserve
   readonly #latch: ErrorLatch
   readonly #closeAll: () => void
   readonly #journals: readonly [Journal, Journal]
@@ -55,6 +58,7 @@ export class Store {
     this.#disk = dependencies.disk
     this.#os = dependencies.os
     this.#osSync = new OsSync(dependencies.os.database, dependencies.latch)
+    this.#reserve = dependencies.reserve
     this.#latch = dependencies.latch
     this.#closeAll = dependencies.closeAll
     this.#journals = [dependencies.disk.journal, dependencies.os.journal]
@@ -97,9 +101,27 @@ export class Store {
     return this.#disk.keys.find(hash) ?? this.#os.keys.find(hash)
   }
 
-  /** Commits `batch` as one transaction, which is on disk when this returns. */
+  /**
+   * Commits `batch` as one transaction, which is on disk when this returns. A batch that frees space takes the
+   * reserve when the disk is full.
+   */
   commit(batch: StoreBatch): void {
     const { changes = [] } = batch
+    const isFreeing = changes.some(({ kind }) => kind === 'delete-table' || kind === 'delete-adapter')
+    if (isFreeing) this.#reserve.runFreeing(() => this.#commit(batch, changes))
+    else this.#commit(batch, changes)
+  }
+
+  /** Reserves space for later deletions again. A disk that is still full is no error. */
+  restoreReserve(): void {
+    try {
+      this.#reserve.fill()
+    } catch (error) {
+      throw this.#latch.classify('writing the reserve', error)
+    }
+  }
+
+  #commit(batch: StoreBatch, changes: readonly CatalogChange[]): void {
     // A change of the catalog (a listed snapshot, another durability) must not survive without the `os`
     // records that it depends on.
     if (changes.length > 0) this.syncOs()
@@ -177,8 +199,8 @@ export class Store {
    */
   pruneJournal(tableId: number, version: number, throughSequence: number): boolean {
     failpoint('prune:begun')
-    const disk = this.#disk.prune(tableId, version, throughSequence)
-    const os = this.#os.prune(tableId, version, throughSequence)
+    const disk = this.#reserve.runFreeing(() => this.#disk.prune(tableId, version, throughSequence))
+    const os = this.#reserve.runFreeing(() => this.#os.prune(tableId, version, throughSequence))
     failpoint('prune:done')
     return disk && os
   }

@@ -6,7 +6,7 @@ import { instantiateApplyKernels } from '../kernels/apply.ts'
 import { Arena } from '../tables/arena.ts'
 import type { AliasRecord } from '../tables/handles.ts'
 import { TableMemory } from '../tables/memory.ts'
-import { describeReport, openStore, type OpenStoreOptions } from '../storage/open-store.ts'
+import { describeReport, openStore, type OpenStoreOptions, refuseStart } from '../storage/open-store.ts'
 import { StoreFailed } from '../storage/refusals.ts'
 import type { Store } from '../storage/store.ts'
 import { endExport, listLogs } from './upkeep/exports.ts'
@@ -117,13 +117,14 @@ export class Writer implements WriterDependencies {
       for (const [name, alias] of aliases) this.aliases.set(name, alias)
     } catch (error) {
       store.close()
-      throw error
+      return refuseStart(store.paths.directory, error)
     }
     this.#storage = this.#open(store, options)
     await Promise.all(
       [...this.tables.values()].map((table) => this.httpWorkers.publish(table.name, toRecord(table))),
     )
     this.#setHealth({ state: 'ready', reason: 'ready' })
+    if (report.isDiskFull) this.#storage.health.noteFull()
     // HTTP workers acknowledge aliases and so, since messages keep their order, the health before them.
     await this.httpWorkers.publishAliases()
     this.#loading.resolve()
