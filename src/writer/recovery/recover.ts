@@ -133,8 +133,8 @@ const loadFound = async (
         plan,
         `v${dependencies.takeNumber()}`,
       )
-      for (const warning of plan.warnings) onWarning(warning)
       dropUseless(dependencies, found, model.stored)
+      for (const warning of plan.warnings) onWarning(warning)
       if (plan.discard) store.discardJournal(found.table.id, found.versionRow.version, plan.replay.last)
       return model
     } catch (error) {
@@ -179,8 +179,8 @@ const loadAdapters = async (
       if (!goesBack || !isDamage(error)) {
         throw sayQuota(error, image.tables.find(({ id }) => id === listed.tableId)?.name ?? '')
       }
-      onWarning(`${error.message}: the adapter is lost`)
       keepAside(store, [listed.fileA, listed.fileB], onWarning)
+      onWarning(`${error.message}: the adapter is lost`)
       store.commit({
         changes: [{ kind: 'delete-adapter', tableId: listed.tableId, version: listed.version }],
       })
