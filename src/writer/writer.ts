@@ -4,7 +4,7 @@ import { GatherdError, refuse, toMessage } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { instantiateApplyKernels } from '../kernels/apply.ts'
 import { Arena } from '../tables/arena.ts'
-import type { AliasRecord } from '../tables/handles.ts'
+import { adapterMemories, type AliasRecord } from '../tables/handles.ts'
 import { TableMemory } from '../tables/memory.ts'
 import { describeReport, openStore, type OpenStoreOptions, refuseStart } from '../storage/open-store.ts'
 import { StoreFailed } from '../storage/refusals.ts'
@@ -234,7 +234,8 @@ export class Writer implements WriterDependencies {
   /** Discards what an HTTP worker that has ended had in progress. */
   #giveUp(httpWorker: HttpWorkerLink): void {
     for (const build of httpWorker.builds.values()) releaseBuild(build, this.memory)
-    for (const { reservedBytes } of httpWorker.adapterBuilds.values()) this.memory.release(reservedBytes)
+    for (const { reservedBytes, handle } of httpWorker.adapterBuilds.values())
+      this.memory.release(reservedBytes, adapterMemories(handle))
     for (const begun of httpWorker.exports.values()) endExport(begun, this.memory)
   }
 }
