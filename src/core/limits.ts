@@ -88,6 +88,9 @@ export const LIMITS = {
   headerBytesMax: 16 * KiB,
   headerCountMax: 100,
   connectionCountMax: 4_096,
+  /** File descriptors that connections leave to the service itself, and to each of its threads. */
+  descriptorsKept: 64,
+  descriptorsKeptPerThread: 16,
   headersTimeoutMs: 10_000,
   keepAliveTimeoutMs: 30_000,
   /** An upload that sends nothing for this long is aborted. */
