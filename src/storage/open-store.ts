@@ -35,6 +35,8 @@ export interface OpenStoreOptions {
    * which updates that loses.
    */
   goBackBeforeDamage?: boolean
+  /** The folder of snapshots, when only the databases are a copy. */
+  snapshots?: string
   /** Opens SQLite files; tests pass a function that fails. */
   open?: OpenSqlite
   keyCountMax?: number
@@ -82,7 +84,8 @@ export const openStore = (
   options: OpenStoreOptions = {},
 ): { store: Store; report: OpenReport } => {
   const open = options.open ?? openSqlite
-  const paths = dataPaths(dataDir)
+  const inside = dataPaths(dataDir)
+  const paths = { ...inside, snapshots: options.snapshots ?? inside.snapshots }
   const cleanup = new DisposableStack()
   try {
     makeDirectory(paths.directory)
