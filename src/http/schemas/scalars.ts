@@ -86,7 +86,8 @@ export const PaddingIndex = Type.Union(
   [Type.Integer({ minimum: -LIMITS.tableRowsMax, maximum: LIMITS.tableRowsMax - 1 }), Type.Null()],
   {
     description:
-      'A row that bags leave out and gradients never change; a negative number counts from the end',
+      'A row that bags leave out and gradients never change; a negative number counts from the end. One ' +
+      'that names no row is refused',
   },
 )
 
