@@ -2,6 +2,8 @@
 import { closeSync, constants, lstatSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { readFullySync } from '../system/reads.ts'
+import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import type { Migration } from './migrations.ts'
 import { refuseData } from './refusals.ts'
 
@@ -21,6 +23,8 @@ export interface DatabaseFormat {
   schema: string
   /** The steps from format 1 to the present one, in order. */
   migrations: readonly Migration[]
+  /** The first format in which a start leaves a synced watermark beside the log. */
+  watermarkedSince: number
 }
 
 /** The format that this release writes: each migration leads to the next number. */
@@ -78,7 +82,7 @@ export const plainFileExists = (path: string): boolean => {
 /**
  * Opens an existing database for this process alone; the caller has scanned its log. Refuses InUse,
  * UnknownFormat, and DamagedCatalog if SQLite's own check fails. FULL syncs the log with each commit, NORMAL
- * only before a checkpoint.
+ * only before a checkpoint. After a refusal the caller closes what `open` has returned.
  */
 export const openDatabase = (
   path: string,
@@ -86,16 +90,14 @@ export const openDatabase = (
   synchronous: 'FULL' | 'NORMAL',
   open: OpenSqlite,
 ): DatabaseSync => {
-  let database: DatabaseSync | null = null
   try {
-    database = open(path)
+    const database = open(path)
     database.exec(`${PRAGMAS} PRAGMA synchronous = ${synchronous};`)
     checkMode(database, path)
     checkFormat(database, path, format)
     checkIntegrity(database, path)
     return database
   } catch (error) {
-    database?.close()
     return refuseDatabase(path, error)
   }
 }
@@ -109,6 +111,24 @@ const checkMode = (database: DatabaseSync, path: string): void => {
   const { locking_mode: locking } = database.prepare('PRAGMA locking_mode').get() as { locking_mode: string }
   if (mode !== 'wal' || locking !== 'exclusive')
     refuseData('UnsafeFile', path, `SQLite keeps no write-ahead log there (${mode}, ${locking})`)
+}
+
+/** SQLite's `user_version` in the header of the file. */
+const FORMAT_AT = 60
+
+/**
+ * Whether a database that is not open has a format in which its log has a watermark. A header that cannot be
+ * trusted says no; SQLite judges it later.
+ */
+export const isWatermarked = (path: string, { watermarkedSince, migrations }: DatabaseFormat): boolean => {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  try {
+    const bytes = Buffer.alloc(4)
+    const format = readFullySync(descriptor, bytes, FORMAT_AT) === 4 ? bytes.readUInt32BE(0) : 0
+    return format >= watermarkedSince && format <= presentFormat({ migrations })
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 const checkFormat = (database: DatabaseSync, path: string, format: DatabaseFormat): void => {
@@ -157,7 +177,8 @@ export const refuseDatabase = (path: string, error: unknown): never => {
   if (errcode === SQLITE_BUSY)
     return refuseData('InUse', dirname(path), 'it is in use by another gatherd', error)
   // gatherd writes no number beyond 2^53, so one in the file is damage.
-  if (errcode === undefined && code !== 'ERR_OUT_OF_RANGE') throw error
+  if (errcode === undefined && code !== 'ERR_OUT_OF_RANGE') return refuseDiskError(path, error)
+  if (classifyDiskError(error) !== null) return refuseDiskError(path, error)
   return refuseData('DamagedCatalog', path, `SQLite cannot read it (${firstLine(message)})`, error)
 }
 

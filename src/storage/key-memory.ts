@@ -90,12 +90,12 @@ export class KeyMemory {
   }
 
   /**
-   * Fills the map. Rows whose checksum is wrong are collected and not refused, because the caller decides about
-   * them.
+   * Fills the map. Rows whose checksum is wrong are collected and not refused, because the caller decides
+   * about them.
    */
   load(): void {
     for (const row of this.#selectAll.iterate() as Iterable<KeyRow>) {
-      const refusal = this.#judge(row)
+      const refusal = this.#verify(row)
       if (refusal === null) this.#enter(row.hash, { id: row.id, createdAtMs: row.createdAtMs })
       else {
         this.damaged.push({ id: row.id, refusal })
@@ -116,7 +116,7 @@ export class KeyMemory {
     const row = this.#select.get(entry.id) as KeyRow | undefined
     if (row === undefined)
       return refuseData('DamagedCatalog', this.#path, `the idempotency key ${entry.id} is gone`)
-    const refusal = this.#judge(row)
+    const refusal = this.#verify(row)
     if (refusal !== null) throw refusal
     return { hash: row.hash, request: row.request, result: row.result, createdAtMs: row.createdAtMs }
   }
@@ -163,7 +163,7 @@ export class KeyMemory {
     this.#newestMs = Math.max(this.#newestMs ?? 0, entry.createdAtMs)
   }
 
-  #judge(row: KeyRow): StoredDataRefusal | null {
+  #verify(row: KeyRow): StoredDataRefusal | null {
     if (keyCrc(row) === row.crc) return null
     const detail = `the idempotency key ${row.id} has a wrong checksum`
     return new StoredDataRefusal('DamagedKey', this.#path, detail)

@@ -63,11 +63,17 @@ const keepNumbers: Migration = (database, path) => {
   writeContents(database, path, [...FORMAT_1_TABLES, 'names', 'skips'])
 }
 
+/**
+ * Format 3, of os.db 2: beside each log lies its synced watermark, which a clean stop clears. The databases
+ * hold the same as before.
+ */
+const keepWatermarks: Migration = () => {}
+
 /** The steps of catalog.db: the first leads from format 1 to format 2. */
-export const CATALOG_MIGRATIONS: readonly Migration[] = [keepNumbers]
+export const CATALOG_MIGRATIONS: readonly Migration[] = [keepNumbers, keepWatermarks]
 
 /** The steps of os.db, which has a format of its own. */
-export const OS_MIGRATIONS: readonly Migration[] = []
+export const OS_MIGRATIONS: readonly Migration[] = [keepWatermarks]
 
 /** A column that a step adds to a table of the catalog. */
 interface AddedColumn {

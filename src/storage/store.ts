@@ -1,6 +1,6 @@
 /** The data directory of a running writer: catalog, journal and idempotency keys. */
 import { GatherdError } from '../core/errors.ts'
-import { Catalog } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
 import type { CatalogChange, CatalogImage } from './catalog-rows.ts'
 import type { DataPaths } from './data-directory.ts'
 import type { ErrorLatch } from './error-latch.ts'
@@ -13,26 +13,9 @@ import { OsSync } from './os-sync.ts'
 import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
 import { ServiceClock } from './service-clock.ts'
-import type { SyncedWatermark } from './synced-watermark.ts'
+import type { SpaceReserve } from './space-reserve.ts'
+import type { StoreBatch, StoreDependencies } from './store-dependencies.ts'
 import type { UpdateBatch, UpdateLog } from './update-log.ts'
-
-export interface StoreBatch extends UpdateBatch {
-  changes?: readonly CatalogChange[]
-}
-
-/** The files of a store, opened and checked by `openStore`. */
-export interface StoreDependencies {
-  paths: DataPaths
-  catalog: Catalog
-  /** catalog.db, synced with each commit. */
-  disk: UpdateLog
-  /** os.db, synced once a second. */
-  os: UpdateLog
-  mark: SyncedWatermark
-  latch: ErrorLatch
-  /** Closes the databases and the synced watermark, and releases the lock, in the right order. */
-  closeAll: () => void
-}
 
 /**
  * The catalog, journal and idempotency keys of a data directory. Methods that write return when the disk has
@@ -47,6 +30,7 @@ export class Store {
   readonly #disk: UpdateLog
   readonly #os: UpdateLog
   readonly #osSync: OsSync
+  readonly #reserve: SpaceReserve
   readonly #latch: ErrorLatch
   readonly #closeAll: () => void
   readonly #journals: readonly [Journal, Journal]
@@ -61,7 +45,8 @@ export class Store {
     this.#catalog = dependencies.catalog
     this.#disk = dependencies.disk
     this.#os = dependencies.os
-    this.#osSync = new OsSync(dependencies.os.database, dependencies.mark, dependencies.latch)
+    this.#osSync = new OsSync(dependencies.os.database, dependencies.latch)
+    this.#reserve = dependencies.reserve
     this.#latch = dependencies.latch
     this.#closeAll = dependencies.closeAll
     this.#journals = [dependencies.disk.journal, dependencies.os.journal]
@@ -111,9 +96,27 @@ export class Store {
     return null
   }
 
-  /** Commits `batch` as one transaction, which is on disk when this returns. */
+  /**
+   * Commits `batch` as one transaction, which is on disk when this returns. A batch that frees space takes the
+   * reserve when the disk is full.
+   */
   commit(batch: StoreBatch): void {
     const { changes = [] } = batch
+    const isFreeing = changes.some(({ kind }) => kind === 'delete-table' || kind === 'delete-adapter')
+    if (isFreeing) this.#reserve.runFreeing(() => this.#commit(batch, changes))
+    else this.#commit(batch, changes)
+  }
+
+  /** Reserves space for later deletions again. A disk that is still full is no error. */
+  restoreReserve(): void {
+    try {
+      this.#reserve.fill()
+    } catch (error) {
+      throw this.#latch.classify('writing the reserve', error)
+    }
+  }
+
+  #commit(batch: StoreBatch, changes: readonly CatalogChange[]): void {
     // A change of the catalog (a listed snapshot, another durability) must not survive without the `os`
     // records that it depends on.
     if (changes.length > 0) this.syncOs()
@@ -192,8 +195,8 @@ export class Store {
    */
   pruneJournal(tableId: number, version: number, throughSequence: number): boolean {
     failpoint('prune:begun')
-    const disk = this.#disk.prune(tableId, version, throughSequence)
-    const os = this.#os.prune(tableId, version, throughSequence)
+    const disk = this.#reserve.runFreeing(() => this.#disk.prune(tableId, version, throughSequence))
+    const os = this.#reserve.runFreeing(() => this.#os.prune(tableId, version, throughSequence))
     failpoint('prune:done')
     return disk && os
   }
@@ -231,8 +234,8 @@ export class Store {
     try {
       if (this.#latch.failure === null) {
         if (changes.length > 0) this.commit({ changes })
-        this.#disk.database.checkpoint(true)
-        this.#os.database.checkpoint(true)
+        this.#disk.database.emptyLog()
+        this.#os.database.emptyLog()
       }
     } catch (error) {
       // On a full disk the logs keep everything.

@@ -10,7 +10,9 @@ import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScala
 import { UploadBody } from './body.ts'
 import type { ChangedAdapter } from '../writer/protocol.ts'
 import { bindBuild, type BuildKey, type WriterConnection } from './build.ts'
-import { loaderSink, openBytesSink, type Sink, takeHeader, writeBody } from './sinks.ts'
+import { loaderSink, openBytesSink, writeBody } from './sinks.ts'
+import type { Sink } from './sink.ts'
+import { type HeaderMemory, readHeader } from './read-header.ts'
 import { RowLoader } from './row-loader.ts'
 
 /** One PUT of an adapter. */
@@ -28,6 +30,8 @@ export interface AdapterUpload {
   alpha?: number
   precondition: Precondition
   key?: BuildKey
+  /** See `Upload.headers`. */
+  headers?: HeaderMemory
 }
 
 /**
@@ -50,8 +54,11 @@ export const uploadAdapter = async (
   })
   const { handle } = entry.current
   try {
-    const header = await takeHeader(body, format)
-    const plan = planAdapter(format.locate(header, upload.contentLength ?? null), handle, upload.alpha)
+    const announcedBytes = upload.contentLength ?? null
+    const located = await readHeader(body, format, upload.headers ?? { bytes: 0 }, (header) =>
+      format.locate(header, announcedBytes),
+    )
+    const plan = planAdapter(located, handle, upload.alpha)
     const { rank, dtype } = plan
     const begin = {
       name: entry.record.name,
@@ -105,7 +112,7 @@ const fillAdapter = async (
     for (const sink of sinks) sink.close()
   }
   checkDigest('body', body.digest(), digest)
-  for (const sink of sinks) sink.checkFinite()
+  for (const sink of sinks) await sink.checkFinite()
   return checkAlpha(readAlpha(), rank)
 }
 

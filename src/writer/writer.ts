@@ -4,9 +4,9 @@ import { GatherdError, refuse, toMessage } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { instantiateApplyKernels } from '../kernels/apply.ts'
 import { Arena } from '../tables/arena.ts'
-import type { AliasRecord } from '../tables/handles.ts'
+import { adapterMemories, type AliasRecord } from '../tables/handles.ts'
 import { TableMemory } from '../tables/memory.ts'
-import { describeReport, openStore, type OpenStoreOptions } from '../storage/open-store.ts'
+import { describeReport, openStore, type OpenStoreOptions, refuseStart } from '../storage/open-store.ts'
 import { StoreFailed } from '../storage/refusals.ts'
 import type { Store } from '../storage/store.ts'
 import { endExport, listLogs } from './upkeep/exports.ts'
@@ -123,13 +123,14 @@ export class Writer implements WriterDependencies {
       this.formerTables = formerTables
     } catch (error) {
       store.close()
-      throw error
+      return refuseStart(store.paths.directory, error)
     }
     this.#storage = this.#open(store, options)
     await Promise.all(
       [...this.tables.values()].map((table) => this.httpWorkers.publish(table.name, toRecord(table))),
     )
     this.#setHealth({ state: 'ready', reason: 'ready' })
+    if (report.isDiskFull) this.#storage.health.noteFull()
     // HTTP workers acknowledge aliases and so, since messages keep their order, the health before them.
     await this.httpWorkers.publishAliases()
     this.#loading.resolve()
@@ -240,7 +241,8 @@ export class Writer implements WriterDependencies {
   /** Discards what an HTTP worker that has ended had in progress. */
   #giveUp(httpWorker: HttpWorkerLink): void {
     for (const build of httpWorker.builds.values()) releaseBuild(build, this.memory)
-    for (const { reservedBytes } of httpWorker.adapterBuilds.values()) this.memory.release(reservedBytes)
+    for (const { reservedBytes, handle } of httpWorker.adapterBuilds.values())
+      this.memory.release(reservedBytes, adapterMemories(handle))
     for (const begun of httpWorker.exports.values()) endExport(begun, this.memory)
     for (const keyId of httpWorker.keyIds) this.#storage?.changeKeys.end(keyId)
   }

@@ -217,7 +217,7 @@ describe('Updates', () => {
 
   test('of mode os are synced on demand, and before the catalog refers to them', async () => {
     const store = openSample(makeFolder())
-    const mark = (): Buffer => samples.readBytes(store.paths.mark)
+    const mark = (): Buffer => samples.readBytes(store.paths.osMark)
     const before = mark()
     store.commitOs({ records: [sampleRecord(1, { durability: 'os' })] })
     expect(mark()).toEqual(before)
@@ -261,10 +261,10 @@ describe('A checkpoint', () => {
         sqlite.fault = null
       }
       store.syncOs()
-      const before = samples.readBytes(store.paths.mark)
+      const before = samples.readBytes(store.paths.osMark)
       store.commitOs({ records: [sampleRecord(21, { durability: 'os' })] })
       store.syncOs()
-      expect(samples.readBytes(store.paths.mark)).not.toEqual(before)
+      expect(samples.readBytes(store.paths.osMark)).not.toEqual(before)
     },
   )
 })

@@ -6,7 +6,8 @@ import { formatContentDigest, parseContentDigest } from '../../formats/digest.ts
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { findFormat, type FormatName, RAW } from '../../formats/format.ts'
 import type { BuildKey } from '../../upload/build.ts'
-import { checkOptions, planRaw } from '../../upload/plan.ts'
+import { checkOptions } from '../../upload/finish-plan.ts'
+import { planRaw } from '../../upload/plan.ts'
 import { commitUpload } from '../../upload/staging/commit.ts'
 import {
   countBytes,

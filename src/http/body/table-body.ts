@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
 import type { Precondition, Settings } from '../../core/types.ts'
 import type { BuildKey, BuiltTable } from '../../upload/build.ts'
-import type { UploadOptions } from '../../upload/plan.ts'
+import type { UploadOptions } from '../../upload/finish-plan.ts'
 import { uploadTable } from '../../upload/upload.ts'
 import type { HttpContext } from '../context.ts'
 import { type DescribedTable, sendTableInfo } from '../answer/send-table.ts'
@@ -52,7 +52,7 @@ export const readUploadQuery = (
 
 /** Creates or replaces a table from data. Refuses whatever {@link uploadTable} refuses. */
 export const storeTableBody = (
-  { writer, lookups, registry }: HttpContext,
+  { writer, lookups, registry, headers }: HttpContext,
   source: TableBody,
 ): Promise<BuiltTable> => {
   const { table, query, ...upload } = source
@@ -61,6 +61,7 @@ export const storeTableBody = (
     ...upload,
     ...options,
     name: table,
+    headers,
     allowNonFinite,
     settings,
     optimizer: settings.optimizer ?? registry.get(table)?.record.settings.optimizer,

@@ -4,6 +4,7 @@ import type { CatalogChange } from '../../storage/catalog-rows.ts'
 import type { RememberedKey } from '../../storage/key-memory.ts'
 import type { Store } from '../../storage/store.ts'
 import { adapterBytes } from '../../tables/adapter.ts'
+import { adapterMemories } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
 import type { ChangedAdapter, ChangeKey, WriterCalls } from '../protocol.ts'
@@ -40,8 +41,8 @@ export interface AdapterDependencies {
   lock: <Result>(name: string, work: () => Promise<Result>) => Promise<Result>
   /** Publishes the table to every HTTP worker. */
   publish: (name: string) => Promise<void>
-  /** Resolves when no HTTP worker reads the key any more and its memory is free. */
-  retire: (key: string, reservedBytes: number) => Promise<void>
+  /** Resolves when no HTTP worker reads the adapter any more. */
+  retire: (adapter: AdapterModel) => Promise<void>
 }
 
 type Name = 'beginAdapter' | 'commitAdapter' | 'abortAdapter' | 'dropAdapter'
@@ -54,7 +55,8 @@ type AdapterProcedures = {
 
 /** Makes the procedures of adapters. */
 export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProcedures => ({
-  beginAdapter: (httpWorker, argument) => {
+  beginAdapter: async (httpWorker, argument) => {
+    await writer.memory().whenGivenBack()
     const adapterId = writer.takeNumber()
     const build = beginAdapter(
       writer.find(argument.name),
@@ -77,7 +79,7 @@ export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProce
   abortAdapter: (httpWorker, { adapterId }) => {
     const build = httpWorker.adapterBuilds.get(adapterId)
     httpWorker.adapterBuilds.delete(adapterId)
-    if (build !== undefined) writer.memory().release(build.reservedBytes)
+    if (build !== undefined) writer.memory().release(build.reservedBytes, adapterMemories(build.handle))
     return null
   },
   dropAdapter: (_httpWorker, { name, precondition, key }) =>
@@ -152,7 +154,7 @@ const commitAdapter = async (
     )
     answer = describe(sequence)
   } catch (error) {
-    writer.memory().release(build.reservedBytes)
+    writer.memory().release(build.reservedBytes, adapterMemories(build.handle))
     writer.cleanup().unlisted(...files)
     throw error
   }
@@ -196,7 +198,7 @@ const publishAdapter = async (
   else {
     const { key } = before.handle
     current.leavingAdapters.add(key)
-    const freed = writer.retire(key, before.reservedBytes)
+    const freed = writer.retire(before)
     await writer.publish(name)
     await freed
     current.leavingAdapters.delete(key)

@@ -1,8 +1,10 @@
 /** Publishes changed tables to the HTTP workers, and gives up what has left them. */
 import { failpoint } from '../../storage/failpoints.ts'
 import { describeVersion } from '../../tables/describe.ts'
+import { adapterMemories, memoriesOf } from '../../tables/handles.ts'
 import type { WriterDependencies } from '../dependencies.ts'
 import type { ChangedTable } from '../protocol.ts'
+import { stateMemories } from './optimizer-state.ts'
 import { type TableModel, toRecord, type VersionModel } from './table-model.ts'
 
 /**
@@ -15,8 +17,10 @@ export const publishTable = async (
 ): Promise<void> => {
   const { httpWorkers, storage } = writer
   for (const { handle, reservedBytes, state, adapter } of retired) {
-    httpWorkers.retire(handle.key, reservedBytes + (state?.reservedBytes ?? 0))
-    if (adapter !== null) httpWorkers.retire(adapter.handle.key, adapter.reservedBytes)
+    const memories = [...memoriesOf(handle.segments), ...stateMemories(state)]
+    httpWorkers.retire(handle.key, reservedBytes + (state?.reservedBytes ?? 0), memories)
+    if (adapter !== null)
+      httpWorkers.retire(adapter.handle.key, adapter.reservedBytes, adapterMemories(adapter.handle))
   }
   const table = writer.tables.get(name)
   await httpWorkers.publish(name, table === undefined ? null : toRecord(table))

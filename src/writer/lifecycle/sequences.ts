@@ -44,8 +44,8 @@ export const nextSequence = (model: VersionModel): number =>
   Math.max(lastSequence(model), model.sequences.floor) + 1
 
 /**
- * Finds the skips that nothing needs any more: no snapshot that is kept begins before them, and every key of an
- * update that they took back has been forgotten.
+ * Finds the skips that nothing needs any more: no snapshot that is kept begins before them, and every key of
+ * an update that they took back has been forgotten.
  */
 export const findOldSkips = (
   { sequences: { skips } }: VersionModel,
