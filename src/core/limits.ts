@@ -120,16 +120,22 @@ export const LIMITS = {
   errorPlacesMax: 10,
   /** The number of multipart uploads that may be open at the same time. */
   uploadCountMax: 64,
+  /** Those of one table. */
+  uploadTableCountMax: 16,
+  /** When there are too many, the oldest upload without activity for this long gives way to a new one. */
+  uploadYieldMsMin: 60 * 60 * 1_000,
   uploadPartCountMax: 10_000,
   uploadPartBytesMax: 1 * GiB,
   /** The parts of all uploads together, on disk. */
   uploadStagedBytesMax: 256 * GiB,
   /** Uploads leave this much of the disk free, because the journal and the snapshots need it too. */
   uploadDiskFreeBytesMin: 512 * MiB,
-  /**
-   * A multipart upload without activity for this long is aborted, and a committed one is forgotten after it.
-   */
-  uploadAgeMsMax: 24 * 60 * 60 * 1_000,
+  /** A multipart upload without activity for this long is aborted. */
+  uploadAgeMsMax: 6 * 60 * 60 * 1_000,
+  /** Time before the start of the service makes an upload older by this much at most. */
+  uploadAgeBeforeStartMsMax: 60 * 60 * 1_000,
+  /** A committed upload is forgotten after this time. */
+  uploadRememberedMsMax: 24 * 60 * 60 * 1_000,
   uploadRememberedCountMax: 1_000,
   /** A commit whose thread died blocks the next commit of the same upload for this long. */
   uploadCommitLeaseMs: 15_000,

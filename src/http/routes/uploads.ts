@@ -45,6 +45,25 @@ const list = defineRoute({
   },
 })
 
+const listAll = defineRoute({
+  method: 'GET',
+  url: '/v1/uploads',
+  scope: 'admin',
+  tag: 'uploads',
+  operationId: 'listAllUploads',
+  summary: 'List the open uploads of all tables',
+  description: `There may be ${LIMITS.uploadCountMax}, and ${LIMITS.uploadTableCountMax} of one table. Beyond
+that, the oldest without activity for an hour gives way to a new one.`,
+  query: NoQuery,
+  response: { 200: UploadsAnswer },
+  answers: ['json'],
+  errors: [],
+  handler: async ({ staging }, { reply }) => {
+    const states = await listUploads(staging)
+    return reply.header('cache-control', 'no-store').send({ uploads: states.map(describeUpload) })
+  },
+})
+
 const get = defineRoute({
   method: 'GET',
   url: `${URL}/:upload`,
@@ -216,5 +235,5 @@ not the announced one, and with \`IDEMPOTENCY_IN_FLIGHT\` while another commit o
   },
 })
 
-/** `/v1/tables/{table}/uploads`: a table in parts, sent in any order and as often as the network needs. */
-export const uploadRoutes: readonly Route[] = [list, get, begin, receive, remove, commit]
+/** `/v1/uploads` and `/v1/tables/{table}/uploads`: a table in parts, sent in any order and as often as the network needs. */
+export const uploadRoutes: readonly Route[] = [listAll, list, get, begin, receive, remove, commit]

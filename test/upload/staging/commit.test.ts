@@ -57,7 +57,7 @@ describe('a commit of staged parts', () => {
     for (let i = 0; i < 3; i++) expect(await commitUpload(staging, 'words', id, store)).toEqual(done)
     expect(bodies).toHaveLength(1)
     await expect(commitUpload(staging, 'other', id, store)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
-    makeOlder(recordPath(staging, id), staging.limits.uploadAgeMsMax + 1_000)
+    makeOlder(recordPath(staging, id), staging.limits.uploadRememberedMsMax + 1_000)
     await expect(commitUpload(staging, 'words', id, store)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
   })
 
