@@ -143,7 +143,10 @@ const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Rout
 const responseHeaders = ({ answersState, answers }: Route): Record<string, object> | undefined => {
   if (!answersState) return undefined
   const headers: Record<string, object> = {
-    ETag: text('`"<version>-<sequence>"`, strong'),
+    ETag: text(
+      'Strong: `"<version>-<sequence>"` of rows, `"<version>-<sequence>-<revision>"` of a description, ' +
+        '`"<version>-<sequence>.<format>"` of data',
+    ),
     'X-Table-Version': text('Version of the data'),
     'X-Table-Sequence': text('Committed updates of that version'),
   }
