@@ -19,7 +19,7 @@ const hasPython = needs('safetensors')
 let service: RunningProcess
 let runner: BlockRunner
 beforeAll(async () => {
-  service = await startProcess({ GATHERD_HTTP_THREADS: '2' })
+  service = await startProcess({ GATHERD_HTTP_THREADS: '2', GATHERD_COMPUTE_THREADS: '0' })
   runner = new BlockRunner(service.url, hasPython ? commandOf('safetensors') : undefined)
 }, 60_000)
 afterAll(async () => {
