@@ -21,6 +21,7 @@ const start = (program: string, words: readonly string[], environment: Record<st
     GATHERD_PORT: '0',
     GATHERD_DATA_DIR: join(folder, 'data'),
     GATHERD_HTTP_THREADS: '1',
+    GATHERD_COMPUTE_THREADS: '0',
     GATHERD_DRAIN_MS: '0',
   }
   const child = spawn(program, words, {

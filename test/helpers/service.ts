@@ -1,6 +1,7 @@
 /** Starts a whole service in the thread of the test. */
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
+import { readConfig } from '../../src/config.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import { buildApp } from '../../src/http/app.ts'
 import { type App, createHttpContext, type HttpContext, type Health } from '../../src/http/context.ts'
@@ -62,7 +63,7 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     lookups,
     staging,
     health,
-    settings: { logLevel, fastPath },
+    settings: { ...readConfig({}), logLevel, fastPath },
   })
   const log: Record<string, unknown>[] = []
   const app = await buildApp(context, {
@@ -84,8 +85,15 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
   }
 }
 
-/** Deletes every table, so that the tests of a file can share a service and each begin with an empty one. */
+/**
+ * Deletes every table and alias, so that the tests of a file can share a service and each begin with an empty
+ * one.
+ */
 export const removeTables = async ({ app, context }: Pick<Service, 'app' | 'context'>): Promise<void> => {
-  for (const name of context.registry.names())
-    await app.inject({ method: 'DELETE', url: `/v1/tables/${encodeURIComponent(name)}` })
+  const { registry } = context
+  const urls = [
+    ...registry.names().map((name) => `/v1/tables/${encodeURIComponent(name)}`),
+    ...registry.aliases().map(({ alias }) => `/v1/aliases/${encodeURIComponent(alias)}`),
+  ]
+  for (const url of urls) await app.inject({ method: 'DELETE', url })
 }

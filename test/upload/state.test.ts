@@ -33,8 +33,11 @@ const OPTIMIZERS: Optimizer[] = [
   },
 ]
 const [rows, dim] = [40, 1023]
-const wave = (count: number, phase: number) =>
-  Float32Array.from({ length: count }, (_, i) => Math.sin(i + phase))
+const wave = (count: number, phase: number) => {
+  const values = new Float32Array(count)
+  for (let i = 0; i < count; i++) values[i] = Math.sin(i + phase)
+  return values
+}
 const tensor = (name: string, phase: number, shape = [rows, dim]) => ({
   name,
   elementType: 'float32' as const,

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { MessageChannel } from 'node:worker_threads'
+import { readConfig } from '../../config.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { WriterClient } from '../../writer/client.ts'
 import { createLookupServices } from '../../lookup/lookup.ts'
@@ -22,7 +23,7 @@ export const renderDocument = async (): Promise<string> => {
     lookups: createLookupServices(null),
     staging: { directory: '', limits: LIMITS },
     health: { state: 'loading', reason: 'only the document is needed' },
-    settings: { logLevel: 'silent', fastPath: false },
+    settings: { ...readConfig({}), logLevel: 'silent', fastPath: false },
   })
   const app = await buildApp(context)
   try {

@@ -20,6 +20,19 @@ export function storeNumbers(at: usize, numbers: v128, count: i32): void {
   else storeLanes(at, numbers, count)
 }
 
+/**
+ * Returns lanes with bits set if any of the first `count` (1..4) numbers is not finite. The lanes after them
+ * are ignored, because they may hold anything, such as the NaN of zero divided by zero. x - x is zero unless
+ * x is infinite or NaN.
+ */
+@inline
+export function nonFiniteBits(numbers: v128, count: i32): v128 {
+  const nonFinite = f32x4.sub(numbers, numbers)
+  if (count == 4) return nonFinite
+  if (count == 1) return v128.and(nonFinite, i32x4(-1, 0, 0, 0))
+  return v128.and(nonFinite, count == 2 ? i32x4(-1, -1, 0, 0) : i32x4(-1, -1, -1, 0))
+}
+
 @inline
 function addSquares(count: i32, at: usize, sums: v128): v128 {
   const numbers = loadNumbers(at, count)
