@@ -178,7 +178,7 @@ describe('An optimizer step', () => {
   test('takes the mean of squares whose sum float32 does not hold', () => {
     arenas.numbers.fill(2 ** 62, 256, 256 + 16)
     arenas.numbers.fill(0, 4096, 4096 + 17)
-    const regions = regionsOf(4096 * 4, 1024, 4112 * 4, 1, 16)
+    const regions = { weightsAt: 4096 * 4, gradientsAt: 1024, stateAt: 4112 * 4, rowCount: 1, dim: 16 }
     expect(arenas.kernels.stepRows('stepRowwiseAdagrad', regions, 1, 1, 0, false)).toBe(true)
     expect(arenas.numbers[4112]).toBe(2 ** 124)
     expect(arenas.numbers[4096]).toBe(-1)

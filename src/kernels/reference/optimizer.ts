@@ -12,14 +12,11 @@ const f = Math.fround
 /** Returns a view of `count` numbers of the arena from byte `at` on. */
 type ViewNumbers = (at: number, count: number) => Float32Array
 
-type Rounding = (value: number) => number
-const keepDouble: Rounding = (value) => value
-
 /**
  * Returns the sum of the squares of a row, in four lanes as {@link StepKernels.limitNorms} defines it, with
  * every operation rounded by `round`.
  */
-const sumSquares = (values: Float32Array, round: Rounding): number => {
+const sumSquares = (values: Float32Array, round: (value: number) => number): number => {
   const lanes = [0, 0, 0, 0]
   values.forEach((value, column) => {
     lanes[column % 4] = round(lanes[column % 4] + round(value * value))
@@ -28,9 +25,9 @@ const sumSquares = (values: Float32Array, round: Rounding): number => {
 }
 
 /** Returns how the sums of a row are rounded: to float32, or not if the sum overflows or is too small. */
-const roundingOf = (values: Float32Array): Rounding => {
+const roundingOf = (values: Float32Array): ((value: number) => number) => {
   const sum = sumSquares(values, f)
-  return sum >= SAFE_LENGTH_MIN ** 2 && sum < Infinity ? f : keepDouble
+  return sum >= SAFE_LENGTH_MIN ** 2 && sum < Infinity ? f : (value) => value
 }
 
 /** Returns true if a number is not finite. */
@@ -125,7 +122,7 @@ const makeConstraints = (view: ViewNumbers): StepExports => ({
   limitNorms(norm, weightsAt, rowCount, dim, limit) {
     for (let row = 0; row < rowCount; row++) {
       const weights = view(weightsAt + row * dim * 4, dim)
-      const round = f(limit) < SAFE_LENGTH_MIN ? keepDouble : roundingOf(weights)
+      const round = f(limit) < SAFE_LENGTH_MIN ? (value: number): number => value : roundingOf(weights)
       const length = round(Math.sqrt(sumSquares(weights, round)))
       if (length === 0 || (norm === NORM_CODES.max && length <= f(limit))) continue
       const divisor = length < Infinity ? length : NaN

@@ -2,7 +2,9 @@
  * The optimizer steps that divide a gradient by the root of past squares. They are called and computed like
  * those of apply.as.ts.
  */
-import { isSafe, loadNumbers, nonFiniteBits, storeNumbers, sumSquares, sumSquaresWide } from './row-numbers.as'
+import {
+  isSafe, loadNumbers, nonFiniteBits, storeNumbers, sumSquares, sumSquaresWide,
+} from './row-numbers.as'
 
 /** sqrt(s) + epsilon, or (inside) sqrt(s + epsilon). */
 @inline
