@@ -13,6 +13,7 @@ import {
   DONE,
   JSON_OPTION,
   type OptionValues,
+  readBytes,
   readCount,
   readText,
   type Terminal,
@@ -52,7 +53,7 @@ export const putCommand: Command = {
       many: true,
       help: `a setting: optimizer=${EXAMPLE_OPTIMIZER.kind}, out_of_range=fill, durability=os`,
     },
-    'part-bytes': { value: 'N', help: `the bytes of a part; default ${PART_BYTES}` },
+    'part-bytes': { value: 'SIZE', help: 'the size of a part; default 16MiB' },
     parallel: { value: 'N', help: `the number of parts sent at a time; default ${PARALLEL_COUNT}` },
     url: URL_OPTION,
     json: JSON_OPTION,
@@ -87,7 +88,7 @@ const putFile = async (
   const parameters: UploadParameters = file.usesTensor
     ? Object.fromEntries(Object.entries(given).filter(([name]) => name !== 'tensor'))
     : given
-  const partBytes = choosePartBytes(file.bytes, readCount(input.values, 'part-bytes', 1))
+  const partBytes = choosePartBytes(file.bytes, readBytes(input.values, 'part-bytes'))
   if (file.contentType === RAW.mediaType && (parameters.rows === undefined || parameters.dim === undefined)) {
     throw new UsageError('a raw file needs --rows and --dim')
   }

@@ -69,6 +69,11 @@ export const LIMITS = {
    */
   commitBatchBytesMax: 16 * MiB,
   commitBatchMsMax: 5,
+  /**
+   * Sequences of a version that are reserved on disk at a time. After a crash that took updates back, at most
+   * this many are skipped.
+   */
+  sequencesReservedMax: 65_536,
   idempotencyKeyLengthMax: 128,
   idempotencyKeyCountMax: 100_000,
   aliasCountMax: 1_000,
@@ -81,6 +86,8 @@ export const LIMITS = {
    * about 2 ms a MiB.
    */
   logBytesMax: 4 * MiB,
+  /** Space of the disk that is kept for deletions, so that they succeed on a full disk and free more. */
+  diskReserveBytes: 512 * KiB,
   /** A shutdown writes snapshots for this long at most. The journal holds whatever they miss. */
   shutdownSnapshotMsMax: 10_000,
   computeQueueDepthMax: 64,
@@ -90,6 +97,9 @@ export const LIMITS = {
   headerBytesMax: 16 * KiB,
   headerCountMax: 100,
   connectionCountMax: 4_096,
+  /** File descriptors that connections leave to the service itself, and to each of its threads. */
+  descriptorsKept: 64,
+  descriptorsKeptPerThread: 16,
   headersTimeoutMs: 10_000,
   keepAliveTimeoutMs: 30_000,
   /** An upload that sends nothing for this long is aborted. */
