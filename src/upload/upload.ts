@@ -134,8 +134,8 @@ const planArrays = (located: LocatedArrays, upload: Upload): BodyPlan => {
 }
 
 /**
- * Reads the optimizer that the metadata names, for a table that has none. Without state, the word may be that of
- * another writer, and what cannot be read is ignored.
+ * Reads the optimizer that the metadata names, for a table that has none. Without state, the word may be that
+ * of another writer, and what cannot be read is ignored.
  */
 const readMetadataOptimizer = (
   { metadata }: LocatedArrays,

@@ -43,6 +43,17 @@ requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(),
              headers={"content-type": "application/x-npy"}).raise_for_status()
 \`\`\`
 
+npy is read as NumPy writes it: in column order too, as \`np.save(frame.to_numpy())\` of pandas and polars
+gives it, and big-endian. Only \`dtype=int8\` needs whole rows, and so row order. float64 is rounded to
+float32. An npz is an archive: send one array of it, or use \`npx gatherd put\`. Of a safetensors checkpoint
+\`tensor\` names the array; the others may be of any number and type. With shards,
+\`model.safetensors.index.json\` says which file has it.
+
+int8 rows that have their scale and bias already, as FBGEMM and torchrec keep them (dim bytes, float32 scale,
+float32 bias), are stored to the bit with \`input_dtype=int8_rows\`, as uint8 [rows, dim + 8] in npy or as raw
+numbers. What \`GET /v1/tables/{table}/data\` gives of an int8 table is taken back to the bit: as safetensors,
+or raw with \`rows\`, \`dim\` and \`dtype=int8\`.
+
 A safetensors body may contain the state of the table's optimizer, as \`GET
 /v1/tables/{table}/data?include=optimizer\` gives it: all of it or none. A new table gets the optimizer
 of \`?optimizer=\`, else the one that the metadata names.
