@@ -44,8 +44,17 @@ export const LIMITS = {
   specificationBodyBytesMax: 16 * MiB,
   jsonDepthMax: 32,
   npyHeaderBytesMax: 10_000,
-  safetensorsHeaderBytesMax: 1 * MiB,
-  safetensorsTensorCountMax: 1_024,
+  /** The limit of the format itself. */
+  safetensorsHeaderBytesMax: 100_000_000,
+  /** The tensors of a file; those that are not stored are only counted and checked by their places. */
+  safetensorsTensorCountMax: 262_144,
+  /** The tensors of a lookup or an update, which needs all of them. */
+  safetensorsRequestTensorCountMax: 1_024,
+  /**
+   * Headers of uploads above `headerBytesFreeMax` that an HTTP worker receives and reads at the same time.
+   */
+  headerBytesInFlightMax: 128 * MiB,
+  headerBytesFreeMax: 1 * MiB,
   rowsPageMax: 1_000,
   tablesPageMax: 1_000,
   /** Updates that run during an export keep the rows that they overwrite, up to this many bytes. */
@@ -60,6 +69,11 @@ export const LIMITS = {
    */
   commitBatchBytesMax: 16 * MiB,
   commitBatchMsMax: 5,
+  /**
+   * Sequences of a version that are reserved on disk at a time. After a crash that took updates back, at most
+   * this many are skipped.
+   */
+  sequencesReservedMax: 65_536,
   idempotencyKeyLengthMax: 128,
   idempotencyKeyCountMax: 100_000,
   aliasCountMax: 1_000,
@@ -72,6 +86,8 @@ export const LIMITS = {
    * about 2 ms a MiB.
    */
   logBytesMax: 4 * MiB,
+  /** Space of the disk that is kept for deletions, so that they succeed on a full disk and free more. */
+  diskReserveBytes: 512 * KiB,
   /** A shutdown writes snapshots for this long at most. The journal holds whatever they miss. */
   shutdownSnapshotMsMax: 10_000,
   computeQueueDepthMax: 64,
@@ -81,6 +97,9 @@ export const LIMITS = {
   headerBytesMax: 16 * KiB,
   headerCountMax: 100,
   connectionCountMax: 4_096,
+  /** File descriptors that connections leave to the service itself, and to each of its threads. */
+  descriptorsKept: 64,
+  descriptorsKeptPerThread: 16,
   headersTimeoutMs: 10_000,
   keepAliveTimeoutMs: 30_000,
   /** An upload that sends nothing for this long is aborted. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Config } from '../config.ts'
 import type { HttpWorkerCommand, HttpWorkerData, HttpWorkerEvent } from './worker.ts'
+import { planConnections, readDescriptorMax } from '../system/descriptors.ts'
 import type { Writer } from '../writer/writer.ts'
 
 /** After this many deaths of HTTP workers within this time, restarting them does not help. */
@@ -77,6 +78,10 @@ export class HttpWorkers {
       port,
       computeThreadCount: Math.ceil(computeThreadCount / httpThreadCount),
       uploadsDir: join(dataDir, 'uploads'),
+      connectionCountMax: planConnections(readDescriptorMax(), {
+        http: httpThreadCount,
+        compute: computeThreadCount,
+      }),
       settings: this.#config,
     }
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {

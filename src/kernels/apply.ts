@@ -49,9 +49,10 @@ export interface StepKernels {
   clampNegative(weightsAt: number, count: number): void
   /**
    * Scales rows whose Euclidean length is above `limit` (max) or differs from it (unit): w = (w * limit) /
-   * length. Rows of length zero are left unchanged; a length beyond float32 turns the row into NaN. Squares
-   * are summed in four lanes: lane j adds up the columns j, j+4, j+8, .. in ascending order, and the sum is
-   * (lane 0 + lane 2) + (lane 1 + lane 3).
+   * length. Rows of length zero are left unchanged; a row that is not finite becomes NaN. Squares are summed
+   * in four lanes: lane j adds up the columns j, j+4, j+8, .. in ascending order, and the sum is (lane 0 +
+   * lane 2) + (lane 1 + lane 3). A sum that is infinite or below SAFE_LENGTH_MIN squared is taken again in
+   * float64; the row is then scaled in float64 and rounded once, as it is for a limit below SAFE_LENGTH_MIN.
    */
   limitNorms(norm: Norm, weightsAt: number, rowCount: number, dim: number, limit: number): void
 }

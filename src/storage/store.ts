@@ -12,7 +12,7 @@ import type { RememberedKey } from './key-memory.ts'
 import { OsSync } from './os-sync.ts'
 import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
-import type { SyncedWatermark } from './synced-watermark.ts'
+import type { SpaceReserve } from './space-reserve.ts'
 import type { UpdateBatch, UpdateLog } from './update-log.ts'
 
 export interface StoreBatch extends UpdateBatch {
@@ -27,9 +27,9 @@ export interface StoreDependencies {
   disk: UpdateLog
   /** os.db, synced once a second. */
   os: UpdateLog
-  mark: SyncedWatermark
+  reserve: SpaceReserve
   latch: ErrorLatch
-  /** Closes the databases and the synced watermark, and releases the lock, in the right order. */
+  /** Closes the databases, and releases the lock, in the right order. */
   closeAll: () => void
 }
 
@@ -44,6 +44,7 @@ export class Store {
   readonly #disk: UpdateLog
   readonly #os: UpdateLog
   readonly #osSync: OsSync
+  readonly #reserve: SpaceReserve
   readonly #latch: ErrorLatch
   readonly #closeAll: () => void
   readonly #journals: readonly [Journal, Journal]
@@ -56,7 +57,8 @@ export class Store {
     this.#catalog = dependencies.catalog
     this.#disk = dependencies.disk
     this.#os = dependencies.os
-    this.#osSync = new OsSync(dependencies.os.database, dependencies.mark, dependencies.latch)
+    this.#osSync = new OsSync(dependencies.os.database, dependencies.latch)
+    this.#reserve = dependencies.reserve
     this.#latch = dependencies.latch
     this.#closeAll = dependencies.closeAll
     this.#journals = [dependencies.disk.journal, dependencies.os.journal]
@@ -99,9 +101,27 @@ export class Store {
     return this.#disk.keys.find(hash) ?? this.#os.keys.find(hash)
   }
 
-  /** Commits `batch` as one transaction, which is on disk when this returns. */
+  /**
+   * Commits `batch` as one transaction, which is on disk when this returns. A batch that frees space takes the
+   * reserve when the disk is full.
+   */
   commit(batch: StoreBatch): void {
     const { changes = [] } = batch
+    const isFreeing = changes.some(({ kind }) => kind === 'delete-table' || kind === 'delete-adapter')
+    if (isFreeing) this.#reserve.runFreeing(() => this.#commit(batch, changes))
+    else this.#commit(batch, changes)
+  }
+
+  /** Reserves space for later deletions again. A disk that is still full is no error. */
+  restoreReserve(): void {
+    try {
+      this.#reserve.fill()
+    } catch (error) {
+      throw this.#latch.classify('writing the reserve', error)
+    }
+  }
+
+  #commit(batch: StoreBatch, changes: readonly CatalogChange[]): void {
     // A change of the catalog (a listed snapshot, another durability) must not survive without the `os`
     // records that it depends on.
     if (changes.length > 0) this.syncOs()
@@ -179,8 +199,8 @@ export class Store {
    */
   pruneJournal(tableId: number, version: number, throughSequence: number): boolean {
     failpoint('prune:begun')
-    const disk = this.#disk.prune(tableId, version, throughSequence)
-    const os = this.#os.prune(tableId, version, throughSequence)
+    const disk = this.#reserve.runFreeing(() => this.#disk.prune(tableId, version, throughSequence))
+    const os = this.#reserve.runFreeing(() => this.#os.prune(tableId, version, throughSequence))
     failpoint('prune:done')
     return disk && os
   }
@@ -217,8 +237,8 @@ export class Store {
     this.#isClosed = true
     try {
       if (this.#latch.failure === null) {
-        this.#disk.database.checkpoint(true)
-        this.#os.database.checkpoint(true)
+        this.#disk.database.emptyLog()
+        this.#os.database.emptyLog()
       }
     } catch (error) {
       // On a full disk the logs keep everything.

@@ -11,6 +11,10 @@ export interface SegmentHandle {
   rowCount: number
 }
 
+/** Returns the memories of these segments. */
+export const memoriesOf = (segments: readonly SegmentHandle[]): WebAssembly.Memory[] =>
+  segments.map(({ memory }) => memory)
+
 /** A readable version of a table. `key` is never reused within this process. */
 export interface VersionHandle {
   key: string
@@ -42,6 +46,12 @@ export interface AdapterHandle {
   /** The memory of B: `rank` rows of `dim` float32, in the layout of a segment. */
   b: WebAssembly.Memory
 }
+
+/** Returns the memories of an adapter. */
+export const adapterMemories = ({ a, b }: Pick<AdapterHandle, 'a' | 'b'>): WebAssembly.Memory[] => [
+  ...memoriesOf(a),
+  b,
+]
 
 /**
  * The state of a table that every thread knows: its settings, its current version and its other readable

@@ -41,6 +41,7 @@ export interface HttpWorkerLinksDependencies {
 
 interface Retiring {
   reservedBytes: number
+  memories: readonly WebAssembly.Memory[]
   readers: Set<HttpWorkerLink>
   onFreed: () => void
 }
@@ -113,8 +114,13 @@ export class HttpWorkerLinks {
    * Frees the memory of a version or adapter when no HTTP worker reads it any more. Each reports that after a
    * publication without the key.
    */
-  retire(key: string, reservedBytes: number, onFreed: () => void = () => {}): void {
-    this.#retiring.set(key, { reservedBytes, readers: new Set(this.#httpWorkers), onFreed })
+  retire(
+    key: string,
+    reservedBytes: number,
+    memories: readonly WebAssembly.Memory[],
+    onFreed: () => void = () => {},
+  ): void {
+    this.#retiring.set(key, { reservedBytes, memories, readers: new Set(this.#httpWorkers), onFreed })
     this.#freeWhenUnread(key)
   }
 
@@ -171,7 +177,7 @@ export class HttpWorkerLinks {
     const retiring = this.#retiring.get(key)
     if (retiring === undefined || retiring.readers.size > 0) return
     this.#retiring.delete(key)
-    this.#dependencies.memory.release(retiring.reservedBytes)
+    this.#dependencies.memory.release(retiring.reservedBytes, retiring.memories)
     retiring.onFreed()
   }
 

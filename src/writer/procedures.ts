@@ -1,6 +1,7 @@
 /** The procedures of the writer that HTTP workers call. */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
+import { adapterMemories } from '../tables/handles.ts'
 import { makeAliasProcedures, refuseAlias } from './lifecycle/aliases.ts'
 import { changeSettings, commitBuild, removeTable, rollBack } from './lifecycle/changes.ts'
 import { beginExport, endExport, readPreImages } from './upkeep/exports.ts'
@@ -40,8 +41,10 @@ export const makeProcedures = (writer: WriterDependencies): Procedures => ({
     find: (name) => writer.find(name),
     lock: (name, work) => writer.lock(name, work),
     publish: (name) => writer.httpWorkers.publish(name, toRecord(writer.find(name))),
-    retire: (key, reservedBytes) =>
-      new Promise((resolve) => writer.httpWorkers.retire(key, reservedBytes, resolve)),
+    retire: ({ handle, reservedBytes }) =>
+      new Promise((resolve) =>
+        writer.httpWorkers.retire(handle.key, reservedBytes, adapterMemories(handle), resolve),
+      ),
   }),
   ...makeExportProcedures(writer),
 })
@@ -54,7 +57,8 @@ const showUpdate = ({ updateSource }: HttpWorkerLink, { places, ...head }: Updat
 const makeBuildProcedures = (
   writer: WriterDependencies,
 ): Pick<Procedures, 'beginBuild' | 'commitBuild' | 'abortBuild'> => ({
-  beginBuild: (httpWorker, argument) => {
+  beginBuild: async (httpWorker, argument) => {
+    await writer.memory.whenGivenBack()
     refuseAlias(writer, argument.name)
     const buildId = writer.takeNumber()
     const build = beginBuild(writer.tables, writer.memory, `v${buildId}`, argument, Date.now())

@@ -4,9 +4,9 @@ import { GatherdError, refuse, toMessage } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { instantiateApplyKernels } from '../kernels/apply.ts'
 import { Arena } from '../tables/arena.ts'
-import type { AliasRecord } from '../tables/handles.ts'
+import { adapterMemories, type AliasRecord } from '../tables/handles.ts'
 import { TableMemory } from '../tables/memory.ts'
-import { openStore, type OpenStoreOptions } from '../storage/open-store.ts'
+import { describeReport, openStore, type OpenStoreOptions, refuseStart } from '../storage/open-store.ts'
 import { StoreFailed } from '../storage/refusals.ts'
 import type { Store } from '../storage/store.ts'
 import { endExport, listLogs } from './upkeep/exports.ts'
@@ -97,14 +97,7 @@ export class Writer implements WriterDependencies {
     const startMs = performance.now()
     const { store, report } = openStore(options.dataDir, { ...options.store, goBackBeforeDamage: goesBack })
     try {
-      for (const log of [report.catalogLog, report.osLog]) {
-        if (log.droppedFrameCount > 0)
-          onWarning(
-            `${log.droppedFrameCount} frames of an unfinished commit were dropped; ` +
-              'nothing in it was acknowledged',
-          )
-      }
-      for (const { refusal } of report.damagedRecords) onWarning(refusal.message)
+      for (const line of describeReport(report)) onWarning(line)
       const { tables, aliases } = await recover({
         store,
         memory: this.memory,
@@ -124,13 +117,14 @@ export class Writer implements WriterDependencies {
       for (const [name, alias] of aliases) this.aliases.set(name, alias)
     } catch (error) {
       store.close()
-      throw error
+      return refuseStart(store.paths.directory, error)
     }
     this.#storage = this.#open(store, options)
     await Promise.all(
       [...this.tables.values()].map((table) => this.httpWorkers.publish(table.name, toRecord(table))),
     )
     this.#setHealth({ state: 'ready', reason: 'ready' })
+    if (report.isDiskFull) this.#storage.health.noteFull()
     // HTTP workers acknowledge aliases and so, since messages keep their order, the health before them.
     await this.httpWorkers.publishAliases()
     this.#loading.resolve()
@@ -240,7 +234,8 @@ export class Writer implements WriterDependencies {
   /** Discards what an HTTP worker that has ended had in progress. */
   #giveUp(httpWorker: HttpWorkerLink): void {
     for (const build of httpWorker.builds.values()) releaseBuild(build, this.memory)
-    for (const { reservedBytes } of httpWorker.adapterBuilds.values()) this.memory.release(reservedBytes)
+    for (const { reservedBytes, handle } of httpWorker.adapterBuilds.values())
+      this.memory.release(reservedBytes, adapterMemories(handle))
     for (const begun of httpWorker.exports.values()) endExport(begun, this.memory)
   }
 }

@@ -139,10 +139,49 @@ describe('An optimizer step', () => {
     expect(arenas.numbers[4160]).toBe((2 ** 24 + 16) / 64)
   })
 
-  test('makes a row NaN, not zeros, when its norm overflows float32', () => {
-    arenas.numbers.set([3e38, 3e38, 1], 256)
-    arenas.kernels.limitNorms('max', 1024, 1, 3, 1)
-    expect([...arenas.numbers.subarray(256, 259)]).toEqual([NaN, NaN, NaN])
+  const limitNorms = (norm: 'max' | 'unit', row: number[], limit: number): number[] => {
+    arenas.numbers.set(row, 256)
+    arenas.kernels.limitNorms(norm, 1024, 1, row.length, limit)
+    return [...arenas.numbers.subarray(256, 256 + row.length)]
+  }
+  const rounded = (values: number[]): number[] => values.map((value) => Math.fround(value))
+
+  test.each([2 ** 124, 2 ** 66, 2 ** -66, 2 ** -110, 2 ** -149])(
+    'scales a row of numbers near %f, whose squares float32 does not hold',
+    (unit) => {
+      expect(limitNorms('unit', [3 * unit, 4 * unit], 1)).toEqual(rounded([0.6, 0.8]))
+      expect(limitNorms('unit', [3 * unit, 4 * unit, -12 * unit], 1)).toEqual(
+        rounded([3 / 13, 4 / 13, -12 / 13]),
+      )
+      const limit = 5 * unit
+      expect(limitNorms('max', [3 * unit, 4 * unit], limit)).toEqual([3 * unit, 4 * unit])
+      const scaled = limitNorms('max', [6 * unit, 8 * unit], limit)
+      expect(scaled).toEqual(rounded([3 * unit, 4 * unit]))
+    },
+  )
+
+  test('scales a row down to a limit so small that the product with it would underflow', () => {
+    expect(limitNorms('max', [3e-10, 4e-10], 1e-36)).toEqual(
+      rounded([
+        (Math.fround(3e-10) * Math.fround(1e-36)) / Math.hypot(Math.fround(3e-10), Math.fround(4e-10)),
+        (Math.fround(4e-10) * Math.fround(1e-36)) / Math.hypot(Math.fround(3e-10), Math.fround(4e-10)),
+      ]),
+    )
+  })
+
+  test('keeps a row of zeros, and makes a row NaN that is not finite', () => {
+    expect(limitNorms('unit', [0, -0, 0], 1)).toEqual([0, -0, 0])
+    expect(limitNorms('max', [Infinity, 1, 0], 1)).toEqual([NaN, NaN, NaN])
+    expect(limitNorms('unit', [NaN, 1, 0], 1)).toEqual([NaN, NaN, NaN])
+  })
+
+  test('takes the mean of squares whose sum float32 does not hold', () => {
+    arenas.numbers.fill(2 ** 62, 256, 256 + 16)
+    arenas.numbers.fill(0, 4096, 4096 + 17)
+    const regions = { weightsAt: 4096 * 4, gradientsAt: 1024, stateAt: 4112 * 4, rowCount: 1, dim: 16 }
+    expect(arenas.kernels.stepRows('stepRowwiseAdagrad', regions, 1, 1, 0, false)).toBe(true)
+    expect(arenas.numbers[4112]).toBe(2 ** 124)
+    expect(arenas.numbers[4096]).toBe(-1)
   })
 })
 

@@ -7,6 +7,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { listNamedArrays } from '../../formats/format.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { sendAnswer } from '../answer/send-answer.ts'
+import { chooseVersion } from '../body/lookup-body.ts'
 import { checkDeadline } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { ARRAYS_FORMATS, type Format } from '../negotiate.ts'
@@ -21,7 +22,7 @@ import {
 import { TableParams } from '../schemas/table.ts'
 import { compileChecker } from '../validate.ts'
 
-const checkMembers = compileChecker(AttendMembers)
+const checkMembers = compileChecker(AttendMembers, ATTEND_TENSORS)
 
 /** `POST /v1/tables/{table}/attend`. */
 export const attendRoute: Route = defineRoute({
@@ -53,7 +54,8 @@ found = load(answer.content)                        # indices and scores, both o
 \`\`\`
 
 A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are
-float32, in an order that depends only on dim.`,
+float32, in an order that depends only on dim; those that float32 cannot hold are taken again in float64, so
+that huge and tiny rows are measured like others.`,
   params: TableParams,
   query: AttendQuery,
   bodySchema: AttendBody,
@@ -101,5 +103,5 @@ const readAttend = (
   }
   const { members, tensors } = readJsonObject(body, ATTEND_TENSORS, { singles: ATTEND_TENSORS })
   const { version: bodyVersion, ...bodyOptions } = checkMembers(members)
-  return { ...fromJsonTensors(tensors), options: bodyOptions, version: version ?? bodyVersion }
+  return { ...fromJsonTensors(tensors), options: bodyOptions, version: chooseVersion(version, bodyVersion) }
 }

@@ -84,7 +84,7 @@ curl -fsS -X DELETE http://127.0.0.1:8080/v1/tables/words/lora
     'MEMORY_QUOTA_EXCEEDED',
   ],
   handler: async (
-    { registry, writer, lookups },
+    { registry, writer, lookups, headers },
     { params, query, body, bodyFormat, digest, precondition, request, reply },
   ) => {
     const created = await uploadAdapter(writer, lookups.arena, registry.findTable(params.table), {
@@ -93,6 +93,7 @@ curl -fsS -X DELETE http://127.0.0.1:8080/v1/tables/words/lora
       body,
       digest,
       alpha: query.alpha,
+      headers,
       precondition,
     })
     return sendAdapter(created ? reply.status(201) : reply, registry.findTable(params.table))

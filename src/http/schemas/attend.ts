@@ -7,8 +7,8 @@ const options = {
     Type.Integer({
       minimum: 1,
       description:
-        'Number of best rows for each query; a number above rows gives all of them. Without it, the ' +
-        'answer has the score of every row',
+        'Number of best rows for each query; a number above rows gives all of them but the padding row. ' +
+        'Without it, the answer has the score of every row',
     }),
   ),
   metric: Type.Optional(

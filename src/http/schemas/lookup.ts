@@ -21,7 +21,9 @@ const options = {
   pooling: Type.Optional(Pooling),
   include_last_offset: Type.Optional(
     Type.Boolean({
-      description: 'Whether the last offset is the number of indices: it ends the last bag and begins none',
+      description:
+        'Whether the last offset is the number of indices: it ends the last bag and begins none. Only with ' +
+        'offsets',
     }),
   ),
   padding_index: Type.Optional(PaddingIndex),

@@ -39,8 +39,15 @@ export const ElementType = Choice(
     'uint16',
     'uint32',
     'uint64',
+    'int8_rows',
   ],
-  { title: 'ElementType', description: 'Type of the numbers in an octet-stream body', default: 'float32' },
+  {
+    title: 'ElementType',
+    description:
+      'Type of the numbers in an octet-stream body. int8_rows: rows as int8 tables, FBGEMM and torchrec keep ' +
+      'them, dim bytes, float32 scale, float32 bias; also for uint8 [rows, dim + 8] in npy and safetensors',
+    default: 'float32',
+  },
 )
 
 export const IndexDtype = Choice(['int32', 'int64', 'uint32', 'uint64'], {
@@ -92,7 +99,8 @@ export const PaddingIndex = Type.Union(
   [Type.Integer({ minimum: -LIMITS.tableRowsMax, maximum: LIMITS.tableRowsMax - 1 }), Type.Null()],
   {
     description:
-      'A row that bags leave out and gradients never change; a negative number counts from the end',
+      'A row that bags leave out and gradients never change; a negative number counts from the end. One ' +
+      'that names no row is refused',
   },
 )
 

@@ -5,20 +5,29 @@
  * and of FBGEMM for rowwise_adagrad.
  */
 import { makeStepKernels, type StepExports, type StepKernels } from '../apply.ts'
-import { NORM_CODES } from '../codes.ts'
+import { NORM_CODES, SAFE_LENGTH_MIN } from '../codes.ts'
 
 const f = Math.fround
 
 /** Returns a view of `count` numbers of the arena from byte `at` on. */
 type ViewNumbers = (at: number, count: number) => Float32Array
 
-/** Returns the sum of the squares of a row, in four lanes as {@link StepKernels.limitNorms} defines it. */
-const sumSquares = (values: Float32Array): number => {
+/**
+ * Returns the sum of the squares of a row, in four lanes as {@link StepKernels.limitNorms} defines it, with
+ * every operation rounded by `round`.
+ */
+const sumSquares = (values: Float32Array, round: (value: number) => number): number => {
   const lanes = [0, 0, 0, 0]
   values.forEach((value, column) => {
-    lanes[column % 4] = f(lanes[column % 4] + f(value * value))
+    lanes[column % 4] = round(lanes[column % 4] + round(value * value))
   })
-  return f(f(lanes[0] + lanes[2]) + f(lanes[1] + lanes[3]))
+  return round(round(lanes[0] + lanes[2]) + round(lanes[1] + lanes[3]))
+}
+
+/** Returns how the sums of a row are rounded: to float32, or not if the sum overflows or is too small. */
+const roundingOf = (values: Float32Array): ((value: number) => number) => {
+  const sum = sumSquares(values, f)
+  return sum >= SAFE_LENGTH_MIN ** 2 && sum < Infinity ? f : (value) => value
 }
 
 /** Returns true if a number is not finite. */
@@ -82,7 +91,7 @@ const makeRowSteps = (view: ViewNumbers): StepExports => ({
         view(weightsAt + row * dim * 4, dim),
         view(gradientsAt + row * dim * 4, dim),
       ]
-      state[row] += f(sumSquares(gradients) / dim)
+      state[row] += f(sumSquares(gradients, roundingOf(gradients)) / dim)
       const root = rootOf(state[row], f(epsilon), inside)
       for (let k = 0; k < dim; k++) weights[k] -= f(f(f(rate) * gradients[k]) / root)
     }
@@ -113,9 +122,11 @@ const makeConstraints = (view: ViewNumbers): StepExports => ({
   limitNorms(norm, weightsAt, rowCount, dim, limit) {
     for (let row = 0; row < rowCount; row++) {
       const weights = view(weightsAt + row * dim * 4, dim)
-      const length = f(Math.sqrt(sumSquares(weights)))
+      const round = f(limit) < SAFE_LENGTH_MIN ? (value: number): number => value : roundingOf(weights)
+      const length = round(Math.sqrt(sumSquares(weights, round)))
       if (length === 0 || (norm === NORM_CODES.max && length <= f(limit))) continue
-      for (let k = 0; k < dim; k++) weights[k] = length === Infinity ? NaN : f(weights[k] * f(limit)) / length
+      const divisor = length < Infinity ? length : NaN
+      for (let k = 0; k < dim; k++) weights[k] = round(weights[k] * f(limit)) / divisor
     }
   },
 })

@@ -2,7 +2,9 @@
  * The optimizer steps that divide a gradient by the root of past squares. They are called and computed like
  * those of apply.as.ts.
  */
-import { loadNumbers, nonFiniteBits, storeNumbers, sumSquares } from './row-numbers.as'
+import {
+  isSafe, loadNumbers, nonFiniteBits, storeNumbers, sumSquares, sumSquaresWide,
+} from './row-numbers.as'
 
 /** sqrt(s) + epsilon, or (inside) sqrt(s + epsilon). */
 @inline
@@ -49,6 +51,13 @@ export function stepAdagrad(
   return v128.any_true(nonFinite)
 }
 
+/** Returns the mean of the squares of a row; the sum may be beyond float32. */
+@inline
+function meanSquare(at: usize, dim: i32): f32 {
+  const sum = sumSquares(at, dim)
+  return isSafe(sum) ? sum / <f32>dim : <f32>(sumSquaresWide(at, dim) / <f64>dim)
+}
+
 /** One accumulator per row: s += sum(g * g) / dim; w -= (rate * g) / root. */
 export function stepRowwiseAdagrad(
   weightsAt: usize, gradientsAt: usize, stateAt: usize, rowCount: i32, dim: i32, rate: f32, epsilon: f32,
@@ -58,7 +67,7 @@ export function stepRowwiseAdagrad(
   let nonFinite = i32x4.splat(0)
   const epsilons = f32x4.splat(epsilon)
   for (let row = 0; row < rowCount; row++) {
-    const sum = load<f32>(stateAt) + sumSquares(gradientsAt, dim) / <f32>dim
+    const sum = load<f32>(stateAt) + meanSquare(gradientsAt, dim)
     store<f32>(stateAt, sum)
     stateAt += 4
     nonFinite = v128.or(nonFinite, nonFiniteBits(f32x4.splat(sum), 4))

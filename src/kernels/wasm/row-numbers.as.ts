@@ -1,4 +1,5 @@
 /** Loads, stores and sums numbers of the arena four at a time, and the last one to three numbers of a row. */
+import { SAFE_LENGTH_MIN } from './codes.as'
 import { storeLanes } from './rows.as'
 
 /**
@@ -53,4 +54,33 @@ export function sumSquares(at: usize, dim: i32): f32 {
   if (rest > 0) sums = addSquares(rest, at, sums)
   const halves = f32x4.add(sums, v128.shuffle<i32>(sums, sums, 2, 3, 0, 1))
   return f32x4.extract_lane(halves, 0) + f32x4.extract_lane(halves, 1)
+}
+
+@inline
+function addWideSquares(numbers: v128, sums: v128): v128 {
+  const wide = f64x2.promote_low_f32x4(numbers)
+  return f64x2.add(sums, f64x2.mul(wide, wide))
+}
+
+/**
+ * Returns the same sum in float64, which holds the square of every float32, for sums that {@link isSafe}
+ * rejects.
+ */
+export function sumSquaresWide(at: usize, dim: i32): f64 {
+  let low = i32x4.splat(0)
+  let high = i32x4.splat(0)
+  for (let rest = dim; rest > 0; rest -= 4) {
+    const numbers = loadNumbers(at, min(rest, 4))
+    low = addWideSquares(numbers, low)
+    high = addWideSquares(v128.shuffle<i32>(numbers, numbers, 2, 3, 2, 3), high)
+    at += 16
+  }
+  const sums = f64x2.add(low, high)
+  return f64x2.extract_lane(sums, 0) + f64x2.extract_lane(sums, 1)
+}
+
+/** Whether a float32 sum of squares neither overflowed nor lost bits to underflow; false for NaN. */
+@inline
+export function isSafe(sum: f32): bool {
+  return sum >= SAFE_LENGTH_MIN * SAFE_LENGTH_MIN && sum < Infinity
 }

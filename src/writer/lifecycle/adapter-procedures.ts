@@ -6,6 +6,7 @@ import type { CatalogAdapter, CatalogChange } from '../../storage/catalog-rows.t
 import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
 import { writeSnapshot } from '../../storage/snapshot-write.ts'
 import type { Store } from '../../storage/store.ts'
+import { adapterMemories } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
 import type { WriterCalls } from '../protocol.ts'
@@ -37,8 +38,8 @@ export interface AdapterDependencies {
   lock: <Result>(name: string, work: () => Promise<Result>) => Promise<Result>
   /** Publishes the table to every HTTP worker. */
   publish: (name: string) => Promise<void>
-  /** Resolves when no HTTP worker reads the key any more and its memory is free. */
-  retire: (key: string, reservedBytes: number) => Promise<void>
+  /** Resolves when no HTTP worker reads the adapter any more. */
+  retire: (adapter: AdapterModel) => Promise<void>
 }
 
 type Name = 'beginAdapter' | 'commitAdapter' | 'abortAdapter' | 'dropAdapter'
@@ -51,7 +52,8 @@ type AdapterProcedures = {
 
 /** Makes the procedures of adapters. */
 export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProcedures => ({
-  beginAdapter: (httpWorker, argument) => {
+  beginAdapter: async (httpWorker, argument) => {
+    await writer.memory().whenGivenBack()
     const adapterId = writer.takeNumber()
     const build = beginAdapter(
       writer.find(argument.name),
@@ -74,7 +76,7 @@ export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProce
   abortAdapter: (httpWorker, { adapterId }) => {
     const build = httpWorker.adapterBuilds.get(adapterId)
     httpWorker.adapterBuilds.delete(adapterId)
-    if (build !== undefined) writer.memory().release(build.reservedBytes)
+    if (build !== undefined) writer.memory().release(build.reservedBytes, adapterMemories(build.handle))
     return null
   },
   dropAdapter: (_httpWorker, { name, precondition }) =>
@@ -125,7 +127,7 @@ const commitAdapter = async (
     checkAdapter(table, build)
     commitChange(writer, table, { kind: 'put-adapter', adapter: listed }, nowMs)
   } catch (error) {
-    writer.memory().release(build.reservedBytes)
+    writer.memory().release(build.reservedBytes, adapterMemories(build.handle))
     writer.cleanup().unlisted(...files)
     throw error
   }
@@ -167,7 +169,7 @@ const publishAdapter = async (
   else {
     const { key } = before.handle
     current.leavingAdapters.add(key)
-    const freed = writer.retire(key, before.reservedBytes)
+    const freed = writer.retire(before)
     await writer.publish(name)
     await freed
     current.leavingAdapters.delete(key)

@@ -1,7 +1,7 @@
 /** LoRA adapters in the writer's memory: building, attaching and detaching them. */
 import { refuse } from '../../core/errors.ts'
 import type { Precondition } from '../../core/types.ts'
-import type { AdapterHandle } from '../../tables/handles.ts'
+import { type AdapterHandle, memoriesOf } from '../../tables/handles.ts'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
@@ -46,7 +46,7 @@ export const beginAdapter = (
     }
     return { name, precondition, handle, reservedBytes: a.reservedBytes + b.reservedBytes }
   } catch (error) {
-    memory.release(a.reservedBytes)
+    memory.release(a.reservedBytes, memoriesOf(a.segments))
     throw error
   }
 }

@@ -7,6 +7,8 @@
 import type { Durability, Precondition, Settings } from '../../core/types.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
 import { refuseAlias } from './aliases.ts'
+import { adapterMemories, memoriesOf } from '../../tables/handles.ts'
+import { stateMemories } from './optimizer-state.ts'
 import type { CatalogChange } from '../../storage/catalog-rows.ts'
 import { failpoint } from '../../storage/failpoints.ts'
 import { writeSnapshot } from '../../storage/snapshot-write.ts'
@@ -188,8 +190,10 @@ const publish = async (
 ): Promise<void> => {
   const { httpWorkers, storage } = writer
   for (const { handle, reservedBytes, state, adapter } of retired) {
-    httpWorkers.retire(handle.key, reservedBytes + (state?.reservedBytes ?? 0))
-    if (adapter !== null) httpWorkers.retire(adapter.handle.key, adapter.reservedBytes)
+    const memories = [...memoriesOf(handle.segments), ...stateMemories(state)]
+    httpWorkers.retire(handle.key, reservedBytes + (state?.reservedBytes ?? 0), memories)
+    if (adapter !== null)
+      httpWorkers.retire(adapter.handle.key, adapter.reservedBytes, adapterMemories(adapter.handle))
   }
   const table = writer.tables.get(name)
   await httpWorkers.publish(name, table === undefined ? null : toRecord(table))

@@ -3,14 +3,15 @@ import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Optimizer, Settings } from '../../core/types.ts'
 import { DEFAULT_OPTIMIZER } from '../../optimizers/complete.ts'
-import type { AdapterHandle, TableHandle, VersionHandle } from '../../tables/handles.ts'
+import { type AdapterHandle, memoriesOf, type TableHandle, type VersionHandle } from '../../tables/handles.ts'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { type CurrentState, checkPrecondition } from '../../tables/precondition.ts'
+import { checkPaddingIndex } from '../../tables/resolve.ts'
 import type { TableWriter } from '../../tables/table-writer.ts'
 import type { CatalogSnapshot } from '../../storage/catalog-rows.ts'
 import type { BeginArguments } from '../protocol.ts'
-import { createState, type OptimizerState } from './optimizer-state.ts'
+import { createState, type OptimizerState, stateMemories } from './optimizer-state.ts'
 
 /** The settings of a new table. */
 export const DEFAULT_SETTINGS: Settings = {
@@ -60,6 +61,8 @@ export interface VersionModel {
    * The sequence and step after the updates that are computed but not yet visible; null when there are none.
    */
   planned: { sequence: number; step: number } | null
+  /** No update has had a higher sequence; the catalog holds it. See `CatalogVersion`. */
+  reserved: number
   /** The keys of former adapters that lookups still add. */
   leavingAdapters: Set<string>
 }
@@ -74,6 +77,8 @@ export interface TableModel {
   highest: number
   /** Raised each time the optimizer state is dropped, so that a start ignores older state on disk. */
   stateEpoch: number
+  /** Raised by each change of what clients see of the table, except its data. */
+  revision: number
   current: VersionModel
   versions: Map<number, VersionModel>
 }
@@ -111,12 +116,7 @@ export const toRecord = (table: TableModel): TableHandle => ({
  * of `rows` rows.
  */
 export const mergeSettings = (before: Settings, changes: Partial<Settings>, rows: number): Settings => {
-  const padding = changes.padding_index
-  if (typeof padding === 'number' && (padding < -rows || padding >= rows)) {
-    refuse('INVALID_REQUEST', `padding_index ${padding} names no row of a table of ${rows} rows`, {
-      errors: [{ pointer: '/padding_index', detail: `expected ${-rows}..${rows - 1} or null` }],
-    })
-  }
+  checkPaddingIndex(changes.padding_index, rows)
   return { ...before, ...changes }
 }
 
@@ -148,7 +148,7 @@ export const beginBuild = (
     const state = stateKind === undefined ? null : createState(memory, handle, optimizer)
     return { arguments: begin, handle, reservedBytes, state }
   } catch (error) {
-    memory.release(reservedBytes)
+    memory.release(reservedBytes, memoriesOf(segments))
     throw error
   }
 }
@@ -167,4 +167,7 @@ export const checkStateKind = ({ stateKind }: BeginArguments, { kind }: Optimize
 
 /** Frees the memory of a build that will not become a version. */
 export const releaseBuild = (build: Build, memory: TableMemory): void =>
-  memory.release(build.reservedBytes + (build.state?.reservedBytes ?? 0))
+  memory.release(build.reservedBytes + (build.state?.reservedBytes ?? 0), [
+    ...memoriesOf(build.handle.segments),
+    ...stateMemories(build.state),
+  ])

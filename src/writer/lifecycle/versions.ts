@@ -1,5 +1,6 @@
 /** Plans changes of a table's versions and settings. A plan changes nothing by itself. */
 import { refuse } from '../../core/errors.ts'
+import { LIMITS } from '../../core/limits.ts'
 import type { Settings } from '../../core/types.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
@@ -56,6 +57,7 @@ export const finishBuild = (
     adapter: null,
     stored: { snapshots: [], durableSequence: 0, journalBytes: 0, journalPins: 0 },
     planned: null,
+    reserved: LIMITS.sequencesReservedMax,
     leavingAdapters: new Set(),
   }
 }
@@ -85,6 +87,7 @@ export const planReplacement = (
     changedAt: createdAt,
     highest: number,
     stateEpoch: (before?.stateEpoch ?? 0) + (dropsState ? 1 : 0),
+    revision: before?.revision ?? 0,
     current: model,
     versions: new Map([...(before?.versions ?? []), [number, model]]),
   }

@@ -4,7 +4,7 @@ import { assert } from '../../core/assert.ts'
 import { layOut } from '../../layout/cache-lines.ts'
 import { scatterStored } from '../../tables/table-writer.ts'
 import type { Arena } from '../../tables/arena.ts'
-import type { VersionHandle } from '../../tables/handles.ts'
+import { memoriesOf, type VersionHandle } from '../../tables/handles.ts'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { TableWriter } from '../../tables/table-writer.ts'
@@ -71,7 +71,7 @@ export const loadVersion = async (
     await replay(dependencies, found, plan, model, loaded)
     return model
   } catch (error) {
-    memory.release(reservedBytes)
+    memory.release(reservedBytes, memoriesOf(segments))
     if (loaded.state !== null) dropState(loaded.state, memory)
     throw error
   }
@@ -80,7 +80,7 @@ export const loadVersion = async (
 const toVersionModel = (
   handle: VersionHandle,
   reservedBytes: number,
-  { snapshots }: VersionFound,
+  { versionRow, snapshots }: VersionFound,
   plan: LoadPlan,
 ): VersionModel => ({
   handle,
@@ -98,6 +98,7 @@ const toVersionModel = (
     journalPins: 0,
   },
   planned: null,
+  reserved: versionRow.reserved,
   leavingAdapters: new Set(),
 })
 

@@ -50,6 +50,12 @@ export class StoreHealth {
     this.#tell()
   }
 
+  /** Takes note of a disk that was found full at the start. */
+  noteFull(): void {
+    this.#isFull = true
+    this.#tell()
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer)
     await this.#syncing
@@ -57,6 +63,7 @@ export class StoreHealth {
 
   #tick(): void {
     if (this.#isFull && this.#hasSpace()) this.#isFull = false
+    if (!this.#isFull) this.#restoreReserve()
     this.#tell()
     if (this.#isSyncing || this.#store.failure !== null) return
     this.#isSyncing = true
@@ -77,12 +84,25 @@ export class StoreHealth {
     }
   }
 
+  #restoreReserve(): void {
+    try {
+      if (this.#store.failure === null && this.#freeBytes() > 4 * LIMITS.diskReserveBytes)
+        this.#store.restoreReserve()
+    } catch (error) {
+      this.#onError(error)
+    }
+  }
+
   #hasSpace(): boolean {
+    return this.#freeBytes() >= FREE_BYTES_MIN
+  }
+
+  #freeBytes(): number {
     try {
       const { bavail, bsize } = statfsSync(this.#store.paths.directory)
-      return bavail * bsize >= FREE_BYTES_MIN
+      return bavail * bsize
     } catch {
-      return false
+      return 0
     }
   }
 

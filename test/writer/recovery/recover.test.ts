@@ -53,13 +53,16 @@ describe('A start after a crash', () => {
       expect([readRows(again), sequenceOf(again)]).toEqual([rowsAt(4), 4])
       expect(again.warnings.join('\n')).toContain(`${newest.file}: `)
       expect(again.warnings.at(-1)).toMatch(/nothing is lost$/)
-      // The damaged snapshot is no longer listed.
+      // The damaged snapshot is no longer listed, but kept under another name, which no start removes.
+      const kept = damage === 'missing' ? [] : [`${newest.file}.damaged`]
       expect([snapshotsOf(again).map(({ file }) => file), listFolder(image)]).toEqual([
         [older.file],
-        [older.file],
+        [older.file, ...kept].sort(),
       ])
-      const third = await openWriter(crash(image))
+      const copy = crash(image)
+      const third = await openWriter(copy)
       expect([readRows(third), third.warnings]).toEqual([rowsAt(4), []])
+      expect(listFolder(copy)).toEqual([older.file, ...kept].sort())
     },
   )
 
