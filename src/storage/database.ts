@@ -131,7 +131,10 @@ export class Database {
     this.#hasRemains = false
   }
 
-  /** Records that the first `frameCount` frames of the log are synced. A full disk leaves the record as it was. */
+  /**
+   * Records that the first `frameCount` frames of the log are synced. A full disk leaves the record as it
+   * was.
+   */
   writeWatermark(frameCount: number): void {
     try {
       this.watermark.write({ salts: this.logSalts(), frameCount })

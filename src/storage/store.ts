@@ -102,8 +102,8 @@ export class Store {
   }
 
   /**
-   * Commits `batch` as one transaction, which is on disk when this returns. A batch that frees space takes the
-   * reserve when the disk is full.
+   * Commits `batch` as one transaction, which is on disk when this returns. A batch that frees space takes
+   * the reserve when the disk is full.
    */
   commit(batch: StoreBatch): void {
     const { changes = [] } = batch
