@@ -37,10 +37,13 @@ const V8_FLAGS = ['--external-memory-accounted-in-global-limit', '--initial-old-
 const SHARED: Readonly<Record<string, string>> = {
   http: 'test/{http,golden}/**/*.test.ts',
   writing: 'test/{writer,storage,upload,export,update}/**/*.test.ts',
-  reading: 'test/{lookup,attend,tables,workers,kernels,layout,formats,optimizers}/**/*.test.ts',
+  reading: 'test/{core,lookup,attend,tables,workers,kernels,layout,formats,optimizers}/**/*.test.ts',
   around: 'test/{cli,docs,examples,load,tidy}/**/*.test.ts',
   root: 'test/*.test.ts',
 }
+
+/** The patterns of all groups. A test file outside of them would never run. */
+export const PATTERNS: readonly string[] = [...Object.values(SHARED), ...ALONE]
 
 export default defineConfig({
   test: {

@@ -7,7 +7,15 @@ import { spawnSync } from 'node:child_process'
 import process from 'node:process'
 
 /** What some tests need beyond Node, and a user's machine may lack. */
-export type Need = 'chromium' | 'compilers' | 'mounts' | 'python' | 'redis' | 'safetensors' | 'strace'
+export type Need =
+  | 'chromium'
+  | 'compilers'
+  | 'mounts'
+  | 'python'
+  | 'redis'
+  | 'safetensors'
+  | 'strace'
+  | 'terminal'
 
 interface Requirement {
   /**
@@ -61,6 +69,11 @@ const REQUIREMENTS: Record<Need, Requirement> = {
     commands: ['strace'],
     probe: ['-f', '-e', 'inject=getppid:error=EPERM', 'true'],
     remedy: 'strace, and the right to trace (Debian: apt-get install strace)',
+  },
+  terminal: {
+    commands: ['script'],
+    probe: ['-qfec', 'true', '/dev/null'],
+    remedy: 'script of util-linux, which gives a program a terminal (Debian: apt-get install bsdutils)',
   },
 }
 

@@ -44,8 +44,17 @@ export const LIMITS = {
   specificationBodyBytesMax: 16 * MiB,
   jsonDepthMax: 32,
   npyHeaderBytesMax: 10_000,
-  safetensorsHeaderBytesMax: 1 * MiB,
-  safetensorsTensorCountMax: 1_024,
+  /** The limit of the format itself. */
+  safetensorsHeaderBytesMax: 100_000_000,
+  /** The tensors of a file; those that are not stored are only counted and checked by their places. */
+  safetensorsTensorCountMax: 262_144,
+  /** The tensors of a lookup or an update, which needs all of them. */
+  safetensorsRequestTensorCountMax: 1_024,
+  /**
+   * Headers of uploads above `headerBytesFreeMax` that an HTTP worker receives and reads at the same time.
+   */
+  headerBytesInFlightMax: 128 * MiB,
+  headerBytesFreeMax: 1 * MiB,
   rowsPageMax: 1_000,
   tablesPageMax: 1_000,
   /** Updates that run during an export keep the rows that they overwrite, up to this many bytes. */

@@ -9,7 +9,9 @@ import type { TableEntry } from '../tables/registry.ts'
 import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScalar } from './adapter-plan.ts'
 import { UploadBody } from './body.ts'
 import type { WriterConnection } from './build.ts'
-import { loaderSink, openBytesSink, type Sink, takeHeader, writeBody } from './sinks.ts'
+import { loaderSink, openBytesSink, writeBody } from './sinks.ts'
+import type { Sink } from './sink.ts'
+import { type HeaderMemory, readHeader } from './read-header.ts'
 import { RowLoader } from './row-loader.ts'
 
 /** One PUT of an adapter. */
@@ -26,6 +28,8 @@ export interface AdapterUpload {
   /** The alpha of the query; when absent, the body must have it. */
   alpha?: number
   precondition: Precondition
+  /** See `Upload.headers`. */
+  headers?: HeaderMemory
 }
 
 /**
@@ -48,8 +52,11 @@ export const uploadAdapter = async (
   })
   const { handle } = entry.current
   try {
-    const header = await takeHeader(body, format)
-    const plan = planAdapter(format.locate(header, upload.contentLength ?? null), handle, upload.alpha)
+    const announcedBytes = upload.contentLength ?? null
+    const located = await readHeader(body, format, upload.headers ?? { bytes: 0 }, (header) =>
+      format.locate(header, announcedBytes),
+    )
+    const plan = planAdapter(located, handle, upload.alpha)
     const { rank, dtype } = plan
     const begin = {
       name: entry.record.name,
@@ -102,7 +109,7 @@ const fillAdapter = async (
     for (const sink of sinks) sink.close()
   }
   checkDigest('body', body.digest(), digest)
-  for (const sink of sinks) sink.checkFinite()
+  for (const sink of sinks) await sink.checkFinite()
   return checkAlpha(readAlpha(), rank)
 }
 

@@ -5,7 +5,8 @@ import type { Precondition } from '../../core/types.ts'
 import { formatContentDigest, parseContentDigest } from '../../formats/digest.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { findFormat, type FormatName, RAW } from '../../formats/format.ts'
-import { checkOptions, planRaw } from '../../upload/plan.ts'
+import { checkOptions } from '../../upload/finish-plan.ts'
+import { planRaw } from '../../upload/plan.ts'
 import { commitUpload } from '../../upload/staging/commit.ts'
 import {
   countBytes,

@@ -4,7 +4,7 @@ import type { Static } from 'typebox'
 import type { Precondition, Settings, TableInfo } from '../../core/types.ts'
 import { describeBuilt, type Registry } from '../../tables/registry.ts'
 import type { BuiltTable } from '../../upload/build.ts'
-import type { UploadOptions } from '../../upload/plan.ts'
+import type { UploadOptions } from '../../upload/finish-plan.ts'
 import { uploadTable } from '../../upload/upload.ts'
 import type { HttpContext } from '../context.ts'
 import { sendTableInfo } from '../routes/tables.ts'
@@ -52,7 +52,7 @@ export const readUploadQuery = (
 
 /** Creates or replaces a table from data. Refuses whatever {@link uploadTable} refuses. */
 export const storeTableBody = (
-  { writer, lookups, registry }: HttpContext,
+  { writer, lookups, registry, headers }: HttpContext,
   source: TableBody,
 ): Promise<BuiltTable> => {
   const { table, query, ...upload } = source
@@ -61,6 +61,7 @@ export const storeTableBody = (
     ...upload,
     ...options,
     name: table,
+    headers,
     allowNonFinite,
     settings,
     optimizer: settings.optimizer ?? registry.get(table)?.record.settings.optimizer,

@@ -24,21 +24,22 @@ export const createHttpDate = (): HttpDate => {
 export type AnswerHead = (sequence: number, bodyBytes: number) => Uint8Array
 
 /**
- * Makes an {@link AnswerHead} for one version, with `headers` between those of the state and the length.
- * Between two updates and within a second most of the head stays the same, and often all of it, so those
- * parts are rendered only once.
+ * Makes an {@link AnswerHead} for one version, with `leading` headers before those of the state, and
+ * `headers` between them and the length. Between two updates and within a second most of the head stays the
+ * same, and often all of it, so those parts are rendered only once.
  */
 export const createAnswerHead = (
   httpDate: HttpDate,
   version: number,
   headers: Readonly<Record<string, string>>,
+  leading: Readonly<Record<string, string>> = {},
 ): AnswerHead => {
   let rendered = { sequence: -1, date: '', before: '', after: '' }
   let latest = { bodyBytes: -1, bytes: new Uint8Array() }
   return (sequence, bodyBytes) => {
     const now = httpDate()
     if (rendered.sequence !== sequence || rendered.date !== now) {
-      rendered = { sequence, date: now, ...renderHead(version, sequence, headers, now) }
+      rendered = { sequence, date: now, ...renderHead(version, sequence, headers, leading, now) }
       latest = { bodyBytes: -1, bytes: latest.bytes }
     }
     if (latest.bodyBytes !== bodyBytes) {
@@ -52,10 +53,12 @@ const renderHead = (
   version: number,
   sequence: number,
   headers: Readonly<Record<string, string>>,
+  leading: Readonly<Record<string, string>>,
   now: string,
 ): { before: string; after: string } => {
   const lines = Object.entries({
     'x-content-type-options': 'nosniff',
+    ...leading,
     ...stateHeaders(version, sequence),
     ...headers,
   })

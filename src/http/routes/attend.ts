@@ -22,7 +22,7 @@ import {
 import { TableParams } from '../schemas/table.ts'
 import { compileChecker } from '../validate.ts'
 
-const checkMembers = compileChecker(AttendMembers)
+const checkMembers = compileChecker(AttendMembers, ATTEND_TENSORS)
 
 /** `POST /v1/tables/{table}/attend`. */
 export const attendRoute: Route = defineRoute({
@@ -30,6 +30,7 @@ export const attendRoute: Route = defineRoute({
   url: '/v1/tables/:table/attend',
   scope: 'read',
   tag: 'lookup',
+  operationId: 'attendTable',
   summary: 'Score queries against the whole table',
   description: `Without \`top_k\` the answer is the dot products of each query with every row (flax
 \`Embed.attend\`: queries . A^T), as \`logits\`. With it the answer is the best rows of each query, best

@@ -30,8 +30,8 @@ import {
 import { CLOSED } from '../schemas/scalars.ts'
 import { compileChecker } from '../validate.ts'
 
-const checkNoMembers = compileChecker(Type.Object({}, CLOSED))
-const checkMembers = compileChecker(NamedLookupMembers)
+const checkNoMembers = compileChecker(Type.Object({}, CLOSED), ['lookups'])
+const checkMembers = compileChecker(NamedLookupMembers, LOOKUP_TENSORS)
 
 /** `POST` and `QUERY /v1/lookup`: several tables in one request. */
 export const multiLookupRoute: Route = defineRoute({
@@ -39,6 +39,7 @@ export const multiLookupRoute: Route = defineRoute({
   url: '/v1/lookup',
   scope: 'read',
   tag: 'lookup',
+  operationId: 'lookupTables',
   summary: 'Look rows up in several tables',
   description: `If one lookup fails, the request fails, with a pointer to that lookup. A safetensors
 body has a tensor \`{table}/indices\` per table (and \`{table}/offsets\` and \`{table}/weights\` to pool), and

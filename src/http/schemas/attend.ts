@@ -1,6 +1,6 @@
 /** The schemas of attend requests and their answers. */
 import { type Static, Type } from 'typebox'
-import { Choice, CLOSED, nested, TableName, Version } from './scalars.ts'
+import { Choice, CLOSED, nested, TableName, Version, NamedObject } from './scalars.ts'
 
 const options = {
   top_k: Type.Optional(
@@ -40,11 +40,12 @@ export const AttendBody = Type.Object(
   },
   {
     ...CLOSED,
+    title: 'AttendRequest',
     examples: [{ queries: [0.1, 0.2, 0.3], top_k: 2, metric: 'cosine' }, { queries: [[0.1, 0.2, 0.3]] }],
   },
 )
 
-export const AttendAnswer = Type.Object({
+export const AttendAnswer = NamedObject('AttendAnswer', {
   table: TableName,
   version: Type.Integer(),
   sequence: Type.Integer(),
