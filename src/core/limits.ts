@@ -86,6 +86,12 @@ export const LIMITS = {
    * about 2 ms a MiB.
    */
   logBytesMax: 4 * MiB,
+  /**
+   * With no table left, a database with at least `storeFreeBytesMin` of empty pages is written anew, unless
+   * more than `storeVacuumBytesMax` of it is in use, since the next upload waits for that.
+   */
+  storeFreeBytesMin: 1 * MiB,
+  storeVacuumBytesMax: 32 * MiB,
   /** Space of the disk that is kept for deletions, so that they succeed on a full disk and free more. */
   diskReserveBytes: 512 * KiB,
   /** A shutdown writes snapshots for this long at most. The journal holds whatever they miss. */

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Config } from '../config.ts'
 import type { HttpWorkerCommand, HttpWorkerData, HttpWorkerEvent } from './worker.ts'
-import { planConnections, readDescriptorMax } from '../system/descriptors.ts'
+import { readDescriptorMax } from '../system/descriptors.ts'
+import { planConnections } from './plan-connections.ts'
 import type { Writer } from '../writer/writer.ts'
 
 /** After this many deaths of HTTP workers within this time, restarting them does not help. */

@@ -19,6 +19,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'writer/recovery/plan-version',
     'storage/catalog-rows',
     'storage/data-directory',
+    'storage/disk-errors',
     'storage/open-store',
     'storage/recovery-plan',
     'storage/refusals',
