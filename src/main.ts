@@ -3,6 +3,7 @@
  * shuts both down on a signal.
  */
 import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import { type Config, ConfigError, readConfig } from './config.ts'
@@ -16,6 +17,9 @@ import { StartProgress } from './writer/recovery/start-progress.ts'
 import { version } from './version.ts'
 
 const CLOSE_MS_MAX = 25_000
+const CONNECTIONS_POLL_MS = 20
+/** A shutdown that takes longer than this says why. */
+const TELL_AFTER_MS = 1_000
 
 /** Writes one line for people and ends the process, because it cannot work with what it was started with. */
 const giveUp = (line: string, exitCode = 1): never => {
@@ -61,14 +65,46 @@ const load = async (writer: Writer, config: Config): Promise<void> => {
 
 /**
  * Shuts the service down without failing an accepted request: readiness goes off, requests are served for
- * `drainMs`, and the rest is finished.
+ * `drainMs`, and the rest is finished. Requests that come later are refused until the end, so that no client
+ * is reset. At a terminal, service without clients ends at once.
  */
-const drain = async (httpWorkers: HttpWorkers, writer: Writer, drainMs: number): Promise<void> => {
+const drain = async (
+  httpWorkers: HttpWorkers,
+  writer: Writer,
+  { drainMs, signal }: { drainMs: number; signal?: string },
+): Promise<void> => {
   httpWorkers.drain()
   failpoint('drain:begun')
-  await new Promise((resolve) => setTimeout(resolve, drainMs))
-  await httpWorkers.close()
+  if (signal === 'SIGINT') await serveOpenConnections(httpWorkers, drainMs)
+  else await sleep(drainMs)
+  await httpWorkers.stop()
+  const slow = setTimeout(
+    () => tell('the last snapshots are being written; press Ctrl-C again to end at once, nothing is lost'),
+    TELL_AFTER_MS,
+  )
   await writer.close()
+  clearTimeout(slow)
+  await httpWorkers.close()
+}
+
+/** Waits until no connection is open, at most for `drainMs`, and tells people so. */
+const serveOpenConnections = async (httpWorkers: HttpWorkers, drainMs: number): Promise<void> => {
+  const untilMs = performance.now() + drainMs
+  let count = await httpWorkers.countConnections()
+  if (count > 0 && drainMs > 0) {
+    const connections = count === 1 ? '1 connection is open and is' : `${count} connections are open and are`
+    tell(`${connections} served for up to ${drainMs / 1_000} s; press Ctrl-C again to end at once`)
+  }
+  while (count > 0 && performance.now() < untilMs) {
+    await sleep(CONNECTIONS_POLL_MS)
+    count = await httpWorkers.countConnections()
+  }
+}
+
+/** Tells people at a terminal, or the log, what a shutdown waits for. */
+const tell = (line: string): void => {
+  if (process.stderr.isTTY) process.stderr.write(`gatherd: ${line}\n`)
+  else log(30, 'main', line)
 }
 
 /** Returns a host that a client can connect to: `localhost` stands for "any address". */
@@ -110,9 +146,10 @@ const main = async (): Promise<void> => {
     onHopeless: (error) => die('http-worker', error),
   })
   // The handler is in place before the first HTTP worker listens, so that a signal never cuts a request off.
-  closeWithGrace({ delay: CLOSE_MS_MAX, logger: false }, async ({ err }) => {
+  closeWithGrace({ delay: CLOSE_MS_MAX, logger: false }, async ({ err, signal }) => {
     if (err !== undefined) log(60, 'main', err)
-    await drain(httpWorkers, writer, err === undefined && httpWorkers.size > 0 ? config.drainMs : 0)
+    const drainMs = err === undefined && httpWorkers.size > 0 ? config.drainMs : 0
+    await drain(httpWorkers, writer, { drainMs, signal })
   })
   // From here on, SIGTERM shuts down cleanly.
   if (config.isStartedByNpm) watchParent(() => process.kill(process.pid, 'SIGTERM'))

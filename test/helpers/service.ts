@@ -16,6 +16,8 @@ export interface ServiceOptions {
   logLevel?: string
   /** Turns the fast path on. It is off by default, and off when every answer is logged. */
   fastPath?: boolean
+  keepAliveMs?: number
+  bodyBytesPerSecondMin?: number
   /** A directory to keep. Without it an empty one is made, and removed at the end. */
   dataDir?: string
   /** Replaces limits of core/limits.ts. */
@@ -39,6 +41,7 @@ export interface Service {
 /** Starts a service and waits until it is ready. The test must close it, or its process does not end. */
 export const startService = async (options: ServiceOptions = {}): Promise<Service> => {
   const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug', fastPath = false } = options
+  const { keepAliveMs = 75_000, bodyBytesPerSecondMin = 4_096 } = options
   const writerErrors: unknown[] = []
   const own = options.dataDir === undefined ? makeDataDir() : null
   const dataDir = options.dataDir ?? own?.dataDir ?? ''
@@ -62,7 +65,7 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     lookups,
     staging,
     health,
-    settings: { logLevel, fastPath },
+    settings: { logLevel, fastPath, keepAliveMs, bodyBytesPerSecondMin },
   })
   const log: Record<string, unknown>[] = []
   const app = await buildApp(context, {

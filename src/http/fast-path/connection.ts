@@ -1,6 +1,8 @@
 /** Reads the requests of one connection for the fast path, up to the first that Fastify must answer. */
 import type { Socket } from 'node:net'
 import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
+import { countDelivered } from '../../system/socket-queue.ts'
+import { closeConnection, isClosing } from '../connection/close-connection.ts'
 import { type AdoptedSocket, adoptSocket, type SocketReader } from './adopt-socket.ts'
 import { ArrivingBody, type ReservedBody } from './arriving-body.ts'
 import type { FastPathExits } from './exits.ts'
@@ -14,8 +16,10 @@ import type { FastPathHead } from './read-head.ts'
  */
 export class FastPathConnection implements SocketReader {
   readonly socket: Socket
-  /** The time when the client last sent data or read an answer. */
+  /** The time when the client last sent data or took some of an answer. */
   heardAtMs: number
+  /** What the client had taken of the answers when that was last looked at. */
+  #deliveredBytes = 0
   /** Whether the client has sent nothing yet. */
   isNew = true
   /** The time when the body that is arriving began; undefined when no body is arriving. */
@@ -49,6 +53,19 @@ export class FastPathConnection implements SocketReader {
     return this.#arriving === null && this.#unread === undefined && !this.isAnswering
   }
 
+  /** Whether an answer waits for the client to read it. */
+  get isUnread(): boolean {
+    return this.socket.writableLength > 0
+  }
+
+  /** Looks whether the client has taken some of an answer since the last look, and notes the time if so. */
+  noteDelivery(): void {
+    const deliveredBytes = countDelivered(this.socket)
+    if (deliveredBytes === this.#deliveredBytes) return
+    this.#deliveredBytes = deliveredBytes
+    this.heardAtMs = this.#exits.nowMs()
+  }
+
   target(): Uint8Array {
     return this.#arriving?.room ?? this.#exits.readBuffer
   }
@@ -56,7 +73,7 @@ export class FastPathConnection implements SocketReader {
   read(byteCount: number, memory: Uint8Array): boolean {
     const bytes = Buffer.from(memory.buffer, memory.byteOffset, byteCount)
     // Node's parser now reads the handle itself; bytes that still come here belong to the socket's listeners.
-    if (this.#isDemoted) return this.socket.push(Buffer.from(bytes))
+    if (this.#isDemoted || isClosing(this.socket)) return this.socket.push(Buffer.from(bytes))
     this.#onData(bytes)
     return true
   }
@@ -75,7 +92,8 @@ export class FastPathConnection implements SocketReader {
   close(): void {
     const { socket } = this
     this.#exits.forget(this)
-    socket.off('data', this.#onData).off('drain', this.#continue).resume().destroySoon()
+    socket.off('drain', this.#continue)
+    closeConnection(socket, this.#arriving !== null)
   }
 
   /**

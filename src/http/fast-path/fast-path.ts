@@ -64,15 +64,20 @@ export const openFastPath = (app: App, context: HttpContext): void => {
     nowMs = performance.now()
     for (const connection of connections) closeOverdue(connection)
   }
+  const idleMsMax = context.settings.keepAliveMs + KEEP_ALIVE_MARGIN_MS
+  const idleMsOf = ({ heardAtMs }: FastPathConnection): number => nowMs - heardAtMs
   const closeOverdue = (connection: FastPathConnection): void => {
-    const { socket, isNew, bodySinceMs, heardAtMs, isAnswering } = connection
-    const idleMs = nowMs - heardAtMs
+    const { socket, isNew, bodySinceMs, isAnswering, isUnread } = connection
     if (isAnswering) return
     if (bodySinceMs !== undefined) {
       if (nowMs - bodySinceMs >= BODY_WAIT_MS) connection.demote()
     } else if (isNew) {
-      if (idleMs >= LIMITS.headersTimeoutMs) refuseLate(connection)
-    } else if (idleMs >= LIMITS.keepAliveTimeoutMs + KEEP_ALIVE_MARGIN_MS) socket.destroy()
+      if (idleMsOf(connection) >= LIMITS.headersTimeoutMs) refuseLate(connection)
+    } else if (isUnread || idleMsOf(connection) >= idleMsMax) {
+      connection.noteDelivery()
+      if (isUnread && idleMsOf(connection) >= LIMITS.responseStallMsMax) socket.destroy()
+      else if (!isUnread && idleMsOf(connection) >= idleMsMax) connection.close()
+    }
   }
   const refuseLate = (connection: FastPathConnection): void => {
     connection.demote()
@@ -88,13 +93,19 @@ export const openFastPath = (app: App, context: HttpContext): void => {
     if (isOpen) connections.add(new FastPathConnection(socket, exits))
     else exits.giveToFastify(socket)
   })
-  app.addHook('preClose', (done) => {
+  const endIdle = (): Socket[] => {
     isOpen = false
     clearInterval(sweeper)
     for (const connection of connections) {
       if (connection.isIdle) connection.close()
       else connection.demote()
     }
+    // These are about to be answered, and end then.
+    return [...connections].map(({ socket }) => socket)
+  }
+  context.connections.add(endIdle)
+  app.addHook('preClose', (done) => {
+    endIdle()
     done()
   })
 }

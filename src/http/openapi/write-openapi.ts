@@ -22,7 +22,7 @@ export const renderDocument = async (): Promise<string> => {
     lookups: createLookupServices(null),
     staging: { directory: '', limits: LIMITS },
     health: { state: 'loading', reason: 'only the document is needed' },
-    settings: { logLevel: 'silent', fastPath: false },
+    settings: { logLevel: 'silent', fastPath: false, keepAliveMs: 75_000, bodyBytesPerSecondMin: 0 },
   })
   const app = await buildApp(context)
   try {
