@@ -40,10 +40,7 @@ export interface Config {
 }
 
 /** The settings that HTTP workers go by. Each worker gets the configuration as it is. */
-export type HttpSettings = Pick<
-  Config,
-  'logLevel' | 'fastPath' | 'keepAliveMs' | 'bodyBytesPerSecondMin'
->
+export type HttpSettings = Pick<Config, 'logLevel' | 'fastPath' | 'keepAliveMs' | 'bodyBytesPerSecondMin'>
 
 const MiB = 1024 * 1024
 

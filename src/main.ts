@@ -12,6 +12,7 @@ import { HttpWorkers } from './http/http-workers.ts'
 import { failpoint, setFailpoint } from './storage/failpoints.ts'
 import { StoredDataRefusal } from './storage/refusals.ts'
 import { Writer } from './writer/writer.ts'
+import { onStopSignals, STOP_SIGNALS, type StopSignal } from './system/stop-signals.ts'
 import { watchParent } from './system/watch-parent.ts'
 import { StartProgress } from './writer/recovery/start-progress.ts'
 import { version } from './version.ts'
@@ -71,7 +72,7 @@ const load = async (writer: Writer, config: Config): Promise<void> => {
 const drain = async (
   httpWorkers: HttpWorkers,
   writer: Writer,
-  { drainMs, signal }: { drainMs: number; signal?: string },
+  { drainMs, signal }: { drainMs: number; signal: StopSignal | undefined },
 ): Promise<void> => {
   httpWorkers.drain()
   failpoint('drain:begun')
@@ -146,11 +147,18 @@ const main = async (): Promise<void> => {
     onHopeless: (error) => die('http-worker', error),
   })
   // The handler is in place before the first HTTP worker listens, so that a signal never cuts a request off.
-  closeWithGrace({ delay: CLOSE_MS_MAX, logger: false }, async ({ err, signal }) => {
+  let signal: StopSignal | undefined
+  const skip = [...STOP_SIGNALS]
+  const { close } = closeWithGrace({ delay: CLOSE_MS_MAX, logger: false, skip }, async ({ err }) => {
     if (err !== undefined) log(60, 'main', err)
     const drainMs = err === undefined && httpWorkers.size > 0 ? config.drainMs : 0
     await drain(httpWorkers, writer, { drainMs, signal })
   })
+  const stop = (received: StopSignal): void => {
+    signal = received
+    void close()
+  }
+  onStopSignals(stop, () => process.exit(1))
   // From here on, SIGTERM shuts down cleanly.
   if (config.isStartedByNpm) watchParent(() => process.kill(process.pid, 'SIGTERM'))
   // An unusable directory fails at once, before anything listens. Tables are loaded while /livez already

@@ -59,12 +59,7 @@ export const REFUSALS: Readonly<
   },
   codingUnknown: {
     code: 'CODING_NOT_SUPPORTED',
-    detail: 'the only Transfer-Encoding read here is chunked; send the body without other codings',
-    closes: true,
-  },
-  codingRepeated: {
-    code: 'INVALID_REQUEST',
-    detail: 'the Transfer-Encoding chunked is given more than once',
+    detail: 'the only Transfer-Encoding read here is chunked, once; send the body without other codings',
     closes: true,
   },
   expectationUnknown: {

@@ -128,7 +128,7 @@ const checkHead = (context: HttpContext, request: FastifyRequest, reply: Fastify
   reply.header('x-content-type-options', 'nosniff')
   if (headers['x-request-id'] !== undefined) reply.header('x-request-id', request.id)
   // node:http drops what follows an offer to upgrade in the same read, so nothing may follow.
-  if (isLastOfConnection(context) || headers.upgrade !== undefined) reply.header('connection', 'close')
+  if (isLastOfConnection(context) || headers.upgrade !== undefined) endAfter(reply)
   const declaration = request.routeOptions.config?.declaration
   const facts: HeadFacts = {
     urlBytes: url.length,
@@ -140,11 +140,16 @@ const checkHead = (context: HttpContext, request: FastifyRequest, reply: Fastify
   }
   const refusal = admit(facts, context)
   if (refusal !== null) {
-    if (REFUSALS[refusal].closes === true) reply.header('connection', 'close')
+    if (REFUSALS[refusal].closes === true) endAfter(reply)
     throw toError(refusal, context.health.reason)
   }
   const timeoutMs = parseRequestTimeout(headers['x-request-timeout-ms'])
   if (timeoutMs !== undefined) request.deadlineAt = Date.now() + timeoutMs
+}
+
+/** Makes node:http end the connection after the answer, and say so in it. */
+const endAfter = ({ raw }: FastifyReply): void => {
+  raw.shouldKeepAlive = false
 }
 
 const toError = (refusal: Refusal, reason: string): GatherdError => {

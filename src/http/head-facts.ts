@@ -8,7 +8,6 @@ export type HeadFlaw =
   | 'hostRepeated'
   | 'hostMalformed'
   | 'codingUnknown'
-  | 'codingRepeated'
   | 'expectationUnknown'
 
 /** Host (RFC 9112, 3.2): a name or an address of RFC 3986, and a port; it may be empty. */
@@ -24,10 +23,7 @@ export const findHeadFlaw = (raw: IncomingMessage): HeadFlaw | null => {
   const host = findHostFlaw(raw)
   if (host !== null) return host
   const coding = headers['transfer-encoding']
-  if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
-    const names = coding.split(',').map((name) => name.trim().toLowerCase())
-    return names.every((name) => name === 'chunked') ? 'codingRepeated' : 'codingUnknown'
-  }
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 'codingUnknown'
   const { expect } = headers
   if (expect !== undefined && httpVersion === '1.1' && expect.toLowerCase() !== '100-continue')
     return 'expectationUnknown'

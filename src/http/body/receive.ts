@@ -40,9 +40,7 @@ export const acceptBodies = (scope: App, context: HttpContext, route: Route): vo
     })
   }
   for (const format of streamed)
-    addParser(scope, format, (_request, payload, done) =>
-      done(null, readChunks(payload, bytesPerSecondMin)),
-    )
+    addParser(scope, format, (_request, payload, done) => done(null, readChunks(payload, bytesPerSecondMin)))
   if (inArena) releaseWithResponse(scope)
   refuseOtherTypes(scope, formatsOf(route))
   refuseNoBody(scope)

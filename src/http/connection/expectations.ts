@@ -18,9 +18,11 @@ export const holdExpectations = (server: Server): void => {
   })
 }
 
+/** Whether the client of a request still waits to be asked for its body. */
+export const isHeldBack = (request: IncomingMessage): boolean => waiting.has(request)
+
 /** Asks for the body of a request if its client waits to be asked. Called when the body is wanted. */
 export const askForBody = (request: IncomingMessage): void => {
-  if (request.headers.expect === undefined) return
   const response = waiting.get(request)
   if (response === undefined) return
   waiting.delete(request)

@@ -11,7 +11,10 @@ const HALF_OPEN_PROBE_MS = 1_000
  * Makes every connection that node:http gets end gently, and answers clients that have closed their side.
  * Call it before other listeners of connections are added.
  */
-export const prepareSockets = (server: Server & { httpAllowHalfOpen?: boolean }, connections: Connections): void => {
+export const prepareSockets = (
+  server: Server & { httpAllowHalfOpen?: boolean },
+  connections: Connections,
+): void => {
   const open = new Set<Socket>()
   connections.add(() => {
     server.closeIdleConnections()

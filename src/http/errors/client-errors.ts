@@ -11,7 +11,13 @@ import { HttpRefusal, renderProblem } from './problem.ts'
 /** An error of Node's parser about bytes that are not HTTP, or of the connection itself. */
 interface ParserError extends Error {
   code?: string
+  reason?: string
+  /** The bytes that were being read. */
+  rawPacket?: unknown
 }
+
+/** The end of a request line of any version. */
+const VERSION = / HTTP\/\d+(?:\.\d+)?\r\n/
 
 /** Answers bytes that are not HTTP, after the requests before them, and closes the connection. */
 export const answerClientError = (error: ParserError, socket: Socket, requestId: string): void => {
@@ -26,7 +32,7 @@ export const answerClientError = (error: ParserError, socket: Socket, requestId:
   afterAnswers(socket, () => {
     const pending = answerInProgress(socket)
     const isInBody = pending !== null && !pending.req.complete
-    if (!(isInBody && pending.headersSent)) write(socket, toClientRefusal(code, isInBody), requestId)
+    if (!(isInBody && pending.headersSent)) write(socket, toClientRefusal(error, isInBody), requestId)
     socket.destroySoon()
   })
 }
@@ -58,15 +64,16 @@ const write = (socket: Socket, refusal: GatherdError, requestId: string): void =
   const { status, headers, body } = renderProblem(refusal, requestId)
   const lines = Object.entries({
     ...headers,
-    date: new Date().toUTCString(),
     connection: 'close',
     'content-length': String(Buffer.byteLength(body)),
+    Date: new Date().toUTCString(),
   })
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
   socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`)
 }
 
-const toClientRefusal = (code: string, isInBody: boolean): GatherdError => {
+const toClientRefusal = (error: ParserError, isInBody: boolean): GatherdError => {
+  const { code = '', reason = '', rawPacket } = error
   if (isInBody) {
     return new GatherdError(
       'MALFORMED_BODY',
@@ -89,7 +96,11 @@ const toClientRefusal = (code: string, isInBody: boolean): GatherdError => {
       `the head of a request has at most ${LIMITS.headerBytesMax} bytes`,
     )
   }
-  if (code === 'HPE_INVALID_VERSION' || code === 'HPE_PAUSED_H2_UPGRADE') return refusalOf('versionUnknown')
+  // A line that ends in LF alone is refused as a wrong version, too.
+  const isOtherVersion = code === 'HPE_INVALID_VERSION' && VERSION.test(String(rawPacket))
+  if (isOtherVersion || code === 'HPE_PAUSED_H2_UPGRADE') return refusalOf('versionUnknown')
+  if (reason.includes('Content-Length') && reason.includes('Transfer-Encoding'))
+    return new GatherdError('INVALID_REQUEST', 'the request has both Content-Length and Transfer-Encoding')
   if (code === 'HPE_INVALID_TRANSFER_ENCODING') return refusalOf('codingUnknown')
   return new GatherdError('INVALID_REQUEST', 'these bytes are not an HTTP/1.1 request')
 }

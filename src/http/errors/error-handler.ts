@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { isClosing, watchDroppedBody } from '../connection/close-connection.ts'
+import { isHeldBack } from '../connection/expectations.ts'
 import type { App } from '../context.ts'
 import { formatsOf, methodsOf, type Route } from '../define-route.ts'
 import { FORMAT_MEDIA_TYPES } from '../negotiate.ts'
@@ -89,6 +90,10 @@ const DESCRIBES_BODY = new Set([
  * connection stays usable, unless it was to end with this answer.
  */
 const drainBody = (raw: IncomingMessage, reply: FastifyReply): void => {
+  // A client that was not asked for its body may send it or not, so what follows cannot be told.
+  if (!reply.raw.shouldKeepAlive || isHeldBack(raw)) reply.header('connection', 'close')
+  // Fastify sets it after every body that it could not read.
+  else if (reply.hasHeader('connection')) reply.removeHeader('connection')
   if (raw.complete) return
   reply.raw.once('finish', () => {
     const { socket } = raw

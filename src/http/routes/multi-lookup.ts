@@ -16,6 +16,7 @@ import {
   runLookups,
 } from '../../lookup/multi-lookup.ts'
 import { sendBuffer } from '../answer/send-answer.ts'
+import { checkConnected } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { ARRAYS_FORMATS, type Format } from '../negotiate.ts'
 import {
@@ -77,6 +78,7 @@ rows = load(answer.content)["words/embeddings"]      # shape (2, 1, dim)
     const lookups = readLookups(bodyFormat, body, query)
     if (encoding !== 'json') refuseRepeatedTables(lookups, encoding)
     const answers = await runLookups(lookups, (one) => {
+      checkConnected(reply)
       const entry = context.registry.find(one.table)
       const reader = context.registry.resolve(entry, one.version)
       return lookup(context.lookups, entry, reader, one.request, encoding === 'json' ? 'json' : RAW.name)

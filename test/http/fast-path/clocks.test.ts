@@ -54,7 +54,7 @@ describe('The timeouts of the fast path', () => {
     expect(socket.isClosed).toBe(false)
     vi.advanceTimersByTime(1_500)
     await settle()
-    expect(socket.destroyed).toBe(true)
+    expect(socket.isClosed).toBe(true)
     expect(answersOf(socket.sent)).toHaveLength(2)
   })
 
