@@ -16,8 +16,8 @@ interface ParserError extends Error {
   rawPacket?: unknown
 }
 
-/** The end of a request line of any version. */
-const VERSION = / HTTP\/\d+(?:\.\d+)?\r\n/
+/** The end of a request line whose version is not one of ours. */
+const OTHER_VERSION = / HTTP\/(?!1\.[01]\r)\d+(?:\.\d+)?\r\n/
 
 /** Answers bytes that are not HTTP, after the requests before them, and closes the connection. */
 export const answerClientError = (error: ParserError, socket: Socket, requestId: string): void => {
@@ -97,7 +97,7 @@ const toClientRefusal = (error: ParserError, isInBody: boolean): GatherdError =>
     )
   }
   // A line that ends in LF alone is refused as a wrong version, too.
-  const isOtherVersion = code === 'HPE_INVALID_VERSION' && VERSION.test(String(rawPacket))
+  const isOtherVersion = code === 'HPE_INVALID_VERSION' && OTHER_VERSION.test(String(rawPacket))
   if (isOtherVersion || code === 'HPE_PAUSED_H2_UPGRADE') return refusalOf('versionUnknown')
   if (reason.includes('Content-Length') && reason.includes('Transfer-Encoding'))
     return new GatherdError('INVALID_REQUEST', 'the request has both Content-Length and Transfer-Encoding')

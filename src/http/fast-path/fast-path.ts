@@ -38,6 +38,7 @@ const READ_BYTES = 32 * 1024
  */
 export const openFastPath = (app: App, context: HttpContext): void => {
   const { server } = app
+  const { keepAliveMs } = context.settings
   const connections = new Set<FastPathConnection>()
   let nowMs = performance.now()
   let isOpen = true
@@ -62,22 +63,7 @@ export const openFastPath = (app: App, context: HttpContext): void => {
   }
   const sweep = (): void => {
     nowMs = performance.now()
-    for (const connection of connections) closeOverdue(connection)
-  }
-  const idleMsMax = context.settings.keepAliveMs + KEEP_ALIVE_MARGIN_MS
-  const idleMsOf = ({ heardAtMs }: FastPathConnection): number => nowMs - heardAtMs
-  const closeOverdue = (connection: FastPathConnection): void => {
-    const { socket, isNew, bodySinceMs, isAnswering, isUnread } = connection
-    if (isAnswering) return
-    if (bodySinceMs !== undefined) {
-      if (nowMs - bodySinceMs >= BODY_WAIT_MS) connection.demote()
-    } else if (isNew) {
-      if (idleMsOf(connection) >= LIMITS.headersTimeoutMs) refuseLate(connection)
-    } else if (isUnread || idleMsOf(connection) >= idleMsMax) {
-      connection.noteDelivery()
-      if (isUnread && idleMsOf(connection) >= LIMITS.responseStallMsMax) socket.destroy()
-      else if (!isUnread && idleMsOf(connection) >= idleMsMax) connection.close()
-    }
+    for (const connection of connections) closeOverdue(connection, nowMs, keepAliveMs, refuseLate)
   }
   const refuseLate = (connection: FastPathConnection): void => {
     connection.demote()
@@ -93,21 +79,49 @@ export const openFastPath = (app: App, context: HttpContext): void => {
     if (isOpen) connections.add(new FastPathConnection(socket, exits))
     else exits.giveToFastify(socket)
   })
-  const endIdle = (): Socket[] => {
+  const endIdle = (): Iterable<Socket> => {
     isOpen = false
     clearInterval(sweeper)
-    for (const connection of connections) {
-      if (connection.isIdle) connection.close()
-      else connection.demote()
-    }
-    // These are about to be answered, and end then.
-    return [...connections].map(({ socket }) => socket)
+    return leaveFastPath(connections)
   }
   context.connections.add(endIdle)
   app.addHook('preClose', (done) => {
     endIdle()
     done()
   })
+}
+
+/** Ends idle connections, and hands the others to Fastify. Returns those that end after an answer in progress. */
+const leaveFastPath = (connections: ReadonlySet<FastPathConnection>): Iterable<Socket> => {
+  for (const connection of connections) {
+    if (connection.isIdle) connection.close()
+    else connection.demote()
+  }
+  return [...connections].map(({ socket }) => socket)
+}
+
+/** Ends a connection, or hands it to Fastify, when it has made no progress for too long. */
+const closeOverdue = (
+  connection: FastPathConnection,
+  nowMs: number,
+  keepAliveMs: number,
+  refuseLate: (connection: FastPathConnection) => void,
+): void => {
+  const { socket, isNew, bodySinceMs, isAnswering, isUnread } = connection
+  const idleMsMax = isUnread ? LIMITS.responseStallMsMax : keepAliveMs + KEEP_ALIVE_MARGIN_MS
+  const isIdleFor = (ms: number): boolean => nowMs - connection.heardAtMs >= ms
+  if (isAnswering) return
+  if (bodySinceMs !== undefined) {
+    if (nowMs - bodySinceMs >= BODY_WAIT_MS) connection.demote()
+  } else if (isNew) {
+    if (isIdleFor(LIMITS.headersTimeoutMs)) refuseLate(connection)
+  } else if (isUnread || isIdleFor(idleMsMax)) {
+    // The client may be reading an answer all the while.
+    connection.noteDelivery()
+    if (!isIdleFor(idleMsMax)) return
+    if (isUnread) socket.destroy()
+    else connection.close()
+  }
 }
 
 const reserveLookup = ({ bodyBytes }: FastPathHead): ReservedBody => ({
