@@ -4,8 +4,8 @@ import type { Socket } from 'node:net'
 import { closeConnection } from './close-connection.ts'
 import type { Connections } from './connections.ts'
 
-/** A client that has sent its last byte is asked after this long whether it still waits for its answer. */
-const HALF_OPEN_PROBE_MS = 1_000
+/** How often a client that has sent its last byte is asked whether it still waits for its answer. */
+const HALF_OPEN_PROBE_MS = 2_000
 
 /**
  * Makes every connection that node:http gets end gently, and answers clients that have closed their side.
@@ -31,12 +31,21 @@ export const prepareSockets = (
 }
 
 /**
- * Notices clients that have gone and not only closed their sending side, which looks the same at first: the
- * system of the one acknowledges probes, that of the other does not, and the connection fails after some
- * seconds. Long work for nobody ends then.
+ * Notices clients that have gone and not only closed their sending side, which looks the same at first. An
+ * interim answer tells them apart: every client of HTTP/1.1 reads over it (RFC 9110, 15.2), and the system of
+ * one that has gone resets the connection. Long work for nobody ends then.
  */
 const probeHalfOpen = (socket: Socket): void => {
-  socket.once('end', () => socket.setKeepAlive(true, HALF_OPEN_PROBE_MS))
+  socket.once('end', () => {
+    // A client of HTTP/1.0 gets no interim answers, but its system stops acknowledging after a minute.
+    socket.setKeepAlive(true, HALF_OPEN_PROBE_MS)
+    const timer = setInterval(() => {
+      const pending = answerInProgress(socket)
+      if (pending !== null && !pending.headersSent && pending.req.httpVersion === '1.1')
+        pending.writeContinue()
+    }, HALF_OPEN_PROBE_MS).unref()
+    socket.once('close', () => clearInterval(timer))
+  })
 }
 
 /** Whether the request that was answered last has not arrived as a whole. */

@@ -18,7 +18,6 @@ export class FastPathConnection implements SocketReader {
   readonly socket: Socket
   /** The time when the client last sent data or took some of an answer. */
   heardAtMs: number
-  /** What the client had taken of the answers when that was last looked at. */
   #deliveredBytes = 0
   /** Whether the client has sent nothing yet. */
   isNew = true
@@ -51,11 +50,6 @@ export class FastPathConnection implements SocketReader {
   /** Whether every request has been answered, though the answer may still be on its way. */
   get isIdle(): boolean {
     return this.#arriving === null && this.#unread === undefined && !this.isAnswering
-  }
-
-  /** Whether an answer waits for the client to read it. */
-  get isUnread(): boolean {
-    return this.socket.writableLength > 0
   }
 
   /** Looks whether the client has taken some of an answer since the last look, and notes the time if so. */

@@ -107,7 +107,8 @@ const closeOverdue = (
   keepAliveMs: number,
   refuseLate: (connection: FastPathConnection) => void,
 ): void => {
-  const { socket, isNew, bodySinceMs, isAnswering, isUnread } = connection
+  const { socket, isNew, bodySinceMs, isAnswering } = connection
+  const isUnread = socket.writableLength > 0
   const idleMsMax = isUnread ? LIMITS.responseStallMsMax : keepAliveMs + KEEP_ALIVE_MARGIN_MS
   const isIdleFor = (ms: number): boolean => nowMs - connection.heardAtMs >= ms
   if (isAnswering) return
