@@ -30,8 +30,8 @@ export type Refusal = 'headersTooMany' | 'urlTooLong' | HeadFlaw | 'tablesLoadin
 
 /**
  * The answer to each reason. `status` is set where HTTP has a more specific one than the code. Without a
- * `detail` the answer has the reason that the service gives for its state. `closes` says that what follows the
- * head cannot be trusted to be what it seems.
+ * `detail` the answer has the reason that the service gives for its state. `closes` says that what follows
+ * the head cannot be trusted to be what it seems.
  */
 export const REFUSALS: Readonly<
   Record<Refusal, { code: ErrorCode; detail?: string; status?: number; closes?: boolean }>

@@ -16,7 +16,7 @@ import { LIMITS } from '../core/limits.ts'
 import { admit, type HeadFacts, isLastOfConnection, REFUSALS, type Refusal } from './admit.ts'
 import { holdExpectations } from './connection/expectations.ts'
 import { prepareSockets } from './connection/server-sockets.ts'
-import { takeTurn } from './connection/turns.ts'
+import { takeTurn } from './connection/request-order.ts'
 import type { App, HttpContext } from './context.ts'
 import { answerClientError, answerConnect } from './errors/client-errors.ts'
 import { answerError, answerUnknownRoute } from './errors/error-handler.ts'
@@ -71,7 +71,7 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
       insecureHTTPParser: false,
     },
   }).withTypeProvider<TypeBoxTypeProvider>()
-  prepareSockets(app.server, context.connections)
+  prepareSockets(app.server, context)
   holdExpectations(app.server)
   app.server.on('connect', (_request, socket: Socket) => answerConnect(socket, nextRequestId()))
   app.server.maxConnections = LIMITS.connectionCountMax

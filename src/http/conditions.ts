@@ -72,7 +72,7 @@ export const checkDeadline = ({ deadlineAt }: FastifyRequest): void => {
   }
 }
 
-/** Refuses DEADLINE_EXCEEDED when the client has gone. Nobody reads that answer, but the work ends with it. */
+/** Refuses DEADLINE_EXCEEDED when the client has gone. Nobody reads that, but the work ends with it. */
 export const checkConnected = ({ raw }: FastifyReply): void => {
   if (raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client has closed the connection')
 }

@@ -42,7 +42,7 @@ const findHostFlaw = ({ headers: { host }, rawHeaders, httpVersion }: IncomingMe
 }
 
 /**
- * Returns the path of a request target: a client may send a whole URI (RFC 9112, 3.2.2), as it does to a proxy.
+ * Returns the path of a request target: a client may send a whole URI (RFC 9112, 3.2.2), as to a proxy.
  */
 export const pathOfTarget = (target: string): string => {
   if (target.startsWith('/')) return target

@@ -241,10 +241,8 @@ export class Writer implements WriterDependencies {
 
   /** Discards what an HTTP worker that has ended had in progress. */
   #giveUp(httpWorker: HttpWorkerLink): void {
-    for (const [buildId, build] of httpWorker.builds) {
-      releaseBuild(build, this.memory)
-      this.buildOrder.end(buildId)
-    }
+    for (const build of httpWorker.builds.values()) releaseBuild(build, this.memory)
+    this.buildOrder.endAll(httpWorker.builds.keys())
     for (const { reservedBytes } of httpWorker.adapterBuilds.values()) this.memory.release(reservedBytes)
     for (const begun of httpWorker.exports.values()) endExport(begun, this.memory)
   }

@@ -21,7 +21,7 @@ const half = (row: Omit<ConformanceRow, 'section' | 'after' | 'isHalfClosed'>): 
   isHalfClosed: true,
 })
 
-/** Clients that have nothing more to send still wait for their answers. nginx takes the end for a departure. */
+/** Clients that have nothing more to send still wait for answers. nginx takes the end for a departure. */
 export const HALF_CLOSED: readonly ConformanceRow[] = [
   half({ about: 'a lookup, then the end', send: lookUp(), answers: [200], behind: 'skip' }),
   half({ about: 'an upload, then the end', send: put('half', '[[1]]'), answers: [201], behind: 'skip' }),

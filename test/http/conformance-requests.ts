@@ -26,8 +26,8 @@ export interface ConformanceRow {
   headers?: Readonly<Record<string, RegExp>>
   method?: string
   /**
-   * Behind a proxy: the statuses that may come instead, because the proxy decides. 'skip' where the bytes make
-   * no sense to a proxy.
+   * Behind a proxy: the statuses that may come instead, because the proxy decides. 'skip' where the bytes
+   * make no sense to a proxy.
    */
   behind?: readonly number[] | 'skip'
 }

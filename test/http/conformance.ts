@@ -70,8 +70,8 @@ export const expectConformance = async (
 }
 
 /**
- * Expects what the row says, or what the proxy answers in its place. The connection is the proxy's. No answer is
- * one of the proxy about a broken connection to the service.
+ * Expects what the row says, or what the proxy answers in its place. The connection is the proxy's. No answer
+ * is one of the proxy about a broken connection to the service.
  */
 export const expectBehindProxy = async (
   port: number,

@@ -38,8 +38,8 @@ export const refuseCut = (cause: Error): Error =>
 
 /**
  * Yields the chunks of a body, each in memory of its own. Fails when the client leaves (MALFORMED_BODY),
- * sends nothing for `uploadIdleMsMax`, or is slower than `bytesPerSecondMin` on average (408). If the consumer
- * stops early, the rest stays unread.
+ * sends nothing for `uploadIdleMsMax`, or is slower than `bytesPerSecondMin` on average (408). If the
+ * consumer stops early, the rest stays unread.
  */
 export async function* readChunks(
   payload: IncomingMessage,

@@ -30,8 +30,8 @@ export class StallWatch {
   #sweeper: NodeJS.Timeout | undefined
 
   /**
-   * Calls `onStalled` once `progress`, a count of bytes, has moved less than `pace` demands, up to two seconds
-   * late, unless the returned function is called before.
+   * Calls `onStalled` once `progress`, a count of bytes, has moved less than `pace` demands, up to two
+   * seconds late, unless the returned function is called before.
    */
   watch(progress: () => number, pace: Pace, onStalled: () => void): () => void {
     this.#sweeper ??= setInterval(this.#sweep, SWEEP_MS).unref()

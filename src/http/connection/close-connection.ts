@@ -2,15 +2,11 @@
 import type { Socket } from 'node:net'
 import { LIMITS } from '../../core/limits.ts'
 import { countDelivered } from '../../system/socket-queue.ts'
-import { type Pace, StallWatch } from '../body/stall-watch.ts'
-
-/** One for all connections of this thread: the watch has a timer only while there is something to watch. */
-const stalls = new StallWatch()
-
-const closing = new WeakSet<Socket>()
+import type { Pace } from '../body/stall-watch.ts'
+import { notesOf } from './socket-notes.ts'
 
 /** Whether the service has ended the connection, so that nothing that still arrives is a request. */
-export const isClosing = (socket: Socket): boolean => closing.has(socket)
+export const isClosing = (socket: Socket): boolean => notesOf(socket).isClosing
 
 /** While the rest of a body arrives, its sender has as long for the next bytes as before the refusal. */
 const BODY_PACE: Pace = { silenceMs: LIMITS.uploadIdleMsMax, bytesPerSecondMin: 0 }
@@ -23,8 +19,9 @@ const CLOSE_PACE: Pace = { silenceMs: LIMITS.lingerMs, bytesPerSecondMin: 0 }
  * `isInBody` says that the client is in the middle of a body.
  */
 export const closeConnection = (socket: Socket, isInBody = false): void => {
-  if (socket.destroyed || closing.has(socket)) return
-  closing.add(socket)
+  const notes = notesOf(socket)
+  if (socket.destroyed || notes.isClosing) return
+  notes.isClosing = true
   let droppedBytes = 0
   // The parser of node:http no longer gets the bytes; adding a listener makes it give up the socket.
   socket.on('data', drop)
@@ -35,7 +32,7 @@ export const closeConnection = (socket: Socket, isInBody = false): void => {
   socket.setTimeout(0)
   socket.end()
   socket.resume()
-  const unwatch = stalls.watch(
+  const unwatch = notes.stalls.watch(
     () => droppedBytes + countDelivered(socket),
     isInBody ? BODY_PACE : CLOSE_PACE,
     () => socket.destroy(),
@@ -56,7 +53,7 @@ export const closeConnection = (socket: Socket, isInBody = false): void => {
  */
 export const watchDroppedBody = (socket: Socket): (() => void) => {
   const fromBytes = socket.bytesRead
-  return stalls.watch(
+  return notesOf(socket).stalls.watch(
     () => {
       if (socket.bytesRead - fromBytes > LIMITS.lingerBytesMax) socket.destroy()
       return socket.bytesRead + countDelivered(socket)

@@ -2,7 +2,9 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { closeConnection } from './close-connection.ts'
+import type { StallWatch } from '../body/stall-watch.ts'
 import type { Connections } from './connections.ts'
+import { notesOf } from './socket-notes.ts'
 
 /** How often a client that has sent its last byte is asked whether it still waits for its answer. */
 const HALF_OPEN_PROBE_MS = 2_000
@@ -13,7 +15,7 @@ const HALF_OPEN_PROBE_MS = 2_000
  */
 export const prepareSockets = (
   server: Server & { httpAllowHalfOpen?: boolean },
-  connections: Connections,
+  { connections, stalls }: { connections: Connections; stalls: StallWatch },
 ): void => {
   const open = new Set<Socket>()
   connections.add(() => {
@@ -22,6 +24,7 @@ export const prepareSockets = (
   })
   server.httpAllowHalfOpen = true
   server.prependListener('connection', (socket: Socket) => {
+    notesOf(socket, stalls)
     open.add(socket)
     socket.once('close', () => open.delete(socket))
     // node:http calls it after the last answer of a connection.

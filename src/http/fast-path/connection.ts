@@ -1,12 +1,11 @@
 /** Reads the requests of one connection for the fast path, up to the first that Fastify must answer. */
 import type { Socket } from 'node:net'
 import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
-import { countDelivered } from '../../system/socket-queue.ts'
 import { closeConnection, isClosing } from '../connection/close-connection.ts'
 import { type AdoptedSocket, adoptSocket, type SocketReader } from './adopt-socket.ts'
 import { ArrivingBody, type ReservedBody } from './arriving-body.ts'
 import type { FastPathExits } from './exits.ts'
-import type { KnownHead } from './known-heads.ts'
+import { beginsWith, type KnownHead } from './known-heads.ts'
 import type { FastPathHead } from './read-head.ts'
 
 /**
@@ -18,7 +17,8 @@ export class FastPathConnection implements SocketReader {
   readonly socket: Socket
   /** The time when the client last sent data or took some of an answer. */
   heardAtMs: number
-  #deliveredBytes = 0
+  /** What the client had taken of the answers at the last look. */
+  deliveredBytes = 0
   /** Whether the client has sent nothing yet. */
   isNew = true
   /** The time when the body that is arriving began; undefined when no body is arriving. */
@@ -50,14 +50,6 @@ export class FastPathConnection implements SocketReader {
   /** Whether every request has been answered, though the answer may still be on its way. */
   get isIdle(): boolean {
     return this.#arriving === null && this.#unread === undefined && !this.isAnswering
-  }
-
-  /** Looks whether the client has taken some of an answer since the last look, and notes the time if so. */
-  noteDelivery(): void {
-    const deliveredBytes = countDelivered(this.socket)
-    if (deliveredBytes === this.#deliveredBytes) return
-    this.#deliveredBytes = deliveredBytes
-    this.heardAtMs = this.#exits.nowMs()
   }
 
   target(): Uint8Array {
@@ -212,12 +204,8 @@ export class FastPathConnection implements SocketReader {
 
   #recognise(bytes: Buffer, at: number): KnownHead | undefined {
     const known = this.#known
-    if (known !== undefined) {
-      const end = at + known.bytes.length
-      if (end <= bytes.length && bytes.compare(known.bytes, 0, known.bytes.length, at, end) === 0)
-        return known
-    }
-    this.#known = this.#exits.readHead(bytes.subarray(at))
+    if (known === undefined || !beginsWith(bytes, at, known))
+      this.#known = this.#exits.readHead(bytes.subarray(at))
     return this.#known
   }
 

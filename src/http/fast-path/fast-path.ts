@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import { countDelivered } from '../../system/socket-queue.ts'
 import type { App, HttpContext } from '../context.ts'
 import { isAdmitted } from './admission.ts'
 import type { ReservedBody } from './arriving-body.ts'
@@ -91,13 +92,21 @@ export const openFastPath = (app: App, context: HttpContext): void => {
   })
 }
 
-/** Ends idle connections, and hands the others to Fastify. Returns those that end after an answer in progress. */
+/** Ends idle connections, and hands the others to Fastify, but for those that end after an answer. */
 const leaveFastPath = (connections: ReadonlySet<FastPathConnection>): Iterable<Socket> => {
   for (const connection of connections) {
     if (connection.isIdle) connection.close()
     else connection.demote()
   }
   return [...connections].map(({ socket }) => socket)
+}
+
+/** Notes the time when the client has taken some of an answer since the last look. */
+const noteDelivery = (connection: FastPathConnection, nowMs: number): void => {
+  const deliveredBytes = countDelivered(connection.socket)
+  if (deliveredBytes === connection.deliveredBytes) return
+  connection.deliveredBytes = deliveredBytes
+  connection.heardAtMs = nowMs
 }
 
 /** Ends a connection, or hands it to Fastify, when it has made no progress for too long. */
@@ -118,7 +127,7 @@ const closeOverdue = (
     if (isIdleFor(LIMITS.headersTimeoutMs)) refuseLate(connection)
   } else if (isUnread || isIdleFor(idleMsMax)) {
     // The client may be reading an answer all the while.
-    connection.noteDelivery()
+    noteDelivery(connection, nowMs)
     if (!isIdleFor(idleMsMax)) return
     if (isUnread) socket.destroy()
     else connection.close()

@@ -18,6 +18,11 @@ export class BuildOrder {
     if (this.#open.delete(buildNumber) && this.#open.size === 0) this.#latest.clear()
   }
 
+  /** Notes that builds have been discarded. */
+  endAll(buildNumbers: Iterable<number>): void {
+    for (const number of buildNumbers) this.end(number)
+  }
+
   /** Notes that a request, accepted as `number`, has changed what the table is. */
   note(name: string, number: number): void {
     if (this.#open.size > 0) this.#latest.set(name, Math.max(number, this.#latest.get(name) ?? 0))
