@@ -1,7 +1,7 @@
 /**
  * Builds what npm packs: `src/**\/*.ts` -> `dist/**\/*.js`, without types and with imports of JavaScript
  * files, and the compiled kernels. Types become blanks, so lines and columns in a stack trace are those of
- * the sources. `npm run build:package` runs it.
+ * the sources. `npm run build:package` and `npm pack` run it; it prints nothing when all is well.
  */
 import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
@@ -41,4 +41,3 @@ const broken = modules.flatMap((path) => {
     .map((specifier) => `${path}: there is no ${specifier}`)
 })
 if (broken.length > 0) throw new Error(broken.join('\n'))
-console.log(`dist: ${modules.length} modules, ${kernels.length} kernels`)

@@ -21,6 +21,8 @@ export interface Session {
   options: Pick<LoadOptions, 'quick' | 'windowSeconds' | 'warmupSeconds' | 'repeatCount'>
   /** Whether the client has a core of its own, on which it polls. */
   apart: boolean
+  /** How long each kind of request runs before anything is measured; by default, as long as V8 needs. */
+  settleSeconds?: number
   say(text: string): void
 }
 
@@ -140,7 +142,7 @@ async function settle(session: Session, works: Work[]): Promise<void> {
     const { kind, encoding, idCount, durability } = work.scenario
     if (idCount <= 1_024) kinds.set(`${kind} ${encoding} ${durability} ${idCount <= 64}`, work)
   }
-  const warmupSeconds = options.quick ? SETTLE_SECONDS_QUICK : SETTLE_SECONDS
+  const warmupSeconds = session.settleSeconds ?? (options.quick ? SETTLE_SECONDS_QUICK : SETTLE_SECONDS)
   for (const work of kinds.values()) {
     for (const target of targets)
       if (work.prepared.has(target))

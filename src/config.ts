@@ -1,10 +1,13 @@
 /**
- * Turns the environment into a frozen configuration. This is the only reader of the service's environment
- * variables.
+ * Turns the environment and the command line into a frozen configuration. This is the only reader of the
+ * service's environment variables.
  */
 import { availableParallelism, totalmem } from 'node:os'
 import { envSchema } from 'env-schema'
 import { Type } from 'typebox'
+import { suggestWord } from './core/nearest-word.ts'
+import { readOptions } from './options.ts'
+import { describeValues, optionOf, readQuantity, type SettingSchema } from './settings.ts'
 
 /** The configuration of the service process, read once at start. */
 export interface Config {
@@ -43,6 +46,7 @@ export interface Config {
 export type HttpSettings = Pick<Config, 'logLevel' | 'fastPath' | 'keepAliveMs' | 'bodyBytesPerSecondMin'>
 
 const MiB = 1024 * 1024
+const DEFAULT_QUOTA = '75%'
 
 /** Returns the memory that this process may use: the limit of its cgroup, if there is one. */
 const usableBytes = (): number => {
@@ -51,7 +55,9 @@ const usableBytes = (): number => {
 }
 
 /**
- * Every variable with its type, default and meaning. `docs/reference/configuration.md` is generated from it.
+ * Every variable with its type, default and meaning. Options of the command line, their help and
+ * `docs/reference/configuration.md` are made from it. A name that ends with `_BYTES` takes sizes (`4GB`), one
+ * that ends with `_MS` durations (`5s`).
  */
 export const CONFIG_SCHEMA = Type.Object({
   GATHERD_HOST: Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address to listen on' }),
@@ -66,20 +72,28 @@ export const CONFIG_SCHEMA = Type.Object({
     minLength: 1,
     description: 'Directory of catalog, journal and snapshots',
   }),
-  GATHERD_HTTP_THREADS: Type.Integer({
-    minimum: 1,
-    maximum: 256,
-    description: 'HTTP worker threads; default: the cores this process may use',
-  }),
-  GATHERD_COMPUTE_THREADS: Type.Integer({
-    minimum: 0,
-    maximum: 256,
-    description:
-      'Compute worker threads for large lookups, all HTTP workers together; default: GATHERD_HTTP_THREADS',
-  }),
+  GATHERD_HTTP_THREADS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 256,
+      description: 'HTTP worker threads; default: the cores this process may use',
+    }),
+  ),
+  GATHERD_COMPUTE_THREADS: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 256,
+      description:
+        'Compute worker threads for large lookups, all HTTP workers together; default: as many as HTTP worker ' +
+        'threads',
+    }),
+  ),
   GATHERD_MEMORY_QUOTA_BYTES: Type.Integer({
     minimum: MiB,
-    description: 'Most bytes of table memory; default: three quarters of the memory this process may use',
+    default: DEFAULT_QUOTA,
+    description:
+      'Most bytes of table memory. A share is one of the memory that this process may use: the limit of its ' +
+      "cgroup (a container's --memory), or without one the machine's memory",
   }),
   GATHERD_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     default: 'info',
@@ -108,13 +122,13 @@ export const CONFIG_SCHEMA = Type.Object({
     default: 5_000,
     minimum: 0,
     maximum: 20_000,
-    description: 'Milliseconds of service after SIGTERM or Ctrl-C, with readiness off',
+    description: 'How long it goes on serving after SIGTERM or Ctrl-C, with readiness off',
   }),
   GATHERD_RECOVER: Type.Enum(['never', 'before-damage'], {
     default: 'never',
     description:
       'With `before-damage`, a start goes back to the last state before damage of the data directory ' +
-      'and reports what is lost, instead of refusing; also `--recover=before-damage`',
+      'and reports what is lost, instead of refusing',
   }),
   GATHERD_SNAPSHOT_JOURNAL_BYTES: Type.Integer({
     default: 64 * MiB,
@@ -137,46 +151,53 @@ export const CONFIG_SCHEMA = Type.Object({
 /** Read by the commands of cli/ only. A service that finds it in its environment starts all the same. */
 const COMMAND_LINE_SETTING = 'GATHERD_URL'
 
-/** The wrong settings of an environment, all of them in one error. */
+/** The wrong settings of an environment and a command line, all of them in one error. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
+  /** Whether the command line has one of the mistakes. */
+  readonly isUsage: boolean
+
+  constructor(problems: readonly string[], isUsage: boolean) {
+    super(problems.join('\n'))
+    this.isUsage = isUsage
+  }
 }
 
+/** The settings, by the names of their variables. */
+export const SETTINGS: Readonly<Record<string, SettingSchema>> = CONFIG_SCHEMA.properties
+
 /**
- * Reads the environment variables; `overrides` from the command line replace them. Throws
- * {@link ConfigError}, which names every wrong value and every unknown GATHERD_ name.
+ * Reads the environment variables, and the options in `words`, which override them. Throws
+ * {@link ConfigError}, which names every wrong value and every unknown name.
  */
-export const readConfig = (variables: NodeJS.ProcessEnv, overrides: NodeJS.ProcessEnv = {}): Config => {
-  const environment = { ...variables, ...overrides }
-  const problems = Object.keys(environment)
-    .filter(
-      (name) =>
-        name.startsWith('GATHERD_') && name !== COMMAND_LINE_SETTING && !(name in CONFIG_SCHEMA.properties),
-    )
-    .map((name) => `${name}: there is no such setting`)
-  const parallelism = availableParallelism()
-  const httpThreads = environment.GATHERD_HTTP_THREADS ?? String(parallelism)
-  const defaults = {
-    GATHERD_HTTP_THREADS: httpThreads,
-    GATHERD_COMPUTE_THREADS: httpThreads,
-    GATHERD_MEMORY_QUOTA_BYTES: String(Math.floor(usableBytes() * 0.75)),
-  }
+export const readConfig = (environment: NodeJS.ProcessEnv, words: readonly string[] = []): Config => {
+  const names = Object.keys(SETTINGS)
+  const options = readOptions(words, names)
+  const unknown = Object.keys(environment)
+    .filter((name) => name.startsWith('GATHERD_') && name !== COMMAND_LINE_SETTING && !names.includes(name))
+    .map((name) => `${name}: there is no such setting${suggestWord(name, names)}`)
   const given = Object.fromEntries(
-    Object.entries(environment).filter(([name]) => name.startsWith('GATHERD_')),
+    names.flatMap((name) => {
+      const text = options.values[name] ?? environment[name]
+      return text === undefined ? [] : [[name, text]]
+    }),
   )
-  let values: Record<string, string | number> = {}
-  try {
-    values = envSchema({ schema: CONFIG_SCHEMA, data: { ...defaults, ...given }, env: false })
-  } catch (error) {
-    problems.push(...explain(error))
-  }
-  if (problems.length > 0) throw new ConfigError(problems.join('\n'))
+  const { values, wrong } = checkSettings(given)
+  const problems = wrong.map((name) => {
+    const source = name in options.values ? optionOf(name) : name
+    return `${source} is ${describeValues(name, SETTINGS[name])}, not ${JSON.stringify(given[name])}`
+  })
+  const isUsage = options.problems.length > 0 || wrong.some((name) => name in options.values)
+  const all = [...options.problems, ...unknown, ...problems]
+  if (all.length > 0) throw new ConfigError(all, isUsage)
+  const httpThreadCount = Number(values.GATHERD_HTTP_THREADS ?? availableParallelism())
   return Object.freeze({
-    host: String(values.GATHERD_HOST),
+    // An IPv6 address may stand in the brackets that it has in a URL.
+    host: String(values.GATHERD_HOST).replace(/^\[(.*)\]$/, '$1'),
     port: Number(values.GATHERD_PORT),
     dataDir: String(values.GATHERD_DATA_DIR),
-    httpThreadCount: Number(values.GATHERD_HTTP_THREADS),
-    computeThreadCount: Number(values.GATHERD_COMPUTE_THREADS),
+    httpThreadCount,
+    computeThreadCount: Number(values.GATHERD_COMPUTE_THREADS ?? httpThreadCount),
     memoryQuotaBytes: Number(values.GATHERD_MEMORY_QUOTA_BYTES),
     logLevel: String(values.GATHERD_LOG_LEVEL),
     fastPath: values.GATHERD_FAST_PATH === 'on',
@@ -191,14 +212,18 @@ export const readConfig = (variables: NodeJS.ProcessEnv, overrides: NodeJS.Proce
   })
 }
 
-/** Returns one line for each error in Ajv's list. */
-const explain = (error: unknown): string[] => {
-  const { errors } = error as {
-    errors?: { instancePath: string; message?: string; params?: { allowedValues?: string[] } }[]
+/** Checks texts by the schema. Returns the values, defaults included, or the names of the wrong ones. */
+const checkSettings = (
+  given: Readonly<Record<string, string>>,
+): { values: Record<string, string | number>; wrong: string[] } => {
+  const memoryBytes = usableBytes()
+  const texts = Object.entries({ GATHERD_MEMORY_QUOTA_BYTES: DEFAULT_QUOTA, ...given })
+  const data = Object.fromEntries(texts.map(([name, text]) => [name, readQuantity(name, text, memoryBytes)]))
+  try {
+    return { values: envSchema({ schema: CONFIG_SCHEMA, data, env: false }), wrong: [] }
+  } catch (error) {
+    const { errors } = error as { errors?: { instancePath: string }[] }
+    if (errors === undefined) throw error
+    return { values: {}, wrong: [...new Set(errors.map(({ instancePath }) => instancePath.slice(1)))] }
   }
-  if (errors === undefined) throw error
-  return errors.map(({ instancePath, message, params }) => {
-    const values = params?.allowedValues === undefined ? '' : `: ${params.allowedValues.join(', ')}`
-    return `${instancePath.slice(1)}: ${message}${values}`
-  })
 }

@@ -2,9 +2,7 @@
  * The entry of the service process: reads the configuration, starts the writer and the HTTP workers, and
  * shuts both down on a signal.
  */
-import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { GatherdError } from './core/errors.ts'
@@ -12,6 +10,7 @@ import { HttpWorkers } from './http/http-workers.ts'
 import { failpoint, setFailpoint } from './storage/failpoints.ts'
 import { StoredDataRefusal } from './storage/refusals.ts'
 import { Writer } from './writer/writer.ts'
+import { checkAddress, explainListenError, ListenRefusal } from './system/listen-address.ts'
 import { onStopSignals, STOP_SIGNALS, type StopSignal } from './system/stop-signals.ts'
 import { watchParent } from './system/watch-parent.ts'
 import { StartProgress } from './writer/recovery/start-progress.ts'
@@ -32,17 +31,6 @@ const log = (level: number, name: string, error: unknown): void => {
   const msg = error instanceof Error ? (error.stack ?? error.message) : String(error)
   process.stderr.write(`${JSON.stringify({ level, time: Date.now(), name, msg })}\n`)
 }
-
-/**
- * Rejects when the port is taken. With reusePort, a second server on the same port would silently share its
- * connections.
- */
-const checkPortIsFree = (config: Config): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen({ host: config.host, port: config.port }, () => probe.close(() => resolve()))
-  })
 
 /** Ends the process at once, without a shutdown. The files on disk stay whole, as after a kill. */
 const die = (name: string, error: unknown): never => {
@@ -112,31 +100,37 @@ const tell = (line: string): void => {
 const hostForPeople = (host: string): string =>
   host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host
 
-const announce = (address: string): void => {
+/**
+ * Writes the address to standard output. On a terminal, commands to try follow; elsewhere, the whole output
+ * is one JSON line like those of the log.
+ */
+const announce = (address: string, { httpThreadCount, memoryQuotaBytes }: Config): void => {
+  const ready = `gatherd ${version} is ready: ${address}`
+  if (!process.stdout.isTTY) {
+    const facts = { url: address, memoryQuotaBytes }
+    const line = {
+      level: 30,
+      time: Date.now(),
+      name: 'main',
+      msg: `${ready} (HTTP threads: ${httpThreadCount})`,
+      ...facts,
+    }
+    process.stdout.write(`${JSON.stringify(line)}\n`)
+    return
+  }
+  const json = "-H 'content-type: application/json'"
   process.stdout.write(
-    `gatherd ${version} is ready: ${address}\n\n` +
-      'A first lookup to try:\n' +
-      `  curl -X PUT ${address}/v1/tables/user -H 'content-type: application/json' -d ` +
-      `'{"values":[[1,2],[3,4],[5,6]]}'\n` +
-      `  curl -X POST ${address}/v1/tables/user/lookup -H 'content-type: application/json' -d ` +
-      `'{"indices":[2,0]}'\n` +
+    `${ready}\n\nA first lookup to try:\n` +
+      `  curl -X PUT ${address}/v1/tables/user ${json} -d '{"values":[[1,2],[3,4],[5,6]]}'\n` +
+      `  curl ${address}/v1/tables/user/lookup ${json} -d '{"indices":[2,0]}'\n` +
       `Documentation: ${address}/docs\n`,
   )
 }
 
-/**
- * Reads the only option of the command line. It applies to one start, so it is not a setting of the
- * environment alone.
- */
-const readArguments = (): NodeJS.ProcessEnv => {
-  const { recover } = parseArgs({ options: { recover: { type: 'string' } } }).values
-  return recover === undefined ? {} : { GATHERD_RECOVER: recover }
-}
-
-const main = async (): Promise<void> => {
-  const config = readConfig(process.env, readArguments())
+const start = async (words: readonly string[]): Promise<void> => {
+  const config = readConfig(process.env, words)
   setFailpoint(config.failpoint)
-  await checkPortIsFree(config)
+  await checkAddress(config)
   const writer = new Writer({
     quotaBytes: config.memoryQuotaBytes,
     onError: (error) => log(50, 'writer', error),
@@ -164,19 +158,27 @@ const main = async (): Promise<void> => {
   // An unusable directory fails at once, before anything listens. Tables are loaded while /livez already
   // answers.
   const loading = load(writer, config)
-  const [port] = await Promise.all([httpWorkers.start(), loading])
-  announce(`http://${hostForPeople(config.host)}:${port}`)
+  const listening = httpWorkers.start().catch((error: unknown) => {
+    throw explainListenError(error, config)
+  })
+  const [port] = await Promise.all([listening, loading])
+  announce(`http://${hostForPeople(config.host)}:${port}`, config)
 }
 
-try {
-  await main()
-} catch (error) {
-  if (error instanceof ConfigError) giveUp(error.message.replaceAll('\n', '\ngatherd: '))
-  if (error instanceof StoredDataRefusal) giveUp(error.message, error.exitCode)
-  if (error instanceof GatherdError) giveUp(error.message)
-  const { code, message } = error as NodeJS.ErrnoException
-  if (code?.startsWith('ERR_PARSE_ARGS')) giveUp(message, 2)
-  if (code === 'EADDRINUSE') giveUp('the port is in use; choose another with GATHERD_PORT')
-  if (code === 'EACCES' || code === 'EADDRNOTAVAIL') giveUp(`cannot listen on that address (${code})`)
-  throw error
+/**
+ * Runs the service with the settings of the environment and the options in `words`. Resolves when it is
+ * ready; a start that fails ends the process with a line that says why.
+ */
+export const serve = async (words: readonly string[]): Promise<void> => {
+  try {
+    await start(words)
+  } catch (error) {
+    if (error instanceof ConfigError)
+      giveUp(error.message.replaceAll('\n', '\ngatherd: '), error.isUsage ? 2 : 1)
+    if (error instanceof StoredDataRefusal) giveUp(error.message, error.exitCode)
+    if (error instanceof GatherdError || error instanceof ListenRefusal) giveUp(error.message)
+    throw error
+  }
 }
+
+if (import.meta.main) await serve(process.argv.slice(2))

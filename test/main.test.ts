@@ -1,10 +1,20 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { COMPILE_CACHE } from './helpers/compile-cache.ts'
 import { type RunningProcess, spawnProcess, startProcess } from './helpers/process.ts'
+import { needs } from './skips.ts'
+import { ROOT } from './tidy/source.ts'
 
 /** One process serves all tests, in their order: the last of them ends it. */
 let service: RunningProcess
+/** The data directory of the service that runs on a terminal. */
+const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-terminal-'))
 const running: { dispose: () => Promise<void> }[] = []
 beforeAll(async () => {
   service = await startProcess({
@@ -19,6 +29,7 @@ afterEach(async () => {
 })
 afterAll(async () => {
   for (const one of running.splice(0)) await one.dispose()
+  rmSync(dataDir, { recursive: true, force: true })
 })
 
 const json = (body: unknown) => ({
@@ -54,23 +65,52 @@ const ask = (
   })
 
 describe('The process', () => {
-  test('prints its address and a first lookup that works', async () => {
+  test('prints one line of JSON that holds its address, where no terminal reads it', () => {
     const { url, output } = service
-    expect(output()).toMatch(/^gatherd \d+\.\d+\.\d+ is ready: http:\/\/127\.0\.0\.1:\d+\n/)
-    const [, put, lookup] = [...output().matchAll(/curl -X (\w+) (\S+) -H '[^']+' -d '([^']+)'/g)].reduce<
-      (RegExpMatchArray | null)[]
-    >((all, one) => [...all, one], [null])
-    const created = await fetch(put?.[2] ?? '', { method: 'PUT', ...json(JSON.parse(put?.[3] ?? '')) })
-    expect(created.status).toBe(201)
-    const answer = await fetch(lookup?.[2] ?? '', { method: 'POST', ...json(JSON.parse(lookup?.[3] ?? '')) })
-    expect(await answer.json()).toMatchObject({
-      shape: [2, 2],
-      embeddings: [
-        [5, 6],
-        [1, 2],
-      ],
+    const lines = output().split('\n')
+    expect(lines).toEqual([expect.any(String), ''])
+    expect(JSON.parse(lines[0])).toMatchObject({
+      level: 30,
+      name: 'main',
+      msg: expect.stringMatching(/^gatherd \d+\.\d+\.\d+ is ready: http:\/\/127\.0\.0\.1:\d+ /),
+      url,
+      memoryQuotaBytes: expect.any(Number),
     })
-    expect(url).toBe(new URL(put?.[2] ?? '').origin)
+  })
+
+  test.skipIf(!needs('terminal'))('prints a first lookup that works, on a terminal', async () => {
+    const words = [
+      '--disable-warning=ExperimentalWarning',
+      'src/main.ts',
+      '--port=0',
+      `--data-dir=${dataDir}`,
+    ]
+    const command = [process.execPath, ...words].map((word) => `'${word}'`).join(' ')
+    const child = spawn('script', ['-qfec', command, '/dev/null'], {
+      cwd: ROOT,
+      env: { PATH: process.env.PATH, ...COMPILE_CACHE, GATHERD_HTTP_THREADS: '1', GATHERD_DRAIN_MS: '0' },
+    })
+    const exited = once(child, 'exit')
+    let text = ''
+    child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString().replaceAll('\r', '')))
+    try {
+      await expect.poll(() => text, { timeout: 30_000 }).toContain('/docs\n')
+      expect(text).toMatch(/^gatherd \d+\.\d+\.\d+ is ready: http:\/\/127\.0\.0\.1:\d+\n/)
+      const commands = text.split('\n').filter((line) => line.startsWith('  curl '))
+      const answers = commands.map((line) => execFileSync('sh', ['-c', `${line} -sS`], { encoding: 'utf8' }))
+      expect(answers.map((answer) => JSON.parse(answer))).toMatchObject([
+        { rows: 3, dim: 2 },
+        {
+          embeddings: [
+            [5, 6],
+            [1, 2],
+          ],
+        },
+      ])
+    } finally {
+      child.stdin.write('\u0003')
+      await exited
+    }
   })
 
   test('shows a change on all HTTP workers before it answers the request that made it', async () => {
@@ -121,15 +161,23 @@ describe('A start that fails', () => {
     running.push({ dispose })
     expect(await exited).toBe(1)
     expect(output()).toBe(
-      'gatherd: GATHERD_PROT: there is no such setting\ngatherd: GATHERD_PORT: must be integer\n',
+      'gatherd: GATHERD_PROT: there is no such setting; did you mean GATHERD_PORT?\n' +
+        'gatherd: GATHERD_PORT is a whole number from 0 to 65535, not "abc"\n',
     )
+  })
+
+  test('exits with code 1 and one line when the host has no address', async () => {
+    const nowhere = spawnProcess({ GATHERD_HOST: 'no.such.name' })
+    running.push(nowhere)
+    expect(await nowhere.exited).toBe(1)
+    expect(nowhere.output()).toMatch(/^gatherd: the [^\n]+"no\.such\.name"[^\n]+GATHERD_HOST[^\n]+\n$/)
   })
 
   test('exits with code 1 when the port is in use, and a gatherd that uses it keeps serving', async () => {
     const second = spawnProcess({ GATHERD_PORT: new URL(service.url).port })
     running.push(second)
     expect(await second.exited).toBe(1)
-    expect(second.output()).toBe('gatherd: the port is in use; choose another with GATHERD_PORT\n')
+    expect(second.output()).toMatch(/^gatherd: port \d+ of 127\.0\.0\.1 is in use; choose another [^\n]+\n$/)
     expect((await fetch(`${service.url}/readyz`)).status).toBe(200)
   })
 })

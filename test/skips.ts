@@ -17,6 +17,7 @@ export type Need =
   | 'redis'
   | 'safetensors'
   | 'strace'
+  | 'terminal'
 
 interface Requirement {
   /**
@@ -80,6 +81,11 @@ const REQUIREMENTS: Record<Need, Requirement> = {
     commands: ['strace'],
     probe: ['-f', '-e', 'inject=getppid:error=EPERM', 'true'],
     remedy: 'strace, and the right to trace (Debian: apt-get install strace)',
+  },
+  terminal: {
+    commands: ['script'],
+    probe: ['-qfec', 'true', '/dev/null'],
+    remedy: 'script of util-linux, which gives a program a terminal (Debian: apt-get install bsdutils)',
   },
 }
 

@@ -3,6 +3,8 @@
  * parsed.
  */
 import { parseArgs } from 'node:util'
+import { suggestWord } from '../core/nearest-word.ts'
+import { readQuantity } from '../settings.ts'
 import type { Service } from './client.ts'
 import { UsageError } from './errors.ts'
 
@@ -37,6 +39,8 @@ export interface CommandInput {
   /** The arguments; their number is within `Command.arguments`. */
   positionals: string[]
   values: OptionValues
+  /** The command line behind the command's name. */
+  words: readonly string[]
   service: Service
   terminal: Terminal
 }
@@ -51,6 +55,8 @@ export interface Command {
   /** More about the command, which only its own help shows. */
   description?: string
   options: Readonly<Record<string, CommandOption>>
+  /** Whether the command reads its words itself. Only --help is looked for, then. */
+  readsWords?: true
   /**
    * Runs the command and resolves to its exit code. Throws {@link UsageError}, `CallError`, or an error of
    * the system.
@@ -94,7 +100,7 @@ const parseOrRefuse = (
 ): Pick<CommandInput, 'positionals' | 'values'> => {
   try {
     // parseArgs would read the id -1 as an option. With a blank before it, it reads an argument.
-    const args = words.map((word) => (/^-\d/.test(word) ? ` ${word}` : word))
+    const args = words.map((word) => (/^-\d/.test(word) ? ` ${word}` : word === '-h' ? '--help' : word))
     const { positionals, values } = parseArgs({ args, options, allowPositionals: true, strict: true })
     const restore = <Value>(value: Value) =>
       typeof value === 'string' ? value.replace(/^ (?=-\d)/, '') : value
@@ -107,9 +113,20 @@ const parseOrRefuse = (
       values: Object.fromEntries(restored) as OptionValues,
     }
   } catch (error) {
-    if (!String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')) throw error
-    throw new UsageError((error as Error).message.split(/\.?\n|\. /)[0])
+    throw new UsageError(explainParseError(error, Object.keys(options)))
   }
+}
+
+/** Says what is wrong with an option. An error that is not one of parseArgs is thrown on. */
+const explainParseError = (error: unknown, options: readonly string[]): string => {
+  const { code, message } = error as NodeJS.ErrnoException
+  const option = /'(?:-\w, )?(--?[^' =]*)/.exec(message)?.[1] ?? ''
+  if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') {
+    const known = options.map((name) => `--${name}`)
+    return `there is no option ${option}${suggestWord(option, known)}`
+  }
+  if (code !== 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE') throw error
+  return message.includes('does not take') ? `${option} takes no value` : `${option} needs a value behind it`
 }
 
 /** Returns the text of an option, or undefined when the option was not given. */
@@ -127,6 +144,15 @@ export const readCount = (values: OptionValues, name: string, least: number): nu
     throw new UsageError(`--${name} is a whole number from ${least} on, not ${JSON.stringify(text)}`)
   }
   return count
+}
+
+/** Returns the value of an option that is a size: `16777216`, `16MiB`. Throws {@link UsageError}. */
+export const readBytes = (values: OptionValues, name: string): number | undefined => {
+  const text = readText(values, name)
+  if (text === undefined) return undefined
+  const bytes = Number(readQuantity('_BYTES', text))
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes
+  throw new UsageError(`--${name} is a size, such as 16MiB or 4GB, not ${JSON.stringify(text)}`)
 }
 
 /** Returns the value of an option that is one of `words`. Throws {@link UsageError}. */

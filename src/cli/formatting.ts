@@ -41,3 +41,14 @@ export const alignColumns = (
     rightAligned.includes(column) ? text.padStart(widths[column]) : text.padEnd(widths[column])
   return rows.map((row) => `${row.map(printCell).join('  ').trimEnd()}\n`).join('')
 }
+
+/** Breaks a text into lines of at most `length` characters, between words. */
+export const wrapText = (text: string, length: number): string[] => {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)
+    if (line === undefined || line.length + 1 + word.length > length) lines.push(word)
+    else lines[lines.length - 1] = `${line} ${word}`
+  }
+  return lines
+}

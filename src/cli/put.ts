@@ -13,6 +13,7 @@ import {
   DONE,
   JSON_OPTION,
   type OptionValues,
+  readBytes,
   readCount,
   readText,
   type Terminal,
@@ -49,7 +50,7 @@ export const putCommand: Command = {
       many: true,
       help: `a setting: optimizer=${EXAMPLE_OPTIMIZER.kind}, out_of_range=fill, durability=os`,
     },
-    'part-bytes': { value: 'N', help: `the bytes of a part; default ${PART_BYTES}` },
+    'part-bytes': { value: 'SIZE', help: 'the size of a part; default 16MiB' },
     parallel: { value: 'N', help: `the number of parts sent at a time; default ${PARALLEL_COUNT}` },
     url: URL_OPTION,
     json: JSON_OPTION,
@@ -61,7 +62,7 @@ export const putCommand: Command = {
       throw new UsageError(`--parallel is at most ${PARALLEL_COUNT_MAX}`)
     const parameters = readParameters(input.values)
     const file = await inspectFile(path)
-    const partBytes = choosePartBytes(file.bytes, readCount(input.values, 'part-bytes', 1))
+    const partBytes = choosePartBytes(file.bytes, readBytes(input.values, 'part-bytes'))
     if (
       file.contentType === RAW.mediaType &&
       (parameters.rows === undefined || parameters.dim === undefined)

@@ -1,10 +1,11 @@
 /** Runs one command of the command line and reports its failure. */
 import { createInterface } from 'node:readline/promises'
+import { suggestWord } from '../core/nearest-word.ts'
 import { version } from '../version.ts'
 import { openService, readServiceUrl, type Service } from './client.ts'
 import { type Command, DONE, FAILED, MISUSED, parseWords, readText, type Terminal } from './command.ts'
 import { CallError, UsageError } from './errors.ts'
-import { alignColumns } from './formatting.ts'
+import { alignColumns, wrapText } from './formatting.ts'
 import { getCommand } from './get.ts'
 import { lookupCommand } from './lookup.ts'
 import { lsCommand } from './ls.ts'
@@ -13,6 +14,21 @@ import { rmCommand } from './rm.ts'
 import { serveCommand } from './serve.ts'
 import { snapshotCommand } from './snapshot.ts'
 import { verifyCommand } from './verify.ts'
+
+const ADDRESS = '--url or GATHERD_URL names the service'
+
+/** What to do about errors whose remedy is another command line. The messages of others say it themselves. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  TABLE_NOT_FOUND: 'gatherd ls lists the tables',
+  ROUTE_NOT_FOUND: ADDRESS,
+  ECONNREFUSED: `gatherd serve starts one, and ${ADDRESS}`,
+  ENOTFOUND: ADDRESS,
+  EAI_AGAIN: ADDRESS,
+  EPROTO: 'gatherd itself speaks http:// only',
+}
+
+/** The length of a line of help behind an option. */
+const HELP_LENGTH = 72
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: serveCommand,
@@ -34,17 +50,22 @@ export const runCommandLine = async (
   terminal: Terminal = openTerminal(),
 ): Promise<number> => {
   const [name, ...rest] = words
-  if (name === '--version') {
+  if (name === '--version' || name === '-v') {
     terminal.print(`${version}\n`)
     return DONE
   }
-  if (name === undefined || name === '--help' || name === 'help') {
+  if (name === 'help' && rest.length === 1 && Object.hasOwn(COMMANDS, rest[0])) {
+    return runCommandLine([rest[0], '--help'], terminal)
+  }
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     const print = name === undefined ? terminal.report : terminal.print
     print(describeCommands(COMMANDS))
     return name === undefined ? MISUSED : DONE
   }
   if (!Object.hasOwn(COMMANDS, name)) {
-    terminal.report(`gatherd: there is no command ${JSON.stringify(name)}; gatherd --help lists them\n`)
+    terminal.report(
+      `gatherd: there is no command ${JSON.stringify(name)}${suggestWord(name, [...Object.keys(COMMANDS), '--help', '--version'])}; gatherd --help lists them\n`,
+    )
     return MISUSED
   }
   return runCommand(name, rest, terminal)
@@ -54,13 +75,16 @@ const runCommand = async (name: string, words: readonly string[], terminal: Term
   const command = COMMANDS[name]
   let service: Service | null = null
   try {
-    const { positionals, values } = parseWords(command, words)
+    const { positionals, values } =
+      command.readsWords === true
+        ? { positionals: [], values: { help: words.includes('--help') || words.includes('-h') } }
+        : parseWords(command, words)
     if (values.help === true) {
       terminal.print(describeCommand(name, command))
       return DONE
     }
     service = openService(readText(values, 'url') ?? readServiceUrl())
-    return await command.run({ positionals, values, service, terminal })
+    return await command.run({ positionals, values, words, service, terminal })
   } catch (error) {
     if (error instanceof UsageError) {
       terminal.report(`gatherd ${name}: ${error.message}; gatherd ${name} --help says more\n`)
@@ -68,7 +92,10 @@ const runCommand = async (name: string, words: readonly string[], terminal: Term
     }
     const isExpected = error instanceof CallError || (error as NodeJS.ErrnoException).code !== undefined
     if (!isExpected) throw error
-    terminal.report(`gatherd ${name}: ${(error as Error).message}\n`)
+    const remedy = error instanceof CallError ? REMEDIES[error.code] : undefined
+    terminal.report(
+      `gatherd ${name}: ${(error as Error).message}${remedy === undefined ? '' : `; ${remedy}`}\n`,
+    )
     return FAILED
   } finally {
     service?.agent.destroy()
@@ -76,9 +103,11 @@ const runCommand = async (name: string, words: readonly string[], terminal: Term
 }
 
 const openTerminal = (): Terminal => {
-  // A reader that has seen enough closes the pipe (`| head`).
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+  process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    // A reader that has seen enough closes the pipe (`| head`).
+    if (code === 'EPIPE') return
+    process.stderr.write(`gatherd: the output cannot be written: ${message}\n`)
+    process.exit(FAILED)
   })
   return {
     print: (text) => void process.stdout.write(text),
@@ -101,10 +130,13 @@ const askOnTerminal = async (question: string): Promise<boolean> => {
 
 /** Returns the help of one command. */
 const describeCommand = (name: string, { usage, summary, description, options }: Command): string => {
-  const rows = Object.entries(options).map(([option, { value, help }]) => [
-    `  --${option}${value === undefined ? '' : ` ${value}`}`,
-    help,
-  ])
+  const rows = Object.entries(options).flatMap(([option, { value, help }]) => {
+    const [first, ...others] = wrapText(help, HELP_LENGTH)
+    return [
+      [`  --${option}${value === undefined ? '' : ` ${value}`}`, first],
+      ...others.map((line) => ['', line]),
+    ]
+  })
   const head = ['Usage: gatherd', name, usage, rows.length > 0 ? '[options]' : '']
     .filter((word) => word !== '')
     .join(' ')

@@ -2,7 +2,7 @@
 import { refuse } from '../core/errors.ts'
 import { type JsonCursor, refuseByte, skipSpace } from './json-cursor.ts'
 import { checkDepth, kindAt, readNumber, startsNumber } from './json-scan.ts'
-import type { JsonTensor } from './json-tensor.ts'
+import { type CountLimit, type JsonTensor, refuseCount } from './json-tensor.ts'
 import type { Precision } from '../kernels/parse-numbers.ts'
 
 const COMMA = 0x2c
@@ -20,7 +20,7 @@ const copySingles: KeepSingles = (values) => values.slice()
 interface Nest {
   readonly cursor: JsonCursor
   readonly pointer: string
-  readonly valueCountMax: number
+  readonly limit: CountLimit
   readonly precision: Precision
   readonly keepSingles: KeepSingles
   /** Whether some number was too large for float32. */
@@ -106,7 +106,7 @@ const flushValues = (nest: Nest): void => {
 const makeRoom = (nest: Nest): number => {
   const { length } = valuesOf(nest)
   if (nest.filled === length) flushValues(nest)
-  return Math.min(length - nest.filled, nest.valueCountMax - nest.count)
+  return Math.min(length - nest.filled, nest.limit.countMax - nest.count)
 }
 
 /**
@@ -114,7 +114,7 @@ const makeRoom = (nest: Nest): number => {
  * follows, that is the place of the comma before it.
  */
 const readRun = (nest: Nest, start: number): number => {
-  const { cursor, depth, valueCountMax, precision } = nest
+  const { cursor, depth, limit, precision } = nest
   const { bytes, scanner } = cursor
   if (nest.leafDepth < 0) nest.leafDepth = depth
   if (depth !== nest.leafDepth || depth !== nest.depthMost) {
@@ -122,8 +122,7 @@ const readRun = (nest: Nest, start: number): number => {
   }
   let at = start
   for (;;) {
-    if (nest.count >= valueCountMax)
-      refuse('BATCH_TOO_LARGE', `${nest.pointer} has more than ${valueCountMax} numbers`)
+    if (nest.count >= limit.countMax) refuseCount(nest.pointer, limit)
     const room = makeRoom(nest)
     let end = scanner.scan(precision, at, nest.filled, nest.filled + (depth === 0 ? 1 : room))
     let { count } = scanner
@@ -192,7 +191,7 @@ const takeTensor = (nest: Nest): JsonTensor => {
  * Reads the value at the cursor as nested number arrays; a bare number has rank 0. `pointer` is its place in
  * the body and `baseDepth` the number of objects and lists around it. Refuses INVALID_REQUEST at an element
  * that is no number, SHAPE_MISMATCH for numbers beside lists and for lists of different length (the rows of
- * rank 2 may differ), and BATCH_TOO_LARGE above `valueCountMax` numbers. With the precision `single` the
+ * rank 2 may differ), and BATCH_TOO_LARGE above the limit of numbers. With the precision `single` the
  * values are rounded to float32, unless one of them is too large: then they stay float64. `keepSingles`
  * provides memory for up to 65,536 float32 values; without it, and for more values, new memory is allocated.
  */
@@ -200,7 +199,7 @@ export const readTensor = (
   cursor: JsonCursor,
   pointer: string,
   baseDepth: number,
-  valueCountMax: number,
+  limit: CountLimit,
   precision: Precision = 'double',
   keepSingles: KeepSingles = copySingles,
 ): JsonTensor => {
@@ -208,7 +207,7 @@ export const readTensor = (
   const nest: Nest = {
     cursor,
     pointer,
-    valueCountMax,
+    limit,
     precision,
     keepSingles,
     isTooLarge: false,
@@ -244,7 +243,7 @@ export const readTensor = (
     at = skipSpace(bytes, at + 1)
   }
   // The values are read again as float64, so that the error can name the number that is too large.
-  if (nest.isTooLarge) return readTensor(cursor, pointer, baseDepth, valueCountMax)
+  if (nest.isTooLarge) return readTensor(cursor, pointer, baseDepth, limit)
   cursor.at = at
   return takeTensor(nest)
 }

@@ -9,7 +9,7 @@ import { openCursor, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
 import { type KeepSingles, readTensor } from './json-nest.ts'
 import { checkEnd, kindAt, readElements, readMembers, readPlain, skipValue } from './json-scan.ts'
-import type { JsonTensor } from './json-tensor.ts'
+import type { CountLimit, JsonTensor } from './json-tensor.ts'
 
 export { toFloat32, toIndexArray } from './json-tensor.ts'
 export type { JsonTensor } from './json-tensor.ts'
@@ -26,8 +26,8 @@ export interface JsonObject {
 export interface JsonLimits {
   /** The depth to which objects and lists may nest; default `jsonDepthMax`. */
   depthMax?: number
-  /** The most numbers that one tensor may have; by default the body is the limit. */
-  valueCountMax?: number
+  /** The most numbers that each tensor may have, or one limit for all; by default the body is the limit. */
+  valueCountMax?: number | Readonly<Record<string, CountLimit>>
   /**
    * The names of tensors that are rounded to float32 while they are read, for `toFloat32`. None by default.
    */
@@ -72,9 +72,10 @@ const readObject = (
   readMembers(cursor, depth, (name) => {
     if (tensorNames.includes(name)) {
       const precision = singles.includes(name) ? 'single' : 'double'
+      const limit = typeof valueCountMax === 'number' ? { countMax: valueCountMax } : valueCountMax[name]
       tensors.set(
         name,
-        readTensor(cursor, `${pointer}/${escapePointer(name)}`, depth, valueCountMax, precision, keepSingles),
+        readTensor(cursor, `${pointer}/${escapePointer(name)}`, depth, limit, precision, keepSingles),
       )
     } else members[name] = readPlain(cursor, depth + 1)
   })

@@ -21,6 +21,18 @@ export interface JsonTensor {
   lengths?: Int32Array
 }
 
+/** The most numbers that a tensor may have. `reason` is put behind the message of a refusal. */
+export interface CountLimit {
+  countMax: number
+  reason?: string
+}
+
+/** Refuses (BATCH_TOO_LARGE) the tensor at `pointer`, which has more numbers than its limit. */
+export const refuseCount = (pointer: string, { countMax, reason = '' }: CountLimit): never => {
+  const detail = `${pointer} has more than ${countMax} numbers${reason}`
+  return refuse('BATCH_TOO_LARGE', detail, { errors: [{ pointer, detail }] })
+}
+
 /** Refuses the values that `explain` explains, with pointers to the first of them. */
 const refuseValues = (
   code: ErrorCode,

@@ -74,6 +74,8 @@ export interface RouteDeclaration<
   scope: Scope
   /** The section of the document. A route without one is not shown. */
   tag?: string
+  /** The name of the operation in the document, after which generators name their functions. */
+  operationId?: string
   summary: string
   description?: string
   params?: Params

@@ -32,8 +32,9 @@ export const heapBytes = (capacity: number): number => 8 + capacity * 8
  * columns j, j+4, j+8, .. from zero in ascending order, except that the last `dim` mod 4 columns come first;
  * the sum is (lane 0 + lane 2) + (lane 1 + lane 3). dot is the sum, l2 its square root; cosine is the sum
  * divided by the length of the row (the root of its squares, summed the same way; a length of zero gives 0),
- * for queries of length one. Every operation rounds to float32. Scores are never minus zero, and every NaN is
- * 7FC00000.
+ * for queries of length one, and never beyond -1 and 1. Every operation rounds to float32. A dot that is not
+ * finite, and an l2 or a length that is infinite or below SAFE_LENGTH_MIN, are taken again in float64, lane
+ * for lane, and rounded once. Scores are never minus zero, and every NaN is 7FC00000.
  */
 export interface AttendKernels {
   /**

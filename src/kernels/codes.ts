@@ -23,6 +23,13 @@ export const OPERATION_CODES = { sum: 0, mean: 1, sqrtn: 2, max: 3 } as const
 export const NORM_CODES = { max: 0, unit: 1 } as const
 
 /**
+ * The shortest length that a float32 sum of squares gives to its last bits. Each of up to 65,536 squares may
+ * lose 2^-150 to underflow, which is 2^-134 in all, and half a unit in the last place of a sum of 2^-110.
+ * Shorter lengths, and those whose sum overflows, are summed again in float64.
+ */
+export const SAFE_LENGTH_MIN = 2 ** -55
+
+/**
  * The most rows whose cache lines a kernel touches (loads one byte of, as a prefetch) before it copies the
  * first of them.
  */

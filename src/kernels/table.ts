@@ -105,8 +105,8 @@ export interface TableKernels extends ReadKernels {
   ): void
   /**
    * Converts elements of an upload into rows, from `rowsOffset` bytes after the start of the rows on. Rounds
-   * half to even through float32; overflow gives infinity, and NaN stays NaN. Writes all elements; returns
-   * the index of the first that is stored as infinity or NaN, or -1.
+   * half to even through float32; overflow gives infinity, and NaN stays NaN, with its bits if the types are
+   * the same. Writes all elements; returns the index of the first that is stored as infinity or NaN, or -1.
    */
   ingest(
     source: SourceType,

@@ -23,7 +23,13 @@ export interface BagPlan {
  * or a row of nested indices. Refuses INVALID_REQUEST, SHAPE_MISMATCH, NON_FINITE, BATCH_TOO_LARGE.
  */
 export const planBags = (request: LookupRequest): BagPlan | null => {
-  const { pooling = 'none' } = request.options
+  const { pooling = 'none', include_last_offset: includesLast = false } = request.options
+  if (includesLast && request.offsets === undefined)
+    refuseAt(
+      'INVALID_REQUEST',
+      '/include_last_offset',
+      'include_last_offset is about offsets, and there are none: send offsets too, or leave it out',
+    )
   if (pooling === 'none') {
     checkUnpooled(request)
     return null

@@ -18,6 +18,7 @@ import type { Arena } from '../tables/arena.ts'
 import type { ResponseBuffer, ResponseBuffers } from './buffers.ts'
 import { type GatherResult, printEmbeddings } from './print.ts'
 import type { JsonKernels } from '../kernels/print-floats.ts'
+import { describeMask } from './mask.ts'
 import { describeStored, splitStored, storedShape } from './int8-rows.ts'
 
 /** The encoding of an answer: JSON, or a format of the registry. */
@@ -123,13 +124,7 @@ export const frameRows = (
   const rows = { name: 'embeddings', elementType, shape: [...shape] }
   if (format.carries === 'one array') return format.frame(rows)
   const arrays = elementType === 'uint8' ? describeStored(shape) : [rows]
-  // A tensor cannot have rows of different length, so the mask of ragged ids is flat.
-  if (mask !== null)
-    arrays.push({
-      name: 'mask',
-      elementType: 'uint8',
-      shape: mask.lengths === undefined ? [...mask.shape] : [mask.bytes.length],
-    })
+  if (mask !== null) arrays.push({ name: 'mask', ...describeMask(mask) })
   return format.frame(arrays)
 }
 

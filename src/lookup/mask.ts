@@ -1,5 +1,5 @@
 /** The mask of a lookup: which ids named a row. */
-import type { IndexArray } from '../core/types.ts'
+import type { ElementType, IndexArray } from '../core/types.ts'
 import type { Nesting } from './request.ts'
 
 /** Tells which ids named a row. It is nested like the ids, whether they are pooled or not. */
@@ -24,6 +24,16 @@ export const computeMask = (
   }
   return { bytes, shape, lengths }
 }
+
+/** Describes a mask as a tensor. That of ragged ids is flat, because a tensor has rows of one length. */
+export const describeMask = ({
+  bytes,
+  shape,
+  lengths,
+}: Mask): { elementType: ElementType; shape: number[] } => ({
+  elementType: 'uint8',
+  shape: lengths === undefined ? [...shape] : [bytes.length],
+})
 
 /** Prints a mask as nested JSON lists of booleans. */
 export const printMask = ({ bytes, shape, lengths }: Mask): string => {

@@ -4,12 +4,15 @@
  */
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { findNamedArrays, type FormatName } from '../formats/format.ts'
+import { findNamedArrays, type FormatName, RAW } from '../formats/format.ts'
 import type { TypedBytes } from '../formats/shape.ts'
+import type { TableEntry } from '../tables/registry.ts'
+import type { TableReader } from '../tables/table-reader.ts'
 import type { ResponseBuffer } from './buffers.ts'
 import { fromTypedTensors } from './decode.ts'
 import { type Answer, MEDIA_TYPES } from './encode.ts'
-import type { LookupServices } from './lookup.ts'
+import { type LookupServices, prepareLookup, runLookup } from './lookup.ts'
+import { computeMask, describeMask, type Mask } from './mask.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
 import { bytesShape, describeStored, splitStored } from './int8-rows.ts'
 
@@ -22,6 +25,11 @@ export interface NamedLookup {
   pointer: string
 }
 
+/** An answer of bare numbers, and the mask that named arrays have beside them. */
+export interface MaskedAnswer extends Answer {
+  mask: Mask | null
+}
+
 /** The joined answer of several lookups. */
 export interface TableAnswer {
   body: ResponseBuffer
@@ -30,13 +38,13 @@ export interface TableAnswer {
 
 /**
  * Reads the lookups of a body of named arrays: tensors `{table}/indices`, and `{table}/offsets`,
- * `{table}/weights` to pool. The options are the same for all. Refuses INVALID_REQUEST, DTYPE_MISMATCH, and
- * UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names.
+ * `{table}/weights` to pool. Options and version are the same for all. Refuses INVALID_REQUEST,
+ * DTYPE_MISMATCH, and UNSUPPORTED_MEDIA_TYPE for a format whose arrays have no names.
  */
 export const decodeNamedTensors = (
   format: FormatName,
   body: Buffer,
-  options: LookupOptions,
+  { version, ...options }: LookupOptions & { version?: number },
 ): NamedLookup[] => {
   const tables = new Map<string, Map<string, TypedBytes>>()
   for (const [name, tensor] of findNamedArrays(format).read(body)) {
@@ -49,27 +57,51 @@ export const decodeNamedTensors = (
     }
     tables.set(table, (tables.get(table) ?? new Map<string, TypedBytes>()).set(member, tensor))
   }
+  // The options are those of all lookups: one without offsets does not need this one if another does.
+  const { include_last_offset: _, ...others } = options
+  const areOffset = [...tables.values()].some((tensors) => tensors.has('offsets'))
   return Array.from(tables, ([table, tensors]) => {
     const pointer = `/${table}`
-    return { table, request: { ...placeErrors(pointer, () => fromTypedTensors(tensors)), options }, pointer }
+    const arrays = placeErrors(pointer, () => fromTypedTensors(tensors))
+    const own = areOffset && arrays.offsets === undefined ? others : options
+    return { table, version, request: { ...arrays, options: own }, pointer }
   })
+}
+
+/**
+ * Looks rows up as bare numbers, for {@link joinTensors}. A mask is computed apart, because bare numbers have
+ * no place for it. Refuses as `lookup` does.
+ */
+export const lookupNumbers = (
+  services: LookupServices,
+  entry: TableEntry,
+  reader: TableReader,
+  { options: { mask = false, ...options }, ...arrays }: LookupRequest,
+): MaskedAnswer | Promise<MaskedAnswer> => {
+  const planned = prepareLookup(entry, reader, { ...arrays, options }, RAW.name)
+  const addMask = (answer: Answer): MaskedAnswer => ({
+    ...answer,
+    mask: mask ? computeMask(arrays, reader.handle.rows, planned.plan.paddingRow) : null,
+  })
+  const answer = runLookup(services, planned)
+  return answer instanceof Promise ? answer.then(addMask) : addMask(answer)
 }
 
 /**
  * Runs each lookup by `run`, in order. The first failure fails the whole request; its pointers begin with the
  * pointer to its lookup.
  */
-export const runLookups = async (
+export const runLookups = async <One extends Answer>(
   lookups: readonly NamedLookup[],
-  run: (lookup: NamedLookup) => Answer | Promise<Answer>,
-): Promise<Answer[]> => {
+  run: (lookup: NamedLookup) => One | Promise<One>,
+): Promise<One[]> => {
   if (lookups.length > LIMITS.lookupTableCountMax) {
     refuse(
       'BATCH_TOO_LARGE',
       `${lookups.length} lookups in one request, the limit is ${LIMITS.lookupTableCountMax}`,
     )
   }
-  const answers: Answer[] = []
+  const answers: One[] = []
   let byteCount = 0
   try {
     for (const lookup of lookups) {
@@ -134,11 +166,11 @@ export const refuseRepeatedTables = (lookups: readonly NamedLookup[], format: Fo
   }
 }
 
-/** Joins answers of bare numbers to tensors `{table}/embeddings`. */
+/** Joins answers of bare numbers to tensors `{table}/embeddings`, and behind all of them `{table}/mask`. */
 export const joinTensors = (
   { buffers }: LookupServices,
   lookups: readonly NamedLookup[],
-  answers: readonly Answer[],
+  answers: readonly MaskedAnswer[],
   format: FormatName,
 ): TableAnswer => {
   const tensors = answers.flatMap(({ shape, elementType }, i) =>
@@ -146,6 +178,8 @@ export const joinTensors = (
       ? describeStored(bytesShape(shape), `${lookups[i].table}/`)
       : [{ name: `${lookups[i].table}/embeddings`, elementType, shape: [...shape] }],
   )
+  const masks = answers.flatMap(({ mask }, i) => (mask === null ? [] : [{ mask, table: lookups[i].table }]))
+  for (const { mask, table } of masks) tensors.push({ name: `${table}/mask`, ...describeMask(mask) })
   // The states are metadata, because the headers of the answer have no place for those of several tables.
   const states = new Map(
     answers.flatMap(
@@ -158,7 +192,11 @@ export const joinTensors = (
   )
   const { head, tail } = findNamedArrays(format).frame(tensors, states)
   return {
-    body: join(buffers, [head, ...answers.map(tensorBytes), tail], answers),
+    body: join(
+      buffers,
+      [head, ...answers.map(tensorBytes), ...masks.map(({ mask }) => mask.bytes), tail],
+      answers,
+    ),
     mediaType: MEDIA_TYPES[format],
   }
 }

@@ -4,7 +4,7 @@ import type { RowFormat } from '../kernels/table.ts'
 import { alignUp } from '../layout/cache-lines.ts'
 import type { AdapterHandle, VersionHandle } from '../tables/handles.ts'
 import { rowBytes } from '../layout/table-layout.ts'
-import { resolvePaddingRow } from '../tables/resolve.ts'
+import { checkPaddingIndex, resolvePaddingRow } from '../tables/resolve.ts'
 import { type BagPlan, planBags } from './bags.ts'
 import type { LookupOptions, LookupRequest } from './request.ts'
 import { refuse } from '../core/errors.ts'
@@ -75,6 +75,7 @@ export const planLookup = (
   if (request.shape.length > LIMITS.indexRankMax) {
     refuse('SHAPE_MISMATCH', `indices have ${request.shape.length} axes, the limit is ${LIMITS.indexRankMax}`)
   }
+  checkPaddingIndex(options.padding_index, rows)
   const bags = planBags(request)
   if (adapter !== undefined) checkAdapted(adapter, request, dim)
   const { elementType, rowFormat, narrow } = planAnswer(
@@ -88,12 +89,8 @@ export const planLookup = (
   const gatheredRowBytes = rowFormat === 'stored' ? rowBytes(dim, dtype) : dim * 4
   const gatheredBytes = rowCount * gatheredRowBytes
   const narrowBytes = narrow ? rowCount * dim * 2 : 0
-  if (gatheredBytes > LIMITS.lookupResponseBytesMax) {
-    refuse(
-      'BATCH_TOO_LARGE',
-      `the answer would hold ${gatheredBytes} bytes, the limit is ${LIMITS.lookupResponseBytesMax}`,
-    )
-  }
+  const answerBytes = narrow && !widen ? narrowBytes : gatheredBytes
+  checkAnswerSize(answerBytes, text)
   return {
     mode: options.mode ?? settings.out_of_range,
     fillValue: (options.fill_value === undefined ? settings.fill_value : options.fill_value) ?? NaN,
@@ -106,14 +103,29 @@ export const planLookup = (
     narrow,
     widen,
     gatheredBytes,
-    answerBytes: narrow && !widen ? narrowBytes : gatheredBytes,
+    answerBytes,
     paddingRow: resolvePaddingRow(
       options.padding_index === undefined ? settings.padding_index : options.padding_index,
       rows,
     ),
     mask: options.mask ?? false,
-    ...placeRegions(count, bags, gatheredRowBytes, gatheredBytes, narrowBytes),
+    ...placeRegions(count, bags, gatheredRowBytes, gatheredBytes, widen ? narrowBytes : 0),
   }
+}
+
+/**
+ * Refuses BATCH_TOO_LARGE for an answer of more bytes than the limit. Numbers that will be printed count as
+ * float32, because hardly any text of them is shorter.
+ */
+const checkAnswerSize = (byteCount: number, text: boolean): void => {
+  const limit = LIMITS.lookupResponseBytesMax
+  if (byteCount <= limit) return
+  if (text)
+    refuse(
+      'BATCH_TOO_LARGE',
+      `the answer would print ${byteCount / 4} numbers, the limit is ${limit / 4}; ask for a binary type`,
+    )
+  refuse('BATCH_TOO_LARGE', `the answer would hold ${byteCount} bytes, the limit is ${limit}`)
 }
 
 /**
@@ -128,13 +140,16 @@ type Places = Pick<
   'idsAt' | 'offsetsAt' | 'weightsAt' | 'fillAt' | 'rowsAt' | 'narrowAt' | 'regionBytes'
 >
 
-/** Places the parts of a lookup one after the other, each on a cache line. Absent parts have no length. */
+/**
+ * Places the parts of a lookup one after the other, each on a cache line. Absent parts have no length: rows
+ * that stay narrow are narrowed in place.
+ */
 const placeRegions = (
   count: number,
   bags: BagPlan | null,
   fillBytes: number,
   rowsBytes: number,
-  narrowBytes: number,
+  narrowedBytes: number,
 ): Places => {
   let regionBytes = 0
   const place = (bytes: number): number => {
@@ -147,7 +162,7 @@ const placeRegions = (
   const weightsAt = place(bags?.weights?.byteLength ?? 0)
   const fillAt = place(fillBytes)
   const rowsAt = place(rowsBytes)
-  const narrowAt = place(narrowBytes)
+  const narrowAt = narrowedBytes === 0 ? rowsAt : place(narrowedBytes)
   return { idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes }
 }
 

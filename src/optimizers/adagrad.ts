@@ -29,8 +29,6 @@ export const adagrad: KindDeclaration<AdagradParameters> = {
     countsSteps: false,
     initial: ({ initial_accumulator }) => initial_accumulator,
   },
-  step(kernels, optimizer, rate, { weightsAt, gradientsAt, stateAt, rowCount, dim }) {
-    const { epsilon, epsilon_inside_sqrt: inside } = optimizer
-    return kernels.stepAdagrad(weightsAt, gradientsAt, stateAt, rowCount * dim, rate, epsilon, inside)
-  },
+  step: (kernels, { epsilon, epsilon_inside_sqrt: inside }, rate, rows) =>
+    kernels.stepNumbers('stepAdagrad', rows, 1, rate, epsilon, inside),
 }

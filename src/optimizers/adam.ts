@@ -22,9 +22,9 @@ export const adam: KindDeclaration<{ beta1: number; beta2: number; epsilon: numb
     countsSteps: true,
     initial: () => 0,
   },
-  step(kernels, { beta1, beta2, epsilon }, rate, { weightsAt, gradientsAt, stateAt, rowCount, dim, step }) {
+  step(kernels, { beta1, beta2, epsilon }, rate, rows) {
+    const { step, dim } = rows
     const size = (rate * Math.sqrt(1 - beta2 ** step)) / (1 - beta1 ** step)
-    const [keep1, keep2] = [1 - beta1, 1 - beta2]
-    return kernels.stepAdam(weightsAt, gradientsAt, stateAt, rowCount, dim, size, keep1, keep2, epsilon)
+    return kernels.stepRows('stepAdam', rows, 2 * dim, size, 1 - beta1, 1 - beta2, epsilon)
   },
 }

@@ -3,21 +3,13 @@
  * else (types, schema, defaults, exported tensors, codes on disk) is derived from that list.
  */
 import type { Optimizer } from '../core/types.ts'
-import type { StepKernels } from '../kernels/apply.ts'
+import type { StepKernels, StepRegions } from '../kernels/apply.ts'
 
-/** The rows that take a step. Addresses are bytes of the arena; the step writes its results in place. */
-export interface StepRows {
-  /** The weights: rowCount x dim float32. */
-  weightsAt: number
-  /**
-   * The gradients: rowCount x dim float32, with the gradients of equal rows already summed. Weight decay is
-   * added to them in place.
-   */
-  gradientsAt: number
-  /** The state: rowCount x stateLength float32. */
-  stateAt: number
-  rowCount: number
-  dim: number
+/**
+ * The rows that take a step, which writes its results in place. The gradients of equal rows are already
+ * summed, and weight decay is added to them in place.
+ */
+export interface StepRows extends StepRegions {
   /** The number of this gradient step of the table, counted from 1. */
   step: number
 }

@@ -14,8 +14,6 @@ export const momentum: KindDeclaration<{ momentum: number; nesterov: boolean }> 
     countsSteps: false,
     initial: () => 0,
   },
-  step(kernels, optimizer, rate, { weightsAt, gradientsAt, stateAt, rowCount, dim }) {
-    const { momentum, nesterov } = optimizer
-    return kernels.stepMomentum(weightsAt, gradientsAt, stateAt, rowCount * dim, rate, momentum, nesterov)
-  },
+  step: (kernels, { momentum, nesterov }, rate, rows) =>
+    kernels.stepNumbers('stepMomentum', rows, 1, rate, momentum, nesterov),
 }

@@ -15,8 +15,6 @@ export const rowwiseAdagrad: KindDeclaration<AdagradParameters> = {
     countsSteps: false,
     initial: ({ initial_accumulator }) => initial_accumulator,
   },
-  step(kernels, optimizer, rate, { weightsAt, gradientsAt, stateAt, rowCount, dim }) {
-    const { epsilon, epsilon_inside_sqrt: inside } = optimizer
-    return kernels.stepRowwiseAdagrad(weightsAt, gradientsAt, stateAt, rowCount, dim, rate, epsilon, inside)
-  },
+  step: (kernels, { epsilon, epsilon_inside_sqrt: inside }, rate, rows) =>
+    kernels.stepRows('stepRowwiseAdagrad', rows, 1, rate, epsilon, inside),
 }

@@ -8,6 +8,5 @@ export const sgd: KindDeclaration<Record<never, never>> = {
   ranges: {},
   acceptsLazy: false,
   state: null,
-  step: (kernels, _optimizer, rate, { weightsAt, gradientsAt, rowCount, dim }) =>
-    kernels.stepSgd(weightsAt, gradientsAt, rowCount * dim, rate),
+  step: (kernels, _optimizer, rate, rows) => kernels.stepNumbers('stepSgd', rows, 0, rate),
 }

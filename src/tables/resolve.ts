@@ -145,6 +145,18 @@ const refuseOutside = (
 }
 
 /**
+ * Refuses (INVALID_REQUEST) a padding index that names no row: it would pad nothing, and "the id after the
+ * last row" is a usual mistake. null is no index.
+ */
+export const checkPaddingIndex = (index: number | null | undefined, rows: number): void => {
+  if (typeof index !== 'number' || (index >= -rows && index < rows)) return
+  const expected = rows === 0 ? 'null, since the table has no rows' : `${-rows}..${rows - 1} or null`
+  refuse('INVALID_REQUEST', `padding_index ${index} names no row of a table of ${rows} rows`, {
+    errors: [{ pointer: '/padding_index', detail: `expected ${expected}` }],
+  })
+}
+
+/**
  * Returns the row that a padding index refers to; a negative index counts from the end. Returns -1 for null,
  * and a number that no id resolves to if the index is outside the table.
  */

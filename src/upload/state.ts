@@ -32,6 +32,16 @@ export const listStateNames = ({ arrays }: LocatedArrays, { tensor }: UploadOpti
     : [...arrays.keys()].filter((name) => name.startsWith(STATE_PREFIX))
 
 /**
+ * Prints a shape without the axes of length one behind the first `axisCount`: NumPy stores a number as [1],
+ * and others store one number a row as [rows, 1].
+ */
+const dropOnes = (shape: readonly number[], axisCount: number): string => {
+  let count = shape.length
+  while (count > axisCount && shape[count - 1] === 1) count--
+  return shape.slice(0, count).join()
+}
+
+/**
  * Plans the optimizer state of a body. `names`, of which there is at least one, must be all arrays that
  * `optimizer` has for the table. Refuses INVALID_REQUEST for state of another optimizer, DTYPE_MISMATCH and
  * SHAPE_MISMATCH for arrays of another form, and DTYPE_MISMATCH for an int8 table, which no gradient changes.
@@ -69,7 +79,7 @@ export const planState = (
     const array = located.arrays.get(name)
     if (array?.elementType !== elementType)
       refuse('DTYPE_MISMATCH', `${name} must be ${elementType}, it is ${array?.elementType}`)
-    if (array.shape.join() !== shape.join()) {
+    if (dropOnes(array.shape, shape.length) !== shape.join()) {
       refuse(
         'SHAPE_MISMATCH',
         `${name} of ${kind} must have shape [${shape.join()}], it has [${array.shape.join()}]`,

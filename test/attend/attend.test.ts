@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { attend } from '../../src/attend/attend.ts'
 import type { AttendOptions } from '../../src/attend/plan.ts'
 import { GatherdError } from '../../src/core/errors.ts'
@@ -11,29 +11,22 @@ import { putTable, startTestWriter, type TestWriter } from '../helpers/writer.ts
 const ROWS = 60_000
 const DIM = 48
 /** The values repeat, so that many scores are equal and ties are decided by the index. */
-const values = Float32Array.from(
-  { length: ROWS * DIM },
-  (_, i) => ((Math.imul(i, 2_654_435_761) >>> 20) % 7) - 3,
-)
+const values = new Float32Array(ROWS * DIM)
+for (let i = 0; i < values.length; i++) values[i] = ((Math.imul(i, 2_654_435_761) >>> 20) % 7) - 3
 
 let service: TestWriter
 let pool: ComputePool
 let threads: LookupServices
 let alone: LookupServices
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startTestWriter({ segmentBytesMax: 64 * 65_536 })
   pool = new ComputePool(2, 16)
   threads = createLookupServices(pool)
   alone = createLookupServices(null)
-  await putTable(service.client, {
-    name: 'words',
-    rows: ROWS,
-    dim: DIM,
-    values,
-    settings: { padding_index: 0 },
-  })
+  const settings = { padding_index: 0 }
+  await putTable(service.client, { name: 'words', rows: ROWS, dim: DIM, values, settings })
 })
-afterEach(async () => {
+afterAll(async () => {
   await service.close()
   await pool.close()
 })
@@ -111,6 +104,7 @@ describe('Attend queries on a table of several segments', () => {
     expect(threads.arena.reservedBytes).toBe(before)
   })
 
+  // This is the last test, because it removes the table.
   test('pin their version until they are answered', async () => {
     const pending = ask(threads, 60, { top_k: 10 })
     await service.client.call('remove', { name: 'words', precondition: {} })

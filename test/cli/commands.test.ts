@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeNpyHeader } from '../../src/formats/npy.ts'
 import { writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
 import { type RunningProcess, startProcess } from '../helpers/process.ts'
+import { ROOT } from '../tidy/source.ts'
 import { type CommandResult, runCommand } from './terminal.ts'
 
 let service: RunningProcess
@@ -101,11 +103,13 @@ describe('put', () => {
       [['put', 'x', folder], /is not a regular file|EISDIR/],
       [['put', 'x', file('user.npy'), '--rows', '-3'], /--rows is a whole number from 0 on, not "-3"/],
       [['put', 'x', file('user.npy'), '--set', 'durability'], /--set is NAME=VALUE/],
-      [['put', 'x', file('user.npy'), '--nothing'], /Unknown option '--nothing'/],
-      [
-        ['put', 'x', file('user.npy'), '--rows'],
-        /Option '--rows' argument is ambiguous; gatherd put --help says more\n$/,
-      ],
+      [['put', 'x', file('user.npy'), '--nothing'], /there is no option --nothing; gatherd put --help/],
+      [['put', 'x', file('user.npy'), '--tenosr=a'], /there is no option --tenosr; did you mean --tensor\?/],
+      [['put', 'x', file('user.npy'), '-t'], /there is no option -t; gatherd put --help says more\n$/],
+      [['put', 'x', file('user.npy'), '--rows'], /--rows needs a value behind it; gatherd put --help/],
+      [['put', 'x', file('user.npy'), '--rows', '--dim=2'], /--rows needs a value behind it/],
+      [['put', 'x', file('user.npy'), '--json=1'], /--json takes no value; gatherd put --help says more\n$/],
+      [['put', 'x', file('user.npy'), '--part-bytes', '1g'], /--part-bytes is a size, such as 16MiB/],
     ]
     for (const [words, reported] of cases) expect(await run(...words)).toEqual(failed(2, reported))
   })
@@ -221,10 +225,45 @@ describe('The command line', () => {
     expect((await runCommand(['--version'])).printed).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 
+  test('shows its help and its version under the usual short names, too', async () => {
+    const help = await runCommand(['put', '--help'])
+    expect(await runCommand(['put', '-h'])).toEqual(help)
+    expect(await runCommand(['help', 'put'])).toEqual(help)
+    expect(await runCommand(['-h'])).toEqual(await runCommand(['--help']))
+    expect((await runCommand(['serve', '-h'])).printed).toContain('Usage: gatherd serve')
+    expect(await runCommand(['-v'])).toEqual(await runCommand(['--version']))
+  })
+
+  test('says what to do about a table or an address that is not there', async () => {
+    expect(await run('lookup', 'nobody', '0')).toEqual(
+      failed(1, /"nobody" \(TABLE_NOT_FOUND\); gatherd ls lists the tables\n$/),
+    )
+    expect(await runCommand(['ls', '--url', `${service.url}/api`])).toEqual(
+      failed(1, /\(ROUTE_NOT_FOUND\); --url or GATHERD_URL names the service\n$/),
+    )
+    expect(await runCommand(['ls', '--url', service.url.replace('http', 'https')])).toEqual(
+      failed(1, /; gatherd itself speaks http:\/\/ only\n$/),
+    )
+  })
+
+  test('ends quietly when its reader has seen enough, and in one line when the disk is full', async () => {
+    await run('put', 'user', file('user.npy'))
+    const node = `'${process.execPath}' '${join(ROOT, 'src/cli.ts')}'`
+    const ids = Array.from({ length: 20_000 }, () => '3').join(' ')
+    const pipe = `set -o pipefail; ${node} lookup user ${ids} --url ${service.url} | head -n 1`
+    const shell = (script: string) => spawnSync('bash', ['-c', script], { encoding: 'utf8' })
+    expect(shell(pipe)).toMatchObject({ status: 0, stdout: '3\t9 10 11\n', stderr: '' })
+    expect(shell(`${node} ls --url ${service.url} >/dev/full`)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^gatherd: the output cannot be written: ENOSPC[^\n]+\n$/),
+    })
+  })
+
   test('exits with code 2 for an unknown command and for an invalid address', async () => {
     expect(await runCommand(['frob'])).toEqual(
       failed(2, 'gatherd: there is no command "frob"; gatherd --help lists them\n'),
     )
+    expect(await runCommand(['lokup'])).toEqual(failed(2, /"lokup"; did you mean lookup\?;/))
     expect(await runCommand(['constructor'])).toEqual(failed(2, /no command/))
     expect((await runCommand([])).code).toBe(2)
     for (const url of ['frob', 'ftp://127.0.0.1/', '127.0.0.1:8080']) {
@@ -233,7 +272,9 @@ describe('The command line', () => {
   })
 
   test('exits with code 1 and says so when nothing answers', async () => {
-    const reported = 'gatherd ls: no service answers at http://127.0.0.1:1 (ECONNREFUSED)\n'
+    const reported =
+      'gatherd ls: no service answers at http://127.0.0.1:1 (ECONNREFUSED); gatherd serve starts one, ' +
+      'and --url or GATHERD_URL names the service\n'
     expect(await runCommand(['ls', '--url', 'http://127.0.0.1:1'])).toEqual(failed(1, reported))
   })
 })

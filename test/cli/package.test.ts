@@ -10,9 +10,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeNpyHeader } from '../../src/formats/npy.ts'
+import { listLinks } from '../docs/markdown.ts'
 import { ROOT } from '../tidy/source.ts'
 
 /**
@@ -21,6 +22,8 @@ import { ROOT } from '../tidy/source.ts'
 let folder: string
 let launcher: string
 let packed: string[]
+/** What the build of the package printed. */
+let printed: string
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'gatherd-package-'))
@@ -34,13 +37,18 @@ beforeAll(() => {
     'README.md',
     'LICENSE',
     'CHANGELOG.md',
+    'CONTRIBUTING.md',
     'SECURITY.md',
   ]) {
     cpSync(join(ROOT, name), join(copy, name), { recursive: true })
   }
-  execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', 'bin/build-package.ts'], {
+  const { prepack } = JSON.parse(readFileSync(join(copy, 'package.json'), 'utf8')).scripts as {
+    prepack: string
+  }
+  printed = execFileSync('sh', ['-c', `${prepack} 2>&1`], {
     cwd: copy,
-    stdio: 'pipe',
+    encoding: 'utf8',
+    env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
   })
   const npm = (words: string[]) =>
     execFileSync('npm', words, { cwd: copy, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
@@ -87,6 +95,28 @@ describe('The npm package', () => {
     expect(packed.filter((path) => path.endsWith('.wasm'))).toHaveLength(
       modules.filter((name) => name.endsWith('.wasm')).length,
     )
+  })
+
+  test('contains every page and picture that its pages link to', () => {
+    const pages = packed.filter((path) => path.endsWith('.md'))
+    expect(pages).toContain('README.md')
+    const broken = pages.flatMap((page) =>
+      listLinks(readFileSync(join(launcher, '../..', page), 'utf8'))
+        .map((link) => link.split('#')[0])
+        .filter((link) => link !== '' && !/^[a-z]+:/.test(link))
+        .filter((link) => !packed.includes(join(dirname(page), link)))
+        .map((link) => `${page}: ${link}`),
+    )
+    expect(broken).toEqual([])
+  })
+
+  test('is built without a word, from committed kernels, and runs no script where it is installed', () => {
+    expect(printed).toBe('')
+    const { scripts } = JSON.parse(readFileSync(join(launcher, '../../package.json'), 'utf8')) as {
+      scripts: Record<string, string>
+    }
+    const names = ['preinstall', 'install', 'postinstall', 'prepare', 'dependencies']
+    expect(names.filter((name) => name in scripts)).toEqual([])
   })
 
   test('has the line numbers of the sources', () => {

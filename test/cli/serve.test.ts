@@ -5,8 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readServiceUrl } from '../../src/cli/client.ts'
+import { SETTINGS } from '../../src/config.ts'
+import { optionOf } from '../../src/settings.ts'
 import { ROOT } from '../tidy/source.ts'
 import { COMPILE_CACHE } from '../helpers/compile-cache.ts'
+import { runCommand } from './terminal.ts'
 
 let folder: string
 beforeEach(() => {
@@ -21,6 +24,7 @@ const start = (program: string, words: readonly string[], environment: Record<st
     GATHERD_PORT: '0',
     GATHERD_DATA_DIR: join(folder, 'data'),
     GATHERD_HTTP_THREADS: '1',
+    GATHERD_COMPUTE_THREADS: '0',
     GATHERD_DRAIN_MS: '0',
   }
   const child = spawn(program, words, {
@@ -50,13 +54,37 @@ describe('gatherd serve', () => {
     expect(await closed).toEqual([0, null])
   })
 
-  test('passes --recover and the environment to the service, and exits with its code', async () => {
-    const wrong = start(process.execPath, [CLI, 'serve', '--recover', 'everything'])
-    expect(await wrong.closed).toEqual([1, null])
-    expect(wrong.output()).toMatch(/^gatherd: GATHERD_RECOVER: /)
-    const unknown = start(process.execPath, [CLI, 'serve', '--port', '80'])
-    expect(await unknown.closed).toEqual([2, null])
-    expect(unknown.output()).toBe("gatherd serve: Unknown option '--port'; gatherd serve --help says more\n")
+  test('takes every setting as an option, before the environment', async () => {
+    const words = ['--port=0', '--http-threads', '1', '--memory-quota-bytes', '4MB', '--drain-ms', '0s']
+    const { child, ready, closed, output } = start(process.execPath, [CLI, 'serve', ...words], {
+      GATHERD_PORT: 'none',
+    })
+    await ready
+    expect(output()).toContain('"memoryQuotaBytes":4000000')
+    child.kill('SIGTERM')
+    expect(await closed).toEqual([0, null])
+  })
+
+  test('names all mistakes of options and environment, and exits with code 2 when an option has one', async () => {
+    const wrong = start(process.execPath, [CLI, 'serve', '--recover', 'everything', '--prot', '80'], {
+      GATHERD_PORT: 'none',
+    })
+    expect(await wrong.closed).toEqual([2, null])
+    expect(wrong.output()).toBe(
+      'gatherd: there is no option --prot; did you mean --port?; gatherd serve --help lists them\n' +
+        'gatherd: GATHERD_PORT is a whole number from 0 to 65535, not "none"\n' +
+        'gatherd: --recover is one of never, before-damage, not "everything"\n',
+    )
+    const environment = start(process.execPath, [CLI, 'serve'], { GATHERD_PORT: 'none' })
+    expect(await environment.closed).toEqual([1, null])
+  })
+
+  test('has a help that lists every setting', async () => {
+    const { code, printed } = await runCommand(['serve', '--help'])
+    expect(code).toBe(0)
+    for (const name of Object.keys(SETTINGS).filter((each) => each !== 'GATHERD_FAILPOINT'))
+      expect(printed).toContain(`  ${optionOf(name)} `)
+    expect(printed.split('\n').filter((line) => line.length > 110)).toEqual([])
   })
 
   test('ends when the shell that npm started it with has ended', async () => {

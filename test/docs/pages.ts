@@ -43,6 +43,7 @@ const PROXY = 'test/http/conformance-proxies.test.ts runs the proxy with it'
 const START = 'npm ci && npm start      # serves on http://127.0.0.1:8080'
 const BUILD = 'docker build -t gatherd .'
 const SETTINGS = 'GATHERD_PORT=9000 GATHERD_DATA_DIR=/var/lib/gatherd GATHERD_HTTP_THREADS=4 npm start'
+const PRECEDENCE = 'GATHERD_PORT=9000 npm start'
 const README_DRAWING =
   '      PUT /v1/tables/items        POST .../lookup                       POST .../gradients'
 const THREADS_DRAWING =
@@ -74,6 +75,7 @@ export const NOT_RUN: readonly LeftOut[] = [
     '"""PyTorch -> gatherd: the same rows, the same refusals, the same bags, the same step.',
     'OK rows: torch Embedding',
   ),
+  { page: 'docs/reference/configuration.md', info: 'sh no-run', begins: PRECEDENCE, reason: INSTALLS },
   { page: 'docs/explanation/how-it-works.md', info: '', begins: THREADS_DRAWING, reason: DRAWING },
   { page: 'CONTRIBUTING.md', info: '', begins: 'src/', reason: DRAWING },
 ]

@@ -6,7 +6,10 @@ import { Arena } from '../../src/tables/arena.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { TableReader } from '../../src/tables/table-reader.ts'
 import { createTable } from '../../src/upload/create.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
+
+const READ_COUNT = runsOf({ quick: 100, long: 300 })
 
 let service: TestWriter
 const arena = new Arena(8 * 1024 * 1024)
@@ -16,7 +19,8 @@ beforeEach(async () => {
 afterEach(() => service.close())
 
 const makeTable = async (rows: number, dim: number, dtype: Dtype = 'float32') => {
-  const values = Float32Array.from({ length: rows * dim }, (_, i) => Math.floor(i / dim))
+  const values = new Float32Array(rows * dim)
+  for (let row = 0; row < rows; row++) values.fill(row, row * dim, (row + 1) * dim)
   await createTable(service.client, arena, {
     name: 'user',
     rows,
@@ -71,7 +75,10 @@ describe('A page of rows', () => {
     const reader = await makeTable(100, 30_001)
     expect(reader.handle.segments.length).toBeGreaterThan(5)
     const { values } = readRows(reader, small, 10, 90)
-    expect(values.every((value, i) => value === 10 + Math.floor(i / 30_001))).toBe(true)
+    for (let row = 0; row < 90; row++) {
+      const found = values.subarray(row * 30_001, (row + 1) * 30_001)
+      expect([found.length, found.every((value) => value === 10 + row)], `row ${row}`).toEqual([30_001, true])
+    }
     expect(small.reservedBytes).toBe(0)
   })
 
@@ -96,7 +103,7 @@ describe('A page of rows', () => {
       await new Promise((resolve) => worker.once('message', resolve))
       const reader = new TableReader(handle)
       let readCount = 0
-      for (let round = 0; round < 500 && readCount < 300; round++) {
+      for (let round = 0; round < 500 && readCount < READ_COUNT; round++) {
         const page = readBusy(reader)
         if (page === null) continue
         readCount += 1

@@ -9,15 +9,7 @@ import { planBags } from '../../src/lookup/bags.ts'
 import { writeMembers } from '../../src/lookup/pooling.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 import { resolveRows } from '../../src/tables/resolve.ts'
-import {
-  createGoldenTable,
-  expectNumbers,
-  flatten,
-  type GoldenCase,
-  type Nested,
-  readBinary,
-  readSuite,
-} from './golden.ts'
+import { expectNumbers, flatten, type GoldenCase, type Nested, readBinary, readSuite } from './golden.ts'
 import { serveGoldens } from './service.ts'
 
 /** The cases that must be answered; golden.test.ts runs those that may be refused, as JSON. */
@@ -45,7 +37,7 @@ const flattenBags = (golden: GoldenCase) => {
   return { ids, offsets: starts, weights: weights && flatten(weights), options }
 }
 
-const send = serveGoldens()
+const { send, provideTable } = serveGoldens()
 
 const SAFETENSORS = 'application/x-safetensors'
 const NPY = 'application/x-npy'
@@ -82,7 +74,7 @@ const makeBody = (
 
 describe.each([SAFETENSORS, NPY, RAW] as const)('Golden suite bags as %s', (type) => {
   test.each(cases)('$name', async (golden) => {
-    if (golden.table !== null) await createGoldenTable(send, 'golden', golden.table)
+    await provideTable(golden)
     const query = new URLSearchParams(
       Object.entries(flattenBags(golden).options).map(([name, value]): [string, string] => [
         name,

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
   BINARY_FORMS,
-  createGoldenTable,
   flatten,
   type GoldenCase,
   readBinary,
@@ -11,12 +10,15 @@ import {
 } from './golden.ts'
 import { serveGoldens } from './service.ts'
 
-const send = serveGoldens()
+const { send, provideTable } = serveGoldens()
 
 describe.each(['take', 'bags', 'attend', 'edge', 'dtypes', 'optimizers'])(
   'Golden suite %s through HTTP',
   (suite) => {
-    test.each(readSuite(suite))('$name', (golden) => runCase(send, golden))
+    test.each(readSuite(suite))('$name', async (golden) => {
+      await provideTable(golden)
+      await runCase(send, golden)
+    })
   },
 )
 
@@ -25,7 +27,7 @@ const isPlainLookup = ({ request, expect: expected }: GoldenCase) =>
 
 describe.each(BINARY_FORMS)('Golden suite take as %s, to the bit', (type) => {
   test.each(readSuite('take').filter(isPlainLookup))('$name', async (golden) => {
-    if (golden.table !== null) await createGoldenTable(send, 'golden', golden.table)
+    await provideTable(golden)
     const answer = await sendBinary(send, golden, type)
     expect(answer.status, answer.bytes.toString()).toBe(200)
     const { shape, values } = readBinary(answer, type)

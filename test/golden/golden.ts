@@ -66,16 +66,16 @@ export type Send = (
 ) => Promise<{ status: number; headers: Record<string, unknown>; bytes: Buffer }>
 
 /** Prints JSON with minus zero, which JSON.stringify would print as 0. */
-const print = (value: unknown): string => {
-  if (Array.isArray(value)) return `[${value.map(print).join()}]`
+export const printJson = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(printJson).join()}]`
   if (typeof value === 'object' && value !== null) {
     return `{${Object.entries(value)
-      .map(([name, member]) => `${JSON.stringify(name)}:${print(member)}`)
+      .map(([name, member]) => `${JSON.stringify(name)}:${printJson(member)}`)
       .join()}}`
   }
   return Object.is(value, -0) ? '-0' : JSON.stringify(value)
 }
-const asJson = (value: unknown) => ({ type: 'application/json', bytes: print(value) })
+const asJson = (value: unknown) => ({ type: 'application/json', bytes: printJson(value) })
 const parse = (bytes: Buffer): Record<string, unknown> =>
   JSON.parse(bytes.toString()) as Record<string, unknown>
 
@@ -118,7 +118,7 @@ export const expectNumbers = (
 const sendGolden = (send: Send, route: string, { request, request_raw, request_binary }: GoldenRequest) => {
   const url = `/v1/tables/golden/${route}`
   if (request_binary === undefined)
-    return send('POST', url, { type: 'application/json', bytes: request_raw ?? print(request) })
+    return send('POST', url, { type: 'application/json', bytes: request_raw ?? printJson(request) })
   const { content_type: type, query, base64 } = request_binary
   return send(
     'POST',
@@ -134,9 +134,8 @@ const expectRefusal = (answer: Awaited<ReturnType<Send>>, wanted: ExpectedError,
   expect(wanted.code, text).toContain((JSON.parse(text) as { code: string }).code)
 }
 
-/** Runs a case through HTTP, in JSON or in the binary form of the case. */
+/** Runs a case on its table through HTTP, in JSON or in the binary form of the case. */
 export const runCase = async (send: Send, golden: GoldenCase): Promise<void> => {
-  if (golden.table !== null) await createGoldenTable(send, 'golden', golden.table)
   if (golden.steps !== undefined) return runSteps(send, golden)
   const answer = await sendGolden(send, golden.route, golden)
   if (golden.expect_error !== undefined && (golden.expect === undefined || answer.status !== 200)) {

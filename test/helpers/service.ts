@@ -1,6 +1,7 @@
 /** Starts a whole service in the thread of the test. */
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
+import { type HttpSettings, readConfig } from '../../src/config.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import { buildApp } from '../../src/http/app.ts'
 import { type App, createHttpContext, type HttpContext, type Health } from '../../src/http/context.ts'
@@ -16,8 +17,8 @@ export interface ServiceOptions {
   logLevel?: string
   /** Turns the fast path on. It is off by default, and off when every answer is logged. */
   fastPath?: boolean
-  keepAliveMs?: number
-  bodyBytesPerSecondMin?: number
+  /** Replaces settings of the configuration. */
+  settings?: Partial<HttpSettings>
   /** A directory to keep. Without it an empty one is made, and removed at the end. */
   dataDir?: string
   /** Replaces limits of core/limits.ts. */
@@ -40,8 +41,13 @@ export interface Service {
 
 /** Starts a service and waits until it is ready. The test must close it, or its process does not end. */
 export const startService = async (options: ServiceOptions = {}): Promise<Service> => {
-  const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug', fastPath = false } = options
-  const { keepAliveMs = 75_000, bodyBytesPerSecondMin = 4_096 } = options
+  const {
+    quotaBytes = 256 * 1024 * 1024,
+    segmentBytesMax,
+    logLevel = 'debug',
+    fastPath = false,
+    settings,
+  } = options
   const writerErrors: unknown[] = []
   const own = options.dataDir === undefined ? makeDataDir() : null
   const dataDir = options.dataDir ?? own?.dataDir ?? ''
@@ -65,7 +71,7 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     lookups,
     staging,
     health,
-    settings: { logLevel, fastPath, keepAliveMs, bodyBytesPerSecondMin },
+    settings: { ...readConfig({}), logLevel, fastPath, ...settings },
   })
   const log: Record<string, unknown>[] = []
   const app = await buildApp(context, {
@@ -87,8 +93,15 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
   }
 }
 
-/** Deletes every table, so that the tests of a file can share a service and each begin with an empty one. */
+/**
+ * Deletes every table and alias, so that the tests of a file can share a service and each begin with an empty
+ * one.
+ */
 export const removeTables = async ({ app, context }: Pick<Service, 'app' | 'context'>): Promise<void> => {
-  for (const name of context.registry.names())
-    await app.inject({ method: 'DELETE', url: `/v1/tables/${encodeURIComponent(name)}` })
+  const { registry } = context
+  const urls = [
+    ...registry.names().map((name) => `/v1/tables/${encodeURIComponent(name)}`),
+    ...registry.aliases().map(({ alias }) => `/v1/aliases/${encodeURIComponent(alias)}`),
+  ]
+  for (const url of urls) await app.inject({ method: 'DELETE', url })
 }

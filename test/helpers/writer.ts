@@ -69,7 +69,9 @@ export const putTable = async (
   if (values !== undefined) {
     for (const { memory, firstRow, rowCount } of segments) {
       const target = new Float32Array(memory.buffer, ROWS_AT, rowCount * dim)
-      for (let i = 0; i < target.length; i++) target[i] = values[firstRow * dim + i]
+      const [first, end] = [firstRow * dim, (firstRow + rowCount) * dim]
+      if (values instanceof Float32Array) target.set(values.subarray(first, end))
+      else for (let i = first; i < end; i++) target[i - first] = values[i]
     }
   }
   return client.call('commitBuild', { buildId })

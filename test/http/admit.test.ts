@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { readConfig } from '../../src/config.ts'
 import { ERRORS } from '../../src/core/errors.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import {
@@ -16,7 +17,7 @@ const STATES: Health['state'][] = ['loading', 'ready', 'degraded', 'draining', '
 /** A service in this state. */
 const serviceIn = (state: Health['state']): ServiceFacts => ({
   health: { state, reason: state },
-  settings: { logLevel: 'info', fastPath: true, keepAliveMs: 75_000, bodyBytesPerSecondMin: 4_096 },
+  settings: readConfig({}),
 })
 
 describe('A request', () => {

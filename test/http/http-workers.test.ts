@@ -5,6 +5,7 @@ import { readConfig } from '../../src/config.ts'
 import { HttpWorkers } from '../../src/http/http-workers.ts'
 import { Writer } from '../../src/writer/writer.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 import { readSlices, SHORT_SLICE_NS } from '../helpers/slices.ts'
 import { runsLong } from '../skips.ts'
 
@@ -101,7 +102,7 @@ describe('HTTP workers', () => {
     // There is only one HTTP worker, so that no other one can answer for it.
     const port = await start({ GATHERD_HTTP_THREADS: '1' })
     await ask(port, 'PUT', '/v1/tables/user', { values: [[1], [2]] })
-    for (let death = 1; death <= 2; death++) {
+    for (let death = 1; death <= runsOf({ quick: 1, long: 2 }); death++) {
       await workers.at(-1)?.terminate()
       await expect.poll(() => [httpWorkers.size, deaths.length], { timeout: 60_000 }).toEqual([1, death])
       const lookup = () => ask(port, 'POST', '/v1/tables/user/lookup', { indices: [1] })

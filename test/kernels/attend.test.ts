@@ -100,10 +100,24 @@ interface Case {
   slack: number
   seed: number
   wild: boolean
+  /** Rows and queries are multiplied by 2 to this power: sums overflow, or their terms underflow. */
+  power?: number
 }
 
-const checkScores = ({ metric, dtype, dim, local, rowCount, queryCount, slack, seed, wild }: Case): void => {
-  const next = makeNumbers(seed, wild)
+const checkScores = ({
+  metric,
+  dtype,
+  dim,
+  local,
+  rowCount,
+  queryCount,
+  slack,
+  seed,
+  ...one
+}: Case): void => {
+  const { wild, power = 0 } = one
+  const plain = makeNumbers(seed, wild)
+  const next = (): number => Math.fround(plain() * 2 ** power)
   fillTable(dtype, dim, local + rowCount + 1, next)
   const queries = writeQueries(queryCount, dim, wild ? makeNumbers(seed ^ 7, false) : next, QUERIES_AT)
   const rows = widenRows(dtype, dim, local, rowCount)
@@ -132,6 +146,7 @@ const cases = fc.record({
   slack: fc.integer({ min: 0, max: 3 }),
   seed: fc.integer(),
   wild: fc.boolean(),
+  power: fc.constantFrom(0, 0, -140, -100, -60, 60, 100, 127),
 })
 
 describe('the scores of the attend kernels', () => {
@@ -180,6 +195,62 @@ describe('the scores of the attend kernels', () => {
     expect(score('dot')).toEqual([-4, 8, 0])
     expect(score('cosine')).toEqual([Math.fround(-0.8), Math.fround(0.8), 0])
     expect(score('l2')).toEqual([Math.fround(Math.sqrt(34)), Math.fround(Math.sqrt(85)), 1])
+  })
+
+  const scoreRows = (metric: Metric, rows: number[][], query: number[]): number[] => {
+    const dim = query.length
+    new Float32Array(tableMemory.buffer, ROWS_AT, rows.length * dim).set(rows.flat())
+    new Float32Array(arenaMemory.buffer, QUERIES_AT, queryBytes(dim) / 4).fill(0).set(query)
+    kernels.score(metric, 'float32', 0, rows.length, QUERIES_AT, 1, dim, OUT_AT, rows.length)
+    return Array.from(new Float32Array(arenaMemory.buffer, OUT_AT, rows.length))
+  }
+
+  test.each([2 ** 66, 2 ** 124, 2 ** -66, 2 ** -124, 2 ** -145])(
+    'are right for rows of numbers near %f, whose squares float32 does not hold',
+    (unit) => {
+      const rows = [
+        [3 * unit, 4 * unit],
+        [0, -unit],
+        [0, 0],
+      ]
+      expect(scoreRows('cosine', rows, [1, 0])).toEqual([Math.fround(0.6), 0, 0])
+      expect(scoreRows('cosine', rows, [0, 1])).toEqual([Math.fround(0.8), -1, 0])
+      expect(scoreRows('l2', rows, [0, 0])).toEqual([5 * unit, unit, 0])
+      expect(scoreRows('l2', rows, [3 * unit, 0])).toEqual([
+        4 * unit,
+        Math.fround(Math.hypot(3, 1) * unit),
+        3 * unit,
+      ])
+    },
+  )
+
+  test('are right where a sum overflows on its way, and infinite where the result does', () => {
+    const rows = [
+      [2 ** 64, -(2 ** 64), 2 ** 100],
+      [2 ** 64, 0, 0],
+      [0, -(2 ** 64), 0],
+    ]
+    expect(scoreRows('dot', rows, [2 ** 64, 2 ** 64, 1])).toEqual([2 ** 100, Infinity, -Infinity])
+    expect(scoreRows('l2', [[3e38, 0]], [-3e38, 0])).toEqual([Infinity])
+    expect(scoreRows('l2', [[3e38, 0]], [-4e37, 0])).toEqual([
+      Math.fround(Math.fround(3e38) + Math.fround(4e37)),
+    ])
+  })
+
+  test('are cosines that never leave -1..1', () => {
+    const next = makeNumbers(3, false)
+    for (let i = 0; i < 500; i++) {
+      const row = Array.from({ length: 37 }, next)
+      const length = Math.hypot(...row)
+      const [same, opposite] = scoreRows(
+        'cosine',
+        [row, row.map((value) => -value)],
+        row.map((value) => value / length),
+      )
+      expect(same).toBeLessThanOrEqual(1)
+      expect(same).toBeGreaterThan(0.999999)
+      expect(opposite).toBe(-same)
+    }
   })
 
   test.each(DTYPES)('can be computed for the last %s row at the end of the memory', (dtype) => {

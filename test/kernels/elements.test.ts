@@ -173,6 +173,18 @@ describe('the kernel convert', () => {
     expect(bits.every((value, half) => value === (half << 16) >>> 0)).toBe(true)
   })
 
+  test.each(['float16', 'bfloat16'] as const)(
+    'copies every %s of the same type, NaN with its bits',
+    (type) => {
+      const halves = Uint16Array.from({ length: 65_535 }, (_, i) => 65_535 - i)
+      pair.arena.set(new Uint8Array(halves.buffer), 64)
+      expect(pair.kernels.convert(type, type, 64, halves.length, 3 * PAGE)).toBe(0)
+      expect(new Uint16Array(pair.arena.buffer, 3 * PAGE, halves.length)).toEqual(halves)
+      expect(pair.kernels.ingest(type, type, 64, halves.length, 0)).toBe(0)
+      expect(new Uint16Array(pair.table.buffer, ROWS_AT, halves.length)).toEqual(halves)
+    },
+  )
+
   /** Converts float32 bits to 16-bit ones. */
   const narrow = (target: TargetType, bits: Uint32Array): Uint16Array => {
     pair.arena.set(new Uint8Array(bits.buffer), 64)

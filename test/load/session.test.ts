@@ -18,6 +18,7 @@ const run = (stub: Stub, pattern: RegExp) =>
     rowCount: ROW_COUNT,
     options: OPTIONS,
     apart: false,
+    settleSeconds: 0.05,
     say: () => {},
   })
 

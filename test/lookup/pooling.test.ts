@@ -1,9 +1,16 @@
 import { describe, expect, test } from 'vitest'
+import type { BagOperation } from '../../src/kernels/bag.ts'
 import { writeMembers } from '../../src/lookup/pooling.ts'
 
-const write = (offsets: number[], rows: number[], paddingRow: number, weights: number[] | null = null) => {
+const write = (
+  offsets: number[],
+  rows: number[],
+  paddingRow: number,
+  weights: number[] | null = null,
+  { operation = 'sum' as BagOperation, fillIsNaN = false } = {},
+) => {
   const bags = {
-    operation: 'sum' as const,
+    operation,
     bagCount: offsets.length - 1,
     offsets: Int32Array.from(offsets),
     weights: weights && Float32Array.from(weights),
@@ -13,7 +20,7 @@ const write = (offsets: number[], rows: number[], paddingRow: number, weights: n
     offsets: new Int32Array(offsets.length),
     weights: weights && new Float32Array(weights.length),
   }
-  writeMembers(bags, paddingRow, members)
+  writeMembers(bags, paddingRow, members, fillIsNaN)
   const count = members.offsets[offsets.length - 1]
   return {
     offsets: Array.from(members.offsets),
@@ -42,5 +49,33 @@ describe('The members of bags', () => {
 
   test('include fill rows for any padding row', () => {
     expect(write([0, 2], [-1, 3], 3)).toEqual({ offsets: [0, 1], rows: [-1], weights: null })
+  })
+
+  test('begin with a missing one where a maximum is NaN because of it, wherever it stands', () => {
+    const rowsOf = (operation: BagOperation, fillIsNaN: boolean) =>
+      write([0, 3, 5, 5, 6], [4, 5, -1, 6, 7, -1], 5, null, { operation, fillIsNaN }).rows
+    expect(rowsOf('max', true)).toEqual([-1, -1, 6, 7, -1])
+    expect(rowsOf('max', false)).toEqual([4, -1, 6, 7, -1])
+    expect(rowsOf('sum', true)).toEqual([4, -1, 6, 7, -1])
+  })
+
+  test.each(['mean', 'sqrtn'] as const)(
+    'of %s have weights whose squares float32 holds, in the same proportion',
+    (operation) => {
+      const scaled = (...weights: number[]) =>
+        write([0, weights.length], [1, 2, 3].slice(0, weights.length), -1, weights, { operation }).weights
+      expect(scaled(2 ** 100, -(2 ** 99), 0)).toEqual([2 ** 32, -(2 ** 31), 0])
+      expect(scaled(2 ** -149, 3 * 2 ** -149)).toEqual([0.5, 1.5])
+      expect(scaled(0, 0)).toEqual([0, 0])
+      for (const kept of [
+        [2 ** 48, 2 ** -140],
+        [2 ** -16, 2 ** -140],
+      ])
+        expect(scaled(...kept)).toEqual(kept)
+    },
+  )
+
+  test('of sum keep their weights', () => {
+    expect(write([0, 2], [1, 2], -1, [2 ** 100, 2 ** -100]).weights).toEqual([2 ** 100, 2 ** -100])
   })
 })

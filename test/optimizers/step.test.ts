@@ -4,15 +4,16 @@ import type { Optimizer } from '../../src/core/types.ts'
 import { instantiateApplyKernels } from '../../src/kernels/apply.ts'
 import { createArenaMemory } from '../../src/kernels/memories.ts'
 import { makeReferenceSteps } from '../../src/kernels/reference/optimizer.ts'
+import type { OptimizerKind } from '../../src/optimizers/kind.ts'
 import { OPTIMIZER_KINDS } from '../../src/optimizers/kinds.ts'
 import { stateInitial, stateLength } from '../../src/optimizers/state-tensors.ts'
 import { applyStep } from '../../src/optimizers/step.ts'
 import { runsOf } from '../helpers/property-runs.ts'
 import { makeApplyArenas } from '../kernels/apply-arenas.ts'
+import { PUBLISHED } from './published.ts'
 
 /**
  * The common case is w = [1, 2, 3, 4] with summed gradients [.4, .3, .1, .9], learning rate .1, first step.
- * The expected values come from the published formula of each library.
  */
 const W = [1, 2, 3, 4]
 const G = [0.4, 0.3, 0.1, 0.9]
@@ -49,46 +50,16 @@ const step = (
 
 const expectClose = (got: number[], want: number[]) =>
   got.forEach((value, i) => expect(value).toBeCloseTo(want[i], 6))
-const adagrad = {
-  kind: 'adagrad',
-  learning_rate: 0.1,
-  initial_accumulator: 0,
-  epsilon: 1e-10,
-  epsilon_inside_sqrt: false,
-} as const
-const rowwise = { ...adagrad, kind: 'rowwise_adagrad', epsilon: 1e-8 } as const
 
-describe('One step reproduces', () => {
-  test('sgd', () => expectClose(step({ kind: 'sgd', learning_rate: 0.1 }), [0.96, 1.97, 2.99, 3.91]))
-  test("torch's Adagrad", () => expectClose(step(adagrad), [0.9, 1.9, 2.9, 3.9]))
-  test('the Adagrad of Keras and optax with their settings', () =>
-    expectClose(
-      step({ ...adagrad, initial_accumulator: 0.1, epsilon: 1e-7, epsilon_inside_sqrt: true }),
-      [0.921553561, 1.931175298, 2.969848879, 3.90565437],
-    ))
-  test("FBGEMM's row-wise Adagrad, with the mean of squares of the row", () =>
-    expectClose(step(rowwise), [0.922661082, 1.941995812, 2.980665271, 3.825987435]))
-  test('row-wise Adagrad with coupled weight decay', () =>
-    expectClose(
-      step({ ...rowwise, weight_decay: 0.01 }),
-      [0.924223351, 1.940857249, 2.975973258, 3.82626817],
-    ))
-  test("torch's SparseAdam, with epsilon added to the uncorrected root", () =>
-    expectClose(
-      step({ kind: 'adam', learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
-      [0.900000079, 1.900000105, 2.900000316, 3.900000035],
-    ))
-  test('momentum, whose first step is plain sgd, and Nesterov momentum, which looks ahead', () => {
-    expectClose(
-      step({ kind: 'momentum', learning_rate: 0.1, momentum: 0.9, nesterov: false }),
-      [0.96, 1.97, 2.99, 3.91],
-    )
-    expectClose(
-      step({ kind: 'momentum', learning_rate: 0.1, momentum: 0.9, nesterov: true }),
-      [0.924, 1.943, 2.981, 3.829],
-    )
-  })
+test('Every kind has an example of its formula', () => {
+  expect(PUBLISHED.map(({ kind }) => kind)).toEqual(OPTIMIZER_KINDS.map(({ kind }) => kind))
+  for (const { kind, examples } of PUBLISHED)
+    for (const { optimizer } of examples) expect(optimizer.kind).toBe(kind)
 })
+
+test.each(PUBLISHED.flatMap(({ examples }) => examples))('One step reproduces $name', (example) =>
+  expectClose(step(example.optimizer, { step: example.step }), example.row),
+)
 
 describe('A constraint on updated rows', () => {
   const still = { kind: 'sgd', learning_rate: 0 } as const
@@ -152,26 +123,21 @@ describe('A step by the kernels equals the step by their references to the bit',
       { nil: undefined },
     ),
   }
-  const accumulated = { initial_accumulator: small, epsilon: small, epsilon_inside_sqrt: fc.boolean() }
   const below1 = fc.double({ min: 0, max: 0.9999, noNaN: true })
-  const optimizers: Record<Optimizer['kind'], fc.Arbitrary<Optimizer>> = {
-    sgd: fc.record({ kind: fc.constant('sgd'), ...shared }),
-    momentum: fc.record({
-      kind: fc.constant('momentum'),
-      ...shared,
-      momentum: small,
-      nesterov: fc.boolean(),
-    }),
-    adagrad: fc.record({ kind: fc.constant('adagrad'), ...shared, ...accumulated }),
-    rowwise_adagrad: fc.record({ kind: fc.constant('rowwise_adagrad'), ...shared, ...accumulated }),
-    adam: fc.record({ kind: fc.constant('adam'), ...shared, beta1: below1, beta2: below1, epsilon: small }),
+
+  /** Random parameters of a kind, within the ranges that it declares. */
+  const optimizersOf = ({ kind, defaults, ranges }: OptimizerKind): fc.Arbitrary<Optimizer> => {
+    const parameters: Record<string, fc.Arbitrary<number | boolean>> = {}
+    for (const [name, value] of Object.entries(defaults)) {
+      const isBelow1 = ranges[name].exclusiveMaximum === 1
+      parameters[name] = typeof value === 'boolean' ? fc.boolean() : isBelow1 ? below1 : small
+    }
+    return fc
+      .tuple(fc.record({ kind: fc.constant(kind), ...shared }), fc.record(parameters))
+      .map(([common, own]) => ({ ...common, ...own }))
   }
 
-  test('for every kind', () => {
-    expect(Object.keys(optimizers)).toEqual(OPTIMIZER_KINDS.map(({ kind }) => kind))
-  })
-
-  test.each(Object.entries(optimizers))(
+  test.each(OPTIMIZER_KINDS.map((kind) => [kind.kind, optimizersOf(kind)] as const))(
     'for %s',
     (_kind, optimizer) => {
       const cases = fc.record({

@@ -14,6 +14,8 @@ import type { SourceFile } from './source.ts'
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   cli: [
     'main',
+    'config',
+    'settings',
     'writer/recovery/plan-version',
     'storage/catalog-rows',
     'storage/data-directory',
@@ -83,7 +85,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   writer: ['storage', 'tables', 'optimizers', 'kernels', 'layout', 'core'],
   storage: ['tables', 'optimizers', 'formats', 'layout', 'system', 'core'],
   workers: ['tables', 'core'],
-  config: [],
+  config: ['options', 'settings', 'core'],
+  options: ['settings', 'core'],
+  settings: [],
   version: [],
   tables: ['kernels', 'layout', 'core'],
   optimizers: ['kernels', 'core'],

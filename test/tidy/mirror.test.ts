@@ -1,5 +1,7 @@
+import { matchesGlob } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { findMisplacedTests } from './mirror.ts'
+import { PATTERNS } from '../../vitest.config.ts'
 import { sources, tests } from './repository.ts'
 
 const pathsOf = (files: readonly { path: string }[]): string[] => files.map(({ path }) => path)
@@ -42,6 +44,12 @@ describe('Tests', () => {
       'test/writer/recovery/a.test.ts: src has no folder of that name',
       'test/a.test.ts: src has no file of that name',
     ])
+  })
+
+  test('belong to a group, outside of which no file would run', () => {
+    const paths = pathsOf(tests).filter((path) => path.endsWith('.test.ts'))
+    expect(paths.filter((path) => !PATTERNS.some((pattern) => matchesGlob(path, pattern)))).toEqual([])
+    expect(paths).toContain('test/core/nearest-word.test.ts')
   })
 
   test('have no unused exception', () => {

@@ -19,13 +19,15 @@ describe('A kind of optimizer', () => {
       'src/storage/journal.ts:1: names the optimizer rowwise_adagrad',
     ])
     expect(find('src/kernels/wasm/attend.as.ts', '// sgd\n')).toHaveLength(1)
+    expect(find('src/kernels/apply.ts', '// sgd\nexport {}')).toHaveLength(1)
     expect(find('src/kernels/reference/floats.ts', '// momentum\nexport {}')).toHaveLength(1)
   })
 
   test('may be named where it is declared and computed, and as a part of another word', () => {
-    for (const path of ['optimizers/adam.ts', 'kernels/apply.ts', 'kernels/reference/optimizer.ts'])
+    for (const path of ['optimizers/adam.ts', 'kernels/reference/optimizer.ts'])
       expect(find(`src/${path}`, `export const kind = 'adam'`)).toEqual([])
-    expect(find('src/kernels/wasm/apply.as.ts', '// adam\n')).toEqual([])
+    for (const name of ['apply', 'apply-adaptive'])
+      expect(find(`src/kernels/wasm/${name}.as.ts`, '// adam\n')).toEqual([])
     expect(find('src/http/app.ts', `export const name = 'adamant'`)).toEqual([])
   })
 })

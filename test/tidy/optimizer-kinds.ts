@@ -5,8 +5,7 @@ import type { Violations } from './rules.ts'
 /** The files that may name an optimizer kind: its declaration, and the kernels that compute its step. */
 export const KIND_OWNERS: readonly RegExp[] = [
   /^src\/optimizers\//,
-  /^src\/kernels\/apply\.ts$/,
-  /^src\/kernels\/wasm\/apply\.as\.ts$/,
+  /^src\/kernels\/wasm\/apply(-[\w-]+)?\.as\.ts$/,
   /^src\/kernels\/reference\/optimizer(-[\w-]+)?\.ts$/,
 ]
 

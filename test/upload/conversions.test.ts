@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Dtype, ELEMENT_BYTES, type ElementType } from '../../src/core/types.ts'
+import { exportTable } from '../../src/export/export.ts'
 import { readRows } from '../../src/export/rows.ts'
 import { asFloat32 } from '../../src/formats/index-array.ts'
 import { Arena } from '../../src/tables/arena.ts'
@@ -173,6 +174,19 @@ describe('A number that is not finite', () => {
       uploadOf('npy', body, { allowNonFinite: true, dtype: 'float16' }),
     )
     expect(readAll(service.client, arena)).toEqual([NaN, -Infinity, 1, Infinity])
+  })
+
+  test.each([
+    ['float32', Uint32Array.of(0x7f80_0001, 0xffc1_2345, 0x7fff_ffff, 0xff80_1000)],
+    ['float16', Uint16Array.of(0x7c01, 0xfe37, 0x7d55, 0xfc01)],
+    ['bfloat16', Uint16Array.of(0x7f81, 0xffc1, 0x7fff, 0xff95)],
+  ] as const)('of type %s keeps its bits from the upload to the export', async (dtype, bits) => {
+    const wishes = { allowNonFinite: true, rows: 2, dim: 2, inputType: dtype }
+    const body = Buffer.from(bits.buffer.slice(0))
+    await uploadTable(service.client, arena, uploadOf('raw', body, wishes))
+    const { current } = service.client.registry.find('user')
+    const exported = await exportTable(service.client, 'user', current, 'raw', false)
+    expect(Buffer.concat(await Array.fromAsync(exported.body))).toEqual(body)
   })
 
   test('makes its whole row NaN in an int8 table', async () => {

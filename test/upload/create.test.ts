@@ -4,6 +4,7 @@ import { Arena } from '../../src/tables/arena.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
 import { createTable, type Specification } from '../../src/upload/create.ts'
 import { initializeRows } from '../../src/upload/initializers.ts'
+import { expectSameNumbers } from '../helpers/same-numbers.ts'
 import { startTestWriter, type TestWriter } from '../helpers/writer.ts'
 import { readAll } from './bodies.ts'
 
@@ -66,9 +67,9 @@ describe('A table is created', () => {
       rows,
       dim,
     )
-    expect(readAll(service.client, arena)).toEqual(values)
+    expectSameNumbers(readAll(service.client, arena), values)
     await create({ rows, dim, source: { values: Float32Array.from(values) }, name: 'values' })
-    expect(readAll(service.client, arena, 'values')).toEqual(values)
+    expectSameNumbers(readAll(service.client, arena, 'values'), values)
   })
 
   test('of zeros in every dtype', async () => {

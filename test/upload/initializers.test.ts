@@ -8,10 +8,16 @@ const fill = (initializer: Initializer, rows: number, dim: number): Float32Array
   return target
 }
 
-const mean = (values: ArrayLike<number>) =>
-  Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
-const variance = (values: ArrayLike<number>, around: number) =>
-  mean(Array.from(values, (value) => (value - around) ** 2))
+const mean = (values: Float32Array) => {
+  let sum = 0
+  for (const value of values) sum += value
+  return sum / values.length
+}
+const variance = (values: Float32Array, around: number) => {
+  let sum = 0
+  for (const value of values) sum += (value - around) ** 2
+  return sum / values.length
+}
 /** The correlation of each value with the one `distance` later, in standard deviations under independence. */
 const correlation = (values: Float32Array, distance: number, around: number, of: number) => {
   let sum = 0
@@ -25,8 +31,10 @@ const correlation = (values: Float32Array, distance: number, around: number, of:
  */
 const misfit = (values: Float32Array, distribution: (x: number) => number) => {
   const sorted = values.slice().sort()
-  const distances = sorted.map((x, i) => Math.abs((i + 0.5) / sorted.length - distribution(x)))
-  return Math.sqrt(sorted.length) * distances.reduce((largest, distance) => Math.max(largest, distance))
+  let largest = 0
+  for (let i = 0; i < sorted.length; i++)
+    largest = Math.max(largest, Math.abs((i + 0.5) / sorted.length - distribution(sorted[i])))
+  return Math.sqrt(sorted.length) * largest
 }
 /** The normal distribution function, computed independently by its integral. */
 const normalBelow = (() => {

@@ -33,8 +33,11 @@ const OPTIMIZERS: Optimizer[] = [
   },
 ]
 const [rows, dim] = [40, 1023]
-const wave = (count: number, phase: number) =>
-  Float32Array.from({ length: count }, (_, i) => Math.sin(i + phase))
+const wave = (count: number, phase: number) => {
+  const values = new Float32Array(count)
+  for (let i = 0; i < count; i++) values[i] = Math.sin(i + phase)
+  return values
+}
 const tensor = (name: string, phase: number, shape = [rows, dim]) => ({
   name,
   elementType: 'float32' as const,
@@ -113,6 +116,28 @@ describe('Optimizer state in an upload', () => {
     const found = await download()
     for (const { name, data } of small)
       expect(Buffer.from(found.get(name)?.data ?? []), name).toEqual(Buffer.from(bytesOf(data)))
+  })
+
+  test('may have axes of length one more, as NumPy stores a number and others one number a row', async () => {
+    const uploadState = async (kind: string, ...tensors: Parameters<typeof safetensorsBody>) => {
+      const optimizer = OPTIMIZERS.find((one) => one.kind === kind) ?? adam
+      const body = safetensorsBody(...tensors, tensor('embeddings', 0, [3, 2]))
+      const wishes = { optimizer, settings: { optimizer } }
+      await uploadTable(service.client, arena, uploadOf('safetensors', bodyOf(body), wishes))
+      return download()
+    }
+    const moments = [tensor('optimizer/m', 1, [3, 2]), tensor('optimizer/v', 2, [3, 2])]
+    for (const shape of [[1], [1, 1]]) {
+      const found = await uploadState('adam', ...moments, { ...step, shape })
+      expect(found.get('optimizer/step')?.shape).toEqual([])
+      expect(found.get('optimizer/step')?.data).toEqual(bytesOf(step.data))
+    }
+    const column = tensor('optimizer/accumulator', 1, [3, 1])
+    const found = await uploadState('rowwise_adagrad', column)
+    expect(found.get('optimizer/accumulator')).toMatchObject({ shape: [3], data: bytesOf(column.data) })
+    await expect(
+      uploadState('adam', ...moments, { ...step, shape: [2], data: BigInt64Array.of(1n, 2n) }),
+    ).rejects.toMatchObject({ code: 'SHAPE_MISMATCH' })
   })
 
   test('of adam is not corrupted by pages that are warmed ahead of the loader', async () => {

@@ -14,8 +14,15 @@ th, td { text-align: left; padding: .45rem .7rem .45rem 0; border-bottom: 1px so
 th { font-weight: 600; font-size: .85rem; color: var(--soft) }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
 code, pre { font: .88rem/1.5 ui-monospace, monospace }
-pre { padding: .9rem 1.1rem; border: 1px solid var(--line); border-radius: .5rem; overflow-x: auto }
-nav a { margin-right: 1.2rem } tr:target { background: color-mix(in srgb, gold 30%, transparent) }
+pre { padding: .9rem 1.1rem; border: 1px solid var(--line); border-radius: .5rem; white-space: pre-wrap }
+h1, p, pre, td, code { overflow-wrap: anywhere }
+nav { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem } nav a { white-space: nowrap } tr:target { background: color-mix(in srgb, gold 30%, transparent) }
+@media (max-width: 40rem) {
+  body { margin: 1.5rem auto } thead { display: none }
+  table, tbody, tr, td { display: block } tr { padding: .6rem 0; border-bottom: 1px solid var(--line) }
+  td { display: flex; gap: .8rem; padding: .1rem 0; border: 0 }
+  td::before { content: attr(data-name); flex: 0 0 8.4rem; font-size: .85rem; color: var(--soft) }
+}
 `
 
 /** Escapes text for HTML, attributes included. */
@@ -41,6 +48,25 @@ const LINKS =
   '<nav><a href="/docs">Try the API</a><a href="/openapi.json">OpenAPI</a><a href="/docs/errors">Errors</a>' +
   '<a href="/v1/limits">Limits</a><a href="/readyz">Readiness</a></nav>'
 
+/** A cell of a table, with the name of its column, which narrow screens show beside it. */
+interface Cell {
+  column: string
+  html: string
+  isNumber?: boolean
+}
+
+const renderRow = (cells: readonly Cell[], id = ''): string => {
+  const shown = cells.map(
+    ({ column, html, isNumber = false }) =>
+      `<td${isNumber ? ' class="number"' : ''} data-name="${column}"><div>${html}</div></td>`,
+  )
+  return `<tr${id === '' ? '' : ` id="${id}"`}>${shown.join('')}</tr>`
+}
+
+const renderTable = (columns: readonly string[], rows: readonly string[]): string =>
+  `<table><thead><tr>${columns.map((column) => `<th>${column}</th>`).join('')}</tr></thead>
+<tbody>${rows.join('\n')}</tbody></table>`
+
 /** The contents of the service page. */
 export interface ServicePage {
   version: string
@@ -51,14 +77,22 @@ export interface ServicePage {
   tableCount: number
 }
 
+const TABLE_COLUMNS = ['Name', 'Rows &times; dim', 'Stored as', 'Size', 'Version-sequence']
+
 /** Renders the page at `/`: the state of the service, its tables and three first commands. */
 export const renderServicePage = ({ version, address, state, tables, tableCount }: ServicePage): string => {
-  const rows = tables.map(
-    ({ name, rows, dim, dtype, version, sequence, bytes }) =>
-      `<tr><td><a href="/v1/tables/${escapeHtml(name)}">${escapeHtml(name)}</a></td>` +
-      `<td class="number">${rows} &times; ${dim}</td><td>${dtype}</td>` +
-      `<td class="number">${formatBytes(bytes)}</td><td class="number">${version}-${sequence}</td></tr>`,
-  )
+  const rows = tables.map(({ name, rows, dim, dtype, version, sequence, bytes }) => {
+    const at = escapeHtml(name)
+    const values = [
+      `<a href="/v1/tables/${at}">${at}</a>`,
+      `${rows} &times; ${dim}`,
+      dtype,
+      formatBytes(bytes),
+      `${version}-${sequence}`,
+    ]
+    const isNumber = (i: number): boolean => i !== 0 && i !== 2
+    return renderRow(values.map((html, i) => ({ column: TABLE_COLUMNS[i], html, isNumber: isNumber(i) })))
+  })
   const more =
     tableCount > tables.length
       ? `<p>and ${tableCount - tables.length} more: <a href="/v1/tables">/v1/tables</a></p>`
@@ -66,8 +100,7 @@ export const renderServicePage = ({ version, address, state, tables, tableCount 
   const list =
     rows.length === 0
       ? '<p>There are none yet. The first command makes one.</p>'
-      : '<table><thead><tr><th>Name</th><th>Rows &times; dim</th><th>Stored as</th><th>Size</th>' +
-        `<th>Version-sequence</th></tr></thead><tbody>${rows.join('')}</tbody></table>${more}`
+      : `${renderTable(TABLE_COLUMNS, rows)}${more}`
   const at = escapeHtml(address)
   return renderPage(
     'gatherd',
@@ -136,22 +169,25 @@ export const REMEDIES: Record<ErrorCode, string> = {
   DISK_FULL: 'Make room on the disk; updates resume by themselves.',
 }
 
+const ERROR_COLUMNS = ['Code', 'Status', 'Means', 'What to do', 'Retry unchanged']
+
 /** Renders the page of error codes, which the `type` of every problem points to. */
 export const renderErrorsPage = (): string => {
-  const rows = Object.entries(ERRORS).map(
-    ([code, { status, title, retryable }]) =>
-      `<tr id="${code}"><td><code>${code}</code></td><td class="number">${status}</td><td>${title}.</td>` +
-      `<td>${REMEDIES[code as ErrorCode]}</td><td>${retryable ? 'yes' : 'no'}</td></tr>`,
-  )
+  const rows = Object.entries(ERRORS).map(([code, { status, title, retryable }]) => {
+    const remedy = REMEDIES[code as ErrorCode]
+    const values = [`<code>${code}</code>`, String(status), `${title}.`, remedy, retryable ? 'yes' : 'no']
+    return renderRow(
+      values.map((html, i) => ({ column: ERROR_COLUMNS[i], html, isNumber: i === 1 })),
+      code,
+    )
+  })
   return renderPage(
     'gatherd: errors',
     `<h1>Errors</h1>
 <p class="lead">Every error is <code>application/problem+json</code> (RFC 9457).
 Programs should look at <code>code</code>; <code>instance</code> is the request id.</p>
 <h2>Codes</h2>
-<table>
-<thead><tr><th>Code</th><th>Status</th><th>Means</th><th>What to do</th><th>Retry unchanged</th></tr></thead>
-<tbody>${rows.join('\n')}</tbody></table>
+${renderTable(ERROR_COLUMNS, rows)}
 <h2>Links</h2>
 ${LINKS}`,
   )

@@ -7,10 +7,17 @@ import type { LookupRequest } from '../../lookup/request.ts'
 import { LOOKUP_TENSORS, LookupMembers } from '../schemas/lookup.ts'
 import { compileChecker } from '../validate.ts'
 
-/**
- * The most numbers in one member: an offset for each of as many bags as ids are allowed, and a last offset.
- */
-const VALUE_COUNT_MAX = LIMITS.lookupIndexCountMax + 1
+const COUNT_MAX = LIMITS.lookupIndexCountMax
+
+/** The most numbers in each member. Only `include_last_offset` allows an offset more than there are bags. */
+const VALUE_LIMITS = {
+  indices: { countMax: COUNT_MAX, reason: ', the limit of a lookup' },
+  weights: { countMax: COUNT_MAX, reason: ', the limit of a lookup' },
+  offsets: {
+    countMax: COUNT_MAX + 1,
+    reason: `; the limit of a lookup is ${COUNT_MAX} bags, and one offset more with include_last_offset`,
+  },
+}
 
 const checkMembers = compileChecker(LookupMembers)
 
@@ -28,7 +35,19 @@ export const readJsonLookup = (
       errors: [{ pointer: `/${stray}`, detail: 'belongs in the body' }],
     })
   }
-  const { members, tensors } = readJsonObject(body, LOOKUP_TENSORS, { valueCountMax: VALUE_COUNT_MAX })
+  const { members, tensors } = readJsonObject(body, LOOKUP_TENSORS, { valueCountMax: VALUE_LIMITS })
   const { version, ...options } = checkMembers(members)
-  return { ...fromTensors(tensors), options, version: query.version ?? version }
+  return { ...fromTensors(tensors), options, version: chooseVersion(query.version, version) }
+}
+
+/** Returns the version that query or JSON body names. Refuses INVALID_REQUEST for two different ones. */
+export const chooseVersion = (
+  inQuery: number | undefined,
+  inBody: number | undefined,
+): number | undefined => {
+  if (inQuery !== undefined && inBody !== undefined && inQuery !== inBody)
+    refuse('INVALID_REQUEST', `the query names version ${inQuery}, the body version ${inBody}: send one`, {
+      errors: [{ pointer: '/version', detail: `differs from ?version=${inQuery}` }],
+    })
+  return inQuery ?? inBody
 }

@@ -20,7 +20,7 @@ const ANYWHERE: readonly ErrorCode[] = [
 
 /** The operation of a route, in the terms of @fastify/swagger. */
 export const describeOperation = (route: Route): FastifySchema => {
-  const { tag, summary, description, params, query, bodySchema, response, scope } = route
+  const { tag, operationId, summary, description, params, query, bodySchema, response, scope } = route
   const consumes = formatsOf(route).map(mediaTypeOf)
   const produces = route.answers.map(mediaTypeOf)
   const answers = Object.entries(response).map(([status, answer]) => [
@@ -31,6 +31,7 @@ export const describeOperation = (route: Route): FastifySchema => {
   ])
   const operation = {
     tags: [tag],
+    operationId,
     summary,
     ...(description !== undefined && { description }),
     ...(params !== undefined && { params }),
@@ -62,7 +63,10 @@ const errorsOf = (route: Route): ErrorCode[] => [
 ]
 
 interface QuerySchema {
-  properties: Record<string, { default?: unknown; examples?: unknown[]; description?: string }>
+  properties: Record<
+    string,
+    { title?: string; default?: unknown; examples?: unknown[]; description?: string }
+  >
 }
 
 /**
@@ -72,17 +76,19 @@ interface QuerySchema {
 const withoutPresets = (schema: QuerySchema): QuerySchema => ({
   ...schema,
   properties: Object.fromEntries(
-    Object.entries(schema.properties).map(([name, { default: preset, examples, description, ...rest }]) => {
-      const sentences = [
-        description,
-        preset === undefined ? undefined : `Default: ${preset}`,
-        examples && `For example: ${examples.join(' or ')}`,
-      ]
-      return [
-        name,
-        { ...rest, description: sentences.filter((sentence) => sentence !== undefined).join('. ') },
-      ]
-    }),
+    Object.entries(schema.properties).map(
+      ([name, { title: _title, default: preset, examples, description, ...rest }]) => {
+        const sentences = [
+          description,
+          preset === undefined ? undefined : `Default: ${preset}`,
+          examples && `For example: ${examples.join(' or ')}`,
+        ]
+        return [
+          name,
+          { ...rest, description: sentences.filter((sentence) => sentence !== undefined).join('. ') },
+        ]
+      },
+    ),
   ),
 })
 
@@ -128,7 +134,7 @@ const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Rout
     )
   }
   if (verifiesDigest)
-    properties['Content-Digest'] = text('sha-256=:<base64>: of the body, verified (RFC 9530)')
+    properties['Content-Digest'] = text('`sha-256=:<base64>:` of the body, verified (RFC 9530)')
   // Every route refuses a malformed X-Request-Timeout-Ms, but probes, which need no key, have no use for it.
   if (scope !== 'open') properties['X-Request-Timeout-Ms'] = text('Milliseconds that the client will wait')
   return { type: 'object', properties }
@@ -137,7 +143,7 @@ const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Rout
 const responseHeaders = ({ answersState, answers }: Route): Record<string, object> | undefined => {
   if (!answersState) return undefined
   const headers: Record<string, object> = {
-    ETag: text('"<version>-<sequence>", strong'),
+    ETag: text('`"<version>-<sequence>"`, strong'),
     'X-Table-Version': text('Version of the data'),
     'X-Table-Sequence': text('Committed updates of that version'),
   }

@@ -1,8 +1,10 @@
 /** Configures the OpenAPI document: its general part here, its operations from the declarations of routes. */
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { assert } from '../../core/assert.ts'
 import { version } from '../../version.ts'
 import { PROBLEM_MEDIA_TYPE } from '../errors/problem.ts'
 import { describeOperation } from './describe-operation.ts'
+import { finishDocument, type OpenApiDocument } from './finish-document.ts'
 
 const DESCRIPTION = `Embedding tables over HTTP: upload a matrix, look rows up in batches, push gradients
 back.
@@ -29,6 +31,8 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
     },
     servers: [{ url: '/' }],
+    // No operation asks for a key.
+    security: [],
     tags: [
       { name: 'tables', description: 'Make, describe, change and download tables' },
       { name: 'uploads', description: 'Upload tables in parts, over unreliable networks' },
@@ -46,6 +50,10 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
     const declaration = config?.declaration
     const isShown = declaration?.tag !== undefined && !method.includes('HEAD')
     return { schema: isShown ? describeOperation(declaration) : { hide: true }, url }
+  },
+  transformObject: (collected) => {
+    assert('openapiObject' in collected, 'the document is one of OpenAPI, not of Swagger 2')
+    return finishDocument(collected.openapiObject as OpenApiDocument) as typeof collected.openapiObject
   },
 }
 

@@ -1,19 +1,25 @@
-/** Renders the committed copy of the OpenAPI document. */
+/** Renders the committed copies of the OpenAPI document. */
 import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { MessageChannel } from 'node:worker_threads'
+import { readConfig } from '../../config.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { WriterClient } from '../../writer/client.ts'
 import { createLookupServices } from '../../lookup/lookup.ts'
 import { buildApp } from '../app.ts'
 import { createHttpContext } from '../context.ts'
+import { type OpenApiDocument, toOpenApi31 } from './finish-document.ts'
 
-/** The path of the committed copy of the document. */
-export const DOCUMENT_PATH = fileURLToPath(new URL('../../../openapi/openapi.json', import.meta.url))
+/** The folder of the committed copies. */
+export const DOCUMENTS_FOLDER = fileURLToPath(new URL('../../../openapi/', import.meta.url))
 
-/** Renders the document of the routes as it is committed. It needs no writer, because nothing calls one. */
-export const renderDocument = async (): Promise<string> => {
+/**
+ * Renders the documents of the routes as they are committed, by the names of their files. It needs no writer,
+ * because nothing calls one.
+ */
+export const renderDocuments = async (): Promise<Record<string, string>> => {
   const { port1, port2 } = new MessageChannel()
   const writer = new WriterClient(port1)
   const context = createHttpContext({
@@ -22,11 +28,13 @@ export const renderDocument = async (): Promise<string> => {
     lookups: createLookupServices(null),
     staging: { directory: '', limits: LIMITS },
     health: { state: 'loading', reason: 'only the document is needed' },
-    settings: { logLevel: 'silent', fastPath: false, keepAliveMs: 75_000, bodyBytesPerSecondMin: 0 },
+    settings: { ...readConfig({}), logLevel: 'silent', fastPath: false },
   })
   const app = await buildApp(context)
   try {
-    return `${JSON.stringify(app.swagger(), null, 2)}\n`
+    const document = app.swagger() as OpenApiDocument
+    const print = (value: OpenApiDocument): string => `${JSON.stringify(value, null, 2)}\n`
+    return { 'openapi.json': print(document), 'openapi-3.1.json': print(toOpenApi31(document)) }
   } finally {
     await app.close()
     writer.close()
@@ -34,9 +42,8 @@ export const renderDocument = async (): Promise<string> => {
   }
 }
 
-/** `node src/http/openapi/write-openapi.ts [--write]`: prints the document, or writes the committed copy. */
+/** `node src/http/openapi/write-openapi.ts` writes the committed copies. */
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const document = await renderDocument()
-  if (process.argv.includes('--write')) writeFileSync(DOCUMENT_PATH, document)
-  else process.stdout.write(document)
+  for (const [name, text] of Object.entries(await renderDocuments()))
+    writeFileSync(join(DOCUMENTS_FOLDER, name), text)
 }

@@ -24,6 +24,7 @@ const list = defineRoute({
   url: '/v1/aliases',
   scope: 'read',
   tag: 'versions',
+  operationId: 'listAliases',
   summary: 'List aliases',
   query: NoQuery,
   response: { 200: AliasesAnswer },
@@ -39,6 +40,7 @@ const get = defineRoute({
   url: URL,
   scope: 'read',
   tag: 'versions',
+  operationId: 'getAlias',
   summary: 'Describe an alias',
   params: AliasParams,
   query: NoQuery,
@@ -55,6 +57,7 @@ const put = defineRoute({
   url: URL,
   scope: 'admin',
   tag: 'versions',
+  operationId: 'putAlias',
   summary: 'Create an alias, or point it elsewhere',
   description: `An alias is another name for reading a table: by lookups, \`attend\`, descriptions and
 downloads. With \`version\` it names that version; without, the current one. Every request sees the alias
@@ -92,6 +95,7 @@ const remove = defineRoute({
   url: URL,
   scope: 'admin',
   tag: 'versions',
+  operationId: 'deleteAlias',
   summary: 'Delete an alias',
   description: 'The table stays.',
   params: AliasParams,

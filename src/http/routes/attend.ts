@@ -7,6 +7,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { listNamedArrays } from '../../formats/format.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { sendAnswer } from '../answer/send-answer.ts'
+import { chooseVersion } from '../body/lookup-body.ts'
 import { checkConnected, checkDeadline } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { ARRAYS_FORMATS, type Format } from '../negotiate.ts'
@@ -29,6 +30,7 @@ export const attendRoute: Route = defineRoute({
   url: '/v1/tables/:table/attend',
   scope: 'read',
   tag: 'lookup',
+  operationId: 'attendTable',
   summary: 'Score queries against the whole table',
   description: `Without \`top_k\` the answer is the dot products of each query with every row (flax
 \`Embed.attend\`: queries . A^T), as \`logits\`. With it the answer is the best rows of each query, best
@@ -52,7 +54,8 @@ found = load(answer.content)                        # indices and scores, both o
 \`\`\`
 
 A safetensors body has a tensor \`queries\` of floating-point numbers; the options go in the query. Sums are
-float32, in an order that depends only on dim.`,
+float32, in an order that depends only on dim; those that float32 cannot hold are taken again in float64, so
+that huge and tiny rows are measured like others.`,
   params: TableParams,
   query: AttendQuery,
   bodySchema: AttendBody,
@@ -100,5 +103,5 @@ const readAttend = (
   }
   const { members, tensors } = readJsonObject(body, ATTEND_TENSORS, { singles: ATTEND_TENSORS })
   const { version: bodyVersion, ...bodyOptions } = checkMembers(members)
-  return { ...fromJsonTensors(tensors), options: bodyOptions, version: version ?? bodyVersion }
+  return { ...fromJsonTensors(tensors), options: bodyOptions, version: chooseVersion(version, bodyVersion) }
 }

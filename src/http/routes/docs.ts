@@ -7,8 +7,10 @@ import { describeTable } from '../../tables/registry.ts'
 import { version } from '../../version.ts'
 import type { App, HttpContext } from '../context.ts'
 import { defineRoute } from '../define-route.ts'
+import { type OpenApiDocument, toOpenApi31 } from '../openapi/finish-document.ts'
 import { documentOptions, nameOrigin, originOf } from '../openapi/openapi-document.ts'
 import { chooseByAccept } from '../negotiate.ts'
+import { DOCS_THEME } from '../answer/docs-theme.ts'
 import { renderErrorsPage, renderServicePage } from '../answer/pages.ts'
 import { ERRORS_PAGE } from '../errors/problem.ts'
 import { registerRoute } from '../register-route.ts'
@@ -26,17 +28,31 @@ export const addDocument = async (app: App): Promise<void> => {
   await app.register(swagger, documentOptions)
 }
 
-/** `/openapi.json`, Swagger UI at `/docs`, the page of errors, and the page at `/`. */
+const DOCUMENT = '/openapi.json'
+
+/** The documents by their paths. Tools that do not know OpenAPI 3.2 yet read the second. */
+const DOCUMENTS: Readonly<Record<string, (document: OpenApiDocument) => OpenApiDocument>> = {
+  [DOCUMENT]: (document) => document,
+  '/openapi-3.1.json': toOpenApi31,
+}
+
+/** The OpenAPI documents, Swagger UI at `/docs`, the page of errors, and the page at `/`. */
 export const addDocsRoutes = async (app: App, context: HttpContext): Promise<void> => {
-  let document: string | undefined
-  const documentFor = (request: FastifyRequest): string =>
-    nameOrigin((document ??= JSON.stringify(app.swagger())), originOf(request))
-  app.get('/openapi.json', (request, reply) => {
-    reply
-      .type('application/json; charset=utf-8')
-      .header('cache-control', 'no-cache')
-      .send(documentFor(request))
-  })
+  const texts = new Map<string, string>()
+  /** The text is made at its first reading, because most services are never asked for it. */
+  const documentFor = (request: FastifyRequest, url = DOCUMENT): string => {
+    const text = texts.get(url) ?? JSON.stringify(DOCUMENTS[url](app.swagger() as OpenApiDocument))
+    texts.set(url, text)
+    return nameOrigin(text, originOf(request))
+  }
+  for (const url of Object.keys(DOCUMENTS)) {
+    app.get(url, (request, reply) => {
+      reply
+        .type('application/json; charset=utf-8')
+        .header('cache-control', 'no-cache')
+        .send(documentFor(request, url))
+    })
+  }
 
   await app.register(async (pages: App) => {
     await pages.register(helmet, {
@@ -49,7 +65,7 @@ export const addDocsRoutes = async (app: App, context: HttpContext): Promise<voi
     await pages.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: UI,
-      theme: { title: 'gatherd API' },
+      theme: DOCS_THEME,
       transformSpecification: (_document, request) => JSON.parse(documentFor(request)),
       transformSpecificationClone: false,
     })
@@ -82,7 +98,8 @@ const sendHtml = (reply: FastifyReply, html: string): FastifyReply =>
 
 const LINKS = {
   tables: '/v1/tables',
-  document: '/openapi.json',
+  document: DOCUMENT,
+  document_3_1: '/openapi-3.1.json',
   docs: '/docs',
   errors: ERRORS_PAGE,
   limits: '/v1/limits',
@@ -96,6 +113,7 @@ const serviceRoute = defineRoute({
   url: '/',
   scope: 'open',
   tag: 'service',
+  operationId: 'getService',
   summary: 'Describe the service',
   description: 'Programs get JSON; browsers, which accept text/html, get a page.',
   response: { 200: ServiceAnswer },

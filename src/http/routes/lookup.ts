@@ -18,6 +18,7 @@ export const lookupRoute: Route = defineRoute({
   url: '/v1/tables/:table/lookup',
   scope: 'read',
   tag: 'lookup',
+  operationId: 'lookupRows',
   summary: 'Look rows up',
   description: `The answer has one row per id, in the order and the shape of the ids. Requests and
 answers are JSON, or binary, which needs no parsing:

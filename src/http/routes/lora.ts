@@ -22,6 +22,7 @@ const get = defineRoute({
   url: URL,
   scope: 'read',
   tag: 'lora',
+  operationId: 'getLora',
   summary: 'Describe the LoRA adapter',
   description: 'The adapter of the current version; `lora` is null when there is none.',
   params: TableParams,
@@ -40,6 +41,7 @@ const put = defineRoute({
   url: URL,
   scope: 'admin',
   tag: 'lora',
+  operationId: 'putLora',
   summary: 'Attach a LoRA adapter',
   description: `Lookups of the current version then answer \`E[i] + (alpha / r) * A[i] . B\`, in float32.
 The body has the arrays \`a\` [rows, r] and \`b\` [r, dim]; \`alpha\` is in the query or an array of one
@@ -103,6 +105,7 @@ const remove = defineRoute({
   url: URL,
   scope: 'admin',
   tag: 'lora',
+  operationId: 'deleteLora',
   summary: 'Detach the LoRA adapter',
   description:
     'Lookups answer the rows themselves again, and updates are accepted. The answer is sent when ' +
@@ -127,6 +130,7 @@ const merge = defineRoute({
   url: `${URL}/merge`,
   scope: 'admin',
   tag: 'lora',
+  operationId: 'mergeLora',
   summary: 'Merge the LoRA adapter into the rows',
   description: `Makes a new version of the rows that lookups answer now, rounded to the dtype of the
 table (half to even; int8 is quantised again), without an adapter and without optimizer state. It becomes

@@ -2,7 +2,7 @@
 import { Type } from 'typebox'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { listNamedArrays, RAW } from '../../formats/format.ts'
+import { listNamedArrays } from '../../formats/format.ts'
 import { readJsonObjects } from '../../formats/json-reader.ts'
 import { fromTensors } from '../../lookup/decode.ts'
 import { lookup } from '../../lookup/lookup.ts'
@@ -10,6 +10,7 @@ import {
   decodeNamedTensors,
   joinJson,
   joinTensors,
+  lookupNumbers,
   type NamedLookup,
   placeErrors,
   refuseRepeatedTables,
@@ -39,10 +40,11 @@ export const multiLookupRoute: Route = defineRoute({
   url: '/v1/lookup',
   scope: 'read',
   tag: 'lookup',
+  operationId: 'lookupTables',
   summary: 'Look rows up in several tables',
   description: `If one lookup fails, the request fails, with a pointer to that lookup. A safetensors
 body has a tensor \`{table}/indices\` per table (and \`{table}/offsets\` and \`{table}/weights\` to pool), and
-its answer has \`{table}/embeddings\`. Its options go in the query and apply to all lookups.
+its answer has \`{table}/embeddings\`, and \`{table}/mask\` with \`?mask=true\`. Its options go in the query and apply to all lookups.
 
 \`\`\`sh
 curl -fsS http://127.0.0.1:8080/v1/lookup -H 'content-type: application/json' \\
@@ -77,16 +79,24 @@ rows = load(answer.content)["words/embeddings"]      # shape (2, 1, dim)
   handler: async (context, { query, body, bodyFormat, encoding, reply }) => {
     const lookups = readLookups(bodyFormat, body, query)
     if (encoding !== 'json') refuseRepeatedTables(lookups, encoding)
-    const answers = await runLookups(lookups, (one) => {
+    const { registry, lookups: services } = context
+    const find = ({ table, version }: NamedLookup) => {
       checkConnected(reply)
-      const entry = context.registry.find(one.table)
-      const reader = context.registry.resolve(entry, one.version)
-      return lookup(context.lookups, entry, reader, one.request, encoding === 'json' ? 'json' : RAW.name)
-    })
+      const entry = registry.find(table)
+      return [entry, registry.resolve(entry, version)] as const
+    }
     const joined =
       encoding === 'json'
-        ? joinJson(context.lookups, answers)
-        : joinTensors(context.lookups, lookups, answers, encoding)
+        ? joinJson(
+            services,
+            await runLookups(lookups, (one) => lookup(services, ...find(one), one.request, 'json')),
+          )
+        : joinTensors(
+            services,
+            lookups,
+            await runLookups(lookups, (one) => lookupNumbers(services, ...find(one), one.request)),
+            encoding,
+          )
     return sendBuffer(reply, joined.body, joined.mediaType)
   },
 })

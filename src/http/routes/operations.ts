@@ -10,6 +10,7 @@ const snapshots = defineRoute({
   url: '/v1/snapshots',
   scope: 'admin',
   tag: 'service',
+  operationId: 'writeSnapshots',
   summary: 'Write snapshots now',
   description: `Writes a snapshot of every version that has changed since its last one; lookups and
 updates continue meanwhile. The service also writes snapshots by itself, depending on the size of the
@@ -34,6 +35,7 @@ const limits = defineRoute({
   url: '/v1/limits',
   scope: 'read',
   tag: 'service',
+  operationId: 'getLimits',
   summary: 'The limits of the service',
   description:
     'Each name ends in its unit: bytes, a count, or milliseconds. A request beyond a limit is refused.',
@@ -53,6 +55,7 @@ const live = defineRoute({
   url: '/livez',
   scope: 'open',
   tag: 'service',
+  operationId: 'getLiveness',
   summary: 'Report that the process is alive',
   response: { 200: HealthAnswer },
   answers: ['json'],
@@ -69,6 +72,7 @@ const ready = defineRoute({
   url: '/readyz',
   scope: 'open',
   tag: 'service',
+  operationId: 'getReadiness',
   summary: 'Report whether the service takes requests',
   description:
     'Answers 503 with the reason until every table is loaded, and again from the stop signal on. ' +

@@ -29,6 +29,7 @@ const data: RouteDeclaration<typeof TableParams, typeof DataQuery> = {
   ownHead: true,
   scope: 'read',
   tag: 'tables',
+  operationId: 'getTableData',
   summary: 'Download a table',
   description: `Sends the whole table as it is stored, at one sequence, whatever is updated meanwhile.
 \`Accept\` chooses npy (default), safetensors or raw numbers. npy has no bfloat16 and no int8: such tables
@@ -137,6 +138,7 @@ const rows = defineRoute({
   url: '/v1/tables/:table/rows',
   scope: 'read',
   tag: 'tables',
+  operationId: 'listRows',
   summary: 'Browse rows',
   description: 'Meant for people; programs look rows up. A page beyond the last row is empty.',
   params: TableParams,

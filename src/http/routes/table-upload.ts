@@ -22,6 +22,7 @@ export const tableUploadRoute: Route = defineRoute({
   url: '/v1/tables/:table',
   scope: 'admin',
   tag: 'tables',
+  operationId: 'putTable',
   summary: 'Create or replace a table',
   description: `Makes a table from a specification in JSON, or from data as npy, safetensors or raw
 little-endian numbers, which is written into memory while it arrives. No request sees the table before it

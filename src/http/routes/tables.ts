@@ -23,6 +23,7 @@ const list = defineRoute({
   url: '/v1/tables',
   scope: 'read',
   tag: 'tables',
+  operationId: 'listTables',
   summary: 'List tables',
   description:
     'Tables are in the order of their names. `next`, also as a `Link` header, leads to the next page.',
@@ -47,6 +48,7 @@ const get = defineRoute({
   url: URL,
   scope: 'read',
   tag: 'tables',
+  operationId: 'getTable',
   summary: 'Describe a table',
   description:
     'The ETag is `"<version>-<sequence>"`; with it in `If-None-Match` the answer is 304 ' +
@@ -73,6 +75,7 @@ const patch = defineRoute({
   url: URL,
   scope: 'admin',
   tag: 'tables',
+  operationId: 'patchTable',
   summary: 'Change settings',
   description:
     'Absent settings do not change. An optimizer of another kind begins without state. ' +
@@ -101,6 +104,7 @@ const remove = defineRoute({
   url: URL,
   scope: 'admin',
   tag: 'tables',
+  operationId: 'deleteTable',
   summary: 'Delete a table',
   description: 'Lookups in flight finish. `If-Match` makes the request conditional.',
   params: TableParams,

@@ -47,6 +47,7 @@ const shared = {
 const gradients = defineRoute({
   ...shared,
   url: '/v1/tables/:table/gradients',
+  operationId: 'pushGradients',
   summary: 'Push gradients back',
   description: `Applies one step of the table's optimizer to each row that \`indices\` names; gradients of
 equal indices are summed first. Either all rows change or none.
@@ -71,6 +72,7 @@ requests.post("http://127.0.0.1:8080/v1/tables/words/gradients?learning_rate=0.1
 const rows = defineRoute({
   ...shared,
   url: '/v1/tables/:table/rows',
+  operationId: 'updateRows',
   summary: 'Set rows, or add to them',
   description: `With \`set\` the last of equal indices wins; with \`add\` all are added, in order. Either
 all rows change or none.

@@ -30,6 +30,7 @@ const list = defineRoute({
   url: URL,
   scope: 'admin',
   tag: 'uploads',
+  operationId: 'listUploads',
   summary: 'List open uploads',
   description: 'Lists the open uploads of one table, which need not exist yet.',
   params: TableParams,
@@ -48,6 +49,7 @@ const get = defineRoute({
   url: `${URL}/:upload`,
   scope: 'admin',
   tag: 'uploads',
+  operationId: 'getUpload',
   summary: 'Describe an upload',
   description: 'Lists the parts that have arrived, so that only the others need to be sent.',
   params: UploadParams,
@@ -64,6 +66,7 @@ const begin = defineRoute({
   url: URL,
   scope: 'admin',
   tag: 'uploads',
+  operationId: 'beginUpload',
   summary: 'Begin an upload in parts',
   description: `Meant for tables that are too large, or networks that are too unreliable, for one PUT. The
 body has the headers and the query of that PUT as members. The parts follow in any order, and \`commit\`
@@ -103,6 +106,7 @@ const receive = defineRoute({
   url: `${URL}/:upload/parts/:part`,
   scope: 'admin',
   tag: 'uploads',
+  operationId: 'putUploadPart',
   summary: 'Send a part',
   description: `Parts are numbered from 0 or from 1. They may be sent in any order, several at once, and
 again: the last complete one counts. An incomplete part is discarded. \`Content-Digest\` is verified. A part
@@ -152,6 +156,7 @@ const remove = defineRoute({
   url: `${URL}/:upload`,
   scope: 'admin',
   tag: 'uploads',
+  operationId: 'abortUpload',
   summary: 'Abort an upload',
   description: 'Its parts are removed. A table that was made of them stays.',
   params: UploadParams,
@@ -172,6 +177,7 @@ const commit = defineRoute({
   url: `${URL}/:upload/commit`,
   scope: 'admin',
   tag: 'uploads',
+  operationId: 'commitUpload',
   summary: 'Make the table of the parts',
   description: `Does what one PUT of all parts in the order of their numbers would do, with the same
 checks, the same answer, \`If-Match\` and \`If-None-Match\`. If it is refused, the parts stay, so that wrong

@@ -27,6 +27,7 @@ const list = defineRoute({
   url: '/v1/tables/:table/versions',
   scope: 'read',
   tag: 'versions',
+  operationId: 'listVersions',
   summary: 'List the readable versions of a table',
   description:
     'Each version can be looked up with `?version=` and made current again by `rollback`. ' +
@@ -46,6 +47,7 @@ const rollback = defineRoute({
   url: '/v1/tables/:table/rollback',
   scope: 'admin',
   tag: 'versions',
+  operationId: 'rollbackTable',
   summary: 'Make an earlier version current again',
   description: `Takes effect at once, with the updates that the version had. No version is removed, unless
 there are more than \`keep_versions\`; the next replacement gets the highest number ever used plus one.

@@ -1,14 +1,14 @@
 /** The schemas of attend requests and their answers. */
 import { type Static, Type } from 'typebox'
-import { Choice, CLOSED, nested, TableName, Version } from './scalars.ts'
+import { Choice, CLOSED, nested, TableName, Version, NamedObject } from './scalars.ts'
 
 const options = {
   top_k: Type.Optional(
     Type.Integer({
       minimum: 1,
       description:
-        'Number of best rows for each query; a number above rows gives all of them. Without it, the ' +
-        'answer has the score of every row',
+        'Number of best rows for each query; a number above rows gives all of them but the padding row. ' +
+        'Without it, the answer has the score of every row',
     }),
   ),
   metric: Type.Optional(
@@ -40,11 +40,12 @@ export const AttendBody = Type.Object(
   },
   {
     ...CLOSED,
+    title: 'AttendRequest',
     examples: [{ queries: [0.1, 0.2, 0.3], top_k: 2, metric: 'cosine' }, { queries: [[0.1, 0.2, 0.3]] }],
   },
 )
 
-export const AttendAnswer = Type.Object({
+export const AttendAnswer = NamedObject('AttendAnswer', {
   table: TableName,
   version: Type.Integer(),
   sequence: Type.Integer(),

@@ -12,6 +12,7 @@ import {
   Pooling,
   TableName,
   Version,
+  NamedObject,
 } from './scalars.ts'
 
 const options = {
@@ -20,7 +21,9 @@ const options = {
   pooling: Type.Optional(Pooling),
   include_last_offset: Type.Optional(
     Type.Boolean({
-      description: 'Whether the last offset is the number of indices: it ends the last bag and begins none',
+      description:
+        'Whether the last offset is the number of indices: it ends the last bag and begins none. Only with ' +
+        'offsets',
     }),
   ),
   padding_index: Type.Optional(PaddingIndex),
@@ -85,6 +88,7 @@ export const LookupBody = Type.Object(
   { ...tensors, ...options },
   {
     ...CLOSED,
+    title: 'LookupRequest',
     examples: [
       { indices: [3, 1] },
       {
@@ -101,7 +105,7 @@ export const LookupBody = Type.Object(
   },
 )
 
-export const LookupAnswer = Type.Object({
+export const LookupAnswer = NamedObject('LookupAnswer', {
   table: TableName,
   version: Type.Integer(),
   sequence: Type.Integer(),
@@ -111,16 +115,22 @@ export const LookupAnswer = Type.Object({
   mask: Type.Optional(nested('boolean', 'Whether each id named a row, nested like the indices')),
 })
 
+const NamedLookup = Type.Object(
+  { table: TableName, ...tensors, ...options },
+  { ...CLOSED, title: 'NamedLookup' },
+)
+
 /** The JSON body of several lookups as the OpenAPI document shows it. */
 export const MultiLookupBody = Type.Object(
   {
-    lookups: Type.Array(Type.Object({ table: TableName, ...tensors, ...options }, CLOSED), {
+    lookups: Type.Array(NamedLookup, {
       minItems: 1,
       maxItems: LIMITS.lookupTableCountMax,
     }),
   },
   {
     ...CLOSED,
+    title: 'MultiLookupRequest',
     examples: [
       {
         lookups: [
@@ -132,4 +142,4 @@ export const MultiLookupBody = Type.Object(
   },
 )
 
-export const MultiLookupAnswer = Type.Object({ results: Type.Array(LookupAnswer) })
+export const MultiLookupAnswer = NamedObject('MultiLookupAnswer', { results: Type.Array(LookupAnswer) })

@@ -1,6 +1,6 @@
 /** The schemas of LoRA adapters. */
 import { Type } from 'typebox'
-import { CLOSED, TableName } from './scalars.ts'
+import { CLOSED, TableName, NamedObject } from './scalars.ts'
 
 /** The query parameters of PUT. */
 export const LoraQuery = Type.Object(
@@ -15,7 +15,7 @@ export const LoraQuery = Type.Object(
 )
 
 /** The description of an adapter. */
-export const LoraAnswer = Type.Object({
+export const LoraAnswer = NamedObject('Lora', {
   table: TableName,
   version: Type.Integer({ description: 'The version of the table that the adapter belongs to' }),
   sequence: Type.Integer({
@@ -23,7 +23,7 @@ export const LoraAnswer = Type.Object({
   }),
   lora: Type.Union(
     [
-      Type.Object({
+      NamedObject('LoraAdapter', {
         rank: Type.Integer({ description: 'r: columns of `a`, rows of `b`' }),
         alpha: Type.Number(),
         dtype: Type.String({ description: 'How `a` is stored; `b` is float32' }),

@@ -4,13 +4,16 @@ import { DEFAULT_OPTIMIZER, type OptimizerInput as Input } from '../../optimizer
 import type { OptimizerKind } from '../../optimizers/kind.ts'
 import { OPTIMIZER_KINDS } from '../../optimizers/kinds.ts'
 import { CONSTRAINT_KINDS, SHARED_RANGES } from '../../optimizers/regularization.ts'
-import { CLOSED } from './scalars.ts'
+import { CLOSED, titleOf } from './scalars.ts'
 
 const Constraint = Type.Union(
   CONSTRAINT_KINDS.map(({ kind, value }) =>
-    Type.Object({ kind: Type.Literal(kind), ...(value && { value: Type.Number({ ...value }) }) }, CLOSED),
+    Type.Object(
+      { kind: Type.Literal(kind), ...(value && { value: Type.Number({ ...value }) }) },
+      { ...CLOSED, title: titleOf(kind, 'Constraint') },
+    ),
   ),
-  { description: 'Applied to the touched rows after each step' },
+  { title: 'Constraint', description: 'Applied to the touched rows after each step' },
 )
 
 /** The default learning rate in words, and those of the kinds that have another one. */
@@ -44,12 +47,13 @@ const describeKind = ({ kind, ranges, defaults, acceptsLazy }: OptimizerKind) =>
     ...Object.fromEntries(own),
     ...(acceptsLazy && lazy),
   }
-  return Type.Object(members, CLOSED)
+  return Type.Object(members, { ...CLOSED, title: titleOf(kind, 'Optimizer') })
 }
 
 /** An optimizer as clients write it: everything but the kind has a default. */
 export const OptimizerInput = Type.Unsafe<Input>(
   Type.Union(OPTIMIZER_KINDS.map(describeKind), {
+    title: 'Optimizer',
     description:
       `The rule that turns gradients into steps. Default: ${DEFAULT_OPTIMIZER.kind} ` +
       `with learning_rate ${DEFAULT_OPTIMIZER.learning_rate}`,

@@ -1,5 +1,5 @@
 /** The schemas of single values, which several routes share. */
-import { Type } from 'typebox'
+import { type TProperties, Type } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 
 /** The form of table and alias names. */
@@ -16,10 +16,11 @@ export const TableName = Type.String({
  */
 export const Choice = <const Words extends string[]>(
   words: [...Words],
-  options: { description?: string; default?: Words[number] } = {},
+  options: { title?: string; description?: string; default?: Words[number] } = {},
 ) => Type.Enum(words, { type: 'string', ...options })
 
 export const Dtype = Choice(['float32', 'float16', 'bfloat16', 'int8'], {
+  title: 'Dtype',
   description: 'How values are stored',
   default: 'float32',
 })
@@ -39,15 +40,17 @@ export const ElementType = Choice(
     'uint32',
     'uint64',
   ],
-  { description: 'Type of the numbers in an octet-stream body', default: 'float32' },
+  { title: 'ElementType', description: 'Type of the numbers in an octet-stream body', default: 'float32' },
 )
 
 export const IndexDtype = Choice(['int32', 'int64', 'uint32', 'uint64'], {
+  title: 'IndexDtype',
   description: 'Type of the ids in an octet-stream body',
   default: 'int32',
 })
 
 export const Mode = Choice(['error', 'fill', 'clip', 'wrap', 'clamp'], {
+  title: 'Mode',
   description:
     'The result for an id outside 0..rows-1. error: 422. fill: -rows..-1 count from the end, any other ' +
     'id gives a row of fill_value (jnp.take). ' +
@@ -56,6 +59,7 @@ export const Mode = Choice(['error', 'fill', 'clip', 'wrap', 'clamp'], {
 })
 
 export const Pooling = Choice(['none', 'sum', 'mean', 'max', 'sqrtn'], {
+  title: 'Pooling',
   description:
     'How the rows of a bag are combined. A bag is a list of indices, or the flat indices between two ' +
     'offsets. An empty bag gives zeros. With weights w, ' +
@@ -64,6 +68,7 @@ export const Pooling = Choice(['none', 'sum', 'mean', 'max', 'sqrtn'], {
 })
 
 export const AnswerDtype = Choice(['float32', 'float16', 'bfloat16', 'native'], {
+  title: 'AnswerDtype',
   description:
     'Type of the numbers in the answer; native is the type that the table stores. Rows of int8 tables ' +
     'are then bytes, of which a number is byte * scale + bias: in safetensors ' +
@@ -73,6 +78,7 @@ export const AnswerDtype = Choice(['float32', 'float16', 'bfloat16', 'native'], 
 })
 
 export const Durability = Choice(['disk', 'os', 'none'], {
+  title: 'Durability',
   description:
     'What an acknowledged update survives. disk: a power cut. os: a crash of the process. none: neither',
   default: 'disk',
@@ -86,7 +92,8 @@ export const PaddingIndex = Type.Union(
   [Type.Integer({ minimum: -LIMITS.tableRowsMax, maximum: LIMITS.tableRowsMax - 1 }), Type.Null()],
   {
     description:
-      'A row that bags leave out and gradients never change; a negative number counts from the end',
+      'A row that bags leave out and gradients never change; a negative number counts from the end. One ' +
+      'that names no row is refused',
   },
 )
 
@@ -98,6 +105,14 @@ export const Version = Type.Integer({
   minimum: 1,
   description: 'Reads this version instead of the current one',
 })
+
+/** An object that the OpenAPI document lists under `title`, as everything with a title. */
+export const NamedObject = <Properties extends TProperties>(title: string, properties: Properties) =>
+  Type.Object(properties, { title })
+
+/** The title of one kind of a union: `TruncatedNormalInitializer` for `truncated_normal`. */
+export const titleOf = (kind: string, union: string): string =>
+  `${kind.replaceAll(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())}${union}`
 
 /** Options of an object that allows no other members. */
 export const CLOSED = { additionalProperties: false } as const

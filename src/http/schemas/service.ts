@@ -2,16 +2,16 @@
 import { Type } from 'typebox'
 import { ERRORS } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { Choice, TableName } from './scalars.ts'
+import { Choice, TableName, NamedObject } from './scalars.ts'
 
-export const HealthAnswer = Type.Object({
+export const HealthAnswer = NamedObject('Health', {
   status: Choice(['alive', 'ready', 'degraded']),
   reason: Type.Optional(Type.String()),
 })
 
-export const SnapshotsAnswer = Type.Object({
+export const SnapshotsAnswer = NamedObject('SnapshotList', {
   snapshots: Type.Array(
-    Type.Object({
+    NamedObject('Snapshot', {
       table: TableName,
       version: Type.Integer(),
       sequence: Type.Integer({ description: 'The snapshot holds every update up to this one' }),
@@ -25,9 +25,10 @@ export const LimitsAnswer = Type.Object(
   Object.fromEntries(
     Object.entries(LIMITS).map(([name, value]) => [name, Type.Integer({ examples: [value] })]),
   ),
+  { title: 'Limits' },
 )
 
-export const ServiceAnswer = Type.Object({
+export const ServiceAnswer = NamedObject('Service', {
   name: Type.String(),
   version: Type.String(),
   ready: Type.Boolean(),
@@ -46,7 +47,7 @@ export const ProblemSchema = Type.Object(
     instance: Type.String({ description: 'The request id, as in X-Request-Id and in the log' }),
     errors: Type.Optional(
       Type.Array(
-        Type.Object({
+        NamedObject('ProblemPlace', {
           pointer: Type.String({ description: 'JSON pointer (RFC 6901)' }),
           detail: Type.String(),
         }),

@@ -28,6 +28,7 @@ export const settingsMembers = {
 /** The body of PATCH. */
 export const SettingsBody = Type.Object(settingsMembers, {
   ...CLOSED,
+  title: 'Settings',
   examples: [{ out_of_range: 'fill', fill_value: 0, optimizer: EXAMPLE_OPTIMIZER }],
 })
 

@@ -17,6 +17,8 @@ import {
   PaddingIndex,
   Rows,
   TableName,
+  titleOf,
+  NamedObject,
 } from './scalars.ts'
 import { settingsMembers, settingsQuery } from './settings.ts'
 
@@ -72,7 +74,7 @@ export const TablesQuery = Type.Object(
   CLOSED,
 )
 
-export const TablesAnswer = Type.Object({
+export const TablesAnswer = NamedObject('TableList', {
   tables: Type.Array(TableInfoRef),
   next: Type.Union([Type.String(), Type.Null()], {
     description: 'Cursor of the next page; null: this is the last',
@@ -92,10 +94,12 @@ const moments = {
   seed: Seed,
 }
 
+const initializer = (kind: string) => ({ ...CLOSED, title: titleOf(kind, 'Initializer') })
+
 export const InitializerSchema = Type.Union(
   [
-    Type.Object({ kind: Type.Literal('zeros') }, CLOSED),
-    Type.Object({ kind: Type.Literal('constant'), value: Type.Number() }, CLOSED),
+    Type.Object({ kind: Type.Literal('zeros') }, initializer('zeros')),
+    Type.Object({ kind: Type.Literal('constant'), value: Type.Number() }, initializer('constant')),
     Type.Object(
       {
         kind: Type.Literal('uniform'),
@@ -103,10 +107,10 @@ export const InitializerSchema = Type.Union(
         max: Type.Optional(Type.Number({ default: 0.05 })),
         seed: Seed,
       },
-      CLOSED,
+      initializer('uniform'),
     ),
-    Type.Object({ kind: Type.Literal('normal'), ...moments }, CLOSED),
-    Type.Object({ kind: Type.Literal('truncated_normal'), ...moments }, CLOSED),
+    Type.Object({ kind: Type.Literal('normal'), ...moments }, initializer('normal')),
+    Type.Object({ kind: Type.Literal('truncated_normal'), ...moments }, initializer('truncated_normal')),
     Type.Object(
       {
         kind: Type.Literal('variance_scaling'),
@@ -119,10 +123,14 @@ export const InitializerSchema = Type.Union(
         distribution: Type.Optional(Choice(['normal', 'truncated_normal', 'uniform'])),
         seed: Seed,
       },
-      CLOSED,
+      initializer('variance_scaling'),
     ),
   ],
-  { description: 'The initial rows; zeros without an initializer', default: { kind: 'zeros' } },
+  {
+    title: 'Initializer',
+    // A default would say so too, but openapi-python-client drops schemas with an object as their default.
+    description: 'The initial rows; zeros without an initializer',
+  },
 )
 
 /** Members of a specification beside `values`, which the JSON reader extracts. */
@@ -152,6 +160,7 @@ export const SpecificationBody = Type.Object(
   },
   {
     ...CLOSED,
+    title: 'TableSpecification',
     examples: [
       {
         values: [
@@ -202,8 +211,11 @@ export const RowsQuery = Type.Object(
   CLOSED,
 )
 
-export const RowsAnswer = Type.Object({
+export const RowsAnswer = NamedObject('RowList', {
   rows: Type.Array(
-    Type.Object({ index: Type.Integer(), embedding: Type.Array(Type.Union([Type.Number(), Type.Null()])) }),
+    NamedObject('Row', {
+      index: Type.Integer(),
+      embedding: Type.Array(Type.Union([Type.Number(), Type.Null()])),
+    }),
   ),
 })

@@ -1,6 +1,6 @@
 /** The schemas of updates and their answers. */
 import { Type } from 'typebox'
-import { Choice, CLOSED, Durability, nested, TableName } from './scalars.ts'
+import { Choice, CLOSED, Durability, nested, TableName, NamedObject } from './scalars.ts'
 
 const learningRate = {
   learning_rate: Type.Optional(
@@ -27,6 +27,7 @@ export const GradientsBody = Type.Object(
   { indices, gradients: nested('number', 'Numbers of shape S + [dim]'), ...learningRate },
   {
     ...CLOSED,
+    title: 'GradientsRequest',
     examples: [
       {
         indices: [0, 1],
@@ -42,10 +43,10 @@ export const GradientsBody = Type.Object(
 
 export const RowsUpdateBody = Type.Object(
   { ...operation, indices, values: nested('number', 'Numbers of shape S + [dim]') },
-  { ...CLOSED, examples: [{ op: 'set', indices: [0], values: [[1, 2, 3]] }] },
+  { ...CLOSED, title: 'RowsUpdateRequest', examples: [{ op: 'set', indices: [0], values: [[1, 2, 3]] }] },
 )
 
-export const UpdateAnswer = Type.Object({
+export const UpdateAnswer = NamedObject('UpdateAnswer', {
   table: TableName,
   version: Type.Integer(),
   sequence: Type.Integer({

@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { FORMATS, RAW } from '../../formats/format.ts'
 import { FORMAT_MEDIA_TYPES, TABLE_FORMATS } from '../negotiate.ts'
 import { OptimizerInput } from './optimizer.ts'
-import { Choice, CLOSED, TableName } from './scalars.ts'
+import { Choice, CLOSED, TableName, NamedObject } from './scalars.ts'
 import { UploadQuery } from './table.ts'
 
 const ContentType = Choice(
@@ -13,7 +13,7 @@ const ContentType = Choice(
 )
 const Digest = Type.String({
   pattern: '^sha-256=:[A-Za-z0-9+/]{43}=:$',
-  description: 'sha-256=:<base64>:, as a Content-Digest (RFC 9530)',
+  description: '`sha-256=:<base64>:`, as a Content-Digest (RFC 9530)',
 })
 
 /** The query parameters of a PUT, as JSON. */
@@ -26,7 +26,7 @@ export const UploadParameters = Type.Object(
       }),
     ),
   },
-  CLOSED,
+  { ...CLOSED, title: 'UploadParameters' },
 )
 
 /** The body that begins an upload in parts. */
@@ -45,6 +45,7 @@ export const UploadBegin = Type.Object(
   },
   {
     ...CLOSED,
+    title: 'UploadRequest',
     examples: [
       { content_type: FORMAT_MEDIA_TYPES[TABLE_FORMATS[0]], bytes: 256_000_128 },
       { rows: 1000, dim: 64, dtype: 'float16' },
@@ -52,7 +53,11 @@ export const UploadBegin = Type.Object(
   },
 )
 
-export const PartAnswer = Type.Object({ part: Type.Integer(), bytes: Type.Integer(), digest: Digest })
+export const PartAnswer = NamedObject('UploadPart', {
+  part: Type.Integer(),
+  bytes: Type.Integer(),
+  digest: Digest,
+})
 
 /** The description of an upload in parts. */
 export const UploadInfoSchema = Type.Object(
@@ -80,7 +85,7 @@ export const UploadInfoSchema = Type.Object(
 /** A typed reference to the schema above. */
 export const UploadInfoRef = Type.Unsafe<Static<typeof UploadInfoSchema>>({ $ref: 'UploadInfo#' })
 
-export const UploadsAnswer = Type.Object({
+export const UploadsAnswer = NamedObject('UploadList', {
   uploads: Type.Array(UploadInfoRef, { description: 'The open uploads, oldest first' }),
 })
 

@@ -1,6 +1,6 @@
 /** The schemas of versions, rollback and aliases. */
 import { Type } from 'typebox'
-import { CLOSED, TABLE_NAME_PATTERN, TableName } from './scalars.ts'
+import { CLOSED, TABLE_NAME_PATTERN, TableName, NamedObject } from './scalars.ts'
 
 const VersionNumber = Type.Integer({
   minimum: 1,
@@ -8,9 +8,9 @@ const VersionNumber = Type.Integer({
   description: 'A version that is still readable',
 })
 
-export const VersionsAnswer = Type.Object({
+export const VersionsAnswer = NamedObject('VersionList', {
   versions: Type.Array(
-    Type.Object({
+    NamedObject('TableVersion', {
       version: Type.Integer(),
       created_at: Type.String({ format: 'date-time' }),
       bytes: Type.Integer({ description: 'Bytes of all rows' }),
@@ -20,7 +20,10 @@ export const VersionsAnswer = Type.Object({
   ),
 })
 
-export const RollbackBody = Type.Object({ version: VersionNumber }, { ...CLOSED, examples: [{ version: 1 }] })
+export const RollbackBody = Type.Object(
+  { version: VersionNumber },
+  { ...CLOSED, title: 'RollbackRequest', examples: [{ version: 1 }] },
+)
 
 const AliasName = Type.String({
   pattern: TABLE_NAME_PATTERN,
@@ -32,10 +35,10 @@ export const AliasParams = Type.Object({ alias: AliasName }, CLOSED)
 
 export const AliasBody = Type.Object(
   { table: TableName, version: Type.Optional(VersionNumber) },
-  { ...CLOSED, examples: [{ table: 'words', version: 1 }, { table: 'words' }] },
+  { ...CLOSED, title: 'AliasTarget', examples: [{ table: 'words', version: 1 }, { table: 'words' }] },
 )
 
-export const AliasAnswer = Type.Object({
+export const AliasAnswer = NamedObject('Alias', {
   alias: AliasName,
   table: TableName,
   version: Type.Union([Type.Integer(), Type.Null()], {
@@ -43,6 +46,6 @@ export const AliasAnswer = Type.Object({
   }),
 })
 
-export const AliasesAnswer = Type.Object({
+export const AliasesAnswer = NamedObject('AliasList', {
   aliases: Type.Array(AliasAnswer, { description: 'All aliases, ordered by name' }),
 })

@@ -1,19 +1,53 @@
 /** The reference of the kernels that score rows and select the best of them. */
 import type { Metric } from '../attend.ts'
+import { SAFE_LENGTH_MIN } from '../codes.ts'
 
 /** Each operation rounds to float32, so that the sums equal those of the kernel. */
 const { fround } = Math
+/** float64, in which sums are taken again that float32 does not hold. */
+const keepDouble = (value: number): number => value
 
 /**
- * Returns the sum of `terms` in four lanes: the last terms.length mod 4 come first, and the sum is (lane 0 +
- * lane 2) + (lane 1 + lane 3).
+ * Returns the sum of `terms` in four lanes, every addition rounded by `round`: the last terms.length mod 4
+ * come first, and the sum is (lane 0 + lane 2) + (lane 1 + lane 3).
  */
-const sumTerms = (terms: readonly number[]): number => {
+const sumTerms = (terms: readonly number[], round: (value: number) => number): number => {
   const lanes = [0, 0, 0, 0]
   const tail = terms.length - (terms.length % 4)
-  for (let k = tail; k < terms.length; k++) lanes[k - tail] = fround(lanes[k - tail] + terms[k])
-  for (let k = 0; k < tail; k++) lanes[k % 4] = fround(lanes[k % 4] + terms[k])
-  return fround(fround(lanes[0] + lanes[2]) + fround(lanes[1] + lanes[3]))
+  for (let k = tail; k < terms.length; k++) lanes[k - tail] = round(lanes[k - tail] + terms[k])
+  for (let k = 0; k < tail; k++) lanes[k % 4] = round(lanes[k % 4] + terms[k])
+  return round(round(lanes[0] + lanes[2]) + round(lanes[1] + lanes[3]))
+}
+
+/** Returns the sum of the products of two vectors. */
+const sumProducts = (one: Float32Array, other: Float32Array, round: (value: number) => number): number =>
+  sumTerms(
+    Array.from(one, (value, k) => round(value * other[k])),
+    round,
+  )
+
+/** Returns the distance of two vectors. */
+const distance = (one: Float32Array, other: Float32Array, round: (value: number) => number): number => {
+  const differences = Array.from(one, (value, k) => round(value - other[k]))
+  return round(
+    Math.sqrt(
+      sumTerms(
+        differences.map((difference) => round(difference * difference)),
+        round,
+      ),
+    ),
+  )
+}
+
+const isSafeLength = (length: number): boolean => !(length < SAFE_LENGTH_MIN || length === Infinity)
+
+/** Returns the cosine of a query of length one and a row. */
+const cosine = (query: Float32Array, row: Float32Array): number => {
+  const single = fround(Math.sqrt(sumProducts(row, row, fround)))
+  const round = isSafeLength(single) ? fround : keepDouble
+  const length = round(Math.sqrt(sumProducts(row, row, round)))
+  if (length === 0) return 0
+  return Math.max(-1, Math.min(1, round(sumProducts(query, row, round) / length)))
 }
 
 /**
@@ -21,13 +55,13 @@ const sumTerms = (terms: readonly number[]): number => {
  * length one.
  */
 export const scoreReference = (metric: Metric, query: Float32Array, row: Float32Array): number => {
-  const subtract = (a: number, k: number): number => fround(a - query[k])
-  const products = Array.from(row, (a, k) => fround(a * query[k]))
-  if (metric === 'dot') return sumTerms(products)
-  if (metric === 'l2')
-    return fround(Math.sqrt(sumTerms(Array.from(row, (a, k) => fround(subtract(a, k) * subtract(a, k))))))
-  const length = fround(Math.sqrt(sumTerms(Array.from(row, (a) => fround(a * a)))))
-  return length === 0 ? 0 : fround(sumTerms(products) / length) + 0
+  if (metric === 'cosine') return fround(cosine(query, row)) + 0
+  if (metric === 'dot') {
+    const single = sumProducts(query, row, fround)
+    return Number.isFinite(single) ? single : fround(sumProducts(query, row, keepDouble)) + 0
+  }
+  const single = distance(row, query, fround)
+  return isSafeLength(single) ? single : fround(distance(row, query, keepDouble))
 }
 
 /**

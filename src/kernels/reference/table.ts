@@ -168,6 +168,14 @@ const convertElements = (
 ): number => {
   let first = -1
   for (let i = 0; i < count; i++) {
+    if (source === target) {
+      // Elements of the same type keep their bits, those of NaN too.
+      const bytes = ELEMENT_BYTES[source]
+      const element = new Uint8Array(from.buffer, from.byteOffset + sourceAt + i * bytes, bytes).slice()
+      new Uint8Array(to.buffer, to.byteOffset + targetAt + i * bytes, bytes).set(element)
+      if (!Number.isFinite(fromBits(readElement(to, source, targetAt + i * bytes))) && first < 0) first = i
+      continue
+    }
     const bits = readElement(from, source, sourceAt + i * ELEMENT_BYTES[source])
     const isFinite = writeElement(to, target, targetAt + i * ELEMENT_BYTES[target], bits)
     if (!isFinite && first < 0) first = i

@@ -3,12 +3,14 @@
  * columns j, j+4, j+8, .. in ascending order, except that the last `dim` mod 4 columns come before all
  * others; the sum is (lane 0 + lane 2) + (lane 1 + lane 3). Sums start from zero, every operation rounds to
  * float32, and none is fused. Four rows and two queries are in registers together, and all queries are scored
- * against a tile of rows before the next tile is read.
+ * against a tile of rows before the next tile is read. Sums that float32 does not hold are taken again by
+ * wide-score.as.ts.
  */
 import { fence, rowAddress } from './access.as'
 import { Metric, Source } from './codes.as'
-import { biasOf, loadLanes, scaleOf, sourceRowBytes } from './lanes.as'
+import { biasOf, loadLanes, loadTail, scaleOf, sourceRowBytes } from './lanes.as'
 import { storeLanes } from './rows.as'
+import { findUnsafe, rescoreRows } from './wide-score.as'
 
 @inline
 function addTerm(metric: Metric, sum: v128, row: v128, query: v128): v128 {
@@ -25,16 +27,6 @@ function sumLanes(first: v128, second: v128, third: v128, fourth: v128): v128 {
   const right = f32x4.add(v128.shuffle<i32>(third, fourth, 0, 4, 1, 5),
     v128.shuffle<i32>(third, fourth, 2, 6, 3, 7))
   return f32x4.add(v128.shuffle<i32>(left, right, 0, 1, 4, 5), v128.shuffle<i32>(left, right, 2, 3, 6, 7))
-}
-
-/**
- * Loads the last `rest` (1..3) columns of a row, with zeros in the other lanes, because the bytes after a row
- * belong to another row.
- */
-@inline
-function loadTail(source: Source, row: u64, dim: i32, rest: i32, scale: v128, bias: v128): v128 {
-  return v128.and(loadLanes(source, row, dim - rest, scale, bias),
-    i32x4.gt_s(i32x4.splat(rest), i32x4(0, 1, 2, 3)))
 }
 
 /** Sums the squares of a row in four lanes. */
@@ -74,26 +66,30 @@ function finishScores(metric: Metric, sums: v128, lengths: v128): v128 {
   if (metric == Metric.L2) scores = f32x4.sqrt(sums)
   if (metric == Metric.Cosine) {
     const none = i32x4.splat(0)
-    scores = f32x4.add(v128.andnot(f32x4.div(sums, lengths), f32x4.eq(lengths, none)), none)
+    const quotients = v128.andnot(f32x4.div(sums, lengths), f32x4.eq(lengths, none))
+    // Roundings take the cosine of equal directions beyond 1, where acos is NaN.
+    scores = f32x4.max(f32x4.min(f32x4.add(quotients, none), f32x4.splat(1)), f32x4.splat(-1))
   }
   return v128.bitselect(scores, i32x4.splat(0x7fc00000), f32x4.eq(scores, scores))
 }
 
+/** Stores the first `rowCount` scores. Returns the lanes of those that are to be taken again. */
 @inline
-function storeScores(to: usize, scores: v128, rowCount: i32): void {
+function storeScores(metric: Metric, to: usize, scores: v128, rowCount: i32): v128 {
   if (rowCount >= 4) v128.store(to, scores)
   else storeLanes(to, scores, rowCount)
+  return metric == Metric.Cosine ? i32x4.splat(0) : findUnsafe(metric, scores)
 }
 
 /**
  * Scores four rows against one query, or (pair) against two consecutive queries. Stores the first `rowCount`
- * scores.
+ * scores. Returns the lanes of the rows that have scores to be taken again.
  */
 @inline
 function scoreTile(
   source: Source, metric: Metric, pair: bool, r0: u64, r1: u64, r2: u64, r3: u64, lengths: v128,
   query: usize, dim: i32, to: usize, stride: i32, rowCount: i32,
-): void {
+): v128 {
   const next = query + (<usize>((dim + 3) >> 2) << 4)
   const scale0 = scaleOf(source, r0, dim)
   const scale1 = scaleOf(source, r1, dim)
@@ -145,9 +141,10 @@ function scoreTile(
     a3 = addTerm(metric, a3, fourth, a)
     b3 = pair ? addTerm(metric, b3, fourth, b) : none
   }
-  storeScores(to, finishScores(metric, sumLanes(a0, a1, a2, a3), lengths), rowCount)
-  if (pair) storeScores(to + (<usize>stride << 2), finishScores(metric, sumLanes(b0, b1, b2, b3), lengths),
-    rowCount)
+  const unsafe = storeScores(metric, to, finishScores(metric, sumLanes(a0, a1, a2, a3), lengths), rowCount)
+  if (!pair) return unsafe
+  return v128.or(unsafe, storeScores(metric, to + (<usize>stride << 2),
+    finishScores(metric, sumLanes(b0, b1, b2, b3), lengths), rowCount))
 }
 
 @inline
@@ -165,16 +162,20 @@ function scoreRows(
     const r2 = rest > 2 ? r1 + rowBytes : r1
     const r3 = rest > 3 ? r2 + rowBytes : r2
     const lengths = metric == Metric.Cosine ? measureRows(source, r0, r1, r2, r3, dim) : i32x4.splat(0)
+    let unsafe = metric == Metric.Cosine ? findUnsafe(metric, lengths) : i32x4.splat(0)
     let query = queriesAt
     let to = outAt + (i << 2)
     let q = 0
     for (; q <= queryCount - 2; q += 2) {
-      scoreTile(source, metric, true, r0, r1, r2, r3, lengths, query, dim, to, stride, rest)
+      unsafe = v128.or(unsafe,
+        scoreTile(source, metric, true, r0, r1, r2, r3, lengths, query, dim, to, stride, rest))
       query += queryBytes << 1
       to += <usize>stride << 3
     }
-    if (q < queryCount) scoreTile(source, metric, false, r0, r1, r2, r3, lengths, query, dim, to, stride,
-      rest)
+    if (q < queryCount) unsafe = v128.or(unsafe,
+      scoreTile(source, metric, false, r0, r1, r2, r3, lengths, query, dim, to, stride, rest))
+    if (v128.any_true(unsafe)) rescoreRows(source, metric, i32x4.bitmask(unsafe), r0, min(rest, 4), queriesAt,
+      queryCount, dim, outAt + (i << 2), stride)
   }
 }
 

@@ -30,7 +30,7 @@ const MODULES: readonly KernelModule[] = [
   { name: 'lora', sources: ['lora.as.ts'] },
   { name: 'print-floats', sources: ['print-floats.as.ts'] },
   { name: 'parse-numbers', sources: ['parse-numbers.as.ts'] },
-  { name: 'apply', sources: ['apply.as.ts', 'constrain.as.ts'] },
+  { name: 'apply', sources: ['apply.as.ts', 'apply-adaptive.as.ts', 'constrain.as.ts'] },
   { name: 'update-source', sources: ['coalesce.as.ts', 'combine.as.ts'] },
 ]
 

@@ -22,29 +22,33 @@ function replaceNan(lanes: v128): v128 {
   return v128.bitselect(lanes, i32x4.splat(0x7fc00000), f32x4.eq(lanes, lanes))
 }
 
+/** Loads four elements as float32, or (`copies`) the bits of 16-bit elements in 32-bit lanes. */
 @inline
-function loadFour(type: Element, at: usize): v128 {
+function loadFour(type: Element, copies: bool, at: usize): v128 {
   if (type == Element.Float64) {
     return replaceNan(v128.shuffle<i32>(f32x4.demote_f64x2_zero(v128.load(at)),
       f32x4.demote_f64x2_zero(v128.load(at, 16)), 0, 1, 4, 5))
   }
   if (type == Element.Float32) return v128.load(at)
   const halves = v128.load16x4_u(at)
+  if (copies) return halves
   return type == Element.Float16 ? widenFloat16(halves) : widenBfloat16(halves)
 }
 
-/** Loads one element into every lane. */
+/** Loads one element into every lane, in the form of {@link loadFour}. */
 @inline
-function loadOne(type: Element, at: usize): v128 {
+function loadOne(type: Element, copies: bool, at: usize): v128 {
   if (type == Element.Float64) return replaceNan(f32x4.splat(<f32>load<f64>(at)))
   if (type == Element.Float32) return v128.load32_splat(at)
   const half = i32x4.splat(<i32>load<u16>(at))
+  if (copies) return half
   return type == Element.Float16 ? widenFloat16(half) : widenBfloat16(half)
 }
 
 /** Returns the bits of the target type in 32-bit lanes. */
 @inline
-function encode(type: Element, value: v128): v128 {
+function encode(type: Element, copies: bool, value: v128): v128 {
+  if (copies) return value
   if (type == Element.Float16) return narrowFloat16(value)
   if (type == Element.Bfloat16) return narrowBfloat16(value)
   return value
@@ -83,18 +87,22 @@ function storeOne(type: Element, intoTable: bool, to: u64, bits: v128): void {
   }
 }
 
-/** Converts `count` elements. Returns the index of the first whose result is not finite, or -1. */
+/**
+ * Converts `count` elements. Returns the index of the first whose result is not finite, or -1. Elements of
+ * the target's own type are copied, so that every NaN keeps its bits.
+ */
 @inline
 function convertElements(source: Element, target: Element, intoTable: bool, from: usize, count: i32,
   to: u64): i32 {
   const sourceBytes = elementBytes(source)
   const targetBytes = elementBytes(target)
+  const copies = source == target
   let first = -1
   let i = 0
   let read = from
   let write = to
   for (; i <= count - 4; i += 4) {
-    const bits = encode(target, loadFour(source, read))
+    const bits = encode(target, copies, loadFour(source, copies, read))
     storeFour(target, intoTable, write, bits)
     const bad = nonFinite(target, bits)
     if (v128.any_true(bad) && first < 0) first = i + ctz(i32x4.bitmask(bad))
@@ -102,7 +110,7 @@ function convertElements(source: Element, target: Element, intoTable: bool, from
     write += targetBytes * 4
   }
   for (; i < count; i++) {
-    const bits = encode(target, loadOne(source, read))
+    const bits = encode(target, copies, loadOne(source, copies, read))
     storeOne(target, intoTable, write, bits)
     if (v128.any_true(nonFinite(target, bits)) && first < 0) first = i
     read += sourceBytes

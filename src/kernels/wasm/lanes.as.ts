@@ -55,3 +55,13 @@ export function loadLanes(source: Source, at: u64, column: i32, scale: v128, bia
   return source == Source.Float16 ? widenAny(i32x4.extend_low_i16x8_s(halves))
     : widenBfloat16(i32x4.extend_low_i16x8_u(halves))
 }
+
+/**
+ * Loads the last `rest` (1..3) columns of a row, with zeros in the other lanes, because the bytes after a row
+ * belong to another row.
+ */
+@inline
+export function loadTail(source: Source, row: u64, dim: i32, rest: i32, scale: v128, bias: v128): v128 {
+  return v128.and(loadLanes(source, row, dim - rest, scale, bias),
+    i32x4.gt_s(i32x4.splat(rest), i32x4(0, 1, 2, 3)))
+}

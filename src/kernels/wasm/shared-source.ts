@@ -7,6 +7,7 @@ import {
   METRIC_CODES,
   NORM_CODES,
   OPERATION_CODES,
+  SAFE_LENGTH_MIN,
   SOURCE_CODES,
   TOUCH_BYTES_MAX,
   TOUCH_ROWS,
@@ -23,7 +24,7 @@ const declareEnum = (name: string, codes: Integers): string => {
   return `export const enum ${name} { ${members.join(', ')} }\n`
 }
 
-const declareConstants = (type: 'usize' | 'i32', values: Integers): string =>
+const declareConstants = (type: 'usize' | 'i32' | 'f32', values: Readonly<Record<string, number>>): string =>
   Object.entries(values)
     .map(([name, value]) => `export const ${name}: ${type} = ${value}\n`)
     .join('')
@@ -37,6 +38,7 @@ export const SHARED_SOURCES: Readonly<Record<string, string>> = {
     declareEnum('Operation', OPERATION_CODES),
     declareEnum('Norm', NORM_CODES),
     declareConstants('i32', { TOUCH_ROWS, TOUCH_BYTES_MAX }),
+    declareConstants('f32', { SAFE_LENGTH_MIN }),
   ].join(''),
   'parse-tables.as.ts': declareConstants('usize', PARSE_OFFSETS) + declareConstants('i32', PARSE_POWERS),
   'print-tables.as.ts': declareConstants('usize', PRINT_OFFSETS) + declareConstants('i32', PRINT_POINTS),

@@ -7,6 +7,7 @@ import type { AdapterHandle, TableHandle, VersionHandle } from '../../tables/han
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { type CurrentState, checkPrecondition } from '../../tables/precondition.ts'
+import { checkPaddingIndex } from '../../tables/resolve.ts'
 import type { TableWriter } from '../../tables/table-writer.ts'
 import type { CatalogSnapshot } from '../../storage/catalog-rows.ts'
 import type { BeginArguments } from '../protocol.ts'
@@ -111,12 +112,7 @@ export const toRecord = (table: TableModel): TableHandle => ({
  * of `rows` rows.
  */
 export const mergeSettings = (before: Settings, changes: Partial<Settings>, rows: number): Settings => {
-  const padding = changes.padding_index
-  if (typeof padding === 'number' && (padding < -rows || padding >= rows)) {
-    refuse('INVALID_REQUEST', `padding_index ${padding} names no row of a table of ${rows} rows`, {
-      errors: [{ pointer: '/padding_index', detail: `expected ${-rows}..${rows - 1} or null` }],
-    })
-  }
+  checkPaddingIndex(changes.padding_index, rows)
   return { ...before, ...changes }
 }
 

@@ -1,5 +1,6 @@
 /** Lists wrong lookups with the errors that they must get. request-errors.test.ts sends them. */
 import { LIMITS } from '../../../src/core/limits.ts'
+import { encodeTensors } from '../routes/adapters.ts'
 import { floats, LOOKUP, npy, NPY, RAW, SAFE, type Wrong } from './wrong.ts'
 
 /** Lookups that must be refused, with the error code of each. The key names what is wrong. */
@@ -49,6 +50,63 @@ export const WRONG_LOOKUPS: Record<string, Wrong> = {
     payload: { indices: [0], pooling: 'sum' },
     code: 'INVALID_REQUEST',
     pointer: '/offsets',
+  },
+  'a padding index behind the last row': {
+    url: LOOKUP,
+    payload: { indices: [[0]], pooling: 'sum', padding_index: 2 },
+    code: 'INVALID_REQUEST',
+    pointer: '/padding_index',
+  },
+  'a padding index before the first row, in a query': {
+    url: `${LOOKUP}?padding_index=-3&pooling=sum&offsets=0`,
+    type: RAW,
+    payload: Buffer.alloc(4),
+    code: 'INVALID_REQUEST',
+    pointer: '/padding_index',
+  },
+  'a padding index of one of several lookups': {
+    url: '/v1/lookup',
+    payload: { lookups: [{ table: 't', indices: [0], padding_index: 2 }] },
+    code: 'INVALID_REQUEST',
+    pointer: '/lookups/0/padding_index',
+  },
+  'a last offset without offsets': {
+    url: LOOKUP,
+    payload: { indices: [[0]], pooling: 'sum', include_last_offset: true },
+    code: 'INVALID_REQUEST',
+    pointer: '/include_last_offset',
+  },
+  'versions of query and body that differ': {
+    url: `${LOOKUP}?version=1`,
+    payload: { indices: [0], version: 2 },
+    code: 'INVALID_REQUEST',
+    pointer: '/version',
+  },
+  'versions of query and body that differ, to attend': {
+    url: '/v1/tables/t/attend?version=1',
+    payload: { queries: [1, 2], version: 2 },
+    code: 'INVALID_REQUEST',
+    pointer: '/version',
+  },
+  'a version in the query of several lookups': {
+    url: '/v1/lookup?version=99',
+    type: SAFE,
+    payload: encodeTensors({ 't/indices': { shape: [1], values: [0], elementType: 'int32' } }),
+    code: 'VERSION_NOT_FOUND',
+  },
+  'too many ids in JSON': {
+    url: LOOKUP,
+    payload: { indices: Array(LIMITS.lookupIndexCountMax + 2).fill(0) },
+    code: 'BATCH_TOO_LARGE',
+    pointer: '/indices',
+    detail: /more than 65536 numbers/,
+  },
+  'too many offsets in JSON': {
+    url: LOOKUP,
+    payload: { indices: [0], offsets: Array(LIMITS.lookupIndexCountMax + 2).fill(0), pooling: 'sum' },
+    code: 'BATCH_TOO_LARGE',
+    pointer: '/offsets',
+    detail: /65536 bags/,
   },
   'an unknown query parameter': {
     url: `${LOOKUP}?versions=1`,

@@ -43,12 +43,15 @@ const JSON_LOOKUPS = [
   ' { "indices" : [ 5 , 6 ] , "mode" : "clip" }\n',
   '{"indices":[9,-1],"mode":"fill","fill_value":null}',
   '{"indices":[9,-1],"mode":"fill","fill_value":1e-7}',
+  '{"indices":[9,-1],"mode":"fill","fill_value":0.1,"dtype":"native"}',
   '{"indices":[9,-1],"mode":"wrap"}',
   '{"indices":[1],"dtype":"float16"}',
   '{"indices":[1],"dtype":"native"}',
   '{"indices":[1],"mask":true,"padding_index":1}',
   '{"indices":[1],"version":1}',
   '{"indices":[1],"version":2}',
+  '{"indices":[1],"mask":true,"padding_index":99999}',
+  '{"indices":[1],"include_last_offset":true}',
   '{"indices":[]}',
   '{"indices":[[],[]]}',
   '{"indices":[[1],[2,3]],"pooling":"sum"}',
@@ -117,7 +120,7 @@ const draftJsonLookup = (choose: Chooser): Draft => {
   const query = choose.pick(['', '', '', '?version=1', '?version=2', '?mode=clip'])
   const accept = choose.once(6) ? 'application/octet-stream' : choose.pick(JSON_ACCEPTS)
   const body = Buffer.from(
-    choose.once(2) ? choose.pick(JSON_LOOKUPS.slice(0, 13)) : choose.pick(JSON_LOOKUPS),
+    choose.once(2) ? choose.pick(JSON_LOOKUPS.slice(0, 14)) : choose.pick(JSON_LOOKUPS),
     'latin1',
   )
   return draft(choose, `/v1/tables/${pickTable(choose)}/lookup${query}`, 'application/json', accept, body)

@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import Schema from 'typebox/schema'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nameOrigin } from '../../../src/http/openapi/openapi-document.ts'
-import { DOCUMENT_PATH, renderDocument } from '../../../src/http/openapi/write-openapi.ts'
+import { DOCUMENTS_FOLDER, renderDocuments } from '../../../src/http/openapi/write-openapi.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 
 type Json = Record<string, unknown>
 interface Operation {
+  operationId?: string
   summary?: string
   tags?: string[]
   description?: string
@@ -24,11 +26,13 @@ interface Document {
 }
 
 let service: Service
+let texts: Record<string, string>
 let text: string
 let document: Document
 beforeAll(async () => {
   service = await startService()
-  text = await renderDocument()
+  texts = await renderDocuments()
+  text = texts['openapi.json']
   document = JSON.parse(text)
 })
 afterAll(() => service.close())
@@ -38,8 +42,28 @@ const operations = () =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
   )
 
-test('The committed document equals the one generated from the routes (npm run openapi)', () => {
-  expect(readFileSync(DOCUMENT_PATH, 'utf8') === text).toBe(true)
+test('The committed documents equal those generated from the routes (npm run openapi)', () => {
+  expect(Object.keys(texts)).toEqual(['openapi.json', 'openapi-3.1.json'])
+  for (const [name, rendered] of Object.entries(texts))
+    expect(readFileSync(join(DOCUMENTS_FOLDER, name), 'utf8') === rendered, name).toBe(true)
+})
+
+test('/openapi-3.1.json is the same document without QUERY, for tools that stop at 3.1', async () => {
+  const { headers, body } = await service.app.inject({
+    url: '/openapi-3.1.json',
+    headers: { host: '127.0.0.1:8080' },
+  })
+  expect(headers['content-type']).toBe('application/json; charset=utf-8')
+  const { openapi, paths, ...others } = JSON.parse(body) as Document
+  const { openapi: _version, paths: all, ...expected } = document
+  expect(openapi).toBe('3.1.1')
+  expect(others).toEqual(expected)
+  const posts = Object.fromEntries(
+    Object.entries(all).map(([path, { query: _query, ...operations }]) => [path, operations]),
+  )
+  expect(paths).toEqual(posts)
+  expect(paths).not.toEqual(all)
+  expect(texts['openapi-3.1.json']).toBe(`${JSON.stringify(JSON.parse(body), null, 2)}\n`)
 })
 
 test('the served document is the committed one, with examples for the address that it is read at', async () => {
@@ -64,6 +88,32 @@ describe('every operation of the document', () => {
       expect(operation.summary, `${method} ${path}`).toMatch(/\w/)
       expect(operation.tags, `${method} ${path}`).toHaveLength(1)
     }
+  })
+
+  test('has an id of its own, after which generated clients name their functions', () => {
+    const ids = operations().map(({ operation }) => operation.operationId)
+    for (const id of ids) expect(id).toMatch(/^[a-z]+([A-Z][a-z]+)+$/)
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(ids).toEqual(
+      expect.arrayContaining(['putTable', 'lookupRows', 'lookupRowsByQuery', 'getTableData']),
+    )
+  })
+
+  test('names the objects that it takes and answers', () => {
+    const schemas = operations().flatMap(({ path, method, operation }) =>
+      [
+        operation.requestBody?.content,
+        ...Object.values(operation.responses).map(({ content }) => content),
+      ].flatMap((content) => {
+        const schema = content?.['application/json']?.schema
+        return schema === undefined ? [] : [{ place: `${method} ${path}`, schema }]
+      }),
+    )
+    const nameless = schemas.filter(({ schema }) => schema.$ref === undefined && schema.type !== 'string')
+    expect(nameless.map(({ place }) => place)).toEqual([])
+    expect(Object.keys(document.components.schemas)).toEqual(
+      expect.arrayContaining(['LookupRequest', 'TableSpecification', 'Optimizer', 'AdamOptimizer', 'Mode']),
+    )
   })
 
   test('has a scope; only those that hold no data are open', () => {
@@ -124,6 +174,15 @@ describe('every operation of the document', () => {
       expect(operation.description, `${method} ${path}`).toContain('curl')
       expect(operation.description, `${method} ${path}`).toContain('import ')
     }
+  })
+
+  test('shows what is between < and > as code, because pages would take it for a tag', () => {
+    const descriptions = [...text.matchAll(/"(?:description|summary)": "((?:[^"\\]|\\.)*)"/g)].map(
+      ([, one]) => JSON.parse(`"${one}"`) as string,
+    )
+    const bare = descriptions.map((one) => one.replaceAll(/```.*?```|`[^`]*`/gs, ''))
+    expect(bare.filter((one) => /<\w/.test(one))).toEqual([])
+    expect(descriptions.length).toBeGreaterThan(100)
   })
 
   test('refers to existing schemas', () => {

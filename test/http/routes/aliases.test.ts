@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { TableInfo } from '../../../src/core/types.ts'
 import { readNpy } from '../../../src/formats/npy.ts'
 import {
@@ -8,14 +8,17 @@ import {
 } from '../../../src/formats/safetensors.ts'
 import type { Problem } from '../../../src/http/errors/problem.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
+})
+beforeEach(async () => {
   for (const value of [1, 2]) await send('PUT', '/v1/tables/user', { values: [[value, value]] })
 })
-afterEach(() => service.close())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'QUERY'
 const send = (method: Method, url: string, payload?: object, headers = {}) =>

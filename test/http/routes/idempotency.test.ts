@@ -1,16 +1,17 @@
 import { request } from 'node:http'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
 import type { Problem } from '../../../src/http/errors/problem.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
-  await putTable()
 })
-afterEach(() => service.close())
+beforeEach(() => putTable())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 interface Update {
   key?: string

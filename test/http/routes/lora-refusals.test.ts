@@ -1,17 +1,18 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 import { encodeTensors, lookUp, putAdapter, type Sent } from './adapters.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService({ quotaBytes: 40 * 65_536 })
-  await putTable()
 })
+beforeEach(() => putTable())
 afterEach(async () => {
-  await service.close()
+  await removeTables(service)
   expect(service.writerErrors).toEqual([])
 })
+afterAll(() => service.close())
 
 const ROWS = 4
 const DIM = 3
@@ -274,8 +275,13 @@ describe('Merging is refused', () => {
   })
 
   test('when two versions do not fit the quota', async () => {
-    await service.close()
+    await inject('DELETE', '')
+    const shared = service
     service = await startService({ quotaBytes: 3 * 65_536 })
+    onTestFinished(async () => {
+      await service.close()
+      service = shared
+    })
     await putTable()
     await putAdapter(service, { a: A, b: B }, '?alpha=1')
     expect(service.writer.memory.reservedBytes).toBe(3 * 65_536)

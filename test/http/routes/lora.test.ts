@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { Dtype } from '../../../src/core/types.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 import { type Adapter, adapt, encodeTensors, lookUp, numbers, putAdapter } from './adapters.ts'
 
 const ROWS = 50
@@ -10,13 +10,14 @@ const RANK = 3
 const IDS = [7, 0, 49, 7, 21]
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
 })
 afterEach(async () => {
-  await service.close()
+  await removeTables(service)
   expect(service.writerErrors).toEqual([])
 })
+afterAll(() => service.close())
 
 const inject = (method: 'GET' | 'POST' | 'DELETE' | 'PATCH', path: string, payload?: object, headers = {}) =>
   service.app.inject({ method, url: `/v1/tables/t${path}`, payload, headers })
@@ -238,8 +239,12 @@ describe('Merging an adapter', () => {
   )
 
   test('covers all segments in several tasks, after which updates are accepted again', async () => {
-    await service.close()
+    const shared = service
     service = await startService({ segmentBytesMax: 65_536 })
+    onTestFinished(async () => {
+      await service.close()
+      service = shared
+    })
     const rows = 6_000
     await service.app.inject({
       method: 'PUT',

@@ -1,10 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { readSafetensors, writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
+})
+beforeEach(async () => {
   const values = [
     [0, 2.5, 255, 100, 7],
     [-1, 0, 1, 0, -1],
@@ -12,7 +14,8 @@ beforeEach(async () => {
   ]
   await service.app.inject({ method: 'PUT', url: '/v1/tables/q', payload: { values, dtype: 'int8' } })
 })
-afterEach(() => service.close())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 const [JSON_TYPE, SAFETENSORS, RAW, NPY] = ['json', 'x-safetensors', 'octet-stream', 'x-npy'].map(
   (type) => `application/${type}`,

@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { readNpy, writeNpyHeader } from '../../../src/formats/npy.ts'
 import { readSafetensors, writeSafetensorsHeader } from '../../../src/formats/safetensors.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
 })
-afterEach(() => service.close())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 const VALUES = new Float32Array([0.5, -1.25, 3, 2 ** -24, 65504, -0])
 const DATA = Buffer.from(VALUES.buffer)

@@ -1,14 +1,15 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { TableInfo } from '../../../src/core/types.ts'
 import type { Problem } from '../../../src/http/errors/problem.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
 })
-afterEach(() => service.close())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 const put = (value: number, more = {}) =>
   service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { values: [[value, value]], ...more } })
