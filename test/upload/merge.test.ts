@@ -39,7 +39,9 @@ const mergeOvertaken = async (when: 'beginBuild' | 'commitBuild', overtake: () =
       return writer.call(procedure, argument)
     },
   }
-  await expect(mergeAdapter(connection, lookups.arena, registry.find('t'), {})).rejects.toMatchObject({
+  await expect(
+    mergeAdapter(connection, lookups.arena, registry.find('t'), { precondition: {} }),
+  ).rejects.toMatchObject({
     code: 'PRECONDITION_FAILED',
   })
   await overtaken
@@ -53,7 +55,7 @@ test.each(['beginBuild', 'commitBuild'] as const)(
     expect(Array.from(await lookUp(service, [0, 1]))).toEqual([21, 22])
     expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
     const { writer, registry, lookups } = service.context
-    await mergeAdapter(writer, lookups.arena, registry.find('t'), {})
+    await mergeAdapter(writer, lookups.arena, registry.find('t'), { precondition: {} })
     expect(Array.from(await lookUp(service, [0, 1]))).toEqual([21, 22])
     expect(registry.find('t').adapters.has(2)).toBe(false)
   },
@@ -92,7 +94,7 @@ test('A merge that stops between two tasks unpins its adapter, so that the remov
       return writer.call(procedure, argument)
     },
   }
-  const merged = mergeAdapter(connection, lookups.arena, registry.find('t'), {})
+  const merged = mergeAdapter(connection, lookups.arena, registry.find('t'), { precondition: {} })
   // Retired as a publication does it, in the middle of the work.
   const dropped = writer.call('dropAdapter', { name: 't', precondition: {} })
   await expect(merged).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
