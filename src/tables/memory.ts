@@ -85,7 +85,9 @@ export class TableMemory {
   }
 }
 
-/** What is given back at once: freeing it takes a few milliseconds at most, for which updates wait. */
+/**
+ * What the writer gives back at once: freeing it takes a few milliseconds at most, for which updates wait.
+ */
 const GIVE_BACK_BYTES = 32 * 1024 * 1024
 
 interface Slice {
