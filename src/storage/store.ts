@@ -107,15 +107,6 @@ export class Store {
     else this.#commit(batch, changes)
   }
 
-  /** Reserves space for later deletions again. A disk that is still full is no error. */
-  restoreReserve(): void {
-    try {
-      this.#reserve.fill()
-    } catch (error) {
-      throw this.#latch.classify('writing the reserve', error)
-    }
-  }
-
   #commit(batch: StoreBatch, changes: readonly CatalogChange[]): void {
     // A change of the catalog (a listed snapshot, another durability) must not survive without the `os`
     // records that it depends on.
@@ -222,6 +213,15 @@ export class Store {
     this.#disk.database.checkpoint()
     this.#os.database.checkpoint()
     failpoint('checkpoint:done')
+  }
+
+  /**
+   * Gives space back to the disk when no table is left, and if `hasRoom` reserves space again after deletions
+   * have used it. Throws DISK_FULL or StoreFailed.
+   */
+  tidyUp(hasRoom: boolean): void {
+    if (this.#catalog.isEmpty()) for (const { database } of [this.#disk, this.#os]) database.shrink()
+    if (hasRoom) this.#reserve.fill()
   }
 
   /**

@@ -6,7 +6,7 @@ import type { AliasRecord } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import type { CatalogImage } from '../../storage/catalog-rows.ts'
 import { findOrphans } from '../../storage/recovery-plan.ts'
-import { refuseData } from '../../storage/refusals.ts'
+import { isDamagedFile, refuseData } from '../../storage/refusals.ts'
 import { sweepSnapshots } from '../../storage/snapshot-write.ts'
 import type { Store } from '../../storage/store.ts'
 import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
@@ -14,7 +14,7 @@ import { heldVersions } from '../lifecycle/aliases.ts'
 import { FormerTables } from '../lifecycle/former-tables.ts'
 import { loadAdapter } from './load-adapter.ts'
 import { loadVersion } from './load-version.ts'
-import { dropUseless, isDamage, isDiskFull, keepAside } from './set-aside.ts'
+import { dropUseless, isDiskFull, keepAside } from './set-aside.ts'
 import { findVersions, listFiles, planFound, type VersionFound } from './plan-version.ts'
 
 /** The progress of a start, over all tables. */
@@ -144,7 +144,7 @@ const loadFound = async (
       return model
     } catch (error) {
       const evidence = found.snapshots.find(({ listed }) => listed === plan.snapshot)
-      if (!isDamage(error) || evidence === undefined || evidence.state !== 'valid')
+      if (!isDamagedFile(error) || evidence === undefined || evidence.state !== 'valid')
         throw sayQuota(error, found.table.name)
       evidence.state = 'damaged'
       onWarning(error.message)
@@ -181,7 +181,7 @@ const loadAdapters = async (
     try {
       model.adapter = await loadAdapter(store.paths.snapshots, memory, model, listed, `a${takeNumber()}`)
     } catch (error) {
-      if (!goesBack || !isDamage(error)) {
+      if (!goesBack || !isDamagedFile(error)) {
         throw sayQuota(error, image.tables.find(({ id }) => id === listed.tableId)?.name ?? '')
       }
       keepAside(store, [listed.fileA, listed.fileB], onWarning)
