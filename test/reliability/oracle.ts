@@ -161,7 +161,7 @@ export const dropChange = (table: TableOracle): void => {
   if (pending?.kind === 'put') table.versions.delete(table.highest + 1)
 }
 
-/** A gap of this many sequences is none of lost updates, but one that a start skipped: so many are never sent. */
+/** A gap of this many sequences is one that a start skipped, because so many updates are never sent. */
 const SKIP_MIN = 10_000
 
 /** Lists the sequences up to `sequence` that no update has, without those that a start skipped. */
@@ -175,7 +175,7 @@ export const findMissing = (history: History, sequence: number): number[] => {
   })
 }
 
-/** Returns the number of each row after the updates through `sequence`, or null when one of them is missing. */
+/** Returns the number of each row after the updates through `sequence`; null when one of them is missing. */
 export const foldRows = (history: History, sequence: number): number[] | null => {
   if (findMissing(history, sequence).length > 0) return null
   const rows = Array.from({ length: ROW_COUNT }, () => history.base)
