@@ -17,8 +17,8 @@ const listDatabases = ({ catalog, catalogMark, os, osMark }: DataPaths): string[
 ]
 
 /**
- * Runs `check` on a copy of the databases of `directory`, which is removed afterwards. Refusals name the files
- * of `directory`, and DiskFull the folder for temporary files when it has no room.
+ * Runs `check` on a copy of the databases of `directory`, which is removed afterwards. Refusals name the
+ * files of `directory`, and DiskFull the folder for temporary files when it has no room.
  */
 export const checkCopy = async <Result>(
   directory: string,

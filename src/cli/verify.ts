@@ -5,11 +5,10 @@ import type { CatalogAdapter, CatalogImage, CatalogSnapshot } from '../storage/c
 import { dataPaths } from '../storage/data-directory.ts'
 import { openStore, type OpenStoreOptions } from '../storage/open-store.ts'
 import type { LoadPlan } from '../storage/recovery-plan.ts'
-import { StoredDataRefusal } from '../storage/refusals.ts'
+import { isDamagedFile, StoredDataRefusal } from '../storage/refusals.ts'
 import { verifySnapshot } from '../storage/snapshot-read.ts'
 import type { Store } from '../storage/store.ts'
 import { findVersions, planFound, type VersionFound } from '../writer/recovery/plan-version.ts'
-import { isDamage } from '../writer/recovery/set-aside.ts'
 import { alignColumns, formatBytes } from './formatting.ts'
 import { type Command, DONE, FAILED, JSON_OPTION, type Terminal } from './command.ts'
 import { type Progress, showProgress } from './progress.ts'
@@ -125,7 +124,7 @@ const verifyVersion = async (store: Store, found: VersionFound, progress: Progre
     const path = join(store.paths.snapshots, listed.file)
     const refusal = state === 'valid' ? await verifyFile(path, listed.sha256) : null
     // A file that cannot be read may be whole, and a start refuses it as well, if it needs it.
-    if (refusal !== null && !isDamage(refusal)) unread.set(listed, refusal)
+    if (refusal !== null && !isDamagedFile(refusal)) unread.set(listed, refusal)
     else if (refusal !== null) evidence.state = 'damaged'
     if (evidence.state !== 'valid') progress.tell(`${path}: ${refusal?.detail ?? `the snapshot is ${state}`}`)
     progress.add(listed.bytes)

@@ -148,6 +148,11 @@ export class Catalog {
     for (const statement of this.#deletes[kind]) statement.run(...key)
   }
 
+  /** Whether no table is listed. */
+  isEmpty(): boolean {
+    return (this.#total.tables.get() as { rowCount: number }).rowCount === 0
+  }
+
   /**
    * Returns the count of rows and the sum of their checksums for each table. The superblock stores it, so
    * that a lost or doubled row is noticed.

@@ -44,6 +44,7 @@ const PRAGMAS = `
   PRAGMA journal_size_limit = ${64 * 1024 * 1024};
   PRAGMA cache_size = -16384;
   PRAGMA cache_spill = OFF;
+  PRAGMA temp_store = MEMORY;
 `
 
 /**

@@ -1,23 +1,17 @@
 /** One SQLite database in WAL mode: transactions, checkpoints and syncs of its log. */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-  statSync,
-} from 'node:fs'
+import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, openSync, readSync } from 'node:fs'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { assert } from '../core/assert.ts'
+import { LIMITS } from '../core/limits.ts'
 import { classifyDiskError } from './disk-errors.ts'
 import type { ErrorLatch } from './error-latch.ts'
+import { describeMoved, type FilePlaces, notePlaces } from './file-places.ts'
 import type { SyncedWatermark } from './synced-watermark.ts'
 import { LOG_HEADER_BYTES, type Salts } from './wal-frames.ts'
 
+const PAGE_BYTES = 4096
 /** A page with the head of its frame. */
-const FRAME_BYTES = 4096 + 24
+const FRAME_BYTES = PAGE_BYTES + 24
 /** The offset of the salts in the head of a log; see wal-frames.ts. */
 const SALTS_AT = 16
 
@@ -49,8 +43,8 @@ export class Database {
    * database, has no lock.
    */
   readonly #logDescriptor: number
-  /** The files that {@link Database.transact} finds in their places, by path: device and inode. */
-  readonly #places: ReadonlyMap<string, { dev: number; ino: number }>
+  /** The files that each transaction finds in their places. */
+  readonly #places: FilePlaces
   /**
    * Whether a transaction that found the disk full may have left frames in the log. Behind the next frames
    * they would look like damage, so they are cut off first, which needs no space.
@@ -71,11 +65,7 @@ export class Database {
     this.#countLog = database.prepare('PRAGMA wal_checkpoint(NOOP)')
     this.#restartLog = database.prepare('PRAGMA wal_checkpoint(RESTART)')
     this.#logDescriptor = openSync(`${path}-wal`, constants.O_RDWR | constants.O_NOFOLLOW)
-    // Looking at the database by its path does not open it, which would end SQLite's lock.
-    this.#places = new Map([
-      [path, statSync(path)],
-      [`${path}-wal`, fstatSync(this.#logDescriptor)],
-    ])
+    this.#places = notePlaces([path, `${path}-wal`])
   }
 
   /** Prepares a statement. */
@@ -88,10 +78,7 @@ export class Database {
    * any other failure, one of which is that the files are no longer in their places.
    */
   transact(what: string, write: () => void): void {
-    this.#latch.check()
-    assert(!this.#database.isTransaction, 'transactions do not nest')
-    this.#checkPlaces()
-    if (this.#hasRemains) this.#cutRemains()
+    this.#prepareWrite()
     try {
       this.#begin.run()
       write()
@@ -105,17 +92,20 @@ export class Database {
     if (this.#syncsCommits && this.logFrameCount() > 0) this.writeWatermark(this.logFrameCount())
   }
 
+  #prepareWrite(): void {
+    this.#latch.check()
+    assert(!this.#database.isTransaction, 'transactions do not nest')
+    this.#checkPlaces()
+    if (this.#hasRemains) this.#cutRemains()
+  }
+
   /**
    * Latches a data directory that was removed or replaced: commits would go on into files that no start will
    * find.
    */
   #checkPlaces(): void {
-    for (const [path, { dev, ino }] of this.#places) {
-      const found = statSync(path, { throwIfNoEntry: false })
-      if (found?.dev === dev && found.ino === ino) continue
-      const state = found === undefined ? 'missing' : 'another file'
-      throw this.#latch.latch('a commit', new Error(`${path} is ${state}: it was removed or replaced`))
-    }
+    const moved = describeMoved(this.#places)
+    if (moved !== null) throw this.#latch.latch('a commit', new Error(moved))
   }
 
   /** Cuts the log behind its last complete commit. */
@@ -131,7 +121,10 @@ export class Database {
     this.#hasRemains = false
   }
 
-  /** Records that the first `frameCount` frames of the log are synced. A full disk leaves the record as it was. */
+  /**
+   * Records that the first `frameCount` frames of the log are synced. A full disk leaves the record as it
+   * was.
+   */
   writeWatermark(frameCount: number): void {
     try {
       this.watermark.write({ salts: this.logSalts(), frameCount })
@@ -213,6 +206,27 @@ export class Database {
       throw this.#latch.classify(`writing ${this.watermark.path}`, error)
     }
     this.#checkpoint(this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)'))
+  }
+
+  /**
+   * Gives the space of empty pages, and that of the log, back to the disk, if it is worth it; see `LIMITS`.
+   * Writes the database anew, so nothing may wait for the writer meanwhile. Throws DISK_FULL or StoreFailed.
+   */
+  shrink(): void {
+    const read = (pragma: string): number =>
+      (this.#database.prepare(`SELECT * FROM pragma_${pragma}`).get() as Record<string, number>)[pragma]
+    const freeBytes = read('freelist_count') * PAGE_BYTES
+    const usedBytes = read('page_count') * PAGE_BYTES - freeBytes
+    if (freeBytes >= LIMITS.storeFreeBytesMin && usedBytes <= LIMITS.storeVacuumBytesMax) {
+      this.#prepareWrite()
+      try {
+        this.#database.exec('VACUUM')
+      } catch (error) {
+        this.#hasRemains = true
+        throw this.#latch.classify(`shrinking ${this.path}`, error)
+      }
+    }
+    if (fstatSync(this.#logDescriptor).size >= LIMITS.storeFreeBytesMin) this.emptyLog()
   }
 
   #checkpoint(statement: StatementSync): void {

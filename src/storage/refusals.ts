@@ -66,6 +66,10 @@ export class StoredDataRefusal extends Error {
   }
 }
 
+/** Whether a file is damaged or missing. One that cannot be read may be whole. */
+export const isDamagedFile = (error: unknown): error is StoredDataRefusal =>
+  error instanceof StoredDataRefusal && (error.code === 'DamagedSnapshot' || error.code === 'MissingFile')
+
 /** The line for people about a refusal. */
 export const describeRefusal = ({
   code,

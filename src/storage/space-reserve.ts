@@ -39,7 +39,8 @@ export class SpaceReserve {
       fsyncSync(this.#descriptor)
       return !this.isReleased
     } catch (error) {
-      if (classifyDiskError(error) !== 'full') throw error
+      // The next commit tells what is wrong with the disk.
+      if (classifyDiskError(error) === null) throw error
       this.release()
       return false
     }

@@ -102,23 +102,14 @@ export class Store {
   }
 
   /**
-   * Commits `batch` as one transaction, which is on disk when this returns. A batch that frees space takes the
-   * reserve when the disk is full.
+   * Commits `batch` as one transaction, which is on disk when this returns. A batch that frees space takes
+   * the reserve when the disk is full.
    */
   commit(batch: StoreBatch): void {
     const { changes = [] } = batch
     const isFreeing = changes.some(({ kind }) => kind === 'delete-table' || kind === 'delete-adapter')
     if (isFreeing) this.#reserve.runFreeing(() => this.#commit(batch, changes))
     else this.#commit(batch, changes)
-  }
-
-  /** Reserves space for later deletions again. A disk that is still full is no error. */
-  restoreReserve(): void {
-    try {
-      this.#reserve.fill()
-    } catch (error) {
-      throw this.#latch.classify('writing the reserve', error)
-    }
   }
 
   #commit(batch: StoreBatch, changes: readonly CatalogChange[]): void {
@@ -226,6 +217,15 @@ export class Store {
     this.#disk.database.checkpoint()
     this.#os.database.checkpoint()
     failpoint('checkpoint:done')
+  }
+
+  /**
+   * Gives space back to the disk when no table is left, and if `hasRoom` reserves space again after deletions
+   * have used it. Throws DISK_FULL or StoreFailed.
+   */
+  tidyUp(hasRoom: boolean): void {
+    if (this.#catalog.isEmpty()) for (const { database } of [this.#disk, this.#os]) database.shrink()
+    if (hasRoom) this.#reserve.fill()
   }
 
   /**

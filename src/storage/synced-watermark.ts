@@ -1,8 +1,9 @@
 /**
  * The synced watermark of a log: how many of its frames are on disk. It is written after each sync, so that
  * the next start refuses a log that has lost synced commits, though it may lose later ones. Before a log is
- * emptied, its watermark is cleared: that is the mark of a clean stop, without which a missing log is refused.
- * Only clearing is synced: an old watermark of a log, or of an earlier one, promises less, never too much.
+ * emptied, its watermark is cleared: that is the mark of a clean stop, without which a missing log is
+ * refused. Only clearing is synced: an old watermark of a log, or of an earlier one, promises less, never too
+ * much.
  *
  *     0  magic "GSY2"; "GSYM" of earlier releases, which did not clear it
  *     4  salts of the log, 2 x uint32

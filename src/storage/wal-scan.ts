@@ -39,7 +39,7 @@ export interface LogRules {
   everyCommitSynced: boolean
   /** The frames that are known to be synced. Damage among these is refused, and so is their absence. */
   synced?: SyncedFrames | null
-  /** Whether the directory has had a watermark, so that a log which is missing together with it is refused. */
+  /** Whether the directory has had a watermark, so that a log that is missing with it is refused. */
   needsWatermark?: boolean
   /** Whether to go back to before the damage instead of refusing. */
   allowLostCommits?: boolean

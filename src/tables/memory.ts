@@ -2,8 +2,7 @@
 import { LIMITS } from '../core/limits.ts'
 import { refuse } from '../core/errors.ts'
 import { assert } from '../core/assert.ts'
-import { createTableMemory } from '../kernels/memories.ts'
-import { adviseMemory, MADV_DONTNEED } from '../system/madvise.ts'
+import { createTableMemory, givePagesBack } from '../kernels/memories.ts'
 import type { SegmentHandle } from './handles.ts'
 import { memoryBytes, planSegments } from '../layout/table-layout.ts'
 
@@ -78,7 +77,7 @@ export class TableMemory {
     for (let done = 0; done < GIVE_BACK_BYTES; ) {
       const slice = this.#givingBack.shift()
       if (slice === undefined) return
-      adviseMemory(slice.memory, slice.from, slice.bytes, MADV_DONTNEED)
+      givePagesBack(slice.memory, slice.from, slice.bytes)
       this.#reservedBytes -= slice.bytes
       done += slice.bytes
     }
@@ -86,7 +85,7 @@ export class TableMemory {
   }
 }
 
-/** What the writer gives back at once: freeing it takes a few milliseconds at most, for which updates wait. */
+/** What is given back at once: freeing it takes a few milliseconds at most, for which updates wait. */
 const GIVE_BACK_BYTES = 32 * 1024 * 1024
 
 interface Slice {

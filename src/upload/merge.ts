@@ -12,6 +12,12 @@ import type { TableReader } from '../tables/table-reader.ts'
 import { type BuiltTable, buildTable, type WriterConnection } from './build.ts'
 import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
+export interface MergeRequest {
+  precondition: Precondition
+  /** Called between slices; throws when nobody waits for the merge any more. */
+  checkWanted?: () => void
+}
+
 /** Bytes that are merged before the event loop runs other work. */
 const SLICE_BYTES = 256 * 1024
 
@@ -25,7 +31,7 @@ export const mergeAdapter = async (
   writer: WriterConnection,
   arena: Arena,
   entry: TableEntry,
-  precondition: Precondition,
+  { precondition, checkWanted = () => {} }: MergeRequest,
 ): Promise<BuiltTable> => {
   const { current, record, adapters } = entry
   const { version, rows, dim, dtype } = current.handle
@@ -55,7 +61,7 @@ export const mergeAdapter = async (
     return await buildTable(writer, begin, async (segments) => {
       const writer = new RowLoader(arena, segments, { dim, sourceType: 'float32', dtype })
       try {
-        await writeMerged(arena, writer, current, adapter)
+        await writeMerged(arena, writer, current, adapter, checkWanted)
       } finally {
         writer.close()
         // The pins end before the commit, which may wait for a change of the table that waits for the last
@@ -75,6 +81,7 @@ const writeMerged = async (
   writer: RowLoader,
   current: TableReader,
   adapter: TableAdapter,
+  checkWanted: () => void,
 ): Promise<void> => {
   const { rows, dim } = current.handle
   const blockRows = Math.min(
@@ -89,6 +96,7 @@ const writeMerged = async (
   try {
     for (let first = 0; first < rows; first += blockRows) {
       if (first > 0) await setImmediate()
+      checkWanted()
       // The merge stops early, because a request that removes the adapter waits for its readers.
       if (adapter.factors.isRetired)
         refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')

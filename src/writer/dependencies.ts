@@ -7,6 +7,7 @@ import type { StoreHealth } from './upkeep/health.ts'
 import type { Idempotency } from './updates/idempotency.ts'
 import type { Scrubber } from './upkeep/scrubber.ts'
 import type { Snapshots } from './upkeep/snapshots.ts'
+import type { BuildOrder } from './lifecycle/build-order.ts'
 import type { TableModel } from './lifecycle/table-model.ts'
 import type { GroupCommit } from './updates/group-commit.ts'
 
@@ -27,6 +28,7 @@ export interface WriterDependencies {
   readonly tables: Map<string, TableModel>
   readonly aliases: Map<string, AliasRecord>
   readonly httpWorkers: HttpWorkerLinks
+  readonly buildOrder: BuildOrder
   /** Refuses NOT_READY before the data directory is open. */
   readonly storage: OpenStorage
   /** Resolves when every table is loaded. */

@@ -63,6 +63,7 @@ const makeBuildProcedures = (
     const buildId = writer.takeNumber()
     const build = beginBuild(writer.tables, writer.memory, `v${buildId}`, argument, Date.now())
     httpWorker.builds.set(buildId, build)
+    writer.buildOrder.begin(buildId)
     return { buildId, segments: build.handle.segments, state: build.state?.rows.handle.segments ?? null }
   },
   commitBuild: async (httpWorker, { buildId, step = 0 }) => {
@@ -71,11 +72,24 @@ const makeBuildProcedures = (
       refuse('PRECONDITION_FAILED', 'the upload was aborted before its commit')
     // From here on this procedure owns the build, even if the HTTP worker dies.
     httpWorker.builds.delete(buildId)
-    return writer.lock(build.arguments.name, () => commitBuild(writer, build, step))
+    const { name } = build.arguments
+    const commit = async (): Promise<WriterCalls['commitBuild']['answer']> => {
+      try {
+        writer.buildOrder.check(name, buildId)
+      } catch (error) {
+        releaseBuild(build, writer.memory)
+        throw error
+      }
+      const answer = await commitBuild(writer, build, step)
+      writer.buildOrder.note(name, buildId)
+      return answer
+    }
+    return writer.lock(name, commit).finally(() => writer.buildOrder.end(buildId))
   },
   abortBuild: (httpWorker, { buildId }) => {
     const build = httpWorker.builds.get(buildId)
     httpWorker.builds.delete(buildId)
+    writer.buildOrder.end(buildId)
     if (build !== undefined) releaseBuild(build, writer.memory)
     return null
   },
@@ -89,11 +103,19 @@ const makeTableProcedures = (
     return null
   },
   remove: async (_httpWorker, { name, precondition }) => {
-    await writer.lock(name, () => removeTable(writer, name, precondition))
+    const number = writer.takeNumber()
+    await writer.lock(name, async () => {
+      await removeTable(writer, name, precondition)
+      writer.buildOrder.note(name, number)
+    })
     return null
   },
   rollback: async (_httpWorker, argument) => {
-    await writer.lock(argument.name, () => rollBack(writer, argument))
+    const number = writer.takeNumber()
+    await writer.lock(argument.name, async () => {
+      await rollBack(writer, argument)
+      writer.buildOrder.note(argument.name, number)
+    })
     return null
   },
 })

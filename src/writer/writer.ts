@@ -20,6 +20,7 @@ import type { WriterCall, WriterHealth } from './protocol.ts'
 import { describeProgress, type LoadProgress, recover } from './recovery/recover.ts'
 import { Scrubber } from './upkeep/scrubber.ts'
 import { Snapshots } from './upkeep/snapshots.ts'
+import { BuildOrder } from './lifecycle/build-order.ts'
 import { type TableModel, releaseBuild, toRecord } from './lifecycle/table-model.ts'
 import { GroupCommit } from './updates/group-commit.ts'
 
@@ -55,6 +56,7 @@ export class Writer implements WriterDependencies {
   readonly tables = new Map<string, TableModel>()
   readonly aliases = new Map<string, AliasRecord>()
   readonly httpWorkers: HttpWorkerLinks
+  readonly buildOrder = new BuildOrder()
   readonly #arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
   readonly #procedures: Procedures
   readonly #onError: (error: unknown) => void
@@ -234,6 +236,7 @@ export class Writer implements WriterDependencies {
   /** Discards what an HTTP worker that has ended had in progress. */
   #giveUp(httpWorker: HttpWorkerLink): void {
     for (const build of httpWorker.builds.values()) releaseBuild(build, this.memory)
+    this.buildOrder.endAll(httpWorker.builds.keys())
     for (const { reservedBytes, handle } of httpWorker.adapterBuilds.values())
       this.memory.release(reservedBytes, adapterMemories(handle))
     for (const begun of httpWorker.exports.values()) endExport(begun, this.memory)

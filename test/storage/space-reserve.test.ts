@@ -36,7 +36,7 @@ describe('The space reserve', () => {
     store.commit({ changes: [{ kind: 'delete-table', tableId: 1 }] })
     expect([isFull(), store.load().tables]).toEqual([false, []])
     expect(store.pruneJournal(1, 1, 1)).toBe(true)
-    store.restoreReserve()
+    store.tidyUp(true)
     expect(isFull()).toBe(true)
     store.close()
   })

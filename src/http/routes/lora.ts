@@ -7,6 +7,7 @@ import { uploadAdapter } from '../../upload/adapter.ts'
 import { mergeAdapter } from '../../upload/merge.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
 import { announcedBody } from '../body/body-stream.ts'
+import { checkConnected } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { NAMED_ARRAYS_FORMATS } from '../negotiate.ts'
 import { LoraAnswer, LoraQuery } from '../schemas/lora.ts'
@@ -147,7 +148,8 @@ long as \`keep_versions\` allows, and both need memory at the same time. The req
   conditional: true,
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL', 'NON_FINITE', 'MEMORY_QUOTA_EXCEEDED'],
   handler: async ({ registry, writer, lookups }, { params: { table }, precondition, reply }) => {
-    await mergeAdapter(writer, lookups.arena, registry.findTable(table), precondition)
+    const checkWanted = (): void => checkConnected(reply)
+    await mergeAdapter(writer, lookups.arena, registry.findTable(table), { precondition, checkWanted })
     return sendTable(reply, registry.findTable(table))
   },
 })

@@ -7,6 +7,7 @@ import type { Precondition } from '../../core/types.ts'
 import { checkBodyDigest } from '../../formats/digest.ts'
 import type { BuiltTable } from '../../upload/build.ts'
 import { createTable } from '../../upload/create.ts'
+import { checkConnected } from '../conditions.ts'
 import { announcedBody } from '../body/body-stream.ts'
 import { describeStored, sendStored, storeTableBody } from '../body/table-body.ts'
 import { readSpecification } from '../body/table-specification.ts'
@@ -82,10 +83,11 @@ initializer the rows are zeros.`,
   ],
   handler: async (context, { params, query, body, bodyFormat, digest, precondition, request, reply }) => {
     const { table } = params
+    const checkWanted = (): void => checkConnected(reply)
     let built: BuiltTable
     if (bodyFormat === 'json') {
       assert(Buffer.isBuffer(body), 'a specification is read as a whole')
-      built = await create(context, table, query, { body, digest, precondition })
+      built = await create(context, table, query, { body, digest, precondition, checkWanted })
     } else {
       assert(!Buffer.isBuffer(body), 'data is streamed')
       const format = bodyFormat
@@ -101,13 +103,14 @@ interface SpecificationRequest {
   body: Buffer
   digest: Uint8Array | undefined
   precondition: Precondition
+  checkWanted: () => void
 }
 
 const create = (
   { writer, lookups }: HttpContext,
   name: string,
   query: Static<typeof UploadQuery>,
-  { body, digest, precondition }: SpecificationRequest,
+  { body, digest, precondition, checkWanted }: SpecificationRequest,
 ): Promise<BuiltTable> => {
   const extra = Object.keys(query)
   if (extra.length > 0) {
@@ -116,5 +119,5 @@ const create = (
     })
   }
   checkBodyDigest(body, digest)
-  return createTable(writer, lookups.arena, { ...readSpecification(body), name, precondition })
+  return createTable(writer, lookups.arena, { ...readSpecification(body), name, precondition, checkWanted })
 }

@@ -6,13 +6,13 @@ import type { AliasRecord } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import type { CatalogImage } from '../../storage/catalog-rows.ts'
 import { findOrphans } from '../../storage/recovery-plan.ts'
-import { refuseData } from '../../storage/refusals.ts'
+import { isDamagedFile, refuseData } from '../../storage/refusals.ts'
 import { sweepSnapshots } from '../../storage/snapshot-write.ts'
 import type { Store } from '../../storage/store.ts'
 import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
 import { loadAdapter } from './load-adapter.ts'
 import { loadVersion } from './load-version.ts'
-import { dropUseless, isDamage, isDiskFull, keepAside } from './set-aside.ts'
+import { dropUseless, isDiskFull, keepAside } from './set-aside.ts'
 import { findVersions, listFiles, planFound, type VersionFound } from './plan-version.ts'
 
 /** The progress of a start, over all tables. */
@@ -91,7 +91,9 @@ export const recover = async (dependencies: RecoverDependencies): Promise<Recove
   return { tables: buildTables(store, image, loaded), aliases }
 }
 
-/** Removes the journals of versions that the catalog does not list; a full disk leaves them to the next start. */
+/**
+ * Removes the journals of versions that the catalog does not list. A full disk leaves them to a later start.
+ */
 const pruneOrphans = async (
   { store, onWarning }: RecoverDependencies,
   image: CatalogImage,
@@ -139,7 +141,7 @@ const loadFound = async (
       return model
     } catch (error) {
       const evidence = found.snapshots.find(({ listed }) => listed === plan.snapshot)
-      if (!isDamage(error) || evidence === undefined || evidence.state !== 'valid')
+      if (!isDamagedFile(error) || evidence === undefined || evidence.state !== 'valid')
         throw sayQuota(error, found.table.name)
       evidence.state = 'damaged'
       onWarning(error.message)
@@ -176,7 +178,7 @@ const loadAdapters = async (
     try {
       model.adapter = await loadAdapter(store.paths.snapshots, memory, model, listed, `a${takeNumber()}`)
     } catch (error) {
-      if (!goesBack || !isDamage(error)) {
+      if (!goesBack || !isDamagedFile(error)) {
         throw sayQuota(error, image.tables.find(({ id }) => id === listed.tableId)?.name ?? '')
       }
       keepAside(store, [listed.fileA, listed.fileB], onWarning)

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { GatherdError } from '../../core/errors.ts'
 import { setAside } from '../../storage/damaged-files.ts'
 import type { SnapshotEvidence } from '../../storage/recovery-plan.ts'
-import { StoredDataRefusal } from '../../storage/refusals.ts'
 import type { Store } from '../../storage/store.ts'
 import type { StoredVersion } from '../lifecycle/table-model.ts'
 import type { VersionFound } from './plan-version.ts'
@@ -11,10 +10,6 @@ import type { VersionFound } from './plan-version.ts'
 /** Whether an error says that the disk is full, with nothing changed. */
 export const isDiskFull = (error: unknown): boolean =>
   error instanceof GatherdError && error.code === 'DISK_FULL'
-
-/** Whether a file is damaged or missing. One that cannot be read may be whole. */
-export const isDamage = (error: unknown): error is StoredDataRefusal =>
-  error instanceof StoredDataRefusal && (error.code === 'DamagedSnapshot' || error.code === 'MissingFile')
 
 /**
  * Drops snapshots that are damaged, or newer than the state that the version went back to. Their files get

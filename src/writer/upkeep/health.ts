@@ -63,7 +63,7 @@ export class StoreHealth {
 
   #tick(): void {
     if (this.#isFull && this.#hasSpace()) this.#isFull = false
-    if (!this.#isFull) this.#restoreReserve()
+    if (!this.#isFull) this.#tidyUp()
     this.#tell()
     if (this.#isSyncing || this.#store.failure !== null) return
     this.#isSyncing = true
@@ -84,10 +84,11 @@ export class StoreHealth {
     }
   }
 
-  #restoreReserve(): void {
+  /** Gives space back to the disk when no table is left, and takes the reserve when it was used. */
+  #tidyUp(): void {
+    if (this.#store.failure !== null) return
     try {
-      if (this.#store.failure === null && this.#freeBytes() > 4 * LIMITS.diskReserveBytes)
-        this.#store.restoreReserve()
+      this.#store.tidyUp(this.#freeBytes() > 4 * LIMITS.diskReserveBytes)
     } catch (error) {
       this.#onError(error)
     }

@@ -29,8 +29,8 @@ interface Listed {
 }
 
 /**
- * Reads every snapshot file whole once in a period and compares it with its checksums. A file that is damaged,
- * or that the disk does not read, is reported, set aside and replaced by new snapshots.
+ * Reads every snapshot file whole once in a period and compares it with its checksums. A file that is
+ * damaged, or that the disk does not read, is reported, set aside and replaced by new snapshots.
  */
 export class Scrubber {
   readonly #dependencies: ScrubberDependencies
