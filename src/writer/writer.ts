@@ -1,18 +1,17 @@
 /** The writer: the only thread that changes tables. */
 import type { MessagePort } from 'node:worker_threads'
-import { GatherdError, refuse, toMessage } from '../core/errors.ts'
+import { refuse, toMessage } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { instantiateApplyKernels } from '../kernels/apply.ts'
 import { Arena } from '../tables/arena.ts'
 import { adapterMemories, type AliasRecord } from '../tables/handles.ts'
 import { TableMemory } from '../tables/memory.ts'
 import { describeReport, openStore, type OpenStoreOptions, refuseStart } from '../storage/open-store.ts'
-import { StoreFailed } from '../storage/refusals.ts'
 import type { Store } from '../storage/store.ts'
 import { endExport, listLogs } from './upkeep/exports.ts'
 import { Cleanup } from './upkeep/cleanup.ts'
 import { type HttpWorkerLink, HttpWorkerLinks } from './http-worker-links.ts'
-import { describeFailure, StoreHealth } from './upkeep/health.ts'
+import { StoreHealth, toRefusal } from './upkeep/health.ts'
 import { Idempotency } from './updates/idempotency.ts'
 import type { WriterDependencies, OpenStorage } from './dependencies.ts'
 import { makeProcedures, type Procedures } from './procedures.ts'
@@ -223,12 +222,8 @@ export class Writer implements WriterDependencies {
       const call = this.#procedures[procedure] as (httpWorker: HttpWorkerLink, argument: unknown) => unknown
       this.httpWorkers.answer(httpWorker, { callId, answer: await call(httpWorker, argument) })
     } catch (error) {
-      const refusal =
-        error instanceof StoreFailed
-          ? new GatherdError('NOT_READY', describeFailure(error), { cause: error })
-          : error
       this.#storage?.health.note(error)
-      const message = toMessage(refusal)
+      const message = toMessage(toRefusal(error))
       if (message.code === 'INTERNAL') this.#onError(error)
       this.httpWorkers.answer(httpWorker, { callId, error: message })
     }

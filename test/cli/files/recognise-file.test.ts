@@ -106,6 +106,7 @@ describe('A file that is not read is refused with what to do:', () => {
     ['x.index.json', Buffer.from('{"metadata":{}}'), 'weight_map'],
     ['unknown', Buffer.from([1, 2, 3]), 'neither npy nor safetensors'],
     ['cut.npz', readFileSync(writers('one.npz')).subarray(0, 300), 'cut short or damaged'],
+    ['pickle.gz', gzipSync(readFileSync(writers('rows.pkl'))), 'pickle.gz unpacks to is a Python pickle'],
     ['cut.gz', gzipSync(new Uint8Array(1000)).subarray(0, 20), 'cut short or damaged'],
     ['short.txt', Buffer.from('3 2\na 1 2\nb 3 4\n'), 'announces 3 rows and has 2'],
     ['ragged.txt', Buffer.from('a 1 2\nb 3\n'), 'line 2'],
