@@ -56,6 +56,15 @@ const send = async (upload: ResumableUpload) => {
 const partCalls = () => fake.calls.filter((call) => call.startsWith('PUT'))
 
 describe('An upload in parts', () => {
+  test('sends fewer parts at a time when they arrive too slowly', async () => {
+    let slowCount = 3
+    await start((call) => (call.startsWith('PUT') && slowCount-- > 0 ? 408 : null))
+    await send({ ...(await prepare(50_000)), parallelCount: 4 })
+    expect(fake.committed()?.equals(content)).toBe(true)
+    expect(new Set(partCalls()).size).toBe(20)
+    expect(partCalls()).toHaveLength(23)
+  })
+
   test('sends every part once and commits', async () => {
     await start()
     expect(await send(await prepare())).toMatchObject({ name: 'user', version: 1 })
