@@ -104,7 +104,7 @@ describe('An upload in parts', () => {
   test('retries a part with growing delays after a broken connection, 503, 408 and 429', async () => {
     const faults: (Fault | null)[] = ['break', 503, 408, 429]
     await start((call) => (call === 'PUT parts/1' ? (faults.shift() ?? null) : null))
-    await send(await prepare())
+    await send({ ...(await prepare()), parallelCount: 1 })
     expect(fake.committed()?.equals(content)).toBe(true)
     expect(partCalls().filter((call) => call === 'PUT parts/1')).toHaveLength(5)
     expect(waits).toHaveLength(4)
