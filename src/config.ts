@@ -5,7 +5,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { envSchema } from 'env-schema'
 import { Type } from 'typebox'
-import { suggestWord } from './core/nearest-word.ts'
+import { suggestPrefixed } from './core/suggest-name.ts'
 import { readOptions } from './options.ts'
 import { describeValues, optionOf, readQuantity, type SettingSchema } from './settings.ts'
 
@@ -175,7 +175,7 @@ export const readConfig = (environment: NodeJS.ProcessEnv, words: readonly strin
   const options = readOptions(words, names)
   const unknown = Object.keys(environment)
     .filter((name) => name.startsWith('GATHERD_') && name !== COMMAND_LINE_SETTING && !names.includes(name))
-    .map((name) => `${name}: there is no such setting${suggestWord(name, names)}`)
+    .map((name) => `${name}: there is no such setting${suggestPrefixed('GATHERD_', name, names)}`)
   const given = Object.fromEntries(
     names.flatMap((name) => {
       const text = options.values[name] ?? environment[name]

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
+import { announceToPeople, announceToPrograms } from './announcement.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { GatherdError } from './core/errors.ts'
 import { HttpWorkers } from './http/http-workers.ts'
@@ -14,7 +15,6 @@ import { checkAddress, explainListenError, ListenRefusal } from './system/listen
 import { onStopSignals, STOP_SIGNALS, type StopSignal } from './system/stop-signals.ts'
 import { watchParent } from './system/watch-parent.ts'
 import { StartProgress } from './writer/recovery/start-progress.ts'
-import { version } from './version.ts'
 
 const CLOSE_MS_MAX = 25_000
 const CONNECTIONS_POLL_MS = 20
@@ -100,33 +100,6 @@ const tell = (line: string): void => {
 const hostForPeople = (host: string): string =>
   host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host
 
-/**
- * Writes the address to standard output. On a terminal, commands to try follow; elsewhere, the whole output
- * is one JSON line like those of the log.
- */
-const announce = (address: string, { httpThreadCount, memoryQuotaBytes }: Config): void => {
-  const ready = `gatherd ${version} is ready: ${address}`
-  if (!process.stdout.isTTY) {
-    const facts = { url: address, memoryQuotaBytes }
-    const line = {
-      level: 30,
-      time: Date.now(),
-      name: 'main',
-      msg: `${ready} (HTTP threads: ${httpThreadCount})`,
-      ...facts,
-    }
-    process.stdout.write(`${JSON.stringify(line)}\n`)
-    return
-  }
-  const json = "-H 'content-type: application/json'"
-  process.stdout.write(
-    `${ready}\n\nA first lookup to try:\n` +
-      `  curl -X PUT ${address}/v1/tables/user ${json} -d '{"values":[[1,2],[3,4],[5,6]]}'\n` +
-      `  curl ${address}/v1/tables/user/lookup ${json} -d '{"indices":[2,0]}'\n` +
-      `Documentation: ${address}/docs\n`,
-  )
-}
-
 const start = async (words: readonly string[]): Promise<void> => {
   const config = readConfig(process.env, words)
   setFailpoint(config.failpoint)
@@ -162,7 +135,8 @@ const start = async (words: readonly string[]): Promise<void> => {
     throw explainListenError(error, config)
   })
   const [port] = await Promise.all([listening, loading])
-  announce(`http://${hostForPeople(config.host)}:${port}`, config)
+  const address = `http://${hostForPeople(config.host)}:${port}`
+  process.stdout.write(process.stdout.isTTY ? announceToPeople(address) : announceToPrograms(address, config))
 }
 
 /**

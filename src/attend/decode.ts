@@ -1,5 +1,6 @@
 /** Decodes the queries of an attend request, from JSON numbers or from a body of named arrays. */
 import { refuse } from '../core/errors.ts'
+import { suggestName } from '../core/suggest-name.ts'
 import { findNamedArrays, type FormatName } from '../formats/format.ts'
 import { pointerTo } from '../core/pointers.ts'
 import { asFloat32 } from '../formats/index-array.ts'
@@ -31,7 +32,10 @@ export const fromNamedArrays = (format: FormatName, body: Buffer): Queries => {
   const tensors = findNamedArrays(format).read(body)
   for (const name of tensors.keys()) {
     if (name !== 'queries')
-      refuse('INVALID_REQUEST', `the body has a tensor ${quoteText(name)}; only queries is expected`)
+      refuse(
+        'INVALID_REQUEST',
+        `the body has a tensor ${quoteText(name)}${suggestName(name, ['queries']) || ';'} only queries is expected`,
+      )
   }
   const { data, elementType, shape } =
     tensors.get('queries') ?? refuse('INVALID_REQUEST', 'the body has no tensor "queries"', PLACE)

@@ -36,6 +36,8 @@ export const putCommand: Command = {
   arguments: [2, 2],
   summary: `Creates or replaces a table from an ${joinWords(tableFormatNames(), 'or')} file`,
   description:
+    'The first bytes of a file say what it is. npz, GloVe and word2vec vectors and gzip of all these are\n' +
+    'converted to a temporary npy file; --tensor chooses an array of model.safetensors.index.json too.\n' +
     'A large file is sent in parts. After an interruption, the same command sends the missing parts only.\n' +
     'The table does not change before all of it has arrived.',
   options: {
@@ -43,7 +45,8 @@ export const putCommand: Command = {
     dim: { value: 'N', help: 'the numbers in a row of a raw file' },
     'input-dtype': { value: 'TYPE', help: 'the type of the numbers of a raw file; default float32' },
     dtype: { value: 'TYPE', help: 'the type that the table stores: float32, float16, bfloat16, int8' },
-    tensor: { value: 'NAME', help: `the array of a ${listNamedArrays()} file that is the table` },
+    tensor: { value: 'NAME', help: `the array of a ${listNamedArrays()} or npz file that is the table` },
+    words: { value: 'FILE', help: 'writes the words of GloVe or word2vec vectors to FILE, one a line' },
     'allow-non-finite': { help: 'stores NaN and infinity instead of refusing them' },
     set: {
       value: 'NAME=VALUE',
@@ -61,22 +64,40 @@ export const putCommand: Command = {
     if (parallelCount > PARALLEL_COUNT_MAX)
       throw new UsageError(`--parallel is at most ${PARALLEL_COUNT_MAX}`)
     const parameters = readParameters(input.values)
-    const file = await inspectFile(path)
-    const partBytes = choosePartBytes(file.bytes, readBytes(input.values, 'part-bytes'))
-    if (
-      file.contentType === RAW.mediaType &&
-      (parameters.rows === undefined || parameters.dim === undefined)
-    ) {
-      throw new UsageError('a raw file needs --rows and --dim')
+    const file = await inspectFile(path, {
+      hasShape: parameters.rows !== undefined && parameters.dim !== undefined,
+      tensor: readText(input.values, 'tensor'),
+      wordsPath: readText(input.values, 'words'),
+    })
+    if (file.note !== undefined) input.terminal.report(`${file.note}\n`)
+    try {
+      return await putFile(input, table, file, parameters, parallelCount)
+    } finally {
+      await file.remove()
     }
-    const startedAt = performance.now()
-    const { digest, parts } = await readDigests(file, partBytes, input.terminal)
-    const upload = { table, file, digest, parts, parameters, parallelCount }
-    const { info, sentBytes } =
-      parts.length > 1 ? await putParts(input, upload) : await putWhole(input, upload)
-    report(input, info, sentBytes, performance.now() - startedAt)
-    return DONE
   },
+}
+
+const putFile = async (
+  input: CommandInput,
+  table: string,
+  file: SourceFile,
+  given: UploadParameters,
+  parallelCount: number,
+): Promise<number> => {
+  const parameters: UploadParameters = file.usesTensor
+    ? Object.fromEntries(Object.entries(given).filter(([name]) => name !== 'tensor'))
+    : given
+  const partBytes = choosePartBytes(file.bytes, readBytes(input.values, 'part-bytes'))
+  if (file.contentType === RAW.mediaType && (parameters.rows === undefined || parameters.dim === undefined)) {
+    throw new UsageError('a raw file needs --rows and --dim')
+  }
+  const startedAt = performance.now()
+  const { digest, parts } = await readDigests(file, partBytes, input.terminal)
+  const upload = { table, file, digest, parts, parameters, parallelCount }
+  const { info, sentBytes } = parts.length > 1 ? await putParts(input, upload) : await putWhole(input, upload)
+  report(input, info, sentBytes, performance.now() - startedAt)
+  return DONE
 }
 
 interface Put {

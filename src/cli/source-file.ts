@@ -1,15 +1,13 @@
 /** Reads the file that `gatherd put` uploads: its type, its parts and their digests. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
-import { FILE_PREFIX_BYTES, type Format, FORMATS } from '../formats/format.ts'
+import { stat } from 'node:fs/promises'
 import { UsageError } from './errors.ts'
+import { type FileOptions, recogniseFile, type SendableFile } from './files/recognise-file.ts'
 
 /** A file to upload. */
-export interface SourceFile {
-  path: string
+export interface SourceFile extends SendableFile {
   bytes: number
-  contentType: string
 }
 
 export interface Part {
@@ -21,37 +19,18 @@ export interface Part {
   digest: string
 }
 
-/** Describes the file at `path`. Throws UsageError for a file of no known format, or the system's error. */
-export const inspectFile = async (path: string): Promise<SourceFile> => {
-  const handle = await open(path)
-  try {
-    const stats = await handle.stat()
-    if (!stats.isFile()) throw new UsageError(`${path} is not a regular file`)
-    const head = Buffer.alloc(FILE_PREFIX_BYTES)
-    await handle.read(head, 0, head.length, 0)
-    return { path, bytes: stats.size, contentType: findContentType(path, head) }
-  } finally {
-    await handle.close()
-  }
-}
-
 /**
- * Finds the type of a file by its first bytes. Bare numbers can begin with any, so that their name decides.
+ * Finds the file to send for the one at `path`, which may be a temporary one: the caller removes it. Throws
+ * UsageError for a file of no known format, or the system's error.
  */
-const findContentType = (path: string, head: Buffer): string => {
-  const name = path.toLowerCase()
-  const isNamed = ({ fileEndings }: Format) => fileEndings.some((ending) => name.endsWith(`.${ending}`))
-  const found =
-    FORMATS.find((format) => isNumbers(format) && isNamed(format)) ??
-    FORMATS.find((format) => format.carries !== 'numbers' && format.recognises(head))
-  if (found !== undefined) return found.mediaType
-  const [numbers, others] = [FORMATS.filter(isNumbers), FORMATS.filter((format) => !isNumbers(format))]
-  const known = others.map((format) => format.name).join(' nor ')
-  const endings = numbers.flatMap((format) => format.fileEndings).join(' or .')
-  throw new UsageError(`${path} is neither ${known}; raw numbers have a name that ends with .${endings}`)
+export const inspectFile = async (
+  path: string,
+  options: FileOptions = { hasShape: true },
+): Promise<SourceFile> => {
+  if (!(await stat(path)).isFile()) throw new UsageError(`${path} is not a regular file`)
+  const file = await recogniseFile(path, options)
+  return { ...file, bytes: (await stat(file.path)).size }
 }
-
-const isNumbers = ({ carries }: Format): boolean => carries === 'numbers'
 
 /** Reads `bytes` bytes of the file from `at` on. */
 export const readPiece = (path: string, at: number, bytes: number): AsyncIterable<Uint8Array> =>

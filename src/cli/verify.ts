@@ -1,20 +1,18 @@
 /** `gatherd verify` checks a data directory as a start would, and every byte of its snapshots. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { CatalogAdapter, CatalogImage } from '../storage/catalog-rows.ts'
+import type { CatalogAdapter, CatalogImage, CatalogSnapshot } from '../storage/catalog-rows.ts'
 import { dataPaths } from '../storage/data-directory.ts'
-import { openStore } from '../storage/open-store.ts'
+import { openStore, type OpenStoreOptions } from '../storage/open-store.ts'
 import type { LoadPlan } from '../storage/recovery-plan.ts'
-import { StoredDataRefusal } from '../storage/refusals.ts'
+import { isDamagedFile, StoredDataRefusal } from '../storage/refusals.ts'
 import { verifySnapshot } from '../storage/snapshot-read.ts'
 import type { Store } from '../storage/store.ts'
 import { findVersions, planFound, type VersionFound } from '../writer/recovery/plan-version.ts'
 import { alignColumns, formatBytes } from './formatting.ts'
 import { type Command, DONE, FAILED, JSON_OPTION, type Terminal } from './command.ts'
 import { type Progress, showProgress } from './progress.ts'
-
-/** The exit code when a start would refuse, which the start would also use. */
-const REFUSED = 3
+import { checkCopy } from './verify-copy.ts'
 
 /** A version, or the adapter of one, and the outcome of its check. */
 interface Finding {
@@ -27,6 +25,8 @@ interface Finding {
   /** The warnings that a start would print. */
   warnings: string[]
   refusal: string | null
+  /** The exit code of a start that refuses this; 0 if it does not. */
+  exitCode: number
 }
 
 /** The command `gatherd verify`. */
@@ -70,13 +70,31 @@ const holdsData = (directory: string): boolean => {
 /**
  * Opens the directory as a start does, which checks catalog, logs, journal and keys, and reads every file
  * that the catalog lists. Opening also checkpoints finished commits from the logs into their databases, as
- * any start would.
+ * any start would; where nothing can be written, it opens a copy of the databases.
  */
 const verifyDirectory = async (
   directory: string,
   terminal: Terminal,
 ): Promise<{ findings: Finding[]; checkedBytes: number }> => {
-  const { store } = openStore(directory)
+  try {
+    return await verifyIn(directory, {}, terminal)
+  } catch (error) {
+    if (!(error instanceof StoredDataRefusal) || error.code !== 'ReadOnly') throw error
+    return checkCopy(directory, async (copy, snapshots) => {
+      const { findings, checkedBytes } = await verifyIn(copy, { snapshots }, terminal)
+      // Findings name the files of the copy, too.
+      const named = JSON.stringify(findings).replaceAll(copy, dataPaths(directory).directory)
+      return { findings: JSON.parse(named) as Finding[], checkedBytes }
+    })
+  }
+}
+
+const verifyIn = async (
+  directory: string,
+  options: OpenStoreOptions,
+  terminal: Terminal,
+): Promise<{ findings: Finding[]; checkedBytes: number }> => {
+  const { store } = openStore(directory, options)
   try {
     const image = store.load()
     const checkedBytes = image.snapshots.reduce((sum, { bytes }) => sum + bytes, 0)
@@ -100,11 +118,14 @@ const verifyDirectory = async (
  * that it chooses.
  */
 const verifyVersion = async (store: Store, found: VersionFound, progress: Progress): Promise<Finding> => {
+  const unread = new Map<CatalogSnapshot, StoredDataRefusal>()
   for (const evidence of found.snapshots) {
     const { listed, state } = evidence
     const path = join(store.paths.snapshots, listed.file)
     const refusal = state === 'valid' ? await verifyFile(path, listed.sha256) : null
-    if (refusal !== null) evidence.state = 'damaged'
+    // A file that cannot be read may be whole, and a start refuses it as well, if it needs it.
+    if (refusal !== null && !isDamagedFile(refusal)) unread.set(listed, refusal)
+    else if (refusal !== null) evidence.state = 'damaged'
     if (evidence.state !== 'valid') progress.tell(`${path}: ${refusal?.detail ?? `the snapshot is ${state}`}`)
     progress.add(listed.bytes)
   }
@@ -114,10 +135,20 @@ const verifyVersion = async (store: Store, found: VersionFound, progress: Progre
   const facts = { table: table.name, version: versionRow.version, what }
   try {
     const plan = planFound(store, found, false)
-    return { ...facts, ok: true, found: describePlan(plan), warnings: plan.warnings, refusal: null }
+    const refusal = unread.get(plan.snapshot)
+    if (refusal !== undefined) throw refusal
+    const warnings = [...plan.warnings, ...[...unread.values()].map(({ message }) => message)]
+    return { ...facts, ok: true, found: describePlan(plan), warnings, refusal: null, exitCode: 0 }
   } catch (error) {
     if (!(error instanceof StoredDataRefusal)) throw error
-    return { ...facts, ok: false, found: error.detail, warnings: [], refusal: error.message }
+    return {
+      ...facts,
+      ok: false,
+      found: error.detail,
+      warnings: [],
+      refusal: error.message,
+      exitCode: error.exitCode,
+    }
   }
 }
 
@@ -131,9 +162,11 @@ const verifyAdapter = async (store: Store, image: CatalogImage, listed: CatalogA
   const facts = { table, version, what: `adapter of rank ${listed.rank}`, warnings: [] }
   for (const { file, sha256 } of files) {
     const refusal = await verifyFile(join(store.paths.snapshots, file), sha256)
-    if (refusal !== null) return { ...facts, ok: false, found: refusal.detail, refusal: refusal.message }
+    if (refusal === null) continue
+    const { detail, message, exitCode } = refusal
+    return { ...facts, ok: false, found: detail, refusal: message, exitCode }
   }
-  return { ...facts, ok: true, found: `${fileA} and ${fileB}`, refusal: null }
+  return { ...facts, ok: true, found: `${fileA} and ${fileB}`, refusal: null, exitCode: 0 }
 }
 
 /** Reads a file whole and returns why it cannot be trusted, or null if it can. */
@@ -177,7 +210,8 @@ const report = (
       )
   }
   for (const line of [...warnings, ...refusals]) terminal.report(`gatherd: ${line}\n`)
-  return refusals.length === 0 ? DONE : REFUSED
+  // A start ends with the first refusal.
+  return findings.find(({ exitCode }) => exitCode !== 0)?.exitCode ?? DONE
 }
 
 const describeFinding = ({ table, version, what, ok, warnings, found }: Finding): string[] => [

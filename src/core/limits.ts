@@ -13,6 +13,8 @@ export const LIMITS = {
   dimMax: 65_536,
   tableCountMax: 1_000,
   tableNameLengthMax: 128,
+  /** Names of deleted tables whose highest version is remembered one by one. */
+  formerTableCountMax: 1_000,
   keepVersionsMax: 16,
   /** The size of one shared 64-bit WebAssembly memory. */
   segmentBytesMax: 16 * GiB,
@@ -44,8 +46,17 @@ export const LIMITS = {
   specificationBodyBytesMax: 16 * MiB,
   jsonDepthMax: 32,
   npyHeaderBytesMax: 10_000,
-  safetensorsHeaderBytesMax: 1 * MiB,
-  safetensorsTensorCountMax: 1_024,
+  /** The limit of the format itself. */
+  safetensorsHeaderBytesMax: 100_000_000,
+  /** The tensors of a file; those that are not stored are only counted and checked by their places. */
+  safetensorsTensorCountMax: 262_144,
+  /** The tensors of a lookup or an update, which needs all of them. */
+  safetensorsRequestTensorCountMax: 1_024,
+  /**
+   * Headers of uploads above `headerBytesFreeMax` that an HTTP worker receives and reads at the same time.
+   */
+  headerBytesInFlightMax: 128 * MiB,
+  headerBytesFreeMax: 1 * MiB,
   rowsPageMax: 1_000,
   tablesPageMax: 1_000,
   /** Updates that run during an export keep the rows that they overwrite, up to this many bytes. */
@@ -60,8 +71,15 @@ export const LIMITS = {
    */
   commitBatchBytesMax: 16 * MiB,
   commitBatchMsMax: 5,
+  /**
+   * Sequences of a version that are reserved on disk at a time. After a crash that took updates back, at most
+   * this many are skipped.
+   */
+  sequencesReservedMax: 65_536,
   idempotencyKeyLengthMax: 128,
   idempotencyKeyCountMax: 100_000,
+  /** Keys may be forgotten after this time, counted while the service runs. */
+  idempotencyKeyAgeMsMax: 24 * 60 * 60 * 1_000,
   aliasCountMax: 1_000,
   /** Updates are refused while the journal is larger than this, because snapshots cannot keep up. */
   journalBytesMax: 1 * GiB,
@@ -72,6 +90,14 @@ export const LIMITS = {
    * about 2 ms a MiB.
    */
   logBytesMax: 4 * MiB,
+  /**
+   * With no table left, a database with at least `storeFreeBytesMin` of empty pages is written anew, unless
+   * more than `storeVacuumBytesMax` of it is in use, since the next upload waits for that.
+   */
+  storeFreeBytesMin: 1 * MiB,
+  storeVacuumBytesMax: 32 * MiB,
+  /** Space of the disk that is kept for deletions, so that they succeed on a full disk and free more. */
+  diskReserveBytes: 512 * KiB,
   /** A shutdown writes snapshots for this long at most. The journal holds whatever they miss. */
   shutdownSnapshotMsMax: 10_000,
   computeQueueDepthMax: 64,
@@ -81,6 +107,9 @@ export const LIMITS = {
   headerBytesMax: 16 * KiB,
   headerCountMax: 100,
   connectionCountMax: 4_096,
+  /** File descriptors that connections leave to the service itself, and to each of its threads. */
+  descriptorsKept: 64,
+  descriptorsKeptPerThread: 16,
   headersTimeoutMs: 10_000,
   /** A body of which nothing arrives for this long is refused. */
   uploadIdleMsMax: 30_000,
@@ -96,16 +125,22 @@ export const LIMITS = {
   errorPlacesMax: 10,
   /** The number of multipart uploads that may be open at the same time. */
   uploadCountMax: 64,
+  /** Those of one table. */
+  uploadTableCountMax: 16,
+  /** When there are too many, the oldest upload without activity for this long gives way to a new one. */
+  uploadYieldMsMin: 60 * 60 * 1_000,
   uploadPartCountMax: 10_000,
   uploadPartBytesMax: 1 * GiB,
   /** The parts of all uploads together, on disk. */
   uploadStagedBytesMax: 256 * GiB,
   /** Uploads leave this much of the disk free, because the journal and the snapshots need it too. */
   uploadDiskFreeBytesMin: 512 * MiB,
-  /**
-   * A multipart upload without activity for this long is aborted, and a committed one is forgotten after it.
-   */
-  uploadAgeMsMax: 24 * 60 * 60 * 1_000,
+  /** A multipart upload without activity for this long is aborted. */
+  uploadAgeMsMax: 6 * 60 * 60 * 1_000,
+  /** Time before the start of the service makes an upload older by this much at most. */
+  uploadAgeBeforeStartMsMax: 60 * 60 * 1_000,
+  /** A committed upload is forgotten after this time. */
+  uploadRememberedMsMax: 24 * 60 * 60 * 1_000,
   uploadRememberedCountMax: 1_000,
   /** A commit whose thread died blocks the next commit of the same upload for this long. */
   uploadCommitLeaseMs: 15_000,

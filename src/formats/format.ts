@@ -34,7 +34,7 @@ interface FormatFacts {
  * the body has arrived.
  */
 interface HeaderFacts {
-  /** Whether a file that begins with these bytes, at most `FILE_PREFIX_BYTES`, is of this format. */
+  /** Whether a file that begins with these bytes is of this format. */
   recognises(prefix: Uint8Array): boolean
   /** `measureHeader` never needs more than this many bytes. */
   prefixBytes: number
@@ -73,9 +73,6 @@ export interface NamedArraysFormat extends FormatFacts, HeaderFacts {
 
 export type Format = NumbersFormat | ArrayFormat | NamedArraysFormat
 
-/** `recognises` gets at most this many bytes of a file. */
-export const FILE_PREFIX_BYTES = 16
-
 /** The format of bare numbers. Lookups within the service also answer in it, and are framed later. */
 export const RAW = {
   name: 'raw',
@@ -100,6 +97,9 @@ const NPY = {
   locate: locateNpy,
   frame: frameNpy,
 } as const satisfies ArrayFormat
+
+/** The format of one array, in which commands send what they have converted. */
+export const ONE_ARRAY: ArrayFormat = NPY
 
 const SAFETENSORS = {
   name: 'safetensors',

@@ -5,6 +5,9 @@ import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { createNumberScanner } from '../kernels/parse-numbers.ts'
 import type { NumberScanner } from '../kernels/parse-numbers.ts'
+import { nameContent } from './first-bytes.ts'
+
+const COMMA = 0x2c
 
 /**
  * A place in a JSON body. `bytes` holds a copy of the body followed by a zero byte, which valid JSON never
@@ -51,7 +54,10 @@ export const openCursor = (body: Uint8Array, depthMax: number): JsonCursor => {
   // set() copies into shared memory byte by byte unless both sides are aligned alike.
   Buffer.from(body.buffer, body.byteOffset, body.length).copy(buffer)
   bytes[body.length] = 0
-  if (!isUtf8(body)) refuse('MALFORMED_BODY', `the body: not UTF-8 at byte ${findUtf8End(body)}`)
+  if (!isUtf8(body)) {
+    refuseContent(body)
+    refuse('MALFORMED_BODY', `the body: not UTF-8 at byte ${findUtf8End(body)}`)
+  }
   return { bytes, buffer, scanner, end: body.length, depthMax, at: 0 }
 }
 
@@ -77,9 +83,55 @@ const describeByte = (cursor: JsonCursor, at: number): string => {
     : `the byte 0x${byte.toString(16).padStart(2, '0')}`
 }
 
-/** Refuses (MALFORMED_BODY) the byte at `at`. The message names it and what was expected. */
-export const refuseByte = (cursor: JsonCursor, at: number, expected: string): never =>
-  refuse('MALFORMED_BODY', `the body: expected ${expected} at byte ${at}, found ${describeByte(cursor, at)}`)
+/** Slips that writers of JSON make, by the byte at which they show. */
+const SLIPS: Readonly<Record<string, string>> = {
+  "'": 'JSON has double quotes only; json.dumps writes them',
+  N: 'JSON has no NaN: send null where it is allowed, or a binary format',
+  I: 'JSON has no infinity: send a binary format',
+  T: 'true is lower case in JSON',
+  F: 'false is lower case in JSON',
+  '/': 'JSON has no comments',
+  '}': 'JSON has no comma at the end',
+  ']': 'JSON has no comma at the end',
+}
+
+/** What follows a comma that ends a list or object is one of these. */
+const AFTER_COMMA = new Set(['a value', 'the name of a member'])
+
+const explainSlip = ({ bytes }: JsonCursor, at: number, expected: string): string => {
+  const found = String.fromCharCode(bytes[at])
+  if (expected === 'nothing more' && '{['.includes(found))
+    return '; of several JSON values, as in NDJSON, send each in a request of its own'
+  const isClosing = found === '}' || found === ']'
+  const isSlip =
+    Object.hasOwn(SLIPS, found) && (AFTER_COMMA.has(expected) || (found === 'I' && expected === 'a digit'))
+  if (!isSlip) return ''
+  let before = at - 1
+  while (before > 0 && bytes[before] <= 0x20) before -= 1
+  return isClosing && bytes[before] !== COMMA ? '' : `; ${SLIPS[found]}`
+}
+
+/** Refuses (MALFORMED_BODY) a body that begins as something known that is not JSON; returns for others. */
+const refuseContent = (body: Uint8Array): void => {
+  const content = nameContent(body)
+  if (content !== undefined) refuse('MALFORMED_BODY', `the body is not JSON: ${content}`)
+}
+
+/** Only an error so near to the beginning may mean that the whole body is something else. */
+const BEGINNING_BYTES = 4
+
+/**
+ * Refuses (MALFORMED_BODY) the byte at `at`. The message names it, what was expected, and the cause if it is
+ * a known one.
+ */
+export const refuseByte = (cursor: JsonCursor, at: number, expected: string): never => {
+  if (at < BEGINNING_BYTES) refuseContent(cursor.bytes.subarray(0, cursor.end))
+  return refuse(
+    'MALFORMED_BODY',
+    `the body: expected ${expected} at byte ${at}, found ${describeByte(cursor, at)}` +
+      (at < cursor.end ? explainSlip(cursor, at, expected) : ''),
+  )
+}
 
 /** Returns the place of the first byte from `at` on that is not white space. */
 export const skipSpace = (bytes: Uint8Array, at: number): number => {

@@ -5,11 +5,13 @@
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { escapePointer } from '../core/pointers.ts'
+import { findNearName } from '../core/suggest-name.ts'
 import { openCursor, skipSpace } from './json-cursor.ts'
 import type { JsonCursor } from './json-cursor.ts'
 import { type KeepSingles, readTensor } from './json-nest.ts'
 import { checkEnd, kindAt, readElements, readMembers, readPlain, skipValue } from './json-scan.ts'
 import type { CountLimit, JsonTensor } from './json-tensor.ts'
+import { quoteText } from './scanner.ts'
 
 export { toFloat32, toIndexArray } from './json-tensor.ts'
 export type { JsonTensor } from './json-tensor.ts'
@@ -56,7 +58,11 @@ const refusePlace = (pointer: string, detail: string): never =>
 const checkObject = (cursor: JsonCursor, pointer: string): void => {
   const kind = kindAt(cursor, cursor.at)
   if (kind !== 'an object')
-    refusePlace(pointer, `expected ${pointer === '' ? 'a JSON object' : 'an object'}, got ${kind}`)
+    refusePlace(
+      pointer,
+      `expected ${pointer === '' ? 'a JSON object' : 'an object'}, got ${kind}` +
+        (pointer === '' && kind === 'a string' ? ': send the object itself, not its text as a string' : ''),
+    )
 }
 
 const readObject = (
@@ -156,5 +162,10 @@ export const readJsonObjects = (
       })
       objects = list
     })
-    return { members, objects: objects ?? refusePlace(pointer, 'expected a list of objects, got nothing') }
+    const near = Object.keys(members).find((name) => findNearName(name, [arrayName]) !== undefined)
+    const hint = near === undefined ? '' : ` (the body has ${quoteText(near)} instead)`
+    return {
+      members,
+      objects: objects ?? refusePlace(pointer, `expected a list of objects, got nothing${hint}`),
+    }
   })

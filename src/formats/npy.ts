@@ -7,15 +7,17 @@
  *          '\n' up to a multiple of 64
  *     ..   the elements
  *
- * The header is a Python literal. Only a fixed part of that language is read, and nothing is evaluated.
+ * The header is a Python literal (npy-literal.ts). Column order and big-endian numbers are read too, because
+ * NumPy writes an array as it lies in memory: that of a data frame lies column by column.
  */
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ElementType } from '../core/types.ts'
-import { accept, expectToken, failAt, peek, quoteText, readWhole } from './scanner.ts'
-import type { Cursor } from './scanner.ts'
-import { arrayBytes, checkRank, NO_BYTES, viewBytes } from './shape.ts'
-import type { ArrayPlace, Frame, NamedArray, TypedBytes } from './shape.ts'
+import { arrangeRows, needsMoving } from './arrange-rows.ts'
+import { nameContent } from './first-bytes.ts'
+import { DESCRIPTORS, readLiteral } from './npy-literal.ts'
+import { arrayBytes, NO_BYTES, viewBytes } from './shape.ts'
+import type { ArrayPlace, Arrangement, Frame, NamedArray, TypedBytes } from './shape.ts'
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
 const VERSION_AT = 6
@@ -26,27 +28,7 @@ export const NPY_PREFIX_BYTES = 12
 /** NumPy leaves room for the first dimension to grow in place, up to the digits of 2^64. */
 const GROWTH_DIGITS = 21
 
-const DESCRIPTORS: Partial<Record<ElementType, string>> = {
-  float64: '<f8',
-  float32: '<f4',
-  float16: '<f2',
-  int8: '|i1',
-  int16: '<i2',
-  int32: '<i4',
-  int64: '<i8',
-  uint8: '|u1',
-  uint16: '<u2',
-  uint32: '<u4',
-  uint64: '<u8',
-  bool: '|b1',
-}
-const ELEMENT_TYPES = new Map(
-  Object.entries(DESCRIPTORS).map(([elementType, descr]) => [descr, elementType as ElementType]),
-)
-// A single byte has no byte order, but writers outside Python (cnpy) put '<' before it.
-for (const kind of ['i1', 'u1', 'b1']) ELEMENT_TYPES.set(`<${kind}`, ELEMENT_TYPES.get(`|${kind}`)!)
-
-export interface NpyHeader {
+export interface NpyHeader extends Arrangement {
   elementType: ElementType
   shape: number[]
   /** The place of the first element, from the start of the body. */
@@ -66,7 +48,9 @@ export const looksLikeNpy = (prefix: Uint8Array): boolean =>
  */
 export const npyHeaderBytes = (prefix: Uint8Array): number | null => {
   if (!MAGIC.every((byte, index) => index >= prefix.length || prefix[index] === byte)) {
-    refuse('MALFORMED_BODY', 'not an npy body: it does not begin with \\x93NUMPY')
+    const content = nameContent(prefix)
+    const hint = content === undefined ? '' : `; ${content}`
+    refuse('MALFORMED_BODY', `not an npy body: it does not begin with \\x93NUMPY${hint}`)
   }
   const [major, minor] = prefix.subarray(VERSION_AT, LENGTH_AT)
   if (major < 1 || major > 3 || minor > 0) {
@@ -88,7 +72,7 @@ export const npyHeaderBytes = (prefix: Uint8Array): number | null => {
 /**
  * Reads the header. `bytes` holds all of it, and any part of the elements. Refuses MALFORMED_BODY for bytes
  * that are not an npy header, DTYPE_MISMATCH for element types that are not served, and SHAPE_MISMATCH for
- * column order, too many dimensions or uncountable shapes.
+ * too many dimensions or uncountable shapes. The arrangement is absent where it makes no difference.
  */
 export const readNpyHeader = (bytes: Uint8Array): NpyHeader => {
   const dataAt = npyHeaderBytes(bytes)
@@ -100,15 +84,17 @@ export const readNpyHeader = (bytes: Uint8Array): NpyHeader => {
   }
   const textAt = LENGTH_AT + (bytes[VERSION_AT] === 1 ? 2 : 4)
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + textAt, dataAt - textAt).toString('latin1')
-  const { descr, fortranOrder, shape } = readLiteral({ text, at: 0, what: 'the npy header' })
-  const elementType = ELEMENT_TYPES.get(descr) ?? refuseDescriptor(descr)
-  if (fortranOrder && shape.length >= 2) {
-    refuse(
-      'SHAPE_MISMATCH',
-      'the npy array is in column order (fortran_order); save np.ascontiguousarray(array) instead',
-    )
+  // A suffix L, as Python 2 wrote it, is read where NumPy reads it.
+  const { elementType, isBigEndian, isColumnOrder, shape } = readLiteral(text, bytes[VERSION_AT] < 3)
+  const dataBytes = arrayBytes(elementType, shape)
+  return {
+    elementType,
+    shape,
+    dataAt,
+    dataBytes,
+    ...(isBigEndian && { isBigEndian }),
+    ...(isColumnOrder && needsMoving(shape) && { isColumnOrder }),
   }
-  return { elementType, shape, dataAt, dataBytes: arrayBytes(elementType, shape) }
 }
 
 /**
@@ -116,21 +102,22 @@ export const readNpyHeader = (bytes: Uint8Array): NpyHeader => {
  * body exactly.
  */
 export const readNpy = (bytes: Uint8Array): TypedBytes => {
-  const { elementType, shape, dataAt, dataBytes } = readNpyHeader(bytes)
+  const { elementType, shape, dataAt, dataBytes, ...arrangement } = readNpyHeader(bytes)
   if (bytes.length - dataAt !== dataBytes) {
     refuse(
       'MALFORMED_BODY',
       `the npy header announces ${dataBytes} bytes of elements, the body has ${bytes.length - dataAt}`,
     )
   }
-  return { elementType, shape, data: viewBytes(bytes, dataAt, bytes.length) }
+  const data = arrangeRows(viewBytes(bytes, dataAt, bytes.length), elementType, shape, arrangement)
+  return { elementType, shape, data }
 }
 
 /** Finds the array of a body by its header. Refuses as {@link readNpyHeader}. */
 export const locateNpy = (headerBytes: Uint8Array): { array: ArrayPlace; bodyBytes: number } => {
-  const { elementType, shape, dataAt, dataBytes } = readNpyHeader(headerBytes)
+  const { dataAt, dataBytes, ...array } = readNpyHeader(headerBytes)
   const bodyBytes = dataAt + dataBytes
-  return { array: { elementType, shape, begin: dataAt, end: bodyBytes }, bodyBytes }
+  return { array: { ...array, begin: dataAt, end: bodyBytes }, bodyBytes }
 }
 
 /** Frames one array. npy has no place for its name. Refuses as {@link writeNpyHeader}. */
@@ -162,80 +149,4 @@ export const writeNpyHeader = (elementType: ElementType, shape: readonly number[
   header.write(literal, textAt, 'latin1')
   header.write('\n', header.length - 1, 'latin1')
   return viewBytes(header, 0, header.length)
-}
-
-interface Literal {
-  descr: string
-  fortranOrder: boolean
-  shape: number[]
-}
-
-const readLiteral = (cursor: Cursor): Literal => {
-  const literal: Partial<Literal> = {}
-  expectToken(cursor, '{')
-  while (!accept(cursor, '}')) {
-    readEntry(cursor, literal)
-    if (!accept(cursor, ',') && peek(cursor) !== '}') failAt(cursor, "',' or '}'")
-  }
-  if (peek(cursor) !== '') failAt(cursor, 'nothing but white space')
-  const { descr, fortranOrder, shape } = literal
-  if (descr === undefined || fortranOrder === undefined || shape === undefined) {
-    return refuse('MALFORMED_BODY', "the npy header needs the keys 'descr', 'fortran_order' and 'shape'")
-  }
-  return { descr, fortranOrder, shape }
-}
-
-const readEntry = (cursor: Cursor, literal: Partial<Literal>): void => {
-  const keyAt = cursor.at
-  const key = readQuoted(cursor)
-  expectToken(cursor, ':')
-  if (key === 'descr' && literal.descr === undefined) {
-    if ('[({'.includes(peek(cursor) || ' ')) refuseDescriptor('a structure')
-    literal.descr = readQuoted(cursor)
-  } else if (key === 'fortran_order' && literal.fortranOrder === undefined) {
-    literal.fortranOrder = accept(cursor, 'True')
-    if (!literal.fortranOrder && !accept(cursor, 'False')) failAt(cursor, 'True or False')
-  } else if (key === 'shape' && literal.shape === undefined) {
-    literal.shape = readTuple(cursor)
-  } else {
-    cursor.at = keyAt
-    failAt(cursor, "each of the keys 'descr', 'fortran_order' and 'shape' once and no other")
-  }
-}
-
-const readQuoted = (cursor: Cursor): string => {
-  const quote = peek(cursor)
-  if (quote !== "'" && quote !== '"') failAt(cursor, 'a quoted string')
-  const end = cursor.text.indexOf(quote, cursor.at + 1)
-  if (end < 0) failAt(cursor, 'a string with an end')
-  const value = cursor.text.slice(cursor.at + 1, end)
-  cursor.at = end + 1
-  return value
-}
-
-const readTuple = (cursor: Cursor): number[] => {
-  const shape: number[] = []
-  let comma = true
-  expectToken(cursor, '(')
-  while (!accept(cursor, ')')) {
-    if (!comma) failAt(cursor, "',' or ')'")
-    checkRank(shape.length + 1)
-    shape.push(readWhole(cursor))
-    comma = accept(cursor, ',')
-  }
-  if (shape.length === 1 && !comma) failAt(cursor, "a comma behind the only dimension, as in '(5,)'")
-  return shape
-}
-
-const refuseDescriptor = (descr: string): never => {
-  const hint = /^[<|]V2$/.test(descr)
-    ? '; bfloat16 cannot be carried by npy, use application/x-safetensors'
-    : descr.startsWith('>')
-      ? "; it is big-endian, convert it with array.astype(array.dtype.newbyteorder('<'))"
-      : ''
-  const known = Object.values(DESCRIPTORS).join(' ')
-  return refuse(
-    'DTYPE_MISMATCH',
-    `the npy array has elements of ${quoteText(descr)}; supported are ${known}${hint}`,
-  )
 }

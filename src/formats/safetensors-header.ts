@@ -10,8 +10,9 @@ import { LIMITS } from '../core/limits.ts'
 import type { ElementType } from '../core/types.ts'
 import { accept, expectToken, failAt, peek, quoteText, readWhole } from './scanner.ts'
 import type { Cursor } from './scanner.ts'
-import { arrayBytes, checkRank, formatShape } from './shape.ts'
-import type { ArrayPlace, ByteRange, NamedArray } from './shape.ts'
+import { skipJson } from './skip-json.ts'
+import { arrayBytes, formatShape } from './shape.ts'
+import type { ArrayPlace, ByteRange, NamedArray, UnreadArray } from './shape.ts'
 
 /** The member of the header that is no array. */
 export const METADATA = '__metadata__'
@@ -40,22 +41,35 @@ const ELEMENT_TYPES = new Map(
 export interface HeaderText {
   /** In the order of the header, which need not be the order of the data. */
   tensors: Map<string, ArrayPlace>
+  /** The tensors of a dtype or shape that is not read here. */
+  unread: Map<string, UnreadArray>
   metadata: Map<string, string>
 }
 
-/** Reads the whole text. Refuses MALFORMED_BODY, DTYPE_MISMATCH and SHAPE_MISMATCH. */
-export const readHeaderText = (text: string): HeaderText => {
+/**
+ * Reads the whole text, with at most `nameCountMax` tensors. Refuses MALFORMED_BODY. What the library ignores
+ * is ignored: unknown members of a tensor, metadata of null, and white space around the object.
+ */
+export const readHeaderText = (text: string, nameCountMax: number): HeaderText => {
   const cursor: Cursor = { text, at: 0, what: 'the safetensors header' }
-  if (!text.startsWith('{')) failAt(cursor, "'{'")
   const tensors = new Map<string, ArrayPlace>()
+  const unread = new Map<string, UnreadArray>()
   const metadata = new Map<string, string>()
-  readMembers(cursor, (name) => {
-    if (name === METADATA) readMembers(cursor, (key) => metadata.set(key, readString(cursor)))
-    else tensors.set(name, readTensor(cursor, name))
+  readMembers(cursor, nameCountMax, (name) => {
+    if (name === METADATA) readMetadata(cursor, nameCountMax, metadata)
+    else {
+      const tensor = readTensor(cursor, name)
+      if ('refuse' in tensor) unread.set(name, tensor)
+      else tensors.set(name, tensor)
+    }
   })
-  while (text[cursor.at] === ' ') cursor.at += 1
-  if (cursor.at < text.length) failAt(cursor, 'nothing but spaces')
-  return { tensors, metadata }
+  if (peek(cursor) !== '') failAt(cursor, 'nothing but white space')
+  return { tensors, unread, metadata }
+}
+
+const readMetadata = (cursor: Cursor, nameCountMax: number, metadata: Map<string, string>): void => {
+  if (accept(cursor, 'null')) return
+  readMembers(cursor, nameCountMax, (key) => metadata.set(key, readString(cursor)))
 }
 
 /**
@@ -84,7 +98,7 @@ export const printHeaderText = (
  * Reads one JSON object and calls `readMember` after each colon. Refuses a key that occurs twice, and more
  * keys than a body may have arrays.
  */
-const readMembers = (cursor: Cursor, readMember: (key: string) => void): void => {
+const readMembers = (cursor: Cursor, nameCountMax: number, readMember: (key: string) => void): void => {
   const seen = new Set<string>()
   expectToken(cursor, '{')
   if (accept(cursor, '}')) return
@@ -93,45 +107,64 @@ const readMembers = (cursor: Cursor, readMember: (key: string) => void): void =>
     if (seen.has(key)) refuse('MALFORMED_BODY', `${cursor.what} has the name ${quoteText(key)} twice`)
     seen.add(key)
     // The metadata is not an array, and does not count.
-    if (seen.size - Number(seen.has(METADATA)) > LIMITS.safetensorsTensorCountMax) {
-      refuse('MALFORMED_BODY', `${cursor.what} has more than ${LIMITS.safetensorsTensorCountMax} names`)
-    }
+    if (seen.size - Number(seen.has(METADATA)) > nameCountMax)
+      refuse('MALFORMED_BODY', `${cursor.what} has more than ${nameCountMax} names`)
     expectToken(cursor, ':')
     readMember(key)
   } while (accept(cursor, ','))
   expectToken(cursor, '}')
 }
 
-const readTensor = (cursor: Cursor, name: string): ArrayPlace => {
-  const refuseTensor = (code: 'MALFORMED_BODY' | 'DTYPE_MISMATCH', what: string): never =>
-    refuse(code, `the safetensors array ${quoteText(name)} ${what}`)
-  const members: { dtype?: string; shape?: number[]; offsets?: ByteRange } = {}
-  readMembers(cursor, (key) => {
+/** Members of a tensor that are not known here are skipped, and no more than these. */
+const MEMBER_COUNT_MAX = 64
+
+interface TensorMembers {
+  dtype?: string
+  shape?: number[]
+  offsets?: ByteRange
+}
+
+const readTensor = (cursor: Cursor, name: string): ArrayPlace | UnreadArray => {
+  const members: TensorMembers = {}
+  readMembers(cursor, MEMBER_COUNT_MAX, (key) => {
     if (key === 'dtype') members.dtype = readString(cursor)
     else if (key === 'shape') members.shape = readShape(cursor)
     else if (key === 'data_offsets') members.offsets = readOffsets(cursor)
-    else refuseTensor('MALFORMED_BODY', `has ${quoteText(key)}; expected are dtype, shape and data_offsets`)
+    else skipJson(cursor, readString)
   })
   const { dtype, shape, offsets } = members
-  if (dtype === undefined || shape === undefined || offsets === undefined) {
-    return refuseTensor('MALFORMED_BODY', 'needs dtype, shape and data_offsets')
-  }
-  const elementType =
-    ELEMENT_TYPES.get(dtype) ??
-    refuseTensor(
-      'DTYPE_MISMATCH',
-      `has dtype ${quoteText(dtype)}; supported are ${Object.values(DTYPES).join(' ')}`,
-    )
+  if (dtype === undefined || shape === undefined || offsets === undefined)
+    return refuseTensor('MALFORMED_BODY', name, 'needs dtype, shape and data_offsets')
   const { begin, end } = offsets
+  if (begin > end || !Number.isSafeInteger(end))
+    return refuseTensor('MALFORMED_BODY', name, `has the data_offsets [${begin},${end}]`)
+  const elementType = ELEMENT_TYPES.get(dtype)
+  const reason =
+    elementType === undefined
+      ? `has dtype ${quoteText(dtype)}; supported are ${Object.values(DTYPES).join(' ')}`
+      : shape.length > LIMITS.arrayRankMax
+        ? `has ${shape.length} dimensions; an array has at most ${LIMITS.arrayRankMax}`
+        : undefined
+  if (elementType === undefined || reason !== undefined) {
+    const code = elementType === undefined ? 'DTYPE_MISMATCH' : 'SHAPE_MISMATCH'
+    return { begin, end, rank: shape.length, refuse: () => refuseTensor(code, name, reason ?? '') }
+  }
   const bytes = arrayBytes(elementType, shape)
   if (end - begin !== bytes) {
-    refuseTensor(
+    return refuseTensor(
       'MALFORMED_BODY',
+      name,
       `takes ${bytes} bytes, but its data_offsets [${begin},${end}] hold ${end - begin}`,
     )
   }
   return { elementType, shape, begin, end }
 }
+
+const refuseTensor = (
+  code: 'MALFORMED_BODY' | 'DTYPE_MISMATCH' | 'SHAPE_MISMATCH',
+  name: string,
+  what: string,
+): never => refuse(code, `the safetensors array ${quoteText(name)} ${what}`)
 
 const readString = (cursor: Cursor): string => {
   if (peek(cursor) !== '"') failAt(cursor, 'a string')
@@ -157,12 +190,16 @@ const unescapeString = (literal: string): string | null => {
   }
 }
 
+/** A shape that is longer than any library makes one is damage. */
+const AXES_COUNT_MAX = 64
+
 const readShape = (cursor: Cursor): number[] => {
   const shape: number[] = []
   expectToken(cursor, '[')
   if (accept(cursor, ']')) return shape
   do {
-    checkRank(shape.length + 1)
+    if (shape.length === AXES_COUNT_MAX)
+      refuse('SHAPE_MISMATCH', `${cursor.what} has a shape of more than ${AXES_COUNT_MAX} dimensions`)
     shape.push(readWhole(cursor))
   } while (accept(cursor, ','))
   expectToken(cursor, ']')

@@ -9,14 +9,14 @@ import { isUtf8 } from 'node:buffer'
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { nameContent, recogniseContent } from './first-bytes.ts'
 import { METADATA, printHeaderText, readHeaderText } from './safetensors-header.ts'
 import type { HeaderText } from './safetensors-header.ts'
 import { quoteText } from './scanner.ts'
 import { arrayBytes, NO_BYTES, viewBytes } from './shape.ts'
-import type { ArrayPlace, ByteRange, Frame, LocatedArrays, NamedArray, TypedBytes } from './shape.ts'
+import type { ByteRange, Frame, LocatedArrays, NamedArray, TypedBytes } from './shape.ts'
 
 const LENGTH_BYTES = 8
-const BRACE = 0x7b
 
 /** The length of the prefix of a body that contains the length of its header. */
 export const SAFETENSORS_PREFIX_BYTES = LENGTH_BYTES
@@ -28,7 +28,8 @@ export interface SafetensorsHeader extends HeaderText {
 }
 
 /** Whether a file that begins with `prefix` may be safetensors: eight bytes of length, then JSON. */
-export const looksLikeSafetensors = (prefix: Uint8Array): boolean => prefix[LENGTH_BYTES] === BRACE
+export const looksLikeSafetensors = (prefix: Uint8Array): boolean =>
+  recogniseContent(prefix)?.kind === 'safetensors'
 
 /**
  * Returns the bytes from the start of the body to the data, or null while `prefix` has less than 8 bytes.
@@ -38,20 +39,27 @@ export const safetensorsHeaderBytes = (prefix: Uint8Array): number | null => {
   if (prefix.length < LENGTH_BYTES) return null
   const textBytes = new DataView(prefix.buffer, prefix.byteOffset, LENGTH_BYTES).getBigUint64(0, true)
   const limit = LIMITS.safetensorsHeaderBytesMax
-  if (textBytes > limit)
-    refuse('MALFORMED_BODY', `the safetensors header says it has ${textBytes} bytes; the limit is ${limit}`)
+  if (textBytes > limit) {
+    const content = nameContent(prefix)
+    const hint = content === undefined ? '' : `; this is no safetensors body: ${content}`
+    refuse(
+      'MALFORMED_BODY',
+      `the safetensors header says it has ${textBytes} bytes; the limit is ${limit}${hint}`,
+    )
+  }
   return LENGTH_BYTES + Number(textBytes)
 }
 
 /**
  * Reads and checks the header. `headerBytes` holds all of it, and any part of the data; `bodyBytes` is the
  * length of the whole body, or null when it is not known yet (the caller then compares the last `end`
- * itself). Refuses MALFORMED_BODY for bytes that are not safetensors, DTYPE_MISMATCH for dtypes that are not
- * served, and SHAPE_MISMATCH for uncountable shapes and too many dimensions.
+ * itself). Refuses MALFORMED_BODY for bytes that are not safetensors, and SHAPE_MISMATCH for uncountable
+ * shapes. Of arrays that are not read here, only the ranges are checked.
  */
 export const readSafetensorsHeader = (
   headerBytes: Uint8Array,
   bodyBytes: number | null,
+  tensorCountMax: number = LIMITS.safetensorsTensorCountMax,
 ): SafetensorsHeader => {
   const dataAt = safetensorsHeaderBytes(headerBytes)
   if (dataAt === null || headerBytes.length < dataAt) {
@@ -61,14 +69,23 @@ export const readSafetensorsHeader = (
       `the safetensors body ends inside its header: ${headerBytes.length} bytes, expected ${needed}`,
     )
   }
-  const { tensors, metadata } = readHeaderText(decodeText(headerBytes, dataAt))
-  checkOffsets(tensors, bodyBytes === null ? null : bodyBytes - dataAt)
-  return { tensors, metadata, dataAt }
+  const header = readHeaderText(decodeText(headerBytes, dataAt), tensorCountMax)
+  const ranges = [...header.tensors, ...header.unread]
+  checkOffsets(ranges, bodyBytes === null ? null : bodyBytes - dataAt)
+  return { ...header, dataAt }
 }
 
-/** Reads a whole body: each array as a view of it, by name. Refuses as {@link readSafetensorsHeader}. */
+/**
+ * Reads a whole body of a request, of which every array is asked for: each as a view of it, by name. Refuses
+ * as {@link readSafetensorsHeader}, and DTYPE_MISMATCH or SHAPE_MISMATCH for arrays that are not read here.
+ */
 export const readSafetensors = (bytes: Uint8Array): Map<string, TypedBytes> => {
-  const { tensors, dataAt } = readSafetensorsHeader(bytes, bytes.length)
+  const { tensors, unread, dataAt } = readSafetensorsHeader(
+    bytes,
+    bytes.length,
+    LIMITS.safetensorsRequestTensorCountMax,
+  )
+  for (const array of unread.values()) array.refuse()
   const arrays = new Map<string, TypedBytes>()
   for (const [name, { elementType, shape, begin, end }] of tensors) {
     arrays.set(name, { elementType, shape, data: viewBytes(bytes, dataAt + begin, dataAt + end) })
@@ -78,14 +95,16 @@ export const readSafetensors = (bytes: Uint8Array): Map<string, TypedBytes> => {
 
 /** Finds the arrays of a body by its header. Refuses as {@link readSafetensorsHeader}. */
 export const locateSafetensors = (headerBytes: Uint8Array, announcedBytes: number | null): LocatedArrays => {
-  const { tensors, metadata, dataAt } = readSafetensorsHeader(headerBytes, announcedBytes)
-  const arrays = new Map<string, ArrayPlace>()
+  const { tensors: arrays, unread, metadata, dataAt } = readSafetensorsHeader(headerBytes, announcedBytes)
   let bodyBytes = dataAt
-  for (const [name, { begin, end, ...array }] of tensors) {
-    arrays.set(name, { ...array, begin: dataAt + begin, end: dataAt + end })
-    bodyBytes = Math.max(bodyBytes, dataAt + end)
+  for (const ranges of [arrays, unread]) {
+    for (const range of ranges.values()) {
+      range.begin += dataAt
+      range.end += dataAt
+      bodyBytes = Math.max(bodyBytes, range.end)
+    }
   }
-  return { arrays, metadata, bodyBytes }
+  return { arrays, unread, metadata, bodyBytes }
 }
 
 /**
@@ -131,10 +150,10 @@ const decodeText = (bytes: Uint8Array, dataAt: number): string => {
 /**
  * Refuses (MALFORMED_BODY) arrays that do not cover the data from its first to its last byte, each byte once.
  */
-const checkOffsets = (tensors: ReadonlyMap<string, ArrayPlace>, dataBytes: number | null): void => {
-  const sorted = [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)
+const checkOffsets = (ranges: [string, ByteRange][], dataBytes: number | null): void => {
+  ranges.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)
   let covered = 0
-  for (const [name, { begin, end }] of sorted) {
+  for (const [name, { begin, end }] of ranges) {
     if (begin !== covered) {
       refuse(
         'MALFORMED_BODY',

@@ -1,5 +1,6 @@
 /** Scans the text of a header, character by character, for the formats whose header is text. */
 import { refuse } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 
 /**
  * A place in the text of a header. No function of this file moves it back, so each character is read a
@@ -28,13 +29,29 @@ export const failAt = (cursor: Cursor, expected: string): never => {
 export const quoteText = (text: string): string =>
   JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text)
 
+/** Lists names in quotes, for messages. Only the first of very many are listed. */
+export const listNames = (names: readonly string[]): string => {
+  const shown = names.slice(0, LIMITS.errorPlacesMax).map(quoteText).join(', ')
+  return names.length === 0
+    ? 'none'
+    : names.length > LIMITS.errorPlacesMax
+      ? `${shown} and ${names.length - LIMITS.errorPlacesMax} more`
+      : shown
+}
+
 /**
  * Returns the next character that is not white space, without moving past it; the empty string at the end.
  */
 export const peek = (cursor: Cursor): string => {
-  while (cursor.at < cursor.text.length && ' \t\n\r'.includes(cursor.text[cursor.at])) cursor.at += 1
-  return cursor.text.charAt(cursor.at)
+  const { text } = cursor
+  let { at } = cursor
+  // Padding may be a hundred megabytes long.
+  for (let code = text.charCodeAt(at); isSpace(code); code = text.charCodeAt(at)) at += 1
+  cursor.at = at
+  return text.charAt(at)
 }
+
+const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
 
 /** Moves past `token` if it comes next, after any white space. Returns whether it did. */
 export const accept = (cursor: Cursor, token: string): boolean => {

@@ -29,15 +29,32 @@ export interface ByteRange {
   end: number
 }
 
+/** How the numbers of an array lie, where that is not row by row and little-endian. */
+export interface Arrangement {
+  /** The first index changes fastest: a matrix lies column by column. */
+  isColumnOrder?: boolean
+  isBigEndian?: boolean
+}
+
 /** An array, and where in a body its bytes are. */
-export interface ArrayPlace extends ByteRange {
+export interface ArrayPlace extends ByteRange, Arrangement {
   elementType: ElementType
   shape: number[]
+}
+
+/** An array of a kind that is not read here, beside others in its body. Only its bytes are checked. */
+export interface UnreadArray extends ByteRange {
+  /** The number of its axes. */
+  rank: number
+  /** Refuses the array, with the reason why it is not read. */
+  refuse: () => never
 }
 
 /** The arrays of a body, and its metadata. */
 export interface LocatedArrays {
   arrays: Map<string, ArrayPlace>
+  /** The arrays that are not read here, by name. They are refused only when one of them is asked for. */
+  unread: ReadonlyMap<string, UnreadArray>
   metadata: Map<string, string>
   /** The length of the whole body. */
   bodyBytes: number

@@ -7,6 +7,7 @@ import type { KeepSingles } from '../formats/json-nest.ts'
 import type { LookupServices } from '../lookup/lookup.ts'
 import type { Registry } from '../tables/registry.ts'
 import { createValueMemory } from '../update/decode.ts'
+import type { HeaderMemory } from '../upload/read-header.ts'
 import type { Staging } from '../upload/staging/layout.ts'
 import type { WriterClient } from '../writer/client.ts'
 import { StallWatch } from './body/stall-watch.ts'
@@ -49,6 +50,8 @@ export interface HttpContext extends HttpDependencies {
   connections: Connections
   /** Memory for the values of a JSON update, overwritten by the next one. */
   keepUpdateValues: KeepSingles
+  /** Counts the memory of the headers of uploads. */
+  headers: HeaderMemory
 }
 
 /** The context of one HTTP worker. */
@@ -57,4 +60,5 @@ export const createHttpContext = (dependencies: HttpDependencies): HttpContext =
   stalls: new StallWatch(),
   connections: new Connections(),
   keepUpdateValues: createValueMemory(),
+  headers: { bytes: 0 },
 })

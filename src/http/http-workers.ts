@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Config } from '../config.ts'
 import type { HttpWorkerCommand, HttpWorkerData, HttpWorkerEvent } from './worker.ts'
+import { readDescriptorMax } from '../system/descriptors.ts'
+import { planConnections } from './plan-connections.ts'
 import type { Writer } from '../writer/writer.ts'
 
 /** After this many deaths of HTTP workers within this time, restarting them does not help. */
@@ -110,6 +112,10 @@ export class HttpWorkers {
       port,
       computeThreadCount: Math.ceil(computeThreadCount / httpThreadCount),
       uploadsDir: join(dataDir, 'uploads'),
+      connectionCountMax: planConnections(readDescriptorMax(), {
+        http: httpThreadCount,
+        compute: computeThreadCount,
+      }),
       settings: this.#config,
     }
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {

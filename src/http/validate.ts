@@ -13,13 +13,17 @@ export type Checker<Schema extends TSchema> = (value: unknown, at?: string) => S
 /**
  * Compiles `schema` to a check without coercion and without defaults. The check returns the value itself. It
  * refuses INVALID_REQUEST with pointers to the places that do not fit, and NON_FINITE for a number that is
- * infinite as float32. `at` is the pointer of the value inside the body.
+ * infinite as float32. `at` is the pointer of the value inside the body. `alsoKnown` are members that are
+ * read elsewhere; messages about unknown ones list them.
  */
-export const compileChecker = <Schema extends TSchema>(schema: Schema): Checker<Schema> => {
+export const compileChecker = <Schema extends TSchema>(
+  schema: Schema,
+  alsoKnown: readonly string[] = [],
+): Checker<Schema> => {
   const compiled = Compile(schema)
   return (value, at = '') => {
     const fits = compiled.Check(value)
-    const places = fits ? [] : explainSchemaError(schema, value, at)
+    const places = fits ? [] : explainSchemaError(schema, value, at, alsoKnown)
     if (places.length > 0) refusePlaces('INVALID_REQUEST', places)
     const tooLarge = findTooLarge(value, at)
     if (tooLarge.length > 0) refusePlaces('NON_FINITE', tooLarge)

@@ -20,6 +20,8 @@ export interface HttpWorkerData {
   computeThreadCount: number
   /** The directory in which uploads in parts are staged. */
   uploadsDir: string
+  /** The most connections, so that descriptors are left for files. */
+  connectionCountMax: number
   settings: HttpSettings
 }
 
@@ -64,11 +66,12 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
     writer,
     registry: writer.registry,
     lookups,
-    staging: { directory: data.uploadsDir, limits: LIMITS },
+    staging: { directory: data.uploadsDir, limits: LIMITS, upMs: () => performance.now() },
     health,
     settings: data.settings,
   })
   const app = await buildApp(context)
+  app.server.maxConnections = data.connectionCountMax
   assert(parentPort !== null, 'an HTTP worker is a worker thread')
   const parent = parentPort
   const send = (event: HttpWorkerEvent) => parent.postMessage(event)

@@ -3,6 +3,7 @@ import { assert } from '../core/assert.ts'
 import { LIMITS } from '../core/limits.ts'
 import { PAGE_BYTES } from '../layout/table-layout.ts'
 import { adviseHugePages } from '../system/huge-pages.ts'
+import { adviseMemory, MADV_DONTNEED } from '../system/madvise.ts'
 
 const ARENA_BYTES_MAX = 2 ** 32
 
@@ -18,6 +19,13 @@ export const createTableMemory = (bytes: number): WebAssembly.Memory => {
   adviseHugePages(memory)
   return memory
 }
+
+/**
+ * Gives pages of a memory back to the system, whether or not a thread still maps them. They read as zeros
+ * afterwards. Returns whether the system accepted it.
+ */
+export const givePagesBack = (memory: WebAssembly.Memory, from: number, bytes: number): boolean =>
+  adviseMemory(memory, from, bytes, MADV_DONTNEED)
 
 /**
  * Creates a shared 32-bit memory of at least `bytesMax`, up to 4 GiB. It never grows, so views of it stay

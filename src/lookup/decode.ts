@@ -1,7 +1,9 @@
 /** Decodes the arrays of one lookup from its body: JSON numbers, or bytes in any format of the registry. */
 import { refuse } from '../core/errors.ts'
 import type { ElementType } from '../core/types.ts'
-import { describesItself, findFormat, type FormatName } from '../formats/format.ts'
+import { describesItself, findFormat, type FormatName, joinWords } from '../formats/format.ts'
+import { quoteText } from '../formats/scanner.ts'
+import { suggestName } from '../core/suggest-name.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import { type JsonTensor, toFloat32, toIndexArray } from '../formats/json-reader.ts'
 import { parseShape } from '../formats/raw.ts'
@@ -19,8 +21,21 @@ export interface IndicesQuery {
   weights?: string
 }
 
+/** The arrays that a lookup may have, by their names in a body of named arrays. */
+const TENSORS = ['indices', 'offsets', 'weights']
+
 /** The arrays of a lookup. */
 export type LookupArrays = Omit<LookupRequest, 'options'>
+
+/** The type of bare ids whose type the query does not state. */
+const DEFAULT_INDEX_TYPE: ElementType = 'int32'
+
+/**
+ * The header that says how bare ids were read: neither their bytes nor their number show that int64 were
+ * read as int32. Bodies that state their own type have none.
+ */
+export const indexHeaders = (name: FormatName, { index_dtype }: IndicesQuery): Record<string, string> =>
+  describesItself(findFormat(name)) ? {} : { 'x-index-dtype': index_dtype ?? DEFAULT_INDEX_TYPE }
 
 /**
  * Decodes the arrays of a binary lookup. Refuses MALFORMED_BODY, INVALID_REQUEST, SHAPE_MISMATCH,
@@ -28,7 +43,7 @@ export type LookupArrays = Omit<LookupRequest, 'options'>
  */
 export const decodeIndices = (name: FormatName, body: Buffer, query: IndicesQuery): LookupArrays => {
   const format = findFormat(name)
-  const { shape, index_dtype: elementType = 'int32', offsets, weights } = query
+  const { shape, index_dtype: elementType = DEFAULT_INDEX_TYPE, offsets, weights } = query
   if (describesItself(format) && (shape !== undefined || query.index_dtype !== undefined)) {
     refuse(
       'INVALID_REQUEST',
@@ -58,10 +73,11 @@ export const decodeIndices = (name: FormatName, body: Buffer, query: IndicesQuer
  */
 export const fromTypedTensors = (tensors: ReadonlyMap<string, TypedBytes>): LookupArrays => {
   for (const name of tensors.keys()) {
-    if (!['indices', 'offsets', 'weights'].includes(name))
+    if (!TENSORS.includes(name))
       refuse(
         'INVALID_REQUEST',
-        `the body has a tensor ${JSON.stringify(name)}; only indices, offsets and weights are expected`,
+        `the body has a tensor ${quoteText(name)}${suggestName(name, TENSORS) || ';'} ` +
+          `only ${joinWords(TENSORS, 'and')} are expected`,
       )
   }
   const indices =

@@ -5,6 +5,7 @@
 import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { findNamedArrays, type FormatName, RAW } from '../formats/format.ts'
+import { quoteText } from '../formats/scanner.ts'
 import type { TypedBytes } from '../formats/shape.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { TableReader } from '../tables/table-reader.ts'
@@ -52,7 +53,7 @@ export const decodeNamedTensors = (
     if (member === undefined || rest.length > 0) {
       refuse(
         'INVALID_REQUEST',
-        `tensor ${JSON.stringify(name)} is not expected; tensors are named {table}/indices`,
+        `tensor ${quoteText(name)} is not expected; tensors are named {table}/indices`,
       )
     }
     tables.set(table, (tables.get(table) ?? new Map<string, TypedBytes>()).set(member, tensor))

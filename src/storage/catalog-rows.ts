@@ -16,6 +16,8 @@ export interface CatalogTable {
    * Raised each time the table drops its optimizer state. Recovery only restores state of the current epoch.
    */
   stateEpoch: number
+  /** Raised by each change of what clients see of the table, except its data. */
+  revision: number
 }
 
 export interface CatalogVersion {
@@ -24,6 +26,29 @@ export interface CatalogVersion {
   rows: number
   dim: number
   dtype: Dtype
+  createdAtMs: number
+  /**
+   * No update has had a higher sequence: higher ones are reserved here before they are given out. A clean
+   * stop lowers it to the last one.
+   */
+  reserved: number
+}
+
+/** The highest version of a deleted table, so that another table of the name goes on from it. */
+export interface CatalogName {
+  /** Ascending in the order of deletion. */
+  id: number
+  /** Empty for the row that covers every name without one of its own. */
+  name: string
+  highest: number
+}
+
+/** Sequences of a version that may have been given out and were taken back. No record ever has one again. */
+export interface CatalogSkip {
+  tableId: number
+  version: number
+  first: number
+  last: number
   createdAtMs: number
 }
 
@@ -79,6 +104,8 @@ export interface CatalogImage {
   aliases: CatalogAlias[]
   snapshots: CatalogSnapshot[]
   adapters: CatalogAdapter[]
+  names: CatalogName[]
+  skips: CatalogSkip[]
   /** The next number for a table or snapshot. */
   nextId: number
 }
@@ -99,12 +126,19 @@ export type CatalogChange =
   | { kind: 'delete-snapshot'; snapshotId: number }
   | { kind: 'put-adapter'; adapter: CatalogAdapter }
   | { kind: 'delete-adapter'; tableId: number; version: number }
+  | { kind: 'put-name'; nameRow: CatalogName }
+  | { kind: 'delete-name'; nameId: number }
+  | { kind: 'put-skip'; skip: CatalogSkip }
+  /** Deletes the skips that begin after a sequence. */
+  | { kind: 'delete-skips'; tableId: number; version: number; after: number }
+  | { kind: 'delete-skip'; tableId: number; version: number; first: number }
 
 /**
  * SQLite's own checks cover the structure of pages, not the values: they do not notice a flipped bit in a
  * number. So each row has a CRC-32 of its values, and the superblock has the count of rows and the sum of
- * their CRCs. SQLite stores this text in the file, so it must stay the same to the byte: long lines are
- * continued with a backslash.
+ * their CRCs. This is format 1, which never changes: migrations.ts leads from it to the present one. SQLite
+ * stores this text in the file, so it must stay the same to the byte: long lines are continued with a
+ * backslash.
  */
 export const CATALOG_SCHEMA = `
   CREATE TABLE tables (id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL, \
@@ -143,6 +177,7 @@ export const CATALOG_COLUMNS = {
     highest: 'highest',
     current: 'current',
     stateEpoch: 'state_epoch',
+    revision: 'revision',
   },
   versions: {
     tableId: 'table_id',
@@ -151,6 +186,7 @@ export const CATALOG_COLUMNS = {
     dim: 'dim',
     dtype: 'dtype',
     createdAtMs: 'created_at',
+    reserved: 'reserved',
   },
   aliases: { alias: 'alias', table: 'target', version: 'version' },
   snapshots: {
@@ -179,12 +215,22 @@ export const CATALOG_COLUMNS = {
     fileB: 'file_b',
     sha256B: 'sha256_b',
   },
+  names: { id: 'id', name: 'name', highest: 'highest' },
+  skips: {
+    tableId: 'table_id',
+    version: 'version',
+    first: 'first',
+    last: 'last',
+    createdAtMs: 'created_at',
+  },
 } as const satisfies {
   tables: Record<keyof CatalogTable, string>
   versions: Record<keyof CatalogVersion, string>
   aliases: Record<keyof CatalogAlias, string>
   snapshots: Record<keyof CatalogSnapshot, string>
   adapters: Record<keyof CatalogAdapter, string>
+  names: Record<keyof CatalogName, string>
+  skips: Record<keyof CatalogSkip, string>
 }
 
 export type CatalogTableName = keyof typeof CATALOG_COLUMNS

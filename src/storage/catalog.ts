@@ -7,6 +7,8 @@ import type {
   CatalogAlias,
   CatalogChange,
   CatalogImage,
+  CatalogName,
+  CatalogSkip,
   CatalogSnapshot,
   CatalogTable,
   CatalogTableName,
@@ -23,15 +25,20 @@ const DELETES = {
     'DELETE FROM versions WHERE table_id = ?',
     'DELETE FROM snapshots WHERE table_id = ?',
     'DELETE FROM adapters WHERE table_id = ?',
+    'DELETE FROM skips WHERE table_id = ?',
   ],
   'delete-version': [
     'DELETE FROM versions WHERE table_id = ? AND version = ?',
     'DELETE FROM snapshots WHERE table_id = ? AND version = ?',
     'DELETE FROM adapters WHERE table_id = ? AND version = ?',
+    'DELETE FROM skips WHERE table_id = ? AND version = ?',
   ],
   'delete-alias': ['DELETE FROM aliases WHERE alias = ?'],
   'delete-snapshot': ['DELETE FROM snapshots WHERE id = ?'],
   'delete-adapter': ['DELETE FROM adapters WHERE table_id = ? AND version = ?'],
+  'delete-name': ['DELETE FROM names WHERE id = ?'],
+  'delete-skips': ['DELETE FROM skips WHERE table_id = ? AND version = ? AND first > ?'],
+  'delete-skip': ['DELETE FROM skips WHERE table_id = ? AND version = ? AND first = ?'],
 } as const
 
 type Row = Record<string, StoredValue>
@@ -55,7 +62,7 @@ export class Catalog {
       ) as Record<CatalogTableName, StatementSync>
     this.#select = prepareEach((name, columns) => {
       const members = columns.map(([member, column]) => `${column} AS "${member}"`)
-      return `SELECT ${members.join(', ')}, crc FROM ${name} ORDER BY 1, 2`
+      return `SELECT ${members.join(', ')}, crc FROM ${name} ORDER BY 1, 2, 3`
     })
     this.#replace = prepareEach((name, columns) => {
       const names = columns.map(([, column]) => column)
@@ -83,6 +90,8 @@ export class Catalog {
       aliases: this.#read('aliases') as unknown as CatalogAlias[],
       snapshots: this.#read('snapshots') as unknown as CatalogSnapshot[],
       adapters: this.#read('adapters') as unknown as CatalogAdapter[],
+      names: this.#read('names') as unknown as CatalogName[],
+      skips: this.#read('skips') as unknown as CatalogSkip[],
     }
   }
 
@@ -111,6 +120,10 @@ export class Catalog {
         return this.#put('snapshots', { ...change.snapshot })
       case 'put-adapter':
         return this.#put('adapters', { ...change.adapter })
+      case 'put-name':
+        return this.#put('names', { ...change.nameRow })
+      case 'put-skip':
+        return this.#put('skips', { ...change.skip })
       case 'delete-table':
         return this.#delete(change.kind, change.tableId)
       case 'delete-version':
@@ -120,6 +133,12 @@ export class Catalog {
         return this.#delete(change.kind, change.alias)
       case 'delete-snapshot':
         return this.#delete(change.kind, change.snapshotId)
+      case 'delete-name':
+        return this.#delete(change.kind, change.nameId)
+      case 'delete-skips':
+        return this.#delete(change.kind, change.tableId, change.version, change.after)
+      case 'delete-skip':
+        return this.#delete(change.kind, change.tableId, change.version, change.first)
     }
   }
 
@@ -130,6 +149,11 @@ export class Catalog {
 
   #delete(kind: keyof typeof DELETES, ...key: (string | number)[]): void {
     for (const statement of this.#deletes[kind]) statement.run(...key)
+  }
+
+  /** Whether no table is listed. */
+  isEmpty(): boolean {
+    return (this.#total.tables.get() as { rowCount: number }).rowCount === 0
   }
 
   /**

@@ -7,26 +7,16 @@
  *                   Each commit is synced.
  *     os.db         journal and keys of `os` updates, and of `none` while a snapshot runs. Its log is
  *                   synced once a second.
- *     os.mark       how much of os.db-wal was synced
+ *     *.mark        how much of the logs was synced; see synced-watermark.ts
+ *     reserve       space for deletions on a full disk; see space-reserve.ts
  *     *.db-wal      SQLite's write-ahead logs
  *     snapshots/    safetensors files
  */
 import { randomUUID } from 'node:crypto'
-import {
-  closeSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { syncDirectory } from '../system/disk.ts'
-import { Catalog } from './catalog.ts'
 import { CATALOG_SCHEMA } from './catalog-rows.ts'
 import {
   createDatabase,
@@ -35,33 +25,39 @@ import {
   plainFileExists,
   SQLITE_BUSY,
 } from './database-file.ts'
+import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import { failpoint } from './failpoints.ts'
 import { JOURNAL_SCHEMA } from './journal.ts'
 import { KEY_SCHEMA } from './key-memory.ts'
+import { CATALOG_MIGRATIONS, OS_MIGRATIONS } from './migrations.ts'
 import { refuseData } from './refusals.ts'
 import { Superblock, SUPERBLOCK_SCHEMA, type SuperblockFacts } from './superblock.ts'
+import { SyncedWatermark } from './synced-watermark.ts'
 
 /** The paths of a data directory's files. */
 export interface DataPaths {
   directory: string
   catalog: string
   os: string
-  mark: string
+  catalogMark: string
+  osMark: string
+  reserve: string
   snapshots: string
 }
 
-const FORMAT_VERSION = 1
-/** "GDca". */
+/** "GDca". Its format counts as that of the directory. */
 export const CATALOG_FORMAT: DatabaseFormat = {
   applicationId: 0x47446361,
-  formatVersion: FORMAT_VERSION,
   schema: CATALOG_SCHEMA + JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
+  migrations: CATALOG_MIGRATIONS,
+  watermarkedSince: 3,
 }
 /** "GDos". */
 export const OS_FORMAT: DatabaseFormat = {
   applicationId: 0x47446f73,
-  formatVersion: FORMAT_VERSION,
   schema: JOURNAL_SCHEMA + KEY_SCHEMA + SUPERBLOCK_SCHEMA,
+  migrations: OS_MIGRATIONS,
+  watermarkedSince: 2,
 }
 
 /** The paths within `dataDir`. */
@@ -71,21 +67,11 @@ export const dataPaths = (dataDir: string): DataPaths => {
     directory,
     catalog: join(directory, 'catalog.db'),
     os: join(directory, 'os.db'),
-    mark: join(directory, 'os.mark'),
+    catalogMark: join(directory, 'catalog.mark'),
+    osMark: join(directory, 'os.mark'),
+    reserve: join(directory, 'reserve'),
     snapshots: join(directory, 'snapshots'),
   }
-}
-
-/**
- * Creates the directory (0700), durably, if it does not exist. Refuses UnsafeFile if the path names something
- * else.
- */
-export const makeDirectory = (path: string): void => {
-  if (!existsSync(path)) {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-    syncDirectory(dirname(path))
-  }
-  if (!statSync(path).isDirectory()) refuseData('UnsafeFile', path, 'it is not a directory')
 }
 
 /**
@@ -100,7 +86,11 @@ export const createCatalog = (paths: DataPaths, open: OpenSqlite): void => {
   if (readdirSync(paths.snapshots).length > 0) remains.push('snapshots')
   if (remains.length > 0)
     refuseData('MissingFile', paths.catalog, `it is missing, but these exist: ${remains.join(', ')}`)
-  createBeside(paths.catalog, CATALOG_FORMAT, open, { directory: randomUUID(), nextId: 1, contents: '' })
+  createBeside(paths.catalog, paths.catalogMark, CATALOG_FORMAT, open, {
+    directory: randomUUID(),
+    nextId: 1,
+    contents: '',
+  })
 }
 
 /** Creates os.db beside a catalog that never had a table. Refuses MissingFile otherwise. */
@@ -109,21 +99,30 @@ export const createOs = (paths: DataPaths, catalog: SuperblockFacts, open: OpenS
   // SQLite would apply a leftover log to the new database.
   if (existsSync(`${paths.os}-wal`))
     refuseData('MissingFile', paths.os, 'it is missing, but its write-ahead log is there')
-  createBeside(paths.os, OS_FORMAT, open, { directory: catalog.directory, nextId: 1, contents: '' })
+  createBeside(paths.os, paths.osMark, OS_FORMAT, open, {
+    directory: catalog.directory,
+    nextId: 1,
+    contents: '',
+  })
 }
 
 const createBeside = (
   path: string,
+  watermark: string,
   format: DatabaseFormat,
   open: OpenSqlite,
   facts: SuperblockFacts,
 ): void => {
   const aside = `${path}.new`
   for (const suffix of ['', '-wal', '-journal']) rmSync(aside + suffix, { force: true })
-  createDatabase(aside, format, open, (database) => {
-    const contents = format === CATALOG_FORMAT ? new Catalog(aside, database).summarize() : ''
-    new Superblock(aside, database).write({ ...facts, contents })
-  })
+  // The steps from format 1 to the present one write the contents.
+  createDatabase(aside, format, open, (database) => new Superblock(aside, database).write(facts))
+  const cleared = new SyncedWatermark(watermark)
+  try {
+    cleared.clear()
+  } finally {
+    cleared.close()
+  }
   renameSync(aside, path)
   syncDirectory(dirname(path))
   failpoint('store:created')
@@ -154,6 +153,7 @@ export const lockDirectory = (dataDir: string, open: OpenSqlite): { release(): v
     database?.close()
     const { errcode, message } = error as { errcode?: number; message: string }
     if (errcode === SQLITE_BUSY) return refuseData('InUse', dataDir, 'it is in use by another gatherd', error)
+    if (classifyDiskError(error) !== null) return refuseDiskError(path, error)
     return refuseData('UnsafeFile', path, `it cannot be locked (${message})`, error)
   }
   const locked = database

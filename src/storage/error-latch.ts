@@ -1,15 +1,12 @@
 /** Remembers that a write or a sync has failed, so that nothing is acknowledged afterwards. */
 import { GatherdError } from '../core/errors.ts'
-import { isDiskFullCode } from '../system/disk.ts'
+import { classifyDiskError, nameDiskError } from './disk-errors.ts'
 import { StoreFailed } from './refusals.ts'
-
-/** SQLite's primary code for a full disk; the transaction is rolled back, and the database is as before. */
-const SQLITE_FULL = 13
 
 /**
  * Remembers the first failed write or sync until the process ends. SQLite does not: its next commit after a
  * failed fsync succeeds, because the operating system reports an error once and then treats the lost pages as
- * written. A full disk is not latched: it is refused as DISK_FULL, and the next attempt may succeed.
+ * written. Errors that come before a write are not latched: the next attempt may succeed.
  */
 export class ErrorLatch {
   #failure: StoreFailed | null = null
@@ -25,20 +22,31 @@ export class ErrorLatch {
   }
 
   /**
-   * Returns the error to throw when `error` happens during `what`. Latches it, unless the disk was only full.
+   * Returns the error to throw when `error` happens during `what`: DISK_FULL or NOT_READY for a full disk and
+   * for a file that could not be opened, neither of which has changed anything; for every other error
+   * StoreFailed, which is latched.
    */
   classify(what: string, error: unknown): Error {
     if (this.#failure !== null) return this.#failure
-    if (isDiskFull(error)) {
-      return new GatherdError(
-        'DISK_FULL',
-        'the disk is full: nothing was changed; free some space, and updates are accepted again',
-        {
-          cause: error,
-        },
-      )
+    if (error instanceof GatherdError) return error
+    switch (classifyDiskError(error)) {
+      case 'full':
+        return new GatherdError(
+          'DISK_FULL',
+          'the disk is full: nothing was changed; free some space, and updates are accepted again',
+          { cause: error },
+        )
+      case 'read-only':
+      case 'not-opened':
+        return new GatherdError(
+          'NOT_READY',
+          `a file of the data directory could not be opened (${nameDiskError(error)}): ` +
+            'nothing was changed; try again',
+          { cause: error, headers: { 'Retry-After': '1' } },
+        )
+      default:
+        return this.latch(what, error)
     }
-    return this.latch(what, error)
   }
 
   /** Latches any error, and returns the failure to throw. */
@@ -50,10 +58,4 @@ export class ErrorLatch {
     })
     return this.#failure
   }
-}
-
-/** Whether an error of SQLite or of the operating system says that no space, or no quota, is left. */
-export const isDiskFull = (error: unknown): boolean => {
-  const { errcode, code } = error as { errcode?: number; code?: string }
-  return errcode === SQLITE_FULL || isDiskFullCode(code)
 }

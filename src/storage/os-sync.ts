@@ -6,11 +6,9 @@ import { fsync } from 'node:fs'
 import { promisify } from 'node:util'
 import type { Database } from './database.ts'
 import type { ErrorLatch } from './error-latch.ts'
-import type { SyncedWatermark } from './synced-watermark.ts'
-import type { SyncedFrames } from './wal-scan.ts'
-
-interface UnsyncedLog extends SyncedFrames {
+interface UnsyncedLog {
   logNumber: number
+  frameCount: number
 }
 
 const fsyncInPool = promisify(fsync)
@@ -18,14 +16,12 @@ const fsyncInPool = promisify(fsync)
 /** The syncs of os.db. A failed one ends all writing: the latch remembers it. */
 export class OsSync {
   readonly #database: Database
-  readonly #watermark: SyncedWatermark
   readonly #latch: ErrorLatch
   /** The log that was synced last, and how many of its frames are known to be synced. */
   #synced = { logNumber: 0, frameCount: 0 }
 
-  constructor(database: Database, watermark: SyncedWatermark, latch: ErrorLatch) {
+  constructor(database: Database, latch: ErrorLatch) {
     this.#database = database
-    this.#watermark = watermark
     this.#latch = latch
   }
 
@@ -55,7 +51,7 @@ export class OsSync {
     const { logNumber } = this.#database
     const frameCount = this.#database.logFrameCount()
     const known = this.#synced.logNumber === logNumber ? this.#synced.frameCount : 0
-    return frameCount <= known ? null : { logNumber, frameCount, salts: this.#database.logSalts() }
+    return frameCount <= known ? null : { logNumber, frameCount }
   }
 
   #recordSynced(synced: UnsyncedLog): void {
@@ -65,10 +61,6 @@ export class OsSync {
     const isStale = synced.logNumber !== this.#database.logNumber
     if (isStale || (logNumber === synced.logNumber && frameCount >= synced.frameCount)) return
     this.#synced = synced
-    try {
-      this.#watermark.write(synced)
-    } catch (error) {
-      throw this.#latch.classify(`writing ${this.#watermark.path}`, error)
-    }
+    this.#database.writeWatermark(synced.frameCount)
   }
 }

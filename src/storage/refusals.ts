@@ -5,6 +5,21 @@
 export const REFUSALS = {
   InUse: { exitCode: 1, remedy: 'stop the other process or choose another directory' },
   UnsafeFile: { exitCode: 3, remedy: 'put a plain file or a directory there' },
+  NotEmpty: { exitCode: 3, remedy: 'choose an empty directory with GATHERD_DATA_DIR' },
+  // These are about the disk and the process, not about the data, which may be whole: exit code 1.
+  DiskFull: { exitCode: 1, remedy: 'free some space there, then start again' },
+  ReadOnly: {
+    exitCode: 1,
+    remedy: 'mount it for writing, then start again; `gatherd verify` reads it as it is',
+  },
+  NotOpened: {
+    exitCode: 1,
+    remedy: 'give this user access to it, and the process memory and descriptors, then start again',
+  },
+  Unreadable: {
+    exitCode: 1,
+    remedy: 'nothing was changed: look at the log of the system, mend the disk, then start again',
+  },
   MissingFile: { exitCode: 3, remedy: 'put the file back from a backup of the whole directory' },
   UnknownFormat: { exitCode: 3, remedy: 'use the release of gatherd that wrote it, or a later one' },
   DamagedLog: {
@@ -12,6 +27,10 @@ export const REFUSALS = {
     remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the damage',
   },
   DamagedCatalog: { exitCode: 3, remedy: 'restore a backup of the whole directory' },
+  DamagedKey: {
+    exitCode: 3,
+    remedy: 'restore a backup, or start once with --recover=before-damage to drop the key',
+  },
   DamagedRecord: {
     exitCode: 3,
     remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the damage',
@@ -50,6 +69,10 @@ export class StoredDataRefusal extends Error {
     return REFUSALS[this.code].exitCode
   }
 }
+
+/** Whether a file is damaged or missing. One that cannot be read may be whole. */
+export const isDamagedFile = (error: unknown): error is StoredDataRefusal =>
+  error instanceof StoredDataRefusal && (error.code === 'DamagedSnapshot' || error.code === 'MissingFile')
 
 /** The line for people about a refusal. */
 export const describeRefusal = ({

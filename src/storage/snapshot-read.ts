@@ -5,7 +5,9 @@ import { type FileHandle, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { safetensorsHeaderBytes } from '../formats/safetensors.ts'
+import { readFully } from '../system/reads.ts'
 import type { CatalogSnapshot } from './catalog-rows.ts'
+import { classifyDiskError, refuseDiskError } from './disk-errors.ts'
 import type { EvidenceState } from './recovery-decisions.ts'
 import { refuseData, StoredDataRefusal } from './refusals.ts'
 import {
@@ -34,8 +36,8 @@ export interface ReadSnapshotOptions {
  * Reads the snapshot at `path` straight into the memory that `allocate` returns for it, and checks every
  * block. `allocate` may throw if the file is not the expected one. Nothing else may use the memory meanwhile,
  * and after a refusal its contents are undefined. Refuses DamagedSnapshot, naming the block; MissingFile;
- * UnknownFormat. It checks the CRC of every block, and leaves the SHA-256 of the file, which takes longer
- * than reading, to {@link verifySnapshot}.
+ * UnknownFormat; and Unreadable or NotOpened, which say nothing about the file. It checks the CRC of every
+ * block, and leaves the SHA-256 of the file, which takes longer than reading, to {@link verifySnapshot}.
  */
 export const readSnapshot = async (
   path: string,
@@ -58,8 +60,7 @@ export const readSnapshot = async (
           viewMemory(spans, at + i * BLOCK_BYTES, Math.min(BLOCK_BYTES, bytes - i * BLOCK_BYTES)),
         )
         try {
-          await readAll(handle, path, blocks.flat(), plan.header.length + at)
-          blocks.forEach((views, i) => checkBlock(path, views, checksums, at / BLOCK_BYTES + i))
+          await readBlocks(handle, path, blocks, { plan, checksums, at })
         } catch (error) {
           next = dataBytes
           throw error
@@ -92,7 +93,8 @@ export const inspectSnapshot = async (path: string): Promise<SnapshotFacts> => {
 
 /**
  * Classifies the file of a listed snapshot by its header, checksums and length; recovery plans with the
- * result. The blocks are checked when the file is loaded, and a refusal then makes it `damaged`.
+ * result. The blocks are checked when the file is loaded, and a refusal then makes it `damaged`. Refuses what
+ * {@link refuseDiskError} does, because a file that cannot be read may be whole.
  */
 export const classifySnapshot = async (
   directory: string,
@@ -106,8 +108,10 @@ export const classifySnapshot = async (
     return size === listed.bytes ? 'valid' : 'damaged'
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'missing'
-    if (!(error instanceof StoredDataRefusal) || error.code === 'UnknownFormat') throw error
-    return error.code === 'MissingFile' ? 'missing' : 'damaged'
+    if (!(error instanceof StoredDataRefusal)) return refuseDiskError(path, error)
+    if (error.code === 'MissingFile') return 'missing'
+    if (error.code === 'DamagedSnapshot') return 'damaged'
+    throw error
   }
 }
 
@@ -137,8 +141,7 @@ export const verifySnapshot = async (path: string, sha256: string): Promise<Snap
     const buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES)
     for (let block = 0; block < plan.blockCount; block++) {
       const view = buffer.subarray(0, Math.min(BLOCK_BYTES, plan.dataBytes - block * BLOCK_BYTES))
-      await readAll(handle, path, [view], plan.header.length + block * BLOCK_BYTES)
-      checkBlock(path, [view], checksums, block)
+      await readBlocks(handle, path, [[view]], { plan, checksums, at: block * BLOCK_BYTES })
       hash.update(view)
     }
     const tail = Buffer.alloc(plan.checksumBytes)
@@ -157,15 +160,30 @@ const openSnapshot = async (path: string): Promise<FileHandle> => {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return refuseData('MissingFile', path, 'the snapshot is missing', error)
-    return refuseData('DamagedSnapshot', path, `the snapshot cannot be opened (${code})`, error)
+    if (code === 'ELOOP') return refuseSnapshot(path, 'it is a symbolic link', error)
+    return refuseDiskError(path, error)
   }
 }
 
-/** Reads and checks the header and the checksums. */
-const readEnds = async (
-  handle: FileHandle,
-  path: string,
-): Promise<{ plan: SnapshotPlan; checksums: number[] }> => {
+interface SnapshotEnds {
+  plan: SnapshotPlan
+  checksums: number[]
+}
+
+/** Reads and checks the header and the checksums, once more if the first read finds them damaged. */
+const readEnds = async (handle: FileHandle, path: string): Promise<SnapshotEnds> => {
+  try {
+    return await readEndsOnce(handle, path).catch((error: unknown) => {
+      if (error instanceof StoredDataRefusal && error.code === 'DamagedSnapshot')
+        return readEndsOnce(handle, path)
+      throw error
+    })
+  } catch (error) {
+    return refuseDiskError(path, error)
+  }
+}
+
+const readEndsOnce = async (handle: FileHandle, path: string): Promise<SnapshotEnds> => {
   const { size } = await handle.stat()
   const prefix = Buffer.alloc(8)
   await readAll(handle, path, [prefix], 0)
@@ -185,47 +203,38 @@ const headerBytesOf = (path: string, prefix: Buffer): number => {
   }
 }
 
-const checkBlock = (
-  path: string,
-  views: readonly Uint8Array[],
-  checksums: readonly number[],
-  block: number,
-): void => {
-  const crc = views.reduce((sum, view) => crc32(view, sum), 0)
-  if (crc !== checksums[block])
-    refuseSnapshot(path, `block ${block} of ${checksums.length} (each a MiB) has a wrong checksum`)
-}
-
-/** Fills `views` from `at` on. Refuses DamagedSnapshot if the file ends before that, or cannot be read. */
-const readAll = async (handle: FileHandle, path: string, views: Uint8Array[], at: number): Promise<void> => {
-  let rest = views.filter((view) => view.length > 0)
-  for (let position = at; rest.length > 0; ) {
-    const bytesRead = await readSome(handle, path, rest, position)
-    if (bytesRead === 0) return refuseSnapshot(path, `it ends at byte ${position}`)
-    position += bytesRead
-    rest = dropBytes(rest, bytesRead)
-  }
-}
-
-const readSome = async (
+/**
+ * Reads blocks and checks them. A block with a wrong checksum is read once more, in case the first read was
+ * at fault. Refuses DamagedSnapshot.
+ */
+const readBlocks = async (
   handle: FileHandle,
   path: string,
-  views: Uint8Array[],
-  at: number,
-): Promise<number> => {
-  try {
-    return (await handle.readv(views, at)).bytesRead
-  } catch (error) {
-    return refuseSnapshot(path, `it cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
+  blocks: Uint8Array[][],
+  { plan, checksums, at }: { plan: SnapshotPlan; checksums: readonly number[]; at: number },
+): Promise<void> => {
+  await readAll(handle, path, blocks.flat(), plan.header.length + at)
+  const first = at / BLOCK_BYTES
+  for (const [i, views] of blocks.entries()) {
+    if (isWhole(views, checksums[first + i])) continue
+    await readAll(handle, path, views, plan.header.length + at + i * BLOCK_BYTES)
+    if (!isWhole(views, checksums[first + i]))
+      refuseSnapshot(path, `block ${first + i} of ${checksums.length} (each a MiB) has a wrong checksum`)
   }
 }
 
-const dropBytes = (views: readonly Uint8Array[], count: number): Uint8Array[] => {
-  const rest: Uint8Array[] = []
-  let left = count
-  for (const view of views) {
-    if (left < view.length) rest.push(view.subarray(left))
-    left = Math.max(0, left - view.length)
+const isWhole = (views: readonly Uint8Array[], checksum: number): boolean =>
+  views.reduce((sum, view) => crc32(view, sum), 0) === checksum
+
+/** Fills `views` from `at` on. Refuses DamagedSnapshot if the file ends before that, and Unreadable. */
+const readAll = async (handle: FileHandle, path: string, views: Uint8Array[], at: number): Promise<void> => {
+  const wantedBytes = views.reduce((sum, view) => sum + view.length, 0)
+  let bytes: number
+  try {
+    bytes = await readFully(handle, views, at)
+  } catch (error) {
+    if (classifyDiskError(error) !== null) return refuseDiskError(path, error)
+    return refuseSnapshot(path, `it cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
   }
-  return rest
+  if (bytes < wantedBytes) refuseSnapshot(path, `it ends at byte ${at + bytes}`)
 }

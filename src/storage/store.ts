@@ -1,37 +1,21 @@
 /** The data directory of a running writer: catalog, journal and idempotency keys. */
 import { GatherdError } from '../core/errors.ts'
-import { Catalog } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
 import type { CatalogChange, CatalogImage } from './catalog-rows.ts'
 import type { DataPaths } from './data-directory.ts'
 import type { ErrorLatch } from './error-latch.ts'
 import { failpoint } from './failpoints.ts'
 import type { Journal, StreamSummary } from './journal.ts'
-import { inspectJournals, type JournalEvidence, readJournals } from './journal-reader.ts'
+import { inspectJournals, type JournalEvidence, readJournals, type SequenceRange } from './journal-reader.ts'
 import type { JournalRecord } from './journal-record.ts'
 import type { RememberedKey } from './key-memory.ts'
 import { OsSync } from './os-sync.ts'
 import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
-import type { SyncedWatermark } from './synced-watermark.ts'
+import { ServiceClock } from './service-clock.ts'
+import type { SpaceReserve } from './space-reserve.ts'
+import type { StoreBatch, StoreDependencies } from './store-dependencies.ts'
 import type { UpdateBatch, UpdateLog } from './update-log.ts'
-
-export interface StoreBatch extends UpdateBatch {
-  changes?: readonly CatalogChange[]
-}
-
-/** The files of a store, opened and checked by `openStore`. */
-export interface StoreDependencies {
-  paths: DataPaths
-  catalog: Catalog
-  /** catalog.db, synced with each commit. */
-  disk: UpdateLog
-  /** os.db, synced once a second. */
-  os: UpdateLog
-  mark: SyncedWatermark
-  latch: ErrorLatch
-  /** Closes the databases and the synced watermark, and releases the lock, in the right order. */
-  closeAll: () => void
-}
 
 /**
  * The catalog, journal and idempotency keys of a data directory. Methods that write return when the disk has
@@ -40,10 +24,13 @@ export interface StoreDependencies {
  */
 export class Store {
   readonly paths: DataPaths
+  /** Ages of keys and of skipped sequences are counted by it. */
+  readonly clock: ServiceClock
   readonly #catalog: Catalog
   readonly #disk: UpdateLog
   readonly #os: UpdateLog
   readonly #osSync: OsSync
+  readonly #reserve: SpaceReserve
   readonly #latch: ErrorLatch
   readonly #closeAll: () => void
   readonly #journals: readonly [Journal, Journal]
@@ -53,10 +40,13 @@ export class Store {
 
   constructor(dependencies: StoreDependencies) {
     this.paths = dependencies.paths
+    const { disk, os } = dependencies
+    this.clock = new ServiceClock([disk.keys.newestMs, os.keys.newestMs].filter((ms) => ms !== null))
     this.#catalog = dependencies.catalog
     this.#disk = dependencies.disk
     this.#os = dependencies.os
-    this.#osSync = new OsSync(dependencies.os.database, dependencies.mark, dependencies.latch)
+    this.#osSync = new OsSync(dependencies.os.database, dependencies.latch)
+    this.#reserve = dependencies.reserve
     this.#latch = dependencies.latch
     this.#closeAll = dependencies.closeAll
     this.#journals = [dependencies.disk.journal, dependencies.os.journal]
@@ -94,14 +84,30 @@ export class Store {
     return this.#nextId++
   }
 
-  /** Finds the first result of a request with this key; null when there is none. */
-  findKey(hash: Uint8Array): RememberedKey | null {
-    return this.#disk.keys.find(hash) ?? this.#os.keys.find(hash)
+  /**
+   * Finds the first result of a request with this key; null when there is none that is valid. After updates
+   * were taken back, both databases may have the key, one of them with a result that is no longer true.
+   */
+  findKey(hash: Uint8Array, isValid: (key: RememberedKey) => boolean = () => true): RememberedKey | null {
+    for (const { keys } of [this.#disk, this.#os]) {
+      const found = keys.find(hash)
+      if (found !== null && isValid(found)) return found
+    }
+    return null
   }
 
-  /** Commits `batch` as one transaction, which is on disk when this returns. */
+  /**
+   * Commits `batch` as one transaction, which is on disk when this returns. A batch that frees space takes
+   * the reserve when the disk is full.
+   */
   commit(batch: StoreBatch): void {
     const { changes = [] } = batch
+    const isFreeing = changes.some(({ kind }) => kind === 'delete-table' || kind === 'delete-adapter')
+    if (isFreeing) this.#reserve.runFreeing(() => this.#commit(batch, changes))
+    else this.#commit(batch, changes)
+  }
+
+  #commit(batch: StoreBatch, changes: readonly CatalogChange[]): void {
     // A change of the catalog (a listed snapshot, another durability) must not survive without the `os`
     // records that it depends on.
     if (changes.length > 0) this.syncOs()
@@ -155,22 +161,23 @@ export class Store {
     return [...this.#disk.journal.describeAll(), ...this.#os.journal.describeAll()]
   }
 
-  /** Finds the records that the journal has of a version. */
-  inspectJournal(tableId: number, version: number): JournalEvidence {
-    return inspectJournals(this.#journals, tableId, version)
+  /** Finds the records that the journal has of a version. Skipped sequences count as if they had records. */
+  inspectJournal(tableId: number, version: number, skips: readonly SequenceRange[] = []): JournalEvidence {
+    return inspectJournals(this.#journals, tableId, version, skips)
   }
 
   /**
-   * Reads the records of a version after `afterSequence`, through `throughSequence`, in order. Refuses
-   * JournalGap and DamagedRecord.
+   * Reads the records of a version after `afterSequence`, through `throughSequence`, in order, past skipped
+   * sequences. Refuses JournalGap and DamagedRecord.
    */
   readJournal(
     tableId: number,
     version: number,
     afterSequence: number,
     throughSequence?: number,
+    skips?: readonly SequenceRange[],
   ): Generator<JournalRecord> {
-    return readJournals(this.#journals, { tableId, version, afterSequence, throughSequence })
+    return readJournals(this.#journals, { tableId, version, afterSequence, throughSequence, skips })
   }
 
   /**
@@ -179,8 +186,8 @@ export class Store {
    */
   pruneJournal(tableId: number, version: number, throughSequence: number): boolean {
     failpoint('prune:begun')
-    const disk = this.#disk.prune(tableId, version, throughSequence)
-    const os = this.#os.prune(tableId, version, throughSequence)
+    const disk = this.#reserve.runFreeing(() => this.#disk.prune(tableId, version, throughSequence))
+    const os = this.#reserve.runFreeing(() => this.#os.prune(tableId, version, throughSequence))
     failpoint('prune:done')
     return disk && os
   }
@@ -209,16 +216,26 @@ export class Store {
   }
 
   /**
-   * Checkpoints and releases the directory. No sync may be running. After a failure it only releases: pages
-   * that SQLite itself moves on closing were durable before.
+   * Gives space back to the disk when no table is left, and if `hasRoom` reserves space again after deletions
+   * have used it. Throws DISK_FULL or StoreFailed.
    */
-  close(): void {
+  tidyUp(hasRoom: boolean): void {
+    if (this.#catalog.isEmpty()) for (const { database } of [this.#disk, this.#os]) database.shrink()
+    if (hasRoom) this.#reserve.fill()
+  }
+
+  /**
+   * Commits the last changes of the catalog, checkpoints and releases the directory. No sync may be running.
+   * After a failure it only releases: pages that SQLite itself moves on closing were durable before.
+   */
+  close(changes: readonly CatalogChange[] = []): void {
     if (this.#isClosed) return
     this.#isClosed = true
     try {
       if (this.#latch.failure === null) {
-        this.#disk.database.checkpoint(true)
-        this.#os.database.checkpoint(true)
+        if (changes.length > 0) this.commit({ changes })
+        this.#disk.database.emptyLog()
+        this.#os.database.emptyLog()
       }
     } catch (error) {
       // On a full disk the logs keep everything.

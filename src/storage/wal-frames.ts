@@ -17,10 +17,12 @@
  * transaction left have the same salts; they are gone before the next transaction begins (database.ts), or
  * each start empties the log.
  */
-import { fstatSync, readSync } from 'node:fs'
+import { fstatSync } from 'node:fs'
+import { assert } from '../core/assert.ts'
+import { readFullySync } from '../system/reads.ts'
 
 /** The frames begin behind it. */
-const HEADER_BYTES = 32
+export const LOG_HEADER_BYTES = 32
 const FRAME_HEADER_BYTES = 24
 const MAGIC = 0x377f0682
 const FORMAT = 3007000
@@ -51,6 +53,8 @@ export interface Frame {
 /** An open log: how long it is, and its frames. */
 export interface OpenLog {
   salts: Salts
+  /** The length of one frame with its head. */
+  frameBytes: number
   /** Frames that have begun, the last of which may be cut short. */
   startedCount: number
   frames: FrameReader
@@ -62,17 +66,18 @@ export interface OpenLog {
  */
 export const openLog = (descriptor: number): OpenLog | 'empty' | null => {
   const fileBytes = fstatSync(descriptor).size
-  const header = readHeader(descriptor, fileBytes)
+  const header = readHeader(descriptor)
   // SQLite syncs the header before it writes the first frame, so without frames nothing depended on it.
-  if (header === null) return fileBytes <= HEADER_BYTES ? 'empty' : null
-  const count = (fileBytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + header.pageBytes)
+  if (header === null) return fileBytes <= LOG_HEADER_BYTES ? 'empty' : null
+  const frameBytes = FRAME_HEADER_BYTES + header.pageBytes
+  const count = (fileBytes - LOG_HEADER_BYTES) / frameBytes
   const frames = new FrameReader(descriptor, header, Math.floor(count))
-  return { salts: header.salts, startedCount: Math.ceil(count), frames }
+  return { salts: header.salts, frameBytes, startedCount: Math.ceil(count), frames }
 }
 
-const readHeader = (descriptor: number, fileBytes: number): LogHeader | null => {
-  const bytes = Buffer.alloc(HEADER_BYTES)
-  if (fileBytes < HEADER_BYTES || readSync(descriptor, bytes, 0, HEADER_BYTES, 0) < HEADER_BYTES) return null
+const readHeader = (descriptor: number): LogHeader | null => {
+  const bytes = Buffer.alloc(LOG_HEADER_BYTES)
+  if (readFullySync(descriptor, bytes, 0) < LOG_HEADER_BYTES) return null
   const magic = bytes.readUInt32BE(0)
   const pageBytes = bytes.readUInt32BE(8)
   const isPowerOfTwo = pageBytes >= 512 && pageBytes <= 65_536 && (pageBytes & (pageBytes - 1)) === 0
@@ -140,8 +145,10 @@ export class FrameReader {
   }
 
   #fill(firstFrame: number): void {
-    const at = HEADER_BYTES + firstFrame * this.#frameBytes
-    const bytes = readSync(this.#descriptor, this.#buffer, 0, this.#buffer.length, at)
-    this.#buffered = { firstFrame, frameCount: Math.max(1, Math.floor(bytes / this.#frameBytes)) }
+    const at = LOG_HEADER_BYTES + firstFrame * this.#frameBytes
+    const bytes = readFullySync(this.#descriptor, this.#buffer, at)
+    // The number of frames was taken from the length of the file, which no other process may change.
+    assert(bytes >= this.#frameBytes, 'a log is as long as it was when it was opened')
+    this.#buffered = { firstFrame, frameCount: Math.floor(bytes / this.#frameBytes) }
   }
 }

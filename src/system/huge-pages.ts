@@ -4,37 +4,9 @@
  * decides by /sys/kernel/mm/transparent_hugepage/enabled: `madvise`, the default of most distributions, and
  * `always` grant them, `never` does not.
  */
-import process from 'node:process'
-import { loadFfi } from './ffi.ts'
+import { adviseMemory, MADV_HUGEPAGE } from './madvise.ts'
 
 const HUGE_PAGE_BYTES = 2 ** 21
-const MADV_HUGEPAGE = 14
-
-type Advise = (memory: WebAssembly.Memory) => boolean
-
-/**
- * Finds `madvise`. Returns null on other systems, on a Node without `node:ffi`, and where a permission
- * forbids it.
- */
-const findAdvise = (): Advise | null => {
-  if (process.platform !== 'linux') return null
-  try {
-    const ffi = loadFfi()
-    const { functions } = ffi.dlopen(null, {
-      madvise: { arguments: ['uint64', 'uint64', 'int32'], return: 'int32' },
-    })
-    return ({ buffer }) =>
-      functions.madvise(
-        ffi.getRawPointer(new Uint8Array(buffer)),
-        BigInt(buffer.byteLength),
-        MADV_HUGEPAGE,
-      ) === 0
-  } catch {
-    return null
-  }
-}
-
-let advise: Advise | null | undefined
 
 /**
  * Requests huge pages for a memory before anything is written to it. Returns whether the system accepted the
@@ -42,7 +14,6 @@ let advise: Advise | null | undefined
  * no huge page crosses the end of the memory.
  */
 export const adviseHugePages = (memory: WebAssembly.Memory): boolean => {
-  if (memory.buffer.byteLength < HUGE_PAGE_BYTES) return false
-  advise ??= findAdvise()
-  return advise?.(memory) ?? false
+  const bytes = memory.buffer.byteLength
+  return bytes >= HUGE_PAGE_BYTES && adviseMemory(memory, 0, bytes, MADV_HUGEPAGE)
 }

@@ -11,6 +11,10 @@ export interface SegmentHandle {
   rowCount: number
 }
 
+/** Returns the memories of these segments. */
+export const memoriesOf = (segments: readonly SegmentHandle[]): WebAssembly.Memory[] =>
+  segments.map(({ memory }) => memory)
+
 /** A readable version of a table. `key` is never reused within this process. */
 export interface VersionHandle {
   key: string
@@ -43,6 +47,12 @@ export interface AdapterHandle {
   b: WebAssembly.Memory
 }
 
+/** Returns the memories of an adapter. */
+export const adapterMemories = ({ a, b }: Pick<AdapterHandle, 'a' | 'b'>): WebAssembly.Memory[] => [
+  ...memoriesOf(a),
+  b,
+]
+
 /**
  * The state of a table that every thread knows: its settings, its current version and its other readable
  * versions.
@@ -56,12 +66,19 @@ export interface TableHandle {
    * words of the version.
    */
   changedAt: number
+  /** Raised by each change of what clients see of the table, except its data. */
+  revision: number
   current: number
+  /** The versions that aliases name, which stay readable beyond `keep_versions`. */
+  held: HeldVersions
   /** The readable versions, in ascending order of number. */
   versions: VersionHandle[]
   /** The attached adapters, at most one for each version. */
   adapters: AdapterHandle[]
 }
+
+/** The versions of a table that aliases name, with the names of these aliases. */
+export type HeldVersions = ReadonlyMap<number, readonly string[]>
 
 /** Another name under which clients can read a table. */
 export interface AliasRecord {

@@ -4,6 +4,8 @@
  */
 import { refuse } from '../core/errors.ts'
 import { findNamedArrays, type FormatName } from '../formats/format.ts'
+import { suggestName } from '../core/suggest-name.ts'
+import { quoteText } from '../formats/scanner.ts'
 import { asFloat32, asIndexArray } from '../formats/index-array.ts'
 import type { KeepSingles } from '../formats/json-nest.ts'
 import { type JsonTensor, toFloat32, toIndexArray } from '../formats/json-reader.ts'
@@ -69,7 +71,8 @@ export const fromNamedArrays = (format: FormatName, body: Buffer, valuesName: Va
     if (name === 'indices' || name === valuesName) continue
     refuse(
       'INVALID_REQUEST',
-      `the body has a tensor ${JSON.stringify(name)}; only indices and ${valuesName} are expected`,
+      `the body has a tensor ${quoteText(name)}${suggestName(name, ['indices', valuesName]) || ';'} ` +
+        `only indices and ${valuesName} are expected`,
     )
   }
   const indices = tensors.get('indices') ?? refuseMissing('indices')

@@ -33,11 +33,11 @@ export interface AdapterPlan {
  * SHAPE_MISMATCH, DTYPE_MISMATCH, and NON_FINITE for an alpha that is not finite.
  */
 export const planAdapter = (
-  { arrays, bodyBytes }: LocatedArrays,
+  { arrays, unread, bodyBytes }: LocatedArrays,
   { rows, dim }: Pick<VersionHandle, 'rows' | 'dim'>,
   alpha: number | undefined,
 ): AdapterPlan => {
-  for (const name of arrays.keys()) {
+  for (const name of [...arrays.keys(), ...unread.keys()]) {
     if (!['a', 'b', 'alpha'].includes(name))
       refuseAt(
         'INVALID_REQUEST',
@@ -45,6 +45,7 @@ export const planAdapter = (
         `array ${quoteText(name)} is not expected; an adapter has a, b and alpha`,
       )
   }
+  for (const array of unread.values()) array.refuse()
   const a = arrays.get('a') ?? refuseAt('INVALID_REQUEST', 'a', 'the body has no array a')
   const b = arrays.get('b') ?? refuseAt('INVALID_REQUEST', 'b', 'the body has no array b')
   const rank = checkShapes(a, b, rows, dim)

@@ -3,7 +3,14 @@ import { setImmediate } from 'node:timers/promises'
 import { assert } from '../core/assert.ts'
 import type { Dtype, Precondition, Settings } from '../core/types.ts'
 import type { Arena } from '../tables/arena.ts'
-import { buildTable, type BuiltTable, checkTableShape, type WriterConnection } from './build.ts'
+import {
+  bindBuild,
+  type BuildKey,
+  buildTable,
+  type BuiltTable,
+  checkTableShape,
+  type WriterConnection,
+} from './build.ts'
 import {
   completeInitializer,
   type CompleteInitializer,
@@ -26,6 +33,7 @@ export interface Specification {
   precondition: Precondition
   /** Called between slices; throws when nobody waits for the table any more. */
   checkWanted?: () => void
+  key?: BuildKey
 }
 
 /**
@@ -78,6 +86,7 @@ export const createTable = async (
         refuseNonFinite(writer.firstNonFinite, { dim, dtype }, pointer)
       return 0
     },
+    () => bindBuild(specification.key, () => null),
   )
   return { ...built, initializer }
 }

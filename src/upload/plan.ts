@@ -3,46 +3,23 @@
  * header and query alone can show is refused here, before memory is reserved.
  */
 import { refuse } from '../core/errors.ts'
-import { LIMITS } from '../core/limits.ts'
+import { suggestName } from '../core/suggest-name.ts'
 import { ELEMENT_BYTES } from '../core/types.ts'
-import type { Dtype, ElementType } from '../core/types.ts'
-import { describesItself, findFormat, type FormatName, listNamedArrayTypes, RAW } from '../formats/format.ts'
-import { quoteText } from '../formats/scanner.ts'
+import { listNames, quoteText } from '../formats/scanner.ts'
 import type { ArrayPlace, LocatedArrays } from '../formats/shape.ts'
+import { rowBytes } from '../layout/table-layout.ts'
 import { STATE_PREFIX } from '../optimizers/state-tensors.ts'
 import { checkTableShape } from './build.ts'
+import { finishPlan, type UploadOptions, type UploadPlan } from './finish-plan.ts'
+import { planStoredArrays, planStoredRows } from './plan-stored.ts'
 
-/** The options of an upload, which the request states beside the body. */
-export interface UploadOptions {
-  format: FormatName
-  /** The storage dtype; by default that of the values. */
-  dtype?: Dtype
-  /** Rows and dim; only with bare numbers, and required there. */
-  rows?: number
-  dim?: number
-  /** The type of the values; only with bare numbers, float32 by default. */
-  inputType?: ElementType
-  /** The name of the table's array; only with named arrays, and required when several have two dimensions. */
-  tensor?: string
-  /** The length of the body, if the client announced it. */
-  contentLength?: number
-}
-
-/** The place of the rows in the body, and the way they are stored. */
-export interface UploadPlan {
-  rows: number
-  dim: number
-  sourceType: ElementType
-  dtype: Dtype
-  /** The rows are the bytes dataBegin..dataEnd of the body, which has exactly bodyBytes. */
-  dataBegin: number
-  dataEnd: number
-  bodyBytes: number
-}
-
-/** Plans bare numbers. Refuses INVALID_REQUEST without rows and dim, and as {@link planArray}. */
+/**
+ * Plans bare numbers. With `dtype=int8`, a body of whose length only stored rows can be is read as those,
+ * because this is what an export of the table gives. Refuses INVALID_REQUEST without rows and dim, and as
+ * {@link planArray}.
+ */
 export const planRaw = (options: UploadOptions): UploadPlan => {
-  const { rows, dim, inputType = 'float32' } = options
+  const { rows, dim, dtype, contentLength, inputType = 'float32' } = options
   if (rows === undefined || dim === undefined) {
     return refuse(
       'INVALID_REQUEST',
@@ -50,6 +27,11 @@ export const planRaw = (options: UploadOptions): UploadPlan => {
     )
   }
   checkTableShape(rows, dim)
+  const storedBytes = rows * rowBytes(dim, 'int8')
+  if (inputType === 'int8_rows' || (dtype === 'int8' && contentLength === storedBytes)) {
+    const shape = [rows, rowBytes(dim, 'int8')]
+    return planStoredRows({ begin: 0, end: storedBytes, elementType: 'uint8', shape }, storedBytes, options)
+  }
   const bytes = rows * dim * ELEMENT_BYTES[inputType]
   return finishPlan(options, inputType, [rows, dim], { dataBegin: 0, dataEnd: bytes, bodyBytes: bytes })
 }
@@ -63,29 +45,55 @@ export const planArray = (
   { array, bodyBytes }: { array: ArrayPlace; bodyBytes: number },
   options: UploadOptions,
 ): UploadPlan => {
-  const { elementType, shape, begin, end } = array
-  return finishPlan(options, elementType, shape, { dataBegin: begin, dataEnd: end, bodyBytes })
+  if (options.inputType === 'int8_rows') return planStoredRows(array, bodyBytes, options)
+  const { elementType, shape, begin, end, isColumnOrder, isBigEndian } = array
+  const place = { dataBegin: begin, dataEnd: end, bodyBytes }
+  const plan = finishPlan(options, elementType, shape, place)
+  if (isColumnOrder === true && plan.dtype === 'int8') {
+    refuse(
+      'DTYPE_MISMATCH',
+      'dtype=int8 needs whole rows, and the array is in column order (fortran_order): ' +
+        'send np.ascontiguousarray(array), or another dtype',
+    )
+  }
+  return { ...plan, isColumnOrder, isBigEndian }
 }
 
 /**
  * Plans one of several arrays. Refuses as {@link planArray}, and with INVALID_REQUEST, which lists the names,
  * when the options do not decide on one. Arrays of optimizer state become tables only by name.
  */
-export const planNamedArray = ({ arrays, bodyBytes }: LocatedArrays, options: UploadOptions): UploadPlan => {
-  const name = options.tensor ?? chooseArray(arrays)
-  const array =
-    arrays.get(name) ??
-    refuse(
-      'INVALID_REQUEST',
-      `the body has no array ${quoteText(name)}; it has ${listNames([...arrays.keys()])}`,
-    )
+export const planNamedArray = (located: LocatedArrays, options: UploadOptions): UploadPlan => {
+  const stored = planStoredArrays(located, options)
+  if (stored !== undefined) return stored
+  const { arrays, unread, bodyBytes } = located
+  const name = options.tensor ?? chooseArray(located)
+  unread.get(name)?.refuse()
+  const array = arrays.get(name) ?? refuseName(name, [...arrays.keys(), ...unread.keys()])
   return planArray({ array, bodyBytes }, options)
 }
 
-const chooseArray = (arrays: LocatedArrays['arrays']): string => {
-  const names = [...arrays]
+const refuseName = (name: string, names: readonly string[]): never =>
+  refuse(
+    'INVALID_REQUEST',
+    `the body has no array ${quoteText(name)}; it has ${listNames(names)}${suggestName(name, names) || '.'} ` +
+      'Of a checkpoint in shards, model.safetensors.index.json says which file has it',
+  )
+
+/**
+ * Chooses the only array of two dimensions. One without rows is chosen only if there is no other. An array
+ * that is not read here counts, because it may be the one that is meant.
+ */
+const chooseArray = ({ arrays, unread }: LocatedArrays): string => {
+  const matrices = [...arrays]
     .filter(([name, { shape }]) => shape.length === 2 && !name.startsWith(STATE_PREFIX))
-    .map(([name]) => name)
+    .map(([name, { shape }]) => ({ name, isEmpty: shape.includes(0) }))
+  const others = [...unread]
+    .filter(([name, { rank }]) => rank === 2 && !name.startsWith(STATE_PREFIX))
+    .map(([name]) => ({ name, isEmpty: false }))
+  const all = [...matrices, ...others]
+  const full = all.filter(({ isEmpty }) => !isEmpty)
+  const names = (full.length > 0 ? full : all).map(({ name }) => name)
   if (names.length === 1) return names[0]
   if (names.length > 1)
     return refuse(
@@ -94,76 +102,7 @@ const chooseArray = (arrays: LocatedArrays['arrays']): string => {
     )
   return refuse(
     'SHAPE_MISMATCH',
-    `a table has two dimensions; of the arrays in the body none has: ${listNames([...arrays.keys()])}`,
+    'a table has two dimensions; of the arrays in the body none has: ' +
+      listNames([...arrays.keys(), ...unread.keys()]),
   )
-}
-
-/** Lists names in quotes, for messages. Only the first of very many are listed. */
-export const listNames = (names: readonly string[]): string => {
-  const shown = names.slice(0, LIMITS.errorPlacesMax).map(quoteText).join(', ')
-  return names.length === 0
-    ? 'none'
-    : names.length > LIMITS.errorPlacesMax
-      ? `${shown} and ${names.length - LIMITS.errorPlacesMax} more`
-      : shown
-}
-
-const finishPlan = (
-  options: UploadOptions,
-  sourceType: ElementType,
-  shape: readonly number[],
-  place: Pick<UploadPlan, 'dataBegin' | 'dataEnd' | 'bodyBytes'>,
-): UploadPlan => {
-  checkOptions(options)
-  if (shape.length !== 2) {
-    refuse(
-      'SHAPE_MISMATCH',
-      `a table has two dimensions, rows and dim; the data has shape [${shape.join(',')}]`,
-    )
-  }
-  const [rows, dim] = shape
-  checkTableShape(rows, dim)
-  const dtype = options.dtype ?? storageDtype(sourceType)
-  const { contentLength } = options
-  if (contentLength !== undefined && contentLength !== place.bodyBytes) {
-    refuse(
-      'MALFORMED_BODY',
-      `${describeSize(sourceType, shape, place.bodyBytes)}, the body is announced with ${contentLength}`,
-    )
-  }
-  return { rows, dim, sourceType, dtype, ...place }
-}
-
-/** Describes how many bytes the body must have, and why, for messages. */
-export const describeSize = (sourceType: ElementType, shape: readonly number[], bodyBytes: number): string =>
-  `with ${sourceType} of shape [${shape.join(',')}] the body must have ${bodyBytes} bytes`
-
-/** Refuses (INVALID_REQUEST) options of other formats, because they would be ignored. */
-export const checkOptions = ({ format, rows, dim, inputType, tensor }: UploadOptions): void => {
-  const row = findFormat(format)
-  if (describesItself(row) && (rows !== undefined || dim !== undefined || inputType !== undefined)) {
-    refuse(
-      'INVALID_REQUEST',
-      `${format} carries its shape and dtype: rows, dim and input_dtype belong to ${RAW.mediaType}`,
-    )
-  }
-  if (row.carries !== 'named arrays' && tensor !== undefined) {
-    refuse('INVALID_REQUEST', `tensor belongs to ${listNamedArrayTypes()}: other bodies hold one array`)
-  }
-}
-
-const storageDtype = (sourceType: ElementType): Dtype => {
-  switch (sourceType) {
-    case 'float32':
-    case 'float16':
-    case 'bfloat16':
-      return sourceType
-    case 'float64':
-      return 'float32'
-    default:
-      return refuse(
-        'DTYPE_MISMATCH',
-        `${sourceType} is not how tables are stored: give ?dtype=float32 (or float16, bfloat16, int8)`,
-      )
-  }
 }

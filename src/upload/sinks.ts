@@ -1,31 +1,17 @@
 /** Distributes the bytes of a body to sinks, each of which receives one range. */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
-import type { ArrayFormat, NamedArraysFormat } from '../formats/format.ts'
 import type { ByteRange } from '../formats/shape.ts'
 import type { Arena } from '../tables/arena.ts'
 import type { SegmentHandle } from '../tables/handles.ts'
 import { STEP_NAME } from '../optimizers/state-tensors.ts'
 import type { UploadBody } from './body.ts'
-import type { UploadPlan } from './plan.ts'
-import { refuseNonFinite, RowLoader } from './row-loader.ts'
+import type { UploadPlan } from './finish-plan.ts'
+import type { Sink } from './sink.ts'
+import { ColumnLoader } from './column-loader.ts'
+import { type ElementLoader, refuseNonFinite, RowLoader } from './row-loader.ts'
+import { checkStoredRows, openStoredSink } from './stored-rows.ts'
 import type { StatePlan } from './state.ts'
-
-/**
- * Receives the bytes `begin`..`end` of a body, in order and in pieces of any length. It is closed at the end,
- * whether or not the range was complete.
- */
-export interface Sink extends ByteRange {
-  /**
-   * Must be called before each `write` of `byteCount` bytes. If it returns a promise, the caller must await
-   * it.
-   */
-  prepare(byteCount: number): Promise<void> | null
-  write(bytes: Uint8Array): void
-  close(): void
-  /** Refuses NON_FINITE for the first number that is not finite. */
-  checkFinite(): void
-}
 
 /** Adds the sink for the rows of a table to `sinks`. Refuses OVERLOADED when the arena has no room. */
 export const openRowSink = (
@@ -34,7 +20,16 @@ export const openRowSink = (
   segments: readonly SegmentHandle[],
   plan: UploadPlan,
 ): void => {
-  const loader = new RowLoader(arena, segments, plan)
+  if (plan.storedParts !== undefined) {
+    for (const part of plan.storedParts) sinks.push(openStoredSink(segments, plan.dim, part))
+    sinks[sinks.length - 1].checkFinite = () => checkStoredRows(segments, plan.dim)
+    return
+  }
+  const { dtype } = plan
+  const loader: ElementLoader =
+    plan.isColumnOrder === true && dtype !== 'int8'
+      ? new ColumnLoader(arena, segments, { ...plan, dtype })
+      : new RowLoader(arena, segments, plan)
   const range = { begin: plan.dataBegin, end: plan.dataEnd }
   sinks.push(loaderSink(loader, range, () => refuseNonFinite(loader.firstNonFinite, plan)))
 }
@@ -67,7 +62,11 @@ export const openStateSinks = (
 }
 
 /** Makes the sink of a range that a row loader writes. */
-export const loaderSink = (loader: RowLoader, { begin, end }: ByteRange, checkFinite: () => void): Sink => ({
+export const loaderSink = (
+  loader: ElementLoader,
+  { begin, end }: ByteRange,
+  checkFinite: () => void,
+): Sink => ({
   begin,
   end,
   prepare: (byteCount) => loader.prepare(byteCount),
@@ -106,18 +105,6 @@ export const openStepSink = (sinks: Sink[], range: ByteRange): (() => number) =>
       refuse('INVALID_REQUEST', `${STEP_NAME} is a count of gradient steps, not ${step}`)
     return step
   }
-}
-
-/** Reads the header of a body of this format; it is shorter if the body ends inside it. */
-export const takeHeader = async (
-  body: UploadBody,
-  { prefixBytes, measureHeader }: ArrayFormat | NamedArraysFormat,
-): Promise<Uint8Array> => {
-  const prefix = await body.take(prefixBytes)
-  const headerBytes = measureHeader(prefix)
-  if (headerBytes === null || headerBytes <= prefix.length) return prefix
-  const rest = await body.take(headerBytes - prefix.length)
-  return Buffer.concat([prefix, rest])
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Plans the optimizer state in the body of an upload. */
 import { refuse } from '../core/errors.ts'
 import type { Optimizer } from '../core/types.ts'
+import { listNames } from '../formats/scanner.ts'
 import type { ByteRange, LocatedArrays } from '../formats/shape.ts'
 import {
   countsSteps,
@@ -11,7 +12,7 @@ import {
   stateLength,
   stateTensors,
 } from '../optimizers/state-tensors.ts'
-import { listNames, type UploadOptions, type UploadPlan } from './plan.ts'
+import { type UploadOptions, type UploadPlan } from './finish-plan.ts'
 
 /** The places of the optimizer state in a safetensors body. Ranges are bytes of the whole body. */
 export interface StatePlan {
@@ -26,10 +27,10 @@ export interface StatePlan {
 /**
  * Lists the names of optimizer state in a body; none when an array of that state is itself to become a table.
  */
-export const listStateNames = ({ arrays }: LocatedArrays, { tensor }: UploadOptions): string[] =>
+export const listStateNames = ({ arrays, unread }: LocatedArrays, { tensor }: UploadOptions): string[] =>
   tensor?.startsWith(STATE_PREFIX) === true
     ? []
-    : [...arrays.keys()].filter((name) => name.startsWith(STATE_PREFIX))
+    : [...arrays.keys(), ...unread.keys()].filter((name) => name.startsWith(STATE_PREFIX))
 
 /**
  * Prints a shape without the axes of length one behind the first `axisCount`: NumPy stores a number as [1],
@@ -76,6 +77,7 @@ export const planState = (
     )
   }
   const findRange = (name: string, elementType: 'float32' | 'int64', shape: readonly number[]): ByteRange => {
+    located.unread.get(name)?.refuse()
     const array = located.arrays.get(name)
     if (array?.elementType !== elementType)
       refuse('DTYPE_MISMATCH', `${name} must be ${elementType}, it is ${array?.elementType}`)

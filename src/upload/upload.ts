@@ -2,6 +2,7 @@
  * Makes a table from a body that is still arriving: plans by its header, then writes the rows into shared
  * memory chunk by chunk.
  */
+import { GatherdError } from '../core/errors.ts'
 import type { Optimizer, Precondition, Settings } from '../core/types.ts'
 import { checkDigest } from '../formats/digest.ts'
 import { findFormat } from '../formats/format.ts'
@@ -9,11 +10,14 @@ import type { LocatedArrays } from '../formats/shape.ts'
 import { DEFAULT_OPTIMIZER } from '../optimizers/complete.ts'
 import type { Arena } from '../tables/arena.ts'
 import { UploadBody } from './body.ts'
-import { buildTable } from './build.ts'
-import type { BuiltTable, WriterConnection } from './build.ts'
-import { describeSize, planArray, planNamedArray, planRaw } from './plan.ts'
-import type { UploadOptions, UploadPlan } from './plan.ts'
-import { openRowSink, openStateSinks, openStepSink, type Sink, takeHeader, writeBody } from './sinks.ts'
+import type { SegmentHandle } from '../tables/handles.ts'
+import { bindBuild, type BuildKey, buildTable, type BuiltTable, type WriterConnection } from './build.ts'
+import { describeSize } from './finish-plan.ts'
+import { planArray, planNamedArray, planRaw } from './plan.ts'
+import type { UploadOptions, UploadPlan } from './finish-plan.ts'
+import { openRowSink, openStateSinks, openStepSink, writeBody } from './sinks.ts'
+import type { Sink } from './sink.ts'
+import { type HeaderMemory, readHeader } from './read-header.ts'
 import { listStateNames, planState, type StatePlan } from './state.ts'
 
 /** One PUT of a table with data. */
@@ -35,6 +39,7 @@ export interface Upload extends UploadOptions {
   digest?: Uint8Array
   settings: Partial<Settings>
   precondition: Precondition
+  key?: BuildKey
   /**
    * The optimizer that state in the body must belong to: the one that the request sets, or that of the table.
    */
@@ -44,6 +49,8 @@ export interface Upload extends UploadOptions {
    * Refuses INVALID_REQUEST for text that names none.
    */
   readOptimizer?: (text: string) => Optimizer
+  /** Counts the memory of headers that are being received; by default that of this upload alone. */
+  headers?: HeaderMemory
 }
 
 /** The plan of a body, with the optimizer that it names. */
@@ -69,7 +76,7 @@ export const uploadTable = async (
   upload: Upload,
 ): Promise<BuiltTable> => {
   const body = new UploadBody(upload.body, {
-    hashesBytes: upload.digest !== undefined,
+    hashesBytes: upload.digest !== undefined || typeof upload.key?.request === 'function',
     freesChunks: upload.freesChunks,
   })
   try {
@@ -77,7 +84,10 @@ export const uploadTable = async (
     const { name, precondition } = upload
     const { rows, dim, dtype } = plan
     const begin = { name, rows, dim, dtype, settings, precondition, stateKind: state?.kind }
-    return await buildTable(writer, begin, async (segments, stateSegments) => {
+    const fill = async (
+      segments: readonly SegmentHandle[],
+      stateSegments: readonly SegmentHandle[] | null,
+    ): Promise<number> => {
       const sinks: Sink[] = []
       let readStep = () => 0
       try {
@@ -94,9 +104,10 @@ export const uploadTable = async (
         for (const sink of sinks) sink.close()
       }
       checkDigest('body', body.digest(), upload.digest)
-      if (!upload.allowNonFinite) for (const sink of sinks) sink.checkFinite()
+      if (!upload.allowNonFinite) for (const sink of sinks) await sink.checkFinite()
       return readStep()
-    })
+    }
+    return await buildTable(writer, begin, fill, () => bindBuild(upload.key, () => body.digest()))
   } finally {
     await body.close()
   }
@@ -104,29 +115,44 @@ export const uploadTable = async (
 
 /** Plans a body. Reads its header, if there is one, and no more. */
 const planBody = async (upload: Upload, body: UploadBody): Promise<BodyPlan> => {
-  const { settings, contentLength = null } = upload
+  const { settings, contentLength = null, headers = { bytes: 0 } } = upload
   const format = findFormat(upload.format)
   if (format.carries === 'numbers') return { plan: planRaw(upload), state: null, settings }
-  const header = await takeHeader(body, format)
-  if (format.carries === 'one array')
-    return { plan: planArray(format.locate(header, contentLength), upload), state: null, settings }
-  return planArrays(format.locate(header, contentLength), upload)
+  if (format.carries === 'one array') {
+    const located = await readHeader(body, format, headers, (header) => format.locate(header, contentLength))
+    return { plan: planArray(located, upload), state: null, settings }
+  }
+  const located = await readHeader(body, format, headers, (header) => format.locate(header, contentLength))
+  return planArrays(located, upload)
 }
 
 const planArrays = (located: LocatedArrays, upload: Upload): BodyPlan => {
   const { settings } = upload
   const plan = planNamedArray(located, upload)
   const names = listStateNames(located, upload)
-  if (names.length === 0) return { plan, state: null, settings }
-  const metadataText = located.metadata.get('optimizer')
-  const metadataOptimizer =
-    upload.optimizer === undefined && metadataText !== undefined
-      ? upload.readOptimizer?.(metadataText)
-      : undefined
+  const metadataOptimizer = readMetadataOptimizer(located, upload, names.length > 0)
+  const withOptimizer =
+    metadataOptimizer === undefined ? settings : { ...settings, optimizer: metadataOptimizer }
+  if (names.length === 0) return { plan, state: null, settings: withOptimizer }
   const state = planState(located, names, upload.optimizer ?? metadataOptimizer ?? DEFAULT_OPTIMIZER, plan)
-  return {
-    plan,
-    state,
-    settings: metadataOptimizer === undefined ? settings : { ...settings, optimizer: metadataOptimizer },
+  return { plan, state, settings: withOptimizer }
+}
+
+/**
+ * Reads the optimizer that the metadata names, for a table that has none. Without state, the word may be that
+ * of another writer, and what cannot be read is ignored.
+ */
+const readMetadataOptimizer = (
+  { metadata }: LocatedArrays,
+  { optimizer, readOptimizer }: Upload,
+  hasState: boolean,
+): Optimizer | undefined => {
+  const text = metadata.get('optimizer')
+  if (optimizer !== undefined || text === undefined) return undefined
+  try {
+    return readOptimizer?.(text)
+  } catch (error) {
+    if (hasState || !(error instanceof GatherdError)) throw error
+    return undefined
   }
 }

@@ -8,6 +8,8 @@ import type { Idempotency } from './updates/idempotency.ts'
 import type { Scrubber } from './upkeep/scrubber.ts'
 import type { Snapshots } from './upkeep/snapshots.ts'
 import type { BuildOrder } from './lifecycle/build-order.ts'
+import type { ChangeKeys } from './lifecycle/change-keys.ts'
+import type { FormerTables } from './lifecycle/former-tables.ts'
 import type { TableModel } from './lifecycle/table-model.ts'
 import type { GroupCommit } from './updates/group-commit.ts'
 
@@ -15,6 +17,7 @@ import type { GroupCommit } from './updates/group-commit.ts'
 export interface OpenStorage {
   store: Store
   keys: Idempotency
+  changeKeys: ChangeKeys
   groupCommit: GroupCommit
   snapshots: Snapshots
   scrubber: Scrubber
@@ -27,6 +30,7 @@ export interface WriterDependencies {
   readonly memory: TableMemory
   readonly tables: Map<string, TableModel>
   readonly aliases: Map<string, AliasRecord>
+  readonly formerTables: FormerTables
   readonly httpWorkers: HttpWorkerLinks
   readonly buildOrder: BuildOrder
   /** Refuses NOT_READY before the data directory is open. */

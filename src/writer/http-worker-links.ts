@@ -6,7 +6,8 @@ import type { TableMemory } from '../tables/memory.ts'
 import type { TableExport } from './upkeep/exports.ts'
 import { type UpdateSource, openUpdateSource } from './updates/update-source.ts'
 import type { AdapterBuilds } from './lifecycle/adapter-procedures.ts'
-import type { HttpWorkerMessage, WriterAnswer, WriterCall, WriterHealth, WriterMessage } from './protocol.ts'
+import type { HttpWorkerMessage, WriterAnswer, WriterCall, WriterMessage } from './messages.ts'
+import type { WriterHealth } from './protocol.ts'
 import type { Build } from './lifecycle/table-model.ts'
 
 /** The link to one HTTP worker, with the builds and exports that it has in progress. */
@@ -16,6 +17,8 @@ export interface HttpWorkerLink extends AdapterBuilds {
   updateSource: UpdateSource | null
   builds: Map<number, Build>
   exports: Map<number, TableExport>
+  /** The idempotency keys that its requests have reserved. */
+  keyIds: Set<number>
   /** Publications that the HTTP worker has not acknowledged yet, with the functions that resolve them. */
   unacknowledged: Map<number, () => void>
   /** Answers to be sent by the next microtask. */
@@ -41,6 +44,7 @@ export interface HttpWorkerLinksDependencies {
 
 interface Retiring {
   reservedBytes: number
+  memories: readonly WebAssembly.Memory[]
   readers: Set<HttpWorkerLink>
   onFreed: () => void
 }
@@ -66,6 +70,7 @@ export class HttpWorkerLinks {
       builds: new Map(),
       adapterBuilds: new Map(),
       exports: new Map(),
+      keyIds: new Set<number>(),
       unacknowledged: new Map(),
     }
     const httpWorker: HttpWorkerLink = { port, updateSource: null, ...maps, answers: [] }
@@ -113,8 +118,13 @@ export class HttpWorkerLinks {
    * Frees the memory of a version or adapter when no HTTP worker reads it any more. Each reports that after a
    * publication without the key.
    */
-  retire(key: string, reservedBytes: number, onFreed: () => void = () => {}): void {
-    this.#retiring.set(key, { reservedBytes, readers: new Set(this.#httpWorkers), onFreed })
+  retire(
+    key: string,
+    reservedBytes: number,
+    memories: readonly WebAssembly.Memory[],
+    onFreed: () => void = () => {},
+  ): void {
+    this.#retiring.set(key, { reservedBytes, memories, readers: new Set(this.#httpWorkers), onFreed })
     this.#freeWhenUnread(key)
   }
 
@@ -171,7 +181,7 @@ export class HttpWorkerLinks {
     const retiring = this.#retiring.get(key)
     if (retiring === undefined || retiring.readers.size > 0) return
     this.#retiring.delete(key)
-    this.#dependencies.memory.release(retiring.reservedBytes)
+    this.#dependencies.memory.release(retiring.reservedBytes, retiring.memories)
     retiring.onFreed()
   }
 

@@ -1,6 +1,7 @@
 /** The procedures of the writer that HTTP workers call. */
 import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
+import { adapterMemories } from '../tables/handles.ts'
 import { makeAliasProcedures, refuseAlias } from './lifecycle/aliases.ts'
 import { changeSettings, commitBuild, removeTable, rollBack } from './lifecycle/changes.ts'
 import { beginExport, endExport, readPreImages } from './upkeep/exports.ts'
@@ -27,21 +28,25 @@ export const makeProcedures = (writer: WriterDependencies): Procedures => ({
   },
   update: (httpWorker, argument) =>
     writer.storage.groupCommit.submit('places' in argument ? showUpdate(httpWorker, argument) : argument),
-  recall: (_httpWorker, { name, key }) => writer.storage.keys.recall(writer.find(name).id, key),
+  recall: (_httpWorker, { name, key }) => writer.storage.keys.recall(writer.find(name), key),
   snapshot: async () => ({ snapshots: await writer.storage.snapshots.takeStale() }),
   ...makeBuildProcedures(writer),
   ...makeTableProcedures(writer),
+  ...makeKeyProcedures(writer),
   ...makeAliasProcedures(writer),
   ...makeAdapterProcedures({
     memory: () => writer.memory,
     store: () => writer.storage.store,
     cleanup: () => writer.storage.cleanup,
+    changeKeys: () => writer.storage.changeKeys,
     takeNumber: () => writer.takeNumber(),
     find: (name) => writer.find(name),
     lock: (name, work) => writer.lock(name, work),
     publish: (name) => writer.httpWorkers.publish(name, toRecord(writer.find(name))),
-    retire: (key, reservedBytes) =>
-      new Promise((resolve) => writer.httpWorkers.retire(key, reservedBytes, resolve)),
+    retire: ({ handle, reservedBytes }) =>
+      new Promise((resolve) =>
+        writer.httpWorkers.retire(handle.key, reservedBytes, adapterMemories(handle), resolve),
+      ),
   }),
   ...makeExportProcedures(writer),
 })
@@ -54,7 +59,8 @@ const showUpdate = ({ updateSource }: HttpWorkerLink, { places, ...head }: Updat
 const makeBuildProcedures = (
   writer: WriterDependencies,
 ): Pick<Procedures, 'beginBuild' | 'commitBuild' | 'abortBuild'> => ({
-  beginBuild: (httpWorker, argument) => {
+  beginBuild: async (httpWorker, argument) => {
+    await writer.memory.whenGivenBack()
     refuseAlias(writer, argument.name)
     const buildId = writer.takeNumber()
     const build = beginBuild(writer.tables, writer.memory, `v${buildId}`, argument, Date.now())
@@ -62,25 +68,25 @@ const makeBuildProcedures = (
     writer.buildOrder.begin(buildId)
     return { buildId, segments: build.handle.segments, state: build.state?.rows.handle.segments ?? null }
   },
-  commitBuild: async (httpWorker, { buildId, step = 0 }) => {
+  commitBuild: async (httpWorker, { buildId, ...commit }) => {
     const build =
       httpWorker.builds.get(buildId) ??
       refuse('PRECONDITION_FAILED', 'the upload was aborted before its commit')
     // From here on this procedure owns the build, even if the HTTP worker dies.
     httpWorker.builds.delete(buildId)
     const { name } = build.arguments
-    const commit = async (): Promise<WriterCalls['commitBuild']['answer']> => {
+    const commitInOrder = async (): Promise<WriterCalls['commitBuild']['answer']> => {
       try {
         writer.buildOrder.check(name, buildId)
       } catch (error) {
         releaseBuild(build, writer.memory)
         throw error
       }
-      const answer = await commitBuild(writer, build, step)
+      const answer = await commitBuild(writer, build, commit)
       writer.buildOrder.note(name, buildId)
       return answer
     }
-    return writer.lock(name, commit).finally(() => writer.buildOrder.end(buildId))
+    return writer.lock(name, commitInOrder).finally(() => writer.buildOrder.end(buildId))
   },
   abortBuild: (httpWorker, { buildId }) => {
     const build = httpWorker.builds.get(buildId)
@@ -94,24 +100,42 @@ const makeBuildProcedures = (
 const makeTableProcedures = (
   writer: WriterDependencies,
 ): Pick<Procedures, 'patch' | 'remove' | 'rollback'> => ({
-  patch: async (_httpWorker, argument) => {
-    await writer.lock(argument.name, () => changeSettings(writer, argument))
-    return null
-  },
-  remove: async (_httpWorker, { name, precondition }) => {
-    const number = writer.takeNumber()
-    await writer.lock(name, async () => {
-      await removeTable(writer, name, precondition)
-      writer.buildOrder.note(name, number)
-    })
-    return null
-  },
-  rollback: async (_httpWorker, argument) => {
+  patch: (_httpWorker, argument) => writer.lock(argument.name, () => changeSettings(writer, argument)),
+  remove: async (_httpWorker, argument) => {
     const number = writer.takeNumber()
     await writer.lock(argument.name, async () => {
-      await rollBack(writer, argument)
+      await removeTable(writer, argument)
       writer.buildOrder.note(argument.name, number)
     })
+    return null
+  },
+  rollback: (_httpWorker, argument) => {
+    const number = writer.takeNumber()
+    return writer.lock(argument.name, async () => {
+      const answer = await rollBack(writer, argument)
+      writer.buildOrder.note(argument.name, number)
+      return answer
+    })
+  },
+})
+
+const makeKeyProcedures = (
+  writer: WriterDependencies,
+): Pick<Procedures, 'beginKey' | 'recallKey' | 'endKey'> => ({
+  beginKey: (httpWorker, argument) => {
+    const keyId = writer.takeNumber()
+    const { isKnown } = writer.storage.changeKeys.begin(
+      keyId,
+      argument,
+      writer.tables.get(argument.resource.name),
+    )
+    httpWorker.keyIds.add(keyId)
+    return { keyId, isKnown }
+  },
+  recallKey: (_httpWorker, key) => writer.storage.changeKeys.recall(key),
+  endKey: (httpWorker, { keyId }) => {
+    httpWorker.keyIds.delete(keyId)
+    writer.storage.changeKeys.end(keyId)
     return null
   },
 })
@@ -125,7 +149,7 @@ const makeExportProcedures = (
     const exportId = writer.takeNumber()
     const { begun, ...answer } = beginExport(found, table.settings.optimizer, withState)
     httpWorker.exports.set(exportId, begun)
-    return { exportId, ...answer }
+    return { exportId, revision: table.revision, ...answer }
   },
   readPreImages: (httpWorker, { exportId, of, firstRow, rowCount }) => {
     const begun = httpWorker.exports.get(exportId)

@@ -1,23 +1,26 @@
 /** The writer: the only thread that changes tables. */
 import type { MessagePort } from 'node:worker_threads'
-import { GatherdError, refuse, toMessage } from '../core/errors.ts'
+import { refuse, toMessage } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { instantiateApplyKernels } from '../kernels/apply.ts'
 import { Arena } from '../tables/arena.ts'
-import type { AliasRecord } from '../tables/handles.ts'
+import { adapterMemories, type AliasRecord } from '../tables/handles.ts'
 import { TableMemory } from '../tables/memory.ts'
-import { openStore, type OpenStoreOptions } from '../storage/open-store.ts'
-import { StoreFailed } from '../storage/refusals.ts'
+import { describeReport, openStore, type OpenStoreOptions, refuseStart } from '../storage/open-store.ts'
 import type { Store } from '../storage/store.ts'
 import { endExport, listLogs } from './upkeep/exports.ts'
 import { Cleanup } from './upkeep/cleanup.ts'
 import { type HttpWorkerLink, HttpWorkerLinks } from './http-worker-links.ts'
-import { describeFailure, StoreHealth } from './upkeep/health.ts'
+import { StoreHealth, toRefusal } from './upkeep/health.ts'
 import { Idempotency } from './updates/idempotency.ts'
 import type { WriterDependencies, OpenStorage } from './dependencies.ts'
 import { makeProcedures, type Procedures } from './procedures.ts'
-import type { WriterCall, WriterHealth } from './protocol.ts'
+import type { WriterCall } from './messages.ts'
+import type { WriterHealth } from './protocol.ts'
 import { describeProgress, type LoadProgress, recover } from './recovery/recover.ts'
+import { ChangeKeys } from './lifecycle/change-keys.ts'
+import { FormerTables } from './lifecycle/former-tables.ts'
+import { planCleanStop } from './lifecycle/reserve-sequences.ts'
 import { Scrubber } from './upkeep/scrubber.ts'
 import { Snapshots } from './upkeep/snapshots.ts'
 import { BuildOrder } from './lifecycle/build-order.ts'
@@ -55,6 +58,7 @@ export class Writer implements WriterDependencies {
   readonly memory: TableMemory
   readonly tables = new Map<string, TableModel>()
   readonly aliases = new Map<string, AliasRecord>()
+  formerTables = new FormerTables()
   readonly httpWorkers: HttpWorkerLinks
   readonly buildOrder = new BuildOrder()
   readonly #arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
@@ -99,15 +103,8 @@ export class Writer implements WriterDependencies {
     const startMs = performance.now()
     const { store, report } = openStore(options.dataDir, { ...options.store, goBackBeforeDamage: goesBack })
     try {
-      for (const log of [report.catalogLog, report.osLog]) {
-        if (log.droppedFrameCount > 0)
-          onWarning(
-            `${log.droppedFrameCount} frames of an unfinished commit were dropped; ` +
-              'nothing in it was acknowledged',
-          )
-      }
-      for (const { refusal } of report.damagedRecords) onWarning(refusal.message)
-      const { tables, aliases } = await recover({
+      for (const line of describeReport(report)) onWarning(line)
+      const { tables, aliases, formerTables } = await recover({
         store,
         memory: this.memory,
         arena: this.#arena,
@@ -124,15 +121,17 @@ export class Writer implements WriterDependencies {
       })
       for (const [name, table] of tables) this.tables.set(name, table)
       for (const [name, alias] of aliases) this.aliases.set(name, alias)
+      this.formerTables = formerTables
     } catch (error) {
       store.close()
-      throw error
+      return refuseStart(store.paths.directory, error)
     }
     this.#storage = this.#open(store, options)
     await Promise.all(
       [...this.tables.values()].map((table) => this.httpWorkers.publish(table.name, toRecord(table))),
     )
     this.#setHealth({ state: 'ready', reason: 'ready' })
+    if (report.isDiskFull) this.#storage.health.noteFull()
     // HTTP workers acknowledge aliases and so, since messages keep their order, the health before them.
     await this.httpWorkers.publishAliases()
     this.#loading.resolve()
@@ -148,7 +147,7 @@ export class Writer implements WriterDependencies {
     await snapshots.close()
     await cleanup.whenIdle()
     await health.close()
-    store.close()
+    store.close(planCleanStop(this.tables.values()))
   }
 
   #open(store: Store, { snapshotJournalBytes, snapshotAgeMs }: LoadOptions): OpenStorage {
@@ -185,7 +184,8 @@ export class Writer implements WriterDependencies {
       onError: this.#onError,
       everyMs: LIMITS.scrubEveryMs,
     })
-    return { store, keys, groupCommit, snapshots, scrubber, cleanup, health }
+    const changeKeys = new ChangeKeys(store, keys)
+    return { store, keys, changeKeys, groupCommit, snapshots, scrubber, cleanup, health }
   }
 
   get storage(): OpenStorage {
@@ -228,12 +228,8 @@ export class Writer implements WriterDependencies {
       const call = this.#procedures[procedure] as (httpWorker: HttpWorkerLink, argument: unknown) => unknown
       this.httpWorkers.answer(httpWorker, { callId, answer: await call(httpWorker, argument) })
     } catch (error) {
-      const refusal =
-        error instanceof StoreFailed
-          ? new GatherdError('NOT_READY', describeFailure(error), { cause: error })
-          : error
       this.#storage?.health.note(error)
-      const message = toMessage(refusal)
+      const message = toMessage(toRefusal(error))
       if (message.code === 'INTERNAL') this.#onError(error)
       this.httpWorkers.answer(httpWorker, { callId, error: message })
     }
@@ -243,7 +239,9 @@ export class Writer implements WriterDependencies {
   #giveUp(httpWorker: HttpWorkerLink): void {
     for (const build of httpWorker.builds.values()) releaseBuild(build, this.memory)
     this.buildOrder.endAll(httpWorker.builds.keys())
-    for (const { reservedBytes } of httpWorker.adapterBuilds.values()) this.memory.release(reservedBytes)
+    for (const { reservedBytes, handle } of httpWorker.adapterBuilds.values())
+      this.memory.release(reservedBytes, adapterMemories(handle))
     for (const begun of httpWorker.exports.values()) endExport(begun, this.memory)
+    for (const keyId of httpWorker.keyIds) this.#storage?.changeKeys.end(keyId)
   }
 }

@@ -31,7 +31,7 @@ const locate: NamedArraysFormat['locate'] = (header) => {
     arrays.set(name, { elementType, shape, begin: at, end })
     at = end
   }
-  return { arrays, metadata: new Map(), bodyBytes: at + TAIL.length }
+  return { arrays, unread: new Map(), metadata: new Map(), bodyBytes: at + TAIL.length }
 }
 
 const frame = (arrays: readonly NamedArray[]) => {

@@ -26,10 +26,12 @@ test('A data directory of format 1 is read as it was written', () => {
   const store = openFixture()
   expect(store.load()).toEqual({
     tables: [sampleTable()],
-    versions: [sampleVersion()],
+    versions: [sampleVersion({ reserved: 2 ** 32 })],
     aliases: [{ alias: 'latest', table: 'user', version: null }],
     snapshots: [sampleSnapshot({ stateKind: 'adagrad', stateEpoch: 3 })],
     adapters: [sampleAdapter()],
+    names: [{ id: 0, name: '', highest: 2 }],
+    skips: [],
     nextId: 3,
   })
   expect([...store.readJournal(1, 1, 0)]).toEqual([sampleRecord(1), sampleRecord(2, { durability: 'os' })])

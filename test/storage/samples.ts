@@ -20,6 +20,7 @@ import { hashKey, type RememberedKey } from '../../src/storage/key-memory.ts'
 import { openStore, type OpenStoreOptions } from '../../src/storage/open-store.ts'
 import { StoredDataRefusal, type RefusalCode } from '../../src/storage/refusals.ts'
 import type { Store } from '../../src/storage/store.ts'
+import { SyncedWatermark } from '../../src/storage/synced-watermark.ts'
 
 const directories: string[] = []
 const stores: Store[] = []
@@ -66,6 +67,7 @@ export const sampleTable = (changes: Partial<CatalogTable> = {}): CatalogTable =
   highest: 1,
   current: 1,
   stateEpoch: 0,
+  revision: 0,
   ...changes,
 })
 
@@ -76,6 +78,7 @@ export const sampleVersion = (changes: Partial<CatalogVersion> = {}): CatalogVer
   dim: 2,
   dtype: 'float32',
   createdAtMs: 1_700_000_000_000,
+  reserved: 100,
   ...changes,
 })
 
@@ -152,6 +155,18 @@ export const refusalOf = (action: () => unknown): RefusalCode | null => {
     throw error
   }
   return null
+}
+
+/**
+ * Makes a directory forget how far its logs were synced, as a power cut does, or a tool that has moved them
+ * into the databases.
+ */
+export const forgetSynced = (directory: string): void => {
+  for (const name of ['catalog.mark', 'os.mark']) {
+    const watermark = new SyncedWatermark(join(directory, name))
+    watermark.clear()
+    watermark.close()
+  }
 }
 
 /** Returns what `action` throws, or undefined when it does not throw. */

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import fc from 'fast-check'
@@ -7,6 +7,7 @@ import { openStore } from '../../src/storage/open-store.ts'
 import { StoredDataRefusal } from '../../src/storage/refusals.ts'
 import type { Store } from '../../src/storage/store.ts'
 import {
+  forgetSynced,
   makeFolder,
   openSample,
   readSequences,
@@ -120,13 +121,13 @@ describe.each(['catalog.db', 'os.db'])('%s', (name) => {
     )
   })
 
-  test('is refused when it is cut at any byte', () => {
-    const { directory } = makeClosed()
+  test('is refused when it is cut at any byte, unless that is behind everything that it holds', () => {
+    const { directory, expected } = makeClosed()
     const bytes = new Uint8Array(readFileSync(join(directory, name)))
     for (const length of [0, 1, 99, 100, 511, 512, 4095, 4096, 8192, bytes.length - 4096, bytes.length - 1]) {
-      expect(openDamaged(directory, name, bytes.subarray(0, length))).toMatch(
-        /^(DamagedCatalog|UnknownFormat)$/,
-      )
+      const found = openDamaged(directory, name, bytes.subarray(0, length))
+      if (typeof found === 'string') expect(found).toMatch(/^(DamagedCatalog|UnknownFormat)$/)
+      else expect([length, found]).toEqual([bytes.length - 1, expected])
     }
   })
 })
@@ -149,11 +150,54 @@ describe('The log of catalog.db', () => {
     expect(refused).toBeGreaterThan(60)
   })
 
-  test('loses only commits at its end when it is cut, which is the known limit', () => {
+  test.each(['cut at a commit', 'cut in a commit', 'empty', 'removed'])(
+    'is refused when it is %s, unless recovery may go back, and then the log is kept',
+    (damage) => {
+      const { directory } = makeCrashed()
+      const path = join(directory, 'catalog.db-wal')
+      const bytes = readFileSync(path)
+      if (damage === 'removed') rmSync(path)
+      else if (damage === 'empty') writeFileSync(path, '')
+      else writeFileSync(path, bytes.subarray(0, 32 + 6 * 4120 + (damage === 'cut in a commit' ? 5000 : 0)))
+      const left = damage === 'removed' ? null : readFileSync(path)
+      expect(refusalOf(() => openSample(directory))).toBe('DamagedLog')
+      expect(existsSync(path) ? readFileSync(path) : null).toEqual(left)
+      const { store, report } = openStore(directory, { goBackBeforeDamage: true })
+      expect(report.catalogLog.lostCommitCount).toBeGreaterThan(0)
+      store.close()
+      if (left !== null) expect(readFileSync(`${path}.damaged`)).toEqual(left)
+      expect(refusalOf(() => openSample(directory))).toBe(null)
+    },
+  )
+
+  test('is refused when it is removed together with the record of what was synced', () => {
+    const { directory } = makeCrashed()
+    rmSync(join(directory, 'catalog.mark'))
+    expect(refusalOf(() => openSample(directory))).toBe(null)
+    const { directory: other } = makeCrashed()
+    for (const name of ['catalog.mark', 'catalog.db-wal']) rmSync(join(other, name))
+    expect(refusalOf(() => openSample(other))).toBe('DamagedLog')
+  })
+
+  test('is refused when it is an earlier log of the same database', () => {
+    const live = makeFolder()
+    const store = openSample(live)
+    fill(store)
+    const earlier = readFileSync(join(live, 'catalog.db-wal'))
+    store.checkpoint()
+    store.commit({ records: [sampleRecord(LAST + 1)] })
+    const directory = makeFolder()
+    cpSync(live, directory, { recursive: true })
+    writeFileSync(join(directory, 'catalog.db-wal'), earlier)
+    expect(refusalOf(() => openSample(directory))).toBe('DamagedLog')
+  })
+
+  test('loses commits at its end when it is cut and the watermark is older, which is the known limit', () => {
     const { directory } = makeCrashed()
     const bytes = readFileSync(join(directory, 'catalog.db-wal'))
     const copy = makeFolder()
     cpSync(directory, copy, { recursive: true })
+    forgetSynced(copy)
     writeFileSync(join(copy, 'catalog.db-wal'), bytes.subarray(0, bytes.length - 5000))
     const store = openSample(copy)
     const { ranges } = store.inspectJournal(1, 1)
@@ -166,6 +210,7 @@ describe('The log of catalog.db', () => {
     const { directory, expected } = makeCrashed()
     const bytes = readFileSync(join(directory, 'catalog.db-wal'))
     writeFileSync(join(directory, 'catalog.db-wal'), bytes.subarray(0, bytes.length - 30))
+    forgetSynced(directory)
     const opened = openStore(directory)
     expect(opened.report.catalogLog.droppedFrameCount).toBeGreaterThan(0)
     expect(opened.store.logBytes()).toBe(0)

@@ -40,6 +40,8 @@ describe('A new data directory', () => {
       aliases: [],
       snapshots: [],
       adapters: [],
+      names: [],
+      skips: [],
       nextId: 1,
     })
     const modes = [directory, ...readdirSync(directory).map((name) => join(directory, name))].map(
@@ -98,6 +100,8 @@ describe('The catalog', () => {
       aliases,
       snapshots: [snapshot],
       adapters: [],
+      names: [],
+      skips: [],
       nextId: 3,
     }
     expect(store.load()).toEqual(expected)
@@ -213,7 +217,7 @@ describe('Updates', () => {
 
   test('of mode os are synced on demand, and before the catalog refers to them', async () => {
     const store = openSample(makeFolder())
-    const mark = (): Buffer => samples.readBytes(store.paths.mark)
+    const mark = (): Buffer => samples.readBytes(store.paths.osMark)
     const before = mark()
     store.commitOs({ records: [sampleRecord(1, { durability: 'os' })] })
     expect(mark()).toEqual(before)
@@ -257,10 +261,10 @@ describe('A checkpoint', () => {
         sqlite.fault = null
       }
       store.syncOs()
-      const before = samples.readBytes(store.paths.mark)
+      const before = samples.readBytes(store.paths.osMark)
       store.commitOs({ records: [sampleRecord(21, { durability: 'os' })] })
       store.syncOs()
-      expect(samples.readBytes(store.paths.mark)).not.toEqual(before)
+      expect(samples.readBytes(store.paths.osMark)).not.toEqual(before)
     },
   )
 })
@@ -338,7 +342,7 @@ describe('A data directory with wrong files', () => {
   test('is refused when its format is a later one', () => {
     const directory = prepare()
     const database = new DatabaseSync(join(directory, 'catalog.db'))
-    database.exec('PRAGMA user_version = 2')
+    database.exec('PRAGMA user_version = 99')
     database.close()
     expect(open(directory)).toBe('UnknownFormat')
   })

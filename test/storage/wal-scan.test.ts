@@ -256,7 +256,11 @@ describe('The scan of a write-ahead log', () => {
 describe('The scan of a log whose commits are synced later', () => {
   const marked = (crashed: Crashed, frameCount: number): LogRules => ({
     everyCommitSynced: false,
-    synced: { salts: [crashed.log.readUInt32BE(16), crashed.log.readUInt32BE(20)], frameCount },
+    synced: {
+      salts: [crashed.log.readUInt32BE(16), crashed.log.readUInt32BE(20)],
+      frameCount,
+      isCleared: false,
+    },
   })
 
   test('treats a bad frame as the end of the log, and counts the commits after it', () => {
@@ -276,7 +280,10 @@ describe('The scan of a log whose commits are synced later', () => {
     expect(scan(crashed, log, marked(crashed, middle + 1))).toBe('refused')
     expect(scan(crashed, log, marked(crashed, middle))).toMatchObject({ commitCount: 4 })
     expect(
-      scan(crashed, log, { everyCommitSynced: false, synced: { salts: [1, 2], frameCount: 1000 } }),
+      scan(crashed, log, {
+        everyCommitSynced: false,
+        synced: { salts: [1, 2], frameCount: 1000, isCleared: false },
+      }),
     ).toMatchObject({ commitCount: 4 })
   })
 

@@ -1,3 +1,4 @@
+import process from 'node:process'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -9,6 +10,7 @@ import {
   SPARE_BYTES,
   tableBytes,
 } from '../../src/layout/table-layout.ts'
+import { memoriesOf } from '../../src/tables/handles.ts'
 import { TableMemory } from '../../src/tables/memory.ts'
 import { runsOf } from '../helpers/property-runs.ts'
 
@@ -56,13 +58,13 @@ describe('The memory quota', () => {
   test('is reserved to the byte before memory is allocated', () => {
     const bytes = memoryBytes(planSegments(1000, 256))
     const memory = new TableMemory(2 * bytes)
-    memory.allocate(1000, 256)
+    const { segments } = memory.allocate(1000, 256)
     memory.allocate(1000, 256)
     expect(memory.reservedBytes).toBe(2 * bytes)
     expect(() => memory.allocate(0, 4)).toThrowError(
       expect.objectContaining({ code: 'MEMORY_QUOTA_EXCEEDED' }),
     )
-    memory.release(bytes)
+    memory.release(bytes, memoriesOf(segments))
     expect(memory.allocate(1000, 256).reservedBytes).toBe(bytes)
   })
 
@@ -74,6 +76,32 @@ describe('The memory quota', () => {
   })
 
   test('never goes below zero', () => {
-    expect(() => new TableMemory(mebibyte).release(1)).toThrowError(/more than was reserved/)
+    expect(() => new TableMemory(mebibyte).release(1, [])).toThrowError(/more than was reserved/)
   })
+
+  test('is returned for the whole of a memory, or not at all', () => {
+    const memory = new TableMemory(mebibyte)
+    const { segments, reservedBytes } = memory.allocate(1000, 256)
+    expect(() => memory.release(reservedBytes - 1, memoriesOf(segments))).toThrowError(/as a whole/)
+  })
+
+  test.skipIf(process.platform !== 'linux')(
+    'is returned as the system gets the pages back, although other threads still hold the memory',
+    async () => {
+      const bytes = 160 * mebibyte
+      const memory = new TableMemory(2 * bytes)
+      const { segments, reservedBytes } = memory.allocate(bytes / 1024, 1024)
+      const held = memoriesOf(segments)
+      for (const { buffer } of held) new Uint8Array(buffer).fill(1)
+      const residentBytes = process.memoryUsage.rss()
+      memory.release(reservedBytes, held)
+      // Part of it is given back at once, and the rest while other work runs in between.
+      expect(memory.reservedBytes).toBeGreaterThan(0)
+      expect(memory.reservedBytes).toBeLessThan(reservedBytes)
+      await memory.whenGivenBack()
+      expect(memory.reservedBytes).toBe(0)
+      expect(residentBytes - process.memoryUsage.rss()).toBeGreaterThan(bytes / 2)
+      expect(new Uint8Array(held[0].buffer)[0]).toBe(0)
+    },
+  )
 })

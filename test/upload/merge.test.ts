@@ -1,16 +1,19 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { WriterConnection } from '../../src/upload/build.ts'
 import { mergeAdapter } from '../../src/upload/merge.ts'
-import { type Service, startService } from '../helpers/service.ts'
+import { removeTables, type Service, startService } from '../helpers/service.ts'
 import { lookUp, putAdapter } from '../http/routes/adapters.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
+})
+beforeEach(async () => {
   await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { values: [[1], [2]] } })
   await attach(10)
 })
-afterEach(() => service.close())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 const attach = (value: number) =>
   putAdapter(

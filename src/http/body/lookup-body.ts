@@ -19,7 +19,7 @@ const VALUE_LIMITS = {
   },
 }
 
-const checkMembers = compileChecker(LookupMembers)
+const checkMembers = compileChecker(LookupMembers, LOOKUP_TENSORS)
 
 /**
  * Reads a lookup from its JSON body and its query, with the version that one of them names. Refuses

@@ -7,7 +7,7 @@ import { completeSettings } from '../schemas/settings.ts'
 import { SpecificationMembers } from '../schemas/table.ts'
 import { compileChecker } from '../validate.ts'
 
-const checkMembers = compileChecker(SpecificationMembers)
+const checkMembers = compileChecker(SpecificationMembers, ['values'])
 
 /**
  * Reads a specification from its JSON body and adds the defaults: float32, zeros. Refuses INVALID_REQUEST,

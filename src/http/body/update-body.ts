@@ -14,8 +14,8 @@ export interface UpdateQuery {
   op?: 'set' | 'add'
 }
 
-const checkGradientsMembers = compileChecker(GradientsMembers)
-const checkRowsMembers = compileChecker(RowsMembers)
+const checkGradientsMembers = compileChecker(GradientsMembers, ['indices', 'gradients'])
+const checkRowsMembers = compileChecker(RowsMembers, ['indices', 'values'])
 
 /**
  * Reads the body and the query of an update. `keepSingles` provides the memory for the values of a JSON body,
@@ -42,9 +42,13 @@ export const readUpdate = (
   refuseQuery(query)
   const limits = { singles: [valuesName], keepSingles }
   const { members, tensors } = readJsonObject(body, ['indices', valuesName], limits)
-  const arrays = fromTensors(tensors, valuesName)
-  if (route === 'rows') return { arrays, operation: checkRowsMembers(members).op }
-  return { arrays, operation: 'gradients', learningRate: checkGradientsMembers(members).learning_rate }
+  // The members are checked first: a misspelt name of an array is one of them.
+  if (route === 'rows') {
+    const { op } = checkRowsMembers(members)
+    return { arrays: fromTensors(tensors, valuesName), operation: op }
+  }
+  const { learning_rate: learningRate } = checkGradientsMembers(members)
+  return { arrays: fromTensors(tensors, valuesName), operation: 'gradients', learningRate }
 }
 
 const refuseNoOperation = (): never =>

@@ -1,6 +1,8 @@
 /** Explains to clients why a value does not fit a schema. */
 import type { ErrorPlace } from '../../core/errors.ts'
 import { escapePointer } from '../../core/pointers.ts'
+import { suggestName } from '../../core/suggest-name.ts'
+import { joinWords } from '../../formats/format.ts'
 
 /** The keywords that our schemas use. */
 export interface PlainSchema {
@@ -25,14 +27,20 @@ export interface PlainSchema {
 
 /**
  * Explains where and why `value` does not fit `schema`: each place once, with the expected alternatives.
- * Infinite numbers count as numbers. The compiled check, not this function, decides whether there is an
+ * `alsoKnown` are names that the object may have and that are read elsewhere. Infinite numbers count as
+ * numbers. The compiled check, not this function, decides whether there is an
  * error.
  */
-export const explainSchemaError = (schema: PlainSchema, value: unknown, at: string): ErrorPlace[] => {
+export const explainSchemaError = (
+  schema: PlainSchema,
+  value: unknown,
+  at: string,
+  alsoKnown: readonly string[] = [],
+): ErrorPlace[] => {
   if (schema.anyOf !== undefined) return explainUnion(schema.anyOf, value, at)
   const unexpected = explainType(schema, value)
   if (unexpected !== undefined) return [{ pointer: at, detail: unexpected }]
-  if (isObject(value)) return explainObject(schema, value, at)
+  if (isObject(value)) return explainObject(schema, value, at, alsoKnown)
   if (Array.isArray(value)) return explainArray(schema, value, at)
   const outside =
     typeof value === 'number'
@@ -97,16 +105,28 @@ const describeSchema = ({ type, const: constant, enum: values }: PlainSchema): s
 const listValues = (values: readonly unknown[]): string =>
   values.map((value) => JSON.stringify(value)).join(', ')
 
-const explainObject = (schema: PlainSchema, value: Record<string, unknown>, at: string): ErrorPlace[] => {
+const explainObject = (
+  schema: PlainSchema,
+  value: Record<string, unknown>,
+  at: string,
+  alsoKnown: readonly string[],
+): ErrorPlace[] => {
   const properties = schema.properties ?? {}
   const missing = (schema.required ?? []).filter((name) => !Object.hasOwn(value, name))
   const places = missing.map((name) => ({ pointer: pointerTo(at, name), detail: 'is missing' }))
   for (const [name, member] of Object.entries(value)) {
     const pointer = pointerTo(at, name)
     if (Object.hasOwn(properties, name)) places.push(...explainSchemaError(properties[name], member, pointer))
-    else if (schema.additionalProperties === false) places.push({ pointer, detail: 'is not known here' })
+    else if (schema.additionalProperties === false)
+      places.push({ pointer, detail: explainUnknown(name, [...alsoKnown, ...Object.keys(properties)]) })
   }
   return places
+}
+
+const explainUnknown = (name: string, known: readonly string[]): string => {
+  if (known.length === 0) return 'is not known here, where nothing is'
+  const suggestion = suggestName(name, known)
+  return `is not known here${suggestion === '' ? '; known are' : `${suggestion} Known are`} ${joinWords(known, 'and')}`
 }
 
 const explainArray = (schema: PlainSchema, value: readonly unknown[], at: string): ErrorPlace[] => {

@@ -30,14 +30,15 @@ export interface HeadConstants {
 export type AnswerHead = (sequence: number, bodyBytes: number) => Uint8Array
 
 /**
- * Makes an {@link AnswerHead} for one version, with `headers` between those of the state and the length.
- * Between two updates and within a second most of the head stays the same, and often all of it, so those
- * parts are rendered only once.
+ * Makes an {@link AnswerHead} for one version, with `leading` headers before those of the state, and
+ * `headers` between them and the length. Between two updates and within a second most of the head stays the
+ * same, and often all of it, so those parts are rendered only once.
  */
 export const createAnswerHead = (
   { httpDate, keepAliveMs }: HeadConstants,
   version: number,
   headers: Readonly<Record<string, string>>,
+  leading: Readonly<Record<string, string>> = {},
 ): AnswerHead => {
   const keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
   let rendered = { sequence: -1, date: '', before: '', after: '' }
@@ -45,7 +46,11 @@ export const createAnswerHead = (
   return (sequence, bodyBytes) => {
     const now = httpDate()
     if (rendered.sequence !== sequence || rendered.date !== now) {
-      rendered = { sequence, date: now, ...renderHead(version, sequence, headers, now, keepAlive) }
+      rendered = {
+        sequence,
+        date: now,
+        ...renderHead(version, sequence, headers, leading, now, keepAlive),
+      }
       latest = { bodyBytes: -1, bytes: latest.bytes }
     }
     if (latest.bodyBytes !== bodyBytes) {
@@ -59,11 +64,13 @@ const renderHead = (
   version: number,
   sequence: number,
   headers: Readonly<Record<string, string>>,
+  leading: Readonly<Record<string, string>>,
   now: string,
   keepAlive: string,
 ): { before: string; after: string } => {
   const lines = Object.entries({
     'x-content-type-options': 'nosniff',
+    ...leading,
     ...stateHeaders(version, sequence),
     ...headers,
   })

@@ -1,7 +1,7 @@
 /** Answers lookups on the fast path. It checks, plans and gathers by the functions of routes/lookup.ts. */
 import { assert } from '../../core/assert.ts'
 import type { ResponseBuffer } from '../../lookup/buffers.ts'
-import { decodeIndices } from '../../lookup/decode.ts'
+import { decodeIndices, indexHeaders } from '../../lookup/decode.ts'
 import { answerShape, arrayHeaders, MEDIA_TYPES } from '../../lookup/encode.ts'
 import { type PlannedLookup, prepareLookup, runLookup } from '../../lookup/lookup.ts'
 import type { TableEntry } from '../../tables/registry.ts'
@@ -75,7 +75,12 @@ export const createServeLookup = ({ registry, lookups, settings }: HttpContext):
       head.answer === 'json'
         ? {}
         : arrayHeaders({ shape: answerShape(head.answer, elementType, planned.plan.shape), elementType })
-    const writeHead = createAnswerHead(constants, reader.handle.version, { ...described, ...type })
+    const writeHead = createAnswerHead(
+      constants,
+      reader.handle.version,
+      { ...described, ...type },
+      indexHeaders(head.format, query),
+    )
     return { planned: { ...planned, writeHead }, writeHead, query }
   }
 

@@ -22,7 +22,7 @@ import {
 import { TableParams } from '../schemas/table.ts'
 import { compileChecker } from '../validate.ts'
 
-const checkMembers = compileChecker(AttendMembers)
+const checkMembers = compileChecker(AttendMembers, ATTEND_TENSORS)
 
 /** `POST /v1/tables/{table}/attend`. */
 export const attendRoute: Route = defineRoute({

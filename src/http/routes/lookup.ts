@@ -1,6 +1,6 @@
 /** The route that looks rows up. */
 import { LIMITS } from '../../core/limits.ts'
-import { decodeIndices } from '../../lookup/decode.ts'
+import { decodeIndices, indexHeaders } from '../../lookup/decode.ts'
 import { prepareLookup, runLookup } from '../../lookup/lookup.ts'
 import type { LookupRequest } from '../../lookup/request.ts'
 import { isStreamed, streamLookup } from '../../lookup/stream.ts'
@@ -37,8 +37,10 @@ answer = requests.post("http://127.0.0.1:8080/v1/tables/words/lookup?mode=clip",
 rows = np.load(io.BytesIO(answer.content))          # shape (2, 2, dim), float32
 \`\`\`
 
-Binary bodies contain only arrays: ids as octet-stream (int32 unless \`index_dtype\` names another type) or
-npy, or safetensors with a tensor \`indices\`. The options go in the query.
+Binary bodies contain only arrays: ids as octet-stream, npy, or safetensors with a tensor \`indices\`. The
+options go in the query. Bare ids do not say their type: without \`index_dtype\` they are read as int32, and
+int64 ids, which NumPy and PyTorch make by default, would be twice as many other ids. So always send it; the
+answer repeats what was read in \`X-Index-Dtype\`.
 
 With \`pooling\` the rows of each bag become one row, and the answer has the shape (bags, dim):
 
@@ -77,6 +79,7 @@ bags = load(answer.content)["embeddings"]           # shape (2, dim)
   ],
   handler: ({ registry, lookups, stalls }, { params, query, body, bodyFormat, encoding, reply }) => {
     const entry = registry.find(params.table)
+    if (bodyFormat !== 'json') reply.headers(indexHeaders(bodyFormat, query))
     const { version: number, ...decoded } = readLookup(bodyFormat, body, query)
     const reader = registry.resolve(entry, number)
     const planned = prepareLookup(entry, reader, decoded, encoding)

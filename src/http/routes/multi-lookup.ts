@@ -31,8 +31,8 @@ import {
 import { CLOSED } from '../schemas/scalars.ts'
 import { compileChecker } from '../validate.ts'
 
-const checkNoMembers = compileChecker(Type.Object({}, CLOSED))
-const checkMembers = compileChecker(NamedLookupMembers)
+const checkNoMembers = compileChecker(Type.Object({}, CLOSED), ['lookups'])
+const checkMembers = compileChecker(NamedLookupMembers, LOOKUP_TENSORS)
 
 /** `POST` and `QUERY /v1/lookup`: several tables in one request. */
 export const multiLookupRoute: Route = defineRoute({

@@ -39,8 +39,15 @@ export const ElementType = Choice(
     'uint16',
     'uint32',
     'uint64',
+    'int8_rows',
   ],
-  { title: 'ElementType', description: 'Type of the numbers in an octet-stream body', default: 'float32' },
+  {
+    title: 'ElementType',
+    description:
+      'Type of the numbers in an octet-stream body. int8_rows: rows as int8 tables, FBGEMM and torchrec keep ' +
+      'them, dim bytes, float32 scale, float32 bias; also for uint8 [rows, dim + 8] in npy and safetensors',
+    default: 'float32',
+  },
 )
 
 export const IndexDtype = Choice(['int32', 'int64', 'uint32', 'uint64'], {
@@ -137,3 +144,10 @@ export const BinaryAnswer = Type.Unsafe<unknown>({
 
 /** A response without a body in the OpenAPI document. */
 export const emptyAnswer = (description: string) => Type.Unsafe<unknown>({ type: 'null', description })
+
+/** A member of answers to changes that is only there when it is true. */
+export const Replayed = Type.Optional(
+  Type.Boolean({
+    description: 'true: the first result of this Idempotency-Key, and nothing was changed; absent otherwise',
+  }),
+)

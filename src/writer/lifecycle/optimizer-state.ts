@@ -1,6 +1,6 @@
 /** Creates, pins and drops the optimizer state of table versions. */
 import type { Optimizer } from '../../core/types.ts'
-import type { VersionHandle } from '../../tables/handles.ts'
+import { memoriesOf, type VersionHandle } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { TableWriter } from '../../tables/table-writer.ts'
 import { stateInitial, stateLength } from '../../optimizers/state-tensors.ts'
@@ -104,6 +104,10 @@ export const dropState = (state: OptimizerState, memory: TableMemory): void => {
   releaseWhenUnread(state, memory)
 }
 
+/** Returns the memories of a state, which count in the quota. */
+export const stateMemories = (state: OptimizerState | null): WebAssembly.Memory[] =>
+  state === null ? [] : memoriesOf(state.rows.handle.segments)
+
 const releaseWhenUnread = (state: OptimizerState, memory: TableMemory): void => {
-  if (state.isDropped && state.exportCount === 0) memory.release(state.reservedBytes)
+  if (state.isDropped && state.exportCount === 0) memory.release(state.reservedBytes, stateMemories(state))
 }

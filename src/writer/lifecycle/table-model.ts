@@ -3,15 +3,21 @@ import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Optimizer, Settings } from '../../core/types.ts'
 import { DEFAULT_OPTIMIZER } from '../../optimizers/complete.ts'
-import type { AdapterHandle, TableHandle, VersionHandle } from '../../tables/handles.ts'
+import {
+  type AdapterHandle,
+  type HeldVersions,
+  memoriesOf,
+  type TableHandle,
+  type VersionHandle,
+} from '../../tables/handles.ts'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { type CurrentState, checkPrecondition } from '../../tables/precondition.ts'
 import { checkPaddingIndex } from '../../tables/resolve.ts'
 import type { TableWriter } from '../../tables/table-writer.ts'
-import type { CatalogSnapshot } from '../../storage/catalog-rows.ts'
+import type { CatalogSkip, CatalogSnapshot } from '../../storage/catalog-rows.ts'
 import type { BeginArguments } from '../protocol.ts'
-import { createState, type OptimizerState } from './optimizer-state.ts'
+import { createState, type OptimizerState, stateMemories } from './optimizer-state.ts'
 
 /** The settings of a new table. */
 export const DEFAULT_SETTINGS: Settings = {
@@ -49,6 +55,16 @@ export interface StoredVersion {
   journalPins: number
 }
 
+/** The sequences of a version, apart from the last one, which the control words hold. */
+export interface SequenceReserve {
+  /** No update has had a higher sequence. The catalog holds this number. */
+  reserved: number
+  /** The next update has a higher sequence; if this is above the last one, those between are skipped. */
+  floor: number
+  /** The sequences that were taken back. The last of these is not in the catalog before the next update. */
+  skips: CatalogSkip[]
+}
+
 /** A version as the writer holds it. */
 export interface VersionModel {
   handle: VersionHandle
@@ -61,6 +77,7 @@ export interface VersionModel {
    * The sequence and step after the updates that are computed but not yet visible; null when there are none.
    */
   planned: { sequence: number; step: number } | null
+  sequences: SequenceReserve
   /** The keys of former adapters that lookups still add. */
   leavingAdapters: Set<string>
 }
@@ -75,6 +92,10 @@ export interface TableModel {
   highest: number
   /** Raised each time the optimizer state is dropped, so that a start ignores older state on disk. */
   stateEpoch: number
+  /** Raised by each change of what clients see of the table, except its data. */
+  revision: number
+  /** The versions that aliases name, which stay beyond `keep_versions`. */
+  held: HeldVersions
   current: VersionModel
   versions: Map<number, VersionModel>
 }
@@ -90,7 +111,12 @@ export interface Build {
 
 /** The state that preconditions are compared with; undefined when there is no such table. */
 export const currentState = (table: TableModel | undefined): CurrentState =>
-  table && { version: table.current.handle.version, sequence: lastSequence(table.current) }
+  table && {
+    name: table.name,
+    version: table.current.handle.version,
+    sequence: lastSequence(table.current),
+    revision: table.revision,
+  }
 
 /** The sequence after which the next update comes. */
 export const lastSequence = ({ table, planned }: VersionModel): number =>
@@ -98,10 +124,12 @@ export const lastSequence = ({ table, planned }: VersionModel): number =>
 
 /** The record of a table that HTTP workers get. */
 export const toRecord = (table: TableModel): TableHandle => ({
+  held: table.held,
   name: table.name,
   settings: table.settings,
   createdAt: table.createdAt,
   changedAt: table.changedAt,
+  revision: table.revision,
   current: table.current.handle.version,
   versions: [...table.versions.values()].map((model) => model.handle).sort((a, b) => a.version - b.version),
   adapters: [...table.versions.values()].flatMap(({ adapter }) => (adapter === null ? [] : [adapter.handle])),
@@ -144,7 +172,7 @@ export const beginBuild = (
     const state = stateKind === undefined ? null : createState(memory, handle, optimizer)
     return { arguments: begin, handle, reservedBytes, state }
   } catch (error) {
-    memory.release(reservedBytes)
+    memory.release(reservedBytes, memoriesOf(segments))
     throw error
   }
 }
@@ -163,4 +191,7 @@ export const checkStateKind = ({ stateKind }: BeginArguments, { kind }: Optimize
 
 /** Frees the memory of a build that will not become a version. */
 export const releaseBuild = (build: Build, memory: TableMemory): void =>
-  memory.release(build.reservedBytes + (build.state?.reservedBytes ?? 0))
+  memory.release(build.reservedBytes + (build.state?.reservedBytes ?? 0), [
+    ...memoriesOf(build.handle.segments),
+    ...stateMemories(build.state),
+  ])

@@ -20,6 +20,7 @@ const toCatalogTable = (table: TableModel): CatalogTable => ({
   highest: table.highest,
   current: table.current.handle.version,
   stateEpoch: table.stateEpoch,
+  revision: table.revision,
 })
 
 /** The catalog changes of a table change: the table itself, and the versions that leave it. */
@@ -31,7 +32,10 @@ export const toCatalogChanges = ({ table, retired }: TableChange): CatalogChange
 ]
 
 /** The catalog change that adds a version. */
-export const toCatalogVersion = (tableId: number, { handle }: VersionModel): CatalogChange => ({
+export const toCatalogVersion = (
+  tableId: number,
+  { handle, sequences }: Pick<VersionModel, 'handle' | 'sequences'>,
+): CatalogChange => ({
   kind: 'put-version',
   versionRow: {
     tableId,
@@ -40,6 +44,7 @@ export const toCatalogVersion = (tableId: number, { handle }: VersionModel): Cat
     dim: handle.dim,
     dtype: handle.dtype,
     createdAtMs: handle.createdAt,
+    reserved: sequences.reserved,
   },
 })
 

@@ -1,6 +1,7 @@
 /** Loads adapters at a start. */
 import { join } from 'node:path'
 import { rowBytes } from '../../layout/table-layout.ts'
+import { memoriesOf } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import type { CatalogAdapter } from '../../storage/catalog-rows.ts'
 import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
@@ -24,10 +25,12 @@ export const loadAdapter = async (
     return refuseSnapshot(join(directory, listed.fileA), 'an adapter is not stored as int8')
   const { rows, dim, version } = handle
   const a = memory.allocate(rows, rowBytes(rank, dtype))
+  const memories = memoriesOf(a.segments)
   let reservedBytes = a.reservedBytes
   try {
     const b = memory.allocate(1, rank * dim * 4)
     reservedBytes += b.reservedBytes
+    memories.push(...memoriesOf(b.segments))
     await readPart(join(directory, listed.fileA), { rows, dim: rank, dtype }, a.segments)
     await readPart(join(directory, listed.fileB), { rows: rank, dim, dtype: 'float32' }, [
       { ...b.segments[0], rowCount: rank },
@@ -45,7 +48,7 @@ export const loadAdapter = async (
     }
     return { handle: adapter, reservedBytes, files: [listed.fileA, listed.fileB] }
   } catch (error) {
-    memory.release(reservedBytes)
+    memory.release(reservedBytes, memories)
     throw error
   }
 }

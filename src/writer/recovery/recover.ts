@@ -5,13 +5,16 @@ import type { Arena } from '../../tables/arena.ts'
 import type { AliasRecord } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import type { CatalogImage } from '../../storage/catalog-rows.ts'
-import { findOrphans, type SnapshotEvidence } from '../../storage/recovery-plan.ts'
-import { refuseData, StoredDataRefusal } from '../../storage/refusals.ts'
+import { findOrphans } from '../../storage/recovery-plan.ts'
+import { isDamagedFile, refuseData } from '../../storage/refusals.ts'
 import { sweepSnapshots } from '../../storage/snapshot-write.ts'
 import type { Store } from '../../storage/store.ts'
-import type { TableModel, VersionModel, StoredVersion } from '../lifecycle/table-model.ts'
+import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
+import { heldVersions } from '../lifecycle/aliases.ts'
+import { FormerTables } from '../lifecycle/former-tables.ts'
 import { loadAdapter } from './load-adapter.ts'
 import { loadVersion } from './load-version.ts'
+import { dropUseless, isDiskFull, keepAside } from './set-aside.ts'
 import { findVersions, listFiles, planFound, type VersionFound } from './plan-version.ts'
 
 /** The progress of a start, over all tables. */
@@ -48,6 +51,7 @@ export interface RecoverDependencies {
 export interface Recovered {
   tables: Map<string, TableModel>
   aliases: Map<string, AliasRecord>
+  formerTables: FormerTables
 }
 
 /**
@@ -84,12 +88,27 @@ export const recover = async (dependencies: RecoverDependencies): Promise<Recove
     before = { loadedBytes: before.loadedBytes + bytes, loadedRows: before.loadedRows + versionRow.rows }
   }
   await loadAdapters(dependencies, image, loaded)
-  for (const { tableId, version } of findOrphans(image, store.journalStreams())) {
-    while (!store.pruneJournal(tableId, version, Number.MAX_SAFE_INTEGER)) await new Promise(setImmediate)
-  }
   await sweepSnapshots(store.paths.snapshots, listFiles(store.load()))
+  await pruneOrphans(dependencies, image)
   const aliases = new Map(image.aliases.map((alias): [string, AliasRecord] => [alias.alias, alias]))
-  return { tables: buildTables(store, image, loaded), aliases }
+  return { tables: buildTables(store, image, loaded), aliases, formerTables: new FormerTables(image.names) }
+}
+
+/**
+ * Removes the journals of versions that the catalog does not list; a full disk leaves them to the next start.
+ */
+const pruneOrphans = async (
+  { store, onWarning }: RecoverDependencies,
+  image: CatalogImage,
+): Promise<void> => {
+  try {
+    for (const { tableId, version } of findOrphans(image, store.journalStreams())) {
+      while (!store.pruneJournal(tableId, version, Number.MAX_SAFE_INTEGER)) await new Promise(setImmediate)
+    }
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
+    onWarning('the disk is full: the journals of deleted tables are removed by a later start')
+  }
 }
 
 const sumUp = (found: readonly VersionFound[]): Pick<LoadProgress, 'totalBytes' | 'totalRows'> => ({
@@ -119,31 +138,18 @@ const loadFound = async (
         plan,
         `v${dependencies.takeNumber()}`,
       )
+      dropUseless(dependencies, found, model.stored)
       for (const warning of plan.warnings) onWarning(warning)
-      dropUseless(store, found, model.stored)
       if (plan.discard) store.discardJournal(found.table.id, found.versionRow.version, plan.replay.last)
       return model
     } catch (error) {
       const evidence = found.snapshots.find(({ listed }) => listed === plan.snapshot)
-      const isDamaged =
-        error instanceof StoredDataRefusal &&
-        (error.code === 'DamagedSnapshot' || error.code === 'MissingFile')
-      if (!isDamaged || evidence === undefined || evidence.state !== 'valid')
+      if (!isDamagedFile(error) || evidence === undefined || evidence.state !== 'valid')
         throw sayQuota(error, found.table.name)
       evidence.state = 'damaged'
       onWarning(error.message)
     }
   }
-}
-
-/** Drops snapshots that are damaged, or newer than the state that the version went back to. */
-const dropUseless = (store: Store, { snapshots }: VersionFound, stored: StoredVersion): void => {
-  const isUseless = ({ state, listed }: SnapshotEvidence) =>
-    state !== 'valid' || listed.endSequence > stored.durableSequence
-  const useless = snapshots.filter(isUseless).map(({ listed }) => listed)
-  if (useless.length === 0) return
-  stored.snapshots = stored.snapshots.filter((listed) => !useless.includes(listed))
-  store.commit({ changes: useless.map(({ id }) => ({ kind: 'delete-snapshot', snapshotId: id })) })
 }
 
 /**
@@ -175,9 +181,10 @@ const loadAdapters = async (
     try {
       model.adapter = await loadAdapter(store.paths.snapshots, memory, model, listed, `a${takeNumber()}`)
     } catch (error) {
-      if (!goesBack || !(error instanceof StoredDataRefusal)) {
+      if (!goesBack || !isDamagedFile(error)) {
         throw sayQuota(error, image.tables.find(({ id }) => id === listed.tableId)?.name ?? '')
       }
+      keepAside(store, [listed.fileA, listed.fileB], onWarning)
       onWarning(`${error.message}: the adapter is lost`)
       store.commit({
         changes: [{ kind: 'delete-adapter', tableId: listed.tableId, version: listed.version }],
@@ -207,7 +214,7 @@ const buildTables = (
           `the catalog does not list the current version of table ${JSON.stringify(table.name)}`,
         )
       }
-      const { id, name, settings, highest, stateEpoch } = table
+      const { id, name, settings, highest, stateEpoch, revision } = table
       return [
         name,
         {
@@ -218,6 +225,8 @@ const buildTables = (
           changedAt: table.changedAtMs,
           highest,
           stateEpoch,
+          revision,
+          held: heldVersions(image.aliases, name, new Map(versions as [number, VersionModel][])),
           current,
           versions: new Map(versions as [number, VersionModel][]),
         },

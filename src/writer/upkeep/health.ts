@@ -22,6 +22,12 @@ export const describeFailure = ({ cause }: StoreFailed): string => {
   )
 }
 
+/** Returns `error` as clients hear it: a failed store refuses NOT_READY, other errors are as they are. */
+export const toRefusal = (error: unknown): unknown =>
+  error instanceof StoreFailed
+    ? new GatherdError('NOT_READY', describeFailure(error), { cause: error })
+    : error
+
 /** Syncs and checkpoints an open store, and reports when its disk turns full or usable again. */
 export class StoreHealth {
   readonly #store: Store
@@ -50,6 +56,12 @@ export class StoreHealth {
     this.#tell()
   }
 
+  /** Takes note of a disk that was found full at the start. */
+  noteFull(): void {
+    this.#isFull = true
+    this.#tell()
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer)
     await this.#syncing
@@ -57,6 +69,7 @@ export class StoreHealth {
 
   #tick(): void {
     if (this.#isFull && this.#hasSpace()) this.#isFull = false
+    if (!this.#isFull) this.#tidyUp()
     this.#tell()
     if (this.#isSyncing || this.#store.failure !== null) return
     this.#isSyncing = true
@@ -77,12 +90,26 @@ export class StoreHealth {
     }
   }
 
+  /** Gives space back to the disk when no table is left, and takes the reserve when it was used. */
+  #tidyUp(): void {
+    if (this.#store.failure !== null) return
+    try {
+      this.#store.tidyUp(this.#freeBytes() > 4 * LIMITS.diskReserveBytes)
+    } catch (error) {
+      this.#onError(error)
+    }
+  }
+
   #hasSpace(): boolean {
+    return this.#freeBytes() >= FREE_BYTES_MIN
+  }
+
+  #freeBytes(): number {
     try {
       const { bavail, bsize } = statfsSync(this.#store.paths.directory)
-      return bavail * bsize >= FREE_BYTES_MIN
+      return bavail * bsize
     } catch {
-      return false
+      return 0
     }
   }
 

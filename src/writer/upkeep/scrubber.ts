@@ -1,6 +1,7 @@
 /** The scrubber finds damaged snapshots while the rows that they should hold are still in memory. */
 import { join } from 'node:path'
 import type { CatalogSnapshot } from '../../storage/catalog-rows.ts'
+import { setAside } from '../../storage/damaged-files.ts'
 import { StoredDataRefusal } from '../../storage/refusals.ts'
 import { verifySnapshot } from '../../storage/snapshot-read.ts'
 import type { Store } from '../../storage/store.ts'
@@ -18,6 +19,9 @@ export interface ScrubberDependencies {
   tickMs?: number
 }
 
+/** The pause before a file that could not be opened is checked again. */
+const RETRY_MS = 60_000
+
 interface Listed {
   table: TableModel
   model: VersionModel
@@ -25,8 +29,8 @@ interface Listed {
 }
 
 /**
- * Reads every snapshot file whole once in a period and compares it with its checksums. A damaged file is
- * reported and replaced by new snapshots.
+ * Reads every snapshot file whole once in a period and compares it with its checksums. A file that is
+ * damaged, or that the disk does not read, is reported, set aside and replaced by new snapshots.
  */
 export class Scrubber {
   readonly #dependencies: ScrubberDependencies
@@ -77,6 +81,13 @@ export class Scrubber {
       if (!stored.snapshots.includes(snapshot)) return
       if (!(error instanceof StoredDataRefusal)) throw error
       onError(error)
+      if (error.code === 'NotOpened') {
+        // This says nothing about the file, which is checked again soon.
+        this.#checkedAtMs.set(snapshot.id, performance.now() - this.#dependencies.everyMs + RETRY_MS)
+        return
+      }
+      // Damaged, or not to be read again and again: the rows are in memory, and the file is kept.
+      setAside(join(store.paths.snapshots, snapshot.file))
       // The damaged snapshot becomes the oldest, so that the next snapshot drops it. If it was the only one,
       // the second new one drops it.
       stored.snapshots = [snapshot, ...stored.snapshots.filter((one) => one !== snapshot)]

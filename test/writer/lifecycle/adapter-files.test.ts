@@ -1,8 +1,9 @@
-import { readdirSync, rmSync } from 'node:fs'
+import { readdirSync, renameSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { writeAdapter } from '../../../src/writer/lifecycle/adapter-procedures.ts'
+import { writeAdapter } from '../../../src/writer/lifecycle/adapter-files.ts'
 import { TableMemory } from '../../../src/tables/memory.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
+import { update } from '../updates/group-commit-dependencies.ts'
 import { putTable, startTestWriter, type TestWriter } from '../../helpers/writer.ts'
 
 let started: TestWriter
@@ -42,14 +43,20 @@ test('When the file of B cannot be written, the file of A is removed', async () 
   }
 })
 
-test('A failed write of an adapter stops all later acknowledgements, as any failed durable write does', async () => {
+test('Files that cannot be opened refuse an adapter, a snapshot and an upload, and nothing else', async () => {
+  const { client, writer } = started
   const argument = { name: 't', version: 1, rank: 1, dtype: 'float32', precondition: {} } as const
-  const { adapterId } = await started.client.call('beginAdapter', argument)
-  const { store } = started.writer.storage
-  rmSync(store.paths.snapshots, { recursive: true })
-  await expect(started.client.call('commitAdapter', { adapterId, alpha: 1 })).rejects.toMatchObject({
-    code: 'NOT_READY',
-  })
-  expect(store.failure).not.toBeNull()
-  expect(started.client.registry.find('t').adapters.size).toBe(0)
+  const { adapterId } = await client.call('beginAdapter', argument)
+  const { store } = writer.storage
+  renameSync(store.paths.snapshots, `${store.paths.snapshots}-elsewhere`)
+  const refused = { code: 'NOT_READY', message: expect.stringMatching(/ENOENT.*nothing was changed/) }
+  await expect(client.call('commitAdapter', { adapterId, alpha: 1 })).rejects.toMatchObject(refused)
+  await expect(putTable(client, { name: 't', rows: 2, dim: 2 })).rejects.toMatchObject(refused)
+  expect(client.registry.find('t').adapters.size).toBe(0)
+  expect(await client.call('update', update([0], [7, 8], { name: 't' }))).toMatchObject({ sequence: 1 })
+  await expect(client.call('snapshot', null)).rejects.toMatchObject(refused)
+  expect(store.failure).toBe(null)
+  renameSync(`${store.paths.snapshots}-elsewhere`, store.paths.snapshots)
+  expect(await client.call('snapshot', null)).toMatchObject({ snapshots: [{ sequence: 1 }] })
+  expect(await putTable(client, { name: 't', rows: 2, dim: 2 })).toMatchObject({ version: 2 })
 })

@@ -3,6 +3,7 @@ import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { CatalogSnapshot } from '../../../src/storage/catalog-rows.ts'
+import { forgetSynced } from '../../storage/samples.ts'
 import { type OpenWriter, openWriter } from '../restart.ts'
 
 /** The ways in which a snapshot file is damaged. */
@@ -31,6 +32,8 @@ export const dropRecords = (
   )
   for (const place of places) opened.prepare('DELETE FROM journal WHERE id = ?').run(ids[place - 1])
   opened.close()
+  // This has moved the log into the database.
+  forgetSynced(dataDir)
 }
 
 /** Returns the snapshots of the current version, oldest first. */

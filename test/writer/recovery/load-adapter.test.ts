@@ -121,7 +121,9 @@ describe('An adapter', () => {
       const again = await openWriter(image, { goesBack: true })
       expect((await readAll(again)).rows).toEqual(plain)
       expect(again.warnings.at(-1)).toMatch(/the adapter is lost$/)
-      expect(listFolder(image)).toHaveLength(1)
+      const kept = filesOf(opened).map((file) => `${file}.damaged`)
+      expect(listFolder(image)).toEqual(expect.arrayContaining(kept))
+      expect(listFolder(image)).toHaveLength(1 + kept.length)
       expect((await readAll(await openWriter(crash(image)))).rows).toEqual(plain)
     },
   )

@@ -21,6 +21,8 @@ const image = (changes: Partial<CatalogImage> = {}): CatalogImage => ({
     aliases: [],
     snapshots: [sampleSnapshot()],
     adapters: [],
+    names: [],
+    skips: [],
     nextId: 9,
   },
   ...changes,

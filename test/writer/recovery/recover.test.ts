@@ -53,13 +53,16 @@ describe('A start after a crash', () => {
       expect([readRows(again), sequenceOf(again)]).toEqual([rowsAt(4), 4])
       expect(again.warnings.join('\n')).toContain(`${newest.file}: `)
       expect(again.warnings.at(-1)).toMatch(/nothing is lost$/)
-      // The damaged snapshot is no longer listed.
+      // The damaged snapshot is no longer listed, but kept under another name, which no start removes.
+      const kept = damage === 'missing' ? [] : [`${newest.file}.damaged`]
       expect([snapshotsOf(again).map(({ file }) => file), listFolder(image)]).toEqual([
         [older.file],
-        [older.file],
+        [older.file, ...kept].sort(),
       ])
-      const third = await openWriter(crash(image))
+      const copy = crash(image)
+      const third = await openWriter(copy)
       expect([readRows(third), third.warnings]).toEqual([rowsAt(4), []])
+      expect(listFolder(copy)).toEqual([older.file, ...kept].sort())
     },
   )
 
@@ -96,7 +99,7 @@ describe('A start after a crash', () => {
     // The discarded updates stay discarded, and a new update 3 takes their place.
     await send(again, [0, 1], [33, 33])
     const third = await openWriter(crash(image))
-    expect([readRows(third), sequenceOf(third), third.warnings]).toEqual([rowsAt(33), 3, []])
+    expect([readRows(third), sequenceOf(third), third.warnings]).toEqual([rowsAt(33), 65_537, []])
   })
 
   test('that goes back before a snapshot removes it from the catalog, because it holds discarded updates', async () => {
@@ -127,7 +130,7 @@ describe('A start after a crash', () => {
     expect([readRows(again), sequenceOf(again), snapshotsOf(again)]).toEqual([rowsAt(2), 2, [older]])
     await send(again, [0, 1], [33, 33])
     const third = await openWriter(crash(image))
-    expect([readRows(third), sequenceOf(third), third.warnings]).toEqual([rowsAt(33), 3, []])
+    expect([readRows(third), sequenceOf(third), third.warnings]).toEqual([rowsAt(33), 65_537, []])
   })
 
   test('uses the last snapshot without a warning in mode none', async () => {
