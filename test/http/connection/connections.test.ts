@@ -13,13 +13,13 @@ describe.each([
   let service: Service
   let port: number
   beforeAll(async () => {
-    service = await startService({ fastPath, logLevel: 'silent' })
+    service = await startService({ fastPath, logLevel: 'silent', quotaBytes: 2 ** 31 })
     port = Number(new URL(await service.listen()).port)
   })
   afterAll(() => service.close())
 
   test('of a client that has gone ends long work, though it looks half-closed at first', async () => {
-    const body = '{"rows":40000000,"dim":1,"initializer":{"kind":"normal"}}'
+    const body = '{"rows":300000000,"dim":1,"initializer":{"kind":"normal"}}'
     const head = `PUT /v1/tables/long HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n`
     const before = service.writer.memory.reservedBytes
     const connection = new RawConnection(port)
