@@ -4,6 +4,7 @@ import { type Service, startService } from '../../helpers/service.ts'
 import { RawConnection } from '../raw-answers.ts'
 
 const LIVE = 'GET /livez HTTP/1.1\r\nHost: here\r\n\r\n'
+const READY = 'GET /readyz HTTP/1.1\r\nHost: here\r\n\r\n'
 const TABLES = 'GET /v1/tables HTTP/1.1\r\nHost: here\r\n\r\n'
 
 describe.each([
@@ -53,8 +54,13 @@ describe.each([
     const kept = { ...health }
     Object.assign(health, { state: 'stopping', reason: 'the service is shutting down' })
     await connections.finish()
-    for (const connection of [old, new RawConnection(port)]) {
-      connection.socket.write(TABLES)
+    const requests = [
+      [old, TABLES],
+      [new RawConnection(port), TABLES],
+      [new RawConnection(port), READY],
+    ] as const
+    for (const [connection, request] of requests) {
+      connection.socket.write(request)
       const answer = await connection.answer()
       expect([answer?.status, answer?.headers.connection]).toEqual([503, 'close'])
       expect(answer?.headers['retry-after']).toMatch(/^\d+$/)
