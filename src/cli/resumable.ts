@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { TableInfo } from '../core/types.ts'
 import { RAW } from '../formats/format.ts'
 import { callForJson, callService, jsonBody, type Service } from './client.ts'
+import { CallError } from './errors.ts'
 import type { Progress } from './progress.ts'
 import { callRepeatedly, type Wait } from './retry.ts'
 import { type Part, readPiece, type SourceFile } from './source-file.ts'
@@ -75,9 +76,16 @@ export const findMissingParts = (info: UploadInfo, parts: readonly Part[]): Part
   return parts.filter(({ part, digest }) => received.get(part) !== digest)
 }
 
+/** A sender that stops because fewer parts are to be sent at the same time. */
+class OneTooMany extends Error {}
+
+/** Whether a part failed because it arrived too slowly, or nothing of it moved. */
+const isTooSlow = (error: unknown): boolean =>
+  error instanceof CallError && (error.status === 408 || error.code === 'ETIMEDOUT')
+
 /**
- * Sends the `missing` parts, several at a time, and commits the upload. Each part is repeated until it
- * arrives or fails for good.
+ * Sends the `missing` parts, several at a time and fewer on a slow line, and commits the upload. Each part is
+ * repeated until it arrives or fails for good.
  */
 export const sendParts = async (
   service: Service,
@@ -90,24 +98,35 @@ export const sendParts = async (
   const retries = { tell: progress.tell, isRepeatable: true, wait: upload.wait }
   const queue = [...missing]
   const failed = new AbortController()
-  const sendOn = async (): Promise<void> => {
-    for (let part = queue.shift(); part !== undefined && !failed.signal.aborted; part = queue.shift()) {
-      const next = part
-      await callRepeatedly(
-        () => sendPart(service, `${path}/parts/${next.part}`, upload.file, next, progress, failed.signal),
-        retries,
-      )
+  // Parts that are sent at the same time share the line, and each of them may be too slow.
+  let parallelMax = upload.parallelCount
+  const sendSlowly = async (part: Part, sender: number): Promise<void> => {
+    try {
+      await sendPart(service, `${path}/parts/${part.part}`, upload.file, part, progress, failed.signal)
+    } catch (error) {
+      if (isTooSlow(error)) parallelMax = Math.max(1, Math.floor(parallelMax / 2))
+      if (sender >= parallelMax && isTooSlow(error)) throw new OneTooMany()
+      throw error
     }
   }
-  const senders = Array.from({ length: upload.parallelCount }, async () => {
-    try {
-      await sendOn()
-    } catch (error) {
-      // The other senders stop, and the first failure is the one to report.
-      failed.abort(error)
+  const sendOn = async (sender: number): Promise<void> => {
+    for (let part = queue.shift(); part !== undefined && !failed.signal.aborted; part = queue.shift()) {
+      const next = part
+      try {
+        await callRepeatedly(() => sendSlowly(next, sender), retries)
+      } catch (error) {
+        if (error instanceof OneTooMany) {
+          queue.unshift(next)
+          return
+        }
+        // The other senders stop, and the first failure is the one to report.
+        failed.abort(error)
+      }
     }
-  })
-  await Promise.all(senders)
+  }
+  await Promise.all(Array.from({ length: upload.parallelCount }, (_, sender) => sendOn(sender)))
+  // The last part may have been given back after the first sender had ended.
+  await sendOn(0)
   if (failed.signal.aborted) throw failed.signal.reason
   progress.wait('all sent; the table is being made')
   return callRepeatedly(

@@ -83,7 +83,7 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
     else if (kind === 'stop') {
       // The port stays open, so that new connections are answered and not reset.
       Object.assign(context.health, { state: 'stopping', reason })
-      await context.connections.endAll()
+      await context.connections.finish()
       send({ kind: 'stopped' })
     } else {
       // Every request has been answered; whoever still holds a connection then holds it for nothing.

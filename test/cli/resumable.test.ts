@@ -56,6 +56,15 @@ const send = async (upload: ResumableUpload) => {
 const partCalls = () => fake.calls.filter((call) => call.startsWith('PUT'))
 
 describe('An upload in parts', () => {
+  test('sends fewer parts at a time when they arrive too slowly', async () => {
+    let slowCount = 3
+    await start((call) => (call.startsWith('PUT') && slowCount-- > 0 ? 408 : null))
+    await send({ ...(await prepare(50_000)), parallelCount: 4 })
+    expect(fake.committed()?.equals(content)).toBe(true)
+    expect(new Set(partCalls()).size).toBe(20)
+    expect(partCalls()).toHaveLength(23)
+  })
+
   test('sends every part once and commits', async () => {
     await start()
     expect(await send(await prepare())).toMatchObject({ name: 'user', version: 1 })
@@ -95,7 +104,7 @@ describe('An upload in parts', () => {
   test('retries a part with growing delays after a broken connection, 503, 408 and 429', async () => {
     const faults: (Fault | null)[] = ['break', 503, 408, 429]
     await start((call) => (call === 'PUT parts/1' ? (faults.shift() ?? null) : null))
-    await send(await prepare())
+    await send({ ...(await prepare()), parallelCount: 1 })
     expect(fake.committed()?.equals(content)).toBe(true)
     expect(partCalls().filter((call) => call === 'PUT parts/1')).toHaveLength(5)
     expect(waits).toHaveLength(4)

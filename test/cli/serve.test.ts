@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -52,6 +53,47 @@ describe('gatherd serve', () => {
     await ready
     child.kill('SIGTERM')
     expect(await closed).toEqual([0, null])
+  })
+
+  test('ends at once at Ctrl-C when there are no clients', async () => {
+    const words = [CLI, 'serve', '--drain-ms', '20s']
+    const { child, ready, closed } = start(process.execPath, words)
+    await ready
+    child.kill('SIGINT')
+    // npm passes the signal on that the terminal has sent already.
+    child.kill('SIGINT')
+    expect(await closed).toEqual([0, null])
+  })
+
+  test('says at Ctrl-C what it waits for when there are clients, and ends at the second', async () => {
+    const words = [CLI, 'serve', '--drain-ms', '20s', '--port', '0']
+    const { child, ready, closed, output } = start(process.execPath, words)
+    await ready
+    const client = connect(Number(/is ready: http:\/\/[^:]+:(\d+)/.exec(output())?.[1]), '127.0.0.1')
+    client.on('error', () => {})
+    client.write('GET /livez HTTP/1.1\r\nHost: here\r\n\r\n')
+    await once(client, 'data')
+    child.kill('SIGINT')
+    await expect.poll(output).toContain('1 connection is open and is served for up to 20 s')
+    expect(output()).toContain('press Ctrl-C again to end at once')
+    await expect
+      .poll(() => (child.exitCode === null && child.kill('SIGINT'), child.exitCode), { timeout: 10_000 })
+      .toBe(1)
+    expect(await closed).toEqual([1, null])
+    client.destroy()
+  })
+
+  test('is what npm start runs, in place of the shell, so that the command ends with the service', async () => {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      scripts: { start: string }
+    }
+    const command = scripts.start.replace(' node ', ` '${process.execPath}' `)
+    const { child, ready, closed, output } = start('sh', ['-c', command])
+    await ready
+    child.kill('SIGTERM')
+    expect(await closed).toEqual([0, null])
+    const url = /is ready: (http:[^" ]+)/.exec(output())?.[1] ?? ''
+    await expect(fetch(url)).rejects.toThrow('fetch failed')
   })
 
   test('takes every setting as an option, before the environment', async () => {

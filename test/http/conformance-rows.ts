@@ -1,5 +1,12 @@
 /** What RFC 9110 and RFC 9112 ask of a server: the rows of the conformance tests, in groups. */
-import { CONDITIONS, EARLY, HALF_CLOSED, NEGOTIATION, PIPELINED } from './conformance-exchanges.ts'
+import {
+  CONDITIONS,
+  EARLY,
+  HALF_CLOSED,
+  NEGOTIATION,
+  PIPELINED,
+  VALIDATORS,
+} from './conformance-exchanges.ts'
 import { CODINGS, EXPECTATIONS, FRAMING, HOSTS, LINES } from './conformance-heads.ts'
 import type { ConformanceRow } from './conformance-requests.ts'
 
@@ -12,6 +19,7 @@ export const CONFORMANCE: Readonly<Record<string, readonly ConformanceRow[]>> = 
   Expect: EXPECTATIONS,
   'half-closed connections': HALF_CLOSED,
   pipelining: PIPELINED,
+  validators: VALIDATORS,
   conditions: CONDITIONS,
   negotiation: NEGOTIATION,
   'early refusals': EARLY,

@@ -1,28 +1,27 @@
-/** The open connections of an HTTP worker, and how they end when the service stops. */
-import type { Socket } from 'node:net'
+/** The open connections of an HTTP worker, and how their requests are finished when the service stops. */
+import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Ends what is idle of a set of connections, and returns the sockets of the others. */
-export type EndIdle = () => Iterable<Socket>
+/** The connections that one path reads. */
+export interface ConnectionSet {
+  /** Called when the service stops: requests that arrive from now on are to be refused. */
+  stop?: () => void
+  /** Whether an answer is being made or sent. */
+  isBusy: () => boolean
+}
+
+const POLL_MS = 20
 
 /** The connections of one HTTP worker, whichever path reads them. */
 export class Connections {
-  readonly #endIdle: EndIdle[] = []
+  readonly #sets: ConnectionSet[] = []
 
-  /** Adds a set of connections, of which `endIdle` ends the idle ones. */
-  add(endIdle: EndIdle): void {
-    this.#endIdle.push(endIdle)
+  add(set: ConnectionSet): void {
+    this.#sets.push(set)
   }
 
-  /** Ends idle connections. Resolves when every other one that is open now has ended, too. */
-  async endAll(): Promise<void> {
-    // A set may pass connections on to a set that was added before it.
-    const busy = this.#endIdle.toReversed().flatMap((endIdle) => [...endIdle()])
-    await Promise.all(busy.map(whenClosed))
+  /** Resolves when every request in progress has been answered. Idle connections stay open. */
+  async finish(): Promise<void> {
+    for (const { stop } of this.#sets) stop?.()
+    while (this.#sets.some(({ isBusy }) => isBusy())) await sleep(POLL_MS)
   }
 }
-
-const whenClosed = (socket: Socket): Promise<void> =>
-  new Promise((resolve) => {
-    if (socket.closed) resolve()
-    else socket.once('close', () => resolve())
-  })

@@ -18,10 +18,7 @@ export const prepareSockets = (
   { connections, stalls }: { connections: Connections; stalls: StallWatch },
 ): void => {
   const open = new Set<Socket>()
-  connections.add(() => {
-    server.closeIdleConnections()
-    return open
-  })
+  connections.add({ isBusy: () => [...open].some((socket) => answerInProgress(socket) !== null) })
   server.httpAllowHalfOpen = true
   server.prependListener('connection', (socket: Socket) => {
     notesOf(socket, stalls)

@@ -80,25 +80,17 @@ export const openFastPath = (app: App, context: HttpContext): void => {
     if (isOpen) connections.add(new FastPathConnection(socket, exits))
     else exits.giveToFastify(socket)
   })
-  const endIdle = (): Iterable<Socket> => {
+  const stop = (): void => {
     isOpen = false
     clearInterval(sweeper)
-    return leaveFastPath(connections)
+    for (const connection of connections) connection.demote()
   }
-  context.connections.add(endIdle)
+  context.connections.add({ stop, isBusy: () => connections.size > 0 })
   app.addHook('preClose', (done) => {
-    endIdle()
+    for (const connection of connections) if (connection.isIdle) connection.close()
+    stop()
     done()
   })
-}
-
-/** Ends idle connections, and hands the others to Fastify, but for those that end after an answer. */
-const leaveFastPath = (connections: ReadonlySet<FastPathConnection>): Iterable<Socket> => {
-  for (const connection of connections) {
-    if (connection.isIdle) connection.close()
-    else connection.demote()
-  }
-  return [...connections].map(({ socket }) => socket)
 }
 
 /** Notes the time when the client has taken some of an answer since the last look. */

@@ -83,7 +83,7 @@ const ready = defineRoute({
   whileLoading: true,
   errors: [],
   handler: ({ health: { state, reason } }, { reply }) => {
-    if (state === 'draining') refuse('SHUTTING_DOWN', reason)
+    if (state === 'draining' || state === 'stopping') refuse('SHUTTING_DOWN', reason)
     if (state === 'loading') refuse('NOT_READY', reason)
     reply
       .header('cache-control', 'no-store')

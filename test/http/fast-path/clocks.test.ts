@@ -58,6 +58,26 @@ describe('The timeouts of the fast path', () => {
     expect(answersOf(socket.sent)).toHaveLength(2)
   })
 
+  test('keep a connection whose client takes its answer slowly, and end one that takes nothing', async () => {
+    const socket = service.open()
+    // The parts of a real connection by which the service sees what its client takes.
+    const handle = { bytesWritten: 1_000_000, writeQueueSize: 1_000_000 }
+    Object.assign(socket, { _handle: handle })
+    socket.stall()
+    socket.push(request([1]))
+    await settle()
+    for (let i = 0; i < 20; i++) {
+      vi.advanceTimersByTime(LIMITS.responseStallMsMax - 5_000)
+      handle.writeQueueSize -= 25_000
+      vi.advanceTimersByTime(1_000)
+      await settle()
+      expect(socket.isClosed).toBe(false)
+    }
+    vi.advanceTimersByTime(LIMITS.responseStallMsMax + 1_000)
+    await settle()
+    expect(socket.destroyed).toBe(true)
+  })
+
   test('hand a request whose body does not arrive over to Fastify', async () => {
     const socket = service.open()
     const bytes = request([1, 2])
