@@ -51,6 +51,8 @@ const makeTable = (dtype: Dtype): TableEntry => {
     settings: SETTINGS,
     createdAt: 0,
     changedAt: 0,
+    revision: 0,
+    held: new Map(),
     current: 1,
     versions: [handle],
     adapters: [],

@@ -13,6 +13,8 @@ export const LIMITS = {
   dimMax: 65_536,
   tableCountMax: 1_000,
   tableNameLengthMax: 128,
+  /** Names of deleted tables whose highest version is remembered one by one. */
+  formerTableCountMax: 1_000,
   keepVersionsMax: 16,
   /** The size of one shared 64-bit WebAssembly memory. */
   segmentBytesMax: 16 * GiB,
@@ -76,6 +78,8 @@ export const LIMITS = {
   sequencesReservedMax: 65_536,
   idempotencyKeyLengthMax: 128,
   idempotencyKeyCountMax: 100_000,
+  /** Keys may be forgotten after this time, counted while the service runs. */
+  idempotencyKeyAgeMsMax: 24 * 60 * 60 * 1_000,
   aliasCountMax: 1_000,
   /** Updates are refused while the journal is larger than this, because snapshots cannot keep up. */
   journalBytesMax: 1 * GiB,
@@ -122,16 +126,22 @@ export const LIMITS = {
   errorPlacesMax: 10,
   /** The number of multipart uploads that may be open at the same time. */
   uploadCountMax: 64,
+  /** Those of one table. */
+  uploadTableCountMax: 16,
+  /** When there are too many, the oldest upload without activity for this long gives way to a new one. */
+  uploadYieldMsMin: 60 * 60 * 1_000,
   uploadPartCountMax: 10_000,
   uploadPartBytesMax: 1 * GiB,
   /** The parts of all uploads together, on disk. */
   uploadStagedBytesMax: 256 * GiB,
   /** Uploads leave this much of the disk free, because the journal and the snapshots need it too. */
   uploadDiskFreeBytesMin: 512 * MiB,
-  /**
-   * A multipart upload without activity for this long is aborted, and a committed one is forgotten after it.
-   */
-  uploadAgeMsMax: 24 * 60 * 60 * 1_000,
+  /** A multipart upload without activity for this long is aborted. */
+  uploadAgeMsMax: 6 * 60 * 60 * 1_000,
+  /** Time before the start of the service makes an upload older by this much at most. */
+  uploadAgeBeforeStartMsMax: 60 * 60 * 1_000,
+  /** A committed upload is forgotten after this time. */
+  uploadRememberedMsMax: 24 * 60 * 60 * 1_000,
   uploadRememberedCountMax: 1_000,
   /** A commit whose thread died blocks the next commit of the same upload for this long. */
   uploadCommitLeaseMs: 15_000,

@@ -85,6 +85,8 @@ export interface TableInfo extends Settings {
   dim: number
   dtype: Dtype
   bytes: number
+  /** The versions that aliases name; absent when there are none. */
+  held_versions?: { version: number; aliases: string[] }[]
   created_at: string
   updated_at: string
 }
@@ -92,11 +94,11 @@ export interface TableInfo extends Settings {
 /** What a request requires of the current state, from `If-Match` and `If-None-Match`. */
 export interface Precondition {
   /**
-   * Entity tags (without quotes), one of which must be current: `"<version>-<sequence>"` or `"<version>"`.
-   * `*` requires that the table exists.
+   * Strong entity tags (without quotes) of any form, or versions, one of which must be current. `*` requires
+   * that the table exists.
    */
   ifMatch?: string[]
-  /** `*` requires that the table does not exist. */
+  /** Entity tags, weak ones included. `*` requires that the table does not exist. */
   ifNoneMatch?: string[]
 }
 

@@ -18,6 +18,8 @@ export type ExportWriter = Pick<WriterClient, 'call'>
 export interface TableExport {
   version: number
   sequence: number
+  /** The revision of the settings that the export includes with the state. */
+  revision: number
   contentLength: number
   elementType: ElementType
   shape: number[]
@@ -51,7 +53,7 @@ export const exportTable = async (
   reader.pin()
   try {
     const number = handle.version
-    const { exportId, sequence, state } = await writer.call('beginExport', {
+    const { exportId, sequence, revision, state } = await writer.call('beginExport', {
       name,
       version: number,
       withState,
@@ -60,7 +62,7 @@ export const exportTable = async (
       state === null ? plan : planExport(handle, format, state)
     const sources = { rows: readTableRows(handle), state: state && readStateRows(state, handle.dim) }
     const body = new ExportBody(writer, reader, { head, parts, tail, sources }, exportId)
-    return { version: number, sequence, contentLength, elementType, shape, body }
+    return { version: number, sequence, revision, contentLength, elementType, shape, body }
   } catch (error) {
     reader.unpin()
     throw error

@@ -6,8 +6,9 @@ import type { FastifyRequest } from 'fastify'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Precondition } from '../core/types.ts'
+import { formatNames } from '../formats/format.ts'
 import { quoteText } from '../formats/scanner.ts'
-import { checkPrecondition, entityTag } from '../tables/precondition.ts'
+import { checkPrecondition, type TableState } from '../tables/precondition.ts'
 
 /** The header fields of a precondition. Node joins repeated ones by a comma. */
 export interface ConditionHeaders {
@@ -18,51 +19,72 @@ export interface ConditionHeaders {
 /** Reads the precondition of a request. Refuses INVALID_REQUEST as {@link parseEntityTags}. */
 export const parsePrecondition = (headers: ConditionHeaders): Precondition => {
   const precondition: Precondition = {}
-  if (headers['if-match'] !== undefined)
-    precondition.ifMatch = parseEntityTags('If-Match', headers['if-match'])
+  if (headers['if-match'] !== undefined) {
+    const tags = parseEntityTags('If-Match', headers['if-match'])
+    precondition.ifMatch = tags
+      .filter(({ isWeak, tag }) => !isWeak && isOfKnownFormat(tag))
+      .map(({ tag }) => tag)
+  }
   if (headers['if-none-match'] !== undefined)
-    precondition.ifNoneMatch = parseEntityTags('If-None-Match', headers['if-none-match'])
+    precondition.ifNoneMatch = parseEntityTags('If-None-Match', headers['if-none-match']).map(
+      ({ tag }) => tag,
+    )
   return precondition
 }
 
-const ENTITY_TAG = String.raw`[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)`
+/** An entity tag of a header, without quotes; `*` for the wildcard. */
+export interface ListedTag {
+  tag: string
+  /** Whether it has `W/`, as proxies write that change the bytes of an answer. */
+  isWeak: boolean
+}
+
+const ENTITY_TAG = String.raw`[ \t]*(?:(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)`
 
 /**
- * Reads the strong entity tags of an If-Match or If-None-Match header, without quotes; `['*']` for `*`. Weak
- * tags are left out, because nothing here matches them. Refuses INVALID_REQUEST for a header that lists no
- * entity tags.
+ * Reads the entity tags of an If-Match or If-None-Match header. `If-Match` compares strongly, so that a weak
+ * tag matches nothing there; `If-None-Match` compares weakly (RFC 9110, 13.1). Empty elements of the list are
+ * ignored. Refuses INVALID_REQUEST for a header that lists no entity tags.
  */
-export const parseEntityTags = (name: string, header: string): string[] => {
-  if (header.trim() === '*') return ['*']
-  const tags: string[] = []
+export const parseEntityTags = (name: string, header: string): ListedTag[] => {
+  if (header.trim() === '*') return [{ tag: '*', isWeak: false }]
+  const tags: ListedTag[] = []
+  let count = 0
   const pattern = new RegExp(ENTITY_TAG, 'y')
-  while (pattern.lastIndex < header.length || header.length === 0) {
+  while (pattern.lastIndex < header.length) {
     const match = pattern.exec(header)
-    if (match === null)
-      return refuse(
-        'INVALID_REQUEST',
-        `${name} must be * or tags in quotes with commas between, it is ${quoteText(header)}`,
-      )
+    if (match === null) return refuseTags(name, header)
+    if (match[2] === undefined) continue
+    count++
     // A star in quotes is not the wildcard, and no table has that tag.
-    if (match[1] === undefined && match[2] !== '*') tags.push(match[2])
+    if (match[2] !== '*') tags.push({ tag: match[2], isWeak: match[1] !== undefined })
   }
-  return tags
+  return count === 0 ? refuseTags(name, header) : tags
+}
+
+const refuseTags = (name: string, header: string): never =>
+  refuse(
+    'INVALID_REQUEST',
+    `${name} must be * or tags in quotes with commas between, it is ${quoteText(header)}`,
+  )
+
+/** Whether a tag names no format of files, or one that there is. */
+const isOfKnownFormat = (tag: string): boolean => {
+  const format = /^[0-9]+-[0-9]+\.([a-z]+)/.exec(tag)?.[1]
+  return format === undefined || formatNames().some((name) => name === format)
 }
 
 /**
- * Whether the client already has this state, according to its `If-None-Match`; the answer is then 304.
- * Refuses PRECONDITION_FAILED when its `If-Match` does not hold.
+ * Whether the client already has what has the entity tag `tag`, according to its `If-None-Match`; the answer
+ * is then 304. Refuses PRECONDITION_FAILED when its `If-Match` does not hold.
  */
 export const isNotModified = (
   { ifMatch, ifNoneMatch }: Precondition,
-  version: number,
-  sequence: number,
+  state: TableState,
+  tag: string,
 ): boolean => {
-  if (ifMatch !== undefined) checkPrecondition({ ifMatch }, { version, sequence })
-  return (
-    ifNoneMatch !== undefined &&
-    ifNoneMatch.some((tag) => tag === '*' || tag === entityTag(version, sequence))
-  )
+  if (ifMatch !== undefined) checkPrecondition({ ifMatch }, state)
+  return ifNoneMatch !== undefined && ifNoneMatch.some((wanted) => wanted === '*' || wanted === tag)
 }
 
 /** Refuses DEADLINE_EXCEEDED when `X-Request-Timeout-Ms` has passed: the client no longer waits. */

@@ -53,7 +53,7 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
     writer,
     registry: writer.registry,
     lookups,
-    staging: { directory: data.uploadsDir, limits: LIMITS },
+    staging: { directory: data.uploadsDir, limits: LIMITS, upMs: () => performance.now() },
     health,
     settings: data.settings,
   })

@@ -129,6 +129,8 @@ export type CatalogChange =
   | { kind: 'put-name'; nameRow: CatalogName }
   | { kind: 'delete-name'; nameId: number }
   | { kind: 'put-skip'; skip: CatalogSkip }
+  /** Deletes the skips that begin after a sequence. */
+  | { kind: 'delete-skips'; tableId: number; version: number; after: number }
   | { kind: 'delete-skip'; tableId: number; version: number; first: number }
 
 /**

@@ -37,6 +37,7 @@ const DELETES = {
   'delete-snapshot': ['DELETE FROM snapshots WHERE id = ?'],
   'delete-adapter': ['DELETE FROM adapters WHERE table_id = ? AND version = ?'],
   'delete-name': ['DELETE FROM names WHERE id = ?'],
+  'delete-skips': ['DELETE FROM skips WHERE table_id = ? AND version = ? AND first > ?'],
   'delete-skip': ['DELETE FROM skips WHERE table_id = ? AND version = ? AND first = ?'],
 } as const
 
@@ -134,6 +135,8 @@ export class Catalog {
         return this.#delete(change.kind, change.snapshotId)
       case 'delete-name':
         return this.#delete(change.kind, change.nameId)
+      case 'delete-skips':
+        return this.#delete(change.kind, change.tableId, change.version, change.after)
       case 'delete-skip':
         return this.#delete(change.kind, change.tableId, change.version, change.first)
     }

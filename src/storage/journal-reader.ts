@@ -21,11 +21,22 @@ export interface JournalEvidence {
 /** The journals of a store. A version whose durability was changed has records in both. */
 export type Journals = readonly [Journal, Journal]
 
-/** Finds the records that both journals together have of a version. */
-export const inspectJournals = (journals: Journals, tableId: number, version: number): JournalEvidence => {
+/**
+ * Finds the records that both journals together have of a version. `skips` are sequences that have no record
+ * and need none.
+ */
+export const inspectJournals = (
+  journals: Journals,
+  tableId: number,
+  version: number,
+  skips: readonly SequenceRange[] = [],
+): JournalEvidence => {
   const summaries = journals.map((journal) => journal.describe(tableId, version))
   return {
-    ranges: toRanges(mergeSequences(summaries[0]?.sequences ?? [], summaries[1]?.sequences ?? [])),
+    ranges: joinRanges([
+      ...toRanges(mergeSequences(summaries[0]?.sequences ?? [], summaries[1]?.sequences ?? [])),
+      ...skips,
+    ]),
     promised: Math.max(0, ...summaries.map((summary) => summary?.promised ?? 0)),
   }
 }
@@ -36,6 +47,8 @@ export interface JournalQuery {
   afterSequence: number
   /** The last sequence to read; undefined reads to the end of the journal. */
   throughSequence?: number
+  /** Sequences that have no record and need none, ascending. */
+  skips?: readonly SequenceRange[]
 }
 
 /**
@@ -43,19 +56,24 @@ export interface JournalQuery {
  * `throughSequence`, and DamagedRecord when one cannot be read.
  */
 export function* readJournals(journals: Journals, query: JournalQuery): Generator<JournalRecord> {
-  const { tableId, version, afterSequence, throughSequence = Infinity } = query
+  const { tableId, version, afterSequence, throughSequence = Infinity, skips = [] } = query
   const [first, second] = journals.map((journal) => journal.describe(tableId, version)?.sequences ?? [])
   let expected = afterSequence + 1
   for (const { sequence, source } of mergeSequences([...first], [...second])) {
     if (sequence < expected) continue
     if (sequence > throughSequence) break
+    expected = passSkips(expected, skips)
     if (sequence > expected) refuseGap(journals, query, expected, sequence - 1)
     yield journals[source].read(tableId, version, sequence)
     expected = sequence + 1
   }
+  expected = passSkips(expected, skips)
   if (throughSequence !== Infinity && expected <= throughSequence)
     refuseGap(journals, query, expected, throughSequence)
 }
+
+const passSkips = (expected: number, skips: readonly SequenceRange[]): number =>
+  skips.reduce((next, { first, last }) => (first <= next && next <= last ? last + 1 : next), expected)
 
 const refuseGap = (
   [{ path }]: Journals,
@@ -82,6 +100,17 @@ function* mergeSequences(
       yield { sequence: first[i++], source: 0 }
     else yield { sequence: second[j++], source: 1 }
   }
+}
+
+/** Joins ranges that touch or overlap. */
+const joinRanges = (ranges: readonly SequenceRange[]): SequenceRange[] => {
+  const joined: SequenceRange[] = []
+  for (const { first, last } of ranges.toSorted((a, b) => a.first - b.first)) {
+    const run = joined.at(-1)
+    if (run !== undefined && first <= run.last + 1) run.last = Math.max(run.last, last)
+    else joined.push({ first, last })
+  }
+  return joined
 }
 
 /** Joins sequences to ranges without a gap; a sequence that occurs twice counts once. */

@@ -1,8 +1,9 @@
 /** The idempotency keys of one database, and the results that belong to them. */
 import { createHash } from 'node:crypto'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { LIMITS } from '../core/limits.ts'
 import { rowCrc } from './catalog-rows.ts'
-import { refuseData } from './refusals.ts'
+import { refuseData, StoredDataRefusal } from './refusals.ts'
 
 /** An idempotency key and the first result of the request that carried it. */
 export interface RememberedKey {
@@ -20,8 +21,6 @@ export const KEY_SCHEMA = `
     created_at REAL NOT NULL, crc INTEGER NOT NULL) STRICT;
 `
 
-const KEY_COUNT_MAX = 100_000
-const KEY_AGE_MS_MAX = 24 * 60 * 60 * 1000
 /**
  * Number of hexadecimal digits of the hash that the map uses, which are enough to tell keys apart at half the
  * memory.
@@ -49,17 +48,25 @@ type KeyRow = RememberedKey & { id: number; crc: number }
  * cost each commit one page per key.
  */
 export class KeyMemory {
+  /** Keys that cannot be trusted. They prevent a start, unless the operator has chosen to lose them. */
+  readonly damaged: { id: number; refusal: StoredDataRefusal }[] = []
   readonly #path: string
   readonly #select: StatementSync
   readonly #selectAll: StatementSync
   readonly #insert: StatementSync
+  readonly #delete: StatementSync
   readonly #deleteThrough: StatementSync
   /** Oldest first. */
   readonly #entries = new Map<string, KeyEntry>()
   readonly #countMax: number
   #nextId = 1
+  #newestMs: number | null = null
 
-  constructor(path: string, database: Pick<DatabaseSync, 'prepare'>, countMax: number = KEY_COUNT_MAX) {
+  constructor(
+    path: string,
+    database: Pick<DatabaseSync, 'prepare'>,
+    countMax: number = LIMITS.idempotencyKeyCountMax,
+  ) {
     this.#path = path
     this.#countMax = countMax
     const columns = 'id, hash, request, result, created_at AS createdAtMs, crc'
@@ -68,6 +75,7 @@ export class KeyMemory {
     this.#insert = database.prepare(
       'INSERT INTO keys (id, hash, request, result, created_at, crc) VALUES (?, ?, ?, ?, ?, ?)',
     )
+    this.#delete = database.prepare('DELETE FROM keys WHERE id = ?')
     this.#deleteThrough = database.prepare('DELETE FROM keys WHERE id <= ?')
   }
 
@@ -76,22 +84,40 @@ export class KeyMemory {
     return this.#entries.size
   }
 
-  /** Fills the map. Refuses DamagedCatalog for a row whose checksum is wrong. */
+  /** The latest time of a key; null when there is none. */
+  get newestMs(): number | null {
+    return this.#newestMs
+  }
+
+  /**
+   * Fills the map. Rows whose checksum is wrong are collected and not refused, because the caller decides
+   * about them.
+   */
   load(): void {
     for (const row of this.#selectAll.iterate() as Iterable<KeyRow>) {
-      this.#check(row)
-      this.#enter(row.hash, { id: row.id, createdAtMs: row.createdAtMs })
+      const refusal = this.#verify(row)
+      if (refusal === null) this.#enter(row.hash, { id: row.id, createdAtMs: row.createdAtMs })
+      else {
+        this.damaged.push({ id: row.id, refusal })
+        this.#nextId = row.id + 1
+      }
     }
   }
 
-  /** Finds the key with this hash; null when there is none. Refuses DamagedCatalog. */
+  /** Deletes the keys that cannot be trusted, inside a transaction of the caller. */
+  deleteDamaged(): void {
+    for (const { id } of this.damaged) this.#delete.run(id)
+  }
+
+  /** Finds the key with this hash; null when there is none. Refuses DamagedCatalog and DamagedKey. */
   find(hash: Uint8Array): RememberedKey | null {
     const entry = this.#entries.get(nameOf(hash))
     if (entry === undefined) return null
     const row = this.#select.get(entry.id) as KeyRow | undefined
     if (row === undefined)
       return refuseData('DamagedCatalog', this.#path, `the idempotency key ${entry.id} is gone`)
-    this.#check(row)
+    const refusal = this.#verify(row)
+    if (refusal !== null) throw refusal
     return { hash: row.hash, request: row.request, result: row.result, createdAtMs: row.createdAtMs }
   }
 
@@ -119,7 +145,7 @@ export class KeyMemory {
     let excess = this.#entries.size + addedCount - this.#countMax
     for (const entry of this.#entries) {
       if (dropped.length >= 2 * addedCount + 16) break
-      if (excess-- <= 0 && nowMs - entry[1].createdAtMs <= KEY_AGE_MS_MAX) break
+      if (excess-- <= 0 && nowMs - entry[1].createdAtMs <= LIMITS.idempotencyKeyAgeMsMax) break
       dropped.push(entry)
     }
     return dropped
@@ -134,11 +160,13 @@ export class KeyMemory {
     this.#entries.delete(name)
     this.#entries.set(name, entry)
     this.#nextId = entry.id + 1
+    this.#newestMs = Math.max(this.#newestMs ?? 0, entry.createdAtMs)
   }
 
-  #check(row: KeyRow): void {
-    if (keyCrc(row) !== row.crc)
-      refuseData('DamagedCatalog', this.#path, `the idempotency key ${row.id} has a wrong checksum`)
+  #verify(row: KeyRow): StoredDataRefusal | null {
+    if (keyCrc(row) === row.crc) return null
+    const detail = `the idempotency key ${row.id} has a wrong checksum`
+    return new StoredDataRefusal('DamagedKey', this.#path, detail)
   }
 }
 

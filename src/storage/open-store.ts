@@ -52,6 +52,8 @@ export interface OpenReport {
   formatBefore: number
   /** Records that could not be read and were dropped; none without `goBackBeforeDamage`. */
   damagedRecords: readonly DamagedEntry[]
+  /** Why idempotency keys were dropped; none without `goBackBeforeDamage`. */
+  damagedKeys: readonly StoredDataRefusal[]
   /** Whether the disk had no room for emptying the logs, which are whole all the same, or for the reserve. */
   isDiskFull: boolean
 }
@@ -70,14 +72,18 @@ export const describeReport = (report: OpenReport): string[] => {
   const format = presentFormat(CATALOG_FORMAT)
   if (report.formatBefore < format)
     lines.push(`the data directory was brought from format ${report.formatBefore} to format ${format}`)
-  return [...lines, ...report.damagedRecords.map(({ refusal }) => refusal.message)]
+  const keys = report.damagedKeys.map(
+    ({ file, detail }) => `${file}: ${detail}: it is dropped, and its request would be done again`,
+  )
+  return [...lines, ...report.damagedRecords.map(({ refusal }) => refusal.message), ...keys]
 }
 
 /**
  * Opens a data directory, or creates it, and checks all of catalog, logs, journal and keys; a snapshot is
  * checked when it is loaded. Refuses InUse, UnsafeFile, NotEmpty, MissingFile, UnknownFormat, DamagedLog,
- * DamagedCatalog, DamagedRecord, and what the disk reports: DiskFull, ReadOnly, NotOpened, Unreadable. A full
- * disk alone is no reason to refuse. A refusal leaves the directory unlocked for the next start.
+ * DamagedCatalog, DamagedRecord, DamagedKey, and what the disk reports: DiskFull, ReadOnly, NotOpened,
+ * Unreadable. A full disk alone is no reason to refuse. A refusal leaves the directory unlocked for the next
+ * start.
  */
 export const openStore = (
   dataDir: string,
@@ -116,7 +122,9 @@ export const openStore = (
     if (os.superblock.read().directory !== disk.superblock.read().directory)
       refuseData('DamagedCatalog', paths.os, 'it belongs to another data directory')
     const damagedRecords = [...disk.journal.damaged, ...os.journal.damaged]
-    if (damagedRecords.length > 0 && !allowLostCommits) throw damagedRecords[0].refusal
+    const damagedKeys = [...disk.keys.damaged, ...os.keys.damaged].map(({ refusal }) => refusal)
+    const [damage] = [...damagedRecords.map(({ refusal }) => refusal), ...damagedKeys]
+    if (damage !== undefined && !allowLostCommits) throw damage
     const reserve = new SpaceReserve(paths.reserve)
     cleanup.defer(() => reserve.close())
     const store = checkCatalog(paths, () => {
@@ -137,6 +145,7 @@ export const openStore = (
         osLog: os.scan,
         formatBefore: disk.formatBefore,
         damagedRecords,
+        damagedKeys,
         isDiskFull,
       },
     }

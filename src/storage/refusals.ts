@@ -27,6 +27,10 @@ export const REFUSALS = {
     remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the damage',
   },
   DamagedCatalog: { exitCode: 3, remedy: 'restore a backup of the whole directory' },
+  DamagedKey: {
+    exitCode: 3,
+    remedy: 'restore a backup, or start once with --recover=before-damage to drop the key',
+  },
   DamagedRecord: {
     exitCode: 3,
     remedy: 'restore a backup, or start once with --recover=before-damage to go back to before the damage',

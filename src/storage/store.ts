@@ -1,37 +1,21 @@
 /** The data directory of a running writer: catalog, journal and idempotency keys. */
 import { GatherdError } from '../core/errors.ts'
-import { Catalog } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
 import type { CatalogChange, CatalogImage } from './catalog-rows.ts'
 import type { DataPaths } from './data-directory.ts'
 import type { ErrorLatch } from './error-latch.ts'
 import { failpoint } from './failpoints.ts'
 import type { Journal, StreamSummary } from './journal.ts'
-import { inspectJournals, type JournalEvidence, readJournals } from './journal-reader.ts'
+import { inspectJournals, type JournalEvidence, readJournals, type SequenceRange } from './journal-reader.ts'
 import type { JournalRecord } from './journal-record.ts'
 import type { RememberedKey } from './key-memory.ts'
 import { OsSync } from './os-sync.ts'
 import type { StoreFailed } from './refusals.ts'
 import { refuseData } from './refusals.ts'
+import { ServiceClock } from './service-clock.ts'
 import type { SpaceReserve } from './space-reserve.ts'
+import type { StoreBatch, StoreDependencies } from './store-dependencies.ts'
 import type { UpdateBatch, UpdateLog } from './update-log.ts'
-
-export interface StoreBatch extends UpdateBatch {
-  changes?: readonly CatalogChange[]
-}
-
-/** The files of a store, opened and checked by `openStore`. */
-export interface StoreDependencies {
-  paths: DataPaths
-  catalog: Catalog
-  /** catalog.db, synced with each commit. */
-  disk: UpdateLog
-  /** os.db, synced once a second. */
-  os: UpdateLog
-  reserve: SpaceReserve
-  latch: ErrorLatch
-  /** Closes the databases, and releases the lock, in the right order. */
-  closeAll: () => void
-}
 
 /**
  * The catalog, journal and idempotency keys of a data directory. Methods that write return when the disk has
@@ -40,6 +24,8 @@ export interface StoreDependencies {
  */
 export class Store {
   readonly paths: DataPaths
+  /** Ages of keys and of skipped sequences are counted by it. */
+  readonly clock: ServiceClock
   readonly #catalog: Catalog
   readonly #disk: UpdateLog
   readonly #os: UpdateLog
@@ -54,6 +40,8 @@ export class Store {
 
   constructor(dependencies: StoreDependencies) {
     this.paths = dependencies.paths
+    const { disk, os } = dependencies
+    this.clock = new ServiceClock([disk.keys.newestMs, os.keys.newestMs].filter((ms) => ms !== null))
     this.#catalog = dependencies.catalog
     this.#disk = dependencies.disk
     this.#os = dependencies.os
@@ -96,9 +84,16 @@ export class Store {
     return this.#nextId++
   }
 
-  /** Finds the first result of a request with this key; null when there is none. */
-  findKey(hash: Uint8Array): RememberedKey | null {
-    return this.#disk.keys.find(hash) ?? this.#os.keys.find(hash)
+  /**
+   * Finds the first result of a request with this key; null when there is none that is valid. After updates
+   * were taken back, both databases may have the key, one of them with a result that is no longer true.
+   */
+  findKey(hash: Uint8Array, isValid: (key: RememberedKey) => boolean = () => true): RememberedKey | null {
+    for (const { keys } of [this.#disk, this.#os]) {
+      const found = keys.find(hash)
+      if (found !== null && isValid(found)) return found
+    }
+    return null
   }
 
   /**
@@ -166,22 +161,23 @@ export class Store {
     return [...this.#disk.journal.describeAll(), ...this.#os.journal.describeAll()]
   }
 
-  /** Finds the records that the journal has of a version. */
-  inspectJournal(tableId: number, version: number): JournalEvidence {
-    return inspectJournals(this.#journals, tableId, version)
+  /** Finds the records that the journal has of a version. Skipped sequences count as if they had records. */
+  inspectJournal(tableId: number, version: number, skips: readonly SequenceRange[] = []): JournalEvidence {
+    return inspectJournals(this.#journals, tableId, version, skips)
   }
 
   /**
-   * Reads the records of a version after `afterSequence`, through `throughSequence`, in order. Refuses
-   * JournalGap and DamagedRecord.
+   * Reads the records of a version after `afterSequence`, through `throughSequence`, in order, past skipped
+   * sequences. Refuses JournalGap and DamagedRecord.
    */
   readJournal(
     tableId: number,
     version: number,
     afterSequence: number,
     throughSequence?: number,
+    skips?: readonly SequenceRange[],
   ): Generator<JournalRecord> {
-    return readJournals(this.#journals, { tableId, version, afterSequence, throughSequence })
+    return readJournals(this.#journals, { tableId, version, afterSequence, throughSequence, skips })
   }
 
   /**
@@ -229,14 +225,15 @@ export class Store {
   }
 
   /**
-   * Checkpoints and releases the directory. No sync may be running. After a failure it only releases: pages
-   * that SQLite itself moves on closing were durable before.
+   * Commits the last changes of the catalog, checkpoints and releases the directory. No sync may be running.
+   * After a failure it only releases: pages that SQLite itself moves on closing were durable before.
    */
-  close(): void {
+  close(changes: readonly CatalogChange[] = []): void {
     if (this.#isClosed) return
     this.#isClosed = true
     try {
       if (this.#latch.failure === null) {
+        if (changes.length > 0) this.commit({ changes })
         this.#disk.database.emptyLog()
         this.#os.database.emptyLog()
       }

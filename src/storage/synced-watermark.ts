@@ -7,8 +7,7 @@
  *
  *     0  magic "GSY2"; "GSYM" of earlier releases, which did not clear it
  *     4  salts of the log, 2 x uint32
- *    12  frames, uint32; 0: the log may be missing
- *    16  CRC-32 of the above, uint32
+ * 12  frames, uint32; 0: the log may be missing 16  CRC-32 of the above, uint32
  */
 import { closeSync, constants, fstatSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'

@@ -108,10 +108,13 @@ export class UpdateLog {
     return confirm()
   }
 
-  /** Removes the records that cannot be read. */
+  /** Removes the records and keys that cannot be read. */
   dropDamaged(): void {
-    if (this.journal.damaged.length > 0)
-      this.database.transact('dropping damaged records', () => this.journal.deleteDamaged())
+    if (this.journal.damaged.length + this.keys.damaged.length === 0) return
+    this.database.transact('dropping damaged records and keys', () => {
+      this.journal.deleteDamaged()
+      this.keys.deleteDamaged()
+    })
   }
 
   /** Removes every record of a version after `afterSequence`. */
@@ -127,7 +130,7 @@ export class UpdateLog {
 /**
  * Opens and checks everything in the file, its write-ahead log first: behind its last complete commit the log
  * is cut, which needs no space. Refuses InUse, UnknownFormat, DamagedLog, DamagedCatalog, and what
- * {@link refuseDiskError} does; records that are damaged are in `journal.damaged`.
+ * {@link refuseDiskError} does; damaged records and keys are in `journal.damaged` and `keys.damaged`.
  */
 export const openUpdateLog = (path: string, format: DatabaseFormat, options: UpdateLogOptions): UpdateLog => {
   const scan = scanLog(`${path}-wal`, {

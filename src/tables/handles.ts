@@ -66,12 +66,19 @@ export interface TableHandle {
    * words of the version.
    */
   changedAt: number
+  /** Raised by each change of what clients see of the table, except its data. */
+  revision: number
   current: number
+  /** The versions that aliases name, which stay readable beyond `keep_versions`. */
+  held: HeldVersions
   /** The readable versions, in ascending order of number. */
   versions: VersionHandle[]
   /** The attached adapters, at most one for each version. */
   adapters: AdapterHandle[]
 }
+
+/** The versions of a table that aliases name, with the names of these aliases. */
+export type HeldVersions = ReadonlyMap<number, readonly string[]>
 
 /** Another name under which clients can read a table. */
 export interface AliasRecord {

@@ -2,8 +2,8 @@
 import { refuse } from '../core/errors.ts'
 import type { TableInfo } from '../core/types.ts'
 import { openAdapter, type TableAdapter } from './adapter.ts'
+import { describeVersion } from './describe.ts'
 import type { AliasRecord, TableHandle } from './handles.ts'
-import { tableBytes } from '../layout/table-layout.ts'
 import { TableReader } from './table-reader.ts'
 
 /**
@@ -165,31 +165,8 @@ export class Registry {
  * Describes the current version to clients. `sequence` and `updated_at` are read from the control words at
  * the time of the call.
  */
-export const describeTable = (entry: TableEntry): TableInfo =>
-  describeVersion(entry, entry.current, entry.current.readSequence())
-
-/**
- * Describes version `built` as it was committed, at sequence 0, whatever updates and replacements followed.
- * This is the response to the upload that built it. If the version was replaced and freed already, only its
- * number is still known, and the rest describes the current version.
- */
-export const describeBuilt = (entry: TableEntry, built: number): TableInfo => ({
-  ...describeVersion(entry, entry.versions.get(built) ?? entry.current, 0),
-  version: built,
-})
-
-const describeVersion = ({ record }: TableEntry, table: TableReader, sequence: number): TableInfo => {
-  const { version, rows, dim, dtype } = table.handle
-  return {
-    name: record.name,
-    version,
-    sequence,
-    rows,
-    dim,
-    dtype,
-    bytes: tableBytes(rows, dim, dtype),
-    ...record.settings,
-    created_at: new Date(record.createdAt).toISOString(),
-    updated_at: new Date(Math.max(record.changedAt, table.readUpdatedAt())).toISOString(),
-  }
-}
+export const describeTable = ({ record, current }: TableEntry): TableInfo =>
+  describeVersion(record, current.handle, {
+    sequence: current.readSequence(),
+    updatedAtMs: current.readUpdatedAt(),
+  })

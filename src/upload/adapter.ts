@@ -8,7 +8,8 @@ import type { SegmentHandle } from '../tables/handles.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import { type AdapterArray, type AdapterPlan, checkAlpha, planAdapter, readScalar } from './adapter-plan.ts'
 import { UploadBody } from './body.ts'
-import type { WriterConnection } from './build.ts'
+import type { ChangedAdapter } from '../writer/protocol.ts'
+import { bindBuild, type BuildKey, type WriterConnection } from './build.ts'
 import { loaderSink, openBytesSink, writeBody } from './sinks.ts'
 import type { Sink } from './sink.ts'
 import { type HeaderMemory, readHeader } from './read-header.ts'
@@ -28,6 +29,7 @@ export interface AdapterUpload {
   /** The alpha of the query; when absent, the body must have it. */
   alpha?: number
   precondition: Precondition
+  key?: BuildKey
   /** See `Upload.headers`. */
   headers?: HeaderMemory
 }
@@ -36,7 +38,7 @@ export interface AdapterUpload {
  * Attaches an adapter to the current version of a table, or replaces its adapter, chunk by chunk as a table
  * is uploaded. Requests are refused in the same order: for the header and its facts (adapter-plan.ts); for
  * quota and precondition; for length, digest and numbers. After any failure the memory is freed and the table
- * is unchanged. Returns whether there was no adapter before. Refuses UNSUPPORTED_MEDIA_TYPE for a format
+ * is unchanged. Returns the adapter and its sequence. Refuses UNSUPPORTED_MEDIA_TYPE for a format
  * whose arrays have no names.
  */
 export const uploadAdapter = async (
@@ -44,10 +46,10 @@ export const uploadAdapter = async (
   arena: Arena,
   entry: TableEntry,
   upload: AdapterUpload,
-): Promise<boolean> => {
+): Promise<ChangedAdapter> => {
   const format = findNamedArrays(upload.format)
   const body = new UploadBody(upload.body, {
-    hashesBytes: upload.digest !== undefined,
+    hashesBytes: upload.digest !== undefined || typeof upload.key?.request === 'function',
     freesChunks: upload.freesChunks,
   })
   const { handle } = entry.current
@@ -68,7 +70,8 @@ export const uploadAdapter = async (
     const { adapterId, a, b } = await writer.call('beginAdapter', begin)
     try {
       const alpha = await fillAdapter(arena, body, plan, handle.dim, { a, b }, upload.digest)
-      return (await writer.call('commitAdapter', { adapterId, alpha })).created
+      const key = bindBuild(upload.key, () => body.digest())
+      return await writer.call('commitAdapter', { adapterId, alpha, key })
     } catch (error) {
       // The call fails only when the connection to the writer is closed, and then the writer aborts the
       // adapter itself.

@@ -23,6 +23,7 @@ export class UploadBody {
   #rest: Uint8Array | null = null
   #receivedBytes = 0
   #ended = false
+  #digest: Uint8Array | null = null
 
   constructor(
     body: AsyncIterable<Uint8Array>,
@@ -75,9 +76,10 @@ export class UploadBody {
     return bytes.subarray(0, filled)
   }
 
-  /** Returns the sha-256 of all received bytes. May be called once, at the end. */
+  /** Returns the sha-256 of all received bytes, after the end; null if they were not hashed. */
   digest(): Uint8Array | null {
-    return this.#hash?.digest() ?? null
+    this.#digest ??= this.#hash?.digest() ?? null
+    return this.#digest
   }
 
   /**

@@ -3,7 +3,14 @@ import { setImmediate } from 'node:timers/promises'
 import { assert } from '../core/assert.ts'
 import type { Dtype, Precondition, Settings } from '../core/types.ts'
 import type { Arena } from '../tables/arena.ts'
-import { buildTable, type BuiltTable, checkTableShape, type WriterConnection } from './build.ts'
+import {
+  bindBuild,
+  type BuildKey,
+  buildTable,
+  type BuiltTable,
+  checkTableShape,
+  type WriterConnection,
+} from './build.ts'
 import {
   completeInitializer,
   type CompleteInitializer,
@@ -24,6 +31,7 @@ export interface Specification {
   allowNonFinite?: boolean
   settings: Partial<Settings>
   precondition: Precondition
+  key?: BuildKey
 }
 
 /**
@@ -76,6 +84,7 @@ export const createTable = async (
         refuseNonFinite(writer.firstNonFinite, { dim, dtype }, pointer)
       return 0
     },
+    () => bindBuild(specification.key, () => null),
   )
   return { ...built, initializer }
 }

@@ -9,7 +9,8 @@ import { gatherRows } from '../tables/gather.ts'
 import { checkPrecondition, entityTag } from '../tables/precondition.ts'
 import type { TableEntry } from '../tables/registry.ts'
 import type { TableReader } from '../tables/table-reader.ts'
-import { type BuiltTable, buildTable, type WriterConnection } from './build.ts'
+import type { SegmentHandle } from '../tables/handles.ts'
+import { bindBuild, type BuildKey, type BuiltTable, buildTable, type WriterConnection } from './build.ts'
 import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
 /** Bytes that are merged before the event loop runs other work. */
@@ -26,6 +27,7 @@ export const mergeAdapter = async (
   arena: Arena,
   entry: TableEntry,
   precondition: Precondition,
+  key?: BuildKey,
 ): Promise<BuiltTable> => {
   const { current, record, adapters } = entry
   const { version, rows, dim, dtype } = current.handle
@@ -33,7 +35,7 @@ export const mergeAdapter = async (
     adapters.get(version) ??
     refuse('PRECONDITION_FAILED', 'the table has no LoRA adapter that could be merged')
   const sequence = current.readSequence()
-  checkPrecondition(precondition, { version, sequence })
+  checkPrecondition(precondition, { name: record.name, version, sequence, revision: record.revision })
   // The version that was read must still be current when it is replaced. Its rows do not change while it has
   // an adapter.
   const unchanged = { ifMatch: [entityTag(version, sequence)] }
@@ -52,7 +54,7 @@ export const mergeAdapter = async (
       precondition: unchanged,
       adapterKey: adapter.handle.key,
     }
-    return await buildTable(writer, begin, async (segments) => {
+    const fill = async (segments: readonly SegmentHandle[]): Promise<number> => {
       const writer = new RowLoader(arena, segments, { dim, sourceType: 'float32', dtype })
       try {
         await writeMerged(arena, writer, current, adapter)
@@ -64,7 +66,8 @@ export const mergeAdapter = async (
       }
       refuseNonFinite(writer.firstNonFinite, { dim, dtype }, (row, column) => `/rows/${row}/${column}`)
       return 0
-    })
+    }
+    return await buildTable(writer, begin, fill, () => bindBuild(key, () => null))
   } finally {
     unpin()
   }

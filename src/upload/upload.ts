@@ -10,8 +10,8 @@ import type { LocatedArrays } from '../formats/shape.ts'
 import { DEFAULT_OPTIMIZER } from '../optimizers/complete.ts'
 import type { Arena } from '../tables/arena.ts'
 import { UploadBody } from './body.ts'
-import { buildTable } from './build.ts'
-import type { BuiltTable, WriterConnection } from './build.ts'
+import type { SegmentHandle } from '../tables/handles.ts'
+import { bindBuild, type BuildKey, buildTable, type BuiltTable, type WriterConnection } from './build.ts'
 import { describeSize } from './finish-plan.ts'
 import { planArray, planNamedArray, planRaw } from './plan.ts'
 import type { UploadOptions, UploadPlan } from './finish-plan.ts'
@@ -39,6 +39,7 @@ export interface Upload extends UploadOptions {
   digest?: Uint8Array
   settings: Partial<Settings>
   precondition: Precondition
+  key?: BuildKey
   /**
    * The optimizer that state in the body must belong to: the one that the request sets, or that of the table.
    */
@@ -75,7 +76,7 @@ export const uploadTable = async (
   upload: Upload,
 ): Promise<BuiltTable> => {
   const body = new UploadBody(upload.body, {
-    hashesBytes: upload.digest !== undefined,
+    hashesBytes: upload.digest !== undefined || typeof upload.key?.request === 'function',
     freesChunks: upload.freesChunks,
   })
   try {
@@ -83,7 +84,10 @@ export const uploadTable = async (
     const { name, precondition } = upload
     const { rows, dim, dtype } = plan
     const begin = { name, rows, dim, dtype, settings, precondition, stateKind: state?.kind }
-    return await buildTable(writer, begin, async (segments, stateSegments) => {
+    const fill = async (
+      segments: readonly SegmentHandle[],
+      stateSegments: readonly SegmentHandle[] | null,
+    ): Promise<number> => {
       const sinks: Sink[] = []
       let readStep = () => 0
       try {
@@ -102,7 +106,8 @@ export const uploadTable = async (
       checkDigest('body', body.digest(), upload.digest)
       if (!upload.allowNonFinite) for (const sink of sinks) await sink.checkFinite()
       return readStep()
-    })
+    }
+    return await buildTable(writer, begin, fill, () => bindBuild(upload.key, () => body.digest()))
   } finally {
     await body.close()
   }
@@ -134,8 +139,8 @@ const planArrays = (located: LocatedArrays, upload: Upload): BodyPlan => {
 }
 
 /**
- * Reads the optimizer that the metadata names, for a table that has none. Without state, the word may be that of
- * another writer, and what cannot be read is ignored.
+ * Reads the optimizer that the metadata names, for a table that has none. Without state, the word may be that
+ * of another writer, and what cannot be read is ignored.
  */
 const readMetadataOptimizer = (
   { metadata }: LocatedArrays,

@@ -2,14 +2,8 @@
 import type { MessagePort } from 'node:worker_threads'
 import { fromMessage, GatherdError } from '../core/errors.ts'
 import { Registry } from '../tables/registry.ts'
-import type {
-  HttpWorkerMessage,
-  WriterCall,
-  WriterCalls,
-  WriterHealth,
-  WriterMessage,
-  WriterProcedure,
-} from './protocol.ts'
+import type { HttpWorkerMessage, WriterCall, WriterMessage } from './messages.ts'
+import type { WriterCalls, WriterHealth, WriterProcedure } from './protocol.ts'
 
 interface Pending {
   resolve: (answer: unknown) => void

@@ -7,6 +7,8 @@ import type { StoreHealth } from './upkeep/health.ts'
 import type { Idempotency } from './updates/idempotency.ts'
 import type { Scrubber } from './upkeep/scrubber.ts'
 import type { Snapshots } from './upkeep/snapshots.ts'
+import type { ChangeKeys } from './lifecycle/change-keys.ts'
+import type { FormerTables } from './lifecycle/former-tables.ts'
 import type { TableModel } from './lifecycle/table-model.ts'
 import type { GroupCommit } from './updates/group-commit.ts'
 
@@ -14,6 +16,7 @@ import type { GroupCommit } from './updates/group-commit.ts'
 export interface OpenStorage {
   store: Store
   keys: Idempotency
+  changeKeys: ChangeKeys
   groupCommit: GroupCommit
   snapshots: Snapshots
   scrubber: Scrubber
@@ -26,6 +29,7 @@ export interface WriterDependencies {
   readonly memory: TableMemory
   readonly tables: Map<string, TableModel>
   readonly aliases: Map<string, AliasRecord>
+  readonly formerTables: FormerTables
   readonly httpWorkers: HttpWorkerLinks
   /** Refuses NOT_READY before the data directory is open. */
   readonly storage: OpenStorage

@@ -6,7 +6,8 @@ import type { TableMemory } from '../tables/memory.ts'
 import type { TableExport } from './upkeep/exports.ts'
 import { type UpdateSource, openUpdateSource } from './updates/update-source.ts'
 import type { AdapterBuilds } from './lifecycle/adapter-procedures.ts'
-import type { HttpWorkerMessage, WriterAnswer, WriterCall, WriterHealth, WriterMessage } from './protocol.ts'
+import type { HttpWorkerMessage, WriterAnswer, WriterCall, WriterMessage } from './messages.ts'
+import type { WriterHealth } from './protocol.ts'
 import type { Build } from './lifecycle/table-model.ts'
 
 /** The link to one HTTP worker, with the builds and exports that it has in progress. */
@@ -16,6 +17,8 @@ export interface HttpWorkerLink extends AdapterBuilds {
   updateSource: UpdateSource | null
   builds: Map<number, Build>
   exports: Map<number, TableExport>
+  /** The idempotency keys that its requests have reserved. */
+  keyIds: Set<number>
   /** Publications that the HTTP worker has not acknowledged yet, with the functions that resolve them. */
   unacknowledged: Map<number, () => void>
   /** Answers to be sent by the next microtask. */
@@ -67,6 +70,7 @@ export class HttpWorkerLinks {
       builds: new Map(),
       adapterBuilds: new Map(),
       exports: new Map(),
+      keyIds: new Set<number>(),
       unacknowledged: new Map(),
     }
     const httpWorker: HttpWorkerLink = { port, updateSource: null, ...maps, answers: [] }

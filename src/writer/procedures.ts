@@ -28,15 +28,17 @@ export const makeProcedures = (writer: WriterDependencies): Procedures => ({
   },
   update: (httpWorker, argument) =>
     writer.storage.groupCommit.submit('places' in argument ? showUpdate(httpWorker, argument) : argument),
-  recall: (_httpWorker, { name, key }) => writer.storage.keys.recall(writer.find(name).id, key),
+  recall: (_httpWorker, { name, key }) => writer.storage.keys.recall(writer.find(name), key),
   snapshot: async () => ({ snapshots: await writer.storage.snapshots.takeStale() }),
   ...makeBuildProcedures(writer),
   ...makeTableProcedures(writer),
+  ...makeKeyProcedures(writer),
   ...makeAliasProcedures(writer),
   ...makeAdapterProcedures({
     memory: () => writer.memory,
     store: () => writer.storage.store,
     cleanup: () => writer.storage.cleanup,
+    changeKeys: () => writer.storage.changeKeys,
     takeNumber: () => writer.takeNumber(),
     find: (name) => writer.find(name),
     lock: (name, work) => writer.lock(name, work),
@@ -65,13 +67,13 @@ const makeBuildProcedures = (
     httpWorker.builds.set(buildId, build)
     return { buildId, segments: build.handle.segments, state: build.state?.rows.handle.segments ?? null }
   },
-  commitBuild: async (httpWorker, { buildId, step = 0 }) => {
+  commitBuild: async (httpWorker, { buildId, ...commit }) => {
     const build =
       httpWorker.builds.get(buildId) ??
       refuse('PRECONDITION_FAILED', 'the upload was aborted before its commit')
     // From here on this procedure owns the build, even if the HTTP worker dies.
     httpWorker.builds.delete(buildId)
-    return writer.lock(build.arguments.name, () => commitBuild(writer, build, step))
+    return writer.lock(build.arguments.name, () => commitBuild(writer, build, commit))
   },
   abortBuild: (httpWorker, { buildId }) => {
     const build = httpWorker.builds.get(buildId)
@@ -84,16 +86,31 @@ const makeBuildProcedures = (
 const makeTableProcedures = (
   writer: WriterDependencies,
 ): Pick<Procedures, 'patch' | 'remove' | 'rollback'> => ({
-  patch: async (_httpWorker, argument) => {
-    await writer.lock(argument.name, () => changeSettings(writer, argument))
+  patch: (_httpWorker, argument) => writer.lock(argument.name, () => changeSettings(writer, argument)),
+  remove: async (_httpWorker, argument) => {
+    await writer.lock(argument.name, () => removeTable(writer, argument))
     return null
   },
-  remove: async (_httpWorker, { name, precondition }) => {
-    await writer.lock(name, () => removeTable(writer, name, precondition))
-    return null
+  rollback: (_httpWorker, argument) => writer.lock(argument.name, () => rollBack(writer, argument)),
+})
+
+const makeKeyProcedures = (
+  writer: WriterDependencies,
+): Pick<Procedures, 'beginKey' | 'recallKey' | 'endKey'> => ({
+  beginKey: (httpWorker, argument) => {
+    const keyId = writer.takeNumber()
+    const { isKnown } = writer.storage.changeKeys.begin(
+      keyId,
+      argument,
+      writer.tables.get(argument.resource.name),
+    )
+    httpWorker.keyIds.add(keyId)
+    return { keyId, isKnown }
   },
-  rollback: async (_httpWorker, argument) => {
-    await writer.lock(argument.name, () => rollBack(writer, argument))
+  recallKey: (_httpWorker, key) => writer.storage.changeKeys.recall(key),
+  endKey: (httpWorker, { keyId }) => {
+    httpWorker.keyIds.delete(keyId)
+    writer.storage.changeKeys.end(keyId)
     return null
   },
 })
@@ -107,7 +124,7 @@ const makeExportProcedures = (
     const exportId = writer.takeNumber()
     const { begun, ...answer } = beginExport(found, table.settings.optimizer, withState)
     httpWorker.exports.set(exportId, begun)
-    return { exportId, ...answer }
+    return { exportId, revision: table.revision, ...answer }
   },
   readPreImages: (httpWorker, { exportId, of, firstRow, rowCount }) => {
     const begun = httpWorker.exports.get(exportId)

@@ -3,15 +3,8 @@
  * shares memories instead of copying them. An HTTP worker sends calls (`WriterCalls`) and the writer answers.
  * The writer publishes tables, aliases and health, and each HTTP worker acknowledges tables and aliases.
  */
-import type { ErrorMessage } from '../core/errors.ts'
-import type { Dtype, Durability, Optimizer, Precondition, Settings } from '../core/types.ts'
-import type {
-  AdapterHandle,
-  AliasRecord,
-  SegmentHandle,
-  TableHandle,
-  VersionHandle,
-} from '../tables/handles.ts'
+import type { Dtype, Durability, Optimizer, Precondition, Settings, TableInfo } from '../core/types.ts'
+import type { AdapterHandle, AliasRecord, SegmentHandle, VersionHandle } from '../tables/handles.ts'
 
 export interface BeginArguments {
   name: string
@@ -44,6 +37,30 @@ export interface UpdateKey {
   key: string
   /** The SHA-256 of what the request asks for. */
   request: Uint8Array
+}
+
+/** The `Idempotency-Key` of a change that is no update, reserved by `beginKey`. */
+export interface ChangeKey {
+  keyId: number
+  /** The SHA-256 of what the request asks for. */
+  request: Uint8Array
+}
+
+/** A table after a change. */
+export interface ChangedTable {
+  info: TableInfo
+  /** Raised by each change of what clients see of the table, except its data. */
+  revision: number
+}
+
+/** An adapter that was attached. */
+export interface ChangedAdapter {
+  /** Whether there was none before. */
+  created: boolean
+  version: number
+  /** The sequence that the change took. */
+  sequence: number
+  adapter: Pick<AdapterHandle, 'rank' | 'alpha' | 'dtype' | 'attachedAt'> & { bytes: number }
 }
 
 /** An update without its arrays. */
@@ -156,18 +173,38 @@ export interface WriterCalls {
    * Makes a build the current version in every HTTP worker. `step` is the number of gradient steps behind its
    * state.
    */
-  commitBuild: { argument: { buildId: number; step?: number }; answer: { created: boolean; version: number } }
+  commitBuild: {
+    argument: { buildId: number; step?: number; key?: ChangeKey }
+    answer: { created: boolean; version: number } & ChangedTable
+  }
   /** Discards a build and frees its memory. An unknown build is no error. */
   abortBuild: { argument: { buildId: number }; answer: null }
   /** Makes an earlier version current again. */
-  rollback: { argument: { name: string; version: number; precondition: Precondition }; answer: null }
+  rollback: {
+    argument: { name: string; version: number; precondition: Precondition; key?: ChangeKey }
+    answer: ChangedTable
+  }
   /** Points an alias at a table, or at one version of it. */
-  putAlias: { argument: AliasRecord; answer: { created: boolean } }
-  removeAlias: { argument: { alias: string }; answer: null }
+  putAlias: { argument: AliasRecord & { key?: ChangeKey }; answer: { created: boolean } }
+  removeAlias: { argument: { alias: string; key?: ChangeKey }; answer: null }
   /** Writes a snapshot of every version that has changed since its last one. */
   snapshot: { argument: null; answer: { snapshots: SnapshotSummary[] } }
-  patch: { argument: { name: string; settings: Partial<Settings>; precondition: Precondition }; answer: null }
-  remove: { argument: { name: string; precondition: Precondition }; answer: null }
+  patch: {
+    argument: { name: string; settings: Partial<Settings>; precondition: Precondition; key?: ChangeKey }
+    answer: ChangedTable
+  }
+  remove: { argument: { name: string; precondition: Precondition; key?: ChangeKey }; answer: null }
+  /**
+   * Reserves an idempotency key for a change that is no update, until `endKey`. `isKnown` says that an
+   * earlier change has stored it.
+   */
+  beginKey: {
+    argument: { key: string; resource: { kind: 'table' | 'alias'; name: string } }
+    answer: { keyId: number; isKnown: boolean }
+  }
+  /** Returns the result that an earlier change has stored with the key; null when none has. */
+  recallKey: { argument: ChangeKey; answer: { result: unknown } | null }
+  endKey: { argument: { keyId: number }; answer: null }
   update: { argument: UpdateArguments | UpdateRef; answer: UpdateResult }
   /**
    * Returns the result of the first update with a key, or null. An HTTP worker asks for it when it would
@@ -180,15 +217,15 @@ export interface WriterCalls {
     answer: { adapterId: number } & Pick<AdapterHandle, 'a' | 'b'>
   }
   /** Makes it the adapter of its version in every HTTP worker, in place of the one before. */
-  commitAdapter: { argument: { adapterId: number; alpha: number }; answer: { created: boolean } }
+  commitAdapter: { argument: { adapterId: number; alpha: number; key?: ChangeKey }; answer: ChangedAdapter }
   /** Discards it and frees its memory. An unknown one is no error. */
   abortAdapter: { argument: { adapterId: number }; answer: null }
   /** Removes the adapter of the current version, if there is one. */
-  dropAdapter: { argument: { name: string; precondition: Precondition }; answer: null }
+  dropAdapter: { argument: { name: string; precondition: Precondition; key?: ChangeKey }; answer: null }
   /** Begins an export. Until it ends, the writer keeps pre-images of the rows that updates overwrite. */
   beginExport: {
     argument: { name: string; version: number; withState: boolean }
-    answer: { exportId: number; sequence: number; state: ExportedState | null }
+    answer: { exportId: number; sequence: number; revision: number; state: ExportedState | null }
   }
   readPreImages: {
     argument: { exportId: number; of: 'rows' | 'state'; firstRow: number; rowCount: number }
@@ -198,37 +235,3 @@ export interface WriterCalls {
 }
 
 export type WriterProcedure = keyof WriterCalls
-
-export interface WriterCall {
-  callId: number
-  procedure: WriterProcedure
-  argument: unknown
-}
-
-/** The answer to a call, or the error it was refused with. */
-export interface WriterAnswer {
-  callId: number
-  answer?: unknown
-  error?: ErrorMessage
-}
-
-/** Messages of an HTTP worker to the writer. */
-export type HttpWorkerMessage =
-  | { kind: 'calls'; calls: WriterCall[] }
-  | { kind: 'published'; publicationId: number }
-  /**
-   * The memory that holds the updates of this HTTP worker. It is sent once, so that an update message is a
-   * few numbers.
-   */
-  | { kind: 'shown'; memory: WebAssembly.Memory }
-  /** No lookup of this HTTP worker reads the version any more. */
-  | { kind: 'released'; key: string }
-
-/** Messages of the writer to an HTTP worker. */
-export type WriterMessage =
-  | { kind: 'answers'; answers: WriterAnswer[] }
-  /** `record: null` says that the table is gone. */
-  | { kind: 'publish'; publicationId: number; name: string; record: TableHandle | null }
-  /** All aliases, which replace those published before. */
-  | { kind: 'aliases'; publicationId: number; aliases: AliasRecord[] }
-  | { kind: 'health'; health: WriterHealth }

@@ -16,8 +16,12 @@ import { describeFailure, StoreHealth } from './upkeep/health.ts'
 import { Idempotency } from './updates/idempotency.ts'
 import type { WriterDependencies, OpenStorage } from './dependencies.ts'
 import { makeProcedures, type Procedures } from './procedures.ts'
-import type { WriterCall, WriterHealth } from './protocol.ts'
+import type { WriterCall } from './messages.ts'
+import type { WriterHealth } from './protocol.ts'
 import { describeProgress, type LoadProgress, recover } from './recovery/recover.ts'
+import { ChangeKeys } from './lifecycle/change-keys.ts'
+import { FormerTables } from './lifecycle/former-tables.ts'
+import { planCleanStop } from './lifecycle/reserve-sequences.ts'
 import { Scrubber } from './upkeep/scrubber.ts'
 import { Snapshots } from './upkeep/snapshots.ts'
 import { type TableModel, releaseBuild, toRecord } from './lifecycle/table-model.ts'
@@ -54,6 +58,7 @@ export class Writer implements WriterDependencies {
   readonly memory: TableMemory
   readonly tables = new Map<string, TableModel>()
   readonly aliases = new Map<string, AliasRecord>()
+  formerTables = new FormerTables()
   readonly httpWorkers: HttpWorkerLinks
   readonly #arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
   readonly #procedures: Procedures
@@ -98,7 +103,7 @@ export class Writer implements WriterDependencies {
     const { store, report } = openStore(options.dataDir, { ...options.store, goBackBeforeDamage: goesBack })
     try {
       for (const line of describeReport(report)) onWarning(line)
-      const { tables, aliases } = await recover({
+      const { tables, aliases, formerTables } = await recover({
         store,
         memory: this.memory,
         arena: this.#arena,
@@ -115,6 +120,7 @@ export class Writer implements WriterDependencies {
       })
       for (const [name, table] of tables) this.tables.set(name, table)
       for (const [name, alias] of aliases) this.aliases.set(name, alias)
+      this.formerTables = formerTables
     } catch (error) {
       store.close()
       return refuseStart(store.paths.directory, error)
@@ -140,7 +146,7 @@ export class Writer implements WriterDependencies {
     await snapshots.close()
     await cleanup.whenIdle()
     await health.close()
-    store.close()
+    store.close(planCleanStop(this.tables.values()))
   }
 
   #open(store: Store, { snapshotJournalBytes, snapshotAgeMs }: LoadOptions): OpenStorage {
@@ -177,7 +183,8 @@ export class Writer implements WriterDependencies {
       onError: this.#onError,
       everyMs: LIMITS.scrubEveryMs,
     })
-    return { store, keys, groupCommit, snapshots, scrubber, cleanup, health }
+    const changeKeys = new ChangeKeys(store, keys)
+    return { store, keys, changeKeys, groupCommit, snapshots, scrubber, cleanup, health }
   }
 
   get storage(): OpenStorage {
@@ -237,5 +244,6 @@ export class Writer implements WriterDependencies {
     for (const { reservedBytes, handle } of httpWorker.adapterBuilds.values())
       this.memory.release(reservedBytes, adapterMemories(handle))
     for (const begun of httpWorker.exports.values()) endExport(begun, this.memory)
+    for (const keyId of httpWorker.keyIds) this.#storage?.changeKeys.end(keyId)
   }
 }

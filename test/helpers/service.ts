@@ -6,6 +6,7 @@ import { LIMITS } from '../../src/core/limits.ts'
 import { buildApp } from '../../src/http/app.ts'
 import { type App, createHttpContext, type HttpContext, type Health } from '../../src/http/context.ts'
 import { WriterClient } from '../../src/writer/client.ts'
+import { FormerTables } from '../../src/writer/lifecycle/former-tables.ts'
 import { Writer } from '../../src/writer/writer.ts'
 import { createLookupServices } from '../../src/lookup/lookup.ts'
 import type { StagingLimits } from '../../src/upload/staging/layout.ts'
@@ -87,13 +88,18 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
 
 /**
  * Deletes every table and alias, so that the tests of a file can share a service and each begin with an empty
- * one.
+ * one, in which versions begin at 1.
  */
-export const removeTables = async ({ app, context }: Pick<Service, 'app' | 'context'>): Promise<void> => {
+export const removeTables = async ({
+  app,
+  context,
+  writer,
+}: Pick<Service, 'app' | 'context' | 'writer'>): Promise<void> => {
   const { registry } = context
   const urls = [
     ...registry.names().map((name) => `/v1/tables/${encodeURIComponent(name)}`),
     ...registry.aliases().map(({ alias }) => `/v1/aliases/${encodeURIComponent(alias)}`),
   ]
   for (const url of urls) await app.inject({ method: 'DELETE', url })
+  writer.formerTables = new FormerTables()
 }

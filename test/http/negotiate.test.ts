@@ -123,14 +123,17 @@ describe('entity tags', () => {
     ['"3-17", "4-0"', ['3-17', '4-0']],
     ['"3-17","4-0" ,\t"3"', ['3-17', '4-0', '3']],
     ['""', ['']],
-    ['W/"3-17"', []],
-    ['W/"3-17", "4-0"', ['4-0']],
+    ['W/"3-17"', ['W/3-17']],
+    ['W/"3-17", "4-0"', ['W/3-17', '4-0']],
+    ['"a",,"b"', ['a', 'b']],
+    [', "a" ,', ['a']],
     ['"*"', []],
   ])('in %j are read as %j', (header, tags) => {
-    expect(parseEntityTags('If-Match', header)).toEqual(tags)
+    const listed = parseEntityTags('If-Match', header)
+    expect(listed.map(({ tag, isWeak }) => (isWeak ? `W/${tag}` : tag))).toEqual(tags)
   })
 
-  test.each(['', '3-17', '"3-17', '"a" "b"', '*, "a"', '"a", *', 'w/"a"', '"a"b', '"a",,"b"'])(
+  test.each(['', '3-17', '"3-17', '"a" "b"', '*, "a"', '"a", *', 'w/"a"', '"a"b', ',', ' , ,'])(
     'in %j are malformed',
     (header) => {
       expect(codeOf(() => parseEntityTags('If-Match', header))).toBe('INVALID_REQUEST')

@@ -25,7 +25,7 @@ test('Each of several concurrent uploads is answered with its own version, at se
   for (const answer of answers) {
     const { version, sequence } = answer.json<TableInfo>()
     expect(sequence).toBe(0)
-    expect(answer.headers.etag).toBe(`"${version}-0"`)
+    expect(answer.headers.etag).toBe(`"${version}-0-0"`)
   }
 })
 

@@ -8,14 +8,36 @@ import { type Ask, type KeyedUpdate, readContents } from './directory-contents.t
 /** A data directory that an earlier commit left after kill -9. fixtures/README.md says how it was made. */
 const FOLDER = join(import.meta.dirname, 'fixtures/service-1')
 
+interface Tagged {
+  etag: string
+  info: object
+  rows: Record<string, { etag: string }>
+  versions: { version: number }[]
+}
+
 interface Contents {
-  tables: Record<string, object>
+  tables: Record<string, Tagged>
   replays: Record<string, object>
   aliases: object
   aliased: object
 }
 const readFixture = (name: string): unknown => JSON.parse(readFileSync(join(FOLDER, name), 'utf8'))
-const expected = readFixture('contents.json') as Contents
+const withoutQuote = (tag: string): string => tag.slice(0, -1)
+
+/**
+ * The answers of that commit with what they have had since: three forms of entity tags, and held versions.
+ */
+const translate = (contents: Contents): Contents => {
+  for (const table of Object.values(contents.tables)) {
+    table.etag = `${withoutQuote(table.etag)}-0"`
+    for (const rows of Object.values(table.rows)) rows.etag = `${withoutQuote(rows.etag)}.raw"`
+  }
+  const { replaced } = contents.tables
+  Object.assign(replaced.info, { held_versions: [{ version: 1, aliases: ['first'] }] })
+  Object.assign(replaced.versions[0], { held_by: ['first'] })
+  return contents
+}
+const expected = translate(readFixture('contents.json') as Contents)
 const updates = readFixture('updates.json') as KeyedUpdate[]
 
 let directory: ReturnType<typeof makeDataDir>

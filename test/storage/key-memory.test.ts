@@ -98,7 +98,7 @@ describe('Idempotency keys', () => {
       const database = new DatabaseSync(join(directory, 'catalog.db'))
       database.exec(`UPDATE keys SET ${change} WHERE id = 1`)
       database.close()
-      expect(refusalOf(() => openSample(directory))).toBe('DamagedCatalog')
+      expect(refusalOf(() => openSample(directory))).toBe('DamagedKey')
     }
   })
 })

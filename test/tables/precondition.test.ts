@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { checkPrecondition } from '../../src/tables/precondition.ts'
 
-const now = { version: 3, sequence: 17 }
+const now = { name: 'user', version: 3, sequence: 17, revision: 2 }
 const holds = (precondition: Parameters<typeof checkPrecondition>[0], current: typeof now | undefined) => {
   try {
     checkPrecondition(precondition, current)

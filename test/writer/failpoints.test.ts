@@ -22,7 +22,7 @@ const run = (directory: string, name: string) => {
 /** The model after each number of operations. states[0] is an empty directory. */
 const states = OPERATIONS.reduce<Model[]>(
   (all, operation) => [...all, applyToModel(all[all.length - 1], operation)],
-  [{ tables: {}, aliases: {} }],
+  [{ tables: {}, aliases: {}, former: {} }],
 )
 const END = states[states.length - 1]
 
@@ -117,7 +117,8 @@ describe('A process', () => {
     }
     const { writer } = await openWriter(directory)
     const expected = { current: 1, highest: 1, settings: {}, versions: { 1: { sequence: 1, rows: [42, 2] } } }
-    expect(describeWriter(writer, { tables: {}, aliases: {} })).toEqual({
+    expect(describeWriter(writer, { tables: {}, aliases: {}, former: {} })).toEqual({
+      former: {},
       tables: { user: expected },
       aliases: {},
     })

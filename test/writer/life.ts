@@ -4,6 +4,7 @@
  */
 import type { Settings } from '../../src/core/types.ts'
 import type { WriterClient } from '../../src/writer/client.ts'
+import type { VersionModel } from '../../src/writer/lifecycle/table-model.ts'
 import type { Writer } from '../../src/writer/writer.ts'
 import { ROWS_AT } from '../../src/layout/table-layout.ts'
 
@@ -85,16 +86,24 @@ interface ModelTable {
 export interface Model {
   tables: Record<string, ModelTable>
   aliases: Record<string, string>
+  /** The highest versions of deleted tables. */
+  former: Record<string, number>
 }
 
 /** Returns the model after `operation`, computed from the contract and not from the code under test. */
 export const applyToModel = (before: Model, operation: Operation): Model => {
   const after = structuredClone(before)
-  const { tables, aliases } = after
+  const { tables, aliases, former } = after
   switch (operation.kind) {
     case 'put': {
       const { name, values } = operation
-      const table = (tables[name] ??= { settings: {}, current: 0, highest: 0, versions: {} })
+      const table = (tables[name] ??= {
+        settings: {},
+        current: 0,
+        highest: former[name] ?? 0,
+        versions: {},
+      })
+      delete former[name]
       Object.assign(table.settings, operation.settings)
       table.current = ++table.highest
       table.versions[table.current] = { sequence: 0, rows: [...values] }
@@ -120,6 +129,7 @@ export const applyToModel = (before: Model, operation: Operation): Model => {
       keepTwo(tables[operation.name])
       break
     case 'remove':
+      former[operation.name] = tables[operation.name].highest
       delete tables[operation.name]
       break
     case 'putAlias':
@@ -138,8 +148,17 @@ const keepTwo = (table: ModelTable): void => {
   for (const number of numbers.slice(2)) if (number !== table.current) delete table.versions[number]
 }
 
+/** The number of updates of a version: its sequence without the sequences that were skipped after a crash. */
+const countUpdates = ({ table, sequences }: VersionModel): number => {
+  const sequence = table.readSequence()
+  return sequences.skips
+    .filter(({ last }) => last <= sequence)
+    .reduce((count, { first, last }) => count - (last - first + 1), sequence)
+}
+
 /** Describes a writer in the form of a model, with those settings that `like` has. */
-export const describeWriter = ({ tables, aliases }: Writer, like: Model): Model => ({
+export const describeWriter = ({ tables, aliases, formerTables }: Writer, like: Model): Model => ({
+  former: Object.fromEntries(Object.keys(like.former).map((name) => [name, formerTables.highestOf(name)])),
   tables: Object.fromEntries(
     [...tables].map(([name, table]) => [
       name,
@@ -156,7 +175,7 @@ export const describeWriter = ({ tables, aliases }: Writer, like: Model): Model 
           [...table.versions].map(([number, model]) => {
             const { segments, rows } = model.handle
             const values = new Float32Array(segments[0].memory.buffer, ROWS_AT, rows)
-            return [number, { sequence: model.table.readSequence(), rows: [...values] }]
+            return [number, { sequence: countUpdates(model), rows: [...values] }]
           }),
         ),
       },

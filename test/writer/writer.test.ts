@@ -28,7 +28,11 @@ describe('A table that is being built', () => {
       precondition: {},
     })
     expect(service.client.registry.get('user')).toBeUndefined()
-    expect(await service.client.call('commitBuild', { buildId })).toEqual({ created: true, version: 1 })
+    expect(await service.client.call('commitBuild', { buildId })).toMatchObject({
+      created: true,
+      version: 1,
+      revision: 0,
+    })
     expect(service.client.registry.find('user').current.handle.version).toBe(1)
     expect(other.registry.find('user').current.handle.version).toBe(1)
   })
@@ -138,7 +142,7 @@ describe('Settings', () => {
       service.client.call('patch', { name: 'user', settings: { padding_index }, precondition: {} })
     await expect(patch(4)).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
     await expect(patch(-5)).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
-    await expect(patch(-4)).resolves.toBeNull()
+    await expect(patch(-4)).resolves.toMatchObject({ info: { padding_index: -4 }, revision: 1 })
   })
 
   test('drop optimizer state and its memory only when the kind of optimizer changes', async () => {

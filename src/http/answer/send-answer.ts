@@ -6,12 +6,16 @@ import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts
 import { type Answer, arrayHeaders } from '../../lookup/encode.ts'
 import { entityTag } from '../../tables/precondition.ts'
 
-/** The headers of lookups, exports, updates and table descriptions that name the state of the table. */
+/**
+ * The headers of lookups, exports, updates and table descriptions that name the state of the table. `tag` is
+ * the entity tag where the answer is not rows.
+ */
 export const stateHeaders = (
   version: number,
   sequence: number,
+  tag: string = entityTag(version, sequence),
 ): Readonly<Record<'etag' | 'x-table-version' | 'x-table-sequence', string>> => ({
-  etag: `"${entityTag(version, sequence)}"`,
+  etag: `"${tag}"`,
   'x-table-version': String(version),
   'x-table-sequence': String(sequence),
 })

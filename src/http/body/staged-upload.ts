@@ -5,6 +5,7 @@ import type { Precondition } from '../../core/types.ts'
 import { formatContentDigest, parseContentDigest } from '../../formats/digest.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { findFormat, type FormatName, RAW } from '../../formats/format.ts'
+import type { BuildKey } from '../../upload/build.ts'
 import { checkOptions } from '../../upload/finish-plan.ts'
 import { planRaw } from '../../upload/plan.ts'
 import { commitUpload } from '../../upload/staging/commit.ts'
@@ -18,7 +19,7 @@ import type { HttpContext } from '../context.ts'
 import { parseFormat } from '../negotiate.ts'
 import type { UploadQuery } from '../schemas/table.ts'
 import { type PartAnswer, UploadBegin, type UploadInfoSchema, UploadParameters } from '../schemas/uploads.ts'
-import { describeStored, readUploadQuery, type StoredTable, storeTableBody } from './table-body.ts'
+import { readUploadQuery, type StoredTable, storeTableBody } from './table-body.ts'
 import { compileChecker } from '../validate.ts'
 
 const checkBegin = compileChecker(UploadBegin)
@@ -47,14 +48,14 @@ export const commitStaged = (
   context: HttpContext,
   table: string,
   id: string,
-  precondition: Precondition,
+  { precondition, key }: { precondition: Precondition; key: BuildKey | undefined },
 ): Promise<StoredTable> =>
   commitUpload(
     context.staging,
     table,
     id,
     async ({ contentType, digest, parameters }, body, contentLength) => {
-      const built = await storeTableBody(context, {
+      const { created, info, revision } = await storeTableBody(context, {
         table,
         format: formatOf(contentType),
         query: toQuery(checkParameters(parameters)),
@@ -64,8 +65,9 @@ export const commitStaged = (
         contentLength,
         digest: digest === null ? undefined : parseContentDigest(digest),
         precondition,
+        key,
       })
-      return describeStored(context.registry, table, built)
+      return { created, info, revision }
     },
   )
 

@@ -1,13 +1,12 @@
 /** Stores the data of a PUT, or of the parts of an upload, as a table. */
 import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
-import type { Precondition, Settings, TableInfo } from '../../core/types.ts'
-import { describeBuilt, type Registry } from '../../tables/registry.ts'
-import type { BuiltTable } from '../../upload/build.ts'
+import type { Precondition, Settings } from '../../core/types.ts'
+import type { BuildKey, BuiltTable } from '../../upload/build.ts'
 import type { UploadOptions } from '../../upload/finish-plan.ts'
 import { uploadTable } from '../../upload/upload.ts'
 import type { HttpContext } from '../context.ts'
-import { sendTableInfo } from '../routes/tables.ts'
+import { type DescribedTable, sendTableInfo } from '../answer/send-table.ts'
 import { readOptimizer, readSettingsQuery } from '../schemas/settings.ts'
 import type { UploadQuery } from '../schemas/table.ts'
 
@@ -25,6 +24,7 @@ export interface TableBody {
   /** The sha-256 that the body must have. */
   digest?: Uint8Array
   precondition: Precondition
+  key?: BuildKey
 }
 
 /**
@@ -70,22 +70,16 @@ export const storeTableBody = (
 }
 
 /** The result of a request that has made a version of a table. */
-export interface StoredTable {
+export interface StoredTable extends DescribedTable {
   created: boolean
-  info: TableInfo
 }
 
-/** Describes a version that was just made. */
-export const describeStored = (
-  registry: Registry,
-  table: string,
-  { created, version }: BuiltTable,
-): StoredTable =>
-  // The table can be missing only if another client has deleted it meanwhile.
-  ({ created, info: describeBuilt(registry.find(table), version) })
-
 /** Answers 201 with a Location for a new table, 200 for one that was replaced. */
-export const sendStored = (reply: FastifyReply, { created, info }: StoredTable): FastifyReply => {
+export const sendStored = (
+  reply: FastifyReply,
+  { created, info, revision }: StoredTable,
+  isReplay: boolean,
+): FastifyReply => {
   if (created) reply.status(201).header('location', `/v1/tables/${info.name}`)
-  return sendTableInfo(reply, info)
+  return sendTableInfo(reply, { info, revision }, isReplay)
 }

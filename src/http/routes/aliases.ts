@@ -3,6 +3,8 @@ import type { Static } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import type { AliasRecord } from '../../tables/handles.ts'
+import { hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
+import { markReplay, sendNothing } from '../answer/send-table.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { emptyAnswer } from '../schemas/scalars.ts'
 import { NoQuery } from '../schemas/table.ts'
@@ -61,7 +63,8 @@ const put = defineRoute({
   summary: 'Create an alias, or point it elsewhere',
   description: `An alias is another name for reading a table: by lookups, \`attend\`, descriptions and
 downloads. With \`version\` it names that version; without, the current one. Every request sees the alias
-either before or after a change. Updates go to the table itself. An alias outlives its table: it also reads
+either before or after a change. Updates go to the table itself. A version that it names stays
+beyond \`keep_versions\`, within the memory quota. An alias outlives its table: it also reads
 a new table of the same name. While the table or the version does not exist, reading is a 404 that says so.
 
 \`\`\`sh
@@ -78,15 +81,24 @@ curl -fsS http://127.0.0.1:8080/v1/tables/production/lookup -H 'content-type: ap
   bodyBytesMax: LIMITS.specificationBodyBytesMax,
   answers: ['json'],
   deadline: true,
+  idempotent: true,
   errors: ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND', 'DISK_FULL'],
-  handler: async ({ registry, writer }, { params, body, reply }) => {
+  handler: async ({ registry, writer }, { params, body, idempotencyKey, reply }) => {
     const { table, version = null } = checkBody(readJsonObject(body, []).members)
-    // An alias of an alias is refused with the name of the table.
-    registry.findTable(table)
     const alias = { alias: params.alias, table, version }
-    const { created } = await writer.call('putAlias', alias)
-    if (created) reply.status(201).header('location', `/v1/aliases/${alias.alias}`)
-    return reply.header('cache-control', 'no-cache').send(describeAlias(alias))
+    const request = hashRequest(['PUT', table, version])
+    const { result, isReplay } = await runOnce(
+      writer,
+      { key: idempotencyKey, resource: { kind: 'alias', name: params.alias } },
+      () => request,
+      (keyId) => {
+        // An alias of an alias is refused with the name of the table.
+        registry.findTable(table)
+        return writer.call('putAlias', { ...alias, key: toChangeKey(keyId, request) })
+      },
+    )
+    if (result.created) reply.status(201).header('location', `/v1/aliases/${alias.alias}`)
+    return reply.header('cache-control', 'no-cache').send(markReplay(reply, describeAlias(alias), isReplay))
   },
 })
 
@@ -104,10 +116,17 @@ const remove = defineRoute({
   accepts: 'nothing',
   answers: [],
   deadline: true,
+  idempotent: true,
   errors: ['ALIAS_NOT_FOUND', 'DISK_FULL'],
-  handler: async ({ writer }, { params, reply }) => {
-    await writer.call('removeAlias', { alias: params.alias })
-    return reply.status(204).send()
+  handler: async ({ writer }, { params: { alias }, idempotencyKey, reply }) => {
+    const request = hashRequest(['DELETE'])
+    const { isReplay } = await runOnce(
+      writer,
+      { key: idempotencyKey, resource: { kind: 'alias', name: alias } },
+      () => request,
+      (keyId) => writer.call('removeAlias', { alias, key: toChangeKey(keyId, request) }),
+    )
+    return sendNothing(reply, isReplay)
   },
 })
 

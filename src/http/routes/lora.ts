@@ -2,17 +2,19 @@
 import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
 import { adapterBytes } from '../../tables/adapter.ts'
+import type { AdapterHandle } from '../../tables/handles.ts'
 import type { TableEntry } from '../../tables/registry.ts'
+import { hashBody, hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
 import { uploadAdapter } from '../../upload/adapter.ts'
 import { mergeAdapter } from '../../upload/merge.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
+import { markReplay, sendNothing, sendTableInfo } from '../answer/send-table.ts'
 import { announcedBody } from '../body/body-stream.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { NAMED_ARRAYS_FORMATS } from '../negotiate.ts'
 import { LoraAnswer, LoraQuery } from '../schemas/lora.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
 import { NoQuery, TableInfoRef, TableParams } from '../schemas/table.ts'
-import { sendTable } from './tables.ts'
 
 const URL = '/v1/tables/:table/lora'
 
@@ -73,6 +75,7 @@ curl -fsS -X DELETE http://127.0.0.1:8080/v1/tables/words/lora
   answersState: true,
   deadline: true,
   conditional: true,
+  idempotent: true,
   verifiesDigest: true,
   errors: [
     'TABLE_NOT_FOUND',
@@ -83,20 +86,29 @@ curl -fsS -X DELETE http://127.0.0.1:8080/v1/tables/words/lora
     'DIGEST_MISMATCH',
     'MEMORY_QUOTA_EXCEEDED',
   ],
-  handler: async (
-    { registry, writer, lookups, headers },
-    { params, query, body, bodyFormat, digest, precondition, request, reply },
-  ) => {
-    const created = await uploadAdapter(writer, lookups.arena, registry.findTable(params.table), {
-      ...announcedBody(request),
-      format: bodyFormat,
-      body,
-      digest,
-      alpha: query.alpha,
-      headers,
-      precondition,
-    })
-    return sendAdapter(created ? reply.status(201) : reply, registry.findTable(params.table))
+  handler: async ({ registry, writer, lookups, headers }, call) => {
+    const { params, query, body, bodyFormat, digest, precondition, request, reply } = call
+    const bind = (bodyDigest: Uint8Array): Uint8Array =>
+      hashRequest(['PUT lora', bodyFormat, query.alpha ?? null], bodyDigest)
+    const { result, isReplay } = await runOnce(
+      writer,
+      { key: call.idempotencyKey, resource: { kind: 'table', name: params.table } },
+      async () => bind(await hashBody(body, digest)),
+      (keyId) =>
+        uploadAdapter(writer, lookups.arena, registry.findTable(params.table), {
+          ...announcedBody(request),
+          format: bodyFormat,
+          body,
+          digest,
+          alpha: query.alpha,
+          headers,
+          precondition,
+          key: keyId === undefined ? undefined : { keyId, request: bind },
+        }),
+    )
+    const { created, version, sequence, adapter } = result
+    const answer = { table: params.table, version, sequence, lora: describeLora(adapter) }
+    return sendLora(created ? reply.status(201) : reply, markReplay(reply, answer, isReplay))
   },
 })
 
@@ -117,11 +129,20 @@ const remove = defineRoute({
   answers: [],
   deadline: true,
   conditional: true,
+  idempotent: true,
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL'],
-  handler: async ({ registry, writer }, { params, precondition, reply }) => {
-    registry.findTable(params.table)
-    await writer.call('dropAdapter', { name: params.table, precondition })
-    return reply.status(204).send()
+  handler: async ({ registry, writer }, { params: { table: name }, precondition, idempotencyKey, reply }) => {
+    const request = hashRequest(['DELETE lora'])
+    const { isReplay } = await runOnce(
+      writer,
+      { key: idempotencyKey, resource: { kind: 'table', name } },
+      () => request,
+      (keyId) => {
+        registry.findTable(name)
+        return writer.call('dropAdapter', { name, precondition, key: toChangeKey(keyId, request) })
+      },
+    )
+    return sendNothing(reply, isReplay)
   },
 })
 
@@ -145,27 +166,57 @@ long as \`keep_versions\` allows, and both need memory at the same time. The req
   answersState: true,
   deadline: true,
   conditional: true,
+  idempotent: true,
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL', 'NON_FINITE', 'MEMORY_QUOTA_EXCEEDED'],
-  handler: async ({ registry, writer, lookups }, { params: { table }, precondition, reply }) => {
-    await mergeAdapter(writer, lookups.arena, registry.findTable(table), precondition)
-    return sendTable(reply, registry.findTable(table))
+  handler: async ({ registry, writer, lookups }, { params, precondition, idempotencyKey, reply }) => {
+    const name = params.table
+    const request = hashRequest(['merge'])
+    const { result, isReplay } = await runOnce(
+      writer,
+      { key: idempotencyKey, resource: { kind: 'table', name } },
+      () => request,
+      (keyId) => {
+        const key = toChangeKey(keyId, request)
+        return mergeAdapter(writer, lookups.arena, registry.findTable(name), precondition, key)
+      },
+    )
+    return sendTableInfo(reply, result, isReplay)
   },
 })
 
 const sendAdapter = (reply: FastifyReply, { record, current, adapters }: TableEntry): FastifyReply => {
   const { version, dim } = current.handle
   const adapter = adapters.get(version)?.handle
-  const sequence = current.readSequence()
-  const lora = adapter && {
-    rank: adapter.rank,
-    alpha: adapter.alpha,
-    dtype: adapter.dtype,
-    bytes: adapterBytes(adapter, dim),
-    attached_at: new Date(adapter.attachedAt).toISOString(),
-  }
-  const answer: Static<typeof LoraAnswer> = { table: record.name, version, sequence, lora: lora ?? null }
-  return reply.headers(stateHeaders(version, sequence)).header('cache-control', 'no-cache').send(answer)
+  const lora = adapter && describeLora({ ...adapter, bytes: adapterBytes(adapter, dim) })
+  return sendLora(reply, {
+    table: record.name,
+    version,
+    sequence: current.readSequence(),
+    lora: lora ?? null,
+  })
 }
+
+type Lora = Static<typeof LoraAnswer>
+
+const describeLora = ({
+  rank,
+  alpha,
+  dtype,
+  bytes,
+  attachedAt,
+}: Pick<AdapterHandle, 'rank' | 'alpha' | 'dtype' | 'attachedAt'> & { bytes: number }): Lora['lora'] => ({
+  rank,
+  alpha,
+  dtype,
+  bytes,
+  attached_at: new Date(attachedAt).toISOString(),
+})
+
+const sendLora = (reply: FastifyReply, answer: Lora): FastifyReply =>
+  reply
+    .headers(stateHeaders(answer.version, answer.sequence))
+    .header('cache-control', 'no-cache')
+    .send(answer)
 
 /** `PUT`, `GET` and `DELETE /v1/tables/{table}/lora`, and `POST .../lora/merge`. */
 export const loraRoutes: readonly Route[] = [get, put, remove, merge]

@@ -9,6 +9,7 @@ import { printRowsPage, readRows } from '../../export/rows.ts'
 import { findFormat, type FormatName } from '../../formats/format.ts'
 import { formatShape } from '../../formats/shape.ts'
 import { describeStates } from '../../optimizers/state-tensors.ts'
+import { dataTag, type TableState, tagUnder } from '../../tables/precondition.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
 import { isNotModified } from '../conditions.ts'
 import type { HttpContext } from '../context.ts'
@@ -75,17 +76,20 @@ curl -fsS -X PUT http://127.0.0.1:8080/v1/tables/copy -H 'content-type: applicat
       : [...new Set([...exportFormats(dtype), ...TABLE_FORMATS])]
     const format = negotiateFormat(request.headers.accept, offered) as FormatName
     const sequence = current.readSequence()
-    if (isNotModified(precondition, version, sequence))
-      return reply.status(304).headers(stateHeaders(version, sequence)).send()
+    const state = { name: record.name, version, sequence, revision: record.revision }
+    const subject = { readName: params.table, format, withState }
+    const tag = tagOf(subject, state)
+    if (isNotModified(precondition, state, tag))
+      return reply.status(304).headers(validatorHeaders(state, tag)).send()
     if (request.method === 'HEAD') {
       // The headers do not depend on the number of steps.
-      const state = withState ? { optimizer: record.settings.optimizer, step: 0 } : null
-      const planned = planExport(current.handle, format, state)
-      describeBody(reply, format, { ...planned, version, sequence, name: record.name })
+      const optimizer = withState ? { optimizer: record.settings.optimizer, step: 0 } : null
+      const planned = planExport(current.handle, format, optimizer)
+      describeBody(reply, subject, { ...planned, ...state })
       return reply.send()
     }
     const exported = await exportCurrent(context, params.table, query.version, format, withState)
-    describeBody(reply, format, { ...exported, name: record.name })
+    describeBody(reply, subject, exported)
     return reply.send(Readable.from(exported.body, { objectMode: false }))
   },
 }
@@ -104,7 +108,9 @@ const exportCurrent = async (
   for (let attempt = 1; ; attempt++) {
     try {
       const entry = registry.find(name)
-      return await exportTable(writer, entry.record.name, registry.resolve(entry, number), format, withState)
+      const { name: table } = entry.record
+      const reader = registry.resolve(entry, number)
+      return { name: table, ...(await exportTable(writer, table, reader, format, withState)) }
     } catch (error) {
       const wasReplaced = error instanceof GatherdError && error.code === 'VERSION_NOT_FOUND'
       if (!wasReplaced || number !== undefined || attempt === EXPORT_TRIES_MAX) throw error
@@ -112,24 +118,37 @@ const exportCurrent = async (
   }
 }
 
-interface DataHead {
-  name: string
-  version: number
-  sequence: number
+/** What a request asks for, which decides the form of the entity tag. */
+interface DataSubject {
+  readName: string
+  format: FormatName
+  withState: boolean
+}
+
+const tagOf = ({ readName, format, withState }: DataSubject, state: TableState): string =>
+  tagUnder(readName, state.name, dataTag(state, format, withState))
+
+/** The headers by which caches tell answers apart; a 304 has them too. */
+const validatorHeaders = ({ version, sequence }: TableState, tag: string): Record<string, string> => ({
+  ...stateHeaders(version, sequence, tag),
+  'cache-control': 'no-cache',
+  vary: 'accept',
+})
+
+interface DataHead extends TableState {
   contentLength: number
   elementType: ElementType
   shape: readonly number[]
 }
 
-const describeBody = (reply: FastifyReply, format: FormatName, head: DataHead): void => {
-  reply.headers(stateHeaders(head.version, head.sequence)).headers({
+const describeBody = (reply: FastifyReply, subject: DataSubject, head: DataHead): void => {
+  const { format } = subject
+  reply.headers(validatorHeaders(head, tagOf(subject, head))).headers({
     'content-type': FORMAT_MEDIA_TYPES[format],
     'content-length': String(head.contentLength),
     'content-disposition': `attachment; filename="${head.name}.${findFormat(format).fileEndings[0]}"`,
     'x-shape': formatShape([...head.shape]),
     'x-dtype': head.elementType,
-    'cache-control': 'no-cache',
-    vary: 'accept',
   })
 }
 

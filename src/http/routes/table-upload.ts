@@ -1,14 +1,16 @@
 /** The route that creates or replaces a table. */
+import { hash } from 'node:crypto'
 import type { Static } from 'typebox'
 import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Precondition } from '../../core/types.ts'
 import { checkBodyDigest } from '../../formats/digest.ts'
-import type { BuiltTable } from '../../upload/build.ts'
+import { hashBody, hashRequest, runOnce } from '../../update/run-once.ts'
+import { bindBuild, type BuildKey, type BuiltTable } from '../../upload/build.ts'
 import { createTable } from '../../upload/create.ts'
 import { announcedBody } from '../body/body-stream.ts'
-import { describeStored, sendStored, storeTableBody } from '../body/table-body.ts'
+import { sendStored, storeTableBody } from '../body/table-body.ts'
 import { readSpecification } from '../body/table-specification.ts'
 import type { HttpContext } from '../context.ts'
 import { defineRoute, type Route } from '../define-route.ts'
@@ -49,7 +51,8 @@ of \`?optimizer=\`, else the one that the metadata names.
 
 \`If-None-Match: *\` only creates, \`If-Match\` only replaces that version. \`Content-Digest:
 sha-256=:...:\` is verified. The query is for data; a specification has everything in its body. Without an
-initializer the rows are zeros.`,
+initializer the rows are zeros. With an \`Idempotency-Key\` that was used before, the body is read to its end,
+compared with the first by its SHA-256, and not stored; the answer is that to the first request.`,
   params: TableParams,
   query: UploadQuery,
   bodySchema: SpecificationBody,
@@ -60,6 +63,7 @@ initializer the rows are zeros.`,
   answersState: true,
   deadline: true,
   conditional: true,
+  idempotent: true,
   verifiesDigest: true,
   errors: [
     'SHAPE_MISMATCH',
@@ -69,35 +73,46 @@ initializer the rows are zeros.`,
     'MEMORY_QUOTA_EXCEEDED',
     'DISK_FULL',
   ],
-  handler: async (context, { params, query, body, bodyFormat, digest, precondition, request, reply }) => {
-    const { table } = params
-    let built: BuiltTable
-    if (bodyFormat === 'json') {
-      assert(Buffer.isBuffer(body), 'a specification is read as a whole')
-      built = await create(context, table, query, { body, digest, precondition })
-    } else {
-      assert(!Buffer.isBuffer(body), 'data is streamed')
-      const format = bodyFormat
-      const announced = announcedBody(request)
-      const source = { ...announced, table, format, query, body, digest, precondition }
-      built = await storeTableBody(context, source)
-    }
-    return sendStored(reply, describeStored(context.registry, table, built))
+  handler: async (context, call) => {
+    const { params, query, body, bodyFormat, digest, idempotencyKey, reply } = call
+    const bind = (bodyDigest: Uint8Array): Uint8Array =>
+      hashRequest(['PUT', bodyFormat, Object.entries(query).sort()], bodyDigest)
+    const { result, isReplay } = await runOnce<BuiltTable>(
+      context.writer,
+      { key: idempotencyKey, resource: { kind: 'table', name: params.table } },
+      async () => bind(await hashBody(body, digest)),
+      (keyId) => {
+        const key = keyId === undefined ? undefined : { keyId, request: bind }
+        if (bodyFormat === 'json') return create(context, call, key)
+        assert(!Buffer.isBuffer(body), 'data is streamed')
+        const source = {
+          ...announcedBody(call.request),
+          table: params.table,
+          format: bodyFormat,
+          query,
+          body,
+        }
+        return storeTableBody(context, { ...source, digest, precondition: call.precondition, key })
+      },
+    )
+    return sendStored(reply, result, isReplay)
   },
 })
 
 interface SpecificationRequest {
-  body: Buffer
+  params: { table: string }
+  query: Static<typeof UploadQuery>
+  body: Buffer | AsyncIterable<Uint8Array>
   digest: Uint8Array | undefined
   precondition: Precondition
 }
 
 const create = (
   { writer, lookups }: HttpContext,
-  name: string,
-  query: Static<typeof UploadQuery>,
-  { body, digest, precondition }: SpecificationRequest,
+  { params, query, body, digest, precondition }: SpecificationRequest,
+  streamKey: BuildKey | undefined,
 ): Promise<BuiltTable> => {
+  assert(Buffer.isBuffer(body), 'a specification is read as a whole')
   const extra = Object.keys(query)
   if (extra.length > 0) {
     refuse('INVALID_REQUEST', 'a JSON specification takes no query parameters: put them into its body', {
@@ -105,5 +120,11 @@ const create = (
     })
   }
   checkBodyDigest(body, digest)
-  return createTable(writer, lookups.arena, { ...readSpecification(body), name, precondition })
+  const key = streamKey && bindBuild(streamKey, () => hash('sha256', body, 'buffer'))
+  return createTable(writer, lookups.arena, {
+    ...readSpecification(body),
+    name: params.table,
+    precondition,
+    key,
+  })
 }

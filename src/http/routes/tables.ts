@@ -1,12 +1,12 @@
 /** The routes that list, describe, change and delete tables. */
-import type { FastifyReply } from 'fastify'
+import { hash } from 'node:crypto'
 import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import type { TableInfo } from '../../core/types.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { quoteText } from '../../formats/scanner.ts'
-import { describeTable, type TableEntry } from '../../tables/registry.ts'
-import { stateHeaders } from '../answer/send-answer.ts'
+import { describeTable } from '../../tables/registry.ts'
+import { hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
+import { describeRead, sendNothing, sendTableInfo } from '../answer/send-table.ts'
 import { isNotModified } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { emptyAnswer, TABLE_NAME_PATTERN } from '../schemas/scalars.ts'
@@ -51,8 +51,8 @@ const get = defineRoute({
   operationId: 'getTable',
   summary: 'Describe a table',
   description:
-    'The ETag is `"<version>-<sequence>"`; with it in `If-None-Match` the answer is 304 ' +
-    'while the data is the same.',
+    'The ETag is `"<version>-<sequence>-<revision>"`, and each change of settings raises the revision; ' +
+    'with it in `If-None-Match` the answer is 304 while data and settings are the same.',
   params: TableParams,
   query: NoQuery,
   response: { 200: TableInfoRef, 304: emptyAnswer('Nothing has changed') },
@@ -62,11 +62,11 @@ const get = defineRoute({
   errors: ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND'],
   handler: ({ registry }, { params, precondition, reply }) => {
     const entry = registry.find(params.table)
-    const { version } = entry.current.handle
-    const sequence = entry.current.readSequence()
-    if (isNotModified(precondition, version, sequence))
-      return reply.status(304).headers(stateHeaders(version, sequence)).send()
-    return sendTable(reply, entry)
+    const { info, tag, headers } = describeRead(params.table, entry)
+    reply.headers(headers)
+    if (isNotModified(precondition, { ...info, revision: entry.record.revision }, tag))
+      return reply.status(304).send()
+    return reply.send(info)
   },
 })
 
@@ -90,12 +90,21 @@ const patch = defineRoute({
   answersState: true,
   deadline: true,
   conditional: true,
+  idempotent: true,
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL', 'NON_FINITE'],
-  handler: async ({ registry, writer }, { params: { table }, body, precondition, reply }) => {
-    registry.findTable(table)
-    const settings = completeSettings(checkSettings(readJsonObject(body, []).members))
-    await writer.call('patch', { name: table, settings, precondition })
-    return sendTable(reply, registry.findTable(table))
+  handler: async ({ registry, writer }, { params: { table: name }, body, precondition, ...call }) => {
+    const request = hashRequest(['PATCH'], hash('sha256', body, 'buffer'))
+    const { result, isReplay } = await runOnce(
+      writer,
+      { key: call.idempotencyKey, resource: { kind: 'table', name } },
+      () => request,
+      (keyId) => {
+        registry.findTable(name)
+        const settings = completeSettings(checkSettings(readJsonObject(body, []).members))
+        return writer.call('patch', { name, settings, precondition, key: toChangeKey(keyId, request) })
+      },
+    )
+    return sendTableInfo(call.reply, result, isReplay)
   },
 })
 
@@ -114,11 +123,20 @@ const remove = defineRoute({
   answers: [],
   deadline: true,
   conditional: true,
+  idempotent: true,
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL'],
-  handler: async ({ registry, writer }, { params, precondition, reply }) => {
-    registry.findTable(params.table)
-    await writer.call('remove', { name: params.table, precondition })
-    return reply.status(204).send()
+  handler: async ({ registry, writer }, { params: { table: name }, precondition, idempotencyKey, reply }) => {
+    const request = hashRequest(['DELETE'])
+    const { isReplay } = await runOnce(
+      writer,
+      { key: idempotencyKey, resource: { kind: 'table', name } },
+      () => request,
+      (keyId) => {
+        registry.findTable(name)
+        return writer.call('remove', { name, precondition, key: toChangeKey(keyId, request) })
+      },
+    )
+    return sendNothing(reply, isReplay)
   },
 })
 
@@ -134,14 +152,6 @@ const readCursor = (cursor: string): string => {
     },
   )
 }
-
-/** Answers with the description of a table as it is now, and the headers of its state. */
-export const sendTable = (reply: FastifyReply, entry: TableEntry): FastifyReply =>
-  sendTableInfo(reply, describeTable(entry))
-
-/** Answers with a description, and the headers of the state that it describes. */
-export const sendTableInfo = (reply: FastifyReply, info: TableInfo): FastifyReply =>
-  reply.headers(stateHeaders(info.version, info.sequence)).header('cache-control', 'no-cache').send(info)
 
 /** `/v1/tables` and `/v1/tables/{table}`, without the data. */
 export const tableRoutes: readonly Route[] = [list, get, patch, remove]

@@ -3,6 +3,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { answerUpdate } from '../../update/encode.ts'
 import { bindKey, runUpdate } from '../../update/run.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
+import { REPLAY_HEADER } from '../answer/send-table.ts'
 import { pinBody } from '../body/arena-bodies.ts'
 import { readUpdate, type UpdateQuery } from '../body/update-body.ts'
 import type { HttpContext } from '../context.ts'
@@ -112,6 +113,7 @@ const update = async (
     deadlineAt: request.deadlineAt,
     pinBody: () => pinBody(request),
   })
+  if (result.replayed) reply.header(REPLAY_HEADER, 'true')
   return reply
     .headers(stateHeaders(result.version, result.sequence))
     .header('cache-control', 'no-store')

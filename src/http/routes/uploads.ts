@@ -8,6 +8,7 @@ import {
   listUploads,
   removeUpload,
 } from '../../upload/staging/uploads.ts'
+import { hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
 import { announcedBody } from '../body/body-stream.ts'
 import { commitStaged, describePart, describeUpload, readUploadBegin } from '../body/staged-upload.ts'
 import { sendStored } from '../body/table-body.ts'
@@ -40,6 +41,25 @@ const list = defineRoute({
   errors: [],
   handler: async ({ staging }, { params, reply }) => {
     const states = await listUploads(staging, params.table)
+    return reply.header('cache-control', 'no-store').send({ uploads: states.map(describeUpload) })
+  },
+})
+
+const listAll = defineRoute({
+  method: 'GET',
+  url: '/v1/uploads',
+  scope: 'admin',
+  tag: 'uploads',
+  operationId: 'listAllUploads',
+  summary: 'List the open uploads of all tables',
+  description: `There may be ${LIMITS.uploadCountMax}, and ${LIMITS.uploadTableCountMax} of one table. Beyond
+that, the oldest without activity for an hour gives way to a new one.`,
+  query: NoQuery,
+  response: { 200: UploadsAnswer },
+  answers: ['json'],
+  errors: [],
+  handler: async ({ staging }, { reply }) => {
+    const states = await listUploads(staging)
     return reply.header('cache-control', 'no-store').send({ uploads: states.map(describeUpload) })
   },
 })
@@ -192,10 +212,10 @@ not the announced one, and with \`IDEMPOTENCY_IN_FLIGHT\` while another commit o
   answersState: true,
   deadline: true,
   conditional: true,
+  idempotent: true,
   errors: [
     'MALFORMED_BODY',
     'UPLOAD_NOT_FOUND',
-    'IDEMPOTENCY_IN_FLIGHT',
     'SHAPE_MISMATCH',
     'DTYPE_MISMATCH',
     'NON_FINITE',
@@ -203,9 +223,17 @@ not the announced one, and with \`IDEMPOTENCY_IN_FLIGHT\` while another commit o
     'MEMORY_QUOTA_EXCEEDED',
     'DISK_FULL',
   ],
-  handler: async (context, { params: { table, upload }, precondition, reply }) =>
-    sendStored(reply, await commitStaged(context, table, upload, precondition)),
+  handler: async (context, { params: { table, upload }, precondition, idempotencyKey, reply }) => {
+    const request = hashRequest(['commit', upload])
+    const { result, isReplay } = await runOnce(
+      context.writer,
+      { key: idempotencyKey, resource: { kind: 'table', name: table } },
+      () => request,
+      (keyId) => commitStaged(context, table, upload, { precondition, key: toChangeKey(keyId, request) }),
+    )
+    return sendStored(reply, result, isReplay)
+  },
 })
 
-/** `/v1/tables/{table}/uploads`: a table in parts, sent in any order and as often as the network needs. */
-export const uploadRoutes: readonly Route[] = [list, get, begin, receive, remove, commit]
+/** `/v1/uploads` and `/v1/tables/{table}/uploads`: a table in parts, sent in any order and as often as the network needs. */
+export const uploadRoutes: readonly Route[] = [listAll, list, get, begin, receive, remove, commit]

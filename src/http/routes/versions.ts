@@ -1,14 +1,16 @@
 /** The routes that list the versions of a table and roll it back. */
+import { hash } from 'node:crypto'
 import type { Static } from 'typebox'
 import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { tableBytes } from '../../layout/table-layout.ts'
 import type { TableEntry } from '../../tables/registry.ts'
+import { hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
+import { sendTableInfo } from '../answer/send-table.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { NoQuery, TableInfoRef, TableParams } from '../schemas/table.ts'
 import { RollbackBody, VersionsAnswer } from '../schemas/versions.ts'
 import { compileChecker } from '../validate.ts'
-import { sendTable } from './tables.ts'
 
 const checkRollback = compileChecker(RollbackBody)
 
@@ -19,6 +21,7 @@ const listVersions = ({ record }: TableEntry): Static<typeof VersionsAnswer> => 
     bytes: tableBytes(rows, dim, dtype),
     // This is about the table, also when it is read under an alias of one version.
     current: version === record.current,
+    ...(record.held.has(version) && { held_by: [...(record.held.get(version) ?? [])] }),
   })),
 })
 
@@ -31,7 +34,7 @@ const list = defineRoute({
   summary: 'List the readable versions of a table',
   description:
     'Each version can be looked up with `?version=` and made current again by `rollback`. ' +
-    '`keep_versions` is the number that stays.',
+    '`keep_versions` is the number that stays; a version that aliases name (`held_by`) stays beyond it.',
   params: TableParams,
   query: NoQuery,
   response: { 200: VersionsAnswer },
@@ -69,12 +72,21 @@ curl -fsS $url/rollback -H 'content-type: application/json' -d "{\\"version\\":$
   answersState: true,
   deadline: true,
   conditional: true,
+  idempotent: true,
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL', 'VERSION_NOT_FOUND'],
-  handler: async ({ registry, writer }, { params: { table: name }, body, precondition, reply }) => {
-    registry.findTable(name)
-    const { version } = checkRollback(readJsonObject(body, []).members)
-    await writer.call('rollback', { name, version, precondition })
-    return sendTable(reply, registry.findTable(name))
+  handler: async ({ registry, writer }, { params: { table: name }, body, precondition, ...call }) => {
+    const request = hashRequest(['rollback'], hash('sha256', body, 'buffer'))
+    const { result, isReplay } = await runOnce(
+      writer,
+      { key: call.idempotencyKey, resource: { kind: 'table', name } },
+      () => request,
+      (keyId) => {
+        registry.findTable(name)
+        const { version } = checkRollback(readJsonObject(body, []).members)
+        return writer.call('rollback', { name, version, precondition, key: toChangeKey(keyId, request) })
+      },
+    )
+    return sendTableInfo(call.reply, result, isReplay)
   },
 })
 

@@ -1,6 +1,6 @@
 /** The schemas of LoRA adapters. */
 import { Type } from 'typebox'
-import { CLOSED, TableName, NamedObject } from './scalars.ts'
+import { CLOSED, NamedObject, Replayed, TableName } from './scalars.ts'
 
 /** The query parameters of PUT. */
 export const LoraQuery = Type.Object(
@@ -34,4 +34,5 @@ export const LoraAnswer = NamedObject('Lora', {
     ],
     { description: 'null when the table has no adapter' },
   ),
+  replayed: Replayed,
 })

@@ -144,3 +144,10 @@ export const BinaryAnswer = Type.Unsafe<unknown>({
 
 /** A response without a body in the OpenAPI document. */
 export const emptyAnswer = (description: string) => Type.Unsafe<unknown>({ type: 'null', description })
+
+/** A member of answers to changes that is only there when it is true. */
+export const Replayed = Type.Optional(
+  Type.Boolean({
+    description: 'true: the first result of this Idempotency-Key, and nothing was changed; absent otherwise',
+  }),
+)

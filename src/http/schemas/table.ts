@@ -15,6 +15,7 @@ import {
   Mode,
   nested,
   PaddingIndex,
+  Replayed,
   Rows,
   TableName,
   titleOf,
@@ -26,12 +27,23 @@ import { settingsMembers, settingsQuery } from './settings.ts'
 export const TableInfoSchema = Type.Object(
   {
     name: TableName,
-    version: Type.Integer({ description: 'Begins at 1; each replacement of the data raises it by one' }),
-    sequence: Type.Integer({ description: 'Committed updates of this version' }),
+    version: Type.Integer({
+      description: 'Each replacement of the data takes the highest that the name ever had, plus one',
+    }),
+    sequence: Type.Integer({
+      description:
+        'Raised by one for each update of this version; further after a crash that took updates back',
+    }),
     rows: Rows,
     dim: Dim,
     dtype: Dtype,
     bytes: Type.Integer({ description: 'Bytes of all rows' }),
+    held_versions: Type.Optional(
+      Type.Array(Type.Object({ version: Type.Integer(), aliases: Type.Array(TableName) }), {
+        description: 'The versions that aliases name, which stay beyond keep_versions; absent without any',
+      }),
+    ),
+    replayed: Replayed,
     out_of_range: Mode,
     fill_value: FillValue,
     padding_index: PaddingIndex,
@@ -45,7 +57,7 @@ export const TableInfoSchema = Type.Object(
 )
 
 /** A typed reference to the schema above. */
-export const TableInfoRef = Type.Unsafe<TableInfo>({ $ref: 'TableInfo#' })
+export const TableInfoRef = Type.Unsafe<TableInfo & { replayed?: boolean }>({ $ref: 'TableInfo#' })
 
 export const TableParams = Type.Object({ table: TableName }, CLOSED)
 

@@ -1,6 +1,6 @@
 /** The schemas of versions, rollback and aliases. */
 import { Type } from 'typebox'
-import { CLOSED, TABLE_NAME_PATTERN, TableName, NamedObject } from './scalars.ts'
+import { CLOSED, NamedObject, Replayed, TABLE_NAME_PATTERN, TableName } from './scalars.ts'
 
 const VersionNumber = Type.Integer({
   minimum: 1,
@@ -15,6 +15,11 @@ export const VersionsAnswer = NamedObject('VersionList', {
       created_at: Type.String({ format: 'date-time' }),
       bytes: Type.Integer({ description: 'Bytes of all rows' }),
       current: Type.Boolean({ description: 'Whether lookups and updates use this version by default' }),
+      held_by: Type.Optional(
+        Type.Array(TableName, {
+          description: 'The aliases that name this version, which stays as long as one does',
+        }),
+      ),
     }),
     { description: 'The readable versions, ascending' },
   ),
@@ -44,6 +49,7 @@ export const AliasAnswer = NamedObject('Alias', {
   version: Type.Union([Type.Integer(), Type.Null()], {
     description: 'null: the alias follows the current version',
   }),
+  replayed: Replayed,
 })
 
 export const AliasesAnswer = NamedObject('AliasList', {

@@ -27,6 +27,8 @@ export type StagingLimits = Record<Extract<keyof typeof LIMITS, `upload${string}
 export interface Staging {
   directory: string
   limits: StagingLimits
+  /** How long the service has been up, in milliseconds; without it, any time counts as seen by the service. */
+  upMs?: () => number
 }
 
 /** The request that began an upload. */
@@ -64,6 +66,8 @@ export interface PartFile extends StagedPart {
 export interface CommittedTable {
   created: boolean
   info: TableInfo
+  /** 0 in records of releases that had no revisions. */
+  revision: number
 }
 
 /** The state of an upload, as clients see it. */

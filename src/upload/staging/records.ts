@@ -2,11 +2,22 @@
 import { rename, rm, stat } from 'node:fs/promises'
 import { syncDirectoryAsync } from '../../system/disk.ts'
 import { ignoreMissing, readJson, writeDurably } from './disk.ts'
-import { hiddenPath, isUploadId, recordPath, type Staging, type UploadState } from './layout.ts'
+import { ageOf } from './idle.ts'
+import {
+  type CommittedTable,
+  hiddenPath,
+  isUploadId,
+  recordPath,
+  type Staging,
+  type UploadState,
+} from './layout.ts'
 
 const FORMAT = 1
 
-type StoredRecord = Pick<UploadState, 'upload' | 'parts' | 'committed'> & { format: number }
+type StoredRecord = Pick<UploadState, 'upload' | 'parts'> & {
+  format: number
+  committed: (Omit<CommittedTable, 'revision'> & { revision?: number }) | null
+}
 
 /**
  * Records the answer to a commit, which is on disk when this resolves. From then on the upload is no longer
@@ -35,8 +46,10 @@ export const readRecord = async (
   const record = (await readJson(path)) as StoredRecord | undefined
   const written = await stat(path).catch(ignoreMissing)
   if (written === undefined || record?.format !== FORMAT || record.upload.table !== table) return undefined
-  const expiresAt = Math.floor(written.mtimeMs) + staging.limits.uploadAgeMsMax
-  const { upload, parts, committed } = record
+  const leftMs = staging.limits.uploadRememberedMsMax - ageOf(staging, written.mtimeMs)
+  const expiresAt = Math.floor(Date.now() + leftMs)
+  const { upload, parts } = record
+  const committed = record.committed && { ...record.committed, revision: record.committed.revision ?? 0 }
   return expiresAt > Date.now() ? { upload, parts, expiresAt, committed } : undefined
 }
 

@@ -2,6 +2,7 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ignoreMissing } from './disk.ts'
+import { ageOf, idleOf } from './idle.ts'
 import { isHidden, isIncoming, isUploadId, parseRecordName, type Staging } from './layout.ts'
 import { removeRecord } from './records.ts'
 import { removeDirectory } from './uploads.ts'
@@ -18,13 +19,13 @@ interface Entry {
 }
 
 /**
- * Removes uploads without activity for `uploadAgeMsMax`, records of that age, records beyond the
+ * Removes uploads without activity for `uploadAgeMsMax`, old records, records beyond the
  * `uploadRememberedCountMax` newest, and what crashes left behind. Several HTTP workers may sweep at the same
  * time. Foreign files are left alone.
  */
 export const sweepUploads = async (staging: Staging): Promise<void> => {
   const { directory, limits } = staging
-  const entries = await listAges(directory, () => true)
+  const entries = await listAges(staging, directory, () => true)
   const records = entries
     .flatMap(({ name, ageMs }) => ({ id: parseRecordName(name), ageMs }))
     .filter(({ id }) => id !== undefined)
@@ -34,28 +35,33 @@ export const sweepUploads = async (staging: Staging): Promise<void> => {
       await rm(join(directory, name), { recursive: true, force: true })
     if (!isUploadId(name)) continue
     // A crash between the last two steps of a commit leaves both the record and the directory.
-    if (ageMs >= limits.uploadAgeMsMax || committed.has(name)) await removeDirectory(staging, name)
-    else await removeCutParts(join(directory, name), leftoverMs(staging))
+    const idleMs = await idleOf(staging, join(directory, name))
+    const isOld = idleMs !== undefined && idleMs >= limits.uploadAgeMsMax
+    if (isOld || committed.has(name)) await removeDirectory(staging, name)
+    else await removeCutParts(staging, join(directory, name))
   }
   records.sort((a, b) => a.ageMs - b.ageMs)
   for (const [place, { id, ageMs }] of records.entries()) {
-    const isForgotten = place >= limits.uploadRememberedCountMax || ageMs >= limits.uploadAgeMsMax
+    const isForgotten = place >= limits.uploadRememberedCountMax || ageMs >= limits.uploadRememberedMsMax
     if (isForgotten && id !== undefined) await removeRecord(staging, id)
   }
 }
 
-const removeCutParts = async (directory: string, ageMsMax: number): Promise<void> => {
-  for (const { name, ageMs } of await listAges(directory, isIncoming)) {
-    if (ageMs > ageMsMax) await rm(join(directory, name), { force: true })
+const removeCutParts = async (staging: Staging, directory: string): Promise<void> => {
+  for (const { name, ageMs } of await listAges(staging, directory, isIncoming)) {
+    if (ageMs > leftoverMs(staging)) await rm(join(directory, name), { force: true })
   }
 }
 
-const listAges = async (directory: string, matches: (name: string) => boolean): Promise<Entry[]> => {
-  const now = Date.now()
+const listAges = async (
+  staging: Staging,
+  directory: string,
+  matches: (name: string) => boolean,
+): Promise<Entry[]> => {
   const entries: Entry[] = []
   for (const name of (await readdir(directory).catch(ignoreMissing)) ?? []) {
     const stats = matches(name) ? await stat(join(directory, name)).catch(ignoreMissing) : undefined
-    if (stats !== undefined) entries.push({ name, ageMs: now - stats.mtimeMs })
+    if (stats !== undefined) entries.push({ name, ageMs: ageOf(staging, stats.mtimeMs) })
   }
   return entries
 }

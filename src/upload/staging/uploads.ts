@@ -1,5 +1,5 @@
 /** Begins, finds, lists and deletes uploads. */
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { refuse } from '../../core/errors.ts'
 import { quoteText } from '../../formats/scanner.ts'
@@ -12,6 +12,7 @@ import {
   workOnDisk,
   writeDurably,
 } from './disk.ts'
+import { idleOf } from './idle.ts'
 import {
   currentParts,
   hiddenPath,
@@ -31,8 +32,9 @@ import { readRecord, removeRecord } from './records.ts'
 const FORMAT = 1
 
 /**
- * Begins an upload. Refuses OVERLOADED when `uploadCountMax` uploads are open, BODY_TOO_LARGE above
- * `uploadStagedBytesMax`, and DISK_FULL when the disk has no room for the announced bytes.
+ * Begins an upload. When `uploadTableCountMax` of the table or `uploadCountMax` in all are open, the oldest of
+ * these without activity for `uploadYieldMsMin` is deleted; without one, it refuses OVERLOADED. Refuses
+ * BODY_TOO_LARGE above `uploadStagedBytesMax`, and DISK_FULL when the disk has no room for the announced bytes.
  */
 export const createUpload = async (
   staging: Staging,
@@ -52,6 +54,7 @@ export const createUpload = async (
     // Not with its parents: a data directory that was removed must not come back empty.
     await mkdir(directory, { mode: 0o700 }).catch(ignoreExisting)
     await checkFreeSpace(staging, bytes ?? 0)
+    await makeRoom(staging, table)
     const aside = hiddenPath(staging)
     await mkdir(aside, { mode: 0o700 })
     await writeDurably(
@@ -60,9 +63,10 @@ export const createUpload = async (
     )
     await rename(aside, uploadPath(staging, id))
     // The new upload is counted too, so that of several that begin at once, none finds too few.
-    if ((await listOpenIds(staging)).length > limits.uploadCountMax) {
+    const full = findFull(limits, await listOpen(staging), table, 1)
+    if (full !== null) {
       await removeDirectory(staging, id)
-      refuse('OVERLOADED', `there are ${limits.uploadCountMax} open uploads; commit or delete one first`)
+      refuseFull(full)
     }
     return findUpload(staging, table, id)
   })
@@ -73,6 +77,60 @@ const ignoreExisting = (error: unknown): void => {
     refuse('NOT_READY', 'uploads cannot be staged, because the data directory is missing', { cause: error })
   if (systemCode(error) !== 'EEXIST') throw error
 }
+
+interface Counted {
+  id: string
+  /** undefined when a crash left half of it. */
+  table: string | undefined
+  idleMs: number
+}
+
+/** The uploads among which one has to give way to a new one, and how people name them. */
+interface Full {
+  among: Counted[]
+  limit: string
+}
+
+const listOpen = async (staging: Staging): Promise<Counted[]> => {
+  const counted: Counted[] = []
+  for (const id of await listOpenIds(staging)) {
+    const directory = uploadPath(staging, id)
+    const idleMs = await idleOf(staging, directory)
+    if (idleMs !== undefined) counted.push({ id, table: (await readUpload(directory, id))?.table, idleMs })
+  }
+  return counted
+}
+
+/** Finds a limit that leaves no room for one more upload; `newCount` says how many new ones are counted. */
+const findFull = (
+  { uploadTableCountMax, uploadCountMax }: Staging['limits'],
+  open: Counted[],
+  table: string,
+  newCount: 0 | 1,
+): Full | null => {
+  const ofTable = open.filter((one) => one.table === table)
+  if (ofTable.length - newCount >= uploadTableCountMax)
+    return { among: ofTable, limit: `${uploadTableCountMax} open uploads of table ${quoteText(table)}` }
+  return open.length - newCount >= uploadCountMax
+    ? { among: open, limit: `${uploadCountMax} open uploads` }
+    : null
+}
+
+/** Deletes uploads that give way to a new one of this table. Refuses OVERLOADED when none does. */
+const makeRoom = async (staging: Staging, table: string): Promise<void> => {
+  for (;;) {
+    const full = findFull(staging.limits, await listOpen(staging), table, 0)
+    if (full === null) return
+    const [oldest] = full.among.toSorted((a, b) => b.idleMs - a.idleMs)
+    if (oldest.idleMs < staging.limits.uploadYieldMsMin) refuseFull(full)
+    await removeDirectory(staging, oldest.id)
+  }
+}
+
+const refuseFull = ({ limit }: Full): never =>
+  refuse('OVERLOADED', `there are ${limit}; commit or delete one first (GET /v1/uploads lists all)`, {
+    headers: { 'Retry-After': '60' },
+  })
 
 /** Finds an upload, open or committed. Refuses UPLOAD_NOT_FOUND, also when it belongs to another table. */
 export const findUpload = (staging: Staging, table: string, id: string): Promise<UploadState> =>
@@ -94,8 +152,8 @@ export const findOpenUpload = (staging: Staging, table: string, id: string): Pro
     return (await readOpen(staging, table, id))?.upload ?? refuseUnknown(table, id)
   })
 
-/** Lists the open uploads of a table, oldest first. */
-export const listUploads = async (staging: Staging, table: string): Promise<UploadState[]> => {
+/** Lists the open uploads of a table, or of all tables, oldest first. */
+export const listUploads = async (staging: Staging, table?: string): Promise<UploadState[]> => {
   const states = await workOnDisk(async () => {
     const ids = await listOpenIds(staging)
     return Promise.all(ids.map((id) => readOpenState(staging, table, id)))
@@ -140,19 +198,24 @@ export const removeDirectory = async (staging: Staging, id: string): Promise<voi
 
 type OpenUpload = Pick<UploadState, 'upload' | 'expiresAt'>
 
-const readOpen = async (staging: Staging, table: string, id: string): Promise<OpenUpload | undefined> => {
+const readOpen = async (
+  staging: Staging,
+  table: string | undefined,
+  id: string,
+): Promise<OpenUpload | undefined> => {
   if (!isUploadId(id)) return undefined
   const directory = uploadPath(staging, id)
-  const touched = await stat(directory).catch(ignoreMissing)
+  const idleMs = await idleOf(staging, directory)
   const upload = await readUpload(directory, id)
-  if (touched === undefined || upload?.table !== table) return undefined
-  const expiresAt = Math.floor(touched.mtimeMs) + staging.limits.uploadAgeMsMax
+  if (idleMs === undefined || upload === undefined) return undefined
+  if (table !== undefined && upload.table !== table) return undefined
+  const expiresAt = Math.floor(Date.now() + staging.limits.uploadAgeMsMax - idleMs)
   return expiresAt > Date.now() ? { upload, expiresAt } : undefined
 }
 
 const readOpenState = async (
   staging: Staging,
-  table: string,
+  table: string | undefined,
   id: string,
 ): Promise<UploadState | undefined> => {
   const open = await readOpen(staging, table, id)

@@ -1,16 +1,16 @@
 /** The writer's procedures that attach an adapter to a table and remove it. */
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { refuse } from '../../core/errors.ts'
-import type { CatalogAdapter, CatalogChange } from '../../storage/catalog-rows.ts'
-import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
-import { writeSnapshot } from '../../storage/snapshot-write.ts'
+import type { CatalogChange } from '../../storage/catalog-rows.ts'
+import type { RememberedKey } from '../../storage/key-memory.ts'
 import type { Store } from '../../storage/store.ts'
+import { adapterBytes } from '../../tables/adapter.ts'
 import { adapterMemories } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
-import type { WriterCalls } from '../protocol.ts'
+import type { ChangedAdapter, ChangeKey, WriterCalls } from '../protocol.ts'
+import type { ChangeKeys } from './change-keys.ts'
 import type { Cleanup } from '../upkeep/cleanup.ts'
+import { writeAdapter } from './adapter-files.ts'
 import {
   type AdapterBuild,
   attachAdapter,
@@ -19,7 +19,9 @@ import {
   countChange,
   detachAdapter,
 } from './adapters.ts'
-import { type AdapterModel, currentState, type TableModel } from './table-model.ts'
+import { type AdapterModel, currentState, lastSequence, type TableModel } from './table-model.ts'
+import { reserveSequences } from './reserve-sequences.ts'
+import { nextSequence } from './sequences.ts'
 import { toEmptyRecord } from './to-catalog.ts'
 
 /** The adapter builds that an HTTP worker has in progress; a part of HttpWorkerLink. */
@@ -32,6 +34,7 @@ export interface AdapterDependencies {
   memory: () => TableMemory
   store: () => Store
   cleanup: () => Cleanup
+  changeKeys: () => ChangeKeys
   takeNumber: () => number
   find: (name: string) => TableModel
   /** Runs `work` while no other call changes the table's versions, settings or adapter. */
@@ -65,13 +68,13 @@ export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProce
     httpWorker.adapterBuilds.set(adapterId, build)
     return { adapterId, a: build.handle.a, b: build.handle.b }
   },
-  commitAdapter: (httpWorker, { adapterId, alpha }) => {
+  commitAdapter: (httpWorker, { adapterId, alpha, key }) => {
     const build =
       httpWorker.adapterBuilds.get(adapterId) ??
       refuse('PRECONDITION_FAILED', 'the upload was aborted before its commit')
     // From here on this procedure owns the build, even if the HTTP worker dies.
     httpWorker.adapterBuilds.delete(adapterId)
-    return writer.lock(build.name, () => commitAdapter(writer, build, alpha))
+    return writer.lock(build.name, () => commitAdapter(writer, build, alpha, key))
   },
   abortAdapter: (httpWorker, { adapterId }) => {
     const build = httpWorker.adapterBuilds.get(adapterId)
@@ -79,17 +82,22 @@ export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProce
     if (build !== undefined) writer.memory().release(build.reservedBytes, adapterMemories(build.handle))
     return null
   },
-  dropAdapter: (_httpWorker, { name, precondition }) =>
+  dropAdapter: (_httpWorker, { name, precondition, key }) =>
     writer.lock(name, async () => {
       const table = writer.find(name)
       checkPrecondition(precondition, currentState(table))
       const { current } = table
-      if (current.adapter === null) return null
+      const keys = writer.changeKeys().describe(key, null)
+      if (current.adapter === null) {
+        if (keys.length > 0) writer.store().commit({ keys })
+        return null
+      }
       commitChange(
         writer,
         table,
         { kind: 'delete-adapter', tableId: table.id, version: current.handle.version },
         Date.now(),
+        () => keys,
       )
       const before = detachAdapter(table)
       if (before !== null) await publishAdapter(writer, table, before)
@@ -105,10 +113,13 @@ const commitAdapter = async (
   writer: AdapterDependencies,
   build: AdapterBuild,
   alpha: number,
-): Promise<{ created: boolean }> => {
+  key: ChangeKey | undefined,
+): Promise<ChangedAdapter> => {
   const nowMs = Date.now()
   let files: string[] = []
   let table: TableModel
+  let answer: ChangedAdapter
+  const handle = { ...build.handle, alpha, attachedAt: nowMs }
   try {
     const store = writer.store()
     checkAdapter(writer.find(build.name), build)
@@ -125,35 +136,53 @@ const commitAdapter = async (
     // The rows may have been updated while the files were written, so the conditions are checked again.
     table = writer.find(build.name)
     checkAdapter(table, build)
-    commitChange(writer, table, { kind: 'put-adapter', adapter: listed }, nowMs)
+    const { current } = table
+    const describe = (sequence: number): ChangedAdapter => ({
+      created: current.adapter === null,
+      version: current.handle.version,
+      sequence,
+      adapter: {
+        rank: handle.rank,
+        alpha,
+        dtype: handle.dtype,
+        attachedAt: nowMs,
+        bytes: adapterBytes(handle, current.handle.dim),
+      },
+    })
+    const sequence = commitChange(writer, table, { kind: 'put-adapter', adapter: listed }, nowMs, (taken) =>
+      writer.changeKeys().describe(key, describe(taken)),
+    )
+    answer = describe(sequence)
   } catch (error) {
     writer.memory().release(build.reservedBytes, adapterMemories(build.handle))
     writer.cleanup().unlisted(...files)
     throw error
   }
-  const handle = { ...build.handle, alpha, attachedAt: nowMs }
   const before = attachAdapter(table, { handle, reservedBytes: build.reservedBytes, files })
   await publishAdapter(writer, table, before)
-  return { created: before === null }
+  return answer
 }
 
 /**
  * Commits the change to the catalog and journals the sequence that it takes. From here on updates of the
- * version are refused until the HTTP workers know the change, so no update takes that sequence.
+ * version are refused until the HTTP workers know the change, so no update takes that sequence. Returns it.
  */
 const commitChange = (
   writer: AdapterDependencies,
   table: TableModel,
   change: CatalogChange,
   nowMs: number,
-): void => {
-  const { stored, table: view } = table.current
+  makeKeys: (sequence: number) => RememberedKey[],
+): number => {
+  const { stored } = table.current
   const isJournaled = table.settings.durability !== 'none' || stored.journalPins > 0
-  const sequence = view.readSequence() + 1
-  writer
-    .store()
-    .commit({ changes: [change], records: isJournaled ? [toEmptyRecord(table, sequence, nowMs)] : [] })
-  if (isJournaled && stored.durableSequence === sequence - 1) stored.durableSequence = sequence
+  reserveSequences(writer.store(), table, table.current)
+  const before = lastSequence(table.current)
+  const sequence = nextSequence(table.current)
+  const records = isJournaled ? [toEmptyRecord(table, sequence, nowMs)] : []
+  writer.store().commit({ changes: [change], records, keys: makeKeys(sequence) })
+  if (isJournaled && stored.durableSequence >= before) stored.durableSequence = sequence
+  return sequence
 }
 
 /**
@@ -176,51 +205,4 @@ const publishAdapter = async (
     writer.cleanup().files(before.files)
   }
   countChange(current, Date.now())
-}
-
-/** Writes the factors of an adapter to disk. */
-
-/**
- * Writes A and B, each as a file of the snapshot format, and returns their catalog entry. Rejects with the
- * system's error.
- */
-export const writeAdapter = async (
-  directory: string,
-  table: TableModel,
-  { handle }: AdapterBuild,
-  alpha: number,
-  nowMs: number,
-): Promise<CatalogAdapter> => {
-  const { version, rows, rank, dtype, a, b } = handle
-  const facts = {
-    tableId: table.id,
-    table: table.name,
-    version,
-    startSequence: 0,
-    step: 0,
-    updatedAtMs: nowMs,
-    state: null,
-  }
-  const factsA: SnapshotFacts = { ...facts, rows, dim: rank, dtype }
-  const factsB: SnapshotFacts = { ...facts, rows: rank, dim: table.current.handle.dim, dtype: 'float32' }
-  const writtenA = await writeSnapshot(directory, factsA, { segments: a, state: null })
-  const writtenB = await writeSnapshot(directory, factsB, {
-    segments: [{ memory: b, firstRow: 0, rowCount: rank }],
-    state: null,
-  }).catch(async (error: unknown) => {
-    await rm(join(directory, writtenA.file), { force: true })
-    throw error
-  })
-  return {
-    tableId: table.id,
-    version,
-    rank,
-    alpha,
-    attachedAtMs: nowMs,
-    dtype,
-    fileA: writtenA.file,
-    sha256A: writtenA.sha256,
-    fileB: writtenB.file,
-    sha256B: writtenB.sha256,
-  }
 }

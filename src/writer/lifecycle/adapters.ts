@@ -6,6 +6,7 @@ import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
 import type { BeginAdapterArguments } from '../protocol.ts'
+import { nextSequence } from './sequences.ts'
 import { currentState, type AdapterModel, type TableModel } from './table-model.ts'
 
 /** An adapter that one HTTP worker fills; nobody else sees it. */
@@ -100,8 +101,9 @@ export const refuseAdapted = ({ current }: TableModel): void => {
  * It is called once every HTTP worker knows the adapter, so that no response names a sequence that its worker
  * has not reached. Returns the new sequence.
  */
-export const countChange = ({ table }: TableModel['current'], nowMs: number): number => {
-  const sequence = table.readSequence() + 1
+export const countChange = (current: TableModel['current'], nowMs: number): number => {
+  const { table } = current
+  const sequence = nextSequence(current)
   table.write({ sequence, step: table.readStep(), nowMs }, () => {})
   return sequence
 }

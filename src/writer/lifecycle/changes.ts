@@ -4,16 +4,14 @@
  * answered. After a crash the catalog decides: the next start removes files and records that it does not
  * list. Every function here is called under the table's lock.
  */
-import type { Durability, Precondition, Settings } from '../../core/types.ts'
+import type { Durability } from '../../core/types.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
 import { refuseAlias } from './aliases.ts'
-import { adapterMemories, memoriesOf } from '../../tables/handles.ts'
-import { stateMemories } from './optimizer-state.ts'
 import type { CatalogChange } from '../../storage/catalog-rows.ts'
 import { failpoint } from '../../storage/failpoints.ts'
 import { writeSnapshot } from '../../storage/snapshot-write.ts'
 import type { WriterDependencies } from '../dependencies.ts'
-import type { WriterCalls } from '../protocol.ts'
+import type { ChangedTable, ChangeKey, WriterCalls } from '../protocol.ts'
 import {
   toCatalogChanges,
   toCatalogSnapshot,
@@ -21,14 +19,8 @@ import {
   toSnapshotFacts,
   toSnapshotMemory,
 } from './to-catalog.ts'
-import {
-  type Build,
-  currentState,
-  type TableModel,
-  type VersionModel,
-  releaseBuild,
-  toRecord,
-} from './table-model.ts'
+import { type Build, currentState, type TableModel, type VersionModel, releaseBuild } from './table-model.ts'
+import { describeChanged, publishTable } from './publish.ts'
 import {
   finishBuild,
   planReplacement,
@@ -45,14 +37,14 @@ import {
 export const commitBuild = async (
   writer: WriterDependencies,
   build: Build,
-  step: number,
+  { step = 0, key }: Omit<WriterCalls['commitBuild']['argument'], 'buildId'>,
 ): Promise<WriterCalls['commitBuild']['answer']> => {
   const { name, settings } = build.arguments
   let hasBegun = false
   try {
     return await withVersionsCovered(writer, writer.tables.get(name), settings.durability, () => {
       hasBegun = true
-      return replaceTable(writer, build, step)
+      return replaceTable(writer, build, step, key)
     })
   } catch (error) {
     if (!hasBegun) releaseBuild(build, writer.memory)
@@ -64,15 +56,18 @@ const replaceTable = async (
   writer: WriterDependencies,
   build: Build,
   step: number,
+  key: ChangeKey | undefined,
 ): Promise<WriterCalls['commitBuild']['answer']> => {
-  const { store, cleanup } = writer.storage
+  const { store, cleanup, changeKeys } = writer.storage
   const { name } = build.arguments
   const find = (): TableModel | undefined => writer.tables.get(name)
   let file: string | null = null
   let change: TableChange
+  let answer: WriterCalls['commitBuild']['answer']
   try {
     const nowMs = Date.now()
-    const model = finishBuild(build, find(), { step, nowMs })
+    const formerHighest = writer.formerTables.highestOf(name)
+    const model = finishBuild(build, find(), { step, nowMs, formerHighest })
     const id = find()?.id ?? store.takeId()
     const facts = toSnapshotFacts(planReplacement(build, model, find(), id).table, model)
     const written = await writeSnapshot(store.paths.snapshots, facts, toSnapshotMemory(model)).catch(
@@ -89,34 +84,43 @@ const replaceTable = async (
     const end = { endSequence: 0, stateEpoch: change.table.stateEpoch, nowMs }
     const snapshot = toCatalogSnapshot(store.takeId(), facts, written, end)
     model.stored.snapshots = [snapshot]
+    const former = writer.formerTables.planCreation(name)
+    answer = {
+      created: change.before === undefined,
+      version: model.handle.version,
+      ...describeChanged(change.table),
+    }
     store.commit({
-      changes: [...toCatalogChanges(change), toCatalogVersion(id, model), { kind: 'put-snapshot', snapshot }],
+      changes: [
+        ...toCatalogChanges(change),
+        toCatalogVersion(id, model),
+        { kind: 'put-snapshot', snapshot },
+        ...former.changes,
+      ],
+      keys: changeKeys.describe(key, answer),
     })
+    former.confirm()
   } catch (error) {
     releaseBuild(build, writer.memory)
     if (file !== null) cleanup.unlisted(file)
     throw error
   }
   await adopt(writer, change)
-  return { created: change.before === undefined, version: change.table.current.handle.version }
+  return answer
 }
 
 /** Changes settings. Refuses PRECONDITION_FAILED, INVALID_REQUEST, DISK_FULL. */
 export const changeSettings = async (
   writer: WriterDependencies,
-  { name, settings, precondition }: { name: string; settings: Partial<Settings>; precondition: Precondition },
-): Promise<void> => {
+  { name, settings, precondition, key }: WriterCalls['patch']['argument'],
+): Promise<ChangedTable> => {
   const plan = (): TableChange => {
     const table = writer.find(name)
     checkPrecondition(precondition, currentState(table))
     return planSettings(table, settings, Date.now())
   }
   const { before } = plan()
-  await withVersionsCovered(writer, before, settings.durability, async () => {
-    const change = plan()
-    writer.storage.store.commit({ changes: toCatalogChanges(change) })
-    await adopt(writer, change)
-  })
+  return withVersionsCovered(writer, before, settings.durability, () => commitPlan(writer, plan(), key))
 }
 
 /**
@@ -145,28 +149,41 @@ const withVersionsCovered = async <Result>(
 /** Makes an earlier version current. Refuses VERSION_NOT_FOUND, PRECONDITION_FAILED, DISK_FULL. */
 export const rollBack = async (
   writer: WriterDependencies,
-  { name, version, precondition }: { name: string; version: number; precondition: Precondition },
-): Promise<void> => {
+  { name, version, precondition, key }: WriterCalls['rollback']['argument'],
+): Promise<ChangedTable> => {
   const table = writer.find(name)
   checkPrecondition(precondition, currentState(table))
-  const change = planRollback(table, version, Date.now())
-  writer.storage.store.commit({ changes: toCatalogChanges(change) })
+  return commitPlan(writer, planRollback(table, version, Date.now()), key)
+}
+
+/** Commits a planned change of a table that exists, together with its key. */
+const commitPlan = async (
+  writer: WriterDependencies,
+  change: TableChange,
+  key: ChangeKey | undefined,
+): Promise<ChangedTable> => {
+  const { store, changeKeys } = writer.storage
+  const answer = describeChanged(change.table)
+  store.commit({ changes: toCatalogChanges(change), keys: changeKeys.describe(key, answer) })
   await adopt(writer, change)
+  return answer
 }
 
 /** Deletes a table. Refuses TABLE_NOT_FOUND, PRECONDITION_FAILED, DISK_FULL. */
 export const removeTable = async (
   writer: WriterDependencies,
-  name: string,
-  precondition: Precondition,
+  { name, precondition, key }: WriterCalls['remove']['argument'],
 ): Promise<void> => {
   const table = writer.find(name)
   checkPrecondition(precondition, currentState(table))
+  const { store, changeKeys } = writer.storage
   const change: CatalogChange = { kind: 'delete-table', tableId: table.id }
-  writer.storage.store.commit({ changes: [change] })
+  const former = writer.formerTables.planDeletion(name, table.highest, store.takeId())
+  store.commit({ changes: [change, ...former.changes], keys: changeKeys.describe(key, null) })
+  former.confirm()
   failpoint('catalog:changed')
   writer.tables.delete(name)
-  await publish(writer, table, [...table.versions.values()])
+  await publishTable(writer, table, [...table.versions.values()])
 }
 
 /** Applies a change that the catalog holds to memory, and publishes it. */
@@ -177,31 +194,7 @@ const adopt = async (
   failpoint('catalog:changed')
   if (dropsState && before !== undefined) resetStates(before.versions.values(), writer.memory)
   writer.tables.set(table.name, table)
-  await publish(writer, table, retired)
-}
-
-/**
- * Publishes the table, or that it is gone, retires the versions that have left it and cleans up their files.
- */
-const publish = async (
-  writer: WriterDependencies,
-  { id, name }: TableModel,
-  retired: readonly VersionModel[],
-): Promise<void> => {
-  const { httpWorkers, storage } = writer
-  for (const { handle, reservedBytes, state, adapter } of retired) {
-    const memories = [...memoriesOf(handle.segments), ...stateMemories(state)]
-    httpWorkers.retire(handle.key, reservedBytes + (state?.reservedBytes ?? 0), memories)
-    if (adapter !== null)
-      httpWorkers.retire(adapter.handle.key, adapter.reservedBytes, adapterMemories(adapter.handle))
-  }
-  const table = writer.tables.get(name)
-  await httpWorkers.publish(name, table === undefined ? null : toRecord(table))
-  failpoint('publish:done')
-  for (const { handle, stored, adapter } of retired) {
-    storage.cleanup.records(id, handle.version, Number.MAX_SAFE_INTEGER)
-    storage.cleanup.files([...stored.snapshots.map(({ file }) => file), ...(adapter?.files ?? [])])
-  }
+  await publishTable(writer, table, retired)
 }
 
 const isUncovered = ({ stored, table }: VersionModel): boolean =>

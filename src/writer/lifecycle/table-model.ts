@@ -3,13 +3,19 @@ import { refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Optimizer, Settings } from '../../core/types.ts'
 import { DEFAULT_OPTIMIZER } from '../../optimizers/complete.ts'
-import { type AdapterHandle, memoriesOf, type TableHandle, type VersionHandle } from '../../tables/handles.ts'
+import {
+  type AdapterHandle,
+  type HeldVersions,
+  memoriesOf,
+  type TableHandle,
+  type VersionHandle,
+} from '../../tables/handles.ts'
 import { rowBytes } from '../../layout/table-layout.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { type CurrentState, checkPrecondition } from '../../tables/precondition.ts'
 import { checkPaddingIndex } from '../../tables/resolve.ts'
 import type { TableWriter } from '../../tables/table-writer.ts'
-import type { CatalogSnapshot } from '../../storage/catalog-rows.ts'
+import type { CatalogSkip, CatalogSnapshot } from '../../storage/catalog-rows.ts'
 import type { BeginArguments } from '../protocol.ts'
 import { createState, type OptimizerState, stateMemories } from './optimizer-state.ts'
 
@@ -49,6 +55,16 @@ export interface StoredVersion {
   journalPins: number
 }
 
+/** The sequences of a version, apart from the last one, which the control words hold. */
+export interface SequenceReserve {
+  /** No update has had a higher sequence. The catalog holds this number. */
+  reserved: number
+  /** The next update has a higher sequence; if this is above the last one, those between are skipped. */
+  floor: number
+  /** The sequences that were taken back. The last of these is not in the catalog before the next update. */
+  skips: CatalogSkip[]
+}
+
 /** A version as the writer holds it. */
 export interface VersionModel {
   handle: VersionHandle
@@ -61,8 +77,7 @@ export interface VersionModel {
    * The sequence and step after the updates that are computed but not yet visible; null when there are none.
    */
   planned: { sequence: number; step: number } | null
-  /** No update has had a higher sequence; the catalog holds it. See `CatalogVersion`. */
-  reserved: number
+  sequences: SequenceReserve
   /** The keys of former adapters that lookups still add. */
   leavingAdapters: Set<string>
 }
@@ -79,6 +94,8 @@ export interface TableModel {
   stateEpoch: number
   /** Raised by each change of what clients see of the table, except its data. */
   revision: number
+  /** The versions that aliases name, which stay beyond `keep_versions`. */
+  held: HeldVersions
   current: VersionModel
   versions: Map<number, VersionModel>
 }
@@ -94,7 +111,12 @@ export interface Build {
 
 /** The state that preconditions are compared with; undefined when there is no such table. */
 export const currentState = (table: TableModel | undefined): CurrentState =>
-  table && { version: table.current.handle.version, sequence: lastSequence(table.current) }
+  table && {
+    name: table.name,
+    version: table.current.handle.version,
+    sequence: lastSequence(table.current),
+    revision: table.revision,
+  }
 
 /** The sequence after which the next update comes. */
 export const lastSequence = ({ table, planned }: VersionModel): number =>
@@ -102,10 +124,12 @@ export const lastSequence = ({ table, planned }: VersionModel): number =>
 
 /** The record of a table that HTTP workers get. */
 export const toRecord = (table: TableModel): TableHandle => ({
+  held: table.held,
   name: table.name,
   settings: table.settings,
   createdAt: table.createdAt,
   changedAt: table.changedAt,
+  revision: table.revision,
   current: table.current.handle.version,
   versions: [...table.versions.values()].map((model) => model.handle).sort((a, b) => a.version - b.version),
   adapters: [...table.versions.values()].flatMap(({ adapter }) => (adapter === null ? [] : [adapter.handle])),

@@ -32,7 +32,10 @@ export const toCatalogChanges = ({ table, retired }: TableChange): CatalogChange
 ]
 
 /** The catalog change that adds a version. */
-export const toCatalogVersion = (tableId: number, { handle, reserved }: VersionModel): CatalogChange => ({
+export const toCatalogVersion = (
+  tableId: number,
+  { handle, sequences }: Pick<VersionModel, 'handle' | 'sequences'>,
+): CatalogChange => ({
   kind: 'put-version',
   versionRow: {
     tableId,
@@ -41,7 +44,7 @@ export const toCatalogVersion = (tableId: number, { handle, reserved }: VersionM
     dim: handle.dim,
     dtype: handle.dtype,
     createdAtMs: handle.createdAt,
-    reserved,
+    reserved: sequences.reserved,
   },
 })
 

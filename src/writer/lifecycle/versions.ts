@@ -1,12 +1,13 @@
 /** Plans changes of a table's versions and settings. A plan changes nothing by itself. */
 import { refuse } from '../../core/errors.ts'
-import { LIMITS } from '../../core/limits.ts'
 import type { Settings } from '../../core/types.ts'
+import type { HeldVersions } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
 import { TableWriter } from '../../tables/table-writer.ts'
 import type { BeginArguments } from '../protocol.ts'
 import { dropState } from './optimizer-state.ts'
+import { openReserve } from './sequences.ts'
 import {
   type Build,
   checkStateKind,
@@ -38,14 +39,15 @@ const checkAdapterKey = ({ adapterKey }: BeginArguments, table: TableModel | und
 
 /**
  * Turns a build into a version. Its number is the highest ever used plus one, and all its state counts as
- * written. `step` is the number of gradient steps behind the state.
+ * written. `step` is the number of gradient steps behind the state, `formerHighest` the highest version of
+ * deleted tables of the name.
  */
 export const finishBuild = (
   build: Build,
   before: TableModel | undefined,
-  { step, nowMs }: { step: number; nowMs: number },
+  { step, nowMs, formerHighest = 0 }: { step: number; nowMs: number; formerHighest?: number },
 ): VersionModel => {
-  const handle = { ...build.handle, version: (before?.highest ?? 0) + 1, createdAt: nowMs }
+  const handle = { ...build.handle, version: (before?.highest ?? formerHighest) + 1, createdAt: nowMs }
   const table = new TableWriter(handle)
   build.state?.touched.fill(1)
   table.writeStep(step)
@@ -57,7 +59,7 @@ export const finishBuild = (
     adapter: null,
     stored: { snapshots: [], durableSequence: 0, journalBytes: 0, journalPins: 0 },
     planned: null,
-    reserved: LIMITS.sequencesReservedMax,
+    sequences: openReserve(),
     leavingAdapters: new Set(),
   }
 }
@@ -87,12 +89,16 @@ export const planReplacement = (
     changedAt: createdAt,
     highest: number,
     stateEpoch: (before?.stateEpoch ?? 0) + (dropsState ? 1 : 0),
-    revision: before?.revision ?? 0,
+    revision: (before?.revision ?? 0) + (hasChanged(before?.settings, merged) ? 1 : 0),
+    held: before?.held ?? new Map(),
     current: model,
     versions: new Map([...(before?.versions ?? []), [number, model]]),
   }
   return { table, before, retired: trimVersions(table), dropsState }
 }
+
+const hasChanged = (before: Settings | undefined, after: Settings): boolean =>
+  before !== undefined && JSON.stringify(before) !== JSON.stringify(after)
 
 const checkBuild = (build: Build, before: TableModel | undefined): void => {
   checkPrecondition(build.arguments.precondition, currentState(before))
@@ -104,7 +110,14 @@ export const planSettings = (before: TableModel, changes: Partial<Settings>, now
   const settings = mergeSettings(before.settings, changes, before.current.handle.rows)
   const dropsState = settings.optimizer.kind !== before.settings.optimizer.kind
   const stateEpoch = before.stateEpoch + (dropsState ? 1 : 0)
-  const table = { ...before, settings, changedAt: nowMs, stateEpoch, versions: new Map(before.versions) }
+  const table = {
+    ...before,
+    settings,
+    changedAt: nowMs,
+    stateEpoch,
+    revision: before.revision + 1,
+    versions: new Map(before.versions),
+  }
   return { table, before, retired: trimVersions(table), dropsState }
 }
 
@@ -118,16 +131,29 @@ export const planRollback = (before: TableModel, number: number, nowMs: number):
       `table ${JSON.stringify(before.name)} has no version ${number}; readable: ${readable}`,
     )
   }
-  const table = { ...before, current, changedAt: nowMs, versions: new Map(before.versions) }
+  const table = {
+    ...before,
+    current,
+    changedAt: nowMs,
+    // The times in TableInfo change even when the table returns to a version that it had.
+    revision: before.revision + 1,
+    versions: new Map(before.versions),
+  }
   return { table, before, retired: trimVersions(table), dropsState: false }
 }
 
-/** Splits off all versions but the newest `keep_versions` and the current one. */
+/** Plans that aliases name other versions of the table. Those that none names any more may leave it. */
+export const planHeld = (before: TableModel, held: HeldVersions): TableChange => {
+  const table = { ...before, held, revision: before.revision + 1, versions: new Map(before.versions) }
+  return { table, before, retired: trimVersions(table), dropsState: false }
+}
+
+/** Splits off all versions but the newest `keep_versions`, the current one and those that aliases hold. */
 const trimVersions = (table: TableModel): VersionModel[] => {
   const retired = [...table.versions.values()]
     .sort((a, b) => b.handle.version - a.handle.version)
     .slice(table.settings.keep_versions)
-    .filter((model) => model !== table.current)
+    .filter((model) => model !== table.current && !table.held.has(model.handle.version))
   for (const { handle } of retired) table.versions.delete(handle.version)
   return retired
 }

@@ -15,6 +15,7 @@ import type { SnapshotFacts } from '../../storage/snapshot-format.ts'
 import { checkListed, readSnapshot } from '../../storage/snapshot-read.ts'
 import type { Store } from '../../storage/store.ts'
 import { createState, dropState, markTouched, type OptimizerState } from '../lifecycle/optimizer-state.ts'
+import { openReserve, resumeReserve } from '../lifecycle/sequences.ts'
 import type { VersionModel } from '../lifecycle/table-model.ts'
 import type { VersionFound } from './plan-version.ts'
 
@@ -22,6 +23,8 @@ export interface LoadDependencies {
   store: Store
   memory: TableMemory
   arena: Arena
+  /** Whether updates that were answered may be lost, whatever the durability of their table. */
+  goesBack: boolean
   /** Called with the bytes of the snapshot read so far. */
   onProgress: (bytes: number) => void
 }
@@ -39,7 +42,7 @@ export const loadVersion = async (
   plan: LoadPlan,
   key: string,
 ): Promise<VersionModel> => {
-  const { store, memory, onProgress } = dependencies
+  const { store, memory, goesBack, onProgress } = dependencies
   const { table, versionRow: listed } = found
   const { rows, dim, dtype } = listed
   const { segments, reservedBytes } = memory.allocate(rows, rowBytes(dim, dtype))
@@ -69,6 +72,12 @@ export const loadVersion = async (
     model.table.write({ sequence: facts.startSequence, step, nowMs: facts.updatedAtMs }, () => {})
     model.state = loaded.state
     await replay(dependencies, found, plan, model, loaded)
+    model.sequences = resumeReserve(listed, found.skips, {
+      last: model.table.readSequence(),
+      reached: plan.replay.last,
+      mayHaveLost: goesBack || table.settings.durability !== 'disk',
+      nowMs: store.clock.now(),
+    })
     return model
   } catch (error) {
     memory.release(reservedBytes, memoriesOf(segments))
@@ -80,7 +89,7 @@ export const loadVersion = async (
 const toVersionModel = (
   handle: VersionHandle,
   reservedBytes: number,
-  { versionRow, snapshots }: VersionFound,
+  { snapshots }: VersionFound,
   plan: LoadPlan,
 ): VersionModel => ({
   handle,
@@ -98,7 +107,8 @@ const toVersionModel = (
     journalPins: 0,
   },
   planned: null,
-  reserved: versionRow.reserved,
+  // Replaced when the last sequence is known.
+  sequences: openReserve(),
   leavingAdapters: new Set(),
 })
 
@@ -123,14 +133,15 @@ const takeUpState = (
 /** Writes the records over the snapshot's rows, in order. */
 const replay = async (
   { store, memory, arena }: LoadDependencies,
-  { table, versionRow: listed }: VersionFound,
+  { table, versionRow: listed, skips }: VersionFound,
   { replay: range }: LoadPlan,
   model: VersionModel,
   loaded: { state: OptimizerState | null },
 ): Promise<void> => {
   if (range.last < range.first) return
   let count = 0
-  for (const record of store.readJournal(table.id, listed.version, range.first - 1, range.last)) {
+  const { first, last } = range
+  for (const record of store.readJournal(table.id, listed.version, first - 1, last, skips)) {
     checkRecordFits(record, listed, store.paths.catalog)
     const { state, stateEpoch } = record
     const isCurrent = stateEpoch === table.stateEpoch

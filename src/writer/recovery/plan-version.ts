@@ -1,6 +1,7 @@
 /** Gathers what the data directory holds of each version and plans what to load. */
 import type {
   CatalogImage,
+  CatalogSkip,
   CatalogSnapshot,
   CatalogTable,
   CatalogVersion,
@@ -18,6 +19,7 @@ export interface VersionFound {
   table: CatalogTable
   versionRow: CatalogVersion
   snapshots: SnapshotEvidence[]
+  skips: CatalogSkip[]
 }
 
 /**
@@ -42,7 +44,10 @@ export const findVersions = async (store: Store, image: CatalogImage): Promise<V
     const snapshots: SnapshotEvidence[] = []
     for (const snapshot of listed)
       snapshots.push({ listed: snapshot, state: await classifySnapshot(store.paths.snapshots, snapshot) })
-    found.push({ table, versionRow, snapshots })
+    const skips = image.skips.filter(
+      ({ tableId, version: number }) => tableId === table.id && number === versionRow.version,
+    )
+    found.push({ table, versionRow, snapshots, skips })
   }
   return found
 }
@@ -52,13 +57,13 @@ export const findVersions = async (store: Store, image: CatalogImage): Promise<V
  * finds an older state that is whole.
  */
 export const planFound = (store: Store, found: VersionFound, goesBack: boolean): LoadPlan => {
-  const { table, versionRow, snapshots } = found
+  const { table, versionRow, snapshots, skips } = found
   const plan = planVersion(
     {
       table,
       versionRow,
       snapshots,
-      journal: store.inspectJournal(table.id, versionRow.version),
+      journal: store.inspectJournal(table.id, versionRow.version, skips),
       journalFile: store.paths.catalog,
       snapshotFolder: store.paths.snapshots,
     },

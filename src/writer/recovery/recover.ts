@@ -10,6 +10,8 @@ import { isDamagedFile, refuseData } from '../../storage/refusals.ts'
 import { sweepSnapshots } from '../../storage/snapshot-write.ts'
 import type { Store } from '../../storage/store.ts'
 import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
+import { heldVersions } from '../lifecycle/aliases.ts'
+import { FormerTables } from '../lifecycle/former-tables.ts'
 import { loadAdapter } from './load-adapter.ts'
 import { loadVersion } from './load-version.ts'
 import { dropUseless, isDiskFull, keepAside } from './set-aside.ts'
@@ -49,6 +51,7 @@ export interface RecoverDependencies {
 export interface Recovered {
   tables: Map<string, TableModel>
   aliases: Map<string, AliasRecord>
+  formerTables: FormerTables
 }
 
 /**
@@ -88,7 +91,7 @@ export const recover = async (dependencies: RecoverDependencies): Promise<Recove
   await sweepSnapshots(store.paths.snapshots, listFiles(store.load()))
   await pruneOrphans(dependencies, image)
   const aliases = new Map(image.aliases.map((alias): [string, AliasRecord] => [alias.alias, alias]))
-  return { tables: buildTables(store, image, loaded), aliases }
+  return { tables: buildTables(store, image, loaded), aliases, formerTables: new FormerTables(image.names) }
 }
 
 /**
@@ -223,6 +226,7 @@ const buildTables = (
           highest,
           stateEpoch,
           revision,
+          held: heldVersions(image.aliases, name, new Map(versions as [number, VersionModel][])),
           current,
           versions: new Map(versions as [number, VersionModel][]),
         },

@@ -6,6 +6,7 @@ import type { Arena } from '../../tables/arena.ts'
 import type { TableMemory } from '../../tables/memory.ts'
 import { resolvePaddingRow } from '../../tables/resolve.ts'
 import { createState, type OptimizerState } from '../lifecycle/optimizer-state.ts'
+import { nextSequence } from '../lifecycle/sequences.ts'
 import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
 import { checkFinite, checkUpdate, refuseIndex, refuseNonFinite, showsInResult } from './check-update.ts'
 import { computeSteps, computeValues, countBlockRows } from './compute-rows.ts'
@@ -86,8 +87,8 @@ const computeAt = (
   assert(state === null || state.kind === settings.optimizer.kind, 'state is that of the optimizer')
   const postImages = reservePostImages(arena, workspace.found.rowsAt, count, handle.dim, state)
   const rows = arena.int32.subarray(postImages.idsAt / 4, postImages.idsAt / 4 + count)
-  const before = current.planned ?? { sequence: view.readSequence(), step: view.readStep() }
-  const planned = { sequence: before.sequence + 1, step: before.step + (isStep ? 1 : 0) }
+  const stepBefore = current.planned?.step ?? view.readStep()
+  const planned = { sequence: nextSequence(current), step: stepBefore + (isStep ? 1 : 0) }
   const { step } = planned
   const isChecked = !showsInResult(settings, update)
   try {

@@ -14,6 +14,7 @@ import type { PreImageLog } from './pre-images.ts'
 import type { UpdateResult } from '../protocol.ts'
 import { toJournalRecord } from '../lifecycle/to-catalog.ts'
 import { currentState, type TableModel, type VersionModel, lastSequence } from '../lifecycle/table-model.ts'
+import { reserveSequences } from '../lifecycle/reserve-sequences.ts'
 import { makeVisible } from './visible.ts'
 import { countIndices, countValues, type WriterUpdate } from './update.ts'
 
@@ -77,7 +78,7 @@ export class GroupCommit {
         headers: { 'Retry-After': '1' },
       })
     }
-    const reservation = update.key === undefined ? null : keys.reserve(find(update.name).id, update.key)
+    const reservation = update.key === undefined ? null : keys.reserve(find(update.name), update.key)
     this.#queuedBytes += bytes
     if (!this.#isScheduled) this.#schedule()
     return new Promise((resolve, reject) => this.#queue.push({ update, reservation, bytes, resolve, reject }))
@@ -132,7 +133,7 @@ export class GroupCommit {
         refuse('DEADLINE_EXCEEDED', 'X-Request-Timeout-Ms had passed before the update could begin')
       }
       const table = find(update.name)
-      const first = reservation === null ? null : keys.find(reservation)
+      const first = reservation === null ? null : keys.find(reservation, table)
       if (first !== null) {
         this.#answer(waiting, () => waiting.resolve(first))
         return null
@@ -145,6 +146,7 @@ export class GroupCommit {
           headers: { 'Retry-After': '2' },
         })
       }
+      reserveSequences(store, table, table.current)
       return this.#plan(waiting, table, pending)
     } catch (error) {
       this.#answer(waiting, () => waiting.reject(error))
@@ -241,4 +243,4 @@ export class GroupCommit {
  * their keys. Records of mode `none` usually follow a gap until the snapshot that needs them is listed.
  */
 const survives = ({ settings, current: { stored, table } }: TableModel): boolean =>
-  settings.durability !== 'none' || stored.durableSequence === table.readSequence()
+  settings.durability !== 'none' || stored.durableSequence >= table.readSequence()

@@ -5,7 +5,8 @@ import type { RememberedKey } from '../../storage/key-memory.ts'
 import { hashKey } from '../../storage/key-memory.ts'
 import type { Store } from '../../storage/store.ts'
 import type { UpdateKey, UpdateResult } from '../protocol.ts'
-import type { VersionModel } from '../lifecycle/table-model.ts'
+import { isTakenBack } from '../lifecycle/sequences.ts'
+import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
 
 /** A key whose update is running: no other update may use it until it is released. */
 export interface KeyReservation {
@@ -20,6 +21,10 @@ interface UnsavedKey {
   remembered: RememberedKey
 }
 
+/** The scope of the hash under which the changes of a table or alias are remembered. */
+export const scopeOf = ({ kind, name }: { kind: 'table' | 'alias'; name: string }): string =>
+  `${kind} ${name}`
+
 const nameOf = (hash: Uint8Array): string =>
   Buffer.from(hash.buffer, hash.byteOffset, hash.length).toString('latin1')
 
@@ -33,10 +38,10 @@ const isSame = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(o
 export class Idempotency {
   readonly #store: Store
   readonly #reservations = new Map<string, KeyReservation>()
+  /** The hashes of keys of changes in progress. */
+  readonly #held = new Set<string>()
   /** Oldest first. */
   readonly #unsaved = new Map<string, UnsavedKey>()
-  /** A monotonic clock: if the system's clock is set forward, keys must not expire early. */
-  readonly #startMs = Date.now() - performance.now()
 
   constructor(store: Store) {
     this.#store = store
@@ -46,18 +51,37 @@ export class Idempotency {
    * Begins to use a key of a table. Refuses IDEMPOTENCY_IN_FLIGHT, and IDEMPOTENCY_MISMATCH when another
    * request uses it.
    */
-  reserve(tableId: number, { key, request }: UpdateKey): KeyReservation {
-    const hash = hashKey(String(tableId), key)
+  reserve(table: Pick<TableModel, 'id' | 'name'>, { key, request }: UpdateKey): KeyReservation {
+    const hash = hashKey(String(table.id), key)
     const reservation = { name: nameOf(hash), hash, request }
     const other = this.#reservations.get(reservation.name)
     if (other !== undefined) {
       if (!isSame(other.request, request)) refuseMismatch()
-      refuse('IDEMPOTENCY_IN_FLIGHT', 'the first request with this Idempotency-Key is still running', {
-        headers: { 'Retry-After': '1' },
-      })
+      refuseInFlight()
     }
+    const ofChange = hashKey(scopeOf({ kind: 'table', name: table.name }), key)
+    if (this.#held.has(nameOf(ofChange)) || this.#store.findKey(ofChange) !== null) refuseMismatch()
     this.#reservations.set(reservation.name, reservation)
     return reservation
+  }
+
+  /** Reserves a key of a change that is no update, by its hash. Refuses IDEMPOTENCY_IN_FLIGHT. */
+  hold(hash: Uint8Array): void {
+    if (this.#held.has(nameOf(hash))) refuseInFlight()
+    this.#held.add(nameOf(hash))
+  }
+
+  /** Ends what {@link Idempotency.hold} began. */
+  releaseHash(hash: Uint8Array): void {
+    this.#held.delete(nameOf(hash))
+  }
+
+  /** Whether an update of the table has used the key, or uses it now. */
+  isUsedByUpdate(table: TableModel, key: string): boolean {
+    const hash = hashKey(String(table.id), key)
+    const name = nameOf(hash)
+    if (this.#reservations.has(name) || this.#unsaved.has(name)) return true
+    return this.#store.findKey(hash, (remembered) => isValid(table, remembered)) !== null
   }
 
   /** Ends the use of a key, after success or failure. */
@@ -65,9 +89,13 @@ export class Idempotency {
     this.#reservations.delete(reservation.name)
   }
 
-  /** Finds the result of the first request with the key, or null. Refuses IDEMPOTENCY_MISMATCH. */
-  find({ name, hash, request }: KeyReservation): UpdateResult | null {
-    const remembered = this.#unsaved.get(name)?.remembered ?? this.#store.findKey(hash)
+  /**
+   * Finds the result of the first request with the key, or null; a result that was taken back counts for
+   * nothing. Refuses IDEMPOTENCY_MISMATCH.
+   */
+  find({ name, hash, request }: KeyReservation, table: TableModel): UpdateResult | null {
+    const remembered =
+      this.#unsaved.get(name)?.remembered ?? this.#store.findKey(hash, (stored) => isValid(table, stored))
     if (remembered === null) return null
     if (!isSame(remembered.request, request)) refuseMismatch()
     return { ...(JSON.parse(remembered.result) as UpdateResult), replayed: true }
@@ -77,10 +105,10 @@ export class Idempotency {
    * Finds the result of an earlier request with the key, or null, without applying anything. Refuses as
    * `reserve` and `find`.
    */
-  recall(tableId: number, key: UpdateKey): UpdateResult | null {
-    const reservation = this.reserve(tableId, key)
+  recall(table: TableModel, key: UpdateKey): UpdateResult | null {
+    const reservation = this.reserve(table, key)
     try {
-      return this.find(reservation)
+      return this.find(reservation, table)
     } finally {
       this.release(reservation)
     }
@@ -88,7 +116,7 @@ export class Idempotency {
 
   /** Makes the key in the form in which it is stored with its update. */
   describe({ hash, request }: KeyReservation, result: UpdateResult): RememberedKey {
-    return { hash, request, result: JSON.stringify(result), createdAtMs: this.#startMs + performance.now() }
+    return { hash, request, result: JSON.stringify(result), createdAtMs: this.#store.clock.now() }
   }
 
   /** Remembers the key of an update that no journal holds. Drops the oldest one when there are too many. */
@@ -114,5 +142,19 @@ export class Idempotency {
   }
 }
 
-const refuseMismatch = (): never =>
+/** Whether the update of a key is still part of its table. */
+const isValid = ({ versions }: TableModel, { result }: RememberedKey): boolean => {
+  const { version, sequence } = JSON.parse(result) as UpdateResult
+  const model = versions.get(version)
+  return model === undefined || !isTakenBack(model, sequence)
+}
+
+/** Refuses a key whose first request is still running. */
+export const refuseInFlight = (): never =>
+  refuse('IDEMPOTENCY_IN_FLIGHT', 'the first request with this Idempotency-Key is still running', {
+    headers: { 'Retry-After': '1' },
+  })
+
+/** Refuses a key that another request has used. */
+export const refuseMismatch = (): never =>
   refuse('IDEMPOTENCY_MISMATCH', 'the Idempotency-Key was used for another request; choose a new one')

@@ -10,6 +10,7 @@ import type { Store } from '../../storage/store.ts'
 import type { Cleanup } from './cleanup.ts'
 import type { Idempotency } from '../updates/idempotency.ts'
 import type { SnapshotSummary } from '../protocol.ts'
+import { findOldSkips } from '../lifecycle/sequences.ts'
 import { pinState, unpinState } from '../lifecycle/optimizer-state.ts'
 import { toCatalogSnapshot, toSnapshotFacts, toSnapshotMemory } from '../lifecycle/to-catalog.ts'
 import type { TableModel, VersionModel } from '../lifecycle/table-model.ts'
@@ -188,7 +189,19 @@ export class Snapshots {
     const snapshot = toCatalogSnapshot(store.takeId(), facts, written, end)
     const dropped = stored.snapshots.slice(0, -(KEPT_COUNT - 1))
     const saved = keys.listUnsaved(model)
-    const changes: CatalogChange[] = dropped.map(({ id }) => ({ kind: 'delete-snapshot', snapshotId: id }))
+    const kept = [...stored.snapshots.slice(-(KEPT_COUNT - 1)), snapshot]
+    const skips = findOldSkips(model, prunableThrough(kept), store.clock.now())
+    const changes: CatalogChange[] = [
+      ...dropped.map(({ id }): CatalogChange => ({ kind: 'delete-snapshot', snapshotId: id })),
+      ...skips.map(
+        ({ tableId, version, first }): CatalogChange => ({
+          kind: 'delete-skip',
+          tableId,
+          version,
+          first,
+        }),
+      ),
+    ]
     try {
       store.commit({ changes: [{ kind: 'put-snapshot', snapshot }, ...changes], keys: saved })
     } catch (error) {
@@ -197,7 +210,8 @@ export class Snapshots {
     }
     failpoint('snapshot:listed')
     keys.forgetUnsaved(saved)
-    stored.snapshots = [...stored.snapshots.slice(-(KEPT_COUNT - 1)), snapshot]
+    stored.snapshots = kept
+    model.sequences.skips = model.sequences.skips.filter((skip) => !skips.includes(skip))
     // The change of an adapter may already be journaled while its sequence is not yet counted.
     stored.durableSequence = Math.max(stored.durableSequence, endSequence)
     stored.journalBytes -= bytesBefore

@@ -64,7 +64,7 @@ describe('Optimizer state is exported', () => {
     const answer = await download('t')
     expect(answer.headers).toMatchObject({
       'content-type': SAFETENSORS,
-      etag: '"1-1"',
+      etag: '"1-1.safetensors+0"',
       'x-table-sequence': '1',
       'x-shape': '3,3',
     })

@@ -41,7 +41,7 @@ describe('a table can be uploaded', () => {
   ])('as %s', async (_name, type, body, query) => {
     const response = await put(type, body, query)
     expect(response.statusCode).toBe(201)
-    expect(response.headers).toMatchObject({ etag: '"1-0"', location: '/v1/tables/t' })
+    expect(response.headers).toMatchObject({ etag: '"1-0-0"', location: '/v1/tables/t' })
     expect(response.json()).toMatchObject({ rows: 3, dim: 2, dtype: 'float32', bytes: 24 })
     expect(await rows()).toEqual([...VALUES])
   })
@@ -126,7 +126,7 @@ test('A refused upload changes neither the table nor the reserved memory', async
   }
   expect(await rows()).toEqual([...VALUES])
   expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
-  expect((await service.app.inject({ url: '/v1/tables/t' })).headers.etag).toBe('"1-0"')
+  expect((await service.app.inject({ url: '/v1/tables/t' })).headers.etag).toBe('"1-0-0"')
 })
 
 describe('a table is downloaded', () => {
@@ -142,7 +142,7 @@ describe('a table is downloaded', () => {
       'content-disposition': 'attachment; filename="t.npy"',
       'x-shape': '3,2',
       'x-dtype': 'float32',
-      etag: '"1-0"',
+      etag: '"1-0.npy"',
       'x-table-version': '1',
       'x-table-sequence': '0',
       vary: 'accept',
@@ -184,13 +184,22 @@ describe('a table is downloaded', () => {
   })
 
   test('only if it has changed, by If-None-Match', async () => {
-    expect((await download(undefined, { 'if-none-match': '"1-0"' })).statusCode).toBe(304)
+    const tag = '"1-0.npy"'
+    const whole = await download()
+    for (const sent of [tag, `W/${tag}`, `"other", ${tag}`, '*']) {
+      const same = await download(undefined, { 'if-none-match': sent })
+      expect([sent, same.statusCode, same.body]).toEqual([sent, 304, ''])
+      for (const name of ['etag', 'cache-control', 'vary', 'x-table-version', 'x-table-sequence'])
+        expect([name, same.headers[name]]).toEqual([name, whole.headers[name]])
+    }
+    const otherFormat = await download('application/octet-stream', { 'if-none-match': tag })
+    expect([otherFormat.statusCode, otherFormat.headers.etag]).toEqual([200, '"1-0.raw"'])
     await service.app.inject({
       method: 'POST',
       url: '/v1/tables/t/rows',
       payload: { op: 'set', indices: [0], values: [[1, 1]] },
     })
-    const changed = await download(undefined, { 'if-none-match': '"1-0"' })
-    expect([changed.statusCode, changed.headers.etag]).toEqual([200, '"1-1"'])
+    const changed = await download(undefined, { 'if-none-match': tag })
+    expect([changed.statusCode, changed.headers.etag]).toEqual([200, '"1-1.npy"'])
   })
 })

@@ -27,7 +27,7 @@ describe('a table from a specification', () => {
     expect(created.statusCode).toBe(201)
     expect(created.headers).toMatchObject({
       location: '/v1/tables/t',
-      etag: '"1-0"',
+      etag: '"1-0-0"',
       'x-table-version': '1',
       'x-table-sequence': '0',
     })
@@ -48,7 +48,7 @@ describe('a table from a specification', () => {
     })
     expect(replaced.statusCode).toBe(200)
     expect(replaced.headers.location).toBeUndefined()
-    expect(replaced.headers.etag).toBe('"2-0"')
+    expect(replaced.headers.etag).toBe('"2-0-0"')
     expect(replaced.json()).toMatchObject({ version: 2, rows: 3, dim: 1, dtype: 'float16', bytes: 6 })
     expect((await get('/v1/tables/t/rows')).json()).toEqual({
       rows: [0, 1, 2].map((index) => ({ index, embedding: [0.5] })),
@@ -194,8 +194,8 @@ describe('conditional requests', () => {
   test('restrict PUT to a new table, or to the replacement of a known version', async () => {
     expect((await put('t', small, { 'if-none-match': '*' })).statusCode).toBe(201)
     expect((await put('t', small, { 'if-none-match': '*' })).statusCode).toBe(412)
-    expect((await put('t', small, { 'if-match': '"1-0"' })).headers.etag).toBe('"2-0"')
-    expect((await put('t', small, { 'if-match': '"1-0", "2"' })).headers.etag).toBe('"3-0"')
+    expect((await put('t', small, { 'if-match': '"1-0"' })).headers.etag).toBe('"2-0-0"')
+    expect((await put('t', small, { 'if-match': '"1-0", "2"' })).headers.etag).toBe('"3-0-0"')
     expect((await put('u', small, { 'if-match': '*' })).statusCode).toBe(412)
   })
 
@@ -219,10 +219,15 @@ describe('conditional requests', () => {
 
   test('are answered with 304 when the client has the current state', async () => {
     await put('t', small)
-    const same = await get('/v1/tables/t', { 'if-none-match': '"1-0"' })
-    expect([same.statusCode, same.body, same.headers.etag]).toEqual([304, '', '"1-0"'])
-    expect((await get('/v1/tables/t', { 'if-none-match': '"1"' })).statusCode).toBe(200)
-    expect((await get('/v1/tables/t', { 'if-none-match': 'W/"1-0"' })).statusCode).toBe(200)
+    const whole = await get('/v1/tables/t')
+    for (const sent of ['"1-0-0"', 'W/"1-0-0"', 'W/"7-7-7", "1-0-0"', '*']) {
+      const same = await get('/v1/tables/t', { 'if-none-match': sent })
+      expect([sent, same.statusCode, same.body]).toEqual([sent, 304, ''])
+      for (const name of ['etag', 'cache-control', 'x-table-version', 'x-table-sequence'])
+        expect([name, same.headers[name]]).toEqual([name, whole.headers[name]])
+    }
+    for (const other of ['"1"', '"1-0"', '"1-0.npy"', '"1-0-1"', '"01-0-0"'])
+      expect((await get('/v1/tables/t', { 'if-none-match': other })).statusCode).toBe(200)
     expect((await get('/v1/tables/t', { 'if-match': '"1"' })).statusCode).toBe(200)
     expect((await get('/v1/tables/t', { 'if-match': '"2"' })).statusCode).toBe(412)
   })

@@ -7,7 +7,7 @@ import { LIMITS } from '../../../src/core/limits.ts'
 import type { TableInfo } from '../../../src/core/types.ts'
 import { formatContentDigest } from '../../../src/formats/digest.ts'
 import { writeNpyHeader } from '../../../src/formats/npy.ts'
-import { type Service, startService } from '../../helpers/service.ts'
+import { removeTables, type Service, startService } from '../../helpers/service.ts'
 import { npyBody, safetensorsBody } from '../../upload/bodies.ts'
 import { filesOf, sha256 } from '../../upload/staging/staging.ts'
 import { runsOf } from '../../helpers/property-runs.ts'
@@ -17,8 +17,7 @@ beforeAll(async () => {
   service = await startService()
 })
 afterEach(async () => {
-  const { tables } = (await call('GET', '/v1/tables')).json()
-  for (const { name } of tables) await call('DELETE', `/v1/tables/${name}`)
+  await removeTables(service)
   rmSync(service.context.staging.directory, { recursive: true, force: true })
   service.context.staging.limits = LIMITS
 })

@@ -62,7 +62,7 @@ describe('A rollback', () => {
     await put(2)
     const answer = await rollBack(1)
     expect(answer.statusCode).toBe(200)
-    expect(answer.headers).toMatchObject({ etag: '"1-1"', 'x-table-version': '1', 'x-table-sequence': '1' })
+    expect(answer.headers).toMatchObject({ etag: '"1-1-1"', 'x-table-version': '1', 'x-table-sequence': '1' })
     expect(answer.json<TableInfo>()).toMatchObject({
       name: 't',
       version: 1,

@@ -15,7 +15,7 @@ import {
 import { filesOf, makeOlder, openStaging, partOf, someTable, specification } from './staging.ts'
 
 const code = (code: string) => expect.objectContaining({ code })
-const done = { created: true, info: someTable }
+const done = { created: true, info: someTable, revision: 0 }
 
 /** Makes a store that collects bodies in a list. */
 const collector = () => {
@@ -57,7 +57,7 @@ describe('a commit of staged parts', () => {
     for (let i = 0; i < 3; i++) expect(await commitUpload(staging, 'words', id, store)).toEqual(done)
     expect(bodies).toHaveLength(1)
     await expect(commitUpload(staging, 'other', id, store)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
-    makeOlder(recordPath(staging, id), staging.limits.uploadAgeMsMax + 1_000)
+    makeOlder(recordPath(staging, id), staging.limits.uploadRememberedMsMax + 1_000)
     await expect(commitUpload(staging, 'words', id, store)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
   })
 

@@ -21,7 +21,7 @@ const stage = async (staging: Staging): Promise<Upload> => {
   return upload
 }
 const commit = (staging: Staging, { id }: Upload) =>
-  commitUpload(staging, 'words', id, async () => ({ created: true, info: someTable }))
+  commitUpload(staging, 'words', id, async () => ({ created: true, info: someTable, revision: 0 }))
 
 describe('a sweep of staged uploads', () => {
   test('does nothing without uploads', async () => {
@@ -45,7 +45,7 @@ describe('a sweep of staged uploads', () => {
     using staging = openStaging({ uploadRememberedCountMax: 2 })
     const old = await stage(staging)
     await commit(staging, old)
-    makeOlder(recordPath(staging, old.id), staging.limits.uploadAgeMsMax + 1_000)
+    makeOlder(recordPath(staging, old.id), staging.limits.uploadRememberedMsMax + 1_000)
     await sweepUploads(staging)
     expect(readdirSync(staging.directory)).toEqual([])
     const uploads = [await stage(staging), await stage(staging), await stage(staging)]
@@ -92,7 +92,7 @@ describe('a sweep of staged uploads', () => {
     const names = ['notes.txt', '.gitkeep', 'f'.repeat(31)]
     for (const name of names) {
       mkdirSync(join(staging.directory, name))
-      makeOlder(join(staging.directory, name), 2 * staging.limits.uploadAgeMsMax)
+      makeOlder(join(staging.directory, name), 2 * staging.limits.uploadRememberedMsMax)
     }
     await sweepUploads(staging)
     expect(readdirSync(staging.directory)).toEqual(expect.arrayContaining(names))

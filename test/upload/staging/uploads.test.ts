@@ -1,8 +1,9 @@
 import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { uploadPath } from '../../../src/upload/staging/layout.ts'
+import { type Staging, uploadPath } from '../../../src/upload/staging/layout.ts'
 import { receivePart } from '../../../src/upload/staging/receive-part.ts'
+import { sweepUploads } from '../../../src/upload/staging/sweep.ts'
 import {
   createUpload,
   findOpenUpload,
@@ -109,6 +110,17 @@ describe('a staged upload', () => {
   })
 })
 
+test('A clock that is a day ahead for one start ends no staged upload', async () => {
+  using staging = openStaging()
+  const { upload } = await createUpload(staging, specification())
+  makeOlder(uploadPath(staging, upload.id), 25 * 60 * 60 * 1_000)
+  const started: Staging = { ...staging, upMs: () => 1_000 }
+  await sweepUploads(started)
+  expect((await findUpload(started, 'words', upload.id)).expiresAt).toBeGreaterThan(Date.now() + 3_600_000)
+  await sweepUploads(staging)
+  await expect(findUpload(staging, 'words', upload.id)).rejects.toEqual(code('UPLOAD_NOT_FOUND'))
+})
+
 describe('a new staged upload is refused', () => {
   test('when there are too many, also for concurrent calls', async () => {
     using staging = openStaging({ uploadCountMax: 3 })
@@ -123,6 +135,38 @@ describe('a new staged upload is refused', () => {
     for (let i = there.length; i < 3; i++) await createUpload(staging, specification())
     await expect(createUpload(staging, specification())).rejects.toEqual(code('OVERLOADED'))
     expect(readdirSync(staging.directory)).toHaveLength(3)
+  })
+
+  test('when its table has too many, while other tables may still begin one', async () => {
+    using staging = openStaging({ uploadTableCountMax: 2 })
+    for (let i = 0; i < 2; i++) await createUpload(staging, specification())
+    await expect(createUpload(staging, specification())).rejects.toMatchObject({
+      code: 'OVERLOADED',
+      message: expect.stringContaining('2 open uploads of table "words"'),
+    })
+    await createUpload(staging, specification({ table: 'other' }))
+    expect(await listUploads(staging)).toHaveLength(3)
+    expect(await listUploads(staging, 'other')).toHaveLength(1)
+  })
+
+  test.each([
+    ['of its table', { uploadTableCountMax: 2 }],
+    ['in all', { uploadCountMax: 2 }],
+  ])('unless one %s has had no activity for an hour: the oldest gives way', async (_where, limits) => {
+    using staging = openStaging(limits)
+    const [old, busy] = [
+      await createUpload(staging, specification()),
+      await createUpload(staging, specification()),
+    ]
+    for (const { upload } of [old, busy])
+      makeOlder(uploadPath(staging, upload.id), staging.limits.uploadYieldMsMin + 5_000)
+    // A part that is being received is activity.
+    writeFileSync(join(uploadPath(staging, busy.upload.id), `incoming-${'0'.repeat(32)}`), 'bytes')
+    makeOlder(uploadPath(staging, busy.upload.id), staging.limits.uploadYieldMsMin + 9_000)
+    const next = await createUpload(staging, specification())
+    const there = (await listUploads(staging)).map(({ upload }) => upload.id)
+    expect(there.toSorted()).toEqual([busy.upload.id, next.upload.id].toSorted())
+    await expect(createUpload(staging, specification())).rejects.toEqual(code('OVERLOADED'))
   })
 
   test('when its announced size exceeds the limit or the space on disk', async () => {

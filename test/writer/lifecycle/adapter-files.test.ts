@@ -1,6 +1,6 @@
 import { readdirSync, renameSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { writeAdapter } from '../../../src/writer/lifecycle/adapter-procedures.ts'
+import { writeAdapter } from '../../../src/writer/lifecycle/adapter-files.ts'
 import { TableMemory } from '../../../src/tables/memory.ts'
 import { makeDataDir } from '../../helpers/data-dir.ts'
 import { update } from '../updates/group-commit-dependencies.ts'

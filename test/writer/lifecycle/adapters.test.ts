@@ -55,7 +55,7 @@ const settleMessages = async () => {
 
 describe('An adapter', () => {
   test('applies on every HTTP worker once its upload is answered, and on none once its deletion is', async () => {
-    expect(await attach()).toEqual({ created: true })
+    expect(await attach()).toMatchObject({ created: true, version: 1, sequence: 1 })
     for (const client of [service.client, other])
       expect(await read(client, 1)).toEqual({ row: [13, 14], sequence: 1 })
     await other.call('dropAdapter', { name: 't', precondition: {} })
@@ -97,7 +97,7 @@ describe('An adapter', () => {
     const replaced = attach(20)
     await settleMessages()
     adapter?.factors.unpin()
-    expect(await replaced).toEqual({ created: false })
+    expect(await replaced).toMatchObject({ created: false })
     expect(await read(other, 0)).toEqual({ row: [21, 22], sequence: 2 })
   })
 

@@ -46,7 +46,7 @@ describe('An alias', () => {
       expect.objectContaining({ code: 'TABLE_NOT_FOUND' }),
     )
     await putTable(again.client, { name: 'user', rows: 1, dim: 1, values: [9] })
-    expect(again.client.registry.find('latest').current.handle.version).toBe(1)
+    expect(again.client.registry.find('latest').current.handle.version).toBe(3)
   })
 
   test('is refused unless its table and version exist', async () => {
