@@ -10,6 +10,10 @@
  *     not valid          valid              missing, cut, damaged              refuse: the newest snapshot
  *     not valid          not valid          any                                refuse: the newest snapshot
  *
+ * A catalog whose write-ahead log is missing, cut or damaged below its synced watermark counts as damaged. A
+ * file that the disk does not read has no state here, because it may be whole: before any decision the start
+ * refuses (Unreadable, NotOpened, ReadOnly), also when recovery may go back.
+ *
  * A `valid` journal has every record from the snapshot's start through all that was promised. An older
  * snapshot needs all the records of the newest one and more, so it never helps against damage in the journal.
  */

@@ -23,7 +23,7 @@ export interface DiskFullOptions {
 }
 
 /** Writes a file until there is no space left, and returns its path. */
-const fillDisk = (directory: string): string => {
+export const fillDisk = (directory: string): string => {
   const path = join(directory, 'filler')
   const descriptor = openSync(path, 'w')
   const block = Buffer.alloc(4096)

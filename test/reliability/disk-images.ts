@@ -100,3 +100,16 @@ export const mountMemory = (bytes: number): Mounted => {
     },
   }
 }
+
+/** Shows a folder at another place, where nothing can be written. */
+export const mountReadOnly = (directory: string): Mounted => {
+  const folder = makeFolder()
+  run('mount', '--bind', '-o', 'ro', directory, folder.path)
+  return {
+    directory: folder.path,
+    unmount: () => {
+      run('umount', folder.path)
+      folder.remove()
+    },
+  }
+}

@@ -23,6 +23,8 @@ export interface LaunchOptions {
   environment?: Record<string, string>
   /** The arguments of the command line. */
   argv?: string[]
+  /** A command that starts the process, such as strace, with its arguments. */
+  wrapper?: string[]
   /** The folder of `src/`. In negative controls it is a copy with a guard removed. */
   root?: string
 }
@@ -45,15 +47,20 @@ const environmentOf = ({ dataDir, environment }: LaunchOptions): Record<string, 
 
 /** Starts a process. `ready` resolves to its address, or rejects when it ends before it is ready. */
 export const launch = (options: LaunchOptions): Omit<Launched, 'url'> & { ready: Promise<string> } => {
-  const { root = ROOT, argv = [] } = options
-  const child = spawn(
+  const { root = ROOT, argv = [], wrapper = [] } = options
+  const [command, ...rest] = [
+    ...wrapper,
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', join(root, 'src/main.ts'), ...argv],
-    {
-      env: environmentOf(options),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
+    '--disable-warning=ExperimentalWarning',
+    join(root, 'src/main.ts'),
+    ...argv,
+  ]
+  const child = spawn(command, rest, {
+    env: environmentOf(options),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // A wrapper has a child, which has to be killed with it.
+    detached: wrapper.length > 0,
+  })
   let text = ''
   const exited = once(child, 'close').then(
     ([code, signal]) => (code ?? signal ?? 'unknown') as number | string,
@@ -73,7 +80,9 @@ export const launch = (options: LaunchOptions): Omit<Launched, 'url'> & { ready:
   })
   ready.catch(() => {})
   const kill = async () => {
-    child.kill('SIGKILL')
+    if (wrapper.length > 0 && child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+      process.kill(-child.pid, 'SIGKILL')
+    else child.kill('SIGKILL')
     await exited
   }
   return { child, output: () => text, exited, ready, kill }

@@ -71,8 +71,8 @@ export const REMOVALS = {
   fullDisk: {
     title: 'a full disk is any other failure',
     file: 'src/storage/error-latch.ts',
-    from: 'if (isDiskFull(error)) {',
-    to: 'if (isDiskFull(error) && what.length === 0) {',
+    from: 'switch (classifyDiskError(error)) {',
+    to: 'switch (what.length > 0 ? null : classifyDiskError(error)) {',
   },
 } as const satisfies Record<string, Removal>
 

@@ -6,7 +6,17 @@ import { isDiskFullCode } from '../../system/disk.ts'
 import type { Staging } from './layout.ts'
 
 /** Errors of the disk that no request can mend. */
-const UNUSABLE = new Set(['EACCES', 'EIO', 'EMFILE', 'ENFILE', 'ENOTDIR', 'EPERM', 'EROFS'])
+const UNUSABLE = new Set([
+  'EACCES',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOTDIR',
+  'EPERM',
+  'EROFS',
+  'ESTALE',
+])
 
 /** Returns the code of a system error, or undefined for any other error. */
 export const systemCode = (error: unknown): string | undefined => {

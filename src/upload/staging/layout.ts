@@ -5,6 +5,7 @@
  *       upload.json                              the request that began it
  *       part-<part>-<stamp>-<bytes>-<sha256>     a complete part; the highest stamp of a number counts
  *       incoming-<random>                        a part that is being received
+ *       damaged-part-...                         a part that the disk has changed
  *       commit-<generation>                      a commit in progress, see lease.ts
  *     <upload>.json                              a committed upload, with the answer to its commit
  *     .<random>                                  is being made or removed, and ignored by readers

@@ -1,11 +1,12 @@
 /** Checks the parts of an upload and reads them as one body. */
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { open, rename } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { type ErrorPlace, refuse } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { isMissing } from './disk.ts'
+import { readFully } from '../../system/reads.ts'
+import { ignoreMissing, isMissing } from './disk.ts'
 import { countBytes, type PartFile, type Upload } from './layout.ts'
 
 /** The length of one read, which is small enough that other requests are served between two reads. */
@@ -48,8 +49,8 @@ const refuseMissing = (missing: readonly number[], last: number): never => {
 
 /**
  * Reads the parts one after the other, into a buffer that the next chunk overwrites. A part that a power cut
- * or the disk has changed since it was received is removed, and DIGEST_MISMATCH names it, so that the client
- * can send it again.
+ * or the disk has changed since it was received is renamed, and DIGEST_MISMATCH names it, so that the client
+ * can send it again. A read that fails is no such change: it is tried again, and then the part stays.
  */
 export async function* readParts(
   directory: string,
@@ -69,9 +70,10 @@ async function* readPart(
   )
   try {
     const hash = createHash('sha256')
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, null)
+    for (let at = 0; ; ) {
+      const bytesRead = await readFully(file, [buffer], at)
       if (bytesRead === 0) break
+      at += bytesRead
       const chunk = buffer.subarray(0, bytesRead)
       hash.update(chunk)
       yield chunk
@@ -80,10 +82,11 @@ async function* readPart(
   } finally {
     await file.close()
   }
-  await rm(path, { force: true })
+  // It no longer counts as a part, and is removed with the upload.
+  await rename(path, join(dirname(path), `damaged-${basename(path)}`)).catch(ignoreMissing)
   refuse(
     'DIGEST_MISMATCH',
-    `part ${part.part} was damaged on disk and has been removed: send it again, then commit again`,
+    `part ${part.part} was damaged on disk and does not count any more: send it again, then commit again`,
   )
 }
 

@@ -3,7 +3,15 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { refuse } from '../../core/errors.ts'
 import { quoteText } from '../../formats/scanner.ts'
-import { checkFreeSpace, ignoreMissing, isMissing, readJson, workOnDisk, writeDurably } from './disk.ts'
+import {
+  checkFreeSpace,
+  ignoreMissing,
+  isMissing,
+  readJson,
+  systemCode,
+  workOnDisk,
+  writeDurably,
+} from './disk.ts'
 import { lastActivity } from './idle.ts'
 import {
   currentParts,
@@ -44,7 +52,8 @@ export const createUpload = async (
   }
   const id = newUploadId()
   return workOnDisk(async () => {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
+    // Not with its parents: a data directory that was removed must not come back empty.
+    await mkdir(directory, { mode: 0o700 }).catch(ignoreExisting)
     await checkFreeSpace(staging, bytes ?? 0)
     await makeRoom(staging, table)
     const aside = hiddenPath(staging)
@@ -62,6 +71,12 @@ export const createUpload = async (
     }
     return findUpload(staging, table, id)
   })
+}
+
+const ignoreExisting = (error: unknown): void => {
+  if (isMissing(error))
+    refuse('NOT_READY', 'uploads cannot be staged, because the data directory is missing', { cause: error })
+  if (systemCode(error) !== 'EEXIST') throw error
 }
 
 interface Counted {

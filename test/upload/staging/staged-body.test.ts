@@ -1,4 +1,5 @@
 import { readdirSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import {
@@ -91,6 +92,32 @@ describe('the body of staged parts', () => {
       message: expect.stringContaining('part 0'),
     })
     expect((await listPartFiles(directory)).map(({ part }) => part).sort()).toEqual([1, 2])
+    expect(readdirSync(directory)).toContain(`damaged-${files[0].name}`)
+  })
+
+  test.each([
+    ['fails once', 1, true],
+    ['always fails', Infinity, false],
+  ])('keeps every part when a read %s', async (_name, failCount, succeeds) => {
+    using staging = openStaging()
+    const { directory, files } = await stage(staging, ...contents)
+    let failsLeft = failCount
+    const handle = await open(join(directory, files[0].name))
+    const prototype = Object.getPrototypeOf(handle) as typeof handle
+    await handle.close()
+    const { readv } = prototype
+    prototype.readv = function (this: typeof handle, ...rest: Parameters<typeof readv>) {
+      if (failsLeft-- > 0)
+        return Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'read' }))
+      return readv.apply(this, rest)
+    } as typeof readv
+    try {
+      if (succeeds) expect((await read(directory, files)).equals(Buffer.concat(contents))).toBe(true)
+      else await expect(read(directory, files)).rejects.toMatchObject({ code: 'EIO' })
+    } finally {
+      prototype.readv = readv
+    }
+    expect((await listPartFiles(directory)).map(({ part }) => part).sort()).toEqual([0, 1, 2])
   })
 
   test('is refused when a part was replaced meanwhile or is a link', async () => {

@@ -13,7 +13,7 @@ import { bodyOf } from '../bodies.ts'
 export const openStaging = (limits: Partial<StagingLimits> = {}): Staging & Disposable => {
   const root = mkdtempSync(join(tmpdir(), 'gatherd-test-staging-'))
   return {
-    directory: join(root, 'data', 'uploads'),
+    directory: join(root, 'uploads'),
     limits: { ...LIMITS, ...limits },
     [Symbol.dispose]: () => rmSync(root, { recursive: true, force: true }),
   }
