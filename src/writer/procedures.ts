@@ -121,7 +121,7 @@ const makeTableProcedures = (
 
 const makeKeyProcedures = (
   writer: WriterDependencies,
-): Pick<Procedures, 'beginKey' | 'recallKey' | 'endKey'> => ({
+): Pick<Procedures, 'beginKey' | 'recallKey' | 'storeKey' | 'endKey'> => ({
   beginKey: (httpWorker, argument) => {
     const keyId = writer.takeNumber()
     const { isKnown } = writer.storage.changeKeys.begin(
@@ -133,6 +133,11 @@ const makeKeyProcedures = (
     return { keyId, isKnown }
   },
   recallKey: (_httpWorker, key) => writer.storage.changeKeys.recall(key),
+  storeKey: (_httpWorker, { result, ...key }) => {
+    const { store, changeKeys } = writer.storage
+    store.commit({ keys: changeKeys.describe(key, result) })
+    return null
+  },
   endKey: (httpWorker, { keyId }) => {
     httpWorker.keyIds.delete(keyId)
     writer.storage.changeKeys.end(keyId)

@@ -176,14 +176,8 @@ export class Writer implements WriterDependencies {
       journalBytes: snapshotJournalBytes ?? Number.POSITIVE_INFINITY,
       ageMs: snapshotAgeMs ?? Number.POSITIVE_INFINITY,
     })
-    const { tables } = this
-    const scrubber = new Scrubber({
-      store,
-      snapshots,
-      tables,
-      onError: this.#onError,
-      everyMs: LIMITS.scrubEveryMs,
-    })
+    const everyMs = LIMITS.scrubEveryMs
+    const scrubber = new Scrubber({ store, snapshots, tables: this.tables, onError: this.#onError, everyMs })
     const changeKeys = new ChangeKeys(store, keys)
     return { store, keys, changeKeys, groupCommit, snapshots, scrubber, cleanup, health }
   }

@@ -144,7 +144,10 @@ const responseHeaders = (route: Route): Record<string, object> | undefined => {
   const { answersState, answers } = route
   if (!answersState) return undefined
   const headers: Record<string, object> = {
-    ETag: text('`"<version>-<sequence>"`, strong'),
+    ETag: text(
+      'Strong: `"<version>-<sequence>"` of rows, `"<version>-<sequence>-<revision>"` of a description, ' +
+        '`"<version>-<sequence>.<format>"` of data',
+    ),
     'X-Table-Version': text('Version of the data'),
     'X-Table-Sequence': text('Committed updates of that version'),
   }
