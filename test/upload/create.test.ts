@@ -37,10 +37,11 @@ const wholeTable = (initializer: Parameters<typeof initializeRows>[0], rows: num
 
 describe('A table is created', () => {
   test('from values, and replaced by others', async () => {
-    expect(await create({ source: { values: Float32Array.of(1, 2, 3, 4) } })).toEqual({
+    expect(await create({ source: { values: Float32Array.of(1, 2, 3, 4) } })).toMatchObject({
       created: true,
       version: 1,
       initializer: null,
+      info: { name: 'user', version: 1, sequence: 0, rows: 2, dim: 2, dtype: 'float32', bytes: 16 },
     })
     expect(readAll(service.client, arena)).toEqual([1, 2, 3, 4])
     expect(await create({ source: { values: Float32Array.of(5, 6) }, rows: 1 })).toMatchObject({
