@@ -5,7 +5,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { envSchema } from 'env-schema'
 import { Type } from 'typebox'
-import { suggestWord } from './core/nearest-word.ts'
+import { suggestPrefixed } from './core/suggest-name.ts'
 import { readOptions } from './options.ts'
 import { describeValues, optionOf, readQuantity, type SettingSchema } from './settings.ts'
 
@@ -26,6 +26,10 @@ export interface Config {
   logLevel: string
   /** Whether plain lookups and updates are answered by the fast path, without a whole HTTP parser. */
   fastPath: boolean
+  /** How long an idle connection stays open. */
+  keepAliveMs: number
+  /** The slowest accepted transfer of a body, on average; 0 for any. */
+  bodyBytesPerSecondMin: number
   /** How long requests are still accepted after SIGTERM, so that a load balancer can notice. */
   drainMs: number
   /** Whether a start goes back to the state before damage of the data directory, instead of refusing. */
@@ -39,7 +43,7 @@ export interface Config {
 }
 
 /** The settings that HTTP workers go by. Each worker gets the configuration as it is. */
-export type HttpSettings = Pick<Config, 'logLevel' | 'fastPath'>
+export type HttpSettings = Pick<Config, 'logLevel' | 'fastPath' | 'keepAliveMs' | 'bodyBytesPerSecondMin'>
 
 const MiB = 1024 * 1024
 const DEFAULT_QUOTA = '75%'
@@ -100,6 +104,20 @@ export const CONFIG_SCHEMA = Type.Object({
     description:
       'Whether plain lookups (JSON, octet-stream) and updates (JSON, safetensors) take the fast path',
   }),
+  GATHERD_KEEP_ALIVE_MS: Type.Integer({
+    default: 75_000,
+    minimum: 1_000,
+    maximum: 3_600_000,
+    description:
+      'Milliseconds that an idle connection stays open: longer than its clients and proxies reuse theirs',
+  }),
+  GATHERD_BODY_BYTES_PER_SECOND: Type.Integer({
+    default: 4_096,
+    minimum: 0,
+    maximum: 1024 * MiB,
+    description:
+      'A body that arrives more slowly, on average, is refused with 408; with 0 only silence is (30 s)',
+  }),
   GATHERD_DRAIN_MS: Type.Integer({
     default: 5_000,
     minimum: 0,
@@ -157,7 +175,7 @@ export const readConfig = (environment: NodeJS.ProcessEnv, words: readonly strin
   const options = readOptions(words, names)
   const unknown = Object.keys(environment)
     .filter((name) => name.startsWith('GATHERD_') && name !== COMMAND_LINE_SETTING && !names.includes(name))
-    .map((name) => `${name}: there is no such setting${suggestWord(name, names)}`)
+    .map((name) => `${name}: there is no such setting${suggestPrefixed('GATHERD_', name, names)}`)
   const given = Object.fromEntries(
     names.flatMap((name) => {
       const text = options.values[name] ?? environment[name]
@@ -183,6 +201,8 @@ export const readConfig = (environment: NodeJS.ProcessEnv, words: readonly strin
     memoryQuotaBytes: Number(values.GATHERD_MEMORY_QUOTA_BYTES),
     logLevel: String(values.GATHERD_LOG_LEVEL),
     fastPath: values.GATHERD_FAST_PATH === 'on',
+    keepAliveMs: Number(values.GATHERD_KEEP_ALIVE_MS),
+    bodyBytesPerSecondMin: Number(values.GATHERD_BODY_BYTES_PER_SECOND),
     drainMs: Number(values.GATHERD_DRAIN_MS),
     recovers: values.GATHERD_RECOVER === 'before-damage',
     snapshotJournalBytes: Number(values.GATHERD_SNAPSHOT_JOURNAL_BYTES),

@@ -2,7 +2,9 @@
  * The entry of the service process: reads the configuration, starts the writer and the HTTP workers, and
  * shuts both down on a signal.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
+import { announceToPeople, announceToPrograms } from './announcement.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { GatherdError } from './core/errors.ts'
 import { HttpWorkers } from './http/http-workers.ts'
@@ -10,11 +12,14 @@ import { failpoint, setFailpoint } from './storage/failpoints.ts'
 import { StoredDataRefusal } from './storage/refusals.ts'
 import { Writer } from './writer/writer.ts'
 import { checkAddress, explainListenError, ListenRefusal } from './system/listen-address.ts'
+import { onStopSignals, STOP_SIGNALS, type StopSignal } from './system/stop-signals.ts'
 import { watchParent } from './system/watch-parent.ts'
 import { StartProgress } from './writer/recovery/start-progress.ts'
-import { version } from './version.ts'
 
 const CLOSE_MS_MAX = 25_000
+const CONNECTIONS_POLL_MS = 20
+/** A shutdown that takes longer than this says why. */
+const TELL_AFTER_MS = 1_000
 
 /** Writes one line for people and ends the process, because it cannot work with what it was started with. */
 const giveUp = (line: string, exitCode = 1): never => {
@@ -49,46 +54,51 @@ const load = async (writer: Writer, config: Config): Promise<void> => {
 
 /**
  * Shuts the service down without failing an accepted request: readiness goes off, requests are served for
- * `drainMs`, and the rest is finished.
+ * `drainMs`, and the rest is finished. Requests that come later are refused until the end, so that no client
+ * is reset. At a terminal, service without clients ends at once.
  */
-const drain = async (httpWorkers: HttpWorkers, writer: Writer, drainMs: number): Promise<void> => {
+const drain = async (
+  httpWorkers: HttpWorkers,
+  writer: Writer,
+  { drainMs, signal }: { drainMs: number; signal: StopSignal | undefined },
+): Promise<void> => {
   httpWorkers.drain()
   failpoint('drain:begun')
-  await new Promise((resolve) => setTimeout(resolve, drainMs))
-  await httpWorkers.close()
+  if (signal === 'SIGINT') await serveOpenConnections(httpWorkers, drainMs)
+  else await sleep(drainMs)
+  await httpWorkers.stop()
+  const slow = setTimeout(
+    () => tell('the last snapshots are being written; press Ctrl-C again to end at once, nothing is lost'),
+    TELL_AFTER_MS,
+  )
   await writer.close()
+  clearTimeout(slow)
+  await httpWorkers.close()
+}
+
+/** Waits until no connection is open, at most for `drainMs`, and tells people so. */
+const serveOpenConnections = async (httpWorkers: HttpWorkers, drainMs: number): Promise<void> => {
+  const untilMs = performance.now() + drainMs
+  let count = await httpWorkers.countConnections()
+  if (count > 0 && drainMs > 0) {
+    const connections = count === 1 ? '1 connection is open and is' : `${count} connections are open and are`
+    tell(`${connections} served for up to ${drainMs / 1_000} s; press Ctrl-C again to end at once`)
+  }
+  while (count > 0 && performance.now() < untilMs) {
+    await sleep(CONNECTIONS_POLL_MS)
+    count = await httpWorkers.countConnections()
+  }
+}
+
+/** Tells people at a terminal, or the log, what a shutdown waits for. */
+const tell = (line: string): void => {
+  if (process.stderr.isTTY) process.stderr.write(`gatherd: ${line}\n`)
+  else log(30, 'main', line)
 }
 
 /** Returns a host that a client can connect to: `localhost` stands for "any address". */
 const hostForPeople = (host: string): string =>
   host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host
-
-/**
- * Writes the address to standard output. On a terminal, commands to try follow; elsewhere, the whole output
- * is one JSON line like those of the log.
- */
-const announce = (address: string, { httpThreadCount, memoryQuotaBytes }: Config): void => {
-  const ready = `gatherd ${version} is ready: ${address}`
-  if (!process.stdout.isTTY) {
-    const facts = { url: address, memoryQuotaBytes }
-    const line = {
-      level: 30,
-      time: Date.now(),
-      name: 'main',
-      msg: `${ready} (HTTP threads: ${httpThreadCount})`,
-      ...facts,
-    }
-    process.stdout.write(`${JSON.stringify(line)}\n`)
-    return
-  }
-  const json = "-H 'content-type: application/json'"
-  process.stdout.write(
-    `${ready}\n\nA first lookup to try:\n` +
-      `  curl -X PUT ${address}/v1/tables/user ${json} -d '{"values":[[1,2],[3,4],[5,6]]}'\n` +
-      `  curl ${address}/v1/tables/user/lookup ${json} -d '{"indices":[2,0]}'\n` +
-      `Documentation: ${address}/docs\n`,
-  )
-}
 
 const start = async (words: readonly string[]): Promise<void> => {
   const config = readConfig(process.env, words)
@@ -104,10 +114,18 @@ const start = async (words: readonly string[]): Promise<void> => {
     onHopeless: (error) => die('http-worker', error),
   })
   // The handler is in place before the first HTTP worker listens, so that a signal never cuts a request off.
-  closeWithGrace({ delay: CLOSE_MS_MAX, logger: false }, async ({ err }) => {
+  let signal: StopSignal | undefined
+  const skip = [...STOP_SIGNALS]
+  const { close } = closeWithGrace({ delay: CLOSE_MS_MAX, logger: false, skip }, async ({ err }) => {
     if (err !== undefined) log(60, 'main', err)
-    await drain(httpWorkers, writer, err === undefined && httpWorkers.size > 0 ? config.drainMs : 0)
+    const drainMs = err === undefined && httpWorkers.size > 0 ? config.drainMs : 0
+    await drain(httpWorkers, writer, { drainMs, signal })
   })
+  const stop = (received: StopSignal): void => {
+    signal = received
+    void close()
+  }
+  onStopSignals(stop, () => process.exit(1))
   // From here on, SIGTERM shuts down cleanly.
   if (config.isStartedByNpm) watchParent(() => process.kill(process.pid, 'SIGTERM'))
   // An unusable directory fails at once, before anything listens. Tables are loaded while /livez already
@@ -117,7 +135,8 @@ const start = async (words: readonly string[]): Promise<void> => {
     throw explainListenError(error, config)
   })
   const [port] = await Promise.all([listening, loading])
-  announce(`http://${hostForPeople(config.host)}:${port}`, config)
+  const address = `http://${hostForPeople(config.host)}:${port}`
+  process.stdout.write(process.stdout.isTTY ? announceToPeople(address) : announceToPrograms(address, config))
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Reads settings from the command line of `gatherd serve` and `npm start`: every setting is an option. */
-import { suggestWord } from './core/nearest-word.ts'
+import { suggestPrefixed } from './core/suggest-name.ts'
 import { optionOf } from './settings.ts'
 
 /** Settings by the names of their environment variables, and the mistakes among the options. */
@@ -27,7 +27,7 @@ export const readOptions = (words: readonly string[], names: readonly string[]):
       problems.push(`${JSON.stringify(word)} is not an option; a setting is given as in --port 9000`)
     else if (name === undefined)
       problems.push(
-        `there is no option ${option}${suggestWord(option, [...byOption.keys()])}; ` +
+        `there is no option ${option}${suggestPrefixed('--', option, [...byOption.keys()])}; ` +
           'gatherd serve --help lists them',
       )
     else if (value === undefined) problems.push(`${option} needs a value behind it`)

@@ -60,7 +60,7 @@ describe('the Docker image', () => {
 
   test('runs the command of `npm start`, in exec form so that signals arrive', () => {
     expect(lastOf(final, 'CMD').text).toMatch(/^\[/)
-    expect(lastOf(final, 'CMD').words.join(' ')).toBe(packageFile.scripts.start)
+    expect(lastOf(final, 'CMD').words.join(' ')).toBe(packageFile.scripts.start?.replace('exec ', ''))
     expect(lastOf(final, 'STOPSIGNAL').words).toEqual(['SIGTERM'])
   })
 

@@ -174,7 +174,11 @@ describe('A start that fails', () => {
   })
 
   test('exits with code 1 when the port is in use, and a gatherd that uses it keeps serving', async () => {
-    const second = spawnProcess({ GATHERD_PORT: new URL(service.url).port })
+    const second = spawnProcess({
+      GATHERD_PORT: new URL(service.url).port,
+      GATHERD_HTTP_THREADS: '1',
+      GATHERD_COMPUTE_THREADS: '0',
+    })
     running.push(second)
     expect(await second.exited).toBe(1)
     expect(second.output()).toMatch(/^gatherd: port \d+ of 127\.0\.0\.1 is in use; choose another [^\n]+\n$/)

@@ -10,7 +10,9 @@ import process from 'node:process'
 export type Need =
   | 'chromium'
   | 'compilers'
+  | 'haproxy'
   | 'mounts'
+  | 'nginx'
   | 'python'
   | 'redis'
   | 'safetensors'
@@ -43,12 +45,22 @@ const REQUIREMENTS: Record<Need, Requirement> = {
     ],
     remedy: 'the compilers of the kernels (npm run build installs them)',
   },
+  haproxy: {
+    commands: ['haproxy', '/usr/sbin/haproxy'],
+    probe: ['-v'],
+    remedy: 'haproxy (Debian: apt-get install haproxy)',
+  },
   mounts: {
     commands: ['sh'],
     probe: ['-c', 'mkfs.ext4 -V && mkfs.xfs -V && losetup -f && unshare -m mount -t tmpfs tmpfs /mnt'],
     remedy:
       'a user who may mount, loop devices, ext4 and XFS ' +
       '(root; Debian: apt-get install e2fsprogs mount xfsprogs)',
+  },
+  nginx: {
+    commands: ['nginx', '/usr/sbin/nginx'],
+    probe: ['-v'],
+    remedy: 'nginx (Debian: apt-get install nginx-light)',
   },
   python: {
     commands: ['python3', '/usr/bin/python3'],

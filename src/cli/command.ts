@@ -3,7 +3,7 @@
  * parsed.
  */
 import { parseArgs } from 'node:util'
-import { suggestWord } from '../core/nearest-word.ts'
+import { suggestPrefixed } from '../core/suggest-name.ts'
 import { readQuantity } from '../settings.ts'
 import type { Service } from './client.ts'
 import { UsageError } from './errors.ts'
@@ -123,7 +123,7 @@ const explainParseError = (error: unknown, options: readonly string[]): string =
   const option = /'(?:-\w, )?(--?[^' =]*)/.exec(message)?.[1] ?? ''
   if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') {
     const known = options.map((name) => `--${name}`)
-    return `there is no option ${option}${suggestWord(option, known)}`
+    return `there is no option ${option}${suggestPrefixed('--', option, known)}`
   }
   if (code !== 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE') throw error
   return message.includes('does not take') ? `${option} takes no value` : `${option} needs a value behind it`

@@ -1,6 +1,6 @@
 /** Runs one command of the command line and reports its failure. */
 import { createInterface } from 'node:readline/promises'
-import { suggestWord } from '../core/nearest-word.ts'
+import { suggestName } from '../core/suggest-name.ts'
 import { version } from '../version.ts'
 import { openService, readServiceUrl, type Service } from './client.ts'
 import { type Command, DONE, FAILED, MISUSED, parseWords, readText, type Terminal } from './command.ts'
@@ -64,7 +64,7 @@ export const runCommandLine = async (
   }
   if (!Object.hasOwn(COMMANDS, name)) {
     terminal.report(
-      `gatherd: there is no command ${JSON.stringify(name)}${suggestWord(name, [...Object.keys(COMMANDS), '--help', '--version'])}; gatherd --help lists them\n`,
+      `gatherd: there is no command ${JSON.stringify(name)}${suggestName(name, [...Object.keys(COMMANDS), '--help', '--version'])}; gatherd --help lists them\n`,
     )
     return MISUSED
   }

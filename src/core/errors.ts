@@ -38,6 +38,8 @@ export const ERRORS = {
   DIGEST_MISMATCH: { status: 422, title: 'The bytes do not have the announced digest', retryable: false },
   IDEMPOTENCY_MISMATCH: { status: 422, title: 'The key was used for another request', retryable: false },
   RATE_LIMITED: { status: 429, title: 'Too many requests of this client', retryable: true },
+  CODING_NOT_SUPPORTED: { status: 501, title: 'The transfer coding is not supported', retryable: false },
+  VERSION_NOT_SUPPORTED: { status: 505, title: 'The HTTP version is not supported', retryable: false },
   INTERNAL: { status: 500, title: 'Internal server error', retryable: false },
   OVERLOADED: { status: 503, title: 'Too much work in flight', retryable: true },
   NOT_READY: { status: 503, title: 'Not ready', retryable: true },

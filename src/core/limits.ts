@@ -33,7 +33,7 @@ export const LIMITS = {
   indexRankMax: 8,
   /** Gradients have one axis more than their indices. */
   arrayRankMax: 9,
-  /** A client that reads nothing of a long response for this long is disconnected. */
+  /** A client that takes no byte of a waiting response for this long is disconnected. */
   responseStallMsMax: 30_000,
   /** Response memory that an HTTP worker keeps for reuse. */
   responseBytesIdleMax: 32 * MiB,
@@ -111,18 +111,17 @@ export const LIMITS = {
   descriptorsKept: 64,
   descriptorsKeptPerThread: 16,
   headersTimeoutMs: 10_000,
-  keepAliveTimeoutMs: 30_000,
-  /** An upload that sends nothing for this long is aborted. */
+  /** A body of which nothing arrives for this long is refused. */
   uploadIdleMsMax: 30_000,
-  /** The slowest accepted transfer of a body, after a fixed grace period: 512 bytes a millisecond. */
-  bodyBytesPerMsMin: 512,
   /** How far a streamed body is read ahead of its consumer. */
   bodyAheadBytesMax: 1 * MiB,
+  /** A connection that the service has ended waits this long for its client to end it too. */
+  lingerMs: 5_000,
   /**
-   * After a refusal, the rest of the body is read and dropped for this long, so that the client reads the
+   * After a refusal, up to this much of the body is read and dropped, so that its sender comes to read the
    * response.
    */
-  lingerMs: 5_000,
+  lingerBytesMax: 16 * GiB,
   errorPlacesMax: 10,
   /** The number of multipart uploads that may be open at the same time. */
   uploadCountMax: 64,

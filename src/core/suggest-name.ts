@@ -51,19 +51,21 @@ const toSnakeCase = (name: string): string =>
     .replaceAll(/[-. ]/g, '_')
     .toLowerCase()
 
+const isPart = (part: string, name: string): boolean => name.startsWith(part) || name.endsWith(part)
+
 /** Finds the one of `known` that was probably meant by `name`; undefined when none is near. */
 export const findNearName = (name: string, known: readonly string[]): string | undefined => {
   if (name.length > LENGTH_MAX) return undefined
   const spelled = toSnakeCase(name)
   const ranked = known
     .filter((other) => other.length <= LENGTH_MAX)
-    .map((other) => ({ other, edits: countEdits(spelled, other.toLowerCase()) }))
+    .map((other) => ({ other, edits: countEdits(spelled, toSnakeCase(other)) }))
     .sort((a, b) => a.edits - b.edits)
   const [nearest] = ranked
   if (nearest !== undefined && nearest.edits <= Math.floor(nearest.other.length / 3)) return nearest.other
   return (
     known.find((other) => Object.hasOwn(SYNONYMS, other) && SYNONYMS[other].includes(spelled)) ??
-    known.find((other) => spelled.length >= 4 && (other.startsWith(spelled) || other.endsWith(spelled)))
+    known.find((other) => spelled.length >= 4 && isPart(spelled, toSnakeCase(other)))
   )
 }
 
@@ -72,4 +74,12 @@ export const suggestName = (name: string, known: readonly string[]): string => {
   const near = findNearName(name, known)
   if (near === undefined) return ''
   return `; did you mean ${/^[\w./-]+$/.test(near) ? near : JSON.stringify(near)}?`
+}
+
+/** The same for names that all begin with `prefix`, which is no part of what is compared. */
+export const suggestPrefixed = (prefix: string, name: string, known: readonly string[]): string => {
+  if (!name.startsWith(prefix)) return ''
+  const cut = (whole: string): string => whole.slice(prefix.length)
+  const near = findNearName(cut(name), known.map(cut))
+  return near === undefined ? '' : `; did you mean ${prefix}${near}?`
 }

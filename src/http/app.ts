@@ -11,12 +11,17 @@ import fastify, {
   LogController,
 } from 'fastify'
 import type { TSchema } from 'typebox'
-import { GatherdError } from '../core/errors.ts'
+import { GatherdError, refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { admit, type HeadFacts, isLastOfConnection, REFUSALS, type Refusal } from './admit.ts'
+import { holdExpectations } from './connection/expectations.ts'
+import { prepareSockets } from './connection/server-sockets.ts'
+import { takeTurn } from './connection/request-order.ts'
 import type { App, HttpContext } from './context.ts'
-import { answerClientError, answerError, answerUnknownRoute } from './errors/error-handler.ts'
+import { answerClientError, answerConnect } from './errors/client-errors.ts'
+import { answerError, answerUnknownRoute } from './errors/error-handler.ts'
 import { openFastPath } from './fast-path/fast-path.ts'
+import { findHeadFlaw, pathOfTarget } from './head-facts.ts'
 import { isRequestId, parseRequestTimeout } from './negotiate.ts'
 import { HttpRefusal } from './errors/problem.ts'
 import { registerRoutes, ROUTES } from './routes.ts'
@@ -49,12 +54,13 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (raw) => nextRequestId(raw),
     routerOptions: { maxParamLength: LIMITS.urlBytesMax },
-    keepAliveTimeout: LIMITS.keepAliveTimeoutMs,
+    keepAliveTimeout: context.settings.keepAliveMs,
     // Node's request timeout would end long uploads, so receive.ts watches bodies itself.
     requestTimeout: 0,
     // While draining, requests on open connections are still served.
     return503OnClosing: false,
     frameworkErrors: answerError,
+    rewriteUrl: ({ url = '' }) => pathOfTarget(url),
     clientErrorHandler: (error, socket) => answerClientError(error, socket as Socket, nextRequestId()),
     http: {
       headersTimeout: LIMITS.headersTimeoutMs,
@@ -65,6 +71,9 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
       insecureHTTPParser: false,
     },
   }).withTypeProvider<TypeBoxTypeProvider>()
+  prepareSockets(app.server, context)
+  holdExpectations(app.server)
+  app.server.on('connect', (_request, socket: Socket) => answerConnect(socket, nextRequestId()))
   app.server.maxConnections = LIMITS.connectionCountMax
   // Node would silently drop headers beyond a maximum; admission refuses them instead.
   app.server.maxHeadersCount = 0
@@ -81,13 +90,16 @@ export const buildApp = async (context: HttpContext, options: AppOptions = {}): 
   app.decorateRequest('bodyFormat', undefined)
   app.decorateRequest('arenaBody', undefined)
   app.addHook('onRequest', (request, reply, done) => {
-    let refusal: Error | undefined
-    try {
-      checkHead(context, request, reply)
-    } catch (error) {
-      refusal = error as Error
-    }
-    done(refusal)
+    takeTurn(request.raw, reply.raw, (result) => {
+      let refusal: Error | undefined
+      try {
+        if (result === 'closed') refuse('DEADLINE_EXCEEDED', 'the connection has ended before this request')
+        checkHead(context, request, reply)
+      } catch (error) {
+        refusal = error as Error
+      }
+      done(refusal)
+    })
   })
   if (app.log.level === 'debug' || app.log.level === 'trace') app.addHook('onResponse', logResponse)
   // The fast path logs no answers, so it stays closed when every answer is logged.
@@ -115,20 +127,29 @@ const checkHead = (context: HttpContext, request: FastifyRequest, reply: Fastify
   const { headers, url = '' } = raw
   reply.header('x-content-type-options', 'nosniff')
   if (headers['x-request-id'] !== undefined) reply.header('x-request-id', request.id)
-  if (isLastOfConnection(context)) reply.header('connection', 'close')
+  // node:http drops what follows an offer to upgrade in the same read, so nothing may follow.
+  if (isLastOfConnection(context) || headers.upgrade !== undefined) endAfter(reply)
   const declaration = request.routeOptions.config?.declaration
   const facts: HeadFacts = {
     urlBytes: url.length,
     headerCount: raw.rawHeaders.length / 2,
-    hasHost: headers.host !== undefined || raw.httpVersion !== '1.1',
+    flaw: findHeadFlaw(raw),
     // An unknown path is a 404, but an unknown path of the API is refused like its other paths until the
     // tables are loaded.
     needsTables: declaration === undefined ? url.startsWith('/v1/') : declaration.whileLoading !== true,
   }
   const refusal = admit(facts, context)
-  if (refusal !== null) throw toError(refusal, context.health.reason)
+  if (refusal !== null) {
+    if (REFUSALS[refusal].closes === true) endAfter(reply)
+    throw toError(refusal, context.health.reason)
+  }
   const timeoutMs = parseRequestTimeout(headers['x-request-timeout-ms'])
   if (timeoutMs !== undefined) request.deadlineAt = Date.now() + timeoutMs
+}
+
+/** Makes node:http end the connection after the answer, and say so in it. */
+const endAfter = ({ raw }: FastifyReply): void => {
+  raw.shouldKeepAlive = false
 }
 
 const toError = (refusal: Refusal, reason: string): GatherdError => {

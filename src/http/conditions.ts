@@ -2,7 +2,7 @@
  * Parses and checks the headers that make a request conditional: `If-Match` and `If-None-Match` on the state
  * of the table, `X-Request-Timeout-Ms` on the time, `Idempotency-Key` on earlier requests.
  */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { refuse } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Precondition } from '../core/types.ts'
@@ -92,6 +92,11 @@ export const checkDeadline = ({ deadlineAt }: FastifyRequest): void => {
   if (deadlineAt !== undefined && Date.now() >= deadlineAt) {
     refuse('DEADLINE_EXCEEDED', 'X-Request-Timeout-Ms had passed before the work could begin')
   }
+}
+
+/** Refuses DEADLINE_EXCEEDED when the client has gone. Nobody reads that, but the work ends with it. */
+export const checkConnected = ({ raw }: FastifyReply): void => {
+  if (raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client has closed the connection')
 }
 
 declare module 'fastify' {

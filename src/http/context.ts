@@ -11,6 +11,7 @@ import type { HeaderMemory } from '../upload/read-header.ts'
 import type { Staging } from '../upload/staging/layout.ts'
 import type { WriterClient } from '../writer/client.ts'
 import { StallWatch } from './body/stall-watch.ts'
+import { Connections } from './connection/connections.ts'
 
 /** The Fastify instance that routes are added to. */
 export type App = FastifyInstance<
@@ -25,7 +26,7 @@ export type App = FastifyInstance<
  * Whether the service can serve requests. The owner of the HTTP worker changes it in place; requests read it.
  */
 export interface Health {
-  state: 'loading' | 'ready' | 'degraded' | 'draining'
+  state: 'loading' | 'ready' | 'degraded' | 'draining' | 'stopping'
   /** The cause of the state, for people. */
   reason: string
 }
@@ -46,6 +47,7 @@ export interface HttpDependencies {
 export interface HttpContext extends HttpDependencies {
   /** Ends requests whose bodies do not arrive, and answers that the client does not read. */
   stalls: StallWatch
+  connections: Connections
   /** Memory for the values of a JSON update, overwritten by the next one. */
   keepUpdateValues: KeepSingles
   /** Counts the memory of the headers of uploads. */
@@ -56,6 +58,7 @@ export interface HttpContext extends HttpDependencies {
 export const createHttpContext = (dependencies: HttpDependencies): HttpContext => ({
   ...dependencies,
   stalls: new StallWatch(),
+  connections: new Connections(),
   keepUpdateValues: createValueMemory(),
   headers: { bytes: 0 },
 })

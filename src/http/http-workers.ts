@@ -58,11 +58,44 @@ export class HttpWorkers {
     this.#broadcast({ kind: 'drain' })
   }
 
+  /** Counts the open connections. */
+  async countConnections(): Promise<number> {
+    const events = await this.#ask({ kind: 'count' }, 'counted')
+    return events.reduce((sum, { connectionCount }) => sum + connectionCount, 0)
+  }
+
+  /**
+   * Finishes the requests in progress, and from now on refuses those that still arrive. The port stays open.
+   */
+  async stop(): Promise<void> {
+    await this.#ask({ kind: 'stop' }, 'stopped')
+  }
+
   /** Finishes the requests in progress and resolves when every HTTP worker has ended. */
   async close(): Promise<void> {
     this.#isClosing = true
     this.#broadcast({ kind: 'close' })
     await Promise.all([...this.#running].map(({ closed }) => closed))
+  }
+
+  /** Sends a command to every HTTP worker, and resolves to their answers. One that ends gives none. */
+  async #ask<Kind extends HttpWorkerEvent['kind']>(
+    command: HttpWorkerCommand,
+    kind: Kind,
+  ): Promise<Extract<HttpWorkerEvent, { kind: Kind }>[]> {
+    const answers = [...this.#running].map(async ({ worker, closed }) => {
+      const answered = new Promise<Extract<HttpWorkerEvent, { kind: Kind }>>((resolve) => {
+        const onMessage = (event: HttpWorkerEvent): void => {
+          if (event.kind !== kind) return
+          worker.off('message', onMessage)
+          resolve(event as Extract<HttpWorkerEvent, { kind: Kind }>)
+        }
+        worker.on('message', onMessage)
+      })
+      worker.postMessage(command)
+      return Promise.race([answered, closed.then(() => null)])
+    })
+    return (await Promise.all(answers)).filter((event) => event !== null)
   }
 
   #broadcast(command: HttpWorkerCommand): void {

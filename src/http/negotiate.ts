@@ -83,7 +83,7 @@ export const chooseByAccept = <Offer>(
   offered: readonly Offer[],
   typeOf: (offer: Offer) => string,
 ): Offer | undefined => {
-  const ranges = accept.split(',').flatMap(parseRange)
+  const ranges = splitList(accept).flatMap(parseRange)
   const rank = (offer: Offer, preference: number) => {
     const fitting = ranges.filter((range) => specificity(range.type, typeOf(offer)) >= 0)
     // The most specific range decides on a type, so that "*/*, text/html;q=0" excludes it.
@@ -109,13 +109,21 @@ export const chooseByAccept = <Offer>(
   return ranked[0]?.offer
 }
 
-/** Reads one element of an Accept header; an unreadable one matches nothing. */
+/** The elements of a list (RFC 9110, 5.6.1). A comma in a quoted string separates none. */
+const splitList = (text: string): string[] => text.match(/(?:"(?:[^"\\]|\\.)*"|[^,])+/g) ?? []
+
+const WEIGHT = /;[ \t]*q[ \t]*=[ \t]*(\d*\.?\d*)[ \t]*(?:;|$)/i
+
+/**
+ * Reads one element of an Accept header. An unreadable one matches nothing; an unreadable weight is left out.
+ * Java sent `*; q=.2` for 25 years, so a lone star and a weight without its zero are read as they are meant.
+ */
 const parseRange = (text: string, order: number): AcceptRange[] => {
-  const type = parseMediaType(text)
+  const type = parseMediaType(text.replace(/^[ \t]*\*[ \t]*(?=;|$)/, '*/*'))
   if (type === undefined) return []
-  const weight = /;[ \t]*q[ \t]*=[ \t]*([^;,\s]*)/i.exec(text)?.[1]
-  if (weight === undefined) return [{ type, quality: 1, order }]
-  return /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(weight) ? [{ type, quality: Number(weight), order }] : []
+  const weight = WEIGHT.exec(text.replaceAll(/"(?:[^"\\]|\\.)*"/g, ''))?.[1] ?? ''
+  const quality = /\d/.test(weight) ? Math.min(1, Number(weight)) : 1
+  return [{ type, quality, order }]
 }
 
 /** Rates how closely a range names a type: 2 exactly, 1 by its first half, 0 as any type, -1 not at all. */

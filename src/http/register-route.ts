@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest, HTTPMethods, RouteOptions } from 'fastify'
 import { parseContentDigest } from '../formats/digest.ts'
 import { acceptBodies } from './body/receive.ts'
-import { checkDeadline, parseIdempotencyKey, parsePrecondition } from './conditions.ts'
+import { checkConnected, checkDeadline, parseIdempotencyKey, parsePrecondition } from './conditions.ts'
 import type { App, HttpContext } from './context.ts'
 import { methodsOf, type Route, type RouteCall } from './define-route.ts'
 import { type Format, negotiateFormat } from './negotiate.ts'
@@ -54,7 +54,10 @@ const negotiate = (
   reply: FastifyReply,
 ): RouteCall<unknown, unknown, never, never> => {
   const { headers } = request
-  if (route.deadline) checkDeadline(request)
+  if (route.deadline) {
+    checkDeadline(request)
+    checkConnected(reply)
+  }
   const { answers, negotiation = 'declared' } = route
   const encoding =
     negotiation === 'declared' && answers.length > 0

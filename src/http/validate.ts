@@ -64,13 +64,13 @@ export const compileQueryChecker = <Schema extends TSchema>(
   const properties = (schema as { properties?: Record<string, ScalarSchema> }).properties
   assert(properties !== undefined, 'the schema of a query string is one of an object')
   return (query) => {
-    const converted: Record<string, unknown> = {}
-    for (const [name, text] of Object.entries(query)) {
+    const converted = Object.entries(query).map(([name, text]): [string, unknown] => {
       if (Array.isArray(text))
         refusePlaces('INVALID_REQUEST', [{ pointer: pointerTo('', name), detail: 'is given more than once' }])
-      converted[name] = Object.hasOwn(properties, name) ? convertText(properties[name], text as string) : text
-    }
-    return check(converted)
+      return [name, Object.hasOwn(properties, name) ? convertText(properties[name], text as string) : text]
+    })
+    // An assignment to `__proto__` would make no member, and the check would not see the name.
+    return check(Object.fromEntries(converted))
   }
 }
 

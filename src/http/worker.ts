@@ -26,10 +26,23 @@ export interface HttpWorkerData {
 }
 
 /** Messages from the main thread to an HTTP worker. */
-export type HttpWorkerCommand = { kind: 'drain' } | { kind: 'close' }
+export type HttpWorkerCommand =
+  | { kind: 'drain' }
+  /** Counts the open connections. */
+  | { kind: 'count' }
+  /** Refuses requests, and finishes those in progress. */
+  | { kind: 'stop' }
+  | { kind: 'close' }
 
 /** Messages from an HTTP worker to the main thread. */
-export type HttpWorkerEvent = { kind: 'listening'; port: number } | { kind: 'closed' }
+export type HttpWorkerEvent =
+  | { kind: 'listening'; port: number }
+  | { kind: 'counted'; connectionCount: number }
+  | { kind: 'stopped' }
+  | { kind: 'closed' }
+
+/** At the end, connections get this long to end by themselves. */
+const CLOSE_MS = 500
 
 /** Runs an HTTP worker until the main thread closes it. */
 const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
@@ -44,7 +57,7 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
     data.writerPort,
     (key) => pool?.retire(key),
     (now) => {
-      if (health.state !== 'draining') Object.assign(health, now)
+      if (health.state !== 'draining' && health.state !== 'stopping') Object.assign(health, now)
     },
   )
   const lookups = createLookupServices(pool)
@@ -62,10 +75,19 @@ const runHttpWorker = async (data: HttpWorkerData): Promise<void> => {
   assert(parentPort !== null, 'an HTTP worker is a worker thread')
   const parent = parentPort
   const send = (event: HttpWorkerEvent) => parent.postMessage(event)
-  parent.on('message', async (command: HttpWorkerCommand) => {
-    if (command.kind === 'drain')
-      Object.assign(context.health, { state: 'draining', reason: 'the service is shutting down' })
-    else {
+  parent.on('message', async ({ kind }: HttpWorkerCommand) => {
+    const reason = 'the service is shutting down'
+    if (kind === 'drain') Object.assign(context.health, { state: 'draining', reason })
+    else if (kind === 'count')
+      app.server.getConnections((_error, count) => send({ kind: 'counted', connectionCount: count ?? 0 }))
+    else if (kind === 'stop') {
+      // The port stays open, so that new connections are answered and not reset.
+      Object.assign(context.health, { state: 'stopping', reason })
+      await context.connections.endAll()
+      send({ kind: 'stopped' })
+    } else {
+      // Every request has been answered; whoever still holds a connection then holds it for nothing.
+      setTimeout(() => app.server.closeAllConnections(), CLOSE_MS).unref()
       await app.close()
       await pool?.close()
       writer.close()

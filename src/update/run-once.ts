@@ -48,6 +48,15 @@ export const runOnce = async <Result>(
 export const toChangeKey = (keyId: number | undefined, request: Uint8Array): ChangeKey | undefined =>
   keyId === undefined ? undefined : { keyId, request }
 
+/** Stores the result of a change that is no transaction of the writer. Nothing is stored without a key. */
+export const storeKey = async (
+  writer: Pick<WriterClient, 'call'>,
+  key: ChangeKey | undefined,
+  result: unknown,
+): Promise<void> => {
+  if (key !== undefined) await writer.call('storeKey', { ...key, result })
+}
+
 /** Hashes what a request asks for: `meaning`, and the SHA-256 of its body if it has one. */
 export const hashRequest = (meaning: readonly unknown[], digest: Uint8Array = new Uint8Array()): Uint8Array =>
   new Uint8Array(

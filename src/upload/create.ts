@@ -31,6 +31,8 @@ export interface Specification {
   allowNonFinite?: boolean
   settings: Partial<Settings>
   precondition: Precondition
+  /** Called between slices; throws when nobody waits for the table any more. */
+  checkWanted?: () => void
   key?: BuildKey
 }
 
@@ -59,7 +61,7 @@ export const createTable = async (
   arena: Arena,
   specification: Specification,
 ): Promise<CreatedTable> => {
-  const { name, rows, dim, dtype, source, settings, precondition } = specification
+  const { name, rows, dim, dtype, source, settings, precondition, checkWanted = () => {} } = specification
   checkTableShape(rows, dim)
   const initializer = 'initializer' in source ? completeInitializer(source.initializer, dim) : null
   const built = await buildTable(
@@ -71,8 +73,8 @@ export const createTable = async (
       if (initializer?.kind === 'zeros') return 0
       const writer = new RowLoader(arena, segments, { dim, sourceType: 'float32', dtype })
       try {
-        if ('values' in source) await writeValues(writer, source.values, rows * dim)
-        else if (initializer !== null) await writeInitial(writer, initializer, rows, dim)
+        if ('values' in source) await writeValues(writer, source.values, rows * dim, checkWanted)
+        else if (initializer !== null) await writeInitial(writer, initializer, rows, dim, checkWanted)
       } finally {
         writer.close()
       }
@@ -89,11 +91,17 @@ export const createTable = async (
   return { ...built, initializer }
 }
 
-const writeValues = async (writer: RowLoader, values: Float32Array, count: number): Promise<void> => {
+const writeValues = async (
+  writer: RowLoader,
+  values: Float32Array,
+  count: number,
+  checkWanted: () => void,
+): Promise<void> => {
   assert(values.length === count, 'values are rows x dim')
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
   for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
     if (at > 0) await setImmediate()
+    checkWanted()
     writer.write(bytes.subarray(at, at + SLICE_BYTES))
   }
 }
@@ -103,6 +111,7 @@ const writeInitial = async (
   initializer: CompleteInitializer,
   rows: number,
   dim: number,
+  checkWanted: () => void,
 ): Promise<void> => {
   const fill = initializeRows(initializer, rows, dim)
   const sliceRows = Math.max(1, Math.floor(SLICE_BYTES / (dim * 4)))
@@ -110,6 +119,7 @@ const writeInitial = async (
   const bytes = new Uint8Array(target.buffer)
   for (let row = 0; row < rows; row += sliceRows) {
     if (row > 0) await setImmediate()
+    checkWanted()
     const rowCount = Math.min(sliceRows, rows - row)
     fill(row, rowCount, target)
     writer.write(bytes.subarray(0, rowCount * dim * 4))

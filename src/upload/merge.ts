@@ -13,6 +13,13 @@ import type { SegmentHandle } from '../tables/handles.ts'
 import { bindBuild, type BuildKey, type BuiltTable, buildTable, type WriterConnection } from './build.ts'
 import { refuseNonFinite, RowLoader } from './row-loader.ts'
 
+export interface MergeRequest {
+  precondition: Precondition
+  key?: BuildKey | undefined
+  /** Called between slices; throws when nobody waits for the merge any more. */
+  checkWanted?: () => void
+}
+
 /** Bytes that are merged before the event loop runs other work. */
 const SLICE_BYTES = 256 * 1024
 
@@ -26,8 +33,7 @@ export const mergeAdapter = async (
   writer: WriterConnection,
   arena: Arena,
   entry: TableEntry,
-  precondition: Precondition,
-  key?: BuildKey,
+  { precondition, key, checkWanted = () => {} }: MergeRequest,
 ): Promise<BuiltTable> => {
   const { current, record, adapters } = entry
   const { version, rows, dim, dtype } = current.handle
@@ -57,7 +63,7 @@ export const mergeAdapter = async (
     const fill = async (segments: readonly SegmentHandle[]): Promise<number> => {
       const writer = new RowLoader(arena, segments, { dim, sourceType: 'float32', dtype })
       try {
-        await writeMerged(arena, writer, current, adapter)
+        await writeMerged(arena, writer, current, adapter, checkWanted)
       } finally {
         writer.close()
         // The pins end before the commit, which may wait for a change of the table that waits for the last
@@ -78,6 +84,7 @@ const writeMerged = async (
   writer: RowLoader,
   current: TableReader,
   adapter: TableAdapter,
+  checkWanted: () => void,
 ): Promise<void> => {
   const { rows, dim } = current.handle
   const blockRows = Math.min(
@@ -92,6 +99,7 @@ const writeMerged = async (
   try {
     for (let first = 0; first < rows; first += blockRows) {
       if (first > 0) await setImmediate()
+      checkWanted()
       // The merge stops early, because a request that removes the adapter waits for its readers.
       if (adapter.factors.isRetired)
         refuse('PRECONDITION_FAILED', 'the adapter was replaced or deleted while it was being merged')

@@ -7,6 +7,7 @@ import type { StoreHealth } from './upkeep/health.ts'
 import type { Idempotency } from './updates/idempotency.ts'
 import type { Scrubber } from './upkeep/scrubber.ts'
 import type { Snapshots } from './upkeep/snapshots.ts'
+import type { BuildOrder } from './lifecycle/build-order.ts'
 import type { ChangeKeys } from './lifecycle/change-keys.ts'
 import type { FormerTables } from './lifecycle/former-tables.ts'
 import type { TableModel } from './lifecycle/table-model.ts'
@@ -31,6 +32,7 @@ export interface WriterDependencies {
   readonly aliases: Map<string, AliasRecord>
   readonly formerTables: FormerTables
   readonly httpWorkers: HttpWorkerLinks
+  readonly buildOrder: BuildOrder
   /** Refuses NOT_READY before the data directory is open. */
   readonly storage: OpenStorage
   /** Resolves when every table is loaded. */

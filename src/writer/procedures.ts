@@ -65,6 +65,7 @@ const makeBuildProcedures = (
     const buildId = writer.takeNumber()
     const build = beginBuild(writer.tables, writer.memory, `v${buildId}`, argument, Date.now())
     httpWorker.builds.set(buildId, build)
+    writer.buildOrder.begin(buildId)
     return { buildId, segments: build.handle.segments, state: build.state?.rows.handle.segments ?? null }
   },
   commitBuild: async (httpWorker, { buildId, ...commit }) => {
@@ -73,11 +74,24 @@ const makeBuildProcedures = (
       refuse('PRECONDITION_FAILED', 'the upload was aborted before its commit')
     // From here on this procedure owns the build, even if the HTTP worker dies.
     httpWorker.builds.delete(buildId)
-    return writer.lock(build.arguments.name, () => commitBuild(writer, build, commit))
+    const { name } = build.arguments
+    const commitInOrder = async (): Promise<WriterCalls['commitBuild']['answer']> => {
+      try {
+        writer.buildOrder.check(name, buildId)
+      } catch (error) {
+        releaseBuild(build, writer.memory)
+        throw error
+      }
+      const answer = await commitBuild(writer, build, commit)
+      writer.buildOrder.note(name, buildId)
+      return answer
+    }
+    return writer.lock(name, commitInOrder).finally(() => writer.buildOrder.end(buildId))
   },
   abortBuild: (httpWorker, { buildId }) => {
     const build = httpWorker.builds.get(buildId)
     httpWorker.builds.delete(buildId)
+    writer.buildOrder.end(buildId)
     if (build !== undefined) releaseBuild(build, writer.memory)
     return null
   },
@@ -88,15 +102,26 @@ const makeTableProcedures = (
 ): Pick<Procedures, 'patch' | 'remove' | 'rollback'> => ({
   patch: (_httpWorker, argument) => writer.lock(argument.name, () => changeSettings(writer, argument)),
   remove: async (_httpWorker, argument) => {
-    await writer.lock(argument.name, () => removeTable(writer, argument))
+    const number = writer.takeNumber()
+    await writer.lock(argument.name, async () => {
+      await removeTable(writer, argument)
+      writer.buildOrder.note(argument.name, number)
+    })
     return null
   },
-  rollback: (_httpWorker, argument) => writer.lock(argument.name, () => rollBack(writer, argument)),
+  rollback: (_httpWorker, argument) => {
+    const number = writer.takeNumber()
+    return writer.lock(argument.name, async () => {
+      const answer = await rollBack(writer, argument)
+      writer.buildOrder.note(argument.name, number)
+      return answer
+    })
+  },
 })
 
 const makeKeyProcedures = (
   writer: WriterDependencies,
-): Pick<Procedures, 'beginKey' | 'recallKey' | 'endKey'> => ({
+): Pick<Procedures, 'beginKey' | 'recallKey' | 'storeKey' | 'endKey'> => ({
   beginKey: (httpWorker, argument) => {
     const keyId = writer.takeNumber()
     const { isKnown } = writer.storage.changeKeys.begin(
@@ -108,6 +133,11 @@ const makeKeyProcedures = (
     return { keyId, isKnown }
   },
   recallKey: (_httpWorker, key) => writer.storage.changeKeys.recall(key),
+  storeKey: (_httpWorker, { result, ...key }) => {
+    const { store, changeKeys } = writer.storage
+    store.commit({ keys: changeKeys.describe(key, result) })
+    return null
+  },
   endKey: (httpWorker, { keyId }) => {
     httpWorker.keyIds.delete(keyId)
     writer.storage.changeKeys.end(keyId)

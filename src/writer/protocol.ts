@@ -204,6 +204,8 @@ export interface WriterCalls {
   }
   /** Returns the result that an earlier change has stored with the key; null when none has. */
   recallKey: { argument: ChangeKey; answer: { result: unknown } | null }
+  /** Stores a key alone, after a change that is no transaction of the writer. */
+  storeKey: { argument: ChangeKey & { result: unknown }; answer: null }
   endKey: { argument: { keyId: number }; answer: null }
   update: { argument: UpdateArguments | UpdateRef; answer: UpdateResult }
   /**

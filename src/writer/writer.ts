@@ -1,18 +1,17 @@
 /** The writer: the only thread that changes tables. */
 import type { MessagePort } from 'node:worker_threads'
-import { GatherdError, refuse, toMessage } from '../core/errors.ts'
+import { refuse, toMessage } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { instantiateApplyKernels } from '../kernels/apply.ts'
 import { Arena } from '../tables/arena.ts'
 import { adapterMemories, type AliasRecord } from '../tables/handles.ts'
 import { TableMemory } from '../tables/memory.ts'
 import { describeReport, openStore, type OpenStoreOptions, refuseStart } from '../storage/open-store.ts'
-import { StoreFailed } from '../storage/refusals.ts'
 import type { Store } from '../storage/store.ts'
 import { endExport, listLogs } from './upkeep/exports.ts'
 import { Cleanup } from './upkeep/cleanup.ts'
 import { type HttpWorkerLink, HttpWorkerLinks } from './http-worker-links.ts'
-import { describeFailure, StoreHealth } from './upkeep/health.ts'
+import { StoreHealth, toRefusal } from './upkeep/health.ts'
 import { Idempotency } from './updates/idempotency.ts'
 import type { WriterDependencies, OpenStorage } from './dependencies.ts'
 import { makeProcedures, type Procedures } from './procedures.ts'
@@ -24,6 +23,7 @@ import { FormerTables } from './lifecycle/former-tables.ts'
 import { planCleanStop } from './lifecycle/reserve-sequences.ts'
 import { Scrubber } from './upkeep/scrubber.ts'
 import { Snapshots } from './upkeep/snapshots.ts'
+import { BuildOrder } from './lifecycle/build-order.ts'
 import { type TableModel, releaseBuild, toRecord } from './lifecycle/table-model.ts'
 import { GroupCommit } from './updates/group-commit.ts'
 
@@ -60,6 +60,7 @@ export class Writer implements WriterDependencies {
   readonly aliases = new Map<string, AliasRecord>()
   formerTables = new FormerTables()
   readonly httpWorkers: HttpWorkerLinks
+  readonly buildOrder = new BuildOrder()
   readonly #arena = new Arena(LIMITS.updateBytesInFlightMax * 4)
   readonly #procedures: Procedures
   readonly #onError: (error: unknown) => void
@@ -175,14 +176,8 @@ export class Writer implements WriterDependencies {
       journalBytes: snapshotJournalBytes ?? Number.POSITIVE_INFINITY,
       ageMs: snapshotAgeMs ?? Number.POSITIVE_INFINITY,
     })
-    const { tables } = this
-    const scrubber = new Scrubber({
-      store,
-      snapshots,
-      tables,
-      onError: this.#onError,
-      everyMs: LIMITS.scrubEveryMs,
-    })
+    const everyMs = LIMITS.scrubEveryMs
+    const scrubber = new Scrubber({ store, snapshots, tables: this.tables, onError: this.#onError, everyMs })
     const changeKeys = new ChangeKeys(store, keys)
     return { store, keys, changeKeys, groupCommit, snapshots, scrubber, cleanup, health }
   }
@@ -227,12 +222,8 @@ export class Writer implements WriterDependencies {
       const call = this.#procedures[procedure] as (httpWorker: HttpWorkerLink, argument: unknown) => unknown
       this.httpWorkers.answer(httpWorker, { callId, answer: await call(httpWorker, argument) })
     } catch (error) {
-      const refusal =
-        error instanceof StoreFailed
-          ? new GatherdError('NOT_READY', describeFailure(error), { cause: error })
-          : error
       this.#storage?.health.note(error)
-      const message = toMessage(refusal)
+      const message = toMessage(toRefusal(error))
       if (message.code === 'INTERNAL') this.#onError(error)
       this.httpWorkers.answer(httpWorker, { callId, error: message })
     }
@@ -241,6 +232,7 @@ export class Writer implements WriterDependencies {
   /** Discards what an HTTP worker that has ended had in progress. */
   #giveUp(httpWorker: HttpWorkerLink): void {
     for (const build of httpWorker.builds.values()) releaseBuild(build, this.memory)
+    this.buildOrder.endAll(httpWorker.builds.keys())
     for (const { reservedBytes, handle } of httpWorker.adapterBuilds.values())
       this.memory.release(reservedBytes, adapterMemories(handle))
     for (const begun of httpWorker.exports.values()) endExport(begun, this.memory)

@@ -199,7 +199,11 @@ describe('gatherd verify', () => {
 
   test('reads the directory of a killed service, and refuses that of a running one', async () => {
     const directory = join(makeFolder(), 'data')
-    const service = await startProcess({ GATHERD_DATA_DIR: directory })
+    const service = await startProcess({
+      GATHERD_DATA_DIR: directory,
+      GATHERD_HTTP_THREADS: '1',
+      GATHERD_COMPUTE_THREADS: '0',
+    })
     try {
       const send = (path: string, method: string, body: unknown) =>
         fetch(`${service.url}/v1/tables/user${path}`, {

@@ -9,6 +9,7 @@ export const PAGES: readonly string[] = [
   'docs/how-to/versions-and-aliases.md',
   'docs/how-to/retry-updates.md',
   'docs/how-to/deploy.md',
+  'docs/how-to/proxies.md',
   'docs/how-to/migrate.md',
   'docs/reference/command-line.md',
   'docs/reference/durability.md',
@@ -37,10 +38,12 @@ const CONTAINER = 'it needs a container engine; .ci/container does the steps of 
 const LIBRARIES =
   'its libraries are gigabytes; test/examples/migrate.test.ts runs it where they are installed'
 const DRAWING = 'it is a drawing'
+const PROXY = 'test/http/conformance-proxies.test.ts runs the proxy with it'
 
 const START = 'npm ci && npm start      # serves on http://127.0.0.1:8080'
 const BUILD = 'docker build -t gatherd .'
-const SETTINGS = 'GATHERD_PORT=9000 GATHERD_DATA_DIR=/var/lib/gatherd GATHERD_HTTP_THREADS=4 npm start'
+const SETTINGS = 'npx gatherd serve --port 9000 --data-dir /var/lib/gatherd --http-threads 4'
+const FORMULA = 'rows x row bytes x (keep_versions + 1)  +  rows x state bytes x versions that were trained'
 const PRECEDENCE = 'GATHERD_PORT=9000 npm start'
 const README_DRAWING =
   '      PUT /v1/tables/items        POST .../lookup                       POST .../gradients'
@@ -59,6 +62,9 @@ export const NOT_RUN: readonly LeftOut[] = [
   { page: 'README.md', info: 'sh no-run', begins: BUILD, reason: CONTAINER },
   { page: 'docs/how-to/deploy.md', info: 'sh no-run', begins: BUILD, reason: CONTAINER },
   { page: 'docs/how-to/deploy.md', info: 'sh no-run', begins: SETTINGS, reason: INSTALLS },
+  { page: 'docs/how-to/deploy.md', info: 'text no-run', begins: FORMULA, reason: 'it is a formula' },
+  { page: 'docs/how-to/proxies.md', info: 'nginx', begins: 'upstream gatherd {', reason: PROXY },
+  { page: 'docs/how-to/proxies.md', info: 'haproxy', begins: 'defaults', reason: PROXY },
   ...migration(
     '"""JAX and flax -> gatherd: the same rows, the same answers out of range, the same step.',
     'OK rows: flax Embed',

@@ -7,9 +7,10 @@ import type { JsonLimits } from '../../src/formats/json-reader.ts'
 import { AssertionFailure } from '../../src/core/assert.ts'
 import { errorOf, readTensor } from './json-bodies.ts'
 import { createRandom, HARD_NUMBERS, randomNumber } from './json-numbers.ts'
+import { runsOf } from '../helpers/property-runs.ts'
 
 const LONG = process.env.GATHERD_TEST_LONG === '1'
-const RANDOM_COUNT = LONG ? 10_000_000 : 100_000
+const RANDOM_COUNT = LONG ? 10_000_000 : runsOf({ quick: 30_000, long: 100_000 })
 const BATCH_COUNT = 19_200
 
 const singles = ['indices']
@@ -99,7 +100,7 @@ describe('a tensor that is read as float32 at once', () => {
       fc.property(tensors, fc.constantFrom(Infinity, 7), (json, valueCountMax) => {
         expect(outcome(json, { valueCountMax, singles })).toEqual(outcome(json, { valueCountMax }))
       }),
-      { numRuns: LONG ? 100_000 : 2_000 },
+      { numRuns: LONG ? 100_000 : runsOf({ quick: 500, long: 2_000 }) },
     )
   })
 

@@ -1,7 +1,7 @@
 /** Starts a whole service in the thread of the test. */
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
-import { readConfig } from '../../src/config.ts'
+import { type HttpSettings, readConfig } from '../../src/config.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import { buildApp } from '../../src/http/app.ts'
 import { type App, createHttpContext, type HttpContext, type Health } from '../../src/http/context.ts'
@@ -18,6 +18,8 @@ export interface ServiceOptions {
   logLevel?: string
   /** Turns the fast path on. It is off by default, and off when every answer is logged. */
   fastPath?: boolean
+  /** Replaces settings of the configuration. */
+  settings?: Partial<HttpSettings>
   /** A directory to keep. Without it an empty one is made, and removed at the end. */
   dataDir?: string
   /** Replaces limits of core/limits.ts. */
@@ -40,7 +42,13 @@ export interface Service {
 
 /** Starts a service and waits until it is ready. The test must close it, or its process does not end. */
 export const startService = async (options: ServiceOptions = {}): Promise<Service> => {
-  const { quotaBytes = 256 * 1024 * 1024, segmentBytesMax, logLevel = 'debug', fastPath = false } = options
+  const {
+    quotaBytes = 256 * 1024 * 1024,
+    segmentBytesMax,
+    logLevel = 'debug',
+    fastPath = false,
+    settings,
+  } = options
   const writerErrors: unknown[] = []
   const own = options.dataDir === undefined ? makeDataDir() : null
   const dataDir = options.dataDir ?? own?.dataDir ?? ''
@@ -64,7 +72,7 @@ export const startService = async (options: ServiceOptions = {}): Promise<Servic
     lookups,
     staging,
     health,
-    settings: { ...readConfig({}), logLevel, fastPath },
+    settings: { ...readConfig({}), logLevel, fastPath, ...settings },
   })
   const log: Record<string, unknown>[] = []
   const app = await buildApp(context, {

@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream'
 import type { Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LIMITS } from '../../src/core/limits.ts'
-import { answerClientError } from '../../src/http/errors/error-handler.ts'
+import { answerClientError } from '../../src/http/errors/client-errors.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
 let service: Service
@@ -40,7 +40,7 @@ describe('requests to the app', () => {
   test('are bounded by the limits of the service', () => {
     const { server } = service.app
     expect(server.headersTimeout).toBe(LIMITS.headersTimeoutMs)
-    expect(server.keepAliveTimeout).toBe(LIMITS.keepAliveTimeoutMs)
+    expect(server.keepAliveTimeout).toBe(75_000)
     expect(server.maxConnections).toBe(LIMITS.connectionCountMax)
     expect(server.requestTimeout).toBe(0)
     expect(server.maxHeadersCount).toBe(0)

@@ -114,6 +114,23 @@ describe.each(Object.entries(CHANGES))('The key of %s', (_name, { prepare = [], 
   })
 })
 
+test('The key of a request that begins or aborts an upload gets the first answer, and begins no second one', async () => {
+  const begin: [Method, string, Sent] = ['POST', 'tables/t/uploads', { body: { rows: 1, dim: 1 } }]
+  const first = await keyed(begin, 'begin')
+  const again = await keyed(begin, 'begin')
+  expect([again.statusCode, again.json(), again.headers.location]).toEqual([
+    201,
+    { ...first.json<object>(), replayed: true },
+    first.headers.location,
+  ])
+  expect((await send('GET', 'uploads')).json<{ uploads: object[] }>().uploads).toHaveLength(1)
+  const upload = String(first.headers.location).slice('/v1/'.length)
+  for (const isReplay of [undefined, 'true']) {
+    const removed = await keyed(['DELETE', upload], 'abort')
+    expect([removed.statusCode, removed.headers['idempotent-replayed']]).toEqual([204, isReplay])
+  }
+})
+
 describe('The key of a change', () => {
   test('survives a restart, together with the change', async () => {
     const first = await keyed(['PUT', 'tables/t?rows=1&dim=1', { body: numbers(4), headers: RAW }], 'restart')

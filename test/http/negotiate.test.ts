@@ -78,7 +78,15 @@ describe('Accept', () => {
     ['application/*;q=0.2, application/x-npy;q=0.1', 'json'],
     ['text/plain, application/json ; Q=1.000', 'json'],
     ['garbage, application/x-npy', 'npy'],
-    ['application/json;q=2, application/x-npy;q=0.001', 'npy'],
+    ['application/json;q=2, application/x-npy;q=0.001', 'json'],
+    ['text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2', 'json'],
+    ['application/x-npy; q=.5, application/json; q=.25', 'npy'],
+    ['*', 'json'],
+    ['application/x-npy;q=x, application/json;q=0.5', 'npy'],
+    ['application/x-npy;q=, application/json;q=0.5', 'npy'],
+    ['application/x-npy; a="b,c;q=0"; q=0.9, application/json; q=0.8', 'npy'],
+    ['application/json;q=0.5;level=1,application/x-npy;q=0.6;', 'npy'],
+    [', ,application/x-npy,', 'npy'],
   ])('of %j is answered in %s', (accept, format) => {
     expect(negotiateFormat(accept, ALL)).toBe(format)
   })

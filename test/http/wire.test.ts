@@ -94,7 +94,7 @@ describe('bytes that are not a request', () => {
   test.each<[string, string, number, string]>([
     ['words', 'hello\r\n\r\n', 400, 'INVALID_REQUEST'],
     ['a method that does not exist', `FOO / HTTP/1.1\r\n${HOST}\r\n`, 400, 'INVALID_REQUEST'],
-    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'INVALID_REQUEST'],
+    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505, 'VERSION_NOT_SUPPORTED'],
     [
       'a head that is too large',
       `GET / HTTP/1.1\r\n${HOST}X-A: ${'a'.repeat(20_000)}\r\n\r\n`,

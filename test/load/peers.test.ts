@@ -61,6 +61,7 @@ test('The Python servers return the rows and do the step, or name a missing modu
     rowCount: 3_000,
     options,
     apart: false,
+    settleSeconds: 0.05,
     say: () => {},
   })
   for (const { measured } of results.scenarios)

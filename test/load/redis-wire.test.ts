@@ -95,8 +95,17 @@ describe.skipIf(!needs('redis'))('a Redis server', () => {
   const options = { quick: true, windowSeconds: 0.1, warmupSeconds: 0.02, repeatCount: 1 }
   const measure = async (targets: Awaited<ReturnType<typeof start>>, wanted: RegExp) => {
     const scenarios = listScenarios(true).filter(({ id }) => wanted.test(id))
-    return (await runSession({ targets, scenarios, rowCount: 3_000, options, apart: false, say: () => {} }))
-      .scenarios
+    return (
+      await runSession({
+        targets,
+        scenarios,
+        rowCount: 3_000,
+        options,
+        apart: false,
+        settleSeconds: 0.05,
+        say: () => {},
+      })
+    ).scenarios
   }
 
   test('returns the uploaded rows, does the step, and is measured', async () => {

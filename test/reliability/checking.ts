@@ -4,6 +4,7 @@ import {
   adoptChange,
   dropChange,
   findTable,
+  findMissing,
   foldRows,
   type History,
   type Mode,
@@ -217,9 +218,7 @@ const compareVersion = (
   const where = `${table.name} ${version}-${sequence}`
   const { dim } = table
   if (expected === null) {
-    const missing = Array.from({ length: sequence }, (_, i) => i + 1).filter(
-      (at) => !history.bySequence.has(at),
-    )
+    const missing = findMissing(history, sequence)
     oracle.violations.push(`phantom: nothing that was sent is at the sequences ${missing.join()} of ${where}`)
     return
   }

@@ -161,12 +161,26 @@ export const dropChange = (table: TableOracle): void => {
   if (pending?.kind === 'put') table.versions.delete(table.highest + 1)
 }
 
-/** Returns the number of each row after the updates 1 to `sequence`, or null when one of them is missing. */
+/** A gap of this many sequences is one that a start skipped, because so many updates are never sent. */
+const SKIP_MIN = 10_000
+
+/** Lists the sequences up to `sequence` that no update has, without those that a start skipped. */
+export const findMissing = (history: History, sequence: number): number[] => {
+  const known = [...history.bySequence.keys()].filter((at) => at <= sequence).toSorted((a, b) => a - b)
+  const ends = known.at(-1) === sequence ? known : [...known, sequence + 1]
+  return ends.flatMap((at, i) => {
+    const before = i === 0 ? 0 : ends[i - 1]
+    const count = at - before - 1
+    return count >= SKIP_MIN ? [] : Array.from({ length: count }, (_, k) => before + 1 + k)
+  })
+}
+
+/** Returns the number of each row after the updates through `sequence`; null when one of them is missing. */
 export const foldRows = (history: History, sequence: number): number[] | null => {
+  if (findMissing(history, sequence).length > 0) return null
   const rows = Array.from({ length: ROW_COUNT }, () => history.base)
-  for (let at = 1; at <= sequence; at++) {
-    const operation = history.bySequence.get(at)
-    if (operation === undefined) return null
+  const updates = [...history.bySequence].filter(([at]) => at <= sequence).toSorted(([a], [b]) => a - b)
+  for (const [, operation] of updates) {
     for (const row of operation.rows)
       rows[row] = operation.kind === 'set' ? operation.amount : rows[row] + operation.amount
   }

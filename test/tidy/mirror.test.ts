@@ -49,7 +49,7 @@ describe('Tests', () => {
   test('belong to a group, outside of which no file would run', () => {
     const paths = pathsOf(tests).filter((path) => path.endsWith('.test.ts'))
     expect(paths.filter((path) => !PATTERNS.some((pattern) => matchesGlob(path, pattern)))).toEqual([])
-    expect(paths).toContain('test/core/nearest-word.test.ts')
+    expect(paths).toContain('test/core/suggest-name.test.ts')
   })
 
   test('have no unused exception', () => {

@@ -80,7 +80,8 @@ describe('An update of named arrays', () => {
     expect(decode({ indices })).toEqual({ code: 'INVALID_REQUEST', detail: 'the body has no gradients' })
     expect(decode({ indices, gradients: values, values })).toEqual({
       code: 'INVALID_REQUEST',
-      detail: 'the body has a tensor "values"; only indices and gradients are expected',
+      detail:
+        'the body has a tensor "values"; did you mean gradients? only indices and gradients are expected',
     })
   })
 

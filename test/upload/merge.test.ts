@@ -1,16 +1,19 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { WriterConnection } from '../../src/upload/build.ts'
 import { mergeAdapter } from '../../src/upload/merge.ts'
-import { type Service, startService } from '../helpers/service.ts'
+import { removeTables, type Service, startService } from '../helpers/service.ts'
 import { lookUp, putAdapter } from '../http/routes/adapters.ts'
 
 let service: Service
-beforeEach(async () => {
+beforeAll(async () => {
   service = await startService()
+})
+beforeEach(async () => {
   await service.app.inject({ method: 'PUT', url: '/v1/tables/t', payload: { values: [[1], [2]] } })
   await attach(10)
 })
-afterEach(() => service.close())
+afterEach(() => removeTables(service))
+afterAll(() => service.close())
 
 const attach = (value: number) =>
   putAdapter(
@@ -36,7 +39,9 @@ const mergeOvertaken = async (when: 'beginBuild' | 'commitBuild', overtake: () =
       return writer.call(procedure, argument)
     },
   }
-  await expect(mergeAdapter(connection, lookups.arena, registry.find('t'), {})).rejects.toMatchObject({
+  await expect(
+    mergeAdapter(connection, lookups.arena, registry.find('t'), { precondition: {} }),
+  ).rejects.toMatchObject({
     code: 'PRECONDITION_FAILED',
   })
   await overtaken
@@ -50,7 +55,7 @@ test.each(['beginBuild', 'commitBuild'] as const)(
     expect(Array.from(await lookUp(service, [0, 1]))).toEqual([21, 22])
     expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
     const { writer, registry, lookups } = service.context
-    await mergeAdapter(writer, lookups.arena, registry.find('t'), {})
+    await mergeAdapter(writer, lookups.arena, registry.find('t'), { precondition: {} })
     expect(Array.from(await lookUp(service, [0, 1]))).toEqual([21, 22])
     expect(registry.find('t').adapters.has(2)).toBe(false)
   },
@@ -89,7 +94,7 @@ test('A merge that stops between two tasks unpins its adapter, so that the remov
       return writer.call(procedure, argument)
     },
   }
-  const merged = mergeAdapter(connection, lookups.arena, registry.find('t'), {})
+  const merged = mergeAdapter(connection, lookups.arena, registry.find('t'), { precondition: {} })
   // Retired as a publication does it, in the middle of the work.
   const dropped = writer.call('dropAdapter', { name: 't', precondition: {} })
   await expect(merged).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })

@@ -115,6 +115,9 @@ const unpackGzip = async (path: string, options: FileOptions, depth: number): Pr
     return inner
   } catch (error) {
     await unpacked.remove()
+    // The user knows the file by the name that was given.
+    if (error instanceof UsageError)
+      throw new UsageError(error.message.replaceAll(unpacked.path, `what ${path} unpacks to`))
     throw error
   }
 }

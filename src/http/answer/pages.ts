@@ -158,6 +158,8 @@ export const REMEDIES: Record<ErrorCode, string> = {
   DIGEST_MISMATCH: 'The body was damaged on the way: send it again.',
   IDEMPOTENCY_MISMATCH: 'Use a new key for a new request.',
   RATE_LIMITED: 'Wait as long as <code>Retry-After</code> says.',
+  CODING_NOT_SUPPORTED: 'Send the body as it is, with Content-Length or in chunks.',
+  VERSION_NOT_SUPPORTED: 'Send HTTP/1.1, or put a proxy in front that does.',
   INTERNAL: 'Report it, with the request id.',
   OVERLOADED: 'Wait as long as <code>Retry-After</code> says, and send fewer or smaller requests at a time.',
   NOT_READY: 'Wait until <code>/readyz</code> answers 200.',

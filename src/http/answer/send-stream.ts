@@ -5,13 +5,14 @@ import { LIMITS } from '../../core/limits.ts'
 import type { ResponseBuffer } from '../../lookup/buffers.ts'
 import { arrayHeaders } from '../../lookup/encode.ts'
 import type { StreamedAnswer } from '../../lookup/stream.ts'
-import type { StallWatch } from '../body/stall-watch.ts'
+import { countDelivered } from '../../system/socket-queue.ts'
+import type { Pace, StallWatch } from '../body/stall-watch.ts'
 import { stateHeaders } from './send-answer.ts'
 
 /**
  * Sends a long answer. One piece is gathered while the socket takes the one before it, so no more than two
- * are in memory, however slow the client is. The connection is closed when the client takes nothing of a
- * piece for `responseStallMsMax`, or when a piece cannot be gathered.
+ * are in memory, however slow the client is. The connection is closed when the client takes nothing for
+ * `responseStallMsMax`, or when a piece cannot be gathered.
  */
 export const sendStreamed = async (
   reply: FastifyReply,
@@ -55,13 +56,21 @@ export const sendStreamed = async (
   }
 }
 
+/** A client may read as slowly as it likes, as long as it reads. */
+const ANSWER_PACE: Pace = { silenceMs: LIMITS.responseStallMsMax, bytesPerSecondMin: 0 }
+
 /**
  * Writes a piece. Resolves, and releases the piece, when the operating system has taken it. Rejects if the
  * client leaves or stalls.
  */
 const writePiece = (raw: ServerResponse, piece: ResponseBuffer, stalls: StallWatch): Promise<void> =>
   new Promise((resolve, reject) => {
-    const unwatch = stalls.watch(performance.now() + LIMITS.responseStallMsMax, () => raw.destroy())
+    const { socket } = raw
+    const unwatch = stalls.watch(
+      () => (socket === null ? 0 : countDelivered(socket)),
+      ANSWER_PACE,
+      () => raw.destroy(),
+    )
     const onClose = (): void => settle(new Error('the client has closed the connection'))
     const settle = (error?: Error | null): void => {
       unwatch()

@@ -4,7 +4,9 @@ import { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import { askForBody } from '../connection/expectations.ts'
 import { HttpRefusal } from '../errors/problem.ts'
+import { allowedMs, type Pace } from './stall-watch.ts'
 
 /** The facts about a streamed body that are known before it has arrived. */
 export const announcedBody = ({
@@ -20,6 +22,12 @@ export const announcedBody = ({
   }
 }
 
+/** The pace that bodies must keep. */
+export const bodyPace = (bytesPerSecondMin: number): Pace => ({
+  silenceMs: LIMITS.uploadIdleMsMax,
+  bytesPerSecondMin,
+})
+
 /** The error for a body that arrives too slowly. */
 export const refuseSlow = (receivedBytes: number): Error =>
   new HttpRefusal(408, 'INVALID_REQUEST', `the body arrived too slowly: ${receivedBytes} bytes so far`)
@@ -30,10 +38,14 @@ export const refuseCut = (cause: Error): Error =>
 
 /**
  * Yields the chunks of a body, each in memory of its own. Fails when the client leaves (MALFORMED_BODY),
- * sends nothing for `uploadIdleMsMax`, or is slower than `bodyBytesPerMsMin` allows (408). If the consumer
- * stops early, the rest stays unread.
+ * sends nothing for `uploadIdleMsMax`, or is slower than `bytesPerSecondMin` on average (408). If the
+ * consumer stops early, the rest stays unread.
  */
-export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint8Array, void, void> {
+export async function* readChunks(
+  payload: IncomingMessage,
+  bytesPerSecondMin: number,
+): AsyncGenerator<Uint8Array, void, void> {
+  const pace = bodyPace(bytesPerSecondMin)
   const queue: Buffer[] = []
   let queuedBytes = 0
   let receivedBytes = 0
@@ -67,7 +79,8 @@ export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint
       if (failure !== undefined) throw failure
       if (payload.readableEnded) return
       const fromMs = performance.now()
-      const budgetMs = LIMITS.uploadIdleMsMax + receivedBytes / LIMITS.bodyBytesPerMsMin - waitedMs
+      const budgetMs = allowedMs(pace, receivedBytes) - waitedMs
+      askForBody(payload)
       payload.resume()
       await new Promise<void>((resolve) => {
         const timer = setTimeout(
@@ -75,7 +88,7 @@ export async function* readChunks(payload: IncomingMessage): AsyncGenerator<Uint
             failure ??= refuseSlow(receivedBytes)
             resolve()
           },
-          Math.min(LIMITS.uploadIdleMsMax, budgetMs),
+          Math.min(pace.silenceMs, budgetMs),
         )
         wake = () => {
           clearTimeout(timer)

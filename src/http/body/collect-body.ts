@@ -1,8 +1,8 @@
 /** Collects whole bodies, within limits of size and time. */
 import type { IncomingMessage } from 'node:http'
 import { GatherdError } from '../../core/errors.ts'
-import { LIMITS } from '../../core/limits.ts'
-import { refuseCut, refuseSlow } from './body-stream.ts'
+import { askForBody } from '../connection/expectations.ts'
+import { bodyPace, refuseCut, refuseSlow } from './body-stream.ts'
 import type { StallWatch } from './stall-watch.ts'
 
 /** Called once with the body, or with the reason why there is none. */
@@ -33,6 +33,7 @@ export interface BodyLimits {
   /** NaN for a body with chunked transfer coding. */
   announcedBytes: number
   bytesMax: number
+  bytesPerSecondMin: number
   stalls: StallWatch
 }
 
@@ -42,7 +43,7 @@ export interface BodyLimits {
  */
 export const collectBody = (
   payload: IncomingMessage,
-  { announcedBytes, bytesMax, stalls }: BodyLimits,
+  { announcedBytes, bytesMax, bytesPerSecondMin, stalls }: BodyLimits,
   collector: Collector,
   done: (error: Error | null, body?: Buffer) => void,
 ): void => {
@@ -66,10 +67,12 @@ export const collectBody = (
     done(null, collector.finish())
   }
   const onError = (cause: Error): void => stop(refuseCut(cause))
-  const waitMs =
-    LIMITS.headersTimeoutMs +
-    (Number.isNaN(announcedBytes) ? bytesMax : announcedBytes) / LIMITS.bodyBytesPerMsMin
-  const unwatch = stalls.watch(performance.now() + waitMs, () => stop(refuseSlow(receivedBytes)))
+  const unwatch = stalls.watch(
+    () => receivedBytes,
+    bodyPace(bytesPerSecondMin),
+    () => stop(refuseSlow(receivedBytes)),
+  )
+  askForBody(payload)
   payload.on('data', onData).on('end', onEnd).on('error', onError)
 }
 

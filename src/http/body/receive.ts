@@ -25,12 +25,14 @@ export const acceptBodies = (scope: App, context: HttpContext, route: Route): vo
   const { accepts, bodyBytesMax = 0 } = route
   if (accepts === undefined) return
   if (accepts === 'nothing') return acceptNoBody(scope)
-  if (accepts === 'bytes') return acceptAnyBody(scope)
+  if (accepts === 'bytes') return acceptAnyBody(scope, context.settings.bodyBytesPerSecondMin)
   const { whole = [], streamed = [], inArena = false } = accepts
+  const { stalls, settings } = context
+  const { bodyBytesPerSecondMin: bytesPerSecondMin } = settings
   for (const format of whole) {
     addParser(scope, format, (request, payload, done) => {
       const announcedBytes = Number(request.headers['content-length'] ?? NaN)
-      const limits = { announcedBytes, bytesMax: bodyBytesMax, stalls: context.stalls }
+      const limits = { announcedBytes, bytesMax: bodyBytesMax, bytesPerSecondMin, stalls }
       // A body of unannounced length cannot get memory in the arena before it has arrived.
       if (inArena && announcedBytes <= bodyBytesMax)
         collectInArena(request, payload, context.lookups.updateBodies, limits, done)
@@ -38,7 +40,7 @@ export const acceptBodies = (scope: App, context: HttpContext, route: Route): vo
     })
   }
   for (const format of streamed)
-    addParser(scope, format, (_request, payload, done) => done(null, readChunks(payload)))
+    addParser(scope, format, (_request, payload, done) => done(null, readChunks(payload, bytesPerSecondMin)))
   if (inArena) releaseWithResponse(scope)
   refuseOtherTypes(scope, formatsOf(route))
   refuseNoBody(scope)
@@ -62,10 +64,10 @@ const refuseNoBody = (scope: App): void => {
 }
 
 /** Accepts a body of any type, or without a type, as chunks while it arrives. */
-const acceptAnyBody = (scope: App): void => {
+const acceptAnyBody = (scope: App, bytesPerSecondMin: number): void => {
   scope.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage, done: BodyDone) => {
     checkBodyHeaders(request)
-    done(null, readChunks(payload))
+    done(null, readChunks(payload, bytesPerSecondMin))
   })
   refuseNoBody(scope)
 }

@@ -13,7 +13,9 @@ const checkMembers = compileChecker(SpecificationMembers, ['values'])
  * Reads a specification from its JSON body and adds the defaults: float32, zeros. Refuses INVALID_REQUEST,
  * SHAPE_MISMATCH, NON_FINITE.
  */
-export const readSpecification = (body: Buffer): Omit<Specification, 'name' | 'precondition'> => {
+export const readSpecification = (
+  body: Buffer,
+): Omit<Specification, 'name' | 'precondition' | 'checkWanted'> => {
   const { members, tensors } = readJsonObject(body, ['values'], { singles: ['values'] })
   const { rows, dim, dtype = 'float32', initializer, ...settingsMembers } = checkMembers(members)
   const settings = completeSettings(settingsMembers)

@@ -1,9 +1,10 @@
-/** Answers errors: refusals as problems, other errors as INTERNAL, and bytes that Node could not parse. */
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+/** Answers errors: refusals as problems, other errors as INTERNAL. */
+import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import { isClosing, watchDroppedBody } from '../connection/close-connection.ts'
+import { isHeldBack } from '../connection/expectations.ts'
 import type { App } from '../context.ts'
 import { formatsOf, methodsOf, type Route } from '../define-route.ts'
 import { FORMAT_MEDIA_TYPES } from '../negotiate.ts'
@@ -85,18 +86,21 @@ const DESCRIBES_BODY = new Set([
 ])
 
 /**
- * Keeps the connection open after the answer, and reads and drops the rest of the body for up to `lingerMs`.
- * If the connection closed while the client still sends, the client's system would discard the answer.
+ * Reads and drops the rest of the body after the answer, so that its sender comes to read the answer. The
+ * connection stays usable, unless it was to end with this answer.
  */
 const drainBody = (raw: IncomingMessage, reply: FastifyReply): void => {
+  // A client that was not asked for its body may send it or not, so what follows cannot be told.
+  if (!reply.raw.shouldKeepAlive || isHeldBack(raw)) reply.header('connection', 'close')
+  // Fastify sets it after every body that it could not read.
+  else if (reply.hasHeader('connection')) reply.removeHeader('connection')
   if (raw.complete) return
-  if (reply.hasHeader('connection')) reply.removeHeader('connection')
   reply.raw.once('finish', () => {
-    if (raw.complete || raw.destroyed) return
-    raw.resume()
-    const timer = setTimeout(() => raw.destroy(), LIMITS.lingerMs)
-    timer.unref()
-    raw.once('end', () => clearTimeout(timer)).once('close', () => clearTimeout(timer))
+    const { socket } = raw
+    // A connection that ends drops what still arrives by itself.
+    if (raw.complete || raw.destroyed || isClosing(socket)) return
+    const unwatch = watchDroppedBody(socket)
+    raw.once('end', unwatch).once('close', unwatch).resume()
   })
 }
 
@@ -136,62 +140,4 @@ const matchesPath = (url: string, path: string): boolean => {
   const parts = path.split('/')
   const pattern = url.split('/')
   return pattern.length === parts.length && pattern.every((part, i) => part[0] === ':' || part === parts[i])
-}
-
-/** An error of Node's parser about bytes that are not HTTP. */
-interface ParserError extends Error {
-  code?: string
-}
-
-/** Answers bytes that are not HTTP, after the requests before them, and closes the connection. */
-export const answerClientError = (error: ParserError, socket: Socket, requestId: string): void => {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  // The pending answer of the connection, for which Node has no public name.
-  const pending = (socket as { _httpMessage?: ServerResponse | null })._httpMessage
-  if (pending?.req.complete && !pending.writableFinished) {
-    pending.once('finish', () => answerClientError(error, socket, requestId))
-    return
-  }
-  const isInBody = pending !== undefined && pending !== null && !pending.req.complete
-  if (!(isInBody && pending.headersSent)) socket.write(renderRaw(toClientRefusal(error, isInBody), requestId))
-  socket.destroySoon()
-}
-
-const renderRaw = (refusal: GatherdError, requestId: string): string => {
-  const { status, headers, body } = renderProblem(refusal, requestId)
-  const lines = Object.entries({
-    ...headers,
-    connection: 'close',
-    'content-length': String(Buffer.byteLength(body)),
-  })
-  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`
-}
-
-const toClientRefusal = (error: ParserError, isInBody: boolean): GatherdError => {
-  if (isInBody) {
-    const cut = error.code === 'HPE_INVALID_EOF_STATE'
-    return new GatherdError(
-      'MALFORMED_BODY',
-      cut ? 'the body ended before its announced end' : 'the chunks of the body are malformed',
-    )
-  }
-  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return new HttpRefusal(
-      408,
-      'INVALID_REQUEST',
-      `the head of a request must be complete after ${LIMITS.headersTimeoutMs} ms`,
-    )
-  }
-  if (error.code === 'HPE_HEADER_OVERFLOW') {
-    return new HttpRefusal(
-      431,
-      'INVALID_REQUEST',
-      `the head of a request has at most ${LIMITS.headerBytesMax} bytes`,
-    )
-  }
-  return new GatherdError('INVALID_REQUEST', 'these bytes are not an HTTP/1.1 request')
 }

@@ -2,7 +2,6 @@
  * Renders the heads of the fast path's answers, with the bytes and in the order that Fastify and `node:http`
  * write.
  */
-import { LIMITS } from '../../core/limits.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
 
 /** Returns the current value of the header Date (RFC 9110, 5.6.7). */
@@ -18,6 +17,13 @@ export const createHttpDate = (): HttpDate => {
   }
 }
 
+/** What is in the head of every answer of an HTTP worker. */
+export interface HeadConstants {
+  httpDate: HttpDate
+  /** How long the connection stays open when it is idle. */
+  keepAliveMs: number
+}
+
 /**
  * Returns the head of an answer at this sequence, for a body of `bodyBytes`. It is valid until the next call.
  */
@@ -29,17 +35,22 @@ export type AnswerHead = (sequence: number, bodyBytes: number) => Uint8Array
  * same, and often all of it, so those parts are rendered only once.
  */
 export const createAnswerHead = (
-  httpDate: HttpDate,
+  { httpDate, keepAliveMs }: HeadConstants,
   version: number,
   headers: Readonly<Record<string, string>>,
   leading: Readonly<Record<string, string>> = {},
 ): AnswerHead => {
+  const keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
   let rendered = { sequence: -1, date: '', before: '', after: '' }
   let latest = { bodyBytes: -1, bytes: new Uint8Array() }
   return (sequence, bodyBytes) => {
     const now = httpDate()
     if (rendered.sequence !== sequence || rendered.date !== now) {
-      rendered = { sequence, date: now, ...renderHead(version, sequence, headers, leading, now) }
+      rendered = {
+        sequence,
+        date: now,
+        ...renderHead(version, sequence, headers, leading, now, keepAlive),
+      }
       latest = { bodyBytes: -1, bytes: latest.bytes }
     }
     if (latest.bodyBytes !== bodyBytes) {
@@ -55,6 +66,7 @@ const renderHead = (
   headers: Readonly<Record<string, string>>,
   leading: Readonly<Record<string, string>>,
   now: string,
+  keepAlive: string,
 ): { before: string; after: string } => {
   const lines = Object.entries({
     'x-content-type-options': 'nosniff',
@@ -63,9 +75,8 @@ const renderHead = (
     ...headers,
   })
   const text = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
-  const timeoutSeconds = Math.floor(LIMITS.keepAliveTimeoutMs / 1_000)
   return {
     before: `HTTP/1.1 200 OK\r\n${text}content-length: `,
-    after: `\r\nDate: ${now}\r\nConnection: keep-alive\r\nKeep-Alive: timeout=${timeoutSeconds}\r\n\r\n`,
+    after: `\r\nDate: ${now}\r\n${keepAlive}\r\n`,
   }
 }

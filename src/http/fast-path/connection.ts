@@ -1,10 +1,11 @@
 /** Reads the requests of one connection for the fast path, up to the first that Fastify must answer. */
 import type { Socket } from 'node:net'
 import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
+import { closeConnection, isClosing } from '../connection/close-connection.ts'
 import { type AdoptedSocket, adoptSocket, type SocketReader } from './adopt-socket.ts'
 import { ArrivingBody, type ReservedBody } from './arriving-body.ts'
 import type { FastPathExits } from './exits.ts'
-import type { KnownHead } from './known-heads.ts'
+import { beginsWith, type KnownHead } from './known-heads.ts'
 import type { FastPathHead } from './read-head.ts'
 
 /**
@@ -14,8 +15,10 @@ import type { FastPathHead } from './read-head.ts'
  */
 export class FastPathConnection implements SocketReader {
   readonly socket: Socket
-  /** The time when the client last sent data or read an answer. */
+  /** The time when the client last sent data or took some of an answer. */
   heardAtMs: number
+  /** What the client had taken of the answers at the last look. */
+  deliveredBytes = 0
   /** Whether the client has sent nothing yet. */
   isNew = true
   /** The time when the body that is arriving began; undefined when no body is arriving. */
@@ -56,7 +59,7 @@ export class FastPathConnection implements SocketReader {
   read(byteCount: number, memory: Uint8Array): boolean {
     const bytes = Buffer.from(memory.buffer, memory.byteOffset, byteCount)
     // Node's parser now reads the handle itself; bytes that still come here belong to the socket's listeners.
-    if (this.#isDemoted) return this.socket.push(Buffer.from(bytes))
+    if (this.#isDemoted || isClosing(this.socket)) return this.socket.push(Buffer.from(bytes))
     this.#onData(bytes)
     return true
   }
@@ -75,7 +78,8 @@ export class FastPathConnection implements SocketReader {
   close(): void {
     const { socket } = this
     this.#exits.forget(this)
-    socket.off('data', this.#onData).off('drain', this.#continue).resume().destroySoon()
+    socket.off('drain', this.#continue)
+    closeConnection(socket, this.#arriving !== null)
   }
 
   /**
@@ -200,12 +204,8 @@ export class FastPathConnection implements SocketReader {
 
   #recognise(bytes: Buffer, at: number): KnownHead | undefined {
     const known = this.#known
-    if (known !== undefined) {
-      const end = at + known.bytes.length
-      if (end <= bytes.length && bytes.compare(known.bytes, 0, known.bytes.length, at, end) === 0)
-        return known
-    }
-    this.#known = this.#exits.readHead(bytes.subarray(at))
+    if (known === undefined || !beginsWith(bytes, at, known))
+      this.#known = this.#exits.readHead(bytes.subarray(at))
     return this.#known
   }
 

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import { countDelivered } from '../../system/socket-queue.ts'
 import type { App, HttpContext } from '../context.ts'
 import { isAdmitted } from './admission.ts'
 import type { ReservedBody } from './arriving-body.ts'
@@ -38,6 +39,7 @@ const READ_BYTES = 32 * 1024
  */
 export const openFastPath = (app: App, context: HttpContext): void => {
   const { server } = app
+  const { keepAliveMs } = context.settings
   const connections = new Set<FastPathConnection>()
   let nowMs = performance.now()
   let isOpen = true
@@ -62,17 +64,7 @@ export const openFastPath = (app: App, context: HttpContext): void => {
   }
   const sweep = (): void => {
     nowMs = performance.now()
-    for (const connection of connections) closeOverdue(connection)
-  }
-  const closeOverdue = (connection: FastPathConnection): void => {
-    const { socket, isNew, bodySinceMs, heardAtMs, isAnswering } = connection
-    const idleMs = nowMs - heardAtMs
-    if (isAnswering) return
-    if (bodySinceMs !== undefined) {
-      if (nowMs - bodySinceMs >= BODY_WAIT_MS) connection.demote()
-    } else if (isNew) {
-      if (idleMs >= LIMITS.headersTimeoutMs) refuseLate(connection)
-    } else if (idleMs >= LIMITS.keepAliveTimeoutMs + KEEP_ALIVE_MARGIN_MS) socket.destroy()
+    for (const connection of connections) closeOverdue(connection, nowMs, keepAliveMs, refuseLate)
   }
   const refuseLate = (connection: FastPathConnection): void => {
     connection.demote()
@@ -88,15 +80,58 @@ export const openFastPath = (app: App, context: HttpContext): void => {
     if (isOpen) connections.add(new FastPathConnection(socket, exits))
     else exits.giveToFastify(socket)
   })
-  app.addHook('preClose', (done) => {
+  const endIdle = (): Iterable<Socket> => {
     isOpen = false
     clearInterval(sweeper)
-    for (const connection of connections) {
-      if (connection.isIdle) connection.close()
-      else connection.demote()
-    }
+    return leaveFastPath(connections)
+  }
+  context.connections.add(endIdle)
+  app.addHook('preClose', (done) => {
+    endIdle()
     done()
   })
+}
+
+/** Ends idle connections, and hands the others to Fastify, but for those that end after an answer. */
+const leaveFastPath = (connections: ReadonlySet<FastPathConnection>): Iterable<Socket> => {
+  for (const connection of connections) {
+    if (connection.isIdle) connection.close()
+    else connection.demote()
+  }
+  return [...connections].map(({ socket }) => socket)
+}
+
+/** Notes the time when the client has taken some of an answer since the last look. */
+const noteDelivery = (connection: FastPathConnection, nowMs: number): void => {
+  const deliveredBytes = countDelivered(connection.socket)
+  if (deliveredBytes === connection.deliveredBytes) return
+  connection.deliveredBytes = deliveredBytes
+  connection.heardAtMs = nowMs
+}
+
+/** Ends a connection, or hands it to Fastify, when it has made no progress for too long. */
+const closeOverdue = (
+  connection: FastPathConnection,
+  nowMs: number,
+  keepAliveMs: number,
+  refuseLate: (connection: FastPathConnection) => void,
+): void => {
+  const { socket, isNew, bodySinceMs, isAnswering } = connection
+  const isUnread = socket.writableLength > 0
+  const idleMsMax = isUnread ? LIMITS.responseStallMsMax : keepAliveMs + KEEP_ALIVE_MARGIN_MS
+  const isIdleFor = (ms: number): boolean => nowMs - connection.heardAtMs >= ms
+  if (isAnswering) return
+  if (bodySinceMs !== undefined) {
+    if (nowMs - bodySinceMs >= BODY_WAIT_MS) connection.demote()
+  } else if (isNew) {
+    if (isIdleFor(LIMITS.headersTimeoutMs)) refuseLate(connection)
+  } else if (isUnread || isIdleFor(idleMsMax)) {
+    // The client may be reading an answer all the while.
+    noteDelivery(connection, nowMs)
+    if (!isIdleFor(idleMsMax)) return
+    if (isUnread) socket.destroy()
+    else connection.close()
+  }
 }
 
 const reserveLookup = ({ bodyBytes }: FastPathHead): ReservedBody => ({

@@ -9,6 +9,12 @@ export interface KnownHead {
   prepared: PreparedByTable
 }
 
+/** Whether the bytes from `at` on begin with a known head. */
+export const beginsWith = (bytes: Buffer, at: number, known: KnownHead): boolean => {
+  const end = at + known.bytes.length
+  return end <= bytes.length && bytes.compare(known.bytes, 0, known.bytes.length, at, end) === 0
+}
+
 /**
  * The most heads that are remembered. Those of one client differ only in the length of the body, and a
  * service has few clients.

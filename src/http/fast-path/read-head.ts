@@ -5,6 +5,7 @@
 import { LIMITS } from '../../core/limits.ts'
 import { type Format as RegistryFormat, FORMATS, RAW } from '../../formats/format.ts'
 import type { HeadFacts } from '../admit.ts'
+import { isHost } from '../head-facts.ts'
 import type { Format } from '../negotiate.ts'
 
 /** The head of a request that the fast path answers, as plain data. */
@@ -104,7 +105,7 @@ const ANYTHING = (): boolean => true
  * may be a key, a deadline, a condition or an encoding.
  */
 const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map<string, (value: string) => boolean>([
-  ['host', ANYTHING],
+  ['host', isHost],
   ['content-type', (value) => BODY_FORMATS.has(value)],
   ['accept', (value) => ANSWERS.has(value)],
   ['content-length', (value) => /^[1-9][0-9]{0,8}$/.test(value)],
@@ -141,7 +142,7 @@ export const readHead = (bytes: Buffer): FastPathHead | null => {
   const facts: HeadFacts = {
     urlBytes: requestLine.length - 'POST  HTTP/1.1'.length,
     headerCount: lines.length,
-    hasHost: true,
+    flaw: null,
     needsTables: true,
   }
   return { facts, headBytes: end + 4, table, route, format, answer, query, bodyBytes }

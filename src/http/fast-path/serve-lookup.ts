@@ -43,11 +43,11 @@ export type ServeLookup = (
 ) => ResponseBuffer | null
 
 /** Makes the {@link ServeLookup} of an HTTP worker. */
-export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLookup => {
+export const createServeLookup = ({ registry, lookups, settings }: HttpContext): ServeLookup => {
   // Aligned memory for the ids of any body. Lookups share it, because each ends before the next one begins.
   const ids = Buffer.from(new ArrayBuffer(FAST_PATH_LOOKUP_BYTES_MAX))
   const threadCount = lookups.pool?.threadCount ?? 0
-  const httpDate = createHttpDate()
+  const constants = { httpDate: createHttpDate(), keepAliveMs: settings.keepAliveMs }
 
   /** Whether this thread makes the answer, at once. */
   const isInline = ({ plan, adapter, reader }: PlannedLookup): boolean =>
@@ -63,7 +63,7 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
     if (head.format === 'json') {
       // The head of a binary answer contains its shape, which depends on the body.
       return head.answer === 'json'
-        ? { planned: null, writeHead: createAnswerHead(httpDate, reader.handle.version, type), query }
+        ? { planned: null, writeHead: createAnswerHead(constants, reader.handle.version, type), query }
         : null
     }
     const { shape, index_dtype, version: _version, ...options } = query
@@ -76,7 +76,7 @@ export const createServeLookup = ({ registry, lookups }: HttpContext): ServeLook
         ? {}
         : arrayHeaders({ shape: answerShape(head.answer, elementType, planned.plan.shape), elementType })
     const writeHead = createAnswerHead(
-      httpDate,
+      constants,
       reader.handle.version,
       { ...described, ...type },
       indexHeaders(head.format, query),

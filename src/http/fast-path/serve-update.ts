@@ -27,14 +27,14 @@ export type ServeUpdate = (head: FastPathHead, body: Buffer) => Promise<Response
 
 /** Makes the {@link ServeUpdate} of an HTTP worker. */
 export const createServeUpdate = (
-  { registry, writer, lookups: { arena }, keepUpdateValues }: HttpContext,
+  { registry, writer, lookups: { arena }, settings, keepUpdateValues }: HttpContext,
   report: (error: unknown) => void,
 ): ServeUpdate => {
-  const httpDate = createHttpDate()
+  const constants = { httpDate: createHttpDate(), keepAliveMs: settings.keepAliveMs }
   let latest: { version: number; writeHead: AnswerHead } | undefined
   const headOf = (version: number): AnswerHead => {
     if (latest?.version !== version)
-      latest = { version, writeHead: createAnswerHead(httpDate, version, HEADERS) }
+      latest = { version, writeHead: createAnswerHead(constants, version, HEADERS) }
     return latest.writeHead
   }
   return (head, body) => {

@@ -3,7 +3,7 @@ import type { FastifySchema } from 'fastify'
 import type { TSchema } from 'typebox'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { RAW } from '../../formats/format.ts'
+import { describesItself, findFormat, RAW } from '../../formats/format.ts'
 import { type AnswerFormat, formatsOf, type Route } from '../define-route.ts'
 import { PROBLEM_MEDIA_TYPE } from '../errors/problem.ts'
 import { FORMAT_MEDIA_TYPES } from '../negotiate.ts'
@@ -140,16 +140,22 @@ const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Rout
   return { type: 'object', properties }
 }
 
-const responseHeaders = ({ answersState, answers }: Route): Record<string, object> | undefined => {
+const responseHeaders = (route: Route): Record<string, object> | undefined => {
+  const { answersState, answers } = route
   if (!answersState) return undefined
   const headers: Record<string, object> = {
-    ETag: text('`"<version>-<sequence>"`, strong'),
+    ETag: text(
+      'Strong: `"<version>-<sequence>"` of rows, `"<version>-<sequence>-<revision>"` of a description, ' +
+        '`"<version>-<sequence>.<format>"` of data',
+    ),
     'X-Table-Version': text('Version of the data'),
     'X-Table-Sequence': text('Committed updates of that version'),
   }
   if (answers.length > 1) {
     headers['X-Shape'] = text('Shape of a binary answer', ['2,3,64'])
     headers['X-Dtype'] = text('Type of its numbers', ['float32'])
+    if (formatsOf(route).some((format) => format !== 'json' && !describesItself(findFormat(format))))
+      headers['X-Index-Dtype'] = text('Type as which the ids of an octet-stream body were read', ['int64'])
   }
   return headers
 }

@@ -8,7 +8,7 @@ import { listNamedArrays } from '../../formats/format.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { sendAnswer } from '../answer/send-answer.ts'
 import { chooseVersion } from '../body/lookup-body.ts'
-import { checkDeadline } from '../conditions.ts'
+import { checkConnected, checkDeadline } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { ARRAYS_FORMATS, type Format } from '../negotiate.ts'
 import {
@@ -80,7 +80,7 @@ that huge and tiny rows are measured like others.`,
     // A scan may be long: it ends when its deadline has passed, or the client has left.
     const checkWanted = (): void => {
       checkDeadline(request)
-      if (reply.raw.destroyed) refuse('DEADLINE_EXCEEDED', 'the client has closed the connection')
+      checkConnected(reply)
     }
     const answer = attend(lookups, entry, reader, decoded, encoding, checkWanted)
     if (answer instanceof Promise) return answer.then((done) => sendAnswer(reply, done, encoding))

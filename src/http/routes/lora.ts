@@ -10,6 +10,7 @@ import { mergeAdapter } from '../../upload/merge.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
 import { markReplay, sendNothing, sendTableInfo } from '../answer/send-table.ts'
 import { announcedBody } from '../body/body-stream.ts'
+import { checkConnected } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { NAMED_ARRAYS_FORMATS } from '../negotiate.ts'
 import { LoraAnswer, LoraQuery } from '../schemas/lora.ts'
@@ -176,8 +177,9 @@ long as \`keep_versions\` allows, and both need memory at the same time. The req
       { key: idempotencyKey, resource: { kind: 'table', name } },
       () => request,
       (keyId) => {
-        const key = toChangeKey(keyId, request)
-        return mergeAdapter(writer, lookups.arena, registry.findTable(name), precondition, key)
+        const checkWanted = (): void => checkConnected(reply)
+        const merge = { precondition, key: toChangeKey(keyId, request), checkWanted }
+        return mergeAdapter(writer, lookups.arena, registry.findTable(name), merge)
       },
     )
     return sendTableInfo(reply, result, isReplay)

@@ -17,6 +17,7 @@ import {
   runLookups,
 } from '../../lookup/multi-lookup.ts'
 import { sendBuffer } from '../answer/send-answer.ts'
+import { checkConnected } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { ARRAYS_FORMATS, type Format } from '../negotiate.ts'
 import {
@@ -80,6 +81,7 @@ rows = load(answer.content)["words/embeddings"]      # shape (2, 1, dim)
     if (encoding !== 'json') refuseRepeatedTables(lookups, encoding)
     const { registry, lookups: services } = context
     const find = ({ table, version }: NamedLookup) => {
+      checkConnected(reply)
       const entry = registry.find(table)
       return [entry, registry.resolve(entry, version)] as const
     }

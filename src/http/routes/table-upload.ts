@@ -1,5 +1,6 @@
 /** The route that creates or replaces a table. */
 import { hash } from 'node:crypto'
+import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
 import { assert } from '../../core/assert.ts'
 import { refuse } from '../../core/errors.ts'
@@ -9,6 +10,7 @@ import { checkBodyDigest } from '../../formats/digest.ts'
 import { hashBody, hashRequest, runOnce } from '../../update/run-once.ts'
 import { bindBuild, type BuildKey, type BuiltTable } from '../../upload/build.ts'
 import { createTable } from '../../upload/create.ts'
+import { checkConnected } from '../conditions.ts'
 import { announcedBody } from '../body/body-stream.ts'
 import { sendStored, storeTableBody } from '../body/table-body.ts'
 import { readSpecification } from '../body/table-specification.ts'
@@ -44,6 +46,17 @@ np.save(body, np.random.rand(4, 3).astype("float32"))
 requests.put("http://127.0.0.1:8080/v1/tables/words", data=body.getvalue(),
              headers={"content-type": "application/x-npy"}).raise_for_status()
 \`\`\`
+
+npy is read as NumPy writes it: in column order too, as \`np.save(frame.to_numpy())\` of pandas and polars
+gives it, and big-endian. Only \`dtype=int8\` needs whole rows, and so row order. float64 is rounded to
+float32. An npz is an archive: send one array of it, or use \`npx gatherd put\`. Of a safetensors checkpoint
+\`tensor\` names the array; the others may be of any number and type. With shards,
+\`model.safetensors.index.json\` says which file has it.
+
+int8 rows that have their scale and bias already, as FBGEMM and torchrec keep them (dim bytes, float32 scale,
+float32 bias), are stored to the bit with \`input_dtype=int8_rows\`, as uint8 [rows, dim + 8] in npy or as raw
+numbers. What \`GET /v1/tables/{table}/data\` gives of an int8 table is taken back to the bit: as safetensors,
+or raw with \`rows\`, \`dim\` and \`dtype=int8\`.
 
 A safetensors body may contain the state of the table's optimizer, as \`GET
 /v1/tables/{table}/data?include=optimizer\` gives it: all of it or none. A new table gets the optimizer
@@ -105,11 +118,12 @@ interface SpecificationRequest {
   body: Buffer | AsyncIterable<Uint8Array>
   digest: Uint8Array | undefined
   precondition: Precondition
+  reply: FastifyReply
 }
 
 const create = (
   { writer, lookups }: HttpContext,
-  { params, query, body, digest, precondition }: SpecificationRequest,
+  { params, query, body, digest, precondition, reply }: SpecificationRequest,
   streamKey: BuildKey | undefined,
 ): Promise<BuiltTable> => {
   assert(Buffer.isBuffer(body), 'a specification is read as a whole')
@@ -126,5 +140,6 @@ const create = (
     name: params.table,
     precondition,
     key,
+    checkWanted: () => checkConnected(reply),
   })
 }

@@ -1,85 +1,20 @@
 /** The routes of uploads in parts. */
+import { hash } from 'node:crypto'
 import { LIMITS } from '../../core/limits.ts'
 import { receivePart } from '../../upload/staging/receive-part.ts'
-import {
-  createUpload,
-  findOpenUpload,
-  findUpload,
-  listUploads,
-  removeUpload,
-} from '../../upload/staging/uploads.ts'
-import { hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
+import { createUpload, findOpenUpload, removeUpload } from '../../upload/staging/uploads.ts'
+import { hashRequest, runOnce, storeKey, toChangeKey } from '../../update/run-once.ts'
+import { markReplay, sendNothing } from '../answer/send-table.ts'
 import { announcedBody } from '../body/body-stream.ts'
 import { commitStaged, describePart, describeUpload, readUploadBegin } from '../body/staged-upload.ts'
 import { sendStored } from '../body/table-body.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { BinaryAnswer, emptyAnswer } from '../schemas/scalars.ts'
 import { NoQuery, TableInfoRef, TableParams } from '../schemas/table.ts'
-import {
-  PartAnswer,
-  PartParams,
-  UploadBegin,
-  UploadInfoRef,
-  UploadParams,
-  UploadsAnswer,
-} from '../schemas/uploads.ts'
+import { PartAnswer, PartParams, UploadBegin, UploadInfoRef, UploadParams } from '../schemas/uploads.ts'
+import { uploadListRoutes } from './upload-lists.ts'
 
 const URL = '/v1/tables/:table/uploads'
-
-const list = defineRoute({
-  method: 'GET',
-  url: URL,
-  scope: 'admin',
-  tag: 'uploads',
-  operationId: 'listUploads',
-  summary: 'List open uploads',
-  description: 'Lists the open uploads of one table, which need not exist yet.',
-  params: TableParams,
-  query: NoQuery,
-  response: { 200: UploadsAnswer },
-  answers: ['json'],
-  errors: [],
-  handler: async ({ staging }, { params, reply }) => {
-    const states = await listUploads(staging, params.table)
-    return reply.header('cache-control', 'no-store').send({ uploads: states.map(describeUpload) })
-  },
-})
-
-const listAll = defineRoute({
-  method: 'GET',
-  url: '/v1/uploads',
-  scope: 'admin',
-  tag: 'uploads',
-  operationId: 'listAllUploads',
-  summary: 'List the open uploads of all tables',
-  description: `There may be ${LIMITS.uploadCountMax}, and ${LIMITS.uploadTableCountMax} of one table. Beyond
-that, the oldest without activity for an hour gives way to a new one.`,
-  query: NoQuery,
-  response: { 200: UploadsAnswer },
-  answers: ['json'],
-  errors: [],
-  handler: async ({ staging }, { reply }) => {
-    const states = await listUploads(staging)
-    return reply.header('cache-control', 'no-store').send({ uploads: states.map(describeUpload) })
-  },
-})
-
-const get = defineRoute({
-  method: 'GET',
-  url: `${URL}/:upload`,
-  scope: 'admin',
-  tag: 'uploads',
-  operationId: 'getUpload',
-  summary: 'Describe an upload',
-  description: 'Lists the parts that have arrived, so that only the others need to be sent.',
-  params: UploadParams,
-  query: NoQuery,
-  response: { 200: UploadInfoRef },
-  answers: ['json'],
-  errors: ['UPLOAD_NOT_FOUND'],
-  handler: async ({ staging }, { params: { table, upload }, reply }) =>
-    reply.header('cache-control', 'no-store').send(describeUpload(await findUpload(staging, table, upload))),
-})
 
 const begin = defineRoute({
   method: 'POST',
@@ -112,12 +47,23 @@ curl -fsS -X POST $url/$id/commit
   bodyBytesMax: LIMITS.specificationBodyBytesMax,
   answers: ['json'],
   deadline: true,
+  idempotent: true,
   errors: ['SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'DISK_FULL'],
-  handler: async ({ registry, staging }, { params: { table }, body, reply }) => {
-    registry.refuseAlias(table)
-    const state = await createUpload(staging, readUploadBegin(body, table))
-    reply.status(201).header('location', `/v1/tables/${table}/uploads/${state.upload.id}`)
-    return reply.header('cache-control', 'no-store').send(describeUpload(state))
+  handler: async ({ registry, staging, writer }, { params: { table }, body, idempotencyKey, reply }) => {
+    const request = hashRequest(['begin'], hash('sha256', body, 'buffer'))
+    const { result, isReplay } = await runOnce(
+      writer,
+      { key: idempotencyKey, resource: { kind: 'table', name: table } },
+      () => request,
+      async (keyId) => {
+        registry.refuseAlias(table)
+        const begun = describeUpload(await createUpload(staging, readUploadBegin(body, table)))
+        await storeKey(writer, toChangeKey(keyId, request), begun)
+        return begun
+      },
+    )
+    reply.status(201).header('location', `/v1/tables/${table}/uploads/${result.upload}`)
+    return reply.header('cache-control', 'no-store').send(markReplay(reply, result, isReplay))
   },
 })
 
@@ -185,10 +131,21 @@ const remove = defineRoute({
   accepts: 'nothing',
   answers: [],
   deadline: true,
-  errors: ['UPLOAD_NOT_FOUND'],
-  handler: async ({ staging }, { params: { table, upload }, reply }) => {
-    await removeUpload(staging, table, upload)
-    return reply.status(204).send()
+  idempotent: true,
+  errors: ['UPLOAD_NOT_FOUND', 'DISK_FULL'],
+  handler: async ({ staging, writer }, { params: { table, upload }, idempotencyKey, reply }) => {
+    const request = hashRequest(['DELETE upload', upload])
+    const { isReplay } = await runOnce(
+      writer,
+      { key: idempotencyKey, resource: { kind: 'table', name: table } },
+      () => request,
+      async (keyId) => {
+        await removeUpload(staging, table, upload)
+        await storeKey(writer, toChangeKey(keyId, request), null)
+        return null
+      },
+    )
+    return sendNothing(reply, isReplay)
   },
 })
 
@@ -235,5 +192,8 @@ not the announced one, and with \`IDEMPOTENCY_IN_FLIGHT\` while another commit o
   },
 })
 
-/** `/v1/uploads` and `/v1/tables/{table}/uploads`: a table in parts, sent in any order and as often as the network needs. */
-export const uploadRoutes: readonly Route[] = [listAll, list, get, begin, receive, remove, commit]
+/**
+ * `/v1/uploads` and `/v1/tables/{table}/uploads`: a table in parts, sent in any order and as often as the
+ * network needs.
+ */
+export const uploadRoutes: readonly Route[] = [...uploadListRoutes, begin, receive, remove, commit]

@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { FORMATS, RAW } from '../../formats/format.ts'
 import { FORMAT_MEDIA_TYPES, TABLE_FORMATS } from '../negotiate.ts'
 import { OptimizerInput } from './optimizer.ts'
-import { Choice, CLOSED, TableName, NamedObject } from './scalars.ts'
+import { Choice, CLOSED, NamedObject, Replayed, TableName } from './scalars.ts'
 import { UploadQuery } from './table.ts'
 
 const ContentType = Choice(
@@ -73,6 +73,7 @@ export const UploadInfoSchema = Type.Object(
     committed: Type.Boolean({
       description: 'Whether it has become a table; committing it again returns the same answer',
     }),
+    replayed: Replayed,
     created_at: Type.String({ format: 'date-time' }),
     expires_at: Type.String({
       format: 'date-time',

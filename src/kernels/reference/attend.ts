@@ -2,16 +2,23 @@
 import type { Metric } from '../attend.ts'
 import { SAFE_LENGTH_MIN } from '../codes.ts'
 
-/** Each operation rounds to float32, so that the sums equal those of the kernel. */
+/**
+ * The numbers of a sum. Each operation rounds as a store into their array does: to float32, so that the sums
+ * equal those of the kernel, or not, where a sum is taken again in float64.
+ */
+type Numbers = Float32Array | Float64Array
+
 const { fround } = Math
-/** float64, in which sums are taken again that float32 does not hold. */
-const keepDouble = (value: number): number => value
+
+const mapNumbers = (numbers: Numbers, compute: (number: number, k: number) => number): Numbers =>
+  numbers instanceof Float32Array ? numbers.map(compute) : numbers.map(compute)
 
 /**
- * Returns the sum of `terms` in four lanes, every addition rounded by `round`: the last terms.length mod 4
- * come first, and the sum is (lane 0 + lane 2) + (lane 1 + lane 3).
+ * Returns the sum of `terms` in four lanes: the last terms.length mod 4 come first, and the sum is (lane 0 +
+ * lane 2) + (lane 1 + lane 3).
  */
-const sumTerms = (terms: readonly number[], round: (value: number) => number): number => {
+const sumTerms = (terms: Numbers): number => {
+  const round = terms instanceof Float32Array ? fround : (value: number): number => value
   const lanes = [0, 0, 0, 0]
   const tail = terms.length - (terms.length % 4)
   for (let k = tail; k < terms.length; k++) lanes[k - tail] = round(lanes[k - tail] + terms[k])
@@ -19,50 +26,42 @@ const sumTerms = (terms: readonly number[], round: (value: number) => number): n
   return round(round(lanes[0] + lanes[2]) + round(lanes[1] + lanes[3]))
 }
 
-/** Returns the sum of the products of two vectors. */
-const sumProducts = (one: Float32Array, other: Float32Array, round: (value: number) => number): number =>
-  sumTerms(
-    Array.from(one, (value, k) => round(value * other[k])),
-    round,
-  )
+const sumProducts = (one: Numbers, other: Float32Array): number =>
+  sumTerms(mapNumbers(one, (number, k) => number * other[k]))
 
-/** Returns the distance of two vectors. */
-const distance = (one: Float32Array, other: Float32Array, round: (value: number) => number): number => {
-  const differences = Array.from(one, (value, k) => round(value - other[k]))
-  return round(
-    Math.sqrt(
-      sumTerms(
-        differences.map((difference) => round(difference * difference)),
-        round,
-      ),
-    ),
-  )
+const sumSquares = (numbers: Numbers): number => sumTerms(mapNumbers(numbers, (number) => number * number))
+
+const isSafe = (length: number): boolean => !(length < SAFE_LENGTH_MIN || length === Infinity)
+
+const scoreDot = (query: Float32Array, row: Float32Array): number => {
+  const single = sumProducts(row, query)
+  return Number.isFinite(single) ? single : sumProducts(Float64Array.from(row), query)
 }
 
-const isSafeLength = (length: number): boolean => !(length < SAFE_LENGTH_MIN || length === Infinity)
+const scoreL2 = (query: Float32Array, row: Float32Array): number => {
+  const measure = (numbers: Numbers): number =>
+    Math.sqrt(sumSquares(mapNumbers(numbers, (number, k) => number - query[k])))
+  const single = fround(measure(row))
+  return isSafe(single) ? single : measure(Float64Array.from(row))
+}
 
-/** Returns the cosine of a query of length one and a row. */
-const cosine = (query: Float32Array, row: Float32Array): number => {
-  const single = fround(Math.sqrt(sumProducts(row, row, fround)))
-  const round = isSafeLength(single) ? fround : keepDouble
-  const length = round(Math.sqrt(sumProducts(row, row, round)))
+const scoreCosine = (query: Float32Array, row: Float32Array): number => {
+  const single = fround(Math.sqrt(sumSquares(row)))
+  const wide = Float64Array.from(row)
+  const length = isSafe(single) ? single : Math.sqrt(sumSquares(wide))
   if (length === 0) return 0
-  return Math.max(-1, Math.min(1, round(sumProducts(query, row, round) / length)))
+  const sum = sumProducts(isSafe(single) ? row : wide, query)
+  return Math.max(-1, Math.min(1, sum / length))
 }
+
+const SCORES = { dot: scoreDot, l2: scoreL2, cosine: scoreCosine }
 
 /**
  * Returns the score of one query and one row, both float32 and of equal length. `cosine` expects queries of
  * length one.
  */
-export const scoreReference = (metric: Metric, query: Float32Array, row: Float32Array): number => {
-  if (metric === 'cosine') return fround(cosine(query, row)) + 0
-  if (metric === 'dot') {
-    const single = sumProducts(query, row, fround)
-    return Number.isFinite(single) ? single : fround(sumProducts(query, row, keepDouble)) + 0
-  }
-  const single = distance(row, query, fround)
-  return isSafeLength(single) ? single : fround(distance(row, query, keepDouble))
-}
+export const scoreReference = (metric: Metric, query: Float32Array, row: Float32Array): number =>
+  fround(SCORES[metric](query, row)) + 0
 
 /**
  * Returns the best `capacity` rows among `scores`, best first. Score i belongs to row i, and `skippedIndex`

@@ -67,29 +67,30 @@ function finishScores(metric: Metric, sums: v128, lengths: v128): v128 {
   if (metric == Metric.Cosine) {
     const none = i32x4.splat(0)
     const quotients = v128.andnot(f32x4.div(sums, lengths), f32x4.eq(lengths, none))
-    // Roundings take the cosine of equal directions beyond 1, where acos is NaN.
-    scores = f32x4.max(f32x4.min(f32x4.add(quotients, none), f32x4.splat(1)), f32x4.splat(-1))
+    // Roundings take the cosine of equal directions beyond 1, where acos is NaN. pmin and pmax keep a NaN in
+    // their first operand, and are one instruction where min and max are eight.
+    scores = f32x4.pmax(f32x4.pmin(f32x4.add(quotients, none), f32x4.splat(1)), f32x4.splat(-1))
   }
   return v128.bitselect(scores, i32x4.splat(0x7fc00000), f32x4.eq(scores, scores))
 }
 
-/** Stores the first `rowCount` scores. Returns the lanes of those that are to be taken again. */
+/** Stores the first `rowCount` scores. Returns a bit for each that is to be taken again. */
 @inline
-function storeScores(metric: Metric, to: usize, scores: v128, rowCount: i32): v128 {
+function storeScores(metric: Metric, to: usize, scores: v128, rowCount: i32): i32 {
   if (rowCount >= 4) v128.store(to, scores)
   else storeLanes(to, scores, rowCount)
-  return metric == Metric.Cosine ? i32x4.splat(0) : findUnsafe(metric, scores)
+  return metric == Metric.Cosine ? 0 : findUnsafe(metric, scores)
 }
 
 /**
  * Scores four rows against one query, or (pair) against two consecutive queries. Stores the first `rowCount`
- * scores. Returns the lanes of the rows that have scores to be taken again.
+ * scores. Returns a bit for each row that has a score to be taken again.
  */
 @inline
 function scoreTile(
   source: Source, metric: Metric, pair: bool, r0: u64, r1: u64, r2: u64, r3: u64, lengths: v128,
   query: usize, dim: i32, to: usize, stride: i32, rowCount: i32,
-): v128 {
+): i32 {
   const next = query + (<usize>((dim + 3) >> 2) << 4)
   const scale0 = scaleOf(source, r0, dim)
   const scale1 = scaleOf(source, r1, dim)
@@ -143,8 +144,8 @@ function scoreTile(
   }
   const unsafe = storeScores(metric, to, finishScores(metric, sumLanes(a0, a1, a2, a3), lengths), rowCount)
   if (!pair) return unsafe
-  return v128.or(unsafe, storeScores(metric, to + (<usize>stride << 2),
-    finishScores(metric, sumLanes(b0, b1, b2, b3), lengths), rowCount))
+  return unsafe | storeScores(metric, to + (<usize>stride << 2),
+    finishScores(metric, sumLanes(b0, b1, b2, b3), lengths), rowCount)
 }
 
 @inline
@@ -162,20 +163,19 @@ function scoreRows(
     const r2 = rest > 2 ? r1 + rowBytes : r1
     const r3 = rest > 3 ? r2 + rowBytes : r2
     const lengths = metric == Metric.Cosine ? measureRows(source, r0, r1, r2, r3, dim) : i32x4.splat(0)
-    let unsafe = metric == Metric.Cosine ? findUnsafe(metric, lengths) : i32x4.splat(0)
+    let unsafe = metric == Metric.Cosine ? findUnsafe(metric, lengths) : 0
     let query = queriesAt
     let to = outAt + (i << 2)
     let q = 0
     for (; q <= queryCount - 2; q += 2) {
-      unsafe = v128.or(unsafe,
-        scoreTile(source, metric, true, r0, r1, r2, r3, lengths, query, dim, to, stride, rest))
+      unsafe |= scoreTile(source, metric, true, r0, r1, r2, r3, lengths, query, dim, to, stride, rest)
       query += queryBytes << 1
       to += <usize>stride << 3
     }
-    if (q < queryCount) unsafe = v128.or(unsafe,
-      scoreTile(source, metric, false, r0, r1, r2, r3, lengths, query, dim, to, stride, rest))
-    if (v128.any_true(unsafe)) rescoreRows(source, metric, i32x4.bitmask(unsafe), r0, min(rest, 4), queriesAt,
-      queryCount, dim, outAt + (i << 2), stride)
+    if (q < queryCount) unsafe |= scoreTile(source, metric, false, r0, r1, r2, r3, lengths, query, dim, to,
+      stride, rest)
+    if (unsafe != 0) rescoreRows(source, metric, unsafe, r0, min(rest, 4), queriesAt, queryCount, dim,
+      outAt + (i << 2), stride)
   }
 }
 

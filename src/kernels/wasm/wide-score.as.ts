@@ -7,14 +7,14 @@ import { Metric, SAFE_LENGTH_MIN, Source } from './codes.as'
 import { biasOf, loadLanes, loadTail, scaleOf, sourceRowBytes } from './lanes.as'
 
 /**
- * Marks the numbers that float64 may give otherwise: for Dot products that are not finite, for L2 distances
- * and for Cosine lengths of rows that are infinite or below SAFE_LENGTH_MIN.
+ * Returns a bit for each number that float64 may give otherwise: for Dot products that are not finite, for
+ * L2 distances and for Cosine lengths of rows that are infinite or below SAFE_LENGTH_MIN.
  */
 @inline
-export function findUnsafe(metric: Metric, numbers: v128): v128 {
-  if (metric == Metric.Dot) return f32x4.ne(f32x4.sub(numbers, numbers), i32x4.splat(0))
-  return v128.or(f32x4.lt(numbers, f32x4.splat(SAFE_LENGTH_MIN)),
-    f32x4.eq(numbers, f32x4.splat(Infinity)))
+export function findUnsafe(metric: Metric, numbers: v128): i32 {
+  if (metric == Metric.Dot) return i32x4.bitmask(f32x4.ne(f32x4.sub(numbers, numbers), i32x4.splat(0)))
+  return i32x4.bitmask(v128.or(f32x4.lt(numbers, f32x4.splat(SAFE_LENGTH_MIN)),
+    f32x4.eq(numbers, f32x4.splat(Infinity))))
 }
 
 /** The terms that are summed: products, squares of differences, squares of the row. */

@@ -27,7 +27,9 @@ export type StagingLimits = Record<Extract<keyof typeof LIMITS, `upload${string}
 export interface Staging {
   directory: string
   limits: StagingLimits
-  /** How long the service has been up, in milliseconds; without it, any time counts as seen by the service. */
+  /**
+   * How long the service has been up, in milliseconds; without it, any time counts as seen by the service.
+   */
   upMs?: () => number
 }
 

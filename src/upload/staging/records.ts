@@ -2,7 +2,7 @@
 import { rename, rm, stat } from 'node:fs/promises'
 import { syncDirectoryAsync } from '../../system/disk.ts'
 import { ignoreMissing, readJson, writeDurably } from './disk.ts'
-import { ageOf } from './idle.ts'
+import { writtenAt } from './idle.ts'
 import {
   type CommittedTable,
   hiddenPath,
@@ -46,8 +46,7 @@ export const readRecord = async (
   const record = (await readJson(path)) as StoredRecord | undefined
   const written = await stat(path).catch(ignoreMissing)
   if (written === undefined || record?.format !== FORMAT || record.upload.table !== table) return undefined
-  const leftMs = staging.limits.uploadRememberedMsMax - ageOf(staging, written.mtimeMs)
-  const expiresAt = Math.floor(Date.now() + leftMs)
+  const expiresAt = Math.floor(writtenAt(staging, written.mtimeMs)) + staging.limits.uploadRememberedMsMax
   const { upload, parts } = record
   const committed = record.committed && { ...record.committed, revision: record.committed.revision ?? 0 }
   return expiresAt > Date.now() ? { upload, parts, expiresAt, committed } : undefined

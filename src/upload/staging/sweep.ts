@@ -2,7 +2,7 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ignoreMissing } from './disk.ts'
-import { ageOf, idleOf } from './idle.ts'
+import { lastActivity, writtenAt } from './idle.ts'
 import { isHidden, isIncoming, isUploadId, parseRecordName, type Staging } from './layout.ts'
 import { removeRecord } from './records.ts'
 import { removeDirectory } from './uploads.ts'
@@ -35,8 +35,8 @@ export const sweepUploads = async (staging: Staging): Promise<void> => {
       await rm(join(directory, name), { recursive: true, force: true })
     if (!isUploadId(name)) continue
     // A crash between the last two steps of a commit leaves both the record and the directory.
-    const idleMs = await idleOf(staging, join(directory, name))
-    const isOld = idleMs !== undefined && idleMs >= limits.uploadAgeMsMax
+    const activeAt = await lastActivity(staging, join(directory, name))
+    const isOld = activeAt !== undefined && Date.now() - activeAt >= limits.uploadAgeMsMax
     if (isOld || committed.has(name)) await removeDirectory(staging, name)
     else await removeCutParts(staging, join(directory, name))
   }
@@ -61,7 +61,7 @@ const listAges = async (
   const entries: Entry[] = []
   for (const name of (await readdir(directory).catch(ignoreMissing)) ?? []) {
     const stats = matches(name) ? await stat(join(directory, name)).catch(ignoreMissing) : undefined
-    if (stats !== undefined) entries.push({ name, ageMs: ageOf(staging, stats.mtimeMs) })
+    if (stats !== undefined) entries.push({ name, ageMs: Date.now() - writtenAt(staging, stats.mtimeMs) })
   }
   return entries
 }

@@ -12,7 +12,7 @@ import {
   workOnDisk,
   writeDurably,
 } from './disk.ts'
-import { idleOf } from './idle.ts'
+import { lastActivity } from './idle.ts'
 import {
   currentParts,
   hiddenPath,
@@ -32,9 +32,10 @@ import { readRecord, removeRecord } from './records.ts'
 const FORMAT = 1
 
 /**
- * Begins an upload. When `uploadTableCountMax` of the table or `uploadCountMax` in all are open, the oldest of
- * these without activity for `uploadYieldMsMin` is deleted; without one, it refuses OVERLOADED. Refuses
- * BODY_TOO_LARGE above `uploadStagedBytesMax`, and DISK_FULL when the disk has no room for the announced bytes.
+ * Begins an upload. When `uploadTableCountMax` of the table or `uploadCountMax` in all are open, the oldest
+ * of these without activity for `uploadYieldMsMin` is deleted; without one, it refuses OVERLOADED. Refuses
+ * BODY_TOO_LARGE above `uploadStagedBytesMax`, and DISK_FULL when the disk has no room for the announced
+ * bytes.
  */
 export const createUpload = async (
   staging: Staging,
@@ -95,8 +96,10 @@ const listOpen = async (staging: Staging): Promise<Counted[]> => {
   const counted: Counted[] = []
   for (const id of await listOpenIds(staging)) {
     const directory = uploadPath(staging, id)
-    const idleMs = await idleOf(staging, directory)
-    if (idleMs !== undefined) counted.push({ id, table: (await readUpload(directory, id))?.table, idleMs })
+    const activeAt = await lastActivity(staging, directory)
+    if (activeAt === undefined) continue
+    const idleMs = Date.now() - activeAt
+    counted.push({ id, table: (await readUpload(directory, id))?.table, idleMs })
   }
   return counted
 }
@@ -205,11 +208,11 @@ const readOpen = async (
 ): Promise<OpenUpload | undefined> => {
   if (!isUploadId(id)) return undefined
   const directory = uploadPath(staging, id)
-  const idleMs = await idleOf(staging, directory)
+  const activeAt = await lastActivity(staging, directory)
   const upload = await readUpload(directory, id)
-  if (idleMs === undefined || upload === undefined) return undefined
+  if (activeAt === undefined || upload === undefined) return undefined
   if (table !== undefined && upload.table !== table) return undefined
-  const expiresAt = Math.floor(Date.now() + staging.limits.uploadAgeMsMax - idleMs)
+  const expiresAt = Math.floor(activeAt) + staging.limits.uploadAgeMsMax
   return expiresAt > Date.now() ? { upload, expiresAt } : undefined
 }
 

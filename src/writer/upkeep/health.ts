@@ -22,6 +22,12 @@ export const describeFailure = ({ cause }: StoreFailed): string => {
   )
 }
 
+/** Returns `error` as clients hear it: a failed store refuses NOT_READY, other errors are as they are. */
+export const toRefusal = (error: unknown): unknown =>
+  error instanceof StoreFailed
+    ? new GatherdError('NOT_READY', describeFailure(error), { cause: error })
+    : error
+
 /** Syncs and checkpoints an open store, and reports when its disk turns full or usable again. */
 export class StoreHealth {
   readonly #store: Store

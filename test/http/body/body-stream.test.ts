@@ -4,8 +4,11 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { LIMITS } from '../../../src/core/limits.ts'
 import { readChunks } from '../../../src/http/body/body-stream.ts'
 
+const BYTES_PER_SECOND_MIN = 4_096
+
 const source = () => new PassThrough({ highWaterMark: 64 * 1024 })
-const chunksOf = (stream: PassThrough) => readChunks(stream as unknown as IncomingMessage)
+const chunksOf = (stream: PassThrough) =>
+  readChunks(stream as unknown as IncomingMessage, BYTES_PER_SECOND_MIN)
 const collect = async (stream: PassThrough): Promise<Buffer> => {
   const chunks: Uint8Array[] = []
   for await (const chunk of chunksOf(stream)) chunks.push(chunk)

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type * as ReadHead from '../../../src/http/fast-path/read-head.ts'
 import { runsOf } from '../../helpers/property-runs.ts'
 import { runsLong } from '../../skips.ts'
@@ -28,14 +28,14 @@ vi.mock('../../../src/http/fast-path/admission.ts', async (importOriginal) => {
 })
 
 let servers: Servers
-// Each test has its own servers, because a fast path caches the heads that it has read.
-beforeEach(async () => {
+/** Starts servers for one test, because a fast path caches the heads that it has read. */
+const start = async () => {
   servers = await startServers()
-})
+  onTestFinished(() => servers.close())
+}
 afterEach(() => {
   reading.careless = undefined
   admitting.skips = false
-  return servers.close()
 })
 
 /** Makes a reader that changes the text of a head before it is read. */
@@ -111,18 +111,21 @@ describe('The comparison with Fastify notices a fast path that', () => {
     ['ignores unknown query parameters', (head) => head.replace(/\?(?:x|mask|pooling)=[^ ]*/, '')],
   ])('%s', { timeout: 240_000 }, async ([name, change], { skip }) => {
     skip(!isLong && LONG.has(name))
+    await start()
     reading.careless = readAs(change)
     const { difference } = await compareServers(servers, 20_000, 1)
     expect(difference).not.toBe(null)
   })
 
   test('skips admission', { timeout: 60_000 }, async () => {
+    await start()
     admitting.skips = true
     const { difference } = await compareServers(servers, 20_000, 1)
     expect(difference).toMatchObject({ state: 'loading' })
   })
 
   test('differs, but not a correct one behind the same mock', async () => {
+    await start()
     reading.careless = readAs((head) => head)
     const { difference } = await compareServers(servers, runsOf({ quick: 500, long: 2_000 }), 1)
     expect(difference).toBe(null)

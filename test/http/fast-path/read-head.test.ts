@@ -20,7 +20,7 @@ describe('The fast path reads', () => {
   test('a lookup of raw ids that accepts raw rows', () => {
     const head = read(LINE, HEADERS, '12345678and more')
     expect(head).toEqual({
-      facts: { urlBytes: LINE.length - 14, headerCount: HEADERS.length, hasHost: true, needsTables: true },
+      facts: { urlBytes: LINE.length - 14, headerCount: HEADERS.length, flaw: null, needsTables: true },
       headBytes: 145,
       table: 'user',
       route: 'lookup',

@@ -52,6 +52,10 @@ export class MemorySocket extends Duplex {
     return this
   }
 
+  setKeepAlive(): this {
+    return this
+  }
+
   /** All bytes that the server has written. */
   get sent(): Buffer {
     return Buffer.concat(this.#sent)

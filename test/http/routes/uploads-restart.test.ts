@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type RunningProcess, startProcess } from '../../helpers/process.ts'
+import { runsOf } from '../../helpers/property-runs.ts'
 
 interface Info {
   upload: string
@@ -14,7 +15,11 @@ test('An upload is shared by all HTTP workers, survives a crash, and is committe
   timeout: 60_000,
 }, async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-test-uploads-'))
-  const environment = { GATHERD_DATA_DIR: dataDir, GATHERD_HTTP_THREADS: '3', GATHERD_COMPUTE_THREADS: '0' }
+  const environment = {
+    GATHERD_DATA_DIR: dataDir,
+    GATHERD_HTTP_THREADS: String(runsOf({ quick: 2, long: 3 })),
+    GATHERD_COMPUTE_THREADS: '0',
+  }
   const processes: RunningProcess[] = []
   const start = async () => {
     processes.push(await startProcess(environment))

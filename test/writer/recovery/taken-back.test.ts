@@ -157,7 +157,8 @@ describe('A damaged idempotency key', () => {
       const opened = await start(file === 'os.db' ? 'os' : 'disk')
       await addKeyed(opened, 'a')
       await addKeyed(opened, 'b')
-      const image = crash(opened.dataDir)
+      await opened.close()
+      const image = opened.dataDir
       runSql(image, file, "UPDATE keys SET result = replace(result, '1', '2') WHERE id = 1")
       await expect(openWriter(image)).rejects.toMatchObject({
         code: 'DamagedKey',
