@@ -173,6 +173,6 @@ describe('An adapter', () => {
     expect(memory.reservedBytes).toBe(withAdapter)
     await drop(opened)
     expect(memory.reservedBytes).toBe(withoutAdapter)
-    await expect(attach(opened, 4)).resolves.toEqual({ created: true })
+    await expect(attach(opened, 4)).resolves.toMatchObject({ created: true })
   })
 })
