@@ -2,6 +2,7 @@
 import { statfsSync } from 'node:fs'
 import { GatherdError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import { classifyDiskError, nameDiskError } from '../../storage/disk-errors.ts'
 import { StoreFailed } from '../../storage/refusals.ts'
 import type { Store } from '../../storage/store.ts'
 import type { WriterHealth } from '../protocol.ts'
@@ -22,11 +23,18 @@ export const describeFailure = ({ cause }: StoreFailed): string => {
   )
 }
 
-/** Returns `error` as clients hear it: a failed store refuses NOT_READY, other errors are as they are. */
-export const toRefusal = (error: unknown): unknown =>
-  error instanceof StoreFailed
-    ? new GatherdError('NOT_READY', describeFailure(error), { cause: error })
-    : error
+/**
+ * Returns `error` as clients hear it. A store that failed, and a disk that cannot be read now, refuse
+ * NOT_READY; other errors are as they are.
+ */
+export const toRefusal = (error: unknown): unknown => {
+  if (error instanceof GatherdError) return error
+  if (error instanceof StoreFailed)
+    return new GatherdError('NOT_READY', describeFailure(error), { cause: error })
+  if (classifyDiskError(error) === null) return error
+  const detail = `the data directory could not be used (${nameDiskError(error)}): try again later`
+  return new GatherdError('NOT_READY', detail, { cause: error })
+}
 
 /** Syncs and checkpoints an open store, and reports when its disk turns full or usable again. */
 export class StoreHealth {
@@ -52,7 +60,8 @@ export class StoreHealth {
     if (error === null) {
       this.#isFull = false
       this.#checkpoint()
-    } else if (error instanceof GatherdError && error.code === 'DISK_FULL') this.#isFull = true
+    } else if (error instanceof GatherdError) this.#isFull ||= error.code === 'DISK_FULL'
+    else if (classifyDiskError(error) !== null) this.#onError(error)
     this.#tell()
   }
 

@@ -3,7 +3,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { GatherdError } from '../../../src/core/errors.ts'
 import { openStore } from '../../../src/storage/open-store.ts'
-import { describeFailure, StoreHealth } from '../../../src/writer/upkeep/health.ts'
+import { describeFailure, StoreHealth, toRefusal } from '../../../src/writer/upkeep/health.ts'
 import { StoreFailed } from '../../../src/storage/refusals.ts'
 import { putTable } from '../../helpers/writer.ts'
 import { FaultySqlite } from '../../storage/samples.ts'
@@ -273,5 +273,22 @@ describe('An open store', () => {
     }
     expect(checkpoint).toHaveBeenCalled()
     vi.restoreAllMocks()
+  })
+})
+
+describe('An error of the store, as clients hear it', () => {
+  test('is NOT_READY for a read that failed and a file that could not be opened', () => {
+    for (const error of [
+      Object.assign(new Error('disk I/O error'), { errcode: 266, errstr: 'disk I/O error' }),
+      Object.assign(new Error('EMFILE: open'), { code: 'EMFILE', syscall: 'open' }),
+      new StoreFailed('failed'),
+    ]) {
+      expect(toRefusal(error)).toMatchObject({ code: 'NOT_READY', cause: error })
+    }
+  })
+
+  test('is itself when it is a refusal, or a bug of the service', () => {
+    for (const error of [new GatherdError('DISK_FULL', 'full'), new TypeError('x is undefined')])
+      expect(toRefusal(error)).toBe(error)
   })
 })
