@@ -23,7 +23,7 @@ beforeAll(async () => {
     GATHERD_DRAIN_MS: '600',
   })
   running.push(service)
-}, 60_000)
+}, 240_000)
 afterEach(async () => {
   if (service.child.exitCode === null) await fetch(`${service.url}/v1/tables/user`, { method: 'DELETE' })
 })

@@ -67,7 +67,7 @@ beforeAll(() => {
     bin: { gatherd: string }
   }
   launcher = join(modules, 'gatherd', bin.gatherd)
-}, 60_000)
+}, 240_000)
 afterAll(() => rmSync(folder, { recursive: true }))
 
 const run = (url: string, ...words: string[]): string =>

@@ -27,7 +27,7 @@ beforeAll(async () => {
     GATHERD_COMPUTE_THREADS: '0',
   }
   service = await startProcess(environment)
-}, 60_000)
+}, 240_000)
 afterAll(async () => {
   await service?.dispose()
   own.remove()
@@ -80,7 +80,7 @@ test('A service that is killed while parts arrive and restarted gets the remaini
   const { code, reported } = await putting
   expect([code, reported]).toEqual([0, expect.stringContaining('trying again in')])
   await expectStored()
-}, 60_000)
+}, 240_000)
 
 test('An interrupted upload is resumed without sending the stored parts again', async () => {
   // The commit is refused after all parts have arrived; the parts stay on the service.

@@ -22,7 +22,7 @@ let runner: BlockRunner
 beforeAll(async () => {
   service = await startProcess({ GATHERD_HTTP_THREADS: '2', GATHERD_COMPUTE_THREADS: '0' })
   runner = new BlockRunner(service.url, hasPython ? commandOf('safetensors') : undefined)
-}, 60_000)
+}, 240_000)
 afterAll(async () => {
   runner?.close()
   await service?.dispose()

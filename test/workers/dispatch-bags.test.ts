@@ -100,7 +100,7 @@ describe('Dispatched bags', () => {
   })
 
   test('are pooled by the compute workers, each a run of them, when they are many', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const { reader, job, rows, expected } = prepare(COUNT)
     const before = arena.reservedBytes

@@ -72,7 +72,7 @@ const converse = (port: number, pieces: readonly Buffer[], wanted: string): Prom
   })
 
 test('The fast path does so over real sockets, which Node reads in another way', {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   const port = Number(new URL(await servers.service.listen()).port)
   const conversations = Array.from({ length: 300 }, (_, i) => makeConversation(createChooser(SEED + i)))

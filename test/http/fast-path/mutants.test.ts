@@ -117,7 +117,7 @@ describe('The comparison with Fastify notices a fast path that', () => {
     expect(difference).not.toBe(null)
   })
 
-  test('skips admission', { timeout: 60_000 }, async () => {
+  test('skips admission', { timeout: 240_000 }, async () => {
     await start()
     admitting.skips = true
     const { difference } = await compareServers(servers, 20_000, 1)

@@ -145,7 +145,7 @@ const FIND_OVERFLOW = `(() => {
 let browser: Browser
 beforeAll(async () => {
   if (has('chromium')) browser = await launchBrowser()
-}, 60_000)
+}, 240_000)
 afterAll(() => browser?.close())
 
 describe.skipIf(!needs('chromium'))('On a screen of 390 pixels', () => {
@@ -192,7 +192,7 @@ describe.skipIf(!needs('chromium'))('Swagger UI in a browser', () => {
     page.on('requestfailed', (request) => complaints.push(request.url()))
     await page.goto(`${address}/docs`)
     await page.waitForSelector('.opblock')
-  }, 60_000)
+  }, 240_000)
 
   const operation = (method: string, path: string) =>
     page

@@ -58,7 +58,7 @@ const foreignNumbers = ({ body, version }: Received): number =>
   ).length
 
 test('Answers beside replacements have rows of one version, and the memory of old versions is released', {
-  timeout: 60_000,
+  timeout: 240_000,
 }, async () => {
   for (const version of [1, 2]) await replace(version)
   const reservedBytes = service.writer.memory.reservedBytes

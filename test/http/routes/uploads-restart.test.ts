@@ -12,7 +12,7 @@ interface Info {
 }
 
 test('An upload is shared by all HTTP workers, survives a crash, and is committed once', {
-  timeout: 60_000,
+  timeout: 240_000,
 }, async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'gatherd-test-uploads-'))
   const environment = {

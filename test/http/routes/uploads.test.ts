@@ -356,7 +356,7 @@ describe('over a real network', () => {
   })
 
   test(`${MEBIBYTES} MiB in 8 parts, in a random order, all at once, one of them twice and one cut, equal the same in one`, {
-    timeout: 60_000,
+    timeout: 240_000,
   }, async () => {
     const [rows, dim] = [MEBIBYTES * 4_096, 64]
     const values = new Float32Array(rows * dim)
