@@ -1,6 +1,6 @@
 /** `gatherd get` downloads a table to a file. */
 import { createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
+import { realpath, rename, rm, stat } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -41,6 +41,7 @@ export const getCommand: Command = {
     const format =
       readChoice(values, 'format', FORMATS) ?? (include === undefined ? findByEnding(path) : STATE_FORMAT)
     const version = readCount(values, 'version', 1)
+    const target = await findTarget(path)
     const startedAt = performance.now()
     const interruption = new AbortController()
     const interrupt = () => interruption.abort()
@@ -56,7 +57,7 @@ export const getCommand: Command = {
       const bytes = Number(answer.headers['content-length'])
       const progress = showProgress(terminal, table, bytes)
       try {
-        await writeAside(answer, path, progress, interruption.signal)
+        await write(answer, target, progress, interruption.signal)
       } finally {
         progress.end()
       }
@@ -66,9 +67,8 @@ export const getCommand: Command = {
       const line =
         `${path}: version ${number} at sequence ${sequence}, ${shape.join(' x ')} ${dtype}, ` +
         `${formatBytes(bytes)}, ${formatDuration(ms)}, ${formatRate(bytes, ms)}`
-      terminal.print(
-        values.json === true ? `${JSON.stringify({ table, file: path, ...facts })}\n` : `${line}\n`,
-      )
+      const tell = target.isFile ? terminal.print : terminal.report
+      tell(values.json === true ? `${JSON.stringify({ table, file: path, ...facts })}\n` : `${line}\n`)
       return DONE
     } finally {
       process.removeListener('SIGINT', interrupt)
@@ -83,22 +83,43 @@ const findByEnding = (path: string): FormatName | undefined => {
   )
 }
 
-/** Writes to a temporary file and renames it when it is whole. A failure leaves no file behind. */
-const writeAside = async (
+interface Target {
+  path: string
+  /** Whether it is, or will be, a regular file; /dev/stdout, a pipe or another device is none. */
+  isFile: boolean
+}
+
+/** Finds what a path names: the file behind a link, and not the link. */
+const findTarget = async (path: string): Promise<Target> => {
+  try {
+    const facts = await stat(path)
+    if (facts.isFile()) return { path: await realpath(path), isFile: true }
+    return { path, isFile: facts.isDirectory() }
+  } catch {
+    return { path, isFile: true }
+  }
+}
+
+/**
+ * Writes to a temporary file and renames it when it is whole. A failure leaves no file behind. A pipe or a
+ * device is written to as it is, since a rename would put a file in its place.
+ */
+const write = async (
   answer: IncomingMessage,
-  path: string,
+  { path, isFile }: Target,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<void> => {
-  const aside = `${path}.${process.pid}.part`
   const counter = new Transform({
     transform: (chunk: Buffer, _encoding, done) => {
       progress.add(chunk.length)
       done(null, chunk)
     },
   })
+  // Node reports a response that ends before its announced length as an error.
+  if (!isFile) return pipeline(answer, counter, createWriteStream(path), { signal })
+  const aside = `${path}.${process.pid}.part`
   try {
-    // Node reports a response that ends before its announced length as an error.
     await pipeline(answer, counter, createWriteStream(aside, { flags: 'wx' }), { signal })
     await rename(aside, path)
   } catch (error) {

@@ -1,6 +1,6 @@
 /** Reads the file that `gatherd put` uploads: its type, its parts and their digests. */
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, type Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { UsageError } from './errors.ts'
 import { type FileOptions, recogniseFile, type SendableFile } from './files/recognise-file.ts'
@@ -27,9 +27,18 @@ export const inspectFile = async (
   path: string,
   options: FileOptions = { hasShape: true },
 ): Promise<SourceFile> => {
-  if (!(await stat(path)).isFile()) throw new UsageError(`${path} is not a regular file`)
+  const facts = await stat(path)
+  if (!facts.isFile()) throw new UsageError(`${path} is not a regular file`)
+  if (options.wordsPath !== undefined) await refuseSame(facts, options.wordsPath)
   const file = await recogniseFile(path, options)
   return { ...file, bytes: (await stat(file.path)).size }
+}
+
+/** Refuses to write the words over the vectors that are being read. */
+const refuseSame = async ({ dev, ino }: Stats, wordsPath: string): Promise<void> => {
+  const words = await stat(wordsPath).catch(() => undefined)
+  if (words?.dev === dev && words.ino === ino)
+    throw new UsageError(`--words would write over ${wordsPath}, the file with the vectors`)
 }
 
 /** Reads `bytes` bytes of the file from `at` on. */

@@ -85,6 +85,11 @@ export class Registry {
     return this.#tables.get(name) ?? this.#aliased.get(name)
   }
 
+  /** Returns the table with this name, or undefined: also for an alias, which cannot be changed. */
+  getTable(name: string): TableEntry | undefined {
+    return this.#tables.get(name)
+  }
+
   /**
    * Returns the table to read under the name, which may be an alias. Refuses TABLE_NOT_FOUND, and
    * VERSION_NOT_FOUND for an alias whose version was deleted.

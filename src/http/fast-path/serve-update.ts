@@ -38,7 +38,7 @@ export const createServeUpdate = (
     return latest.writeHead
   }
   return (head, body) => {
-    const entry = registry.get(head.table)
+    const entry = registry.getTable(head.table)
     if (entry === undefined || head.route === 'lookup') return null
     const query = CHECK_QUERY[head.route](Object.fromEntries(head.query)) as UpdateQuery
     const { arrays, ...options } = readUpdate(head.route, head.format, body, query, keepUpdateValues)
