@@ -66,7 +66,8 @@ export const convertVectors = async (
     for await (const batch of rows) {
       rowCount += batch.words.length
       await writeAll(file, batch.bytes)
-      if (words !== null) await writeAll(words, Buffer.from(batch.words.map((word) => `${word}\n`).join('')))
+      if (words !== null)
+        await writeAll(words, Buffer.from(batch.words.map((word) => `${word}\n`).join(''), 'latin1'))
     }
     if (form.rows !== null && form.rows !== rowCount)
       throw new UsageError(`${path} announces ${form.rows} rows and has ${rowCount}`)
@@ -83,11 +84,12 @@ const writeAll = async (file: FileHandle, bytes: Uint8Array): Promise<void> => {
 }
 
 interface Batch {
+  /** Bytes as latin1, since words need not be UTF-8: they are written as they were read. */
   words: string[]
   bytes: Uint8Array
 }
 
-/** Yields the lines of a file in batches, with the number of the first. */
+/** Yields the lines of a file in batches, each byte as one character. */
 async function* readLines(path: string, from: number): AsyncGenerator<string[]> {
   let rest = Buffer.alloc(0)
   for await (const chunk of createReadStream(path, { start: from }) as AsyncIterable<Buffer>) {
@@ -95,9 +97,9 @@ async function* readLines(path: string, from: number): AsyncGenerator<string[]> 
     const end = bytes.lastIndexOf(0x0a) + 1
     rest = bytes.subarray(end)
     if (rest.length > LINE_BYTES_MAX) throw new UsageError(`${path} has a line above ${LINE_BYTES_MAX} bytes`)
-    if (end > 0) yield bytes.toString('utf8', 0, end - 1).split('\n')
+    if (end > 0) yield bytes.toString('latin1', 0, end - 1).split('\n')
   }
-  if (rest.length > 0) yield [rest.toString('utf8')]
+  if (rest.length > 0) yield [rest.toString('latin1')]
 }
 
 async function* readTextRows(path: string, { dim, headerBytes }: VectorsForm): AsyncGenerator<Batch> {
@@ -144,7 +146,7 @@ async function* readBinaryRows(path: string, form: VectorsForm): AsyncGenerator<
       const wordAt = bytes[at] === 0x0a ? at + 1 : at
       const space = bytes.indexOf(0x20, wordAt)
       if (space < 0 || space + 1 + rowBytes > bytes.length) break
-      words.push(bytes.toString('utf8', wordAt, space))
+      words.push(bytes.toString('latin1', wordAt, space))
       parts.push(bytes.subarray(space + 1, space + 1 + rowBytes))
       at = space + 1 + rowBytes
       count += 1

@@ -51,6 +51,23 @@ describe('A file is known by its first bytes and converted if that is cheap:', (
     expect(readFileSync(file('words'), 'utf8')).toBe(WORDS)
   })
 
+  test.each([
+    ['text', Buffer.from('caf\xe9 0.5 1\nb 2 3\n\xc3\xa9\xa0 4 5\n', 'latin1')],
+    [
+      'binary',
+      Buffer.concat(
+        ['caf\xe9', 'b', '\xc3\xa9\xa0'].flatMap((word, row) => [
+          Buffer.from(row === 0 ? `3 1\n${word} ` : `\n${word} `, 'latin1'),
+          Buffer.from(Float32Array.of(row).buffer),
+        ]),
+      ),
+    ],
+  ])('words that are not UTF-8 are written as they are: %s', async (_, bytes) => {
+    const { remove } = await recognise(write('vectors.txt', bytes), { wordsPath: file('words') })
+    await remove()
+    expect(readFileSync(file('words'), 'latin1')).toBe('caf\xe9\nb\n\xc3\xa9\xa0\n')
+  })
+
   test('npy and safetensors are sent as they are, whatever their names', async () => {
     const renamed = write('model.bin', readFileSync(writers('checkpoint.safetensors')))
     expect(await recognise(renamed)).toMatchObject({
