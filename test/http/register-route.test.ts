@@ -149,3 +149,44 @@ test('A declaration lists its methods and its body formats', () => {
   expect(formatsOf({ accepts: { whole: ['json'], streamed: ['raw'] } })).toEqual(['json', 'raw'])
   expect(formatsOf(plainRoute)).toEqual([])
 })
+
+describe('A Content-Digest', () => {
+  const digestOf = (body: string): string => `sha-256=:${createHash('sha256').update(body).digest('base64')}:`
+  const call = (method: 'PUT' | 'PATCH' | 'POST', url: string, body: string, digest: string) =>
+    service.app.inject({
+      method,
+      url: `/v1/tables/digested${url}`,
+      headers: { 'content-type': 'application/json', 'content-digest': digest },
+      payload: body,
+    })
+  const bodies = [
+    ['PATCH', '', '{"fill_value":7}'],
+    ['POST', '/rows', '{"op":"set","indices":[0],"values":[[5]]}'],
+    ['POST', '/gradients', '{"indices":[0],"gradients":[[1]]}'],
+    ['POST', '/lookup', '{"indices":[0]}'],
+  ] as const
+
+  test('that is not the one of the body is refused on every route with a body, and changes nothing', async () => {
+    const table = '{"values":[[1],[2]]}'
+    expect((await call('PUT', '', table, digestOf(table))).statusCode).toBe(201)
+    for (const [method, url, body] of bodies) {
+      const wrong = await call(method, url, body, digestOf('another body'))
+      expect([wrong.statusCode, wrong.json<{ code: string }>().code]).toEqual([422, 'DIGEST_MISMATCH'])
+      const malformed = await call(method, url, body, 'sha-256=hello world')
+      expect([malformed.statusCode, malformed.json<{ code: string }>().code]).toEqual([
+        400,
+        'INVALID_REQUEST',
+      ])
+    }
+    expect((await service.app.inject('/v1/tables/digested')).json()).toMatchObject({
+      sequence: 0,
+      fill_value: null,
+    })
+    expect(service.writerErrors).toEqual([])
+  })
+
+  test('that is the one of the body lets it pass', async () => {
+    for (const [method, url, body] of bodies)
+      expect((await call(method, url, body, digestOf(body))).statusCode, url).toBe(200)
+  })
+})

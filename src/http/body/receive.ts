@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { GatherdError, refuse } from '../../core/errors.ts'
+import { checkBodyDigest, parseContentDigest } from '../../formats/digest.ts'
 import { quoteText } from '../../formats/scanner.ts'
 import type { App, HttpContext } from '../context.ts'
 import { formatsOf, type Route } from '../define-route.ts'
@@ -22,7 +23,7 @@ declare module 'fastify' {
  * refused (UNSUPPORTED_MEDIA_TYPE), and so is a missing body (MALFORMED_BODY).
  */
 export const acceptBodies = (scope: App, context: HttpContext, route: Route): void => {
-  const { accepts, bodyBytesMax = 0 } = route
+  const { accepts, bodyBytesMax = 0, verifiesDigest = false } = route
   if (accepts === undefined) return
   if (accepts === 'nothing') return acceptNoBody(scope)
   if (accepts === 'bytes') return acceptAnyBody(scope, context.settings.bodyBytesPerSecondMin)
@@ -44,6 +45,20 @@ export const acceptBodies = (scope: App, context: HttpContext, route: Route): vo
   if (inArena) releaseWithResponse(scope)
   refuseOtherTypes(scope, formatsOf(route))
   refuseNoBody(scope)
+  if (whole.length > 0 && !verifiesDigest) refuseOtherDigests(scope)
+}
+
+/**
+ * Refuses whole bodies that are not those of their `Content-Digest` (DIGEST_MISMATCH). Routes that verify the
+ * digests of streams compare them by themselves.
+ */
+const refuseOtherDigests = (scope: App): void => {
+  scope.addHook('preValidation', ({ headers, body }, _reply, done) => {
+    const header = headers['content-digest']
+    if (header !== undefined && Buffer.isBuffer(body))
+      checkBodyDigest(body, parseContentDigest(String(header)))
+    done()
+  })
 }
 
 type Parse = (request: FastifyRequest, payload: IncomingMessage, done: BodyDone) => void

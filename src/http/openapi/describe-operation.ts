@@ -58,6 +58,7 @@ const errorsOf = (route: Route): ErrorCode[] => [
     : (['MALFORMED_BODY', 'UNSUPPORTED_MEDIA_TYPE', 'BODY_TOO_LARGE'] as const)),
   ...(route.answers.length > 0 && route.negotiation !== 'none' ? (['NOT_ACCEPTABLE'] as const) : []),
   ...(route.conditional ? (['PRECONDITION_FAILED'] as const) : []),
+  ...(readsDigest(route) ? (['DIGEST_MISMATCH'] as const) : []),
   ...(route.idempotent ? (['IDEMPOTENCY_IN_FLIGHT', 'IDEMPOTENCY_MISMATCH'] as const) : []),
   ...route.errors,
 ]
@@ -120,8 +121,13 @@ const text = (description: string, examples?: string[]) => ({
   ...(examples && { examples }),
 })
 
+/** Whether the route compares its body with a `Content-Digest`, as every route with a body of data does. */
+const readsDigest = ({ verifiesDigest = false, accepts }: Route): boolean =>
+  verifiesDigest || (typeof accepts === 'object' && (accepts.whole ?? []).length > 0)
+
 /** The request headers that a route reads, as parameters. */
-const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Route): object => {
+const requestHeaders = (route: Route): object => {
+  const { conditional, idempotent, scope } = route
   const properties: Record<string, object> = {}
   if (conditional) {
     properties['If-Match'] = text('ETag that the table must have, or a version in quotes, or *')
@@ -133,7 +139,7 @@ const requestHeaders = ({ conditional, idempotent, verifiesDigest, scope }: Rout
         'the same request with the same key gets the first result again',
     )
   }
-  if (verifiesDigest)
+  if (readsDigest(route))
     properties['Content-Digest'] = text('`sha-256=:<base64>:` of the body, verified (RFC 9530)')
   // Every route refuses a malformed X-Request-Timeout-Ms, but probes, which need no key, have no use for it.
   if (scope !== 'open') properties['X-Request-Timeout-Ms'] = text('Milliseconds that the client will wait')

@@ -84,7 +84,6 @@ curl -fsS -X DELETE http://127.0.0.1:8080/v1/tables/words/lora
     'SHAPE_MISMATCH',
     'DTYPE_MISMATCH',
     'NON_FINITE',
-    'DIGEST_MISMATCH',
     'MEMORY_QUOTA_EXCEEDED',
   ],
   handler: async ({ registry, writer, lookups, headers }, call) => {

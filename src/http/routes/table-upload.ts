@@ -78,14 +78,7 @@ compared with the first by its SHA-256, and not stored; the answer is that to th
   conditional: true,
   idempotent: true,
   verifiesDigest: true,
-  errors: [
-    'SHAPE_MISMATCH',
-    'DTYPE_MISMATCH',
-    'NON_FINITE',
-    'DIGEST_MISMATCH',
-    'MEMORY_QUOTA_EXCEEDED',
-    'DISK_FULL',
-  ],
+  errors: ['SHAPE_MISMATCH', 'DTYPE_MISMATCH', 'NON_FINITE', 'MEMORY_QUOTA_EXCEEDED', 'DISK_FULL'],
   handler: async (context, call) => {
     const { params, query, body, bodyFormat, digest, idempotencyKey, reply } = call
     const bind = (bodyDigest: Uint8Array): Uint8Array =>

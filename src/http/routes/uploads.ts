@@ -107,7 +107,7 @@ requests.post(f"{upload}/commit").raise_for_status()
   answers: ['json'],
   deadline: true,
   verifiesDigest: true,
-  errors: ['UPLOAD_NOT_FOUND', 'DIGEST_MISMATCH', 'DISK_FULL'],
+  errors: ['UPLOAD_NOT_FOUND', 'DISK_FULL'],
   handler: async ({ staging }, { params, body: chunks, digest, request, reply }) => {
     const { table, upload: id, part } = params
     const upload = await findOpenUpload(staging, table, id)
