@@ -1,5 +1,5 @@
 /** The writer's procedures that attach an adapter to a table and remove it. */
-import { refuse } from '../../core/errors.ts'
+import { GatherdError, refuse } from '../../core/errors.ts'
 import type { CatalogChange } from '../../storage/catalog-rows.ts'
 import type { RememberedKey } from '../../storage/key-memory.ts'
 import type { Store } from '../../storage/store.ts'
@@ -88,14 +88,21 @@ export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProce
   dropAdapter: (_httpWorker, { name, precondition, key }) =>
     writer.lock(name, async () => {
       const table = writer.find(name)
-      if (table.current.adapter !== null)
-        return writer.journal(table, () => dropAdapter(writer, name, precondition, key))
+      if (table.current.adapter !== null) {
+        const drop = () => dropAdapter(writer, name, precondition, key)
+        // A deletion frees space, so it has to work when there is none for a snapshot.
+        return writer
+          .journal(table, drop)
+          .catch((error: unknown) => (isDiskFull(error) ? drop() : Promise.reject(error)))
+      }
       checkPrecondition(precondition, currentState(table))
       const keys = writer.changeKeys().describe(key, null)
       if (keys.length > 0) writer.store().commit({ keys })
       return null
     }),
 })
+
+const isDiskFull = (error: unknown): boolean => error instanceof GatherdError && error.code === 'DISK_FULL'
 
 const dropAdapter = async (
   writer: AdapterDependencies,

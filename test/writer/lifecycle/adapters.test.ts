@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { GatherdError } from '../../../src/core/errors.ts'
 import type { WriterClient } from '../../../src/writer/client.ts'
 import { createLookupServices, lookup } from '../../../src/lookup/lookup.ts'
 import { ROWS_AT } from '../../../src/layout/table-layout.ts'
@@ -177,6 +178,19 @@ describe.each(['disk', 'os', 'none'] as const)('After a crash, a table of mode %
     const { table, adapter } = writer.find('user').current
     return [table.readSequence(), table.readUpdatedAt(), adapter !== null]
   }
+
+  test('loses its adapter on request when the disk has no room for a snapshot', async () => {
+    const opened = await openWriter(makeDirectory())
+    await putTable(opened.client, { name: 'user', rows: 1, dim: 1, settings: { durability } })
+    await change(opened, 'attach')
+    // As after an update of mode none, which only a snapshot would hold.
+    opened.writer.find('user').current.stored.durableSequence = 0
+    vi.spyOn(opened.writer.storage.snapshots, 'take').mockRejectedValue(
+      new GatherdError('DISK_FULL', 'the disk is full'),
+    )
+    await change(opened, 'drop')
+    expect(stateOf(await openWriter(crash(opened.dataDir)))[2]).toBe(false)
+  })
 
   test.each([0, 2])(
     'has the sequence and time of a change of its adapter after %i updates',
