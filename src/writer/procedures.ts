@@ -3,7 +3,13 @@ import { assert } from '../core/assert.ts'
 import { refuse } from '../core/errors.ts'
 import { adapterMemories } from '../tables/handles.ts'
 import { makeAliasProcedures, refuseAlias } from './lifecycle/aliases.ts'
-import { changeSettings, commitBuild, removeTable, rollBack } from './lifecycle/changes.ts'
+import {
+  changeSettings,
+  commitBuild,
+  removeTable,
+  rollBack,
+  withCurrentJournaled,
+} from './lifecycle/changes.ts'
 import { beginExport, endExport, readPreImages } from './upkeep/exports.ts'
 import type { HttpWorkerLink } from './http-worker-links.ts'
 import { makeAdapterProcedures } from './lifecycle/adapter-procedures.ts'
@@ -42,6 +48,7 @@ export const makeProcedures = (writer: WriterDependencies): Procedures => ({
     takeNumber: () => writer.takeNumber(),
     find: (name) => writer.find(name),
     lock: (name, work) => writer.lock(name, work),
+    journal: (table, change) => withCurrentJournaled(writer, table, change),
     publish: (name) => writer.httpWorkers.publish(name, toRecord(writer.find(name))),
     retire: ({ handle, reservedBytes }) =>
       new Promise((resolve) =>

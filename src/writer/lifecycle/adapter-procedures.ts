@@ -1,11 +1,12 @@
 /** The writer's procedures that attach an adapter to a table and remove it. */
-import { refuse } from '../../core/errors.ts'
+import { GatherdError, refuse } from '../../core/errors.ts'
 import type { CatalogChange } from '../../storage/catalog-rows.ts'
 import type { RememberedKey } from '../../storage/key-memory.ts'
 import type { Store } from '../../storage/store.ts'
 import { adapterBytes } from '../../tables/adapter.ts'
 import { adapterMemories } from '../../tables/handles.ts'
 import type { TableMemory } from '../../tables/memory.ts'
+import type { Precondition } from '../../core/types.ts'
 import { checkPrecondition } from '../../tables/precondition.ts'
 import type { ChangedAdapter, ChangeKey, WriterCalls } from '../protocol.ts'
 import type { ChangeKeys } from './change-keys.ts'
@@ -39,6 +40,8 @@ export interface AdapterDependencies {
   find: (name: string) => TableModel
   /** Runs `work` while no other call changes the table's versions, settings or adapter. */
   lock: <Result>(name: string, work: () => Promise<Result>) => Promise<Result>
+  /** Runs `change`, which takes a sequence that a start finds again, of whatever durability the table is. */
+  journal: <Result>(table: TableModel, change: () => Promise<Result>) => Promise<Result>
   /** Publishes the table to every HTTP worker. */
   publish: (name: string) => Promise<void>
   /** Resolves when no HTTP worker reads the adapter any more. */
@@ -85,25 +88,37 @@ export const makeAdapterProcedures = (writer: AdapterDependencies): AdapterProce
   dropAdapter: (_httpWorker, { name, precondition, key }) =>
     writer.lock(name, async () => {
       const table = writer.find(name)
-      checkPrecondition(precondition, currentState(table))
-      const { current } = table
-      const keys = writer.changeKeys().describe(key, null)
-      if (current.adapter === null) {
-        if (keys.length > 0) writer.store().commit({ keys })
-        return null
+      if (table.current.adapter !== null) {
+        const drop = () => dropAdapter(writer, name, precondition, key)
+        // A deletion frees space, so it has to work when there is none for a snapshot.
+        return writer
+          .journal(table, drop)
+          .catch((error: unknown) => (isDiskFull(error) ? drop() : Promise.reject(error)))
       }
-      commitChange(
-        writer,
-        table,
-        { kind: 'delete-adapter', tableId: table.id, version: current.handle.version },
-        Date.now(),
-        () => keys,
-      )
-      const before = detachAdapter(table)
-      if (before !== null) await publishAdapter(writer, table, before)
+      checkPrecondition(precondition, currentState(table))
+      const keys = writer.changeKeys().describe(key, null)
+      if (keys.length > 0) writer.store().commit({ keys })
       return null
     }),
 })
+
+const isDiskFull = (error: unknown): boolean => error instanceof GatherdError && error.code === 'DISK_FULL'
+
+const dropAdapter = async (
+  writer: AdapterDependencies,
+  name: string,
+  precondition: Precondition,
+  key: ChangeKey | undefined,
+): Promise<null> => {
+  const table = writer.find(name)
+  checkPrecondition(precondition, currentState(table))
+  const nowMs = Date.now()
+  const keys = writer.changeKeys().describe(key, null)
+  const change = { kind: 'delete-adapter', tableId: table.id, version: table.current.handle.version } as const
+  commitChange(writer, table, change, nowMs, () => keys)
+  await publishAdapter(writer, table, detachAdapter(table), nowMs)
+  return null
+}
 
 /**
  * Writes the adapter, lists it in the catalog and publishes it. Refuses PRECONDITION_FAILED and DISK_FULL,
@@ -117,8 +132,7 @@ const commitAdapter = async (
 ): Promise<ChangedAdapter> => {
   const nowMs = Date.now()
   let files: string[] = []
-  let table: TableModel
-  let answer: ChangedAdapter
+  let isListed = false
   const handle = { ...build.handle, alpha, attachedAt: nowMs }
   try {
     const store = writer.store()
@@ -133,34 +147,35 @@ const commitAdapter = async (
       throw store.classify('the files of an adapter', error)
     })
     files = [listed.fileA, listed.fileB]
-    // The rows may have been updated while the files were written, so the conditions are checked again.
-    table = writer.find(build.name)
-    checkAdapter(table, build)
-    const { current } = table
-    const describe = (sequence: number): ChangedAdapter => ({
-      created: current.adapter === null,
-      version: current.handle.version,
-      sequence,
-      adapter: {
-        rank: handle.rank,
-        alpha,
-        dtype: handle.dtype,
-        attachedAt: nowMs,
-        bytes: adapterBytes(handle, current.handle.dim),
-      },
+    return await writer.journal(writer.find(build.name), async () => {
+      // The rows may have been updated while files were written, so the conditions are checked again.
+      const table = writer.find(build.name)
+      checkAdapter(table, build)
+      const { current } = table
+      const bytes = adapterBytes(handle, current.handle.dim)
+      const describe = (sequence: number): ChangedAdapter => ({
+        created: current.adapter === null,
+        version: current.handle.version,
+        sequence,
+        adapter: { rank: handle.rank, alpha, dtype: handle.dtype, attachedAt: nowMs, bytes },
+      })
+      const change = { kind: 'put-adapter', adapter: listed } as const
+      const sequence = commitChange(writer, table, change, nowMs, (taken) =>
+        writer.changeKeys().describe(key, describe(taken)),
+      )
+      isListed = true
+      const answer = describe(sequence)
+      const before = attachAdapter(table, { handle, reservedBytes: build.reservedBytes, files })
+      await publishAdapter(writer, table, before, nowMs)
+      return answer
     })
-    const sequence = commitChange(writer, table, { kind: 'put-adapter', adapter: listed }, nowMs, (taken) =>
-      writer.changeKeys().describe(key, describe(taken)),
-    )
-    answer = describe(sequence)
   } catch (error) {
-    writer.memory().release(build.reservedBytes, adapterMemories(build.handle))
-    writer.cleanup().unlisted(...files)
+    if (!isListed) {
+      writer.memory().release(build.reservedBytes, adapterMemories(build.handle))
+      writer.cleanup().unlisted(...files)
+    }
     throw error
   }
-  const before = attachAdapter(table, { handle, reservedBytes: build.reservedBytes, files })
-  await publishAdapter(writer, table, before)
-  return answer
 }
 
 /**
@@ -193,6 +208,7 @@ const publishAdapter = async (
   writer: AdapterDependencies,
   { name, current }: TableModel,
   before: AdapterModel | null,
+  nowMs: number,
 ): Promise<void> => {
   if (before === null) await writer.publish(name)
   else {
@@ -204,5 +220,6 @@ const publishAdapter = async (
     current.leavingAdapters.delete(key)
     writer.cleanup().files(before.files)
   }
-  countChange(current, Date.now())
+  // The time is that of the journal: a start finds it again, and a TableInfo's tag names it.
+  countChange(current, nowMs)
 }

@@ -197,5 +197,25 @@ const adopt = async (
   await publishTable(writer, table, retired)
 }
 
+/**
+ * Runs `change`, which takes a sequence of the current version that a start has to find again although
+ * updates of mode `none` are in no journal. Updates before it are in a snapshot then.
+ */
+export const withCurrentJournaled = async <Result>(
+  writer: WriterDependencies,
+  table: TableModel,
+  change: () => Promise<Result>,
+): Promise<Result> => {
+  if (table.settings.durability !== 'none') return change()
+  const { current } = table
+  current.stored.journalPins++
+  try {
+    if (isUncovered(current)) await writer.storage.snapshots.take(table, current)
+    return await change()
+  } finally {
+    current.stored.journalPins--
+  }
+}
+
 const isUncovered = ({ stored, table }: VersionModel): boolean =>
   stored.durableSequence < table.readSequence()

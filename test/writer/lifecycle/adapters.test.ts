@@ -1,7 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { GatherdError } from '../../../src/core/errors.ts'
 import type { WriterClient } from '../../../src/writer/client.ts'
 import { createLookupServices, lookup } from '../../../src/lookup/lookup.ts'
 import { ROWS_AT } from '../../../src/layout/table-layout.ts'
+import { crash, makeDirectory, type OpenWriter, openWriter, send } from '../restart.ts'
 import { putTable, startTestWriter, type TestWriter } from '../../helpers/writer.ts'
 
 let service: TestWriter
@@ -163,4 +165,45 @@ describe('An adapter', () => {
       code: 'PRECONDITION_FAILED',
     })
   })
+})
+
+describe.each(['disk', 'os', 'none'] as const)('After a crash, a table of mode %s', (durability) => {
+  const change = async ({ client }: OpenWriter, name: 'attach' | 'drop') => {
+    if (name === 'drop') return client.call('dropAdapter', { name: 'user', precondition: {} })
+    const argument = { name: 'user', version: 1, rank: 1, dtype: 'float32' as const, precondition: {} }
+    const { adapterId } = await client.call('beginAdapter', argument)
+    return client.call('commitAdapter', { adapterId, alpha: 1 })
+  }
+  const stateOf = ({ writer }: OpenWriter) => {
+    const { table, adapter } = writer.find('user').current
+    return [table.readSequence(), table.readUpdatedAt(), adapter !== null]
+  }
+
+  test('loses its adapter on request when the disk has no room for a snapshot', async () => {
+    const opened = await openWriter(makeDirectory())
+    await putTable(opened.client, { name: 'user', rows: 1, dim: 1, settings: { durability } })
+    await change(opened, 'attach')
+    // As after an update of mode none, which only a snapshot would hold.
+    opened.writer.find('user').current.stored.durableSequence = 0
+    vi.spyOn(opened.writer.storage.snapshots, 'take').mockRejectedValue(
+      new GatherdError('DISK_FULL', 'the disk is full'),
+    )
+    await change(opened, 'drop')
+    expect(stateOf(await openWriter(crash(opened.dataDir)))[2]).toBe(false)
+  })
+
+  test.each([0, 2])(
+    'has the sequence and time of a change of its adapter after %i updates',
+    async (count) => {
+      const opened = await openWriter(makeDirectory())
+      await putTable(opened.client, { name: 'user', rows: 1, dim: 1, settings: { durability } })
+      for (let i = 0; i < count; i++) await send(opened, [0], [1], { operation: 'add' })
+      for (const [i, name] of (['attach', 'attach', 'drop'] as const).entries()) {
+        await change(opened, name)
+        expect(stateOf(opened)).toEqual([count + i + 1, expect.any(Number), name === 'attach'])
+        const again = await openWriter(crash(opened.dataDir))
+        expect(stateOf(again)).toEqual(stateOf(opened))
+      }
+    },
+  )
 })
