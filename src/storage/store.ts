@@ -1,5 +1,6 @@
 /** The data directory of a running writer: catalog, journal and idempotency keys. */
 import { GatherdError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import type { Catalog } from './catalog.ts'
 import type { CatalogChange, CatalogImage } from './catalog-rows.ts'
 import type { DataPaths } from './data-directory.ts'
@@ -85,13 +86,14 @@ export class Store {
   }
 
   /**
-   * Finds the first result of a request with this key; null when there is none that is valid. After updates
-   * were taken back, both databases may have the key, one of them with a result that is no longer true.
+   * Finds the first result of a request with this key; null when there is none that is valid and young. After
+   * updates were taken back, both databases may have the key, one of them with a result that is not true.
    */
   findKey(hash: Uint8Array, isValid: (key: RememberedKey) => boolean = () => true): RememberedKey | null {
     for (const { keys } of [this.#disk, this.#os]) {
       const found = keys.find(hash)
-      if (found !== null && isValid(found)) return found
+      if (found === null || this.clock.now() - found.createdAtMs > LIMITS.idempotencyKeyAgeMsMax) continue
+      if (isValid(found)) return found
     }
     return null
   }

@@ -134,11 +134,14 @@ export const sampleRecord = (sequence: number, changes: Partial<JournalRecord> =
   ...changes,
 })
 
+/** Young, because a key counts for 24 hours. */
+const KEY_CREATED_AT_MS = Date.now()
+
 export const sampleKey = (name: string, changes: Partial<RememberedKey> = {}): RememberedKey => ({
   hash: hashKey('user/rows', name),
   request: hashKey('body', name),
   result: `{"sequence":"${name}"}`,
-  createdAtMs: 1_700_000_000_000,
+  createdAtMs: KEY_CREATED_AT_MS,
   ...changes,
 })
 

@@ -26,3 +26,18 @@ test('A clock that is 25 hours ahead for one start makes no key older', () => {
   store.commit({ keys: [sampleKey('c', { createdAtMs: store.clock.now() })] })
   for (const name of ['a', 'b', 'c']) expect(store.findKey(sampleKey(name).hash)).not.toBe(null)
 })
+
+test('A key counts for 24 hours of the clock, also while no newer key has dropped it', () => {
+  const directory = makeFolder()
+  const store = openSample(directory)
+  const [first, hour] = [1_700_000_000_000, HOUR_MS]
+  const ages = { a: 25 * hour, b: 23 * hour, c: 0 }
+  store.commit({
+    keys: Object.entries(ages).map(([name, ageMs]) =>
+      sampleKey(name, { createdAtMs: first + 25 * hour - ageMs }),
+    ),
+  })
+  store.close()
+  const again = openSample(directory)
+  expect(Object.keys(ages).filter((name) => again.findKey(sampleKey(name).hash) !== null)).toEqual(['b', 'c'])
+})
