@@ -1,13 +1,19 @@
+import { once } from 'node:events'
 import { request } from 'node:http'
+import { connect, type Socket } from 'node:net'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readConfig } from '../../src/config.ts'
+import { LIMITS } from '../../src/core/limits.ts'
 import { HttpWorkers } from '../../src/http/http-workers.ts'
 import { Writer } from '../../src/writer/writer.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { runsOf } from '../helpers/property-runs.ts'
 import { readSlices, SHORT_SLICE_NS } from '../helpers/slices.ts'
 import { runsLong } from '../skips.ts'
+
+const descriptors = vi.hoisted(() => ({ max: Infinity }))
+vi.mock(import('../../src/system/descriptors.ts'), () => ({ readDescriptorMax: () => descriptors.max }))
 
 // An HTTP worker takes a second to start, and longer on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -31,6 +37,7 @@ afterEach(async () => {
   await httpWorkers.close()
   await writer.close()
   process.off('worker', note)
+  descriptors.max = Infinity
   for (const list of [workers, deaths, hopeless]) list.splice(0)
   directory.remove()
 })
@@ -136,6 +143,26 @@ describe('HTTP workers', () => {
     await workers[0].terminate()
     await expect.poll(() => httpWorkers.size, { timeout: 20_000 }).toBe(1)
     expect([deaths, workers.length]).toEqual([[], 2])
+  })
+
+  test('have no more connections than leave descriptors for files', async () => {
+    // Of the four that are not kept for the service and its thread, one is for files.
+    descriptors.max = LIMITS.descriptorsKept + LIMITS.descriptorsKeptPerThread + 4
+    const port = await start({ GATHERD_HTTP_THREADS: '1' })
+    const sockets: Socket[] = []
+    const connectAndAsk = async (): Promise<boolean> => {
+      const socket = connect(port, '127.0.0.1').on('error', () => {})
+      sockets.push(socket)
+      socket.write('GET /livez HTTP/1.1\r\nHost: here\r\n\r\n')
+      return Promise.race([
+        once(socket, 'data').then(() => true),
+        new Promise<boolean>((resolve) => socket.once('close', () => resolve(false))),
+      ])
+    }
+    const answered: boolean[] = []
+    for (let i = 0; i < 5; i++) answered.push(await connectAndAsk())
+    expect(answered).toEqual([true, true, true, false, false])
+    for (const socket of sockets) socket.destroy()
   })
 
   test('that cannot listen make the start fail', async () => {
