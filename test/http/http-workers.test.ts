@@ -1,6 +1,4 @@
-import { once } from 'node:events'
 import { request } from 'node:http'
-import { connect, type Socket } from 'node:net'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readConfig } from '../../src/config.ts'
@@ -11,6 +9,7 @@ import { makeDataDir } from '../helpers/data-dir.ts'
 import { runsOf } from '../helpers/property-runs.ts'
 import { readSlices, SHORT_SLICE_NS } from '../helpers/slices.ts'
 import { runsLong } from '../skips.ts'
+import { RawConnection } from './raw-answers.ts'
 
 const descriptors = vi.hoisted(() => ({ max: Infinity }))
 vi.mock(import('../../src/system/descriptors.ts'), () => ({ readDescriptorMax: () => descriptors.max }))
@@ -145,24 +144,38 @@ describe('HTTP workers', () => {
     expect([deaths, workers.length]).toEqual([[], 2])
   })
 
+  test('that have finished their requests answer 503 until they are closed, on old and new connections', async () => {
+    const port = await start({ GATHERD_HTTP_THREADS: '1' })
+    const old = new RawConnection(port)
+    old.socket.write('GET /readyz HTTP/1.1\r\nHost: here\r\n\r\n')
+    expect((await old.answer())?.status).toBe(200)
+    httpWorkers.drain()
+    await httpWorkers.stop()
+    old.socket.write('GET /v1/tables HTTP/1.1\r\nHost: here\r\n\r\n')
+    const answer = await old.answer()
+    expect([answer?.status, answer?.headers.connection]).toEqual([503, 'close'])
+    old.socket.destroy()
+    for (const path of ['/v1/tables', '/readyz'])
+      expect(await ask(port, 'GET', path)).toEqual({
+        status: 503,
+        body: expect.stringContaining('SHUTTING_DOWN'),
+      })
+  })
+
   test('have no more connections than leave descriptors for files', async () => {
     // Of the four that are not kept for the service and its thread, one is for files.
     descriptors.max = LIMITS.descriptorsKept + LIMITS.descriptorsKeptPerThread + 4
     const port = await start({ GATHERD_HTTP_THREADS: '1' })
-    const sockets: Socket[] = []
-    const connectAndAsk = async (): Promise<boolean> => {
-      const socket = connect(port, '127.0.0.1').on('error', () => {})
-      sockets.push(socket)
-      socket.write('GET /livez HTTP/1.1\r\nHost: here\r\n\r\n')
-      return Promise.race([
-        once(socket, 'data').then(() => true),
-        new Promise<boolean>((resolve) => socket.once('close', () => resolve(false))),
-      ])
+    const connections: RawConnection[] = []
+    const statuses: (number | undefined)[] = []
+    for (let i = 0; i < 5; i++) {
+      const connection = new RawConnection(port)
+      connections.push(connection)
+      connection.socket.write('GET /livez HTTP/1.1\r\nHost: here\r\n\r\n')
+      statuses.push((await connection.answer())?.status)
     }
-    const answered: boolean[] = []
-    for (let i = 0; i < 5; i++) answered.push(await connectAndAsk())
-    expect(answered).toEqual([true, true, true, false, false])
-    for (const socket of sockets) socket.destroy()
+    expect(statuses).toEqual([200, 200, 200, undefined, undefined])
+    for (const { socket } of connections) socket.destroy()
   })
 
   test('that cannot listen make the start fail', async () => {
