@@ -23,6 +23,8 @@ export interface FakeService {
   /** `PUT parts/3` and the like, in order. */
   calls: string[]
   uploads: Map<string, FakeUpload>
+  /** How many calls it is answering. */
+  openCount: () => number
   /** The bytes that were committed last. */
   committed: () => Buffer | null
   close: () => Promise<void>
@@ -30,13 +32,18 @@ export interface FakeService {
 
 const digestOf = (bytes: Buffer): string => `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:`
 
-/** Starts a fake. `faultOf` chooses the fault of a call; null lets the call through. */
+/**
+ * Starts a fake. `faultOf` chooses the fault of a call; null lets the call through. `pause` is what it does
+ * before each answer.
+ */
 export const startFakeService = async (
   faultOf: (call: string) => Fault | null = () => null,
+  pause: () => Promise<unknown> = async () => {},
 ): Promise<FakeService> => {
   const uploads = new Map<string, FakeUpload>()
   const calls: string[] = []
   let committed: Buffer | null = null
+  let openCount = 0
 
   const begin = (body: Buffer): UploadInfo => {
     const { content_type, bytes, digest, ...parameters } = JSON.parse(body.toString()) as UploadInfo &
@@ -68,8 +75,12 @@ export const startFakeService = async (
     const [, id, rest = ''] = /^\/v1\/tables\/user\/uploads\/?([^/]*)\/?(.*)$/.exec(request.url ?? '') ?? []
     const call = `${request.method} ${rest === '' ? 'uploads' : rest}`
     calls.push(call)
+    openCount++
     const fault = faultOf(call)
-    if (fault === 'break') return void request.socket.destroy()
+    if (fault === 'break') {
+      openCount--
+      return void request.socket.destroy()
+    }
     const body = await buffer(request)
     const upload = uploads.get(id ?? '')
     let result: [number, unknown] = [404, { code: 'ROUTE_NOT_FOUND', detail: 'nothing is there' }]
@@ -79,6 +90,8 @@ export const startFakeService = async (
     else if (upload !== undefined && call === 'POST commit') result = commit(upload)
     else if (upload !== undefined)
       result = putPart(upload, Number(rest.split('/')[1]), body, String(request.headers['content-digest']))
+    await pause()
+    openCount--
     response.writeHead(result[0], { 'content-type': 'application/json' }).end(JSON.stringify(result[1]))
   }
   const server = createServer((request, response) => void answer(request, response))
@@ -87,6 +100,7 @@ export const startFakeService = async (
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     calls,
     uploads,
+    openCount: () => openCount,
     committed: () => committed,
     close: () =>
       new Promise((resolve) => {

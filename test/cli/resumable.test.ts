@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openService, type Service } from '../../src/cli/client.ts'
 import { showProgress } from '../../src/cli/progress.ts'
@@ -34,8 +35,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true })
 })
 
-const start = async (faultOf?: (call: string) => Fault | null): Promise<void> => {
-  fake = await startFakeService(faultOf)
+const start = async (
+  faultOf?: (call: string) => Fault | null,
+  pause?: () => Promise<unknown>,
+): Promise<void> => {
+  fake = await startFakeService(faultOf, pause)
   service = openService(fake.url)
 }
 const prepare = async (partBytes = PART_BYTES): Promise<ResumableUpload> => {
@@ -63,6 +67,21 @@ describe('An upload in parts', () => {
     expect(fake.committed()?.equals(content)).toBe(true)
     expect(new Set(partCalls()).size).toBe(20)
     expect(partCalls()).toHaveLength(23)
+  })
+
+  test('sends one part at a time when no more arrive in time', async () => {
+    let slowCount = 8
+    let openMax = 0
+    const faultOf = (call: string): Fault | null => {
+      if (!call.startsWith('PUT')) return null
+      if (slowCount-- > 0) return 408
+      openMax = Math.max(openMax, fake.openCount())
+      return null
+    }
+    await start(faultOf, () => sleep(10))
+    await send({ ...(await prepare(50_000)), parallelCount: 4 })
+    expect(fake.committed()?.equals(content)).toBe(true)
+    expect(openMax).toBe(1)
   })
 
   test('sends every part once and commits', async () => {

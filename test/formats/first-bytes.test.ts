@@ -71,6 +71,8 @@ test('Files of other writers are recognised, and JSON, text and numbers are not'
     'gzip',
     'safetensors',
   ])
+  for (const space of ['', ' ', '\n\t'])
+    expect(recogniseContent(Buffer.from(`\u0002\0\0\0\0\0\0\0${space}{}`))?.kind).toBe('safetensors')
   for (const text of ['{}', ' [1]', '3', 'the 0.1 0.2', '', 'a'])
     expect(nameContent(Buffer.from(text))).toBe(undefined)
 })

@@ -2,12 +2,17 @@ import { request } from 'node:http'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readConfig } from '../../src/config.ts'
+import { LIMITS } from '../../src/core/limits.ts'
 import { HttpWorkers } from '../../src/http/http-workers.ts'
 import { Writer } from '../../src/writer/writer.ts'
 import { makeDataDir } from '../helpers/data-dir.ts'
 import { runsOf } from '../helpers/property-runs.ts'
 import { readSlices, SHORT_SLICE_NS } from '../helpers/slices.ts'
 import { runsLong } from '../skips.ts'
+import { RawConnection } from './raw-answers.ts'
+
+const descriptors = vi.hoisted(() => ({ max: Infinity }))
+vi.mock(import('../../src/system/descriptors.ts'), () => ({ readDescriptorMax: () => descriptors.max }))
 
 // An HTTP worker takes a second to start, and longer on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -31,6 +36,7 @@ afterEach(async () => {
   await httpWorkers.close()
   await writer.close()
   process.off('worker', note)
+  descriptors.max = Infinity
   for (const list of [workers, deaths, hopeless]) list.splice(0)
   directory.remove()
 })
@@ -136,6 +142,40 @@ describe('HTTP workers', () => {
     await workers[0].terminate()
     await expect.poll(() => httpWorkers.size, { timeout: 20_000 }).toBe(1)
     expect([deaths, workers.length]).toEqual([[], 2])
+  })
+
+  test('that have finished their requests answer 503 until they are closed, on old and new connections', async () => {
+    const port = await start({ GATHERD_HTTP_THREADS: '1' })
+    const old = new RawConnection(port)
+    old.socket.write('GET /readyz HTTP/1.1\r\nHost: here\r\n\r\n')
+    expect((await old.answer())?.status).toBe(200)
+    httpWorkers.drain()
+    await httpWorkers.stop()
+    old.socket.write('GET /v1/tables HTTP/1.1\r\nHost: here\r\n\r\n')
+    const answer = await old.answer()
+    expect([answer?.status, answer?.headers.connection]).toEqual([503, 'close'])
+    old.socket.destroy()
+    for (const path of ['/v1/tables', '/readyz'])
+      expect(await ask(port, 'GET', path)).toEqual({
+        status: 503,
+        body: expect.stringContaining('SHUTTING_DOWN'),
+      })
+  })
+
+  test('have no more connections than leave descriptors for files', async () => {
+    // Of the four that are not kept for the service and its thread, one is for files.
+    descriptors.max = LIMITS.descriptorsKept + LIMITS.descriptorsKeptPerThread + 4
+    const port = await start({ GATHERD_HTTP_THREADS: '1' })
+    const connections: RawConnection[] = []
+    const statuses: (number | undefined)[] = []
+    for (let i = 0; i < 5; i++) {
+      const connection = new RawConnection(port)
+      connections.push(connection)
+      connection.socket.write('GET /livez HTTP/1.1\r\nHost: here\r\n\r\n')
+      statuses.push((await connection.answer())?.status)
+    }
+    expect(statuses).toEqual([200, 200, 200, undefined, undefined])
+    for (const { socket } of connections) socket.destroy()
   })
 
   test('that cannot listen make the start fail', async () => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { refuse } from '../../src/core/errors.ts'
 import type { Dtype } from '../../src/core/types.ts'
 import { Arena } from '../../src/tables/arena.ts'
 import { PAGE_BYTES } from '../../src/layout/table-layout.ts'
@@ -49,6 +50,17 @@ describe('A table is created', () => {
       version: 2,
     })
     expect(readAll(service.client, arena)).toEqual([5, 6])
+  })
+
+  test('but neither from values nor an initializer when nobody waits for it any more', async () => {
+    const checkWanted = (): never => refuse('DEADLINE_EXCEEDED', 'the client has gone')
+    for (const source of [
+      { values: Float32Array.of(1, 2, 3, 4) },
+      { initializer: { kind: 'normal' as const } },
+    ])
+      await expect(create({ source, checkWanted })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    expect(service.client.registry.get('user')).toBeUndefined()
+    expect(service.writer.memory.reservedBytes).toBe(0)
   })
 
   test('from an initializer, whose seed is returned', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { refuse } from '../../src/core/errors.ts'
 import type { WriterConnection } from '../../src/upload/build.ts'
 import { mergeAdapter } from '../../src/upload/merge.ts'
 import { removeTables, type Service, startService } from '../helpers/service.ts'
@@ -60,6 +61,17 @@ test.each(['beginBuild', 'commitBuild'] as const)(
     expect(registry.find('t').adapters.has(2)).toBe(false)
   },
 )
+
+test('A merge that nobody waits for any more ends, and changes nothing', async () => {
+  const { writer, registry, lookups } = service.context
+  const reservedBytes = service.writer.memory.reservedBytes
+  const checkWanted = (): never => refuse('DEADLINE_EXCEEDED', 'the client has gone')
+  await expect(
+    mergeAdapter(writer, lookups.arena, registry.find('t'), { precondition: {}, checkWanted }),
+  ).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+  expect(registry.find('t').current.handle.version).toBe(1)
+  expect(service.writer.memory.reservedBytes).toBe(reservedBytes)
+})
 
 test.each(['beginBuild', 'commitBuild'] as const)(
   'A merge whose adapter is deleted before its %s is refused',

@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { LIMITS } from '../../../src/core/limits.ts'
 import { startService, type Service } from '../../helpers/service.ts'
 
 const ROWS = 5_000
@@ -117,6 +118,34 @@ test('At most two pieces wait for a client that does not read, and are released 
   await expect.poll(() => arena.reservedBytes).toBe(baseline)
   expect(buffers.idleBytes).toBeLessThan(32 * 1024 * 1024)
   expectRows(new Float32Array(await (await lookUp('')).arrayBuffer()), ids)
+})
+
+test('A client that takes little of a streamed answer counts as one that makes progress', async () => {
+  const { port, hostname } = new URL(url)
+  const watch = vi.spyOn(service.context.stalls, 'watch')
+  const many = Int32Array.from({ length: 60_000 }, (_, i) => i % ROWS)
+  const socket = connect({ port: Number(port), host: hostname }).pause()
+  socket.write(
+    'POST /v1/tables/user/lookup HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\n' +
+      `accept: application/octet-stream\r\ncontent-length: ${many.byteLength}\r\n\r\n`,
+  )
+  socket.write(Buffer.from(many.buffer))
+  // The watch of the latest piece.
+  const progress = (): number => watch.mock.lastCall?.[0]() ?? 0
+  const silenceMs = () => watch.mock.lastCall?.[1].silenceMs
+  await expect.poll(silenceMs).toBe(LIMITS.responseStallMsMax)
+  let stopped = -1
+  while (stopped !== progress()) {
+    stopped = progress()
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  for (let takenBytes = 0; takenBytes < 512 * 1024; ) {
+    takenBytes += (socket.read() as Buffer | null)?.length ?? 0
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await expect.poll(progress).toBeGreaterThan(stopped)
+  socket.destroy()
+  watch.mockRestore()
 })
 
 test('A lookup beside updates returns whole rows, at the stated sequence or a later one', async () => {

@@ -46,4 +46,9 @@ test('A list of lookups and a tensor of another name are recognised too', async 
   const headers = { 'content-type': 'application/x-safetensors' }
   const tensor = await service.app.inject({ method: 'POST', url: '/v1/tables/t/lookup', payload, headers })
   expect(tensor.json<{ detail: string }>().detail).toContain('did you mean indices?')
+  const query = writeSafetensorsHeader([{ name: 'query', elementType: 'float32', shape: [1] }])
+  const vector = Buffer.concat([query.header, Buffer.alloc(4)])
+  const attend = { method: 'POST', url: '/v1/tables/t/attend', payload: vector, headers } as const
+  const answer = await service.app.inject(attend)
+  expect(answer.json<{ detail: string }>().detail).toContain('did you mean queries?')
 })

@@ -1,5 +1,5 @@
-import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Staging, uploadPath } from '../../../src/upload/staging/layout.ts'
 import { receivePart } from '../../../src/upload/staging/receive-part.ts'
@@ -37,6 +37,15 @@ describe('a staged upload', () => {
     for (const path of [staging.directory, uploadPath(staging, upload.id)])
       expect(statSync(path).mode & 0o777).toBe(0o700)
     expect(statSync(join(uploadPath(staging, upload.id), 'upload.json')).mode & 0o777).toBe(0o600)
+  })
+
+  test('is refused when the data directory has been removed, which does not come back empty', async () => {
+    using staging = openStaging()
+    await createUpload(staging, specification())
+    const dataDir = dirname(staging.directory)
+    rmSync(dataDir, { recursive: true })
+    await expect(createUpload(staging, specification())).rejects.toEqual(code('NOT_READY'))
+    expect(existsSync(dataDir)).toBe(false)
   })
 
   test('belongs to one table', async () => {

@@ -34,6 +34,12 @@ const times = (count: number, fault: Fault): Fault => {
   return (...of) => (left-- > 0 ? fault(...of) : null)
 }
 
+/** Makes the first read of each place behind the header wrong. */
+const firstOfEachPlace = (fault: Fault): Fault => {
+  const seen = new Set([0])
+  return (handle, views, at) => (seen.has(at) ? null : (seen.add(at), fault(handle, views, at)))
+}
+
 const eio: Fault = () => Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'read' }))
 const nothing: Fault = () => Promise.resolve({ bytesRead: 0 })
 /** Reads the file, and flips a bit on the way. */
@@ -60,6 +66,7 @@ describe('A start that reads its newest snapshot badly', () => {
     ['fails twice', times(2, eio)],
     ['returns nothing once', times(1, nothing)],
     ['returns other bytes once', times(1, flipped)],
+    ['of each place returns other bytes once', firstOfEachPlace(flipped)],
   ])('uses it all the same when a read %s', async (_name, fault) => {
     const opened = await start()
     const image = crash(opened.dataDir)

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { StoredDataRefusal } from '../../../src/storage/refusals.ts'
@@ -33,11 +33,12 @@ afterEach(async () => {
 })
 
 const listed = () => service.writer.find('user').current.stored.snapshots
-const damage = ({ file }: { file: string }) => {
-  const path = join(own.dataDir, 'snapshots', file)
-  const bytes = readFileSync(path)
+const pathOf = ({ file }: { file: string }): string => join(own.dataDir, 'snapshots', file)
+const damage = (snapshot: { file: string }): Buffer => {
+  const bytes = readFileSync(pathOf(snapshot))
   bytes[bytes.length - 20] ^= 1
-  writeFileSync(path, bytes)
+  writeFileSync(pathOf(snapshot), bytes)
+  return bytes
 }
 
 test('A snapshot file that is damaged while the service runs is reported and replaced by a whole one', async () => {
@@ -55,7 +56,18 @@ test('A snapshot file that is damaged while the service runs is reported and rep
   ])
 })
 
-test('A damaged snapshot is removed and the whole one beside it stays', async () => {
+test('A damaged snapshot file is kept under another name, and a start leaves it there', async () => {
+  const [first] = listed()
+  const bytes = damage(first)
+  await expect.poll(() => listed().includes(first)).toBe(false)
+  await scrubber.close()
+  await service.close()
+  service = await startTestWriter({ dataDir: own.dataDir })
+  expect(existsSync(pathOf(first))).toBe(false)
+  expect(readFileSync(`${pathOf(first)}.damaged`).equals(bytes)).toBe(true)
+})
+
+test('A damaged snapshot is no longer listed and the whole one beside it stays', async () => {
   const { snapshots } = service.writer.storage
   const table = service.writer.find('user')
   await snapshots.take(table, table.current)
