@@ -103,3 +103,33 @@ test('A tag of a format that there is not matches nothing', async () => {
   expect((await send('POST', 'tables/t/rows', set, { 'if-match': '"1-0.zip"' })).statusCode).toBe(412)
   expect((await send('POST', 'tables/t/rows', set, { 'if-match': '"1-0.raw"' })).statusCode).toBe(200)
 })
+
+describe('Pages of rows and adapters', () => {
+  const paths = ['tables/t/rows', 'tables/t/lora']
+
+  test('are 304 with the headers of the 200 while nothing has changed', async () => {
+    await put(1)
+    for (const path of paths) {
+      const { headers } = await send('GET', path)
+      for (const tag of [`${headers.etag}`, `W/${headers.etag}`, '*']) {
+        const again = await send('GET', path, undefined, { 'if-none-match': tag })
+        expect([again.statusCode, again.body]).toEqual([304, ''])
+        for (const name of ['etag', 'cache-control', 'x-table-version', 'x-table-sequence'])
+          expect(again.headers[name], name).toBe(headers[name])
+      }
+      expect((await send('GET', path, undefined, { 'if-match': '"7"' })).statusCode).toBe(412)
+    }
+    const { headers } = await send('POST', 'tables/t/rows', set)
+    for (const path of paths) {
+      const changed = await send('GET', path, undefined, { 'if-none-match': '"1-0"' })
+      expect([changed.statusCode, changed.headers.etag]).toEqual([200, headers.etag])
+    }
+  })
+
+  test('read under an alias have tags that name the table', async () => {
+    await put(1)
+    await send('PUT', 'aliases/x', { table: 't' })
+    for (const path of ['tables/x/rows', 'tables/x/lora'])
+      expect((await send('GET', path)).headers.etag).toBe('"1-0@t"')
+  })
+})

@@ -36,7 +36,7 @@ test('A data directory of format 1 is read as it was written', () => {
   })
   expect([...store.readJournal(1, 1, 0)]).toEqual([sampleRecord(1), sampleRecord(2, { durability: 'os' })])
   expect(['a', 'b'].map((name) => store.findKey(sampleKey(name).hash))).toEqual([
-    sampleKey('a'),
-    sampleKey('b'),
+    sampleKey('a', { createdAtMs: 1_700_000_000_000 }),
+    sampleKey('b', { createdAtMs: 1_700_000_000_000 }),
   ])
 })

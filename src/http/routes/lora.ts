@@ -3,14 +3,14 @@ import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
 import { adapterBytes } from '../../tables/adapter.ts'
 import type { AdapterHandle } from '../../tables/handles.ts'
-import type { TableEntry } from '../../tables/registry.ts'
+import { entityTag, tagUnder } from '../../tables/precondition.ts'
 import { hashBody, hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
 import { uploadAdapter } from '../../upload/adapter.ts'
 import { mergeAdapter } from '../../upload/merge.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
 import { markReplay, sendNothing, sendTableInfo } from '../answer/send-table.ts'
 import { announcedBody } from '../body/body-stream.ts'
-import { checkConnected } from '../conditions.ts'
+import { checkConnected, isNotModified } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { NAMED_ARRAYS_FORMATS } from '../negotiate.ts'
 import { LoraAnswer, LoraQuery } from '../schemas/lora.ts'
@@ -29,12 +29,22 @@ const get = defineRoute({
   description: 'The adapter of the current version; `lora` is null when there is none.',
   params: TableParams,
   query: NoQuery,
-  response: { 200: LoraAnswer },
+  response: { 200: LoraAnswer, 304: emptyAnswer('Nothing has changed') },
   answers: ['json'],
   answersState: true,
+  conditional: true,
   errors: ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND'],
-  handler: ({ registry }, { params, reply }) => {
-    sendAdapter(reply, registry.find(params.table))
+  handler: ({ registry }, { params: { table: readName }, precondition, reply }) => {
+    const { record, current, adapters } = registry.find(readName)
+    const { version, dim } = current.handle
+    const sequence = current.readSequence()
+    const tag = tagUnder(readName, record.name, entityTag(version, sequence))
+    const state = { name: record.name, version, sequence, revision: record.revision }
+    reply.headers(stateHeaders(version, sequence, tag)).header('cache-control', 'no-cache')
+    if (isNotModified(precondition, state, tag)) return reply.status(304).send()
+    const adapter = adapters.get(version)?.handle
+    const lora = adapter && describeLora({ ...adapter, bytes: adapterBytes(adapter, dim) })
+    return reply.send({ table: record.name, version, sequence, lora: lora ?? null })
   },
 })
 
@@ -184,18 +194,6 @@ long as \`keep_versions\` allows, and both need memory at the same time. The req
     return sendTableInfo(reply, result, isReplay)
   },
 })
-
-const sendAdapter = (reply: FastifyReply, { record, current, adapters }: TableEntry): FastifyReply => {
-  const { version, dim } = current.handle
-  const adapter = adapters.get(version)?.handle
-  const lora = adapter && describeLora({ ...adapter, bytes: adapterBytes(adapter, dim) })
-  return sendLora(reply, {
-    table: record.name,
-    version,
-    sequence: current.readSequence(),
-    lora: lora ?? null,
-  })
-}
 
 type Lora = Static<typeof LoraAnswer>
 

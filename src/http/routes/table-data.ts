@@ -9,7 +9,7 @@ import { printRowsPage, readRows } from '../../export/rows.ts'
 import { findFormat, type FormatName } from '../../formats/format.ts'
 import { formatShape } from '../../formats/shape.ts'
 import { describeStates } from '../../optimizers/state-tensors.ts'
-import { dataTag, type TableState, tagUnder } from '../../tables/precondition.ts'
+import { dataTag, entityTag, type TableState, tagUnder } from '../../tables/precondition.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
 import { isNotModified } from '../conditions.ts'
 import type { HttpContext } from '../context.ts'
@@ -162,21 +162,27 @@ const rows = defineRoute({
   description: 'Meant for people; programs look rows up. A page beyond the last row is empty.',
   params: TableParams,
   query: RowsQuery,
-  response: { 200: RowsAnswer },
+  response: { 200: RowsAnswer, 304: emptyAnswer('Nothing has changed') },
   answers: ['json'],
   answersState: true,
   deadline: true,
+  conditional: true,
   errors: ['TABLE_NOT_FOUND', 'VERSION_NOT_FOUND', 'BATCH_TOO_LARGE'],
-  handler: ({ registry, lookups }, { params, query: { offset = 0, limit = ROWS_LIMIT }, reply }) => {
-    const { current } = registry.find(params.table)
+  handler: ({ registry, lookups }, { params, query, precondition, reply }) => {
+    const { offset = 0, limit = ROWS_LIMIT } = query
+    const { current, record } = registry.find(params.table)
     const { version, dim } = current.handle
+    const describe = (sequence: number): string => {
+      const tag = tagUnder(params.table, record.name, entityTag(version, sequence))
+      reply.headers(stateHeaders(version, sequence, tag)).header('cache-control', 'no-cache')
+      return tag
+    }
+    const state = { name: record.name, version, sequence: current.readSequence(), revision: record.revision }
+    if (isNotModified(precondition, state, describe(state.sequence))) return reply.status(304).send()
     const { arena, printer } = lookups
     const page = readRows(current, arena, offset, limit)
-    reply
-      .headers(stateHeaders(version, page.sequence))
-      .header('cache-control', 'no-cache')
-      .type('application/json; charset=utf-8')
-      .send(printRowsPage(page, dim, arena, printer))
+    describe(page.sequence)
+    return reply.type('application/json; charset=utf-8').send(printRowsPage(page, dim, arena, printer))
   },
 })
 

@@ -140,7 +140,7 @@ describe('Through an alias', () => {
         const tags = {
           '': `"${expected}-0-1@user"`,
           '/data': `"${expected}-0.npy@user"`,
-          '/rows': etag,
+          '/rows': `"${expected}-0@user"`,
         }
         for (const [path, tag] of Object.entries(tags)) {
           const read = await send(method, table + path)
