@@ -108,7 +108,7 @@ describe('While updates run, an export', () => {
   })
 
   /** The control ends at the first export that mixes. */
-  const ROUNDS = { sequence: runsOf({ quick: 2, long: 6 }), control: 6 }
+  const ROUNDS = { sequence: runsOf({ quick: 1, long: 6 }), control: 6 }
   test.each([
     ['is one sequence', false],
     ['mixes sequences without pre-images (control)', true],

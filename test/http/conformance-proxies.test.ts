@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Service, startService } from '../helpers/service.ts'
-import { needs } from '../skips.ts'
+import { needs, runsLong } from '../skips.ts'
 import { expectBehindProxy, prepareTable, removeLeftovers } from './conformance.ts'
 import type { Validators } from './conformance-requests.ts'
 import { CONFORMANCE } from './conformance-rows.ts'
@@ -13,6 +13,7 @@ const GROUPS = Object.entries(CONFORMANCE)
   .map(([group, rows]) => [group, rows.filter(({ behind }) => behind !== 'skip')] as const)
   .filter(([, rows]) => rows.length > 0)
 
+const isLong = runsLong('every row of the conformance list behind nginx and haproxy')
 const PATHS = [
   ['the fast path', true],
   ['Fastify alone', false],
@@ -21,7 +22,7 @@ const PATHS = [
 describe.each(NAMES)('Behind %s', (name) => {
   const hasProxy = needs(name)
 
-  describe.skipIf(!hasProxy).each(PATHS)('with its default settings, %s', (_path, fastPath) => {
+  describe.skipIf(!hasProxy || !isLong).each(PATHS)('with its default settings, %s', (_path, fastPath) => {
     let service: Service
     let proxy: Proxy
     let url: string

@@ -22,7 +22,7 @@ const note = (worker: Worker) => workers.push(worker)
 let directory: ReturnType<typeof makeDataDir>
 let writer: Writer
 let httpWorkers: HttpWorkers
-const isLong = runsLong('five deaths of an HTTP worker')
+const isLong = runsLong('five deaths of an HTTP worker, and its time slices')
 const deaths: unknown[] = []
 const hopeless: unknown[] = []
 
@@ -90,7 +90,7 @@ describe('HTTP workers', () => {
     expect(answers.map((one) => one?.status)).toEqual(answers.map(() => 200))
   })
 
-  test.skipIf(readSlices('/proc/self') === null)(
+  test.skipIf(!isLong || readSlices('/proc/self') === null)(
     'have short time slices, also those that replace others',
     async () => {
       const shortCount = () =>

@@ -5,10 +5,10 @@ import { REMOVALS, runWithout } from './mutants.ts'
 import { runsLong } from '../skips.ts'
 import { SEED, sizeOf, TIMEOUT_MS } from './sizes.ts'
 
-const isLong = runsLong('failpoints and negative controls of kill -9')
+const isLong = runsLong('cycles of kill -9 and their negative controls')
 
 describe('A process that is killed during its work', { timeout: TIMEOUT_MS }, () => {
-  test('loses no update, and applies none partly or twice', async () => {
+  test.skipIf(!isLong)('loses no update, and applies none partly or twice', async () => {
     const finding = await runCrashCycles({ cycles: sizeOf({ quick: 1, ci: 30 }), seed: SEED })
     expectNoViolations(finding)
     expect(finding.counts.answered).toBeGreaterThan(0)

@@ -117,7 +117,7 @@ describe.each(['catalog.db', 'os.db'])('%s', (name) => {
         const found = openDamaged(directory, name, flipBit(bytes, bit))
         if (typeof found !== 'string') expect(found).toEqual(expected)
       }),
-      { numRuns: runsOf({ quick: 40, long: 120 }) },
+      { numRuns: runsOf({ quick: 20, long: 120 }) },
     )
   })
 
@@ -145,7 +145,7 @@ describe('The log of catalog.db', () => {
         if (typeof found === 'string') refused++
         else expect(found).toEqual(expected)
       }),
-      { numRuns: 80 },
+      { numRuns: runsOf({ quick: 30, long: 80 }) },
     )
     expect(refused).toBeGreaterThan(60)
   })

@@ -52,7 +52,7 @@ test('Every failpoint is passed by exactly one of three kinds of process', () =>
   expect(names.sort()).toEqual([...FAILPOINTS].sort())
 })
 
-const isLong = runsLong('five of six failpoints')
+const isLong = runsLong('eleven of twelve failpoints')
 
 describe('A writer', () => {
   const places = Object.entries(WRITER_FAILPOINTS).flatMap(([name, passes]) =>
@@ -61,7 +61,7 @@ describe('A writer', () => {
   test.for(places)(
     'killed at %s has every acknowledged operation, and each later one wholly or not at all',
     async (place, { skip }) => {
-      skip(!isLong && places.indexOf(place) % 6 > 0)
+      skip(!isLong && places.indexOf(place) % 12 > 0)
       const directory = makeDirectory()
       const { signal, lines, stderr } = run(directory, place)
       expect(signal, stderr).toBe('SIGKILL')

@@ -1,7 +1,7 @@
 /** Reads the requests of one connection for the fast path, up to the first that Fastify must answer. */
 import type { Socket } from 'node:net'
 import { releaseToCollector, type ResponseBuffer } from '../../lookup/buffers.ts'
-import { closeConnection, isClosing } from '../connection/close-connection.ts'
+import { closeConnection } from '../connection/close-connection.ts'
 import { type AdoptedSocket, adoptSocket, type SocketReader } from './adopt-socket.ts'
 import { ArrivingBody, type ReservedBody } from './arriving-body.ts'
 import type { FastPathExits } from './exits.ts'
@@ -36,6 +36,7 @@ export class FastPathConnection implements SocketReader {
   #isDemoted = false
   #hasEnded = false
   #closesWhenIdle = false
+  #isClosing = false
 
   constructor(accepted: Socket, exits: FastPathExits<FastPathConnection>) {
     this.#exits = exits
@@ -59,15 +60,12 @@ export class FastPathConnection implements SocketReader {
   read(byteCount: number, memory: Uint8Array): boolean {
     const bytes = Buffer.from(memory.buffer, memory.byteOffset, byteCount)
     // Node's parser now reads the handle itself; bytes that still come here belong to the socket's listeners.
-    if (this.#isDemoted || isClosing(this.socket)) return this.socket.push(Buffer.from(bytes))
+    if (this.#isDemoted || this.#isClosing) return this.socket.push(Buffer.from(bytes))
     this.#onData(bytes)
     return true
   }
 
-  /**
-   * Hands the connection to Fastify for good, with everything that has not been answered. If an answer is
-   * being made, the connection is closed after it instead.
-   */
+  /** Hands the connection to Fastify for good, or closes it after the answer that is being made. */
   demote(): void {
     if (this.isAnswering) this.#closesWhenIdle = true
     else if (this.#arriving !== null) this.#demoteWith(null, this.#known?.bytes, this.#arriving.arrived)
@@ -78,6 +76,7 @@ export class FastPathConnection implements SocketReader {
   close(): void {
     const { socket } = this
     this.#exits.forget(this)
+    this.#isClosing = true
     socket.off('drain', this.#continue)
     closeConnection(socket, this.#arriving !== null)
   }

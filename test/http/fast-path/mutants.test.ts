@@ -54,6 +54,10 @@ const KNOWN =
 
 /** Mutants that are found late, or like another one of the list. */
 const LONG = new Set([
+  'ignores `Connection: close`',
+  'reads any content type as raw ids',
+  'reads HTTP/1.0 as HTTP/1.1',
+  'ignores unknown query parameters',
   'uses the first of two query parameters with the same name',
   'accepts malformed lengths',
   'accepts a space before the colon',
