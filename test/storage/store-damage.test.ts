@@ -136,6 +136,7 @@ describe('The log of catalog.db', () => {
   test('with any bit flipped is refused, or ends one commit early, or has the same contents', () => {
     const { directory, expected } = makeCrashed()
     const bytes = new Uint8Array(readFileSync(join(directory, 'catalog.db-wal')))
+    const numRuns = runsOf({ quick: 30, long: 80 })
     let refused = 0
     fc.assert(
       fc.property(fc.nat(bytes.length * 8 - 1), (bit) => {
@@ -145,9 +146,9 @@ describe('The log of catalog.db', () => {
         if (typeof found === 'string') refused++
         else expect(found).toEqual(expected)
       }),
-      { numRuns: runsOf({ quick: 30, long: 80 }) },
+      { numRuns },
     )
-    expect(refused).toBeGreaterThan(60)
+    expect(refused).toBeGreaterThan(numRuns * 0.75)
   })
 
   test.each(['cut at a commit', 'cut in a commit', 'empty', 'removed'])(
