@@ -203,9 +203,8 @@ export class FastPathConnection implements SocketReader {
 
   #recognise(bytes: Buffer, at: number): KnownHead | undefined {
     const known = this.#known
-    if (known === undefined || !beginsWith(bytes, at, known))
-      this.#known = this.#exits.readHead(bytes.subarray(at))
-    return this.#known
+    if (known !== undefined && beginsWith(bytes, at, known)) return known
+    return (this.#known = this.#exits.readHead(bytes.subarray(at)))
   }
 
   #postpone(unread: Buffer): void {
