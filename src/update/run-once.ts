@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { refuse } from '../core/errors.ts'
 import { checkDigest } from '../formats/digest.ts'
+import type { Registry } from '../tables/registry.ts'
 import type { WriterClient } from '../writer/client.ts'
 import type { ChangeKey } from '../writer/protocol.ts'
 
@@ -47,6 +48,33 @@ export const runOnce = async <Result>(
 /** Binds the number of a key to the hash of its request; undefined without a key. */
 export const toChangeKey = (keyId: number | undefined, request: Uint8Array): ChangeKey | undefined =>
   keyId === undefined ? undefined : { keyId, request }
+
+/** A change of a table, whose whole request is known before it begins. */
+export interface TableRequest {
+  name: string
+  idempotencyKey: string | undefined
+  /** What {@link hashRequest} made of the request. */
+  request: Uint8Array
+}
+
+/**
+ * Runs `change` of a table as {@link runOnce} does, with the key that it stores. Refuses TABLE_NOT_FOUND,
+ * also for an alias, unless the key is known.
+ */
+export const changeTable = <Result>(
+  { writer, registry }: { writer: Pick<WriterClient, 'call'>; registry: Pick<Registry, 'findTable'> },
+  { name, idempotencyKey, request }: TableRequest,
+  change: (key: ChangeKey | undefined) => Promise<Result>,
+): Promise<Outcome<Result>> =>
+  runOnce(
+    writer,
+    { key: idempotencyKey, resource: { kind: 'table', name } },
+    () => request,
+    (keyId) => {
+      registry.findTable(name)
+      return change(toChangeKey(keyId, request))
+    },
+  )
 
 /** Stores the result of a change that is no transaction of the writer. Nothing is stored without a key. */
 export const storeKey = async (

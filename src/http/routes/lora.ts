@@ -4,7 +4,7 @@ import type { Static } from 'typebox'
 import { adapterBytes } from '../../tables/adapter.ts'
 import type { AdapterHandle } from '../../tables/handles.ts'
 import { entityTag, tagUnder } from '../../tables/precondition.ts'
-import { hashBody, hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
+import { changeTable, hashBody, hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
 import { uploadAdapter } from '../../upload/adapter.ts'
 import { mergeAdapter } from '../../upload/merge.ts'
 import { stateHeaders } from '../answer/send-answer.ts'
@@ -143,14 +143,8 @@ const remove = defineRoute({
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL'],
   handler: async ({ registry, writer }, { params: { table: name }, precondition, idempotencyKey, reply }) => {
     const request = hashRequest(['DELETE lora'])
-    const { isReplay } = await runOnce(
-      writer,
-      { key: idempotencyKey, resource: { kind: 'table', name } },
-      () => request,
-      (keyId) => {
-        registry.findTable(name)
-        return writer.call('dropAdapter', { name, precondition, key: toChangeKey(keyId, request) })
-      },
+    const { isReplay } = await changeTable({ writer, registry }, { name, idempotencyKey, request }, (key) =>
+      writer.call('dropAdapter', { name, precondition, key }),
     )
     return sendNothing(reply, isReplay)
   },

@@ -5,7 +5,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { quoteText } from '../../formats/scanner.ts'
 import { describeTable } from '../../tables/registry.ts'
-import { hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
+import { changeTable, hashRequest } from '../../update/run-once.ts'
 import { describeRead, sendNothing, sendTableInfo } from '../answer/send-table.ts'
 import { isNotModified } from '../conditions.ts'
 import { defineRoute, type Route } from '../define-route.ts'
@@ -94,14 +94,12 @@ const patch = defineRoute({
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL', 'NON_FINITE'],
   handler: async ({ registry, writer }, { params: { table: name }, body, precondition, ...call }) => {
     const request = hashRequest(['PATCH'], hash('sha256', body, 'buffer'))
-    const { result, isReplay } = await runOnce(
-      writer,
-      { key: call.idempotencyKey, resource: { kind: 'table', name } },
-      () => request,
-      (keyId) => {
-        registry.findTable(name)
+    const { result, isReplay } = await changeTable(
+      { writer, registry },
+      { name, idempotencyKey: call.idempotencyKey, request },
+      (key) => {
         const settings = completeSettings(checkSettings(readJsonObject(body, []).members))
-        return writer.call('patch', { name, settings, precondition, key: toChangeKey(keyId, request) })
+        return writer.call('patch', { name, settings, precondition, key })
       },
     )
     return sendTableInfo(call.reply, result, isReplay)
@@ -127,14 +125,8 @@ const remove = defineRoute({
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL'],
   handler: async ({ registry, writer }, { params: { table: name }, precondition, idempotencyKey, reply }) => {
     const request = hashRequest(['DELETE'])
-    const { isReplay } = await runOnce(
-      writer,
-      { key: idempotencyKey, resource: { kind: 'table', name } },
-      () => request,
-      (keyId) => {
-        registry.findTable(name)
-        return writer.call('remove', { name, precondition, key: toChangeKey(keyId, request) })
-      },
+    const { isReplay } = await changeTable({ writer, registry }, { name, idempotencyKey, request }, (key) =>
+      writer.call('remove', { name, precondition, key }),
     )
     return sendNothing(reply, isReplay)
   },

@@ -5,7 +5,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { readJsonObject } from '../../formats/json-reader.ts'
 import { tableBytes } from '../../layout/table-layout.ts'
 import type { TableEntry } from '../../tables/registry.ts'
-import { hashRequest, runOnce, toChangeKey } from '../../update/run-once.ts'
+import { changeTable, hashRequest } from '../../update/run-once.ts'
 import { sendTableInfo } from '../answer/send-table.ts'
 import { defineRoute, type Route } from '../define-route.ts'
 import { NoQuery, TableInfoRef, TableParams } from '../schemas/table.ts'
@@ -76,14 +76,12 @@ curl -fsS $url/rollback -H 'content-type: application/json' -d "{\\"version\\":$
   errors: ['TABLE_NOT_FOUND', 'DISK_FULL', 'VERSION_NOT_FOUND'],
   handler: async ({ registry, writer }, { params: { table: name }, body, precondition, ...call }) => {
     const request = hashRequest(['rollback'], hash('sha256', body, 'buffer'))
-    const { result, isReplay } = await runOnce(
-      writer,
-      { key: call.idempotencyKey, resource: { kind: 'table', name } },
-      () => request,
-      (keyId) => {
-        registry.findTable(name)
+    const { result, isReplay } = await changeTable(
+      { writer, registry },
+      { name, idempotencyKey: call.idempotencyKey, request },
+      (key) => {
         const { version } = checkRollback(readJsonObject(body, []).members)
-        return writer.call('rollback', { name, version, precondition, key: toChangeKey(keyId, request) })
+        return writer.call('rollback', { name, version, precondition, key })
       },
     )
     return sendTableInfo(call.reply, result, isReplay)
